@@ -26,7 +26,8 @@ class UnreadableEvent(BillingError):
         self.event_id = event_id
         self.missing = missing
         super().__init__(
-            f"event {event_id} has no usable {missing}; look at its payload, then replay or discard it"
+            f"event {event_id} has no usable {missing};"
+            " look at its payload, then replay or discard it"
         )
 
 
