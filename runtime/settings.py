@@ -1,0 +1,402 @@
+"""Every setting of every process: read once from the environment, judged as a whole, then frozen.
+
+A process builds one ``Settings`` at its start and passes it on; nothing else reads the
+environment. All problems are named at once, each with its variable and its bound, so that an
+operator mends a deployment in one go. ``docs/configuration.md`` is made from ``VARIABLES``.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+Network = IPv4Network | IPv6Network
+Livemode = Literal["live", "test", "any"]
+Durability = Literal["checked", "trusted"]
+
+MOST_POOL_CHILDREN = 4
+"""More children than this share one main process without gain; start another worker instead."""
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; ``problems`` has one sentence for each variable at fault."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class Address(NamedTuple):
+    """Where a server listens: a host without brackets, and a port (0 means any free one)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator decided; see ``VARIABLES`` for names, defaults and bounds."""
+
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    stripe_api_key: str | None = field(repr=False)
+    stripe_api_base: str | None
+    database_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    broker_url: str | None = field(repr=False)
+    plans_path: Path
+    livemode: Livemode
+    connect_accounts: frozenset[str]
+    signature_tolerance_seconds: int
+    max_body_bytes: int
+    console_tokens: tuple[str, ...] = field(repr=False)
+    ingest_bind: Address
+    console_bind: Address
+    worker_metrics_bind: Address
+    ingest_processes: int
+    worker_processes: int
+    trusted_proxies: tuple[Network, ...]
+    data_dir: Path
+    redis_durability: Durability
+    redis_server: Path | None
+    inbox_limit: int
+    log_level: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and judge every variable of ``VARIABLES``.
+
+        Raises:
+            SettingsError: naming every variable that is out of bounds.
+        """
+        values, problems = _read_all(environ)
+        problems += _contradictions(values, environ)
+        if problems:
+            raise SettingsError(tuple(problems))
+        return cls(**values)  # type: ignore[arg-type]
+
+    def effective_livemode(self) -> Livemode:
+        """The mode whose events count: with a live API key ``any`` means ``live``."""
+        live_key = (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
+        return "live" if self.livemode == "any" and live_key else self.livemode
+
+
+Parser = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One environment variable: how it is read, and what an operator must know about it."""
+
+    name: str
+    attribute: str
+    parse: Parser
+    default: str | None
+    help: str
+    secret: bool = False
+
+    def read(self, environ: Mapping[str, str]) -> str | None:
+        """The text given: the variable itself, else the file its ``_FILE`` twin names."""
+        if (given := environ.get(self.name)) is not None:
+            return given
+        if (path := environ.get(f"{self.name}_FILE")) is not None:
+            return _file_text(path)
+        return self.default
+
+
+def _file_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = f"the file {path} cannot be read: {error}"
+        raise ValueError(reason) from error
+
+
+def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, object], list[str]]:
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for variable in VARIABLES:
+        try:
+            text = variable.read(environ)
+            values[variable.attribute] = None if text is None else variable.parse(text)
+        except ValueError as error:
+            problems.append(f"{variable.name}: {error}")
+    return values, problems
+
+
+def _contradictions(values: dict[str, object], environ: Mapping[str, str]) -> list[str]:
+    problems = [
+        f"{variable.name}: given both directly and by {variable.name}_FILE; keep one"
+        for variable in VARIABLES
+        if variable.name in environ and f"{variable.name}_FILE" in environ
+    ]
+    if values.get("broker_url") is None:
+        values["broker_url"] = values.get("redis_url")
+    return problems
+
+
+def _text(text: str) -> str | None:
+    return text.strip() or None
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _accounts(text: str) -> frozenset[str]:
+    accounts = frozenset(_list(text))
+    if strange := sorted(a for a in accounts if not re.fullmatch(r"acct_[A-Za-z0-9_]+", a)):
+        reason = f"must be account ids such as acct_1Abc, comma separated; got {strange[0]!r}"
+        raise ValueError(reason)
+    return accounts
+
+
+def _between(least: int, most: int, unit: str) -> Parser:
+    def parse(text: str) -> int:
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text.strip()) else None
+        if number is None or not least <= number <= most:
+            reason = f"must be a whole number of {unit} from {least} to {most}; got {text!r}"
+            raise ValueError(reason)
+        return number
+
+    return parse
+
+
+def _one_of(*words: str) -> Parser:
+    def parse(text: str) -> str:
+        if (word := text.strip().lower()) not in words:
+            reason = f"must be one of {', '.join(words)}; got {text!r}"
+            raise ValueError(reason)
+        return word
+
+    return parse
+
+
+def _url(*schemes: str) -> Parser:
+    def parse(text: str) -> str | None:
+        url = text.strip()
+        if url and urlsplit(url).scheme not in schemes:
+            # The value is not repeated: it may hold a password.
+            reason = f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
+            raise ValueError(reason)
+        return url or None
+
+    return parse
+
+
+def _address(text: str) -> Address:
+    host, separator, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:  # noqa: PLR2004 - the largest port there is
+        reason = f"must be host:port, such as 127.0.0.1:8000 or [::1]:8000; got {text!r}"
+        raise ValueError(reason)
+    return Address(host, int(port))
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ip_network(part, strict=False) for part in _list(text))
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        reason = "must be a path; it is empty"
+        raise ValueError(reason)
+    return Path(text).expanduser()
+
+
+def _default_worker_processes() -> str:
+    return str(max(1, min(os.cpu_count() or 1, MOST_POOL_CHILDREN)))
+
+
+_DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_BROKER_SCHEMES = (*_REDIS_SCHEMES, "sentinel", "redis+socket")
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        name="STRIPE_WEBHOOK_SECRET",
+        attribute="webhook_secrets",
+        parse=_list,
+        default="",
+        secret=True,
+        help="Signing secrets of the endpoint, comma separated while one is being rolled."
+        " Ingest refuses to start without one.",
+    ),
+    Variable(
+        name="STRIPE_API_KEY",
+        attribute="stripe_api_key",
+        parse=_text,
+        default=None,
+        secret=True,
+        help="Restricted key for reconcile and for events that need Stripe's API. Optional.",
+    ),
+    Variable(
+        name="STRIPE_API_BASE",
+        attribute="stripe_api_base",
+        parse=_url("https", "http"),
+        default=None,
+        help="Another address of Stripe's API, for tests and proxies. Optional.",
+    ),
+    Variable(
+        name="DATABASE_URL",
+        attribute="database_url",
+        parse=_url(*_DATABASE_SCHEMES),
+        default=None,
+        secret=True,
+        help="PostgreSQL, in any form libpq reads. Without it `paidup up` starts its own.",
+    ),
+    Variable(
+        name="REDIS_URL",
+        attribute="redis_url",
+        parse=_url(*_REDIS_SCHEMES),
+        default=None,
+        secret=True,
+        help="Redis that holds the inbox. Without it `paidup up` starts its own.",
+    ),
+    Variable(
+        name="CELERY_BROKER_URL",
+        attribute="broker_url",
+        parse=_url(*_BROKER_SCHEMES),
+        default=None,
+        secret=True,
+        help="Broker that carries wake-ups to the workers. Default: `REDIS_URL`.",
+    ),
+    Variable(
+        name="PAIDUP_PLANS",
+        attribute="plans_path",
+        parse=_path,
+        default="plans.toml",
+        help="What Stripe sells and what it grants; see `paidup plans`.",
+    ),
+    Variable(
+        name="PAIDUP_LIVEMODE",
+        attribute="livemode",
+        parse=_one_of("live", "test", "any"),
+        default="any",
+        help="Whose events count; the others are settled as ignored. `any` is for development.",
+    ),
+    Variable(
+        name="PAIDUP_CONNECT_ACCOUNTS",
+        attribute="connect_accounts",
+        parse=_accounts,
+        default="",
+        help="Connected accounts whose events count, comma separated. Default: none.",
+    ),
+    Variable(
+        name="PAIDUP_SIGNATURE_TOLERANCE_SECONDS",
+        attribute="signature_tolerance_seconds",
+        parse=_between(1, 86_400, "seconds"),
+        default="300",
+        help="How far a signature's timestamp may lie in the past or in the future.",
+    ),
+    Variable(
+        name="PAIDUP_MAX_BODY_BYTES",
+        attribute="max_body_bytes",
+        parse=_between(1024, 16_777_216, "bytes"),
+        default="1048576",
+        help="The largest webhook body that is read.",
+    ),
+    Variable(
+        name="PAIDUP_CONSOLE_TOKENS",
+        attribute="console_tokens",
+        parse=_list,
+        default="",
+        secret=True,
+        help="Bearer tokens of the console and the read API, comma separated.",
+    ),
+    Variable(
+        name="PAIDUP_INGEST_BIND",
+        attribute="ingest_bind",
+        parse=_address,
+        default="127.0.0.1:8000",
+        help="Where ingest listens for Stripe (behind a proxy).",
+    ),
+    Variable(
+        name="PAIDUP_CONSOLE_BIND",
+        attribute="console_bind",
+        parse=_address,
+        default="127.0.0.1:8001",
+        help="Where the console listens. Never the public address.",
+    ),
+    Variable(
+        name="PAIDUP_WORKER_METRICS_BIND",
+        attribute="worker_metrics_bind",
+        parse=_address,
+        default="127.0.0.1:9101",
+        help="Where a worker's supervisor serves `/metrics`.",
+    ),
+    Variable(
+        name="PAIDUP_INGEST_PROCESSES",
+        attribute="ingest_processes",
+        parse=_between(1, 64, "processes"),
+        default="2",
+        help="Server processes of one `paidup ingest`.",
+    ),
+    Variable(
+        name="PAIDUP_WORKER_PROCESSES",
+        attribute="worker_processes",
+        parse=_between(1, 64, "processes"),
+        default=_default_worker_processes(),
+        help="Pool children of one `paidup worker`. Default: the CPUs, at most four.",
+    ),
+    Variable(
+        name="PAIDUP_TRUSTED_PROXIES",
+        attribute="trusted_proxies",
+        parse=_networks,
+        default="",
+        help="Networks whose `X-Forwarded-For` is believed, comma separated. Default: none.",
+    ),
+    Variable(
+        name="PAIDUP_DATA_DIR",
+        attribute="data_dir",
+        parse=_path,
+        default=".paidup",
+        help="Where `paidup up` keeps its servers' data, its logs and `up.json`.",
+    ),
+    Variable(
+        name="PAIDUP_REDIS_DURABILITY",
+        attribute="redis_durability",
+        parse=_one_of("checked", "trusted"),
+        default="checked",
+        help="`trusted` is the spoken exception for managed servers that hide their settings.",
+    ),
+    Variable(
+        name="PAIDUP_REDIS_SERVER",
+        attribute="redis_server",
+        parse=_path,
+        default=None,
+        help="The redis-server or valkey-server binary that `paidup up` starts. Optional.",
+    ),
+    Variable(
+        name="PAIDUP_INBOX_LIMIT",
+        attribute="inbox_limit",
+        parse=_between(1, 1_000_000_000, "events"),
+        default="5000000",
+        help="Unsettled events above which ingest answers 503, so that Stripe keeps the rest.",
+    ),
+    Variable(
+        name="PAIDUP_LOG_LEVEL",
+        attribute="log_level",
+        parse=_one_of("debug", "info", "warning", "error"),
+        default="info",
+        help="The least important log line that is written.",
+    ),
+)
+
+
+def required(value: str | None, name: str) -> str:
+    """A setting that this process cannot do without.
+
+    Raises:
+        SettingsError: naming the variable to set.
+    """
+    if value is None:
+        raise SettingsError((f"{name}: must be set for this command (or start `paidup up` first)",))
+    return value
