@@ -1,0 +1,53 @@
+# Paidup: every command a developer or a first user needs. `make help` lists them.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := billing models runtime ingest workers ops migrations tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up check test test-all lock clean
+
+help: ## List every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Build .venv from the hashed lock files and install the project
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Show the whole thing working: real servers, signed events, rows
+	$(BIN)/paidup demo
+
+up: setup ## Run everything on this machine until Ctrl-C
+	$(BIN)/paidup up
+
+check: setup ## Format, lint, types, imports, tests without sockets, all of billing covered
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not servers and not slow" --cov --cov-report=
+	$(BIN)/coverage report --include='billing/*' --fail-under=100
+
+test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
+	$(BIN)/pytest -q -m "not slow" --cov --cov-report=
+	$(BIN)/coverage report --include='billing/*' --fail-under=100
+	$(BIN)/coverage report --fail-under=95
+
+test-all: setup ## Everything, the long fault runs included
+	$(BIN)/pytest -q
+
+lock: ## Pin dependencies anew (needs uv)
+	uv pip compile pyproject.toml -o requirements/base.txt $(LOCK)
+	uv pip compile pyproject.toml --extra embedded -c requirements/base.txt -o requirements/embedded.txt $(LOCK)
+	uv pip compile pyproject.toml --extra embedded --extra dev -c requirements/embedded.txt -o requirements/dev.txt $(LOCK)
+
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+clean: ## Remove what the other targets made, the data of `make up` excepted
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
