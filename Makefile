@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := billing models runtime ingest workers ops migrations tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test test-all lock clean
+.PHONY: help setup demo up check test test-all docs lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 
 test-all: setup ## Everything, the long fault runs included
 	$(BIN)/pytest -q
+
+docs: setup ## Write the pages of docs/ that are made from the code
+	$(BIN)/python -m ops.pages
 
 lock: ## Pin dependencies anew (needs uv)
 	uv pip compile pyproject.toml -o requirements/base.txt $(LOCK)
