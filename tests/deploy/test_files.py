@@ -1,0 +1,120 @@
+"""The deployment files say what the code does: names, ports, limits, and no secret."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runtime.settings import VARIABLES
+
+ROOT = Path(__file__).parents[2]
+OURS = ("migrate", "ingest", "worker")
+STOP_LIMIT_SECONDS = 60 + 35
+"""The hard limit of one drain task, and what Celery's pool may take to hang up after it."""
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def environment_of(compose: Any, service: str) -> dict[str, str]:
+    return dict(compose["services"][service]["environment"])
+
+
+def test_every_variable_given_to_our_services_is_one_that_the_code_reads(compose: Any) -> None:
+    known = {variable.name for variable in VARIABLES}
+
+    given = {name for service in OURS for name in environment_of(compose, service)}
+
+    assert given <= known
+
+
+def test_every_variable_of_the_example_file_is_used(compose: Any) -> None:
+    example = (ROOT / ".env.example").read_text()
+    offered = set(re.findall(r"^([A-Z_]+)=", example, flags=re.MULTILINE))
+
+    used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+
+    assert offered == used
+
+
+def test_no_file_holds_a_secret() -> None:
+    example = (ROOT / ".env.example").read_text()
+
+    for name in ("STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert f"\n{name}=\n" in example
+
+
+def test_nothing_starts_before_the_schema_stands(compose: Any) -> None:
+    for service in ("ingest", "worker"):
+        needed = compose["services"][service]["depends_on"]
+
+        assert needed["migrate"] == {"condition": "service_completed_successfully"}
+    assert compose["services"]["migrate"]["restart"] == "no"
+
+
+def test_workers_can_be_scaled_since_none_has_a_name_or_a_port(compose: Any) -> None:
+    worker = compose["services"]["worker"]
+
+    assert "container_name" not in worker
+    assert "ports" not in worker
+
+
+def test_a_worker_is_given_longer_than_its_longest_batch(compose: Any) -> None:
+    grace = compose["services"]["worker"]["stop_grace_period"]
+
+    assert int(grace.removesuffix("s")) > STOP_LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_our_containers_cannot_write_outside_tmp(compose: Any, service: str) -> None:
+    container = compose["services"][service]
+
+    assert container["read_only"] is True
+    assert container["tmpfs"] == ["/tmp:mode=1777"]  # noqa: S108 - a path inside the container
+    assert container["cap_drop"] == ["ALL"]
+    assert container["init"] is True
+
+
+def test_every_lasting_service_comes_back_and_says_how_it_is(compose: Any) -> None:
+    lasting = {n: s for n, s in compose["services"].items() if n != "migrate"}
+
+    assert all(service["restart"] == "always" for service in lasting.values())
+    assert all("healthcheck" in s for n, s in lasting.items() if n != "prometheus")
+
+
+def test_only_loopback_is_published(compose: Any) -> None:
+    ports = [p for service in compose["services"].values() for p in service.get("ports", [])]
+
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_prometheus_scrapes_the_ports_that_are_served(compose: Any) -> None:
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in scraped["scrape_configs"]}
+
+    ingest = environment_of(compose, "ingest")["PAIDUP_INGEST_BIND"].rpartition(":")[2]
+    worker = environment_of(compose, "worker")["PAIDUP_WORKER_METRICS_BIND"].rpartition(":")[2]
+
+    assert jobs["paidup-ingest"]["static_configs"] == [{"targets": [f"ingest:{ingest}"]}]
+    assert jobs["paidup-worker"]["dns_sd_configs"][0]["port"] == int(worker)
+
+
+def test_the_image_runs_as_nobody_in_particular_and_holds_the_base_lock_only() -> None:
+    final = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+
+    assert "USER 10001:10001" in final
+    assert "requirements/base.txt" in final
+    assert "dev.txt" not in final
+    assert 'ENTRYPOINT ["paidup"]' in final
+
+
+def test_every_file_that_is_mounted_or_copied_exists(compose: Any) -> None:
+    mounts = [v for s in compose["services"].values() for v in s.get("volumes", [])]
+    sources = [v.split(":")[0] for v in mounts if v.startswith("./")]
+    copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert all((ROOT / source).exists() for source in sources + copied)
