@@ -1,0 +1,297 @@
+"""The first schema: events and facts, what follows from them, and proof that only grows."""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+APPEND_ONLY = ("audit_logs", "audit_seals", "payment_events")
+
+TABLES = """
+CREATE TABLE stripe_events (
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    api_version TEXT,
+    account TEXT,
+    livemode BOOLEAN NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    received_at TIMESTAMPTZ NOT NULL,
+    applied_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    outcome TEXT NOT NULL,
+    reason TEXT,
+    attempts INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    payload_sha256 TEXT NOT NULL,
+    object_id TEXT,
+    realm TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    fetched TEXT,
+    settlement BIGINT GENERATED ALWAYS AS IDENTITY,
+    CONSTRAINT stripe_events_pkey PRIMARY KEY (id),
+    CONSTRAINT stripe_events_outcome_check
+        CHECK (outcome IN ('applied', 'superseded', 'ignored')),
+    CONSTRAINT stripe_events_origin_check
+        CHECK (origin IN ('stripe', 'replay', 'reconcile')),
+    CONSTRAINT stripe_events_settlement_key UNIQUE (settlement)
+);
+
+CREATE TABLE facts (
+    event_id TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    party TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    fact JSONB NOT NULL,
+    CONSTRAINT facts_pkey PRIMARY KEY (event_id, object_key)
+);
+CREATE INDEX facts_party_idx ON facts (party);
+
+CREATE TABLE memberships (
+    object_key TEXT NOT NULL,
+    party TEXT NOT NULL,
+    CONSTRAINT memberships_pkey PRIMARY KEY (object_key)
+);
+CREATE INDEX memberships_party_idx ON memberships (party);
+
+CREATE TABLE parties (
+    party TEXT NOT NULL,
+    catalogue_version INTEGER NOT NULL,
+    due_at TIMESTAMPTZ,
+    waiting BOOLEAN NOT NULL,
+    unknown_prices TEXT[] NOT NULL,
+    incomplete_summaries TEXT[] NOT NULL,
+    missing_subscriptions TEXT[] NOT NULL,
+    CONSTRAINT parties_pkey PRIMARY KEY (party)
+) WITH (fillfactor = 80);
+CREATE INDEX parties_catalogue_version_idx ON parties (catalogue_version);
+CREATE INDEX parties_due_at_idx ON parties (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE catalogues (
+    version INTEGER NOT NULL,
+    document JSONB NOT NULL,
+    sha256 TEXT NOT NULL,
+    applied_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    applied_by TEXT NOT NULL,
+    reason TEXT,
+    CONSTRAINT catalogues_pkey PRIMARY KEY (version),
+    CONSTRAINT catalogues_version_check CHECK (version > 0)
+);
+
+CREATE TABLE customers (
+    realm TEXT NOT NULL,
+    stripe_customer_id TEXT NOT NULL,
+    user_id TEXT,
+    party TEXT NOT NULL,
+    CONSTRAINT customers_pkey PRIMARY KEY (realm, stripe_customer_id)
+);
+CREATE INDEX customers_party_idx ON customers (party);
+CREATE INDEX customers_user_id_idx ON customers (user_id);
+
+CREATE TABLE subscriptions (
+    realm TEXT NOT NULL,
+    stripe_subscription_id TEXT NOT NULL,
+    stripe_customer_id TEXT,
+    user_id TEXT,
+    status TEXT NOT NULL,
+    prices TEXT[] NOT NULL,
+    current_period_end TIMESTAMPTZ,
+    cancel_at_period_end BOOLEAN NOT NULL,
+    as_of TIMESTAMPTZ NOT NULL,
+    party TEXT NOT NULL,
+    CONSTRAINT subscriptions_pkey PRIMARY KEY (realm, stripe_subscription_id)
+) WITH (fillfactor = 80);
+CREATE INDEX subscriptions_party_idx ON subscriptions (party);
+CREATE INDEX subscriptions_user_id_idx ON subscriptions (user_id);
+
+CREATE TABLE purchases (
+    realm TEXT NOT NULL,
+    purchase_ref TEXT NOT NULL,
+    user_id TEXT,
+    plan_code TEXT,
+    price TEXT,
+    status TEXT NOT NULL,
+    payment_ref TEXT,
+    party TEXT NOT NULL,
+    CONSTRAINT purchases_pkey PRIMARY KEY (realm, purchase_ref),
+    CONSTRAINT purchases_status_check
+        CHECK (status IN ('paid', 'pending', 'expired', 'failed'))
+);
+CREATE INDEX purchases_party_idx ON purchases (party);
+CREATE INDEX purchases_user_id_idx ON purchases (user_id);
+
+CREATE TABLE payments (
+    realm TEXT NOT NULL,
+    payment_ref TEXT NOT NULL,
+    user_id TEXT,
+    stripe_customer_id TEXT,
+    amount_minor BIGINT NOT NULL,
+    amount_refunded_minor BIGINT NOT NULL,
+    currency TEXT NOT NULL,
+    status TEXT NOT NULL,
+    dispute_status TEXT,
+    invoice_id TEXT,
+    plan_code TEXT,
+    inferred BOOLEAN NOT NULL,
+    provisional BOOLEAN NOT NULL,
+    occurred_at TIMESTAMPTZ NOT NULL,
+    party TEXT NOT NULL,
+    CONSTRAINT payments_pkey PRIMARY KEY (realm, payment_ref),
+    CONSTRAINT payments_status_check
+        CHECK (status IN ('pending', 'succeeded', 'failed', 'canceled')),
+    CONSTRAINT payments_amount_minor_check CHECK (amount_minor >= 0),
+    CONSTRAINT payments_amount_refunded_minor_check CHECK (amount_refunded_minor >= 0)
+) WITH (fillfactor = 80);
+CREATE INDEX payments_party_idx ON payments (party);
+CREATE INDEX payments_user_id_idx ON payments (user_id);
+
+CREATE TABLE user_entitlements (
+    user_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    plan_code TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    entitlements JSONB NOT NULL,
+    per_seat TEXT[] NOT NULL,
+    active BOOLEAN NOT NULL,
+    starts_at TIMESTAMPTZ NOT NULL,
+    expires_at TIMESTAMPTZ,
+    event_id TEXT NOT NULL,
+    because TEXT NOT NULL,
+    guessed BOOLEAN NOT NULL,
+    catalogue_version INTEGER NOT NULL,
+    updated_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    party TEXT NOT NULL,
+    CONSTRAINT user_entitlements_pkey PRIMARY KEY (user_id, source, plan_code, realm)
+) WITH (fillfactor = 80);
+CREATE INDEX user_entitlements_party_idx ON user_entitlements (party);
+
+CREATE TABLE payment_events (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    event_id TEXT,
+    event_type TEXT,
+    kind TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    payment_ref TEXT NOT NULL,
+    user_id TEXT,
+    plan_code TEXT,
+    amount_minor BIGINT NOT NULL,
+    currency TEXT NOT NULL,
+    occurred_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT payment_events_pkey PRIMARY KEY (id),
+    CONSTRAINT payment_events_kind_check
+        CHECK (kind IN ('received', 'refunded', 'refund_reversed', 'moved')),
+    CONSTRAINT payment_events_amount_minor_check CHECK (amount_minor <> 0)
+);
+CREATE INDEX payment_events_payment_ref_idx ON payment_events (payment_ref, realm);
+CREATE INDEX payment_events_user_id_idx ON payment_events (user_id);
+
+CREATE TABLE audit_logs (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    occurred_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    target_type TEXT NOT NULL,
+    target_id TEXT NOT NULL,
+    event_id TEXT,
+    user_id TEXT,
+    before JSONB,
+    after JSONB,
+    reason TEXT,
+    CONSTRAINT audit_logs_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_logs_outcome_check
+        CHECK (outcome IN ('done', 'refused', 'failed'))
+);
+CREATE INDEX audit_logs_event_id_idx ON audit_logs (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX audit_logs_target_idx ON audit_logs (target_type, target_id);
+CREATE INDEX audit_logs_user_id_idx ON audit_logs (user_id, id) WHERE user_id IS NOT NULL;
+
+CREATE TABLE audit_seals (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    first_id BIGINT NOT NULL,
+    last_id BIGINT NOT NULL,
+    entries BIGINT NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    sealed_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    CONSTRAINT audit_seals_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_seals_range_check CHECK (first_id <= last_id),
+    CONSTRAINT audit_seals_first_id_key UNIQUE (first_id),
+    CONSTRAINT audit_seals_last_id_key UNIQUE (last_id)
+);
+
+CREATE TABLE dead_letters (
+    event_id TEXT NOT NULL,
+    type TEXT,
+    payload TEXT NOT NULL,
+    error_type TEXT NOT NULL,
+    error TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    received_at TIMESTAMPTZ,
+    first_failed_at TIMESTAMPTZ NOT NULL,
+    last_failed_at TIMESTAMPTZ NOT NULL,
+    state TEXT DEFAULT 'open' NOT NULL,
+    resolved_at TIMESTAMPTZ,
+    resolved_by TEXT,
+    reason TEXT,
+    history JSONB DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (event_id),
+    CONSTRAINT dead_letters_state_check
+        CHECK (state IN ('open', 'replayed', 'discarded'))
+);
+CREATE INDEX dead_letters_open_idx ON dead_letters (last_failed_at) WHERE state = 'open';
+"""
+
+REFUSE_CHANGE = """
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+
+# Ordering jsonb puts true over false and larger numbers first, so "or" and maximum are one
+# ORDER BY. A sum of seats stops being true at the first expiry among its parts, a maximum only
+# when the last row that reaches it ends. NOT MATERIALIZED lets a user_id reach the primary key.
+EFFECTIVE_ENTITLEMENTS = """
+CREATE VIEW effective_entitlements AS
+WITH in_force AS NOT MATERIALIZED (
+    SELECT user_id, feature.key AS feature, feature.value, expires_at,
+           feature.key = ANY (per_seat) AND jsonb_typeof(feature.value) = 'number' AS adds_up
+    FROM user_entitlements CROSS JOIN LATERAL jsonb_each(entitlements) AS feature
+    WHERE active AND starts_at <= now() AND (expires_at IS NULL OR expires_at > now())
+), candidates AS (
+    SELECT user_id, feature, value, expires_at FROM in_force WHERE NOT adds_up
+    UNION ALL
+    SELECT user_id, feature, to_jsonb(sum(value::numeric)), min(expires_at)
+    FROM in_force WHERE adds_up GROUP BY user_id, feature
+)
+SELECT DISTINCT ON (user_id, feature) user_id, feature, value, expires_at
+FROM candidates
+ORDER BY user_id, feature, value DESC, expires_at DESC NULLS FIRST
+"""
+
+
+def upgrade() -> None:
+    op.execute(TABLES)
+    op.execute(REFUSE_CHANGE)
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )
+    op.execute(EFFECTIVE_ENTITLEMENTS)
+
+
+def downgrade() -> None:
+    op.execute("DROP VIEW effective_entitlements")
+    op.execute(
+        "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
+        " catalogues, parties, memberships, facts, stripe_events, payment_events,"
+        " audit_logs, audit_seals, dead_letters"
+    )
+    op.execute("DROP FUNCTION refuse_change()")

@@ -1,0 +1,38 @@
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, Integer, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, one_of
+
+STATES = ("open", "replayed", "discarded")
+
+
+class DeadLetter(Base):
+    """An event that could not be applied, whole, until an operator decides what becomes of it.
+
+    ``event_id`` is the key in the inbox: a second body under one id has its own. ``history`` is
+    the list of earlier failures of a letter that was replayed and failed again.
+    """
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        one_of("state", STATES),
+        Index("dead_letters_open_idx", "last_failed_at", postgresql_where=text("state = 'open'")),
+    )
+
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str | None]
+    payload: Mapped[str]
+    error_type: Mapped[str]
+    error: Mapped[str]
+    attempts: Mapped[int] = mapped_column(Integer)
+    received_at: Mapped[datetime | None]
+    first_failed_at: Mapped[datetime]
+    last_failed_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(server_default=text("'open'"))
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str | None]
+    reason: Mapped[str | None]
+    history: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))

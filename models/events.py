@@ -1,0 +1,85 @@
+"""What Stripe said: the settled events and the facts they state, grouped into parties.
+
+A party is the group of Stripe objects that belong together, normally everything of one customer.
+It is what a transaction locks, loads and projects, so every object ever named has one.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Identity, Index, Integer, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import UPDATED_OFTEN, Base, one_of
+
+OUTCOMES = ("applied", "superseded", "ignored")
+ORIGINS = ("stripe", "replay", "reconcile")
+
+
+class StripeEvent(Base):
+    """A settled event: its row is the authority on "was this applied?"."""
+
+    __tablename__ = "stripe_events"
+    __table_args__ = (one_of("outcome", OUTCOMES), one_of("origin", ORIGINS))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    api_version: Mapped[str | None]
+    account: Mapped[str | None]
+    livemode: Mapped[bool]
+    created_at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    applied_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[str]
+    payload_sha256: Mapped[str]
+    object_id: Mapped[str | None]
+    realm: Mapped[str]
+    fingerprint: Mapped[str]
+    origin: Mapped[str]
+    fetched: Mapped[str | None]
+    settlement: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
+
+
+class StoredFact(Base):
+    """One observation of one object by one event, as ``billing.facts`` writes it."""
+
+    __tablename__ = "facts"
+
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    object_key: Mapped[str] = mapped_column(primary_key=True)
+    party: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    event_type: Mapped[str]
+    created_at: Mapped[datetime]
+    fact: Mapped[dict[str, Any]]
+
+
+class Membership(Base):
+    """Which party an object belongs to; the row is also the lock on a name seen first."""
+
+    __tablename__ = "memberships"
+
+    object_key: Mapped[str] = mapped_column(primary_key=True)
+    party: Mapped[str] = mapped_column(index=True)
+
+
+class Party(Base):
+    """What the last projection of a party left to do: when it changes by itself, what it misses."""
+
+    __tablename__ = "parties"
+    __table_args__ = (
+        Index("parties_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("parties_catalogue_version_idx", "catalogue_version"),
+        {"postgresql_with": UPDATED_OFTEN},
+    )
+
+    party: Mapped[str] = mapped_column(primary_key=True)
+    catalogue_version: Mapped[int] = mapped_column(Integer)
+    due_at: Mapped[datetime | None]
+    waiting: Mapped[bool]
+    unknown_prices: Mapped[list[str]]
+    incomplete_summaries: Mapped[list[str]]
+    missing_subscriptions: Mapped[list[str]]

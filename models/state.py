@@ -1,0 +1,112 @@
+"""What the facts amount to now. Every row here can be computed again from facts and catalogue."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Integer, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import UPDATED_OFTEN, Base, one_of
+
+PURCHASE_STATUSES = ("paid", "pending", "expired", "failed")
+PAYMENT_STATUSES = ("pending", "succeeded", "failed", "canceled")
+
+
+class Customer(Base):
+    """A Stripe customer and the user it stands for, once somebody said so."""
+
+    __tablename__ = "customers"
+
+    realm: Mapped[str] = mapped_column(primary_key=True)
+    stripe_customer_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(index=True)
+    party: Mapped[str] = mapped_column(index=True)
+
+
+class Subscription(Base):
+    """A subscription as its newest observation shows it; ``status`` is Stripe's own word."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = ({"postgresql_with": UPDATED_OFTEN},)
+
+    realm: Mapped[str] = mapped_column(primary_key=True)
+    stripe_subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    stripe_customer_id: Mapped[str | None]
+    user_id: Mapped[str | None] = mapped_column(index=True)
+    status: Mapped[str]
+    prices: Mapped[list[str]]
+    current_period_end: Mapped[datetime | None]
+    cancel_at_period_end: Mapped[bool]
+    as_of: Mapped[datetime]
+    party: Mapped[str] = mapped_column(index=True)
+
+
+class Purchase(Base):
+    """A one-time purchase, named by its payment intent, else by its session."""
+
+    __tablename__ = "purchases"
+    __table_args__ = (one_of("status", PURCHASE_STATUSES),)
+
+    realm: Mapped[str] = mapped_column(primary_key=True)
+    purchase_ref: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(index=True)
+    plan_code: Mapped[str | None]
+    price: Mapped[str | None]
+    status: Mapped[str]
+    payment_ref: Mapped[str | None]
+    party: Mapped[str] = mapped_column(index=True)
+
+
+class Payment(Base):
+    """One payment, however many events speak of it; its history is in ``payment_events``."""
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        one_of("status", PAYMENT_STATUSES),
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("amount_refunded_minor >= 0", name="amount_refunded_minor"),
+        {"postgresql_with": UPDATED_OFTEN},
+    )
+
+    realm: Mapped[str] = mapped_column(primary_key=True)
+    payment_ref: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(index=True)
+    stripe_customer_id: Mapped[str | None]
+    amount_minor: Mapped[int]
+    amount_refunded_minor: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[str]
+    dispute_status: Mapped[str | None]
+    invoice_id: Mapped[str | None]
+    plan_code: Mapped[str | None]
+    inferred: Mapped[bool]
+    provisional: Mapped[bool]
+    occurred_at: Mapped[datetime]
+    party: Mapped[str] = mapped_column(index=True)
+
+
+class UserEntitlement(Base):
+    """What one source gives one user under one plan; revoked rows stay with ``active`` false.
+
+    ``per_seat`` names the features whose numbers add up over sources instead of taking the
+    largest; the numbers themselves are already multiplied by the seats.
+    """
+
+    __tablename__ = "user_entitlements"
+    __table_args__ = ({"postgresql_with": UPDATED_OFTEN},)
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    plan_code: Mapped[str] = mapped_column(primary_key=True)
+    realm: Mapped[str] = mapped_column(primary_key=True)
+    entitlements: Mapped[dict[str, Any]]
+    per_seat: Mapped[list[str]]
+    active: Mapped[bool]
+    starts_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    event_id: Mapped[str]
+    because: Mapped[str]
+    guessed: Mapped[bool]
+    catalogue_version: Mapped[int] = mapped_column(Integer)
+    updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    party: Mapped[str] = mapped_column(index=True)
