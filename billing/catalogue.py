@@ -1,0 +1,277 @@
+"""The catalogue: what each thing that Stripe sells grants, and what money going back ends.
+
+It is written by people, as ``plans.toml``. A document with anything wrong in it is refused as a
+whole, and every problem in it is named at once together with its place.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from billing.errors import InvalidCatalogue
+from billing.ids import PlanCode
+
+Value = bool | int
+"""What a feature can be worth: values of several grants must merge, which texts cannot."""
+
+MAX_GRACE_DAYS = 365
+MAX_NUMBER = 2**53 - 1
+"""The largest number that every reader of JSON holds exactly."""
+
+_NAME = re.compile(r"[!-~]{1,100}")
+_LONGEST_REF = 255
+_PLAN_KEYS = ("prices", "grace_days", "features", "per_seat")
+_DOCUMENT_KEYS = ("plans", "policy")
+
+
+class Disposition(StrEnum):
+    """What becomes of a one-time purchase when its money goes back."""
+
+    KEEP = "keep"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Which ways of giving money back end a one-time purchase."""
+
+    refund_full: Disposition = Disposition.END
+    refund_partial: Disposition = Disposition.KEEP
+    dispute_open: Disposition = Disposition.KEEP
+    dispute_lost: Disposition = Disposition.END
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One plan and everything at Stripe that stands for it.
+
+    ``prices`` holds price ids, lookup keys, product ids and payment link ids alike.
+    """
+
+    code: PlanCode
+    prices: tuple[str, ...] = ()
+    grace_days: int = 0
+    features: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    per_seat: frozenset[str] = frozenset()
+
+    def features_for(self, quantity: int) -> dict[str, Value]:
+        """What the plan grants to a holder of so many seats.
+
+        A per-seat feature to which the plan gives no value counts one for each seat.
+        """
+        seats = {name: self.features.get(name, 1) * quantity for name in self.per_seat}
+        return {**self.features, **seats}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Plans in the order of their codes, and the policy; equal documents give equal catalogues."""
+
+    plans: tuple[Plan, ...] = ()
+    policy: Policy = Policy()
+    _by_code: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
+    _by_ref: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_ref = {ref: plan for plan in self.plans for ref in plan.prices}
+        object.__setattr__(self, "_by_code", {plan.code: plan for plan in self.plans})
+        object.__setattr__(self, "_by_ref", by_ref)
+
+    def plan_coded(self, code: str | None) -> Plan | None:
+        """The plan that metadata names by its own code."""
+        return None if code is None else self._by_code.get(code)
+
+    def plan_named(self, refs: Iterable[str | None]) -> Plan | None:
+        """The plan of one thing that was sold, told by the first of its names that is known.
+
+        Hand over the names in the order they are to be trusted: price id, lookup key, product.
+        """
+        return next(iter(self.plans_named(refs)), None)
+
+    def plans_named(self, refs: Iterable[str | None]) -> tuple[Plan, ...]:
+        """Every plan that any of the names stands for, once each, in the order of the names."""
+        found = (self._by_ref.get(ref) for ref in refs if ref is not None)
+        return tuple({plan.code: plan for plan in found if plan is not None}.values())
+
+
+def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
+    """The catalogue that a parsed ``plans.toml`` describes.
+
+    Raises:
+        InvalidCatalogue: something is wrong with it; all problems are named, not the first only.
+    """
+    reading = _Reading()
+    reading.refuse_unknown("", document, _DOCUMENT_KEYS)
+    tables = reading.table("plans", document.get("plans", {}))
+    plans = [reading.plan(code, table) for code, table in sorted(tables.items())]
+    policy = reading.policy(document.get("policy", {}))
+    reading.problems.extend(_contradictions(plans))
+    if reading.problems:
+        raise InvalidCatalogue(tuple(dict.fromkeys(reading.problems)))
+    return Catalogue(plans=tuple(plans), policy=policy)
+
+
+def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
+    """The canonical document of a catalogue: ``read_catalogue`` gives the same one back."""
+    return {
+        "plans": {plan.code: _written(plan) for plan in catalogue.plans},
+        "policy": {way.name: getattr(catalogue.policy, way.name).value for way in fields(Policy)},
+    }
+
+
+def _written(plan: Plan) -> dict[str, Any]:
+    return {
+        "prices": list(plan.prices),
+        "grace_days": plan.grace_days,
+        "features": dict(sorted(plan.features.items())),
+        "per_seat": sorted(plan.per_seat),
+    }
+
+
+class _Reading:
+    """Collects problems while it reads, so that one run names them all."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def problem(self, place: str, sentence: str) -> None:
+        self.problems.append(f"{place}: {sentence}")
+
+    def refuse_unknown(self, place: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
+        for key in table:
+            if key not in known:
+                where = f"{place}.{key}" if place else key
+                self.problem(where, f"is unknown; there are {', '.join(known)}")
+
+    def table(self, place: str, value: Any) -> Mapping[str, Any]:
+        if isinstance(value, Mapping):
+            return value
+        self.problem(place, f"must be a table, not {_shown(value)}")
+        return {}
+
+    def plan(self, code: str, value: Any) -> Plan:
+        place = f"plans.{code}"
+        if not _NAME.fullmatch(code):
+            self.problem(place, "a plan's code is 1 to 100 ASCII characters without spaces")
+        table = self.table(place, value)
+        self.refuse_unknown(place, table, _PLAN_KEYS)
+        return Plan(
+            code=PlanCode(code),
+            prices=self.names(f"{place}.prices", table.get("prices", []), _is_ref),
+            grace_days=self.grace_days(f"{place}.grace_days", table.get("grace_days", 0)),
+            features=self.features(f"{place}.features", table.get("features", {})),
+            per_seat=frozenset(
+                self.names(f"{place}.per_seat", table.get("per_seat", []), _is_name)
+            ),
+        )
+
+    def names(self, place: str, value: Any, accepts: Callable[[Any], bool]) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            self.problem(place, f"must be a list of names, not {_shown(value)}")
+            return ()
+        for name in value:
+            if not accepts(name):
+                self.problem(place, f"{_shown(name)} is not a usable name")
+            elif value.count(name) > 1:
+                self.problem(place, f"{name} is listed twice")
+        return tuple(dict.fromkeys(name for name in value if accepts(name)))
+
+    def grace_days(self, place: str, value: Any) -> int:
+        if type(value) is int and 0 <= value <= MAX_GRACE_DAYS:
+            return value
+        self.problem(place, f"must be a whole number from 0 to {MAX_GRACE_DAYS}")
+        return 0
+
+    def features(self, place: str, value: Any) -> Mapping[str, Value]:
+        table = self.table(place, value)
+        for name, worth in table.items():
+            for sentence in _wrong_with_feature(name, worth):
+                self.problem(f"{place}.{name}", sentence)
+        usable = {n: w for n, w in table.items() if not any(_wrong_with_feature(n, w))}
+        return MappingProxyType(usable)
+
+    def policy(self, value: Any) -> Policy:
+        table = self.table("policy", value)
+        ways = tuple(way.name for way in fields(Policy))
+        self.refuse_unknown("policy", table, ways)
+        stated = {
+            way: self.disposition(f"policy.{way}", table[way]) for way in ways if way in table
+        }
+        return Policy(**stated)
+
+    def disposition(self, place: str, value: Any) -> Disposition:
+        if value in ("keep", "end"):
+            return Disposition(value)
+        self.problem(place, f'must be "keep" or "end", not {_shown(value)}')
+        return Disposition.KEEP
+
+
+def _wrong_with_feature(name: Any, worth: Any) -> Iterator[str]:
+    if not _is_name(name):
+        yield "a feature's name is 1 to 100 ASCII characters without spaces"
+    if type(worth) is int and worth < 0:
+        yield "must not be negative: of several grants the larger number wins"
+    elif type(worth) is int and worth > MAX_NUMBER:
+        yield f"must not be more than {MAX_NUMBER}"
+    elif type(worth) not in (int, bool):
+        yield f"must be true, false or a whole number, not {_shown(worth)}"
+
+
+def _contradictions(plans: Iterable[Plan]) -> Iterator[str]:
+    plans = tuple(plans)
+    yield from _prices_in_two_plans(plans)
+    yield from _features_of_two_types(plans)
+    yield from _seats_without_number(plans)
+
+
+def _prices_in_two_plans(plans: Iterable[Plan]) -> Iterator[str]:
+    owners: dict[str, PlanCode] = {}
+    for plan in plans:
+        for ref in plan.prices:
+            owner = owners.setdefault(ref, plan.code)
+            if owner != plan.code:
+                yield f"plans.{plan.code}.prices: {ref} belongs to plan {owner} already"
+
+
+def _features_of_two_types(plans: Iterable[Plan]) -> Iterator[str]:
+    first: dict[str, tuple[PlanCode, type]] = {}
+    for plan in plans:
+        for name, worth in plan.features.items():
+            code, kind = first.setdefault(name, (plan.code, type(worth)))
+            if kind is not type(worth):
+                yield (
+                    f"plans.{plan.code}.features.{name}: is {_kind_word(type(worth))} here"
+                    f" and {_kind_word(kind)} in plan {code}"
+                )
+
+
+def _seats_without_number(plans: tuple[Plan, ...]) -> Iterator[str]:
+    numbers = {n for plan in plans for n, worth in plan.features.items() if type(worth) is int}
+    for plan in plans:
+        for name in sorted(plan.per_seat - numbers):
+            yield f"plans.{plan.code}.per_seat: {name} is no feature that any plan gives a number"
+
+
+def _kind_word(kind: type) -> str:
+    return "true or false" if kind is bool else "a number"
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _is_ref(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_REF and value.isprintable()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return f"{value!r:.60}" if isinstance(value, str) else f"{value!s:.60}"

@@ -1,0 +1,228 @@
+"""The envelope of a Stripe event: what can be told about it before anyone reads its object.
+
+This is the only place that parses a body, for ingest and for workers alike: two JSON parsers
+disagree about lone surrogates and huge numbers, and an event that one of them accepts and the
+other refuses could never be settled.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from math import isfinite
+from typing import Any, NoReturn
+
+from billing.errors import MalformedEvent
+from billing.ids import EventId, Realm, object_key, realm_of
+from billing.text import storable
+
+THIN = "v2.core.event"
+MAX_DEPTH = 200
+"""Deeper bodies are refused: whoever copies or stores one later may do so by recursion."""
+
+LATEST = 4 * 4102444800
+"""No Stripe time lies later, in seconds; what claims to is not a time."""
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_END = datetime.fromtimestamp(LATEST, UTC)
+_EVENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
+_ACCOUNT = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+_TYPE = re.compile(r"[!-~]{1,255}")
+_LONGEST_ID = 255
+_LONGEST_VERSION = 100
+_NO_OBJECT: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One event as Stripe signed it. Its representation shows neither body nor payload."""
+
+    event_id: EventId
+    type: str
+    api_version: str | None
+    account: str | None
+    livemode: bool
+    created_at: datetime
+    object_id: str | None
+    customer_id: str | None
+    thin: bool
+    """A ``v2.core.event``: it names its object and does not contain it."""
+    partition: str
+    """Events of one partition go to one worker at a time."""
+    fingerprint: str
+    """Tells apart two events that share an id; API versions of one event have the same."""
+    body: bytes = field(repr=False)
+    payload: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def realm(self) -> Realm:
+        """The Stripe account and mode that the event's object lives in."""
+        return realm_of(self.account, livemode=self.livemode)
+
+
+def parse(body: bytes) -> Envelope:
+    """Read what every Stripe event has, whatever its type and API version.
+
+    Raises:
+        MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
+    """
+    payload = _parsed(body)
+    thin = payload.get("object") == THIN
+    stated = _stated_object(payload, thin=thin)
+    event_id = EventId(_matching(payload, "id", _EVENT_ID))
+    event_type = _matching(payload, "type", _TYPE)
+    account = _account(payload, thin=thin)
+    livemode = _livemode(payload)
+    customer_id = _customer(stated)
+    object_id = usable_id(stated.get("id")) or (None if thin else customer_id)
+    realm = realm_of(account, livemode=livemode)
+    return Envelope(
+        event_id=event_id,
+        type=event_type,
+        api_version=_api_version(payload),
+        account=account,
+        livemode=livemode,
+        created_at=_created(payload, thin=thin),
+        object_id=object_id,
+        customer_id=customer_id,
+        thin=thin,
+        partition=object_key(realm, customer_id or object_id or event_id),
+        fingerprint=_fingerprint(event_type, account, object_id, livemode=livemode),
+        body=body,
+        payload=payload,
+    )
+
+
+def usable_id(value: Any) -> str | None:
+    """The value, if it can serve as the key of a Stripe object, else None."""
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID:
+        return value if value.isascii() and value.isprintable() else None
+    return None
+
+
+def referenced_id(value: Any) -> str | None:
+    """The id of an object that Stripe gives as an id or, expanded, as the object itself."""
+    return usable_id(value.get("id") if isinstance(value, dict) else value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise ValueError("infinite")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        payload = _DECODER.decode(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise MalformedEvent("the body is not UTF-8") from None
+    except RecursionError:
+        raise MalformedEvent("the body is nested too deeply") from None
+    except ValueError:
+        raise MalformedEvent("the body is not JSON, or has numbers no one can hold") from None
+    if not isinstance(payload, dict):
+        raise MalformedEvent("the body is not a JSON object")
+    _refuse_depth(body, payload)
+    return payload
+
+
+def _refuse_depth(body: bytes, payload: dict[str, Any]) -> None:
+    # A body of few brackets cannot be deep; counting them is all that most events cost.
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return
+    level: list[Any] = [payload]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _containers_in(outer)]
+        if not level:
+            return
+    raise MalformedEvent("the body is nested too deeply")
+
+
+def _containers_in(outer: Any) -> list[Any]:
+    values = outer.values() if isinstance(outer, dict) else outer
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _stated_object(payload: dict[str, Any], *, thin: bool) -> Mapping[str, Any]:
+    if thin:
+        related = payload.get("related_object")
+        return related if isinstance(related, dict) else _NO_OBJECT
+    data = payload.get("data")
+    stated = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(stated, dict):
+        raise MalformedEvent("there is no data.object")
+    return stated
+
+
+def _account(payload: dict[str, Any], *, thin: bool) -> str | None:
+    if payload.get("account") is not None:
+        return _matching(payload, "account", _ACCOUNT)
+    # Thin events name the account in the context they are to be fetched in.
+    context = payload.get("context") if thin else None
+    named = context.rpartition("/")[2] if isinstance(context, str) else ""
+    return named if named.startswith("acct_") and _ACCOUNT.fullmatch(named) else None
+
+
+def _matching(payload: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = payload.get(name)
+    if isinstance(value, str) and pattern.fullmatch(value):
+        return value
+    raise MalformedEvent(f"there is no usable {name}")
+
+
+def _livemode(payload: dict[str, Any]) -> bool:
+    livemode = payload.get("livemode", False)
+    if isinstance(livemode, bool):
+        return livemode
+    raise MalformedEvent("livemode is neither true nor false")
+
+
+def _api_version(payload: dict[str, Any]) -> str | None:
+    version = payload.get("api_version")
+    return storable(version[:_LONGEST_VERSION]) if isinstance(version, str) else None
+
+
+def _customer(stated: Mapping[str, Any]) -> str | None:
+    if stated.get("object") == "customer":
+        return usable_id(stated.get("id"))
+    return referenced_id(stated.get("customer")) or referenced_id(stated.get("customer_account"))
+
+
+def _created(payload: dict[str, Any], *, thin: bool) -> datetime:
+    created = payload.get("created")
+    moment = _written(created) if thin and isinstance(created, str) else _counted(created)
+    if moment is None:
+        raise MalformedEvent("there is no usable created")
+    return moment
+
+
+def _counted(seconds: Any) -> datetime | None:
+    if type(seconds) is int and 0 <= seconds <= LATEST:
+        return datetime.fromtimestamp(seconds, UTC)
+    return None
+
+
+def _written(moment: str) -> datetime | None:
+    try:
+        read = datetime.fromisoformat(moment)
+        seconds = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if _EPOCH <= seconds <= _END else None
+
+
+def _fingerprint(
+    event_type: str, account: str | None, object_id: str | None, *, livemode: bool
+) -> str:
+    told = "\n".join((event_type, account or "", str(livemode), object_id or ""))
+    return sha256(told.encode()).hexdigest()[:16]

@@ -1,0 +1,266 @@
+"""A plans document is read whole, or refused with everything that is wrong with it."""
+
+import json
+import tomllib
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.catalogue import (
+    Catalogue,
+    Disposition,
+    Plan,
+    Policy,
+    read_catalogue,
+    write_catalogue,
+)
+from billing.errors import InvalidCatalogue
+from billing.ids import PlanCode
+
+PLANS = """
+[plans.premium]
+prices = ["price_premium_monthly", "price_premium_yearly"]
+grace_days = 7
+[plans.premium.features]
+signals_enabled = true
+max_devices = 5
+[plans.team]
+prices = ["price_team"]
+per_seat = ["max_devices"]
+[policy]
+refund_full = "keep"
+"""
+
+
+def problems(document: dict[str, Any]) -> tuple[str, ...]:
+    with pytest.raises(InvalidCatalogue) as refused:
+        read_catalogue(document)
+    return refused.value.problems
+
+
+def plan(**table: Any) -> dict[str, Any]:
+    return {"plans": {"premium": table}}
+
+
+def test_plans_are_read_as_people_write_them() -> None:
+    catalogue = read_catalogue(tomllib.loads(PLANS))
+
+    assert catalogue == Catalogue(
+        plans=(
+            Plan(
+                code=PlanCode("premium"),
+                prices=("price_premium_monthly", "price_premium_yearly"),
+                grace_days=7,
+                features={"signals_enabled": True, "max_devices": 5},
+            ),
+            Plan(
+                code=PlanCode("team"),
+                prices=("price_team",),
+                per_seat=frozenset({"max_devices"}),
+            ),
+        ),
+        policy=Policy(refund_full=Disposition.KEEP),
+    )
+
+
+def test_an_empty_document_is_an_empty_catalogue_with_the_default_policy() -> None:
+    catalogue = read_catalogue({})
+
+    assert catalogue.plans == ()
+    assert catalogue.policy == Policy(
+        refund_full=Disposition.END,
+        refund_partial=Disposition.KEEP,
+        dispute_open=Disposition.KEEP,
+        dispute_lost=Disposition.END,
+    )
+
+
+def test_the_order_in_which_plans_are_written_does_not_matter() -> None:
+    tables: dict[str, Any] = {"b": {"features": {"x": 1, "y": True}}, "a": {}}
+    turned = {"a": {}, "b": {"features": {"y": True, "x": 1}}}
+
+    assert read_catalogue({"plans": tables}) == read_catalogue({"plans": turned})
+
+
+def test_seats_multiply_what_is_counted_by_the_seat_and_nothing_else() -> None:
+    team = Plan(
+        code=PlanCode("team"),
+        features={"max_devices": 2, "projects": 10, "signals_enabled": True},
+        per_seat=frozenset({"max_devices", "members"}),
+    )
+
+    assert team.features_for(3) == {
+        "max_devices": 6,
+        "members": 3,
+        "projects": 10,
+        "signals_enabled": True,
+    }
+
+
+def test_a_plan_is_found_by_any_name_that_stands_for_it() -> None:
+    catalogue = read_catalogue(
+        {"plans": {"a": {"prices": ["price_1", "prod_1"]}, "b": {"prices": ["plink_1"]}}}
+    )
+    names = [None, "price_2", "plink_1", "prod_1", "price_1"]
+
+    assert [found.code for found in catalogue.plans_named(names)] == ["b", "a"]
+
+
+def test_one_thing_sold_is_told_by_the_most_trusted_of_its_names() -> None:
+    catalogue = read_catalogue(
+        {"plans": {"a": {"prices": ["prod_1"]}, "b": {"prices": ["price_1"]}}}
+    )
+
+    found = catalogue.plan_named(["price_1", None, "prod_1"])
+
+    assert found is not None
+    assert found.code == "b"
+    assert catalogue.plan_named(["price_9"]) is None
+
+
+def test_a_plan_is_found_by_its_own_code() -> None:
+    catalogue = read_catalogue(plan())
+
+    assert catalogue.plan_coded("premium") == catalogue.plans[0]
+    assert catalogue.plan_coded("other") is None
+    assert catalogue.plan_coded(None) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"plan": {}}, "plan: is unknown; there are plans, policy"),
+        ({"plans": []}, "plans: must be a table, not a list"),
+        ({"plans": {"a": 7}}, "plans.a: must be a table, not 7"),
+        ({"plans": {"a": None}}, "plans.a: must be a table, not None"),
+        (
+            {"plans": {"a b": {}}},
+            "plans.a b: a plan's code is 1 to 100 ASCII characters without spaces",
+        ),
+        (
+            plan(grase_days=1),
+            (
+                "plans.premium.grase_days: is unknown;"
+                " there are prices, grace_days, features, per_seat"
+            ),
+        ),
+        (plan(prices="price_1"), "plans.premium.prices: must be a list of names, not 'price_1'"),
+        (plan(prices=[""]), "plans.premium.prices: '' is not a usable name"),
+        (plan(prices=[{}]), "plans.premium.prices: a table is not a usable name"),
+        (plan(prices=["x" * 256]), f"plans.premium.prices: '{'x' * 59} is not a usable name"),
+        (plan(prices=["a", "a"]), "plans.premium.prices: a is listed twice"),
+        (plan(grace_days=-1), "plans.premium.grace_days: must be a whole number from 0 to 365"),
+        (plan(grace_days=True), "plans.premium.grace_days: must be a whole number from 0 to 365"),
+        (plan(features=True), "plans.premium.features: must be a table, not true"),
+        (
+            plan(features={"devices": "5"}),
+            "plans.premium.features.devices: must be true, false or a whole number, not '5'",
+        ),
+        (
+            plan(features={"devices": 1.5}),
+            "plans.premium.features.devices: must be true, false or a whole number, not 1.5",
+        ),
+        (
+            plan(features={"devices": -1}),
+            (
+                "plans.premium.features.devices:"
+                " must not be negative: of several grants the larger number wins"
+            ),
+        ),
+        (
+            plan(features={"devices": 2**53}),
+            "plans.premium.features.devices: must not be more than 9007199254740991",
+        ),
+        (
+            plan(features={"max devices": 1}),
+            (
+                "plans.premium.features.max devices:"
+                " a feature's name is 1 to 100 ASCII characters without spaces"
+            ),
+        ),
+        (
+            plan(per_seat=["devices"]),
+            "plans.premium.per_seat: devices is no feature that any plan gives a number",
+        ),
+        (
+            plan(per_seat=["on"], features={"on": True}),
+            "plans.premium.per_seat: on is no feature that any plan gives a number",
+        ),
+        (
+            {"plans": {"a": {"prices": ["price_1"]}, "b": {"prices": ["price_1"]}}},
+            "plans.b.prices: price_1 belongs to plan a already",
+        ),
+        (
+            {"plans": {"a": {"features": {"x": 1}}, "b": {"features": {"x": True}}}},
+            "plans.b.features.x: is true or false here and a number in plan a",
+        ),
+        ({"policy": []}, "policy: must be a table, not a list"),
+        (
+            {"policy": {"refund": "end"}},
+            (
+                "policy.refund: is unknown; there are"
+                " refund_full, refund_partial, dispute_open, dispute_lost"
+            ),
+        ),
+        (
+            {"policy": {"refund_full": False}},
+            'policy.refund_full: must be "keep" or "end", not false',
+        ),
+    ],
+)
+def test_a_problem_is_named_with_its_place(document: dict[str, Any], problem: str) -> None:
+    assert problems(document) == (problem,)
+
+
+def test_every_problem_is_named_at_once() -> None:
+    found = problems(
+        {"plans": {"a": {"grace_days": "7", "prices": 1}, "b": 2}, "policy": {"dispute_open": 3}}
+    )
+
+    assert [problem.split(":")[0] for problem in found] == [
+        "plans.a.prices",
+        "plans.a.grace_days",
+        "plans.b",
+        "policy.dispute_open",
+    ]
+
+
+names = st.text("abcdefgh_", min_size=1, max_size=8)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    counted = draw(st.sets(names, max_size=3))
+    switches = draw(st.sets(names, max_size=3)) - counted
+    codes = sorted(draw(st.sets(names, max_size=4)))
+    plans = {
+        code: {
+            "prices": draw(st.lists(names.map(f"{code}-{{}}".format), unique=True, max_size=3)),
+            "grace_days": draw(st.integers(0, 365)),
+            "features": {name: draw(st.integers(0, 99)) for name in sorted(counted)}
+            | {name: draw(st.booleans()) for name in sorted(switches)},
+            "per_seat": sorted(counted) if draw(st.booleans()) else [],
+        }
+        for code in codes
+    }
+    policy = draw(st.dictionaries(st.just("refund_full"), st.sampled_from(["keep", "end"])))
+    return {"plans": plans, "policy": policy}
+
+
+@given(documents())
+def test_a_catalogue_comes_back_as_it_was_written(document: dict[str, Any]) -> None:
+    catalogue = read_catalogue(document)
+
+    stored = json.loads(json.dumps(write_catalogue(catalogue), sort_keys=True))
+
+    assert read_catalogue(stored) == catalogue
+    assert write_catalogue(read_catalogue(stored)) == write_catalogue(catalogue)
+
+
+@given(st.dictionaries(st.sampled_from(["plans", "policy", "x"]), st.from_type(object)))
+def test_an_odd_document_is_refused_and_nothing_worse(document: dict[str, Any]) -> None:
+    with suppress(InvalidCatalogue):
+        read_catalogue(document)
