@@ -1,0 +1,80 @@
+"""Subscriptions and their items: where the period stands depends on the shape."""
+
+from collections.abc import Sequence
+
+from ops.samples.builders.offers import plan, price
+from ops.samples.clock import MONTH, YEAR
+from ops.samples.furniture import JsonObject, listed
+from ops.samples.pen import Pen
+from ops.samples.shapes import Shape
+from ops.samples.shop import Offer
+
+_PERIODS = {"month": MONTH, "year": YEAR}
+
+
+def period_of(offer: Offer) -> int:
+    """How many seconds one payment of a recurring offer buys."""
+    return _PERIODS[offer.interval or "month"]
+
+
+def subscription(
+    pen: Pen,
+    offer: Offer,
+    *,
+    customer_id: str,
+    user_id: str | None,
+    at: int,
+    status: str = "incomplete",
+    quantity: int = 1,
+    period_end: int | None = None,
+) -> JsonObject:
+    """A subscription to one offer, in its first period."""
+    identifier = pen.id("sub")
+    end = at + period_of(offer) if period_end is None else period_end
+    item = subscription_item(pen, offer, subscription_id=identifier, at=at, quantity=quantity)
+    return with_items(
+        pen,
+        pen.write(
+            "subscription",
+            id=identifier,
+            billing_cycle_anchor=at,
+            created=at,
+            customer=customer_id,
+            latest_invoice=None,
+            metadata={} if user_id is None else {"user_id": user_id},
+            plan=plan(pen, offer),
+            quantity=quantity,
+            start_date=at,
+            status=status,
+        ),
+        [item],
+        period=(at, end),
+    )
+
+
+def subscription_item(
+    pen: Pen, offer: Offer, *, subscription_id: str, at: int, quantity: int = 1
+) -> JsonObject:
+    """One price on a subscription; its period is set by ``with_items``."""
+    return pen.write(
+        "subscription_item",
+        id=pen.id("si", 14),
+        created=at,
+        plan=plan(pen, offer),
+        price=price(pen, offer),
+        quantity=quantity,
+        subscription=subscription_id,
+    )
+
+
+def with_items(
+    pen: Pen, holder: JsonObject, items: Sequence[JsonObject], *, period: tuple[int, int]
+) -> JsonObject:
+    """The subscription with these items and this period, which moved into the items in basil."""
+    dates = {"current_period_start": period[0], "current_period_end": period[1]}
+    if pen.shape is Shape.ANCIENT:
+        return {**holder, **dates}
+    if pen.new:
+        items = [{**item, **dates} for item in items]
+    item_list = listed(items, f"/v1/subscription_items?subscription={holder['id']}")
+    return {**holder, **({} if pen.new else dates), "items": item_list}

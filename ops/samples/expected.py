@@ -1,0 +1,72 @@
+"""What must stand in the database once a lifecycle was delivered, in whatever order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ops.samples.shop import Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedGrant:
+    """One entitlement row; ``plan_code`` is None for features that Stripe itself lists."""
+
+    source: str
+    plan_code: str | None
+    features: Mapping[str, bool | int]
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedPayment:
+    """One payment row, and therefore what its ``payment_events`` must sum to."""
+
+    payment_ref: str
+    amount_minor: int
+    amount_refunded_minor: int = 0
+    currency: str = "usd"
+    status: str = "succeeded"
+    dispute_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The end of a lifecycle: nothing that is active or paid may stand beside what it names."""
+
+    user_id: str
+    customer_id: str | None
+    grants: tuple[ExpectedGrant, ...] = ()
+    payments: tuple[ExpectedPayment, ...] = ()
+    subscriptions: Mapping[str, str] = field(default_factory=dict)
+    """Status by subscription id."""
+    purchases: Mapping[str, str] = field(default_factory=dict)
+    """Status by ``purchase_ref``."""
+
+    @property
+    def access(self) -> bool:
+        """True if anything at all is granted at the end."""
+        return any(grant.active for grant in self.grants)
+
+    @property
+    def features(self) -> Mapping[str, bool | int]:
+        """What the user may use at the end; no sample grants one feature from two sources."""
+        active = [grant.features for grant in self.grants if grant.active]
+        return {name: value for features in active for name, value in features.items()}
+
+    @property
+    def paid_minor(self) -> int:
+        """All that was received, before anything went back."""
+        return sum(payment.amount_minor for payment in self.payments)
+
+    @property
+    def refunded_minor(self) -> int:
+        """All that went back."""
+        return sum(payment.amount_refunded_minor for payment in self.payments)
+
+
+def granted(offer: Offer, *, source: str, active: bool = True, seats: int = 1) -> ExpectedGrant:
+    """What an offer gives while it is in force, as the example plans have it."""
+    features = {
+        name: value * seats if name in offer.per_seat else value
+        for name, value in offer.features.items()
+    }
+    return ExpectedGrant(source=source, plan_code=offer.plan_code, features=features, active=active)

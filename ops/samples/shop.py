@@ -1,0 +1,62 @@
+"""What the sample shop sells: the Stripe side of the example ``plans.toml``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One price of the shop; ``interval`` is None for what is bought once.
+
+    ``features`` is what its plan grants in the example ``plans.toml``.
+    """
+
+    price: str
+    product: str
+    plan_code: str
+    nickname: str
+    amount: int
+    interval: str | None
+    features: Mapping[str, bool | int]
+    per_seat: frozenset[str] = frozenset()
+
+
+PREMIUM = {"signals_enabled": True, "max_devices": 5}
+
+MONTHLY = Offer(
+    price="price_premium_monthly",
+    product="prod_premium",
+    plan_code="premium",
+    nickname="Premium monthly",
+    amount=2999,
+    interval="month",
+    features=PREMIUM,
+)
+YEARLY = Offer(
+    price="price_premium_yearly",
+    product="prod_premium",
+    plan_code="premium",
+    nickname="Premium yearly",
+    amount=29900,
+    interval="year",
+    features=PREMIUM,
+)
+TEAM = Offer(
+    price="price_team",
+    product="prod_team",
+    plan_code="team",
+    nickname="Team seat",
+    amount=1500,
+    interval="month",
+    features={"max_devices": 1},
+    per_seat=frozenset({"max_devices"}),
+)
+LIFETIME = Offer(
+    price="price_lifetime",
+    product="prod_lifetime",
+    plan_code="lifetime",
+    nickname="Lifetime",
+    amount=9900,
+    interval=None,
+    features={"lifetime": True},
+)
