@@ -1,0 +1,151 @@
+"""What an exception means for the event that met it: the one home of "what is retryable".
+
+Failure
+ ├── Infrastructure   a server is away or cannot write: nobody's fault, nobody is charged
+ ├── Outdated         this process and the database belong to different releases
+ ├── Transient        this event met somebody else's lock, or ran out of time; later it may pass
+ ├── Permanent        this event can never be applied as it is
+ └── Unexpected       a mistake of ours or a state nobody thought of; a few tries, then a human
+
+Only what says that a server is away or cannot write is infrastructure: one held lock must not
+stop everybody.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+import redis
+import sqlalchemy.exc
+
+from billing.errors import BillingError
+from runtime.ledger.errors import (
+    CatalogueMissing,
+    IdentityConflict,
+    LocksOutOfOrder,
+    SchemaOutdated,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infrastructure:
+    """A server is away or cannot write; every event would meet the same."""
+
+    error_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outdated:
+    """The schema or the plans are not there yet, or of another release; another worker may know."""
+
+    error_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transient:
+    """This event was in the way of another transaction, or too slow; it may pass later."""
+
+    error_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permanent:
+    """No repetition can apply this event; someone has to look at it."""
+
+    error_type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unexpected:
+    """Nobody thought of this; it is tried a few times, then someone has to look at it."""
+
+    error_type: str
+    reason: str
+
+
+Failure = Infrastructure | Outdated | Transient | Permanent | Unexpected
+
+LONGEST_REASON: Final = 1000
+"""Characters of an error that are kept; a database may quote whole statements."""
+
+_AWAY: Final = ("08", "53", "57P", "25006", "42501")
+_CONTENDED: Final = ("55P03", "40P01", "40001", "57014", "25P03")
+_IMPOSSIBLE: Final = ("22", "23")
+_DUPLICATE_KEY: Final = "23505"
+"""Two transactions may race for one key; the next try tells a race from a mistake."""
+
+_AWAY_ERRORS: Final = (
+    psycopg.InterfaceError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    sqlalchemy.exc.DisconnectionError,
+    sqlalchemy.exc.TimeoutError,
+    ConnectionError,
+)
+
+
+def classify(error: BaseException) -> Failure:
+    """Say what kind of failure an exception stands for, whichever library wrapped it."""
+    cause = _unwrapped(error)
+    return _kind(cause)(error_type=_type_name(cause), reason=_reason(cause))
+
+
+def _kind(
+    cause: BaseException,
+) -> type[Infrastructure | Outdated | Transient | Permanent | Unexpected]:
+    match cause:
+        case SchemaOutdated() | CatalogueMissing():
+            return Outdated
+        case BillingError() | IdentityConflict():
+            return Permanent
+        case LocksOutOfOrder():
+            return Transient
+        case psycopg.Error(sqlstate=str(sqlstate)):
+            return _kind_of_sqlstate(sqlstate)
+        # Refused by the client before the server saw it, such as NUL in a text.
+        case psycopg.DataError():
+            return Permanent
+        # Without a SQLSTATE the server never answered: refused, cut off, timed out, no such host.
+        case psycopg.OperationalError():
+            return Infrastructure
+        case _ if isinstance(cause, _AWAY_ERRORS):
+            return Infrastructure
+        case _:
+            return Unexpected
+
+
+def _kind_of_sqlstate(
+    sqlstate: str,
+) -> type[Infrastructure | Transient | Permanent | Unexpected]:
+    if sqlstate.startswith(_AWAY):
+        return Infrastructure
+    if sqlstate.startswith(_CONTENDED):
+        return Transient
+    if sqlstate == _DUPLICATE_KEY:
+        return Unexpected
+    if sqlstate.startswith(_IMPOSSIBLE):
+        return Permanent
+    return Unexpected
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
+        return error.orig
+    return error
+
+
+def _type_name(cause: BaseException) -> str:
+    sqlstate = getattr(cause, "sqlstate", None)
+    name = type(cause).__name__
+    return f"{name} ({sqlstate})" if isinstance(sqlstate, str) else name
+
+
+def _reason(cause: BaseException) -> str:
+    text = str(cause).strip() or "no further words"
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
