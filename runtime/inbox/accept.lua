@@ -1,0 +1,41 @@
+--!use names wakes store
+-- KEYS: the fixed ones, done marker. ARGV: prefix, key, fingerprint, partition, meta, body,
+-- limit of the inbox (0: none), token for a wake-up.
+-- Returns what became of it, the wake-up owed (or ''), the cached result (or '').
+local DONE = KEYS[20]
+local key, fingerprint = ARGV[2], ARGV[3]
+local limit = tonumber(ARGV[7])
+local event = { key = key, lane = 'live', partition = ARGV[4], meta = ARGV[5], body = ARGV[6] }
+
+local function known_fingerprint(pending, done)
+  local header = pending and call('HGET', META, key) or done
+  return header and string.match(header, '"fp":"(%x+)"')
+end
+
+-- The first body stands. The second is kept beside it, in no queue, for a person to judge.
+local function keep_apart()
+  local apart = key .. '#' .. fingerprint
+  if call('HEXISTS', CONFLICTS, apart) == 0 then
+    call('HSET', BODY, apart, event.body)
+    call('HSET', META, apart, event.meta)
+    call('HSET', CONFLICTS, apart, NOW)
+    call('HINCRBY', COUNTERS, 'conflicts', 1)
+  end
+  return { 'conflict', '', '' }
+end
+
+local done = call('GET', DONE)
+local pending = is_pending(key)
+if pending or done then
+  local known = known_fingerprint(pending, done)
+  if known and known ~= fingerprint then
+    return keep_apart()
+  end
+  return { 'duplicate', '', done or '' }
+end
+if limit > 0 and call('ZCARD', INDEX) >= limit then
+  return { 'full', '', '' }
+end
+store(event)
+call('HINCRBY', COUNTERS, 'accepted', 1)
+return { 'accepted', wake_if_owed(ARGV[8]), '' }

@@ -1,0 +1,7 @@
+--!use names
+-- ARGV: prefix, worker, processes (0: it is gone), ms until it counts as gone.
+write_even_when_full()
+if ARGV[3] == '0' then
+  return call('HDEL', WORKERS, ARGV[2])
+end
+return call('HSET', WORKERS, ARGV[2], ARGV[3] .. ' ' .. string.format('%.0f', NOW + ARGV[4]))

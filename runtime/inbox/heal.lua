@@ -1,0 +1,49 @@
+--!use names places
+-- ARGV: prefix, cursor, how many to look at. Returns the next cursor, and how many were healed.
+-- Every event in the index is in the queue of its place or in the claim that holds the place.
+local healed = 0
+
+local function heal(key, lane)
+  local meta = call('HGET', META, key)
+  if call('HSTRLEN', BODY, key) == 0 then
+    forget(key, lane)
+    healed = healed + 1
+    return
+  end
+  if not meta then
+    return -- its queue still knows its partition; the claim that takes it writes a header
+  end
+  local place = lane .. '|' .. cjson.decode(meta).partition
+  local holder = call('HGET', HELD, place)
+  if holder and call('HEXISTS', claim_of(holder), 'e:' .. key) == 1 then
+    return
+  end
+  if not call('ZSCORE', queue_of(place), key) then
+    call('ZADD', queue_of(place), NOW, key)
+    healed = healed + 1
+  end
+  local _, partition = parts_of(place)
+  if not holder and not call('ZSCORE', READY[lane], partition) then
+    make_ready(place)
+    healed = healed + 1
+  end
+end
+
+local function lane_of(key)
+  for lane, index in pairs(LANE_INDEX) do
+    if call('ZSCORE', index, key) then
+      return lane
+    end
+  end
+  return 'live'
+end
+
+write_even_when_full()
+local scanned = call('ZSCAN', INDEX, ARGV[2], 'COUNT', ARGV[3])
+for i = 1, #scanned[2], 2 do
+  heal(scanned[2][i], lane_of(scanned[2][i]))
+end
+if healed > 0 then
+  call('HINCRBY', COUNTERS, 'healed', healed)
+end
+return { scanned[1], healed }

@@ -1,0 +1,290 @@
+"""The inbox: every accepted event from before its 2xx until it is settled in PostgreSQL.
+
+    accept -> queue of its partition -claim-> one owner -finish-> gone, with a done marker
+                        ^                        |
+                        +-- park, give_back, sweep
+
+An event is always in exactly one place: the queue of its lane and partition, or one claim. A
+partition has one owner at a time. Claims are leases on Redis' clock, held by a token; calls with
+the token of a claim that has ended change nothing. Redis must be durable (``safety.py``).
+
+Celery carries no events, only the news that some are due. What returns a ``wake`` has registered
+a drainer that does not exist yet, and its caller must publish the wake-up, or ``unregister`` it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from os import urandom
+from typing import Any, Final
+
+import redis
+
+from billing.envelope import Envelope
+from runtime.inbox import codec
+from runtime.inbox.entries import (
+    VERSION,
+    Accepted,
+    Backlog,
+    Breaker,
+    Claim,
+    Closed,
+    Finished,
+    Glimpse,
+    InboxFull,
+    Lane,
+    Parked,
+    Sweep,
+)
+from runtime.inbox.scripts import Argument, Scripts
+
+MAX_EVENTS: Final = 100
+MAX_BYTES: Final = 2 * 1024 * 1024
+
+_MARKER: Final = timedelta(days=3)
+_REGISTRATION: Final = timedelta(seconds=3)
+_ANNOUNCEMENT: Final = timedelta(seconds=10)
+_UNKNOWN_VERSION: Final = timedelta(minutes=5)
+_MOST_CLAIMS_ENDED: Final = 50
+_MOST_WAKES: Final = 8
+_HEALED_AT_ONCE: Final = 200
+_SCANNED_AT_ONCE: Final = 1000
+
+
+def new_token() -> str:
+    """A name that nobody else has, for an owner or for a wake-up."""
+    return urandom(8).hex()
+
+
+class Inbox:
+    """One process' door to the inbox; safe to share between threads, not across a fork."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        prefix: str = "paidup:",
+        limit: int = 0,
+        lease: timedelta = timedelta(seconds=10),
+    ) -> None:
+        """``limit`` bounds the unsettled events (0: unbounded); the client answers in bytes."""
+        self._client = client
+        self._scripts = Scripts(client, prefix)
+        self._limit = limit
+        self._lease = lease
+        self._heal_cursor = 0
+
+    def accept(
+        self, envelope: Envelope, *, origin: str = "stripe", extra: Mapping[str, Any] | None = None
+    ) -> Accepted:
+        """Keep a delivery on disk, or find that it is known; then it may be acknowledged.
+
+        Raises:
+            InboxFull: it is new, and there is no room for it.
+        """
+        status, wake, marker = self._scripts.run(
+            "accept",
+            envelope.event_id,
+            envelope.fingerprint,
+            envelope.partition,
+            codec.header(envelope, origin=origin, extra=extra or {}),
+            envelope.body,
+            self._limit,
+            new_token(),
+            keys=[f"{self._scripts.prefix}done:{envelope.event_id}"],
+        )
+        if status == b"full":
+            raise InboxFull(self._limit)
+        return _accepted(status, wake, marker)
+
+    def readmit(
+        self,
+        envelope: Envelope,
+        *,
+        key: str | None = None,
+        lane: Lane = Lane.REPLAY,
+        origin: str = "replay",
+        extra: Mapping[str, Any] | None = None,
+    ) -> Accepted:
+        """Let a settled or buried event in again; one that is pending stays as it is."""
+        status, wake, marker = self._scripts.run(
+            "readmit",
+            key or envelope.event_id,
+            lane,
+            envelope.partition,
+            codec.header(envelope, origin=origin, extra=extra or {}),
+            envelope.body,
+            new_token(),
+        )
+        return _accepted(status, wake, marker)
+
+    def claim(
+        self,
+        token: str,
+        *,
+        wake: str | None = None,
+        max_events: int = MAX_EVENTS,
+        max_bytes: int = MAX_BYTES,
+        lanes: Sequence[Lane] = (Lane.LIVE, Lane.REPLAY),
+    ) -> Claim:
+        """Take what is due, oldest first, as the owner that ``token`` names.
+
+        ``wake`` is the wake-up that led here; it has arrived. What the owner held before and did
+        not finish, park or discard goes back uncharged. Nothing due ends the registration.
+        """
+        refused, owed, *rows = self._scripts.run(
+            "claim",
+            *(token, wake or "", new_token(), max_events, max_bytes),
+            *(_ms(self._lease), _ms(_REGISTRATION), VERSION, _ms(_UNKNOWN_VERSION)),
+            *lanes,
+        )
+        entries = tuple(codec.entries(rows))
+        return Claim(
+            token=token,
+            entries=entries,
+            alone=len(entries) == 1,
+            wake=_word(owed),
+            refused=bool(refused),
+        )
+
+    def heartbeat(self, token: str) -> bool:
+        """Renew the lease; False once the claim has ended, and its events are another's."""
+        return bool(self._scripts.run("heartbeat", token, _ms(self._lease), _ms(_REGISTRATION)))
+
+    def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
+        """Take settled events out and remember their results; only after COMMIT.
+
+        ``settlement`` is the highest number the database gave an event of these just now, None if
+        all of them had been settled before.
+        """
+        pairs = [(event.key, codec.marker(event)) for event in finished]
+        return self._leave(token, pairs, counter="finished", settlement=settlement)
+
+    def discard(self, token: str, keys: Sequence[str]) -> Closed:
+        """Take events out that were buried, without a result; only after COMMIT."""
+        return self._leave(token, [(key, "") for key in keys], counter="discarded")
+
+    def _leave(
+        self,
+        token: str,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        counter: str,
+        settlement: int | None = None,
+    ) -> Closed:
+        highest: Argument = "" if settlement is None else settlement
+        flat = [word for pair in pairs for word in pair]
+        events, rewound = self._scripts.run("finish", token, highest, _ms(_MARKER), counter, *flat)
+        return Closed(events=events, rewound=bool(rewound))
+
+    def park(self, token: str, parked: Sequence[Parked]) -> int:
+        """Make events due again later, and remember why; says how many were this owner's."""
+        rows = [
+            (
+                event.key,
+                max(round(event.delay_seconds * 1000), 0),
+                int(event.charged),
+                codec.error_text(event.error),
+                event.lane or "",
+            )
+            for event in parked
+        ]
+        parked_now: int = self._scripts.run("park", token, *(word for row in rows for word in row))
+        return parked_now
+
+    def give_back(self, token: str) -> int:
+        """Make what the claim still holds due as before, uncharged; says how many that were."""
+        given: int = self._scripts.run("leave", token, 0, "")[0]
+        return given
+
+    def unregister(self, token: str) -> None:
+        """End a drainer's registration, or that of a wake-up that could not be published."""
+        self._scripts.run("leave", token, 1, "")
+
+    def hand_on(self, token: str) -> str | None:
+        """End a drainer's registration; the wake-up it owes if it leaves work behind."""
+        return _word(self._scripts.run("leave", token, 1, new_token())[1])
+
+    def sweep(self) -> Sweep:
+        """End the leases that ran out, and say who must be woken; any number may do it at once."""
+        tokens = [new_token() for _ in range(_MOST_WAKES)]
+        reclaimed, crashed, orphans, *wakes = self._scripts.run(
+            "sweep", _MOST_CLAIMS_ENDED, *tokens
+        )
+        return Sweep(
+            wakes=tuple(wake.decode() for wake in wakes),
+            reclaimed=reclaimed,
+            crashed=crashed,
+            healed=orphans + self._heal(),
+        )
+
+    def _heal(self) -> int:
+        cursor, healed = self._scripts.run("heal", self._heal_cursor, _HEALED_AT_ONCE)
+        self._heal_cursor = int(cursor)
+        return int(healed)
+
+    def announce(self, worker_id: str, processes: int) -> None:
+        """Say every few seconds that a worker with so many processes lives; 0 says goodbye."""
+        self._scripts.run("announce", worker_id, processes, _ms(_ANNOUNCEMENT))
+
+    def open_breaker(self, reason: str, seconds: float) -> None:
+        """Stop claims and wake-ups; it closes by itself if nobody renews or closes it."""
+        self._scripts.run("breaker", codec.error_text(reason), max(round(seconds * 1000), 1))
+
+    def close_breaker(self) -> None:
+        """Let events be claimed again."""
+        self._scripts.run("breaker", "", 0)
+
+    def breaker(self) -> Breaker | None:
+        """Why nothing is dispatched, or None while all is well."""
+        return self.backlog().breaker
+
+    def backlog(self) -> Backlog:
+        """The inbox at this moment; cheap whatever its size."""
+        return codec.backlog(self._scripts.run("backlog"))
+
+    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
+        """What is known of these events, changing nothing."""
+        return self._glimpses(keys, remove=False)
+
+    def remove(self, keys: Sequence[str]) -> list[Glimpse]:
+        """Take out unsettled events that nobody claimed; the answer is all that is left of them."""
+        return self._glimpses(keys, remove=True)
+
+    def _glimpses(self, keys: Sequence[str], *, remove: bool) -> list[Glimpse]:
+        answer = self._scripts.run("peek", int(remove), *keys)
+        width = len(answer) // len(keys) if keys else 0
+        rows = [answer[at * width : (at + 1) * width] for at in range(len(keys))]
+        return [codec.glimpse(key, row) for key, row in zip(keys, rows, strict=True)]
+
+    def conflicts(self) -> list[str]:
+        """The keys of second bodies under a known id; ``peek`` shows them."""
+        fields: Any = self._client.hkeys(f"{self._scripts.prefix}conflicts")
+        return sorted(field.decode() for field in fields)
+
+    def drop_done_markers(self, most: int | None = None) -> int:
+        """Forget cached results, all or at least so many: PostgreSQL settles duplicates anyway."""
+        dropped, cursor = 0, 0
+        while True:
+            keys: Any
+            cursor, keys = self._client.scan(
+                cursor, match=f"{self._scripts.prefix}done:*", count=_SCANNED_AT_ONCE
+            )
+            dropped += int(self._client.unlink(*keys)) if keys else 0
+            if cursor == 0 or (most is not None and dropped >= most):
+                return dropped
+
+
+def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:
+    return Accepted(
+        status=status.decode(),  # type: ignore[arg-type]  # the script knows these three words
+        wake=_word(wake),
+        result=codec.result_in(marker),
+    )
+
+
+def _word(token: bytes) -> str | None:
+    return token.decode() or None
+
+
+def _ms(span: timedelta) -> int:
+    return round(span.total_seconds() * 1000)

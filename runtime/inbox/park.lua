@@ -1,0 +1,55 @@
+--!use names places history
+-- ARGV: prefix, token, then for each event: key, delay ms, 1 if the attempt counts, error, lane
+-- to move to ('' to stay).
+local claim = claim_of(ARGV[2])
+
+local function note(key, charged, text)
+  amend(key, function(history)
+    history.attempts = history.attempts + charged
+    history.suspect = nil
+    history.first_failed_at = history.first_failed_at or NOW
+    history.last_failed_at = NOW
+    history.last_error = text
+  end)
+end
+
+local function move(key, place, lane)
+  local from, partition = parts_of(place)
+  local target = lane .. '|' .. partition
+  if LANE_INDEX[lane] then
+    call('ZADD', LANE_INDEX[lane], call('ZSCORE', INDEX, key) or NOW, key)
+  end
+  if LANE_INDEX[from] then
+    call('ZREM', LANE_INDEX[from], key)
+  end
+  return target
+end
+
+local function park(key, delay, charged, text, lane, freed)
+  local place = call('HGET', claim, 'e:' .. key)
+  if not place then
+    return 0
+  end
+  note(key, charged, text)
+  local target = (lane ~= '' and lane ~= parts_of(place)) and move(key, place, lane) or place
+  call('ZADD', queue_of(target), NOW + delay, key)
+  call('ZADD', PARKED, NOW + delay, key)
+  let_go(claim, key, freed)
+  if target ~= place and call('HEXISTS', HELD, target) == 0 then
+    make_ready(target)
+  end
+  return 1
+end
+
+write_even_when_full()
+local parked, freed = 0, {}
+for i = 3, #ARGV, 5 do
+  parked = parked
+    + park(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], freed)
+end
+release(freed)
+if parked > 0 then
+  call('HINCRBY', COUNTERS, 'parked', parked)
+  close_if_empty(ARGV[2], claim)
+end
+return parked

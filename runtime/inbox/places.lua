@@ -1,0 +1,90 @@
+-- Where an unfinished event is: in the queue of its place (lane and partition), or in one claim.
+-- A place that somebody holds is in HELD, one that nobody holds and that has events is in READY.
+local function parts_of(place)
+  return string.match(place, '^(%l+)|(.*)$')
+end
+
+local function make_ready(place)
+  local lane, partition = parts_of(place)
+  local head = call('ZRANGE', queue_of(place), 0, 0, 'WITHSCORES')
+  if head[1] then
+    call('ZADD', READY[lane], head[2], partition)
+  else
+    call('ZREM', READY[lane], partition)
+  end
+end
+
+local function release(places)
+  for _, place in ipairs(places) do
+    call('HDEL', HELD, place)
+    make_ready(place)
+  end
+end
+
+-- Ends a claim's hold on one event; says which place that was, nil if it was not held.
+-- Places nobody needs any more are added to freed, to be released once their queues are right.
+local function let_go(claim, key, freed)
+  local place = call('HGET', claim, 'e:' .. key)
+  if not place then
+    return nil
+  end
+  call('HDEL', claim, 'e:' .. key)
+  if call('HINCRBY', claim, 'n:' .. place, -1) <= 0 then
+    call('HDEL', claim, 'n:' .. place)
+    freed[#freed + 1] = place
+  end
+  return place
+end
+
+local function keys_held(claim)
+  local keys = {}
+  local fields = call('HGETALL', claim)
+  for i = 1, #fields, 2 do
+    local key = string.match(fields[i], '^e:(.*)$')
+    if key then
+      keys[#keys + 1] = key
+    end
+  end
+  return keys
+end
+
+local function close_if_empty(token, claim)
+  if #keys_held(claim) == 0 then
+    call('DEL', claim)
+    call('ZREM', CLAIMS, token)
+  end
+end
+
+-- Into the queue first and out of the claim second: no event is ever in no place.
+local function requeue(claim, key, due, freed)
+  local place = call('HGET', claim, 'e:' .. key)
+  if place then
+    call('ZADD', queue_of(place), due, key)
+    let_go(claim, key, freed)
+  end
+  return place
+end
+
+-- Unapplied and uncharged: its turn comes as if it had never been claimed.
+local function give_back(token, claim)
+  local freed, keys = {}, keys_held(claim)
+  for _, key in ipairs(keys) do
+    local received = tonumber(call('ZSCORE', INDEX, key)) or NOW
+    requeue(claim, key, math.min(received, NOW), freed)
+  end
+  release(freed)
+  close_if_empty(token, claim)
+  return #keys
+end
+
+local function forget(key, lane)
+  call('HDEL', BODY, key)
+  call('HDEL', META, key)
+  call('HDEL', HISTORY, key)
+  call('ZREM', PARKED, key)
+  call('ZREM', UNKNOWN, key)
+  if LANE_INDEX[lane] then
+    call('ZREM', LANE_INDEX[lane], key)
+  end
+  call('ZREM', INDEX, key)
+end

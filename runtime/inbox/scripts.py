@@ -1,0 +1,71 @@
+"""The Lua scripts, put together from their files. Each is all or nothing, in one round trip.
+
+A script that starts with ``--!use a b`` has the files ``a.lua`` and ``b.lua`` put before it.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Final
+
+import redis
+from redis.commands.core import Script
+
+_FIXED: Final = (
+    "event:meta",
+    "event:body",
+    "index",
+    "held",
+    "claims",
+    "history",
+    "parked",
+    "unknown",
+    "drainers",
+    "workers",
+    "breaker",
+    "settlement",
+    "conflicts",
+    "counters",
+    "ready:live",
+    "ready:replay",
+    "ready:fetch",
+    "index:replay",
+    "index:fetch",
+)
+"""The keys that every script is given, in the order in which ``names.lua`` takes them."""
+
+_USE: Final = "--!use "
+
+Argument = str | bytes | int | float
+
+
+def source(name: str) -> str:
+    """The whole text of a script: what it uses, then the script itself."""
+    text = _file(name)
+    first = text.partition("\n")[0]
+    used = first.removeprefix(_USE).split() if first.startswith(_USE) else []
+    return "\n".join([*map(_file, used), text])
+
+
+def _file(name: str) -> str:
+    return files("runtime.inbox").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
+class Scripts:
+    """Runs scripts by their digest; a server that does not know one is taught it once."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self.prefix = prefix
+        self._client = client
+        self._scripts: dict[str, Script] = {}
+
+    @cached_property
+    def _fixed(self) -> list[str]:
+        return [self.prefix + name for name in _FIXED]
+
+    def run(self, name: str, *arguments: Argument, keys: Sequence[str] = ()) -> Any:
+        """The script's answer; ``keys`` are those it is given beside the fixed ones."""
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = self._client.register_script(source(name))
+        return script(keys=[*self._fixed, *keys], args=[self.prefix, *arguments])

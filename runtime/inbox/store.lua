@@ -1,0 +1,19 @@
+-- Puts a new event into the inbox. The index comes last: it is what makes an event known, so an
+-- event that a broken script left half-written is taken anew when Stripe sends it again.
+local function store(event)
+  local place = event.lane .. '|' .. event.partition
+  call('HSET', BODY, event.key, event.body)
+  call('HSET', META, event.key, event.meta)
+  call('ZADD', queue_of(place), NOW, event.key)
+  if call('HEXISTS', HELD, place) == 0 then
+    call('ZADD', READY[event.lane], 'LT', NOW, event.partition)
+  end
+  if LANE_INDEX[event.lane] then
+    call('ZADD', LANE_INDEX[event.lane], NOW, event.key)
+  end
+  call('ZADD', INDEX, NOW, event.key)
+end
+
+local function is_pending(key)
+  return call('ZSCORE', INDEX, key) and call('HEXISTS', BODY, key) == 1
+end

@@ -1,0 +1,67 @@
+-- Who owes the workers a Celery message. A registration in DRAINERS is a worker that drains, or a
+-- message that is on its way to one; both expire by themselves, so nothing waits for a lost one.
+local FULL_BATCH = 100
+local PATIENCE_MS = 250
+local ON_ITS_WAY_MS = 2000
+
+local function announced_processes()
+  local sum = 0
+  local announced = call('HGETALL', WORKERS)
+  for i = 2, #announced, 2 do
+    local processes, expiry = string.match(announced[i], '^(%d+) (%d+)$')
+    if processes and tonumber(expiry) > NOW then
+      sum = sum + processes
+    end
+  end
+  return sum
+end
+
+-- A worker that has not announced itself yet is woken all the same.
+local function worker_processes()
+  return math.max(announced_processes(), 1)
+end
+
+local function oldest_due()
+  local oldest = nil
+  for _, lane in ipairs({ 'live', 'replay' }) do
+    local head = call('ZRANGE', READY[lane], 0, 0, 'WITHSCORES')
+    local due = tonumber(head[2])
+    if due and due <= NOW and (not oldest or due < oldest) then
+      oldest = due
+    end
+  end
+  return oldest
+end
+
+local function drainers()
+  return call('ZCOUNT', DRAINERS, '(' .. NOW, '+inf')
+end
+
+-- Partitions are counted, not events: events behind a held partition are nobody else's to take.
+local function more_than(capacity)
+  local due = call('ZCOUNT', READY.live, '-inf', NOW) + call('ZCOUNT', READY.replay, '-inf', NOW)
+  return due > capacity
+end
+
+local function wake_is_owed()
+  local oldest = oldest_due()
+  if not oldest or call('EXISTS', BREAKER) == 1 then
+    return false
+  end
+  local awake = drainers()
+  if awake == 0 then
+    return true
+  end
+  local late = NOW - oldest > PATIENCE_MS
+  return (late or more_than(awake * FULL_BATCH)) and awake < worker_processes()
+end
+
+-- Registers the message before it is sent, so that a burst sends one.
+local function owe(token)
+  call('ZADD', DRAINERS, NOW + ON_ITS_WAY_MS, token)
+  return token
+end
+
+local function wake_if_owed(token)
+  return wake_is_owed() and owe(token) or ''
+end
