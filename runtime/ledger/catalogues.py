@@ -1,0 +1,111 @@
+"""The catalogue of record: which plans every projecting transaction goes by.
+
+It lives in the database, versioned, so that all processes grant by the same plans at the same
+moment whatever their files say. A projecting transaction holds the catalogue's lock together
+with all others; a new version is installed while nobody holds it. So once it is there, nobody
+can commit by the old one.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection, Engine, text
+
+from billing.catalogue import Catalogue, read_catalogue, write_catalogue
+from runtime.ledger.errors import CatalogueMissing
+
+LOCK = 0x7061_6964_6361  # "paidca"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The catalogue of record and its version, which every row made by it carries."""
+
+    version: int
+    catalogue: Catalogue
+
+
+class Catalogues:
+    """Reads the catalogue of record, and reads it again only when its version changed."""
+
+    def __init__(self) -> None:
+        self._last: Record | None = None
+
+    def current(self, connection: Connection) -> Record:
+        """The catalogue of record as this transaction sees it.
+
+        Raises:
+            CatalogueMissing: if no plans were ever applied.
+        """
+        version = connection.scalar(text("SELECT max(version) FROM catalogues"))
+        if version is None:
+            raise CatalogueMissing
+        if self._last is None or self._last.version != version:
+            self._last = _read(connection, version)
+        return self._last
+
+
+def current(connection: Connection) -> Record:
+    """The catalogue of record, for commands that ask once.
+
+    Raises:
+        CatalogueMissing: if no plans were ever applied.
+    """
+    return Catalogues().current(connection)
+
+
+def differs(connection: Connection, catalogue: Catalogue) -> bool:
+    """Whether these plans are not those of record, in substance and not in spelling."""
+    return _canonical(current(connection).catalogue) != _canonical(catalogue)
+
+
+def install_first(engine: Engine, catalogue: Catalogue, *, actor: str, reason: str) -> bool:
+    """Make these the first plans of record; False where there are some already."""
+    with engine.begin() as connection:
+        connection.execute(_EXCLUSIVE, {"lock": LOCK})
+        if connection.scalar(text("SELECT max(version) FROM catalogues")) is not None:
+            return False
+        _install(connection, catalogue, version=1, actor=actor, reason=reason)
+        return True
+
+
+def install(connection: Connection, catalogue: Catalogue, *, actor: str, reason: str) -> int:
+    """Make these the plans of record from this commit on; rows follow by ``Ledger.reproject``."""
+    connection.execute(_EXCLUSIVE, {"lock": LOCK})
+    version = (connection.scalar(text("SELECT max(version) FROM catalogues")) or 0) + 1
+    _install(connection, catalogue, version=version, actor=actor, reason=reason)
+    return version
+
+
+_EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock)")
+_INSERT = text(
+    "INSERT INTO catalogues (version, document, sha256, applied_by, reason)"
+    " VALUES (:version, CAST(:document AS jsonb), :sha256, :actor, :reason)"
+)
+_AUDIT = text(
+    "INSERT INTO audit_logs"
+    " (actor, action, outcome, origin, target_type, target_id, after, reason)"
+    " VALUES (:actor, 'catalogue.applied', 'done', 'operator', 'catalogue', :target,"
+    " CAST(:document AS jsonb), :reason)"
+)
+
+
+def _install(
+    connection: Connection, catalogue: Catalogue, *, version: int, actor: str, reason: str
+) -> None:
+    document = _canonical(catalogue)
+    values = {"document": document, "actor": actor, "reason": reason}
+    digest = sha256(document.encode()).hexdigest()
+    connection.execute(_INSERT, {"version": version, "sha256": digest, **values})
+    connection.execute(_AUDIT, {"target": str(version), **values})
+
+
+def _read(connection: Connection, version: int) -> Record:
+    query = text("SELECT document FROM catalogues WHERE version = :version")
+    document = connection.scalar(query, {"version": version})
+    return Record(version=version, catalogue=read_catalogue(document))
+
+
+def _canonical(catalogue: Catalogue) -> str:
+    return json.dumps(write_catalogue(catalogue), sort_keys=True, separators=(",", ":"))

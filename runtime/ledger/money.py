@@ -1,0 +1,90 @@
+"""The signed changes of payment totals: for each payment they sum to what is left of it.
+
+Money that leaves one row and enters another in the same step was not received twice: an invoice
+spoke for a payment until the payment itself was known. Both sides are ``moved``, so the sum of
+``received`` over all rows is what really came in. Pure.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from billing.rows import PaymentRow
+from runtime.ledger.decisions import MoneyMoved, Movement
+
+Pair = tuple[PaymentRow | None, PaymentRow | None]
+
+
+def movements(pairs: Sequence[Pair]) -> Iterator[MoneyMoved]:
+    """What to add to each payment's history so that it sums to the row after."""
+    steps = [step for pair in pairs for step in _of_one_currency(pair)]
+    received, refunded = Counter[str](), Counter[str]()
+    for step in steps:
+        yield from _losses(step, received, refunded)
+    for step in steps:
+        yield from _gains(step, received, refunded)
+
+
+def _of_one_currency(pair: Pair) -> list[Pair]:
+    before, after = pair
+    if before and after and before.currency != after.currency:
+        return [(before, None), (None, after)]
+    return [pair]
+
+
+def _losses(step: Pair, received: Counter[str], refunded: Counter[str]) -> Iterator[MoneyMoved]:
+    """What a row no longer claims; the pools remember how much looks for another row."""
+    came, went, currency = _change(step)
+    if came < 0:
+        received[currency] -= came
+        yield _moved(Movement.MOVED, came, step)
+    if went < 0 and step[1] is None:
+        refunded[currency] -= went
+        yield _moved(Movement.MOVED, -went, step)
+    elif went < 0:
+        yield _moved(Movement.REFUND_REVERSED, -went, step)
+
+
+def _gains(step: Pair, received: Counter[str], refunded: Counter[str]) -> Iterator[MoneyMoved]:
+    came, went, currency = _change(step)
+    moved, fresh = _drawn(received, currency, came)
+    yield from _unless_nothing(Movement.MOVED, moved, step)
+    yield from _unless_nothing(Movement.RECEIVED, fresh, step)
+    moved, fresh = _drawn(refunded, currency, went)
+    yield from _unless_nothing(Movement.MOVED, -moved, step)
+    yield from _unless_nothing(Movement.REFUNDED, -fresh, step)
+
+
+def _drawn(pool: Counter[str], currency: str, gain: int) -> tuple[int, int]:
+    moved = min(pool[currency], max(gain, 0))
+    pool[currency] -= moved
+    return moved, max(gain, 0) - moved
+
+
+def _change(step: Pair) -> tuple[int, int, str]:
+    before, after = step
+    came = (after.amount_minor if after else 0) - (before.amount_minor if before else 0)
+    went = (after.amount_refunded_minor if after else 0) - (
+        before.amount_refunded_minor if before else 0
+    )
+    return came, went, _told_of(step).currency
+
+
+def _told_of(step: Pair) -> PaymentRow:
+    payment = step[1] or step[0]
+    assert payment is not None, "a change has at least one side"  # noqa: S101 - for the reader
+    return payment
+
+
+def _unless_nothing(movement: Movement, amount: int, step: Pair) -> Iterator[MoneyMoved]:
+    if amount:
+        yield _moved(movement, amount, step)
+
+
+def _moved(movement: Movement, amount: int, step: Pair) -> MoneyMoved:
+    return MoneyMoved(
+        movement=movement,
+        amount_minor=amount,
+        payment=_told_of(step),
+        before=step[0],
+        after=step[1],
+    )

@@ -1,0 +1,63 @@
+"""What goes into the ledger and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from billing.envelope import Envelope
+
+REPLAY = "replay"
+"""The origin of a delivery that an operator sent through once more."""
+
+
+class Outcome(StrEnum):
+    """What became of a settled event; failures are not outcomes, they settle nothing."""
+
+    APPLIED = "applied"
+    SUPERSEDED = "superseded"
+    IGNORED = "ignored"
+
+
+DISCARDED = "discarded"
+"""The reason given for an event whose dead letter an operator discarded."""
+
+NEWER_KNOWN = "newer facts were known"
+"""The reason given for a superseded event."""
+
+ALREADY_APPLIED = "already applied"
+"""The reason given for a replay that stated nothing new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event as it was claimed from the inbox."""
+
+    envelope: Envelope
+    received_at: datetime
+    attempts: int
+    origin: str
+    key: str
+    """Its name in the inbox: the event id, or another where two events share an id."""
+    actor: str = "stripe"
+    """Who is answerable for what it changes: Stripe, or the operator who replayed it."""
+    reason: str | None = None
+    """Why the operator did so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of one delivery; ``hit`` says that it had been settled before."""
+
+    key: str
+    event_id: str
+    fingerprint: str
+    event_type: str
+    outcome: Outcome
+    reason: str | None
+    applied_at: datetime
+    attempts: int
+    settlement: int
+    hit: bool
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """How many entitlements were granted, changed and revoked."""
