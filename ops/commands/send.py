@@ -1,0 +1,214 @@
+"""``paidup send``."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ops import addresses, upfile
+from ops.errors import NotDone
+from ops.output import Json, console, emit_json, json_option
+from ops.samples.lifecycles import SCENARIOS
+from ops.samples.sending import UNREACHABLE, Endpoint, Tally, send_all
+from ops.samples.shapes import Shape
+from ops.samples.traffic import Traffic
+from runtime.settings import Settings
+
+SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shape.NEW)}
+
+
+@click.command(
+    epilog="Example: paidup send --scenario all --shape both --shuffle 7 --duplicates 1",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice(["all", *SCENARIOS]),
+    default=["first_paid"],
+    show_default=True,
+    help="A lifecycle to send; may be given several times.",
+)
+@click.option(
+    "--shape",
+    type=click.Choice(list(SHAPES)),
+    default="new",
+    show_default=True,
+    help="Where the objects have their fields: as before or since 2025-03-31.basil.",
+)
+@click.option("--count", type=click.IntRange(1, 10_000_000), help="How many lifecycles in all.")
+@click.option("--shuffle", type=int, metavar="SEED", help="Mix the order, repeatably.")
+@click.option("--duplicates", type=click.IntRange(0, 1000), default=0, help="Repeat each event.")
+@click.option("--rate", type=click.FloatRange(0.01, 1e6), help="At most so many a second.")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=1, help="Connections.")
+@click.option("--user", help="The user of every lifecycle; without it each has its own.")
+@click.option("--seed", help="Tell the same lifecycles again, with the same ids.")
+@click.option("--url", help="The endpoint. Default: that of `paidup up`, else PAIDUP_INGEST_BIND.")
+@click.option("--secret", help="The signing secret. Default: STRIPE_WEBHOOK_SECRET, or `up`'s.")
+@click.option("--yes", is_flag=True, help="Send even to an address that is not this machine's.")
+@json_option
+def send(**wish: Any) -> int:
+    """Send signed sample lifecycles to an endpoint, as Stripe would.
+
+    Prices, plans and features are those of the example plans.toml.
+    """
+    return _send(Wish(**wish))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    scenarios: tuple[str, ...]
+    shape: str
+    count: int | None
+    shuffle: int | None
+    duplicates: int
+    rate: float | None
+    concurrency: int
+    user: str | None
+    seed: str | None
+    url: str | None
+    secret: str | None
+    yes: bool
+    as_json: bool
+
+
+def _send(wish: Wish) -> int:
+    settings = Settings.from_env(upfile.completed(os.environ))
+    endpoint = _endpoint(wish.url or _default_url(settings), yes=wish.yes)
+    secret = wish.secret or _default_secret(settings)
+    traffic = _traffic(wish)
+    _knock(endpoint)
+    with _progress(traffic.deliveries) as moved:
+        tally = send_all(
+            traffic.events(),
+            endpoint,
+            secret,
+            concurrency=wish.concurrency,
+            rate=wish.rate,
+            on_answer=moved,
+        )
+    if wish.as_json:
+        emit_json(_document(traffic, endpoint, tally))
+    else:
+        _print(traffic, endpoint, tally)
+    return 0 if tally.all_taken else 1
+
+
+def _endpoint(url: str, *, yes: bool) -> Endpoint:
+    endpoint = Endpoint.at(url)
+    if not yes and not endpoint.is_loopback:
+        raise NotDone(
+            f"{endpoint.host} is not this machine: sample events would stand in its books;"
+            " add --yes if that is what you want"
+        )
+    return endpoint
+
+
+def _default_url(settings: Settings) -> str:
+    if running := upfile.read(settings.data_dir):
+        return running.webhook_url
+    return f"{addresses.local_url(settings.ingest_bind)}/webhooks/stripe"
+
+
+def _default_secret(settings: Settings) -> str:
+    if not settings.webhook_secrets:
+        raise NotDone(
+            "there is no secret to sign with: give --secret, set STRIPE_WEBHOOK_SECRET,"
+            " or start `paidup up` first"
+        )
+    return settings.webhook_secrets[0]
+
+
+def _traffic(wish: Wish) -> Traffic:
+    every = "all" in wish.scenarios
+    traffic = Traffic(
+        scenarios=tuple(SCENARIOS) if every else tuple(dict.fromkeys(wish.scenarios)),
+        shapes=SHAPES[wish.shape],
+        seed=wish.seed or secrets.token_hex(4),
+        now=int(time.time()),
+        count=wish.count or 1,
+        user_id=wish.user,
+        shuffle=wish.shuffle,
+        duplicates=wish.duplicates,
+    )
+    if not traffic.kinds:
+        raise NotDone(
+            f"there is no {wish.scenarios[0]} in the {wish.shape} shape; use --shape old or new"
+        )
+    return traffic if wish.count else traffic.once_each()
+
+
+def _knock(endpoint: Endpoint) -> None:
+    connection = endpoint.connect()
+    try:
+        connection.connect()
+    except OSError as error:
+        raise NotDone(
+            f"nothing answers at {endpoint.url} ({error}):"
+            " start `paidup up`, or name the endpoint with --url"
+        ) from error
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
+    """A bar on standard error; nothing at all where nobody looks."""
+    screen = Console(stderr=True)
+    said = TextColumn("{task.fields[said]}")
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), said)
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("sending", total=total, said="")
+        yield lambda tally: bar.update(task, completed=tally.sent, said=_words(tally.answers))
+
+
+def _words(answers: Mapping[int, int]) -> str:
+    return ", ".join(f"{_word(status)}: {number}" for status, number in sorted(answers.items()))
+
+
+def _word(status: int) -> str:
+    return "no answer" if status == UNREACHABLE else str(status)
+
+
+def _document(traffic: Traffic, endpoint: Endpoint, tally: Tally) -> Json:
+    return {
+        "url": endpoint.url,
+        "seed": traffic.seed,
+        "shuffle": traffic.shuffle,
+        "lifecycles": traffic.count,
+        "deliveries": tally.sent,
+        "answers": {_word(status): number for status, number in sorted(tally.answers.items())},
+        "retries": tally.retries,
+        "seconds": round(tally.seconds, 3),
+        "latency_ms": {
+            f"p{percent}": round(tally.percentile(percent / 100), 3) for percent in (50, 95, 99)
+        },
+        "refused": [
+            {"event_id": event_id, "status": answer.status, "said": answer.said}
+            for event_id, answer in tally.refused
+        ],
+    }
+
+
+def _print(traffic: Traffic, endpoint: Endpoint, tally: Tally) -> None:
+    table = Table(title=f"{endpoint.url}", title_justify="left", show_header=False)
+    table.add_row("lifecycles", f"{traffic.count} (--seed {traffic.seed})")
+    speed = tally.sent / tally.seconds if tally.seconds else 0.0
+    table.add_row("deliveries", f"{tally.sent} in {tally.seconds:.1f} s, {speed:.0f}/s")
+    table.add_row("answers", _words(tally.answers))
+    table.add_row("retries after 503", str(tally.retries))
+    latencies = (f"p{percent} {tally.percentile(percent / 100):.1f}" for percent in (50, 95, 99))
+    table.add_row("latency, ms", "  ".join(latencies))
+    for event_id, answer in tally.refused:
+        table.add_row(f"refused {event_id}", f"{_word(answer.status)}: {answer.said}")
+    console().print(table)

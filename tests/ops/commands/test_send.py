@@ -1,0 +1,133 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from ops.cli import run
+from tests.ops.samples.endpoint import Scripted, scripted
+
+servers = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    for name in ("STRIPE_WEBHOOK_SECRET", "PAIDUP_INGEST_BIND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PAIDUP_DATA_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with scripted() as started:
+        yield started
+
+
+def report(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    document: dict[str, object] = json.loads(capsys.readouterr().out)
+    return document
+
+
+@servers
+def test_one_lifecycle_is_sent_and_counted(
+    server: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["send", "--url", server.url, "--secret", "whsec_a", "--json"]) == 0
+
+    said = report(capsys)
+    assert (said["lifecycles"], said["deliveries"], said["answers"]) == (1, 13, {"202": 13})
+    assert len(server.received) == 13
+
+
+@servers
+def test_everything_in_both_shapes_shuffled_and_doubled(
+    server: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--scenario", "all", "--shape", "both", "--shuffle", "1", "--duplicates", "1"]
+
+    assert run(["send", *asked, "--url", server.url, "--secret", "s", "--json"]) == 0
+
+    assert report(capsys)["lifecycles"] == 32
+    bodies = [received.body for received in server.received]
+    assert len(bodies) == 2 * len(set(bodies))
+
+
+@servers
+def test_the_same_seed_sends_the_same_events(server: Scripted) -> None:
+    for _ in range(2):
+        run(["send", "--url", server.url, "--secret", "s", "--seed", "again", "--user", "usr_1"])
+
+    ids = [json.loads(received.body)["id"] for received in server.received]
+    assert ids[:13] == ids[13:]
+    assert all(b"usr_1" in received.body for received in server.received[12:13])
+
+
+@servers
+def test_a_refusal_is_named_and_is_not_success(capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted(403) as server:
+        code = run(["send", "--url", server.url, "--secret", "s", "--count", "1"])
+
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "202: 12, 403: 1" in said
+    assert "the script says so" in said
+
+
+@servers
+def test_nothing_is_drawn_into_a_pipe(server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["send", "--url", server.url, "--secret", "s"])
+
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "\x1b" not in captured.out
+
+
+@servers
+def test_an_endpoint_that_is_not_there_gets_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with scripted() as server:
+        url = server.url
+
+    assert run(["send", "--url", url, "--secret", "s"]) == 1
+    assert "nothing answers at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "said"),
+    [
+        (["--url", "http://pay.example.com/x", "--secret", "s"], 1, "add --yes"),
+        (["--url", "nonsense", "--secret", "s"], 1, "is no webhook URL"),
+        ([], 1, "there is no secret to sign with"),
+        (["--secret", "s", "--shape", "ancient", "--scenario", "onetime"], 1, "no onetime"),
+        (["--scenario", "nothing"], 2, "is not one of"),
+        (["--rate", "0"], 2, "is not in the range"),
+        (["--shuffle", "often"], 2, "not a valid int"),
+    ],
+)
+def test_bad_input_gets_one_sentence(
+    asked: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["send", *asked]) == code
+
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("0.0.0.0:1", "http://127.0.0.1:1"),
+        ("[::]:1", "http://[::1]:1"),
+        ("[::1]:1", "http://[::1]:1"),
+    ],
+)
+@servers
+def test_the_default_endpoint_is_where_ingest_listens(
+    bind: str, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAIDUP_INGEST_BIND", bind)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_a,whsec_b")
+
+    assert run(["send"]) == 1
+    assert f"nothing answers at {url}/webhooks/stripe" in capsys.readouterr().err
