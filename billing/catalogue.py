@@ -54,7 +54,7 @@ class Plan:
     code: PlanCode
     prices: tuple[str, ...] = ()
     grace_days: int = 0
-    features: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    features: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     per_seat: frozenset[str] = frozenset()
 
     def features_for(self, quantity: int) -> dict[str, Value]:

@@ -1,0 +1,137 @@
+"""``charge.*``, refunds and disputes: what was taken, given back and taken away.
+
+Old charges contain their refunds and their dispute, which then state facts of their own.
+"""
+
+from collections.abc import Iterator
+
+from billing.envelope import usable_id
+from billing.facts import ChargeFields, DisputeFields, Kind, RefundFields
+from billing.readers.raw import (
+    Raw,
+    amount,
+    completed,
+    currency,
+    flag,
+    instant,
+    metadata,
+    reference,
+    rows,
+    text,
+    whole,
+    word,
+)
+from billing.readers.reader import Occasion, Reader
+
+
+def _charge_fields(raw: Raw, _: Occasion) -> ChargeFields:
+    status = _charge_status(raw)
+    captured = status == "succeeded" if raw.get("captured") is None else flag(raw, "captured")
+    return ChargeFields(
+        status=status,
+        captured=captured,
+        amount=amount(raw, "amount"),
+        amount_captured=_amount_captured(raw, whole_of_it=captured and status == "succeeded"),
+        amount_refunded=amount(raw, "amount_refunded"),
+        currency=currency(raw),
+        payment_intent=reference(raw, "payment_intent"),
+        invoice=reference(raw, "invoice"),
+        user_id=metadata(raw, "user_id"),
+    )
+
+
+def _charge_status(raw: Raw) -> str:
+    """Before 2015 a charge that had succeeded was called paid, if it had a status at all."""
+    status = text(raw, "status")
+    if status is None and isinstance(raw.get("paid"), bool):
+        return "succeeded" if raw["paid"] else "failed"
+    return "succeeded" if status == "paid" else word(raw, "status")
+
+
+def _amount_captured(raw: Raw, *, whole_of_it: bool) -> int:
+    stated = whole(raw, "amount_captured")
+    if stated is None and whole_of_it:
+        return amount(raw, "amount")
+    return stated or 0
+
+
+def _charge_others(raw: Raw) -> tuple[str | None, ...]:
+    return tuple(reference(raw, name) for name in ("payment_intent", "invoice", "dispute"))
+
+
+def _inside_charge(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
+    known = {"charge": raw.get("id"), "payment_intent": raw.get("payment_intent")}
+    for refund in rows(raw, "refunds"):
+        yield REFUND, completed(refund, **known)
+    dispute = raw.get("dispute")
+    if isinstance(dispute, dict):
+        yield DISPUTE, completed(dispute, **known)
+
+
+def _refund_fields(raw: Raw, _: Occasion) -> RefundFields:
+    return RefundFields(
+        # The refunds of old charges have no status: there were none but made ones.
+        status=text(raw, "status") or "succeeded",
+        amount=amount(raw, "amount"),
+        currency=currency(raw),
+        charge=reference(raw, "charge"),
+        payment_intent=reference(raw, "payment_intent"),
+    )
+
+
+def _dispute_fields(raw: Raw, occasion: Occasion) -> DisputeFields:
+    return DisputeFields(
+        status=word(raw, "status"),
+        amount=amount(raw, "amount"),
+        currency=currency(raw),
+        charge=reference(raw, "charge"),
+        payment_intent=reference(raw, "payment_intent"),
+        opened_at=instant(raw, "created") or occasion.at,
+    )
+
+
+def _dispute_identity(raw: Raw) -> str | None:
+    """Disputes had no id before 2014, and a charge had no more than one of them."""
+    charge = reference(raw, "charge")
+    return usable_id(raw.get("id")) or (f"dispute/{charge}" if charge else None)
+
+
+def _payment_it_is_of(raw: Raw) -> tuple[str | None, ...]:
+    return (reference(raw, "charge"), reference(raw, "payment_intent"))
+
+
+REFUND = Reader(
+    kind=Kind.REFUND, stripe_name="refund", fields=_refund_fields, others=_payment_it_is_of
+)
+DISPUTE = Reader(
+    kind=Kind.DISPUTE,
+    stripe_name="dispute",
+    fields=_dispute_fields,
+    others=_payment_it_is_of,
+    identity=_dispute_identity,
+)
+CHARGE = Reader(
+    kind=Kind.CHARGE,
+    stripe_name="charge",
+    fields=_charge_fields,
+    others=_charge_others,
+    inside=_inside_charge,
+)
+EVENTS = {
+    "charge.succeeded": CHARGE,
+    "charge.failed": CHARGE,
+    "charge.pending": CHARGE,
+    "charge.captured": CHARGE,
+    "charge.expired": CHARGE,
+    "charge.updated": CHARGE,
+    "charge.refunded": CHARGE,
+    "charge.refund.updated": REFUND,
+    "refund.created": REFUND,
+    "refund.updated": REFUND,
+    "refund.failed": REFUND,
+    "charge.dispute.created": DISPUTE,
+    "charge.dispute.updated": DISPUTE,
+    "charge.dispute.closed": DISPUTE,
+    "charge.dispute.funds_withdrawn": DISPUTE,
+    "charge.dispute.funds_reinstated": DISPUTE,
+}

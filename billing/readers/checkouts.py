@@ -1,0 +1,58 @@
+"""``checkout.session.*``: who bought what, and whether it is paid.
+
+A payment link is no object of one customer, so it is a name of what was sold and not mentioned.
+"""
+
+from billing.facts import CheckoutSessionFields, Kind
+from billing.readers.raw import (
+    Raw,
+    amount,
+    metadata,
+    names_sold,
+    reference,
+    rows,
+    text,
+    word,
+)
+from billing.readers.reader import Occasion, Reader
+
+
+def _fields(raw: Raw, _: Occasion) -> CheckoutSessionFields:
+    return CheckoutSessionFields(
+        mode=text(raw, "mode") or _mode_before_there_were_modes(raw),
+        status=text(raw, "status"),
+        payment_status=word(raw, "payment_status"),
+        amount_total=amount(raw, "amount_total"),
+        currency=text(raw, "currency"),
+        user_id=text(raw, "client_reference_id") or metadata(raw, "user_id"),
+        line_item_refs=names_sold(rows(raw, "line_items"))
+        or names_sold(rows(raw, "display_items")),
+        price_id=metadata(raw, "price_id"),
+        plan_code=metadata(raw, "plan_code"),
+        payment_link=reference(raw, "payment_link"),
+        payment_intent=reference(raw, "payment_intent"),
+        subscription=reference(raw, "subscription"),
+        invoice=reference(raw, "invoice"),
+    )
+
+
+def _mode_before_there_were_modes(raw: Raw) -> str:
+    if reference(raw, "subscription"):
+        return "subscription"
+    return "setup" if reference(raw, "setup_intent") else "payment"
+
+
+def _others(raw: Raw) -> tuple[str | None, ...]:
+    names = ("payment_intent", "subscription", "invoice")
+    return tuple(reference(raw, name) for name in names)
+
+
+CHECKOUT_SESSION = Reader(
+    kind=Kind.CHECKOUT_SESSION, stripe_name="checkout.session", fields=_fields, others=_others
+)
+EVENTS = {
+    "checkout.session.completed": CHECKOUT_SESSION,
+    "checkout.session.async_payment_succeeded": CHECKOUT_SESSION,
+    "checkout.session.async_payment_failed": CHECKOUT_SESSION,
+    "checkout.session.expired": CHECKOUT_SESSION,
+}

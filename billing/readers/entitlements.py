@@ -1,0 +1,32 @@
+"""``entitlements.*``: the features that Stripe itself says a customer has.
+
+The summary has no id, so it is filed under its customer. Its list is cut at ten.
+"""
+
+from billing.facts import EntitlementSummaryFields, Kind
+from billing.readers.raw import Raw, customer, rows, table, text
+from billing.readers.reader import Occasion, Reader
+
+
+def _fields(raw: Raw, _: Occasion) -> EntitlementSummaryFields:
+    held = table(raw, "entitlements")
+    keys = {text(row, "lookup_key") for row in rows(raw, "entitlements")}
+    whole_list = isinstance(held.get("data"), list) and held.get("has_more", False) is False
+    return EntitlementSummaryFields(
+        lookup_keys=tuple(sorted(filter(None, keys))), complete=whole_list
+    )
+
+
+def _identity(raw: Raw) -> str | None:
+    known_as = customer(raw)
+    return f"entitlements/{known_as}" if known_as else None
+
+
+ENTITLEMENT_SUMMARY = Reader(
+    kind=Kind.ENTITLEMENT_SUMMARY,
+    stripe_name="entitlements.active_entitlement_summary",
+    fields=_fields,
+    identity=_identity,
+    identified_by="data.object.customer",
+)
+EVENTS = {"entitlements.active_entitlement_summary.updated": ENTITLEMENT_SUMMARY}

@@ -1,0 +1,147 @@
+"""``invoice.*`` and ``invoice_payment.*``: bills, and what paid them.
+
+Since basil an invoice names its subscription under ``parent`` and its payments, of which there
+may be several, in a list of their own that events rarely contain.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from billing.facts import InvoiceFields, InvoicePaymentFields, Kind
+from billing.readers.raw import (
+    Raw,
+    amount,
+    completed,
+    currency,
+    flag,
+    instant,
+    metadata,
+    names_sold,
+    reference,
+    rows,
+    table,
+    text,
+    whole,
+    word,
+)
+from billing.readers.reader import Occasion, Reader
+
+_PAID = ("invoice.paid", "invoice.payment_succeeded")
+_WAYS_OF_PAYING = ("payment_intent", "charge", "payment_record")
+
+
+def _invoice_fields(raw: Raw, occasion: Occasion) -> InvoiceFields:
+    return InvoiceFields(
+        status=_status(raw),
+        amount_paid=_amount_paid(raw),
+        currency=currency(raw),
+        subscription=_subscription(raw),
+        payment_refs=tuple(dict.fromkeys(_payments(raw))),
+        line_refs=names_sold(rows(raw, "lines")),
+        user_id=_user(raw),
+        price_id=metadata(raw, "price_id"),
+        plan_code=metadata(raw, "plan_code"),
+        paid_at=_paid_at(raw, occasion),
+        payment_failed=occasion.event_type == "invoice.payment_failed",
+    )
+
+
+def _status(raw: Raw) -> str | None:
+    """Before 2018 an invoice had no status, only marks."""
+    status = text(raw, "status")
+    if status is None and flag(raw, "paid"):
+        return "paid"
+    return "uncollectible" if status is None and flag(raw, "forgiven") else status
+
+
+def _amount_paid(raw: Raw) -> int:
+    stated = whole(raw, "amount_paid")
+    if stated is None and _status(raw) == "paid":
+        return amount(raw, "amount_due")
+    return stated or 0
+
+
+def _subscription(raw: Raw) -> str | None:
+    return reference(table(raw, "parent", "subscription_details"), "subscription") or reference(
+        raw, "subscription"
+    )
+
+
+def _payments(raw: Raw) -> Iterator[str]:
+    for payment in rows(raw, "payments"):
+        ref = _payment_ref(payment)
+        if ref:
+            yield ref
+    yield from filter(None, (reference(raw, name) for name in ("payment_intent", "charge")))
+
+
+def _user(raw: Raw) -> str | None:
+    places = (table(raw, "parent", "subscription_details"), table(raw, "subscription_details"), raw)
+    return next(filter(None, (metadata(place, "user_id") for place in places)), None)
+
+
+def _paid_at(raw: Raw, occasion: Occasion) -> datetime | None:
+    stated = instant(table(raw, "status_transitions"), "paid_at")
+    return stated or (occasion.at if occasion.event_type in _PAID else None)
+
+
+def _invoice_others(raw: Raw) -> tuple[str | None, ...]:
+    return (_subscription(raw), *_payments(raw))
+
+
+def _inside_invoice(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
+    for payment in rows(raw, "payments"):
+        yield INVOICE_PAYMENT, completed(payment, invoice=raw.get("id"))
+
+
+def _payment_fields(raw: Raw, _: Occasion) -> InvoicePaymentFields:
+    return InvoicePaymentFields(
+        status=word(raw, "status"),
+        amount_paid=amount(raw, "amount_paid"),
+        currency=currency(raw),
+        invoice=reference(raw, "invoice"),
+        payment_ref=_payment_ref(raw),
+    )
+
+
+def _payment_ref(raw: Raw) -> str | None:
+    payment = table(raw, "payment")
+    return next(filter(None, (reference(payment, way) for way in _WAYS_OF_PAYING)), None)
+
+
+def _payment_others(raw: Raw) -> tuple[str | None, ...]:
+    return (reference(raw, "invoice"), _payment_ref(raw))
+
+
+INVOICE_PAYMENT = Reader(
+    kind=Kind.INVOICE_PAYMENT,
+    stripe_name="invoice_payment",
+    fields=_payment_fields,
+    others=_payment_others,
+)
+INVOICE = Reader(
+    kind=Kind.INVOICE,
+    stripe_name="invoice",
+    fields=_invoice_fields,
+    others=_invoice_others,
+    inside=_inside_invoice,
+)
+EVENTS = {
+    "invoice.created": INVOICE,
+    "invoice.updated": INVOICE,
+    "invoice.finalized": INVOICE,
+    "invoice.finalization_failed": INVOICE,
+    "invoice.sent": INVOICE,
+    "invoice.paid": INVOICE,
+    "invoice.payment_succeeded": INVOICE,
+    "invoice.payment_failed": INVOICE,
+    "invoice.payment_action_required": INVOICE,
+    "invoice.payment_attempt_required": INVOICE,
+    "invoice.overpaid": INVOICE,
+    "invoice.overdue": INVOICE,
+    "invoice.will_be_due": INVOICE,
+    "invoice.marked_uncollectible": INVOICE,
+    "invoice.voided": INVOICE,
+    "invoice.deleted": INVOICE,
+    "invoice_payment.paid": INVOICE_PAYMENT,
+}

@@ -1,0 +1,109 @@
+"""What a family of objects has to say of itself, and how that becomes facts."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from billing.envelope import Envelope, usable_id
+from billing.errors import UnreadableEvent
+from billing.facts import Fact, Fields, Kind, Rank
+from billing.ids import CustomerId, ObjectKey, object_key
+from billing.readers.raw import Raw, customer, table, undone
+
+
+class Occasion(NamedTuple):
+    """When an object was seen, and on what occasion.
+
+    ``event_type`` is empty for an object embedded in another and for one as it was before.
+    """
+
+    event_type: str
+    at: datetime
+
+
+def _own_id(raw: Raw) -> str | None:
+    return usable_id(raw.get("id"))
+
+
+def _nothing_inside(_: Raw) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How one family is read, in every API version and wherever it is embedded.
+
+    ``others`` are the ids of the objects it names besides its customer; ``inside`` finds the
+    objects that Stripe embeds in it; ``identity`` is what stands behind the realm in its key.
+    """
+
+    kind: Kind
+    stripe_name: str
+    fields: Callable[[Raw, Occasion], Fields]
+    others: Callable[[Raw], Iterable[str | None]] = _nothing_inside
+    inside: "Callable[[Raw], Iterable[tuple[Reader, Raw]]]" = _nothing_inside
+    identity: Callable[[Raw], str | None] = _own_id
+    identified_by: str = "data.object.id"
+    customer: Callable[[Raw], str | None] = customer
+
+
+def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:
+    """The facts of an event: of its object first, then of the objects embedded in it.
+
+    Raises:
+        UnreadableEvent: the object has nothing it could be filed under.
+    """
+    stated = table(envelope.payload, "data", "object")
+    if reader.identity(stated) is None:
+        raise UnreadableEvent(envelope.event_id, reader.identified_by)
+    occasion = Occasion(envelope.type, envelope.created_at)
+    facts: dict[ObjectKey, Fact] = {}
+    for seen_by, raw, seen_on in _all_seen(reader, stated, occasion):
+        identity = seen_by.identity(raw)
+        if identity is not None:
+            key = object_key(envelope.realm, identity)
+            facts.setdefault(key, _fact(envelope, key, seen_by, raw, seen_on))
+    return tuple(facts.values())
+
+
+def _all_seen(
+    reader: Reader, raw: Raw, occasion: Occasion
+) -> Iterator[tuple[Reader, Raw, Occasion]]:
+    yield reader, raw, occasion
+    for inner_reader, inner in reader.inside(raw):
+        yield from _all_seen(inner_reader, inner, Occasion("", occasion.at))
+
+
+def _fact(envelope: Envelope, key: ObjectKey, reader: Reader, raw: Raw, seen_on: Occasion) -> Fact:
+    customer_id = reader.customer(raw)
+    named = {
+        object_key(envelope.realm, one): None for one in (customer_id, *reader.others(raw)) if one
+    }
+    return Fact(
+        kind=reader.kind,
+        object_key=key,
+        event_id=envelope.event_id,
+        event_type=envelope.type,
+        created_at=envelope.created_at,
+        rank=_rank(envelope.type),
+        fields=reader.fields(raw, seen_on),
+        before=_before(envelope, reader, raw) if seen_on.event_type else None,
+        customer_id=CustomerId(customer_id) if customer_id else None,
+        mentions=tuple({key: None, **named}),
+    )
+
+
+def _before(envelope: Envelope, reader: Reader, raw: Raw) -> Fields | None:
+    previous = table(envelope.payload, "data").get("previous_attributes")
+    if not isinstance(previous, dict):
+        return None
+    return reader.fields(undone(raw, previous), Occasion("", envelope.created_at))
+
+
+def _rank(event_type: str) -> Rank:
+    if event_type in ("customer.subscription.paused", "customer.subscription.resumed"):
+        return Rank.PAUSED_OR_RESUMED
+    if event_type.endswith(".created"):
+        return Rank.CREATED
+    return Rank.DELETED if event_type.endswith(".deleted") else Rank.UPDATED
