@@ -151,6 +151,11 @@ class Backlog:
     counters: Mapping[str, int]
     """Running totals: accepted, readmitted, claimed, finished, discarded, parked, reclaimed, ..."""
 
+    @property
+    def breaker_open(self) -> bool:
+        """Whether nothing is dispatched."""
+        return self.breaker is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glimpse:

@@ -39,13 +39,13 @@ from runtime.inbox.scripts import Argument, Scripts
 
 MAX_EVENTS: Final = 100
 MAX_BYTES: Final = 2 * 1024 * 1024
+MOST_WAKES: Final = 8
 
 _MARKER: Final = timedelta(days=3)
 _REGISTRATION: Final = timedelta(seconds=3)
 _ANNOUNCEMENT: Final = timedelta(seconds=10)
 _UNKNOWN_VERSION: Final = timedelta(minutes=5)
 _MOST_CLAIMS_ENDED: Final = 50
-_MOST_WAKES: Final = 8
 _HEALED_AT_ONCE: Final = 200
 _SCANNED_AT_ONCE: Final = 1000
 
@@ -200,13 +200,13 @@ class Inbox:
         """End a drainer's registration, or that of a wake-up that could not be published."""
         self._scripts.run("leave", token, 1, "")
 
-    def hand_on(self, token: str) -> str | None:
-        """End a drainer's registration; the wake-up it owes if it leaves work behind."""
-        return _word(self._scripts.run("leave", token, 1, new_token())[1])
+    def leave(self, token: str, *, hand_on: bool) -> str | None:
+        """End a drainer's registration; if it hands on, the wake-up it owes for what is left."""
+        return _word(self._scripts.run("leave", token, 1, new_token() if hand_on else "")[1])
 
-    def sweep(self) -> Sweep:
+    def sweep(self, *, most_wakes: int = MOST_WAKES) -> Sweep:
         """End the leases that ran out, and say who must be woken; any number may do it at once."""
-        tokens = [new_token() for _ in range(_MOST_WAKES)]
+        tokens = [new_token() for _ in range(most_wakes)]
         reclaimed, crashed, orphans, *wakes = self._scripts.run(
             "sweep", _MOST_CLAIMS_ENDED, *tokens
         )
@@ -237,6 +237,10 @@ class Inbox:
     def breaker(self) -> Breaker | None:
         """Why nothing is dispatched, or None while all is well."""
         return self.backlog().breaker
+
+    def breaker_open(self) -> bool:
+        """Whether nothing is dispatched, at the price of one look."""
+        return bool(self._client.exists(f"{self._scripts.prefix}breaker"))
 
     def backlog(self) -> Backlog:
         """The inbox at this moment; cheap whatever its size."""
