@@ -1,0 +1,96 @@
+"""What one server process is made of: its clients of Redis, its gate, and the threads beside.
+
+All of it is built in the process itself, since neither connections nor threads survive its start.
+"""
+
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+from flask import Flask
+
+from ingest.app import create_app
+from ingest.gate import Gate
+from ingest.health import RedisHealth
+from ingest.patience import hang_up_on_the_slow
+from runtime.broker import Wakes, make_celery
+from runtime.inbox.connect import make_redis
+from runtime.inbox.inbox import Inbox
+from runtime.inbox.safety import durability_problems
+from runtime.settings import Settings
+from runtime.telemetry import SharedState, build_metrics, configure_logging, secret_fingerprint
+
+THREADS: Final = 1024
+"""Requests one server process holds at a time, half-sent ones included."""
+
+_REDIS_SECONDS: Final = 0.5
+_PARENT_LOOK_SECONDS: Final = 1.0
+
+
+def start_process(settings: Settings, port: int, launcher: int) -> Flask:
+    """Build ingest in this process and start what watches beside it."""
+    configure_logging(sys.stderr, level=settings.log_level)
+    metrics = build_metrics(secrets=map(secret_fingerprint, settings.webhook_secrets))
+    health = _health(settings)
+    gate = Gate(health, monotonic=monotonic)
+    gate.check()
+    _watch(gate, port, launcher)
+    return create_app(
+        settings=settings,
+        inbox=_inbox(settings),
+        wakes=Wakes(make_celery(settings, role="publisher")),
+        metrics=metrics,
+        gate=gate,
+        state=lambda: health.state,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def _inbox(settings: Settings) -> Inbox:
+    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=THREADS)
+    return Inbox(redis, limit=settings.inbox_limit)
+
+
+def _health(settings: Settings) -> RedisHealth:
+    # Not the clients the requests use: a pool they exhaust must not blind the probe.
+    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=2)
+    inbox = Inbox(redis)
+
+    def shared_state() -> SharedState:
+        backlog = inbox.backlog()
+        return SharedState(
+            backlog_events=backlog.events,
+            backlog_oldest_seconds=backlog.oldest_seconds,
+            breaker_open=backlog.breaker is not None,
+        )
+
+    trusted = settings.redis_durability == "trusted"
+    return RedisHealth(
+        redis,
+        durability_problems=lambda: durability_problems(redis, trusted=trusted),
+        shared_state=shared_state,
+        monotonic=monotonic,
+    )
+
+
+def _watch(gate: Gate, port: int, launcher: int) -> None:
+    stopped = threading.Event()
+    for name, watch in (
+        ("gate", lambda: gate.watch(stopped)),
+        ("patience", lambda: hang_up_on_the_slow(port, stopped)),
+        ("launcher", lambda: end_with(launcher, stopped)),
+    ):
+        threading.Thread(target=watch, name=name, daemon=True).start()
+
+
+def end_with(launcher: int, stopped: threading.Event) -> None:
+    """End this process when its launcher is gone: nobody would renew or stop it any more."""
+    while not stopped.wait(_PARENT_LOOK_SECONDS):
+        if os.getppid() != launcher:
+            os.kill(os.getpid(), signal.SIGTERM)
+            stopped.wait(_PARENT_LOOK_SECONDS * 5)
+            os._exit(1)

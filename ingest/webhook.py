@@ -1,0 +1,264 @@
+"""One request of Stripe: checked in a fixed order, put into the inbox, and only then answered.
+
+    request -body-> bytes -signed-> text -parse-> Envelope -accept-> inbox -wake-> answer
+
+Each check either passes its value on or declines the request with a problem. A 2xx is given only
+when the event lies in the inbox on disk. Whether a worker could be woken changes no answer: the
+sweeper wakes one anyway.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+import structlog
+from flask import Request, Response
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from billing.envelope import Envelope, parse
+from billing.errors import MalformedEvent
+from ingest import problems, signature
+from ingest.clients import client_address
+from ingest.gate import Gate, Shut
+from ingest.problems import Problem
+from ingest.ration import Ration
+from runtime.inbox.entries import InboxFull
+from runtime.settings import Settings
+from runtime.telemetry import Metrics, secret_fingerprint
+
+_JSON: Final = "application/json"
+_LOG_LINES_A_SECOND: Final = 20
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Acceptance(Protocol):
+    """What the inbox says of an event that it now keeps, or kept already."""
+
+    @property
+    def status(self) -> str:
+        """``accepted``, ``duplicate`` or ``conflict``."""
+        ...
+
+    @property
+    def wake(self) -> str | None:
+        """The registration that this process owes a wake-up for."""
+        ...
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """What became of a duplicate's first delivery, once it is settled."""
+        ...
+
+
+class Accepts(Protocol):
+    """The part of the inbox that ingest uses."""
+
+    def accept(self, envelope: Envelope) -> Acceptance:
+        """Keep the event on disk, or find that it is known."""
+        ...
+
+    def unregister(self, token: str) -> None:
+        """Take back a registration whose wake-up could not be published."""
+        ...
+
+
+class Publishes(Protocol):
+    """Tells workers that something is due."""
+
+    def publish(self, token: str) -> bool:
+        """Whether the broker took the wake-up; bounded in time, never raises for the broker."""
+        ...
+
+
+class Declined(Exception):
+    """A check failed: what the sender is told, and what the log says beside it."""
+
+    def __init__(self, problem: Problem, reason: str = "") -> None:
+        self.problem = problem
+        self.reason = reason
+        super().__init__(problem.title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A body that Stripe signed just now, and the secret that proves it."""
+
+    body: bytes
+    secret: str
+    at: datetime
+
+
+class Webhook:
+    """The endpoint; one for each server process, used by all its threads."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        inbox: Accepts,
+        wakes: Publishes,
+        metrics: Metrics,
+        gate: Gate,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._wakes = wakes
+        self._metrics = metrics
+        self._gate = gate
+        self._clock = clock
+        self._log_ration = Ration(_LOG_LINES_A_SECOND)
+        self._declines = _declines(metrics)
+        self._fingerprints = {s: secret_fingerprint(s) for s in settings.webhook_secrets}
+
+    def receive(self, request: Request) -> Response:
+        """Answer one delivery with what became of it; every answer is counted once."""
+        try:
+            body = _body(request, self._settings.max_body_bytes)
+            started = perf_counter()
+            envelope = self._opened(self._signed(request, body))
+            acceptance = self._accepted(envelope)
+        except Declined as declined:
+            return self._decline(declined, request)
+        self._wake(acceptance.wake)
+        answer = self._acknowledge(envelope, acceptance)
+        self._metrics.webhook_ack_seconds.observe(perf_counter() - started)
+        return answer
+
+    def failed(self, error: Exception) -> Response:
+        """Answer for a bug as for a dead Redis: nothing was promised, so Stripe sends it again."""
+        log.error("request failed", exc_info=error)
+        self._metrics.webhook_received.labels("refused").inc()
+        return problems.respond(problems.UNAVAILABLE)
+
+    def _signed(self, request: Request, body: bytes) -> Signed:
+        try:
+            header = signature.read_header(request.headers.get("Stripe-Signature"))
+            text = _utf8(body)
+            secret = signature.verify(text, header, self._settings.webhook_secrets)
+            now = self._clock()
+            tolerance = self._settings.signature_tolerance_seconds
+            signature.check_age(header, now=now, tolerance_seconds=tolerance)
+        except signature.SignatureRefused as refused:
+            problem, counter, label = self._declines[type(refused)]
+            counter.labels(label).inc()
+            raise Declined(problem, str(refused)) from None
+        return Signed(body=body, secret=secret, at=now)
+
+    def _opened(self, signed: Signed) -> Envelope:
+        last_used = self._metrics.webhook_secret_last_used
+        last_used.labels(self._fingerprints[signed.secret]).set(signed.at.timestamp())
+        try:
+            return parse(signed.body)
+        except MalformedEvent as malformed:
+            raise Declined(problems.NOT_AN_EVENT, malformed.reason) from None
+
+    def _accepted(self, envelope: Envelope) -> Acceptance:
+        try:
+            self._gate.admit()
+            return self._inbox.accept(envelope)
+        except (Shut, InboxFull) as refused:
+            raise Declined(problems.UNAVAILABLE, str(refused)) from None
+        except RedisError as error:
+            self._gate.failed(error)
+            raise Declined(problems.UNAVAILABLE, type(error).__name__) from None
+
+    def _wake(self, token: str | None) -> None:
+        if token is None:
+            return
+        try:
+            if not self._wakes.publish(token):
+                self._metrics.wake_failures.inc()
+                self._inbox.unregister(token)
+        except Exception:  # the event is safe, and 503 would be a lie
+            log.exception("wake-up failed")
+
+    def _acknowledge(self, envelope: Envelope, acceptance: Acceptance) -> Response:
+        document: dict[str, object] = {"status": "accepted", "event_id": envelope.event_id}
+        if acceptance.status == "accepted":
+            self._metrics.webhook_received.labels("accepted").inc()
+            return Response(json.dumps(document), 202, mimetype=_JSON)
+        document |= {"status": "duplicate", "result": acceptance.result}
+        self._metrics.webhook_received.labels("duplicate").inc()
+        if acceptance.status == "conflict":
+            document["conflict"] = True
+            self._alarm(envelope)
+        else:
+            self._metrics.webhook_replay_block.labels("duplicate").inc()
+            self._metrics.idempotent_hits.labels("ingest").inc()
+        return Response(json.dumps(document, default=str), 200, mimetype=_JSON)
+
+    def _alarm(self, envelope: Envelope) -> None:
+        self._metrics.webhook_conflicts.inc()
+        log.error(
+            "event id used twice",
+            event_id=envelope.event_id,
+            event_type=envelope.type,
+            fingerprint=envelope.fingerprint,
+        )
+
+    def _decline(self, declined: Declined, request: Request) -> Response:
+        problem, instance = declined.problem, problems.new_instance()
+        refused = problem is problems.UNAVAILABLE
+        self._metrics.webhook_received.labels("refused" if refused else "invalid").inc()
+        if self._log_ration.take():
+            log.warning(
+                "webhook declined",
+                problem=problem.code,
+                status=problem.status,
+                reason=declined.reason,
+                instance=instance,
+                client=str(self._client(request)),
+                lines_left_out=self._log_ration.left_out(),
+            )
+        return problems.respond(problem, instance=instance)
+
+    def _client(self, request: Request) -> object:
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        return client_address(request.remote_addr, forwarded, self._settings.trusted_proxies)
+
+
+def _body(request: Request, most: int) -> bytes:
+    if request.content_type and request.mimetype != _JSON:
+        raise Declined(problems.UNSUPPORTED_MEDIA_TYPE)
+    # One byte more than allowed tells a body that is too large, also where no length was announced.
+    request.max_content_length = most + 1
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise Declined(problems.BODY_TOO_LARGE) from None
+    except ClientDisconnected:
+        raise Declined(problems.BODY_INCOMPLETE) from None
+    if len(body) > most:
+        raise Declined(problems.BODY_TOO_LARGE)
+    if len(body) < (request.content_length or 0):
+        raise Declined(problems.BODY_INCOMPLETE)
+    return body
+
+
+def _utf8(body: bytes) -> str:
+    # Stripe signs text: the library decodes first, and raises on what cannot be decoded.
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Declined(problems.NOT_AN_EVENT, "it is not UTF-8") from None
+
+
+Declines = Mapping[type[signature.SignatureRefused], tuple[Problem, Counter, str]]
+
+
+def _declines(metrics: Metrics) -> Declines:
+    invalid, replayed = metrics.webhook_invalid_sig, metrics.webhook_replay_block
+    return {
+        signature.SignatureMissing: (problems.SIGNATURE_MISSING, invalid, "missing"),
+        signature.SignatureUnreadable: (problems.SIGNATURE_MALFORMED, invalid, "malformed"),
+        signature.SignatureMismatch: (problems.SIGNATURE_MISMATCH, invalid, "mismatch"),
+        signature.TimestampStale: (problems.TIMESTAMP_STALE, replayed, "stale_timestamp"),
+        signature.TimestampFuture: (problems.TIMESTAMP_FUTURE, replayed, "future_timestamp"),
+    }

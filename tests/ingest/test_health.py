@@ -1,0 +1,107 @@
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ingest.health import RedisHealth
+from runtime.telemetry import SharedState
+from tests.fakes import FakeClock
+
+
+@dataclass(kw_only=True)
+class FakeServer:
+    """A Redis that answers INFO, and how often its settings were read."""
+
+    info_fields: dict[str, Any] = field(
+        default_factory=lambda: {"run_id": "a", "used_memory": 10, "maxmemory": 100}
+    )
+    unsafe: tuple[str, ...] = ()
+    broken: Exception | None = None
+    settings_read: int = 0
+
+    def info(self) -> dict[str, Any]:
+        if self.broken:
+            raise self.broken
+        return self.info_fields
+
+    def durability_problems(self) -> tuple[str, ...]:
+        self.settings_read += 1
+        return self.unsafe
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def health(server: FakeServer, clock: FakeClock) -> RedisHealth:
+    return RedisHealth(
+        server,
+        durability_problems=server.durability_problems,
+        shared_state=lambda: SharedState(backlog_events=3),
+        monotonic=clock.monotonic,
+    )
+
+
+def test_a_safe_server_with_room_has_nothing_against_it(health: RedisHealth) -> None:
+    assert health() == ()
+    assert health.state == SharedState(backlog_events=3)
+
+
+def test_settings_are_read_every_few_seconds_only(
+    health: RedisHealth, server: FakeServer, clock: FakeClock
+) -> None:
+    for _ in range(10):
+        health()
+        clock.advance(1)
+
+    assert server.settings_read == 2
+
+
+def test_another_server_is_asked_for_its_settings_at_once(
+    health: RedisHealth, server: FakeServer
+) -> None:
+    health()
+    server.info_fields["run_id"] = "b"
+    server.unsafe = ("appendonly is off",)
+
+    assert health() == ("appendonly is off",)
+
+
+def test_unsafe_settings_are_read_again_at_once_so_that_mending_them_helps_at_once(
+    health: RedisHealth, server: FakeServer
+) -> None:
+    server.unsafe = ("appendonly is off",)
+    health()
+    server.unsafe = ()
+
+    assert health() == ()
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "full"), [(80, 100, False), (81, 100, True), (9, 0, False)]
+)
+def test_it_is_full_above_four_fifths_of_its_memory(
+    health: RedisHealth, server: FakeServer, used: int, most: int, *, full: bool
+) -> None:
+    server.info_fields |= {"used_memory": used, "maxmemory": most}
+
+    assert bool(health()) is full
+
+
+def test_the_shared_state_is_unknown_while_redis_cannot_be_asked(
+    health: RedisHealth, server: FakeServer
+) -> None:
+    health()
+    server.broken = TimeoutError()
+
+    with pytest.raises(TimeoutError):
+        health()
+
+    assert health.state == SharedState()
