@@ -78,15 +78,26 @@ _IMPOSSIBLE: Final = ("22", "23")
 _DUPLICATE_KEY: Final = "23505"
 """Two transactions may race for one key; the next try tells a race from a mistake."""
 
-_AWAY_ERRORS: Final = (
-    psycopg.InterfaceError,
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    sqlalchemy.exc.DisconnectionError,
-    sqlalchemy.exc.TimeoutError,
-    ConnectionError,
+_Kind = type[Infrastructure | Outdated | Transient | Permanent | Unexpected]
+
+_BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
+    (SchemaOutdated, Outdated),
+    (CatalogueMissing, Outdated),
+    (LocksOutOfOrder, Transient),
+    (BillingError, Permanent),
+    (IdentityConflict, Permanent),
+    # Refused by the client before the server saw it, such as NUL in a text.
+    (psycopg.DataError, Permanent),
+    # Without a SQLSTATE the server never answered: refused, cut off, timed out, no such host.
+    (psycopg.OperationalError, Infrastructure),
+    (psycopg.InterfaceError, Infrastructure),
+    (sqlalchemy.exc.DisconnectionError, Infrastructure),
+    (sqlalchemy.exc.TimeoutError, Infrastructure),
+    (redis.exceptions.ConnectionError, Infrastructure),
+    (redis.exceptions.TimeoutError, Infrastructure),
+    (redis.exceptions.ReadOnlyError, Infrastructure),
+    (redis.exceptions.OutOfMemoryError, Infrastructure),
+    (ConnectionError, Infrastructure),
 )
 
 
@@ -96,40 +107,18 @@ def classify(error: BaseException) -> Failure:
     return _kind(cause)(error_type=_type_name(cause), reason=_reason(cause))
 
 
-def _kind(
-    cause: BaseException,
-) -> type[Infrastructure | Outdated | Transient | Permanent | Unexpected]:
-    match cause:
-        case SchemaOutdated() | CatalogueMissing():
-            return Outdated
-        case BillingError() | IdentityConflict():
-            return Permanent
-        case LocksOutOfOrder():
-            return Transient
-        case psycopg.Error(sqlstate=str(sqlstate)):
-            return _kind_of_sqlstate(sqlstate)
-        # Refused by the client before the server saw it, such as NUL in a text.
-        case psycopg.DataError():
-            return Permanent
-        # Without a SQLSTATE the server never answered: refused, cut off, timed out, no such host.
-        case psycopg.OperationalError():
-            return Infrastructure
-        case _ if isinstance(cause, _AWAY_ERRORS):
-            return Infrastructure
-        case _:
-            return Unexpected
+def _kind(cause: BaseException) -> _Kind:
+    if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
+        return _kind_of_sqlstate(cause.sqlstate)
+    return next((kind for known, kind in _BY_TYPE if isinstance(cause, known)), Unexpected)
 
 
-def _kind_of_sqlstate(
-    sqlstate: str,
-) -> type[Infrastructure | Transient | Permanent | Unexpected]:
+def _kind_of_sqlstate(sqlstate: str) -> _Kind:
     if sqlstate.startswith(_AWAY):
         return Infrastructure
     if sqlstate.startswith(_CONTENDED):
         return Transient
-    if sqlstate == _DUPLICATE_KEY:
-        return Unexpected
-    if sqlstate.startswith(_IMPOSSIBLE):
+    if sqlstate.startswith(_IMPOSSIBLE) and sqlstate != _DUPLICATE_KEY:
         return Permanent
     return Unexpected
 

@@ -1,0 +1,76 @@
+"""The workers' ``/metrics``: what all pool children counted, and the state all processes share."""
+
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET, AF_INET6
+from typing import Final
+
+import structlog
+
+from runtime.settings import Address
+from runtime.telemetry import METRICS_CONTENT_TYPE
+
+log = structlog.get_logger(__name__)
+
+READ_TIMEOUT_SECONDS: Final = 10.0
+"""A scraper that connects and says nothing holds a thread no longer than this."""
+
+
+class MetricsServer:
+    """Serves scrapes from a thread; a port that is taken is a warning, never a reason to stop."""
+
+    def __init__(self, address: Address, render: Callable[[], bytes]) -> None:
+        self._address = address
+        self._render = render
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> Address | None:
+        """Listen; says where (port 0 is any free one), or None where the address is taken."""
+        try:
+            self._server = _server(self._address, _handler(self._render))
+        except OSError as error:
+            log.warning("metrics not served", address=str(self._address), error=str(error))
+            return None
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        bound = Address(self._address.host, self._server.server_address[1])
+        log.info("metrics served", address=str(bound))
+        return bound
+
+    def stop(self) -> None:
+        """Free the port."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+def _server(address: Address, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    family = AF_INET6 if ":" in address.host else AF_INET
+
+    class Server(ThreadingHTTPServer):
+        address_family = family
+        daemon_threads = True
+
+    return Server((address.host, address.port), handler)
+
+
+def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = READ_TIMEOUT_SECONDS
+
+        def do_GET(self) -> None:
+            if self.path.partition("?")[0] != "/metrics":
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            body = render()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", METRICS_CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A scrape is no news."""
+
+    return Handler

@@ -1,0 +1,154 @@
+"""Obeys the verdicts on a batch, each kind in one go, the database's part first.
+
+What cannot be buried now stays in the inbox, parked: an event is never in no place.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, assert_never
+
+import structlog
+
+from runtime.dead_letters import Burial
+from runtime.failures import Failure, Infrastructure, Outdated, classify
+from runtime.inbox.entries import Entry, Finished, Parked
+from runtime.ledger.settlement import REPLAY, Settlement
+from workers import ports
+from workers.applying import Applied, Decided
+from workers.reading import type_of
+from workers.reporting import Reporter
+from workers.verdicts import AWAY_SECONDS, Bury, Finish, GiveBack, Park
+
+log = structlog.get_logger(__name__)
+
+UNBURIED_SECONDS: Final = AWAY_SECONDS
+
+
+@dataclass(slots=True)
+class _Sorted:
+    finish: list[tuple[Entry, Finish]] = field(default_factory=list)
+    park: list[tuple[Entry, Park]] = field(default_factory=list)
+    bury: list[tuple[Entry, Bury]] = field(default_factory=list)
+    give_back: bool = False
+
+    def add(self, decided: Decided) -> None:
+        """The one place that knows every verdict there is."""
+        match decided.verdict:
+            case Finish() as finish:
+                self.finish.append((decided.entry, finish))
+            case Park() as park:
+                self.park.append((decided.entry, park))
+            case Bury() as bury:
+                self.bury.append((decided.entry, bury))
+            case GiveBack():
+                self.give_back = True
+            case _:
+                assert_never(decided.verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """Carries verdicts out in the inbox and the dead letters, and tells what was done."""
+
+    inbox: ports.Inbox
+    bury: ports.Bury
+    reporter: Reporter
+    now: Callable[[], datetime]
+
+    def obey(self, token: str, applied: Applied) -> Infrastructure | Outdated | None:
+        """Do what was decided; says what makes a further batch pointless, if anything does."""
+        todo = _Sorted()
+        for decided in applied.decided:
+            todo.add(decided)
+        stopped_by = self._bury(token, todo, applied.halted_by)
+        self._finish(token, todo.finish)
+        self._park(token, todo.park)
+        if todo.give_back:
+            self.inbox.give_back(token)
+        return stopped_by if isinstance(stopped_by, Infrastructure | Outdated) else None
+
+    def _bury(
+        self, token: str, todo: _Sorted, halted_by: Infrastructure | Outdated | None
+    ) -> Failure | None:
+        if not todo.bury:
+            return halted_by
+        failure = halted_by or self._try_to_bury(token, todo)
+        if failure is not None:
+            error = f"not buried yet, {failure.error_type}: {failure.reason}"
+            later = Park(delay_seconds=UNBURIED_SECONDS, charged=False, error=error)
+            todo.park += [(entry, later) for entry, _ in todo.bury]
+        return failure
+
+    def _try_to_bury(self, token: str, todo: _Sorted) -> Failure | None:
+        try:
+            self.bury([_burial(entry, bury, self.now()) for entry, bury in todo.bury])
+        except Exception as error:
+            failure = classify(error)
+            log.exception("burial failed", failure=type(failure).__name__)
+            return failure
+        self.inbox.discard(token, [entry.key for entry, _ in todo.bury])
+        for entry, bury in todo.bury:
+            self.reporter.buried(entry, bury)
+        return None
+
+    def _finish(self, token: str, finishes: list[tuple[Entry, Finish]]) -> None:
+        if not finishes:
+            return
+        closed = self.inbox.finish(
+            token,
+            [_finished(finish.settlement) for _, finish in finishes],
+            settlement=_newest(finishes),
+        )
+        for entry, finish in finishes:
+            self.reporter.settled(entry, finish)
+        if closed.rewound:
+            dropped = self.inbox.drop_done_markers()
+            log.critical("the database went back in time; run paidup reconcile", dropped=dropped)
+
+    def _park(self, token: str, parks: list[tuple[Entry, Park]]) -> None:
+        if not parks:
+            return
+        self.inbox.park(token, [_parked(entry, park) for entry, park in parks])
+        for entry, park in parks:
+            self.reporter.parked(entry, park)
+
+
+def _finished(settlement: Settlement) -> Finished:
+    result: dict[str, Any] = {
+        "outcome": str(settlement.outcome),
+        "applied_at": settlement.applied_at.isoformat(),
+        "attempts": settlement.attempts,
+    }
+    return Finished(key=settlement.key, fingerprint=settlement.fingerprint, result=result)
+
+
+def _newest(finishes: list[tuple[Entry, Finish]]) -> int | None:
+    """The highest number the database gave just now; a hit's or a replay's may be an old one."""
+    numbers = (
+        finish.settlement.settlement
+        for entry, finish in finishes
+        if not finish.settlement.hit and entry.origin != REPLAY
+    )
+    return max(numbers, default=None)
+
+
+def _parked(entry: Entry, park: Park) -> Parked:
+    return Parked(
+        key=entry.key, delay_seconds=park.delay_seconds, charged=park.charged, error=park.error
+    )
+
+
+def _burial(entry: Entry, bury: Bury, now: datetime) -> Burial:
+    return Burial(
+        key=entry.key,
+        event_type=type_of(entry.body),
+        body=entry.body,
+        error_type=bury.error_type,
+        error=bury.error,
+        attempts=entry.attempts + 1,
+        origin=entry.origin,
+        received_at=entry.received_at,
+        first_failed_at=entry.first_failed_at or now,
+        failed_at=now,
+    )

@@ -1,0 +1,121 @@
+"""``python -m workers.pool``: the Celery worker whose children drain the inbox.
+
+Started and watched by the supervisor. The main process only hands wake-ups to its children;
+connections are opened in each child, after the fork.
+"""
+
+import os
+import random
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+
+from billing.registry import HANDLED_TYPES
+from runtime.broker import Wakes, make_celery
+from runtime.database import make_engine
+from runtime.dead_letters import bury
+from runtime.inbox.connect import make_redis
+from runtime.inbox.inbox import Inbox
+from runtime.ledger.ledger import Ledger
+from runtime.settings import Settings
+from runtime.telemetry import build_metrics, configure_logging
+from workers.applying import Applier
+from workers.drain import Drainer
+from workers.orders import Orders
+from workers.orphan import stop_with_parent
+from workers.reporting import Reporter
+from workers.stopping import StopFlag
+from workers.tasks import register
+from workers.watchdog import Pulse
+
+PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
+"""Set by the supervisor: the file this pool touches whenever a drainer moves."""
+
+REDIS_TIMEOUT_SECONDS: Final = 5.0
+
+
+def main() -> None:
+    """Run until a SIGTERM, or until the supervisor is gone; ends the process."""
+    parent = os.getppid()
+    settings = Settings.from_env(os.environ)
+    configure_logging(sys.stderr, level=settings.log_level)
+    stop_with_parent(parent)
+    celery = make_celery(settings, role="worker")
+    _prepare(celery, settings, Path(os.environ[PULSE_VARIABLE]))
+    celery.worker_main(_arguments(settings))
+
+
+def _arguments(settings: Settings) -> list[str]:
+    return [
+        "worker",
+        "--pool=prefork",
+        f"--concurrency={settings.worker_processes}",
+        f"--hostname=paidup-{os.getpid()}@%h",
+        f"--loglevel={settings.log_level}",
+        "--without-gossip",
+        "--without-mingle",
+    ]
+
+
+def _prepare(celery: Celery, settings: Settings, pulse: Path) -> None:
+    flag, drain = StopFlag(), _InChild()
+    register(celery, drain)
+
+    def keep_our_logging(**_: Any) -> None:
+        """Celery leaves the loggers alone as soon as anybody listens."""
+
+    def connect(**_: Any) -> None:
+        drain.drainer = build_drainer(settings, flag, Pulse(pulse))
+
+    def stop_soon(**_: Any) -> None:
+        flag.raise_()
+
+    setup_logging.connect(keep_our_logging, weak=False)
+    worker_process_init.connect(connect, weak=False)
+    worker_shutting_down.connect(stop_soon, weak=False)
+
+
+class _InChild:
+    """What the task calls; the drainer behind it exists only in a child, after the fork."""
+
+    drainer: Drainer | None = None
+
+    def __call__(self, wake: str) -> None:
+        assert self.drainer is not None, "the main process got a task"  # noqa: S101 - Celery's part
+        self.drainer.run(wake)
+
+
+def build_drainer(settings: Settings, flag: StopFlag, pulse: Pulse) -> Drainer:
+    """Everything a child drains with, on connections of its own."""
+    redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
+    engine = make_engine(settings, application_name=f"paidup-worker-{os.getpid()}")
+    inbox = Inbox(redis)
+    ledger = Ledger(
+        engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
+    )
+    return Drainer(
+        inbox=inbox,
+        applier=Applier(recorder=ledger, now=_now, chance=random.random),
+        orders=Orders(
+            inbox=inbox,
+            bury=partial(bury, engine),
+            reporter=Reporter(build_metrics(event_types=HANDLED_TYPES)),
+            now=_now,
+        ),
+        publish=Wakes(make_celery(settings, role="publisher")).publish,
+        is_stopping=flag.is_raised,
+        moved=pulse.beat,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    main()

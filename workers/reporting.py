@@ -1,0 +1,69 @@
+"""What workers tell about each event: one log line and its metrics, and nowhere else."""
+
+import structlog
+
+from billing.registry import HANDLED_TYPES
+from runtime.inbox.entries import Entry
+from runtime.ledger.settlement import Settlement
+from runtime.telemetry import OTHER, Metrics
+from workers.verdicts import Bury, Finish, Park
+
+log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Counts and logs what became of events, after it became true."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def settled(self, entry: Entry, finish: Finish) -> None:
+        """The line an operator looks for when asked what became of an event."""
+        settlement = finish.settlement
+        # Two clocks: the database's and Redis'.
+        lag = max((settlement.applied_at - entry.received_at).total_seconds(), 0.0)
+        self._metrics.event_processing_seconds.observe(finish.seconds)
+        if settlement.hit:
+            self._metrics.idempotent_hits.labels("worker").inc()
+        else:
+            self._metrics.event_lag_seconds.observe(lag)
+            self._count(settlement)
+        log.info(
+            "event settled",
+            event_id=settlement.event_id,
+            event_type=settlement.event_type,
+            outcome=str(settlement.outcome),
+            reason=settlement.reason,
+            attempts=settlement.attempts,
+            hit=settlement.hit,
+            lag_seconds=round(lag, 3),
+        )
+
+    def parked(self, entry: Entry, park: Park) -> None:
+        """An event waits for another try."""
+        log.info(
+            "event parked",
+            event_id=entry.key,
+            error=park.error,
+            charged=park.charged,
+            attempts=entry.attempts + park.charged,
+            delay_seconds=round(park.delay_seconds, 1),
+        )
+
+    def buried(self, entry: Entry, bury: Bury) -> None:
+        """An event is a dead letter now; a person has to look at it."""
+        log.error(
+            "event buried",
+            event_id=entry.key,
+            error_type=bury.error_type,
+            error=bury.error,
+            attempts=entry.attempts,
+            crashes=entry.crashes,
+        )
+
+    def _count(self, settlement: Settlement) -> None:
+        known = settlement.event_type in HANDLED_TYPES
+        event_type = settlement.event_type if known else OTHER
+        self._metrics.events_settled.labels(event_type, str(settlement.outcome)).inc()
+        for change, number in settlement.changes.items():
+            self._metrics.entitlement_changes.labels(change).inc(number)

@@ -1,0 +1,174 @@
+"""``python -m workers``: keeps a pool of drainers alive, and does what must happen in time.
+
+Two loops: the main thread guards the pool and obeys signals; a second thread does the rounds
+(announce, sweep, probe, timed commands, watchdog). The rounds hold no event, so a supervisor may
+die at any moment; its pool then ends too, and another one takes over within seconds.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from runtime.broker import Wakes, make_celery
+from runtime.database import make_engine
+from runtime.dead_letters import count_open
+from runtime.inbox.connect import make_redis
+from runtime.inbox.inbox import Inbox, new_token
+from runtime.multiproc import InstanceRunning, claimed_folder, fold_dead
+from runtime.settings import Settings, SettingsError, required
+from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
+from workers.metrics_server import MetricsServer
+from workers.pool import PULSE_VARIABLE
+from workers.pool_process import PoolProcess
+from workers.rounds import Rounds
+from workers.schedule import Schedule
+from workers.state import StateReader
+from workers.sweeper import Sweeper, SweeperLock
+from workers.watchdog import Pulse, Watchdog
+
+log = structlog.get_logger(__name__)
+
+POOL_COMMAND: Final = (sys.executable, "-m", "workers.pool")
+
+GRACE_SECONDS: Final = 95.0
+"""A hard time limit of 60 s and the 30 s a Celery child may wait for its parent at the end."""
+
+LOOK_SECONDS: Final = 0.1
+JOIN_SECONDS: Final = 5.0
+REDIS_TIMEOUT_SECONDS: Final = 2.0
+MOST_WORKERS: Final = 64
+FOLD_EVERY_SECONDS: Final = 10.0
+
+
+def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
+    """Supervise until SIGTERM or SIGINT; the exit code: 0 stopped, 1 broke, 2 wrong settings."""
+    try:
+        settings = Settings.from_env(os.environ)
+        required(settings.database_url, "DATABASE_URL")
+        required(settings.redis_url, "REDIS_URL")
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(sys.stderr, level=settings.log_level)
+    with _metrics_folder(settings) as folder, _stop_signals() as stop_asked:
+        return _Supervisor(settings, folder, pool_command).run(stop_asked)
+
+
+class _Supervisor:
+    def __init__(self, settings: Settings, folder: Path, pool_command: Sequence[str]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
+        self._pulse = Pulse(folder / "pulse")
+        environ = {**os.environ, PULSE_VARIABLE: str(folder / "pulse")}
+        self._pool = PoolProcess(pool_command, environ, time.monotonic)
+        self._connect()
+        self._watchdog = Watchdog(time.monotonic)
+        self._schedule = Schedule(time.monotonic)
+        self._stuck = False
+        self._folded_at = time.monotonic()
+
+    def _connect(self) -> None:
+        """Nothing is opened yet: every server may still be away when a worker starts."""
+        redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
+        engine = make_engine(self._settings, application_name="paidup-supervisor")
+        self._inbox = Inbox(redis)
+        self._lock = SweeperLock(redis)
+        wakes = Wakes(make_celery(self._settings, role="publisher"))
+        self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
+        metrics = build_metrics()
+        state = StateReader(self._inbox, lambda: count_open(engine), time.monotonic)
+        shared = SharedStateCollector(state)
+        self._metrics_server = MetricsServer(
+            self._settings.worker_metrics_bind, lambda: render(metrics, shared)
+        )
+
+    def run(self, stop_asked: Callable[[], bool]) -> int:
+        """Guard the pool until a stop; a second thread does the rounds meanwhile."""
+        rounds = Rounds((self._announce, self._lead, self._watch, self._fold))
+        self._metrics_server.start()
+        rounds.start()
+        while rounds.is_alive() and not stop_asked():
+            if self._stuck:
+                log.error("worker pool does not move while events are due", pid=self._pool.pid)
+                self._pool.restart()
+                self._stuck = False
+            self._pool.keep_alive()
+            time.sleep(LOOK_SECONDS)
+        broke = not rounds.is_alive()
+        self._stop(rounds)
+        return 1 if broke else 0
+
+    def _stop(self, rounds: Rounds) -> None:
+        log.info("stopping", pool=self._pool.pid)
+        rounds.ask_to_stop()
+        if not self._pool.stop(GRACE_SECONDS):
+            log.warning("worker pool killed: it did not end in time", seconds=GRACE_SECONDS)
+        rounds.join(JOIN_SECONDS)
+        self._schedule.stop(JOIN_SECONDS)
+        self._metrics_server.stop()
+        with suppress(RedisError):
+            self._inbox.announce(self._worker_id, 0)
+            self._lock.release()
+        log.info("stopped")
+
+    def _announce(self) -> None:
+        self._inbox.announce(self._worker_id, self._settings.worker_processes)
+
+    def _lead(self) -> None:
+        if self._lock.hold():
+            self._sweeper.sweep()
+            self._schedule.start_due()
+
+    def _watch(self) -> None:
+        backlog = self._inbox.backlog()
+        due = backlog.breaker is None and backlog.waiting_seconds > 0
+        if self._watchdog.is_stuck(due=due, pulse=self._pulse.last()):
+            self._stuck = True
+
+    def _fold(self) -> None:
+        if time.monotonic() - self._folded_at >= FOLD_EVERY_SECONDS:
+            fold_dead(self._folder)
+            self._folded_at = time.monotonic()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """SIGTERM and SIGINT mean the same, and a second one means no more than the first."""
+    asked = False
+
+    def remember(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    kept = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[Path]:
+    """A folder no other running worker on this machine has: by address, else by number."""
+    parent = Path(gettempdir()) / f"paidup-{os.getuid()}"
+    name = "worker-" + str(settings.worker_metrics_bind).replace(":", "_")
+    with ExitStack() as stack:
+        for suffix in ("", *(f"-{number}" for number in range(2, MOST_WORKERS))):
+            with suppress(InstanceRunning):
+                folder = stack.enter_context(claimed_folder(parent / f"{name}{suffix}", os.environ))
+                break
+        else:
+            raise InstanceRunning(parent / name)
+        yield folder

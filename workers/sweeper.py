@@ -1,0 +1,112 @@
+"""Wakes workers for what is due and nobody claimed, and ends claims whose owner went silent.
+
+It is the only retry scheduler there is. One supervisor at a time does it, by a lock in Redis; two
+would do no harm.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import structlog
+from redis import Redis
+from redis.lock import Lock
+from sqlalchemy.engine import Engine
+
+from runtime.inbox.entries import Sweep
+from workers.breaker import REOPEN_SECONDS, outage
+from workers.ports import Publish
+
+log = structlog.get_logger(__name__)
+
+LOCK_NAME: Final = "paidup:sweeper"
+LOCK_SECONDS: Final = 5.0
+
+RAMP: Final = (1, 2)
+"""Wake-ups of the first rounds after an outage; the database gets its breath back first."""
+
+MOST_WAKES: Final = 8
+
+
+class Inbox(Protocol):
+    """The inbox, as far as a sweeper knows it."""
+
+    def sweep(self, *, most_wakes: int) -> Sweep:
+        """End silent claims, and say whom to wake."""
+        ...
+
+    def unregister(self, token: str) -> None:
+        """Take back a wake-up that is not sent."""
+        ...
+
+    def breaker_open(self) -> bool:
+        """Whether nothing is dispatched."""
+        ...
+
+    def open_breaker(self, reason: str, seconds: float) -> None:
+        """Keep it so."""
+        ...
+
+    def close_breaker(self) -> None:
+        """Dispatch again."""
+        ...
+
+
+class SweeperLock:
+    """Held by one supervisor; a dead one loses it within seconds."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._lock = Lock(redis, LOCK_NAME, timeout=LOCK_SECONDS, thread_local=False)
+
+    def hold(self) -> bool:
+        """Take or keep the lock; False while somebody else has it."""
+        if self._lock.owned():
+            return bool(self._lock.reacquire())
+        return bool(self._lock.acquire(blocking=False))
+
+    def release(self) -> None:
+        """Let the next supervisor have it at once."""
+        if self._lock.owned():
+            self._lock.release()
+
+
+class Sweeper:
+    """One round a second, while the lock is held."""
+
+    def __init__(self, inbox: Inbox, publish: Publish, engine: Engine) -> None:
+        self._inbox = inbox
+        self._publish = publish
+        self._engine = engine
+        self._round = len(RAMP)
+
+    def sweep(self) -> None:
+        """Reclaim, and wake whom the inbox says is owed; while the breaker is open, only probe."""
+        if self._inbox.breaker_open():
+            self._probe()
+        swept = self._inbox.sweep(most_wakes=self._most_wakes())
+        if swept.reclaimed or swept.healed:
+            log.warning(
+                "inbox mended",
+                reclaimed=swept.reclaimed,
+                crashed_alone=swept.crashed,
+                healed=swept.healed,
+            )
+        self._wake(swept.wakes)
+
+    def _wake(self, owed: Sequence[str]) -> None:
+        for token in owed:
+            if not self._publish(token):
+                self._inbox.unregister(token)
+
+    def _most_wakes(self) -> int:
+        if self._round >= len(RAMP):
+            return MOST_WAKES
+        self._round += 1
+        return RAMP[self._round - 1]
+
+    def _probe(self) -> None:
+        if (failure := outage(self._engine)) is not None:
+            self._inbox.open_breaker(failure.reason, REOPEN_SECONDS)
+            return
+        self._inbox.close_breaker()
+        self._round = 0
+        log.info("breaker closed")
