@@ -119,7 +119,7 @@ class Courier:
 
     def __init__(self, endpoint: Endpoint, secret: str) -> None:
         self._endpoint = endpoint
-        self._secret = secret
+        self.secret = secret
         self._connection = endpoint.connect()
 
     def deliver(self, body: bytes, *, stop: Flag | None = None) -> Answer:
@@ -141,8 +141,8 @@ class Courier:
         return answer
 
     def post(self, body: bytes, *, signature: str | None = None) -> Answer:
-        """Send once, signed now unless a signature is given."""
-        header = sign(body, self._secret, int(time.time())) if signature is None else signature
+        """Send once, signed now unless a signature is given; an empty one is left out."""
+        header = sign(body, self.secret, int(time.time())) if signature is None else signature
         begun = time.perf_counter()
         try:
             return self._exchange(body, header, begun)
@@ -158,8 +158,8 @@ class Courier:
     def _exchange(self, body: bytes, signature: str, begun: float) -> Answer:
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature,
             "User-Agent": "paidup-send",
+            **({"Stripe-Signature": signature} if signature else {}),
         }
         try:
             self._connection.request("POST", self._endpoint.path, body, headers)
