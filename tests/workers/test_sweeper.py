@@ -1,0 +1,148 @@
+# ruff: noqa: ARG002 - stand-ins take what the real ones take
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+import sqlalchemy as sa
+from redis import Redis
+from sqlalchemy.engine import Engine
+
+from runtime.database import engine_for
+from runtime.inbox.entries import Sweep
+from runtime.schema import upgrade
+from runtime.servers.postgres import Postgres
+from workers.breaker import outage
+from workers.sweeper import MOST_WAKES, Sweeper, SweeperLock
+
+
+@dataclass
+class FakeInbox:
+    owed: tuple[str, ...] = ("a", "b", "c", "d")
+    open: bool = False
+    allowed: list[int] = field(default_factory=list)
+    unregistered: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def sweep(self, *, most_wakes: int) -> Sweep:
+        self.allowed.append(most_wakes)
+        wakes = () if self.open else self.owed[:most_wakes]
+        return Sweep(wakes=wakes, reclaimed=0, crashed=0, healed=0)
+
+    def unregister(self, token: str) -> None:
+        self.unregistered.append(token)
+
+    def breaker_open(self) -> bool:
+        return self.open
+
+    def open_breaker(self, reason: str, seconds: float) -> None:
+        self.reasons.append(reason)
+
+    def close_breaker(self) -> None:
+        self.open = False
+
+
+@dataclass
+class FakeBroker:
+    sent: list[str] = field(default_factory=list)
+
+    def publish(self, token: str) -> bool:
+        self.sent.append(token)
+        return True
+
+
+def unreachable() -> Engine:
+    return engine_for("postgresql://127.0.0.1:1/none", application_name="tests")
+
+
+def test_who_is_owed_a_wake_up_gets_it() -> None:
+    inbox, broker = FakeInbox(), FakeBroker()
+
+    Sweeper(inbox, broker.publish, unreachable()).sweep()
+
+    assert broker.sent == ["a", "b", "c", "d"]
+    assert inbox.unregistered == []
+
+
+def test_a_wake_up_the_broker_refuses_is_taken_back() -> None:
+    inbox = FakeInbox(owed=("a",))
+
+    Sweeper(inbox, lambda _: False, unreachable()).sweep()
+
+    assert inbox.unregistered == ["a"]
+
+
+@pytest.mark.servers
+def test_while_postgresql_is_away_the_breaker_stays_open_and_nobody_is_woken() -> None:
+    inbox, broker = FakeInbox(open=True), FakeBroker()
+
+    Sweeper(inbox, broker.publish, unreachable()).sweep()
+
+    assert inbox.open
+    assert len(inbox.reasons) == 1
+    assert broker.sent == []
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = engine_for(database, application_name="tests")
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.servers
+def test_a_probe_that_succeeds_closes_the_breaker_and_workers_come_back_by_and_by(
+    engine: Engine,
+) -> None:
+    inbox = FakeInbox(open=True)
+    sweeper = Sweeper(inbox, lambda _: True, engine)
+
+    for _ in range(4):
+        sweeper.sweep()
+
+    assert not inbox.open
+    assert inbox.allowed == [1, 2, MOST_WAKES, MOST_WAKES]
+
+
+@pytest.mark.servers
+def test_a_probe_leaves_nothing_behind(engine: Engine) -> None:
+    assert outage(engine) is None
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM memberships")) == 0
+
+
+@pytest.mark.servers
+def test_a_read_only_database_counts_as_down(engine: Engine, database: str) -> None:
+    name = database.rsplit("/", 1)[1].partition("?")[0]
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    engine.dispose()
+
+    failure = outage(engine)
+
+    assert failure is not None
+    assert "25006" in failure.error_type
+
+
+@pytest.mark.servers
+def test_a_database_without_our_tables_is_no_outage(own_postgres: Postgres) -> None:
+    engine = engine_for(own_postgres.url, application_name="tests")
+
+    assert outage(engine) is None
+
+    upgrade(engine)
+    engine.dispose()
+
+
+@pytest.mark.servers
+def test_one_supervisor_holds_the_lock_until_it_lets_go(redis_url: str) -> None:
+    with Redis.from_url(redis_url) as client:
+        first, second = SweeperLock(client), SweeperLock(client)
+
+        assert first.hold()
+        assert not second.hold()
+        assert first.hold()
+        first.release()
+        assert second.hold()
+        assert not first.hold()
+        first.release()
+        assert second.hold()

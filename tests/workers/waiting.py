@@ -1,0 +1,19 @@
+"""Waiting for something to become true, with a bound; tests never sleep and hope."""
+
+import time
+from collections.abc import Callable
+
+
+def until(
+    condition: Callable[[], bool],
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    seconds: float = 20.0,
+    why: str = "",
+) -> None:
+    """Return as soon as the condition holds; fail where it does not in time."""
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, f"not within {seconds:g} s: {why or condition}"
+        time.sleep(0.02)
+        meanwhile()
