@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,10 +30,14 @@ class Process:
     start_seconds = 30.0
 
     def __init__(self, *, folder: Path, run: Path, log: Path) -> None:
-        """``folder`` is its working directory, ``run`` holds pid files, ``log`` is appended to."""
+        """``folder`` is its working directory, ``run`` holds pid files, ``log`` is appended to.
+
+        ``pause`` is how it waits while it starts; what that raises ends the wait.
+        """
         self.folder = folder
         self.pid_file = run / f"{self.name}.pid"
         self.log = log
+        self.pause: Callable[[float], None] = time.sleep
         self._child: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
 
@@ -95,7 +99,7 @@ class Process:
             self.prepare()
             self.spawn()
             try:
-                self._await_ready()
+                self.await_ready()
             except ServerDidNotStart:
                 taken = "ddress already in use" in self._written()
                 if not (taken and tries_left and self.move()):
@@ -114,6 +118,22 @@ class Process:
             pidfile.write(lock, self._holder())
         finally:
             os.close(lock)
+
+    def await_ready(self) -> None:
+        """Wait until it is ready, for as long as a start may take.
+
+        Raises:
+            ServerDidNotStart: with the line of its log that says most.
+        """
+        deadline = time.monotonic() + self.start_seconds
+        while not self.is_ready():
+            if not self.is_alive():
+                raise ServerDidNotStart(self.name, self.last_words(), self.log)
+            if time.monotonic() > deadline:
+                self.stop()
+                said = f"no answer within {self.start_seconds:.0f} seconds"
+                raise ServerDidNotStart(self.name, said, self.log)
+            self.pause(0.02)
 
     def stop(self) -> None:
         """Ask it to end, wait, and kill what does not; quiet if it does not run."""
@@ -173,14 +193,3 @@ class Process:
 
     def _holder(self) -> pidfile.Holder:
         return pidfile.Holder(pid=self.pid, stop_signal=self.stop_signal, turn=self.turn)
-
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + self.start_seconds
-        while not self.is_ready():
-            if not self.is_alive():
-                raise ServerDidNotStart(self.name, self.last_words(), self.log)
-            if time.monotonic() > deadline:
-                self.stop()
-                said = f"no answer within {self.start_seconds:.0f} seconds"
-                raise ServerDidNotStart(self.name, said, self.log)
-            time.sleep(0.02)

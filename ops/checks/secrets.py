@@ -1,0 +1,79 @@
+"""Secrets that cannot be what Stripe shows, and settings that are for development only."""
+
+import re
+from collections.abc import Iterator
+
+from ops.findings import Finding, ok, problem, warning
+from runtime.settings import Settings
+
+_SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
+_KEY = "STRIPE_API_KEY"
+_TOKEN = "PAIDUP_CONSOLE_TOKENS"  # noqa: S105 - the variable's name
+_LEAST_SECRET = 24
+_LEAST_TOKEN = 16
+_PLACEHOLDER = re.compile(
+    r"\.\.\.|…|[<>{}$]|x{4}|\*{3}|change.?me|replace.?me|placeholder|your[-_ ]|secret.?here",
+    re.IGNORECASE,
+)
+
+
+def check_secrets(settings: Settings) -> Iterator[Finding]:
+    """Everything about secrets, keys and tokens; never their values."""
+    yield from _webhook_secrets(settings.webhook_secrets)
+    yield from _api_key(settings.stripe_api_key)
+    for number, token in enumerate(settings.console_tokens, 1):
+        if len(token) < _LEAST_TOKEN or _PLACEHOLDER.search(token):
+            says = f"token {number} can be guessed: draw one of {_LEAST_TOKEN} characters or more"
+            yield problem(_TOKEN, says)
+
+
+def check_livemode(settings: Settings) -> Iterator[Finding]:
+    """Whether test events could grant what live customers pay for."""
+    check = "PAIDUP_LIVEMODE"
+    mode = settings.effective_livemode()
+    if settings.livemode != "any":
+        yield ok(check, f"{mode} events count, the others are settled as ignored")
+    elif mode == "live":
+        yield warning(check, "any means live here, because the API key is a live one: set it")
+    else:
+        yield warning(check, "test and live events count alike, for development only: set it")
+
+
+def _webhook_secrets(secrets: tuple[str, ...]) -> Iterator[Finding]:
+    if not secrets:
+        yield problem(_SECRET, "is not set: ingest refuses to start without one")
+    troubles = [
+        problem(_SECRET, f"secret {number} {trouble}")
+        for number, secret in enumerate(secrets, 1)
+        if (trouble := _trouble(secret))
+    ]
+    if len(set(secrets)) < len(secrets):
+        troubles.append(warning(_SECRET, "the same secret is listed twice: one of them is missing"))
+    yield from troubles
+    if secrets and not troubles:
+        yield ok(_SECRET, "set" if len(secrets) == 1 else f"{len(secrets)} secrets, a roll-over")
+
+
+def _trouble(secret: str) -> str | None:
+    if not secret.isascii() or re.search(r"\s", secret):
+        return "has white space or characters that Stripe never uses: copy it again"
+    if _PLACEHOLDER.search(secret):
+        return "is a placeholder: take the endpoint's own from Stripe's dashboard"
+    if secret.startswith(("sk_", "rk_", "pk_")):
+        return "is an API key: take the endpoint's signing secret (whsec_...)"
+    if len(secret) < _LEAST_SECRET:
+        return f"is shorter than {_LEAST_SECRET} characters, as none of Stripe's is: copy it again"
+    return None
+
+
+def _api_key(key: str | None) -> Iterator[Finding]:
+    if key is None:
+        says = (
+            "is not set: events that Redis loses cannot be fetched from Stripe,"
+            " and thin events are settled as ignored"
+        )
+        yield warning(_KEY, says)
+    elif re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
+        yield problem(_KEY, "is no secret or restricted key (sk_... or rk_...)")
+    else:
+        yield ok(_KEY, "set: what Redis loses can be fetched for 30 days")

@@ -1,0 +1,115 @@
+"""``paidup``: one command for everything people do.
+
+A command's module is imported when the command runs, so that ``--help`` is there at once. What
+we raise on purpose becomes one sentence on standard error; anything else is a bug and keeps its
+traceback. Exit codes: 0 done, 1 not done, 2 wrong use.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+import click
+
+from ops.errors import sentence
+
+
+class Entry(NamedTuple):
+    """Where a command is, and what the list of commands says about it."""
+
+    target: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "up": Entry("ops.commands.up:up", "Run everything on this machine until Ctrl-C."),
+    "demo": Entry("ops.commands.demo:demo", "Show a paid lifecycle on real servers, then stop."),
+    "send": Entry("ops.commands.send:send", "Send signed sample lifecycles to an endpoint."),
+    "ingest": Entry("ops.commands.ingest:ingest", "Take webhooks (becomes the server process)."),
+    "worker": Entry("ops.commands.worker:worker", "Apply events (becomes the worker process)."),
+    "migrate": Entry("ops.commands.migrate:migrate", "Bring the database to this release."),
+    "plans": Entry("ops.commands.plans:plans", "Check what Stripe sells and what it grants."),
+    "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and never to list it."""
+
+    def __init__(self, entries: Mapping[str, Entry], *, help: str) -> None:  # noqa: A002 - click's
+        super().__init__(help=help, context_settings={"help_option_names": ["-h", "--help"]})
+        self._entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """In the order in which a newcomer needs them."""
+        return list(self._entries)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        cmd_name: str,
+    ) -> click.Command | None:
+        """The command, imported now."""
+        entry = self._entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """The table's summaries: asking the commands would import them all."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in self._entries.items()])
+
+
+group = LazyGroup(
+    COMMANDS,
+    help="Stripe's webhooks in; entitlements, payments and proof out."
+    "\n\nSettings come from the environment (docs/configuration.md); a running `paidup up`"
+    " lends the other commands its servers."
+    "\n\n\b\nExample:\n  paidup demo\n  paidup COMMAND --help",
+)
+click.version_option(package_name="paidup")(group)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and say how it went, as an exit code."""
+    try:
+        answer = group.main(args=arguments, prog_name="paidup", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return 1
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0
+    except Exception as error:
+        if (said := sentence(error)) is None:
+            raise
+        click.echo(f"paidup: {said}", err=True)
+        return 1
+    return answer if isinstance(answer, int) else 0
+
+
+def main() -> NoReturn:
+    """The entry point of the installed command."""
+    sys.exit(run())
+
+
+def _forget_stdout() -> None:
+    """The reader of our pipe has gone; Python must not complain about it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

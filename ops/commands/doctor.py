@@ -1,0 +1,48 @@
+"""``paidup doctor``."""
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from ops.doctor import examine
+from ops.findings import Finding, State
+from ops.output import console, emit_json, json_option
+
+_STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}
+
+
+@click.command(epilog="Example: paidup doctor --json | jq '.findings[] | select(.state != \"ok\")'")
+@json_option
+def doctor(*, as_json: bool) -> int:
+    """Say what is wrong with this deployment: settings, secrets, servers, schema, plans, clocks.
+
+    Changes nothing. Exit code 1 if a promise of Paidup does not hold; warnings do not count.
+    """
+    findings = list(examine(os.environ))
+    problems = sum(finding.state is State.PROBLEM for finding in findings)
+    if as_json:
+        _emit(findings, problems)
+    else:
+        _print(findings, problems)
+    return 1 if problems else 0
+
+
+def _emit(findings: Sequence[Finding], problems: int) -> None:
+    listed = [
+        {"check": finding.check, "state": finding.state.value, "says": finding.says}
+        for finding in findings
+    ]
+    emit_json({"ok": not problems, "findings": listed})
+
+
+def _print(findings: Sequence[Finding], problems: int) -> None:
+    from rich.table import Table  # noqa: PLC0415 - see ops.output.console
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table("", "looked at", "found", show_edge=False)
+    for finding in findings:
+        mark = Text(finding.state.value, style=_STYLES[finding.state])
+        table.add_row(mark, Text(finding.check), Text(finding.says))
+    console().print(table)
+    click.echo(f"{problems} to mend" if problems else "nothing to mend")

@@ -1,0 +1,56 @@
+"""``paidup up``."""
+
+import os
+
+import click
+
+from ops.interruption import Interrupted, Interruption
+from ops.up import Stack
+from ops.upfile import data_dir_of
+
+_TEND_SECONDS = 0.5
+
+
+@click.command(epilog="Example: STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up")
+def up() -> None:
+    """Run everything on this machine: PostgreSQL, Redis, ingest and a worker.
+
+    Servers that DATABASE_URL or REDIS_URL name are used as they are; the others are started
+    here, in PAIDUP_DATA_DIR, which keeps their data for the next time. Ctrl-C stops it.
+    """
+    interruption = Interruption()
+    stack = Stack(data_dir_of(os.environ), os.environ, say=_say, pause=interruption.pause)
+    try:
+        stack.start()
+        click.echo(_welcome(stack))
+        while True:
+            interruption.pause(_TEND_SECONDS)
+            stack.tend()
+    except Interrupted:
+        click.echo("stopping: ingest, worker, servers", err=True)
+    finally:
+        stack.stop()
+    click.echo(f"stopped; the data stays in {stack.data_dir}", err=True)
+
+
+def _say(line: str) -> None:
+    click.echo(f"paidup: {line}", err=True)
+
+
+def _welcome(stack: Stack) -> str:
+    return f"""\
+Paidup is up. Ctrl-C stops it and keeps its data.
+
+  webhooks  {stack.webhook_url}
+  metrics   {stack.ingest_url}/metrics and {stack.worker_metrics_url}/metrics
+  data      {stack.data_dir} (logs in log/, addresses and secrets in up.json)
+
+Try it from another terminal, without an account at Stripe:
+
+  paidup send
+
+or with Stripe's own command line; start with its secret, then forward to this address:
+
+  STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up
+  stripe listen --forward-to {stack.webhook_url}
+"""

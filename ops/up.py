@@ -1,0 +1,235 @@
+"""Everything on one machine: servers of our own where none are named, ingest and a worker.
+
+One stack has one folder and one leash. Its parts run in sessions of their own, so that it
+alone decides the order in which they end: ingest first, then the worker, then the servers. What
+a killed stack left behind is stopped before anything is started on the same folder.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+from ops import addresses, upfile
+from ops.errors import AlreadyUp
+from ops.migration import migrate
+from ops.service import Ingest, Worker
+from ops.tending import Tending
+from runtime.servers import locate, pidfile
+from runtime.servers.account import make_own_folder
+from runtime.servers.errors import StillRunning
+from runtime.servers.leash import Leash
+from runtime.servers.postgres import Postgres
+from runtime.servers.process import Process
+from runtime.servers.redis import Redis
+from runtime.servers.secret import kept_secret
+from runtime.settings import Settings, required
+
+WEBHOOK_PATH = "/webhooks/stripe"
+_LEFTOVER_SECONDS = 20.0
+
+
+class Stack:
+    """All parts of one ``up``; a context manager that stops what it started."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        environ: Mapping[str, str],
+        *,
+        ports: addresses.Ports = "given",
+        say: Callable[[str], None] = lambda _: None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """``environ`` is what the operator set; with ``free`` ports it decides no address.
+
+        ``say`` is told what happens to the parts. ``pause`` is how every wait waits, and what it
+        raises ends a start.
+
+        Raises:
+            SettingsError: naming every variable that is out of bounds.
+        """
+        self.data_dir = data_dir.absolute()
+        self._say = say
+        self._pause = pause
+        self._ports = ports
+        # An empty variable means the same as none: what is not said, the stack decides.
+        self.environ = {name: value for name, value in environ.items() if value}
+        self.environ["PAIDUP_DATA_DIR"] = str(self.data_dir)
+        self.settings = Settings.from_env(self.environ)
+        self.postgres: Postgres | None = None
+        self.redis: Redis | None = None
+        self.ingest: Ingest | None = None
+        self.worker: Worker | None = None
+        self._tending = Tending(say=say)
+        self._leash: Leash | None = None
+        self._lock: int | None = None
+
+    # Where it is ------------------------------------------------------------------------
+
+    @property
+    def ingest_url(self) -> str:
+        """Where ingest answers, without a path."""
+        return addresses.local_url(self.settings.ingest_bind)
+
+    @property
+    def webhook_url(self) -> str:
+        """Where Stripe's events go."""
+        return self.ingest_url + WEBHOOK_PATH
+
+    @property
+    def worker_metrics_url(self) -> str:
+        """Where the worker's supervisor answers, without a path."""
+        return addresses.local_url(self.settings.worker_metrics_bind)
+
+    @property
+    def database_url(self) -> str:
+        """The database, ours or the operator's."""
+        return required(self.settings.database_url, "DATABASE_URL")
+
+    @property
+    def redis_url(self) -> str:
+        """The Redis, ours or the operator's."""
+        return required(self.settings.redis_url, "REDIS_URL")
+
+    @property
+    def webhook_secret(self) -> str:
+        """The secret to sign with: the first where there are several."""
+        return self.settings.webhook_secrets[0]
+
+    # What it does -----------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every part in order and wait until each does its work; all or nothing.
+
+        Raises:
+            OpsError, ServerError: why not, after everything was stopped again.
+        """
+        try:
+            self._claim_folder()
+            self._start_servers()
+            self._settle_settings()
+            migrate(self.settings, say=self._say)
+            self._start_services()
+            self._write_upfile()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every part in order, and keep the data; quiet about what does not run."""
+        self._tending.forget_all()
+        for part in (self.ingest, self.worker, self.redis, self.postgres):
+            if part:
+                part.stop()
+        if self._leash:
+            self._leash.release()
+            self._leash = None
+        if self._lock is not None:
+            upfile.path_in(self.data_dir).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def tend(self) -> None:
+        """Start again what has died; to be called every second or so."""
+        if self._tending.tend():
+            self._write_upfile()
+
+    def _claim_folder(self) -> None:
+        make_own_folder(self.data_dir)
+        try:
+            self._lock = pidfile.claim(upfile.lock_in(self.data_dir), seconds=1)
+        except StillRunning as error:
+            raise AlreadyUp(self.data_dir, error.pid) from error
+        us = pidfile.Holder(pid=os.getpid(), stop_signal=signal.SIGTERM, turn=0)
+        pidfile.write(self._lock, us)
+        if left := pidfile.stop_all(self._run, seconds=_LEFTOVER_SECONDS):
+            self._say(f"stopped {left} processes that a killed `paidup up` left behind")
+        self._leash = Leash(self._run)
+
+    def _start_servers(self) -> None:
+        if self.settings.redis_url is None:
+            binary = locate.redis_binary(self.settings.redis_server)
+            log = self._log("redis")
+            self.redis = Redis(self.data_dir / "redis", binary=binary, run=self._run, log=log)
+            self._start(self.redis)
+            self.environ["REDIS_URL"] = self.redis.url
+        if self.settings.database_url is None:
+            binaries, log = locate.postgres_binaries(), self._log("postgres")
+            folder = self.data_dir / "postgres"
+            self.postgres = Postgres(folder, binaries=binaries, run=self._run, log=log)
+            self._start(self.postgres)
+            self.environ["DATABASE_URL"] = self.postgres.url
+
+    def _settle_settings(self) -> None:
+        """What the operator left open, decided once and written into the environment."""
+        decided = {
+            "PAIDUP_PLANS": str(self.settings.plans_path.absolute()),
+            **addresses.decide(self.settings, self._ports, self._say),
+        }
+        if not self.settings.webhook_secrets:
+            kept = self.data_dir / "webhook_secret"
+            decided["STRIPE_WEBHOOK_SECRET"] = kept_secret(kept, lambda: f"whsec_{token_hex(32)}")
+        for name in decided:
+            self.environ.pop(f"{name}_FILE", None)
+        self.environ.update(decided)
+        self.settings = Settings.from_env(self.environ)
+
+    def _start_services(self) -> None:
+        ingest_ready, worker_ready = (
+            f"{self.ingest_url}/readyz",
+            f"{self.worker_metrics_url}/metrics",
+        )
+        self.ingest = Ingest(
+            "ingest", data_dir=self.data_dir, environ=self.environ, ready_url=ingest_ready
+        )
+        self.worker = Worker(
+            "workers", data_dir=self.data_dir, environ=self.environ, ready_url=worker_ready
+        )
+        for service in (self.ingest, self.worker):
+            service.pause = self._pause
+            service.spawn()
+        for service in (self.ingest, self.worker):
+            service.await_ready()
+            self._tending.watch(service)
+
+    def _start(self, part: Process) -> None:
+        part.pause = self._pause
+        part.start()
+        self._tending.watch(part)
+
+    def _write_upfile(self) -> None:
+        up = upfile.UpFile(
+            pid=os.getpid(),
+            webhook_url=self.webhook_url,
+            ingest_url=self.ingest_url,
+            worker_metrics_url=self.worker_metrics_url,
+            database_url=self.database_url,
+            redis_url=self.redis_url,
+            webhook_secret=self.webhook_secret,
+            pids={part.name: part.pid for part in self._tending.alive()},
+        )
+        upfile.write(self.data_dir, up)
+
+    @property
+    def _run(self) -> Path:
+        return self.data_dir / "run"
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "log" / f"{name}.log"
