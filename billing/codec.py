@@ -83,9 +83,10 @@ def _written(value: Any, codec: _Codec) -> dict[str, Any]:
 
 
 def _read(document: Mapping[str, Any], codec: _Codec) -> Any:
-    members = dict(document)
+    # A document of an earlier release may have other members than today's dataclass.
+    members = {name: document[name] for name in codec.names if name in document}
     for name, read in codec.readers:
-        if members[name] is not None:
+        if members.get(name) is not None:
             members[name] = read(members[name])
     return codec.shape(**members)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from billing.envelope import usable_id
 from billing.facts import ChargeFields, DisputeFields, Kind, RefundFields
+from billing.ids import ObjectKey, Realm, object_key
 from billing.readers.raw import (
     Raw,
     amount,
@@ -90,10 +91,11 @@ def _dispute_fields(raw: Raw, occasion: Occasion) -> DisputeFields:
     )
 
 
-def _dispute_identity(raw: Raw) -> str | None:
+def _dispute_key(realm: Realm, raw: Raw) -> ObjectKey | None:
     """Disputes had no id before 2014, and a charge had no more than one of them."""
-    charge = reference(raw, "charge")
-    return usable_id(raw.get("id")) or (f"dispute/{charge}" if charge else None)
+    own_id, charge = usable_id(raw.get("id")), reference(raw, "charge")
+    filed_under = own_id or (f"dispute/{charge}" if charge else None)
+    return object_key(realm, filed_under) if filed_under else None
 
 
 def _payment_it_is_of(raw: Raw) -> tuple[str | None, ...]:
@@ -108,7 +110,7 @@ DISPUTE = Reader(
     stripe_name="dispute",
     fields=_dispute_fields,
     others=_payment_it_is_of,
-    identity=_dispute_identity,
+    key=_dispute_key,
 )
 CHARGE = Reader(
     kind=Kind.CHARGE,

@@ -15,9 +15,7 @@ def _self(raw: Raw) -> str | None:
     return usable_id(raw.get("id"))
 
 
-CUSTOMER = Reader(
-    kind=Kind.CUSTOMER, stripe_name="customer", fields=_fields, identity=_self, customer=_self
-)
+CUSTOMER = Reader(kind=Kind.CUSTOMER, stripe_name="customer", fields=_fields, customer=_self)
 EVENTS = {
     "customer.created": CUSTOMER,
     "customer.updated": CUSTOMER,

@@ -4,6 +4,7 @@ The summary has no id, so it is filed under its customer. Its list is cut at ten
 """
 
 from billing.facts import EntitlementSummaryFields, Kind
+from billing.ids import ObjectKey, Realm, summary_key
 from billing.readers.raw import Raw, customer, rows, table, text
 from billing.readers.reader import Occasion, Reader
 
@@ -17,16 +18,16 @@ def _fields(raw: Raw, _: Occasion) -> EntitlementSummaryFields:
     )
 
 
-def _identity(raw: Raw) -> str | None:
+def _key(realm: Realm, raw: Raw) -> ObjectKey | None:
     known_as = customer(raw)
-    return f"entitlements/{known_as}" if known_as else None
+    return summary_key(realm, known_as) if known_as else None
 
 
 ENTITLEMENT_SUMMARY = Reader(
     kind=Kind.ENTITLEMENT_SUMMARY,
     stripe_name="entitlements.active_entitlement_summary",
     fields=_fields,
-    identity=_identity,
+    key=_key,
     identified_by="data.object.customer",
 )
 EVENTS = {"entitlements.active_entitlement_summary.updated": ENTITLEMENT_SUMMARY}

@@ -29,14 +29,20 @@ def _fields(raw: Raw, occasion: Occasion) -> PaymentIntentFields:
         amount=amount(raw, "amount"),
         amount_received=_amount_received(raw),
         currency=currency(raw),
-        failed=occasion.event_type == "payment_intent.payment_failed"
-        or isinstance(raw.get("last_payment_error"), dict),
+        failed=_newest_attempt_failed(raw, occasion),
         user_id=metadata(raw, "user_id"),
         price_id=metadata(raw, "price_id"),
         plan_code=metadata(raw, "plan_code"),
         invoice=reference(raw, "invoice"),
         order_reference=text(table(raw, "payment_details"), "order_reference"),
     )
+
+
+def _newest_attempt_failed(raw: Raw, occasion: Occasion) -> bool:
+    if raw.get("status") == "succeeded":
+        return False
+    refused = isinstance(raw.get("last_payment_error"), dict)
+    return refused or occasion.event_type == "payment_intent.payment_failed"
 
 
 def _amount_received(raw: Raw) -> int:

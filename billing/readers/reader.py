@@ -8,7 +8,7 @@ from typing import NamedTuple
 from billing.envelope import Envelope, usable_id
 from billing.errors import UnreadableEvent
 from billing.facts import Fact, Fields, Kind, Rank
-from billing.ids import CustomerId, ObjectKey, object_key
+from billing.ids import CustomerId, ObjectKey, Realm, object_key
 from billing.readers.raw import Raw, customer, table, undone
 
 
@@ -22,8 +22,9 @@ class Occasion(NamedTuple):
     at: datetime
 
 
-def _own_id(raw: Raw) -> str | None:
-    return usable_id(raw.get("id"))
+def _key_of_own_id(realm: Realm, raw: Raw) -> ObjectKey | None:
+    own_id = usable_id(raw.get("id"))
+    return object_key(realm, own_id) if own_id else None
 
 
 def _nothing_inside(_: Raw) -> tuple[()]:
@@ -35,7 +36,7 @@ class Reader:
     """How one family is read, in every API version and wherever it is embedded.
 
     ``others`` are the ids of the objects it names besides its customer; ``inside`` finds the
-    objects that Stripe embeds in it; ``identity`` is what stands behind the realm in its key.
+    objects that Stripe embeds in it; ``key`` is what its facts are filed under.
     """
 
     kind: Kind
@@ -43,7 +44,7 @@ class Reader:
     fields: Callable[[Raw, Occasion], Fields]
     others: Callable[[Raw], Iterable[str | None]] = _nothing_inside
     inside: "Callable[[Raw], Iterable[tuple[Reader, Raw]]]" = _nothing_inside
-    identity: Callable[[Raw], str | None] = _own_id
+    key: Callable[[Realm, Raw], ObjectKey | None] = _key_of_own_id
     identified_by: str = "data.object.id"
     customer: Callable[[Raw], str | None] = customer
 
@@ -55,15 +56,14 @@ def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:
         UnreadableEvent: the object has nothing it could be filed under.
     """
     stated = table(envelope.payload, "data", "object")
-    if reader.identity(stated) is None:
+    if reader.key(envelope.realm, stated) is None:
         raise UnreadableEvent(envelope.event_id, reader.identified_by)
     occasion = Occasion(envelope.type, envelope.created_at)
     facts: dict[ObjectKey, Fact] = {}
     for seen_by, raw, seen_on in _all_seen(reader, stated, occasion):
-        identity = seen_by.identity(raw)
-        if identity is not None:
-            key = object_key(envelope.realm, identity)
-            facts.setdefault(key, _fact(envelope, key, seen_by, raw, seen_on))
+        key = seen_by.key(envelope.realm, raw)
+        if key is not None and key not in facts:
+            facts[key] = _fact(envelope, key, seen_by, raw, seen_on)
     return tuple(facts.values())
 
 

@@ -1,0 +1,95 @@
+"""A checkout says who bought what, and whether it is paid."""
+
+from typing import Any
+
+import pytest
+
+from billing.facts import CheckoutSessionFields, Kind
+from tests.billing.readers.reading import ids, only_fact
+
+SESSION = {
+    "id": "cs_1",
+    "object": "checkout.session",
+    "mode": "payment",
+    "status": "complete",
+    "payment_status": "paid",
+    "amount_total": 2999,
+    "currency": "usd",
+    "customer": "cus_1",
+    "client_reference_id": "usr_123",
+    "metadata": {"user_id": "usr_9", "price_id": "price_1", "plan_code": "premium"},
+    "payment_link": "plink_1",
+    "payment_intent": "pi_1",
+    "subscription": None,
+    "invoice": {"id": "in_1", "object": "invoice"},
+}
+
+
+def fields(stated: dict[str, Any]) -> CheckoutSessionFields:
+    read = only_fact("checkout.session.completed", stated).fields
+    assert isinstance(read, CheckoutSessionFields)
+    return read
+
+
+def test_a_paid_checkout_is_read_whole() -> None:
+    fact = only_fact("checkout.session.completed", SESSION)
+
+    assert fact.kind is Kind.CHECKOUT_SESSION
+    assert fact.fields == CheckoutSessionFields(
+        mode="payment",
+        status="complete",
+        payment_status="paid",
+        amount_total=2999,
+        currency="usd",
+        user_id="usr_123",
+        line_item_refs=(),
+        price_id="price_1",
+        plan_code="premium",
+        payment_link="plink_1",
+        payment_intent="pi_1",
+        subscription=None,
+        invoice="in_1",
+    )
+
+
+def test_a_payment_link_is_shared_and_so_it_joins_nobody() -> None:
+    assert ids(only_fact("checkout.session.completed", SESSION)) == {
+        "cs_1",
+        "cus_1",
+        "pi_1",
+        "in_1",
+    }
+
+
+def test_metadata_names_the_user_where_there_is_no_reference() -> None:
+    assert fields({**SESSION, "client_reference_id": None}).user_id == "usr_9"
+
+
+@pytest.mark.parametrize("name", ["line_items", "display_items"])
+def test_line_items_name_what_was_bought(name: str) -> None:
+    lines = [
+        {"price": {"id": "price_1", "lookup_key": "gold", "product": "prod_1"}},
+        {"plan": {"id": "price_2", "product": "prod_1"}},
+    ]
+
+    read = fields({**SESSION, name: {"data": lines}})
+
+    assert read.line_item_refs == ("price_1", "gold", "prod_1", "price_2")
+
+
+@pytest.mark.parametrize(
+    ("stated", "mode"),
+    [
+        ({"id": "cs_1", "subscription": "sub_1"}, "subscription"),
+        ({"id": "cs_1", "setup_intent": "seti_1"}, "setup"),
+        ({"id": "cs_1", "payment_intent": "pi_1"}, "payment"),
+    ],
+)
+def test_a_checkout_from_before_there_were_modes_has_one(stated: dict[str, Any], mode: str) -> None:
+    assert fields(stated).mode == mode
+
+
+def test_a_checkout_that_does_not_say_it_is_paid_is_not_known_to_be() -> None:
+    read = fields({"id": "cs_1", "amount_total": None})
+
+    assert (read.payment_status, read.amount_total, read.currency) == ("unknown", 0, None)

@@ -1,0 +1,47 @@
+"""A customer is told by its metadata, and stays deleted."""
+
+from typing import Any
+
+import pytest
+
+from billing.facts import CustomerFields, Kind, Rank
+from tests.billing.readers.reading import only_fact
+
+
+def test_a_customer_says_who_it_is() -> None:
+    fact = only_fact("customer.created", {"id": "cus_1", "metadata": {"user_id": "usr_1"}})
+
+    assert fact.kind is Kind.CUSTOMER
+    assert fact.object_key == "test:cus_1"
+    assert fact.customer_id == "cus_1"
+    assert fact.rank is Rank.CREATED
+    assert fact.fields == CustomerFields(user_id="usr_1", deleted=False)
+    assert fact.mentions == ("test:cus_1",)
+
+
+@pytest.mark.parametrize("metadata", [None, [], {}, {"user_id": ""}, {"user_id": 7}])
+def test_metadata_without_a_user_names_nobody(metadata: object) -> None:
+    fact = only_fact("customer.updated", {"id": "cus_1", "metadata": metadata})
+
+    assert fact.fields == CustomerFields(user_id=None, deleted=False)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "stated"),
+    [
+        ("customer.deleted", {"id": "cus_1"}),
+        ("customer.updated", {"id": "cus_1", "deleted": True}),
+    ],
+)
+def test_a_deleted_customer_is_one(event_type: str, stated: dict[str, Any]) -> None:
+    assert only_fact(event_type, stated).fields == CustomerFields(user_id=None, deleted=True)
+
+
+def test_the_user_a_customer_had_before_is_read_from_what_changed() -> None:
+    fact = only_fact(
+        "customer.updated",
+        {"id": "cus_1", "metadata": {"user_id": "usr_2"}},
+        previous={"metadata": {"user_id": "usr_1"}},
+    )
+
+    assert fact.before == CustomerFields(user_id="usr_1", deleted=False)

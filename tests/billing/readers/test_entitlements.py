@@ -1,0 +1,46 @@
+"""Stripe's own features are those of a customer, and a cut list is known to be cut."""
+
+from typing import Any
+
+import pytest
+
+from billing.facts import EntitlementSummaryFields, Kind
+from tests.billing.readers.reading import ids, only_fact
+
+TYPE = "entitlements.active_entitlement_summary.updated"
+
+
+def summary(*lookup_keys: str, **others: Any) -> dict[str, Any]:
+    rows = [{"id": f"ent_{key}", "lookup_key": key} for key in lookup_keys]
+    return {"object": "list", "data": rows, "has_more": False, **others}
+
+
+def test_a_summary_is_filed_under_its_customer() -> None:
+    fact = only_fact(
+        TYPE,
+        {"customer": "cus_1", "entitlements": summary("pro", "basic", "pro")},
+        previous={"entitlements": {"data": []}},
+    )
+
+    assert fact.kind is Kind.ENTITLEMENT_SUMMARY
+    assert fact.object_key == "test:entitlements/cus_1"
+    assert ids(fact) == {"entitlements/cus_1", "cus_1"}
+    assert fact.fields == EntitlementSummaryFields(lookup_keys=("basic", "pro"), complete=True)
+    assert fact.before == EntitlementSummaryFields(lookup_keys=(), complete=True)
+
+
+@pytest.mark.parametrize(
+    ("entitlements", "lookup_keys"),
+    [
+        (summary("basic", has_more=True), ("basic",)),
+        (summary("basic", has_more="perhaps"), ("basic",)),
+        ({"object": "list"}, ()),
+        (None, ()),
+    ],
+)
+def test_a_list_that_is_not_known_to_be_whole_is_incomplete(
+    entitlements: object, lookup_keys: tuple[str, ...]
+) -> None:
+    fact = only_fact(TYPE, {"customer": "cus_1", "entitlements": entitlements})
+
+    assert fact.fields == EntitlementSummaryFields(lookup_keys=lookup_keys, complete=False)

@@ -1,0 +1,174 @@
+"""A bill is one thing in every API version, and so is what paid it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from billing.facts import InvoiceFields, InvoicePaymentFields, Kind
+from tests.billing.builders import CREATED
+from tests.billing.readers.reading import facts, ids, only_fact
+
+PAID_AT = datetime.fromtimestamp(1_000, UTC)
+COMMON = {
+    "id": "in_1",
+    "object": "invoice",
+    "customer": "cus_1",
+    "status": "paid",
+    "amount_paid": 1000,
+    "currency": "usd",
+    "status_transitions": {"paid_at": 1_000},
+    "metadata": {"price_id": "price_9", "plan_code": "premium", "user_id": "usr_9"},
+}
+NEW = COMMON | {
+    "parent": {
+        "type": "subscription_details",
+        "subscription_details": {"subscription": "sub_1", "metadata": {"user_id": "usr_1"}},
+    },
+    "lines": {"data": [{"pricing": {"price_details": {"price": "price_1", "product": "prod_1"}}}]},
+    "payments": {
+        "data": [
+            {
+                "id": "inpay_1",
+                "object": "invoice_payment",
+                "status": "paid",
+                "amount_paid": 1000,
+                "currency": "usd",
+                "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
+            }
+        ]
+    },
+}
+OLD = COMMON | {
+    "subscription": "sub_1",
+    "subscription_details": {"metadata": {"user_id": "usr_1"}},
+    "lines": {"data": [{"price": {"id": "price_1", "product": "prod_1"}}]},
+    "payment_intent": "pi_1",
+}
+
+
+def invoice(event_type: str, stated: dict[str, Any]) -> InvoiceFields:
+    read = facts(event_type, stated)[0].fields
+    assert isinstance(read, InvoiceFields)
+    return read
+
+
+@pytest.mark.parametrize("stated", [NEW, OLD])
+def test_every_shape_of_an_invoice_says_the_same(stated: dict[str, Any]) -> None:
+    fact = facts("invoice.updated", stated)[0]
+
+    assert fact.kind is Kind.INVOICE
+    assert ids(fact) == {"in_1", "cus_1", "sub_1", "pi_1"}
+    assert fact.fields == InvoiceFields(
+        status="paid",
+        amount_paid=1000,
+        currency="usd",
+        subscription="sub_1",
+        payment_refs=("pi_1",),
+        line_refs=("price_1", "prod_1"),
+        user_id="usr_1",
+        price_id="price_9",
+        plan_code="premium",
+        paid_at=PAID_AT,
+        payment_failed=False,
+    )
+
+
+def test_an_invoice_states_the_payments_it_contains() -> None:
+    told = facts("invoice.paid", NEW)
+
+    assert [fact.object_key for fact in told] == ["test:in_1", "test:inpay_1"]
+    assert told[1].fields == InvoicePaymentFields(
+        status="paid", amount_paid=1000, currency="usd", invoice="in_1", payment_ref="pi_1"
+    )
+    assert ids(told[1]) == {"inpay_1", "in_1", "pi_1"}
+
+
+def test_an_invoice_names_every_way_it_was_paid_once() -> None:
+    payments = [
+        {"payment": {"charge": "ch_1"}},
+        {"payment": {"payment_record": "prec_1"}},
+        {"payment": {"payment_intent": {"id": "pi_1"}}},
+        {"payment": None},
+    ]
+
+    read = invoice(
+        "invoice.paid", {**OLD, "payments": {"data": payments}, "charge": {"id": "ch_2"}}
+    )
+
+    assert read.payment_refs == ("ch_1", "prec_1", "pi_1", "ch_2")
+
+
+@pytest.mark.parametrize(
+    ("marks", "status", "amount_paid"),
+    [
+        ({"paid": True, "amount_due": 700}, "paid", 700),
+        ({"paid": False, "forgiven": True, "amount_due": 700}, "uncollectible", 0),
+        ({"paid": False, "amount_due": 700}, None, 0),
+    ],
+)
+def test_an_invoice_from_before_there_was_a_status_has_one(
+    marks: dict[str, Any], status: str | None, amount_paid: int
+) -> None:
+    read = invoice("invoice.updated", {"id": "in_1", **marks})
+
+    assert (read.status, read.amount_paid) == (status, amount_paid)
+
+
+def test_the_invoice_itself_names_the_user_where_no_subscription_does() -> None:
+    assert invoice("invoice.paid", COMMON).user_id == "usr_9"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "paid_at"),
+    [
+        ("invoice.paid", datetime.fromtimestamp(CREATED, UTC)),
+        ("invoice.payment_succeeded", datetime.fromtimestamp(CREATED, UTC)),
+        ("invoice.updated", None),
+    ],
+)
+def test_an_old_invoice_was_paid_when_its_event_says_so(
+    event_type: str, paid_at: datetime | None
+) -> None:
+    assert invoice(event_type, {"id": "in_1", "paid": True}).paid_at == paid_at
+
+
+def test_a_failed_payment_is_said_by_its_event_alone() -> None:
+    fact = only_fact("invoice.payment_failed", OLD, previous={"attempt_count": 1})
+
+    assert isinstance(fact.fields, InvoiceFields)
+    assert fact.fields.payment_failed
+    assert isinstance(fact.before, InvoiceFields)
+    assert not fact.before.payment_failed
+
+
+@pytest.mark.parametrize(
+    ("payment", "ref"),
+    [
+        ({"type": "payment_intent", "payment_intent": "pi_1"}, "pi_1"),
+        ({"type": "charge", "charge": "ch_1"}, "ch_1"),
+        ({"type": "payment_record", "payment_record": "prec_1"}, "prec_1"),
+        ({"type": "barter", "goat": "goat_1"}, None),
+    ],
+)
+def test_an_invoice_payment_links_the_bill_to_what_paid_it(
+    payment: dict[str, Any], ref: str | None
+) -> None:
+    fact = only_fact(
+        "invoice_payment.paid",
+        {
+            "id": "inpay_1",
+            "object": "invoice_payment",
+            "status": "paid",
+            "amount_paid": None,
+            "currency": "usd",
+            "invoice": "in_1",
+            "payment": payment,
+        },
+    )
+
+    assert fact.kind is Kind.INVOICE_PAYMENT
+    assert fact.fields == InvoicePaymentFields(
+        status="paid", amount_paid=0, currency="usd", invoice="in_1", payment_ref=ref
+    )
+    assert ids(fact) == {"inpay_1", "in_1"} | ({ref} if ref else set())

@@ -1,0 +1,93 @@
+"""A payment intent is one payment, whatever its attempts were called."""
+
+from typing import Any
+
+import pytest
+
+from billing.facts import ChargeFields, Kind, PaymentIntentFields
+from tests.billing.readers.reading import facts, ids, only_fact
+
+INTENT = {
+    "id": "pi_1",
+    "object": "payment_intent",
+    "status": "succeeded",
+    "amount": 2999,
+    "amount_received": 2999,
+    "currency": "usd",
+    "customer": "cus_1",
+    "latest_charge": "ch_1",
+    "invoice": "in_1",
+    "metadata": {"user_id": "usr_1", "price_id": "price_1", "plan_code": "premium"},
+    "payment_details": {"order_reference": "in_1RaBf9BGumWGk2jtbw"},
+}
+
+
+def intent(event_type: str = "payment_intent.succeeded", **changes: Any) -> PaymentIntentFields:
+    read = only_fact(event_type, INTENT | changes).fields
+    assert isinstance(read, PaymentIntentFields)
+    return read
+
+
+def test_a_payment_intent_is_read_whole() -> None:
+    fact = only_fact("payment_intent.succeeded", INTENT)
+
+    assert fact.kind is Kind.PAYMENT_INTENT
+    assert ids(fact) == {"pi_1", "cus_1", "in_1", "ch_1"}
+    assert fact.fields == PaymentIntentFields(
+        status="succeeded",
+        amount=2999,
+        amount_received=2999,
+        currency="usd",
+        failed=False,
+        user_id="usr_1",
+        price_id="price_1",
+        plan_code="premium",
+        invoice="in_1",
+        order_reference="in_1RaBf9BGumWGk2jtbw",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "received"),
+    [
+        ({"amount_received": 0}, 0),
+        ({"amount_received": None}, 2999),
+        ({"amount_received": None, "status": "processing"}, 0),
+    ],
+)
+def test_what_was_received_is_what_succeeded(changes: dict[str, Any], received: int) -> None:
+    assert intent(**changes).amount_received == received
+
+
+def test_a_refused_attempt_has_failed() -> None:
+    assert intent("payment_intent.payment_failed", status="requires_payment_method").failed
+    assert intent(
+        "payment_intent.canceled", status="canceled", last_payment_error={"code": "x"}
+    ).failed
+    assert not intent("payment_intent.processing", status="processing").failed
+
+
+def test_success_leaves_earlier_attempts_behind() -> None:
+    assert not intent(last_payment_error={"code": "card_declined"}).failed
+
+
+def test_what_was_before_a_failure_had_not_failed() -> None:
+    fact = only_fact(
+        "payment_intent.payment_failed",
+        INTENT | {"last_payment_error": {"code": "card_declined"}},
+        previous={"status": "processing", "last_payment_error": None},
+    )
+
+    assert isinstance(fact.before, PaymentIntentFields)
+    assert not fact.before.failed
+
+
+def test_an_old_payment_intent_states_its_charges_and_their_refunds() -> None:
+    charge = {"id": "ch_1", "paid": True, "amount": 2999, "refunds": [{"id": "re_1"}]}
+
+    told = facts("payment_intent.succeeded", INTENT | {"charges": {"data": [charge]}})
+
+    assert [fact.object_key for fact in told] == ["test:pi_1", "test:ch_1", "test:re_1"]
+    assert isinstance(told[1].fields, ChargeFields)
+    assert told[1].fields.payment_intent == "pi_1"
+    assert ids(told[2]) == {"re_1", "ch_1", "pi_1"}

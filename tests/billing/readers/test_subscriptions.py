@@ -1,0 +1,164 @@
+"""A subscription is one thing in every API version."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from billing.facts import Item, Kind, Rank, SubscriptionFields
+from tests.billing.readers.reading import ids, only_fact
+
+END = 1_797_721_711
+ENDS = datetime.fromtimestamp(END, UTC)
+PRICE = {"id": "price_1", "lookup_key": "gold", "product": "prod_1"}
+
+NEW = {
+    "id": "sub_1",
+    "object": "subscription",
+    "customer": "cus_1",
+    "status": "active",
+    "start_date": 1_000,
+    "latest_invoice": "in_1",
+    "metadata": {"user_id": "usr_1"},
+    "items": {"data": [{"price": PRICE, "quantity": 2, "current_period_end": END}]},
+}
+BEFORE_BASIL = NEW | {
+    "current_period_end": END,
+    "items": {"data": [{"price": PRICE, "plan": {"id": "price_1"}, "quantity": 2}]},
+}
+BEFORE_PRICES = NEW | {
+    "start": 1_000,
+    "start_date": None,
+    "current_period_end": END,
+    "items": None,
+    "plan": {"id": "price_1", "product": "prod_1"},
+    "quantity": 2,
+}
+
+
+def fields(event_type: str, stated: dict[str, Any]) -> SubscriptionFields:
+    read = only_fact(event_type, stated).fields
+    assert isinstance(read, SubscriptionFields)
+    return read
+
+
+@pytest.mark.parametrize(
+    ("stated", "lookup_key"), [(NEW, "gold"), (BEFORE_BASIL, "gold"), (BEFORE_PRICES, None)]
+)
+def test_every_shape_of_a_subscription_says_the_same(
+    stated: dict[str, Any], lookup_key: str | None
+) -> None:
+    fact = only_fact("customer.subscription.created", stated)
+
+    assert fact.kind is Kind.SUBSCRIPTION
+    assert fact.customer_id == "cus_1"
+    assert ids(fact) == {"sub_1", "cus_1", "in_1"}
+    assert fact.fields == SubscriptionFields(
+        status="active",
+        items=(
+            Item(
+                price="price_1",
+                lookup_key=lookup_key,
+                product="prod_1",
+                quantity=2,
+                period_end=ENDS,
+            ),
+        ),
+        user_id="usr_1",
+        cancel_at=None,
+        cancel_at_period_end=False,
+        started_at=datetime.fromtimestamp(1_000, UTC),
+        ended_at=None,
+        trial_end=None,
+    )
+
+
+def test_items_keep_their_own_periods() -> None:
+    rows = [{"price": "a", "current_period_end": 1_000}, {"price": "b"}]
+
+    items = fields(
+        "customer.subscription.updated", {**NEW, "items": rows, "current_period_end": END}
+    ).items
+
+    assert [item.period_end for item in items] == [datetime.fromtimestamp(1_000, UTC), ENDS]
+
+
+@pytest.mark.parametrize(("quantity", "held"), [(None, 1), (0, 0), (7, 7), (True, 1), (-1, 1)])
+def test_an_item_without_a_quantity_is_held_once(quantity: object, held: int) -> None:
+    stated = {**NEW, "items": {"data": [{"price": "a", "quantity": quantity}]}}
+
+    assert [item.quantity for item in fields("customer.subscription.updated", stated).items] == [
+        held
+    ]
+
+
+def test_a_subscription_to_nothing_has_no_items() -> None:
+    assert fields("customer.subscription.updated", {"id": "sub_1"}).items == ()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "status", "read"),
+    [
+        ("customer.subscription.updated", "past_due", "past_due"),
+        ("customer.subscription.updated", "hibernating", "hibernating"),
+        ("customer.subscription.updated", None, "unknown"),
+        ("customer.subscription.deleted", "canceled", "canceled"),
+        ("customer.subscription.deleted", "incomplete_expired", "incomplete_expired"),
+        ("customer.subscription.deleted", "active", "canceled"),
+    ],
+)
+def test_a_status_is_kept_unless_the_subscription_is_gone(
+    event_type: str, status: object, read: str
+) -> None:
+    assert fields(event_type, {**NEW, "status": status}).status == read
+
+
+def test_times_of_a_subscription_are_read() -> None:
+    stated = {
+        "id": "sub_1",
+        "created": 1_000,
+        "cancel_at": END,
+        "cancel_at_period_end": True,
+        "ended_at": END,
+        "trial_end": END,
+    }
+
+    read = fields("customer.subscription.updated", stated)
+
+    assert (read.cancel_at, read.ended_at, read.trial_end) == (ENDS, ENDS, ENDS)
+    assert read.cancel_at_period_end
+    assert read.started_at == datetime.fromtimestamp(1_000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "rank"),
+    [
+        ("customer.subscription.created", Rank.CREATED),
+        ("customer.subscription.updated", Rank.UPDATED),
+        ("customer.subscription.trial_will_end", Rank.UPDATED),
+        ("customer.subscription.paused", Rank.PAUSED_OR_RESUMED),
+        ("customer.subscription.resumed", Rank.PAUSED_OR_RESUMED),
+        ("customer.subscription.deleted", Rank.DELETED),
+    ],
+)
+def test_the_type_of_an_event_says_what_it_says_about_order(event_type: str, rank: Rank) -> None:
+    assert only_fact(event_type, NEW).rank is rank
+
+
+def test_the_state_before_an_upgrade_is_read_like_any_other() -> None:
+    fact = only_fact(
+        "customer.subscription.updated",
+        NEW,
+        previous={"items": {"data": [{"price": "price_0", "current_period_end": END}]}},
+    )
+
+    assert isinstance(fact.before, SubscriptionFields)
+    assert [item.price for item in fact.before.items] == ["price_0"]
+    assert fact.before.status == "active"
+
+
+def test_what_was_before_a_deletion_was_not_deleted() -> None:
+    fact = only_fact("customer.subscription.deleted", NEW, previous={"status": "past_due"})
+
+    assert isinstance(fact.before, SubscriptionFields)
+    assert fact.before.status == "past_due"
