@@ -100,9 +100,13 @@ def sold_as(line: Raw) -> tuple[str | None, str | None, str | None]:
 
 
 def names_sold(lines: Iterable[Raw]) -> tuple[str, ...]:
-    """Every name of everything the lines sell, of each line the most trusted first."""
-    names = (name for line in lines for name in sold_as(line) if name)
-    return tuple(dict.fromkeys(names))
+    """Every name of everything the lines sell, of each line the most trusted first.
+
+    What several lines sell alike is named once; a name that different things share is not left
+    out, so that the names of each thing stay together.
+    """
+    things = dict.fromkeys(sold_as(line) for line in lines)
+    return tuple(name for thing in things for name in thing if name)
 
 
 def completed(raw: Raw, **known: Any) -> Raw:

@@ -70,11 +70,12 @@ def test_line_items_name_what_was_bought(name: str) -> None:
     lines = [
         {"price": {"id": "price_1", "lookup_key": "gold", "product": "prod_1"}},
         {"plan": {"id": "price_2", "product": "prod_1"}},
+        {"price": {"id": "price_1", "lookup_key": "gold", "product": "prod_1"}},
     ]
 
     read = fields({**SESSION, name: {"data": lines}})
 
-    assert read.line_item_refs == ("price_1", "gold", "prod_1", "price_2")
+    assert read.line_item_refs == ("price_1", "gold", "prod_1", "price_2", "prod_1")
 
 
 @pytest.mark.parametrize(
