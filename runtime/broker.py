@@ -131,7 +131,7 @@ def _is_bare_tls(url: str) -> bool:
 class Wakes:
     """Publishes wake-ups for all threads of a process, one at a time.
 
-    Never for long if the application is a publisher's; a worker's own waits up to ten times as much.
+    Never for long if the application is a publisher's; with a worker's it may take 5 s.
     """
 
     def __init__(self, celery: Celery) -> None:

@@ -1,0 +1,80 @@
+"""Small events, and a Redis whose clock seems to run faster than ours."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+import redis
+
+from billing.envelope import Envelope, parse
+from runtime.inbox.entries import Claim, Finished, Lane
+from runtime.inbox.inbox import Inbox, new_token
+
+PREFIX = "paidup:"
+
+
+def event(
+    number: int, *, customer: str = "cus_1", kind: str = "customer.updated", padding: int = 0
+) -> Envelope:
+    """An event of one customer; other customers are other partitions."""
+    document = {
+        "id": f"evt_{number}",
+        "object": "event",
+        "type": kind,
+        "created": 1_700_000_000 + number,
+        "livemode": False,
+        "api_version": "2026-01-28",
+        "data": {"object": {"id": customer, "object": "customer", "note": "x" * padding}},
+    }
+    return parse(json.dumps(document).encode())
+
+
+def settled(keys: Iterable[str]) -> list[Finished]:
+    """These events, with the result and fingerprint of ``event``."""
+    return [
+        Finished(key=key, fingerprint=event(0).fingerprint, result={"outcome": "applied"})
+        for key in keys
+    ]
+
+
+def keys_of(claim: Claim) -> list[str]:
+    return [entry.key for entry in claim.entries]
+
+
+def claim_and_finish_all(
+    inbox: Inbox, lanes: Sequence[Lane] = (Lane.LIVE, Lane.REPLAY)
+) -> list[str]:
+    """Drain as a worker would; the keys in the order in which they were finished."""
+    token, keys = new_token(), list[str]()
+    while (claim := inbox.claim(token, lanes=lanes)).entries:
+        inbox.finish(token, settled(keys_of(claim)), settlement=None)
+        keys += keys_of(claim)
+    return keys
+
+
+def let_time_pass(client: redis.Redis, seconds: float) -> None:
+    """Move everything that has a time that much into the past."""
+    for key in client.scan_iter(f"{PREFIX}*"):
+        kind = client.type(key)
+        if kind == b"zset":
+            for member, score in client.zrange(key, 0, -1, withscores=True):
+                client.zadd(key, {member: score - seconds * 1000})
+    for worker, said in client.hgetall(f"{PREFIX}workers").items():
+        processes, expiry = said.split()
+        client.hset(
+            f"{PREFIX}workers", worker, b"%s %d" % (processes, int(expiry) - seconds * 1000)
+        )
+
+
+def one_place_each(client: redis.Redis) -> dict[str, list[str]]:
+    """Where every unfinished event is, found without the inbox's own code."""
+    places: dict[str, list[str]] = {
+        key.decode(): [] for key in client.zrange(f"{PREFIX}index", 0, -1)
+    }
+    for queue in client.scan_iter(f"{PREFIX}queue:*"):
+        for key in client.zrange(queue, 0, -1):
+            places.setdefault(key.decode(), []).append(queue.decode())
+    for claim in client.scan_iter(f"{PREFIX}claim:*"):
+        for field in client.hkeys(claim):
+            if field.startswith(b"e:"):
+                places.setdefault(field[2:].decode(), []).append(claim.decode())
+    return places
