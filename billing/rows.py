@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from billing.ids import CustomerId, EventId, PaymentRef, PlanCode, Realm, UserId
+from billing.ids import CustomerId, EventId, ObjectKey, PaymentRef, PlanCode, Realm, UserId
 
 
 class PurchaseStatus(StrEnum):
@@ -143,8 +143,8 @@ class EntitlementRow:
 class Projection:
     """Everything that follows from the facts of one party at one moment.
 
-    ``due_at`` is the next moment at which it changes without any event; ``waiting`` says that
-    a fact would grant, or is money, but nobody knows yet whose it is.
+    It is whole: a row of the party that is not in it follows from nothing and is to go (a
+    provisional payment that was covered, a purchase whose reference became known).
     """
 
     customers: Mapping[tuple[str, ...], CustomerRow] = field(default_factory=dict)
@@ -153,7 +153,14 @@ class Projection:
     payments: Mapping[tuple[str, ...], PaymentRow] = field(default_factory=dict)
     entitlements: Mapping[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
     due_at: datetime | None = None
+    """The next moment at which it changes without any event."""
     unknown_prices: frozenset[str] = frozenset()
+    """What was paid for and no plan sells: price ids, else whatever named it."""
     waiting: bool = False
+    """Whether a fact would grant, or is money, but nobody knows yet whose it is."""
     incomplete_summaries: frozenset[CustomerId] = frozenset()
+    """Customers whose feature list was cut off and not yet fetched whole."""
     missing_subscriptions: frozenset[str] = frozenset()
+    """Subscriptions that a checkout speaks for because no snapshot of them came."""
+    undecided: frozenset[ObjectKey] = frozenset()
+    """Objects whose state was guessed: facts of one second that nothing could order."""

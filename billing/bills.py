@@ -1,0 +1,229 @@
+"""An invoice is a bill: money only as far as no payment linked to it covers what was paid.
+
+A paid checkout without a payment intent speaks for the invoice it names, else for itself, until
+payments cover it. A bill that nothing is linked to is paired with a payment of the same customer,
+amount and currency that came within a minute of it, one to one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from billing.access_objects import Session
+from billing.ids import CustomerId
+from billing.money_objects import Invoice
+from billing.objects import Objects
+from billing.payments import Payment, Received, identities, payments_of, received
+from billing.seen import first
+
+PAIRED_WITHIN = timedelta(seconds=60)
+FIRST_BILL_WITHIN = timedelta(hours=1)
+"""How long after a checkout the first invoice of its subscription may be paid."""
+
+SHORTEST_REFERENCE = len("in_") + 8
+"""A cut-off invoice id shorter than this could mean too many invoices."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Bill:
+    """What was asked for and paid: an invoice, or a checkout that names no invoice.
+
+    ``invoice`` is None while only others name it; ``payments`` are what it is linked to.
+    """
+
+    ref: str
+    invoice: Invoice | None = None
+    session: Session | None = None
+    payments: list[str] = field(default_factory=list)
+    inferred: bool = False
+
+    @property
+    def invoice_id(self) -> str | None:
+        """The invoice that this is, unless a checkout speaks for itself."""
+        return None if self.session and self.session.id == self.ref else self.ref
+
+    @property
+    def subscription(self) -> str | None:
+        """The subscription that is billed."""
+        sides = (self.invoice, self.session)
+        return first(side.subscription for side in sides if side)
+
+    @property
+    def customer_id(self) -> CustomerId | None:
+        """Whom the bill is made out to."""
+        sides = (self.invoice, self.session)
+        return first(side.customer_id for side in sides if side)
+
+    @property
+    def paid(self) -> Received | None:
+        """What the invoice says was paid; before it says so, what the checkout says."""
+        if self.invoice and self.invoice.paid_at:
+            return Received(self.invoice.amount_paid, self.invoice.currency, self.invoice.paid_at)
+        if self.session and self.session.paid_at:
+            return Received(self.session.amount, self.session.currency, self.session.paid_at)
+        return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Books:
+    """Payments, bills, what of each bill stays uncovered, and which of them belong together."""
+
+    payments: Mapping[str, Payment]
+    came_in: Mapping[str, Received]
+    bills: dict[str, Bill]
+    bills_of: dict[str, list[Bill]] = field(default_factory=dict)
+    """The bills that each payment is linked to, in the order of their ids."""
+    uncovered: dict[str, Received] = field(default_factory=dict)
+
+    def stands(self, ref: str) -> bool:
+        """Whether a reference has a payment row: a payment, or what is uncovered of a bill."""
+        return ref in self.uncovered or (ref in self.payments and self.payments[ref].is_known)
+
+    def amount_of(self, ref: str) -> int:
+        """What came in under a reference, 0 where nothing did."""
+        money = self.came_in.get(ref) or self.uncovered.get(ref)
+        return money.amount if money else 0
+
+
+def keep_books(objects: Objects) -> Books:
+    """Link what is linked, pair what is left, and find what remains of each bill."""
+    payments = payments_of(objects)
+    came_in = {ref: money for ref, each in payments.items() if (money := received(each))}
+    books = Books(payments=payments, came_in=came_in, bills=_bills(objects))
+    for invoice, ref in sorted(set(_links(objects))):
+        books.bills.setdefault(invoice, Bill(ref=invoice)).payments.append(ref)
+    _pair(books)
+    for _, bill in sorted(books.bills.items()):
+        for ref in bill.payments:
+            books.bills_of.setdefault(ref, []).append(bill)
+    books.uncovered = _uncovered(books)
+    return books
+
+
+def _bills(objects: Objects) -> dict[str, Bill]:
+    """Every invoice, and every paid checkout that names neither an invoice nor a payment."""
+    bills = {key: Bill(ref=key, invoice=each) for key, each in objects.invoices.items()}
+    for _, session in sorted(objects.sessions.items(), reverse=True):
+        ref = session.invoice or (None if session.payment_intent else session.id)
+        if ref and session.paid_at:
+            bills.setdefault(ref, Bill(ref=ref)).session = session
+    return bills
+
+
+def _links(objects: Objects) -> Iterator[tuple[str, str]]:
+    """Every statement that a payment belongs to an invoice, whichever object makes it."""
+    identity = identities(objects)
+    for invoice, named in _named_together(objects):
+        if invoice and named:
+            yield invoice, identity.get(named, named)
+
+
+def _named_together(objects: Objects) -> Iterator[tuple[str | None, str | None]]:
+    for invoice in objects.invoices.values():
+        yield from ((invoice.id, ref) for ref in invoice.payment_refs)
+    for share in objects.shares.values():
+        yield None if share.canceled else share.invoice, share.payment_ref
+    for session in objects.sessions.values():
+        yield session.invoice, session.payment_intent
+    for charge in objects.charges.values():
+        yield charge.invoice, charge.id
+    for intent in objects.intents.values():
+        yield intent.invoice, intent.id
+        yield _referred_to(objects, intent.order_reference or ""), intent.id
+
+
+def _referred_to(objects: Objects, reference: str) -> str | None:
+    """The invoice whose id was cut off to this reference, if it can be only one."""
+    if not reference.startswith("in_") or len(reference) < SHORTEST_REFERENCE:
+        return None
+    meant = [key for key in objects.invoices if key.startswith(reference)]
+    return meant[0] if len(meant) == 1 else None
+
+
+def _pair(books: Books) -> None:
+    """Pair bills that nothing is linked to with payments that nothing else claims."""
+    claims: dict[str, list[Bill]] = defaultdict(list)
+    for bill in books.bills.values():
+        for ref in bill.payments:
+            claims[ref].append(bill)
+    free = [ref for ref in books.came_in if ref not in claims]
+    open_bills = [bill for bill in books.bills.values() if not bill.payments]
+    invoices = [bill for bill in open_bills if bill.invoice_id]
+    _match(books, invoices, [ref for ref in free if not books.payments[ref].sessions])
+    _match(books, invoices, [ref for ref in free if books.payments[ref].sessions])
+    taken = {ref for bill in invoices for ref in bill.payments}
+    unknown = [ref for ref, bills in claims.items() if ref in books.came_in and _blank(bills)]
+    spare = [ref for ref in (*free, *unknown) if ref not in taken]
+    billed = _first_bills(books)
+    _match(books, [bill for bill in open_bills if _speaks_alone(bill, billed)], spare)
+
+
+def _blank(bills: Iterable[Bill]) -> bool:
+    """Whether nothing but their ids is known of the invoices that a payment names."""
+    return not any(bill.invoice or bill.session for bill in bills)
+
+
+def _speaks_alone(bill: Bill, billed: Mapping[str, Sequence[Received]]) -> bool:
+    if bill.invoice_id or not bill.paid:
+        return False
+    return not _billed_since(billed.get(bill.subscription or "", ()), bill.paid)
+
+
+def _match(books: Books, bills: Iterable[Bill], refs: Iterable[str]) -> None:
+    """One to one in the order of time, which pairs as many as can be paired."""
+    pools: dict[tuple[str | None, int, str], list[tuple[datetime, str]]] = defaultdict(list)
+    for ref in refs:
+        came_in = books.came_in[ref]
+        alike = (books.payments[ref].customer_id, came_in.amount, came_in.currency)
+        pools[alike].append((came_in.at, ref))
+    for pool in pools.values():
+        pool.sort()
+    due = [(money.at, bill.ref, bill, money) for bill in bills if (money := bill.paid)]
+    for at, _, bill, money in sorted(due, key=lambda one: one[:2]):
+        pool = pools.get((bill.customer_id, money.amount, money.currency), [])
+        near = [one for one in pool if abs(one[0] - at) <= PAIRED_WITHIN]
+        if near and bill.customer_id and not bill.payments:
+            pool.remove(near[0])
+            bill.payments.append(near[0][1])
+            bill.inferred = True
+
+
+def _uncovered(books: Books) -> dict[str, Received]:
+    billed = _first_bills(books)
+    found = {}
+    for bill in books.bills.values():
+        money = bill.paid
+        if money:
+            covered = _covered(books, bill)
+            if bill.invoice_id is None:
+                covered += _billed_since(billed.get(bill.subscription or "", ()), money)
+            if money.amount > covered:
+                found[bill.ref] = money._replace(amount=money.amount - covered)
+    return found
+
+
+def _first_bills(books: Books) -> Mapping[str, Sequence[Received]]:
+    """What invoices say was paid for each subscription."""
+    billed: dict[str, list[Received]] = defaultdict(list)
+    for bill in books.bills.values():
+        if bill.invoice_id and bill.subscription and bill.paid:
+            billed[bill.subscription].append(bill.paid)
+    return billed
+
+
+def _billed_since(bills: Iterable[Received], checkout: Received) -> int:
+    """What the first invoice says of a subscription, the checkout need not say for itself."""
+    return sum(bill.amount for bill in bills if bill.at <= checkout.at + FIRST_BILL_WITHIN)
+
+
+def _covered(books: Books, bill: Bill) -> int:
+    """What linked payments paid of a bill: by their shares in it, else with all they brought."""
+    return sum(_covered_by(books, ref, bill) for ref in bill.payments)
+
+
+def _covered_by(books: Books, ref: str, bill: Bill) -> int:
+    if ref not in books.came_in:
+        return 0
+    shares = [share.paid for share in books.payments[ref].shares if share.invoice == bill.ref]
+    return sum(shares) or books.came_in[ref].amount

@@ -1,0 +1,111 @@
+"""Which plan something paid for is about: by what it names, and what the catalogue sells."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from billing.catalogue import Catalogue, Plan
+from billing.facts import CheckoutSessionFields, Item
+
+_PRICE_PREFIXES = ("price_", "plan_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One way of naming what was bought; a lower ``trust`` number is believed first."""
+
+    trust: int
+    refs: tuple[str, ...] = ()
+    plan_code: str | None = None
+
+    @property
+    def price(self) -> str | None:
+        """The price id among the names, for rows that people read."""
+        return next((ref for ref in self.refs if ref.startswith(_PRICE_PREFIXES)), None)
+
+    @property
+    def things(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each thing that was sold: a price id opens the names of the next."""
+        things: list[tuple[str, ...]] = []
+        for ref in self.refs:
+            if not things or ref.startswith(_PRICE_PREFIXES):
+                things.append((ref,))
+            else:
+                things[-1] += (ref,)
+        return tuple(things)
+
+
+NOTHING_OFFERED = Offer(trust=9)
+
+
+def offer_of_session(fields: CheckoutSessionFields) -> Offer:
+    """Line items where the event has them, else metadata, else the payment link."""
+    if fields.line_item_refs:
+        return Offer(trust=0, refs=fields.line_item_refs)
+    if stated := offer_in_metadata(fields.price_id, fields.plan_code):
+        return stated
+    return Offer(trust=3, refs=(fields.payment_link,)) if fields.payment_link else NOTHING_OFFERED
+
+
+def offer_in_metadata(price_id: str | None, plan_code: str | None) -> Offer | None:
+    """What an application wrote on its own object: the price, else the plan."""
+    if price_id:
+        return Offer(trust=1, refs=(price_id,))
+    return Offer(trust=2, plan_code=plan_code) if plan_code else None
+
+
+def most_trusted(offers: Iterable[Offer]) -> Offer:
+    """The best way of naming among those of one object, given oldest first; the newest of it."""
+    return min(reversed(tuple(offers)), key=lambda offer: offer.trust, default=NOTHING_OFFERED)
+
+
+class Held(NamedTuple):
+    """A plan and how many seats of it are paid for."""
+
+    plan: Plan
+    quantity: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Shelf:
+    """The catalogue as one party asks it: what is named but not sold is noted as unknown."""
+
+    catalogue: Catalogue
+    unknown: set[str] = field(default_factory=set)
+
+    def plans_offered(self, offer: Offer) -> tuple[Plan, ...]:
+        """Plans that an offer names, by what they sell or by their own code, once each."""
+        if offer.plan_code is not None:
+            coded = self.catalogue.plan_coded(offer.plan_code)
+            return () if coded is None else (coded,)
+        named = (self.catalogue.plan_named(thing) for thing in offer.things)
+        return tuple({plan.code: plan for plan in named if plan is not None}.values())
+
+    def plans_held(self, items: Iterable[Item]) -> tuple[Held, ...]:
+        """The plans that subscription items stand for, quantities of one plan added up."""
+        held: dict[str, Held] = {}
+        for item in items:
+            plan = self.plan_of(item)
+            if plan is not None:
+                had = held[plan.code].quantity if plan.code in held else 0
+                held[plan.code] = Held(plan, had + item.quantity)
+        return tuple(held.values())
+
+    def plan_of(self, item: Item) -> Plan | None:
+        """The plan of one subscription item, told by the most trusted of its names."""
+        return self.catalogue.plan_named((item.price, item.lookup_key, item.product))
+
+    def note_unknown_items(self, items: Iterable[Item]) -> None:
+        """Remember what a living subscription runs on and no plan sells."""
+        for item in items:
+            name = item.price or item.lookup_key or item.product
+            if name and self.plan_of(item) is None:
+                self.unknown.add(name)
+
+    def note_unknown_offer(self, offer: Offer) -> None:
+        """Remember what was paid for and no plan sells."""
+        if offer.plan_code is not None and not self.plans_offered(offer):
+            self.unknown.add(offer.plan_code)
+        for thing in offer.things:
+            if self.catalogue.plan_named(thing) is None:
+                self.unknown.add(thing[0])

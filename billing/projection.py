@@ -1,0 +1,145 @@
+"""Facts, then projection: what follows from all facts of one party, a catalogue and a moment.
+
+``project`` is a pure function of the set of facts. ``PartyFacts`` is the same function for a party
+that grows: it keeps what each object amounts to, and condenses again only what a fact touched.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from billing.bills import keep_books
+from billing.catalogue import Catalogue
+from billing.facts import Fact, Kind
+from billing.grants import Granted
+from billing.history import order
+from billing.ids import CustomerId, EventId, ObjectKey, Realm, realm_in
+from billing.objects import Objects
+from billing.offers import Shelf
+from billing.one_time import project_purchases
+from billing.payment_rows import project_payments
+from billing.purchases import purchases_of
+from billing.rows import CustomerRow, PaymentRow, Projection
+from billing.subscriptions import Begun, Source, project_subscriptions, sources_of
+from billing.summaries import project_summaries
+from billing.users import Users
+
+
+def project(facts: Iterable[Fact], catalogue: Catalogue, now: datetime) -> Projection:
+    """Everything that follows from the facts of one party; their order and repetition do not."""
+    return PartyFacts(facts).project(catalogue, now)
+
+
+class PartyFacts:
+    """The facts of a party while a batch adds to them."""
+
+    def __init__(self, facts: Iterable[Fact] = ()) -> None:
+        self._facts: dict[tuple[Kind, ObjectKey], dict[EventId, Fact]] = {}
+        self._realms: dict[Realm, Objects] = {}
+        self._touched: set[tuple[Kind, ObjectKey]] = set()
+        self.add(facts)
+
+    def __iter__(self) -> Iterator[Fact]:
+        return (fact for known in self._facts.values() for fact in known.values())
+
+    def add(self, facts: Iterable[Fact]) -> None:
+        """Learn facts; one that is known already changes nothing."""
+        for fact in facts:
+            known = self._facts.setdefault((fact.kind, fact.object_key), {})
+            if known.get(fact.event_id) != fact:
+                known[fact.event_id] = fact
+                self._touched.add((fact.kind, fact.object_key))
+
+    def replace(self, event_id: EventId, facts: Iterable[Fact]) -> None:
+        """Let an event state these facts and none of those it stated before."""
+        for place, known in self._facts.items():
+            if known.pop(event_id, None):
+                self._touched.add(place)
+        self.add(facts)
+
+    def project(self, catalogue: Catalogue, now: datetime) -> Projection:
+        """What follows from the facts known so far."""
+        self._condense()
+        parts = [_project_realm(objects, catalogue, now) for objects in self._realms.values()]
+        return _together(parts)
+
+    def _condense(self) -> None:
+        for kind, key in self._touched:
+            realm = realm_in(key)
+            objects = self._realms.setdefault(realm, Objects(realm=realm))
+            if known := self._facts[kind, key]:
+                objects.put(kind, key, order(known.values()))
+            else:
+                objects.drop(kind, key)
+        self._touched.clear()
+
+
+def _project_realm(objects: Objects, catalogue: Catalogue, now: datetime) -> Projection:
+    """Users first, then money, then what access and purchases make of both."""
+    users, shelf = Users(objects), Shelf(catalogue=catalogue)
+    granted, books = Granted(realm=objects.realm), keep_books(objects)
+    sources = sources_of(objects, users)
+    subscriptions = project_subscriptions(sources, users, shelf, granted, now)
+    purchases = purchases_of(objects, books, shelf)
+    bought = project_purchases(purchases, books, users, catalogue.policy, granted)
+    project_summaries(objects, users, granted)
+    payments = project_payments(objects, books, users, shelf, purchases)
+    return Projection(
+        customers={row.key: row for row in _customers(objects, users)},
+        subscriptions={row.key: row for row in subscriptions},
+        purchases={row.key: row for row in bought},
+        payments={row.key: row for row in payments},
+        entitlements=granted.rows,
+        due_at=granted.due_at,
+        unknown_prices=frozenset(shelf.unknown),
+        waiting=granted.waiting or any(map(_waits, payments)),
+        incomplete_summaries=_incomplete(objects),
+        missing_subscriptions=_missing(sources),
+        undecided=frozenset(objects.undecided),
+    )
+
+
+def _customers(objects: Objects, users: Users) -> list[CustomerRow]:
+    """A customer has a row as soon as anything names it."""
+    named = frozenset(CustomerId(key) for key in objects.customers)
+    named = named.union(*objects.customers_named.values())
+    return [
+        CustomerRow(realm=objects.realm, stripe_customer_id=each, user_id=users.of_customer(each))
+        for each in named
+    ]
+
+
+def _waits(payment: PaymentRow) -> bool:
+    """Money that came in and is nobody's yet."""
+    return payment.user_id is None and payment.amount_minor > 0
+
+
+def _incomplete(objects: Objects) -> frozenset[CustomerId]:
+    cut = (summary for summary in objects.summaries.values() if not summary.complete)
+    return frozenset(summary.customer_id for summary in cut)
+
+
+def _missing(sources: Iterable[Source]) -> frozenset[str]:
+    """Subscriptions that a checkout speaks for because no snapshot came."""
+    return frozenset(source.id for source in sources if isinstance(source.speaker, Begun))
+
+
+def _together(parts: list[Projection]) -> Projection:
+    """One projection of all realms; nearly always there is only one."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = Projection()
+    for part in parts:
+        whole = Projection(
+            customers={**whole.customers, **part.customers},
+            subscriptions={**whole.subscriptions, **part.subscriptions},
+            purchases={**whole.purchases, **part.purchases},
+            payments={**whole.payments, **part.payments},
+            entitlements={**whole.entitlements, **part.entitlements},
+            due_at=min(filter(None, (whole.due_at, part.due_at)), default=None),
+            unknown_prices=whole.unknown_prices | part.unknown_prices,
+            waiting=whole.waiting or part.waiting,
+            incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
+            missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
+            undecided=whole.undecided | part.undecided,
+        )
+    return whole

@@ -1,0 +1,106 @@
+"""Reading a history: what was said last, by whom it was said to be, and since when."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from billing.facts import Fields
+from billing.history import History
+from billing.ids import CustomerId, EventId, UserId
+
+F = TypeVar("F", bound=Fields)
+V = TypeVar("V")
+
+
+class Seen(NamedTuple, Generic[F]):
+    """One fact of an object whose kind is known, with what deciding needs of it."""
+
+    at: datetime
+    event_id: EventId
+    event_type: str
+    fields: F
+    before: F | None
+
+
+class Moment(NamedTuple):
+    """When something was said, and by which event."""
+
+    at: datetime
+    event_id: EventId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """Whose something is, and when that was first said."""
+
+    user_id: UserId
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """The newest statement about the user, and every user that was ever named."""
+
+    newest: Statement | None
+    ever: frozenset[UserId]
+
+
+NOBODY = Said(newest=None, ever=frozenset())
+
+
+def seen(history: History, shape: type[F]) -> tuple[Seen[F], ...]:
+    """The facts of a history in their order, without any that are of another shape."""
+    return tuple(
+        Seen(
+            fact.created_at,
+            fact.event_id,
+            fact.event_type,
+            fact.fields,
+            fact.before if isinstance(fact.before, shape) else None,
+        )
+        for fact in history.facts
+        if isinstance(fact.fields, shape)
+    )
+
+
+def state_of(history: History, facts: tuple[Seen[F], ...]) -> Seen[F]:
+    """The fact that is the object's state, which need not be the last one."""
+    return next(fact for fact in facts if fact.event_id == history.newest.event_id)
+
+
+def latest(values: Iterable[V | None]) -> V | None:
+    """The last value that was said at all: silence takes nothing back."""
+    found = None
+    for value in values:
+        if value is not None:
+            found = value
+    return found
+
+
+def first(values: Iterable[V | None]) -> V | None:
+    """The first value that is there at all, of several that are believed in this order."""
+    return next((value for value in values if value is not None), None)
+
+
+def customer_of(history: History) -> CustomerId | None:
+    """The customer that the newest fact naming one names."""
+    return latest(fact.customer_id for fact in history.facts)
+
+
+def said(pairs: Iterable[tuple[datetime, str | None]]) -> Said:
+    """The newest user named, dated where the unbroken run of naming him begins."""
+    newest: Statement | None = None
+    ever: set[UserId] = set()
+    for at, named in pairs:
+        if named is None:
+            continue
+        ever.add(UserId(named))
+        if newest is None or newest.user_id != named:
+            newest = Statement(user_id=UserId(named), made_at=at)
+    return Said(newest=newest, ever=frozenset(ever)) if ever else NOBODY
+
+
+def newest_of(moments: Iterable[Moment]) -> Moment:
+    """The newest of moments of several objects; in one second the one with the lower event id."""
+    return max(sorted(moments, key=lambda moment: moment.event_id), key=lambda moment: moment.at)

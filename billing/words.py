@@ -1,0 +1,33 @@
+"""Stripe's words that decide something, each in one place; a word not listed never grants."""
+
+SUBSCRIPTION_GRANTS = frozenset({"active", "trialing"})
+PAST_DUE = "past_due"
+SUBSCRIPTION_ENDED = frozenset({"canceled", "incomplete_expired"})
+"""Final: once seen, no other snapshot of the subscription counts, whenever it was taken."""
+
+SESSION_GRANTS = frozenset({"paid", "no_payment_required"})
+SESSION_PAID = "paid"
+SESSION_COMPLETE = frozenset({None, "complete"})
+"""Old API versions know no session status; an open or expired free session grants nothing."""
+SESSION_EXPIRED_EVENT = "checkout.session.expired"
+SESSION_FAILED_EVENT = "checkout.session.async_payment_failed"
+
+SUCCEEDED = "succeeded"
+CANCELED = "canceled"
+PAID = "paid"
+REFUND_GONE = frozenset({"failed", "canceled"})
+CHARGE_FAILED = "failed"
+
+DISPUTE_LOST = "lost"
+DISPUTE_WON = "won"
+DISPUTES_WITHOUT_CONSEQUENCE = frozenset(
+    {
+        DISPUTE_WON,
+        "prevented",
+        "warning_needs_response",
+        "warning_under_review",
+        "warning_closed",
+        "charge_refunded",
+    }
+)
+"""Everything else, also a word that Stripe adds tomorrow, is an open dispute."""
