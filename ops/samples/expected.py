@@ -65,8 +65,9 @@ class Expected:
 
 def granted(offer: Offer, *, source: str, active: bool = True, seats: int = 1) -> ExpectedGrant:
     """What an offer gives while it is in force, as the example plans have it."""
-    features = {
-        name: value * seats if name in offer.per_seat else value
-        for name, value in offer.features.items()
-    }
-    return ExpectedGrant(source=source, plan_code=offer.plan_code, features=features, active=active)
+    return ExpectedGrant(
+        source=source,
+        plan_code=offer.plan_code,
+        features=offer.features_for(seats),
+        active=active,
+    )

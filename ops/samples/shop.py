@@ -20,6 +20,13 @@ class Offer:
     features: Mapping[str, bool | int]
     per_seat: frozenset[str] = frozenset()
 
+    def features_for(self, seats: int) -> dict[str, bool | int]:
+        """What so many seats of it grant."""
+        return {
+            name: value * seats if name in self.per_seat else value
+            for name, value in self.features.items()
+        }
+
 
 PREMIUM = {"signals_enabled": True, "max_devices": 5}
 

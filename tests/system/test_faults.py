@@ -1,0 +1,136 @@
+"""Whatever dies on the way, nothing that was accepted is lost and nothing is done twice."""
+
+import time
+from threading import Thread
+
+import pytest
+from sqlalchemy import text
+
+from ops.samples.lifecycles import SCENARIOS
+from ops.samples.sending import ACCEPTED, BUSY, Answer, Courier, send_all
+from ops.samples.shapes import Shape
+from ops.samples.story import Event
+from ops.samples.traffic import Traffic
+from tests.system.road import Road
+
+pytestmark = pytest.mark.servers
+
+EVENTS = 2000
+
+
+def traffic(now: int, *, count: int) -> Traffic:
+    """Every lifecycle in both shapes, shuffled."""
+    return Traffic(
+        scenarios=tuple(SCENARIOS),
+        shapes=(Shape.OLD, Shape.NEW),
+        seed=f"{now}",
+        now=now,
+        count=count,
+        shuffle=now,
+    )
+
+
+def nothing_is_lost_or_doubled(road: Road, sent: Traffic) -> None:
+    events = list(sent.events())
+    road.await_settled((event.id for event in events), seconds=60)
+    for lifecycle in sent.lifecycles():
+        assert (lifecycle.name, road.complaints(lifecycle.expected)) == (lifecycle.name, ())
+    with road.engine.connect() as connection:
+        rows = connection.execute(text("SELECT count(*) FROM stripe_events")).scalar_one()
+        dead = connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one()
+        granted = text(
+            "SELECT count(*) FROM audit_logs WHERE action = 'entitlement.granted'"
+            " GROUP BY user_id, target_id, event_id ORDER BY 1 DESC LIMIT 1"
+        )
+        assert connection.execute(granted).scalar_one() == 1
+    assert (rows, dead) == (len(events), 0)
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(own_road: Road, now: int) -> None:
+    sent = traffic(now, count=160)
+    assert sent.deliveries >= EVENTS
+    worker = own_road.stack.worker
+    assert worker is not None
+    sending = Thread(
+        target=send_all,
+        args=(sent.events(), own_road.endpoint, own_road.secret),
+        kwargs={"concurrency": 4},
+    )
+
+    sending.start()
+    for share in (0.2, 0.5):
+        _await_rows(own_road, int(sent.deliveries * share))
+        worker.kill()
+        time.sleep(0.3)
+        _revive(own_road)
+    sending.join()
+
+    nothing_is_lost_or_doubled(own_road, sent)
+
+
+def _await_rows(road: Road, least: int) -> None:
+    until = time.monotonic() + 30
+    with road.engine.connect() as connection:
+        while connection.execute(text("SELECT count(*) FROM stripe_events")).scalar_one() < least:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def _revive(road: Road) -> None:
+    worker = road.stack.worker
+    assert worker is not None
+    until = time.monotonic() + 30
+    while not worker.is_alive():
+        assert time.monotonic() < until
+        road.stack.tend()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_without_redis_ingest_refuses_at_once_and_loses_nothing(
+    own_road: Road, now: int, fault: str
+) -> None:
+    rate, seconds = 500, 4
+    sent = traffic(now, count=rate * seconds // 12)
+    redis = own_road.stack.redis
+    assert redis is not None
+    answers: dict[str, Answer] = {}
+    senders = _send_once(own_road, list(sent.events()), rate, answers)
+
+    time.sleep(1)
+    redis.kill() if fault == "killed" else redis.freeze()
+    time.sleep(1.5)
+    redis.start() if fault == "killed" else redis.thaw()
+    for sender in senders:
+        sender.join()
+
+    slowest = max(answer.seconds for answer in answers.values())
+    statuses = {answer.status for answer in answers.values()}
+    assert (statuses, slowest < 1.0) == ({ACCEPTED, BUSY}, True), (statuses, slowest)
+    busy = [answer for answer in answers.values() if answer.status == BUSY]
+    assert all(answer.retry_after for answer in busy)
+    own_road.await_settled(
+        event_id for event_id, answer in answers.items() if answer.status == ACCEPTED
+    )
+    tally = send_all(sent.events(), own_road.endpoint, own_road.secret, concurrency=4)
+    assert tally.all_taken
+    nothing_is_lost_or_doubled(own_road, sent)
+
+
+def _send_once(
+    road: Road, events: list[Event], rate: int, answers: dict[str, Answer]
+) -> list[Thread]:
+    """Start to send each event once, at its time, whatever becomes of those before it."""
+    begun, threads = time.monotonic(), 32
+
+    def carry(first: int) -> None:
+        courier = Courier(road.endpoint, road.secret)
+        for number in range(first, len(events), threads):
+            time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+            answers[events[number].id] = courier.post(events[number].body)
+        courier.close()
+
+    senders = [Thread(target=carry, args=(first,)) for first in range(threads)]
+    for sender in senders:
+        sender.start()
+    return senders

@@ -1,0 +1,60 @@
+"""Every lifecycle, old and new, ends as it must: in order, shuffled, and delivered again.
+
+Each run draws another order; a failure names the seed that draws it again.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from ops.samples.lifecycles import compose, scenarios_in
+from ops.samples.shapes import Shape
+from ops.samples.story import Event
+from tests.system.road import Road
+
+pytestmark = pytest.mark.servers
+
+Arrangement = Callable[[list[Event], Random], list[Event]]
+
+EVERY_LIFECYCLE = [
+    pytest.param(name, shape, id=f"{name}-{shape}")
+    for shape in Shape
+    for name in scenarios_in(shape)
+]
+
+
+def in_order(events: list[Event], _chance: Random) -> list[Event]:
+    return events
+
+
+def shuffled(events: list[Event], chance: Random) -> list[Event]:
+    return chance.sample(events, len(events))
+
+
+def backwards_and_doubled(events: list[Event], _chance: Random) -> list[Event]:
+    return [event for event in reversed(events) for _ in range(2)]
+
+
+def shuffled_and_tripled(events: list[Event], chance: Random) -> list[Event]:
+    return chance.sample(events * 3, 3 * len(events))
+
+
+@pytest.mark.parametrize(
+    "arrange", [in_order, shuffled, backwards_and_doubled, shuffled_and_tripled]
+)
+@pytest.mark.parametrize(("name", "shape"), EVERY_LIFECYCLE)
+def test_a_lifecycle_ends_as_expected(
+    name: str, shape: Shape, arrange: Arrangement, road: Road, now: int
+) -> None:
+    seed = f"{now}/{arrange.__name__}"
+    lifecycle = compose(name, shape=shape, seed=seed, now=now)
+    chance = Random(seed)  # noqa: S311 - an order that can be drawn again
+
+    answers = [road.post(e.body).status for e in arrange(list(lifecycle.events), chance)]
+    road.await_settled(event.id for event in lifecycle.events)
+
+    assert (seed, answers.count(202)) == (seed, len(lifecycle.events))
+    assert set(answers) <= {200, 202}
+    assert (seed, road.complaints(lifecycle.expected)) == (seed, ())
+    assert road.observe(lifecycle.expected.user_id).audit or name == "checkout_expired"
