@@ -24,7 +24,6 @@ class Grouping:
     def __init__(self, known: Mapping[ObjectKey, PartyId]) -> None:
         self._given: dict[ObjectKey, PartyId] = dict(known)
         self._renamed: dict[PartyId, PartyId] = {}
-        self._existing = frozenset(known.values())
 
     def land(self, mentions: Iterable[ObjectKey]) -> Landing:
         """Give every object the event mentions one party, named by a customer where it can be."""
@@ -46,13 +45,13 @@ class Grouping:
         """Every key with its party at the end."""
         return {key: self._end_of(party) for key, party in self._given.items()}
 
-    def mergers(self) -> dict[PartyId, PartyId]:
-        """Parties of the database that end in another one, with that one."""
-        return {party: self._end_of(party) for party in self._renamed if party in self._existing}
+    def ends(self) -> dict[PartyId, PartyId]:
+        """Every party that did not stay, with the one it is part of at the end."""
+        return {party: self._end_of(party) for party in self._renamed}
 
     def parties(self) -> frozenset[PartyId]:
         """Every party there was on the way: what has to be locked."""
-        return self._existing | frozenset(self._given.values()) | frozenset(self._renamed.values())
+        return frozenset(self._given.values()) | frozenset(self._renamed.values())
 
     def _end_of(self, party: PartyId) -> PartyId:
         while party in self._renamed:

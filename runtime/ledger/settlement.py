@@ -44,6 +44,11 @@ class Delivery:
     reason: str | None = None
     """Why the operator did so."""
 
+    @property
+    def replayed(self) -> bool:
+        """Whether an operator wants it settled once more."""
+        return self.origin == REPLAY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:

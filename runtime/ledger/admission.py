@@ -1,0 +1,141 @@
+"""The first step: which of these events are new.
+
+The insert is the authority. Whoever inserts first settles the event; whoever comes second waits
+for the first to commit or to fail, and then either has a hit or the event. Ids go in sorted, so
+two batches that share events wait for each other in one direction only.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from psycopg.errors import UndefinedTable
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
+
+from models.tables import StripeEvent
+from runtime.ledger.bulk import insert_rows
+from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
+from runtime.ledger.errors import SchemaOutdated
+from runtime.ledger.settlement import Delivery, Outcome
+from runtime.schema import head
+
+
+class EventRow(NamedTuple):
+    """What the database holds of a settled event, payload apart."""
+
+    id: str
+    fingerprint: str
+    type: str
+    outcome: Outcome
+    reason: str | None
+    applied_at: datetime
+    attempts: int
+    settlement: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """The transaction's one clock, and which of the events have a dead letter in which state."""
+
+    now: datetime
+    letters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Events by id: those this transaction settles, and those that were settled before."""
+
+    new: Mapping[str, EventRow]
+    settled: Mapping[str, EventRow]
+
+    def row(self, event_id: str) -> EventRow:
+        """The row of an event that was let in, by whomever."""
+        return self.new.get(event_id) or self.settled[event_id]
+
+
+def open_transaction(connection: Connection, keys: Iterable[str] = ()) -> Opening:
+    """Begin: take the catalogue's lock, read the clock, look for letters under these inbox keys.
+
+    Raises:
+        SchemaOutdated: the schema is not the one this release was written for.
+    """
+    try:
+        row = connection.execute(_OPEN, {"lock": CATALOGUE_LOCK, "keys": list(keys)}).one()
+    except ProgrammingError as error:
+        if isinstance(error.orig, UndefinedTable):
+            raise SchemaOutdated(found=None, expected=head()) from error
+        raise
+    if row.revision != head():
+        raise SchemaOutdated(found=row.revision, expected=head())
+    return Opening(now=row.now, letters=row.letters or {})
+
+
+def admit(connection: Connection, entering: Sequence[tuple[Delivery, str | None]]) -> Admitted:
+    """Insert each event with the reason it is to be ignored for, if there is one."""
+    first = {delivery.envelope.event_id: (delivery, why) for delivery, why in reversed(entering)}
+    rows = [_row(delivery, why) for _, (delivery, why) in sorted(first.items())]
+    inserted = insert_rows(connection, StripeEvent, rows, returning=_RETURNED, conflict="ignore")
+    new = {row.id: _event(row) for row in inserted}
+    rest = sorted(first.keys() - new.keys())
+    replayed = any(first[event_id][0].replayed for event_id in rest)
+    return Admitted(new=new, settled=_settled(connection, rest, lock=replayed))
+
+
+def resettle(connection: Connection, outcomes: Mapping[str, tuple[Outcome, str | None]]) -> None:
+    """Correct what was said of events when they were let in, before anyone else can see it."""
+    rows = [{"id": event_id, "outcome": o, "reason": r} for event_id, (o, r) in outcomes.items()]
+    if rows:
+        connection.execute(_RESETTLE, rows)
+
+
+_RETURNED = "id, fingerprint, type, outcome, reason, applied_at, attempts, settlement"
+_OPEN = text(
+    "SELECT now() AS now, (SELECT version_num FROM alembic_version) AS revision,"
+    " pg_advisory_xact_lock_shared(:lock),"
+    " (SELECT json_object_agg(event_id, state) FROM dead_letters"
+    "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS letters"
+)
+_SETTLED = (
+    f"SELECT {_RETURNED} FROM stripe_events"  # noqa: S608 - our own columns
+    " WHERE id = ANY(:ids) ORDER BY id"
+)
+_RESETTLE = text(
+    "UPDATE stripe_events SET outcome = :outcome, reason = :reason, applied_at = now()"
+    " WHERE id = :id"
+)
+
+
+def _settled(connection: Connection, ids: Sequence[str], *, lock: bool) -> dict[str, EventRow]:
+    if not ids:
+        return {}
+    query = text(_SETTLED + (" FOR UPDATE" if lock else ""))
+    return {row.id: _event(row) for row in connection.execute(query, {"ids": list(ids)})}
+
+
+def _event(row: Any) -> EventRow:
+    return EventRow(*row)._replace(outcome=Outcome(row.outcome))
+
+
+def _row(delivery: Delivery, ignored: str | None) -> dict[str, Any]:
+    envelope = delivery.envelope
+    return {
+        "id": envelope.event_id,
+        "type": envelope.type,
+        "api_version": envelope.api_version,
+        "account": envelope.account,
+        "livemode": envelope.livemode,
+        "created_at": envelope.created_at,
+        "received_at": delivery.received_at,
+        "outcome": Outcome.IGNORED if ignored else Outcome.APPLIED,
+        "reason": ignored,
+        "attempts": delivery.attempts,
+        "payload": envelope.body.decode(),
+        "payload_sha256": sha256(envelope.body).hexdigest(),
+        "object_id": envelope.object_id,
+        "realm": envelope.realm,
+        "fingerprint": envelope.fingerprint,
+        "origin": delivery.origin,
+    }

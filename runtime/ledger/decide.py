@@ -1,0 +1,189 @@
+"""From events to what follows from each, inside a transaction that holds every lock it needs.
+
+Nothing is written here but the claim on the events and on the names they bring, so rolling back
+makes it a preview.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sqlalchemy import Connection
+
+from billing.ids import EventId, ObjectKey, PartyId
+from runtime.ledger.admission import Admitted, EventRow, Opening, admit, open_transaction
+from runtime.ledger.book import Book
+from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.decisions import Decision
+from runtime.ledger.entering import Entering, heed
+from runtime.ledger.errors import IdentityConflict
+from runtime.ledger.load import keys_stated_by, load
+from runtime.ledger.locks import Secured, secure
+from runtime.ledger.parties import Landing
+from runtime.ledger.settlement import ALREADY_APPLIED, NEWER_KNOWN, Outcome
+
+
+class Standing(Enum):
+    """What the database says of a delivery's event."""
+
+    NEW = auto()
+    SETTLED = auto()
+    REPLAYED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A delivery in its place in the batch."""
+
+    entering: Entering
+    row: EventRow
+    standing: Standing
+    mentions: frozenset[ObjectKey]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One delivery and what follows from it; ``party`` is None where it touches nothing."""
+
+    work: Work
+    outcome: Outcome
+    reason: str | None
+    decisions: tuple[Decision, ...] = ()
+    party: PartyId | None = None
+
+    @property
+    def corrects(self) -> bool:
+        """Whether the event's row says something else by now."""
+        if (self.outcome, self.reason) == (self.work.row.outcome, self.work.row.reason):
+            return False
+        return self.work.standing is Standing.NEW or self._replay_tells_more()
+
+    def _replay_tells_more(self) -> bool:
+        said = Outcome.IGNORED in {self.outcome, self.work.row.outcome}
+        return self.work.standing is Standing.REPLAYED and said and self.reason != ALREADY_APPLIED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A batch, decided: the steps in the order of the deliveries, and the book they ended in."""
+
+    opening: Opening
+    steps: tuple[Step, ...]
+    book: Book
+    ends: Mapping[PartyId, PartyId]
+
+
+def decide(connection: Connection, entering: Sequence[Entering], catalogues: Catalogues) -> Decided:
+    """Take a batch as far as its decisions.
+
+    Raises:
+        IdentityConflict: an event of the batch has the id of another one.
+        UnreadableEvent: an event of the batch is new and cannot be read.
+        LocksOutOfOrder: another transaction got in between; nothing was written.
+    """
+    opening = open_transaction(connection, [each.delivery.key for each in entering])
+    heeded = [heed(each, opening.letters) for each in entering]
+    admitted = admit(connection, [(each.delivery, each.ignored) for each in heeded])
+    works = _works(connection, heeded, admitted)
+    secured = secure(connection, [work.mentions for work in works if work.mentions])
+    record = catalogues.current(connection)
+    book = Book(load(connection, secured.stored), record=record, now=opening.now)
+    return Decided(
+        opening=opening, steps=_steps(book, works, secured), book=book, ends=secured.ends
+    )
+
+
+def _works(connection: Connection, entering: Sequence[Entering], admitted: Admitted) -> list[Work]:
+    stated = _stated_before(connection, entering, admitted)
+    seen: set[EventId] = set()
+    works = []
+    for each in entering:
+        event_id = each.delivery.envelope.event_id
+        standing = _standing(each, admitted) if event_id not in seen else Standing.SETTLED
+        seen.add(event_id)
+        works.append(_work(each, admitted, standing, stated.get(event_id, frozenset())))
+    return works
+
+
+def _stated_before(
+    connection: Connection, entering: Sequence[Entering], admitted: Admitted
+) -> Mapping[str, frozenset[ObjectKey]]:
+    replayed = [
+        each.delivery.envelope.event_id
+        for each in entering
+        if _standing(each, admitted) is Standing.REPLAYED
+    ]
+    return keys_stated_by(connection, replayed) if replayed else {}
+
+
+def _standing(entering: Entering, admitted: Admitted) -> Standing:
+    if entering.delivery.envelope.event_id in admitted.new:
+        return Standing.NEW
+    return Standing.REPLAYED if entering.delivery.replayed else Standing.SETTLED
+
+
+def _work(
+    entering: Entering, admitted: Admitted, standing: Standing, stated: frozenset[ObjectKey]
+) -> Work:
+    envelope = entering.delivery.envelope
+    row = admitted.row(envelope.event_id)
+    if row.fingerprint != envelope.fingerprint:
+        raise IdentityConflict(envelope.event_id)
+    if standing is Standing.SETTLED:
+        return Work(entering=entering, row=row, standing=standing, mentions=frozenset())
+    if entering.unreadable:
+        raise entering.unreadable
+    mentions = entering.mentions | stated
+    return Work(entering=entering, row=row, standing=standing, mentions=mentions)
+
+
+def _steps(book: Book, works: Sequence[Work], secured: Secured) -> tuple[Step, ...]:
+    landings = iter(secured.landings)
+    steps: dict[EventId, Step] = {}
+    ordered = []
+    for work in works:
+        event_id = work.entering.delivery.envelope.event_id
+        step = _step(book, work, next(landings) if work.mentions else None, steps.get(event_id))
+        steps[event_id] = step
+        ordered.append(step)
+    return tuple(ordered)
+
+
+def _step(book: Book, work: Work, landing: Landing | None, earlier: Step | None) -> Step:
+    if work.standing is Standing.SETTLED:
+        known = earlier or work.row
+        return Step(work=work, outcome=known.outcome, reason=known.reason)
+    if landing is None:
+        return Step(work=work, outcome=Outcome.IGNORED, reason=work.entering.ignored)
+    return (
+        _stated(book, work, landing)
+        if work.standing is Standing.NEW
+        else _restated(book, work, landing)
+    )
+
+
+def _stated(book: Book, work: Work, landing: Landing) -> Step:
+    account = book.at(landing)
+    decisions = book.state(account, work.entering.facts)
+    late = not decisions and account.knows_newer(work.entering.facts)
+    return Step(
+        work=work,
+        outcome=Outcome.SUPERSEDED if late else Outcome.APPLIED,
+        reason=NEWER_KNOWN if late else None,
+        decisions=decisions,
+        party=landing.party,
+    )
+
+
+def _restated(book: Book, work: Work, landing: Landing) -> Step:
+    account, facts = book.at(landing), work.entering.facts
+    event_id = work.entering.delivery.envelope.event_id
+    same = account.stated_by(event_id) == {(f.event_id, f.object_key): f for f in facts}
+    decisions = book.restate(account, event_id, facts)
+    return Step(
+        work=work,
+        outcome=Outcome.APPLIED if facts else Outcome.IGNORED,
+        reason=ALREADY_APPLIED if same and not decisions else work.entering.ignored,
+        decisions=decisions,
+        party=landing.party,
+    )

@@ -1,0 +1,66 @@
+"""Everything the database holds of some parties, in one round trip. Their locks must be held."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from billing.codec import fact_from_json
+from billing.facts import Fact
+from billing.ids import ObjectKey, PartyId
+from runtime.ledger.tables import Key, Row, TableName, from_plain, no_rows
+
+
+@dataclass(slots=True, kw_only=True)
+class Stored:
+    """One party as it is stored; ``catalogue_version`` is None before its first projection."""
+
+    facts: list[Fact] = field(default_factory=list)
+    rows: dict[TableName, dict[Key, Row]] = field(default_factory=no_rows)
+    catalogue_version: int | None = None
+
+
+def load(connection: Connection, parties: Iterable[PartyId]) -> dict[PartyId, Stored]:
+    """What is stored of each of these parties, which may be nothing."""
+    stored = {party: Stored() for party in parties}
+    if not stored:
+        return stored
+    for source, party, value in connection.execute(_LOAD, {"parties": sorted(stored)}):
+        _take(stored[party], source, value)
+    return stored
+
+
+def keys_stated_by(
+    connection: Connection, event_ids: Iterable[str]
+) -> Mapping[str, frozenset[ObjectKey]]:
+    """The objects that events settled earlier stated something about."""
+    query = text("SELECT event_id, object_key FROM facts WHERE event_id = ANY(:ids)")
+    stated: dict[str, set[ObjectKey]] = {}
+    for event_id, object_key in connection.execute(query, {"ids": list(event_ids)}):
+        stated.setdefault(event_id, set()).add(object_key)
+    return {event_id: frozenset(keys) for event_id, keys in stated.items()}
+
+
+_FACTS, _PARTIES = "facts", "parties"
+_LOAD = text(
+    f"SELECT '{_FACTS}', party, fact FROM facts WHERE party = ANY(:parties)"  # noqa: S608
+    f" UNION ALL SELECT '{_PARTIES}', party, to_jsonb(catalogue_version)"
+    " FROM parties WHERE party = ANY(:parties)"
+    + "".join(
+        f" UNION ALL SELECT '{table}', party, to_jsonb({table})"  # noqa: S608 - our own names
+        f" FROM {table} WHERE party = ANY(:parties)"
+        for table in TableName
+    )
+)
+
+
+def _take(stored: Stored, source: str, value: Any) -> None:
+    if source == _FACTS:
+        stored.facts.append(fact_from_json(value))
+    elif source == _PARTIES:
+        stored.catalogue_version = value
+    else:
+        table = TableName(source)
+        row = from_plain(table, value)
+        stored.rows[table][row.key] = row

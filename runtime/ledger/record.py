@@ -1,0 +1,178 @@
+"""Recording: a list of events becomes rows, in one transaction, or nothing happens at all.
+
+    admit    which events are new; their rows in stripe_events are the authority
+    secure   lock every party they touch, in order; a party is what belongs together
+    load     all facts and rows of those parties
+    decide   event by event in memory: state its facts, project, take the difference
+    write    what was decided, and the proof of it
+
+A preview is the same without the last step. A batch of one and a batch of a hundred write the
+same rows, because every event is projected and audited by itself.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Engine, text
+
+from billing.ids import PartyId
+from runtime.ledger.admission import resettle
+from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.decide import Decided, Standing, Step, decide
+from runtime.ledger.decisions import Decision
+from runtime.ledger.entering import Entering, Livemode, Scope, enter
+from runtime.ledger.errors import LocksOutOfOrder
+from runtime.ledger.settlement import Delivery, Outcome, Settlement
+from runtime.ledger.upkeep import project_due, reproject
+from runtime.ledger.write import Cause, Draft, audit_row, changes_in, write
+
+MOST_TRIES: Final = 8
+"""Each try that fails had somebody else commit, so more would say that something is wrong."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What recording one delivery would do."""
+
+    event_id: str
+    outcome: Outcome
+    reason: str | None
+    decisions: tuple[Decision, ...]
+
+
+Preview = tuple[Foreseen, ...]
+
+
+class Ledger:
+    """The one way into the tables that applications and auditors read."""
+
+    def __init__(self, engine: Engine, *, livemode: Livemode, accounts: frozenset[str]) -> None:
+        self._engine = engine
+        self._scope = Scope(livemode=livemode, accounts=accounts)
+        self._catalogues = Catalogues()
+
+    def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
+        """Settle all of these events and say what became of each, in their order.
+
+        Raises:
+            LedgerError: none of them was settled; so says every other error that comes out.
+            UnreadableEvent: one of them is new and nobody can tell what it is about.
+        """
+        entering = enter(deliveries, self._scope)
+        return _persistently(lambda: self._record(entering))
+
+    def preview(self, deliveries: Sequence[Delivery]) -> Preview:
+        """What ``record`` would do now, at the cost of its locks and without its traces."""
+        entering = enter(deliveries, self._scope)
+        return _persistently(lambda: self._preview(entering))
+
+    def project_due(self, limit: int) -> int:
+        """Compute again what time alone has changed, and say for how many parties."""
+        return project_due(self._engine, self._catalogues, limit)
+
+    def reproject(self, parties: Iterable[PartyId], *, actor: str, reason: str) -> int:
+        """Compute these parties again by the plans of record, and say how many there were."""
+        return reproject(self._engine, self._catalogues, parties, actor=actor, reason=reason)
+
+    def _record(self, entering: Sequence[Entering]) -> list[Settlement]:
+        with self._engine.begin() as connection:
+            decided = decide(connection, entering, self._catalogues)
+            _write(connection, decided)
+            return [_settlement(step, decided) for step in decided.steps]
+
+    def _preview(self, entering: Sequence[Entering]) -> Preview:
+        with self._engine.connect() as connection:
+            decided = decide(connection, entering, self._catalogues)
+            connection.rollback()
+        return tuple(_foreseen(step) for step in decided.steps)
+
+
+def _persistently(attempt: Callable[[], T]) -> T:
+    """Begin anew, a few times, where others got in between: what they committed is known now."""
+    for _ in range(MOST_TRIES - 1):
+        try:
+            return attempt()
+        except LocksOutOfOrder:
+            continue
+    return attempt()
+
+
+def _write(connection: Connection, decided: Decided) -> None:
+    draft = Draft()
+    for step in decided.steps:
+        _take_down(draft, step)
+    _close_letters(connection, draft, decided)
+    write(connection, draft, decided.book, decided.ends)
+    resettle(
+        connection,
+        {step.work.row.id: (step.outcome, step.reason) for step in decided.steps if step.corrects},
+    )
+
+
+def _take_down(draft: Draft, step: Step) -> None:
+    if step.party is None:
+        return
+    entering = step.work.entering
+    draft.facts += [(step.party, fact) for fact in entering.facts]
+    if step.work.standing is Standing.REPLAYED:
+        draft.restated.append(entering.delivery.envelope.event_id)
+    draft.obey(_cause(entering.delivery), step.party, step.decisions)
+
+
+def _cause(delivery: Delivery) -> Cause:
+    envelope = delivery.envelope
+    return Cause(
+        actor=delivery.actor,
+        origin=delivery.origin,
+        occurred_at=envelope.created_at,
+        event_id=envelope.event_id,
+        event_type=envelope.type,
+        reason=delivery.reason,
+    )
+
+
+_CLOSE = text(
+    "UPDATE dead_letters SET state = 'replayed', resolved_at = now(), resolved_by = :actor"
+    " WHERE event_id = :key AND state <> 'replayed'"
+)
+
+
+def _close_letters(connection: Connection, draft: Draft, decided: Decided) -> None:
+    """A letter whose event is settled is none any more; a discarded one waits for a replay."""
+    for step in decided.steps:
+        delivery = step.work.entering.delivery
+        state = decided.opening.letters.get(delivery.key)
+        if state == "open" or (state == "discarded" and delivery.replayed):
+            connection.execute(_CLOSE, {"key": delivery.key, "actor": delivery.actor})
+            target = ("dead_letter", delivery.key)
+            closed = audit_row(_cause(delivery), action="dead_letter.replayed", target=target)
+            draft.audit.append(closed)
+
+
+def _settlement(step: Step, decided: Decided) -> Settlement:
+    row = step.work.row
+    return Settlement(
+        key=step.work.entering.delivery.key,
+        event_id=row.id,
+        fingerprint=row.fingerprint,
+        event_type=row.type,
+        outcome=step.outcome,
+        reason=step.reason,
+        applied_at=decided.opening.now if step.corrects else row.applied_at,
+        attempts=row.attempts,
+        settlement=row.settlement,
+        hit=step.work.standing is Standing.SETTLED,
+        changes=changes_in(step.decisions),
+    )
+
+
+def _foreseen(step: Step) -> Foreseen:
+    return Foreseen(
+        event_id=step.work.row.id,
+        outcome=step.outcome,
+        reason=step.reason,
+        decisions=step.decisions,
+    )

@@ -1,0 +1,286 @@
+"""The last step: decisions become rows. One statement for each table, however many events."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, text
+
+from billing.codec import fact_to_json
+from billing.facts import Fact
+from billing.ids import EventId, PartyId
+from billing.rows import EntitlementRow
+from models.base import Base
+from models.tables import (
+    AuditLog,
+    Customer,
+    Party,
+    Payment,
+    PaymentEvent,
+    Purchase,
+    StoredFact,
+    Subscription,
+    UserEntitlement,
+)
+from runtime.ledger.book import Account, Book
+from runtime.ledger.bulk import delete_rows, insert_rows
+from runtime.ledger.decisions import (
+    Decision,
+    EntitlementChanged,
+    EntitlementGranted,
+    EntitlementRevoked,
+    MoneyMoved,
+    Noted,
+    RowDeleted,
+    RowUpserted,
+)
+from runtime.ledger.tables import Key, Row, TableName, to_plain
+
+MODELS: Mapping[TableName, type[Base]] = {
+    TableName.CUSTOMERS: Customer,
+    TableName.SUBSCRIPTIONS: Subscription,
+    TableName.PURCHASES: Purchase,
+    TableName.PAYMENTS: Payment,
+    TableName.ENTITLEMENTS: UserEntitlement,
+}
+
+CHANGES: Mapping[type[Decision], str] = {
+    EntitlementGranted: "granted",
+    EntitlementChanged: "changed",
+    EntitlementRevoked: "revoked",
+}
+"""What metrics and audit call a change of what a user is entitled to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Who or what made a change, as the audit names it."""
+
+    actor: str
+    origin: str
+    occurred_at: datetime
+    event_id: EventId | None = None
+    event_type: str | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """Everything one transaction is going to write, gathered step by step.
+
+    History keeps every step; of a row only its last state counts, None where it is gone.
+    """
+
+    facts: list[tuple[PartyId, Fact]] = field(default_factory=list)
+    restated: list[EventId] = field(default_factory=list)
+    rows: dict[tuple[TableName, Key], tuple[PartyId, Row | None]] = field(default_factory=dict)
+    money: list[dict[str, Any]] = field(default_factory=list)
+    audit: list[dict[str, Any]] = field(default_factory=list)
+
+    def obey(self, cause: Cause, party: PartyId, decisions: Iterable[Decision]) -> None:
+        """Take down what the decisions of one step ask for."""
+        for decision in decisions:
+            match decision:
+                case RowUpserted(table=table, row=row):
+                    self.rows[table, row.key] = (party, row)
+                case RowDeleted(table=table, key=key):
+                    self.rows[table, key] = (party, None)
+                case MoneyMoved():
+                    self.money.append(_payment_event(cause, decision))
+                    self.audit.append(_audit_of_money(cause, decision))
+                case EntitlementGranted() | EntitlementChanged() | EntitlementRevoked():
+                    self.audit.append(_audit_of_entitlement(cause, decision))
+                case Noted():
+                    self.audit.append(_audit_of_note(cause, decision))
+                case _:
+                    assert_never(decision)
+
+    def renew(self, party: PartyId, account: Account) -> None:
+        """Write a party's entitlements again, changed or not, under a new catalogue version."""
+        for key, row in account.rows[TableName.ENTITLEMENTS].items():
+            self.rows.setdefault((TableName.ENTITLEMENTS, key), (party, row))
+
+
+def changes_in(decisions: Iterable[Decision]) -> dict[str, int]:
+    """How many entitlements were granted, changed and revoked."""
+    kinds = (type(decision) for decision in decisions)
+    return dict(Counter(CHANGES[kind] for kind in kinds if kind in CHANGES))
+
+
+def write(
+    connection: Connection, draft: Draft, book: Book, ends: Mapping[PartyId, PartyId]
+) -> None:
+    """Write the draft; ``ends`` says which parties became part of which."""
+    _absorb(connection, ends)
+    for party, account in book.accounts.items():
+        if account.catalogue_version not in {None, book.record.version}:
+            draft.renew(party, account)
+    _write_facts(connection, draft, ends)
+    for table in TableName:
+        _write_rows(connection, table, draft, book, ends)
+    insert_rows(connection, PaymentEvent, draft.money)
+    insert_rows(connection, AuditLog, draft.audit)
+    _write_parties(connection, book)
+
+
+_BELONGING = ("memberships", "facts", *TableName)
+"""Tables whose rows name the party they belong to."""
+
+
+def _absorb(connection: Connection, ends: Mapping[PartyId, PartyId]) -> None:
+    for party, into in sorted(ends.items()):
+        names = {"party": party, "into": into}
+        for table in _BELONGING:
+            move = f"UPDATE {table} SET party = :into WHERE party = :party"  # noqa: S608
+            connection.execute(text(move), names)
+        connection.execute(text("DELETE FROM parties WHERE party = :party"), names)
+
+
+def _write_facts(connection: Connection, draft: Draft, ends: Mapping[PartyId, PartyId]) -> None:
+    if draft.restated:
+        forget = text("DELETE FROM facts WHERE event_id = ANY(:ids)")
+        connection.execute(forget, {"ids": draft.restated})
+    rows = [_fact_row(ends.get(party, party), fact) for party, fact in draft.facts]
+    insert_rows(connection, StoredFact, rows)
+
+
+def _write_rows(
+    connection: Connection,
+    table: TableName,
+    draft: Draft,
+    book: Book,
+    ends: Mapping[PartyId, PartyId],
+) -> None:
+    mine = {key: entry for (name, key), entry in draft.rows.items() if name is table}
+    complete = _completer(table, book)
+    rows = [
+        {**to_plain(row), **complete(row), "party": ends.get(party, party)}
+        for party, row in mine.values()
+        if row is not None
+    ]
+    gone = [key for key, (_, row) in mine.items() if row is None]
+    insert_rows(connection, MODELS[table], rows, conflict="replace")
+    delete_rows(connection, MODELS[table], gone)
+
+
+def _completer(table: TableName, book: Book) -> Callable[[Row], dict[str, Any]]:
+    """What the bookkeeping adds to rows of a table."""
+    if table is not TableName.ENTITLEMENTS:
+        return lambda _: {}
+    seats = {plan.code: sorted(plan.per_seat) for plan in book.record.catalogue.plans}
+    written = {"catalogue_version": book.record.version, "updated_at": book.now}
+    return lambda row: {
+        **written,
+        "per_seat": seats.get(row.plan_code, []) if isinstance(row, EntitlementRow) else [],
+    }
+
+
+def _write_parties(connection: Connection, book: Book) -> None:
+    rows = [
+        {
+            "party": party,
+            "catalogue_version": book.record.version,
+            "due_at": account.projection.due_at,
+            "waiting": account.projection.waiting,
+            "unknown_prices": account.projection.unknown_prices,
+            "incomplete_summaries": account.projection.incomplete_summaries,
+            "missing_subscriptions": account.projection.missing_subscriptions,
+        }
+        for party, account in book.accounts.items()
+        if account.projection is not None
+    ]
+    insert_rows(connection, Party, rows, conflict="replace")
+
+
+def _fact_row(party: PartyId, fact: Fact) -> dict[str, Any]:
+    return {
+        "event_id": fact.event_id,
+        "object_key": fact.object_key,
+        "party": party,
+        "kind": fact.kind,
+        "event_type": fact.event_type,
+        "created_at": fact.created_at,
+        "fact": fact_to_json(fact),
+    }
+
+
+def _payment_event(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
+    payment = moved.payment
+    return {
+        "event_id": cause.event_id,
+        "event_type": cause.event_type,
+        "kind": moved.movement,
+        "realm": payment.realm,
+        "payment_ref": payment.payment_ref,
+        "user_id": payment.user_id,
+        "plan_code": payment.plan_code,
+        "amount_minor": moved.amount_minor,
+        "currency": payment.currency,
+        "occurred_at": cause.occurred_at,
+    }
+
+
+def _audit_of_money(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
+    return audit_row(
+        cause,
+        action=f"payment.{moved.movement}",
+        target=("payment", moved.payment.payment_ref),
+        user_id=moved.payment.user_id,
+        before=moved.before,
+        after=moved.after,
+    )
+
+
+def _audit_of_entitlement(
+    cause: Cause, change: EntitlementGranted | EntitlementChanged | EntitlementRevoked
+) -> dict[str, Any]:
+    row = change.after or change.before
+    assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
+    return audit_row(
+        cause,
+        action=f"entitlement.{CHANGES[type(change)]}",
+        target=("entitlement", f"{row.source}/{row.plan_code}"),
+        user_id=row.user_id,
+        before=change.before,
+        after=change.after,
+        reason=cause.reason or (change.after.because if change.after else None),
+    )
+
+
+def _audit_of_note(cause: Cause, note: Noted) -> dict[str, Any]:
+    return audit_row(
+        cause,
+        action=note.action,
+        target=(note.target_type, note.target_id),
+        user_id=note.user_id,
+        before=note.before,
+        after=note.after,
+    )
+
+
+def audit_row(
+    cause: Cause,
+    *,
+    action: str,
+    target: tuple[str, str],
+    user_id: str | None = None,
+    before: Row | None = None,
+    after: Row | None = None,
+    reason: str | None = None,
+) -> dict[str, Any]:
+    """One entry of the audit, for something that was done."""
+    return {
+        "actor": cause.actor,
+        "action": action,
+        "outcome": "done",
+        "origin": cause.origin,
+        "target_type": target[0],
+        "target_id": target[1],
+        "event_id": cause.event_id,
+        "user_id": user_id,
+        "before": before and to_plain(before),
+        "after": after and to_plain(after),
+        "reason": reason or cause.reason,
+    }
