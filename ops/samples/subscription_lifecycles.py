@@ -1,5 +1,7 @@
 """What becomes of subscriptions, each with the state it must end in."""
 
+from dataclasses import replace
+
 from ops.samples import collecting, subscribing
 from ops.samples.builders import people
 from ops.samples.clock import DAY, MONTH
@@ -75,13 +77,18 @@ def past_due_recovered(story: Story, now: int) -> Expected:
     start = now - 4 * DAY
     subscriber, first = _paid_subscription(story, at=start - MONTH)
     subscribing.start_period(story, subscriber, at=start)
-    declined = start + collecting.BILL_WAITS
-    intent = collecting.ask(story, subscriber.bill, at=declined)
-    intent = collecting.refuse(story, subscriber.bill, intent, at=declined + 2)
-    subscribing.update(story, subscriber, at=declined + 2, status="past_due")
+    due = start + collecting.BILL_WAITS
+    intent = collecting.ask(story, subscriber.bill, at=due)
+    intent = collecting.refuse(story, subscriber.bill, intent, at=due + 2)
+    subscribing.update(story, subscriber, at=due + 2, status="past_due")
     second = collecting.collect(story, subscriber.bill, intent, at=now)
     subscribing.update(story, subscriber, at=now, status="active")
-    return _subscribed(story, subscriber, [first, second])
+    expected = _subscribed(story, subscriber, [first, second])
+    if not story.ancient:
+        return expected
+    # Without a payment intent to belong to, the declined charge is a payment of its own.
+    declined = ExpectedPayment(payment_ref=intent["latest_charge"], amount_minor=0, status="failed")
+    return replace(expected, payments=(*expected.payments, declined))
 
 
 def upgrade(story: Story, now: int) -> Expected:
