@@ -83,3 +83,4 @@ class Party(Base):
     unknown_prices: Mapped[list[str]]
     incomplete_summaries: Mapped[list[str]]
     missing_subscriptions: Mapped[list[str]]
+    undecided: Mapped[list[str]]

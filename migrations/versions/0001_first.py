@@ -65,6 +65,7 @@ CREATE TABLE parties (
     unknown_prices TEXT[] NOT NULL,
     incomplete_summaries TEXT[] NOT NULL,
     missing_subscriptions TEXT[] NOT NULL,
+    undecided TEXT[] NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
 ) WITH (fillfactor = 80);
 CREATE INDEX parties_catalogue_version_idx ON parties (catalogue_version);

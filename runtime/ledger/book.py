@@ -39,11 +39,11 @@ class Account:
 
     def knows_newer(self, facts: Iterable[Fact]) -> bool:
         """Whether none of these facts is the state of its object."""
-        return all(self._newest(fact.object_key) != fact.event_id for fact in facts)
+        return all(self._state_of(fact).event_id != fact.event_id for fact in facts)
 
-    def _newest(self, object_key: ObjectKey) -> EventId:
-        seen = [fact for (_, key), fact in self.facts.items() if key == object_key]
-        return seen[0].event_id if len(seen) == 1 else order(seen).newest.event_id
+    def _state_of(self, fact: Fact) -> Fact:
+        known = (each for each in self.facts.values() if each.object_key == fact.object_key)
+        return order(each for each in known if each.kind is fact.kind).newest
 
 
 class Book:

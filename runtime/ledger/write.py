@@ -187,6 +187,7 @@ def _write_parties(connection: Connection, book: Book) -> None:
             "unknown_prices": account.projection.unknown_prices,
             "incomplete_summaries": account.projection.incomplete_summaries,
             "missing_subscriptions": account.projection.missing_subscriptions,
+            "undecided": account.projection.undecided,
         }
         for party, account in book.accounts.items()
         if account.projection is not None
