@@ -5,6 +5,7 @@ payments cover it. A bill that nothing is linked to is paired with a payment of 
 amount and currency that came within a minute of it, one to one.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ from billing.ids import CustomerId
 from billing.money_objects import Invoice
 from billing.objects import Objects
 from billing.payments import Payment, Received, identities, payments_of, received
-from billing.seen import first
 
 PAIRED_WITHIN = timedelta(seconds=60)
 FIRST_BILL_WITHIN = timedelta(hours=1)
@@ -23,6 +23,10 @@ FIRST_BILL_WITHIN = timedelta(hours=1)
 
 SHORTEST_REFERENCE = len("in_") + 8
 """A cut-off invoice id shorter than this could mean too many invoices."""
+
+
+Billed = Mapping[str, Sequence[Received]]
+"""What invoices say was paid for each subscription."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,14 +50,16 @@ class Bill:
     @property
     def subscription(self) -> str | None:
         """The subscription that is billed."""
-        sides = (self.invoice, self.session)
-        return first(side.subscription for side in sides if side)
+        if self.invoice and self.invoice.subscription:
+            return self.invoice.subscription
+        return self.session.subscription if self.session else None
 
     @property
     def customer_id(self) -> CustomerId | None:
         """Whom the bill is made out to."""
-        sides = (self.invoice, self.session)
-        return first(side.customer_id for side in sides if side)
+        if self.invoice and self.invoice.customer_id:
+            return self.invoice.customer_id
+        return self.session.customer_id if self.session else None
 
     @property
     def paid(self) -> Received | None:
@@ -93,28 +99,34 @@ def keep_books(objects: Objects) -> Books:
     books = Books(payments=payments, came_in=came_in, bills=_bills(objects))
     for invoice, ref in sorted(set(_links(objects))):
         books.bills.setdefault(invoice, Bill(ref=invoice)).payments.append(ref)
-    _pair(books)
+    billed = _first_bills(books)
+    _pair(books, billed)
     for _, bill in sorted(books.bills.items()):
         for ref in bill.payments:
             books.bills_of.setdefault(ref, []).append(bill)
-    books.uncovered = _uncovered(books)
+    books.uncovered = _uncovered(books, billed)
     return books
 
 
 def _bills(objects: Objects) -> dict[str, Bill]:
     """Every invoice, and every paid checkout that names neither an invoice nor a payment."""
     bills = {key: Bill(ref=key, invoice=each) for key, each in objects.invoices.items()}
-    for _, session in sorted(objects.sessions.items(), reverse=True):
-        ref = session.invoice or (None if session.payment_intent else session.id)
-        if ref and session.paid_at:
-            bills.setdefault(ref, Bill(ref=ref)).session = session
+    for session in sorted(objects.sessions.values(), key=_speaks_last):
+        if session.invoice:
+            bills.setdefault(session.invoice, Bill(ref=session.invoice)).session = session
+        elif session.paid_at and not session.payment_intent:
+            bills[session.id] = Bill(ref=session.id, session=session)
     return bills
+
+
+def _speaks_last(session: Session) -> tuple[bool, str]:
+    return session.paid_at is not None, session.id
 
 
 def _links(objects: Objects) -> Iterator[tuple[str, str]]:
     """Every statement that a payment belongs to an invoice, whichever object makes it."""
     identity = identities(objects)
-    for invoice, named in _named_together(objects):
+    for invoice, named in (*_named_together(objects), *_referred_to(objects)):
         if invoice and named:
             yield invoice, identity.get(named, named)
 
@@ -130,18 +142,21 @@ def _named_together(objects: Objects) -> Iterator[tuple[str | None, str | None]]
         yield charge.invoice, charge.id
     for intent in objects.intents.values():
         yield intent.invoice, intent.id
-        yield _referred_to(objects, intent.order_reference or ""), intent.id
 
 
-def _referred_to(objects: Objects, reference: str) -> str | None:
-    """The invoice whose id was cut off to this reference, if it can be only one."""
-    if not reference.startswith("in_") or len(reference) < SHORTEST_REFERENCE:
-        return None
-    meant = [key for key in objects.invoices if key.startswith(reference)]
-    return meant[0] if len(meant) == 1 else None
+def _referred_to(objects: Objects) -> Iterator[tuple[str, str]]:
+    """The invoice whose id was cut off to an intent's reference, where it can be only one."""
+    known = sorted(objects.invoices)
+    for intent in objects.intents.values():
+        reference = intent.order_reference or ""
+        if reference.startswith("in_") and len(reference) >= SHORTEST_REFERENCE:
+            at = bisect_left(known, reference)
+            meant = [key for key in known[at : at + 2] if key.startswith(reference)]
+            if len(meant) == 1:
+                yield meant[0], intent.id
 
 
-def _pair(books: Books) -> None:
+def _pair(books: Books, billed: Billed) -> None:
     """Pair bills that nothing is linked to with payments that nothing else claims."""
     claims: dict[str, list[Bill]] = defaultdict(list)
     for bill in books.bills.values():
@@ -155,7 +170,6 @@ def _pair(books: Books) -> None:
     taken = {ref for bill in invoices for ref in bill.payments}
     unknown = [ref for ref, bills in claims.items() if ref in books.came_in and _blank(bills)]
     spare = [ref for ref in (*free, *unknown) if ref not in taken]
-    billed = _first_bills(books)
     _match(books, [bill for bill in open_bills if _speaks_alone(bill, billed)], spare)
 
 
@@ -164,7 +178,7 @@ def _blank(bills: Iterable[Bill]) -> bool:
     return not any(bill.invoice or bill.session for bill in bills)
 
 
-def _speaks_alone(bill: Bill, billed: Mapping[str, Sequence[Received]]) -> bool:
+def _speaks_alone(bill: Bill, billed: Billed) -> bool:
     if bill.invoice_id or not bill.paid:
         return False
     return not _billed_since(billed.get(bill.subscription or "", ()), bill.paid)
@@ -189,8 +203,7 @@ def _match(books: Books, bills: Iterable[Bill], refs: Iterable[str]) -> None:
             bill.inferred = True
 
 
-def _uncovered(books: Books) -> dict[str, Received]:
-    billed = _first_bills(books)
+def _uncovered(books: Books, billed: Billed) -> dict[str, Received]:
     found = {}
     for bill in books.bills.values():
         money = bill.paid
@@ -203,12 +216,14 @@ def _uncovered(books: Books) -> dict[str, Received]:
     return found
 
 
-def _first_bills(books: Books) -> Mapping[str, Sequence[Received]]:
-    """What invoices say was paid for each subscription."""
+def _first_bills(books: Books) -> Billed:
     billed: dict[str, list[Received]] = defaultdict(list)
     for bill in books.bills.values():
-        if bill.invoice_id and bill.subscription and bill.paid:
-            billed[bill.subscription].append(bill.paid)
+        if bill.invoice_id and bill.subscription:
+            linked = [books.came_in[ref] for ref in bill.payments if ref in books.came_in]
+            moneys = [*([bill.paid] if bill.paid else ()), *linked]
+            if moneys:
+                billed[bill.subscription].append(max(moneys, key=lambda money: money.amount))
     return billed
 
 

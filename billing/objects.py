@@ -47,9 +47,11 @@ class Objects:
     disputes: dict[str, Dispute] = field(default_factory=dict)
     invoices: dict[str, Invoice] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
-    customers_named: dict[ObjectKey, frozenset[CustomerId]] = field(default_factory=dict)
+    customers_named: dict[tuple[Kind, ObjectKey], frozenset[CustomerId]] = field(
+        default_factory=dict
+    )
     """A customer is known before any event of its own: other objects name it."""
-    undecided: set[ObjectKey] = field(default_factory=set)
+    undecided: set[tuple[Kind, ObjectKey]] = field(default_factory=set)
 
     def put(self, kind: Kind, key: ObjectKey, history: History) -> None:
         """Condense a history that grew or shrank, in place of what it was before."""
@@ -57,15 +59,15 @@ class Objects:
         shelf, read = self._shelf(kind)
         shelf[stripe_id_of(key)] = read(key, history)
         named = frozenset(fact.customer_id for fact in history.facts if fact.customer_id)
-        self.customers_named[key] = named
+        self.customers_named[kind, key] = named
         if history.guessed:
-            self.undecided.add(key)
+            self.undecided.add((kind, key))
 
     def drop(self, kind: Kind, key: ObjectKey) -> None:
         """Forget an object of which no fact is left."""
         self._shelf(kind)[0].pop(stripe_id_of(key), None)
-        self.customers_named.pop(key, None)
-        self.undecided.discard(key)
+        self.customers_named.pop((kind, key), None)
+        self.undecided.discard((kind, key))
 
     def _shelf(self, kind: Kind) -> tuple[dict[str, Any], Any]:
         shelves: dict[Kind, tuple[dict[str, Any], Any]] = {

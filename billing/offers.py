@@ -8,6 +8,7 @@ from billing.catalogue import Catalogue, Plan
 from billing.facts import CheckoutSessionFields, Item
 
 _PRICE_PREFIXES = ("price_", "plan_")
+_PRODUCT_PREFIX = "prod_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +26,15 @@ class Offer:
 
     @property
     def things(self) -> tuple[tuple[str, ...], ...]:
-        """The names of each thing that was sold: a price id opens the names of the next."""
+        """The names of each thing that was sold: from its price id to its product id."""
         things: list[tuple[str, ...]] = []
+        ended = True
         for ref in self.refs:
-            if not things or ref.startswith(_PRICE_PREFIXES):
+            if ended or ref.startswith(_PRICE_PREFIXES):
                 things.append((ref,))
             else:
                 things[-1] += (ref,)
+            ended = ref.startswith(_PRODUCT_PREFIX)
         return tuple(things)
 
 

@@ -94,7 +94,7 @@ def _project_realm(objects: Objects, catalogue: Catalogue, now: datetime) -> Pro
         waiting=granted.waiting or any(map(_waits, payments)),
         incomplete_summaries=_incomplete(objects),
         missing_subscriptions=_missing(sources),
-        undecided=frozenset(objects.undecided),
+        undecided=frozenset(key for _, key in objects.undecided),
     )
 
 
