@@ -4,15 +4,18 @@ Started and watched by the supervisor. The main process only hands wake-ups to i
 connections are opened in each child, after the fork.
 """
 
+import logging
 import os
 import random
 import sys
+import warnings
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 
 from billing.registry import HANDLED_TYPES
@@ -21,7 +24,7 @@ from runtime.database import make_engine
 from runtime.dead_letters import bury
 from runtime.inbox.connect import make_redis
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.ledger import Ledger
+from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 from runtime.telemetry import build_metrics, configure_logging
 from workers.applying import Applier
@@ -44,14 +47,24 @@ def main() -> None:
     parent = os.getppid()
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
+    _quiet_celery()
     stop_with_parent(parent)
     celery = make_celery(settings, role="worker")
     _prepare(celery, settings, Path(os.environ[PULSE_VARIABLE]))
     celery.worker_main(_arguments(settings))
 
 
+def _quiet_celery() -> None:
+    """Two lines for each wake-up say nothing that our own line for each event does not."""
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns root of pickled messages; we take JSON only.
+    warnings.simplefilter("ignore", SecurityWarning)
+
+
 def _arguments(settings: Settings) -> list[str]:
     return [
+        "--quiet",
         "worker",
         "--pool=prefork",
         f"--concurrency={settings.worker_processes}",

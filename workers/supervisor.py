@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 
 POOL_COMMAND: Final = (sys.executable, "-m", "workers.pool")
 
-GRACE_SECONDS: Final = 95.0
-"""A hard time limit of 60 s and the 30 s a Celery child may wait for its parent at the end."""
+GRACE_SECONDS: Final = 85.0
+"""Longer than any batch, and than the 30 s a Celery child may wait for its parent at the end."""
 
 LOOK_SECONDS: Final = 0.1
 JOIN_SECONDS: Final = 5.0
