@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Entry] = {
     "ingest": Entry("ops.commands.ingest:ingest", "Take webhooks (becomes the server process)."),
     "worker": Entry("ops.commands.worker:worker", "Apply events (becomes the worker process)."),
     "migrate": Entry("ops.commands.migrate:migrate", "Bring the database to this release."),
+    "expire": Entry("ops.commands.expire:expire", "End what ends by time (workers do it too)."),
     "plans": Entry("ops.commands.plans:plans", "Check what Stripe sells and what it grants."),
     "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
 }
@@ -81,6 +82,7 @@ click.version_option(package_name="paidup")(group)
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and say how it went, as an exit code."""
+    printed_to = sys.stdout
     try:
         answer = group.main(args=arguments, prog_name="paidup", standalone_mode=False)
         sys.stdout.flush()
@@ -91,8 +93,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 1
     except BrokenPipeError:
-        _forget_stdout()
-        return 0
+        return _without_reader()
+    except SystemExit:
+        # click replaces the stream before it ends because the reader of our pipe has gone.
+        if sys.stdout is printed_to:
+            raise
+        return _without_reader()
     except Exception as error:
         if (said := sentence(error)) is None:
             raise
@@ -106,9 +112,10 @@ def main() -> NoReturn:
     sys.exit(run())
 
 
-def _forget_stdout() -> None:
-    """The reader of our pipe has gone; Python must not complain about it when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _without_reader() -> int:
+    """Whoever read our output has seen enough; Python must not complain when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 if __name__ == "__main__":

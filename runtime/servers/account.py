@@ -71,7 +71,7 @@ def make_own_folder(path: Path) -> Path:
     status = path.stat()
     if ours and status.st_uid == os.geteuid():
         path.chmod(stat.S_IMODE(status.st_mode) & ~0o066 | 0o711)
-    (path / "run").mkdir(exist_ok=True)
+    (path / "run").mkdir(mode=0o700, exist_ok=True)
     return path
 
 

@@ -109,7 +109,7 @@ class Process:
 
     def spawn(self) -> None:
         """Start it without waiting; most callers want ``start``."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = pidfile.claim(self.pid_file)
         try:
             with self.log.open("ab") as output:

@@ -71,7 +71,7 @@ class Redis(Process):
 
     def prepare(self) -> None:
         """Write the configuration: port, password and durability."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = _CONFIG.format(port=self.port, password=self._password(), maxmemory=self.maxmemory)
         write_private(self.folder / "redis.conf", config)
 
@@ -106,5 +106,5 @@ class Redis(Process):
         )
 
     def _password(self) -> str:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return kept_secret(self.folder / "password")

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from runtime.servers import ports
-from runtime.servers.errors import FolderUnusable, ServerDidNotStart
+from runtime.servers.errors import FolderClosed, FolderUnusable, ServerDidNotStart
 from runtime.servers.postgres import Postgres
 
 pytestmark = pytest.mark.servers
@@ -133,3 +133,38 @@ def test_a_killed_postmaster_is_seen_as_killed(own_postgres: Postgres) -> None:
     own_postgres.kill()
 
     assert own_postgres.exit_code == -signal.SIGKILL
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
+def test_a_folder_that_nobody_cannot_reach_is_named(
+    postgres_server: Postgres, servers_folder: Path
+) -> None:
+    closed = servers_folder / "closed"
+    closed.mkdir(mode=0o700)
+    closed.chmod(0o700)
+    server = Postgres(closed / "cluster", binaries=postgres_server.binaries)
+
+    with pytest.raises(FolderClosed, match=f"cannot enter {closed}: set PAIDUP_DATA_DIR"):
+        server.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
+def test_it_does_not_run_as_root(postgres_server: Postgres) -> None:
+    assert Path(f"/proc/{postgres_server.pid}").stat().st_uid != 0
+
+
+def test_a_cluster_that_was_cut_off_while_it_was_made_is_made_anew(
+    postgres_server: Postgres, servers_folder: Path
+) -> None:
+    folder = servers_folder / "cut"
+    folder.mkdir()
+    folder.chmod(0o711)
+    server = Postgres(folder / "cluster", binaries=postgres_server.binaries)
+    _ = server.url
+    (folder / "cluster" / "data.new").mkdir()
+    (folder / "cluster" / "data.new" / "PG_VERSION").write_text("16\n")
+
+    server.start()
+
+    assert ask(server.url, "select 1") == 1
+    server.stop()

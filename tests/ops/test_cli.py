@@ -1,0 +1,183 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ops import cli
+from ops.errors import NotDone
+
+PAIDUP = [sys.executable, "-m", "ops.cli"]
+
+
+def call(*arguments: str, folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*PAIDUP, *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_list_of_commands_imports_none_of_them(tmp_path: Path) -> None:
+    script = (
+        "import sys; from ops.cli import run; code = run(['--help']);"
+        "heavy = {'sqlalchemy', 'redis', 'rich', 'celery', 'alembic'} & set(sys.modules);"
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr == ""
+    assert all(name in done.stdout for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_has_help_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([name, "--help"]) == 0
+
+    said = capsys.readouterr().out
+    assert "Example:" in said
+    assert f"paidup {name}" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nothing-like-it"], ["doctor", "--never"], ["plans", "check", "a", "b"]]
+)
+def test_wrong_use_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(arguments) == 2
+
+    assert "paidup" in capsys.readouterr().err
+
+
+def test_what_we_raise_on_purpose_is_one_sentence_and_1(tmp_path: Path) -> None:
+    done = call("migrate", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("paidup: DATABASE_URL is not set")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli.group, "main", broken)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run([])
+
+
+def test_no_is_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(**_: object) -> None:
+        raise NotDone("it did not work; try again")
+
+    monkeypatch.setattr(cli.group, "main", refused)
+
+    assert cli.run([]) == 1
+    assert capsys.readouterr().err == "paidup: it did not work; try again\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [*PAIDUP, "plans", "check", "--json", Path("plans.toml").absolute()],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    child.stdout.close()
+
+    assert child.stderr
+    assert child.stderr.read() == ""
+    assert child.wait(30) == 0
+    child.stderr.close()
+
+
+def test_a_service_is_not_looked_for_in_the_folder_it_is_started_in(tmp_path: Path) -> None:
+    (tmp_path / "workers").mkdir()
+    (tmp_path / "workers" / "__init__.py").write_text("raise SystemExit('a stranger ran')")
+    (tmp_path / "workers" / "__main__.py").touch()
+
+    done = call(
+        "worker",
+        folder=tmp_path,
+        DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
+        REDIS_URL="redis://127.0.0.1:1",
+        PAIDUP_WORKER_PROCESSES="0",
+    )
+
+    assert "stranger" not in done.stderr
+    assert "PAIDUP_WORKER_PROCESSES" in done.stderr
+    assert done.returncode == 1
+
+
+def test_plans_check_names_every_problem(tmp_path: Path) -> None:
+    plans = tmp_path / "plans.toml"
+    plans.write_text(
+        '[plans.a]\nprices = ["price_1"]\ngrace_days = -1\n[plans.b]\nprices = ["price_1"]\n'
+    )
+
+    done = call("plans", "check", "--json", folder=tmp_path)
+
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert not document["ok"]
+    assert len(document["problems"]) == 2
+
+
+def test_plans_check_says_all_problems_to_people_too(tmp_path: Path) -> None:
+    (tmp_path / "plans.toml").write_text("[plans.a]\nprice = 1\ngrace_days = 'x'\n")
+
+    done = call("plans", "check", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.count("plans.toml: ") == done.stderr.count("\n") == 2
+
+
+def test_the_example_plans_are_usable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["plans", "check", "plans.toml"]) == 0
+    assert "premium" in capsys.readouterr().out
+
+    assert cli.run(["plans", "check", "plans.toml", "--json"]) == 0
+    assert "premium" in json.loads(capsys.readouterr().out)["plans"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"[plans", "is not TOML"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_is_no_plans_document_is_named(
+    tmp_path: Path, content: bytes | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    assert cli.run(["plans", "check", str(path)]) == 1
+
+    said = capsys.readouterr().err
+    assert says in said
+    assert str(path) in said
+
+
+def test_help_is_there_at_once(tmp_path: Path) -> None:
+    started = time.monotonic()
+
+    assert call("--help", folder=tmp_path).returncode == 0
+
+    assert time.monotonic() - started < 2
