@@ -2,7 +2,8 @@
 
 Money that leaves one row and enters another in the same step was not received twice: an invoice
 spoke for a payment until the payment itself was known. Both sides are ``moved``, so the sum of
-``received`` over all rows is what really came in. Pure.
+``received`` over all rows is what really came in. Money whose user is learned later, or changes,
+moves in the same way, so the sum over a user's rows is what is left of that user's payments. Pure.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ Pair = tuple[PaymentRow | None, PaymentRow | None]
 
 def movements(pairs: Sequence[Pair]) -> Iterator[MoneyMoved]:
     """What to add to each payment's history so that it sums to the row after."""
-    steps = [step for pair in pairs for step in _of_one_currency(pair)]
+    steps = [step for pair in pairs for step in _of_one_owner(pair)]
     received, refunded = Counter[str](), Counter[str]()
     for step in steps:
         yield from _losses(step, received, refunded)
@@ -24,11 +25,15 @@ def movements(pairs: Sequence[Pair]) -> Iterator[MoneyMoved]:
         yield from _gains(step, received, refunded)
 
 
-def _of_one_currency(pair: Pair) -> list[Pair]:
+def _of_one_owner(pair: Pair) -> list[Pair]:
     before, after = pair
-    if before and after and before.currency != after.currency:
+    if before and after and _owner(before) != _owner(after):
         return [(before, None), (None, after)]
     return [pair]
+
+
+def _owner(row: PaymentRow) -> tuple[str | None, str]:
+    return row.user_id, row.currency
 
 
 def _losses(step: Pair, received: Counter[str], refunded: Counter[str]) -> Iterator[MoneyMoved]:
