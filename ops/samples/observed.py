@@ -26,7 +26,8 @@ _QUERIES = {
     " dispute_status FROM payments WHERE user_id = :user ORDER BY occurred_at, payment_ref",
     "payment_events": "SELECT id, event_id, event_type, kind, payment_ref, user_id, amount_minor,"
     " currency, occurred_at FROM payment_events WHERE payment_ref IN"
-    " (SELECT payment_ref FROM payment_events WHERE user_id = :user) ORDER BY id",
+    " (SELECT payment_ref FROM payment_events WHERE user_id = :user UNION"
+    " SELECT payment_ref FROM payments WHERE user_id = :user) ORDER BY id",
     "audit": "SELECT id, occurred_at, action, outcome, target_type, target_id, event_id, reason"
     " FROM audit_logs WHERE user_id = :user ORDER BY id",
 }
