@@ -1,10 +1,12 @@
-"""A request that is not whole in time is hung up on.
+"""A connection that gets nowhere is hung up on, so that nobody can hold a thread for long.
 
 The server reads bodies in blocking threads and knows no time limit for them, so each half-sent
 body would hold a thread for ever. Linux tells of every TCP connection when data last came and
-went: where a request has come and nothing has gone since, somebody still owes us the rest of it
-(our own answers take less than a second). Hanging up wakes the thread with a short body. Where the
-system does not tell, nothing is done, and the server's threads and the proxy are the bound.
+went. One on which neither happened is idle or stalled. One where data came and nothing went since
+owes us the rest of a request, for our own answers take less than a second. Either may last ten
+seconds (so a proxy that keeps connections open should drop idle ones sooner). Hanging up wakes
+the thread with a short body. Where the system does not tell, nothing is done, and the number of
+threads and the proxy before us are the bound.
 """
 
 import os
@@ -32,16 +34,21 @@ Peer = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What one connection has done: milliseconds since data went and came, and what went."""
+    """What one connection has done: seconds since data went and came, and how much went."""
 
-    sent_ago: int
-    received_ago: int
-    answered_bytes: int
+    sent_ago: float
+    received_ago: float
+    sent_bytes: int
 
     @property
-    def waits_for_an_answer(self) -> bool:
-        """Whether the last word was the client's."""
+    def owing(self) -> bool:
+        """Whether the last word was the client's, and therefore not the whole of it."""
         return self.received_ago < self.sent_ago
+
+    @property
+    def quiet(self) -> float:
+        """How long nothing has come or gone."""
+        return min(self.received_ago, self.sent_ago)
 
 
 class Patience:
@@ -54,15 +61,15 @@ class Patience:
     def overdue(self, traffic: Mapping[Peer, Traffic], now: float) -> frozenset[Peer]:
         """The clients whose time is up; a byte now and then buys no more of it."""
         self._owing = {
-            peer: self._since(peer, seen, now)
-            for peer, seen in traffic.items()
-            if seen.waits_for_an_answer
+            peer: self._since(peer, seen, now) for peer, seen in traffic.items() if seen.owing
         }
-        return frozenset(p for p, (_, since) in self._owing.items() if now - since > self._seconds)
+        stalled = {p for p, (_, since) in self._owing.items() if now - since > self._seconds}
+        silent = {peer for peer, seen in traffic.items() if seen.quiet > self._seconds}
+        return frozenset(stalled | silent)
 
     def _since(self, peer: Peer, seen: Traffic, now: float) -> tuple[int, float]:
-        answered, since = self._owing.get(peer, (seen.answered_bytes, now))
-        return (answered, since) if answered == seen.answered_bytes else (seen.answered_bytes, now)
+        sent_bytes, since = self._owing.get(peer, (seen.sent_bytes, now))
+        return (sent_bytes, since) if sent_bytes == seen.sent_bytes else (seen.sent_bytes, now)
 
 
 def hang_up_on_the_slow(port: int, stopped: threading.Event) -> None:
@@ -101,5 +108,7 @@ def _duplicate(descriptor: int, closing: ExitStack) -> socket.socket:
 
 def _traffic(connection: socket.socket) -> Traffic:
     told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    sent_ago, received_ago, answered_bytes = _LAST_DATA.unpack_from(told.ljust(_LAST_DATA.size))
-    return Traffic(sent_ago=sent_ago, received_ago=received_ago, answered_bytes=answered_bytes)
+    sent_ago, received_ago, sent_bytes = _LAST_DATA.unpack_from(told.ljust(_LAST_DATA.size))
+    return Traffic(
+        sent_ago=sent_ago / 1000, received_ago=received_ago / 1000, sent_bytes=sent_bytes
+    )

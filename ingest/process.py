@@ -3,6 +3,7 @@
 All of it is built in the process itself, since neither connections nor threads survive its start.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ from runtime.telemetry import SharedState, build_metrics, configure_logging, sec
 THREADS: Final = 1024
 """Requests one server process holds at a time, half-sent ones included."""
 
+_COLLECT_AFTER: Final = 50_000
 _REDIS_SECONDS: Final = 0.5
 _PARENT_LOOK_SECONDS: Final = 1.0
 
@@ -39,7 +41,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     gate = Gate(health, monotonic=monotonic)
     gate.check()
     _watch(gate, port, launcher)
-    return create_app(
+    app = create_app(
         settings=settings,
         inbox=_inbox(settings),
         wakes=Wakes(make_celery(settings, role="publisher")),
@@ -48,6 +50,14 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
         state=lambda: health.state,
         clock=lambda: datetime.now(UTC),
     )
+    _spare_the_collector()
+    return app
+
+
+def _spare_the_collector() -> None:
+    # Requests leave no cycles behind; looking for them took 5 % of the time.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 def _inbox(settings: Settings) -> Inbox:

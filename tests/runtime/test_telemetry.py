@@ -1,0 +1,197 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from runtime.telemetry import (
+    Metrics,
+    SharedState,
+    SharedStateCollector,
+    build_metrics,
+    configure_logging,
+    render,
+    secret_fingerprint,
+)
+
+CLOSED_SETS = {
+    "billing_webhook_received_total": {
+        ("result", value) for value in ("accepted", "duplicate", "invalid", "refused")
+    },
+    "billing_webhook_invalid_sig_total": {
+        ("reason", value) for value in ("missing", "malformed", "mismatch")
+    },
+    "billing_webhook_replay_block_total": {
+        ("reason", value) for value in ("duplicate", "stale_timestamp", "future_timestamp")
+    },
+    "idempotent_hits_total": {("operation", value) for value in ("ingest", "worker")},
+    "billing_entitlement_changes_total": {
+        ("change", value) for value in ("granted", "changed", "revoked")
+    },
+}
+
+
+def series(scrape: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(scrape.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((dict(sample.labels), sample.value))
+    return found
+
+
+class TestMetrics:
+    @pytest.fixture
+    def metrics(self) -> Metrics:
+        return build_metrics(secrets=["0a1b"], event_types=["invoice.paid"])
+
+    @pytest.mark.parametrize("name", sorted(CLOSED_SETS))
+    def test_every_series_of_a_closed_set_starts_at_0(self, metrics: Metrics, name: str) -> None:
+        samples = series(render(metrics))[name]
+
+        assert {pair for labels, _ in samples for pair in labels.items()} == CLOSED_SETS[name]
+        assert {value for _, value in samples} == {0.0}
+
+    def test_settled_events_start_at_0_for_each_known_type_and_the_others(
+        self, metrics: Metrics
+    ) -> None:
+        samples = series(render(metrics))["billing_events_settled_total"]
+
+        assert {(labels["event_type"], labels["outcome"]) for labels, _ in samples} == {
+            (event_type, outcome)
+            for event_type in ("invoice.paid", "other")
+            for outcome in ("applied", "superseded", "ignored")
+        }
+
+    def test_a_secret_that_was_never_used_is_shown_as_such(self, metrics: Metrics) -> None:
+        samples = series(render(metrics))["billing_webhook_secret_last_used_timestamp_seconds"]
+
+        assert samples == [({"secret": "0a1b"}, 0.0)]
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "billing_webhook_ack_seconds_count",
+            "billing_event_processing_seconds_count",
+            "billing_event_lag_seconds_count",
+        ],
+    )
+    def test_histograms_start_empty(self, metrics: Metrics, name: str) -> None:
+        assert series(render(metrics))[name] == [({}, 0.0)]
+
+    def test_two_sets_of_metrics_do_not_meet(self, metrics: Metrics) -> None:
+        metrics.webhook_received.labels("accepted").inc()
+
+        assert b'{result="accepted"} 0.0' in generate_latest(build_metrics().registry)
+
+
+class TestSharedState:
+    def test_what_is_known_is_told_at_each_scrape(self) -> None:
+        states = iter(
+            [
+                SharedState(backlog_events=0, breaker_open=False),
+                SharedState(backlog_events=9, backlog_oldest_seconds=2.5, breaker_open=True),
+            ]
+        )
+        metrics, shared = build_metrics(), SharedStateCollector(lambda: next(states))
+
+        first, second = (series(render(metrics, shared)) for _ in range(2))
+
+        assert first["billing_backlog_events"] == [({}, 0.0)]
+        assert first["billing_breaker_open"] == [({}, 0.0)]
+        assert second["billing_backlog_events"] == [({}, 9.0)]
+        assert second["billing_backlog_oldest_seconds"] == [({}, 2.5)]
+        assert second["billing_breaker_open"] == [({}, 1.0)]
+
+    def test_what_is_not_known_has_no_series_rather_than_a_false_0(self) -> None:
+        scrape = series(render(build_metrics(), SharedStateCollector(SharedState)))
+
+        assert "billing_dead_letters" not in scrape
+
+
+class TestFingerprint:
+    def test_it_is_the_same_everywhere_and_holds_nothing_of_the_secret(self) -> None:
+        assert secret_fingerprint("whsec_a") == secret_fingerprint("whsec_a")
+        assert secret_fingerprint("whsec_a") != secret_fingerprint("whsec_b")
+        assert "whsec" not in secret_fingerprint("whsec_a")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestLogging:
+    @pytest.fixture(autouse=True)
+    def restored(self) -> Iterator[None]:
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        yield
+        structlog.reset_defaults()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+    def test_outside_a_terminal_each_line_is_a_document(self) -> None:
+        stream = io.StringIO()
+        configure_logging(stream)
+
+        structlog.stdlib.get_logger("paidup").info("event settled", event_id="evt_1")
+
+        line = json.loads(stream.getvalue())
+        assert line["event"] == "event settled"
+        assert line["event_id"] == "evt_1"
+        assert line["level"] == "info"
+        assert line["timestamp"].endswith("Z")
+
+    def test_lines_of_libraries_are_documents_too(self) -> None:
+        stream = io.StringIO()
+        configure_logging(stream)
+
+        logging.getLogger("celery").warning("broker %s", "gone")
+
+        assert json.loads(stream.getvalue())["event"] == "broker gone"
+
+    def test_in_a_terminal_people_read_it(self) -> None:
+        stream = Terminal()
+        configure_logging(stream)
+
+        structlog.stdlib.get_logger("paidup").info("event settled", event_id="evt_1")
+
+        assert "event settled" in stream.getvalue()
+        assert not stream.getvalue().startswith("{")
+
+    @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
+    def test_a_traceback_shows_no_local_variable(self, stream: io.StringIO) -> None:
+        configure_logging(stream)
+
+        try:
+            _fail("whsec_" + "hidden")
+        except ValueError:
+            structlog.stdlib.get_logger("paidup").exception("it failed")
+
+        assert "ValueError" in stream.getvalue()
+        assert "whsec_hidden" not in stream.getvalue()
+
+    def test_lines_below_the_level_are_not_written(self) -> None:
+        stream = io.StringIO()
+        configure_logging(stream, level="warning")
+
+        structlog.stdlib.get_logger("paidup").info("quiet")
+        logging.getLogger("celery").info("quiet")
+
+        assert not stream.getvalue()
+
+    def test_text_that_no_terminal_can_show_is_written_all_the_same(self) -> None:
+        stream = io.StringIO()
+        configure_logging(stream)
+
+        structlog.stdlib.get_logger("paidup").info("odd", text="\ud800\x00")
+
+        assert json.loads(stream.getvalue())["text"] == "\ud800\x00"
+
+
+def _fail(secret: str) -> None:
+    raise ValueError(len(secret))
