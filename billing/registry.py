@@ -63,7 +63,8 @@ def read(envelope: Envelope) -> Reading:
         return _ignored(IgnoredBecause.UNKNOWN_TYPE)
     if _is_of_another_family(envelope, reader):
         return _ignored(IgnoredBecause.NOTHING_STATED)
-    return Reading(facts=facts_in(envelope, reader), ignored=None)
+    facts = facts_in(envelope, reader)
+    return Reading(facts=facts, ignored=None) if facts else _ignored(IgnoredBecause.NOTHING_STATED)
 
 
 def _ignored(because: IgnoredBecause) -> Reading:

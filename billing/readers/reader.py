@@ -52,11 +52,15 @@ class Reader:
 def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:
     """The facts of an event: of its object first, then of the objects embedded in it.
 
+    An object without any id is a preview that Stripe never stored: nothing can be said of it.
+
     Raises:
-        UnreadableEvent: the object has nothing it could be filed under.
+        UnreadableEvent: the object has an id that nothing could be filed under.
     """
     stated = table(envelope.payload, "data", "object")
     if reader.key(envelope.realm, stated) is None:
+        if stated.get(reader.identified_by.rpartition(".")[2]) is None:
+            return ()
         raise UnreadableEvent(envelope.event_id, reader.identified_by)
     occasion = Occasion(envelope.type, envelope.created_at)
     facts: dict[ObjectKey, Fact] = {}

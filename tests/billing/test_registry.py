@@ -127,6 +127,13 @@ def test_an_object_that_cannot_be_identified_is_reported(event_type: str) -> Non
 
 
 @pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
+def test_an_object_without_an_id_is_a_preview_that_states_nothing(event_type: str) -> None:
+    reading = read(event(event_type, {"amount": 5}))
+
+    assert reading == Reading(facts=(), ignored=IgnoredBecause.NOTHING_STATED)
+
+
+@pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
 def test_a_fact_carries_the_event_it_comes_from(event_type: str) -> None:
     envelope = event(
         event_type, {"id": "x_1", "customer": "cus_1"}, livemode=True, account="acct_1"
