@@ -29,15 +29,6 @@ local function heal(key, lane)
   end
 end
 
-local function lane_of(key)
-  for lane, index in pairs(LANE_INDEX) do
-    if call('ZSCORE', index, key) then
-      return lane
-    end
-  end
-  return 'live'
-end
-
 write_even_when_full()
 local scanned = call('ZSCAN', INDEX, ARGV[2], 'COUNT', ARGV[3])
 for i = 1, #scanned[2], 2 do

@@ -2,15 +2,6 @@
 -- ARGV: prefix, 1 to remove what nobody holds, keys.
 -- For each key: what became of it ('absent', 'waiting', 'claimed', 'apart'), lane, received ms,
 -- due ms, meta, body, history; all '' where there is none.
-local function lane_of(key)
-  for lane, index in pairs(LANE_INDEX) do
-    if call('ZSCORE', index, key) then
-      return lane
-    end
-  end
-  return 'live'
-end
-
 local function found(key, meta)
   local lane, received = lane_of(key), call('ZSCORE', INDEX, key)
   if not received then

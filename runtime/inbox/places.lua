@@ -4,6 +4,15 @@ local function parts_of(place)
   return string.match(place, '^(%l+)|(.*)$')
 end
 
+local function lane_of(key)
+  for lane, index in pairs(LANE_INDEX) do
+    if call('ZSCORE', index, key) then
+      return lane
+    end
+  end
+  return 'live'
+end
+
 local function make_ready(place)
   local lane, partition = parts_of(place)
   local head = call('ZRANGE', queue_of(place), 0, 0, 'WITHSCORES')

@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Iterable, Sequence
-
-import redis
+from typing import Any
 
 from billing.envelope import Envelope, parse
 from runtime.inbox.entries import Claim, Finished, Lane
 from runtime.inbox.inbox import Inbox, new_token
 
+Client = Any
+"""A plain client; what redis-py says of its answers depends on settings it does not type."""
+
 PREFIX = "paidup:"
 
 
 def event(
-    number: int, *, customer: str = "cus_1", kind: str = "customer.updated", padding: int = 0
+    number: int,
+    *,
+    customer: str = "cus_1",
+    kind: str = "customer.subscription.updated",
+    padding: int = 0,
 ) -> Envelope:
-    """An event of one customer; other customers are other partitions."""
+    """An event of one customer; other customers are other partitions, not other fingerprints."""
     document = {
         "id": f"evt_{number}",
         "object": "event",
@@ -23,7 +29,14 @@ def event(
         "created": 1_700_000_000 + number,
         "livemode": False,
         "api_version": "2026-01-28",
-        "data": {"object": {"id": customer, "object": "customer", "note": "x" * padding}},
+        "data": {
+            "object": {
+                "id": "sub_1",
+                "object": "subscription",
+                "customer": customer,
+                "description": "x" * padding,
+            }
+        },
     }
     return parse(json.dumps(document).encode())
 
@@ -51,7 +64,7 @@ def claim_and_finish_all(
     return keys
 
 
-def let_time_pass(client: redis.Redis, seconds: float) -> None:
+def let_time_pass(client: Client, seconds: float) -> None:
     """Move everything that has a time that much into the past."""
     for key in client.scan_iter(f"{PREFIX}*"):
         kind = client.type(key)
@@ -65,7 +78,7 @@ def let_time_pass(client: redis.Redis, seconds: float) -> None:
         )
 
 
-def one_place_each(client: redis.Redis) -> dict[str, list[str]]:
+def one_place_each(client: Client) -> dict[str, list[str]]:
     """Where every unfinished event is, found without the inbox's own code."""
     places: dict[str, list[str]] = {
         key.decode(): [] for key in client.zrange(f"{PREFIX}index", 0, -1)

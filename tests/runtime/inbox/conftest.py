@@ -4,10 +4,11 @@ import pytest
 import redis
 
 from runtime.inbox.inbox import Inbox
+from tests.runtime.inbox.builders import Client
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
+def client(redis_url: str) -> Iterator[Client]:
     """A plain client of an empty Redis."""
     client = redis.Redis.from_url(redis_url, protocol=2)
     yield client
@@ -15,5 +16,5 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def inbox(client: redis.Redis) -> Inbox:
+def inbox(client: Client) -> Inbox:
     return Inbox(client)

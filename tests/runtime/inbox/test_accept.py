@@ -1,10 +1,10 @@
 import pytest
-import redis
 
 from runtime.inbox.entries import InboxFull
 from runtime.inbox.inbox import Inbox, new_token
 from tests.runtime.inbox.builders import (
     PREFIX,
+    Client,
     claim_and_finish_all,
     event,
     keys_of,
@@ -70,7 +70,7 @@ def test_another_event_under_a_known_id_is_kept_apart(
     inbox: Inbox,
     first_is_settled: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
-    first, second = event(1), event(1, kind="customer.deleted")
+    first, second = event(1), event(1, kind="customer.subscription.deleted")
     inbox.accept(first)
     if first_is_settled:
         claim_and_finish_all(inbox)
@@ -81,7 +81,7 @@ def test_another_event_under_a_known_id_is_kept_apart(
     assert (apart.state, apart.body, apart.header["type"]) == (
         "apart",
         second.body,
-        "customer.deleted",
+        "customer.subscription.deleted",
     )
     assert inbox.conflicts() == [apart.key]
     assert inbox.accept(first).status == "duplicate"
@@ -90,14 +90,14 @@ def test_another_event_under_a_known_id_is_kept_apart(
 def test_a_conflict_that_is_sent_again_counts_once(inbox: Inbox) -> None:
     inbox.accept(event(1))
     for _ in range(3):
-        inbox.accept(event(1, kind="customer.deleted"))
+        inbox.accept(event(1, kind="customer.subscription.deleted"))
 
     backlog = inbox.backlog()
 
     assert (backlog.conflicts, backlog.counters["conflicts"], backlog.events) == (1, 1, 1)
 
 
-def test_a_full_inbox_refuses_what_is_new_and_still_knows_what_is_not(client: redis.Redis) -> None:
+def test_a_full_inbox_refuses_what_is_new_and_still_knows_what_is_not(client: Client) -> None:
     inbox = Inbox(client, limit=2)
     inbox.accept(event(1))
     inbox.accept(event(2))
@@ -125,9 +125,7 @@ def test_a_wake_up_that_could_not_be_published_is_owed_again(inbox: Inbox) -> No
     assert inbox.accept(event(2)).wake is not None
 
 
-def test_a_wake_up_that_was_lost_is_owed_again_after_seconds(
-    inbox: Inbox, client: redis.Redis
-) -> None:
+def test_a_wake_up_that_was_lost_is_owed_again_after_seconds(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     let_time_pass(client, 2.1)
 
@@ -143,7 +141,7 @@ def test_while_the_breaker_is_open_no_wake_up_is_owed(inbox: Inbox) -> None:
 
 
 def test_no_second_worker_is_woken_for_a_partition_that_somebody_holds(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.announce("supervisor", 4)
     wake = inbox.accept(event(1)).wake
@@ -158,12 +156,13 @@ def test_more_partitions_than_the_drainers_can_take_wake_another(inbox: Inbox) -
     inbox.announce("supervisor", 2)
     wakes = [inbox.accept(event(n, customer=f"cus_{n}")).wake for n in range(350)]
 
-    assert sum(wake is not None for wake in wakes) == 2
-    assert wakes[100] is not None
+    first, second = (number for number, wake in enumerate(wakes) if wake is not None)
+    assert first == 0
+    assert 0 < second <= 100
 
 
 def test_an_event_that_waits_behind_a_slow_drainer_wakes_an_idle_process(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.announce("supervisor", 2)
     wake = inbox.accept(event(1)).wake
@@ -176,7 +175,7 @@ def test_an_event_that_waits_behind_a_slow_drainer_wakes_an_idle_process(
 
 @pytest.mark.parametrize("broken_after", ["body", "meta", "queue", "ready"])
 def test_an_event_that_a_broken_script_left_half_written_is_taken_anew(
-    inbox: Inbox, client: redis.Redis, broken_after: str
+    inbox: Inbox, client: Client, broken_after: str
 ) -> None:
     envelope = event(1)
     inbox.accept(envelope)
@@ -198,7 +197,7 @@ def test_an_event_that_a_broken_script_left_half_written_is_taken_anew(
 
 
 def test_an_event_that_was_never_indexed_is_known_from_its_first_claim_on(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
     client.delete(f"{PREFIX}index")
@@ -210,7 +209,7 @@ def test_an_event_that_was_never_indexed_is_known_from_its_first_claim_on(
 
 
 def test_a_server_that_forgot_the_scripts_is_taught_them_again(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
     client.script_flush()
@@ -218,7 +217,7 @@ def test_a_server_that_forgot_the_scripts_is_taught_them_again(
     assert inbox.accept(event(2)).status == "accepted"
 
 
-def test_events_of_the_inbox_never_expire(inbox: Inbox, client: redis.Redis) -> None:
+def test_events_of_the_inbox_never_expire(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.claim(new_token())
 
@@ -226,7 +225,7 @@ def test_events_of_the_inbox_never_expire(inbox: Inbox, client: redis.Redis) -> 
     assert lasting == []
 
 
-def test_order_of_acceptance_is_the_order_of_claims(inbox: Inbox, client: redis.Redis) -> None:
+def test_order_of_acceptance_is_the_order_of_claims(inbox: Inbox, client: Client) -> None:
     for number in range(5):
         inbox.accept(event(number, customer=f"cus_{9 - number}"))
         let_time_pass(client, 1)

@@ -2,12 +2,12 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import redis
 
 from runtime.inbox.entries import Lane, Parked
 from runtime.inbox.inbox import Inbox
 from tests.runtime.inbox.builders import (
     PREFIX,
+    Client,
     claim_and_finish_all,
     event,
     keys_of,
@@ -112,7 +112,7 @@ def test_one_worker_process_needs_no_further_wake_up(inbox: Inbox) -> None:
 
 
 def test_an_owner_that_claims_again_gives_back_what_it_never_heard_of(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
@@ -138,7 +138,7 @@ def test_the_breaker_refuses_claims_and_ends_the_registration(inbox: Inbox) -> N
 
 
 def test_what_is_parked_is_claimed_when_it_is_due_and_not_before(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
@@ -160,7 +160,7 @@ def test_a_parked_event_does_not_hold_back_its_partition(inbox: Inbox) -> None:
     assert keys_of(inbox.claim("other")) == ["evt_2"]
 
 
-def test_an_entry_of_newer_code_waits_for_newer_code(inbox: Inbox, client: redis.Redis) -> None:
+def test_an_entry_of_newer_code_waits_for_newer_code(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2))
     newer = client.hget(f"{PREFIX}event:meta", "evt_1").replace(b'{"v":1,', b'{"v":2,')
@@ -179,7 +179,7 @@ def test_an_entry_of_newer_code_waits_for_newer_code(inbox: Inbox, client: redis
 
 @pytest.mark.parametrize("header", ["", "{}", "nonsense", '{"fp":"00","v":1}'])
 def test_a_header_that_cannot_be_read_is_never_given_out_and_never_dropped(
-    inbox: Inbox, client: redis.Redis, header: str
+    inbox: Inbox, client: Client, header: str
 ) -> None:
     inbox.accept(event(1))
     client.hset(f"{PREFIX}event:meta", "evt_1", header)
@@ -188,9 +188,7 @@ def test_a_header_that_cannot_be_read_is_never_given_out_and_never_dropped(
     assert (inbox.backlog().events, inbox.backlog().unknown_version) == (1, 1)
 
 
-def test_an_event_without_header_is_given_out_all_the_same(
-    inbox: Inbox, client: redis.Redis
-) -> None:
+def test_an_event_without_header_is_given_out_all_the_same(inbox: Inbox, client: Client) -> None:
     envelope = event(1)
     inbox.accept(envelope)
     client.hdel(f"{PREFIX}event:meta", "evt_1")
@@ -203,9 +201,7 @@ def test_an_event_without_header_is_given_out_all_the_same(
     assert inbox.backlog().counters["healed"] == 1
 
 
-def test_an_index_entry_without_body_is_healed_and_counted(
-    inbox: Inbox, client: redis.Redis
-) -> None:
+def test_an_index_entry_without_body_is_healed_and_counted(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2))
     client.hdel(f"{PREFIX}event:body", "evt_1")
@@ -216,7 +212,7 @@ def test_an_index_entry_without_body_is_healed_and_counted(
     assert inbox.accept(event(1)).status == "accepted"
 
 
-def test_the_age_of_an_event_is_told_by_redis(inbox: Inbox, client: redis.Redis) -> None:
+def test_the_age_of_an_event_is_told_by_redis(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     let_time_pass(client, 100)
 

@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
-import redis
 
 from runtime.inbox.entries import Lane, Parked
 from runtime.inbox.inbox import Inbox
 from tests.runtime.inbox.builders import (
     PREFIX,
+    Client,
     claim_and_finish_all,
     event,
     keys_of,
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.servers
 _KEPT = {"counters", "done:evt_1", "drainers", "settlement"}
 
 
-def test_a_finished_event_leaves_nothing_but_its_result(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_finished_event_leaves_nothing_but_its_result(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
 
@@ -42,7 +44,7 @@ def test_a_buried_event_leaves_nothing_and_may_come_again(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("call", ["finish", "discard", "park", "give_back", "heartbeat"])
 def test_an_owner_whose_claim_has_ended_changes_nothing(
-    inbox: Inbox, client: redis.Redis, call: str
+    inbox: Inbox, client: Client, call: str
 ) -> None:
     inbox.accept(event(1))
     inbox.claim("zombie")
@@ -51,7 +53,7 @@ def test_an_owner_whose_claim_has_ended_changes_nothing(
     assert keys_of(inbox.claim("heir")) == ["evt_1"]
     before = one_place_each(client)
 
-    zombie = {
+    calls: dict[str, Callable[[], object]] = {
         "finish": lambda: inbox.finish("zombie", settled(["evt_1"]), settlement=9).events,
         "discard": lambda: inbox.discard("zombie", ["evt_1"]).events,
         "park": lambda: inbox.park(
@@ -59,9 +61,9 @@ def test_an_owner_whose_claim_has_ended_changes_nothing(
         ),
         "give_back": lambda: inbox.give_back("zombie"),
         "heartbeat": lambda: inbox.heartbeat("zombie"),
-    }[call]
+    }
 
-    assert not zombie()
+    assert not calls[call]()
     assert one_place_each(client) == before
     assert inbox.backlog().settlement == 0
     assert inbox.heartbeat("heir")
@@ -124,7 +126,7 @@ def test_done_markers_can_be_forgotten(inbox: Inbox) -> None:
     assert inbox.accept(event(3)).status == "accepted"
 
 
-def test_parking_remembers_what_failed_and_how_often(inbox: Inbox, client: redis.Redis) -> None:
+def test_parking_remembers_what_failed_and_how_often(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     for charged, error in ((True, "locked"), (False, "database away"), (True, "timeout")):
         inbox.claim("owner")

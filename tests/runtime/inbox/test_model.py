@@ -7,7 +7,6 @@ is finished once for each time it was let in.
 from collections import Counter
 
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,6 +22,7 @@ from runtime.inbox.entries import Lane, Parked
 from runtime.inbox.inbox import Inbox
 from tests.runtime.inbox.builders import (
     PREFIX,
+    Client,
     claim_and_finish_all,
     event,
     keys_of,
@@ -43,7 +43,7 @@ def _event(number: int) -> Envelope:
 
 
 class InboxMachine(RuleBasedStateMachine):
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         super().__init__()
         client.flushall()
         self.client = client
@@ -208,12 +208,16 @@ _EMPTY_AT_REST = (
 )
 
 
-def test_whatever_happens_an_event_is_in_one_place_and_finished_once(client: redis.Redis) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: InboxMachine(client),
+def test_whatever_happens_an_event_is_in_one_place_and_finished_once(client: Client) -> None:
+    class Machine(InboxMachine):
+        def __init__(self) -> None:
+            super().__init__(client)
+
+    run_state_machine_as_test(
+        Machine,
         settings=settings(
             max_examples=30,
-            stateful_step_count=40,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -1,10 +1,10 @@
 import pytest
-import redis
 
 from runtime.inbox.entries import Lane, Parked
 from runtime.inbox.inbox import Inbox
 from tests.runtime.inbox.builders import (
     PREFIX,
+    Client,
     claim_and_finish_all,
     event,
     keys_of,
@@ -16,7 +16,7 @@ from tests.runtime.inbox.builders import (
 pytestmark = pytest.mark.servers
 
 
-def test_a_claim_with_a_heartbeat_is_left_alone(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_claim_with_a_heartbeat_is_left_alone(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
     for _ in range(4):
@@ -27,9 +27,7 @@ def test_a_claim_with_a_heartbeat_is_left_alone(inbox: Inbox, client: redis.Redi
     assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 1
 
 
-def test_events_of_an_owner_that_fell_silent_are_due_again(
-    inbox: Inbox, client: redis.Redis
-) -> None:
+def test_events_of_an_owner_that_fell_silent_are_due_again(inbox: Inbox, client: Client) -> None:
     for number in range(3):
         inbox.accept(event(number, customer=f"cus_{number}"))
     inbox.claim("owner")
@@ -44,7 +42,7 @@ def test_events_of_an_owner_that_fell_silent_are_due_again(
     ]
 
 
-def test_a_second_sweep_finds_nothing_more(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_second_sweep_finds_nothing_more(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
     let_time_pass(client, 11)
@@ -56,7 +54,7 @@ def test_a_second_sweep_finds_nothing_more(inbox: Inbox, client: redis.Redis) ->
 
 
 def test_suspects_are_tried_alone_and_neighbours_are_never_charged(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     for number in range(3):
         inbox.accept(event(number, customer=f"cus_{number}"))
@@ -72,7 +70,7 @@ def test_suspects_are_tried_alone_and_neighbours_are_never_charged(
     assert claims == [(1, True, 0)] * 3
 
 
-def test_three_crashes_alone_are_three_and_nobody_elses(inbox: Inbox, client: redis.Redis) -> None:
+def test_three_crashes_alone_are_three_and_nobody_elses(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("killed")
@@ -91,7 +89,7 @@ def test_three_crashes_alone_are_three_and_nobody_elses(inbox: Inbox, client: re
 
 
 def test_the_last_event_of_a_batch_is_not_charged_as_if_it_had_been_alone(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
@@ -104,7 +102,7 @@ def test_the_last_event_of_a_batch_is_not_charged_as_if_it_had_been_alone(
     assert (swept.reclaimed, swept.crashed) == (1, 0)
 
 
-def test_a_suspect_that_was_heard_of_again_is_none(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_suspect_that_was_heard_of_again_is_none(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("killed")
@@ -112,13 +110,14 @@ def test_a_suspect_that_was_heard_of_again_is_none(inbox: Inbox, client: redis.R
     inbox.sweep()
     for number in (1, 2):
         claim = inbox.claim(f"owner{number}")
-        park = Parked(key=keys_of(claim)[0], delay_seconds=0, charged=True, error="locked")
+        park = Parked(key=keys_of(claim)[0], delay_seconds=5, charged=True, error="locked")
         inbox.park(f"owner{number}", [park])
+    let_time_pass(client, 6)
 
     assert len(inbox.claim("next").entries) == 2
 
 
-def test_a_suspect_given_back_unstarted_stays_one(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_suspect_given_back_unstarted_stays_one(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("killed")
@@ -130,7 +129,7 @@ def test_a_suspect_given_back_unstarted_stays_one(inbox: Inbox, client: redis.Re
     assert len(inbox.claim("next").entries) == 1
 
 
-def test_a_suspect_does_not_hold_back_other_partitions(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_suspect_does_not_hold_back_other_partitions(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.claim("killed")
     let_time_pass(client, 11)
@@ -143,7 +142,7 @@ def test_a_suspect_does_not_hold_back_other_partitions(inbox: Inbox, client: red
 
 
 def test_due_work_that_nobody_claimed_wakes_workers_up_to_their_number(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.announce("one", 2)
     inbox.announce("two", 1)
@@ -159,7 +158,7 @@ def test_due_work_that_nobody_claimed_wakes_workers_up_to_their_number(
 
 
 def test_nobody_is_woken_for_what_is_not_due_or_while_the_breaker_is_open(
-    inbox: Inbox, client: redis.Redis
+    inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
@@ -175,7 +174,7 @@ def test_nobody_is_woken_for_what_is_not_due_or_while_the_breaker_is_open(
     assert len(inbox.sweep().wakes) == 1
 
 
-def test_a_worker_that_is_gone_no_longer_counts(inbox: Inbox, client: redis.Redis) -> None:
+def test_a_worker_that_is_gone_no_longer_counts(inbox: Inbox, client: Client) -> None:
     inbox.announce("stays", 1)
     inbox.announce("leaves", 4)
     inbox.announce("leaves", 0)
@@ -189,9 +188,7 @@ def test_a_worker_that_is_gone_no_longer_counts(inbox: Inbox, client: redis.Redi
     assert (backlog.workers, backlog.processes) == (1, 1)
 
 
-def test_a_partition_held_for_a_claim_that_is_gone_is_freed(
-    inbox: Inbox, client: redis.Redis
-) -> None:
+def test_a_partition_held_for_a_claim_that_is_gone_is_freed(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     client.hset(f"{PREFIX}held", "live|test:cus_1", "nobody")
     client.delete(f"{PREFIX}ready:live")
@@ -203,7 +200,7 @@ def test_a_partition_held_for_a_claim_that_is_gone_is_freed(
 
 @pytest.mark.parametrize("lost", ["queue:live|test:cus_1", "ready:live"])
 def test_an_event_that_is_in_no_place_is_put_into_its_own(
-    inbox: Inbox, client: redis.Redis, lost: str
+    inbox: Inbox, client: Client, lost: str
 ) -> None:
     inbox.accept(event(1))
     client.delete(f"{PREFIX}{lost}")
@@ -216,7 +213,7 @@ def test_an_event_that_is_in_no_place_is_put_into_its_own(
     assert claim_and_finish_all(inbox) == ["evt_1"]
 
 
-def test_an_event_whose_body_is_gone_leaves_the_index(inbox: Inbox, client: redis.Redis) -> None:
+def test_an_event_whose_body_is_gone_leaves_the_index(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.readmit(event(2), lane=Lane.FETCH)
     client.delete(f"{PREFIX}event:body")
@@ -227,7 +224,7 @@ def test_an_event_whose_body_is_gone_leaves_the_index(inbox: Inbox, client: redi
     assert (backlog.events, backlog.by_lane[Lane.FETCH]) == (0, 0)
 
 
-def test_healing_leaves_sound_events_as_they_are(inbox: Inbox, client: redis.Redis) -> None:
+def test_healing_leaves_sound_events_as_they_are(inbox: Inbox, client: Client) -> None:
     for number in range(300):
         inbox.accept(event(number, customer=f"cus_{number % 7}"))
     inbox.claim("owner", max_events=50)

@@ -1,0 +1,233 @@
+"""The bell: bounded, quiet after a failure, and never more than news."""
+
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import kombu.pools
+import pytest
+import redis
+from celery import Celery, current_app
+
+from runtime.broker import DRAIN_TASK, KEY_PREFIX, QUEUE, TASK_SECONDS, Role, Wakes, make_celery
+from runtime.servers.redis import Redis
+from runtime.settings import Settings, SettingsError
+
+BOUND_SECONDS = 0.6
+
+
+def _celery(url: str, role: Role = "publisher") -> Celery:
+    return make_celery(Settings.from_env({"CELERY_BROKER_URL": url}), role=role)
+
+
+@contextmanager
+def _publisher(url: str) -> Iterator[Wakes]:
+    app = _celery(url)
+    yield Wakes(app)
+    app.close()
+    kombu.pools.reset()
+
+
+def _timed(wakes: Wakes) -> tuple[bool, float]:
+    began = time.monotonic()
+    published = wakes.publish("token")
+    return published, time.monotonic() - began
+
+
+def test_without_a_broker_the_setting_to_give_is_named() -> None:
+    with pytest.raises(SettingsError, match="CELERY_BROKER_URL"):
+        make_celery(Settings.from_env({}), role="worker")
+
+
+def test_an_application_is_nobodys_current_one() -> None:
+    app = _celery("redis://localhost/0")
+
+    assert str(app.main) == "paidup"
+    assert str(current_app.main) != "paidup"
+
+
+@pytest.mark.parametrize("role", ["publisher", "worker"])
+def test_nothing_waits_in_worker_memory_and_no_result_is_kept(role: Role) -> None:
+    conf = _celery("redis://localhost/0", role).conf
+
+    assert conf.task_ignore_result
+    assert conf.result_backend is None
+    assert not conf.task_publish_retry
+    assert conf.accept_content == ["json"]
+    assert conf.broker_transport_options["visibility_timeout"] > 2 * TASK_SECONDS
+    assert conf.broker_transport_options["global_keyprefix"] == KEY_PREFIX
+
+
+def test_a_worker_takes_no_more_wake_ups_than_it_has_processes() -> None:
+    conf = _celery("redis://localhost/0", "worker").conf
+
+    assert (conf.task_acks_late, conf.worker_prefetch_multiplier) == (True, 1)
+    assert conf.task_time_limit == TASK_SECONDS
+    assert conf.task_soft_time_limit is None
+
+
+@pytest.mark.parametrize(
+    ("given", "spelled"),
+    [
+        ("redis://:pw@host:7/2", "redis://:pw@host:7/2"),
+        ("unix:///run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=3"),
+    ],
+)
+def test_the_broker_url_is_spelled_as_kombu_reads_it(given: str, spelled: str) -> None:
+    assert _celery(given).conf.broker_url == spelled
+
+
+def test_tls_is_never_left_out() -> None:
+    assert _celery("rediss://host/0").conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
+    assert _celery("redis://host/0").conf.broker_use_ssl is None
+
+
+@pytest.mark.servers
+def test_a_wake_up_is_one_small_message_in_one_list(redis_url: str) -> None:
+    with _publisher(redis_url) as wakes:
+        assert wakes.publish("abc")
+
+    client = redis.Redis.from_url(redis_url)
+    assert len(client.keys(f"{KEY_PREFIX}*")) == client.dbsize()
+    (message,) = client.lrange(f"{KEY_PREFIX}{QUEUE}", 0, -1)
+    assert json.loads(message)["headers"]["task"] == DRAIN_TASK
+    assert len(message) < 1500
+    client.close()
+
+
+@pytest.mark.servers
+def test_a_lost_binding_loses_no_wake_up(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    with _publisher(redis_url) as wakes:
+        wakes.publish("first")
+        client.delete(*client.keys(f"{KEY_PREFIX}_kombu*"))
+        wakes.publish("second")
+
+    assert client.llen(f"{KEY_PREFIX}{QUEUE}") == 2
+    client.close()
+
+
+@pytest.mark.servers
+def test_many_threads_publish_through_one_door(redis_url: str) -> None:
+    with _publisher(redis_url) as wakes:
+        said: list[bool] = []
+        threads = [
+            threading.Thread(target=lambda: said.append(wakes.publish("token"))) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    client = redis.Redis.from_url(redis_url)
+    assert client.llen(f"{KEY_PREFIX}{QUEUE}") == sum(said) > 0
+    client.close()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_frozen_broker_is_given_up_in_time(
+    own_redis: Redis,
+    warm: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    with _publisher(own_redis.url) as wakes:
+        if warm:
+            assert wakes.publish("first")
+        own_redis.freeze()
+
+        published, seconds = _timed(wakes)
+
+        assert not published
+        assert seconds < BOUND_SECONDS
+        own_redis.thaw()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_broker_that_is_away_is_given_up_in_time(
+    own_redis: Redis,
+    warm: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    with _publisher(own_redis.url) as wakes:
+        if warm:
+            assert wakes.publish("first")
+        own_redis.stop()
+
+        published, seconds = _timed(wakes)
+
+        assert not published
+        assert seconds < BOUND_SECONDS
+
+
+@pytest.mark.servers
+def test_a_silent_listener_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        with _publisher(url) as wakes:
+            published, seconds = _timed(wakes)
+
+    assert not published
+    assert seconds < BOUND_SECONDS
+
+
+@pytest.mark.servers
+def test_threads_do_not_wait_in_line_for_a_frozen_broker(own_redis: Redis) -> None:
+    with _publisher(own_redis.url) as wakes:
+        own_redis.freeze()
+        taken: list[tuple[bool, float]] = []
+        threads = [threading.Thread(target=lambda: taken.append(_timed(wakes))) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        own_redis.thaw()
+
+    assert len(taken) == 16
+    assert not any(published for published, _ in taken)
+    assert max(seconds for _, seconds in taken) < BOUND_SECONDS
+
+
+@pytest.mark.servers
+def test_after_a_failure_it_is_quiet_and_then_rings_again(
+    own_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _publisher(own_redis.url) as wakes:
+        own_redis.freeze()
+        assert not wakes.publish("first")
+        own_redis.thaw()
+
+        published, seconds = _timed(wakes)
+        assert not published
+        assert seconds < 0.01
+
+        monkeypatch.setattr(wakes, "_quiet_until", 0.0)
+        assert wakes.publish("second")
+
+
+@pytest.mark.servers
+def test_a_broker_that_came_back_is_rung_at_once(
+    own_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _publisher(own_redis.url) as wakes:
+        assert wakes.publish("first")
+        own_redis.kill()
+        assert not wakes.publish("second")
+        own_redis.start()
+
+        monkeypatch.setattr(wakes, "_quiet_until", 0.0)
+        assert wakes.publish("third")
+
+
+@pytest.mark.servers
+def test_a_full_broker_is_no_error_of_the_caller(own_redis: Redis) -> None:
+    client = own_redis.client()
+    client.config_set("maxmemory", "1")
+    client.close()
+
+    with _publisher(own_redis.url) as wakes:
+        assert not wakes.publish("token")
