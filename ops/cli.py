@@ -32,6 +32,11 @@ COMMANDS: Mapping[str, Entry] = {
     "migrate": Entry("ops.commands.migrate:migrate", "Bring the database to this release."),
     "expire": Entry("ops.commands.expire:expire", "End what ends by time (workers do it too)."),
     "plans": Entry("ops.commands.plans:plans", "Check what Stripe sells and what it grants."),
+    "status": Entry("ops.commands.status:status", "Say how much waits and who works on it."),
+    "events": Entry("ops.commands.events:events", "List and show what came in from Stripe."),
+    "explain": Entry(
+        "ops.commands.explain:command", "Say why a user may or may not use a feature."
+    ),
     "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
 }
 

@@ -1,0 +1,173 @@
+"""``paidup events``."""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
+from difflib import get_close_matches
+
+import click
+from sqlalchemy import Connection
+
+from billing.registry import HANDLED_TYPES
+from billing.text import storable
+from models.events import OUTCOMES
+from ops import listing
+from ops.errors import NotDone
+from ops.moments import Moment, stamp
+from ops.output import Json, emit_json, json_option
+from ops.queries import belonging, doors
+from ops.queries.events import Filter, SettledEvent, settled_events
+from ops.queries.one_event import recorded, unsettled
+from ops.shown_event import ShownEvent, as_document, print_event
+from ops.upfile import settings as find_settings
+from runtime.inbox.entries import Glimpse
+from runtime.settings import Settings
+
+_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+_COLUMNS = ("settled", "type", "event", "outcome", "reason", "attempts", "object")
+
+
+@click.group(epilog="Example: paidup events list --user usr_123 --since 2h")
+def events() -> None:
+    """What came in from Stripe and what became of it."""
+
+
+def _types(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> object:
+    for each in given:
+        if not _TYPE.fullmatch(each):
+            raise click.BadParameter(f"{each!r} is no event type, such as invoice.paid")
+    return given
+
+
+@events.command(
+    "list",
+    epilog="Example: paidup events list --type invoice.paid --outcome superseded --since 3d",
+)
+@click.option("--type", "types", multiple=True, callback=_types, help="An event type; repeatable.")
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of it.")
+@click.option("--user", help="It states something about what belongs to this user.")
+@click.option("--customer", help="It states something about this Stripe customer.")
+@click.option("--since", type=Moment(), help="Settled at or after: 2026-11-22T12:00, 2h, 3d.")
+@click.option("--until", type=Moment(), help="Settled before.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@json_option
+def list_events(
+    *,
+    types: tuple[str, ...],
+    outcome: str | None,
+    user: str | None,
+    customer: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List settled events, newest first, and say how many are still in the inbox."""
+    if since and until and since >= until:
+        raise click.UsageError(f"--since {stamp(since)} is not before --until {stamp(until)}")
+    settings = find_settings(os.environ, "DATABASE_URL")
+    with doors.database(settings, asker="events") as engine, doors.snapshot(engine) as connection:
+        parties = _parties(connection, settings, user, customer)
+        wanted = Filter(types=types, outcome=outcome, since=since, until=until, parties=parties)
+        found = settled_events(connection, wanted, limit=limit + 1)
+    waiting = _in_inbox(settings)
+    shown, more = found[:limit], len(found) > limit
+    if as_json:
+        emit_json(_listed(shown, waiting, more=more))
+    else:
+        _print(shown, waiting, types, more=more)
+
+
+@events.command(epilog="Example: paidup events show evt_1Abc --payload")
+@click.argument("event_id", metavar="EVENT")
+@click.option("--payload", is_flag=True, help="Show what Stripe sent, too.")
+@json_option
+def show(event_id: str, *, payload: bool, as_json: bool) -> None:
+    """Show one event: where it is, what it stated and what it changed."""
+    shown = _look_up(storable(event_id))
+    if as_json:
+        emit_json(as_document(shown, payload=payload))
+    else:
+        print_event(shown, payload=payload)
+
+
+def _look_up(event_id: str) -> ShownEvent:
+    """The inbox first: what leaves it between the two questions is in the database by then."""
+    settings = find_settings(os.environ, "DATABASE_URL")
+    pending: tuple[Glimpse, ...] = ()
+    blind = None
+    try:
+        with doors.asking_inbox(settings) as inbox:
+            pending = unsettled(inbox, event_id)
+    except NotDone as error:
+        blind = str(error)
+    with doors.database(settings, asker="events") as engine, doors.snapshot(engine) as connection:
+        kept = recorded(connection, event_id)
+    if kept.empty and not pending:
+        raise NotDone(_unknown(event_id, blind))
+    return ShownEvent(event_id=event_id, recorded=kept, pending=pending, blind=blind)
+
+
+def _unknown(event_id: str, blind: str | None) -> str:
+    if blind:
+        return f"event {event_id!r} is neither settled nor a dead letter; for the inbox: {blind}"
+    return (
+        f"no event {event_id!r} has ever arrived here: compare the id with Stripe's dashboard,"
+        " and see whether the endpoint there sends this type"
+    )
+
+
+def _parties(
+    connection: Connection, settings: Settings, user: str | None, customer: str | None
+) -> tuple[frozenset[str], ...]:
+    groups = []
+    if user is not None:
+        groups.append(belonging.parties_of_user(connection, storable(user)))
+        if not groups[-1]:
+            raise NotDone(f"no event ever named a user {user!r}; --customer takes Stripe's id")
+    if customer is not None:
+        within = belonging.realms(settings)
+        groups.append(belonging.parties_of_customer(connection, storable(customer), within))
+        if not groups[-1]:
+            raise NotDone(f"no event ever named a customer {customer!r}; it looks like cus_1Abc")
+    return tuple(groups)
+
+
+def _in_inbox(settings: Settings) -> int | None:
+    with suppress(NotDone), doors.asking_inbox(settings) as inbox:
+        return inbox.backlog().events
+    return None
+
+
+def _listed(shown: Sequence[SettledEvent], waiting: int | None, *, more: bool) -> Json:
+    listed = [listing.plain(asdict(event)) for event in shown]
+    return {"events": listed, "more": more, "in_inbox": waiting}
+
+
+def _print(
+    shown: Sequence[SettledEvent], waiting: int | None, types: Sequence[str], *, more: bool
+) -> None:
+    rows = [
+        (stamp(e.applied_at), e.type, e.id, e.outcome, e.reason, e.attempts, e.object_id)
+        for e in shown
+    ]
+    if rows:
+        listing.show(listing.table(_COLUMNS, rows))
+    else:
+        listing.say("no settled event matches")
+        _hint(types)
+    if more:
+        listing.say("there are more: --limit shows them", style="dim")
+    count = "unknown: Redis does not answer" if waiting is None else str(waiting)
+    listing.say(f"still in the inbox: {count}", style="dim")
+
+
+def _hint(types: Sequence[str]) -> None:
+    for name in types:
+        if name not in HANDLED_TYPES:
+            near = get_close_matches(name, HANDLED_TYPES, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            listing.say(f"{name} is no type that Paidup reads{meant}")

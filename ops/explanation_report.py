@@ -1,0 +1,137 @@
+"""An explanation in sentences, and as JSON values."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from billing.rows import PaymentRow
+from ops.explaining import Answer, Explanation, Reason
+from ops.listing import plain, say
+from ops.moments import stamp
+from ops.money import money
+from ops.output import Json
+
+
+def as_document(explanation: Explanation) -> Json:
+    """Everything that is said, and the ids it rests on."""
+    return {
+        "user_id": explanation.user_id,
+        "at": plain(explanation.at),
+        "catalogue_version": explanation.catalogue_version,
+        "features": [_answer_document(answer) for answer in explanation.answers],
+        "waiting": list(explanation.waiting),
+        "failed": list(explanation.failed),
+    }
+
+
+def _answer_document(answer: Answer) -> Json:
+    return {
+        "feature": answer.feature,
+        "allowed": answer.allowed,
+        "value": plain(answer.value),
+        "expires_at": plain(answer.expires_at),
+        "reasons": [plain(asdict(reason)) for reason in answer.reasons],
+        "missing": answer.missing,
+    }
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Each feature with its reasons, then what waits, then what all of it rests on."""
+    say(explanation.user_id, style="bold")
+    if not explanation.answers:
+        say("nothing gives this user a feature, and nothing ever did", indent=2)
+    for answer in explanation.answers:
+        _print_answer(answer, explanation)
+    _print_list("waiting", explanation.waiting)
+    _print_list("came to nothing", explanation.failed)
+    version = f"plans of record: version {explanation.catalogue_version}"
+    say(f"\nas of {stamp(explanation.at)}, {version}", style="dim")
+
+
+def _print_list(title: str, sentences: Sequence[str]) -> None:
+    if sentences:
+        say(f"\n{title}", style="bold yellow")
+    for sentence in sentences:
+        say(sentence, indent=2)
+
+
+def _print_answer(answer: Answer, explanation: Explanation) -> None:
+    say(f"\n{_verdict(answer)}", style="bold green" if answer.allowed else "bold red")
+    for reason in answer.reasons:
+        say(f"{_mark(reason)} {reason.because}", indent=2)
+        for line in _lines(reason, explanation):
+            say(line, indent=4)
+    if answer.missing:
+        say(f"- {answer.missing}", indent=2)
+
+
+def _verdict(answer: Answer) -> str:
+    if not answer.allowed:
+        return f"{answer.feature}: not allowed"
+    value = "" if answer.value is True else f" {answer.value}"
+    return f"{answer.feature}: allowed{value}, {_until(answer.expires_at)}"
+
+
+def _until(at: datetime | None) -> str:
+    return f"until {stamp(at)}" if at else "with no end in sight"
+
+
+def _mark(reason: Reason) -> str:
+    return "+" if reason.in_force else "-"
+
+
+def _lines(reason: Reason, explanation: Explanation) -> Iterator[str]:
+    yield _source(reason)
+    yield _decision(reason)
+    if reason.payment:
+        yield _paid(reason.payment)
+    elif reason.in_force and reason.kind != "customer":
+        yield "no payment is known for it"
+    if reason.revoked:
+        by = f"by {reason.revoked.event_id}" if reason.revoked.event_id else reason.revoked.actor
+        yield f"taken away at {stamp(reason.revoked.at)} {by}"
+    if reason.ends:
+        yield f"would end by {'; '.join(reason.ends)}"
+    if reason.catalogue_version != explanation.catalogue_version:
+        yield f"worked out by version {reason.catalogue_version} of the plans"
+
+
+def _source(reason: Reason) -> str:
+    kind = "Stripe's own features of customer" if reason.kind == "customer" else reason.kind
+    mode = "" if reason.realm == "live" else f" ({reason.realm})"
+    return f"{kind} {reason.source}{mode}, plan {reason.plan_code}, {_gives(reason)}"
+
+
+def _gives(reason: Reason) -> str:
+    since, worth = f"from {stamp(reason.starts_at)}", _worth(reason.value)
+    if reason.in_force:
+        more = "" if reason.counts else "; another source gives more"
+        return f"gives {worth} {since}, {_until(reason.expires_at)}{more}"
+    gave = "gave" if reason.revoked else "would give"
+    return f"{gave} {worth} {since}" + (
+        f" {_until(reason.expires_at)}" if reason.expires_at else ""
+    )
+
+
+def _worth(value: Any) -> str:
+    return {True: "it", False: "a no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _decision(reason: Reason) -> str:
+    what = f" ({reason.event_type})" if reason.event_type else ""
+    guess = ", as a guess: Stripe left the order within that second open" if reason.guessed else ""
+    return f"decided by {reason.event_id}{what} at {stamp(reason.decided_at)}{guess}"
+
+
+def _paid(payment: PaymentRow) -> str:
+    back = payment.amount_refunded_minor
+    words = [f"paid by {payment.payment_ref}: {money(payment.amount_minor, payment.currency)}"]
+    words[0] += f" at {stamp(payment.occurred_at)}"
+    if back:
+        words.append(f"{money(back, payment.currency)} of it went back")
+    if payment.dispute_status:
+        words.append(f"dispute {payment.dispute_status}")
+    if payment.provisional:
+        words.append("as the bill says, until the payment itself is known")
+    return ", ".join(words)

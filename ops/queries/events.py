@@ -1,0 +1,74 @@
+"""Settled events: those that a filter lets through, newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from models.tables import StoredFact, StripeEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledEvent:
+    """What became of one event, its payload apart."""
+
+    id: str
+    type: str
+    object_id: str | None
+    realm: str
+    account: str | None
+    livemode: bool
+    api_version: str | None
+    origin: str
+    created_at: datetime
+    received_at: datetime
+    applied_at: datetime
+    outcome: str
+    reason: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What must be true of an event; times are those at which it was settled."""
+
+    types: tuple[str, ...] = ()
+    outcome: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    parties: tuple[frozenset[str], ...] = ()
+    """It stated something about one of each of these groups."""
+
+
+_COLUMNS = [getattr(StripeEvent, field.name) for field in fields(SettledEvent)]
+
+
+def settled_events(connection: Connection, wanted: Filter, *, limit: int) -> list[SettledEvent]:
+    """The newest of them, by the order in which they were settled."""
+    query = select(*_COLUMNS).where(*_conditions(wanted))
+    newest = query.order_by(StripeEvent.settlement.desc()).limit(limit)
+    return [SettledEvent(**row) for row in connection.execute(newest).mappings()]
+
+
+def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
+    """One event by its id."""
+    query = select(*_COLUMNS).where(StripeEvent.id == event_id)
+    row = connection.execute(query).mappings().first()
+    return SettledEvent(**row) if row else None
+
+
+def _conditions(wanted: Filter) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.types:
+        conditions.append(StripeEvent.type.in_(wanted.types))
+    if wanted.outcome:
+        conditions.append(StripeEvent.outcome == wanted.outcome)
+    if wanted.since:
+        conditions.append(StripeEvent.applied_at >= wanted.since)
+    if wanted.until:
+        conditions.append(StripeEvent.applied_at < wanted.until)
+    for parties in wanted.parties:
+        stated = select(StoredFact.event_id).where(StoredFact.party.in_(parties))
+        conditions.append(StripeEvent.id.in_(stated))
+    return conditions
