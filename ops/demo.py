@@ -15,11 +15,12 @@ from sqlalchemy import Engine, text
 
 from ops.demo_account import Account, Act, Delivered, Knock, problems, result_of, unmoved
 from ops.errors import NotDone
+from ops.samples.courier import DUPLICATE, Answer, Courier
+from ops.samples.endpoint import Endpoint
 from ops.samples.expected import Expected
 from ops.samples.lifecycles import compose
 from ops.samples.observed import observe
 from ops.samples.scrape import Readings, moved, read_counters
-from ops.samples.sending import DUPLICATE, Answer, Courier, Endpoint
 from ops.samples.shapes import Shape
 from ops.samples.signing import sign
 from ops.samples.story import Event

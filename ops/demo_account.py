@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ops.samples.courier import ACCEPTED, Answer
 from ops.samples.expected import Expected
 from ops.samples.observed import Observed, complaints
 from ops.samples.scrape import Readings
-from ops.samples.sending import ACCEPTED, Answer
 from ops.samples.story import Event
 
 SETTLED = "billing_events_settled_total"

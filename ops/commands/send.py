@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from ops import addresses, upfile
 from ops.errors import NotDone
-from ops.output import Json, console, emit_json, json_option
+from ops.output import console, emit_json, json_option
+from ops.samples.endpoint import Endpoint
 from ops.samples.lifecycles import SCENARIOS
-from ops.samples.sending import UNREACHABLE, Endpoint, Tally, send_all
+from ops.samples.sending import Tally, send_all
 from ops.samples.shapes import Shape
 from ops.samples.traffic import Traffic
+from ops.send_report import as_document, print_report, words
 from runtime.settings import Settings
 
 SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shape.NEW)}
@@ -98,9 +99,9 @@ def _send(wish: Wish) -> int:
             on_answer=moved,
         )
     if wish.as_json:
-        emit_json(_document(traffic, endpoint, tally))
+        emit_json(as_document(traffic, endpoint, tally))
     else:
-        _print(traffic, endpoint, tally)
+        print_report(traffic, endpoint, tally, console())
     return 0 if tally.all_taken else 1
 
 
@@ -169,46 +170,4 @@ def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), said)
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
         task = bar.add_task("sending", total=total, said="")
-        yield lambda tally: bar.update(task, completed=tally.sent, said=_words(tally.answers))
-
-
-def _words(answers: Mapping[int, int]) -> str:
-    return ", ".join(f"{_word(status)}: {number}" for status, number in sorted(answers.items()))
-
-
-def _word(status: int) -> str:
-    return "no answer" if status == UNREACHABLE else str(status)
-
-
-def _document(traffic: Traffic, endpoint: Endpoint, tally: Tally) -> Json:
-    return {
-        "url": endpoint.url,
-        "seed": traffic.seed,
-        "shuffle": traffic.shuffle,
-        "lifecycles": traffic.count,
-        "deliveries": tally.sent,
-        "answers": {_word(status): number for status, number in sorted(tally.answers.items())},
-        "retries": tally.retries,
-        "seconds": round(tally.seconds, 3),
-        "latency_ms": {
-            f"p{percent}": round(tally.percentile(percent / 100), 3) for percent in (50, 95, 99)
-        },
-        "refused": [
-            {"event_id": event_id, "status": answer.status, "said": answer.said}
-            for event_id, answer in tally.refused
-        ],
-    }
-
-
-def _print(traffic: Traffic, endpoint: Endpoint, tally: Tally) -> None:
-    table = Table(title=f"{endpoint.url}", title_justify="left", show_header=False)
-    table.add_row("lifecycles", f"{traffic.count} (--seed {traffic.seed})")
-    speed = tally.sent / tally.seconds if tally.seconds else 0.0
-    table.add_row("deliveries", f"{tally.sent} in {tally.seconds:.1f} s, {speed:.0f}/s")
-    table.add_row("answers", _words(tally.answers))
-    table.add_row("retries after 503", str(tally.retries))
-    latencies = (f"p{percent} {tally.percentile(percent / 100):.1f}" for percent in (50, 95, 99))
-    table.add_row("latency, ms", "  ".join(latencies))
-    for event_id, answer in tally.refused:
-        table.add_row(f"refused {event_id}", f"{_word(answer.status)}: {answer.said}")
-    console().print(table)
+        yield lambda tally: bar.update(task, completed=tally.sent, said=words(tally.answers))

@@ -75,7 +75,7 @@ _CUSTOMER: JsonObject = {
 _SUBSCRIPTION: JsonObject = {
     **_nulls(
         "application application_fee_percent billing_thresholds cancel_at canceled_at"
-        " days_until_due default_payment_method default_source description ended_at"
+        " days_until_due default_payment_method default_source description ended_at latest_invoice"
         " next_pending_invoice_item_invoice on_behalf_of pause_collection"
         " pending_invoice_item_interval pending_setup_intent pending_update schedule test_clock"
         " transfer_data trial_end trial_start",
@@ -221,6 +221,7 @@ _CHECKOUT_SESSION: JsonObject = {
     "cancel_url": "https://shop.example.com/pricing",
     "currency": "usd",
     "custom_fields": [],
+    "customer_details": {"email": "ada@example.com", "name": "Ada Example", "tax_ids": []},
     "custom_text": _nulls("after_submit shipping_address submit terms_of_service_acceptance"),
     "livemode": False,
     "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},

@@ -7,9 +7,9 @@ from rich.console import Console
 from ops.commands import demo as command
 from ops.demo_account import MUST_MOVE, Account, Act, Delivered, Knock, problems
 from ops.demo_report import as_document, print_account
+from ops.samples.courier import Answer
 from ops.samples.lifecycles import compose
 from ops.samples.observed import Observed
-from ops.samples.sending import Answer
 from ops.samples.shapes import Shape
 
 CHECKOUT = compose("paid_checkout", shape=Shape.NEW, seed="s", now=1_795_300_000, user_id="usr_123")

@@ -9,10 +9,11 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from ops.demo import PLANS
+from ops.samples.courier import Answer, Courier
+from ops.samples.endpoint import Endpoint
 from ops.samples.expected import Expected
 from ops.samples.observed import Observed, complaints, observe
 from ops.samples.scrape import Readings, moved, read_counters
-from ops.samples.sending import Answer, Courier, Endpoint
 from ops.up import Stack
 from runtime.database import engine_for
 

@@ -6,8 +6,9 @@ from threading import Thread
 import pytest
 from sqlalchemy import text
 
+from ops.samples.courier import ACCEPTED, BUSY, Answer, Courier
 from ops.samples.lifecycles import SCENARIOS
-from ops.samples.sending import ACCEPTED, BUSY, Answer, Courier, send_all
+from ops.samples.sending import send_all
 from ops.samples.shapes import Shape
 from ops.samples.story import Event
 from ops.samples.traffic import Traffic

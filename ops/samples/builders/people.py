@@ -41,7 +41,6 @@ def checkout_session(
         client_reference_id=user_id,
         created=at,
         customer=customer_id,
-        customer_details={"email": "ada@example.com", "name": "Ada Example", "tax_ids": []},
         expires_at=at + DAY,
         metadata={**_owner(user_id), **metadata},
         mode=mode,

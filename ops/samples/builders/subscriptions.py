@@ -30,26 +30,20 @@ def subscription(
 ) -> JsonObject:
     """A subscription to one offer, in its first period."""
     identifier = pen.id("sub")
-    end = at + period_of(offer) if period_end is None else period_end
     item = subscription_item(pen, offer, subscription_id=identifier, at=at, quantity=quantity)
-    return with_items(
-        pen,
-        pen.write(
-            "subscription",
-            id=identifier,
-            billing_cycle_anchor=at,
-            created=at,
-            customer=customer_id,
-            latest_invoice=None,
-            metadata={} if user_id is None else {"user_id": user_id},
-            plan=plan(pen, offer),
-            quantity=quantity,
-            start_date=at,
-            status=status,
-        ),
-        [item],
-        period=(at, end),
+    bare = pen.write(
+        "subscription",
+        id=identifier,
+        billing_cycle_anchor=at,
+        created=at,
+        customer=customer_id,
+        metadata={} if user_id is None else {"user_id": user_id},
+        plan=plan(pen, offer),
+        quantity=quantity,
+        start_date=at,
+        status=status,
     )
+    return with_items(pen, bare, [item], period=(at, period_end or at + period_of(offer)))
 
 
 def subscription_item(

@@ -4,7 +4,9 @@ from itertools import pairwise
 import pytest
 from stripe import WebhookSignature
 
-from ops.samples.sending import Answer, Courier, Endpoint, Tally, UnusableUrl, send_all
+from ops.samples.courier import Answer, Courier
+from ops.samples.endpoint import Endpoint, UnusableUrl
+from ops.samples.sending import Tally, send_all
 from ops.samples.shapes import Shape
 from ops.samples.story import Event
 from ops.samples.traffic import Traffic
@@ -68,7 +70,7 @@ def test_a_busy_endpoint_gets_the_event_again_when_it_asked_for_it() -> None:
 
 @servers
 def test_patience_with_a_busy_endpoint_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.samples.sending.LONGEST_WAIT", 0.001)
+    monkeypatch.setattr("ops.samples.courier.LONGEST_WAIT", 0.001)
     with scripted(*[503] * 50) as server:
         tally = send_all(events(), Endpoint.at(server.url), "whsec_a")
 
@@ -89,7 +91,7 @@ def test_a_refusal_is_not_repeated_but_shown() -> None:
 
 @servers
 def test_a_server_that_went_away_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.samples.sending.LONGEST_WAIT", 0.001)
+    monkeypatch.setattr("ops.samples.courier.LONGEST_WAIT", 0.001)
     with scripted() as server:
         endpoint = Endpoint.at(server.url)
 
