@@ -221,9 +221,11 @@ def _first_bills(books: Books) -> Billed:
     for bill in books.bills.values():
         if bill.invoice_id and bill.subscription:
             linked = [books.came_in[ref] for ref in bill.payments if ref in books.came_in]
-            moneys = [*([bill.paid] if bill.paid else ()), *linked]
-            if moneys:
-                billed[bill.subscription].append(max(moneys, key=lambda money: money.amount))
+            known = [*([bill.paid] if bill.paid else ()), *linked]
+            if known:
+                so_far = max(known[0].amount, sum(money.amount for money in linked))
+                first_at = min(money.at for money in known)
+                billed[bill.subscription].append(Received(so_far, known[0].currency, first_at))
     return billed
 
 

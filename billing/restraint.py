@@ -66,7 +66,7 @@ def _of_money(
             return (int(fields.status == "succeeded"),)
         case DisputeFields():
             return (_of_dispute(fields.status),)
-        case InvoiceFields() | InvoicePaymentFields():
+        case _:
             return (-fields.amount_paid,)
 
 
