@@ -66,7 +66,6 @@ _TRANSPORT: Final = {
     "visibility_timeout": _VISIBILITY_SECONDS,
     "socket_keepalive": True,
     "retry_on_timeout": False,
-    "health_check_interval": 10,
     "priority_steps": [0],
 }
 
@@ -74,6 +73,8 @@ _PUBLISHER: Final[dict[str, Any]] = {
     "broker_connection_timeout": 0.3,
     "broker_transport_options": {
         **_TRANSPORT,
+        # A question before the message could wait as long as the message itself.
+        "health_check_interval": 0,
         "socket_timeout": 0.5,
         "socket_connect_timeout": 0.3,
         "max_retries": 0,
@@ -89,6 +90,7 @@ _WORKER: Final[dict[str, Any]] = {
     "broker_connection_max_retries": None,
     "broker_transport_options": {
         **_TRANSPORT,
+        "health_check_interval": 10,
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "unacked_restore_interval": 5,

@@ -21,21 +21,19 @@ import redis
 
 from billing.envelope import Envelope
 from runtime.inbox import codec
+from runtime.inbox.desk import Desk
 from runtime.inbox.entries import (
     VERSION,
     Accepted,
-    Backlog,
-    Breaker,
     Claim,
     Closed,
     Finished,
-    Glimpse,
     InboxFull,
     Lane,
     Parked,
     Sweep,
 )
-from runtime.inbox.scripts import Argument, Scripts
+from runtime.inbox.scripts import Argument
 
 MAX_EVENTS: Final = 100
 MAX_BYTES: Final = 2 * 1024 * 1024
@@ -45,9 +43,8 @@ _MARKER: Final = timedelta(days=3)
 _REGISTRATION: Final = timedelta(seconds=3)
 _ANNOUNCEMENT: Final = timedelta(seconds=10)
 _UNKNOWN_VERSION: Final = timedelta(minutes=5)
-_MOST_CLAIMS_ENDED: Final = 50
+_MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
-_SCANNED_AT_ONCE: Final = 1000
 
 
 def new_token() -> str:
@@ -55,7 +52,7 @@ def new_token() -> str:
     return urandom(8).hex()
 
 
-class Inbox:
+class Inbox(Desk):
     """One process' door to the inbox; safe to share between threads, not across a fork."""
 
     def __init__(
@@ -67,8 +64,7 @@ class Inbox:
         lease: timedelta = timedelta(seconds=10),
     ) -> None:
         """``limit`` bounds the unsettled events (0: unbounded); the client answers in bytes."""
-        self._client = client
-        self._scripts = Scripts(client, prefix)
+        super().__init__(client, prefix=prefix)
         self._limit = limit
         self._lease = lease
         self._heal_cursor = 0
@@ -225,57 +221,6 @@ class Inbox:
     def announce(self, worker_id: str, processes: int) -> None:
         """Say every few seconds that a worker with so many processes lives; 0 says goodbye."""
         self._scripts.run("announce", worker_id, processes, _ms(_ANNOUNCEMENT))
-
-    def open_breaker(self, reason: str, seconds: float) -> None:
-        """Stop claims and wake-ups; it closes by itself if nobody renews or closes it."""
-        self._scripts.run("breaker", codec.error_text(reason), max(round(seconds * 1000), 1))
-
-    def close_breaker(self) -> None:
-        """Let events be claimed again."""
-        self._scripts.run("breaker", "", 0)
-
-    def breaker(self) -> Breaker | None:
-        """Why nothing is dispatched, or None while all is well."""
-        return self.backlog().breaker
-
-    def breaker_open(self) -> bool:
-        """Whether nothing is dispatched, at the price of one look."""
-        return bool(self._client.exists(f"{self._scripts.prefix}breaker"))
-
-    def backlog(self) -> Backlog:
-        """The inbox at this moment; cheap whatever its size."""
-        return codec.backlog(self._scripts.run("backlog"))
-
-    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
-        """What is known of these events, changing nothing."""
-        return self._glimpses(keys, remove=False)
-
-    def remove(self, keys: Sequence[str]) -> list[Glimpse]:
-        """Take out unsettled events that nobody claimed; the answer is all that is left of them."""
-        return self._glimpses(keys, remove=True)
-
-    def _glimpses(self, keys: Sequence[str], *, remove: bool) -> list[Glimpse]:
-        answer = self._scripts.run("peek", int(remove), *keys)
-        width = len(answer) // len(keys) if keys else 0
-        rows = [answer[at * width : (at + 1) * width] for at in range(len(keys))]
-        return [codec.glimpse(key, row) for key, row in zip(keys, rows, strict=True)]
-
-    def conflicts(self) -> list[str]:
-        """The keys of second bodies under a known id; ``peek`` shows them."""
-        fields: Any = self._client.hkeys(f"{self._scripts.prefix}conflicts")
-        return sorted(field.decode() for field in fields)
-
-    def drop_done_markers(self, most: int | None = None) -> int:
-        """Forget cached results, all or at least so many: PostgreSQL settles duplicates anyway."""
-        dropped, cursor = 0, 0
-        while True:
-            keys: Any
-            cursor, keys = self._client.scan(
-                cursor, match=f"{self._scripts.prefix}done:*", count=_SCANNED_AT_ONCE
-            )
-            dropped += int(self._client.unlink(*keys)) if keys else 0
-            if cursor == 0 or (most is not None and dropped >= most):
-                return dropped
 
 
 def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:
