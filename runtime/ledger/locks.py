@@ -45,12 +45,14 @@ def secure(connection: Connection, events: Sequence[Mentions]) -> Secured:
     """
     keys = sorted(frozenset().union(*events))
     known = _memberships(connection, keys)
+    grouping, landings = _group(known, events)
     held: set[PartyId] = set()
-    while missing := _group(known, events)[0].parties() - held:
+    while missing := grouping.parties() - held:
         lock(connection, missing, above=held)
         held |= missing
-        known = _memberships(connection, keys)
-    grouping, landings = _group(known, events)
+        if (now_known := _memberships(connection, keys)) != known:
+            known = now_known
+            grouping, landings = _group(known, events)
     _write_memberships(connection, known, grouping.memberships())
     return Secured(
         landings=landings,

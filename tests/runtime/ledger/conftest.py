@@ -1,0 +1,56 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import Engine
+
+from runtime.database import engine_for
+from runtime.ledger import catalogues
+from runtime.ledger.record import Ledger
+from runtime.servers.postgres import Postgres
+from tests.runtime.ledger.builders import example_plans, unbalanced
+
+
+@pytest.fixture
+def empty_engine(database: str) -> Iterator[Engine]:
+    """A migrated database without plans; at the end every payment must be in balance."""
+    engine = engine_for(database, application_name="test", pool_size=12)
+    yield engine
+    assert unbalanced(engine) == []
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(empty_engine: Engine) -> Engine:
+    """A migrated database with the plans of the sample shop."""
+    catalogues.install_first(empty_engine, example_plans(), actor="test", reason="test")
+    return empty_engine
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    """A ledger that counts every mode, and no Connect account."""
+    return ledger_on(engine)
+
+
+@pytest.fixture
+def another_engine(
+    postgres_server: Postgres, database_template: str
+) -> Iterator[Callable[[str], Engine]]:
+    """Makes further databases like ``engine``, to compare what two histories leave."""
+    with ExitStack() as made:
+
+        def make(name: str) -> Engine:
+            url = postgres_server.create_database(name, template=database_template)
+            engine = engine_for(url, application_name="test", pool_size=12)
+            made.callback(postgres_server.drop_database, name)
+            made.callback(engine.dispose)
+            catalogues.install_first(engine, example_plans(), actor="test", reason="test")
+            return engine
+
+        yield make
+
+
+def ledger_on(engine: Engine) -> Ledger:
+    """A ledger of its own, as another process would have it."""
+    return Ledger(engine, livemode="any", accounts=frozenset())

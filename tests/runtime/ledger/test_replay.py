@@ -1,0 +1,171 @@
+"""A settled event, once more: what it stated is replaced by what today's readers read."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from billing.codec import fact_from_json, fact_to_json
+from billing.facts import CustomerFields, Fact
+from billing.registry import Reading, read
+from runtime.ledger import entering
+from runtime.ledger.record import Ledger
+from runtime.ledger.settlement import Delivery
+from tests.runtime.ledger.builders import (
+    checkout,
+    contents,
+    customer,
+    delivery,
+    event,
+    intent,
+    outcomes,
+    rows,
+)
+
+pytestmark = pytest.mark.servers
+
+
+def replayed(body: bytes) -> Delivery:
+    return delivery(body, origin="replay", actor="ada", reason="a reader was mended")
+
+
+def test_equal_facts_are_already_applied(ledger: Ledger, engine: Engine) -> None:
+    body = event("checkout.session.completed", checkout("cs_1"))
+    (first,) = ledger.record([delivery(body)])
+    before = contents(engine)
+
+    (again,) = ledger.record([replayed(body)])
+
+    assert (again.outcome, again.reason, again.hit) == ("applied", "already applied", False)
+    assert (again.settlement, again.applied_at) == (first.settlement, first.applied_at)
+    assert contents(engine) == before
+
+
+def test_what_an_old_reader_misread_is_put_right(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = event("customer.updated", customer("cus_1", "usr_right"))
+    with monkeypatch.context() as old:
+        old.setattr(entering, "read", _reading_with(_misread))
+        ledger.record([delivery(body)])
+    assert rows(engine, "SELECT user_id FROM customers") == ["usr_wrong"]
+
+    (again,) = ledger.record([replayed(body)])
+
+    assert (again.outcome, again.reason) == ("applied", None)
+    assert rows(engine, "SELECT user_id FROM customers") == ["usr_right"]
+    audited = "SELECT actor, origin, reason FROM audit_logs WHERE action = 'customer.moved'"
+    assert rows(engine, audited) == [("ada", "replay", "a reader was mended")]
+    assert rows(engine, "SELECT count(*) FROM facts") == [1]
+    assert rows(engine, "SELECT count(*) FROM stripe_events") == [1]
+
+
+def test_an_event_that_says_nothing_any_more_takes_back_what_it_said(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = event("checkout.session.completed", checkout("cs_1"))
+    ledger.record([delivery(body)])
+    monkeypatch.setattr(entering, "read", _nothing)
+
+    (again,) = ledger.record([replayed(body)])
+
+    assert (again.outcome, again.reason) == ("ignored", "nothing_stated")
+    assert rows(engine, "SELECT count(*) FROM facts") == [0]
+    assert rows(engine, "SELECT count(*) FROM user_entitlements WHERE active") == [0]
+    query = "SELECT outcome, reason FROM stripe_events"
+    assert rows(engine, query) == [("ignored", "nothing_stated")]
+
+
+def test_an_event_that_was_ignored_is_applied_once_it_can_be_read(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = event("checkout.session.completed", checkout("cs_1"))
+    with monkeypatch.context() as old:
+        old.setattr(entering, "read", _nothing)
+        (first,) = ledger.record([delivery(body)])
+    assert (first.outcome, first.changes) == ("ignored", {})
+
+    (again,) = ledger.record([replayed(body)])
+
+    assert (again.outcome, again.reason, again.changes) == ("applied", None, {"granted": 1})
+    assert again.applied_at > first.applied_at
+    query = "SELECT outcome, reason, applied_at FROM stripe_events"
+    assert rows(engine, query) == [("applied", None, again.applied_at)]
+
+
+def test_a_redelivery_of_a_replayed_event_is_a_hit(ledger: Ledger) -> None:
+    body = event("checkout.session.completed", checkout("cs_1"))
+    ledger.record([replayed(body)])
+
+    settled = ledger.record([delivery(body), replayed(body)])
+
+    assert [each.hit for each in settled] == [True, True]
+
+
+def test_facts_that_moved_to_another_object_leave_the_first(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = event("payment_intent.succeeded", intent("pi_1"))
+    with monkeypatch.context() as old:
+        old.setattr(entering, "read", _reading_with(_of_another_object))
+        ledger.record([delivery(body)])
+    assert rows(engine, "SELECT payment_ref FROM payments") == ["pi_other"]
+
+    ledger.record([replayed(body)])
+
+    assert rows(engine, "SELECT payment_ref FROM payments") == ["pi_1"]
+    assert rows(engine, "SELECT object_key FROM facts") == ["test:pi_1"]
+
+
+def test_a_preview_of_a_replay_tells_the_difference_and_makes_none(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = event("customer.updated", customer("cus_1", "usr_right"))
+    with monkeypatch.context() as old:
+        old.setattr(entering, "read", _reading_with(_misread))
+        ledger.record([delivery(body)])
+    before = contents(engine)
+
+    (foreseen,) = ledger.preview([replayed(body)])
+
+    assert foreseen.decisions
+    assert contents(engine) == before
+
+
+def test_stored_facts_that_nobody_replays_are_left_as_they_are(
+    ledger: Ledger, engine: Engine
+) -> None:
+    one, other = (event("customer.updated", customer("cus_1", "usr_1")) for _ in range(2))
+    ledger.record([delivery(one), delivery(other)])
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE facts SET fact = jsonb_set(fact, '{customer_id}', 'null')"))
+
+    settled = ledger.record([replayed(one)])
+
+    assert outcomes(settled) != [("applied", "already applied")]
+    query = "SELECT count(*) FROM facts WHERE fact->>'customer_id' IS NULL"
+    assert rows(engine, query) == [1]
+
+
+def _reading_with(change: Callable[[Fact], Fact]) -> Callable[[Any], Reading]:
+    def changed(envelope: Any) -> Reading:
+        reading = read(envelope)
+        return replace(reading, facts=tuple(map(change, reading.facts)))
+
+    return changed
+
+
+def _misread(fact: Fact) -> Fact:
+    return replace(fact, fields=CustomerFields(user_id="usr_wrong", deleted=False))
+
+
+def _of_another_object(fact: Fact) -> Fact:
+    return fact_from_json(json.loads(json.dumps(fact_to_json(fact)).replace("pi_1", "pi_other")))
+
+
+def _nothing(envelope: Any) -> Reading:
+    stated = read(replace(envelope, type="unheard.of"))
+    return replace(stated, ignored=type(stated.ignored)("nothing_stated"))  # type: ignore[misc]
