@@ -35,12 +35,8 @@ class Granted:
     realm: Realm
     rows: dict[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
     waiting: bool = False
-
-    @property
-    def due_at(self) -> datetime | None:
-        """When the first row that is in force now ends by itself."""
-        ends = (row.expires_at for row in self.rows.values() if row.active and row.expires_at)
-        return min(ends, default=None)
+    due_at: datetime | None = None
+    """When the first thing in force now, waiting or not, ends by itself."""
 
     def to(
         self,
@@ -51,10 +47,15 @@ class Granted:
     ) -> None:
         """Give the verdicts to the user they are for, and say to all others that it is not them."""
         for verdict in verdicts:
-            self.waiting |= verdict.active and user_id is None
+            self._note(verdict, user_id)
             for named in ever:
                 row = self._row(named, source, verdict, theirs=named == user_id)
                 self.rows[row.key] = row
+
+    def _note(self, verdict: Verdict, user_id: UserId | None) -> None:
+        if verdict.active:
+            self.waiting |= user_id is None
+            self.due_at = min(filter(None, (self.due_at, verdict.expires_at)), default=None)
 
     def _row(
         self, user_id: UserId, source: str, verdict: Verdict, *, theirs: bool

@@ -2,6 +2,8 @@
 
 from billing.rows import Projection
 from tests.billing.stated import (
+    DAY,
+    at,
     charge,
     checkout,
     customer,
@@ -114,6 +116,14 @@ def test_a_fact_without_user_waits_and_takes_effect_when_the_link_arrives() -> N
     assert waiting.subscriptions["test", "sub_1"].user_id is None
     assert not linked.waiting
     assert grant(linked).active
+
+
+def test_what_waits_is_due_when_it_ends_by_itself() -> None:
+    facts = [subscription("past_due", user=None)]
+
+    assert seen(facts, now=DAY).waiting
+    assert seen(facts, now=DAY).due_at == at(7 * DAY)
+    assert not seen(facts, now=7 * DAY).waiting
 
 
 def test_money_without_user_waits() -> None:
