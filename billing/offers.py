@@ -71,18 +71,27 @@ class Held(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Shelf:
-    """The catalogue as one party asks it: what is named but not sold is noted as unknown."""
+    """The catalogue as one party asks it, again and again about the same things.
+
+    ``unknown`` collects what was named and is not sold.
+    """
 
     catalogue: Catalogue
     unknown: set[str] = field(default_factory=set)
+    _offered: dict[Offer, tuple[Plan, ...]] = field(default_factory=dict)
+    _sold: dict[tuple[str | None, ...], Plan | None] = field(default_factory=dict)
+
+    def afresh(self) -> "Shelf":
+        """The same shelf with the same answers, and nothing noted as unknown."""
+        return Shelf(catalogue=self.catalogue, _offered=self._offered, _sold=self._sold)
 
     def plans_offered(self, offer: Offer) -> tuple[Plan, ...]:
         """Plans that an offer names, by what they sell or by their own code, once each."""
-        if offer.plan_code is not None:
+        if offer not in self._offered:
             coded = self.catalogue.plan_coded(offer.plan_code)
-            return () if coded is None else (coded,)
-        named = (self.catalogue.plan_named(thing) for thing in offer.things)
-        return tuple({plan.code: plan for plan in named if plan is not None}.values())
+            named = [coded, *(self.catalogue.plan_named(thing) for thing in offer.things)]
+            self._offered[offer] = tuple({p.code: p for p in named if p is not None}.values())
+        return self._offered[offer]
 
     def plans_held(self, items: Iterable[Item]) -> tuple[Held, ...]:
         """The plans that subscription items stand for, quantities of one plan added up."""
@@ -96,7 +105,10 @@ class Shelf:
 
     def plan_of(self, item: Item) -> Plan | None:
         """The plan of one subscription item, told by the most trusted of its names."""
-        return self.catalogue.plan_named((item.price, item.lookup_key, item.product))
+        names = (item.price, item.lookup_key, item.product)
+        if names not in self._sold:
+            self._sold[names] = self.catalogue.plan_named(names)
+        return self._sold[names]
 
     def note_unknown_items(self, items: Iterable[Item]) -> None:
         """Remember what a living subscription runs on and no plan sells."""

@@ -134,6 +134,8 @@ def _plan_billed(reader: Reader, bills: Sequence[Bill], subscription: str) -> Pl
         for offer in (bill.invoice.offers if bill.invoice else ())
         for plan in reader.shelf.plans_offered(offer)
     ]
+    if len(listed) == 1:
+        return listed[0]
     itself = reader.objects.subscriptions.get(subscription)
     items = itself.state.fields.items if itself else ()
     held = [each.plan.code for each in reader.shelf.plans_held(items)]

@@ -36,6 +36,7 @@ class PartyFacts:
         self._facts: dict[tuple[Kind, ObjectKey], dict[EventId, Fact]] = {}
         self._realms: dict[Realm, Objects] = {}
         self._touched: set[tuple[Kind, ObjectKey]] = set()
+        self._shelf = Shelf(catalogue=Catalogue())
         self.add(facts)
 
     def __iter__(self) -> Iterator[Fact]:
@@ -59,7 +60,11 @@ class PartyFacts:
     def project(self, catalogue: Catalogue, now: datetime) -> Projection:
         """What follows from the facts known so far."""
         self._condense()
-        parts = [_project_realm(objects, catalogue, now) for objects in self._realms.values()]
+        if self._shelf.catalogue is not catalogue:
+            self._shelf = Shelf(catalogue=catalogue)
+        parts = [
+            _project_realm(objects, self._shelf.afresh(), now) for objects in self._realms.values()
+        ]
         return _together(parts)
 
     def _condense(self) -> None:
@@ -73,14 +78,14 @@ class PartyFacts:
         self._touched.clear()
 
 
-def _project_realm(objects: Objects, catalogue: Catalogue, now: datetime) -> Projection:
+def _project_realm(objects: Objects, shelf: Shelf, now: datetime) -> Projection:
     """Users first, then money, then what access and purchases make of both."""
-    users, shelf = Users(objects), Shelf(catalogue=catalogue)
-    granted, books = Granted(realm=objects.realm), keep_books(objects)
+    users, books = Users(objects), keep_books(objects)
+    granted = Granted(realm=objects.realm)
     sources = sources_of(objects, users)
     subscriptions = project_subscriptions(sources, users, shelf, granted, now)
     purchases = purchases_of(objects, books, shelf)
-    bought = project_purchases(purchases, books, users, catalogue.policy, granted)
+    bought = project_purchases(purchases, books, users, shelf.catalogue.policy, granted)
     project_summaries(objects, users, granted)
     payments = project_payments(objects, books, users, shelf, purchases)
     return Projection(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.catalogue import read_catalogue
 from billing.facts import Fact, Kind, SubscriptionFields
 from billing.ids import EventId
 from billing.projection import PartyFacts, project
@@ -198,6 +199,20 @@ def test_an_object_that_lost_its_last_fact_is_gone() -> None:
     party.replace(EventId("evt_1"), [])
 
     assert party.project(CATALOGUE, NOW) == Projection()
+
+
+def test_a_price_that_a_new_catalogue_knows_is_granted_then() -> None:
+    party = PartyFacts([subscription("active", 0, item("price_new"))])
+    before = party.project(CATALOGUE, NOW)
+    knowing = read_catalogue({"plans": {"new": {"prices": ["price_new"]}}})
+
+    after = party.project(knowing, NOW)
+
+    assert before.unknown_prices == {"price_new"}
+    assert not before.entitlements
+    assert not after.unknown_prices
+    assert grant(after).plan_code == "new"
+    assert party.project(CATALOGUE, NOW) == before
 
 
 def test_facts_of_two_kinds_under_one_id_do_not_disturb_each_other() -> None:
