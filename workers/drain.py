@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSilent
 
 from runtime.failures import Infrastructure, Outdated
 from runtime.inbox.entries import Claim
@@ -27,6 +29,7 @@ LONGEST_RUN_SECONDS: Final = 5.0
 """Then the drainer hands on: a Celery task of bounded length can be stopped, renewed, killed."""
 
 HEARTBEAT_SECONDS: Final = 1.0
+GIVE_BACK_TRIES: Final = 30
 BREAKER_SECONDS: Final = 30.0
 """How long the breaker stays open if no supervisor is there to probe and close it."""
 
@@ -42,6 +45,7 @@ class Drainer:
     is_stopping: Callable[[], bool]
     moved: Callable[[], None]
     longest_run_seconds: float = LONGEST_RUN_SECONDS
+    pause_seconds: float = 0.5
 
     def run(self, wake: str) -> None:
         """Drain until nothing is due; ``wake`` is the wake-up that led here."""
@@ -52,7 +56,11 @@ class Drainer:
             return time.monotonic() < ends_at and not self.is_stopping()
 
         with _heart(self.inbox, token):
-            self._drain(token, wake, may_go_on)
+            try:
+                self._drain(token, wake, may_go_on)
+            except (RedisAway, RedisSilent) as error:
+                log.warning("redis away in the middle of a batch", error=str(error))
+                self._give_back_later(token)
 
     def _drain(self, token: str, wake: str, may_go_on: Callable[[], bool]) -> None:
         came_by: str | None = wake
@@ -84,6 +92,17 @@ class Drainer:
         elif claim.wake is not None:
             self.inbox.unregister(claim.wake)
         return halted_by
+
+    def _give_back_later(self, token: str) -> None:
+        """Let go as soon as Redis is back: the end of a lease makes suspects, and takes longer."""
+        for _ in range(GIVE_BACK_TRIES):
+            if self.is_stopping():
+                return
+            time.sleep(self.pause_seconds)
+            with suppress(RedisError):
+                if (owed := self.inbox.leave(token, hand_on=True)) is not None:
+                    self._wake(owed)
+                return
 
     def _wake(self, owed: str) -> None:
         if not self.publish(owed):

@@ -95,13 +95,15 @@ class Orders:
     def _finish(self, token: str, finishes: list[tuple[Entry, Finish]]) -> None:
         if not finishes:
             return
+        # Told before the inbox knows: COMMIT made it true, and if Redis is away now, the next
+        # claim of these events finds hits and not a settlement to tell of.
+        for entry, finish in finishes:
+            self.reporter.settled(entry, finish)
         closed = self.inbox.finish(
             token,
             [_finished(finish.settlement) for _, finish in finishes],
             settlement=_newest(finishes),
         )
-        for entry, finish in finishes:
-            self.reporter.settled(entry, finish)
         if closed.rewound:
             dropped = self.inbox.drop_done_markers()
             log.critical("the database went back in time; run paidup reconcile", dropped=dropped)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from prometheus_client import CollectorRegistry
+from redis.exceptions import ConnectionError as RedisAway
 
 from runtime.dead_letters import Burial
 from runtime.inbox.entries import Claim, Closed, Entry, Finished, Lane, Parked
@@ -81,6 +82,8 @@ class FakeInbox:
     discarded: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     breaker: str | None = None
+    away: int = 0
+    """How many more calls find no Redis."""
 
     def claim(self, token: str, *, wake: str | None) -> Claim:
         self.calls.append(f"claim by {wake}" if wake else "claim")
@@ -98,6 +101,7 @@ class FakeInbox:
 
     def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
         self.calls.append("finish")
+        self._fail_if_away()
         self.finished += finished
         self.settlements.append(settlement)
         return Closed(events=len(finished), rewound=self.rewound)
@@ -121,7 +125,13 @@ class FakeInbox:
 
     def leave(self, token: str, *, hand_on: bool) -> str | None:
         self.calls.append("hand on" if hand_on else "leave")
+        self._fail_if_away()
         return "next" if self.batches and hand_on else None
+
+    def _fail_if_away(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise RedisAway("refused")
 
     def open_breaker(self, reason: str, seconds: float) -> None:
         self.breaker = reason
@@ -208,6 +218,7 @@ class Stage:
             is_stopping=lambda: self.stopping,
             moved=self._move,
             longest_run_seconds=self.longest_run_seconds,
+            pause_seconds=0.0,
         ).run(wake)
 
     def finished_keys(self) -> list[str]:

@@ -287,3 +287,32 @@ def test_one_line_tells_what_became_of_an_event_and_none_shows_its_body() -> Non
     assert settled[0]["outcome"] == "applied"
     assert settled[0]["attempts"] == 1
     assert "secret-body" not in str(lines)
+
+
+def test_redis_away_after_the_commit_gives_the_batch_back_when_it_returns() -> None:
+    scene = stage([entry_of("evt_1")], [entry_of("evt_2")])
+    scene.inbox.away = 3
+
+    scene.drain("wake")
+
+    assert scene.inbox.calls == ["claim by wake", "finish", "hand on", "hand on", "hand on"]
+    assert scene.published == ["next"]
+    settled = scene.counted(
+        "billing_events_settled_total", event_type="customer.created", outcome="applied"
+    )
+    assert settled == 1
+
+
+def test_a_stop_does_not_wait_for_a_redis_that_is_away() -> None:
+    scene = stage([entry_of("evt_1")])
+    scene.inbox.away = 100
+    settle = scene.ledger.record
+
+    def stop_meanwhile(deliveries: Sequence[Delivery]) -> list[Settlement]:
+        scene.stopping = True
+        return settle(deliveries)
+
+    scene.ledger.record = stop_meanwhile  # type: ignore[method-assign]
+    scene.drain("wake")
+
+    assert scene.inbox.calls == ["claim by wake", "finish"]

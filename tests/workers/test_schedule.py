@@ -32,6 +32,7 @@ def test_a_command_starts_at_once_and_again_when_its_time_has_come(tmp_path: Pat
     clock.now = 60.0
     until(lambda: told.read_text() == "xx", meanwhile=schedule.start_due)
 
+    schedule.stop(grace_seconds=10)
     assert told.read_text() == "xx"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.schema import upgrade
 from runtime.servers.postgres import Postgres
+from runtime.servers.redis import Redis
 from tests.workers.poisoned_pool import POISON
 from tests.workers.running import Site, Worker, customers, running
 from tests.workers.waiting import until
@@ -64,7 +65,9 @@ def test_a_duplicate_of_a_settled_event_gets_the_cached_result(site: Site) -> No
     assert (again.result["outcome"], again.result["attempts"]) == ("applied", 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_stop_finishes_what_runs_and_exits_0_and_nothing_is_lost(
     site: Site, number: signal.Signals
 ) -> None:
@@ -94,7 +97,7 @@ def pool(worker: Worker) -> int | None:
     return worker.pool
 
 
-@pytest.mark.parametrize("victim", [child, pool])
+@pytest.mark.parametrize("victim", [child, pytest.param(pool, marks=pytest.mark.slow)])
 def test_kill_9_in_the_middle_of_2000_events_loses_and_doubles_nothing(
     site: Site, victim: Callable[[Worker], int | None]
 ) -> None:
@@ -113,6 +116,7 @@ def test_kill_9_in_the_middle_of_2000_events_loses_and_doubles_nothing(
     assert site.dead() == []
 
 
+@pytest.mark.slow
 def test_a_machine_that_dies_in_the_middle_of_2000_events_loses_and_doubles_nothing(
     site: Site,
 ) -> None:
@@ -213,3 +217,27 @@ def test_wrong_settings_are_named_and_nothing_starts(site: Site) -> None:
 
     assert worker.process.wait(20) == 2
     assert "PAIDUP_WORKER_PROCESSES" in site.log.read_text()
+
+
+@pytest.mark.slow
+def test_redis_away_at_the_start_and_killed_under_load_loses_and_doubles_nothing(
+    database: str, own_redis: Redis, tmp_path: Path
+) -> None:
+    site = Site(database, own_redis.url, tmp_path / "worker.log")
+    site.install_plans()
+    ids = site.accept(customers(range(1000)))
+    own_redis.stop()
+    with running(site) as worker:
+        until(lambda: "redis away" in site.log.read_text(), why="the worker found no Redis")
+        own_redis.start()
+        for share in (100, 400):
+            until(lambda share=share: site.settled_count() >= share, seconds=40)  # type: ignore[misc]
+            own_redis.kill()
+            own_redis.start()
+
+        site.until_drained()
+        assert worker.stop() == 0
+
+    site.assert_each_applied_once(ids)
+    assert site.dead() == []
+    site.close()
