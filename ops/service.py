@@ -15,19 +15,18 @@ _ANSWER_SECONDS = 2.0
 class Service(Process):
     """A process of ours, started by its entry point, that is ready when an address says so."""
 
-    def __init__(
-        self, module: str, *, data_dir: Path, environ: Mapping[str, str], ready_url: str
-    ) -> None:
+    module: str
+
+    def __init__(self, *, data_dir: Path, environ: Mapping[str, str], ready_url: str) -> None:
         super().__init__(
             folder=Path.cwd(), run=data_dir / "run", log=data_dir / "log" / f"{self.name}.log"
         )
-        self._module = module
         self._environ = environ
         self._ready_url = ready_url
 
     def command(self) -> Sequence[str | Path]:
         """Its entry point."""
-        return service_command(self._module)
+        return service_command(self.module)
 
     def environ(self) -> Mapping[str, str]:
         """The operator's environment, completed with what the stack decided."""
@@ -45,6 +44,7 @@ class Ingest(Service):
     """Stopped first, so that nothing comes in that nobody would apply."""
 
     name = "ingest"
+    module = "ingest"
     turn = 0
     stop_seconds = 20.0
 
@@ -53,5 +53,6 @@ class Worker(Service):
     """Stopped second: it finishes what runs, while its servers still stand."""
 
     name = "worker"
+    module = "workers"
     turn = 1
     stop_seconds = 90.0

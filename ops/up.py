@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from ops import addresses, upfile
+from ops.embedded import postgres_in, redis_in
 from ops.errors import AlreadyUp
 from ops.migration import migrate
 from ops.service import Ingest, Worker
 from ops.tending import Tending
-from runtime.servers import locate, pidfile
+from runtime.servers import pidfile
 from runtime.servers.account import make_own_folder
 from runtime.servers.errors import StillRunning
 from runtime.servers.leash import Leash
@@ -28,6 +29,8 @@ from runtime.servers.process import Process
 from runtime.servers.redis import Redis
 from runtime.servers.secret import kept_secret
 from runtime.settings import Settings, required
+
+AnyService = TypeVar("AnyService", Ingest, Worker)
 
 WEBHOOK_PATH = "/webhooks/stripe"
 _LEFTOVER_SECONDS = 20.0
@@ -165,15 +168,11 @@ class Stack:
 
     def _start_servers(self) -> None:
         if self.settings.redis_url is None:
-            binary = locate.redis_binary(self.settings.redis_server)
-            log = self._log("redis")
-            self.redis = Redis(self.data_dir / "redis", binary=binary, run=self._run, log=log)
+            self.redis = redis_in(self.data_dir, self.settings.redis_server)
             self._start(self.redis)
             self.environ["REDIS_URL"] = self.redis.url
         if self.settings.database_url is None:
-            binaries, log = locate.postgres_binaries(), self._log("postgres")
-            folder = self.data_dir / "postgres"
-            self.postgres = Postgres(folder, binaries=binaries, run=self._run, log=log)
+            self.postgres = postgres_in(self.data_dir)
             self._start(self.postgres)
             self.environ["DATABASE_URL"] = self.postgres.url
 
@@ -192,22 +191,17 @@ class Stack:
         self.settings = Settings.from_env(self.environ)
 
     def _start_services(self) -> None:
-        ingest_ready, worker_ready = (
-            f"{self.ingest_url}/readyz",
-            f"{self.worker_metrics_url}/metrics",
-        )
-        self.ingest = Ingest(
-            "ingest", data_dir=self.data_dir, environ=self.environ, ready_url=ingest_ready
-        )
-        self.worker = Worker(
-            "workers", data_dir=self.data_dir, environ=self.environ, ready_url=worker_ready
-        )
+        self.ingest = self._service(Ingest, f"{self.ingest_url}/readyz")
+        self.worker = self._service(Worker, f"{self.worker_metrics_url}/metrics")
         for service in (self.ingest, self.worker):
             service.pause = self._pause
             service.spawn()
         for service in (self.ingest, self.worker):
             service.await_ready()
             self._tending.watch(service)
+
+    def _service(self, kind: type[AnyService], ready_url: str) -> AnyService:
+        return kind(data_dir=self.data_dir, environ=self.environ, ready_url=ready_url)
 
     def _start(self, part: Process) -> None:
         part.pause = self._pause
@@ -230,6 +224,3 @@ class Stack:
     @property
     def _run(self) -> Path:
         return self.data_dir / "run"
-
-    def _log(self, name: str) -> Path:
-        return self.data_dir / "log" / f"{name}.log"

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.checks.clocks import check_clock
+from ops.checks.waiting import check_waiting
 from ops.findings import Finding, ok, problem, warning
 from ops.migration import plans_drift
 from runtime import schema
@@ -16,7 +17,6 @@ from runtime.settings import Settings
 
 _CHECK = "PostgreSQL"
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
-_SHOWN = 5
 
 
 def check_postgres(settings: Settings) -> Iterator[Finding]:
@@ -49,8 +49,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     yield ok("schema", f"at {schema.head()}")
     yield _plans(engine, settings)
     with engine.connect() as connection:
-        yield from _unknown_prices(connection)
-        yield from _dead_letters(connection)
+        yield from check_waiting(connection)
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:
@@ -69,19 +68,6 @@ def _plans(engine: Engine, settings: Settings) -> Finding:
     if drift:
         return warning("plans", drift)
     return ok("plans", f"{settings.plans_path} is the catalogue of record")
-
-
-def _unknown_prices(connection: Connection) -> Iterator[Finding]:
-    query = text("SELECT DISTINCT unnest(unknown_prices) AS price FROM parties ORDER BY price")
-    if prices := connection.scalars(query).all():
-        shown = ", ".join(prices[:_SHOWN]) + (" ..." if len(prices) > _SHOWN else "")
-        yield warning("prices", f"sold, and in no plan, so that they grant nothing: {shown}")
-
-
-def _dead_letters(connection: Connection) -> Iterator[Finding]:
-    query = text("SELECT count(*) FROM dead_letters WHERE state = 'open'")
-    if count := connection.scalar(query):
-        yield warning("dead letters", f"{count} events could not be applied and wait for somebody")
 
 
 def _time_of(connection: Connection) -> datetime:

@@ -5,9 +5,7 @@ database and is no superuser, so that rights mean here what they mean in product
 """
 
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +14,10 @@ import psycopg
 from psycopg import sql
 
 from runtime.servers import ports
-from runtime.servers.account import Account, require_reach, server_account
-from runtime.servers.errors import FolderUnusable, ServerDidNotStart
+from runtime.servers.account import Account, server_account
+from runtime.servers.cluster import Cluster
 from runtime.servers.process import Process
-from runtime.servers.processes import children_of, command_of
-from runtime.servers.secret import kept_secret
+from runtime.servers.processes import children_of
 
 SETTINGS: Mapping[str, str] = {
     "fsync": "on",
@@ -35,13 +32,6 @@ SETTINGS: Mapping[str, str] = {
 }
 ROLE = "paidup"
 _ADMIN = "postgres"
-_READ_BINARIES = (
-    "install Paidup in an environment outside that folder,"
-    " or set DATABASE_URL to a PostgreSQL that runs"
-)
-_REACH_DATA = (
-    "set PAIDUP_DATA_DIR to a folder that everybody may pass through, such as /var/lib/paidup"
-)
 
 
 class Postgres(Process):
@@ -72,6 +62,13 @@ class Postgres(Process):
         self.settings = {**SETTINGS, **(settings or {})}
         self._port_is_given = port is not None
         self._account = server_account()
+        self._cluster = Cluster(
+            folder,
+            binaries=binaries,
+            account=self._account,
+            environ=self.environ(),
+            log=self.log,
+        )
 
     @property
     def url(self) -> str:
@@ -90,7 +87,13 @@ class Postgres(Process):
     def command(self) -> Sequence[str | Path]:
         """The postmaster with every setting on its command line, where ``ps`` shows it."""
         options = (f"--{name}={value}" for name, value in self.settings.items())
-        return (self.binaries / "postgres", "-D", self._data, f"--port={self.port}", *options)
+        return (
+            self.binaries / "postgres",
+            "-D",
+            self._cluster.data,
+            f"--port={self.port}",
+            *options,
+        )
 
     def account(self) -> Account | None:
         """``nobody`` where we are root."""
@@ -98,13 +101,7 @@ class Postgres(Process):
 
     def prepare(self) -> None:
         """A cluster that is whole and of this version, or one sentence why not."""
-        require_reach(self.binaries, self._account, remedy=_READ_BINARIES)
-        require_reach(self.folder.parent, self._account, remedy=_REACH_DATA)
-        self._make_folder()
-        if not self._data.exists():
-            self._make_cluster()
-        self._check_version()
-        self._forget_dead_postmaster()
+        self._cluster.prepare()
 
     def is_ready(self) -> bool:
         """Whether it takes connections."""
@@ -154,90 +151,21 @@ class Postgres(Process):
             statement = sql.SQL("drop database if exists {} with (force)")
             connection.execute(statement.format(sql.Identifier(name)))
 
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
-
     def _url(self, role: str, database: str) -> str:
-        return f"postgresql://{role}:{self._password()}@{ports.LOOPBACK}:{self.port}/{database}"
-
-    def _password(self) -> str:
-        self._make_folder()
-        return kept_secret(self.folder / "password", account=self._account)
+        password = self._cluster.password()
+        return f"postgresql://{role}:{password}@{ports.LOOPBACK}:{self.port}/{database}"
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(self.admin_url, autocommit=True, connect_timeout=3)
-
-    def _make_folder(self) -> None:
-        if not self.folder.exists():
-            self.folder.mkdir(parents=True, mode=0o700)
-            if self._account:
-                os.chown(self.folder, self._account.uid, self._account.gid)
-
-    def _make_cluster(self) -> None:
-        """Into a folder beside it, renamed when whole: a killed initdb leaves no half cluster."""
-        self._password()
-        fresh = self.folder / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        done = self._run("initdb", "-D", fresh, *_INITDB, "--pwfile", self.folder / "password")
-        if done.returncode != 0:
-            said = next(iter(done.stderr.strip().splitlines()[-1:]), "")
-            raise ServerDidNotStart("initdb", said, self.log)
-        fresh.rename(self._data)
-
-    def _run(self, program: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        become = self._account
-        return subprocess.run(  # noqa: S603 - a binary of the wheel
-            [str(self.binaries / program), *map(str, arguments)],
-            cwd=self.folder,
-            env=dict(self.environ()),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            user=become.uid if become else None,
-            group=become.gid if become else None,
-            extra_groups=[] if become else None,
-        )
-
-    def _check_version(self) -> None:
-        has = (self._data / "PG_VERSION").read_text().strip()
-        ours = self._run("postgres", "--version").stdout.split()[-1].split(".")[0]
-        if has != ours:
-            raise FolderUnusable(
-                f"{self._data} was written by PostgreSQL {has} and this is {ours}:"
-                " move it away, or dump it with the old version and load it into the new"
-            )
-
-    def _forget_dead_postmaster(self) -> None:
-        """Remove a lock file that a dead postmaster left, whose number may be another's today.
-
-        PostgreSQL removes it itself unless a process of the same user has that number, which
-        in a container, where numbers start at 1 each time, is likely.
-        """
-        lock = self._data / "postmaster.pid"
-        with suppress(FileNotFoundError, ValueError, IndexError):
-            pid = int(lock.read_text().splitlines()[0])
-            if "postgres" not in command_of(pid):
-                lock.unlink()
 
     def _make_role_and_database(self) -> None:
         with self._connect() as connection:
             if not connection.execute("select from pg_roles where rolname = %s", [ROLE]).rowcount:
                 connection.execute(
                     sql.SQL("create role {} login password {}").format(
-                        sql.Identifier(ROLE), sql.Literal(self._password())
+                        sql.Identifier(ROLE), sql.Literal(self._cluster.password())
                     )
                 )
             found = connection.execute("select from pg_database where datname = %s", [ROLE])
         if not found.rowcount:
             self.create_database(ROLE)
-
-
-_INITDB = (
-    "--username=postgres",
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    "--no-locale",
-    "--no-instructions",
-)

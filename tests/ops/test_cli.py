@@ -2,8 +2,10 @@ import json
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
 from ops import cli
@@ -181,3 +183,21 @@ def test_help_is_there_at_once(tmp_path: Path) -> None:
     assert call("--help", folder=tmp_path).returncode == 0
 
     assert time.monotonic() - started < 2
+
+
+def test_an_interruption_is_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise click.Abort
+
+    monkeypatch.setattr(cli.group, "main", interrupted)
+
+    assert cli.run([]) == 1
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--version"]) == 0
+
+    assert version("paidup") in capsys.readouterr().out

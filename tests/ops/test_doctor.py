@@ -127,15 +127,82 @@ def test_a_database_without_schema_is_named(
     postgres_server.drop_database("bare")
 
 
+def change(database: str, statement: str) -> None:
+    engine = engine_for(database, application_name="tests")
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
 @pytest.mark.servers
 def test_a_database_without_plans_is_named(environ: Mapping[str, str], database: str) -> None:
-
-    engine = engine_for(database, application_name="tests")
-    with engine.begin() as connection:
-        connection.execute(text("delete from catalogues"))
-    engine.dispose()
+    change(database, "delete from catalogues")
 
     assert "paidup migrate" in troubles(examine(environ))["plans"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        ("synchronous_commit = off", "synchronous_commit is off"),
+        ("default_transaction_read_only = on", "takes no writes"),
+    ],
+)
+def test_a_database_that_does_not_keep_its_word_is_named(
+    environ: Mapping[str, str], database: str, setting: str, word: str
+) -> None:
+    change(database, f"alter role current_user set {setting}")
+    try:
+        found = troubles(examine(environ))
+    finally:
+        change(database, "set transaction read write; alter role current_user reset all")
+
+    assert word in found["PostgreSQL"]
+
+
+@pytest.mark.servers
+def test_what_has_no_effect_yet_is_a_warning_with_names(
+    environ: Mapping[str, str], database: str
+) -> None:
+    change(
+        database,
+        "insert into parties (party, catalogue_version, waiting, unknown_prices,"
+        " incomplete_summaries, missing_subscriptions, undecided)"
+        " values ('test:cus_1', 1, true, array['p2', 'p1', 'p3', 'p4', 'p5', 'p6'],"
+        " array['cus_1'], array['sub_1'], array['test:sub_1'])",
+    )
+    change(
+        database,
+        "insert into dead_letters (event_id, type, payload, error_type, error, attempts,"
+        " first_failed_at, last_failed_at, state, history)"
+        " values ('evt_1', 'x', '{}', 'E', 'e', 1, now(), now(), 'open', '[]')",
+    )
+
+    said = {f.check: f.says for f in examine(environ) if f.state is State.WARNING}
+
+    assert said["prices"].endswith("grant nothing: p1, p2, p3, p4, p5, ...")
+    assert said["subscriptions"].endswith("sub_1")
+    assert said["features"].endswith("cus_1")
+    assert said["order"].endswith("test:sub_1")
+    assert said["users"].startswith("1 customers or payments")
+    assert said["dead letters"].startswith("1 could not be applied")
+
+
+@pytest.mark.servers
+def test_a_full_redis_is_named(environ: Mapping[str, str], redis_server: Redis) -> None:
+    client = redis_server.client()
+    used = int(client.info("memory")["used_memory"])
+    client.config_set("maxmemory", used)
+    try:
+        found = troubles(examine(environ))
+    finally:
+        client.config_set("maxmemory", "256mb")
+        client.close()
+
+    assert "% of maxmemory is used: give it more" in found["Redis memory"]
 
 
 @pytest.mark.servers
