@@ -5,18 +5,18 @@ or could have given it: in force or not, decided by which event, paid by which p
 would end it. What waits is told once for the user.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.catalogue import Catalogue, Disposition, Policy
+from billing.catalogue import Catalogue
 from billing.ids import object_key
-from billing.rows import PaymentRow, PaymentStatus, PurchaseRow, PurchaseStatus
-from billing.summaries import STRIPE_PLAN
-from billing.words import PAST_DUE, SUBSCRIPTION_ENDED, SUBSCRIPTION_GRANTS
+from billing.rows import PaymentRow, PaymentStatus
 from ops.moments import stamp
 from ops.queries.standing import Grant, Revoked, Standing
+from ops.what_ends import ends, kind_of
+from ops.what_waits import failed, waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +87,8 @@ def explain(standing: Standing, features: Iterable[str]) -> Explanation:
         at=standing.at,
         catalogue_version=standing.catalogue_version,
         answers=tuple(_answer(standing, feature) for feature in features),
-        waiting=tuple(_waiting(standing)),
-        failed=tuple(_failed(standing)),
+        waiting=tuple(waiting(standing)),
+        failed=tuple(failed(standing)),
     )
 
 
@@ -112,17 +112,14 @@ def _weight(reason: Reason) -> tuple[bool, bool, float]:
 
 def _reason(standing: Standing, grant: Grant, feature: str) -> Reason:
     row, in_force = grant.row, _in_force(grant, standing.at)
-    value = row.entitlements[feature]
-    effective = standing.effective.get(feature)
-    adds_up = feature in grant.per_seat
     return Reason(
         source=row.source,
         realm=row.realm,
-        kind=_kind(row.source, row.plan_code),
+        kind=kind_of(row),
         plan_code=row.plan_code,
-        value=value,
+        value=row.entitlements[feature],
         in_force=in_force,
-        counts=in_force and bool(adds_up or (effective and effective.value == value)),
+        counts=in_force and _counts(standing, grant, feature),
         starts_at=row.starts_at,
         expires_at=row.expires_at,
         because=_because(grant, standing.at),
@@ -133,8 +130,20 @@ def _reason(standing: Standing, grant: Grant, feature: str) -> Reason:
         catalogue_version=grant.catalogue_version,
         revoked=None if in_force else standing.revoked.get(f"{row.source}/{row.plan_code}"),
         payment=_payment(standing, grant),
-        ends=tuple(_ends(standing, grant)) if in_force else (),
+        ends=tuple(ends(standing, grant)) if in_force else (),
     )
+
+
+def _counts(standing: Standing, grant: Grant, feature: str) -> bool:
+    """Whether the view's value is this row's, or the sum of seats that this row is part of."""
+    worth = grant.row.entitlements[feature]
+    if feature in grant.per_seat:
+        worth = sum(
+            each.row.entitlements[feature]
+            for each in standing.grants
+            if feature in each.per_seat and _in_force(each, standing.at)
+        )
+    return feature in standing.effective and standing.effective[feature].value == worth
 
 
 def _in_force(grant: Grant, at: datetime) -> bool:
@@ -151,12 +160,6 @@ def _because(grant: Grant, at: datetime) -> str:
     if row.active and row.starts_at > at:
         return f"{row.because} It begins at {stamp(row.starts_at)}."
     return row.because
-
-
-def _kind(source: str, plan_code: str) -> str:
-    if plan_code == STRIPE_PLAN:
-        return "customer"
-    return "subscription" if source.startswith("sub_") else "purchase"
 
 
 def _payment(standing: Standing, grant: Grant) -> PaymentRow | None:
@@ -182,109 +185,7 @@ def _paid_for(standing: Standing, payment: PaymentRow) -> str | None:
     return next((standing.paid_for[key] for key in keys if key in standing.paid_for), None)
 
 
-def _ends(standing: Standing, grant: Grant) -> Iterator[str]:
-    row = grant.row
-    if row.expires_at:
-        yield f"time: it ends at {stamp(row.expires_at)} unless Stripe says otherwise before"
-    match _kind(row.source, row.plan_code):
-        case "customer":
-            yield f"Stripe no longer listing the feature for customer {row.source}"
-        case "subscription":
-            yield from _ends_of_subscription(standing, grant)
-        case _:
-            yield from _ends_of_purchase(standing.catalogue.policy)
-
-
-def _ends_of_subscription(standing: Standing, grant: Grant) -> Iterator[str]:
-    source = grant.row.source
-    mine = [s for s in standing.subscriptions if s.stripe_subscription_id == source]
-    plan = standing.catalogue.plan_coded(grant.row.plan_code)
-    granting = " or ".join(sorted(SUBSCRIPTION_GRANTS))
-    if not mine:
-        yield f"no snapshot of subscription {source} coming in time, or one that is not {granting}"
-    elif mine[0].status == PAST_DUE:
-        yield "its bill staying unpaid, or the subscription being canceled, paused or unpaid"
-    else:
-        grace = plan.grace_days if plan else 0
-        late = f" (past_due: after {grace} days of grace)" if grace else ""
-        yield f"a status other than {granting}{late}"
-    yield "its items no longer standing for this plan"
-
-
-def _ends_of_purchase(policy: Policy) -> Iterator[str]:
-    by_policy = {
-        "a full refund": policy.refund_full,
-        "a partial refund": policy.refund_partial,
-        "an open dispute": policy.dispute_open,
-        "a lost dispute": policy.dispute_lost,
-    }
-    ending = [what for what, then in by_policy.items() if then is Disposition.END]
-    yield " or ".join(ending) if ending else "nothing that happens to its payment"
-
-
 def _missing(standing: Standing, feature: str) -> str:
     plans = [plan.code for plan in standing.catalogue.plans if feature in plan.features]
     sold = f"plans that do: {', '.join(plans)}" if plans else "no plan gives it"
     return f"{standing.user_id} has nothing that gives it; {sold}"
-
-
-def _failed(standing: Standing) -> Iterator[str]:
-    """Purchases that came to nothing."""
-    for purchase in standing.purchases:
-        if purchase.status in {PurchaseStatus.EXPIRED, PurchaseStatus.FAILED}:
-            yield _unpaid(purchase)
-
-
-def _unpaid(purchase: PurchaseRow) -> str:
-    words = {
-        PurchaseStatus.PENDING: "its payment has not succeeded yet",
-        PurchaseStatus.EXPIRED: "its checkout expired before it was paid",
-        PurchaseStatus.FAILED: "its payment failed",
-    }
-    plan = f" of plan {purchase.plan_code}" if purchase.plan_code else ""
-    return f"Purchase {purchase.purchase_ref}{plan} gives nothing: {words[purchase.status]}."
-
-
-def _waiting(standing: Standing) -> Iterator[str]:
-    unknown = frozenset[str]().union(*(note.unknown_prices for note in standing.notes))
-    yield from _unsold(standing, unknown)
-    for purchase in standing.purchases:
-        if purchase.status is PurchaseStatus.PENDING:
-            yield _unpaid(purchase)
-    for note in standing.notes:
-        if note.waiting:
-            yield (
-                f"With {note.party} came something that would give access, or is money, and that"
-                " names no user yet: it waits for metadata.user_id."
-            )
-        for subscription in sorted(note.missing_subscriptions):
-            yield (
-                f"No snapshot of subscription {subscription} has come: a checkout speaks for it"
-                " for three days; send customer.subscription.* events to the endpoint."
-            )
-        for customer in sorted(note.incomplete_summaries):
-            yield (
-                f"Stripe's list of features for customer {customer} was cut off: those it lists"
-                " are given, the others are not known."
-            )
-
-
-def _unsold(standing: Standing, unknown: frozenset[str]) -> Iterator[str]:
-    """Prices that are in no plan, told of what was sold at them where that is known."""
-    told: set[str] = set()
-    for subscription in standing.subscriptions:
-        for price in unknown.intersection(subscription.prices):
-            if subscription.status not in SUBSCRIPTION_ENDED:
-                told.add(price)
-                named = f"Subscription {subscription.stripe_subscription_id}"
-                yield f"{named} ({subscription.status}) is sold at {price}{_IN_NO_PLAN}"
-    for purchase in standing.purchases:
-        if purchase.status is PurchaseStatus.PAID and purchase.plan_code is None:
-            told.add(purchase.price or "")
-            named = f"Purchase {purchase.purchase_ref}"
-            price = f"at {purchase.price}" if purchase.price else "under no price that is known"
-            yield f"{named} is paid and was sold {price}{_IN_NO_PLAN}"
-    yield from (f"Something was sold at {price}{_IN_NO_PLAN}" for price in sorted(unknown - told))
-
-
-_IN_NO_PLAN = ", which is in no plan and gives nothing until `paidup plans apply` knows it."

@@ -1,0 +1,266 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from billing.catalogue import read_catalogue
+from billing.envelope import parse
+from runtime.ledger.catalogues import install
+from runtime.servers.ports import free_port
+from tests.ops.conftest import Paidup
+from tests.ops.queries.books import Books
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def _deployed(books: Books, deployed: Callable[..., None]) -> None:
+    deployed(DATABASE_URL=books.url)
+
+
+def answers(paidup: Paidup, *arguments: str) -> dict[str, Any]:
+    document = json.loads(paidup("explain", *arguments, "--json"))
+    return {answer["feature"]: answer for answer in document["features"]}
+
+
+def test_access_by_subscription_names_plan_event_payment_and_end(
+    books: Books, paidup: Paidup
+) -> None:
+    lifecycle = books.tell("renewal")
+    source, newest = lifecycle.expected.grants[0].source, lifecycle.expected.payments[-1]
+
+    answer = answers(paidup, "usr_1", "max_devices")["max_devices"]
+    reason = answer["reasons"][0]
+
+    assert (answer["allowed"], answer["value"], answer["expires_at"]) == (True, 5, None)
+    assert (reason["source"], reason["plan_code"]) == (source, "premium")
+    assert reason["event_id"] in {event.id for event in lifecycle.events}
+    assert reason["event_type"].startswith("customer.subscription.")
+    assert reason["payment"]["payment_ref"] == newest.payment_ref
+    assert reason["because"] == f"Subscription {source} is active."
+    said = paidup("explain", "usr_1", "max_devices")
+    assert "max_devices: allowed 5, with no end in sight" in said
+    assert f"paid by {newest.payment_ref}: 29.99 USD" in said
+    assert "past_due: after 7 days of grace" in said
+    assert "plans of record: version 1" in said
+    assert "signals_enabled" not in said
+
+
+def test_a_purchase_ends_by_what_policy_says(books: Books, paidup: Paidup) -> None:
+    lifecycle = books.tell("onetime")
+
+    said = paidup("explain", "usr_1")
+
+    assert "lifetime: allowed, with no end in sight" in said
+    assert f"paid by {lifecycle.expected.payments[0].payment_ref}: 99.00 USD" in said
+    assert "would end by a full refund or a lost dispute" in said
+
+
+@pytest.mark.parametrize(
+    ("scenario", "because"),
+    [("refund_full", "was refunded in full"), ("dispute_lost", "was lost")],
+)
+def test_what_was_taken_away_tells_by_what(
+    scenario: str, because: str, books: Books, paidup: Paidup
+) -> None:
+    lifecycle = books.tell(scenario)
+
+    answer = answers(paidup, "usr_1")["lifetime"]
+    reason = answer["reasons"][0]
+
+    assert (answer["allowed"], reason["in_force"], reason["ends"]) == (False, False, [])
+    assert because in reason["because"]
+    assert reason["revoked"]["event_id"] in {event.id for event in lifecycle.events}
+    assert "taken away at" in paidup("explain", "usr_1", "lifetime")
+
+
+def test_every_lifecycle_agrees_with_what_it_must_end_in(books: Books, paidup: Paidup) -> None:
+    names = ("trial_active", "upgrade", "same_second", "entitlement_summary", "dispute_won")
+    for name in names:
+        lifecycle = books.tell(name, user=f"usr_{name}")
+        allowed = {
+            feature: answer["value"]
+            for feature, answer in answers(paidup, f"usr_{name}").items()
+            if answer["allowed"]
+        }
+        assert allowed == lifecycle.expected.features
+
+
+def test_of_two_sources_the_one_that_gives_more_counts(books: Books, paidup: Paidup) -> None:
+    books.tell("renewal", seed="a")
+    books.tell("upgrade", seed="b")
+
+    answer = answers(paidup, "usr_1", "max_devices")["max_devices"]
+    by_plan = {r["plan_code"]: r["counts"] for r in answer["reasons"] if r["in_force"]}
+
+    assert (answer["value"], by_plan) == (5, {"premium": True, "team": False})
+    assert [reason["in_force"] for reason in answer["reasons"]] == [True, True, False]
+    assert "another source gives more" in paidup("explain", "usr_1", "max_devices")
+
+
+def test_seats_of_two_subscriptions_add_up_and_both_count(books: Books, paidup: Paidup) -> None:
+    for seed in ("a", "b"):
+        books.tell("upgrade", seed=seed)
+
+    answer = answers(paidup, "usr_1", "max_devices")["max_devices"]
+
+    assert answer["value"] == 6
+    assert [reason["counts"] for reason in answer["reasons"]] == [True, True, False, False]
+
+
+def test_a_feature_the_user_never_had_names_the_plans_that_give_it(
+    books: Books, paidup: Paidup
+) -> None:
+    books.tell("onetime")
+
+    said = paidup("explain", "usr_1", "signals_enabled")
+
+    assert "signals_enabled: not allowed" in said
+    assert "usr_1 has nothing that gives it; plans that do: premium" in said
+
+
+def test_a_user_without_anything_is_told_so_and_why(books: Books, paidup: Paidup) -> None:
+    books.tell("checkout_expired")
+
+    said = paidup("explain", "usr_1")
+
+    assert "nothing gives this user a feature, and nothing ever did" in said
+    assert "its checkout expired before it was paid" in said
+
+
+def test_a_purchase_that_is_not_paid_yet_waits(books: Books, paidup: Paidup) -> None:
+    events = books.compose("async_payment").events
+    books.record(event for event in events if "succeeded" not in event.type)
+
+    said = paidup("explain", "usr_1", "lifetime")
+
+    assert "lifetime: not allowed" in said
+    assert "waiting\n  Purchase pi_" in said
+    assert "its payment has not succeeded yet" in said
+
+
+def test_a_price_in_no_plan_waits_for_the_plans(books: Books, paidup: Paidup) -> None:
+    for name in ("onetime", "renewal"):
+        bodies = (event.body for event in books.compose(name, seed=name).events)
+        swapped = (
+            body.replace(b"price_lifetime", b"price_new").replace(b"price_premium", b"price_gone")
+            for body in bodies
+        )
+        books.settle(map(parse, swapped))
+
+    waiting = json.loads(paidup("explain", "usr_1", "--json"))["waiting"]
+
+    assert len(waiting) == 2
+    assert "(active) is sold at price_gone_monthly, which is in no plan" in waiting[0]
+    assert "is paid and was sold at price_new, which is in no plan" in waiting[1]
+
+
+def test_what_names_no_user_yet_waits_with_its_customer(books: Books, paidup: Paidup) -> None:
+    lifecycle = books.tell("renewal")
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE parties SET waiting = true, missing_subscriptions = '{sub_late}',"
+                " incomplete_summaries = '{cus_cut}'"
+            )
+        )
+
+    said = paidup("explain", "usr_1")
+
+    assert f"With test:{lifecycle.expected.customer_id} came something" in said
+    assert "No snapshot of subscription sub_late has come" in said
+    assert "features for customer cus_cut was cut off" in said
+
+
+def test_access_that_time_has_ended_is_not_in_force_before_any_task_ran(
+    books: Books, paidup: Paidup
+) -> None:
+    books.tell("renewal")
+    with books.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE user_entitlements SET expires_at = now() - interval '1 second'")
+        )
+
+    answer = answers(paidup, "usr_1", "max_devices")["max_devices"]
+
+    assert (answer["allowed"], answer["reasons"][0]["in_force"]) == (False, False)
+    assert "That was over at" in answer["reasons"][0]["because"]
+
+
+def test_access_that_time_will_end_says_when(books: Books, paidup: Paidup) -> None:
+    books.tell("renewal")
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE user_entitlements SET guessed = true, expires_at = '2099-01-01 00:00:00+00'"
+            )
+        )
+
+    said = paidup("explain", "usr_1", "max_devices")
+
+    assert "max_devices: allowed 5, until 2099-01-01 00:00:00Z" in said
+    assert "would end by time: it ends at 2099-01-01 00:00:00Z" in said
+    assert "as a guess" in said
+
+
+def test_rows_of_an_older_catalogue_name_its_version(books: Books, paidup: Paidup) -> None:
+    books.tell("onetime")
+    changed = read_catalogue(
+        {
+            "plans": {
+                "lifetime": {"prices": ["price_lifetime"], "features": {"lifetime": True}},
+            },
+            "policy": {"refund_full": "keep", "dispute_lost": "keep"},
+        }
+    )
+    with books.engine.begin() as connection:
+        install(connection, changed, actor="tests", reason="tests")
+
+    said = paidup("explain", "usr_1")
+
+    assert "worked out by version 1 of the plans" in said
+    assert "plans of record: version 2" in said
+    assert "would end by nothing that happens to its payment" in said
+
+
+def test_a_name_that_would_repaint_the_terminal_is_shown_harmless(
+    books: Books, paidup: Paidup
+) -> None:
+    books.tell("onetime", user="usr\x1b[2J")
+
+    assert "\x1b" not in paidup("explain", "usr\x1b[2J")
+    paidup("explain", "usr\x1b[3J", code=1)
+    assert "\x1b" not in paidup.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["usr_nobody"], 1, "nobody here is called 'usr_nobody'"),
+        (["\udcff"], 1, "nobody here is called"),
+        (["usr_1", "nonsense"], 1, "no plan gives a feature 'nonsense'; there are: lifetime"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_bad_input_gets_one_sentence(
+    arguments: list[str], code: int, said: str, books: Books, paidup: Paidup
+) -> None:
+    books.tell("onetime")
+
+    paidup("explain", *arguments, code=code)
+
+    assert said in paidup.err
+
+
+def test_a_server_that_is_away_or_unnamed_gets_one_sentence(
+    deployed: Callable[..., None], paidup: Paidup
+) -> None:
+    deployed(DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x")
+    paidup("explain", "usr_1", code=1)
+    assert "PostgreSQL does not answer" in paidup.err
+
+    deployed()
+    paidup("explain", "usr_1", code=1)
+    assert "DATABASE_URL is not set" in paidup.err

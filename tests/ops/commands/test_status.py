@@ -1,0 +1,195 @@
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from ops.overview import arriving
+from runtime.inbox.entries import Parked
+from runtime.inbox.inbox import Inbox
+from runtime.servers.ports import free_port
+from tests.ops.conftest import Paidup
+from tests.ops.queries.books import Books
+from tests.runtime.inbox.builders import event, let_time_pass
+
+pytestmark = pytest.mark.servers
+
+NOWHERE = "127.0.0.1"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(redis_url, protocol=2)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def inbox(
+    books: Books, client: redis.Redis, redis_url: str, deployed: Callable[..., None]
+) -> Inbox:
+    deployed(DATABASE_URL=books.url, REDIS_URL=redis_url)
+    return Inbox(client)
+
+
+def seen(paidup: Paidup, *, code: int = 0) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(paidup("status", "--json", code=code))
+    return document
+
+
+def test_an_idle_system_is_told_in_full(books: Books, inbox: Inbox, paidup: Paidup) -> None:
+    settled = len(books.tell("onetime").events)
+
+    document = seen(paidup)
+    said = paidup("status")
+
+    assert (document["ok"], document["away"]) == (True, {})
+    assert document["inbox"]["events"] == 0
+    assert document["settled"]["last_minute"] == document["settled"]["last_hour"] == settled
+    assert document["dead_letters"] == {"open": 0, "replayed": 0, "discarded": 0}
+    assert document["catalogue_version"] == 1
+    assert document["workers"]["processes_needed"] == 1
+    assert "none: start `paidup worker`" in said
+    assert "\x1b" not in said
+
+
+def test_what_waits_is_told_by_where_it_is(inbox: Inbox, paidup: Paidup) -> None:
+    for number in range(4):
+        inbox.accept(event(number, customer=f"cus_{number}"))
+    inbox.accept(event(0, kind="customer.deleted"))
+    inbox.announce("worker-1", 3)
+    claim = inbox.claim("token", max_events=2)
+    parked = Parked(key=claim.entries[0].key, delay_seconds=60, charged=True, error="no")
+    inbox.park("token", [parked])
+
+    numbers = seen(paidup)["inbox"]
+    workers = seen(paidup)["workers"]
+
+    assert [numbers[name] for name in ("events", "due", "claimed", "parked", "conflicts")] == [
+        4,
+        2,
+        1,
+        1,
+        1,
+    ]
+    assert (workers["workers"], workers["processes"]) == (1, 3)
+    said = paidup("status")
+    assert "4 events, the oldest came" in said
+    assert "1 different events under ids that were taken" in said
+
+
+def test_an_open_breaker_says_why(inbox: Inbox, paidup: Paidup) -> None:
+    inbox.open_breaker("PostgreSQL is away", 30)
+
+    assert seen(paidup)["inbox"]["breaker"]["reason"] == "PostgreSQL is away"
+    assert "open, nothing is applied: PostgreSQL is away; closes at" in paidup("status")
+
+
+def test_the_processes_a_backlog_needs_follow_from_what_busy_ones_did(
+    books: Books, inbox: Inbox, client: redis.Redis, paidup: Paidup
+) -> None:
+    """One process settled 5 events while another 600 waited for 50 s."""
+    inbox.announce("worker-1", 1)
+    for number in range(600):
+        inbox.accept(event(number, customer=f"cus_{number}"))
+    let_time_pass(client, 50)
+    inbox.announce("worker-1", 1)
+    books.tell("onetime")
+
+    workers = seen(paidup)["workers"]
+
+    assert workers["measured"]
+    assert workers["events_per_second_each"] == pytest.approx(0.1, abs=0.01)
+    assert workers["processes_needed"] == pytest.approx(100, abs=5)
+    assert "/s each, measured)" in paidup("status")
+
+
+def test_what_comes_in_is_told_by_two_looks(inbox: Inbox) -> None:
+    before = inbox.backlog()
+    for number in range(10):
+        inbox.accept(event(number))
+    time.sleep(0.01)
+    after = inbox.backlog()
+
+    seconds = (after.at - before.at).total_seconds()
+    assert arriving(before, after) == pytest.approx(10 / seconds)
+    assert arriving(None, after) == 0
+    assert arriving(after, after) == 0
+
+
+def test_one_server_that_is_away_leaves_the_other_half(
+    books: Books, redis_url: str, deployed: Callable[..., None], paidup: Paidup
+) -> None:
+    deployed(DATABASE_URL=books.url, REDIS_URL=f"redis://{NOWHERE}:{free_port()}/0")
+    document = seen(paidup, code=1)
+    assert (document["inbox"], document["catalogue_version"]) == (None, 1)
+    assert "Redis does not answer" in document["away"]["redis"]
+
+    deployed(DATABASE_URL=f"postgresql://{NOWHERE}:{free_port()}/x", REDIS_URL=redis_url)
+    said = paidup("status", code=1)
+    assert "PostgreSQL does not answer" in said
+    assert "in the inbox" in said
+
+    deployed(REDIS_URL=redis_url)
+    assert "DATABASE_URL is not set" in seen(paidup, code=1)["away"]["postgresql"]
+
+
+def test_no_server_at_all_is_one_sentence(deployed: Callable[..., None], paidup: Paidup) -> None:
+    deployed()
+
+    paidup("status", code=1)
+
+    assert "no `paidup up` runs" in paidup.err
+
+
+def test_watching_a_pipe_gives_a_document_each_time_until_ctrl_c(
+    books: Books, inbox: Inbox
+) -> None:
+    command = [sys.executable, "-m", "ops.cli", "status", "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        told = 0
+        while told < 2:
+            told += watching.stdout.readline() == b"}\n"
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=20)
+
+    assert (watching.returncode, err) == (0, b"")
+
+
+def test_watching_in_a_terminal_redraws_until_ctrl_c(books: Books, inbox: Inbox) -> None:
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "ops.cli", "status", "--watch"],
+        stdout=theirs,
+        stderr=theirs,
+        env=environ,
+    ) as watching:
+        os.close(theirs)
+        said = _read_until(ours, b"coming in")
+        watching.send_signal(signal.SIGINT)
+        watching.wait(timeout=20)
+    os.close(ours)
+
+    assert watching.returncode == 0
+    assert said.count(b"in the inbox") >= 2
+    assert b"Traceback" not in said
+
+
+def _read_until(terminal: int, wanted: bytes) -> bytes:
+    """``coming in`` is known from the second look on."""
+    said, until = b"", time.monotonic() + 20
+    while wanted not in said:
+        assert time.monotonic() < until, said
+        if select.select([terminal], [], [], 0.1)[0]:
+            said += os.read(terminal, 65536)
+    return said
