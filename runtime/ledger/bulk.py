@@ -1,6 +1,7 @@
 """Many rows in one statement: they travel as one JSON parameter that PostgreSQL takes apart.
 
-Measured against the other ways to insert a hundred rows; see the decision record.
+A hundred events with bodies of 3 kB go in within 5 ms that way, as fast as a pipeline of single
+inserts and without its answers; a list of VALUES takes 10 ms, arrays of text 21 ms.
 """
 
 from collections.abc import Mapping, Sequence

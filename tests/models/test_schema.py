@@ -86,6 +86,15 @@ def test_a_schema_of_another_release_is_named(engine: Engine) -> None:
     assert "newer release" in (schema.problem(engine) or "")
 
 
+def test_an_older_schema_is_told_what_to_run(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "head", lambda: "9999")
+
+    assert "paidup migrate" in (schema.problem(engine) or "")
+    assert "9999" in (schema.problem(engine) or "")
+
+
 def test_a_database_without_schema_is_told_what_to_run(engine: Engine) -> None:
     schema.downgrade(engine)
 

@@ -96,8 +96,9 @@ TABLE_OF = dict(zip(map(type, ALL), TableName, strict=True))
 
 def rows(*given: Row | None) -> Rows:
     filled = no_rows()
-    for row in filter(None, given):
-        filled[TABLE_OF[type(row)]][row.key] = row
+    for row in given:
+        if row is not None:
+            filled[TABLE_OF[type(row)]][row.key] = row
     return filled
 
 

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
+from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
+from billing.registry import Reading
 from runtime import schema
+from runtime.ledger import entering
 from runtime.ledger.errors import CatalogueMissing, IdentityConflict, SchemaOutdated
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.builders import (
@@ -118,7 +122,7 @@ def test_an_event_that_cannot_be_read_stops_the_batch_and_names_itself(
     ledger: Ledger, engine: Engine
 ) -> None:
     good = delivery(event("customer.updated", customer("cus_1", "usr_1")))
-    bad = delivery(event("customer.updated", {"object": "customer"}, id="evt_bad"))
+    bad = delivery(event("customer.updated", customer("cus_\n"), id="evt_bad"))
 
     with pytest.raises(UnreadableEvent, match="evt_bad"):
         ledger.record([good, bad])
@@ -215,6 +219,29 @@ def test_no_schema_at_all_is_said_in_the_same_way(ledger: Ledger, engine: Engine
         ledger.record([delivery(event("customer.updated", customer("cus_1")))])
 
     schema.upgrade(engine)  # the fixture looks at the payments
+
+
+def test_an_unreadable_event_that_was_settled_before_is_a_hit(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers may become stricter; what is settled is settled."""
+    body = delivery(event("customer.updated", customer("cus_1", "usr_1")))
+    ledger.record([body])
+
+    def refuse(envelope: Envelope) -> Reading:
+        raise UnreadableEvent(envelope.event_id, "id")
+
+    monkeypatch.setattr(entering, "read", refuse)
+
+    assert [each.hit for each in ledger.record([body])] == [True]
+
+
+def test_a_database_that_refuses_is_no_other_schema(ledger: Ledger, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE alembic_version RENAME version_num TO hidden"))
+
+    with pytest.raises(ProgrammingError, match="version_num"):
+        ledger.record([delivery(event("customer.updated", customer("cus_1")))])
 
 
 class TestDeadLetters:
