@@ -1,6 +1,7 @@
 """The demonstration's account, for people and for programs."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,15 +9,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops.demo_account import Account, Act, Knock
+from ops.demo_account import Account, Act, Knock, result_of
 from ops.output import Json
+from ops.samples.courier import Answer
+from ops.samples.scrape import Readings
 
 _TABLES: Mapping[str, tuple[str, ...]] = {
-    "grants": ("source", "plan_code", "entitlements", "active", "expires_at", "because"),
+    "grants": ("plan_code", "entitlements", "active", "expires_at", "because"),
     "payments": ("payment_ref", "amount_minor", "amount_refunded_minor", "currency", "status"),
     "payment_events": ("kind", "amount_minor", "payment_ref", "event_type"),
-    "audit": ("action", "target_type", "target_id", "reason"),
+    "audit": ("action", "target_id"),
 }
+_HEADERS = {"amount_minor": "amount", "amount_refunded_minor": "refunded"}
+"""Shorter than the columns they name, so that a row fits into a narrow terminal."""
+
 _TITLES = {
     "grants": "user_entitlements",
     "payments": "payments",
@@ -45,7 +51,7 @@ def print_account(account: Account, console: Console) -> None:
     console.rule("[bold]What must not pass, or not twice", align="left")
     _print_knocks(account.knocks, console)
     console.rule("[bold]Metrics that moved", align="left")
-    console.print(_table(("metric", "by"), account.metrics.items()))
+    console.print(_table(("metric", "by"), _by_outcome(account.metrics).items()))
     _print_verdict(account, console)
 
 
@@ -92,24 +98,22 @@ def _print_act(act: Act, console: Console) -> None:
     sent = (
         (
             delivered.event.type,
-            f"{len(delivered.event.body)} B",
-            str(delivered.answer.status),
-            _short(delivered.answer.document),
+            delivered.event.id,
+            f"{delivered.answer.status} {_status(delivered.answer.document)}",
         )
         for delivered in act.deliveries
     )
-    console.print(_table(("sent", "size", "answer", "body"), sent))
+    console.print(_table(("sent", "event", "answered"), sent))
     for name, columns in _TABLES.items():
         rows = getattr(act.observed, name)
         cells = ([_cell(row[column]) for column in columns] for row in rows)
-        console.print(_table(columns, cells, title=_TITLES[name]))
+        headers = [_HEADERS.get(column, column) for column in columns]
+        console.print(_table(headers, cells, title=_TITLES[name]))
 
 
 def _print_knocks(knocks: Iterable[Knock], console: Console) -> None:
-    rows = (
-        (knock.title, str(knock.answer.status), _short(knock.answer.document)) for knock in knocks
-    )
-    console.print(_table(("sent", "answer", "body"), rows))
+    rows = ((knock.title, str(knock.answer.status), _gist(knock.answer)) for knock in knocks)
+    console.print(_table(("sent", "answered", "with"), rows))
 
 
 def _print_verdict(account: Account, console: Console) -> None:
@@ -143,5 +147,24 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _short(document: object) -> str:
-    return json.dumps(document, ensure_ascii=False)
+def _status(document: object) -> str:
+    """The word in the body; the whole body of every answer is in the JSON."""
+    return str(document.get("status")) if isinstance(document, dict) else "without a body"
+
+
+def _gist(answer: Answer) -> str:
+    """What a problem document says, and the cached result of what was done before."""
+    document = answer.document
+    if isinstance(document, dict) and "title" in document:
+        return f"{document['title']}: {document.get('detail')}"
+    result = result_of(answer)
+    return f"its cached result: {_cell(result)}" if result else answer.said
+
+
+def _by_outcome(metrics: Readings) -> dict[str, float]:
+    """The steps with the event types added up: there are more of them than a screen has lines."""
+    steps: dict[str, float] = {}
+    for name, step in metrics.items():
+        shorter = re.sub(r'event_type="[^"]*",', "", name)
+        steps[shorter] = steps.get(shorter, 0.0) + step
+    return steps

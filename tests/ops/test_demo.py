@@ -38,7 +38,7 @@ def as_it_must_be() -> Account:
         "entitlements": features,
         "active": True,
         "expires_at": None,
-        "because": "paid",
+        "because": "paid [because]",
     }
     payment = {
         "payment_ref": REFERENCE,
@@ -49,7 +49,7 @@ def as_it_must_be() -> Account:
         "dispute_status": None,
     }
     booked = {"kind": "received", "event_type": "t", "amount_minor": 2999, "payment_ref": REFERENCE}
-    audited = {"action": "a", "target_type": "b", "target_id": "c", "reason": "[because]"}
+    audited = {"action": "a", "target_type": "b", "target_id": "c", "reason": None}
     observed = Observed(
         customers=(),
         subscriptions=(),
