@@ -65,7 +65,7 @@ def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = makefile.split(".PHONY:", 1)[1].split("\n", 1)[0].split()
 
-    listed = [line.split()[0] for line in run("make", "help", cwd=ROOT).stdout.splitlines()]
+    listed = [line.split()[0] for line in run("make", "--no-print-directory", "help", cwd=ROOT).stdout.splitlines()]
 
     assert sorted(listed) == sorted(phony)
 
