@@ -63,7 +63,7 @@ def entries(answer: Sequence[bytes]) -> Iterator[Entry]:
 
 def _entry(row: Sequence[bytes]) -> Entry:
     key, lane, received, header_text, body, history_text = row
-    meta, history = json.loads(header_text), json.loads(history_text or b"{}")
+    meta, history = _document(header_text), _document(history_text)
     return Entry(
         key=key.decode(),
         body=body,
@@ -75,7 +75,7 @@ def _entry(row: Sequence[bytes]) -> Entry:
         first_failed_at=_moment_or_none(history.get("first_failed_at")),
         last_failed_at=_moment_or_none(history.get("last_failed_at")),
         last_error=history.get("last_error"),
-        version=meta["v"],
+        version=meta.get("v", VERSION),
         extra=meta.get("extra", {}),
     )
 
@@ -89,8 +89,8 @@ def glimpse(key: str, row: Sequence[bytes]) -> Glimpse:
         lane=Lane(lane.decode()),
         received_at=_moment_or_none(received),
         due_at=_moment_or_none(due),
-        header=json.loads(meta),
-        history=json.loads(history or b"{}"),
+        header=_document(meta),
+        history=_document(history),
         body=body,
     )
 
@@ -128,6 +128,15 @@ def moment(milliseconds: bytes | float) -> datetime:
 
 def _moment_or_none(milliseconds: bytes | float | None) -> datetime | None:
     return moment(milliseconds) if milliseconds else None
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    # A strange hand may have been at it; the body beside it is what counts.
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _age(now: int, since: bytes) -> float:

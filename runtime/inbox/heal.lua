@@ -10,10 +10,11 @@ local function heal(key, lane)
     healed = healed + 1
     return
   end
-  if not meta then
-    return -- its queue still knows its partition; the claim that takes it writes a header
+  local partition = meta and partition_in(meta)
+  if not partition then
+    return -- the claim that takes it from its queue writes a header, or postpones it
   end
-  local place = lane .. '|' .. cjson.decode(meta).partition
+  local place = lane .. '|' .. partition
   local holder = call('HGET', HELD, place)
   if holder and call('HEXISTS', claim_of(holder), 'e:' .. key) == 1 then
     return
@@ -22,7 +23,6 @@ local function heal(key, lane)
     call('ZADD', queue_of(place), NOW, key)
     healed = healed + 1
   end
-  local _, partition = parts_of(place)
   if not holder and not call('ZSCORE', READY[lane], partition) then
     make_ready(place)
     healed = healed + 1

@@ -1,10 +1,15 @@
 -- What went wrong with an event so far. Events that never failed have none.
 local function history_of(text)
-  return text and cjson.decode(text) or { attempts = 0, crashes = 0 }
+  -- One that cannot be read must not stop the claims of everybody.
+  local read, history = pcall(cjson.decode, text or '')
+  history = read and type(history) == 'table' and history or {}
+  history.attempts = tonumber(history.attempts) or 0
+  history.crashes = tonumber(history.crashes) or 0
+  return history
 end
 
 local function is_suspect(text)
-  return text and cjson.decode(text).suspect == true
+  return text and history_of(text).suspect == true
 end
 
 local function amend(key, change)

@@ -8,7 +8,11 @@ local function found(key, meta)
     local apart = call('HGET', CONFLICTS, key)
     return apart and 'apart' or 'absent', lane, apart or '', ''
   end
-  local place = lane .. '|' .. cjson.decode(meta).partition
+  local partition = partition_in(meta)
+  if not partition then
+    return 'waiting', lane, received, ''
+  end
+  local place = lane .. '|' .. partition
   local due = call('ZSCORE', queue_of(place), key)
   return due and 'waiting' or 'claimed', lane, received, due or '', place
 end

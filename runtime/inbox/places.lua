@@ -4,6 +4,13 @@ local function parts_of(place)
   return string.match(place, '^(%l+)|(.*)$')
 end
 
+-- nil where the header is nothing we can read; the event's queue knows its partition all the same.
+local function partition_in(meta)
+  local read, header = pcall(cjson.decode, meta)
+  local partition = read and type(header) == 'table' and header.partition
+  return type(partition) == 'string' and partition or nil
+end
+
 local function lane_of(key)
   for lane, index in pairs(LANE_INDEX) do
     if call('ZSCORE', index, key) then

@@ -177,7 +177,7 @@ def test_an_entry_of_newer_code_waits_for_newer_code(inbox: Inbox, client: Clien
     assert inbox.backlog().unknown_version == 0
 
 
-@pytest.mark.parametrize("header", ["", "{}", "nonsense", '{"fp":"00","v":1}'])
+@pytest.mark.parametrize("header", ["", "{}", "[]", "nonsense", '{"fp":"00","v":1}'])
 def test_a_header_that_cannot_be_read_is_never_given_out_and_never_dropped(
     inbox: Inbox, client: Client, header: str
 ) -> None:
@@ -185,7 +185,10 @@ def test_a_header_that_cannot_be_read_is_never_given_out_and_never_dropped(
     client.hset(f"{PREFIX}event:meta", "evt_1", header)
 
     assert inbox.claim("owner").entries == ()
+    assert inbox.sweep().healed == 0
     assert (inbox.backlog().events, inbox.backlog().unknown_version) == (1, 1)
+    (glimpse,) = inbox.peek(["evt_1"])
+    assert (glimpse.state, glimpse.body) == ("waiting", event(1).body)
 
 
 def test_an_event_without_header_is_given_out_all_the_same(inbox: Inbox, client: Client) -> None:
@@ -220,3 +223,25 @@ def test_the_age_of_an_event_is_told_by_redis(inbox: Inbox, client: Client) -> N
 
     age = datetime.now(UTC) - entry.received_at
     assert timedelta(seconds=90) < age < timedelta(seconds=110)
+
+
+@pytest.mark.parametrize("history", ["", "nonsense", "[]", "7"])
+def test_a_history_that_cannot_be_read_stops_nobody(
+    inbox: Inbox, client: Client, history: str
+) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2, customer="cus_2"))
+    client.hset(f"{PREFIX}history", "evt_1", history)
+
+    assert len(inbox.claim("owner").entries) == 2
+    let_time_pass(client, 11)
+    assert inbox.sweep().reclaimed == 2
+
+
+def test_a_header_that_broke_after_its_beginning_stops_nobody(inbox: Inbox, client: Client) -> None:
+    inbox.accept(event(1))
+    client.hset(f"{PREFIX}event:meta", "evt_1", '{"v":1,"fp":"00", broken')
+
+    (entry,) = inbox.claim("owner").entries
+
+    assert (entry.body, entry.origin, entry.version) == (event(1).body, "stripe", 1)

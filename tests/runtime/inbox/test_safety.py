@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -94,3 +95,20 @@ def test_a_server_that_was_restarted_is_another_one(client: Client, own_redis: R
     own_redis.start()
 
     assert run_id(client) != before
+
+
+@pytest.mark.parametrize(
+    ("info", "sentence"),
+    [
+        ({"aof_last_write_status": "err"}, "could not write its append-only file"),
+        ({"loading": "1"}, "still reading its file"),
+    ],
+)
+def test_what_info_tells_counts_even_where_settings_are_trusted(
+    info: dict[str, str], sentence: str
+) -> None:
+    asked = Mock(**{"info.return_value": info})
+
+    (problem,) = durability_problems(asked, trusted=True)
+
+    assert sentence in problem
