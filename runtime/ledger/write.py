@@ -182,7 +182,7 @@ def _write_parties(connection: Connection, book: Book) -> None:
         {
             "party": party,
             "catalogue_version": book.record.version,
-            "due_at": account.projection.due_at,
+            "due_at": _if_ahead(account.projection.due_at, book.now),
             "waiting": account.projection.waiting,
             "unknown_prices": account.projection.unknown_prices,
             "incomplete_summaries": account.projection.incomplete_summaries,
@@ -193,6 +193,11 @@ def _write_parties(connection: Connection, book: Book) -> None:
         if account.projection is not None
     ]
     insert_rows(connection, Party, rows, conflict="replace")
+
+
+def _if_ahead(due_at: datetime | None, now: datetime) -> datetime | None:
+    # What is over already is projected already; to be due for it again would never end.
+    return due_at if due_at is not None and due_at > now else None
 
 
 def _fact_row(party: PartyId, fact: Fact) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Time and plans change what holds without any event."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,8 @@ from sqlalchemy import Engine, text
 
 from billing.catalogue import Catalogue, read_catalogue, write_catalogue
 from billing.ids import PartyId
+from billing.projection import PartyFacts
+from billing.rows import Projection
 from runtime.ledger import catalogues, locks
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.builders import (
@@ -124,6 +127,25 @@ def test_what_is_due_again_at_once_does_not_keep_us_for_ever(
 
     assert ledger.project_due(100) == 1
     assert rows(engine, "SELECT active FROM user_entitlements") == [True]
+
+
+def test_a_moment_that_is_over_is_never_due_again(
+    subscribe: Callable[[int, int], None],
+    ledger: Ledger,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscribe(1, 3600)
+    _let_time_pass(engine)
+    project = PartyFacts.project
+
+    def always_due(facts: PartyFacts, catalogue: Catalogue, now: datetime) -> Projection:
+        return replace(project(facts, catalogue, now), due_at=now)
+
+    monkeypatch.setattr(PartyFacts, "project", always_due)
+
+    assert ledger.project_due(100) == 1
+    assert ledger.project_due(100) == 0
 
 
 class TestPlans:
