@@ -1,0 +1,56 @@
+"""The worker most people write: Celery's defaults, one task and one ORM session for each event."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from bench.usual.tables import AuditLog, Entitlement, Payment, ProcessedEvent
+
+app = Celery("usual", broker=os.environ["USUAL_REDIS_URL"])
+app.conf.broker_connection_retry_on_startup = True
+engine = create_engine(os.environ["USUAL_DATABASE_URL"])
+
+ENDED = ("canceled", "unpaid", "incomplete_expired")
+
+
+@app.task(name="usual.process_event")
+def process_event(event: dict[str, Any]) -> None:
+    """Skip what was processed, apply the rest, commit."""
+    with Session(engine) as session:
+        if session.get(ProcessedEvent, event["id"]):
+            return
+        session.add(ProcessedEvent(id=event["id"], type=event["type"], payload=event))
+        apply(session, event["type"], event["data"]["object"])
+        session.add(AuditLog(event_id=event["id"], action=event["type"]))
+        session.commit()
+
+
+def apply(session: Session, kind: str, stated: dict[str, Any]) -> None:
+    """The if-and-else by event type that such handlers are."""
+    if kind == "checkout.session.completed":
+        session.merge(_entitlement(stated, active=True))
+    elif kind.startswith("customer.subscription."):
+        session.merge(_entitlement(stated, active=stated["status"] not in ENDED))
+    elif kind == "payment_intent.succeeded":
+        session.merge(_payment(stated, stated["amount_received"]))
+    elif kind == "charge.refunded":
+        session.merge(_payment(stated, stated["amount"] - stated["amount_refunded"]))
+
+
+def _entitlement(stated: dict[str, Any], *, active: bool) -> Entitlement:
+    subscription = stated.get("subscription") or stated["id"]
+    customer = stated.get("customer") or stated["id"]
+    return Entitlement(customer_id=customer, active=active, subscription_id=subscription)
+
+
+def _payment(stated: dict[str, Any], amount: int) -> Payment:
+    identifier = stated.get("payment_intent") or stated["id"]
+    return Payment(
+        id=identifier,
+        customer_id=stated.get("customer"),
+        amount=amount,
+        currency=stated["currency"],
+    )
