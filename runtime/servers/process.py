@@ -16,6 +16,7 @@ from runtime.servers.account import Account
 from runtime.servers.errors import ServerDidNotStart
 
 _TAIL_BYTES = 4096
+_MOST_LOG_BYTES = 16 * 1024 * 1024
 _PORT_TRIES = 5
 _TELLING = ("FATAL", "PANIC", "rror", "Failed", "Fatal")
 
@@ -110,6 +111,7 @@ class Process:
     def spawn(self) -> None:
         """Start it without waiting; most callers want ``start``."""
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._turn_log_over()
         lock = pidfile.claim(self.pid_file)
         try:
             with self.log.open("ab") as output:
@@ -173,6 +175,11 @@ class Process:
             log.seek(max(self._log_offset, size - _TAIL_BYTES))
             return log.read().decode(errors="replace")
         return ""
+
+    def _turn_log_over(self) -> None:
+        with suppress(FileNotFoundError):
+            if self.log.stat().st_size > _MOST_LOG_BYTES:
+                self.log.replace(self.log.with_suffix(".log.1"))
 
     def _popen(self, output: int, lock: int) -> "subprocess.Popen[bytes]":
         become = self.account()

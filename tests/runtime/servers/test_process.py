@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.servers import pidfile
+from runtime.servers import pidfile, process
 from runtime.servers.errors import ServerDidNotStart, StillRunning
 from runtime.servers.process import Process
 
@@ -176,6 +176,21 @@ def test_only_what_was_said_since_the_start_is_quoted(tmp_path: Path) -> None:
 
     with pytest.raises(ServerDidNotStart, match="it said nothing"):
         script.start()
+
+
+def test_a_log_that_grew_large_is_put_aside_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_MOST_LOG_BYTES", 3)
+    script = Script(tmp_path, SLEEPER)
+    script.log.parent.mkdir()
+    script.log.write_text("long ago\n")
+
+    script.start()
+
+    assert (tmp_path / "log" / "script.log.1").read_text() == "long ago\n"
+    assert script.log.read_text() == ""
+    script.kill()
 
 
 def test_what_a_pause_raises_ends_the_wait(tmp_path: Path) -> None:
