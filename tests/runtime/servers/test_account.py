@@ -1,5 +1,7 @@
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,11 @@ def mode(path: Path) -> int:
 
 
 @pytest.fixture
-def open_folder() -> Path:
+def open_folder() -> Iterator[Path]:
     """A folder that everybody can get to; pytest's own are closed."""
-    return account.temporary_folder()
+    folder = account.temporary_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 def test_a_folder_that_others_may_pass_is_no_obstacle(open_folder: Path) -> None:
