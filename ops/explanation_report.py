@@ -89,8 +89,8 @@ def _lines(reason: Reason, explanation: Explanation) -> Iterator[str]:
     elif reason.in_force and reason.kind != "customer":
         yield "no payment is known for it"
     if reason.revoked:
-        by = f"by {reason.revoked.event_id}" if reason.revoked.event_id else reason.revoked.actor
-        yield f"taken away at {stamp(reason.revoked.at)} {by}"
+        by = reason.revoked.event_id or f"the {reason.revoked.actor}"
+        yield f"taken away at {stamp(reason.revoked.at)} by {by}"
     if reason.ends:
         yield f"would end by {'; '.join(reason.ends)}"
     if reason.catalogue_version != explanation.catalogue_version:

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, func, select
 
 from billing.catalogue import Catalogue
 from billing.facts import Kind
+from billing.ids import ObjectKey, realm_in
+from billing.ids import object_key as key_of
 from billing.rows import EntitlementRow, PaymentRow, PurchaseRow, SubscriptionRow
 from models.base import Base
 from models.tables import (
@@ -25,8 +27,6 @@ from models.tables import (
 from ops.queries.belonging import parties_of_user
 from runtime.ledger import catalogues
 from runtime.ledger.tables import TableName, from_plain
-
-ObjectKey = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,13 +162,20 @@ def _rows(connection: Connection, model: type[Base], name: TableName, condition:
 
 
 def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
-    subscription = StoredFact.fact["fields"]["subscription"].as_string()
-    query = select(StoredFact.object_key, subscription).where(
+    """Bills name their subscription; a checkout names it for itself and for the bill it made."""
+    fields = StoredFact.fact["fields"]
+    subscription, bill = fields["subscription"].as_string(), fields["invoice"].as_string()
+    query = select(StoredFact.object_key, bill, subscription).where(
         StoredFact.party.in_(parties),
         StoredFact.kind.in_((Kind.INVOICE.value, Kind.CHECKOUT_SESSION.value)),
         subscription.is_not(None),
     )
-    return {object_key: named for object_key, named in connection.execute(query)}  # noqa: C416
+    named: dict[ObjectKey, str] = {}
+    for object_key, invoice, paid_for in connection.execute(query):
+        named[object_key] = paid_for
+        if invoice:
+            named[key_of(realm_in(object_key), invoice)] = paid_for
+    return named
 
 
 def _revoked(connection: Connection, user_id: str) -> dict[str, Revoked]:

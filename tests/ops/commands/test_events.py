@@ -265,3 +265,24 @@ def test_a_payload_that_is_no_json_is_shown_as_it_is(
 
     assert "{\\x1b no json" in said
     assert "nothing (" in said
+
+
+@servers
+def test_a_letter_that_was_dealt_with_says_by_whom(
+    books: Books, inbox: Inbox, paidup: Paidup
+) -> None:
+    event = books.compose("onetime").events[0]
+    buried(books, event)
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE dead_letters SET state = 'discarded', resolved_at = now(),"
+                " resolved_by = 'cli:ada', reason = 'a test event'"
+            )
+        )
+
+    said = paidup("events", "show", event.id)
+
+    assert "a dead letter, discarded" in said
+    assert "by cli:ada" in said
+    assert "a test event" in said

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -203,6 +204,56 @@ def test_access_that_time_will_end_says_when(books: Books, paidup: Paidup) -> No
     assert "max_devices: allowed 5, until 2099-01-01 00:00:00Z" in said
     assert "would end by time: it ends at 2099-01-01 00:00:00Z" in said
     assert "as a guess" in said
+
+
+def test_a_subscription_past_due_says_how_long_its_grace_lasts(
+    books: Books, paidup: Paidup
+) -> None:
+    events = list(books.compose("past_due_recovered").events)
+    stated = [event.payload["data"]["object"].get("status") for event in events]
+    books.record(events[: stated.index("past_due") + 1])
+
+    said = paidup("explain", "usr_1", "max_devices")
+
+    assert "max_devices: allowed 5, until 20" in said
+    assert "past due since" in said
+    assert "its bill staying unpaid" in said
+
+
+def test_access_by_checkout_alone_waits_for_the_subscription(books: Books, paidup: Paidup) -> None:
+    events = books.compose("first_paid").events
+    books.record(event for event in events if event.type == "checkout.session.completed")
+
+    said = paidup("explain", "usr_1", "signals_enabled")
+
+    assert "signals_enabled: allowed, until 20" in said
+    assert "no snapshot of subscription sub_" in said
+    assert "as the bill says, until the payment itself is known" in said
+    assert "send customer.subscription.* events to the endpoint" in said
+
+
+def test_what_time_took_away_is_the_clocks_doing(books: Books, paidup: Paidup) -> None:
+    events = books.compose("first_paid").events
+    old = datetime.now(UTC) - timedelta(days=4)
+    for event in events:
+        if event.type == "checkout.session.completed":
+            body = event.body.replace(
+                b'"created": %d' % event.created, b'"created": %d' % old.timestamp()
+            )
+            books.settle([parse(body)])
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO audit_logs (actor, action, outcome, origin, target_type, target_id,"
+                " user_id) SELECT 'clock', 'entitlement.revoked', 'done', 'clock', 'entitlement',"
+                " source || '/' || plan_code, user_id FROM user_entitlements"
+            )
+        )
+
+    said = paidup("explain", "usr_1", "signals_enabled")
+
+    assert "signals_enabled: not allowed" in said
+    assert "by the clock" in said
 
 
 def test_rows_of_an_older_catalogue_name_its_version(books: Books, paidup: Paidup) -> None:

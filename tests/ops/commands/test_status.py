@@ -16,6 +16,8 @@ from ops.overview import arriving
 from runtime.inbox.entries import Parked
 from runtime.inbox.inbox import Inbox
 from runtime.servers.ports import free_port
+from runtime.servers.postgres import Postgres
+from runtime.servers.redis import Redis
 from tests.ops.conftest import Paidup
 from tests.ops.queries.books import Books
 from tests.runtime.inbox.builders import event, let_time_pass
@@ -140,6 +142,31 @@ def test_one_server_that_is_away_leaves_the_other_half(
 
     deployed(REDIS_URL=redis_url)
     assert "DATABASE_URL is not set" in seen(paidup, code=1)["away"]["postgresql"]
+
+
+def test_servers_that_are_frozen_are_away_within_seconds(
+    own_redis: Redis, own_postgres: Postgres, deployed: Callable[..., None], paidup: Paidup
+) -> None:
+    deployed(DATABASE_URL=own_postgres.url, REDIS_URL=own_redis.url)
+    own_redis.freeze()
+    own_postgres.freeze()
+    began = time.monotonic()
+    try:
+        away = seen(paidup, code=1)["away"]
+    finally:
+        own_redis.thaw()
+        own_postgres.thaw()
+
+    assert time.monotonic() - began < 10
+    assert set(away) == {"redis", "postgresql"}
+
+
+def test_a_database_of_no_release_says_what_to_do(
+    own_postgres: Postgres, redis_url: str, deployed: Callable[..., None], paidup: Paidup
+) -> None:
+    deployed(DATABASE_URL=own_postgres.url, REDIS_URL=redis_url)
+
+    assert "run `paidup migrate`" in seen(paidup, code=1)["away"]["postgresql"]
 
 
 def test_no_server_at_all_is_one_sentence(deployed: Callable[..., None], paidup: Paidup) -> None:
