@@ -39,16 +39,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = run(
         python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
     ).stdout.strip()
-    installed = run(
-        *pip,
-        "install",
-        "--no-deps",
-        "--no-index",
-        "--prefix",
-        str(folder / "venv"),
-        str(wheel),
-        cwd=folder,
-    )
+    # --python keeps pip's hands off the environment that runs the tests.
+    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    installed = run(*install, cwd=folder)
     assert installed.returncode == 0, installed.stderr
     libraries = folder / "libraries"
     libraries.mkdir()
@@ -65,7 +58,10 @@ def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = makefile.split(".PHONY:", 1)[1].split("\n", 1)[0].split()
 
-    listed = [line.split()[0] for line in run("make", "--no-print-directory", "help", cwd=ROOT).stdout.splitlines()]
+    listed = [
+        line.split()[0]
+        for line in run("make", "--no-print-directory", "help", cwd=ROOT).stdout.splitlines()
+    ]
 
     assert sorted(listed) == sorted(phony)
 
