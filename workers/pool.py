@@ -17,6 +17,7 @@ from typing import Any, Final
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from sqlalchemy.engine import Engine
 
 from billing.registry import HANDLED_TYPES
 from runtime.broker import Wakes, make_celery
@@ -83,7 +84,9 @@ def _prepare(celery: Celery, settings: Settings, pulse: Path) -> None:
         """Celery leaves the loggers alone as soon as anybody listens."""
 
     def connect(**_: Any) -> None:
-        drain.drainer = build_drainer(settings, flag, Pulse(pulse))
+        redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
+        engine = make_engine(settings, application_name=f"paidup-worker-{os.getpid()}")
+        drain.drainer = build_drainer(settings, Inbox(redis), engine, flag, Pulse(pulse))
 
     def stop_soon(**_: Any) -> None:
         flag.raise_()
@@ -103,11 +106,10 @@ class _InChild:
         self.drainer.run(wake)
 
 
-def build_drainer(settings: Settings, flag: StopFlag, pulse: Pulse) -> Drainer:
-    """Everything a child drains with, on connections of its own."""
-    redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
-    engine = make_engine(settings, application_name=f"paidup-worker-{os.getpid()}")
-    inbox = Inbox(redis)
+def build_drainer(
+    settings: Settings, inbox: Inbox, engine: Engine, flag: StopFlag, pulse: Pulse
+) -> Drainer:
+    """Everything a child drains with; inbox and engine must be made after the fork."""
     ledger = Ledger(
         engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
     )

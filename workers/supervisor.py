@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Final
 
 import structlog
@@ -60,12 +59,24 @@ def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(sys.stderr, level=settings.log_level)
-    with _metrics_folder(settings) as folder, _stop_signals() as stop_asked:
-        return _Supervisor(settings, folder, pool_command).run(stop_asked)
+    try:
+        with metrics_folder(settings) as folder, _stop_signals() as stop_asked:
+            return Supervisor(settings, folder, pool_command).run(stop_asked)
+    except InstanceRunning as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
-class _Supervisor:
-    def __init__(self, settings: Settings, folder: Path, pool_command: Sequence[str]) -> None:
+class Supervisor:
+    """One pool and the rounds around it; ``folder`` holds the metrics of all its processes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        pool_command: Sequence[str],
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self._settings = settings
         self._folder = folder
         self._worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
@@ -73,7 +84,7 @@ class _Supervisor:
         environ = {**os.environ, PULSE_VARIABLE: str(folder / "pulse")}
         self._pool = PoolProcess(pool_command, environ, time.monotonic)
         self._connect()
-        self._watchdog = Watchdog(time.monotonic)
+        self._watchdog = watchdog or Watchdog(time.monotonic)
         self._schedule = Schedule(time.monotonic)
         self._stuck = False
         self._folded_at = time.monotonic()
@@ -160,15 +171,16 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _metrics_folder(settings: Settings) -> Iterator[Path]:
-    """A folder no other running worker on this machine has: by address, else by number."""
-    parent = Path(gettempdir()) / f"paidup-{os.getuid()}"
-    name = "worker-" + str(settings.worker_metrics_bind).replace(":", "_")
+def metrics_folder(settings: Settings) -> Iterator[Path]:
+    """A folder that no other running worker has: named by its port, else by a number too."""
+    first = settings.data_dir / f"metrics-worker-{settings.worker_metrics_bind.port}"
     with ExitStack() as stack:
         for suffix in ("", *(f"-{number}" for number in range(2, MOST_WORKERS))):
             with suppress(InstanceRunning):
-                folder = stack.enter_context(claimed_folder(parent / f"{name}{suffix}", os.environ))
+                folder = stack.enter_context(
+                    claimed_folder(first.with_name(first.name + suffix), os.environ)
+                )
                 break
         else:
-            raise InstanceRunning(parent / name)
+            raise InstanceRunning(first)
         yield folder

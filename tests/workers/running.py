@@ -45,6 +45,7 @@ class Site:
             "REDIS_URL": self.redis_url,
             "PAIDUP_WORKER_PROCESSES": "2",
             "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+            "PAIDUP_DATA_DIR": str(self.log.parent),
         }
         settings = Settings.from_env(self.environ)
         self.redis = redis.Redis.from_url(self.redis_url)
