@@ -15,7 +15,7 @@ from runtime.inbox.inbox import Inbox
 
 CONNECTIONS = 32
 _MIX = ("first_paid", "renewal", "onetime", "refund_full", "upgrade")
-_PATIENCE_SECONDS = 180.0
+_PATIENCE_SECONDS = 60.0
 
 
 def bodies(count: int, seed: str) -> list[bytes]:

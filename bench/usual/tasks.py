@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import Celery
 from sqlalchemy import create_engine
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from bench.usual.tables import AuditLog, Entitlement, Payment, ProcessedEvent
@@ -31,26 +32,24 @@ def process_event(event: dict[str, Any]) -> None:
 def apply(session: Session, kind: str, stated: dict[str, Any]) -> None:
     """The if-and-else by event type that such handlers are."""
     if kind == "checkout.session.completed":
-        session.merge(_entitlement(stated, active=True))
+        _entitle(session, stated, active=True)
     elif kind.startswith("customer.subscription."):
-        session.merge(_entitlement(stated, active=stated["status"] not in ENDED))
+        _entitle(session, stated, active=stated["status"] not in ENDED)
     elif kind == "payment_intent.succeeded":
-        session.merge(_payment(stated, stated["amount_received"]))
+        _pay(session, stated, stated["amount_received"])
     elif kind == "charge.refunded":
-        session.merge(_payment(stated, stated["amount"] - stated["amount_refunded"]))
+        _pay(session, stated, stated["amount"] - stated["amount_refunded"])
 
 
-def _entitlement(stated: dict[str, Any], *, active: bool) -> Entitlement:
-    subscription = stated.get("subscription") or stated["id"]
+def _entitle(session: Session, stated: dict[str, Any], *, active: bool) -> None:
+    values = {"active": active, "subscription_id": stated.get("subscription") or stated["id"]}
     customer = stated.get("customer") or stated["id"]
-    return Entitlement(customer_id=customer, active=active, subscription_id=subscription)
+    row = insert(Entitlement).values(customer_id=customer, **values)
+    session.execute(row.on_conflict_do_update(index_elements=["customer_id"], set_=values))
 
 
-def _payment(stated: dict[str, Any], amount: int) -> Payment:
+def _pay(session: Session, stated: dict[str, Any], amount: int) -> None:
+    values = {"amount": amount, "currency": stated["currency"]}
     identifier = stated.get("payment_intent") or stated["id"]
-    return Payment(
-        id=identifier,
-        customer_id=stated.get("customer"),
-        amount=amount,
-        currency=stated["currency"],
-    )
+    row = insert(Payment).values(id=identifier, customer_id=stated.get("customer"), **values)
+    session.execute(row.on_conflict_do_update(index_elements=["id"], set_=values))
