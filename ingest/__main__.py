@@ -22,7 +22,7 @@ def main() -> int:
     multiprocessing.set_start_method("spawn")
     try:
         run(settings, os.environ)
-    except (AddressTaken, InstanceRunning) as error:
+    except (AddressTaken, InstanceRunning, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

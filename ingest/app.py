@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingest.gate import Gate
 from ingest.probes import probe_routes
-from ingest.problems import BAD_REQUEST, BY_STATUS, respond
+from ingest.problems import BAD_REQUEST, BY_STATUS, UNAVAILABLE, respond
 from ingest.webhook import Accepts, Publishes, Webhook
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState
 
 WEBHOOK_PATH = "/webhooks/stripe"
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def create_app(
@@ -35,14 +38,17 @@ def create_app(
     )
 
     def stripe() -> Response:
-        return webhook.receive(request)
+        try:
+            return webhook.receive(request)
+        except Exception as error:  # noqa: BLE001 - a bug must be counted as a refusal
+            return webhook.failed(error)
 
     app.add_url_rule(
         WEBHOOK_PATH, view_func=stripe, methods=["POST"], provide_automatic_options=False
     )
     app.register_blueprint(probe_routes(gate, metrics, state))
     app.register_error_handler(HTTPException, _refused)
-    app.register_error_handler(Exception, webhook.failed)
+    app.register_error_handler(Exception, _failed)
     return app
 
 
@@ -51,3 +57,8 @@ def _refused(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
+
+
+def _failed(error: Exception) -> Response:
+    log.error("request failed", endpoint=request.endpoint, exc_info=error)
+    return respond(UNAVAILABLE)

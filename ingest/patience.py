@@ -72,9 +72,8 @@ class Patience:
         return (sent_bytes, since) if sent_bytes == seen.sent_bytes else (seen.sent_bytes, now)
 
 
-def hang_up_on_the_slow(port: int, stopped: threading.Event) -> None:
+def hang_up_on_the_slow(port: int, stopped: threading.Event, patience: Patience) -> None:
     """Watch this process' connections until stopped; for a thread of its own."""
-    patience = Patience()
     while sys.platform == "linux" and not stopped.wait(_LOOK_SECONDS):
         traffic = {peer: _traffic(connection) for peer, connection in _connections(port)}
         if overdue := patience.overdue(traffic, monotonic()):

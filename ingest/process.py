@@ -17,7 +17,7 @@ from flask import Flask
 from ingest.app import create_app
 from ingest.gate import Gate
 from ingest.health import RedisHealth
-from ingest.patience import hang_up_on_the_slow
+from ingest.patience import Patience, hang_up_on_the_slow
 from runtime.broker import Wakes, make_celery
 from runtime.inbox.connect import make_redis
 from runtime.inbox.inbox import Inbox
@@ -30,7 +30,8 @@ THREADS: Final = 1024
 
 _COLLECT_AFTER: Final = 50_000
 _REDIS_SECONDS: Final = 0.5
-_PARENT_LOOK_SECONDS: Final = 1.0
+_PARENT_LOOK_SECONDS: Final = 0.2
+_LAST_SECONDS: Final = 1.0
 
 
 def start_process(settings: Settings, port: int, launcher: int) -> Flask:
@@ -91,7 +92,7 @@ def _watch(gate: Gate, port: int, launcher: int) -> None:
     stopped = threading.Event()
     for name, watch in (
         ("gate", lambda: gate.watch(stopped)),
-        ("patience", lambda: hang_up_on_the_slow(port, stopped)),
+        ("patience", lambda: hang_up_on_the_slow(port, stopped, Patience())),
         ("launcher", lambda: end_with(launcher, stopped)),
     ):
         threading.Thread(target=watch, name=name, daemon=True).start()
@@ -102,5 +103,5 @@ def end_with(launcher: int, stopped: threading.Event) -> None:
     while not stopped.wait(_PARENT_LOOK_SECONDS):
         if os.getppid() != launcher:
             os.kill(os.getpid(), signal.SIGTERM)
-            stopped.wait(_PARENT_LOOK_SECONDS * 5)
+            stopped.wait(_LAST_SECONDS)
             os._exit(1)

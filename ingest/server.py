@@ -6,6 +6,7 @@ process (``patience`` ends them after 10 s), as many connections as threads, and
 what does not end in time. When it gives up because workers die too fast, it is started again.
 """
 
+import errno
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final
 
 import structlog
@@ -36,6 +38,8 @@ _HEADER_SECONDS: Final = 10
 _HEADER_BYTES: Final = 64 * 1024
 _FOLD_SECONDS: Final = 30.0
 _RESTART_SECONDS: Final = 1.0
+_LEFT_OVER_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 0.1
 _OPEN_FILES: Final = 4 * THREADS
 _QUIET: Final[dict[str, Any]] = {
     "formatters": {},
@@ -70,20 +74,29 @@ def run(settings: Settings, environ: MutableMapping[str, str]) -> None:
         log.info("ingest stopped")
 
 
-def bindable(address: Address) -> Address:
+def bindable(address: Address, *, patience_seconds: float = _LEFT_OVER_SECONDS) -> Address:
     """The numeric address to listen on, a free port chosen where 0 was asked for.
 
     Raises:
         AddressTaken: nobody could listen there. (The server itself would share the port.)
     """
-    try:
-        family, kind, _, _, target = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(target)
-            return Address(*probe.getsockname()[:2])
-    except OSError as error:
-        raise AddressTaken(address, error.strerror or str(error)) from error
+    deadline = monotonic() + patience_seconds
+    while True:
+        try:
+            return _bound(address)
+        except OSError as error:
+            # Processes whose launcher was killed hold the port until they notice.
+            if error.errno != errno.EADDRINUSE or monotonic() > deadline:
+                raise AddressTaken(address, error.strerror or str(error)) from error
+        sleep(_LOOK_SECONDS)
+
+
+def _bound(address: Address) -> Address:
+    family, kind, _, _, target = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(target)
+        return Address(*probe.getsockname()[:2])
 
 
 def _serve_until_stopped(settings: Settings, address: Address) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -47,6 +48,15 @@ class Served:
         self._log = log
         self._port = 0
 
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self._port}"
+
+    def log(self) -> str:
+        """Everything it has written so far."""
+        return self._log.read_text()
+
     def ready(self) -> bool:
         """Whether it takes events."""
         try:
@@ -56,11 +66,10 @@ class Served:
 
     def starting(self) -> bool:
         """Whether it has said where it will listen."""
-        assert self.process.poll() is None, self._log.read_text()
-        lines = [line for line in self._log.read_text().splitlines() if "ingest starting" in line]
-        if lines:
-            self._port = int(json.loads(lines[0])["url"].rpartition(":")[2])
-        return bool(lines)
+        assert self.process.poll() is None, self.log()
+        told = re.search(r'"url": "http://127.0.0.1:(\d+)"', self.log())
+        self._port = int(told[1]) if told else 0
+        return bool(told)
 
     def get(self, path: str) -> Answer:
         """Ask for a page on a connection of its own."""
@@ -120,7 +129,7 @@ class Served:
 
 @contextmanager
 def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[Served]:
-    """An ingest that is ready; killed with all its processes if the test does not stop it."""
+    """An ingest that is ready, and stopped when the test has not done so."""
     log = folder / "ingest.log"
     with log.open("w") as stream:
         process = start(redis_url, folder, stream, **environ)
@@ -131,11 +140,7 @@ def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[Served]:
         yield served
     finally:
         if process.poll() is None:
-            processes = served.server_processes()
-            process.kill()
-            process.wait()
-            for pid in processes:
-                os.kill(pid, signal.SIGKILL)
+            served.stop()
 
 
 def start(redis_url: str, folder: Path, stream: IO[str], **environ: str) -> subprocess.Popen[str]:

@@ -1,4 +1,9 @@
-from ingest.patience import Patience, Traffic
+import socket
+from threading import Event, Thread
+
+import pytest
+
+from ingest.patience import Patience, Traffic, hang_up_on_the_slow
 
 PEER = ("203.0.113.1", 4711)
 
@@ -45,3 +50,29 @@ def test_a_connection_that_ended_is_forgotten() -> None:
     patience.overdue({}, now=5)
 
     assert patience.overdue({PEER: owing()}, now=11) == frozenset()
+
+
+@pytest.mark.servers
+def test_the_connections_of_one_port_are_watched_and_no_others() -> None:
+    stopped = Event()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_server(("127.0.0.1", 0)) as elsewhere,
+        socket.create_connection(listening.getsockname()) as stalled,
+        socket.create_connection(elsewhere.getsockname()) as other,
+    ):
+        accepted = [listening.accept()[0], elsewhere.accept()[0]]
+        arguments = (listening.getsockname()[1], stopped, Patience(seconds=0.1))
+        watch = Thread(target=hang_up_on_the_slow, args=arguments)
+        watch.start()
+        try:
+            stalled.settimeout(20)
+            assert stalled.recv(1) == b""
+        finally:
+            stopped.set()
+            watch.join()
+
+        accepted[1].sendall(b"x")
+        assert other.recv(1) == b"x"
+        for connection in accepted:
+            connection.close()

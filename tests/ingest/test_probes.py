@@ -67,3 +67,10 @@ def test_the_endpoint_takes_posts_only(ingest: Ingest, method: str) -> None:
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
     assert response.mimetype == "application/problem+json"
+
+
+def test_a_bug_is_a_problem_too_and_no_500(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "state", None)
+
+    assert problem(ingest.client.get("/metrics")) == (503, "unavailable")
+    assert ingest.received()["refused"] == 0

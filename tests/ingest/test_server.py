@@ -102,13 +102,27 @@ class TestProcesses:
 
         assert served.deliver(new_event()).status == 202
 
-    def test_processes_that_die_too_fast_do_not_end_the_server(self, served: Served) -> None:
-        for _ in range(3):
+    def test_a_process_that_dies_again_and_again_does_not_end_the_server(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        with serving(redis_url, tmp_path, PAIDUP_INGEST_PROCESSES="1") as served:
+            for _ in range(3):
+                _kill_all(served)
+
+            wait_until(served.ready)
+            assert served.deliver(new_event()).status == 202
+            assert "gave up" in served.log()
+
+    def test_a_server_that_gave_up_can_be_stopped_before_it_is_started_again(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        with serving(redis_url, tmp_path, PAIDUP_INGEST_PROCESSES="1") as served:
             _kill_all(served)
+            for pid in served.server_processes():
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: "gave up" in served.log())
 
-        wait_until(served.ready)
-
-        assert served.deliver(new_event()).status == 202
+            assert served.stop() == 0
 
     def test_processes_end_when_their_launcher_is_killed(self, served: Served) -> None:
         orphans = served.server_processes()
@@ -116,6 +130,15 @@ class TestProcesses:
         served.process.wait()
 
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
+
+    def test_it_starts_again_at_once_after_a_kill(
+        self, served: Served, redis_url: str, tmp_path: Path
+    ) -> None:
+        served.process.kill()
+        served.process.wait()
+
+        with serving(redis_url, tmp_path, PAIDUP_INGEST_BIND=served.address) as again:
+            assert again.deliver(new_event()).status == 202
 
     def test_a_stop_does_not_wait_for_a_half_sent_body(self, served: Served) -> None:
         with served.half_sent():
@@ -196,7 +219,7 @@ class TestRedisAway:
         assert {answer.status for answer in answers} == {503}
         assert {answer.headers.get("retry-after") for answer in answers} == {"5"}
         assert max(answer.seconds for answer in answers) < PROMISED_SECONDS
-        wait_until(served.ready)
+        wait_until(lambda: _everywhere(served, 200))
         assert served.deliver(new_event()).status == 202
 
     def test_a_redis_that_is_down_is_a_refusal_in_time_and_is_found_again(
@@ -210,7 +233,7 @@ class TestRedisAway:
         assert {answer.status for answer in answers} == {503}
         assert max(answer.seconds for answer in answers) < PROMISED_SECONDS
         own_redis.start()
-        wait_until(served.ready)
+        wait_until(lambda: _everywhere(served, 200))
         assert served.deliver(new_event()).status == 202
 
     def test_unsafe_settings_are_found_while_running_and_named(
@@ -218,13 +241,13 @@ class TestRedisAway:
     ) -> None:
         with own_redis.client() as client:
             client.config_set("appendfsync", "everysec")
-            wait_until(lambda: _refused_everywhere(served))
+            wait_until(lambda: _everywhere(served, 503))
 
             assert served.deliver(new_event()).status == 503
             assert "appendfsync" in str(served.get("/readyz").json()["unsafe"])
 
             client.config_set("appendfsync", "always")
-        wait_until(served.ready)
+        wait_until(lambda: _everywhere(served, 200))
 
     def test_a_redis_almost_full_is_refused_before_it_is_full(
         self, served: Served, own_redis: Redis
@@ -232,7 +255,7 @@ class TestRedisAway:
         with own_redis.client() as client:
             used = int(client.info("memory")["used_memory"])
             client.config_set("maxmemory", used + used // 10)
-            wait_until(lambda: _refused_everywhere(served))
+            wait_until(lambda: _everywhere(served, 503))
 
             assert served.deliver(new_event()).status == 503
 
@@ -243,6 +266,22 @@ class TestStart:
 
         assert code == 2
         assert "STRIPE_WEBHOOK_SECRET" in said
+
+    def test_a_secret_that_no_header_could_match_is_refused(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        code, said = _start(redis_url, tmp_path, STRIPE_WEBHOOK_SECRET="whsec_\u00e9")
+
+        assert code == 2
+        assert "STRIPE_WEBHOOK_SECRET" in said
+
+    def test_a_folder_that_cannot_be_written_is_named(self, redis_url: str, tmp_path: Path) -> None:
+        (tmp_path / "data").write_text("in the way")
+
+        code, said = _start(redis_url, tmp_path)
+
+        assert code == 1
+        assert str(tmp_path / "data") in said
 
     def test_an_address_in_use_is_named(self, redis_url: str, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -267,7 +306,7 @@ class TestStart:
             assert served.deliver(new_event()).status == 503
 
             own_redis.start()
-            wait_until(served.ready)
+            wait_until(lambda: _everywhere(served, 200))
             assert served.deliver(new_event()).status == 202
         finally:
             assert served.stop() == 0
@@ -288,9 +327,12 @@ def _alive(served: Served) -> bool:
         return False
 
 
-def _refused_everywhere(served: Served) -> bool:
-    """Whether every server process has found out: each probes for itself."""
-    return {served.get("/readyz").status for _ in range(20)} == {503}
+def _everywhere(served: Served, status: int) -> bool:
+    """Whether every server process says so: each probes for itself."""
+    try:
+        return {served.get("/readyz").status for _ in range(20)} == {status}
+    except OSError:
+        return False
 
 
 def _burst(served: Served, *, requests: int) -> list[Answer]:
