@@ -136,14 +136,17 @@ def _ordered(query: str, history: bool) -> str:  # noqa: FBT001 - private, named
 
 
 def unbalanced(engine: Engine) -> list[Any]:
-    """Payments whose history does not sum to what is left of them; there must never be one."""
+    """Payments whose history does not sum, for each user, to what is left of them; never one."""
     return rows(
         engine,
-        "SELECT realm, payment_ref, coalesce(amount_minor - amount_refunded_minor, 0),"
-        " coalesce(booked, 0) FROM payments FULL JOIN (SELECT realm, payment_ref,"
-        " sum(amount_minor) AS booked FROM payment_events GROUP BY realm, payment_ref) AS history"
-        " USING (realm, payment_ref)"
-        " WHERE coalesce(amount_minor - amount_refunded_minor, 0) <> coalesce(booked, 0)",
+        "SELECT realm, payment_ref, who, coalesce(remains, 0), coalesce(booked, 0) FROM"
+        " (SELECT realm, payment_ref, coalesce(user_id, '') AS who, currency,"
+        " amount_minor - amount_refunded_minor AS remains FROM payments) AS payment"
+        " FULL JOIN (SELECT realm, payment_ref, coalesce(user_id, '') AS who, currency,"
+        " sum(amount_minor) AS booked FROM payment_events"
+        " GROUP BY realm, payment_ref, coalesce(user_id, ''), currency) AS history"
+        " USING (realm, payment_ref, who, currency)"
+        " WHERE coalesce(remains, 0) <> coalesce(booked, 0)",
     )
 
 

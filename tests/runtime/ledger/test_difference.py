@@ -245,6 +245,18 @@ class TestMoney:
 
         assert money([PAYMENT], [euros]) == [("pi_1", "moved", -2999), ("pi_1", "received", 2999)]
 
+    @pytest.mark.parametrize("before_it_was_known", [None, UserId("usr_2")])
+    def test_money_moves_with_its_user(self, before_it_was_known: UserId | None) -> None:
+        unowned = replace(self.refunded, user_id=before_it_was_known)
+        decisions = difference(rows(unowned), rows(self.refunded))
+
+        booked = [each for each in decisions if isinstance(each, MoneyMoved)]
+
+        assert {str(each.movement) for each in booked} == {"moved"}
+        for row, sign in ((unowned, -1), (self.refunded, 1)):
+            mine = [each.amount_minor for each in booked if each.payment.user_id == row.user_id]
+            assert sum(mine) == sign * _left(row)
+
     def test_every_history_sums_to_its_row(self) -> None:
         states = [None, PAYMENT, self.refunded, replace(self.refunded, amount_minor=500)]
         for before in states:
