@@ -4,8 +4,11 @@
 """
 
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from pathlib import Path
 
+from billing.readers.reader import Told
+from billing.registry import PASSED_OVER, TOLD
 from runtime.settings import VARIABLES, Variable
 
 _CONFIGURATION = """\
@@ -36,7 +39,63 @@ def _row(variable: Variable) -> str:
     return f"| `{variable.name}` | {default} | {variable.help}{secret} |\n"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"configuration.md": configuration}
+_EVENTS = """\
+# Events
+
+What Paidup does with each type of event that Stripe sends. Every event is one snapshot of one
+object; what it states is read from the snapshot, in all API versions from 2014 to today alike, and
+kept as a fact. Access and money follow from all facts together ([lifecycle](lifecycle.md),
+[decision 4](decisions/0004-facts-then-projection.md)), so it matters neither in which order events
+come nor how often. What an event can change:
+
+- **access**: what a user is entitled to, or how far a purchase has come
+- **money**: what came in, what went back, and how a payment stands
+- **links**: whose something is, and which objects belong together
+- **order only**: nothing by its type; one more snapshot, which may settle which one is the newest
+
+Nearly every event carries links as well; they are named where they are all there is. `[policy]` is
+the table in `plans.toml` that says what money going back ends.
+
+This page is made from `billing/registry.py` and the readers beside it by `make docs`.
+
+"""
+
+_OTHERS = """\
+## Every other type
+
+is accepted, recorded in `stripe_events` with outcome `ignored` and reason `unknown_type`, and
+changes nothing. Thin events (`"object": "v2.core.event"`) carry no snapshot: without
+`STRIPE_API_KEY` they are recorded as ignored with reason `needs_api_key`. Of the types that one
+might look for above:
+
+| types | why they change nothing here |
+|---|---|
+"""
+
+
+def events() -> str:
+    """One table for each family of objects, then why other families have none."""
+    by_family = groupby(TOLD.items(), key=lambda item: item[1].reader.stripe_name)
+    families = "".join(_family(dict(told)) for _, told in by_family)
+    others = "".join(f"| {_code(types)} | {why} |\n" for types, why in PASSED_OVER.items())
+    return _EVENTS + families + _OTHERS + others
+
+
+def _family(told: Mapping[str, Told]) -> str:
+    reader = next(iter(told.values())).reader
+    head = f"## `{reader.stripe_name}`\n\n{reader.states}\n\n"
+    rows = "".join(f"| `{name}` | {one.bears_on} | {one.says} |\n" for name, one in told.items())
+    return f"{head}| event type | can change | what it tells |\n|---|---|---|\n{rows}\n"
+
+
+def _code(types: str) -> str:
+    return ", ".join(f"`{name}`" for name in types.split(", "))
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "events.md": events,
+}
 
 
 def write(folder: Path) -> None:

@@ -22,7 +22,7 @@ from billing.readers.raw import (
     whole,
     word,
 )
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _charge_fields(raw: Raw, _: Occasion) -> ChargeFields:
@@ -103,11 +103,19 @@ def _payment_it_is_of(raw: Raw) -> tuple[str | None, ...]:
 
 
 REFUND = Reader(
-    kind=Kind.REFUND, stripe_name="refund", fields=_refund_fields, others=_payment_it_is_of
+    kind=Kind.REFUND,
+    stripe_name="refund",
+    states="One refund of a payment. Succeeded is not final: a bank may send it back.",
+    fields=_refund_fields,
+    others=_payment_it_is_of,
 )
 DISPUTE = Reader(
     kind=Kind.DISPUTE,
     stripe_name="dispute",
+    states=(
+        "How one dispute of a payment stands. `lost` is not final; `warning_*` and `prevented` have"
+        " no consequence; a word not known is an open dispute."
+    ),
     fields=_dispute_fields,
     others=_payment_it_is_of,
     key=_dispute_key,
@@ -115,25 +123,55 @@ DISPUTE = Reader(
 CHARGE = Reader(
     kind=Kind.CHARGE,
     stripe_name="charge",
+    states=(
+        "What was taken of a payment, and the running total of what was given back. Refunds and a"
+        " dispute it contains (in old versions) state facts of their own."
+    ),
     fields=_charge_fields,
     others=_charge_others,
     inside=_inside_charge,
 )
 EVENTS = {
-    "charge.succeeded": CHARGE,
-    "charge.failed": CHARGE,
-    "charge.pending": CHARGE,
-    "charge.captured": CHARGE,
-    "charge.expired": CHARGE,
-    "charge.updated": CHARGE,
-    "charge.refunded": CHARGE,
-    "charge.refund.updated": REFUND,
-    "refund.created": REFUND,
-    "refund.updated": REFUND,
-    "refund.failed": REFUND,
-    "charge.dispute.created": DISPUTE,
-    "charge.dispute.updated": DISPUTE,
-    "charge.dispute.closed": DISPUTE,
-    "charge.dispute.funds_withdrawn": DISPUTE,
-    "charge.dispute.funds_reinstated": DISPUTE,
+    "charge.succeeded": Told(
+        CHARGE, Bearing.MONEY, "Money was taken, or only set aside while `captured` is false."
+    ),
+    "charge.failed": Told(CHARGE, Bearing.MONEY, "An attempt failed, which undoes no success."),
+    "charge.pending": Told(CHARGE, Bearing.MONEY, "Pending: a delayed payment method."),
+    "charge.captured": Told(
+        CHARGE, Bearing.MONEY, "What was set aside is taken, whole or in part."
+    ),
+    "charge.expired": Told(
+        CHARGE, Bearing.MONEY, "What was set aside is released; it was no money and none goes back."
+    ),
+    "charge.updated": Told(
+        CHARGE, Bearing.MONEY, "Any change; its running total counts if it is the newest."
+    ),
+    "charge.refunded": Told(
+        CHARGE, Bearing.BOTH, "The running total of what went back; `[policy]` says what that ends."
+    ),
+    "charge.refund.updated": Told(
+        REFUND, Bearing.BOTH, "The refund as it stands now, also a failed one."
+    ),
+    "refund.created": Told(REFUND, Bearing.BOTH, "A refund was made; it counts once it succeeded."),
+    "refund.updated": Told(REFUND, Bearing.BOTH, "The refund as it stands now."),
+    "refund.failed": Told(
+        REFUND, Bearing.BOTH, "The money did not go back: what the refund ended is restored."
+    ),
+    "charge.dispute.created": Told(
+        DISPUTE, Bearing.BOTH, "Opened; it may be `lost` from the start."
+    ),
+    "charge.dispute.updated": Told(DISPUTE, Bearing.BOTH, "Any change, an appeal included."),
+    "charge.dispute.closed": Told(
+        DISPUTE,
+        Bearing.BOTH,
+        "Decided; by `[policy]` a lost dispute ends a purchase and a won one restores it.",
+    ),
+    "charge.dispute.funds_withdrawn": Told(
+        DISPUTE,
+        Bearing.ORDER,
+        "One more snapshot. What a bank takes back is no refund; `dispute_status` tells.",
+    ),
+    "charge.dispute.funds_reinstated": Told(
+        DISPUTE, Bearing.ORDER, "One more snapshot of a dispute that was decided."
+    ),
 }

@@ -14,7 +14,7 @@ from billing.readers.raw import (
     text,
     word,
 )
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _fields(raw: Raw, _: Occasion) -> CheckoutSessionFields:
@@ -48,11 +48,33 @@ def _others(raw: Raw) -> tuple[str | None, ...]:
 
 
 CHECKOUT_SESSION = Reader(
-    kind=Kind.CHECKOUT_SESSION, stripe_name="checkout.session", fields=_fields, others=_others
+    kind=Kind.CHECKOUT_SESSION,
+    stripe_name="checkout.session",
+    states=(
+        "Who bought what, and whether it is paid: the user (`client_reference_id`, else"
+        " `metadata.user_id`), the plan by line items, metadata or payment link, and the payment,"
+        " subscription and invoice it led to."
+    ),
+    fields=_fields,
+    others=_others,
 )
 EVENTS = {
-    "checkout.session.completed": CHECKOUT_SESSION,
-    "checkout.session.async_payment_succeeded": CHECKOUT_SESSION,
-    "checkout.session.async_payment_failed": CHECKOUT_SESSION,
-    "checkout.session.expired": CHECKOUT_SESSION,
+    "checkout.session.completed": Told(
+        CHECKOUT_SESSION,
+        Bearing.BOTH,
+        "Grants at once if `paid` or `no_payment_required`, and waits if `unpaid`.",
+    ),
+    "checkout.session.async_payment_succeeded": Told(
+        CHECKOUT_SESSION, Bearing.BOTH, "The money of a delayed payment has come: grants now."
+    ),
+    "checkout.session.async_payment_failed": Told(
+        CHECKOUT_SESSION,
+        Bearing.ACCESS,
+        "The delayed payment failed: the purchase is `failed` and grants nothing.",
+    ),
+    "checkout.session.expired": Told(
+        CHECKOUT_SESSION,
+        Bearing.ACCESS,
+        "Nobody paid: the purchase is `expired` and grants nothing.",
+    ),
 }

@@ -3,7 +3,7 @@
 from billing.envelope import usable_id
 from billing.facts import CustomerFields, Kind
 from billing.readers.raw import Raw, flag, metadata
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _fields(raw: Raw, occasion: Occasion) -> CustomerFields:
@@ -15,9 +15,29 @@ def _self(raw: Raw) -> str | None:
     return usable_id(raw.get("id"))
 
 
-CUSTOMER = Reader(kind=Kind.CUSTOMER, stripe_name="customer", fields=_fields, customer=_self)
+CUSTOMER = Reader(
+    kind=Kind.CUSTOMER,
+    stripe_name="customer",
+    states="Whose the customer is: `metadata.user_id`, which serves whatever says nothing itself.",
+    fields=_fields,
+    customer=_self,
+)
 EVENTS = {
-    "customer.created": CUSTOMER,
-    "customer.updated": CUSTOMER,
-    "customer.deleted": CUSTOMER,
+    "customer.created": Told(
+        CUSTOMER,
+        Bearing.LINKS,
+        "A customer with a user: what was waiting for that link takes effect.",
+    ),
+    "customer.updated": Told(
+        CUSTOMER,
+        Bearing.LINKS,
+        "A `metadata.user_id` that changed from one user to another moves everything"
+        " stated before.",
+    ),
+    "customer.deleted": Told(
+        CUSTOMER,
+        Bearing.LINKS,
+        "The last word on the customer. It ends nothing: subscriptions end by their own"
+        " events, purchases stay.",
+    ),
 }

@@ -6,7 +6,7 @@ The summary has no id, so it is filed under its customer. Its list is cut at ten
 from billing.facts import EntitlementSummaryFields, Kind
 from billing.ids import ObjectKey, Realm, summary_key
 from billing.readers.raw import Raw, customer, rows, table, text
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _fields(raw: Raw, _: Occasion) -> EntitlementSummaryFields:
@@ -26,8 +26,18 @@ def _key(realm: Realm, raw: Raw) -> ObjectKey | None:
 ENTITLEMENT_SUMMARY = Reader(
     kind=Kind.ENTITLEMENT_SUMMARY,
     stripe_name="entitlements.active_entitlement_summary",
+    states=(
+        "The features that Stripe itself lists for a customer, each of which is then true. A list"
+        " that was cut off (`has_more`) grants what it lists and ends nothing."
+    ),
     fields=_fields,
     key=_key,
     identified_by="data.object.customer",
 )
-EVENTS = {"entitlements.active_entitlement_summary.updated": ENTITLEMENT_SUMMARY}
+EVENTS = {
+    "entitlements.active_entitlement_summary.updated": Told(
+        ENTITLEMENT_SUMMARY,
+        Bearing.ACCESS,
+        "The list as it is now; keyed by customer, since it has no id.",
+    )
+}

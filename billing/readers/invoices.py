@@ -24,7 +24,7 @@ from billing.readers.raw import (
     whole,
     word,
 )
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 _PAID = ("invoice.paid", "invoice.payment_succeeded")
 _WAYS_OF_PAYING = ("payment_intent", "charge", "payment_record")
@@ -116,32 +116,73 @@ def _payment_others(raw: Raw) -> tuple[str | None, ...]:
 INVOICE_PAYMENT = Reader(
     kind=Kind.INVOICE_PAYMENT,
     stripe_name="invoice_payment",
+    states="Which payment paid how much of which invoice: since basil the only sure link.",
     fields=_payment_fields,
     others=_payment_others,
 )
 INVOICE = Reader(
     kind=Kind.INVOICE,
     stripe_name="invoice",
+    states=(
+        "A bill: what was paid of it, by what, for which subscription or plan. It is money of its"
+        " own only as far as no payment linked to it covers it. Payments it contains"
+        " state facts of their own."
+    ),
     fields=_invoice_fields,
     others=_invoice_others,
     inside=_inside_invoice,
 )
 EVENTS = {
-    "invoice.created": INVOICE,
-    "invoice.updated": INVOICE,
-    "invoice.finalized": INVOICE,
-    "invoice.finalization_failed": INVOICE,
-    "invoice.sent": INVOICE,
-    "invoice.paid": INVOICE,
-    "invoice.payment_succeeded": INVOICE,
-    "invoice.payment_failed": INVOICE,
-    "invoice.payment_action_required": INVOICE,
-    "invoice.payment_attempt_required": INVOICE,
-    "invoice.overpaid": INVOICE,
-    "invoice.overdue": INVOICE,
-    "invoice.will_be_due": INVOICE,
-    "invoice.marked_uncollectible": INVOICE,
-    "invoice.voided": INVOICE,
-    "invoice.deleted": INVOICE,
-    "invoice_payment.paid": INVOICE_PAYMENT,
+    "invoice.created": Told(
+        INVOICE, Bearing.LINKS, "A draft: ties bill, customer and subscription together."
+    ),
+    "invoice.updated": Told(
+        INVOICE, Bearing.MONEY, "Any change; what its snapshot says was paid counts."
+    ),
+    "invoice.finalized": Told(
+        INVOICE, Bearing.LINKS, "The bill is open and, in old versions, names its payment intent."
+    ),
+    "invoice.finalization_failed": Told(
+        INVOICE, Bearing.ORDER, "Still a draft: one more snapshot."
+    ),
+    "invoice.sent": Told(INVOICE, Bearing.ORDER, "One more snapshot."),
+    "invoice.paid": Told(
+        INVOICE,
+        Bearing.BOTH,
+        "Paid, and when; without checkout and subscription a purchase of what its"
+        " metadata or lines name. An invoice of nothing is no payment.",
+    ),
+    "invoice.payment_succeeded": Told(
+        INVOICE, Bearing.BOTH, "The same as `invoice.paid`, under its older name."
+    ),
+    "invoice.payment_failed": Told(
+        INVOICE,
+        Bearing.ACCESS,
+        "The grace of a past due subscription starts here, if this is its earliest sign.",
+    ),
+    "invoice.payment_action_required": Told(
+        INVOICE, Bearing.ORDER, "The customer must confirm the payment: one more snapshot."
+    ),
+    "invoice.payment_attempt_required": Told(
+        INVOICE, Bearing.ORDER, "The invoice waits for somebody to try: one more snapshot."
+    ),
+    "invoice.overpaid": Told(
+        INVOICE, Bearing.MONEY, "More was paid than asked for; what it says was paid counts."
+    ),
+    "invoice.overdue": Told(INVOICE, Bearing.ORDER, "One more snapshot."),
+    "invoice.will_be_due": Told(INVOICE, Bearing.ORDER, "One more snapshot."),
+    "invoice.marked_uncollectible": Told(
+        INVOICE, Bearing.ORDER, "Given up, but not final: it may be paid yet."
+    ),
+    "invoice.voided": Told(
+        INVOICE,
+        Bearing.ORDER,
+        "Will not be paid; what was paid of it before stands until its refund.",
+    ),
+    "invoice.deleted": Told(INVOICE, Bearing.ORDER, "A draft that is gone."),
+    "invoice_payment.paid": Told(
+        INVOICE_PAYMENT,
+        Bearing.MONEY,
+        "The payment covers its part of the bill, which is then not counted twice.",
+    ),
 }

@@ -20,7 +20,7 @@ from billing.readers.raw import (
     whole,
     word,
 )
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _fields(raw: Raw, occasion: Occasion) -> PaymentIntentFields:
@@ -64,17 +64,40 @@ def _inside(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
 PAYMENT_INTENT = Reader(
     kind=Kind.PAYMENT_INTENT,
     stripe_name="payment_intent",
+    states=(
+        "One payment, however many attempts it takes: what came in, whose it is, the plan that its"
+        " own metadata names. Charges it contains (until 2022) state facts of their own."
+    ),
     fields=_fields,
     others=_others,
     inside=_inside,
 )
 EVENTS = {
-    "payment_intent.created": PAYMENT_INTENT,
-    "payment_intent.succeeded": PAYMENT_INTENT,
-    "payment_intent.processing": PAYMENT_INTENT,
-    "payment_intent.payment_failed": PAYMENT_INTENT,
-    "payment_intent.canceled": PAYMENT_INTENT,
-    "payment_intent.requires_action": PAYMENT_INTENT,
-    "payment_intent.amount_capturable_updated": PAYMENT_INTENT,
-    "payment_intent.partially_funded": PAYMENT_INTENT,
+    "payment_intent.created": Told(
+        PAYMENT_INTENT, Bearing.LINKS, "A payment nobody has made yet: pending."
+    ),
+    "payment_intent.succeeded": Told(
+        PAYMENT_INTENT,
+        Bearing.BOTH,
+        "Money came in, once and for all; without checkout and subscription a purchase of"
+        " what its metadata names.",
+    ),
+    "payment_intent.processing": Told(
+        PAYMENT_INTENT, Bearing.MONEY, "Pending: the money is on its way."
+    ),
+    "payment_intent.payment_failed": Told(
+        PAYMENT_INTENT, Bearing.MONEY, "The newest attempt failed; a later one may succeed."
+    ),
+    "payment_intent.canceled": Told(
+        PAYMENT_INTENT, Bearing.MONEY, "Canceled, unless it had succeeded."
+    ),
+    "payment_intent.requires_action": Told(
+        PAYMENT_INTENT, Bearing.ORDER, "Pending: the customer must confirm."
+    ),
+    "payment_intent.amount_capturable_updated": Told(
+        PAYMENT_INTENT, Bearing.ORDER, "Authorised, which is no money yet."
+    ),
+    "payment_intent.partially_funded": Told(
+        PAYMENT_INTENT, Bearing.ORDER, "A part has come; it counts when the payment succeeds."
+    ),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 from billing.envelope import Envelope, usable_id
@@ -35,18 +36,38 @@ def _nothing_inside(_: Raw) -> tuple[()]:
 class Reader:
     """How one family is read, in every API version and wherever it is embedded.
 
-    ``others`` are the ids of the objects it names besides its customer; ``inside`` finds the
-    objects that Stripe embeds in it; ``key`` is what its facts are filed under.
+    ``states`` says in words what its facts are; ``others`` are the ids of the objects it names
+    besides its customer; ``inside`` finds the objects that Stripe embeds in it; ``key`` is what
+    its facts are filed under.
     """
 
     kind: Kind
     stripe_name: str
+    states: str
     fields: Callable[[Raw, Occasion], Fields]
     others: Callable[[Raw], Iterable[str | None]] = _nothing_inside
     inside: "Callable[[Raw], Iterable[tuple[Reader, Raw]]]" = _nothing_inside
     key: Callable[[Realm, Raw], ObjectKey | None] = _key_of_own_id
     identified_by: str = "data.object.id"
     customer: Callable[[Raw], str | None] = customer
+
+
+class Bearing(StrEnum):
+    """What an event can change, in the words of the page that lists them all."""
+
+    ACCESS = "access"
+    MONEY = "money"
+    BOTH = "access and money"
+    LINKS = "links"
+    ORDER = "order only"
+
+
+class Told(NamedTuple):
+    """One type of event: who reads it, what it can change, and what it tells in a sentence."""
+
+    reader: Reader
+    bears_on: Bearing
+    says: str
 
 
 def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:

@@ -18,7 +18,7 @@ from billing.readers.raw import (
     whole,
     word,
 )
-from billing.readers.reader import Occasion, Reader
+from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 _ENDED = ("canceled", "incomplete_expired")
 
@@ -62,15 +62,48 @@ def _others(raw: Raw) -> tuple[str | None, ...]:
 
 
 SUBSCRIPTION = Reader(
-    kind=Kind.SUBSCRIPTION, stripe_name="subscription", fields=_fields, others=_others
+    kind=Kind.SUBSCRIPTION,
+    stripe_name="subscription",
+    states=(
+        "How the subscription stands: status, items with price, quantity and period, when it ends,"
+        " and its user (`metadata.user_id`). `pause_collection` is no status and changes nothing."
+    ),
+    fields=_fields,
+    others=_others,
 )
 EVENTS = {
-    "customer.subscription.created": SUBSCRIPTION,
-    "customer.subscription.updated": SUBSCRIPTION,
-    "customer.subscription.deleted": SUBSCRIPTION,
-    "customer.subscription.paused": SUBSCRIPTION,
-    "customer.subscription.resumed": SUBSCRIPTION,
-    "customer.subscription.trial_will_end": SUBSCRIPTION,
-    "customer.subscription.pending_update_applied": SUBSCRIPTION,
-    "customer.subscription.pending_update_expired": SUBSCRIPTION,
+    "customer.subscription.created": Told(
+        SUBSCRIPTION,
+        Bearing.ACCESS,
+        "The first snapshot, and the first of its second where nothing else decides.",
+    ),
+    "customer.subscription.updated": Told(
+        SUBSCRIPTION,
+        Bearing.ACCESS,
+        "Any change; `previous_attributes` order the changes of one second.",
+    ),
+    "customer.subscription.deleted": Told(
+        SUBSCRIPTION,
+        Bearing.ACCESS,
+        "Ended for good, whatever its status says and whatever comes later.",
+    ),
+    "customer.subscription.paused": Told(
+        SUBSCRIPTION,
+        Bearing.ACCESS,
+        "Paused, which gives no access; follows the updates of its second.",
+    ),
+    "customer.subscription.resumed": Told(
+        SUBSCRIPTION, Bearing.ACCESS, "Resumed; follows the updates of its second."
+    ),
+    "customer.subscription.trial_will_end": Told(
+        SUBSCRIPTION, Bearing.ORDER, "A reminder with one more snapshot."
+    ),
+    "customer.subscription.pending_update_applied": Told(
+        SUBSCRIPTION, Bearing.ACCESS, "A change that waited for its payment is in force."
+    ),
+    "customer.subscription.pending_update_expired": Told(
+        SUBSCRIPTION,
+        Bearing.ORDER,
+        "A change that waited for its payment will not come: one more snapshot.",
+    ),
 }

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.pages import PAGES, configuration, write
+from billing.registry import HANDLED_TYPES, PASSED_OVER, TOLD
+from ops.pages import PAGES, configuration, events, write
 from runtime.settings import VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,6 +20,20 @@ def test_every_variable_has_a_row() -> None:
     page = configuration()
 
     assert all(f"| `{variable.name}` |" in page for variable in VARIABLES)
+
+
+def test_every_handled_type_has_one_row_and_no_other_has() -> None:
+    rows = [line for line in events().splitlines() if line.startswith("| `")]
+    named = [row.split("`")[1] for row in rows]
+
+    assert named == [*TOLD, *(types.split(", ")[0] for types in PASSED_OVER)]
+    assert set(TOLD) == HANDLED_TYPES
+
+
+def test_no_family_is_told_in_two_places() -> None:
+    headings = [line for line in events().splitlines() if line.startswith("## ")]
+
+    assert len(headings) == len(set(headings))
 
 
 def test_writing_puts_every_page_into_the_folder(tmp_path: Path) -> None:
