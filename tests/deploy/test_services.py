@@ -1,0 +1,196 @@
+"""Every service of the compose file, run by its own command as a process on this machine.
+
+Only what cannot hold here is replaced: names of other containers become loopback addresses, and
+ports become free ones. Redis runs through its own start script, so its users are the shipped ones.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+import yaml
+
+from ops.samples.lifecycles import compose as tell
+from ops.samples.shapes import Shape
+from ops.samples.signing import sign
+from runtime.servers.ports import free_port
+from runtime.servers.postgres import Postgres
+
+pytestmark = pytest.mark.servers
+
+ROOT = Path(__file__).parents[2]
+PAIDUP = Path(sys.executable).parent / "paidup"
+DOTENV = {
+    "STRIPE_WEBHOOK_SECRET": "whsec_composed_for_this_test_only",
+    "POSTGRES_PASSWORD": "postgrespassword",
+    "REDIS_PASSWORD": "redispassword",
+    "PAIDUP_LIVEMODE": "test",
+}
+
+
+def wait_until(reached: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.05)
+
+
+def interpolated(text: str) -> str:
+    """What compose makes of ``${NAME}``, ``${NAME:-default}`` and ``${NAME:?message}``."""
+    pattern = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+    return pattern.sub(lambda m: DOTENV.get(m[1]) or (m[3] if m[2] == "-" else ""), text)
+
+
+class Stack:
+    """The services of the compose file, on loopback."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.services: Any = yaml.safe_load(interpolated((ROOT / "docker-compose.yml").read_text()))
+        self.services = self.services["services"]
+        self.redis_port, self.ingest_port, self.metrics_port = (free_port() for _ in range(3))
+        self.replacements = {
+            r"postgresql://paidup:\w+@postgres:5432/paidup": database_url,
+            r"@redis:6379": f"@127.0.0.1:{self.redis_port}",
+            r"0\.0\.0\.0:8000": f"127.0.0.1:{self.ingest_port}",
+            r"0\.0\.0\.0:9101": f"127.0.0.1:{self.metrics_port}",
+            r"127\.0\.0\.1:8000": f"127.0.0.1:{self.ingest_port}",
+            r"127\.0\.0\.1:9101": f"127.0.0.1:{self.metrics_port}",
+        }
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def here(self, text: str) -> str:
+        """The text with this machine's addresses, each replaced once."""
+        pattern = re.compile("|".join(f"({each})" for each in self.replacements))
+        values = list(self.replacements.values())
+        return pattern.sub(lambda m: values[(m.lastindex or 1) - 1], text)
+
+    def environment(self, service: str) -> dict[str, str]:
+        image = {"PAIDUP_PLANS": str(ROOT / "plans.toml"), "PAIDUP_DATA_DIR": str(self.folder)}
+        given = self.services[service]["environment"]
+        return {
+            "PATH": os.environ["PATH"],
+            **image,
+            **{n: self.here(str(v or "")) for n, v in given.items()},
+        }
+
+    def start(self, service: str) -> subprocess.Popen[bytes]:
+        command = [PAIDUP, *self.services[service]["command"]]
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment(service))
+        self.running.append(process)
+        return process
+
+    def start_redis(self, binary: Path) -> None:
+        (self.folder / "bin").mkdir()
+        (self.folder / "bin" / "redis-server").symlink_to(binary)
+        script = [str(ROOT / "deploy" / "redis" / "start.sh")]
+        assert self.services["redis"]["command"] == ["sh", "/etc/paidup/start.sh"]
+        arguments = ["--port", str(self.redis_port), "--bind", "127.0.0.1"]
+        environ = {
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "REDIS_RUN_DIR": str(self.folder),
+            "REDIS_DATA_DIR": str(self.folder),
+            **self.services["redis"]["environment"],
+        }
+        output = (self.folder / "redis.log").open("wb")
+        with output:
+            process = subprocess.Popen(["sh", *script, *arguments], env=environ, stdout=output)
+        self.running.append(process)
+        wait_until(self.redis_answers, "an answer of Redis")
+
+    def redis_client(self) -> redis.Redis:
+        url = self.environment("ingest")["REDIS_URL"]
+        return redis.Redis.from_url(url)
+
+    def redis_answers(self) -> bool:
+        with suppress(redis.ConnectionError), self.redis_client() as client:
+            return bool(client.ping())
+        return False
+
+    def is_healthy(self, service: str) -> bool:
+        kind, *command = self.services[service]["healthcheck"]["test"]
+        assert kind == "CMD"
+        check = [sys.executable if part == "python" else self.here(part) for part in command]
+        return subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+    def stop(self) -> None:
+        for process in reversed(self.running):
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self.running):
+            process.wait(60)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, postgres_server: Postgres) -> Iterator[Stack]:
+    """A stack with an empty database; nothing of it runs yet."""
+    name = f"composed_{os.getpid()}"
+    composed = Stack(tmp_path, postgres_server.create_database(name))
+    yield composed
+    composed.stop()
+    postgres_server.drop_database(name)
+
+
+def post(url: str, body: bytes) -> int:
+    header = sign(body, DOTENV["STRIPE_WEBHOOK_SECRET"], int(time.time()))
+    headers = {"Stripe-Signature": header, "Content-Type": "application/json"}
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+        return int(answer.status)
+
+
+def test_the_composed_services_do_their_work_and_stop_when_asked(
+    stack: Stack, redis_binary: Path
+) -> None:
+    stack.start_redis(redis_binary)
+    assert stack.start("migrate").wait(60) == 0
+    ingest, worker = stack.start("ingest"), stack.start("worker")
+    for service in ("ingest", "worker"):
+        wait_until(lambda service=service: stack.is_healthy(service), f"health of {service}")  # type: ignore[misc]
+    wait_until(lambda: ready(stack.ingest_port), "readiness of ingest")
+
+    lifecycle = tell("first_paid", shape=Shape.NEW, seed="compose", now=int(time.time()))
+    url = f"http://127.0.0.1:{stack.ingest_port}/webhooks/stripe"
+    answers = {post(url, event.body) for event in lifecycle.events}
+
+    assert answers == {202}
+    with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as database:
+        wait_until(lambda: count(database) == len(lifecycle.events), "settling")
+    for process in (ingest, worker):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(100) == 0
+
+
+def ready(port: int) -> bool:
+    url = f"http://127.0.0.1:{port}/readyz"
+    with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def count(database: "psycopg.Connection[tuple[Any, ...]]") -> int:
+    found = database.execute("select count(*) from stripe_events").fetchone()
+    return int(found[0]) if found else 0
+
+
+def test_the_shipped_redis_user_cannot_destroy_an_inbox(stack: Stack, redis_binary: Path) -> None:
+    stack.start_redis(redis_binary)
+
+    with stack.redis_client() as client:
+        assert client.config_get("appendfsync") == {"appendfsync": "always"}
+        for forbidden in ("FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG SET maxmemory 1", "SHUTDOWN"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(forbidden)
+    with redis.Redis(port=stack.redis_port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
