@@ -1,10 +1,13 @@
 """An invoice is money only as far as no payment linked to it covers what was paid."""
 
 from collections.abc import Iterable
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from billing.facts import Fact
+from billing.facts import Fact, Kind
 from tests.billing.stated import (
     DAY,
     at,
@@ -55,6 +58,19 @@ def test_a_late_snapshot_of_its_open_days_does_not_open_an_invoice_again() -> No
     assert money(seen(invoice(5), open_invoice(9))) == {"in_1": (2999, 0)}
 
 
+def test_a_bill_that_was_given_up_may_be_paid_yet() -> None:
+    facts = [open_invoice(1), open_invoice(5, status="uncollectible"), invoice(9)]
+
+    assert not seen(facts[:2]).payments
+    assert money(seen(facts)) == {"in_1": (2999, 0)}
+
+
+def test_a_bill_lowered_to_nothing_by_a_credit_note_is_no_payment() -> None:
+    facts = [open_invoice(1), invoice(5, amount_paid=0)]
+
+    assert not seen(facts).payments
+
+
 @pytest.mark.parametrize(
     "linked",
     [
@@ -97,6 +113,55 @@ def test_only_the_part_that_no_payment_covers_stays_with_the_bill() -> None:
 
     assert money(seen(bill, first)) == {"pi_1": (1000, 0), "in_1": (1999, 0)}
     assert money(seen(bill, first, second)) == {"pi_1": (1000, 0), "pi_2": (1999, 0)}
+
+
+PARTS = st.lists(st.integers(1, 5000), min_size=1, max_size=5)
+RANDOMS = st.randoms(use_true_random=False)
+
+
+@given(PARTS, RANDOMS)
+def test_a_bill_paid_by_several_intents_stays_several_payments(
+    parts: list[int], chance: Random
+) -> None:
+    """At no moment is more counted than was paid, whichever links and payments have come."""
+    refs = [f"pi_{number}" for number in range(len(parts))]
+    facts = [invoice(amount_paid=sum(parts))]
+    for ref, part in zip(refs, parts, strict=True):
+        facts += _linked(ref, part, chance.choice(["share", "bill", "charge"]))
+    chance.shuffle(facts)
+
+    for known in range(1, len(facts) + 1):
+        links = [fact for fact in facts if fact.kind is not Kind.PAYMENT_INTENT]
+        rows = money(seen(links, facts[:known]))
+        assert sum(amount for amount, _ in rows.values()) == sum(parts)
+
+    assert money(seen(facts)) == {ref: (part, 0) for ref, part in zip(refs, parts, strict=True)}
+
+
+def _linked(ref: str, part: int, way: str) -> list[Fact]:
+    paid = intent(seconds=999, stripe_id=ref, amount_received=part)
+    if way == "share":
+        return [paid, share(999, part, stripe_id=f"inpay_{ref}", paid_by=ref)]
+    if way == "bill":
+        return [paid, open_invoice(-1, payment_refs=(ref,), how={"event": f"evt_{ref}"})]
+    taken = {"payment_intent": ref, "invoice": "in_1", "amount_captured": part}
+    return [paid, charge(999, stripe_id=f"ch_{ref}", **taken)]
+
+
+@given(st.integers(1, 5), RANDOMS)
+def test_a_bill_whose_link_never_comes_is_not_counted_twice(count: int, chance: Random) -> None:
+    """A customer's bills of one amount, each paid within the minute by a payment of its own."""
+    facts = []
+    for number in range(count):
+        paid_at = number * 200 + chance.randint(0, 60)
+        facts += [
+            invoice(number * 200, stripe_id=f"in_{number}"),
+            intent(seconds=paid_at, stripe_id=f"pi_{number}"),
+        ]
+    chance.shuffle(facts)
+
+    assert money(seen(facts)) == {f"pi_{number}": (2999, 0) for number in range(count)}
+    assert inferred(facts) == {f"pi_{number}": f"in_{number}" for number in range(count)}
 
 
 def test_a_payment_of_two_bills_covers_each_by_its_share() -> None:

@@ -1,8 +1,11 @@
 """Facts of one object, in the only order that their contents allow."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.facts import Fact, Rank
 from billing.history import MOST_TRIED, order
@@ -86,6 +89,28 @@ def test_toggles_within_a_second_start_from_the_state_before_it() -> None:
     for arranged in permutations([before, there, back]):
         assert [fact.event_id for fact in order(arranged).facts] == ["0", "a", "b"]
         assert not order(arranged).guessed
+
+
+WALKS = st.lists(
+    st.sampled_from(["active", "paused", "past_due", "unpaid"]), min_size=2, max_size=MOST_TRIED
+)
+
+
+@given(WALKS, st.randoms(use_true_random=False))
+def test_however_often_it_toggles_within_a_second_the_last_state_is_found(
+    statuses: list[str], chance: Random
+) -> None:
+    """Every order in which each update undoes to the one before ends in the same state."""
+    before = subscription(statuses[0], -5, event="before")
+    names = chance.sample("abcdefgh", len(statuses) - 1)
+    walk = zip(names, pairwise(statuses), strict=True)
+    steps = [step(name, there, here) for name, (there, here) in walk]
+
+    history = order(chance.sample([before, *steps], len(steps) + 1))
+
+    assert history.newest.fields == steps[-1].fields
+    assert not history.guessed
+    assert all(b.before == a.fields for a, b in pairwise(history.facts))
 
 
 def test_toggles_without_a_state_before_them_are_guessed_to_grant_less() -> None:

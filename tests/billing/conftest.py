@@ -1,0 +1,13 @@
+"""How hard properties are tried: as hypothesis does, or sparingly where each run is one of many."""
+
+from hypothesis import HealthCheck, Phase, settings
+
+settings.register_profile(
+    "sparing",
+    max_examples=15,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
