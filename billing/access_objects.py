@@ -21,6 +21,7 @@ from billing.offers import Offer, most_trusted, offer_of_session
 from billing.rows import PurchaseStatus
 from billing.seen import Moment, Said, Seen, customer_of, latest, said, seen, state_of
 from billing.words import (
+    NO_CURRENCY,
     PAST_DUE,
     SESSION_COMPLETE,
     SESSION_EXPIRED_EVENT,
@@ -163,7 +164,7 @@ def read_session(key: ObjectKey, history: History) -> Session:
         first_at=facts[0].at,
         paid_at=money[0].at if money else None,
         amount=priced.amount_total,
-        currency=priced.currency or "",
+        currency=priced.currency or NO_CURRENCY,
         offer=most_trusted(offer_of_session(fact.fields) for fact in facts),
         offers=tuple(dict.fromkeys(offer_of_session(fact.fields) for fact in facts)),
     )

@@ -12,6 +12,9 @@ SESSION_COMPLETE = frozenset({None, "complete"})
 SESSION_EXPIRED_EVENT = "checkout.session.expired"
 SESSION_FAILED_EVENT = "checkout.session.async_payment_failed"
 
+NO_CURRENCY = "xxx"
+"""ISO 4217's word for none at all."""
+
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
 PAID = "paid"

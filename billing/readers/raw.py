@@ -9,6 +9,7 @@ from typing import Any
 
 from billing.envelope import LATEST, referenced_id
 from billing.text import storable
+from billing.words import NO_CURRENCY
 
 Raw = Mapping[str, Any]
 
@@ -47,8 +48,8 @@ def word(raw: Raw, name: str) -> str:
 
 
 def currency(raw: Raw) -> str:
-    """The currency in Stripe's small letters, or ISO 4217's word for none at all."""
-    return text(raw, "currency") or "xxx"
+    """The currency in Stripe's small letters, or the word for none."""
+    return text(raw, "currency") or NO_CURRENCY
 
 
 def metadata(raw: Raw, name: str) -> str | None:

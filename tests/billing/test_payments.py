@@ -195,6 +195,23 @@ def test_a_refund_that_names_nothing_touches_nothing() -> None:
     assert money(seen(facts)) == {"pi_1": (2999, 0)}
 
 
+@pytest.mark.parametrize(("currency", "amount"), [("jpy", 500), ("kwd", 1_234_567), ("usd", 1)])
+def test_an_amount_is_whole_minor_units_of_its_currency(currency: str, amount: int) -> None:
+    """Yen have no smaller unit and dinars a thousand: nothing is ever multiplied or divided."""
+    facts = [
+        KNOWN,
+        charge(0, amount_captured=amount, amount_refunded=amount, currency=currency),
+        invoice(999, stripe_id="in_9", amount_paid=amount, currency=currency),
+    ]
+
+    assert money(seen(facts)) == {"pi_1": (amount, amount), "in_9": (amount, 0)}
+    assert {row.currency for row in seen(facts).payments.values()} == {currency}
+
+
+def test_a_checkout_of_no_known_currency_is_in_none() -> None:
+    assert payment(seen(checkout(currency=None))).currency == "xxx"
+
+
 def test_a_refund_that_comes_before_its_payment_is_not_lost() -> None:
     assert money(seen(refund())) == {"pi_1": (0, 2999)}
     assert money(seen(refund(), intent())) == {"pi_1": (2999, 2999)}

@@ -179,6 +179,24 @@ def test_objects_of_test_mode_and_of_live_mode_never_meet() -> None:
     assert projection.waiting
 
 
+def test_a_connected_account_never_meets_the_platform_or_another_one() -> None:
+    realms = ["test", "test/acct_1", "test/acct_2"]
+    projection = seen(
+        customer("usr_1"),
+        [subscription(user=None, realm=realm) for realm in realms],
+        [intent(amount_received=n, how={"realm": realm}) for n, realm in enumerate(realms, 1)],
+        refund("succeeded", 5, 2, charge=None, realm="test/acct_1"),
+    )
+
+    rows = projection.entitlements.values()
+    assert [(row.realm, row.user_id) for row in rows] == [("test", "usr_1")]
+    assert {
+        row.realm: (row.amount_minor, row.amount_refunded_minor)
+        for row in projection.payments.values()
+    } == {"test": (1, 0), "test/acct_1": (2, 2), "test/acct_2": (3, 0)}
+    assert projection.waiting
+
+
 def test_a_party_of_two_realms_is_due_when_the_first_of_them_is() -> None:
     projection = seen(
         subscription(cancel_at=20 * DAY),

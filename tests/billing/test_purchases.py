@@ -71,6 +71,24 @@ def test_an_unpaid_checkout_waits_for_its_money() -> None:
     assert grant(paid).starts_at == at(9)
 
 
+def test_money_on_its_way_grants_nothing_until_the_checkout_says_that_it_came() -> None:
+    unpaid = checkout(payment_status="unpaid")
+    arrived = [intent("processing", 1), intent("succeeded", 9), charge(9)]
+    later = checkout(9, how={"type_": "checkout.session.async_payment_succeeded"})
+
+    waiting, came, told = (
+        seen(unpaid, arrived[:n], *done) for n, done in ((1, []), (3, []), (3, [later]))
+    )
+
+    assert (waiting.payments["test", "pi_1"].status, came.payments["test", "pi_1"].status) == (
+        "pending",
+        "succeeded",
+    )
+    assert not waiting.entitlements
+    assert not came.entitlements
+    assert grant(told).active
+
+
 def test_a_failed_checkout_grants_nothing() -> None:
     failed = checkout(
         9, payment_status="unpaid", how={"type_": "checkout.session.async_payment_failed"}
@@ -400,6 +418,37 @@ def test_any_lost_dispute_counts_however_a_newer_one_stands() -> None:
 
     assert not grant(seen(facts)).active
     assert seen(facts).payments["test", "pi_1"].dispute_status == "won"
+
+
+APPEALED = ["needs_response", "lost", "appeal_needs_response", "appeal_under_review"]
+
+
+@pytest.mark.parametrize(
+    ("told", "active"),
+    [
+        (APPEALED[:1], True),
+        (APPEALED[:2], False),
+        (APPEALED[:3], True),
+        (APPEALED, True),
+        ([*APPEALED, "won"], True),
+        ([*APPEALED, "lost"], False),
+    ],
+)
+def test_a_loss_that_is_appealed_is_open_again(told: list[str], *, active: bool) -> None:
+    facts = [checkout(), *(dispute(word, number) for number, word in enumerate(told))]
+
+    assert grant(seen(facts)).active is active
+    assert seen(facts).payments["test", "pi_1"].dispute_status == told[-1]
+
+
+def test_several_disputes_of_a_purchase_end_it_while_one_is_lost() -> None:
+    first = dispute("lost", 5, stripe_id="dp_1", opened=1)
+    second = dispute("lost", 6, stripe_id="dp_2", opened=2)
+    reversed_ = [dispute("won", 7, stripe_id=name, opened=0) for name in ("dp_1", "dp_2")]
+
+    assert not grant(seen(checkout(), first, second)).active
+    assert not grant(seen(checkout(), first, second, reversed_[0])).active
+    assert grant(seen(checkout(), first, second, reversed_)).active
 
 
 def test_of_two_causes_the_newest_decides() -> None:

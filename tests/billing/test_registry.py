@@ -1,6 +1,7 @@
 """Every handled event is read or refused in one way, whatever its object looks like."""
 
 from contextlib import suppress
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from billing.codec import fact_from_json, fact_to_json
 from billing.envelope import parse
 from billing.errors import UnreadableEvent
 from billing.facts import Rank
-from billing.registry import HANDLED_TYPES, READERS, IgnoredBecause, Reading, read
+from billing.registry import (
+    HANDLED_TYPES,
+    PASSED_OVER,
+    READERS,
+    IgnoredBecause,
+    Reading,
+    read,
+)
 from tests.billing.builders import encoded, event
 
 SUMMARY = "entitlements.active_entitlement_summary.updated"
@@ -88,6 +96,33 @@ def test_events_nobody_reads_are_ignored() -> None:
     reading = read(event("balance.available", {"object": "balance"}))
 
     assert reading == Reading(facts=(), ignored=IgnoredBecause.UNKNOWN_TYPE)
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        "credit_note.created",
+        "credit_note.voided",
+        "product.updated",
+        "price.updated",
+        "plan.deleted",
+        "customer.discount.created",
+        "subscription_schedule.updated",
+        "setup_intent.succeeded",
+        "payout.paid",
+        "type.of_tomorrow",
+    ],
+)
+def test_what_is_passed_over_states_nothing(event_type: str) -> None:
+    stated = {"id": "x_1", "customer": "cus_1", "amount": 5, "status": "succeeded"}
+
+    assert read(event(event_type, stated)).ignored is IgnoredBecause.UNKNOWN_TYPE
+
+
+def test_no_handled_type_is_said_to_be_passed_over() -> None:
+    patterns = [each for types in PASSED_OVER for each in types.split(", ")]
+
+    assert not [name for name in HANDLED_TYPES for each in patterns if fnmatch(name, each)]
 
 
 def test_an_upcoming_invoice_has_no_id_and_states_nothing() -> None:

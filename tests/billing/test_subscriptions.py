@@ -203,6 +203,24 @@ def test_seats_of_one_plan_add_up() -> None:
     assert row.entitlements == {"max_devices": 10}
 
 
+def test_several_subscriptions_are_several_sources() -> None:
+    projection = seen(
+        subscription("active", 0, item("price_team", 2), stripe_id="sub_1"),
+        subscription("active", 0, item("price_team", 3), item("price_basic"), stripe_id="sub_2"),
+        subscription("canceled", 0, stripe_id="sub_3"),
+    )
+
+    assert {
+        (row.source, row.plan_code): (row.active, row.entitlements.get("max_devices"))
+        for row in projection.entitlements.values()
+    } == {
+        ("sub_1", "team"): (True, 4),
+        ("sub_2", "team"): (True, 6),
+        ("sub_2", "basic"): (True, 1),
+        ("sub_3", "premium"): (False, 5),
+    }
+
+
 def test_an_item_is_known_by_lookup_key_or_product_too() -> None:
     by_product = Item(
         price="price_x", lookup_key="x", product="prod_premium", quantity=1, period_end=None

@@ -47,6 +47,16 @@ def test_a_cut_list_grants_what_it_lists_and_ends_nothing() -> None:
     assert projection.incomplete_summaries == {"cus_1"}
 
 
+def test_a_list_cut_at_ten_ends_none_of_the_twelve_before_it() -> None:
+    names = [f"feature_{number:02}" for number in range(12)]
+    facts = [KNOWN, summary(*names), summary(*names[2:], seconds=5, complete=False)]
+
+    assert grant(seen(facts)).entitlements == dict.fromkeys(names, True)
+    assert grant(seen(facts, summary(*names[:3], seconds=9))).entitlements == dict.fromkeys(
+        names[:3], True
+    )
+
+
 def test_a_list_fetched_whole_settles_what_a_cut_one_left_open() -> None:
     projection = seen(KNOWN, summary("c", complete=False), summary("a", seconds=1))
 

@@ -14,6 +14,7 @@ from tests.billing.stated import (
     seen,
     subscribed,
     subscription,
+    summary,
 )
 
 
@@ -95,6 +96,14 @@ def test_a_copy_on_a_charge_names_the_user_of_a_payment_without_other_words() ->
     assert payment(seen(customer("usr_2"), charge(user_id="usr_5"))).user_id == "usr_2"
 
 
+def test_a_copy_on_an_intent_names_the_user_of_a_purchase_without_other_words() -> None:
+    bought = intent(user_id="usr_5", plan_code="basic")
+
+    assert holders(seen(bought)) == {"usr_5"}
+    assert holders(seen(customer("usr_2"), bought)) == {"usr_2"}
+    assert payment(seen(bought)).user_id == "usr_5"
+
+
 def test_a_payment_is_whose_checkout_it_paid() -> None:
     assert payment(seen(customer("usr_2"), checkout(user_id="usr_3"), intent())).user_id == "usr_3"
 
@@ -161,6 +170,28 @@ def test_a_change_is_seen_in_one_event_that_says_what_was_before() -> None:
     )
 
     assert holders(projection) == {"usr_2"}
+
+
+def test_a_change_takes_along_purchases_payments_and_features() -> None:
+    before = [checkout(1), intent(seconds=1), summary("a", seconds=1), subscription(seconds=1)]
+    projection = seen(customer("usr_1"), before, customer("usr_2", 5))
+
+    assert {row.source for row in projection.entitlements.values() if row.active} == {
+        "pi_1",
+        "cus_1",
+        "sub_1",
+    }
+    assert holders(projection) == {"usr_2"}
+    assert payment(projection).user_id == "usr_2"
+    assert projection.purchases["test", "pi_1"].user_id == "usr_2"
+    assert projection.subscriptions["test", "sub_1"].user_id == "usr_2"
+
+
+def test_what_is_bought_after_the_change_is_the_buyers() -> None:
+    projection = seen(customer("usr_1"), customer("usr_2", 5), checkout(9, user_id="usr_1"))
+
+    assert holders(projection) == {"usr_1"}
+    assert payment(projection).user_id == "usr_1"
 
 
 def test_a_statement_made_after_the_change_stands() -> None:

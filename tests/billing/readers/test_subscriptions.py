@@ -145,6 +145,21 @@ def test_the_type_of_an_event_says_what_it_says_about_order(event_type: str, ran
     assert only_fact(event_type, NEW).rank is rank
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"pause_collection": {"behavior": "void", "resumes_at": None}},
+        {"pending_update": {"expires_at": END, "subscription_items": [{"price": "price_9"}]}},
+        {"billing_mode": {"type": "flexible"}, "schedule": "sub_sched_1"},
+        {"status_details": {"paused": None}, "cancellation_details": {"reason": "brand_new"}},
+    ],
+)
+def test_what_stands_beside_the_status_changes_nothing(beside: dict[str, Any]) -> None:
+    updated = "customer.subscription.updated"
+
+    assert fields(updated, NEW | beside) == fields(updated, NEW)
+
+
 def test_the_state_before_an_upgrade_is_read_like_any_other() -> None:
     fact = only_fact(
         "customer.subscription.updated",
