@@ -15,6 +15,10 @@ from sqlalchemy.engine import Connection, Engine
 
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter
+from runtime.ledger.settlement import REPLAY
+
+UNBURIED: Final = "not buried yet"
+"""How the last error of an event begins that waits in the inbox for PostgreSQL to take it."""
 
 _ACTOR: Final = "paidup"
 _LONGEST_HISTORY: Final = 50
@@ -40,7 +44,7 @@ class Burial:
 def bury(engine: Engine, burials: Sequence[Burial]) -> None:
     """Commit the letters and their audit rows; what stood in a letter before is its history.
 
-    A letter an operator discarded stays discarded: only a replay opens it again.
+    A letter an operator discarded stays discarded, unless it is a replay that failed.
     """
     with engine.begin() as connection:
         for burial in sorted(burials, key=lambda burial: burial.key):
@@ -55,10 +59,49 @@ def count_open(engine: Engine) -> int:
         return int(connection.execute(query).scalar_one())
 
 
+def discard(engine: Engine, keys: Sequence[str], *, actor: str, reason: str) -> list[str]:
+    """Commit that an operator wants these open letters no more; the answer is which those were.
+
+    An event that Stripe sends again after this is settled as ignored, until somebody replays it.
+    """
+    statement = (
+        sa.update(DeadLetter)
+        .where(DeadLetter.event_id.in_(keys), DeadLetter.state == "open")
+        .values(state="discarded", resolved_at=sa.func.now(), resolved_by=actor, reason=reason)
+        .returning(DeadLetter.event_id, DeadLetter.error_type)
+    )
+    with engine.begin() as connection:
+        discarded = connection.execute(statement).all()
+        rows = [_discarded_row(key, error, actor, reason) for key, error in discarded]
+        if rows:
+            connection.execute(sa.insert(AuditLog), rows)
+    return sorted(key for key, _ in discarded)
+
+
+def _discarded_row(key: str, error_type: str, actor: str, reason: str) -> dict[str, Any]:
+    return {
+        "actor": actor,
+        "action": "dead_letter.discarded",
+        "outcome": "done",
+        "origin": "operator",
+        "target_type": "dead_letter",
+        "target_id": key,
+        "event_id": event_id_of(key),
+        "before": {"state": "open", "error_type": error_type},
+        "after": {"state": "discarded"},
+        "reason": reason,
+    }
+
+
+def event_id_of(key: str) -> str:
+    """The event id in an inbox key: second bodies under one id have ``#`` and a fingerprint."""
+    return key.partition("#")[0]
+
+
 def _write_letter(connection: Connection, burial: Burial) -> None:
     statement = insert(DeadLetter).values(**_letter_row(burial))
     new = statement.excluded
-    discarded = DeadLetter.state == "discarded"
+    discarded = (DeadLetter.state == "discarded") & (burial.origin != REPLAY)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[DeadLetter.event_id],
@@ -121,7 +164,7 @@ def _audit_row(burial: Burial) -> dict[str, Any]:
         "origin": burial.origin,
         "target_type": "dead_letter",
         "target_id": key,
-        "event_id": key,
+        "event_id": event_id_of(key),
         "after": {"error_type": storable(burial.error_type), "attempts": burial.attempts},
         "reason": storable(burial.error),
     }

@@ -20,6 +20,7 @@ import sqlalchemy.exc
 
 from billing.errors import BillingError
 from runtime.ledger.errors import (
+    IDENTITY_CONFLICT,
     CatalogueMissing,
     IdentityConflict,
     LocksOutOfOrder,
@@ -130,6 +131,8 @@ def _unwrapped(error: BaseException) -> BaseException:
 
 
 def _type_name(cause: BaseException) -> str:
+    if isinstance(cause, IdentityConflict):
+        return IDENTITY_CONFLICT
     sqlstate = getattr(cause, "sqlstate", None)
     name = type(cause).__name__
     return f"{name} ({sqlstate})" if isinstance(sqlstate, str) else name

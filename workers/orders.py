@@ -10,9 +10,11 @@ from typing import Any, Final, assert_never
 
 import structlog
 
-from runtime.dead_letters import Burial
+from billing.envelope import parse
+from runtime.dead_letters import UNBURIED, Burial
 from runtime.failures import Failure, Infrastructure, Outdated, classify
 from runtime.inbox.entries import Entry, Finished, Parked
+from runtime.ledger.errors import IDENTITY_CONFLICT
 from runtime.ledger.settlement import REPLAY, Settlement
 from workers import ports
 from workers.applying import Applied, Decided
@@ -75,9 +77,8 @@ class Orders:
             return halted_by
         failure = halted_by or self._try_to_bury(token, todo)
         if failure is not None:
-            error = f"not buried yet, {failure.error_type}: {failure.reason}"
-            later = Park(delay_seconds=UNBURIED_SECONDS, charged=False, error=error)
-            todo.park += [(entry, later) for entry, _ in todo.bury]
+            why = f"{UNBURIED} ({failure.error_type})"
+            todo.park += [(entry, _unburied(bury, why)) for entry, bury in todo.bury]
         return failure
 
     def _try_to_bury(self, token: str, todo: _Sorted) -> Failure | None:
@@ -135,15 +136,27 @@ def _newest(finishes: list[tuple[Entry, Finish]]) -> int | None:
     return max(numbers, default=None)
 
 
+def _unburied(bury: Bury, why: str) -> Park:
+    error = f"{why}: {bury.error_type}: {bury.error}"
+    return Park(delay_seconds=UNBURIED_SECONDS, charged=False, error=error)
+
+
 def _parked(entry: Entry, park: Park) -> Parked:
     return Parked(
         key=entry.key, delay_seconds=park.delay_seconds, charged=park.charged, error=park.error
     )
 
 
+def _letter_key(entry: Entry, bury: Bury) -> str:
+    """The letter of an event whose id is another's must not stand under that id."""
+    if bury.error_type != IDENTITY_CONFLICT or "#" in entry.key:
+        return entry.key
+    return f"{entry.key}#{parse(entry.body).fingerprint}"
+
+
 def _burial(entry: Entry, bury: Bury, now: datetime) -> Burial:
     return Burial(
-        key=entry.key,
+        key=_letter_key(entry, bury),
         event_type=type_of(entry.body),
         body=entry.body,
         error_type=bury.error_type,

@@ -5,7 +5,7 @@ from typing import Final
 from billing.envelope import parse
 from billing.errors import MalformedEvent
 from runtime.inbox.entries import Entry
-from runtime.ledger.settlement import Delivery
+from runtime.ledger.settlement import STRIPE, Delivery
 from workers.verdicts import Bury, History, Park, judge_crashes
 
 KNOWN_VERSIONS: Final = frozenset({1})
@@ -32,6 +32,8 @@ def read(entry: Entry) -> Delivery | Park | Bury:
         attempts=entry.attempts + 1,
         origin=entry.origin,
         key=entry.key,
+        actor=str(entry.extra.get("actor", STRIPE)),
+        reason=entry.extra.get("reason"),
     )
 
 

@@ -37,9 +37,13 @@ class Account:
         """What the event states as far as this party knows."""
         return {key: fact for key, fact in self.facts.items() if key[0] == event_id}
 
-    def knows_newer(self, facts: Iterable[Fact]) -> bool:
-        """Whether none of these facts is the state of its object."""
-        return all(self._state_of(fact).event_id != fact.event_id for fact in facts)
+    def newer_than(self, facts: Iterable[Fact]) -> EventId | None:
+        """The newest event that is known, if none of these facts is the state of its object."""
+        states = [(fact, self._state_of(fact)) for fact in facts]
+        if not states or any(state.event_id == fact.event_id for fact, state in states):
+            return None
+        newest = max((state for _, state in states), key=lambda s: (s.created_at, s.event_id))
+        return newest.event_id
 
     def _state_of(self, fact: Fact) -> Fact:
         known = (each for each in self.facts.values() if each.object_key == fact.object_key)

@@ -20,7 +20,7 @@ from runtime.ledger.errors import IdentityConflict
 from runtime.ledger.load import keys_stated_by, load
 from runtime.ledger.locks import Secured, secure
 from runtime.ledger.parties import Landing
-from runtime.ledger.settlement import ALREADY_APPLIED, NEWER_KNOWN, Outcome
+from runtime.ledger.settlement import ALREADY_APPLIED, Outcome, superseded_by
 
 
 class Standing(Enum):
@@ -165,11 +165,11 @@ def _step(book: Book, work: Work, landing: Landing | None, earlier: Step | None)
 def _stated(book: Book, work: Work, landing: Landing) -> Step:
     account = book.at(landing)
     decisions = book.state(account, work.entering.facts)
-    late = not decisions and account.knows_newer(work.entering.facts)
+    newer = None if decisions else account.newer_than(work.entering.facts)
     return Step(
         work=work,
-        outcome=Outcome.SUPERSEDED if late else Outcome.APPLIED,
-        reason=NEWER_KNOWN if late else None,
+        outcome=Outcome.SUPERSEDED if newer else Outcome.APPLIED,
+        reason=superseded_by(newer) if newer else None,
         decisions=decisions,
         party=landing.party,
     )
@@ -180,10 +180,9 @@ def _restated(book: Book, work: Work, landing: Landing) -> Step:
     event_id = work.entering.delivery.envelope.event_id
     same = account.stated_by(event_id) == {(f.event_id, f.object_key): f for f in facts}
     decisions = book.restate(account, event_id, facts)
-    return Step(
-        work=work,
-        outcome=Outcome.APPLIED if facts else Outcome.IGNORED,
-        reason=ALREADY_APPLIED if same and not decisions else work.entering.ignored,
-        decisions=decisions,
-        party=landing.party,
-    )
+    outcome, reason = Outcome.APPLIED if facts else Outcome.IGNORED, work.entering.ignored
+    if same and not decisions:
+        outcome, reason = work.row.outcome, ALREADY_APPLIED
+    elif not decisions and (newer := account.newer_than(facts)):
+        outcome, reason = Outcome.SUPERSEDED, superseded_by(newer)
+    return Step(work=work, outcome=outcome, reason=reason, decisions=decisions, party=landing.party)

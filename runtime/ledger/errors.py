@@ -8,6 +8,10 @@ LedgerError
 """
 
 from collections.abc import Iterable
+from typing import Final
+
+IDENTITY_CONFLICT: Final = "identity_conflict"
+"""The error type of such dead letters, wherever the second body was noticed."""
 
 
 class LedgerError(Exception):
@@ -20,8 +24,8 @@ class IdentityConflict(LedgerError):
     def __init__(self, event_id: str) -> None:
         self.event_id = event_id
         super().__init__(
-            f"event id {event_id} is already settled with another content;"
-            " compare the two payloads, then discard this one"
+            f"event id {event_id} is already taken by an event with another type, account, mode"
+            " or object, which stands; compare the two payloads, then discard this one"
         )
 
 

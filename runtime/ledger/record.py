@@ -23,7 +23,7 @@ from runtime.ledger.decide import Decided, Standing, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.entering import Entering, Livemode, Scope, enter
 from runtime.ledger.errors import LocksOutOfOrder
-from runtime.ledger.settlement import Delivery, Outcome, Settlement
+from runtime.ledger.settlement import REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.upkeep import project_due, reproject
 from runtime.ledger.write import Cause, Draft, audit_row, changes_in, write
 
@@ -105,6 +105,7 @@ def _write(connection: Connection, decided: Decided) -> None:
     for step in decided.steps:
         _take_down(draft, step)
     _close_letters(connection, draft, decided)
+    _answer_operators(draft, decided)
     write(connection, draft, decided.book, decided.ends)
     resettle(
         connection,
@@ -135,8 +136,8 @@ def _cause(delivery: Delivery) -> Cause:
 
 
 _CLOSE = text(
-    "UPDATE dead_letters SET state = 'replayed', resolved_at = now(), resolved_by = :actor"
-    " WHERE event_id = :key AND state <> 'replayed'"
+    "UPDATE dead_letters SET state = 'replayed', resolved_at = now(), resolved_by = :actor,"
+    " reason = :reason WHERE event_id = :key AND state <> 'replayed'"
 )
 
 
@@ -146,10 +147,22 @@ def _close_letters(connection: Connection, draft: Draft, decided: Decided) -> No
         delivery = step.work.entering.delivery
         state = decided.opening.letters.get(delivery.key)
         if state == "open" or (state == "discarded" and delivery.replayed):
-            connection.execute(_CLOSE, {"key": delivery.key, "actor": delivery.actor})
+            by = {"key": delivery.key, "actor": delivery.actor, "reason": delivery.reason}
+            connection.execute(_CLOSE, by)
             target = ("dead_letter", delivery.key)
             closed = audit_row(_cause(delivery), action="dead_letter.replayed", target=target)
             draft.audit.append(closed)
+
+
+def _answer_operators(draft: Draft, decided: Decided) -> None:
+    """What became of each replay, for whoever asked for it and for the auditor."""
+    for step in decided.steps:
+        delivery = step.work.entering.delivery
+        if delivery.replayed:
+            target = ("event", delivery.key)
+            settled = audit_row(_cause(delivery), action=REPLAY_SETTLED, target=target)
+            settled["after"] = {"outcome": str(step.outcome), "reason": step.reason}
+            draft.audit.append(settled)
 
 
 def _settlement(step: Step, decided: Decided) -> Settlement:

@@ -6,9 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.envelope import Envelope
+from billing.ids import EventId
+
+STRIPE = "stripe"
+"""Who is answerable for what a delivery changes, unless an operator replayed it."""
 
 REPLAY = "replay"
 """The origin of a delivery that an operator sent through once more."""
+
+
+REPLAY_SETTLED = "replay.settled"
+"""The audit's word for what became of a replay; ``after`` holds its outcome and the reason."""
 
 
 class Outcome(StrEnum):
@@ -22,8 +30,11 @@ class Outcome(StrEnum):
 DISCARDED = "discarded"
 """The reason given for an event whose dead letter an operator discarded."""
 
-NEWER_KNOWN = "newer facts were known"
-"""The reason given for a superseded event."""
+
+def superseded_by(event_id: EventId) -> str:
+    """The reason given for an event that changed nothing because this newer one was known."""
+    return f"superseded by {event_id}"
+
 
 ALREADY_APPLIED = "already applied"
 """The reason given for a replay that stated nothing new."""
@@ -39,8 +50,7 @@ class Delivery:
     origin: str
     key: str
     """Its name in the inbox: the event id, or another where two events share an id."""
-    actor: str = "stripe"
-    """Who is answerable for what it changes: Stripe, or the operator who replayed it."""
+    actor: str = STRIPE
     reason: str | None = None
     """Why the operator did so."""
 

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Engine
 
 from models.tables import AuditLog, DeadLetter
 from runtime.database import engine_for
-from runtime.dead_letters import Burial, bury, count_open
+from runtime.dead_letters import Burial, bury, count_open, discard
 
 pytestmark = pytest.mark.servers
 
@@ -110,3 +110,30 @@ def test_a_discarded_letter_stays_discarded_and_a_replayed_one_opens_again(engin
     assert (letter(engine, "evt_2").state, letter(engine, "evt_2").reason) == ("open", None)
     assert letter(engine, "evt_2").history[0]["resolved_by"] == "ada"
     assert count_open(engine) == 1
+
+
+def test_a_discarded_letter_whose_replay_fails_is_open_again(engine: Engine) -> None:
+    bury(engine, [burial()])
+    discard(engine, ["evt_1"], actor="cli:ada", reason="a test event")
+
+    bury(engine, [burial(origin="replay")])
+
+    row = letter(engine)
+    assert (row.state, row.resolved_by, row.reason) == ("open", None, None)
+    assert (row.history[0]["state"], row.history[0]["resolved_by"]) == ("discarded", "cli:ada")
+
+
+def test_only_open_letters_are_discarded_each_with_its_audit(engine: Engine) -> None:
+    bury(engine, [burial("evt_1"), burial("evt_1#abcd")])
+
+    first = discard(engine, ["evt_1#abcd", "evt_unknown"], actor="cli:ada", reason="a test event")
+    second = discard(engine, ["evt_1#abcd"], actor="cli:bob", reason="again")
+
+    assert (first, second) == (["evt_1#abcd"], [])
+    row = letter(engine, "evt_1#abcd")
+    assert (row.state, row.resolved_by, row.reason) == ("discarded", "cli:ada", "a test event")
+    assert letter(engine).state == "open"
+    with engine.connect() as connection:
+        audited = sa.select(AuditLog.actor, AuditLog.target_id, AuditLog.event_id, AuditLog.reason)
+        (entry,) = connection.execute(audited.where(AuditLog.action == "dead_letter.discarded"))
+    assert tuple(entry) == ("cli:ada", "evt_1#abcd", "evt_1", "a test event")

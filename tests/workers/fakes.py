@@ -148,11 +148,13 @@ class FakeLedger:
     failing: dict[str, Exception] = field(default_factory=dict)
     settled: dict[str, Settlement] = field(default_factory=dict)
     calls: list[list[str]] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
         keys = [delivery.key for delivery in deliveries]
         self.calls.append(keys)
+        self.deliveries += deliveries
         for key in keys:
             if key in self.failing:
                 raise self.failing[key]

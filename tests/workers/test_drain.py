@@ -6,6 +6,7 @@ import pytest
 import structlog
 from psycopg import errors as pg
 
+from billing.envelope import parse
 from billing.errors import UnreadableEvent
 from runtime.ledger.errors import IdentityConflict, SchemaOutdated
 from runtime.ledger.settlement import Delivery, Settlement
@@ -207,7 +208,41 @@ def test_a_second_event_under_one_id_is_buried_for_a_person_to_judge() -> None:
     scene.drain()
 
     assert scene.inbox.discarded == ["evt_1#abcd"]
-    assert scene.graveyard.burials[0].error_type == "IdentityConflict"
+    assert scene.graveyard.burials[0].error_type == "identity_conflict"
+    assert scene.graveyard.burials[0].key == "evt_1#abcd"
+
+
+def test_a_second_event_that_was_let_in_under_the_id_itself_is_buried_under_a_key_of_its_own() -> (
+    None
+):
+    scene = stage([entry_of("evt_1")])
+    scene.ledger.failing["evt_1"] = IdentityConflict("evt_1")
+
+    scene.drain()
+
+    assert scene.inbox.discarded == ["evt_1"]
+    fingerprint = parse(body_of("evt_1")).fingerprint
+    assert [burial.key for burial in scene.graveyard.burials] == [f"evt_1#{fingerprint}"]
+
+
+def test_who_replayed_an_event_is_answerable_for_it() -> None:
+    by = {"actor": "cli:ada", "reason": "mended"}
+    scene = stage([replace(entry_of("evt_1", origin="replay"), extra=by), entry_of("evt_2")])
+
+    scene.drain()
+
+    told = [(each.actor, each.reason) for each in scene.ledger.deliveries]
+    assert told == [("cli:ada", "mended"), ("stripe", None)]
+
+
+def test_what_waits_for_its_burial_says_why_it_is_dead() -> None:
+    scene = stage([entry_of("evt_1", body=b"nonsense")])
+    scene.graveyard.failure = psycopg.OperationalError("refused")
+
+    scene.drain()
+
+    (parked,) = scene.inbox.parked
+    assert parked.error.startswith("not buried yet (OperationalError): MalformedEvent: ")
 
 
 def test_what_cannot_be_buried_now_stays_in_the_inbox() -> None:

@@ -167,7 +167,8 @@ def test_a_late_event_that_changes_nothing_is_superseded(ledger: Ledger, engine:
 
     settled = ledger.record([delivery(newer), delivery(older)])
 
-    assert outcomes(settled) == [("applied", None), ("superseded", "newer facts were known")]
+    reason = f"superseded by {settled[0].event_id}"
+    assert outcomes(settled) == [("applied", None), ("superseded", reason)]
     query = "SELECT outcome FROM stripe_events ORDER BY created_at"
     assert rows(engine, query) == ["superseded", "applied"]
 

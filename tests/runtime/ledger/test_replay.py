@@ -15,6 +15,7 @@ from runtime.ledger import entering
 from runtime.ledger.record import Ledger
 from runtime.ledger.settlement import Delivery
 from tests.runtime.ledger.builders import (
+    NOW,
     checkout,
     contents,
     customer,
@@ -35,13 +36,69 @@ def replayed(body: bytes) -> Delivery:
 def test_equal_facts_are_already_applied(ledger: Ledger, engine: Engine) -> None:
     body = event("checkout.session.completed", checkout("cs_1"))
     (first,) = ledger.record([delivery(body)])
-    before = contents(engine)
+    before = contents(engine, without=["audit_logs"])
 
     (again,) = ledger.record([replayed(body)])
 
     assert (again.outcome, again.reason, again.hit) == ("applied", "already applied", False)
     assert (again.settlement, again.applied_at) == (first.settlement, first.applied_at)
-    assert contents(engine) == before
+    assert contents(engine, without=["audit_logs"]) == before
+
+
+def test_every_replay_leaves_its_outcome_in_the_audit(ledger: Ledger, engine: Engine) -> None:
+    older, newer = (
+        event("customer.updated", customer("cus_1", "usr_1"), at=NOW - ago) for ago in (60, 0)
+    )
+    ledger.record([delivery(newer)])
+
+    ledger.record([replayed(newer)])
+    ledger.record([replayed(older)])
+
+    audited = "SELECT actor, origin, reason, after FROM audit_logs WHERE action = 'replay.settled'"
+    superseded = f"superseded by {replayed(newer).key}"
+    assert rows(engine, f"{audited} ORDER BY id") == [
+        (
+            "ada",
+            "replay",
+            "a reader was mended",
+            {"outcome": "applied", "reason": "already applied"},
+        ),
+        ("ada", "replay", "a reader was mended", {"outcome": "superseded", "reason": superseded}),
+    ]
+
+
+def test_an_ignored_event_that_comes_too_late_once_it_can_be_read_says_for_which(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = (
+        event("customer.updated", customer("cus_1", "usr_1"), at=NOW - ago) for ago in (60, 0)
+    )
+    with monkeypatch.context() as old:
+        old.setattr(entering, "read", _nothing)
+        ledger.record([delivery(older)])
+    ledger.record([delivery(newer)])
+
+    (again,) = ledger.record([replayed(older)])
+
+    reason = f"superseded by {replayed(newer).key}"
+    assert (again.outcome, again.reason) == ("superseded", reason)
+    query = "SELECT outcome, reason FROM stripe_events ORDER BY created_at LIMIT 1"
+    assert rows(engine, query) == [("superseded", reason)]
+
+
+def test_a_superseded_event_stays_superseded_however_often_it_is_replayed(
+    ledger: Ledger, engine: Engine
+) -> None:
+    older, newer = (
+        event("customer.updated", customer("cus_1", "usr_1"), at=NOW - ago) for ago in (60, 0)
+    )
+    ledger.record([delivery(newer), delivery(older)])
+
+    (again,) = ledger.record([replayed(older)])
+
+    assert (again.outcome, again.reason) == ("superseded", "already applied")
+    query = "SELECT reason FROM stripe_events ORDER BY created_at LIMIT 1"
+    assert rows(engine, query) == [f"superseded by {replayed(newer).key}"]
 
 
 def test_what_an_old_reader_misread_is_put_right(
