@@ -11,7 +11,10 @@ import structlog
 from redis import Redis
 from redis.lock import Lock
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from runtime.conflicts import Conflicts, bury_conflicts
+from runtime.failures import classify
 from runtime.inbox.entries import Sweep
 from workers.breaker import REOPEN_SECONDS, outage
 from workers.ports import Publish
@@ -26,8 +29,11 @@ RAMP: Final = (1, 2)
 
 MOST_WAKES: Final = 8
 
+ROUNDS_OF_REST: Final = 30
+"""Before conflicts that PostgreSQL did not take are tried again; sweeping must not wait for it."""
 
-class Inbox(Protocol):
+
+class Inbox(Conflicts, Protocol):
     """The inbox, as far as a sweeper knows it."""
 
     def sweep(self, *, most_wakes: int) -> Sweep:
@@ -77,6 +83,7 @@ class Sweeper:
         self._publish = publish
         self._engine = engine
         self._round = len(RAMP)
+        self._resting = 0
 
     def sweep(self) -> None:
         """Reclaim, and wake whom the inbox says is owed; while the breaker is open, only probe."""
@@ -91,6 +98,22 @@ class Sweeper:
                 healed=swept.healed,
             )
         self._wake(swept.wakes)
+        self._bury_conflicts()
+
+    def _bury_conflicts(self) -> None:
+        """Second bodies under one id go where a person finds them, as soon as there is a place."""
+        self._resting -= 1
+        if self._resting > 0 or self._inbox.breaker_open():
+            return
+        try:
+            moved = bury_conflicts(self._inbox, self._engine)
+        except SQLAlchemyError as error:
+            self._resting = ROUNDS_OF_REST
+            failure = classify(error)
+            log.warning("conflicts not buried", error_type=failure.error_type, why=failure.reason)
+            return
+        for key in moved:
+            log.critical("two different events under one id; see paidup dead show", key=key)
 
     def _wake(self, owed: Sequence[str]) -> None:
         for token in owed:

@@ -15,7 +15,7 @@ end
 -- The first body stands. The second is kept beside it, in no queue, for a person to judge.
 local function keep_apart()
   local apart = key .. '#' .. fingerprint
-  if call('HEXISTS', CONFLICTS, apart) == 0 then
+  if call('HEXISTS', CONFLICTS, apart) == 0 and not is_pending(apart) then
     call('HSET', BODY, apart, event.body)
     call('HSET', META, apart, event.meta)
     call('HSET', CONFLICTS, apart, NOW)

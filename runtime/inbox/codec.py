@@ -121,6 +121,11 @@ def backlog(answer: Sequence[Any]) -> Backlog:
     )
 
 
+def last_error_in(history: bytes) -> str:
+    """Why an event failed last, as its history has it."""
+    return str(_document(history).get("last_error", ""))
+
+
 def moment(milliseconds: bytes | float) -> datetime:
     """A time of Redis as an aware datetime."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

@@ -59,6 +59,28 @@ class Desk:
         fields: Any = self._client.hkeys(f"{self._scripts.prefix}conflicts")
         return sorted(field.decode() for field in fields)
 
+    def forget_conflicts(self, keys: Sequence[str]) -> int:
+        """Let go of second bodies that are dead letters now; says how many those were."""
+        return int(self._scripts.run("forget", *keys))
+
+    def pending(self, keys: Sequence[str]) -> list[str]:
+        """Those of these events that are in the inbox; cheap for many."""
+        if not keys:
+            return []
+        found: Any = self._client.zmscore(f"{self._scripts.prefix}index", list(keys))
+        return [key for key, score in zip(keys, found, strict=True) if score is not None]
+
+    def failed_with(self, beginning: str) -> list[str]:
+        """The events in the inbox whose last error begins so."""
+        histories: Any = self._client.hscan_iter(
+            f"{self._scripts.prefix}history", count=_SCANNED_AT_ONCE
+        )
+        return sorted(
+            key.decode()
+            for key, history in histories
+            if codec.last_error_in(history).startswith(beginning)
+        )
+
     def drop_done_markers(self, most: int | None = None) -> int:
         """Forget cached results, all or at least so many: PostgreSQL settles duplicates anyway."""
         dropped, cursor = 0, 0

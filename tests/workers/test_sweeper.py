@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002 - stand-ins take what the real ones take
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,7 +8,7 @@ from redis import Redis
 from sqlalchemy.engine import Engine
 
 from runtime.database import engine_for
-from runtime.inbox.entries import Sweep
+from runtime.inbox.entries import Glimpse, Lane, Sweep
 from runtime.schema import upgrade
 from runtime.servers.postgres import Postgres
 from workers.breaker import outage
@@ -22,6 +22,7 @@ class FakeInbox:
     allowed: list[int] = field(default_factory=list)
     unregistered: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
     def sweep(self, *, most_wakes: int) -> Sweep:
         self.allowed.append(most_wakes)
@@ -40,6 +41,16 @@ class FakeInbox:
     def close_breaker(self) -> None:
         self.open = False
 
+    def conflicts(self) -> list[str]:
+        return self.apart
+
+    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
+        return [glimpse_of(key) for key in keys]
+
+    def forget_conflicts(self, keys: Sequence[str]) -> int:
+        self.apart = [key for key in self.apart if key not in keys]
+        return len(keys)
+
 
 @dataclass
 class FakeBroker:
@@ -48,6 +59,19 @@ class FakeBroker:
     def publish(self, token: str) -> bool:
         self.sent.append(token)
         return True
+
+
+def glimpse_of(key: str) -> Glimpse:
+    return Glimpse(
+        key=key,
+        state="apart",
+        lane=Lane.LIVE,
+        received_at=None,
+        due_at=None,
+        header={"type": "customer.deleted"},
+        history={},
+        body=b"{}",
+    )
 
 
 def unreachable() -> Engine:
@@ -146,3 +170,30 @@ def test_one_supervisor_holds_the_lock_until_it_lets_go(redis_url: str) -> None:
         assert not first.hold()
         first.release()
         assert second.hold()
+
+
+@pytest.mark.servers
+def test_second_bodies_under_one_id_become_dead_letters_and_then_leave_the_inbox(
+    engine: Engine,
+) -> None:
+    inbox = FakeInbox(apart=["evt_1#abcd"])
+
+    Sweeper(inbox, lambda _: True, engine).sweep()
+
+    assert inbox.apart == []
+    with engine.connect() as connection:
+        query = sa.text("SELECT event_id, type, error_type, state FROM dead_letters")
+        assert [tuple(row) for row in connection.execute(query)] == [
+            ("evt_1#abcd", "customer.deleted", "identity_conflict", "open")
+        ]
+
+
+@pytest.mark.servers
+def test_second_bodies_stay_where_they_are_while_postgresql_is_away() -> None:
+    inbox = FakeInbox(apart=["evt_1#abcd"])
+    sweeper = Sweeper(inbox, lambda _: True, unreachable())
+
+    sweeper.sweep()
+
+    assert inbox.apart == ["evt_1#abcd"]
+    assert len(inbox.allowed) == 1

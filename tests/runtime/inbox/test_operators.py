@@ -204,3 +204,26 @@ def test_some_done_markers_can_be_forgotten_to_make_room(inbox: Inbox) -> None:
     claim_and_finish_all(inbox)
 
     assert inbox.drop_done_markers(most=1) >= 1
+
+
+def test_what_is_pending_is_told_of_many_at_once(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2))
+    inbox.claim("owner", max_events=1)
+
+    assert inbox.pending(["evt_2", "evt_3", "evt_1"]) == ["evt_2", "evt_1"]
+    assert inbox.pending([]) == []
+
+
+def test_events_are_found_by_how_their_last_error_begins(inbox: Inbox, client: Client) -> None:
+    for number in (1, 2, 3):
+        inbox.accept(event(number))
+    inbox.claim("owner")
+    errors = {"evt_1": "not buried yet (X): y", "evt_2": "locked"}
+    inbox.park(
+        "owner",
+        [Parked(key=k, delay_seconds=9, charged=False, error=e) for k, e in errors.items()],
+    )
+    client.hset(f"{PREFIX}history", "evt_3", "nonsense")
+
+    assert inbox.failed_with("not buried yet") == ["evt_1"]
