@@ -6,7 +6,6 @@ Each is a pure function of the object's history, so a party keeps it until a fac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
 
 from billing.facts import (
     CheckoutSessionFields,
@@ -19,7 +18,7 @@ from billing.history import History
 from billing.ids import CustomerId, ObjectKey, UserId, stripe_id_of
 from billing.offers import Offer, most_trusted, offer_of_session
 from billing.rows import PurchaseStatus
-from billing.seen import Moment, Said, Seen, customer_of, latest, said, seen, state_of
+from billing.seen import Granting, Said, Seen, customer_of, granting, latest, said, seen, state_of
 from billing.words import (
     NO_CURRENCY,
     PAST_DUE,
@@ -36,16 +35,15 @@ from billing.words import (
 class Customer:
     """A customer's own statements; ``moved`` is the last time it changed from user to user."""
 
-    id: CustomerId
     said: Said
     moved: datetime | None
 
 
-def read_customer(key: ObjectKey, history: History) -> Customer:
+def read_customer(_: ObjectKey, history: History) -> Customer:
     """Removing the user from a customer's metadata takes nothing back: the last one named stays."""
     facts = seen(history, CustomerFields)
     stated = said((fact.at, fact.fields.user_id) for fact in facts)
-    return Customer(id=CustomerId(stripe_id_of(key)), said=stated, moved=_last_move(facts))
+    return Customer(said=stated, moved=_last_move(facts))
 
 
 def _last_move(facts: Sequence[Seen[CustomerFields]]) -> datetime | None:
@@ -64,7 +62,6 @@ def _last_move(facts: Sequence[Seen[CustomerFields]]) -> datetime | None:
 class Subscription:
     """A subscription's state, what it ever ran on, and since when it has been past due."""
 
-    id: str
     customer_id: CustomerId | None
     said: Said
     state: Seen[SubscriptionFields]
@@ -77,13 +74,12 @@ class Subscription:
     guessed: bool
 
 
-def read_subscription(key: ObjectKey, history: History) -> Subscription:
+def read_subscription(_: ObjectKey, history: History) -> Subscription:
     """The state of a subscription is its newest snapshot, or the one it ended with."""
     facts = seen(history, SubscriptionFields)
     state = state_of(history, facts)
     orderly = [fact.at for fact in facts if fact.fields.status != PAST_DUE]
     return Subscription(
-        id=stripe_id_of(key),
         customer_id=customer_of(history),
         said=said((fact.at, fact.fields.user_id) for fact in facts),
         state=state,
@@ -112,13 +108,6 @@ def _past_due_since(facts: Sequence[Seen[SubscriptionFields]]) -> datetime | Non
             break
         since = fact.at
     return since
-
-
-class Granting(NamedTuple):
-    """Since when something is paid for, and the newest fact that says so."""
-
-    since: datetime
-    newest: Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +149,7 @@ def read_session(key: ObjectKey, history: History) -> Session:
         payment_intent=latest(fact.fields.payment_intent for fact in facts),
         subscription=latest(fact.fields.subscription for fact in facts),
         invoice=latest(fact.fields.invoice for fact in facts),
-        granted=_granting(grants),
+        granted=granting(grants),
         first_at=facts[0].at,
         paid_at=money[0].at if money else None,
         amount=priced.amount_total,
@@ -168,12 +157,6 @@ def read_session(key: ObjectKey, history: History) -> Session:
         offer=most_trusted(offer_of_session(fact.fields) for fact in facts),
         offers=tuple(dict.fromkeys(offer_of_session(fact.fields) for fact in facts)),
     )
-
-
-def _granting(grants: Sequence[Seen[CheckoutSessionFields]]) -> Granting | None:
-    if not grants:
-        return None
-    return Granting(grants[0].at, Moment(grants[-1].at, grants[-1].event_id))
 
 
 def _grants(fact: Seen[CheckoutSessionFields]) -> bool:

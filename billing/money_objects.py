@@ -21,7 +21,18 @@ from billing.history import History
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.offers import Offer, offer_in_metadata
 from billing.rows import PaymentStatus
-from billing.seen import Moment, Said, Seen, customer_of, latest, said, seen, state_of
+from billing.seen import (
+    Granting,
+    Moment,
+    Said,
+    Seen,
+    customer_of,
+    granting,
+    latest,
+    said,
+    seen,
+    state_of,
+)
 from billing.words import (
     CANCELED,
     CHARGE_FAILED,
@@ -36,18 +47,17 @@ from billing.words import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A payment intent or a charge: how far it came and what it brought in."""
+    """A payment intent or a charge: what it brought in, and how far it came if it did not."""
 
     id: str
     customer_id: CustomerId | None
     said: Said
     status: PaymentStatus
+    """How it stands as long as it has not succeeded."""
     received: int
     currency: str
     first_at: datetime
     succeeded_at: datetime | None
-    succeeded_by: Moment | None
-    payment_intent: str | None
     invoice: str | None
 
 
@@ -55,6 +65,7 @@ class Attempt:
 class Intent(Attempt):
     """A payment intent, with what its own metadata says that it buys."""
 
+    granted: Granting | None
     order_reference: str | None
     offers: tuple[Offer, ...]
 
@@ -72,13 +83,12 @@ def read_intent(key: ObjectKey, history: History) -> Intent:
         id=stripe_id_of(key),
         customer_id=customer_of(history),
         said=said((fact.at, fact.fields.user_id) for fact in facts),
-        status=PaymentStatus.SUCCEEDED if done else _unfinished(state),
+        status=_unfinished(state),
         received=done[-1].fields.amount_received if done else 0,
         currency=state.currency,
         first_at=facts[0].at,
         succeeded_at=done[0].at if done else None,
-        succeeded_by=Moment(done[-1].at, done[-1].event_id) if done else None,
-        payment_intent=stripe_id_of(key),
+        granted=granting(done),
         invoice=latest(fact.fields.invoice for fact in facts),
         order_reference=latest(fact.fields.order_reference for fact in facts),
         offers=(offer,) if offer else (),
@@ -95,6 +105,7 @@ def _unfinished(state: PaymentIntentFields) -> PaymentStatus:
 class Charge(Attempt):
     """A charge; ``refunded`` is the running total of its newest snapshot."""
 
+    payment_intent: str | None
     refunded: int
     refunded_as_of: datetime
     refunded_by: Moment
@@ -111,12 +122,11 @@ def read_charge(key: ObjectKey, history: History) -> Charge:
         id=stripe_id_of(key),
         customer_id=customer_of(history),
         said=said((fact.at, fact.fields.user_id) for fact in facts),
-        status=PaymentStatus.SUCCEEDED if done else _untaken(state.fields),
+        status=_untaken(state.fields),
         received=done[-1].fields.amount_captured if done else 0,
         currency=state.fields.currency,
         first_at=facts[0].at,
         succeeded_at=done[0].at if done else None,
-        succeeded_by=Moment(done[-1].at, done[-1].event_id) if done else None,
         payment_intent=latest(fact.fields.payment_intent for fact in facts),
         invoice=latest(fact.fields.invoice for fact in facts),
         refunded=state.fields.amount_refunded if done else 0,
@@ -142,7 +152,6 @@ def _refunded_by(facts: Sequence[Seen[ChargeFields]], state: Seen[ChargeFields])
 class Refund:
     """One refund; ``gone_at`` is when it failed, if it is failed now."""
 
-    id: str
     charge: str | None
     payment_intent: str | None
     succeeded: bool
@@ -154,12 +163,11 @@ class Refund:
     state: Seen[RefundFields]
 
 
-def read_refund(key: ObjectKey, history: History) -> Refund:
+def read_refund(_: ObjectKey, history: History) -> Refund:
     """Succeeded is not final: a bank can send a refund back days later."""
     facts = seen(history, RefundFields)
     state = state_of(history, facts)
     return Refund(
-        id=stripe_id_of(key),
         charge=latest(fact.fields.charge for fact in facts),
         payment_intent=latest(fact.fields.payment_intent for fact in facts),
         succeeded=state.fields.status == SUCCEEDED,
@@ -228,10 +236,10 @@ class Invoice:
     subscription: str | None
     amount_paid: int
     currency: str
-    paid: bool
     paid_at: datetime | None
     """When the first money came, as far as the bill says."""
-    paid_by: Moment | None
+    granted: Granting | None
+    """Set once the whole of it is paid."""
     payment_refs: tuple[str, ...]
     offers: tuple[Offer, ...]
     failures: tuple[datetime, ...]
@@ -244,6 +252,9 @@ def read_invoice(key: ObjectKey, history: History) -> Invoice:
     settled = [fact for fact in facts if fact.fields.status == PAID]
     money = [fact for fact in facts if fact.fields.amount_paid > 0]
     first_money = next(iter(settled or money), None)
+    paid_at = latest(fact.fields.paid_at for fact in facts) or (
+        first_money.at if first_money else None
+    )
     return Invoice(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
@@ -251,10 +262,8 @@ def read_invoice(key: ObjectKey, history: History) -> Invoice:
         subscription=latest(fact.fields.subscription for fact in facts),
         amount_paid=(settled or facts)[-1].fields.amount_paid,
         currency=state.currency,
-        paid=bool(settled),
-        paid_at=latest(fact.fields.paid_at for fact in facts)
-        or (first_money.at if first_money else None),
-        paid_by=Moment(settled[-1].at, settled[-1].event_id) if settled else None,
+        paid_at=paid_at,
+        granted=granting(settled, since=paid_at),
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
         offers=_billed(facts),
         failures=tuple(fact.at for fact in facts if fact.fields.payment_failed),
@@ -276,8 +285,6 @@ def _billed(facts: Sequence[Seen[InvoiceFields]]) -> tuple[Offer, ...]:
 class Share:
     """What one payment paid of one invoice, as an ``invoice_payment`` says."""
 
-    id: str
-    customer_id: CustomerId | None
     invoice: str | None
     payment_ref: str | None
     canceled: bool
@@ -287,14 +294,12 @@ class Share:
     first_at: datetime
 
 
-def read_share(key: ObjectKey, history: History) -> Share:
+def read_share(_: ObjectKey, history: History) -> Share:
     """Paid once is paid, as for the payment itself."""
     facts = seen(history, InvoicePaymentFields)
     state = state_of(history, facts).fields
     done = [fact for fact in facts if fact.fields.status == PAID]
     return Share(
-        id=stripe_id_of(key),
-        customer_id=customer_of(history),
         invoice=latest(fact.fields.invoice for fact in facts),
         payment_ref=latest(fact.fields.payment_ref for fact in facts),
         canceled=state.status == CANCELED and not done,

@@ -59,7 +59,7 @@ def offer_in_metadata(price_id: str | None, plan_code: str | None) -> Offer | No
 
 def most_trusted(offers: Iterable[Offer]) -> Offer:
     """The best way of naming among those of one object, given oldest first; the newest of it."""
-    return min(reversed(tuple(offers)), key=lambda offer: offer.trust, default=NOTHING_OFFERED)
+    return min(reversed(tuple(offers)), key=lambda offer: offer.trust)
 
 
 class Held(NamedTuple):

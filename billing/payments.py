@@ -57,7 +57,6 @@ class Payment:
         """The customer that the most direct of its objects names."""
         named = [attempt.customer_id for attempt in self.attempts]
         named += [session.customer_id for session in self.sessions]
-        named += [share.customer_id for share in self.shares]
         return first(named)
 
 

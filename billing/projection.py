@@ -105,8 +105,7 @@ def _project_realm(objects: Objects, shelf: Shelf, now: datetime) -> Projection:
 
 def _customers(objects: Objects, users: Users) -> list[CustomerRow]:
     """A customer has a row as soon as anything names it."""
-    named = frozenset(CustomerId(key) for key in objects.customers)
-    named = named.union(*objects.customers_named.values())
+    named = frozenset[CustomerId]().union(*objects.customers_named.values())
     return [
         CustomerRow(realm=objects.realm, stripe_customer_id=each, user_id=users.of_customer(each))
         for each in named

@@ -7,7 +7,7 @@ checkout and subscription whose own metadata or lines name a plan.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from billing.access_objects import Granting, Session
+from billing.access_objects import Session
 from billing.bills import Bill, Books
 from billing.catalogue import Plan
 from billing.ids import CustomerId
@@ -15,7 +15,7 @@ from billing.objects import Objects
 from billing.offers import NOTHING_OFFERED, Offer, Shelf
 from billing.payments import Payment
 from billing.rows import PurchaseStatus
-from billing.seen import NOBODY, Said, first
+from billing.seen import NOBODY, Granting, Said, first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,23 +135,20 @@ def _by_bill(bill: Bill, books: Books, shelf: Shelf) -> Purchase | None:
     """A paid invoice that is nobody else's; it goes by its payment if that is the only one."""
     papers = _papers(books, bill.payments, bill)
     invoice = bill.invoice
-    if invoice is None or invoice.paid_by is None or invoice.paid_at is None:
+    if invoice is None or invoice.granted is None:
         return None
     if any(_spoken_for(payment, books) for payment in papers.payments) or _is_checkouts(bill):
         return None
     only = bill.payments[0] if len(bill.payments) == 1 else invoice.id
-    return _unasked(only, papers, Granting(invoice.paid_at, invoice.paid_by), shelf)
+    return _unasked(only, papers, invoice.granted, shelf)
 
 
 def _by_intent(payment: Payment, books: Books, shelf: Shelf) -> Purchase | None:
     """A succeeded payment intent that is nobody else's."""
     intent = payment.intent
-    if intent is None or intent.succeeded_by is None or intent.succeeded_at is None:
+    if intent is None or intent.granted is None or _spoken_for(payment, books):
         return None
-    if _spoken_for(payment, books):
-        return None
-    granted = Granting(intent.succeeded_at, intent.succeeded_by)
-    return _unasked(payment.ref, _papers(books, (payment.ref,), None), granted, shelf)
+    return _unasked(payment.ref, _papers(books, (payment.ref,), None), intent.granted, shelf)
 
 
 def _spoken_for(payment: Payment, books: Books) -> bool:

@@ -1,6 +1,6 @@
 """Reading a history: what was said last, by whom it was said to be, and since when."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
@@ -28,6 +28,13 @@ class Moment(NamedTuple):
 
     at: datetime
     event_id: EventId
+
+
+class Granting(NamedTuple):
+    """Since when something is paid for, and the newest fact that says so."""
+
+    since: datetime
+    newest: Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,13 @@ def latest(values: Iterable[V | None]) -> V | None:
 def first(values: Iterable[V | None]) -> V | None:
     """The first value that is there at all, of several that are believed in this order."""
     return next((value for value in values if value is not None), None)
+
+
+def granting(facts: Sequence[Seen[F]], since: datetime | None = None) -> Granting | None:
+    """What facts that all say so grant: since the first of them, unless it is known better."""
+    if not facts:
+        return None
+    return Granting(since or facts[0].at, Moment(facts[-1].at, facts[-1].event_id))
 
 
 def customer_of(history: History) -> CustomerId | None:

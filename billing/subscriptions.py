@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from billing.access_objects import Granting, Session, Subscription
+from billing.access_objects import Session, Subscription
 from billing.catalogue import Plan
 from billing.facts import Item, SubscriptionFields
 from billing.grants import Granted, Verdict
@@ -18,7 +18,7 @@ from billing.money_objects import Invoice
 from billing.objects import Objects
 from billing.offers import Held, Shelf
 from billing.rows import SubscriptionRow
-from billing.seen import first
+from billing.seen import Granting, first
 from billing.users import Users
 from billing.words import PAST_DUE, SUBSCRIPTION_GRANTS
 
