@@ -29,6 +29,7 @@ from runtime.telemetry import SharedStateCollector, build_metrics, configure_log
 from workers.metrics_server import MetricsServer
 from workers.pool import PULSE_VARIABLE
 from workers.pool_process import PoolProcess
+from workers.room import make_room
 from workers.rounds import Rounds
 from workers.schedule import Schedule
 from workers.state import StateReader
@@ -93,6 +94,7 @@ class Supervisor:
         """Nothing is opened yet: every server may still be away when a worker starts."""
         redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
         engine = make_engine(self._settings, application_name="paidup-supervisor")
+        self._redis = redis
         self._inbox = Inbox(redis)
         self._lock = SweeperLock(redis)
         wakes = Wakes(make_celery(self._settings, role="publisher"))
@@ -139,6 +141,7 @@ class Supervisor:
     def _lead(self) -> None:
         if self._lock.hold():
             self._sweeper.sweep()
+            make_room(self._redis, self._inbox)
             self._schedule.start_due()
 
     def _watch(self) -> None:
