@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ _PORT_TRIES = 5
 _TELLING = ("FATAL", "PANIC", "rror", "Failed", "Fatal")
 
 
-class Process:
+class Process(ABC):
     """One process; subclasses say what is run, when it is ready and how it likes to stop."""
 
     name: str
@@ -44,9 +45,9 @@ class Process:
 
     # What subclasses say ---------------------------------------------------------------
 
+    @abstractmethod
     def command(self) -> Sequence[str | Path]:
         """The argument vector."""
-        raise NotImplementedError
 
     def environ(self) -> Mapping[str, str]:
         """The whole environment: a server needs no secrets of ours in its own."""
