@@ -57,7 +57,7 @@ class Process(ABC):
         """Whom to become; None to stay who we are."""
         return None
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
         """What must be on disk before every start."""
 
     def is_ready(self) -> bool:
