@@ -348,3 +348,46 @@ def test_an_invoice_comes_before_a_checkout_when_payments_are_paired() -> None:
 
     assert inferred(facts) == {"pi_1": "in_1"}
     assert money(seen(facts)) == {"cs_1": (2999, 0), "pi_1": (2999, 0)}
+
+
+def test_the_smallest_bill_is_money_when_it_is_paid_in_part() -> None:
+    assert money(seen(invoice(status="open", amount_paid=1))) == {"in_1": (1, 0)}
+
+
+def test_an_open_share_is_a_link_by_which_the_whole_payment_covers() -> None:
+    facts = [invoice(), share(0, 0, status="open"), intent(seconds=999)]
+
+    assert money(seen(facts)) == {"pi_1": (2999, 0)}
+
+
+def test_a_payment_names_its_bill_before_the_bill_is_known() -> None:
+    assert payment(seen(intent(invoice="in_2"))).invoice_id == "in_2"
+
+
+def test_a_reference_may_be_as_short_as_eight_letters_after_the_prefix() -> None:
+    paid = intent(seconds=999, order_reference="in_12345678")
+
+    assert money(seen(invoice(stripe_id="in_123456789"), paid)) == {"pi_1": (2999, 0)}
+
+
+def test_the_first_bill_may_be_paid_an_hour_after_the_checkout_and_no_later() -> None:
+    assert money(seen(subscribed(0), invoice(3600))) == {"in_1": (2999, 0)}
+    assert money(seen(subscribed(0), invoice(3601))) == {"in_1": (2999, 0), "cs_1": (2999, 0)}
+
+
+def test_a_checkout_whose_first_bill_is_known_takes_no_other_payment() -> None:
+    facts = [subscribed(5), invoice(5), intent(seconds=6, stripe_id="pi_1")]
+    other = intent(seconds=7, stripe_id="pi_2")
+
+    rows = seen(facts, other).payments
+
+    assert rows["test", "pi_1"].invoice_id == "in_1"
+    assert rows["test", "pi_2"].plan_code is None
+    assert rows["test", "pi_2"].user_id == "usr_1"
+
+
+def test_an_unpaid_bill_takes_no_payment_that_it_is_not_linked_to() -> None:
+    facts = [open_invoice(5), subscribed(5, payment_status="unpaid"), intent(seconds=6)]
+
+    assert payment(seen(facts)).invoice_id is None
+    assert payment(seen(facts)).plan_code is None

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from contextlib import suppress
+from datetime import date
 from typing import Any
 
 import pytest
@@ -181,6 +182,15 @@ def test_a_plan_is_found_by_its_own_code() -> None:
                 " a feature's name is 1 to 100 ASCII characters without spaces"
             ),
         ),
+        (plan(per_seat=["a b"]), "plans.premium.per_seat: 'a b' is not a usable name"),
+        (
+            plan(prices=[date(2026, 11, 1)]),
+            "plans.premium.prices: 2026-11-01 is not a usable name",
+        ),
+        (
+            {"plans": {"a": {"features": {"x": True}}, "b": {"features": {"x": 1}}}},
+            "plans.b.features.x: is a number here and true or false in plan a",
+        ),
         (
             plan(per_seat=["devices"]),
             "plans.premium.per_seat: devices is no feature that any plan gives a number",
@@ -213,6 +223,13 @@ def test_a_plan_is_found_by_its_own_code() -> None:
 )
 def test_a_problem_is_named_with_its_place(document: dict[str, Any], problem: str) -> None:
     assert problems(document) == (problem,)
+
+
+def test_the_largest_of_everything_is_taken() -> None:
+    read = read_catalogue(plan(prices=["x" * 255], grace_days=365, features={"devices": 2**53 - 1}))
+
+    assert read.plans[0].grace_days == 365
+    assert read.plans[0].features == {"devices": 9_007_199_254_740_991}
 
 
 def test_every_problem_is_named_at_once() -> None:

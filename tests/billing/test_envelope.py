@@ -1,6 +1,7 @@
 """Whatever bytes arrive, they become an envelope or one clear refusal."""
 
 import json
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -91,6 +92,12 @@ def test_the_partition_is_the_customer_else_the_object_else_the_event(
     assert event("any.type", stated).partition == partition
 
 
+def test_the_partition_of_a_connected_account_is_its_own() -> None:
+    envelope = event("any.type", {"id": "ch_1", "customer": "cus_1"}, account="acct_1")
+
+    assert envelope.partition == "test/acct_1:cus_1"
+
+
 def test_a_summary_is_identified_by_its_customer() -> None:
     envelope = event("entitlements.active_entitlement_summary.updated", {"customer": "cus_1"})
 
@@ -103,6 +110,12 @@ def test_two_shapes_of_one_event_have_one_fingerprint() -> None:
 
     assert old.fingerprint == new.fingerprint
     assert len(new.fingerprint) == 16
+
+
+def test_a_fingerprint_is_the_same_in_every_release() -> None:
+    """It is stored, and tells a redelivery from another event under one id."""
+    assert parse(changed()).fingerprint == "6bc15468e4b59df7"
+    assert parse(encoded(THIN | {"related_object": None})).fingerprint == "69fd8096c666f96c"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +161,30 @@ def test_the_context_of_a_thin_event_names_its_account(
     members: dict[str, Any], account: str | None
 ) -> None:
     assert parse(encoded(THIN | members)).account == account
+
+
+def test_the_context_of_a_snapshot_names_no_account() -> None:
+    assert parse(changed(context="acct_1")).account is None
+
+
+@pytest.mark.parametrize("created", [0, LATEST])
+def test_the_first_and_the_last_moment_are_taken(created: int) -> None:
+    moment = datetime.fromtimestamp(created, UTC)
+    thin = parse(encoded(THIN | {"created": moment.isoformat()}))
+
+    assert parse(changed(created=created)).created_at == moment
+    assert thin.created_at == moment
+    assert thin.created_at.tzinfo is UTC
+
+
+def test_a_time_without_a_zone_is_universal_wherever_it_is_read() -> None:
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        read = parse(encoded(THIN | {"created": "2026-11-21T09:30:00"})).created_at
+    time.tzset()
+
+    assert read == datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +297,11 @@ def test_a_lone_surrogate_in_a_body_does_no_harm() -> None:
 )
 def test_what_cannot_be_a_key_is_no_id(value: object) -> None:
     assert usable_id(value) is None
+
+
+@pytest.mark.parametrize("value", ["x", "x" * 255])
+def test_what_can_be_a_key_is_an_id(value: str) -> None:
+    assert usable_id(value) == value
 
 
 def test_an_expanded_object_stands_for_its_id() -> None:

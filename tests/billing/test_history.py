@@ -92,7 +92,7 @@ def test_toggles_within_a_second_start_from_the_state_before_it() -> None:
 
 
 WALKS = st.lists(
-    st.sampled_from(["active", "paused", "past_due", "unpaid"]), min_size=2, max_size=MOST_TRIED
+    st.sampled_from(["active", "paused", "past_due", "unpaid"]), min_size=2, max_size=MOST_TRIED + 1
 )
 
 
@@ -102,7 +102,7 @@ def test_however_often_it_toggles_within_a_second_the_last_state_is_found(
 ) -> None:
     """Every order in which each update undoes to the one before ends in the same state."""
     before = subscription(statuses[0], -5, event="before")
-    names = chance.sample("abcdefgh", len(statuses) - 1)
+    names = chance.sample("abcdefghi", len(statuses) - 1)
     walk = zip(names, pairwise(statuses), strict=True)
     steps = [step(name, there, here) for name, (there, here) in walk]
 
@@ -214,6 +214,7 @@ def test_a_second_with_many_facts_in_a_ring_is_a_guess_all_the_same_each_time() 
     ]
 
     assert events(*ring) == events(*reversed(ring))
+    assert events(*ring)[0] == f"{size - 1:02}"
     assert order(ring).guessed
 
 
@@ -230,6 +231,8 @@ def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> N
         (subscription("past_due"), subscription("trialing")),
         (subscription(cancel_at=9), subscription()),
         (subscription(at_period_end=True), subscription()),
+        (subscription("active"), subscription("active", 0, item(), item())),
+        (intent("processing", amount_received=2999), intent()),
         (subscription("active", 0, item(quantity=1)), subscription("active", 0, item(quantity=3))),
         (checkout(payment_status="unpaid"), checkout()),
         (customer(None), customer("usr_1")),
@@ -247,3 +250,48 @@ def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> N
 )
 def test_what_grants_less_is_told_for_every_kind(less: Fact, more: Fact) -> None:
     assert restraint(less.fields) > restraint(more.fields)
+
+
+def test_as_many_facts_as_can_be_tried_are_tried() -> None:
+    """Taking whatever follows would go to past due first, and be stuck there."""
+    walk = ["active", *["unpaid", "active"] * (MOST_TRIED // 2), "past_due"]
+    steps = [
+        step(name, there, here)
+        for name, (there, here) in zip("abcdefghi", pairwise(walk), strict=True)
+    ]
+
+    assert len(steps) == MOST_TRIED
+    assert newest_of_some(subscription("active", -5, event="before"), *steps) == "i"
+
+
+def newest_of_some(*facts: Fact) -> str:
+    histories = [order(facts), order(reversed(facts))]
+    assert not any(history.guessed for history in histories)
+    (found,) = {history.newest.event_id for history in histories}
+    return found
+
+
+def test_a_second_with_many_facts_opens_with_one_that_follows_none_whatever_its_id() -> None:
+    chain = handed_on(30, MOST_TRIED + 3)
+
+    assert max(chain, key=lambda fact: fact.event_id) is not chain[0]
+    assert events(*chain) == [fact.event_id for fact in chain]
+
+
+def test_many_facts_of_a_second_that_say_the_same_are_no_guess() -> None:
+    twins = [subscription(event=f"{number:02}") for number in range(MOST_TRIED + 3)]
+    created = subscription("incomplete", event="99", rank=Rank.CREATED)
+
+    assert not order([*twins, created]).guessed
+    assert order([*twins, created]).newest.event_id == "00"
+    assert order([*twins, subscription("unpaid", event="98")]).guessed
+
+
+def test_many_facts_of_a_second_are_a_guess_only_among_those_of_the_last_rank() -> None:
+    """Unlinked snapshots before a single deletion leave open how it came, not how it ended."""
+    many = [customer(f"usr_{number}", event=f"{number:02}") for number in range(MOST_TRIED + 3)]
+    deleted = customer(None, event="99", rank=Rank.DELETED)
+    created = [customer("usr_a", event=name, rank=Rank.CREATED) for name in ("x1", "x2")]
+
+    assert not order([*many, deleted]).guessed
+    assert order([*many, *created]).guessed

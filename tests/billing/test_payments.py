@@ -251,3 +251,61 @@ def test_a_bill_without_readable_lines_is_for_the_plan_of_its_subscription_or_ch
 
 def test_a_payment_of_an_unknown_purpose_has_no_plan() -> None:
     assert payment(seen(intent())).plan_code is None
+
+
+def test_what_is_released_beside_what_is_captured_gives_nothing_back() -> None:
+    released = charge(1, stripe_id="ch_0", captured=False, amount_captured=0, amount_refunded=2999)
+
+    assert money(seen(released, charge(amount_captured=1000))) == {"pi_1": (1000, 0)}
+
+
+def test_a_refund_stands_beside_an_attempt_that_failed() -> None:
+    failed = charge(1, status="failed", captured=False, amount_captured=0)
+
+    assert money(seen(failed, refund(charge="ch_2"))) == {"pi_1": (0, 2999)}
+
+
+def test_a_refund_that_was_pending_when_the_total_was_taken_and_failed_is_taken_off_it() -> None:
+    facts = [
+        charge(5, amount_refunded=1500),
+        refund("pending", 4, 1000, rank=Rank.CREATED),
+        refund("failed", 9, 1000),
+    ]
+
+    assert money(seen(facts)) == {"pi_1": (2999, 500)}
+
+
+def test_a_refund_made_in_the_second_of_the_total_is_in_it() -> None:
+    made = refund("pending", 5, 1000, rank=Rank.CREATED)
+
+    assert money(seen(charge(5, amount_refunded=1500), made, refund("failed", 9, 1000))) == {
+        "pi_1": (2999, 500)
+    }
+
+
+def test_a_refund_that_failed_in_the_second_of_the_total_is_out_of_it() -> None:
+    facts = [charge(5, amount_refunded=1500), refund("failed", 5, 1000)]
+
+    assert money(seen(facts)) == {"pi_1": (2999, 1500)}
+
+
+def test_a_charge_of_two_intents_is_of_the_one_with_the_lower_id() -> None:
+    facts = [charge(0, payment_intent="pi_2"), refund(payment_intent="pi_1")]
+
+    assert money(seen(facts)) == money(seen(facts[::-1])) == {"pi_1": (2999, 2999)}
+
+
+def test_a_share_that_names_no_payment_makes_none() -> None:
+    assert not seen(share(paid_by=None)).payments
+
+
+def test_every_witness_says_in_which_currency_the_money_came() -> None:
+    for witness in (checkout(currency="eur"), intent(currency="eur"), charge(currency="eur")):
+        assert payment(seen(witness)).currency == "eur"
+    assert payment(seen(share())).currency == "usd"
+    assert payment(seen(invoice(currency="eur"))).currency == "eur"
+
+
+def test_a_payment_happened_when_the_money_came_and_not_when_it_was_asked_for() -> None:
+    assert payment(seen(intent("processing", 1), intent("succeeded", 9))).occurred_at == at(9)
+    assert payment(seen(intent("processing", 1))).occurred_at == at(1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from billing.catalogue import read_catalogue
 from billing.facts import Fact, Kind, SubscriptionFields
-from billing.ids import EventId
+from billing.ids import EventId, ObjectKey
 from billing.projection import PartyFacts, project
 from billing.rows import Projection
 from tests.billing.histories import HISTORIES
@@ -238,3 +238,42 @@ def test_facts_of_two_kinds_under_one_id_do_not_disturb_each_other() -> None:
 
     assert grant(seen(subscription(), odd)).active
     assert seen(subscription(), odd) == seen(odd, subscription())
+
+
+def test_a_party_of_two_realms_is_the_sum_of_its_parts() -> None:
+    parts: list[list[Fact]] = [
+        [
+            replace(
+                each,
+                object_key=ObjectKey(each.object_key.replace("test:", f"{realm}:")),
+                event_id=EventId(f"{realm}/{each.event_id}"),
+            )
+            for each in [
+                *FROM_ONE_YEAR,
+                subscribed(9, stripe_id="cs_9", subscription="sub_9"),
+                subscription("active", 9, stripe_id="sub_8", event="a"),
+                subscription("unpaid", 9, stripe_id="sub_8", event="b"),
+            ]
+        ]
+        for realm in ("test", "live/acct_1")
+    ]
+
+    apart = [project(part, CATALOGUE, NOW) for part in parts]
+    together = project([fact for part in parts for fact in part], CATALOGUE, NOW)
+
+    for name in ("customers", "subscriptions", "purchases", "payments", "entitlements"):
+        first, second = (getattr(one, name) for one in apart)
+        assert first
+        assert getattr(together, name) == {**first, **second}
+    assert together.undecided == {"test:sub_8", "live/acct_1:sub_8"}
+    assert together.missing_subscriptions == {"sub_9"}
+
+
+def test_the_smallest_amount_of_money_waits_for_its_user_too() -> None:
+    assert seen(intent(amount_received=1)).waiting
+
+
+def test_what_one_realm_alone_is_missing_is_missing() -> None:
+    projection = seen(subscribed(5), customer("usr_1", realm="live"), now=DAY)
+
+    assert projection.missing_subscriptions == {"sub_1"}

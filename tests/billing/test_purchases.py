@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from billing.facts import Fact, Kind
 from billing.rows import EntitlementRow, Projection, PurchaseStatus
 from tests.billing.stated import (
     DAY,
@@ -214,6 +215,8 @@ def test_a_payment_intent_whose_metadata_names_a_plan_is_a_purchase() -> None:
 
     assert grant(projection).plan_code == "basic"
     assert (grant(projection).source, grant(projection).event_id) == ("pi_1", "evt_pi")
+    assert grant(projection).starts_at == at(0)
+    assert purchase_status(projection) == PurchaseStatus.PAID
     assert projection.payments["test", "pi_1"].plan_code == "basic"
 
 
@@ -235,6 +238,8 @@ def test_a_paid_invoice_whose_lines_name_a_plan_is_a_purchase() -> None:
     projection = seen(customer("usr_1"), invoice(5, subscription=None, how={"event": "evt_in"}))
 
     assert (grant(projection).source, grant(projection).event_id) == ("in_1", "evt_in")
+    assert grant(projection).starts_at == at(5)
+    assert purchase_status(projection) == PurchaseStatus.PAID
     assert projection.purchases["test", "in_1"].payment_ref == "in_1"
     assert projection.purchases["test", "in_1"].price == "price_premium"
     assert projection.payments["test", "in_1"].plan_code == "premium"
@@ -472,3 +477,116 @@ def test_money_going_back_on_a_subscription_leaves_its_status_to_decide() -> Non
     ]
 
     assert of_source(seen(facts), "sub_1").active
+
+
+def test_two_checkouts_of_two_payments_are_two_purchases() -> None:
+    projection = seen(
+        checkout(1, stripe_id="cs_1", payment_intent="pi_1"),
+        checkout(2, stripe_id="cs_2", payment_intent="pi_2", price_id="price_basic"),
+    )
+
+    assert projection.purchases.keys() == {("test", "pi_1"), ("test", "pi_2")}
+    assert plans(projection) == {"premium": True, "basic": True}
+
+
+def test_the_checkout_speaks_for_its_payment_and_its_bill_whatever_they_name() -> None:
+    session = checkout(price_id="price_basic")
+    by_intent = seen(session, intent(plan_code="premium", user_id="usr_9"))
+    by_bill = seen(session, intent(), invoice(subscription=None, user_id="usr_9"), share())
+
+    for projection in (by_intent, by_bill):
+        assert projection.purchases["test", "pi_1"].user_id == "usr_1"
+        assert projection.purchases["test", "pi_1"].plan_code == "basic"
+        assert projection.purchases.keys() == {("test", "pi_1")}
+
+
+def test_a_price_in_the_metadata_of_an_intent_or_a_bill_names_the_plan() -> None:
+    bill = invoice(subscription=None, price_id="price_basic", line_refs=())
+
+    assert plans(seen(customer("usr_1"), intent(price_id="price_basic"))) == {"basic": True}
+    assert plans(seen(customer("usr_1"), bill)) == {"basic": True}
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ({"price_id": "price_basic"}, {"plan_code": "premium"}),
+        ({"plan_code": "basic"}, {"payment_link": "plink_premium"}),
+        ({"price_id": "price_basic"}, {"payment_link": "plink_premium"}),
+    ],
+)
+def test_a_newer_way_of_naming_gives_way_to_a_more_trusted_one(
+    older: dict[str, Any], newer: dict[str, Any]
+) -> None:
+    nothing = {"price_id": None}
+    facts = [checkout(0, **(nothing | older)), checkout(5, **(nothing | newer))]
+
+    assert plans(seen(facts)) == {"basic": True, "premium": False}
+
+
+def test_the_plan_it_turned_out_not_to_be_says_so() -> None:
+    fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
+    rows = seen(checkout(), fetched).entitlements.values()
+
+    assert {row.plan_code: row.because for row in rows} == {
+        "premium": "Purchase pi_1 turned out to be of another plan.",
+        "basic": "Purchase pi_1 is paid.",
+    }
+
+
+def test_what_is_bought_once_is_one_seat() -> None:
+    assert grant(seen(checkout(price_id="price_team"))).entitlements == {"max_devices": 2}
+
+
+@pytest.mark.parametrize("bought", [intent(plan_code="basic"), invoice(subscription=None)])
+def test_a_dispute_that_was_won_decides_after_any_way_of_buying(bought: Fact) -> None:
+    won = dispute("won", 9, event="evt_won")
+    paid = [] if bought.kind is Kind.PAYMENT_INTENT else [share(), intent()]
+
+    row = grant(seen(customer("usr_1"), bought, paid, charge(), won))
+
+    assert (row.active, row.event_id) == (True, "evt_won")
+
+
+def test_of_two_refunds_in_one_second_the_lower_event_id_decides() -> None:
+    facts = [
+        checkout(),
+        refund("succeeded", 5, 1000, stripe_id="re_1", event="evt_b"),
+        refund("succeeded", 5, 1999, stripe_id="re_2", event="evt_a"),
+    ]
+
+    assert grant(seen(facts)).event_id == "evt_a"
+
+
+def test_the_smallest_purchase_ends_with_its_refund_too() -> None:
+    facts = [checkout(amount_total=1), charge(5, amount_captured=1, amount_refunded=1)]
+
+    assert not grant(seen(facts)).active
+
+
+def test_what_was_free_is_not_ended_by_money() -> None:
+    free = checkout(payment_status="no_payment_required", amount_total=0)
+
+    assert grant(seen(free, refund("succeeded", 5, 1000))).active
+
+
+def test_a_refund_ends_a_purchase_also_beside_an_attempt_that_was_released() -> None:
+    released = charge(1, stripe_id="ch_0", captured=False, amount_captured=0)
+
+    assert not grant(seen(checkout(), released, charge(), refund("succeeded", 5))).active
+
+
+def test_a_bill_that_was_covered_adds_nothing_to_what_a_refund_must_reach() -> None:
+    facts = [checkout(invoice="in_1"), intent(), charge(9, amount_refunded=2999)]
+
+    assert not grant(seen(facts)).active
+
+
+def test_the_refund_of_one_of_two_payments_is_no_full_refund() -> None:
+    bill = invoice(subscription=None, payment_refs=("pi_1",))
+    first = intent(amount_received=1000)
+    back = charge(9, amount_captured=1000, amount_refunded=1000)
+
+    row = grant(seen(customer("usr_1"), bill, first, back))
+
+    assert row.active

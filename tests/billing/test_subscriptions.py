@@ -369,3 +369,64 @@ def test_a_checkout_in_mode_setup_is_neither_purchase_nor_subscription() -> None
 
     assert not projection.entitlements
     assert not projection.purchases
+
+
+@pytest.mark.parametrize(
+    ("lookup_key", "product", "named"),
+    [("gold", "prod_x", "gold"), ("gold", None, "gold"), (None, "prod_x", "prod_x")],
+)
+def test_an_item_in_no_plan_is_named_by_the_best_of_its_names(
+    lookup_key: str | None, product: str | None, named: str
+) -> None:
+    sold = Item(price=None, lookup_key=lookup_key, product=product, quantity=1, period_end=None)
+
+    assert seen(subscription("active", 0, sold)).unknown_prices == {named}
+
+
+def test_the_row_says_whether_it_ends_with_its_period() -> None:
+    for ends in (True, False):
+        row = seen(subscription(at_period_end=ends)).subscriptions["test", "sub_1"]
+        assert row.cancel_at_period_end is ends
+
+
+def test_a_checkout_alone_is_no_guess_and_one_seat() -> None:
+    row = grant(seen(subscribed(5, price_id="price_team"), now=DAY))
+
+    assert row.guessed is False
+    assert row.entitlements == {"max_devices": 2}
+
+
+def test_a_plan_began_when_it_was_first_stated_and_not_with_more_seats() -> None:
+    facts = [
+        subscription("active", 1, item("price_team", 1)),
+        subscription("active", 5, item("price_team", 3)),
+        subscription("active", 9, item("price_team", 1)),
+    ]
+
+    assert grant(seen(facts)).starts_at == at(1)
+    assert grant(seen(facts)).entitlements == {"max_devices": 2}
+
+
+def test_a_plan_that_only_the_checkout_named_is_one_seat_of_it() -> None:
+    rows = by_plan(seen(subscribed(5, price_id="price_team"), subscription("active", 9), now=DAY))
+
+    assert rows["team"].entitlements == {"max_devices": 2}
+    assert rows["team"].active is False
+    assert rows["team"].expires_at is None
+
+
+def test_what_gives_no_access_but_may_again_has_no_end() -> None:
+    row = grant(seen(subscription("paused")))
+
+    assert row.active is False
+    assert row.expires_at is None
+
+
+def test_a_payment_that_failed_in_the_second_of_another_status_is_no_sign() -> None:
+    facts = [
+        subscription("active", DAY),
+        open_invoice(DAY, payment_failed=True),
+        subscription("past_due", 3 * DAY),
+    ]
+
+    assert grant(seen(facts)).expires_at == at(10 * DAY)

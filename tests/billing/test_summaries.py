@@ -77,3 +77,8 @@ def test_features_follow_the_customer_to_another_user() -> None:
     assert {row.user_id: row.active for row in rows} == {"usr_1": False, "usr_2": True}
     (former,) = (row for row in rows if not row.active)
     assert former.because == "cus_1 belongs to another user now."
+
+
+def test_two_lists_of_one_second_are_a_guess() -> None:
+    assert grant(seen(KNOWN, summary("a", event="1"), summary("b", event="2"))).guessed
+    assert not grant(seen(KNOWN, summary("a"))).guessed

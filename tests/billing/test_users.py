@@ -250,3 +250,41 @@ def test_a_subscription_without_customer_or_word_is_nobodys() -> None:
 
     assert projection.waiting
     assert not projection.customers
+
+
+def test_everybody_who_was_ever_named_has_a_row_of_his_own() -> None:
+    alone = {"customer": None}
+    by_checkout = seen(
+        subscribed(user_id="usr_3", how=alone), subscription(user="usr_1", customer=None)
+    )
+    by_session = seen(
+        checkout(1, user_id="usr_1", how=alone), checkout(5, user_id="usr_2", how=alone)
+    )
+
+    assert named(by_checkout) == {"usr_1", "usr_3"}
+    assert holders(by_checkout) == {"usr_1"}
+    assert named(by_session) == {"usr_1", "usr_2"}
+    assert holders(by_session) == {"usr_2"}
+
+
+def test_a_statement_of_the_second_of_the_change_stands() -> None:
+    projection = seen(
+        customer("usr_1"), customer("usr_2", 5), subscription(user="usr_3", seconds=5)
+    )
+
+    assert holders(projection) == {"usr_3"}
+
+
+def test_silence_before_the_first_word_is_no_end_of_speaking() -> None:
+    facts = [subscription(user=None, seconds=0), subscription(user="usr_1", seconds=5)]
+
+    assert holders(seen(facts)) == {"usr_1"}
+
+
+def test_one_thing_that_waits_is_enough_to_wait() -> None:
+    facts = [
+        subscription(user=None, customer=None, stripe_id="sub_1"),
+        subscription(user="usr_1", customer=None, stripe_id="sub_2"),
+    ]
+
+    assert seen(facts).waiting

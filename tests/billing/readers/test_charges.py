@@ -191,3 +191,26 @@ def test_a_dispute_from_before_they_had_ids_is_filed_under_its_charge() -> None:
     assert fact.object_key == "test:dispute/ch_1"
     assert isinstance(fact.fields, DisputeFields)
     assert fact.fields.opened_at == datetime.fromtimestamp(CREATED, UTC)
+
+
+def test_what_an_embedded_object_says_itself_stands() -> None:
+    stated = CHARGE | {
+        "refunds": [{"id": "re_1", "charge": "ch_2", "payment_intent": "pi_2"}],
+        "dispute": {"id": "dp_1", "charge": "ch_3", "status": "lost"},
+    }
+
+    refund, dispute = facts("charge.refunded", stated)[1:]
+
+    assert ids(refund) == {"re_1", "ch_2", "pi_2"}
+    assert ids(dispute) == {"dp_1", "ch_3", "pi_1"}
+    assert isinstance(dispute.fields, DisputeFields)
+    assert dispute.fields.opened_at == datetime.fromtimestamp(CREATED, UTC)
+
+
+def test_a_dispute_without_a_time_was_opened_when_it_was_seen_also_before() -> None:
+    fact = only_fact(
+        "charge.dispute.updated", {"id": "dp_1", "status": "lost"}, previous={"status": "won"}
+    )
+
+    assert isinstance(fact.before, DisputeFields)
+    assert fact.before.opened_at == datetime.fromtimestamp(CREATED, UTC)

@@ -90,6 +90,14 @@ def test_a_checkout_from_before_there_were_modes_has_one(stated: dict[str, Any],
     assert fields(stated).mode == mode
 
 
+def test_a_checkout_that_subscribes_names_its_subscription() -> None:
+    stated = SESSION | {"mode": "subscription", "subscription": "sub_1", "payment_intent": None}
+
+    assert (fields(stated).mode, fields(stated).subscription) == ("subscription", "sub_1")
+    assert "sub_1" in ids(only_fact("checkout.session.completed", stated))
+    assert fields({**stated, "mode": "of_tomorrow"}).mode == "of_tomorrow"
+
+
 def test_a_checkout_that_does_not_say_it_is_paid_is_not_known_to_be() -> None:
     read = fields({"id": "cs_1", "amount_total": None})
 

@@ -29,6 +29,12 @@ def test_a_summary_is_filed_under_its_customer() -> None:
     assert fact.before == EntitlementSummaryFields(lookup_keys=(), complete=True)
 
 
+def test_a_list_that_says_nothing_about_more_is_whole() -> None:
+    fact = only_fact(TYPE, {"customer": "cus_1", "entitlements": {"data": []}})
+
+    assert fact.fields == EntitlementSummaryFields(lookup_keys=(), complete=True)
+
+
 @pytest.mark.parametrize(
     ("entitlements", "lookup_keys"),
     [

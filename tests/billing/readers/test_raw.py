@@ -34,6 +34,15 @@ def test_a_text_that_says_nothing_is_absent(value: object) -> None:
     assert raw.text({"name": value}, "name") is None
 
 
+@pytest.mark.parametrize("value", ["x", "x" * 255])
+def test_a_text_of_any_other_length_is_taken(value: str) -> None:
+    assert raw.text({"name": value}, "name") == value
+
+
+def test_the_last_moment_that_can_be_told_is_one() -> None:
+    assert raw.instant({"at": LATEST}, "at") == datetime.fromtimestamp(LATEST, UTC)
+
+
 def test_a_text_is_made_storable() -> None:
     assert raw.text({"name": "a\x00\ud800"}, "name") == "a\ufffd\ufffd"
 
