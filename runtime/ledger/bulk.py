@@ -1,14 +1,16 @@
-"""Many rows in one statement: they travel as one JSON parameter that PostgreSQL takes apart.
+"""Many rows in one statement: every column travels as one binary array, whatever the row count.
 
-A hundred events with bodies of 3 kB go in within 5 ms that way, as fast as a pipeline of single
-inserts and without its answers; a list of VALUES takes 10 ms, arrays of text 21 ms.
+A hundred events with bodies of 3 kB go in within 4 ms that way; as one JSON parameter it takes
+6 ms, as a list of VALUES 10 ms, as arrays in text form, which must be quoted, 21 ms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, TextClause, inspect, text
+from sqlalchemy import Connection, Row, inspect
+from sqlalchemy.dialects import postgresql
 
 from models.base import Base
 from runtime.ledger.tables import dumps
@@ -30,8 +32,9 @@ def insert_rows(
     """
     if not rows:
         return ()
-    statement = _statement(model, tuple(rows[0]), conflict, returning)
-    result = connection.execute(statement, {"rows": dumps(rows)})
+    names = tuple(rows[0])
+    statement = _insertion(model, names, conflict, returning)
+    result = connection.exec_driver_sql(statement, _arrays(_columns(model, names), rows))
     return result.all() if returning else ()
 
 
@@ -40,29 +43,81 @@ def delete_rows(connection: Connection, model: type[Base], keys: Sequence[Sequen
     if keys:
         names = _key_columns(model)
         rows = [dict(zip(names, key, strict=True)) for key in keys]
-        connection.execute(_deletion(model), {"rows": dumps(rows)})
+        connection.exec_driver_sql(_deletion(model), _arrays(_columns(model, names), rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """How the values of one column travel, and what PostgreSQL makes of them on arrival."""
+
+    name: str
+    sent_as: str
+    arrives: str
+    written: Callable[[Any], str] | None = None
 
 
 @cache
-def _deletion(model: type[Base]) -> TextClause:
-    name, columns = model.__tablename__, ", ".join(_key_columns(model))
-    return text(
-        f"DELETE FROM {name} WHERE ({columns}) IN (SELECT {columns}"  # noqa: S608 - our own names
-        f" FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json)))"
-    )
+def _columns(model: type[Base], names: tuple[str, ...]) -> tuple[_Column, ...]:
+    return tuple(_column(model, name) for name in names)
+
+
+def _column(model: type[Base], name: str) -> _Column:
+    # Neither documents nor arrays fit into arrays: they travel as the text they are written as.
+    kind = model.__table__.columns[name].type
+    sql = kind.compile(dialect=_DIALECT)
+    if isinstance(kind, postgresql.JSONB):
+        return _Column(name, "TEXT", f"CAST({name} AS {sql})", dumps)
+    if isinstance(kind, postgresql.ARRAY):
+        return _Column(name, "TEXT", f"CAST({name} AS {sql})", _array_text)
+    return _Column(name, sql, name)
+
+
+def _array_text(words: Iterable[str]) -> str:
+    quoted = (word.replace("\\", "\\\\").replace('"', '\\"') for word in _ordered(words))
+    return "{" + ",".join(f'"{word}"' for word in quoted) + "}"
+
+
+def _ordered(words: Iterable[str]) -> Iterable[str]:
+    return sorted(words) if isinstance(words, frozenset | set) else words
+
+
+def _arrays(columns: Iterable[_Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {column.name: _values(column, rows) for column in columns}
+
+
+def _values(column: _Column, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    name, written = column.name, column.written
+    if written is None:
+        return [row[name] for row in rows]
+    return [None if row[name] is None else written(row[name]) for row in rows]
 
 
 @cache
-def _statement(
+def _insertion(
     model: type[Base], names: tuple[str, ...], conflict: Conflict, returning: str | None
-) -> TextClause:
-    name, columns = model.__tablename__, ", ".join(names)
+) -> str:
+    columns = _columns(model, names)
     insert = (
-        f"INSERT INTO {name} ({columns}) SELECT {columns}"  # noqa: S608 - our own names
-        f" FROM json_populate_recordset(NULL::{name}, CAST(:rows AS json))"
+        f"INSERT INTO {model.__tablename__} ({', '.join(names)})"  # noqa: S608 - our own names
+        f" SELECT {', '.join(column.arrives for column in columns)} FROM {_sent(columns)}"
         f"{_on_conflict(_key_columns(model), names, conflict)}"
     )
-    return text(insert + (f" RETURNING {returning}" if returning else ""))
+    return insert + (f" RETURNING {returning}" if returning else "")
+
+
+@cache
+def _deletion(model: type[Base]) -> str:
+    columns = _columns(model, _key_columns(model))
+    names = ", ".join(column.name for column in columns)
+    return (
+        f"DELETE FROM {model.__tablename__} WHERE ({names})"  # noqa: S608 - our own names
+        f" IN (SELECT {names} FROM {_sent(columns)})"
+    )
+
+
+def _sent(columns: Sequence[_Column]) -> str:
+    arrays = ", ".join(f"%({column.name})b::{column.sent_as}[]" for column in columns)
+    return f"unnest({arrays}) AS sent ({', '.join(column.name for column in columns)})"
 
 
 def _on_conflict(keys: Sequence[str], names: Sequence[str], conflict: Conflict) -> str:
@@ -74,5 +129,8 @@ def _on_conflict(keys: Sequence[str], names: Sequence[str], conflict: Conflict) 
     return f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {new}"
 
 
-def _key_columns(model: type[Base]) -> list[str]:
-    return [column.name for column in inspect(model).primary_key]
+def _key_columns(model: type[Base]) -> tuple[str, ...]:
+    return tuple(column.name for column in inspect(model).primary_key)
+
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
