@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, Entry] = {
     "explain": Entry(
         "ops.commands.explain:command", "Say why a user may or may not use a feature."
     ),
+    "dead": Entry("ops.commands.dead:dead", "Look at what failed; replay or discard it."),
+    "replay": Entry("ops.commands.replay:replay", "Send events through the inbox once more."),
     "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
 }
 

@@ -10,7 +10,8 @@ from ops.moments import stamp
 from ops.money import money
 from ops.output import Json
 from ops.queries.events import SettledEvent
-from ops.queries.one_event import Letter, Recorded
+from ops.queries.letters import Letter
+from ops.queries.one_event import Recorded
 from ops.telling import facts_in, tell
 from runtime.inbox.entries import Glimpse
 

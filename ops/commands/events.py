@@ -1,7 +1,6 @@
 """``paidup events``."""
 
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,12 +20,12 @@ from ops.output import Json, emit_json, json_option
 from ops.queries import belonging, doors
 from ops.queries.events import Filter, SettledEvent, settled_events
 from ops.queries.one_event import recorded, unsettled
+from ops.selection import event_types
 from ops.shown_event import ShownEvent, as_document, print_event
 from ops.upfile import settings as find_settings
 from runtime.inbox.entries import Glimpse
 from runtime.settings import Settings
 
-_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 _COLUMNS = ("settled", "type", "event", "outcome", "reason", "attempts", "object")
 
 
@@ -35,18 +34,13 @@ def events() -> None:
     """What came in from Stripe and what became of it."""
 
 
-def _types(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> object:
-    for each in given:
-        if not _TYPE.fullmatch(each):
-            raise click.BadParameter(f"{each!r} is no event type, such as invoice.paid")
-    return given
-
-
 @events.command(
     "list",
     epilog="Example: paidup events list --type invoice.paid --outcome superseded --since 3d",
 )
-@click.option("--type", "types", multiple=True, callback=_types, help="An event type; repeatable.")
+@click.option(
+    "--type", "types", multiple=True, callback=event_types, help="An event type; repeatable."
+)
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of it.")
 @click.option("--user", help="It states something about what belongs to this user.")
 @click.option("--customer", help="It states something about this Stripe customer.")

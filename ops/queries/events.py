@@ -55,6 +55,12 @@ def settled_events(connection: Connection, wanted: Filter, *, limit: int) -> lis
     return [SettledEvent(**row) for row in connection.execute(newest).mappings()]
 
 
+def settled_ids(connection: Connection, wanted: Filter) -> list[str]:
+    """The ids of all of them, those that were settled first before the others."""
+    query = select(StripeEvent.id).where(*_conditions(wanted)).order_by(StripeEvent.settlement)
+    return list(connection.scalars(query))
+
+
 def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
     """One event by its id."""
     query = select(*_COLUMNS).where(StripeEvent.id == event_id)

@@ -14,27 +14,9 @@ from sqlalchemy import Connection, select
 from models.base import Base
 from models.tables import AuditLog, DeadLetter, PaymentEvent, StoredFact, StripeEvent
 from ops.queries.events import SettledEvent, settled_event
+from ops.queries.letters import Letter
 from runtime.inbox.entries import Glimpse
 from runtime.inbox.inbox import Inbox
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A dead letter; ``event_id`` is the key of the event in the inbox."""
-
-    event_id: str
-    type: str | None
-    state: str
-    error_type: str
-    error: str
-    attempts: int
-    received_at: datetime | None
-    first_failed_at: datetime
-    last_failed_at: datetime
-    resolved_at: datetime | None
-    resolved_by: str | None
-    reason: str | None
-    payload: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

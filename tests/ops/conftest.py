@@ -2,8 +2,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from ops.cli import run
+from tests.ops.floor import Floor
 from tests.ops.queries.books import Books
 
 
@@ -13,6 +15,27 @@ def books(database: str) -> Iterator[Books]:
     books = Books(database)
     yield books
     books.close()
+
+
+@pytest.fixture
+def floor(books: Books, redis_url: str, deployed: Callable[..., None]) -> Iterator[Floor]:
+    """A deployment whose worker works whenever the test lets it."""
+    deployed(DATABASE_URL=books.url, REDIS_URL=redis_url)
+    client = redis.Redis.from_url(redis_url, protocol=2)
+    yield Floor(books, client)
+    client.close()
+
+
+@pytest.fixture
+def at_work(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> Floor:
+    """The same, and its worker works whenever a replay waits."""
+
+    class WorkMeanwhile:
+        def pause(self, seconds: float) -> None:
+            floor.work(seconds)
+
+    monkeypatch.setattr("ops.replay_run.Interruption", WorkMeanwhile)
+    return floor
 
 
 class Paidup:

@@ -43,14 +43,16 @@ class Books:
     def record(self, events: Iterable[Event]) -> Sequence[Settlement]:
         return self.settle(parse(event.body) for event in events)
 
-    def settle(self, envelopes: Iterable[Envelope]) -> Sequence[Settlement]:
+    def settle(
+        self, envelopes: Iterable[Envelope], *, origin: str = "stripe"
+    ) -> Sequence[Settlement]:
         return self._ledger.record(
             [
                 Delivery(
                     envelope=envelope,
                     received_at=self.now,
                     attempts=0,
-                    origin="stripe",
+                    origin=origin,
                     key=envelope.event_id,
                 )
                 for envelope in envelopes

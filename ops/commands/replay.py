@@ -1,0 +1,34 @@
+"""``paidup replay``."""
+
+from typing import Any
+
+import click
+
+from models.events import OUTCOMES
+from ops.replay_run import Wish, replay_options
+from ops.replay_run import replay as carry_out
+from ops.selection import DEAD, choose_events, selection_of, targets
+
+_HOW = ("actor", "reason", "rate", "dry_run", "wait", "yes", "as_json")
+
+
+@click.command(epilog="Example: paidup replay --type invoice.paid --outcome ignored --dry-run")
+@targets
+@click.option(
+    "--outcome", type=click.Choice([*OUTCOMES, DEAD]), help="What became of them; dead letters."
+)
+@replay_options
+def replay(**given: Any) -> int:
+    """Send events through the inbox once more: settled ones, dead letters, or both.
+
+    Nothing is applied twice: what an event stated is replaced by what today's readers read from
+    the same payload. Live traffic goes first. Interrupt it, run it twice, run it with others at
+    once: each event is let in once. Exit code 1 if an event failed or is not settled yet.
+    """
+    how = {name: given.pop(name) for name in _HOW}
+    selection = selection_of(**given)
+    if selection.error is not None and selection.outcome not in {None, DEAD}:
+        raise click.UsageError("--error is about dead letters: leave --outcome out")
+    return carry_out(
+        lambda connection, settings: choose_events(connection, settings, selection), Wish(**how)
+    )
