@@ -4,7 +4,6 @@ OpsError
  ├── NothingRuns     a server is needed, and neither the environment nor `up` names one
  ├── AlreadyUp       a second `up` on one folder
  ├── AddressTaken    somebody else listens where we should
- ├── PlansMissing    there is no plans document where PAIDUP_PLANS says
  └── NotDone         anything else that was asked for and did not happen
 """
 
@@ -47,13 +46,6 @@ class AddressTaken(OpsError):
         )
 
 
-class PlansMissing(OpsError):
-    """The plans document is not where the settings say, or cannot be read."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}; PAIDUP_PLANS names the plans document")
-
-
 class NotDone(OpsError):
     """The command ran and the answer is no; the message says what was found."""
 
@@ -63,6 +55,7 @@ _OURS = (
     ("runtime.settings", "SettingsError"),
     ("runtime.servers.errors", "ServerError"),
     ("runtime.database", "UnusableDatabaseUrl"),
+    ("runtime.plansfile", "PlansMissing"),
     ("runtime.ledger.errors", "LedgerError"),
     ("billing.errors", "BillingError"),
 )

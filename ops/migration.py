@@ -5,13 +5,12 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from billing.errors import InvalidCatalogue
-from ops.errors import PlansMissing
 from ops.operator import operator
-from ops.plansfile import read_plans
 from runtime import schema
 from runtime.database import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.errors import CatalogueMissing
+from runtime.plansfile import PlansMissing, read_plans
 from runtime.settings import Settings, required
 
 

@@ -26,6 +26,7 @@ from runtime.inbox.inbox import Inbox, new_token
 from runtime.multiproc import InstanceRunning, claimed_folder, fold_dead
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
+from workers.first_plans import FirstPlans
 from workers.metrics_server import MetricsServer
 from workers.pool import PULSE_VARIABLE
 from workers.pool_process import PoolProcess
@@ -93,12 +94,13 @@ class Supervisor:
     def _connect(self) -> None:
         """Nothing is opened yet: every server may still be away when a worker starts."""
         redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
-        engine = make_engine(self._settings, application_name="paidup-supervisor")
+        self._engine = engine = make_engine(self._settings, application_name="paidup-supervisor")
         self._redis = redis
         self._inbox = Inbox(redis)
         self._lock = SweeperLock(redis)
         wakes = Wakes(make_celery(self._settings, role="publisher"))
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
+        self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
         metrics = build_metrics()
         state = StateReader(self._inbox, lambda: count_open(engine), time.monotonic)
         shared = SharedStateCollector(state)
@@ -108,7 +110,9 @@ class Supervisor:
 
     def run(self, stop_asked: Callable[[], bool]) -> int:
         """Guard the pool until a stop; a second thread does the rounds meanwhile."""
-        rounds = Rounds((self._announce, self._lead, self._watch, self._fold))
+        rounds = Rounds(
+            (self._announce, self._first_plans.provide, self._lead, self._watch, self._fold)
+        )
         self._metrics_server.start()
         rounds.start()
         while rounds.is_alive() and not stop_asked():
@@ -130,6 +134,7 @@ class Supervisor:
         rounds.join(JOIN_SECONDS)
         self._schedule.stop(JOIN_SECONDS)
         self._metrics_server.stop()
+        self._engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
             self._lock.release()

@@ -9,7 +9,7 @@ import click
 from billing.catalogue import Catalogue
 from billing.errors import InvalidCatalogue
 from ops.output import Json, console, emit_json, json_option
-from ops.plansfile import read_plans
+from runtime.plansfile import read_plans
 from runtime.settings import Settings
 
 

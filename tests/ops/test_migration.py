@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from billing.errors import InvalidCatalogue
-from ops.errors import PlansMissing
 from ops.migration import migrate, plans_drift
 from runtime.database import engine_for
+from runtime.plansfile import PlansMissing
 from runtime.servers.postgres import Postgres
 from runtime.settings import Settings
 

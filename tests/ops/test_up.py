@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops import upfile
-from ops.errors import AddressTaken, PlansMissing
+from ops.errors import AddressTaken
 from ops.up import Stack
 from ops.upfile import UpFile
+from runtime.plansfile import PlansMissing
 from runtime.servers import pidfile
 from runtime.servers.ports import free_port
 from runtime.servers.processes import children_of, command_of
