@@ -1,5 +1,6 @@
 """The objects of one realm in one party, each condensed once and looked up by its Stripe id."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +57,8 @@ class Objects:
     def put(self, kind: Kind, key: ObjectKey, history: History) -> None:
         """Condense a history that grew or shrank, in place of what it was before."""
         self.drop(kind, key)
-        shelf, read = self._shelf(kind)
-        shelf[stripe_id_of(key)] = read(key, history)
+        shelf, read = _SHELVES[kind]
+        getattr(self, shelf)[stripe_id_of(key)] = read(key, history)
         named = frozenset(fact.customer_id for fact in history.facts if fact.customer_id)
         self.customers_named[kind, key] = named
         if history.guessed:
@@ -65,21 +66,22 @@ class Objects:
 
     def drop(self, kind: Kind, key: ObjectKey) -> None:
         """Forget an object of which no fact is left."""
-        self._shelf(kind)[0].pop(stripe_id_of(key), None)
+        shelf, _ = _SHELVES[kind]
+        getattr(self, shelf).pop(stripe_id_of(key), None)
         self.customers_named.pop((kind, key), None)
         self.undecided.discard((kind, key))
 
-    def _shelf(self, kind: Kind) -> tuple[dict[str, Any], Any]:
-        shelves: dict[Kind, tuple[dict[str, Any], Any]] = {
-            Kind.CUSTOMER: (self.customers, read_customer),
-            Kind.SUBSCRIPTION: (self.subscriptions, read_subscription),
-            Kind.CHECKOUT_SESSION: (self.sessions, read_session),
-            Kind.PAYMENT_INTENT: (self.intents, read_intent),
-            Kind.CHARGE: (self.charges, read_charge),
-            Kind.REFUND: (self.refunds, read_refund),
-            Kind.DISPUTE: (self.disputes, read_dispute),
-            Kind.INVOICE: (self.invoices, read_invoice),
-            Kind.INVOICE_PAYMENT: (self.shares, read_share),
-            Kind.ENTITLEMENT_SUMMARY: (self.summaries, read_summary),
-        }
-        return shelves[kind]
+
+_SHELVES: Mapping[Kind, tuple[str, Callable[[ObjectKey, History], Any]]] = {
+    Kind.CUSTOMER: ("customers", read_customer),
+    Kind.SUBSCRIPTION: ("subscriptions", read_subscription),
+    Kind.CHECKOUT_SESSION: ("sessions", read_session),
+    Kind.PAYMENT_INTENT: ("intents", read_intent),
+    Kind.CHARGE: ("charges", read_charge),
+    Kind.REFUND: ("refunds", read_refund),
+    Kind.DISPUTE: ("disputes", read_dispute),
+    Kind.INVOICE: ("invoices", read_invoice),
+    Kind.INVOICE_PAYMENT: ("shares", read_share),
+    Kind.ENTITLEMENT_SUMMARY: ("summaries", read_summary),
+}
+"""Where the objects of each kind are kept, and what condenses them."""

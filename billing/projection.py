@@ -36,6 +36,7 @@ class PartyFacts:
         self._facts: dict[tuple[Kind, ObjectKey], dict[EventId, Fact]] = {}
         self._realms: dict[Realm, Objects] = {}
         self._touched: set[tuple[Kind, ObjectKey]] = set()
+        self._states: dict[tuple[Kind, ObjectKey], Fact] = {}
         self._shelf = Shelf(catalogue=Catalogue())
         self.add(facts)
 
@@ -67,12 +68,18 @@ class PartyFacts:
         ]
         return _together(parts)
 
+    def state_of(self, fact: Fact) -> Fact:
+        """The newest fact about the object of this one, as of the last projection."""
+        return self._states[fact.kind, fact.object_key]
+
     def _condense(self) -> None:
         for kind, key in self._touched:
             realm = realm_in(key)
             objects = self._realms.setdefault(realm, Objects(realm=realm))
             if known := self._facts[kind, key]:
-                objects.put(kind, key, order(known.values()))
+                history = order(known.values())
+                self._states[kind, key] = history.newest
+                objects.put(kind, key, history)
             else:
                 objects.drop(kind, key)
         self._touched.clear()

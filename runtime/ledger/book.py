@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing.facts import Fact
-from billing.history import order
 from billing.ids import EventId, ObjectKey, PartyId
 from billing.projection import PartyFacts
 from billing.rows import Projection
@@ -39,15 +38,11 @@ class Account:
 
     def newer_than(self, facts: Iterable[Fact]) -> EventId | None:
         """The newest event that is known, if none of these facts is the state of its object."""
-        states = [(fact, self._state_of(fact)) for fact in facts]
+        states = [(fact, self.folded.state_of(fact)) for fact in facts]
         if not states or any(state.event_id == fact.event_id for fact, state in states):
             return None
         newest = max((state for _, state in states), key=lambda s: (s.created_at, s.event_id))
         return newest.event_id
-
-    def _state_of(self, fact: Fact) -> Fact:
-        known = (each for each in self.facts.values() if each.object_key == fact.object_key)
-        return order(each for each in known if each.kind is fact.kind).newest
 
 
 class Book:

@@ -1,6 +1,6 @@
 """The rows a projection consists of: their tables, and their way into the database and back.
 
-Rows travel as JSON, many in one parameter, both ways: PostgreSQL knows the types of its columns.
+Rows are read as JSON, which PostgreSQL makes of its columns; ``bulk`` sends them column by column.
 """
 
 import json

@@ -277,3 +277,14 @@ def test_what_one_realm_alone_is_missing_is_missing() -> None:
     projection = seen(subscribed(5), customer("usr_1", realm="live"), now=DAY)
 
     assert projection.missing_subscriptions == {"sub_1"}
+
+
+def test_a_party_tells_the_state_of_an_object_whatever_came_last() -> None:
+    older, newer = subscription("past_due", 1), subscription("active", 2)
+    party = PartyFacts([newer, customer("usr_1")])
+    party.project(CATALOGUE, NOW)
+    party.add([older])
+    party.project(CATALOGUE, NOW)
+
+    assert party.state_of(older) == newer
+    assert party.state_of(newer) == newer
