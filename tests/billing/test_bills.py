@@ -223,6 +223,7 @@ def test_what_nobody_is_known_to_have_paid_is_not_paired() -> None:
 
 def test_a_payment_with_a_link_is_not_paired_with_another_bill() -> None:
     assert not inferred(invoice(0), intent(invoice="in_2"))
+    assert not inferred(invoice(0, subscription=None), intent(invoice="in_2"))
 
 
 def test_pairing_is_one_to_one_and_pairs_as_many_as_can_be() -> None:
