@@ -38,7 +38,7 @@ def check_waiting(connection: Connection) -> Iterator[Finding]:
         yield warning("users", says)
     dead = select(func.count()).select_from(DeadLetter).where(DeadLetter.state == "open")
     if count := connection.scalar(dead):
-        says = f"{count} could not be applied and wait for somebody"
+        says = f"{count} could not be applied: `paidup dead list` says which and why"
         yield warning("dead letters", says)
 
 
