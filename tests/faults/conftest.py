@@ -1,0 +1,68 @@
+"""A site on the session's servers, and one on servers of the test's own to break."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.schema import upgrade
+from runtime.servers.postgres import Postgres
+from runtime.servers.redis import Redis
+from tests.faults.site import FaultSite
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of all chance in a test, printed with a failure; ``FAULT_SEED`` draws a run again."""
+    drawn = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"FAULT_SEED={drawn}")  # noqa: T201 - pytest shows it when the test fails
+    return drawn
+
+
+@pytest.fixture
+def chance(seed: int) -> random.Random:
+    """Chance that can be drawn again."""
+    return random.Random(seed)  # noqa: S311 - whom to kill is no secret
+
+
+@pytest.fixture
+def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[FaultSite]:
+    """The session's servers: never stop or freeze them."""
+    yield from _site(database, redis_url, tmp_path)
+
+
+@pytest.fixture
+def site_with_own_redis(database: str, own_redis: Redis, tmp_path: Path) -> Iterator[FaultSite]:
+    """The session's PostgreSQL and a Redis to break: ``own_redis``."""
+    yield from _site(database, own_redis.url, tmp_path)
+
+
+@pytest.fixture
+def site_with_own_postgres(
+    own_postgres: Postgres, redis_url: str, tmp_path: Path
+) -> Iterator[FaultSite]:
+    """The session's Redis and a PostgreSQL to break: ``own_postgres``."""
+    site = FaultSite(own_postgres.url, redis_url, tmp_path / "worker.log")
+    upgrade(site.engine)
+    site.close()
+    yield from _site(own_postgres.url, redis_url, tmp_path)
+
+
+@pytest.fixture
+def site_of_its_own(
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path
+) -> Iterator[FaultSite]:
+    """Both servers are this test's: ``own_postgres`` and ``own_redis``."""
+    site = FaultSite(own_postgres.url, own_redis.url, tmp_path / "worker.log")
+    upgrade(site.engine)
+    site.close()
+    yield from _site(own_postgres.url, own_redis.url, tmp_path)
+
+
+def _site(database_url: str, redis_url: str, folder: Path) -> Iterator[FaultSite]:
+    site = FaultSite(database_url, redis_url, folder / "worker.log")
+    site.install_plans()
+    yield site
+    site.close()

@@ -1,0 +1,8 @@
+"""``python -m workers.pool`` with the faults that ``FAULTS`` names."""
+
+from tests.faults.faulty import install
+from workers.pool import main
+
+if __name__ == "__main__":
+    install()
+    main()

@@ -1,0 +1,154 @@
+"""The one judge of every fault test: what must stand after whatever happened, and nothing else.
+
+Acknowledged events are settled once with all their effects. Refused ones (503, no answer) may be
+settled, once. Dead ones stand in the dead letters and had no effect. Nothing is left in Redis.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from tests.faults.purchases import AMOUNT, CURRENCY, PLAN, name_of, user_of
+
+_ONCE: Final = {"entitlement.granted": 1, "payment.received": 1, "purchase.paid": 1}
+_SHOWN: Final = 3
+
+_EMPTY: Final = (
+    "index",
+    "index:replay",
+    "index:fetch",
+    "event:meta",
+    "event:body",
+    "history",
+    "held",
+    "claims",
+    "parked",
+    "unknown",
+    "ready:live",
+    "ready:replay",
+    "ready:fetch",
+    "conflicts",
+)
+"""Every key that holds or points to an unsettled event."""
+
+_Reader = Callable[[Any], Any]
+
+_EFFECTS: Final[Mapping[str, tuple[str, _Reader]]] = {
+    "stripe_events": (
+        (
+            "SELECT id, count(*), min(outcome), bool_and(payload_sha256 ="
+            " encode(sha256(convert_to(payload, 'UTF8')), 'hex')) FROM stripe_events GROUP BY 1"
+        ),
+        lambda event: (event, 1, "applied", True),
+    ),
+    "payments": (
+        (
+            "SELECT payment_ref, count(*), sum(amount_minor), min(status), min(currency),"
+            " min(user_id) FROM payments GROUP BY 1"
+        ),
+        lambda event: (_pi(event), 1, AMOUNT, "succeeded", CURRENCY, _usr(event)),
+    ),
+    "payment_events": (
+        (
+            "SELECT payment_ref, count(*), sum(amount_minor), min(kind), min(event_id)"
+            " FROM payment_events GROUP BY 1"
+        ),
+        lambda event: (_pi(event), 1, AMOUNT, "received", event),
+    ),
+    "purchases": (
+        "SELECT purchase_ref, count(*), min(status), min(user_id) FROM purchases GROUP BY 1",
+        lambda event: (_pi(event), 1, "paid", _usr(event)),
+    ),
+    "user_entitlements": (
+        (
+            "SELECT source, count(*), min(user_id), min(plan_code), bool_and(active), min(event_id)"
+            " FROM user_entitlements GROUP BY 1"
+        ),
+        lambda event: (_pi(event), 1, _usr(event), PLAN, True, event),
+    ),
+    "audit_logs": (
+        (
+            "SELECT event_id, json_object_agg(action, times) FROM (SELECT event_id, action,"
+            " count(*) AS times FROM audit_logs WHERE event_id IS NOT NULL"
+            " AND action ~ '^(entitlement|payment|purchase)[.]'"
+            " GROUP BY 1, 2) AS counted GROUP BY 1"
+        ),
+        lambda event: (event, _ONCE),
+    ),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Answers:
+    """What senders were told; a 2xx once given is never taken back by a later refusal."""
+
+    acknowledged: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+
+    def took(self, event: str, *, acknowledged: bool) -> None:
+        """Note one answer."""
+        (self.acknowledged if acknowledged else self.refused).add(event)
+
+
+def verdict(
+    engine: Engine, redis: Redis, answers: Answers, *, dead: Collection[str] = ()
+) -> tuple[str, ...]:
+    """One sentence for everything that is not as it must be; none if all is well."""
+    must = answers.acknowledged - set(dead)
+    with engine.connect() as connection:
+        rows = {
+            table: [tuple(row) for row in connection.execute(text(query))]
+            for table, (query, _) in _EFFECTS.items()
+        }
+        buried = set(connection.scalars(text("SELECT event_id FROM dead_letters")))
+    settled = {row[0] for row in rows["stripe_events"]}
+    applied = must | (settled & answers.refused)
+    return (
+        *_lost(must, settled),
+        *_unexpected("dead letters", buried, set(dead)),
+        *(c for table in _EFFECTS for c in _differences(table, rows[table], applied)),
+        *_left_in(redis),
+    )
+
+
+def _lost(must: set[str], settled: set[str]) -> Iterator[str]:
+    if lost := must - settled:
+        yield f"lost: {len(lost)} acknowledged events are not settled, {_some(lost)}"
+
+
+def _unexpected(what: str, found: set[str], expected: set[str]) -> Iterator[str]:
+    if found != expected:
+        yield f"{what}: too many {_some(found - expected)}, missing {_some(expected - found)}"
+
+
+def _differences(table: str, found: list[Any], applied: set[str]) -> Iterator[str]:
+    _, row_of = _EFFECTS[table]
+    expected = {row[0]: row for row in map(row_of, applied)}
+    seen = {row[0]: row for row in found}
+    for key in sorted(expected.keys() | seen.keys(), key=str)[: len(expected) + len(seen)]:
+        if expected.get(key) != seen.get(key):
+            yield f"{table}: expected {expected.get(key)}, found {seen.get(key)}"
+
+
+def _left_in(redis: Redis, prefix: str = "paidup:") -> Iterator[str]:
+    left = [name for name in _EMPTY if redis.exists(prefix + name)]
+    left += [key.decode() for key in redis.scan_iter(f"{prefix}queue:*", count=1000)]
+    left += [key.decode() for key in redis.scan_iter(f"{prefix}claim:*", count=1000)]
+    if left:
+        yield f"left in Redis: {_some(set(left))}"
+
+
+def _some(values: set[str]) -> str:
+    shown = sorted(values)[:_SHOWN]
+    return ", ".join(shown) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+
+
+def _pi(event: str) -> str:
+    return f"pi_{name_of(event)}"
+
+
+def _usr(event: str) -> str:
+    return user_of(name_of(event))

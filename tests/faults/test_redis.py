@@ -1,0 +1,284 @@
+"""Redis is frozen, killed, cut off, full, set up wrong, or loses its power."""
+
+import random
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+import pytest
+import redis
+
+from runtime.servers.postgres import Postgres
+from runtime.servers.redis import Redis
+from tests.faults.power import SpiedRedis, cut_power, spy
+from tests.faults.purchases import event_id, purchase, purchases
+from tests.faults.site import (
+    FaultSite,
+    Ingest,
+    ingesting,
+    open_loop,
+    patient_client,
+    revived,
+    trickle,
+    workers,
+)
+from tests.workers.waiting import until
+
+pytestmark = pytest.mark.servers
+
+LONGEST_ANSWER = 1.0
+RECOVERY_SECONDS = 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["frozen", "refused", "unanswered"])
+def test_t02_without_redis_every_answer_is_503_within_a_second_at_500_a_second(
+    site_with_own_redis: FaultSite, own_redis: Redis, fault: str
+) -> None:
+    site, rate, connections = site_with_own_redis, 500, 200
+    with ingesting(site) as ingest:
+        loop = open_loop(ingest, range(rate * 7), rate=rate, connections=connections)
+        time.sleep(2)
+        with _away(own_redis, fault):
+            gone_at = time.monotonic()
+            time.sleep(2.5)
+            back_at = time.monotonic()
+        until(lambda: ingest.ready, seconds=RECOVERY_SECONDS, why="it recovers")
+        recovered_at = time.monotonic()
+        loop.join()
+
+        answers = loop.answers
+        slowest = max(answer.seconds for _, answer in answers)
+        while_away = {a.status for at, a in answers if gone_at + 1 < at < back_at - 0.1}
+        after = {a.status for at, a in answers if at > recovered_at + 0.5}
+        assert {answer.status for _, answer in answers} == {202, 503}
+        assert slowest < LONGEST_ANSWER
+        assert (while_away, after) == ({503}, {202})
+        assert all(a.retry_after for _, a in answers if a.status == 503)
+    with workers(site):
+        site.judge()
+
+
+@contextmanager
+def _away(server: Redis, fault: str) -> Iterator[None]:
+    if fault == "frozen":
+        server.freeze()
+        yield
+        server.thaw()
+        return
+    server.kill()
+    with _deaf_listener(server.port) if fault == "unanswered" else nullcontext():
+        yield
+    server.start()
+
+
+@contextmanager
+def _deaf_listener(port: int) -> Iterator[None]:
+    """Takes Redis' place with a full line: no further connection is even answered."""
+    callers: list[socket.socket] = []
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(0)
+        for _ in range(4):
+            caller = socket.socket()
+            caller.settimeout(0)
+            with suppress(BlockingIOError):
+                caller.connect(("127.0.0.1", port))
+            callers.append(caller)
+        yield
+        for caller in callers:
+            caller.close()
+
+
+@pytest.mark.slow
+def test_t10_a_frozen_redis_thaws_and_workers_go_on_within_ten_seconds(
+    site_with_own_redis: FaultSite, own_redis: Redis
+) -> None:
+    site = site_with_own_redis
+    with workers(site) as worker:
+        worker.until_ready()
+        with trickle(site, rate=100, names=int):
+            until(lambda: site.settled_count() > 50)
+            own_redis.freeze()
+            time.sleep(7)
+            own_redis.thaw()
+            least = site.settled_count() + 50
+            until(lambda: site.settled_count() >= least, seconds=10, why="work goes on")
+        site.judge()
+
+
+@pytest.mark.slow
+def test_t11_redis_is_killed_five_times_under_load(
+    site_with_own_redis: FaultSite, own_redis: Redis
+) -> None:
+    site = site_with_own_redis
+    with workers(site) as worker:
+        worker.until_ready()
+        with trickle(site, rate=200, names=int):
+            for _ in range(5):
+                least = site.settled_count() + 60
+                until(lambda least=least: site.settled_count() >= least, seconds=40)  # type: ignore[misc]
+                own_redis.kill()
+                time.sleep(0.3)
+                own_redis.start()
+        assert revived(worker, site) is worker, "a supervisor outlives its Redis"
+        site.judge()
+
+
+@pytest.mark.slow
+def test_t12_every_connection_to_redis_is_cut_again_and_again(
+    site_with_own_redis: FaultSite, own_redis: Redis
+) -> None:
+    site, operator = site_with_own_redis, patient_client(own_redis.url)
+    with workers(site) as worker:
+        worker.until_ready()
+        with trickle(site, rate=200, names=int):
+            for _ in range(15):
+                operator.client_kill_filter(_type="normal", skipme=True)
+                time.sleep(0.4)
+        site.judge()
+    operator.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
+def test_t13_what_was_acknowledged_survives_a_power_cut_and_everysec_would_not_do(
+    site_with_own_redis: FaultSite,
+    redis_binary: Path,
+    tmp_path: Path,
+    chance: random.Random,
+    appendfsync: str,
+) -> None:
+    server = SpiedRedis(tmp_path / "spied", redis_binary, spy(tmp_path), appendfsync)
+    server.start()
+    try:
+        site = FaultSite(site_with_own_redis.database_url, server.url, site_with_own_redis.log)
+        lost = [
+            number
+            for round_ in range(3)
+            for number in _lost_in_a_cut(site, server, round_, chance.uniform(0.4, 1.2))
+        ]
+        if appendfsync == "always":
+            assert lost == []
+            with workers(site):
+                site.judge()
+        else:
+            assert lost != [], "the test of the test: it notices what is lost"
+        site.close()
+    finally:
+        server.stop()
+
+
+def _lost_in_a_cut(site: FaultSite, server: SpiedRedis, round_: int, seconds: float) -> list[str]:
+    """Accept until the power goes; what was acknowledged in this round and is not there after."""
+    mine: list[str] = []
+    with trickle(site, rate=1000, names=lambda n: f"{round_}-{n}") as tried:
+        time.sleep(seconds)
+        cut_power(server)
+        mine = list(tried)
+    server.start()
+    acknowledged = [id_ for id_ in mine if id_ in site.answers.acknowledged]
+    return [glimpse.key for glimpse in site.inbox.peek(acknowledged) if glimpse.state == "absent"]
+
+
+def test_t14_a_redis_that_is_not_durable_is_refused(
+    site_with_own_redis: FaultSite, own_redis: Redis
+) -> None:
+    site = site_with_own_redis
+    site.redis.config_set("appendfsync", "everysec")
+    with ingesting(site, ready=False) as ingest:
+        assert (ingest.ready, ingest.deliver("unsafe").status) == (False, 503)
+        site.redis.config_set("appendfsync", "always")
+        until(lambda: ingest.ready, seconds=5, why="it looks again soon")
+        assert ingest.deliver("safe").status == 202
+    with workers(site):
+        site.judge()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "wrong", "right"),
+    [
+        ("appendfsync", "everysec", "always"),
+        ("appendonly", "no", "yes"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+    ],
+)
+def test_t14_a_redis_that_becomes_unsafe_is_noticed(
+    site_with_own_redis: FaultSite, setting: str, wrong: str, right: str
+) -> None:
+    site = site_with_own_redis
+    with ingesting(site) as ingest:
+        site.redis.config_set(setting, wrong)
+        until(lambda: not ingest.ready, seconds=10, why="it noticed")
+        assert ingest.deliver("unsafe").status == 503
+        site.redis.config_set(setting, right)
+        until(lambda: ingest.ready, seconds=10, why="it noticed that too")
+        assert ingest.deliver("safe").status == 202
+    with workers(site):
+        site.judge()
+
+
+@pytest.mark.slow
+def test_t15_redis_fills_up_while_postgresql_is_away(
+    site_of_its_own: FaultSite, own_redis: Redis, own_postgres: Postgres
+) -> None:
+    site = site_of_its_own
+    with workers(site) as worker, ingesting(site) as ingest:
+        worker.until_ready()
+        ingest.deliver("before")
+        site.until_drained()
+        site.engine.dispose()
+        own_postgres.stop()
+        site.redis.config_set(
+            "maxmemory", int(site.redis.info("memory")["used_memory"]) + (4 << 20)
+        )
+        refused = _deliver_until_refused(site, ingest)
+        _fill(site.redis)
+        assert ingest.deliver("when_full").status == 503
+        until(lambda: bool(site.inbox.breaker_open()), why="the breaker opened")
+        own_postgres.start()
+        site.redis.config_set("maxmemory", 256 << 20)
+        site.redis.delete("filler")
+        site.judge()
+
+    assert refused == 503
+
+
+def _deliver_until_refused(site: FaultSite, ingest: Ingest) -> int:
+    """The status of the first delivery that was not taken, of many large ones."""
+    padding = "x" * 20_000
+    for number in range(2000):
+        answer = ingest.post(purchase(number, padding=padding))
+        site.answers.took(event_id(number), acknowledged=answer.taken)
+        if not answer.taken:
+            return answer.status
+    return 0
+
+
+def _fill(client: redis.Redis) -> None:
+    with suppress(redis.ResponseError):
+        while True:
+            client.append("filler", "x" * 100_000)
+    with suppress(redis.ResponseError):
+        while True:
+            client.append("filler", "x" * 100)
+
+
+def test_t20_a_redis_that_forgot_everything_costs_no_second_application(
+    site_with_own_redis: FaultSite,
+) -> None:
+    site = site_with_own_redis
+    with workers(site) as worker:
+        worker.until_ready()
+        site.take(range(30))
+        site.until_drained()
+        site.redis.flushall()
+        again = [site.inbox.accept(envelope).status for envelope in purchases(range(30))]
+        site.take(range(30, 40))
+        site.judge()
+
+    assert set(again) == {"accepted"}
