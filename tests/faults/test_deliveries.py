@@ -1,0 +1,165 @@
+"""What Stripe, two endpoints and strange hands may deliver, and how often."""
+
+import json
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from billing.envelope import parse
+from ops.samples.lifecycles import compose
+from ops.samples.observed import complaints, observe
+from ops.samples.shapes import Shape
+from runtime.inbox.inbox import Inbox
+from tests.faults.purchases import event_id, purchase, purchases
+from tests.faults.site import FaultSite, count, ingesting, workers
+from tests.workers.waiting import until
+
+pytestmark = pytest.mark.servers
+
+
+def test_t20_one_event_fifty_times_at_once_after_it_is_done_and_after_it_is_forgotten(
+    site: FaultSite,
+) -> None:
+    with workers(site) as worker, ingesting(site) as ingest:
+        worker.until_ready()
+        with ThreadPoolExecutor(25) as threads:
+            burst = Counter(
+                answer.status for answer in threads.map(lambda _: ingest.deliver("one"), range(50))
+            )
+        site.until_drained()
+        after = ingest.deliver("one")
+        site.inbox.drop_done_markers()
+        forgotten = ingest.deliver("one")
+        site.judge()
+
+    assert burst == {202: 1, 200: 49}
+    assert (after.status, forgotten.status) == (200, 202)
+
+
+def test_two_endpoints_send_one_event_in_two_api_shapes_at_once(site: FaultSite) -> None:
+    with workers(site), ingesting(site) as ingest:
+        both = [purchase("two"), purchase("two", api_version="2014-11-20", pending_webhooks=2)]
+        barrier = threading.Barrier(2)
+
+        def send(body: bytes) -> int:
+            barrier.wait()
+            return ingest.post(body).status
+
+        with ThreadPoolExecutor(2) as threads:
+            statuses = sorted(threads.map(send, both))
+        site.answers.acknowledged.add(event_id("two"))
+        site.until_drained()
+        later = [ingest.post(body).status for body in both]
+        site.judge()
+
+    assert (statuses, later) == ([200, 202], [200, 200])
+    assert site.inbox.conflicts() == []
+
+
+NUL_AND_SURROGATES = "a\\u0000b\\ud800c\\udfffd"
+
+
+def test_a_body_with_nul_and_lone_surrogates_is_applied_and_can_be_buried(site: FaultSite) -> None:
+    strange = json.loads(f'"usr_{NUL_AND_SURROGATES}"')
+    document = json.loads(purchase("strange"))
+    document["data"]["object"]["client_reference_id"] = strange
+    document["data"]["object"]["metadata"][strange] = strange
+    no_id = {**json.loads(purchase("no_id")), "data": {"object": {"object": "checkout.session"}}}
+    no_id["data"]["object"]["note"] = strange
+    with workers(site), ingesting(site) as ingest:
+        statuses = [ingest.post(json.dumps(body).encode()).status for body in (document, no_id)]
+        site.until_drained()
+
+    assert statuses == [202, 202]
+    assert site.settled().keys() | {letter.event_id for letter in site.dead()} == {
+        event_id("strange"),
+        event_id("no_id"),
+    }
+    user = "SELECT count(*) FROM user_entitlements WHERE user_id = :user AND active"
+    assert count(site, user, user="usr_a\ufffdb\ufffdc\ufffdd") == 1
+    assert count(site, "SELECT count(*) FROM payments WHERE amount_minor = 2999") == 1
+
+
+@pytest.mark.slow
+def test_t24_two_operators_replay_the_same_events_at_once_while_workers_die(
+    site: FaultSite,
+) -> None:
+    names = range(60)
+    with workers(site) as worker:
+        worker.until_ready()
+        site.take(names)
+        site.until_drained()
+        before = count(site, "SELECT count(*) FROM audit_logs")
+    with workers(site, "die_after_commit", "short_lease"), ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: _replay_all(site, names), range(2)))
+        site.judge()
+
+    assert site.fuse("after_commit", 2) == 2
+    assert count(site, "SELECT count(*) FROM audit_logs") == before
+
+
+def _replay_all(site: FaultSite, names: range) -> None:
+    inbox = Inbox(site.redis)
+    for envelope in purchases(names):
+        accepted = inbox.readmit(envelope)
+        if accepted.wake and not site.wakes.publish(accepted.wake):
+            inbox.unregister(accepted.wake)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["first_paid", "upgrade", "refund_partial", "dispute_won"])
+def test_t25_the_newest_event_first_and_all_again_backwards(site: FaultSite, name: str) -> None:
+    now = int(datetime.now(UTC).timestamp())
+    told = compose(name, shape=Shape.NEW, seed=f"{now}", now=now)
+    with workers(site):
+        for events in (told.events[::-1], told.events, told.events[::-1]):
+            for event in events:
+                site.accept([parse(event.body)])
+            site.until_drained()
+            with site.engine.connect() as connection:
+                seen = observe(connection, told.expected.user_id)
+            assert complaints(told.expected, seen) == ()
+
+    assert site.settled() == Counter(event.id for event in told.events)
+
+
+def test_t30_what_no_release_can_read_is_parked_or_buried_and_hurts_nobody(
+    site: FaultSite,
+) -> None:
+    keys = "paidup:event:meta", "paidup:event:body"
+    site.take_quietly(["newer", "garbage", "headless", "well"])
+    header = json.loads(site.redis.hget(keys[0], event_id("newer")) or b"")
+    newer = json.dumps({**header, "v": 99}, separators=(",", ":"))
+    site.redis.hset(keys[0], event_id("newer"), newer)
+    site.redis.hset(keys[1], event_id("garbage"), b"\xff\xfe{" * 9)
+    site.redis.hdel(keys[0], event_id("headless"))
+    with workers(site):
+        until(lambda: site.inbox.backlog().events == 1, why="all but the newer one are gone")
+        (glimpse,) = site.inbox.peek([event_id("newer")])
+        unknown = site.inbox.backlog().unknown_version
+        site.take(["after"])
+        until(lambda: site.is_settled([event_id("after")]), why="work goes on")
+
+        assert (unknown, glimpse.state) == (1, "waiting")
+        site.redis.hset(keys[0], event_id("newer"), json.dumps(header, separators=(",", ":")))
+        due_now = {event_id("newer"): 0}
+        site.redis.zadd(f"paidup:queue:live|{header['partition']}", due_now)
+        site.redis.zadd("paidup:ready:live", {header["partition"]: 0})
+        site.judge(dead=[event_id("garbage")])
+
+
+@pytest.mark.slow
+def test_t30_what_is_no_event_is_refused_though_it_is_signed(site: FaultSite) -> None:
+    bodies = [b"\xff\xfe", b"[]", b"{}", b'{"id": "evt_1"}', b"[" * 100_000, b"9" * 100_000]
+    with workers(site), ingesting(site) as ingest:
+        statuses = {ingest.post(body).status for body in bodies}
+        ingest.deliver("well")
+        site.judge()
+
+    assert statuses == {400}
+    with site.engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM stripe_events")) == 1

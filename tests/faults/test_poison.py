@@ -1,0 +1,100 @@
+"""Events that harm the worker that meets them, and batches that die for no reason of their own."""
+
+import time
+from itertools import chain
+
+import pytest
+
+from runtime.servers.postgres import Postgres
+from tests.faults.purchases import event_id
+from tests.faults.site import FaultSite, workers
+from tests.workers.waiting import until
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+CRASHES_TO_BURY = 3
+
+
+@pytest.mark.parametrize("harm", ["exit", "segv", "kill", "hang"])
+def test_t22_poison_is_buried_after_three_crashes_alone_and_its_batch_lives(
+    site: FaultSite, harm: str
+) -> None:
+    site.take_quietly(chain(range(20), ["poison"], range(20, 40)))
+    faults = (f"poison_{harm}", "short_lease", "short_time_limit")
+    with workers(site, *faults):
+        until(lambda: bool(site.dead()), seconds=100, why="the poison is buried")
+        site.judge(dead=[event_id("poison")])
+
+    (letter,) = site.dead()
+    assert (letter.error_type, letter.state) == ("crash_loop", "open")
+    assert f"{CRASHES_TO_BURY} times while claimed alone" in letter.error
+    assert site.inbox.backlog().counters["crashed"] == CRASHES_TO_BURY
+
+
+def test_t22_an_event_that_exhausts_memory_is_buried_and_its_batch_lives(site: FaultSite) -> None:
+    site.take_quietly(chain(range(20), ["poison"], range(20, 40)))
+    with workers(site, "poison_memory", "short_lease", "short_backoff"):
+        until(lambda: bool(site.dead()), seconds=60, why="the poison is buried")
+        site.judge(dead=[event_id("poison")])
+
+    (letter,) = site.dead()
+    assert letter.error_type == "MemoryError"
+    assert letter.attempts > 1
+
+
+def test_t22_others_go_on_while_poison_is_tried(site: FaultSite) -> None:
+    with workers(site, "poison_exit", "short_lease") as worker:
+        worker.until_ready()
+        site.take([f"poison-{n}" for n in range(3)])
+        slowest = 0.0
+        for number in range(60):
+            begun = time.monotonic()
+            ids = site.take([number])
+            until(lambda ids=ids: site.is_settled(ids), seconds=20)  # type: ignore[misc]
+            slowest = max(slowest, time.monotonic() - begun)
+        until(lambda: len(site.dead()) == 3, seconds=100, why="all poison is buried")
+        site.judge(dead=[event_id(f"poison-{n}") for n in range(3)])
+
+    assert slowest < 6
+
+
+def test_t22_no_innocent_event_dies_though_batches_are_killed_at_random(
+    site: FaultSite, seed: int
+) -> None:
+    with workers(site, "die_at_random", "short_lease", FAULT_SEED=str(seed)):
+        for first in range(0, 300, 50):
+            site.take_quietly(range(first, first + 50))
+            site.until_drained()
+        site.judge()
+
+    assert site.fuse("random", 15) >= 2
+
+
+def test_t23_what_must_be_buried_waits_in_redis_while_postgresql_is_away(
+    site_with_own_postgres: FaultSite, own_postgres: Postgres
+) -> None:
+    site = site_with_own_postgres
+    with workers(site) as worker:
+        worker.until_ready()
+        site.engine.dispose()
+        own_postgres.stop()
+        site.take_quietly(["poison", *range(10)])
+        site.redis.hset("paidup:event:body", event_id("poison"), b"\xff")
+        until(site.inbox.breaker_open, why="the breaker opened")
+        (waiting,) = site.inbox.peek([event_id("poison")])
+        own_postgres.start()
+        site.judge(dead=[event_id("poison")])
+
+    assert waiting.state in {"waiting", "claimed"}
+    (letter,) = site.dead()
+    assert letter.error_type == "MalformedEvent"
+
+
+def test_t23_a_worker_dies_between_burial_and_inbox(site: FaultSite) -> None:
+    site.take_quietly(["poison", *range(10)])
+    site.redis.hset("paidup:event:body", event_id("poison"), b"\xff")
+    with workers(site, "die_before_discard", "short_lease"):
+        site.judge(dead=[event_id("poison")])
+
+    assert site.fuse("before_discard") == 1
+    assert len(site.dead()) == 1

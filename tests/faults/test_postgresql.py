@@ -1,0 +1,199 @@
+"""PostgreSQL is away, flaps, waits for somebody's lock, refuses writes, or goes back in time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from billing.ids import PartyId
+from runtime.ledger.locks import number_of
+from runtime.servers.postgres import ROLE, Postgres
+from tests.faults.purchases import purchases
+from tests.faults.site import FaultSite, kill, trickle, workers
+from tests.workers.waiting import until
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.mark.slow
+def test_t16_postgresql_is_away_and_the_worker_dies_meanwhile(
+    site_with_own_postgres: FaultSite, own_postgres: Postgres
+) -> None:
+    site = site_with_own_postgres
+    with workers(site) as worker:
+        worker.until_ready()
+        site.take(range(50))
+        site.until_drained()
+        site.engine.dispose()
+        own_postgres.stop()
+        ids = site.take(range(50, 350))
+        until(site.inbox.breaker_open, why="the breaker opened")
+        kill(worker.process.pid)
+        for pid in worker.tree():
+            kill(pid)
+    with workers(site) as worker:
+        worker.until_ready()
+        charged, waiting = _while_away(site, ids, seconds=5)
+        own_postgres.start()
+        began = time.monotonic()
+        site.judge()
+
+    assert (charged, time.monotonic() - began < 30) == (0, True)
+    assert waiting <= 4
+    assert site.dead() == []
+
+
+def _while_away(site: FaultSite, ids: list[str], *, seconds: float) -> tuple[int, int]:
+    """The attempts charged in an outage, and the longest line of wake-ups."""
+    waiting, ends_at = 0, time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        waiting = max(waiting, int(site.redis.llen("paidup:q:drain")))
+        time.sleep(0.05)
+    glimpses = site.inbox.peek(ids)
+    return sum(int(glimpse.history.get("attempts", 0)) for glimpse in glimpses), waiting
+
+
+@pytest.mark.slow
+def test_t17_postgresql_flaps_under_load(
+    site_with_own_postgres: FaultSite, own_postgres: Postgres
+) -> None:
+    site = site_with_own_postgres
+    with workers(site) as worker:
+        worker.until_ready()
+        with trickle(site, rate=100, names=int):
+            for number in range(4):
+                least = site.settled_count() + 30
+                until(lambda least=least: site.settled_count() >= least, seconds=40)  # type: ignore[misc]
+                site.engine.dispose()
+                own_postgres.kill() if number % 2 else own_postgres.stop()
+                time.sleep(0.5)
+                own_postgres.start()
+        site.judge()
+
+
+@pytest.mark.slow
+def test_t18_an_operators_lock_on_one_customer_holds_up_nobody_else(site: FaultSite) -> None:
+    faults = ("short_locks", "short_backoff")
+    with workers(site, *faults) as worker:
+        worker.until_ready()
+        with _locked(site, "SELECT pg_advisory_xact_lock(:it)", it=_party("cus_locked")):
+            held_up = site.take(["locked.1"])
+            others = site.take(f"free.{number}" for number in range(40))
+            until(lambda: site.is_settled(others), seconds=10, why="the others are applied")
+            until(lambda: _charged(site, held_up) >= 3, seconds=20, why="it was tried again")
+            assert not site.inbox.breaker_open()
+            assert not site.is_settled(held_up)
+        site.judge()
+
+
+@pytest.mark.slow
+def test_t18_a_table_locked_for_as_long_as_twelve_lock_timeouts_loses_nothing(
+    site: FaultSite,
+) -> None:
+    """What a minute is to the lock timeout of 5 s in production."""
+    breaker = set()
+    with workers(site, "short_locks", "short_backoff") as worker:
+        worker.until_ready()
+        with _locked(site, "LOCK TABLE payments IN ACCESS EXCLUSIVE MODE"):
+            site.take(range(30))
+            for _ in range(48):
+                breaker.add(site.inbox.breaker_open())
+                time.sleep(0.1)
+        site.judge()
+
+    assert breaker == {False}
+    assert site.dead() == []
+
+
+def _party(customer: str) -> int:
+    return number_of(PartyId(f"test:{customer}"))
+
+
+def _charged(site: FaultSite, ids: list[str]) -> int:
+    return max(int(glimpse.history.get("attempts", 0)) for glimpse in site.inbox.peek(ids))
+
+
+@contextmanager
+def _locked(site: FaultSite, statement: str, **values: object) -> Iterator[None]:
+    """Somebody's psql session with an open transaction."""
+    with site.engine.connect() as connection:
+        connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
+        connection.execute(sa.text(statement), values)
+        yield
+        connection.rollback()
+
+
+@pytest.mark.slow
+def test_t19_a_database_that_refuses_writes_opens_the_breaker_and_charges_nobody(
+    site_with_own_postgres: FaultSite, own_postgres: Postgres
+) -> None:
+    site = site_with_own_postgres
+    with workers(site) as worker:
+        worker.until_ready()
+        site.take(range(20))
+        site.until_drained()
+        _set_read_only(own_postgres, "on")
+        ids = site.take(range(20, 120))
+        until(site.inbox.breaker_open, seconds=20, why="the breaker opened")
+        time.sleep(3)
+        assert site.inbox.breaker_open(), "a read alone would have closed it"
+        charged = _charged(site, ids)
+        _set_read_only(own_postgres, "off")
+        site.judge()
+
+    assert charged == 0
+
+
+def _set_read_only(server: Postgres, word: str) -> None:
+    engine = sa.create_engine(
+        server.admin_url.replace("postgresql://", "postgresql+psycopg://"),
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"ALTER ROLE {ROLE} SET default_transaction_read_only = {word}"))
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role"),
+            {"role": ROLE},
+        )
+    engine.dispose()
+
+
+def test_t29_a_database_that_went_back_in_time_outvotes_the_done_markers(
+    site: FaultSite, postgres_server: Postgres
+) -> None:
+    database = site.database_url.rpartition("/")[2]
+    with workers(site):
+        site.take(range(20))
+        site.until_drained()
+    _copy(site, postgres_server, database, "backup")
+    with workers(site):
+        site.take(range(20, 50))
+        site.judge()
+    postgres_server.drop_database(database)
+    _copy(site, postgres_server, "backup", database)
+    postgres_server.drop_database("backup")
+
+    lost = [str(envelope.event_id) for envelope in purchases(range(20, 50))]
+    assert not site.settled().keys() & set(lost)
+    with workers(site):
+        before = {site.inbox.accept(envelope).status for envelope in purchases(range(20, 50))}
+        site.take(["newest"])
+        until(lambda: _rewinds(site) == 1, why="the database's age was noticed")
+        until(lambda: not list(site.redis.scan_iter(f"paidup:done:{lost[0]}")), why="dropped")
+        site.take(range(20, 50))
+        site.take(range(20))
+        site.judge()
+
+    assert before == {"duplicate"}
+    assert "went back in time" in site.log.read_text()
+
+
+def _rewinds(site: FaultSite) -> int:
+    return site.inbox.backlog().counters.get("rewinds", 0)
+
+
+def _copy(site: FaultSite, server: Postgres, source: str, target: str) -> None:
+    site.engine.dispose()
+    server.create_database(target, template=source)
