@@ -245,6 +245,20 @@ def test_a_paid_invoice_whose_lines_name_a_plan_is_a_purchase() -> None:
     assert projection.payments["test", "in_1"].plan_code == "premium"
 
 
+def test_what_an_invoice_bought_begins_when_the_invoice_says_it_was_paid() -> None:
+    projection = seen(customer("usr_1"), invoice(5, subscription=None, paid_at=at(3)))
+
+    assert grant(projection).starts_at == at(3)
+
+
+def test_an_invoice_that_is_paid_in_part_buys_no_plan_yet() -> None:
+    bill = open_invoice(subscription=None, payment_refs=("pi_1",), amount_paid=1000)
+    projection = seen(customer("usr_1"), bill, intent(amount_received=1000))
+
+    assert not projection.entitlements
+    assert projection.payments["test", "pi_1"].plan_code is None
+
+
 def test_a_purchase_by_invoice_goes_by_its_payment() -> None:
     bill = invoice(subscription=None, payment_refs=("pi_1",))
     projection = seen(customer("usr_1"), bill, intent())
