@@ -92,8 +92,11 @@ def resettle(connection: Connection, outcomes: Mapping[str, tuple[Outcome, str |
 
 
 _RETURNED = "id, fingerprint, type, outcome, reason, applied_at, attempts, settlement"
+# Everything is looked up by key. Statements keep the plan they are first given, and one made while
+# a table was small walks through all of it: 1.1 ms instead of 0.2 soon, and more with every row.
 _OPEN = text(
-    "SELECT now() AS now, (SELECT version_num FROM alembic_version) AS revision,"
+    "SELECT set_config('enable_seqscan', 'off', true), now() AS now,"
+    " (SELECT version_num FROM alembic_version) AS revision,"
     " pg_advisory_xact_lock_shared(:lock),"
     " (SELECT json_object_agg(event_id, state) FROM dead_letters"
     "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS letters"
