@@ -3,7 +3,6 @@
 All of it is built in the process itself, since neither connections nor threads survive its start.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from ingest.gate import Gate
 from ingest.health import RedisHealth
 from ingest.patience import Patience, hang_up_on_the_slow
 from runtime.broker import Wakes, make_celery
+from runtime.collector import spare_the_collector
 from runtime.inbox.connect import make_redis
 from runtime.inbox.inbox import Inbox
 from runtime.inbox.safety import durability_problems
@@ -28,7 +28,6 @@ from runtime.telemetry import SharedState, build_metrics, configure_logging, sec
 THREADS: Final = 1024
 """Requests one server process holds at a time, half-sent ones included."""
 
-_COLLECT_AFTER: Final = 50_000
 _REDIS_SECONDS: Final = 0.5
 _PARENT_LOOK_SECONDS: Final = 0.2
 _LAST_SECONDS: Final = 1.0
@@ -51,14 +50,8 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
         state=lambda: health.state,
         clock=lambda: datetime.now(UTC),
     )
-    _spare_the_collector()
+    spare_the_collector()
     return app
-
-
-def _spare_the_collector() -> None:
-    # Requests leave no cycles behind; looking for them took 5 % of the time.
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
 
 
 def _inbox(settings: Settings) -> Inbox:

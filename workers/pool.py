@@ -21,6 +21,7 @@ from sqlalchemy.engine import Engine
 
 from billing.registry import HANDLED_TYPES
 from runtime.broker import Wakes, make_celery
+from runtime.collector import spare_the_collector
 from runtime.database import make_engine
 from runtime.dead_letters import bury
 from runtime.inbox.connect import make_redis
@@ -87,6 +88,7 @@ def _prepare(celery: Celery, settings: Settings, pulse: Path) -> None:
         redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
         engine = make_engine(settings, application_name=f"paidup-worker-{os.getpid()}")
         drain.drainer = build_drainer(settings, Inbox(redis), engine, flag, Pulse(pulse))
+        spare_the_collector()
 
     def stop_soon(**_: Any) -> None:
         flag.raise_()
