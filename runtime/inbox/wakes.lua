@@ -44,16 +44,15 @@ local function more_than(capacity)
 end
 
 local function wake_is_owed()
+  local awake = drainers()
+  if awake > 0 and awake >= worker_processes() then
+    return false -- asked first: so it stands for nearly every event of a burst
+  end
   local oldest = oldest_due()
   if not oldest or call('EXISTS', BREAKER) == 1 then
     return false
   end
-  local awake = drainers()
-  if awake == 0 then
-    return true
-  end
-  local late = NOW - oldest > PATIENCE_MS
-  return (late or more_than(awake * FULL_BATCH)) and awake < worker_processes()
+  return awake == 0 or NOW - oldest > PATIENCE_MS or more_than(awake * FULL_BATCH)
 end
 
 -- Registers the message before it is sent, so that a burst sends one.
