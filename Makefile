@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := billing models runtime ingest workers ops migrations bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test test-all bench docs lock clean
+.PHONY: help setup demo up check test test-all soak bench docs lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 
 test-all: setup ## Everything, the long fault runs included
 	$(BIN)/pytest -q
+
+soak: setup ## 100,000 events while processes of every kind are killed: 0 lost, 0 doubled
+	$(BIN)/python -m bench.soak
 
 bench: setup ## Measure against the usual handler and the limits, in one run
 	$(BIN)/python -m bench
