@@ -1,0 +1,342 @@
+"""The soak: whole lifecycles at full speed while processes of every kind are killed.
+
+    python -m bench.soak [--events N] [--seed N]
+
+Events come shuffled, and a quarter of them again. Whoever sends is as stubborn as Stripe: what is
+refused or not answered is sent until it is taken. Victims come in an order drawn from the seed.
+At the end every lifecycle is held against what it must have left. Exits 1 unless nothing was lost,
+doubled or wrong.
+"""
+
+import os
+import random
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Final
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from sqlalchemy import Engine, text
+
+from ops.demo import PLANS
+from ops.samples.courier import BUSY, DUPLICATE, UNREACHABLE, Courier
+from ops.samples.endpoint import Endpoint
+from ops.samples.lifecycles import SCENARIOS
+from ops.samples.observed import complaints, observe
+from ops.samples.shapes import Shape
+from ops.samples.story import Event
+from ops.samples.traffic import Traffic
+from ops.up import Stack
+from runtime.database import engine_for
+from runtime.inbox.connect import make_redis
+from runtime.inbox.inbox import Inbox
+from runtime.servers.process import Process
+from runtime.servers.processes import children_of, command_of
+from runtime.settings import Settings
+
+AGAIN: Final = 0.25
+"""The share of events that are delivered a second time, some while after the first."""
+
+SENDERS: Final = 8
+CALM: Final = (400, 1200)
+"""Deliveries between two kills: a schedule by progress, which no slow machine shifts."""
+
+LONGEST_DRAIN_SECONDS: Final = 600.0
+_LONGEST_WAIT_SECONDS: Final = 1.0
+_TELL_SECONDS: Final = 10.0
+_SHOWN: Final = 5
+_KEPT: Final = ("PAIDUP_REDIS_SERVER",)
+
+_DOUBLED: Final = (
+    # Money that changes hands leaves by one row and comes by another, both of the same payment.
+    (
+        "SELECT event_id, payment_ref, kind FROM payment_events WHERE kind <> 'moved'"
+        " GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    ),
+    (
+        "SELECT event_id, user_id, action, target_id FROM audit_logs WHERE event_id IS NOT NULL"
+        " GROUP BY 1, 2, 3, 4, origin HAVING count(*) > 1"
+    ),
+    (
+        "SELECT payment_ref FROM payments JOIN payment_events USING (payment_ref)"
+        " GROUP BY payment_ref, payments.amount_minor, payments.amount_refunded_minor"
+        " HAVING sum(payment_events.amount_minor)"
+        " <> payments.amount_minor - payments.amount_refunded_minor"
+    ),
+)
+"""Whatever these find was done twice."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to; ``problems`` says in words what is wrong with it."""
+
+    events: int = 0
+    deliveries: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    sending_seconds: float = 0.0
+    drain_seconds: float = 0.0
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    dead: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether the promise was kept."""
+        return not (self.lost or self.doubled or self.wrong or self.dead)
+
+
+class Sending:
+    """Couriers that share one stream of deliveries, and the account of what they were told."""
+
+    def __init__(self, stack: Stack, deliveries: Iterator[Event], report: Report) -> None:
+        self._endpoint = Endpoint.at(stack.webhook_url)
+        self._secret = stack.webhook_secret
+        self._deliveries = deliveries
+        self._report = report
+        self._lock = Lock()
+        self.taken: set[str] = set()
+        self._threads = [Thread(target=self._carry, daemon=True) for _ in range(SENDERS)]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def going_on(self) -> bool:
+        """Whether something is still to be taken."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _carry(self) -> None:
+        courier = Courier(self._endpoint, self._secret)
+        while (event := self._next()) is not None:
+            self._deliver(courier, event)
+        courier.close()
+
+    def _next(self) -> Event | None:
+        with self._lock:
+            return next(self._deliveries, None)
+
+    def _deliver(self, courier: Courier, event: Event) -> None:
+        while not (answer := courier.post(event.body)).taken:
+            with self._lock:
+                self._report.refused += answer.status == BUSY
+                self._report.unanswered += answer.status == UNREACHABLE
+                if answer.status not in (BUSY, UNREACHABLE):
+                    self._report.problems.append(f"{event.id} got {answer.status}: {answer.said}")
+                    return
+            time.sleep(min(answer.retry_after or 0.2, _LONGEST_WAIT_SECONDS))
+        with self._lock:
+            self._report.deliveries += 1
+            self._report.duplicates += answer.status == DUPLICATE
+            self.taken.add(event.id)
+
+
+def with_repetitions(events: Iterator[Event], chance: random.Random) -> Iterator[Event]:
+    """Each event, and some of them once more a few hundred deliveries later."""
+    waiting: list[Event] = []
+    for event in events:
+        yield event
+        if chance.random() < AGAIN:
+            waiting.append(event)
+        if len(waiting) > 100:  # noqa: PLR2004 - far enough apart to meet another process
+            yield waiting.pop(chance.randrange(len(waiting)))
+    yield from waiting
+
+
+class Executioner:
+    """Kills one process after the other: every kind in turn, in an order that chance draws."""
+
+    def __init__(self, stack: Stack, chance: random.Random, kills: Counter[str]) -> None:
+        self._stack = stack
+        self._chance = chance
+        self._kills = kills
+        self._line: deque[str] = deque()
+        self._due = chance.randint(*CALM)
+        self._victims: dict[str, Callable[[], bool]] = {
+            "ingest process": lambda: self._one_of(_children(_pids(stack.ingest), "spawn_main")),
+            "ingest": lambda: self._one_of(_pids(stack.ingest)),
+            "pool child": lambda: self._one_of(_children(self._pools())),
+            "pool": lambda: self._one_of(self._pools()),
+            "supervisor": lambda: self._one_of(_pids(stack.worker)),
+            "redis": lambda: _kill_server(stack.redis),
+            "postgresql": lambda: _kill_server(stack.postgres),
+        }
+
+    def strike(self, deliveries: int) -> None:
+        """Kill somebody if it is time, after so many deliveries."""
+        if deliveries < self._due:
+            return
+        if not self._line:
+            kinds = [*self._victims, "pool child", "pool child"]
+            self._line.extend(self._chance.sample(kinds, len(kinds)))
+        kind = self._line.popleft()
+        self._kills[kind] += self._victims[kind]()
+        self._due = deliveries + self._chance.randint(*CALM)
+
+    def _one_of(self, pids: list[int]) -> bool:
+        with suppress(ProcessLookupError):
+            if pids:
+                os.kill(self._chance.choice(sorted(pids)), signal.SIGKILL)
+                return True
+        return False
+
+    def _pools(self) -> list[int]:
+        return _children(_pids(self._stack.worker), "workers.pool")
+
+
+def _pids(process: Process | None) -> list[int]:
+    return [process.pid] if process and process.is_alive() else []
+
+
+def _children(parents: list[int], command: str = "") -> list[int]:
+    children = [child for pid in parents for child in children_of(pid)]
+    return [pid for pid in children if command in command_of(pid)]
+
+
+def _kill_server(server: Process | None) -> bool:
+    if server is None or not server.is_alive():
+        return False
+    server.kill()
+    return True
+
+
+def soaked(events: int, seed: int, console: Console) -> Report:
+    """Run it all on servers of its own, in a temporary folder."""
+    chance = random.Random(seed)  # noqa: S311 - an order that can be drawn again
+    traffic = _traffic(events, seed)
+    report = Report()
+    with _stack() as stack:
+        sending = Sending(stack, with_repetitions(traffic.events(), chance), report)
+        _send_under_fire(stack, sending, Executioner(stack, chance, report.kills), report, console)
+        report.events = len(sending.taken)
+        _drain(stack, report, console)
+        engine = engine_for(stack.database_url, application_name="soak")
+        console.print("holding every lifecycle against what it must have left")
+        _judge(engine, sending.taken, traffic, report)
+        engine.dispose()
+    return report
+
+
+def _traffic(events: int, seed: int) -> Traffic:
+    plan = Traffic(
+        scenarios=tuple(SCENARIOS),
+        shapes=(Shape.OLD, Shape.NEW),
+        seed=f"soak/{seed}",
+        now=int(time.time()),
+        count=1,
+        shuffle=seed,
+    )
+    lifecycle = plan.once_each().deliveries / len(plan.kinds)
+    return replace(plan, count=ceil(events / lifecycle))
+
+
+@contextmanager
+def _stack() -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="paidup-soak-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PAIDUP_PLANS": str(PLANS),
+            "PAIDUP_LOG_LEVEL": "warning",
+            **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        }
+        with Stack(Path(folder) / "data", environ, ports="free") as stack:
+            yield stack
+
+
+def _send_under_fire(
+    stack: Stack, sending: Sending, executioner: Executioner, report: Report, console: Console
+) -> None:
+    begun = told = time.monotonic()
+    sending.start()
+    while sending.going_on:
+        executioner.strike(report.deliveries)
+        stack.tend()
+        time.sleep(0.05)
+        if time.monotonic() - told > _TELL_SECONDS:
+            told = time.monotonic()
+            console.print(f"{len(sending.taken)} events taken, {report.kills.total()} kills")
+    report.sending_seconds = time.monotonic() - begun
+
+
+def _drain(stack: Stack, report: Report, console: Console) -> None:
+    inbox = Inbox(make_redis(Settings.from_env(stack.environ), timeout=2.0))
+    begun = time.monotonic()
+    while time.monotonic() - begun < LONGEST_DRAIN_SECONDS:
+        stack.tend()
+        with suppress(RedisError):
+            if (left := inbox.backlog().events) == 0:
+                break
+            console.print(f"{left} events left to drain")
+        time.sleep(1)
+    else:
+        report.problems.append(f"not drained within {LONGEST_DRAIN_SECONDS:.0f} seconds")
+    report.drain_seconds = time.monotonic() - begun
+
+
+def _judge(engine: Engine, taken: set[str], traffic: Traffic, report: Report) -> None:
+    with engine.connect() as connection:
+        settled = set(connection.scalars(text("SELECT id FROM stripe_events")))
+        report.lost = len(taken - settled)
+        report.doubled = sum(len(connection.execute(text(q)).all()) for q in _DOUBLED)
+        report.dead = connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one()
+        report.problems += [f"{event} is lost" for event in sorted(taken - settled)[:_SHOWN]]
+        report.problems += [f"{event} was never sent" for event in sorted(settled - taken)[:_SHOWN]]
+        for lifecycle in traffic.lifecycles():
+            found = complaints(lifecycle.expected, observe(connection, lifecycle.expected.user_id))
+            report.wrong += bool(found)
+            if found and len(report.problems) < _SHOWN * 4:
+                report.problems.append(f"{lifecycle.name} {lifecycle.seed}: {'; '.join(found)}")
+
+
+@click.command()
+@click.option("--events", default=100_000, show_default=True, help="Events, repetitions apart.")
+@click.option("--seed", type=int, default=None, help="Draws the same run again. Default: any.")
+def main(events: int, seed: int | None) -> None:
+    """Soak, print what came of it, and exit 1 unless nothing was lost and nothing doubled."""
+    console = Console(stderr=True)
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    console.print(f"seed {seed}")
+    report = soaked(events, seed, console)
+    for name, value in _lines(report, seed):
+        click.echo(f"{name:<12} {value}")
+    for problem in report.problems:
+        click.echo(problem, err=True)
+    sys.exit(0 if report.good and not report.problems else 1)
+
+
+def _lines(report: Report, seed: int) -> Iterator[tuple[str, object]]:
+    yield "seed", seed
+    yield "events", report.events
+    yield "deliveries", f"{report.deliveries}, {report.duplicates} of them answered as duplicates"
+    yield "refused", f"{report.refused}, and {report.unanswered} got no answer; all sent again"
+    kills = ", ".join(f"{kind} {times}" for kind, times in sorted(report.kills.items()))
+    yield "killed", f"{report.kills.total()}: {kills}"
+    yield "sending", f"{report.sending_seconds:.1f} s"
+    yield "drain time", f"{report.drain_seconds:.1f} s"
+    yield "lost", report.lost
+    yield "doubled", report.doubled
+    yield "wrong", report.wrong
+    yield "dead", report.dead
+
+
+if __name__ == "__main__":
+    main()
