@@ -8,9 +8,21 @@ import click
 
 from billing.catalogue import Catalogue
 from billing.errors import InvalidCatalogue
+from ops import plans_apply, plans_run
+from ops.answerable import answerable
 from ops.output import Json, console, emit_json, json_option
+from ops.upfile import settings as find_settings
 from runtime.plansfile import read_plans
 from runtime.settings import Settings
+
+file_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(0, 1_000_000),
+    default=50,
+    show_default=True,
+    help="Users to show one by one; all are counted.",
+)
 
 
 @click.group(epilog="Example: paidup plans check plans.toml")
@@ -19,7 +31,7 @@ def plans() -> None:
 
 
 @plans.command(epilog="Example: paidup plans check plans.toml --json")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@file_argument
 @json_option
 def check(file: Path | None, *, as_json: bool) -> int:
     """Name every mistake in a plans document (default: the one of PAIDUP_PLANS).
@@ -34,6 +46,53 @@ def check(file: Path | None, *, as_json: bool) -> int:
         return 1
     _show_plans(path, catalogue, as_json=as_json)
     return 0
+
+
+@plans.command(epilog="Example: paidup plans diff plans.toml --limit 500 --json")
+@file_argument
+@limit_option
+@json_option
+def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
+    """Say whose access a plans document would change, and how (default: that of PAIDUP_PLANS).
+
+    Everybody's access is worked out by the document and held against what stands; nobody waits
+    and nothing changes. Prices that are paid for and in no plan are listed with who waits.
+    """
+    return plans_run.diff(
+        find_settings(os.environ, "DATABASE_URL"), file, limit=limit, as_json=as_json
+    )
+
+
+@plans.command(epilog='Example: paidup plans apply plans.toml --reason "price_premium_weekly"')
+@file_argument
+@click.option("--dry-run", is_flag=True, help="Show what would change, as diff; change nothing.")
+@click.option("--resume", is_flag=True, help="Go on with an apply that was broken off.")
+@limit_option
+@answerable
+@json_option
+def apply(
+    file: Path | None,
+    *,
+    dry_run: bool,
+    resume: bool,
+    limit: int,
+    actor: str,
+    reason: str | None,
+    as_json: bool,
+) -> int:
+    """Make a plans document the catalogue of record (default: that of PAIDUP_PLANS).
+
+    From one moment on every worker goes by it, whatever its own file says; then everybody's
+    access is worked out again. Broken off anywhere, the same command or --resume goes on. Exit
+    code 1 if somebody still follows older plans.
+    """
+    if resume and (file or dry_run):
+        raise click.UsageError("--resume goes on with the plans of record: give it alone")
+    settings = find_settings(os.environ, "DATABASE_URL")
+    if dry_run:
+        return plans_run.diff(settings, file, limit=limit, as_json=as_json)
+    applied = None if resume else file or settings.plans_path
+    return plans_apply.apply(settings, applied, actor=actor, reason=reason, as_json=as_json)
 
 
 def _show_problems(path: Path, problems: Iterable[str], *, as_json: bool) -> None:

@@ -1,0 +1,42 @@
+"""What ``paidup plans diff`` does."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from ops.output import emit_json
+from ops.plans_diff import PlansDiff
+from ops.plans_report import diff_document, print_diff
+from ops.progress import progress
+from ops.queries import doors
+from runtime.ledger import catalogues, walk
+from runtime.plansfile import read_plans
+from runtime.settings import Settings
+
+
+def diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -> int:
+    """Say what the document would change; the exit code."""
+    path = file or settings.plans_path
+    plans = read_plans(path)
+    with doors.database(settings, asker="plans diff") as engine:
+        with doors.snapshot(engine) as connection:
+            record = catalogues.current(connection)
+            same = not catalogues.differs(connection, plans)
+            total = walk.count_projected(connection)
+        found = PlansDiff(catalogue=plans, of_record=record.catalogue, limit=limit)
+        _look(engine, found, total)
+        with doors.snapshot(engine) as connection:
+            shown = list(found.shown(connection))
+    tell = (path, record.version, found, shown)
+    if as_json:
+        emit_json(diff_document(*tell, same=same))
+    else:
+        print_diff(*tell, same=same)
+    return 0
+
+
+def _look(engine: Engine, found: PlansDiff, total: int) -> None:
+    with progress("looking ahead", total) as moved:
+        for parties in walk.walk(engine, walk.projected):
+            found.look(engine, parties)
+            moved(found.parties)

@@ -1,0 +1,440 @@
+"""Plans that differ from those of record: what they would change, and how they take over."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from billing.ids import PartyId
+from ops.cli import run
+from ops.demo import PLANS
+from ops.interruption import Interrupted
+from runtime.database import engine_for
+from runtime.ledger import catalogues
+from runtime.ledger.record import Ledger
+from tests.ops.conftest import Paidup
+from tests.ops.queries.books import Books
+from tests.runtime.ledger.builders import checkout, contents, delivery, event
+from tests.runtime.ledger.conftest import ledger_on
+from tests.workers.waiting import until
+from workers.first_plans import FirstPlans
+
+pytestmark = pytest.mark.servers
+
+SHOP = PLANS.read_text()
+
+
+@pytest.fixture
+def books(books: Books, deployed: Callable[..., None], document: Path) -> Books:
+    """A subscriber and a buyer, and a document that says what is on record."""
+    deployed(DATABASE_URL=books.url, PAIDUP_PLANS=str(document))
+    books.tell("renewal", user="usr_sub")
+    books.tell("onetime", user="usr_buyer", seed="t")
+    return books
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    document = tmp_path / "plans.toml"
+    document.write_text(SHOP)
+    return document
+
+
+def write(document: Path, old: str, new: str) -> None:
+    assert old in document.read_text()
+    document.write_text(document.read_text().replace(old, new))
+
+
+def more_devices(document: Path) -> None:
+    write(document, "max_devices = 5", "max_devices = 7")
+
+
+def scalars(books: Books, query: str) -> list[Any]:
+    with books.engine.connect() as connection:
+        return list(connection.scalars(text(query)))
+
+
+def effective(books: Books, user: str) -> dict[str, Any]:
+    query = "SELECT feature, value FROM effective_entitlements WHERE user_id = :user"
+    with books.engine.connect() as connection:
+        return {row.feature: row.value for row in connection.execute(text(query), {"user": user})}
+
+
+def sell_unknown_price(books: Books, *users: str | None) -> None:
+    """Something was paid for that no plan sells, by each of these."""
+    bodies = [
+        event(
+            "checkout.session.completed",
+            checkout(f"cs_{number}", client_reference_id=user, metadata={"price_id": "price_new"}),
+        )
+        for number, user in enumerate(users)
+    ]
+    ledger_on(books.engine).record([delivery(body) for body in bodies])
+
+
+@pytest.mark.usefixtures("books")
+class TestDiff:
+    def test_equal_plans_change_nothing_and_say_so(self, books: Books, paidup: Paidup) -> None:
+        before = contents(books.engine)
+
+        said = paidup("plans", "diff")
+
+        assert "says the same as the plans of record (version 1)" in said
+        assert "access of 0 users would change" in said
+        assert contents(books.engine) == before
+
+    def test_a_feature_that_is_worth_more_is_told_for_its_users_only(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        more_devices(document)
+        before = contents(books.engine)
+
+        found = json.loads(paidup("plans", "diff", str(document), "--json"))
+
+        assert (found["users"], found["parties"]) == (1, 2)
+        assert found["grants"] == {"granted": 0, "changed": 1, "revoked": 0}
+        (change,) = found["changes"]
+        assert change["user_id"] == "usr_sub"
+        assert change["before"] == {"max_devices": 5, "signals_enabled": True}
+        assert change["after"] == {"max_devices": 7, "signals_enabled": True}
+        (grant,) = change["grants"]
+        assert (grant["change"], grant["plan_code"]) == ("changed", "premium")
+        assert grant["after"]["entitlements"]["max_devices"] == 7
+        assert contents(books.engine) == before
+
+    def test_people_read_the_same(self, paidup: Paidup, document: Path) -> None:
+        write(document, "lifetime = true", "forever = true")
+
+        said = paidup("plans", "diff")
+
+        (line,) = (line for line in said.splitlines() if line.startswith("usr_buyer"))
+        assert "changed lifetime (pi_" in line
+        assert line.split()[-2:] == ["lifetime", "forever"]
+        assert "access of 1 user would change (grants: 0 granted, 1 changed, 0 revoked)" in said
+
+    def test_a_price_that_leaves_its_plan_revokes_and_one_in_another_plan_changes_hands(
+        self, paidup: Paidup, document: Path
+    ) -> None:
+        write(document, '"price_lifetime"', "")
+        write(document, '["price_team"]', '["price_team", "price_premium_monthly"]')
+        write(document, '"price_premium_monthly", "price_premium_yearly"', '"price_other"')
+
+        found = json.loads(paidup("plans", "diff", "--json"))
+
+        assert {each["user_id"]: each["after"] for each in found["changes"]} == {
+            "usr_buyer": {},
+            "usr_sub": {"max_devices": 1},
+        }
+        assert found["grants"]["revoked"] == 2
+        assert {each["price"] for each in found["prices_in_no_plan"]} == {"price_lifetime"}
+
+    def test_seats_that_begin_to_add_up_are_a_change_though_no_grant_is_worth_more(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        books.tell("renewal", user="usr_sub", seed="u")
+        write(document, "grace_days = 7", 'grace_days = 7\nper_seat = ["max_devices"]')
+
+        found = json.loads(paidup("plans", "diff", "--json"))
+
+        (change,) = found["changes"]
+        assert (change["before"]["max_devices"], change["after"]["max_devices"]) == (5, 10)
+        paidup("plans", "apply", "--reason", "seats")
+        assert effective(books, "usr_sub") == change["after"]
+
+    def test_prices_in_no_plan_are_listed_with_how_many_wait(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        sell_unknown_price(books, "usr_1", "usr_1", "usr_2", None)
+
+        found = json.loads(paidup("plans", "diff", "--json"))
+        assert found["prices_in_no_plan"] == [{"price": "price_new", "users": 2, "without_user": 1}]
+        assert "price_new  2" in paidup("plans", "diff")
+
+        write(document, '"price_lifetime"', '"price_lifetime", "price_new"')
+        found = json.loads(paidup("plans", "diff", "--json"))
+        assert found["prices_in_no_plan"] == []
+        assert (found["users"], found["grants"]["granted"]) == (2, 3)
+
+    def test_all_are_counted_and_few_are_shown(self, paidup: Paidup, document: Path) -> None:
+        more_devices(document)
+        write(document, "lifetime = true", "forever = true")
+
+        found = json.loads(paidup("plans", "diff", "--limit", "1", "--json"))
+        assert (found["users"], found["shown"], len(found["changes"])) == (2, 1, 1)
+        assert "and 2 more users" in paidup("plans", "diff", "--limit", "0")
+
+    @pytest.mark.parametrize("command", [("diff",), ("apply", "--reason", "x")])
+    def test_what_cannot_be_used_is_one_sentence(
+        self, paidup: Paidup, document: Path, command: tuple[str, ...]
+    ) -> None:
+        paidup("plans", *command, "nowhere.toml", code=1)
+        assert paidup.err.count("\n") == 1
+        assert "nowhere.toml: No such file" in paidup.err
+
+        document.write_text("[plans.x]\nprice = 1\ngrace_days = -1")
+        paidup("plans", *command, code=1)
+        assert paidup.err.count("\n") == 1
+        assert "plans.x.price: is unknown" in paidup.err
+
+    def test_without_plans_of_record_it_says_what_to_run(
+        self, books: Books, paidup: Paidup
+    ) -> None:
+        with books.engine.begin() as connection:
+            connection.execute(text("DELETE FROM catalogues"))
+
+        paidup("plans", "diff", code=1)
+
+        assert "run `paidup migrate`" in paidup.err
+
+
+class Killed(BaseException):
+    """What no handler of ours may catch."""
+
+
+@pytest.fixture
+def many(books: Books) -> int:
+    """So many parties that a rollout takes several transactions; how many."""
+    sell_unknown_price(books, *(f"usr_{number}" for number in range(50)))
+    return len(scalars(books, "SELECT party FROM parties"))
+
+
+def killed_after(monkeypatch: pytest.MonkeyPatch, transactions: int) -> None:
+    left = transactions
+    reproject = Ledger.reproject
+
+    def until_killed(ledger: Ledger, parties: Iterable[PartyId], **asked: str) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        return reproject(ledger, parties, **asked)
+
+    monkeypatch.setattr(Ledger, "reproject", until_killed)
+
+
+def versions(books: Books) -> Counter[int]:
+    return Counter(scalars(books, "SELECT catalogue_version FROM parties"))
+
+
+class TestApply:
+    def test_everybody_follows_and_the_audit_says_who_and_why(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        more_devices(document)
+
+        said = paidup("plans", "apply", "--as", "ada", "--reason", "more devices")
+
+        assert f"{document} is the catalogue of record now (version 2)" in said
+        assert "2 parties projected again: all follow version 2" in said
+        assert effective(books, "usr_sub") == {"max_devices": 7, "signals_enabled": True}
+        assert versions(books) == {2: 2}
+        audited = "SELECT actor || ': ' || reason FROM audit_logs WHERE action = '{}' AND id > 9"
+        for action in ("catalogue.applied", "entitlement.changed"):
+            (line,) = scalars(books, audited.format(action))
+            assert line == "cli:ada: more devices"
+
+    def test_the_same_document_again_says_so_and_does_nothing(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        document.write_text(f"# spelled otherwise\n{SHOP}")
+        before = contents(books.engine)
+
+        said = paidup("plans", "apply", "--reason", "x")
+
+        assert "is the catalogue of record already (version 1)\n" in said
+        assert "all follow version 1: nothing was left to do" in said
+        assert contents(books.engine) == before
+
+    def test_a_dry_run_tells_what_the_diff_tells(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        more_devices(document)
+        before = contents(books.engine)
+
+        assert paidup("plans", "apply", "--dry-run") == paidup("plans", "diff")
+
+        assert contents(books.engine) == before
+
+    def test_what_it_does_is_what_the_diff_said(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        sell_unknown_price(books, "usr_1", "usr_2", None)
+        write(document, '["price_lifetime"]', '["price_new"]')
+        write(document, "max_devices = 5", "max_devices = 3")
+        foretold = json.loads(paidup("plans", "diff", "--json"))
+
+        done = json.loads(paidup("plans", "apply", "--reason", "x", "--json"))
+
+        assert (done["applied"], done["catalogue_version"], done["behind"]) == (True, 2, 0)
+        for change in foretold["changes"]:
+            assert effective(books, change["user_id"]) == change["after"]
+        made = Counter(
+            scalars(
+                books,
+                "SELECT split_part(action, '.', 2) FROM audit_logs"
+                " WHERE action LIKE 'entitlement.%' AND actor LIKE 'cli:%'",
+            )
+        )
+        assert made == {name: number for name, number in foretold["grants"].items() if number}
+
+    @pytest.mark.parametrize("transactions", [0, 1, 2])
+    @pytest.mark.parametrize("again", [("--reason", "go on"), ("--resume",)])
+    def test_killed_anywhere_it_is_gone_on_with(  # noqa: PLR0917 - fixtures
+        self,
+        books: Books,
+        paidup: Paidup,
+        document: Path,
+        many: int,
+        transactions: int,
+        again: tuple[str, ...],
+    ) -> None:
+        more_devices(document)
+        write(document, '"price_lifetime"', '"price_lifetime", "price_new"')
+        with pytest.MonkeyPatch.context() as patched:
+            killed_after(patched, transactions)
+            with pytest.raises(Killed):
+                run(["plans", "apply", "--reason", "new price"])
+        assert versions(books) == {
+            version: number
+            for version, number in {1: many - 20 * transactions, 2: 20 * transactions}.items()
+            if number
+        }
+
+        said = paidup("plans", "apply", *again)
+
+        assert f"{many - 20 * transactions} parties follow older ones" in said
+        assert versions(books) == {2: many}
+        assert scalars(books, "SELECT max(version) FROM catalogues") == [2]
+        granted = "SELECT DISTINCT reason FROM audit_logs WHERE action = 'entitlement.granted'"
+        reasons = scalars(books, f"{granted} AND actor LIKE 'cli:%'")
+        assert set(reasons) <= {"new price", "go on"}
+        assert effective(books, "usr_49") == {"lifetime": True}
+
+    def test_an_interruption_ends_it_between_two_transactions(
+        self, books: Books, paidup: Paidup, document: Path, many: int
+    ) -> None:
+        more_devices(document)
+
+        class AtOnce:
+            def pause(self, _seconds: float) -> None:
+                raise Interrupted
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("ops.plans_apply.Interruption", AtOnce)
+            said = paidup("plans", "apply", "--reason", "x", code=1)
+
+        assert "interrupted: 0 parties projected again; `paidup plans apply --resume`" in said
+        assert versions(books) == {1: many}
+
+    def test_one_party_that_cannot_be_projected_stops_no_other(
+        self, books: Books, paidup: Paidup, document: Path, many: int
+    ) -> None:
+        more_devices(document)
+        (party,) = scalars(books, "SELECT party FROM user_entitlements WHERE user_id = 'usr_sub'")
+        reproject = Ledger.reproject
+
+        def stumble(ledger: Ledger, parties: Sequence[PartyId], **asked: str) -> int:
+            if party in parties:
+                raise KeyError("x")
+            return reproject(ledger, parties, **asked)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Ledger, "reproject", stumble)
+            said = paidup("plans", "apply", "--reason", "x", code=1)
+
+        assert f"{many - 1} parties projected again; 1 still follow older plans" in said
+        assert f"{party}: KeyError: 'x'" in paidup.err
+        paidup("plans", "apply", "--resume")
+        assert effective(books, "usr_sub")["max_devices"] == 7
+
+    def test_in_the_middle_of_traffic_nobody_is_flipped_back(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        more_devices(document)
+        with traffic(books) as told:
+            until(lambda: told.total() > 10)
+            paidup("plans", "apply", "--reason", "more devices")
+            # Whoever starts with the old document at hand brings nobody back to it.
+            document.write_text(SHOP)
+            FirstPlans(books.engine, document, lambda: 1.0).provide()
+            assert "differs from the plans of record" in paidup("migrate")
+            so_far = told.total()
+            until(lambda: told.total() > so_far + 10)
+
+        assert versions(books) == {2: told.total() + 2}
+        worth = "SELECT DISTINCT value FROM effective_entitlements WHERE feature = 'max_devices'"
+        assert scalars(books, worth) == [7]
+        flips = (
+            "SELECT count(*) FROM audit_logs AS late WHERE action = 'entitlement.changed'"
+            " AND after #>> '{entitlements,max_devices}' = '5'"
+            " AND before #>> '{entitlements,max_devices}' = '7'"
+        )
+        assert scalars(books, flips) == [0]
+
+    def test_it_waits_for_a_projection_that_is_under_way(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        more_devices(document)
+        hold = text("SELECT pg_advisory_xact_lock_shared(:lock)")
+        with books.engine.connect() as projecting:
+            projecting.execute(hold, {"lock": catalogues.LOCK})
+            tries = 0
+
+            class Patience:
+                def pause(self, seconds: float) -> None:
+                    nonlocal tries
+                    tries += bool(seconds)
+                    if tries == 1:
+                        projecting.rollback()
+
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("ops.plans_apply.Interruption", Patience)
+                paidup("plans", "apply", "--reason", "x")
+
+        assert (tries, versions(books)) == (1, {2: 2})
+
+    def test_wrong_use_is_told(self, books: Books, paidup: Paidup, document: Path) -> None:
+        before = contents(books.engine)
+        for arguments, says in (
+            ((), "--reason is missing"),
+            (("--reason", " "), "write 1 to 500 characters"),
+            (("--resume", str(document)), "give it alone"),
+            (("--resume", "--dry-run"), "give it alone"),
+        ):
+            paidup("plans", "apply", *arguments, code=2)
+            assert says in paidup.err
+        assert contents(books.engine) == before
+
+
+@contextmanager
+def traffic(books: Books) -> Iterator[Counter[str]]:
+    """Two workers, which have read the plans before they change; customers each has brought."""
+    told: Counter[str] = Counter({"a": 0, "b": 0})
+    stop = Event()
+    with ThreadPoolExecutor(len(told)) as pool:
+        workers = [pool.submit(work, books, name, told, stop) for name in ("a", "b")]
+        try:
+            yield told
+        finally:
+            stop.set()
+    for worker in workers:
+        worker.result()
+
+
+def work(books: Books, name: str, told: Counter[str], stop: Event) -> None:
+    engine = engine_for(books.url, application_name="tests")
+    ledger = ledger_on(engine)
+    while not stop.is_set():
+        seed = f"{name}{told[name]}"
+        lifecycle = books.compose("renewal", user=f"usr_{seed}", seed=seed)
+        for each in lifecycle.events:
+            ledger.record([delivery(each.body)])
+        told[name] += 1
+    engine.dispose()
