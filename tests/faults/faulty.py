@@ -23,6 +23,7 @@ from sqlalchemy.engine.default import DefaultDialect
 import runtime.broker
 import runtime.database
 import runtime.ledger.record as recording
+import workers.pool
 import workers.verdicts
 from runtime.broker import Wakes
 from runtime.inbox.inbox import Inbox
@@ -105,6 +106,11 @@ def die_after_commit() -> None:
 def die_before_discard() -> None:
     """The dead letter is written, and the event is still in the inbox."""
     wrap(Inbox, "discard", before=partial(_die, "before_discard", 1))
+
+
+def die_before_burial() -> None:
+    """The event was judged dead, and there is no dead letter yet."""
+    wrap(workers.pool, "bury", before=partial(_die, "before_burial", 1))
 
 
 def freeze_before_record() -> None:
@@ -237,6 +243,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         die_before_commit,
         die_after_commit,
         die_before_discard,
+        die_before_burial,
         freeze_before_record,
         freeze_before_commit,
         freeze_after_commit,

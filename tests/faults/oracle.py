@@ -94,7 +94,12 @@ class Answers:
 
 
 def verdict(
-    engine: Engine, redis: Redis, answers: Answers, *, dead: Collection[str] = ()
+    engine: Engine,
+    redis: Redis,
+    answers: Answers,
+    *,
+    dead: Collection[str] = (),
+    letters: Collection[str] = (),
 ) -> tuple[str, ...]:
     """One sentence for everything that is not as it must be; none if all is well."""
     must = answers.acknowledged - set(dead)
@@ -108,7 +113,7 @@ def verdict(
     applied = must | (settled & answers.refused)
     return (
         *_lost(must, settled),
-        *_unexpected("dead letters", buried, set(dead)),
+        *_unexpected("dead letters", buried, {*dead, *letters}),
         *(c for table in _EFFECTS for c in _differences(table, rows[table], applied)),
         *_left_in(redis),
     )

@@ -84,10 +84,15 @@ class FaultSite(Site):
         """Whether all of these are."""
         return set(ids) <= self.settled().keys()
 
-    def judge(self, *, dead: Iterable[str] = (), seconds: float = 60.0) -> None:
-        """Wait until nothing is left to do, then hold what stands against what was acknowledged."""
+    def judge(
+        self, *, dead: Iterable[str] = (), letters: Iterable[str] = (), seconds: float = 60.0
+    ) -> None:
+        """Wait until nothing is left to do, then hold what stands against what was acknowledged.
+
+        ``dead`` had no effect; ``letters`` were dead and were applied after all.
+        """
         until(self._drained, seconds=seconds, why=f"drained; see {self.log}")
-        found = verdict(self.engine, self.redis, self.answers, dead=set(dead))
+        found = verdict(self.engine, self.redis, self.answers, dead=set(dead), letters=set(letters))
         assert found == (), f"{len(found)} complaints; {found[:5]}; see {self.log}"
 
     def _drained(self) -> bool:

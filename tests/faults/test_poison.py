@@ -90,11 +90,11 @@ def test_t23_what_must_be_buried_waits_in_redis_while_postgresql_is_away(
     assert letter.error_type == "MalformedEvent"
 
 
-def test_t23_a_worker_dies_between_burial_and_inbox(site: FaultSite) -> None:
+def test_t23_a_worker_dies_before_and_after_it_buried_an_event(site: FaultSite) -> None:
     site.take_quietly(["poison", *range(10)])
     site.redis.hset("paidup:event:body", event_id("poison"), b"\xff")
-    with workers(site, "die_before_discard", "short_lease"):
+    with workers(site, "die_before_burial", "die_before_discard", "short_lease"):
         site.judge(dead=[event_id("poison")])
 
-    assert site.fuse("before_discard") == 1
+    assert (site.fuse("before_burial"), site.fuse("before_discard")) == (1, 1)
     assert len(site.dead()) == 1
