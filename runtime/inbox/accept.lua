@@ -1,8 +1,7 @@
 --!use names wakes store
--- KEYS: the fixed ones, done marker. ARGV: prefix, key, fingerprint, partition, meta, body,
+-- ARGV: prefix, key, fingerprint, partition, meta, body,
 -- limit of the inbox (0: none), token for a wake-up.
 -- Returns what became of it, the wake-up owed (or ''), the cached result (or '').
-local DONE = KEYS[20]
 local key, fingerprint = ARGV[2], ARGV[3]
 local limit = tonumber(ARGV[7])
 local event = { key = key, lane = 'live', partition = ARGV[4], meta = ARGV[5], body = ARGV[6] }
@@ -24,7 +23,7 @@ local function keep_apart()
   return { 'conflict', '', '' }
 end
 
-local done = call('GET', DONE)
+local done = call('GET', done_marker_of(key))
 local pending = is_pending(key)
 if pending or done then
   local known = known_fingerprint(pending, done)

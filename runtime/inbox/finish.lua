@@ -33,7 +33,7 @@ for i = 6, #ARGV, 2 do
     end
     forget(key, (parts_of(place)))
     if marker ~= '' then
-      call('SET', PREFIX .. 'done:' .. key, marker, 'PX', marker_ms)
+      call('SET', done_marker_of(key), marker, 'PX', marker_ms)
     end
     let_go(claim, key, freed)
     finished = finished + 1

@@ -86,7 +86,6 @@ class Inbox(Desk):
             envelope.body,
             self._limit,
             new_token(),
-            keys=[f"{self._scripts.prefix}done:{envelope.event_id}"],
         )
         if status == b"full":
             raise InboxFull(self._limit)

@@ -1,11 +1,20 @@
--- Every script gets the fixed keys first, in the order of scripts.py; its own keys follow.
-local META, BODY, INDEX, HELD, CLAIMS, HISTORY, PARKED, UNKNOWN, DRAINERS, WORKERS, BREAKER,
-    SETTLEMENT, CONFLICTS, COUNTERS = unpack(KEYS, 1, 14)
-local READY = { live = KEYS[15], replay = KEYS[16], fetch = KEYS[17] }
--- Most events are in lane live, so only the other lanes have an index of their own.
-local LANE_INDEX = { replay = KEYS[18], fetch = KEYS[19] }
--- Queues, claims and done markers are named by what a script reads, so no caller can pass them.
+-- Every key starts with the prefix; which ones a script touches follows from what it reads, so
+-- no caller could name them all beforehand.
 local PREFIX = ARGV[1]
+
+local function named(name)
+  return PREFIX .. name
+end
+
+local META, BODY, HISTORY = named('event:meta'), named('event:body'), named('history')
+local INDEX, PARKED, UNKNOWN = named('index'), named('parked'), named('unknown')
+local HELD, CLAIMS, CONFLICTS = named('held'), named('claims'), named('conflicts')
+local DRAINERS, WORKERS, BREAKER = named('drainers'), named('workers'), named('breaker')
+local SETTLEMENT, COUNTERS = named('settlement'), named('counters')
+local READY =
+  { live = named('ready:live'), replay = named('ready:replay'), fetch = named('ready:fetch') }
+-- Most events are in lane live, so only the other lanes have an index of their own.
+local LANE_INDEX = { replay = named('index:replay'), fetch = named('index:fetch') }
 
 local call = redis.call
 -- Redis' clock is the only one that all processes share.
@@ -13,11 +22,15 @@ local clock = call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function queue_of(place)
-  return PREFIX .. 'queue:' .. place
+  return named('queue:' .. place)
+end
+
+local function done_marker_of(key)
+  return named('done:' .. key)
 end
 
 local function claim_of(token)
-  return PREFIX .. 'claim:' .. token
+  return named('claim:' .. token)
 end
 
 -- A full server refuses a script only before its first write. Starting with a removal lets

@@ -3,36 +3,11 @@
 A script that starts with ``--!use a b`` has the files ``a.lua`` and ``b.lua`` put before it.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
 
 import redis
 from redis.commands.core import Script
-
-_FIXED: Final = (
-    "event:meta",
-    "event:body",
-    "index",
-    "held",
-    "claims",
-    "history",
-    "parked",
-    "unknown",
-    "drainers",
-    "workers",
-    "breaker",
-    "settlement",
-    "conflicts",
-    "counters",
-    "ready:live",
-    "ready:replay",
-    "ready:fetch",
-    "index:replay",
-    "index:fetch",
-)
-"""The keys that every script is given, in the order in which ``names.lua`` takes them."""
 
 _USE: Final = "--!use "
 
@@ -59,13 +34,9 @@ class Scripts:
         self._client = client
         self._scripts: dict[str, Script] = {}
 
-    @cached_property
-    def _fixed(self) -> list[str]:
-        return [self.prefix + name for name in _FIXED]
-
-    def run(self, name: str, *arguments: Argument, keys: Sequence[str] = ()) -> Any:
-        """The script's answer; ``keys`` are those it is given beside the fixed ones."""
+    def run(self, name: str, *arguments: Argument) -> Any:
+        """The script's answer."""
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = self._client.register_script(source(name))
-        return script(keys=[*self._fixed, *keys], args=[self.prefix, *arguments])
+        return script(args=(self.prefix, *arguments))
