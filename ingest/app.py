@@ -1,10 +1,11 @@
 """The Flask application: one endpoint for Stripe, three for machines, and problems for the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ingest.gate import Gate
@@ -15,6 +16,8 @@ from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState
 
 WEBHOOK_PATH = "/webhooks/stripe"
+
+WSGI = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -37,19 +40,35 @@ def create_app(
         settings=settings, inbox=inbox, wakes=wakes, metrics=metrics, gate=gate, clock=clock
     )
 
-    def stripe() -> Response:
+    def receive(asked: Request) -> Response:
         try:
-            return webhook.receive(request)
+            return webhook.receive(asked)
         except Exception as error:  # noqa: BLE001 - a bug must be counted as a refusal
             return webhook.failed(error)
 
     app.add_url_rule(
-        WEBHOOK_PATH, view_func=stripe, methods=["POST"], provide_automatic_options=False
+        WEBHOOK_PATH,
+        endpoint="stripe",
+        view_func=lambda: receive(request),
+        methods=["POST"],
+        provide_automatic_options=False,
     )
+    app.wsgi_app = _deliveries_first(receive, app.wsgi_app)  # type: ignore[method-assign,assignment]
     app.register_blueprint(probe_routes(gate, metrics, state))
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _failed)
     return app
+
+
+def _deliveries_first(receive: Callable[[Request], Response], others: WSGI) -> WSGI:
+    """The same answers, without the way through Flask: contexts and routes took a fifth of them."""
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) == ("POST", WEBHOOK_PATH):
+            return receive(Request(environ))(environ, start_response)
+        return others(environ, start_response)
+
+    return serve
 
 
 def _refused(error: HTTPException) -> Response:
