@@ -28,7 +28,7 @@ def test_words_of_any_spelling_arrive_in_an_array_as_they_were_sent(empty_engine
 def test_documents_and_nothing_at_all_travel_side_by_side(empty_engine: Engine) -> None:
     told = {"name": 'x "y" \\ \u00fc', "n": [1, 2.5, None, True]}
     entry = dict.fromkeys(("actor", "action", "origin", "target_type", "target_id"), "test")
-    rows = [
+    rows: list[dict[str, object]] = [
         {**entry, "outcome": "done", "user_id": None, "after": told},
         {**entry, "outcome": "done", "user_id": "u1", "after": None},
     ]
