@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import redis
 
 from bench import load
-from bench.processes import HOST, SECRET, rows, usual_database
+from bench.processes import HOST, SECRET, counting, usual_database
 from billing.envelope import parse
 from ops.samples.shapes import Shape
 from ops.samples.traffic import Traffic
@@ -33,28 +33,33 @@ def bodies(count: int, seed: str) -> list[bytes]:
 
 def acknowledged(port: int, events: Sequence[bytes], *, rate: float | None = None) -> load.Answers:
     """Signed deliveries answered by whoever listens on the port."""
-    now = int(time.time())
-    requests = [load.request(WEBHOOK_PATH, body, SECRET, now) for body in events]
-    return load.run(HOST, port, requests, connections=CONNECTIONS, rate=rate)
+    return load.run(HOST, port, _signed(events), connections=CONNECTIONS, rate=rate)
 
 
 def end_to_end(running: Stack, events: Sequence[bytes]) -> float:
     """Events a second from the first request until the last row is committed."""
     port = running.settings.ingest_bind.port
-    return _until_rows(port, events, lambda: rows(running.database_url, "stripe_events"))
+    with counting(running.database_url, "stripe_events") as count:
+        return _until_rows(port, events, count)
 
 
 def usual_end_to_end(running: Stack, port: int, events: Sequence[bytes]) -> float:
     """The same for the usual handler."""
-    return _until_rows(port, events, lambda: rows(usual_database(running), "processed_events"))
+    with counting(usual_database(running), "processed_events") as count:
+        return _until_rows(port, events, count)
 
 
 def _until_rows(port: int, events: Sequence[bytes], count: Callable[[], int]) -> float:
-    wanted = count() + len(events)
+    requests, wanted = _signed(events), count() + len(events)
     started = time.perf_counter()
-    acknowledged(port, events)
+    load.run(HOST, port, requests, connections=CONNECTIONS)
     _wait(lambda: count() >= wanted)
     return len(events) / (time.perf_counter() - started)
+
+
+def _signed(events: Sequence[bytes]) -> list[bytes]:
+    now = int(time.time())
+    return [load.request(WEBHOOK_PATH, body, SECRET, now) for body in events]
 
 
 def drained(running: Stack, events: Sequence[bytes]) -> float:
@@ -82,4 +87,4 @@ def _wait(reached: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             message = "what was to be measured did not end"
             raise TimeoutError(message)
-        time.sleep(0.01)
+        time.sleep(0.02)
