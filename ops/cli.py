@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, Entry] = {
     "worker": Entry("ops.commands.worker:worker", "Apply events (becomes the worker process)."),
     "migrate": Entry("ops.commands.migrate:migrate", "Bring the database to this release."),
     "expire": Entry("ops.commands.expire:expire", "End what ends by time (workers do it too)."),
-    "plans": Entry("ops.commands.plans:plans", "Check what Stripe sells and what it grants."),
+    "plans": Entry("ops.commands.plans:plans", "Check, try and apply what each price grants."),
     "status": Entry("ops.commands.status:status", "Say how much waits and who works on it."),
     "events": Entry("ops.commands.events:events", "List and show what came in from Stripe."),
     "explain": Entry(
@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "dead": Entry("ops.commands.dead:dead", "Look at what failed; replay or discard it."),
     "replay": Entry("ops.commands.replay:replay", "Send events through the inbox once more."),
+    "rebuild": Entry("ops.commands.rebuild:rebuild", "Compute rows again from what is kept."),
     "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
 }
 

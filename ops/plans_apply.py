@@ -19,7 +19,7 @@ from billing.ids import PartyId
 from models.tables import StoredCatalogue
 from ops.answerable import reason_given
 from ops.interruption import Interruption
-from ops.listing import say, visible
+from ops.listing import plain, say, visible
 from ops.marching import March
 from ops.output import emit_json
 from ops.progress import progress
@@ -90,16 +90,16 @@ class Rollout:
         with self.engine.connect() as connection:
             return connection.scalar(query) or f"plans of record are version {version}"
 
-    def _march(self, pause: Callable[[float], None], why: str) -> March:
+    def _march(self, pause: Callable[[float], None], why: str) -> March[PartyId]:
         livemode, accounts = self.settings.effective_livemode(), self.settings.connect_accounts
         ledger = Ledger(self.engine, livemode=livemode, accounts=accounts)
 
         def project(parties: Sequence[PartyId]) -> None:
             ledger.reproject(parties, actor=self.actor, reason=why)
 
-        return March(do=project, pause=pause, again=AGAIN)
+        return March[PartyId](do=project, pause=pause, again=AGAIN)
 
-    def _tell(self, switch: Switch, march: March) -> int:
+    def _tell(self, switch: Switch, march: March[PartyId]) -> int:
         with self.engine.connect() as connection:
             behind = walk.count_outdated(connection)
         if self.as_json:
@@ -111,7 +111,7 @@ class Rollout:
                     "projected": march.done,
                     "behind": behind,
                     "interrupted": march.interrupted,
-                    "failed": {party: why for party, why in march.failed.items()},  # noqa: C416 - their types
+                    "failed": plain(march.failed),
                 }
             )
         else:
@@ -149,7 +149,7 @@ def _opening(file: Path | None, switch: Switch, behind: int) -> str:
     return f"{file} is the catalogue of record already (version {switch.version}){left}"
 
 
-def _print(switch: Switch, march: March, behind: int) -> None:
+def _print(switch: Switch, march: March[PartyId], behind: int) -> None:
     for party, why in list(march.failed.items())[:_TOLD]:
         click.echo(f"{visible(party)}: {visible(why)}", err=True)
     if march.interrupted:

@@ -36,6 +36,14 @@ class Account:
         """What the event states as far as this party knows."""
         return {key: fact for key, fact in self.facts.items() if key[0] == event_id}
 
+    def exchange(self, event_id: EventId, facts: Iterable[Fact]) -> None:
+        """Let an event state these facts and none of those it stated before."""
+        stated = _keyed(facts)
+        for key in self.stated_by(event_id):
+            del self.facts[key]
+        self.facts.update(stated)
+        self.folded.replace(event_id, stated.values())
+
     def newer_than(self, facts: Iterable[Fact]) -> EventId | None:
         """The newest event that is known, if none of these facts is the state of its object."""
         states = [(fact, self.folded.state_of(fact)) for fact in facts]
@@ -78,11 +86,7 @@ class Book:
         self, account: Account, event_id: EventId, facts: Iterable[Fact]
     ) -> tuple[Decision, ...]:
         """Take in what an event states by today's reading, in place of what it stated before."""
-        stated = _keyed(facts)
-        for key in account.stated_by(event_id):
-            del account.facts[key]
-        account.facts.update(stated)
-        account.folded.replace(event_id, stated.values())
+        account.exchange(event_id, facts)
         return self.project(account)
 
     def project(self, account: Account) -> tuple[Decision, ...]:

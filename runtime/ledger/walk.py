@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.ids import PartyId
+from billing.ids import EventId, PartyId
 from runtime.ledger.tables import TableName
 
 PAGE: Final = 200
@@ -27,6 +27,18 @@ def walk(engine: Engine, page: Page, *, size: int = PAGE) -> Iterator[list[Party
             return
         yield found
         after = found[-1]
+
+
+def silent(engine: Engine, *, size: int = PAGE) -> Iterator[list[EventId]]:
+    """Settled events that state nothing, by name: a look at so many at a time finds few or none."""
+    after = ""
+    while True:
+        with engine.connect() as connection:
+            seen = connection.execute(_SILENT, {"after": after, "limit": size}).all()
+        if not seen:
+            return
+        yield [EventId(event_id) for event_id, is_silent in seen if is_silent]
+        after = seen[-1][0]
 
 
 def projected(connection: Connection, after: str, limit: int) -> list[PartyId]:
@@ -49,6 +61,12 @@ def count_projected(connection: Connection) -> int:
     return int(connection.scalar(text("SELECT count(*) FROM parties")) or 0)
 
 
+def count_named(connection: Connection) -> int:
+    """How many any object belongs to."""
+    query = "SELECT count(DISTINCT party) FROM memberships"
+    return int(connection.scalar(text(query)) or 0)
+
+
 def count_outdated(connection: Connection) -> int:
     """How many follow an older catalogue than that of record."""
     return int(connection.scalar(_COUNT_OUTDATED) or 0)
@@ -62,6 +80,10 @@ _PROJECTED = "SELECT party FROM parties WHERE party > :after ORDER BY party LIMI
 _OUTDATED = (
     f"SELECT party FROM parties WHERE party > :after AND catalogue_version < {_NEWEST}"  # noqa: S608
     " ORDER BY party LIMIT :limit"
+)
+_SILENT = text(
+    "SELECT id, NOT EXISTS (SELECT FROM facts WHERE event_id = stripe_events.id)"
+    " FROM stripe_events WHERE id > :after ORDER BY id LIMIT :limit"
 )
 _NAMED = (
     "SELECT party FROM ("  # noqa: S608 - our own names

@@ -1,0 +1,178 @@
+"""Rows put right by a command, on somebody's word."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ops.interruption import Interrupted
+from runtime.ledger.rebuild import Rebuilder
+from tests.ops.conftest import Paidup
+from tests.ops.queries.books import Books
+from tests.runtime.ledger.builders import contents, unbalanced
+
+pytestmark = pytest.mark.servers
+
+HISTORY = ("audit_logs", "payment_events")
+
+
+@pytest.fixture
+def books(books: Books, deployed: Callable[..., None]) -> Books:
+    """Two users with money and access."""
+    deployed(DATABASE_URL=books.url)
+    books.tell("renewal", user="usr_1")
+    books.tell("onetime", user="usr_2", seed="t")
+    return books
+
+
+def change(books: Books, statement: str) -> None:
+    with books.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def audited(books: Books, action: str) -> list[Any]:
+    query = (
+        "SELECT actor, outcome, target_type, target_id, reason FROM audit_logs"
+        " WHERE action = :action ORDER BY id"
+    )
+    with books.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query), {"action": action})]
+
+
+@pytest.mark.parametrize("how", [("usr_1", "usr_2"), ("--all",), ("--all", "--from-events")])
+def test_untouched_books_are_found_as_they_should_be(
+    books: Books, paidup: Paidup, how: tuple[str, ...]
+) -> None:
+    before = contents(books.engine, without=HISTORY)
+
+    said = paidup("rebuild", *how, "--reason", "a look")
+
+    assert "2 parties computed again" in said
+    assert "nothing differs" in said
+    assert contents(books.engine, without=HISTORY) == before
+    assert audited(books, "entitlement.changed") == []
+
+
+def test_a_dry_run_tells_what_the_run_does_and_leaves_no_trace(
+    books: Books, paidup: Paidup
+) -> None:
+    before = contents(books.engine, without=HISTORY)
+    change(books, "UPDATE user_entitlements SET active = false WHERE user_id = 'usr_1'")
+    change(books, "UPDATE payments SET amount_minor = 1")
+    altered = contents(books.engine)
+
+    foretold = json.loads(paidup("rebuild", "--all", "--dry-run", "--json"))
+    assert contents(books.engine) == altered
+    done = json.loads(paidup("rebuild", "--all", "--reason", "x", "--json"))
+
+    assert (foretold.pop("dry_run"), done.pop("dry_run")) == (True, False)
+    assert foretold == done
+    assert done["grants"] == {"granted": 1, "changed": 0, "revoked": 0}
+    assert done["rows"]["user_entitlements"] == 1
+    assert contents(books.engine, without=HISTORY) == before
+    assert unbalanced(books.engine) == []
+
+
+def test_of_one_user_nobody_else_is_touched(books: Books, paidup: Paidup) -> None:
+    change(books, "UPDATE user_entitlements SET active = false")
+
+    said = paidup("rebuild", "usr_2", "--reason", "x", "--as", "ada")
+
+    (line,) = (line for line in said.splitlines() if line.startswith("usr_2"))
+    assert "granted" in line
+    assert line.endswith("nothing  lifetime")
+    with books.engine.connect() as connection:
+        query = "SELECT user_id FROM user_entitlements WHERE active"
+        assert connection.scalars(text(query)).all() == ["usr_2"]
+    for action in ("rebuild.requested", "rebuild.ended"):
+        assert audited(books, action) == [("cli:ada", "done", "user", "usr_2", "x")]
+
+
+def test_facts_that_were_lost_come_back_from_the_bodies(books: Books, paidup: Paidup) -> None:
+    before = contents(books.engine, without=HISTORY)
+    change(books, "DELETE FROM facts")
+
+    found = json.loads(paidup("rebuild", "--all", "--from-events", "--reason", "x", "--json"))
+
+    assert found["events_restated"] > 5
+    assert contents(books.engine, without=HISTORY) == before
+
+
+def test_an_event_that_cannot_be_read_any_more_is_named_and_keeps_what_it_states(
+    books: Books, paidup: Paidup
+) -> None:
+    before = contents(books.engine, without=(*HISTORY, "stripe_events"))
+    change(books, "UPDATE stripe_events SET payload = '[' WHERE type = 'customer.created'")
+
+    said = paidup("rebuild", "usr_1", "--from-events", "--reason", "x", code=1)
+
+    assert "left as they were" in said
+    assert "evt_" in said
+    assert contents(books.engine, without=(*HISTORY, "stripe_events")) == before
+    assert audited(books, "rebuild.ended")[0][1] == "failed"
+
+
+def test_one_party_that_cannot_be_computed_stops_no_other(
+    books: Books, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(books.engine, without=HISTORY)
+    change(books, "UPDATE user_entitlements SET active = false")
+    from_facts = Rebuilder.from_facts
+
+    def stumble(rebuilder: Rebuilder, parties: Any) -> Any:
+        if len(parties) > 1 or "cus" in parties[0]:
+            raise KeyError("x")
+        return from_facts(rebuilder, parties)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rebuilder, "from_facts", stumble)
+        said = paidup("rebuild", "--all", "--reason", "x", code=1)
+
+    assert "failed" in said
+    assert "KeyError: 'x'" in said
+    paidup("rebuild", "--all", "--reason", "again")
+    assert contents(books.engine, without=HISTORY) == before
+
+
+@pytest.mark.parametrize("how", [("--all",), ("--all", "--from-events"), ("usr_1",)])
+def test_interrupted_it_says_what_to_do(
+    books: Books, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    class AtOnce:
+        def pause(self, _seconds: float) -> None:
+            raise Interrupted
+
+    monkeypatch.setattr("ops.rebuild_run.Interruption", AtOnce)
+
+    assert "interrupted: the same command" in paidup("rebuild", *how, "--reason", "x", code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ((), 2, "name users, or give --all"),
+        (("usr_1", "--all"), 2, "name users, or give --all"),
+        (("usr_1",), 2, "--reason is missing"),
+        (("usr_1", "usr_never", "--dry-run"), 1, "no row names usr_never: nothing was done"),
+        (("usr\x00x", "--dry-run"), 1, "no row names"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    books: Books, paidup: Paidup, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    before = contents(books.engine)
+
+    paidup("rebuild", *arguments, code=code)
+
+    assert says in paidup.err
+    assert contents(books.engine) == before
+
+
+def test_without_a_server_it_says_so(deployed: Callable[..., None], paidup: Paidup) -> None:
+    deployed(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere")
+
+    paidup("rebuild", "--all", "--dry-run", code=1)
+
+    assert "PostgreSQL does not answer" in paidup.err
