@@ -46,7 +46,10 @@ def plans_drift(engine: Engine, settings: Settings) -> str | None:
         except (PlansMissing, InvalidCatalogue) as error:
             return f"plans of record are version {version}; {error}"
     if differs:
-        return f"{path} differs from the plans of record (version {version}), which stay in force"
+        return (
+            f"{path} differs from the plans of record (version {version}), which stay in force;"
+            " `paidup plans diff` says what it would change"
+        )
     return None
 
 

@@ -12,6 +12,7 @@ from ops.findings import Finding, ok, problem, warning
 from ops.migration import plans_drift
 from runtime import schema
 from runtime.database import UnusableDatabaseUrl, engine_for
+from runtime.ledger import walk
 from runtime.ledger.errors import CatalogueMissing
 from runtime.settings import Settings
 
@@ -49,6 +50,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     yield ok("schema", f"at {schema.head()}")
     yield _plans(engine, settings)
     with engine.connect() as connection:
+        yield from _followers(connection)
         yield from check_waiting(connection)
 
 
@@ -68,6 +70,12 @@ def _plans(engine: Engine, settings: Settings) -> Finding:
     if drift:
         return warning("plans", drift)
     return ok("plans", f"{settings.plans_path} is the catalogue of record")
+
+
+def _followers(connection: Connection) -> Iterator[Finding]:
+    if behind := walk.count_outdated(connection):
+        says = f"{behind} customers or payments still follow older plans"
+        yield warning("plans", f"{says}: `paidup plans apply --resume` goes on")
 
 
 def _time_of(connection: Connection) -> datetime:

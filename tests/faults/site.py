@@ -17,11 +17,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ops.demo import PLANS
-from ops.plansfile import read_plans
 from ops.samples.courier import Answer, Courier
 from ops.samples.endpoint import Endpoint
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
+from runtime.plansfile import read_plans
 from runtime.servers.processes import children_of, command_of
 from tests.faults.oracle import Answers, verdict
 from tests.faults.purchases import event_id, purchase, purchases

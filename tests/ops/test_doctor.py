@@ -192,6 +192,20 @@ def test_what_has_no_effect_yet_is_a_warning_with_names(
 
 
 @pytest.mark.servers
+def test_an_apply_that_was_broken_off_is_named(environ: Mapping[str, str], database: str) -> None:
+    change(
+        database,
+        "insert into parties (party, catalogue_version, waiting, unknown_prices,"
+        " incomplete_summaries, missing_subscriptions, undecided)"
+        " values ('test:cus_1', 0, false, '{}', '{}', '{}', '{}')",
+    )
+
+    said = [f.says for f in examine(environ) if f.state is State.WARNING and f.check == "plans"]
+
+    assert any(each.startswith("1 customers or payments still follow older plans") for each in said)
+
+
+@pytest.mark.servers
 def test_a_full_redis_is_named(environ: Mapping[str, str], redis_server: Redis) -> None:
     client = redis_server.client()
     used = int(client.info("memory")["used_memory"])

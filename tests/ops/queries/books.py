@@ -7,7 +7,6 @@ from sqlalchemy import Engine
 
 from billing.envelope import Envelope, parse
 from ops.demo import PLANS
-from ops.plansfile import read_plans
 from ops.samples.lifecycles import Lifecycle, compose
 from ops.samples.shapes import Shape
 from ops.samples.story import Event
@@ -15,6 +14,7 @@ from runtime.database import engine_for
 from runtime.ledger.catalogues import install_first
 from runtime.ledger.record import Ledger
 from runtime.ledger.settlement import Delivery, Settlement
+from runtime.plansfile import read_plans
 
 
 class Books:
