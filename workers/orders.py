@@ -107,7 +107,11 @@ class Orders:
         )
         if closed.rewound:
             dropped = self.inbox.drop_done_markers()
-            log.critical("the database went back in time; run paidup reconcile", dropped=dropped)
+            # What it forgot is not here any more; docs/operations.md has the whole way back.
+            log.critical(
+                "database went back in time: have Stripe send again what came since its backup",
+                done_markers_dropped=dropped,
+            )
 
     def _park(self, token: str, parks: list[tuple[Entry, Park]]) -> None:
         if not parks:
