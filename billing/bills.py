@@ -158,12 +158,14 @@ def _referred_to(objects: Objects) -> Iterator[tuple[str, str]]:
 
 def _pair(books: Books, billed: Billed) -> None:
     """Pair bills that nothing is linked to with payments that nothing else claims."""
+    open_bills = [bill for bill in books.bills.values() if bill.paid and not bill.payments]
+    if not open_bills:
+        return
     claims: dict[str, list[Bill]] = defaultdict(list)
     for bill in books.bills.values():
         for ref in bill.payments:
             claims[ref].append(bill)
     free = [ref for ref in books.came_in if ref not in claims]
-    open_bills = [bill for bill in books.bills.values() if not bill.payments]
     invoices = [bill for bill in open_bills if bill.invoice_id]
     _match(books, invoices, [ref for ref in free if not books.payments[ref].sessions])
     _match(books, invoices, [ref for ref in free if books.payments[ref].sessions])
