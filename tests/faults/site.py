@@ -110,6 +110,12 @@ def patient_client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
 
+def family(worker: Worker) -> list[int]:
+    """Supervisor, pool and children that are alive now, though any of them may die meanwhile."""
+    pool = worker.pool
+    return [worker.process.pid, *([pool, *children_of(pool)] if pool else [])]
+
+
 @contextmanager
 def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[Worker]:
     """A worker with faults built in, killed at the end of the test whatever it does."""
@@ -117,10 +123,10 @@ def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[Worker]:
     try:
         yield worker
     finally:
-        for pid in worker.tree():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        worker.kill()
+        for pid in family(worker):
+            kill(pid, signal.SIGCONT)
+            kill(pid)
+        worker.process.wait()
 
 
 class Ingest:

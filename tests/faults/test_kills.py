@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.faults.site import FaultSite, kill, revived, trickle, workers
+from tests.faults.site import FaultSite, family, kill, revived, trickle, workers
 from tests.workers.running import Worker
 from tests.workers.waiting import until
 
@@ -35,7 +35,7 @@ def test_t04_whole_worker_trees_are_killed_and_started_again(
             worker = running.enter_context(workers(site, "short_lease"))
             settled = site.settled_count()
             until(lambda least=settled: site.settled_count() > least, seconds=40)  # type: ignore[misc]
-            for pid in chance.sample(tree := worker.tree(), len(tree)):
+            for pid in chance.sample(tree := family(worker), len(tree)):
                 kill(pid)
             worker.process.wait()
     with workers(site):
@@ -59,7 +59,7 @@ def test_t08_a_worker_is_stopped_under_load(site: FaultSite, how: str) -> None:
 
 
 def _stop(worker: Worker, how: str) -> int:
-    tree = worker.tree()
+    tree = family(worker)
     signals = {
         "once": tree[:1],
         "twice": tree[:1] * 2,
@@ -120,11 +120,15 @@ def test_t28_the_sweeping_supervisor_dies_or_freezes_and_another_one_takes_over(
 
 
 def test_t28_supervisors_that_all_sweep_do_no_harm(site: FaultSite) -> None:
-    with workers(site, "no_sweeper_lock"), workers(site, "no_sweeper_lock"):
+    faults = ("no_sweeper_lock", "slow")
+    with workers(site, *faults), workers(site, *faults):
         _until_announced(site, 4)
-        site.take_quietly(range(300))
-        site.take(range(300, 600))
+        site.take_quietly(f"waiting-{number}" for number in range(200))
+        with trickle(site, rate=100, names=int):
+            _until_more(site, 500)
         site.judge()
+
+    assert site.inbox.backlog().counters.get("reclaimed", 0) == 0, "a claim that lived was ended"
 
 
 def test_t28_after_every_supervisor_died_the_next_one_finds_what_waited(site: FaultSite) -> None:
