@@ -1,4 +1,4 @@
-"""How the pool's main process tells its children that it is about to stop.
+"""How long a stop may take, and how the pool's main process tells its children of one.
 
 Celery's warm shutdown waits for running tasks but does not tell them. One byte of memory shared
 over the fork does: drainers look at it between batches, so a stop takes one batch and not five
@@ -6,6 +6,10 @@ seconds.
 """
 
 import mmap
+from typing import Final
+
+GRACE_SECONDS: Final = 85.0
+"""Longer than any batch, and than the 30 s a Celery child may wait for its parent at the end."""
 
 
 class StopFlag:

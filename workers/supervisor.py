@@ -34,15 +34,13 @@ from workers.room import make_room
 from workers.rounds import Rounds
 from workers.schedule import Schedule
 from workers.state import StateReader
+from workers.stopping import GRACE_SECONDS
 from workers.sweeper import Sweeper, SweeperLock
 from workers.watchdog import Pulse, Watchdog
 
 log = structlog.get_logger(__name__)
 
 POOL_COMMAND: Final = (sys.executable, "-m", "workers.pool")
-
-GRACE_SECONDS: Final = 85.0
-"""Longer than any batch, and than the 30 s a Celery child may wait for its parent at the end."""
 
 LOOK_SECONDS: Final = 0.1
 JOIN_SECONDS: Final = 5.0

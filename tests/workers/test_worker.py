@@ -16,6 +16,7 @@ from runtime.servers.redis import Redis
 from tests.workers.poisoned_pool import POISON
 from tests.workers.running import Site, Worker, customers, running
 from tests.workers.waiting import until
+from workers.stopping import GRACE_SECONDS
 
 pytestmark = pytest.mark.servers
 
@@ -141,6 +142,29 @@ def test_a_pool_does_not_outlive_its_supervisor(site: Site) -> None:
         worker.process.wait()
 
         until(lambda: not any(alive(pid) for pid in family), why="the pool ended")
+
+
+@pytest.mark.slow
+def test_a_pool_does_not_outlive_its_supervisor_when_redis_is_gone_too(
+    database: str, own_redis: Redis, tmp_path: Path
+) -> None:
+    """Celery may not heed a signal while it looks for its broker: the end may take the grace."""
+    site = Site(database, own_redis.url, tmp_path / "worker.log")
+    site.install_plans()
+    with running(site) as worker:
+        worker.until_ready()
+        family = worker.tree()[1:]
+
+        own_redis.kill()
+        worker.process.kill()
+        worker.process.wait()
+
+        until(
+            lambda: not any(alive(pid) for pid in family),
+            seconds=GRACE_SECONDS + 30,
+            why="the pool ended",
+        )
+    site.close()
 
 
 def alive(pid: int) -> bool:
