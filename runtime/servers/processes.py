@@ -34,8 +34,9 @@ def _parent(folder: Path) -> int:
 
 
 def _ps(*arguments: str) -> str:
+    # Without -ww a line ends where the terminal does, at 80 columns where there is none.
     return subprocess.run(  # noqa: S603 - fixed arguments
-        ["ps", *arguments],  # noqa: S607 - where ps lies differs
+        ["ps", "-ww", *arguments],  # noqa: S607 - where ps lies differs
         capture_output=True,
         text=True,
         check=False,

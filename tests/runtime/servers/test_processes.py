@@ -19,7 +19,8 @@ def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.fixture
 def child() -> Iterator["subprocess.Popen[bytes]"]:
-    script = "import time; print(flush=True); time.sleep(60)"
+    # Longer than a terminal is wide, as the commands of a server in a deep folder are.
+    script = f"import time; print(flush=True); {'pass; ' * 20}time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
