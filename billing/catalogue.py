@@ -6,7 +6,7 @@ whole, and every problem in it is named at once together with its place.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -65,13 +65,23 @@ class Plan:
         seats = {name: self.features.get(name, 1) * quantity for name in self.per_seat}
         return {**self.features, **seats}
 
+    @property
+    def adding_up(self) -> tuple[str, ...]:
+        """The per-seat features in the one order in which rows name them."""
+        return tuple(sorted(self.per_seat))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Plans in the order of their codes, and the policy; equal documents give equal catalogues."""
+    """Plans in the order of their codes, and the policy; equal documents give equal catalogues.
+
+    ``former`` are those of record before, the newest first: what they sold was sold, and grants
+    no more.
+    """
 
     plans: tuple[Plan, ...] = ()
     policy: Policy = Policy()
+    former: tuple["Catalogue", ...] = field(default=(), repr=False, compare=False)
     _by_code: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
     _by_ref: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
 
@@ -79,6 +89,16 @@ class Catalogue:
         by_ref = {ref: plan for plan in self.plans for ref in plan.prices}
         object.__setattr__(self, "_by_code", {plan.code: plan for plan in self.plans})
         object.__setattr__(self, "_by_ref", by_ref)
+
+    def after(self, former: Iterable["Catalogue"]) -> "Catalogue":
+        """The same plans in the place of these, the oldest first.
+
+        Of catalogues by which the same things stand for the same plans the newest is enough.
+        """
+        different = {_outline(self): self}
+        for each in reversed(tuple(former)):
+            different.setdefault(_outline(each), each)
+        return replace(self, former=tuple(different.values())[1:])
 
     def plan_coded(self, code: str | None) -> Plan | None:
         """The plan that metadata names by its own code."""
@@ -120,6 +140,11 @@ def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
         "plans": {plan.code: _written(plan) for plan in catalogue.plans},
         "policy": {way.name: getattr(catalogue.policy, way.name).value for way in fields(Policy)},
     }
+
+
+def _outline(catalogue: Catalogue) -> frozenset[tuple[PlanCode, frozenset[str]]]:
+    """What stands for which plan."""
+    return frozenset((plan.code, frozenset(plan.prices)) for plan in catalogue.plans)
 
 
 def _written(plan: Plan) -> dict[str, Any]:

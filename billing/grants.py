@@ -26,6 +26,7 @@ class Verdict:
     event_id: EventId
     because: str
     guessed: bool = False
+    per_seat: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,4 +73,5 @@ class Granted:
             event_id=verdict.event_id,
             because=verdict.because if theirs else f"{source} belongs to another user now.",
             guessed=verdict.guessed,
+            per_seat=verdict.per_seat,
         )

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from billing.access_objects import users_ever
 from billing.bills import Books
-from billing.catalogue import Disposition, Policy
+from billing.catalogue import Disposition, Plan, Policy
 from billing.grants import Granted, Verdict
-from billing.ids import PaymentRef
+from billing.ids import PaymentRef, PlanCode
+from billing.offers import sold_before
 from billing.payments import Payment, refunded
 from billing.purchases import Purchase
 from billing.rows import PurchaseRow
@@ -65,19 +66,29 @@ def _verdicts(purchase: Purchase, books: Books, policy: Policy) -> Iterator[Verd
     payments = [books.payments[ref] for ref in purchase.paid_by if ref in books.payments]
     over = _over(purchase, payments, books, policy)
     won = [Moment(d.state.at, d.state.event_id) for p in payments for d in p.disputes if d.won]
-    for plan in purchase.plans_ever:
-        bought = any(plan.code == each.code for each in purchase.plans)
-        paid = f"Purchase {purchase.ref} is paid."
-        other = f"Purchase {purchase.ref} turned out to be of another plan."
+    bought = {plan.code for plan in purchase.plans}
+    for plan, because in _plans_with_reasons(purchase).values():
         yield Verdict(
             plan_code=plan.code,
             features=plan.features_for(1),
-            active=bought and over is None,
+            active=plan.code in bought and over is None,
             starts_at=granted.since,
             expires_at=over.moment.at if over else None,
             event_id=over.moment.event_id if over else newest_of([granted.newest, *won]).event_id,
-            because=other if not bought else over.because if over else paid,
+            because=over.because if over and plan.code in bought else because,
+            per_seat=plan.adding_up,
         )
+
+
+def _plans_with_reasons(purchase: Purchase) -> dict[PlanCode, tuple[Plan, str]]:
+    """Every plan it ever stood for, and what there is to say of it while nothing went back."""
+    what = f"Purchase {purchase.ref}"
+    other, paid = f"{what} turned out to be of another plan.", f"{what} is paid."
+    return {
+        **{plan.code: (plan, sold_before(what, plan)) for plan in purchase.plans_before},
+        **{plan.code: (plan, other) for plan in purchase.plans_ever},
+        **{plan.code: (plan, paid) for plan in purchase.plans},
+    }
 
 
 def _over(

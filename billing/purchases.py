@@ -4,7 +4,7 @@ A purchase is a checkout in mode ``payment``, or a succeeded payment intent or p
 checkout and subscription whose own metadata or lines name a plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from billing.access_objects import Session
@@ -31,6 +31,8 @@ class Purchase:
     offer: Offer
     plans: tuple[Plan, ...]
     plans_ever: tuple[Plan, ...]
+    plans_before: tuple[Plan, ...]
+    """Plans that any of its papers named by catalogues of before, or by that of record."""
     paid_by: tuple[str, ...]
     """The payments, then the bill."""
 
@@ -116,18 +118,24 @@ def _by_checkout(session: Session, books: Books, shelf: Shelf) -> Purchase:
         copies=papers.copies,
         offer=offer,
         plans=shelf.plans_offered(offer),
-        plans_ever=_plans_in((*session.offers, *papers.offers), shelf),
+        plans_ever=_plans_in((*session.offers, *papers.offers), shelf.plans_offered),
+        plans_before=_plans_in((*session.offers, *papers.offers), shelf.plans_formerly_offered),
         paid_by=papers.refs,
     )
 
 
 def _naming(offers: Iterable[Offer], shelf: Shelf) -> Offer:
-    """The first offer that names a plan which is sold."""
-    return next((offer for offer in offers if shelf.plans_offered(offer)), NOTHING_OFFERED)
+    """The first offer that names a plan which is sold, else one that was."""
+    offers = tuple(offers)
+    sold = (offer for offer in offers if shelf.plans_offered(offer))
+    was_sold = (offer for offer in offers if shelf.plans_formerly_offered(offer))
+    return next(sold, None) or next(was_sold, NOTHING_OFFERED)
 
 
-def _plans_in(offers: Iterable[Offer], shelf: Shelf) -> tuple[Plan, ...]:
-    plans = {plan.code: plan for offer in offers for plan in shelf.plans_offered(offer)}
+def _plans_in(
+    offers: Iterable[Offer], offered_by: Callable[[Offer], tuple[Plan, ...]]
+) -> tuple[Plan, ...]:
+    plans = {plan.code: plan for offer in offers for plan in offered_by(offer)}
     return tuple(plans.values())
 
 
@@ -165,6 +173,9 @@ def _unasked(ref: str, papers: Papers, granted: Granting, shelf: Shelf) -> Purch
     offer = _naming(papers.offers, shelf)
     if offer is NOTHING_OFFERED:
         return None
+    plans = shelf.plans_offered(offer)
+    if not plans:
+        shelf.note_unknown_offer(offer)
     return Purchase(
         ref=ref,
         status=PurchaseStatus.PAID,
@@ -173,7 +184,8 @@ def _unasked(ref: str, papers: Papers, granted: Granting, shelf: Shelf) -> Purch
         said=NOBODY,
         copies=papers.copies,
         offer=offer,
-        plans=shelf.plans_offered(offer),
-        plans_ever=_plans_in(papers.offers, shelf),
+        plans=plans,
+        plans_ever=_plans_in(papers.offers, shelf.plans_offered),
+        plans_before=_plans_in(papers.offers, shelf.plans_formerly_offered),
         paid_by=papers.refs,
     )

@@ -118,7 +118,8 @@ class EntitlementRow:
 
     ``event_id`` is the newest fact that decides and ``because`` says in a sentence how. An
     inactive row keeps the features the plan would give. ``guessed`` says that facts of one
-    second could not be ordered for certain.
+    second could not be ordered for certain. ``per_seat`` names the features whose numbers, which
+    are multiplied by the seats already, add up over the sources of a user.
     """
 
     realm: Realm
@@ -132,6 +133,7 @@ class EntitlementRow:
     event_id: EventId
     because: str
     guessed: bool = False
+    per_seat: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

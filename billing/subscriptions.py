@@ -5,7 +5,7 @@ other word gives none. While a subscription renews, no date ends it: a late webh
 off. A paid checkout speaks for its subscription until a snapshot does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from billing.grants import Granted, Verdict
 from billing.ids import CustomerId, PlanCode, UserId
 from billing.money_objects import Invoice
 from billing.objects import Objects
-from billing.offers import Held, Shelf
+from billing.offers import Held, Offer, Shelf, sold_before
 from billing.rows import SubscriptionRow
 from billing.seen import Granting, first
 from billing.users import Users
@@ -147,7 +147,8 @@ def _latest_period(items: Iterable[Item]) -> datetime | None:
 
 def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
     """What the subscription gives now, and no longer gives of what it once stood for."""
-    starts = _starts(source, shelf)
+    starts = _starts(source, shelf.plans_held, shelf.plans_offered)
+    before = _starts(source, shelf.plans_formerly_held, shelf.plans_formerly_offered)
     if isinstance(source.speaker, Begun):
         event_id, guessed = source.speaker.granted.newest.event_id, False
         given = _by_checkout(source, source.speaker, shelf, now)
@@ -155,7 +156,9 @@ def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
         event_id, guessed = source.speaker.state.event_id, source.speaker.guessed
         given = _by_snapshot(source, source.speaker, shelf, now)
     present = {each.held.plan.code: each for each in given}
+    by_earlier_plans = {code: _not_by_these(source.id, held) for code, (held, _) in before.items()}
     former = {code: _no_longer(source.id, held) for code, (held, _) in starts.items()}
+    starts = before | starts
     return [
         Verdict(
             plan_code=code,
@@ -166,21 +169,26 @@ def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
             event_id=event_id,
             because=access.because,
             guessed=guessed,
+            per_seat=held.plan.adding_up,
         )
-        for code, (held, access) in (former | present).items()
+        for code, (held, access) in (by_earlier_plans | former | present).items()
     ]
 
 
-def _starts(source: Source, shelf: Shelf) -> dict[PlanCode, tuple[Held, datetime]]:
+def _starts(
+    source: Source,
+    held_in: Callable[[tuple[Item, ...]], tuple[Held, ...]],
+    offered_by: Callable[[Offer], tuple[Plan, ...]],
+) -> dict[PlanCode, tuple[Held, datetime]]:
     """Every plan the subscription was ever said to stand for, and when that was said first."""
     stated: dict[PlanCode, tuple[Held, datetime]] = {}
     for at, items in source.itself.ran_on if source.itself else ():
-        for held in shelf.plans_held(items):
+        for held in held_in(items):
             since = stated[held.plan.code][1] if held.plan.code in stated else at
             stated[held.plan.code] = held, min(since, at)
     if source.begun:
         for offer in source.begun.session.offers:
-            for plan in shelf.plans_offered(offer):
+            for plan in offered_by(offer):
                 held, since = stated.get(plan.code, (Held(plan, 1), source.begun.granted.since))
                 stated[plan.code] = held, min(since, source.begun.granted.since)
     return stated
@@ -188,6 +196,11 @@ def _starts(source: Source, shelf: Shelf) -> dict[PlanCode, tuple[Held, datetime
 
 def _no_longer(subscription: str, held: Held) -> Given:
     because = f"Subscription {subscription} is no longer on plan {held.plan.code}."
+    return Given(held, Access(active=False, expires_at=None, because=because))
+
+
+def _not_by_these(subscription: str, held: Held) -> Given:
+    because = sold_before(f"Subscription {subscription}", held.plan)
     return Given(held, Access(active=False, expires_at=None, because=because))
 
 

@@ -137,11 +137,11 @@ def _reason(standing: Standing, grant: Grant, feature: str) -> Reason:
 def _counts(standing: Standing, grant: Grant, feature: str) -> bool:
     """Whether the view's value is this row's, or the sum of seats that this row is part of."""
     worth = grant.row.entitlements[feature]
-    if feature in grant.per_seat:
+    if feature in grant.row.per_seat:
         worth = sum(
             each.row.entitlements[feature]
             for each in standing.grants
-            if feature in each.per_seat and _in_force(each, standing.at)
+            if feature in each.row.per_seat and _in_force(each, standing.at)
         )
     return feature in standing.effective and standing.effective[feature].value == worth
 

@@ -11,6 +11,7 @@ from ops.listing import plain, say
 from ops.moments import stamp
 from ops.money import money
 from ops.output import Json
+from runtime.ledger.upkeep import CLOCK
 
 
 def as_document(explanation: Explanation) -> Json:
@@ -89,7 +90,8 @@ def _lines(reason: Reason, explanation: Explanation) -> Iterator[str]:
     elif reason.in_force and reason.kind != "customer":
         yield "no payment is known for it"
     if reason.revoked:
-        by = reason.revoked.event_id or f"the {reason.revoked.actor}"
+        actor = "time" if reason.revoked.actor == CLOCK else reason.revoked.actor
+        by = reason.revoked.event_id or actor
         yield f"taken away at {stamp(reason.revoked.at)} by {by}"
     if reason.ends:
         yield f"would end by {'; '.join(reason.ends)}"

@@ -5,29 +5,20 @@ For plans that are not on record: what is on record, the view merges.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from billing.rows import EntitlementRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """A row, and which of its numbers add up over the grants of a user."""
-
-    row: EntitlementRow
-    per_seat: frozenset[str]
-
-
-def merged(grants: Iterable[Grant], now: datetime) -> dict[str, Any]:
+def merged(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Any]:
     """What the user may use at a moment: "or", maximum, and the sum of seats."""
     sums = Counter[str]()
     found: dict[str, list[Any]] = {}
     for grant in grants:
-        if not in_force(grant.row, now):
+        if not in_force(grant, now):
             continue
-        for name, value in grant.row.entitlements.items():
+        for name, value in grant.entitlements.items():
             if name in grant.per_seat and not isinstance(value, bool):
                 sums[name] += value
             else:

@@ -15,13 +15,12 @@ from billing.catalogue import Catalogue
 from billing.ids import PartyId, UserId
 from billing.rows import EntitlementRow, Projection, PurchaseStatus
 from models.tables import UserEntitlement
-from ops.merging import Grant, merged
+from ops.merging import merged
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
 from runtime.ledger.outlook import Outlook, outlook
 from runtime.ledger.tables import Key, TableName, from_plain
 from runtime.ledger.write import CHANGES
 
-CHANGED: Final = CHANGES[EntitlementChanged]
 _LIVING: Final = frozenset({"active", "trialing", "past_due"})
 
 
@@ -64,7 +63,6 @@ class PlansDiff:
     """What was found so far; ``limit`` is of how many users it is known in detail."""
 
     catalogue: Catalogue
-    of_record: Catalogue
     limit: int
     parties: int = 0
     users: set[UserId] = field(default_factory=set)
@@ -87,7 +85,7 @@ class PlansDiff:
             yield self._user(user_id, changes, standing.get(user_id, {}), now)
 
     def _take(self, seen: Outlook) -> None:
-        for change in (*_decided(seen), *self._reseated(seen)):
+        for change in _decided(seen):
             self.changes[change.change] += 1
             self._note(change)
         for price in seen.projection.unknown_prices:
@@ -99,19 +97,11 @@ class PlansDiff:
         if user_id in self._shown or len(self._shown) < self.limit:
             self._shown.setdefault(user_id, []).append(change)
 
-    def _reseated(self, seen: Outlook) -> Iterator[GrantChange]:
-        """Grants that stay as they are, while their numbers begin or cease to add up."""
-        before = seen.before[TableName.ENTITLEMENTS]
-        for key, row in seen.projection.entitlements.items():
-            same = row.active and before.get(key) == row
-            if same and _seats(self.of_record, row) != _seats(self.catalogue, row):
-                yield GrantChange(change=CHANGED, before=row, after=row)
-
     def _user(
         self,
         user_id: UserId,
         changes: list[GrantChange],
-        standing: dict[Key, Grant],
+        standing: dict[Key, EntitlementRow],
         now: datetime,
     ) -> UserChange:
         after = dict(standing)
@@ -119,8 +109,7 @@ class PlansDiff:
             if change.before is not None:
                 after.pop(change.before.key, None)
             if change.after is not None:
-                seats = _seats(self.catalogue, change.after)
-                after[change.after.key] = Grant(row=change.after, per_seat=seats)
+                after[change.after.key] = change.after
         return UserChange(
             user_id=user_id,
             grants=tuple(changes),
@@ -134,11 +123,6 @@ def _decided(seen: Outlook) -> Iterator[GrantChange]:
         if isinstance(decision, EntitlementGranted | EntitlementChanged | EntitlementRevoked):
             change = CHANGES[type(decision)]
             yield GrantChange(change=change, before=decision.before, after=decision.after)
-
-
-def _seats(catalogue: Catalogue, row: EntitlementRow) -> frozenset[str]:
-    plan = catalogue.plan_coded(row.plan_code)
-    return plan.per_seat if plan else frozenset()
 
 
 def _wait(waiting: Waiting, price: str, projection: Projection) -> None:
@@ -156,12 +140,13 @@ def _who_waits(price: str, projection: Projection) -> Iterable[UserId | None]:
     return of_subscriptions + of_purchases or [row.user_id for row in paid if row.plan_code is None]
 
 
-def _standing(connection: Connection, users: list[UserId]) -> dict[UserId, dict[Key, Grant]]:
+def _standing(
+    connection: Connection, users: list[UserId]
+) -> dict[UserId, dict[Key, EntitlementRow]]:
     query = select(UserEntitlement.__table__).where(UserEntitlement.user_id.in_(users))
-    standing: dict[UserId, dict[Key, Grant]] = {}
+    standing: dict[UserId, dict[Key, EntitlementRow]] = {}
     for found in connection.execute(query).mappings():
         row = from_plain(TableName.ENTITLEMENTS, dict(found))
         assert isinstance(row, EntitlementRow)  # noqa: S101 - the table says so
-        grant = Grant(row=row, per_seat=frozenset(found["per_seat"]))
-        standing.setdefault(row.user_id, {})[row.key] = grant
+        standing.setdefault(row.user_id, {})[row.key] = row
     return standing

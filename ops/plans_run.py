@@ -23,7 +23,7 @@ def diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) ->
             record = catalogues.current(connection)
             same = not catalogues.differs(connection, plans)
             total = walk.count_projected(connection)
-        found = PlansDiff(catalogue=plans, of_record=record.catalogue, limit=limit)
+        found = PlansDiff(catalogue=record.succeeded_by(plans), limit=limit)
         _look(engine, found, total)
         with doors.snapshot(engine) as connection:
             shown = list(found.shown(connection))

@@ -34,7 +34,6 @@ class Grant:
     """A row of ``user_entitlements`` with the event that decided it."""
 
     row: EntitlementRow
-    per_seat: frozenset[str]
     catalogue_version: int
     decided_by: str | None
     decided_at: datetime | None
@@ -121,7 +120,6 @@ def _grant(found: Mapping[str, Any]) -> Grant:
     assert isinstance(row, EntitlementRow)  # noqa: S101 - the table says so
     return Grant(
         row=row,
-        per_seat=frozenset(found["per_seat"]),
         catalogue_version=found["catalogue_version"],
         decided_by=found["type"],
         decided_at=found["created_at"],

@@ -1,7 +1,7 @@
 """A party projected anew, and what has to change for that to stand, whoever touched its rows.
 
 A row that was altered from outside is put right. What was booked of its money is told by the
-history, and the bookkeeping beside a grant by the plans.
+history, and the version beside a grant by the plans of record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import cast
 from sqlalchemy import Connection, text
 
 from billing.ids import PartyId, UserId
-from billing.rows import EntitlementRow, PaymentRow
+from billing.rows import PaymentRow
 from runtime.ledger.book import Account, Book
 from runtime.ledger.bookkeeping import History, Owner, booked
 from runtime.ledger.catalogues import Record
@@ -33,7 +33,7 @@ class Anew:
         return frozenset(self.before[TableName.PAYMENTS].keys() | self._after(TableName.PAYMENTS))
 
     def decisions(
-        self, record: Record, history: History, beside: Mapping[Key, "Beside"]
+        self, record: Record, history: History, versions: Mapping[Key, int]
     ) -> Iterator[Decision]:
         """What a projection decides, with money as it was booked and not as rows say it was."""
         decided = difference(self.before, self.account.rows)
@@ -41,34 +41,19 @@ class Anew:
         before = cast("Mapping[Key, PaymentRow]", self.before[TableName.PAYMENTS])
         after = cast("Mapping[Key, PaymentRow]", self._after(TableName.PAYMENTS))
         yield from booked(before, after, history)
-        yield from self._misread(record, beside)
+        yield from self._misnumbered(record, versions)
 
-    def _misread(self, record: Record, beside: Mapping[Key, "Beside"]) -> Iterator[Decision]:
-        """Grants that stand as they should, with bookkeeping beside them that does not."""
+    def _misnumbered(self, record: Record, versions: Mapping[Key, int]) -> Iterator[Decision]:
+        """Grants that stand as they should, beside the number of plans that they are not by."""
         if self.account.catalogue_version != record.version:
             return  # such rows are written anew anyway
         before = self.before[TableName.ENTITLEMENTS]
         for key, row in self._after(TableName.ENTITLEMENTS).items():
-            if before.get(key) == row and beside[key] != Beside.of(row, record):
+            if before.get(key) == row and versions[key] != record.version:
                 yield RowUpserted(table=TableName.ENTITLEMENTS, row=row)
 
     def _after(self, table: TableName) -> Mapping[Key, Row]:
         return self.account.rows[table]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """What is written beside a grant: which of its numbers add up, and by which plans."""
-
-    per_seat: frozenset[str]
-    version: int
-
-    @classmethod
-    def of(cls, row: Row, record: Record) -> "Beside":
-        """As it should be."""
-        assert isinstance(row, EntitlementRow), "only grants have any"  # noqa: S101
-        plan = record.catalogue.plan_coded(row.plan_code)
-        return cls(per_seat=plan.per_seat if plan else frozenset(), version=record.version)
 
 
 def projected(book: Book) -> list[Anew]:
@@ -97,14 +82,10 @@ def _own(rows: Rows, party: PartyId, makers: Mapping[tuple[TableName, Key], Part
     }
 
 
-def bookkeeping(connection: Connection, parties: Sequence[PartyId]) -> dict[Key, Beside]:
-    """What stands beside each grant of these parties."""
-    return {
-        (row.user_id, row.source, row.plan_code, row.realm): Beside(
-            per_seat=frozenset(row.per_seat), version=row.catalogue_version
-        )
-        for row in connection.execute(_BESIDE, {"parties": list(parties)})
-    }
+def versions_of(connection: Connection, parties: Sequence[PartyId]) -> dict[Key, int]:
+    """The version of the plans that stands beside each grant of these parties."""
+    found = connection.execute(_VERSIONS, {"parties": list(parties)})
+    return {tuple(key): version for version, *key in found}
 
 
 def history_of(connection: Connection, payments: frozenset[Key]) -> dict[Key, dict[Owner, int]]:
@@ -118,8 +99,8 @@ def history_of(connection: Connection, payments: frozenset[Key]) -> dict[Key, di
     return found
 
 
-_BESIDE = text(
-    "SELECT user_id, source, plan_code, realm, per_seat, catalogue_version FROM user_entitlements"
+_VERSIONS = text(
+    "SELECT catalogue_version, user_id, source, plan_code, realm FROM user_entitlements"
     " WHERE party = ANY(:parties)"
 )
 _BOOKED = text(

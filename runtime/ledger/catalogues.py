@@ -33,10 +33,17 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The catalogue of record and its version, which every row made by it carries."""
+    """The catalogue of record and its version, which every row made by it carries.
+
+    It knows those of record before it: what they sold keeps its rows, which are not in force.
+    """
 
     version: int
     catalogue: Catalogue
+
+    def succeeded_by(self, catalogue: Catalogue) -> Catalogue:
+        """These plans as they would be, were they the next of record."""
+        return catalogue.after((*reversed(self.catalogue.former), self.catalogue))
 
 
 class Catalogues:
@@ -147,9 +154,10 @@ def _install(
 
 
 def _read(connection: Connection, version: int) -> Record:
-    query = text("SELECT document FROM catalogues WHERE version = :version")
-    document = connection.scalar(query, {"version": version})
-    return Record(version=version, catalogue=read_catalogue(document))
+    query = text("SELECT document FROM catalogues WHERE version <= :version ORDER BY version")
+    documents = connection.scalars(query, {"version": version})
+    *former, newest_of_them = map(read_catalogue, documents)
+    return Record(version=version, catalogue=newest_of_them.after(former))
 
 
 def _canonical(catalogue: Catalogue) -> str:

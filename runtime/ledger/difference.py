@@ -194,4 +194,4 @@ def _entitlement(before: EntitlementRow | None, after: EntitlementRow | None) ->
 
 
 def _worth(row: EntitlementRow) -> tuple[object, ...]:
-    return (row.source, row.entitlements, row.starts_at, row.expires_at)
+    return (row.source, row.entitlements, row.per_seat, row.starts_at, row.expires_at)

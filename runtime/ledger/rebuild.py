@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from billing.ids import EventId, ObjectKey, PartyId
 from runtime.ledger.admission import open_transaction
-from runtime.ledger.anew import bookkeeping, history_of, projected
+from runtime.ledger.anew import history_of, projected, versions_of
 from runtime.ledger.book import Book
 from runtime.ledger.catalogues import OPERATOR, Catalogues
 from runtime.ledger.decisions import Decision
@@ -124,11 +124,11 @@ class Rebuilder:
         ends: Mapping[PartyId, PartyId],
     ) -> None:
         cause = Cause(actor=self.actor, origin=OPERATOR, occurred_at=book.now, reason=self.reason)
-        beside = bookkeeping(connection, [*book.accounts, *ends])
+        versions = versions_of(connection, [*book.accounts, *ends])
         anew = projected(book)
         history = history_of(connection, frozenset().union(*(each.payments() for each in anew)))
         for each in anew:
-            decisions = list(each.decisions(book.record, history, beside))
+            decisions = list(each.decisions(book.record, history, versions))
             draft.obey(cause, each.party, decisions)
             rebuilt.decisions += decisions
             if each.party not in known:

@@ -46,6 +46,7 @@ ROW_TYPES: Mapping[TableName, type[Row]] = {
 }
 
 _TIMES = ("as_of", "current_period_end", "expires_at", "occurred_at", "starts_at")
+_LISTS = frozenset({"per_seat", "prices"})
 _STATUSES: Mapping[TableName, Callable[[str], str]] = {
     TableName.PURCHASES: PurchaseStatus,
     TableName.PAYMENTS: PaymentStatus,
@@ -87,8 +88,8 @@ def from_plain(table: TableName, stored: Mapping[str, Any]) -> Row:
     for name in _TIMES:
         if isinstance(values.get(name), str):
             values[name] = datetime.fromisoformat(values[name])
-    if "prices" in values:
-        values["prices"] = tuple(values["prices"])
+    for name in _LISTS & values.keys():
+        values[name] = tuple(values[name])
     if table in _STATUSES:
         values["status"] = _STATUSES[table](values["status"])
     return ROW_TYPES[table](**values)

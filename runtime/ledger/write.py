@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from sqlalchemy import Connection, text
 
 from billing.codec import fact_to_json
 from billing.facts import Fact
 from billing.ids import EventId, PartyId
-from billing.rows import EntitlementRow
 from models.base import Base
 from models.tables import (
     AuditLog,
@@ -52,6 +51,9 @@ CHANGES: Mapping[type[Decision], str] = {
     EntitlementRevoked: "revoked",
 }
 """What metrics and audit call a change of what a user is entitled to."""
+
+ENTITLEMENT: Final = "entitlement"
+"""What the audit calls a source under a plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,7 @@ def write(
     for table in TableName:
         _write_rows(connection, table, draft, book, ends)
     insert_rows(connection, PaymentEvent, draft.money)
-    insert_rows(connection, AuditLog, draft.audit)
+    insert_rows(connection, AuditLog, [_versioned(entry, book) for entry in draft.audit])
     _write_parties(connection, book)
 
 
@@ -169,12 +171,8 @@ def _completer(table: TableName, book: Book) -> Callable[[Row], dict[str, Any]]:
     """What the bookkeeping adds to rows of a table."""
     if table is not TableName.ENTITLEMENTS:
         return lambda _: {}
-    seats = {plan.code: sorted(plan.per_seat) for plan in book.record.catalogue.plans}
     written = {"catalogue_version": book.record.version, "updated_at": book.now}
-    return lambda row: {
-        **written,
-        "per_seat": seats.get(row.plan_code, []) if isinstance(row, EntitlementRow) else [],
-    }
+    return lambda _: written
 
 
 def _write_parties(connection: Connection, book: Book) -> None:
@@ -228,6 +226,13 @@ def _payment_event(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
     }
 
 
+def _versioned(entry: dict[str, Any], book: Book) -> dict[str, Any]:
+    """An entry about access tells by which plans it was worked out."""
+    if entry["target_type"] == ENTITLEMENT and entry["after"]:
+        entry["after"]["catalogue_version"] = book.record.version
+    return entry
+
+
 def _audit_of_money(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
     return audit_row(
         cause,
@@ -247,7 +252,7 @@ def _audit_of_entitlement(
     return audit_row(
         cause,
         action=f"entitlement.{CHANGES[type(change)]}",
-        target=("entitlement", f"{row.source}/{row.plan_code}"),
+        target=(ENTITLEMENT, f"{row.source}/{row.plan_code}"),
         user_id=row.user_id,
         before=change.before,
         after=change.after,

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from billing.ids import EventId, PlanCode, Realm, UserId
 from billing.rows import EntitlementRow
-from ops.merging import Grant, merged
+from ops.merging import merged
 from tests.ops.queries.books import Books
 
 pytestmark = pytest.mark.servers
@@ -18,9 +18,9 @@ NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 
 
-def grant(number: int, features: dict[str, Any], *seats: str, **given: Any) -> Grant:
+def grant(number: int, features: dict[str, Any], *seats: str, **given: Any) -> EntitlementRow:
     values: dict[str, Any] = {"active": True, "starts_at": NOW - HOUR, "expires_at": None}
-    row = EntitlementRow(
+    return EntitlementRow(
         realm=Realm("test"),
         user_id=UserId("usr_1"),
         source=f"sub_{number}",
@@ -28,9 +28,9 @@ def grant(number: int, features: dict[str, Any], *seats: str, **given: Any) -> G
         entitlements=features,
         event_id=EventId("evt_1"),
         because="",
+        per_seat=seats,
         **(values | given),
     )
-    return Grant(row=row, per_seat=frozenset(seats))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_grants_merge_as_in_the_view(
     assert merged(made, datetime.now(UTC)) == view(books, made)
 
 
-def view(books: Books, grants: list[Grant]) -> dict[str, Any]:
+def view(books: Books, grants: list[EntitlementRow]) -> dict[str, Any]:
     insert = text(
         "INSERT INTO user_entitlements (user_id, source, plan_code, realm, entitlements, per_seat,"
         " active, starts_at, expires_at, event_id, because, guessed, catalogue_version, party)"
@@ -68,11 +68,10 @@ def view(books: Books, grants: list[Grant]) -> dict[str, Any]:
     )
     query = text("SELECT feature, value FROM effective_entitlements WHERE user_id = 'usr_1'")
     with books.engine.begin() as connection:
-        for each in grants:
-            row = each.row
+        for row in grants:
             features = json.dumps(dict(row.entitlements))
             times = {"starts_at": row.starts_at, "expires_at": row.expires_at}
             names = {"user_id": row.user_id, "source": row.source, "active": row.active}
-            seats = sorted(each.per_seat)
+            seats = list(row.per_seat)
             connection.execute(insert, {"features": features, "seats": seats, **names, **times})
         return {row.feature: row.value for row in connection.execute(query)}

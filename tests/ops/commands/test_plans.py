@@ -284,6 +284,29 @@ class TestApply:
         )
         assert made == {name: number for name, number in foretold["grants"].items() if number}
 
+    def test_a_plan_that_is_gone_keeps_its_rows_and_says_so(
+        self, books: Books, paidup: Paidup, document: Path
+    ) -> None:
+        write(document, "[plans.lifetime", "[plans.forever")
+        foretold = json.loads(paidup("plans", "diff", "--json"))
+
+        paidup("plans", "apply", "--reason", "a better name")
+
+        changed = {grant["plan_code"]: grant for grant in foretold["changes"][0]["grants"]}
+        assert {code: grant["change"] for code, grant in changed.items()} == {
+            "lifetime": "revoked",
+            "forever": "granted",
+        }
+        assert not changed["lifetime"]["after"]["active"]
+        plans = "SELECT plan_code || ' ' || active FROM user_entitlements WHERE user_id = '{}'"
+        assert scalars(books, plans.format("usr_buyer") + " ORDER BY 1") == [
+            "forever true",
+            "lifetime false",
+        ]
+        said = paidup("explain", "usr_buyer", "lifetime")
+        assert "stood for plan lifetime by earlier plans" in said
+        assert "by cli:" in said
+
     @pytest.mark.parametrize("transactions", [0, 1, 2])
     @pytest.mark.parametrize("again", [("--reason", "go on"), ("--resume",)])
     def test_killed_anywhere_it_is_gone_on_with(  # noqa: PLR0917 - fixtures
