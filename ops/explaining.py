@@ -5,14 +5,15 @@ or could have given it: in force or not, decided by which event, paid by which p
 would end it. What waits is told once for the user.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from billing.catalogue import Catalogue
 from billing.ids import object_key
-from billing.rows import PaymentRow, PaymentStatus
+from billing.rows import EntitlementRow, PaymentRow, PaymentStatus
+from ops.merging import Effective, counts, in_force
 from ops.moments import stamp
 from ops.queries.standing import Grant, Revoked, Standing
 from ops.what_ends import ends, kind_of
@@ -20,8 +21,8 @@ from ops.what_waits import failed, waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
-    """What one source under one plan means for one feature.
+class Giving:
+    """What one source under one plan means for one feature at a moment.
 
     ``counts`` says that the feature's value is made of it; another source may give more.
     """
@@ -38,6 +39,12 @@ class Reason:
     because: str
     guessed: bool
     event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason(Giving):
+    """The same now, with everything that belongs to it."""
+
     event_type: str | None
     decided_at: datetime | None
     catalogue_version: int
@@ -110,51 +117,47 @@ def _weight(reason: Reason) -> tuple[bool, bool, float]:
     return not reason.counts, not reason.in_force, -reason.starts_at.timestamp()
 
 
+def giving(
+    row: EntitlementRow,
+    feature: str,
+    among: Iterable[EntitlementRow],
+    worth: Mapping[str, Effective],
+    at: datetime,
+) -> dict[str, Any]:
+    """The members of ``Giving``; ``worth`` is what all rows that it is ``among`` amount to."""
+    return {
+        "source": row.source,
+        "realm": row.realm,
+        "kind": kind_of(row),
+        "plan_code": row.plan_code,
+        "value": row.entitlements[feature],
+        "in_force": in_force(row, at),
+        "counts": counts(row, feature, among, worth, at),
+        "starts_at": row.starts_at,
+        "expires_at": row.expires_at,
+        "because": _because(row, at),
+        "guessed": row.guessed,
+        "event_id": row.event_id,
+    }
+
+
 def _reason(standing: Standing, grant: Grant, feature: str) -> Reason:
-    row, in_force = grant.row, _in_force(grant, standing.at)
+    row, among = grant.row, [each.row for each in standing.grants]
+    given = giving(row, feature, among, standing.effective, standing.at)
+    revoked = standing.revoked.get(f"{row.source}/{row.plan_code}")
     return Reason(
-        source=row.source,
-        realm=row.realm,
-        kind=kind_of(row),
-        plan_code=row.plan_code,
-        value=row.entitlements[feature],
-        in_force=in_force,
-        counts=in_force and _counts(standing, grant, feature),
-        starts_at=row.starts_at,
-        expires_at=row.expires_at,
-        because=_because(grant, standing.at),
-        guessed=row.guessed,
-        event_id=row.event_id,
+        **given,
         event_type=grant.decided_by,
         decided_at=grant.decided_at,
         catalogue_version=grant.catalogue_version,
-        revoked=None if in_force else standing.revoked.get(f"{row.source}/{row.plan_code}"),
+        revoked=None if given["in_force"] else revoked,
         payment=_payment(standing, grant),
-        ends=tuple(ends(standing, grant)) if in_force else (),
+        ends=tuple(ends(standing, grant)) if given["in_force"] else (),
     )
 
 
-def _counts(standing: Standing, grant: Grant, feature: str) -> bool:
-    """Whether the view's value is this row's, or the sum of seats that this row is part of."""
-    worth = grant.row.entitlements[feature]
-    if feature in grant.row.per_seat:
-        worth = sum(
-            each.row.entitlements[feature]
-            for each in standing.grants
-            if feature in each.row.per_seat and _in_force(each, standing.at)
-        )
-    return feature in standing.effective and standing.effective[feature].value == worth
-
-
-def _in_force(grant: Grant, at: datetime) -> bool:
-    """As the view ``effective_entitlements`` has it."""
-    row = grant.row
-    return row.active and row.starts_at <= at and (row.expires_at is None or row.expires_at > at)
-
-
-def _because(grant: Grant, at: datetime) -> str:
+def _because(row: EntitlementRow, at: datetime) -> str:
     """The row's own sentence, and what time has done to it since it was written."""
-    row = grant.row
     if row.active and row.expires_at and row.expires_at <= at:
         return f"{row.because} That was over at {stamp(row.expires_at)}."
     if row.active and row.starts_at > at:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from billing.rows import PaymentRow
-from ops.explaining import Answer, Explanation, Reason
+from ops.explaining import Answer, Explanation, Giving, Reason
 from ops.listing import plain, say
 from ops.moments import stamp
 from ops.money import money
@@ -71,10 +71,11 @@ def _verdict(answer: Answer) -> str:
     if not answer.allowed:
         return f"{answer.feature}: not allowed"
     value = "" if answer.value is True else f" {answer.value}"
-    return f"{answer.feature}: allowed{value}, {_until(answer.expires_at)}"
+    return f"{answer.feature}: allowed{value}, {until(answer.expires_at)}"
 
 
-def _until(at: datetime | None) -> str:
+def until(at: datetime | None) -> str:
+    """How long something holds."""
     return f"until {stamp(at)}" if at else "with no end in sight"
 
 
@@ -83,7 +84,7 @@ def _mark(reason: Reason) -> str:
 
 
 def _lines(reason: Reason, explanation: Explanation) -> Iterator[str]:
-    yield _source(reason)
+    yield f"{of_source(reason)}, {gives(reason, over=reason.revoked is not None)}"
     yield _decision(reason)
     if reason.payment:
         yield _paid(reason.payment)
@@ -99,21 +100,21 @@ def _lines(reason: Reason, explanation: Explanation) -> Iterator[str]:
         yield f"worked out by version {reason.catalogue_version} of the plans"
 
 
-def _source(reason: Reason) -> str:
+def of_source(reason: Giving) -> str:
+    """What gives it under which plan."""
     kind = "Stripe's own features of customer" if reason.kind == "customer" else reason.kind
     mode = "" if reason.realm == "live" else f" ({reason.realm})"
-    return f"{kind} {reason.source}{mode}, plan {reason.plan_code}, {_gives(reason)}"
+    return f"{kind} {reason.source}{mode}, plan {reason.plan_code}"
 
 
-def _gives(reason: Reason) -> str:
+def gives(reason: Giving, *, over: bool) -> str:
+    """How much from when until when; ``over`` says that it gave it once."""
     since, worth = f"from {stamp(reason.starts_at)}", _worth(reason.value)
     if reason.in_force:
         more = "" if reason.counts else "; another source gives more"
-        return f"gives {worth} {since}, {_until(reason.expires_at)}{more}"
-    gave = "gave" if reason.revoked else "would give"
-    return f"{gave} {worth} {since}" + (
-        f" {_until(reason.expires_at)}" if reason.expires_at else ""
-    )
+        return f"gives {worth} {since}, {until(reason.expires_at)}{more}"
+    ended = f" {until(reason.expires_at)}" if reason.expires_at else ""
+    return f"{'gave' if over else 'would give'} {worth} {since}{ended}"
 
 
 def _worth(value: Any) -> str:

@@ -1,29 +1,44 @@
 """Several grants of one user as one set of features, by the rule of ``effective_entitlements``.
 
-For plans that are not on record: what is on record, the view merges.
+For what the view cannot see: plans that are not on record, and moments that are over.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from billing.rows import EntitlementRow
+
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """What a feature is worth, and until when it is worth that."""
+
+    value: Any
+    expires_at: datetime | None
 
 
 def merged(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Any]:
     """What the user may use at a moment: "or", maximum, and the sum of seats."""
-    sums = Counter[str]()
-    found: dict[str, list[Any]] = {}
+    return {name: each.value for name, each in effective(grants, now).items()}
+
+
+def effective(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Effective]:
+    """The same, and until when each value holds."""
+    found: dict[str, list[Effective]] = {}
+    seats: dict[str, list[Effective]] = {}
     for grant in grants:
-        if not in_force(grant, now):
-            continue
-        for name, value in grant.entitlements.items():
-            if name in grant.per_seat and not isinstance(value, bool):
-                sums[name] += value
-            else:
-                found.setdefault(name, []).append(value)
-    return _best(found, sums)
+        if in_force(grant, now):
+            for name, value in grant.entitlements.items():
+                each = Effective(value=value, expires_at=grant.expires_at)
+                kept = seats if adds_up(grant, name) else found
+                kept.setdefault(name, []).append(each)
+    for name, some in seats.items():
+        found.setdefault(name, []).append(_sum(some))
+    return {name: max(each, key=_weight) for name, each in sorted(found.items())}
 
 
 def in_force(row: EntitlementRow, now: datetime) -> bool:
@@ -31,11 +46,38 @@ def in_force(row: EntitlementRow, now: datetime) -> bool:
     return row.active and row.starts_at <= now and (row.expires_at is None or row.expires_at > now)
 
 
-def _best(found: dict[str, list[Any]], sums: Mapping[str, int]) -> dict[str, Any]:
-    for name, value in sums.items():
-        found.setdefault(name, []).append(value)
-    # PostgreSQL puts true and false above every number.
-    return {
-        name: max(values, key=lambda each: (isinstance(each, bool), each))
-        for name, values in sorted(found.items())
-    }
+def adds_up(row: EntitlementRow, feature: str) -> bool:
+    """Whether the feature's numbers are summed over a user's sources."""
+    return feature in row.per_seat and not isinstance(row.entitlements[feature], bool)
+
+
+def counts(
+    row: EntitlementRow,
+    feature: str,
+    among: Iterable[EntitlementRow],
+    worth: Mapping[str, Effective],
+    now: datetime,
+) -> bool:
+    """Whether the value is this row's, or the sum of seats that this row is part of."""
+    if not in_force(row, now):
+        return False
+    value = row.entitlements[feature]
+    if adds_up(row, feature):
+        value = sum(
+            each.entitlements[feature]
+            for each in among
+            if feature in each.entitlements and adds_up(each, feature) and in_force(each, now)
+        )
+    return feature in worth and worth[feature].value == value
+
+
+def _sum(some: Iterable[Effective]) -> Effective:
+    some = tuple(some)
+    ends = (each.expires_at for each in some if each.expires_at)
+    return Effective(value=sum(each.value for each in some), expires_at=min(ends, default=None))
+
+
+def _weight(each: Effective) -> tuple[bool, Any, bool, datetime]:
+    """PostgreSQL puts true and false above every number, and no end above every end."""
+    ends = each.expires_at
+    return isinstance(each.value, bool), each.value, ends is None, ends or _NO_TIME

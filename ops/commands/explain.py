@@ -1,6 +1,7 @@
 """``paidup explain``."""
 
 import os
+from datetime import datetime
 
 import click
 from sqlalchemy import Connection
@@ -9,26 +10,43 @@ from billing.text import storable
 from ops.errors import NotDone
 from ops.explaining import Explanation, explain, features_of, features_sold
 from ops.explanation_report import as_document, print_explanation
+from ops.moments import Moment, stamp
 from ops.output import emit_json, json_option
+from ops.past import PastAnswer, explain_past, features_then
+from ops.past_report import past_document, print_past
 from ops.queries import doors
 from ops.queries.belonging import is_known
+from ops.queries.history import History, clock, history_of
 from ops.queries.standing import Standing, standing_of
 from ops.upfile import settings as find_settings
+from runtime.settings import Settings
 
 
 @click.command("explain", epilog="Example: paidup explain usr_123 max_devices")
 @click.argument("user")
 @click.argument("feature", required=False)
+@click.option(
+    "--at", type=Moment(), help="As it was then: 2026-11-22T12:00+01:00, 2026-11-22, 2h, 3d."
+)
 @json_option
-def command(*, user: str, feature: str | None, as_json: bool) -> None:
+def command(*, user: str, feature: str | None, at: datetime | None, as_json: bool) -> None:
     """Say why USER may or may not use FEATURE, or everything the user has or had.
 
     Names the plan, the subscription or purchase, the event that decided, the payment that paid,
-    until when it holds, what would end it, and what waits.
+    until when it holds, what would end it, and what waits. With --at it tells what the user could
+    use at a moment that is over, and which entries of the audit say so.
     """
     settings = find_settings(os.environ, "DATABASE_URL")
+    user, feature = storable(user), feature and storable(feature)
+    if at is None:
+        _now(settings, user, feature, as_json=as_json)
+    else:
+        _then(settings, user, feature, at, as_json=as_json)
+
+
+def _now(settings: Settings, user: str, feature: str | None, *, as_json: bool) -> None:
     with doors.database(settings, asker="explain") as engine, doors.snapshot(engine) as connection:
-        explanation = _explain(connection, storable(user), feature and storable(feature))
+        explanation = _explain(connection, user, feature)
     if as_json:
         emit_json(as_document(explanation))
     else:
@@ -36,18 +54,61 @@ def command(*, user: str, feature: str | None, as_json: bool) -> None:
 
 
 def _explain(connection: Connection, user: str, feature: str | None) -> Explanation:
+    _refuse_unknown_user(connection, user)
+    standing = standing_of(connection, user)
+    return explain(standing, [_known(standing, feature)] if feature else features_of(standing))
+
+
+def _refuse_unknown_user(connection: Connection, user: str) -> None:
     if not is_known(connection, user):
         raise NotDone(
             f"nobody here is called {user!r}: no event ever named that user;"
             " `paidup events list --customer cus_...` finds what came for a Stripe customer"
         )
-    standing = standing_of(connection, user)
-    return explain(standing, [_known(standing, feature)] if feature else features_of(standing))
 
 
 def _known(standing: Standing, feature: str) -> str:
-    known = sorted({*features_of(standing), *features_sold(standing.catalogue)})
+    return _among(feature, {*features_of(standing), *features_sold(standing.catalogue)})
+
+
+def _among(feature: str, known: set[str]) -> str:
     if feature not in known:
-        there_are = ", ".join(known) or "none at all"
+        there_are = ", ".join(sorted(known)) or "none at all"
         raise NotDone(f"no plan gives a feature {feature!r}; there are: {there_are}")
     return feature
+
+
+def _then(
+    settings: Settings, user: str, feature: str | None, at: datetime, *, as_json: bool
+) -> None:
+    with doors.database(settings, asker="explain") as engine, doors.snapshot(engine) as connection:
+        if at > clock(connection):
+            raise click.UsageError(
+                f"{stamp(at)} lies ahead: leave --at out, and see until when what is given holds"
+            )
+        _refuse_unknown_user(connection, user)
+        history = history_of(connection, user, at)
+    answers = _answers(history, feature)
+    if as_json:
+        emit_json(past_document(history, answers))
+    else:
+        print_past(history, answers)
+
+
+def _answers(history: History, feature: str | None) -> tuple[PastAnswer, ...]:
+    if not history.entries:
+        raise NotDone(_nothing_yet(history))
+    if feature is None:
+        return explain_past(history, features_then(history))
+    known = {*history.features_ever, *features_sold(history.plans)}
+    return explain_past(history, [_among(feature, known)])
+
+
+def _nothing_yet(history: History) -> str:
+    if history.first is None:
+        return f"the audit has no entry about access of {history.user_id}: there never was any"
+    since = stamp(history.first.at)
+    return (
+        f"at {stamp(history.at)} nothing was on record about access of {history.user_id}: the"
+        f" audit begins at {since} with entry {history.first.id}, {history.first.action}"
+    )

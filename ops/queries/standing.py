@@ -24,6 +24,7 @@ from models.tables import (
     UserEntitlement,
     effective_entitlements,
 )
+from ops.merging import Effective
 from ops.queries.belonging import parties_of_user
 from runtime.ledger import catalogues
 from runtime.ledger.tables import TableName, from_plain
@@ -37,14 +38,6 @@ class Grant:
     catalogue_version: int
     decided_by: str | None
     decided_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """What the view says a feature is worth now, and until when it is worth that."""
-
-    value: Any
-    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

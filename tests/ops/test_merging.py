@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from billing.ids import EventId, PlanCode, Realm, UserId
 from billing.rows import EntitlementRow
-from ops.merging import merged
+from ops.merging import Effective, effective, merged
 from tests.ops.queries.books import Books
 
 pytestmark = pytest.mark.servers
@@ -56,17 +56,38 @@ def test_grants_merge_as_in_the_view(
         grant(93, {"still": 1}, expires_at=NOW + HOUR),
     ]
 
-    assert merged(made, datetime.now(UTC)) == view(books, made)
+    assert effective(made, datetime.now(UTC)) == view(books, made)
 
 
-def view(books: Books, grants: list[EntitlementRow]) -> dict[str, Any]:
+def test_the_value_that_holds_longest_is_the_one_that_counts(books: Books) -> None:
+    soon, late = NOW + HOUR, NOW + 2 * HOUR
+    made = [
+        grant(1, {"n": 5, "seats": 2, "open": 1}, "seats", expires_at=soon),
+        grant(2, {"n": 5, "seats": 3, "open": 1}, "seats", expires_at=late),
+        grant(3, {"n": 4, "open": 1}),
+    ]
+
+    found = effective(made, datetime.now(UTC))
+
+    assert found == view(books, made)
+    assert {name: each.expires_at for name, each in found.items()} == {
+        "n": late,
+        "open": None,
+        "seats": soon,
+    }
+    assert merged(made, datetime.now(UTC)) == {"n": 5, "open": 1, "seats": 5}
+
+
+def view(books: Books, grants: list[EntitlementRow]) -> dict[str, Effective]:
     insert = text(
         "INSERT INTO user_entitlements (user_id, source, plan_code, realm, entitlements, per_seat,"
         " active, starts_at, expires_at, event_id, because, guessed, catalogue_version, party)"
         " VALUES (:user_id, :source, 'plan', 'test', CAST(:features AS jsonb), :seats, :active,"
         " :starts_at, :expires_at, 'evt_1', '', false, 1, 'test:cus_1')"
     )
-    query = text("SELECT feature, value FROM effective_entitlements WHERE user_id = 'usr_1'")
+    query = text(
+        "SELECT feature, value, expires_at FROM effective_entitlements WHERE user_id = 'usr_1'"
+    )
     with books.engine.begin() as connection:
         for row in grants:
             features = json.dumps(dict(row.entitlements))
@@ -74,4 +95,7 @@ def view(books: Books, grants: list[EntitlementRow]) -> dict[str, Any]:
             names = {"user_id": row.user_id, "source": row.source, "active": row.active}
             seats = list(row.per_seat)
             connection.execute(insert, {"features": features, "seats": seats, **names, **times})
-        return {row.feature: row.value for row in connection.execute(query)}
+        return {
+            row.feature: Effective(value=row.value, expires_at=row.expires_at)
+            for row in connection.execute(query)
+        }
