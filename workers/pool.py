@@ -7,8 +7,10 @@ connections are opened in each child, after the fork.
 import logging
 import os
 import random
+import signal
 import sys
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,12 @@ from typing import Any, Final
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
 from sqlalchemy.engine import Engine
 
 from billing.registry import HANDLED_TYPES
@@ -30,11 +37,11 @@ from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 from runtime.telemetry import build_metrics, configure_logging
 from workers.applying import Applier
-from workers.drain import Drainer
+from workers.drain import LONGEST_RUN_SECONDS, Drainer
 from workers.orders import Orders
 from workers.orphan import stop_with_parent
 from workers.reporting import Reporter
-from workers.stopping import StopFlag
+from workers.stopping import EndAfterBatch, StopFlag
 from workers.tasks import register
 from workers.watchdog import Pulse
 
@@ -78,7 +85,8 @@ def _arguments(settings: Settings) -> list[str]:
 
 
 def _prepare(celery: Celery, settings: Settings, pulse: Path) -> None:
-    flag, drain = StopFlag(), _InChild()
+    flag = StopFlag()
+    drain = _InChild(flag)
     register(celery, drain)
 
     def keep_our_logging(**_: Any) -> None:
@@ -87,14 +95,19 @@ def _prepare(celery: Celery, settings: Settings, pulse: Path) -> None:
     def connect(**_: Any) -> None:
         redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
         engine = make_engine(settings, application_name=f"paidup-worker-{os.getpid()}")
-        drain.drainer = build_drainer(settings, Inbox(redis), engine, flag, Pulse(pulse))
+        drain.drainer = build_drainer(settings, Inbox(redis), engine, drain.stops, Pulse(pulse))
         spare_the_collector()
 
     def stop_soon(**_: Any) -> None:
         flag.raise_()
 
+    def hang_up_softly(**_: Any) -> None:
+        # Celery would start the pool anew in its own place; the supervisor does that.
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
     setup_logging.connect(keep_our_logging, weak=False)
     worker_process_init.connect(connect, weak=False)
+    worker_ready.connect(hang_up_softly, weak=False)
     worker_shutting_down.connect(stop_soon, weak=False)
 
 
@@ -103,15 +116,30 @@ class _InChild:
 
     drainer: Drainer | None = None
 
+    def __init__(self, flag: StopFlag) -> None:
+        self._flag = flag
+        self._ending = EndAfterBatch(flag.is_raised)
+
     def __call__(self, wake: str) -> None:
         assert self.drainer is not None, "the main process got a task"  # noqa: S101 - Celery's part
-        self.drainer.run(wake)
+        with self._ending.busy():
+            self.drainer.run(wake)
+
+    def stops(self) -> bool:
+        """Whether the pool stops, or this process alone."""
+        return self._flag.is_raised() or self._ending.is_asked()
 
 
 def build_drainer(
-    settings: Settings, inbox: Inbox, engine: Engine, flag: StopFlag, pulse: Pulse
+    settings: Settings,
+    inbox: Inbox,
+    engine: Engine,
+    is_stopping: Callable[[], bool],
+    pulse: Pulse,
+    *,
+    longest_run_seconds: float = LONGEST_RUN_SECONDS,
 ) -> Drainer:
-    """Everything a child drains with; inbox and engine must be made after the fork."""
+    """Everything a process drains with; inbox and engine must be made after a fork."""
     ledger = Ledger(
         engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
     )
@@ -125,8 +153,9 @@ def build_drainer(
             now=_now,
         ),
         publish=Wakes(make_celery(settings, role="publisher")).publish,
-        is_stopping=flag.is_raised,
+        is_stopping=is_stopping,
         moved=pulse.beat,
+        longest_run_seconds=longest_run_seconds,
     )
 
 

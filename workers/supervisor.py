@@ -6,7 +6,6 @@ die at any moment; its pool then ends too, and another one takes over within sec
 """
 
 import os
-import signal
 import socket
 import sys
 import time
@@ -33,14 +32,20 @@ from workers.pool_process import PoolProcess
 from workers.room import make_room
 from workers.rounds import Rounds
 from workers.schedule import Schedule
+from workers.stand_in import PULSE_VARIABLE as STAND_IN_PULSE
+from workers.stand_in_process import StandInProcess
 from workers.state import StateReader
-from workers.stopping import GRACE_SECONDS
+from workers.stopping import GRACE_SECONDS, stop_signals
 from workers.sweeper import Sweeper, SweeperLock
 from workers.watchdog import Pulse, Watchdog
 
 log = structlog.get_logger(__name__)
 
 POOL_COMMAND: Final = (sys.executable, "-m", "workers.pool")
+STAND_IN_COMMAND: Final = (sys.executable, "-m", "workers.stand_in")
+
+STAND_IN_AFTER_SECONDS: Final = 10.0
+"""Long enough for a pool to start, short enough that a full Redis is no outage."""
 
 LOOK_SECONDS: Final = 0.1
 JOIN_SECONDS: Final = 5.0
@@ -50,7 +55,7 @@ FOLD_EVERY_SECONDS: Final = 10.0
 
 
 def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
-    """Supervise until SIGTERM or SIGINT; the exit code: 0 stopped, 1 broke, 2 wrong settings."""
+    """Supervise until a signal to stop; the exit code: 0 stopped, 1 broke, 2 wrong settings."""
     try:
         settings = Settings.from_env(os.environ)
         required(settings.database_url, "DATABASE_URL")
@@ -60,7 +65,7 @@ def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
         return 2
     configure_logging(sys.stderr, level=settings.log_level)
     try:
-        with metrics_folder(settings) as folder, _stop_signals() as stop_asked:
+        with metrics_folder(settings) as folder, stop_signals() as stop_asked:
             return Supervisor(settings, folder, pool_command).run(stop_asked)
     except InstanceRunning as error:
         sys.stderr.write(f"{error}\n")
@@ -81,12 +86,19 @@ class Supervisor:
         self._folder = folder
         self._worker_id = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
         self._pulse = Pulse(folder / "pulse")
-        environ = {**os.environ, PULSE_VARIABLE: str(folder / "pulse")}
+        environ = {
+            **os.environ,
+            PULSE_VARIABLE: str(folder / "pulse"),
+            STAND_IN_PULSE: str(folder / "pulse-stand-in"),
+        }
         self._pool = PoolProcess(pool_command, environ, time.monotonic)
+        self._stand_in = StandInProcess(STAND_IN_COMMAND, environ, time.monotonic)
         self._connect()
         self._watchdog = watchdog or Watchdog(time.monotonic)
+        self._relief = Watchdog(time.monotonic, STAND_IN_AFTER_SECONDS)
         self._schedule = Schedule(time.monotonic)
         self._stuck = False
+        self._idle_pool = False
         self._folded_at = time.monotonic()
 
     def _connect(self) -> None:
@@ -95,7 +107,7 @@ class Supervisor:
         self._engine = engine = make_engine(self._settings, application_name="paidup-supervisor")
         self._redis = redis
         self._inbox = Inbox(redis)
-        self._lock = SweeperLock(redis)
+        self._lock = SweeperLock(self._inbox)
         wakes = Wakes(make_celery(self._settings, role="publisher"))
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
         self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
@@ -114,21 +126,30 @@ class Supervisor:
         self._metrics_server.start()
         rounds.start()
         while rounds.is_alive() and not stop_asked():
-            if self._stuck:
-                log.error("worker pool does not move while events are due", pid=self._pool.pid)
-                self._pool.restart()
-                self._stuck = False
-            self._pool.keep_alive()
+            self._guard()
             time.sleep(LOOK_SECONDS)
         broke = not rounds.is_alive()
         self._stop(rounds)
         return 1 if broke else 0
 
+    def _guard(self) -> None:
+        if self._stuck:
+            log.error("worker pool does not move while events are due", pid=self._pool.pid)
+            self._pool.restart()
+            self._stuck = False
+        self._pool.keep_alive()
+        if self._idle_pool:
+            self._stand_in.start()
+            self._idle_pool = False
+        self._stand_in.tend()
+
     def _stop(self, rounds: Rounds) -> None:
         log.info("stopping", pool=self._pool.pid)
         rounds.ask_to_stop()
+        self._stand_in.ask_to_stop()
         if not self._pool.stop(GRACE_SECONDS):
             log.warning("worker pool killed: it did not end in time", seconds=GRACE_SECONDS)
+        self._stand_in.stop(GRACE_SECONDS)
         rounds.join(JOIN_SECONDS)
         self._schedule.stop(JOIN_SECONDS)
         self._metrics_server.stop()
@@ -150,30 +171,16 @@ class Supervisor:
     def _watch(self) -> None:
         backlog = self._inbox.backlog()
         due = backlog.breaker is None and backlog.waiting_seconds > 0
-        if self._watchdog.is_stuck(due=due, pulse=self._pulse.last()):
+        pulse = self._pulse.last()
+        if self._watchdog.is_stuck(due=due, pulse=pulse):
             self._stuck = True
+        if self._relief.is_stuck(due=due, pulse=pulse):
+            self._idle_pool = True
 
     def _fold(self) -> None:
         if time.monotonic() - self._folded_at >= FOLD_EVERY_SECONDS:
             fold_dead(self._folder)
             self._folded_at = time.monotonic()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """SIGTERM and SIGINT mean the same, and a second one means no more than the first."""
-    asked = False
-
-    def remember(*_: object) -> None:
-        nonlocal asked
-        asked = True
-
-    kept = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
-from redis import Redis
-from redis.lock import Lock
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.conflicts import Conflicts, bury_conflicts
 from runtime.failures import classify
 from runtime.inbox.entries import Sweep
+from runtime.inbox.inbox import new_token
 from workers.breaker import REOPEN_SECONDS, outage
 from workers.ports import Publish
 
 log = structlog.get_logger(__name__)
 
-LOCK_NAME: Final = "paidup:sweeper"
 LOCK_SECONDS: Final = 5.0
 
 RAMP: Final = (1, 2)
@@ -57,22 +55,28 @@ class Inbox(Conflicts, Protocol):
         ...
 
 
+class Lead(Protocol):
+    """The inbox, as far as supervisors take turns by it."""
+
+    def lead(self, supervisor: str, seconds: float) -> bool:
+        """Take or keep the lead, or let it go."""
+        ...
+
+
 class SweeperLock:
     """Held by one supervisor; a dead one loses it within seconds."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._lock = Lock(redis, LOCK_NAME, timeout=LOCK_SECONDS, thread_local=False)
+    def __init__(self, inbox: Lead) -> None:
+        self._inbox = inbox
+        self._token = new_token()
 
     def hold(self) -> bool:
         """Take or keep the lock; False while somebody else has it."""
-        if self._lock.owned():
-            return bool(self._lock.reacquire())
-        return bool(self._lock.acquire(blocking=False))
+        return self._inbox.lead(self._token, LOCK_SECONDS)
 
     def release(self) -> None:
         """Let the next supervisor have it at once."""
-        if self._lock.owned():
-            self._lock.release()
+        self._inbox.lead(self._token, 0)
 
 
 class Sweeper:

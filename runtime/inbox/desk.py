@@ -36,6 +36,10 @@ class Desk:
         """Whether nothing is dispatched, at the price of one look."""
         return bool(self._client.exists(f"{self._scripts.prefix}breaker"))
 
+    def lead(self, supervisor: str, seconds: float) -> bool:
+        """Take or keep the lead among supervisors, or let it go (0 s); a full server lets them."""
+        return bool(self._scripts.run("lead", supervisor, round(seconds * 1000)))
+
     def backlog(self) -> Backlog:
         """The inbox at this moment; cheap whatever its size."""
         return codec.backlog(self._scripts.run("backlog"))

@@ -236,6 +236,11 @@ def slow() -> None:
     wrap(recording, "write", after=lambda *_: time.sleep(0.1))
 
 
+def very_slow() -> None:
+    """A batch takes so long that anything may be done to it in the middle."""
+    wrap(Ledger, "record", before=lambda *_: time.sleep(2))
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
@@ -258,6 +263,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         short_time_limit,
         no_sweeper_lock,
         slow,
+        very_slow,
     )
 } | {
     "poison_exit": partial(_poisonous, lambda: os._exit(DEATH)),

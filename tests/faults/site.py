@@ -110,12 +110,6 @@ def patient_client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
 
-def family(worker: Worker) -> list[int]:
-    """Supervisor, pool and children that are alive now, though any of them may die meanwhile."""
-    pool = worker.pool
-    return [worker.process.pid, *([pool, *children_of(pool)] if pool else [])]
-
-
 @contextmanager
 def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[Worker]:
     """A worker with faults built in, killed at the end of the test whatever it does."""
@@ -123,7 +117,7 @@ def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[Worker]:
     try:
         yield worker
     finally:
-        for pid in family(worker):
+        for pid in worker.tree():
             kill(pid, signal.SIGCONT)
             kill(pid)
         worker.process.wait()

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.faults.site import FaultSite, family, kill, revived, trickle, workers
+from tests.faults.site import FaultSite, kill, revived, trickle, workers
 from tests.workers.running import Worker
 from tests.workers.waiting import until
 
@@ -35,7 +35,7 @@ def test_t04_whole_worker_trees_are_killed_and_started_again(
             worker = running.enter_context(workers(site, "short_lease"))
             settled = site.settled_count()
             until(lambda least=settled: site.settled_count() > least, seconds=40)  # type: ignore[misc]
-            for pid in chance.sample(tree := family(worker), len(tree)):
+            for pid in chance.sample(tree := worker.tree(), len(tree)):
                 kill(pid)
             worker.process.wait()
     with workers(site):
@@ -59,7 +59,7 @@ def test_t08_a_worker_is_stopped_under_load(site: FaultSite, how: str) -> None:
 
 
 def _stop(worker: Worker, how: str) -> int:
-    tree = family(worker)
+    tree = worker.tree()
     signals = {
         "once": tree[:1],
         "twice": tree[:1] * 2,
@@ -72,6 +72,25 @@ def _stop(worker: Worker, how: str) -> int:
     if how == "then kill":
         worker.kill()
     return worker.process.wait(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_t08_an_event_in_hand_is_applied_and_not_charged_when_the_whole_group_is_stopped(
+    site: FaultSite, number: signal.Signals
+) -> None:
+    """A claim of one that ends without a word is a crash: three restarts would bury it."""
+    with workers(site, "short_lease", "very_slow") as worker:
+        worker.until_ready()
+        site.take(["alone"])
+        until(lambda: site.inbox.backlog().claimed == 1, why="it is in a worker's hands")
+        for pid in worker.tree():
+            kill(pid, number)
+        worker.process.wait(60)
+        until(lambda: site.inbox.backlog().events == 0, why="its batch was finished")
+    site.judge()
+
+    counters = site.inbox.backlog().counters
+    assert (counters.get("reclaimed", 0), counters["claimed"]) == (0, 1)
 
 
 def test_t09_workers_scale_from_one_to_four_to_one_under_load(site: FaultSite) -> None:

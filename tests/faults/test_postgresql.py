@@ -11,7 +11,7 @@ from billing.ids import PartyId
 from runtime.ledger.locks import number_of
 from runtime.servers.postgres import ROLE, Postgres
 from tests.faults.purchases import purchases
-from tests.faults.site import FaultSite, family, kill, trickle, workers
+from tests.faults.site import FaultSite, kill, trickle, workers
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -30,7 +30,7 @@ def test_t16_postgresql_is_away_and_the_worker_dies_meanwhile(
         own_postgres.stop()
         ids = site.take(range(50, 350))
         until(site.inbox.breaker_open, why="the breaker opened")
-        for pid in family(worker):
+        for pid in worker.tree():
             kill(pid)
     with workers(site) as worker:
         worker.until_ready()

@@ -270,6 +270,37 @@ def _fill(client: redis.Redis) -> None:
             client.append("filler", "x" * 100)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at work", "not yet started"])
+def test_t15_a_redis_that_stays_full_is_drained_though_no_wake_up_can_be_sent(
+    site_with_own_redis: FaultSite, own_redis: Redis, when: str
+) -> None:
+    """Celery cannot work there at all; events leave by a stand-in, as fast as they came."""
+    site = site_with_own_redis
+    site.take_quietly(range(300))
+    if when == "not yet started":
+        _fill_up(site.redis)
+    with workers(site) as worker:
+        if when == "at work":
+            worker.until_ready()
+            site.take_quietly(range(300, 600))
+            _fill_up(site.redis)
+        site.judge()
+        site.redis.ping()
+        with pytest.raises(redis.ResponseError, match="maxmemory"):
+            site.redis.set("anything", "more")
+        assert worker.stop() == 0
+
+    assert when == "at work" or "a stand-in drains" in site.log.read_text()
+
+
+def _fill_up(client: redis.Redis) -> None:
+    """Somebody else took the memory, or an operator lowered the bound: below what is used."""
+    client.config_set("maxmemory", 1 << 20)
+    with pytest.raises(redis.ResponseError):
+        client.set("anything", "more")
+
+
 def test_t20_a_redis_that_forgot_everything_costs_no_second_application(
     site_with_own_redis: FaultSite,
 ) -> None:

@@ -130,11 +130,14 @@ class Worker:
     @property
     def children(self) -> list[int]:
         """The processes that drain."""
-        return list(children_of(self.pool)) if self.pool is not None else []
+        pool = self.pool
+        return list(children_of(pool)) if pool else []
 
     def tree(self) -> list[int]:
-        """Everything, outermost first."""
-        return [self.process.pid, *([self.pool] if self.pool else []), *self.children]
+        """Everything that is alive now, outermost first, though any of it may die meanwhile."""
+        mine = list(children_of(self.process.pid))
+        inner = [child for pid in mine for child in children_of(pid)]
+        return [self.process.pid, *mine, *inner]
 
     def until_ready(self) -> None:
         """Wait until the pool has its children and the supervisor has announced them."""

@@ -7,7 +7,6 @@ from runtime.broker import DRAIN_TASK
 from runtime.settings import Settings
 from tests.workers.running import Site, customers
 from workers.pool import build_drainer
-from workers.stopping import StopFlag
 from workers.tasks import register
 from workers.watchdog import Pulse
 
@@ -21,15 +20,6 @@ def test_the_task_hands_its_wake_up_to_the_drainer_and_nothing_else() -> None:
     assert woken == ["token"]
 
 
-def test_a_raised_flag_stays_raised() -> None:
-    flag = StopFlag()
-    before = flag.is_raised()
-
-    flag.raise_()
-
-    assert (before, flag.is_raised()) == (False, True)
-
-
 @pytest.mark.servers
 def test_what_a_child_builds_drains_on_connections_of_its_own(
     database: str, redis_url: str, tmp_path: Path
@@ -40,7 +30,7 @@ def test_what_a_child_builds_drains_on_connections_of_its_own(
     pulse = Pulse(tmp_path / "pulse")
     settings = Settings.from_env(site.environ)
 
-    build_drainer(settings, site.inbox, site.engine, StopFlag(), pulse).run("wake")
+    build_drainer(settings, site.inbox, site.engine, lambda: False, pulse).run("wake")
 
     site.assert_each_applied_once(ids)
     assert pulse.last() > 0

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Engine
 
 from runtime.database import engine_for
 from runtime.inbox.entries import Glimpse, Lane, Sweep
+from runtime.inbox.inbox import Inbox
 from runtime.schema import upgrade
 from runtime.servers.postgres import Postgres
 from workers.breaker import outage
@@ -160,7 +161,7 @@ def test_a_database_without_our_tables_is_no_outage(own_postgres: Postgres) -> N
 @pytest.mark.servers
 def test_one_supervisor_holds_the_lock_until_it_lets_go(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
-        first, second = SweeperLock(client), SweeperLock(client)
+        first, second = SweeperLock(Inbox(client)), SweeperLock(Inbox(client))
 
         assert first.hold()
         assert not second.hold()
