@@ -5,7 +5,7 @@ places and never in none. While PostgreSQL is away an event simply stays in the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection, Engine
 
+from billing.envelope import parse
+from billing.errors import MalformedEvent
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter
 from runtime.ledger.settlement import REPLAY
@@ -44,10 +46,11 @@ class Burial:
 def bury(engine: Engine, burials: Sequence[Burial]) -> None:
     """Commit the letters and their audit rows; what stood in a letter before is its history.
 
-    A letter an operator discarded stays discarded, unless it is a replay that failed.
+    A letter an operator discarded stays discarded, unless it is a replay that failed. A letter of
+    another event under the same id stands; this one gets a key of its own.
     """
     with engine.begin() as connection:
-        for burial in sorted(burials, key=lambda burial: burial.key):
+        for burial in _kept_apart(connection, burials):
             _write_letter(connection, burial)
             connection.execute(sa.insert(AuditLog).values(**_audit_row(burial)))
 
@@ -96,6 +99,34 @@ def _discarded_row(key: str, error_type: str, actor: str, reason: str) -> dict[s
 def event_id_of(key: str) -> str:
     """The event id in an inbox key: second bodies under one id have ``#`` and a fingerprint."""
     return key.partition("#")[0]
+
+
+def key_apart(event_id: str, body: bytes) -> str:
+    """The key of a second event under an id that is another's."""
+    return f"{event_id}#{fingerprint_of(body) or 'malformed'}"
+
+
+def fingerprint_of(body: bytes) -> str | None:
+    """What tells two events under one id apart; None where these bytes are no event."""
+    try:
+        return parse(body).fingerprint
+    except MalformedEvent:
+        return None
+
+
+def _kept_apart(connection: Connection, burials: Sequence[Burial]) -> list[Burial]:
+    keys = [burial.key for burial in burials if burial.key == event_id_of(burial.key)]
+    query = sa.select(DeadLetter.event_id, DeadLetter.payload)
+    held = query.where(DeadLetter.event_id.in_(map(storable, keys))).with_for_update()
+    there = {key: fingerprint_of(payload.encode()) for key, payload in connection.execute(held)}
+
+    def keyed(burial: Burial) -> Burial:
+        first = there.get(storable(burial.key))
+        if first is None or first == fingerprint_of(burial.body):
+            return burial
+        return replace(burial, key=key_apart(burial.key, burial.body))
+
+    return sorted(map(keyed, burials), key=lambda burial: burial.key)
 
 
 def _write_letter(connection: Connection, burial: Burial) -> None:

@@ -10,8 +10,7 @@ from typing import Any, Final, assert_never
 
 import structlog
 
-from billing.envelope import parse
-from runtime.dead_letters import UNBURIED, Burial
+from runtime.dead_letters import UNBURIED, Burial, key_apart
 from runtime.failures import Failure, Infrastructure, Outdated, classify
 from runtime.inbox.entries import Entry, Finished, Parked
 from runtime.ledger.errors import IDENTITY_CONFLICT
@@ -155,7 +154,7 @@ def _letter_key(entry: Entry, bury: Bury) -> str:
     """The letter of an event whose id is another's must not stand under that id."""
     if bury.error_type != IDENTITY_CONFLICT or "#" in entry.key:
         return entry.key
-    return f"{entry.key}#{parse(entry.body).fingerprint}"
+    return key_apart(entry.key, entry.body)
 
 
 def _burial(entry: Entry, bury: Bury, now: datetime) -> Burial:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from models.tables import StripeEvent
+from runtime.dead_letters import fingerprint_of
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
 from runtime.ledger.errors import SchemaOutdated
@@ -37,11 +38,28 @@ class EventRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLetter:
+    """A dead letter that was not applied after all; ``fingerprint`` is None if it is no event."""
+
+    state: str
+    fingerprint: str | None
+
+    def is_anothers(self, delivery: Delivery) -> bool:
+        """Whether the delivery is another event, which must not take this one's place.
+
+        Once this one is discarded, an operator may replay the other.
+        """
+        decided = self.state == "discarded" and delivery.replayed
+        same = self.fingerprint in {None, delivery.envelope.fingerprint}
+        return not same and not decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The transaction's one clock, and which of the events have a dead letter in which state."""
+    """The transaction's one clock, and which of the events have a dead letter."""
 
     now: datetime
-    letters: Mapping[str, str]
+    letters: Mapping[str, OpenLetter]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +88,7 @@ def open_transaction(connection: Connection, keys: Iterable[str] = ()) -> Openin
         raise
     if row.revision != head():
         raise SchemaOutdated(found=row.revision, expected=head())
-    return Opening(now=row.now, letters=row.letters or {})
+    return Opening(now=row.now, letters=_letters(row.letters or {}))
 
 
 def admit(connection: Connection, entering: Sequence[tuple[Delivery, str | None]]) -> Admitted:
@@ -98,7 +116,7 @@ _OPEN = text(
     "SELECT set_config('enable_seqscan', 'off', true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
     " pg_advisory_xact_lock_shared(:lock),"
-    " (SELECT json_object_agg(event_id, state) FROM dead_letters"
+    " (SELECT json_object_agg(event_id, json_build_array(state, payload)) FROM dead_letters"
     "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS letters"
 )
 _SETTLED = (
@@ -109,6 +127,13 @@ _RESETTLE = text(
     "UPDATE stripe_events SET outcome = :outcome, reason = :reason, applied_at = now()"
     " WHERE id = :id"
 )
+
+
+def _letters(found: Mapping[str, tuple[str, str]]) -> dict[str, OpenLetter]:
+    return {
+        key: OpenLetter(state=state, fingerprint=fingerprint_of(payload.encode()))
+        for key, (state, payload) in found.items()
+    }
 
 
 def _settled(connection: Connection, ids: Sequence[str], *, lock: bool) -> dict[str, EventRow]:

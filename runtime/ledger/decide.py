@@ -11,7 +11,14 @@ from enum import Enum, auto
 from sqlalchemy import Connection
 
 from billing.ids import EventId, ObjectKey, PartyId
-from runtime.ledger.admission import Admitted, EventRow, Opening, admit, open_transaction
+from runtime.ledger.admission import (
+    Admitted,
+    EventRow,
+    Opening,
+    OpenLetter,
+    admit,
+    open_transaction,
+)
 from runtime.ledger.book import Book
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.decisions import Decision
@@ -81,9 +88,12 @@ def decide(connection: Connection, entering: Sequence[Entering], catalogues: Cat
         UnreadableEvent: an event of the batch is new and cannot be read.
         LocksOutOfOrder: another transaction got in between; nothing was written.
     """
-    opening = open_transaction(connection, [each.delivery.key for each in entering])
+    deliveries = [each.delivery for each in entering]
+    names = {name for each in deliveries for name in (each.key, each.envelope.event_id)}
+    opening = open_transaction(connection, names)
     heeded = [heed(each, opening.letters) for each in entering]
     admitted = admit(connection, [(each.delivery, each.ignored) for each in heeded])
+    _keep_to_letters(heeded, opening.letters, admitted)
     works = _works(connection, heeded, admitted)
     secured = secure(connection, [work.mentions for work in works if work.mentions])
     record = catalogues.current(connection)
@@ -91,6 +101,17 @@ def decide(connection: Connection, entering: Sequence[Entering], catalogues: Cat
     return Decided(
         opening=opening, steps=_steps(book, works, secured), book=book, ends=secured.ends
     )
+
+
+def _keep_to_letters(
+    entering: Sequence[Entering], letters: Mapping[str, OpenLetter], admitted: Admitted
+) -> None:
+    """An event that waits as a dead letter has its id: another one must not be settled under it."""
+    for each in entering:
+        event_id = each.delivery.envelope.event_id
+        letter = letters.get(event_id)
+        if letter and event_id in admitted.new and letter.is_anothers(each.delivery):
+            raise IdentityConflict(event_id)
 
 
 def _works(connection: Connection, entering: Sequence[Entering], admitted: Admitted) -> list[Work]:

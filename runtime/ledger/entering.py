@@ -12,6 +12,7 @@ from billing.errors import UnreadableEvent
 from billing.facts import Fact
 from billing.ids import ObjectKey
 from billing.registry import IgnoredBecause, read
+from runtime.ledger.admission import OpenLetter
 from runtime.ledger.settlement import DISCARDED, Delivery
 
 Livemode = Literal["live", "test", "any"]
@@ -53,10 +54,10 @@ def enter(deliveries: Sequence[Delivery], scope: Scope) -> list[Entering]:
     return [_enter(delivery, scope) for delivery in deliveries]
 
 
-def heed(entering: Entering, letters: Mapping[str, str]) -> Entering:
+def heed(entering: Entering, letters: Mapping[str, OpenLetter]) -> Entering:
     """An event whose dead letter was discarded states nothing until somebody replays it."""
-    discarded = letters.get(entering.delivery.key) == "discarded"
-    if not discarded or entering.delivery.replayed:
+    letter = letters.get(entering.delivery.key)
+    if letter is None or letter.state != DISCARDED or entering.delivery.replayed:
         return entering
     return replace(entering, facts=(), ignored=DISCARDED, unreadable=None)
 

@@ -145,8 +145,8 @@ def _close_letters(connection: Connection, draft: Draft, decided: Decided) -> No
     """A letter whose event is settled is none any more; a discarded one waits for a replay."""
     for step in decided.steps:
         delivery = step.work.entering.delivery
-        state = decided.opening.letters.get(delivery.key)
-        if state == "open" or (state == "discarded" and delivery.replayed):
+        letter = decided.opening.letters.get(delivery.key)
+        if letter and (letter.state == "open" or delivery.replayed):
             by = {"key": delivery.key, "actor": delivery.actor, "reason": delivery.reason}
             connection.execute(_CLOSE, by)
             target = ("dead_letter", delivery.key)

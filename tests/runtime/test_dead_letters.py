@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from billing.envelope import parse
 from models.tables import AuditLog, DeadLetter
 from runtime.database import engine_for
 from runtime.dead_letters import Burial, bury, count_open, discard
@@ -85,6 +87,43 @@ def test_a_second_failure_keeps_the_first_in_the_history(engine: Engine) -> None
         later,
     )
     assert [(old["error_type"], old["attempts"]) for old in row.history] == [("UnreadableEvent", 1)]
+
+
+@pytest.mark.parametrize("state", ["open", "discarded", "replayed"])
+def test_another_event_under_the_same_id_gets_a_letter_of_its_own(
+    engine: Engine, state: str
+) -> None:
+    first, second = _event("invoice.paid"), _event("customer.deleted")
+    bury(engine, [burial(body=first)])
+    with engine.begin() as connection:
+        connection.execute(sa.update(DeadLetter).values(state=state))
+
+    bury(engine, [burial(body=second, error_type="crash_loop")])
+    bury(engine, [burial(body=b"\xff")])
+
+    apart = f"evt_1#{parse(second).fingerprint}"
+    assert letter(engine).payload == first.decode()
+    assert letter(engine).state == state
+    assert (letter(engine, apart).payload, letter(engine, apart).error_type) == (
+        second.decode(),
+        "crash_loop",
+    )
+    assert letter(engine, "evt_1#malformed").payload == "\ufffd"
+
+
+def test_the_same_event_in_another_shape_has_the_same_letter(engine: Engine) -> None:
+    older = _event("invoice.paid", api_version="2014-11-20")
+    bury(engine, [burial(body=_event("invoice.paid"))])
+    bury(engine, [burial(body=older)])
+
+    assert letter(engine).payload == older.decode()
+    assert count_open(engine) == 1
+
+
+def _event(kind: str, **more: str) -> bytes:
+    stated = {"object": {"id": "in_1", "object": "invoice"}}
+    told = {"id": "evt_1", "type": kind, "created": 1763726400, "data": stated}
+    return json.dumps({**told, **more}).encode()
 
 
 def test_the_history_does_not_grow_without_end(engine: Engine) -> None:

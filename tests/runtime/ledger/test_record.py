@@ -285,6 +285,53 @@ class TestDeadLetters:
         assert rows(engine, "SELECT state, resolved_by FROM dead_letters") == [("replayed", "ada")]
         assert rows(engine, "SELECT count(*) FROM user_entitlements WHERE active") == [1]
 
+    @pytest.mark.usefixtures("letter")
+    @pytest.mark.parametrize("state", ["open", "discarded"])
+    def test_another_event_under_the_id_of_a_dead_one_is_refused_and_the_letter_stands(
+        self, ledger: Ledger, engine: Engine, state: str
+    ) -> None:
+        self._set_state(engine, state)
+        another = event("customer.updated", customer("cus_2", "usr_2"), id="evt_dead")
+
+        with pytest.raises(IdentityConflict, match="evt_dead"):
+            ledger.record([delivery(another)])
+
+        assert rows(engine, "SELECT state FROM dead_letters") == [state]
+        assert rows(engine, "SELECT count(*) FROM stripe_events") == [0]
+
+    @pytest.mark.parametrize(("state", "taken"), [("open", False), ("discarded", True)])
+    def test_another_event_may_be_replayed_once_the_first_is_discarded(
+        self, ledger: Ledger, engine: Engine, letter: bytes, state: str, *, taken: bool
+    ) -> None:
+        self._set_state(engine, state)
+        another = event("customer.updated", customer("cus_2", "usr_2"), id="evt_dead")
+        replayed = delivery(another, key="evt_dead#abcd", origin="replay", actor="ada")
+
+        if taken:
+            assert ledger.record([replayed])[0].outcome == "applied"
+            assert ledger.record([delivery(another)])[0].hit
+            with pytest.raises(IdentityConflict):
+                ledger.record([delivery(letter, origin="replay", actor="ada")])
+        else:
+            with pytest.raises(IdentityConflict):
+                ledger.record([replayed])
+
+        assert rows(engine, "SELECT state FROM dead_letters") == [state]
+
+    def test_a_letter_that_is_no_event_is_closed_by_the_event_itself(
+        self, ledger: Ledger, engine: Engine, letter: bytes
+    ) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE dead_letters SET payload = '\ufffd'"))
+
+        ledger.record([delivery(letter)])
+
+        assert rows(engine, "SELECT state FROM dead_letters") == ["replayed"]
+
+    def _set_state(self, engine: Engine, state: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE dead_letters SET state = :state"), {"state": state})
+
 
 class TestPreview:
     def test_it_tells_what_would_be_and_leaves_no_trace(
