@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import sys
 
-from ingest.server import AddressTaken, run
+from ingest.process import SERVER, start_process
 from runtime.multiproc import InstanceRunning
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import configure_logging
+from runtime.web.server import AddressTaken, run
 
 
 def main() -> int:
@@ -21,7 +22,14 @@ def main() -> int:
     # Server processes import everything anew, after the metrics folder is known.
     multiprocessing.set_start_method("spawn")
     try:
-        run(settings, os.environ)
+        run(
+            SERVER,
+            start_process,
+            settings,
+            os.environ,
+            address=settings.ingest_bind,
+            processes=settings.ingest_processes,
+        )
     except (AddressTaken, InstanceRunning, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

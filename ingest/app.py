@@ -6,14 +6,15 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import structlog
 from flask import Flask, Request, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException
 
-from ingest.gate import Gate
 from ingest.probes import probe_routes
-from ingest.problems import BAD_REQUEST, BY_STATUS, UNAVAILABLE, respond
+from ingest.problems import BY_STATUS, UNAVAILABLE
 from ingest.webhook import Accepts, Publishes, Webhook
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState
+from runtime.web.gate import Gate
+from runtime.web.problems import refused, respond
 
 WEBHOOK_PATH = "/webhooks/stripe"
 
@@ -55,7 +56,7 @@ def create_app(
     )
     app.wsgi_app = _deliveries_first(receive, app.wsgi_app)  # type: ignore[method-assign,assignment]
     app.register_blueprint(probe_routes(gate, metrics, state))
-    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(HTTPException, lambda error: refused(error, BY_STATUS))
     app.register_error_handler(Exception, _failed)
     return app
 
@@ -69,13 +70,6 @@ def _deliveries_first(receive: Callable[[Request], Response], others: WSGI) -> W
         return others(environ, start_response)
 
     return serve
-
-
-def _refused(error: HTTPException) -> Response:
-    response = respond(BY_STATUS.get(error.code or 0, BAD_REQUEST))
-    if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-    return response
 
 
 def _failed(error: Exception) -> Response:

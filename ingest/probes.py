@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 
-from ingest.gate import Gate
-from ingest.problems import NOT_READY, respond
+from ingest.problems import NOT_READY
 from runtime.telemetry import (
     METRICS_CONTENT_TYPE,
     Metrics,
@@ -13,6 +12,8 @@ from runtime.telemetry import (
     SharedStateCollector,
     render,
 )
+from runtime.web.gate import Gate
+from runtime.web.problems import respond
 
 
 def probe_routes(gate: Gate, metrics: Metrics, state: Callable[[], SharedState]) -> Blueprint:

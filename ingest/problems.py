@@ -1,44 +1,7 @@
-"""What a request that is not taken is told: RFC 9457 documents from a closed list.
+"""What a delivery that is not taken is told, beside what every server tells."""
 
-A problem gives away no secret and repeats nothing of the request. Its ``instance`` is an id
-made for the occasion, which the log line of the refusal carries too.
-"""
+from runtime.web.problems import Problem, by_status
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
-from uuid import uuid4
-
-from flask import Response
-
-RETRY_AFTER_SECONDS: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One way in which a request can fail, as the sender is told about it."""
-
-    code: str
-    status: int
-    title: str
-    detail: str
-
-    @property
-    def type(self) -> str:
-        """The URI by which programs tell problems apart."""
-        return f"urn:paidup:problem:{self.code}"
-
-
-NOT_FOUND = Problem(
-    code="not-found", status=404, title="Not found", detail="There is nothing at this path."
-)
-METHOD_NOT_ALLOWED = Problem(
-    code="method-not-allowed",
-    status=405,
-    title="Method not allowed",
-    detail="This path does not answer this method; the Allow header names those it does.",
-)
 UNSUPPORTED_MEDIA_TYPE = Problem(
     code="unsupported-media-type",
     status=415,
@@ -93,9 +56,6 @@ NOT_AN_EVENT = Problem(
     title="Not a Stripe event",
     detail="The body must be UTF-8 and a JSON object with a usable id and type.",
 )
-BAD_REQUEST = Problem(
-    code="bad-request", status=400, title="Bad request", detail="The request cannot be understood."
-)
 UNAVAILABLE = Problem(
     code="unavailable",
     status=503,
@@ -109,29 +69,5 @@ NOT_READY = Problem(
     detail="Events are refused until what is listed under unsafe is mended.",
 )
 
-BY_STATUS: Final[Mapping[int, Problem]] = {
-    problem.status: problem
-    for problem in (NOT_FOUND, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE, BODY_TOO_LARGE)
-}
+BY_STATUS = by_status(UNSUPPORTED_MEDIA_TYPE, BODY_TOO_LARGE)
 """Problems that the status alone tells, for what Flask refuses by itself."""
-
-
-def new_instance() -> str:
-    """An id by which a refusal is found in the log."""
-    return f"urn:uuid:{uuid4()}"
-
-
-def respond(problem: Problem, *, instance: str | None = None, **members: object) -> Response:
-    """The problem as an answer; a 503 says when to come back."""
-    document = {
-        "type": problem.type,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": instance or new_instance(),
-        **members,
-    }
-    response = Response(json.dumps(document), problem.status, mimetype="application/problem+json")
-    if problem.status == UNAVAILABLE.status:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return response

@@ -3,10 +3,7 @@
 All of it is built in the process itself, since neither connections nor threads survive its start.
 """
 
-import os
-import signal
 import sys
-import threading
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
@@ -14,9 +11,7 @@ from typing import Final
 from flask import Flask
 
 from ingest.app import create_app
-from ingest.gate import Gate
 from ingest.health import RedisHealth
-from ingest.patience import Patience, hang_up_on_the_slow
 from runtime.broker import Wakes, make_celery
 from runtime.collector import spare_the_collector
 from runtime.inbox.connect import make_redis
@@ -24,13 +19,18 @@ from runtime.inbox.inbox import Inbox
 from runtime.inbox.safety import durability_problems
 from runtime.settings import Settings
 from runtime.telemetry import SharedState, build_metrics, configure_logging, secret_fingerprint
+from runtime.web.beside import watch_beside
+from runtime.web.gate import Gate
+from runtime.web.server import Server
 
-THREADS: Final = 1024
-"""Requests one server process holds at a time, half-sent ones included."""
+SERVER: Final = Server(
+    name="ingest",
+    variable="PAIDUP_INGEST_BIND",
+    # Requests one process holds at a time, half-sent ones included.
+    threads=1024,
+)
 
 _REDIS_SECONDS: Final = 0.5
-_PARENT_LOOK_SECONDS: Final = 0.2
-_LAST_SECONDS: Final = 1.0
 
 
 def start_process(settings: Settings, port: int, launcher: int) -> Flask:
@@ -38,9 +38,9 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     configure_logging(sys.stderr, level=settings.log_level)
     metrics = build_metrics(secrets=map(secret_fingerprint, settings.webhook_secrets))
     health = _health(settings)
-    gate = Gate(health, monotonic=monotonic)
+    gate = Gate(health, server="Redis", monotonic=monotonic)
     gate.check()
-    _watch(gate, port, launcher)
+    watch_beside(gate, port=port, launcher=launcher)
     app = create_app(
         settings=settings,
         inbox=_inbox(settings),
@@ -55,7 +55,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
 
 
 def _inbox(settings: Settings) -> Inbox:
-    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=THREADS)
+    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=SERVER.threads)
     return Inbox(redis, limit=settings.inbox_limit)
 
 
@@ -79,22 +79,3 @@ def _health(settings: Settings) -> RedisHealth:
         shared_state=shared_state,
         monotonic=monotonic,
     )
-
-
-def _watch(gate: Gate, port: int, launcher: int) -> None:
-    stopped = threading.Event()
-    for name, watch in (
-        ("gate", lambda: gate.watch(stopped)),
-        ("patience", lambda: hang_up_on_the_slow(port, stopped, Patience())),
-        ("launcher", lambda: end_with(launcher, stopped)),
-    ):
-        threading.Thread(target=watch, name=name, daemon=True).start()
-
-
-def end_with(launcher: int, stopped: threading.Event) -> None:
-    """End this process when its launcher is gone: nobody would renew or stop it any more."""
-    while not stopped.wait(_PARENT_LOOK_SECONDS):
-        if os.getppid() != launcher:
-            os.kill(os.getpid(), signal.SIGTERM)
-            stopped.wait(_LAST_SECONDS)
-            os._exit(1)

@@ -24,12 +24,12 @@ from billing.envelope import Envelope, parse
 from billing.errors import MalformedEvent
 from ingest import problems, signature
 from ingest.clients import client_address
-from ingest.gate import Gate, Shut
-from ingest.problems import Problem
-from ingest.ration import Ration
 from runtime.inbox.entries import InboxFull
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, secret_fingerprint
+from runtime.web.gate import Gate, Shut
+from runtime.web.problems import Problem, new_instance, respond
+from runtime.web.ration import Ration
 
 _JSON: Final = "application/json"
 _LOG_LINES_A_SECOND: Final = 20
@@ -135,7 +135,7 @@ class Webhook:
         """Answer for a bug as for a dead Redis: nothing was promised, so Stripe sends it again."""
         log.error("request failed", exc_info=error)
         self._metrics.webhook_received.labels("refused").inc()
-        return problems.respond(problems.UNAVAILABLE)
+        return respond(problems.UNAVAILABLE)
 
     def _signed(self, request: Request, body: bytes) -> Signed:
         try:
@@ -204,7 +204,7 @@ class Webhook:
         )
 
     def _decline(self, declined: Declined, request: Request) -> Response:
-        problem, instance = declined.problem, problems.new_instance()
+        problem, instance = declined.problem, new_instance()
         refused = problem is problems.UNAVAILABLE
         self._metrics.webhook_received.labels("refused" if refused else "invalid").inc()
         if self._log_ration.take():
@@ -217,7 +217,7 @@ class Webhook:
                 client=str(self._client(request)),
                 lines_left_out=self._log_ration.left_out(),
             )
-        return problems.respond(problem, instance=instance)
+        return respond(problem, instance=instance)
 
     def _client(self, request: Request) -> object:
         forwarded = request.headers.get("X-Forwarded-For", "")

@@ -6,9 +6,9 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from ingest.problems import RETRY_AFTER_SECONDS
 from runtime.inbox.entries import InboxFull
 from runtime.telemetry import secret_fingerprint
+from runtime.web.problems import RETRY_AFTER_SECONDS
 from tests.fakes import NOW, SECRET, FakeInbox, FakeWakes, settings
 from tests.ingest.webhooks import SIGNED_AT, Ingest, event, problem, sign
 

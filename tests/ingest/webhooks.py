@@ -10,9 +10,9 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from ingest.app import WEBHOOK_PATH, create_app
-from ingest.gate import Gate
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState, build_metrics, secret_fingerprint
+from runtime.web.gate import Gate
 from tests.fakes import NOW, SECRET, FakeClock, FakeInbox, FakeProbe, FakeWakes, settings
 
 SIGNED_AT = int(NOW.timestamp())
@@ -53,7 +53,7 @@ class Ingest:
         self.metrics: Metrics = build_metrics(
             secrets=map(secret_fingerprint, self.settings.webhook_secrets)
         )
-        self.gate = Gate(self.probe, monotonic=self.clock.monotonic)
+        self.gate = Gate(self.probe, server="Redis", monotonic=self.clock.monotonic)
         self.gate.check()
         self.app: Flask = create_app(
             settings=self.settings,

@@ -1,7 +1,7 @@
-"""The HTTP server around the application: granian in WSGI mode, and what its defaults get wrong.
+"""The HTTP server around an application: granian in WSGI mode, and what its defaults get wrong.
 
 Measured on Flask it takes 1.6 to 2.5 times what gunicorn does. A worker that dies is not renewed
-unless asked for. A half-sent body holds one of its threads, so there are a thousand in each
+unless asked for. A half-sent body holds one of its threads, so there must be many in each
 process (``patience`` ends them after 10 s), as many connections as threads, and a stop kills
 what does not end in time. When it gives up because workers die too fast, it is started again.
 """
@@ -13,20 +13,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
+from flask import Flask
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from ingest.process import THREADS, start_process
 from runtime.multiproc import claimed_folder, fold_dead
 from runtime.settings import Address, Settings
 from runtime.telemetry import configure_logging
@@ -40,7 +41,6 @@ _FOLD_SECONDS: Final = 30.0
 _RESTART_SECONDS: Final = 1.0
 _LEFT_OVER_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.1
-_OPEN_FILES: Final = 4 * THREADS
 _QUIET: Final[dict[str, Any]] = {
     "formatters": {},
     "handlers": {},
@@ -53,28 +53,56 @@ log = structlog.stdlib.get_logger(__name__)
 class AddressTaken(Exception):
     """The address cannot be listened on; another process may do so already."""
 
-    def __init__(self, address: Address, reason: str) -> None:
+    def __init__(self, variable: str, address: Address, reason: str) -> None:
         self.address = address
-        super().__init__(f"PAIDUP_INGEST_BIND: cannot listen on {address}: {reason}")
+        super().__init__(f"{variable}: cannot listen on {address}: {reason}")
 
 
-def run(settings: Settings, environ: MutableMapping[str, str]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What a kind of server is called, and how many requests one of its processes holds."""
+
+    name: str
+    variable: str
+    threads: int
+
+
+class StartsProcess(Protocol):
+    """Builds the application in a server process; a function of a module, so that it travels."""
+
+    def __call__(self, settings: Settings, port: int, launcher: int) -> Flask:
+        """The application, with everything that watches beside it started."""
+        ...
+
+
+def run(
+    kind: Server,
+    start: StartsProcess,
+    settings: Settings,
+    environ: MutableMapping[str, str],
+    *,
+    address: Address,
+    processes: int,
+) -> None:
     """Serve until a signal says stop.
 
     Raises:
         AddressTaken: the address cannot be bound.
         InstanceRunning: another instance has this one's metrics folder.
     """
-    address = bindable(settings.ingest_bind)
-    folder = settings.data_dir / f"metrics-ingest-{address.port}"
-    _allow_open_files()
+    bound = bindable(kind.variable, address)
+    folder = settings.data_dir / f"metrics-{kind.name}-{bound.port}"
+    _allow_open_files(4 * kind.threads)
     with claimed_folder(folder, environ), _folding(folder):
-        log.info("ingest starting", url=f"http://{address}", processes=settings.ingest_processes)
-        _serve_until_stopped(settings, address)
-        log.info("ingest stopped")
+        log.info("server starting", server=kind.name, url=f"http://{bound}", processes=processes)
+        loader = partial(start, settings, bound.port, os.getpid())
+        _serve_until_stopped(lambda: _server(kind, bound, processes), loader, settings.log_level)
+        log.info("server stopped", server=kind.name)
 
 
-def bindable(address: Address, *, patience_seconds: float = _LEFT_OVER_SECONDS) -> Address:
+def bindable(
+    variable: str, address: Address, *, patience_seconds: float = _LEFT_OVER_SECONDS
+) -> Address:
     """The numeric address to listen on, a free port chosen where 0 was asked for.
 
     Raises:
@@ -87,7 +115,7 @@ def bindable(address: Address, *, patience_seconds: float = _LEFT_OVER_SECONDS) 
         except OSError as error:
             # Processes whose launcher was killed hold the port until they notice.
             if error.errno != errno.EADDRINUSE or monotonic() > deadline:
-                raise AddressTaken(address, error.strerror or str(error)) from error
+                raise AddressTaken(variable, address, error.strerror or str(error)) from error
         sleep(_LOOK_SECONDS)
 
 
@@ -99,11 +127,12 @@ def _bound(address: Address) -> Address:
         return Address(*probe.getsockname()[:2])
 
 
-def _serve_until_stopped(settings: Settings, address: Address) -> None:
+def _serve_until_stopped(
+    build: Callable[[], MPServer], loader: Callable[[], Flask], log_level: str
+) -> None:
     while True:
-        server = _server(settings, address)
-        configure_logging(sys.stderr, level=settings.log_level)  # granian's own would add handlers
-        loader = partial(start_process, settings, address.port, os.getpid())
+        server = build()
+        configure_logging(sys.stderr, level=log_level)  # granian's own would add handlers
         with suppress(SystemExit):
             server.serve(target_loader=loader, wrap_loader=False)
         if server.interrupt_signal:
@@ -113,20 +142,20 @@ def _serve_until_stopped(settings: Settings, address: Address) -> None:
             return
 
 
-def _server(settings: Settings, address: Address) -> MPServer:
+def _server(kind: Server, address: Address, processes: int) -> MPServer:
     return MPServer(
-        "ingest",
+        kind.name,
         address=address.host,
         port=address.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         websockets=False,
-        workers=settings.ingest_processes,
+        workers=processes,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
-        blocking_threads=THREADS,
-        backpressure=THREADS,
-        backlog=2 * THREADS,
+        blocking_threads=kind.threads,
+        backpressure=kind.threads,
+        backlog=2 * kind.threads,
         http1_settings=HTTP1Settings(
             header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES
         ),
@@ -146,10 +175,10 @@ def _stopped_within(seconds: float) -> bool:
     return False
 
 
-def _allow_open_files() -> None:
-    """A connection from Stripe and one to Redis for each thread, and some more."""
+def _allow_open_files(number: int) -> None:
+    """A connection from a client and one to a server behind us for each thread, and some more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

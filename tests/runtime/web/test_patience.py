@@ -3,7 +3,7 @@ from threading import Event, Thread
 
 import pytest
 
-from ingest.patience import Patience, Traffic, hang_up_on_the_slow
+from runtime.web.patience import Patience, Traffic, hang_up_on_the_slow
 
 PEER = ("203.0.113.1", 4711)
 

@@ -1,4 +1,4 @@
-from ingest.ration import Ration
+from runtime.web.ration import Ration
 
 
 def test_a_second_has_so_many_and_the_next_one_as_many_again() -> None:

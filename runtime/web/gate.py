@@ -1,8 +1,8 @@
-"""Whether Redis may be asked now. It is asked by a probe beside the traffic, not by the traffic.
+"""Whether a server behind us may be asked now. A probe finds out, not the traffic.
 
-A frozen Redis lets every request wait for its time limit, and waiting requests pile up. So the
+A frozen server lets every request wait for its time limit, and waiting requests pile up. So the
 first failure of a request shuts the gate: all others are refused at once, without asking, until
-a probe has found Redis reachable, safely configured and with room. The probe runs in a thread of
+a probe has found it reachable and fit for use. The probe runs in a thread of
 its own in each server process, and is one call, so that tests run it by hand.
 """
 
@@ -29,12 +29,12 @@ class Verdict:
 
     @property
     def open(self) -> bool:
-        """Whether requests may go on to Redis."""
+        """Whether requests may go on to the server."""
         return not self.reasons
 
 
 class Shut(Exception):
-    """Redis is not to be asked now; ``reasons`` are for the operator, not for strangers."""
+    """The server is not to be asked now; ``reasons`` are for the operator, not for strangers."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = reasons
@@ -42,25 +42,26 @@ class Shut(Exception):
 
 
 class Probe(Protocol):
-    """Looks at Redis and names what speaks against using it."""
+    """Looks at the server and names what speaks against using it."""
 
     def __call__(self) -> tuple[str, ...]:
-        """All reasons to refuse events, none if there are none; may raise, which is a reason."""
+        """All reasons to refuse requests, none if there are none; may raise, which is a reason."""
         ...
 
 
 class Gate:
     """The last verdict, which requests read without a lock, and how it comes to change."""
 
-    def __init__(self, probe: Probe, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, probe: Probe, *, server: str, monotonic: Callable[[], float]) -> None:
         self._probe = probe
+        self._server = server
         self._monotonic = monotonic
         self._failures = 0
         self._changing = threading.Lock()
-        self._verdict = Verdict(reasons=("Redis was not asked yet",), at=monotonic())
+        self._verdict = Verdict(reasons=(f"{server} was not asked yet",), at=monotonic())
 
     def admit(self) -> None:
-        """Let a request pass, or stop it before it asks Redis.
+        """Let a request pass, or stop it before it asks the server.
 
         Raises:
             Shut: the last verdict, or a failure since, speaks against it.
@@ -69,10 +70,10 @@ class Gate:
             raise Shut(verdict.reasons)
 
     def failed(self, error: Exception) -> None:
-        """Shut for everybody because one request could not use Redis."""
+        """Shut for everybody because one request could not use the server."""
         with self._changing:
             self._failures += 1
-            self._decide((f"Redis did not serve a request: {type(error).__name__}",))
+            self._decide((f"{self._server} did not serve a request: {type(error).__name__}",))
 
     def check(self) -> Verdict:
         """Probe once. Only a probe that began after the last failure may open the gate."""
@@ -87,7 +88,7 @@ class Gate:
         """What keeps the process from being ready; a verdict nobody renewed keeps it too."""
         verdict = self._verdict
         if self._monotonic() - verdict.at > _STALE_SECONDS:
-            return (*verdict.reasons, "Redis was not probed for a while")
+            return (*verdict.reasons, f"{self._server} was not probed for a while")
         return verdict.reasons
 
     def watch(self, stopped: threading.Event) -> None:
@@ -99,7 +100,7 @@ class Gate:
         try:
             return self._probe()
         except Exception as error:  # noqa: BLE001 - a thread that ends would never open the gate
-            return (f"Redis cannot be probed: {type(error).__name__}",)
+            return (f"{self._server} cannot be probed: {type(error).__name__}",)
 
     def _decide(self, reasons: tuple[str, ...]) -> None:
         previous, self._verdict = self._verdict, Verdict(reasons=reasons, at=self._monotonic())

@@ -3,7 +3,7 @@ from threading import Event, Thread
 import pytest
 from structlog.testing import capture_logs
 
-from ingest.gate import Gate, Shut
+from runtime.web.gate import Gate, Shut
 from tests.fakes import FakeClock, FakeProbe
 
 
@@ -19,7 +19,7 @@ def probe() -> FakeProbe:
 
 @pytest.fixture
 def gate(probe: FakeProbe, clock: FakeClock) -> Gate:
-    return Gate(probe, monotonic=clock.monotonic)
+    return Gate(probe, server="Redis", monotonic=clock.monotonic)
 
 
 def test_it_is_shut_until_redis_was_asked(gate: Gate) -> None:
@@ -64,7 +64,7 @@ def test_a_probe_that_began_before_a_failure_cannot_open_it(clock: FakeClock) ->
         gate.failed(TimeoutError())
         return ()
 
-    gate = Gate(overtaken, monotonic=clock.monotonic)
+    gate = Gate(overtaken, server="Redis", monotonic=clock.monotonic)
     gate.check()
 
     with pytest.raises(Shut):
@@ -98,7 +98,9 @@ def test_the_watch_goes_on_until_it_is_stopped(clock: FakeClock) -> None:
         asked.set()
         raise RuntimeError
 
-    watch = Thread(target=Gate(broken_once, monotonic=clock.monotonic).watch, args=(stopped,))
+    watch = Thread(
+        target=Gate(broken_once, server="Redis", monotonic=clock.monotonic).watch, args=(stopped,)
+    )
     watch.start()
     watch.join(timeout=10)
 

@@ -1,0 +1,88 @@
+"""What a request that is not served is told: RFC 9457 documents from closed lists.
+
+A problem gives away no secret and repeats nothing of the request. Its ``instance`` is an id
+made for the occasion, which the log line of the refusal carries too.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from flask import Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5
+_UNAVAILABLE: Final = 503
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One way in which a request can fail, as the sender is told about it."""
+
+    code: str
+    status: int
+    title: str
+    detail: str
+
+    @property
+    def type(self) -> str:
+        """The URI by which programs tell problems apart."""
+        return f"urn:paidup:problem:{self.code}"
+
+
+NOT_FOUND = Problem(
+    code="not-found", status=404, title="Not found", detail="There is nothing at this path."
+)
+METHOD_NOT_ALLOWED = Problem(
+    code="method-not-allowed",
+    status=405,
+    title="Method not allowed",
+    detail="This path does not answer this method; the Allow header names those it does.",
+)
+BAD_REQUEST = Problem(
+    code="bad-request", status=400, title="Bad request", detail="The request cannot be understood."
+)
+
+
+def by_status(*more: Problem) -> Mapping[int, Problem]:
+    """Problems that the status alone tells, for what Flask refuses by itself."""
+    return {problem.status: problem for problem in (NOT_FOUND, METHOD_NOT_ALLOWED, *more)}
+
+
+def new_instance() -> str:
+    """An id by which a refusal is found in the log."""
+    return f"urn:uuid:{uuid4()}"
+
+
+def respond(
+    problem: Problem,
+    *,
+    instance: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    **members: object,
+) -> Response:
+    """The problem as an answer; a 503 says when to come back."""
+    document = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance or new_instance(),
+        **members,
+    }
+    response = Response(json.dumps(document), problem.status, mimetype=MEDIA_TYPE)
+    if problem.status == _UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    response.headers.extend(list(headers))
+    return response
+
+
+def refused(error: HTTPException, known: Mapping[int, Problem]) -> Response:
+    """What Flask refuses by itself, told as a problem."""
+    response = respond(known.get(error.code or 0, BAD_REQUEST))
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return response
