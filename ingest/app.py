@@ -8,12 +8,12 @@ import structlog
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
-from ingest.probes import probe_routes
-from ingest.problems import BY_STATUS, UNAVAILABLE
+from ingest.problems import BY_STATUS, NOT_READY, UNAVAILABLE
 from ingest.webhook import Accepts, Publishes, Webhook
 from runtime.settings import Settings
-from runtime.telemetry import Metrics, SharedState
+from runtime.telemetry import Metrics, SharedState, SharedStateCollector
 from runtime.web.gate import Gate
+from runtime.web.probes import probe_routes
 from runtime.web.problems import refused, respond
 
 WEBHOOK_PATH = "/webhooks/stripe"
@@ -55,7 +55,8 @@ def create_app(
         provide_automatic_options=False,
     )
     app.wsgi_app = _deliveries_first(receive, app.wsgi_app)  # type: ignore[method-assign,assignment]
-    app.register_blueprint(probe_routes(gate, metrics, state))
+    shared = SharedStateCollector(state)
+    app.register_blueprint(probe_routes(gate, metrics, shared, not_ready=NOT_READY))
     app.register_error_handler(HTTPException, lambda error: refused(error, BY_STATUS))
     app.register_error_handler(Exception, _failed)
     return app

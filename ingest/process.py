@@ -26,6 +26,8 @@ from runtime.web.server import Server
 SERVER: Final = Server(
     name="ingest",
     variable="PAIDUP_INGEST_BIND",
+    address=lambda settings: settings.ingest_bind,
+    processes=lambda settings: settings.ingest_processes,
     # Requests one process holds at a time, half-sent ones included.
     threads=1024,
 )

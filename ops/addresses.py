@@ -14,7 +14,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def decide(settings: Settings, ports: Ports, say: Callable[[str], None]) -> dict[str, str]:
-    """The variables that say where ingest and the worker listen.
+    """The variables that say where ingest, the worker and the console listen.
 
     Raises:
         AddressTaken: if Stripe's events cannot come in where the operator wants them.
@@ -23,11 +23,21 @@ def decide(settings: Settings, ports: Ports, say: Callable[[str], None]) -> dict
     if not is_free(ingest.port, ingest.host):
         raise AddressTaken("PAIDUP_INGEST_BIND", ingest)
     metrics = _wanted(settings.worker_metrics_bind, ports)
-    if not is_free(metrics.port, metrics.host):
-        # Numbers that nobody scrapes are no reason to leave events lying.
-        taken, metrics = metrics, Address(metrics.host, free_port())
-        say(f"{taken} is in use: the worker's metrics are at {metrics}")
-    return {"PAIDUP_INGEST_BIND": str(ingest), "PAIDUP_WORKER_METRICS_BIND": str(metrics)}
+    console = _wanted(settings.console_bind, ports)
+    return {
+        "PAIDUP_INGEST_BIND": str(ingest),
+        "PAIDUP_WORKER_METRICS_BIND": str(_or_another(metrics, "the worker's metrics are", say)),
+        "PAIDUP_CONSOLE_BIND": str(_or_another(console, "the console is", say)),
+    }
+
+
+def _or_another(address: Address, what: str, say: Callable[[str], None]) -> Address:
+    # What nobody scrapes or reads is no reason to leave events lying.
+    if is_free(address.port, address.host):
+        return address
+    another = Address(address.host, free_port())
+    say(f"{address} is in use: {what} at {another}")
+    return another
 
 
 def local_url(address: Address) -> str:

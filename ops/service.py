@@ -1,4 +1,4 @@
-"""Ingest and the worker as processes of a stack."""
+"""Ingest, the worker and the console as processes of a stack."""
 
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -45,6 +45,15 @@ class Ingest(Service):
 
     name = "ingest"
     module = "ingest"
+    turn = 0
+    stop_seconds = 20.0
+
+
+class Console(Service):
+    """Stopped with ingest: it holds nothing."""
+
+    name = "console"
+    module = "ops.console"
     turn = 0
     stop_seconds = 20.0
 

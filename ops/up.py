@@ -1,7 +1,8 @@
-"""Everything on one machine: servers of our own where none are named, ingest and a worker.
+"""Everything on one machine: servers of our own where none are named, and our processes.
 
 One stack has one folder and one leash. Its parts run in sessions of their own, so that it
-alone decides the order in which they end: ingest first, then the worker, then the servers. What
+alone decides the order in which they end: ingest and console first, then the worker, then the
+servers. What
 a killed stack left behind is stopped before anything is started on the same folder.
 """
 
@@ -15,10 +16,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ops import addresses, upfile
+from ops.console.tokens import VARIABLE, draw, plain_token
 from ops.embedded import postgres_in, redis_in
 from ops.errors import AlreadyUp
 from ops.migration import migrate
-from ops.service import Ingest, Worker
+from ops.service import Console, Ingest, Worker
 from ops.tending import Tending
 from runtime.servers import pidfile
 from runtime.servers.account import make_own_folder
@@ -30,7 +32,7 @@ from runtime.servers.redis import Redis
 from runtime.servers.secret import kept_secret
 from runtime.settings import Settings, required
 
-AnyService = TypeVar("AnyService", Ingest, Worker)
+AnyService = TypeVar("AnyService", Ingest, Worker, Console)
 
 WEBHOOK_PATH = "/webhooks/stripe"
 _LEFTOVER_SECONDS = 20.0
@@ -68,6 +70,7 @@ class Stack:
         self.redis: Redis | None = None
         self.ingest: Ingest | None = None
         self.worker: Worker | None = None
+        self.console: Console | None = None
         self._tending = Tending(say=say)
         self._leash: Leash | None = None
         self._lock: int | None = None
@@ -90,6 +93,11 @@ class Stack:
         return addresses.local_url(self.settings.worker_metrics_bind)
 
     @property
+    def console_url(self) -> str:
+        """Where the console answers, without a path."""
+        return addresses.local_url(self.settings.console_bind)
+
+    @property
     def database_url(self) -> str:
         """The database, ours or the operator's."""
         return required(self.settings.database_url, "DATABASE_URL")
@@ -103,6 +111,11 @@ class Stack:
     def webhook_secret(self) -> str:
         """The secret to sign with: the first where there are several."""
         return self.settings.webhook_secrets[0]
+
+    @property
+    def console_token(self) -> str | None:
+        """A token to read with; None where the operator gave hashes only."""
+        return plain_token(self.settings.console_tokens)
 
     # What it does -----------------------------------------------------------------------
 
@@ -138,7 +151,7 @@ class Stack:
     def stop(self) -> None:
         """Stop every part in order, and keep the data; quiet about what does not run."""
         self._tending.forget_all()
-        for part in (self.ingest, self.worker, self.redis, self.postgres):
+        for part in (self.ingest, self.console, self.worker, self.redis, self.postgres):
             if part:
                 part.stop()
         if self._leash:
@@ -185,6 +198,9 @@ class Stack:
         if not self.settings.webhook_secrets:
             kept = self.data_dir / "webhook_secret"
             decided["STRIPE_WEBHOOK_SECRET"] = kept_secret(kept, lambda: f"whsec_{token_hex(32)}")
+        if not self.settings.console_tokens:
+            kept = self.data_dir / "console_token"
+            decided[VARIABLE] = kept_secret(kept, lambda: draw("up").token)
         for name in decided:
             self.environ.pop(f"{name}_FILE", None)
         self.environ.update(decided)
@@ -193,10 +209,12 @@ class Stack:
     def _start_services(self) -> None:
         self.ingest = self._service(Ingest, f"{self.ingest_url}/readyz")
         self.worker = self._service(Worker, f"{self.worker_metrics_url}/metrics")
-        for service in (self.ingest, self.worker):
+        self.console = self._service(Console, f"{self.console_url}/readyz")
+        services = (self.ingest, self.worker, self.console)
+        for service in services:
             service.pause = self._pause
             service.spawn()
-        for service in (self.ingest, self.worker):
+        for service in services:
             service.await_ready()
             self._tending.watch(service)
 
@@ -214,9 +232,11 @@ class Stack:
             webhook_url=self.webhook_url,
             ingest_url=self.ingest_url,
             worker_metrics_url=self.worker_metrics_url,
+            console_url=self.console_url,
             database_url=self.database_url,
             redis_url=self.redis_url,
             webhook_secret=self.webhook_secret,
+            console_token=self.console_token,
             pids={part.name: part.pid for part in self._tending.alive()},
         )
         upfile.write(self.data_dir, up)

@@ -1,7 +1,7 @@
 """``up.json``: how the other commands find what ``paidup up`` runs on this machine.
 
-It holds passwords and the signing secret, so only its owner may read it. It counts for as long
-as the ``up`` that wrote it lives; a file that a killed one left behind is ignored.
+It holds passwords, the signing secret and a token, so only its owner may read it. It counts for
+as long as the ``up`` that wrote it lives; a file that a killed one left behind is ignored.
 """
 
 import json
@@ -26,17 +26,21 @@ class UpFile:
     webhook_url: str
     ingest_url: str
     worker_metrics_url: str
+    console_url: str
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     webhook_secret: str = field(repr=False)
+    console_token: str | None = field(repr=False)
     pids: Mapping[str, int]
 
     def as_environ(self) -> dict[str, str]:
         """The variables that lead a command to these servers."""
+        token = {"PAIDUP_CONSOLE_TOKENS": self.console_token} if self.console_token else {}
         return {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
+            **token,
         }
 
 

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, each with bounds on how long anything may take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -55,7 +55,7 @@ def engine_for(database_url: str | None, *, application_name: str, pool_size: in
     """
     return create_engine(
         "postgresql+psycopg://",
-        creator=_connector(conninfo_of(database_url), application_name),
+        creator=connector(conninfo_of(database_url), application_name=application_name),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -75,26 +75,35 @@ def conninfo_of(database_url: str | None) -> str:
     raise UnusableDatabaseUrl
 
 
-def _connector(conninfo: str, application_name: str) -> Callable[[], psycopg.Connection]:
+def connector(
+    conninfo: str,
+    *,
+    application_name: str,
+    kind: type[psycopg.Connection] = psycopg.Connection,
+    session: Mapping[str, str] = SESSION,
+    connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
+) -> Callable[[], psycopg.Connection]:
+    """What opens the connections of a pool, each bounded by ``session``."""
+
     def connect() -> psycopg.Connection:
-        connection = psycopg.connect(
+        connection = kind.connect(
             conninfo,
             autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            connect_timeout=connect_seconds,
             application_name=application_name,
             **KEEPALIVES,
         )
-        _bound(connection)
+        _bound(connection, session)
+        connection.autocommit = False
         return connection
 
     return connect
 
 
-def _bound(connection: psycopg.Connection) -> None:
+def _bound(connection: psycopg.Connection, session: Mapping[str, str]) -> None:
     # Not by libpq's "options": that would replace the operator's own, and poolers refuse it.
     connection.execute(
         "SELECT set_config(name, value, false)"
         " FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)",
-        (list(SESSION), list(SESSION.values())),
+        (list(session), list(session.values())),
     )
-    connection.autocommit = False

@@ -67,6 +67,7 @@ class Settings:
     redis_durability: Durability
     redis_server: Path | None
     inbox_limit: int
+    console_rate: int
     log_level: str
 
     @classmethod
@@ -309,7 +310,8 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_list,
         default="",
         secret=True,
-        help="Bearer tokens of the console and the read API, comma separated.",
+        help="Bearer tokens of the console and the read API, comma separated: `name:sha256` as"
+        " `paidup console token NAME` prints them, or plain. Without one nobody may read.",
     ),
     Variable(
         name="PAIDUP_INGEST_BIND",
@@ -323,7 +325,7 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="console_bind",
         parse=_address,
         default="127.0.0.1:8001",
-        help="Where the console listens. Never the public address.",
+        help="Where the console and the read API listen. Never a public address.",
     ),
     Variable(
         name="PAIDUP_WORKER_METRICS_BIND",
@@ -380,6 +382,13 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 1_000_000_000, "events"),
         default="5000000",
         help="Unsettled events above which ingest answers 503, so that Stripe keeps the rest.",
+    ),
+    Variable(
+        name="PAIDUP_CONSOLE_RATE",
+        attribute="console_rate",
+        parse=_between(1, 1_000_000, "requests a second"),
+        default="1000",
+        help="Requests a second that each token may make of one console; more are answered 429.",
     ),
     Variable(
         name="PAIDUP_LOG_LEVEL",

@@ -36,6 +36,7 @@ REPLAY_BLOCKED: Final = ("duplicate", "stale_timestamp", "future_timestamp")
 OPERATIONS: Final = ("ingest", "worker")
 OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
+READS: Final = ("found", "unchanged", "unknown", "unauthorized", "limited", "unavailable")
 OTHER: Final = "other"
 """The ``event_type`` label of every type no reader knows, so that strangers add no series."""
 
@@ -60,6 +61,9 @@ class Metrics:
     event_processing_seconds: Histogram
     event_lag_seconds: Histogram
     entitlement_changes: Counter
+    reads: Counter
+    read_seconds: Histogram
+    console_token_last_used: Gauge
 
 
 def build_metrics(
@@ -67,10 +71,12 @@ def build_metrics(
     *,
     secrets: Iterable[str] = (),
     event_types: Iterable[str] = (),
+    tokens: Iterable[str] = (),
 ) -> Metrics:
     """Every metric of DESIGN's closed list, each series at 0; call it once for each registry.
 
-    ``secrets`` are fingerprints (``secret_fingerprint``), ``event_types`` what the readers handle.
+    ``secrets`` are fingerprints (``secret_fingerprint``), ``event_types`` what the readers handle,
+    ``tokens`` the names of the console's tokens.
     """
     # They would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -116,8 +122,20 @@ def build_metrics(
         entitlement_changes=_counter(
             registry, "billing_entitlement_changes", "Entitlements that changed.", "change"
         ),
+        reads=_counter(
+            registry, "billing_reads", "Reads over HTTP, by what they were answered.", "result"
+        ),
+        read_seconds=_histogram(
+            registry, "billing_read_seconds", "From a request to what a user may do.", _FAST
+        ),
+        console_token_last_used=_gauge(
+            registry,
+            "billing_console_token_last_used_timestamp_seconds",
+            "When a token was last presented; 0 is never. An old one that rests can go.",
+            "token",
+        ),
     )
-    _start_at_zero(metrics, secrets, event_types)
+    _start_at_zero(metrics, secrets, event_types, tokens)
     return metrics
 
 
@@ -227,13 +245,17 @@ def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> G
     return Gauge(name, text, labels, registry=registry, multiprocess_mode="max")
 
 
-def _start_at_zero(metrics: Metrics, secrets: Iterable[str], event_types: Iterable[str]) -> None:
+def _start_at_zero(
+    metrics: Metrics, secrets: Iterable[str], event_types: Iterable[str], tokens: Iterable[str]
+) -> None:
     for metric, values in (
         (metrics.webhook_received, RECEIVED),
         (metrics.webhook_invalid_sig, INVALID_SIGNATURE),
         (metrics.webhook_replay_block, REPLAY_BLOCKED),
         (metrics.idempotent_hits, OPERATIONS),
         (metrics.entitlement_changes, CHANGES),
+        (metrics.reads, READS),
+        (metrics.console_token_last_used, tuple(tokens)),
         (metrics.webhook_secret_last_used, tuple(secrets)),
     ):
         for value in values:

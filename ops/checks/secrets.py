@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
+from ops.console.tokens import VARIABLE, read_tokens
 from ops.findings import Finding, ok, problem, warning
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError
 
 _SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 _KEY = "STRIPE_API_KEY"
-_TOKEN = "PAIDUP_CONSOLE_TOKENS"  # noqa: S105 - the variable's name
 _LEAST_SECRET = 24
 _LEAST_TOKEN = 16
 _PLACEHOLDER = re.compile(
@@ -21,10 +21,7 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
     """Everything about secrets, keys and tokens; never their values."""
     yield from _webhook_secrets(settings.webhook_secrets)
     yield from _api_key(settings.stripe_api_key)
-    for number, token in enumerate(settings.console_tokens, 1):
-        if len(token) < _LEAST_TOKEN or _PLACEHOLDER.search(token):
-            says = f"token {number} can be guessed: draw one of {_LEAST_TOKEN} characters or more"
-            yield problem(_TOKEN, says)
+    yield from _console_tokens(settings.console_tokens)
 
 
 def check_livemode(settings: Settings) -> Iterator[Finding]:
@@ -77,3 +74,27 @@ def _api_key(key: str | None) -> Iterator[Finding]:
         yield problem(_KEY, "is no secret or restricted key (sk_... or rk_...)")
     else:
         yield ok(_KEY, "set: what Redis loses can be fetched for 30 days")
+
+
+def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:
+    try:
+        tokens = read_tokens(entries)
+    except SettingsError as error:
+        yield from (
+            problem(VARIABLE, f"{said}: the console will not start") for said in error.problems
+        )
+        return
+    if not tokens:
+        yield warning(
+            VARIABLE, "is not set: nobody may read over HTTP; `paidup console token NAME`"
+        )
+    plain = [n for n, token in enumerate(tokens, 1) if token.plain]
+    for number in plain:
+        if len(entries[number - 1]) < _LEAST_TOKEN or _PLACEHOLDER.search(entries[number - 1]):
+            says = f"token {number} can be guessed: draw one with `paidup console token NAME`"
+            yield problem(VARIABLE, says)
+    if plain:
+        says = "gives tokens away: `paidup console token NAME` prints a hash to put there instead"
+        yield warning(VARIABLE, says)
+    elif tokens:
+        yield ok(VARIABLE, f"{len(tokens)} of which it holds hashes only")

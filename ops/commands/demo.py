@@ -49,7 +49,7 @@ def _run(folder: Path) -> Account:
     interruption, begun = Interruption(), time.monotonic()
     environ = _environ(os.environ)
     with Stack(folder, environ, ports="free", say=_say, pause=interruption.pause) as stack:
-        _say(f"PostgreSQL, Redis, ingest and a worker run after {time.monotonic() - begun:.1f} s")
+        _say(f"servers, ingest, a worker and a console run after {time.monotonic() - begun:.1f} s")
         account = play(stack, say=_say, pause=interruption.pause)
         _say("stopping")
     return account

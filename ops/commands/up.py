@@ -13,7 +13,7 @@ _TEND_SECONDS = 0.5
 
 @click.command(epilog="Example: STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up")
 def up() -> None:
-    """Run everything on this machine: PostgreSQL, Redis, ingest and a worker.
+    """Run everything on this machine: PostgreSQL, Redis, ingest, a worker and a console.
 
     Servers that DATABASE_URL or REDIS_URL name are used as they are; the others are started
     here, in PAIDUP_DATA_DIR, which keeps their data for the next time. Ctrl-C stops it.
@@ -27,7 +27,7 @@ def up() -> None:
             interruption.pause(_TEND_SECONDS)
             stack.tend()
     except Interrupted:
-        click.echo("stopping: ingest, worker, servers", err=True)
+        click.echo("stopping: ingest, console, worker, servers", err=True)
     finally:
         stack.stop()
     click.echo(f"stopped; the data stays in {stack.data_dir}", err=True)
@@ -42,6 +42,7 @@ def _welcome(stack: Stack) -> str:
 Paidup is up. Ctrl-C stops it and keeps its data.
 
   webhooks  {stack.webhook_url}
+  console   {stack.console_url} (the read API: /openapi.json; its token is in up.json)
   metrics   {stack.ingest_url}/metrics and {stack.worker_metrics_url}/metrics
   data      {stack.data_dir} (logs in log/, addresses and secrets in up.json)
 

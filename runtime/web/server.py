@@ -7,6 +7,7 @@ what does not end in time. When it gives up because workers die too fast, it is 
 """
 
 import errno
+import multiprocessing
 import os
 import resource
 import signal
@@ -28,8 +29,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from runtime.multiproc import claimed_folder, fold_dead
-from runtime.settings import Address, Settings
+from runtime.multiproc import InstanceRunning, claimed_folder, fold_dead
+from runtime.settings import Address, Settings, SettingsError
 from runtime.telemetry import configure_logging
 
 STOP_SECONDS: Final = 5
@@ -60,10 +61,12 @@ class AddressTaken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What a kind of server is called, and how many requests one of its processes holds."""
+    """What a kind of server is called, where it listens, and how much one process holds."""
 
     name: str
     variable: str
+    address: Callable[[Settings], Address]
+    processes: Callable[[Settings], int]
     threads: int
 
 
@@ -75,14 +78,26 @@ class StartsProcess(Protocol):
         ...
 
 
+def main(kind: Server, start: StartsProcess, usable: Callable[[Settings], Settings]) -> int:
+    """Serve until stopped; 0 after a stop, 1 where it cannot start, 2 where it is set up wrong."""
+    try:
+        settings = usable(Settings.from_env(os.environ))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(sys.stderr, level=settings.log_level)
+    # Server processes import everything anew, after the metrics folder is known.
+    multiprocessing.set_start_method("spawn")
+    try:
+        run(kind, start, settings, os.environ)
+    except (AddressTaken, InstanceRunning, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
 def run(
-    kind: Server,
-    start: StartsProcess,
-    settings: Settings,
-    environ: MutableMapping[str, str],
-    *,
-    address: Address,
-    processes: int,
+    kind: Server, start: StartsProcess, settings: Settings, environ: MutableMapping[str, str]
 ) -> None:
     """Serve until a signal says stop.
 
@@ -90,7 +105,7 @@ def run(
         AddressTaken: the address cannot be bound.
         InstanceRunning: another instance has this one's metrics folder.
     """
-    bound = bindable(kind.variable, address)
+    bound, processes = bindable(kind.variable, kind.address(settings)), kind.processes(settings)
     folder = settings.data_dir / f"metrics-{kind.name}-{bound.port}"
     _allow_open_files(4 * kind.threads)
     with claimed_folder(folder, environ), _folding(folder):

@@ -10,7 +10,7 @@ import yaml
 from runtime.settings import VARIABLES
 
 ROOT = Path(__file__).parents[2]
-OURS = ("migrate", "ingest", "worker")
+OURS = ("migrate", "ingest", "worker", "console")
 STOP_LIMIT_SECONDS = 60 + 35
 """The hard limit of one drain task, and what Celery's pool may take to hang up after it."""
 
@@ -44,12 +44,18 @@ def test_every_variable_of_the_example_file_is_used(compose: Any) -> None:
 def test_no_file_holds_a_secret() -> None:
     example = (ROOT / ".env.example").read_text()
 
-    for name in ("STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+    for name in (
+        "STRIPE_WEBHOOK_SECRET",
+        "STRIPE_API_KEY",
+        "PAIDUP_CONSOLE_TOKENS",
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+    ):
         assert f"\n{name}=\n" in example
 
 
 def test_nothing_starts_before_the_schema_stands(compose: Any) -> None:
-    for service in ("ingest", "worker"):
+    for service in ("ingest", "worker", "console"):
         needed = compose["services"][service]["depends_on"]
 
         assert needed["migrate"] == {"condition": "service_completed_successfully"}
@@ -99,6 +105,9 @@ def test_prometheus_scrapes_the_ports_that_are_served(compose: Any) -> None:
     ingest = environment_of(compose, "ingest")["PAIDUP_INGEST_BIND"].rpartition(":")[2]
     worker = environment_of(compose, "worker")["PAIDUP_WORKER_METRICS_BIND"].rpartition(":")[2]
 
+    console = environment_of(compose, "console")["PAIDUP_CONSOLE_BIND"].rpartition(":")[2]
+
+    assert jobs["paidup-console"]["static_configs"] == [{"targets": [f"console:{console}"]}]
     assert jobs["paidup-ingest"]["static_configs"] == [{"targets": [f"ingest:{ingest}"]}]
     assert jobs["paidup-worker"]["dns_sd_configs"][0]["port"] == int(worker)
 

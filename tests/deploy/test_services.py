@@ -4,6 +4,7 @@ Only what cannot hold here is replaced: names of other containers become loopbac
 ports become free ones. Redis runs through its own start script, so its users are the shipped ones.
 """
 
+import json
 import os
 import re
 import signal
@@ -36,6 +37,7 @@ DOTENV = {
     "POSTGRES_PASSWORD": "postgrespassword",
     "REDIS_PASSWORD": "redispassword",
     "PAIDUP_LIVEMODE": "test",
+    "PAIDUP_CONSOLE_TOKENS": "composed-for-this-test-only",
 }
 
 
@@ -59,13 +61,17 @@ class Stack:
         self.folder = folder
         self.services: Any = yaml.safe_load(interpolated((ROOT / "docker-compose.yml").read_text()))
         self.services = self.services["services"]
-        self.redis_port, self.ingest_port, self.metrics_port = (free_port() for _ in range(3))
+        self.redis_port, self.ingest_port, self.metrics_port, self.console_port = (
+            free_port() for _ in range(4)
+        )
         self.replacements = {
             r"postgresql://paidup:\w+@postgres:5432/paidup": database_url,
             r"@redis:6379": f"@127.0.0.1:{self.redis_port}",
             r"0\.0\.0\.0:8000": f"127.0.0.1:{self.ingest_port}",
+            r"0\.0\.0\.0:8001": f"127.0.0.1:{self.console_port}",
             r"0\.0\.0\.0:9101": f"127.0.0.1:{self.metrics_port}",
             r"127\.0\.0\.1:8000": f"127.0.0.1:{self.ingest_port}",
+            r"127\.0\.0\.1:8001": f"127.0.0.1:{self.console_port}",
             r"127\.0\.0\.1:9101": f"127.0.0.1:{self.metrics_port}",
         }
         self.running: list[subprocess.Popen[bytes]] = []
@@ -155,10 +161,11 @@ def test_the_composed_services_do_their_work_and_stop_when_asked(
 ) -> None:
     stack.start_redis(redis_binary)
     assert stack.start("migrate").wait(60) == 0
-    ingest, worker = stack.start("ingest"), stack.start("worker")
-    for service in ("ingest", "worker"):
+    ingest, worker, console = (stack.start(name) for name in ("ingest", "worker", "console"))
+    for service in ("ingest", "worker", "console"):
         wait_until(lambda service=service: stack.is_healthy(service), f"health of {service}")  # type: ignore[misc]
     wait_until(lambda: ready(stack.ingest_port), "readiness of ingest")
+    wait_until(lambda: ready(stack.console_port), "readiness of the console")
 
     lifecycle = tell("first_paid", shape=Shape.NEW, seed="compose", now=int(time.time()))
     url = f"http://127.0.0.1:{stack.ingest_port}/webhooks/stripe"
@@ -167,7 +174,9 @@ def test_the_composed_services_do_their_work_and_stop_when_asked(
     assert answers == {202}
     with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as database:
         wait_until(lambda: count(database) == len(lifecycle.events), "settling")
-    for process in (ingest, worker):
+    told = read(stack.console_port, lifecycle.expected.user_id)
+    assert told["features"] == lifecycle.expected.features
+    for process in (ingest, worker, console):
         process.send_signal(signal.SIGTERM)
         assert process.wait(100) == 0
 
@@ -177,6 +186,15 @@ def ready(port: int) -> bool:
     with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
         return bool(answer.status == 200)
     return False
+
+
+def read(port: int, user_id: str) -> Any:
+    """What an application is told over HTTP."""
+    url = f"http://127.0.0.1:{port}/v1/users/{user_id}/entitlements"
+    headers = {"Authorization": f"Bearer {DOTENV['PAIDUP_CONSOLE_TOKENS']}"}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+        return json.load(answer)
 
 
 def count(database: "psycopg.Connection[tuple[Any, ...]]") -> int:

@@ -29,6 +29,7 @@ def test_what_the_operator_said_stands() -> None:
     assert found == {
         "PAIDUP_INGEST_BIND": "0.0.0.0:80",
         "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:9101",
+        "PAIDUP_CONSOLE_BIND": "127.0.0.1:8001",
     }
 
 
@@ -61,6 +62,16 @@ def test_a_taken_metrics_port_is_a_warning_and_no_reason_not_to_work(taken: set[
 
     assert found["PAIDUP_WORKER_METRICS_BIND"] == "127.0.0.1:25000"
     assert said == ["127.0.0.1:9101 is in use: the worker's metrics are at 127.0.0.1:25000"]
+
+
+def test_a_taken_console_port_is_a_warning_too(taken: set[int]) -> None:
+    taken.add(8001)
+    said: list[str] = []
+
+    found = addresses.decide(settings(), "given", said.append)
+
+    assert found["PAIDUP_CONSOLE_BIND"] == "127.0.0.1:25000"
+    assert said == ["127.0.0.1:8001 is in use: the console is at 127.0.0.1:25000"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def _no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execve", execve)
 
 
-@pytest.mark.parametrize(("command", "module"), [("ingest", "ingest"), ("worker", "workers")])
+@pytest.mark.parametrize(
+    ("command", "module"), [("ingest", "ingest"), ("worker", "workers"), ("console", "ops.console")]
+)
 def test_the_command_becomes_its_process(
     command: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

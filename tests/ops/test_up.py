@@ -39,10 +39,11 @@ def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-def status_of(url: str, *, body: bytes | None = None) -> int:
+def status_of(url: str, *, body: bytes | None = None, token: str = "") -> int:
     where = urlsplit(url)
     with closing(HTTPConnection(where.netloc, timeout=5)) as connection:
-        connection.request("POST" if body else "GET", where.path, body)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request("POST" if body else "GET", where.path, body, headers)
         return connection.getresponse().status
 
 
@@ -62,6 +63,7 @@ class Up:
             "PAIDUP_PLANS": str(PLANS),
             "PAIDUP_INGEST_BIND": "127.0.0.1:0",
             "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+            "PAIDUP_CONSOLE_BIND": "127.0.0.1:0",
             "PAIDUP_WORKER_PROCESSES": "1",
             "PAIDUP_REDIS_SERVER": str(binary),
         }
@@ -118,6 +120,10 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
     assert stat.S_IMODE(upfile.path_in(up.folder).stat().st_mode) == 0o600
     assert status_of(f"{first.ingest_url}/readyz") == 200
     assert status_of(first.webhook_url, body=b"{}") == 400
+    read = f"{first.console_url}/v1/users/usr_1/entitlements"
+    assert status_of(read) == 401
+    assert first.console_token
+    assert status_of(read, token=first.console_token) == 404
 
     second = up.call("up")
     assert second.returncode == 1
@@ -126,9 +132,9 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
     healthy = up.call("doctor", "--json")
     assert json.loads(healthy.stdout)["ok"], healthy.stdout
 
-    for part in ("worker", "ingest"):
+    for part in ("worker", "ingest", "console"):
         os.kill(first.pids[part], signal.SIGKILL)
-    until(lambda: renewed(up, first, "worker") and renewed(up, first, "ingest"))
+    until(lambda: all(renewed(up, first, part) for part in ("worker", "ingest", "console")))
     now = upfile.read(up.folder)
     assert now
     assert now.webhook_url == first.webhook_url
@@ -143,6 +149,7 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
 
     again = up.start()
     assert again.webhook_secret == first.webhook_secret
+    assert again.console_token == first.console_token
     said, code = up.end(signal.SIGTERM)
     assert code == 0
     assert "catalogue of record now" not in said
@@ -192,7 +199,7 @@ def test_servers_that_are_given_are_used_and_left_alone(
         assert stack.redis_url == redis_url
         found = upfile.read(folder)
         assert found
-        assert set(found.pids) == {"ingest", "worker"}
+        assert set(found.pids) == {"ingest", "worker", "console"}
 
     assert not (folder / "postgres").exists()
     assert not (folder / "redis").exists()
@@ -236,10 +243,14 @@ def test_the_operators_secret_and_address_stand(
         "STRIPE_WEBHOOK_SECRET": "whsec_mine,whsec_old",
         "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
         "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+        "PAIDUP_CONSOLE_BIND": "127.0.0.1:0",
+        "PAIDUP_CONSOLE_TOKENS": "mine",
         "PAIDUP_PLANS": str(PLANS),
     }
 
     with Stack(servers_folder / "operators", environ) as stack:
         assert stack.webhook_url == f"http://127.0.0.1:{port}/webhooks/stripe"
         assert stack.webhook_secret == "whsec_mine"
+        assert stack.console_token == "mine"
     assert not (servers_folder / "operators" / "webhook_secret").exists()
+    assert not (servers_folder / "operators" / "console_token").exists()

@@ -16,9 +16,11 @@ UP = UpFile(
     webhook_url="http://127.0.0.1:8000/webhooks/stripe",
     ingest_url="http://127.0.0.1:8000",
     worker_metrics_url="http://127.0.0.1:9101",
+    console_url="http://127.0.0.1:8001",
     database_url="postgresql://paidup:pw@127.0.0.1:5432/paidup",
     redis_url="redis://:pw@127.0.0.1:6379/0",
     webhook_secret="whsec_of_up",
+    console_token="pdt_of_up",
     pids={"ingest": 2},
 )
 
@@ -42,6 +44,7 @@ def test_it_is_read_as_it_was_written_and_by_its_owner_only(
 def test_passwords_do_not_show_in_a_traceback() -> None:
     assert "pw" not in repr(UP)
     assert "whsec" not in repr(UP)
+    assert "pdt_" not in repr(UP)
 
 
 def test_what_a_killed_up_left_behind_does_not_count(tmp_path: Path) -> None:

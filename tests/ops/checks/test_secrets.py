@@ -3,6 +3,7 @@ from collections.abc import Iterable
 import pytest
 
 from ops.checks.secrets import check_livemode, check_secrets
+from ops.console.tokens import draw
 from ops.findings import Finding, State
 from runtime.settings import Settings
 
@@ -78,10 +79,31 @@ def test_the_api_key_is_the_net(key: str, state: State) -> None:
 def test_a_console_token_that_can_be_guessed_is_a_problem() -> None:
     settings = Settings.from_env({"PAIDUP_CONSOLE_TOKENS": "0123456789abcdef0123,admin"})
 
-    ((state, says),) = said(check_secrets(settings), "PAIDUP_CONSOLE_TOKENS")
+    (state, says), (second_state, _) = said(check_secrets(settings), "PAIDUP_CONSOLE_TOKENS")
 
     assert state is State.PROBLEM
     assert says.startswith("token 2 ")
+    assert second_state is State.WARNING
+
+
+@pytest.mark.parametrize(
+    ("tokens", "state", "word"),
+    [
+        ("", State.WARNING, "nobody may read"),
+        ("0123456789abcdef0123", State.WARNING, "gives tokens away"),
+        (draw("app").entry, State.OK, "hashes only"),
+        (draw("app").entry[:-1], State.PROBLEM, "will not start"),
+    ],
+)
+def test_what_the_console_would_make_of_its_tokens_is_said(
+    tokens: str, state: State, word: str
+) -> None:
+    settings = Settings.from_env({"PAIDUP_CONSOLE_TOKENS": tokens})
+
+    ((found, says),) = said(check_secrets(settings), "PAIDUP_CONSOLE_TOKENS")
+
+    assert found is state
+    assert word in says
 
 
 @pytest.mark.parametrize(

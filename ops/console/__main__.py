@@ -1,0 +1,36 @@
+"""``python -m ops.console``: what ``paidup console`` becomes."""
+
+import sys
+
+from ops.console.process import SERVER, start_process
+from ops.console.tokens import VARIABLE, read_tokens
+from runtime.database import UnusableDatabaseUrl, conninfo_of
+from runtime.settings import Settings, SettingsError, required
+from runtime.web import server
+
+
+def main() -> int:
+    """Serve until stopped; the exit code says how it went."""
+    return server.main(SERVER, start_process, usable)
+
+
+def usable(settings: Settings) -> Settings:
+    """The settings, if the console can run with them.
+
+    Without a token it runs, since probes and metrics need none, and lets nobody read.
+
+    Raises:
+        SettingsError: naming each variable that is missing or unusable.
+    """
+    required(settings.database_url, "DATABASE_URL")
+    try:
+        conninfo_of(settings.database_url)
+    except UnusableDatabaseUrl as error:
+        raise SettingsError((str(error),)) from error
+    if not read_tokens(settings.console_tokens):
+        sys.stderr.write(f"{VARIABLE} is empty, so nobody may read: `paidup console token NAME`\n")
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from ops.cli import run
+from ops.console.tokens import holder, read_tokens
+
+
+def test_a_token_is_drawn_with_the_line_for_the_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["console", "token", "billing-app", "--json"]) == 0
+
+    drawn = json.loads(capsys.readouterr().out)
+
+    assert drawn["name"] == "billing-app"
+    assert holder(read_tokens([drawn["setting"]]), drawn["token"]) == "billing-app"
+
+
+def test_people_are_told_what_to_do_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["console", "token", "billing-app"]) == 0
+
+    said = capsys.readouterr().out
+    token, setting = (line.split()[1] for line in said.splitlines()[:2])
+    assert holder(read_tokens([setting]), token) == "billing-app"
+    assert "PAIDUP_CONSOLE_TOKENS" in said
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a:b", "a,b", "x" * 65, "\u00eb"])
+def test_a_name_that_no_setting_could_hold_is_wrong_use(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["console", "token", name]) == 2
+    assert "write 1 to 64" in capsys.readouterr().err
+
+
+def test_a_server_that_cannot_be_found_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("PAIDUP_DATA_DIR", str(tmp_path))
+
+    assert run(["console"]) == 1
+    assert "DATABASE_URL is not set" in capsys.readouterr().err
+
+
+def test_both_have_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["console", "token", "--help"]) == 0
+
+    assert "Example: paidup console token billing-app" in capsys.readouterr().out

@@ -1,0 +1,107 @@
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+from tests.ops.console.consoles import Console, conforms, description
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console()
+
+
+def test_the_description_is_a_valid_openapi_document() -> None:
+    validate(description(), cls=OpenAPIV31SpecValidator)
+
+
+def test_the_description_is_served_to_everybody(console: Console) -> None:
+    response = console.client.get("/openapi.json")
+
+    assert response.get_json() == description()
+    assert conforms(response, "/openapi.json")
+
+
+def test_every_route_but_the_front_is_described(console: Console) -> None:
+    routes = {
+        rule.rule.replace("<user_id:user_id>", "{user_id}")
+        for rule in console.app.url_map.iter_rules()
+    }
+
+    assert routes - {"/"} == set(description()["paths"])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_machines_need_no_token_and_get_what_is_described(console: Console, path: str) -> None:
+    response = console.client.get(path)
+
+    assert response.status_code == 200
+    assert conforms(response, path)
+
+
+def test_not_ready_says_why(console: Console) -> None:
+    console.probe.reasons = ("run `paidup migrate`",)
+    console.gate.check()
+
+    response = console.client.get("/readyz")
+
+    assert response.status_code == 503
+    assert conforms(response, "/readyz")
+    assert response.get_json()["unsafe"] == ["run `paidup migrate`"]
+    assert console.client.get("/healthz").status_code == 200
+
+
+def test_every_result_is_counted_from_0_on(console: Console) -> None:
+    scrape = console.client.get("/metrics").text.splitlines()
+
+    for result in ("found", "unchanged", "unknown", "unauthorized", "limited", "unavailable"):
+        assert f'billing_reads_total{{result="{result}"}} 0.0' in scrape
+    assert 'billing_console_token_last_used_timestamp_seconds{token="token-1"} 0.0' in scrape
+
+
+def test_the_front_says_what_is_here(console: Console) -> None:
+    assert "/openapi.json" in console.client.get("/").text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1",
+        "/v1/users",
+        "/v1/users//entitlements",
+        "/v1/users/u",
+        "/v1/users/u/entitlements/",
+        "/%ff",
+    ],
+)
+def test_any_other_path_is_a_problem(console: Console, path: str) -> None:
+    response = console.client.get(path)
+
+    assert response.status_code == 404
+    assert response.get_json()["type"] == "urn:paidup:problem:not-found"
+
+
+@pytest.mark.parametrize(
+    ("encoded", "user_id"),
+    [
+        ("usr_1", "usr_1"),
+        ("a%2Fb", "a/b"),
+        ("a/b", "a/b"),
+        ("%2F%2Fa%2F", "//a/"),
+        ("..%2F..%2Fetc", "../../etc"),
+        ("u/entitlements", "u/entitlements"),
+        ("line%0Abreak", "line\nbreak"),
+        ("nul%00", "nul\0"),
+        ("Zo%C3%AB%20%F0%9F%98%80", "Zo\u00eb \U0001f600"),
+        ("%FF", "\ufffd"),
+        ("%25", "%"),
+        ("a+b@c.d;e=f?".replace("?", "%3F"), "a+b@c.d;e=f?"),
+        ("x" * 10_000, "x" * 10_000),
+    ],
+    ids=range(13),
+)
+def test_a_user_id_may_hold_anything(console: Console, encoded: str, user_id: str) -> None:
+    console.entitlements.known = None
+
+    response = console.read(encoded)
+
+    assert response.status_code == 200
+    assert console.entitlements.asked == [user_id]

@@ -1,0 +1,278 @@
+"""What a real database answers: the view's features, the rows' grants, and who was ever seen."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from ops.console.database import hasty_engine
+from ops.console.entitlements import _DOCUMENT, Entitlements
+from runtime.settings import Settings
+from tests.ops.queries.books import Books
+
+pytestmark = pytest.mark.servers
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+SOON, PAST = NOW + timedelta(days=1), NOW - timedelta(days=1)
+ROW: dict[str, Any] = {
+    "user_id": "usr_1",
+    "source": "sub_1",
+    "plan_code": "premium",
+    "realm": "test",
+    "entitlements": '{"signals_enabled": true, "max_devices": 5}',
+    "per_seat": "{}",
+    "active": True,
+    "starts_at": PAST,
+    "expires_at": None,
+    "event_id": "evt_gone",
+    "because": "because",
+    "guessed": False,
+    "catalogue_version": 1,
+    "party": "test:cus_1",
+}
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    settings = Settings.from_env({"DATABASE_URL": database})
+    engine = hasty_engine(settings, application_name="test", pool_size=1)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def entitlements(engine: Engine) -> Entitlements:
+    return Entitlements(engine)
+
+
+def insert(books: Books, table: str, **values: Any) -> None:
+    columns = ", ".join(values)
+    names = ", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')})" for name in values)
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(f"INSERT INTO {table} ({columns}) VALUES ({names})"),  # noqa: S608 - our own names
+            values,
+        )
+
+
+_TYPES = {
+    "entitlements": "jsonb",
+    "per_seat": "text[]",
+    "prices": "text[]",
+    "active": "boolean",
+    "guessed": "boolean",
+    "inferred": "boolean",
+    "provisional": "boolean",
+    "cancel_at_period_end": "boolean",
+    "starts_at": "timestamptz",
+    "expires_at": "timestamptz",
+    "as_of": "timestamptz",
+    "occurred_at": "timestamptz",
+    "catalogue_version": "integer",
+    "amount_minor": "bigint",
+    "amount_refunded_minor": "bigint",
+}
+
+
+def told(entitlements: Entitlements, user_id: str = "usr_1") -> Any:
+    document = entitlements.of(user_id)
+    assert document is not None
+    return json.loads(document)
+
+
+def test_a_subscription_is_told_with_the_event_that_decided_it(
+    entitlements: Entitlements, books: Books
+) -> None:
+    lifecycle = books.tell("first_paid")
+
+    document = told(entitlements)
+    (grant,) = document["grants"]
+
+    assert document["user_id"] == "usr_1"
+    assert document["features"] == lifecycle.expected.features
+    assert document["catalogue_version"] == grant["catalogue_version"] == 1
+    assert grant["features"] == lifecycle.expected.features
+    assert (grant["plan_code"], grant["status"], grant["realm"]) == ("premium", "active", "test")
+    by_id = {event.id: event.type for event in lifecycle.events}
+    assert grant["because"]["type"] == by_id[grant["because"]["event_id"]]
+
+
+def test_a_refund_leaves_the_grant_as_revoked_and_no_feature(
+    entitlements: Entitlements, books: Books
+) -> None:
+    books.tell("refund_full")
+
+    document = told(entitlements)
+
+    assert document["features"] == document["features_expire_at"] == {}
+    assert [grant["status"] for grant in document["grants"]] == ["revoked"]
+
+
+def test_status_says_what_the_view_counts_at_this_moment(
+    entitlements: Entitlements, books: Books
+) -> None:
+    moments: dict[str, dict[str, Any]] = {
+        "now": {},
+        "until soon": {"expires_at": SOON},
+        "from soon": {"starts_at": SOON},
+        "over": {"expires_at": PAST + timedelta(hours=1)},
+        "taken": {"active": False},
+        "taken before its end": {"active": False, "expires_at": SOON},
+        "taken before its start": {"active": False, "starts_at": SOON},
+    }
+    for source, moment in moments.items():
+        insert(books, "user_entitlements", **{**ROW, "source": source, **moment})
+
+    document = told(entitlements)
+
+    assert {grant["source"]: grant["status"] for grant in document["grants"]} == {
+        "now": "active",
+        "until soon": "active",
+        "from soon": "scheduled",
+        "over": "revoked",
+        "taken": "revoked",
+        "taken before its end": "revoked",
+        "taken before its start": "revoked",
+    }
+
+
+def test_features_are_merged_over_sources_and_realms_with_their_own_ends(
+    entitlements: Entitlements, books: Books
+) -> None:
+    insert(books, "user_entitlements", **{**ROW, "expires_at": SOON})
+    seats = '{"max_devices": 20, "signals_enabled": false}'
+    insert(books, "user_entitlements", **{**ROW, "realm": "live", "entitlements": seats})
+
+    document = told(entitlements)
+
+    assert document["features"] == {"max_devices": 20, "signals_enabled": True}
+    assert document["features_expire_at"]["max_devices"] is None
+    assert datetime.fromisoformat(document["features_expire_at"]["signals_enabled"]) == SOON
+    assert [grant["realm"] for grant in document["grants"]] == ["live", "test"]
+
+
+def test_an_event_that_is_not_kept_is_still_named(entitlements: Entitlements, books: Books) -> None:
+    insert(books, "user_entitlements", **ROW)
+
+    (grant,) = told(entitlements)["grants"]
+
+    assert grant["because"] == {"event_id": "evt_gone", "type": None}
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("customers", {"stripe_customer_id": "cus_1"}),
+        (
+            "subscriptions",
+            {
+                "stripe_subscription_id": "sub_1",
+                "status": "incomplete",
+                "prices": "{}",
+                "cancel_at_period_end": False,
+                "as_of": NOW,
+            },
+        ),
+        ("purchases", {"purchase_ref": "pi_1", "status": "pending"}),
+        (
+            "payments",
+            {
+                "payment_ref": "pi_1",
+                "amount_minor": 0,
+                "amount_refunded_minor": 0,
+                "currency": "usd",
+                "status": "failed",
+                "inferred": False,
+                "provisional": False,
+                "occurred_at": NOW,
+            },
+        ),
+    ],
+)
+def test_whoever_is_in_any_table_was_seen(
+    entitlements: Entitlements, books: Books, table: str, row: dict[str, Any]
+) -> None:
+    insert(books, table, user_id="usr_1", realm="test", party="test:cus_1", **row)
+
+    document = told(entitlements)
+
+    assert (document["features"], document["grants"]) == ({}, [])
+    assert entitlements.of("usr_2") is None
+
+
+def test_before_the_first_catalogue_its_version_is_null(
+    entitlements: Entitlements, engine: Engine, books: Books
+) -> None:
+    insert(books, "user_entitlements", **ROW)
+    with books.engine.begin() as connection:
+        connection.execute(text("DELETE FROM catalogues"))
+
+    assert told(entitlements)["catalogue_version"] is None
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "a/b",
+        "../../etc",
+        "Zo\u00eb \U0001f600",
+        "'; DROP TABLE customers; --",
+        "%s %(user_id)s",
+        " ",
+    ],
+)
+def test_odd_user_ids_are_found_as_they_are(
+    entitlements: Entitlements, books: Books, user_id: str
+) -> None:
+    insert(books, "customers", realm="test", stripe_customer_id="c", user_id=user_id, party="p")
+
+    assert told(entitlements, user_id)["user_id"] == user_id
+    assert entitlements.of(user_id + "x") is None
+
+
+def test_what_postgresql_refuses_is_found_as_it_was_written(
+    entitlements: Entitlements, books: Books
+) -> None:
+    insert(books, "customers", realm="test", stripe_customer_id="c", user_id="a\ufffdb", party="p")
+
+    assert told(entitlements, "a\0b")["user_id"] == "a\ufffdb"
+    assert told(entitlements, "a\ud800b")["user_id"] == "a\ufffdb"
+
+
+def test_no_table_is_walked_through(engine: Engine, books: Books) -> None:
+    """The tables are empty, where a plan that is not told otherwise would walk."""
+    with engine.connect() as connection:
+        explained = connection.exec_driver_sql("EXPLAIN " + _DOCUMENT, {"user_id": "usr_1"})
+        plan = "\n".join(explained.scalars())
+
+    assert "Seq Scan" not in plan
+    for index in (
+        "user_entitlements_pkey",
+        "stripe_events_pkey",
+        "customers_user_id_idx",
+        "subscriptions_user_id_idx",
+        "purchases_user_id_idx",
+        "payments_user_id_idx",
+        "catalogues_pkey",
+    ):
+        assert index in plan
+
+
+def test_connections_that_died_while_they_idled_are_replaced_unseen(
+    entitlements: Entitlements, books: Books
+) -> None:
+    books.tell("first_paid")
+    told(entitlements)
+
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'test' AND datname = current_database()"
+            )
+        )
+
+    assert told(entitlements)["features"]

@@ -1,0 +1,108 @@
+import hashlib
+import hmac
+
+import pytest
+
+from ops.console import tokens
+from ops.console.tokens import draw, holder, plain_token, read_tokens
+from runtime.settings import SettingsError
+
+HASHED = "billing-app:" + hashlib.sha256(b"secret-of-the-app").hexdigest()
+
+
+def test_a_hashed_entry_lets_in_whoever_has_the_token() -> None:
+    (token,) = read_tokens([HASHED])
+
+    assert (token.name, token.plain) == ("billing-app", False)
+    assert holder([token], "secret-of-the-app") == "billing-app"
+
+
+def test_the_entry_itself_is_no_token() -> None:
+    found = read_tokens([HASHED])
+
+    assert holder(found, HASHED) is None
+    assert holder(found, HASHED.partition(":")[2]) is None
+
+
+def test_plain_tokens_work_and_are_named_by_their_place() -> None:
+    found = read_tokens([HASHED, "sometoken", "with:colon"])
+
+    assert [(token.name, token.plain) for token in found[1:]] == [
+        ("token-2", True),
+        ("token-3", True),
+    ]
+    assert holder(found, "sometoken") == "token-2"
+    assert holder(found, "with:colon") == "token-3"
+
+
+def test_the_hash_may_be_written_in_capitals() -> None:
+    name, _, digest = HASHED.partition(":")
+
+    assert holder(read_tokens([f"{name}:{digest.upper()}"]), "secret-of-the-app") == name
+
+
+@pytest.mark.parametrize(
+    "presented", ["", "Sometoken", "sometoken ", "s\u00e9", "\ud800", "x" * 9999]
+)
+def test_a_stranger_is_nobody(presented: str) -> None:
+    assert holder(read_tokens(["sometoken", HASHED]), presented) is None
+
+
+def test_without_tokens_everybody_is_a_stranger() -> None:
+    assert holder(read_tokens([]), "") is None
+
+
+def test_one_name_may_have_two_tokens_while_one_is_being_rolled() -> None:
+    old, new = draw("app"), draw("app")
+
+    found = read_tokens([old.entry, new.entry])
+
+    assert holder(found, old.token) == holder(found, new.token) == "app"
+
+
+def test_nothing_that_is_kept_shows_a_token() -> None:
+    assert "sometoken" not in repr(read_tokens(["sometoken"]))
+    assert draw("app").token not in repr(draw("app"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        ("two words", "entry 2 has characters"),
+        ("t\u00f6ken", "entry 2 has characters"),
+        (HASHED[:-1], "hash of entry 2"),
+        (HASHED + "0", "hash of entry 2"),
+    ],
+)
+def test_an_entry_that_nobody_could_match_is_named_and_not_shown(entry: str, word: str) -> None:
+    with pytest.raises(SettingsError, match=word) as refused:
+        read_tokens(["sometoken", entry])
+
+    assert entry not in str(refused.value)
+
+
+def test_every_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(tokens, "compare_digest", compare)
+    found = read_tokens(["first", "second", "third"])
+
+    holder(found, "first")
+
+    assert compared == [token.digest for token in found]
+
+
+def test_drawn_tokens_are_long_and_never_the_same() -> None:
+    drawn = {draw("app").token for _ in range(100)}
+
+    assert len(drawn) == 100
+    assert min(map(len, drawn)) > 40
+
+
+def test_the_plain_token_is_the_first_that_the_setting_gives_away() -> None:
+    assert plain_token([HASHED, "one", "two"]) == "one"
+    assert plain_token([HASHED]) is None
