@@ -51,7 +51,8 @@ mutants: ## Bend every line of billing/ in a copy, and see which test notices (s
 	&& env/bin/pip install --quiet mutmut==3.8.1 \
 	&& env/bin/mutmut run --max-children 1 && env/bin/mutmut results
 
-bench: setup ## Measure against the usual handler and the limits, in one run
+bench: setup ## Measure beside peers and limits, in one run (some 25 minutes, unattended)
+	bench/setup
 	$(BIN)/python -m bench
 
 docs: setup ## Write the pages of docs/ that are made from the code
@@ -65,4 +66,4 @@ lock: ## Pin dependencies anew (needs uv)
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean: ## Remove what the other targets made, the data of `make up` excepted
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -2,89 +2,142 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
+import psycopg
 import redis
 
 from bench import load
-from bench.processes import HOST, SECRET, counting, usual_database
+from bench.machine import SECRET
+from bench.peers import HOST, Peer
+from bench.stub import JsonObject
 from billing.envelope import parse
-from ops.samples.shapes import Shape
-from ops.samples.traffic import Traffic
 from ops.up import WEBHOOK_PATH, Stack
 from runtime.inbox.inbox import Inbox
 
-CONNECTIONS = 32
-_MIX = ("first_paid", "renewal", "onetime", "refund_full", "upgrade")
-_PATIENCE_SECONDS = 60.0
+CONNECTIONS: Final = 32
+_PATIENCE_SECONDS: Final = 600.0
+_LOOK_SECONDS: Final = 0.02
+_LAG: Final = (
+    "SELECT percentile_disc(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY"
+    " extract(epoch FROM pg_xact_commit_timestamp(xmin) - received_at)::float * 1000)"
+    " FROM stripe_events WHERE received_at >= %s"
+)
 
 
-def bodies(count: int, seed: str) -> list[bytes]:
-    """Distinct events of distinct customers, 2 to 6 kB, old and new shapes."""
+class NotTaken(Exception):
+    """Somebody refused events, so what he did with the others says nothing."""
+
+    def __init__(self, statuses: JsonObject) -> None:
+        super().__init__(f"not every event was taken: {statuses}")
+
+
+def acknowledged(peer: Peer, events: Sequence[bytes], *, rate: float | None = None) -> load.Answers:
+    """Signed deliveries answered by whoever listens there.
+
+    Raises:
+        NotTaken: some of them were refused.
+    """
     now = int(time.time())
-    shapes = (Shape.OLD, Shape.NEW)
-    plan = Traffic(scenarios=_MIX, shapes=shapes, seed=seed, now=now, count=count)
-    found: list[bytes] = []
-    for event in plan.events():
-        found.append(event.body)
-        if len(found) == count:
-            break
-    return found
+    requests = [load.request(peer.path, body, SECRET, now) for body in events]
+    answers = load.run(HOST, peer.port, requests, connections=CONNECTIONS, rate=rate)
+    if any(status // 100 != 2 for status in answers.statuses):  # noqa: PLR2004 - success
+        raise NotTaken({str(status): times for status, times in answers.statuses.items()})
+    return answers
 
 
-def acknowledged(port: int, events: Sequence[bytes], *, rate: float | None = None) -> load.Answers:
-    """Signed deliveries answered by whoever listens on the port."""
-    return load.run(HOST, port, _signed(events), connections=CONNECTIONS, rate=rate)
+def ingest_of(running: Stack) -> Peer:
+    """Our own endpoint."""
+    return Peer(port=running.settings.ingest_bind.port, path=WEBHOOK_PATH)
+
+
+def inbox_of(running: Stack) -> Inbox:
+    """Our own inbox."""
+    return Inbox(redis.Redis.from_url(running.redis_url))
 
 
 def end_to_end(running: Stack, events: Sequence[bytes]) -> float:
-    """Events a second from the first request until the last row is committed."""
-    port = running.settings.ingest_bind.port
-    with counting(running.database_url, "stripe_events") as count:
-        return _until_rows(port, events, count)
+    """Events a second from the first request until the last is committed and out of the inbox."""
+    inbox = inbox_of(running)
+    return _until(
+        lambda: inbox.backlog().events == 0, lambda: acknowledged(ingest_of(running), events)
+    )
 
 
-def usual_end_to_end(running: Stack, port: int, events: Sequence[bytes]) -> float:
-    """The same for the usual handler."""
-    with counting(usual_database(running), "processed_events") as count:
-        return _until_rows(port, events, count)
+def peers_end_to_end(peer: Peer, events: Sequence[bytes]) -> float:
+    """Events a second from the first request until the peer's last row is committed."""
+    if not peer.table:
+        return acknowledged(peer, events).rate
+    query = f"SELECT count(*) FROM {peer.table}".encode()  # noqa: S608 - our own table names
+    with psycopg.connect(peer.database_url, autocommit=True) as connection:
+
+        def is_done() -> bool:
+            row = connection.execute(query).fetchone()
+            return row is not None and row[0] >= len(events)
+
+        return _until(is_done, lambda: acknowledged(peer, events))
 
 
-def _until_rows(port: int, events: Sequence[bytes], count: Callable[[], int]) -> float:
-    requests, wanted = _signed(events), count() + len(events)
+def _until(is_done: Callable[[], bool], send: Callable[[], load.Answers]) -> float:
     started = time.perf_counter()
-    load.run(HOST, port, requests, connections=CONNECTIONS)
-    _wait(lambda: count() >= wanted)
-    return len(events) / (time.perf_counter() - started)
+    answers = send()
+    # Signing and composing requests is nobody's work.
+    sending_began = time.perf_counter() - answers.seconds
+    wait(is_done)
+    return len(answers.latencies) / (time.perf_counter() - max(started, sending_began))
 
 
-def _signed(events: Sequence[bytes]) -> list[bytes]:
-    now = int(time.time())
-    return [load.request(WEBHOOK_PATH, body, SECRET, now) for body in events]
+def lag(running: Stack, events: Sequence[bytes], rate: float) -> tuple[load.Answers, list[float]]:
+    """Answers at that rate, and milliseconds from acceptance to COMMIT: median and 99th of 100."""
+    inbox = inbox_of(running)
+    with psycopg.connect(running.database_url) as connection:
+        row = connection.execute("SELECT now()").fetchone()
+        answers = acknowledged(ingest_of(running), events, rate=rate)
+        wait(lambda: inbox.backlog().events == 0)
+        connection.rollback()
+        found = connection.execute(_LAG, row).fetchone()
+    return answers, list(found[0]) if found else []
 
 
 def drained(running: Stack, events: Sequence[bytes]) -> float:
     """Events a second out of a filled inbox, from its first settled tenth to its last."""
-    worker = running.worker
-    if worker is None:
-        message = "the stack has no worker"
-        raise RuntimeError(message)
-    worker.stop()
-    client = redis.Redis.from_url(running.redis_url)
-    inbox = Inbox(client)
+    inbox = inbox_of(running)
     for body in events:
         inbox.accept(parse(body))
-    tenth = len(events) // 10
-    worker.spawn()
-    _wait(lambda: inbox.backlog().events <= len(events) - tenth)
+    filled = inbox.backlog().events
+    spawn(running)
+    wait(lambda: inbox.backlog().events <= filled * 9 // 10)
     left, started = inbox.backlog().events, time.perf_counter()
-    _wait(lambda: inbox.backlog().events == 0)
+    wait(lambda: inbox.backlog().events == 0)
     return left / (time.perf_counter() - started)
 
 
-def _wait(reached: Callable[[], bool]) -> None:
+def caught_up(running: Stack) -> float:
+    """Seconds from the start of a worker until the inbox is empty."""
+    inbox = inbox_of(running)
+    started = time.perf_counter()
+    spawn(running)
+    wait(lambda: inbox.backlog().events == 0)
+    return time.perf_counter() - started
+
+
+def spawn(running: Stack) -> None:
+    """Start the stack's worker, without waiting."""
+    if running.worker is None:
+        message = "the stack has no worker"
+        raise RuntimeError(message)
+    running.worker.spawn()
+
+
+def wait(reached: Callable[[], bool]) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: it never came.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not reached():
         if time.monotonic() > deadline:
             message = "what was to be measured did not end"
             raise TimeoutError(message)
-        time.sleep(0.02)
+        time.sleep(_LOOK_SECONDS)

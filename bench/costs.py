@@ -1,0 +1,98 @@
+"""What work costs: processor time and memory of process trees, bytes of the two servers."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from bench.machine import Machine
+from ops.up import Stack
+from runtime.servers.processes import children_of
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_USER_TIME: Final = 11
+"""Where user, system and the ended children's times begin, behind the name in /proc/PID/stat."""
+
+
+def processes(machine: Machine, running: Stack) -> dict[str, list[int]]:
+    """Every process of ours and of the servers, by what it is."""
+    ingest, worker = running.ingest, running.worker
+    return {
+        "ingest": _tree(ingest.pid) if ingest else [],
+        "worker": _tree(worker.pid) if worker and worker.is_alive() else [],
+        "redis": _tree(machine.redis.pid),
+        "postgresql": _tree(machine.postgres.pid),
+    }
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Processor time that these took so far, with that of children they have outlived."""
+    return sum(sum(_times(pid)) for pid in pids)
+
+
+def megabytes(pid: int) -> float:
+    """What a process holds, its part of what it shares with others included."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def memory(found: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Megabytes of the largest single process of ours, and of each server as a whole."""
+    held = {name: [megabytes(pid) for pid in pids] for name, pids in found.items()}
+    return {
+        name: sum(sizes) if name in {"redis", "postgresql"} else max(sizes, default=0.0)
+        for name, sizes in held.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bytes:
+    """What the servers hold, and what they have written to disk so far."""
+
+    redis: int
+    redis_written: int
+    postgresql: int
+    postgresql_written: int
+
+    def __sub__(self, before: "Bytes") -> "Bytes":
+        return Bytes(
+            redis=self.redis - before.redis,
+            redis_written=self.redis_written - before.redis_written,
+            postgresql=self.postgresql - before.postgresql,
+            postgresql_written=self.postgresql_written - before.postgresql_written,
+        )
+
+
+def held(machine: Machine, database_url: str) -> Bytes:
+    """What the servers hold now."""
+    with machine.redis.client() as client:
+        memory_now, persistence = client.info("memory"), client.info("persistence")
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT pg_database_size(current_database()), pg_current_wal_lsn() - '0/0'"
+        ).fetchone()
+    size, written = row or (0, 0)
+    return Bytes(
+        redis=int(memory_now["used_memory"]),
+        redis_written=int(persistence["aof_current_size"]),
+        postgresql=int(size),
+        postgresql_written=int(written),
+    )
+
+
+def _tree(pid: int) -> list[int]:
+    return [pid, *(below for child in children_of(pid) for below in _tree(child))]
+
+
+def _times(pid: int) -> Iterator[float]:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return
+    fields = stat.rpartition(")")[2].split()
+    yield from (int(ticks) / _TICKS for ticks in fields[_USER_TIME : _USER_TIME + 4])

@@ -1,0 +1,148 @@
+"""Figures as they are taken, and the goals they are held against."""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+
+class Figure(NamedTuple):
+    """What one number says: of which kind it is, whose it is, and in which unit."""
+
+    kind: str
+    name: str
+    unit: str
+
+
+class Figures:
+    """Every value of every figure, in the order in which they were first taken."""
+
+    def __init__(self) -> None:
+        self.values: dict[Figure, list[float]] = {}
+
+    def note(self, kind: str, name: str, unit: str, value: float) -> None:
+        """Add what a round gave."""
+        self.values.setdefault(Figure(kind, name, unit), []).append(value)
+
+    def median(self, kind: str, name: str) -> float | None:
+        """The middle of what the rounds gave; None for what was not measured."""
+        found = (values for key, values in self.values.items() if key[:2] == (kind, name))
+        values = next(found, None)
+        return None if values is None else median(values)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Every figure with its median and all values."""
+        return [
+            {**figure._asdict(), "median": median(values), "all": values}
+            for figure, values in self.values.items()
+        ]
+
+
+ACKNOWLEDGED: Final = "acknowledged"
+END_TO_END: Final = "end to end"
+DRAIN: Final = "drain"
+ANSWER: Final = "answer at 1,000/s while workers drain"
+APPLIED: Final = "from acknowledged to applied"
+CATCH_UP: Final = "backlog"
+CPU: Final = "CPU per 1,000 events"
+BYTES: Final = "bytes per 1,000 events"
+MEMORY: Final = "memory of each process"
+
+PAIDUP: Final = "Paidup"
+SECOND_MIX: Final = "Paidup, second mix"
+USUAL: Final = "the usual handler"
+DJSTRIPE: Final = "dj-stripe"
+SYNC_ENGINE: Final = "stripe-sync-engine"
+NOTHING: Final = "202 doing nothing"
+ONE_WRITE: Final = "one Redis write"
+PIPELINE: Final = "one psycopg pipeline"
+FILLED: Final = "2 processes, filled database"
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A ratio of two medians, or one median, and what it should come to."""
+
+    says: str
+    of: Key
+    to: Key | None = None
+    least: float | None = None
+    most: float | None = None
+
+    def value(self, figures: Figures) -> float | None:
+        """What it came to; None where a part of it was not measured."""
+        above = figures.median(*self.of)
+        below = figures.median(*self.to) if self.to else 1.0
+        return None if above is None or not below else above / below
+
+    @property
+    def wanted(self) -> str:
+        """The goal in a few characters."""
+        return f">= {self.least:g}" if self.least is not None else f"< {self.most:g}"
+
+    def reached(self, value: float) -> bool:
+        """Whether that is good enough."""
+        if self.least is not None:
+            return value >= self.least
+        return self.most is not None and value < self.most
+
+
+def processes(count: int, *, second: bool = False) -> str:
+    """How a drain by so many worker processes is called."""
+    return f"{count} process{'es' * (count > 1)}{', second mix' * second}"
+
+
+GOALS: Final = (
+    Goal(
+        says="end to end, Paidup to the usual handler",
+        of=(END_TO_END, PAIDUP),
+        to=(END_TO_END, USUAL),
+        least=6,
+    ),
+    Goal(
+        says="end to end, Paidup to dj-stripe",
+        of=(END_TO_END, PAIDUP),
+        to=(END_TO_END, DJSTRIPE),
+        least=22,
+    ),
+    Goal(
+        says="end to end, Paidup to stripe-sync-engine",
+        of=(END_TO_END, PAIDUP),
+        to=(END_TO_END, SYNC_ENGINE),
+        least=1.2,
+    ),
+    Goal(
+        says="acknowledged, Paidup to one Redis write",
+        of=(ACKNOWLEDGED, PAIDUP),
+        to=(ACKNOWLEDGED, ONE_WRITE),
+        least=0.7,
+    ),
+    Goal(
+        says="drain, two processes to one, second mix",
+        of=(DRAIN, processes(2, second=True)),
+        to=(DRAIN, processes(1, second=True)),
+        least=1.4,
+    ),
+    Goal(says="drain, two processes, events/s", of=(DRAIN, processes(2)), least=8000),
+    Goal(
+        says="drain, two processes to the pipeline",
+        of=(DRAIN, processes(2)),
+        to=(DRAIN, PIPELINE),
+        least=0.4,
+    ),
+    Goal(says="p99 of the answer at 1,000/s, ms", of=(ANSWER, "p99"), most=25),
+    Goal(says="p99 to applied at 1,000/s, ms", of=(APPLIED, "1,000/s, p99"), most=250),
+    Goal(
+        says="drain, filled database to an empty one",
+        of=(DRAIN, FILLED),
+        to=(DRAIN, processes(2)),
+        least=0.85,
+    ),
+)
+
+
+def judged(figures: Figures) -> list[tuple[Goal, float]]:
+    """The goals that could be measured, each with what it came to."""
+    values = ((goal, goal.value(figures)) for goal in GOALS)
+    return [(goal, value) for goal, value in values if value is not None]

@@ -1,0 +1,109 @@
+"""The two servers that everything measured here runs on, each database new where it is taken.
+
+Ours and the peers' share one PostgreSQL and one Redis, in the settings that ``paidup up`` gives
+them: ``fsync``, ``synchronous_commit``, ``appendfsync always``. Only commit times are recorded
+beside, for the time from acknowledgement to applied.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ops.migration import migrate
+from ops.service import Worker
+from ops.up import Stack
+from runtime.servers import locate
+from runtime.servers.postgres import Postgres
+from runtime.servers.redis import Redis
+from runtime.settings import Settings
+
+SECRET: Final = "whsec_" + "0" * 32
+PLANS: Final = Path(__file__).parent.parent / "plans.toml"
+_BACKLOG_MEMORY: Final = "4gb"
+_ENVIRON: Final = {
+    "PATH": os.environ["PATH"],
+    "STRIPE_WEBHOOK_SECRET": SECRET,
+    "PAIDUP_LOG_LEVEL": "warning",
+    "PAIDUP_PLANS": str(PLANS),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Both servers, running."""
+
+    folder: Path
+    postgres: Postgres
+    redis: Redis
+
+    def database(self, name: str, *, like: str = "template1") -> str:
+        """The URL of a new database, in place of one that had its name."""
+        self.postgres.drop_database(name)
+        return self.postgres.create_database(name, template=like)
+
+    def empty_redis(self) -> None:
+        """Forget every key: an inbox that knows another database's numbers would raise alarms."""
+        with self.redis.client() as client:
+            client.flushall()
+
+    def redis_url(self, number: int = 0) -> str:
+        """One of the server's databases."""
+        return f"{self.redis.url.rpartition('/')[0]}/{number}"
+
+    @contextmanager
+    def stack(self, database_url: str, processes: int) -> Iterator[Stack]:
+        """Paidup as ``paidup up`` runs it, on an inbox without events."""
+        self.empty_redis()
+        environ = {
+            **_ENVIRON,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": self.redis_url(),
+            "PAIDUP_WORKER_PROCESSES": str(processes),
+        }
+        with Stack(self.folder / "paidup", environ, ports="free") as running:
+            yield running
+
+
+@contextmanager
+def machine(folder: Path) -> Iterator[Machine]:
+    """Servers of their own in a folder that other accounts may pass through."""
+    postgres = Postgres(
+        folder / "postgres",
+        binaries=locate.postgres_binaries(),
+        run=folder / "run",
+        settings={"track_commit_timestamp": "on"},
+    )
+    redis = Redis(folder / "redis", binary=locate.redis_binary(None), maxmemory=_BACKLOG_MEMORY)
+    (folder / "run").mkdir(exist_ok=True)
+    try:
+        postgres.start()
+        redis.start()
+        yield Machine(folder=folder, postgres=postgres, redis=redis)
+    finally:
+        redis.stop()
+        postgres.stop()
+
+
+def prepare(database_url: str) -> None:
+    """Give a database our schema and plans."""
+    migrate(Settings.from_env({**_ENVIRON, "DATABASE_URL": database_url}))
+
+
+def set_processes(running: Stack, processes: int) -> None:
+    """Let the stack's worker start with so many processes from now on; it does not run then."""
+    if running.worker:
+        running.worker.stop()
+    running.environ["PAIDUP_WORKER_PROCESSES"] = str(processes)
+    running.worker = Worker(
+        data_dir=running.data_dir,
+        environ=running.environ,
+        ready_url=f"{running.worker_metrics_url}/metrics",
+    )
+
+
+def environ_of(added: Mapping[str, str]) -> dict[str, str]:
+    """Our own environment with something added, for processes that are not ours."""
+    return {**os.environ, **added}
