@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from billing.rows import EntitlementRow
+from runtime.ledger.tables import Key
 
 _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -39,6 +40,20 @@ def effective(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Effe
     for name, some in seats.items():
         found.setdefault(name, []).append(_sum(some))
     return {name: max(each, key=_weight) for name, each in sorted(found.items())}
+
+
+def changed(
+    grants: Mapping[Key, EntitlementRow],
+    pairs: Iterable[tuple[EntitlementRow | None, EntitlementRow | None]],
+) -> dict[Key, EntitlementRow]:
+    """The grants after these of them, told as before and after, have changed."""
+    after = dict(grants)
+    for before, now in pairs:
+        if before is not None:
+            after.pop(before.key, None)
+        if now is not None:
+            after[now.key] = now
+    return after
 
 
 def in_force(row: EntitlementRow, now: datetime) -> bool:

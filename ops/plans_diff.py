@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, text
 
 from billing.catalogue import Catalogue
 from billing.ids import PartyId, UserId
 from billing.rows import EntitlementRow, Projection, PurchaseStatus
-from models.tables import UserEntitlement
-from ops.merging import merged
+from ops.merging import changed, merged
+from ops.queries.grants import grants_of
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
 from runtime.ledger.outlook import Outlook, outlook
-from runtime.ledger.tables import Key, TableName, from_plain
+from runtime.ledger.tables import Key
 from runtime.ledger.write import CHANGES
 
 _LIVING: Final = frozenset({"active", "trialing", "past_due"})
@@ -80,7 +80,7 @@ class PlansDiff:
     def shown(self, connection: Connection) -> Iterator[UserChange]:
         """The users known in detail, by name."""
         now = connection.execute(text("SELECT now()")).scalar_one()
-        standing = _standing(connection, list(self._shown))
+        standing = grants_of(connection, self._shown)
         for user_id, changes in sorted(self._shown.items()):
             yield self._user(user_id, changes, standing.get(user_id, {}), now)
 
@@ -104,12 +104,8 @@ class PlansDiff:
         standing: dict[Key, EntitlementRow],
         now: datetime,
     ) -> UserChange:
-        after = dict(standing)
-        for change in changes:
-            if change.before is not None:
-                after.pop(change.before.key, None)
-            if change.after is not None:
-                after[change.after.key] = change.after
+        pairs = ((change.before, change.after) for change in changes)
+        after = changed(standing, pairs)
         return UserChange(
             user_id=user_id,
             grants=tuple(changes),
@@ -138,15 +134,3 @@ def _who_waits(price: str, projection: Projection) -> Iterable[UserId | None]:
     of_subscriptions = [row.user_id for row in living if price in row.prices]
     of_purchases = [row.user_id for row in paid if row.price == price]
     return of_subscriptions + of_purchases or [row.user_id for row in paid if row.plan_code is None]
-
-
-def _standing(
-    connection: Connection, users: list[UserId]
-) -> dict[UserId, dict[Key, EntitlementRow]]:
-    query = select(UserEntitlement.__table__).where(UserEntitlement.user_id.in_(users))
-    standing: dict[UserId, dict[Key, EntitlementRow]] = {}
-    for found in connection.execute(query).mappings():
-        row = from_plain(TableName.ENTITLEMENTS, dict(found))
-        assert isinstance(row, EntitlementRow)  # noqa: S101 - the table says so
-        standing.setdefault(row.user_id, {})[row.key] = row
-    return standing

@@ -49,9 +49,7 @@ def foresight_document(foresight: Foresight) -> Json:
         "dry_run": True,
         "asked": len(foresight.told),
         "counts": _counts(foresight.counts()),
-        "entitlements": [_pair(*pair) for pair in foresight.entitlements.pairs()],
-        "payments": [_pair(*pair) for pair in foresight.payments.pairs()],
-        "rows": dict(sorted(foresight.rows.items())),
+        **changes_document(foresight),
         "events": _events(foresight.told),
     }
 
@@ -59,6 +57,15 @@ def foresight_document(foresight: Foresight) -> Json:
 def print_foresight(foresight: Foresight) -> None:
     """What would change, before and after, and what would become of each event."""
     _print_events(foresight.told)
+    print_changes(foresight)
+    if foresight.rows:
+        written = ", ".join(f"{name} {count}" for name, count in sorted(foresight.rows.items()))
+        say(f"rows that would be written: {written}", style="dim")
+    say(f"\ndry run, nothing was changed. {_summary(foresight.counts())}", style="bold")
+
+
+def print_changes(foresight: Foresight) -> None:
+    """Access and money, before and after."""
     grants = [_grant(*pair) for pair in foresight.entitlements.pairs()]
     if grants:
         say("\nentitlements", style="bold")
@@ -69,10 +76,15 @@ def print_foresight(foresight: Foresight) -> None:
         show(table(("payment", "user", "before", "after"), paid))
     if not grants and not paid:
         say("\nno entitlement and no payment would change")
-    if foresight.rows:
-        written = ", ".join(f"{name} {count}" for name, count in sorted(foresight.rows.items()))
-        say(f"rows that would be written: {written}", style="dim")
-    say(f"\ndry run, nothing was changed. {_summary(foresight.counts())}", style="bold")
+
+
+def changes_document(foresight: Foresight) -> dict[str, Json]:
+    """The same as JSON values."""
+    return {
+        "entitlements": [_pair(*pair) for pair in foresight.entitlements.pairs()],
+        "payments": [_pair(*pair) for pair in foresight.payments.pairs()],
+        "rows": dict(sorted(foresight.rows.items())),
+    }
 
 
 def words(counts: Mapping[Fate, int]) -> str:

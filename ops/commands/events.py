@@ -19,11 +19,10 @@ from ops.moments import Moment, stamp
 from ops.output import Json, emit_json, json_option
 from ops.queries import belonging, doors
 from ops.queries.events import Filter, SettledEvent, settled_events
-from ops.queries.one_event import recorded, unsettled
 from ops.selection import event_types
-from ops.shown_event import ShownEvent, as_document, print_event
+from ops.shown_event import as_document, print_event
 from ops.upfile import settings as find_settings
-from runtime.inbox.entries import Glimpse
+from ops.whereabouts import look_up
 from runtime.settings import Settings
 
 _COLUMNS = ("settled", "type", "event", "outcome", "reason", "attempts", "object")
@@ -81,37 +80,11 @@ def list_events(
 @json_option
 def show(event_id: str, *, payload: bool, as_json: bool) -> None:
     """Show one event: where it is, what it stated and what it changed."""
-    shown = _look_up(storable(event_id))
+    shown = look_up(find_settings(os.environ, "DATABASE_URL"), storable(event_id))
     if as_json:
         emit_json(as_document(shown, payload=payload))
     else:
         print_event(shown, payload=payload)
-
-
-def _look_up(event_id: str) -> ShownEvent:
-    """The inbox first: what leaves it between the two questions is in the database by then."""
-    settings = find_settings(os.environ, "DATABASE_URL")
-    pending: tuple[Glimpse, ...] = ()
-    blind = None
-    try:
-        with doors.asking_inbox(settings) as inbox:
-            pending = unsettled(inbox, event_id)
-    except NotDone as error:
-        blind = str(error)
-    with doors.database(settings, asker="events") as engine, doors.snapshot(engine) as connection:
-        kept = recorded(connection, event_id)
-    if kept.empty and not pending:
-        raise NotDone(_unknown(event_id, blind))
-    return ShownEvent(event_id=event_id, recorded=kept, pending=pending, blind=blind)
-
-
-def _unknown(event_id: str, blind: str | None) -> str:
-    if blind:
-        return f"event {event_id!r} is neither settled nor a dead letter; for the inbox: {blind}"
-    return (
-        f"no event {event_id!r} has ever arrived here: compare the id with Stripe's dashboard,"
-        " and see whether the endpoint there sends this type"
-    )
 
 
 def _parties(

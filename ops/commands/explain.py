@@ -18,30 +18,57 @@ from ops.queries import doors
 from ops.queries.belonging import is_known
 from ops.queries.history import History, clock, history_of
 from ops.queries.standing import Standing, standing_of
+from ops.supposing import suppose
+from ops.supposition_report import print_supposition, supposition_document
 from ops.upfile import settings as find_settings
 from runtime.settings import Settings
 
 
 @click.command("explain", epilog="Example: paidup explain usr_123 max_devices")
-@click.argument("user")
+@click.argument("user", required=False)
 @click.argument("feature", required=False)
 @click.option(
     "--at", type=Moment(), help="As it was then: 2026-11-22T12:00+01:00, 2026-11-22, 2h, 3d."
 )
+@click.option(
+    "--event", metavar="FILE|ID", help="What an event would do: a JSON body, - for stdin, or an id."
+)
 @json_option
-def command(*, user: str, feature: str | None, at: datetime | None, as_json: bool) -> None:
+def command(
+    *,
+    user: str | None,
+    feature: str | None,
+    at: datetime | None,
+    event: str | None,
+    as_json: bool,
+) -> None:
     """Say why USER may or may not use FEATURE, or everything the user has or had.
 
     Names the plan, the subscription or purchase, the event that decided, the payment that paid,
     until when it holds, what would end it, and what waits. With --at it tells what the user could
-    use at a moment that is over, and which entries of the audit say so.
+    use at a moment that is over, and which entries of the audit say so. With --event it tells
+    what an event would do, signed or not, and changes nothing.
     """
+    if (user is None) == (event is None) or (event is not None and at is not None):
+        raise click.UsageError("name a user, with or without --at; or give --event alone")
     settings = find_settings(os.environ, "DATABASE_URL")
+    if user is None:
+        _if_it_came(settings, event or "", as_json=as_json)
+        return
     user, feature = storable(user), feature and storable(feature)
     if at is None:
         _now(settings, user, feature, as_json=as_json)
     else:
         _then(settings, user, feature, at, as_json=as_json)
+
+
+def _if_it_came(settings: Settings, event: str, *, as_json: bool) -> None:
+    with doors.database(settings, asker="explain") as engine:
+        supposed = suppose(settings, engine, event)
+    if as_json:
+        emit_json(supposition_document(supposed))
+    else:
+        print_supposition(supposed)
 
 
 def _now(settings: Settings, user: str, feature: str | None, *, as_json: bool) -> None:

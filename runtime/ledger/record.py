@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Engine, text
 
 from billing.ids import PartyId
+from billing.rows import Projection
 from runtime.ledger.admission import resettle
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.decide import Decided, Standing, Step, decide
@@ -41,6 +42,11 @@ class Foreseen:
     outcome: Outcome
     reason: str | None
     decisions: tuple[Decision, ...]
+    hit: bool = False
+    """It is settled: sent once more it changes nothing."""
+    projection: Projection | None = None
+    """All that would follow for the party it is about, if it is about any."""
+    catalogue_version: int
 
 
 Preview = tuple[Foreseen, ...]
@@ -87,7 +93,7 @@ class Ledger:
         with self._engine.connect() as connection:
             decided = decide(connection, entering, self._catalogues)
             connection.rollback()
-        return tuple(_foreseen(step) for step in decided.steps)
+        return tuple(_foreseen(step, decided) for step in decided.steps)
 
 
 def _persistently(attempt: Callable[[], T]) -> T:
@@ -182,10 +188,14 @@ def _settlement(step: Step, decided: Decided) -> Settlement:
     )
 
 
-def _foreseen(step: Step) -> Foreseen:
+def _foreseen(step: Step, decided: Decided) -> Foreseen:
+    party = step.party and decided.ends.get(step.party, step.party)
     return Foreseen(
         event_id=step.work.row.id,
         outcome=step.outcome,
         reason=step.reason,
         decisions=step.decisions,
+        hit=step.work.standing is Standing.SETTLED,
+        projection=decided.book.accounts[party].projection if party else None,
+        catalogue_version=decided.book.record.version,
     )

@@ -292,7 +292,7 @@ def test_a_name_that_would_repaint_the_terminal_is_shown_harmless(
         (["usr_nobody"], 1, "nobody here is called 'usr_nobody'"),
         (["\udcff"], 1, "nobody here is called"),
         (["usr_1", "nonsense"], 1, "no plan gives a feature 'nonsense'; there are: lifetime"),
-        ([], 2, "Missing argument"),
+        ([], 2, "name a user"),
     ],
 )
 def test_bad_input_gets_one_sentence(
