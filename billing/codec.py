@@ -21,6 +21,7 @@ from billing.facts import (
     InvoicePaymentFields,
     Item,
     Kind,
+    Look,
     PaymentIntentFields,
     Rank,
     RefundFields,
@@ -42,7 +43,7 @@ class _Codec(NamedTuple):
 def fact_to_json(fact: Fact) -> dict[str, Any]:
     """The fact in types that JSON has; times are ISO 8601."""
     codec = _CODECS[fact.kind]
-    return {
+    document = {
         "kind": fact.kind.value,
         "object_key": fact.object_key,
         "event_id": fact.event_id,
@@ -54,12 +55,20 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
         "customer_id": fact.customer_id,
         "mentions": list(fact.mentions),
     }
+    # Hardly any fact has these, and facts are many.
+    if fact.happened_at is not None:
+        document["happened_at"] = fact.happened_at.isoformat()
+    if fact.look is not None:
+        look = {"at": fact.look.at.isoformat(), "fields": _written(fact.look.fields, codec)}
+        document["look"] = look
+    return document
 
 
 def fact_from_json(document: Mapping[str, Any]) -> Fact:
     """The fact that ``fact_to_json`` wrote."""
     kind = Kind(document["kind"])
     before = document["before"]
+    happened_at = document.get("happened_at")
     return Fact(
         kind=kind,
         object_key=document["object_key"],
@@ -71,7 +80,16 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
         before=None if before is None else _read(before, _CODECS[kind]),
         customer_id=document["customer_id"],
         mentions=tuple(document["mentions"]),
+        happened_at=None if happened_at is None else datetime.fromisoformat(happened_at),
+        look=_look(document.get("look"), kind),
     )
+
+
+def _look(document: Mapping[str, Any] | None, kind: Kind) -> Look | None:
+    if document is None:
+        return None
+    at = datetime.fromisoformat(document["at"])
+    return Look(at=at, fields=_read(document["fields"], _CODECS[kind]))
 
 
 def _written(value: Any, codec: _Codec) -> dict[str, Any]:

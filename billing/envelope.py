@@ -68,7 +68,7 @@ def parse(body: bytes) -> Envelope:
     Raises:
         MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
     """
-    payload = _parsed(body)
+    payload = parsed_object(body)
     thin = payload.get("object") == THIN
     stated = _stated_object(payload, thin=thin)
     event_id = EventId(_matching(payload, "id", _EVENT_ID))
@@ -121,7 +121,12 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def parsed_object(body: bytes) -> dict[str, Any]:
+    """A body as the JSON object it is, if it is one that can be copied and stored.
+
+    Raises:
+        MalformedEvent: it is not.
+    """
     try:
         payload = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:

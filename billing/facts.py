@@ -200,12 +200,25 @@ Fields = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The object of a fact as Stripe's API showed it later, by Stripe's clock."""
+
+    at: datetime
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One observation of one object by one event.
 
     ``before`` is the same object after undoing the event's ``previous_attributes``, read by the
     same reader; None where the event carries none. ``mentions`` names every object the fact
     speaks of, itself and its customer included: what is mentioned together belongs together.
+
+    ``created_at`` is when the object was as it is stated. Of a snapshot that is the event's own
+    time. A thin event contains no object, which is seen when Stripe's API is asked: then it is
+    the time of that answer, and ``happened_at`` is the event's time if its type says that this
+    very thing happened then. ``look`` is a second observation, beside the snapshot's own.
     """
 
     kind: Kind
@@ -218,3 +231,5 @@ class Fact:
     before: Fields | None
     customer_id: CustomerId | None
     mentions: tuple[ObjectKey, ...]
+    happened_at: datetime | None = None
+    look: Look | None = None

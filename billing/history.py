@@ -4,15 +4,16 @@ Stripe promises no order and dates events to the second. Facts sort by that seco
 second they form the chain with the most satisfied links: B follows A when undoing B's
 ``previous_attributes`` gives A. What the chain leaves open is decided by event type, then in
 favour of the snapshot that grants less, then of the lower event id; a state that hung on those
-last two was guessed. Arrival order is never looked at, so it can change nothing.
+last two was guessed. Arrival order is never looked at, so it can change nothing. What Stripe's API
+showed of the object is one more observation, dated by Stripe.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from billing.facts import Fact, Fields, SubscriptionFields
+from billing.facts import Fact, Fields, Rank, SubscriptionFields
 from billing.restraint import restraint
 from billing.words import SUBSCRIPTION_ENDED
 
@@ -36,12 +37,30 @@ def order(facts: Iterable[Fact]) -> History:
     """Any arrangement of the same facts, and any repetition, gives the same history."""
     known = {fact.event_id: fact for fact in facts}
     if len(known) == 1:  # most objects that are read were seen once
-        return History(facts=(only := next(iter(known.values())),), newest=only, guessed=False)
-    ordered, guessed = _arrange(known.values())
+        only = next(iter(known.values()))
+        if only.look is None:
+            return History(facts=(only,), newest=only, guessed=False)
+    ordered, guessed = _arrange(_observations(known.values()))
     ends = [fact for fact in ordered if _is_final(fact)]
     if ends:
         ends, guessed = _arrange(ends)
     return History(facts=tuple(ordered), newest=(ends or ordered)[-1], guessed=guessed)
+
+
+def _observations(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """Every fact, and what was seen of its object when Stripe's API was asked because of it."""
+    for fact in facts:
+        yield fact
+        if fact.look:
+            yield replace(
+                fact,
+                event_type="",
+                created_at=fact.look.at,
+                rank=Rank.UPDATED,
+                fields=fact.look.fields,
+                before=None,
+                look=None,
+            )
 
 
 def _is_final(fact: Fact) -> bool:

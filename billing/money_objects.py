@@ -75,6 +75,7 @@ def read_intent(key: ObjectKey, history: History) -> Intent:
     facts = seen(history, PaymentIntentFields)
     state = state_of(history, facts).fields
     done = [fact for fact in facts if fact.fields.status == SUCCEEDED]
+    succeeded_at = min((fact.since for fact in done), default=None)
     offer = offer_in_metadata(
         latest(fact.fields.price_id for fact in facts),
         latest(fact.fields.plan_code for fact in facts),
@@ -87,8 +88,8 @@ def read_intent(key: ObjectKey, history: History) -> Intent:
         received=done[-1].fields.amount_received if done else 0,
         currency=state.currency,
         first_at=facts[0].at,
-        succeeded_at=done[0].at if done else None,
-        granted=granting(done),
+        succeeded_at=succeeded_at,
+        granted=granting(done, since=succeeded_at),
         invoice=latest(fact.fields.invoice for fact in facts),
         order_reference=latest(fact.fields.order_reference for fact in facts),
         offers=(offer,) if offer else (),
@@ -189,7 +190,7 @@ def _gone_at(facts: Sequence[Seen[RefundFields]]) -> datetime | None:
     for fact in reversed(facts):
         if fact.fields.status not in REFUND_GONE:
             break
-        gone = fact.at
+        gone = min(gone or fact.since, fact.since)
     return gone
 
 
@@ -266,7 +267,7 @@ def read_invoice(key: ObjectKey, history: History) -> Invoice:
         granted=granting(settled, since=paid_at),
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
         offers=_billed(facts),
-        failures=tuple(fact.at for fact in facts if fact.fields.payment_failed),
+        failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
     )
 
 

@@ -10,6 +10,9 @@ from billing.facts import CheckoutSessionFields, Item
 _PRICE_PREFIXES = ("price_", "plan_")
 _PRODUCT_PREFIX = "prod_"
 
+LISTED = 0
+"""The trust in line items, which say themselves what was sold."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -44,7 +47,7 @@ NOTHING_OFFERED = Offer(trust=9)
 def offer_of_session(fields: CheckoutSessionFields) -> Offer:
     """Line items where the event has them, else metadata, else the payment link."""
     if fields.line_item_refs:
-        return Offer(trust=0, refs=fields.line_item_refs)
+        return Offer(trust=LISTED, refs=fields.line_item_refs)
     if stated := offer_in_metadata(fields.price_id, fields.plan_code):
         return stated
     return Offer(trust=3, refs=(fields.payment_link,)) if fields.payment_link else NOTHING_OFFERED

@@ -12,12 +12,12 @@ from billing.catalogue import Catalogue
 from billing.facts import Fact, Kind
 from billing.grants import Granted
 from billing.history import order
-from billing.ids import CustomerId, EventId, ObjectKey, Realm, realm_in
+from billing.ids import CustomerId, EventId, ObjectKey, Realm, object_key, realm_in
 from billing.objects import Objects
 from billing.offers import Shelf
 from billing.one_time import project_purchases
 from billing.payment_rows import project_payments
-from billing.purchases import purchases_of
+from billing.purchases import purchases_of, unlisted
 from billing.rows import CustomerRow, PaymentRow, Projection
 from billing.subscriptions import Begun, Source, project_subscriptions, sources_of
 from billing.summaries import project_summaries
@@ -107,6 +107,9 @@ def _project_realm(objects: Objects, shelf: Shelf, now: datetime) -> Projection:
         incomplete_summaries=_incomplete(objects),
         missing_subscriptions=_missing(sources),
         undecided=frozenset(key for _, key in objects.undecided),
+        unlisted=frozenset(
+            object_key(objects.realm, each.id) for each in unlisted(objects, purchases)
+        ),
     )
 
 
@@ -152,5 +155,6 @@ def _together(parts: list[Projection]) -> Projection:
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
+            unlisted=whole.unlisted | part.unlisted,
         )
     return whole

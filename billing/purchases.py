@@ -12,7 +12,7 @@ from billing.bills import Bill, Books
 from billing.catalogue import Plan
 from billing.ids import CustomerId
 from billing.objects import Objects
-from billing.offers import NOTHING_OFFERED, Offer, Shelf
+from billing.offers import LISTED, NOTHING_OFFERED, Offer, Shelf
 from billing.payments import Payment
 from billing.rows import PurchaseStatus
 from billing.seen import NOBODY, Granting, Said, first
@@ -88,6 +88,18 @@ def purchases_of(objects: Objects, books: Books, shelf: Shelf) -> list[Purchase]
         if payment.ref not in billed and (purchase_of := _by_intent(payment, books, shelf)):
             found[purchase_of.ref] = purchase_of
     return list(found.values())
+
+
+def unlisted(objects: Objects, purchases: Iterable[Purchase]) -> list[Session]:
+    """Checkouts that are paid for, name no plan in any way, and whose line items nobody saw."""
+    nameless = {purchase.ref for purchase in purchases if purchase.granted and not purchase.plans}
+    return [
+        session
+        for session in objects.sessions.values()
+        if session.mode == "payment"
+        and (session.payment_intent or session.id) in nameless
+        and not any(offer.trust == LISTED for offer in session.offers)
+    ]
 
 
 def _speaks_first(session: Session) -> tuple[bool, str]:

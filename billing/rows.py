@@ -166,3 +166,5 @@ class Projection:
     """Subscriptions that a checkout speaks for because no snapshot of them came."""
     undecided: frozenset[ObjectKey] = frozenset()
     """Objects whose state was guessed: facts of one second that nothing could order."""
+    unlisted: frozenset[ObjectKey] = frozenset()
+    """Checkouts that are paid for and name no plan; their line items may."""

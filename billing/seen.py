@@ -21,6 +21,12 @@ class Seen(NamedTuple, Generic[F]):
     event_type: str
     fields: F
     before: F | None
+    happened_at: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """When what the fact tells of happened, as far as that is known better than ``at``."""
+        return self.happened_at or self.at
 
 
 class Moment(NamedTuple):
@@ -65,6 +71,7 @@ def seen(history: History, shape: type[F]) -> tuple[Seen[F], ...]:
             fact.event_type,
             fact.fields,
             fact.before if isinstance(fact.before, shape) else None,
+            fact.happened_at,
         )
         for fact in history.facts
         if isinstance(fact.fields, shape)
@@ -73,7 +80,10 @@ def seen(history: History, shape: type[F]) -> tuple[Seen[F], ...]:
 
 def state_of(history: History, facts: tuple[Seen[F], ...]) -> Seen[F]:
     """The fact that is the object's state, which need not be the last one."""
-    return next(fact for fact in facts if fact.event_id == history.newest.event_id)
+    newest = history.newest
+    return next(
+        fact for fact in facts if fact.event_id == newest.event_id and fact.at == newest.created_at
+    )
 
 
 def latest(values: Iterable[V | None]) -> V | None:

@@ -17,10 +17,17 @@ ORIGINS = ("stripe", "replay", "reconcile")
 
 
 class StripeEvent(Base):
-    """A settled event: its row is the authority on "was this applied?"."""
+    """A settled event: its row is the authority on "was this applied?".
+
+    ``fetched`` is what Stripe's API answered about it, ``errand`` what is still to be asked.
+    """
 
     __tablename__ = "stripe_events"
-    __table_args__ = (one_of("outcome", OUTCOMES), one_of("origin", ORIGINS))
+    __table_args__ = (
+        one_of("outcome", OUTCOMES),
+        one_of("origin", ORIGINS),
+        Index("stripe_events_errand_idx", "id", postgresql_where=text("errand IS NOT NULL")),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     type: Mapped[str]
@@ -40,6 +47,7 @@ class StripeEvent(Base):
     fingerprint: Mapped[str]
     origin: Mapped[str]
     fetched: Mapped[str | None]
+    errand: Mapped[str | None]
     settlement: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
 
 

@@ -126,7 +126,7 @@ class Seer:
         """The whole set; ``show`` sees it grow."""
         foresight = Foresight()
         for batch in self._batches(targets, foresight):
-            deliveries = [*self._deliveries(batch, foresight)]
+            deliveries = self._deliveries(batch, foresight)
             for delivery, foreseen in self._previews(deliveries, foresight):
                 foresight.tell(delivery.key, *fate_of_outcome(foreseen.outcome, foreseen.reason))
                 foresight.follow(foreseen.decisions)
@@ -155,7 +155,7 @@ class Seer:
         named: dict[str, frozenset[ObjectKey]] = {}
         for start in range(0, len(targets), AT_ONCE):
             some = targets[start : start + AT_ONCE]
-            for entering in enter([*self._deliveries(some, foresight)], self.scope):
+            for entering in enter(self._deliveries(some, foresight), self.scope):
                 named[entering.delivery.key] = entering.mentions
         return named
 
@@ -169,7 +169,10 @@ class Seer:
             grouping.land(keys)
         return {key: grouping.party_of(min(keys)) if keys else "" for key, keys in mentions.items()}
 
-    def _deliveries(self, targets: Sequence[Target], foresight: Foresight) -> Iterator[Delivery]:
+    def _deliveries(self, targets: Sequence[Target], foresight: Foresight) -> list[Delivery]:
+        return self.ledger.recalled([*self._parsed(targets, foresight)])
+
+    def _parsed(self, targets: Sequence[Target], foresight: Foresight) -> Iterator[Delivery]:
         with self.engine.connect() as connection:
             bodies = _bodies(connection, targets)
         for target in targets:

@@ -1,7 +1,7 @@
 """What a family of objects has to say of itself, and how that becomes facts."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -21,6 +21,12 @@ class Occasion(NamedTuple):
 
     event_type: str
     at: datetime
+
+
+NAMES_ITS_MOMENT = frozenset(
+    {"invoice.payment_failed", "payment_intent.succeeded", "refund.failed"}
+)
+"""Types that say what happened at the event's own time, whatever has become of it since."""
 
 
 def _key_of_own_id(realm: Realm, raw: Raw) -> ObjectKey | None:
@@ -83,7 +89,28 @@ def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:
         if stated.get(reader.identified_by.rpartition(".")[2]) is None:
             return ()
         raise UnreadableEvent(envelope.event_id, reader.identified_by)
-    occasion = Occasion(envelope.type, envelope.created_at)
+    return _facts(envelope, reader, stated, Occasion(envelope.type, envelope.created_at))
+
+
+def facts_seen(envelope: Envelope, reader: Reader, raw: Raw, at: datetime) -> tuple[Fact, ...]:
+    """The facts of an object that Stripe's API showed because of an event, as of that moment.
+
+    The type of a thin event is taken for what it says, its time only for what happened then.
+    """
+    event_type = envelope.type.removeprefix("v1.") if envelope.thin else ""
+    return tuple(
+        replace(
+            fact,
+            event_type=event_type or envelope.type,
+            rank=Rank.DELETED if fact.rank is Rank.DELETED else Rank.UPDATED,
+            before=None,
+            happened_at=envelope.created_at if event_type in NAMES_ITS_MOMENT else None,
+        )
+        for fact in _facts(envelope, reader, raw, Occasion(event_type, at))
+    )
+
+
+def _facts(envelope: Envelope, reader: Reader, stated: Raw, occasion: Occasion) -> tuple[Fact, ...]:
     facts: dict[ObjectKey, Fact] = {}
     for seen_by, raw, seen_on in _all_seen(reader, stated, occasion):
         key = seen_by.key(envelope.realm, raw)
@@ -110,7 +137,7 @@ def _fact(envelope: Envelope, key: ObjectKey, reader: Reader, raw: Raw, seen_on:
         object_key=key,
         event_id=envelope.event_id,
         event_type=envelope.type,
-        created_at=envelope.created_at,
+        created_at=seen_on.at,
         rank=_rank(envelope.type),
         fields=reader.fields(raw, seen_on),
         before=_before(envelope, reader, raw) if seen_on.event_type else None,

@@ -10,6 +10,8 @@ from enum import Enum, auto
 
 from sqlalchemy import Connection
 
+from billing.errands import left_open
+from billing.fetched import Wanted
 from billing.ids import EventId, ObjectKey, PartyId
 from runtime.ledger.admission import (
     Admitted,
@@ -19,11 +21,11 @@ from runtime.ledger.admission import (
     admit,
     open_transaction,
 )
-from runtime.ledger.book import Book
+from runtime.ledger.book import Account, Book
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.decisions import Decision
 from runtime.ledger.entering import Entering, heed
-from runtime.ledger.errors import IdentityConflict
+from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
 from runtime.ledger.load import keys_stated_by, load
 from runtime.ledger.locks import Secured, secure
 from runtime.ledger.parties import Landing
@@ -36,6 +38,8 @@ class Standing(Enum):
     NEW = auto()
     SETTLED = auto()
     REPLAYED = auto()
+    COMPLETED = auto()
+    """Settled before; now there is what was fetched for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class Step:
     reason: str | None
     decisions: tuple[Decision, ...] = ()
     party: PartyId | None = None
+    errand: tuple[Wanted, ...] = ()
 
     @property
     def corrects(self) -> bool:
@@ -67,7 +72,8 @@ class Step:
 
     def _replay_tells_more(self) -> bool:
         said = Outcome.IGNORED in {self.outcome, self.work.row.outcome}
-        return self.work.standing is Standing.REPLAYED and said and self.reason != ALREADY_APPLIED
+        again = self.work.standing in {Standing.REPLAYED, Standing.COMPLETED}
+        return again and said and self.reason != ALREADY_APPLIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,18 +135,22 @@ def _works(connection: Connection, entering: Sequence[Entering], admitted: Admit
 def _stated_before(
     connection: Connection, entering: Sequence[Entering], admitted: Admitted
 ) -> Mapping[str, frozenset[ObjectKey]]:
-    replayed = [
+    again = [
         each.delivery.envelope.event_id
         for each in entering
-        if _standing(each, admitted) is Standing.REPLAYED
+        if _standing(each, admitted) in {Standing.REPLAYED, Standing.COMPLETED}
     ]
-    return keys_stated_by(connection, replayed) if replayed else {}
+    return keys_stated_by(connection, again) if again else {}
 
 
 def _standing(entering: Entering, admitted: Admitted) -> Standing:
     if entering.delivery.envelope.event_id in admitted.new:
         return Standing.NEW
-    return Standing.REPLAYED if entering.delivery.replayed else Standing.SETTLED
+    row = admitted.row(entering.delivery.envelope.event_id)
+    if entering.delivery.replayed:
+        return Standing.REPLAYED
+    waits = row.errand is not None or not row.fetched
+    return Standing.COMPLETED if entering.delivery.fetched and waits else Standing.SETTLED
 
 
 def _work(
@@ -150,6 +160,8 @@ def _work(
     row = admitted.row(envelope.event_id)
     if row.fingerprint != envelope.fingerprint:
         raise IdentityConflict(envelope.event_id)
+    if standing is Standing.REPLAYED and row.fetched and entering.delivery.fetched is None:
+        raise LocksOutOfOrder((row.id,))  # fetched since the replay was read: read it anew
     if standing is Standing.SETTLED:
         return Work(entering=entering, row=row, standing=standing, mentions=frozenset())
     if entering.unreadable:
@@ -193,7 +205,19 @@ def _stated(book: Book, work: Work, landing: Landing) -> Step:
         reason=superseded_by(newer) if newer else None,
         decisions=decisions,
         party=landing.party,
+        errand=_errand(account, work),
     )
+
+
+def _errand(account: Account, work: Work) -> tuple[Wanted, ...]:
+    """What the projection leaves open of what this event is about; nearly always nothing."""
+    projection = account.projection
+    assert projection is not None, "it was just made"  # noqa: S101 - for the reader
+    if not (projection.undecided or projection.unlisted or projection.incomplete_summaries):
+        return ()
+    facts = work.entering.facts
+    states = {fact.object_key: account.folded.state_of(fact).created_at for fact in facts}
+    return left_open(facts, projection, states, work.entering.delivery.fetched)
 
 
 def _restated(book: Book, work: Work, landing: Landing) -> Step:
@@ -202,8 +226,17 @@ def _restated(book: Book, work: Work, landing: Landing) -> Step:
     same = account.stated_by(event_id) == {(f.event_id, f.object_key): f for f in facts}
     decisions = book.restate(account, event_id, facts)
     outcome, reason = Outcome.APPLIED if facts else Outcome.IGNORED, work.entering.ignored
-    if same and not decisions:
+    if work.standing is Standing.COMPLETED and work.row.outcome is not Outcome.IGNORED:
+        outcome, reason = work.row.outcome, work.row.reason
+    elif same and not decisions:
         outcome, reason = work.row.outcome, ALREADY_APPLIED
     elif not decisions and (newer := account.newer_than(facts)):
         outcome, reason = Outcome.SUPERSEDED, superseded_by(newer)
-    return Step(work=work, outcome=outcome, reason=reason, decisions=decisions, party=landing.party)
+    return Step(
+        work=work,
+        outcome=outcome,
+        reason=reason,
+        decisions=decisions,
+        party=landing.party,
+        errand=_errand(account, work),
+    )

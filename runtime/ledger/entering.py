@@ -66,7 +66,7 @@ def _enter(delivery: Delivery, scope: Scope) -> Entering:
     if excluded := scope.excludes(delivery.envelope):
         return Entering(delivery=delivery, ignored=excluded.value)
     try:
-        reading = read(delivery.envelope)
+        reading = read(delivery.envelope, delivery.fetched)
     except UnreadableEvent as error:
         return Entering(delivery=delivery, unreadable=error)
     ignored = reading.ignored

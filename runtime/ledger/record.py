@@ -12,18 +12,20 @@ same rows, because every event is projected and audited by itself.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.ids import PartyId
+from billing.fetched import wanted_as_text, wanted_from_text
+from billing.ids import EventId, PartyId
 from billing.rows import Projection
-from runtime.ledger.admission import resettle
+from runtime.ledger.admission import note_fetched, resettle
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.decide import Decided, Standing, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.entering import Entering, Livemode, Scope, enter
 from runtime.ledger.errors import LocksOutOfOrder
+from runtime.ledger.recalling import Errand, errand_of, recalled
 from runtime.ledger.settlement import REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.upkeep import project_due, reproject
 from runtime.ledger.write import Cause, Draft, audit_row, changes_in, write
@@ -67,13 +69,19 @@ class Ledger:
             LedgerError: none of them was settled; so says every other error that comes out.
             UnreadableEvent: one of them is new and nobody can tell what it is about.
         """
-        entering = enter(deliveries, self._scope)
-        return _persistently(lambda: self._record(entering))
+        return _persistently(lambda: self._record(self._entering(deliveries)))
 
     def preview(self, deliveries: Sequence[Delivery]) -> Preview:
         """What ``record`` would do now, at the cost of its locks and without its traces."""
-        entering = enter(deliveries, self._scope)
-        return _persistently(lambda: self._preview(entering))
+        return _persistently(lambda: self._preview(self._entering(deliveries)))
+
+    def recalled(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """The same, the replays among them with what was fetched for them before."""
+        return recalled(self._engine, deliveries)
+
+    def errand_of(self, event_id: EventId) -> Errand:
+        """What was fetched for a settled event and what is still to be fetched."""
+        return errand_of(self._engine, event_id)
 
     def project_due(self, limit: int) -> int:
         """Compute again what time alone has changed, and say for how many parties."""
@@ -82,6 +90,9 @@ class Ledger:
     def reproject(self, parties: Iterable[PartyId], *, actor: str, reason: str) -> int:
         """Compute these parties again by the plans of record, and say how many there were."""
         return reproject(self._engine, self._catalogues, parties, actor=actor, reason=reason)
+
+    def _entering(self, deliveries: Sequence[Delivery]) -> list[Entering]:
+        return enter(self.recalled(deliveries), self._scope)
 
     def _record(self, entering: Sequence[Entering]) -> list[Settlement]:
         with self._engine.begin() as connection:
@@ -113,10 +124,30 @@ def _write(connection: Connection, decided: Decided) -> None:
     _close_letters(connection, draft, decided)
     _answer_operators(draft, decided)
     write(connection, draft, decided.book, decided.ends)
+    note_fetched(connection, [_noted(step) for step in decided.steps if _is_to_note(step)])
     resettle(
         connection,
         {step.work.row.id: (step.outcome, step.reason) for step in decided.steps if step.corrects},
     )
+
+
+def _is_to_note(step: Step) -> bool:
+    """Whether a row lacks, once it is inserted, what is known of fetching by now."""
+    work = step.work
+    if work.standing is Standing.SETTLED:
+        return False
+    new = work.standing is Standing.NEW
+    fetched = work.entering.delivery.fetched is not None and not new
+    return fetched or bool(step.errand) or work.row.errand is not None
+
+
+def _noted(step: Step) -> dict[str, Any]:
+    fetched = step.work.entering.delivery.fetched
+    return {
+        "id": step.work.row.id,
+        "errand": wanted_as_text(step.errand) if step.errand else None,
+        "fetched": fetched and fetched.as_text(),
+    }
 
 
 def _take_down(draft: Draft, step: Step) -> None:
@@ -124,7 +155,7 @@ def _take_down(draft: Draft, step: Step) -> None:
         return
     entering = step.work.entering
     draft.facts += [(step.party, fact) for fact in entering.facts]
-    if step.work.standing is Standing.REPLAYED:
+    if step.work.standing is not Standing.NEW:
         draft.restated.append(entering.delivery.envelope.event_id)
     draft.obey(_cause(entering.delivery), step.party, step.decisions)
 
@@ -173,6 +204,8 @@ def _answer_operators(draft: Draft, decided: Decided) -> None:
 
 def _settlement(step: Step, decided: Decided) -> Settlement:
     row = step.work.row
+    settled = step.work.standing is Standing.SETTLED
+    open_still = wanted_from_text(row.errand) if settled and row.errand else step.errand
     return Settlement(
         key=step.work.entering.delivery.key,
         event_id=row.id,
@@ -183,8 +216,10 @@ def _settlement(step: Step, decided: Decided) -> Settlement:
         applied_at=decided.opening.now if step.corrects else row.applied_at,
         attempts=row.attempts,
         settlement=row.settlement,
-        hit=step.work.standing is Standing.SETTLED,
+        hit=settled,
         changes=changes_in(step.decisions),
+        errand=open_still,
+        completes=step.work.standing is Standing.COMPLETED,
     )
 
 

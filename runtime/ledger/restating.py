@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from billing.envelope import parse
 from billing.errors import MalformedEvent
 from billing.facts import Fact
+from billing.fetched import Fetched
 from billing.ids import EventId, ObjectKey
 from billing.registry import IgnoredBecause
 from runtime.ledger.admission import resettle
@@ -123,6 +124,7 @@ def _delivery(row: Any) -> Delivery:
         attempts=row.attempts,
         origin=REPLAY,
         key=row.id,
+        fetched=Fetched.from_text(row.fetched) if row.fetched else None,
     )
 
 
@@ -140,7 +142,8 @@ def _id(entering: Entering) -> str:
 
 
 _BODIES = text(
-    "SELECT id, payload, received_at, attempts FROM stripe_events WHERE id = ANY(:ids) ORDER BY id"
+    "SELECT id, payload, received_at, attempts, fetched FROM stripe_events"
+    " WHERE id = ANY(:ids) ORDER BY id"
 )
 _HOLD = text(
     "SELECT id, outcome, reason FROM stripe_events WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.envelope import Envelope
+from billing.fetched import Fetched, Wanted
 from billing.ids import EventId
 
 STRIPE = "stripe"
@@ -53,6 +54,8 @@ class Delivery:
     actor: str = STRIPE
     reason: str | None = None
     """Why the operator did so."""
+    fetched: Fetched | None = None
+    """What Stripe's API answered about it; a replay reads what is stored, if anything is."""
 
     @property
     def replayed(self) -> bool:
@@ -76,3 +79,7 @@ class Settlement:
     hit: bool
     changes: Mapping[str, int] = field(default_factory=dict)
     """How many entitlements were granted, changed and revoked."""
+    errand: tuple[Wanted, ...] = ()
+    """What only Stripe's API can complete or decide; everything else of the event is applied."""
+    completes: bool = False
+    """It had been settled, and what was fetched is beside it now."""

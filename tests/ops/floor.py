@@ -107,12 +107,12 @@ def yesterday(
 ) -> Iterator[None]:
     """A release that could not read anything (or only some), or knew no type."""
 
-    def fail(envelope: Envelope) -> Reading:
+    def fail(envelope: Envelope, _: object = None) -> Reading:
         if only is not None and envelope.event_id not in only:
             return read(envelope)
         raise UnreadableEvent(envelope.event_id, missing="a reader")
 
-    def ignore(envelope: Envelope) -> Reading:
+    def ignore(envelope: Envelope, _: object = None) -> Reading:
         return read(replace(envelope, type="unheard.of"))
 
     with monkeypatch.context() as old:

@@ -159,7 +159,7 @@ def test_events_an_older_release_did_not_know_are_read_today(
 ) -> None:
     told = deliveries(compose("renewal", shape=Shape.NEW, seed="s", now=NOW, user_id="usr_1"))
 
-    def ignorant(envelope: Envelope) -> Reading:
+    def ignorant(envelope: Envelope, _: object = None) -> Reading:
         return read(replace(envelope, type="unheard.of"))
 
     with monkeypatch.context() as old:
@@ -184,7 +184,7 @@ def test_parties_that_todays_readers_find_to_be_one_are_joined(
         event("payment_intent.succeeded", intent("pi_1", customer="cus_1")),
     ]
 
-    def blind(envelope: Envelope) -> Reading:
+    def blind(envelope: Envelope, _: object = None) -> Reading:
         found = read(envelope)
         facts = tuple(
             replace(fact, customer_id=None, mentions=(fact.object_key,)) for fact in found.facts
@@ -227,7 +227,7 @@ def test_what_cannot_be_read_any_more_keeps_what_it_states_and_is_named(
     with engine.begin() as connection:
         connection.execute(text("UPDATE stripe_events SET payload = '[' WHERE id = 'evt_y'"))
 
-    def fail(envelope: Envelope) -> Reading:
+    def fail(envelope: Envelope, _: object = None) -> Reading:
         raise UnreadableEvent(envelope.event_id, missing="object id")
 
     monkeypatch.setattr(entering, "read", fail)

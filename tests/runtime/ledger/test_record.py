@@ -229,7 +229,7 @@ def test_an_unreadable_event_that_was_settled_before_is_a_hit(
     body = delivery(event("customer.updated", customer("cus_1", "usr_1")))
     ledger.record([body])
 
-    def refuse(envelope: Envelope) -> Reading:
+    def refuse(envelope: Envelope, _: object = None) -> Reading:
         raise UnreadableEvent(envelope.event_id, "id")
 
     monkeypatch.setattr(entering, "read", refuse)

@@ -207,8 +207,8 @@ def test_stored_facts_that_nobody_replays_are_left_as_they_are(
     assert rows(engine, query) == [1]
 
 
-def _reading_with(change: Callable[[Fact], Fact]) -> Callable[[Any], Reading]:
-    def changed(envelope: Any) -> Reading:
+def _reading_with(change: Callable[[Fact], Fact]) -> Callable[..., Reading]:
+    def changed(envelope: Any, _: object = None) -> Reading:
         reading = read(envelope)
         return replace(reading, facts=tuple(map(change, reading.facts)))
 
@@ -223,6 +223,6 @@ def _of_another_object(fact: Fact) -> Fact:
     return fact_from_json(json.loads(json.dumps(fact_to_json(fact)).replace("pi_1", "pi_other")))
 
 
-def _nothing(envelope: Any) -> Reading:
+def _nothing(envelope: Any, _: object = None) -> Reading:
     stated = read(replace(envelope, type="unheard.of"))
     return replace(stated, ignored=type(stated.ignored)("nothing_stated"))  # type: ignore[misc]
