@@ -1,0 +1,334 @@
+"""What Stripe's API answered stands beside the payload, and is what every later reading reads."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from billing.errands import errand_of
+from billing.fetched import Fetched, Wanted
+from billing.ids import EventId, PartyId
+from ops.samples.lifecycles import compose, scenarios_in
+from ops.samples.shapes import Shape
+from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.entering import Scope
+from runtime.ledger.rebuild import Rebuilder
+from runtime.ledger.record import Ledger
+from runtime.ledger.settlement import Delivery, Settlement
+from tests.runtime.ledger.builders import (
+    NOW,
+    contents,
+    customer,
+    delivery,
+    event,
+    outcomes,
+    rows,
+)
+from tests.stripe_account import Account, account_of, moment
+
+pytestmark = pytest.mark.servers
+
+SUMMARY = "entitlements.active_entitlement_summary"
+PERMANENT = ["audit_logs"]
+
+
+def subscription(status: str, **given: Any) -> dict[str, Any]:
+    items = {"data": [{"id": "si_1", "price": {"id": "price_premium_monthly"}, "quantity": 1}]}
+    stated = {"id": "sub_1", "object": "subscription", "customer": "cus_1", "items": items}
+    return {**stated, "status": status, "metadata": {"user_id": "usr_1"}, **given}
+
+
+def updated(status: str, *, at: int = NOW, **given: Any) -> bytes:
+    return event("customer.subscription.updated", subscription(status), at=at, **given)
+
+
+def thin(body: bytes, account: Account) -> Delivery:
+    return delivery(json.dumps(account.thin_event(json.loads(body))).encode())
+
+
+def fetched(given: Delivery, account: Account, *, at: float = NOW + 5) -> Delivery:
+    answers = account.fetch(*errand_of(given.envelope), at=moment(at))
+    return replace(given, fetched=answers)
+
+
+def replayed(given: Delivery) -> Delivery:
+    return replace(given, origin="replay", actor="ada", reason="because", fetched=None)
+
+
+def record(ledger: Ledger, *given: Delivery) -> list[Settlement]:
+    return ledger.record(given)
+
+
+def active(engine: Engine) -> list[Any]:
+    return rows(engine, "SELECT user_id, plan_code FROM user_entitlements WHERE active")
+
+
+@pytest.fixture
+def account() -> Account:
+    return account_of([json.loads(updated("active"))])
+
+
+class TestAThinEvent:
+    def test_settles_with_what_was_fetched(
+        self, ledger: Ledger, engine: Engine, account: Account
+    ) -> None:
+        given = fetched(thin(updated("active"), account), account)
+
+        (settled,) = record(ledger, given)
+
+        assert (settled.outcome, settled.reason, settled.errand) == ("applied", None, ())
+        assert active(engine) == [("usr_1", "premium")]
+        assert rows(engine, "SELECT fetched, errand FROM stripe_events") == [
+            (given.fetched and given.fetched.as_text(), None)
+        ]
+        assert rows(engine, "SELECT as_of FROM subscriptions") == [moment(NOW + 5)]
+
+    def test_without_a_key_is_ignored_and_applied_once_it_was_fetched(
+        self, ledger: Ledger, engine: Engine, account: Account
+    ) -> None:
+        given = thin(updated("active"), account)
+        assert outcomes(record(ledger, given)) == [("ignored", "needs_api_key")]
+
+        (settled,) = record(ledger, fetched(given, account))
+
+        assert outcomes([settled]) == [("applied", None)]
+        assert (settled.hit, settled.completes) == (False, True)
+        assert active(engine) == [("usr_1", "premium")]
+        assert rows(engine, "SELECT outcome, reason FROM stripe_events") == [("applied", None)]
+
+    def test_is_replayed_from_what_is_stored(
+        self, ledger: Ledger, engine: Engine, account: Account
+    ) -> None:
+        given = thin(updated("active"), account)
+        record(ledger, fetched(given, account))
+        before = contents(engine, without=PERMANENT)
+
+        settled = record(ledger, replayed(given))
+
+        assert outcomes(settled) == [("applied", "already applied")]
+        assert contents(engine, without=PERMANENT) == before
+
+    def test_that_was_ignored_can_be_replayed_with_what_was_fetched(
+        self, ledger: Ledger, engine: Engine, account: Account
+    ) -> None:
+        given = thin(updated("active"), account)
+        record(ledger, given)
+
+        answers = fetched(given, account).fetched
+        settled = record(ledger, replace(replayed(given), fetched=answers))
+
+        assert outcomes(settled) == [("applied", None)]
+        assert active(engine) == [("usr_1", "premium")]
+        assert rows(engine, "SELECT count(*) FROM stripe_events WHERE fetched IS NULL") == [0]
+
+    def test_delivered_again_with_what_is_stored_is_a_hit(
+        self, ledger: Ledger, engine: Engine, account: Account
+    ) -> None:
+        """So it is when a worker dies after COMMIT and another one fetches once more."""
+        given = thin(updated("active"), account)
+        record(ledger, fetched(given, account))
+        before = contents(engine)
+
+        (settled,) = record(ledger, fetched(given, account, at=NOW + 60))
+
+        assert settled.hit
+        assert contents(engine) == before
+
+    def test_of_a_mode_that_does_not_count_stays_out(
+        self, engine: Engine, account: Account
+    ) -> None:
+        ledger = Ledger(engine, livemode="live", accounts=frozenset())
+
+        settled = record(ledger, fetched(thin(updated("active"), account), account))
+
+        assert outcomes(settled) == [("ignored", "wrong_mode")]
+        assert active(engine) == []
+
+    def test_about_nothing_we_know_settles_as_that(self, ledger: Ledger, account: Account) -> None:
+        body = event("product.updated", {"id": "prod_1", "object": "product"})
+        given = replace(thin(body, account), fetched=Fetched(wanted=()))
+
+        assert outcomes(record(ledger, given)) == [("ignored", "unknown_type")]
+
+
+class TestAnOpenOrder:
+    def test_is_an_errand_of_the_event_that_opened_it(self, ledger: Ledger, engine: Engine) -> None:
+        (first,) = record(ledger, delivery(updated("active")))
+        (second,) = record(ledger, delivery(updated("unpaid")))
+
+        assert first.errand == ()
+        assert second.errand == (
+            Wanted(family="subscription", stripe_id="sub_1", later_than=moment(NOW)),
+        )
+        assert ledger.errand_of(EventId(second.event_id)).wanted == second.errand
+        assert ledger.errand_of(EventId(first.event_id)).wanted == ()
+        assert ledger.errand_of(EventId("evt_nobody")).wanted == ()
+        assert rows(engine, "SELECT cardinality(undecided) FROM parties") == [1]
+
+    def test_is_still_known_to_whoever_finds_the_event_settled(self, ledger: Ledger) -> None:
+        record(ledger, delivery(updated("active")))
+        given = delivery(updated("unpaid"))
+        (first,) = record(ledger, given)
+
+        (again,) = record(ledger, given)
+
+        assert (again.hit, again.errand) == (True, first.errand)
+
+    def test_is_closed_by_what_was_fetched(
+        self, ledger: Ledger, engine: Engine, account: Account
+    ) -> None:
+        record(ledger, delivery(updated("active")))
+        given = delivery(updated("unpaid"))
+        (first,) = record(ledger, given)
+        assert active(engine) == []
+
+        answers = account.fetch(*first.errand, at=moment(NOW + 2))
+        (second,) = record(ledger, replace(given, fetched=answers))
+
+        assert (second.completes, second.errand, second.changes) == (True, (), {"granted": 1})
+        assert second.settlement == first.settlement
+        assert active(engine) == [("usr_1", "premium")]
+        assert rows(engine, "SELECT count(*) FROM stripe_events WHERE errand IS NOT NULL") == [0]
+        assert rows(engine, "SELECT cardinality(undecided) FROM parties") == [0]
+        assert record(ledger, replace(given, fetched=answers))[0].hit
+
+    def test_that_the_fetch_itself_opened_is_fetched_once_more(
+        self, ledger: Ledger, account: Account
+    ) -> None:
+        """Two thin events fetched within one second of Stripe's, before and after a change."""
+        one, other = (thin(updated(status), account) for status in ("active", "unpaid"))
+        unpaid = account_of([json.loads(updated("unpaid"))])
+        record(ledger, fetched(one, account))
+
+        (second,) = record(ledger, fetched(other, unpaid))
+        assert second.errand
+        answers = unpaid.fetch(*second.errand, at=moment(NOW + 9))
+        (third,) = record(ledger, replace(other, fetched=answers))
+
+        assert (third.completes, third.errand) == (True, ())
+
+
+def test_replaying_and_rebuilding_read_what_is_stored(
+    ledger: Ledger, engine: Engine, account: Account
+) -> None:
+    record(ledger, delivery(updated("active")))
+    given = delivery(updated("unpaid"))
+    (first,) = record(ledger, given)
+    record(ledger, replace(given, fetched=account.fetch(*first.errand, at=moment(NOW + 2))))
+    before = contents(engine, without=PERMANENT)
+
+    assert outcomes(record(ledger, replayed(given))) == [("applied", "already applied")]
+    rebuilt = rebuilder(engine).events([EventId(first.event_id)])
+
+    assert (rebuilt.restated, rebuilt.decisions) == ([], [])
+    assert contents(engine, without=PERMANENT) == before
+
+
+def test_rebuilding_from_events_makes_every_fact_of_thin_events_again(
+    ledger: Ledger, engine: Engine
+) -> None:
+    for name in scenarios_in(Shape.NEW):
+        payloads = [e.payload for e in compose(name, shape=Shape.NEW, seed="1", now=NOW).events]
+        account = account_of(payloads)
+        for payload in payloads:
+            thin_one = delivery(json.dumps(account.thin_event(payload)).encode())
+            record(ledger, fetched(thin_one, account, at=NOW + 60))
+    before = contents(engine, without=PERMANENT)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM facts")
+
+    ids = rows(engine, "SELECT id FROM stripe_events")
+    rebuilder(engine).events([EventId(each) for each in ids])
+
+    assert contents(engine, without=PERMANENT)["facts"] == before["facts"]
+
+
+def rebuilder(engine: Engine) -> Rebuilder:
+    return Rebuilder(
+        engine=engine,
+        catalogues=Catalogues(),
+        scope=Scope(livemode="any", accounts=frozenset()),
+        actor="ada",
+        reason=None,
+        dry_run=False,
+    )
+
+
+def test_a_preview_of_a_replay_reads_what_is_stored(ledger: Ledger, account: Account) -> None:
+    given = thin(updated("active"), account)
+    record(ledger, fetched(given, account))
+
+    (foreseen,) = ledger.preview([replayed(given)])
+
+    assert (foreseen.outcome, foreseen.reason) == ("applied", "already applied")
+
+
+def test_a_replay_that_was_overtaken_by_a_fetch_reads_it(
+    ledger: Ledger, engine: Engine, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = thin(updated("active"), account)
+    record(ledger, given)
+    asked = ledger.recalled
+
+    def overtaken(deliveries: Any) -> Any:
+        read = asked(deliveries)
+        monkeypatch.undo()
+        record(ledger, fetched(given, account))
+        return read
+
+    monkeypatch.setattr(ledger, "recalled", overtaken)
+
+    assert outcomes(record(ledger, replayed(given))) == [("applied", "already applied")]
+    assert active(engine) == [("usr_1", "premium")]
+
+
+def test_a_cut_list_and_a_nameless_checkout_are_errands(ledger: Ledger) -> None:
+    cut = {"object": "list", "has_more": True, "data": [{"id": "ent_1", "lookup_key": "a"}]}
+    listed = {"object": SUMMARY, "customer": "cus_1", "entitlements": cut}
+    session = {
+        "id": "cs_1",
+        "object": "checkout.session",
+        "mode": "payment",
+        "status": "complete",
+        "payment_status": "paid",
+        "amount_total": 2999,
+        "currency": "usd",
+        "client_reference_id": "usr_1",
+        "payment_intent": "pi_1",
+    }
+    bodies = [
+        event("customer.created", customer("cus_1", "usr_1")),
+        event(f"{SUMMARY}.updated", listed),
+        event("checkout.session.completed", session),
+    ]
+
+    settled = record(ledger, *map(delivery, bodies))
+
+    assert [[each.family for each in one.errand] for one in settled] == [
+        [],
+        [SUMMARY],
+        ["checkout.session"],
+    ]
+
+
+def test_what_belongs_to_a_second_party_comes_with_what_was_fetched(
+    ledger: Ledger, engine: Engine, account: Account
+) -> None:
+    """The customer is learned from the API only, and what waited for it takes effect."""
+    account.put(customer("cus_1", "usr_9"), moment(NOW) - timedelta(days=1))
+    anonymous = subscription("active", customer=None, metadata={})
+    body = event("customer.subscription.updated", anonymous)
+    named = account_of([json.loads(updated("active"))])
+    record(ledger, delivery(event("customer.created", customer("cus_1", "usr_9"))))
+    record(ledger, delivery(body))
+
+    wanted = Wanted(family="subscription", stripe_id="sub_1")
+    answers = named.fetch(wanted, at=moment(NOW + 3))
+    record(ledger, replace(delivery(body), fetched=answers))
+
+    assert rows(engine, "SELECT stripe_customer_id FROM subscriptions") == ["cus_1"]
+    assert rows(engine, "SELECT count(*) FROM parties") == [1]
+    assert [PartyId(each) for each in rows(engine, "SELECT DISTINCT party FROM facts")]

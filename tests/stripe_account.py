@@ -1,0 +1,151 @@
+"""A Stripe account of ours: what its API answers at any moment, and the thin events it sends.
+
+It learns what happened from snapshot events and remembers when each object was in which state,
+so that a test can ask for the past, the present, or a moment between two events of one second.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from billing.errands import SUMMARY, next_request
+from billing.fetched import Fetched, Wanted, answer
+
+Json = dict[str, Any]
+
+COLLECTIONS = {
+    "customers": "customer",
+    "subscriptions": "subscription",
+    "checkout/sessions": "checkout.session",
+    "payment_intents": "payment_intent",
+    "charges": "charge",
+    "refunds": "refund",
+    "disputes": "dispute",
+    "invoices": "invoice",
+    "invoice_payments": "invoice_payment",
+    "events": "event",
+}
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass
+class Account:
+    """``page_size`` is the most entries of any list, whatever was asked for."""
+
+    page_size: int = 100
+    states: dict[str, list[tuple[datetime, Json]]] = field(default_factory=dict)
+    features: dict[str, list[tuple[datetime, list[str]]]] = field(default_factory=dict)
+    line_items: dict[str, list[Json]] = field(default_factory=dict)
+    thin: dict[str, Json] = field(default_factory=dict)
+
+    def learn(self, payload: Json) -> None:
+        """Take in what a snapshot event says of its object."""
+        stated, at = payload["data"]["object"], moment(payload["created"])
+        self.put(payload, at)
+        if stated["object"] == SUMMARY:
+            keys = [each["lookup_key"] for each in stated["entitlements"]["data"]]
+            self.features.setdefault(stated["customer"], []).append((at, keys))
+        else:
+            self.put(stated, at)
+
+    def put(self, stated: Json, at: datetime | None = None) -> None:
+        """An object that is in this state from that moment on, or always was."""
+        self.states.setdefault(stated["id"], []).append((at or moment(0), stated))
+
+    def answer(self, request: str, at: datetime = FOREVER) -> tuple[int, Json]:
+        """Status and body of the response to a request at that moment."""
+        parts = urlsplit(request)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        version, _, path = parts.path.lstrip("/").partition("/")
+        if version == "v2":
+            found = self.thin.get(unquote(path.rpartition("/")[2]))
+            return (200, found) if found else _missing(path)
+        if path == "entitlements/active_entitlements":
+            return 200, self._features(query, at)
+        if path.endswith("/line_items"):
+            session_id = path.split("/")[-2]
+            return 200, self._page(self.line_items.get(session_id, []), query)
+        return self._retrieve(path, query, at)
+
+    def _retrieve(self, path: str, query: Mapping[str, str], at: datetime) -> tuple[int, Json]:
+        collection, _, stripe_id = path.rpartition("/")
+        known = [raw for since, raw in self.states.get(unquote(stripe_id), ()) if since <= at]
+        if not known or known[-1]["object"] != COLLECTIONS[collection]:
+            return _missing(path)
+        raw = dict(known[-1])
+        if query.get("expand[]") == "line_items":
+            raw["line_items"] = self._page(self.line_items.get(raw["id"], []), {"limit": "10"})
+        if query.get("expand[]") == "payments":
+            raw["payments"] = self._page(self._payments_of(raw["id"], at), {})
+        return 200, raw
+
+    def _payments_of(self, invoice: str, at: datetime) -> list[Json]:
+        newest = {}
+        for stripe_id, states in self.states.items():
+            for since, raw in states:
+                if since <= at and raw["object"] == "invoice_payment" and raw["invoice"] == invoice:
+                    newest[stripe_id] = raw
+        return list(newest.values())
+
+    def _features(self, query: Mapping[str, str], at: datetime) -> Json:
+        told = [keys for since, keys in self.features.get(query["customer"], ()) if since <= at]
+        keys = told[-1] if told else []
+        entries = [
+            {"id": f"ent_{key}", "object": "entitlements.active_entitlement", "lookup_key": key}
+            for key in keys
+        ]
+        return self._page(entries, query)
+
+    def _page(self, entries: list[Json], query: Mapping[str, str]) -> Json:
+        ids = [entry["id"] for entry in entries]
+        begins = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+        size = min(self.page_size, int(query.get("limit", "10")))
+        page = entries[begins : begins + size]
+        return {"object": "list", "data": page, "has_more": begins + size < len(entries)}
+
+    def thin_event(self, payload: Json, **given: Any) -> Json:
+        """The thin event that Stripe sends beside a snapshot event, or instead of it."""
+        stated = payload["data"]["object"]
+        event: Json = {
+            "id": f"{payload['id']}thin",
+            "object": "v2.core.event",
+            "type": f"v1.{payload['type']}",
+            "created": moment(payload["created"]).isoformat().replace("+00:00", ".250Z"),
+            "livemode": payload["livemode"],
+            "context": None,
+        }
+        if stated["object"] != SUMMARY:
+            related = {"id": stated["id"], "type": stated["object"], "url": "/v1/elsewhere"}
+            event["related_object"] = related
+        event |= given
+        self.thin[event["id"]] = {**event, "snapshot_event": payload["id"]}
+        return event
+
+    def fetch(self, *wanted: Wanted, at: datetime, sees: datetime | None = None) -> Fetched:
+        """All that is wanted, asked for at a moment; ``sees`` bends what is shown to another."""
+        fetched = Fetched(wanted=wanted)
+        while (request := next_request(fetched)) is not None:
+            status, body = self.answer(request, at if sees is None else sees)
+            fetched = fetched.with_answer(answer(request, status, at, json.dumps(body)))
+        return fetched
+
+
+def account_of(payloads: Iterable[Json]) -> Account:
+    """An account in which all this happened."""
+    account = Account()
+    for payload in payloads:
+        account.learn(payload)
+    return account
+
+
+def moment(seconds: float) -> datetime:
+    """A time of Stripe's."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _missing(path: str) -> tuple[int, Json]:
+    error = {"type": "invalid_request_error", "code": "resource_missing"}
+    return 404, {"error": {**error, "message": f"No such object: {path}"}}
