@@ -1,10 +1,11 @@
 """Every table by name, and the metadata that holds them all: import from here."""
 
-from sqlalchemy import Column, DateTime, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, DateTime, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.base import Base
 from models.catalogues import StoredCatalogue
+from models.changes import NumberedChange, WaitingChange
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StripeEvent
 from models.proof import AuditLog, AuditSeal, PaymentEvent
@@ -12,25 +13,48 @@ from models.state import Customer, Payment, Purchase, Subscription, UserEntitlem
 
 metadata = Base.metadata
 
-APPEND_ONLY = ("audit_logs", "audit_seals", "payment_events")
+APPEND_ONLY = ("audit_logs", "audit_seals", "numbered_changes", "payment_events")
 """Tables whose rows nobody may change or take away."""
+
+_views = MetaData()
+"""The migrations own them, so Alembic must not take them for missing tables."""
 
 effective_entitlements = Table(
     "effective_entitlements",
-    MetaData(),  # a view: the migrations own it, so Alembic must not take it for a missing table
+    _views,
     Column("user_id", Text),
     Column("feature", Text),
     Column("value", JSONB),
     Column("expires_at", DateTime(timezone=True)),
 )
 
+entitlement_changes = Table(
+    "entitlement_changes",
+    _views,
+    Column("cursor", BigInteger),
+    Column("user_id", Text),
+    Column("source", Text),
+    Column("plan_code", Text),
+    Column("change", Text),
+    Column("before", JSONB),
+    Column("after", JSONB),
+    Column("event_id", Text),
+    Column("reason", Text),
+    Column("occurred_at", DateTime(timezone=True)),
+)
+
+VIEWS = tuple(_views.tables)
+"""What applications read by these names for good."""
+
 __all__ = [
     "APPEND_ONLY",
+    "VIEWS",
     "AuditLog",
     "AuditSeal",
     "Customer",
     "DeadLetter",
     "Membership",
+    "NumberedChange",
     "Party",
     "Payment",
     "PaymentEvent",
@@ -40,6 +64,8 @@ __all__ = [
     "StripeEvent",
     "Subscription",
     "UserEntitlement",
+    "WaitingChange",
     "effective_entitlements",
+    "entitlement_changes",
     "metadata",
 ]

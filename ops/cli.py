@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Entry] = {
     "explain": Entry(
         "ops.commands.explain:command", "Say why a user may or may not use a feature."
     ),
+    "changes": Entry("ops.commands.changes:changes", "List and follow entitlement changes."),
     "dead": Entry("ops.commands.dead:dead", "Look at what failed; replay or discard it."),
     "replay": Entry("ops.commands.replay:replay", "Send events through the inbox once more."),
     "rebuild": Entry("ops.commands.rebuild:rebuild", "Compute rows again from what is kept."),

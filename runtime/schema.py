@@ -13,10 +13,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from models.tables import APPEND_ONLY, metadata
+from models.tables import APPEND_ONLY, VIEWS, metadata
 
 APPLICATION_ROLE = "paidup_app"
 """The role that ingest-side processes may log in as: it can add to the proof, never change it."""
+
+READER_ROLE = "paidup_reader"
+"""The role that applications may log in as: it reads what users are entitled to, and no more."""
+
+_FOR_READERS = (*VIEWS, "user_entitlements")
 
 MIGRATION_LOCK = 0x7061_6964_7570  # "paidup"
 
@@ -46,6 +51,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         config = _locked(connection)
         command.upgrade(config, revision)
         grant_rights(connection, APPLICATION_ROLE)
+        grant_reading(connection, READER_ROLE)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
@@ -74,15 +80,28 @@ def grant_rights(connection: Connection, role: str) -> bool:
     """
     if not _role_exists(connection, role):
         return False
-    quoted = connection.dialect.identifier_preparer.quote(role)
-    for name in (*metadata.tables, "effective_entitlements", "alembic_version"):
-        connection.execute(text(f"REVOKE ALL ON {name} FROM {quoted}"))
-        connection.execute(text(f"GRANT {_rights(name)} ON {name} TO {quoted}"))
+    for name in (*metadata.tables, *VIEWS, "alembic_version"):
+        _grant(connection, _rights(name), name, role)
     return True
 
 
+def grant_reading(connection: Connection, role: str) -> bool:
+    """Let ``role`` read what an application needs: views hand out nothing else of the tables."""
+    if not _role_exists(connection, role):
+        return False
+    for name in _FOR_READERS:
+        _grant(connection, "SELECT", name, role)
+    return True
+
+
+def _grant(connection: Connection, rights: str, name: str, role: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    connection.execute(text(f"REVOKE ALL ON {name} FROM {quoted}"))
+    connection.execute(text(f"GRANT {rights} ON {name} TO {quoted}"))
+
+
 def _rights(name: str) -> str:
-    if name in {"effective_entitlements", "alembic_version"}:
+    if name in {*VIEWS, "alembic_version"}:
         return "SELECT"
     if name in APPEND_ONLY:
         return "SELECT, INSERT"

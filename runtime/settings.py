@@ -68,6 +68,7 @@ class Settings:
     redis_server: Path | None
     inbox_limit: int
     console_rate: int
+    changes_stream_length: int
     log_level: str
 
     @classmethod
@@ -389,6 +390,13 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 1_000_000, "requests a second"),
         default="1000",
         help="Requests a second that each token may make of one console; more are answered 429.",
+    ),
+    Variable(
+        name="PAIDUP_CHANGES_STREAM_LENGTH",
+        attribute="changes_stream_length",
+        parse=_between(0, 10_000_000, "changes"),
+        default="20000",
+        help="About how many entitlement changes the Redis stream keeps; 0 switches it off.",
     ),
     Variable(
         name="PAIDUP_LOG_LEVEL",

@@ -152,6 +152,8 @@ class SharedState:
     backlog_oldest_seconds: float | None = None
     dead_letters: int | None = None
     breaker_open: bool | None = None
+    changes_waiting_seconds: float | None = None
+    changes_unstreamed: int | None = None
 
 
 class SharedStateCollector(Collector):
@@ -172,6 +174,16 @@ class SharedStateCollector(Collector):
             ("billing_backlog_oldest_seconds", "Age of the oldest.", state.backlog_oldest_seconds),
             ("billing_dead_letters", "Open dead letters.", state.dead_letters),
             ("billing_breaker_open", "1 while dispatch rests.", state.breaker_open),
+            (
+                "billing_entitlement_changes_waiting_seconds",
+                "Age of the oldest change that readers are not told of.",
+                state.changes_waiting_seconds,
+            ),
+            (
+                "billing_entitlement_changes_unstreamed",
+                "Changes that the Redis stream does not have yet.",
+                state.changes_unstreamed,
+            ),
         ):
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from runtime.broker import Wakes, make_celery
+from runtime.changes.relay import Relay
+from runtime.changes.stream import ChangeStream
 from runtime.database import make_engine
-from runtime.dead_letters import count_open
 from runtime.inbox.connect import make_redis
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.multiproc import InstanceRunning, claimed_folder, fold_dead
@@ -29,12 +31,13 @@ from workers.first_plans import FirstPlans
 from workers.metrics_server import MetricsServer
 from workers.pool import PULSE_VARIABLE
 from workers.pool_process import PoolProcess
+from workers.relaying import Relaying
 from workers.room import make_room
 from workers.rounds import Rounds
 from workers.schedule import Schedule
 from workers.stand_in import PULSE_VARIABLE as STAND_IN_PULSE
 from workers.stand_in_process import StandInProcess
-from workers.state import StateReader
+from workers.state import StateReader, read_books
 from workers.stopping import GRACE_SECONDS, stop_signals
 from workers.sweeper import Sweeper, SweeperLock
 from workers.watchdog import Pulse, Watchdog
@@ -99,6 +102,7 @@ class Supervisor:
         self._schedule = Schedule(time.monotonic)
         self._stuck = False
         self._idle_pool = False
+        self._leads = False
         self._folded_at = time.monotonic()
 
     def _connect(self) -> None:
@@ -112,24 +116,34 @@ class Supervisor:
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
         self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
         metrics = build_metrics()
-        state = StateReader(self._inbox, lambda: count_open(engine), time.monotonic)
+        self._stream = ChangeStream(redis, length=self._settings.changes_stream_length)
+        ask_books = partial(read_books, engine)
+        state = StateReader(self._inbox, self._stream, ask_books, time.monotonic)
         shared = SharedStateCollector(state)
         self._metrics_server = MetricsServer(
             self._settings.worker_metrics_bind, lambda: render(metrics, shared)
         )
+
+    def _relaying(self) -> Relaying:
+        """With connections of its own: it must never wait for the rounds, nor they for it."""
+        self._relay_engine = make_engine(self._settings, application_name="paidup-relay")
+        relay = Relay(engine=self._relay_engine, stream=self._stream, clock=time.monotonic)
+        return Relaying(relay, lambda: self._leads)
 
     def run(self, stop_asked: Callable[[], bool]) -> int:
         """Guard the pool until a stop; a second thread does the rounds meanwhile."""
         rounds = Rounds(
             (self._announce, self._first_plans.provide, self._lead, self._watch, self._fold)
         )
+        relaying = self._relaying()
         self._metrics_server.start()
         rounds.start()
+        relaying.start()
         while rounds.is_alive() and not stop_asked():
             self._guard()
             time.sleep(LOOK_SECONDS)
         broke = not rounds.is_alive()
-        self._stop(rounds)
+        self._stop(rounds, relaying)
         return 1 if broke else 0
 
     def _guard(self) -> None:
@@ -143,7 +157,7 @@ class Supervisor:
             self._idle_pool = False
         self._stand_in.tend()
 
-    def _stop(self, rounds: Rounds) -> None:
+    def _stop(self, rounds: Rounds, relaying: Relaying) -> None:
         log.info("stopping", pool=self._pool.pid)
         rounds.ask_to_stop()
         self._stand_in.ask_to_stop()
@@ -151,9 +165,13 @@ class Supervisor:
             log.warning("worker pool killed: it did not end in time", seconds=GRACE_SECONDS)
         self._stand_in.stop(GRACE_SECONDS)
         rounds.join(JOIN_SECONDS)
+        # After the pool: what it settled last is published, too.
+        relaying.ask_to_stop()
+        relaying.join(JOIN_SECONDS)
         self._schedule.stop(JOIN_SECONDS)
         self._metrics_server.stop()
         self._engine.dispose()
+        self._relay_engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
             self._lock.release()
@@ -163,7 +181,8 @@ class Supervisor:
         self._inbox.announce(self._worker_id, self._settings.worker_processes)
 
     def _lead(self) -> None:
-        if self._lock.hold():
+        self._leads = self._lock.hold()
+        if self._leads:
             self._sweeper.sweep()
             make_room(self._redis, self._inbox)
             self._schedule.start_due()

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from ops.checks.changes import check_changes
 from ops.checks.clocks import check_clock
 from ops.checks.waiting import check_waiting
 from ops.findings import Finding, ok, problem, warning
@@ -52,6 +53,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
         yield from _followers(connection)
         yield from check_waiting(connection)
+        yield from check_changes(connection, settings)
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:

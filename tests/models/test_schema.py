@@ -1,15 +1,22 @@
 """The migrations build exactly what the models say, and PostgreSQL keeps the proof."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Engine, inspect, text
+from sqlalchemy import CheckConstraint, Engine, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from models.tables import APPEND_ONLY, effective_entitlements, metadata
+from models.tables import (
+    APPEND_ONLY,
+    VIEWS,
+    effective_entitlements,
+    entitlement_changes,
+    metadata,
+)
 from runtime import schema
 from runtime.database import engine_for
 from runtime.servers.postgres import Postgres
@@ -27,12 +34,24 @@ def engine(database: str) -> Iterator[Engine]:
 @pytest.fixture
 def role(postgres_server: Postgres, database: str) -> Iterator[str]:
     """The application's role, made by a superuser: ours may create none."""
+    with _made(postgres_server, database, schema.APPLICATION_ROLE) as role:
+        yield role
+
+
+@pytest.fixture
+def reader(postgres_server: Postgres, database: str) -> Iterator[str]:
+    with _made(postgres_server, database, schema.READER_ROLE) as role:
+        yield role
+
+
+@contextmanager
+def _made(server: Postgres, database: str, role: str) -> Iterator[str]:
     name = database.rpartition("/")[2]
-    with psycopg.connect(postgres_server.admin_url, dbname=name, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {schema.APPLICATION_ROLE}")
-        yield schema.APPLICATION_ROLE
-        admin.execute(f"DROP OWNED BY {schema.APPLICATION_ROLE}")
-        admin.execute(f"DROP ROLE {schema.APPLICATION_ROLE}")
+    with psycopg.connect(server.admin_url, dbname=name, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role}")
+        yield role
+        admin.execute(f"DROP OWNED BY {role}")
+        admin.execute(f"DROP ROLE {role}")
 
 
 def test_models_and_migrations_say_the_same(engine: Engine) -> None:
@@ -62,10 +81,11 @@ def test_storage_that_is_updated_in_place_leaves_room(engine: Engine) -> None:
     }
 
 
-def test_the_view_has_the_columns_that_are_promised(engine: Engine) -> None:
-    columns = [column["name"] for column in inspect(engine).get_columns("effective_entitlements")]
+@pytest.mark.parametrize("view", [effective_entitlements, entitlement_changes], ids=str)
+def test_a_view_has_the_columns_that_are_promised(engine: Engine, view: Table) -> None:
+    columns = [column["name"] for column in inspect(engine).get_columns(view.name)]
 
-    assert columns == [column.name for column in effective_entitlements.columns]
+    assert columns == [column.name for column in view.columns]
 
 
 def test_down_and_up_again(engine: Engine) -> None:
@@ -102,10 +122,11 @@ def test_a_database_without_schema_is_told_what_to_run(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
-@pytest.mark.parametrize("change", ["UPDATE {} SET id = DEFAULT", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET {} = DEFAULT", "DELETE FROM {}", "TRUNCATE {}"])
 def test_proof_cannot_be_changed_even_by_its_owner(engine: Engine, table: str, change: str) -> None:
+    key = next(iter(metadata.tables[table].primary_key)).name
     with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
-        connection.execute(text(change.format(table)))
+        connection.execute(text(change.format(table, key)))
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
@@ -125,9 +146,23 @@ def test_the_application_may_work_on_what_can_be_computed_again(engine: Engine, 
     assert _rights(engine, role, "alembic_version") == {"SELECT"}
 
 
+def test_an_application_that_reads_may_read_what_users_may_do_and_nothing_else(
+    engine: Engine, reader: str
+) -> None:
+    schema.upgrade(engine)
+    rights = {name: _rights(engine, reader, name) for name in (*metadata.tables, *VIEWS)}
+
+    assert {name: may for name, may in rights.items() if may} == {
+        "effective_entitlements": {"SELECT"},
+        "entitlement_changes": {"SELECT"},
+        "user_entitlements": {"SELECT"},
+    }
+
+
 def test_rights_wait_until_the_role_exists(engine: Engine) -> None:
     with engine.begin() as connection:
         assert not schema.grant_rights(connection, "nobody_of_this_name")
+        assert not schema.grant_reading(connection, "nobody_of_this_name")
 
 
 def _rights(engine: Engine, role: str, table: str) -> set[str]:

@@ -2,16 +2,15 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 
-import psycopg
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
-from sqlalchemy.exc import OperationalError
 
+from runtime.database import engine_for
 from runtime.inbox.entries import Backlog, Breaker
 from runtime.settings import Address
 from runtime.telemetry import SharedState
 from workers.metrics_server import MetricsServer
-from workers.state import COUNT_AGAIN_SECONDS, StateReader
+from workers.state import READ_AGAIN_SECONDS, Books, StateReader, read_books
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -75,35 +74,70 @@ def test_a_taken_port_is_a_warning_and_no_reason_not_to_work() -> None:
     first.stop()
 
 
-def test_the_shared_state_is_the_inbox_s_and_the_dead_letters() -> None:
-    state = StateReader(FakeInbox(), lambda: 2, lambda: 0.0)()
+class FakeStream:
+    length = 10
+
+    def last_cursor(self) -> int:
+        return 5
+
+
+BOOKS = Books(dead_letters=2, changes_waiting_seconds=0.5, newest_change=7)
+
+
+def test_the_shared_state_is_the_inbox_s_and_the_books_and_the_stream_s() -> None:
+    state = StateReader(FakeInbox(), FakeStream(), lambda: BOOKS, lambda: 0.0)()
 
     assert state == SharedState(
-        backlog_events=3, backlog_oldest_seconds=4.5, dead_letters=2, breaker_open=True
+        backlog_events=3,
+        backlog_oldest_seconds=4.5,
+        dead_letters=2,
+        breaker_open=True,
+        changes_waiting_seconds=0.5,
+        changes_unstreamed=2,
     )
 
 
-def test_a_server_that_is_away_leaves_gaps_and_no_error() -> None:
+def test_a_stream_that_is_switched_off_is_never_behind() -> None:
+    stream = FakeStream()
+    stream.length = 0
+
+    state = StateReader(FakeInbox(), stream, lambda: BOOKS, lambda: 0.0)()
+
+    assert state.changes_unstreamed is None
+
+
+def test_redis_away_leaves_what_the_database_knows() -> None:
     inbox = FakeInbox()
     inbox.away = True
 
-    def count() -> int:
-        raise OperationalError("SELECT", {}, psycopg.OperationalError("refused"))
+    state = StateReader(inbox, FakeStream(), lambda: BOOKS, lambda: 0.0)()
 
-    assert StateReader(inbox, count, lambda: 0.0)() == SharedState()
+    assert state == SharedState(dead_letters=2, changes_waiting_seconds=0.5)
 
 
-def test_dead_letters_are_not_counted_for_every_scrape() -> None:
-    now, counts = [0.0], list[int]()
+def test_a_database_that_is_away_leaves_gaps_and_no_error() -> None:
+    engine = engine_for("postgresql:///x?host=/nowhere", application_name="test")
 
-    def count() -> int:
-        counts.append(1)
-        return len(counts)
+    books = read_books(engine)
+    engine.dispose()
 
-    read = StateReader(FakeInbox(), count, lambda: now[0])
+    assert books == Books()
+    state = StateReader(FakeInbox(), FakeStream(), lambda: books, lambda: 0.0)()
+    assert state.dead_letters is None
+    assert state.changes_unstreamed is None
+
+
+def test_the_database_is_not_asked_for_every_scrape() -> None:
+    now, asked = [0.0], list[int]()
+
+    def ask() -> Books:
+        asked.append(1)
+        return Books(dead_letters=len(asked))
+
+    read = StateReader(FakeInbox(), FakeStream(), ask, lambda: now[0])
     read()
     soon = read().dead_letters
-    now[0] = COUNT_AGAIN_SECONDS
+    now[0] = READ_AGAIN_SECONDS
     later = read().dead_letters
 
     assert (soon, later) == (1, 2)

@@ -29,6 +29,9 @@ VOLATILE = {
 }
 """Columns that say when and in which order something was written, not what."""
 
+NUMBERING = {"waiting_changes", "numbered_changes"}
+"""Tables that point at rows of the audit and say nothing by themselves."""
+
 
 def example_plans() -> Catalogue:
     """The plans of the sample shop."""
@@ -119,7 +122,7 @@ def contents(engine: Engine, *, without: Iterable[str] = ()) -> dict[str, list[s
     """Everything every table holds, in an order of its own; history in the order of writing."""
     return {
         table: _contents(engine, table, VOLATILE.get(table, set()))
-        for table in sorted(metadata.tables.keys() - set(without))
+        for table in sorted(metadata.tables.keys() - NUMBERING - set(without))
     }
 
 

@@ -1,0 +1,136 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from runtime.changes.numbering import number
+from tests.ops.conftest import Paidup
+from tests.ops.queries.books import Books
+from tests.runtime.changes.making import changed
+
+pytestmark = pytest.mark.servers
+
+PAIDUP = Path(sys.executable).parent / "paidup"
+
+
+@pytest.fixture(autouse=True)
+def _deployed(books: Books, deployed: Callable[..., None]) -> None:
+    deployed(DATABASE_URL=books.url)
+
+
+def listed(paidup: Paidup, *arguments: str) -> tuple[list[int], int, bool]:
+    """The cursors shown, the one to go on from, and whether there are more."""
+    page = json.loads(paidup("changes", *arguments, "--json"))
+    return [change["cursor"] for change in page["changes"]], page["cursor"], page["more"]
+
+
+def test_the_newest_are_listed_in_order_and_pages_follow_each_other(
+    books: Books, paidup: Paidup
+) -> None:
+    changed(books.engine, *["usr_1"] * 5)
+    number(books.engine)
+
+    assert listed(paidup, "--limit", "2") == ([4, 5], 5, False)
+    assert listed(paidup, "--after", "0", "--limit", "3") == ([1, 2, 3], 3, True)
+    assert listed(paidup, "--after", "3", "--limit", "3") == ([4, 5], 5, False)
+    assert listed(paidup, "--after", "5") == ([], 5, False)
+
+
+def test_a_change_says_what_it_was_and_why(books: Books, paidup: Paidup) -> None:
+    books.tell("onetime")
+    number(books.engine)
+    found = json.loads(paidup("changes", "--json"))["changes"][0]
+
+    assert [found[name] for name in ("user_id", "change")] == ["usr_1", "granted"]
+    assert found["plan_code"] == "lifetime"
+    assert found["before"] is None
+    assert found["after"]["active"] is True
+    assert found["source"] == found["after"]["source"]
+    shown = paidup("changes")
+    assert all(word in shown for word in ("usr_1", "granted", "lifetime", found["event_id"]))
+
+
+def test_one_user_s_are_told_apart(books: Books, paidup: Paidup) -> None:
+    books.tell("onetime", user="usr_1", seed="a")
+    books.tell("onetime", user="usr_2", seed="b")
+    number(books.engine)
+
+    mine = json.loads(paidup("changes", "--user", "usr_2", "--json"))["changes"]
+
+    assert {change["user_id"] for change in mine} == {"usr_2"}
+    assert "no event ever named a user 'usr_3'" in _said(paidup, "--user", "usr_3")
+
+
+def _said(paidup: Paidup, *arguments: str) -> str:
+    paidup("changes", *arguments, code=1)
+    return paidup.err
+
+
+def test_a_cursor_of_another_past_is_refused_with_what_to_do(books: Books, paidup: Paidup) -> None:
+    changed(books.engine, "usr_1")
+    number(books.engine)
+
+    assert "go on after 1" in _said(paidup, "--after", "2")
+
+
+def test_what_has_no_cursor_yet_is_not_shown(books: Books, paidup: Paidup) -> None:
+    changed(books.engine, "usr_1")
+
+    assert paidup("changes") == "no change after this cursor\n"
+
+
+@contextmanager
+def following(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    process = subprocess.Popen(
+        [PAIDUP, "changes", "--follow", *arguments],
+        env=dict(os.environ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_following_shows_each_change_as_it_comes_until_it_is_interrupted(books: Books) -> None:
+    changed(books.engine, "usr_1", "usr_2")
+    number(books.engine)
+
+    with following("--json", "--after", "1") as (process, lines):
+        first: Any = json.loads(lines.readline())
+        changed(books.engine, "usr_3")
+        number(books.engine)
+        second: Any = json.loads(lines.readline())
+        process.send_signal(signal.SIGINT)
+        code = process.wait(20)
+
+    assert [(each["cursor"], each["user_id"]) for each in (first, second)] == [
+        (2, "usr_2"),
+        (3, "usr_3"),
+    ]
+    assert code == 0
+
+
+def test_following_without_a_cursor_begins_with_the_newest(books: Books) -> None:
+    changed(books.engine, "usr_1", "usr_2", "usr_3")
+    number(books.engine)
+
+    with following("--limit", "1", "--user", "usr_3") as (_, lines):
+        first = lines.readline()
+        changed(books.engine, "usr_1", "usr_3")
+        number(books.engine)
+        second = lines.readline()
+
+    assert first.startswith("3  ")
+    assert second.startswith("5  ")
+    assert "usr_3" in first
