@@ -36,6 +36,7 @@ DOTENV = {
     "STRIPE_WEBHOOK_SECRET": "whsec_composed_for_this_test_only",
     "POSTGRES_PASSWORD": "postgrespassword",
     "REDIS_PASSWORD": "redispassword",
+    "REDIS_READER_PASSWORD": "readerpassword",
     "PAIDUP_LIVEMODE": "test",
     "PAIDUP_CONSOLE_TOKENS": "composed-for-this-test-only",
 }
@@ -118,6 +119,10 @@ class Stack:
     def redis_client(self) -> redis.Redis:
         url = self.environment("ingest")["REDIS_URL"]
         return redis.Redis.from_url(url)
+
+    def redis_reader(self) -> redis.Redis:
+        password = DOTENV["REDIS_READER_PASSWORD"]
+        return redis.Redis(port=self.redis_port, username="paidup_reader", password=password)
 
     def redis_answers(self) -> bool:
         with suppress(redis.ConnectionError), self.redis_client() as client:
@@ -212,3 +217,27 @@ def test_the_shipped_redis_user_cannot_destroy_an_inbox(stack: Stack, redis_bina
                 client.execute_command(forbidden)
     with redis.Redis(port=stack.redis_port) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
+
+
+def test_the_shipped_reader_follows_the_stream_and_touches_nothing_else(
+    stack: Stack, redis_binary: Path
+) -> None:
+    stack.start_redis(redis_binary)
+    stream = "paidup:entitlement_changes"
+
+    with stack.redis_client() as paidup, stack.redis_reader() as reader:
+        paidup.xadd(stream, {"cursor": 1}, id="1-0")
+        assert reader.xread({stream: "0"}) != []
+        assert reader.xgroup_create(stream, "mine", 0)
+        assert reader.xreadgroup("mine", "me", {stream: ">"}) != []
+        assert reader.xack(stream, "mine", "1-0") == 1
+        for forbidden in (
+            f"XADD {stream} * a 1",
+            f"XTRIM {stream} MAXLEN 0",
+            f"DEL {stream}",
+            "GET paidup:breaker",
+            "XREAD STREAMS paidup:other 0",
+            "INFO",
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                reader.execute_command(forbidden)

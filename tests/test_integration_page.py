@@ -1,0 +1,179 @@
+"""What docs/integration.md shows is run as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+import pytest
+import redis
+
+from models.tables import effective_entitlements, entitlement_changes
+from ops import cli
+from ops.samples.lifecycles import compose
+from ops.samples.shapes import Shape
+from runtime.changes.relay import Relay
+from runtime.changes.stream import ChangeStream
+from runtime.ledger.record import Ledger
+from tests.runtime.changes.conftest import client, engine, ledger, relay, stream
+from tests.runtime.changes.making import changed
+from tests.runtime.ledger.builders import NOW, deliveries
+from tests.workers.waiting import until
+
+__all__ = ["client", "engine", "ledger", "relay", "stream"]
+
+PAGE = (Path(__file__).parents[1] / "docs" / "integration.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def program(name: str) -> str:
+    """The one whose first line names it."""
+    [found] = [each for each in blocks("python") if each.startswith(f"# {name}:")]
+    return found
+
+
+def test_every_link_leads_somewhere() -> None:
+    headings = re.findall(r"^##+ (.+)$", PAGE, flags=re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= anchors
+
+
+def test_every_column_of_the_views_is_explained() -> None:
+    explained = set(re.findall(r"^\| (`[^|]+) \|", PAGE, flags=re.MULTILINE))
+    names = {name for cell in explained for name in re.findall(r"`(\w+)`", cell)}
+
+    for view in (effective_entitlements, entitlement_changes):
+        assert {column.name for column in view.columns} <= names
+
+
+@pytest.fixture
+def environ(database: str, redis_url: str) -> dict[str, str]:
+    return {**os.environ, "DATABASE_URL": database, "REDIS_URL": redis_url}
+
+
+@pytest.mark.servers
+def test_every_query_runs(database: str, engine: Any) -> None:
+    queries = [
+        each
+        for block in blocks("sql")
+        for each in block.split(";")
+        if each.strip().startswith("select")
+    ]
+
+    assert len(queries) >= 3
+    with psycopg.connect(database) as connection:
+        for query in queries:
+            connection.execute(query)
+
+
+@pytest.mark.servers
+def test_asking_gives_the_value(environ: dict[str, str], ledger: Ledger) -> None:
+    events = compose("first_paid", shape=Shape.NEW, seed="page", now=NOW, user_id="usr_123")
+    ledger.record(deliveries(events))
+
+    answers = [ask(environ, user) for user in ("usr_123", "usr_124")]
+
+    assert answers == ["True", "None"]
+
+
+def ask(environ: dict[str, str], user: str) -> str:
+    command = [sys.executable, "-c", program("ask.py"), user, "signals_enabled"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@contextmanager
+def running(name: str, environ: dict[str, str], folder: Path) -> Iterator[IO[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", program(name)],
+        env=environ,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def heard(lines: IO[str], count: int) -> Sequence[str]:
+    return [lines.readline().strip() for _ in range(count)]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("name", ["follow.py", "consume.py"])
+def test_a_follower_hears_each_change_and_goes_on_where_it_was(
+    environ: dict[str, str], relay: Relay, engine: Any, tmp_path: Path, name: str
+) -> None:
+    changed(engine, "usr_1")
+    relay.round()
+    with running(name, environ, tmp_path) as lines:
+        before = heard(lines, 1)
+        changed(engine, "usr_2", "usr_3")
+        relay.round()
+        meanwhile = heard(lines, 2)
+        until(lambda: (tmp_path / "cursor.txt").read_text() == "3")
+    changed(engine, "usr_4")
+    relay.round()
+    with running(name, environ, tmp_path) as lines:
+        after = heard(lines, 1)
+
+    assert before == ["granted usr_1"]
+    assert meanwhile == ["granted usr_2", "granted usr_3"]
+    assert after == ["granted usr_4"]
+
+
+@pytest.mark.servers
+def test_a_reader_of_a_stream_that_was_cut_finds_the_rest_in_the_view(
+    environ: dict[str, str], engine: Any, client: redis.Redis, tmp_path: Path
+) -> None:
+    users = [f"usr_{number}" for number in range(10)]
+    changed(engine, *users)
+    Relay(engine=engine, stream=ChangeStream(client, length=3), clock=lambda: 0.0).round()
+
+    with running("consume.py", environ, tmp_path) as lines:
+        found = heard(lines, 10)
+
+    assert found == [f"granted {user}" for user in users]
+
+
+@pytest.mark.servers
+def test_the_line_for_the_shell_follows(
+    environ: dict[str, str], relay: Relay, engine: Any, tmp_path: Path
+) -> None:
+    changed(engine, "usr_1")
+    relay.round()
+    [line] = blocks("sh")
+    paths = f"{Path(sys.executable).parent}:{environ['PATH']}"
+    shell = subprocess.Popen(
+        ["sh", "-c", line],
+        env={**environ, "PATH": paths, "PAIDUP_DATA_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert shell.stdout is not None
+    first = shell.stdout.readline()
+    os.killpg(shell.pid, 15)
+    shell.communicate()
+
+    assert '"cursor": 1' in first
+
+
+def test_every_command_on_the_page_exists() -> None:
+    named = set(re.findall(r"`paidup ([a-z]+)", PAGE))
+
+    assert named <= set(cli.COMMANDS)
+    assert "changes" in named
