@@ -1,8 +1,9 @@
 """``python -m workers``: keeps a pool of drainers alive, and does what must happen in time.
 
-Two loops: the main thread guards the pool and obeys signals; a second thread does the rounds
-(announce, sweep, probe, timed commands, watchdog). The rounds hold no event, so a supervisor may
-die at any moment; its pool then ends too, and another one takes over within seconds.
+Three loops: the main thread guards the pool and obeys signals; a second thread does the rounds
+(announce, sweep, probe, timed commands, watchdog); a third tells readers what changed. None holds
+an event, so a supervisor may die at any moment; its pool then ends too, and another one takes over
+within seconds.
 """
 
 import os
@@ -116,34 +117,30 @@ class Supervisor:
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
         self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
         metrics = build_metrics()
-        self._stream = ChangeStream(redis, length=self._settings.changes_stream_length)
-        ask_books = partial(read_books, engine)
-        state = StateReader(self._inbox, self._stream, ask_books, time.monotonic)
+        stream = ChangeStream(redis, length=self._settings.changes_stream_length)
+        # Connections of its own: it must never wait for the rounds, nor they for it.
+        self._relay_engine = make_engine(self._settings, application_name="paidup-relay")
+        relay = Relay(engine=self._relay_engine, stream=stream, clock=time.monotonic)
+        self._relaying = Relaying(relay, lambda: self._leads)
+        state = StateReader(self._inbox, stream, partial(read_books, engine), time.monotonic)
         shared = SharedStateCollector(state)
         self._metrics_server = MetricsServer(
             self._settings.worker_metrics_bind, lambda: render(metrics, shared)
         )
-
-    def _relaying(self) -> Relaying:
-        """With connections of its own: it must never wait for the rounds, nor they for it."""
-        self._relay_engine = make_engine(self._settings, application_name="paidup-relay")
-        relay = Relay(engine=self._relay_engine, stream=self._stream, clock=time.monotonic)
-        return Relaying(relay, lambda: self._leads)
 
     def run(self, stop_asked: Callable[[], bool]) -> int:
         """Guard the pool until a stop; a second thread does the rounds meanwhile."""
         rounds = Rounds(
             (self._announce, self._first_plans.provide, self._lead, self._watch, self._fold)
         )
-        relaying = self._relaying()
         self._metrics_server.start()
         rounds.start()
-        relaying.start()
+        self._relaying.start()
         while rounds.is_alive() and not stop_asked():
             self._guard()
             time.sleep(LOOK_SECONDS)
         broke = not rounds.is_alive()
-        self._stop(rounds, relaying)
+        self._stop(rounds)
         return 1 if broke else 0
 
     def _guard(self) -> None:
@@ -157,7 +154,7 @@ class Supervisor:
             self._idle_pool = False
         self._stand_in.tend()
 
-    def _stop(self, rounds: Rounds, relaying: Relaying) -> None:
+    def _stop(self, rounds: Rounds) -> None:
         log.info("stopping", pool=self._pool.pid)
         rounds.ask_to_stop()
         self._stand_in.ask_to_stop()
@@ -166,8 +163,8 @@ class Supervisor:
         self._stand_in.stop(GRACE_SECONDS)
         rounds.join(JOIN_SECONDS)
         # After the pool: what it settled last is published, too.
-        relaying.ask_to_stop()
-        relaying.join(JOIN_SECONDS)
+        self._relaying.ask_to_stop()
+        self._relaying.join(JOIN_SECONDS)
         self._schedule.stop(JOIN_SECONDS)
         self._metrics_server.stop()
         self._engine.dispose()
