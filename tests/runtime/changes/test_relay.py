@@ -218,7 +218,7 @@ def test_a_relay_may_be_killed_at_any_moment(
 
 
 def test_what_happened_before_this_release_is_numbered_by_the_migration(engine: Engine) -> None:
-    downgrade(engine, "0001")
+    downgrade(engine, "0002")
     changed(engine, "usr_old", "usr_old_too")
     upgrade(engine)
     changed(engine, "usr_new")
