@@ -7,7 +7,7 @@ process, the events are in the inbox and somebody else's at the latest when the 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +44,7 @@ class Drainer:
     publish: Publish
     is_stopping: Callable[[], bool]
     moved: Callable[[], None]
+    naming: Callable[[str], AbstractContextManager[object]]
     longest_run_seconds: float = LONGEST_RUN_SECONDS
     pause_seconds: float = 0.5
 
@@ -55,7 +56,7 @@ class Drainer:
         def may_go_on() -> bool:
             return time.monotonic() < ends_at and not self.is_stopping()
 
-        with _heart(self.inbox, token):
+        with self.naming(token), _heart(self.inbox, token):
             try:
                 self._drain(token, wake, may_go_on)
             except (RedisAway, RedisSilent) as error:

@@ -44,6 +44,7 @@ from workers.reporting import Reporter
 from workers.stopping import EndAfterBatch, StopFlag
 from workers.tasks import register
 from workers.watchdog import Pulse
+from workers.wills import Will
 
 PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
 """Set by the supervisor: the file this pool touches whenever a drainer moves."""
@@ -139,7 +140,10 @@ def build_drainer(
     *,
     longest_run_seconds: float = LONGEST_RUN_SECONDS,
 ) -> Drainer:
-    """Everything a process drains with; inbox and engine must be made after a fork."""
+    """Everything a process drains with; inbox and engine must be made after a fork.
+
+    Beside the pulse's file it keeps its will.
+    """
     ledger = Ledger(
         engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
     )
@@ -155,6 +159,7 @@ def build_drainer(
         publish=Wakes(make_celery(settings, role="publisher")).publish,
         is_stopping=is_stopping,
         moved=pulse.beat,
+        naming=Will(pulse.folder).naming,
         longest_run_seconds=longest_run_seconds,
     )
 

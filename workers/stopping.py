@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
-_STOPPING: Final = (*_ENDING, signal.SIGINT)
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 GRACE_SECONDS: Final = 85.0
 """Longer than any batch, and than the 30 s a Celery child may wait for its parent at the end."""
@@ -24,8 +24,9 @@ GRACE_SECONDS: Final = 85.0
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """All of them mean the same, and a second one means no more than the first."""
     asked = False
-    # One that was ignored when we were started stays so: nohup means what it says.
-    heard = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    # Ignored when we were started, a hang-up stays ignored: nohup means what it says.
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = _STOPPING[:-1] if nohup else _STOPPING
 
     def remember(*_: object) -> None:
         nonlocal asked

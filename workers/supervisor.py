@@ -42,6 +42,7 @@ from workers.state import StateReader, read_books
 from workers.stopping import GRACE_SECONDS, stop_signals
 from workers.sweeper import Sweeper, SweeperLock
 from workers.watchdog import Pulse, Watchdog
+from workers.wills import of_the_dead
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +145,7 @@ class Supervisor:
         return 1 if broke else 0
 
     def _guard(self) -> None:
+        self._see_to_the_dead()
         if self._stuck:
             log.error("worker pool does not move while events are due", pid=self._pool.pid)
             self._pool.restart()
@@ -153,6 +155,14 @@ class Supervisor:
             self._stand_in.start()
             self._idle_pool = False
         self._stand_in.tend()
+
+    def _see_to_the_dead(self) -> None:
+        # A will that cannot be carried out now stays; at the latest the lease ends the claim.
+        with suppress(RedisError):
+            for will, token in of_the_dead(self._folder):
+                if token:
+                    self._sweeper.bereave(token)
+                will.unlink()
 
     def _stop(self, rounds: Rounds) -> None:
         log.info("stopping", pool=self._pool.pid)

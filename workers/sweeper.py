@@ -4,7 +4,6 @@ It is the only retry scheduler there is. One supervisor at a time does it, by a 
 would do no harm.
 """
 
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -36,6 +35,10 @@ class Inbox(Conflicts, Protocol):
 
     def sweep(self, *, most_wakes: int) -> Sweep:
         """End silent claims, and say whom to wake."""
+        ...
+
+    def bereave(self, token: str) -> Sweep:
+        """End the claim of an owner that is dead."""
         ...
 
     def unregister(self, token: str) -> None:
@@ -93,7 +96,14 @@ class Sweeper:
         """Reclaim, and wake whom the inbox says is owed; while the breaker is open, only probe."""
         if self._inbox.breaker_open():
             self._probe()
-        swept = self._inbox.sweep(most_wakes=self._most_wakes())
+        self._follow(self._inbox.sweep(most_wakes=self._most_wakes()))
+        self._bury_conflicts()
+
+    def bereave(self, token: str) -> None:
+        """What a drainer that died on this machine held is due again now; no lock is needed."""
+        self._follow(self._inbox.bereave(token))
+
+    def _follow(self, swept: Sweep) -> None:
         if swept.reclaimed or swept.healed:
             log.warning(
                 "inbox mended",
@@ -101,8 +111,9 @@ class Sweeper:
                 crashed_alone=swept.crashed,
                 healed=swept.healed,
             )
-        self._wake(swept.wakes)
-        self._bury_conflicts()
+        for token in swept.wakes:
+            if not self._publish(token):
+                self._inbox.unregister(token)
 
     def _bury_conflicts(self) -> None:
         """Second bodies under one id go where a person finds them, as soon as there is a place."""
@@ -118,11 +129,6 @@ class Sweeper:
             return
         for key in moved:
             log.critical("two different events under one id; see paidup dead show", key=key)
-
-    def _wake(self, owed: Sequence[str]) -> None:
-        for token in owed:
-            if not self._publish(token):
-                self._inbox.unregister(token)
 
     def _most_wakes(self) -> int:
         if self._round >= len(RAMP):

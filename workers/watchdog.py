@@ -19,6 +19,11 @@ class Pulse:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def folder(self) -> Path:
+        """Where the files of one worker are."""
+        return self._path.parent
+
     def beat(self) -> None:
         """Say that a drainer moved."""
         self._path.touch()

@@ -212,6 +212,13 @@ class Inbox(Desk):
             healed=orphans + self._heal(),
         )
 
+    def bereave(self, token: str) -> Sweep:
+        """End the claim of an owner that is known to be dead, as a sweep does when it is over."""
+        tokens = [new_token() for _ in range(MOST_WAKES)]
+        reclaimed, crashed, *wakes = self._scripts.run("bereave", token, *tokens)
+        owed = tuple(wake.decode() for wake in wakes)
+        return Sweep(wakes=owed, reclaimed=reclaimed, crashed=crashed, healed=0)
+
     def _heal(self) -> int:
         cursor, healed = self._scripts.run("heal", self._heal_cursor, _HEALED_AT_ONCE)
         self._heal_cursor = int(cursor)

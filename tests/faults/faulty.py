@@ -36,6 +36,7 @@ POISON = "poison"
 
 DEATH = 9
 SHORT_LEASE = timedelta(seconds=2.5)
+LONG_LEASE = timedelta(minutes=10)
 
 
 def install() -> None:
@@ -205,6 +206,13 @@ def short_lease() -> None:
     defaults["lease"] = SHORT_LEASE
 
 
+def long_lease() -> None:
+    """A claim of a dead owner is nobody else's for longer than any test."""
+    defaults = Inbox.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["lease"] = LONG_LEASE
+
+
 def short_locks() -> None:
     """A lock is not waited for long, nor is a frozen transaction kept for long."""
     runtime.database.SESSION["lock_timeout"] = "400ms"
@@ -258,6 +266,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         die_after_publish,
         die_at_random,
         short_lease,
+        long_lease,
         short_locks,
         short_backoff,
         short_time_limit,

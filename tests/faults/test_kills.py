@@ -27,6 +27,19 @@ def test_t03_random_pool_children_are_killed_twenty_times(
         site.judge()
 
 
+def test_t03_what_a_dead_child_held_is_taken_over_at_once_and_not_when_its_lease_is_over(
+    site: FaultSite,
+) -> None:
+    with workers(site, "long_lease", "very_slow") as worker:
+        worker.until_ready()
+        site.take(["held"])
+        until(lambda: site.inbox.backlog().claimed == 1, why="it is in a child's hands")
+        for child in worker.children:
+            kill(child)
+        until(lambda: site.inbox.backlog().counters.get("crashed") == 1, why="it is known")
+        site.judge()
+
+
 def test_t04_whole_worker_trees_are_killed_and_started_again(
     site: FaultSite, chance: random.Random
 ) -> None:
@@ -74,6 +87,15 @@ def _stop(worker: Worker, how: str) -> int:
     return worker.process.wait(60)
 
 
+@pytest.fixture
+def not_under_nohup() -> Iterator[None]:
+    """What is ignored here would be ignored by every process that is started from here."""
+    kept = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, kept)
+
+
+@pytest.mark.usefixtures("not_under_nohup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_t08_an_event_in_hand_is_applied_and_not_charged_when_the_whole_group_is_stopped(
     site: FaultSite, number: signal.Signals

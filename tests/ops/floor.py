@@ -1,7 +1,7 @@
 """A deployment with its books, its inbox, and one worker that works whenever a test lets it."""
 
 from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -98,6 +98,7 @@ class Floor:
             publish=lambda _: True,
             is_stopping=lambda: False,
             moved=lambda: None,
+            naming=nullcontext,
         )
 
 

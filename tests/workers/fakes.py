@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -219,6 +220,7 @@ class Stage:
             publish=self._publish,
             is_stopping=lambda: self.stopping,
             moved=self._move,
+            naming=nullcontext,
             longest_run_seconds=self.longest_run_seconds,
             pause_seconds=0.0,
         ).run(wake)

@@ -24,11 +24,16 @@ class FakeInbox:
     unregistered: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
+    bereft: list[str] = field(default_factory=list)
 
     def sweep(self, *, most_wakes: int) -> Sweep:
         self.allowed.append(most_wakes)
         wakes = () if self.open else self.owed[:most_wakes]
         return Sweep(wakes=wakes, reclaimed=0, crashed=0, healed=0)
+
+    def bereave(self, token: str) -> Sweep:
+        self.bereft.append(token)
+        return Sweep(wakes=("owed",), reclaimed=1, crashed=0, healed=0)
 
     def unregister(self, token: str) -> None:
         self.unregistered.append(token)
@@ -94,6 +99,14 @@ def test_a_wake_up_the_broker_refuses_is_taken_back() -> None:
     Sweeper(inbox, lambda _: False, unreachable()).sweep()
 
     assert inbox.unregistered == ["a"]
+
+
+def test_what_a_dead_drainer_held_is_due_again_and_somebody_is_woken() -> None:
+    inbox, broker = FakeInbox(), FakeBroker()
+
+    Sweeper(inbox, broker.publish, unreachable()).bereave("the dead one's")
+
+    assert (inbox.bereft, broker.sent) == (["the dead one's"], ["owed"])
 
 
 @pytest.mark.servers

@@ -232,3 +232,38 @@ def test_healing_leaves_sound_events_as_they_are(inbox: Inbox, client: Client) -
 
     assert [inbox.sweep().healed for _ in range(5)] == [0] * 5
     assert one_place_each(client) == before
+
+
+def test_the_claim_of_an_owner_known_to_be_dead_ends_before_its_lease(inbox: Inbox) -> None:
+    for number in range(3):
+        inbox.accept(event(number, customer=f"cus_{number}"))
+    inbox.claim("alive", max_events=1)
+    inbox.claim("dead")
+
+    bereft = inbox.bereave("dead")
+
+    assert (bereft.reclaimed, bereft.crashed, len(bereft.wakes)) == (2, 0, 0)
+    assert len(keys_of(inbox.claim("next"))) == 1
+    assert inbox.heartbeat("alive")
+    assert not inbox.heartbeat("dead")
+    assert inbox.bereave("dead").reclaimed == 0
+
+
+def test_an_event_that_was_alone_with_the_dead_is_charged_and_somebody_is_woken(
+    inbox: Inbox,
+) -> None:
+    inbox.accept(event(1))
+    inbox.claim("dead")
+
+    bereft = inbox.bereave("dead")
+
+    assert (bereft.reclaimed, bereft.crashed, len(bereft.wakes)) == (1, 1, 1)
+    assert inbox.peek(["evt_1"])[0].history["crashes"] == 1
+
+
+def test_a_wake_up_that_the_dead_may_have_taken_along_is_sent_anew(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+
+    bereft = inbox.bereave("died before it claimed anything")
+
+    assert (bereft.reclaimed, len(bereft.wakes)) == (0, 1)
