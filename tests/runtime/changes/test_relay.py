@@ -144,6 +144,18 @@ def test_after_a_failure_the_next_round_tries_again_though_nothing_is_new(
     assert streamed(client) == [(1, "usr_1")]
 
 
+def test_an_error_that_is_no_repetition_is_not_swallowed(
+    engine: Engine, relay: Relay, stream: ChangeStream, client: redis.Redis
+) -> None:
+    changed(engine, "usr_1")
+    relay.round()
+    client.delete(STREAM)
+    client.set(STREAM, "no stream")
+
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        stream.add(read(engine))
+
+
 def test_a_full_redis_takes_all_of_a_batch_or_nothing(
     relay: Relay, engine: Engine, client: redis.Redis
 ) -> None:
