@@ -44,6 +44,10 @@ class Entrance(Enum):
     """Its dead letter was dealt with meanwhile."""
     REFUSED = auto()
     """What is kept of it is no event that could be read."""
+    KNOWN = auto()
+    """It came from a file, and is settled here already."""
+    LEFT_OUT = auto()
+    """It came from a file, and an operator discarded it, here or there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +151,7 @@ class FrontDoor:
         if accepted.status == "accepted":
             wakes += [accepted.wake] if accepted.wake else []
             return Entrance.IN
-        (there,) = self.inbox.peek([target.key])
-        return Entrance.JOINED if there.header.get("origin") == REPLAY else Entrance.PENDING
+        return entrance_of_pending(self.inbox, target.key)
 
     def _audit(self, connection: Connection, answers: Iterable[Answer]) -> None:
         entered = [answer.target for answer in answers if answer.entrance is Entrance.IN]
@@ -166,6 +169,12 @@ class FrontDoor:
             "event_id": event_id_of(target.key),
             "reason": self.order.reason,
         }
+
+
+def entrance_of_pending(inbox: Inbox, key: str) -> Entrance:
+    """Whose delivery it is that stands in the inbox already."""
+    (there,) = inbox.peek([key])
+    return Entrance.JOINED if there.header.get("origin") == REPLAY else Entrance.PENDING
 
 
 _TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(:lock)")

@@ -15,7 +15,7 @@ from ops.replaying import Fate, Replay, Told
 
 R = TypeVar("R", EntitlementRow, PaymentRow)
 
-_QUIET = frozenset({Fate.APPLIED, Fate.ALREADY_APPLIED, Fate.LET_IN, Fate.UNTOUCHED})
+_QUIET = frozenset({Fate.APPLIED, Fate.ALREADY_APPLIED, Fate.KNOWN, Fate.LET_IN, Fate.UNTOUCHED})
 _MOST_QUIET = 50
 """Fewer events than this are listed one by one, however little there is to say of each."""
 
@@ -26,8 +26,8 @@ def replay_document(replay: Replay) -> Json:
         "asked": replay.total,
         "readmitted": replay.readmitted,
         "interrupted": replay.interrupted,
-        "counts": _counts(replay.counts()),
-        "events": _events(replay.told),
+        "counts": counts_document(replay.counts()),
+        "events": events_document(replay.told),
     }
 
 
@@ -48,9 +48,9 @@ def foresight_document(foresight: Foresight) -> Json:
     return {
         "dry_run": True,
         "asked": len(foresight.told),
-        "counts": _counts(foresight.counts()),
+        "counts": counts_document(foresight.counts()),
         **changes_document(foresight),
-        "events": _events(foresight.told),
+        "events": events_document(foresight.told),
     }
 
 
@@ -97,24 +97,33 @@ def _summary(counts: Counter[Fate]) -> str:
     return f"{total} {'event' if total == 1 else 'events'}: {words(counts)}"
 
 
-def _print_events(told: Mapping[str, Told]) -> None:
-    shown = [each for each in told.values() if _is_shown(each, len(told))]
-    if shown:
-        rows = [(each.key, each.fate, each.says) for each in shown]
+def print_told(told: Mapping[str, Told], *, of: int) -> None:
+    """Events one by one, and how many there are of which nothing is said."""
+    if told:
+        rows = [(each.key, each.fate, each.says) for each in told.values()]
         show(table(("event", "fate", "because"), rows))
-    if len(shown) < len(told):
-        say(f"and {len(told) - len(shown)} of which there is nothing more to say", style="dim")
+    if len(told) < of:
+        say(f"and {of - len(told)} of which there is nothing more to say", style="dim")
 
 
-def _is_shown(told: Told, of: int) -> bool:
-    return of <= _MOST_QUIET or told.fate not in _QUIET
+def needs_a_word(told: Told) -> bool:
+    """Whether somebody wants to know of this very event."""
+    return told.fate not in _QUIET
 
 
-def _counts(counts: Counter[Fate]) -> Json:
-    return {str(fate): counts[fate] for fate in Fate if counts[fate]}
+def _print_events(told: Mapping[str, Told]) -> None:
+    few = len(told) <= _MOST_QUIET
+    shown = {key: each for key, each in told.items() if few or needs_a_word(each)}
+    print_told(shown, of=len(told))
 
 
-def _events(told: Mapping[str, Told]) -> Json:
+def counts_document(counts: Mapping[Fate, int]) -> Json:
+    """How many events had which fate, as JSON values."""
+    return {str(fate): counts[fate] for fate in Fate if counts.get(fate)}
+
+
+def events_document(told: Mapping[str, Told]) -> Json:
+    """Events one by one, as JSON values."""
     return [
         {"event": each.key, "fate": str(each.fate), "because": each.says or None}
         for each in told.values()

@@ -110,7 +110,7 @@ def _foresee(settings: Settings, engine: Engine, choose: Choose, wish: Wish) -> 
         chosen = choose(connection, settings)
     asked = {"actor": wish.actor, "reason": wish.reason}
     seer = Seer.of(settings, engine, now=datetime.now(UTC), **asked)
-    with _bar("looking ahead", len(chosen)) as moved:
+    with bar("looking ahead", len(chosen)) as moved:
         foresight = seer.foresee(chosen, lambda seen: moved(len(seen.told), words(seen.counts())))
     if wish.as_json:
         emit_json(foresight_document(foresight))
@@ -136,7 +136,7 @@ def _replay(settings: Settings, engine: Engine, inbox: Inbox, choose: Choose, wi
         wait=wish.wait,
         todo=deque(chosen),
     )
-    with _logs_on_stderr():
+    with logs_on_stderr():
         _run(run)
     if wish.as_json:
         emit_json(replay_document(run))
@@ -145,17 +145,23 @@ def _replay(settings: Settings, engine: Engine, inbox: Inbox, choose: Choose, wi
     return 0 if run.counts().keys() <= DONE else 1
 
 
+def showing(moved: Callable[[int, str], None]) -> Callable[[Replay], None]:
+    """How far a replay is, on its bar; and once each what keeps anything from moving."""
+    troubles: list[str] = []
+
+    def show(seen: Replay) -> None:
+        moved(len(seen.told), words(seen.counts()))
+        if seen.trouble and seen.trouble not in troubles:
+            troubles.append(seen.trouble)
+            click.echo(seen.trouble, err=True)
+
+    return show
+
+
 def _run(run: Replay) -> None:
     interruption = Interruption()
-    with _bar("replaying", run.total) as moved:
-        troubles: list[str] = []
-
-        def show(seen: Replay) -> None:
-            moved(len(seen.told), words(seen.counts()))
-            if seen.trouble and seen.trouble not in troubles:
-                troubles.append(seen.trouble)
-                click.echo(seen.trouble, err=True)
-
+    with bar("replaying", run.total) as moved:
+        show = showing(moved)
         try:
             run.run(interruption.pause, show)
         except (RedisError, SQLAlchemyError) as error:
@@ -164,7 +170,7 @@ def _run(run: Replay) -> None:
 
 
 @contextmanager
-def _logs_on_stderr() -> Iterator[None]:
+def logs_on_stderr() -> Iterator[None]:
     """A wake-up that could not be sent is logged; standard output is for the answer."""
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
@@ -175,7 +181,7 @@ def _logs_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(name: str, total: int) -> Iterator[Callable[[int, str], None]]:
+def bar(name: str, total: int) -> Iterator[Callable[[int, str], None]]:
     """Progress on standard error; nothing at all where nobody looks."""
     from rich.console import Console  # noqa: PLC0415 - see ops.output.console
     from rich.progress import (  # noqa: PLC0415

@@ -39,6 +39,8 @@ class Fate(StrEnum):
     SUPERSEDED = "superseded"
     IGNORED = "ignored"
     FAILED = "failed again"
+    KNOWN = "here already"
+    LEFT_OUT = "left out"
     MEANWHILE = "dealt with meanwhile"
     LET_IN = "readmitted"
     UNDERWAY = "on its way"
@@ -174,6 +176,10 @@ class Replay:
                 self._tell(key, Fate.MEANWHILE, answer.says)
             case Entrance.REFUSED:
                 self._tell(key, Fate.FAILED, answer.says)
+            case Entrance.KNOWN:
+                self._tell(key, Fate.KNOWN)
+            case Entrance.LEFT_OUT:
+                self._tell(key, Fate.LEFT_OUT, answer.says)
 
     def _look(self) -> None:
         now = self.pace.clock()

@@ -1,5 +1,6 @@
 """From an inbox entry to a delivery the ledger can record, or to the verdict that it cannot."""
 
+from datetime import datetime
 from typing import Final
 
 from billing.envelope import parse
@@ -28,13 +29,21 @@ def read(entry: Entry) -> Delivery | Park | Bury:
         return Bury(error_type=type(error).__name__, error=str(error))
     return Delivery(
         envelope=envelope,
-        received_at=entry.received_at,
+        received_at=_first_received(entry),
         attempts=entry.attempts + 1,
         origin=entry.origin,
         key=entry.key,
         actor=str(entry.extra.get("actor", STRIPE)),
         reason=entry.extra.get("reason"),
     )
+
+
+def _first_received(entry: Entry) -> datetime:
+    """When Stripe delivered it, be it to another database from whose export it came."""
+    try:
+        return datetime.fromisoformat(entry.extra["received_at"])
+    except (KeyError, TypeError, ValueError):
+        return entry.received_at
 
 
 def history_of(entry: Entry) -> History:

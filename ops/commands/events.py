@@ -1,11 +1,13 @@
 """``paidup events``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from sqlalchemy import Connection
@@ -15,15 +17,19 @@ from billing.text import storable
 from models.events import OUTCOMES
 from ops import listing
 from ops.errors import NotDone
+from ops.exporting import opened, pour
 from ops.moments import Moment, stamp
 from ops.output import Json, emit_json, json_option
-from ops.queries import belonging, doors
+from ops.progress import progress
+from ops.queries import belonging, doors, exported
 from ops.queries.events import Filter, SettledEvent, settled_events
 from ops.selection import event_types
 from ops.shown_event import as_document, print_event
 from ops.upfile import settings as find_settings
 from ops.whereabouts import look_up
 from runtime.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _COLUMNS = ("settled", "type", "event", "outcome", "reason", "attempts", "object")
 
@@ -33,45 +39,82 @@ def events() -> None:
     """What came in from Stripe and what became of it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which settled events are meant, as the command line says it."""
+
+    types: tuple[str, ...]
+    outcome: str | None
+    user: str | None
+    customer: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+def narrowing(command: F) -> F:
+    """The options that say which events are meant."""
+    options = (
+        click.option(
+            "--type",
+            "types",
+            multiple=True,
+            callback=event_types,
+            help="An event type; repeatable.",
+        ),
+        click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of it."),
+        click.option("--user", help="It states something about what belongs to this user."),
+        click.option("--customer", help="It states something about this Stripe customer."),
+        click.option("--since", type=Moment(), help="Settled at or after: 2026-11-22T12:00, 2h."),
+        click.option("--until", type=Moment(), help="Settled before."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @events.command(
     "list",
     epilog="Example: paidup events list --type invoice.paid --outcome superseded --since 3d",
 )
-@click.option(
-    "--type", "types", multiple=True, callback=event_types, help="An event type; repeatable."
-)
-@click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of it.")
-@click.option("--user", help="It states something about what belongs to this user.")
-@click.option("--customer", help="It states something about this Stripe customer.")
-@click.option("--since", type=Moment(), help="Settled at or after: 2026-11-22T12:00, 2h, 3d.")
-@click.option("--until", type=Moment(), help="Settled before.")
+@narrowing
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @json_option
-def list_events(
-    *,
-    types: tuple[str, ...],
-    outcome: str | None,
-    user: str | None,
-    customer: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     """List settled events, newest first, and say how many are still in the inbox."""
-    if since and until and since >= until:
-        raise click.UsageError(f"--since {stamp(since)} is not before --until {stamp(until)}")
+    wanted, types = _wanted(given), given["types"]
     settings = find_settings(os.environ, "DATABASE_URL")
     with doors.database(settings, asker="events") as engine, doors.snapshot(engine) as connection:
-        parties = _parties(connection, settings, user, customer)
-        wanted = Filter(types=types, outcome=outcome, since=since, until=until, parties=parties)
-        found = settled_events(connection, wanted, limit=limit + 1)
+        found = settled_events(connection, _filter(connection, settings, wanted), limit=limit + 1)
     waiting = _in_inbox(settings)
     shown, more = found[:limit], len(found) > limit
     if as_json:
         emit_json(_listed(shown, waiting, more=more))
     else:
         _print(shown, waiting, types, more=more)
+
+
+@events.command(epilog="Example: paidup events export --since 2026-11-01 --to november.jsonl")
+@narrowing
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A new file, readable by its owner. Default: standard output.",
+)
+def export(*, to: Path | None, **given: Any) -> None:
+    """Write settled events out, one JSON object a line: what Stripe sent and what became of it.
+
+    The bytes that Stripe signed stand in `payload` as they came, with their SHA-256 beside them,
+    and what was fetched for them in `fetched`. All of it is from one moment, however long it
+    takes. `paidup replay --from FILE` settles them in another database.
+    """
+    wanted = _wanted(given)
+    settings = find_settings(os.environ, "DATABASE_URL")
+    with doors.database(settings, asker="export") as engine, doors.snapshot(engine) as connection:
+        meant = _filter(connection, settings, wanted)
+        total = exported.count(connection, meant)
+        with opened(to) as file, progress("exporting", total) as moved:
+            number = pour(exported.lines(connection, meant), file, moved)
+    click.echo(f"{number} {'event' if number == 1 else 'events'} exported", err=True)
 
 
 @events.command(epilog="Example: paidup events show evt_1Abc --payload")
@@ -85,6 +128,24 @@ def show(event_id: str, *, payload: bool, as_json: bool) -> None:
         emit_json(as_document(shown, payload=payload))
     else:
         print_event(shown, payload=payload)
+
+
+def _wanted(given: dict[str, Any]) -> Wanted:
+    wanted = Wanted(**given)
+    since, until = wanted.since, wanted.until
+    if since and until and since >= until:
+        raise click.UsageError(f"--since {stamp(since)} is not before --until {stamp(until)}")
+    return wanted
+
+
+def _filter(connection: Connection, settings: Settings, wanted: Wanted) -> Filter:
+    return Filter(
+        types=wanted.types,
+        outcome=wanted.outcome,
+        since=wanted.since,
+        until=wanted.until,
+        parties=_parties(connection, settings, wanted.user, wanted.customer),
+    )
 
 
 def _parties(

@@ -46,7 +46,7 @@ _COLUMNS = [getattr(StripeEvent, field.name) for field in fields(SettledEvent)]
 
 def settled_events(connection: Connection, wanted: Filter, *, limit: int) -> list[SettledEvent]:
     """The newest of them, by the order in which they were settled."""
-    query = select(*_COLUMNS).where(*_conditions(wanted))
+    query = select(*_COLUMNS).where(*conditions(wanted))
     number: SQLColumnExpression[int] = StripeEvent.settlement
     if wanted.parties:
         # Few events: find them, then sort. Walking back from the newest could see the whole table.
@@ -57,7 +57,7 @@ def settled_events(connection: Connection, wanted: Filter, *, limit: int) -> lis
 
 def settled_ids(connection: Connection, wanted: Filter) -> list[str]:
     """The ids of all of them, those that were settled first before the others."""
-    query = select(StripeEvent.id).where(*_conditions(wanted)).order_by(StripeEvent.settlement)
+    query = select(StripeEvent.id).where(*conditions(wanted)).order_by(StripeEvent.settlement)
     return list(connection.scalars(query))
 
 
@@ -68,7 +68,8 @@ def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
     return SettledEvent(**row) if row else None
 
 
-def _conditions(wanted: Filter) -> Sequence[ColumnElement[bool]]:
+def conditions(wanted: Filter) -> Sequence[ColumnElement[bool]]:
+    """The same in SQL."""
     conditions: list[ColumnElement[bool]] = []
     if wanted.types:
         conditions.append(StripeEvent.type.in_(wanted.types))

@@ -35,6 +35,7 @@ def at_work(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> Floor:
             floor.work(seconds)
 
     monkeypatch.setattr("ops.replay_run.Interruption", WorkMeanwhile)
+    monkeypatch.setattr("ops.import_run.Interruption", WorkMeanwhile)
     return floor
 
 
