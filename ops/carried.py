@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from billing.envelope import Envelope, parse
 from billing.errors import MalformedEvent
+from billing.fetched import Fetched
 from ops.errors import NotDone
 from runtime.ledger.settlement import DISCARDED
 
@@ -41,6 +42,7 @@ class Carried:
     envelope: Envelope = field(repr=False)
     received_at: datetime
     fetched: str | None
+    """What Stripe's API had answered about it."""
     discarded: bool
     """An operator there decided that it is not to be applied."""
 
@@ -134,7 +136,7 @@ def _read(number: int, line: bytes) -> Carried:
         number=number,
         envelope=envelope,
         received_at=_moment(document["received_at"]),
-        fetched=_text_or_none(document["fetched"]),
+        fetched=_fetched(document["fetched"]),
         discarded=(document["outcome"], document["reason"]) == ("ignored", DISCARDED),
     )
 
@@ -146,7 +148,10 @@ def _moment(text: str) -> datetime:
     return at
 
 
-def _text_or_none(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise ValueError("fetched is no text")
+def _fetched(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("fetched is no text")  # noqa: TRY004 - told as every other mistake is
+    Fetched.from_text(value)
+    return value

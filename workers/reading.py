@@ -5,6 +5,7 @@ from typing import Final
 
 from billing.envelope import parse
 from billing.errors import MalformedEvent
+from billing.fetched import Fetched
 from runtime.inbox.entries import Entry
 from runtime.ledger.settlement import STRIPE, Delivery
 from workers.verdicts import Bury, History, Park, judge_crashes
@@ -35,6 +36,7 @@ def read(entry: Entry) -> Delivery | Park | Bury:
         key=entry.key,
         actor=str(entry.extra.get("actor", STRIPE)),
         reason=entry.extra.get("reason"),
+        fetched=_fetched_before(entry),
     )
 
 
@@ -44,6 +46,12 @@ def _first_received(entry: Entry) -> datetime:
         return datetime.fromisoformat(entry.extra["received_at"])
     except (KeyError, TypeError, ValueError):
         return entry.received_at
+
+
+def _fetched_before(entry: Entry) -> Fetched | None:
+    """What another database had fetched for it, so that it is read here as it was read there."""
+    text = entry.extra.get("fetched")
+    return Fetched.from_text(text) if isinstance(text, str) else None
 
 
 def history_of(entry: Entry) -> History:

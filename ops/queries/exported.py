@@ -45,5 +45,6 @@ def lines(connection: Connection, wanted: Filter) -> Iterator[bytes]:
 
 
 def _line(row: dict[str, Any]) -> bytes:
+    # ASCII, since there are characters at which some readers end a line and others do not.
     written = {name: plain(value) for name, value in row.items()}
-    return json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(written, separators=(",", ":")).encode() + b"\n"

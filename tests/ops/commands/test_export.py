@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from billing.envelope import parse
+from billing.errands import next_request
+from billing.fetched import Fetched, Wanted, answer
 from ops.import_run import AT_ONCE
 from ops.interruption import Interrupted
 from ops.samples.lifecycles import compose, scenarios_in
@@ -21,11 +23,13 @@ from runtime.servers.postgres import Postgres
 from tests.ops.conftest import Paidup
 from tests.ops.floor import Floor
 from tests.ops.queries.books import Books
-from tests.runtime.ledger.builders import contents, customer, event, unbalanced
+from tests.runtime.ledger.builders import contents, customer, delivery, event, unbalanced
+from tests.runtime.ledger.conftest import ledger_on
 
 pytestmark = pytest.mark.servers
 
 MEANT = ("--reason", "a new home", "--as", "ada", "--yes")
+NOTHING_MORE = Fetched(wanted=()).as_text()
 HISTORY = {"audit_logs", "audit_seals", "payment_events", "stripe_events", "catalogues"}
 
 
@@ -305,14 +309,39 @@ def test_what_was_fetched_and_when_it_was_received_travel_in_the_inbox(
 ) -> None:
     elsewhere.settle([parse(event("customer.updated", customer("cus_1", "usr_1"), id="evt_1"))])
     with elsewhere.engine.begin() as connection:
-        connection.execute(text("UPDATE stripe_events SET fetched = '{}'"))
+        query = text("UPDATE stripe_events SET fetched = :fetched")
+        connection.execute(query, {"fetched": NOTHING_MORE})
 
     said = paidup("replay", "--from", str(exported()), *MEANT, "--no-wait")
 
     (entry,) = floor.inbox.claim("t", lanes=(Lane.REPLAY,)).entries
-    assert entry.extra["fetched"] == "{}"
+    assert entry.extra["fetched"] == NOTHING_MORE
     assert entry.extra["received_at"] == elsewhere.now.isoformat()
     assert "1 readmitted" in said
+
+
+def test_a_thin_event_is_read_from_what_was_fetched_elsewhere(
+    elsewhere: Books, exported: Callable[..., Path], at_work: Floor, paidup: Paidup
+) -> None:
+    body = {
+        "id": "evt_thin",
+        "object": "v2.core.event",
+        "type": "v1.customer.updated",
+        "created": "2026-01-01T00:00:00.000Z",
+        "livemode": False,
+        "related_object": {"id": "cus_1", "type": "customer"},
+    }
+    asked = Fetched(wanted=(Wanted(family="customer", stripe_id="cus_1"),))
+    shown = json.dumps({**customer("cus_1", "usr_1"), "livemode": False})
+    told = asked.with_answer(answer(next_request(asked) or "", 200, elsewhere.now, shown))
+    ledger = ledger_on(elsewhere.engine)
+    ledger.record([delivery(json.dumps(body).encode(), fetched=told)])
+
+    paidup("replay", "--from", str(exported()), *MEANT)
+
+    assert at_work.scalars("SELECT user_id FROM customers") == ["usr_1"]
+    assert at_work.scalars("SELECT fetched FROM stripe_events") == [told.as_text()]
+    assert contents(at_work.engine, without=HISTORY) == contents(elsewhere.engine, without=HISTORY)
 
 
 def broken(path: Path, how: str) -> None:
@@ -326,6 +355,7 @@ def broken(path: Path, how: str) -> None:
         "no payload": lambda: b'{"id": "evt_1"}\n',
         "other id": lambda: good[1].replace(document["id"].encode(), b"evt_x", 1),
         "no zone": lambda: good[1].replace(b"+00:00", b""),
+        "unfetched": lambda: good[1].replace(b'"fetched":null', b'"fetched":"{}"'),
         "fetched": lambda: good[1].replace(b'"fetched":null', b'"fetched":7'),
         "deep": lambda: b"[" * 100_000 + b"\n",
     }
@@ -343,6 +373,7 @@ def broken(path: Path, how: str) -> None:
         ("other id", "its payload is that of evt_"),
         ("no zone", "has no zone"),
         ("fetched", "fetched is no text"),
+        ("unfetched", "'wanted' is missing"),
         ("deep", "it is not as `paidup events export` writes it"),
     ],
 )
