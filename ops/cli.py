@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Entry] = {
     "dead": Entry("ops.commands.dead:dead", "Look at what failed; replay or discard it."),
     "replay": Entry("ops.commands.replay:replay", "Send events through the inbox once more."),
     "rebuild": Entry("ops.commands.rebuild:rebuild", "Compute rows again from what is kept."),
+    "audit": Entry("ops.commands.audit:audit", "List who did what to whom, and why."),
     "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
 }
 

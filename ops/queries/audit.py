@@ -1,0 +1,78 @@
+"""The audit: entries that a filter lets through, newest first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from models.tables import AuditLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what to what, and why, as it was written down."""
+
+    id: int
+    occurred_at: datetime
+    actor: str
+    action: str
+    outcome: str
+    origin: str
+    target_type: str
+    target_id: str
+    event_id: str | None
+    user_id: str | None
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """What must be true of an entry; all that is given, together."""
+
+    user: str | None = None
+    event: str | None = None
+    actor: str | None = None
+    actions: tuple[str, ...] = ()
+    """Whole actions, or what stands before their dot."""
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+    """Entries with a lower number only: the page after one that ended there."""
+
+
+_COLUMNS = [getattr(AuditLog, field.name) for field in fields(AuditEntry)]
+
+
+def audit_entries(connection: Connection, wanted: AuditFilter, *, limit: int) -> list[AuditEntry]:
+    """The newest of them first."""
+    query = select(*_COLUMNS).where(*_conditions(wanted)).order_by(AuditLog.id.desc())
+    return [AuditEntry(**row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    exact = {
+        AuditLog.user_id: wanted.user,
+        AuditLog.event_id: wanted.event,
+        AuditLog.actor: wanted.actor,
+    }
+    conditions = [column == value for column, value in exact.items() if value is not None]
+    if wanted.since:
+        conditions.append(AuditLog.occurred_at >= wanted.since)
+    if wanted.until:
+        conditions.append(AuditLog.occurred_at < wanted.until)
+    if wanted.before:
+        conditions.append(AuditLog.id < wanted.before)
+    if wanted.actions:
+        conditions.append(_acted(wanted.actions))
+    return conditions
+
+
+def _acted(actions: tuple[str, ...]) -> ColumnElement[bool]:
+    some: ColumnElement[bool] = AuditLog.action.in_(actions)
+    for action in actions:
+        some |= AuditLog.action.startswith(f"{action}.", autoescape=True)
+    return some

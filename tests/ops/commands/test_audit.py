@@ -1,0 +1,70 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.ops.conftest import Paidup
+from tests.ops.queries.books import Books
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def _deployed(books: Books, deployed: Callable[..., None]) -> None:
+    deployed(DATABASE_URL=books.url)
+
+
+def listed(paidup: Paidup, *arguments: str) -> list[Any]:
+    found: list[Any] = json.loads(paidup("audit", "list", *arguments, "--json"))["entries"]
+    return found
+
+
+def test_the_newest_come_first_and_pages_follow_each_other(books: Books, paidup: Paidup) -> None:
+    books.tell("onetime")
+    every = [entry["id"] for entry in listed(paidup, "--limit", "1000")]
+    first = json.loads(paidup("audit", "list", "--limit", "2", "--json"))
+    second = listed(paidup, "--before", str(first["before"]), "--limit", "1000")
+
+    assert every == sorted(every, reverse=True)
+    assert [entry["id"] for entry in [*first["entries"], *second]] == every
+    assert f"--before {first['before']}" in paidup("audit", "list", "--limit", "2")
+
+
+def test_filters_narrow_the_list_together(books: Books, paidup: Paidup) -> None:
+    books.tell("onetime", user="usr_1", seed="a")
+    books.tell("onetime", user="usr_2", seed="b")
+    granted = listed(paidup, "--user", "usr_2", "--action", "entitlement")[0]
+    event = granted["event_id"]
+
+    assert (granted["user_id"], granted["action"]) == ("usr_2", "entitlement.granted")
+    assert granted["after"]["active"] is True
+    assert granted in listed(paidup, "--event", event)
+    assert {each["event_id"] for each in listed(paidup, "--event", event)} == {event}
+    both = listed(
+        paidup, "--user", "usr_2", "--action", "entitlement.granted", "--action", "payment"
+    )
+    assert {each["action"].partition(".")[0] for each in both} == {"entitlement", "payment"}
+    assert listed(paidup, "--action", "entitle") == []
+    assert listed(paidup, "--actor", "ada") == []
+    assert granted in listed(paidup, "--since", "1h")
+    assert listed(paidup, "--until", "1h") == []
+
+
+def test_people_see_who_did_what_to_what(books: Books, paidup: Paidup) -> None:
+    books.tell("onetime")
+    entry = listed(paidup, "--action", "entitlement.granted")[0]
+
+    row = paidup("audit", "list", "--action", "entitlement.granted").splitlines()[1]
+
+    words = (entry["actor"], "entitlement.granted", entry["target_id"], "usr_1", entry["event_id"])
+    assert all(word in row for word in words)
+
+
+def test_nothing_found_is_said_and_an_unknown_user_is_an_error(
+    books: Books, paidup: Paidup
+) -> None:
+    assert paidup("audit", "list", "--event", "evt_none") == "no entry matches\n"
+    paidup("audit", "list", "--user", "usr_none", code=1)
+    assert "no event ever named a user 'usr_none'" in paidup.err
+    paidup("audit", "list", "--since", "1h", "--until", "2h", code=2)
