@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
 from sqlalchemy import create_engine
 
@@ -25,6 +26,13 @@ from runtime.servers.postgres import Postgres
 from runtime.servers.redis import Redis
 
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    # How fast a busy machine is decides no test. Before the profile that the command line names.
+    unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("unhurried", unhurried)
+    settings.load_profile("unhurried")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -128,7 +128,7 @@ def granted_in(expected: Any) -> dict[str, Any]:
     return end
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(NAMES), RANDOMS)
 def test_twins_do_no_harm_in_any_order_and_any_number(name: str, chance: Random) -> None:
     account, payloads = story_of(name)
@@ -156,7 +156,6 @@ def subscription_lives(draw: st.DrawFn) -> list[tuple[int, str]]:
     return [(second, draw(statuses)) for second in seconds]
 
 
-@settings(deadline=None)
 @given(subscription_lives(), RANDOMS)
 def test_a_mixture_of_both_ends_in_the_truth(life: list[tuple[int, str]], chance: Random) -> None:
     """Whatever is fetched whenever: with the key nothing is left to guess."""

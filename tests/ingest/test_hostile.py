@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
@@ -56,7 +56,6 @@ hostile = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(hostile, st.binary())
 def test_no_request_is_a_server_error(ingest: Ingest, sent: dict[str, str], body: bytes) -> None:
     environ = EnvironBuilder(data=body).get_environ() | {"wsgi.input_terminated": True}
@@ -64,7 +63,6 @@ def test_no_request_is_a_server_error(ingest: Ingest, sent: dict[str, str], body
     assert _answer(ingest, environ | sent) < 500
 
 
-@settings(deadline=None)
 @given(anything)
 def test_no_signed_document_is_a_server_error(ingest: Ingest, document: Any) -> None:
     body = event(data={"object": document}, account=document)
@@ -72,7 +70,6 @@ def test_no_signed_document_is_a_server_error(ingest: Ingest, document: Any) -> 
     assert ingest.post(body, sign(body, secret=SECRET)).status_code in {200, 202, 400}
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_signed_text_is_a_server_error(ingest: Ingest, text: str) -> None:
     body = text.encode("utf-8", "replace")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
@@ -33,7 +33,6 @@ def console() -> Console:
     return Console(rate=1_000_000)
 
 
-@settings(deadline=None)
 @given(hostile)
 def test_no_request_is_a_server_error_and_none_tells_without_a_token(
     console: Console, sent: dict[str, str]
