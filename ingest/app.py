@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
+from ingest.acknowledgement import Answer
 from ingest.problems import BY_STATUS, NOT_READY, UNAVAILABLE
 from ingest.webhook import Accepts, Publishes, Webhook
 from runtime.settings import Settings
@@ -17,8 +18,6 @@ from runtime.web.probes import probe_routes
 from runtime.web.problems import refused, respond
 
 WEBHOOK_PATH = "/webhooks/stripe"
-
-WSGI = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -41,7 +40,7 @@ def create_app(
         settings=settings, inbox=inbox, wakes=wakes, metrics=metrics, gate=gate, clock=clock
     )
 
-    def receive(asked: Request) -> Response:
+    def receive(asked: Request) -> Answer:
         try:
             return webhook.receive(asked)
         except Exception as error:  # noqa: BLE001 - a bug must be counted as a refusal
@@ -62,7 +61,7 @@ def create_app(
     return app
 
 
-def _deliveries_first(receive: Callable[[Request], Response], others: WSGI) -> WSGI:
+def _deliveries_first(receive: Callable[[Request], Answer], others: Answer) -> Answer:
     """The same answers, without the way through Flask: contexts and routes took a fifth of them."""
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

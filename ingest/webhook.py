@@ -7,7 +7,6 @@ when the event lies in the inbox on disk. Whether a worker could be woken change
 sweeper wakes one anyway.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from werkzeug.wsgi import get_content_length
 from billing.envelope import Envelope, parse
 from billing.errors import MalformedEvent
 from ingest import problems, signature
+from ingest.acknowledgement import Acknowledgement, Answer
 from ingest.clients import client_address
 from runtime.inbox.entries import InboxFull
 from runtime.settings import Settings
@@ -117,7 +117,7 @@ class Webhook:
         self._declines = _declines(metrics)
         self._fingerprints = {s: secret_fingerprint(s) for s in settings.webhook_secrets}
 
-    def receive(self, request: Request) -> Response:
+    def receive(self, request: Request) -> Answer:
         """Answer one delivery with what became of it; every answer is counted once."""
         try:
             body = _body(request.environ, self._settings.max_body_bytes)
@@ -179,11 +179,11 @@ class Webhook:
         except Exception:  # the event is safe, and 503 would be a lie
             log.exception("wake-up failed")
 
-    def _acknowledge(self, envelope: Envelope, acceptance: Acceptance) -> Response:
+    def _acknowledge(self, envelope: Envelope, acceptance: Acceptance) -> Acknowledgement:
         document: dict[str, object] = {"status": "accepted", "event_id": envelope.event_id}
         if acceptance.status == "accepted":
             self._metrics.webhook_received.labels("accepted").inc()
-            return Response(json.dumps(document), 202, mimetype=_JSON)
+            return Acknowledgement(202, document)
         document |= {"status": "duplicate", "result": acceptance.result}
         self._metrics.webhook_received.labels("duplicate").inc()
         if acceptance.status == "conflict":
@@ -192,7 +192,7 @@ class Webhook:
         else:
             self._metrics.webhook_replay_block.labels("duplicate").inc()
             self._metrics.idempotent_hits.labels("ingest").inc()
-        return Response(json.dumps(document, default=str), 200, mimetype=_JSON)
+        return Acknowledgement(200, document)
 
     def _alarm(self, envelope: Envelope) -> None:
         self._metrics.webhook_conflicts.inc()

@@ -148,5 +148,5 @@ def _age(now: int, since: bytes) -> float:
     return max(now - float(since), 0.0) / 1000 if since else 0.0
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+# Made once: ``json.dumps`` would make one for every event.
+_json = json.JSONEncoder(separators=(",", ":")).encode
