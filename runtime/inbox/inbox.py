@@ -42,7 +42,7 @@ MOST_WAKES: Final = 8
 _MARKER: Final = timedelta(days=3)
 _REGISTRATION: Final = timedelta(seconds=3)
 _ANNOUNCEMENT: Final = timedelta(seconds=10)
-_UNKNOWN_VERSION: Final = timedelta(minutes=5)
+_UNKNOWN_VERSION: Final = timedelta(seconds=5)
 _MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
 

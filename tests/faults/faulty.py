@@ -22,8 +22,11 @@ from sqlalchemy.engine.default import DefaultDialect
 
 import runtime.broker
 import runtime.database
+import runtime.inbox.codec
+import runtime.inbox.inbox
 import runtime.ledger.record as recording
 import workers.pool
+import workers.reading
 import workers.verdicts
 from runtime.broker import Wakes
 from runtime.inbox.inbox import Inbox
@@ -230,6 +233,13 @@ def short_time_limit() -> None:
     runtime.broker._WORKER["task_time_limit"] = 2
 
 
+def newer_release() -> None:
+    """This process is of the next release: it writes entries of version 2, and reads both."""
+    runtime.inbox.codec.VERSION = 2  # type: ignore[attr-defined]
+    runtime.inbox.inbox.VERSION = 2  # type: ignore[attr-defined]
+    workers.reading.KNOWN_VERSIONS = frozenset({1, 2})  # type: ignore[misc]
+
+
 def no_sweeper_lock() -> None:
     """Every supervisor thinks that it is the one to sweep."""
 
@@ -270,6 +280,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         short_locks,
         short_backoff,
         short_time_limit,
+        newer_release,
         no_sweeper_lock,
         slow,
         very_slow,

@@ -202,6 +202,30 @@ def test_t30_what_no_release_can_read_is_parked_or_buried_and_hurts_nobody(
 
 
 @pytest.mark.slow
+def test_t30_two_releases_work_side_by_side_during_a_deploy(site: FaultSite) -> None:
+    newer = "newer_release"
+    with workers(site) as old, ingesting(site) as ingest, ingesting(site, newer) as newer_ingest:
+        old.until_ready()
+        for number in range(20):
+            ingest.deliver(f"before-{number}")
+            newer_ingest.deliver(f"newer-{number}")
+        ids = [event_id(f"before-{number}") for number in range(20)]
+        until(lambda: site.is_settled(ids), why="the old release goes on")
+        until(lambda: site.inbox.backlog().unknown_version == 20, why="it leaves what is newer")
+        with workers(site, newer) as new:
+            until(lambda: site.inbox.backlog().processes == 4, seconds=40, why="both work")
+            for number in range(60):
+                ingest.deliver(f"both-{number}")
+                newer_ingest.deliver(f"both-newer-{number}")
+            assert old.stop() == 0
+            ingest.deliver("last")
+            site.judge()
+            assert new.stop() == 0
+
+    assert site.inbox.backlog().unknown_version == 0
+
+
+@pytest.mark.slow
 def test_t30_what_is_no_event_is_refused_though_it_is_signed(site: FaultSite) -> None:
     bodies = [b"\xff\xfe", b"[]", b"{}", b'{"id": "evt_1"}', b"[" * 100_000, b"9" * 100_000]
     with workers(site), ingesting(site) as ingest:

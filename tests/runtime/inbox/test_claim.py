@@ -172,9 +172,18 @@ def test_an_entry_of_newer_code_waits_for_newer_code(inbox: Inbox, client: Clien
     assert (backlog.events, backlog.unknown_version, backlog.parked) == (1, 1, 1)
     assert inbox.accept(event(1)).status == "duplicate"
     client.hset(f"{PREFIX}event:meta", "evt_1", newer.replace(b'{"v":2,', b'{"v":1,'))
-    let_time_pass(client, 301)
+    let_time_pass(client, 6)
     assert claim_and_finish_all(inbox) == ["evt_1"]
     assert inbox.backlog().unknown_version == 0
+
+
+def test_an_entry_of_older_code_is_given_out(inbox: Inbox, client: Client) -> None:
+    inbox.accept(event(1))
+    older = client.hget(f"{PREFIX}event:meta", "evt_1").replace(b'{"v":1,', b'{"v":0,')
+    client.hset(f"{PREFIX}event:meta", "evt_1", older)
+
+    (entry,) = inbox.claim("owner").entries
+    assert entry.version == 0
 
 
 @pytest.mark.parametrize("header", ["", "{}", "[]", "nonsense", '{"fp":"00","v":1}'])
