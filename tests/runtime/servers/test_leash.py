@@ -67,10 +67,23 @@ def test_a_temporary_folder_goes_with_a_parent_that_was_killed(tmp_path: Path) -
         time.sleep(0.02)
 
 
+def wait_until_ignored(pid: int, number: signal.Signals) -> None:
+    deadline = time.monotonic() + 30
+    while not _ignored_by(pid) >> (number - 1) & 1:
+        assert time.monotonic() < deadline, "the leash did not start"
+        time.sleep(0.02)
+
+
+def _ignored_by(pid: int) -> int:
+    """The signals as the kernel tells them, one bit each."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("SigIgn:")[2].split()[0], 16)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_leash_is_not_let_go_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     leash = Leash(tmp_path)
-    time.sleep(0.5)
+    wait_until_ignored(leash._child.pid, number)
 
     leash._child.send_signal(number)
 
