@@ -1,0 +1,199 @@
+"""``make bench-read``: how fast the read API answers with a million users behind it.
+
+    python -m bench.read_api [--users N] [--rate N] [--seconds N] [--rounds N]
+
+The stack is the one of ``paidup up``, the console as shipped with one token. The tables are filled
+by COPY: for each user a customer, a subscription, a payment, an entitlement and the event that
+decided it, whose body is 1 kB; a tenth has two. Every request asks about a user drawn at random,
+on one of 32 connections that stay open, at a pace that waits for no answer; what is measured
+counts from the moment a request was due. Exits 1 if the 99th percentile is not below 10 ms.
+"""
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import click
+import psycopg
+from psycopg.types.json import Jsonb
+from rich.console import Console
+from rich.table import Table
+
+from bench import load
+from ops.up import Stack
+from runtime.settings import required
+
+HOST: Final = "127.0.0.1"
+CONNECTIONS: Final = 32
+GOAL_MS: Final = 10.0
+_AT: Final = datetime(2026, 11, 1, tzinfo=UTC)
+_BODY: Final = '{"id": "evt_1", "padding": "' + "x" * 1000 + '"}'
+_FEATURES: Final = {"signals_enabled": True, "max_devices": 5}
+_STRANGERS: Final = 0.02
+"""The share of requests about users that nobody has seen, which look into every table."""
+
+Rows = Iterator[tuple[Any, ...]]
+
+
+def _owned(users: int) -> Iterator[tuple[int, int]]:
+    """Numbers of grants with the number of their user; every tenth user has two."""
+    yield from ((number, number) for number in range(users))
+    yield from ((users + number, number) for number in range(0, users, 10))
+
+
+def _customers(users: int) -> Rows:
+    return (("live", f"cus_{n}", f"usr_{n}", f"live:cus_{n}") for n in range(users))
+
+
+def _subscriptions(users: int) -> Rows:
+    for n, user in _owned(users):
+        names = (f"sub_{n}", f"cus_{user}", f"usr_{user}")
+        yield ("live", *names, "active", ["price_1"], _AT, False, _AT, f"live:cus_{user}")
+
+
+def _payments(users: int) -> Rows:
+    for n, user in _owned(users):
+        names = (f"pi_{n}", f"usr_{user}", f"cus_{user}")
+        stands = (2999, 0, "usd", "succeeded", False, False, _AT, f"live:cus_{user}")
+        yield ("live", *names, *stands)
+
+
+def _entitlements(users: int) -> Rows:
+    features = Jsonb(_FEATURES)
+    for n, user in _owned(users):
+        what = (f"usr_{user}", f"sub_{n}", "premium", "live", features, [], True, _AT)
+        yield (*what, f"evt_{n}", "It is active.", False, 1, f"live:cus_{user}")
+
+
+def _events(users: int) -> Rows:
+    for n, _ in _owned(users):
+        when = (_AT, _AT, "applied", 0)
+        yield (f"evt_{n}", "invoice.paid", True, *when, _BODY, "0" * 64, "live", "0" * 16, "stripe")
+
+
+TABLES: Final[tuple[tuple[str, str, Callable[[int], Rows]], ...]] = (
+    ("customers", "realm, stripe_customer_id, user_id, party", _customers),
+    (
+        "subscriptions",
+        (
+            "realm, stripe_subscription_id, stripe_customer_id, user_id, status, prices,"
+            " current_period_end, cancel_at_period_end, as_of, party"
+        ),
+        _subscriptions,
+    ),
+    (
+        "payments",
+        (
+            "realm, payment_ref, user_id, stripe_customer_id, amount_minor, amount_refunded_minor,"
+            " currency, status, inferred, provisional, occurred_at, party"
+        ),
+        _payments,
+    ),
+    (
+        "user_entitlements",
+        (
+            "user_id, source, plan_code, realm, entitlements, per_seat, active, starts_at,"
+            " event_id, because, guessed, catalogue_version, party"
+        ),
+        _entitlements,
+    ),
+    (
+        "stripe_events",
+        (
+            "id, type, livemode, created_at, received_at, outcome, attempts, payload,"
+            " payload_sha256, realm, fingerprint, origin"
+        ),
+        _events,
+    ),
+)
+
+
+def fill(database_url: str, users: int, say: Callable[[str], None]) -> None:
+    """Put so many users into an empty database."""
+    with psycopg.connect(database_url) as connection:
+        for table, columns, rows in TABLES:
+            say(f"filling {table}")
+            with connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
+                for row in rows(users):
+                    copy.write_row(row)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT") if _may_checkpoint(connection) else None
+
+
+def _may_checkpoint(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute(
+        "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def requests(number: int, users: int, token: str, chance: random.Random) -> list[bytes]:
+    """As they go over the wire."""
+    return [_request(_somebody(users, chance), token) for _ in range(number)]
+
+
+def _somebody(users: int, chance: random.Random) -> str:
+    number = chance.randrange(users)
+    return f"stranger_{number}" if chance.random() < _STRANGERS else f"usr_{number}"
+
+
+def _request(user_id: str, token: str) -> bytes:
+    path = f"/v1/users/{user_id}/entitlements"
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+
+
+def measured(
+    stack: Stack, users: int, rate: int, seconds: int, rounds: int
+) -> Iterator[load.Answers]:
+    """The answers of each round, after one that warms up and does not count."""
+    chance = random.Random(users)  # noqa: S311 - the same users in every run
+    token = required(stack.console_token, "PAIDUP_CONSOLE_TOKENS")
+    port = stack.settings.console_bind.port
+    for length in (5, *[seconds] * rounds):
+        asked = requests(rate * length, users, token, chance)
+        answers = load.run(HOST, port, asked, connections=CONNECTIONS, rate=rate)
+        if set(answers.statuses) - {200, 404}:
+            message = f"answered {dict(answers.statuses)}"
+            raise RuntimeError(message)
+        yield answers
+
+
+def shown(rounds: Iterable[load.Answers]) -> Table:
+    """A line for each round."""
+    table = Table("answers", "a second", "p50 ms", "p90 ms", "p99 ms", "most ms")
+    for answers in rounds:
+        figures = [answers.percentile(percent) for percent in (50, 90, 99)]
+        most = max(answers.latencies) * 1000
+        cells = (f"{figure:.2f}" for figure in (*figures, most))
+        table.add_row(str(len(answers.latencies)), f"{answers.rate:.0f}", *cells)
+    return table
+
+
+@click.command()
+@click.option("--users", default=1_000_000, show_default=True)
+@click.option("--rate", default=500, show_default=True, help="Requests a second.")
+@click.option("--seconds", default=20, show_default=True, help="Length of a round.")
+@click.option("--rounds", default=5, show_default=True)
+def main(users: int, rate: int, seconds: int, rounds: int) -> None:
+    """Fill, measure, print, and exit 1 unless the goal is reached."""
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="paidup-bench-") as folder:
+        Path(folder).chmod(0o755)  # nobody runs PostgreSQL below it
+        environ = {"PATH": os.environ["PATH"], "PAIDUP_LOG_LEVEL": "warning"}
+        with Stack(Path(folder) / "data", environ, ports="free") as stack:
+            fill(stack.database_url, users, console.print)
+            console.print(f"{rounds} rounds of {seconds} s")
+            _, *counted = measured(stack, users, rate, seconds, rounds)
+    Console().print(shown(counted))
+    sys.exit(0 if median(each.percentile(99) for each in counted) < GOAL_MS else 1)
+
+
+if __name__ == "__main__":
+    main()
