@@ -21,6 +21,7 @@ from runtime.settings import Settings
 from runtime.telemetry import SharedState, build_metrics, configure_logging, secret_fingerprint
 from runtime.web.beside import watch_beside
 from runtime.web.gate import Gate
+from runtime.web.patience import Patience
 from runtime.web.server import Server
 
 SERVER: Final = Server(
@@ -42,7 +43,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     health = _health(settings)
     gate = Gate(health, server="Redis", monotonic=monotonic)
     gate.check()
-    watch_beside(gate, port=port, launcher=launcher)
+    watch_beside(gate, Patience(), port=port, launcher=launcher)
     app = create_app(
         settings=settings,
         inbox=_inbox(settings),

@@ -22,6 +22,7 @@ from runtime.settings import Settings
 from runtime.telemetry import build_metrics, configure_logging
 from runtime.web.beside import watch_beside
 from runtime.web.gate import Gate
+from runtime.web.patience import Patience
 from runtime.web.server import Server
 
 SERVER: Final = Server(
@@ -29,11 +30,12 @@ SERVER: Final = Server(
     variable="PAIDUP_CONSOLE_BIND",
     address=lambda settings: settings.console_bind,
     processes=lambda _: 1,
-    # Connections it holds at a time; few of them ask at once.
-    threads=256,
+    # Connections it holds at a time, idle ones included; few of them ask at once.
+    threads=1024,
 )
 
 _CONNECTIONS: Final = 8
+_IDLE_SECONDS: Final = 75.0
 
 
 def start_process(settings: Settings, port: int, launcher: int) -> Flask:
@@ -43,7 +45,8 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     metrics = build_metrics(tokens=(token.name for token in tokens))
     gate = _gate(settings)
     gate.check()
-    watch_beside(gate, port=port, launcher=launcher)
+    patience = Patience(idle_seconds=_IDLE_SECONDS)
+    watch_beside(gate, patience, port=port, launcher=launcher)
     engine = hasty_engine(settings, application_name="paidup console", pool_size=_CONNECTIONS)
     api = ReadApi(
         entitlements=Entitlements(engine),

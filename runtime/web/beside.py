@@ -13,12 +13,12 @@ _PARENT_LOOK_SECONDS: Final = 0.2
 _LAST_SECONDS: Final = 1.0
 
 
-def watch_beside(gate: Gate, *, port: int, launcher: int) -> None:
+def watch_beside(gate: Gate, patience: Patience, *, port: int, launcher: int) -> None:
     """Start them: who probes, who hangs up on the slow, and who ends with the launcher."""
     stopped = threading.Event()
     watches: dict[str, Callable[[], None]] = {
         "gate": lambda: gate.watch(stopped),
-        "patience": lambda: hang_up_on_the_slow(port, stopped, Patience()),
+        "patience": lambda: hang_up_on_the_slow(port, stopped, patience),
         "launcher": lambda: end_with(launcher, stopped),
     }
     for name, watch in watches.items():

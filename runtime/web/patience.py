@@ -54,8 +54,12 @@ class Traffic:
 class Patience:
     """Remembers since when each client has owed the rest of its request."""
 
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, seconds: float = PATIENCE_SECONDS, *, idle_seconds: float | None = None
+    ) -> None:
+        """``idle_seconds`` may be more where nobody but friends connects."""
         self._seconds = seconds
+        self._idle_seconds = seconds if idle_seconds is None else idle_seconds
         self._owing: dict[Peer, tuple[int, float]] = {}
 
     def overdue(self, traffic: Mapping[Peer, Traffic], now: float) -> frozenset[Peer]:
@@ -64,7 +68,7 @@ class Patience:
             peer: self._since(peer, seen, now) for peer, seen in traffic.items() if seen.owing
         }
         stalled = {p for p, (_, since) in self._owing.items() if now - since > self._seconds}
-        silent = {peer for peer, seen in traffic.items() if seen.quiet > self._seconds}
+        silent = {peer for peer, seen in traffic.items() if seen.quiet > self._idle_seconds}
         return frozenset(stalled | silent)
 
     def _since(self, peer: Peer, seen: Traffic, now: float) -> tuple[int, float]:

@@ -26,6 +26,16 @@ def test_a_request_that_stays_unanswered_is_overdue_after_its_time() -> None:
     assert patience.overdue({PEER: owing()}, now=11) == {PEER}
 
 
+def test_friends_may_be_idle_for_longer_and_owe_no_longer() -> None:
+    patience = Patience(seconds=10, idle_seconds=60)
+
+    patience.overdue({PEER: owing()}, now=0)
+
+    assert patience.overdue({PEER: owing()}, now=11) == {PEER}
+    assert patience.overdue({PEER: idle(59)}, now=12) == frozenset()
+    assert patience.overdue({PEER: idle(61)}, now=13) == {PEER}
+
+
 def test_a_connection_may_be_idle_as_long() -> None:
     patience = Patience(seconds=10)
 
