@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := billing models runtime ingest workers ops migrations bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test test-all soak mutants bench docs lock clean
+.PHONY: help setup demo up check test test-all soak mutants bench bench-read docs lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ mutants: ## Bend every line of billing/ in a copy, and see which test notices (s
 bench: setup ## Measure beside peers and limits, in one run (some 25 minutes, unattended)
 	bench/setup
 	$(BIN)/python -m bench
+
+bench-read: setup ## How fast the read API answers with a million users (five minutes)
+	$(BIN)/python -m bench.read_api
 
 docs: setup ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m ops.pages

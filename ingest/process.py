@@ -31,6 +31,7 @@ SERVER: Final = Server(
     processes=lambda settings: settings.ingest_processes,
     # Requests one process holds at a time, half-sent ones included.
     threads=1024,
+    idle_seconds=10,
 )
 
 _REDIS_SECONDS: Final = 0.5

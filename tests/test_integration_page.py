@@ -1,5 +1,6 @@
 """What docs/integration.md shows is run as it stands there."""
 
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,8 @@ from ops.samples.shapes import Shape
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
 from runtime.ledger.record import Ledger
+from tests.ops.console.consoles import description, validate
+from tests.ops.console.served import TOKEN, serving
 from tests.runtime.changes.conftest import client, engine, ledger, relay, stream
 from tests.runtime.changes.making import changed
 from tests.runtime.ledger.builders import NOW, deliveries
@@ -89,6 +92,38 @@ def ask(environ: dict[str, str], user: str) -> str:
     command = [sys.executable, "-c", program("ask.py"), user, "signals_enabled"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+@pytest.mark.servers
+def test_asking_over_http_gives_the_value_and_keeps_what_still_holds(
+    environ: dict[str, str], database: str, ledger: Ledger, tmp_path: Path
+) -> None:
+    events = compose("first_paid", shape=Shape.NEW, seed="page", now=NOW, user_id="usr_123")
+    ledger.record(deliveries(events))
+
+    with serving(database, tmp_path) as console:
+        given = {"PAIDUP_URL": f"http://{console.address}", "PAIDUP_TOKEN": TOKEN}
+        command = [sys.executable, "-c", program("ask_http.py"), "usr_123", "usr_123", "usr_124"]
+        done = subprocess.run(
+            command, env=environ | given, capture_output=True, text=True, check=True
+        )
+
+        assert done.stdout.split() == ["True", "True", "False"]
+        assert console.count('billing_reads_total{result="unchanged"}') == 1
+
+
+def test_the_answer_over_http_is_one_that_the_api_describes() -> None:
+    (answer,) = blocks("json")
+
+    validate(json.loads(answer), description()["components"]["schemas"]["Entitlements"])
+
+
+def test_every_problem_of_the_api_is_explained() -> None:
+    described = description()["paths"]["/v1/users/{user_id}/entitlements"]["get"]["responses"]
+
+    explained = re.findall(r"^\| (\d{3}) \|", PAGE, flags=re.MULTILINE)
+
+    assert explained == sorted(described)
 
 
 @contextmanager

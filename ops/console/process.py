@@ -32,10 +32,10 @@ SERVER: Final = Server(
     processes=lambda _: 1,
     # Connections it holds at a time, idle ones included; few of them ask at once.
     threads=1024,
+    idle_seconds=75,
 )
 
 _CONNECTIONS: Final = 8
-_IDLE_SECONDS: Final = 75.0
 
 
 def start_process(settings: Settings, port: int, launcher: int) -> Flask:
@@ -45,7 +45,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     metrics = build_metrics(tokens=(token.name for token in tokens))
     gate = _gate(settings)
     gate.check()
-    patience = Patience(idle_seconds=_IDLE_SECONDS)
+    patience = Patience(idle_seconds=SERVER.idle_seconds)
     watch_beside(gate, patience, port=port, launcher=launcher)
     engine = hasty_engine(settings, application_name="paidup console", pool_size=_CONNECTIONS)
     api = ReadApi(

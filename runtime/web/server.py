@@ -36,7 +36,6 @@ from runtime.telemetry import configure_logging
 STOP_SECONDS: Final = 5
 """What a stop leaves to requests under way; any supervisor's grace must be longer."""
 
-_HEADER_SECONDS: Final = 10
 _HEADER_BYTES: Final = 64 * 1024
 _FOLD_SECONDS: Final = 30.0
 _RESTART_SECONDS: Final = 1.0
@@ -61,13 +60,17 @@ class AddressTaken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What a kind of server is called, where it listens, and how much one process holds."""
+    """What a kind of server is called, where it listens, and how much one process holds.
+
+    ``idle_seconds`` is how long it waits for the next request on a connection.
+    """
 
     name: str
     variable: str
     address: Callable[[Settings], Address]
     processes: Callable[[Settings], int]
     threads: int
+    idle_seconds: int
 
 
 class StartsProcess(Protocol):
@@ -172,7 +175,7 @@ def _server(kind: Server, address: Address, processes: int) -> MPServer:
         backpressure=kind.threads,
         backlog=2 * kind.threads,
         http1_settings=HTTP1Settings(
-            header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES
+            header_read_timeout=kind.idle_seconds * 1000, max_buffer_size=_HEADER_BYTES
         ),
         log_level=LogLevels.error,
         log_dictconfig=_QUIET,

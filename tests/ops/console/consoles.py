@@ -109,16 +109,17 @@ def conforms(response: TestResponse, path: str) -> bool:
         assert name in response.headers
         schema = header["schema"]
         value = response.headers[name]
-        _validate(int(value) if schema.get("type") == "integer" else value, schema)
+        validate(int(value) if schema.get("type") == "integer" else value, schema)
     if response.status_code == 304:
         return not response.data
     media_type = str(response.mimetype)
     content = described["content"][media_type]
     if media_type.endswith("json"):
-        _validate(json.loads(response.data), content["schema"])
+        validate(json.loads(response.data), content["schema"])
     return True
 
 
-def _validate(value: object, schema: Mapping[str, Any]) -> None:
+def validate(value: object, schema: Mapping[str, Any]) -> None:
+    """Hold a value against a schema of the document; the error says what is wrong."""
     whole = {**schema, "components": description()["components"]}
     OAS31Validator(whole, format_checker=OAS31Validator.FORMAT_CHECKER).validate(value)

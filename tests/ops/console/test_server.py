@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -76,6 +77,17 @@ class TestServing:
                 connection.shutdown(socket.SHUT_WR)
                 assert b" 500 " not in connection.recv(1000)
         assert served.read("usr_2").status == 404
+
+    @pytest.mark.slow
+    def test_a_connection_may_rest_for_longer_than_a_strangers(self, served: ServedConsole) -> None:
+        with served.connect() as used, served.connect() as fresh:
+            for connection, pause in ((used, 15), (used, 0), (fresh, 0)):
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = b""
+                while b"alive" not in answer:
+                    answer += (part := connection.recv(1000))
+                    assert part, "it was closed"
+                time.sleep(pause)
 
     def test_hashed_tokens_from_a_file_let_in(self, books: Books, tmp_path: Path) -> None:
         drawn = draw("app")
