@@ -1,0 +1,173 @@
+"""New plans while everybody works: real processes, some of which are killed or know old files."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from billing.envelope import parse
+from ops.demo import PLANS
+from ops.samples.lifecycles import compose
+from ops.samples.shapes import Shape
+from runtime.ledger.catalogues import install_first
+from runtime.plansfile import read_plans
+from tests.runtime.ledger.builders import checkout, delivery, event
+from tests.runtime.ledger.conftest import ledger_on
+from tests.workers.running import Site, Worker, running
+from tests.workers.waiting import until
+
+pytestmark = pytest.mark.servers
+
+OLD = PLANS.read_text()
+NEW = OLD.replace("max_devices = 5", "max_devices = 7")
+
+
+class Rollout:
+    """A deployment, a new document, and the command that applies it."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self.folder = folder
+        self.old, self.new = folder / "old.toml", folder / "new.toml"
+        self.old.write_text(OLD)
+        self.new.write_text(NEW)
+        install_first(site.engine, read_plans(self.old), actor="tests", reason="tests")
+
+    def apply(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops.cli", "plans", "apply", *arguments, "--reason", "autumn"],
+            env={**self.site.environ, "PAIDUP_PLANS": str(self.new)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def worker(self, name: str, stack: ExitStack) -> Worker:
+        """A worker whose own file says what was true when it was written."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        own = {"PAIDUP_PLANS": str(self.old), "PAIDUP_DATA_DIR": str(folder)}
+        return stack.enter_context(running(self.site, PAIDUP_WORKER_PROCESSES="1", **own))
+
+    def scalars(self, query: str) -> list[Any]:
+        with self.site.engine.connect() as connection:
+            return list(connection.scalars(text(query)))
+
+    def following(self, version: int) -> int:
+        (number,) = self.scalars(
+            f"SELECT count(*) FROM parties WHERE catalogue_version = {version}"  # noqa: S608
+        )
+        return int(number)
+
+    @contextmanager
+    def traffic(self) -> Iterator[list[str]]:
+        """Subscribers come one after the other; those whom ingest has acknowledged."""
+        told: list[str] = []
+        stop = Event()
+
+        def come() -> None:
+            while not stop.is_set():
+                self._subscribe(len(told))
+                told.append(f"usr_{len(told)}")
+                until(lambda: self.site.inbox.backlog().events < 50, seconds=60, why="a worker")
+
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(come)
+            try:
+                yield told
+            finally:
+                stop.set()
+            coming.result()
+
+    def _subscribe(self, number: int) -> None:
+        told = compose(
+            "renewal",
+            shape=Shape.NEW,
+            seed=f"{number}",
+            now=1_795_000_000,
+            user_id=f"usr_{number}",
+        )
+        self.site.accept(parse(each.body) for each in told.events)
+
+
+@pytest.fixture
+def rollout(database: str, redis_url: str, tmp_path: Path) -> Iterator[Rollout]:
+    site = Site(database_url=database, redis_url=redis_url, log=tmp_path / "worker.log")
+    yield Rollout(site, tmp_path)
+    site.close()
+
+
+def test_two_workers_with_an_old_file_bring_nobody_back(rollout: Rollout) -> None:
+    """One of them is killed and starts again in the middle, with the old file at hand."""
+    with ExitStack() as stack:
+        first = rollout.worker("first", stack)
+        rollout.worker("second", stack)
+        with rollout.traffic() as told:
+            until(lambda: rollout.following(1) > 15, seconds=60, why="some follow the old plans")
+            applying = rollout.apply()
+            first.kill()
+            rollout.worker("third", stack)
+            said, _ = applying.communicate(timeout=120)
+            assert applying.returncode == 0, said
+            known = len(told)
+            until(lambda: len(told) > known + 15, seconds=60, why="more came")
+        rollout.site.until_drained()
+
+    assert rollout.following(1) == 0
+    assert rollout.following(2) == len(told)
+    worth = "SELECT DISTINCT value FROM effective_entitlements WHERE feature = 'max_devices'"
+    assert rollout.scalars(worth) == [7]
+    assert rollout.scalars("SELECT max(version) FROM catalogues") == [2]
+    flips = (
+        "SELECT count(*) FROM audit_logs WHERE after #>> '{entitlements,max_devices}' = '5'"
+        " AND (before #>> '{entitlements,max_devices}' = '7'"
+        " OR after ->> 'catalogue_version' <> '1')"
+    )
+    assert rollout.scalars(flips) == [0]
+    both = "SELECT DISTINCT after ->> 'catalogue_version' FROM audit_logs WHERE after ? 'active'"
+    assert {each for each in rollout.scalars(both) if each} == {"1", "2"}
+
+
+def test_an_apply_that_is_killed_again_and_again_is_gone_on_with(rollout: Rollout) -> None:
+    buyers = 1500
+    ledger = ledger_on(rollout.site.engine)
+    for start in range(0, buyers, 100):
+        ledger.record(
+            [
+                delivery(
+                    event(
+                        "checkout.session.completed",
+                        checkout(f"cs_{number}", client_reference_id=f"usr_{number}"),
+                    )
+                )
+                for number in range(start, start + 100)
+            ]
+        )
+    done = [0]
+    while len(done) < 4:
+        applying = rollout.apply(*(["--resume"] if done[-1] else []))
+        before = done[-1]
+        until(lambda: rollout.following(2) > before, seconds=60, why="it has begun")  # noqa: B023
+        applying.send_signal(signal.SIGKILL)
+        assert applying.wait(30) == -signal.SIGKILL
+        applying.communicate()
+        done.append(rollout.following(2))
+    assert done == sorted(set(done))
+    assert done[-1] < buyers
+
+    last = rollout.apply("--resume")
+    said, _ = last.communicate(timeout=120)
+
+    assert f"{buyers - done[-1]} parties follow older ones" in said
+    assert rollout.following(2) == buyers
+    changed = "SELECT count(*) FROM audit_logs WHERE action = 'entitlement.changed'"
+    assert rollout.scalars(changed) == [buyers]
+    assert rollout.scalars("SELECT count(*) FROM catalogues") == [2]
