@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.ids import PartyId
+from ops.checks.waiting import check_waiting, unsold
 from ops.cli import run
 from ops.demo import PLANS
 from ops.interruption import Interrupted
@@ -156,11 +157,30 @@ class TestDiff:
         found = json.loads(paidup("plans", "diff", "--json"))
         assert found["prices_in_no_plan"] == [{"price": "price_new", "users": 2, "without_user": 1}]
         assert "price_new  2" in paidup("plans", "diff")
+        with books.engine.connect() as connection:
+            assert unsold(connection) == [("price_new", 2, 1)]
+            (said,) = (each.says for each in check_waiting(connection) if each.check == "prices")
+        assert said.endswith(": price_new (2 users wait, 1 not known as users)")
 
         write(document, '"price_lifetime"', '"price_lifetime", "price_new"')
         found = json.loads(paidup("plans", "diff", "--json"))
         assert found["prices_in_no_plan"] == []
         assert (found["users"], found["grants"]["granted"]) == (2, 3)
+
+    def test_a_subscription_to_a_price_in_no_plan_waits_while_it_lives(
+        self, books: Books, document: Path, paidup: Paidup
+    ) -> None:
+        write(document, '"price_premium_monthly", ', "")
+        paidup("plans", "apply", "--reason", "x")
+
+        with books.engine.connect() as connection:
+            (found,) = unsold(connection)
+
+        assert found == ("price_premium_monthly", 1, 0)
+        diff = json.loads(paidup("plans", "diff", "--json"))
+        assert diff["prices_in_no_plan"] == [
+            {"price": found.price, "users": found.users, "without_user": found.without_user}
+        ]
 
     def test_all_are_counted_and_few_are_shown(self, paidup: Paidup, document: Path) -> None:
         more_devices(document)
