@@ -28,6 +28,9 @@ class Cause(NamedTuple):
     because: str
 
 
+_ENDS = ", which ends it by policy."
+
+
 def project_purchases(
     purchases: Iterable[Purchase], books: Books, users: Users, policy: Policy, granted: Granted
 ) -> list[PurchaseRow]:
@@ -109,7 +112,7 @@ def _disputed(purchase: Purchase, payments: list[Payment], policy: Policy) -> It
         lost = dispute.lost and policy.dispute_lost is Disposition.END
         if lost or (dispute.open and policy.dispute_open is Disposition.END):
             word = "was lost" if lost else "is open"
-            because = f"Dispute {dispute.id} of purchase {purchase.ref} {word}."
+            because = f"Dispute {dispute.id} of purchase {purchase.ref} {word}{_ENDS}"
             yield Cause(Moment(dispute.state.at, dispute.state.event_id), because)
 
 
@@ -124,7 +127,7 @@ def _refunded(
     if back > 0 and came_in > 0 and disposition is Disposition.END:
         how = "in full" if full else "in part"
         moment = newest_of(moment for payment in payments for moment in _refunds(payment))
-        yield Cause(moment, f"Purchase {purchase.ref} was refunded {how}.")
+        yield Cause(moment, f"Purchase {purchase.ref} was refunded {how}{_ENDS}")
 
 
 def _refunds(payment: Payment) -> Iterator[Moment]:

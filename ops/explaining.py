@@ -17,7 +17,7 @@ from ops.merging import Effective, counts, in_force
 from ops.moments import stamp
 from ops.queries.standing import Grant, Revoked, Standing
 from ops.what_ends import ends, kind_of
-from ops.what_waits import failed, waiting
+from ops.what_waits import failed, waiting, without_effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ class Explanation:
     answers: tuple[Answer, ...]
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
+    unheeded: tuple[str, ...]
 
 
 def features_of(standing: Standing) -> list[str]:
@@ -96,6 +97,7 @@ def explain(standing: Standing, features: Iterable[str]) -> Explanation:
         answers=tuple(_answer(standing, feature) for feature in features),
         waiting=tuple(waiting(standing)),
         failed=tuple(failed(standing)),
+        unheeded=tuple(without_effect(standing)),
     )
 
 

@@ -23,6 +23,7 @@ def as_document(explanation: Explanation) -> Json:
         "features": [_answer_document(answer) for answer in explanation.answers],
         "waiting": list(explanation.waiting),
         "failed": list(explanation.failed),
+        "without_effect": list(explanation.unheeded),
     }
 
 
@@ -46,6 +47,7 @@ def print_explanation(explanation: Explanation) -> None:
         _print_answer(answer, explanation)
     _print_list("waiting", explanation.waiting)
     _print_list("came to nothing", explanation.failed)
+    _print_list("without effect", explanation.unheeded)
     version = f"plans of record: version {explanation.catalogue_version}"
     say(f"\nas of {stamp(explanation.at)}, {version}", style="dim")
 

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from billing.envelope import Envelope, parse
 from billing.errors import MalformedEvent
+from billing.fetched import Fetched
 from billing.ids import EventId, UserId
 from billing.rows import EntitlementRow, PaymentRow, Projection
 from billing.text import storable
@@ -62,6 +63,8 @@ class Supposition:
     """An event and everything that would follow from it."""
 
     envelope: Envelope
+    fetched: Fetched | None
+    """What Stripe's API had answered about it."""
     whence: str
     fate: str
     says: str
@@ -135,17 +138,21 @@ def _tried(settings: Settings, engine: Engine, subject: Subject, envelope: Envel
         pass  # so that a database that cannot be asked says so in one sentence
     livemode, accounts = settings.effective_livemode(), settings.connect_accounts
     ledger = Ledger(engine, livemode=livemode, accounts=accounts)
-    foreseen = _foreseen(ledger, _delivery(subject, envelope))
+    (delivery,) = ledger.recalled([_delivery(subject, envelope)])
+    foreseen = _foreseen(ledger, delivery)
+    told: dict[str, Any] = {
+        "envelope": envelope,
+        "fetched": delivery.fetched,
+        "whence": subject.whence,
+    }
     if isinstance(foreseen, Permanent):
         says = f"{foreseen.error_type}: {foreseen.reason}"
-        whence = subject.whence
-        return Supposition(envelope=envelope, whence=whence, fate="a dead letter", says=says)
+        return Supposition(**told, fate="a dead letter", says=says)
     foresight = Foresight()
     foresight.follow(foreseen.decisions)
     fate, says = _fate(engine, envelope.event_id, foreseen)
     return Supposition(
-        envelope=envelope,
-        whence=subject.whence,
+        **told,
         fate=fate,
         says=says,
         foresight=foresight,

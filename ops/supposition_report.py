@@ -15,7 +15,7 @@ from ops.telling import facts_in, tell
 def supposition_document(supposed: Supposition) -> Json:
     """Everything that would follow, as JSON values."""
     envelope = supposed.envelope
-    facts, why_none = facts_in(envelope.body)
+    facts, why_none = facts_in(envelope.body, supposed.fetched)
     return {
         "dry_run": True,
         "event": {
@@ -56,7 +56,7 @@ def print_supposition(supposed: Supposition) -> None:
     say(envelope.event_id, style="bold")
     say(f"{envelope.type} of {stamp(envelope.created_at)}, {envelope.realm}", indent=2)
     say(f"from: {supposed.whence}", indent=2)
-    _print_facts(envelope.body)
+    _print_facts(supposed)
     because = f": {supposed.says}" if supposed.says else ""
     say(f"\nwould be {supposed.fate}{because}", style="bold")
     print_changes(supposed.foresight)
@@ -70,8 +70,8 @@ def print_supposition(supposed: Supposition) -> None:
     say(f"\nnothing was changed; this is what {envelope.event_id} would do now{plans}", style="dim")
 
 
-def _print_facts(body: bytes) -> None:
-    facts, why_none = facts_in(body)
+def _print_facts(supposed: Supposition) -> None:
+    facts, why_none = facts_in(supposed.envelope.body, supposed.fetched)
     say("\nwhat it states", style="bold")
     for fact in facts:
         say(tell(fact), indent=2)

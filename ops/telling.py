@@ -7,6 +7,7 @@ from typing import Any
 from billing.codec import fact_to_json
 from billing.envelope import parse
 from billing.errors import BillingError
+from billing.fetched import Fetched
 from billing.ids import ObjectKey, stripe_id_of
 from billing.registry import read
 from ops.moments import stamp
@@ -15,10 +16,12 @@ from ops.money import money
 _NOTHING: tuple[object, ...] = (None, False, "", [], {})
 
 
-def facts_in(body: bytes) -> tuple[tuple[Mapping[str, Any], ...], str | None]:
+def facts_in(
+    body: bytes, fetched: Fetched | None = None
+) -> tuple[tuple[Mapping[str, Any], ...], str | None]:
     """What a body states, or will state once it is applied; else why it states nothing."""
     try:
-        reading = read(parse(body))
+        reading = read(parse(body), fetched)
     except BillingError as error:
         return (), str(error)
     ignored = reading.ignored and reading.ignored.value

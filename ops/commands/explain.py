@@ -18,6 +18,7 @@ from ops.queries import doors
 from ops.queries.belonging import is_known
 from ops.queries.history import History, clock, history_of
 from ops.queries.standing import Standing, standing_of
+from ops.queries.unheeded import unheeded
 from ops.supposing import suppose
 from ops.supposition_report import print_supposition, supposition_document
 from ops.upfile import settings as find_settings
@@ -87,11 +88,17 @@ def _explain(connection: Connection, user: str, feature: str | None) -> Explanat
 
 
 def _refuse_unknown_user(connection: Connection, user: str) -> None:
-    if not is_known(connection, user):
+    if is_known(connection, user):
+        return
+    if without := unheeded(connection, user):
         raise NotDone(
-            f"nobody here is called {user!r}: no event ever named that user;"
-            " `paidup events list --customer cus_...` finds what came for a Stripe customer"
+            f"nobody here is called {user!r}: {without[0].event_id} names that user and has no"
+            f" effect ({without[0].why}); `paidup events show {without[0].event_id}` says more"
         )
+    raise NotDone(
+        f"nobody here is called {user!r}: no event ever named that user;"
+        " `paidup events list --customer cus_...` finds what came for a Stripe customer"
+    )
 
 
 def _known(standing: Standing, feature: str) -> str:

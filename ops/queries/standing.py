@@ -26,6 +26,7 @@ from models.tables import (
 )
 from ops.merging import Effective
 from ops.queries.belonging import parties_of_user
+from ops.queries.unheeded import Unheeded, unheeded
 from runtime.ledger import catalogues
 from runtime.ledger.tables import TableName, from_plain
 
@@ -76,6 +77,9 @@ class Standing:
     paid_for: Mapping[ObjectKey, str]
     revoked: Mapping[str, Revoked]
     notes: tuple[PartyNote, ...]
+    newest: Mapping[ObjectKey, str]
+    """The newest event that names each object."""
+    unheeded: tuple[Unheeded, ...]
 
 
 def standing_of(connection: Connection, user_id: str) -> Standing:
@@ -95,6 +99,8 @@ def standing_of(connection: Connection, user_id: str) -> Standing:
         paid_for=_paid_for(connection, parties),
         revoked=_revoked(connection, user_id),
         notes=_notes(connection, parties),
+        newest=_newest(connection, parties),
+        unheeded=unheeded(connection, user_id),
     )
 
 
@@ -167,6 +173,13 @@ def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey
         if invoice:
             named[key_of(realm_in(object_key), invoice)] = paid_for
     return named
+
+
+def _newest(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
+    mentions = StoredFact.fact["mentions"]
+    query = select(StoredFact.event_id, mentions).where(StoredFact.party.in_(parties))
+    in_time = query.order_by(StoredFact.created_at, StoredFact.event_id)
+    return {key: event for event, named in connection.execute(in_time) for key in named}
 
 
 def _revoked(connection: Connection, user_id: str) -> dict[str, Revoked]:

@@ -320,7 +320,7 @@ def test_a_full_refund_ends_a_purchase() -> None:
 
     assert not row.active
     assert (row.event_id, row.expires_at) == ("evt_back", at(9))
-    assert row.because == "Purchase pi_1 was refunded in full."
+    assert row.because == "Purchase pi_1 was refunded in full, which ends it by policy."
 
 
 def test_a_full_refund_keeps_where_policy_says_so() -> None:
@@ -338,7 +338,7 @@ def test_a_partial_refund_ends_where_policy_says_so() -> None:
     row = grant(seen(facts, catalogue=under({"refund_partial": "end"})))
 
     assert not row.active
-    assert row.because == "Purchase pi_1 was refunded in part."
+    assert row.because == "Purchase pi_1 was refunded in part, which ends it by policy."
 
 
 def test_the_newest_refund_that_succeeded_decides() -> None:
@@ -405,14 +405,14 @@ def test_a_lost_dispute_says_why_and_when() -> None:
     row = grant(seen(checkout(), dispute("needs_response", 5), dispute("lost", 9, event="evt_l")))
 
     assert (row.event_id, row.expires_at) == ("evt_l", at(9))
-    assert row.because == "Dispute dp_1 of purchase pi_1 was lost."
+    assert row.because == "Dispute dp_1 of purchase pi_1 was lost, which ends it by policy."
 
 
 def test_an_open_dispute_that_ends_says_so() -> None:
     facts = [checkout(), dispute("needs_response", 5)]
     row = grant(seen(facts, catalogue=under({"dispute_open": "end"})))
 
-    assert row.because == "Dispute dp_1 of purchase pi_1 is open."
+    assert row.because == "Dispute dp_1 of purchase pi_1 is open, which ends it by policy."
 
 
 def test_a_lost_dispute_keeps_where_policy_says_so() -> None:

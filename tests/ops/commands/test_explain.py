@@ -9,9 +9,11 @@ from sqlalchemy import text
 from billing.catalogue import read_catalogue
 from billing.envelope import parse
 from runtime.ledger.catalogues import install
+from runtime.ledger.record import Ledger
 from runtime.servers.ports import free_port
 from tests.ops.conftest import Paidup
 from tests.ops.queries.books import Books
+from tests.runtime.ledger.builders import checkout, delivery, event
 
 pytestmark = pytest.mark.servers
 
@@ -139,7 +141,7 @@ def test_a_purchase_that_is_not_paid_yet_waits(books: Books, paidup: Paidup) -> 
 
     assert "lifetime: not allowed" in said
     assert "waiting\n  Purchase pi_" in said
-    assert "its payment has not succeeded yet" in said
+    assert "its payment has not succeeded yet (evt_" in said
 
 
 def test_a_price_in_no_plan_waits_for_the_plans(books: Books, paidup: Paidup) -> None:
@@ -154,8 +156,9 @@ def test_a_price_in_no_plan_waits_for_the_plans(books: Books, paidup: Paidup) ->
     waiting = json.loads(paidup("explain", "usr_1", "--json"))["waiting"]
 
     assert len(waiting) == 2
-    assert "(active) is sold at price_gone_monthly, which is in no plan" in waiting[0]
-    assert "is paid and was sold at price_new, which is in no plan" in waiting[1]
+    assert "(active) is sold at price_gone_monthly (evt_" in waiting[0]
+    assert "is paid and was sold at price_new (evt_" in waiting[1]
+    assert all("), which is in no plan and gives nothing" in each for each in waiting)
 
 
 def test_what_names_no_user_yet_waits_with_its_customer(books: Books, paidup: Paidup) -> None:
@@ -171,8 +174,97 @@ def test_what_names_no_user_yet_waits_with_its_customer(books: Books, paidup: Pa
     said = paidup("explain", "usr_1")
 
     assert f"With test:{lifecycle.expected.customer_id} came something" in said
+    assert "it waits for metadata.user_id (evt_" in said
     assert "No snapshot of subscription sub_late has come" in said
     assert "features for customer cus_cut was cut off" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "why"),
+    [
+        (
+            {"livemode": True},
+            {"PAIDUP_LIVEMODE": "test"},
+            "was ignored: it is of live, which PAIDUP_LIVEMODE leaves out.",
+        ),
+        (
+            {"account": "acct_1"},
+            {},
+            "was ignored: it is of test/acct_1, an account that is not in PAIDUP_CONNECT_ACCOUNTS.",
+        ),
+    ],
+)
+def test_events_that_name_the_user_and_do_not_count_here_are_told(  # noqa: PLR0917 - fixtures
+    books: Books,
+    paidup: Paidup,
+    deployed: Callable[..., None],
+    given: dict[str, Any],
+    settings: dict[str, str],
+    why: str,
+) -> None:
+    deployed(DATABASE_URL=books.url, **settings)
+    bought = event("checkout.session.completed", checkout("cs_1"), id="evt_x", **given)
+    ledger = Ledger(
+        books.engine,
+        livemode="test" if "PAIDUP_LIVEMODE" in settings else "any",
+        accounts=frozenset(),
+    )
+    ledger.record([delivery(bought), delivery(event("unheard.of", {"of": "usr_123"}))])
+
+    paidup("explain", "usr_123", code=1)
+    assert "nobody here is called 'usr_123': evt_x names that user and has no effect" in paidup.err
+
+    books.tell("onetime", user="usr_123")
+    said = paidup("explain", "usr_123")
+    assert "without effect" in said
+    assert f"Event evt_x (checkout.session.completed) names this user and {why}" in said
+    assert said.count("names this user") == 1
+
+
+def test_an_event_that_failed_and_one_that_was_discarded_are_told(
+    books: Books, paidup: Paidup
+) -> None:
+    books.tell("onetime", user="usr_123")
+    body = event("checkout.session.completed", checkout("cs_1"), id="evt_x")
+    books.settle([parse(body)])
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE stripe_events SET outcome = 'ignored', reason = 'discarded'"
+                " WHERE id = 'evt_x'"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO dead_letters (event_id, type, payload, error_type, error, attempts,"
+                " first_failed_at, last_failed_at, state, history) VALUES ('evt_y', NULL,"
+                " :payload, 'DataError', 'too much', 1, now(), now(), 'open', '[]')"
+            ),
+            {"payload": body.decode()},
+        )
+
+    said = paidup("explain", "usr_123")
+
+    assert "was ignored: an operator discarded its dead letter." in said
+    assert "Event evt_y (unknown type) names this user and could not be applied: DataError" in said
+    assert "`paidup dead show evt_y` says more" in said
+
+
+def test_what_an_older_release_settled_and_nobody_can_read_names_nobody(
+    books: Books, paidup: Paidup
+) -> None:
+    body = event("checkout.session.completed", checkout("cs_1"), id="evt_x")
+    books.settle([parse(body)])
+    books.tell("onetime", user="usr_123")
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE stripe_events SET outcome = 'ignored', reason = 'wrong_mode',"
+                " payload = 'usr_123' WHERE id = 'evt_x'"
+            )
+        )
+
+    assert "without effect" not in paidup("explain", "usr_123")
 
 
 def test_access_that_time_has_ended_is_not_in_force_before_any_task_ran(
@@ -235,10 +327,10 @@ def test_access_by_checkout_alone_waits_for_the_subscription(books: Books, paidu
 def test_what_time_took_away_is_the_clocks_doing(books: Books, paidup: Paidup) -> None:
     events = books.compose("first_paid").events
     old = datetime.now(UTC) - timedelta(days=4)
-    for event in events:
-        if event.type == "checkout.session.completed":
-            body = event.body.replace(
-                b'"created": %d' % event.created, b'"created": %d' % old.timestamp()
+    for each in events:
+        if each.type == "checkout.session.completed":
+            body = each.body.replace(
+                b'"created": %d' % each.created, b'"created": %d' % old.timestamp()
             )
             books.settle([parse(body)])
     with books.engine.begin() as connection:
