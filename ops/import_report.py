@@ -9,12 +9,15 @@ from ops.front_door import Entrance
 from ops.listing import say
 from ops.output import Json
 from ops.replay_report import counts_document, events_document, needs_a_word, print_told, words
-from ops.replaying import Fate, Replay, Told
+from ops.replaying import DONE, Fate, Replay, Told
 from runtime.ledger.entering import Scope, enter
 from runtime.ledger.settlement import REPLAY, Delivery
 
 MOST_TOLD: Final = 1000
 """Events of which there is more to say are kept up to here; all are counted."""
+
+_EXPECTED: Final = DONE - {Fate.LEFT_OUT}
+"""What becomes of most events of any file: there it was superseded or ignored, too."""
 
 _FATES: Final = {
     Entrance.KNOWN: Fate.KNOWN,
@@ -39,7 +42,7 @@ class Imported:
         self.readmitted += replay.readmitted
         self.interrupted = replay.interrupted
         for each in replay.told.values():
-            if len(self.told) < MOST_TOLD and needs_a_word(each):
+            if len(self.told) < MOST_TOLD and each.fate not in _EXPECTED:
                 self.told[each.key] = each
 
 

@@ -58,7 +58,7 @@ def print_supposition(supposed: Supposition) -> None:
     say(f"from: {supposed.whence}", indent=2)
     _print_facts(supposed)
     because = f": {supposed.says}" if supposed.says else ""
-    say(f"\nwould be {supposed.fate}{because}", style="bold")
+    say(f"\nwould be: {supposed.fate}{because}", style="bold")
     print_changes(supposed.foresight)
     _print_users(supposed)
     for note in supposed.notes:

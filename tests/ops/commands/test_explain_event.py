@@ -79,7 +79,7 @@ def test_an_event_that_was_never_sent_tells_access_and_money_before_and_after(
     assert (found["catalogue_version"], found["waiting"], found["unknown_prices"]) == (1, [], [])
     assert found["facts"][0]["kind"] == "checkout_session"
     said = paidup("explain", "--event", named)
-    assert "would be applied\n" in said
+    assert "would be: applied\n" in said
     assert "usr_1  nothing      lifetime" in said
     assert "99.00 USD succeeded" in said
     assert "also purchase.paid" in said
@@ -109,7 +109,7 @@ def test_what_is_older_than_what_is_known_would_be_superseded(
 
     said = paidup("explain", "--event", file(snapshots[0].body))
 
-    assert "would be superseded: superseded by evt_" in said
+    assert "would be: superseded: superseded by evt_" in said
     assert "no entitlement and no payment would change" in said
 
 
@@ -136,7 +136,7 @@ def test_what_does_not_count_here_would_be_ignored(  # noqa: PLR0917 - fixtures
     found = foretold(paidup, file(event(kind, customer("cus_1", "usr_1"), **given)))
 
     assert (found["would_be"], found["because"], found["users"]) == ("ignored", why, [])
-    assert f"would be ignored: {why}" in paidup(
+    assert f"would be: ignored: {why}" in paidup(
         "explain", "--event", file(event(kind, customer("cus_1", "usr_1"), **given))
     )
 
@@ -200,7 +200,7 @@ def test_what_could_never_be_applied_would_be_a_dead_letter(
     assert taken["would_be"] == "a dead letter"
     assert taken["because"].startswith("identity_conflict: ")
     said = paidup("explain", "--event", file(event("customer.updated", {"id": 7})))
-    assert "would be a dead letter: UnreadableEvent" in said
+    assert "would be: a dead letter: UnreadableEvent" in said
     assert "nothing (" in said
 
 
