@@ -34,7 +34,7 @@ class UserIdConverter(BaseConverter):
 def create_app(*, read_api: ReadApi, metrics: Metrics, gate: Gate) -> Flask:
     """The console as a WSGI application; whoever builds it sees to it that the gate is watched."""
     app = Flask("console", static_folder=None)
-    # An id may begin with a slash or hold two of them, and a redirect would make it another id.
+    # Nobody is to be sent elsewhere with his token.
     app.url_map.merge_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
     description = files("ops.console").joinpath("openapi.json").read_bytes()

@@ -69,11 +69,12 @@ def test_the_front_says_what_is_here(console: Console) -> None:
         "/v1/users//entitlements",
         "/v1/users/u",
         "/v1/users/u/entitlements/",
+        "//healthz",
         "/%ff",
     ],
 )
 def test_any_other_path_is_a_problem(console: Console, path: str) -> None:
-    response = console.client.get(path)
+    response = console.client.get("/", environ_overrides={"PATH_INFO": path})
 
     assert response.status_code == 404
     assert response.get_json()["type"] == "urn:paidup:problem:not-found"
