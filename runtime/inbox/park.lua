@@ -6,7 +6,8 @@ local claim = claim_of(ARGV[2])
 local function note(key, charged, text)
   amend(key, function(history)
     history.attempts = history.attempts + charged
-    history.suspect = nil
+    -- What ever failed by its own doing is tried alone from now on, so that it splits no batch again.
+    history.suspect = history.attempts > 0 or nil
     history.first_failed_at = history.first_failed_at or NOW
     history.last_failed_at = NOW
     history.last_error = text

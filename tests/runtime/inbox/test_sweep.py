@@ -102,7 +102,10 @@ def test_the_last_event_of_a_batch_is_not_charged_as_if_it_had_been_alone(
     assert (swept.reclaimed, swept.crashed) == (1, 0)
 
 
-def test_a_suspect_that_was_heard_of_again_is_none(inbox: Inbox, client: Client) -> None:
+@pytest.mark.parametrize(("charged", "together"), [(False, 2), (True, 1)])
+def test_a_suspect_that_was_heard_of_again_is_none_unless_it_failed_by_itself(
+    inbox: Inbox, client: Client, *, charged: bool, together: int
+) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("killed")
@@ -110,11 +113,27 @@ def test_a_suspect_that_was_heard_of_again_is_none(inbox: Inbox, client: Client)
     inbox.sweep()
     for number in (1, 2):
         claim = inbox.claim(f"owner{number}")
-        park = Parked(key=keys_of(claim)[0], delay_seconds=5, charged=True, error="locked")
+        park = Parked(key=keys_of(claim)[0], delay_seconds=5, charged=charged, error="locked")
         inbox.park(f"owner{number}", [park])
     let_time_pass(client, 6)
 
-    assert len(inbox.claim("next").entries) == 2
+    assert len(inbox.claim("next").entries) == together
+
+
+def test_what_failed_by_itself_once_is_tried_alone_even_after_an_outage(
+    inbox: Inbox, client: Client
+) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2, customer="cus_2"))
+    for charged in (True, False):
+        claim = inbox.claim("owner")
+        inbox.park(
+            "owner",
+            [Parked(key=k, delay_seconds=5, charged=charged, error="no") for k in keys_of(claim)],
+        )
+        let_time_pass(client, 6)
+
+    assert len(inbox.claim("next").entries) == 1
 
 
 def test_a_suspect_given_back_unstarted_stays_one(inbox: Inbox, client: Client) -> None:
