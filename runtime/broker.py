@@ -20,7 +20,11 @@ from runtime.settings import Settings, required
 DRAIN_TASK: Final = "paidup.drain"
 """Publishers know the task by this name only; they have none of its code."""
 
+FETCH_TASK: Final = "paidup.fetch"
+"""The same for events that wait for Stripe's API; processes of their own take these."""
+
 QUEUE: Final = "drain"
+FETCH_QUEUE: Final = "fetch"
 KEY_PREFIX: Final = "paidup:q:"
 """Of every Celery key in Redis; ``paidup:q:drain`` is the list of wake-ups."""
 
@@ -136,8 +140,10 @@ class Wakes:
     Never for long if the application is a publisher's; with a worker's it may take 5 s.
     """
 
-    def __init__(self, celery: Celery) -> None:
+    def __init__(self, celery: Celery, *, task: str = DRAIN_TASK, queue: str = QUEUE) -> None:
         self._celery = celery
+        self._task = task
+        self._queue = queue
         self._turn = threading.Lock()
         self._quiet_until = float("-inf")
 
@@ -157,7 +163,7 @@ class Wakes:
     def _send(self, token: str) -> bool:
         try:
             self._celery.send_task(
-                DRAIN_TASK, args=[token], queue=QUEUE, ignore_result=True, retry=False
+                self._task, args=[token], queue=self._queue, ignore_result=True, retry=False
             )
         except Exception as error:  # noqa: BLE001 - kombu fails in ways of its own, AttributeError too
             self._quiet_until = time.monotonic() + _QUIET_SECONDS

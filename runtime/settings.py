@@ -67,6 +67,7 @@ class Settings:
     redis_durability: Durability
     redis_server: Path | None
     inbox_limit: int
+    fetch_at_once: int
     console_rate: int
     changes_stream_length: int
     log_level: str
@@ -88,6 +89,13 @@ class Settings:
         """The mode whose events count: with a live API key ``any`` means ``live``."""
         live_key = (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
         return "live" if self.livemode == "any" and live_key else self.livemode
+
+    def may_fetch(self, *, livemode: bool) -> bool:
+        """Whether there is a key, and one that Stripe's API takes for objects of that mode."""
+        if self.stripe_api_key is None:
+            return False
+        said = re.match(r"[sr]k_(live|test)_", self.stripe_api_key)
+        return said is None or (said[1] == "live") == livemode
 
 
 Parser = Callable[[str], object]
@@ -397,6 +405,13 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(0, 10_000_000, "changes"),
         default="20000",
         help="About how many entitlement changes the Redis stream keeps; 0 switches it off.",
+    ),
+    Variable(
+        name="PAIDUP_FETCH_AT_ONCE",
+        attribute="fetch_at_once",
+        parse=_between(1, 16, "requests"),
+        default="2",
+        help="Requests to Stripe's API at the same time, of all workers together.",
     ),
     Variable(
         name="PAIDUP_LOG_LEVEL",

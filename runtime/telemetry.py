@@ -37,6 +37,9 @@ OPERATIONS: Final = ("ingest", "worker")
 OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
 READS: Final = ("found", "unchanged", "unknown", "unauthorized", "limited", "unavailable")
+FETCHES: Final = ("answered", "gone", "limited", "away", "forbidden", "refused")
+"""What came of asking Stripe's API."""
+
 OTHER: Final = "other"
 """The ``event_type`` label of every type no reader knows, so that strangers add no series."""
 
@@ -64,6 +67,9 @@ class Metrics:
     reads: Counter
     read_seconds: Histogram
     console_token_last_used: Gauge
+    events_without_api_key: Counter
+    fetches: Counter
+    fetch_seconds: Histogram
 
 
 def build_metrics(
@@ -122,6 +128,17 @@ def build_metrics(
         entitlement_changes=_counter(
             registry, "billing_entitlement_changes", "Entitlements that changed.", "change"
         ),
+        events_without_api_key=_counter(
+            registry,
+            "billing_events_without_api_key",
+            "Thin events settled as ignored because there is no STRIPE_API_KEY for them.",
+        ),
+        fetches=_counter(
+            registry, "billing_fetches", "Requests to Stripe's API, by what came of them.", "result"
+        ),
+        fetch_seconds=_histogram(
+            registry, "billing_fetch_seconds", "From a request to Stripe's API to its end.", _FAST
+        ),
         reads=_counter(
             registry, "billing_reads", "Reads over HTTP, by what they were answered.", "result"
         ),
@@ -154,6 +171,8 @@ class SharedState:
     breaker_open: bool | None = None
     changes_waiting_seconds: float | None = None
     changes_unstreamed: int | None = None
+    fetch_backlog_events: int | None = None
+    fetch_breaker_open: bool | None = None
 
 
 class SharedStateCollector(Collector):
@@ -183,6 +202,16 @@ class SharedStateCollector(Collector):
                 "billing_entitlement_changes_unstreamed",
                 "Changes that the Redis stream does not have yet.",
                 state.changes_unstreamed,
+            ),
+            (
+                "billing_fetch_backlog_events",
+                "Events that wait for Stripe's API.",
+                state.fetch_backlog_events,
+            ),
+            (
+                "billing_fetch_breaker_open",
+                "1 while Stripe's API is not asked.",
+                state.fetch_breaker_open,
             ),
         ):
             if value is not None:
@@ -266,6 +295,7 @@ def _start_at_zero(
         (metrics.webhook_replay_block, REPLAY_BLOCKED),
         (metrics.idempotent_hits, OPERATIONS),
         (metrics.entitlement_changes, CHANGES),
+        (metrics.fetches, FETCHES),
         (metrics.reads, READS),
         (metrics.console_token_last_used, tuple(tokens)),
         (metrics.webhook_secret_last_used, tuple(secrets)),

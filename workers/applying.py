@@ -13,10 +13,11 @@ import structlog
 
 from runtime.failures import Failure, Infrastructure, Outdated, Unexpected, classify
 from runtime.inbox.entries import Entry
-from runtime.ledger.settlement import Delivery
+from runtime.ledger.settlement import Delivery, Settlement
+from workers.errands import NO_ERRANDS, Errands
 from workers.ports import Recorder
 from workers.reading import history_of, read
-from workers.verdicts import Finish, GiveBack, Verdict, judge
+from workers.verdicts import Defer, Finish, GiveBack, Verdict, judge
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,8 @@ class Applied:
         )
 
 
-_Readable = tuple[Entry, Delivery]
+Readable = tuple[Entry, Delivery]
+"""An entry and what the ledger is to record of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +54,11 @@ class Applier:
     recorder: Recorder
     now: Callable[[], datetime]
     chance: Callable[[], float]
+    errands: Errands = NO_ERRANDS
 
     def apply(self, entries: Sequence[Entry], *, may_go_on: Callable[[], bool]) -> Applied:
         """One verdict for each entry; those not begun when ``may_go_on`` ends are given back."""
-        readable: list[_Readable] = []
+        readable: list[Readable] = []
         unread: list[Decided] = []
         for entry in entries:
             match read(entry):
@@ -64,9 +67,32 @@ class Applier:
                 case verdict:
                     unread.append(Decided(entry=entry, verdict=verdict))
         applied = Applied(decided=tuple(unread))
-        return applied + self._together(readable, may_go_on) if readable else applied
+        if any(delivery.envelope.thin for _, delivery in readable):
+            readable, apart = self._set_apart(readable)
+            applied += apart
+        return applied + self.together(readable, may_go_on) if readable else applied
 
-    def _together(self, batch: list[_Readable], may_go_on: Callable[[], bool]) -> Applied:
+    def _set_apart(self, batch: list[Readable]) -> tuple[list[Readable], Applied]:
+        """What can be recorded now, and the verdicts on what has to be fetched first."""
+        try:
+            recalled = self.recorder.recalled([delivery for _, delivery in batch])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a verdict
+            failure = classify(error)
+            _tell(failure, error, batch)
+            halted_by = failure if isinstance(failure, Infrastructure | Outdated) else None
+            return [], Applied(decided=self._judged(batch, failure), halted_by=halted_by)
+        ready: list[Readable] = []
+        deferred: list[Decided] = []
+        for (entry, _), delivery in zip(batch, recalled, strict=True):
+            match self.errands.sort(delivery):
+                case Defer() as verdict:
+                    deferred.append(Decided(entry=entry, verdict=verdict))
+                case sorted_out:
+                    ready.append((entry, sorted_out))
+        return ready, Applied(decided=tuple(deferred))
+
+    def together(self, batch: list[Readable], may_go_on: Callable[[], bool]) -> Applied:
+        """Record deliveries in one transaction, and one by one if that fails."""
         failure, decided = self._try(batch)
         if failure is None:
             return Applied(decided=decided)
@@ -76,17 +102,17 @@ class Applier:
             return Applied(decided=self._judged(batch, failure))
         return self._one_by_one(batch, may_go_on)
 
-    def _one_by_one(self, batch: list[_Readable], may_go_on: Callable[[], bool]) -> Applied:
+    def _one_by_one(self, batch: list[Readable], may_go_on: Callable[[], bool]) -> Applied:
         applied = Applied(decided=())
         for begun, readable in enumerate(batch):
             if applied.halted_by is not None:
                 return applied + Applied(decided=self._judged(batch[begun:], applied.halted_by))
             if not may_go_on():
                 return applied + Applied(decided=_given_back(batch[begun:]))
-            applied += self._together([readable], may_go_on)
+            applied += self.together([readable], may_go_on)
         return applied
 
-    def _try(self, batch: list[_Readable]) -> tuple[Failure | None, tuple[Decided, ...]]:
+    def _try(self, batch: list[Readable]) -> tuple[Failure | None, tuple[Decided, ...]]:
         started = time.perf_counter()
         try:
             settlements = self.recorder.record([delivery for _, delivery in batch])
@@ -97,11 +123,15 @@ class Applier:
         seconds = time.perf_counter() - started
         by_key = {settlement.key: settlement for settlement in settlements}
         return None, tuple(
-            Decided(entry=entry, verdict=Finish(settlement=by_key[entry.key], seconds=seconds))
-            for entry, _ in batch
+            Decided(entry=entry, verdict=self._finish(by_key[entry.key], delivery, seconds))
+            for entry, delivery in batch
         )
 
-    def _judged(self, batch: Sequence[_Readable], failure: Failure) -> tuple[Decided, ...]:
+    def _finish(self, settlement: Settlement, delivery: Delivery, seconds: float) -> Finish:
+        fetch = bool(settlement.errand) and self.errands.may_fetch(delivery.envelope)
+        return Finish(settlement=settlement, seconds=seconds, fetch=fetch)
+
+    def _judged(self, batch: Sequence[Readable], failure: Failure) -> tuple[Decided, ...]:
         return tuple(
             Decided(
                 entry=entry,
@@ -111,11 +141,11 @@ class Applier:
         )
 
 
-def _given_back(batch: Sequence[_Readable]) -> tuple[Decided, ...]:
+def _given_back(batch: Sequence[Readable]) -> tuple[Decided, ...]:
     return tuple(Decided(entry=entry, verdict=GiveBack()) for entry, _ in batch)
 
 
-def _tell(failure: Failure, error: Exception, batch: Sequence[_Readable]) -> None:
+def _tell(failure: Failure, error: Exception, batch: Sequence[Readable]) -> None:
     told = {"failure": type(failure).__name__, "error_type": failure.error_type}
     if isinstance(failure, Unexpected):
         log.error("batch failed", events=len(batch), reason=failure.reason, exc_info=error, **told)

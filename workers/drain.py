@@ -6,10 +6,10 @@ process, the events are in the inbox and somebody else's at the latest when the 
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from redis.exceptions import ConnectionError as RedisAway
@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
 
 from runtime.failures import Infrastructure, Outdated
-from runtime.inbox.entries import Claim
+from runtime.inbox.entries import Claim, Entry
 from runtime.inbox.inbox import new_token
-from workers.applying import Applier
+from workers.applying import Applied
 from workers.orders import Orders
 from workers.ports import Inbox, Publish
 
@@ -34,12 +34,20 @@ BREAKER_SECONDS: Final = 30.0
 """How long the breaker stays open if no supervisor is there to probe and close it."""
 
 
+class Applies(Protocol):
+    """What becomes of a claimed batch, decided and recorded."""
+
+    def apply(self, entries: Sequence[Entry], *, may_go_on: Callable[[], bool]) -> Applied:
+        """One verdict for each entry."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drainer:
     """Everything one worker process needs to drain, built once after the fork."""
 
     inbox: Inbox
-    applier: Applier
+    applier: Applies
     orders: Orders
     publish: Publish
     is_stopping: Callable[[], bool]

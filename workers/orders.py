@@ -3,7 +3,7 @@
 What cannot be buried now stays in the inbox, parked: an event is never in no place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, assert_never
@@ -12,14 +12,14 @@ import structlog
 
 from runtime.dead_letters import UNBURIED, Burial, key_apart
 from runtime.failures import Failure, Infrastructure, Outdated, classify
-from runtime.inbox.entries import Entry, Finished, Parked
+from runtime.inbox.entries import Deferred, Entry, Finished, Parked
 from runtime.ledger.errors import IDENTITY_CONFLICT
 from runtime.ledger.settlement import REPLAY, Settlement
 from workers import ports
 from workers.applying import Applied, Decided
 from workers.reading import type_of
 from workers.reporting import Reporter
-from workers.verdicts import AWAY_SECONDS, Bury, Finish, GiveBack, Park
+from workers.verdicts import AWAY_SECONDS, Bury, Defer, Finish, GiveBack, Park
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,7 @@ class _Sorted:
     finish: list[tuple[Entry, Finish]] = field(default_factory=list)
     park: list[tuple[Entry, Park]] = field(default_factory=list)
     bury: list[tuple[Entry, Bury]] = field(default_factory=list)
+    defer: list[Entry] = field(default_factory=list)
     give_back: bool = False
 
     def add(self, decided: Decided) -> None:
@@ -42,10 +43,26 @@ class _Sorted:
                 self.park.append((decided.entry, park))
             case Bury() as bury:
                 self.bury.append((decided.entry, bury))
+            case Defer():
+                self.defer.append(decided.entry)
             case GiveBack():
                 self.give_back = True
             case _:
                 assert_never(decided.verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferring:
+    """Where events go that Stripe's API has to be asked about, and who is woken for them."""
+
+    lane: ports.Lane
+    publish: ports.Publish
+
+    def __call__(self, token: str, deferred: Sequence[Deferred]) -> None:
+        """Move them, and wake whoever is owed to them."""
+        wake = self.lane.defer(token, deferred).wake
+        if wake is not None and not self.publish(wake):
+            self.lane.leave(wake, hand_on=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +73,7 @@ class Orders:
     bury: ports.Bury
     reporter: Reporter
     now: Callable[[], datetime]
+    deferring: Deferring | None = None
 
     def obey(self, token: str, applied: Applied) -> Infrastructure | Outdated | None:
         """Do what was decided; says what makes a further batch pointless, if anything does."""
@@ -63,7 +81,8 @@ class Orders:
         for decided in applied.decided:
             todo.add(decided)
         stopped_by = self._bury(token, todo, applied.halted_by)
-        self._finish(token, todo.finish)
+        self._finish(token, [each for each in todo.finish if not each[1].fetch])
+        self._defer(token, todo)
         self._park(token, todo.park)
         if todo.give_back:
             self.inbox.give_back(token)
@@ -112,6 +131,19 @@ class Orders:
                 done_markers_dropped=dropped,
             )
 
+    def _defer(self, token: str, todo: _Sorted) -> None:
+        """Unsettled ones as they are; settled ones with their result, for the rest of it."""
+        settled = [each for each in todo.finish if each[1].fetch]
+        if not settled and not todo.defer:
+            return
+        assert self.deferring is not None, "without a key nothing is fetched"  # noqa: S101
+        for entry, finish in settled:
+            self.reporter.settled(entry, finish)
+        waiting = [Deferred(key=entry.key) for entry in todo.defer]
+        self.deferring(token, [*waiting, *(_deferred(finish) for _, finish in settled)])
+        for entry in (*todo.defer, *(entry for entry, _ in settled)):
+            self.reporter.deferred(entry)
+
     def _park(self, token: str, parks: list[tuple[Entry, Park]]) -> None:
         if not parks:
             return
@@ -129,12 +161,16 @@ def _finished(settlement: Settlement) -> Finished:
     return Finished(key=settlement.key, fingerprint=settlement.fingerprint, result=result)
 
 
+def _deferred(finish: Finish) -> Deferred:
+    return Deferred(key=finish.settlement.key, settled=_finished(finish.settlement))
+
+
 def _newest(finishes: list[tuple[Entry, Finish]]) -> int | None:
-    """The highest number the database gave just now; a hit's or a replay's may be an old one."""
+    """The highest number the database gave just now; all others' may be old ones."""
     numbers = (
         finish.settlement.settlement
         for entry, finish in finishes
-        if not finish.settlement.hit and entry.origin != REPLAY
+        if not (finish.settlement.hit or finish.settlement.completes) and entry.origin != REPLAY
     )
     return max(numbers, default=None)
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,21 +25,24 @@ from celery.signals import (
     worker_ready,
     worker_shutting_down,
 )
+from redis import Redis
 from sqlalchemy.engine import Engine
 
 from billing.registry import HANDLED_TYPES
-from runtime.broker import Wakes, make_celery
+from runtime.broker import DRAIN_TASK, FETCH_QUEUE, FETCH_TASK, QUEUE, Wakes, make_celery
 from runtime.collector import spare_the_collector
 from runtime.database import make_engine
 from runtime.dead_letters import bury
 from runtime.inbox.connect import make_redis
+from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 from runtime.telemetry import build_metrics, configure_logging
 from workers.applying import Applier
 from workers.drain import LONGEST_RUN_SECONDS, Drainer
-from workers.orders import Orders
+from workers.errands import Errands
+from workers.orders import Deferring, Orders
 from workers.orphan import stop_with_parent
 from workers.reporting import Reporter
 from workers.stopping import EndAfterBatch, StopFlag
@@ -52,16 +56,51 @@ PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
 REDIS_TIMEOUT_SECONDS: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """A pool's children: which wake-ups they heed, how many there are, what they drain with."""
+
+    name: str
+    task: str
+    queue: str
+    processes: Callable[[Settings], int]
+    build: "Callable[[Child], Drainer]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """What a child has after the fork."""
+
+    settings: Settings
+    redis: Redis
+    engine: Engine
+    is_stopping: Callable[[], bool]
+    pulse: Pulse
+
+
 def main() -> None:
-    """Run until a SIGTERM, or until the supervisor is gone; ends the process."""
+    """Drain until a SIGTERM, or until the supervisor is gone; ends the process."""
+    run(
+        Crew(
+            name="worker",
+            task=DRAIN_TASK,
+            queue=QUEUE,
+            processes=lambda settings: settings.worker_processes,
+            build=_drainer_of,
+        )
+    )
+
+
+def run(crew: Crew) -> None:
+    """Be the main process of a pool."""
     parent = os.getppid()
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
     _quiet_celery()
     stop_with_parent(parent)
     celery = make_celery(settings, role="worker")
-    _prepare(celery, settings, Path(os.environ[PULSE_VARIABLE]))
-    celery.worker_main(_arguments(settings))
+    _prepare(celery, settings, crew, Path(os.environ[PULSE_VARIABLE]))
+    celery.worker_main(_arguments(settings, crew))
 
 
 def _quiet_celery() -> None:
@@ -72,31 +111,38 @@ def _quiet_celery() -> None:
     warnings.simplefilter("ignore", SecurityWarning)
 
 
-def _arguments(settings: Settings) -> list[str]:
+def _arguments(settings: Settings, crew: Crew) -> list[str]:
     return [
         "--quiet",
         "worker",
         "--pool=prefork",
-        f"--concurrency={settings.worker_processes}",
-        f"--hostname=paidup-{os.getpid()}@%h",
+        f"--concurrency={crew.processes(settings)}",
+        f"--queues={crew.queue}",
+        f"--hostname=paidup-{crew.name}-{os.getpid()}@%h",
         f"--loglevel={settings.log_level}",
         "--without-gossip",
         "--without-mingle",
     ]
 
 
-def _prepare(celery: Celery, settings: Settings, pulse: Path) -> None:
+def _prepare(celery: Celery, settings: Settings, crew: Crew, pulse: Path) -> None:
     flag = StopFlag()
     drain = _InChild(flag)
-    register(celery, drain)
+    register(celery, drain, task=crew.task)
 
     def keep_our_logging(**_: Any) -> None:
         """Celery leaves the loggers alone as soon as anybody listens."""
 
     def connect(**_: Any) -> None:
-        redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
-        engine = make_engine(settings, application_name=f"paidup-worker-{os.getpid()}")
-        drain.drainer = build_drainer(settings, Inbox(redis), engine, drain.stops, Pulse(pulse))
+        drain.drainer = crew.build(
+            Child(
+                settings=settings,
+                redis=make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4),
+                engine=make_engine(settings, application_name=f"paidup-{crew.name}-{os.getpid()}"),
+                is_stopping=drain.stops,
+                pulse=Pulse(pulse),
+            )
+        )
         spare_the_collector()
 
     def stop_soon(**_: Any) -> None:
@@ -131,6 +177,12 @@ class _InChild:
         return self._flag.is_raised() or self._ending.is_asked()
 
 
+def _drainer_of(child: Child) -> Drainer:
+    return build_drainer(
+        child.settings, Inbox(child.redis), child.engine, child.is_stopping, child.pulse
+    )
+
+
 def build_drainer(
     settings: Settings,
     inbox: Inbox,
@@ -144,17 +196,16 @@ def build_drainer(
 
     Beside the pulse's file it keeps its will.
     """
-    ledger = Ledger(
-        engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
-    )
+    lane = FetchLane.beside(inbox, at_once=settings.fetch_at_once)
     return Drainer(
         inbox=inbox,
-        applier=Applier(recorder=ledger, now=_now, chance=random.random),
+        applier=applier_of(settings, ledger_of(settings, engine)),
         orders=Orders(
             inbox=inbox,
             bury=partial(bury, engine),
             reporter=Reporter(build_metrics(event_types=HANDLED_TYPES)),
-            now=_now,
+            now=utc_now,
+            deferring=deferring_of(settings, lane),
         ),
         publish=Wakes(make_celery(settings, role="publisher")).publish,
         is_stopping=is_stopping,
@@ -164,7 +215,28 @@ def build_drainer(
     )
 
 
-def _now() -> datetime:
+def ledger_of(settings: Settings, engine: Engine) -> Ledger:
+    """The ledger of the modes and accounts that count."""
+    livemode, accounts = settings.effective_livemode(), settings.connect_accounts
+    return Ledger(engine, livemode=livemode, accounts=accounts)
+
+
+def applier_of(settings: Settings, ledger: Ledger) -> Applier:
+    """What records, by the real clock and real chance."""
+    errands = Errands.of(settings)
+    return Applier(recorder=ledger, now=utc_now, chance=random.random, errands=errands)
+
+
+def deferring_of(settings: Settings, lane: FetchLane) -> Deferring:
+    """Where events go that Stripe's API has to be asked about."""
+    publisher = make_celery(settings, role="publisher")
+    return Deferring(
+        lane=lane, publish=Wakes(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish
+    )
+
+
+def utc_now() -> datetime:
+    """Our clock, for backoffs only."""
     return datetime.now(UTC)
 
 

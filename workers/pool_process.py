@@ -51,6 +51,11 @@ class PoolProcess:
             self._process.terminate()
             self._kill_at = self._clock() + STUCK_GRACE_SECONDS
 
+    def ask_to_stop(self) -> None:
+        """Let it end warm, while something else is waited for."""
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self, grace_seconds: float) -> bool:
         """End the pool warm, by one signal; False where it had to be killed at the end."""
         process, self._process = self._process, None

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from runtime.dead_letters import Burial
-from runtime.inbox.entries import Claim, Closed, Finished, Parked
+from runtime.inbox.entries import Claim, Closed, Deferred, Finished, Parked
+from runtime.inbox.fetch_lane import Deferral
 from runtime.ledger.settlement import Delivery, Settlement
 
 Publish = Callable[[str], bool]
@@ -19,6 +20,22 @@ class Recorder(Protocol):
 
     def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
         """Settle all in one transaction, or none and raise."""
+        ...
+
+    def recalled(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """The same, replays with what was fetched for them before."""
+        ...
+
+
+class Lane(Protocol):
+    """The lane of events that Stripe's API has to be asked about, as far as others fill it."""
+
+    def defer(self, token: str, deferred: Sequence[Deferred]) -> Deferral:
+        """Move events there."""
+        ...
+
+    def leave(self, token: str, *, hand_on: bool) -> str | None:
+        """End a registration."""
         ...
 
 

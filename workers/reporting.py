@@ -2,7 +2,7 @@
 
 import structlog
 
-from billing.registry import HANDLED_TYPES
+from billing.registry import HANDLED_TYPES, IgnoredBecause, told_type
 from runtime.inbox.entries import Entry
 from runtime.ledger.settlement import Settlement
 from runtime.telemetry import OTHER, Metrics
@@ -25,6 +25,8 @@ class Reporter:
         self._metrics.event_processing_seconds.observe(finish.seconds)
         if settlement.hit:
             self._metrics.idempotent_hits.labels("worker").inc()
+        elif settlement.completes:
+            self._count_changes(settlement)
         else:
             self._metrics.event_lag_seconds.observe(lag)
             self._count(settlement)
@@ -36,8 +38,13 @@ class Reporter:
             reason=settlement.reason,
             attempts=settlement.attempts,
             hit=settlement.hit,
+            completes=settlement.completes,
             lag_seconds=round(lag, 3),
         )
+
+    def deferred(self, entry: Entry) -> None:
+        """Stripe's API is to be asked about an event."""
+        log.info("event waits to be fetched", event_id=entry.key)
 
     def parked(self, entry: Entry, park: Park) -> None:
         """An event waits for another try."""
@@ -62,8 +69,13 @@ class Reporter:
         )
 
     def _count(self, settlement: Settlement) -> None:
-        known = settlement.event_type in HANDLED_TYPES
-        event_type = settlement.event_type if known else OTHER
+        told = told_type(settlement.event_type)
+        event_type = told if told in HANDLED_TYPES else OTHER
         self._metrics.events_settled.labels(event_type, str(settlement.outcome)).inc()
+        if settlement.reason == IgnoredBecause.NEEDS_API_KEY:
+            self._metrics.events_without_api_key.inc()
+        self._count_changes(settlement)
+
+    def _count_changes(self, settlement: Settlement) -> None:
         for change, number in settlement.changes.items():
             self._metrics.entitlement_changes.labels(change).inc(number)

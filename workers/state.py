@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.changes.feed import newest_cursor, waiting_seconds
 from runtime.dead_letters import count_open
-from runtime.inbox.entries import Backlog
+from runtime.inbox.entries import Backlog, Lane
 from runtime.telemetry import SharedState
 
 READ_AGAIN_SECONDS: Final = 5.0
@@ -87,6 +87,8 @@ class StateReader:
             breaker_open=backlog.breaker is not None,
             changes_waiting_seconds=waiting,
             changes_unstreamed=unstreamed,
+            fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
+            fetch_breaker_open=backlog.fetch_breaker is not None,
         )
 
     def _unstreamed(self, newest: int | None) -> int | None:

@@ -19,15 +19,17 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from runtime.broker import Wakes, make_celery
+from runtime.broker import FETCH_QUEUE, FETCH_TASK, Wakes, make_celery
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
 from runtime.database import make_engine
 from runtime.inbox.connect import make_redis
+from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.multiproc import InstanceRunning, claimed_folder, fold_dead
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
+from workers.fetch_guard import FetchGuard
 from workers.first_plans import FirstPlans
 from workers.metrics_server import MetricsServer
 from workers.pool import PULSE_VARIABLE
@@ -47,6 +49,7 @@ from workers.wills import of_the_dead
 log = structlog.get_logger(__name__)
 
 POOL_COMMAND: Final = (sys.executable, "-m", "workers.pool")
+FETCH_POOL_COMMAND: Final = (sys.executable, "-m", "workers.fetch_pool")
 STAND_IN_COMMAND: Final = (sys.executable, "-m", "workers.stand_in")
 
 STAND_IN_AFTER_SECONDS: Final = 10.0
@@ -97,6 +100,7 @@ class Supervisor:
             STAND_IN_PULSE: str(folder / "pulse-stand-in"),
         }
         self._pool = PoolProcess(pool_command, environ, time.monotonic)
+        self._fetchers = self._fetchers_of(folder / "pulse-fetch")
         self._stand_in = StandInProcess(STAND_IN_COMMAND, environ, time.monotonic)
         self._connect()
         self._watchdog = watchdog or Watchdog(time.monotonic)
@@ -107,6 +111,13 @@ class Supervisor:
         self._leads = False
         self._folded_at = time.monotonic()
 
+    def _fetchers_of(self, pulse: Path) -> PoolProcess | None:
+        """The pool that asks Stripe's API, where there is a key to ask with."""
+        if self._settings.stripe_api_key is None:
+            return None
+        environ = {**os.environ, PULSE_VARIABLE: str(pulse)}
+        return PoolProcess(FETCH_POOL_COMMAND, environ, time.monotonic)
+
     def _connect(self) -> None:
         """Nothing is opened yet: every server may still be away when a worker starts."""
         redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
@@ -116,6 +127,13 @@ class Supervisor:
         self._lock = SweeperLock(self._inbox)
         wakes = Wakes(make_celery(self._settings, role="publisher"))
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
+        self._fetch_guard = FetchGuard(
+            FetchLane(redis, at_once=self._settings.fetch_at_once),
+            Wakes(
+                make_celery(self._settings, role="publisher"), task=FETCH_TASK, queue=FETCH_QUEUE
+            ).publish,
+            time.monotonic,
+        )
         self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
         metrics = build_metrics()
         stream = ChangeStream(redis, length=self._settings.changes_stream_length)
@@ -151,6 +169,12 @@ class Supervisor:
             self._pool.restart()
             self._stuck = False
         self._pool.keep_alive()
+        if self._fetchers is not None:
+            if self._fetch_guard.is_stuck:
+                log.error("fetch pool does not move while events wait", pid=self._fetchers.pid)
+                self._fetchers.restart()
+                self._fetch_guard.is_stuck = False
+            self._fetchers.keep_alive()
         if self._idle_pool:
             self._stand_in.start()
             self._idle_pool = False
@@ -168,8 +192,12 @@ class Supervisor:
         log.info("stopping", pool=self._pool.pid)
         rounds.ask_to_stop()
         self._stand_in.ask_to_stop()
+        if self._fetchers is not None:
+            self._fetchers.ask_to_stop()
         if not self._pool.stop(GRACE_SECONDS):
             log.warning("worker pool killed: it did not end in time", seconds=GRACE_SECONDS)
+        if self._fetchers is not None and not self._fetchers.stop(GRACE_SECONDS):
+            log.warning("fetch pool killed: it did not end in time", seconds=GRACE_SECONDS)
         self._stand_in.stop(GRACE_SECONDS)
         rounds.join(JOIN_SECONDS)
         # After the pool: what it settled last is published, too.
@@ -202,6 +230,8 @@ class Supervisor:
             self._stuck = True
         if self._relief.is_stuck(due=due, pulse=pulse):
             self._idle_pool = True
+        if self._fetchers is not None:
+            self._fetch_guard.look(backlog)
 
     def _fold(self) -> None:
         if time.monotonic() - self._folded_at >= FOLD_EVERY_SECONDS:

@@ -4,7 +4,8 @@ Verdict
  ├── Finish     is settled in the database and leaves the inbox with its cached result
  ├── Park       stays in the inbox and is due again later
  ├── Bury       goes to the dead letters
- └── GiveBack   stays in the inbox and is due at once, as if it had never been claimed
+ ├── GiveBack   stays in the inbox and is due at once, as if it had never been claimed
+ └── Defer      stays in the inbox, in the lane of those that Stripe's API has to be asked about
 
 A charged failure brings an event nearer to the dead letters. Only failures that may be the
 event's own doing are charged: an outage, a stop or another release charge nobody.
@@ -46,10 +47,14 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The event is settled; ``seconds`` is what the transaction around it took."""
+    """The event is settled; ``seconds`` is what the transaction around it took.
+
+    With ``fetch`` it is applied as far as it says, and Stripe's API is to be asked for the rest.
+    """
 
     settlement: Settlement
     seconds: float
+    fetch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,12 @@ class GiveBack:
     """The event was not begun; someone else may take it at once."""
 
 
-Verdict = Finish | Park | Bury | GiveBack
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defer:
+    """Nothing can be said of the event before Stripe's API was asked."""
+
+
+Verdict = Finish | Park | Bury | GiveBack | Defer
 
 
 def judge(failure: Failure, history: History, *, now: datetime, chance: float) -> Park | Bury:

@@ -1,12 +1,14 @@
---!use names wakes
+--!use names wakes fetching
 -- Reads only. Returns now, then: events, oldest received, claimed, parked, replay, fetch, oldest
 -- due that nobody holds, drainers, worker processes, unknown versions, conflicts, settlement,
--- breaker's reason, breaker's ms left, supervisors; then the counters.
-local claimed = 0
+-- breaker's reason, breaker's ms left, supervisors, claimed and parked in lane fetch, its
+-- breaker's reason and ms left; then the counters.
+local claimed, claimed_fetch = 0, 0
 for _, token in ipairs(call('ZRANGE', CLAIMS, 0, -1)) do
   for _, count in ipairs(call('HVALS', claim_of(token))) do
     -- Values of e: fields are places, which have a bar; numbers are not counted.
     claimed = claimed + (string.find(count, '|', 1, true) and 1 or 0)
+    claimed_fetch = claimed_fetch + (string.find(count, 'fetch|', 1, true) == 1 and 1 or 0)
   end
 end
 local oldest = call('ZRANGE', INDEX, 0, 0, 'WITHSCORES')[2] or ''
@@ -15,7 +17,8 @@ local reply = {
   call('ZCARD', LANE_INDEX.replay), call('ZCARD', LANE_INDEX.fetch), oldest_due() or '',
   drainers(), announced_processes(), call('ZCARD', UNKNOWN), call('HLEN', CONFLICTS),
   tonumber(call('GET', SETTLEMENT) or 0), call('GET', BREAKER) or '', call('PTTL', BREAKER),
-  call('HLEN', WORKERS),
+  call('HLEN', WORKERS), claimed_fetch, call('ZCOUNT', PARKED_FETCH, '(' .. NOW, '+inf'),
+  call('GET', FETCH_BREAKER) or '', call('PTTL', FETCH_BREAKER),
 }
 for _, value in ipairs(call('HGETALL', COUNTERS)) do
   reply[#reply + 1] = value

@@ -98,12 +98,14 @@ def glimpse(key: str, row: Sequence[bytes]) -> Glimpse:
 def backlog(answer: Sequence[Any]) -> Backlog:
     """The numbers of ``backlog.lua``."""
     now, events, oldest, claimed, parked, replay, fetch, due, *rest = answer
-    drainers, processes, unknown, conflicts, settlement, reason, left, workers, *counters = rest
+    drainers, processes, unknown, conflicts, settlement, reason, left, workers, *rest = rest
+    claimed_fetch, parked_fetch, fetch_reason, fetch_left, *counters = rest
+    fetch_due = max(fetch - claimed_fetch - parked_fetch, 0)
     return Backlog(
         at=moment(now),
         events=events,
         oldest_seconds=_age(now, oldest),
-        due=max(events - claimed - parked, 0),
+        due=max(events - claimed - parked - fetch_due, 0),
         waiting_seconds=_age(now, due),
         parked=parked,
         claimed=claimed,
@@ -114,11 +116,17 @@ def backlog(answer: Sequence[Any]) -> Backlog:
         unknown_version=unknown,
         conflicts=conflicts,
         settlement=settlement,
-        breaker=Breaker(reason=reason.decode(), until=moment(now + left)) if left > 0 else None,
+        breaker=_breaker(now, reason, left),
+        fetch_due=fetch_due,
+        fetch_breaker=_breaker(now, fetch_reason, fetch_left),
         counters=dict(
             zip((name.decode() for name in counters[::2]), map(int, counters[1::2]), strict=True)
         ),
     )
+
+
+def _breaker(now: int, reason: bytes, left: int) -> Breaker | None:
+    return Breaker(reason=reason.decode(), until=moment(now + left)) if left > 0 else None
 
 
 def last_error_in(history: bytes) -> str:

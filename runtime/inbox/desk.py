@@ -20,6 +20,11 @@ class Desk:
         self._client = client
         self._scripts = Scripts(client, prefix)
 
+    @property
+    def client(self) -> redis.Redis:
+        """The connections it uses, for whoever works beside it."""
+        return self._client
+
     def open_breaker(self, reason: str, seconds: float) -> None:
         """Stop claims and wake-ups; it closes by itself if nobody renews or closes it."""
         self._scripts.run("breaker", codec.error_text(reason), max(round(seconds * 1000), 1))

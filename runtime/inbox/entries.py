@@ -84,6 +84,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """An event that waits for Stripe's API; what of it is settled already has its result."""
+
+    key: str
+    settled: Finished | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
     """An event that is due again later, in its lane or in another one."""
 
@@ -134,6 +142,7 @@ class Backlog:
     """Everything accepted and not settled: due, parked and claimed."""
     oldest_seconds: float
     due: int
+    """What any worker could take now; what waits for Stripe's API is not among it."""
     waiting_seconds: float
     """How long the oldest due event has waited that anybody could take; 0 if there is none."""
     parked: int
@@ -150,6 +159,10 @@ class Backlog:
     breaker: Breaker | None
     counters: Mapping[str, int]
     """Running totals: accepted, readmitted, claimed, finished, discarded, parked, reclaimed, ..."""
+    fetch_due: int = 0
+    """What waits for nothing but its turn to ask Stripe's API."""
+    fetch_breaker: Breaker | None = None
+    """Why Stripe's API is not asked."""
 
     @property
     def breaker_open(self) -> bool:

@@ -6,4 +6,5 @@ if not call('ZSCORE', CLAIMS, ARGV[2]) then
 end
 call('ZADD', CLAIMS, NOW + ARGV[3], ARGV[2])
 call('ZADD', DRAINERS, 'XX', NOW + ARGV[4], ARGV[2])
+call('ZADD', FETCHERS, 'XX', NOW + ARGV[4], ARGV[2])
 return 1

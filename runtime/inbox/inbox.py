@@ -39,10 +39,11 @@ MAX_EVENTS: Final = 100
 MAX_BYTES: Final = 2 * 1024 * 1024
 MOST_WAKES: Final = 8
 
-_MARKER: Final = timedelta(days=3)
-_REGISTRATION: Final = timedelta(seconds=3)
+LEASE: Final = timedelta(seconds=10)
+MARKER: Final = timedelta(days=3)
+REGISTRATION: Final = timedelta(seconds=3)
 _ANNOUNCEMENT: Final = timedelta(seconds=10)
-_UNKNOWN_VERSION: Final = timedelta(seconds=5)
+UNKNOWN_VERSION: Final = timedelta(seconds=5)
 _MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
 
@@ -61,7 +62,7 @@ class Inbox(Desk):
         *,
         prefix: str = "paidup:",
         limit: int = 0,
-        lease: timedelta = timedelta(seconds=10),
+        lease: timedelta = LEASE,
     ) -> None:
         """``limit`` bounds the unsettled events (0: unbounded); the client answers in bytes."""
         super().__init__(client, prefix=prefix)
@@ -129,7 +130,7 @@ class Inbox(Desk):
         refused, owed, *rows = self._scripts.run(
             "claim",
             *(token, wake or "", new_token(), max_events, max_bytes),
-            *(_ms(self._lease), _ms(_REGISTRATION), VERSION, _ms(_UNKNOWN_VERSION)),
+            *(_ms(self._lease), _ms(REGISTRATION), VERSION, _ms(UNKNOWN_VERSION)),
             *lanes,
         )
         entries = tuple(codec.entries(rows))
@@ -143,7 +144,7 @@ class Inbox(Desk):
 
     def heartbeat(self, token: str) -> bool:
         """Renew the lease; False once the claim has ended, and its events are another's."""
-        return bool(self._scripts.run("heartbeat", token, _ms(self._lease), _ms(_REGISTRATION)))
+        return bool(self._scripts.run("heartbeat", token, _ms(self._lease), _ms(REGISTRATION)))
 
     def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
         """Take settled events out and remember their results; only after COMMIT.
@@ -168,7 +169,7 @@ class Inbox(Desk):
     ) -> Closed:
         highest: Argument = "" if settlement is None else settlement
         flat = [word for pair in pairs for word in pair]
-        events, rewound = self._scripts.run("finish", token, highest, _ms(_MARKER), counter, *flat)
+        events, rewound = self._scripts.run("finish", token, highest, _ms(MARKER), counter, *flat)
         return Closed(events=events, rewound=bool(rewound))
 
     def park(self, token: str, parked: Sequence[Parked]) -> int:

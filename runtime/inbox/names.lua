@@ -12,6 +12,7 @@ local HELD, CLAIMS, CONFLICTS = named('held'), named('claims'), named('conflicts
 local DRAINERS, WORKERS, BREAKER = named('drainers'), named('workers'), named('breaker')
 local SETTLEMENT, COUNTERS = named('settlement'), named('counters')
 local LEADER = named('sweeper')
+local FETCHERS, PARKED_FETCH = named('fetchers'), named('parked:fetch')
 local READY =
   { live = named('ready:live'), replay = named('ready:replay'), fetch = named('ready:fetch') }
 -- Most events are in lane live, so only the other lanes have an index of their own.

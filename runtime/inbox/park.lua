@@ -14,27 +14,16 @@ local function note(key, charged, text)
   end)
 end
 
-local function move(key, place, lane)
-  local from, partition = parts_of(place)
-  local target = lane .. '|' .. partition
-  if LANE_INDEX[lane] then
-    call('ZADD', LANE_INDEX[lane], call('ZSCORE', INDEX, key) or NOW, key)
-  end
-  if LANE_INDEX[from] then
-    call('ZREM', LANE_INDEX[from], key)
-  end
-  return target
-end
-
 local function park(key, delay, charged, text, lane, freed)
   local place = call('HGET', claim, 'e:' .. key)
   if not place then
     return 0
   end
   note(key, charged, text)
-  local target = (lane ~= '' and lane ~= parts_of(place)) and move(key, place, lane) or place
+  local target = (lane ~= '' and lane ~= parts_of(place)) and enter_lane(key, place, lane)
+    or place
   call('ZADD', queue_of(target), NOW + delay, key)
-  call('ZADD', PARKED, NOW + delay, key)
+  note_parked(key, (parts_of(target)), NOW + delay)
   let_go(claim, key, freed)
   if target ~= place and call('HEXISTS', HELD, target) == 0 then
     make_ready(target)

@@ -20,6 +20,18 @@ local function lane_of(key)
   return 'live'
 end
 
+-- The place it has in the other lane; whatever else is known of it moves by itself.
+local function enter_lane(key, place, lane)
+  local from, partition = parts_of(place)
+  if LANE_INDEX[lane] then
+    call('ZADD', LANE_INDEX[lane], call('ZSCORE', INDEX, key) or NOW, key)
+  end
+  if LANE_INDEX[from] and from ~= lane then
+    call('ZREM', LANE_INDEX[from], key)
+  end
+  return lane .. '|' .. partition
+end
+
 local function make_ready(place)
   local lane, partition = parts_of(place)
   local head = call('ZRANGE', queue_of(place), 0, 0, 'WITHSCORES')
@@ -93,6 +105,14 @@ local function give_back(token, claim)
   return #keys
 end
 
+-- Which of them wait for Stripe's API has to be known apart: no worker can do anything about them.
+local function note_parked(key, lane, due)
+  call('ZADD', PARKED, due, key)
+  if lane == 'fetch' then
+    call('ZADD', PARKED_FETCH, due, key)
+  end
+end
+
 local function forget(key, lane)
   call('HDEL', BODY, key)
   call('HDEL', META, key)
@@ -101,6 +121,9 @@ local function forget(key, lane)
   call('ZREM', UNKNOWN, key)
   if LANE_INDEX[lane] then
     call('ZREM', LANE_INDEX[lane], key)
+  end
+  if lane == 'fetch' then
+    call('ZREM', PARKED_FETCH, key)
   end
   call('ZREM', INDEX, key)
 end

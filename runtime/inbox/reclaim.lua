@@ -19,6 +19,7 @@ local function reclaim(token)
   call('DEL', claim)
   call('ZREM', CLAIMS, token)
   call('ZREM', DRAINERS, token)
+  call('ZREM', FETCHERS, token)
   return #keys, guilty and 1 or 0
 end
 

@@ -161,6 +161,9 @@ class FakeLedger:
                 raise self.failing[key]
         return [self._settle(delivery) for delivery in deliveries]
 
+    def recalled(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        return list(deliveries)
+
     def _settle(self, delivery: Delivery) -> Settlement:
         known = self.settled.get(delivery.key)
         settlement = Settlement(

@@ -124,7 +124,7 @@ class Worker:
     def pool(self) -> int | None:
         """The pool's main process."""
         return next(
-            (pid for pid in children_of(self.process.pid) if "pool" in command_of(pid)), None
+            (pid for pid in children_of(self.process.pid) if _is_pool(command_of(pid))), None
         )
 
     @property
@@ -201,3 +201,7 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def _is_pool(command: str) -> bool:
+    return "pool" in command and "fetch_pool" not in command

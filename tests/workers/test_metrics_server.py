@@ -94,6 +94,8 @@ def test_the_shared_state_is_the_inbox_s_and_the_books_and_the_stream_s() -> Non
         breaker_open=True,
         changes_waiting_seconds=0.5,
         changes_unstreamed=2,
+        fetch_backlog_events=0,
+        fetch_breaker_open=False,
     )
 
 

@@ -1,0 +1,35 @@
+-- Who asks Stripe's API, and whether it may be asked. Its breaker is not that of the database, and
+-- nobody who drains the other lanes ever looks here.
+local FETCH_WAKES = named('fetch:wakes')
+local FETCH_BREAKER, FETCH_HEALTH = named('breaker:fetch'), named('fetch:health')
+local FAILURES_TO_OPEN = 3
+local SHORTEST_REST_MS, LONGEST_REST_MS = 5000, 300000
+local WAKE_MS = 2000
+
+local function fetch_failures()
+  return tonumber(call('HGET', FETCH_HEALTH, 'failures') or 0)
+end
+
+local function may_fetch()
+  return call('EXISTS', BREAKER) == 0 and call('EXISTS', FETCH_BREAKER) == 0
+end
+
+-- After a rest one event is tried, before all of them are.
+local function most_fetchers(most)
+  return fetch_failures() >= FAILURES_TO_OPEN and 1 or most
+end
+
+local function fetchers()
+  return call('ZCOUNT', FETCHERS, '(' .. NOW, '+inf')
+end
+
+-- Registers the message before it is sent, as for drainers; but one on its way keeps nobody out.
+local function owe_fetcher(most, token)
+  local due = call('ZCOUNT', READY.fetch, '-inf', NOW)
+  local coming = call('ZCOUNT', FETCH_WAKES, '(' .. NOW, '+inf')
+  if coming >= due or fetchers() + coming >= most_fetchers(most) or not may_fetch() then
+    return ''
+  end
+  call('ZADD', FETCH_WAKES, NOW + WAKE_MS, token)
+  return token
+end

@@ -1,0 +1,137 @@
+-- How a claim takes events out of queues, whichever lanes it is for. ARGV is that of claim.lua up
+-- to the tenth.
+local token, most_events, most_bytes = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
+local lease, registration, version = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local claim = claim_of(token)
+local entries, bytes, full, alone = {}, 0, false, false
+
+-- The raw event is what must not be lost; a header can be done without.
+local function heal_header(key, place)
+  local _, partition = parts_of(place)
+  local meta = '{"v":' .. version .. ',"fp":"","partition":' .. cjson.encode(partition) .. '}'
+  call('HSET', META, key, meta)
+  call('HINCRBY', COUNTERS, 'healed', 1)
+  return meta
+end
+
+local function drop_without_body(key, place)
+  call('ZREM', queue_of(place), key)
+  forget(key, (parts_of(place)))
+  call('HINCRBY', COUNTERS, 'healed', 1)
+end
+
+-- During a deploy two releases work side by side: the newer one takes what both of them wrote.
+local function is_known(written)
+  return written and tonumber(written) <= tonumber(version)
+end
+
+-- Newer code wrote it; it waits for newer code.
+local function postpone(key, place)
+  local due = NOW + ARGV[10]
+  call('ZADD', UNKNOWN, 'NX', NOW, key)
+  note_parked(key, (parts_of(place)), due)
+  call('ZADD', queue_of(place), due, key)
+end
+
+local function take(key, place, meta, history, size)
+  if #entries == 0 then
+    call('ZADD', CLAIMS, NOW + lease, token)
+  end
+  call('HSET', claim, 'e:' .. key, place)
+  entries[#entries + 1] = { key, (parts_of(place)), meta, history }
+  bytes = bytes + size
+end
+
+-- One event of a place: true if the next one may follow.
+local function consider(key, place, meta, history)
+  local size = call('HSTRLEN', BODY, key)
+  if size == 0 then
+    drop_without_body(key, place)
+    return true
+  end
+  meta = meta or heal_header(key, place)
+  if not is_known(string.match(meta, '^{"v":(%d+)')) then
+    postpone(key, place)
+    return true
+  end
+  local suspect = is_suspect(history)
+  if #entries > 0 and (suspect or bytes + size > most_bytes) then
+    full = full or not suspect
+    return false
+  end
+  take(key, place, meta, history, size)
+  alone = suspect
+  return not suspect
+end
+
+local function hold(place, taken)
+  local lane, partition = parts_of(place)
+  call('HSET', claim, 'n:' .. place, #taken)
+  call('HSET', HELD, place, token)
+  call('ZREM', READY[lane], partition)
+  call('ZREM', queue_of(place), unpack(taken))
+  call('ZREM', PARKED, unpack(taken))
+  if lane == 'fetch' then
+    call('ZREM', PARKED_FETCH, unpack(taken))
+  end
+  call('ZREM', UNKNOWN, unpack(taken))
+end
+
+local function take_from(place)
+  local due = call('ZRANGEBYSCORE', queue_of(place), '-inf', NOW, 'LIMIT', 0, most_events - #entries)
+  local taken = {}
+  if #due > 0 then
+    local metas, histories = call('HMGET', META, unpack(due)), call('HMGET', HISTORY, unpack(due))
+    for i, key in ipairs(due) do
+      local before = #entries
+      local more = consider(key, place, metas[i], histories[i])
+      if #entries > before then
+        taken[#taken + 1] = key
+      end
+      if not more then
+        break
+      end
+    end
+  end
+  if #taken > 0 then
+    hold(place, taken)
+  else
+    make_ready(place)
+  end
+end
+
+local function take_from_lane(lane)
+  local due = call('ZRANGEBYSCORE', READY[lane], '-inf', NOW, 'LIMIT', 0, most_events)
+  for _, partition in ipairs(due) do
+    if full or alone or #entries >= most_events then
+      return
+    end
+    take_from(lane .. '|' .. partition)
+  end
+end
+
+local function received(key)
+  local at = call('ZSCORE', INDEX, key)
+  if not at then
+    at = NOW
+    call('ZADD', INDEX, at, key)
+  end
+  return at
+end
+
+local function note_claim()
+  call('HSET', claim, 'alone', #entries == 1 and 1 or 0, 'settlement', call('GET', SETTLEMENT) or 0,
+    'rewinds', call('HGET', COUNTERS, 'rewinds') or 0)
+  call('HINCRBY', COUNTERS, 'claimed', #entries)
+end
+
+local function answer(wake)
+  local reply = { 0, wake }
+  for _, entry in ipairs(entries) do
+    local key, lane, meta, history = entry[1], entry[2], entry[3], entry[4]
+    local n = #reply
+    reply[n + 1], reply[n + 2], reply[n + 3] = key, lane, received(key)
+    reply[n + 4], reply[n + 5], reply[n + 6] = meta, call('HGET', BODY, key), history or ''
+  end
+  return reply
+end

@@ -1,0 +1,162 @@
+"""Stripe's API on loopback: a real HTTP server that answers from an account, or fails on request.
+
+``Date`` is the true time unless a test holds the clock. What is asked and with which headers is
+written down. Every fault lasts until it is taken back.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.stripe_account import FOREVER, Account, moment
+
+KEY = "sk_test_our_own_key_for_tests"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came in."""
+
+    path: str
+    headers: dict[str, str]
+
+
+@dataclass
+class FakeApi:
+    """What the server does, to be changed while it runs."""
+
+    account: Account = field(default_factory=Account)
+    clock: Callable[[], float] = time.time
+    shows_the_present: bool = True
+    """Else what was at the clock's time, which a test may hold."""
+    status: int | None = None
+    """Answered to everything, if set."""
+    error: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str | None] = field(default_factory=dict)
+    body: bytes | None = None
+    hanging: threading.Event | None = None
+    """Requests wait until it is set; with ``drips`` they get a byte now and then."""
+    drips: bool = False
+    asked: list[Asked] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    url: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def works(self) -> None:
+        """Take every fault back."""
+        self.status, self.error, self.headers, self.body = None, {}, {}, None
+        if self.hanging is not None:
+            self.hanging.set()
+        self.hanging, self.drips = None, False
+
+    def fails(self, status: int, after: str | None = None, **error: str) -> None:
+        """Answer everything with an error; ``after`` is the ``Retry-After``."""
+        self.status, self.error, self.headers = status, error, {"Retry-After": after}
+
+    def hangs(self) -> None:
+        """Answer nothing."""
+        self.hanging = threading.Event()
+
+    def paths(self) -> list[str]:
+        """What was asked for, in order."""
+        return [each.path for each in self.asked]
+
+    @contextmanager
+    def counted(self, path: str, headers: dict[str, str]) -> Iterator[None]:
+        """One request, while it lasts."""
+        with self._lock:
+            self.asked.append(Asked(path, headers))
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.at_once -= 1
+
+    def answer(self, path: str, authorization: str) -> tuple[int, bytes]:
+        """Status and body as things stand."""
+        if self.body is not None:
+            return self.status or 200, self.body
+        if self.status is not None:
+            return self.status, json.dumps(
+                {"error": {"message": "as asked", **self.error}}
+            ).encode()
+        if authorization != f"Bearer {KEY}":
+            error = {"type": "invalid_request_error", "message": "Invalid API Key provided"}
+            return 401, json.dumps({"error": error}).encode()
+        seen_at = FOREVER if self.shows_the_present else moment(self.clock())
+        status, found = self.account.answer(path, seen_at)
+        return status, json.dumps(found).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    api: FakeApi
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        with self.api.counted(self.path, dict(self.headers)):
+            try:
+                self._respond()
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+
+    def _respond(self) -> None:
+        if (hanging := self.api.hanging) is not None:
+            if self.api.drips:
+                self._drip(hanging)
+                return
+            hanging.wait(60)
+        status, body = self.api.answer(self.path, self.headers.get("Authorization", ""))
+        self.send_response_only(status)
+        self._headers(len(body))
+        self.wfile.write(body)
+
+    def _headers(self, length: int) -> None:
+        headers: dict[str, str | None] = {
+            "Date": formatdate(self.api.clock(), usegmt=True),
+            "Request-Id": "req_1",
+            "Content-Type": "application/json",
+            "Content-Length": str(length),
+            **self.api.headers,
+        }
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+
+    def _drip(self, hanging: threading.Event) -> None:
+        self.send_response_only(200)
+        self._headers(1_000_000)
+        while not hanging.wait(0.05):
+            self.wfile.write(b" ")
+            self.wfile.flush()
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(**given: Any) -> Iterator[FakeApi]:
+    """The server for the length of a test, on a free port."""
+    api = FakeApi(**given)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
+    server.daemon_threads = True
+    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="stripe", daemon=True)
+    thread.start()
+    try:
+        yield api
+    finally:
+        api.works()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,71 @@
+"""``python -m workers.fetch_pool``: the Celery worker whose children ask Stripe's API.
+
+A pool of its own, so that a child that waits for Stripe is never one that live events wait for.
+It runs only where there is a ``STRIPE_API_KEY``; it alone loads Stripe's library.
+"""
+
+import logging
+from functools import partial
+
+from billing.registry import HANDLED_TYPES
+from runtime.broker import FETCH_QUEUE, FETCH_TASK
+from runtime.dead_letters import bury
+from runtime.inbox.fetch_lane import FetchLane
+from runtime.inbox.inbox import Inbox
+from runtime.stripe_api import make_api
+from runtime.telemetry import build_metrics
+from workers.drain import Drainer
+from workers.fetching import FetchInbox, FetchingApplier
+from workers.orders import Orders
+from workers.pool import Child, Crew, applier_of, deferring_of, ledger_of, run, utc_now
+from workers.reporting import Reporter
+from workers.wills import Will
+
+
+def main() -> None:
+    """Fetch until a SIGTERM, or until the supervisor is gone; ends the process."""
+    # A line for each request would name every object that is fetched.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
+    run(
+        Crew(
+            name="fetcher",
+            task=FETCH_TASK,
+            queue=FETCH_QUEUE,
+            processes=lambda settings: settings.fetch_at_once,
+            build=build_fetcher,
+        )
+    )
+
+
+def build_fetcher(child: Child) -> Drainer:
+    """Everything a child fetches with."""
+    settings = child.settings
+    lane = FetchLane(child.redis, at_once=settings.fetch_at_once)
+    inbox = FetchInbox(inbox=Inbox(child.redis), lane=lane)
+    ledger, metrics = ledger_of(settings, child.engine), build_metrics(event_types=HANDLED_TYPES)
+    deferring = deferring_of(settings, lane)
+    return Drainer(
+        inbox=inbox,
+        applier=FetchingApplier(
+            applier=applier_of(settings, ledger),
+            ledger=ledger,
+            api=make_api(settings),
+            lane=lane,
+            metrics=metrics,
+        ),
+        orders=Orders(
+            inbox=inbox,
+            bury=partial(bury, child.engine),
+            reporter=Reporter(metrics),
+            now=utc_now,
+            deferring=deferring,
+        ),
+        publish=deferring.publish,
+        is_stopping=child.is_stopping,
+        moved=child.pulse.beat,
+        naming=Will(child.pulse.folder).naming,
+    )
+
+
+if __name__ == "__main__":
+    main()
