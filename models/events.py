@@ -12,6 +12,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import UPDATED_OFTEN, Base, one_of
 
+UNFETCHED = text("errand IS NOT NULL OR reason = 'needs_api_key'")
+"""Settled events that Stripe's API has more to say about, and was not asked yet."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -26,7 +29,7 @@ class StripeEvent(Base):
     __table_args__ = (
         one_of("outcome", OUTCOMES),
         one_of("origin", ORIGINS),
-        Index("stripe_events_errand_idx", "id", postgresql_where=text("errand IS NOT NULL")),
+        Index("stripe_events_unfetched_idx", "id", postgresql_where=UNFETCHED),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

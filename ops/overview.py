@@ -14,6 +14,7 @@ from models.dead_letters import STATES
 from models.tables import DeadLetter, StoredCatalogue
 from ops.errors import NotDone
 from ops.queries import doors
+from ops.queries.events import count_unfetched
 from ops.queries.pace import settled_since
 from ops.workforce import Need, need, rate_of_each, window
 from runtime.database import UnusableDatabaseUrl
@@ -31,6 +32,8 @@ class Books:
     meanwhile: int
     letters: Mapping[str, int]
     catalogue_version: int | None
+    unfetched: int = 0
+    """Settled events that Stripe's API has more to say about, and was not asked yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ def _read(connection: Connection, busy: float | None) -> Books:
         meanwhile=settled_since(connection, at - timedelta(seconds=busy)) if busy else 0,
         letters={state: letters.get(state, 0) for state in STATES},
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
+        unfetched=count_unfetched(connection),
     )
 
 

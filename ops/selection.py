@@ -26,7 +26,7 @@ DEAD: Final = "dead"
 MANY: Final = 20
 """More events than a person has looked at one by one."""
 
-_TYPE: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+_TYPE: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+(\[[a-z0-9_.]+\])?)+")
 _TOLD: Final = 5
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,12 +53,13 @@ class Selection:
     customer: str | None
     everything: bool = False
     outcome: str | None = None
+    unfetched: bool = False
 
     @property
     def filtered(self) -> bool:
         """Whether anything narrows it down."""
         narrowing = (self.types, self.error, self.since, self.until, self.user, self.customer)
-        return any(narrowing) or self.outcome is not None
+        return any(narrowing) or self.outcome is not None or self.unfetched
 
     def letters(self, *states: str) -> LetterFilter:
         """The same for dead letters in one of these states."""
@@ -163,7 +164,7 @@ def choose_events(connection: Connection, settings: Settings, selection: Selecti
 def _filtered(connection: Connection, settings: Settings, selection: Selection) -> Iterable[Target]:
     only_dead = selection.outcome == DEAD or selection.error is not None
     buried = set()
-    if only_dead or selection.outcome is None:
+    if only_dead or (selection.outcome is None and not selection.unfetched):
         keys = letter_keys(connection, selection.letters(OPEN))
         buried = set(keys)
         yield from (Target(key=key, buried=True) for key in reversed(keys))
@@ -182,6 +183,7 @@ def _settled_filter(connection: Connection, settings: Settings, selection: Selec
     return Filter(
         types=selection.types,
         outcome=selection.outcome,
+        unfetched=selection.unfetched,
         since=selection.since,
         until=selection.until,
         parties=tuple(groups),

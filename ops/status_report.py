@@ -8,7 +8,7 @@ from ops.moments import span, stamp
 from ops.output import Json
 from ops.overview import Books, Overview, arriving
 from ops.workforce import TARGET_SECONDS, Need
-from runtime.inbox.entries import Backlog
+from runtime.inbox.entries import Backlog, Breaker, Lane
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,20 +24,27 @@ def as_document(seen: Overview) -> Json:
         "settled": _settled_document(seen.books) if seen.books else None,
         "dead_letters": dict(seen.books.letters) if seen.books else None,
         "catalogue_version": seen.books.catalogue_version if seen.books else None,
+        "unfetched": seen.books.unfetched if seen.books else None,
     }
 
 
 def _inbox_document(inbox: Backlog) -> Json:
     names = ("events", "due", "parked", "claimed", "conflicts", "unknown_version")
-    breaker = inbox.breaker
     return {
         "at": plain(inbox.at),
         **{name: getattr(inbox, name) for name in names},
         "oldest_seconds": round(inbox.oldest_seconds, 3),
         "waiting_seconds": round(inbox.waiting_seconds, 3),
+        "fetch": {"due": inbox.fetch_due, "breaker": _breaker_document(inbox.fetch_breaker)},
         "by_lane": {lane.value: count for lane, count in inbox.by_lane.items()},
-        "breaker": breaker and {"reason": breaker.reason, "until": plain(breaker.until)},
+        "breaker": _breaker_document(inbox.breaker),
     }
+
+
+def _breaker_document(breaker: Breaker | None) -> Json:
+    if breaker is None:
+        return None
+    return {"reason": breaker.reason, "until": plain(breaker.until)}
 
 
 def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
@@ -88,10 +95,20 @@ def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, 
         yield "breaker", f"open, nothing is applied: {inbox.breaker.reason}; {until}"
     else:
         yield "breaker", "closed"
+    yield from _fetch_rows(inbox)
     if inbox.conflicts:
         yield "conflicts", f"{inbox.conflicts} different events under ids that were taken"
     if inbox.unknown_version:
         yield "unknown format", f"{inbox.unknown_version} wait for a newer release of the worker"
+
+
+def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
+    """Only where something waits for Stripe's API, or it is not asked."""
+    waiting, breaker = inbox.by_lane.get(Lane.FETCH, 0), inbox.fetch_breaker
+    if waiting:
+        yield "to be fetched", f"{_events(waiting)}, by a worker that has STRIPE_API_KEY"
+    if breaker:
+        yield "Stripe's API", f"not asked until {stamp(breaker.until)}: {breaker.reason}"
 
 
 def _worker_rows(needed: Need | None, inbox: Backlog) -> Iterator[tuple[str, str]]:
@@ -108,6 +125,9 @@ def _worker_rows(needed: Need | None, inbox: Backlog) -> Iterator[tuple[str, str
 def _book_rows(books: Books) -> Iterator[tuple[str, str]]:
     minute = f"{books.last_minute} in the last minute ({books.last_minute / 60:.1f}/s)"
     yield "settled", f"{minute}, {books.last_hour} in the last hour"
+    if books.unfetched:
+        how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"
+        yield "not fetched", f"{_events(books.unfetched)}: {how}"
     letters = ", ".join(f"{count} {state}" for state, count in books.letters.items())
     yield "dead letters", letters
     version = books.catalogue_version

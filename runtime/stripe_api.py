@@ -67,6 +67,8 @@ class StripeApi:
             self._bounded = Bounded()
             whole = f"no whole answer within {self._whole_seconds:g} s"
             raise ApiAway(whole) from error
+        except Exception as error:  # the library's own way to choke on an answer
+            raise ApiAway(f"{type(error).__name__}: {error}") from error
         return _answer(request, 200, response.headers, response.body)
 
 

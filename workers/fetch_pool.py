@@ -50,7 +50,7 @@ def build_fetcher(child: Child) -> Drainer:
             applier=applier_of(settings, ledger),
             ledger=ledger,
             api=make_api(settings),
-            lane=lane,
+            health=lane,
             metrics=metrics,
         ),
         orders=Orders(

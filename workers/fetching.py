@@ -10,6 +10,7 @@ and asks only for what was not.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
@@ -70,6 +71,10 @@ class Health(Protocol):
         """It must not be asked for so long; True if that opened the breaker."""
         ...
 
+    def succeeded_at(self) -> datetime | None:
+        """When it answered last."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchingApplier:
@@ -78,7 +83,7 @@ class FetchingApplier:
     applier: Applier
     ledger: Errands
     api: Api
-    lane: FetchLane
+    health: Health
     metrics: Metrics
 
     def apply(self, entries: Sequence[Entry], *, may_go_on: Callable[[], bool]) -> Applied:
@@ -126,53 +131,54 @@ class FetchingApplier:
                 raise ApiAway(f"the answers took more than {LONGEST_ERRAND_SECONDS:.0f} s together")
             fetched = fetched.with_answer(self._ask(request, envelope))
         if fetched.answers:
-            self.lane.succeeded()
+            self.health.succeeded()
         return fetched
 
     def _ask(self, request: str, envelope: Envelope) -> Answer:
-        result, began = "away", time.perf_counter()
+        began = time.perf_counter()
         try:
             answer = self.api.ask(request, envelope)
-            result = "gone" if answer.status == GONE else "answered"
         except ApiFailure as failure:
-            result = _RESULTS[type(failure)]
+            self._count(_RESULTS[type(failure)], began)
             raise
-        finally:
-            self.metrics.fetches.labels(result).inc()
-            self.metrics.fetch_seconds.observe(time.perf_counter() - began)
+        self._count("gone" if answer.status == GONE else "answered", began)
         return answer
+
+    def _count(self, result: str, began: float) -> None:
+        self.metrics.fetches.labels(result).inc()
+        self.metrics.fetch_seconds.observe(time.perf_counter() - began)
 
     def _heed(self, entry: Entry, failure: ApiFailure) -> Park | Bury:
         """What a failure means for everybody, and for the event that met it."""
         match failure:
             case ApiLimited():
-                _tell(opened=self.lane.rest(str(failure), failure.seconds), failure=failure)
+                _tell(opened=self.health.rest(str(failure), failure.seconds), failure=failure)
                 return _park(failure, failure.seconds * (1 + self.applier.chance() / 2))
             case ApiForbidden():
-                _alarm(opened=self.lane.rest(str(failure), FORBIDDEN_SECONDS), failure=failure)
+                _alarm(opened=self.health.rest(str(failure), FORBIDDEN_SECONDS), failure=failure)
                 return _park(failure, FORBIDDEN_SECONDS)
             case ApiAway():
                 return self._away(entry, failure)
             case ApiRefused():
                 # It did answer, and others may well be answered.
-                self.lane.succeeded()
+                self.health.succeeded()
                 return self._judged(entry, Permanent, failure)
             case _:
                 raise failure
 
     def _away(self, entry: Entry, failure: ApiAway) -> Park | Bury:
         """An outage charges nobody. An event that fails while others are answered is charged."""
-        answered_at = self.lane.succeeded_at()
+        answered_at = self.health.succeeded_at()
         failed_at = entry.last_failed_at
         others = answered_at is not None and failed_at is not None and answered_at > failed_at
-        _tell(opened=self.lane.failed(str(failure)), failure=failure)
+        _tell(opened=self.health.failed(str(failure)), failure=failure)
         if others:
             return self._judged(entry, Transient, failure)
         return _park(failure, AWAY_SECONDS * (1 + self.applier.chance()))
 
     def _later(self, entry: Entry) -> Park | Bury:
-        failure = ApiAway("the answer is of the very second that was to be over")
-        return self._judged(entry, Transient, failure)
+        """The second that is to be decided was not over at Stripe; soon it will be."""
+        return self._judged(entry, Transient, ApiAway("the answer is of the second in question"))
 
     def _judged(
         self, entry: Entry, kind: type[Transient | Permanent], failure: ApiFailure

@@ -11,10 +11,11 @@ depends_on = None
 def upgrade() -> None:
     op.execute("ALTER TABLE stripe_events ADD COLUMN errand TEXT")
     op.execute(
-        "CREATE INDEX stripe_events_errand_idx ON stripe_events (id) WHERE errand IS NOT NULL"
+        "CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)"
+        " WHERE errand IS NOT NULL OR reason = 'needs_api_key'"
     )
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX stripe_events_errand_idx")
+    op.execute("DROP INDEX stripe_events_unfetched_idx")
     op.execute("ALTER TABLE stripe_events DROP COLUMN errand")

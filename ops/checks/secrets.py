@@ -73,7 +73,7 @@ def _api_key(key: str | None) -> Iterator[Finding]:
     elif re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
         yield problem(_KEY, "is no secret or restricted key (sk_... or rk_...)")
     else:
-        yield ok(_KEY, "set: what Redis loses can be fetched for 30 days")
+        yield ok(_KEY, "set: thin events are fetched, and what Redis loses can be for 30 days")
 
 
 def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from billing.words import PAST_DUE, SUBSCRIPTION_GRANTS
 from models.dead_letters import DeadLetter
 from models.events import Party
 from ops.findings import Finding, warning
+from ops.queries.events import count_unfetched
 
 _SHOWN = 5
 LIVING = frozenset({*SUBSCRIPTION_GRANTS, PAST_DUE})
@@ -44,6 +45,9 @@ def check_waiting(connection: Connection) -> Iterator[Finding]:
     if count := connection.scalar(waiting):
         says = f"{count} customers or payments name no user yet: metadata.user_id will tell"
         yield warning("users", says)
+    if count := count_unfetched(connection):
+        says = f"{count} events need Stripe's API: STRIPE_API_KEY, then `paidup replay --unfetched`"
+        yield warning("fetching", says)
     dead = select(func.count()).select_from(DeadLetter).where(DeadLetter.state == "open")
     if count := connection.scalar(dead):
         says = f"{count} could not be applied: `paidup dead list` says which and why"

@@ -19,6 +19,9 @@ _HOW = ("actor", "reason", "rate", "dry_run", "wait", "yes", "as_json")
     "--outcome", type=click.Choice([*OUTCOMES, DEAD]), help="What became of them; dead letters."
 )
 @click.option("--from", "source", metavar="FILE", help="Events that were exported; - for stdin.")
+@click.option(
+    "--unfetched", is_flag=True, help="Settled, and Stripe's API was not asked about it yet."
+)
 @replay_options
 def replay(*, source: str | None, **given: Any) -> int:
     """Send events through the inbox once more: settled ones, dead letters, or both.
@@ -39,6 +42,8 @@ def replay(*, source: str | None, **given: Any) -> int:
     selection = selection_of(**given)
     if selection.error is not None and selection.outcome not in {None, DEAD}:
         raise click.UsageError("--error is about dead letters: leave --outcome out")
+    if selection.unfetched and (selection.error is not None or selection.outcome == DEAD):
+        raise click.UsageError("--unfetched is about settled events, not about dead letters")
     return carry_out(
         lambda connection, settings: choose_events(connection, settings, selection), Wish(**how)
     )

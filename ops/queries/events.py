@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, select
+from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, TextClause, func, select
 
+from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
 
 
@@ -37,6 +38,7 @@ class Filter:
     outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    unfetched: bool = False
     parties: tuple[frozenset[str], ...] = ()
     """It stated something about one of each of these groups."""
 
@@ -61,6 +63,12 @@ def settled_ids(connection: Connection, wanted: Filter) -> list[str]:
     return list(connection.scalars(query))
 
 
+def count_unfetched(connection: Connection) -> int:
+    """How many were not fetched, of which an index knows."""
+    query = select(func.count()).select_from(StripeEvent).where(UNFETCHED)
+    return int(connection.scalar(query) or 0)
+
+
 def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
     """One event by its id."""
     query = select(*_COLUMNS).where(StripeEvent.id == event_id)
@@ -68,13 +76,15 @@ def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
     return SettledEvent(**row) if row else None
 
 
-def conditions(wanted: Filter) -> Sequence[ColumnElement[bool]]:
+def conditions(wanted: Filter) -> Sequence[ColumnElement[bool] | TextClause]:
     """The same in SQL."""
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool] | TextClause] = []
     if wanted.types:
         conditions.append(StripeEvent.type.in_(wanted.types))
     if wanted.outcome:
         conditions.append(StripeEvent.outcome == wanted.outcome)
+    if wanted.unfetched:
+        conditions.append(UNFETCHED)
     if wanted.since:
         conditions.append(StripeEvent.applied_at >= wanted.since)
     if wanted.until:

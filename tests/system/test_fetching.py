@@ -1,11 +1,16 @@
 """Thin events and everything else that needs Stripe's API, through HTTP, Redis and PostgreSQL."""
 
 import json
+import os
+import shutil
+import signal
+import time
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from ops.samples.expected import Expected
 from ops.samples.lifecycles import compose, scenarios_in
@@ -14,8 +19,9 @@ from ops.samples.shapes import Shape
 from runtime.inbox.connect import make_redis
 from runtime.inbox.inbox import Inbox
 from runtime.servers.account import temporary_folder
+from runtime.servers.processes import children_of, command_of
 from runtime.settings import Settings
-from tests.stripe_account import Account, account_of
+from tests.stripe_account import Account, account_of, moment
 from tests.stripe_api import KEY, FakeApi, serving
 from tests.system.road import Road, road_in
 from tests.workers.waiting import until
@@ -34,8 +40,11 @@ def stripe() -> Iterator[FakeApi]:
 @pytest.fixture(scope="module")
 def fetching(stripe: FakeApi) -> Iterator[Road]:
     folder = temporary_folder("paidup-fetching-")
-    with road_in(folder, STRIPE_API_KEY=KEY, STRIPE_API_BASE=stripe.url) as road:
-        yield road
+    try:
+        with road_in(folder, STRIPE_API_KEY=KEY, STRIPE_API_BASE=stripe.url) as road:
+            yield road
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -43,9 +52,9 @@ def road(fetching: Road, stripe: FakeApi) -> Iterator[Road]:
     """The stack of this module, with an API that works and has nothing in it."""
     stripe.works()
     stripe.account, stripe.asked, stripe.most_at_once = Account(), [], 0
+    inbox_of(fetching).client.delete("paidup:breaker:fetch", "paidup:fetch:health")
     yield fetching
     stripe.works()
-    inbox_of(fetching).close_breaker()
 
 
 def inbox_of(road: Road) -> Inbox:
@@ -110,3 +119,270 @@ def test_twins_do_no_harm_in_any_order(name: str, road: Road, stripe: FakeApi, n
     until_fetched(road)
 
     assert complaints(expected, road.observe(expected.user_id)) == ()
+
+
+def subscription(status: str, user: str = "usr_1", **given: Any) -> dict[str, Any]:
+    items = {"data": [{"id": "si_1", "price": {"id": "price_premium_monthly"}, "quantity": 1}]}
+    metadata = {"user_id": user}
+    stated = {"object": "subscription", "status": status, "items": items, "metadata": metadata}
+    return {"id": f"sub_of_{user}", "customer": f"cus_of_{user}", **stated, **given}
+
+
+def snapshot(
+    number: str, stated: dict[str, Any], at: int, kind: str = "customer.subscription.updated"
+) -> dict[str, Any]:
+    head = {"id": f"evt_{number}", "object": "event", "type": kind, "created": at}
+    return {**head, "livemode": False, "api_version": "2024-06-20", "data": {"object": stated}}
+
+
+def post(road: Road, *payloads: dict[str, Any]) -> list[str]:
+    for payload in payloads:
+        assert road.post(json.dumps(payload).encode()).status == 202
+    return [payload["id"] for payload in payloads]
+
+
+def active(road: Road, user: str) -> dict[str, Any]:
+    return {
+        row["source"]: row["entitlements"] for row in road.observe(user).grants if row["active"]
+    }
+
+
+def event_row(road: Road, event_id: str) -> Any:
+    query = text("SELECT outcome, reason, fetched, errand FROM stripe_events WHERE id = :id")
+    with road.engine.connect() as connection:
+        return connection.execute(query, {"id": event_id}).one_or_none()
+
+
+class TestASnapshot:
+    def test_whose_order_was_guessed_is_applied_at_once_and_then_decided(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        user = f"usr_guess{now}"
+        unpaid, paid = subscription("unpaid", user), subscription("active", user)
+        stripe.account.put(paid)
+        stripe.hangs()
+
+        post(road, snapshot(f"g1{now}", paid, now - 9), snapshot(f"g2{now}", unpaid, now - 9))
+        road.await_settled([f"evt_g1{now}", f"evt_g2{now}"])
+        assert active(road, user) == {}  # in doubt, the snapshot that grants less
+        stripe.works()
+        until_fetched(road)
+
+        assert active(road, user)
+        assert event_row(road, f"evt_g2{now}").errand is None
+        assert road.observe(user).grants[0]["event_id"] == f"evt_g2{now}"
+
+    def test_of_a_cut_list_grants_what_it_lists_and_then_all(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        user, keys = f"usr_cut{now}", [f"feature_{number}" for number in range(230)]
+        stripe.account.features["cus_cut"] = [(moment(0), keys)]
+        customer = {"id": "cus_cut", "object": "customer", "metadata": {"user_id": user}}
+        entries = [{"id": f"ent_{key}", "lookup_key": key} for key in keys[:10]]
+        listed = {"object": "list", "data": entries, "has_more": True}
+        kind = "entitlements.active_entitlement_summary"
+        cut = {"object": kind, "customer": "cus_cut", "entitlements": listed}
+        stripe.hangs()
+
+        post(road, snapshot(f"c1{now}", customer, now - 9, "customer.created"))
+        post(road, snapshot(f"c2{now}", cut, now - 9, f"{kind}.updated"))
+        road.await_settled([f"evt_c1{now}", f"evt_c2{now}"])
+        assert active(road, user) == {"cus_cut": dict.fromkeys(keys[:10], True)}
+        stripe.works()
+        until_fetched(road)
+
+        assert active(road, user) == {"cus_cut": dict.fromkeys(keys, True)}
+        assert len(stripe.paths()) >= 3
+
+    def test_of_a_checkout_without_a_plan_finds_it_by_line_items(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        user, session_id = f"usr_lines{now}", f"cs_{now}"
+        session = {
+            "id": session_id,
+            "object": "checkout.session",
+            "mode": "payment",
+            "status": "complete",
+            "payment_status": "paid",
+            "amount_total": 9900,
+            "currency": "usd",
+            "client_reference_id": user,
+            "payment_intent": f"pi_{now}",
+        }
+        stripe.account.put(session)
+        line = {"id": "li_1", "price": {"id": "price_lifetime", "product": "prod_lifetime"}}
+        stripe.account.line_items[session_id] = [line]
+
+        post(road, snapshot(f"l{now}", session, now - 9, "checkout.session.completed"))
+        road.await_settled([f"evt_l{now}"])
+        until_fetched(road)
+
+        assert active(road, user) == {f"pi_{now}": {"lifetime": True}}
+
+
+class TestAnApi:
+    def test_that_hangs_keeps_nobody_else_waiting(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        waiting = [snapshot(f"h{n}{now}", subscription("active", f"u{n}"), now) for n in range(8)]
+        stripe.account = account_of(waiting)
+        thins = [stripe.account.thin_event(payload) for payload in waiting]
+        stripe.hangs()
+        post(road, *thins)
+        until(lambda: stripe.at_once > 0, why="somebody hangs")
+
+        slowest = 0.0
+        for number in range(20):
+            begun = time.monotonic()
+            ids = post(
+                road,
+                snapshot(f"live{number}{now}", subscription("active", f"usr_l{number}{now}"), now),
+            )
+            road.await_settled(ids, seconds=5)
+            slowest = max(slowest, time.monotonic() - begun)
+
+        assert slowest < 2.0
+        assert stripe.most_at_once <= 2
+        assert not road.settled(ids_of(thins))
+        stripe.works()
+        road.await_settled(ids_of(thins), seconds=60)
+
+    def test_that_fails_opens_the_breaker_and_closes_it_when_it_answers(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        waiting = [snapshot(f"b{n}{now}", subscription("active", f"b{n}"), now) for n in range(6)]
+        stripe.account = account_of(waiting)
+        thins = [stripe.account.thin_event(payload) for payload in waiting]
+        stripe.fails(500)
+        inbox = inbox_of(road)
+
+        post(road, *thins)
+        until(lambda: inbox.backlog().fetch_breaker is not None, why="the breaker is open")
+        asked = len(stripe.asked)
+        post(road, snapshot(f"blive{now}", subscription("active", f"usr_b{now}"), now))
+        road.await_settled([f"evt_blive{now}"], seconds=5)
+        assert not inbox.breaker_open()
+        assert len(stripe.asked) <= asked + 2
+
+        stripe.works()
+        road.await_settled(ids_of(thins), seconds=60)
+        assert inbox.backlog().fetch_breaker is None
+        assert not letters(road, thins)
+
+    def test_that_limits_us_is_left_alone_as_long_as_it_asks(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        payload = snapshot(f"r{now}", subscription("active", "usr_r"), now)
+        stripe.account = account_of([payload])
+        thin_one = stripe.account.thin_event(payload)
+        stripe.fails(429, "3")
+        inbox = inbox_of(road)
+
+        post(road, thin_one)
+        until(lambda: inbox.backlog().fetch_breaker is not None, why="the breaker is open")
+        stripe.works()
+        limited_at, asked = time.monotonic(), len(stripe.asked)
+        road.await_settled([thin_one["id"]], seconds=30)
+
+        assert time.monotonic() - limited_at > 2.0
+        assert len(stripe.asked) == asked + 1
+
+    def test_that_refuses_the_key_parks_everything_and_says_so(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        payload = snapshot(f"k{now}", subscription("active", "usr_k"), now)
+        stripe.account = account_of([payload])
+        thin_one = stripe.account.thin_event(payload)
+        stripe.fails(401, message="Invalid API Key provided: sk_test_****")
+        inbox = inbox_of(road)
+
+        post(road, thin_one)
+        until(lambda: inbox.backlog().fetch_breaker is not None, why="the breaker is open")
+
+        breaker = inbox.backlog().fetch_breaker
+        assert breaker is not None
+        assert "refuses STRIPE_API_KEY" in breaker.reason
+        (glimpse,) = inbox.peek([thin_one["id"]])
+        assert glimpse.history.get("attempts") == 0
+
+    def test_that_has_no_such_object_settles_the_event(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        payload = snapshot(f"n{now}", subscription("active", "usr_n"), now)
+        thin_one = stripe.account.thin_event(payload)
+
+        post(road, thin_one)
+        road.await_settled([thin_one["id"]])
+
+        row = event_row(road, thin_one["id"])
+        assert (row.outcome, row.reason) == ("ignored", "object_gone")
+        assert json.loads(row.fetched)["answers"][0]["status"] == 404
+
+    def test_is_not_asked_about_what_bears_on_nothing(
+        self, road: Road, stripe: FakeApi, now: int
+    ) -> None:
+        product = {"id": "prod_1", "object": "product"}
+        payload = snapshot(f"p{now}", product, now, "product.updated")
+        thin_one = stripe.account.thin_event(payload)
+
+        post(road, thin_one)
+        road.await_settled([thin_one["id"]])
+
+        assert event_row(road, thin_one["id"]).reason == "unknown_type"
+        assert stripe.paths() == []
+
+
+def ids_of(payloads: list[dict[str, Any]]) -> list[str]:
+    return [payload["id"] for payload in payloads]
+
+
+def letters(road: Road, payloads: list[dict[str, Any]]) -> list[Any]:
+    query = text("SELECT event_id FROM dead_letters WHERE event_id = ANY(:ids)")
+    with road.engine.connect() as connection:
+        return list(connection.scalars(query, {"ids": ids_of(payloads)}))
+
+
+def fetchers_of(road: Road) -> list[int]:
+    """The processes that ask Stripe's API."""
+    worker = road.stack.worker
+    assert worker is not None
+    mains = [pid for pid in children_of(worker.pid) if "fetch_pool" in command_of(pid)]
+    return [child for main in mains for child in children_of(main)]
+
+
+def test_a_worker_killed_while_it_waits_for_stripe_loses_nothing(
+    road: Road, stripe: FakeApi, now: int
+) -> None:
+    payload = snapshot(f"x{now}", subscription("active", f"usr_x{now}"), now)
+    stripe.account = account_of([payload])
+    thin_one = stripe.account.thin_event(payload)
+    stripe.hangs()
+    post(road, thin_one)
+    until(lambda: stripe.at_once > 0, why="somebody hangs")
+
+    for pid in fetchers_of(road):
+        os.kill(pid, signal.SIGKILL)
+    stripe.works()
+    road.await_settled([thin_one["id"]], seconds=60)
+
+    assert active(road, f"usr_x{now}")
+    assert not letters(road, [thin_one])
+
+
+def test_a_worker_killed_between_answer_and_commit_loses_nothing(
+    road: Road, stripe: FakeApi, now: int
+) -> None:
+    payload = snapshot(f"y{now}", subscription("active", f"usr_y{now}"), now)
+    stripe.account = account_of([payload])
+    thin_one = stripe.account.thin_event(payload)
+    with road.engine.begin() as connection:
+        connection.execute(text("LOCK TABLE facts IN ACCESS EXCLUSIVE MODE"))
+        post(road, thin_one)
+        until(lambda: len(stripe.asked) == 1 and stripe.at_once == 0, why="it was answered")
+
+        for pid in fetchers_of(road):
+            os.kill(pid, signal.SIGKILL)
+    road.await_settled([thin_one["id"]], seconds=60)
+
+    assert active(road, f"usr_y{now}")
+    assert not letters(road, [thin_one])
