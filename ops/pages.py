@@ -61,12 +61,25 @@ This page is made from `billing/registry.py` and the readers beside it by `make 
 """
 
 _OTHERS = """\
+## Thin events
+
+Thin events (`"object": "v2.core.event"`) name an object and do not contain it. With
+`STRIPE_API_KEY` it is fetched, whatever the type, if it is of one of the families above; the type
+then means what it means above without its `v1.`. Types that only thin events have
+(`v1.customer.subscription.past_due`, `v1.invoice.line_item_added`) tell of their object as an
+update does. Its state is dated by Stripe's answer and not by the event. Families that bear on
+neither access nor money are recorded as `unknown_type` and not asked for; an object that is gone is
+`object_gone`. Without a key every thin event is recorded as ignored with reason `needs_api_key`,
+and `paidup replay --unfetched` reads it later.
+
+With a key Stripe's API is also asked where a snapshot is not enough: for a list of features that
+was cut off, for the line items of a paid checkout that names no plan, and for an object that
+changed twice in one second in an order that nothing tells.
+
 ## Every other type
 
 is accepted, recorded in `stripe_events` with outcome `ignored` and reason `unknown_type`, and
-changes nothing. Thin events (`"object": "v2.core.event"`) carry no snapshot: without
-`STRIPE_API_KEY` they are recorded as ignored with reason `needs_api_key`. Of the types that one
-might look for above:
+changes nothing. Of the types that one might look for above:
 
 | types | why they change nothing here |
 |---|---|

@@ -4,8 +4,11 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -386,3 +389,78 @@ def test_a_worker_killed_between_answer_and_commit_loses_nothing(
 
     assert active(road, f"usr_y{now}")
     assert not letters(road, [thin_one])
+
+
+def test_without_a_key_thin_events_wait_for_a_replay(
+    own_road_without_key: Road, stripe: FakeApi, now: int
+) -> None:
+    road = own_road_without_key
+    payload = snapshot(f"z{now}", subscription("active", "usr_z"), now)
+    stripe.works()
+    stripe.account = account_of([payload])
+    thin_one = stripe.account.thin_event(payload)
+    post(road, thin_one)
+    road.await_settled([thin_one["id"]])
+    assert event_row(road, thin_one["id"]).reason == "needs_api_key"
+    steps = road.counters()
+    assert steps["billing_events_without_api_key_total"] == 1
+    seen = json.loads(paidup(road, "status", "--json").stdout)
+    assert seen["unfetched"] == 1
+    assert "not fetched" in paidup(road, "status").stdout
+    assert "paidup replay --unfetched" in paidup(road, "doctor").stdout
+
+    key = {"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": stripe.url}
+    with another_worker(road, **key):
+        done = paidup(road, "replay", "--unfetched", "--reason", "a key is there", "--json")
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["counts"]) == (0, {"applied": 1}), done.stdout
+    assert active(road, "usr_z")
+    assert json.loads(paidup(road, "status", "--json").stdout)["unfetched"] == 0
+
+
+@pytest.fixture
+def own_road_without_key() -> Iterator[Road]:
+    folder = temporary_folder("paidup-keyless-")
+    try:
+        with road_in(folder) as road:
+            yield road
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def environ_of(road: Road, **environ: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PAIDUP_", "STRIPE_"))}
+    servers = {"DATABASE_URL": road.stack.database_url, "REDIS_URL": road.stack.redis_url}
+    own = {"PAIDUP_DATA_DIR": str(road.stack.data_dir), "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0"}
+    return {**kept, **servers, **own, "STRIPE_WEBHOOK_SECRET": road.secret, **environ}
+
+
+def paidup(road: Road, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env=environ_of(road),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def another_worker(road: Road, **environ: str) -> Iterator[None]:
+    """A worker in place of the stack's own."""
+    assert road.stack.worker is not None
+    road.stack.worker.stop()
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "workers"],
+        env=environ_of(road, **environ),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(60)
