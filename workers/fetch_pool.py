@@ -1,7 +1,7 @@
 """``python -m workers.fetch_pool``: the Celery worker whose children ask Stripe's API.
 
 A pool of its own, so that a child that waits for Stripe is never one that live events wait for.
-It runs only where there is a ``STRIPE_API_KEY``; it alone loads Stripe's library.
+It runs only where there is a ``STRIPE_API_KEY``; no other worker process can ask.
 """
 
 import logging
