@@ -17,7 +17,7 @@ from runtime.inbox import codec
 from runtime.inbox.entries import Backlog, Breaker, Glimpse, Lane
 from tests.fakes import NOW, FakeClock
 
-EMPTY = codec.backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, 0, b"", -2, 1])
+EMPTY = codec.backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, 0, b"", -2, 1, 0, 0, b"", -2])
 
 
 def glimpse(key: str, **given: Any) -> Glimpse:
