@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from ops.demo_account import Account, Act, Delivered, Knock, problems, result_of, unmoved
 from ops.errors import NotDone
+from ops.samples.asking import ask
 from ops.samples.courier import DUPLICATE, Answer, Courier
 from ops.samples.endpoint import Endpoint
 from ops.samples.expected import Expected
@@ -26,6 +27,7 @@ from ops.samples.signing import sign
 from ops.samples.story import Event
 from ops.up import Stack
 from runtime.database import engine_for
+from runtime.settings import required
 
 PLANS = Path(__file__).with_name("demo.toml")
 SETTLE_SECONDS = 30.0
@@ -42,6 +44,7 @@ def play(stack: Stack, *, say: Callable[[str], None], pause: Callable[[float], N
     before = read_counters(pages)
     engine = engine_for(stack.database_url, application_name="paidup demo")
     courier = Courier(Endpoint.at(stack.webhook_url), stack.webhook_secret)
+    token = required(stack.console_token, "PAIDUP_CONSOLE_TOKENS")
     try:
         say("sending three lifecycles over HTTP")
         account.acts = [_perform(courier, *act) for act in _acts(int(time.time()))]
@@ -52,6 +55,7 @@ def play(stack: Stack, *, say: Callable[[str], None], pause: Callable[[float], N
         with engine.connect() as connection:
             for act in account.acts:
                 act.observed = observe(connection, act.expected.user_id)
+                act.told = ask(stack.console_url, token, act.expected.user_id)
     finally:
         courier.close()
         engine.dispose()

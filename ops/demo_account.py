@@ -31,12 +31,19 @@ class Delivered:
 
 @dataclass(slots=True, kw_only=True)
 class Act:
-    """One lifecycle: what was sent, and what stands in the database because of it."""
+    """One lifecycle: what was sent, and what the database and the read API say because of it."""
 
     title: str
     expected: Expected
     deliveries: list[Delivered]
     observed: Observed | None = None
+    told: Answer | None = None
+
+    @property
+    def told_features(self) -> object:
+        """What the read API says the user may do, None where it did not say."""
+        document = self.told.document if self.told else None
+        return document.get("features") if isinstance(document, dict) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +98,8 @@ def problems(account: Account) -> Iterator[str]:
             )
             if not observed.audit:
                 yield f"{act.title}: nothing stands in the audit trail"
+            if act.told_features != act.expected.features:
+                yield f"{act.title}: the read API says {act.told.said if act.told else None}"
     for knock in account.knocks:
         if knock.answer.status != knock.must:
             yield f"{knock.title}: answered {knock.answer.status}, not {knock.must}"

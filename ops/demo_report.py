@@ -61,6 +61,7 @@ def _act(act: Act) -> Json:
     return {
         "title": act.title,
         "user_id": act.expected.user_id,
+        "read_api": _said(act.told.document if act.told else None),
         "sent": [
             {
                 "event_id": delivered.event.id,
@@ -109,6 +110,8 @@ def _print_act(act: Act, console: Console) -> None:
         cells = ([_cell(row[column]) for column in columns] for row in rows)
         headers = [_HEADERS.get(column, column) for column in columns]
         console.print(_table(headers, cells, title=_TITLES[name]))
+    asked = f"GET /v1/users/{act.expected.user_id}/entitlements"
+    console.print(_table(("asked over HTTP", "features"), [(asked, act.told_features)]))
 
 
 def _print_knocks(knocks: Iterable[Knock], console: Console) -> None:

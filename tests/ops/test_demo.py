@@ -66,7 +66,13 @@ def as_it_must_be() -> Account:
     settled = {'billing_events_settled_total{event_type="t",outcome="applied"}': 1.0}
     return Account(
         acts=[
-            Act(title="An act", expected=CHECKOUT.expected, deliveries=[sent], observed=observed)
+            Act(
+                title="An act",
+                expected=CHECKOUT.expected,
+                deliveries=[sent],
+                observed=observed,
+                told=answer(200, {"features": features}),
+            )
         ],
         knocks=[Knock(title="again", must=200, answer=again)],
         metrics=dict.fromkeys(MUST_MOVE, 1.0) | settled,
@@ -82,6 +88,7 @@ def test_every_problem_is_named() -> None:
     account = as_it_must_be()
     account.acts[0].deliveries = [Delivered(event=CHECKOUT.events[0], answer=answer(503))]
     account.acts[0].observed = NOTHING
+    account.acts[0].told = answer(404, {"detail": "never heard of"})
     account.knocks = [Knock(title="forged", must=403, answer=answer(202))]
     account.metrics = {}
 
@@ -90,6 +97,7 @@ def test_every_problem_is_named() -> None:
     assert "checkout.session.completed was answered 503, not 202" in said
     assert "An act: no entitlement row" in said
     assert "nothing stands in the audit trail" in said
+    assert "An act: the read API says never heard of" in said
     assert "forged: answered 202, not 403" in said
     assert "was not answered with its cached result" in said
     assert 'idempotent_hits_total{operation="ingest"} did not move' in said
@@ -104,6 +112,7 @@ def test_the_document_is_json_for_programs() -> None:
     assert act["user_id"] == "usr_123"
     assert act["sent"][0]["body"] == {"status": "accepted"}
     assert act["user_entitlements"][0]["entitlements"]["max_devices"] == 5
+    assert act["read_api"]["features"]["max_devices"] == 5
     assert document["knocks"][0]["status"] == 200
 
 
