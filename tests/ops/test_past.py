@@ -23,7 +23,7 @@ from runtime.ledger.entering import Scope
 from runtime.ledger.rebuild import Rebuilder
 from runtime.plansfile import read_plans
 from tests.ops.queries.books import Books
-from tests.runtime.ledger.builders import customer, delivery, event
+from tests.runtime.ledger.builders import checkout, customer, delivery, event, intent
 from tests.runtime.ledger.conftest import ledger_on
 
 pytestmark = pytest.mark.servers
@@ -155,3 +155,41 @@ def test_an_end_counts_at_its_instant_whenever_it_is_written_down(books: Books) 
     assert (before[2]["max_devices"].value, over[2], after[2]) == (5, {}, {})
     for at, user, values in noted:
         assert told(books, at, user) == values
+
+
+def test_a_purchase_that_got_another_name_and_was_refunded_gives_nothing_under_either(
+    books: Books,
+) -> None:
+    """Its payment is learned late, and its row takes the payment's name."""
+    at = int(time.time()) - 100
+    whose = {"client_reference_id": "usr_1", "metadata": {"plan_code": "lifetime"}}
+    told_of = [
+        event("checkout.session.completed", checkout("cs_1", payment_intent=None, **whose), at=at),
+        event(
+            "checkout.session.async_payment_succeeded",
+            checkout("cs_1", payment_intent="pi_1", **whose),
+            at=at + 10,
+        ),
+        event("payment_intent.succeeded", intent("pi_1"), at=at + 10),
+        event(
+            "refund.created",
+            {
+                "id": "re_1",
+                "object": "refund",
+                "status": "succeeded",
+                "amount": 2999,
+                "currency": "usd",
+                "payment_intent": "pi_1",
+            },
+            at=at + 20,
+        ),
+    ]
+    noted = []
+    for body in told_of:
+        ledger_on(books.engine).record([delivery(body)])
+        noted += seen(books)
+
+    held = [bool(values) for _, user, values in noted if user == "usr_1"]
+    assert held == [True, True, True, False]
+    for moment, user, values in noted:
+        assert told(books, moment, user) == values
