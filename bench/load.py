@@ -94,7 +94,8 @@ def run(
 class _Loop:
     def __init__(self, host: str, port: int, connections: int) -> None:
         self.selector = selectors.DefaultSelector()
-        self.idle = [_Connection(host, port) for _ in range(connections)]
+        # Taken in turns: a server hangs up on a connection that is idle for long.
+        self.idle = deque(_Connection(host, port) for _ in range(connections))
         for connection in self.idle:
             self.selector.register(connection.socket, selectors.EVENT_READ, connection)
         self.answers = Answers()
@@ -116,7 +117,7 @@ class _Loop:
             due = started + (total - len(waiting)) / rate if rate else now
             if due > now:
                 return
-            self.idle.pop().send(waiting.popleft(), due)
+            self.idle.popleft().send(waiting.popleft(), due)
 
     def _read_some(self, timeout: float) -> None:
         for key, _ in self.selector.select(timeout):
