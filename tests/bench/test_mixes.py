@@ -1,0 +1,48 @@
+import json
+from collections import Counter
+
+from bench import mixes
+from bench.stub import Api
+
+
+def customer_of(body: bytes) -> object:
+    return json.loads(body)["data"]["object"].get("customer")
+
+
+def test_the_first_mix_has_no_event_twice_and_is_the_same_in_every_run() -> None:
+    events = mixes.first(500, "seed")
+
+    assert len(set(events)) == 500
+    assert events == mixes.first(500, "seed")
+    assert not set(events) & set(mixes.first(500, "another"))
+
+
+def test_the_first_mix_has_every_family_of_events_between_one_and_nine_kilobytes() -> None:
+    events = mixes.first(3000, "seed")
+    families = {json.loads(body)["type"].split(".")[0] for body in events}
+    sizes = [len(body) for body in events]
+
+    assert families == {"checkout", "customer", "invoice", "payment_intent", "charge", "refund"}
+    assert 3500 < sum(sizes) / len(sizes) < 5000
+    assert max(sizes) < 9000
+
+
+def test_the_second_mix_repeats_a_fifth_and_has_one_hot_customer_in_fifty() -> None:
+    deliveries = mixes.second(5000, "seed")
+    distinct = set(deliveries)
+    counts = Counter(customer_of(body) for body in distinct)
+    hot = [customer for customer, times in counts.items() if customer and times > 60]
+
+    assert 0.17 < 1 - len(distinct) / len(deliveries) < 0.22
+    assert 0.01 < len(hot) / len(counts) < 0.04
+
+
+def test_the_stub_knows_what_events_carry_and_makes_up_the_rest() -> None:
+    events = mixes.first(50, "seed")
+    bought = next(json.loads(body)["data"]["object"] for body in events if b'"charge"' in body)
+    api = Api(events)
+
+    assert api.find(["charges", bought["id"]]) == bought
+    assert api.find(["account"])["object"] == "account"
+    assert api.find(["products", "prod_x"])["object"] == "product"
+    assert api.find(["checkout", "sessions", "cs_1", "line_items"])["data"] == []
