@@ -27,6 +27,9 @@ HERE: Final = Path(__file__).parent
 INSTALLED: Final = HERE.parent / ".bench"
 """Where ``bench/setup`` puts the peers."""
 
+LOG: Final = INSTALLED / "peers.log"
+"""What they say while they run."""
+
 _NODE: Final = INSTALLED / "node"
 _DJANGO: Final = INSTALLED / "djstripe" / "bin"
 _ENDPOINT: Final = "00000000-0000-4000-8000-000000000000"
@@ -196,7 +199,10 @@ def _wsgi(target: str, environ: Mapping[str, str], *options: str) -> Iterator[in
 
 @contextmanager
 def _process(command: Sequence[str | Path], environ: Mapping[str, str]) -> Iterator[None]:
-    process = subprocess.Popen([str(word) for word in command], env=environ_of(environ))  # noqa: S603
+    INSTALLED.mkdir(exist_ok=True)
+    with LOG.open("ab") as log:
+        words = [str(word) for word in command]
+        process = subprocess.Popen(words, env=environ_of(environ), stdout=log, stderr=log)  # noqa: S603
     try:
         yield
     finally:
