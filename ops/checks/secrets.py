@@ -21,6 +21,7 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
     """Everything about secrets, keys and tokens; never their values."""
     yield from _webhook_secrets(settings.webhook_secrets)
     yield from _api_key(settings.stripe_api_key)
+    yield from _key_of_another_mode(settings)
     yield from _console_tokens(settings.console_tokens)
 
 
@@ -61,6 +62,15 @@ def _trouble(secret: str) -> str | None:
     if len(secret) < _LEAST_SECRET:
         return f"is shorter than {_LEAST_SECRET} characters, as none of Stripe's is: copy it again"
     return None
+
+
+def _key_of_another_mode(settings: Settings) -> Iterator[Finding]:
+    """A key that Stripe takes for none of the events that count here."""
+    mode = settings.effective_livemode()
+    if settings.stripe_api_key is None or mode == "any":
+        return
+    if not settings.may_fetch(livemode=mode == "live"):
+        yield problem(_KEY, f"is a key of the other mode: nothing of {mode} events can be fetched")
 
 
 def _api_key(key: str | None) -> Iterator[Finding]:

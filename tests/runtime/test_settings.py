@@ -163,3 +163,18 @@ def test_every_attribute_of_settings_has_exactly_one_variable() -> None:
 
     assert sorted(attributes) == sorted(Settings.__dataclass_fields__)
     assert all(variable.help.endswith(".") for variable in VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("key", "live", "test"),
+    [
+        (None, False, False),
+        ("sk_live_x", True, False),
+        ("rk_test_x", False, True),
+        ("sk_org_x", True, True),
+    ],
+)
+def test_a_key_fetches_objects_of_its_own_mode(key: str | None, *, live: bool, test: bool) -> None:
+    settings = Settings.from_env({"STRIPE_API_KEY": key} if key else {})
+
+    assert (settings.may_fetch(livemode=True), settings.may_fetch(livemode=False)) == (live, test)

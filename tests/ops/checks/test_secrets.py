@@ -120,3 +120,23 @@ def test_which_events_count_is_said(environ: dict[str, str], state: State, word:
 
     assert finding.state is state
     assert word in finding.says
+
+
+@pytest.mark.parametrize(
+    ("key", "mode", "told"),
+    [
+        ("sk_test_" + "a1" * 12, "live", True),
+        (KEY, "test", True),
+        (KEY, "live", False),
+        ("sk_test_" + "a1" * 12, "any", False),
+    ],
+)
+def test_a_key_of_the_mode_that_does_not_count_is_a_problem(
+    key: str, mode: str, *, told: bool
+) -> None:
+    environ = {"STRIPE_WEBHOOK_SECRET": GOOD, "STRIPE_API_KEY": key, "PAIDUP_LIVEMODE": mode}
+
+    findings = said(check_secrets(Settings.from_env(environ)), "STRIPE_API_KEY")
+
+    assert any("other mode" in says for _, says in findings) is told
+    assert not any(key in says for _, says in findings)

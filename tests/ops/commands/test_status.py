@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from ops.overview import arriving
-from runtime.inbox.entries import Parked
+from runtime.inbox.entries import Deferred, Parked
+from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.servers.ports import free_port
 from runtime.servers.postgres import Postgres
@@ -93,6 +94,23 @@ def test_an_open_breaker_says_why(inbox: Inbox, paidup: Paidup) -> None:
 
     assert seen(paidup)["inbox"]["breaker"]["reason"] == "PostgreSQL is away"
     assert "open, nothing is applied: PostgreSQL is away; closes at" in paidup("status")
+
+
+def test_what_waits_for_stripe_s_api_is_told_apart(inbox: Inbox, paidup: Paidup) -> None:
+    assert "to be fetched" not in paidup("status")
+    lane = FetchLane.beside(inbox, at_once=2)
+    inbox.accept(event(1))
+    inbox.claim("drainer")
+    lane.defer("drainer", [Deferred(key="evt_1")])
+    lane.rest("Stripe's API limits our requests", 30)
+
+    numbers = seen(paidup)["inbox"]
+
+    assert (numbers["due"], numbers["fetch"]["due"], numbers["by_lane"]["fetch"]) == (0, 1, 1)
+    assert numbers["fetch"]["breaker"]["reason"] == "Stripe's API limits our requests"
+    said = paidup("status")
+    assert "1 event, by a worker that has STRIPE_API_KEY" in said
+    assert "Stripe's API limits our requests" in said
 
 
 def test_the_processes_a_backlog_needs_follow_from_what_busy_ones_did(
