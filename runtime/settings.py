@@ -245,7 +245,7 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_text,
         default=None,
         secret=True,
-        help="Restricted key for reconcile and for events that need Stripe's API. Optional.",
+        help="Restricted key, for events that need Stripe's API. Optional.",
     ),
     Variable(
         name="STRIPE_API_BASE",
