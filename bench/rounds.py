@@ -43,13 +43,16 @@ class Scale:
 
     rounds: int
     events: int
+    drained: int
     backlog: int
     filled: int
     seconds: int
 
 
-FULL: Final = Scale(rounds=5, events=6000, backlog=100_000, filled=5_000_000, seconds=10)
-QUICK: Final = Scale(rounds=2, events=1500, backlog=6_000, filled=100_000, seconds=3)
+FULL: Final = Scale(
+    rounds=5, events=6000, drained=10_000, backlog=100_000, filled=5_000_000, seconds=10
+)
+QUICK: Final = Scale(rounds=2, events=1500, drained=4000, backlog=6000, filled=100_000, seconds=3)
 
 
 class Rounds:
@@ -187,7 +190,7 @@ class Rounds:
                 name = processes(count, second=second)
                 kind = mixes.second if second else mixes.first
                 set_processes(running, count)
-                rate = measures.drained(running, kind(self._scale.events, name))
+                rate = measures.drained(running, kind(self._scale.drained, name))
                 self._note(DRAIN, name, "events/s", rate)
 
     def _by_turns(self, candidates: Sequence[tuple[int, bool]]) -> Sequence[tuple[int, bool]]:
@@ -197,7 +200,8 @@ class Rounds:
         # The database stays from round to round, so its events are other ones in each.
         with self._machine.stack(self._full, 2) as running:
             set_processes(running, 2)
-            rate = measures.drained(running, self._first(f"filled {self._number}"))
+            events = self._first(f"filled {self._number}", self._scale.drained)
+            rate = measures.drained(running, events)
             self._note(DRAIN, FILLED, "events/s", rate)
 
     # Limits and peers -------------------------------------------------------------------
