@@ -61,7 +61,8 @@ def test_between_two_batches_a_signal_means_what_it_meant_before() -> None:
 
 @pytest.mark.parametrize("number", [*ENDING, signal.SIGINT])
 def test_every_signal_to_stop_asks_a_supervisor_once_and_for_all(number: signal.Signals) -> None:
-    with stop_signals() as asked:
+    # What ignores hangups, as nohup does, hands that down to whoever it starts: to tests, too.
+    with noted(number), stop_signals() as asked:
         before = asked()
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
