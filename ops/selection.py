@@ -84,16 +84,15 @@ def event_types(
     return given
 
 
+type_option = click.option(
+    "--type", "types", multiple=True, callback=event_types, help="An event type; repeatable."
+)
+
+
 def filters(command: F) -> F:
     """The options that narrow a selection."""
     options = (
-        click.option(
-            "--type",
-            "types",
-            multiple=True,
-            callback=event_types,
-            help="An event type; repeatable.",
-        ),
+        type_option,
         click.option("--error", callback=_text, help="In the error's name or in what it says."),
         click.option("--user", callback=_text, help="About what belongs to this user."),
         click.option("--customer", callback=_text, help="About this Stripe customer."),

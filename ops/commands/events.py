@@ -23,7 +23,7 @@ from ops.output import Json, emit_json, json_option
 from ops.progress import progress
 from ops.queries import belonging, doors, exported
 from ops.queries.events import Filter, SettledEvent, settled_events
-from ops.selection import event_types
+from ops.selection import type_option
 from ops.shown_event import as_document, print_event
 from ops.upfile import settings as find_settings
 from ops.whereabouts import look_up
@@ -54,13 +54,7 @@ class Wanted:
 def narrowing(command: F) -> F:
     """The options that say which events are meant."""
     options = (
-        click.option(
-            "--type",
-            "types",
-            multiple=True,
-            callback=event_types,
-            help="An event type; repeatable.",
-        ),
+        type_option,
         click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of it."),
         click.option("--user", help="It states something about what belongs to this user."),
         click.option("--customer", help="It states something about this Stripe customer."),
