@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most tests wait for servers and processes, each runner for those of its own.
+AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := billing models runtime ingest workers ops migrations bench tests
 
 .DEFAULT_GOAL := help
@@ -35,7 +37,7 @@ check: setup ## Format, lint, types, imports, tests without sockets, all of bill
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
 
 test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
-	$(BIN)/pytest -q -m "not slow" --cov --cov-report=
+	$(BIN)/pytest -q -m "not slow" $(AT_ONCE) --cov --cov-report=
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
