@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ingest.app import WEBHOOK_PATH
+from runtime.servers.processes import children_of, command_of
 from tests.fakes import SECRET
 from tests.ingest.webhooks import sign
 
@@ -97,9 +98,7 @@ class Served:
 
     def server_processes(self) -> list[int]:
         """The processes that answer requests now."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids = [int(pid) for pid in children.read_text().split()]
-        return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in children_of(self.process.pid) if "spawn_main" in command_of(pid)]
 
     def count(self, series: str) -> float:
         """The value of a series over all processes."""
