@@ -9,18 +9,11 @@ local freed, deferred = {}, 0
 write_even_when_full()
 for i = 6, #ARGV, 2 do
   local key, marker = ARGV[i], ARGV[i + 1]
-  local place = call('HGET', claim, 'e:' .. key)
-  if place then
-    local target = enter_lane(key, place, 'fetch')
-    call('ZADD', queue_of(target), NOW, key)
+  if requeue(claim, key, NOW, freed, 'fetch') then
     -- What went wrong with it before has nothing to do with what waits for it now.
     call('HDEL', HISTORY, key)
     if marker ~= '' then
       call('SET', done_marker_of(key), marker, 'PX', ARGV[3])
-    end
-    let_go(claim, key, freed)
-    if call('HEXISTS', HELD, target) == 0 then
-      make_ready(target)
     end
     deferred = deferred + 1
   end

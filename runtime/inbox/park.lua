@@ -15,19 +15,12 @@ local function note(key, charged, text)
 end
 
 local function park(key, delay, charged, text, lane, freed)
-  local place = call('HGET', claim, 'e:' .. key)
+  local place = requeue(claim, key, NOW + delay, freed, lane ~= '' and lane or nil)
   if not place then
     return 0
   end
   note(key, charged, text)
-  local target = (lane ~= '' and lane ~= parts_of(place)) and enter_lane(key, place, lane)
-    or place
-  call('ZADD', queue_of(target), NOW + delay, key)
-  note_parked(key, (parts_of(target)), NOW + delay)
-  let_go(claim, key, freed)
-  if target ~= place and call('HEXISTS', HELD, target) == 0 then
-    make_ready(target)
-  end
+  note_parked(key, (parts_of(place)), NOW + delay)
   return 1
 end
 

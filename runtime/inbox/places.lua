@@ -83,14 +83,21 @@ local function close_if_empty(token, claim)
   end
 end
 
--- Into the queue first and out of the claim second: no event is ever in no place.
-local function requeue(claim, key, due, freed)
+-- Into the queue first and out of the claim second: no event is ever in no place. A lane that is
+-- given is the one it goes to. Returns the place whose queue it is in, nil if it was not held.
+local function requeue(claim, key, due, freed, lane)
   local place = call('HGET', claim, 'e:' .. key)
-  if place then
-    call('ZADD', queue_of(place), due, key)
-    let_go(claim, key, freed)
+  if not place then
+    return nil
   end
-  return place
+  local target = lane and enter_lane(key, place, lane) or place
+  call('ZADD', queue_of(target), due, key)
+  let_go(claim, key, freed)
+  -- Its own place is held by this claim, and made ready when that ends.
+  if target ~= place and call('HEXISTS', HELD, target) == 0 then
+    make_ready(target)
+  end
+  return target
 end
 
 -- Unapplied and uncharged: its turn comes as if it had never been claimed.
