@@ -62,6 +62,11 @@ class Envelope:
         return realm_of(self.account, livemode=self.livemode)
 
 
+def told_type(event_type: str) -> str:
+    """The type by which a thin event is known: that of the snapshot event it stands beside."""
+    return event_type.removeprefix("v1.")
+
+
 def parse(body: bytes) -> Envelope:
     """Read what every Stripe event has, whatever its type and API version.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from billing.envelope import Envelope
+from billing.envelope import Envelope, told_type
 from billing.errands import EVENT, SUMMARY, errand_of, sightings
 from billing.facts import Fact, Look
 from billing.fetched import Fetched, Wanted
@@ -103,11 +103,6 @@ def read(envelope: Envelope, fetched: Fetched | None = None) -> Reading:
     if fetched is not None:
         facts = _with_looks(facts, _facts_fetched(envelope, fetched))
     return Reading(facts=facts, ignored=None) if facts else _ignored(IgnoredBecause.NOTHING_STATED)
-
-
-def told_type(event_type: str) -> str:
-    """The type by which a thin event is known: that of the snapshot event it stands beside."""
-    return event_type.removeprefix("v1.")
 
 
 def _read_thin(envelope: Envelope, fetched: Fetched | None) -> Reading:

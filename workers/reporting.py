@@ -2,7 +2,8 @@
 
 import structlog
 
-from billing.registry import HANDLED_TYPES, IgnoredBecause, told_type
+from billing.envelope import told_type
+from billing.registry import HANDLED_TYPES, IgnoredBecause
 from runtime.inbox.entries import Entry
 from runtime.ledger.settlement import Settlement
 from runtime.telemetry import OTHER, Metrics

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from billing.envelope import Envelope, usable_id
+from billing.envelope import Envelope, told_type, usable_id
 from billing.errors import UnreadableEvent
 from billing.facts import Fact, Fields, Kind, Rank
 from billing.ids import CustomerId, ObjectKey, Realm, object_key
@@ -97,7 +97,7 @@ def facts_seen(envelope: Envelope, reader: Reader, raw: Raw, at: datetime) -> tu
 
     The type of a thin event is taken for what it says, its time only for what happened then.
     """
-    event_type = envelope.type.removeprefix("v1.") if envelope.thin else ""
+    event_type = told_type(envelope.type) if envelope.thin else ""
     return tuple(
         replace(
             fact,

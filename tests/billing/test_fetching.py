@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.codec import fact_from_json, fact_to_json
-from billing.envelope import Envelope, parse
+from billing.envelope import Envelope, parse, told_type
 from billing.errands import errand_of, left_open, too_early
 from billing.facts import Fact, InvoiceFields, Kind, Rank
 from billing.fetched import Fetched, Wanted, answer, joined
 from billing.history import order
 from billing.ids import EventId
 from billing.projection import PartyFacts
-from billing.registry import IgnoredBecause, read, told_type
+from billing.registry import IgnoredBecause, read
 from billing.rows import Projection
 from ops.samples.lifecycles import scenarios_in
 from ops.samples.shapes import Shape
