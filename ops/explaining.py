@@ -8,7 +8,7 @@ would end it. What waits is told once for the user.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from billing.catalogue import Catalogue
 from billing.ids import object_key
@@ -53,16 +53,37 @@ class Reason(Giving):
     ends: tuple[str, ...]
 
 
+R = TypeVar("R", bound=Giving)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Whether the user may, how much, until when, and why; ``missing`` stands for no reasons."""
+class Answer(Generic[R]):
+    """Whether the user may, how much, until when, and why; ``missing`` stands for no reasons.
+
+    Of the past: whether he might, and until when by what was known.
+    """
 
     feature: str
     allowed: bool
     value: Any
     expires_at: datetime | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[R, ...]
     missing: str | None
+
+
+def answer(
+    feature: str, amounts_to: Effective | None, reasons: Iterable[R], missing: str
+) -> Answer[R]:
+    """What all sources together amount to, with the reasons; ``missing`` is said without any."""
+    reasons = tuple(reasons)
+    return Answer(
+        feature=feature,
+        allowed=bool(amounts_to and amounts_to.value),
+        value=amounts_to.value if amounts_to else None,
+        expires_at=amounts_to.expires_at if amounts_to else None,
+        reasons=reasons,
+        missing=None if reasons else missing,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +93,7 @@ class Explanation:
     user_id: str
     at: datetime
     catalogue_version: int
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer[Reason], ...]
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
     unheeded: tuple[str, ...]
@@ -101,18 +122,10 @@ def explain(standing: Standing, features: Iterable[str]) -> Explanation:
     )
 
 
-def _answer(standing: Standing, feature: str) -> Answer:
+def _answer(standing: Standing, feature: str) -> Answer[Reason]:
     giving = [grant for grant in standing.grants if feature in grant.row.entitlements]
-    reasons = [_reason(standing, grant, feature) for grant in giving]
-    effective = standing.effective.get(feature)
-    return Answer(
-        feature=feature,
-        allowed=bool(effective and effective.value),
-        value=effective.value if effective else None,
-        expires_at=effective.expires_at if effective else None,
-        reasons=tuple(sorted(reasons, key=_weight)),
-        missing=None if giving else _missing(standing, feature),
-    )
+    reasons = sorted((_reason(standing, grant, feature) for grant in giving), key=_weight)
+    return answer(feature, standing.effective.get(feature), reasons, _missing(standing, feature))
 
 
 def _weight(reason: Reason) -> tuple[bool, bool, float]:

@@ -1,12 +1,13 @@
 """An explanation in sentences, and as JSON values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from billing.rows import PaymentRow
-from ops.explaining import Answer, Explanation, Giving, Reason
+from ops.explaining import Answer, Explanation, Giving, R, Reason
 from ops.listing import plain, say
 from ops.moments import stamp
 from ops.money import money
@@ -20,22 +21,27 @@ def as_document(explanation: Explanation) -> Json:
         "user_id": explanation.user_id,
         "at": plain(explanation.at),
         "catalogue_version": explanation.catalogue_version,
-        "features": [_answer_document(answer) for answer in explanation.answers],
+        "features": [answer_document(answer, _reason_document) for answer in explanation.answers],
         "waiting": list(explanation.waiting),
         "failed": list(explanation.failed),
         "without_effect": list(explanation.unheeded),
     }
 
 
-def _answer_document(answer: Answer) -> Json:
+def answer_document(answer: Answer[R], of_reason: Callable[[R], Json]) -> Json:
+    """The answer to one feature; ``of_reason`` gives the values of each of its reasons."""
     return {
         "feature": answer.feature,
         "allowed": answer.allowed,
         "value": plain(answer.value),
         "expires_at": plain(answer.expires_at),
-        "reasons": [plain(asdict(reason)) for reason in answer.reasons],
+        "reasons": [of_reason(reason) for reason in answer.reasons],
         "missing": answer.missing,
     }
+
+
+def _reason_document(reason: Reason) -> Json:
+    return plain(asdict(reason))
 
 
 def print_explanation(explanation: Explanation) -> None:
@@ -44,7 +50,7 @@ def print_explanation(explanation: Explanation) -> None:
     if not explanation.answers:
         say("nothing gives this user a feature, and nothing ever did", indent=2)
     for answer in explanation.answers:
-        _print_answer(answer, explanation)
+        print_answer(answer, _verdict(answer), partial(_lines, explanation))
     _print_list("waiting", explanation.waiting)
     _print_list("came to nothing", explanation.failed)
     _print_list("without effect", explanation.unheeded)
@@ -59,21 +65,26 @@ def _print_list(title: str, sentences: Sequence[str]) -> None:
         say(sentence, indent=2)
 
 
-def _print_answer(answer: Answer, explanation: Explanation) -> None:
-    say(f"\n{_verdict(answer)}", style="bold green" if answer.allowed else "bold red")
+def print_answer(answer: Answer[R], verdict: str, lines: Callable[[R], Iterable[str]]) -> None:
+    """The answer to one feature, with these lines about each of its reasons."""
+    say(f"\n{verdict}", style="bold green" if answer.allowed else "bold red")
     for reason in answer.reasons:
-        say(f"{_mark(reason)} {reason.because}", indent=2)
-        for line in _lines(reason, explanation):
+        say(f"{'+' if reason.in_force else '-'} {reason.because}", indent=2)
+        for line in lines(reason):
             say(line, indent=4)
     if answer.missing:
         say(f"- {answer.missing}", indent=2)
 
 
-def _verdict(answer: Answer) -> str:
+def _verdict(answer: Answer[Reason]) -> str:
     if not answer.allowed:
         return f"{answer.feature}: not allowed"
-    value = "" if answer.value is True else f" {answer.value}"
-    return f"{answer.feature}: allowed{value}, {until(answer.expires_at)}"
+    return f"{answer.feature}: allowed{how_much(answer)}, {until(answer.expires_at)}"
+
+
+def how_much(answer: Answer[R]) -> str:
+    """The value, where there is more to it than yes."""
+    return "" if answer.value is True else f" {answer.value}"
 
 
 def until(at: datetime | None) -> str:
@@ -81,11 +92,7 @@ def until(at: datetime | None) -> str:
     return f"until {stamp(at)}" if at else "with no end in sight"
 
 
-def _mark(reason: Reason) -> str:
-    return "+" if reason.in_force else "-"
-
-
-def _lines(reason: Reason, explanation: Explanation) -> Iterator[str]:
+def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
     yield f"{of_source(reason)}, {gives(reason, over=reason.revoked is not None)}"
     yield _decision(reason)
     if reason.payment:

@@ -6,11 +6,9 @@ end that was known then counts at its instant, whenever the entry about it was w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
 from billing.rows import EntitlementRow
-from ops.explaining import Giving, giving
+from ops.explaining import Answer, Giving, answer, giving
 from ops.merging import Effective, effective
 from ops.queries.history import Entry, History
 from runtime.ledger.tables import Key
@@ -29,19 +27,6 @@ class PastReason(Giving):
     """What one source under one plan meant for one feature; ``entry`` is what that rests on."""
 
     entry: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastAnswer:
-    """Whether the user could, how much and why; ``missing`` stands for no reasons."""
-
-    feature: str
-    allowed: bool
-    value: Any
-    expires_at: datetime | None
-    """What was known of its end then."""
-    reasons: tuple[PastReason, ...]
-    missing: str | None
 
 
 def stood(history: History) -> list[Stood]:
@@ -75,7 +60,7 @@ def features_then(history: History) -> list[str]:
     return sorted({name for each in stood(history) for name in each.row.entitlements})
 
 
-def explain_past(history: History, features: Iterable[str]) -> tuple[PastAnswer, ...]:
+def explain_past(history: History, features: Iterable[str]) -> tuple[Answer[PastReason], ...]:
     """Answer for each of these features."""
     known, value = stood(history), worth(history)
     return tuple(_answer(history, known, value, feature) for feature in features)
@@ -83,22 +68,15 @@ def explain_past(history: History, features: Iterable[str]) -> tuple[PastAnswer,
 
 def _answer(
     history: History, known: list[Stood], value: Mapping[str, Effective], feature: str
-) -> PastAnswer:
+) -> Answer[PastReason]:
     among = [each.row for each in known]
     reasons = [
         PastReason(**giving(each.row, feature, among, value, history.at), entry=each.entry)
         for each in known
         if feature in each.row.entitlements
     ]
-    found = value.get(feature)
-    return PastAnswer(
-        feature=feature,
-        allowed=bool(found and found.value),
-        value=found.value if found else None,
-        expires_at=found.expires_at if found else None,
-        reasons=tuple(sorted(reasons, key=_weight)),
-        missing=None if reasons else _missing(history, feature),
-    )
+    reasons.sort(key=_weight)
+    return answer(feature, value.get(feature), reasons, _missing(history, feature))
 
 
 def _weight(reason: PastReason) -> tuple[bool, bool, int]:

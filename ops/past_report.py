@@ -3,34 +3,31 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from ops.explanation_report import gives, of_source, until
+from ops.explaining import Answer
+from ops.explanation_report import (
+    answer_document,
+    gives,
+    how_much,
+    of_source,
+    print_answer,
+    until,
+)
 from ops.listing import plain, say
 from ops.moments import stamp
 from ops.output import Json
-from ops.past import PastAnswer, PastReason
+from ops.past import PastReason
 from ops.queries.history import Entry, History
 from runtime.ledger.upkeep import CLOCK
 
 
-def past_document(history: History, answers: Sequence[PastAnswer]) -> Json:
+def past_document(history: History, answers: Sequence[Answer[PastReason]]) -> Json:
     """Everything that is said, with the numbers of the entries it rests on."""
     return {
         "user_id": history.user_id,
         "at": plain(history.at),
         "catalogue_version": history.version,
-        "features": [_answer_document(answer) for answer in answers],
+        "features": [answer_document(answer, _reason_document) for answer in answers],
         "rests_on": history.entries[-1].id if history.entries else None,
-    }
-
-
-def _answer_document(answer: PastAnswer) -> Json:
-    return {
-        "feature": answer.feature,
-        "allowed": answer.allowed,
-        "value": plain(answer.value),
-        "expires_at": plain(answer.expires_at),
-        "reasons": [_reason_document(reason) for reason in answer.reasons],
-        "missing": answer.missing,
     }
 
 
@@ -51,11 +48,11 @@ def _reason_document(reason: PastReason) -> Json:
     }
 
 
-def print_past(history: History, answers: Sequence[PastAnswer]) -> None:
+def print_past(history: History, answers: Sequence[Answer[PastReason]]) -> None:
     """Each feature with its reasons and their entries, then what all of it rests on."""
     say(history.user_id, style="bold")
     for answer in answers:
-        _print_answer(answer)
+        print_answer(answer, _verdict(answer), _lines)
     version = history.version
     plans = f"version {version}" if version else "none yet"
     newest = f"{len(history.entries)} entries of the audit, the last of them {_name(history)}"
@@ -67,21 +64,11 @@ def _name(history: History) -> str:
     return f"number {entry.id} of {stamp(entry.at)}"
 
 
-def _print_answer(answer: PastAnswer) -> None:
-    say(f"\n{_verdict(answer)}", style="bold green" if answer.allowed else "bold red")
-    for reason in answer.reasons:
-        say(f"{'+' if reason.in_force else '-'} {reason.because}", indent=2)
-        for line in _lines(reason):
-            say(line, indent=4)
-    if answer.missing:
-        say(f"- {answer.missing}", indent=2)
-
-
-def _verdict(answer: PastAnswer) -> str:
+def _verdict(answer: Answer[PastReason]) -> str:
     if not answer.allowed:
         return f"{answer.feature}: was not allowed"
-    value = "" if answer.value is True else f" {answer.value}"
-    return f"{answer.feature}: was allowed{value}, {until(answer.expires_at)} by what was known"
+    allowed = f"was allowed{how_much(answer)}, {until(answer.expires_at)}"
+    return f"{answer.feature}: {allowed} by what was known"
 
 
 def _lines(reason: PastReason) -> Iterator[str]:

@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 
 from billing.text import storable
 from ops.errors import NotDone
-from ops.explaining import Explanation, explain, features_of, features_sold
+from ops.explaining import Answer, Explanation, explain, features_of, features_sold
 from ops.explanation_report import as_document, print_explanation
 from ops.moments import Moment, stamp
 from ops.output import emit_json, json_option
-from ops.past import PastAnswer, explain_past, features_then
+from ops.past import PastReason, explain_past, features_then
 from ops.past_report import past_document, print_past
 from ops.queries import doors
 from ops.queries.belonging import is_known
@@ -129,7 +129,7 @@ def _then(
         print_past(history, answers)
 
 
-def _answers(history: History, feature: str | None) -> tuple[PastAnswer, ...]:
+def _answers(history: History, feature: str | None) -> tuple[Answer[PastReason], ...]:
     if not history.entries:
         raise NotDone(_nothing_yet(history))
     if feature is None:
