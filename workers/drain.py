@@ -21,7 +21,7 @@ from runtime.inbox.entries import Claim, Entry
 from runtime.inbox.inbox import new_token
 from workers.applying import Applied
 from workers.orders import Orders
-from workers.ports import Inbox, Publish
+from workers.ports import Claims, Publish
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Applies(Protocol):
 class Drainer:
     """Everything one worker process needs to drain, built once after the fork."""
 
-    inbox: Inbox
+    inbox: Claims
     applier: Applies
     orders: Orders
     publish: Publish
@@ -119,7 +119,7 @@ class Drainer:
 
 
 @contextmanager
-def _heart(inbox: Inbox, token: str) -> Iterator[None]:
+def _heart(inbox: Claims, token: str) -> Iterator[None]:
     """Keep the claim alive from a thread beside, until the block ends."""
     ended = threading.Event()
 

@@ -8,16 +8,16 @@ import logging
 from functools import partial
 
 from billing.registry import HANDLED_TYPES
-from runtime.broker import FETCH_QUEUE, FETCH_TASK
+from runtime.broker import FETCH_QUEUE, FETCH_TASK, make_celery
 from runtime.dead_letters import bury
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.stripe_api import make_api
 from runtime.telemetry import build_metrics
 from workers.drain import Drainer
-from workers.fetching import FetchInbox, FetchingApplier
-from workers.orders import Orders
-from workers.pool import Child, Crew, applier_of, deferring_of, ledger_of, run, utc_now
+from workers.fetching import FetchClaims, FetchingApplier
+from workers.orders import Deferring, Orders
+from workers.pool import Child, Crew, applier_of, ledger_of, run, utc_now, wakes_for_fetching
 from workers.reporting import Reporter
 from workers.wills import Will
 
@@ -41,11 +41,11 @@ def build_fetcher(child: Child) -> Drainer:
     """Everything a child fetches with."""
     settings = child.settings
     lane = FetchLane(child.redis, at_once=settings.fetch_at_once)
-    inbox = FetchInbox(inbox=Inbox(child.redis), lane=lane)
+    inbox = Inbox(child.redis)
     ledger, metrics = ledger_of(settings, child.engine), build_metrics(event_types=HANDLED_TYPES)
-    deferring = deferring_of(settings, lane)
+    publish = wakes_for_fetching(make_celery(settings, role="publisher"))
     return Drainer(
-        inbox=inbox,
+        inbox=FetchClaims(inbox=inbox, lane=lane),
         applier=FetchingApplier(
             applier=applier_of(settings, ledger),
             ledger=ledger,
@@ -58,9 +58,9 @@ def build_fetcher(child: Child) -> Drainer:
             bury=partial(bury, child.engine),
             reporter=Reporter(metrics),
             now=utc_now,
-            deferring=deferring,
+            deferring=Deferring(lane=lane, publish=publish),
         ),
-        publish=deferring.publish,
+        publish=publish,
         is_stopping=child.is_stopping,
         moved=child.pulse.beat,
         naming=Will(child.pulse.folder).naming,

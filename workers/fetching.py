@@ -21,7 +21,7 @@ from billing.fetched import GONE, Answer, Fetched, Wanted, joined
 from billing.ids import EventId
 from runtime.api_failures import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.failures import Infrastructure, Outdated, Permanent, Transient, classify
-from runtime.inbox.entries import Claim, Closed, Entry, Finished, Parked
+from runtime.inbox.entries import Claim, Entry
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.ledger.recalling import Errand
 from runtime.ledger.settlement import Delivery
@@ -231,10 +231,10 @@ def _alarm(*, opened: bool, failure: ApiFailure) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetchInbox:
-    """The inbox as a drainer of this lane knows it: claims come from here, the rest from there."""
+class FetchClaims:
+    """Claims of this lane for a drainer; leases and the database's breaker are the inbox'."""
 
-    inbox: ports.Inbox
+    inbox: ports.Claims
     lane: FetchLane
 
     def claim(self, token: str, *, wake: str | None) -> Claim:
@@ -253,26 +253,6 @@ class FetchInbox:
         """Keep what was claimed."""
         return self.inbox.heartbeat(token)
 
-    def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
-        """Take settled events out."""
-        return self.inbox.finish(token, finished, settlement=settlement)
-
-    def park(self, token: str, parked: Sequence[Parked]) -> int:
-        """Make events due later."""
-        return self.inbox.park(token, parked)
-
-    def discard(self, token: str, keys: Sequence[str]) -> Closed:
-        """Take buried events out."""
-        return self.inbox.discard(token, keys)
-
-    def give_back(self, token: str) -> int:
-        """Make what is still held due again."""
-        return self.inbox.give_back(token)
-
     def open_breaker(self, reason: str, seconds: float) -> None:
         """Stop everybody: it is the database that is away."""
         self.inbox.open_breaker(reason, seconds)
-
-    def drop_done_markers(self) -> int:
-        """Forget cached results."""
-        return self.inbox.drop_done_markers()

@@ -44,6 +44,7 @@ from workers.drain import LONGEST_RUN_SECONDS, Drainer
 from workers.errands import Errands
 from workers.orders import Deferring, Orders
 from workers.orphan import stop_with_parent
+from workers.ports import Publish
 from workers.reporting import Reporter
 from workers.stopping import EndAfterBatch, StopFlag
 from workers.tasks import register
@@ -197,6 +198,7 @@ def build_drainer(
     Beside the pulse's file it keeps its will.
     """
     lane = FetchLane.beside(inbox, at_once=settings.fetch_at_once)
+    publisher = make_celery(settings, role="publisher")
     return Drainer(
         inbox=inbox,
         applier=applier_of(settings, ledger_of(settings, engine)),
@@ -205,9 +207,9 @@ def build_drainer(
             bury=partial(bury, engine),
             reporter=Reporter(build_metrics(event_types=HANDLED_TYPES)),
             now=utc_now,
-            deferring=deferring_of(settings, lane),
+            deferring=Deferring(lane=lane, publish=wakes_for_fetching(publisher)),
         ),
-        publish=Wakes(make_celery(settings, role="publisher")).publish,
+        publish=Wakes(publisher).publish,
         is_stopping=is_stopping,
         moved=pulse.beat,
         naming=Will(pulse.folder).naming,
@@ -227,12 +229,9 @@ def applier_of(settings: Settings, ledger: Ledger) -> Applier:
     return Applier(recorder=ledger, now=utc_now, chance=random.random, errands=errands)
 
 
-def deferring_of(settings: Settings, lane: FetchLane) -> Deferring:
-    """Where events go that Stripe's API has to be asked about."""
-    publisher = make_celery(settings, role="publisher")
-    return Deferring(
-        lane=lane, publish=Wakes(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish
-    )
+def wakes_for_fetching(publisher: Celery) -> Publish:
+    """How those are woken who ask Stripe's API."""
+    return Wakes(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish
 
 
 def utc_now() -> datetime:

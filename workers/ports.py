@@ -39,8 +39,8 @@ class Lane(Protocol):
         ...
 
 
-class Inbox(Protocol):
-    """The inbox, as far as a drainer knows it."""
+class Claims(Protocol):
+    """Where a drainer's events come from, and who else is told of them."""
 
     def claim(self, token: str, *, wake: str | None) -> Claim:
         """Take what is due."""
@@ -49,6 +49,22 @@ class Inbox(Protocol):
     def heartbeat(self, token: str) -> bool:
         """Keep it."""
         ...
+
+    def unregister(self, token: str) -> None:
+        """End a registration."""
+        ...
+
+    def leave(self, token: str, *, hand_on: bool) -> str | None:
+        """End this drainer's registration; if it hands on, learn whom to wake."""
+        ...
+
+    def open_breaker(self, reason: str, seconds: float) -> None:
+        """Stop claims and wake-ups."""
+        ...
+
+
+class Inbox(Protocol):
+    """The inbox, as far as verdicts on claimed events are carried out in it."""
 
     def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
         """Take settled events out."""
@@ -64,18 +80,6 @@ class Inbox(Protocol):
 
     def give_back(self, token: str) -> int:
         """Make what is still held due again."""
-        ...
-
-    def unregister(self, token: str) -> None:
-        """End a registration."""
-        ...
-
-    def leave(self, token: str, *, hand_on: bool) -> str | None:
-        """End this drainer's registration; if it hands on, learn whom to wake."""
-        ...
-
-    def open_breaker(self, reason: str, seconds: float) -> None:
-        """Stop claims and wake-ups."""
         ...
 
     def drop_done_markers(self) -> int:

@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from runtime.broker import FETCH_QUEUE, FETCH_TASK, Wakes, make_celery
+from runtime.broker import Wakes, make_celery
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
 from runtime.database import make_engine
@@ -32,7 +32,7 @@ from runtime.telemetry import SharedStateCollector, build_metrics, configure_log
 from workers.fetch_guard import FetchGuard
 from workers.first_plans import FirstPlans
 from workers.metrics_server import MetricsServer
-from workers.pool import PULSE_VARIABLE
+from workers.pool import PULSE_VARIABLE, wakes_for_fetching
 from workers.pool_process import PoolProcess
 from workers.relaying import Relaying
 from workers.room import make_room
@@ -129,9 +129,8 @@ class Supervisor:
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
         self._fetch_guard = FetchGuard(
             FetchLane(redis, at_once=self._settings.fetch_at_once),
-            Wakes(
-                make_celery(self._settings, role="publisher"), task=FETCH_TASK, queue=FETCH_QUEUE
-            ).publish,
+            # A publisher of its own: two threads may ring at once, and each takes its turn by one.
+            wakes_for_fetching(make_celery(self._settings, role="publisher")),
             time.monotonic,
         )
         self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
