@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import sqlalchemy as sa
 from redis.exceptions import RedisError
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.tables import AuditLog
 from ops.answerable import reason_given
+from ops.audited import Audited
 from ops.carried import Cargo, Carried, cargo
 from ops.customs import Customs, known
 from ops.errors import NotDone, sentence
@@ -38,7 +37,6 @@ from ops.selection import Target
 from ops.upfile import settings as find_settings
 from runtime.broker import Wakes, make_celery
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.catalogues import OPERATOR
 from runtime.ledger.entering import Scope
 from runtime.settings import Settings
 
@@ -142,18 +140,12 @@ class _Run:
         return 0 if whole else 1
 
     def _audit(self, action: str, outcome: str, after: dict[str, Any]) -> None:
-        row = {
-            "actor": self.wish.actor,
-            "action": action,
-            "outcome": outcome,
-            "origin": OPERATOR,
-            "target_type": "file",
-            "target_id": self.load.digest,
-            "after": after,
-            "reason": self.wish.reason,
-        }
-        with self.engine.begin() as connection:
-            connection.execute(sa.insert(AuditLog), [row])
+        Audited(
+            engine=self.engine,
+            actor=self.wish.actor,
+            reason=self.wish.reason,
+            targets=[("file", self.load.digest)],
+        ).note(action, outcome, after)
 
 
 def _chunks(load: Iterable[Carried]) -> Iterator[dict[str, Carried]]:

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from billing.ids import EventId, PartyId
-from models.tables import AuditLog
+from ops.audited import Audited
 from ops.errors import NotDone
 from ops.interruption import Interruption
 from ops.marching import March
@@ -18,7 +17,7 @@ from ops.queries import doors
 from ops.queries.belonging import parties_of_user
 from ops.rebuild_report import Findings, print_rebuild, rebuild_document
 from runtime.ledger import walk
-from runtime.ledger.catalogues import OPERATOR, Catalogues
+from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.entering import Scope
 from runtime.ledger.rebuild import Rebuilder
 from runtime.ledger.upkeep import CHUNK
@@ -118,23 +117,12 @@ class _Run:
     def _audit(self, action: str, outcome: str, after: Any) -> None:
         if self.wish.dry_run:
             return
-        targets = [("user", user) for user in self.wish.users] or [EVERYTHING]
-        rows = [
-            {
-                "actor": self.wish.actor,
-                "action": action,
-                "outcome": outcome,
-                "origin": OPERATOR,
-                "target_type": kind,
-                "target_id": name,
-                "user_id": name if kind == "user" else None,
-                "after": after,
-                "reason": self.wish.reason,
-            }
-            for kind, name in targets
-        ]
-        with self.engine.begin() as connection:
-            connection.execute(sa.insert(AuditLog), rows)
+        Audited(
+            engine=self.engine,
+            actor=self.wish.actor,
+            reason=self.wish.reason,
+            targets=[("user", user) for user in self.wish.users] or [EVERYTHING],
+        ).note(action, outcome, after)
 
 
 def _parties_of(connection: Connection, users: Sequence[str]) -> list[PartyId]:
