@@ -66,7 +66,9 @@ def _deliveries_first(receive: Callable[[Request], Answer], others: Answer) -> A
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) == ("POST", WEBHOOK_PATH):
-            return receive(Request(environ))(environ, start_response)
+            # A request that its environ knows is a cycle, and keeps its body until that is found.
+            asked = Request(environ, populate_request=False)
+            return receive(asked)(environ, start_response)
         return others(environ, start_response)
 
     return serve

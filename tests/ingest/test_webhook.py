@@ -1,11 +1,16 @@
 """Every row of the contract's table, the order of its checks, and what each answer counts."""
 
+import gc
 import json
+import weakref
+from typing import Any
 
 import pytest
 import redis
 from structlog.testing import capture_logs
+from werkzeug.test import EnvironBuilder
 
+from ingest.app import WEBHOOK_PATH
 from runtime.inbox.entries import InboxFull
 from runtime.telemetry import secret_fingerprint
 from runtime.web.problems import RETRY_AFTER_SECONDS
@@ -410,3 +415,27 @@ class _Endless:
 
     def read(self, size: int = -1) -> bytes:
         return b"x" * min(size, 100) if size >= 0 else b"x" * 10_000_000
+
+
+class TestMemory:
+    def test_a_delivery_is_forgotten_without_a_search_for_cycles(self, ingest: Ingest) -> None:
+        sent = EnvironBuilder(
+            WEBHOOK_PATH,
+            method="POST",
+            data=event(),
+            headers=[("Content-Type", "application/json"), ("Stripe-Signature", sign(event()))],
+        )
+        environ = Environ(sent.get_environ())
+        request = weakref.ref(environ)
+        gc.disable()
+        try:
+            b"".join(ingest.app(environ, lambda *_: lambda _: None))
+            del environ
+
+            assert request() is None
+        finally:
+            gc.enable()
+
+
+class Environ(dict[str, Any]):
+    """An environ whose end can be watched, which that of a plain dictionary cannot."""
