@@ -1,13 +1,13 @@
 """The envelope of a Stripe event: what can be told about it before anyone reads its object.
 
-This is the only place that parses a body, for ingest and for workers alike: two JSON parsers
-disagree about lone surrogates and huge numbers, and an event that one of them accepts and the
-other refuses could never be settled.
+Ingest and workers read bodies by this alone, with one JSON parser: two disagree about lone
+surrogates and huge numbers, and an event that one of them accepts and the other refuses could
+never be settled.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -67,13 +67,34 @@ def told_type(event_type: str) -> str:
     return event_type.removeprefix("v1.")
 
 
-def parse(body: bytes) -> Envelope:
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise ValueError("infinite")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def decoded(body: bytes) -> Any:
+    """JSON by Python's own parser, without the constants and infinities that are none."""
+    return _DECODER.decode(body.decode("utf-8"))
+
+
+def parse(body: bytes, *, decode: Callable[[bytes], Any] = decoded) -> Envelope:
     """Read what every Stripe event has, whatever its type and API version.
+
+    ``decode`` makes values of JSON, and raises what ``decoded`` raises.
 
     Raises:
         MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
     """
-    payload = parsed_object(body)
+    payload = parsed_object(body, decode)
     thin = payload.get("object") == THIN
     stated = _stated_object(payload, thin=thin)
     event_id = EventId(_matching(payload, "id", _EVENT_ID))
@@ -112,28 +133,14 @@ def referenced_id(value: Any) -> str | None:
     return usable_id(value.get("id") if isinstance(value, dict) else value)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not isfinite(number):
-        raise ValueError("infinite")
-    return number
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-
-def parsed_object(body: bytes) -> dict[str, Any]:
+def parsed_object(body: bytes, decode: Callable[[bytes], Any] = decoded) -> dict[str, Any]:
     """A body as the JSON object it is, if it is one that can be copied and stored.
 
     Raises:
         MalformedEvent: it is not.
     """
     try:
-        payload = _DECODER.decode(body.decode("utf-8"))
+        payload = decode(body)
     except UnicodeDecodeError:
         raise MalformedEvent("the body is not UTF-8") from None
     except RecursionError:

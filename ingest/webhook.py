@@ -19,11 +19,12 @@ from prometheus_client import Counter
 from redis.exceptions import RedisError
 from werkzeug.wsgi import get_content_length
 
-from billing.envelope import Envelope, parse
+from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from ingest import problems, signature
 from ingest.acknowledgement import Acknowledgement, Answer
 from ingest.clients import client_address
+from runtime.bodies import parse
 from runtime.inbox.entries import InboxFull
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, secret_fingerprint

@@ -16,10 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from billing.envelope import Envelope, parse
+from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from billing.fetched import Fetched
 from ops.errors import NotDone
+from runtime.bodies import parse
 from runtime.ledger.settlement import DISCARDED
 
 STDIN: Final = "-"

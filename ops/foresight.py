@@ -15,13 +15,13 @@ from typing import Any, Final, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from billing.envelope import parse
 from billing.errors import MalformedEvent
 from billing.ids import ObjectKey, PartyId
 from billing.rows import EntitlementRow, PaymentRow
 from models.tables import Membership
 from ops.replaying import Fate, Told, fate_of_outcome
 from ops.selection import Target
+from runtime.bodies import parse
 from runtime.failures import Infrastructure, Outdated, classify
 from runtime.ledger.decisions import (
     Decision,

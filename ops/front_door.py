@@ -15,11 +15,12 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from billing.envelope import Envelope, parse
+from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from models.tables import AuditLog
 from ops.moments import stamp
 from ops.selection import Target
+from runtime.bodies import parse
 from runtime.dead_letters import event_id_of
 from runtime.inbox.entries import Accepted, Glimpse
 from runtime.ledger.settlement import REPLAY, REPLAY_SETTLED

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from billing.envelope import Envelope, parse
+from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from billing.fetched import Fetched
 from billing.ids import EventId, UserId
@@ -29,6 +29,7 @@ from ops.queries.history import clock
 from ops.replaying import fate_of_outcome
 from ops.shown_event import ShownEvent
 from ops.whereabouts import look_up
+from runtime.bodies import parse
 from runtime.failures import Permanent, classify
 from runtime.ledger.decisions import Decision, Noted
 from runtime.ledger.record import Foreseen, Ledger

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from billing.codec import fact_to_json
-from billing.envelope import parse
 from billing.errors import BillingError
 from billing.fetched import Fetched
 from billing.ids import ObjectKey, stripe_id_of
 from billing.registry import read
 from ops.moments import stamp
 from ops.money import money
+from runtime.bodies import parse
 
 _NOTHING: tuple[object, ...] = (None, False, "", [], {})
 

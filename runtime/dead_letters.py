@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection, Engine
 
-from billing.envelope import parse
 from billing.errors import MalformedEvent
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter
+from runtime.bodies import parse
 from runtime.ledger.settlement import REPLAY
 
 UNBURIED: Final = "not buried yet"

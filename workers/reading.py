@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Final
 
-from billing.envelope import parse
 from billing.errors import MalformedEvent
 from billing.fetched import Fetched
+from runtime.bodies import parse
 from runtime.inbox.entries import Entry
 from runtime.ledger.settlement import STRIPE, Delivery
 from workers.verdicts import Bury, History, Park, judge_crashes

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
-from billing.envelope import parse
 from billing.errors import BillingError
 from billing.facts import Fact
 from billing.ids import stripe_id_of
 from billing.registry import read
 from models.tables import DeadLetter, Membership
 from ops.queries import belonging
+from runtime.bodies import parse
 
 OPEN: Final = "open"
 

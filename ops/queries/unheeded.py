@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from billing.envelope import parse
 from billing.errors import BillingError
 from billing.registry import IgnoredBecause, read
 from ops.queries.letters import LetterFilter, letters
+from runtime.bodies import parse
 from runtime.ledger.settlement import DISCARDED
 
 NEWEST: Final = 20_000

@@ -144,6 +144,8 @@ def _moment_or_none(milliseconds: bytes | float | None) -> datetime | None:
 
 
 def _document(text: bytes) -> dict[str, Any]:
+    if not text:
+        return {}
     # A strange hand may have been at it; the body beside it is what counts.
     try:
         document = json.loads(text)

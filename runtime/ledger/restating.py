@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from billing.envelope import parse
 from billing.errors import MalformedEvent
 from billing.facts import Fact
 from billing.fetched import Fetched
 from billing.ids import EventId, ObjectKey
 from billing.registry import IgnoredBecause
+from runtime.bodies import parse
 from runtime.ledger.admission import resettle
 from runtime.ledger.book import Account, Book
 from runtime.ledger.entering import Entering, Scope, enter
