@@ -21,16 +21,26 @@ def processes(machine: Machine, running: Stack) -> dict[str, list[int]]:
     """Every process of ours and of the servers, by what it is."""
     ingest, worker = running.ingest, running.worker
     return {
-        "ingest": _tree(ingest.pid) if ingest else [],
-        "worker": _tree(worker.pid) if worker and worker.is_alive() else [],
-        "redis": _tree(machine.redis.pid),
-        "postgresql": _tree(machine.postgres.pid),
+        "ingest": tree(ingest.pid) if ingest else [],
+        "worker": tree(worker.pid) if worker and worker.is_alive() else [],
+        "redis": tree(machine.redis.pid),
+        "postgresql": tree(machine.postgres.pid),
     }
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    return [pid, *(below for child in children_of(pid) for below in tree(child))]
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
     """Processor time that these took so far, with that of children they have outlived."""
     return sum(sum(_times(pid)) for pid in pids)
+
+
+def by_kind(machine: Machine, running: Stack) -> dict[str, float]:
+    """Processor time of every process of ours and of the servers so far, by what it is."""
+    return {name: cpu_seconds(pids) for name, pids in processes(machine, running).items()}
 
 
 def megabytes(pid: int) -> float:
@@ -83,10 +93,6 @@ def held(machine: Machine, database_url: str) -> Bytes:
         postgresql=int(size),
         postgresql_written=int(written),
     )
-
-
-def _tree(pid: int) -> list[int]:
-    return [pid, *(below for child in children_of(pid) for below in _tree(child))]
 
 
 def _times(pid: int) -> Iterator[float]:

@@ -68,13 +68,18 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    """Servers of their own in a folder that other accounts may pass through."""
+def machine(
+    folder: Path, *, binaries: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Machine]:
+    """Servers of their own in a folder that other accounts may pass through.
+
+    ``binaries`` are those of another PostgreSQL than the embedded one.
+    """
     postgres = Postgres(
         folder / "postgres",
-        binaries=locate.postgres_binaries(),
+        binaries=binaries or locate.postgres_binaries(),
         run=folder / "run",
-        settings={"track_commit_timestamp": "on"},
+        settings={"track_commit_timestamp": "on", **(settings or {})},
     )
     redis = Redis(folder / "redis", binary=locate.redis_binary(None), maxmemory=_BACKLOG_MEMORY)
     (folder / "run").mkdir(exist_ok=True)

@@ -160,8 +160,7 @@ class Rounds:
         return costs.held(self._machine, running.database_url)
 
     def _cpu(self, running: Stack) -> dict[str, float]:
-        found = costs.processes(self._machine, running)
-        return {name: costs.cpu_seconds(pids) for name, pids in found.items()}
+        return costs.by_kind(self._machine, running)
 
     def _costs(
         self, running: Stack, bytes_before: costs.Bytes, cpu_before: dict[str, float]

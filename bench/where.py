@@ -1,0 +1,249 @@
+"""Where a microsecond goes between Stripe's socket and the row.
+
+    python -m bench.where [--events N] [--rounds N] [--postgres FOLDER]
+
+First the whole stack under load: processor time for each event, by kind of process. Then one worker
+in this process draining what it accepted itself, with samples of where it is, so that steps can
+be told apart; then what its statements cost PostgreSQL (if that has ``pg_stat_statements``, which
+the embedded one lacks: give ``--postgres`` the programs of another) and its commands Redis, with
+Redis' own lists of what was slow. Shares are of the last round, times the least of all rounds.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import psycopg
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from bench import costs, measures, mixes
+from bench.machine import PLANS, SECRET, Machine, machine, prepare
+from bench.sampler import Samples, Steps, code_of
+from billing import registry
+from billing.projection import PartyFacts
+from runtime import bodies
+from runtime.collector import spare_the_collector
+from runtime.database import make_engine
+from runtime.inbox.connect import make_redis
+from runtime.inbox.inbox import Inbox
+from runtime.ledger import admission, difference, load, locks, record
+from runtime.multiproc import FOLDER_VARIABLE
+from runtime.settings import Settings
+from runtime.telemetry import configure_logging
+from workers.drain import Drainer
+from workers.pool import build_drainer
+from workers.reporting import Reporter
+from workers.watchdog import Pulse
+
+STEPS: Final[Steps] = {
+    code_of(Inbox.claim): "claim",
+    code_of(bodies.parse): "parse",
+    code_of(registry.read): "read",
+    code_of(admission.open_transaction): "admit",
+    code_of(admission.admit): "admit",
+    code_of(locks.secure): "secure",
+    code_of(load.load): "load",
+    code_of(PartyFacts.add): "project",
+    code_of(PartyFacts.project): "project",
+    code_of(difference.difference): "compare",
+    code_of(record._write): "write",  # noqa: SLF001 - a step, whatever it is called
+    code_of(Inbox.finish): "finish",
+    code_of(Reporter.settled): "tell",
+}
+LIBRARIES: Final = (
+    "billing", "runtime/ledger", "runtime", "workers", "psycopg", "sqlalchemy", "redis", "json",
+    "prometheus_client", "structlog",
+)  # fmt: skip
+_MODULE: Final = "pg_stat_statements"
+_LONGEST_STATEMENT: Final = 90
+_STATEMENTS: Final = (
+    "SELECT query, calls, total_exec_time + total_plan_time FROM pg_stat_statements"
+    " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " ORDER BY 3 DESC LIMIT 16"
+)
+
+
+@click.command()
+@click.option("--events", default=5000, show_default=True)
+@click.option("--rounds", default=4, show_default=True)
+@click.option("--postgres", type=click.Path(path_type=Path, exists=True), help="Its programs.")
+def main(events: int, rounds: int, postgres: Path | None) -> None:
+    """Print the tables."""
+    console = Console()
+    configure_logging(sys.stderr, level="warning")
+    with tempfile.TemporaryDirectory(prefix="paidup-where-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with machine(folder, binaries=postgres, settings=_watching(postgres)) as servers:
+            console.print(_live(servers, events, rounds))
+            for table in _alone(servers, events, rounds):
+                console.print(table)
+
+
+def _watching(postgres: Path | None) -> Mapping[str, str]:
+    if postgres is None:
+        return {}
+    return {"shared_preload_libraries": _MODULE, "track_io_timing": "on"}
+
+
+# The whole stack ------------------------------------------------------------------------
+
+
+def _live(servers: Machine, events: int, rounds: int) -> Table:
+    database = servers.database("live")
+    prepare(database)
+    taken: list[Mapping[str, float]] = []
+    with servers.stack(database, 2) as running:
+        measures.end_to_end(running, mixes.first(events // 4, "warming"))
+        for number in range(rounds):
+            before = costs.by_kind(servers, running)
+            measures.end_to_end(running, mixes.first(events, f"live {number}"))
+            after = costs.by_kind(servers, running)
+            taken.append({name: after[name] - before[name] for name in after})
+    table = Table("processor time of an event", "us", title="end to end, two worker processes")
+    least = min(taken, key=lambda one: sum(one.values()))
+    for name, seconds in least.items():
+        table.add_row(name, f"{seconds / events * 1e6:.0f}")
+    table.add_row("together", f"{sum(least.values()) / events * 1e6:.0f}")
+    return table
+
+
+# One worker, in this process ------------------------------------------------------------
+
+
+def _alone(servers: Machine, events: int, rounds: int) -> Iterator[Table]:
+    database = servers.database("alone")
+    prepare(database)
+    servers.empty_redis()
+    watching = psycopg.connect(servers.postgres.admin_url, dbname="alone")
+    with _drainer(servers, database) as (inbox, drainer), watching as connection:
+        spare_the_collector()
+        least, samples = {"worker": float("inf")}, Samples(STEPS, LIBRARIES)
+        for number in range(rounds):
+            for body in mixes.first(events, f"alone {number}"):
+                inbox.accept(bodies.parse(body))
+            samples = Samples(STEPS, LIBRARIES)
+            _forget(inbox.client, connection)
+            least = min(least, _drained(servers, drainer, samples), key=lambda one: one["worker"])
+        yield _costs(least, events)
+        yield _shares("step of the worker", samples.steps, least["worker"] / events)
+        yield _shares("library", samples.libraries, least["worker"] / events)
+        yield from _statements(connection, events)
+        yield from _commands(inbox.client, events)
+
+
+@contextmanager
+def _drainer(servers: Machine, database: str) -> Iterator[tuple[Inbox, Drainer]]:
+    os.environ[FOLDER_VARIABLE] = str(servers.folder)
+    settings = Settings.from_env(
+        {
+            "DATABASE_URL": database,
+            "REDIS_URL": servers.redis_url(),
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "PAIDUP_PLANS": str(PLANS),
+        }
+    )
+    inbox = Inbox(make_redis(settings, timeout=5.0, pool_size=4))
+    engine = make_engine(settings, application_name="where")
+    try:
+        yield (
+            inbox,
+            build_drainer(
+                settings,
+                inbox,
+                engine,
+                lambda: False,
+                Pulse(servers.folder / "pulse"),
+                longest_run_seconds=600,
+            ),
+        )
+    finally:
+        engine.dispose()
+
+
+def _forget(client: redis.Redis, connection: psycopg.Connection[Any]) -> None:
+    client.config_resetstat()
+    client.slowlog_reset()
+    client.config_set("latency-monitor-threshold", 10)
+    if _has_statements(connection):
+        connection.execute("SELECT pg_stat_statements_reset()")
+    connection.commit()
+
+
+def _drained(servers: Machine, drainer: Drainer, samples: Samples) -> dict[str, float]:
+    postgres, server = costs.tree(servers.postgres.pid), [servers.redis.pid]
+    before = (time.process_time(), costs.cpu_seconds(postgres), costs.cpu_seconds(server))
+    with samples.taking():
+        drainer.run("where")
+    return {
+        "worker": time.process_time() - before[0],
+        "postgresql": costs.cpu_seconds(postgres) - before[1],
+        "redis": costs.cpu_seconds(server) - before[2],
+    }
+
+
+def _costs(least: Mapping[str, float], events: int) -> Table:
+    table = Table("processor time of an event", "us", title="drain, one worker process")
+    for name, seconds in least.items():
+        table.add_row(name, f"{seconds / events * 1e6:.0f}")
+    return table
+
+
+def _shares(title: str, samples: Counter[str], seconds: float) -> Table:
+    table = Table(title, "share", "us")
+    for name, times in samples.most_common():
+        share = times / samples.total()
+        table.add_row(name, f"{share:.1%}", f"{share * seconds * 1e6:.0f}")
+    return table
+
+
+# What the servers say -------------------------------------------------------------------
+
+
+def _has_statements(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute(f"CREATE EXTENSION IF NOT EXISTS {_MODULE}".encode())
+    except psycopg.Error:
+        connection.rollback()
+        return False
+    return True
+
+
+def _statements(connection: psycopg.Connection[Any], events: int) -> Iterator[Table]:
+    if not _has_statements(connection):
+        return
+    table = Table("statement", "calls", "us for an event", title="PostgreSQL")
+    for query, calls, milliseconds in connection.execute(_STATEMENTS):
+        text = " ".join(query.split())[:_LONGEST_STATEMENT]
+        table.add_row(text, str(calls), f"{milliseconds * 1000 / events:.1f}")
+    yield table
+
+
+def _commands(client: redis.Redis, events: int) -> Iterator[Table]:
+    table = Table("command", "calls for an event", "us for an event", title="Redis, draining")
+    found: Mapping[str, Mapping[str, float]] = client.info("commandstats")
+    for name, stats in sorted(found.items(), key=lambda each: -each[1]["usec"])[:12]:
+        told = name.removeprefix("cmdstat_")
+        table.add_row(told, f"{stats['calls'] / events:.2f}", f"{stats['usec'] / events:.2f}")
+    yield table
+    slow = Table("Redis", "number", "longest, ms")
+    commands: Sequence[Mapping[str, Any]] = client.slowlog_get(100)
+    longest = max((each["duration"] for each in commands), default=0)
+    slow.add_row("slow commands (SLOWLOG)", str(len(commands)), f"{longest / 1000:.1f}")
+    pauses: Sequence[Sequence[Any]] = client.latency_latest()
+    for name, _, _, most in pauses:
+        slow.add_row(f"pauses of 10 ms and more (LATENCY): {name.decode()}", "", str(most))
+    yield slow
+
+
+if __name__ == "__main__":
+    main()
