@@ -5,7 +5,7 @@ from datetime import datetime
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import structlog
-from flask import Flask, Request, Response, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ingest.acknowledgement import Answer
@@ -40,16 +40,16 @@ def create_app(
         settings=settings, inbox=inbox, wakes=wakes, metrics=metrics, gate=gate, clock=clock
     )
 
-    def receive(asked: Request) -> Answer:
+    def receive(environ: WSGIEnvironment) -> Answer:
         try:
-            return webhook.receive(asked)
+            return webhook.receive(environ)
         except Exception as error:  # noqa: BLE001 - a bug must be counted as a refusal
             return webhook.failed(error)
 
     app.add_url_rule(
         WEBHOOK_PATH,
         endpoint="stripe",
-        view_func=lambda: receive(request),
+        view_func=lambda: receive(request.environ),
         methods=["POST"],
         provide_automatic_options=False,
     )
@@ -61,14 +61,12 @@ def create_app(
     return app
 
 
-def _deliveries_first(receive: Callable[[Request], Answer], others: Answer) -> Answer:
-    """The same answers, without the way through Flask: contexts and routes took a fifth of them."""
+def _deliveries_first(receive: Callable[[WSGIEnvironment], Answer], others: Answer) -> Answer:
+    """The same answers, without the way through Flask: it took a fifth of what they cost."""
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) == ("POST", WEBHOOK_PATH):
-            # A request that its environ knows is a cycle, and keeps its body until that is found.
-            asked = Request(environ, populate_request=False)
-            return receive(asked)(environ, start_response)
+            return receive(environ)(environ, start_response)
         return others(environ, start_response)
 
     return serve

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 from typing import IO, Any, Final, Protocol
+from wsgiref.types import WSGIEnvironment
 
 import structlog
-from flask import Request, Response
+from flask import Response
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 from werkzeug.wsgi import get_content_length
@@ -116,17 +117,21 @@ class Webhook:
         self._clock = clock
         self._log_ration = Ration(_LOG_LINES_A_SECOND)
         self._declines = _declines(metrics)
-        self._fingerprints = {s: secret_fingerprint(s) for s in settings.webhook_secrets}
+        last_used = metrics.webhook_secret_last_used
+        self._last_used = {
+            secret: last_used.labels(secret_fingerprint(secret))
+            for secret in settings.webhook_secrets
+        }
 
-    def receive(self, request: Request) -> Answer:
+    def receive(self, environ: WSGIEnvironment) -> Answer:
         """Answer one delivery with what became of it; every answer is counted once."""
         try:
-            body = _body(request.environ, self._settings.max_body_bytes)
+            body = _body(environ, self._settings.max_body_bytes)
             started = perf_counter()
-            envelope = self._opened(self._signed(request, body))
+            envelope = self._opened(self._signed(environ, body))
             acceptance = self._accepted(envelope)
         except Declined as declined:
-            return self._decline(declined, request)
+            return self._decline(declined, environ)
         self._wake(acceptance.wake)
         answer = self._acknowledge(envelope, acceptance)
         self._metrics.webhook_ack_seconds.observe(perf_counter() - started)
@@ -138,9 +143,9 @@ class Webhook:
         self._metrics.webhook_received.labels("refused").inc()
         return respond(problems.UNAVAILABLE)
 
-    def _signed(self, request: Request, body: bytes) -> Signed:
+    def _signed(self, environ: WSGIEnvironment, body: bytes) -> Signed:
         try:
-            header = signature.read_header(request.headers.get("Stripe-Signature"))
+            header = signature.read_header(environ.get("HTTP_STRIPE_SIGNATURE"))
             text = _utf8(body)
             secret = signature.verify(text, header, self._settings.webhook_secrets)
             now = self._clock()
@@ -153,8 +158,7 @@ class Webhook:
         return Signed(body=body, secret=secret, at=now)
 
     def _opened(self, signed: Signed) -> Envelope:
-        last_used = self._metrics.webhook_secret_last_used
-        last_used.labels(self._fingerprints[signed.secret]).set(signed.at.timestamp())
+        self._last_used[signed.secret].set(signed.at.timestamp())
         try:
             return parse(signed.body)
         except MalformedEvent as malformed:
@@ -204,7 +208,7 @@ class Webhook:
             fingerprint=envelope.fingerprint,
         )
 
-    def _decline(self, declined: Declined, request: Request) -> Response:
+    def _decline(self, declined: Declined, environ: WSGIEnvironment) -> Response:
         problem, instance = declined.problem, new_instance()
         refused = problem is problems.UNAVAILABLE
         self._metrics.webhook_received.labels("refused" if refused else "invalid").inc()
@@ -215,17 +219,17 @@ class Webhook:
                 status=problem.status,
                 reason=declined.reason,
                 instance=instance,
-                client=str(self._client(request)),
+                client=str(self._client(environ)),
                 lines_left_out=self._log_ration.left_out(),
             )
         return respond(problem, instance=instance)
 
-    def _client(self, request: Request) -> object:
-        forwarded = request.headers.get("X-Forwarded-For", "")
-        return client_address(request.remote_addr, forwarded, self._settings.trusted_proxies)
+    def _client(self, environ: WSGIEnvironment) -> object:
+        remote, forwarded = environ.get("REMOTE_ADDR"), environ.get("HTTP_X_FORWARDED_FOR", "")
+        return client_address(remote, forwarded, self._settings.trusted_proxies)
 
 
-def _body(environ: dict[str, Any], most: int) -> bytes:
+def _body(environ: WSGIEnvironment, most: int) -> bytes:
     """The whole body; the server ends the stream where the body ends, announced or not."""
     kind = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
     if kind not in {"", _JSON}:
