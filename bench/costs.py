@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,11 +45,13 @@ def by_kind(machine: Machine, running: Stack) -> dict[str, float]:
 
 
 def megabytes(pid: int) -> float:
-    """What a process holds, its part of what it shares with others included."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    """What a process holds, its part of what it shares with others included; 0 if it is gone."""
+    held = (
+        line.split()[1]
+        for line in _read(pid, "smaps_rollup").splitlines()
+        if line.startswith("Pss:")
+    )
+    return int(next(held, 0)) / 1024
 
 
 def memory(found: Mapping[str, Sequence[int]]) -> dict[str, float]:
@@ -96,9 +99,12 @@ def held(machine: Machine, database_url: str) -> Bytes:
 
 
 def _times(pid: int) -> Iterator[float]:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return
-    fields = stat.rpartition(")")[2].split()
+    fields = _read(pid, "stat").rpartition(")")[2].split()
     yield from (int(ticks) / _TICKS for ticks in fields[_USER_TIME : _USER_TIME + 4])
+
+
+def _read(pid: int, name: str) -> str:
+    # Backends and children end between being listed and being looked at.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/{name}").read_text()
+    return ""
