@@ -57,6 +57,9 @@ ONE_WRITE: Final = "one Redis write"
 PIPELINE: Final = "one psycopg pipeline"
 FILLED: Final = "2 processes, filled database"
 
+BEFORE: Final = "before the backlog"
+AFTER: Final = "after the backlog"
+
 Key = tuple[str, str]
 
 
@@ -138,6 +141,15 @@ GOALS: Final = (
         of=(DRAIN, FILLED),
         to=(DRAIN, processes(2)),
         least=0.85,
+    ),
+    *(
+        Goal(
+            says=f"memory of {name}, after the backlog to before",
+            of=(MEMORY, f"{name}, {AFTER}"),
+            to=(MEMORY, f"{name}, {BEFORE}"),
+            most=1.15,
+        )
+        for name in ("ingest", "worker")
     ),
 )
 

@@ -9,8 +9,10 @@ from typing import Final
 from bench import costs, measures, mixes, peers, rows
 from bench.figures import (
     ACKNOWLEDGED,
+    AFTER,
     ANSWER,
     APPLIED,
+    BEFORE,
     BYTES,
     CATCH_UP,
     CPU,
@@ -138,7 +140,7 @@ class Rounds:
 
     def _catching_up(self, running: Stack) -> None:
         """A backlog comes in while no worker runs; two processes then work it off."""
-        self._memory(running, "before the backlog")
+        self._memory(running, BEFORE)
         set_processes(running, 2)
         bytes_before, cpu_before = self._held(running), self._cpu(running)
         few = len(self._backlog) // 10
@@ -154,7 +156,7 @@ class Rounds:
         self._note(CATCH_UP, f"{total:,} events, 2 processes", "s", seconds)
         self._note(CATCH_UP, "events a second", "events/s", total / seconds)
         self._costs(running, bytes_before, cpu_before)
-        self._memory(running, f"after {total:,} events")
+        self._memory(running, AFTER)
 
     def _held(self, running: Stack) -> costs.Bytes:
         return costs.held(self._machine, running.database_url)
