@@ -8,12 +8,11 @@ last two was guessed. Arrival order is never looked at, so it can change nothing
 showed of the object is one more observation, dated by Stripe.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 
-from billing.facts import Fact, Fields, Rank, SubscriptionFields
+from billing.facts import Fact, Fields, Look, Rank, SubscriptionFields
 from billing.restraint import restraint
 from billing.words import SUBSCRIPTION_ENDED
 
@@ -40,27 +39,25 @@ def order(facts: Iterable[Fact]) -> History:
         only = next(iter(known.values()))
         if only.look is None:
             return History(facts=(only,), newest=only, guessed=False)
-    ordered, guessed = _arrange(_observations(known.values()))
+    looks = [_as_seen_later(fact, fact.look) for fact in known.values() if fact.look]
+    ordered, guessed = _arrange([*known.values(), *looks])
     ends = [fact for fact in ordered if _is_final(fact)]
     if ends:
         ends, guessed = _arrange(ends)
     return History(facts=tuple(ordered), newest=(ends or ordered)[-1], guessed=guessed)
 
 
-def _observations(facts: Iterable[Fact]) -> Iterator[Fact]:
-    """Every fact, and what was seen of its object when Stripe's API was asked because of it."""
-    for fact in facts:
-        yield fact
-        if fact.look:
-            yield replace(
-                fact,
-                event_type="",
-                created_at=fact.look.at,
-                rank=Rank.UPDATED,
-                fields=fact.look.fields,
-                before=None,
-                look=None,
-            )
+def _as_seen_later(fact: Fact, look: Look) -> Fact:
+    """What was seen of the fact's object when Stripe's API was asked because of it."""
+    return replace(
+        fact,
+        event_type="",
+        created_at=look.at,
+        rank=Rank.UPDATED,
+        fields=look.fields,
+        before=None,
+        look=None,
+    )
 
 
 def _is_final(fact: Fact) -> bool:
@@ -69,16 +66,15 @@ def _is_final(fact: Fact) -> bool:
 
 
 def _arrange(facts: Iterable[Fact]) -> tuple[list[Fact], bool]:
+    seconds: dict[datetime, list[Fact]] = {}
+    for fact in facts:
+        seconds.setdefault(fact.created_at.replace(microsecond=0), []).append(fact)
     ordered: list[Fact] = []
     guessed = False
-    for _, second in groupby(sorted(facts, key=_second), key=_second):
-        chain, guessed = _chain(ordered[-1].fields if ordered else None, list(second))
+    for second in sorted(seconds):
+        chain, guessed = _chain(ordered[-1].fields if ordered else None, seconds[second])
         ordered += chain
     return ordered, guessed
-
-
-def _second(fact: Fact) -> datetime:
-    return fact.created_at.replace(microsecond=0)
 
 
 def _chain(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
@@ -86,6 +82,8 @@ def _chain(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
         return facts, False
     facts.sort(key=lambda fact: fact.event_id, reverse=True)
     facts.sort(key=lambda fact: (fact.rank, restraint(fact.fields)))
+    if all(fact.before is None for fact in facts):  # nothing links them, as is usual
+        return facts, _differ(facts, facts[-1])
     return _try_all(start, facts) if len(facts) <= MOST_TRIED else _follow(start, facts)
 
 
@@ -99,8 +97,13 @@ def _try_all(start: Fields | None, facts: Sequence[Fact]) -> tuple[list[Fact], b
     whole = (1 << len(facts)) - 1
     possible = [i for i, score in enumerate(scores[whole]) if score == max(scores[whole])]
     last = facts[possible[-1]]
-    guessed = any(facts[i].fields != last.fields for i in possible if facts[i].rank == last.rank)
+    guessed = _differ((facts[i] for i in possible), last)
     return [facts[i] for i in _backwards(scores, facts, whole, possible[-1])], guessed
+
+
+def _differ(possible: Iterable[Fact], last: Fact) -> bool:
+    """Whether it matters which of the facts that could as well be the last one is."""
+    return any(fact.fields != last.fields for fact in possible if fact.rank == last.rank)
 
 
 def _scores(start: Fields | None, facts: Sequence[Fact]) -> list[list[int]]:
