@@ -3,8 +3,8 @@
 Each is a pure function of the object's history, so a party keeps it until a fact is added.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from billing.facts import (
@@ -18,7 +18,18 @@ from billing.history import History
 from billing.ids import CustomerId, ObjectKey, UserId, stripe_id_of
 from billing.offers import Offer, most_trusted, offer_of_session
 from billing.rows import PurchaseStatus
-from billing.seen import Granting, Said, Seen, customer_of, granting, latest, said, seen, state_of
+from billing.seen import (
+    Granting,
+    Received,
+    Said,
+    Seen,
+    customer_of,
+    granting,
+    latest,
+    said,
+    seen,
+    state_of,
+)
 from billing.words import (
     NO_CURRENCY,
     PAST_DUE,
@@ -66,6 +77,9 @@ class Subscription:
     said: Said
     state: Seen[SubscriptionFields]
     ended: bool
+    prices: tuple[str, ...]
+    """What its state runs on, for rows that people read."""
+    period_end: datetime | None
     ran_on: tuple[tuple[datetime, tuple[Item, ...]], ...]
     """Each different set of items, dated where it was first seen, in the order of the last."""
     past_due_since: datetime | None
@@ -84,6 +98,8 @@ def read_subscription(_: ObjectKey, history: History) -> Subscription:
         said=said((fact.at, fact.fields.user_id) for fact in facts),
         state=state,
         ended=state.fields.status in SUBSCRIPTION_ENDED,
+        prices=tuple(item.price for item in state.fields.items if item.price),
+        period_end=latest_period(state.fields.items),
         ran_on=_ran_on(facts),
         past_due_since=_past_due_since(facts),
         in_order_until=max(orderly, default=None),
@@ -91,14 +107,29 @@ def read_subscription(_: ObjectKey, history: History) -> Subscription:
     )
 
 
+def latest_period(items: Iterable[Item]) -> datetime | None:
+    """When the last of the periods that the items are paid for ends."""
+    return max((item.period_end for item in items if item.period_end), default=None)
+
+
 def _ran_on(
     facts: Sequence[Seen[SubscriptionFields]],
 ) -> tuple[tuple[datetime, tuple[Item, ...]], ...]:
     since: dict[tuple[Item, ...], datetime] = {}
     for fact in facts:
-        timeless = tuple(replace(item, period_end=None) for item in fact.fields.items)
+        timeless = tuple(_timeless(item) for item in fact.fields.items)
         since[timeless] = since.pop(timeless, fact.at)
     return tuple((at, items) for items, at in since.items())
+
+
+def _timeless(item: Item) -> Item:
+    return Item(
+        price=item.price,
+        lookup_key=item.lookup_key,
+        product=item.product,
+        quantity=item.quantity,
+        period_end=None,
+    )
 
 
 def _past_due_since(facts: Sequence[Seen[SubscriptionFields]]) -> datetime | None:
@@ -124,10 +155,8 @@ class Session:
     invoice: str | None
     granted: Granting | None
     first_at: datetime
-    paid_at: datetime | None
-    """When money came; None for a checkout that is free or paid later."""
-    amount: int
-    currency: str
+    money: Received | None
+    """What was paid; None for a checkout that is free or paid later."""
     offer: Offer
     offers: tuple[Offer, ...]
     """Every way of naming that any fact has used."""
@@ -138,8 +167,7 @@ def read_session(key: ObjectKey, history: History) -> Session:
     facts = seen(history, CheckoutSessionFields)
     state = state_of(history, facts).fields
     grants = [fact for fact in facts if _grants(fact)]
-    money = [fact for fact in grants if fact.fields.payment_status == SESSION_PAID]
-    priced = (money or facts)[-1].fields
+    paid = [fact for fact in grants if fact.fields.payment_status == SESSION_PAID]
     return Session(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
@@ -151,12 +179,15 @@ def read_session(key: ObjectKey, history: History) -> Session:
         invoice=latest(fact.fields.invoice for fact in facts),
         granted=granting(grants),
         first_at=facts[0].at,
-        paid_at=money[0].at if money else None,
-        amount=priced.amount_total,
-        currency=priced.currency or NO_CURRENCY,
+        money=_money(paid) if paid else None,
         offer=most_trusted(offer_of_session(fact.fields) for fact in facts),
         offers=tuple(dict.fromkeys(offer_of_session(fact.fields) for fact in facts)),
     )
+
+
+def _money(paid: Sequence[Seen[CheckoutSessionFields]]) -> Received:
+    priced = paid[-1].fields
+    return Received(priced.amount_total, priced.currency or NO_CURRENCY, paid[0].at)
 
 
 def _grants(fact: Seen[CheckoutSessionFields]) -> bool:

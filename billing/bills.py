@@ -15,7 +15,8 @@ from billing.access_objects import Session
 from billing.ids import CustomerId
 from billing.money_objects import Invoice
 from billing.objects import Objects
-from billing.payments import Payment, Received, identities, payments_of, received
+from billing.payments import Payment, identities, payments_of, received
+from billing.seen import Received
 
 PAIRED_WITHIN = timedelta(seconds=60)
 FIRST_BILL_WITHIN = timedelta(hours=1)
@@ -64,11 +65,9 @@ class Bill:
     @property
     def paid(self) -> Received | None:
         """What the invoice says was paid; before it says so, what the checkout says."""
-        if self.invoice and self.invoice.paid_at:
-            return Received(self.invoice.amount_paid, self.invoice.currency, self.invoice.paid_at)
-        if self.session and self.session.paid_at:
-            return Received(self.session.amount, self.session.currency, self.session.paid_at)
-        return None
+        if self.invoice and self.invoice.money:
+            return self.invoice.money
+        return self.session.money if self.session else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,16 +93,17 @@ class Books:
 
 def keep_books(objects: Objects) -> Books:
     """Link what is linked, pair what is left, and find what remains of each bill."""
-    payments = payments_of(objects)
+    identity = identities(objects)
+    payments = payments_of(objects, identity)
     came_in = {ref: money for ref, each in payments.items() if (money := received(each))}
     books = Books(payments=payments, came_in=came_in, bills=_bills(objects))
-    for invoice, ref in sorted(set(_links(objects))):
-        books.bills.setdefault(invoice, Bill(ref=invoice)).payments.append(ref)
+    for invoice, ref in sorted(_links(objects, identity)):
+        _bill(books.bills, invoice).payments.append(ref)
     billed = _first_bills(books)
     _pair(books, billed)
-    for _, bill in sorted(books.bills.items()):
-        for ref in bill.payments:
-            books.bills_of.setdefault(ref, []).append(bill)
+    for key in sorted(books.bills):
+        for ref in books.bills[key].payments:
+            books.bills_of.setdefault(ref, []).append(books.bills[key])
     books.uncovered = _uncovered(books, billed)
     return books
 
@@ -113,41 +113,46 @@ def _bills(objects: Objects) -> dict[str, Bill]:
     bills = {key: Bill(ref=key, invoice=each) for key, each in objects.invoices.items()}
     for session in sorted(objects.sessions.values(), key=_speaks_last):
         if session.invoice:
-            bills.setdefault(session.invoice, Bill(ref=session.invoice)).session = session
-        elif session.paid_at and not session.payment_intent:
+            _bill(bills, session.invoice).session = session
+        elif session.money and not session.payment_intent:
             bills[session.id] = Bill(ref=session.id, session=session)
     return bills
 
 
+def _bill(bills: dict[str, Bill], ref: str) -> Bill:
+    """The bill of that name, which is one as soon as anything names it."""
+    if ref not in bills:
+        bills[ref] = Bill(ref=ref)
+    return bills[ref]
+
+
 def _speaks_last(session: Session) -> tuple[bool, str]:
-    return session.paid_at is not None, session.id
+    return session.money is not None, session.id
 
 
-def _links(objects: Objects) -> Iterator[tuple[str, str]]:
+def _links(objects: Objects, identity: Mapping[str, str]) -> set[tuple[str, str]]:
     """Every statement that a payment belongs to an invoice, whichever object makes it."""
-    identity = identities(objects)
-    for invoice, named in (*_named_together(objects), *_referred_to(objects)):
-        if invoice and named:
-            yield invoice, identity.get(named, named)
+    named = [*_named_together(objects), *_referred_to(objects)]
+    return {(invoice, identity.get(ref, ref)) for invoice, ref in named if invoice and ref}
 
 
-def _named_together(objects: Objects) -> Iterator[tuple[str | None, str | None]]:
-    for invoice in objects.invoices.values():
-        yield from ((invoice.id, ref) for ref in invoice.payment_refs)
-    for share in objects.shares.values():
-        yield None if share.canceled else share.invoice, share.payment_ref
-    for session in objects.sessions.values():
-        yield session.invoice, session.payment_intent
-    for charge in objects.charges.values():
-        yield charge.invoice, charge.id
-    for intent in objects.intents.values():
-        yield intent.invoice, intent.id
+def _named_together(objects: Objects) -> list[tuple[str | None, str | None]]:
+    named: list[tuple[str | None, str | None]] = [
+        (invoice.id, ref) for invoice in objects.invoices.values() for ref in invoice.payment_refs
+    ]
+    shares = [each for each in objects.shares.values() if not each.canceled]
+    named += [(share.invoice, share.payment_ref) for share in shares]
+    named += [(each.invoice, each.payment_intent) for each in objects.sessions.values()]
+    named += [(charge.invoice, charge.id) for charge in objects.charges.values()]
+    named += [(intent.invoice, intent.id) for intent in objects.intents.values()]
+    return named
 
 
 def _referred_to(objects: Objects) -> Iterator[tuple[str, str]]:
     """The invoice whose id was cut off to an intent's reference, where it can be only one."""
-    known = sorted(objects.invoices)
-    for intent in objects.intents.values():
+    referring = [intent for intent in objects.intents.values() if intent.order_reference]
+    known = sorted(objects.invoices) if referring else []
+    for intent in referring:
         reference = intent.order_reference or ""
         if reference.startswith("in_") and len(reference) >= SHORTEST_REFERENCE:
             at = bisect_left(known, reference)
@@ -158,7 +163,7 @@ def _referred_to(objects: Objects) -> Iterator[tuple[str, str]]:
 
 def _pair(books: Books, billed: Billed) -> None:
     """Pair bills that nothing is linked to with payments that nothing else claims."""
-    open_bills = [bill for bill in books.bills.values() if bill.paid and not bill.payments]
+    open_bills = [bill for bill in books.bills.values() if not bill.payments and bill.paid]
     if not open_bills:
         return
     claims: dict[str, list[Bill]] = defaultdict(list)
@@ -219,6 +224,9 @@ def _uncovered(books: Books, billed: Billed) -> dict[str, Received]:
 
 
 def _first_bills(books: Books) -> Billed:
+    """What was billed of subscriptions, which matters where a checkout speaks for itself."""
+    if all(bill.invoice_id for bill in books.bills.values()):
+        return {}
     billed: dict[str, list[Received]] = defaultdict(list)
     for bill in books.bills.values():
         if bill.invoice_id and bill.subscription:
@@ -244,5 +252,5 @@ def _covered(books: Books, bill: Bill) -> int:
 def _covered_by(books: Books, ref: str, bill: Bill) -> int:
     if ref not in books.came_in:
         return 0
-    shares = [share.paid for share in books.payments[ref].shares if share.invoice == bill.ref]
-    return sum(shares) or books.came_in[ref].amount
+    shares = [share.money for share in books.payments[ref].shares if share.invoice == bill.ref]
+    return sum(money.amount for money in shares if money) or books.came_in[ref].amount

@@ -24,6 +24,7 @@ from billing.rows import PaymentStatus
 from billing.seen import (
     Granting,
     Moment,
+    Received,
     Said,
     Seen,
     customer_of,
@@ -54,10 +55,10 @@ class Attempt:
     said: Said
     status: PaymentStatus
     """How it stands as long as it has not succeeded."""
-    received: int
+    money: Received | None
+    """What it brought in, once it has succeeded."""
     currency: str
     first_at: datetime
-    succeeded_at: datetime | None
     invoice: str | None
 
 
@@ -75,7 +76,7 @@ def read_intent(key: ObjectKey, history: History) -> Intent:
     facts = seen(history, PaymentIntentFields)
     state = state_of(history, facts).fields
     done = [fact for fact in facts if fact.fields.status == SUCCEEDED]
-    succeeded_at = min((fact.since for fact in done), default=None)
+    money = _received(state.currency, done) if done else None
     offer = offer_in_metadata(
         latest(fact.fields.price_id for fact in facts),
         latest(fact.fields.plan_code for fact in facts),
@@ -85,15 +86,19 @@ def read_intent(key: ObjectKey, history: History) -> Intent:
         customer_id=customer_of(history),
         said=said((fact.at, fact.fields.user_id) for fact in facts),
         status=_unfinished(state),
-        received=done[-1].fields.amount_received if done else 0,
+        money=money,
         currency=state.currency,
         first_at=facts[0].at,
-        succeeded_at=succeeded_at,
-        granted=granting(done, since=succeeded_at),
+        granted=granting(done, since=money.at if money else None),
         invoice=latest(fact.fields.invoice for fact in facts),
         order_reference=latest(fact.fields.order_reference for fact in facts),
         offers=(offer,) if offer else (),
     )
+
+
+def _received(currency: str, done: Sequence[Seen[PaymentIntentFields]]) -> Received:
+    amount = done[-1].fields.amount_received
+    return Received(amount, currency, min(fact.since for fact in done))
 
 
 def _unfinished(state: PaymentIntentFields) -> PaymentStatus:
@@ -124,10 +129,9 @@ def read_charge(key: ObjectKey, history: History) -> Charge:
         customer_id=customer_of(history),
         said=said((fact.at, fact.fields.user_id) for fact in facts),
         status=_untaken(state.fields),
-        received=done[-1].fields.amount_captured if done else 0,
+        money=_captured(state.fields.currency, done) if done else None,
         currency=state.fields.currency,
         first_at=facts[0].at,
-        succeeded_at=done[0].at if done else None,
         payment_intent=latest(fact.fields.payment_intent for fact in facts),
         invoice=latest(fact.fields.invoice for fact in facts),
         refunded=state.fields.amount_refunded if done else 0,
@@ -135,6 +139,10 @@ def read_charge(key: ObjectKey, history: History) -> Charge:
         refunded_by=_refunded_by(facts, state),
         authorized_only=bool(succeeded) and not done,
     )
+
+
+def _captured(currency: str, done: Sequence[Seen[ChargeFields]]) -> Received:
+    return Received(done[-1].fields.amount_captured, currency, done[0].at)
 
 
 def _untaken(state: ChargeFields) -> PaymentStatus:
@@ -235,10 +243,8 @@ class Invoice:
     customer_id: CustomerId | None
     said: Said
     subscription: str | None
-    amount_paid: int
-    currency: str
-    paid_at: datetime | None
-    """When the first money came, as far as the bill says."""
+    money: Received | None
+    """What was paid, and when the first of it came, as far as the bill says."""
     granted: Granting | None
     """Set once the whole of it is paid."""
     payment_refs: tuple[str, ...]
@@ -251,19 +257,15 @@ def read_invoice(key: ObjectKey, history: History) -> Invoice:
     facts = seen(history, InvoiceFields)
     state = state_of(history, facts).fields
     settled = [fact for fact in facts if fact.fields.status == PAID]
-    money = [fact for fact in facts if fact.fields.amount_paid > 0]
-    first_money = next(iter(settled or money), None)
-    paid_at = latest(fact.fields.paid_at for fact in facts) or (
-        first_money.at if first_money else None
-    )
+    paid = settled or [fact for fact in facts if fact.fields.amount_paid > 0]
+    paid_at = latest(fact.fields.paid_at for fact in facts) or (paid[0].at if paid else None)
+    amount = (settled or facts)[-1].fields.amount_paid
     return Invoice(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
         said=said((fact.at, fact.fields.user_id) for fact in facts),
         subscription=latest(fact.fields.subscription for fact in facts),
-        amount_paid=(settled or facts)[-1].fields.amount_paid,
-        currency=state.currency,
-        paid_at=paid_at,
+        money=Received(amount, state.currency, paid_at) if paid_at else None,
         granted=granting(settled, since=paid_at),
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
         offers=_billed(facts),
@@ -289,9 +291,7 @@ class Share:
     invoice: str | None
     payment_ref: str | None
     canceled: bool
-    paid: int
-    currency: str
-    paid_at: datetime | None
+    money: Received | None
     first_at: datetime
 
 
@@ -304,8 +304,10 @@ def read_share(_: ObjectKey, history: History) -> Share:
         invoice=latest(fact.fields.invoice for fact in facts),
         payment_ref=latest(fact.fields.payment_ref for fact in facts),
         canceled=state.status == CANCELED and not done,
-        paid=done[-1].fields.amount_paid if done else 0,
-        currency=state.currency,
-        paid_at=done[0].at if done else None,
+        money=_shared(state.currency, done) if done else None,
         first_at=facts[0].at,
     )
+
+
+def _shared(currency: str, done: Sequence[Seen[InvoicePaymentFields]]) -> Received:
+    return Received(done[-1].fields.amount_paid, currency, done[0].at)

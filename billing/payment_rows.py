@@ -7,10 +7,10 @@ from billing.bills import Bill, Books
 from billing.ids import CustomerId, PaymentRef, PlanCode, UserId
 from billing.objects import Objects
 from billing.offers import Shelf
-from billing.payments import Payment, Received, first_seen, newest_dispute, refunded, status_of
+from billing.payments import Payment, first_seen, newest_dispute, refunded, status_of
 from billing.purchases import Purchase
 from billing.rows import PaymentRow, PaymentStatus
-from billing.seen import Said, first
+from billing.seen import Received, Said, first
 from billing.users import Users, newest
 
 

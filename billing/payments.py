@@ -5,27 +5,19 @@ Charges, checkouts, refunds and disputes name it and add up to it. What came in 
 the intent and its charges; a checkout or an ``invoice_payment`` speaks where they have not come.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from billing.access_objects import Session
 from billing.ids import CustomerId
 from billing.money_objects import Attempt, Charge, Dispute, Intent, Refund, Share
 from billing.objects import Objects
 from billing.rows import PaymentStatus
-from billing.seen import first
+from billing.seen import Received, first
 
 Each = TypeVar("Each")
-
-
-class Received(NamedTuple):
-    """Money that came in, and when that was first seen."""
-
-    amount: int
-    currency: str
-    at: datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +26,8 @@ class Payment:
 
     ref: str
     intent: Intent | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    """The objects whose word comes first: the intent and the charges."""
     charges: list[Charge] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
@@ -41,16 +35,13 @@ class Payment:
     disputes: list[Dispute] = field(default_factory=list)
 
     @property
-    def attempts(self) -> list[Attempt]:
-        """The objects whose word comes first: the intent and the charges."""
-        return [*([self.intent] if self.intent else []), *self.charges]
-
-    @property
     def is_known(self) -> bool:
         """Whether anything happened to it: being named by an open bill makes no payment."""
-        paid = [session.paid_at for session in self.sessions]
-        paid += [share.paid_at for share in self.shares]
-        return any(paid) or bool(self.attempts or self.refunds or self.disputes)
+        if self.attempts or self.refunds or self.disputes:
+            return True
+        paid = [session.money for session in self.sessions]
+        paid += [share.money for share in self.shares]
+        return any(paid)
 
     @property
     def customer_id(self) -> CustomerId | None:
@@ -60,19 +51,23 @@ class Payment:
         return first(named)
 
 
-def payments_of(objects: Objects) -> dict[str, Payment]:
+def payments_of(objects: Objects, identity: Mapping[str, str]) -> dict[str, Payment]:
     """The payments of a party by identity, also those that are only named so far."""
-    identity = identities(objects)
     payments: dict[str, Payment] = {}
 
     def known_as(ref: str) -> Payment:
         ref = identity.get(ref, ref)
-        return payments.setdefault(ref, Payment(ref=ref))
+        if ref not in payments:
+            payments[ref] = Payment(ref=ref)
+        return payments[ref]
 
     for intent in objects.intents.values():
-        known_as(intent.id).intent = intent
+        payment = known_as(intent.id)
+        payment.intent, payment.attempts = intent, [intent]
     for charge in _by_id(objects.charges):
-        known_as(charge.id).charges.append(charge)
+        payment = known_as(charge.id)
+        payment.charges.append(charge)
+        payment.attempts.append(charge)
     for session in _by_id(objects.sessions):
         if session.payment_intent:
             known_as(session.payment_intent).sessions.append(session)
@@ -93,7 +88,7 @@ def _add_what_went_back(objects: Objects, known_as: Callable[[str], Payment]) ->
 
 
 def _by_id(objects: Mapping[str, Each]) -> list[Each]:
-    return [each for _, each in sorted(objects.items(), key=lambda item: item[0])]
+    return [objects[each] for each in sorted(objects)]
 
 
 def identities(objects: Objects) -> Mapping[str, str]:
@@ -109,23 +104,20 @@ def identities(objects: Objects) -> Mapping[str, str]:
 
 def received(payment: Payment) -> Received | None:
     """What came in, by the most direct witness that saw money."""
-    done = [attempt for attempt in payment.attempts if attempt.succeeded_at]
+    done = [attempt.money for attempt in payment.attempts if attempt.money]
     if done:
-        charged = sum(charge.received for charge in payment.charges)
-        amount = max(charged, payment.intent.received if payment.intent else 0)
-        return Received(amount, done[0].currency, _earliest(one.succeeded_at for one in done))
-    paid = [session for session in payment.sessions if session.paid_at]
+        charged = sum(charge.money.amount for charge in payment.charges if charge.money)
+        intended = payment.intent.money if payment.intent else None
+        return _seen_first(done, max(charged, intended.amount if intended else 0))
+    paid = [session.money for session in payment.sessions if session.money]
     if paid:
-        return Received(paid[0].amount, paid[0].currency, _earliest(one.paid_at for one in paid))
-    shares = [share for share in payment.shares if share.paid_at]
-    if shares:
-        total = sum(share.paid for share in shares)
-        return Received(total, shares[0].currency, _earliest(one.paid_at for one in shares))
-    return None
+        return _seen_first(paid, paid[0].amount)
+    shares = [share.money for share in payment.shares if share.money]
+    return _seen_first(shares, sum(share.amount for share in shares)) if shares else None
 
 
-def _earliest(moments: Iterable[datetime | None]) -> datetime:
-    return min(moment for moment in moments if moment)
+def _seen_first(witnesses: list[Received], amount: int) -> Received:
+    return Received(amount, witnesses[0].currency, min(money.at for money in witnesses))
 
 
 def status_of(payment: Payment, came_in: Received | None) -> PaymentStatus:
@@ -143,14 +135,20 @@ def refunded(payment: Payment, came_in: Received | None) -> int:
 
     Releasing an authorisation gives no money back, and no more goes back than came in.
     """
-    running = sum(charge.refunded for charge in payment.charges)
-    failed = sum(refund.amount for refund in payment.refunds if _failed_since(payment, refund))
-    succeeded = sum(refund.amount for refund in payment.refunds if refund.succeeded)
-    total = max(running - failed, succeeded)
+    total = _given_back(payment)
     if came_in:
         return min(total, came_in.amount)
     released = any(charge.authorized_only for charge in payment.charges)
     return 0 if released else total
+
+
+def _given_back(payment: Payment) -> int:
+    running = sum([charge.refunded for charge in payment.charges])
+    if not payment.refunds:
+        return running
+    failed = sum(refund.amount for refund in payment.refunds if _failed_since(payment, refund))
+    succeeded = sum(refund.amount for refund in payment.refunds if refund.succeeded)
+    return max(running - failed, succeeded)
 
 
 def _failed_since(payment: Payment, refund: Refund) -> bool:

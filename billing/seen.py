@@ -36,6 +36,14 @@ class Moment(NamedTuple):
     event_id: EventId
 
 
+class Received(NamedTuple):
+    """Money that came in, and when that was first seen."""
+
+    amount: int
+    currency: str
+    at: datetime
+
+
 class Granting(NamedTuple):
     """Since when something is paid for, and the newest fact that says so."""
 
@@ -62,9 +70,9 @@ class Said:
 NOBODY = Said(newest=None, ever=frozenset())
 
 
-def seen(history: History, shape: type[F]) -> tuple[Seen[F], ...]:
+def seen(history: History, shape: type[F]) -> list[Seen[F]]:
     """The facts of a history in their order, without any that are of another shape."""
-    return tuple(
+    return [
         Seen(
             fact.created_at,
             fact.event_id,
@@ -75,10 +83,10 @@ def seen(history: History, shape: type[F]) -> tuple[Seen[F], ...]:
         )
         for fact in history.facts
         if isinstance(fact.fields, shape)
-    )
+    ]
 
 
-def state_of(history: History, facts: tuple[Seen[F], ...]) -> Seen[F]:
+def state_of(history: History, facts: Iterable[Seen[F]]) -> Seen[F]:
     """The fact that is the object's state, which need not be the last one."""
     newest = history.newest
     return next(
@@ -97,7 +105,10 @@ def latest(values: Iterable[V | None]) -> V | None:
 
 def first(values: Iterable[V | None]) -> V | None:
     """The first value that is there at all, of several that are believed in this order."""
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def granting(facts: Sequence[Seen[F]], since: datetime | None = None) -> Granting | None:

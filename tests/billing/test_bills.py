@@ -308,6 +308,10 @@ def test_the_first_bill_of_a_subscription_covers_the_checkout_that_began_it(
     assert sum(amount for amount, _ in rows.values()) == 2999
 
 
+def test_a_first_bill_of_which_nothing_was_paid_covers_no_checkout() -> None:
+    assert money(seen(subscribed(5), open_invoice(9))) == {"cs_1": (2999, 0)}
+
+
 def test_a_bill_in_two_payments_covers_the_checkout_too() -> None:
     bill = open_invoice(payment_refs=("pi_1", "pi_2"))
     paid = [
