@@ -18,7 +18,7 @@ from billing.payments import Payment, refunded
 from billing.purchases import Purchase
 from billing.rows import PurchaseRow
 from billing.seen import Moment, newest_of
-from billing.users import Users, newest
+from billing.users import Users
 
 
 class Cause(NamedTuple):
@@ -38,8 +38,7 @@ def project_purchases(
     rows = []
     for purchase in purchases:
         customer_id = purchase.customer_id
-        copy = newest(purchase.copies)
-        user_id = users.settle((purchase.said.newest,), customer_id, copy)
+        user_id = users.settle((purchase.said.newest,), customer_id, purchase.copies)
         ever = users_ever(purchase.said, *purchase.copies) | users.ever_of_customer(customer_id)
         granted.to(user_id, ever, purchase.ref, _verdicts(purchase, books, policy))
         rows.append(

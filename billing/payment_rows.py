@@ -1,8 +1,9 @@
 """Payment rows: what each payment and each uncovered bill comes to, whose it is and what for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from billing.access_objects import Session
 from billing.bills import Bill, Books
 from billing.ids import CustomerId, PaymentRef, PlanCode, UserId
 from billing.objects import Objects
@@ -50,10 +51,10 @@ def project_payments(
 
 
 def _row(reader: Reader, payment: Payment) -> PaymentRow:
-    books = reader.books
-    came_in = books.came_in.get(payment.ref)
-    bills = [bill for bill in books.bills_of.get(payment.ref, ()) if bill.invoice_id]
-    about = _about(reader, payment, books.bills_of.get(payment.ref, ()))
+    came_in = reader.books.came_in.get(payment.ref)
+    linked = reader.books.bills_of.get(payment.ref, ())
+    bill = next((bill for bill in linked if bill.invoice_id), None)
+    about = _about(reader, payment, linked)
     dispute = newest_dispute(payment)
     return PaymentRow(
         realm=reader.objects.realm,
@@ -65,9 +66,9 @@ def _row(reader: Reader, payment: Payment) -> PaymentRow:
         currency=came_in.currency if came_in else _currency(payment),
         status=status_of(payment, came_in),
         dispute_status=dispute.state.fields.status if dispute else None,
-        invoice_id=bills[0].invoice_id if bills else None,
+        invoice_id=bill.invoice_id if bill else None,
         plan_code=about.plan_code,
-        inferred=bool(bills) and bills[0].inferred,
+        inferred=bill.inferred if bill else False,
         provisional=False,
         occurred_at=came_in.at if came_in else first_seen(payment),
     )
@@ -83,7 +84,7 @@ def _currency(payment: Payment) -> str:
 
 def _rest(reader: Reader, bill: Bill, rest: Received) -> PaymentRow:
     """The row of a bill, or of a checkout without bill, until payments cover it."""
-    about = _about(reader, None, (bill,))
+    about = _about(reader, Payment(ref=bill.ref), (bill,))
     return PaymentRow(
         realm=reader.objects.realm,
         payment_ref=PaymentRef(bill.ref),
@@ -102,28 +103,29 @@ def _rest(reader: Reader, bill: Bill, rest: Received) -> PaymentRow:
     )
 
 
-def _about(reader: Reader, payment: Payment | None, bills: Sequence[Bill]) -> About:
-    sessions = [*(payment.sessions if payment else ()), *(b.session for b in bills if b.session)]
-    named = [payment.customer_id if payment else None, *(bill.customer_id for bill in bills)]
-    customer_id = first(named)
-    subscription = first(bill.subscription for bill in bills)
+def _about(reader: Reader, payment: Payment, bills: Sequence[Bill]) -> About:
+    customer_id = first((payment.customer_id, *[bill.customer_id for bill in bills]))
+    subscription = first([bill.subscription for bill in bills])
+    bought = first([reader.bought.get(ref) for ref in (payment.ref, *[b.ref for b in bills])])
     statements = (
-        newest(session.said for session in sessions),
+        newest(session.said for session in _sessions(payment, bills)),
         reader.users.stated_for(subscription) if subscription else None,
     )
-    copy = newest(_copies(payment, bills))
-    refs = [*([payment.ref] if payment else ()), *(bill.ref for bill in bills)]
-    bought = first(reader.bought.get(ref) for ref in refs)
     return About(
         customer_id=customer_id,
-        user_id=reader.users.settle(statements, customer_id, copy),
+        user_id=reader.users.settle(statements, customer_id, _copies(payment, bills)),
         plan_code=bought or (_plan_billed(reader, bills, subscription) if subscription else None),
     )
 
 
-def _copies(payment: Payment | None, bills: Sequence[Bill]) -> list[Said]:
-    copied = [attempt.said for attempt in (payment.attempts if payment else ())]
-    return copied + [bill.invoice.said for bill in bills if bill.invoice]
+def _sessions(payment: Payment, bills: Sequence[Bill]) -> list[Session]:
+    return payment.sessions + [bill.session for bill in bills if bill.session]
+
+
+def _copies(payment: Payment, bills: Sequence[Bill]) -> Iterator[Said]:
+    """What copies of metadata say, which is asked only where nothing else says anything."""
+    yield from (attempt.said for attempt in payment.attempts)
+    yield from (bill.invoice.said for bill in bills if bill.invoice)
 
 
 def _plan_billed(reader: Reader, bills: Sequence[Bill], subscription: str) -> PlanCode | None:

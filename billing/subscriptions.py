@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from billing.access_objects import Session, Subscription
+from billing.access_objects import Session, Subscription, latest_period
 from billing.catalogue import Plan
 from billing.facts import Item, SubscriptionFields
 from billing.grants import Granted, Verdict
@@ -65,34 +65,32 @@ class Given(NamedTuple):
 
 def sources_of(objects: Objects, users: Users) -> list[Source]:
     """Every subscription that a snapshot or a paid checkout states."""
-    bills: dict[str, list[Invoice]] = {}
-    for invoice in objects.invoices.values():
-        if invoice.subscription:
-            bills.setdefault(invoice.subscription, []).append(invoice)
     known = sorted(users.subscriptions_begun | objects.subscriptions.keys())
-    found = (_source(objects, users, each, bills.get(each, [])) for each in known)
+    found = [_source(objects, users, each) for each in known]
     return [source for source in found if source]
 
 
-def _source(objects: Objects, users: Users, known_as: str, bills: list[Invoice]) -> Source | None:
+def _source(objects: Objects, users: Users, known_as: str) -> Source | None:
     itself = objects.subscriptions.get(known_as)
-    buyers = sorted(users.buyers_of(known_as), key=lambda session: session.id)
+    buyers = sorted(users.buyers_of(known_as), key=_by_id)
     begun = _newest_paid(buyers)
     speaker = _speaker(itself, begun)
     if speaker is None:
         return None
-    bills.sort(key=lambda invoice: invoice.id)
-    named = [itself.customer_id if itself else None]
-    named += [session.customer_id for session in buyers]
-    named += [invoice.customer_id for invoice in bills]
+    bills = sorted(users.bills_of(known_as), key=_by_id)
+    speakers = (*((itself,) if itself else ()), *buyers, *bills)
     return Source(
         id=known_as,
-        customer_id=first(named),
+        customer_id=first([each.customer_id for each in speakers]),
         itself=itself,
         begun=begun,
         speaker=speaker,
         failures=tuple(at for invoice in bills for at in invoice.failures),
     )
+
+
+def _by_id(paper: Session | Invoice) -> str:
+    return paper.id
 
 
 def _newest_paid(buyers: Iterable[Session]) -> Begun | None:
@@ -134,21 +132,15 @@ def _row(
         stripe_customer_id=source.customer_id,
         user_id=user_id,
         status=fields.status,
-        prices=tuple(item.price for item in fields.items if item.price),
-        current_period_end=_latest_period(fields.items),
+        prices=itself.prices,
+        current_period_end=itself.period_end,
         cancel_at_period_end=fields.cancel_at_period_end,
         as_of=itself.state.at,
     )
 
 
-def _latest_period(items: Iterable[Item]) -> datetime | None:
-    return max((item.period_end for item in items if item.period_end), default=None)
-
-
 def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
     """What the subscription gives now, and no longer gives of what it once stood for."""
-    starts = _starts(source, shelf.plans_held, shelf.plans_offered)
-    before = _starts(source, shelf.plans_formerly_held, shelf.plans_formerly_offered)
     if isinstance(source.speaker, Begun):
         event_id, guessed = source.speaker.granted.newest.event_id, False
         given = _by_checkout(source, source.speaker, shelf, now)
@@ -156,9 +148,16 @@ def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
         event_id, guessed = source.speaker.state.event_id, source.speaker.guessed
         given = _by_snapshot(source, source.speaker, shelf, now)
     present = {each.held.plan.code: each for each in given}
-    by_earlier_plans = {code: _not_by_these(source.id, held) for code, (held, _) in before.items()}
-    former = {code: _no_longer(source.id, held) for code, (held, _) in starts.items()}
-    starts = before | starts
+    starts = _starts(source, shelf.plans_held, shelf.plans_offered)
+    past = {
+        code: _no_longer(source.id, held)
+        for code, (held, _) in starts.items()
+        if code not in present
+    }
+    if shelf.catalogue.former:
+        before = _starts(source, shelf.plans_formerly_held, shelf.plans_formerly_offered)
+        past = {code: _not_by_these(source.id, held) for code, (held, _) in before.items()} | past
+        starts = before | starts
     return [
         Verdict(
             plan_code=code,
@@ -171,7 +170,7 @@ def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
             guessed=guessed,
             per_seat=held.plan.adding_up,
         )
-        for code, (held, access) in (by_earlier_plans | former | present).items()
+        for code, (held, access) in (past | present).items()
     ]
 
 
@@ -237,7 +236,7 @@ def _ends(fields: SubscriptionFields, shelf: Shelf) -> datetime | None:
     """``cancel_at``, else the latest period of the entitled items if it ends with the period."""
     if fields.cancel_at or not fields.cancel_at_period_end:
         return fields.cancel_at
-    return _latest_period(item for item in fields.items if shelf.plan_of(item))
+    return latest_period(item for item in fields.items if shelf.plan_of(item))
 
 
 def _access(

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from billing.access_objects import Session, users_ever
 from billing.ids import CustomerId, UserId
+from billing.money_objects import Invoice
 from billing.objects import Objects
-from billing.seen import NOBODY, Said, Statement
+from billing.seen import NOBODY, Said, Statement, first
 
 
 class Users:
@@ -22,7 +23,7 @@ class Users:
         self._objects = objects
         self._buyers: dict[str, list[Session]] = defaultdict(list)
         self._sessions: dict[CustomerId, list[Session]] = defaultdict(list)
-        self._copies: dict[str, list[Said]] = defaultdict(list)
+        self._bills: dict[str, list[Invoice]] = defaultdict(list)
         for session in objects.sessions.values():
             if session.customer_id:
                 self._sessions[session.customer_id].append(session)
@@ -30,7 +31,7 @@ class Users:
                 self._buyers[session.subscription].append(session)
         for invoice in objects.invoices.values():
             if invoice.subscription:
-                self._copies[invoice.subscription].append(invoice.said)
+                self._bills[invoice.subscription].append(invoice)
 
     @property
     def subscriptions_begun(self) -> frozenset[str]:
@@ -41,20 +42,24 @@ class Users:
         """The checkouts that began a subscription."""
         return self._buyers.get(subscription, [])
 
+    def bills_of(self, subscription: str) -> list[Invoice]:
+        """The invoices that a subscription caused."""
+        return self._bills.get(subscription, [])
+
     def of_customer(self, customer_id: CustomerId | None) -> UserId | None:
         """The customer's link, which serves facts without a statement."""
         if customer_id is None:
             return None
         own = self._own(customer_id).newest
-        stated = own or newest(session.said for session in self._sessions.get(customer_id, ()))
+        stated = own or newest([session.said for session in self._sessions.get(customer_id, ())])
         return stated.user_id if stated else None
 
     def ever_of_customer(self, customer_id: CustomerId | None) -> frozenset[UserId]:
         """Everybody whom the customer's link could have named at some time."""
         if customer_id is None:
             return frozenset()
-        sessions = (session.said for session in self._sessions.get(customer_id, ()))
-        return users_ever(self._own(customer_id), *sessions)
+        sessions = self._sessions.get(customer_id, ())
+        return users_ever(self._own(customer_id), *[session.said for session in sessions])
 
     def stated_for(self, subscription: str) -> Statement | None:
         """What a subscription says of itself, else what the checkout that began it says."""
@@ -64,7 +69,7 @@ class Users:
 
     def of_subscription(self, subscription: str, customer_id: CustomerId | None) -> UserId | None:
         """Whose a subscription is."""
-        copies = newest(self._copies.get(subscription, ()))
+        copies = (invoice.said for invoice in self.bills_of(subscription))
         return self.settle((self.stated_for(subscription),), customer_id, copies)
 
     def ever_of_subscription(
@@ -72,23 +77,26 @@ class Users:
     ) -> frozenset[UserId]:
         """Everybody whose a subscription has ever been said to be."""
         itself = self._objects.subscriptions.get(subscription)
-        buyers = (session.said for session in self.buyers_of(subscription))
-        stated = users_ever(
-            itself.said if itself else NOBODY, *buyers, *self._copies.get(subscription, ())
-        )
-        return stated | self.ever_of_customer(customer_id)
+        said = [itself.said] if itself else []
+        said += [session.said for session in self.buyers_of(subscription)]
+        said += [invoice.said for invoice in self.bills_of(subscription)]
+        return users_ever(*said) | self.ever_of_customer(customer_id)
 
     def settle(
         self,
         statements: Iterable[Statement | None],
         customer_id: CustomerId | None,
-        copy: Statement | None,
+        copies: Iterable[Said],
     ) -> UserId | None:
         """The first statement there is, moved where the customer moved; else link, else copy."""
-        stated = next((statement for statement in statements if statement), None)
+        stated = first(statements)
         if stated:
             return self._moved(stated, customer_id)
-        return self.of_customer(customer_id) or (copy.user_id if copy else None)
+        linked = self.of_customer(customer_id)
+        if linked:
+            return linked
+        copied = newest(copies)
+        return copied.user_id if copied else None
 
     def _moved(self, stated: Statement, customer_id: CustomerId | None) -> UserId:
         customer = self._objects.customers.get(customer_id or "")
@@ -104,5 +112,7 @@ class Users:
 def newest(sayings: Iterable[Said]) -> Statement | None:
     """The statement made last; of two made in one second, the one of the lower user id."""
     stated = [each.newest for each in sayings if each.newest]
-    by_user = sorted(stated, key=lambda statement: statement.user_id)
-    return max(by_user, key=lambda statement: statement.made_at, default=None)
+    if len(stated) > 1:  # hardly ever: copies of one statement are asked last
+        stated.sort(key=lambda statement: statement.user_id)
+        stated.sort(key=lambda statement: statement.made_at, reverse=True)
+    return stated[0] if stated else None
