@@ -56,7 +56,9 @@ class Granted:
     def _note(self, verdict: Verdict, user_id: UserId | None) -> None:
         if verdict.active:
             self.waiting |= user_id is None
-            self.due_at = min(filter(None, (self.due_at, verdict.expires_at)), default=None)
+            ends = verdict.expires_at
+            if ends and (self.due_at is None or ends < self.due_at):
+                self.due_at = ends
 
     def _row(
         self, user_id: UserId, source: str, verdict: Verdict, *, theirs: bool

@@ -56,13 +56,14 @@ class Objects:
 
     def put(self, kind: Kind, key: ObjectKey, history: History) -> None:
         """Condense a history that grew or shrank, in place of what it was before."""
-        self.drop(kind, key)
         shelf, read = _SHELVES[kind]
         getattr(self, shelf)[stripe_id_of(key)] = read(key, history)
         named = frozenset(fact.customer_id for fact in history.facts if fact.customer_id)
         self.customers_named[kind, key] = named
         if history.guessed:
             self.undecided.add((kind, key))
+        else:
+            self.undecided.discard((kind, key))
 
     def drop(self, kind: Kind, key: ObjectKey) -> None:
         """Forget an object of which no fact is left."""

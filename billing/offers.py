@@ -1,7 +1,7 @@
 """Which plan something paid for is about: by what it names, and what the catalogue sells."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from billing.catalogue import Catalogue, Plan
@@ -81,7 +81,7 @@ def sold_before(what: str, plan: Plan) -> str:
 class Shelf:
     """The catalogue as one party asks it, again and again about the same things.
 
-    ``unknown`` collects what was named and is not sold.
+    ``unknown`` collects what was named and is not sold; every projection begins it anew.
     """
 
     catalogue: Catalogue
@@ -90,17 +90,15 @@ class Shelf:
     _sold: dict[tuple[str | None, ...], Plan | None] = field(default_factory=dict)
     _former: list["Shelf"] = field(default_factory=list)
 
-    def afresh(self) -> "Shelf":
-        """The same shelf with the same answers, and nothing noted as unknown."""
-        return replace(self, unknown=set())
-
     def plans_offered(self, offer: Offer) -> tuple[Plan, ...]:
         """Plans that an offer names, by what they sell or by their own code, once each."""
-        if offer not in self._offered:
+        plans = self._offered.get(offer)
+        if plans is None:
             coded = self.catalogue.plan_coded(offer.plan_code)
             named = [coded, *(self.catalogue.plan_named(thing) for thing in offer.things)]
-            self._offered[offer] = tuple({p.code: p for p in named if p is not None}.values())
-        return self._offered[offer]
+            plans = tuple({p.code: p for p in named if p is not None}.values())
+            self._offered[offer] = plans
+        return plans
 
     def plans_formerly_offered(self, offer: Offer) -> tuple[Plan, ...]:
         """Plans that an offer named by catalogues of before, as they are now, else as they were."""

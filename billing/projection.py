@@ -17,7 +17,7 @@ from billing.objects import Objects
 from billing.offers import Shelf
 from billing.one_time import project_purchases
 from billing.payment_rows import project_payments
-from billing.purchases import purchases_of, unlisted
+from billing.purchases import Purchase, purchases_of, unlisted
 from billing.rows import CustomerRow, PaymentRow, Projection
 from billing.subscriptions import Begun, Source, project_subscriptions, sources_of
 from billing.summaries import project_summaries
@@ -37,7 +37,7 @@ class PartyFacts:
         self._realms: dict[Realm, Objects] = {}
         self._touched: set[tuple[Kind, ObjectKey]] = set()
         self._states: dict[tuple[Kind, ObjectKey], Fact] = {}
-        self._shelf = Shelf(catalogue=Catalogue())
+        self._shelf: Shelf | None = None
         self.add(facts)
 
     def __iter__(self) -> Iterator[Fact]:
@@ -46,10 +46,11 @@ class PartyFacts:
     def add(self, facts: Iterable[Fact]) -> None:
         """Learn facts; one that is known already changes nothing."""
         for fact in facts:
-            known = self._facts.setdefault((fact.kind, fact.object_key), {})
+            place = (fact.kind, fact.object_key)
+            known = self._facts.setdefault(place, {})
             if known.get(fact.event_id) != fact:
                 known[fact.event_id] = fact
-                self._touched.add((fact.kind, fact.object_key))
+                self._touched.add(place)
 
     def replace(self, event_id: EventId, facts: Iterable[Fact]) -> None:
         """Let an event state these facts and none of those it stated before."""
@@ -61,12 +62,10 @@ class PartyFacts:
     def project(self, catalogue: Catalogue, now: datetime) -> Projection:
         """What follows from the facts known so far."""
         self._condense()
-        if self._shelf.catalogue is not catalogue:
+        if self._shelf is None or self._shelf.catalogue is not catalogue:
             self._shelf = Shelf(catalogue=catalogue)
-        parts = [
-            _project_realm(objects, self._shelf.afresh(), now) for objects in self._realms.values()
-        ]
-        return _together(parts)
+        shelf = self._shelf
+        return _together([_project_realm(each, shelf, now) for each in self._realms.values()])
 
     def state_of(self, fact: Fact) -> Fact:
         """The newest fact about the object of this one, as of the last projection."""
@@ -74,8 +73,7 @@ class PartyFacts:
 
     def _condense(self) -> None:
         for kind, key in self._touched:
-            realm = realm_in(key)
-            objects = self._realms.setdefault(realm, Objects(realm=realm))
+            objects = self._objects_in(realm_in(key))
             if known := self._facts[kind, key]:
                 history = order(known.values())
                 self._states[kind, key] = history.newest
@@ -84,9 +82,15 @@ class PartyFacts:
                 objects.drop(kind, key)
         self._touched.clear()
 
+    def _objects_in(self, realm: Realm) -> Objects:
+        if realm not in self._realms:
+            self._realms[realm] = Objects(realm=realm)
+        return self._realms[realm]
+
 
 def _project_realm(objects: Objects, shelf: Shelf, now: datetime) -> Projection:
     """Users first, then money, then what access and purchases make of both."""
+    shelf.unknown.clear()
     users, books = Users(objects), keep_books(objects)
     granted = Granted(realm=objects.realm)
     sources = sources_of(objects, users)
@@ -106,10 +110,8 @@ def _project_realm(objects: Objects, shelf: Shelf, now: datetime) -> Projection:
         waiting=granted.waiting or any(map(_waits, payments)),
         incomplete_summaries=_incomplete(objects),
         missing_subscriptions=_missing(sources),
-        undecided=frozenset(key for _, key in objects.undecided),
-        unlisted=frozenset(
-            object_key(objects.realm, each.id) for each in unlisted(objects, purchases)
-        ),
+        undecided=frozenset([key for _, key in objects.undecided]),
+        unlisted=_unlisted(objects, purchases),
     )
 
 
@@ -128,13 +130,17 @@ def _waits(payment: PaymentRow) -> bool:
 
 
 def _incomplete(objects: Objects) -> frozenset[CustomerId]:
-    cut = (summary for summary in objects.summaries.values() if not summary.complete)
-    return frozenset(summary.customer_id for summary in cut)
+    summaries = objects.summaries.values()
+    return frozenset([each.customer_id for each in summaries if not each.complete])
 
 
 def _missing(sources: Iterable[Source]) -> frozenset[str]:
     """Subscriptions that a checkout speaks for because no snapshot came."""
-    return frozenset(source.id for source in sources if isinstance(source.speaker, Begun))
+    return frozenset([source.id for source in sources if isinstance(source.speaker, Begun)])
+
+
+def _unlisted(objects: Objects, purchases: Iterable[Purchase]) -> frozenset[ObjectKey]:
+    return frozenset([object_key(objects.realm, each.id) for each in unlisted(objects, purchases)])
 
 
 def _together(parts: list[Projection]) -> Projection:

@@ -93,6 +93,8 @@ def purchases_of(objects: Objects, books: Books, shelf: Shelf) -> list[Purchase]
 def unlisted(objects: Objects, purchases: Iterable[Purchase]) -> list[Session]:
     """Checkouts that are paid for, name no plan in any way, and whose line items nobody saw."""
     nameless = {purchase.ref for purchase in purchases if purchase.granted and not purchase.plans}
+    if not nameless:
+        return []
     return [
         session
         for session in objects.sessions.values()
@@ -107,7 +109,7 @@ def _speaks_first(session: Session) -> tuple[bool, str]:
 
 
 def _papers(books: Books, refs: Iterable[str], bill: Bill | None) -> Papers:
-    known = tuple(books.payments[ref] for ref in sorted(refs) if ref in books.payments)
+    known = tuple([books.payments[ref] for ref in sorted(refs) if ref in books.payments])
     return Papers(payments=known, bill=bill)
 
 
@@ -153,11 +155,11 @@ def _plans_in(
 
 def _by_bill(bill: Bill, books: Books, shelf: Shelf) -> Purchase | None:
     """A paid invoice that is nobody else's; it goes by its payment if that is the only one."""
-    papers = _papers(books, bill.payments, bill)
     invoice = bill.invoice
-    if invoice is None or invoice.granted is None:
+    if invoice is None or invoice.granted is None or _is_checkouts(bill):
         return None
-    if any(_spoken_for(payment, books) for payment in papers.payments) or _is_checkouts(bill):
+    papers = _papers(books, bill.payments, bill)
+    if any(_spoken_for(payment, books) for payment in papers.payments):
         return None
     only = bill.payments[0] if len(bill.payments) == 1 else invoice.id
     return _unasked(only, papers, invoice.granted, shelf)

@@ -24,26 +24,30 @@ from runtime.ledger.tables import Key, Row, Rows, TableName
 R = TypeVar("R", bound=Row)
 Pair = tuple[R | None, R | None]
 
+_TABLES = tuple(TableName)
+
 
 def difference(before: Rows, after: Rows) -> tuple[Decision, ...]:
     """Nothing at all, if both say the same."""
     return tuple(
-        decision
-        for table in TableName
-        if before[table] != after[table]
-        for decision in _in_table(table, before[table], after[table])
+        [
+            decision
+            for table in _TABLES
+            if before[table] != after[table]
+            for decision in _in_table(table, before[table], after[table])
+        ]
     )
 
 
 def _in_table(
     table: TableName, before: Mapping[Key, Row], after: Mapping[Key, Row]
 ) -> Iterator[Decision]:
-    keys = sorted(before.keys() | after.keys())
-    changed = [key for key in keys if before.get(key) != after.get(key)]
+    pairs = {key: (before.get(key), after.get(key)) for key in before.keys() | after.keys()}
+    changed = sorted(key for key, (old, new) in pairs.items() if old != new)
     for key in changed:
         row = after.get(key)
         yield RowDeleted(table=table, key=key) if row is None else RowUpserted(table=table, row=row)
-    yield from _meaning(table, [(before.get(key), after.get(key)) for key in changed])
+    yield from _meaning(table, [pairs[key] for key in changed])
 
 
 def _meaning(table: TableName, pairs: list[tuple[Row | None, Row | None]]) -> Iterator[Decision]:
