@@ -66,7 +66,7 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
 
 def fact_from_json(document: Mapping[str, Any]) -> Fact:
     """The fact that ``fact_to_json`` wrote."""
-    kind = Kind(document["kind"])
+    kind = _KINDS[document["kind"]]
     before = document["before"]
     happened_at = document.get("happened_at")
     return Fact(
@@ -75,7 +75,7 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
         event_id=document["event_id"],
         event_type=document["event_type"],
         created_at=datetime.fromisoformat(document["created_at"]),
-        rank=Rank(document["rank"]),
+        rank=_RANKS[document["rank"]],
         fields=_read(document["fields"], _CODECS[kind]),
         before=None if before is None else _read(before, _CODECS[kind]),
         customer_id=document["customer_id"],
@@ -83,6 +83,11 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
         happened_at=None if happened_at is None else datetime.fromisoformat(happened_at),
         look=_look(document.get("look"), kind),
     )
+
+
+# Looked up, since calling an enumeration takes longer than reading a whole fact's times.
+_KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
+_RANKS: Mapping[int, Rank] = {rank.value: rank for rank in Rank}
 
 
 def _look(document: Mapping[str, Any] | None, kind: Kind) -> Look | None:
