@@ -7,10 +7,10 @@ from billing.facts import CheckoutSessionFields, Kind
 from billing.readers.raw import (
     Raw,
     amount,
-    metadata,
     names_sold,
     reference,
     rows,
+    table,
     text,
     word,
 )
@@ -18,17 +18,18 @@ from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _fields(raw: Raw, _: Occasion) -> CheckoutSessionFields:
+    own = table(raw, "metadata")
     return CheckoutSessionFields(
         mode=text(raw, "mode") or _mode_before_there_were_modes(raw),
         status=text(raw, "status"),
         payment_status=word(raw, "payment_status"),
         amount_total=amount(raw, "amount_total"),
         currency=text(raw, "currency"),
-        user_id=text(raw, "client_reference_id") or metadata(raw, "user_id"),
+        user_id=text(raw, "client_reference_id") or text(own, "user_id"),
         line_item_refs=names_sold(rows(raw, "line_items"))
         or names_sold(rows(raw, "display_items")),
-        price_id=metadata(raw, "price_id"),
-        plan_code=metadata(raw, "plan_code"),
+        price_id=text(own, "price_id"),
+        plan_code=text(own, "plan_code"),
         payment_link=reference(raw, "payment_link"),
         payment_intent=reference(raw, "payment_intent"),
         subscription=reference(raw, "subscription"),

@@ -31,6 +31,7 @@ _WAYS_OF_PAYING = ("payment_intent", "charge", "payment_record")
 
 
 def _invoice_fields(raw: Raw, occasion: Occasion) -> InvoiceFields:
+    own = table(raw, "metadata")
     return InvoiceFields(
         status=_status(raw),
         amount_paid=_amount_paid(raw),
@@ -39,8 +40,8 @@ def _invoice_fields(raw: Raw, occasion: Occasion) -> InvoiceFields:
         payment_refs=tuple(dict.fromkeys(_payments(raw))),
         line_refs=names_sold(rows(raw, "lines")),
         user_id=_user(raw),
-        price_id=metadata(raw, "price_id"),
-        plan_code=metadata(raw, "plan_code"),
+        price_id=text(own, "price_id"),
+        plan_code=text(own, "plan_code"),
         paid_at=_paid_at(raw, occasion),
         payment_failed=occasion.event_type == "invoice.payment_failed",
     )
@@ -67,17 +68,19 @@ def _subscription(raw: Raw) -> str | None:
     )
 
 
-def _payments(raw: Raw) -> Iterator[str]:
-    for payment in rows(raw, "payments"):
-        ref = _payment_ref(payment)
-        if ref:
-            yield ref
-    yield from filter(None, (reference(raw, name) for name in ("payment_intent", "charge")))
+def _payments(raw: Raw) -> list[str]:
+    named = [_payment_ref(payment) for payment in rows(raw, "payments")]
+    named += (reference(raw, "payment_intent"), reference(raw, "charge"))
+    return [ref for ref in named if ref]
 
 
 def _user(raw: Raw) -> str | None:
-    places = (table(raw, "parent", "subscription_details"), table(raw, "subscription_details"), raw)
-    return next(filter(None, (metadata(place, "user_id") for place in places)), None)
+    details = table(raw, "parent", "subscription_details")
+    return (
+        metadata(details, "user_id")
+        or metadata(table(raw, "subscription_details"), "user_id")
+        or metadata(raw, "user_id")
+    )
 
 
 def _paid_at(raw: Raw, occasion: Occasion) -> datetime | None:

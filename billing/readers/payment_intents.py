@@ -12,7 +12,6 @@ from billing.readers.raw import (
     amount,
     completed,
     currency,
-    metadata,
     reference,
     rows,
     table,
@@ -24,15 +23,16 @@ from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 
 def _fields(raw: Raw, occasion: Occasion) -> PaymentIntentFields:
+    own = table(raw, "metadata")
     return PaymentIntentFields(
         status=word(raw, "status"),
         amount=amount(raw, "amount"),
         amount_received=_amount_received(raw),
         currency=currency(raw),
         failed=_newest_attempt_failed(raw, occasion),
-        user_id=metadata(raw, "user_id"),
-        price_id=metadata(raw, "price_id"),
-        plan_code=metadata(raw, "plan_code"),
+        user_id=text(own, "user_id"),
+        price_id=text(own, "price_id"),
+        plan_code=text(own, "plan_code"),
         invoice=reference(raw, "invoice"),
         order_reference=text(table(raw, "payment_details"), "order_reference"),
     )

@@ -3,7 +3,7 @@
 A value that is not what it ought to be counts as absent: nothing here raises.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,18 +28,17 @@ def table(raw: Raw, *path: str) -> Raw:
     return raw
 
 
-def rows(raw: Raw, name: str) -> Iterator[Raw]:
+def rows(raw: Raw, name: str) -> list[Raw]:
     """The objects of a list, whether Stripe's list object or the bare list of older versions."""
     held = raw.get(name)
     listed = held.get("data") if isinstance(held, dict) else held
-    if isinstance(listed, list):
-        yield from (row for row in listed if isinstance(row, dict))
+    return [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
 
 
 def text(raw: Raw, name: str) -> str | None:
     """A text that says something, made storable; one too long for a key column says nothing."""
     value = raw.get(name)
-    return storable(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST else None
+    return _told(value) if value else None
 
 
 def word(raw: Raw, name: str) -> str:
@@ -83,7 +82,8 @@ def instant(raw: Raw, name: str) -> datetime | None:
 
 def reference(raw: Raw, name: str) -> str | None:
     """The id of another object, given as such or expanded."""
-    return referenced_id(raw.get(name))
+    value = raw.get(name)
+    return None if value is None else referenced_id(value)
 
 
 def customer(raw: Raw) -> str | None:
@@ -94,9 +94,9 @@ def customer(raw: Raw) -> str | None:
 def sold_as(line: Raw) -> tuple[str | None, str | None, str | None]:
     """Price id, lookup key and product id of what a line or an item sells."""
     details = table(line, "pricing", "price_details")
-    price = _first_given(details.get("price"), line.get("price"), line.get("plan"))
+    price = details.get("price") or line.get("price") or line.get("plan")
     priced = price if isinstance(price, dict) else _NOTHING
-    product = _first_given(details.get("product"), priced.get("product"))
+    product = details.get("product") or priced.get("product")
     return _name(price), text(priced, "lookup_key"), _name(product)
 
 
@@ -131,9 +131,9 @@ def undone(current: Raw, previous: Raw) -> Raw:
     return merged
 
 
-def _first_given(*candidates: Any) -> Any:
-    return next((candidate for candidate in candidates if candidate), None)
-
-
 def _name(value: Any) -> str | None:
-    return text(value if isinstance(value, dict) else {"id": value}, "id")
+    return _told(value.get("id") if isinstance(value, dict) else value)
+
+
+def _told(value: Any) -> str | None:
+    return storable(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST else None

@@ -112,8 +112,9 @@ def facts_seen(envelope: Envelope, reader: Reader, raw: Raw, at: datetime) -> tu
 
 def _facts(envelope: Envelope, reader: Reader, stated: Raw, occasion: Occasion) -> tuple[Fact, ...]:
     facts: dict[ObjectKey, Fact] = {}
+    realm = envelope.realm
     for seen_by, raw, seen_on in _all_seen(reader, stated, occasion):
-        key = seen_by.key(envelope.realm, raw)
+        key = seen_by.key(realm, raw)
         if key is not None and key not in facts:
             facts[key] = _fact(envelope, key, seen_by, raw, seen_on)
     return tuple(facts.values())
@@ -128,10 +129,8 @@ def _all_seen(
 
 
 def _fact(envelope: Envelope, key: ObjectKey, reader: Reader, raw: Raw, seen_on: Occasion) -> Fact:
-    customer_id = reader.customer(raw)
-    named = {
-        object_key(envelope.realm, one): None for one in (customer_id, *reader.others(raw)) if one
-    }
+    realm, customer_id = envelope.realm, reader.customer(raw)
+    named = [object_key(realm, one) for one in (customer_id, *reader.others(raw)) if one]
     return Fact(
         kind=reader.kind,
         object_key=key,
@@ -142,7 +141,7 @@ def _fact(envelope: Envelope, key: ObjectKey, reader: Reader, raw: Raw, seen_on:
         fields=reader.fields(raw, seen_on),
         before=_before(envelope, reader, raw) if seen_on.event_type else None,
         customer_id=CustomerId(customer_id) if customer_id else None,
-        mentions=tuple({key: None, **named}),
+        mentions=tuple(dict.fromkeys((key, *named))),
     )
 
 
