@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from billing.rows import (
     CustomerRow,
     EntitlementRow,
@@ -97,7 +99,10 @@ def from_plain(table: TableName, stored: Mapping[str, Any]) -> Row:
 
 def dumps(value: Any) -> str:
     """JSON of plain values, times and read-only mappings included."""
-    return json.dumps(value, default=_plain, separators=(",", ":"))
+    try:
+        return orjson.dumps(value, _plain).decode()
+    except orjson.JSONEncodeError:  # whole numbers beyond 64 bits, for one
+        return json.dumps(value, default=_plain, separators=(",", ":"))
 
 
 def _plain(value: object) -> object:

@@ -133,6 +133,12 @@ def test_a_row_is_the_same_after_a_stay_in_the_database(row: Row) -> None:
     assert from_plain(table, stored) == row
 
 
+def test_numbers_of_any_size_are_written() -> None:
+    seats = {"limit": 2**53 * 2**53}
+
+    assert json.loads(dumps(seats)) == seats
+
+
 def test_a_value_that_no_row_has_is_not_written() -> None:
     with pytest.raises(TypeError, match="object"):
         dumps({"a": object()})
