@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine, create_engine
 
+from runtime.arrays import send_columns
 from runtime.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 3
@@ -91,8 +92,10 @@ def connector(
             autocommit=True,
             connect_timeout=connect_seconds,
             application_name=application_name,
+            client_encoding="UTF8",  # columns are sent in it, whatever the database is kept in
             **KEEPALIVES,
         )
+        send_columns(connection)
         _bound(connection, session)
         connection.autocommit = False
         return connection

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, inspect
 from sqlalchemy.dialects import postgresql
 
 from models.base import Base
+from runtime.arrays import Column
 from runtime.ledger.tables import dumps
 
 Conflict = Literal["refuse", "ignore", "replace"]
@@ -81,8 +82,8 @@ def _ordered(words: Iterable[str]) -> Iterable[str]:
     return sorted(words) if isinstance(words, frozenset | set) else words
 
 
-def _arrays(columns: Iterable[_Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {column.name: _values(column, rows) for column in columns}
+def _arrays(columns: Iterable[_Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    return {column.name: Column(column.sent_as, _values(column, rows)) for column in columns}
 
 
 def _values(column: _Column, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
