@@ -5,7 +5,7 @@ other word gives none. While a subscription renews, no date ends it: a late webh
 off. A paid checkout speaks for its subscription until a snapshot does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -61,6 +61,10 @@ class Given(NamedTuple):
 
     held: Held
     access: Access
+
+
+Starts = dict[PlanCode, tuple[Held, datetime]]
+"""Every plan that was ever stood for, as it was held last, and since when."""
 
 
 def sources_of(objects: Objects, users: Users) -> list[Source]:
@@ -149,21 +153,15 @@ def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
         given = _by_snapshot(source, source.speaker, shelf, now)
     present = {each.held.plan.code: each for each in given}
     starts = _starts(source, shelf.plans_held, shelf.plans_offered)
-    past = {
-        code: _no_longer(source.id, held)
-        for code, (held, _) in starts.items()
-        if code not in present
-    }
-    if shelf.catalogue.former:
-        before = _starts(source, shelf.plans_formerly_held, shelf.plans_formerly_offered)
-        past = {code: _not_by_these(source.id, held) for code, (held, _) in before.items()} | past
-        starts = before | starts
+    before = _former_starts(source, shelf)
+    past = _past(source, before, starts, present)
+    since = before | starts
     return [
         Verdict(
             plan_code=code,
             features=held.plan.features_for(held.quantity),
             active=access.active,
-            starts_at=starts[code][1],
+            starts_at=since[code][1],
             expires_at=access.expires_at,
             event_id=event_id,
             because=access.because,
@@ -178,9 +176,9 @@ def _starts(
     source: Source,
     held_in: Callable[[tuple[Item, ...]], tuple[Held, ...]],
     offered_by: Callable[[Offer], tuple[Plan, ...]],
-) -> dict[PlanCode, tuple[Held, datetime]]:
+) -> Starts:
     """Every plan the subscription was ever said to stand for, and when that was said first."""
-    stated: dict[PlanCode, tuple[Held, datetime]] = {}
+    stated: Starts = {}
     for at, items in source.itself.ran_on if source.itself else ():
         for held in held_in(items):
             since = stated[held.plan.code][1] if held.plan.code in stated else at
@@ -191,6 +189,22 @@ def _starts(
                 held, since = stated.get(plan.code, (Held(plan, 1), source.begun.granted.since))
                 stated[plan.code] = held, min(since, source.begun.granted.since)
     return stated
+
+
+def _former_starts(source: Source, shelf: Shelf) -> Starts:
+    """The same by catalogues of before, if there are any."""
+    if not shelf.catalogue.former:
+        return {}
+    return _starts(source, shelf.plans_formerly_held, shelf.plans_formerly_offered)
+
+
+def _past(
+    source: Source, before: Starts, starts: Starts, present: Container[PlanCode]
+) -> dict[PlanCode, Given]:
+    """The plans it stood for by earlier catalogues, and those that it is no longer on."""
+    unsold = {c: _not_by_these(source.id, h) for c, (h, _) in before.items() if c not in starts}
+    lost = {c: _no_longer(source.id, h) for c, (h, _) in starts.items() if c not in present}
+    return unsold | lost
 
 
 def _no_longer(subscription: str, held: Held) -> Given:
