@@ -117,11 +117,8 @@ def _deletion(model: type[Base]) -> str:
 
 
 def _sent(columns: Sequence[_Column]) -> str:
-    # In the select list: as a function in FROM each array would be laid down in a store of its own.
-    arrays = ", ".join(
-        f"unnest(%({column.name})b::{column.sent_as}[]) AS {column.name}" for column in columns
-    )
-    return f"(SELECT {arrays}) AS sent"
+    arrays = ", ".join(f"%({column.name})b::{column.sent_as}[]" for column in columns)
+    return f"unnest({arrays}) AS sent ({', '.join(column.name for column in columns)})"
 
 
 def _on_conflict(keys: Sequence[str], names: Sequence[str], conflict: Conflict) -> str:
