@@ -59,7 +59,8 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
 
 
 def _inbox(settings: Settings) -> Inbox:
-    return Inbox(make_redis(settings, timeout=_REDIS_SECONDS), limit=settings.inbox_limit)
+    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=SERVER.threads)
+    return Inbox(redis, limit=settings.inbox_limit)
 
 
 def _health(settings: Settings) -> RedisHealth:

@@ -21,8 +21,7 @@ def make_redis(
 
     It never repeats a call: whether a call that timed out was carried out is not known, and the
     caller decides what that means. More threads than ``pool_size`` get an error, not a place in
-    a queue (but scripts have connections of their own, see ``Lines``). Connections that the
-    server closed are replaced before use, without a question first.
+    a line. Connections that the server closed are replaced before use, without a question first.
     """
     return redis.Redis.from_url(
         required(settings.redis_url, "REDIS_URL"),
