@@ -35,7 +35,7 @@ from runtime.inbox.entries import (
 )
 from runtime.inbox.scripts import Argument
 
-MAX_EVENTS: Final = 100
+MAX_EVENTS: Final = 200
 MAX_BYTES: Final = 2 * 1024 * 1024
 MOST_WAKES: Final = 8
 

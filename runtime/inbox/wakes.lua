@@ -1,6 +1,6 @@
 -- Who owes the workers a Celery message. A registration in DRAINERS is a worker that drains, or a
 -- message that is on its way to one; both expire by themselves, so nothing waits for a lost one.
-local FULL_BATCH = 100
+local FULL_BATCH = 200
 local PATIENCE_MS = 250
 local ON_ITS_WAY_MS = 2000
 

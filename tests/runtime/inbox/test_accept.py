@@ -1,7 +1,7 @@
 import pytest
 
 from runtime.inbox.entries import InboxFull
-from runtime.inbox.inbox import Inbox, new_token
+from runtime.inbox.inbox import MAX_EVENTS, Inbox, new_token
 from tests.runtime.inbox.builders import (
     PREFIX,
     Client,
@@ -158,7 +158,7 @@ def test_more_partitions_than_the_drainers_can_take_wake_another(inbox: Inbox) -
 
     first, second = (number for number, wake in enumerate(wakes) if wake is not None)
     assert first == 0
-    assert 0 < second <= 100
+    assert 0 < second <= MAX_EVENTS
 
 
 def test_an_event_that_waits_behind_a_slow_drainer_wakes_an_idle_process(
