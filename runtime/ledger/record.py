@@ -30,8 +30,11 @@ from runtime.ledger.settlement import REPLAY_SETTLED, Delivery, Outcome, Settlem
 from runtime.ledger.upkeep import project_due, reproject
 from runtime.ledger.write import Cause, Draft, audit_row, changes_in, write
 
-MOST_TRIES: Final = 8
-"""Each try that fails had somebody else commit, so more would say that something is wrong."""
+MOST_TRIES: Final = 16
+"""Each try that fails had somebody else commit, so more would say that something is wrong.
+
+Eight were too few once, for eight threads that connected the same parties in two batches each.
+"""
 
 T = TypeVar("T")
 
