@@ -6,7 +6,8 @@ First the whole stack under load: processor time for each event, by kind of proc
 in this process draining what it accepted itself, with samples of where it is, so that steps can
 be told apart; then what its statements cost PostgreSQL (if that has ``pg_stat_statements``, which
 the embedded one lacks: give ``--postgres`` the programs of another) and its commands Redis, with
-Redis' own lists of what was slow. Shares are of the last round, times the least of all rounds.
+Redis' own lists of what was slow. Shares are of all rounds, times the least of them, what servers
+say of the last.
 """
 
 import os
@@ -63,6 +64,9 @@ LIBRARIES: Final = (
     "billing", "runtime/ledger", "runtime", "workers", "psycopg", "sqlalchemy", "redis", "json",
     "prometheus_client", "structlog",
 )  # fmt: skip
+Cost = Mapping[str, float]
+"""Processor seconds by kind of process."""
+
 _MODULE: Final = "pg_stat_statements"
 _LONGEST_STATEMENT: Final = 90
 _STATEMENTS: Final = (
@@ -101,19 +105,28 @@ def _watching(postgres: Path | None) -> Mapping[str, str]:
 def _live(servers: Machine, events: int, rounds: int) -> Table:
     database = servers.database("live")
     prepare(database)
-    taken: list[Mapping[str, float]] = []
+    taken: list[Cost] = []
     with servers.stack(database, 2) as running:
         measures.end_to_end(running, mixes.first(events // 4, "warming"))
         for number in range(rounds):
             before = costs.by_kind(servers, running)
             measures.end_to_end(running, mixes.first(events, f"live {number}"))
-            after = costs.by_kind(servers, running)
-            taken.append({name: after[name] - before[name] for name in after})
-    table = Table("processor time of an event", "us", title="end to end, two worker processes")
-    least = min(taken, key=lambda one: sum(one.values()))
-    for name, seconds in least.items():
+            taken.append(_since(before, costs.by_kind(servers, running)))
+    return _costs("end to end, two worker processes", _least(taken), events)
+
+
+def _since(before: Cost, now: Cost) -> Cost:
+    return {name: now[name] - before[name] for name in now}
+
+
+def _least(taken: Sequence[Cost]) -> Cost:
+    return min(taken, key=lambda cost: sum(cost.values()))
+
+
+def _costs(title: str, cost: Cost, events: int) -> Table:
+    table = Table("processor time of an event", "us", title=title)
+    for name, seconds in (*cost.items(), ("together", sum(cost.values()))):
         table.add_row(name, f"{seconds / events * 1e6:.0f}")
-    table.add_row("together", f"{sum(least.values()) / events * 1e6:.0f}")
     return table
 
 
@@ -127,17 +140,23 @@ def _alone(servers: Machine, events: int, rounds: int) -> Iterator[Table]:
     watching = psycopg.connect(servers.postgres.admin_url, dbname="alone")
     with _drainer(servers, database) as (inbox, drainer), watching as connection:
         spare_the_collector()
-        least, samples = {"worker": float("inf")}, Samples(STEPS, LIBRARIES)
+        has_statements = _has_statements(connection)
+        taken: list[Cost] = []
+        samples = Samples(STEPS, LIBRARIES)
         for number in range(rounds):
             for body in mixes.first(events, f"alone {number}"):
                 inbox.accept(bodies.parse(body))
-            samples = Samples(STEPS, LIBRARIES)
-            _forget(inbox.client, connection)
-            least = min(least, _drained(servers, drainer, samples), key=lambda one: one["worker"])
-        yield _costs(least, events)
+            _forget(inbox.client, connection, has_statements=has_statements)
+            before = _cost(servers)
+            with samples.taking():
+                drainer.run("where")
+            taken.append(_since(before, _cost(servers)))
+        least = _least(taken)
+        yield _costs("drain, one worker process", least, events)
         yield _shares("step of the worker", samples.steps, least["worker"] / events)
         yield _shares("library", samples.libraries, least["worker"] / events)
-        yield from _statements(connection, events)
+        if has_statements:
+            yield _statements(connection, events)
         yield from _commands(inbox.client, events)
 
 
@@ -170,32 +189,23 @@ def _drainer(servers: Machine, database: str) -> Iterator[tuple[Inbox, Drainer]]
         engine.dispose()
 
 
-def _forget(client: redis.Redis, connection: psycopg.Connection[Any]) -> None:
+def _forget(
+    client: redis.Redis, connection: psycopg.Connection[Any], *, has_statements: bool
+) -> None:
     client.config_resetstat()
     client.slowlog_reset()
     client.config_set("latency-monitor-threshold", 10)
-    if _has_statements(connection):
+    if has_statements:
         connection.execute("SELECT pg_stat_statements_reset()")
     connection.commit()
 
 
-def _drained(servers: Machine, drainer: Drainer, samples: Samples) -> dict[str, float]:
-    postgres, server = costs.tree(servers.postgres.pid), [servers.redis.pid]
-    before = (time.process_time(), costs.cpu_seconds(postgres), costs.cpu_seconds(server))
-    with samples.taking():
-        drainer.run("where")
+def _cost(servers: Machine) -> Cost:
     return {
-        "worker": time.process_time() - before[0],
-        "postgresql": costs.cpu_seconds(postgres) - before[1],
-        "redis": costs.cpu_seconds(server) - before[2],
+        "worker": time.process_time(),
+        "redis": costs.cpu_seconds([servers.redis.pid]),
+        "postgresql": costs.cpu_seconds(costs.tree(servers.postgres.pid)),
     }
-
-
-def _costs(least: Mapping[str, float], events: int) -> Table:
-    table = Table("processor time of an event", "us", title="drain, one worker process")
-    for name, seconds in least.items():
-        table.add_row(name, f"{seconds / events * 1e6:.0f}")
-    return table
 
 
 def _shares(title: str, samples: Counter[str], seconds: float) -> Table:
@@ -218,14 +228,12 @@ def _has_statements(connection: psycopg.Connection[Any]) -> bool:
     return True
 
 
-def _statements(connection: psycopg.Connection[Any], events: int) -> Iterator[Table]:
-    if not _has_statements(connection):
-        return
+def _statements(connection: psycopg.Connection[Any], events: int) -> Table:
     table = Table("statement", "calls", "us for an event", title="PostgreSQL")
     for query, calls, milliseconds in connection.execute(_STATEMENTS):
         text = " ".join(query.split())[:_LONGEST_STATEMENT]
         table.add_row(text, str(calls), f"{milliseconds * 1000 / events:.1f}")
-    yield table
+    return table
 
 
 def _commands(client: redis.Redis, events: int) -> Iterator[Table]:
