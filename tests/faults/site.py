@@ -1,6 +1,5 @@
 """The servers of one fault test, workers and ingests on them, and the judge of what is left."""
 
-import os
 import re
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from runtime.plansfile import read_plans
 from runtime.servers.processes import children_of, command_of
 from tests.faults.oracle import Answers, verdict
 from tests.faults.purchases import event_id, purchase, purchases
+from tests.killing import kill
 from tests.workers.running import REPOSITORY, Site, Worker
 from tests.workers.waiting import until
 
@@ -210,8 +210,7 @@ def ingesting(site: FaultSite, *faults: str, ready: bool = True) -> Iterator[Ing
         yield ingest
     finally:
         for pid in (*children_of(ingest.process.pid), ingest.process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            kill(pid)
         ingest.process.wait()
 
 
@@ -275,13 +274,6 @@ class OpenLoop:
             begun = time.monotonic()
             self.answers.append((begun, self._ingest.deliver(self._names[number], courier=courier)))
         courier.close()
-
-
-def kill(pid: int | None, number: signal.Signals = signal.SIGKILL) -> None:
-    """Signal a process that may be gone already."""
-    if pid:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def revived(worker: Worker, site: FaultSite, *faults: str) -> Worker:

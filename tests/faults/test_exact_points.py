@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.purchases import event_id, purchases
-from tests.faults.site import FaultSite, ingesting, kill, workers
+from tests.faults.site import FaultSite, ingesting, workers
+from tests.killing import kill
 from tests.workers.running import Worker
 from tests.workers.waiting import until
 

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.faults.site import FaultSite, kill, revived, trickle, workers
+from tests.faults.site import FaultSite, revived, trickle, workers
+from tests.killing import kill
 from tests.workers.running import Worker
 from tests.workers.waiting import until
 
@@ -23,7 +24,7 @@ def test_t03_random_pool_children_are_killed_twenty_times(
         with trickle(site, rate=100, names=int) as sent:
             for death in range(20):
                 until(lambda death=death: len(sent) > death * 40, seconds=60)  # type: ignore[misc]
-                kill(chance.choice(worker.children or [0]))
+                until(lambda: kill(chance.choice(worker.children or [0])))
         site.judge()
 
 

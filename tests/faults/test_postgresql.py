@@ -11,7 +11,8 @@ from billing.ids import PartyId
 from runtime.ledger.locks import number_of
 from runtime.servers.postgres import ROLE, Postgres
 from tests.faults.purchases import purchases
-from tests.faults.site import FaultSite, kill, trickle, workers
+from tests.faults.site import FaultSite, trickle, workers
+from tests.killing import kill
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers

@@ -1,7 +1,5 @@
 """The real server before a real Redis: what dies, stalls or stops while requests come in."""
 
-import os
-import signal
 import socket
 import subprocess
 import time
@@ -16,6 +14,7 @@ import pytest
 from runtime.servers.redis import Redis
 from tests.ingest.served import Answer, Served, serving, start, wait_until
 from tests.ingest.webhooks import event
+from tests.killing import kill
 
 pytestmark = pytest.mark.servers
 
@@ -119,7 +118,7 @@ class TestProcesses:
         with serving(redis_url, tmp_path, PAIDUP_INGEST_PROCESSES="1") as served:
             _kill_all(served)
             for pid in served.server_processes():
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
             wait_until(lambda: "gave up" in served.log())
 
             assert served.stop() == 0
@@ -316,7 +315,7 @@ def _kill_all(served: Served) -> None:
     """Kill every server process and wait for one that is new."""
     killed = set(served.server_processes())
     for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     wait_until(lambda: bool(set(served.server_processes()) - killed))
 
 

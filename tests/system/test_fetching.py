@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from runtime.inbox.inbox import Inbox
 from runtime.servers.account import temporary_folder
 from runtime.servers.processes import children_of, command_of
 from runtime.settings import Settings
+from tests.killing import kill
 from tests.stripe_account import Account, account_of, moment
 from tests.stripe_api import KEY, FakeApi, serving
 from tests.system.road import Road, road_in
@@ -375,7 +375,7 @@ def test_a_worker_killed_while_it_waits_for_stripe_loses_nothing(
     until(lambda: stripe.at_once > 0, why="somebody hangs")
 
     for pid in fetchers_of(road):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     stripe.works()
     road.await_settled([thin_one["id"]], seconds=60)
 
@@ -395,7 +395,7 @@ def test_a_worker_killed_between_answer_and_commit_loses_nothing(
         until(lambda: len(stripe.asked) == 1 and stripe.at_once == 0, why="it was answered")
 
         for pid in fetchers_of(road):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
     road.await_settled([thin_one["id"]], seconds=60)
 
     assert active(road, f"usr_y{now}")

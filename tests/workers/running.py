@@ -25,6 +25,7 @@ from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
 from runtime.servers.processes import children_of, command_of
 from runtime.settings import Settings
+from tests.killing import kill
 from tests.workers.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -155,7 +156,7 @@ class Worker:
     def kill(self) -> None:
         """End everything at once, as a machine that loses its power does."""
         for pid in self.tree():
-            _kill(pid)
+            kill(pid)
         self.process.wait()
 
 
@@ -194,13 +195,6 @@ def _customer_created(number: int) -> bytes:
         },
     }
     return json.dumps(event).encode()
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _is_pool(command: str) -> bool:

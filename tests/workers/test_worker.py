@@ -1,6 +1,5 @@
 """The whole worker on real servers: what it is sent is applied once, whatever is killed."""
 
-import os
 import random
 import re
 import signal
@@ -13,6 +12,7 @@ import pytest
 from runtime.schema import upgrade
 from runtime.servers.postgres import Postgres
 from runtime.servers.redis import Redis
+from tests.killing import kill
 from tests.workers.poisoned_pool import POISON
 from tests.workers.running import Site, Worker, customers, running
 from tests.workers.waiting import until
@@ -107,8 +107,7 @@ def test_kill_9_in_the_middle_of_2000_events_loses_and_doubles_nothing(
         ids = site.accept(customers(range(2000)))
         for share in (100, 500, 900):
             until(lambda share=share: site.settled_count() >= share, seconds=30)  # type: ignore[misc]
-            if pid := victim(worker):
-                os.kill(pid, signal.SIGKILL)
+            until(lambda: kill(victim(worker)), why="somebody is killed")
 
         site.until_drained()
         assert worker.stop() == 0

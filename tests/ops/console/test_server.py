@@ -1,7 +1,5 @@
 """The real console before a real PostgreSQL: what dies, freezes or is missing while it is asked."""
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from runtime.database import engine_for
 from runtime.schema import downgrade, upgrade
 from runtime.servers.postgres import Postgres
 from tests.ingest.served import Answer, wait_until
+from tests.killing import kill
 from tests.ops.console.served import ServedConsole, answering, serving, start
 from tests.ops.queries.books import Books
 
@@ -180,7 +179,7 @@ class TestStart:
 
     def test_a_killed_process_is_replaced(self, served: ServedConsole) -> None:
         (killed,) = served.server_processes()
-        os.kill(killed, signal.SIGKILL)
+        assert kill(killed)
 
         wait_until(lambda: served.server_processes() not in ([killed], []))
         wait_until(served.ready)
