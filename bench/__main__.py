@@ -44,8 +44,8 @@ def main(*, quick: bool, rounds: int | None, with_peers: bool, keep: bool) -> No
     with tempfile.TemporaryDirectory(prefix="paidup-bench-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
         with machine(Path(folder)) as servers:
-            Rounds(servers, scale, figures, console.print, with_peers=with_peers).run()
             made_with = report.versions(servers)
+            Rounds(servers, scale, figures, console.print, with_peers=with_peers).run()
     if keep:
         results = report.results(figures, scale, made_with)
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -80,7 +80,7 @@ def sorted_by_kind(figures: Figures) -> list[tuple[Any, list[float]]]:
 
 
 def versions(machine: Machine) -> dict[str, Any]:
-    """On what it was measured."""
+    """On what it is going to be measured, and how busy that was in the five minutes before."""
     with machine.redis.client() as client:
         redis = client.info("server")
     return {
@@ -88,7 +88,7 @@ def versions(machine: Machine) -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "redis": redis.get("valkey_version") or redis["redis_version"],
-        "load_before": os.getloadavg()[2],
+        "load_before": os.getloadavg()[1],
     }
 
 

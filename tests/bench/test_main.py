@@ -1,0 +1,27 @@
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import bench.__main__ as command
+from bench import report
+
+
+def test_the_load_is_told_as_it_was_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Rounds:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def run(self) -> None:
+            done.append("run")
+
+    monkeypatch.setattr(command, "machine", lambda _: nullcontext())
+    monkeypatch.setattr(command, "Rounds", Rounds)
+    monkeypatch.setattr(report, "versions", lambda _: done.append("versions"))
+
+    result = CliRunner().invoke(command.main, ["--no-peers", "--no-keep"])
+
+    assert result.exit_code == 0, result.output
+    assert done == ["versions", "run"]
