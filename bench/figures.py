@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, NamedTuple
 
+USUAL_SETTING: Final = ""
+"""Two worker processes and a database that began empty, or nothing to do with either."""
+
 
 class Figure(NamedTuple):
-    """What one number says: of which kind it is, whose it is, and in which unit."""
+    """What one number says: its kind, whose it is, its unit, and in which setting it was taken."""
 
     kind: str
     name: str
     unit: str
+    setting: str = USUAL_SETTING
 
 
 class Figures:
@@ -19,13 +23,20 @@ class Figures:
     def __init__(self) -> None:
         self.values: dict[Figure, list[float]] = {}
 
-    def note(self, kind: str, name: str, unit: str, value: float) -> None:
+    def note(
+        self, kind: str, name: str, unit: str, value: float, *, setting: str = USUAL_SETTING
+    ) -> None:
         """Add what a round gave."""
-        self.values.setdefault(Figure(kind, name, unit), []).append(value)
+        self.values.setdefault(Figure(kind, name, unit, setting), []).append(value)
 
-    def median(self, kind: str, name: str) -> float | None:
+    def median(self, kind: str, name: str, setting: str = USUAL_SETTING) -> float | None:
         """The middle of what the rounds gave; None for what was not measured."""
-        found = (values for key, values in self.values.items() if key[:2] == (kind, name))
+        wanted = (kind, name, setting)
+        found = (
+            values
+            for figure, values in self.values.items()
+            if (figure.kind, figure.name, figure.setting) == wanted
+        )
         values = next(found, None)
         return None if values is None else median(values)
 
@@ -60,7 +71,22 @@ FILLED: Final = "2 processes, filled database"
 BEFORE: Final = "before the backlog"
 AFTER: Final = "after the backlog"
 
-Key = tuple[str, str]
+Key = tuple[str, str] | tuple[str, str, str]
+"""Kind and name, and the setting where it is not the usual one."""
+
+
+def processes(count: int, *, second: bool = False) -> str:
+    """How so many worker processes are called, as a setting and as a drain."""
+    return f"{count} process{'es' * (count > 1)}{', second mix' * second}"
+
+
+GROWTH: Final = {
+    processes(1): processes(1),
+    processes(2): USUAL_SETTING,
+    processes(4): processes(4),
+    FILLED: FILLED,
+}
+"""Settings to compare, by what they are called; drains have that as their name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +115,6 @@ class Goal:
         if self.least is not None:
             return value >= self.least
         return self.most is not None and value < self.most
-
-
-def processes(count: int, *, second: bool = False) -> str:
-    """How a drain by so many worker processes is called."""
-    return f"{count} process{'es' * (count > 1)}{', second mix' * second}"
 
 
 GOALS: Final = (
@@ -142,6 +163,12 @@ GOALS: Final = (
         to=(DRAIN, processes(2)),
         least=0.85,
     ),
+    Goal(
+        says="end to end, filled database to an empty one",
+        of=(END_TO_END, PAIDUP, FILLED),
+        to=(END_TO_END, PAIDUP),
+        least=0.85,
+    ),
     *(
         Goal(
             says=f"memory of {name}, after the backlog to before",
@@ -158,3 +185,21 @@ def judged(figures: Figures) -> list[tuple[Goal, float]]:
     """The goals that could be measured, each with what it came to."""
     values = ((goal, goal.value(figures)) for goal in GOALS)
     return [(goal, value) for goal, value in values if value is not None]
+
+
+def grown(figures: Figures) -> list[tuple[Figure, list[float | None]]]:
+    """Whatever was taken in several settings, with its median in each of ``GROWTH``."""
+    taken = {
+        each._replace(setting=USUAL_SETTING)
+        for each in figures.values
+        if each.setting != USUAL_SETTING
+    }
+    rows = [
+        (figure, [figures.median(*figure[:2], setting) for setting in GROWTH.values()])
+        for figure in figures.values
+        if figure in taken
+    ]
+    drains = [figures.median(DRAIN, name) for name in GROWTH]
+    if any(drains):
+        rows.append((Figure(DRAIN, PAIDUP, "events/s"), drains))
+    return rows

@@ -6,6 +6,7 @@ beside, for the time from acknowledgement to applied.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from runtime.settings import Settings
 SECRET: Final = "whsec_" + "0" * 32
 PLANS: Final = Path(__file__).parent.parent / "plans.toml"
 _BACKLOG_MEMORY: Final = "4gb"
+_APPEND_ONLY: Final = "appendonlydir"
+"""Where Redis keeps its append-only files, unless told otherwise."""
+
 _ENVIRON: Final = {
     "PATH": os.environ["PATH"],
     "STRIPE_WEBHOOK_SECRET": SECRET,
@@ -45,9 +49,14 @@ class Machine:
         return self.postgres.create_database(name, template=like)
 
     def empty_redis(self) -> None:
-        """Forget every key: an inbox that knows another database's numbers would raise alarms."""
-        with self.redis.client() as client:
-            client.flushall()
+        """Start it anew without a key, so that its memory and its file are of what comes now.
+
+        An inbox that knows another database's numbers would raise alarms; and what a backlog
+        took, Redis keeps.
+        """
+        self.redis.stop()
+        shutil.rmtree(self.redis.folder / _APPEND_ONLY)
+        self.redis.start()
 
     def redis_url(self, number: int = 0) -> str:
         """One of the server's databases."""
@@ -99,9 +108,14 @@ def prepare(database_url: str) -> None:
 
 def set_processes(running: Stack, processes: int) -> None:
     """Let the stack's worker start with so many processes from now on; it does not run then."""
+    running.environ["PAIDUP_WORKER_PROCESSES"] = str(processes)
+    stop_worker(running)
+
+
+def stop_worker(running: Stack) -> None:
+    """Stop the stack's worker, and have one in its place that can be started."""
     if running.worker:
         running.worker.stop()
-    running.environ["PAIDUP_WORKER_PROCESSES"] = str(processes)
     running.worker = Worker(
         data_dir=running.data_dir,
         environ=running.environ,

@@ -1,7 +1,8 @@
 """What is measured, one function for each figure; every one of them counts real effects."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -11,7 +12,6 @@ from bench import load
 from bench.machine import SECRET
 from bench.peers import HOST, Peer
 from bench.stub import JsonObject
-from billing.envelope import parse
 from ops.up import WEBHOOK_PATH, Stack
 from runtime.inbox.inbox import Inbox
 
@@ -60,16 +60,18 @@ def inbox_of(running: Stack) -> Inbox:
 
 
 def end_to_end(running: Stack, events: Sequence[bytes]) -> float:
-    """Events a second from the first request until the last is committed and out of the inbox.
+    """How fast events flow once a tenth of them has warmed processes, plans and caches."""
+    return [flowed(running, part) for part in parts(events)][-1]
 
-    The first tenth only warms processes, plans and caches.
-    """
+
+def parts(events: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """What only warms, and what is timed."""
     warming = len(events) // WARMING
-    rates = [_rate(running, part) for part in (events[:warming], events[warming:])]
-    return rates[-1]
+    return events[:warming], events[warming:]
 
 
-def _rate(running: Stack, events: Sequence[bytes]) -> float:
+def flowed(running: Stack, events: Sequence[bytes]) -> float:
+    """Events a second from the first request until the last is committed and out of the inbox."""
     inbox = inbox_of(running)
     return _until(
         lambda: inbox.backlog().events == 0, lambda: acknowledged(ingest_of(running), events)
@@ -78,9 +80,7 @@ def _rate(running: Stack, events: Sequence[bytes]) -> float:
 
 def peers_end_to_end(peer: Peer, events: Sequence[bytes]) -> float:
     """The same of a peer: until its last row is committed; warm, as ours is."""
-    warming = len(events) // WARMING
-    rates = [_peers_rate(peer, part) for part in (events[:warming], events[warming:])]
-    return rates[-1]
+    return [_peers_rate(peer, part) for part in parts(events)][-1]
 
 
 def _peers_rate(peer: Peer, events: Sequence[bytes]) -> float:
@@ -121,8 +121,7 @@ def lag(running: Stack, events: Sequence[bytes], rate: float) -> tuple[load.Answ
 def drained(running: Stack, events: Sequence[bytes]) -> float:
     """Events a second out of a filled inbox, from its first settled tenth to its last."""
     inbox = inbox_of(running)
-    for body in events:
-        inbox.accept(parse(body))
+    acknowledged(ingest_of(running), events)
     filled = inbox.backlog().events
     spawn(running)
     wait(lambda: inbox.backlog().events <= filled * 9 // 10)
@@ -131,13 +130,19 @@ def drained(running: Stack, events: Sequence[bytes]) -> float:
     return left / (time.perf_counter() - started)
 
 
-def caught_up(running: Stack) -> float:
-    """Seconds from the start of a worker until the inbox is empty."""
+def caught_up(running: Stack, marks: Sequence[int]) -> Iterator[float]:
+    """Seconds from the start of a worker until so many events are out of the inbox, by marks."""
     inbox = inbox_of(running)
+    waiting = inbox.backlog().events
     started = time.perf_counter()
     spawn(running)
-    wait(lambda: inbox.backlog().events == 0)
-    return time.perf_counter() - started
+    for mark in marks:
+        wait(partial(_is_left, inbox, waiting - mark))
+        yield time.perf_counter() - started
+
+
+def _is_left(inbox: Inbox, most: int) -> bool:
+    return inbox.backlog().events <= most
 
 
 def spawn(running: Stack) -> None:

@@ -1,11 +1,14 @@
-"""The table, the picture and the file of a run."""
+"""The tables, the picture and the file of a run."""
 
 import os
 import platform
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from operator import itemgetter
 from statistics import median
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from rich.table import Table
 
@@ -14,13 +17,17 @@ from bench.figures import (
     DJSTRIPE,
     DRAIN,
     END_TO_END,
+    GROWTH,
     NOTHING,
     ONE_WRITE,
     PAIDUP,
     PIPELINE,
     SYNC_ENGINE,
     USUAL,
+    USUAL_SETTING,
+    Figure,
     Figures,
+    grown,
     judged,
     processes,
 )
@@ -34,7 +41,6 @@ _BARS = (
     (END_TO_END, SYNC_ENGINE, _THEIRS),
     (END_TO_END, USUAL, _THEIRS),
     (END_TO_END, DJSTRIPE, _THEIRS),
-    (DRAIN, processes(1), _OURS),
     (DRAIN, processes(2), _OURS),
     (DRAIN, PIPELINE, _LIMITS),
     (ACKNOWLEDGED, PAIDUP, _OURS),
@@ -42,15 +48,45 @@ _BARS = (
     (ACKNOWLEDGED, NOTHING, _LIMITS),
 )
 _HEAD, _ROW = 40, 30
+_RATE: Final = "events/s"
+_WORDS: Final = re.compile(" process(es)?| database")
+
+Bar = tuple[str, str, float]
+"""Label, colour, events a second."""
+
+Of = TypeVar("Of")
+Row = tuple[Figure, Of]
 
 
 def table(figures: Figures) -> Table:
-    """Every figure: its median, the least and the most."""
-    shown = Table("figure", "", "median", "least", "most", "unit")
-    for kind, group in groupby(sorted_by_kind(figures), key=lambda each: each[0].kind):
-        for first, (figure, values) in enumerate(group):
-            cells = (_number(value) for value in (median(values), min(values), max(values)))
-            shown.add_row("" if first else kind, figure.name, *cells, figure.unit)
+    """Every figure in the usual setting: its median, the least and the most."""
+    shown = Table("figure", "median", "least", "most", "unit")
+    usual = [row for row in figures.values.items() if row[0].setting == USUAL_SETTING]
+    rows = [(figure, [median(v), min(v), max(v)]) for figure, v in usual]
+    return _with_rows(shown, rows)
+
+
+def growth(figures: Figures, scale: Scale) -> Table:
+    """How each figure grows with worker processes and with what the database holds already."""
+    few = scale.reduced
+    shown = Table(
+        "medians by worker processes",
+        *(_WORDS.sub("", setting) for setting in GROWTH),
+        "unit",
+        caption=(
+            f"2: {scale.seconds} s at each pace, {scale.backlog:,} events waiting; the others:"
+            f" {few.seconds} s and {few.backlog:,}. Filled: {scale.filled:,} events before."
+        ),
+    )
+    return _with_rows(shown, grown(figures))
+
+
+def _with_rows(shown: Table, rows: Iterable[Row[Sequence[float | None]]]) -> Table:
+    for kind, group in groupby(sorted_by_kind(rows), key=lambda row: row[0].kind):
+        shown.add_row(f"[bold]{kind}")
+        for figure, values in group:
+            cells = ("" if value is None else _number(value) for value in values)
+            shown.add_row(f"  {figure.name}", *cells, figure.unit)
         shown.add_section()
     return shown
 
@@ -73,10 +109,11 @@ def who() -> Table:
     return shown
 
 
-def sorted_by_kind(figures: Figures) -> list[tuple[Any, list[float]]]:
+def sorted_by_kind(rows: Iterable[Row[Of]]) -> list[Row[Of]]:
     """Figures of a kind together, kinds in the order in which they first came."""
-    kinds = list(dict.fromkeys(figure.kind for figure in figures.values))
-    return sorted(figures.values.items(), key=lambda each: kinds.index(each[0].kind))
+    rows = list(rows)
+    kinds = list(dict.fromkeys(figure.kind for figure, _ in rows))
+    return sorted(rows, key=lambda row: kinds.index(row[0].kind))
 
 
 def versions(machine: Machine) -> dict[str, Any]:
@@ -107,27 +144,47 @@ def results(figures: Figures, scale: Scale, made_with: dict[str, Any]) -> dict[s
 
 def picture(figures: Figures) -> str:
     """Bars of events a second, drawn without a library so that the picture is a small text."""
-    found = [(kind, name, colour, figures.median(kind, name)) for kind, name, colour in _BARS]
-    bars = [(f"{kind}: {name}", colour, value) for kind, name, colour, value in found if value]
+    groups = {
+        "Events a second, every one flushed to disk, on processors shared with the generator": (
+            _beside(figures)
+        ),
+        "How that grows with worker processes and with the database": _growing(figures),
+    }
     # What does nothing is so far ahead that it would make all others look alike.
-    most = max(value for label, _, value in bars if NOTHING not in label)
-    height = _HEAD + _ROW * len(bars) + 10
-    drawn = "".join(_bar(i, label, value, most, c) for i, (label, c, value) in enumerate(bars))
-    title = "Events a second, every one flushed to disk, on processors shared with the generator"
+    most = max(v for bars in groups.values() for label, _, v in bars if NOTHING not in label)
+    top, drawn = 0, ""
+    for title, bars in filter(itemgetter(1), groups.items()):
+        drawn += f'<text x="12" y="{top + 22}" font-weight="bold">{title}</text>'
+        drawn += "".join(_bar(top + _HEAD + _ROW * i, bar, most) for i, bar in enumerate(bars))
+        top += _HEAD + _ROW * len(bars)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {top + 10}" '
         'font-family="sans-serif" font-size="13">'
-        f'<rect width="760" height="{height}" fill="#ffffff"/>'
-        f'<text x="12" y="22" font-weight="bold">{title}</text>{drawn}</svg>\n'
+        f'<rect width="800" height="{top + 10}" fill="#ffffff"/>{drawn}</svg>\n'
     )
 
 
-def _bar(index: int, label: str, value: float, most: float, colour: str) -> str:
-    top, width = _HEAD + _ROW * index, min(400 * value / most, 430)
+def _beside(figures: Figures) -> list[Bar]:
+    found = [(kind, name, colour, figures.median(kind, name)) for kind, name, colour in _BARS]
+    return [(f"{kind}: {name}", colour, value) for kind, name, colour, value in found if value]
+
+
+def _growing(figures: Figures) -> list[Bar]:
+    return [
+        (f"{figure.kind}: {setting}", _OURS, value)
+        for figure, values in grown(figures)
+        for setting, value in zip(GROWTH, values, strict=True)
+        if value and figure.unit == _RATE
+    ]
+
+
+def _bar(top: int, bar: Bar, most: float) -> str:
+    label, colour, value = bar
+    width = min(400 * value / most, 430)
     return (
-        f'<text x="252" y="{top + 16}" text-anchor="end">{label}</text>'
-        f'<rect x="260" y="{top}" width="{width:.0f}" height="22" fill="{colour}"/>'
-        f'<text x="{268 + width:.0f}" y="{top + 16}">{value:,.0f}</text>'
+        f'<text x="292" y="{top + 16}" text-anchor="end">{label}</text>'
+        f'<rect x="300" y="{top}" width="{width:.0f}" height="22" fill="{colour}"/>'
+        f'<text x="{308 + width:.0f}" y="{top + 16}">{value:,.0f}</text>'
     )
 
 

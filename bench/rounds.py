@@ -1,29 +1,21 @@
 """What a round takes, in which order: every candidate once, ours and theirs by turns."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
-from bench import costs, measures, mixes, peers, rows
+from bench import measures, mixes, peers, rows
+from bench.course import PACES, Course
 from bench.figures import (
     ACKNOWLEDGED,
-    AFTER,
-    ANSWER,
-    APPLIED,
-    BEFORE,
-    BYTES,
-    CATCH_UP,
-    CPU,
     DJSTRIPE,
     DRAIN,
     END_TO_END,
     FILLED,
-    MEMORY,
     NOTHING,
     ONE_WRITE,
-    PAIDUP,
     PIPELINE,
     SECOND_MIX,
     SYNC_ENGINE,
@@ -34,8 +26,8 @@ from bench.figures import (
 from bench.machine import Machine, prepare, set_processes
 from ops.up import Stack
 
-_SLOW: Final = 100
-_FAST: Final = 1000
+Candidate = TypeVar("Candidate")
+
 _TEMPLATE_EVENTS: Final = 5000
 
 
@@ -50,11 +42,34 @@ class Scale:
     filled: int
     seconds: int
 
+    @property
+    def reduced(self) -> "Scale":
+        """What each further setting gets, so that all of them fit into half an hour."""
+        return replace(self, seconds=max(self.seconds // 2, 1), backlog=self.backlog // 5)
+
 
 FULL: Final = Scale(
     rounds=5, events=6000, drained=10_000, backlog=100_000, filled=5_000_000, seconds=10
 )
 QUICK: Final = Scale(rounds=2, events=1500, drained=4000, backlog=6000, filled=100_000, seconds=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The events of one course."""
+
+    flow: mixes.Bodies
+    paced: Mapping[int, mixes.Bodies]
+    backlog: mixes.Bodies
+
+
+def sampled(scale: Scale, salt: str = "") -> Sample:
+    """As many events as the scale says, the same for the same salt."""
+    return Sample(
+        flow=mixes.first(scale.events, f"end to end{salt}"),
+        paced={rate: mixes.first(rate * scale.seconds, f"paced {rate}{salt}") for rate in PACES},
+        backlog=mixes.first(scale.backlog, f"backlog{salt}"),
+    )
 
 
 class Rounds:
@@ -71,6 +86,7 @@ class Rounds:
     ) -> None:
         self._machine = machine
         self._scale = scale
+        self._figures = figures
         self._note = figures.note
         self._began = time.monotonic()
         self._tell = say
@@ -82,7 +98,14 @@ class Rounds:
         self._prepare()
         for number in range(1, self._scale.rounds + 1):
             self._number = number
-            for step in (self._live, self._drains, self._filled, self._limits, self._peers):
+            for step in (
+                self._live,
+                self._grows,
+                self._drains,
+                self._filled,
+                self._limits,
+                self._peers,
+            ):
                 self._say(f"round {number} of {self._scale.rounds}: {step.__name__.strip('_')}")
                 step()
 
@@ -105,11 +128,12 @@ class Rounds:
         rows.fill(source, self._full, self._scale.filled // _TEMPLATE_EVENTS)
 
     @cached_property
-    def _backlog(self) -> mixes.Bodies:
-        return mixes.first(self._scale.backlog, "backlog")
+    def _much(self) -> Sample:
+        return sampled(self._scale)
 
-    def _first(self, name: str, count: int | None = None) -> mixes.Bodies:
-        return mixes.first(count or self._scale.events, name)
+    @cached_property
+    def _little(self) -> Sample:
+        return sampled(self._scale.reduced)
 
     def _fresh(self, name: str) -> str:
         return self._machine.database(name, like="empty")
@@ -118,69 +142,24 @@ class Rounds:
 
     def _live(self) -> None:
         with self._machine.stack(self._fresh("live"), 2) as running:
-            self._flowing(running)
-            self._catching_up(running)
+            course = Course(self._machine, running, self._figures)
+            course.flow(self._much.flow)
+            second = mixes.second(self._scale.events, "second")
+            rate = measures.end_to_end(running, second)
+            self._note(END_TO_END, SECOND_MIX, "events/s", rate)
+            course.paces(self._much.paced)
+            course.catch_up(self._much.backlog, len(self._little.backlog))
 
-    def _flowing(self, running: Stack) -> None:
-        rate = measures.end_to_end(running, self._first("end to end"))
-        self._note(END_TO_END, PAIDUP, "events/s", rate)
-        second = mixes.second(self._scale.events, "second")
-        self._note(END_TO_END, SECOND_MIX, "events/s", measures.end_to_end(running, second))
-        for rate in (_SLOW, _FAST):
-            self._paced(running, rate)
+    def _grows(self) -> None:
+        for count in self._by_turns((1, 4)):
+            with self._machine.stack(self._fresh("grows"), count) as running:
+                self._short_course(running, self._little, processes(count))
 
-    def _paced(self, running: Stack, rate: int) -> None:
-        events = self._first(f"paced {rate}", rate * self._scale.seconds)
-        answers, (middle, last) = measures.lag(running, events, rate)
-        self._note(APPLIED, f"{rate:,}/s, p50", "ms", middle)
-        self._note(APPLIED, f"{rate:,}/s, p99", "ms", last)
-        if rate == _FAST:
-            self._note(ANSWER, "p50", "ms", answers.percentile(50))
-            self._note(ANSWER, "p99", "ms", answers.percentile(99))
-
-    def _catching_up(self, running: Stack) -> None:
-        """A backlog comes in while no worker runs; two processes then work it off."""
-        self._memory(running, BEFORE)
-        set_processes(running, 2)
-        bytes_before, cpu_before = self._held(running), self._cpu(running)
-        few = len(self._backlog) // 10
-        answers = measures.acknowledged(measures.ingest_of(running), self._backlog[:few])
-        self._note(ACKNOWLEDGED, PAIDUP, "requests/s", answers.rate)
-        self._note(ACKNOWLEDGED, f"{PAIDUP}, p50", "ms", answers.percentile(50))
-        self._note(ACKNOWLEDGED, f"{PAIDUP}, p99", "ms", answers.percentile(99))
-        measures.acknowledged(measures.ingest_of(running), self._backlog[few:])
-        waiting = self._held(running) - bytes_before
-        self._per_thousand(BYTES, "Redis, while they wait", "kB", waiting.redis / 1e3)
-        seconds = measures.caught_up(running)
-        total = len(self._backlog)
-        self._note(CATCH_UP, f"{total:,} events, 2 processes", "s", seconds)
-        self._note(CATCH_UP, "events a second", "events/s", total / seconds)
-        self._costs(running, bytes_before, cpu_before)
-        self._memory(running, AFTER)
-
-    def _held(self, running: Stack) -> costs.Bytes:
-        return costs.held(self._machine, running.database_url)
-
-    def _cpu(self, running: Stack) -> dict[str, float]:
-        return costs.by_kind(self._machine, running)
-
-    def _costs(
-        self, running: Stack, bytes_before: costs.Bytes, cpu_before: dict[str, float]
-    ) -> None:
-        for name, seconds in self._cpu(running).items():
-            self._per_thousand(CPU, name, "s", seconds - cpu_before[name])
-        used = self._held(running) - bytes_before
-        self._per_thousand(BYTES, "Redis, once settled", "kB", used.redis / 1e3)
-        self._per_thousand(BYTES, "PostgreSQL", "kB", used.postgresql / 1e3)
-        self._per_thousand(BYTES, "PostgreSQL's log", "kB", used.postgresql_written / 1e3)
-
-    def _per_thousand(self, kind: str, name: str, unit: str, value: float) -> None:
-        self._note(kind, name, unit, value * 1000 / len(self._backlog))
-
-    def _memory(self, running: Stack, when: str) -> None:
-        found = costs.processes(self._machine, running)
-        for name, size in costs.memory(found).items():
-            self._note(MEMORY, f"{name}, {when}", "MB", size)
+    def _short_course(self, running: Stack, sample: Sample, setting: str) -> None:
+        course = Course(self._machine, running, self._figures, setting)
+        course.flow(sample.flow)
+        course.paces(sample.paced)
+        course.catch_up(sample.backlog, len(sample.backlog))
 
     # Ours, from a backlog ---------------------------------------------------------------
 
@@ -194,22 +173,23 @@ class Rounds:
                 rate = measures.drained(running, kind(self._scale.drained, name))
                 self._note(DRAIN, name, "events/s", rate)
 
-    def _by_turns(self, candidates: Sequence[tuple[int, bool]]) -> Sequence[tuple[int, bool]]:
+    def _by_turns(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         return candidates if self._number % 2 else candidates[::-1]
 
     def _filled(self) -> None:
         # The database stays from round to round, so its events are other ones in each.
+        salt = f", filled {self._number}"
         with self._machine.stack(self._full, 2) as running:
             set_processes(running, 2)
-            events = self._first(f"filled {self._number}", self._scale.drained)
-            rate = measures.drained(running, events)
+            rate = measures.drained(running, mixes.first(self._scale.drained, f"drain{salt}"))
             self._note(DRAIN, FILLED, "events/s", rate)
+            self._short_course(running, sampled(self._scale.reduced, salt), FILLED)
 
     # Limits and peers -------------------------------------------------------------------
 
     def _limits(self) -> None:
         self._machine.empty_redis()
-        events = self._first("limits")
+        events = self._much.flow
         for name, kind in ((NOTHING, "nothing"), (ONE_WRITE, "redis")):
             with peers.limit(self._machine, kind) as peer:
                 rate = measures.acknowledged(peer, events).rate
@@ -218,7 +198,7 @@ class Rounds:
         self._note(DRAIN, PIPELINE, "events/s", rate)
 
     def _peers(self) -> None:
-        events = self._first("end to end")
+        events = self._much.flow
         with peers.usual(self._machine) as peer:
             rate = measures.peers_end_to_end(peer, events[: len(events) // 4])
             self._note(END_TO_END, USUAL, "events/s", rate)

@@ -1,6 +1,19 @@
-from bench.figures import APPLIED, DRAIN, END_TO_END, PAIDUP, PIPELINE, USUAL, Figures, judged
+from bench.figures import (
+    APPLIED,
+    DRAIN,
+    END_TO_END,
+    FILLED,
+    PAIDUP,
+    PIPELINE,
+    USUAL,
+    Figure,
+    Figures,
+    grown,
+    judged,
+)
 from bench.figures import processes as named
-from bench.report import goals, picture, sorted_by_kind, table
+from bench.report import goals, growth, picture, sorted_by_kind, table
+from bench.rounds import QUICK
 
 
 def taken() -> Figures:
@@ -13,9 +26,42 @@ def taken() -> Figures:
     return figures
 
 
+def taken_in_settings() -> Figures:
+    figures = taken()
+    for setting, rate in ((named(1), 1300.0), (named(4), 1900.0), (FILLED, 1440.0)):
+        figures.note(END_TO_END, PAIDUP, "events/s", rate, setting=setting)
+    for name, rate in ((named(1), 2500.0), (named(2), 3600.0), (named(3), 3900.0)):
+        figures.note(DRAIN, name, "events/s", rate)
+    return figures
+
+
 def test_a_figure_is_the_median_of_its_rounds() -> None:
     assert taken().median(END_TO_END, PAIDUP) == 1800
     assert taken().median(END_TO_END, "nobody") is None
+
+
+def test_what_another_setting_gave_is_a_figure_of_its_own() -> None:
+    figures = taken_in_settings()
+
+    assert figures.median(END_TO_END, PAIDUP) == 1800
+    assert figures.median(END_TO_END, PAIDUP, named(4)) == 1900
+    assert {"setting": "4 processes", "median": 1900.0, "all": [1900.0]}.items() <= next(
+        each for each in figures.as_json() if each["setting"] == named(4)
+    ).items()
+
+
+def test_what_was_taken_in_several_settings_grows_and_drains_are_named_by_theirs() -> None:
+    assert grown(taken()) == []
+    assert grown(taken_in_settings()) == [
+        (Figure(END_TO_END, PAIDUP, "events/s"), [1300, 1800, 1900, 1440]),
+        (Figure(DRAIN, PAIDUP, "events/s"), [2500, 3600, None, None]),
+    ]
+
+
+def test_a_goal_may_be_about_another_setting() -> None:
+    found = {goal.says: value for goal, value in judged(taken_in_settings())}
+
+    assert found["end to end, filled database to an empty one"] == 0.8
 
 
 def test_goals_are_held_against_ratios_of_medians_and_left_out_where_nobody_measured() -> None:
@@ -28,7 +74,7 @@ def test_goals_are_held_against_ratios_of_medians_and_left_out_where_nobody_meas
 
 
 def test_figures_of_a_kind_stand_together() -> None:
-    kinds = [figure.kind for figure, _ in sorted_by_kind(taken())]
+    kinds = [figure.kind for figure, _ in sorted_by_kind(taken().values.items())]
 
     assert kinds == [END_TO_END, END_TO_END, DRAIN, APPLIED]
 
@@ -36,11 +82,24 @@ def test_figures_of_a_kind_stand_together() -> None:
 def test_tables_and_picture_show_what_was_measured() -> None:
     drawn = picture(taken())
 
-    assert table(taken()).row_count == 4
+    assert table(taken()).row_count == 4 + len([END_TO_END, DRAIN, APPLIED])
     assert goals(taken()).row_count == 2
     assert drawn.startswith("<svg")
     assert "1,800" in drawn
     assert "dj-stripe" not in drawn
+
+
+def test_the_table_shows_the_usual_setting_and_another_one_how_figures_grow() -> None:
+    kinds = [END_TO_END, DRAIN, APPLIED]
+
+    assert table(taken_in_settings()).row_count == 4 + 3 + len(kinds)
+    assert growth(taken_in_settings(), QUICK).row_count == 2 + len([END_TO_END, DRAIN])
+
+
+def test_the_picture_shows_growth_where_it_was_measured() -> None:
+    assert "How that grows" not in picture(taken())
+    assert "end to end: 4 processes" in picture(taken_in_settings())
+    assert "drain: 1 process<" in picture(taken_in_settings())
 
 
 def test_a_drain_is_named_by_its_processes_and_its_mix() -> None:
