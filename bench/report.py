@@ -10,6 +10,7 @@ from operator import itemgetter
 from statistics import median
 from typing import Any, Final, TypeVar
 
+import psycopg
 from rich.table import Table
 
 from bench.figures import (
@@ -34,6 +35,7 @@ from bench.figures import (
 from bench.machine import Machine
 from bench.peers import WHAT_THEY_DO
 from bench.rounds import Scale
+from runtime.database import compress_quickly
 
 _OURS, _THEIRS, _LIMITS = "#2563eb", "#9ca3af", "#d6d3d1"
 _BARS = (
@@ -120,11 +122,17 @@ def versions(machine: Machine) -> dict[str, Any]:
     """On what it is going to be measured, and how busy that was in the five minutes before."""
     with machine.redis.client() as client:
         redis = client.info("server")
+    with psycopg.connect(machine.database("versions")) as connection:
+        compress_quickly(connection)
+        compression = connection.execute("SHOW default_toast_compression").fetchone()
+        postgresql = connection.info.server_version
     return {
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "redis": redis.get("valkey_version") or redis["redis_version"],
+        "postgresql": f"{postgresql // 10_000}.{postgresql % 10_000}",
+        "bodies_compressed_by": compression and compression[0],
         "load_before": os.getloadavg()[1],
     }
 

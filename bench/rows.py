@@ -15,6 +15,7 @@ from psycopg import sql
 
 from models.changes import NumberedChange, WaitingChange
 from models.tables import StoredCatalogue, metadata
+from runtime.database import compress_quickly
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -53,6 +54,7 @@ def pipelined(url: str, wrote: Sequence[Table], events: int) -> float:
     statements = [_insertion(table) for table in wrote]
     started = time.perf_counter()
     with psycopg.connect(url) as connection:
+        compress_quickly(connection)
         for begin in batches:
             with connection.pipeline(), connection.cursor() as cursor:
                 for table, statement in zip(wrote, statements, strict=True):

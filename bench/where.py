@@ -4,10 +4,12 @@
 
 First the whole stack under load: processor time for each event, by kind of process. Then one worker
 in this process draining what it accepted itself, with samples of where it is, so that steps can
-be told apart; then what its statements cost PostgreSQL (if that has ``pg_stat_statements``, which
-the embedded one lacks: give ``--postgres`` the programs of another) and its commands Redis, with
+be told apart; then what its statements cost PostgreSQL and its commands Redis, with
 Redis' own lists of what was slow. Shares are of all rounds, times the least of them, what servers
 say of the last.
+
+PostgreSQL is what ``bench/postgres`` installs, or another with ``pg_stat_statements`` whose
+programs ``--postgres`` names. The embedded one lacks that: its statements are not listed.
 """
 
 import os
@@ -27,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import costs, measures, mixes
-from bench.machine import PLANS, SECRET, Machine, machine, prepare
+from bench.machine import PLANS, SECRET, Machine, machine, prepare, production_postgres
 from bench.sampler import Samples, Steps, code_of
 from billing import registry
 from billing.projection import PartyFacts
@@ -84,6 +86,7 @@ def main(events: int, rounds: int, postgres: Path | None) -> None:
     """Print the tables."""
     console = Console()
     configure_logging(sys.stderr, level="warning")
+    postgres = postgres or production_postgres()
     with tempfile.TemporaryDirectory(prefix="paidup-where-") as name:
         folder = Path(name)
         folder.chmod(0o755)

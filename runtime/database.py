@@ -97,7 +97,7 @@ def connector(
         )
         send_columns(connection)
         _bound(connection, session)
-        _compress_quickly(connection)
+        compress_quickly(connection)
         connection.autocommit = False
         return connection
 
@@ -113,7 +113,7 @@ def _bound(connection: psycopg.Connection, session: Mapping[str, str]) -> None:
     )
 
 
-def _compress_quickly(connection: psycopg.Connection) -> None:
+def compress_quickly(connection: psycopg.Connection) -> None:
     """Let bodies be compressed by lz4 where the server has it and nobody chose otherwise.
 
     It takes a tenth of the time of PostgreSQL's own method, which is a third of all its work for

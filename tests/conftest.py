@@ -6,6 +6,9 @@ temporary folder; a leash ends them if the test run is killed.
 - ``redis_server``, ``postgres_server``: one for the session. Never stop or freeze them.
 - ``redis_url``: that Redis, flushed. ``database``: a fresh, migrated database.
 - ``own_redis``, ``own_postgres``: a server for one test, to stop, kill and freeze.
+
+``PAIDUP_REDIS_SERVER`` names another Redis than the wheel's, ``TEST_POSTGRES`` the folder with the
+programs of another PostgreSQL.
 """
 
 import os
@@ -132,4 +135,6 @@ def database(postgres_server: Postgres, database_template: str) -> Iterator[str]
 def _postgres(folder: Path) -> Postgres:
     folder.mkdir()
     folder.chmod(0o711)
-    return Postgres(folder / "cluster", binaries=locate.postgres_binaries())
+    chosen = os.environ.get("TEST_POSTGRES")
+    binaries = Path(chosen) if chosen else locate.postgres_binaries()
+    return Postgres(folder / "cluster", binaries=binaries)
