@@ -3,17 +3,17 @@
 Flask's response object does far more, and took a twelfth of what a delivery costs.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from runtime.documents import written
+
 Answer = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 """Whatever can answer a request; Flask's own responses can, too."""
 
 _REASONS: Final = {200: "200 OK", 202: "202 ACCEPTED"}
-_write = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Acknowledgement:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as WSGI wants it."""
         del environ
-        body = _write(self.document).encode()
+        body = written(self.document, str).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start_response(_REASONS[self.status], headers)
         return (body,)

@@ -4,13 +4,13 @@ Scripts read two things of a header without parsing it, in every version there w
 starts with ``{"v":N,"fp":"..."``. A done marker starts with ``{"fp":"..."``.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
 from billing.envelope import Envelope
+from runtime import documents
 from runtime.inbox.entries import VERSION, Backlog, Breaker, Entry, Finished, Glimpse, Lane
 
 _LONGEST_ERROR: Final = 4000
@@ -19,7 +19,7 @@ _FIELDS: Final = 6
 
 def header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -> str:
     """What is told about an event beside its body; lane and time are where it stands in Redis."""
-    return _json(
+    return documents.written(
         {
             "v": VERSION,
             "fp": envelope.fingerprint,
@@ -37,14 +37,14 @@ def header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -> str:
 
 def marker(finished: Finished) -> str:
     """What duplicates of a settled event are answered from."""
-    return _json({"fp": finished.fingerprint, **finished.result})
+    return documents.written({"fp": finished.fingerprint, **finished.result})
 
 
 def result_in(marker: bytes) -> Mapping[str, Any] | None:
     """The cached result in a done marker; None where there is no marker."""
     if not marker:
         return None
-    result: dict[str, Any] = json.loads(marker)
+    result: dict[str, Any] = documents.read(marker)
     result.pop("fp", None)
     return result
 
@@ -148,7 +148,7 @@ def _document(text: bytes) -> dict[str, Any]:
         return {}
     # A strange hand may have been at it; the body beside it is what counts.
     try:
-        document = json.loads(text)
+        document = documents.read(text)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
@@ -156,7 +156,3 @@ def _document(text: bytes) -> dict[str, Any]:
 
 def _age(now: int, since: bytes) -> float:
     return max(now - float(since), 0.0) / 1000 if since else 0.0
-
-
-# Made once: ``json.dumps`` would make one for every event.
-_json = json.JSONEncoder(separators=(",", ":")).encode

@@ -3,14 +3,11 @@
 Rows are read as JSON, which PostgreSQL makes of its columns; ``bulk`` sends them column by column.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-
-import orjson
 
 from billing.rows import (
     CustomerRow,
@@ -22,6 +19,7 @@ from billing.rows import (
     PurchaseStatus,
     SubscriptionRow,
 )
+from runtime.documents import written
 
 Row = CustomerRow | SubscriptionRow | PurchaseRow | PaymentRow | EntitlementRow
 Key = tuple[str, ...]
@@ -99,10 +97,7 @@ def from_plain(table: TableName, stored: Mapping[str, Any]) -> Row:
 
 def dumps(value: Any) -> str:
     """JSON of plain values, times and read-only mappings included."""
-    try:
-        return orjson.dumps(value, _plain).decode()
-    except orjson.JSONEncodeError:  # whole numbers beyond 64 bits, for one
-        return json.dumps(value, default=_plain, separators=(",", ":"))
+    return written(value, _plain)
 
 
 def _plain(value: object) -> object:

@@ -30,4 +30,4 @@ def test_times_in_a_cached_result_are_written_as_text() -> None:
 
     _, _, body = answered(Acknowledgement(200, {"result": {"applied_at": at}}))
 
-    assert json.loads(body) == {"result": {"applied_at": str(at)}}
+    assert json.loads(body) == {"result": {"applied_at": at.isoformat()}}
