@@ -9,14 +9,14 @@ from runtime.ledger.settlement import Settlement
 from runtime.telemetry import OTHER, Metrics
 from workers.verdicts import Bury, Finish, Park
 
-log = structlog.get_logger(__name__)
-
 
 class Reporter:
     """Counts and logs what became of events, after it became true."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        # Bound once: the one of a module is made anew for every line, filtered or not.
+        self._log = structlog.get_logger(__name__).bind()
 
     def settled(self, entry: Entry, finish: Finish) -> None:
         """The line an operator looks for when asked what became of an event."""
@@ -31,7 +31,7 @@ class Reporter:
         else:
             self._metrics.event_lag_seconds.observe(lag)
             self._count(settlement)
-        log.info(
+        self._log.info(
             "event settled",
             event_id=settlement.event_id,
             event_type=settlement.event_type,
@@ -45,11 +45,11 @@ class Reporter:
 
     def deferred(self, entry: Entry) -> None:
         """Stripe's API is to be asked about an event."""
-        log.info("event waits to be fetched", event_id=entry.key)
+        self._log.info("event waits to be fetched", event_id=entry.key)
 
     def parked(self, entry: Entry, park: Park) -> None:
         """An event waits for another try."""
-        log.info(
+        self._log.info(
             "event parked",
             event_id=entry.key,
             error=park.error,
@@ -60,7 +60,7 @@ class Reporter:
 
     def buried(self, entry: Entry, bury: Bury) -> None:
         """An event is a dead letter now; a person has to look at it."""
-        log.error(
+        self._log.error(
             "event buried",
             event_id=entry.key,
             error_type=bury.error_type,
