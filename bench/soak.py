@@ -285,11 +285,18 @@ def _drain(stack: Stack, report: Report, console: Console) -> None:
         with suppress(RedisError):
             if (left := inbox.backlog().events) == 0:
                 break
-            console.print(f"{left} events left to drain")
+            console.print(f"{left} events left to drain{_missed(stack)}")
         time.sleep(1)
     else:
         report.problems.append(f"not drained within {LONGEST_DRAIN_SECONDS:.0f} seconds")
     report.drain_seconds = time.monotonic() - begun
+
+
+def _missed(stack: Stack) -> str:
+    """Who must be there to drain and is not yet started again, or a standstill tells nothing."""
+    needed = (stack.redis, stack.postgres, stack.worker)
+    away = [part.name for part in needed if part is not None and not part.is_alive()]
+    return f", while {' and '.join(away)} waits to be started again" if away else ""
 
 
 def _judge(engine: Engine, taken: set[str], traffic: Traffic, report: Report) -> None:

@@ -9,11 +9,13 @@ processes, and leaves the others to workers that are idle.
 import ssl
 import threading
 import time
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 import structlog
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu import Connection
 
 from runtime.settings import Settings, required
 
@@ -31,6 +33,9 @@ KEY_PREFIX: Final = "paidup:q:"
 TASK_SECONDS: Final = 60
 """Then a worker process is killed: PostgreSQL rolls back and the lease runs out."""
 
+ASK_AGAIN_SECONDS: Final = 1.0
+"""How often a worker asks whether the broker is back."""
+
 _VISIBILITY_SECONDS: Final = 150
 _QUIET_SECONDS: Final = 2.0
 _TURN_SECONDS: Final = 0.05
@@ -40,9 +45,28 @@ Role = Literal["publisher", "worker"]
 log = structlog.stdlib.get_logger(__name__)
 
 
+class _Line(Connection):
+    """A connection to the broker that, once lost, is asked for again every second.
+
+    Celery asks after 2 s, 4 s, ... 30 s and has no setting for it: an outage of half a minute
+    would cost workers ten seconds more, in which events are due and nobody is woken.
+    """
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Self:
+        """Wait for the broker, however long that takes."""
+        kwargs |= {"interval_start": ASK_AGAIN_SECONDS, "interval_step": 0}
+        return super().ensure_connection(*args, **kwargs)
+
+
+class _Lines(AMQP):
+    """Where Celery takes the class of its connections from."""
+
+    Connection = _Line
+
+
 def make_celery(settings: Settings, *, role: Role) -> Celery:
     """A Celery application that is nobody's current one; connects when first used."""
-    celery = Celery("paidup", set_as_current=False)
+    celery = Celery("paidup", amqp=_Lines, set_as_current=False)
     celery.conf.update(_shared(required(settings.broker_url, "CELERY_BROKER_URL")))
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)
     return celery

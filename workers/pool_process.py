@@ -12,8 +12,9 @@ from workers.child_process import ChildProcess
 
 log = structlog.get_logger(__name__)
 
-RESTART_PAUSE_SECONDS: Final = 1.0
-"""A pool that cannot start (no broker, wrong settings) must not burn a CPU trying."""
+STARTS_APART_SECONDS: Final = 2.0
+"""A pool that cannot start (wrong settings) must not burn a CPU trying; one that worked and died
+is missed by every event that is due, and is replaced at once."""
 
 STUCK_GRACE_SECONDS: Final = 10.0
 
@@ -34,9 +35,9 @@ class PoolProcess(ChildProcess):
         if self._process is not None and (code := self._process.poll()) is not None:
             log.warning("worker pool ended", pid=self._process.pid, code=code)
             self._process = None
-            self._not_before = self._clock() + RESTART_PAUSE_SECONDS
         if self._process is None and self._clock() >= self._not_before:
             self._spawn()
+            self._not_before = self._clock() + STARTS_APART_SECONDS
             log.info("worker pool started", pid=self.pid)
 
     def restart(self) -> None:

@@ -13,7 +13,16 @@ import pytest
 import redis
 from celery import Celery, current_app
 
-from runtime.broker import DRAIN_TASK, KEY_PREFIX, QUEUE, TASK_SECONDS, Role, Wakes, make_celery
+from runtime.broker import (
+    ASK_AGAIN_SECONDS,
+    DRAIN_TASK,
+    KEY_PREFIX,
+    QUEUE,
+    TASK_SECONDS,
+    Role,
+    Wakes,
+    make_celery,
+)
 from runtime.servers.redis import Redis
 from runtime.settings import Settings, SettingsError
 
@@ -84,6 +93,34 @@ def test_tls_is_never_left_out() -> None:
     assert _celery("rediss://host/0").conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
     assert _celery("redis://host/0").conf.broker_use_ssl is None
+
+
+class EnoughSeen(Exception):
+    """Ends what would ask for ever."""
+
+
+def test_a_worker_asks_for_a_lost_broker_as_often_after_a_minute_as_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _: None)
+    app = _celery("redis://localhost/0", "worker")
+    pauses: list[float] = []
+
+    def refused(_: object) -> None:
+        raise ConnectionRefusedError
+
+    def note(_: Exception, pause: float) -> None:
+        pauses.append(pause)
+        if len(pauses) == 60:
+            raise EnoughSeen
+
+    connection = app.connection_for_read()
+    monkeypatch.setattr(type(connection), "_establish_connection", refused)
+    # As celery.worker.consumer asks, at its start and whenever the broker was lost.
+    with pytest.raises(EnoughSeen):
+        connection.ensure_connection(note, callback=lambda: None)
+
+    assert set(pauses) == {ASK_AGAIN_SECONDS}
 
 
 @pytest.mark.servers

@@ -1,11 +1,12 @@
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.workers.waiting import until
-from workers.pool_process import RESTART_PAUSE_SECONDS, STUCK_GRACE_SECONDS, PoolProcess
+from workers.pool_process import STARTS_APART_SECONDS, STUCK_GRACE_SECONDS, PoolProcess
 
 SLEEPER = "import time; time.sleep(60)"
 DEAF = (
@@ -25,17 +26,31 @@ def pool(code: str, *arguments: str, clock: Callable[[], float] = time.monotonic
     return PoolProcess((sys.executable, "-c", code, *arguments), os.environ, clock)
 
 
-def test_a_pool_that_died_is_started_again_but_not_at_once() -> None:
+def test_a_pool_that_cannot_start_is_tried_again_but_not_at_once() -> None:
     clock = Clock()
     child = pool("raise SystemExit(1)", clock=clock)
     child.keep_alive()
     first = child.pid
 
     until(lambda: child.pid is None, meanwhile=child.keep_alive)
-    clock.now += RESTART_PAUSE_SECONDS
+    clock.now += STARTS_APART_SECONDS
     child.keep_alive()
 
     assert child.pid not in (None, first)
+    child.stop(10)
+
+
+def test_a_pool_that_worked_and_died_is_replaced_without_a_pause() -> None:
+    clock = Clock()
+    child = pool(SLEEPER, clock=clock)
+    child.keep_alive()
+    first = child.pid
+    assert first is not None
+    clock.now += STARTS_APART_SECONDS
+
+    os.kill(first, signal.SIGKILL)
+    until(lambda: child.pid not in (None, first), meanwhile=child.keep_alive)
+
     child.stop(10)
 
 
@@ -70,9 +85,7 @@ def test_a_stuck_pool_is_asked_to_end_and_then_made_to(tmp_path: Path) -> None:
     child.keep_alive()
     while_asked = child.pid
     clock.now += STUCK_GRACE_SECONDS
-    until(lambda: child.pid is None, meanwhile=child.keep_alive)
-    clock.now += RESTART_PAUSE_SECONDS
-    child.keep_alive()
+    until(lambda: child.pid != stuck, meanwhile=child.keep_alive)
 
     assert while_asked == stuck
     assert child.pid not in (None, stuck)
