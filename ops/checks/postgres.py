@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops.checks.changes import check_changes
 from ops.checks.clocks import check_clock
+from ops.checks.locks import check_locks
 from ops.checks.waiting import check_waiting
 from ops.findings import Finding, ok, problem, warning
 from ops.migration import plans_drift
@@ -44,6 +45,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
         yield ok(_CHECK, f"PostgreSQL {connection.scalar(text('show server_version'))} answers")
         yield from _durability(connection)
+        yield from check_locks(connection)
         yield check_clock("PostgreSQL clock", lambda: _time_of(connection))
     if trouble := schema.problem(engine):
         yield problem("schema", trouble)
