@@ -66,7 +66,8 @@ class _Lines(AMQP):
 
 def make_celery(settings: Settings, *, role: Role) -> Celery:
     """A Celery application that is nobody's current one; connects when first used."""
-    celery = Celery("paidup", amqp=_Lines, set_as_current=False)
+    lines = _Lines if role == "worker" else None
+    celery = Celery("paidup", amqp=lines, set_as_current=False)
     celery.conf.update(_shared(required(settings.broker_url, "CELERY_BROKER_URL")))
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)
     return celery
