@@ -5,12 +5,17 @@ customers, fifty of them at a time; of their events those of checkouts, subscrip
 payment intents, charges and refunds: 4.2 kB on average, nine of ten between 1.8 and 6.2. In the
 second a fifth of the deliveries are repetitions soon after the first, and one customer in fifty
 is hot, with ten times as many events.
+
+Stripe's ids are no random words: they begin with the second they were made in, in base 62. The
+event that was ``created`` at 1566204936 is ``evt_1F96eK...``, one of 1677833999 ``evt_1MhUT7...``.
+It is so here, too: indexes are then written to where they end, and not all over.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
 from random import Random
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
 
 from ops.samples.shapes import Shape
@@ -21,6 +26,8 @@ Bodies = list[bytes]
 
 NOW: Final = 1_790_000_000
 """When the stories end; fixed, so that every run sends the same bytes."""
+
+LONG_AGO: Final = NOW - 30 * 86400
 
 _SCENARIOS: Final = ("first_paid", "renewal", "onetime", "refund_full", "upgrade")
 _FAMILIES: Final = (
@@ -39,15 +46,24 @@ _HOT_EVERY: Final = 50
 _HOT_LIFECYCLES: Final = 10
 _CUSTOMER: Final = re.compile(rb"cus_\w+")
 
+_DIGITS: Final = (digits + ascii_uppercase + ascii_lowercase).encode()
+_DATED: Final = re.compile(
+    rb"\b(evt|in|sub|pi|ch|re|cus)_(?:[A-Za-z0-9]{16}|[A-Za-z0-9]{5})([A-Za-z0-9]{8,9})(?![A-Za-z0-9])"
+)
+_ACCOUNT: Final = b"E0b6fckueS"
+_FROM: Final = 426_256_548
+_CUSTOMERS_FROM: Final = 1_331_207_822
+_IN_ONE_SECOND: Final = 1000
 
-def first(count: int, seed: str) -> Bodies:
-    """So many distinct events of distinct customers."""
-    return list(islice(_interleaved(_customers(seed)), count))
+
+def first(count: int, seed: str, *, began: int = NOW) -> Bodies:
+    """So many distinct events of distinct customers, with ids that were made from ``began`` on."""
+    return list(islice(_dated(_interleaved(_customers(seed)), began), count))
 
 
 def second(count: int, seed: str) -> Bodies:
     """So many deliveries, a fifth of them repetitions, some customers hot."""
-    distinct = _interleaved(_with_hot(_customers(seed)))
+    distinct = _dated(_interleaved(_with_hot(_customers(seed))), NOW)
     return list(islice(_repeated(distinct, Random(seed)), count))  # noqa: S311 - can be had again
 
 
@@ -85,6 +101,32 @@ def _interleaved(customers: Iterator[Bodies]) -> Iterator[bytes]:
     while together := list(islice(customers, _TOGETHER)):
         for at_once in zip_longest(*together):
             yield from filter(None, at_once)
+
+
+def _dated(events: Iterator[bytes], began: int) -> Iterator[bytes]:
+    """The same events; each id tells when it was first named."""
+    known: dict[bytes, bytes] = {}
+    moment = began
+
+    def renamed(found: re.Match[bytes]) -> bytes:
+        if found[0] not in known:
+            known[found[0]] = _made_at(moment, found[1], found[2])
+        return known[found[0]]
+
+    for number, body in enumerate(events):
+        moment = began + number // _IN_ONE_SECOND
+        yield _DATED.sub(renamed, body)
+
+
+def _made_at(moment: int, kind: bytes, tail: bytes) -> bytes:
+    if kind == b"cus":
+        return b"cus_%s%s" % (_base_62(moment - _CUSTOMERS_FROM), tail)
+    return b"%s_%s%s%s" % (kind, _base_62(moment - _FROM), _ACCOUNT, tail)
+
+
+def _base_62(number: int) -> bytes:
+    higher, digit = divmod(number, len(_DIGITS))
+    return (_base_62(higher) if higher else b"") + _DIGITS[digit : digit + 1]
 
 
 def _repeated(events: Iterator[bytes], chance: Random) -> Iterator[bytes]:

@@ -121,7 +121,9 @@ class Rounds:
             peers.prepare(self._machine)
         source = self._machine.database("source", like="empty")
         with self._machine.stack(source, 2) as running:
-            measures.end_to_end(running, mixes.first(_TEMPLATE_EVENTS, "template"))
+            measures.end_to_end(
+                running, mixes.first(_TEMPLATE_EVENTS, "template", began=mixes.LONG_AGO)
+            )
         self._wrote = rows.tables(source, with_rows=True)
         self._say(f"a database of {self._scale.filled:,} events")
         self._full = self._machine.database("filled", like="empty")

@@ -17,6 +17,28 @@ def test_the_first_mix_has_no_event_twice_and_is_the_same_in_every_run() -> None
     assert not set(events) & set(mixes.first(500, "another"))
 
 
+def test_ids_tell_the_second_they_were_made_in_as_stripe_s_do() -> None:
+    made = mixes._made_at(1566204936, b"evt", b"0AVIyPmC")
+
+    assert made == b"evt_1F96eK" + b"E0b6fckueS" + b"0AVIyPmC"
+    ids = [json.loads(body)["id"] for body in mixes.first(2500, "seed")]
+    seconds = [each[:10] for each in ids]
+    assert seconds == sorted(seconds)
+    assert len(set(seconds)) == 3
+    assert len(set(ids)) == 2500
+    long_ago = mixes.first(1, "seed", began=mixes.LONG_AGO)
+    assert json.loads(long_ago[0])["id"] < ids[0]
+
+
+def test_an_object_has_one_id_in_all_events() -> None:
+    objects = [json.loads(body)["data"]["object"] for body in mixes.first(2000, "seed")]
+    intents = {each["id"] for each in objects if each["object"] == "payment_intent"}
+    paid_by = {each["payment_intent"] for each in objects if each["object"] == "refund"}
+
+    assert paid_by
+    assert paid_by <= intents
+
+
 def test_the_first_mix_has_every_family_of_events_between_one_and_nine_kilobytes() -> None:
     events = mixes.first(3000, "seed")
     families = {json.loads(body)["type"].split(".")[0] for body in events}
