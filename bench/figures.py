@@ -31,14 +31,18 @@ class Figures:
 
     def median(self, kind: str, name: str, setting: str = USUAL_SETTING) -> float | None:
         """The middle of what the rounds gave; None for what was not measured."""
+        values = self.taken(kind, name, setting)
+        return median(values) if values else None
+
+    def taken(self, kind: str, name: str, setting: str = USUAL_SETTING) -> list[float]:
+        """What each round gave."""
         wanted = (kind, name, setting)
         found = (
             values
             for figure, values in self.values.items()
             if (figure.kind, figure.name, figure.setting) == wanted
         )
-        values = next(found, None)
-        return None if values is None else median(values)
+        return next(found, [])
 
     def as_json(self) -> list[dict[str, Any]]:
         """Every figure with its median and all values."""
@@ -91,7 +95,10 @@ GROWTH: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A ratio of two medians, or one median, and what it should come to."""
+    """The median of a figure, or of its ratio to another one, and what it should come to.
+
+    Ratios are taken round by round: a machine that gets slower during a run slows both sides.
+    """
 
     says: str
     of: Key
@@ -101,9 +108,11 @@ class Goal:
 
     def value(self, figures: Figures) -> float | None:
         """What it came to; None where a part of it was not measured."""
-        above = figures.median(*self.of)
-        below = figures.median(*self.to) if self.to else 1.0
-        return None if above is None or not below else above / below
+        above = figures.taken(*self.of)
+        below = figures.taken(*self.to) if self.to else [1.0] * len(above)
+        # A run that is looked at before its end may lack one side of its last round.
+        values = [one / other for one, other in zip(above, below, strict=False) if other]
+        return median(values) if values else None
 
     @property
     def wanted(self) -> str:

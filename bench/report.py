@@ -95,7 +95,7 @@ def _with_rows(shown: Table, rows: Iterable[Row[Sequence[float | None]]]) -> Tab
 
 def goals(figures: Figures) -> Table:
     """What is held against a goal."""
-    shown = Table("ratio or bound, of medians", "is", "goal", "")
+    shown = Table("bound, or ratio by rounds: medians", "is", "goal", "")
     for goal, value in judged(figures):
         shown.add_row(
             goal.says, _number(value), goal.wanted, "" if goal.reached(value) else "not yet"

@@ -185,6 +185,8 @@ class Rounds:
             set_processes(running, 2)
             rate = measures.drained(running, mixes.first(self._scale.drained, f"drain{salt}"))
             self._note(DRAIN, FILLED, "events/s", rate)
+        # Anew: what was drained would let Redis rewrite its file during the course.
+        with self._machine.stack(self._full, 2) as running:
             self._short_course(running, sampled(self._scale.reduced, salt), FILLED)
 
     # Limits and peers -------------------------------------------------------------------
