@@ -91,7 +91,7 @@ class Course:
         self._note(ACKNOWLEDGED, PAIDUP, "requests/s", answers.rate)
         self._note(ACKNOWLEDGED, f"{PAIDUP}, p50", "ms", answers.percentile(50))
         self._note(ACKNOWLEDGED, f"{PAIDUP}, p99", "ms", answers.percentile(99))
-        measures.acknowledged(endpoint, backlog[timed:])
+        measures.taken(endpoint, backlog[timed:])
 
     def _caught_up(self, total: int, few: int) -> None:
         marks = {total: f"{total:,} events", few: f"the first {few:,} events"}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -19,6 +20,7 @@ CONNECTIONS: Final = 32
 WARMING: Final = 10
 """One part of so many is sent before the rest is timed."""
 
+_TRIES: Final = 5
 _PATIENCE_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 0.02
 _LAG: Final = (
@@ -47,6 +49,21 @@ def acknowledged(peer: Peer, events: Sequence[bytes], *, rate: float | None = No
     if any(status // 100 != 2 for status in answers.statuses):  # noqa: PLR2004 - success
         raise NotTaken({str(status): times for status, times in answers.statuses.items()})
     return answers
+
+
+def taken(peer: Peer, events: Sequence[bytes]) -> None:
+    """Send until every event is taken, as Stripe does.
+
+    An endpoint refuses for a moment when a flush takes too long, and answers duplicates at once.
+
+    Raises:
+        NotTaken: some were refused again and again.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(NotTaken):
+            acknowledged(peer, events)
+            return
+    acknowledged(peer, events)
 
 
 def ingest_of(running: Stack) -> Peer:
