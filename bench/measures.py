@@ -138,7 +138,7 @@ def lag(running: Stack, events: Sequence[bytes], rate: float) -> tuple[load.Answ
 def drained(running: Stack, events: Sequence[bytes]) -> float:
     """Events a second out of a filled inbox, from its first settled tenth to its last."""
     inbox = inbox_of(running)
-    acknowledged(ingest_of(running), events)
+    taken(ingest_of(running), events)
     filled = inbox.backlog().events
     spawn(running)
     wait(lambda: inbox.backlog().events <= filled * 9 // 10)

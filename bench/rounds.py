@@ -150,7 +150,7 @@ class Rounds:
             rate = measures.end_to_end(running, second)
             self._note(END_TO_END, SECOND_MIX, "events/s", rate)
             course.paces(self._much.paced)
-            course.catch_up(self._much.backlog, len(self._little.backlog))
+            course.catch_up(self._much.backlog, self._scale.reduced.backlog)
 
     def _grows(self) -> None:
         for count in self._by_turns((1, 4)):
