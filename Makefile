@@ -1,37 +1,37 @@
 # Paidup: every command a developer or a first user needs. `make help` lists them.
 
-PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# PYTHON=... on the command line or in the environment names the Python; else one is looked for.
+INSTALL := python=$$(PYTHON='$(PYTHON)' requirements/find-python) && \
+	"$$python" requirements/install.py $(if $(PYTHON),--same-python)
 # Most tests wait for servers and processes, each runner for those of its own.
 AT_ONCE := --numprocesses 3 --dist worksteal
-SOURCES := billing models runtime ingest workers ops migrations bench tests
+SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test test-all soak mutants bench bench-read docs lock clean
+.PHONY: help setup run-setup demo up check test test-all soak mutants bench bench-read docs lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Build .venv from the hashed lock files and install the project
+setup: ## Build .venv with the development tools from the hashed locks
+	@$(INSTALL) dev
 
-$(STAMP): requirements/dev.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+run-setup: ## Build .venv with what `make demo` and `make up` need, and no more
+	@$(INSTALL) embedded
 
-demo: setup ## Show the whole thing working: real servers, signed events, rows
-	$(BIN)/paidup demo
+demo: run-setup ## Show the whole thing working: real servers, signed events, rows
+	@$(BIN)/paidup demo
 
-up: setup ## Run everything on this machine until Ctrl-C
-	$(BIN)/paidup up
+up: run-setup ## Run everything on this machine until Ctrl-C
+	@$(BIN)/paidup up
 
 check: setup ## Format, lint, types, imports, tests without sockets, all of billing covered
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/mypy requirements/install.py setup.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not servers and not slow" --cov --cov-report=
 	$(BIN)/coverage report --include='billing/*' --fail-under=100

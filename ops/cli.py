@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from ops.errors import sentence
+from paidup import __version__
 
 
 class Entry(NamedTuple):
@@ -88,7 +89,7 @@ group = LazyGroup(
     " lends the other commands its servers."
     "\n\n\b\nExample:\n  paidup demo\n  paidup COMMAND --help",
 )
-click.version_option(package_name="paidup")(group)
+click.version_option(__version__)(group)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,15 +1,21 @@
 """The project as a stranger meets it: its targets, and its wheel in an environment of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+from runtime.servers.account import temporary_folder
+
 ROOT = Path(__file__).parent.parent
+INSIDE = ("billing", "models", "runtime", "ingest", "workers", "ops", "migrations")
 
 
 def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -20,9 +26,16 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> subprocess.Completed
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment with the built wheel; its dependencies are those of this one."""
-    folder = tmp_path_factory.mktemp("wheel")
+def folder() -> Iterator[Path]:
+    """A folder that the account may enter under which PostgreSQL runs when we are root."""
+    made = temporary_folder("paidup-wheel-")
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def installed(folder: Path) -> Path:
+    """The Python of a new environment with the built wheel; its dependencies are this one's."""
     source = folder / "source"
     listed = run("git", "ls-files", "-z", cwd=ROOT).stdout.split("\0")
     for name in filter(None, listed):
@@ -66,26 +79,71 @@ def test_make_help_lists_every_target() -> None:
     assert sorted(listed) == sorted(phony)
 
 
+def rivals(folder: Path) -> str:
+    """Packages of an application that are called as ours are, and end whoever imports them."""
+    for name in INSIDE:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"raise SystemExit('a rival {name}')\n")
+    return str(folder)
+
+
 @pytest.mark.servers
-def test_the_wheel_carries_scripts_migrations_and_lua(installed: Path, tmp_path: Path) -> None:
-    asked = (
-        "import migrations.versions, runtime.inbox, pathlib;"
-        "print(len(list(pathlib.Path(runtime.inbox.__path__[0]).glob('*.lua'))));"
-        "print(len(list(pathlib.Path(list(migrations.versions.__path__)[0]).glob('0*.py'))))"
-    )
+def test_the_wheel_installs_one_name(installed: Path) -> None:
+    wheel = next(installed.parents[2].glob("paidup-*.whl"))
 
-    answered = run(installed, "-c", asked, cwd=tmp_path)
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+        top_level = next(name for name in names if name.endswith("/top_level.txt"))
 
-    assert answered.returncode == 0, answered.stderr
-    scripts, revisions = map(int, answered.stdout.split())
-    assert scripts == len(list((ROOT / "runtime" / "inbox").glob("*.lua"))) > 0
-    assert revisions == len(list((ROOT / "migrations" / "versions").glob("0*.py"))) > 0
+        assert archive.read(top_level).decode().split() == ["paidup"]
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"paidup"}
+
+
+@pytest.mark.servers
+def test_the_wheel_carries_every_file_that_is_read_at_run_time(installed: Path) -> None:
+    wheel = next(installed.parents[2].glob("paidup-*.whl"))
+    tracked = run("git", "ls-files", *INSIDE, cwd=ROOT).stdout.split()
+
+    with ZipFile(wheel) as archive:
+        carried = set(archive.namelist())
+
+    assert {f"paidup/{name}" for name in tracked} <= carried
+
+
+@pytest.mark.servers
+def test_an_application_beside_it_cannot_import_our_packages(
+    installed: Path, tmp_path: Path
+) -> None:
+    for name in INSIDE:
+        imported = run(installed, "-c", f"import {name}", cwd=tmp_path)
+
+        assert f"No module named '{name}'" in imported.stderr
 
 
 @pytest.mark.servers
 def test_the_installed_doctor_speaks_from_another_folder(installed: Path, tmp_path: Path) -> None:
-    answered = run(installed, "-m", "ops.cli", "doctor", cwd=tmp_path)
+    answered = run(installed.with_name("paidup"), "doctor", cwd=tmp_path)
 
     assert answered.returncode == 1
     assert "DATABASE_URL" in answered.stdout + answered.stderr
     assert "Traceback" not in answered.stderr
+
+
+@pytest.mark.servers
+def test_the_installed_demo_passes_beside_packages_with_our_names(
+    installed: Path, tmp_path: Path
+) -> None:
+    played = run(
+        installed.with_name("paidup"), "demo", cwd=tmp_path, PYTHONPATH=rivals(tmp_path / "theirs")
+    )
+
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
+@pytest.mark.servers
+def test_the_demo_of_a_checkout_passes_beside_packages_with_our_names(tmp_path: Path) -> None:
+    paidup = Path(sys.executable).with_name("paidup")
+
+    played = run(paidup, "demo", cwd=tmp_path, PYTHONPATH=rivals(tmp_path / "theirs"))
+
+    assert played.returncode == 0, played.stdout + played.stderr

@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import pytest
 
 from ops import cli
 from ops.errors import NotDone
+from paidup import __version__
 
 PAIDUP = [sys.executable, "-m", "ops.cli"]
 
@@ -200,4 +200,4 @@ def test_an_interruption_is_1(
 def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
 
-    assert version("paidup") in capsys.readouterr().out
+    assert __version__ in capsys.readouterr().out
