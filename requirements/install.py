@@ -247,9 +247,9 @@ def install(environment: Environment, lock: str) -> None:
     file = environment.root / "requirements" / f"{lock}.txt"
     progress = PipProgress(total=len(pinned(file)))
     before = len(environment.packages())
-    pip = [environment.python, "-I", "-m", "pip", "install", "--no-input", "--no-compile"]
+    pip = [str(environment.python), "-I", "-m", "pip", "install", "--no-input", "--no-compile"]
     quiet = ["--disable-pip-version-check", "--progress-bar", "off"]
-    command = [*pip, *quiet, "--no-deps", "--require-hashes", "-r", file]
+    command = [*pip, *quiet, "--no-deps", "--require-hashes", "-r", str(file)]
     with subprocess.Popen(  # noqa: S603 - pip of the environment that we made
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=environment.root
     ) as process:
