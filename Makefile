@@ -7,7 +7,7 @@ INSTALL := python=$$(PYTHON='$(PYTHON)' requirements/find-python) && \
 	"$$python" requirements/install.py $(if $(PYTHON),--same-python)
 # Most tests wait for servers and processes, each runner for those of its own.
 AT_ONCE := --numprocesses 3 --dist worksteal
-SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements setup.py
+SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run-setup demo up check test test-all soak mutants bench bench-read docs lock clean
@@ -31,7 +31,7 @@ check: setup ## Format, lint, types, imports, tests without sockets, all of bill
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/mypy requirements/install.py
+	$(BIN)/mypy requirements/install.py .ci/dockerfile_steps.py
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not servers and not slow" --cov --cov-report=
 	$(BIN)/coverage report --include='billing/*' --fail-under=100

@@ -250,7 +250,7 @@ def install(environment: Environment, lock: str) -> None:
     pip = [str(environment.python), "-I", "-m", "pip", "install", "--no-input", "--no-compile"]
     quiet = ["--disable-pip-version-check", "--progress-bar", "off"]
     command = [*pip, *quiet, "--no-deps", "--require-hashes", "-r", str(file)]
-    with subprocess.Popen(  # noqa: S603 - pip of the environment that we made
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=environment.root
     ) as process:
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
@@ -345,7 +345,7 @@ _CONTENTS: Final = {
 
 def say(line: str) -> None:
     """Print a line at once."""
-    print(line, flush=True)  # noqa: T201 - a script
+    print(line, flush=True)
 
 
 def _size(progress: PipProgress) -> str:
@@ -362,7 +362,7 @@ def _run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
     environ = {
         name: v for name, v in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}
     }
-    return subprocess.run(  # noqa: S603 - Python, by its path
+    return subprocess.run(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -383,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with alone(ROOT):
             ensure(Environment(ROOT), asked.lock, python)
     except InstallFailed as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a script
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
