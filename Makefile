@@ -9,7 +9,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := billing models runtime ingest workers ops migrations bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test test-all soak mutants bench bench-read docs lock clean
+.PHONY: help setup demo up check test test-all soak mutants bench bench-read docs lock clean picture
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,3 +72,6 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 
 clean: ## Remove what the other targets made, the data of `make up` excepted
 	rm -rf $(VENV) .bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+
+picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
+	$(BIN)/python -m bench.picture
