@@ -2,8 +2,8 @@
 
 ``make picture`` runs the installed demo in a pseudo terminal of a fixed size, so the colours and
 line breaks are those that a reader will see. The whole output is too tall for a page. The picture
-has the beginning, the sections that ``SECTIONS`` names and the last line, and a line of three dots
-for each part that was left out. Paths of this machine are shortened; nothing else is changed.
+has the parts that ``PARTS`` names and the last line, and a line of three dots for each part that
+was left out. Paths of this machine are shortened; nothing else is changed.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import sys
 import termios
 from collections.abc import Iterator, Sequence
 from fcntl import ioctl
-from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -26,17 +25,14 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "demo.svg"
 COLUMNS, LINES = 100, 50
-SECTIONS = ("1. ", "What must not pass")
-"""What the titles of the sections in the picture begin with."""
+PARTS = (("", "paidup:"), ("1. ", "2. "), ("What must not pass", "Metrics that moved"))
+"""How the first line of each part begins, and the line behind it; the introduction comes first."""
 
 _PROMPT = "\x1b[1m$ paidup demo\x1b[0m"
 _DOTS = "\x1b[2m...\x1b[0m"
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_RULE = re.compile(r"^(?:─+ )?(?P<title>\S.*?) ─{3,}$")
 _FOLDER = re.compile(r"/\S*/(?=paidup-demo-)")
-_END = 1
-"""How many lines of the end are always shown: the verdict."""
 
 
 class NotDrawn(Exception):
@@ -107,23 +103,26 @@ def printed(text: str, *, root: Path) -> list[str]:
     return [_FOLDER.sub("/tmp/", line.replace(f"{root}/", "")) for line in lines]  # noqa: S108
 
 
-def shown(lines: Sequence[str], titles: Sequence[str] = SECTIONS) -> list[str]:
-    """Return the beginning, the sections whose titles begin with one of ``titles``, and the end.
+def shown(lines: Sequence[str], parts: Sequence[tuple[str, str]] = PARTS) -> list[str]:
+    """Return the lines of each part, from its first line to the one behind it, and the last line.
 
     Each run of lines that is left out becomes one line of dots.
 
     Raises:
-        NotDrawn: no section has such a title.
+        NotDrawn: no line begins as a part does.
     """
-    starts = [number for number, line in enumerate(lines) if _title(line)]
-    bounds = list(pairwise([*starts, len(lines) - _END]))
-    kept = {*range(starts[0] if starts else 0), *range(len(lines) - _END, len(lines))}
-    for title in titles:
-        found = [span for span in bounds if (_title(lines[span[0]]) or "").startswith(title)]
-        if not found:
-            raise NotDrawn(f"the demo has no section {title!r} any more; change SECTIONS")
-        kept.update(number for span in found for number in range(*span))
+    kept = {len(lines) - 1}
+    for begins, behind in parts:
+        first = _find(lines, begins, 0)
+        kept.update(range(first, _find(lines, behind, first)))
     return list(_with_dots(lines, kept))
+
+
+def _find(lines: Sequence[str], beginning: str, start: int) -> int:
+    for number in range(start, len(lines)):
+        if _plain(lines[number]).startswith(beginning):
+            return number
+    raise NotDrawn(f"the demo prints no line {beginning + '...'!r} any more; change PARTS")
 
 
 def _with_dots(lines: Sequence[str], kept: set[int]) -> Iterator[str]:
@@ -132,12 +131,6 @@ def _with_dots(lines: Sequence[str], kept: set[int]) -> Iterator[str]:
             yield line
         elif number == 0 or number - 1 in kept:
             yield _DOTS
-
-
-def _title(line: str) -> str | None:
-    """Return the title in a ruled line, or None for any other line."""
-    found = _RULE.match(_plain(line).rstrip())
-    return found["title"] if found else None
 
 
 def _plain(line: str) -> str:

@@ -11,16 +11,17 @@ from bench.picture import COLUMNS, LINES, NotDrawn, draw, printed, run_demo, sho
 ROOT = Path("/home/somebody/paidup")
 BOLD, RESET = "\x1b[1m", "\x1b[0m"
 OUTPUT = [
+    "This demo sends events.",
     "paidup: servers run",
-    f"{BOLD}1. A checkout{RESET} \x1b[92m{'─' * 20}{RESET}",
+    f"{BOLD}1. A checkout{RESET}",
     "a row",
-    f"2. A subscription {'─' * 20}",
+    "paidup: waiting",
+    "2. A subscription",
     "another row",
-    f"What must not pass, or not twice {'─' * 20}",
+    "What must not pass, or not twice",
     "a refusal",
-    f"Metrics {'─' * 20}",
-    "a metric",
-    "Everything is as it must be.",
+    "Metrics",
+    "All checks passed.",
 ]
 
 
@@ -87,25 +88,32 @@ def test_output_that_moves_the_cursor_is_refused() -> None:
         printed("a bar\x1b[2K\x1b[1A", root=ROOT)
 
 
-def test_the_beginning_the_chosen_sections_and_the_end_are_shown_with_dots_for_each_cut() -> None:
-    assert plain(shown(OUTPUT, ["1. ", "What must not"])) == [
-        *plain(OUTPUT[:3]),
+def test_the_chosen_parts_and_the_last_line_are_shown_with_dots_for_each_cut() -> None:
+    parts = [("", "paidup:"), ("1. ", "2. "), ("What must not", "Metrics")]
+
+    assert plain(shown(OUTPUT, parts)) == [
+        "This demo sends events.",
         "...",
-        *OUTPUT[5:7],
+        *plain(OUTPUT[2:5]),
         "...",
-        OUTPUT[-1],
+        *OUTPUT[7:9],
+        "...",
+        "All checks passed.",
     ]
 
 
+def test_a_cut_at_the_beginning_is_marked_too() -> None:
+    assert plain(shown(OUTPUT[1:], [("", "paidup:"), ("1. ", "2. ")]))[0] == "..."
+
+
 def test_an_output_of_which_nothing_is_left_out_has_no_dots() -> None:
-    every = ["1. ", "2. ", "What", "Metrics"]
-
-    assert shown(OUTPUT, every) == OUTPUT
+    assert shown(OUTPUT, [("", "All checks")]) == OUTPUT
 
 
-def test_a_section_that_is_gone_is_named() -> None:
-    with pytest.raises(NotDrawn, match="no section 'Prices'"):
-        shown(OUTPUT, ["Prices"])
+@pytest.mark.parametrize("part", [("Prices", "Metrics"), ("1. ", "Prices")])
+def test_a_part_that_is_gone_is_named(part: tuple[str, str]) -> None:
+    with pytest.raises(NotDrawn, match=r"no line 'Prices\.\.\.'"):
+        shown(OUTPUT, [part])
 
 
 def test_the_drawing_has_every_line_and_loads_nothing_from_elsewhere() -> None:
