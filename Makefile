@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test test-all soak mutants bench bench-read docs lock clean
+.PHONY: help setup run-setup demo up check test test-all soak mutants bench bench-read first-run docs picture lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,8 +60,14 @@ bench: setup ## Measure beside peers and limits, in one run (some 25 minutes, un
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api
 
+first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a warm pip cache
+	@python=$$(PYTHON='$(PYTHON)' requirements/find-python) && "$$python" -m bench.first_run
+
 docs: setup ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m ops.pages
+
+picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
+	$(BIN)/python -m bench.picture
 
 lock: ## Pin dependencies anew (needs uv)
 	uv pip compile pyproject.toml -o requirements/base.txt $(LOCK)
@@ -72,3 +78,4 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 
 clean: ## Remove what the other targets made, the data of `make up` excepted
 	rm -rf $(VENV) .bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+

@@ -1,0 +1,103 @@
+"""What the pages name exists: files and headings behind links, make targets, commands, paths."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.cli import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+FIRST = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")]
+PAGES = [*FIRST, *sorted((ROOT / "docs").rglob("*.md"))]
+OURS = [*FIRST, ROOT / "docs" / "limits.md", ROOT / "docs" / "commands.md"]
+"""Pages in which each path is one of this repository."""
+
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_MAKE = re.compile(r"(?:`|^ {4})make ([a-z-]+)", re.MULTILINE)
+_COMMAND = re.compile(r"\bpaidup ([a-z]+)")
+_PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def links(page: Path) -> Iterator[str]:
+    """Yield the targets of links, those in code left out."""
+    text = _CODE.sub("", _FENCED.sub("", page.read_text()))
+    yield from _LINK.findall(text)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that a forge gives the headings of a page."""
+    seen: Counter[str] = Counter()
+    names = set()
+    for heading in _HEADING.findall(_FENCED.sub("", page.read_text())):
+        slug = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        names.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return names
+
+
+@each_page
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken = []
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+@each_page
+def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(_MAKE.findall(page.read_text())) <= targets
+
+
+@each_page
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    assert set(_COMMAND.findall(page.read_text())) <= set(COMMANDS)
+
+
+def test_the_page_of_commands_names_them_all() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+
+    assert set(_COMMAND.findall(text)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", OURS, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    named = set(_PATH.findall(_FENCED.sub("", page.read_text())))
+
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_the_first_screen_shows_the_picture_before_the_first_heading_of_a_part() -> None:
+    top = (ROOT / "README.md").read_text().split("\n## ", 1)[0]
+
+    assert "(docs/demo.svg)" in top
+
+
+def test_the_picture_loads_nothing_and_names_no_folder_of_a_machine() -> None:
+    drawn = (ROOT / "docs" / "demo.svg").read_text()
+
+    assert set(re.findall(r"\w+://[^\"' )<]+", drawn)) == {"http://www.w3.org/2000/svg"}
+    assert "@font-face" not in drawn
+    assert re.findall(r"/(?:home|root|work|Users|usr|opt)/", drawn) == []
+
+
+def test_the_picture_shows_the_command_and_says_where_lines_are_missing() -> None:
+    drawn = (ROOT / "docs" / "demo.svg").read_text().replace("&#160;", " ")
+
+    assert ">$ paidup demo</text>" in drawn
+    assert ">...</text>" in drawn
