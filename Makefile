@@ -47,8 +47,9 @@ test-all: setup ## Everything, the long fault runs included
 soak: setup ## 100,000 events while processes of every kind are killed: 0 lost, 0 doubled
 	$(BIN)/python -m bench.soak
 
-mutants: ## Bend every line of billing/ in a copy, and see which test notices (some 15 minutes)
-	copy=$$(mktemp -d) && git archive HEAD | tar -x -C $$copy && cd $$copy && pwd && $(PYTHON) -m venv env \
+mutants: setup ## Bend every line of billing/ in a copy, and see which test notices (some 15 minutes)
+	copy=$$(mktemp -d) && git archive HEAD | tar -x -C $$copy && cd $$copy && pwd \
+	&& $(CURDIR)/$(BIN)/python -m venv env \
 	&& env/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --require-hashes --no-deps -r requirements/mutants.txt \
 	&& env/bin/mutmut run --max-children 1 && env/bin/mutmut results
