@@ -47,10 +47,11 @@ test-all: setup ## Everything, the long fault runs included
 soak: setup ## 100,000 events while processes of every kind are killed: 0 lost, 0 doubled
 	$(BIN)/python -m bench.soak
 
-mutants: ## Bend every line of billing/ in a copy, and see which test notices (some 15 minutes)
-	copy=$$(mktemp -d) && git archive HEAD | tar -x -C $$copy && cd $$copy && $(PYTHON) -m venv env \
-	&& env/bin/pip install --quiet --require-hashes -r requirements/dev.txt \
-	&& env/bin/pip install --quiet mutmut==3.8.1 \
+mutants: setup ## Bend every line of billing/ in a copy, and see which test notices (some 15 minutes)
+	copy=$$(mktemp -d) && git archive HEAD | tar -x -C $$copy && cd $$copy && pwd \
+	&& $(CURDIR)/$(BIN)/python -m venv env \
+	&& env/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --require-hashes --no-deps -r requirements/mutants.txt \
 	&& env/bin/mutmut run --max-children 1 && env/bin/mutmut results
 
 bench: setup ## Measure beside peers and limits, in one run (some 25 minutes, unattended)
@@ -69,12 +70,23 @@ docs: setup ## Write the pages of docs/ that are made from the code
 picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
 	$(BIN)/python -m bench.picture
 
-lock: ## Pin dependencies anew (needs uv)
-	uv pip compile pyproject.toml -o requirements/base.txt $(LOCK)
-	uv pip compile pyproject.toml --extra embedded -c requirements/base.txt -o requirements/embedded.txt $(LOCK)
-	uv pip compile pyproject.toml --extra embedded --extra dev -c requirements/embedded.txt -o requirements/dev.txt $(LOCK)
+# A lock is complete (extras, hashes, every system) and names no index, host or folder: what this
+# machine sets for uv stays out. `make lock UPGRADE=` keeps each version that still fits.
+UPGRADE := --upgrade
+LOCK := env -u UV_CONSTRAINT -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_INDEX -u UV_OVERRIDE \
+    uv pip compile --no-config --quiet $(UPGRADE) --universal --python-version 3.11 \
+    --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header
+LOCK_NODE := npm $(if $(UPGRADE),update,install) --prefix bench/sync_engine --package-lock-only \
+    --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 
-LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock: ## Pin every dependency again, the newest that fits (needs uv and npm)
+	$(LOCK) -o requirements/base.txt pyproject.toml
+	$(LOCK) -o requirements/embedded.txt -c requirements/base.txt pyproject.toml --extra embedded
+	$(LOCK) -o requirements/dev.txt -c requirements/embedded.txt pyproject.toml --extra embedded --extra dev
+	$(LOCK) -o requirements/mutants.txt -c requirements/dev.txt pyproject.toml requirements/mutants.in --extra embedded --extra dev
+	$(LOCK) -o bench/djstripe/requirements.txt bench/djstripe/requirements.in
+	$(LOCK) -o bench/postgres.txt bench/postgres.in
+	$(LOCK_NODE)
 
 clean: ## Remove what the other targets made, the data of `make up` excepted
 	rm -rf $(VENV) .bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -20,6 +20,13 @@ def compose() -> Any:
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
+def pinned(image: str) -> bool:
+    """Return whether an image names one release (all its numbers) and the digest of one build."""
+    numbers = 2 if image.startswith("postgres:") else 3
+    release = rf"[a-z/]+:v?\d+(\.\d+){{{numbers - 1}}}(-[a-z-]+)?"
+    return re.fullmatch(rf"{release}@sha256:[0-9a-f]{{64}}", image) is not None
+
+
 def environment_of(compose: Any, service: str) -> dict[str, str]:
     return dict(compose["services"][service]["environment"])
 
@@ -110,6 +117,29 @@ def test_prometheus_scrapes_the_ports_that_are_served(compose: Any) -> None:
     assert jobs["paidup-console"]["static_configs"] == [{"targets": [f"console:{console}"]}]
     assert jobs["paidup-ingest"]["static_configs"] == [{"targets": [f"ingest:{ingest}"]}]
     assert jobs["paidup-worker"]["dns_sd_configs"][0]["port"] == int(worker)
+
+
+def test_every_image_is_pinned_by_its_exact_version_and_digest(compose: Any) -> None:
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    bought = [s["image"] for s in compose["services"].values() if "build" not in s]
+
+    floating = [image for image in bases + bought if not pinned(image)]
+
+    assert len(set(bases)) == 1
+    assert {image.partition(":")[0] for image in bought} == {
+        "postgres",
+        "prom/prometheus",
+        "redis",
+    }
+    assert floating == []
+
+
+@pytest.mark.parametrize(
+    "tag", ["postgres:17-bookworm", "redis:7.4-bookworm", "python:3.11-slim-bookworm", "redis"]
+)
+def test_a_tag_that_moves_with_each_release_is_no_pin(tag: str) -> None:
+    assert not pinned(tag)
+    assert not pinned(f"{tag}@sha256:{'0' * 64}")
 
 
 def test_the_image_runs_as_nobody_in_particular_and_holds_the_base_lock_only() -> None:
