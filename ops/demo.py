@@ -8,7 +8,6 @@ is not as it must be.
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from random import Random
 
 from sqlalchemy import Engine, text
@@ -29,7 +28,6 @@ from ops.up import Stack
 from runtime.database import engine_for
 from runtime.settings import required
 
-PLANS = Path(__file__).with_name("demo.toml")
 SETTLE_SECONDS = 30.0
 
 

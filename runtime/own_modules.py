@@ -1,4 +1,4 @@
-"""The environment in which a Python process of ours imports our modules, and no others of their names.
+"""The environment in which a Python process of ours imports our modules, not their namesakes.
 
 ``PYTHONPATH`` comes before everything that is installed, so a folder in it that has a ``models``
 or a ``billing`` of its own would be imported in place of ours.

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from ops.demo import PLANS, play
+from ops.demo import play
 from ops.demo_account import Account
+from ops.demo_plans import PLANS
 from ops.demo_report import as_document, print_account
 from ops.interruption import Interrupted, Interruption
 from ops.output import console, emit_json, json_option

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops import upfile
+from ops.demo_plans import PLANS
 from ops.errors import AddressTaken
 from ops.up import Stack
 from ops.upfile import UpFile
@@ -28,7 +29,6 @@ from runtime.servers.processes import children_of, command_of
 pytestmark = pytest.mark.servers
 
 PAIDUP = (sys.executable, "-m", "ops.cli")
-PLANS = Path("plans.toml").absolute()
 _numbers = count(1)
 
 
