@@ -226,7 +226,9 @@ def test_the_document_stands_alone_on_standard_output(run: Demo) -> None:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("moment", ["This demo starts", "PostgreSQL starts", "worker starts", "2."])
+@pytest.mark.parametrize(
+    "moment", ["This demo starts", "PostgreSQL starts", "worker starts", "2. A first"]
+)
 def test_an_interruption_ends_it_with_everything_stopped(run: Demo, moment: str) -> None:
     child = run.start()
     run.read_until(moment)
