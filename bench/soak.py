@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.samples.courier import BUSY, DUPLICATE, UNREACHABLE, Courier
 from ops.samples.endpoint import Endpoint
 from ops.samples.lifecycles import SCENARIOS

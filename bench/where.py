@@ -29,10 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import costs, measures, mixes
-from bench.machine import PLANS, SECRET, Machine, machine, prepare, production_postgres
+from bench.machine import SECRET, Machine, machine, prepare, production_postgres
 from bench.sampler import Samples, Steps, code_of
 from billing import registry
 from billing.projection import PartyFacts
+from ops.demo_plans import PLANS
 from runtime import bodies
 from runtime.collector import spare_the_collector
 from runtime.database import make_engine

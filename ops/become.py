@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from ops.upfile import completed, settings
+from runtime.own_modules import importing_ours
 
 
 def service_command(module: str) -> list[str]:
@@ -14,11 +15,11 @@ def service_command(module: str) -> list[str]:
 
 
 def service_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process of ours.
+    """Return the environment of a process of ours: it imports our modules, whatever else is there.
 
-    The folder it is started in is kept off Python's path: an ``ingest`` lying there is not ours.
+    An ``ingest`` in the folder it is started in, or on the operator's ``PYTHONPATH``, is not ours.
     """
-    return {**environ, "PYTHONSAFEPATH": "1"}
+    return importing_ours(environ)
 
 
 def become(module: str, environ: Mapping[str, str], *needed: str) -> NoReturn:

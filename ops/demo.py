@@ -1,154 +1,203 @@
 """The demonstration: real servers, real requests, and everything checked that is shown.
 
 It plays three acts (a single paid checkout, a subscription in the new API shape out of order, a
-one-time purchase in the old shape), then lets the wrong things knock: a replayed delivery, a
-forged one, a malformed one. ``play`` returns what happened as a document, with a list of all that
-is not as it must be.
+one-time purchase in the old shape), one after the other, then sends what must not pass: a replayed
+delivery, a forged one, a malformed one. Everything is shown when it happens.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from ops.demo_account import Account, Act, Delivered, Knock, problems, result_of, unmoved
+from ops.demo_screen import Screen
 from ops.errors import NotDone
 from ops.samples.asking import ask
-from ops.samples.courier import DUPLICATE, Answer, Courier
+from ops.samples.courier import BUSY, DUPLICATE, LONGEST_WAIT, UNREACHABLE, Answer, Courier
 from ops.samples.endpoint import Endpoint
-from ops.samples.expected import Expected
 from ops.samples.lifecycles import compose
-from ops.samples.observed import observe
+from ops.samples.observed import Observed, observe
 from ops.samples.scrape import Readings, moved, read_counters
 from ops.samples.shapes import Shape
 from ops.samples.signing import sign
 from ops.samples.story import Event
+from ops.stopwatch import Stopwatch
 from ops.up import Stack
 from runtime.database import engine_for
 from runtime.settings import required
 
-PLANS = Path(__file__).with_name("demo.toml")
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 60.0
+_METRICS_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
 
 
-def play(stack: Stack, *, say: Callable[[str], None], pause: Callable[[float], None]) -> Account:
-    """Play the acts on a stack that runs, and judge what became of them.
+class Play:
+    """One demonstration on a stack that runs.
 
-    Raises:
-        NotDone: if the events are not settled in time.
+    ``wait_for`` is told what the next wait is for. ``pause`` is how every wait waits, and what it
+    raises ends the demonstration.
     """
-    begun, account = time.monotonic(), Account()
-    pages = [f"{stack.ingest_url}/metrics", f"{stack.worker_metrics_url}/metrics"]
-    before = read_counters(pages)
-    engine = engine_for(stack.database_url, application_name="paidup demo")
-    courier = Courier(Endpoint.at(stack.webhook_url), stack.webhook_secret)
-    token = required(stack.console_token, "PAIDUP_CONSOLE_TOKENS")
-    try:
-        say("sending three lifecycles over HTTP")
-        account.acts = [_perform(courier, *act) for act in _acts(int(time.time()))]
-        say("waiting until every event is settled")
-        _await_settled(engine, account.acts, pause)
-        say("replaying, forging and garbling")
-        account.knocks = _knock(courier, account.acts[0].deliveries[0].event, pause)
-        with engine.connect() as connection:
-            for act in account.acts:
-                act.observed = observe(connection, act.expected.user_id)
-                act.told = ask(stack.console_url, token, act.expected.user_id)
-    finally:
-        courier.close()
-        engine.dispose()
-    account.metrics = _await_metrics(pages, before, account.sent, pause)
-    account.problems = list(problems(account))
-    account.seconds = time.monotonic() - begun
-    return account
+
+    def __init__(
+        self,
+        stack: Stack,
+        screen: Screen,
+        *,
+        wait_for: Callable[[str], None],
+        pause: Callable[[float], None],
+        stopwatch: Stopwatch,
+    ) -> None:
+        self._stack = stack
+        self._screen = screen
+        self._wait_for = wait_for
+        self._pause = pause
+        self._stopwatch = stopwatch
+        self._courier = Courier(Endpoint.at(stack.webhook_url), stack.webhook_secret)
+        engine = engine_for(stack.database_url, application_name="paidup demo")
+        # An event and the rows it writes are committed together, so they are read together.
+        self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+
+    def whole(self) -> Account:
+        """Play all acts, show and judge what became of them, and return the account.
+
+        Raises:
+            NotDone: if the events are not settled in time.
+        """
+        account, screen = Account(), self._screen
+        pages = [f"{self._stack.ingest_url}/metrics", f"{self._stack.worker_metrics_url}/metrics"]
+        try:
+            self._wait_for("the metrics")
+            before = read_counters(pages)
+            for number, (act, events) in enumerate(_acts(int(time.time())), 1):
+                screen.act(number, act)
+                account.acts.append(act)
+                self._perform(act, events)
+                if number == 1:
+                    account.first_paid_seconds = self._stopwatch.seconds
+                    screen.first_paid(account)
+            screen.heading("What must not pass, or not twice")
+            for knock in self._knock(account.acts[0].deliveries[0].event):
+                account.knocks.append(knock)
+                screen.knock(knock)
+        finally:
+            self._courier.close()
+            self._engine.dispose()
+        account.metrics = self._await_metrics(pages, before, account.sent)
+        screen.metrics(account.metrics)
+        account.problems = list(problems(account))
+        screen.verdict(account)
+        return account
+
+    def _perform(self, act: Act, events: Sequence[Event]) -> None:
+        for event in events:
+            self._wait_for(f"ingest to answer {event.type}")
+            delivered = Delivered(event=event, answer=self._deliver(event.body))
+            act.deliveries.append(delivered)
+            self._screen.sent(delivered)
+            self._look(act)
+        act.observed = self._await_settled(act)
+        self._wait_for("the read API")
+        token = required(self._stack.console_token, "PAIDUP_CONSOLE_TOKENS")
+        act.told = ask(self._stack.console_url, token, act.expected.user_id)
+        self._screen.told(act)
+
+    def _deliver(self, body: bytes) -> Answer:
+        """Send until it is taken or refused for good, as Stripe does."""
+        until = time.monotonic() + SETTLE_SECONDS
+        self._pause(0)
+        answer = self._courier.post(body)
+        while answer.status in (BUSY, UNREACHABLE) and time.monotonic() < until:
+            self._pause(min(answer.retry_after or 1.0, LONGEST_WAIT))
+            answer = self._courier.post(body)
+        return answer
+
+    def _look(self, act: Act) -> Observed:
+        """Show what has been settled since the last look, and return what stands now."""
+        sent = [delivered.event.id for delivered in act.deliveries]
+        query = text(
+            "SELECT id, outcome FROM stripe_events WHERE id = ANY(:ids) ORDER BY applied_at, id"
+        )
+        with self._engine.connect() as connection:
+            for event_id, outcome in connection.execute(query, {"ids": sent}):
+                act.outcomes.setdefault(event_id, outcome)
+            observed = observe(connection, act.expected.user_id)
+        self._screen.rows(act, observed)
+        return observed
+
+    def _await_settled(self, act: Act) -> Observed:
+        sent = {delivered.event.id for delivered in act.deliveries if delivered.answer.taken}
+        until = time.monotonic() + SETTLE_SECONDS
+        while True:
+            observed = self._look(act)
+            missing = sent - act.outcomes.keys()
+            if not missing:
+                return observed
+            if time.monotonic() > until:
+                raise NotDone(
+                    f"{len(missing)} of {len(sent)} events were not settled within"
+                    f" {SETTLE_SECONDS:.0f} s, {min(missing)} among them:"
+                    " run `paidup demo --keep` and look at log/worker.log in its folder"
+                )
+            self._wait_for(f"{len(missing)} {_events(len(missing))} to be applied")
+            self._pause(_LOOK_SECONDS)
+
+    def _knock(self, event: Event) -> Iterator[Knock]:
+        courier, body = self._courier, event.body
+        self._wait_for("the answers to what must not pass")
+        replayed = self._replay(event)
+        yield Knock(title="the first event again", must=DUPLICATE, answer=replayed)
+        forged = courier.post(body, signature=sign(body, "whsec_guessed", int(time.time())))
+        yield Knock(title="signed with a guessed secret", must=403, answer=forged)
+        yesterday = sign(body, courier.secret, int(time.time()) - 86_400)
+        stale = courier.post(body, signature=yesterday)
+        yield Knock(title="recorded yesterday", must=403, answer=stale)
+        unsigned = courier.post(body, signature="")
+        yield Knock(title="no signature", must=400, answer=unsigned)
+        garbled = courier.post(b'{"id": "evt_')
+        yield Knock(title="signed, but no event", must=400, answer=garbled)
+
+    def _replay(self, event: Event) -> Answer:
+        """The cached result stands in the inbox a moment after the row stands in the database."""
+        until = time.monotonic() + SETTLE_SECONDS
+        answer = self._deliver(event.body)
+        while _is_without_result(answer) and time.monotonic() < until:
+            self._pause(_LOOK_SECONDS)
+            answer = self._deliver(event.body)
+        return answer
+
+    def _await_metrics(self, pages: Sequence[str], before: Readings, sent: int) -> Readings:
+        """Workers count after they commit, so the last numbers may be a moment late."""
+        self._wait_for("the metrics")
+        until = time.monotonic() + _METRICS_SECONDS
+        steps = moved(before, read_counters(pages))
+        while list(unmoved(steps, sent)) and time.monotonic() < until:
+            self._pause(_LOOK_SECONDS)
+            steps = moved(before, read_counters(pages))
+        return steps
 
 
-def _acts(now: int) -> list[tuple[str, Expected, Sequence[Event]]]:
+def _acts(now: int) -> list[tuple[Act, Sequence[Event]]]:
     alone = compose("paid_checkout", shape=Shape.NEW, seed=f"{now}", now=now, user_id="usr_123")
     subscribed = compose("first_paid", shape=Shape.NEW, seed=f"{now}", now=now)
     bought = compose("onetime", shape=Shape.OLD, seed=f"{now}", now=now)
     mixed = list(subscribed.events)
     Random(now).shuffle(mixed)  # noqa: S311 - any order will do
+    new, old = Shape.NEW.api_version, Shape.OLD.api_version
+    first = "A paid checkout for usr_123, and nothing else"
+    second = f"A first paid subscription, API {new}, out of order"
+    third = f"A one-time purchase, API {old}, in order"
     return [
-        ("A paid checkout for usr_123, and nothing else", alone.expected, alone.events),
-        (
-            f"A first paid subscription, API {Shape.NEW.api_version}, out of order",
-            subscribed.expected,
-            mixed,
-        ),
-        (
-            f"A one-time purchase, API {Shape.OLD.api_version}, in order",
-            bought.expected,
-            bought.events,
-        ),
+        (Act(title=first, expected=alone.expected), alone.events),
+        (Act(title=second, expected=subscribed.expected), mixed),
+        (Act(title=third, expected=bought.expected), bought.events),
     ]
 
 
-def _perform(courier: Courier, title: str, expected: Expected, events: Sequence[Event]) -> Act:
-    deliveries = [Delivered(event=e, answer=courier.deliver(e.body)) for e in events]
-    return Act(title=title, expected=expected, deliveries=deliveries)
+def _is_without_result(answer: Answer) -> bool:
+    return answer.status == DUPLICATE and result_of(answer) is None
 
 
-def _await_settled(engine: Engine, acts: Sequence[Act], pause: Callable[[float], None]) -> None:
-    deliveries = (delivered for act in acts for delivered in act.deliveries)
-    sent = {delivered.event.id for delivered in deliveries if delivered.answer.taken}
-    until = time.monotonic() + SETTLE_SECONDS
-    while missing := sent - _settled(engine, sent):
-        if time.monotonic() > until:
-            raise NotDone(
-                f"{len(missing)} of {len(sent)} events were not settled within"
-                f" {SETTLE_SECONDS:.0f} s, {min(missing)} among them:"
-                " run `paidup demo --keep` and look at log/worker.log in its folder"
-            )
-        pause(0.1)
-
-
-def _settled(engine: Engine, ids: set[str]) -> set[str]:
-    query = text("SELECT id FROM stripe_events WHERE id = ANY(:ids)")
-    with engine.connect() as connection:
-        return set(connection.execute(query, {"ids": list(ids)}).scalars())
-
-
-def _knock(courier: Courier, event: Event, pause: Callable[[float], None]) -> list[Knock]:
-    stale = sign(event.body, courier.secret, int(time.time()) - 86_400)
-    forged = sign(event.body, "whsec_guessed", int(time.time()))
-    replayed = _replay(courier, event, pause)
-    return [
-        Knock(title="the first event again", must=DUPLICATE, answer=replayed),
-        Knock(
-            title="signed with a guessed secret",
-            must=403,
-            answer=courier.post(event.body, signature=forged),
-        ),
-        Knock(
-            title="recorded yesterday",
-            must=403,
-            answer=courier.post(event.body, signature=stale),
-        ),
-        Knock(title="no signature", must=400, answer=courier.post(event.body, signature="")),
-        Knock(title="signed, but no event", must=400, answer=courier.post(b'{"id": "evt_')),
-    ]
-
-
-def _replay(courier: Courier, event: Event, pause: Callable[[float], None]) -> Answer:
-    """The cached result stands in the inbox a moment after the row stands in the database."""
-    until = time.monotonic() + SETTLE_SECONDS
-    answer = courier.post(event.body)
-    while result_of(answer) is None and answer.status == DUPLICATE and time.monotonic() < until:
-        pause(0.1)
-        answer = courier.post(event.body)
-    return answer
-
-
-def _await_metrics(
-    pages: Sequence[str], before: Readings, sent: int, pause: Callable[[float], None]
-) -> Readings:
-    """Workers count after they commit, so the last numbers may be a moment late."""
-    until = time.monotonic() + 5.0
-    steps = moved(before, read_counters(pages))
-    while list(unmoved(steps, sent)) and time.monotonic() < until:
-        pause(0.1)
-        steps = moved(before, read_counters(pages))
-    return steps
+def _events(number: int) -> str:
+    return "event" if number == 1 else "events"

@@ -35,7 +35,9 @@ class Act:
 
     title: str
     expected: Expected
-    deliveries: list[Delivered]
+    deliveries: list[Delivered] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """What became of each event that is settled, by its id."""
     observed: Observed | None = None
     told: Answer | None = None
 
@@ -63,7 +65,8 @@ class Account:
     knocks: list[Knock] = field(default_factory=list)
     metrics: Readings = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    first_paid_seconds: float = 0.0
+    """From the start of the command until the first paid user was shown."""
 
     @property
     def sent(self) -> int:
@@ -85,21 +88,25 @@ def unmoved(steps: Readings, sent: int) -> Iterator[str]:
         yield f"{SETTLED} moved by {settled:.0f}, and {sent} events were sent"
 
 
+def act_problems(act: Act) -> Iterator[str]:
+    """One sentence for everything about one lifecycle that is not as it must be."""
+    for delivered in act.deliveries:
+        if delivered.answer.status != ACCEPTED:
+            yield f"{delivered.event.type} was answered {delivered.answer.status}, not 202"
+    observed = act.observed
+    if observed is None:
+        return
+    yield from (f"{act.title}: {complaint}" for complaint in complaints(act.expected, observed))
+    if not observed.audit:
+        yield f"{act.title}: nothing stands in the audit trail"
+    if act.told_features != act.expected.features:
+        yield f"{act.title}: the read API says {act.told.said if act.told else None}"
+
+
 def problems(account: Account) -> Iterator[str]:
     """One sentence for everything that is not as it must be."""
     for act in account.acts:
-        for delivered in act.deliveries:
-            if delivered.answer.status != ACCEPTED:
-                yield f"{delivered.event.type} was answered {delivered.answer.status}, not 202"
-        observed = act.observed
-        if observed is not None:
-            yield from (
-                f"{act.title}: {complaint}" for complaint in complaints(act.expected, observed)
-            )
-            if not observed.audit:
-                yield f"{act.title}: nothing stands in the audit trail"
-            if act.told_features != act.expected.features:
-                yield f"{act.title}: the read API says {act.told.said if act.told else None}"
+        yield from act_problems(act)
     for knock in account.knocks:
         if knock.answer.status != knock.must:
             yield f"{knock.title}: answered {knock.answer.status}, not {knock.must}"

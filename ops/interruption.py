@@ -23,6 +23,11 @@ class Interruption:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants this to end."""
+        return self._asked
+
     def pause(self, seconds: float) -> None:
         """Sleep.
 

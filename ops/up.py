@@ -20,8 +20,9 @@ from ops.console.tokens import VARIABLE, draw, plain_token
 from ops.embedded import postgres_in, redis_in
 from ops.errors import AlreadyUp
 from ops.migration import migrate
-from ops.service import Console, Ingest, Worker
+from ops.service import Console, Ingest, Service, Worker
 from ops.tending import Tending
+from runtime.plansfile import read_plans
 from runtime.servers import pidfile
 from runtime.servers.account import make_own_folder
 from runtime.servers.errors import StillRunning
@@ -34,6 +35,13 @@ from runtime.settings import Settings, required
 
 AnyService = TypeVar("AnyService", Ingest, Worker, Console)
 
+_TITLES: Mapping[str, str] = {
+    "redis": "Redis",
+    "postgres": "PostgreSQL",
+    "ingest": "ingest",
+    "worker": "the worker",
+    "console": "the console",
+}
 WEBHOOK_PATH = "/webhooks/stripe"
 _LEFTOVER_SECONDS = 20.0
 
@@ -48,18 +56,20 @@ class Stack:
         *,
         ports: addresses.Ports = "given",
         say: Callable[[str], None] = lambda _: None,
+        wait_for: Callable[[str], None] = lambda _: None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """``environ`` is what the operator set; with ``free`` ports it decides no address.
 
-        ``say`` is told what happens to the parts. ``pause`` is how every wait waits, and what it
-        raises ends a start.
+        ``say`` is told what happens to the parts, and ``wait_for`` what the next wait is for.
+        ``pause`` is how every wait waits, and what it raises ends a start.
 
         Raises:
             SettingsError: naming every variable that is out of bounds.
         """
         self.data_dir = data_dir.absolute()
         self._say = say
+        self._wait_for = wait_for
         self._pause = pause
         self._ports = ports
         # An empty variable means the same as none: what is not said, the stack decides.
@@ -134,15 +144,24 @@ class Stack:
     def start(self) -> None:
         """Start every part in order and wait until each does its work; all or nothing.
 
+        Ingest, which needs Redis alone, loads while PostgreSQL starts.
+
         Raises:
+            PlansMissing, InvalidCatalogue: before anything is started.
             OpsError, ServerError: why not, after everything was stopped again.
         """
+        read_plans(self.settings.plans_path)
         try:
             self._claim_folder()
-            self._start_servers()
+            self._start_redis()
             self._settle_settings()
+            self.ingest = self._spawn(Ingest, f"{self.ingest_url}/readyz")
+            self._start_postgres()
+            self._wait_for("the schema to be upgraded")
             migrate(self.settings, say=self._say)
-            self._start_services()
+            self.worker = self._spawn(Worker, f"{self.worker_metrics_url}/metrics")
+            self.console = self._spawn(Console, f"{self.console_url}/readyz")
+            self._await_services(self.ingest, self.worker, self.console)
             self._write_upfile()
         except BaseException:
             self.stop()
@@ -153,6 +172,7 @@ class Stack:
         self._tending.forget_all()
         for part in (self.ingest, self.console, self.worker, self.redis, self.postgres):
             if part:
+                self._wait_for(f"{_TITLES[part.name]} to stop")
                 part.stop()
         if self._leash:
             self._leash.release()
@@ -179,15 +199,18 @@ class Stack:
             self._say(f"stopped {left} processes that a killed `paidup up` left behind")
         self._leash = Leash(self._run)
 
-    def _start_servers(self) -> None:
+    def _start_redis(self) -> None:
         if self.settings.redis_url is None:
             self.redis = redis_in(self.data_dir, self.settings.redis_server)
             self._start(self.redis)
             self.environ["REDIS_URL"] = self.redis.url
+
+    def _start_postgres(self) -> None:
         if self.settings.database_url is None:
             self.postgres = postgres_in(self.data_dir)
             self._start(self.postgres)
             self.environ["DATABASE_URL"] = self.postgres.url
+            self.settings = Settings.from_env(self.environ)
 
     def _settle_settings(self) -> None:
         """What the operator left open, decided once and written into the environment."""
@@ -206,25 +229,30 @@ class Stack:
         self.environ.update(decided)
         self.settings = Settings.from_env(self.environ)
 
-    def _start_services(self) -> None:
-        self.ingest = self._service(Ingest, f"{self.ingest_url}/readyz")
-        self.worker = self._service(Worker, f"{self.worker_metrics_url}/metrics")
-        self.console = self._service(Console, f"{self.console_url}/readyz")
-        services = (self.ingest, self.worker, self.console)
+    def _spawn(self, kind: type[AnyService], ready_url: str) -> AnyService:
+        service = kind(data_dir=self.data_dir, environ=self.environ, ready_url=ready_url)
+        self._about_to_start(service)
+        service.spawn()
+        return service
+
+    def _await_services(self, *services: Service) -> None:
         for service in services:
-            service.pause = self._pause
-            service.spawn()
-        for service in services:
+            self._wait_for(f"{_TITLES[service.name]} to be ready")
             service.await_ready()
             self._tending.watch(service)
+            self._say(f"{_TITLES[service.name]} is ready")
 
-    def _service(self, kind: type[AnyService], ready_url: str) -> AnyService:
-        return kind(data_dir=self.data_dir, environ=self.environ, ready_url=ready_url)
+    def _start(self, server: Process) -> None:
+        begun = time.monotonic()
+        self._about_to_start(server)
+        server.start()
+        self._tending.watch(server)
+        self._say(f"{_TITLES[server.name]} is ready ({time.monotonic() - begun:.1f} s)")
 
-    def _start(self, part: Process) -> None:
+    def _about_to_start(self, part: Process) -> None:
         part.pause = self._pause
-        part.start()
-        self._tending.watch(part)
+        self._say(f"{_TITLES[part.name]} starts")
+        self._wait_for(f"{_TITLES[part.name]} to be ready")
 
     def _write_upfile(self) -> None:
         up = upfile.UpFile(

@@ -2,22 +2,35 @@
 
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ops.demo import PLANS, play
-from ops.demo_account import Account
-from ops.demo_report import as_document, print_account
+from ops.demo_plans import PLANS
+from ops.errors import sentence
 from ops.interruption import Interrupted, Interruption
-from ops.output import console, emit_json, json_option
-from ops.up import Stack
-from runtime.servers.account import temporary_folder
+from ops.output import emit_json, json_option
+from ops.stopwatch import Stopwatch
+from ops.waits import Waits
+
+if TYPE_CHECKING:
+    from ops.demo_account import Account
 
 _STILL_OURS = ("PAIDUP_REDIS_SERVER", "PAIDUP_LOG_LEVEL")
 _SERVICES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
+_DOING = {"starting": "starting servers", "events": "for the events", "stopping": "stopping"}
+_INTRODUCTION = """\
+This demo starts PostgreSQL, Redis, ingest, a worker and the console on this
+machine, sends signed events of three purchases to them, and stops them again.
+
+  sent      a signed event, and what ingest answered
+  settled   the worker has applied it (table stripe_events)
+  audit, grant, payment, booked
+            a row of audit_logs, user_entitlements, payments, payment_events
+  read      what the read API says
+"""
 
 
 @click.command(epilog="Example: paidup demo --keep")
@@ -28,31 +41,108 @@ def demo(*, keep: bool, as_json: bool) -> int:
 
     Nothing that is configured is used or touched: no database, no Redis, no secret.
     """
-    folder = temporary_folder("paidup-demo-")
+    run = _Run(keep=keep, as_json=as_json)
     try:
-        account = _run(folder)
+        return run.whole()
     except Interrupted as interrupted:
         raise click.Abort from interrupted
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-    if as_json:
-        emit_json(as_document(account))
+
+
+class _Run:
+    """One run of the command; what takes long to import is imported when something was said."""
+
+    def __init__(self, *, keep: bool, as_json: bool) -> None:
+        self._stopwatch = Stopwatch()
+        self._interruption = Interruption()
+        self._waits = Waits(self._echo)
+        self._keep = keep
+        self._as_json = as_json
+
+    def whole(self) -> int:
+        """Say what will happen, do it, and tell the time it took; return the exit code."""
+        click.echo(_INTRODUCTION, err=self._as_json)
+        account = None
+        try:
+            with self._waits:
+                account = self._in_a_folder()
+        except Exception as error:
+            if self._interruption.asked:
+                raise click.Abort from error
+            if (said := sentence(error)) is None:
+                raise
+            click.echo(f"paidup: {said}", err=True)
+        return self._close(account)
+
+    def _in_a_folder(self) -> "Account":
+        self._waits.wait_for("Python to load the demo")
+        from runtime.servers.account import temporary_folder  # noqa: PLC0415 - see the class
+
+        folder = temporary_folder("paidup-demo-")
+        try:
+            return self._on_a_stack(folder)
+        finally:
+            if self._keep:
+                self._say(f"data and logs stay in {folder}")
+                self._say(f"to go on with them: PAIDUP_DATA_DIR={folder} paidup up")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._stopwatch.end("stopping")
+
+    def _on_a_stack(self, folder: Path) -> "Account":
+        from ops.demo import Play  # noqa: PLC0415 - see the class
+        from ops.demo_screen import Screen, demo_console  # noqa: PLC0415
+        from ops.up import Stack  # noqa: PLC0415
+
+        waits, pause = self._waits, self._interruption.pause
+        stack = Stack(
+            folder,
+            _environ(os.environ),
+            ports="free",
+            say=self._say,
+            wait_for=waits.wait_for,
+            pause=pause,
+        )
+        screen = Screen(demo_console(stderr=self._as_json), heard=waits.heard)
+        try:
+            with self._stopwatch.part("starting"):
+                stack.start()
+            with self._stopwatch.part("events"):
+                play = Play(
+                    stack, screen, wait_for=waits.wait_for, pause=pause, stopwatch=self._stopwatch
+                )
+                return play.whole()
+        finally:
+            self._say("stopping ingest, the console, the worker, Redis and PostgreSQL")
+            stack.stop()
+
+    def _close(self, account: "Account | None") -> int:
+        if self._as_json and account:
+            from ops.demo_report import as_document  # noqa: PLC0415 - see the class
+
+            emit_json(as_document(account, self._stopwatch))
+        click.echo(last_line(account, self._stopwatch), err=self._as_json)
+        return 0 if account and not account.problems else 1
+
+    def _say(self, line: str) -> None:
+        self._waits.heard()
+        self._echo(line)
+
+    def _echo(self, line: str) -> None:
+        click.echo(f"paidup: {self._stopwatch.seconds:5.1f} s  {line}", err=True)
+
+
+def last_line(account: "Account | None", stopwatch: Stopwatch) -> str:
+    """Return how it went and how long it took, in parts; without an account, it broke off."""
+    if account is None:
+        verdict = "The demo failed."
+    elif account.problems:
+        verdict = f"{len(account.problems)} checks failed."
     else:
-        print_account(account, console())
-    if keep:
-        _say(f"data and logs stay in {folder}; go on with PAIDUP_DATA_DIR={folder} paidup up")
-    return 1 if account.problems else 0
-
-
-def _run(folder: Path) -> Account:
-    interruption, begun = Interruption(), time.monotonic()
-    environ = _environ(os.environ)
-    with Stack(folder, environ, ports="free", say=_say, pause=interruption.pause) as stack:
-        _say(f"servers, ingest, a worker and a console run after {time.monotonic() - begun:.1f} s")
-        account = play(stack, say=_say, pause=interruption.pause)
-        _say("stopping")
-    return account
+        verdict = "All checks passed."
+    parts = ", ".join(
+        f"{seconds:.1f} s {_DOING[part]}" for part, seconds in stopwatch.parts.items()
+    )
+    return f"{verdict} {stopwatch.total:.1f} s in total: {parts}."
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
@@ -64,7 +154,3 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
         or not name.removesuffix("_FILE").startswith(("PAIDUP_", "STRIPE_", *_SERVICES))
     }
     return {**ours, "PAIDUP_PLANS": str(PLANS)}
-
-
-def _say(line: str) -> None:
-    click.echo(f"paidup: {line}", err=True)

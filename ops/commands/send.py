@@ -59,7 +59,7 @@ SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shap
 def send(**wish: Any) -> int:
     """Send signed sample lifecycles to an endpoint, as Stripe would.
 
-    Prices, plans and features are those of the example plans.toml.
+    Prices, plans and features are those of the plans that `paidup demo` uses.
     """
     return _send(Wish(**wish))
 

@@ -4,6 +4,7 @@ import os
 
 import click
 
+from ops.demo_plans import with_plans
 from ops.interruption import Interrupted, Interruption
 from ops.up import Stack
 from ops.upfile import data_dir_of
@@ -16,10 +17,12 @@ def up() -> None:
     """Run everything on this machine: PostgreSQL, Redis, ingest, a worker and a console.
 
     Servers that DATABASE_URL or REDIS_URL name are used as they are; the others are started
-    here, in PAIDUP_DATA_DIR, which keeps their data for the next time. Ctrl-C stops it.
+    here, in PAIDUP_DATA_DIR, which keeps their data for the next time. The plans are those that
+    PAIDUP_PLANS names, or plans.toml; without either, those of the demo. Ctrl-C stops it.
     """
     interruption = Interruption()
-    stack = Stack(data_dir_of(os.environ), os.environ, say=_say, pause=interruption.pause)
+    environ = with_plans(os.environ, _say)
+    stack = Stack(data_dir_of(environ), environ, say=_say, pause=interruption.pause)
     try:
         stack.start()
         click.echo(_welcome(stack))

@@ -64,7 +64,7 @@ class Expected:
 
 
 def granted(offer: Offer, *, source: str, active: bool = True, seats: int = 1) -> ExpectedGrant:
-    """What an offer gives while it is in force, as the example plans have it."""
+    """What an offer gives while it is in force, as the plans of the demo have it."""
     return ExpectedGrant(
         source=source,
         plan_code=offer.plan_code,

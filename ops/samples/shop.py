@@ -1,4 +1,4 @@
-"""What the sample shop sells: the Stripe side of the example ``plans.toml``."""
+"""What the sample shop sells: the Stripe side of ``demo.toml``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Offer:
     """One price of the shop; ``interval`` is None for what is bought once.
 
-    ``features`` is what its plan grants in the example ``plans.toml``.
+    ``features`` is what its plan grants in ``demo.toml``.
     """
 
     price: str

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from runtime.own_modules import importing_ours
 from runtime.servers import pidfile
 
 STOP_SECONDS = 20.0
@@ -24,6 +25,7 @@ class Leash:
         """``remove`` says that the folder is temporary and goes when the parent dies hard."""
         self._child = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             [sys.executable, "-m", __name__, str(folder), *(["--remove"] if remove else [])],
+            env=importing_ours(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

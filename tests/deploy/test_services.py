@@ -22,6 +22,7 @@ import pytest
 import redis
 import yaml
 
+from ops.demo_plans import PLANS
 from ops.samples.lifecycles import compose as tell
 from ops.samples.shapes import Shape
 from ops.samples.signing import sign
@@ -84,7 +85,7 @@ class Stack:
         return pattern.sub(lambda m: values[(m.lastindex or 1) - 1], text)
 
     def environment(self, service: str) -> dict[str, str]:
-        image = {"PAIDUP_PLANS": str(ROOT / "plans.toml"), "PAIDUP_DATA_DIR": str(self.folder)}
+        image = {"PAIDUP_PLANS": str(PLANS), "PAIDUP_DATA_DIR": str(self.folder)}
         given = self.services[service]["environment"]
         return {
             "PATH": os.environ["PATH"],

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.samples.courier import Answer, Courier
 from ops.samples.endpoint import Endpoint
 from runtime.inbox.inbox import Inbox

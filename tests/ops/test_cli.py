@@ -8,6 +8,7 @@ import click
 import pytest
 
 from ops import cli
+from ops.demo_plans import PLANS
 from ops.errors import NotDone
 from paidup import __version__
 
@@ -91,7 +92,7 @@ def test_no_is_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     child = subprocess.Popen(
-        [*PAIDUP, "plans", "check", "--json", Path("plans.toml").absolute()],
+        [*PAIDUP, "plans", "check", "--json", PLANS],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -147,11 +148,11 @@ def test_plans_check_says_all_problems_to_people_too(tmp_path: Path) -> None:
     assert done.stderr.count("plans.toml: ") == done.stderr.count("\n") == 2
 
 
-def test_the_example_plans_are_usable(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["plans", "check", "plans.toml"]) == 0
+def test_plans_without_a_mistake_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["plans", "check", str(PLANS)]) == 0
     assert "premium" in capsys.readouterr().out
 
-    assert cli.run(["plans", "check", "plans.toml", "--json"]) == 0
+    assert cli.run(["plans", "check", str(PLANS), "--json"]) == 0
     assert "premium" in json.loads(capsys.readouterr().out)["plans"]
 
 

@@ -1,83 +1,35 @@
-import io
+"""``paidup demo``: what it finds wrong, its document, and a whole run as a person meets it."""
+
 import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from rich.console import Console
 
 from ops.commands import demo as command
-from ops.demo_account import MUST_MOVE, Account, Act, Delivered, Knock, problems
-from ops.demo_report import as_document, print_account
-from ops.samples.courier import Answer
-from ops.samples.lifecycles import compose
-from ops.samples.observed import Observed
-from ops.samples.shapes import Shape
+from ops.demo_account import Account, Delivered, Knock, problems
+from ops.demo_report import as_document
+from ops.stopwatch import Stopwatch
+from runtime.servers.processes import children_of, command_of
+from tests.ops.demonstrated import CHECKOUT, NOTHING, answer, as_it_must_be
 
-CHECKOUT = compose("paid_checkout", shape=Shape.NEW, seed="s", now=1_795_300_000, user_id="usr_123")
-REFERENCE = CHECKOUT.expected.payments[0].payment_ref
-NOTHING = Observed(
-    customers=(),
-    subscriptions=(),
-    purchases=(),
-    grants=(),
-    effective=(),
-    payments=(),
-    payment_events=(),
-    audit=(),
-)
+ROOT = Path(__file__).parents[2]
+PAIDUP = (sys.executable, "-m", "ops.cli")
 
 
-def answer(status: int, document: object = None) -> Answer:
-    return Answer(status=status, body=json.dumps(document).encode(), seconds=0.001)
-
-
-def as_it_must_be() -> Account:
-    features = {"signals_enabled": True, "max_devices": 5}
-    grant = {
-        "source": REFERENCE,
-        "plan_code": "premium",
-        "entitlements": features,
-        "active": True,
-        "expires_at": None,
-        "because": "paid [because]",
-    }
-    payment = {
-        "payment_ref": REFERENCE,
-        "amount_minor": 2999,
-        "amount_refunded_minor": 0,
-        "currency": "usd",
-        "status": "succeeded",
-        "dispute_status": None,
-    }
-    booked = {"kind": "received", "event_type": "t", "amount_minor": 2999, "payment_ref": REFERENCE}
-    audited = {"action": "a", "target_type": "b", "target_id": "c", "reason": None}
-    observed = Observed(
-        customers=(),
-        subscriptions=(),
-        purchases=({"purchase_ref": REFERENCE, "status": "paid"},),
-        grants=(grant,),
-        effective=tuple({"feature": name, "value": value} for name, value in features.items()),
-        payments=(payment,),
-        payment_events=(booked,),
-        audit=(audited,),
-    )
-    event = CHECKOUT.events[0]
-    sent = Delivered(event=event, answer=answer(202, {"status": "accepted"}))
-    again = answer(200, {"status": "duplicate", "result": {"outcome": "applied"}})
-    settled = {'billing_events_settled_total{event_type="t",outcome="applied"}': 1.0}
-    return Account(
-        acts=[
-            Act(
-                title="An act",
-                expected=CHECKOUT.expected,
-                deliveries=[sent],
-                observed=observed,
-                told=answer(200, {"features": features}),
-            )
-        ],
-        knocks=[Knock(title="again", must=200, answer=again)],
-        metrics=dict.fromkeys(MUST_MOVE, 1.0) | settled,
-        seconds=1.0,
-    )
+def took(**parts: float) -> Stopwatch:
+    """A stopwatch that has measured these parts."""
+    now = [0.0]
+    stopwatch = Stopwatch(lambda: now[0])
+    for part, seconds in parts.items():
+        now[0] += seconds
+        stopwatch.end(part)
+    return stopwatch
 
 
 def test_an_account_of_what_must_be_has_no_problems() -> None:
@@ -105,30 +57,35 @@ def test_every_problem_is_named() -> None:
 
 
 def test_the_document_is_json_for_programs() -> None:
-    document = json.loads(json.dumps(as_document(as_it_must_be())))
+    stopwatch = took(starting=3.52, events=3.1, stopping=1.9)
+
+    document = json.loads(json.dumps(as_document(as_it_must_be(), stopwatch)))
 
     assert document["ok"] is True
+    assert document["seconds"] == 8.5
+    assert document["parts"] == {"starting": 3.5, "events": 3.1, "stopping": 1.9}
+    assert document["first_paid_user_after"] == 4.5
     (act,) = document["acts"]
     assert act["user_id"] == "usr_123"
     assert act["sent"][0]["body"] == {"status": "accepted"}
+    assert act["sent"][0]["outcome"] == "applied"
     assert act["user_entitlements"][0]["entitlements"]["max_devices"] == 5
     assert act["read_api"]["features"]["max_devices"] == 5
     assert document["knocks"][0]["status"] == 200
 
 
-@pytest.mark.parametrize("well", [True, False])
-def test_people_read_rows_reasons_and_the_verdict(*, well: bool) -> None:
-    screen = io.StringIO()
-    account = as_it_must_be()
-    account.problems = [] if well else ["the [sky] fell"]
+def test_the_last_line_says_how_it_went_and_how_long_each_part_took() -> None:
+    stopwatch = took(starting=3.5, events=3.14, stopping=1.9)
+    failed = Account(problems=["one", "another"])
 
-    print_account(account, Console(file=screen, width=160))
-
-    text = screen.getvalue()
-    assert "signals_enabled=true, max_devices=5" in text
-    assert "[because]" in text
-    assert ("Everything is as it must be" in text) is well
-    assert ("the [sky] fell" in text) is not well
+    assert command.last_line(as_it_must_be(), stopwatch) == (
+        "All checks passed. 8.5 s in total:"
+        " 3.5 s starting servers, 3.1 s for the events, 1.9 s stopping."
+    )
+    assert command.last_line(failed, stopwatch).startswith("2 checks failed. 8.5 s in total:")
+    assert command.last_line(None, took(starting=1.0, stopping=0.2)) == (
+        "The demo failed. 1.2 s in total: 1.0 s starting servers, 0.2 s stopping."
+    )
 
 
 def test_the_demo_never_sees_a_deployments_environment() -> None:
@@ -146,3 +103,152 @@ def test_the_demo_never_sees_a_deployments_environment() -> None:
 
     assert seen.keys() == {"PATH", "PAIDUP_PLANS", "PAIDUP_REDIS_SERVER"}
     assert seen["PAIDUP_PLANS"].endswith("demo.toml")
+
+
+class Demo:
+    """One ``paidup demo`` without a terminal, with everything it says in one stream."""
+
+    def __init__(self, folder: Path, binary: Path) -> None:
+        self.folder = folder
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if name.startswith("COV")},
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(folder),
+            "PAIDUP_REDIS_SERVER": str(binary),
+        }
+        self.lines: list[str] = []
+        self.child: subprocess.Popen[str] | None = None
+
+    def start(self, *options: str, stderr: int = subprocess.STDOUT) -> "subprocess.Popen[str]":
+        self.child = subprocess.Popen(
+            [*PAIDUP, "demo", *options],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        return self.child
+
+    def read_until(self, words: str) -> str:
+        """Read on to the first line with these words."""
+        assert self.child
+        assert self.child.stdout
+        for line in self.child.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if words in line:
+                return line
+        pytest.fail(f"it ended without {words!r}: {self.lines}")
+
+    def parts(self) -> dict[int, str]:
+        """The processes that it has started and that live, by their ids."""
+        assert self.child
+        return {pid: command_of(pid) for pid in children_of(self.child.pid)}
+
+    def end(self) -> int:
+        """Read all the rest, and return the exit code."""
+        assert self.child
+        assert self.child.stdout
+        self.lines += self.child.stdout.read().splitlines()
+        self.child.stdout.close()
+        return self.child.wait()
+
+    def line_of(self, words: str) -> int:
+        return next(number for number, line in enumerate(self.lines) if words in line)
+
+
+@pytest.fixture
+def run(servers_folder: Path, redis_binary: Path, tmp_path: Path) -> Iterator[Demo]:
+    folder = servers_folder / f"demo-{tmp_path.name}"
+    folder.mkdir()
+    folder.chmod(0o711)
+    demo = Demo(folder, redis_binary)
+    yield demo
+    if demo.child and demo.child.poll() is None:
+        demo.child.send_signal(signal.SIGTERM)
+        demo.child.communicate(timeout=120)
+
+
+@pytest.fixture
+def rivals(tmp_path: Path) -> Path:
+    folder = tmp_path / "rivals"
+    for name in ("billing", "models", "runtime", "ingest", "workers", "ops", "migrations"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"raise SystemExit('a rival {name}')")
+    return folder
+
+
+@pytest.mark.servers
+def test_each_thing_is_shown_as_it_happens_whatever_else_is_on_pythons_path(
+    run: Demo, rivals: Path
+) -> None:
+    run.environ["PYTHONPATH"] = str(rivals)
+    run.start()
+
+    run.read_until("usr_123 has paid and may use: max_devices=5")
+    assert any("bin/postgres" in each for each in run.parts().values())
+    run.read_until("Everything is as it must be")
+    shown = run.parts()
+    assert any("bin/postgres" in each for each in shown.values()), "stopped before the summary"
+    assert run.end() == 0
+
+    titles = (
+        "PostgreSQL is ready",
+        "1. A paid checkout",
+        "usr_123 has paid",
+        "2. A first",
+        "3. A one-time",
+        "What must not pass",
+        "Metrics",
+        "Summary",
+        "stopping ingest",
+        "All checks passed",
+    )
+    numbers = [run.line_of(title) for title in titles]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == len(run.lines) - 1
+    assert not any(command_of(pid) == each for pid, each in shown.items())
+    assert list(run.folder.iterdir()) == []
+
+
+@pytest.mark.servers
+def test_the_document_stands_alone_on_standard_output(run: Demo) -> None:
+    child = run.start("--json", stderr=subprocess.PIPE)
+
+    said, told = child.communicate(timeout=120)
+
+    document: Any = json.loads(said)
+    assert document["ok"] is True
+    assert round(sum(document["parts"].values()), 1) == document["seconds"]
+    assert document["parts"].keys() == {"starting", "events", "stopping"}
+    assert "usr_123 has paid and may use" in told
+    assert told.splitlines()[-1].startswith(f"All checks passed. {document['seconds']:.1f} s")
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    "moment", ["This demo starts", "PostgreSQL starts", "worker starts", "2. A first"]
+)
+def test_an_interruption_ends_it_with_everything_stopped(run: Demo, moment: str) -> None:
+    child = run.start()
+    run.read_until(moment)
+
+    child.send_signal(signal.SIGINT)
+
+    parts = run.parts()
+    assert run.end() == 1
+    assert run.lines[-1] == "interrupted"
+    assert not any(each and command_of(pid) == each for pid, each in parts.items())
+    assert list(run.folder.iterdir()) == []
+
+
+@pytest.mark.servers
+def test_a_demo_that_cannot_start_says_why_and_ends_with_its_time(run: Demo) -> None:
+    run.environ["PAIDUP_REDIS_SERVER"] = "/bin/false"
+    run.start()
+
+    assert run.end() == 1
+
+    assert any(line.startswith("paidup: ") and "/bin/false" in line for line in run.lines)
+    assert run.lines[-1].startswith("The demo failed. ")
+    assert "s starting servers" in run.lines[-1]

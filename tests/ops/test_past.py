@@ -12,7 +12,7 @@ from sqlalchemy import text
 from billing.catalogue import read_catalogue, write_catalogue
 from billing.envelope import parse
 from billing.ids import PartyId
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.merging import Effective
 from ops.past import worth
 from ops.queries.history import history_of

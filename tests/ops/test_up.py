@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from billing.errors import InvalidCatalogue
 from ops import upfile
+from ops.demo_plans import PLANS
 from ops.errors import AddressTaken
 from ops.up import Stack
 from ops.upfile import UpFile
@@ -28,7 +30,6 @@ from runtime.servers.processes import children_of, command_of
 pytestmark = pytest.mark.servers
 
 PAIDUP = (sys.executable, "-m", "ops.cli")
-PLANS = Path("plans.toml").absolute()
 _numbers = count(1)
 
 
@@ -68,20 +69,23 @@ class Up:
             "PAIDUP_REDIS_SERVER": str(binary),
         }
         self.child: subprocess.Popen[str] | None = None
+        self.said = ""
 
-    def start(self) -> UpFile:
+    def start(self, cwd: Path | None = None) -> UpFile:
         self.child = subprocess.Popen(
             [*PAIDUP, "up"],
+            cwd=cwd,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         assert self.child.stdout
-        said = ""
+        self.said = said = ""
         while "Ctrl-C" not in said:
             said = self.child.stdout.readline()
             assert said, f"up ended: {self.child.wait()}"
+            self.said += said
         found = upfile.read(self.folder)
         assert found
         return found
@@ -205,15 +209,65 @@ def test_servers_that_are_given_are_used_and_left_alone(
     assert not (folder / "redis").exists()
 
 
-def test_a_start_that_fails_leaves_nothing_running(servers_folder: Path) -> None:
-    folder = servers_folder / "without-plans"
-    stack = stack_on(folder, PAIDUP_PLANS="nowhere.toml")
+def test_a_start_that_fails_leaves_nothing_running(
+    servers_folder: Path, redis_binary: Path, redis_url: str
+) -> None:
+    folder = servers_folder / "fails"
+    port = redis_url.rpartition(":")[2].partition("/")[0]
+    given = {
+        "PAIDUP_PLANS": str(PLANS),
+        "PAIDUP_REDIS_SERVER": str(redis_binary),
+        "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
+    }
 
-    with pytest.raises(PlansMissing):
-        stack.start()
+    with pytest.raises(AddressTaken):
+        Stack(folder, given).start()
 
-    assert pidfile.stop_all(folder, seconds=0) == 0
+    assert (folder / "redis").exists()
+    assert pidfile.stop_all(folder / "run", seconds=0) == 0
     assert not upfile.path_in(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"), [(None, PlansMissing), ("[plans.a]\nprice = 1", InvalidCatalogue)]
+)
+def test_plans_that_cannot_be_used_are_refused_before_anything_is_started(
+    content: str | None, refusal: type[Exception], tmp_path: Path
+) -> None:
+    plans = tmp_path / "mine.toml"
+    if content is not None:
+        plans.write_text(content)
+    folder = tmp_path / "data"
+
+    with pytest.raises(refusal):
+        stack_on(folder, PAIDUP_PLANS=str(plans)).start()
+
+    assert not folder.exists()
+
+
+def test_up_names_missing_plans_in_one_sentence(up: Up) -> None:
+    up.environ["PAIDUP_PLANS"] = "nowhere.toml"
+
+    refused = up.call("up")
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "nowhere.toml: No such file or directory; PAIDUP_PLANS names" in refused.stderr
+    assert not up.folder.exists()
+
+
+def test_up_in_a_folder_without_plans_uses_those_of_the_demo(
+    up: Up, tmp_path: Path, database: str, redis_url: str
+) -> None:
+    del up.environ["PAIDUP_PLANS"]
+    up.environ |= {"DATABASE_URL": database, "REDIS_URL": redis_url}
+
+    up.start(cwd=tmp_path)
+    _, code = up.end(signal.SIGINT)
+
+    assert code == 0
+    assert f"the plans of `paidup demo` are used ({PLANS})" in up.said
+    assert f"{PLANS} is the catalogue of record now" in up.said
 
 
 def test_an_address_that_is_taken_is_named_before_anything_is_written_down(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.samples.courier import Answer, Courier
 from ops.samples.endpoint import Endpoint
 from ops.samples.expected import Expected

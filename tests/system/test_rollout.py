@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.envelope import parse
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.samples.lifecycles import compose
 from ops.samples.shapes import Shape
 from runtime.ledger.catalogues import install_first

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from billing.ids import PartyId
 from ops.checks.waiting import check_waiting, unsold
 from ops.cli import run
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.interruption import Interrupted
 from runtime.database import engine_for
 from runtime.ledger import catalogues

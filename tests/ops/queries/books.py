@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from billing.envelope import Envelope, parse
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.samples.lifecycles import Lifecycle, compose
 from ops.samples.shapes import Shape
 from ops.samples.story import Event

@@ -10,7 +10,7 @@ from billing.catalogue import read_catalogue
 from billing.envelope import parse
 from billing.projection import project
 from billing.registry import read
-from ops.demo import PLANS
+from ops.demo_plans import PLANS
 from ops.samples.lifecycles import compose, scenarios_in
 from ops.samples.shapes import Shape
 

@@ -80,6 +80,20 @@ def _ignored_by(pid: int) -> int:
     return int(status.partition("SigIgn:")[2].split()[0], 16)
 
 
+def test_a_rival_on_pythons_path_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival = tmp_path / "rivals" / "runtime"
+    rival.mkdir(parents=True)
+    (rival / "__init__.py").write_text("raise SystemExit('a rival')")
+    monkeypatch.setenv("PYTHONPATH", str(rival.parent))
+    leash = Leash(tmp_path)
+
+    wait_until_ignored(leash._child.pid, signal.SIGINT)
+
+    leash.release()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_leash_is_not_let_go_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     leash = Leash(tmp_path)
