@@ -143,14 +143,17 @@ def head(length: int) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def test_a_forged_address_is_replaced_by_the_real_one(proxy: Proxy, ingest: Served) -> None:
-    reply = proxy.ask(
-        "POST", WEBHOOK_PATH, b"{}", client="127.0.0.2", X_Forwarded_For="198.51.100.7"
-    )
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.0.0.2"])
+def test_a_forged_address_is_replaced_by_the_real_one(
+    proxy: Proxy, ingest: Served, client: str
+) -> None:
+    """Ingest trusts 127.0.0.1, and would go on to what stands before that address in the header."""
+    told = len(ingest.log())
+
+    reply = proxy.ask("POST", WEBHOOK_PATH, b"{}", client=client, X_Forwarded_For="198.51.100.7")
 
     assert (reply.status, reply.is_from_ingest) == (400, True)
-    assert '"client": "127.0.0.2"' in ingest.log()
-    assert "198.51.100.7" not in ingest.log()
+    assert f'"client": "{client}"' in ingest.log()[told:]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,14 +161,15 @@ def test_a_body_that_stops_halfway_is_closed_and_never_reaches_ingest(kind: Kind
     """Ingest's place is taken by a listening socket, which sees every connection that is made.
 
     The proxy waits one second instead of ten for the rest, so that the test need not; how long it
-    takes decides nothing.
+    takes decides nothing. The body is announced as a large one, because Caddy 2.11 never hangs up on
+    a client that owes it less than 256 KiB.
     """
     shorter = {kind.body_timeout: kind.body_timeout.replace("10s", "1s")}
     with socket.create_server((LOOPBACK, 0)) as ingest:
         ingest.settimeout(30)
         with proxying(kind, ingest.getsockname()[1], shorter) as proxy:
             with proxy.connect() as connection:
-                connection.sendall(head(100) + b"half")
+                connection.sendall(head(MOST_BYTES) + b"half")
                 answer = connection.recv(4096)
                 rest = connection.recv(4096) if answer else b""
             with proxy.connect() as connection:
