@@ -157,3 +157,14 @@ def test_every_file_that_is_mounted_or_copied_exists(compose: Any) -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
     assert all((ROOT / source).exists() for source in sources + copied)
+
+
+@pytest.mark.parametrize(
+    ("language", "file"), [("nginx", "nginx/paidup.conf"), ("caddy", "caddy/Caddyfile")]
+)
+def test_the_page_shows_the_configuration_of_each_proxy_as_it_is(language: str, file: str) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    shown = re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+    assert shown == [(ROOT / "deploy" / file).read_text()]
+    assert f"(../deploy/{file})" in page

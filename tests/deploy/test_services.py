@@ -7,6 +7,7 @@ ports become free ones. Redis runs through its own start script, so its users ar
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,3 +243,19 @@ def test_the_shipped_reader_follows_the_stream_and_touches_nothing_else(
         ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 reader.execute_command(forbidden)
+
+
+def test_the_start_script_runs_the_redis_of_this_machine(stack: Stack) -> None:
+    installed = shutil.which("redis-server")
+    if installed is None:
+        pytest.skip("redis-server is not installed: `apt-get install redis-server` runs this test")
+    # The rights of the reader name a command that Redis 7.0 does not have.
+    stack.services["redis"]["environment"].pop("REDIS_READER_PASSWORD")
+    stack.start_redis(Path(installed))
+    stack.start("ingest")
+    wait_until(lambda: ready(stack.ingest_port), "readiness of ingest")
+    lifecycle = tell("first_paid", shape=Shape.NEW, seed="debian", now=int(time.time()))
+
+    url = f"http://127.0.0.1:{stack.ingest_port}/webhooks/stripe"
+
+    assert post(url, lifecycle.events[0].body) == 202

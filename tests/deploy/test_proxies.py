@@ -1,0 +1,185 @@
+"""The shipped configurations of nginx and Caddy in front of a real ingest, over TLS."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ingest.app import WEBHOOK_PATH
+from runtime.servers.ports import LOOPBACK
+from runtime.servers.redis import Redis
+from runtime.settings import VARIABLES
+from tests.deploy.proxies import Caddy, Kind, Nginx, Proxy, proxying
+from tests.ingest.served import Served, serving
+from tests.ingest.webhooks import event, sign
+
+pytestmark = pytest.mark.servers
+
+MOST_BYTES = int(next(v.default for v in VARIABLES if v.name == "PAIDUP_MAX_BODY_BYTES") or 0)
+KINDS = [pytest.param(Nginx(), id="nginx"), pytest.param(Caddy(), id="caddy")]
+
+
+@pytest.fixture(scope="module")
+def ingest(redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("ingest")
+    with serving(redis_server.url, folder, PAIDUP_TRUSTED_PROXIES="127.0.0.1/32") as served:
+        yield served
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def proxy(request: pytest.FixtureRequest, ingest: Served) -> Iterator[Proxy]:
+    with proxying(request.param, ingest_port(ingest)) as running:
+        yield running
+
+
+def ingest_port(ingest: Served) -> int:
+    return int(ingest.address.rpartition(":")[2])
+
+
+def event_id() -> str:
+    return f"evt_{os.urandom(8).hex()}"
+
+
+def deliver(proxy: Proxy, body: bytes, *, chunked: bool = False) -> int:
+    """The status that a delivery signed now gets."""
+    parts = iter([body[:7], body[7:]]) if chunked else None
+    signature = sign(body, at=int(time.time()))
+    return proxy.ask(
+        "POST",
+        WEBHOOK_PATH,
+        parts or body,
+        Stripe_Signature=signature,
+        Content_Type="application/json; charset=utf-8",
+    ).status
+
+
+def received(ingest: Served) -> float:
+    """How many deliveries ingest has answered, in whatever way."""
+    results = ("accepted", "duplicate", "invalid", "refused")
+    return sum(
+        ingest.count(f'billing_webhook_received_total{{result="{result}"}}') for result in results
+    )
+
+
+def test_a_signed_delivery_arrives_with_its_exact_bytes(proxy: Proxy, ingest: Served) -> None:
+    plain = event(event_id()).decode().removeprefix("{")
+    unusual = (
+        ' \r\n\t{ "note" : "Zoë  \u2028 支払い 💶 \\u00e9 \\/ <&> +%20",\n\n' + plain + "\r\n \t"
+    )
+
+    status = deliver(proxy, unusual.encode())
+
+    assert status == 202, ingest.log()
+
+
+def test_a_body_in_chunks_arrives_whole_or_is_refused_by_caddy(
+    proxy: Proxy, ingest: Served
+) -> None:
+    """Caddy cannot tell a whole body of unknown length from one that was cut off: it says 411."""
+    before = received(ingest)
+
+    status = deliver(proxy, event(event_id()), chunked=True)
+
+    assert status == proxy.kind.chunked
+    assert received(ingest) - before == (1 if status == 202 else 0)
+
+
+def test_only_the_webhook_gets_through(proxy: Proxy, ingest: Served) -> None:
+    for path in ("/metrics", "/readyz", "/healthz"):
+        assert ingest.get(path).status == 200
+        reply = proxy.ask("GET", path)
+        assert (reply.status, reply.is_from_ingest) == (404, False), path
+
+    console = proxy.ask("GET", "/v1/users/user_1/entitlements")
+    assert (console.status, console.is_from_ingest) == (404, False)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//metrics",
+        "/metrics/",
+        "/webhooks/stripe/../../metrics",
+        "/webhooks/stripe%2f..%2f..%2fmetrics",
+        "/webhooks/stripe/..%2f../metrics",
+        "/metrics?/webhooks/stripe",
+    ],
+)
+def test_no_spelling_of_a_path_leads_to_the_metrics(
+    proxy: Proxy, ingest: Served, path: str
+) -> None:
+    reply = proxy.ask("GET", path)
+
+    assert reply.status in {400, 404}
+    assert b"billing_" in ingest.get("/metrics").body
+    assert b"billing_" not in reply.body
+
+
+def test_the_largest_body_that_ingest_reads_gets_through_and_a_larger_one_does_not(
+    proxy: Proxy, ingest: Served
+) -> None:
+    body = event(event_id())
+    largest = body + b" " * (MOST_BYTES - len(body))
+    before = received(ingest)
+
+    assert deliver(proxy, largest) == 202
+    with proxy.connect() as connection:
+        connection.sendall(head(MOST_BYTES + 1))
+        answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert received(ingest) - before == 1
+
+
+def head(length: int) -> bytes:
+    """The start of a delivery whose body has this many bytes."""
+    lines = (
+        f"POST {WEBHOOK_PATH} HTTP/1.1",
+        "Host: hooks.example.com",
+        f"Content-Length: {length}",
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.0.0.2"])
+def test_a_forged_address_is_replaced_by_the_real_one(
+    proxy: Proxy, ingest: Served, client: str
+) -> None:
+    """Ingest trusts 127.0.0.1, and would go on to what stands before that address in the header."""
+    told = len(ingest.log())
+
+    reply = proxy.ask("POST", WEBHOOK_PATH, b"{}", client=client, X_Forwarded_For="198.51.100.7")
+
+    assert (reply.status, reply.is_from_ingest) == (400, True)
+    assert f'"client": "{client}"' in ingest.log()[told:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_stops_halfway_is_closed_and_never_reaches_ingest(kind: Kind) -> None:
+    """Ingest's place is taken by a listening socket, which sees every connection that is made.
+
+    The proxy waits one second instead of ten for the rest, so that the test need not; how long it
+    takes decides nothing. The body is announced as a large one, because Caddy 2.11 never hangs up on
+    a client that owes it less than 256 KiB.
+    """
+    shorter = {kind.body_timeout: kind.body_timeout.replace("10s", "1s")}
+    with socket.create_server((LOOPBACK, 0)) as ingest:
+        ingest.settimeout(30)
+        with proxying(kind, ingest.getsockname()[1], shorter) as proxy:
+            with proxy.connect() as connection:
+                connection.sendall(head(MOST_BYTES) + b"half")
+                answer = connection.recv(4096)
+                rest = connection.recv(4096) if answer else b""
+            with proxy.connect() as connection:
+                connection.sendall(head(5) + b"whole")
+                whole, _ = ingest.accept()
+                whole.close()
+            proxy.stop()
+        ingest.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            ingest.accept()
+
+    assert not answer.startswith(b"HTTP/1.1 2")
+    assert b"HTTP/1.1 2" not in rest
