@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from ingest.app import WEBHOOK_PATH
 from runtime.servers.ports import LOOPBACK
 from runtime.servers.redis import Redis
 from runtime.settings import VARIABLES
-from tests.deploy.proxies import Caddy, Kind, Nginx, Proxy, proxying
+from tests.deploy.proxies import Caddy, Kind, Nginx, Proxy, installed, proxying
 from tests.ingest.served import Served, serving
 from tests.ingest.webhooks import event, sign
 
@@ -143,14 +144,24 @@ def head(length: int) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def test_a_forged_address_is_replaced_by_the_real_one(proxy: Proxy, ingest: Served) -> None:
-    reply = proxy.ask(
-        "POST", WEBHOOK_PATH, b"{}", client="127.0.0.2", X_Forwarded_For="198.51.100.7"
-    )
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.0.0.2"])
+def test_a_forged_address_is_replaced_by_the_real_one(
+    proxy: Proxy, ingest: Served, client: str
+) -> None:
+    """Ingest trusts 127.0.0.1, and would go on to what stands before that address in the header."""
+    told = len(ingest.log())
+
+    reply = proxy.ask("POST", WEBHOOK_PATH, b"{}", client=client, X_Forwarded_For="198.51.100.7")
 
     assert (reply.status, reply.is_from_ingest) == (400, True)
-    assert '"client": "127.0.0.2"' in ingest.log()
-    assert "198.51.100.7" not in ingest.log()
+    assert f'"client": "{client}"' in ingest.log()[told:]
+
+
+def caddy_version() -> str:
+    told = subprocess.run(
+        [installed("caddy"), "version"], check=True, capture_output=True, text=True
+    )
+    return told.stdout.removeprefix("v")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,6 +171,8 @@ def test_a_body_that_stops_halfway_is_closed_and_never_reaches_ingest(kind: Kind
     The proxy waits one second instead of ten for the rest, so that the test need not; how long it
     takes decides nothing.
     """
+    if kind.name == "caddy" and not caddy_version().startswith("2.6."):
+        pytest.skip("only Caddy 2.6 is known to close such a connection: see docs/deploy.md")
     shorter = {kind.body_timeout: kind.body_timeout.replace("10s", "1s")}
     with socket.create_server((LOOPBACK, 0)) as ingest:
         ingest.settimeout(30)
