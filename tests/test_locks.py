@@ -124,7 +124,7 @@ def test_what_is_installed_here_is_what_is_locked(lock: str) -> None:
 
     installed = {name: metadata.version(name) for name in locked}
 
-    assert installed == locked, "this environment is not the lock's: run `make clean setup`"
+    assert installed == locked, "this environment is not the lock's: run `make setup`"
 
 
 @pytest.mark.parametrize(("lock", "extras"), EXTRAS.items())
@@ -235,7 +235,10 @@ def test_the_lock_of_node_has_hashes_and_names_no_place() -> None:
     assert {n: packages[f"node_modules/{n}"]["version"] for n in asked} == asked
 
 
-@pytest.mark.parametrize("file", ["Makefile", "Dockerfile", "bench/setup", "bench/postgres"])
+@pytest.mark.parametrize(
+    "file",
+    ["Makefile", "requirements/install.py", "Dockerfile", "bench/setup", "bench/postgres"],
+)
 def test_every_hashed_install_leaves_the_resolver_out(file: str) -> None:
     commands = re.sub(r"\\\n", " ", text_of(file)).splitlines()
 

@@ -184,7 +184,7 @@ def proxying(kind: Kind, ingest: int, changes: Mapping[str, str] | None = None) 
 
     ``changes`` are further substitutions in its configuration.
     """
-    program, port = _program(kind.name), free_port()
+    program, port = installed(kind.name), free_port()
     folder = temporary_folder("paidup-proxy-")
     try:
         certificate = make_certificate(folder)
@@ -209,12 +209,13 @@ def make_certificate(folder: Path) -> Path:
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     name = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}", "-days", "2"]
     files = ["-keyout", str(folder / "privkey.pem"), "-out", str(certificate)]
-    command = [_program("openssl"), "req", "-x509", *key, *name, *files]
+    command = [installed("openssl"), "req", "-x509", *key, *name, *files]
     subprocess.run(command, check=True, capture_output=True)
     return certificate
 
 
-def _program(name: str) -> str:
+def installed(name: str) -> str:
+    """Return the path of a program; skip the test where it is not installed."""
     # Debian keeps nginx where only root's PATH leads.
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
