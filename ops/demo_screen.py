@@ -112,10 +112,9 @@ class Screen:
         self._print(Text(f"{account.sent} events were sent, and each was settled once: {each}."))
         refused = f"{len(account.knocks)} requests that must not pass, or not twice, did not"
         self._print(Text(f"{refused}."))
-        self._print(Text("Everything is as it must be.", style="bold green"))
 
     def _problems(self, problems: Sequence[str]) -> None:
-        self._print(Text(f"{len(problems)} things are not as they must be:", style="bold red"))
+        self._print(Text(f"{len(problems)} checks failed:", style="bold red"))
         for problem in problems:
             self._print(Text(f"  - {problem}"))
 

@@ -7,9 +7,16 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Put Paidup's packages first on the import path, then run the command line."""
-    put_first(packages_folder())
-    from ops.cli import main as run_command  # noqa: PLC0415 - importable only from here on
+    """Run the command line, with Paidup's packages first on the import path.
+
+    They come before whatever is on the operator's ``PYTHONPATH``, here and in every child process:
+    a ``models`` that lies there is an application's.
+    """
+    sys.path.insert(0, str(packages_folder()))
+    from runtime.own_modules import importing_ours  # noqa: PLC0415 - importable from here on
+
+    os.environ.update(importing_ours(os.environ))
+    from ops.cli import main as run_command  # noqa: PLC0415 - the same
 
     run_command()
 
@@ -21,18 +28,6 @@ def packages_folder() -> Path:
     """
     here = Path(__file__).resolve().parent
     return here if (here / "ops").is_dir() else here.parent
-
-
-def put_first(folder: Path) -> None:
-    """Make ``folder`` the first place to import from, for this process and its children.
-
-    The operator's ``PYTHONPATH`` stays in force behind it: a ``models`` that lies there is an
-    application's, not ours.
-    """
-    sys.path.insert(0, str(folder))
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    behind = [entry for entry in given if entry and entry != str(folder)]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *behind])
 
 
 if __name__ == "__main__":
