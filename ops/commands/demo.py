@@ -103,9 +103,9 @@ class _Run:
             pause=pause,
         )
         screen = Screen(demo_console(stderr=self._as_json), heard=waits.heard)
+        with self._stopwatch.part("starting"):
+            stack.start()
         try:
-            with self._stopwatch.part("starting"):
-                stack.start()
             with self._stopwatch.part("events"):
                 play = Play(
                     stack, screen, wait_for=waits.wait_for, pause=pause, stopwatch=self._stopwatch

@@ -278,6 +278,7 @@ def test_an_address_that_is_taken_is_named_before_anything_is_written_down(
         "DATABASE_URL": database,
         "REDIS_URL": redis_url,
         "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
+        "PAIDUP_PLANS": str(PLANS),
     }
 
     with (
