@@ -187,7 +187,7 @@ def test_each_thing_is_shown_as_it_happens_whatever_else_is_on_pythons_path(
 
     run.read_until("usr_123 has paid and may use: max_devices=5")
     assert any("bin/postgres" in each for each in run.parts().values())
-    run.read_until("Everything is as it must be")
+    run.read_until("each was settled once")
     shown = run.parts()
     assert any("bin/postgres" in each for each in shown.values()), "stopped before the summary"
     assert run.end() == 0
