@@ -51,6 +51,7 @@ def first_run(home: Path) -> FirstRun:
         RunFailed: if the demo fails or shows no paid user.
     """
     with tempfile.TemporaryDirectory(prefix="paidup-first-run-") as folder:
+        Path(folder).chmod(0o755)  # as root, the demo's PostgreSQL runs as another account
         clone = Path(folder) / "paidup"
         began = time.monotonic()
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)  # noqa: S603, S607
