@@ -12,6 +12,7 @@ Standard library only: this runs before anything is installed.
 """
 
 import argparse
+import ensurepip
 import fcntl
 import hashlib
 import json
@@ -23,12 +24,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, Queue
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Final
+from zipfile import ZipFile
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCKS: Final = ("embedded", "dev")
@@ -36,6 +39,9 @@ LOCKS: Final = ("embedded", "dev")
 
 REPORT_SECONDS: Final = 2.0
 TAIL_LINES: Final = 25
+
+PIPS: Final = 2
+"""Processes of pip: it spends its time on one processor. More than two gain nothing."""
 
 
 class InstallFailed(Exception):
@@ -116,7 +122,12 @@ class Environment:
             self.folder.unlink()
         elif self.folder.exists():
             shutil.rmtree(self.folder)
-        made = _run(sys.executable, "-m", "venv", self.folder)
+        wheel = bundled_pip()
+        made = _run(
+            sys.executable, "-m", "venv", *(["--without-pip"] if wheel else []), str(self.folder)
+        )
+        if wheel and not made.returncode:
+            self._unpack_pip(wheel)
         if made.returncode:
             raise InstallFailed(
                 f"{sys.executable} could not make a virtual environment:\n{_tail(made.stdout)}"
@@ -132,7 +143,7 @@ class Environment:
     def finish(self, lock: str) -> None:
         """Make the repository importable and ``paidup`` a command, then mark it complete."""
         (self.site_packages() / "paidup.pth").write_text(f"{self.root}\n", encoding="utf-8")
-        self._write_command()
+        self._write_command("paidup", "paidup.__main__")
         installed = Installed(
             lock=lock,
             digests={name: digest(self.root, name) for name in LOCKS},
@@ -194,12 +205,24 @@ class Environment:
         except (OSError, ValueError, TypeError):
             return None
 
-    def _write_command(self) -> None:
-        """Write ``bin/paidup``; started by ``sh``, since a ``#!`` line bears no blank in a path."""
-        command = self.folder / "bin" / "paidup"
+    def _unpack_pip(self, wheel: Path) -> None:
+        """Install pip as an installer does: a pure wheel is unpacked, and a command written.
+
+        ``ensurepip`` gives the same and takes three seconds for it.
+        """
+        with ZipFile(wheel) as archive:
+            archive.extractall(self.site_packages())
+        self._write_command("pip", "pip._internal.cli.main")
+
+    def _write_command(self, name: str, module: str) -> None:
+        """Write a command that calls ``main`` of a module.
+
+        ``sh`` starts it, because a ``#!`` line cannot hold a path with a blank.
+        """
+        command = self.folder / "bin" / name
         command.write_text(
             f"#!/bin/sh\n'''exec' {shlex.quote(str(self.python))} \"$0\" \"$@\"\n' '''\n"
-            "from paidup.__main__ import main\n\nmain()\n",
+            f"import sys\n\nfrom {module} import main\n\nsys.exit(main())\n",
             encoding="utf-8",
         )
         command.chmod(0o755)
@@ -207,21 +230,18 @@ class Environment:
 
 @dataclass(slots=True)
 class PipProgress:
-    """What pip's output has told so far."""
+    """What the output of pip has told so far."""
 
     total: int
     fetched: int = 0
     megabytes: float = 0.0
-    installing: bool = False
-    lines: list[str] = field(default_factory=list)
 
     def take(self, line: str) -> None:
-        """Count what one line of pip's output tells."""
-        self.lines.append(line)
+        """Count what one line tells."""
         if line.startswith(("Ignoring ", "Requirement already satisfied")):
             self.total -= 1
-        elif line.startswith("Installing collected packages"):
-            self.installing = True
+        elif line.startswith("Processing "):  # a file of an index on this machine
+            self.fetched += 1
         elif found := _FETCHED.match(line):
             self.fetched += 1
             if found["how"] == "Downloading":
@@ -239,63 +259,95 @@ def install(environment: Environment, lock: str) -> None:
     """Install a lock with pip and report every ``REPORT_SECONDS`` how far it is.
 
     A lock is complete, so ``--no-deps`` takes pip's resolver out of it: what a release of today
-    requires cannot break what was locked.
+    requires cannot break what was locked. It also makes the packages independent of each other, so
+    that ``PIPS`` processes share them.
 
     Raises:
         InstallFailed: with the end of pip's output.
     """
-    file = environment.root / "requirements" / f"{lock}.txt"
-    progress = PipProgress(total=len(pinned(file)))
+    blocks = requirements(environment.root / "requirements" / f"{lock}.txt")
+    progress = PipProgress(total=len(blocks))
     before = len(environment.packages())
-    pip = [str(environment.python), "-I", "-m", "pip", "install", "--no-input", "--no-compile"]
-    quiet = ["--disable-pip-version-check", "--progress-bar", "off"]
-    command = [*pip, *quiet, "--no-deps", "--require-hashes", "-r", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=environment.root
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in with_pauses(process.stdout):
-            if line is not None:
-                progress.take(line)
-            elif progress.installing:
-                done = len(environment.packages()) - before
-                say(f"  unpacked {min(done, progress.total)} of {progress.total} packages")
-            else:
-                say(f"  fetched {progress.fetched} of {progress.total} packages{_size(progress)}")
-    if process.returncode:
-        raise InstallFailed(
-            f"pip could not install requirements/{lock}.txt:\n{_tail(''.join(progress.lines))}"
-            "\nCheck the network and the disk, then run make again."
-        )
+    outputs: list[list[str]] = [[] for _ in range(PIPS)]
+    with TemporaryDirectory() as folder, ExitStack() as running:
+        pips = [
+            running.enter_context(_pip(environment, Path(folder) / f"{i}.txt", blocks[i::PIPS]))
+            for i in range(PIPS)
+        ]
+        for said in with_pauses([pip.stdout for pip in pips if pip.stdout]):
+            if said is None:
+                unpacked = min(len(environment.packages()) - before, progress.total)
+                counts = f"fetched {progress.fetched}, unpacked {unpacked}"
+                say(f"  {counts} of {progress.total} packages{_size(progress)}")
+                continue
+            number, line = said
+            outputs[number].append(line)
+            progress.take(line)
+    for pip, output in zip(pips, outputs, strict=True):
+        if pip.returncode:
+            raise InstallFailed(
+                f"pip could not install requirements/{lock}.txt:\n{_tail(''.join(output))}"
+                "\nCheck the network and the disk, then run make again."
+            )
     say(f"  installed {progress.total} packages{_size(progress)}")
 
 
-def with_pauses(stream: Iterable[str]) -> Iterator[str | None]:
-    """Yield the lines of ``stream``, and None each time ``REPORT_SECONDS`` have passed."""
-    lines: Queue[str | None] = Queue()
+def _pip(environment: Environment, part: Path, blocks: Sequence[str]) -> "subprocess.Popen[str]":
+    """Start pip on a part of a lock."""
+    part.write_text("".join(blocks), encoding="utf-8")
+    command = [str(environment.python), "-I", "-m", "pip", "install", "--no-deps"]
+    options = ["--require-hashes", "--no-input", "--progress-bar", "off"]
+    # Python compiles what it imports, and keeps that, unless it was told not to.
+    compiling = [] if os.environ.get("PYTHONDONTWRITEBYTECODE") else ["--no-compile"]
+    return subprocess.Popen(
+        [*command, *options, *compiling, "--disable-pip-version-check", "-r", str(part)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=environment.root,
+    )
 
-    def pump() -> None:
+
+def with_pauses(streams: Sequence[Iterable[str]]) -> Iterator[tuple[int, str] | None]:
+    """Yield each line with the number of its stream, and None every ``REPORT_SECONDS``."""
+    lines: Queue[tuple[int, str | None]] = Queue()
+
+    def pump(number: int, stream: Iterable[str]) -> None:
         for line in stream:
-            lines.put(line)
-        lines.put(None)
+            lines.put((number, line))
+        lines.put((number, None))
 
-    Thread(target=pump, daemon=True).start()
+    for number, stream in enumerate(streams):
+        Thread(target=pump, args=(number, stream), daemon=True).start()
+    open_streams = len(streams)
     due = time.monotonic() + REPORT_SECONDS
-    while True:
+    while open_streams:
         try:
-            line = lines.get(timeout=max(0.0, due - time.monotonic()))
+            number, line = lines.get(timeout=max(0.0, due - time.monotonic()))
         except Empty:
             due += REPORT_SECONDS
             yield None
             continue
         if line is None:
-            return
-        yield line
+            open_streams -= 1
+        else:
+            yield number, line
 
 
-def pinned(file: Path) -> list[str]:
-    """Return the ``name==version`` of each line of a lock."""
-    return re.findall(r"^[^\s#]+==[^\s\\;]+", file.read_text(encoding="utf-8"), re.MULTILINE)
+def requirements(file: Path) -> list[str]:
+    """Return the requirements of a lock, each with its hashes."""
+    text = file.read_text(encoding="utf-8")
+    return [block for block in re.split(r"^(?=\w)", text, flags=re.MULTILINE) if "==" in block]
+
+
+def bundled_pip() -> Path | None:
+    """Return the wheel of pip that this Python keeps for new environments; None if it hides it.
+
+    Python keeps it inside ``ensurepip``, Debian in a folder of its own.
+    """
+    folders = (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
+    wheels = (wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl")))
+    return next(wheels, None)
 
 
 def digest(root: Path, lock: str) -> str:
