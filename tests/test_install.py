@@ -46,6 +46,8 @@ class Checkout:
         (folder / "requirements").mkdir(parents=True)
         shutil.copy(ROOT / "requirements" / "install.py", folder / "requirements")
         shutil.copytree(ROOT / "paidup", folder / "paidup")
+        (folder / "runtime").mkdir()
+        shutil.copy(ROOT / "runtime" / "own_modules.py", folder / "runtime")
         (folder / "ops").mkdir()
         (folder / "ops" / "cli.py").write_text("def main():\n    print('the command line')\n")
         self.lock("embedded", alpha="1.0")
@@ -134,7 +136,7 @@ def test_a_new_environment_has_the_lock_and_the_command_and_nothing_that_was_not
     assert said.stdout == "the command line\n"
     assert built.has("alpha")
     assert not built.has("beta")
-    asked = [built.venv / "bin" / "pip", "--version"]
+    asked = [str(built.venv / "bin" / "pip"), "--version"]
     assert subprocess.run(asked, capture_output=True, check=True).stdout.startswith(b"pip ")
 
 
