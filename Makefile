@@ -65,7 +65,7 @@ first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a
 	@python=$$(PYTHON='$(PYTHON)' requirements/find-python) && "$$python" -m bench.first_run
 
 docs: setup ## Write the pages of docs/ that are made from the code
-	$(BIN)/python -m ops.pages
+	$(BIN)/python -m ops.generated_docs
 
 picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
 	$(BIN)/python -m bench.picture

@@ -10,8 +10,8 @@ from typing import Final
 import psycopg
 
 from bench.machine import Machine
-from ops.up import Stack
-from runtime.servers.processes import children_of
+from ops.up.servers.process_table import children_of
+from ops.up.stack import Stack
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _USER_TIME: Final = 11

@@ -26,7 +26,7 @@ from bench.figures import (
 )
 from bench.machine import Machine, stop_worker
 from bench.mixes import Bodies
-from ops.up import Stack
+from ops.up.stack import Stack
 
 _FAST: Final = 1000
 PACES: Final = (100, _FAST)

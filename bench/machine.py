@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ops.demo_plans import PLANS
-from ops.migration import migrate
-from ops.service import Worker
-from ops.up import Stack
-from runtime.servers import locate
-from runtime.servers.postgres import Postgres
-from runtime.servers.redis import Redis
+from ops.demo.plans import PLANS
+from ops.plans.migrate import migrate
+from ops.up.servers import binaries as locate
+from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.redis_server import Redis
+from ops.up.services import Worker
+from ops.up.stack import Stack
 from runtime.settings import Settings
 
 SECRET: Final = "whsec_" + "0" * 32

@@ -13,7 +13,7 @@ from bench import load
 from bench.machine import SECRET
 from bench.peers import HOST, Peer
 from bench.stub import JsonObject
-from ops.up import WEBHOOK_PATH, Stack
+from ops.up.stack import WEBHOOK_PATH, Stack
 from runtime.inbox.inbox import Inbox
 
 CONNECTIONS: Final = 32

@@ -18,9 +18,9 @@ from random import Random
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
 
-from ops.samples.shapes import Shape
-from ops.samples.story import Event
-from ops.samples.traffic import Traffic
+from ops.samples.api_shapes import Shape
+from ops.samples.scenario import Event
+from ops.send.traffic import Traffic
 
 Bodies = list[bytes]
 

@@ -19,8 +19,8 @@ from sqlalchemy import create_engine
 from bench.machine import SECRET, Machine, environ_of
 from bench.stub import EVENTS_VARIABLE, SEPARATOR
 from bench.usual.tables import Base
-from ops.up import WEBHOOK_PATH
-from runtime.servers.ports import free_port
+from ops.up.servers.ports import free_port
+from ops.up.stack import WEBHOOK_PATH
 
 HOST: Final = "127.0.0.1"
 HERE: Final = Path(__file__).parent

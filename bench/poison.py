@@ -27,15 +27,15 @@ from rich.table import Table
 from sqlalchemy import Engine, text
 
 from bench.machine import SECRET
-from ops.demo_plans import PLANS
-from ops.samples.courier import Courier
-from ops.samples.endpoint import Endpoint
-from ops.up import Stack
-from runtime.database import engine_for
+from ops.demo.plans import PLANS
+from ops.send.delivery import Courier
+from ops.send.endpoint import Endpoint
+from ops.up.stack import Stack
+from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
+from tests.faults.fault_env import patient_client
 from tests.faults.faulty import POISON
 from tests.faults.purchases import event_id, purchase
-from tests.faults.site import patient_client
 
 RATE: Final = 200.0
 PROCESSES: Final = 2

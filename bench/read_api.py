@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import load
-from ops.up import Stack
+from ops.up.stack import Stack
 from runtime.settings import required
 
 HOST: Final = "127.0.0.1"

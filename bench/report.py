@@ -35,7 +35,7 @@ from bench.figures import (
 from bench.machine import Machine
 from bench.peers import WHAT_THEY_DO
 from bench.rounds import Scale
-from runtime.database import compress_quickly
+from runtime.database.engine import compress_quickly
 
 _OURS, _THEIRS, _LIMITS = "#2563eb", "#9ca3af", "#d6d3d1"
 _BARS = (

@@ -24,7 +24,7 @@ from bench.figures import (
     processes,
 )
 from bench.machine import Machine, prepare, set_processes
-from ops.up import Stack
+from ops.up.stack import Stack
 
 Candidate = TypeVar("Candidate")
 

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from models.changes import NumberedChange, WaitingChange
 from models.tables import StoredCatalogue, metadata
-from runtime.database import compress_quickly
+from runtime.database.engine import compress_quickly
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

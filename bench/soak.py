@@ -29,20 +29,20 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from ops.demo_plans import PLANS
-from ops.samples.courier import BUSY, DUPLICATE, UNREACHABLE, Courier
-from ops.samples.endpoint import Endpoint
-from ops.samples.lifecycles import SCENARIOS
-from ops.samples.observed import complaints, observe
-from ops.samples.shapes import Shape
-from ops.samples.story import Event
-from ops.samples.traffic import Traffic
-from ops.up import Stack
-from runtime.database import engine_for
-from runtime.inbox.connect import make_redis
+from ops.demo.observation import complaints, observe
+from ops.demo.plans import PLANS
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import SCENARIOS
+from ops.samples.scenario import Event
+from ops.send.delivery import BUSY, DUPLICATE, UNREACHABLE, Courier
+from ops.send.endpoint import Endpoint
+from ops.send.traffic import Traffic
+from ops.up.servers.process import Process
+from ops.up.servers.process_table import children_of, command_of
+from ops.up.stack import Stack
+from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
-from runtime.servers.process import Process
-from runtime.servers.processes import children_of, command_of
+from runtime.redis_client import make_redis
 from runtime.settings import Settings
 
 AGAIN: Final = 0.25
@@ -199,7 +199,7 @@ class Executioner:
         return False
 
     def _pools(self) -> list[int]:
-        return _children(_pids(self._stack.worker), "workers.pool")
+        return _children(_pids(self._stack.worker), "workers.drain.pool")
 
 
 def _pids(process: Process | None) -> list[int]:

@@ -31,22 +31,23 @@ from rich.table import Table
 from bench import costs, measures, mixes
 from bench.machine import SECRET, Machine, machine, prepare, production_postgres
 from bench.sampler import Samples, Steps, code_of
-from billing import registry
-from billing.projection import PartyFacts
-from ops.demo_plans import PLANS
-from runtime import bodies
-from runtime.collector import spare_the_collector
-from runtime.database import make_engine
-from runtime.inbox.connect import make_redis
+from billing.projection.party import PartyFacts
+from billing.readers import registry
+from ops.demo.plans import PLANS
+from runtime import event_body as bodies
+from runtime.database.engine import make_engine
+from runtime.gc_tuning import spare_the_collector
 from runtime.inbox.inbox import Inbox
-from runtime.ledger import admission, difference, load, locks, record
-from runtime.multiproc import FOLDER_VARIABLE
+from runtime.ledger import admit as admission
+from runtime.ledger import difference, load, locks, record
+from runtime.metrics_files import FOLDER_VARIABLE
+from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
-from workers.drain import Drainer
-from workers.pool import build_drainer
-from workers.reporting import Reporter
-from workers.watchdog import Pulse
+from workers.drain.drainer import Drainer
+from workers.drain.pool import build_drainer
+from workers.drain.reporting import Reporter
+from workers.supervisor.watchdog import Pulse
 
 STEPS: Final[Steps] = {
     code_of(Inbox.claim): "claim",

@@ -1,7 +1,7 @@
 """The envelope of a Stripe event: what can be told about it before anyone reads its object.
 
 Everybody reads bodies by this, ingest and workers with one way of decoding JSON
-(``runtime/bodies.py``): two disagree about lone surrogates and huge numbers, and an event that one
+(``runtime/event_body.py``): two disagree about lone surrogates and huge numbers, and an event that one
 of them accepts and the other refuses could never be settled.
 """
 

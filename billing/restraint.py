@@ -17,7 +17,7 @@ from billing.facts import (
     RefundFields,
     SubscriptionFields,
 )
-from billing.words import (
+from billing.statuses import (
     DISPUTE_LOST,
     DISPUTES_WITHOUT_CONSEQUENCE,
     PAST_DUE,

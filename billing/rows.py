@@ -12,6 +12,9 @@ from typing import Any
 
 from billing.ids import CustomerId, EventId, ObjectKey, PaymentRef, PlanCode, Realm, UserId
 
+Key = tuple[str, ...]
+"""What identifies a row among those of its table."""
+
 
 class PurchaseStatus(StrEnum):
     """How far a one-time purchase has come; only ``paid`` can grant."""

@@ -2,9 +2,9 @@
 
 import sys
 
-from ingest.process import SERVER, start_process
+from ingest.factory import SERVER, start_process
+from runtime.http import server
 from runtime.settings import Settings, SettingsError, required
-from runtime.web import server
 
 
 def main() -> int:

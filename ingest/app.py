@@ -8,14 +8,14 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from ingest.acknowledgement import Answer
 from ingest.problems import BY_STATUS, NOT_READY, UNAVAILABLE
+from ingest.responses import Answer
 from ingest.webhook import Accepts, Publishes, Webhook
+from runtime.http.circuit_breaker import Gate
+from runtime.http.probes import probe_routes
+from runtime.http.problems import refused, respond
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState, SharedStateCollector
-from runtime.web.gate import Gate
-from runtime.web.probes import probe_routes
-from runtime.web.problems import refused, respond
 
 WEBHOOK_PATH = "/webhooks/stripe"
 

@@ -1,6 +1,6 @@
 """What a delivery that is not taken is told, beside what every server tells."""
 
-from runtime.web.problems import Problem, by_status
+from runtime.http.problems import Problem, by_status
 
 UNSUPPORTED_MEDIA_TYPE = Problem(
     code="unsupported-media-type",

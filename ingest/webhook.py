@@ -23,15 +23,15 @@ from werkzeug.wsgi import get_content_length
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from ingest import problems, signature
-from ingest.acknowledgement import Acknowledgement, Answer
-from ingest.clients import client_address
-from runtime.bodies import parse
+from ingest.client_address import client_address
+from ingest.responses import Acknowledgement, Answer
+from runtime.event_body import parse
+from runtime.http.circuit_breaker import Gate, Shut
+from runtime.http.log_throttle import Ration
+from runtime.http.problems import Problem, new_instance, respond
 from runtime.inbox.entries import InboxFull
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, secret_fingerprint
-from runtime.web.gate import Gate, Shut
-from runtime.web.problems import Problem, new_instance, respond
-from runtime.web.ration import Ration
 
 _JSON: Final = "application/json"
 _LOG_LINES_A_SECOND: Final = 20

@@ -3,13 +3,13 @@
 from sqlalchemy import BigInteger, Column, DateTime, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from models.append_only import AuditLog, AuditSeal, PaymentEvent
 from models.base import Base
 from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StripeEvent
-from models.proof import AuditLog, AuditSeal, PaymentEvent
-from models.state import Customer, Payment, Purchase, Subscription, UserEntitlement
+from models.projected import Customer, Payment, Purchase, Subscription, UserEntitlement
 
 metadata = Base.metadata
 

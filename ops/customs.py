@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from ops.carried import Carried
-from ops.front_door import Answer, Entrance, Inbox, entrance_of_pending
-from ops.selection import Target
-from runtime.ledger.settlement import REPLAY
+from ops.export.import_file import Carried
+from ops.replay.requeue import Answer, Entrance, Inbox, entrance_of_pending
+from ops.replay.targets import Target
+from runtime.ledger.deliveries import REPLAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

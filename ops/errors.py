@@ -53,9 +53,9 @@ class NotDone(OpsError):
 _OURS = (
     ("ops.errors", "OpsError"),
     ("runtime.settings", "SettingsError"),
-    ("runtime.servers.errors", "ServerError"),
-    ("runtime.database", "UnusableDatabaseUrl"),
-    ("runtime.plansfile", "PlansMissing"),
+    ("ops.up.servers.errors", "ServerError"),
+    ("runtime.database.engine", "UnusableDatabaseUrl"),
+    ("runtime.plans_file", "PlansMissing"),
     ("runtime.ledger.errors", "LedgerError"),
     ("billing.errors", "BillingError"),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ops.errors import NotDone
-from ops.progress import Moved
+from ops.terminal.progress import Moved
 
 
 @contextmanager

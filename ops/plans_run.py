@@ -4,13 +4,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from ops import connections as doors
 from ops.output import emit_json
-from ops.plans_diff import PlansDiff
-from ops.plans_report import diff_document, print_diff
-from ops.progress import progress
-from ops.queries import doors
-from runtime.ledger import catalogues, walk
-from runtime.plansfile import read_plans
+from ops.plans.diff import PlansDiff
+from ops.plans.render import diff_document, print_diff
+from ops.terminal.progress import progress
+from runtime.ledger import catalogues
+from runtime.ledger.maintenance import scan as walk
+from runtime.plans_file import read_plans
 from runtime.settings import Settings
 
 

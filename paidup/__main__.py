@@ -13,7 +13,7 @@ def main() -> NoReturn:
     a ``models`` that lies there is an application's.
     """
     sys.path.insert(0, str(packages_folder()))
-    from runtime.own_modules import importing_ours  # noqa: PLC0415 - importable from here on
+    from runtime.import_path import importing_ours  # noqa: PLC0415 - importable from here on
 
     os.environ.update(importing_ours(os.environ))
     from ops.cli import main as run_command  # noqa: PLC0415 - the same

@@ -26,7 +26,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from structlog.typing import Processor
 
-from runtime.multiproc import FOLDER_VARIABLE, FolderCollector
+from runtime.metrics_files import FOLDER_VARIABLE, FolderCollector
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 

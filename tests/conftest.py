@@ -1,6 +1,6 @@
 """Real servers for the tests that ask for them, and no sockets for all others.
 
-The servers are ours (``runtime.servers``), with production's durability, on loopback and in one
+The servers are ours (``ops.up.servers``), with production's durability, on loopback and in one
 temporary folder; a leash ends them if the test run is killed.
 
 - ``redis_server``, ``postgres_server``: one for the session. Never stop or freeze them.
@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
 from sqlalchemy import create_engine
 
-from runtime.servers import locate
-from runtime.servers.account import temporary_folder
-from runtime.servers.leash import Leash
-from runtime.servers.postgres import Postgres
-from runtime.servers.redis import Redis
+from ops.up.servers import binaries as locate
+from ops.up.servers.account import temporary_folder
+from ops.up.servers.parent_watch import Leash
+from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.redis_server import Redis
 
 _numbers = count(1)
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from billing.errands import SUMMARY, next_request
-from billing.fetched import Fetched, Wanted, answer
+from billing.fetching.plan import SUMMARY, next_request
+from billing.fetching.record import Fetched, Wanted, answer
 
 Json = dict[str, Any]
 

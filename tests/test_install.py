@@ -47,7 +47,7 @@ class Checkout:
         shutil.copy(ROOT / "requirements" / "install.py", folder / "requirements")
         shutil.copytree(ROOT / "paidup", folder / "paidup")
         (folder / "runtime").mkdir()
-        shutil.copy(ROOT / "runtime" / "own_modules.py", folder / "runtime")
+        shutil.copy(ROOT / "runtime" / "import_path.py", folder / "runtime")
         (folder / "ops").mkdir()
         (folder / "ops" / "cli.py").write_text("def main():\n    print('the command line')\n")
         self.lock("embedded", alpha="1.0")

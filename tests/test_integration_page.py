@@ -16,16 +16,16 @@ import redis
 
 from models.tables import effective_entitlements, entitlement_changes
 from ops import cli
-from ops.samples.lifecycles import compose
-from ops.samples.shapes import Shape
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
 from runtime.ledger.record import Ledger
-from tests.ops.console.consoles import description, validate
-from tests.ops.console.served import TOKEN, serving
+from tests.ops.console.console_client import description, validate
+from tests.ops.console.console_process import TOKEN, serving
+from tests.runtime.changes.change_builders import changed
 from tests.runtime.changes.conftest import client, engine, ledger, relay, stream
-from tests.runtime.changes.making import changed
-from tests.runtime.ledger.builders import NOW, deliveries
+from tests.runtime.ledger.delivery_builders import NOW, deliveries
 from tests.workers.waiting import until
 
 __all__ = ["client", "engine", "ledger", "relay", "stream"]

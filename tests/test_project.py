@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from runtime.servers.account import temporary_folder
+from ops.up.servers.account import temporary_folder
 
 ROOT = Path(__file__).parent.parent
 INSIDE = ("billing", "models", "runtime", "ingest", "workers", "ops", "migrations")

@@ -2,7 +2,7 @@
 
 import sys
 
-from workers.supervisor import main
+from workers.supervisor.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Final
 
-from workers.stopping import GRACE_SECONDS
+from workers.shutdown import GRACE_SECONDS
 
 POLL_SECONDS: Final = 1.0
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from workers.child_process import ChildProcess
+from workers.supervisor.child_processes import ChildProcess
 
 log = structlog.get_logger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from runtime.dead_letters import Burial
+from runtime.failures.dead_letters import Burial
 from runtime.inbox.entries import Claim, Closed, Deferred, Finished, Parked
 from runtime.inbox.fetch_lane import Deferral
-from runtime.ledger.settlement import Delivery, Settlement
+from runtime.ledger.deliveries import Delivery, Settlement
 
 Publish = Callable[[str], bool]
 """Send a wake-up; False where the broker did not take it."""

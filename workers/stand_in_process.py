@@ -5,8 +5,8 @@ from typing import Final
 import structlog
 
 from runtime.broker import TASK_SECONDS
-from workers.child_process import ChildProcess
-from workers.stand_in import LONGEST_RUN_SECONDS
+from workers.drain.fallback import LONGEST_RUN_SECONDS
+from workers.supervisor.child_processes import ChildProcess
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from billing.envelope import usable_id
 from billing.facts import ChargeFields, DisputeFields, Kind, RefundFields
 from billing.ids import ObjectKey, Realm, object_key
-from billing.readers.raw import (
+from billing.json_fields import (
     Raw,
     amount,
     completed,

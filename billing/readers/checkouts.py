@@ -4,7 +4,7 @@ A payment link is no object of one customer, so it is a name of what was sold an
 """
 
 from billing.facts import CheckoutSessionFields, Kind
-from billing.readers.raw import (
+from billing.json_fields import (
     Raw,
     amount,
     names_sold,

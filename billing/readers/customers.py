@@ -2,7 +2,7 @@
 
 from billing.envelope import usable_id
 from billing.facts import CustomerFields, Kind
-from billing.readers.raw import Raw, flag, metadata
+from billing.json_fields import Raw, flag, metadata
 from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 

@@ -5,7 +5,7 @@ The summary has no id, so it is filed under its customer. Its list is cut at ten
 
 from billing.facts import EntitlementSummaryFields, Kind
 from billing.ids import ObjectKey, Realm, summary_key
-from billing.readers.raw import Raw, customer, rows, table, text
+from billing.json_fields import Raw, customer, rows, table, text
 from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 

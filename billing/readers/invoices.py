@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from billing.facts import InvoiceFields, InvoicePaymentFields, Kind
-from billing.readers.raw import (
+from billing.json_fields import (
     Raw,
     amount,
     completed,

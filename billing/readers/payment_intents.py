@@ -6,8 +6,7 @@ Until 2022 a payment intent contained its charges, which then state facts of the
 from collections.abc import Iterator
 
 from billing.facts import Kind, PaymentIntentFields
-from billing.readers.charges import CHARGE
-from billing.readers.raw import (
+from billing.json_fields import (
     Raw,
     amount,
     completed,
@@ -19,6 +18,7 @@ from billing.readers.raw import (
     whole,
     word,
 )
+from billing.readers.charges import CHARGE
 from billing.readers.reader import Bearing, Occasion, Reader, Told
 
 

@@ -10,7 +10,7 @@ from billing.envelope import Envelope, told_type, usable_id
 from billing.errors import UnreadableEvent
 from billing.facts import Fact, Fields, Kind, Rank
 from billing.ids import CustomerId, ObjectKey, Realm, object_key
-from billing.readers.raw import Raw, customer, table, undone
+from billing.json_fields import Raw, customer, table, undone
 
 
 class Occasion(NamedTuple):

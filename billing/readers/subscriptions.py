@@ -7,7 +7,7 @@ Since basil every item has a period of its own; before, the subscription had one
 from datetime import datetime
 
 from billing.facts import Item, Kind, SubscriptionFields
-from billing.readers.raw import (
+from billing.json_fields import (
     Raw,
     flag,
     instant,

@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from billing.text import storable
-from ops import listing
+from ops import connections as doors
 from ops.errors import NotDone
-from ops.moments import Moment, stamp
 from ops.output import Json, emit_json, json_option
-from ops.queries import belonging, doors
+from ops.queries import parties as belonging
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
-from ops.upfile import settings as find_settings
+from ops.terminal import output as listing
+from ops.terminal.formats import Moment, stamp
+from ops.up.up_file import settings as find_settings
 
 _COLUMNS = ("id", "at", "actor", "action", "target", "user", "event", "reason")
 

@@ -7,13 +7,14 @@ import click
 from sqlalchemy import Connection, Engine
 
 from billing.text import storable
-from ops.change_report import Page, as_document, print_line, print_page
+from ops import connections as doors
+from ops.changes.follow import follow as follow_changes
+from ops.changes.render import Page, as_document, print_line, print_page
 from ops.errors import NotDone
-from ops.following import follow as follow_changes
-from ops.interruption import Interrupted, Interruption
 from ops.output import emit_json, json_option
-from ops.queries import belonging, doors
-from ops.upfile import settings as find_settings
+from ops.queries import parties as belonging
+from ops.terminal.interrupt import Interrupted, Interruption
+from ops.up.up_file import settings as find_settings
 from runtime.changes.feed import changes_after, newest_changes, newest_cursor
 from runtime.settings import Settings
 

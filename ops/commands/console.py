@@ -5,9 +5,9 @@ import re
 
 import click
 
-from ops.become import become
 from ops.console.tokens import NAME, VARIABLE, Drawn, draw
 from ops.output import emit_json, json_option
+from ops.up.replace_process import become
 
 
 @click.group(

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 from billing.text import storable
 from models.dead_letters import STATES
 from models.tables import AuditLog
-from ops.answerable import answerable, reason_given
+from ops import connections as doors
 from ops.errors import NotDone
-from ops.letter_report import (
+from ops.events.dead_letter_render import (
     Listed,
     Shown,
     glimpse_document,
@@ -22,14 +22,12 @@ from ops.letter_report import (
     print_shown,
     shown_document,
 )
-from ops.listing import say
 from ops.output import emit_json, json_option
-from ops.queries import doors
-from ops.queries.letters import OPEN, LetterFilter, letters
-from ops.queries.one_event import Change
-from ops.replay_run import Wish, bring_in_conflicts, confirm, discardable, replay_options
-from ops.replay_run import replay as carry_out
-from ops.selection import (
+from ops.queries.dead_letters import OPEN, LetterFilter, letters
+from ops.queries.event_trace import Change
+from ops.replay.start import Wish, bring_in_conflicts, confirm, discardable, replay_options
+from ops.replay.start import replay as carry_out
+from ops.replay.targets import (
     Selection,
     Target,
     check_times,
@@ -38,9 +36,11 @@ from ops.selection import (
     selection_of,
     targets,
 )
-from ops.upfile import settings as find_settings
-from runtime.dead_letters import UNBURIED
-from runtime.dead_letters import discard as discard_letters
+from ops.terminal.operator_options import answerable, reason_given
+from ops.terminal.output import say
+from ops.up.up_file import settings as find_settings
+from runtime.failures.dead_letters import UNBURIED
+from runtime.failures.dead_letters import discard as discard_letters
 from runtime.inbox.entries import Glimpse
 from runtime.settings import Settings
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ops.demo_plans import PLANS
+from ops.demo.plans import PLANS
+from ops.demo.stopwatch import Stopwatch
 from ops.errors import sentence
-from ops.interruption import Interrupted, Interruption
 from ops.output import emit_json, json_option
-from ops.stopwatch import Stopwatch
-from ops.waits import Waits
+from ops.terminal.interrupt import Interrupted, Interruption
+from ops.terminal.waits import Waits
 
 if TYPE_CHECKING:
-    from ops.demo_account import Account
+    from ops.demo.result import Account
 
 _STILL_OURS = ("PAIDUP_REDIS_SERVER", "PAIDUP_LOG_LEVEL")
 _SERVICES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
@@ -75,7 +75,7 @@ class _Run:
 
     def _in_a_folder(self) -> "Account":
         self._waits.wait_for("Python to load the demo")
-        from runtime.servers.account import temporary_folder  # noqa: PLC0415 - see the class
+        from ops.up.servers.account import temporary_folder  # noqa: PLC0415 - see the class
 
         folder = temporary_folder("paidup-demo-")
         try:
@@ -89,9 +89,9 @@ class _Run:
             self._stopwatch.end("stopping")
 
     def _on_a_stack(self, folder: Path) -> "Account":
-        from ops.demo import Play  # noqa: PLC0415 - see the class
-        from ops.demo_screen import Screen, demo_console  # noqa: PLC0415
-        from ops.up import Stack  # noqa: PLC0415
+        from ops.demo.play import Play  # noqa: PLC0415 - see the class
+        from ops.demo.render import Screen, demo_console  # noqa: PLC0415
+        from ops.up.stack import Stack  # noqa: PLC0415
 
         waits, pause = self._waits, self._interruption.pause
         stack = Stack(
@@ -117,7 +117,7 @@ class _Run:
 
     def _close(self, account: "Account | None") -> int:
         if self._as_json and account:
-            from ops.demo_report import as_document  # noqa: PLC0415 - see the class
+            from ops.demo.document import as_document  # noqa: PLC0415 - see the class
 
             emit_json(as_document(account, self._stopwatch))
         click.echo(last_line(account, self._stopwatch), err=self._as_json)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import click
 
-from ops.doctor import examine
-from ops.findings import Finding, State
+from ops.doctor.examine import examine
+from ops.doctor.findings import Finding, State
 from ops.output import console, emit_json, json_option
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}

@@ -12,21 +12,23 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy import Connection
 
-from billing.registry import HANDLED_TYPES
+from billing.readers.registry import HANDLED_TYPES
 from billing.text import storable
 from models.events import OUTCOMES
-from ops import listing
+from ops import connections as doors
 from ops.errors import NotDone
+from ops.events.lookup import look_up
+from ops.events.render import as_document, print_event
+from ops.export import events as exported
 from ops.exporting import opened, pour
-from ops.moments import Moment, stamp
 from ops.output import Json, emit_json, json_option
-from ops.progress import progress
-from ops.queries import belonging, doors, exported
+from ops.queries import parties as belonging
 from ops.queries.events import Filter, SettledEvent, settled_events
-from ops.selection import type_option
-from ops.shown_event import as_document, print_event
-from ops.upfile import settings as find_settings
-from ops.whereabouts import look_up
+from ops.replay.targets import type_option
+from ops.terminal import output as listing
+from ops.terminal.formats import Moment, stamp
+from ops.terminal.progress import progress
+from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

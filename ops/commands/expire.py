@@ -5,8 +5,8 @@ import os
 import click
 
 from ops.output import emit_json, json_option
-from ops.upfile import settings as find_settings
-from runtime.database import make_engine
+from ops.up.up_file import settings as find_settings
+from runtime.database.engine import make_engine
 from runtime.ledger.record import Ledger
 
 _AT_ONCE = 200

@@ -7,21 +7,21 @@ import click
 from sqlalchemy import Connection
 
 from billing.text import storable
+from ops import connections as doors
 from ops.errors import NotDone
-from ops.explaining import Answer, Explanation, explain, features_of, features_sold
-from ops.explanation_report import as_document, print_explanation
-from ops.moments import Moment, stamp
+from ops.explain.as_of import PastReason, explain_past, features_then
+from ops.explain.as_of_render import past_document, print_past
+from ops.explain.event_preview import suppose
+from ops.explain.event_preview_render import print_supposition, supposition_document
+from ops.explain.reasons import Answer, Explanation, explain, features_of, features_sold
+from ops.explain.render import as_document, print_explanation
 from ops.output import emit_json, json_option
-from ops.past import PastReason, explain_past, features_then
-from ops.past_report import past_document, print_past
-from ops.queries import doors
-from ops.queries.belonging import is_known
-from ops.queries.history import History, clock, history_of
-from ops.queries.standing import Standing, standing_of
-from ops.queries.unheeded import unheeded
-from ops.supposing import suppose
-from ops.supposition_report import print_supposition, supposition_document
-from ops.upfile import settings as find_settings
+from ops.queries.audit_history import History, clock, history_of
+from ops.queries.ineffective_events import unheeded
+from ops.queries.parties import is_known
+from ops.queries.user_state import Standing, standing_of
+from ops.terminal.formats import Moment, stamp
+from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
 

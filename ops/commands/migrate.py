@@ -4,8 +4,8 @@ import os
 
 import click
 
-from ops.migration import migrate as migrate_database
-from ops.upfile import settings
+from ops.plans.migrate import migrate as migrate_database
+from ops.up.up_file import settings
 
 
 @click.command(

@@ -8,11 +8,12 @@ import click
 
 from billing.catalogue import Catalogue
 from billing.errors import InvalidCatalogue
-from ops import plans_apply, plans_run
-from ops.answerable import answerable
+from ops import plans_run
 from ops.output import Json, console, emit_json, json_option
-from ops.upfile import settings as find_settings
-from runtime.plansfile import read_plans
+from ops.plans import apply as plans_apply
+from ops.terminal.operator_options import answerable
+from ops.up.up_file import settings as find_settings
+from runtime.plans_file import read_plans
 from runtime.settings import Settings
 
 file_argument = click.argument("file", required=False, type=click.Path(path_type=Path))

@@ -6,11 +6,11 @@ from typing import Any
 import click
 
 from billing.text import storable
-from ops.answerable import answerable, reason_given
 from ops.output import json_option
-from ops.rebuild_run import Wish
-from ops.rebuild_run import rebuild as carry_out
-from ops.upfile import settings as find_settings
+from ops.rebuild.run import Wish
+from ops.rebuild.run import rebuild as carry_out
+from ops.terminal.operator_options import answerable, reason_given
+from ops.up.up_file import settings as find_settings
 
 
 @click.command(epilog="Example: paidup rebuild usr_123 --dry-run")

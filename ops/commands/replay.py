@@ -5,10 +5,10 @@ from typing import Any
 import click
 
 from models.events import OUTCOMES
-from ops.import_run import bring_in
-from ops.replay_run import Wish, replay_options
-from ops.replay_run import replay as carry_out
-from ops.selection import DEAD, choose_events, selection_of, targets
+from ops.export.importer import bring_in
+from ops.replay.start import Wish, replay_options
+from ops.replay.start import replay as carry_out
+from ops.replay.targets import DEAD, choose_events, selection_of, targets
 
 _HOW = ("actor", "reason", "rate", "dry_run", "wait", "yes", "as_json")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import click
 
 from ops.errors import NothingRuns
-from ops.interruption import Interrupted, Interruption
-from ops.listing import show
 from ops.output import console, emit_json, json_option
-from ops.overview import Overview, look
-from ops.status_report import as_document, drawn
-from ops.upfile import settings as find_settings
+from ops.status.overview import Overview, look
+from ops.status.render import as_document, drawn
+from ops.terminal.interrupt import Interrupted, Interruption
+from ops.terminal.output import show
+from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
 _SECONDS = 2.0

@@ -4,10 +4,10 @@ import os
 
 import click
 
-from ops.demo_plans import with_plans
-from ops.interruption import Interrupted, Interruption
-from ops.up import Stack
-from ops.upfile import data_dir_of
+from ops.demo.plans import with_plans
+from ops.terminal.interrupt import Interrupted, Interruption
+from ops.up.stack import Stack
+from ops.up.up_file import data_dir_of
 
 _TEND_SECONDS = 0.5
 

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from ops.become import become
+from ops.up.replace_process import become
 
 
 @click.command(epilog="Example: DATABASE_URL=postgresql://... REDIS_URL=redis://... paidup worker")

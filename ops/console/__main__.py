@@ -2,11 +2,11 @@
 
 import sys
 
-from ops.console.process import SERVER, start_process
+from ops.console.factory import SERVER, start_process
 from ops.console.tokens import VARIABLE, read_tokens
-from runtime.database import UnusableDatabaseUrl, conninfo_of
+from runtime.database.engine import UnusableDatabaseUrl, conninfo_of
+from runtime.http import server
 from runtime.settings import Settings, SettingsError, required
-from runtime.web import server
 
 
 def main() -> int:

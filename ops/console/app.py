@@ -10,10 +10,10 @@ from werkzeug.routing import BaseConverter
 
 from ops.console.problems import BY_STATUS, NOT_READY, UNAVAILABLE
 from ops.console.read_api import ReadApi
+from runtime.http.circuit_breaker import Gate
+from runtime.http.probes import probe_routes
+from runtime.http.problems import refused, respond
 from runtime.telemetry import Metrics
-from runtime.web.gate import Gate
-from runtime.web.probes import probe_routes
-from runtime.web.problems import refused, respond
 
 _FRONT: Final = """\
 This is Paidup's console. It has no pages yet, and a read API, which /openapi.json describes:

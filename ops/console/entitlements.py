@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from billing.text import storable
-from ops.console.database import NoAnswer
+from ops.console.connections import NoAnswer
 
 # In force is what the view says it is. What is over by time is revoked from that moment on, and
 # not only once the timed task has cleared ``active``.

@@ -1,6 +1,6 @@
 """What a reader who gets no answer is told, beside what every server tells."""
 
-from runtime.web.problems import Problem, by_status
+from runtime.http.problems import Problem, by_status
 
 UNAUTHORIZED = Problem(
     code="unauthorized",

@@ -18,12 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops.console import problems
 from ops.console.entitlements import ReadsEntitlements
-from ops.console.limit import Limits
+from ops.console.rate_limit import Limits
 from ops.console.tokens import Token, holder
+from runtime.http.circuit_breaker import Gate, Shut
+from runtime.http.log_throttle import Ration
+from runtime.http.problems import Problem, new_instance, respond
 from runtime.telemetry import Metrics
-from runtime.web.gate import Gate, Shut
-from runtime.web.problems import Problem, new_instance, respond
-from runtime.web.ration import Ration
 
 _CACHING: Final = ("Cache-Control", "private, no-cache")
 _CHALLENGE: Final = 'Bearer realm="paidup"'

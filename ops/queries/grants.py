@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select
 
 from billing.ids import UserId
-from billing.rows import EntitlementRow
+from billing.rows import EntitlementRow, Key
 from models.tables import UserEntitlement
-from runtime.ledger.tables import Key, TableName, from_plain
+from runtime.ledger.rows import TableName, from_plain
 
 
 def grants_of(

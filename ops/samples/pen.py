@@ -4,8 +4,8 @@ import string
 from copy import deepcopy
 from random import Random
 
-from ops.samples.furniture import JsonObject, furniture
-from ops.samples.shapes import Shape
+from ops.samples.api_shapes import Shape
+from ops.samples.unread_fields import JsonObject, furniture
 
 _ALPHABET = string.ascii_letters + string.digits
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import redis
 
-from runtime.inbox import codec
+from runtime.inbox import encoding as codec
 from runtime.inbox.entries import VERSION, Claim, Deferred
 from runtime.inbox.inbox import (
     LEASE,

@@ -20,8 +20,8 @@ from typing import Any, Final
 import redis
 
 from billing.envelope import Envelope
-from runtime.inbox import codec
-from runtime.inbox.desk import Desk
+from runtime.inbox import encoding as codec
+from runtime.inbox.admin import Desk
 from runtime.inbox.entries import (
     VERSION,
     Accepted,
@@ -216,7 +216,7 @@ class Inbox(Desk):
     def bereave(self, token: str) -> Sweep:
         """End the claim of an owner that is known to be dead, as a sweep does when it is over."""
         tokens = [new_token() for _ in range(MOST_WAKES)]
-        reclaimed, crashed, *wakes = self._scripts.run("bereave", token, *tokens)
+        reclaimed, crashed, *wakes = self._scripts.run("release_orphan", token, *tokens)
         owed = tuple(wake.decode() for wake in wakes)
         return Sweep(wakes=owed, reclaimed=reclaimed, crashed=crashed, healed=0)
 

@@ -25,7 +25,7 @@ def source(name: str) -> str:
 
 
 def _file(name: str) -> str:
-    return files("runtime.inbox").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    return files("runtime.inbox").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 @cache

@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from billing.ids import UserId
-from billing.rows import PaymentRow
+from billing.rows import Key, PaymentRow
 from runtime.ledger.decisions import MoneyMoved
-from runtime.ledger.money import Pair, movements
-from runtime.ledger.tables import Key
+from runtime.ledger.money_movements import Pair, movements
 
 
 class Owner(NamedTuple):

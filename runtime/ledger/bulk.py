@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row, inspect
 from sqlalchemy.dialects import postgresql
 
 from models.base import Base
-from runtime.arrays import Column
-from runtime.ledger.tables import dumps
+from runtime.database.array_params import Column
+from runtime.ledger.rows import dumps
 
 Conflict = Literal["refuse", "ignore", "replace"]
 

@@ -10,10 +10,10 @@ from enum import Enum, auto
 
 from sqlalchemy import Connection
 
-from billing.errands import left_open
-from billing.fetched import Wanted
+from billing.fetching.plan import left_open
+from billing.fetching.record import Wanted
 from billing.ids import EventId, ObjectKey, PartyId
-from runtime.ledger.admission import (
+from runtime.ledger.admit import (
     Admitted,
     EventRow,
     Opening,
@@ -21,15 +21,15 @@ from runtime.ledger.admission import (
     admit,
     open_transaction,
 )
-from runtime.ledger.book import Account, Book
+from runtime.ledger.batch_state import Account, Book
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.decisions import Decision
-from runtime.ledger.entering import Entering, heed
+from runtime.ledger.deliveries import ALREADY_APPLIED, Outcome, superseded_by
 from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
 from runtime.ledger.load import keys_stated_by, load
 from runtime.ledger.locks import Secured, secure
 from runtime.ledger.parties import Landing
-from runtime.ledger.settlement import ALREADY_APPLIED, Outcome, superseded_by
+from runtime.ledger.prepare import Entering, heed
 
 
 class Standing(Enum):

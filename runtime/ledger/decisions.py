@@ -6,8 +6,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from billing.rows import EntitlementRow, PaymentRow
-from runtime.ledger.tables import Key, Row, TableName
+from billing.rows import EntitlementRow, Key, PaymentRow
+from runtime.ledger.rows import Row, TableName
 
 
 class Movement(StrEnum):

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, cast
 
-from billing.rows import CustomerRow, EntitlementRow, PaymentRow, PurchaseRow, SubscriptionRow
+from billing.rows import CustomerRow, EntitlementRow, Key, PaymentRow, PurchaseRow, SubscriptionRow
 from runtime.ledger.decisions import (
     Decision,
     EntitlementChanged,
@@ -18,8 +18,8 @@ from runtime.ledger.decisions import (
     RowDeleted,
     RowUpserted,
 )
-from runtime.ledger.money import movements
-from runtime.ledger.tables import Key, Row, Rows, TableName
+from runtime.ledger.money_movements import movements
+from runtime.ledger.rows import Row, Rows, TableName
 
 R = TypeVar("R", bound=Row)
 Pair = tuple[R | None, R | None]

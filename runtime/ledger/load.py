@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from billing.codec import fact_from_json
+from billing.fact_codec import fact_from_json
 from billing.facts import Fact
 from billing.ids import ObjectKey, PartyId
-from runtime.ledger.tables import Key, Row, TableName, from_plain, no_rows
+from billing.rows import Key
+from runtime.ledger.rows import Row, TableName, from_plain, no_rows
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,18 +16,18 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.fetched import wanted_as_text, wanted_from_text
+from billing.fetching.record import wanted_as_text, wanted_from_text
 from billing.ids import EventId, PartyId
 from billing.rows import Projection
-from runtime.ledger.admission import note_fetched, resettle
+from runtime.ledger.admit import note_fetched, resettle
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.decide import Decided, Standing, Step, decide
 from runtime.ledger.decisions import Decision
-from runtime.ledger.entering import Entering, Livemode, Scope, enter
+from runtime.ledger.deliveries import REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import LocksOutOfOrder
-from runtime.ledger.recalling import Errand, errand_of, recalled
-from runtime.ledger.settlement import REPLAY_SETTLED, Delivery, Outcome, Settlement
-from runtime.ledger.upkeep import project_due, reproject
+from runtime.ledger.fetched import Errand, errand_of, recalled
+from runtime.ledger.maintenance.reproject import project_due, reproject
+from runtime.ledger.prepare import Entering, Livemode, Scope, enter
 from runtime.ledger.write import Cause, Draft, audit_row, changes_in, write
 
 MOST_TRIES: Final = 16

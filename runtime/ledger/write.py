@@ -8,9 +8,10 @@ from typing import Any, Final, assert_never
 
 from sqlalchemy import Connection, text
 
-from billing.codec import fact_to_json
+from billing.fact_codec import fact_to_json
 from billing.facts import Fact
 from billing.ids import EventId, PartyId
+from billing.rows import Key
 from models.base import Base
 from models.tables import (
     AuditLog,
@@ -23,7 +24,7 @@ from models.tables import (
     Subscription,
     UserEntitlement,
 )
-from runtime.ledger.book import Account, Book
+from runtime.ledger.batch_state import Account, Book
 from runtime.ledger.bulk import delete_rows, insert_rows
 from runtime.ledger.decisions import (
     Decision,
@@ -35,7 +36,7 @@ from runtime.ledger.decisions import (
     RowDeleted,
     RowUpserted,
 )
-from runtime.ledger.tables import Key, Row, TableName, to_plain
+from runtime.ledger.rows import Row, TableName, to_plain
 
 MODELS: Mapping[TableName, type[Base]] = {
     TableName.CUSTOMERS: Customer,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing.envelope import LATEST, MAX_DEPTH, Envelope, parse, referenced_id, usable_id
 from billing.errors import MalformedEvent
-from tests.billing.builders import CREATED, document, encoded, event
+from tests.billing.event_builders import CREATED, document, encoded, event
 
 THIN = {
     "id": "evt_thin",

@@ -18,9 +18,9 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
-from runtime.servers.account import server_account, temporary_folder
-from runtime.servers.ports import LOOPBACK, free_port
-from tests.ingest.served import wait_until
+from ops.up.servers.account import server_account, temporary_folder
+from ops.up.servers.ports import LOOPBACK, free_port
+from tests.ingest.ingest_process import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HOST = "hooks.example.com"

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.app import WEBHOOK_PATH
-from runtime.servers.ports import LOOPBACK
-from runtime.servers.redis import Redis
+from ops.up.servers.ports import LOOPBACK
+from ops.up.servers.redis_server import Redis
 from runtime.settings import VARIABLES
 from tests.deploy.proxies import Caddy, Kind, Nginx, Proxy, installed, proxying
-from tests.ingest.served import Served, serving
-from tests.ingest.webhooks import event, sign
+from tests.ingest.ingest_client import event, sign
+from tests.ingest.ingest_process import Served, serving
 
 pytestmark = pytest.mark.servers
 

@@ -23,12 +23,12 @@ import pytest
 import redis
 import yaml
 
-from ops.demo_plans import PLANS
-from ops.samples.lifecycles import compose as tell
-from ops.samples.shapes import Shape
+from ops.demo.plans import PLANS
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose as tell
 from ops.samples.signing import sign
-from runtime.servers.ports import free_port
-from runtime.servers.postgres import Postgres
+from ops.up.servers.ports import free_port
+from ops.up.servers.postgres_server import Postgres
 
 pytestmark = pytest.mark.servers
 

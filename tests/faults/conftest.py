@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.redis_server import Redis
 from runtime.schema import upgrade
-from runtime.servers.postgres import Postgres
-from runtime.servers.redis import Redis
-from tests.faults.site import FaultSite
+from tests.faults.fault_env import FaultSite
 
 
 @pytest.fixture

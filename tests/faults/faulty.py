@@ -21,18 +21,18 @@ from kombu.transport.redis import QoS
 from sqlalchemy.engine.default import DefaultDialect
 
 import runtime.broker
-import runtime.database
-import runtime.inbox.codec
+import runtime.database.engine
+import runtime.inbox.encoding
 import runtime.inbox.inbox
 import runtime.ledger.record as recording
-import workers.pool
-import workers.reading
-import workers.verdicts
+import workers.drain.decode
+import workers.drain.pool
+import workers.drain.retry_policy
 from runtime.broker import Wakes
 from runtime.inbox.inbox import Inbox
+from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
-from runtime.ledger.settlement import Delivery
-from workers.sweeper import SweeperLock
+from workers.supervisor.sweeper import SweeperLock
 
 POISON = "poison"
 """Part of the id of an event that harms its worker."""
@@ -114,7 +114,7 @@ def die_before_discard() -> None:
 
 def die_before_burial() -> None:
     """The event was judged dead, and there is no dead letter yet."""
-    wrap(workers.pool, "bury", before=partial(_die, "before_burial", 1))
+    wrap(workers.drain.pool, "bury", before=partial(_die, "before_burial", 1))
 
 
 def freeze_before_record() -> None:
@@ -218,14 +218,14 @@ def long_lease() -> None:
 
 def short_locks() -> None:
     """A lock is not waited for long, nor is a frozen transaction kept for long."""
-    runtime.database.SESSION["lock_timeout"] = "400ms"
-    runtime.database.SESSION["idle_in_transaction_session_timeout"] = "4s"
+    runtime.database.engine.SESSION["lock_timeout"] = "400ms"
+    runtime.database.engine.SESSION["idle_in_transaction_session_timeout"] = "4s"
 
 
 def short_backoff() -> None:
     """A charged failure waits a moment and not for seconds."""
-    workers.verdicts.SHORTEST_BACKOFF_SECONDS = 0.3  # type: ignore[misc]
-    workers.verdicts.LONGEST_BACKOFF_SECONDS = 0.6  # type: ignore[misc]
+    workers.drain.retry_policy.SHORTEST_BACKOFF_SECONDS = 0.3  # type: ignore[misc]
+    workers.drain.retry_policy.LONGEST_BACKOFF_SECONDS = 0.6  # type: ignore[misc]
 
 
 def short_time_limit() -> None:
@@ -235,9 +235,9 @@ def short_time_limit() -> None:
 
 def newer_release() -> None:
     """This process is of the next release: it writes entries of version 2, and reads both."""
-    runtime.inbox.codec.VERSION = 2  # type: ignore[attr-defined]
+    runtime.inbox.encoding.VERSION = 2  # type: ignore[attr-defined]
     runtime.inbox.inbox.VERSION = 2  # type: ignore[attr-defined]
-    workers.reading.KNOWN_VERSIONS = frozenset({1, 2})  # type: ignore[misc]
+    workers.drain.decode.KNOWN_VERSIONS = frozenset({1, 2})  # type: ignore[misc]
 
 
 def no_sweeper_lock() -> None:

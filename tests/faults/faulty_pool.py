@@ -1,7 +1,7 @@
-"""``python -m workers.pool`` with the faults that ``FAULTS`` names."""
+"""``python -m workers.drain.pool`` with the faults that ``FAULTS`` names."""
 
 from tests.faults.faulty import install
-from workers.pool import main
+from workers.drain.pool import main
 
 if __name__ == "__main__":
     install()

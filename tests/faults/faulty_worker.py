@@ -3,7 +3,7 @@
 import sys
 
 from tests.faults.faulty import install
-from workers.supervisor import main
+from workers.supervisor.main import main
 
 if __name__ == "__main__":
     install()

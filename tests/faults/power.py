@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.servers.redis import Redis
+from ops.up.servers.redis_server import Redis
 
 _SOURCE = Path(__file__).with_name("fsyncspy.c")
 

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from billing.envelope import parse
-from ops.samples.lifecycles import compose
-from ops.samples.observed import complaints, observe
-from ops.samples.shapes import Shape
+from ops.demo.observation import complaints, observe
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose
+from tests.faults.fault_env import FaultSite, count, ingesting, workers
 from tests.faults.purchases import event_id, purchase
-from tests.faults.site import FaultSite, count, ingesting, workers
-from tests.workers.running import REPOSITORY
 from tests.workers.waiting import until
+from tests.workers.worker_process import REPOSITORY
 
 pytestmark = pytest.mark.servers
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.faults.fault_env import FaultSite, ingesting, workers
 from tests.faults.purchases import event_id, purchases
-from tests.faults.site import FaultSite, ingesting, workers
 from tests.killing import kill
-from tests.workers.running import Worker
 from tests.workers.waiting import until
+from tests.workers.worker_process import Worker
 
 pytestmark = pytest.mark.servers
 

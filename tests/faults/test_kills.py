@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.faults.site import FaultSite, revived, trickle, workers
+from tests.faults.fault_env import FaultSite, revived, trickle, workers
 from tests.killing import kill
-from tests.workers.running import Worker
 from tests.workers.waiting import until
+from tests.workers.worker_process import Worker
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 

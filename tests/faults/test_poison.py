@@ -5,9 +5,9 @@ from itertools import chain
 
 import pytest
 
-from runtime.servers.postgres import Postgres
+from ops.up.servers.postgres_server import Postgres
+from tests.faults.fault_env import FaultSite, workers
 from tests.faults.purchases import event_id
-from tests.faults.site import FaultSite, workers
 from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from billing.ids import PartyId
+from ops.up.servers.postgres_server import ROLE, Postgres
 from runtime.ledger.locks import number_of
-from runtime.servers.postgres import ROLE, Postgres
+from tests.faults.fault_env import FaultSite, trickle, workers
 from tests.faults.purchases import purchases
-from tests.faults.site import FaultSite, trickle, workers
 from tests.killing import kill
 from tests.workers.waiting import until
 

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from runtime.servers.postgres import Postgres
-from runtime.servers.redis import Redis
-from tests.faults.power import SpiedRedis, cut_power, spy
-from tests.faults.purchases import event_id, purchase, purchases
-from tests.faults.site import (
+from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.redis_server import Redis
+from tests.faults.fault_env import (
     FaultSite,
     Ingest,
     ingesting,
@@ -24,6 +22,8 @@ from tests.faults.site import (
     trickle,
     workers,
 )
+from tests.faults.power import SpiedRedis, cut_power, spy
+from tests.faults.purchases import event_id, purchase, purchases
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from ops.up.servers.redis_server import Redis
 from runtime.broker import KEY_PREFIX, QUEUE, make_celery
-from runtime.servers.redis import Redis
 from runtime.settings import Settings
-from tests.faults.site import FaultSite, ingesting, trickle, workers
-from tests.workers.running import REPOSITORY
+from tests.faults.fault_env import FaultSite, ingesting, trickle, workers
 from tests.workers.waiting import until
+from tests.workers.worker_process import REPOSITORY
 
 SEVERAL_SWEEPS = 2.5
 """So long that the sweeper, too, could wake nobody."""

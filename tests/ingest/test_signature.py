@@ -17,7 +17,7 @@ from ingest.signature import (
     verify,
 )
 from tests.fakes import NOW, SECRET
-from tests.ingest.webhooks import SIGNED_AT, event, sign
+from tests.ingest.ingest_client import SIGNED_AT, event, sign
 
 BODY = event().decode()
 GENUINE = sign(event()).split("v1=")[1]

@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 from werkzeug.test import EnvironBuilder
 
 from ingest.app import WEBHOOK_PATH
+from runtime.http.problems import RETRY_AFTER_SECONDS
 from runtime.inbox.entries import InboxFull
 from runtime.telemetry import secret_fingerprint
-from runtime.web.problems import RETRY_AFTER_SECONDS
 from tests.fakes import NOW, SECRET, FakeInbox, FakeWakes, settings
-from tests.ingest.webhooks import SIGNED_AT, Ingest, event, problem, sign
+from tests.ingest.ingest_client import SIGNED_AT, Ingest, event, problem, sign
 
 RESULT = {"outcome": "applied", "applied_at": "2026-11-22T12:00:00+00:00", "attempts": 1}
 

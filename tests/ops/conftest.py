@@ -5,8 +5,8 @@ import pytest
 import redis
 
 from ops.cli import run
-from tests.ops.floor import Floor
-from tests.ops.queries.books import Books
+from tests.ops.ops_env import Floor
+from tests.ops.queries.seeded_database import Books
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from ops import cli
-from ops.demo_plans import PLANS
+from ops.demo.plans import PLANS
 from ops.errors import NotDone
 from paidup import __version__
 

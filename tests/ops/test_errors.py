@@ -5,7 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from billing.errors import InvalidCatalogue
 from ops.errors import NotDone, sentence
-from runtime.servers.errors import ServerMissing
+from ops.up.servers.errors import ServerMissing
 from runtime.settings import SettingsError
 
 

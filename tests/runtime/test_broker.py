@@ -13,6 +13,7 @@ import pytest
 import redis
 from celery import Celery, current_app
 
+from ops.up.servers.redis_server import Redis
 from runtime.broker import (
     ASK_AGAIN_SECONDS,
     DRAIN_TASK,
@@ -23,7 +24,6 @@ from runtime.broker import (
     Wakes,
     make_celery,
 )
-from runtime.servers.redis import Redis
 from runtime.settings import Settings, SettingsError
 
 BOUND_SECONDS = 0.6

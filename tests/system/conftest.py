@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.servers.account import temporary_folder
-from tests.system.road import Road, road_in
+from ops.up.servers.account import temporary_folder
+from tests.system.stack_env import Road, road_in
 
 
 @pytest.fixture(scope="session")

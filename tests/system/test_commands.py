@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.system.road import Road
+from tests.system.stack_env import Road
 
 pytestmark = pytest.mark.servers
 

@@ -6,13 +6,13 @@ from threading import Thread
 import pytest
 from sqlalchemy import text
 
-from ops.samples.courier import ACCEPTED, BUSY, Answer, Courier
-from ops.samples.lifecycles import SCENARIOS
-from ops.samples.sending import send_all
-from ops.samples.shapes import Shape
-from ops.samples.story import Event
-from ops.samples.traffic import Traffic
-from tests.system.road import Road
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import SCENARIOS
+from ops.samples.scenario import Event
+from ops.send.delivery import ACCEPTED, BUSY, Answer, Courier
+from ops.send.load import send_all
+from ops.send.traffic import Traffic
+from tests.system.stack_env import Road
 
 pytestmark = pytest.mark.servers
 

@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ops.samples.expected import Expected
-from ops.samples.lifecycles import compose, scenarios_in
-from ops.samples.observed import complaints
-from ops.samples.shapes import Shape
-from runtime.inbox.connect import make_redis
+from ops.demo.observation import complaints
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.expected import Expected
+from ops.samples.lifecycles.registry import compose, scenarios_in
+from ops.up.servers.account import temporary_folder
+from ops.up.servers.process_table import children_of, command_of
 from runtime.inbox.inbox import Inbox
-from runtime.servers.account import temporary_folder
-from runtime.servers.processes import children_of, command_of
+from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from tests.killing import kill
 from tests.stripe_account import Account, account_of, moment
 from tests.stripe_api import KEY, FakeApi, serving
-from tests.system.road import Road, road_in
+from tests.system.stack_env import Road, road_in
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers

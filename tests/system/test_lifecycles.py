@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from ops.samples.lifecycles import compose, scenarios_in
-from ops.samples.shapes import Shape
-from ops.samples.story import Event
-from tests.system.road import Road
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose, scenarios_in
+from ops.samples.scenario import Event
+from tests.system.stack_env import Road
 
 pytestmark = pytest.mark.servers
 

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from ops.samples.lifecycles import Lifecycle, compose
-from ops.samples.shapes import Shape
-from tests.system.road import Road
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import Lifecycle, compose
+from tests.system.stack_env import Road
 
 pytestmark = pytest.mark.servers
 

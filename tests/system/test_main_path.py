@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 
-from ops.demo_account import result_of
-from ops.samples.builders.people import checkout_session
-from ops.samples.lifecycles import Lifecycle, compose
+from ops.demo.result import result_of
+from ops.samples.api_shapes import Shape
+from ops.samples.builders.customers import checkout_session
+from ops.samples.lifecycles.registry import Lifecycle, compose
 from ops.samples.pen import Pen
-from ops.samples.shapes import Shape
+from ops.samples.scenario import Event, Story
 from ops.samples.signing import sign
-from ops.samples.story import Event, Story
-from tests.system.road import Road
+from tests.system.stack_env import Road
 
 pytestmark = pytest.mark.servers
 

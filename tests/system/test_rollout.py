@@ -14,15 +14,15 @@ import pytest
 from sqlalchemy import text
 
 from billing.envelope import parse
-from ops.demo_plans import PLANS
-from ops.samples.lifecycles import compose
-from ops.samples.shapes import Shape
+from ops.demo.plans import PLANS
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose
 from runtime.ledger.catalogues import install_first
-from runtime.plansfile import read_plans
-from tests.runtime.ledger.builders import checkout, delivery, event
+from runtime.plans_file import read_plans
 from tests.runtime.ledger.conftest import ledger_on
-from tests.workers.running import Site, Worker, running
+from tests.runtime.ledger.delivery_builders import checkout, delivery, event
 from tests.workers.waiting import until
+from tests.workers.worker_process import Site, Worker, running
 
 pytestmark = pytest.mark.servers
 

@@ -11,14 +11,14 @@ from itertools import count
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisAway
 
-from runtime.dead_letters import Burial
+from runtime.failures.dead_letters import Burial
 from runtime.inbox.entries import Claim, Closed, Entry, Finished, Lane, Parked
-from runtime.ledger.settlement import Delivery, Outcome, Settlement
+from runtime.ledger.deliveries import Delivery, Outcome, Settlement
 from runtime.telemetry import Metrics, build_metrics
-from workers.applying import Applier
-from workers.drain import Drainer
-from workers.orders import Orders
-from workers.reporting import Reporter
+from workers.drain.drainer import Drainer
+from workers.drain.executor import Applier
+from workers.drain.finisher import Orders
+from workers.drain.reporting import Reporter
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -1,8 +1,8 @@
 """Payments, the attempts to make them, and how they go back."""
 
 from ops.samples.clock import DAY
-from ops.samples.furniture import JsonObject
 from ops.samples.pen import Pen
+from ops.samples.unread_fields import JsonObject
 
 
 def payment_intent(

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from ops.samples.builders.offers import plan, price
+from ops.samples.api_shapes import Shape
+from ops.samples.builders.prices import plan, price
 from ops.samples.clock import MONTH, YEAR
-from ops.samples.furniture import JsonObject, listed
 from ops.samples.pen import Pen
-from ops.samples.shapes import Shape
 from ops.samples.shop import Offer
+from ops.samples.unread_fields import JsonObject, listed
 
 _PERIODS = {"month": MONTH, "year": YEAR}
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from billing.facts import ChargeFields, DisputeFields, Kind, Rank, RefundFields
-from tests.billing.builders import CREATED
-from tests.billing.readers.reading import facts, ids, only_fact
+from tests.billing.event_builders import CREATED
+from tests.billing.readers.read_events import facts, ids, only_fact
 
 CHARGE = {
     "id": "ch_1",

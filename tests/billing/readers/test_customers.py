@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from billing.facts import CustomerFields, Kind, Rank
-from tests.billing.readers.reading import only_fact
+from tests.billing.readers.read_events import only_fact
 
 
 def test_a_customer_says_who_it_is() -> None:

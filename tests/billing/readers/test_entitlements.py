@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from billing.facts import EntitlementSummaryFields, Kind
-from tests.billing.readers.reading import ids, only_fact
+from tests.billing.readers.read_events import ids, only_fact
 
 TYPE = "entitlements.active_entitlement_summary.updated"
 

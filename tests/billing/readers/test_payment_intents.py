@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from billing.facts import ChargeFields, Kind, PaymentIntentFields
-from tests.billing.readers.reading import facts, ids, only_fact
+from tests.billing.readers.read_events import facts, ids, only_fact
 
 INTENT = {
     "id": "pi_1",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from billing.facts import Item, Kind, Rank, SubscriptionFields
-from tests.billing.readers.reading import ids, only_fact
+from tests.billing.readers.read_events import ids, only_fact
 
 END = 1_797_721_711
 ENDS = datetime.fromtimestamp(END, UTC)

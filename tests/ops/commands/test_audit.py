@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
+from tests.ops.queries.seeded_database import Books
 
 pytestmark = pytest.mark.servers
 

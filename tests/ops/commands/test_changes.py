@@ -12,8 +12,8 @@ import pytest
 
 from runtime.changes.numbering import number
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
-from tests.runtime.changes.making import changed
+from tests.ops.queries.seeded_database import Books
+from tests.runtime.changes.change_builders import changed
 
 pytestmark = pytest.mark.servers
 

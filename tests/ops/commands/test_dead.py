@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from billing.envelope import Envelope, parse
-from ops.samples.story import Event
+from ops.samples.scenario import Event
+from ops.up.servers.ports import free_port
 from runtime.inbox.entries import Parked
-from runtime.servers.ports import free_port
 from tests.ops.conftest import Paidup
-from tests.ops.floor import Floor, yesterday
+from tests.ops.ops_env import Floor, yesterday
 
 pytestmark = pytest.mark.servers
 

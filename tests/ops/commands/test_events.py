@@ -7,13 +7,13 @@ import redis
 from sqlalchemy import text
 
 from billing.envelope import parse
-from ops.samples.story import Event
-from runtime.dead_letters import Burial, bury
+from ops.samples.scenario import Event
+from ops.up.servers.ports import free_port
+from runtime.failures.dead_letters import Burial, bury
 from runtime.inbox.entries import Parked
 from runtime.inbox.inbox import Inbox
-from runtime.servers.ports import free_port
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
+from tests.ops.queries.seeded_database import Books
 
 servers = pytest.mark.servers
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
+from tests.ops.queries.seeded_database import Books
 
 pytestmark = pytest.mark.servers
 

@@ -8,12 +8,12 @@ from sqlalchemy import text
 
 from billing.catalogue import read_catalogue
 from billing.envelope import parse
+from ops.up.servers.ports import free_port
 from runtime.ledger.catalogues import install
 from runtime.ledger.record import Ledger
-from runtime.servers.ports import free_port
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
-from tests.runtime.ledger.builders import checkout, delivery, event
+from tests.ops.queries.seeded_database import Books
+from tests.runtime.ledger.delivery_builders import checkout, delivery, event
 
 pytestmark = pytest.mark.servers
 

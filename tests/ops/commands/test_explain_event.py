@@ -15,11 +15,11 @@ from sqlalchemy import text
 from billing.envelope import parse
 from billing.ids import EventId
 from models.tables import metadata
-from runtime.dead_letters import Burial, bury
+from runtime.failures.dead_letters import Burial, bury
 from tests.ops.conftest import Paidup
-from tests.ops.floor import Floor
-from tests.ops.queries.books import Books
-from tests.runtime.ledger.builders import NOW, checkout, customer, event, rows
+from tests.ops.ops_env import Floor
+from tests.ops.queries.seeded_database import Books
+from tests.runtime.ledger.delivery_builders import NOW, checkout, customer, event, rows
 
 pytestmark = pytest.mark.servers
 

@@ -10,10 +10,10 @@ from sqlalchemy import text
 
 from billing.catalogue import Catalogue
 from billing.ids import PartyId
-from ops.samples.story import Event
+from ops.samples.scenario import Event
 from runtime.ledger import catalogues
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
+from tests.ops.queries.seeded_database import Books
 from tests.runtime.ledger.conftest import ledger_on
 
 pytestmark = pytest.mark.servers

@@ -13,19 +13,19 @@ import pytest
 from sqlalchemy import text
 
 from billing.ids import PartyId
-from ops.checks.waiting import check_waiting, unsold
 from ops.cli import run
-from ops.demo_plans import PLANS
-from ops.interruption import Interrupted
-from runtime.database import engine_for
+from ops.demo.plans import PLANS
+from ops.doctor.check_waiting import check_waiting, unsold
+from ops.terminal.interrupt import Interrupted
+from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.record import Ledger
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
-from tests.runtime.ledger.builders import checkout, contents, delivery, event
+from tests.ops.queries.seeded_database import Books
 from tests.runtime.ledger.conftest import ledger_on
+from tests.runtime.ledger.delivery_builders import checkout, contents, delivery, event
 from tests.workers.waiting import until
-from workers.first_plans import FirstPlans
+from workers.supervisor.plan_bootstrap import FirstPlans
 
 pytestmark = pytest.mark.servers
 

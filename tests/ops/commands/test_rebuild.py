@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ops.interruption import Interrupted
-from runtime.ledger.rebuild import Rebuilder
+from ops.terminal.interrupt import Interrupted
+from runtime.ledger.maintenance.rebuild import Rebuilder
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
-from tests.runtime.ledger.builders import contents, unbalanced
+from tests.ops.queries.seeded_database import Books
+from tests.runtime.ledger.delivery_builders import contents, unbalanced
 
 pytestmark = pytest.mark.servers
 

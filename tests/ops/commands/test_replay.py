@@ -13,11 +13,11 @@ import redis
 from sqlalchemy import text
 
 from billing.envelope import parse
-from ops.interruption import Interruption
-from ops.samples.story import Event
+from ops.samples.scenario import Event
+from ops.terminal.interrupt import Interruption
 from tests.ops.conftest import Paidup
-from tests.ops.floor import Floor, yesterday
-from tests.runtime.ledger.builders import contents
+from tests.ops.ops_env import Floor, yesterday
+from tests.runtime.ledger.delivery_builders import contents
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from ops.cli import run
-from tests.ops.samples.endpoint import Scripted, scripted
+from tests.ops.send.scripted_endpoint import Scripted, scripted
 
 servers = pytest.mark.servers
 

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import redis
 
-from ops.overview import arriving
+from ops.status.overview import arriving
+from ops.up.servers.ports import free_port
+from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.redis_server import Redis
 from runtime.inbox.entries import Deferred, Parked
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
-from runtime.servers.ports import free_port
-from runtime.servers.postgres import Postgres
-from runtime.servers.redis import Redis
 from tests.ops.conftest import Paidup
-from tests.ops.queries.books import Books
-from tests.runtime.inbox.builders import event, let_time_pass
+from tests.ops.queries.seeded_database import Books
+from tests.runtime.inbox.entry_builders import event, let_time_pass
 
 pytestmark = pytest.mark.servers
 

@@ -1,7 +1,7 @@
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-from tests.ops.console.consoles import Console, conforms, description
+from tests.ops.console.console_client import Console, conforms, description
 
 
 @pytest.fixture

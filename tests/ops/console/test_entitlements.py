@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from ops.console.database import hasty_engine
+from ops.console.connections import hasty_engine
 from ops.console.entitlements import _DOCUMENT, Entitlements
 from runtime.settings import Settings
-from tests.ops.queries.books import Books
+from tests.ops.queries.seeded_database import Books
 
 pytestmark = pytest.mark.servers
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from ops.console.tokens import draw
-from tests.ops.console.consoles import DOCUMENT, TOKEN, Console, FakeEntitlements, conforms
+from tests.ops.console.console_client import DOCUMENT, TOKEN, Console, FakeEntitlements, conforms
 
 PATH = "/v1/users/{user_id}/entitlements"
 AWAY = OperationalError("SELECT secret", {}, Exception("password is secret"))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from billing.catalogue import Catalogue, read_catalogue
-from ops.demo_plans import PLANS
+from ops.demo.plans import PLANS
 from ops.samples.shop import LIFETIME, MONTHLY, TEAM, YEARLY, Offer
 
 

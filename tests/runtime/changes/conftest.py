@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
-from runtime.database import engine_for
+from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.record import Ledger
-from tests.runtime.ledger.builders import example_plans
+from tests.runtime.ledger.delivery_builders import example_plans
 
 
 @pytest.fixture

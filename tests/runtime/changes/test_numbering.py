@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 from runtime.changes import numbering
 from runtime.changes.feed import waiting_seconds
 from runtime.changes.numbering import CHANNEL, Numbered, number
-from runtime.database import conninfo_of
-from tests.runtime.changes.making import change, changed, read, seen
+from runtime.database.engine import conninfo_of
+from tests.runtime.changes.change_builders import change, changed, read, seen
 
 pytestmark = pytest.mark.servers
 

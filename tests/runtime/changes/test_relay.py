@@ -17,7 +17,7 @@ from runtime.changes.feed import newest_cursor
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
 from runtime.schema import downgrade, upgrade
-from tests.runtime.changes.making import changed, read, seen, streamed
+from tests.runtime.changes.change_builders import changed, read, seen, streamed
 
 pytestmark = pytest.mark.servers
 

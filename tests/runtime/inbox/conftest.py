@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from runtime.inbox.inbox import Inbox
-from tests.runtime.inbox.builders import Client
+from tests.runtime.inbox.entry_builders import Client
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from billing.envelope import Envelope
 from runtime.inbox.entries import Deferred, Lane, Parked
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
-from tests.runtime.inbox.builders import (
+from tests.runtime.inbox.entry_builders import (
     PREFIX,
     Client,
     event,

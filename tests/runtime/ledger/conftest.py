@@ -4,11 +4,11 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import Engine
 
-from runtime.database import engine_for
+from ops.up.servers.postgres_server import Postgres
+from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.record import Ledger
-from runtime.servers.postgres import Postgres
-from tests.runtime.ledger.builders import example_plans, unbalanced
+from tests.runtime.ledger.delivery_builders import example_plans, unbalanced
 
 
 @pytest.fixture

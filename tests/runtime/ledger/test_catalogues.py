@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 from billing.catalogue import read_catalogue, write_catalogue
 from runtime.ledger import catalogues
 from runtime.ledger.errors import CatalogueMissing
-from tests.runtime.ledger.builders import example_plans, rows
+from tests.runtime.ledger.delivery_builders import example_plans, rows
 
 pytestmark = pytest.mark.servers
 

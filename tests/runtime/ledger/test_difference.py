@@ -18,6 +18,7 @@ from billing.ids import (
 from billing.rows import (
     CustomerRow,
     EntitlementRow,
+    Key,
     PaymentRow,
     PaymentStatus,
     PurchaseRow,
@@ -35,7 +36,7 @@ from runtime.ledger.decisions import (
     RowUpserted,
 )
 from runtime.ledger.difference import difference
-from runtime.ledger.tables import Key, Row, Rows, TableName, dumps, from_plain, no_rows, to_plain
+from runtime.ledger.rows import Row, Rows, TableName, dumps, from_plain, no_rows, to_plain
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 2, 1, tzinfo=UTC)

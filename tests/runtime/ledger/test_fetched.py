@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from billing.errands import errand_of
-from billing.fetched import Fetched, Wanted
+from billing.fetching.plan import errand_of
+from billing.fetching.record import Fetched, Wanted
 from billing.ids import EventId, PartyId
-from ops.samples.lifecycles import compose, scenarios_in
-from ops.samples.shapes import Shape
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose, scenarios_in
 from runtime.ledger.catalogues import Catalogues
-from runtime.ledger.entering import Scope
-from runtime.ledger.rebuild import Rebuilder
+from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
-from runtime.ledger.settlement import Delivery, Settlement
-from tests.runtime.ledger.builders import (
+from tests.runtime.ledger.delivery_builders import (
     NOW,
     contents,
     customer,

@@ -11,12 +11,13 @@ from sqlalchemy.exc import ProgrammingError
 
 from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
-from billing.registry import Reading
+from billing.readers.registry import Reading
 from runtime import schema
-from runtime.ledger import entering
+from runtime.ledger import prepare as entering
 from runtime.ledger.errors import CatalogueMissing, IdentityConflict, SchemaOutdated
 from runtime.ledger.record import Ledger
-from tests.runtime.ledger.builders import (
+from tests.runtime.ledger.conftest import ledger_on
+from tests.runtime.ledger.delivery_builders import (
     NOW,
     checkout,
     contents,
@@ -27,7 +28,6 @@ from tests.runtime.ledger.builders import (
     outcomes,
     rows,
 )
-from tests.runtime.ledger.conftest import ledger_on
 
 pytestmark = pytest.mark.servers
 

@@ -1,0 +1,96 @@
+"""What Stripe told us that has no effect yet, and what it takes: never an error, never silent."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.orm import InstrumentedAttribute
+
+from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
+from models.dead_letters import DeadLetter
+from models.events import Party
+from ops.doctor.findings import Finding, warning
+from ops.queries.events import count_unfetched
+
+_SHOWN = 5
+LIVING = frozenset({*SUBSCRIPTION_GRANTS, PAST_DUE})
+"""Subscriptions that are or may soon be paid for."""
+_LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
+    "subscriptions": (
+        Party.missing_subscriptions,
+        "known from a checkout only: send customer.subscription.* events to the endpoint",
+    ),
+    "features": (
+        Party.incomplete_summaries,
+        "customers whose list of Stripe features was cut off: STRIPE_API_KEY lets it be fetched",
+    ),
+    "order": (
+        Party.undecided,
+        "changed twice in one second, and which came last was guessed: STRIPE_API_KEY tells",
+    ),
+}
+
+
+def check_waiting(connection: Connection) -> Iterator[Finding]:
+    """Everything that is known and lacks something, with names to look for."""
+    if prices := unsold(connection):
+        shown = [f"{each.price} ({_users(each)})" for each in prices[:_SHOWN]]
+        more = ["..."] if len(prices) > _SHOWN else []
+        says = "sold, and in no plan, so that they grant nothing until `paidup plans apply`"
+        yield warning("prices", f"{says}: {', '.join([*shown, *more])}")
+    for check, (column, says) in _LACKING.items():
+        if names := _names(connection, column):
+            yield warning(check, f"{says}: {', '.join(names)}")
+    waiting = select(func.count()).select_from(Party).where(Party.waiting)
+    if count := connection.scalar(waiting):
+        says = f"{count} customers or payments name no user yet: metadata.user_id will tell"
+        yield warning("users", says)
+    if count := count_unfetched(connection):
+        says = f"{count} events need Stripe's API: STRIPE_API_KEY, then `paidup replay --unfetched`"
+        yield warning("fetching", says)
+    dead = select(func.count()).select_from(DeadLetter).where(DeadLetter.state == "open")
+    if count := connection.scalar(dead):
+        says = f"{count} could not be applied: `paidup dead list` says which and why"
+        yield warning("dead letters", says)
+
+
+class Unsold(NamedTuple):
+    """Something that is paid for and in no plan, and how many users wait for it."""
+
+    price: str
+    users: int
+    without_user: int
+    """Payers whom nobody knows as users yet."""
+
+
+def unsold(connection: Connection) -> list[Unsold]:
+    """All of them, those for which most wait first."""
+    found = connection.execute(_UNSOLD, {"living": list(LIVING)})
+    return [Unsold(*row) for row in found]
+
+
+def _users(each: Unsold) -> str:
+    told = f"{each.users} {'user waits' if each.users == 1 else 'users wait'}"
+    return f"{told}, {each.without_user} not known as users" if each.without_user else told
+
+
+_UNSOLD = text(
+    "WITH lacking AS (SELECT party, unnest(unknown_prices) AS price FROM parties"
+    " WHERE cardinality(unknown_prices) > 0), payers AS ("
+    " SELECT price, user_id, true AS pays FROM lacking JOIN subscriptions USING (party)"
+    " WHERE price = ANY(prices) AND status = ANY(:living)"
+    " UNION ALL SELECT lacking.price, user_id, true FROM lacking JOIN purchases USING (party)"
+    # A product, a link or a plan's code is no price, so the purchase that named it has none.
+    " WHERE status = 'paid' AND plan_code IS NULL"
+    " AND coalesce(purchases.price, lacking.price) = lacking.price)"
+    " SELECT price, count(DISTINCT user_id), count(*) FILTER (WHERE pays AND user_id IS NULL)"
+    " FROM (SELECT DISTINCT price FROM lacking) AS every"
+    " LEFT JOIN payers USING (price) GROUP BY price ORDER BY 2 DESC, 1"
+)
+
+
+def _names(connection: Connection, column: InstrumentedAttribute[list[str]]) -> list[str]:
+    name = func.unnest(column).label("name")
+    query = select(name).where(func.cardinality(column) > 0).distinct().order_by(name)
+    names = list(connection.scalars(query.limit(_SHOWN + 1)))
+    return [*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])]

@@ -1,0 +1,24 @@
+"""What is wrong with a deployment, found by looking at all of it and changing nothing."""
+
+from collections.abc import Iterator, Mapping
+
+from ops.doctor.check_postgres import check_postgres
+from ops.doctor.check_redis import check_redis
+from ops.doctor.check_secrets import check_livemode, check_secrets
+from ops.doctor.findings import Finding, ok, problem
+from ops.up import up_file as upfile
+from runtime.settings import Settings, SettingsError
+
+
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Everything that was looked at, in the order of a start; servers are asked last."""
+    try:
+        settings = Settings.from_env(upfile.completed(environ))
+    except SettingsError as error:
+        yield from (problem("configuration", says) for says in error.problems)
+        return
+    yield ok("configuration", "every variable is within its bounds")
+    yield from check_secrets(settings)
+    yield from check_livemode(settings)
+    yield from check_redis(settings)
+    yield from check_postgres(settings)

@@ -1,0 +1,134 @@
+"""Dead letters: those that a filter lets through, and whom they are about.
+
+What an event that was never applied is about stands in its payload only, so user and customer
+are looked for there, by the same readers that will apply it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from billing.errors import BillingError
+from billing.facts import Fact
+from billing.ids import stripe_id_of
+from billing.readers.registry import read
+from models.tables import DeadLetter, Membership
+from ops.queries import parties as belonging
+from runtime.event_body import parse
+
+OPEN: Final = "open"
+
+_READ_AT_ONCE: Final = 500
+_NEWEST: Final = (DeadLetter.last_failed_at.desc(), DeadLetter.event_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A dead letter; ``event_id`` is the key of the event in the inbox."""
+
+    event_id: str
+    type: str | None
+    state: str
+    error_type: str
+    error: str
+    attempts: int
+    received_at: datetime | None
+    first_failed_at: datetime
+    last_failed_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    reason: str | None
+    history: Sequence[Mapping[str, Any]]
+    payload: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFilter:
+    """What must be true of a letter; times are those of its last failure."""
+
+    keys: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    error: str | None = None
+    """In the name of the error or in what it says."""
+    states: tuple[str, ...] = (OPEN,)
+    since: datetime | None = None
+    until: datetime | None = None
+    user: str | None = None
+    customer: str | None = None
+
+
+def letters(
+    connection: Connection, wanted: LetterFilter, *, limit: int | None = None
+) -> list[Letter]:
+    """The letters that failed last come first."""
+    keys = letter_keys(connection, wanted)[:limit]
+    columns = [getattr(DeadLetter, each.name) for each in fields(Letter)]
+    query = select(*columns).where(DeadLetter.event_id.in_(keys)).order_by(*_NEWEST)
+    return [Letter(**row) for row in connection.execute(query).mappings()]
+
+
+def letter_keys(connection: Connection, wanted: LetterFilter) -> list[str]:
+    """The keys of the letters, those that failed last first."""
+    conditions = _conditions(wanted)
+    if wanted.user is None and wanted.customer is None:
+        query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
+        return list(connection.scalars(query))
+    bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*conditions).order_by(*_NEWEST)
+    found = connection.execute(bodies.execution_options(yield_per=_READ_AT_ONCE))
+    return [key for some in found.partitions() for key in _about(connection, some, wanted)]
+
+
+def _conditions(wanted: LetterFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [DeadLetter.state.in_(wanted.states)]
+    if wanted.keys:
+        conditions.append(DeadLetter.event_id.in_(wanted.keys))
+    if wanted.types:
+        conditions.append(DeadLetter.type.in_(wanted.types))
+    if wanted.error:
+        named = DeadLetter.error_type.icontains(wanted.error, autoescape=True)
+        conditions.append(named | DeadLetter.error.icontains(wanted.error, autoescape=True))
+    if wanted.since:
+        conditions.append(DeadLetter.last_failed_at >= wanted.since)
+    if wanted.until:
+        conditions.append(DeadLetter.last_failed_at < wanted.until)
+    return conditions
+
+
+def _about(
+    connection: Connection, found: Iterable[Row[str, str]], wanted: LetterFilter
+) -> list[str]:
+    stated = {key: _facts(payload) for key, payload in found}
+    parties = _parties(connection, (fact for facts in stated.values() for fact in facts))
+    mine = belonging.parties_of_user(connection, wanted.user) if wanted.user else frozenset()
+
+    def is_users(facts: Sequence[Fact]) -> bool:
+        if wanted.user is None:
+            return True
+        said = {getattr(fact.fields, "user_id", None) for fact in facts}
+        return wanted.user in said or bool(mine & {parties.get(key) for key in _keys(facts)})
+
+    def is_customers(facts: Sequence[Fact]) -> bool:
+        return wanted.customer is None or wanted.customer in {*map(stripe_id_of, _keys(facts))}
+
+    return [key for key, facts in stated.items() if is_users(facts) and is_customers(facts)]
+
+
+def _parties(connection: Connection, facts: Iterable[Fact]) -> Mapping[Any, str]:
+    query = select(Membership.object_key, Membership.party)
+    known = connection.execute(query.where(Membership.object_key.in_(_keys(facts))))
+    return {key: party for key, party in known}  # noqa: C416 - rows
+
+
+def _keys(facts: Iterable[Fact]) -> set[Any]:
+    return {key for fact in facts for key in (fact.object_key, *fact.mentions)}
+
+
+def _facts(payload: str) -> tuple[Fact, ...]:
+    """What it states; one that cannot be read is about nobody who could be named."""
+    try:
+        return read(parse(payload.encode())).facts
+    except BillingError:
+        return ()

@@ -1,0 +1,215 @@
+"""Everything the database says about one user, at one moment: what ``explain`` explains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from billing.catalogue import Catalogue
+from billing.facts import Kind
+from billing.ids import ObjectKey, realm_in
+from billing.ids import object_key as key_of
+from billing.projection.effective import Effective
+from billing.rows import EntitlementRow, PaymentRow, PurchaseRow, SubscriptionRow
+from models.base import Base
+from models.tables import (
+    AuditLog,
+    Party,
+    Payment,
+    Purchase,
+    StoredFact,
+    StripeEvent,
+    Subscription,
+    UserEntitlement,
+    effective_entitlements,
+)
+from ops.queries.ineffective_events import Unheeded, unheeded
+from ops.queries.parties import parties_of_user
+from runtime.ledger import catalogues
+from runtime.ledger.rows import TableName, from_plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A row of ``user_entitlements`` with the event that decided it."""
+
+    row: EntitlementRow
+    catalogue_version: int
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """When access was taken last, and by whom."""
+
+    at: datetime
+    event_id: str | None
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyNote:
+    """What a party's last projection could not settle."""
+
+    party: str
+    waiting: bool
+    unknown_prices: frozenset[str]
+    incomplete_summaries: frozenset[str]
+    missing_subscriptions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All of it; ``paid_for`` names the subscription of a bill or checkout by object key."""
+
+    user_id: str
+    at: datetime
+    catalogue_version: int
+    catalogue: Catalogue
+    grants: tuple[Grant, ...]
+    effective: Mapping[str, Effective]
+    subscriptions: tuple[SubscriptionRow, ...]
+    purchases: tuple[PurchaseRow, ...]
+    payments: tuple[PaymentRow, ...]
+    paid_for: Mapping[ObjectKey, str]
+    revoked: Mapping[str, Revoked]
+    notes: tuple[PartyNote, ...]
+    newest: Mapping[ObjectKey, str]
+    """The newest event that names each object."""
+    unheeded: tuple[Unheeded, ...]
+
+
+def standing_of(connection: Connection, user_id: str) -> Standing:
+    """What stands about a user; nobody may be known by that name."""
+    record = catalogues.current(connection)
+    parties = parties_of_user(connection, user_id)
+    return Standing(
+        user_id=user_id,
+        at=connection.execute(select(func.now())).scalar_one(),
+        catalogue_version=record.version,
+        catalogue=record.catalogue,
+        grants=_grants(connection, user_id),
+        effective=_effective(connection, user_id),
+        subscriptions=_subscriptions(connection, user_id),
+        purchases=_purchases(connection, user_id),
+        payments=_payments(connection, parties),
+        paid_for=_paid_for(connection, parties),
+        revoked=_revoked(connection, user_id),
+        notes=_notes(connection, parties),
+        newest=_newest(connection, parties),
+        unheeded=unheeded(connection, user_id),
+    )
+
+
+def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
+    query = (
+        select(UserEntitlement.__table__, StripeEvent.type, StripeEvent.created_at)
+        .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
+        .where(UserEntitlement.user_id == user_id)
+        .order_by(UserEntitlement.starts_at, UserEntitlement.source, UserEntitlement.plan_code)
+    )
+    return tuple(_grant(dict(row)) for row in connection.execute(query).mappings())
+
+
+def _grant(found: Mapping[str, Any]) -> Grant:
+    row = from_plain(TableName.ENTITLEMENTS, found)
+    assert isinstance(row, EntitlementRow)  # noqa: S101 - the table says so
+    return Grant(
+        row=row,
+        catalogue_version=found["catalogue_version"],
+        decided_by=found["type"],
+        decided_at=found["created_at"],
+    )
+
+
+def _effective(connection: Connection, user_id: str) -> dict[str, Effective]:
+    view = effective_entitlements.c
+    query = select(view.feature, view.value, view.expires_at).where(view.user_id == user_id)
+    return {
+        feature: Effective(value=value, expires_at=expires_at)
+        for feature, value, expires_at in connection.execute(query)
+    }
+
+
+def _subscriptions(connection: Connection, user_id: str) -> tuple[SubscriptionRow, ...]:
+    rows = _rows(connection, Subscription, TableName.SUBSCRIPTIONS, Subscription.user_id == user_id)
+    return tuple(row for row in rows if isinstance(row, SubscriptionRow))
+
+
+def _purchases(connection: Connection, user_id: str) -> tuple[PurchaseRow, ...]:
+    rows = _rows(connection, Purchase, TableName.PURCHASES, Purchase.user_id == user_id)
+    return tuple(row for row in rows if isinstance(row, PurchaseRow))
+
+
+def _payments(connection: Connection, parties: frozenset[str]) -> tuple[PaymentRow, ...]:
+    rows = _rows(connection, Payment, TableName.PAYMENTS, Payment.party.in_(parties))
+    paid = [row for row in rows if isinstance(row, PaymentRow)]
+    return tuple(sorted(paid, key=lambda row: (row.occurred_at, row.payment_ref)))
+
+
+def _rows(connection: Connection, model: type[Base], name: TableName, condition: Any) -> list[Any]:
+    query = select(model.__table__).where(condition)
+    return sorted(
+        (from_plain(name, dict(row)) for row in connection.execute(query).mappings()),
+        key=lambda row: row.key,
+    )
+
+
+def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
+    """Bills name their subscription; a checkout names it for itself and for the bill it made."""
+    fields = StoredFact.fact["fields"]
+    subscription, bill = fields["subscription"].as_string(), fields["invoice"].as_string()
+    query = select(StoredFact.object_key, bill, subscription).where(
+        StoredFact.party.in_(parties),
+        StoredFact.kind.in_((Kind.INVOICE.value, Kind.CHECKOUT_SESSION.value)),
+        subscription.is_not(None),
+    )
+    named: dict[ObjectKey, str] = {}
+    for object_key, invoice, paid_for in connection.execute(query):
+        named[object_key] = paid_for
+        if invoice:
+            named[key_of(realm_in(object_key), invoice)] = paid_for
+    return named
+
+
+def _newest(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
+    mentions = StoredFact.fact["mentions"]
+    query = select(StoredFact.event_id, mentions).where(StoredFact.party.in_(parties))
+    in_time = query.order_by(StoredFact.created_at, StoredFact.event_id)
+    return {key: event for event, named in connection.execute(in_time) for key in named}
+
+
+def _revoked(connection: Connection, user_id: str) -> dict[str, Revoked]:
+    """By the audit's name of an entitlement, ``source/plan``; the last one counts."""
+    query = (
+        select(AuditLog.target_id, AuditLog.occurred_at, AuditLog.event_id, AuditLog.actor)
+        .where(AuditLog.user_id == user_id, AuditLog.action == "entitlement.revoked")
+        .order_by(AuditLog.id)
+    )
+    return {
+        target: Revoked(at=at, event_id=event_id, actor=actor)
+        for target, at, event_id, actor in connection.execute(query)
+    }
+
+
+def _notes(connection: Connection, parties: frozenset[str]) -> tuple[PartyNote, ...]:
+    query = select(
+        Party.party,
+        Party.waiting,
+        Party.unknown_prices,
+        Party.incomplete_summaries,
+        Party.missing_subscriptions,
+    ).where(Party.party.in_(parties))
+    return tuple(
+        PartyNote(
+            party=row.party,
+            waiting=row.waiting,
+            unknown_prices=frozenset(row.unknown_prices),
+            incomplete_summaries=frozenset(row.incomplete_summaries),
+            missing_subscriptions=frozenset(row.missing_subscriptions),
+        )
+        for row in connection.execute(query.order_by(Party.party))
+    )

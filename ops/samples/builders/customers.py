@@ -1,0 +1,76 @@
+"""Customers, their checkouts, and what Stripe itself says they may use."""
+
+from collections.abc import Sequence
+
+from ops.samples.clock import DAY
+from ops.samples.pen import Pen
+from ops.samples.unread_fields import JsonObject
+
+
+def customer(pen: Pen, *, user_id: str | None, at: int) -> JsonObject:
+    """A customer; ``user_id`` stands in its metadata, as an application should put it there."""
+    return pen.write(
+        "customer",
+        id=pen.id("cus", 14),
+        created=at,
+        email="ada@example.com",
+        invoice_prefix=pen.id("", 8)[1:].upper(),
+        metadata=_owner(user_id),
+    )
+
+
+def checkout_session(
+    pen: Pen,
+    *,
+    customer_id: str | None,
+    user_id: str | None,
+    amount: int,
+    at: int,
+    mode: str,
+    metadata: JsonObject,
+    payment_status: str = "paid",
+    status: str = "complete",
+    **links: str | None,
+) -> JsonObject:
+    """A checkout; ``links`` are the ids it led to: payment_intent, subscription, invoice."""
+    return pen.write(
+        "checkout.session",
+        id=pen.id("cs_test", 58),
+        amount_subtotal=amount,
+        amount_total=amount,
+        client_reference_id=user_id,
+        created=at,
+        customer=customer_id,
+        expires_at=at + DAY,
+        metadata={**_owner(user_id), **metadata},
+        mode=mode,
+        payment_method_collection="always" if mode == "subscription" else "if_required",
+        payment_status=payment_status,
+        status=status,
+        **links,
+    )
+
+
+def entitlement_summary(
+    pen: Pen, *, customer_id: str, lookup_keys: Sequence[str], has_more: bool = False
+) -> JsonObject:
+    """Stripe's own list of what a customer may use; it has no id."""
+    active = [
+        pen.write(
+            "entitlements.active_entitlement",
+            id=pen.id("ent_test", 40),
+            feature=f"feat_test_{key}",
+            lookup_key=key,
+        )
+        for key in lookup_keys
+    ]
+    url = f"/v1/customer/{customer_id}/entitlements"
+    return pen.write(
+        "entitlements.active_entitlement_summary",
+        customer=customer_id,
+        entitlements={"object": "list", "data": active, "has_more": has_more, "url": url},
+    )
+
+
+def _owner(user_id: str | None) -> JsonObject:
+    return {} if user_id is None else {"user_id": user_id}

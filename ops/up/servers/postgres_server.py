@@ -1,0 +1,171 @@
+"""A PostgreSQL of our own: real fsync, TCP on loopback, a password, no root.
+
+The cluster has a superuser ``postgres`` for ourselves and a role ``paidup`` that owns the
+database and is no superuser, so that rights mean here what they mean in production.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from ops.up.servers import ports
+from ops.up.servers.account import Account, server_account
+from ops.up.servers.cluster import Cluster
+from ops.up.servers.process import Process
+from ops.up.servers.process_table import children_of
+
+SETTINGS: Mapping[str, str] = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "listen_addresses": ports.LOOPBACK,
+    # A socket's path may have 107 bytes; ours may be longer, so there is none.
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "cluster_name": "paidup",
+}
+ROLE = "paidup"
+_ADMIN = "postgres"
+
+
+class Postgres(Process):
+    """One cluster in one folder; the port stays the same over restarts."""
+
+    name = "postgres"
+    turn = 3
+    stop_signal = signal.SIGINT  # "fast": ends sessions instead of waiting for them
+    stop_seconds = 30.0
+    start_seconds = 120.0  # recovery after a kill replays the log first
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binaries: Path,
+        run: Path | None = None,
+        log: Path | None = None,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """``binaries`` comes from ``locate.postgres_binaries``; ``settings`` win over ours."""
+        super().__init__(
+            folder=folder, run=run or folder.parent, log=log or folder.parent / "postgres.log"
+        )
+        self.binaries = binaries
+        self.port = port or ports.free_port()
+        self.settings = {**SETTINGS, **(settings or {})}
+        self._port_is_given = port is not None
+        self._account = server_account()
+        self._cluster = Cluster(
+            folder,
+            binaries=binaries,
+            account=self._account,
+            environ=self.environ(),
+            log=self.log,
+        )
+
+    @property
+    def url(self) -> str:
+        """The application's database, as the role that owns it."""
+        return self.url_of(ROLE)
+
+    @property
+    def admin_url(self) -> str:
+        """The maintenance database, as superuser: to create, drop and kick out."""
+        return self._url(_ADMIN, _ADMIN)
+
+    def url_of(self, database: str) -> str:
+        """Any database of this server, as the role that owns the application's."""
+        return self._url(ROLE, database)
+
+    def command(self) -> Sequence[str | Path]:
+        """The postmaster with every setting on its command line, where ``ps`` shows it."""
+        options = (f"--{name}={value}" for name, value in self.settings.items())
+        return (
+            self.binaries / "postgres",
+            "-D",
+            self._cluster.data,
+            f"--port={self.port}",
+            *options,
+        )
+
+    def account(self) -> Account | None:
+        """``nobody`` where we are root."""
+        return self._account
+
+    def prepare(self) -> None:
+        """A cluster that is whole and of this version, or one sentence why not."""
+        self._cluster.prepare()
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            self._connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def move(self) -> bool:
+        """Another free port, unless the port was given or was in use by clients before."""
+        if not self._port_is_given:
+            self.port = ports.free_port()
+        return not self._port_is_given
+
+    def start(self) -> None:
+        """Start it and see that role and database are there; from then on the port stays."""
+        super().start()
+        self._port_is_given = True
+        self._make_role_and_database()
+
+    def freeze(self) -> None:
+        """Stop the postmaster and every session: each backend has a session of its own."""
+        for pid in (self.pid, *children_of(self.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the backends go on, then the postmaster."""
+        for pid in (*children_of(self.pid), self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """The URL of a new database, copied from the template and owned by our role."""
+        with self._connect() as connection:
+            connection.execute(
+                sql.SQL("create database {} template {} owner {}").format(
+                    sql.Identifier(name), sql.Identifier(template), sql.Identifier(ROLE)
+                )
+            )
+        return self.url_of(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop it whoever is still connected; quiet if it is gone."""
+        with self._connect() as connection:
+            statement = sql.SQL("drop database if exists {} with (force)")
+            connection.execute(statement.format(sql.Identifier(name)))
+
+    def _url(self, role: str, database: str) -> str:
+        password = self._cluster.password()
+        return f"postgresql://{role}:{password}@{ports.LOOPBACK}:{self.port}/{database}"
+
+    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(self.admin_url, autocommit=True, connect_timeout=3)
+
+    def _make_role_and_database(self) -> None:
+        with self._connect() as connection:
+            if not connection.execute("select from pg_roles where rolname = %s", [ROLE]).rowcount:
+                connection.execute(
+                    sql.SQL("create role {} login password {}").format(
+                        sql.Identifier(ROLE), sql.Literal(self._cluster.password())
+                    )
+                )
+            found = connection.execute("select from pg_database where datname = %s", [ROLE])
+        if not found.rowcount:
+            self.create_database(ROLE)

@@ -1,0 +1,110 @@
+"""A Redis (or Valkey) of our own, as durable as the one production must have.
+
+``appendfsync always`` is the point: what was acknowledged is on disk. It listens on loopback
+and asks for a password that lies in its folder.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ops.up.servers import ports
+from ops.up.servers.process import Process
+from ops.up.servers.secret_file import kept_secret, write_private
+
+_CONFIG = """\
+bind 127.0.0.1
+port {port}
+protected-mode yes
+requirepass {password}
+daemonize no
+logfile ""
+loglevel notice
+dir ./
+save ""
+appendonly yes
+appendfsync always
+no-appendfsync-on-rewrite no
+aof-load-truncated yes
+stop-writes-on-bgsave-error yes
+maxmemory {maxmemory}
+maxmemory-policy noeviction
+timeout 0
+tcp-keepalive 60
+"""
+
+
+class Redis(Process):
+    """One server on one folder; the port stays the same over restarts."""
+
+    name = "redis"
+    start_seconds = 120.0  # a large append-only file is read whole before the first answer
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binary: Path,
+        run: Path | None = None,
+        log: Path | None = None,
+        port: int | None = None,
+        maxmemory: str = "512mb",
+    ) -> None:
+        """``binary`` comes from ``locate.redis_binary``; without a port a free one is taken."""
+        super().__init__(folder=folder, run=run or folder, log=log or folder / "redis.log")
+        self.binary = binary
+        self.port = port or ports.free_port()
+        self.maxmemory = maxmemory
+        self._port_is_given = port is not None
+
+    @property
+    def url(self) -> str:
+        """The URL with the password, database 0."""
+        return f"redis://:{self._password()}@{ports.LOOPBACK}:{self.port}/0"
+
+    def command(self) -> Sequence[str | Path]:
+        """The binary on the configuration file, which keeps the password off the command line."""
+        return (self.binary, "redis.conf")
+
+    def prepare(self) -> None:
+        """Write the configuration: port, password and durability."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config = _CONFIG.format(port=self.port, password=self._password(), maxmemory=self.maxmemory)
+        write_private(self.folder / "redis.conf", config)
+
+    def is_ready(self) -> bool:
+        """Whether it answers PING; while it reads its file it does not."""
+        client = self.client(timeout=1.0)
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+    def move(self) -> bool:
+        """Another free port, unless the port was given or was in use by clients before."""
+        if not self._port_is_given:
+            self.port = ports.free_port()
+        return not self._port_is_given
+
+    def start(self) -> None:
+        """Start it; from then on the port is part of URLs that others hold, and stays."""
+        super().start()
+        self._port_is_given = True
+
+    def client(self, *, timeout: float = 5.0) -> redis.Redis:
+        """A plain client that asks once and does not wait for ever."""
+        return redis.Redis.from_url(
+            self.url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def _password(self) -> str:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return kept_secret(self.folder / "password")

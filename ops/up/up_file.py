@@ -1,0 +1,113 @@
+"""``up.json``: how the other commands find what ``paidup up`` runs on this machine.
+
+It holds passwords, the signing secret and a token, so only its owner may read it. It counts for
+as long as the ``up`` that wrote it lives; a file that a killed one left behind is ignored.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ops.errors import NothingRuns
+from ops.up.servers import pidfile
+from ops.up.servers.secret_file import write_private
+from runtime.settings import Settings
+
+_LOCK = "up.pid"
+_SERVERS = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpFile:
+    """What runs, and how to reach it."""
+
+    pid: int
+    webhook_url: str
+    ingest_url: str
+    worker_metrics_url: str
+    console_url: str
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
+    console_token: str | None = field(repr=False)
+    pids: Mapping[str, int]
+
+    def as_environ(self) -> dict[str, str]:
+        """The variables that lead a command to these servers."""
+        token = {"PAIDUP_CONSOLE_TOKENS": self.console_token} if self.console_token else {}
+        return {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
+            **token,
+        }
+
+
+def path_in(data_dir: Path) -> Path:
+    """Where the file lies."""
+    return data_dir / "up.json"
+
+
+def lock_in(data_dir: Path) -> Path:
+    """The pid file that a running ``up`` holds."""
+    return data_dir / _LOCK
+
+
+def write(data_dir: Path, up: UpFile) -> None:
+    """Replace the file, readable by its owner only."""
+    write_private(path_in(data_dir), json.dumps(asdict(up), indent=2) + "\n")
+
+
+def read(data_dir: Path) -> UpFile | None:
+    """What runs on the folder; None where no ``up`` lives."""
+    if not pidfile.is_held(lock_in(data_dir)):
+        return None
+    try:
+        return UpFile(**json.loads(path_in(data_dir).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def data_dir_of(environ: Mapping[str, str]) -> Path:
+    """The data folder that the environment names, judged like every other setting."""
+    names = ("PAIDUP_DATA_DIR", "PAIDUP_DATA_DIR_FILE")
+    return Settings.from_env({name: environ[name] for name in names if name in environ}).data_dir
+
+
+def completed(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment, with what it does not say taken from a running ``up``.
+
+    Nothing is taken where the environment names a server that is not ``up``'s: half of a
+    production deployment and half of a local one must never meet.
+    """
+    up = read(data_dir_of(environ))
+    if up is None or not _agrees(environ, up):
+        return dict(environ)
+    told = up.as_environ().items()
+    return {**environ, **{name: value for name, value in told if not _is_given(environ, name)}}
+
+
+def settings(environ: Mapping[str, str], *needed: str) -> Settings:
+    """The settings of a command that talks to servers, from the environment or from ``up``.
+
+    Raises:
+        SettingsError: naming every variable that is out of bounds.
+        NothingRuns: if a needed one is nowhere to be found.
+    """
+    found = Settings.from_env(completed(environ))
+    for name in needed:
+        if getattr(found, _SERVERS[name]) is None:
+            raise NothingRuns(name, found.data_dir.absolute())
+    return found
+
+
+def _is_given(environ: Mapping[str, str], name: str) -> bool:
+    return bool(environ.get(name)) or f"{name}_FILE" in environ
+
+
+def _agrees(environ: Mapping[str, str], up: UpFile) -> bool:
+    ours = up.as_environ()
+    if any(f"{name}_FILE" in environ for name in _SERVERS):
+        return False
+    return all(environ[name] == ours[name] for name in _SERVERS if environ.get(name))

@@ -1,0 +1,126 @@
+"""Connections to PostgreSQL, each with bounds on how long anything may take."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine
+
+from runtime.database.array_params import send_columns
+from runtime.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 3
+
+KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""A peer that vanished without a word is noticed in 25 s, not in two hours."""
+
+SESSION = {
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "20s",
+    "default_transaction_isolation": "read committed",
+    "timezone": "UTC",
+}
+"""Bounds below a claim's lease: a stuck transaction dies before its events are due again."""
+
+SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
+
+
+class UnusableDatabaseUrl(Exception):
+    """DATABASE_URL is missing or of another database; the message never repeats the URL."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATABASE_URL must start with postgresql:// or postgres://;"
+            " a unix socket goes into ?host="
+        )
+
+
+def make_engine(settings: Settings, *, application_name: str, pool_size: int = 2) -> Engine:
+    """The engine of this process; see ``engine_for``."""
+    return engine_for(settings.database_url, application_name=application_name, pool_size=pool_size)
+
+
+def engine_for(database_url: str | None, *, application_name: str, pool_size: int = 2) -> Engine:
+    """An engine that has opened nothing yet; to be made after the fork, and disposed by its maker.
+
+    The URL goes to libpq as it is, whatever libpq can read in it: SQLAlchemy's own parser knows
+    fewer forms, and would refuse sockets, several hosts and service files.
+
+    Raises:
+        UnusableDatabaseUrl: if it does not speak of PostgreSQL.
+    """
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connector(conninfo_of(database_url), application_name=application_name),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+    )
+
+
+def conninfo_of(database_url: str | None) -> str:
+    """What libpq reads: the URL with the one scheme it knows.
+
+    Raises:
+        UnusableDatabaseUrl: if it does not speak of PostgreSQL.
+    """
+    for scheme in SCHEMES:
+        if database_url is not None and database_url.lower().startswith(scheme):
+            return "postgresql://" + database_url[len(scheme) :]
+    raise UnusableDatabaseUrl
+
+
+def connector(
+    conninfo: str,
+    *,
+    application_name: str,
+    kind: type[psycopg.Connection] = psycopg.Connection,
+    session: Mapping[str, str] = SESSION,
+    connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
+) -> Callable[[], psycopg.Connection]:
+    """What opens the connections of a pool, each bounded by ``session``."""
+
+    def connect() -> psycopg.Connection:
+        connection = kind.connect(
+            conninfo,
+            autocommit=True,
+            connect_timeout=connect_seconds,
+            application_name=application_name,
+            client_encoding="UTF8",  # columns are sent in it, whatever the database is kept in
+            **KEEPALIVES,
+        )
+        send_columns(connection)
+        _bound(connection, session)
+        compress_quickly(connection)
+        connection.autocommit = False
+        return connection
+
+    return connect
+
+
+def _bound(connection: psycopg.Connection, session: Mapping[str, str]) -> None:
+    # Not by libpq's "options": that would replace the operator's own, and poolers refuse it.
+    connection.execute(
+        "SELECT set_config(name, value, false)"
+        " FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)",
+        (list(session), list(session.values())),
+    )
+
+
+def compress_quickly(connection: psycopg.Connection) -> None:
+    """Let bodies be compressed by lz4 where the server has it and nobody chose otherwise.
+
+    It takes a tenth of the time of PostgreSQL's own method, which is a third of all its work for
+    an event. As a setting and not as a column's, it is no part of the schema: a dump is restored
+    anywhere.
+    """
+    connection.execute(
+        "SELECT set_config(name, 'lz4', false) FROM pg_settings"
+        " WHERE name = 'default_toast_compression' AND source = 'default' AND 'lz4' = ANY(enumvals)"
+    )

@@ -1,0 +1,23 @@
+--!use names wakes placement history claim_common fetching
+-- ARGV: as for claim.lua up to the tenth, then how many may fetch at the same time.
+-- One event that waits for Stripe's API. Answers as claim.lua does.
+local most = tonumber(ARGV[11])
+
+write_even_when_full()
+call('ZREM', FETCHERS, token)
+call('ZREM', FETCH_WAKES, ARGV[3])
+call('HSET', FETCH_HEALTH, 'asked_at', NOW)
+give_back(token, claim)
+if not may_fetch() then
+  return { 1, '' }
+end
+if fetchers() >= most_fetchers(most) then
+  return { 0, '' }
+end
+take_from_lane('fetch')
+if #entries == 0 then
+  return { 0, '' }
+end
+note_claim()
+call('ZADD', FETCHERS, NOW + registration, token)
+return answer(owe_fetcher(most, ARGV[4]))

@@ -1,0 +1,111 @@
+"""A party projected anew, and what has to change for that to stand, whoever touched its rows.
+
+A row that was altered from outside is put right. What was booked of its money is told by the
+history, and the version beside a grant by the plans of record.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Connection, text
+
+from billing.ids import PartyId, UserId
+from billing.rows import Key, PaymentRow
+from runtime.ledger.batch_state import Account, Book
+from runtime.ledger.bookkeeping import History, Owner, booked
+from runtime.ledger.catalogues import Record
+from runtime.ledger.decisions import Decision, MoneyMoved, RowUpserted
+from runtime.ledger.difference import difference
+from runtime.ledger.rows import Row, Rows, TableName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anew:
+    """A party that was just projected, and the rows it had."""
+
+    party: PartyId
+    account: Account
+    before: Rows
+
+    def payments(self) -> frozenset[Key]:
+        """Every payment it had or has."""
+        return frozenset(self.before[TableName.PAYMENTS].keys() | self._after(TableName.PAYMENTS))
+
+    def decisions(
+        self, record: Record, history: History, versions: Mapping[Key, int]
+    ) -> Iterator[Decision]:
+        """What a projection decides, with money as it was booked and not as rows say it was."""
+        decided = difference(self.before, self.account.rows)
+        yield from (each for each in decided if not isinstance(each, MoneyMoved))
+        before = cast("Mapping[Key, PaymentRow]", self.before[TableName.PAYMENTS])
+        after = cast("Mapping[Key, PaymentRow]", self._after(TableName.PAYMENTS))
+        yield from booked(before, after, history)
+        yield from self._misnumbered(record, versions)
+
+    def _misnumbered(self, record: Record, versions: Mapping[Key, int]) -> Iterator[Decision]:
+        """Grants that stand as they should, beside the number of plans that they are not by."""
+        if self.account.catalogue_version != record.version:
+            return  # such rows are written anew anyway
+        before = self.before[TableName.ENTITLEMENTS]
+        for key, row in self._after(TableName.ENTITLEMENTS).items():
+            if before.get(key) == row and versions[key] != record.version:
+                yield RowUpserted(table=TableName.ENTITLEMENTS, row=row)
+
+    def _after(self, table: TableName) -> Mapping[Key, Row]:
+        return self.account.rows[table]
+
+
+def projected(book: Book) -> list[Anew]:
+    """Project every party of the book.
+
+    A row that was put under another party by mistake belongs to the one that makes it.
+    """
+    befores = {party: account.rows for party, account in sorted(book.accounts.items())}
+    for account in book.accounts.values():
+        book.project(account)
+    makers = {place: party for party in befores for place in _places(book.accounts[party].rows)}
+    return [
+        Anew(party=party, account=book.accounts[party], before=_own(before, party, makers))
+        for party, before in befores.items()
+    ]
+
+
+def _places(rows: Rows) -> Iterable[tuple[TableName, Key]]:
+    return ((table, key) for table, keyed in rows.items() for key in keyed)
+
+
+def _own(rows: Rows, party: PartyId, makers: Mapping[tuple[TableName, Key], PartyId]) -> Rows:
+    return {
+        table: {key: row for key, row in keyed.items() if makers.get((table, key), party) == party}
+        for table, keyed in rows.items()
+    }
+
+
+def versions_of(connection: Connection, parties: Sequence[PartyId]) -> dict[Key, int]:
+    """The version of the plans that stands beside each grant of these parties."""
+    found = connection.execute(_VERSIONS, {"parties": list(parties)})
+    return {tuple(key): version for version, *key in found}
+
+
+def history_of(connection: Connection, payments: frozenset[Key]) -> dict[Key, dict[Owner, int]]:
+    """What is booked of these payments, where that is anything."""
+    wanted = sorted(payments)
+    found: dict[Key, dict[Owner, int]] = {}
+    values = {"realms": [key[0] for key in wanted], "refs": [key[1] for key in wanted]}
+    for realm, ref, user_id, currency, amount in connection.execute(_BOOKED, values):
+        owner = Owner(None if user_id is None else UserId(user_id), currency)
+        found.setdefault((realm, ref), {})[owner] = int(amount)
+    return found
+
+
+_VERSIONS = text(
+    "SELECT catalogue_version, user_id, source, plan_code, realm FROM user_entitlements"
+    " WHERE party = ANY(:parties)"
+)
+_BOOKED = text(
+    "SELECT realm, payment_ref, user_id, currency, sum(amount_minor) FROM payment_events"
+    " WHERE (realm, payment_ref) IN (SELECT * FROM unnest(CAST(:realms AS text[]),"
+    " CAST(:refs AS text[]))) GROUP BY realm, payment_ref, user_id, currency"
+    " HAVING sum(amount_minor) <> 0"
+)

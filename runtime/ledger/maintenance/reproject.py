@@ -1,0 +1,93 @@
+"""Projecting without an event: because time has passed, or because the plans have changed.
+
+In small transactions, so that events never wait long behind it, and resumable: what is done is
+written in ``parties``.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Connection, Engine, text
+
+from billing.ids import PartyId
+from runtime.ledger.admit import open_transaction
+from runtime.ledger.batch_state import Book
+from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.load import load
+from runtime.ledger.locks import lock, try_lock
+from runtime.ledger.write import Cause, Draft, write
+
+CHUNK: Final = 20
+CLOCK: Final = "clock"
+
+
+def project_due(engine: Engine, catalogues: Catalogues, limit: int) -> int:
+    """Project parties whose time has come; those somebody is at work on are left to him."""
+    done: list[PartyId] = []
+    while len(done) < limit:
+        with engine.begin() as connection:
+            now = open_transaction(connection).now
+            parties = _due(connection, done, min(CHUNK, limit - len(done)))
+            if not parties:
+                break
+            cause = Cause(actor=CLOCK, origin=CLOCK, occurred_at=now)
+            _project(connection, catalogues, parties, cause)
+        done += parties
+    return len(done)
+
+
+def reproject(
+    engine: Engine,
+    catalogues: Catalogues,
+    parties: Iterable[PartyId],
+    *,
+    actor: str,
+    reason: str,
+) -> int:
+    """Project these parties by the plans of record; one that was merged meanwhile is left out."""
+    done = 0
+    for chunk in _chunks(parties):
+        with engine.begin() as connection:
+            now = open_transaction(connection).now
+            lock(connection, chunk, above=())
+            present = _present(connection, chunk)
+            cause = Cause(actor=actor, origin="operator", occurred_at=now, reason=reason)
+            _project(connection, catalogues, present, cause)
+        done += len(present)
+    return done
+
+
+_DUE = text(
+    "SELECT party FROM parties WHERE due_at <= now() AND party <> ALL(CAST(:done AS text[]))"
+    " ORDER BY due_at LIMIT :limit"
+)
+_STILL_DUE = text("SELECT party FROM parties WHERE due_at <= now() AND party = ANY(:parties)")
+_PRESENT = text("SELECT party FROM parties WHERE party = ANY(:parties)")
+
+
+def _due(connection: Connection, done: Sequence[PartyId], limit: int) -> list[PartyId]:
+    found = connection.scalars(_DUE, {"done": list(done), "limit": limit}).all()
+    free = try_lock(connection, [PartyId(party) for party in found])
+    return [PartyId(party) for party in connection.scalars(_STILL_DUE, {"parties": free})]
+
+
+def _present(connection: Connection, parties: Sequence[PartyId]) -> list[PartyId]:
+    return [PartyId(party) for party in connection.scalars(_PRESENT, {"parties": list(parties)})]
+
+
+def _project(
+    connection: Connection, catalogues: Catalogues, parties: Sequence[PartyId], cause: Cause
+) -> None:
+    record = catalogues.current(connection)
+    book = Book(load(connection, parties), record=record, now=cause.occurred_at)
+    draft = Draft()
+    for party in sorted(book.accounts):
+        draft.obey(cause, party, book.project(book.accounts[party]))
+    write(connection, draft, book, {})
+
+
+def _chunks(parties: Iterable[PartyId]) -> Iterator[list[PartyId]]:
+    rest = iter(parties)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

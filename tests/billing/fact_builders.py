@@ -1,0 +1,346 @@
+"""Facts as a test states them: only what the test is about is named, the rest is ordinary.
+
+Everything belongs to customer ``cus_1`` of the realm ``test``; times are seconds after ``START``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from billing.catalogue import Catalogue, read_catalogue
+from billing.facts import (
+    ChargeFields,
+    CheckoutSessionFields,
+    CustomerFields,
+    DisputeFields,
+    EntitlementSummaryFields,
+    Fact,
+    Fields,
+    InvoiceFields,
+    InvoicePaymentFields,
+    Item,
+    Kind,
+    PaymentIntentFields,
+    Rank,
+    RefundFields,
+    SubscriptionFields,
+)
+from billing.ids import CustomerId, EventId, Realm, object_key, summary_key
+from billing.projection.party import project
+from billing.rows import EntitlementRow, PaymentRow, Projection
+
+START = datetime(2026, 11, 1, 12, tzinfo=UTC)
+DAY = 86_400
+
+CATALOGUE = read_catalogue(
+    {
+        "plans": {
+            "premium": {
+                "prices": ["price_premium", "prod_premium", "plink_premium"],
+                "grace_days": 7,
+                "features": {"signals_enabled": True, "max_devices": 5},
+            },
+            "basic": {"prices": ["price_basic"], "features": {"max_devices": 1}},
+            "team": {
+                "prices": ["price_team"],
+                "features": {"max_devices": 2},
+                "per_seat": ["max_devices"],
+            },
+        }
+    }
+)
+
+
+def at(seconds: float) -> datetime:
+    """The moment so many seconds after the start."""
+    return START + timedelta(seconds=seconds)
+
+
+def under(policy: dict[str, str]) -> Catalogue:
+    """The catalogue with another policy for money going back."""
+    return replace(CATALOGUE, policy=read_catalogue({"policy": policy}).policy)
+
+
+def seen(
+    *facts: Fact | Iterable[Fact], now: float = 10 * DAY, catalogue: Catalogue = CATALOGUE
+) -> Projection:
+    """What follows from facts so many seconds after the start."""
+    flat = [one for each in facts for one in ([each] if isinstance(each, Fact) else each)]
+    return project(flat, catalogue, at(now))
+
+
+def grant(projection: Projection) -> EntitlementRow:
+    """The only entitlement row."""
+    (row,) = projection.entitlements.values()
+    return row
+
+
+def payment(projection: Projection) -> PaymentRow:
+    """The only payment row."""
+    (row,) = projection.payments.values()
+    return row
+
+
+def money(projection: Projection) -> dict[str, tuple[int, int]]:
+    """What came in and what went back, by payment reference."""
+    rows = projection.payments.values()
+    return {row.payment_ref: (row.amount_minor, row.amount_refunded_minor) for row in rows}
+
+
+def fact(
+    kind: Kind,
+    stripe_id: str,
+    fields: Fields,
+    seconds: float,
+    *,
+    event: str | None = None,
+    type_: str = "some.event",
+    rank: Rank = Rank.UPDATED,
+    before: Fields | None = None,
+    customer: str | None = "cus_1",
+    realm: str = "test",
+) -> Fact:
+    """A fact of any kind."""
+    key = object_key(Realm(realm), stripe_id)
+    if kind is Kind.ENTITLEMENT_SUMMARY:
+        key = summary_key(Realm(realm), stripe_id)
+    return Fact(
+        kind=kind,
+        object_key=key,
+        event_id=EventId(event or f"evt_{stripe_id}_{seconds}"),
+        event_type=type_,
+        created_at=at(seconds),
+        rank=rank,
+        fields=fields,
+        before=before,
+        customer_id=CustomerId(customer) if customer else None,
+        mentions=(key,),
+    )
+
+
+def customer(
+    user: str | None,
+    seconds: float = 0,
+    *,
+    was: str | None = None,
+    changed: bool = False,
+    **how: Any,
+) -> Fact:
+    """A customer whose metadata names a user; ``was`` is whom it named before this event."""
+    before = CustomerFields(user_id=was, deleted=False) if was or changed else None
+    fields = CustomerFields(user_id=user, deleted=False)
+    stripe_id = how.pop("stripe_id", "cus_1")
+    return fact(Kind.CUSTOMER, stripe_id, fields, seconds, before=before, customer=stripe_id, **how)
+
+
+def item(
+    price: str | None = "price_premium", quantity: int = 1, period_end: float | None = 30 * DAY
+) -> Item:
+    """A subscription item that is paid for thirty days."""
+    end = None if period_end is None else at(period_end)
+    return Item(price=price, lookup_key=None, product=None, quantity=quantity, period_end=end)
+
+
+def subscription_fields(
+    status: str = "active",
+    user: str | None = "usr_1",
+    *items: Item,
+    cancel_at: float | None = None,
+    at_period_end: bool = False,
+    ended: float | None = None,
+) -> SubscriptionFields:
+    """The fields of a snapshot on plan premium, if no items are given."""
+    return SubscriptionFields(
+        status=status,
+        items=items or (item(),),
+        user_id=user,
+        cancel_at=None if cancel_at is None else at(cancel_at),
+        cancel_at_period_end=at_period_end,
+        started_at=START,
+        ended_at=None if ended is None else at(ended),
+        trial_end=None,
+    )
+
+
+def subscription(
+    status: str = "active",
+    seconds: float = 0,
+    *items: Item,
+    user: str | None = "usr_1",
+    stripe_id: str = "sub_1",
+    cancel_at: float | None = None,
+    at_period_end: bool = False,
+    ended: float | None = None,
+    **how: Any,
+) -> Fact:
+    """A subscription snapshot that says itself whose it is."""
+    fields = subscription_fields(
+        status, user, *items, cancel_at=cancel_at, at_period_end=at_period_end, ended=ended
+    )
+    return fact(Kind.SUBSCRIPTION, stripe_id, fields, seconds, **how)
+
+
+SESSION = CheckoutSessionFields(
+    mode="payment",
+    status="complete",
+    payment_status="paid",
+    amount_total=2999,
+    currency="usd",
+    user_id="usr_1",
+    line_item_refs=(),
+    price_id="price_premium",
+    plan_code=None,
+    payment_link=None,
+    payment_intent="pi_1",
+    subscription=None,
+    invoice=None,
+)
+
+
+def checkout(
+    seconds: float = 0, *, stripe_id: str = "cs_1", how: Any = None, **fields: Any
+) -> Fact:
+    """A paid one-time checkout; fields are overridden by name."""
+    how = {"type_": "checkout.session.completed", **(how or {})}
+    return fact(Kind.CHECKOUT_SESSION, stripe_id, replace(SESSION, **fields), seconds, **how)
+
+
+def subscribed(seconds: float = 0, **fields: Any) -> Fact:
+    """A paid checkout that began ``sub_1``, as old API versions say it: without invoice."""
+    begun = {"mode": "subscription", "payment_intent": None, "subscription": "sub_1"}
+    return checkout(seconds, **{**begun, **fields})
+
+
+INTENT = PaymentIntentFields(
+    status="succeeded",
+    amount=2999,
+    amount_received=2999,
+    currency="usd",
+    failed=False,
+    user_id=None,
+    price_id=None,
+    plan_code=None,
+    invoice=None,
+    order_reference=None,
+)
+
+
+def intent(
+    status: str = "succeeded",
+    seconds: float = 0,
+    *,
+    stripe_id: str = "pi_1",
+    how: Any = None,
+    **fields: Any,
+) -> Fact:
+    """A payment intent; nothing was received before it succeeds."""
+    if status != "succeeded":
+        fields = {"amount_received": 0, **fields}
+    stated = replace(INTENT, status=status, **fields)
+    return fact(Kind.PAYMENT_INTENT, stripe_id, stated, seconds, **(how or {}))
+
+
+CHARGE = ChargeFields(
+    status="succeeded",
+    captured=True,
+    amount=2999,
+    amount_captured=2999,
+    amount_refunded=0,
+    currency="usd",
+    payment_intent="pi_1",
+    invoice=None,
+    user_id=None,
+)
+
+
+def charge(seconds: float = 0, *, stripe_id: str = "ch_1", how: Any = None, **fields: Any) -> Fact:
+    """A charge of ``pi_1`` that succeeded."""
+    return fact(Kind.CHARGE, stripe_id, replace(CHARGE, **fields), seconds, **(how or {}))
+
+
+def refund(
+    status: str = "succeeded",
+    seconds: float = 0,
+    amount: int = 2999,
+    *,
+    stripe_id: str = "re_1",
+    charge: str | None = "ch_1",
+    payment_intent: str | None = "pi_1",
+    **how: Any,
+) -> Fact:
+    """A refund of the whole amount."""
+    fields = RefundFields(
+        status=status, amount=amount, currency="usd", charge=charge, payment_intent=payment_intent
+    )
+    return fact(Kind.REFUND, stripe_id, fields, seconds, **{"customer": None, **how})
+
+
+def dispute(
+    status: str,
+    seconds: float = 0,
+    *,
+    stripe_id: str = "dp_1",
+    opened: float = 0,
+    charge: str | None = "ch_1",
+    payment_intent: str | None = "pi_1",
+    **how: Any,
+) -> Fact:
+    """A dispute of ``pi_1``."""
+    fields = DisputeFields(
+        status=status,
+        amount=2999,
+        currency="usd",
+        charge=charge,
+        payment_intent=payment_intent,
+        opened_at=at(opened),
+    )
+    return fact(Kind.DISPUTE, stripe_id, fields, seconds, **{"customer": None, **how})
+
+
+INVOICE = InvoiceFields(
+    status="paid",
+    amount_paid=2999,
+    currency="usd",
+    subscription="sub_1",
+    payment_refs=(),
+    line_refs=("price_premium",),
+    user_id=None,
+    price_id=None,
+    plan_code=None,
+    paid_at=None,
+    payment_failed=False,
+)
+
+
+def invoice(seconds: float = 0, *, stripe_id: str = "in_1", how: Any = None, **fields: Any) -> Fact:
+    """A paid invoice of ``sub_1`` that names no payment."""
+    return fact(Kind.INVOICE, stripe_id, replace(INVOICE, **fields), seconds, **(how or {}))
+
+
+def open_invoice(seconds: float = 0, **fields: Any) -> Fact:
+    """An invoice before anybody has paid it."""
+    return invoice(seconds, **{"status": "open", "amount_paid": 0, **fields})
+
+
+def share(
+    seconds: float = 0,
+    amount: int = 2999,
+    *,
+    stripe_id: str = "inpay_1",
+    invoice: str | None = "in_1",
+    paid_by: str | None = "pi_1",
+    status: str = "paid",
+    **how: Any,
+) -> Fact:
+    """An ``invoice_payment``: what ``pi_1`` paid of ``in_1``."""
+    fields = InvoicePaymentFields(
+        status=status, amount_paid=amount, currency="usd", invoice=invoice, payment_ref=paid_by
+    )
+    return fact(Kind.INVOICE_PAYMENT, stripe_id, fields, seconds, **{"customer": None, **how})
+
+
+def summary(*keys: str, seconds: float = 0, complete: bool = True, **how: Any) -> Fact:
+    """Stripe's list of the customer's features."""
+    fields = EntitlementSummaryFields(lookup_keys=keys, complete=complete)
+    return fact(Kind.ENTITLEMENT_SUMMARY, "cus_1", fields, seconds, **how)

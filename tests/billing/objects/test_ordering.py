@@ -1,0 +1,297 @@
+"""Facts of one object, in the only order that their contents allow."""
+
+from itertools import pairwise, permutations
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.facts import Fact, Rank
+from billing.objects.ordering import MOST_TRIED, order
+from billing.restraint import restraint
+from tests.billing.fact_builders import (
+    charge,
+    checkout,
+    customer,
+    dispute,
+    intent,
+    invoice,
+    item,
+    refund,
+    share,
+    subscription,
+    subscription_fields,
+    summary,
+)
+
+
+def events(*facts: Fact) -> list[str]:
+    return [fact.event_id for fact in order(facts).facts]
+
+
+def newest(*facts: Fact) -> str:
+    found = {order(arranged).newest.event_id for arranged in permutations(facts)}
+    assert len(found) == 1
+    return found.pop()
+
+
+def step(event: str, before: str, after: str, seconds: float = 0) -> Fact:
+    """An update that changes the status."""
+    return subscription(after, seconds, event=event, before=subscription_fields(before))
+
+
+def test_facts_are_ordered_by_the_second_stripe_took_them() -> None:
+    late, early = subscription("active", 9, event="b"), subscription("past_due", 5, event="a")
+
+    assert events(late, early) == ["a", "b"]
+    assert order([late, early]).newest is late
+
+
+def test_repetition_adds_nothing() -> None:
+    once = subscription("active", 9)
+
+    assert order([once, once]).facts == (once,)
+
+
+def test_created_never_comes_after_an_update_of_its_second() -> None:
+    created = subscription("incomplete", event="a", rank=Rank.CREATED)
+    updated = subscription("active", event="z")
+
+    history = order([updated, created])
+
+    assert history.newest is updated
+    assert not history.guessed
+
+
+def test_deleted_comes_last_in_its_second() -> None:
+    facts = [customer("usr_2", event="a"), customer(None, event="z", rank=Rank.DELETED)]
+
+    assert newest(*facts) == "z"
+
+
+def test_an_update_follows_the_state_that_it_undoes_to() -> None:
+    first = step("z", "incomplete", "active")
+    second = step("a", "active", "past_due")
+    third = step("m", "past_due", "active")
+    created = subscription("incomplete", event="q", rank=Rank.CREATED)
+
+    for arranged in permutations([created, first, second, third]):
+        history = order(arranged)
+        assert [fact.event_id for fact in history.facts] == ["q", "z", "a", "m"]
+        assert not history.guessed
+
+
+def test_toggles_within_a_second_start_from_the_state_before_it() -> None:
+    before = subscription("active", -5, event="0")
+    there, back = step("a", "active", "paused"), step("b", "paused", "active")
+
+    for arranged in permutations([before, there, back]):
+        assert [fact.event_id for fact in order(arranged).facts] == ["0", "a", "b"]
+        assert not order(arranged).guessed
+
+
+WALKS = st.lists(
+    st.sampled_from(["active", "paused", "past_due", "unpaid"]), min_size=2, max_size=MOST_TRIED + 1
+)
+
+
+@given(WALKS, st.randoms(use_true_random=False))
+def test_however_often_it_toggles_within_a_second_the_last_state_is_found(
+    statuses: list[str], chance: Random
+) -> None:
+    """Every order in which each update undoes to the one before ends in the same state."""
+    before = subscription(statuses[0], -5, event="before")
+    names = chance.sample("abcdefghi", len(statuses) - 1)
+    walk = zip(names, pairwise(statuses), strict=True)
+    steps = [step(name, there, here) for name, (there, here) in walk]
+
+    history = order(chance.sample([before, *steps], len(steps) + 1))
+
+    assert history.newest.fields == steps[-1].fields
+    assert not history.guessed
+    assert all(b.before == a.fields for a, b in pairwise(history.facts))
+
+
+def test_toggles_without_a_state_before_them_are_guessed_to_grant_less() -> None:
+    there, back = step("a", "active", "paused"), step("b", "paused", "active")
+
+    assert newest(there, back) == "a"
+    assert order([there, back]).guessed
+
+
+def test_unlinked_facts_of_a_second_are_guessed_to_grant_less() -> None:
+    facts = [subscription("active", event="a"), subscription("unpaid", event="b")]
+
+    assert newest(*facts) == "b"
+    assert order(facts).guessed
+
+
+def test_a_guess_in_an_older_second_is_none_any_more() -> None:
+    facts = [subscription("active", event="a"), subscription("unpaid", event="b")]
+
+    assert not order([*facts, subscription("active", 1)]).guessed
+
+
+def test_between_equal_grants_the_lower_event_id_stands() -> None:
+    facts = [
+        subscription("unpaid", event="b", user="usr_1"),
+        subscription("unpaid", event="a", user="usr_2"),
+    ]
+
+    assert newest(*facts) == "a"
+    assert order(facts).guessed
+
+
+def test_twin_events_that_say_the_same_are_no_guess() -> None:
+    assert not order([subscription(event="a"), subscription(event="b")]).guessed
+
+
+@pytest.mark.parametrize("end", ["canceled", "incomplete_expired"])
+def test_an_ended_subscription_stays_ended_whatever_is_newer(end: str) -> None:
+    history = order([subscription(end, 1, event="end"), subscription("active", 2)])
+
+    assert history.newest.event_id == "end"
+    assert not history.guessed
+
+
+def test_of_two_ends_the_newest_counts() -> None:
+    ends = [
+        subscription("canceled", 1, event="a"),
+        subscription("canceled", 2, event="b", user=None),
+    ]
+
+    assert newest(*ends, subscription("active", 3)) == "b"
+
+
+def test_two_ends_of_one_second_are_a_guess() -> None:
+    ends = [
+        subscription("canceled", 1, event="a"),
+        subscription("canceled", 1, event="b", user=None),
+    ]
+
+    assert order([*ends, subscription("active", 1, event="c")]).guessed
+
+
+def handed_on(first: int, count: int) -> list[Fact]:
+    """One second in which the user changes again and again."""
+    return [
+        subscription(
+            event=f"{97 * number % 100:02}",
+            user=f"usr_{number + 1}",
+            before=subscription_fields("active", f"usr_{number}"),
+        )
+        for number in range(first, first + count)
+    ]
+
+
+def test_a_second_with_more_facts_than_can_be_tried_still_follows_its_links() -> None:
+    before = subscription("active", -5, event="before")
+    chain = handed_on(1, MOST_TRIED + 3)
+    wanted = ["before", *(fact.event_id for fact in chain)]
+
+    assert events(before, *chain) == wanted
+    assert events(*reversed(chain), before) == wanted
+    assert not order([before, *chain]).guessed
+
+
+def test_a_second_with_many_facts_and_no_beginning_opens_with_one_that_follows_none() -> None:
+    chain = handed_on(1, MOST_TRIED + 3)
+
+    assert events(*reversed(chain)) == [fact.event_id for fact in chain]
+    assert order(chain).guessed
+
+
+def test_a_second_with_many_facts_in_a_ring_is_a_guess_all_the_same_each_time() -> None:
+    size = MOST_TRIED + 3
+    ring = [
+        subscription(
+            event=f"{number:02}",
+            user=f"usr_{number + 1}",
+            before=subscription_fields("active", f"usr_{(number + size - 1) % size + 1}"),
+        )
+        for number in range(size)
+    ]
+
+    assert events(*ring) == events(*reversed(ring))
+    assert events(*ring)[0] == f"{size - 1:02}"
+    assert order(ring).guessed
+
+
+def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> None:
+    facts = [subscription("active", 0.5, event="a"), subscription("unpaid", 0, event="b")]
+
+    assert newest(*facts) == "b"
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        (subscription("unpaid"), subscription("past_due")),
+        (subscription("past_due"), subscription("trialing")),
+        (subscription(cancel_at=9), subscription()),
+        (subscription(at_period_end=True), subscription()),
+        (subscription("active"), subscription("active", 0, item(), item())),
+        (intent("processing", amount_received=2999), intent()),
+        (subscription("active", 0, item(quantity=1)), subscription("active", 0, item(quantity=3))),
+        (checkout(payment_status="unpaid"), checkout()),
+        (customer(None), customer("usr_1")),
+        (summary("a"), summary("a", "b")),
+        (intent("processing"), intent()),
+        (intent(amount_received=1), intent()),
+        (charge(amount_refunded=5), charge()),
+        (charge(status="failed"), charge()),
+        (refund("succeeded"), refund("failed")),
+        (dispute("lost"), dispute("needs_response")),
+        (dispute("needs_response"), dispute("won")),
+        (invoice(amount_paid=0), invoice()),
+        (share(amount=0), share()),
+    ],
+)
+def test_what_grants_less_is_told_for_every_kind(less: Fact, more: Fact) -> None:
+    assert restraint(less.fields) > restraint(more.fields)
+
+
+def test_as_many_facts_as_can_be_tried_are_tried() -> None:
+    """Taking whatever follows would go to past due first, and be stuck there."""
+    walk = ["active", *["unpaid", "active"] * (MOST_TRIED // 2), "past_due"]
+    steps = [
+        step(name, there, here)
+        for name, (there, here) in zip("abcdefghi", pairwise(walk), strict=True)
+    ]
+
+    assert len(steps) == MOST_TRIED
+    assert newest_of_some(subscription("active", -5, event="before"), *steps) == "i"
+
+
+def newest_of_some(*facts: Fact) -> str:
+    histories = [order(facts), order(reversed(facts))]
+    assert not any(history.guessed for history in histories)
+    (found,) = {history.newest.event_id for history in histories}
+    return found
+
+
+def test_a_second_with_many_facts_opens_with_one_that_follows_none_whatever_its_id() -> None:
+    chain = handed_on(30, MOST_TRIED + 3)
+
+    assert max(chain, key=lambda fact: fact.event_id) is not chain[0]
+    assert events(*chain) == [fact.event_id for fact in chain]
+
+
+def test_many_facts_of_a_second_that_say_the_same_are_no_guess() -> None:
+    twins = [subscription(event=f"{number:02}") for number in range(MOST_TRIED + 3)]
+    created = subscription("incomplete", event="99", rank=Rank.CREATED)
+
+    assert not order([*twins, created]).guessed
+    assert order([*twins, created]).newest.event_id == "00"
+    assert order([*twins, subscription("unpaid", event="98")]).guessed
+
+
+def test_many_facts_of_a_second_are_a_guess_only_among_those_of_the_last_rank() -> None:
+    """Unlinked snapshots before a single deletion leave open how it came, not how it ended."""
+    many = [customer(f"usr_{number}", event=f"{number:02}") for number in range(MOST_TRIED + 3)]
+    deleted = customer(None, event="99", rank=Rank.DELETED)
+    created = [customer("usr_a", event=name, rank=Rank.CREATED) for name in ("x1", "x2")]
+
+    assert not order([*many, deleted]).guessed
+    assert order([*many, *created]).guessed

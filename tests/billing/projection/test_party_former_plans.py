@@ -1,0 +1,195 @@
+"""Plans that are of record no more: their rows stay and grant nothing, in any order of anything."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.catalogue import Catalogue, read_catalogue
+from billing.facts import Fact
+from billing.projection.party import project
+from billing.rows import EntitlementRow, Projection, PurchaseStatus
+from tests.billing.fact_builders import (
+    CATALOGUE,
+    DAY,
+    at,
+    charge,
+    checkout,
+    intent,
+    invoice,
+    item,
+    refund,
+    seen,
+    subscribed,
+    subscription,
+)
+from tests.billing.fact_worlds import HISTORIES
+
+PLANS = ("premium", "basic", "team", "platinum")
+PRICES = ("price_premium", "price_basic", "price_team", "price_x")
+NEVER = read_catalogue({})
+
+
+def selling(**prices: str) -> Catalogue:
+    """Plans by their prices, each with a feature of its own name."""
+    document = {
+        plan: {"prices": price.split(), "features": {plan: True}} for plan, price in prices.items()
+    }
+    return read_catalogue({"plans": document})
+
+
+def gone(*former: Catalogue) -> Catalogue:
+    """A catalogue that sells nothing, after these."""
+    return NEVER.after(former or (CATALOGUE,))
+
+
+def by_plan(projection: Projection) -> dict[str, EntitlementRow]:
+    return {row.plan_code: row for row in projection.entitlements.values()}
+
+
+CATALOGUES = st.dictionaries(
+    st.sampled_from(PLANS), st.lists(st.sampled_from(PRICES), unique=True, max_size=2), max_size=3
+).map(lambda found: selling(**{plan: " ".join(own) for plan, own in _apart(found).items()}))
+
+
+def _apart(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """A price belongs to the first plan that names it."""
+    taken: set[str] = set()
+    apart = {}
+    for plan, prices in found.items():
+        apart[plan] = [price for price in prices if price not in taken]
+        taken.update(prices)
+    return apart
+
+
+@given(HISTORIES, st.lists(CATALOGUES, min_size=2, max_size=4))
+def test_every_row_there_ever_was_stays_and_what_is_not_sold_is_not_in_force(
+    facts: list[Fact], catalogues: list[Catalogue]
+) -> None:
+    *former, of_record = catalogues
+    now = at(3 * DAY)
+
+    after = project(facts, of_record.after(former), now).entitlements
+
+    for place, each in enumerate(former):
+        before = project(facts, each.after(former[:place]), now).entitlements
+        assert before.keys() <= after.keys()
+    alone = project(facts, of_record, now).entitlements
+    assert {key: row for key, row in after.items() if row.active} == {
+        key: row for key, row in alone.items() if row.active
+    }
+    assert {key: after[key] for key in alone} == alone
+
+
+@given(HISTORIES, CATALOGUES, CATALOGUES)
+def test_plans_that_come_back_leave_what_they_would_have_without_the_time_between(
+    facts: list[Fact], catalogue: Catalogue, between: Catalogue
+) -> None:
+    now = at(3 * DAY)
+
+    back = project(facts, catalogue.after([catalogue, between]), now)
+    ever = project(facts, catalogue.after([between]), now)
+
+    assert back == ever
+
+
+def test_a_subscription_on_a_plan_that_is_gone_keeps_its_row() -> None:
+    before = seen(subscription("active", 5))
+    projection = seen(subscription("active", 5), catalogue=gone())
+    row = by_plan(projection)["premium"]
+
+    assert before.entitlements.keys() == projection.entitlements.keys()
+    assert not row.active
+    assert row.entitlements == {"signals_enabled": True, "max_devices": 5}
+    assert (row.starts_at, row.expires_at) == (at(5), None)
+    assert row.because == (
+        "Subscription sub_1 stood for plan premium by earlier plans,"
+        " and does not by those of record."
+    )
+    assert projection.unknown_prices == {"price_premium"}
+    assert projection.due_at is None
+
+
+def test_a_price_that_changes_plans_leaves_a_row_of_each() -> None:
+    moved = selling(basic="price_basic", premium="price_other", gold="price_premium")
+    rows = by_plan(seen(subscription("active", 5), catalogue=moved.after([CATALOGUE])))
+
+    assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "gold": True}
+    assert rows["premium"].entitlements == {"premium": True}
+    assert rows["gold"].starts_at == at(5)
+
+
+def test_the_newest_plans_that_sold_a_plan_say_what_it_gave() -> None:
+    first, second = selling(premium="price_premium"), CATALOGUE
+    rows = by_plan(seen(subscription("active"), catalogue=gone(first, second)))
+
+    assert rows["premium"].entitlements == {"signals_enabled": True, "max_devices": 5}
+    assert by_plan(seen(subscription("active"), catalogue=gone(second, first)))[
+        "premium"
+    ].entitlements == {"premium": True}
+
+
+def test_seats_of_a_plan_that_is_gone_are_those_that_were_paid_for() -> None:
+    seats = (item("price_team", 3), item("price_team", 2))
+    rows = by_plan(seen(subscription("active", 0, *seats), catalogue=gone()))
+
+    assert rows["team"].entitlements == {"max_devices": 10}
+    assert rows["team"].per_seat == ("max_devices",)
+
+
+def test_a_checkout_that_began_a_subscription_of_a_plan_that_is_gone_leaves_its_row() -> None:
+    rows = by_plan(seen(subscribed(), now=DAY, catalogue=gone()))
+
+    assert not rows["premium"].active
+
+
+@pytest.mark.parametrize(
+    "paid",
+    [
+        checkout(7),
+        checkout(7, price_id=None, plan_code="premium"),
+        intent(seconds=7, price_id="price_premium", user_id="usr_1"),
+        invoice(7, stripe_id="pi_1", subscription=None, user_id="usr_1"),
+    ],
+)
+def test_a_purchase_of_a_plan_that_is_gone_keeps_its_row_and_waits(paid: Fact) -> None:
+    projection = seen(paid, catalogue=gone())
+    row = by_plan(projection)["premium"]
+    (purchase,) = projection.purchases.values()
+
+    assert seen(paid).entitlements.keys() == projection.entitlements.keys()
+    assert (row.active, row.starts_at, row.expires_at) == (False, at(7), None)
+    assert row.because == (
+        "Purchase pi_1 stood for plan premium by earlier plans, and does not by those of record."
+    )
+    assert (purchase.status, purchase.plan_code) == (PurchaseStatus.PAID, None)
+    assert projection.unknown_prices in ({"price_premium"}, {"premium"})
+
+
+def test_what_a_checkout_created_is_asked_for_a_plan_that_is_gone_only_if_none_is_sold() -> None:
+    bought = checkout(price_id=None)
+    basic = selling(basic="price_basic").after([CATALOGUE])
+    paid = intent(price_id="price_premium")
+    billed = invoice(stripe_id="in_9", subscription=None, line_refs=("price_basic",))
+
+    alone = by_plan(seen(bought, paid, catalogue=basic))
+    assert {plan: row.active for plan, row in alone.items()} == {"premium": False}
+    both = by_plan(seen(checkout(price_id=None, invoice="in_9"), paid, billed, catalogue=basic))
+    assert {plan: row.active for plan, row in both.items()} == {"premium": False, "basic": True}
+
+
+def test_a_refund_says_nothing_of_a_plan_that_is_gone() -> None:
+    facts = (checkout(), charge(), refund("succeeded", DAY))
+    (row,) = by_plan(seen(*facts, catalogue=gone())).values()
+
+    assert "by earlier plans" in row.because
+    assert row.expires_at == at(DAY)
+
+
+def test_alike_catalogues_are_remembered_once_and_the_one_of_record_not_at_all() -> None:
+    richer = read_catalogue({"plans": {"premium": {"prices": ["a", "b"], "grace_days": 3}}})
+    poorer = read_catalogue({"plans": {"premium": {"prices": ["b", "a"]}}})
+    other = selling(other="a")
+
+    assert NEVER.after([richer, other, poorer]).former == (poorer, other)
+    assert poorer.after([richer, other, poorer]).former == (other,)
+    assert poorer.after([other]) == poorer

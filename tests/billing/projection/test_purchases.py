@@ -1,0 +1,606 @@
+"""One-time purchases: how they find their plan, and what money going back does to them."""
+
+from typing import Any
+
+import pytest
+
+from billing.facts import Fact, Kind
+from billing.rows import EntitlementRow, Projection, PurchaseStatus
+from tests.billing.fact_builders import (
+    DAY,
+    at,
+    charge,
+    checkout,
+    customer,
+    dispute,
+    grant,
+    intent,
+    invoice,
+    open_invoice,
+    refund,
+    seen,
+    share,
+    subscription,
+    under,
+)
+
+
+def purchase_status(projection: Projection) -> str:
+    (row,) = projection.purchases.values()
+    return row.status
+
+
+def plans(projection: Projection) -> dict[str, bool]:
+    return {row.plan_code: row.active for row in projection.entitlements.values()}
+
+
+def of_source(projection: Projection, source: str) -> EntitlementRow:
+    (row,) = (row for row in projection.entitlements.values() if row.source == source)
+    return row
+
+
+def test_a_paid_checkout_grants_for_good() -> None:
+    projection = seen(checkout(5, how={"event": "evt_paid"}), now=999 * DAY)
+    row = grant(projection)
+
+    assert row.active
+    assert row.expires_at is None
+    assert (row.user_id, row.source, row.plan_code) == ("usr_1", "pi_1", "premium")
+    assert row.entitlements == {"signals_enabled": True, "max_devices": 5}
+    assert (row.event_id, row.starts_at) == ("evt_paid", at(5))
+    assert row.because == "Purchase pi_1 is paid."
+
+
+def test_a_purchase_row_names_price_plan_and_payment() -> None:
+    (row,) = seen(checkout()).purchases.values()
+
+    assert (row.purchase_ref, row.user_id, row.plan_code) == ("pi_1", "usr_1", "premium")
+    assert (row.price, row.status, row.payment_ref) == ("price_premium", "paid", "pi_1")
+
+
+def test_an_unpaid_checkout_waits_for_its_money() -> None:
+    unpaid = checkout(payment_status="unpaid")
+    later = checkout(9, how={"type_": "checkout.session.async_payment_succeeded", "event": "e2"})
+
+    waiting, paid = seen(unpaid), seen(later, unpaid)
+
+    assert purchase_status(waiting) == PurchaseStatus.PENDING
+    assert not waiting.entitlements
+    assert not waiting.waiting
+    assert purchase_status(paid) == PurchaseStatus.PAID
+    assert grant(paid).event_id == "e2"
+    assert grant(paid).starts_at == at(9)
+
+
+def test_money_on_its_way_grants_nothing_until_the_checkout_says_that_it_came() -> None:
+    unpaid = checkout(payment_status="unpaid")
+    arrived = [intent("processing", 1), intent("succeeded", 9), charge(9)]
+    later = checkout(9, how={"type_": "checkout.session.async_payment_succeeded"})
+
+    waiting, came, told = (
+        seen(unpaid, arrived[:n], *done) for n, done in ((1, []), (3, []), (3, [later]))
+    )
+
+    assert (waiting.payments["test", "pi_1"].status, came.payments["test", "pi_1"].status) == (
+        "pending",
+        "succeeded",
+    )
+    assert not waiting.entitlements
+    assert not came.entitlements
+    assert grant(told).active
+
+
+def test_a_failed_checkout_grants_nothing() -> None:
+    failed = checkout(
+        9, payment_status="unpaid", how={"type_": "checkout.session.async_payment_failed"}
+    )
+    projection = seen(checkout(payment_status="unpaid"), failed)
+
+    assert purchase_status(projection) == PurchaseStatus.FAILED
+    assert not projection.entitlements
+
+
+def test_an_expired_checkout_grants_nothing_and_is_no_payment() -> None:
+    expired = checkout(
+        9,
+        payment_status="unpaid",
+        status="expired",
+        payment_intent=None,
+        how={"type_": "checkout.session.expired"},
+    )
+    projection = seen(expired)
+
+    assert purchase_status(projection) == PurchaseStatus.EXPIRED
+    assert not projection.payments
+    assert projection.purchases["test", "cs_1"].payment_ref is None
+
+
+def test_paid_is_not_taken_back_by_a_late_older_fact() -> None:
+    facts = [checkout(9), checkout(12, payment_status="unpaid")]
+
+    assert purchase_status(seen(facts)) == PurchaseStatus.PAID
+
+
+@pytest.mark.parametrize(
+    ("fields", "plan"),
+    [
+        ({"line_item_refs": ("price_basic", "prod_x"), "price_id": "price_premium"}, "basic"),
+        ({"line_item_refs": ("price_x", "prod_premium"), "price_id": "price_basic"}, "premium"),
+        ({"price_id": "price_basic", "plan_code": "premium"}, "basic"),
+        ({"price_id": None, "plan_code": "basic", "payment_link": "plink_premium"}, "basic"),
+        ({"price_id": None, "payment_link": "plink_premium"}, "premium"),
+    ],
+)
+def test_the_plan_is_found_by_the_most_trusted_name_there_is(
+    fields: dict[str, Any], plan: str
+) -> None:
+    assert plans(seen(checkout(**fields))) == {plan: True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "unknown"),
+    [
+        ({"line_item_refs": ("price_x", "prod_x"), "plan_code": "premium"}, {"price_x"}),
+        ({"price_id": "price_x", "plan_code": "premium"}, {"price_x"}),
+        ({"price_id": None, "plan_code": "platinum"}, {"platinum"}),
+        ({"price_id": None, "payment_link": "plink_x"}, {"plink_x"}),
+        ({"price_id": None}, set()),
+    ],
+)
+def test_a_name_in_no_plan_grants_nothing_and_is_named(
+    fields: dict[str, Any], unknown: set[str]
+) -> None:
+    projection = seen(checkout(**fields))
+
+    assert not projection.entitlements
+    assert projection.unknown_prices == unknown
+    assert purchase_status(projection) == PurchaseStatus.PAID
+
+
+def test_an_unpaid_checkout_names_no_unknown_price() -> None:
+    assert not seen(checkout(price_id="price_x", payment_status="unpaid")).unknown_prices
+
+
+def test_two_things_in_one_checkout_grant_both_and_name_the_unknown_one() -> None:
+    refs = ("price_basic", "prod_b", "price_x", "prod_x", "gold", "prod_premium")
+    projection = seen(checkout(line_item_refs=refs))
+
+    assert plans(projection) == {"basic": True, "premium": True}
+    assert projection.unknown_prices == {"price_x"}
+
+
+def test_the_product_of_a_known_price_grants_nothing_more() -> None:
+    assert plans(seen(checkout(line_item_refs=("price_basic", "prod_premium")))) == {"basic": True}
+
+
+def test_line_items_that_come_later_correct_the_plan() -> None:
+    fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
+
+    assert plans(seen(checkout(), fetched)) == {"basic": True, "premium": False}
+    assert seen(checkout(), fetched).purchases["test", "pi_1"].plan_code == "basic"
+
+
+def test_a_checkout_that_names_no_plan_lets_its_payment_name_it() -> None:
+    assert plans(seen(checkout(price_id=None), intent(plan_code="basic"))) == {"basic": True}
+
+
+def test_a_purchase_is_called_by_its_session_until_its_payment_is_known() -> None:
+    early = checkout(payment_status="unpaid", payment_intent=None)
+
+    assert seen(early).purchases.keys() == {("test", "cs_1")}
+    assert seen(early, checkout(5)).purchases.keys() == {("test", "pi_1")}
+
+
+def test_a_free_checkout_is_a_purchase_without_payment() -> None:
+    projection = seen(
+        checkout(payment_status="no_payment_required", amount_total=0, payment_intent=None)
+    )
+
+    assert grant(projection).source == "cs_1"
+    assert not projection.payments
+    assert projection.purchases["test", "cs_1"].payment_ref is None
+
+
+def test_two_sessions_of_one_payment_are_one_purchase_and_the_paid_one_speaks() -> None:
+    projection = seen(
+        checkout(stripe_id="cs_1", payment_status="unpaid", price_id="price_basic"),
+        checkout(stripe_id="cs_2"),
+    )
+
+    assert plans(projection) == {"premium": True}
+
+
+def test_a_payment_intent_whose_metadata_names_a_plan_is_a_purchase() -> None:
+    projection = seen(customer("usr_1"), intent(plan_code="basic", how={"event": "evt_pi"}))
+
+    assert grant(projection).plan_code == "basic"
+    assert (grant(projection).source, grant(projection).event_id) == ("pi_1", "evt_pi")
+    assert grant(projection).starts_at == at(0)
+    assert purchase_status(projection) == PurchaseStatus.PAID
+    assert projection.payments["test", "pi_1"].plan_code == "basic"
+
+
+def test_a_payment_intent_is_no_purchase_before_it_succeeds_or_without_a_plan() -> None:
+    assert not seen(customer("usr_1"), intent("processing", plan_code="basic")).purchases
+    assert not seen(customer("usr_1"), intent(plan_code="platinum")).purchases
+    assert not seen(customer("usr_1"), intent()).purchases
+
+
+def test_the_payment_of_a_subscription_is_no_purchase() -> None:
+    projection = seen(
+        subscription("canceled"), invoice(payment_refs=("pi_1",)), intent(plan_code="basic")
+    )
+
+    assert not projection.purchases
+
+
+def test_a_paid_invoice_whose_lines_name_a_plan_is_a_purchase() -> None:
+    projection = seen(customer("usr_1"), invoice(5, subscription=None, how={"event": "evt_in"}))
+
+    assert (grant(projection).source, grant(projection).event_id) == ("in_1", "evt_in")
+    assert grant(projection).starts_at == at(5)
+    assert purchase_status(projection) == PurchaseStatus.PAID
+    assert projection.purchases["test", "in_1"].payment_ref == "in_1"
+    assert projection.purchases["test", "in_1"].price == "price_premium"
+    assert projection.payments["test", "in_1"].plan_code == "premium"
+
+
+def test_what_an_invoice_bought_begins_when_the_invoice_says_it_was_paid() -> None:
+    projection = seen(customer("usr_1"), invoice(5, subscription=None, paid_at=at(3)))
+
+    assert grant(projection).starts_at == at(3)
+
+
+def test_an_invoice_that_is_paid_in_part_buys_no_plan_yet() -> None:
+    bill = open_invoice(subscription=None, payment_refs=("pi_1",), amount_paid=1000)
+    projection = seen(customer("usr_1"), bill, intent(amount_received=1000))
+
+    assert not projection.entitlements
+    assert projection.payments["test", "pi_1"].plan_code is None
+
+
+def test_a_purchase_by_invoice_goes_by_its_payment() -> None:
+    bill = invoice(subscription=None, payment_refs=("pi_1",))
+    projection = seen(customer("usr_1"), bill, intent())
+
+    assert grant(projection).source == "pi_1"
+    assert projection.purchases.keys() == {("test", "pi_1")}
+
+
+def test_a_purchase_by_invoice_with_two_payments_goes_by_the_invoice() -> None:
+    bill = invoice(subscription=None, payment_refs=("pi_1", "pi_2"))
+    two = [
+        intent(stripe_id="pi_1", amount_received=1000, plan_code="premium"),
+        intent(stripe_id="pi_2", amount_received=1999),
+    ]
+    projection = seen(customer("usr_1"), bill, two)
+
+    assert projection.purchases.keys() == {("test", "in_1")}
+    assert projection.purchases["test", "in_1"].payment_ref == "pi_1"
+
+
+def test_metadata_of_an_invoice_names_its_plan_before_its_lines_do() -> None:
+    bill = invoice(subscription=None, plan_code="basic", line_refs=("price_x",))
+
+    assert plans(seen(customer("usr_1"), bill)) == {"basic": True}
+
+
+def test_an_open_invoice_or_one_without_a_plan_is_no_purchase() -> None:
+    assert not seen(open_invoice(subscription=None)).purchases
+    assert not seen(invoice(subscription=None, line_refs=())).purchases
+
+
+def test_the_invoice_that_a_checkout_created_is_no_second_purchase() -> None:
+    bill = invoice(subscription=None)
+    by_session = seen(checkout(invoice="in_1"), intent(), bill)
+    by_payment = seen(checkout(), intent(), bill, share())
+
+    assert by_session.purchases.keys() == by_payment.purchases.keys() == {("test", "pi_1")}
+    assert by_session.payments.keys() == by_payment.payments.keys() == {("test", "pi_1")}
+
+
+def test_a_checkout_paid_by_invoice_only_stands_by_its_bill() -> None:
+    projection = seen(checkout(payment_intent=None, invoice="in_1"))
+
+    assert projection.purchases["test", "cs_1"].payment_ref == "in_1"
+    assert grant(projection).source == "cs_1"
+
+
+def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
+    projection = seen(
+        checkout(payment_intent=None, invoice="in_1", how={"customer": None}), share(), intent()
+    )
+
+    assert projection.purchases["test", "cs_1"].payment_ref == "pi_1"
+
+
+def test_a_full_refund_ends_a_purchase() -> None:
+    back = charge(9, amount_refunded=2999, how={"event": "evt_back"})
+    row = grant(seen(checkout(), charge(), back))
+
+    assert not row.active
+    assert (row.event_id, row.expires_at) == ("evt_back", at(9))
+    assert row.because == "Purchase pi_1 was refunded in full, which ends it by policy."
+
+
+def test_a_full_refund_keeps_where_policy_says_so() -> None:
+    facts = [checkout(), charge(9, amount_refunded=2999)]
+
+    assert grant(seen(facts, catalogue=under({"refund_full": "keep"}))).active
+
+
+def test_a_partial_refund_keeps() -> None:
+    assert grant(seen(checkout(), charge(9, amount_refunded=2998))).active
+
+
+def test_a_partial_refund_ends_where_policy_says_so() -> None:
+    facts = [checkout(), refund(amount=1, seconds=9)]
+    row = grant(seen(facts, catalogue=under({"refund_partial": "end"})))
+
+    assert not row.active
+    assert row.because == "Purchase pi_1 was refunded in part, which ends it by policy."
+
+
+def test_the_newest_refund_that_succeeded_decides() -> None:
+    facts = [
+        checkout(),
+        charge(1),
+        refund("succeeded", 5, 1000, stripe_id="re_1", event="evt_1"),
+        refund("succeeded", 7, 1999, stripe_id="re_2", event="evt_2"),
+        refund("pending", 9, 1, stripe_id="re_3", event="evt_3"),
+    ]
+
+    assert grant(seen(facts)).event_id == "evt_2"
+
+
+def test_no_refund_ends_nothing_under_the_strictest_policy() -> None:
+    strict = under(dict.fromkeys(("refund_full", "refund_partial", "dispute_open"), "end"))
+
+    assert grant(seen(checkout(), charge(), intent(), catalogue=strict)).active
+
+
+def test_a_refund_that_failed_restores() -> None:
+    facts = [checkout(), refund("succeeded", 5), refund("failed", 9)]
+
+    assert not grant(seen(facts[:2])).active
+    assert grant(seen(facts)).active
+
+
+@pytest.mark.parametrize(
+    ("status", "active"),
+    [
+        ("lost", False),
+        ("won", True),
+        ("needs_response", True),
+        ("under_review", True),
+        ("appeal_under_review", True),
+        ("warning_needs_response", True),
+        ("warning_closed", True),
+        ("prevented", True),
+        ("brand_new", True),
+    ],
+)
+def test_only_a_lost_dispute_ends_a_purchase_by_default(status: str, *, active: bool) -> None:
+    assert grant(seen(checkout(), dispute(status, 9))).active is active
+
+
+@pytest.mark.parametrize(
+    ("status", "active"),
+    [
+        ("needs_response", False),
+        ("appeal_needs_response", False),
+        ("brand_new", False),
+        ("won", True),
+        ("prevented", True),
+        ("warning_under_review", True),
+    ],
+)
+def test_an_open_dispute_ends_where_policy_says_so(status: str, *, active: bool) -> None:
+    strict = under({"dispute_open": "end"})
+
+    assert grant(seen(checkout(), dispute(status, 9), catalogue=strict)).active is active
+
+
+def test_a_lost_dispute_says_why_and_when() -> None:
+    row = grant(seen(checkout(), dispute("needs_response", 5), dispute("lost", 9, event="evt_l")))
+
+    assert (row.event_id, row.expires_at) == ("evt_l", at(9))
+    assert row.because == "Dispute dp_1 of purchase pi_1 was lost, which ends it by policy."
+
+
+def test_an_open_dispute_that_ends_says_so() -> None:
+    facts = [checkout(), dispute("needs_response", 5)]
+    row = grant(seen(facts, catalogue=under({"dispute_open": "end"})))
+
+    assert row.because == "Dispute dp_1 of purchase pi_1 is open, which ends it by policy."
+
+
+def test_a_lost_dispute_keeps_where_policy_says_so() -> None:
+    facts = [checkout(), dispute("lost", 5)]
+
+    assert grant(seen(facts, catalogue=under({"dispute_lost": "keep"}))).active
+
+
+def test_a_dispute_won_after_all_restores_and_decides() -> None:
+    row = grant(seen(checkout(), dispute("lost", 5), dispute("won", 9, event="evt_w")))
+
+    assert row.active
+    assert row.event_id == "evt_w"
+
+
+def test_any_lost_dispute_counts_however_a_newer_one_stands() -> None:
+    facts = [
+        checkout(),
+        dispute("lost", 20, stripe_id="dp_1", opened=1),
+        dispute("won", 10, stripe_id="dp_2", opened=9),
+    ]
+
+    assert not grant(seen(facts)).active
+    assert seen(facts).payments["test", "pi_1"].dispute_status == "won"
+
+
+APPEALED = ["needs_response", "lost", "appeal_needs_response", "appeal_under_review"]
+
+
+@pytest.mark.parametrize(
+    ("told", "active"),
+    [
+        (APPEALED[:1], True),
+        (APPEALED[:2], False),
+        (APPEALED[:3], True),
+        (APPEALED, True),
+        ([*APPEALED, "won"], True),
+        ([*APPEALED, "lost"], False),
+    ],
+)
+def test_a_loss_that_is_appealed_is_open_again(told: list[str], *, active: bool) -> None:
+    facts = [checkout(), *(dispute(word, number) for number, word in enumerate(told))]
+
+    assert grant(seen(facts)).active is active
+    assert seen(facts).payments["test", "pi_1"].dispute_status == told[-1]
+
+
+def test_several_disputes_of_a_purchase_end_it_while_one_is_lost() -> None:
+    first = dispute("lost", 5, stripe_id="dp_1", opened=1)
+    second = dispute("lost", 6, stripe_id="dp_2", opened=2)
+    reversed_ = [dispute("won", 7, stripe_id=name, opened=0) for name in ("dp_1", "dp_2")]
+
+    assert not grant(seen(checkout(), first, second)).active
+    assert not grant(seen(checkout(), first, second, reversed_[0])).active
+    assert grant(seen(checkout(), first, second, reversed_)).active
+
+
+def test_of_two_causes_the_newest_decides() -> None:
+    facts = [checkout(), charge(5, amount_refunded=2999), dispute("lost", 9, event="evt_l")]
+
+    assert grant(seen(facts)).event_id == "evt_l"
+
+
+def test_a_dispute_known_by_its_charge_only_reaches_the_purchase() -> None:
+    facts = [checkout(), charge(), dispute("lost", 9, payment_intent=None)]
+
+    assert not grant(seen(facts)).active
+
+
+def test_money_going_back_on_a_subscription_leaves_its_status_to_decide() -> None:
+    facts = [
+        subscription(),
+        invoice(payment_refs=("pi_1",)),
+        charge(amount_refunded=2999),
+        dispute("lost", 9),
+    ]
+
+    assert of_source(seen(facts), "sub_1").active
+
+
+def test_two_checkouts_of_two_payments_are_two_purchases() -> None:
+    projection = seen(
+        checkout(1, stripe_id="cs_1", payment_intent="pi_1"),
+        checkout(2, stripe_id="cs_2", payment_intent="pi_2", price_id="price_basic"),
+    )
+
+    assert projection.purchases.keys() == {("test", "pi_1"), ("test", "pi_2")}
+    assert plans(projection) == {"premium": True, "basic": True}
+
+
+def test_the_checkout_speaks_for_its_payment_and_its_bill_whatever_they_name() -> None:
+    session = checkout(price_id="price_basic")
+    by_intent = seen(session, intent(plan_code="premium", user_id="usr_9"))
+    by_bill = seen(session, intent(), invoice(subscription=None, user_id="usr_9"), share())
+
+    for projection in (by_intent, by_bill):
+        assert projection.purchases["test", "pi_1"].user_id == "usr_1"
+        assert projection.purchases["test", "pi_1"].plan_code == "basic"
+        assert projection.purchases.keys() == {("test", "pi_1")}
+
+
+def test_a_price_in_the_metadata_of_an_intent_or_a_bill_names_the_plan() -> None:
+    bill = invoice(subscription=None, price_id="price_basic", line_refs=())
+
+    assert plans(seen(customer("usr_1"), intent(price_id="price_basic"))) == {"basic": True}
+    assert plans(seen(customer("usr_1"), bill)) == {"basic": True}
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ({"price_id": "price_basic"}, {"plan_code": "premium"}),
+        ({"plan_code": "basic"}, {"payment_link": "plink_premium"}),
+        ({"price_id": "price_basic"}, {"payment_link": "plink_premium"}),
+    ],
+)
+def test_a_newer_way_of_naming_gives_way_to_a_more_trusted_one(
+    older: dict[str, Any], newer: dict[str, Any]
+) -> None:
+    nothing = {"price_id": None}
+    facts = [checkout(0, **(nothing | older)), checkout(5, **(nothing | newer))]
+
+    assert plans(seen(facts)) == {"basic": True, "premium": False}
+
+
+def test_the_plan_it_turned_out_not_to_be_says_so() -> None:
+    fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
+    rows = seen(checkout(), fetched).entitlements.values()
+
+    assert {row.plan_code: row.because for row in rows} == {
+        "premium": "Purchase pi_1 turned out to be of another plan.",
+        "basic": "Purchase pi_1 is paid.",
+    }
+
+
+def test_what_is_bought_once_is_one_seat() -> None:
+    assert grant(seen(checkout(price_id="price_team"))).entitlements == {"max_devices": 2}
+
+
+@pytest.mark.parametrize("bought", [intent(plan_code="basic"), invoice(subscription=None)])
+def test_a_dispute_that_was_won_decides_after_any_way_of_buying(bought: Fact) -> None:
+    won = dispute("won", 9, event="evt_won")
+    paid = [] if bought.kind is Kind.PAYMENT_INTENT else [share(), intent()]
+
+    row = grant(seen(customer("usr_1"), bought, paid, charge(), won))
+
+    assert (row.active, row.event_id) == (True, "evt_won")
+
+
+def test_of_two_refunds_in_one_second_the_lower_event_id_decides() -> None:
+    facts = [
+        checkout(),
+        refund("succeeded", 5, 1000, stripe_id="re_1", event="evt_b"),
+        refund("succeeded", 5, 1999, stripe_id="re_2", event="evt_a"),
+    ]
+
+    assert grant(seen(facts)).event_id == "evt_a"
+
+
+def test_the_smallest_purchase_ends_with_its_refund_too() -> None:
+    facts = [checkout(amount_total=1), charge(5, amount_captured=1, amount_refunded=1)]
+
+    assert not grant(seen(facts)).active
+
+
+def test_what_was_free_is_not_ended_by_money() -> None:
+    free = checkout(payment_status="no_payment_required", amount_total=0)
+
+    assert grant(seen(free, refund("succeeded", 5, 1000))).active
+
+
+def test_a_refund_ends_a_purchase_also_beside_an_attempt_that_was_released() -> None:
+    released = charge(1, stripe_id="ch_0", captured=False, amount_captured=0)
+
+    assert not grant(seen(checkout(), released, charge(), refund("succeeded", 5))).active
+
+
+def test_a_bill_that_was_covered_adds_nothing_to_what_a_refund_must_reach() -> None:
+    facts = [checkout(invoice="in_1"), intent(), charge(9, amount_refunded=2999)]
+
+    assert not grant(seen(facts)).active
+
+
+def test_the_refund_of_one_of_two_payments_is_no_full_refund() -> None:
+    bill = invoice(subscription=None, payment_refs=("pi_1",))
+    first = intent(amount_received=1000)
+    back = charge(9, amount_captured=1000, amount_refunded=1000)
+
+    row = grant(seen(customer("usr_1"), bill, first, back))
+
+    assert row.active

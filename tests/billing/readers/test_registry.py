@@ -1,0 +1,216 @@
+"""Every handled event is read or refused in one way, whatever its object looks like."""
+
+from contextlib import suppress
+from fnmatch import fnmatch
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.envelope import parse
+from billing.errors import UnreadableEvent
+from billing.fact_codec import fact_from_json, fact_to_json
+from billing.facts import Rank
+from billing.readers.registry import (
+    HANDLED_TYPES,
+    PASSED_OVER,
+    READERS,
+    IgnoredBecause,
+    Reading,
+    read,
+)
+from tests.billing.event_builders import encoded, event
+
+SUMMARY = "entitlements.active_entitlement_summary.updated"
+MEMBERS = [
+    "id",
+    "object",
+    "customer",
+    "customer_account",
+    "metadata",
+    "status",
+    "items",
+    "data",
+    "price",
+    "plan",
+    "product",
+    "quantity",
+    "current_period_end",
+    "cancel_at",
+    "cancel_at_period_end",
+    "start_date",
+    "created",
+    "mode",
+    "payment_status",
+    "amount",
+    "amount_total",
+    "amount_paid",
+    "amount_received",
+    "amount_captured",
+    "amount_refunded",
+    "currency",
+    "line_items",
+    "payment_link",
+    "payment_intent",
+    "subscription",
+    "invoice",
+    "latest_charge",
+    "charges",
+    "refunds",
+    "dispute",
+    "charge",
+    "paid",
+    "captured",
+    "parent",
+    "subscription_details",
+    "payments",
+    "payment",
+    "lines",
+    "pricing",
+    "price_details",
+    "status_transitions",
+    "paid_at",
+    "entitlements",
+    "lookup_key",
+    "has_more",
+    "user_id",
+    "payment_details",
+    "order_reference",
+    "last_payment_error",
+    "deleted",
+    "client_reference_id",
+]
+
+odd = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+words = st.sampled_from(["x_1", "succeeded", "paid", "", "a\x00", "\ud800", "refund", "é" * 300])
+objects: st.SearchStrategy[dict[str, Any]] = st.deferred(
+    lambda: st.dictionaries(st.sampled_from(MEMBERS), values, max_size=6)
+)
+values: st.SearchStrategy[Any] = st.deferred(
+    lambda: odd | words | objects | st.lists(objects, max_size=2)
+)
+
+
+def test_events_nobody_reads_are_ignored() -> None:
+    reading = read(event("balance.available", {"object": "balance"}))
+
+    assert reading == Reading(facts=(), ignored=IgnoredBecause.UNKNOWN_TYPE)
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        "credit_note.created",
+        "credit_note.voided",
+        "product.updated",
+        "price.updated",
+        "plan.deleted",
+        "customer.discount.created",
+        "subscription_schedule.updated",
+        "setup_intent.succeeded",
+        "payout.paid",
+        "type.of_tomorrow",
+    ],
+)
+def test_what_is_passed_over_states_nothing(event_type: str) -> None:
+    stated = {"id": "x_1", "customer": "cus_1", "amount": 5, "status": "succeeded"}
+
+    assert read(event(event_type, stated)).ignored is IgnoredBecause.UNKNOWN_TYPE
+
+
+def test_no_handled_type_is_said_to_be_passed_over() -> None:
+    patterns = [each for types in PASSED_OVER for each in types.split(", ")]
+
+    assert not [name for name in HANDLED_TYPES for each in patterns if fnmatch(name, each)]
+
+
+def test_an_upcoming_invoice_has_no_id_and_states_nothing() -> None:
+    assert read(event("invoice.upcoming", {})).ignored is IgnoredBecause.UNKNOWN_TYPE
+
+
+def test_thin_events_wait_for_a_key() -> None:
+    thin = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": "customer.updated",
+        "created": "2026-11-21T09:30:00Z",
+    }
+
+    assert read(parse(encoded(thin))).ignored is IgnoredBecause.NEEDS_API_KEY
+
+
+def test_an_object_of_another_family_is_not_misread() -> None:
+    reading = read(event("charge.updated", {"id": "re_1", "object": "refund", "amount": 5}))
+
+    assert reading == Reading(facts=(), ignored=IgnoredBecause.NOTHING_STATED)
+
+
+def test_an_object_that_does_not_say_what_it_is_is_what_the_event_says() -> None:
+    for name in (None, 7, "something_new"):
+        assert read(event("charge.updated", {"id": "ch_1", "object": name})).ignored is None
+
+
+@pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
+def test_an_object_that_cannot_be_identified_is_reported(event_type: str) -> None:
+    with pytest.raises(UnreadableEvent) as refused:
+        read(event(event_type, {"id": {"id": 7}, "customer": ""}))
+
+    expected = "data.object.customer" if event_type == SUMMARY else "data.object.id"
+    assert (refused.value.event_id, refused.value.missing) == ("evt_1", expected)
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
+def test_an_object_without_an_id_is_a_preview_that_states_nothing(event_type: str) -> None:
+    reading = read(event(event_type, {"amount": 5}))
+
+    assert reading == Reading(facts=(), ignored=IgnoredBecause.NOTHING_STATED)
+
+
+@pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
+def test_a_fact_carries_the_event_it_comes_from(event_type: str) -> None:
+    envelope = event(
+        event_type, {"id": "x_1", "customer": "cus_1"}, livemode=True, account="acct_1"
+    )
+
+    (fact,) = read(envelope).facts
+
+    assert fact.kind is READERS[event_type].kind
+    assert (fact.event_id, fact.event_type) == ("evt_1", event_type)
+    assert fact.created_at == envelope.created_at
+    assert fact.before is None
+    assert fact.object_key == fact.mentions[0]
+    assert all(mention.startswith("live/acct_1:") for mention in fact.mentions)
+    assert fact.rank in Rank
+
+
+@pytest.mark.parametrize("previous", [None, [], "status", 7])
+def test_previous_attributes_that_are_none_say_nothing(previous: object) -> None:
+    data = {"object": {"id": "cus_1"}, "previous_attributes": previous}
+
+    (fact,) = read(event("customer.updated", {}, data=data)).facts
+
+    assert fact.before is None
+
+
+def test_a_customer_known_by_its_account_only_is_one() -> None:
+    (fact,) = read(event("charge.updated", {"id": "ch_1", "customer_account": "acct_9"})).facts
+
+    assert fact.customer_id == "acct_9"
+    assert "test:acct_9" in fact.mentions
+
+
+@given(st.sampled_from(sorted(HANDLED_TYPES)), objects, objects | odd)
+def test_any_object_is_read_or_reported_and_its_facts_survive_storage(
+    event_type: str, stated: dict[str, Any], previous: object
+) -> None:
+    data = {"object": {"id": "x_1", **stated}, "previous_attributes": previous}
+
+    with suppress(UnreadableEvent):
+        reading = read(event(event_type, {}, data=data))
+        keys = [fact.object_key for fact in reading.facts]
+        assert len(keys) == len(set(keys))
+        for fact in reading.facts:
+            assert fact_from_json(fact_to_json(fact)) == fact
+            encoded(fact_to_json(fact)).decode().encode("utf-8")

@@ -1,0 +1,111 @@
+"""Facts come back from the database as they went in."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.fact_codec import fact_from_json, fact_to_json
+from billing.facts import (
+    ChargeFields,
+    CheckoutSessionFields,
+    CustomerFields,
+    DisputeFields,
+    EntitlementSummaryFields,
+    Fact,
+    Fields,
+    InvoiceFields,
+    InvoicePaymentFields,
+    Kind,
+    PaymentIntentFields,
+    Rank,
+    RefundFields,
+    SubscriptionFields,
+)
+from billing.ids import CustomerId, EventId, ObjectKey
+
+SHAPES: dict[Kind, type[Fields]] = {
+    Kind.CUSTOMER: CustomerFields,
+    Kind.SUBSCRIPTION: SubscriptionFields,
+    Kind.CHECKOUT_SESSION: CheckoutSessionFields,
+    Kind.PAYMENT_INTENT: PaymentIntentFields,
+    Kind.CHARGE: ChargeFields,
+    Kind.REFUND: RefundFields,
+    Kind.DISPUTE: DisputeFields,
+    Kind.INVOICE: InvoiceFields,
+    Kind.INVOICE_PAYMENT: InvoicePaymentFields,
+    Kind.ENTITLEMENT_SUMMARY: EntitlementSummaryFields,
+}
+
+moments = st.datetimes(
+    min_value=datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone itself
+    timezones=st.just(UTC),
+)
+st.register_type_strategy(datetime, moments)
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Fact:
+    kind = draw(st.sampled_from(Kind))
+    shape = SHAPES[kind]
+    return Fact(
+        kind=kind,
+        object_key=ObjectKey(draw(st.text())),
+        event_id=EventId(draw(st.text())),
+        event_type=draw(st.text()),
+        created_at=draw(moments),
+        rank=draw(st.sampled_from(Rank)),
+        fields=draw(st.from_type(shape)),
+        before=draw(st.none() | st.from_type(shape)),
+        customer_id=draw(st.none() | st.text().map(CustomerId)),
+        mentions=tuple(ObjectKey(key) for key in draw(st.lists(st.text(), max_size=3))),
+    )
+
+
+@given(facts())
+def test_a_fact_comes_back_as_it_was_written(fact: Fact) -> None:
+    assert fact_from_json(json.loads(json.dumps(fact_to_json(fact)))) == fact
+
+
+def test_every_kind_of_fact_can_be_written() -> None:
+    assert set(SHAPES) == set(Kind)
+
+
+@pytest.fixture
+def customer() -> Fact:
+    return Fact(
+        kind=Kind.CUSTOMER,
+        object_key=ObjectKey("test:cus_1"),
+        event_id=EventId("evt_1"),
+        event_type="customer.updated",
+        created_at=datetime(2026, 11, 21, tzinfo=UTC),
+        rank=Rank.UPDATED,
+        fields=CustomerFields(user_id="usr_1", deleted=False),
+        before=None,
+        customer_id=CustomerId("cus_1"),
+        mentions=(ObjectKey("test:cus_1"),),
+    )
+
+
+def test_a_stored_fact_can_be_read_by_a_person(customer: Fact) -> None:
+    assert fact_to_json(customer) == {
+        "kind": "customer",
+        "object_key": "test:cus_1",
+        "event_id": "evt_1",
+        "event_type": "customer.updated",
+        "created_at": "2026-11-21T00:00:00+00:00",
+        "rank": 1,
+        "fields": {"user_id": "usr_1", "deleted": False},
+        "before": None,
+        "customer_id": "cus_1",
+        "mentions": ["test:cus_1"],
+    }
+
+
+def test_a_member_that_a_fact_no_longer_has_is_passed_over(customer: Fact) -> None:
+    document = fact_to_json(customer)
+    document["fields"]["shoe_size"] = 42
+
+    assert fact_from_json(document) == customer

@@ -1,0 +1,76 @@
+import pytest
+
+from runtime.telemetry import SharedState
+from tests.ingest.ingest_client import Ingest, problem
+
+
+@pytest.fixture
+def ingest() -> Ingest:
+    return Ingest()
+
+
+def test_alive_is_alive_whatever_redis_does(ingest: Ingest) -> None:
+    ingest.probe.broken = TimeoutError()
+    ingest.gate.check()
+
+    assert ingest.client.get("/healthz").status_code == 200
+
+
+def test_ready_when_redis_is_safe(ingest: Ingest) -> None:
+    assert ingest.client.get("/readyz").status_code == 200
+
+
+def test_not_ready_names_every_unsafe_setting(ingest: Ingest) -> None:
+    ingest.probe.reasons = ("appendonly is off", "maxmemory is not set")
+    ingest.gate.check()
+
+    response = ingest.client.get("/readyz")
+
+    assert problem(response) == (503, "not-ready")
+    assert response.get_json()["unsafe"] == ["appendonly is off", "maxmemory is not set"]
+
+
+def test_metrics_start_at_0(ingest: Ingest) -> None:
+    scrape = ingest.client.get("/metrics").text
+
+    for series in (
+        'billing_webhook_received_total{result="accepted"}',
+        'billing_webhook_received_total{result="refused"}',
+        'billing_webhook_invalid_sig_total{reason="malformed"}',
+        'billing_webhook_replay_block_total{reason="future_timestamp"}',
+        'idempotent_hits_total{operation="ingest"}',
+        "billing_webhook_ack_seconds_count",
+    ):
+        assert f"{series} 0.0" in scrape.splitlines()
+
+
+def test_metrics_tell_the_backlog_even_where_no_worker_runs() -> None:
+    ingest = Ingest(state=SharedState(backlog_events=7, backlog_oldest_seconds=1.5))
+
+    scrape = ingest.client.get("/metrics").text.splitlines()
+
+    assert "billing_backlog_events 7.0" in scrape
+    assert "billing_backlog_oldest_seconds 1.5" in scrape
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/webhooks", "/webhooks/stripe/", "//webhooks/stripe", "/%ff"]
+)
+def test_any_other_path_is_a_problem(ingest: Ingest, path: str) -> None:
+    assert problem(ingest.client.get(path)) == (404, "not-found")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "POKE"])
+def test_the_endpoint_takes_posts_only(ingest: Ingest, method: str) -> None:
+    response = ingest.client.open("/webhooks/stripe", method=method)
+
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+    assert response.mimetype == "application/problem+json"
+
+
+def test_a_bug_is_a_problem_too_and_no_500(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "state", None)
+
+    assert problem(ingest.client.get("/metrics")) == (503, "unavailable")
+    assert ingest.received()["refused"] == 0

@@ -1,0 +1,74 @@
+"""A real ``python -m ops.console`` on a free port of loopback."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tests.ingest.ingest_process import Answer, Served, wait_until
+
+TOKEN = "a-token-of-a-test"
+
+
+class ServedConsole(Served):
+    """One running console."""
+
+    def read(self, user_id: str = "usr_1", *, token: str = TOKEN, **headers: str) -> Answer:
+        """Ask about a user whose id is encoded already."""
+        path = f"/v1/users/{user_id}/entitlements"
+        return self._ask("GET", path, None, {"Authorization": f"Bearer {token}", **headers})
+
+
+@contextmanager
+def serving(database_url: str, folder: Path, **environ: str) -> Iterator[ServedConsole]:
+    """A console that is ready, and stopped when the test has not done so."""
+    with answering(database_url, folder, **environ) as served:
+        wait_until(served.ready)
+        yield served
+
+
+@contextmanager
+def answering(database_url: str, folder: Path, **environ: str) -> Iterator[ServedConsole]:
+    """A console that answers something."""
+    log = folder / "console.log"
+    with log.open("w") as stream:
+        process = start(database_url, folder, stream, **environ)
+    served = ServedConsole(process, log)
+    try:
+        wait_until(served.starting)
+        wait_until(lambda: alive(served))
+        yield served
+    finally:
+        if process.poll() is None:
+            served.stop()
+
+
+def alive(served: Served) -> bool:
+    """Whether its process answers."""
+    try:
+        return served.get("/healthz").status == 200
+    except OSError:
+        return False
+
+
+def start(
+    database_url: str, folder: Path, stream: IO[str], **environ: str
+) -> "subprocess.Popen[str]":
+    """The command itself, whatever becomes of it."""
+    tokens = {} if "PAIDUP_CONSOLE_TOKENS_FILE" in environ else {"PAIDUP_CONSOLE_TOKENS": TOKEN}
+    settings = {
+        "DATABASE_URL": database_url,
+        "PAIDUP_CONSOLE_BIND": "127.0.0.1:0",
+        **tokens,
+        "PAIDUP_DATA_DIR": str(folder / "data"),
+        **environ,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "ops.console"],
+        env={**os.environ, **settings},
+        stderr=stream,
+        text=True,
+    )

@@ -1,0 +1,227 @@
+"""The real console before a real PostgreSQL: what dies, freezes or is missing while it is asked."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ops.console.tokens import draw
+from ops.up.servers.postgres_server import Postgres
+from runtime.database.engine import engine_for
+from runtime.schema import downgrade, upgrade
+from tests.ingest.ingest_process import Answer, wait_until
+from tests.killing import kill
+from tests.ops.console.console_process import ServedConsole, answering, serving, start
+from tests.ops.queries.seeded_database import Books
+
+pytestmark = pytest.mark.servers
+
+LONGEST_SECONDS = 3.5
+"""A wait for an answer, one for a connection, and what a busy machine adds."""
+
+
+@pytest.fixture
+def served(books: Books, tmp_path: Path) -> Iterator[ServedConsole]:
+    with serving(books.url, tmp_path) as console:
+        yield console
+
+
+class TestServing:
+    def test_an_application_reads_and_asks_whether_it_still_holds(
+        self, served: ServedConsole, books: Books
+    ) -> None:
+        lifecycle = books.tell("first_paid")
+
+        answer = served.read()
+        again = served.read(**{"If-None-Match": answer.headers["etag"]})
+
+        assert answer.status == 200
+        assert answer.json()["features"] == lifecycle.expected.features
+        assert (again.status, again.body) == (304, b"")
+        assert served.read("usr_2").status == 404
+        assert served.read(token="wrong").status == 401
+        assert served.count('billing_reads_total{result="found"}') == 1
+
+        books.tell("refund_full", seed="another")
+        changed = served.read(**{"If-None-Match": answer.headers["etag"]})
+        assert changed.status == 200
+        assert len(changed.json()["grants"]) == 2
+
+    @pytest.mark.parametrize(
+        "user_id",
+        ["a%2Fb", "%2e%2e%2f", "%00", "%ff", "%C3%AB", "x" * 10_000, "%25", "%20", "a%3Fb%23c"],
+    )
+    def test_no_user_id_is_a_server_error(self, served: ServedConsole, user_id: str) -> None:
+        assert served.read(user_id).status == 404
+
+    def test_the_bytes_of_a_path_reach_the_database_as_they_are(
+        self, served: ServedConsole, books: Books
+    ) -> None:
+        books.tell("first_paid", user="a/b ë%")
+
+        assert served.read("a%2Fb%20%C3%AB%25").json()["user_id"] == "a/b ë%"
+
+    def test_what_is_no_request_is_no_server_error(self, served: ServedConsole) -> None:
+        for garbage in (
+            b"GET /v1/users/" + b"a" * 200_000 + b"/entitlements HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /v1/users/u/entitlements HTTP/1.1\r\nAuthorization: \xff\xfe\r\n\r\n",
+            b"\x16\x03\x01\x00\xff" * 20,
+        ):
+            with served.connect() as connection, suppress(OSError):
+                connection.sendall(garbage)
+                connection.shutdown(socket.SHUT_WR)
+                assert b" 500 " not in connection.recv(1000)
+        assert served.read("usr_2").status == 404
+
+    @pytest.mark.slow
+    def test_a_connection_may_rest_for_longer_than_a_strangers(self, served: ServedConsole) -> None:
+        with served.connect() as used, served.connect() as fresh:
+            for connection, pause in ((used, 15), (used, 0), (fresh, 0)):
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = b""
+                while b"alive" not in answer:
+                    answer += (part := connection.recv(1000))
+                    assert part, "it was closed"
+                time.sleep(pause)
+
+    def test_hashed_tokens_from_a_file_let_in(self, books: Books, tmp_path: Path) -> None:
+        drawn = draw("app")
+        file = tmp_path / "tokens"
+        file.write_text(f"{drawn.entry}\n")
+
+        with serving(books.url, tmp_path, PAIDUP_CONSOLE_TOKENS_FILE=str(file)) as served:
+            assert served.read(token=drawn.token).status == 404
+
+    def test_the_rate_is_one_for_all_threads(self, books: Books, tmp_path: Path) -> None:
+        with (
+            serving(books.url, tmp_path, PAIDUP_CONSOLE_RATE="20") as served,
+            ThreadPoolExecutor(10) as pool,
+        ):
+            answers = list(pool.map(lambda _: served.read("usr_2"), range(200)))
+
+        refused = [answer for answer in answers if answer.status == 429]
+        assert {answer.status for answer in answers} == {404, 429}
+        assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+        assert len(refused) > 50
+
+
+class TestDatabaseAway:
+    @pytest.fixture
+    def served(self, own_postgres: Postgres, tmp_path: Path) -> Iterator[ServedConsole]:
+        _migrate(own_postgres.url)
+        with serving(own_postgres.url, tmp_path) as console:
+            yield console
+
+    def test_a_frozen_database_is_a_refusal_in_time_and_is_used_again_after(
+        self, served: ServedConsole, own_postgres: Postgres
+    ) -> None:
+        assert served.read().status == 404
+        own_postgres.freeze()
+        try:
+            answers = _burst(served, requests=200)
+        finally:
+            own_postgres.thaw()
+
+        assert {answer.status for answer in answers} == {503}
+        assert {answer.headers["retry-after"] for answer in answers} == {"5"}
+        assert max(answer.seconds for answer in answers) < LONGEST_SECONDS
+        wait_until(served.ready)
+        assert served.read().status == 404
+
+    def test_a_database_that_is_down_is_a_refusal_in_time_and_is_found_again(
+        self, served: ServedConsole, own_postgres: Postgres
+    ) -> None:
+        assert served.read().status == 404
+        own_postgres.stop()
+
+        answers = _burst(served, requests=200)
+
+        assert {answer.status for answer in answers} == {503}
+        assert max(answer.seconds for answer in answers) < LONGEST_SECONDS
+        assert served.get("/healthz").status == 200
+        assert served.get("/readyz").status == 503
+        own_postgres.start()
+        wait_until(served.ready)
+        assert served.read().status == 404
+
+    def test_a_schema_that_goes_away_is_named_and_found_again(
+        self, served: ServedConsole, own_postgres: Postgres
+    ) -> None:
+        engine = engine_for(own_postgres.url, application_name="tests")
+        downgrade(engine)
+        wait_until(lambda: not served.ready())
+
+        assert served.read().status == 503
+        assert "paidup migrate" in str(served.get("/readyz").json()["unsafe"])
+
+        upgrade(engine)
+        engine.dispose()
+        wait_until(served.ready)
+        assert served.read().status == 404
+
+
+class TestStart:
+    def test_it_starts_before_its_database_and_answers_once_that_is_there(
+        self, own_postgres: Postgres, tmp_path: Path
+    ) -> None:
+        _migrate(own_postgres.url)
+        own_postgres.stop()
+
+        with answering(own_postgres.url, tmp_path) as served:
+            assert served.read().status == 503
+            own_postgres.start()
+            wait_until(served.ready)
+            assert served.read().status == 404
+
+    def test_a_killed_process_is_replaced(self, served: ServedConsole) -> None:
+        (killed,) = served.server_processes()
+        assert kill(killed)
+
+        wait_until(lambda: served.server_processes() not in ([killed], []))
+        wait_until(served.ready)
+        assert served.read("usr_2").status == 404
+
+    def test_it_stops_when_asked(self, served: ServedConsole) -> None:
+        assert served.stop() == 0
+
+    def test_without_tokens_it_says_so_and_lets_nobody_read(
+        self, books: Books, tmp_path: Path
+    ) -> None:
+        with serving(books.url, tmp_path, PAIDUP_CONSOLE_TOKENS="") as served:
+            assert served.read().status == 401
+            assert "nobody may read" in served.log()
+
+    @pytest.mark.parametrize(
+        ("environ", "word"),
+        [
+            ({"DATABASE_URL": ""}, "DATABASE_URL"),
+            ({"PAIDUP_CONSOLE_TOKENS": "two words"}, "PAIDUP_CONSOLE_TOKENS: entry 1"),
+            ({"PAIDUP_CONSOLE_RATE": "0"}, "PAIDUP_CONSOLE_RATE"),
+        ],
+    )
+    def test_what_is_set_up_wrong_is_named(
+        self, tmp_path: Path, environ: dict[str, str], word: str
+    ) -> None:
+        log = tmp_path / "log"
+        with log.open("w") as stream:
+            process = start("postgresql://nowhere/x", tmp_path, stream, **environ)
+
+        assert process.wait(timeout=20) == 2
+        assert word in log.read_text()
+        assert "Traceback" not in log.read_text()
+
+
+def _migrate(url: str) -> None:
+    engine = engine_for(url, application_name="tests")
+    upgrade(engine)
+    engine.dispose()
+
+
+def _burst(served: ServedConsole, *, requests: int) -> list[Answer]:
+    """Requests from 20 clients at once."""
+    with ThreadPoolExecutor(20) as pool:
+        return list(pool.map(lambda _: served.read(), range(requests)))

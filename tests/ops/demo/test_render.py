@@ -1,0 +1,160 @@
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ops.demo.observation import Observed
+from ops.demo.render import WIDTH, Screen, demo_console
+from ops.demo.result import Act, Knock
+from tests.ops.demo.demo_process import (
+    CHECKOUT,
+    NOTHING,
+    REFERENCE,
+    answer,
+    as_it_must_be,
+    observed,
+)
+
+
+class Scene:
+    """A screen of 80 columns, and the one lifecycle on it."""
+
+    def __init__(self) -> None:
+        self._file = io.StringIO()
+        self.heard = 0
+        console = Console(file=self._file, width=WIDTH)
+        self.screen = Screen(console, heard=self._hear)
+        self.account = as_it_must_be()
+        self.act: Act = self.account.acts[0]
+
+    def _hear(self) -> None:
+        self.heard += 1
+
+    @property
+    def said(self) -> str:
+        """What was printed since the last time."""
+        text = self._file.getvalue()
+        self._file.seek(0)
+        self._file.truncate()
+        return text
+
+    def rows(self, seen: Observed) -> list[str]:
+        self.screen.rows(self.act, seen)
+        return self.said.splitlines()
+
+
+def changed(row: Mapping[str, Any], **columns: object) -> tuple[Mapping[str, Any]]:
+    return ({**row, **columns},)
+
+
+def test_a_sent_event_is_a_line_with_its_answer() -> None:
+    scene = Scene()
+
+    scene.screen.sent(scene.act.deliveries[0])
+
+    event = CHECKOUT.events[0]
+    assert scene.said == f"sent    {event.type:29} {event.id} 202 accepted\n"
+    assert scene.heard == 1
+
+
+def test_each_row_is_shown_once_and_again_when_it_has_changed() -> None:
+    scene, seen = Scene(), observed()
+
+    first = scene.rows(seen)
+    assert first == [
+        f"settled checkout.session.completed    {CHECKOUT.events[0].id} applied",
+        "audit   a                             c",
+        "grant   premium, active: signals_enabled=true, max_devices=5",
+        "        because: paid [because]",
+        f"payment 29.99 USD succeeded {REFERENCE}",
+        f"booked  received     29.99 USD {REFERENCE}",
+    ]
+    assert scene.rows(seen) == []
+
+    refunded = changed(seen.payments[0], amount_refunded_minor=999)
+    ended = changed(seen.grants[0], active=False)
+    assert scene.rows(replace(seen, payments=refunded, grants=ended)) == [
+        "grant   premium, not active: signals_enabled=true, max_devices=5",
+        "        because: paid [because]",
+        f"payment 29.99 USD succeeded, 9.99 USD refunded {REFERENCE}",
+    ]
+
+
+def test_a_row_that_goes_is_told() -> None:
+    scene, seen = Scene(), observed()
+    scene.rows(seen)
+
+    assert scene.rows(replace(seen, payments=())) == [
+        f"payment {REFERENCE}: this row is no longer there"
+    ]
+
+
+def test_a_second_lifecycle_begins_without_the_rows_of_the_first() -> None:
+    scene = Scene()
+    scene.rows(observed())
+
+    scene.screen.act(2, scene.act)
+
+    assert scene.said == "\n2. An act\n"
+    scene.act.outcomes.clear()
+    assert scene.rows(NOTHING) == []
+
+
+def test_what_the_read_api_says_ends_a_lifecycle() -> None:
+    scene = Scene()
+
+    scene.screen.told(scene.act)
+    scene.screen.first_paid(scene.account)
+
+    said = scene.said
+    assert "read    GET /v1/users/usr_123/entitlements\n" in said
+    assert "usr_123 has paid and may use: signals_enabled=true, max_devices=5" in said
+    assert "the first paid user, 4.5 s after the start" in said
+
+
+def test_a_lifecycle_that_went_wrong_says_so_at_once() -> None:
+    scene = Scene()
+    scene.act.told = answer(404, {"detail": "never heard of"})
+
+    scene.screen.told(scene.act)
+
+    said = scene.said
+    assert "has paid" not in said
+    assert "the read API says never heard of" in said
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_the_verdict_names_what_is_wrong(*, well: bool) -> None:
+    scene = Scene()
+    scene.account.problems = [] if well else ["the [sky] fell"]
+
+    scene.screen.verdict(scene.account)
+
+    said = scene.said
+    assert ("1 events were sent, and each was settled once: 1 applied." in said) is well
+    assert ("the [sky] fell" in said) is not well
+
+
+def test_what_must_not_pass_and_the_counters_fit_into_80_columns() -> None:
+    scene = Scene()
+    said_no = answer(403, {"title": "Signature mismatch", "detail": "It is too long, " * 9})
+
+    scene.screen.knock(Knock(title="signed with a guessed secret", must=403, answer=said_no))
+    scene.screen.knock(scene.account.knocks[0])
+    scene.screen.metrics(scene.account.metrics)
+
+    lines = scene.said.splitlines()
+    assert max(len(line) for line in lines) <= WIDTH
+    assert lines[0] == "sent    signed with a guessed secret"
+    assert lines[1].startswith("        403 Signature mismatch: It is too long,")
+    assert "        200 its cached result: outcome=applied" in lines
+    assert '+1      billing_events_settled_total{outcome="applied"}' in lines
+
+
+def test_without_a_terminal_there_are_80_columns_and_no_colours() -> None:
+    console = demo_console(stderr=False)
+
+    assert (console.width, console.is_terminal) == (WIDTH, False)

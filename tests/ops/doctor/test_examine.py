@@ -1,0 +1,262 @@
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from ops import cli
+from ops.doctor.examine import examine
+from ops.doctor.findings import Finding, State
+from ops.plans.migrate import migrate
+from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.redis_server import Redis
+from runtime.database.engine import engine_for
+from runtime.settings import Settings
+
+GOOD_SECRET = "whsec_" + "5f3a" * 8
+
+
+def troubles(findings: Iterable[Finding]) -> dict[str, str]:
+    return {found.check: found.says for found in findings if found.state is State.PROBLEM}
+
+
+def test_a_setting_out_of_bounds_is_named_and_no_server_is_asked() -> None:
+    found = list(examine({"PAIDUP_LIVEMODE": "maybe", "PAIDUP_MAX_BODY_BYTES": "1"}))
+
+    assert [finding.check for finding in found] == ["configuration"] * 2
+    assert "PAIDUP_LIVEMODE" in found[0].says
+    assert "PAIDUP_MAX_BODY_BYTES" in found[1].says
+
+
+def test_without_servers_it_says_which_are_missing(tmp_path: Path) -> None:
+    found = troubles(examine({"PAIDUP_DATA_DIR": str(tmp_path)}))
+
+    assert "REDIS_URL is not set" in found["Redis"]
+    assert "DATABASE_URL is not set" in found["PostgreSQL"]
+
+
+def test_a_database_url_of_another_kind_is_named(tmp_path: Path) -> None:
+    found = troubles(
+        examine({"PAIDUP_DATA_DIR": str(tmp_path), "DATABASE_URL": "mysql://localhost/x"})
+    )
+
+    assert "postgresql://" in found["configuration"]
+
+
+@pytest.fixture
+def environ(database: str, redis_url: str, tmp_path: Path) -> Mapping[str, str]:
+    """A deployment in which all is well."""
+    plans = tmp_path / "plans.toml"
+    plans.write_text('[plans.premium]\nprices = ["price_1"]\n')
+    found = {
+        "DATABASE_URL": database,
+        "REDIS_URL": redis_url,
+        "STRIPE_WEBHOOK_SECRET": GOOD_SECRET,
+        "PAIDUP_PLANS": str(plans),
+        "PAIDUP_DATA_DIR": str(tmp_path),
+    }
+    migrate(Settings.from_env(found))
+    return found
+
+
+@pytest.mark.servers
+def test_where_all_is_well_there_is_nothing_to_mend(environ: Mapping[str, str]) -> None:
+    found = list(examine(environ))
+
+    assert troubles(found) == {}
+    assert {"schema", "plans", "Redis durability", "Redis clock", "PostgreSQL clock"} <= {
+        finding.check for finding in found if finding.state is State.OK
+    }
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("setting", "value", "back"),
+    [
+        ("appendfsync", "everysec", "always"),
+        ("no-appendfsync-on-rewrite", "yes", "no"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+        ("maxmemory", "0", "256mb"),
+    ],
+)
+def test_a_redis_that_would_forget_is_found(
+    environ: Mapping[str, str], redis_server: Redis, setting: str, value: str, back: str
+) -> None:
+    client = redis_server.client()
+    client.config_set(setting, value)
+    try:
+        found = troubles(examine(environ))
+    finally:
+        client.config_set(setting, back)
+        client.close()
+
+    assert setting in found["Redis durability"]
+
+
+@pytest.mark.servers
+def test_a_server_that_is_trusted_is_not_asked(environ: Mapping[str, str]) -> None:
+    found = list(examine({**environ, "PAIDUP_REDIS_DURABILITY": "trusted"}))
+
+    (said,) = [finding for finding in found if finding.check == "Redis durability"]
+    assert said.state is State.WARNING
+
+
+@pytest.mark.servers
+def test_servers_that_are_away_are_named(environ: Mapping[str, str]) -> None:
+    away = {
+        "DATABASE_URL": "postgresql://x@127.0.0.1:1/x",
+        "REDIS_URL": "redis://127.0.0.1:1",
+    }
+
+    found = troubles(examine({**environ, **away}))
+
+    assert "does not answer" in found["Redis"]
+    assert "does not answer" in found["PostgreSQL"]
+
+
+@pytest.mark.servers
+def test_a_database_without_schema_is_named(
+    environ: Mapping[str, str], postgres_server: Postgres
+) -> None:
+    url = postgres_server.create_database("bare")
+
+    found = troubles(examine({**environ, "DATABASE_URL": url}))
+
+    assert "paidup migrate" in found["schema"]
+    postgres_server.drop_database("bare")
+
+
+def change(database: str, statement: str) -> None:
+    engine = engine_for(database, application_name="tests")
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.servers
+def test_a_database_without_plans_is_named(environ: Mapping[str, str], database: str) -> None:
+    change(database, "delete from catalogues")
+
+    assert "paidup migrate" in troubles(examine(environ))["plans"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        ("synchronous_commit = off", "synchronous_commit is off"),
+        ("default_transaction_read_only = on", "takes no writes"),
+    ],
+)
+def test_a_database_that_does_not_keep_its_word_is_named(
+    environ: Mapping[str, str], database: str, setting: str, word: str
+) -> None:
+    change(database, f"alter role current_user set {setting}")
+    try:
+        found = troubles(examine(environ))
+    finally:
+        change(database, "set transaction read write; alter role current_user reset all")
+
+    assert word in found["PostgreSQL"]
+
+
+@pytest.mark.servers
+def test_what_has_no_effect_yet_is_a_warning_with_names(
+    environ: Mapping[str, str], database: str
+) -> None:
+    change(
+        database,
+        "insert into parties (party, catalogue_version, waiting, unknown_prices,"
+        " incomplete_summaries, missing_subscriptions, undecided)"
+        " values ('test:cus_1', 1, true, array['p2', 'p1', 'p3', 'p4', 'p5', 'p6'],"
+        " array['cus_1'], array['sub_1'], array['test:sub_1'])",
+    )
+    change(
+        database,
+        "insert into dead_letters (event_id, type, payload, error_type, error, attempts,"
+        " first_failed_at, last_failed_at, state, history)"
+        " values ('evt_1', 'x', '{}', 'E', 'e', 1, now(), now(), 'open', '[]')",
+    )
+
+    said = {f.check: f.says for f in examine(environ) if f.state is State.WARNING}
+
+    assert said["prices"].endswith("p4 (0 users wait), p5 (0 users wait), ...")
+    assert said["subscriptions"].endswith("sub_1")
+    assert said["features"].endswith("cus_1")
+    assert said["order"].endswith("test:sub_1")
+    assert said["users"].startswith("1 customers or payments")
+    assert said["dead letters"].startswith("1 could not be applied")
+
+
+@pytest.mark.servers
+def test_an_apply_that_was_broken_off_is_named(environ: Mapping[str, str], database: str) -> None:
+    change(
+        database,
+        "insert into parties (party, catalogue_version, waiting, unknown_prices,"
+        " incomplete_summaries, missing_subscriptions, undecided)"
+        " values ('test:cus_1', 0, false, '{}', '{}', '{}', '{}')",
+    )
+
+    said = [f.says for f in examine(environ) if f.state is State.WARNING and f.check == "plans"]
+
+    assert any(each.startswith("1 customers or payments still follow older plans") for each in said)
+
+
+@pytest.mark.servers
+def test_a_full_redis_is_named(environ: Mapping[str, str], redis_server: Redis) -> None:
+    client = redis_server.client()
+    used = int(client.info("memory")["used_memory"])
+    client.config_set("maxmemory", used)
+    try:
+        found = troubles(examine(environ))
+    finally:
+        client.config_set("maxmemory", "256mb")
+        client.close()
+
+    assert "% of maxmemory is used: give it more" in found["Redis memory"]
+
+
+@pytest.mark.servers
+def test_plans_that_differ_from_those_of_record_are_a_warning(environ: Mapping[str, str]) -> None:
+    Path(environ["PAIDUP_PLANS"]).write_text('[plans.premium]\nprices = ["price_2"]\n')
+
+    (said,) = [finding for finding in examine(environ) if finding.check == "plans"]
+
+    assert said.state is State.WARNING
+    assert "differs" in said.says
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("well", [True, False])
+def test_the_command_says_it_as_json_and_as_exit_code(
+    environ: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    well: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    if not well:
+        monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_...")
+
+    code = cli.run(["doctor", "--json"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is well
+    assert code == (0 if well else 1)
+    assert GOOD_SECRET not in json.dumps(document)
+
+
+def test_the_command_prints_a_table_for_people(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PAIDUP_DATA_DIR", str(tmp_path))
+
+    assert cli.run(["doctor"]) == 1
+
+    printed = capsys.readouterr().out
+    assert "REDIS_URL is not set" in printed
+    assert printed.endswith("3 to mend\n")

@@ -1,0 +1,60 @@
+"""A database with books in it: sample lifecycles, recorded by the ledger as workers do it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from billing.envelope import Envelope, parse
+from ops.demo.plans import PLANS
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import Lifecycle, compose
+from ops.samples.scenario import Event
+from runtime.database.engine import engine_for
+from runtime.ledger.catalogues import install_first
+from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.ledger.record import Ledger
+from runtime.plans_file import read_plans
+
+
+class Books:
+    """Writes what a test wants to read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine: Engine = engine_for(url, application_name="tests")
+        self.now = datetime.now(UTC)
+        self._ledger = Ledger(self.engine, livemode="any", accounts=frozenset())
+        install_first(self.engine, read_plans(PLANS), actor="tests", reason="tests")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def tell(self, name: str, *, user: str = "usr_1", seed: str = "s") -> Lifecycle:
+        """Record a whole lifecycle that ends now."""
+        lifecycle = self.compose(name, user=user, seed=seed)
+        self.record(lifecycle.events)
+        return lifecycle
+
+    def compose(self, name: str, *, user: str = "usr_1", seed: str = "s") -> Lifecycle:
+        now = int(self.now.timestamp())
+        return compose(name, shape=Shape.NEW, seed=seed, now=now, user_id=user)
+
+    def record(self, events: Iterable[Event]) -> Sequence[Settlement]:
+        return self.settle(parse(event.body) for event in events)
+
+    def settle(
+        self, envelopes: Iterable[Envelope], *, origin: str = "stripe"
+    ) -> Sequence[Settlement]:
+        return self._ledger.record(
+            [
+                Delivery(
+                    envelope=envelope,
+                    received_at=self.now,
+                    attempts=0,
+                    origin=origin,
+                    key=envelope.event_id,
+                )
+                for envelope in envelopes
+            ]
+        )

@@ -1,0 +1,39 @@
+import pytest
+
+from ops.queries.parties import is_known, parties_of_customer, parties_of_user, realms
+from tests.fakes import settings
+from tests.ops.queries.seeded_database import Books
+
+servers = pytest.mark.servers
+
+
+def test_the_realms_are_those_this_deployment_counts() -> None:
+    assert set(realms(settings(PAIDUP_CONNECT_ACCOUNTS="acct_1"))) == {
+        "live",
+        "test",
+        "live/acct_1",
+        "test/acct_1",
+    }
+
+
+@servers
+def test_a_user_is_found_by_everything_that_is_theirs(books: Books) -> None:
+    told = [books.tell("renewal", seed="a"), books.tell("onetime", seed="b")]
+    books.tell("onetime", user="usr_other", seed="c")
+
+    with books.engine.connect() as connection:
+        parties = parties_of_user(connection, "usr_1")
+        assert is_known(connection, "usr_1")
+        assert not is_known(connection, "usr_nobody")
+
+    assert parties == {f"test:{lifecycle.expected.customer_id}" for lifecycle in told}
+
+
+@servers
+def test_a_customer_is_found_in_the_realms_that_know_it(books: Books) -> None:
+    customer = books.tell("renewal").expected.customer_id or ""
+
+    with books.engine.connect() as connection:
+        within = realms(settings())
+        assert parties_of_customer(connection, customer, within) == {f"test:{customer}"}
+        assert parties_of_customer(connection, "cus_nobody", within) == frozenset()

@@ -1,0 +1,117 @@
+from pathlib import Path
+from typing import cast
+
+from ops.up.restarts import Tending
+from ops.up.servers.errors import ServerDidNotStart
+from ops.up.servers.process import Process
+
+
+class Part:
+    """A part that dies when told to, and may refuse to start."""
+
+    name = "part"
+    log = Path("part.log")
+
+    def __init__(self) -> None:
+        self.lives = True
+        self.starts = 0
+        self.refuses = False
+        self.exit_code: int | None = None
+
+    def is_alive(self) -> bool:
+        return self.lives
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.refuses:
+            raise ServerDidNotStart("part", "no disk", self.log)
+        self.lives = True
+
+    def die(self, exit_code: int = 1) -> None:
+        self.lives, self.exit_code = False, exit_code
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.said: list[str] = []
+        self.part = Part()
+        self.tending = Tending(say=self.said.append, monotonic=lambda: self.now)
+        self.tending.watch(cast("Process", self.part))
+
+    def after(self, seconds: float) -> bool:
+        self.now += seconds
+        return self.tending.tend()
+
+
+def test_what_lives_is_left_alone() -> None:
+    scene = Scene()
+
+    assert not scene.after(100)
+
+    assert scene.part.starts == 0
+    assert scene.said == []
+
+
+def test_what_died_is_named_and_started_again() -> None:
+    scene = Scene()
+    scene.part.die(-9)
+
+    assert not scene.after(60)
+    assert scene.after(1)
+
+    assert scene.said == ["part ended (signal 9) and is started again; see part.log"]
+    assert scene.part.lives
+
+
+def test_what_dies_young_waits_longer_each_time_up_to_ten_seconds() -> None:
+    scene = Scene()
+    waits = []
+
+    for _ in range(7):
+        scene.part.die()
+        scene.after(0.001)
+        waited = 0.0
+        while not scene.after(0.5):
+            waited += 0.5
+        waits.append(waited + 0.5)
+
+    assert waits == [1, 2, 4, 8, 10, 10, 10]
+
+
+def test_what_lived_long_starts_at_once_again() -> None:
+    scene = Scene()
+    for _ in range(4):
+        scene.part.die()
+        scene.after(0.001)
+        scene.after(20)
+    scene.after(3600)
+    scene.part.die()
+
+    scene.after(0.001)
+
+    assert scene.after(0.5)
+
+
+def test_what_does_not_start_is_named_and_tried_again() -> None:
+    scene = Scene()
+    scene.part.die()
+    scene.part.refuses = True
+    scene.after(0.001)
+
+    assert not scene.after(20)
+    scene.part.refuses = False
+    scene.after(0.001)
+    assert scene.after(20)
+
+    assert "part did not start: no disk (log: part.log)" in scene.said
+
+
+def test_after_forgetting_the_dead_stay_dead() -> None:
+    scene = Scene()
+    scene.tending.forget_all()
+    scene.part.die()
+
+    assert not scene.after(100)
+    assert not scene.after(100)
+    assert scene.tending.alive() == []

@@ -1,0 +1,311 @@
+"""``paidup up`` as people meet it: a process that is started, asked, signalled and killed."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from billing.errors import InvalidCatalogue
+from ops.demo.plans import PLANS
+from ops.errors import AddressTaken
+from ops.up import up_file as upfile
+from ops.up.servers import pidfile
+from ops.up.servers.ports import free_port
+from ops.up.servers.process_table import children_of, command_of
+from ops.up.stack import Stack
+from ops.up.up_file import UpFile
+from runtime.plans_file import PlansMissing
+
+pytestmark = pytest.mark.servers
+
+PAIDUP = (sys.executable, "-m", "ops.cli")
+_numbers = count(1)
+
+
+def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
+
+
+def status_of(url: str, *, body: bytes | None = None, token: str = "") -> int:
+    where = urlsplit(url)
+    with closing(HTTPConnection(where.netloc, timeout=5)) as connection:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request("POST" if body else "GET", where.path, body, headers)
+        return connection.getresponse().status
+
+
+def is_gone(pid: int) -> bool:
+    return not command_of(pid)
+
+
+class Up:
+    """One ``paidup up`` on one folder."""
+
+    def __init__(self, folder: Path, binary: Path) -> None:
+        self.folder = folder
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if name.startswith("COV")},
+            "PATH": os.environ["PATH"],
+            "PAIDUP_DATA_DIR": str(folder),
+            "PAIDUP_PLANS": str(PLANS),
+            "PAIDUP_INGEST_BIND": "127.0.0.1:0",
+            "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+            "PAIDUP_CONSOLE_BIND": "127.0.0.1:0",
+            "PAIDUP_WORKER_PROCESSES": "1",
+            "PAIDUP_REDIS_SERVER": str(binary),
+        }
+        self.child: subprocess.Popen[str] | None = None
+        self.said = ""
+
+    def start(self, cwd: Path | None = None) -> UpFile:
+        self.child = subprocess.Popen(
+            [*PAIDUP, "up"],
+            cwd=cwd,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.child.stdout
+        self.said = said = ""
+        while "Ctrl-C" not in said:
+            said = self.child.stdout.readline()
+            assert said, f"up ended: {self.child.wait()}"
+            self.said += said
+        found = upfile.read(self.folder)
+        assert found
+        return found
+
+    def end(self, number: signal.Signals) -> tuple[str, int]:
+        """Everything it said afterwards, and its exit code."""
+        assert self.child
+        self.child.send_signal(number)
+        said, _ = self.child.communicate(timeout=60)
+        code = self.child.returncode
+        self.child = None
+        return said, code
+
+    def call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*PAIDUP, *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def up(servers_folder: Path, redis_binary: Path) -> Iterator[Up]:
+    up = Up(servers_folder / f"up-{next(_numbers)}", redis_binary)
+    yield up
+    if up.child:
+        up.end(signal.SIGKILL)
+
+
+def test_a_day_in_the_life_of_up(up: Up) -> None:
+    first = up.start()
+
+    assert stat.S_IMODE(upfile.path_in(up.folder).stat().st_mode) == 0o600
+    assert status_of(f"{first.ingest_url}/readyz") == 200
+    assert status_of(first.webhook_url, body=b"{}") == 400
+    read = f"{first.console_url}/v1/users/usr_1/entitlements"
+    assert status_of(read) == 401
+    assert first.console_token
+    assert status_of(read, token=first.console_token) == 404
+
+    second = up.call("up")
+    assert second.returncode == 1
+    assert f"already runs on {up.folder} (process {first.pid})" in second.stderr
+
+    healthy = up.call("doctor", "--json")
+    assert json.loads(healthy.stdout)["ok"], healthy.stdout
+
+    for part in ("worker", "ingest", "console"):
+        os.kill(first.pids[part], signal.SIGKILL)
+    until(lambda: all(renewed(up, first, part) for part in ("worker", "ingest", "console")))
+    now = upfile.read(up.folder)
+    assert now
+    assert now.webhook_url == first.webhook_url
+
+    said, code = up.end(signal.SIGINT)
+    assert code == 0
+    assert "worker ended (signal 9) and is started again" in said
+    assert "the data stays in" in said
+    assert all(is_gone(pid) for pid in now.pids.values())
+    assert not upfile.path_in(up.folder).exists()
+    assert up.call("doctor").returncode == 1
+
+    again = up.start()
+    assert again.webhook_secret == first.webhook_secret
+    assert again.console_token == first.console_token
+    said, code = up.end(signal.SIGTERM)
+    assert code == 0
+    assert "catalogue of record now" not in said
+
+
+def renewed(up: Up, first: UpFile, part: str) -> bool:
+    now = upfile.read(up.folder)
+    return now is not None and now.pids.get(part, first.pids[part]) != first.pids[part]
+
+
+def test_a_killed_up_leaves_nothing_running(up: Up) -> None:
+    found = up.start()
+
+    up.end(signal.SIGKILL)
+
+    until(lambda: all(is_gone(pid) for pid in found.pids.values()))
+    assert up.call("migrate").returncode == 1
+
+
+def test_what_a_killed_up_left_behind_is_taken_over(up: Up) -> None:
+    """Its leash was killed too, so that everything still runs."""
+    found = up.start()
+    (leash,) = [pid for pid in children_of(found.pid) if "servers.leash" in command_of(pid)]
+    os.kill(leash, signal.SIGKILL)
+    up.end(signal.SIGKILL)
+    assert not any(is_gone(pid) for pid in found.pids.values())
+
+    again = up.start()
+
+    assert all(is_gone(pid) for pid in found.pids.values())
+    assert not any(is_gone(pid) for pid in again.pids.values())
+    _, code = up.end(signal.SIGTERM)
+    assert code == 0
+
+
+def stack_on(folder: Path, **environ: str) -> Stack:
+    return Stack(folder, {"PAIDUP_PLANS": str(PLANS), **environ}, ports="free")
+
+
+def test_servers_that_are_given_are_used_and_left_alone(
+    servers_folder: Path, database: str, redis_url: str
+) -> None:
+    folder = servers_folder / "given"
+
+    with stack_on(folder, DATABASE_URL=database, REDIS_URL=redis_url, REDIS_URL_FILE="") as stack:
+        assert stack.database_url == database
+        assert stack.redis_url == redis_url
+        found = upfile.read(folder)
+        assert found
+        assert set(found.pids) == {"ingest", "worker", "console"}
+
+    assert not (folder / "postgres").exists()
+    assert not (folder / "redis").exists()
+
+
+def test_a_start_that_fails_leaves_nothing_running(
+    servers_folder: Path, redis_binary: Path, redis_url: str
+) -> None:
+    folder = servers_folder / "fails"
+    port = redis_url.rpartition(":")[2].partition("/")[0]
+    given = {
+        "PAIDUP_PLANS": str(PLANS),
+        "PAIDUP_REDIS_SERVER": str(redis_binary),
+        "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
+    }
+
+    with pytest.raises(AddressTaken):
+        Stack(folder, given).start()
+
+    assert (folder / "redis").exists()
+    assert pidfile.stop_all(folder / "run", seconds=0) == 0
+    assert not upfile.path_in(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"), [(None, PlansMissing), ("[plans.a]\nprice = 1", InvalidCatalogue)]
+)
+def test_plans_that_cannot_be_used_are_refused_before_anything_is_started(
+    content: str | None, refusal: type[Exception], tmp_path: Path
+) -> None:
+    plans = tmp_path / "mine.toml"
+    if content is not None:
+        plans.write_text(content)
+    folder = tmp_path / "data"
+
+    with pytest.raises(refusal):
+        stack_on(folder, PAIDUP_PLANS=str(plans)).start()
+
+    assert not folder.exists()
+
+
+def test_up_names_missing_plans_in_one_sentence(up: Up) -> None:
+    up.environ["PAIDUP_PLANS"] = "nowhere.toml"
+
+    refused = up.call("up")
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "nowhere.toml: No such file or directory; PAIDUP_PLANS names" in refused.stderr
+    assert not up.folder.exists()
+
+
+def test_up_in_a_folder_without_plans_uses_those_of_the_demo(
+    up: Up, tmp_path: Path, database: str, redis_url: str
+) -> None:
+    del up.environ["PAIDUP_PLANS"]
+    up.environ |= {"DATABASE_URL": database, "REDIS_URL": redis_url}
+
+    up.start(cwd=tmp_path)
+    _, code = up.end(signal.SIGINT)
+
+    assert code == 0
+    assert f"the plans of `paidup demo` are used ({PLANS})" in up.said
+    assert f"{PLANS} is the catalogue of record now" in up.said
+
+
+def test_an_address_that_is_taken_is_named_before_anything_is_written_down(
+    servers_folder: Path, database: str, redis_url: str
+) -> None:
+    port = redis_url.rpartition(":")[2].partition("/")[0]
+    environ = {
+        "DATABASE_URL": database,
+        "REDIS_URL": redis_url,
+        "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
+        "PAIDUP_PLANS": str(PLANS),
+    }
+
+    with (
+        pytest.raises(AddressTaken, match="PAIDUP_INGEST_BIND"),
+        Stack(servers_folder / "taken-address", environ),
+    ):
+        pytest.fail("it started")
+
+
+def test_the_operators_secret_and_address_stand(
+    servers_folder: Path, database: str, redis_url: str
+) -> None:
+    port = free_port()
+    environ = {
+        "DATABASE_URL": database,
+        "REDIS_URL": redis_url,
+        "STRIPE_WEBHOOK_SECRET": "whsec_mine,whsec_old",
+        "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
+        "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+        "PAIDUP_CONSOLE_BIND": "127.0.0.1:0",
+        "PAIDUP_CONSOLE_TOKENS": "mine",
+        "PAIDUP_PLANS": str(PLANS),
+    }
+
+    with Stack(servers_folder / "operators", environ) as stack:
+        assert stack.webhook_url == f"http://127.0.0.1:{port}/webhooks/stripe"
+        assert stack.webhook_secret == "whsec_mine"
+        assert stack.console_token == "mine"
+    assert not (servers_folder / "operators" / "webhook_secret").exists()
+    assert not (servers_folder / "operators" / "console_token").exists()

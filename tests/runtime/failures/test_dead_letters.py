@@ -1,0 +1,178 @@
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from billing.envelope import parse
+from models.tables import AuditLog, DeadLetter
+from runtime.database.engine import engine_for
+from runtime.failures.dead_letters import Burial, bury, count_open, discard
+
+pytestmark = pytest.mark.servers
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = engine_for(database, application_name="tests")
+    yield engine
+    engine.dispose()
+
+
+def burial(key: str = "evt_1", **changes: Any) -> Burial:
+    values: dict[str, Any] = {
+        "key": key,
+        "event_type": "customer.created",
+        "body": b'{"id": "evt_1"}',
+        "error_type": "UnreadableEvent",
+        "error": "no id",
+        "attempts": 1,
+        "origin": "stripe",
+        "received_at": NOON,
+        "first_failed_at": NOON,
+        "failed_at": NOON,
+    }
+    return Burial(**{**values, **changes})
+
+
+def letter(engine: Engine, key: str = "evt_1") -> Any:
+    with engine.connect() as connection:
+        return connection.execute(
+            sa.select(DeadLetter.__table__).where(DeadLetter.event_id == key)
+        ).one()
+
+
+def test_a_letter_holds_the_exact_body_and_its_burial_is_audited(engine: Engine) -> None:
+    bury(engine, [burial(body='{"id":  "evt_1", "ü": 1}'.encode())])
+
+    row = letter(engine)
+    assert (row.payload, row.state, row.error_type) == (
+        '{"id":  "evt_1", "ü": 1}',
+        "open",
+        "UnreadableEvent",
+    )
+    with engine.connect() as connection:
+        audit = connection.execute(sa.select(AuditLog.__table__)).one()
+    assert (audit.action, audit.event_id, audit.reason) == (
+        "dead_letter.buried",
+        "evt_1",
+        "no id",
+    )
+    assert count_open(engine) == 1
+
+
+def test_any_body_and_any_error_can_be_written(engine: Engine) -> None:
+    bury(engine, [burial(body=b"\xff\x00{", error="NUL \x00 and \ud800")])
+
+    assert letter(engine).payload == "\ufffd\ufffd{"
+    assert letter(engine).error == "NUL \ufffd and \ufffd"
+
+
+def test_a_second_failure_keeps_the_first_in_the_history(engine: Engine) -> None:
+    later = NOON + timedelta(hours=1)
+    bury(engine, [burial()])
+
+    bury(engine, [burial(error_type="KeyError", error="'x'", attempts=5, failed_at=later)])
+
+    row = letter(engine)
+    assert (row.error_type, row.attempts, row.first_failed_at, row.last_failed_at) == (
+        "KeyError",
+        5,
+        NOON,
+        later,
+    )
+    assert [(old["error_type"], old["attempts"]) for old in row.history] == [("UnreadableEvent", 1)]
+
+
+@pytest.mark.parametrize("state", ["open", "discarded", "replayed"])
+def test_another_event_under_the_same_id_gets_a_letter_of_its_own(
+    engine: Engine, state: str
+) -> None:
+    first, second = _event("invoice.paid"), _event("customer.deleted")
+    bury(engine, [burial(body=first)])
+    with engine.begin() as connection:
+        connection.execute(sa.update(DeadLetter).values(state=state))
+
+    bury(engine, [burial(body=second, error_type="crash_loop")])
+    bury(engine, [burial(body=b"\xff")])
+
+    apart = f"evt_1#{parse(second).fingerprint}"
+    assert letter(engine).payload == first.decode()
+    assert letter(engine).state == state
+    assert (letter(engine, apart).payload, letter(engine, apart).error_type) == (
+        second.decode(),
+        "crash_loop",
+    )
+    assert letter(engine, "evt_1#malformed").payload == "\ufffd"
+
+
+def test_the_same_event_in_another_shape_has_the_same_letter(engine: Engine) -> None:
+    older = _event("invoice.paid", api_version="2014-11-20")
+    bury(engine, [burial(body=_event("invoice.paid"))])
+    bury(engine, [burial(body=older)])
+
+    assert letter(engine).payload == older.decode()
+    assert count_open(engine) == 1
+
+
+def _event(kind: str, **more: str) -> bytes:
+    stated = {"object": {"id": "in_1", "object": "invoice"}}
+    told = {"id": "evt_1", "type": kind, "created": 1763726400, "data": stated}
+    return json.dumps({**told, **more}).encode()
+
+
+def test_the_history_does_not_grow_without_end(engine: Engine) -> None:
+    for attempt in range(53):
+        bury(engine, [burial(attempts=attempt)])
+
+    assert [old["attempts"] for old in letter(engine).history] == list(range(2, 52))
+
+
+def test_a_discarded_letter_stays_discarded_and_a_replayed_one_opens_again(engine: Engine) -> None:
+    bury(engine, [burial("evt_1"), burial("evt_2")])
+    with engine.begin() as connection:
+        for key, state in (("evt_1", "discarded"), ("evt_2", "replayed")):
+            connection.execute(
+                sa.update(DeadLetter)
+                .where(DeadLetter.event_id == key)
+                .values(state=state, resolved_by="ada", reason="known", resolved_at=NOON)
+            )
+
+    bury(engine, [burial("evt_1"), burial("evt_2")])
+
+    assert (letter(engine, "evt_1").state, letter(engine, "evt_1").reason) == ("discarded", "known")
+    assert (letter(engine, "evt_2").state, letter(engine, "evt_2").reason) == ("open", None)
+    assert letter(engine, "evt_2").history[0]["resolved_by"] == "ada"
+    assert count_open(engine) == 1
+
+
+def test_a_discarded_letter_whose_replay_fails_is_open_again(engine: Engine) -> None:
+    bury(engine, [burial()])
+    discard(engine, ["evt_1"], actor="cli:ada", reason="a test event")
+
+    bury(engine, [burial(origin="replay")])
+
+    row = letter(engine)
+    assert (row.state, row.resolved_by, row.reason) == ("open", None, None)
+    assert (row.history[0]["state"], row.history[0]["resolved_by"]) == ("discarded", "cli:ada")
+
+
+def test_only_open_letters_are_discarded_each_with_its_audit(engine: Engine) -> None:
+    bury(engine, [burial("evt_1"), burial("evt_1#abcd")])
+
+    first = discard(engine, ["evt_1#abcd", "evt_unknown"], actor="cli:ada", reason="a test event")
+    second = discard(engine, ["evt_1#abcd"], actor="cli:bob", reason="again")
+
+    assert (first, second) == (["evt_1#abcd"], [])
+    row = letter(engine, "evt_1#abcd")
+    assert (row.state, row.resolved_by, row.reason) == ("discarded", "cli:ada", "a test event")
+    assert letter(engine).state == "open"
+    with engine.connect() as connection:
+        audited = sa.select(AuditLog.actor, AuditLog.target_id, AuditLog.event_id, AuditLog.reason)
+        (entry,) = connection.execute(audited.where(AuditLog.action == "dead_letter.discarded"))
+    assert tuple(entry) == ("cli:ada", "evt_1#abcd", "evt_1", "a test event")

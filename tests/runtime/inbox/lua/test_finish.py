@@ -1,0 +1,210 @@
+from collections.abc import Callable
+
+import pytest
+
+from runtime.inbox.entries import Lane, Parked
+from runtime.inbox.inbox import Inbox
+from tests.runtime.inbox.entry_builders import (
+    PREFIX,
+    Client,
+    claim_and_finish_all,
+    event,
+    keys_of,
+    let_time_pass,
+    one_place_each,
+    settled,
+)
+
+pytestmark = pytest.mark.servers
+
+_KEPT = {"counters", "done:evt_1", "drainers", "settlement"}
+
+
+def test_a_finished_event_leaves_nothing_but_its_result(inbox: Inbox, client: Client) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+
+    closed = inbox.finish("owner", settled(["evt_1"]), settlement=7)
+
+    assert (closed.events, closed.rewound) == (1, False)
+    left = {key.decode().removeprefix(PREFIX) for key in client.keys(f"{PREFIX}*")}
+    assert left == _KEPT
+    assert 2 * 86400 < client.ttl(f"{PREFIX}done:evt_1") <= 3 * 86400
+
+
+def test_a_buried_event_leaves_nothing_and_may_come_again(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+
+    assert inbox.discard("owner", ["evt_1"]).events == 1
+
+    assert inbox.backlog().counters["discarded"] == 1
+    assert inbox.accept(event(1)).status == "accepted"
+
+
+@pytest.mark.parametrize("call", ["finish", "discard", "park", "give_back", "heartbeat"])
+def test_an_owner_whose_claim_has_ended_changes_nothing(
+    inbox: Inbox, client: Client, call: str
+) -> None:
+    inbox.accept(event(1))
+    inbox.claim("zombie")
+    let_time_pass(client, 11)
+    inbox.sweep()
+    assert keys_of(inbox.claim("heir")) == ["evt_1"]
+    before = one_place_each(client)
+
+    calls: dict[str, Callable[[], object]] = {
+        "finish": lambda: inbox.finish("zombie", settled(["evt_1"]), settlement=9).events,
+        "discard": lambda: inbox.discard("zombie", ["evt_1"]).events,
+        "park": lambda: inbox.park(
+            "zombie", [Parked(key="evt_1", delay_seconds=9, charged=True, error="late")]
+        ),
+        "give_back": lambda: inbox.give_back("zombie"),
+        "heartbeat": lambda: inbox.heartbeat("zombie"),
+    }
+
+    assert not calls[call]()
+    assert one_place_each(client) == before
+    assert inbox.backlog().settlement == 0
+    assert inbox.heartbeat("heir")
+    assert inbox.finish("heir", settled(["evt_1"]), settlement=1).events == 1
+
+
+def test_finishing_twice_counts_once(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+
+    assert inbox.finish("owner", settled(["evt_1", "evt_1"]), settlement=1).events == 1
+    assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 0
+
+
+def test_the_highest_settlement_is_kept(inbox: Inbox) -> None:
+    for number, settlement in ((1, 5), (2, None), (3, 8)):
+        inbox.accept(event(number))
+        inbox.claim("owner")
+        inbox.finish("owner", settled([f"evt_{number}"]), settlement=settlement)
+
+    assert inbox.backlog().settlement == 8
+
+
+def test_workers_that_finish_in_another_order_than_they_committed_are_no_rewind(
+    inbox: Inbox,
+) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2, customer="cus_2"))
+    inbox.claim("slow", max_events=1)
+    inbox.claim("fast", max_events=1)
+
+    assert not inbox.finish("fast", settled(["evt_2"]), settlement=20).rewound
+    assert not inbox.finish("slow", settled(["evt_1"]), settlement=10).rewound
+    assert inbox.backlog().settlement == 20
+
+
+def test_a_database_that_went_back_in_time_is_reported_once(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+    inbox.finish("owner", settled(["evt_1"]), settlement=1000)
+    inbox.accept(event(2))
+    inbox.accept(event(3, customer="cus_2"))
+    inbox.claim("first", max_events=1)
+    inbox.claim("second", max_events=1)
+
+    assert inbox.finish("second", settled(["evt_3"]), settlement=41).rewound
+    assert not inbox.finish("first", settled(["evt_2"]), settlement=40).rewound
+
+    assert inbox.backlog().settlement == 41
+    assert inbox.backlog().counters["rewinds"] == 1
+
+
+def test_done_markers_can_be_forgotten(inbox: Inbox) -> None:
+    for number in range(20):
+        inbox.accept(event(number))
+    claim_and_finish_all(inbox)
+
+    assert inbox.drop_done_markers() == 20
+
+    assert inbox.accept(event(3)).status == "accepted"
+
+
+def test_parking_remembers_what_failed_and_how_often(inbox: Inbox, client: Client) -> None:
+    inbox.accept(event(1))
+    for charged, error in ((True, "locked"), (False, "database away"), (True, "timeout")):
+        inbox.claim("owner")
+        inbox.park("owner", [Parked(key="evt_1", delay_seconds=5, charged=charged, error=error)])
+        let_time_pass(client, 6)
+
+    (entry,) = inbox.claim("owner").entries
+
+    assert (entry.attempts, entry.last_error) == (2, "timeout")
+    assert entry.first_failed_at is not None
+    assert entry.last_failed_at is not None
+    assert entry.first_failed_at <= entry.last_failed_at
+
+
+def test_any_error_text_can_be_parked(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+    error = '"suspect":true \x00 \ud800 ' + "long " * 2000
+
+    inbox.park("owner", [Parked(key="evt_1", delay_seconds=-3, charged=True, error=error)])
+
+    (entry,) = inbox.claim("owner").entries
+    assert entry.last_error is not None
+    assert entry.last_error.startswith('"suspect":true \x00 ? long')
+    assert len(entry.last_error) == 4000
+
+
+def test_an_event_can_be_parked_into_another_lane(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2))
+    inbox.claim("owner")
+    park = Parked(key="evt_1", delay_seconds=0, charged=False, error="to fetch", lane=Lane.FETCH)
+    inbox.park("owner", [park])
+    inbox.finish("owner", settled(["evt_2"]), settlement=1)
+
+    backlog = inbox.backlog()
+    assert (backlog.by_lane[Lane.LIVE], backlog.by_lane[Lane.FETCH]) == (0, 1)
+    assert inbox.claim("drainer").entries == ()
+    (entry,) = inbox.claim("fetcher", lanes=[Lane.FETCH]).entries
+    assert (entry.key, entry.lane) == ("evt_1", Lane.FETCH)
+    inbox.finish("fetcher", settled(["evt_1"]), settlement=2)
+    assert inbox.backlog().by_lane[Lane.FETCH] == 0
+
+
+def test_what_is_given_back_is_due_as_if_it_had_never_been_claimed(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2, customer="cus_2"))
+    inbox.claim("owner")
+    inbox.finish("owner", settled(["evt_1"]), settlement=1)
+
+    assert inbox.give_back("owner") == 1
+
+    (entry,) = inbox.claim("other").entries
+    assert (entry.key, entry.attempts, entry.crashes) == ("evt_2", 0, 0)
+
+
+def test_who_leaves_hands_on_what_is_left(inbox: Inbox) -> None:
+    arrived = inbox.accept(event(1)).wake
+    inbox.accept(event(2, customer="cus_2"))
+    inbox.claim("owner", wake=arrived, max_events=1)
+
+    wake = inbox.leave("owner", hand_on=True)
+
+    assert wake is not None
+    assert len(inbox.claim("next", wake=wake).entries) == 2
+
+
+def test_who_leaves_nothing_behind_wakes_nobody(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    claim_and_finish_all(inbox)
+
+    assert inbox.leave("owner", hand_on=True) is None
+
+
+def test_who_leaves_without_handing_on_still_gives_back(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+
+    assert inbox.leave("owner", hand_on=False) is None
+
+    assert keys_of(inbox.claim("next")) == ["evt_1"]

@@ -1,0 +1,114 @@
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+import pytest
+import redis
+
+from ops.up.servers.redis_server import Redis
+from runtime.inbox.durability import durability_problems, run_id
+from tests.runtime.inbox.entry_builders import Client
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def client(own_redis: Redis) -> Iterator[Client]:
+    client = own_redis.client()
+    yield client
+    client.close()
+
+
+def test_a_server_with_our_settings_is_safe(client: Client) -> None:
+    assert durability_problems(client, trusted=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("appendonly", "no", "Redis: set appendonly yes (it is no)"),
+        ("appendfsync", "everysec", "Redis: set appendfsync always (it is everysec)"),
+        ("no-appendfsync-on-rewrite", "yes", "Redis: set no-appendfsync-on-rewrite no (it is yes)"),
+        (
+            "maxmemory-policy",
+            "allkeys-lru",
+            "Redis: set maxmemory-policy noeviction (it is allkeys-lru)",
+        ),
+        ("maxmemory", "0", "Redis: set maxmemory, to some 60 %"),
+    ],
+)
+def test_each_unsafe_setting_is_named_with_what_to_set(
+    client: Client, name: str, value: str, sentence: str
+) -> None:
+    client.config_set(name, value)
+
+    (problem,) = durability_problems(client, trusted=False)
+
+    assert problem.startswith(sentence)
+    assert durability_problems(client, trusted=True) == ()
+
+
+def test_all_problems_are_named_at_once(client: Client) -> None:
+    client.config_set("appendfsync", "no")
+    client.config_set("maxmemory", "0")
+
+    assert len(durability_problems(client, trusted=False)) == 2
+
+
+def test_a_server_that_hides_its_settings_must_be_vouched_for(
+    client: Client, own_redis: Redis
+) -> None:
+    client.execute_command("ACL SETUSER tenant on >secret ~* &* +@all -config")
+    tenant = redis.Redis.from_url(
+        own_redis.url.replace("redis://:", "redis://tenant:").replace(
+            own_redis.url.split(":")[2].split("@")[0], "secret"
+        )
+    )
+
+    (problem,) = durability_problems(tenant, trusted=False)
+
+    assert "PAIDUP_REDIS_DURABILITY=trusted" in problem
+    assert durability_problems(tenant, trusted=True) == ()
+    tenant.close()
+
+
+def test_the_rights_we_ask_for_suffice_to_look(client: Client, own_redis: Redis) -> None:
+    client.execute_command("ACL SETUSER looker on >secret ~* +info +config|get")
+    host = own_redis.url.split("@")[1]
+    looker = redis.Redis.from_url(f"redis://looker:secret@{host}")
+
+    assert durability_problems(looker, trusted=False) == ()
+    looker.close()
+
+
+def test_a_replica_is_no_place_for_events(client: Client, redis_server: Redis) -> None:
+    client.config_set("masterauth", redis_server.url.split(":")[2].split("@")[0])
+    client.replicaof("127.0.0.1", str(redis_server.port))
+
+    for trusted in (True, False):
+        assert any("replica" in said for said in durability_problems(client, trusted=trusted))
+
+
+def test_a_server_that_was_restarted_is_another_one(client: Client, own_redis: Redis) -> None:
+    before = run_id(client)
+    assert run_id(client) == before
+    own_redis.stop()
+    own_redis.start()
+
+    assert run_id(client) != before
+
+
+@pytest.mark.parametrize(
+    ("info", "sentence"),
+    [
+        ({"aof_last_write_status": "err"}, "could not write its append-only file"),
+        ({"loading": "1"}, "still reading its file"),
+    ],
+)
+def test_what_info_tells_counts_even_where_settings_are_trusted(
+    info: dict[str, str], sentence: str
+) -> None:
+    asked = Mock(**{"info.return_value": info})
+
+    (problem,) = durability_problems(asked, trusted=True)
+
+    assert sentence in problem

@@ -1,0 +1,203 @@
+"""Many workers at once: whoever waits for whom, nothing deadlocks and the end is the same."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from billing.ids import ObjectKey, PartyId
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose
+from runtime.ledger import locks, record
+from runtime.ledger.decide import decide
+from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.ledger.errors import LocksOutOfOrder
+from runtime.ledger.record import Ledger
+from tests.runtime.ledger.conftest import ledger_on
+from tests.runtime.ledger.delivery_builders import (
+    NOW,
+    contents,
+    customer,
+    deliveries,
+    delivery,
+    event,
+    intent,
+    rows,
+    unbalanced,
+)
+
+pytestmark = pytest.mark.servers
+
+HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships")
+
+
+def at_once(engine: Engine, batches: Sequence[list[Delivery]]) -> list[Settlement]:
+    """Each list of deliveries by a thread with a ledger of its own, in small batches."""
+    begin = Barrier(len(batches))
+
+    def work(batch: list[Delivery]) -> list[Settlement]:
+        ledger = ledger_on(engine)
+        begin.wait()
+        return [each for i in range(0, len(batch), 3) for each in ledger.record(batch[i : i + 3])]
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        return [each for settled in pool.map(work, batches) for each in settled]
+
+
+def test_many_threads_on_one_customer_end_where_one_does(
+    engine: Engine, another_engine: Callable[[str], Engine]
+) -> None:
+    events = deliveries(compose("renewal", shape=Shape.NEW, seed="hot", now=NOW))
+    alone = another_engine("alone")
+    ledger_on(alone).record(events)
+    hands = [events.copy() for _ in range(8)]
+    for number, hand in enumerate(hands):
+        Random(number).shuffle(hand)  # noqa: S311 - a test that can be repeated
+
+    settled = at_once(engine, hands)
+
+    assert sum(not each.hit for each in settled) == len(events)
+    assert contents(engine, without=HISTORY) == contents(alone, without=HISTORY)
+    assert unbalanced(engine) == []
+
+
+def test_interleaved_customers_do_not_deadlock(
+    engine: Engine, another_engine: Callable[[str], Engine]
+) -> None:
+    events = [
+        each
+        for seed in "abcdef"
+        for each in deliveries(compose("refund_full", shape=Shape.OLD, seed=seed, now=NOW))
+    ]
+    alone = another_engine("alone_many")
+    ledger_on(alone).record(events)
+    Random("deal").shuffle(events)  # noqa: S311 - a test that can be repeated
+
+    settled = at_once(engine, [events[number::6] for number in range(6)])
+
+    assert len(settled) == len(events)
+    assert contents(engine, without=HISTORY) == contents(alone, without=HISTORY)
+
+
+def test_parties_that_several_threads_connect_become_one(engine: Engine) -> None:
+    """Each thread links other neighbours of one long chain of payments."""
+    chain = [
+        delivery(event("charge.succeeded", _charge(number), id=f"evt_chain_{number:03}"))
+        for number in range(48)
+    ]
+    Random("chain").shuffle(chain)  # noqa: S311 - a test that can be repeated
+
+    at_once(engine, [chain[number::8] for number in range(8)])
+
+    assert len(set(rows(engine, "SELECT party FROM memberships"))) == 1
+    assert len(set(rows(engine, "SELECT party FROM facts"))) == 1
+    assert rows(engine, "SELECT count(*) FROM parties") == [1]
+
+
+def _charge(number: int) -> dict[str, object]:
+    """A charge of one payment on the invoice of the next."""
+    return {
+        "id": f"ch_{number}",
+        "object": "charge",
+        "status": "succeeded",
+        "captured": True,
+        "amount": 100,
+        "amount_captured": 100,
+        "amount_refunded": 0,
+        "currency": "usd",
+        "payment_intent": f"pi_{number}",
+        "invoice": f"pi_{number + 1}",
+        "metadata": {},
+    }
+
+
+def test_locks_are_taken_in_the_order_of_their_numbers(engine: Engine) -> None:
+    """Where the middle one is held by somebody else, those below are ours and none above is."""
+    parties = sorted((PartyId(f"test:cus_{n}") for n in range(9)), key=locks.number_of)
+    with engine.connect() as holder, engine.connect() as waiter:
+        locks.lock(holder, [parties[4]], above=())
+        waiter.execute(text("SET LOCAL lock_timeout = '100ms'"))
+        pid = waiter.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(locks.lock, waiter, parties[::-1], above=())
+            granted = _granted(engine, pid)
+            with pytest.raises(OperationalError, match="lock timeout"):
+                waiting.result()
+
+    assert granted == 4
+
+
+def _granted(engine: Engine, pid: int) -> int:
+    """How many advisory locks a session got before the first it waits for."""
+    query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory' AND pid = :pid"
+    while False not in (granted := rows(engine, query, pid=pid)):
+        pass
+    return granted.count(True)
+
+
+def test_a_lock_below_those_held_is_never_waited_for(engine: Engine) -> None:
+    low, high = sorted((PartyId(f"test:cus_{n}") for n in range(2)), key=locks.number_of)
+    with engine.connect() as connection:
+        locks.lock(connection, [high], above=())
+
+        with pytest.raises(LocksOutOfOrder, match=low):
+            locks.lock(connection, [low], above=[high])
+
+
+def test_a_free_lock_is_taken_without_waiting_for_the_others(engine: Engine) -> None:
+    free, held = PartyId("test:cus_1"), PartyId("test:cus_2")
+    with engine.connect() as holder, engine.connect() as other:
+        locks.lock(holder, [held], above=())
+
+        assert locks.try_lock(other, [free, held]) == [free]
+
+
+def test_an_object_that_another_transaction_names_first_is_found_out(engine: Engine) -> None:
+    """The second waits at the object's row, then begins anew and finds the first one's party."""
+    mentions = frozenset({ObjectKey("test:pi_1"), ObjectKey("test:ch_1")})
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as first:
+            locks.secure(first, [mentions])
+            body = event("payment_intent.succeeded", intent("pi_1", customer="cus_1"))
+            second = pool.submit(ledger_on(engine).record, [delivery(body)])
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+        second.result(timeout=5)
+
+    assert set(rows(engine, "SELECT party FROM memberships")) == {"test:cus_1"}
+
+
+def test_a_batch_that_comes_too_late_for_its_locks_begins_anew(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = iter([LocksOutOfOrder({"test:cus_1"}), LocksOutOfOrder({"test:cus_1"})])
+
+    def decide_late(*given: object) -> object:
+        if error := next(late, None):
+            raise error
+        return decide(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(record, "decide", decide_late)
+
+    (settled,) = ledger.record([delivery(event("customer.updated", customer("cus_1", "usr_1")))])
+
+    assert settled.outcome == "applied"
+
+
+def test_it_does_not_begin_anew_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def never(*given: object) -> object:
+        tries.append(given)
+        raise LocksOutOfOrder({"test:cus_1"})
+
+    monkeypatch.setattr(record, "decide", never)
+
+    with pytest.raises(LocksOutOfOrder):
+        ledger.record([delivery(event("customer.updated", customer("cus_1")))])
+
+    assert len(tries) == record.MOST_TRIES

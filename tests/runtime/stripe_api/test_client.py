@@ -1,0 +1,201 @@
+"""One request to Stripe's API: what comes of it, in bounded time, whatever the other side does."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from billing.envelope import Envelope, parse
+from ops.samples.api_shapes import Shape
+from runtime.settings import Settings
+from runtime.stripe_api.client import API_VERSION, StripeApi, make_api
+from runtime.stripe_api.errors import (
+    ApiAway,
+    ApiFailure,
+    ApiForbidden,
+    ApiLimited,
+    ApiRefused,
+)
+from tests.billing.event_builders import encoded, event
+from tests.stripe_account import Account, moment
+from tests.stripe_api import KEY, FakeApi, serving
+
+pytestmark = pytest.mark.servers
+
+CUSTOMER = {"id": "cus_1", "object": "customer", "name": "Ada"}
+EVENT = event("customer.updated", CUSTOMER)
+PATH = "/v1/customers/cus_1"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeApi]:
+    account = Account()
+    account.put(CUSTOMER)
+    with serving(account=account) as api:
+        yield api
+
+
+def api_at(fake: FakeApi, key: str = KEY, **timing: float) -> StripeApi:
+    environ = {"STRIPE_API_KEY": key, "STRIPE_API_BASE": fake.url, "STRIPE_WEBHOOK_SECRET": ""}
+    return make_api(Settings.from_env(environ), **timing)
+
+
+def test_an_answer_is_dated_by_stripe(fake: FakeApi) -> None:
+    fake.clock = lambda: 1_795_302_514.9
+
+    answer = api_at(fake).ask(PATH, EVENT)
+
+    assert (answer.status, answer.body, answer.request) == (200, CUSTOMER, PATH)
+    assert answer.at == moment(1_795_302_514)
+
+
+def test_the_version_is_pinned_to_the_newest_that_readers_are_tried_with(fake: FakeApi) -> None:
+    api_at(fake).ask(PATH, EVENT)
+
+    (asked,) = fake.asked
+    assert asked.headers["Stripe-Version"] == API_VERSION == Shape.NEW.api_version
+    assert "Idempotency-Key" not in asked.headers
+    assert "X-Stripe-Client-Telemetry" not in asked.headers
+
+
+def thin(**given: Any) -> Envelope:
+    payload = {"id": "evt_1", "object": "v2.core.event", "type": "v1.customer.updated"}
+    return parse(encoded(payload | {"created": "2026-11-21T09:30:00Z"} | given))
+
+
+@pytest.mark.parametrize(
+    ("envelope", "header", "value"),
+    [
+        (thin(context="acct_1"), "Stripe-Context", "acct_1"),
+        (thin(context="org_1/acct_2"), "Stripe-Context", "org_1/acct_2"),
+        (event("customer.updated", CUSTOMER, account="acct_3"), "Stripe-Account", "acct_3"),
+        (thin(context=None), "Stripe-Context", None),
+        (EVENT, "Stripe-Account", None),
+    ],
+)
+def test_an_object_of_another_account_is_asked_for_in_its_name(
+    fake: FakeApi, envelope: Envelope, header: str, value: str | None
+) -> None:
+    api_at(fake).ask(PATH, envelope)
+
+    assert fake.asked[0].headers.get(header) == value
+
+
+def test_what_is_gone_is_an_answer(fake: FakeApi) -> None:
+    answer = api_at(fake).ask("/v1/customers/cus_2", EVENT)
+
+    assert answer.status == 404
+
+
+def test_queries_go_over_the_wire_as_they_are(fake: FakeApi) -> None:
+    path = "/v1/entitlements/active_entitlements?customer=cus_1&limit=100&starting_after=ent_%2F"
+    fake.account.features["cus_1"] = []
+    fake.status = 500
+
+    with pytest.raises(ApiAway):
+        api_at(fake).ask(path, EVENT)
+
+    assert fake.paths() == [path]
+
+
+class TestAFailure:
+    @pytest.mark.parametrize(
+        ("status", "error", "kind"),
+        [
+            (500, {}, ApiAway),
+            (503, {}, ApiAway),
+            (409, {}, ApiAway),
+            (401, {"message": "Invalid API Key"}, ApiForbidden),
+            (403, {"message": "no permission"}, ApiForbidden),
+            (400, {"message": "no such parameter"}, ApiRefused),
+            (404, {"message": "Unrecognized request URL"}, ApiRefused),
+            (404, {"message": "a similar object exists in test mode, but"}, ApiForbidden),
+            (402, {}, ApiRefused),
+            (429, {}, ApiLimited),
+        ],
+    )
+    def test_says_what_to_do_about_it(
+        self, fake: FakeApi, status: int, error: dict[str, str], kind: type[ApiFailure]
+    ) -> None:
+        fake.fails(status, **error)
+
+        with pytest.raises(kind):
+            api_at(fake).ask(PATH, EVENT)
+
+        assert len(fake.asked) == 1  # nothing is repeated behind our back
+
+    @pytest.mark.parametrize(
+        ("header", "seconds"), [("7", 7.0), (None, 10.0), ("soon", 10.0), ("-3", 0.0)]
+    )
+    def test_of_asking_too_much_says_how_long_to_rest(
+        self, fake: FakeApi, header: str | None, seconds: float
+    ) -> None:
+        fake.fails(429, header)
+
+        with pytest.raises(ApiLimited) as caught:
+            api_at(fake).ask(PATH, EVENT)
+
+        assert caught.value.seconds == seconds
+
+    @pytest.mark.parametrize(
+        "body", [b"<html>", b"[]", b"", b'{"a": NaN}', b'{"a":' * 300 + b"1" + b"}" * 300]
+    )
+    def test_may_be_an_answer_that_nobody_can_read(self, fake: FakeApi, body: bytes) -> None:
+        fake.body = body
+
+        with pytest.raises(ApiAway):
+            api_at(fake).ask(PATH, EVENT)
+
+    @pytest.mark.parametrize("date", [None, "yesterday"])
+    def test_may_be_an_answer_without_a_time(self, fake: FakeApi, date: str | None) -> None:
+        fake.headers = {"Date": date}
+
+        with pytest.raises(ApiAway):
+            api_at(fake).ask(PATH, EVENT)
+
+    def test_never_shows_the_key(self, fake: FakeApi) -> None:
+        with pytest.raises(ApiForbidden) as caught:
+            api_at(fake, "sk_test_wrong").ask(PATH, EVENT)
+
+        assert "sk_test_wrong" not in str(caught.value)
+
+    def test_of_nobody_there_comes_at_once(self) -> None:
+        with pytest.raises(ApiAway):
+            api_at(FakeApi(url="http://127.0.0.1:1")).ask(PATH, EVENT)
+
+
+class TestTime:
+    def test_silence_ends_a_request(self, fake: FakeApi) -> None:
+        fake.hangs()
+        begun = time.monotonic()
+
+        with pytest.raises(ApiAway):
+            api_at(fake, silence_seconds=0.3).ask(PATH, EVENT)
+
+        assert time.monotonic() - begun < 3
+
+    def test_an_answer_that_drips_ends_too(self, fake: FakeApi) -> None:
+        """Each byte comes in time; only the whole never does."""
+        fake.hangs()
+        fake.drips = True
+        api = api_at(fake, silence_seconds=5.0, whole_seconds=0.5)
+        begun = time.monotonic()
+
+        with pytest.raises(ApiAway):
+            api.ask(PATH, EVENT)
+
+        assert time.monotonic() - begun < 3
+        fake.works()
+        assert api.ask(PATH, EVENT).status == 200
+
+    def test_connections_are_kept(self, fake: FakeApi) -> None:
+        api = api_at(fake)
+
+        took = []
+        for _ in range(20):
+            begun = time.monotonic()
+            api.ask(PATH, EVENT)
+            took.append(time.monotonic() - begun)
+
+        assert min(took) < 0.05

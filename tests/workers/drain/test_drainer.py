@@ -1,0 +1,353 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import psycopg
+import pytest
+import structlog
+from psycopg import errors as pg
+
+from billing.envelope import parse
+from billing.errors import UnreadableEvent
+from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.ledger.errors import IdentityConflict, SchemaOutdated
+from tests.workers.fakes import NOW, body_of, entry_of, stage
+
+
+def test_a_batch_is_settled_at_once_and_finished_in_one_round_trip() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")])
+
+    scene.drain("wake")
+
+    assert scene.ledger.calls == [["evt_1", "evt_2"]]
+    assert scene.finished_keys() == ["evt_1", "evt_2"]
+    assert scene.inbox.calls == ["claim by wake", "finish", "claim"]
+
+
+def test_the_marker_holds_what_duplicates_are_told() -> None:
+    scene = stage([entry_of("evt_1", attempts=2)])
+
+    scene.drain()
+
+    assert scene.inbox.finished[0].result == {
+        "outcome": "applied",
+        "applied_at": NOW.isoformat(),
+        "attempts": 3,
+    }
+
+
+def test_batches_follow_each_other_until_nothing_is_due() -> None:
+    scene = stage([entry_of("evt_1")], [entry_of("evt_2")])
+
+    scene.drain()
+
+    assert scene.finished_keys() == ["evt_1", "evt_2"]
+    assert scene.published == []
+    assert scene.moves == 3
+
+
+def test_a_drainer_whose_time_is_up_hands_on() -> None:
+    scene = stage([entry_of("evt_1")], [entry_of("evt_2")])
+    scene.longest_run_seconds = -1.0
+
+    scene.drain("wake")
+
+    assert scene.inbox.calls == ["unregister wake", "hand on"]
+    assert scene.published == ["next"]
+
+
+def test_a_stop_takes_no_further_batch() -> None:
+    scene = stage([entry_of("evt_1")])
+    scene.stopping = True
+
+    scene.drain("wake")
+
+    assert scene.ledger.calls == []
+    assert scene.published == ["next"]
+
+
+def test_a_wake_up_the_broker_refuses_is_taken_back() -> None:
+    scene = stage([entry_of("evt_1")])
+    scene.inbox.owed = "more"
+    scene.broker_works = False
+
+    scene.drain()
+
+    assert scene.published == ["more"]
+    assert "unregister more" in scene.inbox.calls
+
+
+def test_a_bad_event_is_found_by_trying_each_alone_and_hurts_nobody_else() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_bad"), entry_of("evt_3")])
+    scene.ledger.failing["evt_bad"] = UnreadableEvent("evt_bad", "data.object.id")
+
+    scene.drain()
+
+    assert scene.finished_keys() == ["evt_1", "evt_3"]
+    assert scene.inbox.discarded == ["evt_bad"]
+    assert [burial.error_type for burial in scene.graveyard.burials] == ["UnreadableEvent"]
+    assert scene.inbox.parked == []
+
+
+def test_a_held_lock_parks_its_event_charged_and_opens_no_breaker() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_locked")])
+    scene.ledger.failing["evt_locked"] = pg.LockNotAvailable("held")
+
+    scene.drain()
+
+    assert scene.finished_keys() == ["evt_1"]
+    assert scene.parked_keys() == ["evt_locked"]
+    assert scene.inbox.parked[0].charged
+    assert scene.inbox.breaker is None
+
+
+@pytest.mark.parametrize(
+    "error", [psycopg.OperationalError("refused"), pg.ReadOnlySqlTransaction("read-only")]
+)
+def test_an_outage_parks_the_whole_batch_uncharged_and_opens_the_breaker(error: Exception) -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_3")])
+    scene.inbox.owed = "more"
+    scene.ledger.failing["evt_1"] = error
+
+    scene.drain()
+
+    assert scene.ledger.calls == [["evt_1", "evt_2"]]
+    assert scene.parked_keys() == ["evt_1", "evt_2"]
+    assert not any(parked.charged for parked in scene.inbox.parked)
+    assert scene.inbox.breaker == str(error)
+    assert scene.published == []
+    assert scene.inbox.calls[-2:] == ["unregister more", "leave"]
+
+
+def test_an_outage_in_the_middle_of_a_split_spares_the_rest_the_try() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_bad"), entry_of("evt_3")])
+    scene.ledger.failing["evt_bad"] = pg.LockNotAvailable("held")
+    scene.ledger.failing["evt_1"] = psycopg.OperationalError("refused")
+
+    original = scene.ledger.record
+
+    def first_meets_the_lock(deliveries: Sequence[Delivery]) -> list[Settlement]:
+        if len(deliveries) == 3:
+            scene.ledger.calls.append([delivery.key for delivery in deliveries])
+            raise pg.LockNotAvailable("held")
+        return original(deliveries)
+
+    scene.ledger.record = first_meets_the_lock  # type: ignore[method-assign]
+    scene.drain()
+
+    assert scene.ledger.calls == [["evt_1", "evt_bad", "evt_3"], ["evt_1"]]
+    assert scene.parked_keys() == ["evt_1", "evt_bad", "evt_3"]
+    assert scene.inbox.breaker == "refused"
+
+
+def test_another_release_s_schema_parks_uncharged_and_leaves_the_breaker_closed() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_3")])
+    scene.ledger.failing["evt_1"] = SchemaOutdated("0002", "0001")
+
+    scene.drain()
+
+    assert scene.parked_keys() == ["evt_1", "evt_2"]
+    assert not any(parked.charged for parked in scene.inbox.parked)
+    assert scene.inbox.breaker is None
+    assert scene.inbox.calls[-1] == "leave"
+
+
+def test_a_split_that_runs_out_of_time_gives_the_rest_back_uncharged() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2"), entry_of("evt_3")])
+    scene.ledger.failing["evt_1"] = pg.LockNotAvailable("held")
+    failing = scene.ledger.record
+
+    def stop_after_the_first(deliveries: Sequence[Delivery]) -> list[Settlement]:
+        scene.stopping = len(deliveries) == 1
+        return failing(deliveries)
+
+    scene.ledger.record = stop_after_the_first  # type: ignore[method-assign]
+    scene.drain()
+
+    assert scene.parked_keys() == ["evt_1"]
+    assert scene.inbox.calls == ["claim by wake", "park", "give back", "hand on"]
+
+
+def test_a_crash_loop_is_buried_without_running_it() -> None:
+    scene = stage([entry_of("evt_poison", crashes=3)])
+
+    scene.drain()
+
+    assert scene.ledger.calls == []
+    assert scene.inbox.discarded == ["evt_poison"]
+    assert scene.graveyard.burials[0].error_type == "crash_loop"
+
+
+def test_a_malformed_body_is_a_dead_letter_and_not_a_crash() -> None:
+    scene = stage([entry_of("evt_1", body=b"\xff{"), entry_of("evt_2")])
+
+    scene.drain()
+
+    assert scene.finished_keys() == ["evt_2"]
+    burial = scene.graveyard.burials[0]
+    assert (burial.key, burial.error_type, burial.event_type, burial.body) == (
+        "evt_1",
+        "MalformedEvent",
+        None,
+        b"\xff{",
+    )
+
+
+def test_an_entry_of_a_newer_release_waits_for_it() -> None:
+    scene = stage([entry_of("evt_1", version=2)])
+
+    scene.drain()
+
+    assert scene.ledger.calls == []
+    assert [parked.charged for parked in scene.inbox.parked] == [False]
+
+
+def test_a_second_event_under_one_id_is_buried_for_a_person_to_judge() -> None:
+    scene = stage([entry_of("evt_1#abcd", body=body_of("evt_1"))])
+    scene.ledger.failing["evt_1#abcd"] = IdentityConflict("evt_1")
+
+    scene.drain()
+
+    assert scene.inbox.discarded == ["evt_1#abcd"]
+    assert scene.graveyard.burials[0].error_type == "identity_conflict"
+    assert scene.graveyard.burials[0].key == "evt_1#abcd"
+
+
+def test_a_second_event_that_was_let_in_under_the_id_itself_is_buried_under_a_key_of_its_own() -> (
+    None
+):
+    scene = stage([entry_of("evt_1")])
+    scene.ledger.failing["evt_1"] = IdentityConflict("evt_1")
+
+    scene.drain()
+
+    assert scene.inbox.discarded == ["evt_1"]
+    fingerprint = parse(body_of("evt_1")).fingerprint
+    assert [burial.key for burial in scene.graveyard.burials] == [f"evt_1#{fingerprint}"]
+
+
+def test_who_replayed_an_event_is_answerable_for_it() -> None:
+    by = {"actor": "cli:ada", "reason": "mended"}
+    scene = stage([replace(entry_of("evt_1", origin="replay"), extra=by), entry_of("evt_2")])
+
+    scene.drain()
+
+    told = [(each.actor, each.reason) for each in scene.ledger.deliveries]
+    assert told == [("cli:ada", "mended"), ("stripe", None)]
+
+
+def test_what_waits_for_its_burial_says_why_it_is_dead() -> None:
+    scene = stage([entry_of("evt_1", body=b"nonsense")])
+    scene.graveyard.failure = psycopg.OperationalError("refused")
+
+    scene.drain()
+
+    (parked,) = scene.inbox.parked
+    assert parked.error.startswith("not buried yet (OperationalError): MalformedEvent: ")
+
+
+def test_what_cannot_be_buried_now_stays_in_the_inbox() -> None:
+    scene = stage([entry_of("evt_poison", crashes=3), entry_of("evt_2")])
+    scene.graveyard.failure = psycopg.OperationalError("refused")
+
+    scene.drain()
+
+    assert scene.inbox.discarded == []
+    assert scene.parked_keys() == ["evt_poison"]
+    assert not scene.inbox.parked[0].charged
+    assert scene.finished_keys() == ["evt_2"]
+    assert scene.inbox.breaker == "refused"
+
+
+def test_during_an_outage_nobody_tries_to_bury() -> None:
+    scene = stage([entry_of("evt_poison", crashes=3), entry_of("evt_2")])
+    scene.ledger.failing["evt_2"] = psycopg.OperationalError("refused")
+
+    scene.drain()
+
+    assert scene.graveyard.burials == []
+    assert sorted(scene.parked_keys()) == ["evt_2", "evt_poison"]
+
+
+def test_an_event_settled_before_counts_as_a_hit_and_not_as_settled_again() -> None:
+    scene = stage([entry_of("evt_1")], [entry_of("evt_1")])
+
+    scene.drain()
+
+    settled = scene.counted(
+        "billing_events_settled_total", event_type="customer.created", outcome="applied"
+    )
+    assert settled == 1
+    assert scene.counted("idempotent_hits_total", operation="worker") == 1
+    assert scene.counted("billing_entitlement_changes_total", change="granted") == 1
+    assert scene.counted("billing_event_processing_seconds_count") == 2
+    assert scene.counted("billing_event_lag_seconds_count") == 1
+
+
+def test_only_numbers_given_just_now_tell_whether_the_database_went_back() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_2")])
+
+    scene.drain()
+
+    assert scene.inbox.settlements == [2, None]
+
+
+def test_a_replayed_event_s_old_number_does_not_look_like_a_database_gone_back() -> None:
+    scene = stage([entry_of("evt_1", origin="replay")])
+
+    scene.drain()
+
+    assert scene.inbox.settlements == [None]
+
+
+def test_a_database_that_went_back_in_time_costs_the_cached_results_and_raises_an_alarm() -> None:
+    scene = stage([entry_of("evt_1")])
+    scene.inbox.rewound = True
+
+    with structlog.testing.capture_logs() as lines:
+        scene.drain()
+
+    assert "drop markers" in scene.inbox.calls
+    assert [line["log_level"] for line in lines if "went back" in line["event"]] == ["critical"]
+
+
+def test_one_line_tells_what_became_of_an_event_and_none_shows_its_body() -> None:
+    scene = stage([entry_of("evt_1"), replace(entry_of("evt_bad"), body=b"secret-body")])
+
+    with structlog.testing.capture_logs() as lines:
+        scene.drain()
+
+    settled = [line for line in lines if line["event"] == "event settled"]
+    assert len(settled) == 1
+    assert settled[0]["event_id"] == "evt_1"
+    assert settled[0]["outcome"] == "applied"
+    assert settled[0]["attempts"] == 1
+    assert "secret-body" not in str(lines)
+
+
+def test_redis_away_after_the_commit_gives_the_batch_back_when_it_returns() -> None:
+    scene = stage([entry_of("evt_1")], [entry_of("evt_2")])
+    scene.inbox.away = 3
+
+    scene.drain("wake")
+
+    assert scene.inbox.calls == ["claim by wake", "finish", "hand on", "hand on", "hand on"]
+    assert scene.published == ["next"]
+    settled = scene.counted(
+        "billing_events_settled_total", event_type="customer.created", outcome="applied"
+    )
+    assert settled == 1
+
+
+def test_a_stop_does_not_wait_for_a_redis_that_is_away() -> None:
+    scene = stage([entry_of("evt_1")])
+    scene.inbox.away = 100
+    settle = scene.ledger.record
+
+    def stop_meanwhile(deliveries: Sequence[Delivery]) -> list[Settlement]:
+        scene.stopping = True
+        return settle(deliveries)
+
+    scene.ledger.record = stop_meanwhile  # type: ignore[method-assign]
+    scene.drain("wake")
+
+    assert scene.inbox.calls == ["claim by wake", "finish"]

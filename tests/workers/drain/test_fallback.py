@@ -1,0 +1,106 @@
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.up.servers.redis_server import Redis
+from tests.workers.waiting import until
+from tests.workers.worker_process import Site, customers, running
+from workers.stand_in_process import OVERDUE_SECONDS, StandInProcess
+
+SLEEPING = (sys.executable, "-c", "import time; time.sleep(60)")
+DEAF = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "w").close()
+time.sleep(60)
+"""
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def stand_in(*command: str, clock: Clock | None = None) -> StandInProcess:
+    return StandInProcess(command, {}, clock or Clock())
+
+
+def test_there_is_at_most_one_and_none_once_it_has_ended() -> None:
+    process = stand_in(sys.executable, "-c", "")
+
+    process.start()
+    first = process.pid
+    process.start()
+
+    assert process.pid == first
+    until(lambda: process.pid is None, meanwhile=process.tend, why="its end was noticed")
+    process.start()
+    assert process.pid not in {first, None}
+    process.stop(10)
+
+
+def test_one_that_hangs_is_killed_and_no_other_before() -> None:
+    clock = Clock()
+    process = stand_in(*SLEEPING, clock=clock)
+    process.start()
+
+    clock.now = OVERDUE_SECONDS - 1
+    process.tend()
+    assert process.pid is not None
+    clock.now = OVERDUE_SECONDS
+    process.tend()
+
+    assert process.pid is None
+
+
+@pytest.mark.parametrize("manner", ["heeds", "ignores"])
+def test_a_stop_ends_it_whether_or_not_it_heeds(tmp_path: Path, manner: str) -> None:
+    ready = tmp_path / "ready"
+    process = stand_in(
+        *(SLEEPING if manner == "heeds" else (sys.executable, "-c", DEAF, str(ready)))
+    )
+    process.start()
+    if manner == "ignores":
+        until(ready.exists, why="it ignores signals")
+
+    process.ask_to_stop()
+    process.stop(0.5 if manner == "ignores" else 20)
+
+    assert process.pid is None
+
+
+def test_without_one_a_stop_is_nothing() -> None:
+    process = stand_in(*SLEEPING)
+
+    process.tend()
+    process.ask_to_stop()
+    process.stop(0)
+
+    assert process.pid is None
+
+
+@pytest.fixture
+def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
+    site = Site(database, redis_url, tmp_path / "worker.log")
+    site.install_plans()
+    yield site
+    site.close()
+
+
+@pytest.mark.servers
+def test_events_are_applied_though_the_broker_is_gone_for_good(
+    site: Site, own_redis: Redis
+) -> None:
+    ids = site.accept(customers(range(250)))
+    site.environ["CELERY_BROKER_URL"] = own_redis.url
+    own_redis.kill()
+
+    with running(site) as worker:
+        site.until_drained(40)
+        site.assert_each_applied_once(ids)
+        worker.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from runtime.broker import DRAIN_TASK
+from runtime.settings import Settings
+from tests.workers.worker_process import Site, customers
+from workers.drain.pool import build_drainer
+from workers.supervisor.watchdog import Pulse
+from workers.tasks import register
+
+
+def test_the_task_hands_its_wake_up_to_the_drainer_and_nothing_else() -> None:
+    celery, woken = Celery(set_as_current=False), list[str]()
+    register(celery, woken.append)
+
+    celery.tasks[DRAIN_TASK]("token")
+
+    assert woken == ["token"]
+
+
+@pytest.mark.servers
+def test_what_a_child_builds_drains_on_connections_of_its_own(
+    database: str, redis_url: str, tmp_path: Path
+) -> None:
+    site = Site(database, redis_url, tmp_path / "worker.log")
+    site.install_plans()
+    ids = site.accept(customers(range(120)))
+    pulse = Pulse(tmp_path / "pulse")
+    settings = Settings.from_env(site.environ)
+
+    build_drainer(settings, site.inbox, site.engine, lambda: False, pulse).run("wake")
+
+    site.assert_each_applied_once(ids)
+    assert pulse.last() > 0
+    site.close()

@@ -1,0 +1,82 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from runtime.metrics_files import claimed_folder
+from runtime.settings import Settings
+from tests.workers.worker_process import Site, customers
+from workers.supervisor import main as supervisor
+from workers.supervisor.main import Supervisor
+from workers.supervisor.watchdog import Watchdog
+
+pytestmark = pytest.mark.servers
+
+SLEEPING_POOL = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+class Clock:
+    """Every look at it is ten seconds later."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 10.0
+        return self.now
+
+
+@pytest.fixture
+def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
+    site = Site(database, redis_url, tmp_path / "worker.log")
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def sleeping(site: Site, tmp_path: Path) -> Iterator[Supervisor]:
+    environ = dict(site.environ)
+    with claimed_folder(tmp_path / "metrics", environ) as folder:
+        yield Supervisor(
+            Settings.from_env(environ), folder, SLEEPING_POOL, watchdog=Watchdog(Clock())
+        )
+
+
+def test_a_pool_that_sleeps_while_events_are_due_is_started_again(
+    site: Site, sleeping: Supervisor
+) -> None:
+    site.accept(customers(range(1)))
+
+    with structlog.testing.capture_logs() as lines:
+        code = sleeping.run(
+            lambda: [line["event"] for line in lines].count("worker pool started") > 1
+        )
+
+    assert code == 0
+    assert any(line["event"].startswith("worker pool does not move") for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_in_the_rounds_ends_the_supervisor_with_1(
+    sleeping: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken() -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(sleeping, "_watch", mistaken)
+
+    assert sleeping.run(lambda: False) == 1
+
+
+def test_a_second_worker_on_the_same_address_gets_a_folder_of_its_own(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    settings = Settings.from_env({**site.environ, "PAIDUP_DATA_DIR": str(tmp_path)})
+
+    with (
+        supervisor.metrics_folder(settings) as first,
+        supervisor.metrics_folder(settings) as second,
+    ):
+        assert first != second

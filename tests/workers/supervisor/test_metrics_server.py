@@ -1,0 +1,145 @@
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+import pytest
+from redis.exceptions import ConnectionError as RedisAway
+
+from runtime.database.engine import engine_for
+from runtime.inbox.entries import Backlog, Breaker
+from runtime.settings import Address
+from runtime.telemetry import SharedState
+from workers.supervisor.metrics_server import MetricsServer
+from workers.supervisor.shared_state import READ_AGAIN_SECONDS, Books, StateReader, read_books
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def backlog() -> Backlog:
+    return Backlog(
+        at=NOON,
+        events=3,
+        oldest_seconds=4.5,
+        due=1,
+        waiting_seconds=1.0,
+        parked=1,
+        claimed=1,
+        by_lane={},
+        drainers=1,
+        workers=1,
+        processes=2,
+        unknown_version=0,
+        conflicts=0,
+        settlement=7,
+        breaker=Breaker(reason="refused", until=NOON),
+        counters={},
+    )
+
+
+class FakeInbox:
+    away = False
+
+    def backlog(self) -> Backlog:
+        if self.away:
+            raise RedisAway("refused")
+        return backlog()
+
+
+@pytest.mark.servers
+def test_scrapes_are_answered_and_everything_else_is_not_found() -> None:
+    server = MetricsServer(Address("127.0.0.1", 0), lambda: b"up 1\n")
+    address = server.start()
+
+    with urllib.request.urlopen(f"http://{address}/metrics?x=1") as answer:
+        assert answer.read() == b"up 1\n"
+        assert answer.headers["Content-Type"].startswith("text/plain")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://{address}/")
+    refused.value.close()
+    server.stop()
+
+    assert refused.value.code == 404
+
+
+@pytest.mark.servers
+def test_a_taken_port_is_a_warning_and_no_reason_not_to_work() -> None:
+    first = MetricsServer(Address("127.0.0.1", 0), lambda: b"")
+    address = first.start()
+    assert address is not None
+
+    second = MetricsServer(address, lambda: b"")
+
+    assert second.start() is None
+    second.stop()
+    first.stop()
+
+
+class FakeStream:
+    length = 10
+
+    def last_cursor(self) -> int:
+        return 5
+
+
+BOOKS = Books(dead_letters=2, changes_waiting_seconds=0.5, newest_change=7)
+
+
+def test_the_shared_state_is_the_inbox_s_and_the_books_and_the_stream_s() -> None:
+    state = StateReader(FakeInbox(), FakeStream(), lambda: BOOKS, lambda: 0.0)()
+
+    assert state == SharedState(
+        backlog_events=3,
+        backlog_oldest_seconds=4.5,
+        dead_letters=2,
+        breaker_open=True,
+        changes_waiting_seconds=0.5,
+        changes_unstreamed=2,
+        fetch_backlog_events=0,
+        fetch_breaker_open=False,
+    )
+
+
+def test_a_stream_that_is_switched_off_is_never_behind() -> None:
+    stream = FakeStream()
+    stream.length = 0
+
+    state = StateReader(FakeInbox(), stream, lambda: BOOKS, lambda: 0.0)()
+
+    assert state.changes_unstreamed is None
+
+
+def test_redis_away_leaves_what_the_database_knows() -> None:
+    inbox = FakeInbox()
+    inbox.away = True
+
+    state = StateReader(inbox, FakeStream(), lambda: BOOKS, lambda: 0.0)()
+
+    assert state == SharedState(dead_letters=2, changes_waiting_seconds=0.5)
+
+
+def test_a_database_that_is_away_leaves_gaps_and_no_error() -> None:
+    engine = engine_for("postgresql:///x?host=/nowhere", application_name="test")
+
+    books = read_books(engine)
+    engine.dispose()
+
+    assert books == Books()
+    state = StateReader(FakeInbox(), FakeStream(), lambda: books, lambda: 0.0)()
+    assert state.dead_letters is None
+    assert state.changes_unstreamed is None
+
+
+def test_the_database_is_not_asked_for_every_scrape() -> None:
+    now, asked = [0.0], list[int]()
+
+    def ask() -> Books:
+        asked.append(1)
+        return Books(dead_letters=len(asked))
+
+    read = StateReader(FakeInbox(), FakeStream(), ask, lambda: now[0])
+    read()
+    soon = read().dead_letters
+    now[0] = READ_AGAIN_SECONDS
+    later = read().dead_letters
+
+    assert (soon, later) == (1, 2)

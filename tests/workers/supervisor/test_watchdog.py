@@ -1,0 +1,46 @@
+from pathlib import Path
+
+from workers.supervisor.watchdog import Pulse, Watchdog
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_pool_that_does_not_move_while_events_are_due_is_stuck_once_patience_ends() -> None:
+    clock = Clock()
+    watchdog = Watchdog(clock, patience_seconds=30)
+
+    answers = []
+    for clock.now in (0.0, 1.0, 30.9, 31.0, 32.0):
+        answers.append(watchdog.is_stuck(due=True, pulse=7.0))
+
+    assert answers == [False, False, False, True, False]
+
+
+def test_movement_or_an_empty_inbox_ends_the_count() -> None:
+    clock = Clock()
+    watchdog = Watchdog(clock, patience_seconds=30)
+    watchdog.is_stuck(due=True, pulse=7.0)
+
+    clock.now = 29.0
+    moved = watchdog.is_stuck(due=True, pulse=8.0)
+    clock.now = 50.0
+    idle = watchdog.is_stuck(due=False, pulse=8.0)
+    clock.now = 75.0
+    again = watchdog.is_stuck(due=True, pulse=8.0)
+
+    assert (moved, idle, again) == (False, False, False)
+
+
+def test_a_pulse_is_told_by_a_file_that_need_not_exist_yet(tmp_path: Path) -> None:
+    pulse = Pulse(tmp_path / "pulse")
+
+    before = pulse.last()
+    pulse.beat()
+
+    assert before == 0.0
+    assert pulse.last() > 0.0

@@ -1,0 +1,201 @@
+"""A real ``python -m workers`` on real servers, and events that are accepted as ingest does it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from billing.catalogue import read_catalogue
+from billing.envelope import Envelope, parse
+from models.tables import Customer, DeadLetter, StripeEvent
+from ops.up.servers.process_table import children_of, command_of
+from runtime.broker import Wakes, make_celery
+from runtime.database.engine import engine_for
+from runtime.inbox.inbox import Inbox
+from runtime.ledger.catalogues import install_first
+from runtime.settings import Settings
+from tests.killing import kill
+from tests.workers.waiting import until
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass
+class Site:
+    """The servers of one test, seen from outside."""
+
+    database_url: str
+    redis_url: str
+    log: Path
+
+    def __post_init__(self) -> None:
+        self.environ = {
+            **os.environ,
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "PAIDUP_WORKER_PROCESSES": "2",
+            "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+            "PAIDUP_DATA_DIR": str(self.log.parent),
+        }
+        settings = Settings.from_env(self.environ)
+        self.redis = redis.Redis.from_url(self.redis_url)
+        self.engine: Engine = engine_for(self.database_url, application_name="tests")
+        self.inbox = Inbox(self.redis)
+        self.wakes = Wakes(make_celery(settings, role="publisher"))
+
+    def install_plans(self) -> None:
+        """Some catalogue, without which nothing is settled."""
+        install_first(self.engine, read_catalogue({}), actor="tests", reason="tests")
+
+    def accept(self, envelopes: Iterable[Envelope]) -> list[str]:
+        """What ingest does with a verified body; the ids acknowledged."""
+        ids = []
+        for envelope in envelopes:
+            accepted = self.inbox.accept(envelope)
+            if accepted.wake is not None and not self.wakes.publish(accepted.wake):
+                self.inbox.unregister(accepted.wake)
+            ids.append(str(envelope.event_id))
+        return ids
+
+    def settled(self) -> Counter[str]:
+        """How often each event stands in the database."""
+        with self.engine.connect() as connection:
+            return Counter(connection.scalars(sa.select(StripeEvent.id)))
+
+    def settled_count(self) -> int:
+        """How many events are settled."""
+        with self.engine.connect() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(StripeEvent)) or 0)
+
+    def customers(self) -> set[str]:
+        """The customers whose events took effect."""
+        with self.engine.connect() as connection:
+            return set(connection.scalars(sa.select(Customer.stripe_customer_id)))
+
+    def dead(self) -> list[Any]:
+        """The dead letters."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(sa.select(DeadLetter.__table__)))
+
+    def until_drained(self, seconds: float = 60.0) -> None:
+        """Wait until nothing is left in the inbox."""
+        until(
+            lambda: self.inbox.backlog().events == 0,
+            seconds=seconds,
+            why=f"drained; see {self.log}",
+        )
+
+    def assert_each_applied_once(self, ids: Sequence[str]) -> None:
+        """The oracle: what was acknowledged is settled once, with its effect, and nothing else."""
+        assert self.settled() == Counter(ids)
+        assert self.customers() == {id_.replace("evt", "cus") for id_ in ids}
+        assert self.inbox.backlog().events == 0
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.redis.close()
+
+
+class Worker:
+    """One supervisor and its pool."""
+
+    def __init__(self, site: Site, module: str = "workers", **environ: str) -> None:
+        self._site = site
+        with site.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                env={**site.environ, **environ},
+                cwd=REPOSITORY,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pool(self) -> int | None:
+        """The pool's main process."""
+        return next(
+            (pid for pid in children_of(self.process.pid) if _is_pool(command_of(pid))), None
+        )
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that drain."""
+        pool = self.pool
+        return list(children_of(pool)) if pool else []
+
+    def tree(self) -> list[int]:
+        """Everything that is alive now, outermost first, though any of it may die meanwhile."""
+        mine = list(children_of(self.process.pid))
+        inner = [child for pid in mine for child in children_of(pid)]
+        return [self.process.pid, *mine, *inner]
+
+    def until_ready(self) -> None:
+        """Wait until the pool has its children and the supervisor has announced them."""
+        until(
+            lambda: len(self.children) == 2 and self._site.inbox.backlog().processes == 2,
+            seconds=30,
+            why=f"ready; see {self._site.log}",
+        )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the supervisor and wait; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """End everything at once, as a machine that loses its power does."""
+        for pid in self.tree():
+            kill(pid)
+        self.process.wait()
+
+
+@contextmanager
+def running(site: Site, module: str = "workers", **environ: str) -> Iterator[Worker]:
+    """A worker for the length of a test."""
+    worker = Worker(site, module, **environ)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+
+
+def customers(numbers: Iterable[int]) -> Iterator[Envelope]:
+    """One event for each of so many customers."""
+    for number in numbers:
+        yield parse(_customer_created(number))
+
+
+def _customer_created(number: int) -> bytes:
+    event = {
+        "id": f"evt_{number}",
+        "object": "event",
+        "type": "customer.created",
+        "api_version": "2025-03-31.basil",
+        "created": 1763726400 + number,
+        "livemode": False,
+        "data": {
+            "object": {
+                "id": f"cus_{number}",
+                "object": "customer",
+                "created": 1763726400,
+                "livemode": False,
+                "metadata": {"user_id": f"usr_{number}"},
+            }
+        },
+    }
+    return json.dumps(event).encode()
+
+
+def _is_pool(command: str) -> bool:
+    return "pool" in command and "fetch_pool" not in command

@@ -1,0 +1,51 @@
+"""``python -m workers.drain.fallback``: drains once without a wake-up, because none reaches the pool.
+
+Wake-ups travel by the broker. If it is away, or its Redis so full that Celery can neither send a
+message nor note that it took one, events wait that the inbox could hand out all the same: its
+scripts work on a full server, and draining is what makes room there. The supervisor starts this
+process when events are due and the pool does not move, and it ends when nothing is due.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from runtime.database.engine import make_engine
+from runtime.inbox.inbox import Inbox, new_token
+from runtime.redis_client import make_redis
+from runtime.settings import Settings
+from runtime.telemetry import configure_logging
+from workers.drain.pool import REDIS_TIMEOUT_SECONDS, build_drainer
+from workers.orphan import stop_with_parent
+from workers.shutdown import EndAfterBatch
+from workers.supervisor.watchdog import Pulse
+
+LONGEST_RUN_SECONDS: Final = 30.0
+PULSE_VARIABLE: Final = "PAIDUP_STAND_IN_PULSE"
+"""A file of its own: that somebody else works must not make a pool look as if it did."""
+
+
+def main() -> None:
+    """Drain until nothing is due, a SIGTERM comes, or half a minute has passed."""
+    parent = os.getppid()
+    settings = Settings.from_env(os.environ)
+    configure_logging(sys.stderr, level=settings.log_level)
+    stop_with_parent(parent)
+    ending = EndAfterBatch(lambda: True)
+    redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
+    engine = make_engine(settings, application_name=f"paidup-stand-in-{os.getpid()}")
+    drainer = build_drainer(
+        settings,
+        Inbox(redis),
+        engine,
+        ending.is_asked,
+        Pulse(Path(os.environ[PULSE_VARIABLE])),
+        longest_run_seconds=LONGEST_RUN_SECONDS,
+    )
+    with ending.busy():
+        drainer.run(new_token())
+
+
+if __name__ == "__main__":
+    main()
