@@ -295,8 +295,8 @@ def install(environment: Environment, lock: str) -> None:
 def _pip(environment: Environment, part: Path, blocks: Sequence[str]) -> "subprocess.Popen[str]":
     """Start pip on a part of a lock."""
     part.write_text("".join(blocks), encoding="utf-8")
-    command = [str(environment.python), "-I", "-m", "pip", "install", "--no-deps"]
-    options = ["--require-hashes", "--no-input", "--progress-bar", "off"]
+    command = [str(environment.python), "-I", "-m", "pip", "install", "--no-input"]
+    options = ["--no-deps", "--require-hashes", "--progress-bar", "off"]
     # Python compiles what it imports, and keeps that, unless it was told not to.
     compiling = [] if os.environ.get("PYTHONDONTWRITEBYTECODE") else ["--no-compile"]
     return subprocess.Popen(
