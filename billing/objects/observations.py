@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from billing.facts import Fields
+from billing.facts import (
+    Fields,
+)
 from billing.ids import CustomerId, EventId, UserId
 from billing.objects.ordering import History
 
@@ -139,3 +141,8 @@ def said(pairs: Iterable[tuple[datetime, str | None]]) -> Said:
 def newest_of(moments: Iterable[Moment]) -> Moment:
     """The newest of moments of several objects; in one second the one with the lower event id."""
     return max(sorted(moments, key=lambda moment: moment.event_id), key=lambda moment: moment.at)
+
+
+def users_ever(*statements: Said) -> frozenset[UserId]:
+    """Everybody whom any of the statements has ever named."""
+    return frozenset[UserId]().union(*(stated.ever for stated in statements))

@@ -6,31 +6,14 @@ from typing import Any
 
 from billing.facts import Kind
 from billing.ids import CustomerId, ObjectKey, Realm, stripe_id_of
-from billing.objects.customers import (
-    Customer,
-    Session,
-    Subscription,
-    Summary,
-    read_customer,
-    read_session,
-    read_subscription,
-    read_summary,
-)
+from billing.objects.charges import Charge, Dispute, Refund, read_charge, read_dispute, read_refund
+from billing.objects.checkouts import Session, read_session
+from billing.objects.customers import Customer, read_customer
+from billing.objects.entitlements import Summary, read_summary
+from billing.objects.invoices import Invoice, Share, read_invoice, read_share
 from billing.objects.ordering import History
-from billing.objects.payment_intents import (
-    Charge,
-    Dispute,
-    Intent,
-    Invoice,
-    Refund,
-    Share,
-    read_charge,
-    read_dispute,
-    read_intent,
-    read_invoice,
-    read_refund,
-    read_share,
-)
+from billing.objects.payment_intents import Intent, read_intent
+from billing.objects.subscriptions import Subscription, read_subscription
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from billing.ids import CustomerId
-from billing.objects.customers import Session
+from billing.objects.checkouts import Session
+from billing.objects.invoices import Invoice
 from billing.objects.observations import Received
-from billing.objects.payment_intents import Invoice
 from billing.objects.store import Objects
 from billing.projection.payments import Payment, identities, payments_of, received
 

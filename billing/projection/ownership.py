@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from billing.ids import CustomerId, UserId
-from billing.objects.customers import Session, users_ever
-from billing.objects.observations import NOBODY, Said, Statement, first
-from billing.objects.payment_intents import Invoice
+from billing.objects.checkouts import Session
+from billing.objects.invoices import Invoice
+from billing.objects.observations import NOBODY, Said, Statement, first, users_ever
 from billing.objects.store import Objects
 
 

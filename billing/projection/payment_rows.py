@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from billing.ids import CustomerId, PaymentRef, PlanCode, UserId
-from billing.objects.customers import Session
+from billing.objects.checkouts import Session
 from billing.objects.observations import Received, Said, first
 from billing.objects.store import Objects
 from billing.projection.invoices import Bill, Books

@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from billing.ids import CustomerId
-from billing.objects.customers import Session
+from billing.objects.charges import Charge, Dispute, Refund
+from billing.objects.checkouts import Session
+from billing.objects.invoices import Share
 from billing.objects.observations import Received, first
-from billing.objects.payment_intents import Attempt, Charge, Dispute, Intent, Refund, Share
+from billing.objects.payment_intents import Attempt, Intent
 from billing.objects.store import Objects
 from billing.rows import PaymentStatus
 

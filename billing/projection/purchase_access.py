@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from billing.catalogue import Disposition, Plan, Policy
 from billing.ids import PaymentRef, PlanCode
-from billing.objects.customers import users_ever
-from billing.objects.observations import Moment, newest_of
+from billing.objects.observations import Moment, newest_of, users_ever
 from billing.projection.grants import Granted, Verdict
 from billing.projection.invoices import Books
 from billing.projection.ownership import Users

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from billing.catalogue import Plan
 from billing.ids import CustomerId
-from billing.objects.customers import Session
+from billing.objects.checkouts import Session
 from billing.objects.observations import NOBODY, Granting, Said, first
+from billing.objects.plan_references import LISTED, NOTHING_OFFERED, Offer
 from billing.objects.store import Objects
 from billing.projection.invoices import Bill, Books
 from billing.projection.payments import Payment
-from billing.projection.plan_lookup import LISTED, NOTHING_OFFERED, Offer, Shelf
+from billing.projection.plan_lookup import Shelf
 from billing.rows import PurchaseStatus
 
 

@@ -1,7 +1,7 @@
 """Stripe's own entitlements: a source beside subscriptions and purchases, keyed by customer."""
 
 from billing.ids import PlanCode
-from billing.objects.customers import Summary
+from billing.objects.entitlements import Summary
 from billing.objects.store import Objects
 from billing.projection.grants import Granted, Verdict
 from billing.projection.ownership import Users

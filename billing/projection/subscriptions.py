@@ -12,13 +12,15 @@ from typing import NamedTuple
 from billing.catalogue import Plan
 from billing.facts import Item, SubscriptionFields
 from billing.ids import CustomerId, PlanCode, UserId
-from billing.objects.customers import Session, Subscription, latest_period
+from billing.objects.checkouts import Session
+from billing.objects.invoices import Invoice
 from billing.objects.observations import Granting, first
-from billing.objects.payment_intents import Invoice
+from billing.objects.plan_references import Offer
 from billing.objects.store import Objects
+from billing.objects.subscriptions import Subscription, latest_period
 from billing.projection.grants import Granted, Verdict
 from billing.projection.ownership import Users
-from billing.projection.plan_lookup import Held, Offer, Shelf, sold_before
+from billing.projection.plan_lookup import Held, Shelf, sold_before
 from billing.rows import SubscriptionRow
 from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
 
