@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 
-from ops.samples.signing import sign
+from ops.send.delivery import sign
 
 _HEAD_END = b"\r\n\r\n"
 

@@ -47,7 +47,7 @@ from runtime.telemetry import configure_logging
 from workers.drain.drainer import Drainer
 from workers.drain.pool import build_drainer
 from workers.drain.reporting import Reporter
-from workers.supervisor.watchdog import Pulse
+from workers.liveness import Pulse
 
 STEPS: Final[Steps] = {
     code_of(Inbox.claim): "claim",

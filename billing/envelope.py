@@ -1,8 +1,8 @@
-"""The envelope of a Stripe event: what can be told about it before anyone reads its object.
+"""The envelope of a Stripe event: what it says about itself before its object is read.
 
-Everybody reads bodies by this, ingest and workers with one way of decoding JSON
-(``runtime/event_body.py``): two disagree about lone surrogates and huge numbers, and an event that one
-of them accepts and the other refuses could never be settled.
+Ingest and workers decode bodies in the same way (``runtime/event_body.py``). Two JSON parsers
+disagree about lone surrogates and huge numbers, and an event that one accepts and the other refuses
+could never be settled.
 """
 
 import json

@@ -18,6 +18,7 @@ from celery.app.amqp import AMQP
 from kombu import Connection
 
 from runtime.settings import Settings, required
+from workers.ports import Publish
 
 DRAIN_TASK: Final = "paidup.drain"
 """Publishers know the task by this name only; they have none of its code."""
@@ -195,3 +196,8 @@ class Wakes:
             log.warning("wake-up not published", error=f"{type(error).__name__}: {error}")
             return False
         return True
+
+
+def wakes_for_fetching(publisher: Celery) -> Publish:
+    """How those are woken who ask Stripe's API."""
+    return Wakes(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish

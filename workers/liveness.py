@@ -51,3 +51,40 @@ def of_the_dead(folder: Path) -> Iterator[tuple[Path, str]]:
             except BlockingIOError:
                 continue
             yield path, file.read()
+
+
+class Pulse:
+    """The file whose time of change is the pool's last movement."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of one worker are."""
+        return self._path.parent
+
+    def beat(self) -> None:
+        """Say that a drainer moved."""
+        self._path.touch()
+
+    def last(self) -> float:
+        """When it last moved, as the file system tells it; 0.0 if never."""
+        try:
+            return self._path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+
+PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
+"""Set by the supervisor: the file this pool touches whenever a drainer moves."""
+
+
+REDIS_TIMEOUT_SECONDS: Final = 5.0
+
+
+FALLBACK_RUN_SECONDS: Final = 30.0
+
+
+FALLBACK_PULSE_VARIABLE: Final = "PAIDUP_STAND_IN_PULSE"
+"""A file of its own: that somebody else works must not make a pool look as if it did."""

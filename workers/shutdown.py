@@ -9,6 +9,8 @@ process) reaches the drainers themselves; that is for the same reason no end in 
 import mmap
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -86,3 +88,22 @@ class EndAfterBatch:
 
     def _heed(self, number: int, _frame: object) -> None:
         self._asked = number
+
+
+POLL_SECONDS: Final = 1.0
+
+
+def stop_with_parent(parent: int, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    """End this process, warm if it can be, as soon as ``parent`` is not its parent any more."""
+    watch = threading.Thread(
+        target=_watch, args=(parent, grace_seconds), name="orphan-watch", daemon=True
+    )
+    watch.start()
+
+
+def _watch(parent: int, grace_seconds: float) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace_seconds)
+    os.kill(os.getpid(), signal.SIGKILL)

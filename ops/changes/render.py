@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from ops.output import Json
 from ops.terminal import output as listing
 from ops.terminal.formats import stamp
+from ops.terminal.output import Json
 from runtime.changes.feed import Change
 
 _COLUMNS = ("cursor", "at", "user", "change", "plan", "source", "event", "because")

@@ -11,11 +11,11 @@ import click
 from billing.text import storable
 from ops import connections as doors
 from ops.errors import NotDone
-from ops.output import Json, emit_json, json_option
 from ops.queries import parties as belonging
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
 from ops.terminal import output as listing
 from ops.terminal.formats import Moment, stamp
+from ops.terminal.output import Json, emit_json, json_option
 from ops.up.up_file import settings as find_settings
 
 _COLUMNS = ("id", "at", "actor", "action", "target", "user", "event", "reason")

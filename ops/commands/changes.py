@@ -11,9 +11,9 @@ from ops import connections as doors
 from ops.changes.follow import follow as follow_changes
 from ops.changes.render import Page, as_document, print_line, print_page
 from ops.errors import NotDone
-from ops.output import emit_json, json_option
 from ops.queries import parties as belonging
 from ops.terminal.interrupt import Interrupted, Interruption
+from ops.terminal.output import emit_json, json_option
 from ops.up.up_file import settings as find_settings
 from runtime.changes.feed import changes_after, newest_changes, newest_cursor
 from runtime.settings import Settings

@@ -6,7 +6,7 @@ import re
 import click
 
 from ops.console.tokens import NAME, VARIABLE, Drawn, draw
-from ops.output import emit_json, json_option
+from ops.terminal.output import emit_json, json_option
 from ops.up.replace_process import become
 
 

@@ -22,7 +22,6 @@ from ops.events.dead_letter_render import (
     print_shown,
     shown_document,
 )
-from ops.output import emit_json, json_option
 from ops.queries.dead_letters import OPEN, LetterFilter, letters
 from ops.queries.event_trace import Change
 from ops.replay.start import Wish, bring_in_conflicts, confirm, discardable, replay_options
@@ -37,7 +36,7 @@ from ops.replay.targets import (
     targets,
 )
 from ops.terminal.operator_options import answerable, reason_given
-from ops.terminal.output import say
+from ops.terminal.output import emit_json, json_option, say
 from ops.up.up_file import settings as find_settings
 from runtime.failures.dead_letters import UNBURIED
 from runtime.failures.dead_letters import discard as discard_letters

@@ -11,8 +11,8 @@ import click
 from ops.demo.plans import PLANS
 from ops.demo.stopwatch import Stopwatch
 from ops.errors import sentence
-from ops.output import emit_json, json_option
 from ops.terminal.interrupt import Interrupted, Interruption
+from ops.terminal.output import emit_json, json_option
 from ops.terminal.waits import Waits
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import click
 
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
-from ops.output import console, emit_json, json_option
+from ops.terminal.output import console, emit_json, json_option
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}
 

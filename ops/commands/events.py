@@ -20,13 +20,13 @@ from ops.errors import NotDone
 from ops.events.lookup import look_up
 from ops.events.render import as_document, print_event
 from ops.export import events as exported
-from ops.exporting import opened, pour
-from ops.output import Json, emit_json, json_option
+from ops.export.events import opened, pour
 from ops.queries import parties as belonging
 from ops.queries.events import Filter, SettledEvent, settled_events
 from ops.replay.targets import type_option
 from ops.terminal import output as listing
 from ops.terminal.formats import Moment, stamp
+from ops.terminal.output import Json, emit_json, json_option
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from ops.output import emit_json, json_option
+from ops.terminal.output import emit_json, json_option
 from ops.up.up_file import settings as find_settings
 from runtime.database.engine import make_engine
 from runtime.ledger.record import Ledger

@@ -15,12 +15,12 @@ from ops.explain.event_preview import suppose
 from ops.explain.event_preview_render import print_supposition, supposition_document
 from ops.explain.reasons import Answer, Explanation, explain, features_of, features_sold
 from ops.explain.render import as_document, print_explanation
-from ops.output import emit_json, json_option
 from ops.queries.audit_history import History, clock, history_of
 from ops.queries.ineffective_events import unheeded
 from ops.queries.parties import is_known
 from ops.queries.user_state import Standing, standing_of
 from ops.terminal.formats import Moment, stamp
+from ops.terminal.output import emit_json, json_option
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 

@@ -5,14 +5,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+from sqlalchemy import Engine
 
 from billing.catalogue import Catalogue
 from billing.errors import InvalidCatalogue
-from ops import plans_run
-from ops.output import Json, console, emit_json, json_option
+from ops import connections as doors
 from ops.plans import apply as plans_apply
+from ops.plans.diff import PlansDiff
+from ops.plans.render import diff_document, print_diff
 from ops.terminal.operator_options import answerable
+from ops.terminal.output import Json, console, emit_json, json_option
+from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
+from runtime.ledger import catalogues
+from runtime.ledger.maintenance import scan as walk
 from runtime.plans_file import read_plans
 from runtime.settings import Settings
 
@@ -59,9 +65,7 @@ def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
     Everybody's access is worked out by the document and held against what stands; nobody waits
     and nothing changes. Prices that are paid for and in no plan are listed with who waits.
     """
-    return plans_run.diff(
-        find_settings(os.environ, "DATABASE_URL"), file, limit=limit, as_json=as_json
-    )
+    return _diff(find_settings(os.environ, "DATABASE_URL"), file, limit=limit, as_json=as_json)
 
 
 @plans.command(epilog='Example: paidup plans apply plans.toml --reason "price_premium_weekly"')
@@ -91,7 +95,7 @@ def apply(
         raise click.UsageError("--resume goes on with the plans of record: give it alone")
     settings = find_settings(os.environ, "DATABASE_URL")
     if dry_run:
-        return plans_run.diff(settings, file, limit=limit, as_json=as_json)
+        return _diff(settings, file, limit=limit, as_json=as_json)
     applied = None if resume else file or settings.plans_path
     return plans_apply.apply(settings, applied, actor=actor, reason=reason, as_json=as_json)
 
@@ -116,3 +120,31 @@ def _show_plans(path: Path, catalogue: Catalogue, *, as_json: bool) -> None:
         table.add_row(plan.code, "\n".join(plan.prices), features, str(plan.grace_days))
     console().print(table)
     click.echo(f"{path}: usable")
+
+
+def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -> int:
+    """Say what the document would change; the exit code."""
+    path = file or settings.plans_path
+    plans = read_plans(path)
+    with doors.database(settings, asker="plans diff") as engine:
+        with doors.snapshot(engine) as connection:
+            record = catalogues.current(connection)
+            same = not catalogues.differs(connection, plans)
+            total = walk.count_projected(connection)
+        found = PlansDiff(catalogue=record.succeeded_by(plans), limit=limit)
+        _look(engine, found, total)
+        with doors.snapshot(engine) as connection:
+            shown = list(found.shown(connection))
+    tell = (path, record.version, found, shown)
+    if as_json:
+        emit_json(diff_document(*tell, same=same))
+    else:
+        print_diff(*tell, same=same)
+    return 0
+
+
+def _look(engine: Engine, found: PlansDiff, total: int) -> None:
+    with progress("looking ahead", total) as moved:
+        for parties in walk.walk(engine, walk.projected):
+            found.look(engine, parties)
+            moved(found.parties)

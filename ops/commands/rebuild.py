@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from billing.text import storable
-from ops.output import json_option
 from ops.rebuild.run import Wish
 from ops.rebuild.run import rebuild as carry_out
 from ops.terminal.operator_options import answerable, reason_given
+from ops.terminal.output import json_option
 from ops.up.up_file import settings as find_settings
 
 

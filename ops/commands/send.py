@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.errors import NotDone
-from ops.output import console, emit_json, json_option
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS
 from ops.send.endpoint import Endpoint
 from ops.send.load import Tally, send_all
 from ops.send.render import as_document, print_report, words
 from ops.send.traffic import Traffic
+from ops.terminal.output import console, emit_json, json_option
 from ops.up import addresses
 from ops.up import up_file as upfile
 from runtime.settings import Settings

@@ -17,3 +17,13 @@ def ingest() -> None:
     PAIDUP_INGEST_PROCESSES. It needs Redis and no database.
     """
     become("ingest", os.environ, "REDIS_URL")
+
+
+@click.command(epilog="Example: DATABASE_URL=postgresql://... REDIS_URL=redis://... paidup worker")
+def worker() -> None:
+    """Apply events from the inbox to the database.
+
+    This process becomes the worker's supervisor: SIGTERM finishes what runs and stops. Start as
+    many as the backlog needs, on any machine.
+    """
+    become("workers", os.environ, "DATABASE_URL", "REDIS_URL")

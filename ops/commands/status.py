@@ -6,11 +6,10 @@ from collections.abc import Callable
 import click
 
 from ops.errors import NothingRuns
-from ops.output import console, emit_json, json_option
 from ops.status.overview import Overview, look
 from ops.status.render import as_document, drawn
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import show
+from ops.terminal.output import console, emit_json, json_option, show
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ops.demo.result import Account, Act, Knock
 from ops.demo.stopwatch import Stopwatch
-from ops.output import Json
+from ops.terminal.output import Json
 
 TABLES: Mapping[str, str] = {
     "grants": "user_entitlements",

@@ -21,8 +21,7 @@ from ops.errors import NotDone
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from ops.samples.scenario import Event
-from ops.samples.signing import sign
-from ops.send.delivery import BUSY, DUPLICATE, LONGEST_WAIT, UNREACHABLE, Answer, Courier
+from ops.send.delivery import BUSY, DUPLICATE, LONGEST_WAIT, UNREACHABLE, Answer, Courier, sign
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for

@@ -14,8 +14,8 @@ from rich.text import Text
 from ops.demo.metrics import Readings
 from ops.demo.observation import Observed
 from ops.demo.result import Account, Act, Delivered, Knock, act_problems, result_of
-from ops.money import money
 from ops.send.delivery import Answer
+from ops.terminal.formats import money
 
 WIDTH = 80
 _LABEL = 8

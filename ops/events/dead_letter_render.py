@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ops.events.facts_text import facts_in, tell
-from ops.output import Json
 from ops.queries.dead_letters import Letter
 from ops.queries.event_trace import Change
 from ops.terminal.formats import stamp
-from ops.terminal.output import facing, plain, say, show, table
+from ops.terminal.output import Json, facing, plain, say, show, table
 from runtime.inbox.entries import Glimpse
 from runtime.ledger.errors import IDENTITY_CONFLICT
 

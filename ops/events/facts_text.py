@@ -9,8 +9,7 @@ from billing.fact_codec import fact_to_json
 from billing.fetching.record import Fetched
 from billing.ids import ObjectKey, stripe_id_of
 from billing.readers.registry import read
-from ops.money import money
-from ops.terminal.formats import stamp
+from ops.terminal.formats import money, stamp
 from runtime.event_body import parse
 
 _NOTHING: tuple[object, ...] = (None, False, "", [], {})

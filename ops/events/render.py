@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ops.events.facts_text import facts_in, tell
-from ops.money import money
-from ops.output import Json
 from ops.queries.dead_letters import Letter
 from ops.queries.event_trace import Recorded
 from ops.queries.events import SettledEvent
-from ops.terminal.formats import stamp
-from ops.terminal.output import facing, plain, say, show, table
+from ops.terminal.formats import money, stamp
+from ops.terminal.output import Json, facing, plain, say, show, table
 from runtime.inbox.entries import Glimpse
 
 

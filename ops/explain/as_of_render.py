@@ -13,10 +13,9 @@ from ops.explain.render import (
     print_answer,
     until,
 )
-from ops.output import Json
 from ops.queries.audit_history import Entry, History
 from ops.terminal.formats import stamp
-from ops.terminal.output import plain, say
+from ops.terminal.output import Json, plain, say
 from runtime.ledger.maintenance.reproject import CLOCK
 
 

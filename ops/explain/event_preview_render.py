@@ -6,10 +6,9 @@ from typing import Any
 from billing.rows import Projection
 from ops.events.facts_text import facts_in, tell
 from ops.explain.event_preview import Supposition
-from ops.output import Json
 from ops.replay.render import changes_document, print_changes
 from ops.terminal.formats import stamp
-from ops.terminal.output import plain, say, show, table
+from ops.terminal.output import Json, plain, say, show, table
 
 
 def supposition_document(supposed: Supposition) -> Json:

@@ -8,10 +8,8 @@ from typing import Any
 
 from billing.rows import PaymentRow
 from ops.explain.reasons import Answer, Explanation, Giving, R, Reason
-from ops.money import money
-from ops.output import Json
-from ops.terminal.formats import stamp
-from ops.terminal.output import plain, say
+from ops.terminal.formats import money, stamp
+from ops.terminal.output import Json, plain, say
 from runtime.ledger.maintenance.reproject import CLOCK
 
 

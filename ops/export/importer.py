@@ -6,17 +6,17 @@ A thousand at a time, so that it needs no more room for a year of events than fo
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import sqlalchemy as sa
 from redis.exceptions import RedisError
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops import connections as doors
 from ops.bulk_audit import Audited
-from ops.customs import Customs, known
 from ops.errors import NotDone, sentence
 from ops.export.import_file import Cargo, Carried, cargo
 from ops.export.render import (
@@ -27,16 +27,18 @@ from ops.export.render import (
     print_foretold,
     print_imported,
 )
-from ops.output import emit_json
 from ops.queries.replay_results import mark
+from ops.replay.requeue import Answer, Entrance, entrance_of_pending
 from ops.replay.run import DONE, Fate, Pace, Replay
 from ops.replay.start import Wish, bar, confirm, logs_on_stderr, showing
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import reason_given
+from ops.terminal.output import emit_json
 from ops.up.up_file import settings as find_settings
 from runtime.broker import Wakes, make_celery
 from runtime.inbox.inbox import Inbox
+from runtime.ledger.deliveries import REPLAY
 from runtime.ledger.prepare import Scope
 from runtime.settings import Settings
 
@@ -175,3 +177,87 @@ def _foretell(settings: Settings, engine: Engine, load: Cargo, *, as_json: bool)
     else:
         print_foretold(load, foretold)
     return 0 if foretold.counts.keys() <= DONE else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known here of some events: fingerprints of settled ones, and discarded letters."""
+
+    settled: Mapping[str, str]
+    discarded: frozenset[str]
+
+    def why_not(self, carried: Carried) -> tuple[Entrance, str] | None:
+        """What speaks against letting an event in."""
+        if carried.discarded:
+            return Entrance.LEFT_OUT, "discarded by an operator where it is from"
+        if carried.key in self.discarded:
+            return (
+                Entrance.LEFT_OUT,
+                f"discarded here; `paidup dead replay {carried.key}` undoes it",
+            )
+        fingerprint = self.settled.get(carried.key)
+        if fingerprint is None:
+            return None
+        if fingerprint != carried.envelope.fingerprint:
+            return Entrance.REFUSED, "another event with this id is settled here"
+        return Entrance.KNOWN, ""
+
+
+def known(connection: Connection, keys: Sequence[str]) -> Known:
+    """What is known of these."""
+    values = {"keys": list(keys)}
+    return Known(
+        settled={row.id: row.fingerprint for row in connection.execute(_SETTLED, values)},
+        discarded=frozenset(connection.scalars(_DISCARDED, values)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customs:
+    """The way in for the events of one file, on one operator's word."""
+
+    engine: Engine
+    inbox: Inbox
+    publish: Callable[[str], bool]
+    actor: str
+    reason: str
+    carried: Mapping[str, Carried]
+
+    def let_in(self, targets: Sequence[Target]) -> list[Answer]:
+        """Try each of these few, and wake whoever has to be woken."""
+        with self.engine.connect() as connection:
+            here = known(connection, [target.key for target in targets])
+        wakes: list[str] = []
+        answers = [self._answer(target, here, wakes) for target in targets]
+        for wake in wakes:
+            if not self.publish(wake):
+                self.inbox.unregister(wake)
+        return answers
+
+    def _answer(self, target: Target, here: Known, wakes: list[str]) -> Answer:
+        carried = self.carried[target.key]
+        if refused := here.why_not(carried):
+            return Answer(target=target, entrance=refused[0], says=refused[1])
+        accepted = self.inbox.readmit(
+            carried.envelope, key=target.key, origin=REPLAY, extra=self._extra(carried)
+        )
+        if accepted.status != "accepted":
+            return Answer(target=target, entrance=entrance_of_pending(self.inbox, target.key))
+        wakes += [accepted.wake] if accepted.wake else []
+        return Answer(target=target, entrance=Entrance.IN)
+
+    def _extra(self, carried: Carried) -> dict[str, Any]:
+        extra = {
+            "actor": self.actor,
+            "reason": self.reason,
+            "received_at": carried.received_at.isoformat(),
+        }
+        return extra | ({"fetched": carried.fetched} if carried.fetched else {})
+
+
+_SETTLED = sa.text("SELECT id, fingerprint FROM stripe_events WHERE id = ANY(:keys)")
+
+
+_DISCARDED = sa.text(
+    "SELECT event_id FROM dead_letters WHERE event_id = ANY(:keys) AND state = 'discarded'"
+)

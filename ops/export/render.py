@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ops.export.import_file import Cargo, Carried
-from ops.output import Json
 from ops.replay.render import counts_document, events_document, needs_a_word, print_told, words
 from ops.replay.requeue import Entrance
 from ops.replay.run import DONE, Fate, Replay, Told
-from ops.terminal.output import say
+from ops.terminal.output import Json, say
 from runtime.ledger.deliveries import REPLAY, Delivery
 from runtime.ledger.prepare import Scope, enter
 

@@ -19,10 +19,9 @@ from billing.ids import PartyId
 from models.tables import StoredCatalogue
 from ops import connections as doors
 from ops.batches import March
-from ops.output import emit_json
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import reason_given
-from ops.terminal.output import plain, say, visible
+from ops.terminal.output import emit_json, plain, say, visible
 from ops.terminal.progress import progress
 from runtime.failures.classify import Transient, classify
 from runtime.ledger import catalogues

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from billing.errors import InvalidCatalogue
-from ops.operator import operator
+from ops.terminal.operator_options import operator
 from runtime import schema
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from billing.rows import EntitlementRow
-from ops.output import Json
 from ops.plans.diff import GrantChange, PlansDiff, UserChange, Waiting
 from ops.terminal.formats import stamp
-from ops.terminal.output import plain, say, show, table
+from ops.terminal.output import Json, plain, say, show, table
 from runtime.ledger.write import CHANGES
 
 

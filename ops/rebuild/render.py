@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from billing.rows import EntitlementRow, Key
-from ops.output import Json
 from ops.terminal.formats import stamp
-from ops.terminal.output import plain, say, show, table
+from ops.terminal.output import Json, plain, say, show, table
 from runtime.ledger.decisions import (
     Decision,
     EntitlementChanged,

@@ -11,10 +11,10 @@ from ops import connections as doors
 from ops.batches import March
 from ops.bulk_audit import Audited
 from ops.errors import NotDone
-from ops.output import emit_json
 from ops.queries.parties import parties_of_user
 from ops.rebuild.render import Findings, print_rebuild, rebuild_document
 from ops.terminal.interrupt import Interruption
+from ops.terminal.output import emit_json
 from ops.terminal.progress import progress
 from runtime.ledger.catalogues import Catalogues
 from runtime.ledger.maintenance import scan as walk

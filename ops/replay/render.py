@@ -6,12 +6,10 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from billing.rows import EntitlementRow, PaymentRow
-from ops.money import money
-from ops.output import Json
 from ops.replay.preview import Foresight
 from ops.replay.run import Fate, Replay, Told
-from ops.terminal.formats import stamp
-from ops.terminal.output import plain, say, show, table
+from ops.terminal.formats import money, stamp
+from ops.terminal.output import Json, plain, say, show, table
 
 R = TypeVar("R", EntitlementRow, PaymentRow)
 

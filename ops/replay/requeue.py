@@ -21,7 +21,7 @@ from models.tables import AuditLog
 from ops.replay.targets import Target
 from ops.terminal.formats import stamp
 from runtime.event_body import parse
-from runtime.failures.dead_letters import event_id_of
+from runtime.event_keys import event_id_of
 from runtime.inbox.entries import Accepted, Glimpse
 from runtime.ledger.deliveries import REPLAY, REPLAY_SETTLED
 

@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops import connections as doors
 from ops.errors import NotDone, sentence
-from ops.output import emit_json, json_option
 from ops.queries.replay_results import mark
 from ops.replay.preview import Seer
 from ops.replay.render import (
@@ -33,6 +32,7 @@ from ops.replay.run import DONE, Pace, Replay
 from ops.replay.targets import MANY, Target
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import answerable, reason_given
+from ops.terminal.output import emit_json, json_option
 from ops.up.up_file import settings as find_settings
 from runtime.broker import Wakes, make_celery
 from runtime.failures.conflicts import bury_conflicts

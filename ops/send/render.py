@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops.output import Json
 from ops.send.delivery import UNREACHABLE
 from ops.send.endpoint import Endpoint
 from ops.send.load import Tally
 from ops.send.traffic import Traffic
+from ops.terminal.output import Json
 
 
 def words(answers: Mapping[int, int]) -> str:

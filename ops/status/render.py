@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ops.output import Json
 from ops.status.overview import Books, Overview, arriving
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.formats import span, stamp
-from ops.terminal.output import facing, plain
+from ops.terminal.output import Json, facing, plain
 from runtime.inbox.entries import Backlog, Breaker, Lane
 
 if TYPE_CHECKING:

@@ -1,12 +1,13 @@
 """Who asks for something to be done and why: options of every command that changes the books."""
 
+import getpass
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import click
 
 from billing.text import storable
-from ops.operator import named, operator
 
 _LONGEST: Final = 500
 
@@ -52,3 +53,15 @@ def _said(given: str) -> str:
     if not text or len(text) > _LONGEST:
         raise click.BadParameter(f"write 1 to {_LONGEST} characters")
     return text
+
+
+def operator() -> str:
+    """The login name, or its number where it has no name (in containers it often has none)."""
+    with suppress(OSError, KeyError, ImportError):
+        return named(getpass.getuser())
+    return named("unknown")
+
+
+def named(name: str) -> str:
+    """A person as the audit names one who used the command line."""
+    return f"cli:{name}"

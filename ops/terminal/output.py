@@ -4,16 +4,23 @@ User ids and features come from whoever filled in Stripe's fields, so text is ma
 it is printed: an escape sequence in a user's name must not repaint an operator's screen.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from ops.output import Json, console
-
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+
+Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
 
 _WIDEST = 10_000
 
@@ -90,3 +97,16 @@ def plain(value: object) -> Json:
             return [plain(each) for each in value]
         case _:
             return str(value)
+
+
+def emit_json(document: Json) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def console() -> "Console":
+    """Where rich prints: plain and unwrapped text when nobody looks."""
+    from rich.console import Console  # noqa: PLC0415 - rich takes longer than most commands
+
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=160)

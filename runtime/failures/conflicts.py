@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from sqlalchemy.engine import Engine
 
-from runtime.failures.dead_letters import Burial, bury, event_id_of
+from runtime.event_keys import event_id_of
+from runtime.failures.dead_letters import Burial, bury
 from runtime.inbox.entries import Glimpse
 from runtime.ledger.errors import IDENTITY_CONFLICT, IdentityConflict
 

@@ -13,10 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection, Engine
 
-from billing.errors import MalformedEvent
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter
-from runtime.event_body import parse
+from runtime.event_keys import event_id_of, fingerprint_of, key_apart
 from runtime.ledger.deliveries import REPLAY
 
 UNBURIED: Final = "not buried yet"
@@ -94,24 +93,6 @@ def _discarded_row(key: str, error_type: str, actor: str, reason: str) -> dict[s
         "after": {"state": "discarded"},
         "reason": reason,
     }
-
-
-def event_id_of(key: str) -> str:
-    """The event id in an inbox key: second bodies under one id have ``#`` and a fingerprint."""
-    return key.partition("#")[0]
-
-
-def key_apart(event_id: str, body: bytes) -> str:
-    """The key of a second event under an id that is another's."""
-    return f"{event_id}#{fingerprint_of(body) or 'malformed'}"
-
-
-def fingerprint_of(body: bytes) -> str | None:
-    """What tells two events under one id apart; None where these bytes are no event."""
-    try:
-        return parse(body).fingerprint
-    except MalformedEvent:
-        return None
 
 
 def _kept_apart(connection: Connection, burials: Sequence[Burial]) -> list[Burial]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from models.tables import StripeEvent
-from runtime.failures.dead_letters import fingerprint_of
+from runtime.event_keys import fingerprint_of
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
 from runtime.ledger.deliveries import Delivery, Outcome

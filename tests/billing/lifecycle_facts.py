@@ -20,8 +20,7 @@ from billing.rows import Projection
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.expected import Expected
 from ops.samples.lifecycles.registry import SCENARIOS, scenarios_in
-from ops.samples.pen import Pen
-from ops.samples.scenario import Event, Story
+from ops.samples.scenario import Event, Pen, Story
 from tests.billing.fact_builders import START
 
 SHOP = read_catalogue(tomllib.loads((Path(ops.__path__[0]) / "demo" / "demo.toml").read_text()))

@@ -26,7 +26,7 @@ import yaml
 from ops.demo.plans import PLANS
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose as tell
-from ops.samples.signing import sign
+from ops.send.delivery import sign
 from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
 

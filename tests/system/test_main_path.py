@@ -10,9 +10,8 @@ from ops.demo.result import result_of
 from ops.samples.api_shapes import Shape
 from ops.samples.builders.customers import checkout_session
 from ops.samples.lifecycles.registry import Lifecycle, compose
-from ops.samples.pen import Pen
-from ops.samples.scenario import Event, Story
-from ops.samples.signing import sign
+from ops.samples.scenario import Event, Pen, Story
+from ops.send.delivery import sign
 from tests.system.stack_env import Road
 
 pytestmark = pytest.mark.servers

@@ -1,4 +1,4 @@
-"""``python -m workers.drain.fallback``: drains once without a wake-up, because none reaches the pool.
+"""``python -m workers.drain.fallback`` drains once, because no wake-up reaches the pool.
 
 Wake-ups travel by the broker. If it is away, or its Redis so full that Celery can neither send a
 message nor note that it took one, events wait that the inbox could hand out all the same: its
@@ -9,21 +9,20 @@ process when events are due and the pool does not move, and it ends when nothing
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
 from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
-from workers.drain.pool import REDIS_TIMEOUT_SECONDS, build_drainer
-from workers.orphan import stop_with_parent
-from workers.shutdown import EndAfterBatch
-from workers.supervisor.watchdog import Pulse
-
-LONGEST_RUN_SECONDS: Final = 30.0
-PULSE_VARIABLE: Final = "PAIDUP_STAND_IN_PULSE"
-"""A file of its own: that somebody else works must not make a pool look as if it did."""
+from workers.drain.pool import build_drainer
+from workers.liveness import (
+    FALLBACK_PULSE_VARIABLE,
+    FALLBACK_RUN_SECONDS,
+    REDIS_TIMEOUT_SECONDS,
+    Pulse,
+)
+from workers.shutdown import EndAfterBatch, stop_with_parent
 
 
 def main() -> None:
@@ -40,8 +39,8 @@ def main() -> None:
         Inbox(redis),
         engine,
         ending.is_asked,
-        Pulse(Path(os.environ[PULSE_VARIABLE])),
-        longest_run_seconds=LONGEST_RUN_SECONDS,
+        Pulse(Path(os.environ[FALLBACK_PULSE_VARIABLE])),
+        longest_run_seconds=FALLBACK_RUN_SECONDS,
     )
     with ending.busy():
         drainer.run(new_token())

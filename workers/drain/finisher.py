@@ -10,8 +10,9 @@ from typing import Any, Final, assert_never
 
 import structlog
 
+from runtime.event_keys import key_apart
 from runtime.failures.classify import Failure, Infrastructure, Outdated, classify
-from runtime.failures.dead_letters import UNBURIED, Burial, key_apart
+from runtime.failures.dead_letters import UNBURIED, Burial
 from runtime.inbox.entries import Deferred, Entry, Finished, Parked
 from runtime.ledger.deliveries import REPLAY, Settlement
 from runtime.ledger.errors import IDENTITY_CONFLICT

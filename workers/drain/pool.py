@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
@@ -29,7 +29,13 @@ from redis import Redis
 from sqlalchemy.engine import Engine
 
 from billing.readers.registry import HANDLED_TYPES
-from runtime.broker import DRAIN_TASK, FETCH_QUEUE, FETCH_TASK, QUEUE, Wakes, make_celery
+from runtime.broker import (
+    DRAIN_TASK,
+    QUEUE,
+    Wakes,
+    make_celery,
+    wakes_for_fetching,
+)
 from runtime.database.engine import make_engine
 from runtime.failures.dead_letters import bury
 from runtime.gc_tuning import spare_the_collector
@@ -44,17 +50,8 @@ from workers.drain.executor import Applier
 from workers.drain.finisher import Deferring, Orders
 from workers.drain.reporting import Reporter
 from workers.drain.routing import Errands
-from workers.liveness import Will
-from workers.orphan import stop_with_parent
-from workers.ports import Publish
-from workers.shutdown import EndAfterBatch, StopFlag
-from workers.supervisor.watchdog import Pulse
-from workers.tasks import register
-
-PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
-"""Set by the supervisor: the file this pool touches whenever a drainer moves."""
-
-REDIS_TIMEOUT_SECONDS: Final = 5.0
+from workers.liveness import PULSE_VARIABLE, REDIS_TIMEOUT_SECONDS, Pulse, Will
+from workers.shutdown import EndAfterBatch, StopFlag, stop_with_parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +226,6 @@ def applier_of(settings: Settings, ledger: Ledger) -> Applier:
     return Applier(recorder=ledger, now=utc_now, chance=random.random, errands=errands)
 
 
-def wakes_for_fetching(publisher: Celery) -> Publish:
-    """How those are woken who ask Stripe's API."""
-    return Wakes(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish
-
-
 def utc_now() -> datetime:
     """Our clock, for backoffs only."""
     return datetime.now(UTC)
@@ -241,3 +233,14 @@ def utc_now() -> datetime:
 
 if __name__ == "__main__":
     main()
+
+
+def register(celery: Celery, drain: Callable[[str], None], *, task: str = DRAIN_TASK) -> None:
+    """Teach a Celery application to drain; ``drain`` is called in a pool child with the wake-up.
+
+    A message that is lost or doubled costs nothing, so none is ever retried.
+    """
+
+    @celery.task(name=task, ignore_result=True)
+    def drain_inbox(token: str) -> None:
+        drain(token)

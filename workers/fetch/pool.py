@@ -8,7 +8,7 @@ import logging
 from functools import partial
 
 from billing.readers.registry import HANDLED_TYPES
-from runtime.broker import FETCH_QUEUE, FETCH_TASK, make_celery
+from runtime.broker import FETCH_QUEUE, FETCH_TASK, make_celery, wakes_for_fetching
 from runtime.failures.dead_letters import bury
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
@@ -16,7 +16,7 @@ from runtime.stripe_api.client import make_api
 from runtime.telemetry import build_metrics
 from workers.drain.drainer import Drainer
 from workers.drain.finisher import Deferring, Orders
-from workers.drain.pool import Child, Crew, applier_of, ledger_of, run, utc_now, wakes_for_fetching
+from workers.drain.pool import Child, Crew, applier_of, ledger_of, run, utc_now
 from workers.drain.reporting import Reporter
 from workers.fetch.executor import FetchClaims, FetchingApplier
 from workers.liveness import Will

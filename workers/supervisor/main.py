@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from runtime.broker import Wakes, make_celery
+from runtime.broker import Wakes, make_celery, wakes_for_fetching
 from runtime.changes.relay import Relay
 from runtime.changes.stream import ChangeStream
 from runtime.database.engine import make_engine
@@ -29,13 +29,10 @@ from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
-from workers.drain.fallback import PULSE_VARIABLE as STAND_IN_PULSE
-from workers.drain.pool import PULSE_VARIABLE, wakes_for_fetching
-from workers.liveness import of_the_dead
-from workers.pool_process import PoolProcess
+from workers.liveness import FALLBACK_PULSE_VARIABLE, PULSE_VARIABLE, Pulse, of_the_dead
 from workers.shutdown import GRACE_SECONDS, stop_signals
-from workers.stand_in_process import StandInProcess
 from workers.supervisor.change_relay import Relaying
+from workers.supervisor.child_processes import PoolProcess, StandInProcess
 from workers.supervisor.fetch_watch import FetchGuard
 from workers.supervisor.marker_eviction import make_room
 from workers.supervisor.metrics_server import MetricsServer
@@ -44,7 +41,7 @@ from workers.supervisor.plan_bootstrap import FirstPlans
 from workers.supervisor.schedule import Schedule
 from workers.supervisor.shared_state import StateReader, read_books
 from workers.supervisor.sweeper import Sweeper, SweeperLock
-from workers.supervisor.watchdog import Pulse, Watchdog
+from workers.supervisor.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +94,7 @@ class Supervisor:
         environ = {
             **os.environ,
             PULSE_VARIABLE: str(folder / "pulse"),
-            STAND_IN_PULSE: str(folder / "pulse-stand-in"),
+            FALLBACK_PULSE_VARIABLE: str(folder / "pulse-stand-in"),
         }
         self._pool = PoolProcess(pool_command, environ, time.monotonic)
         self._fetchers = self._fetchers_of(folder / "pulse-fetch")

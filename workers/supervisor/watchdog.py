@@ -6,34 +6,10 @@ supervisor reads, so neither Redis nor another machine has a word in who is stuc
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 STUCK_SECONDS: Final = 30.0
 """Longer than any claim waits when all is well: locks give up after 5 s, statements after 10 s."""
-
-
-class Pulse:
-    """The file whose time of change is the pool's last movement."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @property
-    def folder(self) -> Path:
-        """Where the files of one worker are."""
-        return self._path.parent
-
-    def beat(self) -> None:
-        """Say that a drainer moved."""
-        self._path.touch()
-
-    def last(self) -> float:
-        """When it last moved, as the file system tells it; 0.0 if never."""
-        try:
-            return self._path.stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
 
 
 @dataclass(slots=True)

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from ops.samples.clock import DAY
-from ops.samples.pen import Pen
+from ops.samples.scenario import DAY, Pen
 from ops.samples.unread_fields import JsonObject
 
 

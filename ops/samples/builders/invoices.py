@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ops.samples.api_shapes import Shape
 from ops.samples.builders.prices import plan, price
-from ops.samples.pen import Pen
+from ops.samples.scenario import Pen
 from ops.samples.shop import Offer
 from ops.samples.unread_fields import JsonObject, listed
 

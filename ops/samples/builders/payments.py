@@ -1,7 +1,6 @@
 """Payments, the attempts to make them, and how they go back."""
 
-from ops.samples.clock import DAY
-from ops.samples.pen import Pen
+from ops.samples.scenario import DAY, Pen
 from ops.samples.unread_fields import JsonObject
 
 

@@ -1,6 +1,6 @@
 """Prices, and the plans that older API versions call the same thing."""
 
-from ops.samples.pen import Pen
+from ops.samples.scenario import Pen
 from ops.samples.shop import Offer
 from ops.samples.unread_fields import JsonObject
 

@@ -2,9 +2,8 @@
 
 from ops.samples.builders import customers as people
 from ops.samples.builders import payments
-from ops.samples.clock import DAY
 from ops.samples.lifecycles.expected import Expected, ExpectedPayment, granted
-from ops.samples.scenario import Story
+from ops.samples.scenario import DAY, Story
 from ops.samples.shop import LIFETIME, MONTHLY
 from ops.samples.steps import purchases as purchasing
 from ops.samples.steps.invoices import Payment

@@ -11,8 +11,7 @@ from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles import purchases as purchase_lifecycles
 from ops.samples.lifecycles import subscriptions as subscription_lifecycles
 from ops.samples.lifecycles.expected import Expected
-from ops.samples.pen import Pen
-from ops.samples.scenario import Event, Story
+from ops.samples.scenario import Event, Pen, Story
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from ops.samples.builders import customers as people
-from ops.samples.clock import DAY, MONTH
 from ops.samples.lifecycles.expected import Expected, ExpectedGrant, ExpectedPayment, granted
-from ops.samples.scenario import Story
+from ops.samples.scenario import DAY, MONTH, Story
 from ops.samples.shop import MONTHLY, TEAM
 from ops.samples.steps import invoices as collecting
 from ops.samples.steps import subscriptions as subscribing

@@ -2,8 +2,7 @@
 
 from ops.samples.builders import customers as people
 from ops.samples.builders import payments
-from ops.samples.clock import DAY
-from ops.samples.scenario import Story
+from ops.samples.scenario import DAY, Story
 from ops.samples.shop import Offer
 from ops.samples.steps.invoices import Payment, succeeded
 from ops.samples.steps.subscriptions import arrive

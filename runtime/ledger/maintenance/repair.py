@@ -5,19 +5,30 @@ history, and the version beside a grant by the plans of record.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import NamedTuple, cast
 
 from sqlalchemy import Connection, text
 
 from billing.ids import PartyId, UserId
 from billing.rows import Key, PaymentRow
 from runtime.ledger.batch_state import Account, Book
-from runtime.ledger.bookkeeping import History, Owner, booked
 from runtime.ledger.catalogues import Record
 from runtime.ledger.decisions import Decision, MoneyMoved, RowUpserted
 from runtime.ledger.difference import difference
+from runtime.ledger.money_movements import Pair, movements
 from runtime.ledger.rows import Row, Rows, TableName
+
+
+class Owner(NamedTuple):
+    """Whose money it is, as far as anybody knows, and in which currency."""
+
+    user_id: UserId | None
+    currency: str
+
+
+History = Mapping[Key, Mapping[Owner, int]]
+"""What was booked of each payment, by owner; those whose sum is nothing are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +120,56 @@ _BOOKED = text(
     " CAST(:refs AS text[]))) GROUP BY realm, payment_ref, user_id, currency"
     " HAVING sum(amount_minor) <> 0"
 )
+
+
+def booked(
+    before: Mapping[Key, PaymentRow], after: Mapping[Key, PaymentRow], history: History
+) -> list[MoneyMoved]:
+    """What to book so that the history of every payment sums to the row after."""
+    keys = sorted(before.keys() | after.keys())
+    pairs = [
+        pair
+        for key in keys
+        for pair in _pairs(before.get(key), after.get(key), history.get(key, {}))
+    ]
+    return list(movements(pairs))
+
+
+def _pairs(
+    before: PaymentRow | None, after: PaymentRow | None, history: Mapping[Owner, int]
+) -> Iterator[Pair]:
+    if history == _owed(after):
+        return
+    if history == _owed(before):
+        yield before, after
+        return
+    row = after or before
+    assert row is not None, "a payment has at least one side"  # noqa: S101 - for the reader
+    for owner, amount in sorted(history.items(), key=str):
+        if after is None or owner != _owner(after):
+            yield _as_booked(row, owner, amount), None
+    if after is not None:
+        missing = _left(after) - history.get(_owner(after), 0)
+        yield replace(after, amount_minor=after.amount_minor - missing), after
+
+
+def _owed(row: PaymentRow | None) -> Mapping[Owner, int]:
+    return {_owner(row): _left(row)} if row is not None and _left(row) else {}
+
+
+def _owner(row: PaymentRow) -> Owner:
+    return Owner(row.user_id, row.currency)
+
+
+def _left(row: PaymentRow) -> int:
+    return row.amount_minor - row.amount_refunded_minor
+
+
+def _as_booked(row: PaymentRow, owner: Owner, amount: int) -> PaymentRow:
+    return replace(
+        row,
+        user_id=owner.user_id,
+        currency=owner.currency,
+        amount_minor=amount,
+        amount_refunded_minor=0,
+    )

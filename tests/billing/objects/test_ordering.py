@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.facts import Fact, Rank
-from billing.objects.ordering import MOST_TRIED, order
-from billing.restraint import restraint
+from billing.objects.ordering import MOST_TRIED, order, restraint
 from tests.billing.fact_builders import (
     charge,
     checkout,

@@ -1,6 +1,6 @@
 from stripe import WebhookSignature
 
-from ops.samples.signing import sign
+from ops.send.delivery import sign
 
 
 def test_stripes_own_library_accepts_the_signature() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ops.money import money
+from ops.terminal.formats import money
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from ops.up.servers.redis_server import Redis
 from tests.workers.waiting import until
 from tests.workers.worker_process import Site, customers, running
-from workers.stand_in_process import OVERDUE_SECONDS, StandInProcess
+from workers.supervisor.child_processes import OVERDUE_SECONDS, StandInProcess
 
 SLEEPING = (sys.executable, "-c", "import time; time.sleep(60)")
 DEAF = """

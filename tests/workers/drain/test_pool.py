@@ -6,9 +6,8 @@ from celery import Celery
 from runtime.broker import DRAIN_TASK
 from runtime.settings import Settings
 from tests.workers.worker_process import Site, customers
-from workers.drain.pool import build_drainer
-from workers.supervisor.watchdog import Pulse
-from workers.tasks import register
+from workers.drain.pool import build_drainer, register
+from workers.liveness import Pulse
 
 
 def test_the_task_hands_its_wake_up_to_the_drainer_and_nothing_else() -> None:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.workers.waiting import until
-from workers.pool_process import STARTS_APART_SECONDS, STUCK_GRACE_SECONDS, PoolProcess
+from workers.supervisor.child_processes import (
+    STARTS_APART_SECONDS,
+    STUCK_GRACE_SECONDS,
+    PoolProcess,
+)
 
 SLEEPER = "import time; time.sleep(60)"
 DEAF = (

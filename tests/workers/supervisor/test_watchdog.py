@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from workers.supervisor.watchdog import Pulse, Watchdog
+from workers.liveness import Pulse
+from workers.supervisor.watchdog import Watchdog
 
 
 class Clock:

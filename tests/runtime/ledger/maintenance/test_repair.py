@@ -9,8 +9,8 @@ import pytest
 
 from billing.ids import PaymentRef, Realm, UserId
 from billing.rows import PaymentRow, PaymentStatus
-from runtime.ledger.bookkeeping import Owner, booked
 from runtime.ledger.decisions import Movement
+from runtime.ledger.maintenance.repair import Owner, booked
 
 TRUE = PaymentRow(
     realm=Realm("test"),
