@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("ops.commands.demo:demo", "Show a paid lifecycle on real servers, then stop."),
     "send": Entry("ops.commands.send:send", "Send signed sample lifecycles to an endpoint."),
     "ingest": Entry("ops.commands.services:ingest", "Take webhooks (becomes the server process)."),
-    "worker": Entry("ops.commands.worker:worker", "Apply events (becomes the worker process)."),
+    "worker": Entry("ops.commands.services:worker", "Apply events (becomes the worker process)."),
     "console": Entry("ops.commands.console:console", "Tell applications (becomes the server)."),
     "migrate": Entry("ops.commands.migrate:migrate", "Bring the database to this release."),
     "expire": Entry("ops.commands.expire:expire", "End what ends by time (workers do it too)."),

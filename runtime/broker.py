@@ -9,6 +9,7 @@ processes, and leaves the others to workers that are idle.
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -18,7 +19,10 @@ from celery.app.amqp import AMQP
 from kombu import Connection
 
 from runtime.settings import Settings, required
-from workers.ports import Publish
+
+Publish = Callable[[str], bool]
+"""Send a wake-up; False where the broker did not take it."""
+
 
 DRAIN_TASK: Final = "paidup.drain"
 """Publishers know the task by this name only; they have none of its code."""

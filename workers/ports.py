@@ -8,9 +8,6 @@ from runtime.inbox.entries import Claim, Closed, Deferred, Finished, Parked
 from runtime.inbox.fetch_lane import Deferral
 from runtime.ledger.deliveries import Delivery, Settlement
 
-Publish = Callable[[str], bool]
-"""Send a wake-up; False where the broker did not take it."""
-
 Bury = Callable[[Sequence[Burial]], None]
 """Write dead letters, all or none."""
 

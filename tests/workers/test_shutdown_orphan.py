@@ -12,7 +12,7 @@ from tests.workers.waiting import until
 
 POOL = """
 import os, pathlib, signal, sys, time
-from workers.orphan import stop_with_parent
+from workers.shutdown import stop_with_parent
 me, heeds = pathlib.Path(sys.argv[1]), sys.argv[2] == "heeds"
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if heeds else me.with_name("deaf").touch())
 stop_with_parent(os.getppid(), grace_seconds=0.1)

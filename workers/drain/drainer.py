@@ -16,12 +16,13 @@ from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
 
+from runtime.broker import Publish
 from runtime.failures.classify import Infrastructure, Outdated
 from runtime.inbox.entries import Claim, Entry
 from runtime.inbox.inbox import new_token
 from workers.drain.executor import Applied
 from workers.drain.finisher import Orders
-from workers.ports import Claims, Publish
+from workers.ports import Claims
 
 log = structlog.get_logger(__name__)
 

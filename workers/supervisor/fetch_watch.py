@@ -7,9 +7,9 @@ script that owes wake-ups owes each only once.
 from collections.abc import Callable
 from typing import Final
 
+from runtime.broker import Publish
 from runtime.inbox.entries import Backlog
 from runtime.inbox.fetch_lane import FetchLane
-from workers.ports import Publish
 from workers.supervisor.watchdog import Watchdog
 
 PATIENCE_SECONDS: Final = 90.0

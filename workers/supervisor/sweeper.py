@@ -10,11 +10,11 @@ import structlog
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from runtime.broker import Publish
 from runtime.failures.classify import classify
 from runtime.failures.conflicts import Conflicts, bury_conflicts
 from runtime.inbox.entries import Sweep
 from runtime.inbox.inbox import new_token
-from workers.ports import Publish
 from workers.supervisor.database_probe import REOPEN_SECONDS, outage
 
 log = structlog.get_logger(__name__)
