@@ -10,6 +10,7 @@ from typing import Any, Final, assert_never
 
 import structlog
 
+from runtime.broker import Publish
 from runtime.event_keys import key_apart
 from runtime.failures.classify import Failure, Infrastructure, Outdated, classify
 from runtime.failures.dead_letters import UNBURIED, Burial
@@ -57,7 +58,7 @@ class Deferring:
     """Where events go that Stripe's API has to be asked about, and who is woken for them."""
 
     lane: ports.Lane
-    publish: ports.Publish
+    publish: Publish
 
     def __call__(self, token: str, deferred: Sequence[Deferred]) -> None:
         """Move them, and wake whoever is owed to them."""
