@@ -13,8 +13,8 @@ from billing.facts import (
 from billing.ids import ObjectKey, stripe_id_of
 from billing.objects.observations import (
     Moment,
+    Observation,
     Received,
-    Seen,
     customer_of,
     latest,
     said,
@@ -68,7 +68,7 @@ def read_charge(key: ObjectKey, history: History) -> Charge:
     )
 
 
-def _captured(currency: str, done: Sequence[Seen[ChargeFields]]) -> Received:
+def _captured(currency: str, done: Sequence[Observation[ChargeFields]]) -> Received:
     return Received(done[-1].fields.amount_captured, currency, done[0].at)
 
 
@@ -76,7 +76,9 @@ def _untaken(state: ChargeFields) -> PaymentStatus:
     return PaymentStatus.FAILED if state.status == CHARGE_FAILED else PaymentStatus.PENDING
 
 
-def _refunded_by(facts: Sequence[Seen[ChargeFields]], state: Seen[ChargeFields]) -> Moment:
+def _refunded_by(
+    facts: Sequence[Observation[ChargeFields]], state: Observation[ChargeFields]
+) -> Moment:
     """The event that brought the running total to where it is."""
     total = state.fields.amount_refunded
     return next(
@@ -96,7 +98,7 @@ class Refund:
     first_at: datetime
     created_at: datetime | None
     gone_at: datetime | None
-    state: Seen[RefundFields]
+    state: Observation[RefundFields]
 
 
 def read_refund(_: ObjectKey, history: History) -> Refund:
@@ -120,7 +122,7 @@ def _created_at(history: History) -> datetime | None:
     return next((fact.created_at for fact in history.facts if fact.rank is Rank.CREATED), None)
 
 
-def _gone_at(facts: Sequence[Seen[RefundFields]]) -> datetime | None:
+def _gone_at(facts: Sequence[Observation[RefundFields]]) -> datetime | None:
     gone = None
     for fact in reversed(facts):
         if fact.fields.status not in REFUND_GONE:
@@ -141,7 +143,7 @@ class Dispute:
     lost: bool
     won: bool
     open: bool
-    state: Seen[DisputeFields]
+    state: Observation[DisputeFields]
 
 
 def read_dispute(key: ObjectKey, history: History) -> Dispute:

@@ -10,9 +10,9 @@ from billing.facts import (
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
     Granting,
+    Observation,
     Received,
     Said,
-    Seen,
     customer_of,
     granting,
     latest,
@@ -77,12 +77,12 @@ def read_session(key: ObjectKey, history: History) -> Session:
     )
 
 
-def _money(paid: Sequence[Seen[CheckoutSessionFields]]) -> Received:
+def _money(paid: Sequence[Observation[CheckoutSessionFields]]) -> Received:
     priced = paid[-1].fields
     return Received(priced.amount_total, priced.currency or NO_CURRENCY, paid[0].at)
 
 
-def _grants(fact: Seen[CheckoutSessionFields]) -> bool:
+def _grants(fact: Observation[CheckoutSessionFields]) -> bool:
     return (
         fact.fields.payment_status in SESSION_GRANTS
         and fact.fields.status in SESSION_COMPLETE
@@ -91,7 +91,8 @@ def _grants(fact: Seen[CheckoutSessionFields]) -> bool:
 
 
 def _status(
-    facts: Sequence[Seen[CheckoutSessionFields]], grants: Sequence[Seen[CheckoutSessionFields]]
+    facts: Sequence[Observation[CheckoutSessionFields]],
+    grants: Sequence[Observation[CheckoutSessionFields]],
 ) -> PurchaseStatus:
     if grants:
         return PurchaseStatus.PAID

@@ -12,8 +12,8 @@ from billing.facts import (
 )
 from billing.ids import ObjectKey
 from billing.objects.observations import (
+    Observation,
     Said,
-    Seen,
     said,
     seen,
 )
@@ -35,7 +35,7 @@ def read_customer(_: ObjectKey, history: History) -> Customer:
     return Customer(said=stated, moved=_last_move(facts))
 
 
-def _last_move(facts: Sequence[Seen[CustomerFields]]) -> datetime | None:
+def _last_move(facts: Sequence[Observation[CustomerFields]]) -> datetime | None:
     """A change is seen between two facts, or within one that says what was before it."""
     moved, known = None, None
     for fact in facts:

@@ -8,7 +8,7 @@ from billing.facts import (
 )
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
-    Seen,
+    Observation,
     seen,
 )
 from billing.objects.ordering import History
@@ -23,7 +23,7 @@ class Summary:
     last_known: tuple[str, ...]
     """The features of the newest list that had any, for a row that is no longer in force."""
     since: datetime
-    state: Seen[EntitlementSummaryFields]
+    state: Observation[EntitlementSummaryFields]
     complete: bool
     guessed: bool
 

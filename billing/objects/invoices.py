@@ -11,9 +11,9 @@ from billing.facts import (
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
     Granting,
+    Observation,
     Received,
     Said,
-    Seen,
     customer_of,
     granting,
     latest,
@@ -67,7 +67,7 @@ def read_invoice(key: ObjectKey, history: History) -> Invoice:
     )
 
 
-def _billed(facts: Sequence[Seen[InvoiceFields]]) -> tuple[Offer, ...]:
+def _billed(facts: Sequence[Observation[InvoiceFields]]) -> tuple[Offer, ...]:
     """What the bill's metadata and its lines name, in the order they are to be believed."""
     stated = offer_in_metadata(
         latest(fact.fields.price_id for fact in facts),
@@ -103,5 +103,5 @@ def read_share(_: ObjectKey, history: History) -> Share:
     )
 
 
-def _shared(currency: str, done: Sequence[Seen[InvoicePaymentFields]]) -> Received:
+def _shared(currency: str, done: Sequence[Observation[InvoicePaymentFields]]) -> Received:
     return Received(done[-1].fields.amount_paid, currency, done[0].at)

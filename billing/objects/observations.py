@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Fields)
 V = TypeVar("V")
 
 
-class Seen(NamedTuple, Generic[F]):
+class Observation(NamedTuple, Generic[F]):
     """One fact of an object whose kind is known, with what deciding needs of it."""
 
     at: datetime
@@ -72,10 +72,10 @@ class Said:
 NOBODY = Said(newest=None, ever=frozenset())
 
 
-def seen(history: History, shape: type[F]) -> list[Seen[F]]:
+def seen(history: History, shape: type[F]) -> list[Observation[F]]:
     """The facts of a history in their order, without any that are of another shape."""
     return [
-        Seen(
+        Observation(
             fact.created_at,
             fact.event_id,
             fact.event_type,
@@ -88,7 +88,7 @@ def seen(history: History, shape: type[F]) -> list[Seen[F]]:
     ]
 
 
-def state_of(history: History, facts: Iterable[Seen[F]]) -> Seen[F]:
+def state_of(history: History, facts: Iterable[Observation[F]]) -> Observation[F]:
     """The fact that is the object's state, which need not be the last one."""
     newest = history.newest
     return next(
@@ -113,7 +113,7 @@ def first(values: Iterable[V | None]) -> V | None:
     return None
 
 
-def granting(facts: Sequence[Seen[F]], since: datetime | None = None) -> Granting | None:
+def granting(facts: Sequence[Observation[F]], since: datetime | None = None) -> Granting | None:
     """What facts that all say so grant: since the first of them, unless it is known better."""
     if not facts:
         return None

@@ -14,9 +14,9 @@ from billing.facts import (
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
     Granting,
+    Observation,
     Received,
     Said,
-    Seen,
     customer_of,
     granting,
     latest,
@@ -83,7 +83,7 @@ def read_intent(key: ObjectKey, history: History) -> Intent:
     )
 
 
-def _received(currency: str, done: Sequence[Seen[PaymentIntentFields]]) -> Received:
+def _received(currency: str, done: Sequence[Observation[PaymentIntentFields]]) -> Received:
     amount = done[-1].fields.amount_received
     return Received(amount, currency, min(fact.since for fact in done))
 

@@ -10,8 +10,8 @@ from billing.facts import (
 )
 from billing.ids import CustomerId, ObjectKey
 from billing.objects.observations import (
+    Observation,
     Said,
-    Seen,
     customer_of,
     said,
     seen,
@@ -30,7 +30,7 @@ class Subscription:
 
     customer_id: CustomerId | None
     said: Said
-    state: Seen[SubscriptionFields]
+    state: Observation[SubscriptionFields]
     ended: bool
     prices: tuple[str, ...]
     """What its state runs on, for rows that people read."""
@@ -68,7 +68,7 @@ def latest_period(items: Iterable[Item]) -> datetime | None:
 
 
 def _ran_on(
-    facts: Sequence[Seen[SubscriptionFields]],
+    facts: Sequence[Observation[SubscriptionFields]],
 ) -> tuple[tuple[datetime, tuple[Item, ...]], ...]:
     since: dict[tuple[Item, ...], datetime] = {}
     for fact in facts:
@@ -87,7 +87,7 @@ def _timeless(item: Item) -> Item:
     )
 
 
-def _past_due_since(facts: Sequence[Seen[SubscriptionFields]]) -> datetime | None:
+def _past_due_since(facts: Sequence[Observation[SubscriptionFields]]) -> datetime | None:
     since = None
     for fact in reversed(facts):
         if fact.fields.status != PAST_DUE:
