@@ -6,8 +6,8 @@ Each run clones this repository into a new folder and calls ``make demo`` there,
 that has a home of its own. The first run finds pip's cache cold, the others find it warm if the
 package index lets pip keep what it sends: the table says how much was downloaded. The baseline
 builds an environment with every development tool, as one had to before the demo could start:
-``python -m venv``, then one silent ``pip install`` of requirements/dev.txt. Standard library only: it
-runs where nothing is installed yet. Exits 1 if a run fails or shows no paid user.
+``python -m venv``, then one silent ``pip install`` of requirements/dev.txt. Standard library only:
+it runs where nothing is installed yet. Exits 1 if a run fails or shows no paid user.
 """
 
 import argparse
