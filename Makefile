@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # PYTHON=... on the command line or in the environment names the Python; else one is looked for.
 INSTALL := python=$$(PYTHON='$(PYTHON)' requirements/find-python) && \
-	"$$python" requirements/install.py $(if $(PYTHON),--same-python)
+	"$$python" -E requirements/install.py $(if $(PYTHON),--same-python)
 # Most tests wait for servers and processes, each runner for those of its own.
 AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
@@ -47,7 +47,7 @@ test-all: setup ## Everything, the long fault runs included
 soak: setup ## 100,000 events while processes of every kind are killed: 0 lost, 0 doubled
 	$(BIN)/python -m bench.soak
 
-mutants: setup ## Bend every line of billing/ in a copy, and see which test notices (some 15 minutes)
+mutants: setup ## Change every line of billing/ in a copy and see which changes no test notices (15 minutes)
 	copy=$$(mktemp -d) && git archive HEAD | tar -x -C $$copy && cd $$copy && pwd \
 	&& $(CURDIR)/$(BIN)/python -m venv env \
 	&& env/bin/python -m pip install --quiet --disable-pip-version-check \

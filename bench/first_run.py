@@ -3,14 +3,16 @@
     make first-run            or    python3 -m bench.first_run [--warm N]
 
 Each run clones this repository into a new folder and calls ``make demo`` there, with an environment
-that has a home of its own. The first run finds pip's cache cold, the others find it warm. The
-baseline builds an environment with every development tool, as one had to before the demo could
-start: ``python -m venv``, then one silent ``pip install`` of requirements/dev.txt. Standard library
-only: it runs where nothing is installed yet. Exits 1 if a run fails or shows no paid user.
+that has a home of its own. The first run finds pip's cache cold, the others find it warm if the
+package index lets pip keep what it sends: the table says how much was downloaded. The baseline
+builds an environment with every development tool, as one had to before the demo could start:
+``python -m venv``, then one silent ``pip install`` of requirements/dev.txt. Standard library only:
+it runs where nothing is installed yet. Exits 1 if a run fails or shows no paid user.
 """
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -26,6 +28,7 @@ PAID: Final = "usr_123 has paid"
 """How the line begins by which the demo shows its first paid user."""
 
 INSTALLED: Final = ".venv is ready"
+_DOWNLOADED: Final = re.compile(r"\s*installed .*?, (\d+) MB downloaded")
 _GIVEN: Final = ("PATH", "LANG", "PYTHON", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY")
 """What of the caller's environment leads to Python and, with all of PIP_*, to a package index."""
 
@@ -42,6 +45,8 @@ class FirstRun:
     paid: float
     whole: float
     longest_silence: float
+    megabytes: float
+    """What pip downloaded, in MB; it is no part of a time."""
 
 
 def first_run(home: Path) -> FirstRun:
@@ -106,6 +111,7 @@ def _timed(command: Sequence[str], folder: Path, home: Path, began: float) -> Fi
         paid=marks[PAID],
         whole=time.monotonic() - began,
         longest_silence=silence,
+        megabytes=sum(float(found[1]) for found in map(_DOWNLOADED.match, lines) if found),
     )
 
 
@@ -127,6 +133,7 @@ def report(cold: FirstRun, warm: Sequence[FirstRun], built: Sequence[float]) -> 
         ("clone to a paid user shown", "paid"),
         ("clone to the end of the demo", "whole"),
         ("longest silence", "longest_silence"),
+        ("downloaded, MB", "megabytes"),
     ):
         values = sorted(float(getattr(run, name)) for run in warm)
         span = f"{values[0]:.1f} to {values[-1]:.1f}"

@@ -23,9 +23,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 from tempfile import TemporaryDirectory
@@ -131,8 +131,9 @@ class Environment:
         if made.returncode:
             raise InstallFailed(
                 f"{sys.executable} could not make a virtual environment:\n{_tail(made.stdout)}"
-                "\nInstall its venv module (Debian, Ubuntu: apt install python3-venv)"
-                " or name another Python with make PYTHON=..."
+                "\nSee that this folder can be written and that Python's venv module is installed"
+                " (Debian, Ubuntu: apt install python3-venv),"
+                " or name another Python: make PYTHON=..."
             )
 
     def begin(self) -> None:
@@ -219,10 +220,12 @@ class Environment:
 
         ``sh`` starts it, because a ``#!`` line cannot hold a path with a blank.
         """
+        # Another `paidup` on the operator's PYTHONPATH must not be the one that starts.
+        first = f"sys.path.insert(0, {str(self.root)!r})\n" if name == "paidup" else ""
         command = self.folder / "bin" / name
         command.write_text(
             f"#!/bin/sh\n'''exec' {shlex.quote(str(self.python))} \"$0\" \"$@\"\n' '''\n"
-            f"import sys\n\nfrom {module} import main\n\nsys.exit(main())\n",
+            f"import sys\n\n{first}from {module} import main\n\nsys.exit(main())\n",
             encoding="utf-8",
         )
         command.chmod(0o755)
@@ -235,10 +238,15 @@ class PipProgress:
     total: int
     fetched: int = 0
     megabytes: float = 0.0
+    ignored: set[str] = field(default_factory=set)
+    """Distributions that are not for this system."""
 
     def take(self, line: str) -> None:
         """Count what one line tells."""
-        if line.startswith(("Ignoring ", "Requirement already satisfied")):
+        if line.startswith("Ignoring "):
+            self.total -= 1
+            self.ignored.add(distribution(line.removeprefix("Ignoring ")))
+        elif line.startswith("Requirement already satisfied"):
             self.total -= 1
         elif line.startswith("Processing "):  # a file of an index on this machine
             self.fetched += 1
@@ -289,6 +297,13 @@ def install(environment: Environment, lock: str) -> None:
                 f"pip could not install requirements/{lock}.txt:\n{_tail(''.join(output))}"
                 "\nCheck the network and the disk, then run make again."
             )
+    arrived = {distribution(folder) for folder in environment.packages()}
+    if missing := {distribution(block) for block in blocks} - progress.ignored - arrived:
+        raise InstallFailed(
+            f"pip reports success, but {len(missing)} packages are not in .venv"
+            f" ({min(missing)}).\nA pip.conf sends them elsewhere (target, prefix, root): run make"
+            " again with PIP_CONFIG_FILE=/dev/null, or remove that setting."
+        )
     say(f"  installed {progress.total} packages{_size(progress)}")
 
 
@@ -304,8 +319,20 @@ def _pip(environment: Environment, part: Path, blocks: Sequence[str]) -> "subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        close_fds=False,  # hand on the lock
         cwd=environment.root,
+        env=_pip_environ(os.environ),
     )
+
+
+_ELSEWHERE: Final = ("TARGET", "PREFIX", "ROOT", "DRY_RUN", "PYTHON", "QUIET", "VERBOSE")
+"""What of ``PIP_*`` puts packages elsewhere, or changes the output that is counted."""
+
+
+def _pip_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of pip, which keeps the index that the user set."""
+    left_out = {f"PIP_{name}" for name in _ELSEWHERE}
+    return {**{n: v for n, v in environ.items() if n not in left_out}, "PIP_USER": "0"}
 
 
 def with_pauses(streams: Sequence[Iterable[str]]) -> Iterator[tuple[int, str] | None]:
@@ -313,8 +340,9 @@ def with_pauses(streams: Sequence[Iterable[str]]) -> Iterator[tuple[int, str] | 
     lines: Queue[tuple[int, str | None]] = Queue()
 
     def pump(number: int, stream: Iterable[str]) -> None:
-        for line in stream:
-            lines.put((number, line))
+        with suppress(ValueError):  # closed on Ctrl-C
+            for line in stream:
+                lines.put((number, line))
         lines.put((number, None))
 
     for number, stream in enumerate(streams):
@@ -338,6 +366,12 @@ def requirements(file: Path) -> list[str]:
     """Return the requirements of a lock, each with its hashes."""
     text = file.read_text(encoding="utf-8")
     return [block for block in re.split(r"^(?=\w)", text, flags=re.MULTILINE) if "==" in block]
+
+
+def distribution(text: str) -> str:
+    """Return the normal form of the name that a requirement or a ``.dist-info`` begins with."""
+    name = re.match(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z][A-Za-z0-9]*)*", text)
+    return re.sub(r"[._-]+", "-", name[0]).lower() if name else ""
 
 
 def bundled_pip() -> Path | None:
@@ -383,7 +417,12 @@ def alone(root: Path) -> Iterator[None]:
     """Let one installation of a checkout run at a time; ``make -j`` may start several."""
     folder = os.open(root / "requirements", os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another installation in this folder to end")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        os.set_inheritable(folder, True)  # noqa: FBT003 - a pip that outlives us keeps the lock
         yield
     finally:
         os.close(folder)
@@ -439,6 +478,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        advice = "See that this folder can be written, remove .venv, then run make again."
+        print(f".venv could not be made: {error}\n{advice}", file=sys.stderr)
+        return 1
     return 0
 
 

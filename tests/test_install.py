@@ -84,11 +84,15 @@ class Checkout:
         find |= {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), **find}
 
-    def install(self, lock: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    def install(self, lock: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run the script as make does."""
-        command = [sys.executable, "requirements/install.py", lock, *options]
         return subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False
+            [sys.executable, "-E", "requirements/install.py", lock],
+            cwd=self.folder,
+            env=self.environ | environ,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def has(self, package: str) -> bool:
@@ -359,7 +363,7 @@ def waits_for_a_lock(pid: int) -> bool:
 
 
 @pytest.mark.servers
-def test_ctrl_c_leaves_an_environment_that_the_next_run_rebuilds(
+def test_ctrl_c_during_pip_leaves_an_environment_that_the_next_run_rebuilds(
     broken: Checkout, install: ModuleType
 ) -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(broken.folder)]
@@ -371,10 +375,57 @@ def test_ctrl_c_leaves_an_environment_that_the_next_run_rebuilds(
 
 
 INTERRUPTED = """
-import os, runpy, signal, sys
+import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(sys.argv[1]) / "requirements"))
 import install
-install.install = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+take = install.PipProgress.take
+def interrupted(progress, line):
+    os.kill(os.getpid(), signal.SIGINT)
+    take(progress, line)
+install.PipProgress.take = interrupted
 sys.exit(install.main(["dev"]))
 """
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("elsewhere", ["PIP_TARGET", "PIP_ROOT", "PIP_PREFIX"])
+def test_packages_land_in_the_environment_wherever_the_user_sends_his_own(
+    elsewhere: str, broken: Checkout, tmp_path: Path
+) -> None:
+    done = broken.install("dev", **{elsewhere: str(tmp_path), "PIP_USER": "1", "PIP_QUIET": "1"})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "installed 1 packages" in done.stdout
+    assert broken.has("beta")
+
+
+@pytest.mark.servers
+def test_packages_that_a_configuration_file_sends_elsewhere_are_missed(
+    broken: Checkout, tmp_path: Path
+) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\ntarget = {tmp_path}\n")
+
+    done = broken.install("dev", PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
+
+    assert done.returncode == 1
+    assert "packages are not in .venv" in done.stderr
+
+
+@pytest.mark.servers
+def test_another_paidup_on_the_path_is_not_the_one_that_starts(
+    built: Checkout, tmp_path: Path
+) -> None:
+    (tmp_path / "paidup").mkdir()
+    (tmp_path / "paidup" / "__init__.py").write_text("raise SystemExit('a rival')")
+
+    said = subprocess.run(
+        [built.venv / "bin" / "paidup"],
+        cwd="/",
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert said.stdout == "the command line\n"

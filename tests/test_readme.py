@@ -101,3 +101,9 @@ def test_the_picture_shows_the_command_and_says_where_lines_are_missing() -> Non
 
     assert ">$ paidup demo</text>" in drawn
     assert ">...</text>" in drawn
+
+
+def test_no_page_has_a_gap_to_fill_or_an_unfinished_merge() -> None:
+    gaps = re.compile(r"FIGURE-|ADDRESS-OF|TODO|^(?:<{7}|>{7}) ", re.MULTILINE)
+
+    assert [str(page) for page in PAGES if gaps.search((ROOT / page).read_text())] == []
