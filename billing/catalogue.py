@@ -1,7 +1,7 @@
-"""The catalogue: what each thing that Stripe sells grants, and what money going back ends.
+"""The catalogue: the features of each plan, and the policy for money that goes back.
 
-It is written by people, as ``plans.toml``. A document with anything wrong in it is refused as a
-whole, and every problem in it is named at once together with its place.
+Operators write it as ``plans.toml``. A document with a mistake is refused as a whole; the error
+lists every mistake and its place.
 """
 
 import re
@@ -14,8 +14,8 @@ from typing import Any
 from billing.errors import InvalidCatalogue
 from billing.ids import PlanCode
 
-Value = bool | int
-"""What a feature can be worth: values of several grants must merge, which texts cannot."""
+FeatureValue = bool | int
+"""The value of a feature. Several grants of one feature are merged, so text is not allowed."""
 
 MAX_GRACE_DAYS = 365
 MAX_NUMBER = 2**53 - 1
@@ -27,8 +27,8 @@ _PLAN_KEYS = ("prices", "grace_days", "features", "per_seat")
 _DOCUMENT_KEYS = ("plans", "policy")
 
 
-class Disposition(StrEnum):
-    """What becomes of a one-time purchase when its money goes back."""
+class PolicyAction(StrEnum):
+    """The consequence for a one-time purchase when its money goes back."""
 
     KEEP = "keep"
     END = "end"
@@ -36,17 +36,17 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Which ways of giving money back end a one-time purchase."""
+    """The refunds and disputes that end a one-time purchase."""
 
-    refund_full: Disposition = Disposition.END
-    refund_partial: Disposition = Disposition.KEEP
-    dispute_open: Disposition = Disposition.KEEP
-    dispute_lost: Disposition = Disposition.END
+    refund_full: PolicyAction = PolicyAction.END
+    refund_partial: PolicyAction = PolicyAction.KEEP
+    dispute_open: PolicyAction = PolicyAction.KEEP
+    dispute_lost: PolicyAction = PolicyAction.END
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One plan and everything at Stripe that stands for it.
+    """One plan and every identifier at Stripe that stands for it.
 
     ``prices`` holds price ids, lookup keys, product ids and payment link ids alike.
     """
@@ -54,29 +54,31 @@ class Plan:
     code: PlanCode
     prices: tuple[str, ...] = ()
     grace_days: int = 0
-    features: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    features: Mapping[str, FeatureValue] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
     per_seat: frozenset[str] = frozenset()
 
-    def features_for(self, quantity: int) -> dict[str, Value]:
-        """What the plan grants to a holder of so many seats.
+    def features_for(self, quantity: int) -> dict[str, FeatureValue]:
+        """Return the features of a holder of so many seats.
 
-        A per-seat feature to which the plan gives no value counts one for each seat.
+        A per-seat feature without a value in the plan counts one for each seat.
         """
         seats = {name: self.features.get(name, 1) * quantity for name in self.per_seat}
         return {**self.features, **seats}
 
     @property
-    def adding_up(self) -> tuple[str, ...]:
-        """The per-seat features in the one order in which rows name them."""
+    def summed_features(self) -> tuple[str, ...]:
+        """The per-seat features, sorted by name as rows list them."""
         return tuple(sorted(self.per_seat))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Plans in the order of their codes, and the policy; equal documents give equal catalogues.
+    """Plans sorted by code, and the policy. Equal documents give equal catalogues.
 
-    ``former`` are those of record before, the newest first: what they sold was sold, and grants
-    no more.
+    ``former`` holds the catalogues that this one replaced, the newest first. Plans that only they
+    sell keep their rows and grant nothing.
     """
 
     plans: tuple[Plan, ...] = ()
@@ -90,40 +92,41 @@ class Catalogue:
         object.__setattr__(self, "_by_code", {plan.code: plan for plan in self.plans})
         object.__setattr__(self, "_by_ref", by_ref)
 
-    def after(self, former: Iterable["Catalogue"]) -> "Catalogue":
-        """The same plans in the place of these, the oldest first.
+    def with_former(self, former: Iterable["Catalogue"]) -> "Catalogue":
+        """Return this catalogue as the successor of ``former``, given oldest first.
 
-        Of catalogues by which the same things stand for the same plans the newest is enough.
+        Catalogues that assign the same identifiers to the same plans count as one; the newest
+        stays.
         """
         different = {_outline(self): self}
         for each in reversed(tuple(former)):
             different.setdefault(_outline(each), each)
         return replace(self, former=tuple(different.values())[1:])
 
-    def plan_coded(self, code: str | None) -> Plan | None:
-        """The plan that metadata names by its own code."""
+    def plan_by_code(self, code: str | None) -> Plan | None:
+        """Return the plan with this code, as metadata names it."""
         return None if code is None else self._by_code.get(code)
 
-    def plan_named(self, refs: Iterable[str | None]) -> Plan | None:
-        """The plan of one thing that was sold, told by the first of its names that is known.
+    def plan_by_names(self, refs: Iterable[str | None]) -> Plan | None:
+        """Return the plan of one sold item, by the first of its names that is known.
 
-        Hand over the names in the order they are to be trusted: price id, lookup key, product.
+        The caller orders the names by trust: price id, lookup key, product id.
         """
-        return next(iter(self.plans_named(refs)), None)
+        return next(iter(self.plans_by_names(refs)), None)
 
-    def plans_named(self, refs: Iterable[str | None]) -> tuple[Plan, ...]:
-        """Every plan that any of the names stands for, once each, in the order of the names."""
+    def plans_by_names(self, refs: Iterable[str | None]) -> tuple[Plan, ...]:
+        """Return each plan that any of the names stands for, once, in the order of the names."""
         found = (self._by_ref.get(ref) for ref in refs if ref is not None)
         return tuple({plan.code: plan for plan in found if plan is not None}.values())
 
 
 def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
-    """The catalogue that a parsed ``plans.toml`` describes.
+    """Return the catalogue of a parsed ``plans.toml``.
 
     Raises:
-        InvalidCatalogue: something is wrong with it; all problems are named, not the first only.
+        InvalidCatalogue: the document has mistakes; the error lists all of them.
     """
-    reading = _Reading()
+    reading = _CatalogueReader()
     reading.refuse_unknown("", document, _DOCUMENT_KEYS)
     tables = reading.table("plans", document.get("plans", {}))
     plans = [reading.plan(code, table) for code, table in sorted(tables.items())]
@@ -135,7 +138,7 @@ def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
 
 
 def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
-    """The canonical document of a catalogue: ``read_catalogue`` gives the same one back."""
+    """Return the canonical document of a catalogue; ``read_catalogue`` reads it back."""
     return {
         "plans": {plan.code: _written(plan) for plan in catalogue.plans},
         "policy": {way.name: getattr(catalogue.policy, way.name).value for way in fields(Policy)},
@@ -143,7 +146,7 @@ def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def _outline(catalogue: Catalogue) -> frozenset[tuple[PlanCode, frozenset[str]]]:
-    """What stands for which plan."""
+    """Return the identifiers of each plan."""
     return frozenset((plan.code, frozenset(plan.prices)) for plan in catalogue.plans)
 
 
@@ -156,8 +159,8 @@ def _written(plan: Plan) -> dict[str, Any]:
     }
 
 
-class _Reading:
-    """Collects problems while it reads, so that one run names them all."""
+class _CatalogueReader:
+    """Collects every problem while it reads, so that one run reports them all."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -210,7 +213,7 @@ class _Reading:
         self.problem(place, f"must be a whole number from 0 to {MAX_GRACE_DAYS}")
         return 0
 
-    def features(self, place: str, value: Any) -> Mapping[str, Value]:
+    def features(self, place: str, value: Any) -> Mapping[str, FeatureValue]:
         table = self.table(place, value)
         for name, worth in table.items():
             for sentence in _wrong_with_feature(name, worth):
@@ -227,11 +230,11 @@ class _Reading:
         }
         return Policy(**stated)
 
-    def disposition(self, place: str, value: Any) -> Disposition:
+    def disposition(self, place: str, value: Any) -> PolicyAction:
         if value in ("keep", "end"):
-            return Disposition(value)
+            return PolicyAction(value)
         self.problem(place, f'must be "keep" or "end", not {_shown(value)}')
-        return Disposition.KEEP
+        return PolicyAction.KEEP
 
 
 def _wrong_with_feature(name: Any, worth: Any) -> Iterator[str]:

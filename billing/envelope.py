@@ -1,7 +1,7 @@
-"""The envelope of a Stripe event: what it says about itself before its object is read.
+"""The envelope of a Stripe event: what an event says about itself, before its object is read.
 
-Ingest and workers decode bodies in the same way (``runtime/event_body.py``). Two JSON parsers
-disagree about lone surrogates and huge numbers, and an event that one accepts and the other refuses
+Ingest and the workers decode bodies in the same way (``runtime/event_body.py``). Two JSON parsers
+disagree about lone surrogates and huge numbers; an event that one accepts and the other refuses
 could never be settled.
 """
 
@@ -20,10 +20,10 @@ from billing.text import storable
 
 THIN = "v2.core.event"
 MAX_DEPTH = 200
-"""Deeper bodies are refused: whoever copies or stores one later may do so by recursion."""
+"""The deepest nesting that is accepted. Code that copies or stores a body later may recurse."""
 
 LATEST = 4 * 4102444800
-"""No Stripe time lies later, in seconds; what claims to is not a time."""
+"""The latest time in seconds that counts as a time. Stripe states none later."""
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _END = datetime.fromtimestamp(LATEST, UTC)
@@ -48,22 +48,22 @@ class Envelope:
     object_id: str | None
     customer_id: str | None
     thin: bool
-    """A ``v2.core.event``: it names its object and does not contain it."""
+    """True for a ``v2.core.event``: it names its object and does not contain it."""
     partition: str
-    """Events of one partition go to one worker at a time."""
+    """The partition key. One worker at a time processes the events of a partition."""
     fingerprint: str
-    """Tells apart two events that share an id; API versions of one event have the same."""
+    """Distinguishes two events with one id. All API versions of one event share it."""
     body: bytes = field(repr=False)
     payload: Mapping[str, Any] = field(repr=False)
 
     @property
     def realm(self) -> Realm:
-        """The Stripe account and mode that the event's object lives in."""
+        """The Stripe account and mode of the event's object."""
         return realm_of(self.account, livemode=self.livemode)
 
 
-def told_type(event_type: str) -> str:
-    """The type by which a thin event is known: that of the snapshot event it stands beside."""
+def snapshot_type(event_type: str) -> str:
+    """Return the type of the snapshot event that a thin event stands beside."""
     return event_type.removeprefix("v1.")
 
 
@@ -81,20 +81,20 @@ def _finite(digits: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
-def decoded(body: bytes) -> Any:
-    """JSON by Python's own parser, without the constants and infinities that are none."""
+def decode_json(body: bytes) -> Any:
+    """Return the JSON value of a body, refusing ``NaN`` and infinities."""
     return _DECODER.decode(body.decode("utf-8"))
 
 
-def parse(body: bytes, *, decode: Callable[[bytes], Any] = decoded) -> Envelope:
-    """Read what every Stripe event has, whatever its type and API version.
+def parse(body: bytes, *, decode: Callable[[bytes], Any] = decode_json) -> Envelope:
+    """Return the envelope of a Stripe event of any type and API version.
 
-    ``decode`` makes values of JSON, and raises what ``decoded`` raises.
+    ``decode`` parses JSON and raises what ``decode_json`` raises.
 
     Raises:
-        MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
+        MalformedEvent: the bytes are no Stripe event. No other error is raised.
     """
-    payload = parsed_object(body, decode)
+    payload = parse_object(body, decode)
     thin = payload.get("object") == THIN
     stated = _stated_object(payload, thin=thin)
     event_id = EventId(_matching(payload, "id", _EVENT_ID))
@@ -122,22 +122,22 @@ def parse(body: bytes, *, decode: Callable[[bytes], Any] = decoded) -> Envelope:
 
 
 def usable_id(value: Any) -> str | None:
-    """The value, if it can serve as the key of a Stripe object, else None."""
+    """Return the value if it can be the id of a Stripe object, else None."""
     if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID:
         return value if value.isascii() and value.isprintable() else None
     return None
 
 
 def referenced_id(value: Any) -> str | None:
-    """The id of an object that Stripe gives as an id or, expanded, as the object itself."""
+    """Return the id of an object that Stripe gives as an id or expanded."""
     return usable_id(value.get("id") if isinstance(value, dict) else value)
 
 
-def parsed_object(body: bytes, decode: Callable[[bytes], Any] = decoded) -> dict[str, Any]:
-    """A body as the JSON object it is, if it is one that can be copied and stored.
+def parse_object(body: bytes, decode: Callable[[bytes], Any] = decode_json) -> dict[str, Any]:
+    """Return a body's JSON object, if it can be copied and stored.
 
     Raises:
-        MalformedEvent: it is not.
+        MalformedEvent: the body is no JSON object, or is nested too deeply.
     """
     try:
         payload = decode(body)
@@ -146,7 +146,7 @@ def parsed_object(body: bytes, decode: Callable[[bytes], Any] = decoded) -> dict
     except RecursionError:
         raise MalformedEvent("the body is nested too deeply") from None
     except ValueError:
-        raise MalformedEvent("the body is not JSON, or has numbers no one can hold") from None
+        raise MalformedEvent("the body is not JSON, or has numbers that are too large") from None
     if not isinstance(payload, dict):
         raise MalformedEvent("the body is not a JSON object")
     _refuse_depth(body, payload)
@@ -154,7 +154,7 @@ def parsed_object(body: bytes, decode: Callable[[bytes], Any] = decoded) -> dict
 
 
 def _refuse_depth(body: bytes, payload: dict[str, Any]) -> None:
-    # A body of few brackets cannot be deep; counting them is all that most events cost.
+    # A body with few brackets cannot be deep, so most events cost only this count.
     if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return
     level: list[Any] = [payload]
@@ -184,7 +184,7 @@ def _stated_object(payload: dict[str, Any], *, thin: bool) -> Mapping[str, Any]:
 def _account(payload: dict[str, Any], *, thin: bool) -> str | None:
     if payload.get("account") is not None:
         return _matching(payload, "account", _ACCOUNT)
-    # Thin events name the account in the context they are to be fetched in.
+    # Thin events name the account in the context for fetching their object.
     context = payload.get("context") if thin else None
     named = context.rpartition("/")[2] if isinstance(context, str) else ""
     return named if named.startswith("acct_") and _ACCOUNT.fullmatch(named) else None
@@ -241,5 +241,5 @@ def _written(moment: str) -> datetime | None:
 def _fingerprint(
     event_type: str, account: str | None, object_id: str | None, *, livemode: bool
 ) -> str:
-    told = "\n".join((event_type, account or "", str(livemode), object_id or ""))
-    return sha256(told.encode()).hexdigest()[:16]
+    identity = "\n".join((event_type, account or "", str(livemode), object_id or ""))
+    return sha256(identity.encode()).hexdigest()[:16]

@@ -1,18 +1,18 @@
-"""What can be wrong with what Stripe or an operator hands us.
+"""The errors that ``billing`` raises on purpose.
 
 BillingError
  ├── MalformedEvent     signed, but not a Stripe event
- ├── UnreadableEvent    a Stripe event whose object cannot be identified
- └── InvalidCatalogue   a plans document with problems, all of them named
+ ├── UnreadableEvent    a Stripe event without a usable id of its object
+ └── InvalidCatalogue   a plans document with mistakes, all of them listed
 """
 
 
 class BillingError(Exception):
-    """The root of everything ``billing`` raises on purpose."""
+    """The base of every error that ``billing`` raises on purpose."""
 
 
 class MalformedEvent(BillingError):
-    """The body is not a Stripe event, whoever signed it."""
+    """The body is not a Stripe event, even if its signature is valid."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -20,7 +20,7 @@ class MalformedEvent(BillingError):
 
 
 class UnreadableEvent(BillingError):
-    """A handled event lacks what identifies its object, so nothing can be stated about it."""
+    """A handled event does not identify its object, so it can state no fact."""
 
     def __init__(self, event_id: str, missing: str) -> None:
         self.event_id = event_id
@@ -32,7 +32,7 @@ class UnreadableEvent(BillingError):
 
 
 class InvalidCatalogue(BillingError):
-    """A plans document cannot be used; ``problems`` names everything that is wrong with it."""
+    """A plans document cannot be used; ``problems`` lists every mistake in it."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         self.problems = problems

@@ -1,7 +1,7 @@
 """Facts as plain JSON and back, without loss.
 
-How a member of a dataclass is written follows from its type, worked out once for each kind of
-fact: the work for each event is a walk along a table.
+The type of a dataclass member decides its conversion. Each kind's conversions are computed once, so
+that an event costs one walk along a table.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,30 +9,14 @@ from dataclasses import fields as members_of
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from billing.facts import (
-    ChargeFields,
-    CheckoutSessionFields,
-    CustomerFields,
-    DisputeFields,
-    EntitlementSummaryFields,
-    Fact,
-    Fields,
-    InvoiceFields,
-    InvoicePaymentFields,
-    Item,
-    Kind,
-    Look,
-    PaymentIntentFields,
-    Rank,
-    RefundFields,
-    SubscriptionFields,
-)
+from billing.facts import ApiObservation, Fact, Fields, Item, Kind, Rank
+from billing.families import FAMILIES
 
 Converter = Callable[[Any], Any]
 
 
 class _Codec(NamedTuple):
-    """How one dataclass is written and read: only members that JSON has no type for convert."""
+    """The conversions of one dataclass. Only members without a JSON type have one."""
 
     shape: Callable[..., Any]
     names: tuple[str, ...]
@@ -41,7 +25,7 @@ class _Codec(NamedTuple):
 
 
 def fact_to_json(fact: Fact) -> dict[str, Any]:
-    """The fact in types that JSON has; times are ISO 8601."""
+    """Return the fact as a JSON document; times are ISO 8601."""
     codec = _CODECS[fact.kind]
     document = {
         "kind": fact.kind.value,
@@ -55,17 +39,20 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
         "customer_id": fact.customer_id,
         "mentions": list(fact.mentions),
     }
-    # Hardly any fact has these, and facts are many.
+    # Few facts have these members, so they are left out where absent.
     if fact.happened_at is not None:
         document["happened_at"] = fact.happened_at.isoformat()
-    if fact.look is not None:
-        look = {"at": fact.look.at.isoformat(), "fields": _written(fact.look.fields, codec)}
-        document["look"] = look
+    if fact.api_observation is not None:
+        api_observation = {
+            "at": fact.api_observation.at.isoformat(),
+            "fields": _written(fact.api_observation.fields, codec),
+        }
+        document["look"] = api_observation
     return document
 
 
 def fact_from_json(document: Mapping[str, Any]) -> Fact:
-    """The fact that ``fact_to_json`` wrote."""
+    """Return the fact of a document that ``fact_to_json`` wrote."""
     kind = _KINDS[document["kind"]]
     before = document["before"]
     happened_at = document.get("happened_at")
@@ -81,20 +68,20 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
         customer_id=document["customer_id"],
         mentions=tuple(document["mentions"]),
         happened_at=None if happened_at is None else datetime.fromisoformat(happened_at),
-        look=_look(document.get("look"), kind),
+        api_observation=_api_observation(document.get("look"), kind),
     )
 
 
-# Looked up, since calling an enumeration takes longer than reading a whole fact's times.
+# A dict lookup: calling the enumeration takes longer than reading all times of a fact.
 _KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 _RANKS: Mapping[int, Rank] = {rank.value: rank for rank in Rank}
 
 
-def _look(document: Mapping[str, Any] | None, kind: Kind) -> Look | None:
+def _api_observation(document: Mapping[str, Any] | None, kind: Kind) -> ApiObservation | None:
     if document is None:
         return None
     at = datetime.fromisoformat(document["at"])
-    return Look(at=at, fields=_read(document["fields"], _CODECS[kind]))
+    return ApiObservation(at=at, fields=_read(document["fields"], _CODECS[kind]))
 
 
 def _written(value: Any, codec: _Codec) -> dict[str, Any]:
@@ -106,7 +93,7 @@ def _written(value: Any, codec: _Codec) -> dict[str, Any]:
 
 
 def _read(document: Mapping[str, Any], codec: _Codec) -> Any:
-    # A document of an earlier release may have other members than today's dataclass.
+    # A document of an earlier release may have other members than the present dataclass.
     members = {name: document[name] for name in codec.names if name in document}
     for name, read in codec.readers:
         if members.get(name) is not None:
@@ -142,15 +129,4 @@ def _codec(shape: type[Fields] | type[Item]) -> _Codec:
 
 
 _ITEM = _codec(Item)
-_CODECS: Mapping[Kind, _Codec] = {
-    Kind.CUSTOMER: _codec(CustomerFields),
-    Kind.SUBSCRIPTION: _codec(SubscriptionFields),
-    Kind.CHECKOUT_SESSION: _codec(CheckoutSessionFields),
-    Kind.PAYMENT_INTENT: _codec(PaymentIntentFields),
-    Kind.CHARGE: _codec(ChargeFields),
-    Kind.REFUND: _codec(RefundFields),
-    Kind.DISPUTE: _codec(DisputeFields),
-    Kind.INVOICE: _codec(InvoiceFields),
-    Kind.INVOICE_PAYMENT: _codec(InvoicePaymentFields),
-    Kind.ENTITLEMENT_SUMMARY: _codec(EntitlementSummaryFields),
-}
+_CODECS: Mapping[Kind, _Codec] = {kind: _codec(family.fields) for kind, family in FAMILIES.items()}

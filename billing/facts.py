@@ -1,7 +1,7 @@
-"""Facts: what one event says about one Stripe object, in one shape for every API version.
+"""Facts: the statements of one event about one Stripe object, in one shape for every API version.
 
-A fact is an observation. It is never corrected by a later one: the state of an object is a pure
-function of the set of its facts (see ``history``), so neither order nor repetition matters.
+A fact is an observation, and no later fact corrects it. The state of an object is a pure function
+of the set of its facts (``billing/objects/ordering.py``), so order and repetition do not matter.
 Amounts are integer minor units, times are aware UTC.
 """
 
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 class Rank(IntEnum):
-    """What the event type says about order inside one second, when nothing else does."""
+    """The order that event types imply within one second, where nothing else decides it."""
 
     CREATED = 0
     UPDATED = 1
@@ -38,7 +38,7 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerFields:
-    """Who the customer is: ``user_id`` is its ``metadata.user_id``."""
+    """A customer; ``user_id`` is its ``metadata.user_id``."""
 
     user_id: str | None
     deleted: bool
@@ -46,7 +46,7 @@ class CustomerFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One price a subscription runs on."""
+    """One price of a subscription."""
 
     price: str | None
     lookup_key: str | None
@@ -57,7 +57,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionFields:
-    """A subscription snapshot; ``status`` is Stripe's word, known to us or not."""
+    """A subscription snapshot; ``status`` is Stripe's word, even one that Paidup does not know."""
 
     status: str
     items: tuple[Item, ...]
@@ -80,7 +80,7 @@ class CheckoutSessionFields:
     currency: str | None
     user_id: str | None
     line_item_refs: tuple[str, ...]
-    """Price ids, lookup keys and product ids of ``line_items``, where the event has them."""
+    """Price ids, lookup keys and product ids of ``line_items``, if the event has them."""
     price_id: str | None
     plan_code: str | None
     payment_link: str | None
@@ -91,7 +91,7 @@ class CheckoutSessionFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentIntentFields:
-    """A payment intent; ``failed`` says that its newest attempt was refused."""
+    """A payment intent; ``failed`` is True if its newest attempt was refused."""
 
     status: str
     amount: int
@@ -146,14 +146,14 @@ class DisputeFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceFields:
-    """A bill. It is money only as far as no payment linked to it covers ``amount_paid``."""
+    """An invoice. It is money only as far as no payment linked to it covers ``amount_paid``."""
 
     status: str | None
     amount_paid: int
     currency: str
     subscription: str | None
     payment_refs: tuple[str, ...]
-    """Payment intents, charges and payment records it names, old paths and new."""
+    """The payment intents, charges and payment records it names, by old paths and new."""
     line_refs: tuple[str, ...]
     """Price ids, lookup keys and product ids of its lines."""
     user_id: str | None
@@ -162,12 +162,12 @@ class InvoiceFields:
     plan_code: str | None
     paid_at: datetime | None
     payment_failed: bool
-    """True for the fact of an ``invoice.payment_failed`` event: a grace period may start here."""
+    """True for an ``invoice.payment_failed`` event, which may start a grace period."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoicePaymentFields:
-    """The link between an invoice and what paid (part of) it, since basil the only sure one."""
+    """The link between an invoice and a payment of it; since basil the only reliable one."""
 
     status: str
     amount_paid: int
@@ -179,7 +179,7 @@ class InvoicePaymentFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementSummaryFields:
-    """Stripe's own features of a customer; ``complete`` is False where the list was cut."""
+    """Stripe's own features of a customer; ``complete`` is False if the list was cut off."""
 
     lookup_keys: tuple[str, ...]
     complete: bool
@@ -200,8 +200,8 @@ Fields = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """The object of a fact as Stripe's API showed it later, by Stripe's clock."""
+class ApiObservation:
+    """The object of a fact as Stripe's API returned it later, dated by Stripe."""
 
     at: datetime
     fields: Fields
@@ -211,14 +211,14 @@ class Look:
 class Fact:
     """One observation of one object by one event.
 
-    ``before`` is the same object after undoing the event's ``previous_attributes``, read by the
-    same reader; None where the event carries none. ``mentions`` names every object the fact
-    speaks of, itself and its customer included: what is mentioned together belongs together.
+    ``before`` is the same object with the event's ``previous_attributes`` undone, read by the same
+    reader; None if the event has none. ``mentions`` names every object in the fact, including
+    itself and its customer. Objects that are mentioned together belong to one party.
 
-    ``created_at`` is when the object was as it is stated. Of a snapshot that is the event's own
-    time. A thin event contains no object, which is seen when Stripe's API is asked: then it is
-    the time of that answer, and ``happened_at`` is the event's time if its type says that this
-    very thing happened then. ``look`` is a second observation, beside the snapshot's own.
+    ``created_at`` is the time of the observed state. For a snapshot it is the event's own time. A
+    thin event contains no object; its object comes from Stripe's API, and ``created_at`` is the
+    time of that response. Then ``happened_at`` is the event's time, if its type says what happened
+    at that time. ``api_observation`` is a second observation beside the snapshot's own.
     """
 
     kind: Kind
@@ -232,4 +232,4 @@ class Fact:
     customer_id: CustomerId | None
     mentions: tuple[ObjectKey, ...]
     happened_at: datetime | None = None
-    look: Look | None = None
+    api_observation: ApiObservation | None = None

@@ -1,4 +1,4 @@
-"""Names for the identifiers that travel through Paidup, so that no two of them are mixed up."""
+"""Distinct types for the identifiers in Paidup, so that mypy finds a mix-up."""
 
 from typing import NewType
 
@@ -9,36 +9,36 @@ PlanCode = NewType("PlanCode", str)
 PaymentRef = NewType("PaymentRef", str)
 
 Realm = NewType("Realm", str)
-"""Which Stripe account and mode an object lives in: ``live``, ``test``, ``live/acct_1``."""
+"""The Stripe account and mode of an object: ``live``, ``test``, ``live/acct_1``."""
 
 ObjectKey = NewType("ObjectKey", str)
 """A Stripe object within its realm: ``test:sub_1``."""
 
 PartyId = NewType("PartyId", str)
-"""The group of objects that are locked, loaded and projected together, named by an object key."""
+"""A group of objects that are locked, loaded and projected together, named by an object key."""
 
 
 def realm_of(account: str | None, *, livemode: bool) -> Realm:
-    """The realm of an event; Connect accounts and test mode never share facts with live ones."""
+    """Return the realm of an event. Accounts and modes never share facts."""
     mode = "live" if livemode else "test"
     return Realm(f"{mode}/{account}" if account else mode)
 
 
 def object_key(realm: Realm, stripe_id: str) -> ObjectKey:
-    """The key under which every fact of one Stripe object is filed."""
+    """Return the key of a Stripe object, under which all its facts are stored."""
     return ObjectKey(f"{realm}:{stripe_id}")
 
 
 def summary_key(realm: Realm, customer_id: str) -> ObjectKey:
-    """The key of a customer's entitlement summary, which Stripe gives no id of its own."""
+    """Return the key of a customer's entitlement summary, which has no id at Stripe."""
     return ObjectKey(f"{realm}:entitlements/{customer_id}")
 
 
 def stripe_id_of(key: ObjectKey | PartyId) -> str:
-    """The Stripe id inside a key, for rows and sentences that people read."""
+    """Return the Stripe id in a key, for rows and messages."""
     return key.split(":", 1)[1]
 
 
 def realm_in(key: ObjectKey | PartyId) -> Realm:
-    """The realm inside a key."""
+    """Return the realm in a key."""
     return Realm(key.split(":", 1)[0])

@@ -1,7 +1,7 @@
-"""What a projection says: the rows that applications and auditors read, as plain values.
+"""The rows of a projection: what applications and auditors read, as plain values.
 
-A row holds nothing but what follows from facts, catalogue and time. Bookkeeping (when it was
-written, under which catalogue version) belongs to whoever stores it.
+A row follows from facts, catalogue and time alone. Bookkeeping (when it was written, under which
+catalogue version) belongs to the ledger.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from typing import Any
 from billing.ids import CustomerId, EventId, ObjectKey, PaymentRef, PlanCode, Realm, UserId
 
 Key = tuple[str, ...]
-"""What identifies a row among those of its table."""
+"""The primary key of a row within its table."""
 
 
 class PurchaseStatus(StrEnum):
-    """How far a one-time purchase has come; only ``paid`` can grant."""
+    """The progress of a one-time purchase; only ``paid`` can grant."""
 
     PENDING = "pending"
     PAID = "paid"
@@ -26,7 +26,7 @@ class PurchaseStatus(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """How far a payment has come; ``succeeded`` is never taken back by a late failure."""
+    """The progress of a payment; a late failure never undoes ``succeeded``."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -36,7 +36,7 @@ class PaymentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerRow:
-    """Whose customer this is, by the link that serves facts without a statement of their own."""
+    """The user of a customer, by the link that serves facts that name no user."""
 
     realm: Realm
     stripe_customer_id: CustomerId
@@ -44,13 +44,13 @@ class CustomerRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes the row one row."""
+        """The primary key."""
         return (self.realm, self.stripe_customer_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRow:
-    """The newest snapshot of a subscription; ``as_of`` is when Stripe took it."""
+    """The newest snapshot of a subscription; ``as_of`` is its time at Stripe."""
 
     realm: Realm
     stripe_subscription_id: str
@@ -64,7 +64,7 @@ class SubscriptionRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes the row one row."""
+        """The primary key."""
         return (self.realm, self.stripe_subscription_id)
 
 
@@ -82,16 +82,16 @@ class PurchaseRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes the row one row."""
+        """The primary key."""
         return (self.realm, self.purchase_ref)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRow:
-    """One payment, however many events speak of it.
+    """One payment, however many events describe it.
 
-    ``inferred`` says that its invoice was found by customer, amount and time, not by a link.
-    ``provisional`` says that a bill or a session speaks until the payment itself is known.
+    ``inferred`` means that its invoice was matched by customer, amount and time, not by a link.
+    ``provisional`` means that an invoice or a session stands in until the payment is known.
     """
 
     realm: Realm
@@ -111,18 +111,18 @@ class PaymentRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes the row one row."""
+        """The primary key."""
         return (self.realm, self.payment_ref)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementRow:
-    """What one source gives one user under one plan.
+    """The grant of one source to one user under one plan.
 
-    ``event_id`` is the newest fact that decides and ``because`` says in a sentence how. An
-    inactive row keeps the features the plan would give. ``guessed`` says that facts of one
-    second could not be ordered for certain. ``per_seat`` names the features whose numbers, which
-    are multiplied by the seats already, add up over the sources of a user.
+    ``event_id`` is the newest deciding fact, and ``because`` explains the decision in a sentence.
+    An inactive row keeps the features of its plan. ``guessed`` means that facts of one second could
+    not be ordered reliably. ``per_seat`` names the features whose numbers (already multiplied by
+    the seats) are summed over the sources of a user.
     """
 
     realm: Realm
@@ -140,7 +140,7 @@ class EntitlementRow:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes the row one row."""
+        """The primary key."""
         return (self.user_id, self.source, self.plan_code, self.realm)
 
 
@@ -148,8 +148,8 @@ class EntitlementRow:
 class Projection:
     """Everything that follows from the facts of one party at one moment.
 
-    It is whole: a row of the party that is not in it follows from nothing and is to go (a
-    provisional payment that was covered, a purchase whose reference became known).
+    It is complete: delete a row of the party that it does not contain (such as a provisional
+    payment that is now covered).
     """
 
     customers: Mapping[tuple[str, ...], CustomerRow] = field(default_factory=dict)
@@ -158,16 +158,16 @@ class Projection:
     payments: Mapping[tuple[str, ...], PaymentRow] = field(default_factory=dict)
     entitlements: Mapping[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
     due_at: datetime | None = None
-    """The next moment at which it changes without any event."""
+    """The next moment at which the projection changes without an event."""
     unknown_prices: frozenset[str] = frozenset()
-    """What was paid for and no plan sells: price ids, else whatever named it."""
+    """What was paid for although no plan sells it: price ids, else other names."""
     waiting: bool = False
-    """Whether a fact would grant, or is money, but nobody knows yet whose it is."""
+    """True if a grant or money waits until a fact names its user."""
     incomplete_summaries: frozenset[CustomerId] = frozenset()
     """Customers whose feature list was cut off and not yet fetched whole."""
     missing_subscriptions: frozenset[str] = frozenset()
-    """Subscriptions that a checkout speaks for because no snapshot of them came."""
+    """Subscriptions that a checkout stands in for because no snapshot came."""
     undecided: frozenset[ObjectKey] = frozenset()
-    """Objects whose state was guessed: facts of one second that nothing could order."""
-    unlisted: frozenset[ObjectKey] = frozenset()
-    """Checkouts that are paid for and name no plan; their line items may."""
+    """Objects whose state was guessed: nothing could order their facts of one second."""
+    without_line_items: frozenset[ObjectKey] = frozenset()
+    """Paid checkouts that name no plan; their line items may name one."""

@@ -1,24 +1,24 @@
-"""Stripe's words that decide something, each in one place; a word not listed never grants."""
+"""Stripe's status words that decide something. A word that is not listed never grants."""
 
 SUBSCRIPTION_GRANTS = frozenset({"active", "trialing"})
 PAST_DUE = "past_due"
 SUBSCRIPTION_ENDED = frozenset({"canceled", "incomplete_expired"})
-"""Final: once seen, no other snapshot of the subscription counts, whenever it was taken."""
+"""Final: once seen, no other snapshot of the subscription counts, older or newer."""
 
 SESSION_GRANTS = frozenset({"paid", "no_payment_required"})
 SESSION_PAID = "paid"
 SESSION_COMPLETE = frozenset({None, "complete"})
-"""Old API versions know no session status; an open or expired free session grants nothing."""
+"""Old API versions have no session status; an open or expired free session grants nothing."""
 SESSION_EXPIRED_EVENT = "checkout.session.expired"
 SESSION_FAILED_EVENT = "checkout.session.async_payment_failed"
 
 NO_CURRENCY = "xxx"
-"""ISO 4217's word for none at all."""
+"""ISO 4217's code for no currency."""
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
 PAID = "paid"
-REFUND_GONE = frozenset({"failed", "canceled"})
+REFUND_FAILED = frozenset({"failed", "canceled"})
 CHARGE_FAILED = "failed"
 
 DISPUTE_LOST = "lost"
@@ -33,4 +33,4 @@ DISPUTES_WITHOUT_CONSEQUENCE = frozenset(
         "charge_refunded",
     }
 )
-"""Everything else, also a word that Stripe adds tomorrow, is an open dispute."""
+"""Any other word, even one that Stripe adds later, is an open dispute."""

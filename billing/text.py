@@ -1,4 +1,4 @@
-"""What PostgreSQL cannot hold is replaced before it gets there: NUL and lone surrogates."""
+"""Replaces what PostgreSQL cannot store in text: NUL and lone surrogates."""
 
 import re
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ _REPLACEMENT = "\ufffd"
 
 
 def storable(text: str) -> str:
-    """The text with every character that no ``text`` column takes replaced by U+FFFD."""
-    if text.isascii() and "\0" not in text:  # as nearly every text; told without looking for more
+    """Return the text with each character that PostgreSQL rejects replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:  # the usual case, checked without a regular expression
         return text
     return _UNSTORABLE.sub(_REPLACEMENT, text)
 
 
 def storable_json(value: Any) -> Any:
-    """A copy of parsed JSON whose keys and texts are all storable.
+    """Return a copy of parsed JSON in which all keys and texts are storable.
 
-    It descends by recursion, so ``value`` must be bounded in depth, as a parsed event is.
+    It recurses, so the depth of ``value`` must be bounded, as that of a parsed event is.
     """
     if isinstance(value, str):
         return storable(value)

@@ -1,8 +1,8 @@
-"""What has to be asked of Stripe's API about an event, and what the answers show.
+"""The requests that Stripe's API must answer for an event, and the objects in the responses.
 
-An errand is a list of objects to look at. Each is one request, or a few where a list goes on or
-where one answer leads to the next. Which request comes next follows from the answers so far and
-from nothing else, so whoever holds them can go on where another one died.
+A fetch plan is a list of objects. Each takes one request, or several if a list has more pages or
+one response leads to the next request. The next request follows from the responses so far and from
+nothing else, so a worker can continue where another one died.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -13,235 +13,227 @@ from urllib.parse import quote
 
 from billing.envelope import Envelope, referenced_id, usable_id
 from billing.facts import Fact, Kind
-from billing.fetching.record import GONE, Answer, Fetched, Wanted
+from billing.families import FAMILIES
+from billing.fetching.record import GONE, ApiResponse, FetchPlan, FetchRecord, FetchTarget
 from billing.ids import ObjectKey, stripe_id_of
-from billing.json_fields import Raw, flag, rows, table
+from billing.json_fields import Raw, flag_in, object_in, objects_in
 from billing.rows import Projection
 
-SUMMARY: Final = "entitlements.active_entitlement_summary"
-SESSION: Final = "checkout.session"
+SUMMARY: Final = FAMILIES[Kind.ENTITLEMENT_SUMMARY].stripe_name
+SESSION: Final = FAMILIES[Kind.CHECKOUT_SESSION].stripe_name
 EVENT: Final = "v2.core.event"
-"""A thin event that names no object: the event itself says more when it is asked for."""
+"""A thin event that names no object. Fetching the event itself tells more."""
 
-MOST_PAGES: Final = 50
-"""Of a hundred entries each. A list that is longer counts as cut off."""
+MAX_PAGES: Final = 50
+"""The most pages, of a hundred entries each. A longer list counts as cut off."""
 
 _PATHS: Final[Mapping[str, str]] = {
-    "customer": "/v1/customers/{}",
-    "subscription": "/v1/subscriptions/{}",
-    SESSION: "/v1/checkout/sessions/{}?expand[]=line_items",
-    "payment_intent": "/v1/payment_intents/{}",
-    "charge": "/v1/charges/{}",
-    "refund": "/v1/refunds/{}",
-    "dispute": "/v1/disputes/{}",
-    "invoice": "/v1/invoices/{}?expand[]=payments",
-    "invoice_payment": "/v1/invoice_payments/{}",
+    family.stripe_name: family.path for family in FAMILIES.values() if family.path
 }
-FAMILIES: Final = frozenset(_PATHS) | {SUMMARY}
-"""What can be looked at, by Stripe's name of it."""
+"""The path of each family whose objects the API retrieves by id."""
 
 _EVENT_PATH = "/v2/core/events/{}"
 _SNAPSHOT_PATH = "/v1/events/{}"
 _LINES_PATH = "/v1/checkout/sessions/{}/line_items?limit=100"
 _FEATURES_PATH = "/v1/entitlements/active_entitlements?customer={}&limit=100"
 
-_FAMILY_OF: Final[Mapping[Kind, str]] = {
-    Kind.CUSTOMER: "customer",
-    Kind.SUBSCRIPTION: "subscription",
-    Kind.CHECKOUT_SESSION: SESSION,
-    Kind.PAYMENT_INTENT: "payment_intent",
-    Kind.CHARGE: "charge",
-    Kind.REFUND: "refund",
-    Kind.DISPUTE: "dispute",
-    Kind.INVOICE: "invoice",
-    Kind.INVOICE_PAYMENT: "invoice_payment",
-    Kind.ENTITLEMENT_SUMMARY: SUMMARY,
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """An object as the API showed it; ``raw`` is None where it is gone."""
+class FetchedObject:
+    """An object as the API returned it; ``raw`` is None if it no longer exists."""
 
-    wanted: Wanted
+    target: FetchTarget
     at: datetime
     raw: Raw | None = field(repr=False)
 
 
-def errand_of(envelope: Envelope) -> tuple[Wanted, ...]:
-    """What a thin event is about; nothing where it could bear on neither access nor money."""
+def plan_fetches(envelope: Envelope) -> FetchPlan:
+    """Return the object to fetch for a thin event; empty if it affects no access or money."""
     if not envelope.thin:
         return ()
-    related = table(envelope.payload, "related_object")
+    related = object_in(envelope.payload, "related_object")
     family, stripe_id = related.get("type"), usable_id(related.get("id"))
     if family in _PATHS and stripe_id:
-        return (Wanted(family=str(family), stripe_id=stripe_id),)
+        return (FetchTarget(family=str(family), stripe_id=stripe_id),)
     if envelope.type.startswith(f"v1.{SUMMARY}."):
-        return (Wanted(family=EVENT, stripe_id=envelope.event_id),)
+        return (FetchTarget(family=EVENT, stripe_id=envelope.event_id),)
     return ()
 
 
-def left_open(
+def open_fetches(
     facts: Iterable[Fact],
     projection: Projection,
     states: Mapping[ObjectKey, datetime],
-    fetched: Fetched | None,
-) -> tuple[Wanted, ...]:
-    """Of what these facts are about, everything that only Stripe's API can complete or decide.
+    fetched: FetchRecord | None,
+) -> FetchPlan:
+    """Return the objects of these facts that only Stripe's API can complete or decide.
 
-    ``states`` dates the newest fact of each object. What was looked at already is not looked at
-    for the same reason again; an order that is still open is, unless the object is gone.
+    ``states`` dates the newest fact of each object. An object is not fetched twice for the same
+    reason, with one exception: an object whose order is undecided is fetched again unless it no
+    longer exists.
     """
-    asked = {each.name for each in fetched.wanted} if fetched else set()
-    gone = {each.wanted.name for each in sightings(fetched) if each.raw is None} if fetched else {}
+    fetched_names = {each.name for each in fetched.targets} if fetched else set()
+    gone = (
+        {each.target.name for each in fetched_objects(fetched) if each.raw is None}
+        if fetched
+        else {}
+    )
     found = []
     for fact in facts:
-        wanted = _wanted(fact, states[fact.object_key])
-        if wanted is None:
+        target = _fetch_target(fact, states[fact.object_key])
+        if target is None:
             continue
-        undecided = fact.object_key in projection.undecided and wanted.name not in gone
-        if undecided or (wanted.name not in asked and _lacks(fact, projection)):
-            found.append(wanted)
+        undecided = fact.object_key in projection.undecided and target.name not in gone
+        if undecided or (target.name not in fetched_names and _lacks(fact, projection)):
+            found.append(target)
     return tuple(found)
 
 
-def _wanted(fact: Fact, newest: datetime) -> Wanted | None:
+def _fetch_target(fact: Fact, newest: datetime) -> FetchTarget | None:
     stripe_id = stripe_id_of(fact.object_key)
     if fact.kind is Kind.ENTITLEMENT_SUMMARY:
         stripe_id = stripe_id.removeprefix("entitlements/")
-    # Disputes of 2014 are filed under their charge, and have no id to ask for.
+    # Disputes before 2014 have no id; their key is that of their charge.
     if "/" in stripe_id:
         return None
-    return Wanted(family=_FAMILY_OF[fact.kind], stripe_id=stripe_id, later_than=newest)
+    return FetchTarget(
+        family=FAMILIES[fact.kind].stripe_name, stripe_id=stripe_id, later_than=newest
+    )
 
 
 def _lacks(fact: Fact, projection: Projection) -> bool:
     if fact.kind is Kind.ENTITLEMENT_SUMMARY:
         return fact.customer_id in projection.incomplete_summaries
-    return fact.kind is Kind.CHECKOUT_SESSION and fact.object_key in projection.unlisted
+    return fact.kind is Kind.CHECKOUT_SESSION and fact.object_key in projection.without_line_items
 
 
-def next_request(fetched: Fetched) -> str | None:
-    """The next thing to ask for, as a path with its query; None once all is answered."""
-    for wanted in fetched.wanted:
-        for request in _trail(wanted, fetched):
-            if fetched.to(request) is None:
+def next_request(fetched: FetchRecord) -> str | None:
+    """Return the next request as a path with its query; None if all are answered."""
+    for target in fetched.targets:
+        for request in _requests(target, fetched):
+            if fetched.response_to(request) is None:
                 return request
     return None
 
 
-def too_early(fetched: Fetched) -> bool:
-    """Whether an answer is of the very second that was to be over; it has to be asked for again."""
-    seen = ((sighting.wanted.later_than, sighting.at) for sighting in sightings(fetched))
+def too_early(fetched: FetchRecord) -> bool:
+    """Return True if a response is not later than ``later_than`` by at least a second.
+
+    The request must then be made again.
+    """
+    seen = (
+        (fetched_object.target.later_than, fetched_object.at)
+        for fetched_object in fetched_objects(fetched)
+    )
     return any(
         later_than is not None and at.replace(microsecond=0) <= later_than.replace(microsecond=0)
         for later_than, at in seen
     )
 
 
-def sightings(fetched: Fetched) -> Iterator[Sighting]:
-    """What was seen of every object that was wanted; nothing of one that nothing led to."""
-    for wanted in fetched.wanted:
-        if wanted.family in _PATHS:
-            yield from _retrieved(wanted, fetched)
+def fetched_objects(fetched: FetchRecord) -> Iterator[FetchedObject]:
+    """Yield every target as the responses show it, leaving out those not yet answered."""
+    for target in fetched.targets:
+        if target.family in _PATHS:
+            yield from _retrieved(target, fetched)
             continue
-        by_event = wanted.family == EVENT
-        customer = _customer_behind(wanted, fetched) if by_event else wanted.stripe_id
+        by_event = target.family == EVENT
+        customer = _customer_behind(target, fetched) if by_event else target.stripe_id
         if customer:
-            yield from _summary(wanted, customer, fetched)
+            yield from _summary(target, customer, fetched)
 
 
-Trail = Generator[str, None, None]
+Requests = Generator[str, None, None]
 
 
-def _trail(wanted: Wanted, fetched: Fetched) -> Trail:
-    """The requests that lead to an object, each one given once the one before is answered."""
-    if wanted.family == EVENT:
-        yield from _trail_of_event(wanted, fetched)
-    elif wanted.family == SUMMARY:
-        yield from _pages(_path(_FEATURES_PATH, wanted.stripe_id), fetched)
+def _requests(target: FetchTarget, fetched: FetchRecord) -> Requests:
+    """Yield the requests that lead to an object, each after the response to the one before."""
+    if target.family == EVENT:
+        yield from _requests_for_event(target, fetched)
+    elif target.family == SUMMARY:
+        yield from _pages(_path(_FEATURES_PATH, target.stripe_id), fetched)
     else:
-        yield _path(_PATHS[wanted.family], wanted.stripe_id)
-        yield from _further_lines(wanted, fetched)
+        yield _path(_PATHS[target.family], target.stripe_id)
+        yield from _further_lines(target, fetched)
 
 
-def _trail_of_event(wanted: Wanted, fetched: Fetched) -> Trail:
-    itself = _path(_EVENT_PATH, wanted.stripe_id)
+def _requests_for_event(target: FetchTarget, fetched: FetchRecord) -> Requests:
+    itself = _path(_EVENT_PATH, target.stripe_id)
     yield itself
-    event = _body(fetched.to(itself))
+    event = _body(fetched.response_to(itself))
     snapshot = usable_id(event.get("snapshot_event"))
     if _customer_in(event) is None and snapshot:
         yield _path(_SNAPSHOT_PATH, snapshot)
-    if customer := _customer_behind(wanted, fetched):
+    if customer := _customer_behind(target, fetched):
         yield from _pages(_path(_FEATURES_PATH, customer), fetched)
 
 
-def _further_lines(wanted: Wanted, fetched: Fetched) -> Trail:
-    session = _body(fetched.to(_path(_PATHS[wanted.family], wanted.stripe_id)))
-    if wanted.family == SESSION and flag(table(session, "line_items"), "has_more"):
-        yield from _pages(_path(_LINES_PATH, wanted.stripe_id), fetched)
+def _further_lines(target: FetchTarget, fetched: FetchRecord) -> Requests:
+    session = _body(fetched.response_to(_path(_PATHS[target.family], target.stripe_id)))
+    if target.family == SESSION and flag_in(object_in(session, "line_items"), "has_more"):
+        yield from _pages(_path(_LINES_PATH, target.stripe_id), fetched)
 
 
-def _pages(first: str, fetched: Fetched) -> Trail:
+def _pages(first: str, fetched: FetchRecord) -> Requests:
     request = first
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         yield request
-        page = _body(fetched.to(request))
-        last = [usable_id(row.get("id")) for row in rows(page, "data")][-1:]
-        if not flag(page, "has_more") or not last or last[0] is None:
+        page = _body(fetched.response_to(request))
+        last = [usable_id(row.get("id")) for row in objects_in(page, "data")][-1:]
+        if not flag_in(page, "has_more") or not last or last[0] is None:
             return
         request = f"{first}&starting_after={quote(last[0], safe='')}"
 
 
-def _answers(trail: Iterable[str], fetched: Fetched) -> list[Answer]:
-    found = (fetched.to(request) for request in trail)
-    return [answer for answer in found if answer is not None]
+def _responses(trail: Iterable[str], fetched: FetchRecord) -> list[ApiResponse]:
+    found = (fetched.response_to(request) for request in trail)
+    return [response for response in found if response is not None]
 
 
-def _retrieved(wanted: Wanted, fetched: Fetched) -> Iterator[Sighting]:
-    answers = _answers(_trail(wanted, fetched), fetched)
-    if not answers:
+def _retrieved(target: FetchTarget, fetched: FetchRecord) -> Iterator[FetchedObject]:
+    responses = _responses(_requests(target, fetched), fetched)
+    if not responses:
         return
-    first, *pages = answers
+    first, *pages = responses
     raw = first.body if first.status != GONE else None
     if raw is not None and pages:
         raw = {**raw, "line_items": _list(pages)}
-    yield Sighting(wanted=wanted, at=first.at, raw=raw)
+    yield FetchedObject(target=target, at=first.at, raw=raw)
 
 
-def _summary(wanted: Wanted, customer: str, fetched: Fetched) -> Iterator[Sighting]:
-    """As of the first page: what changes while the others are read has an event of its own."""
-    pages = _answers(_pages(_path(_FEATURES_PATH, customer), fetched), fetched)
+def _summary(target: FetchTarget, customer: str, fetched: FetchRecord) -> Iterator[FetchedObject]:
+    """Yield the features as of the first page. A later change has an event of its own."""
+    pages = _responses(_pages(_path(_FEATURES_PATH, customer), fetched), fetched)
     if not pages:
         return
     raw = {"object": SUMMARY, "customer": customer, "entitlements": _list(pages)}
     gone = any(page.status == GONE for page in pages)
-    yield Sighting(wanted=wanted, at=pages[0].at, raw=None if gone else raw)
+    yield FetchedObject(target=target, at=pages[0].at, raw=None if gone else raw)
 
 
-def _list(pages: list[Answer]) -> dict[str, Any]:
-    """All pages as the one list they are; it goes on if even the last page says so."""
-    data = [row for page in pages for row in rows(page.body, "data")]
-    return {"object": "list", "data": data, "has_more": flag(pages[-1].body, "has_more")}
+def _list(pages: list[ApiResponse]) -> dict[str, Any]:
+    """Return all pages as one list, which is incomplete if even the last page has more."""
+    data = [row for page in pages for row in objects_in(page.body, "data")]
+    return {"object": "list", "data": data, "has_more": flag_in(pages[-1].body, "has_more")}
 
 
-def _customer_behind(wanted: Wanted, fetched: Fetched) -> str | None:
-    """Whose features an event is about: it says so itself, or the snapshot event it names does."""
-    event = _body(fetched.to(_path(_EVENT_PATH, wanted.stripe_id)))
+def _customer_behind(target: FetchTarget, fetched: FetchRecord) -> str | None:
+    """Return the customer that an event is about, named by it or by its snapshot event."""
+    event = _body(fetched.response_to(_path(_EVENT_PATH, target.stripe_id)))
     if customer := _customer_in(event):
         return customer
     snapshot = usable_id(event.get("snapshot_event"))
-    told = _body(fetched.to(_path(_SNAPSHOT_PATH, snapshot))) if snapshot else {}
-    return referenced_id(table(told, "data", "object").get("customer"))
+    snapshot_event = _body(fetched.response_to(_path(_SNAPSHOT_PATH, snapshot))) if snapshot else {}
+    return referenced_id(object_in(snapshot_event, "data", "object").get("customer"))
 
 
 def _customer_in(event: Raw) -> str | None:
-    places = (table(event, "data"), table(event, "changes", "after"))
+    places = (object_in(event, "data"), object_in(event, "changes", "after"))
     return next(filter(None, (referenced_id(place.get("customer")) for place in places)), None)
 
 
-def _body(answer: Answer | None) -> Raw:
-    return {} if answer is None or answer.status == GONE else answer.body
+def _body(response: ApiResponse | None) -> Raw:
+    return {} if response is None or response.status == GONE else response.body
 
 
 def _path(template: str, stripe_id: str) -> str:

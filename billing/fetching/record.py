@@ -1,11 +1,12 @@
-"""What Stripe's API was asked about an event and what it answered, kept as one document.
+"""The requests to Stripe's API for one event and their responses, as one document.
 
-The document is stored beside the payload. Whoever reads the event again reads it from there, so
-a replay gives what the first reading gave, whatever Stripe would answer by then.
+The document is stored beside the payload, and every later reading of the event uses it. A replay
+therefore gives the same result as the first reading, even if Stripe would answer differently by
+then.
 
-The time of an answer is Stripe's own: the ``Date`` of its response. An object is seen as it was
-then and not as it was when its event was made, and only Stripe's clock can be compared with the
-times of other events; ours may be wrong.
+The time of a response is the ``Date`` that Stripe sent. The response shows the object at that time,
+not at the time of the event. Only Stripe's clock can be compared with the times of other events;
+the local clock may be wrong.
 """
 
 import json
@@ -14,18 +15,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from billing.envelope import parsed_object
+from billing.envelope import parse_object
 
 GONE = 404
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """An object of Stripe's that has to be looked at.
+class FetchTarget:
+    """A Stripe object to fetch.
 
-    ``family`` is Stripe's name of what it is. ``later_than`` is the newest second that is known of
-    it: an answer of that second could not be told apart from what is known.
+    ``family`` is Stripe's name of its kind. ``later_than`` is the second of the newest fact about
+    it: a response of that same second would be ambiguous.
     """
 
     family: str
@@ -34,12 +35,16 @@ class Wanted:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What makes two of them the same object."""
+        """The identity of the object, independent of the reason to fetch it."""
         return (self.family, self.stripe_id)
 
 
+FetchPlan = tuple[FetchTarget, ...]
+"""The objects to fetch for one event; empty if the event needs none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ApiResponse:
     """One response: ``status`` is 200 or 404, ``at`` is its ``Date``."""
 
     request: str
@@ -49,45 +54,45 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """Everything that was wanted for one event, and every answer that was needed for it.
+class FetchRecord:
+    """Every object to fetch for one event, and every response.
 
-    Nothing wanted and nothing answered says that the API had nothing to add.
+    A record without targets and responses means that the API had nothing to add.
     """
 
-    wanted: tuple[Wanted, ...]
-    answers: tuple[Answer, ...] = ()
+    targets: FetchPlan
+    responses: tuple[ApiResponse, ...] = ()
 
-    def to(self, request: str) -> Answer | None:
-        """The answer to a request, if it was made."""
-        return next((answer for answer in self.answers if answer.request == request), None)
+    def response_to(self, request: str) -> ApiResponse | None:
+        """Return the response to a request, or None if it was not made."""
+        return next((response for response in self.responses if response.request == request), None)
 
-    def with_answer(self, answer: Answer) -> "Fetched":
-        """The same with one answer more."""
-        return Fetched(wanted=self.wanted, answers=(*self.answers, answer))
+    def with_response(self, response: ApiResponse) -> "FetchRecord":
+        """Return a copy with one more response."""
+        return FetchRecord(targets=self.targets, responses=(*self.responses, response))
 
     def as_text(self) -> str:
-        """The document as it is stored; whatever was answered, it is ASCII."""
+        """Return the document to store. It is ASCII for any response."""
         document = {
             "v": VERSION,
-            "wanted": [_wanted_written(each) for each in self.wanted],
-            "answers": [_answer_written(answer) for answer in self.answers],
+            "wanted": [_target_to_json(each) for each in self.targets],
+            "answers": [_response_to_json(response) for response in self.responses],
         }
         return json.dumps(document, separators=(",", ":"))
 
     @classmethod
-    def from_text(cls, text: str) -> "Fetched":
-        """The document that ``as_text`` wrote."""
+    def from_text(cls, text: str) -> "FetchRecord":
+        """Return the record of a document that ``as_text`` wrote."""
         document = json.loads(text)
         return cls(
-            wanted=tuple(wanted_read(each) for each in document["wanted"]),
-            answers=tuple(_answer_read(each) for each in document["answers"]),
+            targets=tuple(read_target(each) for each in document["wanted"]),
+            responses=tuple(_response_from_json(each) for each in document["answers"]),
         )
 
 
-def joined(first: tuple[Wanted, ...], second: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
-    """Every object of both once; of two wishes for one object the one that asks for more."""
-    found: dict[tuple[str, str], Wanted] = {}
+def merge_targets(first: tuple[FetchTarget, ...], second: tuple[FetchTarget, ...]) -> FetchPlan:
+    """Return every object of both plans once, with the later of two ``later_than``."""
+    found: dict[tuple[str, str], FetchTarget] = {}
     for each in (*first, *second):
         known = found.get(each.name)
         if known is None or _moment(known) < _moment(each):
@@ -95,53 +100,53 @@ def joined(first: tuple[Wanted, ...], second: tuple[Wanted, ...]) -> tuple[Wante
     return tuple(found.values())
 
 
-def answer(request: str, status: int, at: datetime, body: str) -> Answer:
-    """An answer whose body is read as an event's is: by one parser, within the same bounds.
+def read_response(request: str, status: int, at: datetime, body: str) -> ApiResponse:
+    """Return a response whose body is parsed as an event's is, within the same bounds.
 
     Raises:
-        MalformedEvent: the body is no object that could be kept and read.
+        MalformedEvent: the body is no JSON object that can be stored.
     """
-    return Answer(request=request, status=status, at=at, body=parsed_object(body.encode()))
+    return ApiResponse(request=request, status=status, at=at, body=parse_object(body.encode()))
 
 
-def wanted_as_text(wanted: tuple[Wanted, ...]) -> str:
-    """What is still to be fetched, for a row that waits for it."""
-    return json.dumps([_wanted_written(each) for each in wanted], separators=(",", ":"))
+def targets_to_text(targets: FetchPlan) -> str:
+    """Return the open targets as text, for the row that waits for them."""
+    return json.dumps([_target_to_json(each) for each in targets], separators=(",", ":"))
 
 
-def wanted_from_text(text: str) -> tuple[Wanted, ...]:
-    """What ``wanted_as_text`` wrote."""
-    return tuple(wanted_read(each) for each in json.loads(text))
+def targets_from_text(text: str) -> FetchPlan:
+    """Return the targets of a text that ``targets_to_text`` wrote."""
+    return tuple(read_target(each) for each in json.loads(text))
 
 
-def wanted_read(document: Mapping[str, Any]) -> Wanted:
-    """One wish out of a document."""
+def read_target(document: Mapping[str, Any]) -> FetchTarget:
+    """Return the target of a JSON document."""
     later_than = document.get("later_than")
-    return Wanted(
+    return FetchTarget(
         family=document["family"],
         stripe_id=document["id"],
         later_than=datetime.fromisoformat(later_than) if later_than else None,
     )
 
 
-def _wanted_written(wanted: Wanted) -> dict[str, Any]:
-    document = {"family": wanted.family, "id": wanted.stripe_id}
-    if wanted.later_than:
-        document["later_than"] = wanted.later_than.isoformat()
+def _target_to_json(targets: FetchTarget) -> dict[str, Any]:
+    document = {"family": targets.family, "id": targets.stripe_id}
+    if targets.later_than:
+        document["later_than"] = targets.later_than.isoformat()
     return document
 
 
-def _answer_written(answer: Answer) -> dict[str, Any]:
+def _response_to_json(response: ApiResponse) -> dict[str, Any]:
     return {
-        "request": answer.request,
-        "status": answer.status,
-        "at": answer.at.isoformat(),
-        "body": answer.body,
+        "request": response.request,
+        "status": response.status,
+        "at": response.at.isoformat(),
+        "body": response.body,
     }
 
 
-def _answer_read(document: Mapping[str, Any]) -> Answer:
-    return Answer(
+def _response_from_json(document: Mapping[str, Any]) -> ApiResponse:
+    return ApiResponse(
         request=document["request"],
         status=document["status"],
         at=datetime.fromisoformat(document["at"]),
@@ -152,5 +157,5 @@ def _answer_read(document: Mapping[str, Any]) -> Answer:
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def _moment(wanted: Wanted) -> datetime:
-    return wanted.later_than or _NEVER
+def _moment(targets: FetchTarget) -> datetime:
+    return targets.later_than or _NEVER

@@ -1,4 +1,4 @@
-"""Charges."""
+"""The state of a charge, a refund and a dispute."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,55 +12,58 @@ from billing.facts import (
 )
 from billing.ids import ObjectKey, stripe_id_of
 from billing.objects.observations import (
-    Moment,
+    EventMoment,
     Observation,
-    Received,
+    ReceivedMoney,
     customer_of,
-    latest,
-    said,
-    seen,
+    fold_user_references,
+    last_value,
+    observations,
     state_of,
 )
-from billing.objects.ordering import History
-from billing.objects.payment_intents import Attempt
+from billing.objects.ordering import ObjectHistory
+from billing.objects.payment_intents import AttemptState
 from billing.rows import PaymentStatus
 from billing.statuses import (
     CHARGE_FAILED,
     DISPUTE_LOST,
     DISPUTE_WON,
     DISPUTES_WITHOUT_CONSEQUENCE,
-    REFUND_GONE,
+    REFUND_FAILED,
     SUCCEEDED,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge(Attempt):
+class ChargeState(AttemptState):
     """A charge; ``refunded`` is the running total of its newest snapshot."""
 
     payment_intent: str | None
     refunded: int
     refunded_as_of: datetime
-    refunded_by: Moment
+    refunded_by: EventMoment
     authorized_only: bool
 
 
-def read_charge(key: ObjectKey, history: History) -> Charge:
-    """A charge that was only authorised moved no money, and releasing it gives none back."""
-    facts = seen(history, ChargeFields)
+def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
+    """Return the state of a charge.
+
+    An authorisation that was never captured moved no money, and releasing it gives none back.
+    """
+    facts = observations(history, ChargeFields)
     state = state_of(history, facts)
     succeeded = [fact for fact in facts if fact.fields.status == SUCCEEDED]
     done = [fact for fact in succeeded if fact.fields.captured]
-    return Charge(
+    return ChargeState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        said=said((fact.at, fact.fields.user_id) for fact in facts),
-        status=_untaken(state.fields),
+        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        status=_status_before_success(state.fields),
         money=_captured(state.fields.currency, done) if done else None,
         currency=state.fields.currency,
         first_at=facts[0].at,
-        payment_intent=latest(fact.fields.payment_intent for fact in facts),
-        invoice=latest(fact.fields.invoice for fact in facts),
+        payment_intent=last_value(fact.fields.payment_intent for fact in facts),
+        invoice=last_value(fact.fields.invoice for fact in facts),
         refunded=state.fields.amount_refunded if done else 0,
         refunded_as_of=state.at,
         refunded_by=_refunded_by(facts, state),
@@ -68,27 +71,29 @@ def read_charge(key: ObjectKey, history: History) -> Charge:
     )
 
 
-def _captured(currency: str, done: Sequence[Observation[ChargeFields]]) -> Received:
-    return Received(done[-1].fields.amount_captured, currency, done[0].at)
+def _captured(currency: str, done: Sequence[Observation[ChargeFields]]) -> ReceivedMoney:
+    return ReceivedMoney(done[-1].fields.amount_captured, currency, done[0].at)
 
 
-def _untaken(state: ChargeFields) -> PaymentStatus:
+def _status_before_success(state: ChargeFields) -> PaymentStatus:
     return PaymentStatus.FAILED if state.status == CHARGE_FAILED else PaymentStatus.PENDING
 
 
 def _refunded_by(
     facts: Sequence[Observation[ChargeFields]], state: Observation[ChargeFields]
-) -> Moment:
-    """The event that brought the running total to where it is."""
+) -> EventMoment:
+    """Return the event that brought the running total to its present value."""
     total = state.fields.amount_refunded
     return next(
-        Moment(fact.at, fact.event_id) for fact in facts if fact.fields.amount_refunded == total
+        EventMoment(fact.at, fact.event_id)
+        for fact in facts
+        if fact.fields.amount_refunded == total
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
-    """One refund; ``gone_at`` is when it failed, if it is failed now."""
+class RefundState:
+    """One refund; ``failed_at`` is the time of its failure, if it is failed now."""
 
     charge: str | None
     payment_intent: str | None
@@ -97,43 +102,43 @@ class Refund:
     currency: str
     first_at: datetime
     created_at: datetime | None
-    gone_at: datetime | None
-    state: Observation[RefundFields]
+    failed_at: datetime | None
+    newest: Observation[RefundFields]
 
 
-def read_refund(_: ObjectKey, history: History) -> Refund:
-    """Succeeded is not final: a bank can send a refund back days later."""
-    facts = seen(history, RefundFields)
+def fold_refund(_: ObjectKey, history: ObjectHistory) -> RefundState:
+    """Return the state of a refund. Success is not final: a bank can return a refund days later."""
+    facts = observations(history, RefundFields)
     state = state_of(history, facts)
-    return Refund(
-        charge=latest(fact.fields.charge for fact in facts),
-        payment_intent=latest(fact.fields.payment_intent for fact in facts),
+    return RefundState(
+        charge=last_value(fact.fields.charge for fact in facts),
+        payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         succeeded=state.fields.status == SUCCEEDED,
         amount=state.fields.amount,
         currency=state.fields.currency,
         first_at=facts[0].at,
         created_at=_created_at(history),
-        gone_at=_gone_at(facts),
-        state=state,
+        failed_at=_failed_at(facts),
+        newest=state,
     )
 
 
-def _created_at(history: History) -> datetime | None:
+def _created_at(history: ObjectHistory) -> datetime | None:
     return next((fact.created_at for fact in history.facts if fact.rank is Rank.CREATED), None)
 
 
-def _gone_at(facts: Sequence[Observation[RefundFields]]) -> datetime | None:
+def _failed_at(facts: Sequence[Observation[RefundFields]]) -> datetime | None:
     gone = None
     for fact in reversed(facts):
-        if fact.fields.status not in REFUND_GONE:
+        if fact.fields.status not in REFUND_FAILED:
             break
         gone = min(gone or fact.since, fact.since)
     return gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dispute:
-    """One dispute; only ``lost`` and what is still open have consequences."""
+class DisputeState:
+    """One dispute; only a lost or an open one has consequences."""
 
     id: str
     charge: str | None
@@ -143,22 +148,22 @@ class Dispute:
     lost: bool
     won: bool
     open: bool
-    state: Observation[DisputeFields]
+    newest: Observation[DisputeFields]
 
 
-def read_dispute(key: ObjectKey, history: History) -> Dispute:
-    """Lost is not final: an appeal can be won."""
-    facts = seen(history, DisputeFields)
+def fold_dispute(key: ObjectKey, history: ObjectHistory) -> DisputeState:
+    """Return the state of a dispute. A loss is not final: an appeal can be won."""
+    facts = observations(history, DisputeFields)
     state = state_of(history, facts)
     status = state.fields.status
-    return Dispute(
+    return DisputeState(
         id=stripe_id_of(key),
-        charge=latest(fact.fields.charge for fact in facts),
-        payment_intent=latest(fact.fields.payment_intent for fact in facts),
+        charge=last_value(fact.fields.charge for fact in facts),
+        payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         opened_at=state.fields.opened_at,
         currency=state.fields.currency,
         lost=status == DISPUTE_LOST,
         won=status == DISPUTE_WON,
         open=status != DISPUTE_LOST and status not in DISPUTES_WITHOUT_CONSEQUENCE,
-        state=state,
+        newest=state,
     )

@@ -1,4 +1,4 @@
-"""Checkouts."""
+"""The state of a checkout session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from billing.facts import (
 )
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
-    Granting,
+    GrantBasis,
     Observation,
-    Received,
-    Said,
+    ReceivedMoney,
+    UserReferences,
     customer_of,
-    granting,
-    latest,
-    said,
-    seen,
+    fold_user_references,
+    grant_basis_of,
+    last_value,
+    observations,
     state_of,
 )
-from billing.objects.ordering import History
-from billing.objects.plan_references import Offer, most_trusted, offer_of_session
+from billing.objects.ordering import ObjectHistory
+from billing.objects.plan_references import PlanReference, most_trusted, reference_in_session
 from billing.rows import PurchaseStatus
 from billing.statuses import (
     NO_CURRENCY,
@@ -34,52 +34,52 @@ from billing.statuses import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A checkout: what it bought, whether that is paid, and how it names the plan."""
+class SessionState:
+    """A checkout: its payment status, its user, and the names of the plan it bought."""
 
     id: str
     customer_id: CustomerId | None
-    said: Said
+    user_references: UserReferences
     mode: str
     status: PurchaseStatus
     payment_intent: str | None
     subscription: str | None
     invoice: str | None
-    granted: Granting | None
+    granted: GrantBasis | None
     first_at: datetime
-    money: Received | None
-    """What was paid; None for a checkout that is free or paid later."""
-    offer: Offer
-    offers: tuple[Offer, ...]
-    """Every way of naming that any fact has used."""
+    money: ReceivedMoney | None
+    """The money paid; None for a checkout that is free or paid later."""
+    plan_reference: PlanReference
+    plan_references: tuple[PlanReference, ...]
+    """Every way in which any fact named the plan."""
 
 
-def read_session(key: ObjectKey, history: History) -> Session:
-    """Paid once is paid: no older or sibling fact of the session takes that back."""
-    facts = seen(history, CheckoutSessionFields)
+def fold_session(key: ObjectKey, history: ObjectHistory) -> SessionState:
+    """Return the state of a checkout. No older or sibling fact undoes a payment."""
+    facts = observations(history, CheckoutSessionFields)
     state = state_of(history, facts).fields
     grants = [fact for fact in facts if _grants(fact)]
     paid = [fact for fact in grants if fact.fields.payment_status == SESSION_PAID]
-    return Session(
+    return SessionState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        said=said((fact.at, fact.fields.user_id) for fact in facts),
+        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
         mode=state.mode,
         status=_status(facts, grants),
-        payment_intent=latest(fact.fields.payment_intent for fact in facts),
-        subscription=latest(fact.fields.subscription for fact in facts),
-        invoice=latest(fact.fields.invoice for fact in facts),
-        granted=granting(grants),
+        payment_intent=last_value(fact.fields.payment_intent for fact in facts),
+        subscription=last_value(fact.fields.subscription for fact in facts),
+        invoice=last_value(fact.fields.invoice for fact in facts),
+        granted=grant_basis_of(grants),
         first_at=facts[0].at,
         money=_money(paid) if paid else None,
-        offer=most_trusted(offer_of_session(fact.fields) for fact in facts),
-        offers=tuple(dict.fromkeys(offer_of_session(fact.fields) for fact in facts)),
+        plan_reference=most_trusted(reference_in_session(fact.fields) for fact in facts),
+        plan_references=tuple(dict.fromkeys(reference_in_session(fact.fields) for fact in facts)),
     )
 
 
-def _money(paid: Sequence[Observation[CheckoutSessionFields]]) -> Received:
+def _money(paid: Sequence[Observation[CheckoutSessionFields]]) -> ReceivedMoney:
     priced = paid[-1].fields
-    return Received(priced.amount_total, priced.currency or NO_CURRENCY, paid[0].at)
+    return ReceivedMoney(priced.amount_total, priced.currency or NO_CURRENCY, paid[0].at)
 
 
 def _grants(fact: Observation[CheckoutSessionFields]) -> bool:

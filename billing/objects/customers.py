@@ -1,7 +1,4 @@
-"""What the facts of one customer, subscription, checkout or feature list amount to.
-
-Each is a pure function of the object's history, so a party keeps it until a fact is added.
-"""
+"""The state of a customer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,35 +10,38 @@ from billing.facts import (
 from billing.ids import ObjectKey
 from billing.objects.observations import (
     Observation,
-    Said,
-    said,
-    seen,
+    UserReferences,
+    fold_user_references,
+    observations,
 )
-from billing.objects.ordering import History
+from billing.objects.ordering import ObjectHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Customer:
-    """A customer's own statements; ``moved`` is the last time it changed from user to user."""
+class CustomerState:
+    """The users a customer named; ``moved_at`` is the last change from one user to another."""
 
-    said: Said
-    moved: datetime | None
+    user_references: UserReferences
+    moved_at: datetime | None
 
 
-def read_customer(_: ObjectKey, history: History) -> Customer:
-    """Removing the user from a customer's metadata takes nothing back: the last one named stays."""
-    facts = seen(history, CustomerFields)
-    stated = said((fact.at, fact.fields.user_id) for fact in facts)
-    return Customer(said=stated, moved=_last_move(facts))
+def fold_customer(_: ObjectKey, history: ObjectHistory) -> CustomerState:
+    """Return the state of a customer.
+
+    Removing the user from the metadata changes nothing: the last named user stays.
+    """
+    facts = observations(history, CustomerFields)
+    stated = fold_user_references((fact.at, fact.fields.user_id) for fact in facts)
+    return CustomerState(user_references=stated, moved_at=_last_move(facts))
 
 
 def _last_move(facts: Sequence[Observation[CustomerFields]]) -> datetime | None:
-    """A change is seen between two facts, or within one that says what was before it."""
-    moved, known = None, None
+    """Return the last change of user, between two facts or within one that carries both."""
+    moved_at, known = None, None
     for fact in facts:
         named = fact.fields.user_id
         undone = fact.before.user_id if fact.before else None
         if named is not None and {known, undone} - {None, named}:
-            moved = fact.at
+            moved_at = fact.at
         known = named or known
-    return moved
+    return moved_at

@@ -1,4 +1,4 @@
-"""Invoices."""
+"""The state of an invoice and of an invoice payment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from billing.facts import (
 )
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
-    Granting,
+    GrantBasis,
     Observation,
-    Received,
-    Said,
+    ReceivedMoney,
+    UserReferences,
     customer_of,
-    granting,
-    latest,
-    said,
-    seen,
+    fold_user_references,
+    grant_basis_of,
+    last_value,
+    observations,
     state_of,
 )
-from billing.objects.ordering import History
-from billing.objects.plan_references import Offer, offer_in_metadata
+from billing.objects.ordering import ObjectHistory
+from billing.objects.plan_references import PlanReference, reference_in_metadata
 from billing.statuses import (
     CANCELED,
     PAID,
@@ -30,78 +30,78 @@ from billing.statuses import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Invoice:
-    """A bill: what was paid on it, by what, for which subscription."""
+class InvoiceState:
+    """An invoice: the money paid on it, the payments, the subscription."""
 
     id: str
     customer_id: CustomerId | None
-    said: Said
+    user_references: UserReferences
     subscription: str | None
-    money: Received | None
-    """What was paid, and when the first of it came, as far as the bill says."""
-    granted: Granting | None
-    """Set once the whole of it is paid."""
+    money: ReceivedMoney | None
+    """The money paid, and the time of the first payment as far as the invoice says."""
+    granted: GrantBasis | None
+    """Set once the invoice is paid in full."""
     payment_refs: tuple[str, ...]
-    offers: tuple[Offer, ...]
+    plan_references: tuple[PlanReference, ...]
     failures: tuple[datetime, ...]
 
 
-def read_invoice(key: ObjectKey, history: History) -> Invoice:
-    """Once paid, a bill stays paid: a late snapshot of its open days does not open it again."""
-    facts = seen(history, InvoiceFields)
+def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
+    """Return the state of an invoice. A late snapshot of its open days does not reopen it."""
+    facts = observations(history, InvoiceFields)
     state = state_of(history, facts).fields
     settled = [fact for fact in facts if fact.fields.status == PAID]
     paid = settled or [fact for fact in facts if fact.fields.amount_paid > 0]
-    paid_at = latest(fact.fields.paid_at for fact in facts) or (paid[0].at if paid else None)
+    paid_at = last_value(fact.fields.paid_at for fact in facts) or (paid[0].at if paid else None)
     amount = (settled or facts)[-1].fields.amount_paid
-    return Invoice(
+    return InvoiceState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        said=said((fact.at, fact.fields.user_id) for fact in facts),
-        subscription=latest(fact.fields.subscription for fact in facts),
-        money=Received(amount, state.currency, paid_at) if paid_at else None,
-        granted=granting(settled, since=paid_at),
+        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        subscription=last_value(fact.fields.subscription for fact in facts),
+        money=ReceivedMoney(amount, state.currency, paid_at) if paid_at else None,
+        granted=grant_basis_of(settled, since=paid_at),
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
-        offers=_billed(facts),
+        plan_references=_plan_references(facts),
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
     )
 
 
-def _billed(facts: Sequence[Observation[InvoiceFields]]) -> tuple[Offer, ...]:
-    """What the bill's metadata and its lines name, in the order they are to be believed."""
-    stated = offer_in_metadata(
-        latest(fact.fields.price_id for fact in facts),
-        latest(fact.fields.plan_code for fact in facts),
+def _plan_references(facts: Sequence[Observation[InvoiceFields]]) -> tuple[PlanReference, ...]:
+    """Return the plan references of the metadata and the lines, the most trusted first."""
+    stated = reference_in_metadata(
+        last_value(fact.fields.price_id for fact in facts),
+        last_value(fact.fields.plan_code for fact in facts),
     )
-    lines = latest(fact.fields.line_refs or None for fact in facts)
-    listed = Offer(trust=0, refs=lines) if lines else None
-    return tuple(offer for offer in (stated, listed) if offer)
+    lines = last_value(fact.fields.line_refs or None for fact in facts)
+    listed = PlanReference(trust=0, refs=lines) if lines else None
+    return tuple(plan_reference for plan_reference in (stated, listed) if plan_reference)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """What one payment paid of one invoice, as an ``invoice_payment`` says."""
+class InvoicePaymentState:
+    """The part of one invoice that one payment paid, by an ``invoice_payment`` object."""
 
     invoice: str | None
     payment_ref: str | None
     canceled: bool
-    money: Received | None
+    money: ReceivedMoney | None
     first_at: datetime
 
 
-def read_share(_: ObjectKey, history: History) -> Share:
-    """Paid once is paid, as for the payment itself."""
-    facts = seen(history, InvoicePaymentFields)
+def fold_invoice_payment(_: ObjectKey, history: ObjectHistory) -> InvoicePaymentState:
+    """Return the state of an invoice payment. Like a payment, once paid it stays paid."""
+    facts = observations(history, InvoicePaymentFields)
     state = state_of(history, facts).fields
     done = [fact for fact in facts if fact.fields.status == PAID]
-    return Share(
-        invoice=latest(fact.fields.invoice for fact in facts),
-        payment_ref=latest(fact.fields.payment_ref for fact in facts),
+    return InvoicePaymentState(
+        invoice=last_value(fact.fields.invoice for fact in facts),
+        payment_ref=last_value(fact.fields.payment_ref for fact in facts),
         canceled=state.status == CANCELED and not done,
-        money=_shared(state.currency, done) if done else None,
+        money=_received(state.currency, done) if done else None,
         first_at=facts[0].at,
     )
 
 
-def _shared(currency: str, done: Sequence[Observation[InvoicePaymentFields]]) -> Received:
-    return Received(done[-1].fields.amount_paid, currency, done[0].at)
+def _received(currency: str, done: Sequence[Observation[InvoicePaymentFields]]) -> ReceivedMoney:
+    return ReceivedMoney(done[-1].fields.amount_paid, currency, done[0].at)

@@ -1,4 +1,4 @@
-"""Reading a history: what was said last, by whom it was said to be, and since when."""
+"""Observations of one object: the newest value, the named users, the time of payment."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from billing.facts import (
     Fields,
 )
 from billing.ids import CustomerId, EventId, UserId
-from billing.objects.ordering import History
+from billing.objects.ordering import ObjectHistory
 
 F = TypeVar("F", bound=Fields)
 V = TypeVar("V")
 
 
 class Observation(NamedTuple, Generic[F]):
-    """One fact of an object whose kind is known, with what deciding needs of it."""
+    """One fact of an object of a known kind, with what the folds need."""
 
     at: datetime
     event_id: EventId
@@ -27,53 +27,53 @@ class Observation(NamedTuple, Generic[F]):
 
     @property
     def since(self) -> datetime:
-        """When what the fact tells of happened, as far as that is known better than ``at``."""
+        """The time of what happened, if it is known more precisely than ``at``."""
         return self.happened_at or self.at
 
 
-class Moment(NamedTuple):
-    """When something was said, and by which event."""
+class EventMoment(NamedTuple):
+    """The time of an observation and the event that made it."""
 
     at: datetime
     event_id: EventId
 
 
-class Received(NamedTuple):
-    """Money that came in, and when that was first seen."""
+class ReceivedMoney(NamedTuple):
+    """Money that was received, and the time of its first observation."""
 
     amount: int
     currency: str
     at: datetime
 
 
-class Granting(NamedTuple):
-    """Since when something is paid for, and the newest fact that says so."""
+class GrantBasis(NamedTuple):
+    """The time since which something is paid for, and the newest fact that says so."""
 
     since: datetime
-    newest: Moment
+    newest: EventMoment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """Whose something is, and when that was first said."""
+class UserReference:
+    """A named user, and the time of the first fact that names them."""
 
     user_id: UserId
-    made_at: datetime
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """The newest statement about the user, and every user that was ever named."""
+class UserReferences:
+    """The newest user reference of an object, and every user it ever named."""
 
-    newest: Statement | None
-    ever: frozenset[UserId]
-
-
-NOBODY = Said(newest=None, ever=frozenset())
+    newest: UserReference | None
+    all_time: frozenset[UserId]
 
 
-def seen(history: History, shape: type[F]) -> list[Observation[F]]:
-    """The facts of a history in their order, without any that are of another shape."""
+NO_REFERENCES = UserReferences(newest=None, all_time=frozenset())
+
+
+def observations(history: ObjectHistory, shape: type[F]) -> list[Observation[F]]:
+    """Return the facts of a history in order, leaving out those of another shape."""
     return [
         Observation(
             fact.created_at,
@@ -88,16 +88,16 @@ def seen(history: History, shape: type[F]) -> list[Observation[F]]:
     ]
 
 
-def state_of(history: History, facts: Iterable[Observation[F]]) -> Observation[F]:
-    """The fact that is the object's state, which need not be the last one."""
+def state_of(history: ObjectHistory, facts: Iterable[Observation[F]]) -> Observation[F]:
+    """Return the observation that is the object's state; it need not be the last one."""
     newest = history.newest
     return next(
         fact for fact in facts if fact.event_id == newest.event_id and fact.at == newest.created_at
     )
 
 
-def latest(values: Iterable[V | None]) -> V | None:
-    """The last value that was said at all: silence takes nothing back."""
+def last_value(values: Iterable[V | None]) -> V | None:
+    """Return the last value that is not None: a missing value takes nothing back."""
     found = None
     for value in values:
         if value is not None:
@@ -105,44 +105,51 @@ def latest(values: Iterable[V | None]) -> V | None:
     return found
 
 
-def first(values: Iterable[V | None]) -> V | None:
-    """The first value that is there at all, of several that are believed in this order."""
+def first_value(values: Iterable[V | None]) -> V | None:
+    """Return the first value that is not None; the caller orders the values by trust."""
     for value in values:
         if value is not None:
             return value
     return None
 
 
-def granting(facts: Sequence[Observation[F]], since: datetime | None = None) -> Granting | None:
-    """What facts that all say so grant: since the first of them, unless it is known better."""
+def grant_basis_of(
+    facts: Sequence[Observation[F]], since: datetime | None = None
+) -> GrantBasis | None:
+    """Return the basis of a grant from the facts that state it; None if there is none.
+
+    The grant starts with the first of them, unless ``since`` is known more precisely.
+    """
     if not facts:
         return None
-    return Granting(since or facts[0].at, Moment(facts[-1].at, facts[-1].event_id))
+    return GrantBasis(since or facts[0].at, EventMoment(facts[-1].at, facts[-1].event_id))
 
 
-def customer_of(history: History) -> CustomerId | None:
-    """The customer that the newest fact naming one names."""
-    return latest(fact.customer_id for fact in history.facts)
+def customer_of(history: ObjectHistory) -> CustomerId | None:
+    """Return the customer of the newest fact that names one."""
+    return last_value(fact.customer_id for fact in history.facts)
 
 
-def said(pairs: Iterable[tuple[datetime, str | None]]) -> Said:
-    """The newest user named, dated where the unbroken run of naming him begins."""
-    newest: Statement | None = None
-    ever: set[UserId] = set()
+def fold_user_references(pairs: Iterable[tuple[datetime, str | None]]) -> UserReferences:
+    """Return the newest named user, dated by the first of the unbroken run of facts naming them."""
+    newest: UserReference | None = None
+    all_time: set[UserId] = set()
     for at, named in pairs:
         if named is None:
             continue
-        ever.add(UserId(named))
+        all_time.add(UserId(named))
         if newest is None or newest.user_id != named:
-            newest = Statement(user_id=UserId(named), made_at=at)
-    return Said(newest=newest, ever=frozenset(ever)) if ever else NOBODY
+            newest = UserReference(user_id=UserId(named), since=at)
+    return (
+        UserReferences(newest=newest, all_time=frozenset(all_time)) if all_time else NO_REFERENCES
+    )
 
 
-def newest_of(moments: Iterable[Moment]) -> Moment:
-    """The newest of moments of several objects; in one second the one with the lower event id."""
+def newest_of(moments: Iterable[EventMoment]) -> EventMoment:
+    """Return the newest moment of several objects; within a second, that of the lower event id."""
     return max(sorted(moments, key=lambda moment: moment.event_id), key=lambda moment: moment.at)
 
 
-def users_ever(*statements: Said) -> frozenset[UserId]:
-    """Everybody whom any of the statements has ever named."""
-    return frozenset[UserId]().union(*(stated.ever for stated in statements))
+def all_users_named(*statements: UserReferences) -> frozenset[UserId]:
+    """Return every user whom any of the references ever named."""
+    return frozenset[UserId]().union(*(stated.all_time for stated in statements))

@@ -1,11 +1,11 @@
-"""The order of what was seen of one object, decided from the set of facts alone.
+"""The order of the observations of one object, decided by the set of facts alone.
 
 Stripe promises no order and dates events to the second. Facts sort by that second. Inside one
-second they form the chain with the most satisfied links: B follows A when undoing B's
-``previous_attributes`` gives A. What the chain leaves open is decided by event type, then in
-favour of the snapshot that grants less, then of the lower event id; a state that hung on those
-last two was guessed. Arrival order is never looked at, so it can change nothing. What Stripe's API
-showed of the object is one more observation, dated by Stripe.
+second they form the chain with the most satisfied links: B follows A if B with its
+``previous_attributes`` restored equals A. The event type decides what the chain leaves open. After
+that, the snapshot that grants less comes later, then the one with the lower event id. A state that
+depends on these last two rules is a guess. The order of arrival is never used. An object that
+Stripe's API returned is one more observation, dated by Stripe.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.facts import (
+    ApiObservation,
     ChargeFields,
     CheckoutSessionFields,
     CustomerFields,
@@ -22,7 +23,6 @@ from billing.facts import (
     Fields,
     InvoiceFields,
     InvoicePaymentFields,
-    Look,
     PaymentIntentFields,
     Rank,
     RefundFields,
@@ -37,15 +37,15 @@ from billing.statuses import (
     SUBSCRIPTION_GRANTS,
 )
 
-# Every order of nine facts is tried (41,000 steps); a second with more is beyond what Stripe does.
-MOST_TRIED = 9
+# All orders of nine facts take 41,000 steps; Stripe makes no second with more.
+MAX_EXACT_FACTS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """Facts of one object from oldest to newest, and the one that is its state.
+class ObjectHistory:
+    """The facts of one object from oldest to newest, and the one that is its state.
 
-    ``newest`` is the last fact, or the last final one where the object has come to an end.
+    ``newest`` is the last fact, or the last final one if the object has ended.
     """
 
     facts: tuple[Fact, ...]
@@ -53,31 +53,35 @@ class History:
     guessed: bool
 
 
-def order(facts: Iterable[Fact]) -> History:
-    """Any arrangement of the same facts, and any repetition, gives the same history."""
+def order_facts(facts: Iterable[Fact]) -> ObjectHistory:
+    """Return the history of the facts, the same for every arrangement and repetition of them."""
     known = {fact.event_id: fact for fact in facts}
-    if len(known) == 1:  # most objects that are read were seen once
+    if len(known) == 1:  # the usual case
         only = next(iter(known.values()))
-        if only.look is None:
-            return History(facts=(only,), newest=only, guessed=False)
-    looks = [_as_seen_later(fact, fact.look) for fact in known.values() if fact.look]
-    ordered, guessed = _arrange([*known.values(), *looks])
+        if only.api_observation is None:
+            return ObjectHistory(facts=(only,), newest=only, guessed=False)
+    api_observations = [
+        _observed_by_api(fact, fact.api_observation)
+        for fact in known.values()
+        if fact.api_observation
+    ]
+    ordered, guessed = _arrange([*known.values(), *api_observations])
     ends = [fact for fact in ordered if _is_final(fact)]
     if ends:
         ends, guessed = _arrange(ends)
-    return History(facts=tuple(ordered), newest=(ends or ordered)[-1], guessed=guessed)
+    return ObjectHistory(facts=tuple(ordered), newest=(ends or ordered)[-1], guessed=guessed)
 
 
-def _as_seen_later(fact: Fact, look: Look) -> Fact:
-    """What was seen of the fact's object when Stripe's API was asked because of it."""
+def _observed_by_api(fact: Fact, api_observation: ApiObservation) -> Fact:
+    """Return a fact for the object as Stripe's API returned it."""
     return replace(
         fact,
         event_type="",
-        created_at=look.at,
+        created_at=api_observation.at,
         rank=Rank.UPDATED,
-        fields=look.fields,
+        fields=api_observation.fields,
         before=None,
-        look=None,
+        api_observation=None,
     )
 
 
@@ -102,33 +106,38 @@ def _chain(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
     if len(facts) == 1:
         return facts, False
     facts.sort(key=lambda fact: fact.event_id, reverse=True)
-    facts.sort(key=lambda fact: (fact.rank, restraint(fact.fields)))
-    if all(fact.before is None for fact in facts):  # nothing links them, as is usual
+    facts.sort(key=lambda fact: (fact.rank, restrictiveness(fact.fields)))
+    if all(fact.before is None for fact in facts):  # the usual case: nothing links them
         return facts, _differ(facts, facts[-1])
-    return _try_all(start, facts) if len(facts) <= MOST_TRIED else _follow(start, facts)
+    return (
+        _best_chain(start, facts) if len(facts) <= MAX_EXACT_FACTS else _greedy_chain(start, facts)
+    )
 
 
 def _links(state: Fields | None, fact: Fact) -> bool:
     return state is not None and fact.before == state
 
 
-def _try_all(start: Fields | None, facts: Sequence[Fact]) -> tuple[list[Fact], bool]:
-    """The chain with the most links; among equals the one whose end weighs most."""
+def _best_chain(start: Fields | None, facts: Sequence[Fact]) -> tuple[list[Fact], bool]:
+    """Return the chain with the most links; of several, the one whose end weighs most."""
     scores = _scores(start, facts)
     whole = (1 << len(facts)) - 1
     possible = [i for i, score in enumerate(scores[whole]) if score == max(scores[whole])]
     last = facts[possible[-1]]
     guessed = _differ((facts[i] for i in possible), last)
-    return [facts[i] for i in _backwards(scores, facts, whole, possible[-1])], guessed
+    return [facts[i] for i in _trace_back(scores, facts, whole, possible[-1])], guessed
 
 
 def _differ(possible: Iterable[Fact], last: Fact) -> bool:
-    """Whether it matters which of the facts that could as well be the last one is."""
+    """Return True if the facts that could equally be the last one differ."""
     return any(fact.fields != last.fields for fact in possible if fact.rank == last.rank)
 
 
 def _scores(start: Fields | None, facts: Sequence[Fact]) -> list[list[int]]:
-    """For every subset and every last fact in it: the most links its facts can form."""
+    """Return, for every subset and every last fact in it, the most links the subset can form."""
+    # Held-Karp over bit masks: scores[subset][last] is the best chain that uses exactly the facts
+    # of the subset and ends with fact ``last``; -1 marks ends outside the subset. Each step adds
+    # one fact, so n facts cost n * n * 2**n steps instead of n! orders.
     count = len(facts)
     follows = [[int(_links(a.fields, b)) for b in facts] for a in facts]
     scores = [[-1] * count for _ in range(1 << count)]
@@ -149,7 +158,9 @@ def _extend(scores: list[list[int]], subset: int, score: int, follows: Sequence[
             row[following] = max(row[following], score + gained)
 
 
-def _backwards(scores: list[list[int]], facts: Sequence[Fact], subset: int, last: int) -> list[int]:
+def _trace_back(
+    scores: list[list[int]], facts: Sequence[Fact], subset: int, last: int
+) -> list[int]:
     chain = [last]
     while rest := subset & ~(1 << last):
         wanted = scores[subset][last]
@@ -163,13 +174,13 @@ def _backwards(scores: list[list[int]], facts: Sequence[Fact], subset: int, last
     return chain[::-1]
 
 
-def _follow(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
-    """Take whatever follows the state reached, lightest first; begin anew where nothing does."""
+def _greedy_chain(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
+    """Append the lightest fact that follows the state so far; start again if none follows."""
     rest, chain, state, links = list(facts), [], start, 0
     while rest:
         following = next((fact for fact in rest if _links(state, fact)), None)
         links += following is not None
-        following = following or _opening(rest)
+        following = following or _chain_start(rest)
         rest.remove(following)
         chain.append(following)
         state = following.fields
@@ -177,18 +188,18 @@ def _follow(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
     return chain, links < len(facts) and len(ends) > 1
 
 
-def _opening(rest: Sequence[Fact]) -> Fact:
-    """A fact that follows none of the others, else the lightest."""
+def _chain_start(rest: Sequence[Fact]) -> Fact:
+    """Return the lightest fact that follows none of the others, else the lightest."""
     return next(
         (fact for fact in rest if not any(_links(other.fields, fact) for other in rest)), rest[0]
     )
 
 
-Restraint = tuple[int, ...]
+Restrictiveness = tuple[int, ...]
 
 
-def restraint(fields: Fields) -> Restraint:
-    """Higher where the snapshot grants less or says that less money stayed."""
+def restrictiveness(fields: Fields) -> Restrictiveness:
+    """Return a value that is higher if the snapshot grants less or states less money."""
     match fields:
         case SubscriptionFields():
             return _of_subscription(fields)
@@ -202,7 +213,7 @@ def restraint(fields: Fields) -> Restraint:
             return _of_money(fields)
 
 
-def _of_subscription(fields: SubscriptionFields) -> Restraint:
+def _of_subscription(fields: SubscriptionFields) -> Restrictiveness:
     status = 0 if fields.status in SUBSCRIPTION_GRANTS else 1 if fields.status == PAST_DUE else 2
     ending = int(fields.cancel_at is not None or fields.cancel_at_period_end)
     return (status, ending, -len(fields.items), -sum(item.quantity for item in fields.items))
@@ -215,7 +226,7 @@ def _of_money(
     | DisputeFields
     | InvoiceFields
     | InvoicePaymentFields,
-) -> Restraint:
+) -> Restrictiveness:
     match fields:
         case PaymentIntentFields():
             return (int(fields.status != "succeeded"), -fields.amount_received)

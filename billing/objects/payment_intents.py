@@ -1,7 +1,7 @@
-"""What the facts of one payment intent, charge, refund, dispute or invoice amount to.
+"""The state of a payment intent, and the base of all attempts at a payment.
 
-Success is sticky: a payment that succeeded in any fact succeeded, however late a failure of an
-earlier attempt arrives. Running totals are read from the newest snapshot and never added up.
+Success is final: a payment that succeeded in any fact succeeded, however late a failure of an
+earlier attempt arrives. Running totals come from the newest snapshot and are never added up.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from billing.facts import (
 )
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
 from billing.objects.observations import (
-    Granting,
+    GrantBasis,
     Observation,
-    Received,
-    Said,
+    ReceivedMoney,
+    UserReferences,
     customer_of,
-    granting,
-    latest,
-    said,
-    seen,
+    fold_user_references,
+    grant_basis_of,
+    last_value,
+    observations,
     state_of,
 )
-from billing.objects.ordering import History
-from billing.objects.plan_references import Offer, offer_in_metadata
+from billing.objects.ordering import ObjectHistory
+from billing.objects.plan_references import PlanReference, reference_in_metadata
 from billing.rows import PaymentStatus
 from billing.statuses import (
     CANCELED,
@@ -34,61 +34,61 @@ from billing.statuses import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A payment intent or a charge: what it brought in, and how far it came if it did not."""
+class AttemptState:
+    """A payment intent or a charge: the money it brought, or its progress."""
 
     id: str
     customer_id: CustomerId | None
-    said: Said
+    user_references: UserReferences
     status: PaymentStatus
-    """How it stands as long as it has not succeeded."""
-    money: Received | None
-    """What it brought in, once it has succeeded."""
+    """The status as long as the attempt has not succeeded."""
+    money: ReceivedMoney | None
+    """The money it brought, once it has succeeded."""
     currency: str
     first_at: datetime
     invoice: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intent(Attempt):
-    """A payment intent, with what its own metadata says that it buys."""
+class IntentState(AttemptState):
+    """A payment intent, with the plan that its own metadata names."""
 
-    granted: Granting | None
+    granted: GrantBasis | None
     order_reference: str | None
-    offers: tuple[Offer, ...]
+    plan_references: tuple[PlanReference, ...]
 
 
-def read_intent(key: ObjectKey, history: History) -> Intent:
-    """What was received is what the newest fact that succeeded says."""
-    facts = seen(history, PaymentIntentFields)
+def fold_intent(key: ObjectKey, history: ObjectHistory) -> IntentState:
+    """Return the state of a payment intent. The newest successful fact states the amount."""
+    facts = observations(history, PaymentIntentFields)
     state = state_of(history, facts).fields
     done = [fact for fact in facts if fact.fields.status == SUCCEEDED]
     money = _received(state.currency, done) if done else None
-    offer = offer_in_metadata(
-        latest(fact.fields.price_id for fact in facts),
-        latest(fact.fields.plan_code for fact in facts),
+    plan_reference = reference_in_metadata(
+        last_value(fact.fields.price_id for fact in facts),
+        last_value(fact.fields.plan_code for fact in facts),
     )
-    return Intent(
+    return IntentState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        said=said((fact.at, fact.fields.user_id) for fact in facts),
-        status=_unfinished(state),
+        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        status=_status_before_success(state),
         money=money,
         currency=state.currency,
         first_at=facts[0].at,
-        granted=granting(done, since=money.at if money else None),
-        invoice=latest(fact.fields.invoice for fact in facts),
-        order_reference=latest(fact.fields.order_reference for fact in facts),
-        offers=(offer,) if offer else (),
+        granted=grant_basis_of(done, since=money.at if money else None),
+        invoice=last_value(fact.fields.invoice for fact in facts),
+        order_reference=last_value(fact.fields.order_reference for fact in facts),
+        plan_references=(plan_reference,) if plan_reference else (),
     )
 
 
-def _received(currency: str, done: Sequence[Observation[PaymentIntentFields]]) -> Received:
+def _received(currency: str, done: Sequence[Observation[PaymentIntentFields]]) -> ReceivedMoney:
     amount = done[-1].fields.amount_received
-    return Received(amount, currency, min(fact.since for fact in done))
+    return ReceivedMoney(amount, currency, min(fact.since for fact in done))
 
 
-def _unfinished(state: PaymentIntentFields) -> PaymentStatus:
+def _status_before_success(state: PaymentIntentFields) -> PaymentStatus:
     if state.status == CANCELED:
         return PaymentStatus.CANCELED
     return PaymentStatus.FAILED if state.failed else PaymentStatus.PENDING

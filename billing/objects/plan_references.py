@@ -1,4 +1,4 @@
-"""Plan references."""
+"""References from Stripe's objects to the plan that was bought."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ _PRICE_PREFIXES = ("price_", "plan_")
 _PRODUCT_PREFIX = "prod_"
 
 
-LISTED = 0
-"""The trust in line items, which say themselves what was sold."""
+LINE_ITEM_TRUST = 0
+"""The trust in line items, which state what was sold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class PlanReference:
     """One way of naming what was bought; a lower ``trust`` number is believed first."""
 
     trust: int
@@ -25,42 +25,46 @@ class Offer:
 
     @property
     def price(self) -> str | None:
-        """The price id among the names, for rows that people read."""
+        """The price id among the names, for rows."""
         return next((ref for ref in self.refs if ref.startswith(_PRICE_PREFIXES)), None)
 
     @property
-    def things(self) -> tuple[tuple[str, ...], ...]:
-        """The names of each thing that was sold: from its price id to its product id."""
-        things: list[tuple[str, ...]] = []
+    def price_names(self) -> tuple[tuple[str, ...], ...]:
+        """The names of each price: from its price id to its product id."""
+        price_names: list[tuple[str, ...]] = []
         ended = True
         for ref in self.refs:
             if ended or ref.startswith(_PRICE_PREFIXES):
-                things.append((ref,))
+                price_names.append((ref,))
             else:
-                things[-1] += (ref,)
+                price_names[-1] += (ref,)
             ended = ref.startswith(_PRODUCT_PREFIX)
-        return tuple(things)
+        return tuple(price_names)
 
 
-NOTHING_OFFERED = Offer(trust=9)
+NO_PLAN_REFERENCE = PlanReference(trust=9)
 
 
-def offer_of_session(fields: CheckoutSessionFields) -> Offer:
-    """Line items where the event has them, else metadata, else the payment link."""
+def reference_in_session(fields: CheckoutSessionFields) -> PlanReference:
+    """Return the reference by line items, else by metadata, else by payment link."""
     if fields.line_item_refs:
-        return Offer(trust=LISTED, refs=fields.line_item_refs)
-    if stated := offer_in_metadata(fields.price_id, fields.plan_code):
+        return PlanReference(trust=LINE_ITEM_TRUST, refs=fields.line_item_refs)
+    if stated := reference_in_metadata(fields.price_id, fields.plan_code):
         return stated
-    return Offer(trust=3, refs=(fields.payment_link,)) if fields.payment_link else NOTHING_OFFERED
+    return (
+        PlanReference(trust=3, refs=(fields.payment_link,))
+        if fields.payment_link
+        else NO_PLAN_REFERENCE
+    )
 
 
-def offer_in_metadata(price_id: str | None, plan_code: str | None) -> Offer | None:
-    """What an application wrote on its own object: the price, else the plan."""
+def reference_in_metadata(price_id: str | None, plan_code: str | None) -> PlanReference | None:
+    """Return the reference of an application's own metadata: the price, else the plan."""
     if price_id:
-        return Offer(trust=1, refs=(price_id,))
-    return Offer(trust=2, plan_code=plan_code) if plan_code else None
+        return PlanReference(trust=1, refs=(price_id,))
+    return PlanReference(trust=2, plan_code=plan_code) if plan_code else None
 
 
-def most_trusted(offers: Iterable[Offer]) -> Offer:
-    """The best way of naming among those of one object, given oldest first; the newest of it."""
-    return min(reversed(tuple(offers)), key=lambda offer: offer.trust)
+def most_trusted(plan_references: Iterable[PlanReference]) -> PlanReference:
+    """Return the newest of the most trusted references of one object, given oldest first."""
+    return min(reversed(tuple(plan_references)), key=lambda plan_reference: plan_reference.trust)

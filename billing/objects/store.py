@@ -1,4 +1,4 @@
-"""The objects of one realm in one party, each condensed once and looked up by its Stripe id."""
+"""The states of one realm's objects in a party, each folded once and found by its Stripe id."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,41 +6,53 @@ from typing import Any
 
 from billing.facts import Kind
 from billing.ids import CustomerId, ObjectKey, Realm, stripe_id_of
-from billing.objects.charges import Charge, Dispute, Refund, read_charge, read_dispute, read_refund
-from billing.objects.checkouts import Session, read_session
-from billing.objects.customers import Customer, read_customer
-from billing.objects.entitlements import Summary, read_summary
-from billing.objects.invoices import Invoice, Share, read_invoice, read_share
-from billing.objects.ordering import History
-from billing.objects.payment_intents import Intent, read_intent
-from billing.objects.subscriptions import Subscription, read_subscription
+from billing.objects.charges import (
+    ChargeState,
+    DisputeState,
+    RefundState,
+    fold_charge,
+    fold_dispute,
+    fold_refund,
+)
+from billing.objects.checkouts import SessionState, fold_session
+from billing.objects.customers import CustomerState, fold_customer
+from billing.objects.entitlements import EntitlementSummaryState, fold_summary
+from billing.objects.invoices import (
+    InvoicePaymentState,
+    InvoiceState,
+    fold_invoice,
+    fold_invoice_payment,
+)
+from billing.objects.ordering import ObjectHistory
+from billing.objects.payment_intents import IntentState, fold_intent
+from billing.objects.subscriptions import SubscriptionState, fold_subscription
 
 
 @dataclass(slots=True, kw_only=True)
-class Objects:
-    """Everything that one realm's facts of a party amount to, before they are put together."""
+class RealmObjects:
+    """The states of all objects of one realm in a party."""
 
     realm: Realm
-    customers: dict[str, Customer] = field(default_factory=dict)
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict)
-    summaries: dict[str, Summary] = field(default_factory=dict)
-    intents: dict[str, Intent] = field(default_factory=dict)
-    charges: dict[str, Charge] = field(default_factory=dict)
-    refunds: dict[str, Refund] = field(default_factory=dict)
-    disputes: dict[str, Dispute] = field(default_factory=dict)
-    invoices: dict[str, Invoice] = field(default_factory=dict)
-    shares: dict[str, Share] = field(default_factory=dict)
+    customers: dict[str, CustomerState] = field(default_factory=dict)
+    subscriptions: dict[str, SubscriptionState] = field(default_factory=dict)
+    sessions: dict[str, SessionState] = field(default_factory=dict)
+    summaries: dict[str, EntitlementSummaryState] = field(default_factory=dict)
+    intents: dict[str, IntentState] = field(default_factory=dict)
+    charges: dict[str, ChargeState] = field(default_factory=dict)
+    refunds: dict[str, RefundState] = field(default_factory=dict)
+    disputes: dict[str, DisputeState] = field(default_factory=dict)
+    invoices: dict[str, InvoiceState] = field(default_factory=dict)
+    invoice_payments: dict[str, InvoicePaymentState] = field(default_factory=dict)
     customers_named: dict[tuple[Kind, ObjectKey], frozenset[CustomerId]] = field(
         default_factory=dict
     )
-    """A customer is known before any event of its own: other objects name it."""
+    """The customers that each object names. A customer counts before its own first event."""
     undecided: set[tuple[Kind, ObjectKey]] = field(default_factory=set)
 
-    def put(self, kind: Kind, key: ObjectKey, history: History) -> None:
-        """Condense a history that grew or shrank, in place of what it was before."""
-        shelf, read = _SHELVES[kind]
-        getattr(self, shelf)[stripe_id_of(key)] = read(key, history)
+    def put(self, kind: Kind, key: ObjectKey, history: ObjectHistory) -> None:
+        """Fold a history that changed, replacing the state before."""
+        collection, fold = _FOLDS[kind]
+        getattr(self, collection)[stripe_id_of(key)] = fold(key, history)
         named = frozenset(fact.customer_id for fact in history.facts if fact.customer_id)
         self.customers_named[kind, key] = named
         if history.guessed:
@@ -49,23 +61,23 @@ class Objects:
             self.undecided.discard((kind, key))
 
     def drop(self, kind: Kind, key: ObjectKey) -> None:
-        """Forget an object of which no fact is left."""
-        shelf, _ = _SHELVES[kind]
-        getattr(self, shelf).pop(stripe_id_of(key), None)
+        """Remove an object that has no fact left."""
+        collection, _ = _FOLDS[kind]
+        getattr(self, collection).pop(stripe_id_of(key), None)
         self.customers_named.pop((kind, key), None)
         self.undecided.discard((kind, key))
 
 
-_SHELVES: Mapping[Kind, tuple[str, Callable[[ObjectKey, History], Any]]] = {
-    Kind.CUSTOMER: ("customers", read_customer),
-    Kind.SUBSCRIPTION: ("subscriptions", read_subscription),
-    Kind.CHECKOUT_SESSION: ("sessions", read_session),
-    Kind.PAYMENT_INTENT: ("intents", read_intent),
-    Kind.CHARGE: ("charges", read_charge),
-    Kind.REFUND: ("refunds", read_refund),
-    Kind.DISPUTE: ("disputes", read_dispute),
-    Kind.INVOICE: ("invoices", read_invoice),
-    Kind.INVOICE_PAYMENT: ("shares", read_share),
-    Kind.ENTITLEMENT_SUMMARY: ("summaries", read_summary),
+_FOLDS: Mapping[Kind, tuple[str, Callable[[ObjectKey, ObjectHistory], Any]]] = {
+    Kind.CUSTOMER: ("customers", fold_customer),
+    Kind.SUBSCRIPTION: ("subscriptions", fold_subscription),
+    Kind.CHECKOUT_SESSION: ("sessions", fold_session),
+    Kind.PAYMENT_INTENT: ("intents", fold_intent),
+    Kind.CHARGE: ("charges", fold_charge),
+    Kind.REFUND: ("refunds", fold_refund),
+    Kind.DISPUTE: ("disputes", fold_dispute),
+    Kind.INVOICE: ("invoices", fold_invoice),
+    Kind.INVOICE_PAYMENT: ("invoice_payments", fold_invoice_payment),
+    Kind.ENTITLEMENT_SUMMARY: ("summaries", fold_summary),
 }
-"""Where the objects of each kind are kept, and what condenses them."""
+"""The collection of each kind's objects, and the fold that makes their state."""

@@ -1,4 +1,4 @@
-"""Subscriptions."""
+"""The state of a subscription."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from billing.facts import (
 from billing.ids import CustomerId, ObjectKey
 from billing.objects.observations import (
     Observation,
-    Said,
+    UserReferences,
     customer_of,
-    said,
-    seen,
+    fold_user_references,
+    observations,
     state_of,
 )
-from billing.objects.ordering import History
+from billing.objects.ordering import ObjectHistory
 from billing.statuses import (
     PAST_DUE,
     SUBSCRIPTION_ENDED,
@@ -25,59 +25,59 @@ from billing.statuses import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
-    """A subscription's state, what it ever ran on, and since when it has been past due."""
+class SubscriptionState:
+    """A subscription's state, its past items, and the time since which it is past due."""
 
     customer_id: CustomerId | None
-    said: Said
-    state: Observation[SubscriptionFields]
+    user_references: UserReferences
+    newest: Observation[SubscriptionFields]
     ended: bool
     prices: tuple[str, ...]
-    """What its state runs on, for rows that people read."""
+    """The prices of its state, for rows."""
     period_end: datetime | None
-    ran_on: tuple[tuple[datetime, tuple[Item, ...]], ...]
-    """Each different set of items, dated where it was first seen, in the order of the last."""
+    item_history: tuple[tuple[datetime, tuple[Item, ...]], ...]
+    """Each different set of items with its first time, in the order of the last times."""
     past_due_since: datetime | None
-    in_order_until: datetime | None
-    """The last snapshot in a status other than past due."""
+    last_not_past_due_at: datetime | None
+    """The time of the last snapshot in a status other than past due."""
     guessed: bool
 
 
-def read_subscription(_: ObjectKey, history: History) -> Subscription:
-    """The state of a subscription is its newest snapshot, or the one it ended with."""
-    facts = seen(history, SubscriptionFields)
+def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState:
+    """Return the state of a subscription: its newest snapshot, or the one it ended with."""
+    facts = observations(history, SubscriptionFields)
     state = state_of(history, facts)
-    orderly = [fact.at for fact in facts if fact.fields.status != PAST_DUE]
-    return Subscription(
+    not_past_due = [fact.at for fact in facts if fact.fields.status != PAST_DUE]
+    return SubscriptionState(
         customer_id=customer_of(history),
-        said=said((fact.at, fact.fields.user_id) for fact in facts),
-        state=state,
+        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        newest=state,
         ended=state.fields.status in SUBSCRIPTION_ENDED,
         prices=tuple(item.price for item in state.fields.items if item.price),
         period_end=latest_period(state.fields.items),
-        ran_on=_ran_on(facts),
+        item_history=_item_history(facts),
         past_due_since=_past_due_since(facts),
-        in_order_until=max(orderly, default=None),
+        last_not_past_due_at=max(not_past_due, default=None),
         guessed=history.guessed,
     )
 
 
 def latest_period(items: Iterable[Item]) -> datetime | None:
-    """When the last of the periods that the items are paid for ends."""
+    """Return the end of the last period that the items are paid for."""
     return max((item.period_end for item in items if item.period_end), default=None)
 
 
-def _ran_on(
+def _item_history(
     facts: Sequence[Observation[SubscriptionFields]],
 ) -> tuple[tuple[datetime, tuple[Item, ...]], ...]:
     since: dict[tuple[Item, ...], datetime] = {}
     for fact in facts:
-        timeless = tuple(_timeless(item) for item in fact.fields.items)
+        timeless = tuple(_without_period(item) for item in fact.fields.items)
         since[timeless] = since.pop(timeless, fact.at)
     return tuple((at, items) for items, at in since.items())
 
 
-def _timeless(item: Item) -> Item:
+def _without_period(item: Item) -> Item:
     return Item(
         price=item.price,
         lookup_key=item.lookup_key,

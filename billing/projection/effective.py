@@ -1,6 +1,7 @@
-"""Several grants of one user as one set of features, by the rule of ``effective_entitlements``.
+"""The effective features of a user: several grants merged as the view merges them.
 
-For what the view cannot see: plans that are not on record, and moments that are over.
+The database view ``effective_entitlements`` sees current rows only. This module serves catalogues
+that are not yet in force, and past moments.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,26 +15,26 @@ _NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """What a feature is worth, and until when it is worth that."""
+class EffectiveValue:
+    """The value of a feature, and the time until which it holds."""
 
     value: Any
     expires_at: datetime | None
 
 
-def merged(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Any]:
-    """What the user may use at a moment: "or", maximum, and the sum of seats."""
-    return {name: each.value for name, each in effective(grants, now).items()}
+def merge_grants(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Any]:
+    """Return the user's features at a moment: "or", the maximum, and the sum of seats."""
+    return {name: each.value for name, each in effective_values(grants, now).items()}
 
 
-def effective(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Effective]:
-    """The same, and until when each value holds."""
-    found: dict[str, list[Effective]] = {}
-    seats: dict[str, list[Effective]] = {}
+def effective_values(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, EffectiveValue]:
+    """Return the user's features at a moment, each with the time until which it holds."""
+    found: dict[str, list[EffectiveValue]] = {}
+    seats: dict[str, list[EffectiveValue]] = {}
     for grant in grants:
         if in_force(grant, now):
             for name, value in grant.entitlements.items():
-                each = Effective(value=value, expires_at=grant.expires_at)
+                each = EffectiveValue(value=value, expires_at=grant.expires_at)
                 kept = seats if adds_up(grant, name) else found
                 kept.setdefault(name, []).append(each)
     for name, some in seats.items():
@@ -41,11 +42,11 @@ def effective(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Effe
     return {name: max(each, key=_weight) for name, each in sorted(found.items())}
 
 
-def changed(
+def with_changes(
     grants: Mapping[Key, EntitlementRow],
     pairs: Iterable[tuple[EntitlementRow | None, EntitlementRow | None]],
 ) -> dict[Key, EntitlementRow]:
-    """The grants after these of them, told as before and after, have changed."""
+    """Return the grants after changes, each given as the row before and after."""
     after = dict(grants)
     for before, now in pairs:
         if before is not None:
@@ -56,12 +57,12 @@ def changed(
 
 
 def in_force(row: EntitlementRow, now: datetime) -> bool:
-    """Whether the row grants at this moment."""
+    """Return True if the row grants at this moment."""
     return row.active and row.starts_at <= now and (row.expires_at is None or row.expires_at > now)
 
 
 def adds_up(row: EntitlementRow, feature: str) -> bool:
-    """Whether the feature's numbers are summed over a user's sources."""
+    """Return True if the feature's numbers are summed over a user's sources."""
     return feature in row.per_seat and not isinstance(row.entitlements[feature], bool)
 
 
@@ -69,10 +70,10 @@ def counts(
     row: EntitlementRow,
     feature: str,
     among: Iterable[EntitlementRow],
-    worth: Mapping[str, Effective],
+    worth: Mapping[str, EffectiveValue],
     now: datetime,
 ) -> bool:
-    """Whether the value is this row's, or the sum of seats that this row is part of."""
+    """Return True if the value comes from this row, or from a sum that includes it."""
     if not in_force(row, now):
         return False
     value = row.entitlements[feature]
@@ -85,13 +86,15 @@ def counts(
     return feature in worth and worth[feature].value == value
 
 
-def _sum(some: Iterable[Effective]) -> Effective:
+def _sum(some: Iterable[EffectiveValue]) -> EffectiveValue:
     some = tuple(some)
     ends = (each.expires_at for each in some if each.expires_at)
-    return Effective(value=sum(each.value for each in some), expires_at=min(ends, default=None))
+    return EffectiveValue(
+        value=sum(each.value for each in some), expires_at=min(ends, default=None)
+    )
 
 
-def _weight(each: Effective) -> tuple[bool, Any, bool, datetime]:
-    """PostgreSQL puts true and false above every number, and no end above every end."""
+def _weight(each: EffectiveValue) -> tuple[bool, Any, bool, datetime]:
+    """Return a sort key as PostgreSQL sorts: booleans above numbers, no end above every end."""
     ends = each.expires_at
     return isinstance(each.value, bool), each.value, ends is None, ends or _NO_TIME

@@ -1,8 +1,8 @@
-"""From verdicts about plans to entitlement rows, one for every user a source ever had.
+"""From plan grants to entitlement rows, one for every user a source ever had.
 
-A source (a subscription, a purchase, Stripe's own features) gives its verdict on each plan it has
-ever stood for. The user it belongs to now gets that verdict; everybody else whom any fact named
-gets an inactive row, so that any order of the same facts leaves the same rows.
+A source (a subscription, a purchase, Stripe's own features) grants each plan that it was ever on,
+active or not. Its present user gets that grant. Every other user whom a fact named gets an inactive
+row, so that any order of the same facts leaves the same rows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ from billing.rows import EntitlementRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a source gives under one plan, whoever has it."""
+class PlanGrant:
+    """The grant of a source under one plan, independent of its user."""
 
     plan_code: PlanCode
     features: Mapping[str, Any]
@@ -30,50 +30,50 @@ class Verdict:
 
 
 @dataclass(slots=True, kw_only=True)
-class Granted:
-    """Collects the rows of a realm, and whether anything waits for its user."""
+class GrantCollector:
+    """Collects the rows of a realm, and notes if a grant waits for its user."""
 
     realm: Realm
     rows: dict[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
     waiting: bool = False
     due_at: datetime | None = None
-    """When the first thing in force now, waiting or not, ends by itself."""
+    """The earliest end of a grant in force now, waiting or not."""
 
-    def to(
+    def add(
         self,
         user_id: UserId | None,
-        ever: Iterable[UserId],
+        all_time: Iterable[UserId],
         source: str,
-        verdicts: Iterable[Verdict],
+        plan_grants: Iterable[PlanGrant],
     ) -> None:
-        """Give the verdicts to the user they are for, and say to all others that it is not them."""
-        for verdict in verdicts:
-            self._note(verdict, user_id)
-            for named in ever:
-                row = self._row(named, source, verdict, theirs=named == user_id)
+        """Add the rows of a source: the grants for its user, inactive rows for all other users."""
+        for plan_grant in plan_grants:
+            self._note(plan_grant, user_id)
+            for named in all_time:
+                row = self._row(named, source, plan_grant, is_owner=named == user_id)
                 self.rows[row.key] = row
 
-    def _note(self, verdict: Verdict, user_id: UserId | None) -> None:
-        if verdict.active:
+    def _note(self, plan_grant: PlanGrant, user_id: UserId | None) -> None:
+        if plan_grant.active:
             self.waiting |= user_id is None
-            ends = verdict.expires_at
+            ends = plan_grant.expires_at
             if ends and (self.due_at is None or ends < self.due_at):
                 self.due_at = ends
 
     def _row(
-        self, user_id: UserId, source: str, verdict: Verdict, *, theirs: bool
+        self, user_id: UserId, source: str, plan_grant: PlanGrant, *, is_owner: bool
     ) -> EntitlementRow:
         return EntitlementRow(
             realm=self.realm,
             user_id=user_id,
             source=source,
-            plan_code=verdict.plan_code,
-            entitlements=verdict.features,
-            active=verdict.active and theirs,
-            starts_at=verdict.starts_at,
-            expires_at=verdict.expires_at,
-            event_id=verdict.event_id,
-            because=verdict.because if theirs else f"{source} belongs to another user now.",
-            guessed=verdict.guessed,
-            per_seat=verdict.per_seat,
+            plan_code=plan_grant.plan_code,
+            entitlements=plan_grant.features,
+            active=plan_grant.active and is_owner,
+            starts_at=plan_grant.starts_at,
+            expires_at=plan_grant.expires_at,
+            event_id=plan_grant.event_id,
+            because=plan_grant.because if is_owner else f"{source} belongs to another user now.",
+            guessed=plan_grant.guessed,
+            per_seat=plan_grant.per_seat,
         )

@@ -1,8 +1,9 @@
-"""An invoice is a bill: money only as far as no payment linked to it covers what was paid.
+"""Matches invoices with payments.
 
-A paid checkout without a payment intent speaks for the invoice it names, else for itself, until
-payments cover it. A bill that nothing is linked to is paired with a payment of the same customer,
-amount and currency that came within a minute of it, one to one.
+An invoice is money only as far as no linked payment covers what was paid on it. A paid checkout
+without a payment intent stands for the invoice that it names, else for itself, until payments cover
+it. An invoice without a link is matched with one payment of the same customer, amount and currency
+that was received within a minute of it.
 """
 
 from bisect import bisect_left
@@ -12,40 +13,41 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from billing.ids import CustomerId
-from billing.objects.checkouts import Session
-from billing.objects.invoices import Invoice
-from billing.objects.observations import Received
-from billing.objects.store import Objects
-from billing.projection.payments import Payment, identities, payments_of, received
+from billing.objects.checkouts import SessionState
+from billing.objects.invoices import InvoiceState
+from billing.objects.observations import ReceivedMoney
+from billing.objects.store import RealmObjects
+from billing.projection.payments import PaymentObjects, identities, payments_of, received_money
 
-PAIRED_WITHIN = timedelta(seconds=60)
-FIRST_BILL_WITHIN = timedelta(hours=1)
-"""How long after a checkout the first invoice of its subscription may be paid."""
+MATCHED_WITHIN = timedelta(seconds=60)
+FIRST_INVOICE_WITHIN = timedelta(hours=1)
+"""The most time between a checkout and the payment of its subscription's first invoice."""
 
 SHORTEST_REFERENCE = len("in_") + 8
-"""A cut-off invoice id shorter than this could mean too many invoices."""
+"""A shorter cut-off invoice id could mean too many invoices."""
 
 
-Billed = Mapping[str, Sequence[Received]]
-"""What invoices say was paid for each subscription."""
+BilledAmounts = Mapping[str, Sequence[ReceivedMoney]]
+"""The amounts paid on the invoices of each subscription."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Bill:
-    """What was asked for and paid: an invoice, or a checkout that names no invoice.
+class InvoiceMatch:
+    """An invoice, or a checkout that names no invoice, with its payments.
 
-    ``invoice`` is None while only others name it; ``payments`` are what it is linked to.
+    ``invoice`` is None while only other objects name it; ``payments`` are the references of the
+    linked payments.
     """
 
     ref: str
-    invoice: Invoice | None = None
-    session: Session | None = None
+    invoice: InvoiceState | None = None
+    session: SessionState | None = None
     payments: list[str] = field(default_factory=list)
     inferred: bool = False
 
     @property
     def invoice_id(self) -> str | None:
-        """The invoice that this is, unless a checkout speaks for itself."""
+        """The invoice id; None if a checkout stands for itself."""
         return None if self.session and self.session.id == self.ref else self.ref
 
     @property
@@ -57,99 +59,104 @@ class Bill:
 
     @property
     def customer_id(self) -> CustomerId | None:
-        """Whom the bill is made out to."""
+        """The customer who is billed."""
         if self.invoice and self.invoice.customer_id:
             return self.invoice.customer_id
         return self.session.customer_id if self.session else None
 
     @property
-    def paid(self) -> Received | None:
-        """What the invoice says was paid; before it says so, what the checkout says."""
+    def paid(self) -> ReceivedMoney | None:
+        """The amount paid by the invoice's own statement, else by the checkout's."""
         if self.invoice and self.invoice.money:
             return self.invoice.money
         return self.session.money if self.session else None
 
 
 @dataclass(slots=True, kw_only=True)
-class Books:
-    """Payments, bills, what of each bill stays uncovered, and which of them belong together."""
+class MatchedPayments:
+    """Payments, invoices, the links between them, and the uncovered rest of each invoice."""
 
-    payments: Mapping[str, Payment]
-    came_in: Mapping[str, Received]
-    bills: dict[str, Bill]
-    bills_of: dict[str, list[Bill]] = field(default_factory=dict)
-    """The bills that each payment is linked to, in the order of their ids."""
-    uncovered: dict[str, Received] = field(default_factory=dict)
+    payments: Mapping[str, PaymentObjects]
+    received: Mapping[str, ReceivedMoney]
+    matches: dict[str, InvoiceMatch]
+    matches_of: dict[str, list[InvoiceMatch]] = field(default_factory=dict)
+    """The invoices of each payment, in the order of their ids."""
+    uncovered: dict[str, ReceivedMoney] = field(default_factory=dict)
 
-    def stands(self, ref: str) -> bool:
-        """Whether a reference has a payment row: a payment, or what is uncovered of a bill."""
+    def has_row(self, ref: str) -> bool:
+        """Return True if a payment or an uncovered rest has a row under this reference."""
         return ref in self.uncovered or (ref in self.payments and self.payments[ref].is_known)
 
     def amount_of(self, ref: str) -> int:
-        """What came in under a reference, 0 where nothing did."""
-        money = self.came_in.get(ref) or self.uncovered.get(ref)
+        """Return the amount received under a reference, 0 if there is none."""
+        money = self.received.get(ref) or self.uncovered.get(ref)
         return money.amount if money else 0
 
 
-def keep_books(objects: Objects) -> Books:
-    """Link what is linked, pair what is left, and find what remains of each bill."""
+def match_invoices(objects: RealmObjects) -> MatchedPayments:
+    """Link payments and invoices, match the others, and compute each invoice's uncovered rest."""
     identity = identities(objects)
     payments = payments_of(objects, identity)
-    came_in = {ref: money for ref, each in payments.items() if (money := received(each))}
-    books = Books(payments=payments, came_in=came_in, bills=_bills(objects))
+    received = {ref: money for ref, each in payments.items() if (money := received_money(each))}
+    matched = MatchedPayments(
+        payments=payments, received=received, matches=_invoice_matches(objects)
+    )
     for invoice, ref in sorted(_links(objects, identity)):
-        _bill(books.bills, invoice).payments.append(ref)
-    billed = _first_bills(books)
-    _pair(books, billed)
-    for key in sorted(books.bills):
-        for ref in books.bills[key].payments:
-            books.bills_of.setdefault(ref, []).append(books.bills[key])
-    books.uncovered = _uncovered(books, billed)
-    return books
+        _match_named(matched.matches, invoice).payments.append(ref)
+    billed = _billed_amounts(matched)
+    _pair(matched, billed)
+    for key in sorted(matched.matches):
+        for ref in matched.matches[key].payments:
+            matched.matches_of.setdefault(ref, []).append(matched.matches[key])
+    matched.uncovered = _uncovered(matched, billed)
+    return matched
 
 
-def _bills(objects: Objects) -> dict[str, Bill]:
-    """Every invoice, and every paid checkout that names neither an invoice nor a payment."""
-    bills = {key: Bill(ref=key, invoice=each) for key, each in objects.invoices.items()}
-    for session in sorted(objects.sessions.values(), key=_speaks_last):
+def _invoice_matches(objects: RealmObjects) -> dict[str, InvoiceMatch]:
+    """Return every invoice, and every paid checkout that names neither invoice nor payment."""
+    matches = {key: InvoiceMatch(ref=key, invoice=each) for key, each in objects.invoices.items()}
+    for session in sorted(objects.sessions.values(), key=_paid_last):
         if session.invoice:
-            _bill(bills, session.invoice).session = session
+            _match_named(matches, session.invoice).session = session
         elif session.money and not session.payment_intent:
-            bills[session.id] = Bill(ref=session.id, session=session)
-    return bills
+            matches[session.id] = InvoiceMatch(ref=session.id, session=session)
+    return matches
 
 
-def _bill(bills: dict[str, Bill], ref: str) -> Bill:
-    """The bill of that name, which is one as soon as anything names it."""
-    if ref not in bills:
-        bills[ref] = Bill(ref=ref)
-    return bills[ref]
+def _match_named(matches: dict[str, InvoiceMatch], ref: str) -> InvoiceMatch:
+    """Return the match of this name; any mention creates it."""
+    if ref not in matches:
+        matches[ref] = InvoiceMatch(ref=ref)
+    return matches[ref]
 
 
-def _speaks_last(session: Session) -> tuple[bool, str]:
+def _paid_last(session: SessionState) -> tuple[bool, str]:
     return session.money is not None, session.id
 
 
-def _links(objects: Objects, identity: Mapping[str, str]) -> set[tuple[str, str]]:
-    """Every statement that a payment belongs to an invoice, whichever object makes it."""
+def _links(objects: RealmObjects, identity: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Return every statement that a payment belongs to an invoice, whichever object makes it."""
     named = [*_named_together(objects), *_referred_to(objects)]
     return {(invoice, identity.get(ref, ref)) for invoice, ref in named if invoice and ref}
 
 
-def _named_together(objects: Objects) -> list[tuple[str | None, str | None]]:
+def _named_together(objects: RealmObjects) -> list[tuple[str | None, str | None]]:
     named: list[tuple[str | None, str | None]] = [
         (invoice.id, ref) for invoice in objects.invoices.values() for ref in invoice.payment_refs
     ]
-    shares = [each for each in objects.shares.values() if not each.canceled]
-    named += [(share.invoice, share.payment_ref) for share in shares]
+    named += [
+        (each.invoice, each.payment_ref)
+        for each in objects.invoice_payments.values()
+        if not each.canceled
+    ]
     named += [(each.invoice, each.payment_intent) for each in objects.sessions.values()]
     named += [(charge.invoice, charge.id) for charge in objects.charges.values()]
     named += [(intent.invoice, intent.id) for intent in objects.intents.values()]
     return named
 
 
-def _referred_to(objects: Objects) -> Iterator[tuple[str, str]]:
-    """The invoice whose id was cut off to an intent's reference, where it can be only one."""
+def _referred_to(objects: RealmObjects) -> Iterator[tuple[str, str]]:
+    """Yield the invoice of an intent's cut-off reference, if only one invoice fits."""
     referring = [intent for intent in objects.intents.values() if intent.order_reference]
     known = sorted(objects.invoices) if referring else []
     for intent in referring:
@@ -161,96 +168,107 @@ def _referred_to(objects: Objects) -> Iterator[tuple[str, str]]:
                 yield meant[0], intent.id
 
 
-def _pair(books: Books, billed: Billed) -> None:
-    """Pair bills that nothing is linked to with payments that nothing else claims."""
-    open_bills = [bill for bill in books.bills.values() if not bill.payments and bill.paid]
-    if not open_bills:
+def _pair(matched: MatchedPayments, billed: BilledAmounts) -> None:
+    """Match invoices without a link to payments that no other invoice claims."""
+    open_matches = [
+        match for match in matched.matches.values() if not match.payments and match.paid
+    ]
+    if not open_matches:
         return
-    claims: dict[str, list[Bill]] = defaultdict(list)
-    for bill in books.bills.values():
-        for ref in bill.payments:
-            claims[ref].append(bill)
-    free = [ref for ref in books.came_in if ref not in claims]
-    invoices = [bill for bill in open_bills if bill.invoice_id]
-    _match(books, invoices, [ref for ref in free if not books.payments[ref].sessions])
-    _match(books, invoices, [ref for ref in free if books.payments[ref].sessions])
-    taken = {ref for bill in invoices for ref in bill.payments}
-    unknown = [ref for ref, bills in claims.items() if ref in books.came_in and _blank(bills)]
+    claims: dict[str, list[InvoiceMatch]] = defaultdict(list)
+    for match in matched.matches.values():
+        for ref in match.payments:
+            claims[ref].append(match)
+    free = [ref for ref in matched.received if ref not in claims]
+    invoices = [match for match in open_matches if match.invoice_id]
+    _match(matched, invoices, [ref for ref in free if not matched.payments[ref].sessions])
+    _match(matched, invoices, [ref for ref in free if matched.payments[ref].sessions])
+    taken = {ref for match in invoices for ref in match.payments}
+    unknown = [
+        ref for ref, matches in claims.items() if ref in matched.received and _all_unknown(matches)
+    ]
     spare = [ref for ref in (*free, *unknown) if ref not in taken]
-    _match(books, [bill for bill in open_bills if _speaks_alone(bill, billed)], spare)
+    _match(matched, [match for match in open_matches if _stands_alone(match, billed)], spare)
 
 
-def _blank(bills: Iterable[Bill]) -> bool:
-    """Whether nothing but their ids is known of the invoices that a payment names."""
-    return not any(bill.invoice or bill.session for bill in bills)
+def _all_unknown(matches: Iterable[InvoiceMatch]) -> bool:
+    """Return True if the invoices that a payment names are known by their ids only."""
+    return not any(match.invoice or match.session for match in matches)
 
 
-def _speaks_alone(bill: Bill, billed: Billed) -> bool:
-    if bill.invoice_id or not bill.paid:
+def _stands_alone(match: InvoiceMatch, billed: BilledAmounts) -> bool:
+    if match.invoice_id or not match.paid:
         return False
-    return not _billed_since(billed.get(bill.subscription or "", ()), bill.paid)
+    return not _billed_since(billed.get(match.subscription or "", ()), match.paid)
 
 
-def _match(books: Books, bills: Iterable[Bill], refs: Iterable[str]) -> None:
-    """One to one in the order of time, which pairs as many as can be paired."""
+def _match(matched: MatchedPayments, matches: Iterable[InvoiceMatch], refs: Iterable[str]) -> None:
+    """Match one to one in the order of time, which matches as many as possible."""
+    # A pool holds the payments of one customer, amount and currency, by time. Invoices take the
+    # earliest payment within the window in the order of their own times: an interval matching in
+    # which an exchange never gains a pair.
     pools: dict[tuple[str | None, int, str], list[tuple[datetime, str]]] = defaultdict(list)
     for ref in refs:
-        came_in = books.came_in[ref]
-        alike = (books.payments[ref].customer_id, came_in.amount, came_in.currency)
-        pools[alike].append((came_in.at, ref))
+        received = matched.received[ref]
+        alike = (matched.payments[ref].customer_id, received.amount, received.currency)
+        pools[alike].append((received.at, ref))
     for pool in pools.values():
         pool.sort()
-    due = [(money.at, bill.ref, bill, money) for bill in bills if (money := bill.paid)]
-    for at, _, bill, money in sorted(due, key=lambda one: one[:2]):
-        pool = pools.get((bill.customer_id, money.amount, money.currency), [])
-        near = [one for one in pool if abs(one[0] - at) <= PAIRED_WITHIN]
-        if near and bill.customer_id and not bill.payments:
+    due = [(money.at, match.ref, match, money) for match in matches if (money := match.paid)]
+    for at, _, match, money in sorted(due, key=lambda one: one[:2]):
+        pool = pools.get((match.customer_id, money.amount, money.currency), [])
+        near = [one for one in pool if abs(one[0] - at) <= MATCHED_WITHIN]
+        if near and match.customer_id and not match.payments:
             pool.remove(near[0])
-            bill.payments.append(near[0][1])
-            bill.inferred = True
+            match.payments.append(near[0][1])
+            match.inferred = True
 
 
-def _uncovered(books: Books, billed: Billed) -> dict[str, Received]:
+def _uncovered(matched: MatchedPayments, billed: BilledAmounts) -> dict[str, ReceivedMoney]:
     found = {}
-    for bill in books.bills.values():
-        money = bill.paid
+    for match in matched.matches.values():
+        money = match.paid
         if money:
-            covered = _covered(books, bill)
-            if bill.invoice_id is None:
-                covered += _billed_since(billed.get(bill.subscription or "", ()), money)
+            covered = _covered(matched, match)
+            if match.invoice_id is None:
+                covered += _billed_since(billed.get(match.subscription or "", ()), money)
             if money.amount > covered:
-                found[bill.ref] = money._replace(amount=money.amount - covered)
+                found[match.ref] = money._replace(amount=money.amount - covered)
     return found
 
 
-def _first_bills(books: Books) -> Billed:
-    """What was billed of subscriptions, which matters where a checkout speaks for itself."""
-    if all(bill.invoice_id for bill in books.bills.values()):
+def _billed_amounts(matched: MatchedPayments) -> BilledAmounts:
+    """Return the amounts billed, which matter only if a checkout stands for itself."""
+    if all(match.invoice_id for match in matched.matches.values()):
         return {}
-    billed: dict[str, list[Received]] = defaultdict(list)
-    for bill in books.bills.values():
-        if bill.invoice_id and bill.subscription:
-            linked = [books.came_in[ref] for ref in bill.payments if ref in books.came_in]
-            known = [*([bill.paid] if bill.paid else ()), *linked]
+    billed: dict[str, list[ReceivedMoney]] = defaultdict(list)
+    for match in matched.matches.values():
+        if match.invoice_id and match.subscription:
+            linked = [matched.received[ref] for ref in match.payments if ref in matched.received]
+            known = [*([match.paid] if match.paid else ()), *linked]
             if known:
                 so_far = max(known[0].amount, sum(money.amount for money in linked))
                 first_at = min(money.at for money in known)
-                billed[bill.subscription].append(Received(so_far, known[0].currency, first_at))
+                billed[match.subscription].append(
+                    ReceivedMoney(so_far, known[0].currency, first_at)
+                )
     return billed
 
 
-def _billed_since(bills: Iterable[Received], checkout: Received) -> int:
-    """What the first invoice says of a subscription, the checkout need not say for itself."""
-    return sum(bill.amount for bill in bills if bill.at <= checkout.at + FIRST_BILL_WITHIN)
+def _billed_since(billed: Iterable[ReceivedMoney], checkout: ReceivedMoney) -> int:
+    """Return the part of a checkout's amount that its first invoice already states."""
+    return sum(money.amount for money in billed if money.at <= checkout.at + FIRST_INVOICE_WITHIN)
 
 
-def _covered(books: Books, bill: Bill) -> int:
-    """What linked payments paid of a bill: by their shares in it, else with all they brought."""
-    return sum(_covered_by(books, ref, bill) for ref in bill.payments)
+def _covered(matched: MatchedPayments, match: InvoiceMatch) -> int:
+    """Return the amount of an invoice that its linked payments cover."""
+    return sum(_covered_by(matched, ref, match) for ref in match.payments)
 
 
-def _covered_by(books: Books, ref: str, bill: Bill) -> int:
-    if ref not in books.came_in:
+def _covered_by(matched: MatchedPayments, ref: str, match: InvoiceMatch) -> int:
+    if ref not in matched.received:
         return 0
-    shares = [share.money for share in books.payments[ref].shares if share.invoice == bill.ref]
-    return sum(money.amount for money in shares if money) or books.came_in[ref].amount
+    parts = [
+        each.money for each in matched.payments[ref].invoice_payments if each.invoice == match.ref
+    ]
+    return sum(money.amount for money in parts if money) or matched.received[ref].amount

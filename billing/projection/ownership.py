@@ -1,118 +1,141 @@
-"""Whose something is: the fact's own statement, else the customer's link, else a copy.
+"""The user of each object: by its own reference, else by the customer's link, else by a copy.
 
-A subscription speaks for itself and a session for what it bought. The customer's link (its own
-newest ``metadata.user_id``, else its newest session's) serves whatever says nothing. Copies on
-invoices, payment intents and charges count where nothing else does. When the customer's own
-``metadata.user_id`` changes from one user to another, everything stated before that moves too.
+A subscription names its own user, and a session the user of what it bought. The customer's link
+(its newest ``metadata.user_id``, else that of its newest session) serves objects that name no user.
+Copies on invoices, payment intents and charges count only where nothing else names a user. When the
+customer's own ``metadata.user_id`` changes from one user to another, every older reference moves
+too.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 from billing.ids import CustomerId, UserId
-from billing.objects.checkouts import Session
-from billing.objects.invoices import Invoice
-from billing.objects.observations import NOBODY, Said, Statement, first, users_ever
-from billing.objects.store import Objects
+from billing.objects.checkouts import SessionState
+from billing.objects.invoices import InvoiceState
+from billing.objects.observations import (
+    NO_REFERENCES,
+    UserReference,
+    UserReferences,
+    all_users_named,
+    first_value,
+)
+from billing.objects.store import RealmObjects
 
 
-class Users:
-    """Answers whose each object of a party is, and whose it has ever been said to be."""
+class Ownership:
+    """The present user of each object of a party, and all its earlier users."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: RealmObjects) -> None:
         self._objects = objects
-        self._buyers: dict[str, list[Session]] = defaultdict(list)
-        self._sessions: dict[CustomerId, list[Session]] = defaultdict(list)
-        self._bills: dict[str, list[Invoice]] = defaultdict(list)
+        self._checkouts: dict[str, list[SessionState]] = defaultdict(list)
+        self._sessions: dict[CustomerId, list[SessionState]] = defaultdict(list)
+        self._invoices: dict[str, list[InvoiceState]] = defaultdict(list)
         for session in objects.sessions.values():
             if session.customer_id:
                 self._sessions[session.customer_id].append(session)
             if session.subscription:
-                self._buyers[session.subscription].append(session)
+                self._checkouts[session.subscription].append(session)
         for invoice in objects.invoices.values():
             if invoice.subscription:
-                self._bills[invoice.subscription].append(invoice)
+                self._invoices[invoice.subscription].append(invoice)
 
     @property
-    def subscriptions_begun(self) -> frozenset[str]:
+    def subscriptions_of_checkouts(self) -> frozenset[str]:
         """Subscriptions that a checkout names, paid or not."""
-        return frozenset(self._buyers)
+        return frozenset(self._checkouts)
 
-    def buyers_of(self, subscription: str) -> list[Session]:
-        """The checkouts that began a subscription."""
-        return self._buyers.get(subscription, [])
+    def checkouts_of(self, subscription: str) -> list[SessionState]:
+        """Return the checkouts that began a subscription."""
+        return self._checkouts.get(subscription, [])
 
-    def bills_of(self, subscription: str) -> list[Invoice]:
-        """The invoices that a subscription caused."""
-        return self._bills.get(subscription, [])
+    def invoices_of(self, subscription: str) -> list[InvoiceState]:
+        """Return the invoices of a subscription."""
+        return self._invoices.get(subscription, [])
 
-    def of_customer(self, customer_id: CustomerId | None) -> UserId | None:
-        """The customer's link, which serves facts without a statement."""
+    def user_of_customer(self, customer_id: CustomerId | None) -> UserId | None:
+        """Return the user of the customer's link."""
         if customer_id is None:
             return None
         own = self._own(customer_id).newest
-        stated = own or newest([session.said for session in self._sessions.get(customer_id, ())])
+        stated = own or newest_reference(
+            [session.user_references for session in self._sessions.get(customer_id, ())]
+        )
         return stated.user_id if stated else None
 
-    def ever_of_customer(self, customer_id: CustomerId | None) -> frozenset[UserId]:
-        """Everybody whom the customer's link could have named at some time."""
+    def all_users_of_customer(self, customer_id: CustomerId | None) -> frozenset[UserId]:
+        """Return every user whom the customer's link could ever have named."""
         if customer_id is None:
             return frozenset()
         sessions = self._sessions.get(customer_id, ())
-        return users_ever(self._own(customer_id), *[session.said for session in sessions])
+        return all_users_named(
+            self._own(customer_id), *[session.user_references for session in sessions]
+        )
 
-    def stated_for(self, subscription: str) -> Statement | None:
-        """What a subscription says of itself, else what the checkout that began it says."""
-        itself = self._objects.subscriptions.get(subscription)
-        own = itself.said.newest if itself else None
-        return own or newest(session.said for session in self.buyers_of(subscription))
+    def reference_for(self, subscription: str) -> UserReference | None:
+        """Return the user reference of a subscription, else that of its checkout."""
+        snapshot = self._objects.subscriptions.get(subscription)
+        own = snapshot.user_references.newest if snapshot else None
+        return own or newest_reference(
+            session.user_references for session in self.checkouts_of(subscription)
+        )
 
-    def of_subscription(self, subscription: str, customer_id: CustomerId | None) -> UserId | None:
-        """Whose a subscription is."""
-        copies = (invoice.said for invoice in self.bills_of(subscription))
-        return self.settle((self.stated_for(subscription),), customer_id, copies)
+    def user_of_subscription(
+        self, subscription: str, customer_id: CustomerId | None
+    ) -> UserId | None:
+        """Return the user of a subscription."""
+        copies = (invoice.user_references for invoice in self.invoices_of(subscription))
+        return self.resolve((self.reference_for(subscription),), customer_id, copies)
 
-    def ever_of_subscription(
+    def all_users_of_subscription(
         self, subscription: str, customer_id: CustomerId | None
     ) -> frozenset[UserId]:
-        """Everybody whose a subscription has ever been said to be."""
-        itself = self._objects.subscriptions.get(subscription)
-        said = [itself.said] if itself else []
-        said += [session.said for session in self.buyers_of(subscription)]
-        said += [invoice.said for invoice in self.bills_of(subscription)]
-        return users_ever(*said) | self.ever_of_customer(customer_id)
+        """Return every user to whom a subscription was ever assigned."""
+        snapshot = self._objects.subscriptions.get(subscription)
+        user_references = [snapshot.user_references] if snapshot else []
+        user_references += [session.user_references for session in self.checkouts_of(subscription)]
+        user_references += [invoice.user_references for invoice in self.invoices_of(subscription)]
+        return all_users_named(*user_references) | self.all_users_of_customer(customer_id)
 
-    def settle(
+    def resolve(
         self,
-        statements: Iterable[Statement | None],
+        statements: Iterable[UserReference | None],
         customer_id: CustomerId | None,
-        copies: Iterable[Said],
+        copies: Iterable[UserReferences],
     ) -> UserId | None:
-        """The first statement there is, moved where the customer moved; else link, else copy."""
-        stated = first(statements)
+        """Return the user of the first reference, else of the customer's link, else of a copy.
+
+        A reference that is older than the customer's move to another user moves too.
+        """
+        stated = first_value(statements)
         if stated:
-            return self._moved(stated, customer_id)
-        linked = self.of_customer(customer_id)
+            return self._after_move(stated, customer_id)
+        linked = self.user_of_customer(customer_id)
         if linked:
             return linked
-        copied = newest(copies)
+        copied = newest_reference(copies)
         return copied.user_id if copied else None
 
-    def _moved(self, stated: Statement, customer_id: CustomerId | None) -> UserId:
+    def _after_move(self, stated: UserReference, customer_id: CustomerId | None) -> UserId:
         customer = self._objects.customers.get(customer_id or "")
-        if customer and customer.moved and customer.said.newest and stated.made_at < customer.moved:
-            return customer.said.newest.user_id
+        if (
+            customer
+            and customer.moved_at
+            and customer.user_references.newest
+            and stated.since < customer.moved_at
+        ):
+            return customer.user_references.newest.user_id
         return stated.user_id
 
-    def _own(self, customer_id: CustomerId) -> Said:
+    def _own(self, customer_id: CustomerId) -> UserReferences:
         customer = self._objects.customers.get(customer_id)
-        return customer.said if customer else NOBODY
+        return customer.user_references if customer else NO_REFERENCES
 
 
-def newest(sayings: Iterable[Said]) -> Statement | None:
-    """The statement made last; of two made in one second, the one of the lower user id."""
-    stated = [each.newest for each in sayings if each.newest]
-    if len(stated) > 1:  # hardly ever: copies of one statement are asked last
+def newest_reference(references: Iterable[UserReferences]) -> UserReference | None:
+    """Return the newest reference; within a second, the one of the lower user id."""
+    stated = [each.newest for each in references if each.newest]
+    if len(stated) > 1:  # rare: copies are read last
         stated.sort(key=lambda statement: statement.user_id)
-        stated.sort(key=lambda statement: statement.made_at, reverse=True)
+        stated.sort(key=lambda statement: statement.since, reverse=True)
     return stated[0] if stated else None

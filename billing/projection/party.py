@@ -1,7 +1,7 @@
 """Facts, then projection: what follows from all facts of one party, a catalogue and a moment.
 
-``project`` is a pure function of the set of facts. ``PartyFacts`` is the same function for a party
-that grows: it keeps what each object amounts to, and condenses again only what a fact touched.
+``project`` is a pure function of the set of facts. ``PartyFacts`` computes the same for a party
+that grows. It keeps the state of each object, and folds again only the objects with new facts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,22 +10,27 @@ from datetime import datetime
 from billing.catalogue import Catalogue
 from billing.facts import Fact, Kind
 from billing.ids import CustomerId, EventId, ObjectKey, Realm, object_key, realm_in
-from billing.objects.ordering import order
-from billing.objects.store import Objects
-from billing.projection.grants import Granted
-from billing.projection.invoices import keep_books
-from billing.projection.ownership import Users
+from billing.objects.ordering import order_facts
+from billing.objects.store import RealmObjects
+from billing.projection.grants import GrantCollector
+from billing.projection.invoices import match_invoices
+from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
-from billing.projection.plan_lookup import Shelf
+from billing.projection.plan_lookup import PlanLookup
 from billing.projection.purchase_access import project_purchases
-from billing.projection.purchases import Purchase, purchases_of, unlisted
+from billing.projection.purchases import OneTimePurchase, purchases_of, sessions_without_line_items
 from billing.projection.stripe_entitlements import project_summaries
-from billing.projection.subscriptions import Begun, Source, project_subscriptions, sources_of
+from billing.projection.subscriptions import (
+    PaidCheckout,
+    SubscriptionSource,
+    project_subscriptions,
+    sources_of,
+)
 from billing.rows import CustomerRow, PaymentRow, Projection
 
 
 def project(facts: Iterable[Fact], catalogue: Catalogue, now: datetime) -> Projection:
-    """Everything that follows from the facts of one party; their order and repetition do not."""
+    """Return everything that follows from the facts, for any order and repetition of them."""
     return PartyFacts(facts).project(catalogue, now)
 
 
@@ -34,17 +39,17 @@ class PartyFacts:
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: dict[tuple[Kind, ObjectKey], dict[EventId, Fact]] = {}
-        self._realms: dict[Realm, Objects] = {}
+        self._realms: dict[Realm, RealmObjects] = {}
         self._touched: set[tuple[Kind, ObjectKey]] = set()
         self._states: dict[tuple[Kind, ObjectKey], Fact] = {}
-        self._shelf: Shelf | None = None
+        self._lookup: PlanLookup | None = None
         self.add(facts)
 
     def __iter__(self) -> Iterator[Fact]:
         return (fact for known in self._facts.values() for fact in known.values())
 
     def add(self, facts: Iterable[Fact]) -> None:
-        """Learn facts; one that is known already changes nothing."""
+        """Add facts; a fact that is known already changes nothing."""
         for fact in facts:
             place = (fact.kind, fact.object_key)
             known = self._facts.setdefault(place, {})
@@ -53,98 +58,109 @@ class PartyFacts:
                 self._touched.add(place)
 
     def replace(self, event_id: EventId, facts: Iterable[Fact]) -> None:
-        """Let an event state these facts and none of those it stated before."""
+        """Replace all facts of an event by these."""
         for place, known in self._facts.items():
             if known.pop(event_id, None):
                 self._touched.add(place)
         self.add(facts)
 
     def project(self, catalogue: Catalogue, now: datetime) -> Projection:
-        """What follows from the facts known so far."""
+        """Return the projection of the present facts."""
         self._condense()
-        if self._shelf is None or self._shelf.catalogue is not catalogue:
-            self._shelf = Shelf(catalogue=catalogue)
-        shelf = self._shelf
-        return _together([_project_realm(each, shelf, now) for each in self._realms.values()])
+        if self._lookup is None or self._lookup.catalogue is not catalogue:
+            self._lookup = PlanLookup(catalogue=catalogue)
+        lookup = self._lookup
+        return _merge_realms([_project_realm(each, lookup, now) for each in self._realms.values()])
 
     def state_of(self, fact: Fact) -> Fact:
-        """The newest fact about the object of this one, as of the last projection."""
+        """Return the newest fact about this fact's object, as of the last projection."""
         return self._states[fact.kind, fact.object_key]
 
     def _condense(self) -> None:
         for kind, key in self._touched:
             objects = self._objects_in(realm_in(key))
             if known := self._facts[kind, key]:
-                history = order(known.values())
+                history = order_facts(known.values())
                 self._states[kind, key] = history.newest
                 objects.put(kind, key, history)
             else:
                 objects.drop(kind, key)
         self._touched.clear()
 
-    def _objects_in(self, realm: Realm) -> Objects:
+    def _objects_in(self, realm: Realm) -> RealmObjects:
         if realm not in self._realms:
-            self._realms[realm] = Objects(realm=realm)
+            self._realms[realm] = RealmObjects(realm=realm)
         return self._realms[realm]
 
 
-def _project_realm(objects: Objects, shelf: Shelf, now: datetime) -> Projection:
-    """Users first, then money, then what access and purchases make of both."""
-    shelf.unknown.clear()
-    users, books = Users(objects), keep_books(objects)
-    granted = Granted(realm=objects.realm)
-    sources = sources_of(objects, users)
-    subscriptions = project_subscriptions(sources, users, shelf, granted, now)
-    purchases = purchases_of(objects, books, shelf)
-    bought = project_purchases(purchases, books, users, shelf.catalogue.policy, granted)
-    project_summaries(objects, users, granted)
-    payments = project_payments(objects, books, users, shelf, purchases)
+def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> Projection:
+    """Return the projection of one realm: owners first, then money, then access."""
+    lookup.unknown.clear()
+    ownership, matched = Ownership(objects), match_invoices(objects)
+    grants = GrantCollector(realm=objects.realm)
+    sources = sources_of(objects, ownership)
+    subscriptions = project_subscriptions(sources, ownership, lookup, grants, now)
+    purchases = purchases_of(objects, matched, lookup)
+    bought = project_purchases(purchases, matched, ownership, lookup.catalogue.policy, grants)
+    project_summaries(objects, ownership, grants)
+    payments = project_payments(objects, matched, ownership, lookup, purchases)
     return Projection(
-        customers={row.key: row for row in _customers(objects, users)},
+        customers={row.key: row for row in _customers(objects, ownership)},
         subscriptions={row.key: row for row in subscriptions},
         purchases={row.key: row for row in bought},
         payments={row.key: row for row in payments},
-        entitlements=granted.rows,
-        due_at=granted.due_at,
-        unknown_prices=frozenset(shelf.unknown),
-        waiting=granted.waiting or any(map(_waits, payments)),
-        incomplete_summaries=_incomplete(objects),
-        missing_subscriptions=_missing(sources),
+        entitlements=grants.rows,
+        due_at=grants.due_at,
+        unknown_prices=frozenset(lookup.unknown),
+        waiting=grants.waiting or any(map(_waits, payments)),
+        incomplete_summaries=_incomplete_summaries(objects),
+        missing_subscriptions=_missing_subscriptions(sources),
         undecided=frozenset([key for _, key in objects.undecided]),
-        unlisted=_unlisted(objects, purchases),
+        without_line_items=_sessions_without_line_items(objects, purchases),
     )
 
 
-def _customers(objects: Objects, users: Users) -> list[CustomerRow]:
-    """A customer has a row as soon as anything names it."""
+def _customers(objects: RealmObjects, ownership: Ownership) -> list[CustomerRow]:
+    """Return a row for every customer that any object names."""
     named = frozenset[CustomerId]().union(*objects.customers_named.values())
     return [
-        CustomerRow(realm=objects.realm, stripe_customer_id=each, user_id=users.of_customer(each))
+        CustomerRow(
+            realm=objects.realm, stripe_customer_id=each, user_id=ownership.user_of_customer(each)
+        )
         for each in named
     ]
 
 
 def _waits(payment: PaymentRow) -> bool:
-    """Money that came in and is nobody's yet."""
+    """Return True if money has no user yet."""
     return payment.user_id is None and payment.amount_minor > 0
 
 
-def _incomplete(objects: Objects) -> frozenset[CustomerId]:
+def _incomplete_summaries(objects: RealmObjects) -> frozenset[CustomerId]:
     summaries = objects.summaries.values()
     return frozenset([each.customer_id for each in summaries if not each.complete])
 
 
-def _missing(sources: Iterable[Source]) -> frozenset[str]:
-    """Subscriptions that a checkout speaks for because no snapshot came."""
-    return frozenset([source.id for source in sources if isinstance(source.speaker, Begun)])
+def _missing_subscriptions(sources: Iterable[SubscriptionSource]) -> frozenset[str]:
+    """Return the subscriptions that a checkout stands in for because no snapshot came."""
+    return frozenset(
+        [source.id for source in sources if isinstance(source.decided_by, PaidCheckout)]
+    )
 
 
-def _unlisted(objects: Objects, purchases: Iterable[Purchase]) -> frozenset[ObjectKey]:
-    return frozenset([object_key(objects.realm, each.id) for each in unlisted(objects, purchases)])
+def _sessions_without_line_items(
+    objects: RealmObjects, purchases: Iterable[OneTimePurchase]
+) -> frozenset[ObjectKey]:
+    return frozenset(
+        [
+            object_key(objects.realm, each.id)
+            for each in sessions_without_line_items(objects, purchases)
+        ]
+    )
 
 
-def _together(parts: list[Projection]) -> Projection:
-    """One projection of all realms; nearly always there is only one."""
+def _merge_realms(parts: list[Projection]) -> Projection:
+    """Return one projection of all realms; nearly always there is only one."""
     if len(parts) == 1:
         return parts[0]
     whole = Projection()
@@ -161,6 +177,6 @@ def _together(parts: list[Projection]) -> Projection:
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
-            unlisted=whole.unlisted | part.unlisted,
+            without_line_items=whole.without_line_items | part.without_line_items,
         )
     return whole

@@ -1,33 +1,39 @@
-"""Payment rows: what each payment and each uncovered bill comes to, whose it is and what for."""
+"""Payment rows: the amount, the user and the plan of each payment and each uncovered invoice."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from billing.ids import CustomerId, PaymentRef, PlanCode, UserId
-from billing.objects.checkouts import Session
-from billing.objects.observations import Received, Said, first
-from billing.objects.store import Objects
-from billing.projection.invoices import Bill, Books
-from billing.projection.ownership import Users, newest
-from billing.projection.payments import Payment, first_seen, newest_dispute, refunded, status_of
-from billing.projection.plan_lookup import Shelf
-from billing.projection.purchases import Purchase
+from billing.objects.checkouts import SessionState
+from billing.objects.observations import ReceivedMoney, UserReferences, first_value
+from billing.objects.store import RealmObjects
+from billing.projection.invoices import InvoiceMatch, MatchedPayments
+from billing.projection.ownership import Ownership, newest_reference
+from billing.projection.payments import (
+    PaymentObjects,
+    first_seen,
+    newest_dispute,
+    refunded_amount,
+    status_of,
+)
+from billing.projection.plan_lookup import PlanLookup
+from billing.projection.purchases import OneTimePurchase
 from billing.rows import PaymentRow, PaymentStatus
 
 
-class Reader(NamedTuple):
-    """What naming a payment's user and plan needs."""
+class PaymentContext(NamedTuple):
+    """The inputs for naming a payment's user and plan."""
 
-    objects: Objects
-    books: Books
-    users: Users
-    shelf: Shelf
+    objects: RealmObjects
+    matched: MatchedPayments
+    ownership: Ownership
+    lookup: PlanLookup
     bought: Mapping[str, PlanCode]
     """The plan of the purchase that each reference paid for."""
 
 
-class About(NamedTuple):
-    """Everything beside the money: whose it is and which plan it pays for."""
+class PaymentAttribution(NamedTuple):
+    """The customer, the user and the plan of a payment."""
 
     customer_id: CustomerId | None
     user_id: UserId | None
@@ -35,59 +41,66 @@ class About(NamedTuple):
 
 
 def project_payments(
-    objects: Objects, books: Books, users: Users, shelf: Shelf, purchases: Iterable[Purchase]
+    objects: RealmObjects,
+    matched: MatchedPayments,
+    ownership: Ownership,
+    lookup: PlanLookup,
+    purchases: Iterable[OneTimePurchase],
 ) -> list[PaymentRow]:
-    """One row for each payment that something happened to, one for each uncovered bill."""
+    """Return a row for each payment with a known object, and for each uncovered invoice."""
     bought = {
         ref: purchase.plans[0].code
         for purchase in purchases
         for ref in purchase.paid_by
         if purchase.plans
     }
-    reader = Reader(objects, books, users, shelf, bought)
-    known = [payment for payment in books.payments.values() if payment.is_known]
-    rows = [_row(reader, payment) for payment in known]
-    return rows + [_rest(reader, books.bills[ref], rest) for ref, rest in books.uncovered.items()]
+    context = PaymentContext(objects, matched, ownership, lookup, bought)
+    known = [payment for payment in matched.payments.values() if payment.is_known]
+    rows = [_row(context, payment) for payment in known]
+    return rows + [
+        _uncovered_row(context, matched.matches[ref], rest)
+        for ref, rest in matched.uncovered.items()
+    ]
 
 
-def _row(reader: Reader, payment: Payment) -> PaymentRow:
-    came_in = reader.books.came_in.get(payment.ref)
-    linked = reader.books.bills_of.get(payment.ref, ())
-    bill = next((bill for bill in linked if bill.invoice_id), None)
-    about = _about(reader, payment, linked)
+def _row(context: PaymentContext, payment: PaymentObjects) -> PaymentRow:
+    received = context.matched.received.get(payment.ref)
+    linked = context.matched.matches_of.get(payment.ref, ())
+    match = next((match for match in linked if match.invoice_id), None)
+    about = _attribute(context, payment, linked)
     dispute = newest_dispute(payment)
     return PaymentRow(
-        realm=reader.objects.realm,
+        realm=context.objects.realm,
         payment_ref=PaymentRef(payment.ref),
         user_id=about.user_id,
         stripe_customer_id=about.customer_id,
-        amount_minor=came_in.amount if came_in else 0,
-        amount_refunded_minor=refunded(payment, came_in),
-        currency=came_in.currency if came_in else _currency(payment),
-        status=status_of(payment, came_in),
-        dispute_status=dispute.state.fields.status if dispute else None,
-        invoice_id=bill.invoice_id if bill else None,
+        amount_minor=received.amount if received else 0,
+        amount_refunded_minor=refunded_amount(payment, received),
+        currency=received.currency if received else _currency(payment),
+        status=status_of(payment, received),
+        dispute_status=dispute.newest.fields.status if dispute else None,
+        invoice_id=match.invoice_id if match else None,
         plan_code=about.plan_code,
-        inferred=bill.inferred if bill else False,
+        inferred=match.inferred if match else False,
         provisional=False,
-        occurred_at=came_in.at if came_in else first_seen(payment),
+        occurred_at=received.at if received else first_seen(payment),
     )
 
 
-def _currency(payment: Payment) -> str:
-    """The currency of a payment of which nothing came in yet."""
+def _currency(payment: PaymentObjects) -> str:
+    """Return the currency of a payment of which nothing was received yet."""
     stated = [attempt.currency for attempt in payment.attempts]
     stated += [refund.currency for refund in payment.refunds]
     stated += [dispute.currency for dispute in payment.disputes]
     return stated[0]
 
 
-def _rest(reader: Reader, bill: Bill, rest: Received) -> PaymentRow:
-    """The row of a bill, or of a checkout without bill, until payments cover it."""
-    about = _about(reader, Payment(ref=bill.ref), (bill,))
+def _uncovered_row(context: PaymentContext, match: InvoiceMatch, rest: ReceivedMoney) -> PaymentRow:
+    """Return the row of an invoice or a checkout that payments do not cover yet."""
+    about = _attribute(context, PaymentObjects(ref=match.ref), (match,))
     return PaymentRow(
-        realm=reader.objects.realm,
-        payment_ref=PaymentRef(bill.ref),
+        realm=context.objects.realm,
+        payment_ref=PaymentRef(match.ref),
         user_id=about.user_id,
         stripe_customer_id=about.customer_id,
         amount_minor=rest.amount,
@@ -95,7 +108,7 @@ def _rest(reader: Reader, bill: Bill, rest: Received) -> PaymentRow:
         currency=rest.currency,
         status=PaymentStatus.SUCCEEDED,
         dispute_status=None,
-        invoice_id=bill.invoice_id,
+        invoice_id=match.invoice_id,
         plan_code=about.plan_code,
         inferred=False,
         provisional=True,
@@ -103,45 +116,52 @@ def _rest(reader: Reader, bill: Bill, rest: Received) -> PaymentRow:
     )
 
 
-def _about(reader: Reader, payment: Payment, bills: Sequence[Bill]) -> About:
-    customer_id = first((payment.customer_id, *[bill.customer_id for bill in bills]))
-    subscription = first([bill.subscription for bill in bills])
-    bought = first([reader.bought.get(ref) for ref in (payment.ref, *[b.ref for b in bills])])
+def _attribute(
+    context: PaymentContext, payment: PaymentObjects, matches: Sequence[InvoiceMatch]
+) -> PaymentAttribution:
+    customer_id = first_value((payment.customer_id, *[match.customer_id for match in matches]))
+    subscription = first_value([match.subscription for match in matches])
+    bought = first_value(
+        [context.bought.get(ref) for ref in (payment.ref, *[b.ref for b in matches])]
+    )
     statements = (
-        newest(session.said for session in _sessions(payment, bills)),
-        reader.users.stated_for(subscription) if subscription else None,
+        newest_reference(session.user_references for session in _sessions(payment, matches)),
+        context.ownership.reference_for(subscription) if subscription else None,
     )
-    return About(
+    return PaymentAttribution(
         customer_id=customer_id,
-        user_id=reader.users.settle(statements, customer_id, _copies(payment, bills)),
-        plan_code=bought or (_plan_billed(reader, bills, subscription) if subscription else None),
+        user_id=context.ownership.resolve(statements, customer_id, _copies(payment, matches)),
+        plan_code=bought
+        or (_plan_billed(context, matches, subscription) if subscription else None),
     )
 
 
-def _sessions(payment: Payment, bills: Sequence[Bill]) -> list[Session]:
-    return payment.sessions + [bill.session for bill in bills if bill.session]
+def _sessions(payment: PaymentObjects, matches: Sequence[InvoiceMatch]) -> list[SessionState]:
+    return payment.sessions + [match.session for match in matches if match.session]
 
 
-def _copies(payment: Payment, bills: Sequence[Bill]) -> Iterator[Said]:
-    """What copies of metadata say, which is asked only where nothing else says anything."""
-    yield from (attempt.said for attempt in payment.attempts)
-    yield from (bill.invoice.said for bill in bills if bill.invoice)
+def _copies(payment: PaymentObjects, matches: Sequence[InvoiceMatch]) -> Iterator[UserReferences]:
+    """Yield the references in copies of metadata, which are read only where no other exists."""
+    yield from (attempt.user_references for attempt in payment.attempts)
+    yield from (match.invoice.user_references for match in matches if match.invoice)
 
 
-def _plan_billed(reader: Reader, bills: Sequence[Bill], subscription: str) -> PlanCode | None:
-    """The plan on the bill; of several (an upgrade), the one that the subscription is on now."""
+def _plan_billed(
+    context: PaymentContext, matches: Sequence[InvoiceMatch], subscription: str
+) -> PlanCode | None:
+    """Return the plan on the invoice; of several (an upgrade), the subscription's present one."""
     listed = [
         plan.code
-        for bill in bills
-        for offer in (bill.invoice.offers if bill.invoice else ())
-        for plan in reader.shelf.plans_offered(offer)
+        for match in matches
+        for plan_reference in (match.invoice.plan_references if match.invoice else ())
+        for plan in context.lookup.plans_named_by(plan_reference)
     ]
     if len(listed) == 1:
         return listed[0]
-    itself = reader.objects.subscriptions.get(subscription)
-    items = itself.state.fields.items if itself else ()
-    held = [each.plan.code for each in reader.shelf.plans_held(items)]
-    sessions = [bill.session for bill in bills if bill.session]
-    begun = [p.code for s in sessions for p in reader.shelf.plans_offered(s.offer)]
+    snapshot = context.objects.subscriptions.get(subscription)
+    items = snapshot.newest.fields.items if snapshot else ()
+    held = [each.plan.code for each in context.lookup.held_plans(items)]
+    sessions = [match.session for match in matches if match.session]
+    checkout = [p.code for s in sessions for p in context.lookup.plans_named_by(s.plan_reference)]
     both = [code for code in held if code in listed]
-    return next(iter((*both, *listed, *held, *begun)), None)
+    return next(iter((*both, *listed, *held, *checkout)), None)

@@ -1,4 +1,4 @@
-"""Which plan something paid for is about: by what it names, and what the catalogue sells."""
+"""The plan of something sold: by the names it has and the catalogue that assigns them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,98 +6,105 @@ from typing import NamedTuple
 
 from billing.catalogue import Catalogue, Plan
 from billing.facts import Item
-from billing.objects.plan_references import Offer
+from billing.objects.plan_references import PlanReference
 
 
-class Held(NamedTuple):
-    """A plan and how many seats of it are paid for."""
+class HeldPlan(NamedTuple):
+    """A plan and the number of seats that are paid for."""
 
     plan: Plan
     quantity: int
 
 
-def sold_before(what: str, plan: Plan) -> str:
-    """Why something gives nothing under a plan that it stood for once."""
-    return f"{what} stood for plan {plan.code} by earlier plans, and does not by those of record."
+def no_longer_sold(what: str, plan: Plan) -> str:
+    """Return the reason why something grants nothing under a plan that it granted once."""
+    plan_then = f"{what} granted plan {plan.code} under an earlier catalogue"
+    return f"{plan_then}, but not under the current one."
 
 
 @dataclass(slots=True, kw_only=True)
-class Shelf:
-    """The catalogue as one party asks it, again and again about the same things.
+class PlanLookup:
+    """The catalogue with a cache for one party, which asks for the same names repeatedly.
 
-    ``unknown`` collects what was named and is not sold; every projection begins it anew.
+    ``unknown`` collects the names that no plan sells; every projection clears it.
     """
 
     catalogue: Catalogue
     unknown: set[str] = field(default_factory=set)
-    _offered: dict[Offer, tuple[Plan, ...]] = field(default_factory=dict)
-    _sold: dict[tuple[str | None, ...], Plan | None] = field(default_factory=dict)
-    _former: list["Shelf"] = field(default_factory=list)
+    _by_reference: dict[PlanReference, tuple[Plan, ...]] = field(default_factory=dict)
+    _by_names: dict[tuple[str | None, ...], Plan | None] = field(default_factory=dict)
+    _lookups_before: list["PlanLookup"] = field(default_factory=list)
 
-    def plans_offered(self, offer: Offer) -> tuple[Plan, ...]:
-        """Plans that an offer names, by what they sell or by their own code, once each."""
-        plans = self._offered.get(offer)
+    def plans_named_by(self, plan_reference: PlanReference) -> tuple[Plan, ...]:
+        """Return the plans of a reference, by price names or by plan code, once each."""
+        plans = self._by_reference.get(plan_reference)
         if plans is None:
-            coded = self.catalogue.plan_coded(offer.plan_code)
-            named = [coded, *(self.catalogue.plan_named(thing) for thing in offer.things)]
+            coded = self.catalogue.plan_by_code(plan_reference.plan_code)
+            named = [
+                coded,
+                *(self.catalogue.plan_by_names(names) for names in plan_reference.price_names),
+            ]
             plans = tuple({p.code: p for p in named if p is not None}.values())
-            self._offered[offer] = plans
+            self._by_reference[plan_reference] = plans
         return plans
 
-    def plans_formerly_offered(self, offer: Offer) -> tuple[Plan, ...]:
-        """Plans that an offer named by catalogues of before, as they are now, else as they were."""
+    def former_plans_named_by(self, plan_reference: PlanReference) -> tuple[Plan, ...]:
+        """Return the plans of a reference in former catalogues.
+
+        A plan that the present catalogue still has is returned in its present form.
+        """
         found: dict[str, Plan] = {}
-        for shelf in self._earlier():
-            for plan in shelf.plans_offered(offer):
-                found.setdefault(plan.code, self._as_it_is(plan))
+        for lookup in self._former_lookups():
+            for plan in lookup.plans_named_by(plan_reference):
+                found.setdefault(plan.code, self._current_plan(plan))
         return tuple(found.values())
 
-    def plans_held(self, items: Iterable[Item]) -> tuple[Held, ...]:
-        """The plans that subscription items stand for, quantities of one plan added up."""
-        held: dict[str, Held] = {}
+    def held_plans(self, items: Iterable[Item]) -> tuple[HeldPlan, ...]:
+        """Return the plans of subscription items, with the quantities of one plan added up."""
+        held: dict[str, HeldPlan] = {}
         for item in items:
             plan = self.plan_of(item)
             if plan is not None:
                 had = held[plan.code].quantity if plan.code in held else 0
-                held[plan.code] = Held(plan, had + item.quantity)
+                held[plan.code] = HeldPlan(plan, had + item.quantity)
         return tuple(held.values())
 
-    def plans_formerly_held(self, items: Iterable[Item]) -> tuple[Held, ...]:
-        """The plans that subscription items stood for by catalogues of before."""
+    def former_held_plans(self, items: Iterable[Item]) -> tuple[HeldPlan, ...]:
+        """Return the plans of subscription items in former catalogues."""
         items = tuple(items)
-        held: dict[str, Held] = {}
-        for shelf in self._earlier():
-            for plan, quantity in shelf.plans_held(items):
-                held.setdefault(plan.code, Held(self._as_it_is(plan), quantity))
+        held: dict[str, HeldPlan] = {}
+        for lookup in self._former_lookups():
+            for plan, quantity in lookup.held_plans(items):
+                held.setdefault(plan.code, HeldPlan(self._current_plan(plan), quantity))
         return tuple(held.values())
 
-    def _earlier(self) -> Iterable["Shelf"]:
-        """One for each catalogue of before, the newest first; made when they are asked for."""
-        if not self._former:
-            self._former += (Shelf(catalogue=each) for each in self.catalogue.former)
-        return self._former
+    def _former_lookups(self) -> Iterable["PlanLookup"]:
+        """Return a lookup for each former catalogue, the newest first, made on first use."""
+        if not self._lookups_before:
+            self._lookups_before += (PlanLookup(catalogue=each) for each in self.catalogue.former)
+        return self._lookups_before
 
-    def _as_it_is(self, plan: Plan) -> Plan:
-        return self.catalogue.plan_coded(plan.code) or plan
+    def _current_plan(self, plan: Plan) -> Plan:
+        return self.catalogue.plan_by_code(plan.code) or plan
 
     def plan_of(self, item: Item) -> Plan | None:
-        """The plan of one subscription item, told by the most trusted of its names."""
+        """Return the plan of one subscription item, by the most trusted of its names."""
         names = (item.price, item.lookup_key, item.product)
-        if names not in self._sold:
-            self._sold[names] = self.catalogue.plan_named(names)
-        return self._sold[names]
+        if names not in self._by_names:
+            self._by_names[names] = self.catalogue.plan_by_names(names)
+        return self._by_names[names]
 
     def note_unknown_items(self, items: Iterable[Item]) -> None:
-        """Remember what a living subscription runs on and no plan sells."""
+        """Note the items of a running subscription that no plan sells."""
         for item in items:
             name = item.price or item.lookup_key or item.product
             if name and self.plan_of(item) is None:
                 self.unknown.add(name)
 
-    def note_unknown_offer(self, offer: Offer) -> None:
-        """Remember what was paid for and no plan sells."""
-        if offer.plan_code is not None and not self.plans_offered(offer):
-            self.unknown.add(offer.plan_code)
-        for thing in offer.things:
-            if self.catalogue.plan_named(thing) is None:
-                self.unknown.add(thing[0])
+    def note_unknown_reference(self, plan_reference: PlanReference) -> None:
+        """Note what was paid for although no plan sells it."""
+        if plan_reference.plan_code is not None and not self.plans_named_by(plan_reference):
+            self.unknown.add(plan_reference.plan_code)
+        for names in plan_reference.price_names:
+            if self.catalogue.plan_by_names(names) is None:
+                self.unknown.add(names[0])

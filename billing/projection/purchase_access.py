@@ -1,29 +1,29 @@
-"""What a purchase gives, and what money going back does to it.
+"""The grants of a purchase, and the effect of money that goes back.
 
 Policy decides: by default a full refund and a lost dispute end a purchase, a partial refund and an
-open dispute do not. A won dispute restores, warnings and prevented disputes change nothing, and a
-refund that failed was none.
+open dispute do not. A won dispute restores it. Warnings and prevented disputes change nothing, and
+a failed refund counts as none.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from billing.catalogue import Disposition, Plan, Policy
+from billing.catalogue import Plan, Policy, PolicyAction
 from billing.ids import PaymentRef, PlanCode
-from billing.objects.observations import Moment, newest_of, users_ever
-from billing.projection.grants import Granted, Verdict
-from billing.projection.invoices import Books
-from billing.projection.ownership import Users
-from billing.projection.payments import Payment, refunded
-from billing.projection.plan_lookup import sold_before
-from billing.projection.purchases import Purchase
+from billing.objects.observations import EventMoment, all_users_named, newest_of
+from billing.projection.grants import GrantCollector, PlanGrant
+from billing.projection.invoices import MatchedPayments
+from billing.projection.ownership import Ownership
+from billing.projection.payments import PaymentObjects, refunded_amount
+from billing.projection.plan_lookup import no_longer_sold
+from billing.projection.purchases import OneTimePurchase
 from billing.rows import PurchaseRow
 
 
-class Cause(NamedTuple):
-    """Why a purchase is over."""
+class PurchaseEnd(NamedTuple):
+    """The moment at which a purchase ended, and the reason."""
 
-    moment: Moment
+    moment: EventMoment
     because: str
 
 
@@ -31,45 +31,57 @@ _ENDS = ", which ends it by policy."
 
 
 def project_purchases(
-    purchases: Iterable[Purchase], books: Books, users: Users, policy: Policy, granted: Granted
+    purchases: Iterable[OneTimePurchase],
+    matched: MatchedPayments,
+    ownership: Ownership,
+    policy: Policy,
+    grants: GrantCollector,
 ) -> list[PurchaseRow]:
-    """The rows of purchases, paid or not, and what the paid ones give to whom."""
+    """Return the rows of all purchases, paid or not, and collect the grants of the paid ones."""
     rows = []
     for purchase in purchases:
         customer_id = purchase.customer_id
-        user_id = users.settle((purchase.said.newest,), customer_id, purchase.copies)
-        ever = users_ever(purchase.said, *purchase.copies) | users.ever_of_customer(customer_id)
-        granted.to(user_id, ever, purchase.ref, _verdicts(purchase, books, policy))
+        user_id = ownership.resolve(
+            (purchase.user_references.newest,), customer_id, purchase.copies
+        )
+        all_time = all_users_named(
+            purchase.user_references, *purchase.copies
+        ) | ownership.all_users_of_customer(customer_id)
+        grants.add(user_id, all_time, purchase.ref, _plan_grants(purchase, matched, policy))
         rows.append(
             PurchaseRow(
-                realm=granted.realm,
+                realm=grants.realm,
                 purchase_ref=purchase.ref,
                 user_id=user_id,
                 plan_code=purchase.plans[0].code if purchase.plans else None,
-                price=purchase.offer.price,
+                price=purchase.plan_reference.price,
                 status=purchase.status,
-                payment_ref=_payment_ref(purchase, books),
+                payment_ref=_payment_ref(purchase, matched),
             )
         )
     return rows
 
 
-def _payment_ref(purchase: Purchase, books: Books) -> PaymentRef | None:
-    """The row in which the money of a purchase stands; none for what was free."""
-    standing = (ref for ref in purchase.paid_by if books.stands(ref))
+def _payment_ref(purchase: OneTimePurchase, matched: MatchedPayments) -> PaymentRef | None:
+    """Return the payment row that holds a purchase's money; None for what was free."""
+    standing = (ref for ref in purchase.paid_by if matched.has_row(ref))
     return next((PaymentRef(ref) for ref in standing), None)
 
 
-def _verdicts(purchase: Purchase, books: Books, policy: Policy) -> Iterator[Verdict]:
+def _plan_grants(
+    purchase: OneTimePurchase, matched: MatchedPayments, policy: Policy
+) -> Iterator[PlanGrant]:
     granted = purchase.granted
     if granted is None:
         return
-    payments = [books.payments[ref] for ref in purchase.paid_by if ref in books.payments]
-    over = _over(purchase, payments, books, policy)
-    won = [Moment(d.state.at, d.state.event_id) for p in payments for d in p.disputes if d.won]
+    payments = [matched.payments[ref] for ref in purchase.paid_by if ref in matched.payments]
+    over = _purchase_end(purchase, payments, matched, policy)
+    won = [
+        EventMoment(d.newest.at, d.newest.event_id) for p in payments for d in p.disputes if d.won
+    ]
     bought = {plan.code for plan in purchase.plans}
     for plan, because in _plans_with_reasons(purchase).values():
-        yield Verdict(
+        yield PlanGrant(
             plan_code=plan.code,
             features=plan.features_for(1),
             active=plan.code in bought and over is None,
@@ -77,61 +89,69 @@ def _verdicts(purchase: Purchase, books: Books, policy: Policy) -> Iterator[Verd
             expires_at=over.moment.at if over else None,
             event_id=over.moment.event_id if over else newest_of([granted.newest, *won]).event_id,
             because=over.because if over and plan.code in bought else because,
-            per_seat=plan.adding_up,
+            per_seat=plan.summed_features,
         )
 
 
-def _plans_with_reasons(purchase: Purchase) -> dict[PlanCode, tuple[Plan, str]]:
-    """Every plan it ever stood for, and what there is to say of it while nothing went back."""
+def _plans_with_reasons(purchase: OneTimePurchase) -> dict[PlanCode, tuple[Plan, str]]:
+    """Return every plan the purchase was ever for, with a reason that holds without a refund."""
     what = f"Purchase {purchase.ref}"
     other, paid = f"{what} turned out to be of another plan.", f"{what} is paid."
     return {
-        **{plan.code: (plan, sold_before(what, plan)) for plan in purchase.plans_before},
-        **{plan.code: (plan, other) for plan in purchase.plans_ever},
+        **{plan.code: (plan, no_longer_sold(what, plan)) for plan in purchase.former_plans},
+        **{plan.code: (plan, other) for plan in purchase.all_time_plans},
         **{plan.code: (plan, paid) for plan in purchase.plans},
     }
 
 
-def _over(
-    purchase: Purchase, payments: list[Payment], books: Books, policy: Policy
-) -> Cause | None:
-    """The newest thing that policy lets end the purchase, if any has happened and still holds."""
+def _purchase_end(
+    purchase: OneTimePurchase,
+    payments: list[PaymentObjects],
+    matched: MatchedPayments,
+    policy: Policy,
+) -> PurchaseEnd | None:
+    """Return the newest event that ends the purchase by policy; None if there is none."""
     causes = [*_disputed(purchase, payments, policy)]
-    causes += _refunded(purchase, payments, books, policy)
+    causes += _refunded(purchase, payments, matched, policy)
     if not causes:
         return None
-    newest_moment = newest_of(cause.moment for cause in causes)
-    return next(cause for cause in causes if cause.moment == newest_moment)
+    newest = newest_of(cause.moment for cause in causes)
+    return next(cause for cause in causes if cause.moment == newest)
 
 
-def _disputed(purchase: Purchase, payments: list[Payment], policy: Policy) -> Iterator[Cause]:
-    """Disputes that are lost, or open where policy ends a purchase already then."""
+def _disputed(
+    purchase: OneTimePurchase, payments: list[PaymentObjects], policy: Policy
+) -> Iterator[PurchaseEnd]:
+    """Yield the disputes that end the purchase: lost ones, and open ones if policy says so."""
     for dispute in (each for payment in payments for each in payment.disputes):
-        lost = dispute.lost and policy.dispute_lost is Disposition.END
-        if lost or (dispute.open and policy.dispute_open is Disposition.END):
+        lost = dispute.lost and policy.dispute_lost is PolicyAction.END
+        if lost or (dispute.open and policy.dispute_open is PolicyAction.END):
             word = "was lost" if lost else "is open"
             because = f"Dispute {dispute.id} of purchase {purchase.ref} {word}{_ENDS}"
-            yield Cause(Moment(dispute.state.at, dispute.state.event_id), because)
+            yield PurchaseEnd(EventMoment(dispute.newest.at, dispute.newest.event_id), because)
 
 
 def _refunded(
-    purchase: Purchase, payments: list[Payment], books: Books, policy: Policy
-) -> Iterator[Cause]:
-    """A refund, full or partial, where policy lets it end a purchase."""
-    back = sum(refunded(payment, books.came_in.get(payment.ref)) for payment in payments)
-    came_in = sum(books.amount_of(ref) for ref in purchase.paid_by)
-    full = back >= came_in
+    purchase: OneTimePurchase,
+    payments: list[PaymentObjects],
+    matched: MatchedPayments,
+    policy: Policy,
+) -> Iterator[PurchaseEnd]:
+    """Yield the refund, full or partial, that ends the purchase by policy."""
+    back = sum(refunded_amount(payment, matched.received.get(payment.ref)) for payment in payments)
+    received = sum(matched.amount_of(ref) for ref in purchase.paid_by)
+    full = back >= received
     disposition = policy.refund_full if full else policy.refund_partial
-    if back > 0 and came_in > 0 and disposition is Disposition.END:
+    if back > 0 and received > 0 and disposition is PolicyAction.END:
         how = "in full" if full else "in part"
         moment = newest_of(moment for payment in payments for moment in _refunds(payment))
-        yield Cause(moment, f"Purchase {purchase.ref} was refunded {how}{_ENDS}")
+        yield PurchaseEnd(moment, f"Purchase {purchase.ref} was refunded {how}{_ENDS}")
 
 
-def _refunds(payment: Payment) -> Iterator[Moment]:
+def _refunds(payment: PaymentObjects) -> Iterator[EventMoment]:
     for charge in payment.charges:
         if charge.refunded:
             yield charge.refunded_by
     for refund in payment.refunds:
         if refund.succeeded:
-            yield Moment(refund.state.at, refund.state.event_id)
+            yield EventMoment(refund.newest.at, refund.newest.event_id)

@@ -1,7 +1,7 @@
-"""One-time purchases: which there are, what they name, and which money paid for them.
+"""One-time purchases: their plans and their payments.
 
-A purchase is a checkout in mode ``payment``, or a succeeded payment intent or paid invoice without
-checkout and subscription whose own metadata or lines name a plan.
+A purchase is a checkout in mode ``payment``. It is also a succeeded payment intent or a paid
+invoice without checkout and subscription, if its own metadata or lines name a plan.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,90 +9,99 @@ from dataclasses import dataclass
 
 from billing.catalogue import Plan
 from billing.ids import CustomerId
-from billing.objects.checkouts import Session
-from billing.objects.observations import NOBODY, Granting, Said, first
-from billing.objects.plan_references import LISTED, NOTHING_OFFERED, Offer
-from billing.objects.store import Objects
-from billing.projection.invoices import Bill, Books
-from billing.projection.payments import Payment
-from billing.projection.plan_lookup import Shelf
+from billing.objects.checkouts import SessionState
+from billing.objects.observations import NO_REFERENCES, GrantBasis, UserReferences, first_value
+from billing.objects.plan_references import LINE_ITEM_TRUST, NO_PLAN_REFERENCE, PlanReference
+from billing.objects.store import RealmObjects
+from billing.projection.invoices import InvoiceMatch, MatchedPayments
+from billing.projection.payments import PaymentObjects
+from billing.projection.plan_lookup import PlanLookup
 from billing.rows import PurchaseStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    """Something bought once; ``said`` speaks for its user, ``copies`` where nothing else does."""
+class OneTimePurchase:
+    """Something bought once.
+
+    ``user_references`` names its user; ``copies`` count only where nothing else does.
+    """
 
     ref: str
     status: PurchaseStatus
-    granted: Granting | None
+    granted: GrantBasis | None
     customer_id: CustomerId | None
-    said: Said
-    copies: tuple[Said, ...]
-    offer: Offer
+    user_references: UserReferences
+    copies: tuple[UserReferences, ...]
+    plan_reference: PlanReference
     plans: tuple[Plan, ...]
-    plans_ever: tuple[Plan, ...]
-    plans_before: tuple[Plan, ...]
-    """Plans that any of its papers named by catalogues of before, or by that of record."""
+    all_time_plans: tuple[Plan, ...]
+    former_plans: tuple[Plan, ...]
+    """Plans that any of its objects named in former catalogues, in their present form if any."""
     paid_by: tuple[str, ...]
-    """The payments, then the bill."""
+    """The payments, then the invoice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Papers:
-    """A bill and its payments, or one of the two: what money knows of a purchase."""
+class PaymentEvidence:
+    """The payments and the invoice of a purchase, or one of the two."""
 
-    payments: tuple[Payment, ...]
-    bill: Bill | None
+    payments: tuple[PaymentObjects, ...]
+    match: InvoiceMatch | None
 
     @property
     def customer_id(self) -> CustomerId | None:
         """The customer that any of them names."""
         named = [payment.customer_id for payment in self.payments]
-        return first([*named, self.bill.customer_id if self.bill else None])
+        return first_value([*named, self.match.customer_id if self.match else None])
 
     @property
-    def copies(self) -> tuple[Said, ...]:
-        """The users whom copies of metadata on them name."""
-        copied = [attempt.said for payment in self.payments for attempt in payment.attempts]
-        invoice = self.bill.invoice if self.bill else None
-        return (*copied, invoice.said) if invoice else tuple(copied)
+    def copies(self) -> tuple[UserReferences, ...]:
+        """The users in the copies of metadata on them."""
+        copied = [
+            attempt.user_references for payment in self.payments for attempt in payment.attempts
+        ]
+        invoice = self.match.invoice if self.match else None
+        return (*copied, invoice.user_references) if invoice else tuple(copied)
 
     @property
-    def offers(self) -> tuple[Offer, ...]:
-        """What their metadata and lines name, the payments before the bill."""
+    def plan_references(self) -> tuple[PlanReference, ...]:
+        """The references in their metadata and lines, the payments before the invoice."""
         intents = [payment.intent for payment in self.payments if payment.intent]
-        stated = [offer for intent in intents for offer in intent.offers]
-        invoice = self.bill.invoice if self.bill else None
-        return (*stated, *invoice.offers) if invoice else tuple(stated)
+        stated = [plan_reference for intent in intents for plan_reference in intent.plan_references]
+        invoice = self.match.invoice if self.match else None
+        return (*stated, *invoice.plan_references) if invoice else tuple(stated)
 
     @property
     def refs(self) -> tuple[str, ...]:
-        """The references under which their money may stand in rows."""
+        """The references under which their money may have rows."""
         paid = tuple(payment.ref for payment in self.payments)
-        return (*paid, self.bill.ref) if self.bill else paid
+        return (*paid, self.match.ref) if self.match else paid
 
 
-def purchases_of(objects: Objects, books: Books, shelf: Shelf) -> list[Purchase]:
-    """Every purchase once; a checkout speaks for the payment intent or invoice it created."""
-    found: dict[str, Purchase] = {}
-    for session in sorted(objects.sessions.values(), key=_speaks_first):
+def purchases_of(
+    objects: RealmObjects, matched: MatchedPayments, lookup: PlanLookup
+) -> list[OneTimePurchase]:
+    """Return every purchase once; a checkout covers the intent or invoice that it created."""
+    found: dict[str, OneTimePurchase] = {}
+    for session in sorted(objects.sessions.values(), key=_granted_first):
         if session.mode == "payment":
-            purchase = _by_checkout(session, books, shelf)
+            purchase = _by_checkout(session, matched, lookup)
             found.setdefault(purchase.ref, purchase)
     billed: set[str] = set()
-    for bill in books.bills.values():
-        if purchase_of_bill := _by_bill(bill, books, shelf):
-            found[purchase_of_bill.ref] = purchase_of_bill
-            billed.update(purchase_of_bill.paid_by)
-    for payment in books.payments.values():
-        if payment.ref not in billed and (purchase_of := _by_intent(payment, books, shelf)):
+    for match in matched.matches.values():
+        if by_invoice := _by_invoice(match, matched, lookup):
+            found[by_invoice.ref] = by_invoice
+            billed.update(by_invoice.paid_by)
+    for payment in matched.payments.values():
+        if payment.ref not in billed and (purchase_of := _by_intent(payment, matched, lookup)):
             found[purchase_of.ref] = purchase_of
     return list(found.values())
 
 
-def unlisted(objects: Objects, purchases: Iterable[Purchase]) -> list[Session]:
-    """Checkouts that are paid for, name no plan in any way, and whose line items nobody saw."""
+def sessions_without_line_items(
+    objects: RealmObjects, purchases: Iterable[OneTimePurchase]
+) -> list[SessionState]:
+    """Return the paid checkouts without any plan whose line items no event has shown."""
     nameless = {purchase.ref for purchase in purchases if purchase.granted and not purchase.plans}
     if not nameless:
         return []
@@ -101,106 +110,128 @@ def unlisted(objects: Objects, purchases: Iterable[Purchase]) -> list[Session]:
         for session in objects.sessions.values()
         if session.mode == "payment"
         and (session.payment_intent or session.id) in nameless
-        and not any(offer.trust == LISTED for offer in session.offers)
+        and not any(
+            plan_reference.trust == LINE_ITEM_TRUST for plan_reference in session.plan_references
+        )
     ]
 
 
-def _speaks_first(session: Session) -> tuple[bool, str]:
+def _granted_first(session: SessionState) -> tuple[bool, str]:
     return session.granted is None, session.id
 
 
-def _papers(books: Books, refs: Iterable[str], bill: Bill | None) -> Papers:
-    known = tuple([books.payments[ref] for ref in sorted(refs) if ref in books.payments])
-    return Papers(payments=known, bill=bill)
+def _evidence(
+    matched: MatchedPayments, refs: Iterable[str], match: InvoiceMatch | None
+) -> PaymentEvidence:
+    known = tuple([matched.payments[ref] for ref in sorted(refs) if ref in matched.payments])
+    return PaymentEvidence(payments=known, match=match)
 
 
-def _by_checkout(session: Session, books: Books, shelf: Shelf) -> Purchase:
-    """A checkout that names no plan at all lets what it created name one."""
-    bill = books.bills.get(session.invoice or session.id)
-    named = [session.payment_intent] if session.payment_intent else bill.payments if bill else []
-    papers = _papers(books, named, bill)
-    offer = session.offer
-    if offer is NOTHING_OFFERED:
-        offer = _naming(papers.offers, shelf)
+def _by_checkout(
+    session: SessionState, matched: MatchedPayments, lookup: PlanLookup
+) -> OneTimePurchase:
+    """Return the purchase of a checkout; if it names no plan, its payments may name one."""
+    match = matched.matches.get(session.invoice or session.id)
+    named = [session.payment_intent] if session.payment_intent else match.payments if match else []
+    evidence = _evidence(matched, named, match)
+    plan_reference = session.plan_reference
+    if plan_reference is NO_PLAN_REFERENCE:
+        plan_reference = _first_sold(evidence.plan_references, lookup)
     if session.granted:
-        shelf.note_unknown_offer(offer)
-    return Purchase(
+        lookup.note_unknown_reference(plan_reference)
+    return OneTimePurchase(
         ref=session.payment_intent or session.id,
         status=session.status,
         granted=session.granted,
-        customer_id=first((session.customer_id, papers.customer_id)),
-        said=session.said,
-        copies=papers.copies,
-        offer=offer,
-        plans=shelf.plans_offered(offer),
-        plans_ever=_plans_in((*session.offers, *papers.offers), shelf.plans_offered),
-        plans_before=_plans_in((*session.offers, *papers.offers), shelf.plans_formerly_offered),
-        paid_by=papers.refs,
+        customer_id=first_value((session.customer_id, evidence.customer_id)),
+        user_references=session.user_references,
+        copies=evidence.copies,
+        plan_reference=plan_reference,
+        plans=lookup.plans_named_by(plan_reference),
+        all_time_plans=_plans_in(
+            (*session.plan_references, *evidence.plan_references), lookup.plans_named_by
+        ),
+        former_plans=_plans_in(
+            (*session.plan_references, *evidence.plan_references), lookup.former_plans_named_by
+        ),
+        paid_by=evidence.refs,
     )
 
 
-def _naming(offers: Iterable[Offer], shelf: Shelf) -> Offer:
-    """The first offer that names a plan which is sold, else one that was."""
-    offers = tuple(offers)
-    sold = (offer for offer in offers if shelf.plans_offered(offer))
-    was_sold = (offer for offer in offers if shelf.plans_formerly_offered(offer))
-    return next(sold, None) or next(was_sold, NOTHING_OFFERED)
+def _first_sold(plan_references: Iterable[PlanReference], lookup: PlanLookup) -> PlanReference:
+    """Return the first reference to a plan that is sold, else to one that was sold formerly."""
+    plan_references = tuple(plan_references)
+    sold = (each for each in plan_references if lookup.plans_named_by(each))
+    formerly_sold = (each for each in plan_references if lookup.former_plans_named_by(each))
+    return next(sold, None) or next(formerly_sold, NO_PLAN_REFERENCE)
 
 
 def _plans_in(
-    offers: Iterable[Offer], offered_by: Callable[[Offer], tuple[Plan, ...]]
+    plan_references: Iterable[PlanReference],
+    plans_named_by: Callable[[PlanReference], tuple[Plan, ...]],
 ) -> tuple[Plan, ...]:
-    plans = {plan.code: plan for offer in offers for plan in offered_by(offer)}
+    plans = {plan.code: plan for each in plan_references for plan in plans_named_by(each)}
     return tuple(plans.values())
 
 
-def _by_bill(bill: Bill, books: Books, shelf: Shelf) -> Purchase | None:
-    """A paid invoice that is nobody else's; it goes by its payment if that is the only one."""
-    invoice = bill.invoice
-    if invoice is None or invoice.granted is None or _is_checkouts(bill):
+def _by_invoice(
+    match: InvoiceMatch, matched: MatchedPayments, lookup: PlanLookup
+) -> OneTimePurchase | None:
+    """Return the purchase of a paid invoice, unless it belongs to a checkout or subscription.
+
+    It takes the name of its payment if there is only one.
+    """
+    invoice = match.invoice
+    if invoice is None or invoice.granted is None or _has_owner(match):
         return None
-    papers = _papers(books, bill.payments, bill)
-    if any(_spoken_for(payment, books) for payment in papers.payments):
+    evidence = _evidence(matched, match.payments, match)
+    if any(_belongs_elsewhere(payment, matched) for payment in evidence.payments):
         return None
-    only = bill.payments[0] if len(bill.payments) == 1 else invoice.id
-    return _unasked(only, papers, invoice.granted, shelf)
+    only = match.payments[0] if len(match.payments) == 1 else invoice.id
+    return _purchase_without_checkout(only, evidence, invoice.granted, lookup)
 
 
-def _by_intent(payment: Payment, books: Books, shelf: Shelf) -> Purchase | None:
-    """A succeeded payment intent that is nobody else's."""
+def _by_intent(
+    payment: PaymentObjects, matched: MatchedPayments, lookup: PlanLookup
+) -> OneTimePurchase | None:
+    """Return the purchase of a succeeded intent, unless it belongs to something else."""
     intent = payment.intent
-    if intent is None or intent.granted is None or _spoken_for(payment, books):
+    if intent is None or intent.granted is None or _belongs_elsewhere(payment, matched):
         return None
-    return _unasked(payment.ref, _papers(books, (payment.ref,), None), intent.granted, shelf)
+    return _purchase_without_checkout(
+        payment.ref, _evidence(matched, (payment.ref,), None), intent.granted, lookup
+    )
 
 
-def _spoken_for(payment: Payment, books: Books) -> bool:
-    """Whether a checkout or a subscription says what a payment is for."""
-    bills = books.bills_of.get(payment.ref, ())
-    return bool(payment.sessions) or any(_is_checkouts(bill) for bill in bills)
+def _belongs_elsewhere(payment: PaymentObjects, matched: MatchedPayments) -> bool:
+    """Return True if a checkout or a subscription explains the payment."""
+    matches = matched.matches_of.get(payment.ref, ())
+    return bool(payment.sessions) or any(_has_owner(match) for match in matches)
 
 
-def _is_checkouts(bill: Bill) -> bool:
-    return bool(bill.session or bill.subscription)
+def _has_owner(match: InvoiceMatch) -> bool:
+    return bool(match.session or match.subscription)
 
 
-def _unasked(ref: str, papers: Papers, granted: Granting, shelf: Shelf) -> Purchase | None:
-    offer = _naming(papers.offers, shelf)
-    if offer is NOTHING_OFFERED:
+def _purchase_without_checkout(
+    ref: str, evidence: PaymentEvidence, granted: GrantBasis, lookup: PlanLookup
+) -> OneTimePurchase | None:
+    plan_reference = _first_sold(evidence.plan_references, lookup)
+    if plan_reference is NO_PLAN_REFERENCE:
         return None
-    plans = shelf.plans_offered(offer)
+    plans = lookup.plans_named_by(plan_reference)
     if not plans:
-        shelf.note_unknown_offer(offer)
-    return Purchase(
+        lookup.note_unknown_reference(plan_reference)
+    return OneTimePurchase(
         ref=ref,
         status=PurchaseStatus.PAID,
         granted=granted,
-        customer_id=papers.customer_id,
-        said=NOBODY,
-        copies=papers.copies,
-        offer=offer,
+        customer_id=evidence.customer_id,
+        user_references=NO_REFERENCES,
+        copies=evidence.copies,
+        plan_reference=plan_reference,
         plans=plans,
-        plans_ever=_plans_in(papers.offers, shelf.plans_offered),
-        plans_before=_plans_in(papers.offers, shelf.plans_formerly_offered),
-        paid_by=papers.refs,
+        all_time_plans=_plans_in(evidence.plan_references, lookup.plans_named_by),
+        former_plans=_plans_in(evidence.plan_references, lookup.former_plans_named_by),
+        paid_by=evidence.refs,
     )

@@ -1,39 +1,39 @@
 """Stripe's own entitlements: a source beside subscriptions and purchases, keyed by customer."""
 
 from billing.ids import PlanCode
-from billing.objects.entitlements import Summary
-from billing.objects.store import Objects
-from billing.projection.grants import Granted, Verdict
-from billing.projection.ownership import Users
+from billing.objects.entitlements import EntitlementSummaryState
+from billing.objects.store import RealmObjects
+from billing.projection.grants import GrantCollector, PlanGrant
+from billing.projection.ownership import Ownership
 
 STRIPE_PLAN = PlanCode("stripe")
-"""The plan code under which Stripe's own features stand."""
+"""The plan code of Stripe's own features."""
 
 
-def project_summaries(objects: Objects, users: Users, granted: Granted) -> None:
-    """Each lookup key that Stripe lists is a feature that is true."""
+def project_summaries(objects: RealmObjects, ownership: Ownership, grants: GrantCollector) -> None:
+    """Collect the grants of Stripe's summaries: each listed lookup key is a true feature."""
     for summary in objects.summaries.values():
         if summary.last_known:
             customer_id = summary.customer_id
-            user_id = users.of_customer(customer_id)
-            ever = users.ever_of_customer(customer_id)
-            granted.to(user_id, ever, customer_id, [_verdict(summary)])
+            user_id = ownership.user_of_customer(customer_id)
+            all_time = ownership.all_users_of_customer(customer_id)
+            grants.add(user_id, all_time, customer_id, [_plan_grant(summary)])
 
 
-def _verdict(summary: Summary) -> Verdict:
-    return Verdict(
+def _plan_grant(summary: EntitlementSummaryState) -> PlanGrant:
+    return PlanGrant(
         plan_code=STRIPE_PLAN,
         features=dict.fromkeys(summary.lookup_keys or summary.last_known, True),
         active=bool(summary.lookup_keys),
         starts_at=summary.since,
         expires_at=None,
-        event_id=summary.state.event_id,
+        event_id=summary.newest.event_id,
         because=_because(summary),
         guessed=summary.guessed,
     )
 
 
-def _because(summary: Summary) -> str:
+def _because(summary: EntitlementSummaryState) -> str:
     if not summary.lookup_keys:
         return f"Stripe lists no feature for customer {summary.customer_id} any more."
     cut = "" if summary.complete else ", in a list that was cut off"

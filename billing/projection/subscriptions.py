@@ -1,8 +1,8 @@
-"""What a subscription gives: by its status, for as long as its dates say.
+"""The grants of a subscription: by its status, until its dates end them.
 
 ``active`` and ``trialing`` give access, ``past_due`` gives it for the plan's days of grace, every
-other word gives none. While a subscription renews, no date ends it: a late webhook cuts nobody
-off. A paid checkout speaks for its subscription until a snapshot does.
+other status gives none. While a subscription renews, no date ends it, so a late webhook takes no
+access away. A paid checkout stands in for its subscription until a snapshot arrives.
 """
 
 from collections.abc import Callable, Container, Iterable
@@ -12,154 +12,172 @@ from typing import NamedTuple
 from billing.catalogue import Plan
 from billing.facts import Item, SubscriptionFields
 from billing.ids import CustomerId, PlanCode, UserId
-from billing.objects.checkouts import Session
-from billing.objects.invoices import Invoice
-from billing.objects.observations import Granting, first
-from billing.objects.plan_references import Offer
-from billing.objects.store import Objects
-from billing.objects.subscriptions import Subscription, latest_period
-from billing.projection.grants import Granted, Verdict
-from billing.projection.ownership import Users
-from billing.projection.plan_lookup import Held, Shelf, sold_before
+from billing.objects.checkouts import SessionState
+from billing.objects.invoices import InvoiceState
+from billing.objects.observations import GrantBasis, first_value
+from billing.objects.plan_references import PlanReference
+from billing.objects.store import RealmObjects
+from billing.objects.subscriptions import SubscriptionState, latest_period
+from billing.projection.grants import GrantCollector, PlanGrant
+from billing.projection.ownership import Ownership
+from billing.projection.plan_lookup import HeldPlan, PlanLookup, no_longer_sold
 from billing.rows import SubscriptionRow
 from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
 
-PROVISIONAL = timedelta(days=3)
-"""How long a paid checkout speaks for a subscription of which no snapshot comes."""
+PROVISIONAL_ACCESS = timedelta(days=3)
+"""The time a paid checkout stands in for a subscription without a snapshot."""
 
 
-class Begun(NamedTuple):
+class PaidCheckout(NamedTuple):
     """A paid checkout that began a subscription."""
 
-    session: Session
-    granted: Granting
+    session: SessionState
+    granted: GrantBasis
 
 
-class Source(NamedTuple):
-    """A subscription as everything that speaks of it knows it.
+class SubscriptionSource(NamedTuple):
+    """A subscription with every object that describes it.
 
-    ``speaker`` decides: the newest snapshot, or the checkout that began it. ``failures`` are the
-    moments at which one of its bills could not be paid.
+    ``decided_by`` decides its access: the newest snapshot, or the checkout that began it.
+    ``failures`` are the times at which the payment of an invoice failed.
     """
 
     id: str
     customer_id: CustomerId | None
-    itself: Subscription | None
-    begun: Begun | None
-    speaker: Subscription | Begun
+    snapshot: SubscriptionState | None
+    checkout: PaidCheckout | None
+    decided_by: SubscriptionState | PaidCheckout
     failures: tuple[datetime, ...]
 
 
 class Access(NamedTuple):
-    """Whether a plan is in force, until when, and why."""
+    """The state of a plan: active or not, until when, and the reason."""
 
     active: bool
     expires_at: datetime | None
     because: str
 
 
-class Given(NamedTuple):
-    """What a speaker gives under one plan."""
+class PlanAccess(NamedTuple):
+    """A plan and the access under it."""
 
-    held: Held
+    held: HeldPlan
     access: Access
 
 
-Starts = dict[PlanCode, tuple[Held, datetime]]
-"""Every plan that was ever stood for, as it was held last, and since when."""
+PlanStarts = dict[PlanCode, tuple[HeldPlan, datetime]]
+"""Every plan the subscription was ever on, as it was held last, and its first time."""
 
 
-def sources_of(objects: Objects, users: Users) -> list[Source]:
-    """Every subscription that a snapshot or a paid checkout states."""
-    known = sorted(users.subscriptions_begun | objects.subscriptions.keys())
-    found = [_source(objects, users, each) for each in known]
+def sources_of(objects: RealmObjects, ownership: Ownership) -> list[SubscriptionSource]:
+    """Return every subscription that a snapshot or a paid checkout states."""
+    known = sorted(ownership.subscriptions_of_checkouts | objects.subscriptions.keys())
+    found = [_source(objects, ownership, each) for each in known]
     return [source for source in found if source]
 
 
-def _source(objects: Objects, users: Users, known_as: str) -> Source | None:
-    itself = objects.subscriptions.get(known_as)
-    buyers = sorted(users.buyers_of(known_as), key=_by_id)
-    begun = _newest_paid(buyers)
-    speaker = _speaker(itself, begun)
-    if speaker is None:
+def _source(
+    objects: RealmObjects, ownership: Ownership, subscription_id: str
+) -> SubscriptionSource | None:
+    snapshot = objects.subscriptions.get(subscription_id)
+    checkouts = sorted(ownership.checkouts_of(subscription_id), key=_by_id)
+    checkout = _newest_paid(checkouts)
+    decided_by = _authority(snapshot, checkout)
+    if decided_by is None:
         return None
-    bills = sorted(users.bills_of(known_as), key=_by_id)
-    speakers = (*((itself,) if itself else ()), *buyers, *bills)
-    return Source(
-        id=known_as,
-        customer_id=first([each.customer_id for each in speakers]),
-        itself=itself,
-        begun=begun,
-        speaker=speaker,
-        failures=tuple(at for invoice in bills for at in invoice.failures),
+    invoices = sorted(ownership.invoices_of(subscription_id), key=_by_id)
+    described_by = (*((snapshot,) if snapshot else ()), *checkouts, *invoices)
+    return SubscriptionSource(
+        id=subscription_id,
+        customer_id=first_value([each.customer_id for each in described_by]),
+        snapshot=snapshot,
+        checkout=checkout,
+        decided_by=decided_by,
+        failures=tuple(at for invoice in invoices for at in invoice.failures),
     )
 
 
-def _by_id(paper: Session | Invoice) -> str:
-    return paper.id
+def _by_id(source: SessionState | InvoiceState) -> str:
+    return source.id
 
 
-def _newest_paid(buyers: Iterable[Session]) -> Begun | None:
-    paid = [Begun(session, session.granted) for session in buyers if session.granted]
-    return max(paid, key=lambda begun: begun.granted.since, default=None)
+def _newest_paid(checkouts: Iterable[SessionState]) -> PaidCheckout | None:
+    paid = [PaidCheckout(session, session.granted) for session in checkouts if session.granted]
+    return max(paid, key=lambda checkout: checkout.granted.since, default=None)
 
 
-def _speaker(itself: Subscription | None, begun: Begun | None) -> Subscription | Begun | None:
-    """A checkout gives way to a snapshot that is not older, has ended, or grants by itself."""
-    if itself is None or begun is None:
-        return itself or begun
-    status = itself.state.fields.status
-    if itself.ended or status in SUBSCRIPTION_GRANTS or itself.state.at >= begun.granted.since:
-        return itself
-    return begun
+def _authority(
+    snapshot: SubscriptionState | None, checkout: PaidCheckout | None
+) -> SubscriptionState | PaidCheckout | None:
+    """Return the deciding object.
+
+    A checkout gives way to a snapshot that is not older, has ended, or grants by itself.
+    """
+    if snapshot is None or checkout is None:
+        return snapshot or checkout
+    status = snapshot.newest.fields.status
+    if (
+        snapshot.ended
+        or status in SUBSCRIPTION_GRANTS
+        or snapshot.newest.at >= checkout.granted.since
+    ):
+        return snapshot
+    return checkout
 
 
 def project_subscriptions(
-    sources: Iterable[Source], users: Users, shelf: Shelf, granted: Granted, now: datetime
+    sources: Iterable[SubscriptionSource],
+    ownership: Ownership,
+    lookup: PlanLookup,
+    grants: GrantCollector,
+    now: datetime,
 ) -> list[SubscriptionRow]:
-    """The rows of every subscription that Stripe has shown, and what each gives to whom."""
+    """Return a row for every subscription with a snapshot, and collect the grants of all."""
     rows = []
     for source in sources:
-        user_id = users.of_subscription(source.id, source.customer_id)
-        ever = users.ever_of_subscription(source.id, source.customer_id)
-        granted.to(user_id, ever, source.id, _verdicts(source, shelf, now))
-        if source.itself:
-            rows.append(_row(granted, source, source.itself, user_id))
+        user_id = ownership.user_of_subscription(source.id, source.customer_id)
+        all_time = ownership.all_users_of_subscription(source.id, source.customer_id)
+        grants.add(user_id, all_time, source.id, _plan_grants(source, lookup, now))
+        if source.snapshot:
+            rows.append(_row(grants, source, source.snapshot, user_id))
     return rows
 
 
 def _row(
-    granted: Granted, source: Source, itself: Subscription, user_id: UserId | None
+    grants: GrantCollector,
+    source: SubscriptionSource,
+    snapshot: SubscriptionState,
+    user_id: UserId | None,
 ) -> SubscriptionRow:
-    fields = itself.state.fields
+    fields = snapshot.newest.fields
     return SubscriptionRow(
-        realm=granted.realm,
+        realm=grants.realm,
         stripe_subscription_id=source.id,
         stripe_customer_id=source.customer_id,
         user_id=user_id,
         status=fields.status,
-        prices=itself.prices,
-        current_period_end=itself.period_end,
+        prices=snapshot.prices,
+        current_period_end=snapshot.period_end,
         cancel_at_period_end=fields.cancel_at_period_end,
-        as_of=itself.state.at,
+        as_of=snapshot.newest.at,
     )
 
 
-def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
-    """What the subscription gives now, and no longer gives of what it once stood for."""
-    if isinstance(source.speaker, Begun):
-        event_id, guessed = source.speaker.granted.newest.event_id, False
-        given = _by_checkout(source, source.speaker, shelf, now)
+def _plan_grants(source: SubscriptionSource, lookup: PlanLookup, now: datetime) -> list[PlanGrant]:
+    """Return the present grants, and inactive ones for the plans of the past."""
+    if isinstance(source.decided_by, PaidCheckout):
+        event_id, guessed = source.decided_by.granted.newest.event_id, False
+        given = _by_checkout(source, source.decided_by, lookup, now)
     else:
-        event_id, guessed = source.speaker.state.event_id, source.speaker.guessed
-        given = _by_snapshot(source, source.speaker, shelf, now)
+        event_id, guessed = source.decided_by.newest.event_id, source.decided_by.guessed
+        given = _by_snapshot(source, source.decided_by, lookup, now)
     present = {each.held.plan.code: each for each in given}
-    starts = _starts(source, shelf.plans_held, shelf.plans_offered)
-    before = _former_starts(source, shelf)
-    past = _past(source, before, starts, present)
+    starts = _starts(source, lookup.held_plans, lookup.plans_named_by)
+    before = _former_starts(source, lookup)
+    past = _ended_plans(source, before, starts, present)
     since = before | starts
     return [
-        Verdict(
+        PlanGrant(
             plan_code=code,
             features=held.plan.features_for(held.quantity),
             active=access.active,
@@ -168,111 +186,123 @@ def _verdicts(source: Source, shelf: Shelf, now: datetime) -> list[Verdict]:
             event_id=event_id,
             because=access.because,
             guessed=guessed,
-            per_seat=held.plan.adding_up,
+            per_seat=held.plan.summed_features,
         )
         for code, (held, access) in (past | present).items()
     ]
 
 
 def _starts(
-    source: Source,
-    held_in: Callable[[tuple[Item, ...]], tuple[Held, ...]],
-    offered_by: Callable[[Offer], tuple[Plan, ...]],
-) -> Starts:
-    """Every plan the subscription was ever said to stand for, and when that was said first."""
-    stated: Starts = {}
-    for at, items in source.itself.ran_on if source.itself else ():
-        for held in held_in(items):
+    source: SubscriptionSource,
+    held_plans: Callable[[tuple[Item, ...]], tuple[HeldPlan, ...]],
+    plans_named_by: Callable[[PlanReference], tuple[Plan, ...]],
+) -> PlanStarts:
+    """Return every plan the subscription was ever on, with the first time of each."""
+    stated: PlanStarts = {}
+    for at, items in source.snapshot.item_history if source.snapshot else ():
+        for held in held_plans(items):
             since = stated[held.plan.code][1] if held.plan.code in stated else at
             stated[held.plan.code] = held, min(since, at)
-    if source.begun:
-        for offer in source.begun.session.offers:
-            for plan in offered_by(offer):
-                held, since = stated.get(plan.code, (Held(plan, 1), source.begun.granted.since))
-                stated[plan.code] = held, min(since, source.begun.granted.since)
+    if source.checkout:
+        for plan_reference in source.checkout.session.plan_references:
+            for plan in plans_named_by(plan_reference):
+                held, since = stated.get(
+                    plan.code, (HeldPlan(plan, 1), source.checkout.granted.since)
+                )
+                stated[plan.code] = held, min(since, source.checkout.granted.since)
     return stated
 
 
-def _former_starts(source: Source, shelf: Shelf) -> Starts:
-    """The same by catalogues of before, if there are any."""
-    if not shelf.catalogue.former:
+def _former_starts(source: SubscriptionSource, lookup: PlanLookup) -> PlanStarts:
+    """Return the same for the former catalogues, if there are any."""
+    if not lookup.catalogue.former:
         return {}
-    return _starts(source, shelf.plans_formerly_held, shelf.plans_formerly_offered)
+    return _starts(source, lookup.former_held_plans, lookup.former_plans_named_by)
 
 
-def _past(
-    source: Source, before: Starts, starts: Starts, present: Container[PlanCode]
-) -> dict[PlanCode, Given]:
-    """The plans it stood for by earlier catalogues, and those that it is no longer on."""
-    unsold = {c: _not_by_these(source.id, h) for c, (h, _) in before.items() if c not in starts}
+def _ended_plans(
+    source: SubscriptionSource, before: PlanStarts, starts: PlanStarts, present: Container[PlanCode]
+) -> dict[PlanCode, PlanAccess]:
+    """Return the plans of former catalogues, and those that it is no longer on."""
+    unsold = {c: _no_longer_sold(source.id, h) for c, (h, _) in before.items() if c not in starts}
     lost = {c: _no_longer(source.id, h) for c, (h, _) in starts.items() if c not in present}
     return unsold | lost
 
 
-def _no_longer(subscription: str, held: Held) -> Given:
+def _no_longer(subscription: str, held: HeldPlan) -> PlanAccess:
     because = f"Subscription {subscription} is no longer on plan {held.plan.code}."
-    return Given(held, Access(active=False, expires_at=None, because=because))
+    return PlanAccess(held, Access(active=False, expires_at=None, because=because))
 
 
-def _not_by_these(subscription: str, held: Held) -> Given:
-    because = sold_before(f"Subscription {subscription}", held.plan)
-    return Given(held, Access(active=False, expires_at=None, because=because))
+def _no_longer_sold(subscription: str, held: HeldPlan) -> PlanAccess:
+    because = no_longer_sold(f"Subscription {subscription}", held.plan)
+    return PlanAccess(held, Access(active=False, expires_at=None, because=because))
 
 
-def _by_checkout(source: Source, begun: Begun, shelf: Shelf, now: datetime) -> list[Given]:
-    """Paid is paid: access begins at once, and ends after three days without a snapshot."""
-    until = begun.granted.since + PROVISIONAL
+def _by_checkout(
+    source: SubscriptionSource, checkout: PaidCheckout, lookup: PlanLookup, now: datetime
+) -> list[PlanAccess]:
+    """Return access by a paid checkout: at once, and for three days without a snapshot."""
+    until = checkout.granted.since + PROVISIONAL_ACCESS
     waits = f"no snapshot of subscription {source.id} has come since"
     access = Access(
         active=now < until,
         expires_at=until,
-        because=f"Checkout {begun.session.id} is complete; {waits}.",
+        because=f"Checkout {checkout.session.id} is complete; {waits}.",
     )
-    items = source.itself.state.fields.items if source.itself else ()
-    held = shelf.plans_held(items)
+    items = source.snapshot.newest.fields.items if source.snapshot else ()
+    held = lookup.held_plans(items)
     if not held:
-        shelf.note_unknown_offer(begun.session.offer)
-        held = tuple(Held(plan, 1) for plan in shelf.plans_offered(begun.session.offer))
-    return [Given(each, access) for each in held]
+        lookup.note_unknown_reference(checkout.session.plan_reference)
+        held = tuple(
+            HeldPlan(plan, 1) for plan in lookup.plans_named_by(checkout.session.plan_reference)
+        )
+    return [PlanAccess(each, access) for each in held]
 
 
-def _by_snapshot(source: Source, itself: Subscription, shelf: Shelf, now: datetime) -> list[Given]:
-    """What the newest snapshot says, for each plan its items stand for."""
-    items = itself.state.fields.items
-    if not itself.ended:
-        shelf.note_unknown_items(items)
-    ends = _ends(itself.state.fields, shelf)
+def _by_snapshot(
+    source: SubscriptionSource, snapshot: SubscriptionState, lookup: PlanLookup, now: datetime
+) -> list[PlanAccess]:
+    """Return access by the newest snapshot, for each plan of its items."""
+    items = snapshot.newest.fields.items
+    if not snapshot.ended:
+        lookup.note_unknown_items(items)
+    ends = _ends(snapshot.newest.fields, lookup)
     return [
-        Given(held, _access(source, itself, held.plan, ends, now))
-        for held in shelf.plans_held(items)
+        PlanAccess(held, _access(source, snapshot, held.plan, ends, now))
+        for held in lookup.held_plans(items)
     ]
 
 
-def _ends(fields: SubscriptionFields, shelf: Shelf) -> datetime | None:
-    """``cancel_at``, else the latest period of the entitled items if it ends with the period."""
+def _ends(fields: SubscriptionFields, lookup: PlanLookup) -> datetime | None:
+    """Return ``cancel_at``, else the end of the latest paid period if it ends with that."""
     if fields.cancel_at or not fields.cancel_at_period_end:
         return fields.cancel_at
-    return latest_period(item for item in fields.items if shelf.plan_of(item))
+    return latest_period(item for item in fields.items if lookup.plan_of(item))
 
 
 def _access(
-    source: Source, itself: Subscription, plan: Plan, ends: datetime | None, now: datetime
+    source: SubscriptionSource,
+    snapshot: SubscriptionState,
+    plan: Plan,
+    ends: datetime | None,
+    now: datetime,
 ) -> Access:
-    """The status decides; words that are not known give nothing."""
-    status = itself.state.fields.status
+    """Return the access that the status gives; an unknown status gives none."""
+    status = snapshot.newest.fields.status
     if status in SUBSCRIPTION_GRANTS:
         return _while_running(source.id, status, ends, now)
     if status == PAST_DUE:
-        return _in_grace(source, itself, plan, ends, now)
+        return _in_grace(source, snapshot, plan, ends, now)
     return Access(
         active=False,
-        expires_at=_ended_at(itself),
+        expires_at=_ended_at(snapshot),
         because=f"Subscription {source.id} is {status}, which gives no access.",
     )
 
 
-def _ended_at(itself: Subscription) -> datetime | None:
-    return (itself.state.fields.ended_at or itself.state.at) if itself.ended else None
+def _ended_at(snapshot: SubscriptionState) -> datetime | None:
+    return (snapshot.newest.fields.ended_at or snapshot.newest.at) if snapshot.ended else None
 
 
 def _while_running(subscription: str, status: str, ends: datetime | None, now: datetime) -> Access:
@@ -285,10 +315,14 @@ def _while_running(subscription: str, status: str, ends: datetime | None, now: d
 
 
 def _in_grace(
-    source: Source, itself: Subscription, plan: Plan, ends: datetime | None, now: datetime
+    source: SubscriptionSource,
+    snapshot: SubscriptionState,
+    plan: Plan,
+    ends: datetime | None,
+    now: datetime,
 ) -> Access:
-    """Past due gives the plan's days of grace, but no longer than the subscription lasts."""
-    since = _past_due_since(source, itself)
+    """Return access for the plan's days of grace, no longer than the subscription lasts."""
+    since = _past_due_since(source, snapshot)
     until = since + timedelta(days=plan.grace_days)
     until = min(until, ends) if ends else until
     grace = f"plan {plan.code} gives {plan.grace_days} days of grace"
@@ -299,11 +333,11 @@ def _in_grace(
     )
 
 
-def _past_due_since(source: Source, itself: Subscription) -> datetime:
-    """The earliest sign of it since the last snapshot in another status."""
-    orderly = itself.in_order_until
-    signs = [at for at in source.failures if orderly is None or at > orderly]
-    return min([*signs, itself.past_due_since or itself.state.at])
+def _past_due_since(source: SubscriptionSource, snapshot: SubscriptionState) -> datetime:
+    """Return the earliest sign of it since the last snapshot in another status."""
+    not_past_due = snapshot.last_not_past_due_at
+    signs = [at for at in source.failures if not_past_due is None or at > not_past_due]
+    return min([*signs, snapshot.past_due_since or snapshot.newest.at])
 
 
 def _day(at: datetime) -> str:

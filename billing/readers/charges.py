@@ -1,4 +1,4 @@
-"""``charge.*``, refunds and disputes: what was taken, given back and taken away.
+"""``charge.*``, refunds and disputes.
 
 Old charges contain their refunds and their dispute, which then state facts of their own.
 """
@@ -10,168 +10,179 @@ from billing.facts import ChargeFields, DisputeFields, Kind, RefundFields
 from billing.ids import ObjectKey, Realm, object_key
 from billing.json_fields import (
     Raw,
-    amount,
-    completed,
-    currency,
-    flag,
-    instant,
-    metadata,
-    reference,
-    rows,
-    text,
-    whole,
-    word,
+    amount_in,
+    currency_in,
+    enum_in,
+    flag_in,
+    integer_in,
+    metadata_in,
+    objects_in,
+    reference_in,
+    text_in,
+    time_in,
+    with_known,
 )
-from billing.readers.reader import Bearing, Occasion, Reader, Told
+from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
-def _charge_fields(raw: Raw, _: Occasion) -> ChargeFields:
+def _charge_fields(raw: Raw, _: ReadContext) -> ChargeFields:
     status = _charge_status(raw)
-    captured = status == "succeeded" if raw.get("captured") is None else flag(raw, "captured")
+    captured = status == "succeeded" if raw.get("captured") is None else flag_in(raw, "captured")
     return ChargeFields(
         status=status,
         captured=captured,
-        amount=amount(raw, "amount"),
+        amount=amount_in(raw, "amount"),
         amount_captured=_amount_captured(raw, whole_of_it=captured and status == "succeeded"),
-        amount_refunded=amount(raw, "amount_refunded"),
-        currency=currency(raw),
-        payment_intent=reference(raw, "payment_intent"),
-        invoice=reference(raw, "invoice"),
-        user_id=metadata(raw, "user_id"),
+        amount_refunded=amount_in(raw, "amount_refunded"),
+        currency=currency_in(raw),
+        payment_intent=reference_in(raw, "payment_intent"),
+        invoice=reference_in(raw, "invoice"),
+        user_id=metadata_in(raw, "user_id"),
     )
 
 
 def _charge_status(raw: Raw) -> str:
-    """Before 2015 a charge that had succeeded was called paid, if it had a status at all."""
-    status = text(raw, "status")
+    """Return the status, also of charges before 2015, which were called paid if anything."""
+    status = text_in(raw, "status")
     if status is None and isinstance(raw.get("paid"), bool):
         return "succeeded" if raw["paid"] else "failed"
-    return "succeeded" if status == "paid" else word(raw, "status")
+    return "succeeded" if status == "paid" else enum_in(raw, "status")
 
 
 def _amount_captured(raw: Raw, *, whole_of_it: bool) -> int:
-    stated = whole(raw, "amount_captured")
+    stated = integer_in(raw, "amount_captured")
     if stated is None and whole_of_it:
-        return amount(raw, "amount")
+        return amount_in(raw, "amount")
     return stated or 0
 
 
-def _charge_others(raw: Raw) -> tuple[str | None, ...]:
-    return tuple(reference(raw, name) for name in ("payment_intent", "invoice", "dispute"))
+def _charge_references(raw: Raw) -> tuple[str | None, ...]:
+    return tuple(reference_in(raw, name) for name in ("payment_intent", "invoice", "dispute"))
 
 
-def _inside_charge(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
+def _embedded_in_charge(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
     known = {"charge": raw.get("id"), "payment_intent": raw.get("payment_intent")}
-    for refund in rows(raw, "refunds"):
-        yield REFUND, completed(refund, **known)
+    for refund in objects_in(raw, "refunds"):
+        yield REFUND, with_known(refund, **known)
     dispute = raw.get("dispute")
     if isinstance(dispute, dict):
-        yield DISPUTE, completed(dispute, **known)
+        yield DISPUTE, with_known(dispute, **known)
 
 
-def _refund_fields(raw: Raw, _: Occasion) -> RefundFields:
+def _refund_fields(raw: Raw, _: ReadContext) -> RefundFields:
     return RefundFields(
-        # The refunds of old charges have no status: there were none but made ones.
-        status=text(raw, "status") or "succeeded",
-        amount=amount(raw, "amount"),
-        currency=currency(raw),
-        charge=reference(raw, "charge"),
-        payment_intent=reference(raw, "payment_intent"),
+        # Refunds of old charges have no status; all of them had succeeded.
+        status=text_in(raw, "status") or "succeeded",
+        amount=amount_in(raw, "amount"),
+        currency=currency_in(raw),
+        charge=reference_in(raw, "charge"),
+        payment_intent=reference_in(raw, "payment_intent"),
     )
 
 
-def _dispute_fields(raw: Raw, occasion: Occasion) -> DisputeFields:
+def _dispute_fields(raw: Raw, context: ReadContext) -> DisputeFields:
     return DisputeFields(
-        status=word(raw, "status"),
-        amount=amount(raw, "amount"),
-        currency=currency(raw),
-        charge=reference(raw, "charge"),
-        payment_intent=reference(raw, "payment_intent"),
-        opened_at=instant(raw, "created") or occasion.at,
+        status=enum_in(raw, "status"),
+        amount=amount_in(raw, "amount"),
+        currency=currency_in(raw),
+        charge=reference_in(raw, "charge"),
+        payment_intent=reference_in(raw, "payment_intent"),
+        opened_at=time_in(raw, "created") or context.at,
     )
 
 
 def _dispute_key(realm: Realm, raw: Raw) -> ObjectKey | None:
-    """Disputes had no id before 2014, and a charge had no more than one of them."""
-    own_id, charge = usable_id(raw.get("id")), reference(raw, "charge")
+    """Return the key of a dispute. Before 2014 a charge had at most one, without an id."""
+    own_id, charge = usable_id(raw.get("id")), reference_in(raw, "charge")
     filed_under = own_id or (f"dispute/{charge}" if charge else None)
     return object_key(realm, filed_under) if filed_under else None
 
 
-def _payment_it_is_of(raw: Raw) -> tuple[str | None, ...]:
-    return (reference(raw, "charge"), reference(raw, "payment_intent"))
+def _payment_references(raw: Raw) -> tuple[str | None, ...]:
+    return (reference_in(raw, "charge"), reference_in(raw, "payment_intent"))
 
 
 REFUND = Reader(
     kind=Kind.REFUND,
-    stripe_name="refund",
-    states="One refund of a payment. Succeeded is not final: a bank may send it back.",
+    describes="One refund of a payment. Success is not final: a bank may return it.",
     fields=_refund_fields,
-    others=_payment_it_is_of,
+    references=_payment_references,
 )
 DISPUTE = Reader(
     kind=Kind.DISPUTE,
-    stripe_name="dispute",
-    states=(
-        "How one dispute of a payment stands. `lost` is not final; `warning_*` and `prevented` have"
-        " no consequence; a word not known is an open dispute."
+    describes=(
+        "The state of one dispute of a payment. `lost` is not final; `warning_*` and `prevented`"
+        " have no consequence; an unknown status is an open dispute."
     ),
     fields=_dispute_fields,
-    others=_payment_it_is_of,
+    references=_payment_references,
     key=_dispute_key,
 )
 CHARGE = Reader(
     kind=Kind.CHARGE,
-    stripe_name="charge",
-    states=(
-        "What was taken of a payment, and the running total of what was given back. Refunds and a"
+    describes=(
+        "The amount captured of a payment, and the running total of its refunds. Refunds and a"
         " dispute it contains (in old versions) state facts of their own."
     ),
     fields=_charge_fields,
-    others=_charge_others,
-    inside=_inside_charge,
+    references=_charge_references,
+    embedded=_embedded_in_charge,
 )
 EVENTS = {
-    "charge.succeeded": Told(
-        CHARGE, Bearing.MONEY, "Money was taken, or only set aside while `captured` is false."
+    "charge.succeeded": EventType(
+        CHARGE,
+        EventEffect.MONEY,
+        "Money was captured, or only authorised while `captured` is false.",
     ),
-    "charge.failed": Told(CHARGE, Bearing.MONEY, "An attempt failed, which undoes no success."),
-    "charge.pending": Told(CHARGE, Bearing.MONEY, "Pending: a delayed payment method."),
-    "charge.captured": Told(
-        CHARGE, Bearing.MONEY, "What was set aside is taken, whole or in part."
+    "charge.failed": EventType(
+        CHARGE, EventEffect.MONEY, "An attempt failed, which undoes no success."
     ),
-    "charge.expired": Told(
-        CHARGE, Bearing.MONEY, "What was set aside is released; it was no money and none goes back."
+    "charge.pending": EventType(CHARGE, EventEffect.MONEY, "Pending: a delayed payment method."),
+    "charge.captured": EventType(
+        CHARGE, EventEffect.MONEY, "The authorised money is captured, in full or in part."
     ),
-    "charge.updated": Told(
-        CHARGE, Bearing.MONEY, "Any change; its running total counts if it is the newest."
+    "charge.expired": EventType(
+        CHARGE,
+        EventEffect.MONEY,
+        "The authorisation is released; no money was received and none goes back.",
     ),
-    "charge.refunded": Told(
-        CHARGE, Bearing.BOTH, "The running total of what went back; `[policy]` says what that ends."
+    "charge.updated": EventType(
+        CHARGE, EventEffect.MONEY, "Any change; its running total counts if it is the newest."
     ),
-    "charge.refund.updated": Told(
-        REFUND, Bearing.BOTH, "The refund as it stands now, also a failed one."
+    "charge.refunded": EventType(
+        CHARGE,
+        EventEffect.BOTH,
+        "The running total of refunds; `[policy]` decides if that ends a purchase.",
     ),
-    "refund.created": Told(REFUND, Bearing.BOTH, "A refund was made; it counts once it succeeded."),
-    "refund.updated": Told(REFUND, Bearing.BOTH, "The refund as it stands now."),
-    "refund.failed": Told(
-        REFUND, Bearing.BOTH, "The money did not go back: what the refund ended is restored."
+    "charge.refund.updated": EventType(
+        REFUND, EventEffect.BOTH, "The present state of the refund, including a failure."
     ),
-    "charge.dispute.created": Told(
-        DISPUTE, Bearing.BOTH, "Opened; it may be `lost` from the start."
+    "refund.created": EventType(
+        REFUND, EventEffect.BOTH, "A refund was made; it counts once it succeeds."
     ),
-    "charge.dispute.updated": Told(DISPUTE, Bearing.BOTH, "Any change, an appeal included."),
-    "charge.dispute.closed": Told(
+    "refund.updated": EventType(REFUND, EventEffect.BOTH, "The present state of the refund."),
+    "refund.failed": EventType(
+        REFUND,
+        EventEffect.BOTH,
+        "The money did not go back: the purchase that the refund ended is restored.",
+    ),
+    "charge.dispute.created": EventType(
+        DISPUTE, EventEffect.BOTH, "Opened; it may be `lost` from the start."
+    ),
+    "charge.dispute.updated": EventType(
+        DISPUTE, EventEffect.BOTH, "Any change, an appeal included."
+    ),
+    "charge.dispute.closed": EventType(
         DISPUTE,
-        Bearing.BOTH,
+        EventEffect.BOTH,
         "Decided; by `[policy]` a lost dispute ends a purchase and a won one restores it.",
     ),
-    "charge.dispute.funds_withdrawn": Told(
+    "charge.dispute.funds_withdrawn": EventType(
         DISPUTE,
-        Bearing.ORDER,
-        "One more snapshot. What a bank takes back is no refund; `dispute_status` tells.",
+        EventEffect.ORDER,
+        "One more snapshot. Money that a bank withdraws is no refund; see `dispute_status`.",
     ),
-    "charge.dispute.funds_reinstated": Told(
-        DISPUTE, Bearing.ORDER, "One more snapshot of a dispute that was decided."
+    "charge.dispute.funds_reinstated": EventType(
+        DISPUTE, EventEffect.ORDER, "One more snapshot of a decided dispute."
     ),
 }

@@ -1,81 +1,82 @@
-"""``checkout.session.*``: who bought what, and whether it is paid.
+"""``checkout.session.*``: the buyer, the goods and the payment of a checkout.
 
-A payment link is no object of one customer, so it is a name of what was sold and not mentioned.
+A payment link belongs to no single customer. It is a name of what was sold, not a mention.
 """
 
 from billing.facts import CheckoutSessionFields, Kind
 from billing.json_fields import (
     Raw,
-    amount,
-    names_sold,
-    reference,
-    rows,
-    table,
-    text,
-    word,
+    amount_in,
+    enum_in,
+    object_in,
+    objects_in,
+    price_names_in,
+    reference_in,
+    text_in,
 )
-from billing.readers.reader import Bearing, Occasion, Reader, Told
+from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
-def _fields(raw: Raw, _: Occasion) -> CheckoutSessionFields:
-    own = table(raw, "metadata")
+def _fields(raw: Raw, _: ReadContext) -> CheckoutSessionFields:
+    own = object_in(raw, "metadata")
     return CheckoutSessionFields(
-        mode=text(raw, "mode") or _mode_before_there_were_modes(raw),
-        status=text(raw, "status"),
-        payment_status=word(raw, "payment_status"),
-        amount_total=amount(raw, "amount_total"),
-        currency=text(raw, "currency"),
-        user_id=text(raw, "client_reference_id") or text(own, "user_id"),
-        line_item_refs=names_sold(rows(raw, "line_items"))
-        or names_sold(rows(raw, "display_items")),
-        price_id=text(own, "price_id"),
-        plan_code=text(own, "plan_code"),
-        payment_link=reference(raw, "payment_link"),
-        payment_intent=reference(raw, "payment_intent"),
-        subscription=reference(raw, "subscription"),
-        invoice=reference(raw, "invoice"),
+        mode=text_in(raw, "mode") or _mode_before_there_were_modes(raw),
+        status=text_in(raw, "status"),
+        payment_status=enum_in(raw, "payment_status"),
+        amount_total=amount_in(raw, "amount_total"),
+        currency=text_in(raw, "currency"),
+        user_id=text_in(raw, "client_reference_id") or text_in(own, "user_id"),
+        line_item_refs=price_names_in(objects_in(raw, "line_items"))
+        or price_names_in(objects_in(raw, "display_items")),
+        price_id=text_in(own, "price_id"),
+        plan_code=text_in(own, "plan_code"),
+        payment_link=reference_in(raw, "payment_link"),
+        payment_intent=reference_in(raw, "payment_intent"),
+        subscription=reference_in(raw, "subscription"),
+        invoice=reference_in(raw, "invoice"),
     )
 
 
 def _mode_before_there_were_modes(raw: Raw) -> str:
-    if reference(raw, "subscription"):
+    if reference_in(raw, "subscription"):
         return "subscription"
-    return "setup" if reference(raw, "setup_intent") else "payment"
+    return "setup" if reference_in(raw, "setup_intent") else "payment"
 
 
-def _others(raw: Raw) -> tuple[str | None, ...]:
+def _references(raw: Raw) -> tuple[str | None, ...]:
     names = ("payment_intent", "subscription", "invoice")
-    return tuple(reference(raw, name) for name in names)
+    return tuple(reference_in(raw, name) for name in names)
 
 
 CHECKOUT_SESSION = Reader(
     kind=Kind.CHECKOUT_SESSION,
-    stripe_name="checkout.session",
-    states=(
-        "Who bought what, and whether it is paid: the user (`client_reference_id`, else"
+    describes=(
+        "The buyer and the payment of a checkout: the user (`client_reference_id`, else"
         " `metadata.user_id`), the plan by line items, metadata or payment link, and the payment,"
-        " subscription and invoice it led to."
+        " subscription and invoice that it created."
     ),
     fields=_fields,
-    others=_others,
+    references=_references,
 )
 EVENTS = {
-    "checkout.session.completed": Told(
+    "checkout.session.completed": EventType(
         CHECKOUT_SESSION,
-        Bearing.BOTH,
+        EventEffect.BOTH,
         "Grants at once if `paid` or `no_payment_required`, and waits if `unpaid`.",
     ),
-    "checkout.session.async_payment_succeeded": Told(
-        CHECKOUT_SESSION, Bearing.BOTH, "The money of a delayed payment has come: grants now."
-    ),
-    "checkout.session.async_payment_failed": Told(
+    "checkout.session.async_payment_succeeded": EventType(
         CHECKOUT_SESSION,
-        Bearing.ACCESS,
+        EventEffect.BOTH,
+        "The money of a delayed payment has arrived: grants now.",
+    ),
+    "checkout.session.async_payment_failed": EventType(
+        CHECKOUT_SESSION,
+        EventEffect.ACCESS,
         "The delayed payment failed: the purchase is `failed` and grants nothing.",
     ),
-    "checkout.session.expired": Told(
+    "checkout.session.expired": EventType(
         CHECKOUT_SESSION,
-        Bearing.ACCESS,
-        "Nobody paid: the purchase is `expired` and grants nothing.",
+        EventEffect.ACCESS,
+        "Not paid in time: the purchase is `expired` and grants nothing.",
     ),
 }

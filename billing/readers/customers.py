@@ -1,14 +1,16 @@
-"""``customer.*``: whose payments these are, in the application's own terms."""
+"""``customer.*``: the link from a Stripe customer to a user of the application."""
 
 from billing.envelope import usable_id
 from billing.facts import CustomerFields, Kind
-from billing.json_fields import Raw, flag, metadata
-from billing.readers.reader import Bearing, Occasion, Reader, Told
+from billing.json_fields import Raw, flag_in, metadata_in
+from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
-def _fields(raw: Raw, occasion: Occasion) -> CustomerFields:
-    deleted = occasion.event_type == "customer.deleted"
-    return CustomerFields(user_id=metadata(raw, "user_id"), deleted=deleted or flag(raw, "deleted"))
+def _fields(raw: Raw, context: ReadContext) -> CustomerFields:
+    deleted = context.event_type == "customer.deleted"
+    return CustomerFields(
+        user_id=metadata_in(raw, "user_id"), deleted=deleted or flag_in(raw, "deleted")
+    )
 
 
 def _self(raw: Raw) -> str | None:
@@ -17,27 +19,28 @@ def _self(raw: Raw) -> str | None:
 
 CUSTOMER = Reader(
     kind=Kind.CUSTOMER,
-    stripe_name="customer",
-    states="Whose the customer is: `metadata.user_id`, which serves whatever says nothing itself.",
+    describes=(
+        "The user of the customer, by `metadata.user_id`. It serves every object that names no"
+        " user."
+    ),
     fields=_fields,
     customer=_self,
 )
 EVENTS = {
-    "customer.created": Told(
+    "customer.created": EventType(
         CUSTOMER,
-        Bearing.LINKS,
-        "A customer with a user: what was waiting for that link takes effect.",
+        EventEffect.LINKS,
+        "A customer with a user: grants that waited for this link take effect.",
     ),
-    "customer.updated": Told(
+    "customer.updated": EventType(
         CUSTOMER,
-        Bearing.LINKS,
-        "A `metadata.user_id` that changed from one user to another moves everything"
-        " stated before.",
+        EventEffect.LINKS,
+        "A `metadata.user_id` that changed from one user to another moves everything older.",
     ),
-    "customer.deleted": Told(
+    "customer.deleted": EventType(
         CUSTOMER,
-        Bearing.LINKS,
-        "The last word on the customer. It ends nothing: subscriptions end by their own"
-        " events, purchases stay.",
+        EventEffect.LINKS,
+        "The customer is gone. This ends nothing: subscriptions end by their own events,"
+        " purchases stay.",
     ),
 }

@@ -1,7 +1,7 @@
-"""``invoice.*`` and ``invoice_payment.*``: bills, and what paid them.
+"""``invoice.*`` and ``invoice_payment.*``: invoices and the payments that pay them.
 
-Since basil an invoice names its subscription under ``parent`` and its payments, of which there
-may be several, in a list of their own that events rarely contain.
+Since basil an invoice names its subscription under ``parent``, and its payments (there may be
+several) in a separate list that events rarely contain.
 """
 
 from collections.abc import Iterator
@@ -10,182 +10,182 @@ from datetime import datetime
 from billing.facts import InvoiceFields, InvoicePaymentFields, Kind
 from billing.json_fields import (
     Raw,
-    amount,
-    completed,
-    currency,
-    flag,
-    instant,
-    metadata,
-    names_sold,
-    reference,
-    rows,
-    table,
-    text,
-    whole,
-    word,
+    amount_in,
+    currency_in,
+    enum_in,
+    flag_in,
+    integer_in,
+    metadata_in,
+    object_in,
+    objects_in,
+    price_names_in,
+    reference_in,
+    text_in,
+    time_in,
+    with_known,
 )
-from billing.readers.reader import Bearing, Occasion, Reader, Told
+from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 _PAID = ("invoice.paid", "invoice.payment_succeeded")
 _WAYS_OF_PAYING = ("payment_intent", "charge", "payment_record")
 
 
-def _invoice_fields(raw: Raw, occasion: Occasion) -> InvoiceFields:
-    own = table(raw, "metadata")
+def _invoice_fields(raw: Raw, context: ReadContext) -> InvoiceFields:
+    own = object_in(raw, "metadata")
     return InvoiceFields(
         status=_status(raw),
         amount_paid=_amount_paid(raw),
-        currency=currency(raw),
+        currency=currency_in(raw),
         subscription=_subscription(raw),
         payment_refs=tuple(dict.fromkeys(_payments(raw))),
-        line_refs=names_sold(rows(raw, "lines")),
+        line_refs=price_names_in(objects_in(raw, "lines")),
         user_id=_user(raw),
-        price_id=text(own, "price_id"),
-        plan_code=text(own, "plan_code"),
-        paid_at=_paid_at(raw, occasion),
-        payment_failed=occasion.event_type == "invoice.payment_failed",
+        price_id=text_in(own, "price_id"),
+        plan_code=text_in(own, "plan_code"),
+        paid_at=_paid_at(raw, context),
+        payment_failed=context.event_type == "invoice.payment_failed",
     )
 
 
 def _status(raw: Raw) -> str | None:
-    """Before 2018 an invoice had no status, only marks."""
-    status = text(raw, "status")
-    if status is None and flag(raw, "paid"):
+    """Return the status; before 2018 an invoice had only flags."""
+    status = text_in(raw, "status")
+    if status is None and flag_in(raw, "paid"):
         return "paid"
-    return "uncollectible" if status is None and flag(raw, "forgiven") else status
+    return "uncollectible" if status is None and flag_in(raw, "forgiven") else status
 
 
 def _amount_paid(raw: Raw) -> int:
-    stated = whole(raw, "amount_paid")
+    stated = integer_in(raw, "amount_paid")
     if stated is None and _status(raw) == "paid":
-        return amount(raw, "amount_due")
+        return amount_in(raw, "amount_due")
     return stated or 0
 
 
 def _subscription(raw: Raw) -> str | None:
-    return reference(table(raw, "parent", "subscription_details"), "subscription") or reference(
-        raw, "subscription"
-    )
+    return reference_in(
+        object_in(raw, "parent", "subscription_details"), "subscription"
+    ) or reference_in(raw, "subscription")
 
 
 def _payments(raw: Raw) -> list[str]:
-    named = [_payment_ref(payment) for payment in rows(raw, "payments")]
-    named += (reference(raw, "payment_intent"), reference(raw, "charge"))
+    named = [_payment_ref(payment) for payment in objects_in(raw, "payments")]
+    named += (reference_in(raw, "payment_intent"), reference_in(raw, "charge"))
     return [ref for ref in named if ref]
 
 
 def _user(raw: Raw) -> str | None:
-    details = table(raw, "parent", "subscription_details")
+    details = object_in(raw, "parent", "subscription_details")
     return (
-        metadata(details, "user_id")
-        or metadata(table(raw, "subscription_details"), "user_id")
-        or metadata(raw, "user_id")
+        metadata_in(details, "user_id")
+        or metadata_in(object_in(raw, "subscription_details"), "user_id")
+        or metadata_in(raw, "user_id")
     )
 
 
-def _paid_at(raw: Raw, occasion: Occasion) -> datetime | None:
-    stated = instant(table(raw, "status_transitions"), "paid_at")
-    return stated or (occasion.at if occasion.event_type in _PAID else None)
+def _paid_at(raw: Raw, context: ReadContext) -> datetime | None:
+    stated = time_in(object_in(raw, "status_transitions"), "paid_at")
+    return stated or (context.at if context.event_type in _PAID else None)
 
 
-def _invoice_others(raw: Raw) -> tuple[str | None, ...]:
+def _invoice_references(raw: Raw) -> tuple[str | None, ...]:
     return (_subscription(raw), *_payments(raw))
 
 
-def _inside_invoice(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
-    for payment in rows(raw, "payments"):
-        yield INVOICE_PAYMENT, completed(payment, invoice=raw.get("id"))
+def _embedded_in_invoice(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
+    for payment in objects_in(raw, "payments"):
+        yield INVOICE_PAYMENT, with_known(payment, invoice=raw.get("id"))
 
 
-def _payment_fields(raw: Raw, _: Occasion) -> InvoicePaymentFields:
+def _payment_fields(raw: Raw, _: ReadContext) -> InvoicePaymentFields:
     return InvoicePaymentFields(
-        status=word(raw, "status"),
-        amount_paid=amount(raw, "amount_paid"),
-        currency=currency(raw),
-        invoice=reference(raw, "invoice"),
+        status=enum_in(raw, "status"),
+        amount_paid=amount_in(raw, "amount_paid"),
+        currency=currency_in(raw),
+        invoice=reference_in(raw, "invoice"),
         payment_ref=_payment_ref(raw),
     )
 
 
 def _payment_ref(raw: Raw) -> str | None:
-    payment = table(raw, "payment")
-    return next(filter(None, (reference(payment, way) for way in _WAYS_OF_PAYING)), None)
+    payment = object_in(raw, "payment")
+    return next(filter(None, (reference_in(payment, way) for way in _WAYS_OF_PAYING)), None)
 
 
-def _payment_others(raw: Raw) -> tuple[str | None, ...]:
-    return (reference(raw, "invoice"), _payment_ref(raw))
+def _payment_references(raw: Raw) -> tuple[str | None, ...]:
+    return (reference_in(raw, "invoice"), _payment_ref(raw))
 
 
 INVOICE_PAYMENT = Reader(
     kind=Kind.INVOICE_PAYMENT,
-    stripe_name="invoice_payment",
-    states="Which payment paid how much of which invoice: since basil the only sure link.",
+    describes="The amount one payment paid of one invoice: since basil the only reliable link.",
     fields=_payment_fields,
-    others=_payment_others,
+    references=_payment_references,
 )
 INVOICE = Reader(
     kind=Kind.INVOICE,
-    stripe_name="invoice",
-    states=(
-        "A bill: what was paid of it, by what, for which subscription or plan. It is money of its"
-        " own only as far as no payment linked to it covers it. Payments it contains"
-        " state facts of their own."
+    describes=(
+        "An invoice: the amount paid, its payments, its subscription or plan. It counts as money"
+        " only as far as no linked payment covers it. Payments that it contains state facts of"
+        " their own."
     ),
     fields=_invoice_fields,
-    others=_invoice_others,
-    inside=_inside_invoice,
+    references=_invoice_references,
+    embedded=_embedded_in_invoice,
 )
 EVENTS = {
-    "invoice.created": Told(
-        INVOICE, Bearing.LINKS, "A draft: ties bill, customer and subscription together."
+    "invoice.created": EventType(
+        INVOICE, EventEffect.LINKS, "A draft: links invoice, customer and subscription."
     ),
-    "invoice.updated": Told(
-        INVOICE, Bearing.MONEY, "Any change; what its snapshot says was paid counts."
+    "invoice.updated": EventType(
+        INVOICE, EventEffect.MONEY, "Any change; the paid amount of its snapshot counts."
     ),
-    "invoice.finalized": Told(
-        INVOICE, Bearing.LINKS, "The bill is open and, in old versions, names its payment intent."
-    ),
-    "invoice.finalization_failed": Told(
-        INVOICE, Bearing.ORDER, "Still a draft: one more snapshot."
-    ),
-    "invoice.sent": Told(INVOICE, Bearing.ORDER, "One more snapshot."),
-    "invoice.paid": Told(
+    "invoice.finalized": EventType(
         INVOICE,
-        Bearing.BOTH,
-        "Paid, and when; without checkout and subscription a purchase of what its"
-        " metadata or lines name. An invoice of nothing is no payment.",
+        EventEffect.LINKS,
+        "The invoice is open and, in old versions, names its payment intent.",
     ),
-    "invoice.payment_succeeded": Told(
-        INVOICE, Bearing.BOTH, "The same as `invoice.paid`, under its older name."
+    "invoice.finalization_failed": EventType(
+        INVOICE, EventEffect.ORDER, "Still a draft: one more snapshot."
     ),
-    "invoice.payment_failed": Told(
+    "invoice.sent": EventType(INVOICE, EventEffect.ORDER, "One more snapshot."),
+    "invoice.paid": EventType(
         INVOICE,
-        Bearing.ACCESS,
-        "The grace of a past due subscription starts here, if this is its earliest sign.",
+        EventEffect.BOTH,
+        "Paid, and the time of payment; without checkout and subscription a purchase of the plan"
+        " that its metadata or lines name. An invoice of zero is no payment.",
     ),
-    "invoice.payment_action_required": Told(
-        INVOICE, Bearing.ORDER, "The customer must confirm the payment: one more snapshot."
+    "invoice.payment_succeeded": EventType(
+        INVOICE, EventEffect.BOTH, "The same as `invoice.paid`, under its older name."
     ),
-    "invoice.payment_attempt_required": Told(
-        INVOICE, Bearing.ORDER, "The invoice waits for somebody to try: one more snapshot."
-    ),
-    "invoice.overpaid": Told(
-        INVOICE, Bearing.MONEY, "More was paid than asked for; what it says was paid counts."
-    ),
-    "invoice.overdue": Told(INVOICE, Bearing.ORDER, "One more snapshot."),
-    "invoice.will_be_due": Told(INVOICE, Bearing.ORDER, "One more snapshot."),
-    "invoice.marked_uncollectible": Told(
-        INVOICE, Bearing.ORDER, "Given up, but not final: it may be paid yet."
-    ),
-    "invoice.voided": Told(
+    "invoice.payment_failed": EventType(
         INVOICE,
-        Bearing.ORDER,
-        "Will not be paid; what was paid of it before stands until its refund.",
+        EventEffect.ACCESS,
+        "Starts the grace period of a past due subscription, if this is its earliest sign.",
     ),
-    "invoice.deleted": Told(INVOICE, Bearing.ORDER, "A draft that is gone."),
-    "invoice_payment.paid": Told(
+    "invoice.payment_action_required": EventType(
+        INVOICE, EventEffect.ORDER, "The customer must confirm the payment: one more snapshot."
+    ),
+    "invoice.payment_attempt_required": EventType(
+        INVOICE, EventEffect.ORDER, "The invoice waits for a payment attempt: one more snapshot."
+    ),
+    "invoice.overpaid": EventType(
+        INVOICE, EventEffect.MONEY, "More was paid than billed; the paid amount counts."
+    ),
+    "invoice.overdue": EventType(INVOICE, EventEffect.ORDER, "One more snapshot."),
+    "invoice.will_be_due": EventType(INVOICE, EventEffect.ORDER, "One more snapshot."),
+    "invoice.marked_uncollectible": EventType(
+        INVOICE, EventEffect.ORDER, "Given up, but not final: it may still be paid."
+    ),
+    "invoice.voided": EventType(
+        INVOICE,
+        EventEffect.ORDER,
+        "Will not be paid; amounts paid before stay until they are refunded.",
+    ),
+    "invoice.deleted": EventType(INVOICE, EventEffect.ORDER, "A deleted draft."),
+    "invoice_payment.paid": EventType(
         INVOICE_PAYMENT,
-        Bearing.MONEY,
-        "The payment covers its part of the bill, which is then not counted twice.",
+        EventEffect.MONEY,
+        "The payment covers its part of the invoice, so that it is not counted twice.",
     ),
 }

@@ -8,96 +8,97 @@ from collections.abc import Iterator
 from billing.facts import Kind, PaymentIntentFields
 from billing.json_fields import (
     Raw,
-    amount,
-    completed,
-    currency,
-    reference,
-    rows,
-    table,
-    text,
-    whole,
-    word,
+    amount_in,
+    currency_in,
+    enum_in,
+    integer_in,
+    object_in,
+    objects_in,
+    reference_in,
+    text_in,
+    with_known,
 )
 from billing.readers.charges import CHARGE
-from billing.readers.reader import Bearing, Occasion, Reader, Told
+from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
-def _fields(raw: Raw, occasion: Occasion) -> PaymentIntentFields:
-    own = table(raw, "metadata")
+def _fields(raw: Raw, context: ReadContext) -> PaymentIntentFields:
+    own = object_in(raw, "metadata")
     return PaymentIntentFields(
-        status=word(raw, "status"),
-        amount=amount(raw, "amount"),
+        status=enum_in(raw, "status"),
+        amount=amount_in(raw, "amount"),
         amount_received=_amount_received(raw),
-        currency=currency(raw),
-        failed=_newest_attempt_failed(raw, occasion),
-        user_id=text(own, "user_id"),
-        price_id=text(own, "price_id"),
-        plan_code=text(own, "plan_code"),
-        invoice=reference(raw, "invoice"),
-        order_reference=text(table(raw, "payment_details"), "order_reference"),
+        currency=currency_in(raw),
+        failed=_newest_attempt_failed(raw, context),
+        user_id=text_in(own, "user_id"),
+        price_id=text_in(own, "price_id"),
+        plan_code=text_in(own, "plan_code"),
+        invoice=reference_in(raw, "invoice"),
+        order_reference=text_in(object_in(raw, "payment_details"), "order_reference"),
     )
 
 
-def _newest_attempt_failed(raw: Raw, occasion: Occasion) -> bool:
+def _newest_attempt_failed(raw: Raw, context: ReadContext) -> bool:
     if raw.get("status") == "succeeded":
         return False
     refused = isinstance(raw.get("last_payment_error"), dict)
-    return refused or occasion.event_type == "payment_intent.payment_failed"
+    return refused or context.event_type == "payment_intent.payment_failed"
 
 
 def _amount_received(raw: Raw) -> int:
-    stated = whole(raw, "amount_received")
+    stated = integer_in(raw, "amount_received")
     if stated is None and raw.get("status") == "succeeded":
-        return amount(raw, "amount")
+        return amount_in(raw, "amount")
     return stated or 0
 
 
-def _others(raw: Raw) -> tuple[str | None, ...]:
-    return (reference(raw, "invoice"), reference(raw, "latest_charge"))
+def _references(raw: Raw) -> tuple[str | None, ...]:
+    return (reference_in(raw, "invoice"), reference_in(raw, "latest_charge"))
 
 
-def _inside(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
-    for charge in rows(raw, "charges"):
-        yield CHARGE, completed(charge, payment_intent=raw.get("id"))
+def _embedded(raw: Raw) -> Iterator[tuple[Reader, Raw]]:
+    for charge in objects_in(raw, "charges"):
+        yield CHARGE, with_known(charge, payment_intent=raw.get("id"))
 
 
 PAYMENT_INTENT = Reader(
     kind=Kind.PAYMENT_INTENT,
-    stripe_name="payment_intent",
-    states=(
-        "One payment, however many attempts it takes: what came in, whose it is, the plan that its"
-        " own metadata names. Charges it contains (until 2022) state facts of their own."
+    describes=(
+        "One payment, however many attempts it takes: the amount received, the user, the plan that"
+        " its own metadata names. Charges it contains (until 2022) state facts of their own."
     ),
     fields=_fields,
-    others=_others,
-    inside=_inside,
+    references=_references,
+    embedded=_embedded,
 )
 EVENTS = {
-    "payment_intent.created": Told(
-        PAYMENT_INTENT, Bearing.LINKS, "A payment nobody has made yet: pending."
+    "payment_intent.created": EventType(
+        PAYMENT_INTENT, EventEffect.LINKS, "A payment not made yet: pending."
     ),
-    "payment_intent.succeeded": Told(
+    "payment_intent.succeeded": EventType(
         PAYMENT_INTENT,
-        Bearing.BOTH,
-        "Money came in, once and for all; without checkout and subscription a purchase of"
-        " what its metadata names.",
+        EventEffect.BOTH,
+        "Money was received, and no later event undoes that; without checkout and subscription a"
+        " purchase of the plan that its metadata names.",
     ),
-    "payment_intent.processing": Told(
-        PAYMENT_INTENT, Bearing.MONEY, "Pending: the money is on its way."
+    "payment_intent.processing": EventType(
+        PAYMENT_INTENT, EventEffect.MONEY, "Pending: the money is on its way."
     ),
-    "payment_intent.payment_failed": Told(
-        PAYMENT_INTENT, Bearing.MONEY, "The newest attempt failed; a later one may succeed."
+    "payment_intent.payment_failed": EventType(
+        PAYMENT_INTENT, EventEffect.MONEY, "The newest attempt failed; a later one may succeed."
     ),
-    "payment_intent.canceled": Told(
-        PAYMENT_INTENT, Bearing.MONEY, "Canceled, unless it had succeeded."
+    "payment_intent.canceled": EventType(
+        PAYMENT_INTENT, EventEffect.MONEY, "Canceled, unless it had succeeded."
     ),
-    "payment_intent.requires_action": Told(
-        PAYMENT_INTENT, Bearing.ORDER, "Pending: the customer must confirm."
+    "payment_intent.requires_action": EventType(
+        PAYMENT_INTENT, EventEffect.ORDER, "Pending: the customer must confirm."
     ),
-    "payment_intent.amount_capturable_updated": Told(
-        PAYMENT_INTENT, Bearing.ORDER, "Authorised, which is no money yet."
+    "payment_intent.amount_capturable_updated": EventType(
+        PAYMENT_INTENT, EventEffect.ORDER, "Authorised; no money was received yet."
     ),
-    "payment_intent.partially_funded": Told(
-        PAYMENT_INTENT, Bearing.ORDER, "A part has come; it counts when the payment succeeds."
+    "payment_intent.partially_funded": EventType(
+        PAYMENT_INTENT,
+        EventEffect.ORDER,
+        "A part was received; it counts when the payment succeeds.",
     ),
 }

@@ -1,15 +1,15 @@
-"""Every type of event that says something about access or money, and who reads it."""
+"""Every event type that bears on access or money, and its reader."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from billing.envelope import Envelope, told_type
-from billing.facts import Fact, Look
-from billing.fetching.plan import EVENT, SUMMARY, errand_of, sightings
-from billing.fetching.record import Fetched, Wanted
+from billing.envelope import Envelope, snapshot_type
+from billing.facts import ApiObservation, Fact
+from billing.fetching.plan import EVENT, SUMMARY, fetched_objects, plan_fetches
+from billing.fetching.record import FetchRecord, FetchTarget
 from billing.ids import ObjectKey
-from billing.json_fields import Raw, table
+from billing.json_fields import Raw, object_in
 from billing.readers import (
     charges,
     checkouts,
@@ -19,9 +19,9 @@ from billing.readers import (
     payment_intents,
     subscriptions,
 )
-from billing.readers.reader import Reader, Told, facts_in, facts_seen
+from billing.readers.reader import EventType, Reader, facts_fetched, facts_in
 
-TOLD: Mapping[str, Told] = {
+EVENT_TYPES: Mapping[str, EventType] = {
     **customers.EVENTS,
     **checkouts.EVENTS,
     **subscriptions.EVENTS,
@@ -30,43 +30,45 @@ TOLD: Mapping[str, Told] = {
     **charges.EVENTS,
     **entitlements.EVENTS,
 }
-READERS: Mapping[str, Reader] = {name: told.reader for name, told in TOLD.items()}
+READERS: Mapping[str, Reader] = {
+    name: event_type.reader for name, event_type in EVENT_TYPES.items()
+}
 HANDLED_TYPES = frozenset(READERS)
 
-PASSED_OVER: Mapping[str, str] = {
+UNHANDLED_TYPES: Mapping[str, str] = {
     "credit_note.*": (
-        "before payment it lowers what its invoice asks for, which the invoice says; after payment"
-        " it is money only as a refund, of which `refund.*` and `charge.refunded` tell. Credited"
-        " to the customer's balance it is no money back"
+        "before payment it lowers the amount due of its invoice, which the invoice states; after"
+        " payment it moves money only as a refund, which `refund.*` and `charge.refunded` state."
+        " A credit to the customer's balance is no refund"
     ),
     "product.*, price.*, plan.*": (
-        "the catalogue of record is yours; what was sold is told by the names it had when it was"
-        " sold, which every snapshot carries"
+        "your `plans.toml` is the catalogue; every snapshot carries the names under which its"
+        " item was sold"
     ),
     "invoice.upcoming": "a preview without an id, which Stripe never stored",
     "invoiceitem.*, quote.*, subscription_schedule.*": (
-        "plans for the future; what comes of them is told by invoices and subscriptions"
+        "future changes; invoices and subscriptions state their results"
     ),
     "setup_intent.*, payment_method.*, customer.source.*": (
-        "ways to pay, not payments; they grant nothing"
+        "payment methods, not payments; they grant nothing"
     ),
     "customer.discount.*, coupon.*, promotion_code.*": (
-        "what is asked for in the end stands on invoices and checkouts"
+        "invoices and checkouts state the final amount"
     ),
     "payout.*, transfer.*, balance.*, application_fee.*": (
-        "your own account's money, which no user paid and no user gets"
+        "your own account's money; no user pays or receives it"
     ),
-    "radar.*, review.*": "suspicions; what comes of them is told by refunds and disputes",
+    "radar.*, review.*": "suspicions; refunds and disputes state their results",
 }
-"""Families that people look for among the handled ones, and why they are not there."""
+"""Families that readers of the list may miss, and the reason why they are not handled."""
 
 BY_FAMILY: Mapping[str, Reader] = {reader.stripe_name: reader for reader in READERS.values()}
 _FAMILIES = frozenset(BY_FAMILY)
 _ENDINGS = frozenset({"customer.deleted", "customer.subscription.deleted"})
 
 
-class IgnoredBecause(StrEnum):
-    """Why an event was recorded without stating anything."""
+class IgnoredReason(StrEnum):
+    """The reason why an event was recorded without any fact."""
 
     UNKNOWN_TYPE = "unknown_type"
     NEEDS_API_KEY = "needs_api_key"
@@ -78,92 +80,96 @@ class IgnoredBecause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What an event states, or why it states nothing; never both and never neither."""
+    """The facts of an event, or the reason why it has none; never both."""
 
     facts: tuple[Fact, ...]
-    ignored: IgnoredBecause | None
+    ignored: IgnoredReason | None
 
 
-def read(envelope: Envelope, fetched: Fetched | None = None) -> Reading:
-    """What an event states, in the same terms for every API version.
+def read_event(envelope: Envelope, fetched: FetchRecord | None = None) -> Reading:
+    """Return the facts of an event, in the same terms for every API version.
 
-    ``fetched`` is what Stripe's API answered about it, which a thin event cannot do without.
+    ``fetched`` holds the responses of Stripe's API. A thin event states nothing without it.
 
     Raises:
-        UnreadableEvent: the event is of a handled type and its object cannot be identified.
+        UnreadableEvent: the event is of a handled type but does not identify its object.
     """
     if envelope.thin:
         return _read_thin(envelope, fetched)
     reader = READERS.get(envelope.type)
     if reader is None:
-        return _ignored(IgnoredBecause.UNKNOWN_TYPE)
-    if _is_of_another_family(table(envelope.payload, "data", "object"), reader):
-        return _ignored(IgnoredBecause.NOTHING_STATED)
+        return _ignored(IgnoredReason.UNKNOWN_TYPE)
+    if _is_of_another_family(object_in(envelope.payload, "data", "object"), reader):
+        return _ignored(IgnoredReason.NOTHING_STATED)
     facts = facts_in(envelope, reader)
     if fetched is not None:
-        facts = _with_looks(facts, _facts_fetched(envelope, fetched))
-    return Reading(facts=facts, ignored=None) if facts else _ignored(IgnoredBecause.NOTHING_STATED)
+        facts = _with_api_observations(facts, _facts_fetched(envelope, fetched))
+    return Reading(facts=facts, ignored=None) if facts else _ignored(IgnoredReason.NOTHING_STATED)
 
 
-def _read_thin(envelope: Envelope, fetched: Fetched | None) -> Reading:
+def _read_thin(envelope: Envelope, fetched: FetchRecord | None) -> Reading:
     if fetched is None:
-        return _ignored(IgnoredBecause.NEEDS_API_KEY)
+        return _ignored(IgnoredReason.NEEDS_API_KEY)
     if facts := _facts_fetched(envelope, fetched):
         return Reading(facts=facts, ignored=None)
-    if not errand_of(envelope):
-        return _ignored(IgnoredBecause.UNKNOWN_TYPE)
-    gone = any(sighting.raw is None for sighting in sightings(fetched))
-    return _ignored(IgnoredBecause.OBJECT_GONE if gone else IgnoredBecause.NOTHING_STATED)
+    if not plan_fetches(envelope):
+        return _ignored(IgnoredReason.UNKNOWN_TYPE)
+    gone = any(fetched_object.raw is None for fetched_object in fetched_objects(fetched))
+    return _ignored(IgnoredReason.OBJECT_GONE if gone else IgnoredReason.NOTHING_STATED)
 
 
-def _facts_fetched(envelope: Envelope, fetched: Fetched) -> tuple[Fact, ...]:
+def _facts_fetched(envelope: Envelope, fetched: FetchRecord) -> tuple[Fact, ...]:
     facts: dict[ObjectKey, Fact] = {}
-    for sighting in sightings(fetched):
-        family = sighting.wanted.family
+    for fetched_object in fetched_objects(fetched):
+        family = fetched_object.target.family
         reader = BY_FAMILY[SUMMARY if family == EVENT else family]
-        raw = _stub(envelope, sighting.wanted) if sighting.raw is None else sighting.raw
-        if raw is not None and _is_what_was_wanted(raw, reader, sighting.wanted):
-            for fact in facts_seen(envelope, reader, raw, sighting.at):
+        raw = (
+            _stub(envelope, fetched_object.target)
+            if fetched_object.raw is None
+            else fetched_object.raw
+        )
+        if raw is not None and _is_the_target(raw, reader, fetched_object.target):
+            for fact in facts_fetched(envelope, reader, raw, fetched_object.at):
                 facts.setdefault(fact.object_key, fact)
     return tuple(facts.values())
 
 
-def _stub(envelope: Envelope, wanted: Wanted) -> Raw | None:
-    """An object that is gone, where the event says that it ended: then that much is known."""
-    if told_type(envelope.type) not in _ENDINGS:
+def _stub(envelope: Envelope, target: FetchTarget) -> Raw | None:
+    """Return a deleted object for one that no longer exists, if the event says that it ended."""
+    if snapshot_type(envelope.type) not in _ENDINGS:
         return None
-    return {"id": wanted.stripe_id, "object": wanted.family, "deleted": True}
+    return {"id": target.stripe_id, "object": target.family, "deleted": True}
 
 
-def _is_what_was_wanted(raw: Raw, reader: Reader, wanted: Wanted) -> bool:
+def _is_the_target(raw: Raw, reader: Reader, target: FetchTarget) -> bool:
     if raw.get("object") != reader.stripe_name:
         return False
-    return reader is BY_FAMILY[SUMMARY] or raw.get("id") == wanted.stripe_id
+    return reader is BY_FAMILY[SUMMARY] or raw.get("id") == target.stripe_id
 
 
-def _with_looks(facts: tuple[Fact, ...], seen: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """What a snapshot states, and beside it what was seen of the same objects later."""
+def _with_api_observations(facts: tuple[Fact, ...], seen: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Return the facts of a snapshot, joined with the later observations of the same objects."""
     known = {fact.object_key: fact for fact in facts}
     for fact in seen:
         own = known.get(fact.object_key)
-        known[fact.object_key] = fact if own is None else _looked_at(own, fact)
+        known[fact.object_key] = fact if own is None else _with_api_observation(own, fact)
     return tuple(known.values())
 
 
-def _looked_at(own: Fact, seen: Fact) -> Fact:
+def _with_api_observation(own: Fact, seen: Fact) -> Fact:
     return replace(
         own,
         customer_id=own.customer_id or seen.customer_id,
         mentions=tuple(dict.fromkeys((*own.mentions, *seen.mentions))),
-        look=Look(at=seen.created_at, fields=seen.fields),
+        api_observation=ApiObservation(at=seen.created_at, fields=seen.fields),
     )
 
 
-def _ignored(because: IgnoredBecause) -> Reading:
+def _ignored(because: IgnoredReason) -> Reading:
     return Reading(facts=(), ignored=because)
 
 
 def _is_of_another_family(stated: Raw, reader: Reader) -> bool:
-    # A refund read as a charge would be money that nobody ever paid.
+    # A refund read as a charge would count as a payment.
     named = stated.get("object")
     return isinstance(named, str) and named != reader.stripe_name and named in _FAMILIES

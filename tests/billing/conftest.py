@@ -1,4 +1,4 @@
-"""How hard properties are tried: as hypothesis does, or sparingly where each run is one of many."""
+"""The effort of property tests: hypothesis' own, or sparing where each run is one of many."""
 
 from hypothesis import HealthCheck, Phase, settings
 

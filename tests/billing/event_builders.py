@@ -1,4 +1,4 @@
-"""The smallest events that are still events; a test names only what it is about."""
+"""The smallest valid events; a test names only what it is about."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ CREATED = 1_795_302_514
 def document(
     event_type: str, stated: dict[str, Any], *, previous: Any = None, **others: Any
 ) -> dict[str, Any]:
-    """A snapshot event as the dictionary that Stripe would sign."""
+    """Return a snapshot event as the dictionary that Stripe would sign."""
     data = (
         {"object": stated}
         if previous is None
@@ -33,12 +33,12 @@ def document(
 
 
 def encoded(payload: Any) -> bytes:
-    """The bytes of a payload, whatever it is."""
+    """Return the bytes of a payload."""
     return json.dumps(payload).encode()
 
 
 def event(
     event_type: str, stated: dict[str, Any], *, previous: Any = None, **others: Any
 ) -> Envelope:
-    """A snapshot event, parsed."""
+    """Return the envelope of a snapshot event."""
     return parse(encoded(document(event_type, stated, previous=previous, **others)))

@@ -1,4 +1,4 @@
-"""Facts as a test states them: only what the test is about is named, the rest is ordinary.
+"""Builders of facts: a test names only what it is about, the rest has ordinary values.
 
 Everything belongs to customer ``cus_1`` of the realm ``test``; times are seconds after ``START``.
 """
@@ -53,42 +53,42 @@ CATALOGUE = read_catalogue(
 
 
 def at(seconds: float) -> datetime:
-    """The moment so many seconds after the start."""
+    """Return the moment so many seconds after the start."""
     return START + timedelta(seconds=seconds)
 
 
-def under(policy: dict[str, str]) -> Catalogue:
-    """The catalogue with another policy for money going back."""
+def with_policy(policy: dict[str, str]) -> Catalogue:
+    """Return the catalogue with another refund policy."""
     return replace(CATALOGUE, policy=read_catalogue({"policy": policy}).policy)
 
 
-def seen(
+def project_facts(
     *facts: Fact | Iterable[Fact], now: float = 10 * DAY, catalogue: Catalogue = CATALOGUE
 ) -> Projection:
-    """What follows from facts so many seconds after the start."""
+    """Return the projection of facts so many seconds after the start."""
     flat = [one for each in facts for one in ([each] if isinstance(each, Fact) else each)]
     return project(flat, catalogue, at(now))
 
 
-def grant(projection: Projection) -> EntitlementRow:
-    """The only entitlement row."""
+def only_grant(projection: Projection) -> EntitlementRow:
+    """Return the only entitlement row."""
     (row,) = projection.entitlements.values()
     return row
 
 
-def payment(projection: Projection) -> PaymentRow:
-    """The only payment row."""
+def only_payment(projection: Projection) -> PaymentRow:
+    """Return the only payment row."""
     (row,) = projection.payments.values()
     return row
 
 
-def money(projection: Projection) -> dict[str, tuple[int, int]]:
-    """What came in and what went back, by payment reference."""
+def amounts(projection: Projection) -> dict[str, tuple[int, int]]:
+    """Return the amounts received and refunded, by payment reference."""
     rows = projection.payments.values()
     return {row.payment_ref: (row.amount_minor, row.amount_refunded_minor) for row in rows}
 
 
-def fact(
+def make_fact(
     kind: Kind,
     stripe_id: str,
     fields: Fields,
@@ -101,7 +101,7 @@ def fact(
     customer: str | None = "cus_1",
     realm: str = "test",
 ) -> Fact:
-    """A fact of any kind."""
+    """Return a fact of any kind."""
     key = object_key(Realm(realm), stripe_id)
     if kind is Kind.ENTITLEMENT_SUMMARY:
         key = summary_key(Realm(realm), stripe_id)
@@ -127,17 +127,19 @@ def customer(
     changed: bool = False,
     **how: Any,
 ) -> Fact:
-    """A customer whose metadata names a user; ``was`` is whom it named before this event."""
+    """Return a customer whose metadata names a user; ``was`` is the user before this event."""
     before = CustomerFields(user_id=was, deleted=False) if was or changed else None
     fields = CustomerFields(user_id=user, deleted=False)
     stripe_id = how.pop("stripe_id", "cus_1")
-    return fact(Kind.CUSTOMER, stripe_id, fields, seconds, before=before, customer=stripe_id, **how)
+    return make_fact(
+        Kind.CUSTOMER, stripe_id, fields, seconds, before=before, customer=stripe_id, **how
+    )
 
 
 def item(
     price: str | None = "price_premium", quantity: int = 1, period_end: float | None = 30 * DAY
 ) -> Item:
-    """A subscription item that is paid for thirty days."""
+    """Return a subscription item that is paid for thirty days."""
     end = None if period_end is None else at(period_end)
     return Item(price=price, lookup_key=None, product=None, quantity=quantity, period_end=end)
 
@@ -150,7 +152,7 @@ def subscription_fields(
     at_period_end: bool = False,
     ended: float | None = None,
 ) -> SubscriptionFields:
-    """The fields of a snapshot on plan premium, if no items are given."""
+    """Return the fields of a snapshot, on plan premium if no items are given."""
     return SubscriptionFields(
         status=status,
         items=items or (item(),),
@@ -174,11 +176,11 @@ def subscription(
     ended: float | None = None,
     **how: Any,
 ) -> Fact:
-    """A subscription snapshot that says itself whose it is."""
+    """Return a subscription snapshot that names its own user."""
     fields = subscription_fields(
         status, user, *items, cancel_at=cancel_at, at_period_end=at_period_end, ended=ended
     )
-    return fact(Kind.SUBSCRIPTION, stripe_id, fields, seconds, **how)
+    return make_fact(Kind.SUBSCRIPTION, stripe_id, fields, seconds, **how)
 
 
 SESSION = CheckoutSessionFields(
@@ -201,13 +203,13 @@ SESSION = CheckoutSessionFields(
 def checkout(
     seconds: float = 0, *, stripe_id: str = "cs_1", how: Any = None, **fields: Any
 ) -> Fact:
-    """A paid one-time checkout; fields are overridden by name."""
+    """Return a paid one-time checkout; fields are overridden by name."""
     how = {"type_": "checkout.session.completed", **(how or {})}
-    return fact(Kind.CHECKOUT_SESSION, stripe_id, replace(SESSION, **fields), seconds, **how)
+    return make_fact(Kind.CHECKOUT_SESSION, stripe_id, replace(SESSION, **fields), seconds, **how)
 
 
 def subscribed(seconds: float = 0, **fields: Any) -> Fact:
-    """A paid checkout that began ``sub_1``, as old API versions say it: without invoice."""
+    """Return a paid checkout that began ``sub_1``, as in old API versions: without invoice."""
     begun = {"mode": "subscription", "payment_intent": None, "subscription": "sub_1"}
     return checkout(seconds, **{**begun, **fields})
 
@@ -234,11 +236,11 @@ def intent(
     how: Any = None,
     **fields: Any,
 ) -> Fact:
-    """A payment intent; nothing was received before it succeeds."""
+    """Return a payment intent; it received nothing before it succeeds."""
     if status != "succeeded":
         fields = {"amount_received": 0, **fields}
     stated = replace(INTENT, status=status, **fields)
-    return fact(Kind.PAYMENT_INTENT, stripe_id, stated, seconds, **(how or {}))
+    return make_fact(Kind.PAYMENT_INTENT, stripe_id, stated, seconds, **(how or {}))
 
 
 CHARGE = ChargeFields(
@@ -255,8 +257,8 @@ CHARGE = ChargeFields(
 
 
 def charge(seconds: float = 0, *, stripe_id: str = "ch_1", how: Any = None, **fields: Any) -> Fact:
-    """A charge of ``pi_1`` that succeeded."""
-    return fact(Kind.CHARGE, stripe_id, replace(CHARGE, **fields), seconds, **(how or {}))
+    """Return a charge of ``pi_1`` that succeeded."""
+    return make_fact(Kind.CHARGE, stripe_id, replace(CHARGE, **fields), seconds, **(how or {}))
 
 
 def refund(
@@ -269,11 +271,11 @@ def refund(
     payment_intent: str | None = "pi_1",
     **how: Any,
 ) -> Fact:
-    """A refund of the whole amount."""
+    """Return a refund of the whole amount."""
     fields = RefundFields(
         status=status, amount=amount, currency="usd", charge=charge, payment_intent=payment_intent
     )
-    return fact(Kind.REFUND, stripe_id, fields, seconds, **{"customer": None, **how})
+    return make_fact(Kind.REFUND, stripe_id, fields, seconds, **{"customer": None, **how})
 
 
 def dispute(
@@ -286,7 +288,7 @@ def dispute(
     payment_intent: str | None = "pi_1",
     **how: Any,
 ) -> Fact:
-    """A dispute of ``pi_1``."""
+    """Return a dispute of ``pi_1``."""
     fields = DisputeFields(
         status=status,
         amount=2999,
@@ -295,7 +297,7 @@ def dispute(
         payment_intent=payment_intent,
         opened_at=at(opened),
     )
-    return fact(Kind.DISPUTE, stripe_id, fields, seconds, **{"customer": None, **how})
+    return make_fact(Kind.DISPUTE, stripe_id, fields, seconds, **{"customer": None, **how})
 
 
 INVOICE = InvoiceFields(
@@ -314,16 +316,16 @@ INVOICE = InvoiceFields(
 
 
 def invoice(seconds: float = 0, *, stripe_id: str = "in_1", how: Any = None, **fields: Any) -> Fact:
-    """A paid invoice of ``sub_1`` that names no payment."""
-    return fact(Kind.INVOICE, stripe_id, replace(INVOICE, **fields), seconds, **(how or {}))
+    """Return a paid invoice of ``sub_1`` that names no payment."""
+    return make_fact(Kind.INVOICE, stripe_id, replace(INVOICE, **fields), seconds, **(how or {}))
 
 
 def open_invoice(seconds: float = 0, **fields: Any) -> Fact:
-    """An invoice before anybody has paid it."""
+    """Return an invoice before its payment."""
     return invoice(seconds, **{"status": "open", "amount_paid": 0, **fields})
 
 
-def share(
+def invoice_payment(
     seconds: float = 0,
     amount: int = 2999,
     *,
@@ -333,14 +335,14 @@ def share(
     status: str = "paid",
     **how: Any,
 ) -> Fact:
-    """An ``invoice_payment``: what ``pi_1`` paid of ``in_1``."""
+    """Return an ``invoice_payment``: the amount that ``pi_1`` paid of ``in_1``."""
     fields = InvoicePaymentFields(
         status=status, amount_paid=amount, currency="usd", invoice=invoice, payment_ref=paid_by
     )
-    return fact(Kind.INVOICE_PAYMENT, stripe_id, fields, seconds, **{"customer": None, **how})
+    return make_fact(Kind.INVOICE_PAYMENT, stripe_id, fields, seconds, **{"customer": None, **how})
 
 
 def summary(*keys: str, seconds: float = 0, complete: bool = True, **how: Any) -> Fact:
-    """Stripe's list of the customer's features."""
+    """Return Stripe's list of the customer's features."""
     fields = EntitlementSummaryFields(lookup_keys=keys, complete=complete)
-    return fact(Kind.ENTITLEMENT_SUMMARY, "cus_1", fields, seconds, **how)
+    return make_fact(Kind.ENTITLEMENT_SUMMARY, "cus_1", fields, seconds, **how)

@@ -1,7 +1,7 @@
-"""Histories of a small world, for what must hold whatever happened and however it arrives.
+"""Random histories of a small world, for properties that hold in every history.
 
-One customer, two users, two of most objects, few moments: collisions in one second, changed
-users, doubled payments and contradictions are the rule here and not the exception.
+There is one customer, and there are two users, two of most objects and few moments. Collisions in
+one second, changed users, doubled payments and contradictions are frequent.
 """
 
 from dataclasses import replace
@@ -17,9 +17,9 @@ from tests.billing.fact_builders import (
     dispute,
     intent,
     invoice,
+    invoice_payment,
     item,
     refund,
-    share,
     subscription,
     subscription_fields,
     summary,
@@ -41,7 +41,7 @@ RANKS = st.sampled_from(list(Rank))
 
 @st.composite
 def subscriptions(draw: st.DrawFn) -> Fact:
-    """Snapshots, some of which say what was before."""
+    """Draw a subscription snapshot; some state the values before."""
     before = st.none() | st.builds(subscription_fields, STATUSES, USERS)
     return subscription(
         draw(STATUSES),
@@ -58,7 +58,7 @@ def subscriptions(draw: st.DrawFn) -> Fact:
 
 @st.composite
 def checkouts(draw: st.DrawFn) -> Fact:
-    """One-time and subscribing checkouts, paid or not, naming what they like."""
+    """Draw a checkout: one-time or subscribing, paid or not, with any names."""
     return checkout(
         draw(SECONDS),
         stripe_id=draw(st.sampled_from(["cs_1", "cs_2"])),
@@ -76,7 +76,7 @@ def checkouts(draw: st.DrawFn) -> Fact:
 
 @st.composite
 def attempts(draw: st.DrawFn) -> Fact:
-    """Payment intents and charges that contradict each other."""
+    """Draw a payment intent or a charge; they may contradict each other."""
     if draw(st.booleans()):
         return intent(
             draw(st.sampled_from(["succeeded", "processing", "canceled"])),
@@ -101,7 +101,7 @@ def attempts(draw: st.DrawFn) -> Fact:
 
 @st.composite
 def returns(draw: st.DrawFn) -> Fact:
-    """Refunds and disputes of anything."""
+    """Draw a refund or a dispute of any payment."""
     if draw(st.booleans()):
         return refund(
             draw(st.sampled_from(["succeeded", "failed", "pending"])),
@@ -123,9 +123,9 @@ def returns(draw: st.DrawFn) -> Fact:
 
 @st.composite
 def bills(draw: st.DrawFn) -> Fact:
-    """Invoices and what paid them."""
+    """Draw an invoice or an invoice payment."""
     if draw(st.booleans()):
-        return share(
+        return invoice_payment(
             draw(SECONDS),
             draw(AMOUNTS),
             invoice=draw(INVOICES),
@@ -154,8 +154,8 @@ SUMMARIES = st.builds(
 )
 
 
-def _told_apart(facts: list[Fact]) -> list[Fact]:
-    """Give every fact an event of its own, in no order that means anything."""
+def _with_event_ids(facts: list[Fact]) -> list[Fact]:
+    """Give every fact an event of its own, in an order without meaning."""
     return [_of_event(fact, f"evt_{number * 7919 % 1009:04}") for number, fact in enumerate(facts)]
 
 
@@ -166,4 +166,4 @@ def _of_event(fact: Fact, event: str) -> Fact:
 HISTORIES = st.lists(
     subscriptions() | checkouts() | attempts() | returns() | bills() | CUSTOMERS | SUMMARIES,
     max_size=16,
-).map(_told_apart)
+).map(_with_event_ids)

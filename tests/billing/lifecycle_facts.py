@@ -1,4 +1,4 @@
-"""The sample lifecycles as facts: told by Stripe's own events, read by our own readers."""
+"""The sample lifecycles as facts: Stripe's own events, read by Paidup's readers."""
 
 import tomllib
 from collections import Counter
@@ -15,20 +15,20 @@ from billing.catalogue import read_catalogue
 from billing.envelope import parse
 from billing.facts import Fact, Kind
 from billing.ids import EventId
-from billing.readers.registry import read
+from billing.readers.registry import read_event
 from billing.rows import Projection
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.expected import Expected
 from ops.samples.lifecycles.registry import SCENARIOS, scenarios_in
-from ops.samples.scenario import Event, Pen, Story
+from ops.samples.scenario import Event, ObjectBuilder, Scenario
 from tests.billing.fact_builders import START
 
 SHOP = read_catalogue(tomllib.loads((Path(ops.__path__[0]) / "demo" / "demo.toml").read_text()))
 NOW = int(START.timestamp())
 
 
-class NumberedPen(Pen):
-    """A pen that counts, so that one story has the same ids in every shape."""
+class NumberedObjectBuilder(ObjectBuilder):
+    """A builder that counts, so that one scenario has the same ids in every shape."""
 
     def __init__(self, shape: Shape, mark: str = "") -> None:
         super().__init__(shape, mark)
@@ -36,28 +36,30 @@ class NumberedPen(Pen):
         self._counts: Counter[str] = Counter()
 
     def id(self, prefix: str, length: int = 24) -> str:  # noqa: ARG002 - as long as its number
-        """The next number of this prefix, long enough to be cut off."""
+        """Return the next number of this prefix, long enough to be cut off."""
         self._counts[prefix] += 1
         return f"{prefix}_{self._mark}{self._counts[prefix]:012}"
 
 
 @cache
-def tell(name: str, shape: Shape, mark: str = "", user: str = "usr_1") -> tuple[Story, Expected]:
-    """A lifecycle that ends at ``START``."""
-    story = Story(NumberedPen(shape, mark), user_id=user)
-    return story, SCENARIOS[name](story, NOW)
+def play_lifecycle(
+    name: str, shape: Shape, mark: str = "", user: str = "usr_1"
+) -> tuple[Scenario, Expected]:
+    """Return a lifecycle that ends at ``START``, and its expected end."""
+    scenario = Scenario(NumberedObjectBuilder(shape, mark), user_id=user)
+    return scenario, SCENARIOS[name](scenario, NOW)
 
 
 @cache
 def facts_of(name: str, shape: Shape, mark: str = "", user: str = "usr_1") -> tuple[Fact, ...]:
-    """Everything a lifecycle states, in the order in which it happened."""
-    story, _ = tell(name, shape, mark, user)
-    return tuple(fact for event in story.events for fact in stated_by(event))
+    """Return every fact of a lifecycle, in the order of its events."""
+    scenario, _ = play_lifecycle(name, shape, mark, user)
+    return tuple(fact for event in scenario.events for fact in facts_of_event(event))
 
 
-def stated_by(event: Event) -> tuple[Fact, ...]:
-    """What one event of a story states."""
-    return read(parse(event.body)).facts
+def facts_of_event(event: Event) -> tuple[Fact, ...]:
+    """Return the facts of one event of a scenario."""
+    return read_event(parse(event.body)).facts
 
 
 LIFECYCLES = [(name, shape) for shape in Shape for name in scenarios_in(shape)]
@@ -65,7 +67,7 @@ ANY_LIFECYCLE = st.sampled_from(LIFECYCLES)
 
 
 def ending(projection: Projection) -> dict[str, Any]:
-    """What a projection comes to, in the terms in which a lifecycle says how it must end."""
+    """Return the end of a projection, in the terms in which lifecycles state theirs."""
     return {
         "grants": {
             (row.user_id, row.source, row.plan_code): (row.active, dict(row.entitlements))
@@ -90,7 +92,7 @@ def ending(projection: Projection) -> dict[str, Any]:
 
 
 def expected_ending(expected: Expected) -> dict[str, Any]:
-    """The same of what a lifecycle says itself."""
+    """Return the end that a lifecycle states."""
     user = expected.user_id
     return {
         "grants": {
@@ -114,19 +116,19 @@ def expected_ending(expected: Expected) -> dict[str, Any]:
 
 
 def renamed(facts: Iterable[Fact], *, without: Kind) -> list[Fact]:
-    """Facts of other kinds under event ids that follow from what each event is about.
+    """Return facts of other kinds under event ids that follow from each event's subject.
 
-    Shapes differ in how many events there are, so the ids they were told under differ as well.
+    Shapes differ in their number of events, so the ids of equal facts differ as well.
     """
-    seen: Counter[str] = Counter()
-    told: dict[str, EventId] = {}
+    counts: Counter[str] = Counter()
+    renamed_ids: dict[str, EventId] = {}
     kept = []
     for fact in facts:
         if fact.kind is without:
             continue
-        if fact.event_id not in told:
+        if fact.event_id not in renamed_ids:
             about = f"{fact.event_type}/{fact.object_key}"
-            seen[about] += 1
-            told[fact.event_id] = EventId(f"evt/{about}/{seen[about]}")
-        kept.append(replace(fact, event_id=told[fact.event_id]))
+            counts[about] += 1
+            renamed_ids[fact.event_id] = EventId(f"evt/{about}/{counts[about]}")
+        kept.append(replace(fact, event_id=renamed_ids[fact.event_id]))
     return kept

@@ -1,4 +1,4 @@
-"""A plans document is read whole, or refused with everything that is wrong with it."""
+"""A plans document is read as a whole, or refused with all its mistakes."""
 
 import json
 import tomllib
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from billing.catalogue import (
     Catalogue,
-    Disposition,
     Plan,
     Policy,
+    PolicyAction,
     read_catalogue,
     write_catalogue,
 )
@@ -63,7 +63,7 @@ def test_plans_are_read_as_people_write_them() -> None:
                 per_seat=frozenset({"max_devices"}),
             ),
         ),
-        policy=Policy(refund_full=Disposition.KEEP),
+        policy=Policy(refund_full=PolicyAction.KEEP),
     )
 
 
@@ -72,10 +72,10 @@ def test_an_empty_document_is_an_empty_catalogue_with_the_default_policy() -> No
 
     assert catalogue.plans == ()
     assert catalogue.policy == Policy(
-        refund_full=Disposition.END,
-        refund_partial=Disposition.KEEP,
-        dispute_open=Disposition.KEEP,
-        dispute_lost=Disposition.END,
+        refund_full=PolicyAction.END,
+        refund_partial=PolicyAction.KEEP,
+        dispute_open=PolicyAction.KEEP,
+        dispute_lost=PolicyAction.END,
     )
 
 
@@ -107,27 +107,27 @@ def test_a_plan_is_found_by_any_name_that_stands_for_it() -> None:
     )
     names = [None, "price_2", "plink_1", "prod_1", "price_1"]
 
-    assert [found.code for found in catalogue.plans_named(names)] == ["b", "a"]
+    assert [found.code for found in catalogue.plans_by_names(names)] == ["b", "a"]
 
 
-def test_one_thing_sold_is_told_by_the_most_trusted_of_its_names() -> None:
+def test_one_sold_item_is_known_by_its_most_trusted_name() -> None:
     catalogue = read_catalogue(
         {"plans": {"a": {"prices": ["prod_1"]}, "b": {"prices": ["price_1"]}}}
     )
 
-    found = catalogue.plan_named(["price_1", None, "prod_1"])
+    found = catalogue.plan_by_names(["price_1", None, "prod_1"])
 
     assert found is not None
     assert found.code == "b"
-    assert catalogue.plan_named(["price_9"]) is None
+    assert catalogue.plan_by_names(["price_9"]) is None
 
 
 def test_a_plan_is_found_by_its_own_code() -> None:
     catalogue = read_catalogue(plan())
 
-    assert catalogue.plan_coded("premium") == catalogue.plans[0]
-    assert catalogue.plan_coded("other") is None
-    assert catalogue.plan_coded(None) is None
+    assert catalogue.plan_by_code("premium") == catalogue.plans[0]
+    assert catalogue.plan_by_code("other") is None
+    assert catalogue.plan_by_code(None) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, they become an envelope or one clear refusal."""
+"""Any bytes become an envelope or one clear refusal."""
 
 import json
 import time
@@ -31,7 +31,7 @@ ANY_JSON = st.recursive(
 
 
 def changed(**changes: Any) -> bytes:
-    """A good event with some of its members replaced; ``...`` removes one."""
+    """Return a good event with some members replaced; ``...`` removes one."""
     payload = document("customer.updated", {"id": "cus_1"}) | changes
     return encoded({key: value for key, value in payload.items() if value is not ...})
 
@@ -113,7 +113,7 @@ def test_two_shapes_of_one_event_have_one_fingerprint() -> None:
 
 
 def test_a_fingerprint_is_the_same_in_every_release() -> None:
-    """It is stored, and tells a redelivery from another event under one id."""
+    """Keep the stored value: it tells a redelivery from another event under one id."""
     assert parse(changed()).fingerprint == "6bc15468e4b59df7"
     assert parse(encoded(THIN | {"related_object": None})).fingerprint == "69fd8096c666f96c"
 
@@ -269,7 +269,7 @@ def test_json_that_is_no_object_is_refused(body: bytes) -> None:
     ],
 )
 def test_what_is_not_strict_json_is_refused(body: bytes) -> None:
-    assert refusal(body) == "the body is not JSON, or has numbers no one can hold"
+    assert refusal(body) == "the body is not JSON, or has numbers that are too large"
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"id": "\xed\xa0\x80"}', '{"id": 1}'.encode("utf-16")])

@@ -1,4 +1,4 @@
-"""What is wrong is said in words that tell the operator what to do."""
+"""Error messages tell the operator what to do."""
 
 from billing.errors import InvalidCatalogue, MalformedEvent, UnreadableEvent
 

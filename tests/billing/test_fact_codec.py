@@ -1,4 +1,4 @@
-"""Facts come back from the database as they went in."""
+"""Facts return from the database unchanged."""
 
 import json
 from datetime import UTC, datetime

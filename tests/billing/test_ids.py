@@ -1,4 +1,4 @@
-"""Keys are told apart by mode and account, and give back what they are made of."""
+"""Keys differ by mode and account, and give back their parts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Odd values count as absent, and are never taken for money, time or identity."""
+"""Odd values count as absent, never as money, time or identity."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,45 +11,45 @@ from billing.envelope import LATEST
 
 @pytest.mark.parametrize("value", [None, True, "100", 1.0, [], {}, -1, 2**63, 10**400])
 def test_what_is_no_amount_is_not_money(value: object) -> None:
-    assert raw.whole({"amount": value}, "amount") is None
-    assert raw.amount({"amount": value}, "amount") == 0
+    assert raw.integer_in({"amount": value}, "amount") is None
+    assert raw.amount_in({"amount": value}, "amount") == 0
 
 
 @pytest.mark.parametrize("value", [0, 1, 2**63 - 1])
 def test_an_amount_is_taken_as_it_is(value: int) -> None:
-    assert raw.amount({"amount": value}, "amount") == value
+    assert raw.amount_in({"amount": value}, "amount") == value
 
 
 @pytest.mark.parametrize("value", [None, True, "1", 1.5, -1, LATEST + 1, 10**400])
 def test_what_is_no_time_is_no_time(value: object) -> None:
-    assert raw.instant({"ended_at": value}, "ended_at") is None
+    assert raw.time_in({"ended_at": value}, "ended_at") is None
 
 
 def test_times_are_aware() -> None:
-    assert raw.instant({"created": 0}, "created") == datetime(1970, 1, 1, tzinfo=UTC)
+    assert raw.time_in({"created": 0}, "created") == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("value", [None, "", 7, True, ["a"], {"id": "a"}, "x" * 256])
 def test_a_text_that_says_nothing_is_absent(value: object) -> None:
-    assert raw.text({"name": value}, "name") is None
+    assert raw.text_in({"name": value}, "name") is None
 
 
 @pytest.mark.parametrize("value", ["x", "x" * 255])
 def test_a_text_of_any_other_length_is_taken(value: str) -> None:
-    assert raw.text({"name": value}, "name") == value
+    assert raw.text_in({"name": value}, "name") == value
 
 
-def test_the_last_moment_that_can_be_told_is_one() -> None:
-    assert raw.instant({"at": LATEST}, "at") == datetime.fromtimestamp(LATEST, UTC)
+def test_the_last_representable_moment_is_a_time() -> None:
+    assert raw.time_in({"at": LATEST}, "at") == datetime.fromtimestamp(LATEST, UTC)
 
 
 def test_a_text_is_made_storable() -> None:
-    assert raw.text({"name": "a\x00\ud800"}, "name") == "a\ufffd\ufffd"
+    assert raw.text_in({"name": "a\x00\ud800"}, "name") == "a\ufffd\ufffd"
 
 
 @pytest.mark.parametrize("value", [None, "true", 1, {}])
 def test_only_true_is_true(value: object) -> None:
-    assert not raw.flag({"deleted": value}, "deleted")
+    assert not raw.flag_in({"deleted": value}, "deleted")
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_only_true_is_true(value: object) -> None:
     ],
 )
 def test_a_list_is_read_in_both_of_stripes_forms(held: object) -> None:
-    assert list(raw.rows({"items": held}, "items")) == [{"id": "a"}, {"id": "c"}]
+    assert list(raw.objects_in({"items": held}, "items")) == [{"id": "a"}, {"id": "c"}]
 
 
 @pytest.mark.parametrize("held", [None, "items", 7, {"data": None}, {"data": {"id": "a"}}])
 def test_what_is_no_list_has_no_rows(held: object) -> None:
-    assert list(raw.rows({"items": held}, "items")) == []
+    assert list(raw.objects_in({"items": held}, "items")) == []
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_what_is_no_list_has_no_rows(held: object) -> None:
 def test_what_a_line_sells_is_found_on_every_path(
     line: dict[str, Any], names: tuple[str | None, ...]
 ) -> None:
-    assert raw.sold_as(line) == names
+    assert raw.price_names_of(line) == names
 
 
-def test_undoing_merges_objects_and_puts_all_else_back() -> None:
+def test_previous_attributes_merge_objects_and_replace_other_values() -> None:
     current = {
         "status": "active",
         "metadata": {"user_id": "usr_1", "kept": "yes"},
@@ -110,7 +110,7 @@ def test_undoing_merges_objects_and_puts_all_else_back() -> None:
         "plan": {"id": "gold"},
     }
 
-    assert raw.undone(current, previous) == {
+    assert raw.before_change(current, previous) == {
         "status": "incomplete",
         "metadata": {"user_id": None, "kept": "yes"},
         "items": {"data": [{"id": "si_1"}], "url": "/"},

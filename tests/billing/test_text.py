@@ -1,4 +1,4 @@
-"""What reaches PostgreSQL can be stored by it."""
+"""Any text that reaches PostgreSQL can be stored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Thin events say what snapshots say, once their object was fetched: in any order, both or one."""
+"""Thin events end as snapshots do once their object is fetched: in any order, one or both."""
 
 import json
 from collections.abc import Iterable
@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.envelope import Envelope, parse, told_type
+from billing.envelope import Envelope, parse, snapshot_type
 from billing.fact_codec import fact_from_json, fact_to_json
 from billing.facts import Fact, InvoiceFields, Kind, Rank
-from billing.fetching.plan import errand_of, left_open, too_early
-from billing.fetching.record import Fetched, Wanted, answer, joined
+from billing.fetching.plan import open_fetches, plan_fetches, too_early
+from billing.fetching.record import FetchRecord, FetchTarget, merge_targets, read_response
 from billing.ids import EventId
-from billing.objects.ordering import order
+from billing.objects.ordering import order_facts
 from billing.projection.party import PartyFacts
-from billing.readers.registry import IgnoredBecause, read
+from billing.readers.registry import IgnoredReason, read_event
 from billing.rows import Projection
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import scenarios_in
 from tests.billing.event_builders import encoded, event
-from tests.billing.fact_builders import CATALOGUE, DAY, START, at, grant, money
-from tests.billing.lifecycle_facts import NOW, SHOP, ending, expected_ending, tell
-from tests.stripe_account import Account, account_of, moment
+from tests.billing.fact_builders import CATALOGUE, DAY, START, amounts, at, only_grant
+from tests.billing.lifecycle_facts import NOW, SHOP, ending, expected_ending, play_lifecycle
+from tests.stripe_account import FakeStripeAccount, account_of, moment
 
 SECOND = timedelta(seconds=1)
 NAMES = scenarios_in(Shape.NEW)
@@ -34,23 +34,25 @@ RANDOMS = st.randoms(use_true_random=False)
 
 
 @cache
-def story_of(name: str) -> tuple[Account, tuple[dict[str, Any], ...]]:
-    """The account in which a lifecycle happened, and its events."""
-    payloads = tuple(event.payload for event in tell(name, Shape.NEW)[0].events)
+def account_and_events(name: str) -> tuple[FakeStripeAccount, tuple[dict[str, Any], ...]]:
+    """Return the account in which a lifecycle happened, and its events."""
+    payloads = tuple(event.payload for event in play_lifecycle(name, Shape.NEW)[0].events)
     account = account_of(payloads)
     for payload in payloads:
         account.thin_event(payload)
     return account, payloads
 
 
-def thin_of(payload: dict[str, Any], account: Account) -> Envelope:
+def thin_of(payload: dict[str, Any], account: FakeStripeAccount) -> Envelope:
     return parse(encoded(account.thin_event(payload)))
 
 
-class Reader:
-    """What a worker does, without a worker: read, fetch what is wanted, read again."""
+class FetchingReader:
+    """Reads events as a worker does: read, fetch what is open, read again."""
 
-    def __init__(self, account: Account, catalogue: Any = SHOP, now: datetime = START) -> None:
+    def __init__(
+        self, account: FakeStripeAccount, catalogue: Any = SHOP, now: datetime = START
+    ) -> None:
         self.account = account
         self.party = PartyFacts()
         self.catalogue = catalogue
@@ -59,35 +61,37 @@ class Reader:
         self.fetches = 0
 
     def thin(self, envelope: Envelope, at: datetime, sees: datetime | None = None) -> None:
-        self._learn(envelope, self._fetched(errand_of(envelope), at, sees), at)
+        self._learn(envelope, self._fetched(plan_fetches(envelope), at, sees), at)
 
     def snapshot(self, envelope: Envelope, at: datetime) -> None:
         self._learn(envelope, None, at)
 
-    def _learn(self, envelope: Envelope, fetched: Fetched | None, at: datetime) -> None:
-        facts = stored(read(envelope, fetched).facts)
+    def _learn(self, envelope: Envelope, fetched: FetchRecord | None, at: datetime) -> None:
+        facts = stored(read_event(envelope, fetched).facts)
         self.party.replace(envelope.event_id, facts)
         self.projection = self.party.project(self.catalogue, self.now)
         states = {fact.object_key: self.party.state_of(fact).created_at for fact in facts}
-        wanted = left_open(facts, self.projection, states, fetched)
-        if wanted:
-            known = fetched.wanted if fetched else ()
-            at = max([at, *(each.later_than for each in wanted if each.later_than)]) + SECOND
-            self._learn(envelope, self._fetched(joined(known, wanted), at, None), at)
+        target = open_fetches(facts, self.projection, states, fetched)
+        if target:
+            known = fetched.targets if fetched else ()
+            at = max([at, *(each.later_than for each in target if each.later_than)]) + SECOND
+            self._learn(envelope, self._fetched(merge_targets(known, target), at, None), at)
 
-    def _fetched(self, wanted: Iterable[Wanted], at: datetime, sees: datetime | None) -> Fetched:
+    def _fetched(
+        self, target: Iterable[FetchTarget], at: datetime, sees: datetime | None
+    ) -> FetchRecord:
         self.fetches += 1
         assert self.fetches < 200, "it fetches for ever"
-        return self.account.fetch(*wanted, at=at, sees=sees)
+        return self.account.fetch(*target, at=at, sees=sees)
 
 
 def stored(facts: Iterable[Fact]) -> list[Fact]:
-    """Facts as they come back from the database."""
+    """Return facts as the database returns them."""
     return [fact_from_json(json.loads(json.dumps(fact_to_json(fact)))) for fact in facts]
 
 
-def granted(projection: Projection) -> dict[str, Any]:
-    """What applications read: who may do what, and what was paid."""
+def outcome(projection: Projection) -> dict[str, Any]:
+    """Return what applications read: the grants and the payments."""
     end = ending(projection)
     end["grants"] = {key: grant for key, grant in end["grants"].items() if grant[0]}
     return end
@@ -95,8 +99,8 @@ def granted(projection: Projection) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_thin_events_fetched_as_they_come_end_as_the_snapshots_do(name: str) -> None:
-    account, payloads = story_of(name)
-    reader = Reader(account)
+    account, payloads = account_and_events(name)
+    reader = FetchingReader(account)
 
     for number, payload in enumerate(payloads):
         # Nothing else happens at Stripe before the object is fetched.
@@ -106,23 +110,23 @@ def test_thin_events_fetched_as_they_come_end_as_the_snapshots_do(name: str) -> 
         reader.thin(thin_of(payload, account), moment(payload["created"] + number / 1000))
 
     reader.account = account
-    expected = tell(name, Shape.NEW)[1]
-    assert granted(reader.projection) == granted_in(expected)
+    expected = play_lifecycle(name, Shape.NEW)[1]
+    assert outcome(reader.projection) == expected_outcome(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_thin_events_fetched_long_after_end_as_the_snapshots_do(name: str) -> None:
-    """Stripe then shows only what has become of everything; what was in between is not seen."""
-    account, payloads = story_of(name)
-    reader = Reader(account)
+    """See only the final states: the API no longer shows the ones in between."""
+    account, payloads = account_and_events(name)
+    reader = FetchingReader(account)
 
     for number, payload in enumerate(payloads):
         reader.thin(thin_of(payload, account), moment(NOW + 60 + number))
 
-    assert granted(reader.projection) == granted_in(tell(name, Shape.NEW)[1])
+    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW)[1])
 
 
-def granted_in(expected: Any) -> dict[str, Any]:
+def expected_outcome(expected: Any) -> dict[str, Any]:
     end = expected_ending(expected)
     end["grants"] = {key: grant for key, grant in end["grants"].items() if grant[0]}
     return end
@@ -131,8 +135,8 @@ def granted_in(expected: Any) -> dict[str, Any]:
 @settings(max_examples=40)
 @given(st.sampled_from(NAMES), RANDOMS)
 def test_twins_do_no_harm_in_any_order_and_any_number(name: str, chance: Random) -> None:
-    account, payloads = story_of(name)
-    reader = Reader(account)
+    account, payloads = account_and_events(name)
+    reader = FetchingReader(account)
     deliveries = [(payload, chance.random() < 0.5) for payload in payloads for _ in range(2)]
     deliveries += [(payload, True) for payload in payloads]
     chance.shuffle(deliveries)
@@ -144,12 +148,12 @@ def test_twins_do_no_harm_in_any_order_and_any_number(name: str, chance: Random)
         else:
             reader.snapshot(parse(encoded(payload)), fetched_at)
 
-    assert granted(reader.projection) == granted_in(tell(name, Shape.NEW)[1])
+    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW)[1])
 
 
 @st.composite
 def subscription_lives(draw: st.DrawFn) -> list[tuple[int, str]]:
-    """Statuses of one subscription and the seconds in which it took them, often the same."""
+    """Draw the statuses of one subscription with their seconds, which often collide."""
     gaps = draw(st.lists(st.sampled_from([0, 0, 1, 2]), min_size=1, max_size=6))
     statuses = st.sampled_from(["incomplete", "active", "past_due", "unpaid", "trialing"])
     seconds = [sum(gaps[: n + 1]) for n in range(len(gaps))]
@@ -158,14 +162,14 @@ def subscription_lives(draw: st.DrawFn) -> list[tuple[int, str]]:
 
 @given(subscription_lives(), RANDOMS)
 def test_a_mixture_of_both_ends_in_the_truth(life: list[tuple[int, str]], chance: Random) -> None:
-    """Whatever is fetched whenever: with the key nothing is left to guess."""
-    account, truth = Account(), []
+    """Leave nothing to guess with an API key, whenever the fetches happen."""
+    account, truth = FakeStripeAccount(), []
     for number, (second, status) in enumerate(life):
         created = moment(NOW + second)
         stated = living(status)
         account.put(stated, created + timedelta(milliseconds=number * 10))
         truth.append(changed(number, stated, NOW + second))
-    reader = Reader(account, CATALOGUE)
+    reader = FetchingReader(account, CATALOGUE)
     deliveries = [(n, chance.random() < 0.5) for n in range(len(life)) for _ in range(2)]
     chance.shuffle(deliveries)
 
@@ -210,18 +214,21 @@ def changed(number: int, stated: dict[str, Any], created: int) -> dict[str, Any]
     }
 
 
-class TestAThinEvent:
+class TestThinEventReading:
     payload = changed(1, living("active"), NOW)
 
     def test_waits_for_a_key_without_one(self) -> None:
-        assert read(thin_of(self.payload, Account())).ignored is IgnoredBecause.NEEDS_API_KEY
+        assert (
+            read_event(thin_of(self.payload, FakeStripeAccount())).ignored
+            is IgnoredReason.NEEDS_API_KEY
+        )
 
     def test_states_its_object_as_of_stripes_answer(self) -> None:
         account = account_of([self.payload])
         envelope = thin_of(self.payload, account)
-        fetched = account.fetch(*errand_of(envelope), at=moment(NOW + 3))
+        fetched = account.fetch(*plan_fetches(envelope), at=moment(NOW + 3))
 
-        (fact,) = read(envelope, fetched).facts
+        (fact,) = read_event(envelope, fetched).facts
 
         assert fact.event_id == EventId("evt_1thin")
         assert fact.event_type == "customer.subscription.updated"
@@ -236,86 +243,86 @@ class TestAThinEvent:
             ("customer.subscription.deleted", Rank.DELETED),
         ],
     )
-    def test_does_not_stand_where_its_type_says_but_where_it_was_fetched(
-        self, event_type: str, rank: Rank
-    ) -> None:
-        """What was created a while ago is seen as it is now; only an end is the last of all."""
+    def test_is_ordered_by_its_fetch_and_not_by_its_type(self, event_type: str, rank: Rank) -> None:
+        """Date an object by its fetch; only a deletion is the last state regardless."""
         account = account_of([self.payload])
         envelope = thin_of(self.payload | {"type": event_type}, account)
 
-        (fact,) = read(envelope, account.fetch(*errand_of(envelope), at=moment(NOW))).facts
+        (fact,) = read_event(envelope, account.fetch(*plan_fetches(envelope), at=moment(NOW))).facts
 
         assert fact.rank is rank
 
-    def test_of_an_object_that_is_gone_states_nothing_and_says_so(self) -> None:
-        envelope = thin_of(self.payload, Account())
-        fetched = Account().fetch(*errand_of(envelope), at=moment(NOW))
+    def test_of_an_object_that_no_longer_exists_states_nothing_and_says_so(self) -> None:
+        envelope = thin_of(self.payload, FakeStripeAccount())
+        fetched = FakeStripeAccount().fetch(*plan_fetches(envelope), at=moment(NOW))
 
-        assert read(envelope, fetched).ignored is IgnoredBecause.OBJECT_GONE
+        assert read_event(envelope, fetched).ignored is IgnoredReason.OBJECT_GONE
 
-    def test_of_a_subscription_that_ended_and_is_gone_ends_it(self) -> None:
+    def test_of_an_ended_subscription_that_no_longer_exists_ends_it(self) -> None:
         payload = self.payload | {"type": "customer.subscription.deleted"}
         account = account_of([self.payload])
-        reader = Reader(account, CATALOGUE)
+        reader = FetchingReader(account, CATALOGUE)
         reader.snapshot(parse(encoded(self.payload)), moment(NOW))
-        assert grant(reader.projection).active
+        assert only_grant(reader.projection).active
 
-        reader.account = Account()
+        reader.account = FakeStripeAccount()
         reader.thin(thin_of(payload | {"id": "evt_2"}, account), moment(NOW + 5))
 
-        assert not grant(reader.projection).active
-        assert grant(reader.projection).event_id == "evt_2thin"
+        assert not only_grant(reader.projection).active
+        assert only_grant(reader.projection).event_id == "evt_2thin"
 
-    def test_about_what_bears_on_nothing_is_of_no_type_we_know(self) -> None:
-        envelope = parse(encoded(Account().thin_event(product())))
+    def test_about_an_unrelated_object_is_of_an_unknown_type(self) -> None:
+        envelope = parse(encoded(FakeStripeAccount().thin_event(product())))
 
-        assert read(envelope, Fetched(wanted=())).ignored is IgnoredBecause.UNKNOWN_TYPE
+        assert read_event(envelope, FetchRecord(targets=())).ignored is IgnoredReason.UNKNOWN_TYPE
 
     @pytest.mark.parametrize(
         "answered", [{"id": "sub_2", "object": "subscription"}, {"id": "sub_1", "object": "plan"}]
     )
-    def test_is_not_taken_in_by_another_object(self, answered: dict[str, Any]) -> None:
-        envelope = thin_of(self.payload, Account())
+    def test_does_not_accept_another_object(self, answered: dict[str, Any]) -> None:
+        envelope = thin_of(self.payload, FakeStripeAccount())
         body = encoded(answered).decode()
-        told = answer("/v1/subscriptions/sub_1", 200, moment(NOW), body)
+        response = read_response("/v1/subscriptions/sub_1", 200, moment(NOW), body)
 
-        fetched = Fetched(wanted=errand_of(envelope)).with_answer(told)
+        fetched = FetchRecord(targets=plan_fetches(envelope)).with_response(response)
 
-        assert read(envelope, fetched).ignored is IgnoredBecause.NOTHING_STATED
+        assert read_event(envelope, fetched).ignored is IgnoredReason.NOTHING_STATED
 
-    def test_that_tells_of_a_moment_lets_grace_begin_there(self) -> None:
-        """However late it was fetched, access lasts as long as the plan gives."""
-        failed = changed(2, bill("open"), NOW - 2 * DAY) | {"type": "invoice.payment_failed"}
+    def test_that_dates_a_failure_starts_grace_there(self) -> None:
+        """Give the plan's full grace, however late the object was fetched."""
+        failed = changed(2, invoice_json("open"), NOW - 2 * DAY) | {
+            "type": "invoice.payment_failed"
+        }
         past_due = changed(1, living("past_due"), NOW - DAY)
         account = account_of([past_due, failed])
-        reader = Reader(account, CATALOGUE)
+        reader = FetchingReader(account, CATALOGUE)
 
         reader.thin(thin_of(past_due, account), START)
         reader.thin(thin_of(failed, account), START)
 
         began = moment(NOW - 2 * DAY + 0.25)
-        assert grant(reader.projection).expires_at == began + timedelta(days=7)
+        assert only_grant(reader.projection).expires_at == began + timedelta(days=7)
 
-    def test_of_a_refund_that_failed_is_not_taken_off_twice(self) -> None:
-        """The charge was fetched after the failure, so its total has none of it any more."""
+    def test_of_a_failed_refund_is_not_subtracted_twice(self) -> None:
+        """Fetch the charge after the failure: its total no longer includes the refund."""
         charged = changed(1, charge(refunded=0), NOW - 9)
         failed = changed(2, refund("failed"), NOW - 60) | {"type": "refund.failed"}
         other = changed(3, refund("succeeded", "re_2"), NOW - 50) | {"type": "refund.created"}
         charged["data"]["object"]["amount_refunded"] = 500
         account = account_of([charged, failed, other])
-        reader = Reader(account, CATALOGUE)
+        reader = FetchingReader(account, CATALOGUE)
 
         reader.thin(thin_of(charged | {"type": "charge.updated"}, account), at(-5))
         reader.thin(thin_of(failed, account), at(-3))
 
-        assert money(reader.projection) == {"pi_1": (2999, 500)}
+        assert amounts(reader.projection) == {"pi_1": (2999, 500)}
 
 
 def product() -> dict[str, Any]:
     return changed(1, {"id": "prod_1", "object": "product"}, NOW) | {"type": "product.updated"}
 
 
-def bill(status: str) -> dict[str, Any]:
+def invoice_json(status: str) -> dict[str, Any]:
     parent = {"subscription_details": {"subscription": "sub_1"}}
     return {
         "id": "in_1",
@@ -355,50 +362,58 @@ def refund(status: str, stripe_id: str = "re_1") -> dict[str, Any]:
     }
 
 
-class TestASnapshot:
-    def test_keeps_what_it_says_beside_what_was_seen_later(self) -> None:
+class TestSnapshotReading:
+    def test_keeps_its_own_state_beside_the_later_observation(self) -> None:
         payload = changed(1, living("incomplete"), NOW) | {"type": "customer.subscription.created"}
         account = account_of([payload, changed(2, living("active"), NOW + 5)])
-        wanted = Wanted(family="subscription", stripe_id="sub_1", later_than=moment(NOW))
+        target = FetchTarget(family="subscription", stripe_id="sub_1", later_than=moment(NOW))
 
-        (fact,) = stored(read(parse(encoded(payload)), account.fetch(wanted, at=at(9))).facts)
+        (fact,) = stored(read_event(parse(encoded(payload)), account.fetch(target, at=at(9))).facts)
 
         assert fact.created_at == moment(NOW)
-        assert fact.look is not None
-        assert fact.look.at == at(9)
-        own, seen = order([fact]).facts
-        assert (own.rank, seen.rank, seen.created_at) == (Rank.CREATED, Rank.UPDATED, at(9))
-        assert [each.fields for each in (own, seen)] == [fact.fields, fact.look.fields]
+        assert fact.api_observation is not None
+        assert fact.api_observation.at == at(9)
+        own, observed = order_facts([fact]).facts
+        assert (own.rank, observed.rank, observed.created_at) == (Rank.CREATED, Rank.UPDATED, at(9))
+        assert [each.fields for each in (own, observed)] == [
+            fact.fields,
+            fact.api_observation.fields,
+        ]
 
     def test_learns_of_objects_that_only_the_api_embeds(self) -> None:
-        payload = changed(1, bill("paid"), NOW) | {"type": "invoice.paid"}
+        payload = changed(1, invoice_json("paid"), NOW) | {"type": "invoice.paid"}
         account = account_of([payload])
         account.put({"id": "inpay_1", "object": "invoice_payment", "invoice": "in_1"})
-        wanted = Wanted(family="invoice", stripe_id="in_1")
+        target = FetchTarget(family="invoice", stripe_id="in_1")
 
-        facts = read(parse(encoded(payload)), account.fetch(wanted, at=at(9))).facts
+        facts = read_event(parse(encoded(payload)), account.fetch(target, at=at(9))).facts
 
         assert [fact.kind for fact in facts] == [Kind.INVOICE, Kind.INVOICE_PAYMENT]
-        assert [fact.look is None for fact in facts] == [False, True]
+        assert [fact.api_observation is None for fact in facts] == [False, True]
         assert facts[1].created_at == at(9)
 
-    def test_that_failed_does_not_fail_again_when_it_is_looked_at(self) -> None:
-        payload = changed(1, bill("open"), NOW) | {"type": "invoice.payment_failed"}
-        wanted = Wanted(family="invoice", stripe_id="in_1")
+    def test_of_a_failure_does_not_fail_again_when_it_is_fetched(self) -> None:
+        payload = changed(1, invoice_json("open"), NOW) | {"type": "invoice.payment_failed"}
+        target = FetchTarget(family="invoice", stripe_id="in_1")
 
-        (fact,) = read(parse(encoded(payload)), account_of([payload]).fetch(wanted, at=at(9))).facts
+        (fact,) = read_event(
+            parse(encoded(payload)), account_of([payload]).fetch(target, at=at(9))
+        ).facts
 
         assert isinstance(fact.fields, InvoiceFields)
-        assert fact.look is not None
-        assert isinstance(fact.look.fields, InvoiceFields)
-        assert (fact.fields.payment_failed, fact.look.fields.payment_failed) == (True, False)
+        assert fact.api_observation is not None
+        assert isinstance(fact.api_observation.fields, InvoiceFields)
+        assert (fact.fields.payment_failed, fact.api_observation.fields.payment_failed) == (
+            True,
+            False,
+        )
 
-    def test_of_one_second_with_another_is_decided_by_a_look(self) -> None:
+    def test_of_one_second_with_another_is_decided_by_a_fetch(self) -> None:
         one, other = (
             changed(n, living(status), NOW) for n, status in ((1, "active"), (2, "unpaid"))
         )
         account = account_of([other, one])
-        reader = Reader(account, CATALOGUE)
+        reader = FetchingReader(account, CATALOGUE)
 
         reader.snapshot(parse(encoded(one)), START)
         assert reader.fetches == 0
@@ -406,18 +421,18 @@ class TestASnapshot:
 
         assert reader.fetches == 1
         assert not reader.projection.undecided
-        assert grant(reader.projection).active
-        assert not grant(reader.projection).guessed
+        assert only_grant(reader.projection).active
+        assert not only_grant(reader.projection).guessed
 
     def test_of_a_paid_checkout_finds_its_plan_by_line_items(self) -> None:
         payload = changed(1, session(), NOW) | {"type": "checkout.session.completed"}
         account = account_of([payload])
         account.line_items["cs_1"] = [{"id": "li_1", "price": {"id": "price_premium"}}]
-        reader = Reader(account, CATALOGUE)
+        reader = FetchingReader(account, CATALOGUE)
 
         reader.snapshot(parse(encoded(payload)), START)
 
-        row = grant(reader.projection)
+        row = only_grant(reader.projection)
         assert (row.active, row.plan_code, row.starts_at) == (True, "premium", moment(NOW))
         assert reader.fetches == 1
 
@@ -430,24 +445,24 @@ class TestASnapshot:
             {"line_items": {"data": [{"id": "li_1", "price": {"id": "price_nobody_sells"}}]}},
         ],
     )
-    def test_of_a_checkout_that_needs_no_line_items_asks_for_none(
+    def test_of_a_checkout_that_needs_no_line_items_fetches_none(
         self, given: dict[str, Any]
     ) -> None:
         payload = changed(1, session() | given, NOW) | {"type": "checkout.session.completed"}
-        reader = Reader(account_of([payload]), CATALOGUE)
+        reader = FetchingReader(account_of([payload]), CATALOGUE)
 
         reader.snapshot(parse(encoded(payload)), START)
 
         assert reader.fetches == 0
 
-    def test_of_a_checkout_whose_line_items_say_nothing_is_asked_for_once(self) -> None:
+    def test_of_a_checkout_with_unhelpful_line_items_is_fetched_once(self) -> None:
         payload = changed(1, session(), NOW) | {"type": "checkout.session.completed"}
-        reader = Reader(account_of([payload]), CATALOGUE)
+        reader = FetchingReader(account_of([payload]), CATALOGUE)
 
         reader.snapshot(parse(encoded(payload)), START)
 
         assert reader.fetches == 1
-        assert reader.projection.unlisted
+        assert reader.projection.without_line_items
 
     def test_of_a_cut_list_grants_at_once_and_then_the_rest(self) -> None:
         keys = [f"feature_{number}" for number in range(23)]
@@ -456,14 +471,14 @@ class TestASnapshot:
         summary = {"object": "entitlements.active_entitlement_summary", "customer": "cus_1"}
         payload = changed(1, summary | {"entitlements": listed}, NOW)
         payload["type"] = "entitlements.active_entitlement_summary.updated"
-        account = Account(page_size=9, features={"cus_1": [(moment(0), keys)]})
+        account = FakeStripeAccount(page_size=9, features={"cus_1": [(moment(0), keys)]})
         account.put({"id": "cus_1", "object": "customer", "metadata": {"user_id": "usr_1"}})
-        reader = Reader(account, CATALOGUE)
+        reader = FetchingReader(account, CATALOGUE)
         reader.snapshot(event("customer.created", account.states["cus_1"][0][1]), START)
 
         reader.snapshot(parse(encoded(payload | {"id": "evt_2"})), START)
 
-        row = grant(reader.projection)
+        row = only_grant(reader.projection)
         assert row.entitlements == dict.fromkeys(keys, True)
         assert (row.active, row.starts_at) == (True, moment(NOW))
         assert not reader.projection.incomplete_summaries
@@ -484,12 +499,12 @@ def session() -> dict[str, Any]:
     }
 
 
-def test_a_thin_type_is_known_by_that_of_its_snapshot() -> None:
-    assert told_type("v1.invoice.paid") == told_type("invoice.paid") == "invoice.paid"
+def test_a_thin_type_maps_to_that_of_its_snapshot() -> None:
+    assert snapshot_type("v1.invoice.paid") == snapshot_type("invoice.paid") == "invoice.paid"
 
 
-def test_an_answer_of_a_second_that_is_not_over_is_asked_for_again() -> None:
-    wanted = Wanted(family="subscription", stripe_id="sub_1", later_than=at(5))
+def test_a_response_of_a_second_that_is_not_over_is_requested_again() -> None:
+    target = FetchTarget(family="subscription", stripe_id="sub_1", later_than=at(5))
 
-    assert too_early(Account().fetch(wanted, at=at(5.9)))
-    assert not too_early(Account().fetch(wanted, at=at(6)))
+    assert too_early(FakeStripeAccount().fetch(target, at=at(5.9)))
+    assert not too_early(FakeStripeAccount().fetch(target, at=at(6)))

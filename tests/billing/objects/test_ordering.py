@@ -1,4 +1,4 @@
-"""Facts of one object, in the only order that their contents allow."""
+"""Facts of one object have one order, decided by their contents."""
 
 from itertools import pairwise, permutations
 from random import Random
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.facts import Fact, Rank
-from billing.objects.ordering import MOST_TRIED, order, restraint
+from billing.objects.ordering import MAX_EXACT_FACTS, order_facts, restrictiveness
 from tests.billing.fact_builders import (
     charge,
     checkout,
@@ -16,9 +16,9 @@ from tests.billing.fact_builders import (
     dispute,
     intent,
     invoice,
+    invoice_payment,
     item,
     refund,
-    share,
     subscription,
     subscription_fields,
     summary,
@@ -26,17 +26,17 @@ from tests.billing.fact_builders import (
 
 
 def events(*facts: Fact) -> list[str]:
-    return [fact.event_id for fact in order(facts).facts]
+    return [fact.event_id for fact in order_facts(facts).facts]
 
 
 def newest(*facts: Fact) -> str:
-    found = {order(arranged).newest.event_id for arranged in permutations(facts)}
+    found = {order_facts(arranged).newest.event_id for arranged in permutations(facts)}
     assert len(found) == 1
     return found.pop()
 
 
 def step(event: str, before: str, after: str, seconds: float = 0) -> Fact:
-    """An update that changes the status."""
+    """Return an update that changes the status."""
     return subscription(after, seconds, event=event, before=subscription_fields(before))
 
 
@@ -44,20 +44,20 @@ def test_facts_are_ordered_by_the_second_stripe_took_them() -> None:
     late, early = subscription("active", 9, event="b"), subscription("past_due", 5, event="a")
 
     assert events(late, early) == ["a", "b"]
-    assert order([late, early]).newest is late
+    assert order_facts([late, early]).newest is late
 
 
 def test_repetition_adds_nothing() -> None:
     once = subscription("active", 9)
 
-    assert order([once, once]).facts == (once,)
+    assert order_facts([once, once]).facts == (once,)
 
 
 def test_created_never_comes_after_an_update_of_its_second() -> None:
     created = subscription("incomplete", event="a", rank=Rank.CREATED)
     updated = subscription("active", event="z")
 
-    history = order([updated, created])
+    history = order_facts([updated, created])
 
     assert history.newest is updated
     assert not history.guessed
@@ -76,7 +76,7 @@ def test_an_update_follows_the_state_that_it_undoes_to() -> None:
     created = subscription("incomplete", event="q", rank=Rank.CREATED)
 
     for arranged in permutations([created, first, second, third]):
-        history = order(arranged)
+        history = order_facts(arranged)
         assert [fact.event_id for fact in history.facts] == ["q", "z", "a", "m"]
         assert not history.guessed
 
@@ -86,12 +86,14 @@ def test_toggles_within_a_second_start_from_the_state_before_it() -> None:
     there, back = step("a", "active", "paused"), step("b", "paused", "active")
 
     for arranged in permutations([before, there, back]):
-        assert [fact.event_id for fact in order(arranged).facts] == ["0", "a", "b"]
-        assert not order(arranged).guessed
+        assert [fact.event_id for fact in order_facts(arranged).facts] == ["0", "a", "b"]
+        assert not order_facts(arranged).guessed
 
 
 WALKS = st.lists(
-    st.sampled_from(["active", "paused", "past_due", "unpaid"]), min_size=2, max_size=MOST_TRIED + 1
+    st.sampled_from(["active", "paused", "past_due", "unpaid"]),
+    min_size=2,
+    max_size=MAX_EXACT_FACTS + 1,
 )
 
 
@@ -99,13 +101,13 @@ WALKS = st.lists(
 def test_however_often_it_toggles_within_a_second_the_last_state_is_found(
     statuses: list[str], chance: Random
 ) -> None:
-    """Every order in which each update undoes to the one before ends in the same state."""
+    """Follow any order in which each update undoes to the one before: all end in one state."""
     before = subscription(statuses[0], -5, event="before")
     names = chance.sample("abcdefghi", len(statuses) - 1)
     walk = zip(names, pairwise(statuses), strict=True)
     steps = [step(name, there, here) for name, (there, here) in walk]
 
-    history = order(chance.sample([before, *steps], len(steps) + 1))
+    history = order_facts(chance.sample([before, *steps], len(steps) + 1))
 
     assert history.newest.fields == steps[-1].fields
     assert not history.guessed
@@ -116,20 +118,20 @@ def test_toggles_without_a_state_before_them_are_guessed_to_grant_less() -> None
     there, back = step("a", "active", "paused"), step("b", "paused", "active")
 
     assert newest(there, back) == "a"
-    assert order([there, back]).guessed
+    assert order_facts([there, back]).guessed
 
 
 def test_unlinked_facts_of_a_second_are_guessed_to_grant_less() -> None:
     facts = [subscription("active", event="a"), subscription("unpaid", event="b")]
 
     assert newest(*facts) == "b"
-    assert order(facts).guessed
+    assert order_facts(facts).guessed
 
 
 def test_a_guess_in_an_older_second_is_none_any_more() -> None:
     facts = [subscription("active", event="a"), subscription("unpaid", event="b")]
 
-    assert not order([*facts, subscription("active", 1)]).guessed
+    assert not order_facts([*facts, subscription("active", 1)]).guessed
 
 
 def test_between_equal_grants_the_lower_event_id_stands() -> None:
@@ -139,16 +141,16 @@ def test_between_equal_grants_the_lower_event_id_stands() -> None:
     ]
 
     assert newest(*facts) == "a"
-    assert order(facts).guessed
+    assert order_facts(facts).guessed
 
 
 def test_twin_events_that_say_the_same_are_no_guess() -> None:
-    assert not order([subscription(event="a"), subscription(event="b")]).guessed
+    assert not order_facts([subscription(event="a"), subscription(event="b")]).guessed
 
 
 @pytest.mark.parametrize("end", ["canceled", "incomplete_expired"])
-def test_an_ended_subscription_stays_ended_whatever_is_newer(end: str) -> None:
-    history = order([subscription(end, 1, event="end"), subscription("active", 2)])
+def test_an_ended_subscription_stays_ended_despite_newer_facts(end: str) -> None:
+    history = order_facts([subscription(end, 1, event="end"), subscription("active", 2)])
 
     assert history.newest.event_id == "end"
     assert not history.guessed
@@ -169,11 +171,11 @@ def test_two_ends_of_one_second_are_a_guess() -> None:
         subscription("canceled", 1, event="b", user=None),
     ]
 
-    assert order([*ends, subscription("active", 1, event="c")]).guessed
+    assert order_facts([*ends, subscription("active", 1, event="c")]).guessed
 
 
 def handed_on(first: int, count: int) -> list[Fact]:
-    """One second in which the user changes again and again."""
+    """Return one second in which the user changes again and again."""
     return [
         subscription(
             event=f"{97 * number % 100:02}",
@@ -186,23 +188,23 @@ def handed_on(first: int, count: int) -> list[Fact]:
 
 def test_a_second_with_more_facts_than_can_be_tried_still_follows_its_links() -> None:
     before = subscription("active", -5, event="before")
-    chain = handed_on(1, MOST_TRIED + 3)
-    wanted = ["before", *(fact.event_id for fact in chain)]
+    chain = handed_on(1, MAX_EXACT_FACTS + 3)
+    expected = ["before", *(fact.event_id for fact in chain)]
 
-    assert events(before, *chain) == wanted
-    assert events(*reversed(chain), before) == wanted
-    assert not order([before, *chain]).guessed
+    assert events(before, *chain) == expected
+    assert events(*reversed(chain), before) == expected
+    assert not order_facts([before, *chain]).guessed
 
 
 def test_a_second_with_many_facts_and_no_beginning_opens_with_one_that_follows_none() -> None:
-    chain = handed_on(1, MOST_TRIED + 3)
+    chain = handed_on(1, MAX_EXACT_FACTS + 3)
 
     assert events(*reversed(chain)) == [fact.event_id for fact in chain]
-    assert order(chain).guessed
+    assert order_facts(chain).guessed
 
 
 def test_a_second_with_many_facts_in_a_ring_is_a_guess_all_the_same_each_time() -> None:
-    size = MOST_TRIED + 3
+    size = MAX_EXACT_FACTS + 3
     ring = [
         subscription(
             event=f"{number:02}",
@@ -214,7 +216,7 @@ def test_a_second_with_many_facts_in_a_ring_is_a_guess_all_the_same_each_time() 
 
     assert events(*ring) == events(*reversed(ring))
     assert events(*ring)[0] == f"{size - 1:02}"
-    assert order(ring).guessed
+    assert order_facts(ring).guessed
 
 
 def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> None:
@@ -244,53 +246,55 @@ def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> N
         (dispute("lost"), dispute("needs_response")),
         (dispute("needs_response"), dispute("won")),
         (invoice(amount_paid=0), invoice()),
-        (share(amount=0), share()),
+        (invoice_payment(amount=0), invoice_payment()),
     ],
 )
-def test_what_grants_less_is_told_for_every_kind(less: Fact, more: Fact) -> None:
-    assert restraint(less.fields) > restraint(more.fields)
+def test_every_kind_ranks_the_snapshot_that_grants_less(less: Fact, more: Fact) -> None:
+    assert restrictiveness(less.fields) > restrictiveness(more.fields)
 
 
 def test_as_many_facts_as_can_be_tried_are_tried() -> None:
-    """Taking whatever follows would go to past due first, and be stuck there."""
-    walk = ["active", *["unpaid", "active"] * (MOST_TRIED // 2), "past_due"]
+    """Find the chain that a greedy walk misses: it would enter past due first and stop there."""
+    walk = ["active", *["unpaid", "active"] * (MAX_EXACT_FACTS // 2), "past_due"]
     steps = [
         step(name, there, here)
         for name, (there, here) in zip("abcdefghi", pairwise(walk), strict=True)
     ]
 
-    assert len(steps) == MOST_TRIED
+    assert len(steps) == MAX_EXACT_FACTS
     assert newest_of_some(subscription("active", -5, event="before"), *steps) == "i"
 
 
 def newest_of_some(*facts: Fact) -> str:
-    histories = [order(facts), order(reversed(facts))]
+    histories = [order_facts(facts), order_facts(reversed(facts))]
     assert not any(history.guessed for history in histories)
     (found,) = {history.newest.event_id for history in histories}
     return found
 
 
-def test_a_second_with_many_facts_opens_with_one_that_follows_none_whatever_its_id() -> None:
-    chain = handed_on(30, MOST_TRIED + 3)
+def test_a_second_with_many_facts_opens_with_one_that_follows_none_despite_its_id() -> None:
+    chain = handed_on(30, MAX_EXACT_FACTS + 3)
 
     assert max(chain, key=lambda fact: fact.event_id) is not chain[0]
     assert events(*chain) == [fact.event_id for fact in chain]
 
 
 def test_many_facts_of_a_second_that_say_the_same_are_no_guess() -> None:
-    twins = [subscription(event=f"{number:02}") for number in range(MOST_TRIED + 3)]
+    twins = [subscription(event=f"{number:02}") for number in range(MAX_EXACT_FACTS + 3)]
     created = subscription("incomplete", event="99", rank=Rank.CREATED)
 
-    assert not order([*twins, created]).guessed
-    assert order([*twins, created]).newest.event_id == "00"
-    assert order([*twins, subscription("unpaid", event="98")]).guessed
+    assert not order_facts([*twins, created]).guessed
+    assert order_facts([*twins, created]).newest.event_id == "00"
+    assert order_facts([*twins, subscription("unpaid", event="98")]).guessed
 
 
 def test_many_facts_of_a_second_are_a_guess_only_among_those_of_the_last_rank() -> None:
-    """Unlinked snapshots before a single deletion leave open how it came, not how it ended."""
-    many = [customer(f"usr_{number}", event=f"{number:02}") for number in range(MOST_TRIED + 3)]
+    """Leave the middle open and not the end: unlinked snapshots precede a single deletion."""
+    many = [
+        customer(f"usr_{number}", event=f"{number:02}") for number in range(MAX_EXACT_FACTS + 3)
+    ]
     deleted = customer(None, event="99", rank=Rank.DELETED)
     created = [customer("usr_a", event=name, rank=Rank.CREATED) for name in ("x1", "x2")]
 
-    assert not order([*many, deleted]).guessed
-    assert order([*many, *created]).guessed
+    assert not order_facts([*many, deleted]).guessed
+    assert order_facts([*many, *created]).guessed

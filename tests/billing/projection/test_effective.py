@@ -1,25 +1,29 @@
-"""What is merged here and what the view merges is the same."""
+"""Several grants of one user merge by "or", by maximum and by the sum of seats."""
 
-import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from billing.ids import EventId, PlanCode, Realm, UserId
-from billing.projection.effective import Effective, effective, merged
+from billing.projection.effective import (
+    EffectiveValue,
+    counts,
+    effective_values,
+    in_force,
+    merge_grants,
+    with_changes,
+)
 from billing.rows import EntitlementRow
-from tests.ops.queries.seeded_database import Books
+from tests.billing.fact_builders import START, at
 
-pytestmark = pytest.mark.servers
-
-NOW = datetime.now(UTC)
-HOUR = timedelta(hours=1)
+NOW = at(1000)
+SOON, LATE = at(2000), at(3000)
 
 
-def grant(number: int, features: dict[str, Any], *seats: str, **given: Any) -> EntitlementRow:
-    values: dict[str, Any] = {"active": True, "starts_at": NOW - HOUR, "expires_at": None}
+def row(number: int, features: dict[str, Any], *seats: str, **given: Any) -> EntitlementRow:
+    values: dict[str, Any] = {"active": True, "starts_at": START, "expires_at": None}
     return EntitlementRow(
         realm=Realm("test"),
         user_id=UserId("usr_1"),
@@ -34,68 +38,89 @@ def grant(number: int, features: dict[str, Any], *seats: str, **given: Any) -> E
 
 
 @pytest.mark.parametrize(
-    "grants",
+    ("grants", "merged"),
     [
-        [],
-        [({"a": True, "n": 5}, ()), ({"a": False, "n": 7}, ())],
-        [({"n": 5}, ("n",)), ({"n": 7}, ("n",))],
-        [({"n": 5}, ("n",)), ({"n": 7}, ("n",)), ({"n": 20}, ())],
-        [({"n": 5}, ("n",)), ({"n": 7}, ()), ({"n": 1}, ("n",))],
-        [({"n": True}, ("n",)), ({"n": 9}, ())],
-        [({"n": False}, ()), ({"n": 9}, ("n",))],
+        ([], {}),
+        ([({"a": True, "n": 5}, ()), ({"a": False, "n": 7}, ())], {"a": True, "n": 7}),
+        ([({"n": 5}, ("n",)), ({"n": 7}, ("n",))], {"n": 12}),
+        ([({"n": 5}, ("n",)), ({"n": 7}, ("n",)), ({"n": 20}, ())], {"n": 20}),
+        ([({"n": 5}, ("n",)), ({"n": 7}, ()), ({"n": 1}, ("n",))], {"n": 7}),
+        ([({"n": True}, ("n",)), ({"n": 9}, ())], {"n": True}),
+        ([({"n": False}, ()), ({"n": 9}, ("n",))], {"n": False}),
     ],
 )
-def test_grants_merge_as_in_the_view(
-    books: Books, grants: list[tuple[dict[str, Any], tuple[str, ...]]]
+def test_values_of_one_feature_merge(
+    grants: list[tuple[dict[str, Any], tuple[str, ...]]], merged: dict[str, Any]
 ) -> None:
-    made = [grant(number, features, *seats) for number, (features, seats) in enumerate(grants)]
-    made += [
-        grant(90, {"off": 1}, active=False),
-        grant(91, {"later": 1}, starts_at=NOW + HOUR),
-        grant(92, {"over": 1}, expires_at=NOW - HOUR),
-        grant(93, {"still": 1}, expires_at=NOW + HOUR),
+    rows = [row(number, features, *seats) for number, (features, seats) in enumerate(grants)]
+
+    assert merge_grants(rows, NOW) == merged
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, True),
+        ({"active": False}, False),
+        ({"starts_at": NOW}, True),
+        ({"starts_at": NOW + timedelta(seconds=1)}, False),
+        ({"expires_at": NOW}, False),
+        ({"expires_at": NOW + timedelta(seconds=1)}, True),
+    ],
+)
+def test_a_row_is_in_force_between_its_start_and_its_end(
+    given: dict[str, Any], *, expected: bool
+) -> None:
+    assert in_force(row(1, {"n": 1}, **given), NOW) is expected
+    assert (merge_grants([row(1, {"n": 1}, **given)], NOW) == {"n": 1}) is expected
+
+
+def test_the_value_with_the_latest_end_wins_among_equal_values() -> None:
+    rows = [
+        row(1, {"n": 5, "open": 1}, expires_at=LATE),
+        row(2, {"n": 5, "open": 1}, expires_at=SOON),
+        row(3, {"n": 4, "open": 1}),
     ]
 
-    assert effective(made, datetime.now(UTC)) == view(books, made)
-
-
-def test_the_value_that_holds_longest_is_the_one_that_counts(books: Books) -> None:
-    soon, late = NOW + HOUR, NOW + 2 * HOUR
-    made = [
-        grant(1, {"n": 5, "seats": 2, "open": 1}, "seats", expires_at=soon),
-        grant(2, {"n": 5, "seats": 3, "open": 1}, "seats", expires_at=late),
-        grant(3, {"n": 4, "open": 1}),
-    ]
-
-    found = effective(made, datetime.now(UTC))
-
-    assert found == view(books, made)
-    assert {name: each.expires_at for name, each in found.items()} == {
-        "n": late,
-        "open": None,
-        "seats": soon,
+    assert effective_values(rows, NOW) == {
+        "n": EffectiveValue(value=5, expires_at=LATE),
+        "open": EffectiveValue(value=1, expires_at=None),
     }
-    assert merged(made, datetime.now(UTC)) == {"n": 5, "open": 1, "seats": 5}
 
 
-def view(books: Books, grants: list[EntitlementRow]) -> dict[str, Effective]:
-    insert = text(
-        "INSERT INTO user_entitlements (user_id, source, plan_code, realm, entitlements, per_seat,"
-        " active, starts_at, expires_at, event_id, because, guessed, catalogue_version, party)"
-        " VALUES (:user_id, :source, 'plan', 'test', CAST(:features AS jsonb), :seats, :active,"
-        " :starts_at, :expires_at, 'evt_1', '', false, 1, 'test:cus_1')"
-    )
-    query = text(
-        "SELECT feature, value, expires_at FROM effective_entitlements WHERE user_id = 'usr_1'"
-    )
-    with books.engine.begin() as connection:
-        for row in grants:
-            features = json.dumps(dict(row.entitlements))
-            times = {"starts_at": row.starts_at, "expires_at": row.expires_at}
-            names = {"user_id": row.user_id, "source": row.source, "active": row.active}
-            seats = list(row.per_seat)
-            connection.execute(insert, {"features": features, "seats": seats, **names, **times})
-        return {
-            row.feature: Effective(value=row.value, expires_at=row.expires_at)
-            for row in connection.execute(query)
-        }
+@pytest.mark.parametrize(("ends", "first"), [((SOON, LATE, None), SOON), ((None, None), None)])
+def test_a_sum_of_seats_holds_until_the_first_of_them_ends(ends: Any, first: Any) -> None:
+    rows = [row(n, {"seats": 2}, "seats", expires_at=end) for n, end in enumerate(ends)]
+
+    assert effective_values(rows, NOW) == {
+        "seats": EffectiveValue(value=2 * len(ends), expires_at=first)
+    }
+
+
+def test_changes_replace_add_and_remove_rows() -> None:
+    kept, old, removed, added = (row(number, {"n": number}) for number in range(4))
+    new = replace(old, entitlements={"n": 9})
+    grants = {each.key: each for each in (kept, old, removed)}
+
+    after = with_changes(grants, [(old, new), (removed, None), (None, added)])
+
+    assert list(after.values()) == [kept, new, added]
+    assert grants[old.key] is old
+
+
+def test_a_row_counts_if_its_value_or_its_sum_is_the_effective_one() -> None:
+    most, less = row(1, {"n": 7}), row(2, {"n": 5})
+    one, other = row(3, {"seats": 2}, "seats"), row(4, {"seats": 3}, "seats")
+    over = row(5, {"n": 7, "seats": 2}, "seats", expires_at=NOW)
+    rows = [most, less, one, other, over]
+    worth = effective_values(rows, NOW)
+
+    counting = [
+        (each.source, name)
+        for each in rows
+        for name in each.entitlements
+        if counts(each, name, rows, worth, NOW)
+    ]
+
+    assert counting == [("sub_1", "n"), ("sub_3", "seats"), ("sub_4", "seats")]
+    assert not counts(most, "n", rows, {}, NOW)

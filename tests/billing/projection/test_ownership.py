@@ -1,4 +1,4 @@
-"""Whose something is, by its own statement, the customer's link or a copy."""
+"""The user of an object: by its own reference, the customer's link or a copy."""
 
 from billing.rows import Projection
 from tests.billing.fact_builders import (
@@ -7,11 +7,11 @@ from tests.billing.fact_builders import (
     charge,
     checkout,
     customer,
-    grant,
     intent,
     invoice,
-    payment,
-    seen,
+    only_grant,
+    only_payment,
+    project_facts,
     subscribed,
     subscription,
     summary,
@@ -26,25 +26,29 @@ def named(projection: Projection) -> set[str]:
     return {row.user_id for row in projection.entitlements.values()}
 
 
-def test_a_subscription_speaks_for_itself() -> None:
-    projection = seen(customer("usr_2"), subscription(user="usr_1"))
+def test_a_subscription_names_its_own_user() -> None:
+    projection = project_facts(customer("usr_2"), subscription(user="usr_1"))
 
     assert holders(projection) == {"usr_1"}
     assert named(projection) == {"usr_1", "usr_2"}
 
 
-def test_a_silent_subscription_is_whose_checkout_it_was() -> None:
-    projection = seen(customer("usr_2"), subscribed(user_id="usr_3"), subscription(user=None))
+def test_a_subscription_without_user_belongs_to_the_user_of_its_checkout() -> None:
+    projection = project_facts(
+        customer("usr_2"), subscribed(user_id="usr_3"), subscription(user=None)
+    )
 
     assert holders(projection) == {"usr_3"}
 
 
 def test_a_silent_subscription_is_the_customers_user() -> None:
-    assert holders(seen(customer("usr_2"), subscription(user=None))) == {"usr_2"}
+    assert holders(project_facts(customer("usr_2"), subscription(user=None))) == {"usr_2"}
 
 
 def test_the_customers_own_metadata_comes_before_its_newest_session() -> None:
-    projection = seen(customer("usr_2"), checkout(9, user_id="usr_3"), subscription(user=None))
+    projection = project_facts(
+        customer("usr_2"), checkout(9, user_id="usr_3"), subscription(user=None)
+    )
 
     assert projection.customers["test", "cus_1"].user_id == "usr_2"
     assert grant_of(projection, "sub_1") == {"usr_2"}
@@ -56,7 +60,7 @@ def grant_of(projection: Projection, source: str) -> set[str]:
 
 
 def test_the_newest_session_links_a_customer_that_says_nothing() -> None:
-    projection = seen(
+    projection = project_facts(
         checkout(1, stripe_id="cs_1", user_id="usr_2", payment_intent="pi_1"),
         checkout(2, stripe_id="cs_2", user_id="usr_3", payment_intent="pi_2"),
         subscription(user=None),
@@ -73,90 +77,95 @@ def test_of_two_sessions_in_one_second_the_lower_user_id_links() -> None:
         checkout(1, stripe_id="cs_2", user_id="usr_a", payment_intent="pi_2"),
     ]
 
-    assert seen(sessions).customers["test", "cus_1"].user_id == "usr_a"
-    assert seen(sessions[::-1]).customers["test", "cus_1"].user_id == "usr_a"
+    assert project_facts(sessions).customers["test", "cus_1"].user_id == "usr_a"
+    assert project_facts(sessions[::-1]).customers["test", "cus_1"].user_id == "usr_a"
 
 
 def test_a_copy_on_an_invoice_counts_where_nothing_else_does() -> None:
-    projection = seen(subscription(user=None), invoice(user_id="usr_4"))
+    projection = project_facts(subscription(user=None), invoice(user_id="usr_4"))
 
     assert holders(projection) == {"usr_4"}
-    assert payment(projection).user_id == "usr_4"
+    assert only_payment(projection).user_id == "usr_4"
 
 
 def test_a_copy_on_an_invoice_gives_way_to_the_customer() -> None:
-    projection = seen(customer("usr_2"), subscription(user=None), invoice(user_id="usr_4"))
+    projection = project_facts(customer("usr_2"), subscription(user=None), invoice(user_id="usr_4"))
 
     assert holders(projection) == {"usr_2"}
     assert named(projection) == {"usr_2", "usr_4"}
 
 
-def test_a_copy_on_a_charge_names_the_user_of_a_payment_without_other_words() -> None:
-    assert payment(seen(charge(user_id="usr_5"))).user_id == "usr_5"
-    assert payment(seen(customer("usr_2"), charge(user_id="usr_5"))).user_id == "usr_2"
+def test_a_copy_on_a_charge_names_the_user_of_a_payment_without_other_references() -> None:
+    assert only_payment(project_facts(charge(user_id="usr_5"))).user_id == "usr_5"
+    assert (
+        only_payment(project_facts(customer("usr_2"), charge(user_id="usr_5"))).user_id == "usr_2"
+    )
 
 
-def test_a_copy_on_an_intent_names_the_user_of_a_purchase_without_other_words() -> None:
+def test_a_copy_on_an_intent_names_the_user_of_a_purchase_without_other_references() -> None:
     bought = intent(user_id="usr_5", plan_code="basic")
 
-    assert holders(seen(bought)) == {"usr_5"}
-    assert holders(seen(customer("usr_2"), bought)) == {"usr_2"}
-    assert payment(seen(bought)).user_id == "usr_5"
+    assert holders(project_facts(bought)) == {"usr_5"}
+    assert holders(project_facts(customer("usr_2"), bought)) == {"usr_2"}
+    assert only_payment(project_facts(bought)).user_id == "usr_5"
 
 
-def test_a_payment_is_whose_checkout_it_paid() -> None:
-    assert payment(seen(customer("usr_2"), checkout(user_id="usr_3"), intent())).user_id == "usr_3"
+def test_a_payment_belongs_to_the_user_of_its_checkout() -> None:
+    assert (
+        only_payment(project_facts(customer("usr_2"), checkout(user_id="usr_3"), intent())).user_id
+        == "usr_3"
+    )
 
 
-def test_a_payment_of_a_bill_is_whose_subscription_it_is() -> None:
-    projection = seen(
+def test_a_payment_of_an_invoice_belongs_to_the_user_of_its_subscription() -> None:
+    projection = project_facts(
         customer("usr_2"), subscription(user="usr_1"), invoice(payment_refs=("pi_1",)), intent()
     )
 
-    assert payment(projection).user_id == "usr_1"
+    assert only_payment(projection).user_id == "usr_1"
 
 
 def test_a_fact_without_user_waits_and_takes_effect_when_the_link_arrives() -> None:
-    waiting = seen(subscription(user=None))
-    linked = seen(subscription(user=None), customer("usr_1", 5))
+    waiting = project_facts(subscription(user=None))
+    linked = project_facts(subscription(user=None), customer("usr_1", 5))
 
     assert waiting.waiting
     assert not waiting.entitlements
     assert waiting.subscriptions["test", "sub_1"].user_id is None
     assert not linked.waiting
-    assert grant(linked).active
+    assert only_grant(linked).active
 
 
-def test_what_waits_is_due_when_it_ends_by_itself() -> None:
+def test_a_waiting_grant_is_due_when_it_ends_by_itself() -> None:
     facts = [subscription("past_due", user=None)]
 
-    assert seen(facts, now=DAY).waiting
-    assert seen(facts, now=DAY).due_at == at(7 * DAY)
-    assert not seen(facts, now=7 * DAY).waiting
+    assert project_facts(facts, now=DAY).waiting
+    assert project_facts(facts, now=DAY).due_at == at(7 * DAY)
+    assert not project_facts(facts, now=7 * DAY).waiting
 
 
 def test_money_without_user_waits() -> None:
-    assert seen(intent()).waiting
-    assert not seen(intent("processing")).waiting
-    assert not seen(intent(), customer("usr_1")).waiting
+    assert project_facts(intent()).waiting
+    assert not project_facts(intent("processing")).waiting
+    assert not project_facts(intent(), customer("usr_1")).waiting
 
 
-def test_what_grants_nothing_does_not_wait() -> None:
-    assert not seen(subscription("canceled", user=None)).waiting
+def test_a_source_without_grant_does_not_wait() -> None:
+    assert not project_facts(subscription("canceled", user=None)).waiting
 
 
 def test_a_purchase_without_customer_waits_under_its_payment() -> None:
     alone = {"customer": None}
-    waiting = seen(checkout(user_id=None, how=alone), intent(how=alone))
-    linked = seen(checkout(user_id=None, how=alone), intent(user_id="usr_1", how=alone))
+    waiting = project_facts(checkout(user_id=None, how=alone), intent(how=alone))
+    linked = project_facts(checkout(user_id=None, how=alone), intent(user_id="usr_1", how=alone))
 
     assert waiting.waiting
     assert waiting.payments["test", "pi_1"].user_id is None
     assert holders(linked) == {"usr_1"}
 
 
-def test_a_changed_customer_takes_along_what_was_stated_before() -> None:
-    projection = seen(
+def test_a_changed_customer_moves_older_references() -> None:
+    projection = project_facts(
         customer("usr_1", 0), subscription(user="usr_1", seconds=1), customer("usr_2", 5)
     )
 
@@ -165,7 +174,7 @@ def test_a_changed_customer_takes_along_what_was_stated_before() -> None:
 
 
 def test_a_change_is_seen_in_one_event_that_says_what_was_before() -> None:
-    projection = seen(
+    projection = project_facts(
         subscription(user="usr_1", seconds=1), checkout(2), customer("usr_2", 5, was="usr_1")
     )
 
@@ -174,7 +183,7 @@ def test_a_change_is_seen_in_one_event_that_says_what_was_before() -> None:
 
 def test_a_change_takes_along_purchases_payments_and_features() -> None:
     before = [checkout(1), intent(seconds=1), summary("a", seconds=1), subscription(seconds=1)]
-    projection = seen(customer("usr_1"), before, customer("usr_2", 5))
+    projection = project_facts(customer("usr_1"), before, customer("usr_2", 5))
 
     assert {row.source for row in projection.entitlements.values() if row.active} == {
         "pi_1",
@@ -182,20 +191,22 @@ def test_a_change_takes_along_purchases_payments_and_features() -> None:
         "sub_1",
     }
     assert holders(projection) == {"usr_2"}
-    assert payment(projection).user_id == "usr_2"
+    assert only_payment(projection).user_id == "usr_2"
     assert projection.purchases["test", "pi_1"].user_id == "usr_2"
     assert projection.subscriptions["test", "sub_1"].user_id == "usr_2"
 
 
-def test_what_is_bought_after_the_change_is_the_buyers() -> None:
-    projection = seen(customer("usr_1"), customer("usr_2", 5), checkout(9, user_id="usr_1"))
+def test_a_purchase_after_the_change_belongs_to_its_buyer() -> None:
+    projection = project_facts(
+        customer("usr_1"), customer("usr_2", 5), checkout(9, user_id="usr_1")
+    )
 
     assert holders(projection) == {"usr_1"}
-    assert payment(projection).user_id == "usr_1"
+    assert only_payment(projection).user_id == "usr_1"
 
 
 def test_a_statement_made_after_the_change_stands() -> None:
-    projection = seen(
+    projection = project_facts(
         customer("usr_1", 0),
         customer("usr_2", 5),
         subscription(user="usr_1", seconds=1),
@@ -206,7 +217,7 @@ def test_a_statement_made_after_the_change_stands() -> None:
 
 
 def test_a_later_snapshot_that_repeats_an_old_statement_is_still_moved() -> None:
-    projection = seen(
+    projection = project_facts(
         customer("usr_1", 0),
         subscription(user="usr_1", seconds=1),
         customer("usr_2", 5),
@@ -217,7 +228,7 @@ def test_a_later_snapshot_that_repeats_an_old_statement_is_still_moved() -> None
 
 
 def test_a_first_link_moves_nothing() -> None:
-    projection = seen(
+    projection = project_facts(
         subscription(user="usr_1", seconds=1),
         customer(None, 0),
         customer("usr_2", 5, changed=True),
@@ -227,37 +238,37 @@ def test_a_first_link_moves_nothing() -> None:
 
 
 def test_taking_the_user_out_of_the_metadata_takes_nothing_back() -> None:
-    projection = seen(customer("usr_1", 0), customer(None, 5), subscription(user=None))
+    projection = project_facts(customer("usr_1", 0), customer(None, 5), subscription(user=None))
 
     assert holders(projection) == {"usr_1"}
 
 
 def test_a_customer_is_known_as_soon_as_anything_names_it() -> None:
-    projection = seen(intent("processing"))
+    projection = project_facts(intent("processing"))
 
     assert projection.customers["test", "cus_1"].user_id is None
 
 
-def test_a_subscription_without_customer_takes_it_from_its_bill() -> None:
-    projection = seen(customer("usr_1"), subscription(user=None, customer=None), invoice())
+def test_a_subscription_without_customer_takes_it_from_its_invoice() -> None:
+    projection = project_facts(customer("usr_1"), subscription(user=None, customer=None), invoice())
 
     assert projection.subscriptions["test", "sub_1"].stripe_customer_id == "cus_1"
     assert holders(projection) == {"usr_1"}
 
 
-def test_a_subscription_without_customer_or_word_is_nobodys() -> None:
-    projection = seen(subscription(user=None, customer=None))
+def test_a_subscription_without_customer_and_user_belongs_to_no_user() -> None:
+    projection = project_facts(subscription(user=None, customer=None))
 
     assert projection.waiting
     assert not projection.customers
 
 
-def test_everybody_who_was_ever_named_has_a_row_of_his_own() -> None:
+def test_every_user_that_was_ever_named_has_a_row() -> None:
     alone = {"customer": None}
-    by_checkout = seen(
+    by_checkout = project_facts(
         subscribed(user_id="usr_3", how=alone), subscription(user="usr_1", customer=None)
     )
-    by_session = seen(
+    by_session = project_facts(
         checkout(1, user_id="usr_1", how=alone), checkout(5, user_id="usr_2", how=alone)
     )
 
@@ -268,17 +279,17 @@ def test_everybody_who_was_ever_named_has_a_row_of_his_own() -> None:
 
 
 def test_a_statement_of_the_second_of_the_change_stands() -> None:
-    projection = seen(
+    projection = project_facts(
         customer("usr_1"), customer("usr_2", 5), subscription(user="usr_3", seconds=5)
     )
 
     assert holders(projection) == {"usr_3"}
 
 
-def test_silence_before_the_first_word_is_no_end_of_speaking() -> None:
+def test_a_fact_without_user_does_not_end_a_reference() -> None:
     facts = [subscription(user=None, seconds=0), subscription(user="usr_1", seconds=5)]
 
-    assert holders(seen(facts)) == {"usr_1"}
+    assert holders(project_facts(facts)) == {"usr_1"}
 
 
 def test_one_thing_that_waits_is_enough_to_wait() -> None:
@@ -287,4 +298,4 @@ def test_one_thing_that_waits_is_enough_to_wait() -> None:
         subscription(user="usr_1", customer=None, stripe_id="sub_2"),
     ]
 
-    assert seen(facts).waiting
+    assert project_facts(facts).waiting

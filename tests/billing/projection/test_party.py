@@ -1,4 +1,4 @@
-"""What must hold of every projection, whatever happened and however it arrived."""
+"""Properties that hold for every projection, in every order of arrival."""
 
 from dataclasses import replace
 from random import Random
@@ -15,20 +15,20 @@ from billing.rows import Projection
 from tests.billing.fact_builders import (
     CATALOGUE,
     DAY,
+    amounts,
     at,
     charge,
     checkout,
     customer,
     dispute,
-    fact,
-    grant,
     intent,
     invoice,
+    invoice_payment,
     item,
-    money,
+    make_fact,
+    only_grant,
+    project_facts,
     refund,
-    seen,
-    share,
     subscribed,
     subscription,
     subscription_fields,
@@ -43,7 +43,7 @@ FROM_ONE_YEAR = [
     subscription("incomplete", 3),
     subscription("active", 5, before=subscription_fields("incomplete")),
     invoice(4),
-    share(4),
+    invoice_payment(4),
     intent(seconds=4),
     charge(4),
     intent("requires_payment_method", 2 * DAY, stripe_id="pi_2", failed=True),
@@ -79,9 +79,7 @@ def test_adding_facts_one_by_one_ends_where_all_at_once_begins(
 
 
 @given(HISTORIES, HISTORIES)
-def test_what_an_event_stated_before_is_forgotten_when_it_is_replaced(
-    facts: list[Fact], others: list[Fact]
-) -> None:
+def test_a_replaced_event_loses_its_earlier_facts(facts: list[Fact], others: list[Fact]) -> None:
     party = PartyFacts(facts)
     party.project(CATALOGUE, NOW)
     for event_id in {each.event_id for each in facts}:
@@ -104,7 +102,7 @@ def test_money_is_never_negative_and_no_more_goes_back_than_came_in(facts: list[
 
 
 @given(HISTORIES)
-def test_a_row_in_force_belongs_to_somebody_and_has_not_run_out(facts: list[Fact]) -> None:
+def test_a_row_in_force_has_a_user_and_has_not_ended(facts: list[Fact]) -> None:
     projection = project(facts, CATALOGUE, NOW)
     stated = {each.event_id for each in facts}
 
@@ -153,7 +151,7 @@ def test_a_year_is_the_same_whichever_of_its_facts_comes_last(left_out: int) -> 
     projection = party.project(CATALOGUE, NOW)
 
     assert projection == project(FROM_ONE_YEAR, CATALOGUE, NOW)
-    assert money(projection) == {"pi_1": (2999, 0), "pi_2": (0, 0), "pi_3": (2999, 1000)}
+    assert amounts(projection) == {"pi_1": (2999, 0), "pi_2": (0, 0), "pi_3": (2999, 1000)}
     active = {(row.source, row.plan_code) for row in projection.entitlements.values() if row.active}
     assert active == {("sub_1", "premium"), ("pi_3", "basic"), ("cus_1", "stripe")}
     assert not projection.waiting
@@ -165,7 +163,7 @@ def test_no_facts_project_to_nothing() -> None:
 
 def test_objects_of_test_mode_and_of_live_mode_never_meet() -> None:
     live = {"realm": "live"}
-    projection = seen(
+    projection = project_facts(
         subscription("active", 0, item("price_x"), customer=None),
         customer("usr_1"),
         subscription("past_due", 0, user="usr_2", realm="live"),
@@ -181,7 +179,7 @@ def test_objects_of_test_mode_and_of_live_mode_never_meet() -> None:
 
 def test_a_connected_account_never_meets_the_platform_or_another_one() -> None:
     realms = ["test", "test/acct_1", "test/acct_2"]
-    projection = seen(
+    projection = project_facts(
         customer("usr_1"),
         [subscription(user=None, realm=realm) for realm in realms],
         [intent(amount_received=n, how={"realm": realm}) for n, realm in enumerate(realms, 1)],
@@ -198,7 +196,7 @@ def test_a_connected_account_never_meets_the_platform_or_another_one() -> None:
 
 
 def test_a_party_of_two_realms_is_due_when_the_first_of_them_is() -> None:
-    projection = seen(
+    projection = project_facts(
         subscription(cancel_at=20 * DAY),
         subscription(cancel_at=15 * DAY, realm="live"),
         summary("a", complete=False, realm="live"),
@@ -208,12 +206,12 @@ def test_a_party_of_two_realms_is_due_when_the_first_of_them_is() -> None:
     assert projection.incomplete_summaries == {"cus_1"}
 
 
-def test_an_object_that_lost_its_last_fact_is_gone() -> None:
+def test_an_object_without_facts_is_removed() -> None:
     party = PartyFacts([subscription(event="evt_1"), subscription("unpaid", event="evt_1x")])
     assert party.project(CATALOGUE, NOW).undecided
 
     party.replace(EventId("evt_1x"), [])
-    assert grant(party.project(CATALOGUE, NOW)).active
+    assert only_grant(party.project(CATALOGUE, NOW)).active
     party.replace(EventId("evt_1"), [])
 
     assert party.project(CATALOGUE, NOW) == Projection()
@@ -229,15 +227,15 @@ def test_a_price_that_a_new_catalogue_knows_is_granted_then() -> None:
     assert before.unknown_prices == {"price_new"}
     assert not before.entitlements
     assert not after.unknown_prices
-    assert grant(after).plan_code == "new"
+    assert only_grant(after).plan_code == "new"
     assert party.project(CATALOGUE, NOW) == before
 
 
 def test_facts_of_two_kinds_under_one_id_do_not_disturb_each_other() -> None:
-    odd = fact(Kind.CUSTOMER, "sub_1", customer("usr_1").fields, 0, customer="cus_9")
+    odd = make_fact(Kind.CUSTOMER, "sub_1", customer("usr_1").fields, 0, customer="cus_9")
 
-    assert grant(seen(subscription(), odd)).active
-    assert seen(subscription(), odd) == seen(odd, subscription())
+    assert only_grant(project_facts(subscription(), odd)).active
+    assert project_facts(subscription(), odd) == project_facts(odd, subscription())
 
 
 def test_a_party_of_two_realms_is_the_sum_of_its_parts() -> None:
@@ -270,16 +268,16 @@ def test_a_party_of_two_realms_is_the_sum_of_its_parts() -> None:
 
 
 def test_the_smallest_amount_of_money_waits_for_its_user_too() -> None:
-    assert seen(intent(amount_received=1)).waiting
+    assert project_facts(intent(amount_received=1)).waiting
 
 
 def test_what_one_realm_alone_is_missing_is_missing() -> None:
-    projection = seen(subscribed(5), customer("usr_1", realm="live"), now=DAY)
+    projection = project_facts(subscribed(5), customer("usr_1", realm="live"), now=DAY)
 
     assert projection.missing_subscriptions == {"sub_1"}
 
 
-def test_a_party_tells_the_state_of_an_object_whatever_came_last() -> None:
+def test_a_party_returns_the_state_of_an_object_for_any_order_of_arrival() -> None:
     older, newer = subscription("past_due", 1), subscription("active", 2)
     party = PartyFacts([newer, customer("usr_1")])
     party.project(CATALOGUE, NOW)

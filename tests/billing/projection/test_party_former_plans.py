@@ -1,4 +1,4 @@
-"""Plans that are of record no more: their rows stay and grant nothing, in any order of anything."""
+"""Rows of plans that are no longer sold stay and grant nothing, in any order of facts."""
 
 import pytest
 from hypothesis import given
@@ -17,8 +17,8 @@ from tests.billing.fact_builders import (
     intent,
     invoice,
     item,
+    project_facts,
     refund,
-    seen,
     subscribed,
     subscription,
 )
@@ -30,7 +30,7 @@ NEVER = read_catalogue({})
 
 
 def selling(**prices: str) -> Catalogue:
-    """Plans by their prices, each with a feature of its own name."""
+    """Return a catalogue of plans by their prices, each with a feature of its own name."""
     document = {
         plan: {"prices": price.split(), "features": {plan: True}} for plan, price in prices.items()
     }
@@ -38,8 +38,8 @@ def selling(**prices: str) -> Catalogue:
 
 
 def gone(*former: Catalogue) -> Catalogue:
-    """A catalogue that sells nothing, after these."""
-    return NEVER.after(former or (CATALOGUE,))
+    """Return a catalogue that sells nothing, as the successor of these."""
+    return NEVER.with_former(former or (CATALOGUE,))
 
 
 def by_plan(projection: Projection) -> dict[str, EntitlementRow]:
@@ -52,7 +52,7 @@ CATALOGUES = st.dictionaries(
 
 
 def _apart(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """A price belongs to the first plan that names it."""
+    """Assign each price to the first plan that names it."""
     taken: set[str] = set()
     apart = {}
     for plan, prices in found.items():
@@ -68,10 +68,10 @@ def test_every_row_there_ever_was_stays_and_what_is_not_sold_is_not_in_force(
     *former, of_record = catalogues
     now = at(3 * DAY)
 
-    after = project(facts, of_record.after(former), now).entitlements
+    after = project(facts, of_record.with_former(former), now).entitlements
 
     for place, each in enumerate(former):
-        before = project(facts, each.after(former[:place]), now).entitlements
+        before = project(facts, each.with_former(former[:place]), now).entitlements
         assert before.keys() <= after.keys()
     alone = project(facts, of_record, now).entitlements
     assert {key: row for key, row in after.items() if row.active} == {
@@ -86,15 +86,15 @@ def test_plans_that_come_back_leave_what_they_would_have_without_the_time_betwee
 ) -> None:
     now = at(3 * DAY)
 
-    back = project(facts, catalogue.after([catalogue, between]), now)
-    ever = project(facts, catalogue.after([between]), now)
+    back = project(facts, catalogue.with_former([catalogue, between]), now)
+    ever = project(facts, catalogue.with_former([between]), now)
 
     assert back == ever
 
 
-def test_a_subscription_on_a_plan_that_is_gone_keeps_its_row() -> None:
-    before = seen(subscription("active", 5))
-    projection = seen(subscription("active", 5), catalogue=gone())
+def test_a_subscription_on_a_former_plan_keeps_its_row() -> None:
+    before = project_facts(subscription("active", 5))
+    projection = project_facts(subscription("active", 5), catalogue=gone())
     row = by_plan(projection)["premium"]
 
     assert before.entitlements.keys() == projection.entitlements.keys()
@@ -102,8 +102,8 @@ def test_a_subscription_on_a_plan_that_is_gone_keeps_its_row() -> None:
     assert row.entitlements == {"signals_enabled": True, "max_devices": 5}
     assert (row.starts_at, row.expires_at) == (at(5), None)
     assert row.because == (
-        "Subscription sub_1 stood for plan premium by earlier plans,"
-        " and does not by those of record."
+        "Subscription sub_1 granted plan premium under an earlier catalogue,"
+        " but not under the current one."
     )
     assert projection.unknown_prices == {"price_premium"}
     assert projection.due_at is None
@@ -111,33 +111,35 @@ def test_a_subscription_on_a_plan_that_is_gone_keeps_its_row() -> None:
 
 def test_a_price_that_changes_plans_leaves_a_row_of_each() -> None:
     moved = selling(basic="price_basic", premium="price_other", gold="price_premium")
-    rows = by_plan(seen(subscription("active", 5), catalogue=moved.after([CATALOGUE])))
+    rows = by_plan(
+        project_facts(subscription("active", 5), catalogue=moved.with_former([CATALOGUE]))
+    )
 
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "gold": True}
     assert rows["premium"].entitlements == {"premium": True}
     assert rows["gold"].starts_at == at(5)
 
 
-def test_the_newest_plans_that_sold_a_plan_say_what_it_gave() -> None:
+def test_the_newest_catalogue_with_a_plan_decides_its_features() -> None:
     first, second = selling(premium="price_premium"), CATALOGUE
-    rows = by_plan(seen(subscription("active"), catalogue=gone(first, second)))
+    rows = by_plan(project_facts(subscription("active"), catalogue=gone(first, second)))
 
     assert rows["premium"].entitlements == {"signals_enabled": True, "max_devices": 5}
-    assert by_plan(seen(subscription("active"), catalogue=gone(second, first)))[
+    assert by_plan(project_facts(subscription("active"), catalogue=gone(second, first)))[
         "premium"
     ].entitlements == {"premium": True}
 
 
-def test_seats_of_a_plan_that_is_gone_are_those_that_were_paid_for() -> None:
+def test_seats_of_a_former_plan_are_those_that_were_paid_for() -> None:
     seats = (item("price_team", 3), item("price_team", 2))
-    rows = by_plan(seen(subscription("active", 0, *seats), catalogue=gone()))
+    rows = by_plan(project_facts(subscription("active", 0, *seats), catalogue=gone()))
 
     assert rows["team"].entitlements == {"max_devices": 10}
     assert rows["team"].per_seat == ("max_devices",)
 
 
-def test_a_checkout_that_began_a_subscription_of_a_plan_that_is_gone_leaves_its_row() -> None:
-    rows = by_plan(seen(subscribed(), now=DAY, catalogue=gone()))
+def test_a_checkout_that_began_a_subscription_of_a_former_plan_leaves_its_row() -> None:
+    rows = by_plan(project_facts(subscribed(), now=DAY, catalogue=gone()))
 
     assert not rows["premium"].active
 
@@ -151,37 +153,40 @@ def test_a_checkout_that_began_a_subscription_of_a_plan_that_is_gone_leaves_its_
         invoice(7, stripe_id="pi_1", subscription=None, user_id="usr_1"),
     ],
 )
-def test_a_purchase_of_a_plan_that_is_gone_keeps_its_row_and_waits(paid: Fact) -> None:
-    projection = seen(paid, catalogue=gone())
+def test_a_purchase_of_a_former_plan_keeps_its_row_and_waits(paid: Fact) -> None:
+    projection = project_facts(paid, catalogue=gone())
     row = by_plan(projection)["premium"]
     (purchase,) = projection.purchases.values()
 
-    assert seen(paid).entitlements.keys() == projection.entitlements.keys()
+    assert project_facts(paid).entitlements.keys() == projection.entitlements.keys()
     assert (row.active, row.starts_at, row.expires_at) == (False, at(7), None)
     assert row.because == (
-        "Purchase pi_1 stood for plan premium by earlier plans, and does not by those of record."
+        "Purchase pi_1 granted plan premium under an earlier catalogue,"
+        " but not under the current one."
     )
     assert (purchase.status, purchase.plan_code) == (PurchaseStatus.PAID, None)
     assert projection.unknown_prices in ({"price_premium"}, {"premium"})
 
 
-def test_what_a_checkout_created_is_asked_for_a_plan_that_is_gone_only_if_none_is_sold() -> None:
+def test_the_payments_of_a_checkout_name_a_former_plan_only_if_none_is_sold() -> None:
     bought = checkout(price_id=None)
-    basic = selling(basic="price_basic").after([CATALOGUE])
+    basic = selling(basic="price_basic").with_former([CATALOGUE])
     paid = intent(price_id="price_premium")
     billed = invoice(stripe_id="in_9", subscription=None, line_refs=("price_basic",))
 
-    alone = by_plan(seen(bought, paid, catalogue=basic))
+    alone = by_plan(project_facts(bought, paid, catalogue=basic))
     assert {plan: row.active for plan, row in alone.items()} == {"premium": False}
-    both = by_plan(seen(checkout(price_id=None, invoice="in_9"), paid, billed, catalogue=basic))
+    both = by_plan(
+        project_facts(checkout(price_id=None, invoice="in_9"), paid, billed, catalogue=basic)
+    )
     assert {plan: row.active for plan, row in both.items()} == {"premium": False, "basic": True}
 
 
-def test_a_refund_says_nothing_of_a_plan_that_is_gone() -> None:
+def test_a_refund_says_nothing_of_a_former_plan() -> None:
     facts = (checkout(), charge(), refund("succeeded", DAY))
-    (row,) = by_plan(seen(*facts, catalogue=gone())).values()
+    (row,) = by_plan(project_facts(*facts, catalogue=gone())).values()
 
-    assert "by earlier plans" in row.because
+    assert "under an earlier catalogue" in row.because
     assert row.expires_at == at(DAY)
 
 
@@ -190,6 +195,6 @@ def test_alike_catalogues_are_remembered_once_and_the_one_of_record_not_at_all()
     poorer = read_catalogue({"plans": {"premium": {"prices": ["b", "a"]}}})
     other = selling(other="a")
 
-    assert NEVER.after([richer, other, poorer]).former == (poorer, other)
-    assert poorer.after([richer, other, poorer]).former == (other,)
-    assert poorer.after([other]) == poorer
+    assert NEVER.with_former([richer, other, poorer]).former == (poorer, other)
+    assert poorer.with_former([richer, other, poorer]).former == (other,)
+    assert poorer.with_former([other]) == poorer

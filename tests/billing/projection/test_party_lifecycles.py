@@ -1,4 +1,4 @@
-"""What must hold of every lifecycle, in every shape, however its events arrive."""
+"""Properties that hold for every lifecycle, in every shape and order of arrival."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ from billing.facts import (
     SubscriptionFields,
 )
 from billing.projection.party import PartyFacts, project
-from billing.readers.reader import Bearing
-from billing.readers.registry import TOLD
+from billing.readers.reader import EventEffect
+from billing.readers.registry import EVENT_TYPES
 from billing.rows import Projection
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import scenarios_in
@@ -36,8 +36,8 @@ from tests.billing.lifecycle_facts import (
     ending,
     expected_ending,
     facts_of,
+    play_lifecycle,
     renamed,
-    tell,
 )
 
 WRITTEN_IN_BOTH = [name for name in scenarios_in(Shape.NEW) if name in scenarios_in(Shape.OLD)]
@@ -51,7 +51,7 @@ def now(facts: Iterable[Fact], catalogue: Catalogue = SHOP) -> Projection:
 
 @pytest.mark.parametrize(("name", "shape"), LIFECYCLES)
 def test_a_lifecycle_ends_as_it_says(name: str, shape: Shape) -> None:
-    _, expected = tell(name, shape)
+    _, expected = play_lifecycle(name, shape)
 
     projection = now(facts_of(name, shape))
 
@@ -76,12 +76,12 @@ def test_every_order_and_repetition_converges_to_the_state_in_order(
 def test_lifecycles_of_one_user_stand_side_by_side(
     lifecycles: list[tuple[str, Shape]], chance: Random
 ) -> None:
-    told = [(name, shape, f"{n}x") for n, (name, shape) in enumerate(lifecycles)]
-    facts = [fact for each in told for fact in facts_of(*each)]
+    played = [(name, shape, f"{n}x") for n, (name, shape) in enumerate(lifecycles)]
+    facts = [fact for each in played for fact in facts_of(*each)]
     chance.shuffle(facts)
     together: dict[str, Any] = {}
-    for each in told:
-        for part, rows in expected_ending(tell(*each)[1]).items():
+    for each in played:
+        for part, rows in expected_ending(play_lifecycle(*each)[1]).items():
             together.setdefault(part, {}).update(rows)
 
     assert ending(now(facts)) == together
@@ -104,8 +104,8 @@ def test_projecting_is_idempotent(lifecycle: tuple[str, Shape], chance: Random) 
 def test_money_is_conserved_at_every_moment_of_every_order(
     lifecycle: tuple[str, Shape], chance: Random
 ) -> None:
-    """No payment counts twice while only a part of what speaks of it has come."""
-    facts, (_, expected) = facts_of(*lifecycle), tell(*lifecycle)
+    """Count no payment twice while only some of its objects have arrived."""
+    facts, (_, expected) = facts_of(*lifecycle), play_lifecycle(*lifecycle)
     party = PartyFacts()
     for fact in chance.sample(facts, len(facts)):
         party.add([fact])
@@ -119,7 +119,7 @@ def test_money_is_conserved_at_every_moment_of_every_order(
 
 @pytest.mark.parametrize("name", WRITTEN_IN_BOTH)
 def test_an_event_of_another_shape_states_equal_facts_up_to_links(name: str) -> None:
-    """Basil moved fields and dropped links; what an event says of its own object stayed."""
+    """Compare shapes: basil moved fields and dropped links, and changed no object's own values."""
     old, new = (
         {_without_links(fact) for fact in renamed(facts, without=Kind.INVOICE_PAYMENT)}
         for facts in (facts_of(name, Shape.OLD), facts_of(name, Shape.NEW))
@@ -159,7 +159,7 @@ def test_a_lifecycle_of_another_shape_ends_in_equal_rows(name: str) -> None:
 
 
 @given(ANY_LIFECYCLE, st.text(max_size=9))
-def test_words_that_are_not_known_never_grant(lifecycle: tuple[str, Shape], word: str) -> None:
+def test_unknown_statuses_never_grant(lifecycle: tuple[str, Shape], word: str) -> None:
     strange = [
         replace(fact, fields=_strange(fact.fields, f"new_{word}")) for fact in facts_of(*lifecycle)
     ]
@@ -178,10 +178,12 @@ def _strange(fields: Fields, word: str) -> Fields:
 
 
 @given(HISTORIES)
-def test_what_bears_on_no_money_moves_none(facts: list[Fact]) -> None:
-    """The page that lists the types of events says which families these are."""
+def test_events_without_effect_on_money_move_none(facts: list[Fact]) -> None:
+    """Take the families without effect on money from the page of event types."""
     paying = {
-        told.reader.kind for told in TOLD.values() if told.bears_on in (Bearing.MONEY, Bearing.BOTH)
+        event_type.reader.kind
+        for event_type in EVENT_TYPES.values()
+        if event_type.effect in (EventEffect.MONEY, EventEffect.BOTH)
     }
 
     everything = project(facts, CATALOGUE, START)
@@ -195,7 +197,7 @@ def _sums(projection: Projection) -> dict[str, tuple[str, int, int]]:
     return {r.payment_ref: (r.currency, r.amount_minor, r.amount_refunded_minor) for r in rows}
 
 
-def test_every_family_that_states_facts_is_told_by_some_lifecycle() -> None:
-    told = Counter(fact.kind for each in LIFECYCLES for fact in facts_of(*each))
+def test_every_family_with_facts_occurs_in_some_lifecycle() -> None:
+    kinds = Counter(fact.kind for each in LIFECYCLES for fact in facts_of(*each))
 
-    assert set(told) == set(Kind)
+    assert set(kinds) == set(Kind)

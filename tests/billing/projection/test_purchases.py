@@ -1,4 +1,4 @@
-"""One-time purchases: how they find their plan, and what money going back does to them."""
+"""One-time purchases: their plans, and the effect of money that goes back."""
 
 from typing import Any
 
@@ -13,15 +13,15 @@ from tests.billing.fact_builders import (
     checkout,
     customer,
     dispute,
-    grant,
     intent,
     invoice,
+    invoice_payment,
+    only_grant,
     open_invoice,
+    project_facts,
     refund,
-    seen,
-    share,
     subscription,
-    under,
+    with_policy,
 )
 
 
@@ -40,8 +40,8 @@ def of_source(projection: Projection, source: str) -> EntitlementRow:
 
 
 def test_a_paid_checkout_grants_for_good() -> None:
-    projection = seen(checkout(5, how={"event": "evt_paid"}), now=999 * DAY)
-    row = grant(projection)
+    projection = project_facts(checkout(5, how={"event": "evt_paid"}), now=999 * DAY)
+    row = only_grant(projection)
 
     assert row.active
     assert row.expires_at is None
@@ -52,7 +52,7 @@ def test_a_paid_checkout_grants_for_good() -> None:
 
 
 def test_a_purchase_row_names_price_plan_and_payment() -> None:
-    (row,) = seen(checkout()).purchases.values()
+    (row,) = project_facts(checkout()).purchases.values()
 
     assert (row.purchase_ref, row.user_id, row.plan_code) == ("pi_1", "usr_1", "premium")
     assert (row.price, row.status, row.payment_ref) == ("price_premium", "paid", "pi_1")
@@ -62,14 +62,14 @@ def test_an_unpaid_checkout_waits_for_its_money() -> None:
     unpaid = checkout(payment_status="unpaid")
     later = checkout(9, how={"type_": "checkout.session.async_payment_succeeded", "event": "e2"})
 
-    waiting, paid = seen(unpaid), seen(later, unpaid)
+    waiting, paid = project_facts(unpaid), project_facts(later, unpaid)
 
     assert purchase_status(waiting) == PurchaseStatus.PENDING
     assert not waiting.entitlements
     assert not waiting.waiting
     assert purchase_status(paid) == PurchaseStatus.PAID
-    assert grant(paid).event_id == "e2"
-    assert grant(paid).starts_at == at(9)
+    assert only_grant(paid).event_id == "e2"
+    assert only_grant(paid).starts_at == at(9)
 
 
 def test_money_on_its_way_grants_nothing_until_the_checkout_says_that_it_came() -> None:
@@ -77,24 +77,24 @@ def test_money_on_its_way_grants_nothing_until_the_checkout_says_that_it_came() 
     arrived = [intent("processing", 1), intent("succeeded", 9), charge(9)]
     later = checkout(9, how={"type_": "checkout.session.async_payment_succeeded"})
 
-    waiting, came, told = (
-        seen(unpaid, arrived[:n], *done) for n, done in ((1, []), (3, []), (3, [later]))
+    waiting, received, confirmed = (
+        project_facts(unpaid, arrived[:n], *done) for n, done in ((1, []), (3, []), (3, [later]))
     )
 
-    assert (waiting.payments["test", "pi_1"].status, came.payments["test", "pi_1"].status) == (
+    assert (waiting.payments["test", "pi_1"].status, received.payments["test", "pi_1"].status) == (
         "pending",
         "succeeded",
     )
     assert not waiting.entitlements
-    assert not came.entitlements
-    assert grant(told).active
+    assert not received.entitlements
+    assert only_grant(confirmed).active
 
 
 def test_a_failed_checkout_grants_nothing() -> None:
     failed = checkout(
         9, payment_status="unpaid", how={"type_": "checkout.session.async_payment_failed"}
     )
-    projection = seen(checkout(payment_status="unpaid"), failed)
+    projection = project_facts(checkout(payment_status="unpaid"), failed)
 
     assert purchase_status(projection) == PurchaseStatus.FAILED
     assert not projection.entitlements
@@ -108,7 +108,7 @@ def test_an_expired_checkout_grants_nothing_and_is_no_payment() -> None:
         payment_intent=None,
         how={"type_": "checkout.session.expired"},
     )
-    projection = seen(expired)
+    projection = project_facts(expired)
 
     assert purchase_status(projection) == PurchaseStatus.EXPIRED
     assert not projection.payments
@@ -118,7 +118,7 @@ def test_an_expired_checkout_grants_nothing_and_is_no_payment() -> None:
 def test_paid_is_not_taken_back_by_a_late_older_fact() -> None:
     facts = [checkout(9), checkout(12, payment_status="unpaid")]
 
-    assert purchase_status(seen(facts)) == PurchaseStatus.PAID
+    assert purchase_status(project_facts(facts)) == PurchaseStatus.PAID
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_paid_is_not_taken_back_by_a_late_older_fact() -> None:
 def test_the_plan_is_found_by_the_most_trusted_name_there_is(
     fields: dict[str, Any], plan: str
 ) -> None:
-    assert plans(seen(checkout(**fields))) == {plan: True}
+    assert plans(project_facts(checkout(**fields))) == {plan: True}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_the_plan_is_found_by_the_most_trusted_name_there_is(
 def test_a_name_in_no_plan_grants_nothing_and_is_named(
     fields: dict[str, Any], unknown: set[str]
 ) -> None:
-    projection = seen(checkout(**fields))
+    projection = project_facts(checkout(**fields))
 
     assert not projection.entitlements
     assert projection.unknown_prices == unknown
@@ -158,51 +158,55 @@ def test_a_name_in_no_plan_grants_nothing_and_is_named(
 
 
 def test_an_unpaid_checkout_names_no_unknown_price() -> None:
-    assert not seen(checkout(price_id="price_x", payment_status="unpaid")).unknown_prices
+    assert not project_facts(checkout(price_id="price_x", payment_status="unpaid")).unknown_prices
 
 
 def test_two_things_in_one_checkout_grant_both_and_name_the_unknown_one() -> None:
     refs = ("price_basic", "prod_b", "price_x", "prod_x", "gold", "prod_premium")
-    projection = seen(checkout(line_item_refs=refs))
+    projection = project_facts(checkout(line_item_refs=refs))
 
     assert plans(projection) == {"basic": True, "premium": True}
     assert projection.unknown_prices == {"price_x"}
 
 
 def test_the_product_of_a_known_price_grants_nothing_more() -> None:
-    assert plans(seen(checkout(line_item_refs=("price_basic", "prod_premium")))) == {"basic": True}
+    assert plans(project_facts(checkout(line_item_refs=("price_basic", "prod_premium")))) == {
+        "basic": True
+    }
 
 
 def test_line_items_that_come_later_correct_the_plan() -> None:
     fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
 
-    assert plans(seen(checkout(), fetched)) == {"basic": True, "premium": False}
-    assert seen(checkout(), fetched).purchases["test", "pi_1"].plan_code == "basic"
+    assert plans(project_facts(checkout(), fetched)) == {"basic": True, "premium": False}
+    assert project_facts(checkout(), fetched).purchases["test", "pi_1"].plan_code == "basic"
 
 
 def test_a_checkout_that_names_no_plan_lets_its_payment_name_it() -> None:
-    assert plans(seen(checkout(price_id=None), intent(plan_code="basic"))) == {"basic": True}
+    assert plans(project_facts(checkout(price_id=None), intent(plan_code="basic"))) == {
+        "basic": True
+    }
 
 
 def test_a_purchase_is_called_by_its_session_until_its_payment_is_known() -> None:
     early = checkout(payment_status="unpaid", payment_intent=None)
 
-    assert seen(early).purchases.keys() == {("test", "cs_1")}
-    assert seen(early, checkout(5)).purchases.keys() == {("test", "pi_1")}
+    assert project_facts(early).purchases.keys() == {("test", "cs_1")}
+    assert project_facts(early, checkout(5)).purchases.keys() == {("test", "pi_1")}
 
 
 def test_a_free_checkout_is_a_purchase_without_payment() -> None:
-    projection = seen(
+    projection = project_facts(
         checkout(payment_status="no_payment_required", amount_total=0, payment_intent=None)
     )
 
-    assert grant(projection).source == "cs_1"
+    assert only_grant(projection).source == "cs_1"
     assert not projection.payments
     assert projection.purchases["test", "cs_1"].payment_ref is None
 
 
-def test_two_sessions_of_one_payment_are_one_purchase_and_the_paid_one_speaks() -> None:
-    projection = seen(
+def test_two_sessions_of_one_payment_are_one_purchase_and_the_paid_one_counts() -> None:
+    projection = project_facts(
         checkout(stripe_id="cs_1", payment_status="unpaid", price_id="price_basic"),
         checkout(stripe_id="cs_2"),
     )
@@ -211,23 +215,25 @@ def test_two_sessions_of_one_payment_are_one_purchase_and_the_paid_one_speaks() 
 
 
 def test_a_payment_intent_whose_metadata_names_a_plan_is_a_purchase() -> None:
-    projection = seen(customer("usr_1"), intent(plan_code="basic", how={"event": "evt_pi"}))
+    projection = project_facts(
+        customer("usr_1"), intent(plan_code="basic", how={"event": "evt_pi"})
+    )
 
-    assert grant(projection).plan_code == "basic"
-    assert (grant(projection).source, grant(projection).event_id) == ("pi_1", "evt_pi")
-    assert grant(projection).starts_at == at(0)
+    assert only_grant(projection).plan_code == "basic"
+    assert (only_grant(projection).source, only_grant(projection).event_id) == ("pi_1", "evt_pi")
+    assert only_grant(projection).starts_at == at(0)
     assert purchase_status(projection) == PurchaseStatus.PAID
     assert projection.payments["test", "pi_1"].plan_code == "basic"
 
 
 def test_a_payment_intent_is_no_purchase_before_it_succeeds_or_without_a_plan() -> None:
-    assert not seen(customer("usr_1"), intent("processing", plan_code="basic")).purchases
-    assert not seen(customer("usr_1"), intent(plan_code="platinum")).purchases
-    assert not seen(customer("usr_1"), intent()).purchases
+    assert not project_facts(customer("usr_1"), intent("processing", plan_code="basic")).purchases
+    assert not project_facts(customer("usr_1"), intent(plan_code="platinum")).purchases
+    assert not project_facts(customer("usr_1"), intent()).purchases
 
 
 def test_the_payment_of_a_subscription_is_no_purchase() -> None:
-    projection = seen(
+    projection = project_facts(
         subscription("canceled"), invoice(payment_refs=("pi_1",)), intent(plan_code="basic")
     )
 
@@ -235,10 +241,12 @@ def test_the_payment_of_a_subscription_is_no_purchase() -> None:
 
 
 def test_a_paid_invoice_whose_lines_name_a_plan_is_a_purchase() -> None:
-    projection = seen(customer("usr_1"), invoice(5, subscription=None, how={"event": "evt_in"}))
+    projection = project_facts(
+        customer("usr_1"), invoice(5, subscription=None, how={"event": "evt_in"})
+    )
 
-    assert (grant(projection).source, grant(projection).event_id) == ("in_1", "evt_in")
-    assert grant(projection).starts_at == at(5)
+    assert (only_grant(projection).source, only_grant(projection).event_id) == ("in_1", "evt_in")
+    assert only_grant(projection).starts_at == at(5)
     assert purchase_status(projection) == PurchaseStatus.PAID
     assert projection.purchases["test", "in_1"].payment_ref == "in_1"
     assert projection.purchases["test", "in_1"].price == "price_premium"
@@ -246,69 +254,71 @@ def test_a_paid_invoice_whose_lines_name_a_plan_is_a_purchase() -> None:
 
 
 def test_what_an_invoice_bought_begins_when_the_invoice_says_it_was_paid() -> None:
-    projection = seen(customer("usr_1"), invoice(5, subscription=None, paid_at=at(3)))
+    projection = project_facts(customer("usr_1"), invoice(5, subscription=None, paid_at=at(3)))
 
-    assert grant(projection).starts_at == at(3)
+    assert only_grant(projection).starts_at == at(3)
 
 
 def test_an_invoice_that_is_paid_in_part_buys_no_plan_yet() -> None:
-    bill = open_invoice(subscription=None, payment_refs=("pi_1",), amount_paid=1000)
-    projection = seen(customer("usr_1"), bill, intent(amount_received=1000))
+    billed = open_invoice(subscription=None, payment_refs=("pi_1",), amount_paid=1000)
+    projection = project_facts(customer("usr_1"), billed, intent(amount_received=1000))
 
     assert not projection.entitlements
     assert projection.payments["test", "pi_1"].plan_code is None
 
 
 def test_a_purchase_by_invoice_goes_by_its_payment() -> None:
-    bill = invoice(subscription=None, payment_refs=("pi_1",))
-    projection = seen(customer("usr_1"), bill, intent())
+    billed = invoice(subscription=None, payment_refs=("pi_1",))
+    projection = project_facts(customer("usr_1"), billed, intent())
 
-    assert grant(projection).source == "pi_1"
+    assert only_grant(projection).source == "pi_1"
     assert projection.purchases.keys() == {("test", "pi_1")}
 
 
 def test_a_purchase_by_invoice_with_two_payments_goes_by_the_invoice() -> None:
-    bill = invoice(subscription=None, payment_refs=("pi_1", "pi_2"))
+    billed = invoice(subscription=None, payment_refs=("pi_1", "pi_2"))
     two = [
         intent(stripe_id="pi_1", amount_received=1000, plan_code="premium"),
         intent(stripe_id="pi_2", amount_received=1999),
     ]
-    projection = seen(customer("usr_1"), bill, two)
+    projection = project_facts(customer("usr_1"), billed, two)
 
     assert projection.purchases.keys() == {("test", "in_1")}
     assert projection.purchases["test", "in_1"].payment_ref == "pi_1"
 
 
 def test_metadata_of_an_invoice_names_its_plan_before_its_lines_do() -> None:
-    bill = invoice(subscription=None, plan_code="basic", line_refs=("price_x",))
+    billed = invoice(subscription=None, plan_code="basic", line_refs=("price_x",))
 
-    assert plans(seen(customer("usr_1"), bill)) == {"basic": True}
+    assert plans(project_facts(customer("usr_1"), billed)) == {"basic": True}
 
 
 def test_an_open_invoice_or_one_without_a_plan_is_no_purchase() -> None:
-    assert not seen(open_invoice(subscription=None)).purchases
-    assert not seen(invoice(subscription=None, line_refs=())).purchases
+    assert not project_facts(open_invoice(subscription=None)).purchases
+    assert not project_facts(invoice(subscription=None, line_refs=())).purchases
 
 
 def test_the_invoice_that_a_checkout_created_is_no_second_purchase() -> None:
-    bill = invoice(subscription=None)
-    by_session = seen(checkout(invoice="in_1"), intent(), bill)
-    by_payment = seen(checkout(), intent(), bill, share())
+    billed = invoice(subscription=None)
+    by_session = project_facts(checkout(invoice="in_1"), intent(), billed)
+    by_payment = project_facts(checkout(), intent(), billed, invoice_payment())
 
     assert by_session.purchases.keys() == by_payment.purchases.keys() == {("test", "pi_1")}
     assert by_session.payments.keys() == by_payment.payments.keys() == {("test", "pi_1")}
 
 
-def test_a_checkout_paid_by_invoice_only_stands_by_its_bill() -> None:
-    projection = seen(checkout(payment_intent=None, invoice="in_1"))
+def test_a_checkout_paid_by_invoice_only_stands_by_its_invoice() -> None:
+    projection = project_facts(checkout(payment_intent=None, invoice="in_1"))
 
     assert projection.purchases["test", "cs_1"].payment_ref == "in_1"
-    assert grant(projection).source == "cs_1"
+    assert only_grant(projection).source == "cs_1"
 
 
 def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
-    projection = seen(
-        checkout(payment_intent=None, invoice="in_1", how={"customer": None}), share(), intent()
+    projection = project_facts(
+        checkout(payment_intent=None, invoice="in_1", how={"customer": None}),
+        invoice_payment(),
+        intent(),
     )
 
     assert projection.purchases["test", "cs_1"].payment_ref == "pi_1"
@@ -316,7 +326,7 @@ def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
 
 def test_a_full_refund_ends_a_purchase() -> None:
     back = charge(9, amount_refunded=2999, how={"event": "evt_back"})
-    row = grant(seen(checkout(), charge(), back))
+    row = only_grant(project_facts(checkout(), charge(), back))
 
     assert not row.active
     assert (row.event_id, row.expires_at) == ("evt_back", at(9))
@@ -326,16 +336,16 @@ def test_a_full_refund_ends_a_purchase() -> None:
 def test_a_full_refund_keeps_where_policy_says_so() -> None:
     facts = [checkout(), charge(9, amount_refunded=2999)]
 
-    assert grant(seen(facts, catalogue=under({"refund_full": "keep"}))).active
+    assert only_grant(project_facts(facts, catalogue=with_policy({"refund_full": "keep"}))).active
 
 
 def test_a_partial_refund_keeps() -> None:
-    assert grant(seen(checkout(), charge(9, amount_refunded=2998))).active
+    assert only_grant(project_facts(checkout(), charge(9, amount_refunded=2998))).active
 
 
 def test_a_partial_refund_ends_where_policy_says_so() -> None:
     facts = [checkout(), refund(amount=1, seconds=9)]
-    row = grant(seen(facts, catalogue=under({"refund_partial": "end"})))
+    row = only_grant(project_facts(facts, catalogue=with_policy({"refund_partial": "end"})))
 
     assert not row.active
     assert row.because == "Purchase pi_1 was refunded in part, which ends it by policy."
@@ -350,20 +360,20 @@ def test_the_newest_refund_that_succeeded_decides() -> None:
         refund("pending", 9, 1, stripe_id="re_3", event="evt_3"),
     ]
 
-    assert grant(seen(facts)).event_id == "evt_2"
+    assert only_grant(project_facts(facts)).event_id == "evt_2"
 
 
 def test_no_refund_ends_nothing_under_the_strictest_policy() -> None:
-    strict = under(dict.fromkeys(("refund_full", "refund_partial", "dispute_open"), "end"))
+    strict = with_policy(dict.fromkeys(("refund_full", "refund_partial", "dispute_open"), "end"))
 
-    assert grant(seen(checkout(), charge(), intent(), catalogue=strict)).active
+    assert only_grant(project_facts(checkout(), charge(), intent(), catalogue=strict)).active
 
 
 def test_a_refund_that_failed_restores() -> None:
     facts = [checkout(), refund("succeeded", 5), refund("failed", 9)]
 
-    assert not grant(seen(facts[:2])).active
-    assert grant(seen(facts)).active
+    assert not only_grant(project_facts(facts[:2])).active
+    assert only_grant(project_facts(facts)).active
 
 
 @pytest.mark.parametrize(
@@ -381,7 +391,7 @@ def test_a_refund_that_failed_restores() -> None:
     ],
 )
 def test_only_a_lost_dispute_ends_a_purchase_by_default(status: str, *, active: bool) -> None:
-    assert grant(seen(checkout(), dispute(status, 9))).active is active
+    assert only_grant(project_facts(checkout(), dispute(status, 9))).active is active
 
 
 @pytest.mark.parametrize(
@@ -396,13 +406,17 @@ def test_only_a_lost_dispute_ends_a_purchase_by_default(status: str, *, active: 
     ],
 )
 def test_an_open_dispute_ends_where_policy_says_so(status: str, *, active: bool) -> None:
-    strict = under({"dispute_open": "end"})
+    strict = with_policy({"dispute_open": "end"})
 
-    assert grant(seen(checkout(), dispute(status, 9), catalogue=strict)).active is active
+    assert (
+        only_grant(project_facts(checkout(), dispute(status, 9), catalogue=strict)).active is active
+    )
 
 
 def test_a_lost_dispute_says_why_and_when() -> None:
-    row = grant(seen(checkout(), dispute("needs_response", 5), dispute("lost", 9, event="evt_l")))
+    row = only_grant(
+        project_facts(checkout(), dispute("needs_response", 5), dispute("lost", 9, event="evt_l"))
+    )
 
     assert (row.event_id, row.expires_at) == ("evt_l", at(9))
     assert row.because == "Dispute dp_1 of purchase pi_1 was lost, which ends it by policy."
@@ -410,7 +424,7 @@ def test_a_lost_dispute_says_why_and_when() -> None:
 
 def test_an_open_dispute_that_ends_says_so() -> None:
     facts = [checkout(), dispute("needs_response", 5)]
-    row = grant(seen(facts, catalogue=under({"dispute_open": "end"})))
+    row = only_grant(project_facts(facts, catalogue=with_policy({"dispute_open": "end"})))
 
     assert row.because == "Dispute dp_1 of purchase pi_1 is open, which ends it by policy."
 
@@ -418,11 +432,13 @@ def test_an_open_dispute_that_ends_says_so() -> None:
 def test_a_lost_dispute_keeps_where_policy_says_so() -> None:
     facts = [checkout(), dispute("lost", 5)]
 
-    assert grant(seen(facts, catalogue=under({"dispute_lost": "keep"}))).active
+    assert only_grant(project_facts(facts, catalogue=with_policy({"dispute_lost": "keep"}))).active
 
 
 def test_a_dispute_won_after_all_restores_and_decides() -> None:
-    row = grant(seen(checkout(), dispute("lost", 5), dispute("won", 9, event="evt_w")))
+    row = only_grant(
+        project_facts(checkout(), dispute("lost", 5), dispute("won", 9, event="evt_w"))
+    )
 
     assert row.active
     assert row.event_id == "evt_w"
@@ -435,15 +451,15 @@ def test_any_lost_dispute_counts_however_a_newer_one_stands() -> None:
         dispute("won", 10, stripe_id="dp_2", opened=9),
     ]
 
-    assert not grant(seen(facts)).active
-    assert seen(facts).payments["test", "pi_1"].dispute_status == "won"
+    assert not only_grant(project_facts(facts)).active
+    assert project_facts(facts).payments["test", "pi_1"].dispute_status == "won"
 
 
 APPEALED = ["needs_response", "lost", "appeal_needs_response", "appeal_under_review"]
 
 
 @pytest.mark.parametrize(
-    ("told", "active"),
+    ("statuses", "active"),
     [
         (APPEALED[:1], True),
         (APPEALED[:2], False),
@@ -453,11 +469,11 @@ APPEALED = ["needs_response", "lost", "appeal_needs_response", "appeal_under_rev
         ([*APPEALED, "lost"], False),
     ],
 )
-def test_a_loss_that_is_appealed_is_open_again(told: list[str], *, active: bool) -> None:
-    facts = [checkout(), *(dispute(word, number) for number, word in enumerate(told))]
+def test_a_loss_that_is_appealed_is_open_again(statuses: list[str], *, active: bool) -> None:
+    facts = [checkout(), *(dispute(word, number) for number, word in enumerate(statuses))]
 
-    assert grant(seen(facts)).active is active
-    assert seen(facts).payments["test", "pi_1"].dispute_status == told[-1]
+    assert only_grant(project_facts(facts)).active is active
+    assert project_facts(facts).payments["test", "pi_1"].dispute_status == statuses[-1]
 
 
 def test_several_disputes_of_a_purchase_end_it_while_one_is_lost() -> None:
@@ -465,21 +481,21 @@ def test_several_disputes_of_a_purchase_end_it_while_one_is_lost() -> None:
     second = dispute("lost", 6, stripe_id="dp_2", opened=2)
     reversed_ = [dispute("won", 7, stripe_id=name, opened=0) for name in ("dp_1", "dp_2")]
 
-    assert not grant(seen(checkout(), first, second)).active
-    assert not grant(seen(checkout(), first, second, reversed_[0])).active
-    assert grant(seen(checkout(), first, second, reversed_)).active
+    assert not only_grant(project_facts(checkout(), first, second)).active
+    assert not only_grant(project_facts(checkout(), first, second, reversed_[0])).active
+    assert only_grant(project_facts(checkout(), first, second, reversed_)).active
 
 
 def test_of_two_causes_the_newest_decides() -> None:
     facts = [checkout(), charge(5, amount_refunded=2999), dispute("lost", 9, event="evt_l")]
 
-    assert grant(seen(facts)).event_id == "evt_l"
+    assert only_grant(project_facts(facts)).event_id == "evt_l"
 
 
 def test_a_dispute_known_by_its_charge_only_reaches_the_purchase() -> None:
     facts = [checkout(), charge(), dispute("lost", 9, payment_intent=None)]
 
-    assert not grant(seen(facts)).active
+    assert not only_grant(project_facts(facts)).active
 
 
 def test_money_going_back_on_a_subscription_leaves_its_status_to_decide() -> None:
@@ -490,11 +506,11 @@ def test_money_going_back_on_a_subscription_leaves_its_status_to_decide() -> Non
         dispute("lost", 9),
     ]
 
-    assert of_source(seen(facts), "sub_1").active
+    assert of_source(project_facts(facts), "sub_1").active
 
 
 def test_two_checkouts_of_two_payments_are_two_purchases() -> None:
-    projection = seen(
+    projection = project_facts(
         checkout(1, stripe_id="cs_1", payment_intent="pi_1"),
         checkout(2, stripe_id="cs_2", payment_intent="pi_2", price_id="price_basic"),
     )
@@ -503,10 +519,12 @@ def test_two_checkouts_of_two_payments_are_two_purchases() -> None:
     assert plans(projection) == {"premium": True, "basic": True}
 
 
-def test_the_checkout_speaks_for_its_payment_and_its_bill_whatever_they_name() -> None:
+def test_the_checkout_decides_for_its_payment_and_its_invoice_regardless_of_their_plans() -> None:
     session = checkout(price_id="price_basic")
-    by_intent = seen(session, intent(plan_code="premium", user_id="usr_9"))
-    by_bill = seen(session, intent(), invoice(subscription=None, user_id="usr_9"), share())
+    by_intent = project_facts(session, intent(plan_code="premium", user_id="usr_9"))
+    by_bill = project_facts(
+        session, intent(), invoice(subscription=None, user_id="usr_9"), invoice_payment()
+    )
 
     for projection in (by_intent, by_bill):
         assert projection.purchases["test", "pi_1"].user_id == "usr_1"
@@ -514,11 +532,13 @@ def test_the_checkout_speaks_for_its_payment_and_its_bill_whatever_they_name() -
         assert projection.purchases.keys() == {("test", "pi_1")}
 
 
-def test_a_price_in_the_metadata_of_an_intent_or_a_bill_names_the_plan() -> None:
-    bill = invoice(subscription=None, price_id="price_basic", line_refs=())
+def test_a_price_in_the_metadata_of_an_intent_or_an_invoice_names_the_plan() -> None:
+    billed = invoice(subscription=None, price_id="price_basic", line_refs=())
 
-    assert plans(seen(customer("usr_1"), intent(price_id="price_basic"))) == {"basic": True}
-    assert plans(seen(customer("usr_1"), bill)) == {"basic": True}
+    assert plans(project_facts(customer("usr_1"), intent(price_id="price_basic"))) == {
+        "basic": True
+    }
+    assert plans(project_facts(customer("usr_1"), billed)) == {"basic": True}
 
 
 @pytest.mark.parametrize(
@@ -529,18 +549,18 @@ def test_a_price_in_the_metadata_of_an_intent_or_a_bill_names_the_plan() -> None
         ({"price_id": "price_basic"}, {"payment_link": "plink_premium"}),
     ],
 )
-def test_a_newer_way_of_naming_gives_way_to_a_more_trusted_one(
+def test_a_more_trusted_reference_beats_a_newer_one(
     older: dict[str, Any], newer: dict[str, Any]
 ) -> None:
     nothing = {"price_id": None}
     facts = [checkout(0, **(nothing | older)), checkout(5, **(nothing | newer))]
 
-    assert plans(seen(facts)) == {"basic": True, "premium": False}
+    assert plans(project_facts(facts)) == {"basic": True, "premium": False}
 
 
 def test_the_plan_it_turned_out_not_to_be_says_so() -> None:
     fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
-    rows = seen(checkout(), fetched).entitlements.values()
+    rows = project_facts(checkout(), fetched).entitlements.values()
 
     assert {row.plan_code: row.because for row in rows} == {
         "premium": "Purchase pi_1 turned out to be of another plan.",
@@ -548,16 +568,18 @@ def test_the_plan_it_turned_out_not_to_be_says_so() -> None:
     }
 
 
-def test_what_is_bought_once_is_one_seat() -> None:
-    assert grant(seen(checkout(price_id="price_team"))).entitlements == {"max_devices": 2}
+def test_a_one_time_purchase_is_one_seat() -> None:
+    assert only_grant(project_facts(checkout(price_id="price_team"))).entitlements == {
+        "max_devices": 2
+    }
 
 
 @pytest.mark.parametrize("bought", [intent(plan_code="basic"), invoice(subscription=None)])
 def test_a_dispute_that_was_won_decides_after_any_way_of_buying(bought: Fact) -> None:
     won = dispute("won", 9, event="evt_won")
-    paid = [] if bought.kind is Kind.PAYMENT_INTENT else [share(), intent()]
+    paid = [] if bought.kind is Kind.PAYMENT_INTENT else [invoice_payment(), intent()]
 
-    row = grant(seen(customer("usr_1"), bought, paid, charge(), won))
+    row = only_grant(project_facts(customer("usr_1"), bought, paid, charge(), won))
 
     assert (row.active, row.event_id) == (True, "evt_won")
 
@@ -569,38 +591,40 @@ def test_of_two_refunds_in_one_second_the_lower_event_id_decides() -> None:
         refund("succeeded", 5, 1999, stripe_id="re_2", event="evt_a"),
     ]
 
-    assert grant(seen(facts)).event_id == "evt_a"
+    assert only_grant(project_facts(facts)).event_id == "evt_a"
 
 
 def test_the_smallest_purchase_ends_with_its_refund_too() -> None:
     facts = [checkout(amount_total=1), charge(5, amount_captured=1, amount_refunded=1)]
 
-    assert not grant(seen(facts)).active
+    assert not only_grant(project_facts(facts)).active
 
 
-def test_what_was_free_is_not_ended_by_money() -> None:
+def test_a_free_purchase_is_not_ended_by_a_refund() -> None:
     free = checkout(payment_status="no_payment_required", amount_total=0)
 
-    assert grant(seen(free, refund("succeeded", 5, 1000))).active
+    assert only_grant(project_facts(free, refund("succeeded", 5, 1000))).active
 
 
 def test_a_refund_ends_a_purchase_also_beside_an_attempt_that_was_released() -> None:
     released = charge(1, stripe_id="ch_0", captured=False, amount_captured=0)
 
-    assert not grant(seen(checkout(), released, charge(), refund("succeeded", 5))).active
+    assert not only_grant(
+        project_facts(checkout(), released, charge(), refund("succeeded", 5))
+    ).active
 
 
-def test_a_bill_that_was_covered_adds_nothing_to_what_a_refund_must_reach() -> None:
+def test_an_invoice_that_was_covered_adds_nothing_to_what_a_refund_must_reach() -> None:
     facts = [checkout(invoice="in_1"), intent(), charge(9, amount_refunded=2999)]
 
-    assert not grant(seen(facts)).active
+    assert not only_grant(project_facts(facts)).active
 
 
 def test_the_refund_of_one_of_two_payments_is_no_full_refund() -> None:
-    bill = invoice(subscription=None, payment_refs=("pi_1",))
+    billed = invoice(subscription=None, payment_refs=("pi_1",))
     first = intent(amount_received=1000)
     back = charge(9, amount_captured=1000, amount_refunded=1000)
 
-    row = grant(seen(customer("usr_1"), bill, first, back))
+    row = only_grant(project_facts(customer("usr_1"), billed, first, back))
 
     assert row.active

@@ -1,4 +1,4 @@
-"""What subscriptions give, until when, and why."""
+"""The grants of subscriptions: their features, their end and the reason."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from tests.billing.fact_builders import (
     DAY,
     at,
     checkout,
-    grant,
     invoice,
     item,
+    only_grant,
     open_invoice,
-    seen,
+    project_facts,
     subscribed,
     subscription,
 )
@@ -26,7 +26,7 @@ def by_plan(projection: Projection) -> dict[str, EntitlementRow]:
 
 @pytest.mark.parametrize("status", ["active", "trialing"])
 def test_a_running_subscription_gives_access_with_no_end(status: str) -> None:
-    row = grant(seen(subscription(status, 5)))
+    row = only_grant(project_facts(subscription(status, 5)))
 
     assert row.active
     assert row.expires_at is None
@@ -41,7 +41,7 @@ def test_a_running_subscription_gives_access_with_no_end(status: str) -> None:
     ["incomplete", "incomplete_expired", "unpaid", "paused", "canceled", "unknown", "brand_new"],
 )
 def test_every_other_status_known_or_not_gives_none(status: str) -> None:
-    row = grant(seen(subscription(status)))
+    row = only_grant(project_facts(subscription(status)))
 
     assert not row.active
     assert row.entitlements == {"signals_enabled": True, "max_devices": 5}
@@ -49,7 +49,7 @@ def test_every_other_status_known_or_not_gives_none(status: str) -> None:
 
 
 def test_the_row_shows_the_newest_snapshot() -> None:
-    projection = seen(
+    projection = project_facts(
         subscription("trialing", 0),
         subscription(
             "active",
@@ -69,20 +69,22 @@ def test_the_row_shows_the_newest_snapshot() -> None:
 
 
 def test_a_subscription_without_known_period_has_none() -> None:
-    projection = seen(subscription("active", 0, item(period_end=None), at_period_end=True))
+    projection = project_facts(subscription("active", 0, item(period_end=None), at_period_end=True))
 
     assert projection.subscriptions["test", "sub_1"].current_period_end is None
-    assert grant(projection).expires_at is None
+    assert only_grant(projection).expires_at is None
 
 
 def test_a_renewing_subscription_is_not_cut_off_by_a_late_webhook() -> None:
-    row = grant(seen(subscription("active", 0, item(period_end=DAY)), now=90 * DAY))
+    row = only_grant(project_facts(subscription("active", 0, item(period_end=DAY)), now=90 * DAY))
 
     assert row.active
 
 
 def test_the_event_that_decides_is_the_newest_snapshot() -> None:
-    row = grant(seen(subscription("trialing", 0), subscription("active", 9, event="evt_new")))
+    row = only_grant(
+        project_facts(subscription("trialing", 0), subscription("active", 9, event="evt_new"))
+    )
 
     assert row.event_id == "evt_new"
     assert row.starts_at == at(0)
@@ -91,18 +93,18 @@ def test_the_event_that_decides_is_the_newest_snapshot() -> None:
 def test_an_end_that_is_set_ends_it_then() -> None:
     ending = subscription(cancel_at=5 * DAY)
 
-    before, after = seen(ending, now=4 * DAY), seen(ending, now=5 * DAY)
+    before, after = project_facts(ending, now=4 * DAY), project_facts(ending, now=5 * DAY)
 
-    assert grant(before).active
-    assert grant(before).expires_at == before.due_at == at(5 * DAY)
-    assert grant(before).because == "Subscription sub_1 is active and ends on 2026-11-06."
-    assert not grant(after).active
+    assert only_grant(before).active
+    assert only_grant(before).expires_at == before.due_at == at(5 * DAY)
+    assert only_grant(before).because == "Subscription sub_1 is active and ends on 2026-11-06."
+    assert not only_grant(after).active
     assert after.due_at is None
-    assert grant(after).because == "Subscription sub_1 ended on 2026-11-06."
+    assert only_grant(after).because == "Subscription sub_1 ended on 2026-11-06."
 
 
 def test_a_set_end_comes_before_the_end_of_the_period() -> None:
-    row = grant(seen(subscription(cancel_at=5 * DAY, at_period_end=True), now=0))
+    row = only_grant(project_facts(subscription(cancel_at=5 * DAY, at_period_end=True), now=0))
 
     assert row.expires_at == at(5 * DAY)
 
@@ -117,7 +119,7 @@ def test_the_end_of_the_period_is_the_latest_of_the_entitled_items() -> None:
         at_period_end=True,
     )
 
-    rows = by_plan(seen(ending, now=0))
+    rows = by_plan(project_facts(ending, now=0))
 
     assert {row.expires_at for row in rows.values()} == {at(4 * DAY)}
     assert rows.keys() == {"premium", "basic"}
@@ -126,18 +128,18 @@ def test_the_end_of_the_period_is_the_latest_of_the_entitled_items() -> None:
 def test_past_due_has_the_grace_of_its_plan() -> None:
     facts = [subscription("active", 0), subscription("past_due", 2 * DAY)]
 
-    within, after = seen(facts, now=9 * DAY - 1), seen(facts, now=9 * DAY)
+    within, after = project_facts(facts, now=9 * DAY - 1), project_facts(facts, now=9 * DAY)
 
-    assert grant(within).active
-    assert grant(within).expires_at == within.due_at == at(9 * DAY)
-    assert not grant(after).active
-    assert grant(after).because == (
+    assert only_grant(within).active
+    assert only_grant(within).expires_at == within.due_at == at(9 * DAY)
+    assert not only_grant(after).active
+    assert only_grant(after).because == (
         "Subscription sub_1 is past due since 2026-11-03; plan premium gives 7 days of grace."
     )
 
 
 def test_past_due_on_a_plan_without_grace_gives_no_access() -> None:
-    row = grant(seen(subscription("past_due", 0, item("price_basic")), now=0))
+    row = only_grant(project_facts(subscription("past_due", 0, item("price_basic")), now=0))
 
     assert not row.active
     assert row.expires_at == at(0)
@@ -151,7 +153,7 @@ def test_grace_starts_with_the_earliest_past_due_snapshot_of_the_run() -> None:
         subscription("past_due", 5 * DAY),
     ]
 
-    assert grant(seen(facts)).expires_at == at(9 * DAY)
+    assert only_grant(project_facts(facts)).expires_at == at(9 * DAY)
 
 
 def test_grace_starts_with_a_failed_payment_since_the_last_other_status() -> None:
@@ -163,29 +165,29 @@ def test_grace_starts_with_a_failed_payment_since_the_last_other_status() -> Non
         subscription("past_due", 3 * DAY),
     ]
 
-    assert grant(seen(facts)).expires_at == at(9 * DAY)
+    assert only_grant(project_facts(facts)).expires_at == at(9 * DAY)
 
 
 def test_grace_without_any_other_status_counts_every_failed_payment() -> None:
     facts = [open_invoice(1 * DAY, payment_failed=True), subscription("past_due", 3 * DAY)]
 
-    assert grant(seen(facts, now=3 * DAY)).expires_at == at(8 * DAY)
+    assert only_grant(project_facts(facts, now=3 * DAY)).expires_at == at(8 * DAY)
 
 
 def test_grace_lasts_no_longer_than_the_subscription() -> None:
-    row = grant(seen(subscription("past_due", 0, cancel_at=2 * DAY), now=0))
+    row = only_grant(project_facts(subscription("past_due", 0, cancel_at=2 * DAY), now=0))
 
     assert row.expires_at == at(2 * DAY)
 
 
 def test_an_ended_subscription_says_when_it_ended() -> None:
-    assert grant(seen(subscription("canceled", 5, ended=3))).expires_at == at(3)
-    assert grant(seen(subscription("canceled", 5))).expires_at == at(5)
+    assert only_grant(project_facts(subscription("canceled", 5, ended=3))).expires_at == at(3)
+    assert only_grant(project_facts(subscription("canceled", 5))).expires_at == at(5)
 
 
 def test_a_changed_plan_leaves_an_inactive_row_of_the_former_one() -> None:
     rows = by_plan(
-        seen(
+        project_facts(
             subscription("active", 0, item("price_basic")),
             subscription("active", 9, item("price_premium")),
         )
@@ -198,13 +200,15 @@ def test_a_changed_plan_leaves_an_inactive_row_of_the_former_one() -> None:
 
 
 def test_seats_of_one_plan_add_up() -> None:
-    row = grant(seen(subscription("active", 0, item("price_team", 3), item("price_team", 2))))
+    row = only_grant(
+        project_facts(subscription("active", 0, item("price_team", 3), item("price_team", 2)))
+    )
 
     assert row.entitlements == {"max_devices": 10}
 
 
 def test_several_subscriptions_are_several_sources() -> None:
-    projection = seen(
+    projection = project_facts(
         subscription("active", 0, item("price_team", 2), stripe_id="sub_1"),
         subscription("active", 0, item("price_team", 3), item("price_basic"), stripe_id="sub_2"),
         subscription("canceled", 0, stripe_id="sub_3"),
@@ -226,15 +230,15 @@ def test_an_item_is_known_by_lookup_key_or_product_too() -> None:
         price="price_x", lookup_key="x", product="prod_premium", quantity=1, period_end=None
     )
 
-    projection = seen(subscription("active", 0, by_product))
+    projection = project_facts(subscription("active", 0, by_product))
 
-    assert grant(projection).plan_code == "premium"
+    assert only_grant(projection).plan_code == "premium"
     assert projection.unknown_prices == frozenset()
 
 
 def test_a_price_in_no_plan_grants_nothing_and_is_named() -> None:
     nameless = Item(price=None, lookup_key=None, product=None, quantity=1, period_end=None)
-    projection = seen(subscription("active", 0, item("price_x"), nameless))
+    projection = project_facts(subscription("active", 0, item("price_x"), nameless))
 
     assert not projection.entitlements
     assert projection.unknown_prices == {"price_x"}
@@ -242,27 +246,30 @@ def test_a_price_in_no_plan_grants_nothing_and_is_named() -> None:
 
 
 def test_the_price_of_an_ended_subscription_is_named_no_more() -> None:
-    assert not seen(subscription("canceled", 0, item("price_x"))).unknown_prices
+    assert not project_facts(subscription("canceled", 0, item("price_x"))).unknown_prices
 
 
 def test_a_paid_checkout_grants_before_any_snapshot_and_for_three_days() -> None:
-    before, after = seen(subscribed(5), now=DAY), seen(subscribed(5), now=5 + 3 * DAY)
+    before, after = (
+        project_facts(subscribed(5), now=DAY),
+        project_facts(subscribed(5), now=5 + 3 * DAY),
+    )
 
-    assert grant(before).active
-    assert grant(before).source == "sub_1"
-    assert grant(before).expires_at == before.due_at == at(5 + 3 * DAY)
-    assert grant(before).because == (
+    assert only_grant(before).active
+    assert only_grant(before).source == "sub_1"
+    assert only_grant(before).expires_at == before.due_at == at(5 + 3 * DAY)
+    assert only_grant(before).because == (
         "Checkout cs_1 is complete; no snapshot of subscription sub_1 has come since."
     )
     assert before.missing_subscriptions == {"sub_1"}
     assert not before.subscriptions
-    assert not grant(after).active
+    assert not only_grant(after).active
 
 
 def test_a_checkout_that_is_free_for_now_grants_as_well() -> None:
     trial = subscribed(5, payment_status="no_payment_required", amount_total=0)
 
-    assert grant(seen(trial, now=DAY)).active
+    assert only_grant(project_facts(trial, now=DAY)).active
 
 
 @pytest.mark.parametrize(
@@ -280,33 +287,33 @@ def test_a_checkout_that_is_free_for_now_grants_as_well() -> None:
     ],
 )
 def test_an_unpaid_or_unfinished_checkout_grants_nothing(fields: dict[str, Any]) -> None:
-    projection = seen(subscribed(5, **fields), now=DAY)
+    projection = project_facts(subscribed(5, **fields), now=DAY)
 
     assert not projection.entitlements
     assert not projection.waiting
 
 
 def test_a_checkout_gives_way_to_a_snapshot_that_is_not_older() -> None:
-    row = grant(seen(subscribed(5), subscription("incomplete", 5), now=DAY))
+    row = only_grant(project_facts(subscribed(5), subscription("incomplete", 5), now=DAY))
 
     assert not row.active
 
 
 def test_a_checkout_gives_way_to_an_ended_snapshot_however_old() -> None:
-    assert not grant(seen(subscribed(5), subscription("canceled", 1), now=DAY)).active
+    assert not only_grant(project_facts(subscribed(5), subscription("canceled", 1), now=DAY)).active
 
 
 def test_an_older_snapshot_that_grants_simply_decides() -> None:
-    projection = seen(subscribed(5), subscription("active", 1), now=DAY)
+    projection = project_facts(subscribed(5), subscription("active", 1), now=DAY)
 
-    assert grant(projection).active
-    assert grant(projection).expires_at is None
+    assert only_grant(projection).active
+    assert only_grant(projection).expires_at is None
     assert not projection.missing_subscriptions
 
 
 def test_a_checkout_takes_the_plan_of_an_older_snapshot_that_does_not_grant() -> None:
-    row = grant(
-        seen(
+    row = only_grant(
+        project_facts(
             subscribed(5, price_id=None),
             subscription("incomplete", 1, item("price_team", 4)),
             now=DAY,
@@ -319,27 +326,29 @@ def test_a_checkout_takes_the_plan_of_an_older_snapshot_that_does_not_grant() ->
 
 
 def test_a_checkout_for_another_plan_than_the_subscription_leaves_an_inactive_row() -> None:
-    rows = by_plan(seen(subscribed(5), subscription("active", 9, item("price_basic")), now=DAY))
+    rows = by_plan(
+        project_facts(subscribed(5), subscription("active", 9, item("price_basic")), now=DAY)
+    )
 
     assert rows["basic"].active
     assert not rows["premium"].active
 
 
 def test_a_checkout_for_the_plan_of_the_snapshot_sets_its_start() -> None:
-    assert grant(seen(subscribed(5), subscription("active", 9))).starts_at == at(5)
-    assert grant(seen(subscribed(5), subscription("active", 1))).starts_at == at(1)
+    assert only_grant(project_facts(subscribed(5), subscription("active", 9))).starts_at == at(5)
+    assert only_grant(project_facts(subscribed(5), subscription("active", 1))).starts_at == at(1)
 
 
-def test_a_checkout_without_known_plan_names_what_it_sold() -> None:
-    projection = seen(subscribed(price_id="price_x"), now=DAY)
+def test_a_checkout_without_known_plan_reports_its_price() -> None:
+    projection = project_facts(subscribed(price_id="price_x"), now=DAY)
 
     assert not projection.entitlements
     assert projection.unknown_prices == {"price_x"}
 
 
-def test_the_newest_paid_checkout_of_a_subscription_speaks() -> None:
-    row = grant(
-        seen(
+def test_the_newest_paid_checkout_of_a_subscription_decides() -> None:
+    row = only_grant(
+        project_facts(
             subscribed(5, stripe_id="cs_1"),
             subscribed(9, stripe_id="cs_2"),
             subscribed(11, stripe_id="cs_3", payment_status="unpaid"),
@@ -351,21 +360,23 @@ def test_the_newest_paid_checkout_of_a_subscription_speaks() -> None:
 
 
 def test_a_guess_is_marked_in_the_row_and_named_in_the_projection() -> None:
-    projection = seen(subscription("active", 0, event="a"), subscription("unpaid", 0, event="b"))
+    projection = project_facts(
+        subscription("active", 0, event="a"), subscription("unpaid", 0, event="b")
+    )
 
-    assert grant(projection).guessed
+    assert only_grant(projection).guessed
     assert projection.undecided == {"test:sub_1"}
 
 
 def test_an_invoice_alone_makes_no_subscription() -> None:
-    projection = seen(invoice())
+    projection = project_facts(invoice())
 
     assert not projection.subscriptions
     assert not projection.entitlements
 
 
 def test_a_checkout_in_mode_setup_is_neither_purchase_nor_subscription() -> None:
-    projection = seen(checkout(mode="setup", payment_intent=None, amount_total=0))
+    projection = project_facts(checkout(mode="setup", payment_intent=None, amount_total=0))
 
     assert not projection.entitlements
     assert not projection.purchases
@@ -380,17 +391,17 @@ def test_an_item_in_no_plan_is_named_by_the_best_of_its_names(
 ) -> None:
     sold = Item(price=None, lookup_key=lookup_key, product=product, quantity=1, period_end=None)
 
-    assert seen(subscription("active", 0, sold)).unknown_prices == {named}
+    assert project_facts(subscription("active", 0, sold)).unknown_prices == {named}
 
 
 def test_the_row_says_whether_it_ends_with_its_period() -> None:
     for ends in (True, False):
-        row = seen(subscription(at_period_end=ends)).subscriptions["test", "sub_1"]
+        row = project_facts(subscription(at_period_end=ends)).subscriptions["test", "sub_1"]
         assert row.cancel_at_period_end is ends
 
 
 def test_a_checkout_alone_is_no_guess_and_one_seat() -> None:
-    row = grant(seen(subscribed(5, price_id="price_team"), now=DAY))
+    row = only_grant(project_facts(subscribed(5, price_id="price_team"), now=DAY))
 
     assert row.guessed is False
     assert row.entitlements == {"max_devices": 2}
@@ -403,13 +414,19 @@ def test_a_plan_began_when_it_was_first_stated_and_not_with_more_seats() -> None
         subscription("active", 9, item("price_team", 1)),
     ]
 
-    assert grant(seen(facts[:2])).starts_at == grant(seen(facts)).starts_at == at(1)
-    assert grant(seen(facts[:2])).entitlements == {"max_devices": 6}
-    assert grant(seen(facts)).entitlements == {"max_devices": 2}
+    assert (
+        only_grant(project_facts(facts[:2])).starts_at
+        == only_grant(project_facts(facts)).starts_at
+        == at(1)
+    )
+    assert only_grant(project_facts(facts[:2])).entitlements == {"max_devices": 6}
+    assert only_grant(project_facts(facts)).entitlements == {"max_devices": 2}
 
 
 def test_a_plan_that_only_the_checkout_named_is_one_seat_of_it() -> None:
-    rows = by_plan(seen(subscribed(5, price_id="price_team"), subscription("active", 9), now=DAY))
+    rows = by_plan(
+        project_facts(subscribed(5, price_id="price_team"), subscription("active", 9), now=DAY)
+    )
 
     assert rows["team"].entitlements == {"max_devices": 2}
     assert rows["team"].active is False
@@ -417,7 +434,7 @@ def test_a_plan_that_only_the_checkout_named_is_one_seat_of_it() -> None:
 
 
 def test_what_gives_no_access_but_may_again_has_no_end() -> None:
-    row = grant(seen(subscription("paused")))
+    row = only_grant(project_facts(subscription("paused")))
 
     assert row.active is False
     assert row.expires_at is None
@@ -430,4 +447,4 @@ def test_a_payment_that_failed_in_the_second_of_another_status_is_no_sign() -> N
         subscription("past_due", 3 * DAY),
     ]
 
-    assert grant(seen(facts)).expires_at == at(10 * DAY)
+    assert only_grant(project_facts(facts)).expires_at == at(10 * DAY)

@@ -68,7 +68,7 @@ def test_the_total_refunded_before_is_read_from_what_changed() -> None:
         ({"status": "evaporated", "paid": True}, "evaporated"),
     ],
 )
-def test_the_status_of_old_charges_is_said_in_todays_words(
+def test_the_status_of_old_charges_is_mapped_to_the_present_one(
     stated: dict[str, Any], status: str
 ) -> None:
     assert charge(**stated).status == status
@@ -102,29 +102,29 @@ def test_an_old_charge_states_its_refunds_and_its_dispute_too() -> None:
         "dispute": {"amount": 1000, "status": "lost", "currency": "eur"},
     }
 
-    told = facts("charge.refunded", stated, previous={"refunds": {"data": []}})
+    read_facts = facts("charge.refunded", stated, previous={"refunds": {"data": []}})
 
-    assert [fact.object_key for fact in told] == [
+    assert [fact.object_key for fact in read_facts] == [
         "test:ch_1",
         "test:re_1",
         "test:dispute/ch_1",
     ]
-    assert [fact.before is None for fact in told] == [False, True, True]
-    assert {(fact.created_at, fact.rank) for fact in told} == {
+    assert [fact.before is None for fact in read_facts] == [False, True, True]
+    assert {(fact.created_at, fact.rank) for fact in read_facts} == {
         (datetime.fromtimestamp(CREATED, UTC), Rank.UPDATED)
     }
-    assert told[1].fields == RefundFields(
+    assert read_facts[1].fields == RefundFields(
         status="succeeded", amount=400, currency="eur", charge="ch_1", payment_intent="pi_1"
     )
-    assert ids(told[1]) == {"re_1", "ch_1", "pi_1"}
+    assert ids(read_facts[1]) == {"re_1", "ch_1", "pi_1"}
 
 
 def test_the_same_object_twice_in_one_event_is_one_fact() -> None:
     refunds = [{"id": "re_1", "amount": 1}, {"id": "re_1", "amount": 2}]
 
-    told = facts("charge.refunded", CHARGE | {"refunds": refunds})
+    read_facts = facts("charge.refunded", CHARGE | {"refunds": refunds})
 
-    assert [fact.object_key for fact in told] == ["test:ch_1", "test:re_1"]
+    assert [fact.object_key for fact in read_facts] == ["test:ch_1", "test:re_1"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_dispute_from_before_they_had_ids_is_filed_under_its_charge() -> None:
     assert fact.fields.opened_at == datetime.fromtimestamp(CREATED, UTC)
 
 
-def test_what_an_embedded_object_says_itself_stands() -> None:
+def test_an_embedded_object_keeps_its_own_values() -> None:
     stated = CHARGE | {
         "refunds": [{"id": "re_1", "charge": "ch_2", "payment_intent": "pi_2"}],
         "dispute": {"id": "dp_1", "charge": "ch_3", "status": "lost"},

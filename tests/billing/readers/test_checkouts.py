@@ -1,4 +1,4 @@
-"""A checkout says who bought what, and whether it is paid."""
+"""A checkout states its buyer, its goods and its payment."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_a_paid_checkout_is_read_whole() -> None:
     )
 
 
-def test_a_payment_link_is_shared_and_so_it_joins_nobody() -> None:
+def test_a_payment_link_is_shared_so_it_joins_no_customers() -> None:
     assert ids(only_fact("checkout.session.completed", SESSION)) == {
         "cs_1",
         "cus_1",

@@ -1,4 +1,4 @@
-"""A customer is told by its metadata, and stays deleted."""
+"""A customer is read from its metadata, and stays deleted."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from billing.facts import CustomerFields, Kind, Rank
 from tests.billing.readers.read_events import only_fact
 
 
-def test_a_customer_says_who_it_is() -> None:
+def test_a_customer_names_its_user() -> None:
     fact = only_fact("customer.created", {"id": "cus_1", "metadata": {"user_id": "usr_1"}})
 
     assert fact.kind is Kind.CUSTOMER
@@ -20,7 +20,7 @@ def test_a_customer_says_who_it_is() -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, [], {}, {"user_id": ""}, {"user_id": 7}])
-def test_metadata_without_a_user_names_nobody(metadata: object) -> None:
+def test_metadata_without_a_user_names_no_user(metadata: object) -> None:
     fact = only_fact("customer.updated", {"id": "cus_1", "metadata": metadata})
 
     assert fact.fields == CustomerFields(user_id=None, deleted=False)

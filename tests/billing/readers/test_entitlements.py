@@ -1,4 +1,4 @@
-"""Stripe's own features are those of a customer, and a cut list is known to be cut."""
+"""Stripe's own features belong to a customer, and a cut list is recognised."""
 
 from typing import Any
 

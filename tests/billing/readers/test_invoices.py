@@ -1,4 +1,4 @@
-"""A bill is one thing in every API version, and so is what paid it."""
+"""An invoice and its payments read the same in every API version."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -75,13 +75,13 @@ def test_every_shape_of_an_invoice_says_the_same(stated: dict[str, Any]) -> None
 
 
 def test_an_invoice_states_the_payments_it_contains() -> None:
-    told = facts("invoice.paid", NEW)
+    read_facts = facts("invoice.paid", NEW)
 
-    assert [fact.object_key for fact in told] == ["test:in_1", "test:inpay_1"]
-    assert told[1].fields == InvoicePaymentFields(
+    assert [fact.object_key for fact in read_facts] == ["test:in_1", "test:inpay_1"]
+    assert read_facts[1].fields == InvoicePaymentFields(
         status="paid", amount_paid=1000, currency="usd", invoice="in_1", payment_ref="pi_1"
     )
-    assert ids(told[1]) == {"inpay_1", "in_1", "pi_1"}
+    assert ids(read_facts[1]) == {"inpay_1", "in_1", "pi_1"}
 
 
 def test_an_invoice_names_every_way_it_was_paid_once() -> None:
@@ -151,7 +151,7 @@ def test_a_failed_payment_is_said_by_its_event_alone() -> None:
         ({"type": "barter", "goat": "goat_1"}, None),
     ],
 )
-def test_an_invoice_payment_links_the_bill_to_what_paid_it(
+def test_an_invoice_payment_links_the_invoice_to_what_paid_it(
     payment: dict[str, Any], ref: str | None
 ) -> None:
     fact = only_fact(

@@ -1,4 +1,4 @@
-"""A payment intent is one payment, whatever its attempts were called."""
+"""A payment intent is one payment, in every API version."""
 
 from typing import Any
 
@@ -85,9 +85,9 @@ def test_what_was_before_a_failure_had_not_failed() -> None:
 def test_an_old_payment_intent_states_its_charges_and_their_refunds() -> None:
     charge = {"id": "ch_1", "paid": True, "amount": 2999, "refunds": [{"id": "re_1"}]}
 
-    told = facts("payment_intent.succeeded", INTENT | {"charges": {"data": [charge]}})
+    read_facts = facts("payment_intent.succeeded", INTENT | {"charges": {"data": [charge]}})
 
-    assert [fact.object_key for fact in told] == ["test:pi_1", "test:ch_1", "test:re_1"]
-    assert isinstance(told[1].fields, ChargeFields)
-    assert told[1].fields.payment_intent == "pi_1"
-    assert ids(told[2]) == {"re_1", "ch_1", "pi_1"}
+    assert [fact.object_key for fact in read_facts] == ["test:pi_1", "test:ch_1", "test:re_1"]
+    assert isinstance(read_facts[1].fields, ChargeFields)
+    assert read_facts[1].fields.payment_intent == "pi_1"
+    assert ids(read_facts[2]) == {"re_1", "ch_1", "pi_1"}

@@ -1,4 +1,4 @@
-"""Every handled event is read or refused in one way, whatever its object looks like."""
+"""Every handled event is read or refused in one way, even with an odd object."""
 
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -14,11 +14,11 @@ from billing.fact_codec import fact_from_json, fact_to_json
 from billing.facts import Rank
 from billing.readers.registry import (
     HANDLED_TYPES,
-    PASSED_OVER,
     READERS,
-    IgnoredBecause,
+    UNHANDLED_TYPES,
+    IgnoredReason,
     Reading,
-    read,
+    read_event,
 )
 from tests.billing.event_builders import encoded, event
 
@@ -92,10 +92,10 @@ values: st.SearchStrategy[Any] = st.deferred(
 )
 
 
-def test_events_nobody_reads_are_ignored() -> None:
-    reading = read(event("balance.available", {"object": "balance"}))
+def test_events_without_a_reader_are_ignored() -> None:
+    reading = read_event(event("balance.available", {"object": "balance"}))
 
-    assert reading == Reading(facts=(), ignored=IgnoredBecause.UNKNOWN_TYPE)
+    assert reading == Reading(facts=(), ignored=IgnoredReason.UNKNOWN_TYPE)
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,20 @@ def test_events_nobody_reads_are_ignored() -> None:
         "type.of_tomorrow",
     ],
 )
-def test_what_is_passed_over_states_nothing(event_type: str) -> None:
+def test_unhandled_types_state_nothing(event_type: str) -> None:
     stated = {"id": "x_1", "customer": "cus_1", "amount": 5, "status": "succeeded"}
 
-    assert read(event(event_type, stated)).ignored is IgnoredBecause.UNKNOWN_TYPE
+    assert read_event(event(event_type, stated)).ignored is IgnoredReason.UNKNOWN_TYPE
 
 
 def test_no_handled_type_is_said_to_be_passed_over() -> None:
-    patterns = [each for types in PASSED_OVER for each in types.split(", ")]
+    patterns = [each for types in UNHANDLED_TYPES for each in types.split(", ")]
 
     assert not [name for name in HANDLED_TYPES for each in patterns if fnmatch(name, each)]
 
 
 def test_an_upcoming_invoice_has_no_id_and_states_nothing() -> None:
-    assert read(event("invoice.upcoming", {})).ignored is IgnoredBecause.UNKNOWN_TYPE
+    assert read_event(event("invoice.upcoming", {})).ignored is IgnoredReason.UNKNOWN_TYPE
 
 
 def test_thin_events_wait_for_a_key() -> None:
@@ -137,24 +137,24 @@ def test_thin_events_wait_for_a_key() -> None:
         "created": "2026-11-21T09:30:00Z",
     }
 
-    assert read(parse(encoded(thin))).ignored is IgnoredBecause.NEEDS_API_KEY
+    assert read_event(parse(encoded(thin))).ignored is IgnoredReason.NEEDS_API_KEY
 
 
 def test_an_object_of_another_family_is_not_misread() -> None:
-    reading = read(event("charge.updated", {"id": "re_1", "object": "refund", "amount": 5}))
+    reading = read_event(event("charge.updated", {"id": "re_1", "object": "refund", "amount": 5}))
 
-    assert reading == Reading(facts=(), ignored=IgnoredBecause.NOTHING_STATED)
+    assert reading == Reading(facts=(), ignored=IgnoredReason.NOTHING_STATED)
 
 
 def test_an_object_that_does_not_say_what_it_is_is_what_the_event_says() -> None:
     for name in (None, 7, "something_new"):
-        assert read(event("charge.updated", {"id": "ch_1", "object": name})).ignored is None
+        assert read_event(event("charge.updated", {"id": "ch_1", "object": name})).ignored is None
 
 
 @pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
 def test_an_object_that_cannot_be_identified_is_reported(event_type: str) -> None:
     with pytest.raises(UnreadableEvent) as refused:
-        read(event(event_type, {"id": {"id": 7}, "customer": ""}))
+        read_event(event(event_type, {"id": {"id": 7}, "customer": ""}))
 
     expected = "data.object.customer" if event_type == SUMMARY else "data.object.id"
     assert (refused.value.event_id, refused.value.missing) == ("evt_1", expected)
@@ -163,9 +163,9 @@ def test_an_object_that_cannot_be_identified_is_reported(event_type: str) -> Non
 
 @pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
 def test_an_object_without_an_id_is_a_preview_that_states_nothing(event_type: str) -> None:
-    reading = read(event(event_type, {"amount": 5}))
+    reading = read_event(event(event_type, {"amount": 5}))
 
-    assert reading == Reading(facts=(), ignored=IgnoredBecause.NOTHING_STATED)
+    assert reading == Reading(facts=(), ignored=IgnoredReason.NOTHING_STATED)
 
 
 @pytest.mark.parametrize("event_type", sorted(HANDLED_TYPES))
@@ -174,7 +174,7 @@ def test_a_fact_carries_the_event_it_comes_from(event_type: str) -> None:
         event_type, {"id": "x_1", "customer": "cus_1"}, livemode=True, account="acct_1"
     )
 
-    (fact,) = read(envelope).facts
+    (fact,) = read_event(envelope).facts
 
     assert fact.kind is READERS[event_type].kind
     assert (fact.event_id, fact.event_type) == ("evt_1", event_type)
@@ -189,13 +189,15 @@ def test_a_fact_carries_the_event_it_comes_from(event_type: str) -> None:
 def test_previous_attributes_that_are_none_say_nothing(previous: object) -> None:
     data = {"object": {"id": "cus_1"}, "previous_attributes": previous}
 
-    (fact,) = read(event("customer.updated", {}, data=data)).facts
+    (fact,) = read_event(event("customer.updated", {}, data=data)).facts
 
     assert fact.before is None
 
 
 def test_a_customer_known_by_its_account_only_is_one() -> None:
-    (fact,) = read(event("charge.updated", {"id": "ch_1", "customer_account": "acct_9"})).facts
+    (fact,) = read_event(
+        event("charge.updated", {"id": "ch_1", "customer_account": "acct_9"})
+    ).facts
 
     assert fact.customer_id == "acct_9"
     assert "test:acct_9" in fact.mentions
@@ -208,7 +210,7 @@ def test_any_object_is_read_or_reported_and_its_facts_survive_storage(
     data = {"object": {"id": "x_1", **stated}, "previous_attributes": previous}
 
     with suppress(UnreadableEvent):
-        reading = read(event(event_type, {}, data=data))
+        reading = read_event(event(event_type, {}, data=data))
         keys = [fact.object_key for fact in reading.facts]
         assert len(keys) == len(set(keys))
         for fact in reading.facts:

@@ -1,4 +1,4 @@
-"""A subscription is one thing in every API version."""
+"""A subscription reads the same in every API version."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -107,7 +107,7 @@ def test_a_subscription_to_nothing_has_no_items() -> None:
         ("customer.subscription.deleted", "active", "canceled"),
     ],
 )
-def test_a_status_is_kept_unless_the_subscription_is_gone(
+def test_a_status_is_kept_unless_the_subscription_was_deleted(
     event_type: str, status: object, read: str
 ) -> None:
     assert fields(event_type, {**NEW, "status": status}).status == read
