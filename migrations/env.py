@@ -1,4 +1,4 @@
-"""Alembic's entry: runs inside the transaction that ``runtime.schema`` opened, and nowhere else."""
+"""Alembic's entry: runs inside the transaction that ``runtime.schema`` opened."""
 
 from alembic import context
 

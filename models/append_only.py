@@ -1,4 +1,4 @@
-"""What happened, for good: append-only by trigger, and by rights for the application's role."""
+"""Tables that only grow: append-only by trigger, and by rights for the application's role."""
 
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,7 @@ class PaymentEvent(Base):
 
 
 class AuditLog(Base):
-    """Who did what to whom and why; ``actor`` is Stripe, the clock or an operator's name."""
+    """One action: actor, target and reason. The actor is Stripe, the clock or an operator."""
 
     __tablename__ = "audit_logs"
     __table_args__ = (
@@ -61,18 +61,3 @@ class AuditLog(Base):
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     reason: Mapped[str | None]
-
-
-class AuditSeal(Base):
-    """A link of the hash chain over ``audit_logs``: everything up to ``last_id`` hashes to this."""
-
-    __tablename__ = "audit_seals"
-    __table_args__ = (CheckConstraint("first_id <= last_id", name="range"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    first_id: Mapped[int] = mapped_column(unique=True)
-    last_id: Mapped[int] = mapped_column(unique=True)
-    entries: Mapped[int]
-    previous_hash: Mapped[str]
-    hash: Mapped[str]
-    sealed_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

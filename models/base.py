@@ -1,4 +1,4 @@
-"""What every table shares: one metadata, named constraints, aware times."""
+"""The base of all tables: one metadata, named constraints, times with zones."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,11 +16,11 @@ NAMES = {
 }
 
 UPDATED_OFTEN = {"fillfactor": 80}
-"""Storage of tables whose rows are rewritten in place: the free space keeps updates off indexes."""
+"""Storage of tables whose rows are updated in place: free space keeps updates off the indexes."""
 
 
 class Base(DeclarativeBase):
-    """The root of the tables; what a column is called in Python is its name in SQL."""
+    """The base class of tables; a column has one name in Python and SQL."""
 
     metadata = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -34,6 +34,6 @@ class Base(DeclarativeBase):
 
 
 def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
-    """A closed set of words, kept by the database and not by good manners."""
+    """Return a constraint that limits a column to these words."""
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=column)

@@ -8,7 +8,7 @@ from models.base import Base
 
 
 class StoredCatalogue(Base):
-    """A version of the plans; the highest one is the catalogue of record, none is ever changed."""
+    """A version of the plans; the highest one is in force, none is ever changed."""
 
     __tablename__ = "catalogues"
     __table_args__ = (CheckConstraint("version > 0", name="version"),)

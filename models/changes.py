@@ -1,7 +1,7 @@
-"""The way of entitlement changes to their readers: kept when they happen, numbered afterwards.
+"""Entitlement changes on their way to readers: kept when they happen, numbered afterwards.
 
-Numbers of rows are given before COMMIT, so a reader who remembers the highest one he saw misses
-those that commit late. A cursor is given after COMMIT, by one at a time.
+Numbers of rows are given before COMMIT, so a reader who remembers the highest one would miss
+those that commit late. A cursor is given after COMMIT, by one process at a time.
 """
 
 from sqlalchemy import CheckConstraint
@@ -11,7 +11,7 @@ from models.base import Base
 
 
 class WaitingChange(Base):
-    """A change that has no cursor yet; a trigger on ``audit_logs`` puts it here."""
+    """A change that has no cursor yet; a trigger on ``audit_logs`` inserts it."""
 
     __tablename__ = "waiting_changes"
 

@@ -10,10 +10,10 @@ STATES = ("open", "replayed", "discarded")
 
 
 class DeadLetter(Base):
-    """An event that could not be applied, whole, until an operator decides what becomes of it.
+    """An event that could not be applied, kept whole until an operator decides.
 
-    ``event_id`` is the key in the inbox: a second body under one id has its own. ``history`` is
-    the list of earlier failures of a letter that was replayed and failed again.
+    ``event_id`` is the key in the inbox, which for a conflict is more than the id. ``history`` is
+    the list of earlier failures of a dead letter that was replayed and failed again.
     """
 
     __tablename__ = "dead_letters"

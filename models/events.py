@@ -1,7 +1,7 @@
-"""What Stripe said: the settled events and the facts they state, grouped into parties.
+"""Input from Stripe: settled events and the facts they state, grouped into parties.
 
 A party is the group of Stripe objects that belong together, normally everything of one customer.
-It is what a transaction locks, loads and projects, so every object ever named has one.
+A transaction locks, loads and projects whole parties, so every object ever named has one.
 """
 
 from datetime import datetime
@@ -12,17 +12,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import UPDATED_OFTEN, Base, one_of
 
-UNFETCHED = text("errand IS NOT NULL OR reason = 'needs_api_key'")
-"""Settled events that Stripe's API has more to say about, and was not asked yet."""
+UNFETCHED = text("pending_fetches IS NOT NULL OR reason = 'needs_api_key'")
+"""Settled events that Stripe's API has more to say about and was not asked yet."""
 
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
 
 class StripeEvent(Base):
-    """A settled event: its row is the authority on "was this applied?".
+    """A settled event: if its row exists, the event was settled.
 
-    ``fetched`` is what Stripe's API answered about it, ``errand`` what is still to be asked.
+    ``fetched`` holds the answers of Stripe's API, ``pending_fetches`` what is still to ask.
     """
 
     __tablename__ = "stripe_events"
@@ -50,7 +50,7 @@ class StripeEvent(Base):
     fingerprint: Mapped[str]
     origin: Mapped[str]
     fetched: Mapped[str | None]
-    errand: Mapped[str | None]
+    pending_fetches: Mapped[str | None]
     settlement: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
 
 
@@ -69,7 +69,7 @@ class StoredFact(Base):
 
 
 class Membership(Base):
-    """Which party an object belongs to; the row is also the lock on a name seen first."""
+    """The party of an object; the row is also the lock on a new object."""
 
     __tablename__ = "memberships"
 
@@ -78,7 +78,7 @@ class Membership(Base):
 
 
 class Party(Base):
-    """What the last projection of a party left to do: when it changes by itself, what it misses."""
+    """The state of a party's last projection: when it changes by itself, and what it lacks."""
 
     __tablename__ = "parties"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What the facts amount to now. Every row here can be computed again from facts and catalogue."""
+"""Rows projected from facts and catalogue; each of them can be computed again."""
 
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,8 @@ PURCHASE_STATUSES = ("paid", "pending", "expired", "failed")
 PAYMENT_STATUSES = ("pending", "succeeded", "failed", "canceled")
 
 
-class Customer(Base):
-    """A Stripe customer and the user it stands for, once somebody said so."""
+class StoredCustomer(Base):
+    """A Stripe customer and its user, once an event named the user."""
 
     __tablename__ = "customers"
 
@@ -23,7 +23,7 @@ class Customer(Base):
     party: Mapped[str] = mapped_column(index=True)
 
 
-class Subscription(Base):
+class StoredSubscription(Base):
     """A subscription as its newest observation shows it; ``status`` is Stripe's own word."""
 
     __tablename__ = "subscriptions"
@@ -41,8 +41,8 @@ class Subscription(Base):
     party: Mapped[str] = mapped_column(index=True)
 
 
-class Purchase(Base):
-    """A one-time purchase, named by its payment intent, else by its session."""
+class StoredPurchase(Base):
+    """A one-time purchase, keyed by its payment intent, else by its session."""
 
     __tablename__ = "purchases"
     __table_args__ = (one_of("status", PURCHASE_STATUSES),)
@@ -57,8 +57,8 @@ class Purchase(Base):
     party: Mapped[str] = mapped_column(index=True)
 
 
-class Payment(Base):
-    """One payment, however many events speak of it; its history is in ``payment_events``."""
+class StoredPayment(Base):
+    """One payment, however many events are about it; its history is in ``payment_events``."""
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -86,7 +86,7 @@ class Payment(Base):
 
 
 class UserEntitlement(Base):
-    """What one source gives one user under one plan; revoked rows stay with ``active`` false.
+    """The entitlements of one user from one source under one plan; a revoked row stays, inactive.
 
     ``per_seat`` names the features whose numbers add up over sources instead of taking the
     largest; the numbers themselves are already multiplied by the seats.

@@ -1,23 +1,29 @@
-"""Every table by name, and the metadata that holds them all: import from here."""
+"""All tables by name, and the metadata that holds them: import from here."""
 
 from sqlalchemy import BigInteger, Column, DateTime, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from models.append_only import AuditLog, AuditSeal, PaymentEvent
+from models.append_only import AuditLog, PaymentEvent
 from models.base import Base
 from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StripeEvent
-from models.projected import Customer, Payment, Purchase, Subscription, UserEntitlement
+from models.projected import (
+    StoredCustomer,
+    StoredPayment,
+    StoredPurchase,
+    StoredSubscription,
+    UserEntitlement,
+)
 
 metadata = Base.metadata
 
-APPEND_ONLY = ("audit_logs", "audit_seals", "numbered_changes", "payment_events")
-"""Tables whose rows nobody may change or take away."""
+APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
+"""Tables whose rows can be neither changed nor deleted."""
 
 _views = MetaData()
-"""The migrations own them, so Alembic must not take them for missing tables."""
+"""The views; the migration makes them, so Alembic must not take them for missing tables."""
 
 effective_entitlements = Table(
     "effective_entitlements",
@@ -44,25 +50,24 @@ entitlement_changes = Table(
 )
 
 VIEWS = tuple(_views.tables)
-"""What applications read by these names for good."""
+"""The views that applications read; their names are part of the contract."""
 
 __all__ = [
     "APPEND_ONLY",
     "VIEWS",
     "AuditLog",
-    "AuditSeal",
-    "Customer",
     "DeadLetter",
     "Membership",
     "NumberedChange",
     "Party",
-    "Payment",
     "PaymentEvent",
-    "Purchase",
     "StoredCatalogue",
+    "StoredCustomer",
     "StoredFact",
+    "StoredPayment",
+    "StoredPurchase",
+    "StoredSubscription",
     "StripeEvent",
-    "Subscription",
     "UserEntitlement",
     "WaitingChange",
     "effective_entitlements",

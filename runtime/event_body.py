@@ -1,7 +1,7 @@
-"""Stripe's bodies, read by a faster parser than Python's where both say the same.
+"""Stripe's bodies, read by a faster parser than Python's where both agree.
 
-``orjson`` takes half the time. What it refuses, Python's own parser judges: lone surrogates are
-JSON to one and not to the other. What it accepts it reads alike, but for whole numbers beyond 64
+``orjson`` takes half the time. What it refuses, Python's own parser decides: a lone surrogate is
+JSON to one and not to the other. What it accepts it reads alike, except whole numbers beyond 64
 bits, which become floats here; no reader takes either for a number.
 """
 
@@ -14,7 +14,7 @@ from billing.envelope import Envelope
 
 
 def parse(body: bytes) -> Envelope:
-    """What ``billing.envelope.parse`` says of the body.
+    """Return the envelope of the body, as ``billing.envelope.parse`` does.
 
     Raises:
         MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
@@ -26,4 +26,4 @@ def _decoded(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return envelope.decoded(body)
+        return envelope.decode_json(body)

@@ -1,7 +1,7 @@
-"""JSON that we write for ourselves and read back: rows, headers of the inbox, answers.
+"""JSON that Paidup writes and reads back: rows, headers of the inbox, answers.
 
-By ``orjson``, which takes a sixth of the time; Python's own module for the rest: whole numbers
-beyond 64 bits, and lone surrogates, which an operator's terminal may give.
+``orjson`` takes a sixth of the time of Python's own module. That one does the rest: whole numbers
+beyond 64 bits, and lone surrogates, which an operator's terminal may produce.
 """
 
 import json
@@ -11,19 +11,19 @@ from typing import Any
 import orjson
 
 Plain = Callable[[Any], Any]
-"""Makes something of a value that JSON does not know; raises ``TypeError`` for what it cannot."""
+"""Converts a value that JSON does not know; raises ``TypeError`` if it cannot."""
 
 
-def written(value: Any, plain: Plain | None = None) -> str:
-    """The value without a space too many, in the order it has."""
+def write_json(value: Any, plain: Plain | None = None) -> str:
+    """Return the value as compact JSON, keys in their order."""
     try:
         return orjson.dumps(value, plain).decode()
     except orjson.JSONEncodeError:
         return json.dumps(value, default=plain, separators=(",", ":"))
 
 
-def read(text: bytes) -> Any:
-    """What was written; whole numbers beyond 64 bits come back as floats, and none is kept there.
+def read_json(text: bytes) -> Any:
+    """Return the value; whole numbers beyond 64 bits come back as floats, and Paidup writes none.
 
     Raises:
         ValueError: it is no JSON.

@@ -1,4 +1,4 @@
-"""The schema: brought up, taken down, and compared with what this release was built for.
+"""The schema: upgrade it, downgrade it, and compare it with the one this release needs.
 
 There is no alembic.ini: the configuration is made here, so ``paidup migrate`` works from any
 folder. Two processes that migrate at once wait for each other.
@@ -16,14 +16,31 @@ from sqlalchemy import Connection, Engine, text
 from models.tables import APPEND_ONLY, VIEWS, metadata
 
 APPLICATION_ROLE = "paidup_app"
-"""The role that ingest-side processes may log in as: it can add to the proof, never change it."""
+"""The role of ingest-side processes: it can add to the append-only tables, never change them."""
 
 READER_ROLE = "paidup_reader"
-"""The role that applications may log in as: it reads what users are entitled to, and no more."""
+"""The role of applications: it reads what users are entitled to, and nothing else."""
 
 _FOR_READERS = (*VIEWS, "user_entitlements")
 
+_FIRST_REVISION = "0001"
+
+_FOLDED_REVISIONS = frozenset({"0002", "0003"})
+"""Revisions that were folded into ``0001`` before the first release."""
+
 MIGRATION_LOCK = 0x7061_6964_7570  # "paidup"
+
+
+class OlderCheckoutSchema(Exception):
+    """An older checkout of Paidup made the schema; no migration leads from there to this one."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"the schema (revision {revision}) was made by an older checkout of Paidup:"
+            " with that checkout empty the inbox, resolve all dead letters and run"
+            " `paidup events export`; then, with this one, run `paidup migrate` on a new database"
+            " and `paidup replay --from` the exported file"
+        )
 
 
 def _config() -> Config:
@@ -34,49 +51,77 @@ def _config() -> Config:
 
 @cache
 def head() -> str:
-    """The revision this release needs."""
+    """Return the revision this release needs."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     assert revision is not None, "the migrations are not installed"  # noqa: S101 - packaging
     return revision
 
 
-def found(connection: Connection) -> str | None:
-    """The revision the database is at; None where Paidup has never been."""
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision of the database; None if it has no Paidup schema."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to this release in one transaction, then settle who may do what."""
+    """Bring the schema to this release in one transaction, then grant the roles their rights.
+
+    Raises:
+        OlderCheckoutSchema: an older checkout made the schema; nothing was changed.
+    """
     with engine.begin() as connection:
         config = _locked(connection)
+        at = current_revision(connection)
+        if at is not None and _made_by_older_checkout(connection, at):
+            raise OlderCheckoutSchema(at)
         command.upgrade(config, revision)
         grant_rights(connection, APPLICATION_ROLE)
         grant_reading(connection, READER_ROLE)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
-    """Take the schema back, rows and all; for tests and for a release that is withdrawn."""
+    """Remove the schema and its rows; for tests and for a release that is withdrawn."""
     with engine.begin() as connection:
         command.downgrade(_locked(connection), revision)
 
 
 def problem(engine: Engine) -> str | None:
-    """What is wrong with the schema, as a sentence that says what to do; None if it fits."""
+    """Return what is wrong with the schema and what to do, in one sentence; None if it fits."""
     with engine.connect() as connection:
-        at = found(connection)
+        at = current_revision(connection)
+        if at is None:
+            return "the database has no Paidup schema; run `paidup migrate`"
+        if _made_by_older_checkout(connection, at):
+            return str(OlderCheckoutSchema(at))
     if at == head():
         return None
-    if at is None:
-        return "the database has no Paidup schema; run `paidup migrate`"
     if at in {script.revision for script in _scripts().walk_revisions()}:
         return f"the schema is at {at}, this release needs {head()}; run `paidup migrate`"
     return f"the schema is at {at}, which this release does not know; run a newer release"
 
 
-def grant_rights(connection: Connection, role: str) -> bool:
-    """Let ``role`` do its work and no more: the proof can be added to and read, never changed.
+_COLUMNS = text(
+    "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+    " WHERE pg_table_is_visible(attrelid) AND relname = ANY(:tables)"
+    " AND attnum > 0 AND NOT attisdropped"
+)
 
-    Does nothing, and says so with False, where the role does not exist or the schema is gone.
+
+def _made_by_older_checkout(connection: Connection, revision: str) -> bool:
+    if revision in _FOLDED_REVISIONS:
+        return True
+    # Until 0.1.0 the one revision is edited in place, so only its columns tell an older one.
+    if revision != _FIRST_REVISION:
+        return False
+    rows = connection.execute(_COLUMNS, {"tables": list(metadata.tables)})
+    present = {(table, column) for table, column in rows}
+    needed = {(table.name, column.name) for table in metadata.sorted_tables for column in table.c}
+    return not needed <= present
+
+
+def grant_rights(connection: Connection, role: str) -> bool:
+    """Grant ``role`` what its work needs; append-only tables it can read and add to, never change.
+
+    Return False and do nothing if the role does not exist.
     """
     if not _role_exists(connection, role):
         return False
@@ -86,7 +131,7 @@ def grant_rights(connection: Connection, role: str) -> bool:
 
 
 def grant_reading(connection: Connection, role: str) -> bool:
-    """Let ``role`` read what an application needs: views hand out nothing else of the tables."""
+    """Grant ``role`` the views for applications; return False if the role does not exist."""
     if not _role_exists(connection, role):
         return False
     for name in _FOR_READERS:
@@ -109,8 +154,8 @@ def _rights(name: str) -> str:
 
 
 def _role_exists(connection: Connection, role: str) -> bool:
-    known = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
-    return connection.scalar(known, {"role": role}) is not None
+    query = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
+    return connection.scalar(query, {"role": role}) is not None
 
 
 def _scripts() -> ScriptDirectory:

@@ -1,4 +1,7 @@
-"""The first schema: events and facts, what follows from them, and proof that only grows."""
+"""The schema of Paidup: events, facts, the rows projected from them, audit and changes.
+
+Until 0.1.0 is released this is the only revision, and it is edited in place.
+"""
 
 from alembic import op
 
@@ -7,7 +10,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("audit_logs", "audit_seals", "payment_events")
+APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
 
 TABLES = """
 CREATE TABLE stripe_events (
@@ -29,6 +32,7 @@ CREATE TABLE stripe_events (
     fingerprint TEXT NOT NULL,
     origin TEXT NOT NULL,
     fetched TEXT,
+    pending_fetches TEXT,
     settlement BIGINT GENERATED ALWAYS AS IDENTITY,
     CONSTRAINT stripe_events_pkey PRIMARY KEY (id),
     CONSTRAINT stripe_events_outcome_check
@@ -37,6 +41,8 @@ CREATE TABLE stripe_events (
         CHECK (origin IN ('stripe', 'replay', 'reconcile')),
     CONSTRAINT stripe_events_settlement_key UNIQUE (settlement)
 );
+CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)
+    WHERE pending_fetches IS NOT NULL OR reason = 'needs_api_key';
 
 CREATE TABLE facts (
     event_id TEXT NOT NULL,
@@ -211,20 +217,6 @@ CREATE INDEX audit_logs_event_id_idx ON audit_logs (event_id) WHERE event_id IS 
 CREATE INDEX audit_logs_target_idx ON audit_logs (target_type, target_id);
 CREATE INDEX audit_logs_user_id_idx ON audit_logs (user_id, id) WHERE user_id IS NOT NULL;
 
-CREATE TABLE audit_seals (
-    id BIGINT GENERATED ALWAYS AS IDENTITY,
-    first_id BIGINT NOT NULL,
-    last_id BIGINT NOT NULL,
-    entries BIGINT NOT NULL,
-    previous_hash TEXT NOT NULL,
-    hash TEXT NOT NULL,
-    sealed_at TIMESTAMPTZ DEFAULT now() NOT NULL,
-    CONSTRAINT audit_seals_pkey PRIMARY KEY (id),
-    CONSTRAINT audit_seals_range_check CHECK (first_id <= last_id),
-    CONSTRAINT audit_seals_first_id_key UNIQUE (first_id),
-    CONSTRAINT audit_seals_last_id_key UNIQUE (last_id)
-);
-
 CREATE TABLE dead_letters (
     event_id TEXT NOT NULL,
     type TEXT,
@@ -245,6 +237,19 @@ CREATE TABLE dead_letters (
         CHECK (state IN ('open', 'replayed', 'discarded'))
 );
 CREATE INDEX dead_letters_open_idx ON dead_letters (last_failed_at) WHERE state = 'open';
+
+CREATE TABLE waiting_changes (
+    audit_id BIGINT NOT NULL,
+    CONSTRAINT waiting_changes_pkey PRIMARY KEY (audit_id)
+);
+
+CREATE TABLE numbered_changes (
+    cursor BIGINT NOT NULL,
+    audit_id BIGINT NOT NULL,
+    CONSTRAINT numbered_changes_pkey PRIMARY KEY (cursor),
+    CONSTRAINT numbered_changes_audit_id_key UNIQUE (audit_id),
+    CONSTRAINT numbered_changes_cursor_check CHECK (cursor > 0)
+);
 """
 
 REFUSE_CHANGE = """
@@ -276,6 +281,31 @@ FROM candidates
 ORDER BY user_id, feature, value DESC, expires_at DESC NULLS FIRST
 """
 
+# In the writer's transaction and statement, whichever code writes: no way of changing an
+# entitlement can forget it, and it costs no round trip.
+KEEP_CHANGES = """
+CREATE FUNCTION keep_entitlement_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO waiting_changes (audit_id)
+        SELECT id FROM written WHERE starts_with(action, 'entitlement.');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER keep_entitlement_changes AFTER INSERT ON audit_logs
+    REFERENCING NEW TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_entitlement_changes();
+"""
+
+ENTITLEMENT_CHANGES = """
+CREATE VIEW entitlement_changes AS
+SELECT numbered.cursor, log.user_id,
+       coalesce(log.after, log.before) ->> 'source' AS source,
+       coalesce(log.after, log.before) ->> 'plan_code' AS plan_code,
+       split_part(log.action, '.', 2) AS change,
+       log.before, log.after, log.event_id, log.reason, log.occurred_at
+FROM numbered_changes AS numbered JOIN audit_logs AS log ON log.id = numbered.audit_id
+"""
+
 
 def upgrade() -> None:
     op.execute(TABLES)
@@ -285,14 +315,16 @@ def upgrade() -> None:
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
+    op.execute(KEEP_CHANGES)
     op.execute(EFFECTIVE_ENTITLEMENTS)
+    op.execute(ENTITLEMENT_CHANGES)
 
 
 def downgrade() -> None:
-    op.execute("DROP VIEW effective_entitlements")
+    op.execute("DROP VIEW effective_entitlements, entitlement_changes")
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, stripe_events, payment_events,"
-        " audit_logs, audit_seals, dead_letters"
+        " audit_logs, dead_letters, waiting_changes, numbered_changes"
     )
-    op.execute("DROP FUNCTION refuse_change()")
+    op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

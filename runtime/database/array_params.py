@@ -1,12 +1,12 @@
 """A column of many rows as one value: the binary array that PostgreSQL's ``array_recv`` reads.
 
-psycopg sends any list, asking each element what it is. A column's type is known, so it is written
-in one pass: 5 us of a worker's time for each event instead of 10. And a statement is prepared once,
-where psycopg needs it anew for every combination of widths of numbers and columns without values.
+psycopg sends any list and inspects each element. A column's type is known, so it is written in
+one pass: 5 us of a worker's time for each event instead of 10. And a statement is prepared once,
+where psycopg prepares it for every combination of number widths and columns without values.
 
-The format, from ``array_send`` in PostgreSQL's src/backend/utils/adt/arrayfuncs.c: how many
-dimensions, whether any element is null, the type of elements; of the one dimension its length and
-first index; of each element how many bytes it has, -1 for null, and the bytes that the type's own
+The format, from ``array_send`` in PostgreSQL's src/backend/utils/adt/arrayfuncs.c: the number of
+dimensions, a flag for nulls, the type of elements; of the one dimension its length and first
+index; of each element its number of bytes, -1 for null, and the bytes that the type's own
 ``send`` function writes. Numbers are big-endian, times microseconds since 2000.
 """
 
@@ -30,15 +30,15 @@ class Column:
 
 
 class ColumnDumper(Dumper):
-    """Sends columns; their type is left to the cast in the statement."""
+    """Sends columns; the cast in the statement gives their type."""
 
     format = pq.Format.BINARY
 
     def dump(self, obj: Column) -> bytes:
-        """The array, as it goes over the wire.
+        """Return the array as it goes over the wire.
 
         Raises:
-            NumericValueOutOfRange: as PostgreSQL would, of a number that the type has no room for.
+            NumericValueOutOfRange: a number does not fit the type, as PostgreSQL would say.
         """
         try:
             return array_of(obj)
@@ -47,12 +47,12 @@ class ColumnDumper(Dumper):
 
 
 def send_columns(connection: Connection[Any]) -> None:
-    """Let statements of this connection have columns as parameters."""
+    """Let statements of this connection take columns as parameters."""
     connection.adapters.register_dumper(Column, ColumnDumper)
 
 
 def array_of(column: Column) -> bytes:
-    """The column as ``array_send`` writes it."""
+    """Return the column as ``array_send`` writes it."""
     kind = KINDS[column.type]
     if not column.values:
         return _NOTHING.pack(0, 0, kind.oid)
@@ -65,7 +65,7 @@ _Values = Sequence[Any]
 
 
 class _Kind(NamedTuple):
-    """A type of elements: its number in every PostgreSQL, and how they are written."""
+    """A type of elements: its number in every PostgreSQL, and the function that writes them."""
 
     oid: int
     write: Callable[[_Values], list[bytes]]

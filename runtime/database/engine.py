@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, each with bounds on how long anything may take."""
+"""Connections to PostgreSQL with bounds on how long anything may take."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ KEEPALIVES: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""A peer that vanished without a word is noticed in 25 s, not in two hours."""
+"""A peer that vanished without closing is noticed in 25 s, not in two hours."""
 
 SESSION = {
     "statement_timeout": "10s",
@@ -41,18 +41,18 @@ class UnusableDatabaseUrl(Exception):
 
 
 def make_engine(settings: Settings, *, application_name: str, pool_size: int = 2) -> Engine:
-    """The engine of this process; see ``engine_for``."""
+    """Return the engine of this process; see ``engine_for``."""
     return engine_for(settings.database_url, application_name=application_name, pool_size=pool_size)
 
 
 def engine_for(database_url: str | None, *, application_name: str, pool_size: int = 2) -> Engine:
-    """An engine that has opened nothing yet; to be made after the fork, and disposed by its maker.
+    """Return an engine without open connections; make it after the fork, and dispose it.
 
-    The URL goes to libpq as it is, whatever libpq can read in it: SQLAlchemy's own parser knows
-    fewer forms, and would refuse sockets, several hosts and service files.
+    The URL goes to libpq unchanged, in any form that libpq accepts: SQLAlchemy's own parser knows
+    fewer forms and would refuse sockets, several hosts and service files.
 
     Raises:
-        UnusableDatabaseUrl: if it does not speak of PostgreSQL.
+        UnusableDatabaseUrl: the URL is not one of PostgreSQL.
     """
     return create_engine(
         "postgresql+psycopg://",
@@ -65,10 +65,10 @@ def engine_for(database_url: str | None, *, application_name: str, pool_size: in
 
 
 def conninfo_of(database_url: str | None) -> str:
-    """What libpq reads: the URL with the one scheme it knows.
+    """Return the URL with the one scheme that libpq knows.
 
     Raises:
-        UnusableDatabaseUrl: if it does not speak of PostgreSQL.
+        UnusableDatabaseUrl: the URL is not one of PostgreSQL.
     """
     for scheme in SCHEMES:
         if database_url is not None and database_url.lower().startswith(scheme):
@@ -84,7 +84,7 @@ def connector(
     session: Mapping[str, str] = SESSION,
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
 ) -> Callable[[], psycopg.Connection]:
-    """What opens the connections of a pool, each bounded by ``session``."""
+    """Return a function that opens the connections of a pool, each bounded by ``session``."""
 
     def connect() -> psycopg.Connection:
         connection = kind.connect(
@@ -92,7 +92,7 @@ def connector(
             autocommit=True,
             connect_timeout=connect_seconds,
             application_name=application_name,
-            client_encoding="UTF8",  # columns are sent in it, whatever the database is kept in
+            client_encoding="UTF8",  # columns are sent in it, whichever encoding the database has
             **KEEPALIVES,
         )
         send_columns(connection)
@@ -114,11 +114,11 @@ def _bound(connection: psycopg.Connection, session: Mapping[str, str]) -> None:
 
 
 def compress_quickly(connection: psycopg.Connection) -> None:
-    """Let bodies be compressed by lz4 where the server has it and nobody chose otherwise.
+    """Compress bodies with lz4 where the server has it and its default is unchanged.
 
-    It takes a tenth of the time of PostgreSQL's own method, which is a third of all its work for
-    an event. As a setting and not as a column's, it is no part of the schema: a dump is restored
-    anywhere.
+    lz4 takes a tenth of the time of PostgreSQL's own method, which is a third of all its work for
+    an event. As a setting and not as a column's, it is no part of the schema: a dump can be
+    restored anywhere.
     """
     connection.execute(
         "SELECT set_config(name, 'lz4', false) FROM pg_settings"

@@ -1,14 +1,14 @@
-"""What an exception means for the event that met it: the one home of "what is retryable".
+"""The meaning of an exception for the event that raised it: the one place that says what to retry.
 
 Failure
- ├── Infrastructure   a server is away or cannot write: nobody's fault, nobody is charged
+ ├── Infrastructure   a server is unreachable or cannot write; no attempt of the event is used
  ├── Outdated         this process and the database belong to different releases
- ├── Transient        this event met somebody else's lock, or ran out of time; later it may pass
+ ├── Transient        the event met a lock of another transaction or ran out of time
  ├── Permanent        this event can never be applied as it is
- └── Unexpected       a mistake of ours or a state nobody thought of; a few tries, then a human
+ └── Unexpected       a bug or an unknown state; a few tries, then an operator decides
 
-Only what says that a server is away or cannot write is infrastructure: one held lock must not
-stop everybody.
+Only errors that say that a server is unreachable or cannot write are infrastructure: one held
+lock must not stop all events.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from runtime.ledger.errors import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infrastructure:
-    """A server is away or cannot write; every event would meet the same."""
+    """A server is unreachable or cannot write; every event would meet the same."""
 
     error_type: str
     reason: str
@@ -38,7 +38,7 @@ class Infrastructure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outdated:
-    """The schema or the plans are not there yet, or of another release; another worker may know."""
+    """The schema or the plans are missing or of another release; another worker may fit."""
 
     error_type: str
     reason: str
@@ -46,7 +46,7 @@ class Outdated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transient:
-    """This event was in the way of another transaction, or too slow; it may pass later."""
+    """This event met another transaction or was too slow; a later try may pass."""
 
     error_type: str
     reason: str
@@ -54,7 +54,7 @@ class Transient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permanent:
-    """No repetition can apply this event; someone has to look at it."""
+    """No retry can apply this event; an operator has to look at it."""
 
     error_type: str
     reason: str
@@ -62,7 +62,7 @@ class Permanent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unexpected:
-    """Nobody thought of this; it is tried a few times, then someone has to look at it."""
+    """An error without a rule of its own; it is retried a few times, then an operator decides."""
 
     error_type: str
     reason: str
@@ -77,7 +77,7 @@ _AWAY: Final = ("08", "53", "57P", "25006", "42501")
 _CONTENDED: Final = ("55P03", "40P01", "40001", "57014", "25P03")
 _IMPOSSIBLE: Final = ("22", "23")
 _DUPLICATE_KEY: Final = "23505"
-"""Two transactions may race for one key; the next try tells a race from a mistake."""
+"""Two transactions may race for one key; the next try tells a race from a bug."""
 
 _Kind = type[Infrastructure | Outdated | Transient | Permanent | Unexpected]
 
@@ -103,7 +103,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
 
 
 def classify(error: BaseException) -> Failure:
-    """Say what kind of failure an exception stands for, whichever library wrapped it."""
+    """Return the kind of failure an exception stands for, whichever library wrapped it."""
     cause = _unwrapped(error)
     return _kind(cause)(error_type=_type_name(cause), reason=_reason(cause))
 

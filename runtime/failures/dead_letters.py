@@ -1,7 +1,7 @@
 """Events that could not be applied, kept whole in PostgreSQL until an operator decides.
 
-The row is committed before the event leaves the inbox, so a crash in between leaves it in both
-places and never in none. While PostgreSQL is away an event simply stays in the inbox.
+The row is committed before the event leaves the inbox, so a crash in between leaves the event in
+both places and never in none. While PostgreSQL is unreachable the event stays in the inbox.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from sqlalchemy.engine import Connection, Engine
 
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter
-from runtime.event_keys import event_id_of, fingerprint_of, key_apart
+from runtime.event_keys import conflict_key, event_id_of, fingerprint_of
 from runtime.ledger.deliveries import REPLAY
 
-UNBURIED: Final = "not buried yet"
-"""How the last error of an event begins that waits in the inbox for PostgreSQL to take it."""
+DEAD_LETTER_PENDING: Final = "dead letter pending"
+"""The start of the last error of an event that waits in the inbox to become a dead letter."""
 
 _ACTOR: Final = "paidup"
 _LONGEST_HISTORY: Final = 50
-"""Earlier failures kept with a letter; a Stripe that redelivers for days must not swell it."""
+"""Earlier failures kept with a dead letter; Stripe may redeliver for days."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Burial:
-    """One event on its way to the dead letters; ``body`` is exactly what Stripe signed."""
+class DeadLetterDraft:
+    """One event that is to become a dead letter; ``body`` is exactly what Stripe signed."""
 
     key: str
     event_type: str | None
@@ -42,29 +42,29 @@ class Burial:
     failed_at: datetime
 
 
-def bury(engine: Engine, burials: Sequence[Burial]) -> None:
-    """Commit the letters and their audit rows; what stood in a letter before is its history.
+def dead_letter(engine: Engine, drafts: Sequence[DeadLetterDraft]) -> None:
+    """Commit dead letters and their audit rows; what a dead letter held before goes to its history.
 
-    A letter an operator discarded stays discarded, unless it is a replay that failed. A letter of
-    another event under the same id stands; this one gets a key of its own.
+    A dead letter that an operator discarded stays discarded, unless a replay of it failed. If the
+    dead letter under this id holds another event, the new one gets a key of its own.
     """
     with engine.begin() as connection:
-        for burial in _kept_apart(connection, burials):
-            _write_letter(connection, burial)
-            connection.execute(sa.insert(AuditLog).values(**_audit_row(burial)))
+        for draft in _with_conflict_keys(connection, drafts):
+            _upsert(connection, draft)
+            connection.execute(sa.insert(AuditLog).values(**_audit_row(draft)))
 
 
 def count_open(engine: Engine) -> int:
-    """Letters nobody has dealt with."""
+    """Count the open dead letters."""
     query = sa.select(sa.func.count()).where(DeadLetter.state == "open")
     with engine.connect() as connection:
         return int(connection.execute(query).scalar_one())
 
 
 def discard(engine: Engine, keys: Sequence[str], *, actor: str, reason: str) -> list[str]:
-    """Commit that an operator wants these open letters no more; the answer is which those were.
+    """Discard these dead letters if they are open, and return the keys of those that were.
 
-    An event that Stripe sends again after this is settled as ignored, until somebody replays it.
+    If Stripe sends such an event again, it is settled as ignored until an operator replays it.
     """
     statement = (
         sa.update(DeadLetter)
@@ -95,25 +95,27 @@ def _discarded_row(key: str, error_type: str, actor: str, reason: str) -> dict[s
     }
 
 
-def _kept_apart(connection: Connection, burials: Sequence[Burial]) -> list[Burial]:
-    keys = [burial.key for burial in burials if burial.key == event_id_of(burial.key)]
+def _with_conflict_keys(
+    connection: Connection, drafts: Sequence[DeadLetterDraft]
+) -> list[DeadLetterDraft]:
+    keys = [draft.key for draft in drafts if draft.key == event_id_of(draft.key)]
     query = sa.select(DeadLetter.event_id, DeadLetter.payload)
     held = query.where(DeadLetter.event_id.in_(map(storable, keys))).with_for_update()
     there = {key: fingerprint_of(payload.encode()) for key, payload in connection.execute(held)}
 
-    def keyed(burial: Burial) -> Burial:
-        first = there.get(storable(burial.key))
-        if first is None or first == fingerprint_of(burial.body):
-            return burial
-        return replace(burial, key=key_apart(burial.key, burial.body))
+    def keyed(draft: DeadLetterDraft) -> DeadLetterDraft:
+        first = there.get(storable(draft.key))
+        if first is None or first == fingerprint_of(draft.body):
+            return draft
+        return replace(draft, key=conflict_key(draft.key, draft.body))
 
-    return sorted(map(keyed, burials), key=lambda burial: burial.key)
+    return sorted(map(keyed, drafts), key=lambda draft: draft.key)
 
 
-def _write_letter(connection: Connection, burial: Burial) -> None:
-    statement = insert(DeadLetter).values(**_letter_row(burial))
+def _upsert(connection: Connection, draft: DeadLetterDraft) -> None:
+    statement = insert(DeadLetter).values(**_row(draft))
     new = statement.excluded
-    discarded = (DeadLetter.state == "discarded") & (burial.origin != REPLAY)
+    discarded = (DeadLetter.state == "discarded") & (draft.origin != REPLAY)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[DeadLetter.event_id],
@@ -134,7 +136,7 @@ def _write_letter(connection: Connection, burial: Burial) -> None:
 
 
 def _longer_history() -> sa.ColumnElement[Any]:
-    """The letter's history and, at its end, what the letter says until now."""
+    """Return the history with the present state of the dead letter at its end."""
     now_past = sa.func.jsonb_build_object(
         *("error_type", DeadLetter.error_type),
         *("error", DeadLetter.error),
@@ -152,31 +154,31 @@ def _longer_history() -> sa.ColumnElement[Any]:
     return kept.op("||", return_type=JSONB())(sa.func.jsonb_build_array(now_past))
 
 
-def _letter_row(burial: Burial) -> dict[str, Any]:
+def _row(draft: DeadLetterDraft) -> dict[str, Any]:
     return {
-        "event_id": storable(burial.key),
-        "type": None if burial.event_type is None else storable(burial.event_type),
-        "payload": storable(burial.body.decode("utf-8", errors="replace")),
-        "error_type": storable(burial.error_type),
-        "error": storable(burial.error),
-        "attempts": burial.attempts,
-        "received_at": burial.received_at,
-        "first_failed_at": burial.first_failed_at,
-        "last_failed_at": burial.failed_at,
+        "event_id": storable(draft.key),
+        "type": None if draft.event_type is None else storable(draft.event_type),
+        "payload": storable(draft.body.decode("utf-8", errors="replace")),
+        "error_type": storable(draft.error_type),
+        "error": storable(draft.error),
+        "attempts": draft.attempts,
+        "received_at": draft.received_at,
+        "first_failed_at": draft.first_failed_at,
+        "last_failed_at": draft.failed_at,
         "state": "open",
     }
 
 
-def _audit_row(burial: Burial) -> dict[str, Any]:
-    key = storable(burial.key)
+def _audit_row(draft: DeadLetterDraft) -> dict[str, Any]:
+    key = storable(draft.key)
     return {
         "actor": _ACTOR,
         "action": "dead_letter.buried",
         "outcome": "done",
-        "origin": burial.origin,
+        "origin": draft.origin,
         "target_type": "dead_letter",
         "target_id": key,
         "event_id": event_id_of(key),
-        "after": {"error_type": storable(burial.error_type), "attempts": burial.attempts},
-        "reason": storable(burial.error),
+        "after": {"error_type": storable(draft.error_type), "attempts": draft.attempts},
+        "reason": storable(draft.error),
     }

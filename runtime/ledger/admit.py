@@ -1,8 +1,8 @@
-"""The first step: which of these events are new.
+"""First step of recording: find out which events are new.
 
-The insert is the authority. Whoever inserts first settles the event; whoever comes second waits
-for the first to commit or to fail, and then either has a hit or the event. Ids go in sorted, so
-two batches that share events wait for each other in one direction only.
+The insert decides. The transaction that inserts an event first settles it; a second one waits
+until the first commits or fails, and then either finds the event settled or settles it itself.
+Ids are inserted in sorted order, so two batches that share events cannot deadlock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from runtime.schema import head
 
 
 class EventRow(NamedTuple):
-    """What the database holds of a settled event, payload apart."""
+    """A settled event as the database holds it, without the payload."""
 
     id: str
     fingerprint: str
@@ -35,21 +35,21 @@ class EventRow(NamedTuple):
     applied_at: datetime
     attempts: int
     settlement: int
-    errand: str | None
+    pending_fetches: str | None
     fetched: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenLetter:
-    """A dead letter that was not applied after all; ``fingerprint`` is None if it is no event."""
+class OpenDeadLetter:
+    """A dead letter that has not been replayed; ``fingerprint`` is None if its body is no event."""
 
     state: str
     fingerprint: str | None
 
     def is_anothers(self, delivery: Delivery) -> bool:
-        """Whether the delivery is another event, which must not take this one's place.
+        """Return True if the dead letter holds another event, so that this one must not be settled.
 
-        Once this one is discarded, an operator may replay the other.
+        Once an operator has discarded it, they may replay the other event.
         """
         decided = self.state == "discarded" and delivery.replayed
         same = self.fingerprint in {None, delivery.envelope.fingerprint}
@@ -58,26 +58,26 @@ class OpenLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The transaction's one clock, and which of the events have a dead letter."""
+    """The clock of the transaction, and the dead letters of its events by inbox key."""
 
     now: datetime
-    letters: Mapping[str, OpenLetter]
+    dead_letters: Mapping[str, OpenDeadLetter]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """Events by id: those this transaction settles, and those that were settled before."""
+    """Events by id: those that this transaction settles, and those that were settled before."""
 
     new: Mapping[str, EventRow]
     settled: Mapping[str, EventRow]
 
     def row(self, event_id: str) -> EventRow:
-        """The row of an event that was let in, by whomever."""
+        """Return the row of an event, whichever transaction inserted it."""
         return self.new.get(event_id) or self.settled[event_id]
 
 
 def open_transaction(connection: Connection, keys: Iterable[str] = ()) -> Opening:
-    """Begin: take the catalogue's lock, read the clock, look for letters under these inbox keys.
+    """Take the catalogue's lock, read the clock and find dead letters under these inbox keys.
 
     Raises:
         SchemaOutdated: the schema is not the one this release was written for.
@@ -90,12 +90,12 @@ def open_transaction(connection: Connection, keys: Iterable[str] = ()) -> Openin
         raise
     if row.revision != head():
         raise SchemaOutdated(found=row.revision, expected=head())
-    return Opening(now=row.now, letters=_letters(row.letters or {}))
+    return Opening(now=row.now, dead_letters=_open_dead_letters(row.dead_letters or {}))
 
 
-def admit(connection: Connection, entering: Sequence[tuple[Delivery, str | None]]) -> Admitted:
-    """Insert each event with the reason it is to be ignored for, if there is one."""
-    first = {delivery.envelope.event_id: (delivery, why) for delivery, why in reversed(entering)}
+def admit(connection: Connection, deliveries: Sequence[tuple[Delivery, str | None]]) -> Admitted:
+    """Insert each event with the reason why it is ignored, or None."""
+    first = {delivery.envelope.event_id: (delivery, why) for delivery, why in reversed(deliveries)}
     rows = [_row(delivery, why) for _, (delivery, why) in sorted(first.items())]
     inserted = insert_rows(connection, StripeEvent, rows, returning=_RETURNED, conflict="ignore")
     new = {row.id: _event(row) for row in inserted}
@@ -105,41 +105,42 @@ def admit(connection: Connection, entering: Sequence[tuple[Delivery, str | None]
 
 
 def resettle(connection: Connection, outcomes: Mapping[str, tuple[Outcome, str | None]]) -> None:
-    """Correct what was said of events when they were let in, before anyone else can see it."""
+    """Correct the outcome of events that this transaction inserted or settles again."""
     rows = [{"id": event_id, "outcome": o, "reason": r} for event_id, (o, r) in outcomes.items()]
     if rows:
         connection.execute(_RESETTLE, rows)
 
 
 def note_fetched(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep what was fetched for settled events, and what is still to be fetched.
+    """Store what was fetched for settled events and what is still to be fetched.
 
-    Of ``fetched`` None leaves what is there; an ``errand`` of None says that nothing is open.
+    A ``fetched`` of None keeps the stored value; a ``pending_fetches`` of None means that nothing
+    is left to fetch.
     """
     if rows:
         connection.execute(_NOTE_FETCHED, rows)
 
 
 _RETURNED = (
-    "id, fingerprint, type, outcome, reason, applied_at, attempts, settlement, errand,"
+    "id, fingerprint, type, outcome, reason, applied_at, attempts, settlement, pending_fetches,"
     " fetched IS NOT NULL"
 )
-# Everything is looked up by key. Statements keep the plan they are first given, and one made while
-# a table was small walks through all of it: 1.1 ms instead of 0.2 soon, and more with every row.
+# Everything is looked up by key. A prepared statement keeps its first plan, and one made while a
+# table was small scans all of it: 1.1 ms instead of 0.2 soon, and more with every row.
 _OPEN = text(
     "SELECT set_config('enable_seqscan', 'off', true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
     " pg_advisory_xact_lock_shared(:lock),"
     " (SELECT json_object_agg(event_id, json_build_array(state, payload)) FROM dead_letters"
-    "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS letters"
+    "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS dead_letters"
 )
 _SETTLED = (
     f"SELECT {_RETURNED} FROM stripe_events"  # noqa: S608 - our own columns
     " WHERE id = ANY(:ids) ORDER BY id"
 )
 _NOTE_FETCHED = text(
-    "UPDATE stripe_events SET errand = :errand, fetched = coalesce(:fetched, fetched)"
-    " WHERE id = :id"
+    "UPDATE stripe_events SET pending_fetches = :pending_fetches,"
+    " fetched = coalesce(:fetched, fetched) WHERE id = :id"
 )
 _RESETTLE = text(
     "UPDATE stripe_events SET outcome = :outcome, reason = :reason, applied_at = now()"
@@ -147,9 +148,9 @@ _RESETTLE = text(
 )
 
 
-def _letters(found: Mapping[str, tuple[str, str]]) -> dict[str, OpenLetter]:
+def _open_dead_letters(found: Mapping[str, tuple[str, str]]) -> dict[str, OpenDeadLetter]:
     return {
-        key: OpenLetter(state=state, fingerprint=fingerprint_of(payload.encode()))
+        key: OpenDeadLetter(state=state, fingerprint=fingerprint_of(payload.encode()))
         for key, (state, payload) in found.items()
     }
 

@@ -1,7 +1,7 @@
-"""Events decided one by one, in memory: each is projected by itself, however large the batch.
+"""The parties of one transaction in memory, changed event by event.
 
-The book holds every party of a transaction as the events before left it. Nothing here reads or
-writes the database, so a preview is the same computation.
+Each event is projected by itself, however large the batch. Nothing here reads or writes the
+database, so a preview is the same computation.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,19 +12,19 @@ from billing.facts import Fact
 from billing.ids import EventId, ObjectKey, PartyId
 from billing.projection.party import PartyFacts
 from billing.rows import Projection
-from runtime.ledger.catalogues import Record
+from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.difference import difference
 from runtime.ledger.load import Stored
-from runtime.ledger.parties import Landing
+from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.rows import Rows, rows_of
 
 FactKey = tuple[EventId, ObjectKey]
 
 
 @dataclass(slots=True, kw_only=True)
-class Account:
-    """One party in the book: what is known of it and what followed from that so far."""
+class PartyState:
+    """One party in the batch: its facts, their folded state and the rows projected from them."""
 
     facts: dict[FactKey, Fact]
     folded: PartyFacts
@@ -33,11 +33,11 @@ class Account:
     projection: Projection | None = None
 
     def stated_by(self, event_id: EventId) -> dict[FactKey, Fact]:
-        """What the event states as far as this party knows."""
+        """Return the facts of this party that the event states."""
         return {key: fact for key, fact in self.facts.items() if key[0] == event_id}
 
-    def exchange(self, event_id: EventId, facts: Iterable[Fact]) -> None:
-        """Let an event state these facts and none of those it stated before."""
+    def replace_facts(self, event_id: EventId, facts: Iterable[Fact]) -> None:
+        """Replace everything the event stated before by these facts."""
         stated = _keyed(facts)
         for key in self.stated_by(event_id):
             del self.facts[key]
@@ -45,7 +45,7 @@ class Account:
         self.folded.replace(event_id, stated.values())
 
     def newer_than(self, facts: Iterable[Fact]) -> EventId | None:
-        """The newest event that is known, if none of these facts is the state of its object."""
+        """Return the newest event on these objects, unless it is the one that states the facts."""
         states = [(fact, self.folded.state_of(fact)) for fact in facts]
         if not states or any(state.event_id == fact.event_id for fact, state in states):
             return None
@@ -53,56 +53,60 @@ class Account:
         return newest.event_id
 
 
-class Book:
-    """The parties of one transaction, its clock and its catalogue."""
+class BatchState:
+    """The parties of one transaction, its clock and its plans."""
 
-    def __init__(self, stored: Mapping[PartyId, Stored], *, record: Record, now: datetime) -> None:
-        self.record = record
+    def __init__(
+        self, stored: Mapping[PartyId, Stored], *, plans: VersionedCatalogue, now: datetime
+    ) -> None:
+        self.plans = plans
         self.now = now
-        self._accounts = {party: _account(each) for party, each in stored.items()}
+        self._parties = {party: _party_state(each) for party, each in stored.items()}
 
     @property
-    def accounts(self) -> Mapping[PartyId, Account]:
-        """The parties that are left after every merger."""
-        return self._accounts
+    def parties(self) -> Mapping[PartyId, PartyState]:
+        """The parties that are left after every merger, by name."""
+        return self._parties
 
-    def at(self, landing: Landing) -> Account:
-        """The account an event belongs to, joined with those it connects it to."""
-        account = self._accounts.pop(landing.party, None) or _account(Stored())
-        absorbed = [self._accounts.pop(each) for each in landing.absorbed if each in self._accounts]
+    def party_for(self, assignment: PartyAssignment) -> PartyState:
+        """Return the party an event belongs to, merged with those that the event connects to it."""
+        party_state = self._parties.pop(assignment.party, None) or _party_state(Stored())
+        absorbed = [
+            self._parties.pop(each) for each in assignment.absorbed if each in self._parties
+        ]
         for other in absorbed:
-            account = _joined(account, other)
-        self._accounts[landing.party] = account
-        return account
+            party_state = _joined(party_state, other)
+        self._parties[assignment.party] = party_state
+        return party_state
 
-    def state(self, account: Account, facts: Iterable[Fact]) -> tuple[Decision, ...]:
-        """Take in what an event states for the first time."""
+    def add_facts(self, party_state: PartyState, facts: Iterable[Fact]) -> tuple[Decision, ...]:
+        """Add the facts of an event that is new, and project the party."""
         stated = _keyed(facts)
-        account.facts.update(stated)
-        account.folded.add(stated.values())
-        return self.project(account)
+        party_state.facts.update(stated)
+        party_state.folded.add(stated.values())
+        return self.project(party_state)
 
-    def restate(
-        self, account: Account, event_id: EventId, facts: Iterable[Fact]
+    def replace_facts(
+        self, party_state: PartyState, event_id: EventId, facts: Iterable[Fact]
     ) -> tuple[Decision, ...]:
-        """Take in what an event states by today's reading, in place of what it stated before."""
-        account.exchange(event_id, facts)
-        return self.project(account)
+        """Replace the facts of an event that was settled before, and project the party."""
+        party_state.replace_facts(event_id, facts)
+        return self.project(party_state)
 
-    def project(self, account: Account) -> tuple[Decision, ...]:
-        """Compute the party's rows again and say what has to change for them to stand."""
-        projection = account.folded.project(self.record.catalogue, self.now)
-        before, account.rows = account.rows, rows_of(projection)
-        account.projection = projection
-        return difference(before, account.rows)
+    def project(self, party_state: PartyState) -> tuple[Decision, ...]:
+        """Project the party and return the changes from its rows before to its rows now."""
+        projection = party_state.folded.project(self.plans.catalogue, self.now)
+        before, party_state.rows = party_state.rows, rows_of(projection)
+        party_state.projection = projection
+        return difference(before, party_state.rows)
 
 
 def _keyed(facts: Iterable[Fact]) -> dict[FactKey, Fact]:
     return {(fact.event_id, fact.object_key): fact for fact in facts}
 
 
-def _account(stored: Stored) -> Account:
-    return Account(
+def _party_state(stored: Stored) -> PartyState:
+    return PartyState(
         facts=_keyed(stored.facts),
         folded=PartyFacts(stored.facts),
         rows=stored.rows,
@@ -110,11 +114,11 @@ def _account(stored: Stored) -> Account:
     )
 
 
-def _joined(account: Account, other: Account) -> Account:
-    facts = account.facts | other.facts
-    return Account(
+def _joined(party_state: PartyState, other: PartyState) -> PartyState:
+    facts = party_state.facts | other.facts
+    return PartyState(
         facts=facts,
         folded=PartyFacts(facts.values()),
-        rows={table: {**rows, **other.rows[table]} for table, rows in account.rows.items()},
-        catalogue_version=account.catalogue_version,
+        rows={table: {**rows, **other.rows[table]} for table, rows in party_state.rows.items()},
+        catalogue_version=party_state.catalogue_version,
     )

@@ -1,7 +1,7 @@
-"""Many rows in one statement: every column travels as one binary array, whatever the row count.
+"""Many rows in one statement: every column is one binary array, for any row count.
 
-A hundred events with bodies of 3 kB go in within 4 ms that way; as one JSON parameter it takes
-6 ms, as a list of VALUES 10 ms, as arrays in text form, which must be quoted, 21 ms.
+A hundred events with bodies of 3 kB are inserted within 4 ms that way; one JSON parameter takes
+6 ms, a list of VALUES 10 ms, arrays in text form, which must be quoted, 21 ms.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,9 +27,9 @@ def insert_rows(
     conflict: Conflict = "refuse",
     returning: str | None = None,
 ) -> Sequence[Row[Any]]:
-    """Insert in the order given; a column that the rows do not name gets its default.
+    """Insert rows in the order given; a column that the rows do not name gets its default.
 
-    With ``replace`` a row that is there already takes every value of the new one.
+    With ``replace`` a row that exists takes every value of the new one.
     """
     if not rows:
         return ()
@@ -40,7 +40,7 @@ def insert_rows(
 
 
 def delete_rows(connection: Connection, model: type[Base], keys: Sequence[Sequence[str]]) -> None:
-    """Delete by primary key; a key that is not there is no mistake."""
+    """Delete by primary key; a missing key is no error."""
     if keys:
         names = _key_columns(model)
         rows = [dict(zip(names, key, strict=True)) for key in keys]
@@ -49,7 +49,7 @@ def delete_rows(connection: Connection, model: type[Base], keys: Sequence[Sequen
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """How the values of one column travel, and what PostgreSQL makes of them on arrival."""
+    """The type in which a column is sent, and the expression that PostgreSQL reads it with."""
 
     name: str
     sent_as: str
@@ -63,7 +63,7 @@ def _columns(model: type[Base], names: tuple[str, ...]) -> tuple[_Column, ...]:
 
 
 def _column(model: type[Base], name: str) -> _Column:
-    # Neither documents nor arrays fit into arrays: they travel as the text they are written as.
+    # Documents and arrays cannot be elements of an array, so they are sent as text.
     kind = model.__table__.columns[name].type
     sql = kind.compile(dialect=_DIALECT)
     if isinstance(kind, postgresql.JSONB):

@@ -1,8 +1,8 @@
-"""The catalogue of record: which plans every projecting transaction goes by.
+"""The catalogue in force: the plans that every projecting transaction goes by.
 
-It lives in the database, versioned, so that all processes grant by the same plans at the same
-moment whatever their files say. A projecting transaction holds the catalogue's lock together
-with all others; a new version is installed while nobody holds it. So once it is there, nobody
+It is kept in the database, versioned, so that all processes grant by the same plans at the same
+moment, independent of their files. A projecting transaction shares the catalogue's lock with all
+others; a new version is installed while none holds it. So once it is installed, no transaction
 can commit by the old one.
 """
 
@@ -19,12 +19,12 @@ LOCK = 0x7061_6964_6361  # "paidca"
 
 
 OPERATOR = "operator"
-"""The origin of what a person asked for."""
+"""The origin of a change that an operator asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """Who applied plans, why, and by which way."""
+class AppliedBy:
+    """The actor, reason and origin of applied plans."""
 
     actor: str
     reason: str
@@ -32,33 +32,33 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """The catalogue of record and its version, which every row made by it carries.
+class VersionedCatalogue:
+    """The plans in force and their version, which every row projected from them carries.
 
-    It knows those of record before it: what they sold keeps its rows, which are not in force.
+    It knows the plans before it: what they sold keeps its rows, which are not in force.
     """
 
     version: int
     catalogue: Catalogue
 
     def succeeded_by(self, catalogue: Catalogue) -> Catalogue:
-        """These plans as they would be, were they the next of record."""
-        return catalogue.after((*reversed(self.catalogue.former), self.catalogue))
+        """Return these plans as they would be if they were applied next."""
+        return catalogue.with_former((*reversed(self.catalogue.former), self.catalogue))
 
 
-class Catalogues:
-    """Reads the catalogue of record, and reads it again only when its version changed."""
+class CatalogueCache:
+    """Reads the catalogue, and reads it again only when its version changed."""
 
     def __init__(self) -> None:
-        self._last: Record | None = None
+        self._last: VersionedCatalogue | None = None
 
-    def current(self, connection: Connection) -> Record:
-        """The catalogue of record as this transaction sees it.
+    def current(self, connection: Connection) -> VersionedCatalogue:
+        """Return the catalogue as this transaction sees it.
 
         Raises:
-            CatalogueMissing: if no plans were ever applied.
+            CatalogueMissing: no plans were ever applied.
         """
-        version = newest(connection)
+        version = newest_version(connection)
         if version is None:
             raise CatalogueMissing
         if self._last is None or self._last.version != version:
@@ -66,63 +66,63 @@ class Catalogues:
         return self._last
 
 
-def newest(connection: Connection) -> int | None:
-    """The version of record; None if no plans were ever applied."""
+def newest_version(connection: Connection) -> int | None:
+    """Return the version in force; None if no plans were ever applied."""
     version: int | None = connection.scalar(text("SELECT max(version) FROM catalogues"))
     return version
 
 
-def current(connection: Connection) -> Record:
-    """The catalogue of record, for commands that ask once.
+def current_catalogue(connection: Connection) -> VersionedCatalogue:
+    """Return the catalogue for commands that ask once.
 
     Raises:
-        CatalogueMissing: if no plans were ever applied.
+        CatalogueMissing: no plans were ever applied.
     """
-    return Catalogues().current(connection)
+    return CatalogueCache().current(connection)
 
 
 def differs(connection: Connection, catalogue: Catalogue) -> bool:
-    """Whether these plans are not those of record, in substance and not in spelling."""
-    return _canonical(current(connection).catalogue) != _canonical(catalogue)
+    """Return True if these plans differ from those in force in substance, not only in spelling."""
+    return _canonical(current_catalogue(connection).catalogue) != _canonical(catalogue)
 
 
 def install_first(
     engine: Engine, catalogue: Catalogue, *, actor: str, reason: str, origin: str = OPERATOR
 ) -> bool:
-    """Make these the first plans of record; False where there are some already."""
+    """Apply the first plans; return False where there are some already."""
     with engine.begin() as connection:
         connection.execute(_EXCLUSIVE, {"lock": LOCK})
-        if newest(connection) is not None:
+        if newest_version(connection) is not None:
             return False
-        signed = Signature(actor=actor, reason=reason, origin=origin)
+        signed = AppliedBy(actor=actor, reason=reason, origin=origin)
         _install(connection, catalogue, version=1, signed=signed)
         return True
 
 
 def install(connection: Connection, catalogue: Catalogue, *, actor: str, reason: str) -> int:
-    """Make these the plans of record from this commit on; rows follow by ``Ledger.reproject``."""
+    """Apply these plans and return their version; ``reproject`` updates the rows afterwards."""
     connection.execute(_EXCLUSIVE, {"lock": LOCK})
-    version = (newest(connection) or 0) + 1
-    signed = Signature(actor=actor, reason=reason)
+    version = (newest_version(connection) or 0) + 1
+    signed = AppliedBy(actor=actor, reason=reason)
     _install(connection, catalogue, version=version, signed=signed)
     return version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
-    """The version of record after plans were applied, and whether that made it."""
+    """The version in force after plans were applied; ``made`` says that applying them made it."""
 
     version: int
     made: bool
 
 
 def switch(engine: Engine, catalogue: Catalogue, *, actor: str, reason: str) -> Switch:
-    """Make these the plans of record unless they are; of two who do so at once one makes it."""
+    """Apply these plans unless they are in force; of two calls at once one makes the version."""
     with engine.begin() as connection:
-        # Who waits for this lock keeps every later projection waiting, so nobody waits for long.
+        # Waiting for this lock holds up every later projection, so the wait is short.
         connection.execute(_BRIEFLY)
         connection.execute(_EXCLUSIVE, {"lock": LOCK})
-        version = newest(connection)
+        version = newest_version(connection)
         if version is not None and not differs(connection, catalogue):
             return Switch(version=version, made=False)
         made = install(connection, catalogue, actor=actor, reason=reason)
@@ -144,7 +144,7 @@ _AUDIT = text(
 
 
 def _install(
-    connection: Connection, catalogue: Catalogue, *, version: int, signed: Signature
+    connection: Connection, catalogue: Catalogue, *, version: int, signed: AppliedBy
 ) -> None:
     document = _canonical(catalogue)
     values = {"document": document, "actor": signed.actor, "reason": signed.reason}
@@ -153,11 +153,11 @@ def _install(
     connection.execute(_AUDIT, {"target": str(version), "origin": signed.origin, **values})
 
 
-def _read(connection: Connection, version: int) -> Record:
+def _read(connection: Connection, version: int) -> VersionedCatalogue:
     query = text("SELECT document FROM catalogues WHERE version <= :version ORDER BY version")
     documents = connection.scalars(query, {"version": version})
     *former, newest_of_them = map(read_catalogue, documents)
-    return Record(version=version, catalogue=newest_of_them.after(former))
+    return VersionedCatalogue(version=version, catalogue=newest_of_them.with_former(former))
 
 
 def _canonical(catalogue: Catalogue) -> str:

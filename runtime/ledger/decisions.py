@@ -1,6 +1,6 @@
-"""What follows from one event, as values: the closed list of things the ledger can do.
+"""The changes that follow from one event, as values: the closed list of what the ledger can do.
 
-``difference`` makes them, ``write`` obeys them, previews show them.
+``difference`` makes them, ``write`` writes them, previews show them.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from billing.rows import EntitlementRow, Key, PaymentRow
 from runtime.ledger.rows import Row, TableName
 
 
-class Movement(StrEnum):
-    """Why a payment's totals changed; ``moved`` money was received before, under another name."""
+class MovementKind(StrEnum):
+    """The reason why totals changed; ``moved`` money was received before on another row."""
 
     RECEIVED = "received"
     REFUNDED = "refunded"
@@ -29,7 +29,7 @@ class EntitlementGranted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementChanged:
-    """What is in force is worth something else now, or lasts longer or shorter."""
+    """A grant in force has other entitlements or another duration now."""
 
     before: EntitlementRow
     after: EntitlementRow
@@ -37,7 +37,7 @@ class EntitlementChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementRevoked:
-    """Something is no longer in force; its row stays unless nothing states it any more."""
+    """A grant is no longer in force; its row stays while a fact states it."""
 
     before: EntitlementRow
     after: EntitlementRow | None
@@ -45,9 +45,9 @@ class EntitlementRevoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyMoved:
-    """The signed change of one payment's totals; ``payment`` is the row it is told of."""
+    """The signed change of one payment's totals; ``payment`` is the row it is booked on."""
 
-    movement: Movement
+    movement: MovementKind
     amount_minor: int
     payment: PaymentRow
     before: PaymentRow | None
@@ -56,7 +56,7 @@ class MoneyMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
-    """A change that an auditor wants to read of, and that does nothing by itself."""
+    """A change for the audit that moves neither entitlements nor money."""
 
     action: str
     target_type: str
@@ -68,7 +68,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowUpserted:
-    """A row is as it is now."""
+    """A row is inserted or replaced."""
 
     table: TableName
     row: Row
@@ -76,7 +76,7 @@ class RowUpserted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowDeleted:
-    """A row that nothing states any more is gone: provisional, or known by another name now."""
+    """A row that no fact states any more is deleted: it was provisional or has another key now."""
 
     table: TableName
     key: Key

@@ -1,4 +1,4 @@
-"""What goes into the ledger and what it answers."""
+"""Input and output of the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,22 +6,22 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.envelope import Envelope
-from billing.fetching.record import Fetched, Wanted
+from billing.fetching.record import FetchRecord, FetchTarget
 from billing.ids import EventId
 
 STRIPE = "stripe"
-"""Who is answerable for what a delivery changes, unless an operator replayed it."""
+"""The actor in the audit unless an operator replayed the event."""
 
 REPLAY = "replay"
-"""The origin of a delivery that an operator sent through once more."""
+"""The origin of a delivery that an operator replayed."""
 
 
 REPLAY_SETTLED = "replay.settled"
-"""The audit's word for what became of a replay; ``after`` holds its outcome and the reason."""
+"""The audit action for the result of a replay; ``after`` holds outcome and reason."""
 
 
 class Outcome(StrEnum):
-    """What became of a settled event; failures are not outcomes, they settle nothing."""
+    """The outcome of a settled event. A failure is no outcome: it settles nothing."""
 
     APPLIED = "applied"
     SUPERSEDED = "superseded"
@@ -29,16 +29,16 @@ class Outcome(StrEnum):
 
 
 DISCARDED = "discarded"
-"""The reason given for an event whose dead letter an operator discarded."""
+"""The reason of an event whose dead letter an operator discarded."""
 
 
 def superseded_by(event_id: EventId) -> str:
-    """The reason given for an event that changed nothing because this newer one was known."""
+    """Return the reason of an event that changed nothing because this newer one was known."""
     return f"superseded by {event_id}"
 
 
 ALREADY_APPLIED = "already applied"
-"""The reason given for a replay that stated nothing new."""
+"""The reason of a replay that stated nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +50,22 @@ class Delivery:
     attempts: int
     origin: str
     key: str
-    """Its name in the inbox: the event id, or another where two events share an id."""
+    """Its key in the inbox: the event id, with a fingerprint if two events share the id."""
     actor: str = STRIPE
     reason: str | None = None
-    """Why the operator did so."""
-    fetched: Fetched | None = None
-    """What Stripe's API answered about it; a replay reads what is stored, if anything is."""
+    """The operator's reason for a replay."""
+    fetched: FetchRecord | None = None
+    """Answers of Stripe's API about it. A replay uses the stored ones, if there are any."""
 
     @property
     def replayed(self) -> bool:
-        """Whether an operator wants it settled once more."""
+        """True if an operator replayed it."""
         return self.origin == REPLAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What became of one delivery; ``hit`` says that it had been settled before."""
+    """The result of one delivery; ``hit`` means that the event had been settled before."""
 
     key: str
     event_id: str
@@ -78,8 +78,8 @@ class Settlement:
     settlement: int
     hit: bool
     changes: Mapping[str, int] = field(default_factory=dict)
-    """How many entitlements were granted, changed and revoked."""
-    errand: tuple[Wanted, ...] = ()
-    """What only Stripe's API can complete or decide; everything else of the event is applied."""
+    """Numbers of entitlements that were granted, changed and revoked."""
+    pending_fetches: tuple[FetchTarget, ...] = ()
+    """Objects that only Stripe's API can complete or decide; the rest of the event is applied."""
     completes: bool = False
-    """It had been settled, and what was fetched is beside it now."""
+    """The event had been settled before; this delivery stored what was fetched for it."""

@@ -1,7 +1,6 @@
-"""What has to happen for the rows before to become the rows after.
+"""The decisions that turn the rows before into the rows after.
 
-Pure. The order of decisions is that of tables and keys, so the same difference is always told
-in the same way.
+Pure. Decisions come in the order of tables and keys, so one difference always gives one list.
 """
 
 from collections import defaultdict
@@ -28,7 +27,7 @@ _TABLES = tuple(TableName)
 
 
 def difference(before: Rows, after: Rows) -> tuple[Decision, ...]:
-    """Nothing at all, if both say the same."""
+    """Return the decisions; none if both sides are the same."""
     return tuple(
         [
             decision
@@ -78,7 +77,7 @@ def _each(
 
 
 def _renamed(pairs: list[Pair[R]], identity: Callable[[R], Key]) -> list[Pair[R]]:
-    """A row that vanished while one that means the same appeared is one row with a new name."""
+    """Pair a row that vanished with a new one of the same meaning: it is one row with a new key."""
     gone: dict[Key, list[R]] = defaultdict(list)
     for old, new in pairs:
         if old is not None and new is None:
@@ -172,7 +171,7 @@ def _payment(before: PaymentRow | None, after: PaymentRow | None) -> Noted | Non
 
 
 def _payment_action(before: PaymentRow | None, after: PaymentRow | None) -> str | None:
-    """What happened to it besides money, which is told as such."""
+    """Return what happened to the payment besides money, which ``movements`` reports."""
     if after is None:
         return "payment.removed"
     if after.dispute_status != (before and before.dispute_status):

@@ -1,9 +1,9 @@
-"""What can keep the ledger from recording events.
+"""Errors that the ledger raises on purpose.
 
 LedgerError
  ├── IdentityConflict    one event id, two different events
- ├── LocksOutOfOrder     a lock was found to be needed after a higher one was taken
- ├── CatalogueMissing    no plans have ever been applied
+ ├── LocksOutOfOrder     a lock turned out to be needed after a higher one was taken
+ ├── CatalogueMissing    no plans have been applied yet
  └── SchemaOutdated      the database belongs to another release
 """
 
@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from typing import Final
 
 IDENTITY_CONFLICT: Final = "identity_conflict"
-"""The error type of such dead letters, wherever the second body was noticed."""
+"""The error type of dead letters made from conflicts, whichever process found the conflict."""
 
 
 class LedgerError(Exception):
-    """The root of everything ``runtime.ledger`` raises on purpose."""
+    """The base class of all errors in this module."""
 
 
 class IdentityConflict(LedgerError):
-    """The id was settled with another type, account, mode or object; the first one stands."""
+    """The id is settled with another type, account, mode or object; the first event stands."""
 
     def __init__(self, event_id: str) -> None:
         self.event_id = event_id
@@ -41,14 +41,14 @@ class LocksOutOfOrder(LedgerError):
 
 
 class CatalogueMissing(LedgerError):
-    """Without plans nothing can be granted, and recording events would settle them as nothing."""
+    """There are no plans, so recording an event now would settle it without any entitlement."""
 
     def __init__(self) -> None:
-        super().__init__("there is no catalogue of record yet; run `paidup migrate`")
+        super().__init__("no plans have been applied yet; run `paidup migrate`")
 
 
 class SchemaOutdated(LedgerError):
-    """This process was built for another schema and keeps its hands off this one."""
+    """This process was built for another schema and does not touch this one."""
 
     def __init__(self, found: str | None, expected: str) -> None:
         self.found = found

@@ -1,7 +1,7 @@
-"""What was fetched for an event before, so that whoever reads it again asks nobody.
+"""Answers of Stripe's API that are stored with an event, so that reading it again asks nothing.
 
-Asked before the transaction begins: reading holds no locks. What changes in between is noticed
-inside it, and read anew.
+They are read before the transaction begins, since reading events holds no locks. The transaction
+notices what changed in between and reads it again.
 """
 
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, text
 
-from billing.fetching.record import Fetched, Wanted, wanted_from_text
+from billing.fetching.record import FetchRecord, FetchTarget, targets_from_text
 from billing.ids import EventId
 from runtime.ledger.deliveries import Delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
-    """What a settled event still wants of Stripe's API, and what it got before."""
+class StoredFetches:
+    """The state of fetching for a settled event: what is pending and what was fetched."""
 
-    wanted: tuple[Wanted, ...] = ()
-    fetched: Fetched | None = None
+    pending: tuple[FetchTarget, ...] = ()
+    fetched: FetchRecord | None = None
 
 
-def recalled(engine: Engine, deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """The deliveries, the replays among them with what is stored beside their payload."""
+def with_stored_fetches(engine: Engine, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Return the deliveries, replays with the answers that are stored beside their payload."""
     ids = [each.envelope.event_id for each in deliveries if each.replayed and each.fetched is None]
     stored = _stored(engine, ids) if ids else {}
     return [
@@ -36,25 +36,25 @@ def recalled(engine: Engine, deliveries: Sequence[Delivery]) -> list[Delivery]:
     ]
 
 
-def errand_of(engine: Engine, event_id: EventId) -> Errand:
-    """How far fetching for an event has come; nothing of one that is not settled."""
+def load_stored_fetches(engine: Engine, event_id: EventId) -> StoredFetches:
+    """Return the state of fetching for an event; it is empty if the event is not settled."""
     with engine.connect() as connection:
-        row = connection.execute(_ERRAND, {"id": event_id}).one_or_none()
+        row = connection.execute(_PENDING, {"id": event_id}).one_or_none()
     if row is None:
-        return Errand()
-    return Errand(
-        wanted=wanted_from_text(row.errand) if row.errand else (),
-        fetched=Fetched.from_text(row.fetched) if row.fetched else None,
+        return StoredFetches()
+    return StoredFetches(
+        pending=targets_from_text(row.pending_fetches) if row.pending_fetches else (),
+        fetched=FetchRecord.from_text(row.fetched) if row.fetched else None,
     )
 
 
-def _stored(engine: Engine, ids: Sequence[EventId]) -> dict[EventId, Fetched]:
+def _stored(engine: Engine, ids: Sequence[EventId]) -> dict[EventId, FetchRecord]:
     with engine.connect() as connection:
         rows = connection.execute(_FETCHED, {"ids": list(ids)}).all()
-    return {row.id: Fetched.from_text(row.fetched) for row in rows}
+    return {row.id: FetchRecord.from_text(row.fetched) for row in rows}
 
 
 _FETCHED = text(
     "SELECT id, fetched FROM stripe_events WHERE id = ANY(:ids) AND fetched IS NOT NULL"
 )
-_ERRAND = text("SELECT errand, fetched FROM stripe_events WHERE id = :id")
+_PENDING = text("SELECT pending_fetches, fetched FROM stripe_events WHERE id = :id")

@@ -15,7 +15,7 @@ from runtime.ledger.rows import Row, TableName, from_plain, no_rows
 
 @dataclass(slots=True, kw_only=True)
 class Stored:
-    """One party as it is stored; ``catalogue_version`` is None before its first projection."""
+    """One party as stored; ``catalogue_version`` is None before its first projection."""
 
     facts: list[Fact] = field(default_factory=list)
     rows: dict[TableName, dict[Key, Row]] = field(default_factory=no_rows)
@@ -23,7 +23,7 @@ class Stored:
 
 
 def load(connection: Connection, parties: Iterable[PartyId]) -> dict[PartyId, Stored]:
-    """What is stored of each of these parties, which may be nothing."""
+    """Return what is stored of each of these parties, which may be nothing."""
     stored = {party: Stored() for party in parties}
     if not stored:
         return stored
@@ -35,7 +35,7 @@ def load(connection: Connection, parties: Iterable[PartyId]) -> dict[PartyId, St
 def keys_stated_by(
     connection: Connection, event_ids: Iterable[str]
 ) -> Mapping[str, frozenset[ObjectKey]]:
-    """The objects that events settled earlier stated something about."""
+    """Return the objects that each of these settled events stated something about."""
     query = text("SELECT event_id, object_key FROM facts WHERE event_id = ANY(:ids)")
     stated: dict[str, set[ObjectKey]] = {}
     for event_id, object_key in connection.execute(query, {"ids": list(event_ids)}):

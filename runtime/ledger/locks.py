@@ -1,12 +1,12 @@
-"""Whose facts a transaction may read and write: everybody else's stay out until it commits.
+"""Locks on parties: a transaction reads and writes the facts of locked parties only.
 
-A party is locked by name, with advisory locks taken in the order of their numbers and before
-anything of the party is read. Who holds the lock of a party alone decides what belongs to it. An
-object that nobody ever named gets its row in ``memberships`` at once: the unique key makes a
-second transaction that names it wait, and then find out that it looked too early.
+A party is locked by name with an advisory lock. Locks are taken in the order of their numbers and
+before anything of the party is read. The holder alone decides what belongs to the party. A new
+object gets its row in ``memberships`` at once: the unique key makes a second transaction that
+names it wait, and then find out that it looked too early.
 
-Advisory locks are held for parties only, some hundred for a batch, and not for every object:
-PostgreSQL's lock table has room for 64 of each connection, and a full one stops everybody.
+Only parties are locked, some hundred for a batch, and not every object: PostgreSQL's lock table
+has room for 64 locks of each connection, and a full one fails every transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,43 +19,45 @@ from billing.ids import ObjectKey, PartyId
 from models.tables import Membership
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.errors import LocksOutOfOrder
-from runtime.ledger.parties import Grouping, Landing
+from runtime.ledger.parties import Grouping, PartyAssignment
 
 Mentions = frozenset[ObjectKey]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secured:
-    """Where every event belongs, true until the transaction ends.
+    """The assignment of every event to its party, valid until the transaction ends.
 
-    ``stored`` names the parties the database knows; ``ends`` says of every party that did not
-    stay which one it is part of at the end.
+    ``stored`` names the parties in the database. ``ends`` maps every party that was merged to the
+    party it became part of.
     """
 
-    landings: tuple[Landing, ...]
+    assignments: tuple[PartyAssignment, ...]
     stored: frozenset[PartyId]
     ends: Mapping[PartyId, PartyId]
 
 
 def secure(connection: Connection, events: Sequence[Mentions]) -> Secured:
-    """Lock the parties of these events, and settle which object belongs to which.
+    """Lock the parties of these events, and settle which object belongs to which party.
 
     Raises:
-        LocksOutOfOrder: another transaction changed what belongs together meanwhile.
+        LocksOutOfOrder: another transaction changed these memberships meanwhile.
     """
+    # Memberships say which parties to lock, but may change until the locks are held. So read them
+    # again after locking, and lock what was missing, until the held locks cover every party.
     keys = sorted(frozenset().union(*events))
     known = _memberships(connection, keys)
-    grouping, landings = _group(known, events)
+    grouping, assignments = _group(known, events)
     held: set[PartyId] = set()
     while missing := grouping.parties() - held:
         lock(connection, missing, above=held)
         held |= missing
         if (now_known := _memberships(connection, keys)) != known:
             known = now_known
-            grouping, landings = _group(known, events)
+            grouping, assignments = _group(known, events)
     _write_memberships(connection, known, grouping.memberships())
     return Secured(
-        landings=landings,
+        assignments=assignments,
         stored=frozenset(known.values()),
         ends=grouping.ends(),
     )
@@ -75,19 +77,19 @@ def lock(connection: Connection, parties: Iterable[PartyId], *, above: Iterable[
 
 
 def try_lock(connection: Connection, parties: Iterable[PartyId]) -> list[PartyId]:
-    """Take those locks that are free, without waiting for the others."""
+    """Take the locks that are free, and return their parties without waiting for the others."""
     numbers = {number_of(party): party for party in parties}
     free = connection.scalars(_TRY_LOCK, {"numbers": sorted(numbers)})
     return [numbers[number] for number in free]
 
 
 def number_of(party: PartyId) -> int:
-    """The party's advisory lock; two parties with one number only wait for each other."""
+    """Return the number of the party's advisory lock; two parties may share one and then wait."""
     digest = blake2b(party.encode(), digest_size=8, person=b"paidup party")
     return int.from_bytes(digest.digest(), signed=True)
 
 
-# A function scan hands out the array in its order, so that is the order of locking.
+# A function scan returns the array in its order, so locks are taken in that order.
 _LOCK = text(
     "SELECT count(pg_advisory_xact_lock(number)) FROM unnest(CAST(:numbers AS bigint[])) AS number"
 )
@@ -105,9 +107,9 @@ def _memberships(connection: Connection, keys: list[ObjectKey]) -> dict[ObjectKe
 
 def _group(
     known: Mapping[ObjectKey, PartyId], events: Sequence[Mentions]
-) -> tuple[Grouping, tuple[Landing, ...]]:
+) -> tuple[Grouping, tuple[PartyAssignment, ...]]:
     grouping = Grouping(known)
-    return grouping, tuple(grouping.land(mentions) for mentions in events)
+    return grouping, tuple(grouping.assign_party(mentions) for mentions in events)
 
 
 def _write_memberships(
@@ -118,5 +120,5 @@ def _write_memberships(
     fresh = [{"object_key": key, "party": final[key]} for key in sorted(final) if key not in known]
     written = insert_rows(connection, Membership, fresh, conflict="ignore", returning="object_key")
     if len(written) < len(fresh):
-        # Somebody else named one of these objects first, in a party we do not hold.
+        # Another transaction named one of these objects first, in a party that is not locked here.
         raise LocksOutOfOrder({row["object_key"] for row in fresh} - {row[0] for row in written})

@@ -1,7 +1,7 @@
-"""Which party each event belongs to, and which parties it finds to be one.
+"""The party that each event belongs to, and the parties that an event merges.
 
-Pure: what is known comes in, what follows comes out. Events are taken one by one, so that a
-batch of a hundred groups objects as a hundred batches of one would.
+Pure. Events are taken one by one, so a batch of a hundred groups objects as a hundred batches of
+one would.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,22 +11,22 @@ from billing.ids import ObjectKey, PartyId, stripe_id_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Landing:
-    """Where an event belongs, and the parties that end in it because the event connects them."""
+class PartyAssignment:
+    """The party of an event, and the parties that the event merges into it."""
 
     party: PartyId
     absorbed: tuple[PartyId, ...]
 
 
 class Grouping:
-    """Grows with every event that lands; ``known`` is what the database says so far."""
+    """Grows with every event that is assigned; ``known`` holds the memberships in the database."""
 
     def __init__(self, known: Mapping[ObjectKey, PartyId]) -> None:
         self._given: dict[ObjectKey, PartyId] = dict(known)
         self._renamed: dict[PartyId, PartyId] = {}
 
-    def land(self, mentions: Iterable[ObjectKey]) -> Landing:
-        """Give every object the event mentions one party, named by a customer where it can be."""
+    def assign_party(self, mentions: Iterable[ObjectKey]) -> PartyAssignment:
+        """Give every object of an event one party, named after a customer if there is one."""
         keys = sorted(set(mentions))
         present = {self.party_of(key) for key in keys if key in self._given}
         fresh = {PartyId(key) for key in keys if key not in self._given and _is_customer(key)}
@@ -35,22 +35,22 @@ class Grouping:
         self._renamed.update(dict.fromkeys(absorbed, party))
         for key in keys:
             self._given.setdefault(key, party)
-        return Landing(party=party, absorbed=absorbed)
+        return PartyAssignment(party=party, absorbed=absorbed)
 
     def party_of(self, key: ObjectKey) -> PartyId:
-        """The party of a key that has one, after every merger so far."""
+        """Return the party of a known object after every merger so far."""
         return self._end_of(self._given[key])
 
     def memberships(self) -> dict[ObjectKey, PartyId]:
-        """Every key with its party at the end."""
+        """Return every object with its party at the end."""
         return {key: self._end_of(party) for key, party in self._given.items()}
 
     def ends(self) -> dict[PartyId, PartyId]:
-        """Every party that did not stay, with the one it is part of at the end."""
+        """Return every merged party with the party it is part of at the end."""
         return {party: self._end_of(party) for party in self._renamed}
 
     def parties(self) -> frozenset[PartyId]:
-        """Every party there was on the way: what has to be locked."""
+        """Return every party met on the way: these have to be locked."""
         return frozenset(self._given.values()) | frozenset(self._renamed.values())
 
     def _end_of(self, party: PartyId) -> PartyId:

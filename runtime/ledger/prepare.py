@@ -1,6 +1,6 @@
-"""Deliveries as they enter the ledger: read, and held against what this deployment counts.
+"""Deliveries read into facts and checked against the mode and accounts of this deployment.
 
-Everything here happens before the transaction begins, so that reading holds no locks.
+All of it happens before the transaction begins, so reading holds no locks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
 from billing.facts import Fact
 from billing.ids import ObjectKey
-from billing.readers.registry import IgnoredBecause, read
-from runtime.ledger.admit import OpenLetter
+from billing.readers.registry import IgnoredReason, read_event
+from runtime.ledger.admit import OpenDeadLetter
 from runtime.ledger.deliveries import DISCARDED, Delivery
 
 Livemode = Literal["live", "test", "any"]
@@ -20,23 +20,23 @@ Livemode = Literal["live", "test", "any"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The mode and the Connect accounts whose events count; all others never grant."""
+    """The mode and the Connect accounts whose events count; all other events are ignored."""
 
     livemode: Livemode
     accounts: frozenset[str]
 
-    def excludes(self, envelope: Envelope) -> IgnoredBecause | None:
-        """Why an event is none of ours, whoever signed it."""
+    def excludes(self, envelope: Envelope) -> IgnoredReason | None:
+        """Return why an event is ignored, or None if it counts."""
         if self.livemode != "any" and envelope.livemode != (self.livemode == "live"):
-            return IgnoredBecause.WRONG_MODE
+            return IgnoredReason.WRONG_MODE
         if envelope.account is not None and envelope.account not in self.accounts:
-            return IgnoredBecause.UNKNOWN_ACCOUNT
+            return IgnoredReason.UNKNOWN_ACCOUNT
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entering:
-    """A delivery with what it states, or why it states nothing, or that nobody can tell."""
+class Prepared:
+    """A delivery with its facts, or the reason why it has none, or the error of reading it."""
 
     delivery: Delivery
     facts: tuple[Fact, ...] = ()
@@ -49,25 +49,25 @@ class Entering:
         return frozenset(key for fact in self.facts for key in (fact.object_key, *fact.mentions))
 
 
-def enter(deliveries: Sequence[Delivery], scope: Scope) -> list[Entering]:
-    """Read every delivery. One that cannot be read may be settled already, so nothing is raised."""
-    return [_enter(delivery, scope) for delivery in deliveries]
+def prepare(deliveries: Sequence[Delivery], scope: Scope) -> list[Prepared]:
+    """Read every delivery; an unreadable one may be settled already, so nothing is raised."""
+    return [_prepare(delivery, scope) for delivery in deliveries]
 
 
-def heed(entering: Entering, letters: Mapping[str, OpenLetter]) -> Entering:
-    """An event whose dead letter was discarded states nothing until somebody replays it."""
-    letter = letters.get(entering.delivery.key)
-    if letter is None or letter.state != DISCARDED or entering.delivery.replayed:
-        return entering
-    return replace(entering, facts=(), ignored=DISCARDED, unreadable=None)
+def without_discarded(prepared: Prepared, dead_letters: Mapping[str, OpenDeadLetter]) -> Prepared:
+    """Return the delivery without facts if its dead letter was discarded and it is no replay."""
+    dead_letter = dead_letters.get(prepared.delivery.key)
+    if dead_letter is None or dead_letter.state != DISCARDED or prepared.delivery.replayed:
+        return prepared
+    return replace(prepared, facts=(), ignored=DISCARDED, unreadable=None)
 
 
-def _enter(delivery: Delivery, scope: Scope) -> Entering:
+def _prepare(delivery: Delivery, scope: Scope) -> Prepared:
     if excluded := scope.excludes(delivery.envelope):
-        return Entering(delivery=delivery, ignored=excluded.value)
+        return Prepared(delivery=delivery, ignored=excluded.value)
     try:
-        reading = read(delivery.envelope, delivery.fetched)
+        reading = read_event(delivery.envelope, delivery.fetched)
     except UnreadableEvent as error:
-        return Entering(delivery=delivery, unreadable=error)
+        return Prepared(delivery=delivery, unreadable=error)
     ignored = reading.ignored
-    return Entering(delivery=delivery, facts=reading.facts, ignored=ignored and ignored.value)
+    return Prepared(delivery=delivery, facts=reading.facts, ignored=ignored and ignored.value)

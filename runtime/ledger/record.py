@@ -1,117 +1,102 @@
-"""Recording: a list of events becomes rows, in one transaction, or nothing happens at all.
+"""Recording: a list of events becomes rows in one transaction, or nothing is written.
 
     admit    which events are new; their rows in stripe_events are the authority
     secure   lock every party they touch, in order; a party is what belongs together
     load     all facts and rows of those parties
-    decide   event by event in memory: state its facts, project, take the difference
-    write    what was decided, and the proof of it
+    decide   event by event in memory: add its facts, project, take the difference
+    write    the decisions, the audit and the history of money
 
-A preview is the same without the last step. A batch of one and a batch of a hundred write the
-same rows, because every event is projected and audited by itself.
+A preview leaves out the last step. A batch of one and a batch of a hundred write the same rows,
+because every event is projected and audited by itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.fetching.record import wanted_as_text, wanted_from_text
-from billing.ids import EventId, PartyId
+from billing.fetching.record import targets_from_text, targets_to_text
 from billing.rows import Projection
 from runtime.ledger.admit import note_fetched, resettle
-from runtime.ledger.catalogues import Catalogues
-from runtime.ledger.decide import Decided, Standing, Step, decide
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.decide import DecidedBatch, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import LocksOutOfOrder
-from runtime.ledger.fetched import Errand, errand_of, recalled
-from runtime.ledger.maintenance.reproject import project_due, reproject
-from runtime.ledger.prepare import Entering, Livemode, Scope, enter
-from runtime.ledger.write import Cause, Draft, audit_row, changes_in, write
+from runtime.ledger.fetched import with_stored_fetches
+from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
+from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
 
 MOST_TRIES: Final = 16
-"""Each try that fails had somebody else commit, so more would say that something is wrong.
+"""Tries of one batch. Each failed try means that another transaction committed.
 
-Eight were too few once, for eight threads that connected the same parties in two batches each.
+Eight tries were too few once, for eight threads that connected the same parties in two batches
+each.
 """
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """What recording one delivery would do."""
+class DeliveryPreview:
+    """The result that recording one delivery would have now."""
 
     event_id: str
     outcome: Outcome
     reason: str | None
     decisions: tuple[Decision, ...]
     hit: bool = False
-    """It is settled: sent once more it changes nothing."""
+    """The event is settled: delivering it again changes nothing."""
     projection: Projection | None = None
-    """All that would follow for the party it is about, if it is about any."""
+    """The projection of the party it concerns, if it concerns one."""
     catalogue_version: int
 
 
-Preview = tuple[Foreseen, ...]
+Preview = tuple[DeliveryPreview, ...]
 
 
 class Ledger:
-    """The one way into the tables that applications and auditors read."""
+    """The only writer of events into the tables that applications and auditors read."""
 
     def __init__(self, engine: Engine, *, livemode: Livemode, accounts: frozenset[str]) -> None:
         self._engine = engine
         self._scope = Scope(livemode=livemode, accounts=accounts)
-        self._catalogues = Catalogues()
+        self._catalogues = CatalogueCache()
 
     def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
-        """Settle all of these events and say what became of each, in their order.
+        """Settle all of these events and return one settlement for each, in their order.
+
+        Any exception means that none of them was settled.
 
         Raises:
-            LedgerError: none of them was settled; so says every other error that comes out.
-            UnreadableEvent: one of them is new and nobody can tell what it is about.
+            LedgerError: for the reasons named in ``runtime.ledger.errors``.
+            UnreadableEvent: one of them is new and its body does not tell what it is about.
         """
-        return _persistently(lambda: self._record(self._entering(deliveries)))
+        return _persistently(lambda: self._record(self._prepared(deliveries)))
 
     def preview(self, deliveries: Sequence[Delivery]) -> Preview:
-        """What ``record`` would do now, at the cost of its locks and without its traces."""
-        return _persistently(lambda: self._preview(self._entering(deliveries)))
+        """Return what ``record`` would do now; take its locks and roll its writes back."""
+        return _persistently(lambda: self._preview(self._prepared(deliveries)))
 
-    def recalled(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """The same, the replays among them with what was fetched for them before."""
-        return recalled(self._engine, deliveries)
+    def _prepared(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
+        return prepare(with_stored_fetches(self._engine, deliveries), self._scope)
 
-    def errand_of(self, event_id: EventId) -> Errand:
-        """What was fetched for a settled event and what is still to be fetched."""
-        return errand_of(self._engine, event_id)
-
-    def project_due(self, limit: int) -> int:
-        """Compute again what time alone has changed, and say for how many parties."""
-        return project_due(self._engine, self._catalogues, limit)
-
-    def reproject(self, parties: Iterable[PartyId], *, actor: str, reason: str) -> int:
-        """Compute these parties again by the plans of record, and say how many there were."""
-        return reproject(self._engine, self._catalogues, parties, actor=actor, reason=reason)
-
-    def _entering(self, deliveries: Sequence[Delivery]) -> list[Entering]:
-        return enter(self.recalled(deliveries), self._scope)
-
-    def _record(self, entering: Sequence[Entering]) -> list[Settlement]:
+    def _record(self, prepared: Sequence[Prepared]) -> list[Settlement]:
         with self._engine.begin() as connection:
-            decided = decide(connection, entering, self._catalogues)
+            decided = decide(connection, prepared, self._catalogues)
             _write(connection, decided)
             return [_settlement(step, decided) for step in decided.steps]
 
-    def _preview(self, entering: Sequence[Entering]) -> Preview:
+    def _preview(self, prepared: Sequence[Prepared]) -> Preview:
         with self._engine.connect() as connection:
-            decided = decide(connection, entering, self._catalogues)
+            decided = decide(connection, prepared, self._catalogues)
             connection.rollback()
-        return tuple(_foreseen(step, decided) for step in decided.steps)
+        return tuple(_preview_of(step, decided) for step in decided.steps)
 
 
 def _persistently(attempt: Callable[[], T]) -> T:
-    """Begin anew, a few times, where others got in between: what they committed is known now."""
+    """Call ``attempt`` again when another transaction got in between; it then sees its writes."""
     for _ in range(MOST_TRIES - 1):
         try:
             return attempt()
@@ -120,13 +105,13 @@ def _persistently(attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-def _write(connection: Connection, decided: Decided) -> None:
-    draft = Draft()
+def _write(connection: Connection, decided: DecidedBatch) -> None:
+    pending = PendingWrites()
     for step in decided.steps:
-        _take_down(draft, step)
-    _close_letters(connection, draft, decided)
-    _answer_operators(draft, decided)
-    write(connection, draft, decided.book, decided.ends)
+        _stage(pending, step)
+    _resolve_dead_letters(connection, pending, decided)
+    _audit_replays(pending, decided)
+    write(connection, pending, decided.batch, decided.ends)
     note_fetched(connection, [_noted(step) for step in decided.steps if _is_to_note(step)])
     resettle(
         connection,
@@ -135,37 +120,37 @@ def _write(connection: Connection, decided: Decided) -> None:
 
 
 def _is_to_note(step: Step) -> bool:
-    """Whether a row lacks, once it is inserted, what is known of fetching by now."""
+    """Return True if the event's row lacks the state of fetching once it is inserted."""
     work = step.work
-    if work.standing is Standing.SETTLED:
+    if work.state is DeliveryState.SETTLED:
         return False
-    new = work.standing is Standing.NEW
-    fetched = work.entering.delivery.fetched is not None and not new
-    return fetched or bool(step.errand) or work.row.errand is not None
+    new = work.state is DeliveryState.NEW
+    fetched = work.prepared.delivery.fetched is not None and not new
+    return fetched or bool(step.pending_fetches) or work.row.pending_fetches is not None
 
 
 def _noted(step: Step) -> dict[str, Any]:
-    fetched = step.work.entering.delivery.fetched
+    fetched = step.work.prepared.delivery.fetched
     return {
         "id": step.work.row.id,
-        "errand": wanted_as_text(step.errand) if step.errand else None,
+        "pending_fetches": targets_to_text(step.pending_fetches) if step.pending_fetches else None,
         "fetched": fetched and fetched.as_text(),
     }
 
 
-def _take_down(draft: Draft, step: Step) -> None:
+def _stage(pending: PendingWrites, step: Step) -> None:
     if step.party is None:
         return
-    entering = step.work.entering
-    draft.facts += [(step.party, fact) for fact in entering.facts]
-    if step.work.standing is not Standing.NEW:
-        draft.restated.append(entering.delivery.envelope.event_id)
-    draft.obey(_cause(entering.delivery), step.party, step.decisions)
+    prepared = step.work.prepared
+    pending.facts += [(step.party, fact) for fact in prepared.facts]
+    if step.work.state is not DeliveryState.NEW:
+        pending.restated.append(prepared.delivery.envelope.event_id)
+    pending.add(_cause(prepared.delivery), step.party, step.decisions)
 
 
-def _cause(delivery: Delivery) -> Cause:
+def _cause(delivery: Delivery) -> ChangeCause:
     envelope = delivery.envelope
-    return Cause(
+    return ChangeCause(
         actor=delivery.actor,
         origin=delivery.origin,
         occurred_at=envelope.created_at,
@@ -181,36 +166,42 @@ _CLOSE = text(
 )
 
 
-def _close_letters(connection: Connection, draft: Draft, decided: Decided) -> None:
-    """A letter whose event is settled is none any more; a discarded one waits for a replay."""
+def _resolve_dead_letters(
+    connection: Connection, pending: PendingWrites, decided: DecidedBatch
+) -> None:
+    """Resolve the dead letters of settled events; a discarded one is resolved only by a replay."""
     for step in decided.steps:
-        delivery = step.work.entering.delivery
-        letter = decided.opening.letters.get(delivery.key)
-        if letter and (letter.state == "open" or delivery.replayed):
+        delivery = step.work.prepared.delivery
+        dead_letter = decided.opening.dead_letters.get(delivery.key)
+        if dead_letter and (dead_letter.state == "open" or delivery.replayed):
             by = {"key": delivery.key, "actor": delivery.actor, "reason": delivery.reason}
             connection.execute(_CLOSE, by)
             target = ("dead_letter", delivery.key)
             closed = audit_row(_cause(delivery), action="dead_letter.replayed", target=target)
-            draft.audit.append(closed)
+            pending.audit.append(closed)
 
 
-def _answer_operators(draft: Draft, decided: Decided) -> None:
-    """What became of each replay, for whoever asked for it and for the auditor."""
+def _audit_replays(pending: PendingWrites, decided: DecidedBatch) -> None:
+    """Audit the outcome of each replay for the operator who asked for it."""
     for step in decided.steps:
-        delivery = step.work.entering.delivery
+        delivery = step.work.prepared.delivery
         if delivery.replayed:
             target = ("event", delivery.key)
             settled = audit_row(_cause(delivery), action=REPLAY_SETTLED, target=target)
             settled["after"] = {"outcome": str(step.outcome), "reason": step.reason}
-            draft.audit.append(settled)
+            pending.audit.append(settled)
 
 
-def _settlement(step: Step, decided: Decided) -> Settlement:
+def _settlement(step: Step, decided: DecidedBatch) -> Settlement:
     row = step.work.row
-    settled = step.work.standing is Standing.SETTLED
-    open_still = wanted_from_text(row.errand) if settled and row.errand else step.errand
+    settled = step.work.state is DeliveryState.SETTLED
+    open_still = (
+        targets_from_text(row.pending_fetches)
+        if settled and row.pending_fetches
+        else step.pending_fetches
+    )
     return Settlement(
-        key=step.work.entering.delivery.key,
+        key=step.work.prepared.delivery.key,
         event_id=row.id,
         fingerprint=row.fingerprint,
         event_type=row.type,
@@ -221,19 +212,19 @@ def _settlement(step: Step, decided: Decided) -> Settlement:
         settlement=row.settlement,
         hit=settled,
         changes=changes_in(step.decisions),
-        errand=open_still,
-        completes=step.work.standing is Standing.COMPLETED,
+        pending_fetches=open_still,
+        completes=step.work.state is DeliveryState.COMPLETED,
     )
 
 
-def _foreseen(step: Step, decided: Decided) -> Foreseen:
+def _preview_of(step: Step, decided: DecidedBatch) -> DeliveryPreview:
     party = step.party and decided.ends.get(step.party, step.party)
-    return Foreseen(
+    return DeliveryPreview(
         event_id=step.work.row.id,
         outcome=step.outcome,
         reason=step.reason,
         decisions=step.decisions,
-        hit=step.work.standing is Standing.SETTLED,
-        projection=decided.book.accounts[party].projection if party else None,
-        catalogue_version=decided.book.record.version,
+        hit=step.work.state is DeliveryState.SETTLED,
+        projection=decided.batch.parties[party].projection if party else None,
+        catalogue_version=decided.batch.plans.version,
     )

@@ -1,4 +1,4 @@
-"""The rows a projection consists of: their tables, and their way into the database and back.
+"""The rows of a projection: their tables, and conversion to and from the database.
 
 Rows are read as JSON, which PostgreSQL makes of its columns; ``bulk`` sends them column by column.
 """
@@ -20,13 +20,13 @@ from billing.rows import (
     PurchaseStatus,
     SubscriptionRow,
 )
-from runtime.json_text import written
+from runtime.json_text import write_json
 
 Row = CustomerRow | SubscriptionRow | PurchaseRow | PaymentRow | EntitlementRow
 
 
 class TableName(StrEnum):
-    """The tables of what follows from facts."""
+    """The tables of projected rows."""
 
     CUSTOMERS = "customers"
     SUBSCRIPTIONS = "subscriptions"
@@ -54,7 +54,7 @@ _STATUSES: Mapping[TableName, Callable[[str], str]] = {
 
 
 def rows_of(projection: Projection) -> Rows:
-    """The rows of a projection by table."""
+    """Return the rows of a projection by table."""
     return {
         TableName.CUSTOMERS: projection.customers,
         TableName.SUBSCRIPTIONS: projection.subscriptions,
@@ -65,7 +65,7 @@ def rows_of(projection: Projection) -> Rows:
 
 
 def no_rows() -> dict[TableName, dict[Key, Row]]:
-    """A party nobody has projected yet."""
+    """Return the rows of a party that has never been projected."""
     return {table: {} for table in TableName}
 
 
@@ -78,12 +78,12 @@ _COLUMNS_BY_TYPE = {row_type: COLUMNS[table] for table, row_type in ROW_TYPES.it
 
 
 def to_plain(row: Row) -> dict[str, Any]:
-    """The row as JSON-able values by column, once ``dumps`` has written the times."""
+    """Return the row's values by column; ``dumps`` makes JSON of them."""
     return {name: getattr(row, name) for name in _COLUMNS_BY_TYPE[type(row)]}
 
 
 def from_plain(table: TableName, stored: Mapping[str, Any]) -> Row:
-    """The row that was stored; columns of the table that are no part of it are left alone."""
+    """Return the stored row; columns that are no part of it are ignored."""
     values = {name: stored[name] for name in COLUMNS[table]}
     for name in _TIMES:
         if isinstance(values.get(name), str):
@@ -96,8 +96,8 @@ def from_plain(table: TableName, stored: Mapping[str, Any]) -> Row:
 
 
 def dumps(value: Any) -> str:
-    """JSON of plain values, times and read-only mappings included."""
-    return written(value, _plain)
+    """Return JSON of plain values, times and read-only mappings included."""
+    return write_json(value, _plain)
 
 
 def _plain(value: object) -> object:

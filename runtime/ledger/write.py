@@ -15,16 +15,16 @@ from billing.rows import Key
 from models.base import Base
 from models.tables import (
     AuditLog,
-    Customer,
     Party,
-    Payment,
     PaymentEvent,
-    Purchase,
+    StoredCustomer,
     StoredFact,
-    Subscription,
+    StoredPayment,
+    StoredPurchase,
+    StoredSubscription,
     UserEntitlement,
 )
-from runtime.ledger.batch_state import Account, Book
+from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.bulk import delete_rows, insert_rows
 from runtime.ledger.decisions import (
     Decision,
@@ -39,10 +39,10 @@ from runtime.ledger.decisions import (
 from runtime.ledger.rows import Row, TableName, to_plain
 
 MODELS: Mapping[TableName, type[Base]] = {
-    TableName.CUSTOMERS: Customer,
-    TableName.SUBSCRIPTIONS: Subscription,
-    TableName.PURCHASES: Purchase,
-    TableName.PAYMENTS: Payment,
+    TableName.CUSTOMERS: StoredCustomer,
+    TableName.SUBSCRIPTIONS: StoredSubscription,
+    TableName.PURCHASES: StoredPurchase,
+    TableName.PAYMENTS: StoredPayment,
     TableName.ENTITLEMENTS: UserEntitlement,
 }
 
@@ -51,15 +51,15 @@ CHANGES: Mapping[type[Decision], str] = {
     EntitlementChanged: "changed",
     EntitlementRevoked: "revoked",
 }
-"""What metrics and audit call a change of what a user is entitled to."""
+"""The names of entitlement changes in metrics and audit."""
 
 ENTITLEMENT: Final = "entitlement"
-"""What the audit calls a source under a plan."""
+"""The audit's target type for a source under a plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Who or what made a change, as the audit names it."""
+class ChangeCause:
+    """The cause of a change as the audit names it."""
 
     actor: str
     origin: str
@@ -70,10 +70,10 @@ class Cause:
 
 
 @dataclass(slots=True, kw_only=True)
-class Draft:
+class PendingWrites:
     """Everything one transaction is going to write, gathered step by step.
 
-    History keeps every step; of a row only its last state counts, None where it is gone.
+    History keeps every step. Of a row only the last state is written; None deletes it.
     """
 
     facts: list[tuple[PartyId, Fact]] = field(default_factory=list)
@@ -82,8 +82,8 @@ class Draft:
     money: list[dict[str, Any]] = field(default_factory=list)
     audit: list[dict[str, Any]] = field(default_factory=list)
 
-    def obey(self, cause: Cause, party: PartyId, decisions: Iterable[Decision]) -> None:
-        """Take down what the decisions of one step ask for."""
+    def add(self, cause: ChangeCause, party: PartyId, decisions: Iterable[Decision]) -> None:
+        """Add what the decisions of one step ask for."""
         for decision in decisions:
             match decision:
                 case RowUpserted(table=table, row=row):
@@ -100,32 +100,35 @@ class Draft:
                 case _:
                     assert_never(decision)
 
-    def renew(self, party: PartyId, account: Account) -> None:
+    def renew(self, party: PartyId, party_state: PartyState) -> None:
         """Write a party's entitlements again, changed or not, under a new catalogue version."""
-        for key, row in account.rows[TableName.ENTITLEMENTS].items():
+        for key, row in party_state.rows[TableName.ENTITLEMENTS].items():
             self.rows.setdefault((TableName.ENTITLEMENTS, key), (party, row))
 
 
 def changes_in(decisions: Iterable[Decision]) -> dict[str, int]:
-    """How many entitlements were granted, changed and revoked."""
+    """Count the entitlements that were granted, changed and revoked."""
     kinds = (type(decision) for decision in decisions)
     return dict(Counter(CHANGES[kind] for kind in kinds if kind in CHANGES))
 
 
 def write(
-    connection: Connection, draft: Draft, book: Book, ends: Mapping[PartyId, PartyId]
+    connection: Connection,
+    pending: PendingWrites,
+    batch: BatchState,
+    ends: Mapping[PartyId, PartyId],
 ) -> None:
-    """Write the draft; ``ends`` says which parties became part of which."""
+    """Write everything; ``ends`` maps each merged party to the one it became part of."""
     _absorb(connection, ends)
-    for party, account in book.accounts.items():
-        if account.catalogue_version not in {None, book.record.version}:
-            draft.renew(party, account)
-    _write_facts(connection, draft, ends)
+    for party, party_state in batch.parties.items():
+        if party_state.catalogue_version not in {None, batch.plans.version}:
+            pending.renew(party, party_state)
+    _write_facts(connection, pending, ends)
     for table in TableName:
-        _write_rows(connection, table, draft, book, ends)
-    insert_rows(connection, PaymentEvent, draft.money)
-    insert_rows(connection, AuditLog, [_versioned(entry, book) for entry in draft.audit])
-    _write_parties(connection, book)
+        _write_rows(connection, table, pending, batch, ends)
+    insert_rows(connection, PaymentEvent, pending.money)
+    insert_rows(connection, AuditLog, [_versioned(entry, batch) for entry in pending.audit])
+    _write_parties(connection, batch)
 
 
 _BELONGING = ("memberships", "facts", *TableName)
@@ -141,23 +144,25 @@ def _absorb(connection: Connection, ends: Mapping[PartyId, PartyId]) -> None:
         connection.execute(text("DELETE FROM parties WHERE party = :party"), names)
 
 
-def _write_facts(connection: Connection, draft: Draft, ends: Mapping[PartyId, PartyId]) -> None:
-    if draft.restated:
+def _write_facts(
+    connection: Connection, pending: PendingWrites, ends: Mapping[PartyId, PartyId]
+) -> None:
+    if pending.restated:
         forget = text("DELETE FROM facts WHERE event_id = ANY(:ids)")
-        connection.execute(forget, {"ids": draft.restated})
-    rows = [_fact_row(ends.get(party, party), fact) for party, fact in draft.facts]
+        connection.execute(forget, {"ids": pending.restated})
+    rows = [_fact_row(ends.get(party, party), fact) for party, fact in pending.facts]
     insert_rows(connection, StoredFact, rows)
 
 
 def _write_rows(
     connection: Connection,
     table: TableName,
-    draft: Draft,
-    book: Book,
+    pending: PendingWrites,
+    batch: BatchState,
     ends: Mapping[PartyId, PartyId],
 ) -> None:
-    mine = {key: entry for (name, key), entry in draft.rows.items() if name is table}
-    complete = _completer(table, book)
+    mine = {key: entry for (name, key), entry in pending.rows.items() if name is table}
+    complete = _completer(table, batch)
     rows = [
         {**to_plain(row), **complete(row), "party": ends.get(party, party)}
         for party, row in mine.values()
@@ -168,34 +173,34 @@ def _write_rows(
     delete_rows(connection, MODELS[table], gone)
 
 
-def _completer(table: TableName, book: Book) -> Callable[[Row], dict[str, Any]]:
-    """What the bookkeeping adds to rows of a table."""
+def _completer(table: TableName, batch: BatchState) -> Callable[[Row], dict[str, Any]]:
+    """Return a function that gives the columns that the ledger adds to rows of a table."""
     if table is not TableName.ENTITLEMENTS:
         return lambda _: {}
-    written = {"catalogue_version": book.record.version, "updated_at": book.now}
+    written = {"catalogue_version": batch.plans.version, "updated_at": batch.now}
     return lambda _: written
 
 
-def _write_parties(connection: Connection, book: Book) -> None:
+def _write_parties(connection: Connection, batch: BatchState) -> None:
     rows = [
         {
             "party": party,
-            "catalogue_version": book.record.version,
-            "due_at": _if_ahead(account.projection.due_at, book.now),
-            "waiting": account.projection.waiting,
-            "unknown_prices": account.projection.unknown_prices,
-            "incomplete_summaries": account.projection.incomplete_summaries,
-            "missing_subscriptions": account.projection.missing_subscriptions,
-            "undecided": account.projection.undecided,
+            "catalogue_version": batch.plans.version,
+            "due_at": _if_ahead(party_state.projection.due_at, batch.now),
+            "waiting": party_state.projection.waiting,
+            "unknown_prices": party_state.projection.unknown_prices,
+            "incomplete_summaries": party_state.projection.incomplete_summaries,
+            "missing_subscriptions": party_state.projection.missing_subscriptions,
+            "undecided": party_state.projection.undecided,
         }
-        for party, account in book.accounts.items()
-        if account.projection is not None
+        for party, party_state in batch.parties.items()
+        if party_state.projection is not None
     ]
     insert_rows(connection, Party, rows, conflict="replace")
 
 
 def _if_ahead(due_at: datetime | None, now: datetime) -> datetime | None:
-    # What is over already is projected already; to be due for it again would never end.
+    # A time in the past is projected already; to be due at it again would never end.
     return due_at if due_at is not None and due_at > now else None
 
 
@@ -211,7 +216,7 @@ def _fact_row(party: PartyId, fact: Fact) -> dict[str, Any]:
     }
 
 
-def _payment_event(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
+def _payment_event(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
     payment = moved.payment
     return {
         "event_id": cause.event_id,
@@ -227,14 +232,14 @@ def _payment_event(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
     }
 
 
-def _versioned(entry: dict[str, Any], book: Book) -> dict[str, Any]:
-    """An entry about access tells by which plans it was worked out."""
+def _versioned(entry: dict[str, Any], batch: BatchState) -> dict[str, Any]:
+    """Add to an entry about access the version of the plans it was computed by."""
     if entry["target_type"] == ENTITLEMENT and entry["after"]:
-        entry["after"]["catalogue_version"] = book.record.version
+        entry["after"]["catalogue_version"] = batch.plans.version
     return entry
 
 
-def _audit_of_money(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
+def _audit_of_money(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
     return audit_row(
         cause,
         action=f"payment.{moved.movement}",
@@ -246,7 +251,7 @@ def _audit_of_money(cause: Cause, moved: MoneyMoved) -> dict[str, Any]:
 
 
 def _audit_of_entitlement(
-    cause: Cause, change: EntitlementGranted | EntitlementChanged | EntitlementRevoked
+    cause: ChangeCause, change: EntitlementGranted | EntitlementChanged | EntitlementRevoked
 ) -> dict[str, Any]:
     row = change.after or change.before
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
@@ -261,7 +266,7 @@ def _audit_of_entitlement(
     )
 
 
-def _audit_of_note(cause: Cause, note: Noted) -> dict[str, Any]:
+def _audit_of_note(cause: ChangeCause, note: Noted) -> dict[str, Any]:
     return audit_row(
         cause,
         action=note.action,
@@ -273,7 +278,7 @@ def _audit_of_note(cause: Cause, note: Noted) -> dict[str, Any]:
 
 
 def audit_row(
-    cause: Cause,
+    cause: ChangeCause,
     *,
     action: str,
     target: tuple[str, str],
@@ -282,7 +287,7 @@ def audit_row(
     after: Row | None = None,
     reason: str | None = None,
 ) -> dict[str, Any]:
-    """One entry of the audit, for something that was done."""
+    """Return one entry of the audit for something that was done."""
     return {
         "actor": cause.actor,
         "action": action,

@@ -1,4 +1,4 @@
-"""What the view says is what a user may do now: booleans by or, numbers by maximum or sum."""
+"""The view shows what a user may do now: booleans by or, numbers by maximum or sum."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 class Grants:
-    """Rows of one user, each of a source of its own."""
+    """Rows of one user, each with a source of its own."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""The migrations build exactly what the models say, and PostgreSQL keeps the proof."""
+"""The migration builds exactly what the models say, and PostgreSQL protects append-only tables."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def role(postgres_server: Postgres, database: str) -> Iterator[str]:
-    """The application's role, made by a superuser: ours may create none."""
+    """Make the application's role as a superuser: the test's own role cannot create any."""
     with _made(postgres_server, database, schema.APPLICATION_ROLE) as role:
         yield role
 
@@ -106,7 +106,7 @@ def test_a_schema_of_another_release_is_named(engine: Engine) -> None:
     assert "newer release" in (schema.problem(engine) or "")
 
 
-def test_an_older_schema_is_told_what_to_run(
+def test_the_problem_of_an_older_schema_says_what_to_run(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "head", lambda: "9999")
@@ -115,7 +115,7 @@ def test_an_older_schema_is_told_what_to_run(
     assert "9999" in (schema.problem(engine) or "")
 
 
-def test_a_database_without_schema_is_told_what_to_run(engine: Engine) -> None:
+def test_the_problem_of_an_empty_database_says_what_to_run(engine: Engine) -> None:
     schema.downgrade(engine)
 
     assert "paidup migrate" in (schema.problem(engine) or "")

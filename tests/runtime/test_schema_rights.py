@@ -1,4 +1,4 @@
-"""The application's role has every right that recording needs, and none to rewrite the proof."""
+"""The application's role has every right that recording needs, and none to rewrite history."""
 
 from collections.abc import Iterator
 
@@ -12,16 +12,27 @@ from ops.samples.lifecycles.registry import compose
 from ops.up.servers.postgres_server import Postgres
 from runtime import schema
 from runtime.database.engine import engine_for
+from runtime.ledger import catalogues
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.reproject import project_due, reproject
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.conftest import ledger_on
-from tests.runtime.ledger.delivery_builders import NOW, deliveries, rows
+from tests.runtime.ledger.delivery_builders import NOW, deliveries, example_plans, rows
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = engine_for(database, application_name="test")
+    catalogues.install_first(engine, example_plans(), actor="test", reason="test")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
 def as_application(postgres_server: Postgres, engine: Engine, database: str) -> Iterator[Engine]:
-    """Sessions that act as the application's role."""
+    """Open sessions that act as the application's role."""
     name, role = database.rpartition("/")[2], schema.APPLICATION_ROLE
     with psycopg.connect(postgres_server.admin_url, dbname=name, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {role}")
@@ -46,8 +57,14 @@ def test_everything_can_be_recorded(ledger: Ledger, as_application: Engine) -> N
         ledger.record(events[::-1])
     parties = rows(as_application, "SELECT party FROM parties")
 
-    assert ledger.reproject(parties, actor="ada", reason="why") == len(parties)
-    assert ledger.project_due(10) == 0
+    assert reproject(as_application, CatalogueCache(), parties, actor="ada", reason="why") == len(
+        parties
+    )
+    assert project_due(as_application, CatalogueCache(), 10) == 0
+
+
+def test_the_application_can_check_the_schema(as_application: Engine) -> None:
+    assert schema.problem(as_application) is None
 
 
 @pytest.mark.parametrize("change", ["UPDATE audit_logs SET actor = 'x'", "TRUNCATE audit_logs"])

@@ -1,7 +1,7 @@
-"""What would change if parties were projected now: the ledger's own steps without the last one.
+"""Preview of a projection by other plans: the ledger's own steps without the last one.
 
-One statement reads everything of the parties, so what it sees fits together without a lock, and
-nobody who works on them has to wait.
+One statement reads everything of the parties, so their state is consistent without a lock, and
+no transaction that works on them has to wait.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from sqlalchemy import Connection, text
 from billing.catalogue import Catalogue
 from billing.ids import PartyId
 from billing.rows import Projection
-from runtime.ledger.batch_state import Book
-from runtime.ledger.catalogues import Record
+from runtime.ledger.batch_state import BatchState
+from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.load import load
 from runtime.ledger.rows import Rows
 
 NO_VERSION = 0
-"""Of plans that are not on record."""
+"""The version of plans that were not applied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """One party: its rows as they stand, what a projection says, and the way from one to other."""
+class PartyPreview:
+    """One party: its rows now, its projection, and the decisions between the two."""
 
     party: PartyId
     before: Rows
@@ -32,19 +32,23 @@ class Outlook:
     decisions: tuple[Decision, ...]
 
 
-def outlook(
+def preview_parties(
     connection: Connection, catalogue: Catalogue, parties: Sequence[PartyId]
-) -> list[Outlook]:
-    """What these plans would make of these parties at this moment."""
+) -> list[PartyPreview]:
+    """Return what these plans would make of these parties now."""
     now = connection.execute(text("SELECT now()")).scalar_one()
     stored = load(connection, parties)
     before = {party: each.rows for party, each in stored.items()}
-    book = Book(stored, record=Record(version=NO_VERSION, catalogue=catalogue), now=now)
-    return [_of(book, party, before[party]) for party in parties]
+    batch = BatchState(
+        stored, plans=VersionedCatalogue(version=NO_VERSION, catalogue=catalogue), now=now
+    )
+    return [_of(batch, party, before[party]) for party in parties]
 
 
-def _of(book: Book, party: PartyId, before: Rows) -> Outlook:
-    account = book.accounts[party]
-    decisions = book.project(account)
-    assert account.projection is not None, "it was just made"  # noqa: S101 - for the reader
-    return Outlook(party=party, before=before, projection=account.projection, decisions=decisions)
+def _of(batch: BatchState, party: PartyId, before: Rows) -> PartyPreview:
+    party_state = batch.parties[party]
+    decisions = batch.project(party_state)
+    assert party_state.projection is not None, "it was just made"  # noqa: S101 - for the reader
+    return PartyPreview(
+        party=party, before=before, projection=party_state.projection, decisions=decisions
+    )

@@ -1,7 +1,7 @@
-"""A party projected anew, and what has to change for that to stand, whoever touched its rows.
+"""Repair of a party's rows: project it and find what has to change, even if its rows were altered.
 
-A row that was altered from outside is put right. What was booked of its money is told by the
-history, and the version beside a grant by the plans of record.
+A row that was altered from outside is put right. The amounts booked for a payment are taken from
+its history, and the version beside a grant from the plans in force.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 
 from billing.ids import PartyId, UserId
 from billing.rows import Key, PaymentRow
-from runtime.ledger.batch_state import Account, Book
-from runtime.ledger.catalogues import Record
+from runtime.ledger.batch_state import BatchState, PartyState
+from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision, MoneyMoved, RowUpserted
 from runtime.ledger.difference import difference
 from runtime.ledger.money_movements import Pair, movements
@@ -21,63 +21,67 @@ from runtime.ledger.rows import Row, Rows, TableName
 
 
 class Owner(NamedTuple):
-    """Whose money it is, as far as anybody knows, and in which currency."""
+    """The user a payment is booked for, if known, and the currency."""
 
     user_id: UserId | None
     currency: str
 
 
 History = Mapping[Key, Mapping[Owner, int]]
-"""What was booked of each payment, by owner; those whose sum is nothing are left out."""
+"""The amounts booked for each payment by owner; sums of zero are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anew:
-    """A party that was just projected, and the rows it had."""
+class Reprojected:
+    """A party that was just projected, and the rows it had before."""
 
     party: PartyId
-    account: Account
+    party_state: PartyState
     before: Rows
 
     def payments(self) -> frozenset[Key]:
-        """Every payment it had or has."""
+        """Return the keys of every payment it had or has."""
         return frozenset(self.before[TableName.PAYMENTS].keys() | self._after(TableName.PAYMENTS))
 
     def decisions(
-        self, record: Record, history: History, versions: Mapping[Key, int]
+        self, plans: VersionedCatalogue, history: History, versions: Mapping[Key, int]
     ) -> Iterator[Decision]:
-        """What a projection decides, with money as it was booked and not as rows say it was."""
-        decided = difference(self.before, self.account.rows)
+        """Yield the decisions of a projection; amounts come from the history, not from the rows."""
+        decided = difference(self.before, self.party_state.rows)
         yield from (each for each in decided if not isinstance(each, MoneyMoved))
         before = cast("Mapping[Key, PaymentRow]", self.before[TableName.PAYMENTS])
         after = cast("Mapping[Key, PaymentRow]", self._after(TableName.PAYMENTS))
-        yield from booked(before, after, history)
-        yield from self._misnumbered(record, versions)
+        yield from money_to_book(before, after, history)
+        yield from self._misnumbered(plans, versions)
 
-    def _misnumbered(self, record: Record, versions: Mapping[Key, int]) -> Iterator[Decision]:
-        """Grants that stand as they should, beside the number of plans that they are not by."""
-        if self.account.catalogue_version != record.version:
-            return  # such rows are written anew anyway
+    def _misnumbered(
+        self, plans: VersionedCatalogue, versions: Mapping[Key, int]
+    ) -> Iterator[Decision]:
+        """Yield grants that are right but carry the version of other plans."""
+        if self.party_state.catalogue_version != plans.version:
+            return  # such rows are all written again
         before = self.before[TableName.ENTITLEMENTS]
         for key, row in self._after(TableName.ENTITLEMENTS).items():
-            if before.get(key) == row and versions[key] != record.version:
+            if before.get(key) == row and versions[key] != plans.version:
                 yield RowUpserted(table=TableName.ENTITLEMENTS, row=row)
 
     def _after(self, table: TableName) -> Mapping[Key, Row]:
-        return self.account.rows[table]
+        return self.party_state.rows[table]
 
 
-def projected(book: Book) -> list[Anew]:
-    """Project every party of the book.
+def reproject_batch(batch: BatchState) -> list[Reprojected]:
+    """Project every party of the batch.
 
-    A row that was put under another party by mistake belongs to the one that makes it.
+    A row that was put under another party by mistake belongs to the party whose facts state it.
     """
-    befores = {party: account.rows for party, account in sorted(book.accounts.items())}
-    for account in book.accounts.values():
-        book.project(account)
-    makers = {place: party for party in befores for place in _places(book.accounts[party].rows)}
+    befores = {party: party_state.rows for party, party_state in sorted(batch.parties.items())}
+    for party_state in batch.parties.values():
+        batch.project(party_state)
+    makers = {place: party for party in befores for place in _places(batch.parties[party].rows)}
     return [
-        Anew(party=party, account=book.accounts[party], before=_own(before, party, makers))
+        Reprojected(
+            party=party, party_state=batch.parties[party], before=_own(before, party, makers)
+        )
         for party, before in befores.items()
     ]
 
@@ -94,13 +98,13 @@ def _own(rows: Rows, party: PartyId, makers: Mapping[tuple[TableName, Key], Part
 
 
 def versions_of(connection: Connection, parties: Sequence[PartyId]) -> dict[Key, int]:
-    """The version of the plans that stands beside each grant of these parties."""
+    """Return the version of the plans beside each grant of these parties."""
     found = connection.execute(_VERSIONS, {"parties": list(parties)})
     return {tuple(key): version for version, *key in found}
 
 
 def history_of(connection: Connection, payments: frozenset[Key]) -> dict[Key, dict[Owner, int]]:
-    """What is booked of these payments, where that is anything."""
+    """Return the amounts booked for these payments; those without any are left out."""
     wanted = sorted(payments)
     found: dict[Key, dict[Owner, int]] = {}
     values = {"realms": [key[0] for key in wanted], "refs": [key[1] for key in wanted]}
@@ -122,10 +126,10 @@ _BOOKED = text(
 )
 
 
-def booked(
+def money_to_book(
     before: Mapping[Key, PaymentRow], after: Mapping[Key, PaymentRow], history: History
 ) -> list[MoneyMoved]:
-    """What to book so that the history of every payment sums to the row after."""
+    """Return what to book so that the history of every payment sums to the row after."""
     keys = sorted(before.keys() | after.keys())
     pairs = [
         pair

@@ -1,7 +1,7 @@
-"""Projecting without an event: because time has passed, or because the plans have changed.
+"""Projection without an event: because time has passed, or because the plans have changed.
 
-In small transactions, so that events never wait long behind it, and resumable: what is done is
-written in ``parties``.
+Transactions are small, so that events never wait long. A run can be interrupted and continued:
+``parties`` records what is done.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,18 +12,18 @@ from sqlalchemy import Connection, Engine, text
 
 from billing.ids import PartyId
 from runtime.ledger.admit import open_transaction
-from runtime.ledger.batch_state import Book
-from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.batch_state import BatchState
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.load import load
 from runtime.ledger.locks import lock, try_lock
-from runtime.ledger.write import Cause, Draft, write
+from runtime.ledger.write import ChangeCause, PendingWrites, write
 
 CHUNK: Final = 20
 CLOCK: Final = "clock"
 
 
-def project_due(engine: Engine, catalogues: Catalogues, limit: int) -> int:
-    """Project parties whose time has come; those somebody is at work on are left to him."""
+def project_due(engine: Engine, catalogues: CatalogueCache, limit: int) -> int:
+    """Project at most ``limit`` due parties and return their number; skip those that are locked."""
     done: list[PartyId] = []
     while len(done) < limit:
         with engine.begin() as connection:
@@ -31,7 +31,7 @@ def project_due(engine: Engine, catalogues: Catalogues, limit: int) -> int:
             parties = _due(connection, done, min(CHUNK, limit - len(done)))
             if not parties:
                 break
-            cause = Cause(actor=CLOCK, origin=CLOCK, occurred_at=now)
+            cause = ChangeCause(actor=CLOCK, origin=CLOCK, occurred_at=now)
             _project(connection, catalogues, parties, cause)
         done += parties
     return len(done)
@@ -39,20 +39,20 @@ def project_due(engine: Engine, catalogues: Catalogues, limit: int) -> int:
 
 def reproject(
     engine: Engine,
-    catalogues: Catalogues,
+    catalogues: CatalogueCache,
     parties: Iterable[PartyId],
     *,
     actor: str,
     reason: str,
 ) -> int:
-    """Project these parties by the plans of record; one that was merged meanwhile is left out."""
+    """Project these parties by the plans in force; skip those that were merged meanwhile."""
     done = 0
     for chunk in _chunks(parties):
         with engine.begin() as connection:
             now = open_transaction(connection).now
             lock(connection, chunk, above=())
             present = _present(connection, chunk)
-            cause = Cause(actor=actor, origin="operator", occurred_at=now, reason=reason)
+            cause = ChangeCause(actor=actor, origin="operator", occurred_at=now, reason=reason)
             _project(connection, catalogues, present, cause)
         done += len(present)
     return done
@@ -77,14 +77,17 @@ def _present(connection: Connection, parties: Sequence[PartyId]) -> list[PartyId
 
 
 def _project(
-    connection: Connection, catalogues: Catalogues, parties: Sequence[PartyId], cause: Cause
+    connection: Connection,
+    catalogues: CatalogueCache,
+    parties: Sequence[PartyId],
+    cause: ChangeCause,
 ) -> None:
-    record = catalogues.current(connection)
-    book = Book(load(connection, parties), record=record, now=cause.occurred_at)
-    draft = Draft()
-    for party in sorted(book.accounts):
-        draft.obey(cause, party, book.project(book.accounts[party]))
-    write(connection, draft, book, {})
+    plans = catalogues.current(connection)
+    batch = BatchState(load(connection, parties), plans=plans, now=cause.occurred_at)
+    pending = PendingWrites()
+    for party in sorted(batch.parties):
+        pending.add(cause, party, batch.project(batch.parties[party]))
+    write(connection, pending, batch, {})
 
 
 def _chunks(parties: Iterable[PartyId]) -> Iterator[list[PartyId]]:

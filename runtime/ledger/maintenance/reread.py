@@ -1,6 +1,6 @@
-"""Settled events stated anew: what today's readers read in a body replaces what was read before.
+"""Settled events read again: what today's readers find replaces the facts stated before.
 
-As a replay does it, for many events at once and without the inbox.
+It does what a replay does, for many events at once and without the inbox.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,102 +11,104 @@ from sqlalchemy import Connection, text
 
 from billing.errors import MalformedEvent
 from billing.facts import Fact
-from billing.fetching.record import Fetched
+from billing.fetching.record import FetchRecord
 from billing.ids import EventId, ObjectKey
-from billing.readers.registry import IgnoredBecause
+from billing.readers.registry import IgnoredReason
 from runtime.event_body import parse
 from runtime.ledger.admit import resettle
-from runtime.ledger.batch_state import Account, Book
+from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.deliveries import DISCARDED, REPLAY, Delivery, Outcome
 from runtime.ledger.load import keys_stated_by
 from runtime.ledger.locks import Secured
-from runtime.ledger.prepare import Entering, Scope, enter
-from runtime.ledger.write import Draft
+from runtime.ledger.prepare import Prepared, Scope, prepare
+from runtime.ledger.write import PendingWrites
 
-EXCLUDED: Final = frozenset({IgnoredBecause.WRONG_MODE, IgnoredBecause.UNKNOWN_ACCOUNT})
+EXCLUDED: Final = frozenset({IgnoredReason.WRONG_MODE, IgnoredReason.UNKNOWN_ACCOUNT})
 NOT_OURS: Final = "the settings here exclude it, though it was counted: replay it to drop it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reread:
-    """What events state by today's readers, and those that cannot be read."""
+class RereadBodies:
+    """Events as today's readers read them, and the reasons why others cannot be read."""
 
-    entering: Sequence[Entering]
+    prepared: Sequence[Prepared]
     kept: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restating:
-    """Events on their way back into the books, their rows locked."""
+class Reread:
+    """Settled events that are about to state their facts again, their rows locked."""
 
-    entering: Sequence[Entering]
+    prepared: Sequence[Prepared]
     kept: Mapping[str, str]
     stated: Mapping[str, frozenset[ObjectKey]]
     outcomes: Mapping[str, str]
 
     @classmethod
-    def of(cls, connection: Connection, reread: Reread) -> "Restating":
-        """Lock the events in the order in which replays do, and leave alone what must stay."""
-        ids = [_id(each) for each in reread.entering]
+    def of(cls, connection: Connection, bodies: RereadBodies) -> "Reread":
+        """Lock the events in the order in which replays do, and leave out those that must stay."""
+        ids = [_id(each) for each in bodies.prepared]
         rows = {row.id: row for row in connection.execute(_HOLD, {"ids": ids})}
         stated = keys_stated_by(connection, ids)
-        kept, entering = dict(reread.kept), []
-        for each in reread.entering:
+        kept, prepared = dict(bodies.kept), []
+        for each in bodies.prepared:
             if why := _why_kept(each, stated):
                 kept[_id(each)] = why
             elif rows[_id(each)].reason != DISCARDED:
-                entering.append(each)
+                prepared.append(each)
         outcomes = {event_id: row.outcome for event_id, row in rows.items()}
-        return cls(entering=entering, kept=kept, stated=stated, outcomes=outcomes)
+        return cls(prepared=prepared, kept=kept, stated=stated, outcomes=outcomes)
 
     def mentions(self) -> list[frozenset[ObjectKey]]:
-        """Every object that each event names or named, of those that name any."""
-        return [named for each in self.entering if (named := self._named(each))]
+        """Return the objects that each event names or named, without events that name none."""
+        return [named for each in self.prepared if (named := self._named(each))]
 
-    def carry_out(self, connection: Connection, book: Book, draft: Draft, secured: Secured) -> None:
-        """Let every event state what it states today; what states the same is left alone."""
-        landings = iter(secured.landings)
+    def carry_out(
+        self, connection: Connection, batch: BatchState, pending: PendingWrites, secured: Secured
+    ) -> None:
+        """Replace the facts of every event that states something else today."""
+        assignments = iter(secured.assignments)
         outcomes: dict[str, tuple[Outcome, str | None]] = {}
-        for each in self.entering:
+        for each in self.prepared:
             if not self._named(each):
                 continue
-            landing = next(landings)
-            account = book.at(landing)
-            if self._exchanged(account, each):
-                draft.restated.append(EventId(_id(each)))
-                draft.facts += [(landing.party, fact) for fact in each.facts]
+            assignment = next(assignments)
+            party_state = batch.party_for(assignment)
+            if self._replaced(party_state, each):
+                pending.restated.append(EventId(_id(each)))
+                pending.facts += [(assignment.party, fact) for fact in each.facts]
                 outcomes.update(self._outcome(each))
-        for landing in landings:
-            book.at(landing)
+        for assignment in assignments:
+            batch.party_for(assignment)
         resettle(connection, outcomes)
 
-    def _named(self, entering: Entering) -> frozenset[ObjectKey]:
-        return entering.mentions | self.stated.get(_id(entering), frozenset())
+    def _named(self, prepared: Prepared) -> frozenset[ObjectKey]:
+        return prepared.mentions | self.stated.get(_id(prepared), frozenset())
 
-    def _exchanged(self, account: Account, entering: Entering) -> bool:
-        event_id = EventId(_id(entering))
-        today = {fact.object_key: fact for fact in entering.facts}
-        before = self._facts(account, event_id)
+    def _replaced(self, party_state: PartyState, prepared: Prepared) -> bool:
+        event_id = EventId(_id(prepared))
+        today = {fact.object_key: fact for fact in prepared.facts}
+        before = self._facts(party_state, event_id)
         if today == before:
             return False
-        account.exchange(event_id, entering.facts)
+        party_state.replace_facts(event_id, prepared.facts)
         return True
 
-    def _facts(self, account: Account, event_id: EventId) -> dict[ObjectKey, Fact | None]:
+    def _facts(self, party_state: PartyState, event_id: EventId) -> dict[ObjectKey, Fact | None]:
         keys = self.stated.get(event_id, frozenset())
-        return {key: account.facts.get((event_id, key)) for key in keys}
+        return {key: party_state.facts.get((event_id, key)) for key in keys}
 
-    def _outcome(self, entering: Entering) -> Iterator[tuple[str, tuple[Outcome, str | None]]]:
-        event_id = _id(entering)
+    def _outcome(self, prepared: Prepared) -> Iterator[tuple[str, tuple[Outcome, str | None]]]:
+        event_id = _id(prepared)
         ignored = self.outcomes[event_id] == Outcome.IGNORED
-        if entering.facts and ignored:
+        if prepared.facts and ignored:
             yield event_id, (Outcome.APPLIED, None)
-        elif not entering.facts and not ignored:
-            yield event_id, (Outcome.IGNORED, entering.ignored)
+        elif not prepared.facts and not ignored:
+            yield event_id, (Outcome.IGNORED, prepared.ignored)
 
 
-def reread(connection: Connection, scope: Scope, ids: Sequence[str]) -> Reread:
-    """What these events state today; to be asked before the transaction, since it holds no lock."""
+def read_bodies_again(connection: Connection, scope: Scope, ids: Sequence[str]) -> RereadBodies:
+    """Read the bodies of these events; call it before the transaction, since it holds no lock."""
     kept: dict[str, str] = {}
     deliveries = []
     for row in connection.execute(_BODIES, {"ids": list(ids)}):
@@ -114,7 +116,7 @@ def reread(connection: Connection, scope: Scope, ids: Sequence[str]) -> Reread:
             deliveries.append(_delivery(row))
         except MalformedEvent as error:
             kept[row.id] = str(error)
-    return Reread(entering=enter(deliveries, scope), kept=kept)
+    return RereadBodies(prepared=prepare(deliveries, scope), kept=kept)
 
 
 def _delivery(row: Any) -> Delivery:
@@ -124,21 +126,21 @@ def _delivery(row: Any) -> Delivery:
         attempts=row.attempts,
         origin=REPLAY,
         key=row.id,
-        fetched=Fetched.from_text(row.fetched) if row.fetched else None,
+        fetched=FetchRecord.from_text(row.fetched) if row.fetched else None,
     )
 
 
-def _why_kept(entering: Entering, stated: Mapping[str, object]) -> str | None:
-    """Events that must not lose what they state because this command cannot tell."""
-    if entering.unreadable:
-        return str(entering.unreadable)
-    if entering.ignored in EXCLUDED and _id(entering) in stated:
+def _why_kept(prepared: Prepared, stated: Mapping[str, object]) -> str | None:
+    """Return why an event must keep its facts; None if they may be replaced."""
+    if prepared.unreadable:
+        return str(prepared.unreadable)
+    if prepared.ignored in EXCLUDED and _id(prepared) in stated:
         return NOT_OURS
     return None
 
 
-def _id(entering: Entering) -> str:
-    return entering.delivery.envelope.event_id
+def _id(prepared: Prepared) -> str:
+    return prepared.delivery.envelope.event_id
 
 
 _BODIES = text(

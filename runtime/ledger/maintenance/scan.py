@@ -1,6 +1,7 @@
-"""Every party in turn, page by page, each page as the database is when it is asked for.
+"""All parties, page by page, each page as the database is when it is read.
 
-By name and not by offset: what is added, merged or done meanwhile makes no page skip another.
+Pages continue after a name and not at an offset: parties that are added, merged or finished
+meanwhile make no page skip another party.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +15,11 @@ from runtime.ledger.rows import TableName
 PAGE: Final = 200
 
 Page = Callable[[Connection, str, int], list[PartyId]]
-"""The next parties after a name, in the order of names; none at the end."""
+"""Returns the next parties after a name, in the order of names; none at the end."""
 
 
-def walk(engine: Engine, page: Page, *, size: int = PAGE) -> Iterator[list[PartyId]]:
-    """All pages; no transaction is open between two of them."""
+def pages(engine: Engine, page: Page, *, size: int = PAGE) -> Iterator[list[PartyId]]:
+    """Yield all pages; no transaction is open between two of them."""
     after = ""
     while True:
         with engine.connect() as connection:
@@ -29,46 +30,46 @@ def walk(engine: Engine, page: Page, *, size: int = PAGE) -> Iterator[list[Party
         after = found[-1]
 
 
-def silent(engine: Engine, *, size: int = PAGE) -> Iterator[list[EventId]]:
-    """Settled events that state nothing, by name: a look at so many at a time finds few or none."""
+def events_without_facts(engine: Engine, *, size: int = PAGE) -> Iterator[list[EventId]]:
+    """Yield settled events without facts, in pages by id that may be empty."""
     after = ""
     while True:
         with engine.connect() as connection:
-            seen = connection.execute(_SILENT, {"after": after, "limit": size}).all()
-        if not seen:
+            page = connection.execute(_SILENT, {"after": after, "limit": size}).all()
+        if not page:
             return
-        yield [EventId(event_id) for event_id, is_silent in seen if is_silent]
-        after = seen[-1][0]
+        yield [EventId(event_id) for event_id, is_silent in page if is_silent]
+        after = page[-1][0]
 
 
-def projected(connection: Connection, after: str, limit: int) -> list[PartyId]:
-    """Those that were ever projected."""
+def projected_parties(connection: Connection, after: str, limit: int) -> list[PartyId]:
+    """Return parties that were projected at least once."""
     return _found(connection, _PROJECTED, after=after, limit=limit)
 
 
-def named(connection: Connection, after: str, limit: int) -> list[PartyId]:
-    """Those that any object or any row belongs to, projected or not."""
+def named_parties(connection: Connection, after: str, limit: int) -> list[PartyId]:
+    """Return parties that any object or row belongs to, projected or not."""
     return _found(connection, _NAMED, after=after, limit=limit)
 
 
-def outdated(connection: Connection, after: str, limit: int) -> list[PartyId]:
-    """Those that follow an older catalogue than that of record."""
+def outdated_parties(connection: Connection, after: str, limit: int) -> list[PartyId]:
+    """Return parties that were projected by older plans than those in force."""
     return _found(connection, _OUTDATED, after=after, limit=limit)
 
 
 def count_projected(connection: Connection) -> int:
-    """How many there are."""
+    """Count the parties that were projected at least once."""
     return int(connection.scalar(text("SELECT count(*) FROM parties")) or 0)
 
 
 def count_named(connection: Connection) -> int:
-    """How many any object belongs to."""
+    """Count the parties that any object belongs to."""
     query = "SELECT count(DISTINCT party) FROM memberships"
     return int(connection.scalar(text(query)) or 0)
 
 
 def count_outdated(connection: Connection) -> int:
-    """How many follow an older catalogue than that of record."""
+    """Count the parties that were projected by older plans than those in force."""
     return int(connection.scalar(_COUNT_OUTDATED) or 0)
 
 

@@ -84,7 +84,7 @@ def test_what_no_repetition_can_apply_is_permanent(error: Exception) -> None:
     "error",
     [KeyError("id"), MemoryError(), RecursionError(), pg.UndefinedColumn(), pg.UniqueViolation()],
 )
-def test_what_nobody_thought_of_is_unexpected(error: Exception) -> None:
+def test_an_error_without_a_rule_is_unexpected(error: Exception) -> None:
     assert isinstance(classify(error), Unexpected)
 
 

@@ -1,4 +1,4 @@
-"""Second bodies under one id, on their way from the inbox to the dead letters."""
+"""Conflicts on their way from the inbox to the dead letters."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 from billing.envelope import Envelope
 from models.tables import DeadLetter
 from runtime.database.engine import engine_for
-from runtime.failures.conflicts import bury_conflicts
+from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.inbox.inbox import Inbox
 from tests.runtime.inbox.entry_builders import claim_and_finish_all, event
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.servers
 DELETED = "customer.subscription.deleted"
 
 
-class Killed(Exception):
-    """The process ended here."""
+class KilledBetweenSteps(Exception):
+    """The process ends here."""
 
 
 class DiesBeforeForgetting(Inbox):
     def forget_conflicts(self, keys: Sequence[str]) -> int:
-        raise Killed(keys)
+        raise KilledBetweenSteps(keys)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def conflicting(inbox: Inbox) -> tuple[str, Envelope]:
-    """A second event under the id of one that waits; its key."""
+    """Store a second event under the id of one that waits, and return its key."""
     inbox.accept(event(1))
     second = event(1, kind=DELETED)
     inbox.accept(second)
@@ -58,32 +58,30 @@ def letters(engine: Engine) -> list[tuple[str, str, int]]:
         return [(key, payload, number) for key, payload, number in connection.execute(query)]
 
 
-def test_the_second_body_is_buried_whole_and_the_first_is_left_alone(
+def test_a_conflict_becomes_a_dead_letter_and_the_first_event_is_left_alone(
     engine: Engine, client: redis.Redis
 ) -> None:
     inbox = Inbox(client)
     key, second = conflicting(inbox)
 
-    assert bury_conflicts(inbox, engine) == [key]
+    assert dead_letter_conflicts(inbox, engine) == [key]
 
     assert letters(engine) == [(key, second.body.decode(), 0)]
     assert inbox.conflicts() == []
-    assert [glimpse.state for glimpse in inbox.peek(["evt_1", key])] == ["waiting", "absent"]
-    assert bury_conflicts(inbox, engine) == []
+    assert [peeked.state for peeked in inbox.peek(["evt_1", key])] == ["waiting", "absent"]
+    assert dead_letter_conflicts(inbox, engine) == []
 
 
-def test_whoever_dies_in_between_leaves_it_in_both_places(
-    engine: Engine, client: redis.Redis
-) -> None:
+def test_a_crash_in_between_leaves_it_in_both_places(engine: Engine, client: redis.Redis) -> None:
     inbox = Inbox(client)
     key, second = conflicting(inbox)
 
-    with pytest.raises(Killed):
-        bury_conflicts(DiesBeforeForgetting(client), engine)
+    with pytest.raises(KilledBetweenSteps):
+        dead_letter_conflicts(DiesBeforeForgetting(client), engine)
 
     assert inbox.conflicts() == [key]
     assert letters(engine) == [(key, second.body.decode(), 0)]
-    bury_conflicts(inbox, engine)
+    dead_letter_conflicts(inbox, engine)
     assert inbox.conflicts() == []
     assert [key for key, *_ in letters(engine)] == [key]
 
@@ -93,13 +91,13 @@ def test_one_that_is_replayed_at_that_moment_stays_in_the_inbox(
 ) -> None:
     inbox = Inbox(client)
     key, second = conflicting(inbox)
-    inbox.readmit(second, key=key, extra={"actor": "cli:ada"})
+    inbox.requeue(second, key=key, extra={"actor": "cli:ada"})
 
-    bury_conflicts(inbox, engine)
+    dead_letter_conflicts(inbox, engine)
 
     assert inbox.conflicts() == []
-    (glimpse,) = inbox.peek([key])
-    assert (glimpse.state, glimpse.body) == ("waiting", second.body)
+    (peeked,) = inbox.peek([key])
+    assert (peeked.state, peeked.body) == ("waiting", second.body)
     assert inbox.accept(second).status == "conflict"
     assert inbox.peek([key])[0].header["extra"] == {"actor": "cli:ada"}
     assert sorted(claim_and_finish_all(inbox)) == ["evt_1", key]

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 from billing.envelope import parse
 from models.tables import AuditLog, DeadLetter
 from runtime.database.engine import engine_for
-from runtime.failures.dead_letters import Burial, bury, count_open, discard
+from runtime.failures.dead_letters import DeadLetterDraft, count_open, dead_letter, discard
 
 pytestmark = pytest.mark.servers
 
@@ -24,7 +24,7 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def burial(key: str = "evt_1", **changes: Any) -> Burial:
+def draft(key: str = "evt_1", **changes: Any) -> DeadLetterDraft:
     values: dict[str, Any] = {
         "key": key,
         "event_type": "customer.created",
@@ -37,7 +37,7 @@ def burial(key: str = "evt_1", **changes: Any) -> Burial:
         "first_failed_at": NOON,
         "failed_at": NOON,
     }
-    return Burial(**{**values, **changes})
+    return DeadLetterDraft(**{**values, **changes})
 
 
 def letter(engine: Engine, key: str = "evt_1") -> Any:
@@ -47,8 +47,8 @@ def letter(engine: Engine, key: str = "evt_1") -> Any:
         ).one()
 
 
-def test_a_letter_holds_the_exact_body_and_its_burial_is_audited(engine: Engine) -> None:
-    bury(engine, [burial(body='{"id":  "evt_1", "ü": 1}'.encode())])
+def test_a_dead_letter_holds_the_exact_body_and_is_audited(engine: Engine) -> None:
+    dead_letter(engine, [draft(body='{"id":  "evt_1", "ü": 1}'.encode())])
 
     row = letter(engine)
     assert (row.payload, row.state, row.error_type) == (
@@ -67,7 +67,7 @@ def test_a_letter_holds_the_exact_body_and_its_burial_is_audited(engine: Engine)
 
 
 def test_any_body_and_any_error_can_be_written(engine: Engine) -> None:
-    bury(engine, [burial(body=b"\xff\x00{", error="NUL \x00 and \ud800")])
+    dead_letter(engine, [draft(body=b"\xff\x00{", error="NUL \x00 and \ud800")])
 
     assert letter(engine).payload == "\ufffd\ufffd{"
     assert letter(engine).error == "NUL \ufffd and \ufffd"
@@ -75,9 +75,9 @@ def test_any_body_and_any_error_can_be_written(engine: Engine) -> None:
 
 def test_a_second_failure_keeps_the_first_in_the_history(engine: Engine) -> None:
     later = NOON + timedelta(hours=1)
-    bury(engine, [burial()])
+    dead_letter(engine, [draft()])
 
-    bury(engine, [burial(error_type="KeyError", error="'x'", attempts=5, failed_at=later)])
+    dead_letter(engine, [draft(error_type="KeyError", error="'x'", attempts=5, failed_at=later)])
 
     row = letter(engine)
     assert (row.error_type, row.attempts, row.first_failed_at, row.last_failed_at) == (
@@ -90,16 +90,14 @@ def test_a_second_failure_keeps_the_first_in_the_history(engine: Engine) -> None
 
 
 @pytest.mark.parametrize("state", ["open", "discarded", "replayed"])
-def test_another_event_under_the_same_id_gets_a_letter_of_its_own(
-    engine: Engine, state: str
-) -> None:
+def test_a_conflict_gets_a_dead_letter_of_its_own(engine: Engine, state: str) -> None:
     first, second = _event("invoice.paid"), _event("customer.deleted")
-    bury(engine, [burial(body=first)])
+    dead_letter(engine, [draft(body=first)])
     with engine.begin() as connection:
         connection.execute(sa.update(DeadLetter).values(state=state))
 
-    bury(engine, [burial(body=second, error_type="crash_loop")])
-    bury(engine, [burial(body=b"\xff")])
+    dead_letter(engine, [draft(body=second, error_type="crash_loop")])
+    dead_letter(engine, [draft(body=b"\xff")])
 
     apart = f"evt_1#{parse(second).fingerprint}"
     assert letter(engine).payload == first.decode()
@@ -111,10 +109,10 @@ def test_another_event_under_the_same_id_gets_a_letter_of_its_own(
     assert letter(engine, "evt_1#malformed").payload == "\ufffd"
 
 
-def test_the_same_event_in_another_shape_has_the_same_letter(engine: Engine) -> None:
+def test_the_same_event_in_another_shape_has_the_same_dead_letter(engine: Engine) -> None:
     older = _event("invoice.paid", api_version="2014-11-20")
-    bury(engine, [burial(body=_event("invoice.paid"))])
-    bury(engine, [burial(body=older)])
+    dead_letter(engine, [draft(body=_event("invoice.paid"))])
+    dead_letter(engine, [draft(body=older)])
 
     assert letter(engine).payload == older.decode()
     assert count_open(engine) == 1
@@ -122,19 +120,21 @@ def test_the_same_event_in_another_shape_has_the_same_letter(engine: Engine) -> 
 
 def _event(kind: str, **more: str) -> bytes:
     stated = {"object": {"id": "in_1", "object": "invoice"}}
-    told = {"id": "evt_1", "type": kind, "created": 1763726400, "data": stated}
-    return json.dumps({**told, **more}).encode()
+    event = {"id": "evt_1", "type": kind, "created": 1763726400, "data": stated}
+    return json.dumps({**event, **more}).encode()
 
 
 def test_the_history_does_not_grow_without_end(engine: Engine) -> None:
     for attempt in range(53):
-        bury(engine, [burial(attempts=attempt)])
+        dead_letter(engine, [draft(attempts=attempt)])
 
     assert [old["attempts"] for old in letter(engine).history] == list(range(2, 52))
 
 
-def test_a_discarded_letter_stays_discarded_and_a_replayed_one_opens_again(engine: Engine) -> None:
-    bury(engine, [burial("evt_1"), burial("evt_2")])
+def test_a_discarded_dead_letter_stays_discarded_and_a_replayed_one_opens_again(
+    engine: Engine,
+) -> None:
+    dead_letter(engine, [draft("evt_1"), draft("evt_2")])
     with engine.begin() as connection:
         for key, state in (("evt_1", "discarded"), ("evt_2", "replayed")):
             connection.execute(
@@ -143,7 +143,7 @@ def test_a_discarded_letter_stays_discarded_and_a_replayed_one_opens_again(engin
                 .values(state=state, resolved_by="ada", reason="known", resolved_at=NOON)
             )
 
-    bury(engine, [burial("evt_1"), burial("evt_2")])
+    dead_letter(engine, [draft("evt_1"), draft("evt_2")])
 
     assert (letter(engine, "evt_1").state, letter(engine, "evt_1").reason) == ("discarded", "known")
     assert (letter(engine, "evt_2").state, letter(engine, "evt_2").reason) == ("open", None)
@@ -151,19 +151,19 @@ def test_a_discarded_letter_stays_discarded_and_a_replayed_one_opens_again(engin
     assert count_open(engine) == 1
 
 
-def test_a_discarded_letter_whose_replay_fails_is_open_again(engine: Engine) -> None:
-    bury(engine, [burial()])
+def test_a_discarded_dead_letter_whose_replay_fails_is_open_again(engine: Engine) -> None:
+    dead_letter(engine, [draft()])
     discard(engine, ["evt_1"], actor="cli:ada", reason="a test event")
 
-    bury(engine, [burial(origin="replay")])
+    dead_letter(engine, [draft(origin="replay")])
 
     row = letter(engine)
     assert (row.state, row.resolved_by, row.reason) == ("open", None, None)
     assert (row.history[0]["state"], row.history[0]["resolved_by"]) == ("discarded", "cli:ada")
 
 
-def test_only_open_letters_are_discarded_each_with_its_audit(engine: Engine) -> None:
-    bury(engine, [burial("evt_1"), burial("evt_1#abcd")])
+def test_only_open_dead_letters_are_discarded_each_with_its_audit(engine: Engine) -> None:
+    dead_letter(engine, [draft("evt_1"), draft("evt_1#abcd")])
 
     first = discard(engine, ["evt_1#abcd", "evt_unknown"], actor="cli:ada", reason="a test event")
     second = discard(engine, ["evt_1#abcd"], actor="cli:bob", reason="again")

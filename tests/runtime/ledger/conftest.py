@@ -13,7 +13,7 @@ from tests.runtime.ledger.delivery_builders import example_plans, unbalanced
 
 @pytest.fixture
 def empty_engine(database: str) -> Iterator[Engine]:
-    """A migrated database without plans; at the end every payment must be in balance."""
+    """Open a migrated database without plans; at the end every payment must be in balance."""
     engine = engine_for(database, application_name="test", pool_size=12)
     yield engine
     assert unbalanced(engine) == []
@@ -22,14 +22,14 @@ def empty_engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def engine(empty_engine: Engine) -> Engine:
-    """A migrated database with the plans of the sample shop."""
+    """Return a migrated database with the plans of the sample shop."""
     catalogues.install_first(empty_engine, example_plans(), actor="test", reason="test")
     return empty_engine
 
 
 @pytest.fixture
 def ledger(engine: Engine) -> Ledger:
-    """A ledger that counts every mode, and no Connect account."""
+    """Return a ledger that counts every mode and no Connect account."""
     return ledger_on(engine)
 
 
@@ -37,7 +37,7 @@ def ledger(engine: Engine) -> Ledger:
 def another_engine(
     postgres_server: Postgres, database_template: str
 ) -> Iterator[Callable[[str], Engine]]:
-    """Makes further databases like ``engine``, to compare what two histories leave."""
+    """Make further databases like ``engine``, to compare what two histories leave."""
     with ExitStack() as made:
 
         def make(name: str) -> Engine:
@@ -52,5 +52,5 @@ def another_engine(
 
 
 def ledger_on(engine: Engine) -> Ledger:
-    """A ledger of its own, as another process would have it."""
+    """Return a ledger of its own, as another process would have."""
     return Ledger(engine, livemode="any", accounts=frozenset())

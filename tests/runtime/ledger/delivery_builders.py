@@ -1,4 +1,4 @@
-"""Small Stripe events, deliveries of them, and what the tables hold afterwards."""
+"""Small Stripe events, deliveries of them, and the contents of the tables afterwards."""
 
 import json
 import tomllib
@@ -27,20 +27,20 @@ VOLATILE = {
     "payment_events": {"id"},
     "catalogues": {"applied_at"},
 }
-"""Columns that say when and in which order something was written, not what."""
+"""Columns that tell when and in which order a row was written."""
 
 NUMBERING = {"waiting_changes", "numbered_changes"}
-"""Tables that point at rows of the audit and say nothing by themselves."""
+"""Tables that only point at rows of the audit."""
 
 
 def example_plans() -> Catalogue:
-    """The plans of the sample shop."""
+    """Return the plans of the sample shop."""
     path = Path(__file__).parents[3] / "ops" / "demo" / "demo.toml"
     return read_catalogue(tomllib.loads(path.read_text()))
 
 
 def delivery(body: bytes, **given: Any) -> Delivery:
-    """A body as a worker claims it."""
+    """Return a delivery of a body as a worker claims it."""
     envelope = parse(body)
     values: dict[str, Any] = {
         "envelope": envelope,
@@ -53,12 +53,12 @@ def delivery(body: bytes, **given: Any) -> Delivery:
 
 
 def deliveries(lifecycle: Lifecycle) -> list[Delivery]:
-    """All events of a sample, in causal order."""
+    """Return all events of a sample, in causal order."""
     return [delivery(event.body) for event in lifecycle.events]
 
 
 def event(kind: str, stated: dict[str, Any], *, at: int = NOW, **given: Any) -> bytes:
-    """An event of a type about an object; ``given`` replaces what every event has."""
+    """Return an event of a type about an object; ``given`` replaces the defaults."""
     values = {
         "id": f"evt_{next(_numbers):06}",
         "object": "event",
@@ -72,13 +72,13 @@ def event(kind: str, stated: dict[str, Any], *, at: int = NOW, **given: Any) -> 
 
 
 def customer(customer_id: str, user_id: str | None = None) -> dict[str, Any]:
-    """A customer, linked to a user or not."""
+    """Return a customer, linked to a user or not."""
     metadata = {"user_id": user_id} if user_id else {}
     return {"id": customer_id, "object": "customer", "metadata": metadata}
 
 
 def intent(payment_id: str, amount: int = 2999, **given: Any) -> dict[str, Any]:
-    """A payment intent that succeeded, of nobody in particular."""
+    """Return a payment intent that succeeded and names no user."""
     values = {
         "id": payment_id,
         "object": "payment_intent",
@@ -92,7 +92,7 @@ def intent(payment_id: str, amount: int = 2999, **given: Any) -> dict[str, Any]:
 
 
 def checkout(session_id: str, **given: Any) -> dict[str, Any]:
-    """A paid checkout of the premium plan for usr_123."""
+    """Return a paid checkout of the premium plan for usr_123."""
     values = {
         "id": session_id,
         "object": "checkout.session",
@@ -109,7 +109,7 @@ def checkout(session_id: str, **given: Any) -> dict[str, Any]:
 
 
 def rows(source: Engine | Connection, query: str, **values: Any) -> list[Any]:
-    """The result of a query; a single column comes without its tuple."""
+    """Return the result of a query; a single column comes without its tuple."""
     if isinstance(source, Engine):
         with source.connect() as connection:
             return rows(connection, query, **values)
@@ -119,7 +119,7 @@ def rows(source: Engine | Connection, query: str, **values: Any) -> list[Any]:
 
 
 def contents(engine: Engine, *, without: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Everything every table holds, in an order of its own; history in the order of writing."""
+    """Return all rows of all tables, sorted by content; history in the order of writing."""
     return {
         table: _contents(engine, table, VOLATILE.get(table, set()))
         for table in sorted(metadata.tables.keys() - NUMBERING - set(without))
@@ -139,7 +139,7 @@ def _ordered(query: str, history: bool) -> str:  # noqa: FBT001 - private, named
 
 
 def unbalanced(engine: Engine) -> list[Any]:
-    """Payments whose history does not sum, for each user, to what is left of them; never one."""
+    """Return payments whose history does not sum, for each user, to what is left of them."""
     return rows(
         engine,
         "SELECT realm, payment_ref, who, coalesce(remains, 0), coalesce(booked, 0) FROM"
@@ -154,5 +154,5 @@ def unbalanced(engine: Engine) -> list[Any]:
 
 
 def outcomes(settlements: Sequence[Any]) -> list[tuple[str, str | None]]:
-    """What became of each, in words."""
+    """Return the outcome of each settlement with its reason."""
     return [(str(each.outcome), each.reason) for each in settlements]

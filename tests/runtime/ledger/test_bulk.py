@@ -26,16 +26,16 @@ def test_words_of_any_spelling_arrive_in_an_array_as_they_were_sent(empty_engine
 
 
 def test_documents_and_nothing_at_all_travel_side_by_side(empty_engine: Engine) -> None:
-    told = {"name": 'x "y" \\ \u00fc', "n": [1, 2.5, None, True]}
+    document = {"name": 'x "y" \\ \u00fc', "n": [1, 2.5, None, True]}
     entry = dict.fromkeys(("actor", "action", "origin", "target_type", "target_id"), "test")
     rows: list[dict[str, object]] = [
-        {**entry, "outcome": "done", "user_id": None, "after": told},
+        {**entry, "outcome": "done", "user_id": None, "after": document},
         {**entry, "outcome": "done", "user_id": "u1", "after": None},
     ]
     with empty_engine.begin() as connection:
         insert_rows(connection, AuditLog, rows)
         query = text("SELECT user_id, after FROM audit_logs ORDER BY id")
-        assert list(connection.execute(query)) == [(None, told), ("u1", None)]
+        assert list(connection.execute(query)) == [(None, document), ("u1", None)]
 
 
 def test_a_row_that_is_there_takes_the_new_values_or_stays(empty_engine: Engine) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.servers
 
 def test_a_database_without_plans_says_what_to_run(empty_engine: Engine) -> None:
     with empty_engine.connect() as connection, pytest.raises(CatalogueMissing, match="migrate"):
-        catalogues.current(connection)
+        catalogues.current_catalogue(connection)
 
 
 def test_of_many_that_find_none_one_installs_them(empty_engine: Engine) -> None:
@@ -33,14 +33,14 @@ def test_of_many_that_find_none_one_installs_them(empty_engine: Engine) -> None:
 
 def test_what_is_read_is_what_was_installed(engine: Engine) -> None:
     with engine.connect() as connection:
-        record = catalogues.current(connection)
+        record = catalogues.current_catalogue(connection)
 
     assert record.version == 1
     assert write_catalogue(record.catalogue) == write_catalogue(example_plans())
 
 
 def test_a_new_version_is_noticed_and_an_old_one_not_read_again(engine: Engine) -> None:
-    known = catalogues.Catalogues()
+    known = catalogues.CatalogueCache()
     with engine.connect() as connection:
         first = known.current(connection)
         assert known.current(connection) is first

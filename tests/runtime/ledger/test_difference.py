@@ -1,4 +1,4 @@
-"""What has to happen between two sets of rows, and in which words the audit tells it."""
+"""The decisions between two sets of rows, and the words the audit has for them."""
 
 import json
 from dataclasses import replace
@@ -104,7 +104,7 @@ def rows(*given: Row | None) -> Rows:
 
 
 def decided(before: Row | None, after: Row | None) -> list[Decision]:
-    """What follows besides the row itself."""
+    """Return the decisions besides those on the row itself."""
     decisions = difference(rows(before), rows(after))
     return [each for each in decisions if not isinstance(each, RowUpserted | RowDeleted)]
 

@@ -1,4 +1,4 @@
-"""What Stripe's API answered stands beside the payload, and is what every later reading reads."""
+"""Answers of Stripe's API are stored beside the payload, and every later reading uses them."""
 
 import json
 from dataclasses import replace
@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from billing.fetching.plan import errand_of
-from billing.fetching.record import Fetched, Wanted
+from billing.fetching.plan import plan_fetches
+from billing.fetching.record import FetchRecord, FetchTarget
 from billing.ids import EventId, PartyId
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
-from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.ledger.fetched import load_stored_fetches, with_stored_fetches
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
@@ -27,7 +28,7 @@ from tests.runtime.ledger.delivery_builders import (
     outcomes,
     rows,
 )
-from tests.stripe_account import Account, account_of, moment
+from tests.stripe_account import FakeStripeAccount, account_of, moment
 
 pytestmark = pytest.mark.servers
 
@@ -45,12 +46,12 @@ def updated(status: str, *, at: int = NOW, **given: Any) -> bytes:
     return event("customer.subscription.updated", subscription(status), at=at, **given)
 
 
-def thin(body: bytes, account: Account) -> Delivery:
+def thin(body: bytes, account: FakeStripeAccount) -> Delivery:
     return delivery(json.dumps(account.thin_event(json.loads(body))).encode())
 
 
-def fetched(given: Delivery, account: Account, *, at: float = NOW + 5) -> Delivery:
-    answers = account.fetch(*errand_of(given.envelope), at=moment(at))
+def fetched(given: Delivery, account: FakeStripeAccount, *, at: float = NOW + 5) -> Delivery:
+    answers = account.fetch(*plan_fetches(given.envelope), at=moment(at))
     return replace(given, fetched=answers)
 
 
@@ -67,27 +68,27 @@ def active(engine: Engine) -> list[Any]:
 
 
 @pytest.fixture
-def account() -> Account:
+def account() -> FakeStripeAccount:
     return account_of([json.loads(updated("active"))])
 
 
 class TestAThinEvent:
     def test_settles_with_what_was_fetched(
-        self, ledger: Ledger, engine: Engine, account: Account
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
         given = fetched(thin(updated("active"), account), account)
 
         (settled,) = record(ledger, given)
 
-        assert (settled.outcome, settled.reason, settled.errand) == ("applied", None, ())
+        assert (settled.outcome, settled.reason, settled.pending_fetches) == ("applied", None, ())
         assert active(engine) == [("usr_1", "premium")]
-        assert rows(engine, "SELECT fetched, errand FROM stripe_events") == [
+        assert rows(engine, "SELECT fetched, pending_fetches FROM stripe_events") == [
             (given.fetched and given.fetched.as_text(), None)
         ]
         assert rows(engine, "SELECT as_of FROM subscriptions") == [moment(NOW + 5)]
 
     def test_without_a_key_is_ignored_and_applied_once_it_was_fetched(
-        self, ledger: Ledger, engine: Engine, account: Account
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
         given = thin(updated("active"), account)
         assert outcomes(record(ledger, given)) == [("ignored", "needs_api_key")]
@@ -100,7 +101,7 @@ class TestAThinEvent:
         assert rows(engine, "SELECT outcome, reason FROM stripe_events") == [("applied", None)]
 
     def test_is_replayed_from_what_is_stored(
-        self, ledger: Ledger, engine: Engine, account: Account
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
         given = thin(updated("active"), account)
         record(ledger, fetched(given, account))
@@ -112,7 +113,7 @@ class TestAThinEvent:
         assert contents(engine, without=PERMANENT) == before
 
     def test_that_was_ignored_can_be_replayed_with_what_was_fetched(
-        self, ledger: Ledger, engine: Engine, account: Account
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
         given = thin(updated("active"), account)
         record(ledger, given)
@@ -125,9 +126,9 @@ class TestAThinEvent:
         assert rows(engine, "SELECT count(*) FROM stripe_events WHERE fetched IS NULL") == [0]
 
     def test_delivered_again_with_what_is_stored_is_a_hit(
-        self, ledger: Ledger, engine: Engine, account: Account
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
-        """So it is when a worker dies after COMMIT and another one fetches once more."""
+        """Fetch again as another worker does after one that died after COMMIT."""
         given = thin(updated("active"), account)
         record(ledger, fetched(given, account))
         before = contents(engine)
@@ -138,7 +139,7 @@ class TestAThinEvent:
         assert contents(engine) == before
 
     def test_of_a_mode_that_does_not_count_stays_out(
-        self, engine: Engine, account: Account
+        self, engine: Engine, account: FakeStripeAccount
     ) -> None:
         ledger = Ledger(engine, livemode="live", accounts=frozenset())
 
@@ -147,77 +148,91 @@ class TestAThinEvent:
         assert outcomes(settled) == [("ignored", "wrong_mode")]
         assert active(engine) == []
 
-    def test_about_nothing_we_know_settles_as_that(self, ledger: Ledger, account: Account) -> None:
+    def test_about_nothing_we_know_settles_as_that(
+        self, ledger: Ledger, account: FakeStripeAccount
+    ) -> None:
         body = event("product.updated", {"id": "prod_1", "object": "product"})
-        given = replace(thin(body, account), fetched=Fetched(wanted=()))
+        given = replace(thin(body, account), fetched=FetchRecord(targets=()))
 
         assert outcomes(record(ledger, given)) == [("ignored", "unknown_type")]
 
 
 class TestAnOpenOrder:
-    def test_is_an_errand_of_the_event_that_opened_it(self, ledger: Ledger, engine: Engine) -> None:
+    def test_is_a_pending_fetch_of_the_event_that_opened_it(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
         (first,) = record(ledger, delivery(updated("active")))
         (second,) = record(ledger, delivery(updated("unpaid")))
 
-        assert first.errand == ()
-        assert second.errand == (
-            Wanted(family="subscription", stripe_id="sub_1", later_than=moment(NOW)),
+        assert first.pending_fetches == ()
+        assert second.pending_fetches == (
+            FetchTarget(family="subscription", stripe_id="sub_1", later_than=moment(NOW)),
         )
-        assert ledger.errand_of(EventId(second.event_id)).wanted == second.errand
-        assert ledger.errand_of(EventId(first.event_id)).wanted == ()
-        assert ledger.errand_of(EventId("evt_nobody")).wanted == ()
+        assert (
+            load_stored_fetches(engine, EventId(second.event_id)).pending == second.pending_fetches
+        )
+        assert load_stored_fetches(engine, EventId(first.event_id)).pending == ()
+        assert load_stored_fetches(engine, EventId("evt_nobody")).pending == ()
         assert rows(engine, "SELECT cardinality(undecided) FROM parties") == [1]
 
-    def test_is_still_known_to_whoever_finds_the_event_settled(self, ledger: Ledger) -> None:
+    def test_is_still_known_when_the_event_is_found_settled(self, ledger: Ledger) -> None:
         record(ledger, delivery(updated("active")))
         given = delivery(updated("unpaid"))
         (first,) = record(ledger, given)
 
         (again,) = record(ledger, given)
 
-        assert (again.hit, again.errand) == (True, first.errand)
+        assert (again.hit, again.pending_fetches) == (True, first.pending_fetches)
 
     def test_is_closed_by_what_was_fetched(
-        self, ledger: Ledger, engine: Engine, account: Account
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
         record(ledger, delivery(updated("active")))
         given = delivery(updated("unpaid"))
         (first,) = record(ledger, given)
         assert active(engine) == []
 
-        answers = account.fetch(*first.errand, at=moment(NOW + 2))
+        answers = account.fetch(*first.pending_fetches, at=moment(NOW + 2))
         (second,) = record(ledger, replace(given, fetched=answers))
 
-        assert (second.completes, second.errand, second.changes) == (True, (), {"granted": 1})
+        assert (second.completes, second.pending_fetches, second.changes) == (
+            True,
+            (),
+            {"granted": 1},
+        )
         assert second.settlement == first.settlement
         assert active(engine) == [("usr_1", "premium")]
-        assert rows(engine, "SELECT count(*) FROM stripe_events WHERE errand IS NOT NULL") == [0]
+        assert rows(
+            engine, "SELECT count(*) FROM stripe_events WHERE pending_fetches IS NOT NULL"
+        ) == [0]
         assert rows(engine, "SELECT cardinality(undecided) FROM parties") == [0]
         assert record(ledger, replace(given, fetched=answers))[0].hit
 
     def test_that_the_fetch_itself_opened_is_fetched_once_more(
-        self, ledger: Ledger, account: Account
+        self, ledger: Ledger, account: FakeStripeAccount
     ) -> None:
-        """Two thin events fetched within one second of Stripe's, before and after a change."""
+        """Fetch two thin events within one second of Stripe's, before and after a change."""
         one, other = (thin(updated(status), account) for status in ("active", "unpaid"))
         unpaid = account_of([json.loads(updated("unpaid"))])
         record(ledger, fetched(one, account))
 
         (second,) = record(ledger, fetched(other, unpaid))
-        assert second.errand
-        answers = unpaid.fetch(*second.errand, at=moment(NOW + 9))
+        assert second.pending_fetches
+        answers = unpaid.fetch(*second.pending_fetches, at=moment(NOW + 9))
         (third,) = record(ledger, replace(other, fetched=answers))
 
-        assert (third.completes, third.errand) == (True, ())
+        assert (third.completes, third.pending_fetches) == (True, ())
 
 
 def test_replaying_and_rebuilding_read_what_is_stored(
-    ledger: Ledger, engine: Engine, account: Account
+    ledger: Ledger, engine: Engine, account: FakeStripeAccount
 ) -> None:
     record(ledger, delivery(updated("active")))
     given = delivery(updated("unpaid"))
     (first,) = record(ledger, given)
-    record(ledger, replace(given, fetched=account.fetch(*first.errand, at=moment(NOW + 2))))
+    record(
+        ledger, replace(given, fetched=account.fetch(*first.pending_fetches, at=moment(NOW + 2)))
+    )
     before = contents(engine, without=PERMANENT)
 
     assert outcomes(record(ledger, replayed(given))) == [("applied", "already applied")]
@@ -249,7 +264,7 @@ def test_rebuilding_from_events_makes_every_fact_of_thin_events_again(
 def rebuilder(engine: Engine) -> Rebuilder:
     return Rebuilder(
         engine=engine,
-        catalogues=Catalogues(),
+        catalogues=CatalogueCache(),
         scope=Scope(livemode="any", accounts=frozenset()),
         actor="ada",
         reason=None,
@@ -257,35 +272,36 @@ def rebuilder(engine: Engine) -> Rebuilder:
     )
 
 
-def test_a_preview_of_a_replay_reads_what_is_stored(ledger: Ledger, account: Account) -> None:
+def test_a_preview_of_a_replay_reads_what_is_stored(
+    ledger: Ledger, account: FakeStripeAccount
+) -> None:
     given = thin(updated("active"), account)
     record(ledger, fetched(given, account))
 
-    (foreseen,) = ledger.preview([replayed(given)])
+    (preview,) = ledger.preview([replayed(given)])
 
-    assert (foreseen.outcome, foreseen.reason) == ("applied", "already applied")
+    assert (preview.outcome, preview.reason) == ("applied", "already applied")
 
 
 def test_a_replay_that_was_overtaken_by_a_fetch_reads_it(
-    ledger: Ledger, engine: Engine, account: Account, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, engine: Engine, account: FakeStripeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = thin(updated("active"), account)
     record(ledger, given)
-    asked = ledger.recalled
 
-    def overtaken(deliveries: Any) -> Any:
-        read = asked(deliveries)
+    def overtaken(engine: Engine, deliveries: Any) -> Any:
+        read = with_stored_fetches(engine, deliveries)
         monkeypatch.undo()
         record(ledger, fetched(given, account))
         return read
 
-    monkeypatch.setattr(ledger, "recalled", overtaken)
+    monkeypatch.setattr("runtime.ledger.record.with_stored_fetches", overtaken)
 
     assert outcomes(record(ledger, replayed(given))) == [("applied", "already applied")]
     assert active(engine) == [("usr_1", "premium")]
 
 
-def test_a_cut_list_and_a_nameless_checkout_are_errands(ledger: Ledger) -> None:
+def test_a_cut_list_and_a_checkout_without_plan_are_pending_fetches(ledger: Ledger) -> None:
     cut = {"object": "list", "has_more": True, "data": [{"id": "ent_1", "lookup_key": "a"}]}
     listed = {"object": SUMMARY, "customer": "cus_1", "entitlements": cut}
     session = {
@@ -307,7 +323,7 @@ def test_a_cut_list_and_a_nameless_checkout_are_errands(ledger: Ledger) -> None:
 
     settled = record(ledger, *map(delivery, bodies))
 
-    assert [[each.family for each in one.errand] for one in settled] == [
+    assert [[each.family for each in one.pending_fetches] for one in settled] == [
         [],
         [SUMMARY],
         ["checkout.session"],
@@ -315,9 +331,9 @@ def test_a_cut_list_and_a_nameless_checkout_are_errands(ledger: Ledger) -> None:
 
 
 def test_what_belongs_to_a_second_party_comes_with_what_was_fetched(
-    ledger: Ledger, engine: Engine, account: Account
+    ledger: Ledger, engine: Engine, account: FakeStripeAccount
 ) -> None:
-    """The customer is learned from the API only, and what waited for it takes effect."""
+    """Learn the customer from the API only; what waited for it takes effect."""
     account.put(customer("cus_1", "usr_9"), moment(NOW) - timedelta(days=1))
     anonymous = subscription("active", customer=None, metadata={})
     body = event("customer.subscription.updated", anonymous)
@@ -325,7 +341,7 @@ def test_what_belongs_to_a_second_party_comes_with_what_was_fetched(
     record(ledger, delivery(event("customer.created", customer("cus_1", "usr_9"))))
     record(ledger, delivery(body))
 
-    wanted = Wanted(family="subscription", stripe_id="sub_1")
+    wanted = FetchTarget(family="subscription", stripe_id="sub_1")
     answers = named.fetch(wanted, at=moment(NOW + 3))
     record(ledger, replace(delivery(body), fetched=answers))
 

@@ -1,4 +1,4 @@
-"""One event in, and every table says so; the same event again, and none does."""
+"""One event changes every table it concerns; the same event again changes none."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
 from billing.readers.registry import Reading
 from runtime import schema
-from runtime.ledger import prepare as entering
+from runtime.ledger import prepare
 from runtime.ledger.errors import CatalogueMissing, IdentityConflict, SchemaOutdated
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.conftest import ledger_on
@@ -225,14 +225,14 @@ def test_no_schema_at_all_is_said_in_the_same_way(ledger: Ledger, engine: Engine
 def test_an_unreadable_event_that_was_settled_before_is_a_hit(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readers may become stricter; what is settled is settled."""
+    """Keep a settled event settled when readers become stricter."""
     body = delivery(event("customer.updated", customer("cus_1", "usr_1")))
     ledger.record([body])
 
     def refuse(envelope: Envelope, _: object = None) -> Reading:
         raise UnreadableEvent(envelope.event_id, "id")
 
-    monkeypatch.setattr(entering, "read", refuse)
+    monkeypatch.setattr(prepare, "read_event", refuse)
 
     assert [each.hit for each in ledger.record([body])] == [True]
 
@@ -260,7 +260,7 @@ class TestDeadLetters:
             )
         return body
 
-    def test_a_redelivery_that_applies_closes_the_letter(
+    def test_a_redelivery_that_applies_resolves_the_dead_letter(
         self, ledger: Ledger, engine: Engine, letter: bytes
     ) -> None:
         (settled,) = ledger.record([delivery(letter)])
@@ -287,7 +287,7 @@ class TestDeadLetters:
 
     @pytest.mark.usefixtures("letter")
     @pytest.mark.parametrize("state", ["open", "discarded"])
-    def test_another_event_under_the_id_of_a_dead_one_is_refused_and_the_letter_stands(
+    def test_a_conflict_with_a_dead_letter_is_refused_and_the_dead_letter_stands(
         self, ledger: Ledger, engine: Engine, state: str
     ) -> None:
         self._set_state(engine, state)
@@ -318,7 +318,7 @@ class TestDeadLetters:
 
         assert rows(engine, "SELECT state FROM dead_letters") == [state]
 
-    def test_a_letter_that_is_no_event_is_closed_by_the_event_itself(
+    def test_a_dead_letter_that_is_no_event_is_resolved_by_the_event_itself(
         self, ledger: Ledger, engine: Engine, letter: bytes
     ) -> None:
         with engine.begin() as connection:
@@ -340,26 +340,26 @@ class TestPreview:
         before = contents(engine)
         body = event("checkout.session.completed", checkout("cs_1"))
 
-        (foreseen,) = ledger.preview([delivery(body)])
+        (preview,) = ledger.preview([delivery(body)])
 
-        assert foreseen.outcome == "applied"
-        assert "EntitlementGranted" in {type(each).__name__ for each in foreseen.decisions}
+        assert preview.outcome == "applied"
+        assert "EntitlementGranted" in {type(each).__name__ for each in preview.decisions}
         assert contents(engine) == before
 
-    def test_what_was_foreseen_comes_to_pass(self, ledger: Ledger) -> None:
+    def test_recording_does_what_its_preview_showed(self, ledger: Ledger) -> None:
         batch = [
             delivery(event("checkout.session.completed", checkout("cs_1"))),
             delivery(event("payment_intent.succeeded", intent("pi_of_cs_1"))),
         ]
-        foreseen = ledger.preview(batch)
+        preview = ledger.preview(batch)
 
         settled = ledger.record(batch)
 
-        assert outcomes(settled) == outcomes(foreseen)
+        assert outcomes(settled) == outcomes(preview)
 
 
 def test_history_tells_of_money_that_found_its_own_name(ledger: Ledger, engine: Engine) -> None:
-    """An invoice speaks for a payment until the payment is known: received once, then moved."""
+    """Book money of an invoice as received once, and move it when its payment is known."""
     invoice = {
         "id": "in_1",
         "object": "invoice",

@@ -1,4 +1,4 @@
-"""However events are cut into batches, and in whatever order they come, the end is the same."""
+"""Every cut into batches and every order of events ends the same."""
 
 from collections.abc import Callable
 from random import Random
@@ -8,7 +8,9 @@ from sqlalchemy import Engine
 
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.deliveries import Delivery
+from runtime.ledger.maintenance.reproject import reproject
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import NOW, contents, deliveries, rows, unbalanced
 
@@ -18,7 +20,7 @@ HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships")
 
 
 def everything(seed: str) -> list[Delivery]:
-    """All samples of two shapes, interleaved at random."""
+    """Return all samples of two shapes, interleaved at random."""
     batch = [
         each
         for shape in (Shape.OLD, Shape.NEW)
@@ -69,7 +71,9 @@ def test_projecting_again_changes_nothing(engine: Engine) -> None:
     before = contents(engine)
     parties = rows(engine, "SELECT party FROM parties ORDER BY party")
 
-    assert ledger_on(engine).reproject(parties, actor="test", reason="rebuild") == len(parties)
+    assert reproject(engine, CatalogueCache(), parties, actor="test", reason="rebuild") == len(
+        parties
+    )
 
     assert contents(engine) == before
 

@@ -1,4 +1,4 @@
-"""Many workers at once: whoever waits for whom, nothing deadlocks and the end is the same."""
+"""Many workers at once: nothing deadlocks, and every order ends the same."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships")
 
 
 def at_once(engine: Engine, batches: Sequence[list[Delivery]]) -> list[Settlement]:
-    """Each list of deliveries by a thread with a ledger of its own, in small batches."""
+    """Record each list of deliveries in a thread with its own ledger, in small batches."""
     begin = Barrier(len(batches))
 
     def work(batch: list[Delivery]) -> list[Settlement]:
@@ -84,7 +84,7 @@ def test_interleaved_customers_do_not_deadlock(
 
 
 def test_parties_that_several_threads_connect_become_one(engine: Engine) -> None:
-    """Each thread links other neighbours of one long chain of payments."""
+    """Let each thread link other neighbours of one long chain of payments."""
     chain = [
         delivery(event("charge.succeeded", _charge(number), id=f"evt_chain_{number:03}"))
         for number in range(48)
@@ -99,7 +99,7 @@ def test_parties_that_several_threads_connect_become_one(engine: Engine) -> None
 
 
 def _charge(number: int) -> dict[str, object]:
-    """A charge of one payment on the invoice of the next."""
+    """Return a charge of one payment on the invoice of the next."""
     return {
         "id": f"ch_{number}",
         "object": "charge",
@@ -116,7 +116,7 @@ def _charge(number: int) -> dict[str, object]:
 
 
 def test_locks_are_taken_in_the_order_of_their_numbers(engine: Engine) -> None:
-    """Where the middle one is held by somebody else, those below are ours and none above is."""
+    """Hold the middle lock elsewhere: those below are taken and none above."""
     parties = sorted((PartyId(f"test:cus_{n}") for n in range(9)), key=locks.number_of)
     with engine.connect() as holder, engine.connect() as waiter:
         locks.lock(holder, [parties[4]], above=())
@@ -132,7 +132,7 @@ def test_locks_are_taken_in_the_order_of_their_numbers(engine: Engine) -> None:
 
 
 def _granted(engine: Engine, pid: int) -> int:
-    """How many advisory locks a session got before the first it waits for."""
+    """Count the advisory locks a session got before the first it waits for."""
     query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory' AND pid = :pid"
     while False not in (granted := rows(engine, query, pid=pid)):
         pass
@@ -157,7 +157,7 @@ def test_a_free_lock_is_taken_without_waiting_for_the_others(engine: Engine) -> 
 
 
 def test_an_object_that_another_transaction_names_first_is_found_out(engine: Engine) -> None:
-    """The second waits at the object's row, then begins anew and finds the first one's party."""
+    """Make the second transaction wait at the row; it retries and finds the party of the first."""
     mentions = frozenset({ObjectKey("test:pi_1"), ObjectKey("test:ch_1")})
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as first:
@@ -171,7 +171,7 @@ def test_an_object_that_another_transaction_names_first_is_found_out(engine: Eng
     assert set(rows(engine, "SELECT party FROM memberships")) == {"test:cus_1"}
 
 
-def test_a_batch_that_comes_too_late_for_its_locks_begins_anew(
+def test_a_batch_that_comes_too_late_for_its_locks_is_tried_again(
     ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = iter([LocksOutOfOrder({"test:cus_1"}), LocksOutOfOrder({"test:cus_1"})])
@@ -188,7 +188,7 @@ def test_a_batch_that_comes_too_late_for_its_locks_begins_anew(
     assert settled.outcome == "applied"
 
 
-def test_it_does_not_begin_anew_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_not_tried_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
     def never(*given: object) -> object:

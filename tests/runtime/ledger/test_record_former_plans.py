@@ -1,4 +1,4 @@
-"""Rows of plans that left the catalogue of record stay, whatever came before and whatever after."""
+"""Rows of plans that left the catalogue stay, in every order of events and plans."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 from billing.catalogue import Catalogue, read_catalogue, write_catalogue
 from billing.ids import PartyId
 from runtime.ledger import catalogues
-from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.maintenance.reproject import reproject
 from runtime.ledger.prepare import Scope
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
@@ -33,7 +34,7 @@ GRANTS = (
 
 
 def without_premium() -> Catalogue:
-    """The plans of the shop, of which one is sold no more; what it gave has another name."""
+    """Return the plans of the shop without one that is no longer sold; what it gave is renamed."""
     document = write_catalogue(example_plans())
     document["plans"]["spare"] = {**document["plans"].pop("premium"), "prices": []}
     return read_catalogue(document)
@@ -46,14 +47,14 @@ def with_other_seats() -> Catalogue:
 
 
 def follow(engine: Engine, plans: Catalogue) -> None:
-    """What ``paidup plans apply`` does."""
+    """Apply plans as ``paidup plans apply`` does."""
     catalogues.switch(engine, plans, actor="ada", reason="autumn")
     parties = [PartyId(each) for each in rows(engine, "SELECT party FROM parties")]
-    ledger_on(engine).reproject(parties, actor="ada", reason="autumn")
+    reproject(engine, CatalogueCache(), parties, actor="ada", reason="autumn")
 
 
 def bought_and_moved() -> list[bytes]:
-    """A subscription that changes hands, and a purchase that learns its payment late."""
+    """Return a subscription that changes hands and a purchase that learns its payment late."""
     subscription = {
         "id": "sub_1",
         "object": "subscription",
@@ -89,7 +90,7 @@ def test_the_row_of_a_plan_that_is_gone_stays_and_the_audit_says_who_took_it(
     (row,) = rows(engine, GRANTS)
     assert row[:4] == ("usr_1", "sub_1", "premium", False)
     assert row[4] == {"max_devices": 5, "signals_enabled": True}
-    assert "stood for plan premium by earlier plans" in row[5]
+    assert "granted plan premium under an earlier catalogue" in row[5]
     (entry,) = rows(
         engine,
         "SELECT actor, reason, before ->> 'active', after ->> 'active' FROM audit_logs"
@@ -135,7 +136,7 @@ def test_a_rebuild_finds_such_rows_as_they_should_be(engine: Engine) -> None:
     before = contents(engine)
     rebuilder = Rebuilder(
         engine=engine,
-        catalogues=Catalogues(),
+        catalogues=CatalogueCache(),
         scope=Scope(livemode="any", accounts=frozenset()),
         actor="ada",
         reason="why",

@@ -1,4 +1,4 @@
-"""A settled event, once more: what it stated is replaced by what today's readers read."""
+"""A settled event once more: what today's readers read replaces what it stated."""
 
 import json
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from billing.fact_codec import fact_from_json, fact_to_json
 from billing.facts import CustomerFields, Fact
-from billing.readers.registry import Reading, read
-from runtime.ledger import prepare as entering
+from billing.readers.registry import Reading, read_event
+from runtime.ledger import prepare
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import (
@@ -74,7 +74,7 @@ def test_an_ignored_event_that_comes_too_late_once_it_can_be_read_says_for_which
         event("customer.updated", customer("cus_1", "usr_1"), at=NOW - ago) for ago in (60, 0)
     )
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", _nothing)
+        old.setattr(prepare, "read_event", _nothing)
         ledger.record([delivery(older)])
     ledger.record([delivery(newer)])
 
@@ -106,7 +106,7 @@ def test_what_an_old_reader_misread_is_put_right(
 ) -> None:
     body = event("customer.updated", customer("cus_1", "usr_right"))
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", _reading_with(_misread))
+        old.setattr(prepare, "read_event", _reading_with(_misread))
         ledger.record([delivery(body)])
     assert rows(engine, "SELECT user_id FROM customers") == ["usr_wrong"]
 
@@ -125,7 +125,7 @@ def test_an_event_that_says_nothing_any_more_takes_back_what_it_said(
 ) -> None:
     body = event("checkout.session.completed", checkout("cs_1"))
     ledger.record([delivery(body)])
-    monkeypatch.setattr(entering, "read", _nothing)
+    monkeypatch.setattr(prepare, "read_event", _nothing)
 
     (again,) = ledger.record([replayed(body)])
 
@@ -141,7 +141,7 @@ def test_an_event_that_was_ignored_is_applied_once_it_can_be_read(
 ) -> None:
     body = event("checkout.session.completed", checkout("cs_1"))
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", _nothing)
+        old.setattr(prepare, "read_event", _nothing)
         (first,) = ledger.record([delivery(body)])
     assert (first.outcome, first.changes) == ("ignored", {})
 
@@ -167,7 +167,7 @@ def test_facts_that_moved_to_another_object_leave_the_first(
 ) -> None:
     body = event("payment_intent.succeeded", intent("pi_1"))
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", _reading_with(_of_another_object))
+        old.setattr(prepare, "read_event", _reading_with(_of_another_object))
         ledger.record([delivery(body)])
     assert rows(engine, "SELECT payment_ref FROM payments") == ["pi_other"]
 
@@ -182,19 +182,17 @@ def test_a_preview_of_a_replay_tells_the_difference_and_makes_none(
 ) -> None:
     body = event("customer.updated", customer("cus_1", "usr_right"))
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", _reading_with(_misread))
+        old.setattr(prepare, "read_event", _reading_with(_misread))
         ledger.record([delivery(body)])
     before = contents(engine)
 
-    (foreseen,) = ledger.preview([replayed(body)])
+    (preview,) = ledger.preview([replayed(body)])
 
-    assert foreseen.decisions
+    assert preview.decisions
     assert contents(engine) == before
 
 
-def test_stored_facts_that_nobody_replays_are_left_as_they_are(
-    ledger: Ledger, engine: Engine
-) -> None:
+def test_stored_facts_without_a_replay_are_left_as_they_are(ledger: Ledger, engine: Engine) -> None:
     one, other = (event("customer.updated", customer("cus_1", "usr_1")) for _ in range(2))
     ledger.record([delivery(one), delivery(other)])
     with engine.begin() as connection:
@@ -209,7 +207,7 @@ def test_stored_facts_that_nobody_replays_are_left_as_they_are(
 
 def _reading_with(change: Callable[[Fact], Fact]) -> Callable[..., Reading]:
     def changed(envelope: Any, _: object = None) -> Reading:
-        reading = read(envelope)
+        reading = read_event(envelope)
         return replace(reading, facts=tuple(map(change, reading.facts)))
 
     return changed
@@ -224,5 +222,5 @@ def _of_another_object(fact: Fact) -> Fact:
 
 
 def _nothing(envelope: Any, _: object = None) -> Reading:
-    stated = read(replace(envelope, type="unheard.of"))
+    stated = read_event(replace(envelope, type="unheard.of"))
     return replace(stated, ignored=type(stated.ignored)("nothing_stated"))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Rows follow from facts and facts from bodies, so both can be made again."""
+"""Rows follow from facts and facts from bodies, so both can be computed again."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +10,11 @@ from sqlalchemy import Engine, text
 from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
 from billing.ids import EventId, PartyId
-from billing.readers.registry import Reading, read
+from billing.readers.registry import Reading, read_event
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
-from runtime.ledger import prepare as entering
-from runtime.ledger.catalogues import Catalogues
+from runtime.ledger import prepare
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance import scan as walk
 from runtime.ledger.maintenance.rebuild import Rebuilder, Rebuilt
 from runtime.ledger.prepare import Scope
@@ -58,17 +58,17 @@ ALTERATIONS = (
 
 @pytest.fixture
 def shop(ledger: Ledger) -> None:
-    """Every lifecycle in every shape, each of a user of its own."""
+    """Record every lifecycle in every shape, each with a user of its own."""
     for shape in Shape:
         for name in scenarios_in(shape):
             seed = f"{shape}{name}"
-            told = compose(name, shape=shape, seed=seed, now=NOW, user_id=f"usr_{seed}")
-            ledger.record(deliveries(told))
+            events = compose(name, shape=shape, seed=seed, now=NOW, user_id=f"usr_{seed}")
+            ledger.record(deliveries(events))
 
 
 def rebuilder(engine: Engine, **given: Any) -> Rebuilder:
     values: dict[str, Any] = {
-        "catalogues": Catalogues(),
+        "catalogues": CatalogueCache(),
         "scope": Scope(livemode="any", accounts=frozenset()),
         "actor": "ada",
         "reason": "look again",
@@ -79,7 +79,7 @@ def rebuilder(engine: Engine, **given: Any) -> Rebuilder:
 
 def all_of(engine: Engine, step: Callable[[list[PartyId]], Rebuilt]) -> Rebuilt:
     whole = Rebuilt()
-    for parties in walk.walk(engine, walk.named, size=20):
+    for parties in walk.pages(engine, walk.named_parties, size=20):
         found = step(parties)
         whole.decisions += found.decisions
         whole.restated += found.restated
@@ -89,7 +89,7 @@ def all_of(engine: Engine, step: Callable[[list[PartyId]], Rebuilt]) -> Rebuilt:
     return whole
 
 
-def test_what_nobody_altered_is_found_as_it_should_be(shop: None, engine: Engine) -> None:
+def test_rows_that_were_not_altered_are_found_right(shop: None, engine: Engine) -> None:
     before = contents(engine)
 
     from_facts = all_of(engine, rebuilder(engine).from_facts)
@@ -112,13 +112,13 @@ def test_altered_rows_are_put_right_and_money_is_not_booked_twice(
     altered = contents(engine)
     assert altered != before
 
-    foreseen = all_of(engine, rebuilder(engine, dry_run=True).from_facts)
+    preview = all_of(engine, rebuilder(engine, dry_run=True).from_facts)
     assert contents(engine) == altered
     done = all_of(engine, rebuilder(engine).from_facts)
 
     assert contents(engine, without=HISTORY) == before
     if "SET party" not in alteration:
-        assert foreseen.decisions == done.decisions
+        assert preview.decisions == done.decisions
         assert rows(engine, "SELECT count(*) FROM payment_events") == booked
     assert all_of(engine, rebuilder(engine).from_facts).decisions == []
 
@@ -147,7 +147,7 @@ def test_facts_that_were_lost_come_back_from_the_bodies(
         connection.execute(text(lost))
     work = rebuilder(engine)
 
-    for ids in filter(None, walk.silent(engine)):
+    for ids in filter(None, walk.events_without_facts(engine)):
         work.events(ids)
     found = all_of(engine, work.from_events)
 
@@ -158,17 +158,17 @@ def test_facts_that_were_lost_come_back_from_the_bodies(
 def test_events_an_older_release_did_not_know_are_read_today(
     ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = deliveries(compose("renewal", shape=Shape.NEW, seed="s", now=NOW, user_id="usr_1"))
+    events = deliveries(compose("renewal", shape=Shape.NEW, seed="s", now=NOW, user_id="usr_1"))
 
     def ignorant(envelope: Envelope, _: object = None) -> Reading:
-        return read(replace(envelope, type="unheard.of"))
+        return read_event(replace(envelope, type="unheard.of"))
 
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", ignorant)
-        ledger.record(told)
+        old.setattr(prepare, "read_event", ignorant)
+        ledger.record(events)
     assert rows(engine, "SELECT DISTINCT outcome FROM stripe_events") == ["ignored"]
 
-    for ids in walk.silent(engine, size=5):
+    for ids in walk.events_without_facts(engine, size=5):
         rebuilder(engine).events(ids)
 
     assert rows(engine, "SELECT user_id FROM user_entitlements WHERE active") == ["usr_1"]
@@ -186,14 +186,14 @@ def test_parties_that_todays_readers_find_to_be_one_are_joined(
     ]
 
     def blind(envelope: Envelope, _: object = None) -> Reading:
-        found = read(envelope)
+        found = read_event(envelope)
         facts = tuple(
             replace(fact, customer_id=None, mentions=(fact.object_key,)) for fact in found.facts
         )
         return replace(found, facts=facts)
 
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", blind)
+        old.setattr(prepare, "read_event", blind)
         ledger.record([delivery(body) for body in bodies])
     assert len(rows(engine, "SELECT party FROM parties")) == 2
 
@@ -231,14 +231,14 @@ def test_what_cannot_be_read_any_more_keeps_what_it_states_and_is_named(
     def fail(envelope: Envelope, _: object = None) -> Reading:
         raise UnreadableEvent(envelope.event_id, missing="object id")
 
-    monkeypatch.setattr(entering, "read", fail)
+    monkeypatch.setattr(prepare, "read_event", fail)
     found = all_of(engine, rebuilder(engine).from_events)
 
     assert sorted(found.kept) == ["evt_x", "evt_y"]
     assert contents(engine, without=("stripe_events",)) == before
 
 
-def test_an_event_whose_letter_was_discarded_stays_discarded(
+def test_an_event_whose_dead_letter_was_discarded_stays_discarded(
     ledger: Ledger, engine: Engine
 ) -> None:
     ledger.record([delivery(event("checkout.session.completed", checkout("cs_1"), id="evt_x"))])

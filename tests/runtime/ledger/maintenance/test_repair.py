@@ -1,4 +1,4 @@
-"""Whatever rows say, the history sums to the payments as they really are."""
+"""The history sums to the true payments, even if rows were altered."""
 
 from collections import Counter
 from dataclasses import replace
@@ -9,8 +9,8 @@ import pytest
 
 from billing.ids import PaymentRef, Realm, UserId
 from billing.rows import PaymentRow, PaymentStatus
-from runtime.ledger.decisions import Movement
-from runtime.ledger.maintenance.repair import Owner, booked
+from runtime.ledger.decisions import MovementKind
+from runtime.ledger.maintenance.repair import Owner, money_to_book
 
 TRUE = PaymentRow(
     realm=Realm("test"),
@@ -31,9 +31,11 @@ TRUE = PaymentRow(
 ADA, BOB = Owner(UserId("usr_1"), "usd"), Owner(UserId("usr_2"), "usd")
 
 
-def told(before: PaymentRow | None, after: PaymentRow | None, history: dict[Owner, int]) -> Any:
+def money_after(
+    before: PaymentRow | None, after: PaymentRow | None, history: dict[Owner, int]
+) -> Any:
     old, new = ({row.key: row} if row else {} for row in (before, after))
-    return booked(old, new, {key: history for key in old | new if history})
+    return money_to_book(old, new, {key: history for key in old | new if history})
 
 
 def after(history: dict[Owner, int], moves: Any) -> dict[Owner, int]:
@@ -56,7 +58,7 @@ def after(history: dict[Owner, int], moves: Any) -> dict[Owner, int]:
     ],
 )
 def test_a_row_altered_from_outside_books_nothing(altered: PaymentRow | None) -> None:
-    assert told(altered, TRUE, {ADA: 1500}) == []
+    assert money_after(altered, TRUE, {ADA: 1500}) == []
 
 
 @pytest.mark.parametrize("before", [None, TRUE, replace(TRUE, user_id=None)])
@@ -69,10 +71,10 @@ def test_any_history_comes_to_sum_to_the_row(
         return
     owed = {ADA: now.amount_minor - now.amount_refunded_minor} if now else {}
 
-    assert after(history, told(before, now, history)) == owed
+    assert after(history, money_after(before, now, history)) == owed
 
 
 def test_what_facts_changed_is_booked_as_what_it_is() -> None:
-    (move,) = told(replace(TRUE, amount_refunded_minor=0), TRUE, {ADA: 2000})
+    (move,) = money_after(replace(TRUE, amount_refunded_minor=0), TRUE, {ADA: 2000})
 
-    assert (move.movement, move.amount_minor) == (Movement.REFUNDED, -500)
+    assert (move.movement, move.amount_minor) == (MovementKind.REFUNDED, -500)

@@ -1,4 +1,4 @@
-"""Time and plans change what holds without any event."""
+"""Time and plans change access without any event."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +12,8 @@ from billing.ids import PartyId
 from billing.projection.party import PartyFacts
 from billing.rows import Projection
 from runtime.ledger import catalogues, locks
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.reproject import project_due, reproject
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import (
     NOW,
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture
 def subscribe(ledger: Ledger) -> Callable[[int, int], None]:
-    """Gives a customer a subscription that ends some seconds from now."""
+    """Give a customer a subscription that ends some seconds from now."""
 
     def subscribe(number: int, seconds: int) -> None:
         ledger.record(
@@ -56,7 +58,7 @@ def _ending(number: int, cancel_at: int) -> dict[str, object]:
 
 
 def _let_time_pass(engine: Engine) -> None:
-    """Every end that lies ahead is set to now; the facts say so too, as if they always had."""
+    """Set every future end to now, in the facts too, as if it had always been so."""
     past = datetime.now(UTC).isoformat()
     with engine.begin() as connection:
         connection.execute(text("UPDATE parties SET due_at = now() WHERE due_at IS NOT NULL"))
@@ -85,13 +87,13 @@ def test_what_has_run_out_is_revoked_by_the_clock(
     subscribe(1, 3600)
     _let_time_pass(engine)
 
-    assert ledger.project_due(100) == 1
+    assert project_due(engine, CatalogueCache(), 100) == 1
 
     assert rows(engine, "SELECT active FROM user_entitlements") == [False]
     assert rows(engine, "SELECT due_at FROM parties") == [None]
     query = "SELECT action, user_id, event_id FROM audit_logs WHERE actor = 'clock'"
     assert rows(engine, query) == [("entitlement.revoked", "usr_1", None)]
-    assert ledger.project_due(100) == 0
+    assert project_due(engine, CatalogueCache(), 100) == 0
 
 
 def test_no_more_than_asked_for(
@@ -101,11 +103,11 @@ def test_no_more_than_asked_for(
         subscribe(number, 3600)
     _let_time_pass(engine)
 
-    assert ledger.project_due(5) == 5
-    assert ledger.project_due(100) == 25
+    assert project_due(engine, CatalogueCache(), 5) == 5
+    assert project_due(engine, CatalogueCache(), 100) == 25
 
 
-def test_a_party_somebody_is_at_work_on_is_left_to_him(
+def test_a_party_that_another_transaction_holds_is_skipped(
     subscribe: Callable[[int, int], None], ledger: Ledger, engine: Engine
 ) -> None:
     subscribe(1, 3600)
@@ -114,8 +116,8 @@ def test_a_party_somebody_is_at_work_on_is_left_to_him(
 
     with engine.connect() as other:
         locks.lock(other, [PartyId("test:cus_1")], above=())
-        assert ledger.project_due(100) == 1
-    assert ledger.project_due(100) == 1
+        assert project_due(engine, CatalogueCache(), 100) == 1
+    assert project_due(engine, CatalogueCache(), 100) == 1
 
 
 def test_what_is_due_again_at_once_does_not_keep_us_for_ever(
@@ -125,7 +127,7 @@ def test_what_is_due_again_at_once_does_not_keep_us_for_ever(
     with engine.begin() as connection:
         connection.execute(text("UPDATE parties SET due_at = now() - interval '1 day'"))
 
-    assert ledger.project_due(100) == 1
+    assert project_due(engine, CatalogueCache(), 100) == 1
     assert rows(engine, "SELECT active FROM user_entitlements") == [True]
 
 
@@ -144,8 +146,8 @@ def test_a_moment_that_is_over_is_never_due_again(
 
     monkeypatch.setattr(PartyFacts, "project", always_due)
 
-    assert ledger.project_due(100) == 1
-    assert ledger.project_due(100) == 0
+    assert project_due(engine, CatalogueCache(), 100) == 1
+    assert project_due(engine, CatalogueCache(), 100) == 0
 
 
 class TestPlans:
@@ -161,7 +163,7 @@ class TestPlans:
             version = catalogues.install(
                 connection, _with_price("price_new"), actor="ada", reason="a new price"
             )
-        assert ledger.reproject([party], actor="ada", reason="a new price") == 1
+        assert reproject(engine, CatalogueCache(), [party], actor="ada", reason="a new price") == 1
 
         assert version == 2
         query = "SELECT plan_code, catalogue_version FROM user_entitlements WHERE active"
@@ -177,14 +179,25 @@ class TestPlans:
         with engine.begin() as connection:
             catalogues.install(connection, _with_price("price_x"), actor="ada", reason="more")
 
-        ledger.reproject(rows(engine, "SELECT party FROM parties"), actor="ada", reason="more")
+        reproject(
+            engine,
+            CatalogueCache(),
+            rows(engine, "SELECT party FROM parties"),
+            actor="ada",
+            reason="more",
+        )
 
         assert rows(engine, "SELECT catalogue_version FROM user_entitlements") == [2]
 
-    def test_a_party_that_is_gone_is_left_out(self, ledger: Ledger, engine: Engine) -> None:
+    def test_a_party_that_is_gone_is_left_out(self, engine: Engine) -> None:
         before = contents(engine)
 
-        assert ledger.reproject([PartyId("test:cus_gone")], actor="ada", reason="why") == 0
+        assert (
+            reproject(
+                engine, CatalogueCache(), [PartyId("test:cus_gone")], actor="ada", reason="why"
+            )
+            == 0
+        )
 
         assert contents(engine) == before
 
