@@ -1,4 +1,4 @@
-"""``python -m ingest``: what ``paidup ingest`` becomes."""
+"""Run ``python -m ingest``, the process that ``paidup ingest`` starts."""
 
 import sys
 
@@ -8,15 +8,15 @@ from runtime.settings import Settings, SettingsError, required
 
 
 def main() -> int:
-    """Serve until stopped; the exit code says how it went."""
-    return server.main(SERVER, start_process, usable)
+    """Serve until stopped, and return the exit code."""
+    return server.main(SERVER, start_process, check_settings)
 
 
-def usable(settings: Settings) -> Settings:
-    """The settings, if ingest can run with them: an endpoint without a secret proves nothing.
+def check_settings(settings: Settings) -> Settings:
+    """Return the settings if ingest can run with them. It requires a signing secret.
 
     Raises:
-        SettingsError: naming each variable that is missing or unusable.
+        SettingsError: a variable is missing or unusable.
     """
     required(settings.redis_url, "REDIS_URL")
     if not settings.webhook_secrets:

@@ -1,4 +1,4 @@
-"""Who sent a request, for the log: the socket's address, or what a trusted proxy says it was."""
+"""Find the client's address for the log: the socket's, or the one that a trusted proxy names."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -9,10 +9,10 @@ Client = IPv4Address | IPv6Address | None
 
 
 def client_address(remote: str | None, forwarded: str, trusted: Sequence[Network]) -> Client:
-    """The nearest address that is not a trusted proxy's; ``None`` where none is valid.
+    """Return the nearest address that is not a trusted proxy's, or None if none is valid.
 
-    ``X-Forwarded-For`` is read from its end, where our own proxies write. What stands before the
-    first stranger, or before anything that is no address, is the sender's own invention.
+    Reads ``X-Forwarded-For`` from its end, where trusted proxies append. Entries before the first
+    untrusted or invalid one may be forged by the sender.
     """
     client = _address(remote or "")
     for hop in reversed(forwarded.split(",")):
@@ -31,5 +31,5 @@ def _address(text: str) -> Client:
         address = ip_address(text)
     except ValueError:
         return None
-    # A dual-stack socket writes an IPv4 proxy so, and no network of IPv4 holds that form.
+    # A dual-stack socket reports an IPv4 proxy in this form, which no IPv4 network contains.
     return getattr(address, "ipv4_mapped", None) or address

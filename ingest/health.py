@@ -1,11 +1,11 @@
-"""What a probe looks at: reach and memory each time, the durable settings every few seconds.
+"""Probe Redis: reachability and memory each time, its durability every few seconds.
 
-A Redis that was restarted or replaced is another server with another ``run_id``; what was true
-of the last one says nothing, so its settings are read at once.
+A Redis that was restarted or replaced has another ``run_id``. Its settings may differ, so they are
+read at once.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from runtime.telemetry import SharedState
 
@@ -13,26 +13,18 @@ _SETTINGS_SECONDS: Final = 5.0
 _FULL_AT_PERCENT: Final = 80
 
 
-class AnswersInfo(Protocol):
-    """The part of a Redis client that is asked."""
-
-    def info(self) -> Any:
-        """The server's INFO as a mapping."""
-        ...
-
-
 class RedisHealth:
-    """A probe for the gate; remembers when it last read the settings, and of which server."""
+    """The probe of the circuit breaker. It caches the durability of one server for 5 s."""
 
     def __init__(
         self,
-        redis: AnswersInfo,
         *,
+        info: Callable[[], Any],
         durability_problems: Callable[[], tuple[str, ...]],
         shared_state: Callable[[], SharedState],
         monotonic: Callable[[], float],
     ) -> None:
-        self._redis = redis
+        self._info = info
         self._durability_problems = durability_problems
         self._shared_state = shared_state
         self._monotonic = monotonic
@@ -42,9 +34,9 @@ class RedisHealth:
         self.state = SharedState()
 
     def __call__(self) -> tuple[str, ...]:
-        """Every reason against taking events now; raises when Redis cannot be asked."""
+        """Return all reasons against accepting events now; raises if Redis cannot be asked."""
         self.state = SharedState()
-        info: Mapping[str, Any] = self._redis.info()
+        info: Mapping[str, Any] = self._info()
         self._read_settings(str(info.get("run_id")))
         self.state = self._shared_state()
         return (*self._unsafe, *_fullness(info))

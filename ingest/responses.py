@@ -1,6 +1,6 @@
-"""A delivery's 2xx as it goes over the wire: a status and a JSON document, and nothing else.
+"""Answer a delivery with a status and a JSON document.
 
-Flask's response object does far more, and took a twelfth of what a delivery costs.
+Flask's response object does far more, and took a twelfth of the cost of a delivery.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from runtime.json_text import written
+from runtime.json_text import write_json
 
-Answer = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
-"""Whatever can answer a request; Flask's own responses can, too."""
+WsgiResponse = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
+"""A WSGI callable that answers a request; Flask's own responses are such, too."""
 
 _REASONS: Final = {200: "200 OK", 202: "202 ACCEPTED"}
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """What became of a delivery that will not be lost."""
+    """The 2xx for a delivery that is stored."""
 
     status: int
     document: Mapping[str, Any]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as WSGI wants it."""
+        """Answer by the WSGI protocol."""
         del environ
-        body = written(self.document, str).encode()
+        body = write_json(self.document, str).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         start_response(_REASONS[self.status], headers)
         return (body,)

@@ -1,16 +1,16 @@
-"""Whether Stripe signed these bytes, and when: three questions, asked one after the other.
+"""Verify Stripe's signature in three steps, each with its own errors.
 
-``read_header`` understands the header (else the request is malformed), ``verify`` compares
-signatures (else it is forged), ``check_age`` compares the clock (else it is a replay, or from
-the future, which Stripe's library lets pass). The reasons come from these steps, never from the
-library's messages.
+``read_header`` parses the header (else the request is malformed), ``verify`` compares signatures
+(else it is forged), ``check_age`` compares the clock (else it is a replay, or from the future,
+which Stripe's library accepts). The reasons come from these steps, never from messages of the
+library.
 
 SignatureRefused
  ├── SignatureMissing      no header
- ├── SignatureUnreadable   a header that says too little, or two things
- ├── SignatureMismatch     no secret of ours made it
+ ├── SignatureUnreadable   a header that is incomplete or ambiguous
+ ├── SignatureMismatch     made with none of the endpoint's secrets
  ├── TimestampStale        signed too long ago
- └── TimestampFuture       signed after now
+ └── TimestampFuture       signed in the future
 """
 
 import re
@@ -26,7 +26,7 @@ _SANE_TIMESTAMP: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class SignatureRefused(Exception):
-    """The root of everything that speaks against a signature."""
+    """Root of all reasons to refuse a signature."""
 
 
 class SignatureMissing(SignatureRefused):
@@ -37,7 +37,7 @@ class SignatureMissing(SignatureRefused):
 
 
 class SignatureUnreadable(SignatureRefused):
-    """The header does not say exactly one timestamp and at least one signature."""
+    """The header does not have exactly one timestamp and at least one signature."""
 
     def __init__(self, fault: str) -> None:
         self.fault = fault
@@ -45,29 +45,29 @@ class SignatureUnreadable(SignatureRefused):
 
 
 class SignatureMismatch(SignatureRefused):
-    """None of the secrets made any of the signatures."""
+    """No signature was made with any of the secrets."""
 
     def __init__(self) -> None:
         super().__init__("the signature matches no secret of this endpoint")
 
 
 class TimestampStale(SignatureRefused):
-    """The signature is genuine and too old: somebody sends it again."""
+    """The signature is genuine and too old: a replay, or a wrong clock."""
 
     def __init__(self) -> None:
         super().__init__("the signature is older than the tolerance allows")
 
 
 class TimestampFuture(SignatureRefused):
-    """The signature is genuine and from the future: a clock is wrong, or a replay is prepared."""
+    """The signature is genuine and from the future: a wrong clock, or a prepared replay."""
 
     def __init__(self) -> None:
-        super().__init__("the signature is dated further ahead than the tolerance allows")
+        super().__init__("the signature lies further in the future than the tolerance allows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureHeader:
-    """What a readable header says; signatures that could never match are left out."""
+    """The content of a valid header, without signatures that can never match."""
 
     timestamp: int
     signatures: tuple[str, ...]
@@ -77,11 +77,11 @@ class SignatureHeader:
 
 
 def read_header(text: str | None) -> SignatureHeader:
-    """Understand a ``Stripe-Signature`` header, whatever else it holds.
+    """Parse a ``Stripe-Signature`` header, and ignore unknown fields.
 
     Raises:
-        SignatureMissing: there is none.
-        SignatureUnreadable: ``t`` missing, given twice or not a sane number; no ``v1``.
+        SignatureMissing: there is no header.
+        SignatureUnreadable: ``t`` is missing, given twice or not a number, or ``v1`` is missing.
     """
     if not text:
         raise SignatureMissing
@@ -91,16 +91,16 @@ def read_header(text: str | None) -> SignatureHeader:
         raise SignatureUnreadable("it has no v1 signature")
     return SignatureHeader(
         timestamp=_timestamp([value for name, value in fields if name == "t"]),
-        # The library raises TypeError for these instead of comparing them.
+        # The library raises TypeError for non-ASCII signatures.
         signatures=tuple(value for value in signatures if value.isascii()),
     )
 
 
 def verify(body: str, header: SignatureHeader, secrets: Sequence[str]) -> str:
-    """The secret that made one of the signatures; every secret is tried, matching or not.
+    """Return the secret that made one of the signatures. Tries all, to take the same time.
 
     Raises:
-        SignatureMismatch: no secret did.
+        SignatureMismatch: none of the secrets did.
     """
     matching = [secret for secret in secrets if _matches(body, str(header), secret)]
     if not matching:
@@ -109,11 +109,11 @@ def verify(body: str, header: SignatureHeader, secrets: Sequence[str]) -> str:
 
 
 def check_age(header: SignatureHeader, *, now: datetime, tolerance_seconds: int) -> None:
-    """Hold the signature's own timestamp against the clock, in both directions.
+    """Compare the signature's timestamp with the clock, in both directions.
 
     Raises:
         TimestampStale: further in the past than the tolerance.
-        TimestampFuture: further ahead than the tolerance.
+        TimestampFuture: further in the future than the tolerance.
     """
     age = int(now.timestamp()) - header.timestamp
     if age > tolerance_seconds:

@@ -1,17 +1,17 @@
-"""One request of Stripe: checked in a fixed order, put into the inbox, and only then answered.
+"""Check one request of Stripe in a fixed order, store it in the inbox, and only then answer.
 
-    request -body-> bytes -signed-> text -parse-> Envelope -accept-> inbox -wake-> answer
+    request -read-> bytes -verify-> Signed -parse-> Envelope -accept-> inbox -wake-> answer
 
-Each check either passes its value on or declines the request with a problem. A 2xx is given only
-when the event lies in the inbox on disk. Whether a worker could be woken changes no answer: the
-sweeper wakes one anyway.
+Each check either returns its value or declines the request with a problem. Stripe gets a 2xx only
+after the event is in the inbox on disk; it retries any non-2xx response for three days. A failed
+wake-up does not change the answer, because the sweeper sends another.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import IO, Any, Final, Protocol
+from typing import IO, Final
 from wsgiref.types import WSGIEnvironment
 
 import structlog
@@ -24,10 +24,12 @@ from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from ingest import problems, signature
 from ingest.client_address import client_address
-from ingest.responses import Acknowledgement, Answer
+from ingest.ports import Acceptance, AcceptingInbox
+from ingest.responses import Acknowledgement, WsgiResponse
+from runtime.broker import Publish
 from runtime.event_body import parse
-from runtime.http.circuit_breaker import Gate, Shut
-from runtime.http.log_throttle import Ration
+from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
+from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
 from runtime.inbox.entries import InboxFull
 from runtime.settings import Settings
@@ -39,47 +41,8 @@ _LOG_LINES_A_SECOND: Final = 20
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Acceptance(Protocol):
-    """What the inbox says of an event that it now keeps, or kept already."""
-
-    @property
-    def status(self) -> str:
-        """``accepted``, ``duplicate`` or ``conflict``."""
-        ...
-
-    @property
-    def wake(self) -> str | None:
-        """The registration that this process owes a wake-up for."""
-        ...
-
-    @property
-    def result(self) -> Mapping[str, Any] | None:
-        """What became of a duplicate's first delivery, once it is settled."""
-        ...
-
-
-class Accepts(Protocol):
-    """The part of the inbox that ingest uses."""
-
-    def accept(self, envelope: Envelope) -> Acceptance:
-        """Keep the event on disk, or find that it is known."""
-        ...
-
-    def unregister(self, token: str) -> None:
-        """Take back a registration whose wake-up could not be published."""
-        ...
-
-
-class Publishes(Protocol):
-    """Tells workers that something is due."""
-
-    def publish(self, token: str) -> bool:
-        """Whether the broker took the wake-up; bounded in time, never raises for the broker."""
-        ...
-
-
-class Declined(Exception):
-    """A check failed: what the sender is told, and what the log says beside it."""
+class DeliveryDeclined(Exception):
+    """A check failed; ``problem`` is for the sender and ``reason`` for the log."""
 
     def __init__(self, problem: Problem, reason: str = "") -> None:
         self.problem = problem
@@ -89,7 +52,7 @@ class Declined(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A body that Stripe signed just now, and the secret that proves it."""
+    """A body that Stripe signed just now, and the secret that it used."""
 
     body: bytes
     secret: str
@@ -97,25 +60,25 @@ class Signed:
 
 
 class Webhook:
-    """The endpoint; one for each server process, used by all its threads."""
+    """The webhook endpoint; all threads of one server process share it."""
 
     def __init__(
         self,
         *,
         settings: Settings,
-        inbox: Accepts,
-        wakes: Publishes,
+        inbox: AcceptingInbox,
+        publish: Publish,
         metrics: Metrics,
-        gate: Gate,
+        breaker: CircuitBreaker,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._inbox = inbox
-        self._wakes = wakes
+        self._publish = publish
         self._metrics = metrics
-        self._gate = gate
+        self._breaker = breaker
         self._clock = clock
-        self._log_ration = Ration(_LOG_LINES_A_SECOND)
+        self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
         self._declines = _declines(metrics)
         last_used = metrics.webhook_secret_last_used
         self._last_used = {
@@ -123,14 +86,14 @@ class Webhook:
             for secret in settings.webhook_secrets
         }
 
-    def receive(self, environ: WSGIEnvironment) -> Answer:
-        """Answer one delivery with what became of it; every answer is counted once."""
+    def receive(self, environ: WSGIEnvironment) -> WsgiResponse:
+        """Answer one delivery. Counts each answer once."""
         try:
-            body = _body(environ, self._settings.max_body_bytes)
+            body = _read_body(environ, self._settings.max_body_bytes)
             started = perf_counter()
-            envelope = self._opened(self._signed(environ, body))
-            acceptance = self._accepted(envelope)
-        except Declined as declined:
+            envelope = self._parse(self._verify(environ, body))
+            acceptance = self._accept(envelope)
+        except DeliveryDeclined as declined:
             return self._decline(declined, environ)
         self._wake(acceptance.wake)
         answer = self._acknowledge(envelope, acceptance)
@@ -138,15 +101,15 @@ class Webhook:
         return answer
 
     def failed(self, error: Exception) -> Response:
-        """Answer for a bug as for a dead Redis: nothing was promised, so Stripe sends it again."""
+        """Answer 503 for a bug in Paidup: nothing was acknowledged, so Stripe retries."""
         log.error("request failed", exc_info=error)
         self._metrics.webhook_received.labels("refused").inc()
         return respond(problems.UNAVAILABLE)
 
-    def _signed(self, environ: WSGIEnvironment, body: bytes) -> Signed:
+    def _verify(self, environ: WSGIEnvironment, body: bytes) -> Signed:
         try:
             header = signature.read_header(environ.get("HTTP_STRIPE_SIGNATURE"))
-            text = _utf8(body)
+            text = _decode_utf8(body)
             secret = signature.verify(text, header, self._settings.webhook_secrets)
             now = self._clock()
             tolerance = self._settings.signature_tolerance_seconds
@@ -154,34 +117,34 @@ class Webhook:
         except signature.SignatureRefused as refused:
             problem, counter, label = self._declines[type(refused)]
             counter.labels(label).inc()
-            raise Declined(problem, str(refused)) from None
+            raise DeliveryDeclined(problem, str(refused)) from None
         return Signed(body=body, secret=secret, at=now)
 
-    def _opened(self, signed: Signed) -> Envelope:
+    def _parse(self, signed: Signed) -> Envelope:
         self._last_used[signed.secret].set(signed.at.timestamp())
         try:
             return parse(signed.body)
         except MalformedEvent as malformed:
-            raise Declined(problems.NOT_AN_EVENT, malformed.reason) from None
+            raise DeliveryDeclined(problems.NOT_AN_EVENT, malformed.reason) from None
 
-    def _accepted(self, envelope: Envelope) -> Acceptance:
+    def _accept(self, envelope: Envelope) -> Acceptance:
         try:
-            self._gate.admit()
+            self._breaker.check_closed()
             return self._inbox.accept(envelope)
-        except (Shut, InboxFull) as refused:
-            raise Declined(problems.UNAVAILABLE, str(refused)) from None
+        except (CircuitOpen, InboxFull) as refused:
+            raise DeliveryDeclined(problems.UNAVAILABLE, str(refused)) from None
         except RedisError as error:
-            self._gate.failed(error)
-            raise Declined(problems.UNAVAILABLE, type(error).__name__) from None
+            self._breaker.failed(error)
+            raise DeliveryDeclined(problems.UNAVAILABLE, type(error).__name__) from None
 
     def _wake(self, token: str | None) -> None:
         if token is None:
             return
         try:
-            if not self._wakes.publish(token):
+            if not self._publish(token):
                 self._metrics.wake_failures.inc()
                 self._inbox.unregister(token)
-        except Exception:  # the event is safe, and 503 would be a lie
+        except Exception:  # the event is stored, so it must be acknowledged
             log.exception("wake-up failed")
 
     def _acknowledge(self, envelope: Envelope, acceptance: Acceptance) -> Acknowledgement:
@@ -193,26 +156,26 @@ class Webhook:
         self._metrics.webhook_received.labels("duplicate").inc()
         if acceptance.status == "conflict":
             document["conflict"] = True
-            self._alarm(envelope)
+            self._report_conflict(envelope)
         else:
             self._metrics.webhook_replay_block.labels("duplicate").inc()
             self._metrics.idempotent_hits.labels("ingest").inc()
         return Acknowledgement(200, document)
 
-    def _alarm(self, envelope: Envelope) -> None:
+    def _report_conflict(self, envelope: Envelope) -> None:
         self._metrics.webhook_conflicts.inc()
         log.error(
-            "event id used twice",
+            "event id used by two different events",
             event_id=envelope.event_id,
             event_type=envelope.type,
             fingerprint=envelope.fingerprint,
         )
 
-    def _decline(self, declined: Declined, environ: WSGIEnvironment) -> Response:
+    def _decline(self, declined: DeliveryDeclined, environ: WSGIEnvironment) -> Response:
         problem, instance = declined.problem, new_instance()
         refused = problem is problems.UNAVAILABLE
         self._metrics.webhook_received.labels("refused" if refused else "invalid").inc()
-        if self._log_ration.take():
+        if self._log_throttle.take():
             log.warning(
                 "webhook declined",
                 problem=problem.code,
@@ -220,7 +183,7 @@ class Webhook:
                 reason=declined.reason,
                 instance=instance,
                 client=str(self._client(environ)),
-                lines_left_out=self._log_ration.left_out(),
+                lines_left_out=self._log_throttle.left_out(),
             )
         return respond(problem, instance=instance)
 
@@ -229,23 +192,23 @@ class Webhook:
         return client_address(remote, forwarded, self._settings.trusted_proxies)
 
 
-def _body(environ: WSGIEnvironment, most: int) -> bytes:
-    """The whole body; the server ends the stream where the body ends, announced or not."""
+def _read_body(environ: WSGIEnvironment, most: int) -> bytes:
+    """Return the whole body. The server ends the stream at its end, announced or not."""
     kind = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
     if kind not in {"", _JSON}:
-        raise Declined(problems.UNSUPPORTED_MEDIA_TYPE)
+        raise DeliveryDeclined(problems.UNSUPPORTED_MEDIA_TYPE)
     announced = get_content_length(environ) or 0
     if announced > most:
-        raise Declined(problems.BODY_TOO_LARGE)
-    body = _read(environ["wsgi.input"], most + 1)
+        raise DeliveryDeclined(problems.BODY_TOO_LARGE)
+    body = _read_stream(environ["wsgi.input"], most + 1)
     if len(body) > most:
-        raise Declined(problems.BODY_TOO_LARGE)
+        raise DeliveryDeclined(problems.BODY_TOO_LARGE)
     if len(body) < announced:
-        raise Declined(problems.BODY_INCOMPLETE)
+        raise DeliveryDeclined(problems.BODY_INCOMPLETE)
     return body
 
 
-def _read(stream: IO[bytes], most: int) -> bytes:
+def _read_stream(stream: IO[bytes], most: int) -> bytes:
     parts: list[bytes] = []
     missing = most
     while missing > 0 and (part := stream.read(missing)):
@@ -254,12 +217,12 @@ def _read(stream: IO[bytes], most: int) -> bytes:
     return b"".join(parts)
 
 
-def _utf8(body: bytes) -> str:
-    # Stripe signs text: the library decodes first, and raises on what cannot be decoded.
+def _decode_utf8(body: bytes) -> str:
+    # Stripe signs text. The library decodes it first, and raises for invalid UTF-8.
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
-        raise Declined(problems.NOT_AN_EVENT, "it is not UTF-8") from None
+        raise DeliveryDeclined(problems.NOT_AN_EVENT, "it is not UTF-8") from None
 
 
 Declines = Mapping[type[signature.SignatureRefused], tuple[Problem, Counter, str]]

@@ -9,11 +9,11 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line, with Paidup's packages first on the import path.
 
-    They come before whatever is on the operator's ``PYTHONPATH``, here and in every child process:
-    a ``models`` that lies there is an application's.
+    They come before the operator's ``PYTHONPATH``, here and in every child process. A ``models``
+    there belongs to an application.
     """
     sys.path.insert(0, str(packages_folder()))
-    from runtime.import_path import importing_ours  # noqa: PLC0415 - importable from here on
+    from runtime.import_path import importing_ours  # noqa: PLC0415 - importable only now
 
     os.environ.update(importing_ours(os.environ))
     from ops.cli import main as run_command  # noqa: PLC0415 - the same

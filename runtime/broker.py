@@ -1,9 +1,9 @@
-"""Celery as the bell, not the post: a message says that something is due, the inbox says what.
+"""Configure Celery, which carries wake-ups. A wake-up says that events are due; the inbox has them.
 
-No message carries an event, so a lost one costs a second (the sweeper rings again) and a doubled
-one costs a look. That is why nothing here retries, and why rejecting on a lost worker is off.
+No message carries an event. A lost one costs a second (the sweeper sends another), and a doubled
+one costs a claim that finds nothing. So nothing retries, and rejecting on a lost worker is off.
 Messages are acknowledged late all the same: a worker then takes no more wake-ups than it has
-processes, and leaves the others to workers that are idle.
+processes, and leaves the others to idle workers.
 """
 
 import ssl
@@ -21,25 +21,25 @@ from kombu import Connection
 from runtime.settings import Settings, required
 
 Publish = Callable[[str], bool]
-"""Send a wake-up; False where the broker did not take it."""
+"""Send a wake-up; False if the broker did not take it."""
 
 
 DRAIN_TASK: Final = "paidup.drain"
-"""Publishers know the task by this name only; they have none of its code."""
+"""Publishers know the task by this name only; they do not import its code."""
 
 FETCH_TASK: Final = "paidup.fetch"
-"""The same for events that wait for Stripe's API; processes of their own take these."""
+"""The task for events that wait for Stripe's API; separate processes run it."""
 
 QUEUE: Final = "drain"
 FETCH_QUEUE: Final = "fetch"
 KEY_PREFIX: Final = "paidup:q:"
-"""Of every Celery key in Redis; ``paidup:q:drain`` is the list of wake-ups."""
+"""The prefix of every Celery key in Redis; ``paidup:q:drain`` is the list of wake-ups."""
 
 TASK_SECONDS: Final = 60
-"""Then a worker process is killed: PostgreSQL rolls back and the lease runs out."""
+"""The limit after which Celery kills a worker process; PostgreSQL rolls back, the lease ends."""
 
 ASK_AGAIN_SECONDS: Final = 1.0
-"""How often a worker asks whether the broker is back."""
+"""The pause between two attempts of a worker to reconnect to the broker."""
 
 _VISIBILITY_SECONDS: Final = 150
 _QUIET_SECONDS: Final = 2.0
@@ -50,29 +50,29 @@ Role = Literal["publisher", "worker"]
 log = structlog.stdlib.get_logger(__name__)
 
 
-class _Line(Connection):
-    """A connection to the broker that, once lost, is asked for again every second.
+class _RetryingConnection(Connection):
+    """A connection to the broker that, once lost, is retried every second.
 
-    Celery asks after 2 s, 4 s, ... 30 s and has no setting for it: an outage of half a minute
-    would cost workers ten seconds more, in which events are due and nobody is woken.
+    Celery retries after 2 s, 4 s, ... 30 s and has no setting for it. An outage of half a minute
+    would delay due events by another ten seconds.
     """
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Self:
-        """Wait for the broker, however long that takes."""
+        """Wait for the broker, without limit."""
         kwargs |= {"interval_start": ASK_AGAIN_SECONDS, "interval_step": 0}
         return super().ensure_connection(*args, **kwargs)
 
 
-class _Lines(AMQP):
-    """Where Celery takes the class of its connections from."""
+class _RetryingAmqp(AMQP):
+    """The class from which Celery takes its connection class."""
 
-    Connection = _Line
+    Connection = _RetryingConnection
 
 
 def make_celery(settings: Settings, *, role: Role) -> Celery:
-    """A Celery application that is nobody's current one; connects when first used."""
-    lines = _Lines if role == "worker" else None
-    celery = Celery("paidup", amqp=lines, set_as_current=False)
+    """Return a Celery application, not set as the current one. It connects on first use."""
+    amqp = _RetryingAmqp if role == "worker" else None
+    celery = Celery("paidup", amqp=amqp, set_as_current=False)
     celery.conf.update(_shared(required(settings.broker_url, "CELERY_BROKER_URL")))
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)
     return celery
@@ -82,7 +82,7 @@ def _shared(url: str) -> dict[str, Any]:
     return {
         "broker_url": _for_kombu(url),
         "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if _is_bare_tls(url) else None,
-        # A publish waits for its turn in ``Wakes``, never for a connection of the pool.
+        # A publish waits for its turn in ``WakePublisher``, never for a connection of the pool.
         "broker_pool_limit": 2,
         "result_backend": None,
         "task_ignore_result": True,
@@ -96,7 +96,7 @@ def _shared(url: str) -> dict[str, Any]:
 
 _TRANSPORT: Final = {
     "global_keyprefix": KEY_PREFIX,
-    # The same in every process: Redis is swept by whoever has the shortest.
+    # The same in every process: the shortest one wins, because each process restores messages.
     "visibility_timeout": _VISIBILITY_SECONDS,
     "socket_keepalive": True,
     "retry_on_timeout": False,
@@ -107,7 +107,7 @@ _PUBLISHER: Final[dict[str, Any]] = {
     "broker_connection_timeout": 0.3,
     "broker_transport_options": {
         **_TRANSPORT,
-        # A question before the message could wait as long as the message itself.
+        # A health check before the message could wait as long as the message itself.
         "health_check_interval": 0,
         "socket_timeout": 0.5,
         "socket_connect_timeout": 0.3,
@@ -139,7 +139,7 @@ _WORKER: Final[dict[str, Any]] = {
     "worker_send_task_events": False,
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
-    # What runs is fenced by leases and unique keys; killing it would only waste it.
+    # Leases and unique keys make a running task safe; killing it would only waste its work.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "task_acks_late": True,
     "task_acks_on_failure": True,
@@ -152,22 +152,22 @@ _WORKER: Final[dict[str, Any]] = {
 
 
 def _for_kombu(url: str) -> str:
-    """The URL as kombu spells it: redis-py's ``unix://...?db=1`` has other names there."""
+    """Return the URL in kombu's spelling, which differs for redis-py's ``unix://...?db=1``."""
     if urlsplit(url).scheme != "unix":
         return url
     return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=", 1)
 
 
 def _is_bare_tls(url: str) -> bool:
-    # kombu turns TLS on by options only; rediss:// alone would speak in the clear.
+    # kombu enables TLS by options only; with rediss:// alone it would send plain text.
     parts = urlsplit(url)
     return parts.scheme == "rediss" and "ssl_" not in parts.query
 
 
-class Wakes:
-    """Publishes wake-ups for all threads of a process, one at a time.
+class WakePublisher:
+    """Publish wake-ups for all threads of a process, one at a time.
 
-    Never for long if the application is a publisher's; with a worker's it may take 5 s.
+    A publisher's application answers soon. With a worker's, a call may take 5 s.
     """
 
     def __init__(self, celery: Celery, *, task: str = DRAIN_TASK, queue: str = QUEUE) -> None:
@@ -178,10 +178,10 @@ class Wakes:
         self._quiet_until = float("-inf")
 
     def publish(self, token: str) -> bool:
-        """Ring for the registration; False, soon, if the broker does not take it.
+        """Send a wake-up for a registration; False, soon, if the broker does not take it.
 
-        Then the registration must be ended, or nobody rings until it expires. After a failure it
-        is False without asking for two seconds; the events are safe and the sweeper rings too.
+        The caller must then unregister it, or no wake-up is sent until it expires. For two seconds
+        after a failure it returns False at once; the events are safe and the sweeper sends one.
         """
         if time.monotonic() < self._quiet_until or not self._turn.acquire(timeout=_TURN_SECONDS):
             return False
@@ -195,13 +195,13 @@ class Wakes:
             self._celery.send_task(
                 self._task, args=[token], queue=self._queue, ignore_result=True, retry=False
             )
-        except Exception as error:  # noqa: BLE001 - kombu fails in ways of its own, AttributeError too
+        except Exception as error:  # noqa: BLE001 - kombu raises other errors too, even AttributeError
             self._quiet_until = time.monotonic() + _QUIET_SECONDS
             log.warning("wake-up not published", error=f"{type(error).__name__}: {error}")
             return False
         return True
 
 
-def wakes_for_fetching(publisher: Celery) -> Publish:
-    """How those are woken who ask Stripe's API."""
-    return Wakes(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish
+def fetch_wake_publisher(publisher: Celery) -> Publish:
+    """Return the function that wakes the fetch pool."""
+    return WakePublisher(publisher, task=FETCH_TASK, queue=FETCH_QUEUE).publish

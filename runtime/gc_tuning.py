@@ -1,7 +1,7 @@
-"""Python's search for cycles, made rare where hardly any are left behind.
+"""Run Python's garbage collector less often, in processes that leave hardly any cycles.
 
-By default it walks over young objects after every 700 that stay, and sooner or later over all of
-them. A batch of events or a request makes thousands and leaves no cycles.
+By default it scans young objects after every 700 that stay, and sooner or later all objects. A
+batch of events or a request makes thousands of objects and leaves no cycles.
 """
 
 import gc
@@ -10,7 +10,7 @@ from typing import Final
 _COLLECT_AFTER: Final = 50_000
 
 
-def spare_the_collector() -> None:
-    """To be called once, when the process has built what it keeps; took 5 to 8 % of the time."""
+def reduce_gc() -> None:
+    """Collect less often from now on. Call it once, at the end of start-up; saves 5 to 8 %."""
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)

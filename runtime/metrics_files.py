@@ -1,9 +1,9 @@
-"""One set of metrics for one running instance, however many processes it is made of.
+"""Serve one set of metrics for one instance with several processes.
 
-prometheus_client writes each process' values into files of a shared folder and reads the
+prometheus_client writes the values of each process into files of a shared folder, and reads the
 folder's name when Python imports it. So the launcher claims a folder, empties it and sets the
-variable before it starts any process that counts. Files of processes that died are folded into
-one, or a pool that renews its children would fill the disk; readers and the folder take turns,
+variable before it starts any process that counts. A pool that replaces its children would fill the
+disk, so the files of dead processes are folded into one. A lock keeps scrapes and folding apart,
 or a scrape in between would count twice.
 """
 
@@ -22,25 +22,25 @@ from prometheus_client.registry import Collector
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _FOLDED: Final = "folded"
 
-# These two carry no types.
+# These two have no type annotations.
 _ValuesFile: Any = MmapedDict
 _SiblingsCollector: Any = MultiProcessCollector
 
 
 class InstanceRunning(Exception):
-    """A second instance asks for a metrics folder that a running one fills."""
+    """A running instance already uses this metrics folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        super().__init__(f"another instance runs with {folder}; stop it, or bind another address")
+        super().__init__(f"another instance uses {folder}; stop it, or bind another address")
 
 
 @contextmanager
 def claimed_folder(folder: Path, environ: MutableMapping[str, str]) -> Iterator[Path]:
-    """Hold a folder for this instance alone, emptied, and name it to the processes to come.
+    """Lock and empty a folder for this instance, and set it in ``environ`` for its processes.
 
     Raises:
-        InstanceRunning: another live process holds it.
+        InstanceRunning: another running process has locked it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "owner.lock").open("w") as owner:
@@ -55,24 +55,24 @@ def claimed_folder(folder: Path, environ: MutableMapping[str, str]) -> Iterator[
 
 
 class FolderCollector(Collector):
-    """All processes of the instance as one; waits while dead ones are being folded."""
+    """The sum over all processes of the instance; waits while dead ones are folded."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing is read when the collector is registered."""
+        """Return nothing, so that registration reads no files."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """The sum of every process that ever counted here."""
+        """Yield the sums over all processes of the instance, dead ones included."""
         with _turn(self._folder, fcntl.LOCK_SH):
             merged = _SiblingsCollector(None, path=str(self._folder)).collect()
         yield from merged
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process has this id now; a stranger who got it only delays a fold."""
+    """Return True if a process has this id; another program that got it only delays a fold."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -83,7 +83,7 @@ def is_running(pid: int) -> bool:
 
 
 def fold_dead(folder: Path, alive: Callable[[int], bool] = is_running) -> int:
-    """Move what dead processes counted into one file for each kind; says how many files went."""
+    """Merge the files of dead processes into one for each kind, and return how many."""
     with _turn(folder, fcntl.LOCK_EX):
         dead = [path for path in folder.glob("*.db") if _died(path, alive)]
         for path in dead:
@@ -108,7 +108,7 @@ def _sum(one: float, other: float) -> float:
 
 
 def _kind(path: Path) -> str:
-    """``counter``, ``histogram`` or ``gauge_max``: everything before the process id."""
+    """Return ``counter``, ``histogram`` or ``gauge_max``: the name before the process id."""
     return path.stem.rpartition("_")[0]
 
 

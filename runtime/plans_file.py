@@ -1,4 +1,4 @@
-"""The plans document on disk: read whole, and every problem named."""
+"""Read the plans document from disk."""
 
 import tomllib
 from pathlib import Path
@@ -8,18 +8,18 @@ from billing.errors import InvalidCatalogue
 
 
 class PlansMissing(Exception):
-    """The plans document is not where the settings say, or cannot be read."""
+    """The plans document does not exist or cannot be read."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}; PAIDUP_PLANS names the plans document")
+        super().__init__(f"{path}: {why}; set PAIDUP_PLANS to the path of your plans document")
 
 
 def read_plans(path: Path) -> Catalogue:
-    """The catalogue that the file describes.
+    """Return the catalogue that the file describes.
 
     Raises:
-        PlansMissing: if there is no such file, or it cannot be read.
-        InvalidCatalogue: naming everything that is wrong in it.
+        PlansMissing: the file does not exist or cannot be read.
+        InvalidCatalogue: it is invalid; the error names every problem.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))

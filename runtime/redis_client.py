@@ -1,4 +1,4 @@
-"""Clients of Redis that fail in time instead of waiting or trying again by themselves."""
+"""Make Redis clients that fail in time and never retry by themselves."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from redis.retry import Retry
 from runtime.settings import Settings, required
 
 _CONNECT_SHARE: Final = 0.6
-"""A server that is there answers the first packet sooner than any command."""
+"""A reachable server accepts a connection sooner than it answers a command."""
 
 _POOL_SIZE: Final = 16
 
@@ -17,11 +17,11 @@ _POOL_SIZE: Final = 16
 def make_redis(
     settings: Settings, *, timeout: float = 0.5, pool_size: int = _POOL_SIZE
 ) -> redis.Redis:
-    """A client whose every call ends within ``timeout`` seconds of waiting for an answer.
+    """Return a client whose every call waits at most ``timeout`` seconds for an answer.
 
-    It never repeats a call: whether a call that timed out was carried out is not known, and the
-    caller decides what that means. More threads than ``pool_size`` get an error, not a place in
-    a line. Connections that the server closed are replaced before use, without a question first.
+    It never retries a call, because one that timed out may have taken effect, and the caller has to
+    decide what that means. If more threads than ``pool_size`` use it, the others get an error at
+    once. Connections that the server closed are replaced before use, without a health check.
     """
     return redis.Redis.from_url(
         required(settings.redis_url, "REDIS_URL"),
@@ -30,7 +30,7 @@ def make_redis(
         max_connections=pool_size,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
-        # Fewer questions when a connection is opened: each of them could wait for its own answer.
+        # Fewer commands when a connection is opened: each of them could wait for its own answer.
         protocol=2,
         driver_info=None,
     )

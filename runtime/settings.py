@@ -1,8 +1,8 @@
-"""Every setting of every process: read once from the environment, judged as a whole, then frozen.
+"""Read the settings of every process from the environment, check them, and freeze them.
 
-A process builds one ``Settings`` at its start and passes it on; nothing else reads the
-environment. All problems are named at once, each with its variable and its bound, so that an
-operator mends a deployment in one go. ``docs/configuration.md`` is made from ``VARIABLES``.
+A process builds one ``Settings`` at its start and passes it on. Nothing else reads the environment.
+``SettingsError`` names all problems at once, each with its variable and its bound, so that an
+operator can fix a deployment in one go. ``docs/configuration.md`` is generated from ``VARIABLES``.
 """
 
 import os
@@ -19,11 +19,11 @@ Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
 
 MOST_POOL_CHILDREN = 4
-"""More children than this share one main process without gain; start another worker instead."""
+"""More children of one main process bring no gain; start another worker instead."""
 
 
 class SettingsError(Exception):
-    """The environment cannot be used; ``problems`` has one sentence for each variable at fault."""
+    """The environment is invalid; ``problems`` has one sentence for each wrong variable."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         self.problems = problems
@@ -31,7 +31,7 @@ class SettingsError(Exception):
 
 
 class Address(NamedTuple):
-    """Where a server listens: a host without brackets, and a port (0 means any free one)."""
+    """The address of a server: a host without brackets, and a port (0 means any free one)."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the operator decided; see ``VARIABLES`` for names, defaults and bounds."""
+    """The operator's settings; see ``VARIABLES`` for names, defaults and bounds."""
 
     webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_api_key: str | None = field(repr=False)
@@ -69,15 +69,14 @@ class Settings:
     inbox_limit: int
     fetch_at_once: int
     console_rate: int
-    changes_stream_length: int
     log_level: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read and judge every variable of ``VARIABLES``.
+        """Read and check every variable of ``VARIABLES``.
 
         Raises:
-            SettingsError: naming every variable that is out of bounds.
+            SettingsError: a value is invalid; it names every such variable.
         """
         values, problems = _read_all(environ)
         problems += _contradictions(values, environ)
@@ -86,16 +85,16 @@ class Settings:
         return cls(**values)  # type: ignore[arg-type]
 
     def effective_livemode(self) -> Livemode:
-        """The mode whose events count: with a live API key ``any`` means ``live``."""
+        """Return the mode whose events count: with a live API key ``any`` means ``live``."""
         live_key = (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
         return "live" if self.livemode == "any" and live_key else self.livemode
 
     def may_fetch(self, *, livemode: bool) -> bool:
-        """Whether there is a key, and one that Stripe's API takes for objects of that mode."""
+        """Return True if there is an API key that can read objects of that mode."""
         if self.stripe_api_key is None:
             return False
-        said = re.match(r"[sr]k_(live|test)_", self.stripe_api_key)
-        return said is None or (said[1] == "live") == livemode
+        mode = re.match(r"[sr]k_(live|test)_", self.stripe_api_key)
+        return mode is None or (mode[1] == "live") == livemode
 
 
 Parser = Callable[[str], object]
@@ -103,7 +102,7 @@ Parser = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One environment variable: how it is read, and what an operator must know about it."""
+    """One environment variable, with its parser and its text for operators."""
 
     name: str
     attribute: str
@@ -113,7 +112,7 @@ class Variable:
     secret: bool = False
 
     def read(self, environ: Mapping[str, str]) -> str | None:
-        """The text given: the variable itself, else the file its ``_FILE`` twin names."""
+        """Return the variable's text, else that of the file named by ``NAME_FILE``."""
         if (given := environ.get(self.name)) is not None:
             return given
         if (path := environ.get(f"{self.name}_FILE")) is not None:
@@ -143,7 +142,7 @@ def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, object], list[str]]
 
 def _contradictions(values: dict[str, object], environ: Mapping[str, str]) -> list[str]:
     problems = [
-        f"{variable.name}: given both directly and by {variable.name}_FILE; keep one"
+        f"{variable.name}: set twice, also by {variable.name}_FILE; keep one of them"
         for variable in VARIABLES
         if variable.name in environ and f"{variable.name}_FILE" in environ
     ]
@@ -193,7 +192,7 @@ def _url(*schemes: str) -> Parser:
     def parse(text: str) -> str | None:
         url = text.strip()
         if url and urlsplit(url).scheme not in schemes:
-            # The value is not repeated: it may hold a password.
+            # Does not repeat the value, which may hold a password.
             reason = f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
             raise ValueError(reason)
         return url or None
@@ -252,7 +251,7 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="stripe_api_base",
         parse=_url("https", "http"),
         default=None,
-        help="Another address of Stripe's API, for tests and proxies. Optional.",
+        help="Alternative base URL of Stripe's API, for tests and proxies. Optional.",
     ),
     Variable(
         name="DATABASE_URL",
@@ -283,14 +282,14 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="plans_path",
         parse=_path,
         default="plans.toml",
-        help="What Stripe sells and what it grants; see `paidup plans`.",
+        help="Path of the plans document; see `paidup plans`.",
     ),
     Variable(
         name="PAIDUP_LIVEMODE",
         attribute="livemode",
         parse=_one_of("live", "test", "any"),
         default="any",
-        help="Whose events count; the others are settled as ignored. `any` is for development.",
+        help="Mode of the events that count; others are ignored. `any` is for development.",
     ),
     Variable(
         name="PAIDUP_CONNECT_ACCOUNTS",
@@ -304,14 +303,14 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="signature_tolerance_seconds",
         parse=_between(1, 86_400, "seconds"),
         default="300",
-        help="How far a signature's timestamp may lie in the past or in the future.",
+        help="Largest accepted difference between a signature's timestamp and the clock.",
     ),
     Variable(
         name="PAIDUP_MAX_BODY_BYTES",
         attribute="max_body_bytes",
         parse=_between(1024, 16_777_216, "bytes"),
         default="1048576",
-        help="The largest webhook body that is read.",
+        help="Largest accepted webhook body.",
     ),
     Variable(
         name="PAIDUP_CONSOLE_TOKENS",
@@ -320,28 +319,28 @@ VARIABLES: tuple[Variable, ...] = (
         default="",
         secret=True,
         help="Bearer tokens of the console and the read API, comma separated: `name:sha256` as"
-        " `paidup console token NAME` prints them, or plain. Without one nobody may read.",
+        " `paidup console token NAME` prints them, or plain. Without one all reads are refused.",
     ),
     Variable(
         name="PAIDUP_INGEST_BIND",
         attribute="ingest_bind",
         parse=_address,
         default="127.0.0.1:8000",
-        help="Where ingest listens for Stripe (behind a proxy).",
+        help="Address on which ingest listens for Stripe (behind a proxy).",
     ),
     Variable(
         name="PAIDUP_CONSOLE_BIND",
         attribute="console_bind",
         parse=_address,
         default="127.0.0.1:8001",
-        help="Where the console and the read API listen. Never a public address.",
+        help="Address of the console and the read API. Never a public address.",
     ),
     Variable(
         name="PAIDUP_WORKER_METRICS_BIND",
         attribute="worker_metrics_bind",
         parse=_address,
         default="127.0.0.1:9101",
-        help="Where a worker's supervisor serves `/metrics`.",
+        help="Address on which a worker's supervisor serves `/metrics`.",
     ),
     Variable(
         name="PAIDUP_INGEST_PROCESSES",
@@ -362,21 +361,21 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="trusted_proxies",
         parse=_networks,
         default="",
-        help="Networks whose `X-Forwarded-For` is believed, comma separated. Default: none.",
+        help="Networks whose `X-Forwarded-For` is trusted, comma separated. Default: none.",
     ),
     Variable(
         name="PAIDUP_DATA_DIR",
         attribute="data_dir",
         parse=_path,
         default=".paidup",
-        help="Where `paidup up` keeps its servers' data, its logs and `up.json`.",
+        help="Folder for the data of servers that `paidup up` starts, its logs and `up.json`.",
     ),
     Variable(
         name="PAIDUP_REDIS_DURABILITY",
         attribute="redis_durability",
         parse=_one_of("checked", "trusted"),
         default="checked",
-        help="`trusted` is the spoken exception for managed servers that hide their settings.",
+        help="`trusted` skips the check of Redis' settings, for managed servers that hide them.",
     ),
     Variable(
         name="PAIDUP_REDIS_SERVER",
@@ -397,37 +396,30 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="console_rate",
         parse=_between(1, 1_000_000, "requests a second"),
         default="1000",
-        help="Requests a second that each token may make of one console; more are answered 429.",
-    ),
-    Variable(
-        name="PAIDUP_CHANGES_STREAM_LENGTH",
-        attribute="changes_stream_length",
-        parse=_between(0, 10_000_000, "changes"),
-        default="20000",
-        help="About how many entitlement changes the Redis stream keeps; 0 switches it off.",
+        help="Requests a second for each token at one console; more are answered with 429.",
     ),
     Variable(
         name="PAIDUP_FETCH_AT_ONCE",
         attribute="fetch_at_once",
         parse=_between(1, 16, "requests"),
         default="2",
-        help="Requests to Stripe's API at the same time, of all workers together.",
+        help="Concurrent requests to Stripe's API, of all workers together.",
     ),
     Variable(
         name="PAIDUP_LOG_LEVEL",
         attribute="log_level",
         parse=_one_of("debug", "info", "warning", "error"),
         default="info",
-        help="The least important log line that is written.",
+        help="Lowest level of log lines that are written.",
     ),
 )
 
 
 def required(value: str | None, name: str) -> str:
-    """A setting that this process cannot do without.
+    """Return a setting that this process requires.
 
     Raises:
-        SettingsError: naming the variable to set.
+        SettingsError: it is not set.
     """
     if value is None:
         raise SettingsError((f"{name}: must be set for this command (or start `paidup up` first)",))

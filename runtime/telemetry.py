@@ -1,16 +1,17 @@
-"""What every process tells: Prometheus metrics with closed label sets, and one kind of log line.
+"""Build Prometheus metrics with closed label sets, and configure logging, for every process.
 
-A process builds its ``Metrics`` once. Every labelled series is made at once and starts at 0, so a
-rate never misses the first event. Numbers that all processes share (backlog, dead letters) are
-no counters of ours: ``SharedState`` is read where it lives whenever somebody asks.
+A process builds its ``Metrics`` once. Every labelled series exists from the start at 0, so a
+rate never misses the first event. Numbers that all processes share (backlog, dead letters) are not
+counted here. Each scrape reads them from Redis and PostgreSQL as ``SharedState``.
 """
 
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, Final, TextIO
 
 import structlog
 from prometheus_client import (
@@ -38,38 +39,106 @@ OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
 READS: Final = ("found", "unchanged", "unknown", "unauthorized", "limited", "unavailable")
 FETCHES: Final = ("answered", "gone", "limited", "away", "forbidden", "refused")
-"""What came of asking Stripe's API."""
+"""Results of requests to Stripe's API."""
 
 OTHER: Final = "other"
-"""The ``event_type`` label of every type no reader knows, so that strangers add no series."""
+"""The ``event_type`` label of every type without a reader, so that series stay few."""
+
+_MAKE: Final = "make"
+"""The metadata key of the function that makes a metric, given ``registry``."""
 
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LAG: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0)
 
 
+def _counter(name: str, text: str, *labels: str) -> Mapping[str, Any]:
+    return {_MAKE: partial(Counter, name, text, labels)}
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...]) -> Mapping[str, Any]:
+    return {_MAKE: partial(Histogram, name, text, buckets=buckets)}
+
+
+def _gauge(name: str, text: str, *labels: str) -> Mapping[str, Any]:
+    return {_MAKE: partial(Gauge, name, text, labels, multiprocess_mode="max")}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """The objects a process counts with, one field for each metric, named as the metric is."""
+    """The metrics of one process, a closed list with closed sets of label values."""
 
     registry: CollectorRegistry
-    webhook_received: Counter
-    webhook_invalid_sig: Counter
-    webhook_replay_block: Counter
-    webhook_conflicts: Counter
-    webhook_ack_seconds: Histogram
-    webhook_secret_last_used: Gauge
-    wake_failures: Counter
-    idempotent_hits: Counter
-    events_settled: Counter
-    event_processing_seconds: Histogram
-    event_lag_seconds: Histogram
-    entitlement_changes: Counter
-    reads: Counter
-    read_seconds: Histogram
-    console_token_last_used: Gauge
-    events_without_api_key: Counter
-    fetches: Counter
-    fetch_seconds: Histogram
+    webhook_received: Counter = field(
+        metadata=_counter("billing_webhook_received", "Webhooks, by result.", "result")
+    )
+    webhook_invalid_sig: Counter = field(
+        metadata=_counter("billing_webhook_invalid_sig", "Refused signatures, by reason.", "reason")
+    )
+    webhook_replay_block: Counter = field(
+        metadata=_counter(
+            "billing_webhook_replay_block", "Repeated and replayed deliveries stopped.", "reason"
+        )
+    )
+    webhook_conflicts: Counter = field(
+        metadata=_counter("billing_webhook_conflicts", "Different events under a known id.")
+    )
+    webhook_ack_seconds: Histogram = field(
+        metadata=_histogram(
+            "billing_webhook_ack_seconds", "From a complete request to its 2xx.", _FAST
+        )
+    )
+    webhook_secret_last_used: Gauge = field(
+        metadata=_gauge(
+            "billing_webhook_secret_last_used_timestamp_seconds",
+            "When a secret last matched; 0 is never. Remove an old secret that is unused.",
+            "secret",
+        )
+    )
+    wake_failures: Counter = field(
+        metadata=_counter("billing_wake_failures", "Wake-ups that the broker did not take.")
+    )
+    idempotent_hits: Counter = field(
+        metadata=_counter("idempotent_hits", "Repeated deliveries without effect.", "operation")
+    )
+    events_settled: Counter = field(
+        metadata=_counter("billing_events_settled", "Events settled.", "event_type", "outcome")
+    )
+    event_processing_seconds: Histogram = field(
+        metadata=_histogram("billing_event_processing_seconds", "From claimed to committed.", _FAST)
+    )
+    event_lag_seconds: Histogram = field(
+        metadata=_histogram("billing_event_lag_seconds", "From accepted to applied.", _LAG)
+    )
+    entitlement_changes: Counter = field(
+        metadata=_counter("billing_entitlement_changes", "Entitlements that changed.", "change")
+    )
+    events_without_api_key: Counter = field(
+        metadata=_counter(
+            "billing_events_without_api_key",
+            "Thin events settled as ignored because there is no STRIPE_API_KEY for them.",
+        )
+    )
+    fetches: Counter = field(
+        metadata=_counter("billing_fetches", "Requests to Stripe's API, by result.", "result")
+    )
+    fetch_seconds: Histogram = field(
+        metadata=_histogram(
+            "billing_fetch_seconds", "From a request to Stripe's API to its end.", _FAST
+        )
+    )
+    reads: Counter = field(
+        metadata=_counter("billing_reads", "Reads over HTTP, by result.", "result")
+    )
+    read_seconds: Histogram = field(
+        metadata=_histogram("billing_read_seconds", "From a read request to its answer.", _FAST)
+    )
+    console_token_last_used: Gauge = field(
+        metadata=_gauge(
+            "billing_console_token_last_used_timestamp_seconds",
+            "When a token was last used; 0 is never. Remove an old token that is unused.",
+            "token",
+        )
+    )
 
 
 def build_metrics(
@@ -79,129 +148,72 @@ def build_metrics(
     event_types: Iterable[str] = (),
     tokens: Iterable[str] = (),
 ) -> Metrics:
-    """Every metric of DESIGN's closed list, each series at 0; call it once for each registry.
+    """Return all metrics, with each series at 0. Call it once for each registry.
 
-    ``secrets`` are fingerprints (``secret_fingerprint``), ``event_types`` what the readers handle,
-    ``tokens`` the names of the console's tokens.
+    ``secrets`` are fingerprints (``secret_fingerprint``), ``event_types`` the types that have a
+    reader, and ``tokens`` the names of the console's tokens.
     """
-    # They would double the number of series.
+    # The _created series would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry() if registry is None else registry
-    metrics = Metrics(
-        registry=registry,
-        webhook_received=_counter(
-            registry, "billing_webhook_received", "Webhooks, by what they were answered.", "result"
-        ),
-        webhook_invalid_sig=_counter(
-            registry, "billing_webhook_invalid_sig", "Signatures refused, by reason.", "reason"
-        ),
-        webhook_replay_block=_counter(
-            registry, "billing_webhook_replay_block", "Replayed deliveries stopped.", "reason"
-        ),
-        webhook_conflicts=_counter(
-            registry, "billing_webhook_conflicts", "Second, different events under a known id."
-        ),
-        webhook_ack_seconds=_histogram(
-            registry, "billing_webhook_ack_seconds", "From a whole request to its 2xx.", _FAST
-        ),
-        webhook_secret_last_used=_gauge(
-            registry,
-            "billing_webhook_secret_last_used_timestamp_seconds",
-            "When a secret last matched; 0 is never. An old one that rests can go.",
-            "secret",
-        ),
-        wake_failures=_counter(
-            registry, "billing_wake_failures", "Wake-ups the broker did not take; the sweeper does."
-        ),
-        idempotent_hits=_counter(
-            registry, "idempotent_hits", "Deliveries answered without doing it again.", "operation"
-        ),
-        events_settled=_counter(
-            registry, "billing_events_settled", "Events settled.", "event_type", "outcome"
-        ),
-        event_processing_seconds=_histogram(
-            registry, "billing_event_processing_seconds", "From claimed to committed.", _FAST
-        ),
-        event_lag_seconds=_histogram(
-            registry, "billing_event_lag_seconds", "From accepted to applied.", _LAG
-        ),
-        entitlement_changes=_counter(
-            registry, "billing_entitlement_changes", "Entitlements that changed.", "change"
-        ),
-        events_without_api_key=_counter(
-            registry,
-            "billing_events_without_api_key",
-            "Thin events settled as ignored because there is no STRIPE_API_KEY for them.",
-        ),
-        fetches=_counter(
-            registry, "billing_fetches", "Requests to Stripe's API, by what came of them.", "result"
-        ),
-        fetch_seconds=_histogram(
-            registry, "billing_fetch_seconds", "From a request to Stripe's API to its end.", _FAST
-        ),
-        reads=_counter(
-            registry, "billing_reads", "Reads over HTTP, by what they were answered.", "result"
-        ),
-        read_seconds=_histogram(
-            registry, "billing_read_seconds", "From a request to what a user may do.", _FAST
-        ),
-        console_token_last_used=_gauge(
-            registry,
-            "billing_console_token_last_used_timestamp_seconds",
-            "When a token was last presented; 0 is never. An old one that rests can go.",
-            "token",
-        ),
-    )
+    made = {
+        each.name: each.metadata[_MAKE](registry=registry)
+        for each in fields(Metrics)
+        if _MAKE in each.metadata
+    }
+    metrics = Metrics(registry=registry, **made)
     _start_at_zero(metrics, secrets, event_types, tokens)
     return metrics
 
 
 def secret_fingerprint(secret: str) -> str:
-    """A name for a secret that gives nothing of it away; the same in every process and run."""
+    """Return a name for a secret that reveals nothing of it, the same in every process."""
     return hashlib.sha256(b"paidup-webhook-secret:" + secret.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedState:
-    """What is true of the installation, whoever is asked; ``None`` is not known here."""
+    """Numbers of the whole installation; None if this process does not know one."""
 
     backlog_events: int | None = None
     backlog_oldest_seconds: float | None = None
     dead_letters: int | None = None
     breaker_open: bool | None = None
     changes_waiting_seconds: float | None = None
-    changes_unstreamed: int | None = None
     fetch_backlog_events: int | None = None
     fetch_breaker_open: bool | None = None
 
 
 class SharedStateCollector(Collector):
-    """Asks for the shared state at each scrape; several processes tell the same: use ``max()``."""
+    """Read the shared state at each scrape. Several processes report it: use ``max()``."""
 
     def __init__(self, read: Callable[[], SharedState]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing is read when the collector is registered."""
+        """Return nothing, so that registration reads nothing."""
         return ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges whose value is known; ``read`` must not raise, an unknown has no sample."""
+        """Yield a gauge for each known value. ``read`` must not raise."""
         state = self._read()
         for name, text, value in (
-            ("billing_backlog_events", "Accepted, not settled.", state.backlog_events),
-            ("billing_backlog_oldest_seconds", "Age of the oldest.", state.backlog_oldest_seconds),
-            ("billing_dead_letters", "Open dead letters.", state.dead_letters),
-            ("billing_breaker_open", "1 while dispatch rests.", state.breaker_open),
             (
-                "billing_entitlement_changes_waiting_seconds",
-                "Age of the oldest change that readers are not told of.",
-                state.changes_waiting_seconds,
+                "billing_backlog_events",
+                "Accepted events that are not settled.",
+                state.backlog_events,
             ),
             (
-                "billing_entitlement_changes_unstreamed",
-                "Changes that the Redis stream does not have yet.",
-                state.changes_unstreamed,
+                "billing_backlog_oldest_seconds",
+                "Age of the oldest of them.",
+                state.backlog_oldest_seconds,
+            ),
+            ("billing_dead_letters", "Open dead letters.", state.dead_letters),
+            ("billing_breaker_open", "1 while no event is dispatched.", state.breaker_open),
+            (
+                "billing_entitlement_changes_waiting_seconds",
+                "Age of the oldest unpublished entitlement change.",
+                state.changes_waiting_seconds,
             ),
             (
                 "billing_fetch_backlog_events",
@@ -219,7 +231,7 @@ class SharedStateCollector(Collector):
 
 
 def render(metrics: Metrics, *shared: Collector) -> bytes:
-    """The scrape of one process, or of all its siblings where they share a metrics folder."""
+    """Return the scrape of this process, or of all that share its metrics folder."""
     registry = CollectorRegistry()
     if folder := os.environ.get(FOLDER_VARIABLE):
         registry.register(FolderCollector(folder))
@@ -231,9 +243,9 @@ def render(metrics: Metrics, *shared: Collector) -> bytes:
 
 
 def configure_logging(stream: TextIO, *, level: str = "info") -> None:
-    """All log lines of the process, libraries' too: JSON, or for people where it is a terminal.
+    """Format all log lines of the process, libraries' included: as JSON, or plainly for a terminal.
 
-    No renderer shows local variables of a traceback: they hold secrets and bodies.
+    No renderer shows local variables of a traceback, which hold secrets and bodies.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -270,20 +282,6 @@ def _renderers(stream: TextIO) -> list[Processor]:
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-
-
-def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
-    return Counter(name, text, labels, registry=registry)
-
-
-def _histogram(
-    registry: CollectorRegistry, name: str, text: str, buckets: tuple[float, ...]
-) -> Histogram:
-    return Histogram(name, text, registry=registry, buckets=buckets)
-
-
-def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(name, text, labels, registry=registry, multiprocess_mode="max")
 
 
 def _start_at_zero(

@@ -1,4 +1,4 @@
-"""Entitlement changes as applications read them: by cursor, from the view, without gaps."""
+"""Read entitlement changes as applications do: by cursor, from the view, without gaps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,8 +11,8 @@ from models.tables import entitlement_changes as view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One change of what one source gives one user; ``after`` is null once nothing states it."""
+class EntitlementChange:
+    """One change of the grant of one source to one user; ``after`` is None if it is gone."""
 
     cursor: int
     user_id: str
@@ -26,34 +26,36 @@ class Change:
     occurred_at: datetime
 
 
-_COLUMNS = [view.columns[field.name] for field in fields(Change)]
+_COLUMNS = [view.columns[field.name] for field in fields(EntitlementChange)]
 
 
 def changes_after(
     connection: Connection, cursor: int, *, limit: int, user: str | None = None
-) -> list[Change]:
-    """The changes that follow a cursor, in order; of one user or of all."""
+) -> list[EntitlementChange]:
+    """Return the changes after a cursor, in order, of one user or of all."""
     query = select(*_COLUMNS).where(view.c.cursor > cursor).order_by(view.c.cursor).limit(limit)
     if user is not None:
         query = query.where(view.c.user_id == user)
-    return [Change(**row) for row in connection.execute(query).mappings()]
+    return [EntitlementChange(**row) for row in connection.execute(query).mappings()]
 
 
-def newest_changes(connection: Connection, *, limit: int, user: str | None = None) -> list[Change]:
-    """The last changes, in the order in which they were made."""
+def newest_changes(
+    connection: Connection, *, limit: int, user: str | None = None
+) -> list[EntitlementChange]:
+    """Return the newest changes, oldest first."""
     query = select(*_COLUMNS).order_by(view.c.cursor.desc()).limit(limit)
     if user is not None:
         query = query.where(view.c.user_id == user)
-    return [Change(**row) for row in connection.execute(query).mappings()][::-1]
+    return [EntitlementChange(**row) for row in connection.execute(query).mappings()][::-1]
 
 
 def newest_cursor(connection: Connection) -> int:
-    """The highest cursor given; 0 before the first."""
+    """Return the highest cursor; 0 before the first change."""
     return int(connection.scalar(_NEWEST) or 0)
 
 
 def waiting_seconds(connection: Connection) -> float:
-    """For how long the oldest change without a cursor has been waiting; 0 if there is none."""
+    """Return the age of the oldest change without a cursor; 0 if there is none."""
     return max(float(connection.scalar(_WAITING) or 0.0), 0.0)
 
 

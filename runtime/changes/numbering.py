@@ -1,8 +1,8 @@
-"""Gives every committed change its cursor, and tells whoever listens.
+"""Give every committed entitlement change its cursor, and NOTIFY applications.
 
-One at a time gives numbers, under a lock that is free only after COMMIT. So whoever sees a cursor
-has all smaller ones before him, whatever committed late, and no other transaction, however long,
-holds this one up. See docs/decisions/0011.
+One transaction at a time gives out numbers, under a lock that is free only after COMMIT. A reader
+that sees a cursor has therefore seen every smaller one, however late its change committed. Other
+transactions, however long, delay nothing. See docs/decisions/0011.
 """
 
 import json
@@ -12,27 +12,37 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 
 CHANNEL: Final = "paidup_entitlement_changes"
-"""What applications LISTEN to."""
+"""The channel that applications LISTEN to."""
 
 LOCK: Final = 0x7061_6964_6E75  # "paidnu"
 MOST_AT_ONCE: Final = 1000
+MOST_BATCHES: Final = 20
+"""Most batches of one call, so that a stop never waits long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbered:
-    """What one transaction gave numbers to; ``cursor`` is the highest of them."""
+    """The changes that one transaction numbered; ``cursor`` is the highest of them."""
 
     changes: int
     cursor: int
 
     @property
     def maybe_more(self) -> bool:
-        """Whether it took as many as it may."""
+        """True if the batch was full."""
         return self.changes == MOST_AT_ONCE
 
 
-def number(engine: Engine) -> Numbered | None:
-    """Number the changes that wait, and NOTIFY; None if none waits or somebody else is at it."""
+def number_waiting(engine: Engine) -> None:
+    """Number what waits, in at most ``MOST_BATCHES`` transactions; an error leaves the rest."""
+    for _ in range(MOST_BATCHES):
+        numbered = number_batch(engine)
+        if numbered is None or not numbered.maybe_more:
+            return
+
+
+def number_batch(engine: Engine) -> Numbered | None:
+    """Number one batch and NOTIFY; None if nothing waits or another process is numbering."""
     with engine.connect() as connection:
         if not connection.scalar(_ANY_WAITS) or not connection.scalar(_TAKE_TURN, {"lock": LOCK}):
             return None
@@ -46,18 +56,18 @@ def _number(connection: Connection) -> Numbered | None:
     changes, cursor = connection.execute(_NUMBER, {"most": MOST_AT_ONCE}).one()
     if not changes:
         return None
-    # PostgreSQL delivers it after COMMIT; it says only how far to read, so it always fits.
-    told = json.dumps({"cursor": cursor, "changes": changes})
-    connection.execute(_NOTIFY, {"channel": CHANNEL, "told": told})
+    # PostgreSQL delivers it after COMMIT. It says only how far to read, so it always fits.
+    payload = json.dumps({"cursor": cursor, "changes": changes})
+    connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
     return Numbered(changes=changes, cursor=cursor)
 
 
 _ANY_WAITS = text("SELECT EXISTS (SELECT FROM waiting_changes)")
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:lock)")
-_NOTIFY = text("SELECT pg_notify(:channel, :told)")
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
-# By the number in the audit: transactions that touch one source wait for each other, so there
-# the order of the audit is the order of events.
+# In the order of the audit log. Transactions that touch one source wait for each other, so for one
+# source this is the order of events.
 _NUMBER = text(
     """
     WITH chosen AS (

@@ -1,56 +1,51 @@
-"""Whether a server behind us may be asked now. A probe finds out, not the traffic.
+"""Refuse requests at once while the server behind this process is unreachable or unsafe.
 
-A frozen server lets every request wait for its time limit, and waiting requests pile up. So the
-first failure of a request shuts the gate: all others are refused at once, without asking, until
-a probe has found it reachable and fit for use. The probe runs in a thread of
-its own in each server process, and is one call, so that tests run it by hand.
+If Redis or PostgreSQL freezes, each request waits for its time limit, and waiting requests pile up.
+So the first failed request opens the breaker. All others are then refused without asking, until a
+probe finds the server reachable and fit for use. The probe runs in its own thread in each server
+process, and is one call, so that tests run it by hand.
 """
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 _PROBE_SECONDS: Final = 1.0
-_PROBE_SECONDS_WHILE_SHUT: Final = 0.2
+_PROBE_SECONDS_WHILE_OPEN: Final = 0.2
 _STALE_SECONDS: Final = 10.0
 
 log = structlog.stdlib.get_logger(__name__)
 
+Probe = Callable[[], tuple[str, ...]]
+"""Return all reasons to refuse requests; an exception counts as a reason, too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What was found at one moment; without reasons the gate is open."""
+class ProbeResult:
+    """The reasons to refuse requests at one moment; without reasons the breaker is closed."""
 
     reasons: tuple[str, ...]
     at: float
 
     @property
-    def open(self) -> bool:
-        """Whether requests may go on to the server."""
+    def closed(self) -> bool:
+        """True if requests may go on to the server."""
         return not self.reasons
 
 
-class Shut(Exception):
-    """The server is not to be asked now; ``reasons`` are for the operator, not for strangers."""
+class CircuitOpen(Exception):
+    """The server must not be asked now; ``reasons`` are for the operator, not for clients."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = reasons
         super().__init__("; ".join(reasons))
 
 
-class Probe(Protocol):
-    """Looks at the server and names what speaks against using it."""
-
-    def __call__(self) -> tuple[str, ...]:
-        """All reasons to refuse requests, none if there are none; may raise, which is a reason."""
-        ...
-
-
-class Gate:
-    """The last verdict, which requests read without a lock, and how it comes to change."""
+class CircuitBreaker:
+    """The last probe result, which requests read without a lock, and the probe that changes it."""
 
     def __init__(self, probe: Probe, *, server: str, monotonic: Callable[[], float]) -> None:
         self._probe = probe
@@ -58,53 +53,53 @@ class Gate:
         self._monotonic = monotonic
         self._failures = 0
         self._changing = threading.Lock()
-        self._verdict = Verdict(reasons=(f"{server} was not asked yet",), at=monotonic())
+        self._last = ProbeResult(reasons=(f"{server} was not probed yet",), at=monotonic())
 
-    def admit(self) -> None:
-        """Let a request pass, or stop it before it asks the server.
+    def check_closed(self) -> None:
+        """Return if a request may ask the server.
 
         Raises:
-            Shut: the last verdict, or a failure since, speaks against it.
+            CircuitOpen: the last probe or a failure since then found a reason to refuse.
         """
-        if not (verdict := self._verdict).open:
-            raise Shut(verdict.reasons)
+        if not (last := self._last).closed:
+            raise CircuitOpen(last.reasons)
 
     def failed(self, error: Exception) -> None:
-        """Shut for everybody because one request could not use the server."""
+        """Open the breaker for all requests, because one could not use the server."""
         with self._changing:
             self._failures += 1
-            self._decide((f"{self._server} did not serve a request: {type(error).__name__}",))
+            self._change((f"{self._server} did not serve a request: {type(error).__name__}",))
 
-    def check(self) -> Verdict:
-        """Probe once. Only a probe that began after the last failure may open the gate."""
+    def check(self) -> ProbeResult:
+        """Probe once. Only a probe that began after the last failure may close the breaker."""
         before = self._failures
-        reasons = self._probed()
+        reasons = self._ask_probe()
         with self._changing:
             if reasons or before == self._failures:
-                self._decide(reasons)
-        return self._verdict
+                self._change(reasons)
+        return self._last
 
     def unsafe(self) -> tuple[str, ...]:
-        """What keeps the process from being ready; a verdict nobody renewed keeps it too."""
-        verdict = self._verdict
-        if self._monotonic() - verdict.at > _STALE_SECONDS:
-            return (*verdict.reasons, f"{self._server} was not probed for a while")
-        return verdict.reasons
+        """Return the reasons against readiness; an outdated probe result is one, too."""
+        last = self._last
+        if self._monotonic() - last.at > _STALE_SECONDS:
+            return (*last.reasons, f"{self._server} was not probed for a while")
+        return last.reasons
 
     def watch(self, stopped: threading.Event) -> None:
-        """Probe until stopped, more often while shut."""
-        while not stopped.wait(_PROBE_SECONDS if self._verdict.open else _PROBE_SECONDS_WHILE_SHUT):
+        """Probe until stopped, more often while the breaker is open."""
+        while not stopped.wait(_PROBE_SECONDS if self._last.closed else _PROBE_SECONDS_WHILE_OPEN):
             self.check()
 
-    def _probed(self) -> tuple[str, ...]:
+    def _ask_probe(self) -> tuple[str, ...]:
         try:
             return self._probe()
-        except Exception as error:  # noqa: BLE001 - a thread that ends would never open the gate
+        except Exception as error:  # noqa: BLE001 - a thread that ends would never close it again
             return (f"{self._server} cannot be probed: {type(error).__name__}",)
 
-    def _decide(self, reasons: tuple[str, ...]) -> None:
-        previous, self._verdict = self._verdict, Verdict(reasons=reasons, at=self._monotonic())
-        if previous.open and reasons:
-            log.error("gate shut", reasons=reasons)
-        elif reasons == () and not previous.open:
-            log.info("gate open", was=previous.reasons)
+    def _change(self, reasons: tuple[str, ...]) -> None:
+        previous, self._last = self._last, ProbeResult(reasons=reasons, at=self._monotonic())
+        if previous.closed and reasons:
+            log.error("circuit breaker opened", server=self._server, reasons=reasons)
+        elif reasons == () and not previous.closed:
+            log.info("circuit breaker closed", server=self._server, was=previous.reasons)

@@ -1,12 +1,12 @@
-"""So many of something each second and no more: a flood of bad requests must not fill a disk."""
+"""Limit log lines per second, so that a flood of bad requests cannot fill a disk."""
 
 import threading
 from collections.abc import Callable
 from time import monotonic
 
 
-class Ration:
-    """A number of takings for each second; what was refused since the last one is counted."""
+class LogThrottle:
+    """A number of log lines for each second, and the count of those left out."""
 
     def __init__(self, per_second: int, *, clock: Callable[[], float] = monotonic) -> None:
         self._per_second = per_second
@@ -17,7 +17,7 @@ class Ration:
         self._left_out = 0
 
     def take(self) -> bool:
-        """Whether this second has one left."""
+        """Return True if this second has a line left, and use it up."""
         with self._counting:
             if (second := int(self._clock())) != self._second:
                 self._second, self._taken = second, 0
@@ -27,7 +27,7 @@ class Ration:
         return granted
 
     def left_out(self) -> int:
-        """How many were refused since somebody last asked."""
+        """Return the lines left out since the last call."""
         with self._counting:
             count, self._left_out = self._left_out, 0
         return count

@@ -1,7 +1,7 @@
-"""What a request that is not served is told: RFC 9457 documents from closed lists.
+"""Answer requests that are not served with RFC 9457 documents from closed lists.
 
-A problem gives away no secret and repeats nothing of the request. Its ``instance`` is an id
-made for the occasion, which the log line of the refusal carries too.
+A problem reveals no secret and repeats nothing of the request. Its ``instance`` is a new id, which
+is in the log line of the refusal, too.
 """
 
 import json
@@ -20,7 +20,7 @@ _UNAVAILABLE: Final = 503
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One way in which a request can fail, as the sender is told about it."""
+    """One way in which a request can fail, as its sender sees it."""
 
     code: str
     status: int
@@ -29,7 +29,7 @@ class Problem:
 
     @property
     def type(self) -> str:
-        """The URI by which programs tell problems apart."""
+        """The URI that identifies this problem to programs."""
         return f"urn:paidup:problem:{self.code}"
 
 
@@ -40,20 +40,20 @@ METHOD_NOT_ALLOWED = Problem(
     code="method-not-allowed",
     status=405,
     title="Method not allowed",
-    detail="This path does not answer this method; the Allow header names those it does.",
+    detail="This path does not support this method; the Allow header lists those it does.",
 )
 BAD_REQUEST = Problem(
     code="bad-request", status=400, title="Bad request", detail="The request cannot be understood."
 )
 
 
-def by_status(*more: Problem) -> Mapping[int, Problem]:
-    """Problems that the status alone tells, for what Flask refuses by itself."""
+def problems_by_status(*more: Problem) -> Mapping[int, Problem]:
+    """Map statuses to problems, for requests that Flask refuses by itself."""
     return {problem.status: problem for problem in (NOT_FOUND, METHOD_NOT_ALLOWED, *more)}
 
 
 def new_instance() -> str:
-    """An id by which a refusal is found in the log."""
+    """Return a new id, by which an operator finds a refusal in the log."""
     return f"urn:uuid:{uuid4()}"
 
 
@@ -64,7 +64,7 @@ def respond(
     headers: Iterable[tuple[str, str]] = (),
     **members: object,
 ) -> Response:
-    """The problem as an answer; a 503 says when to come back."""
+    """Return the problem as a response; a 503 gets a Retry-After header."""
     document = {
         "type": problem.type,
         "title": problem.title,
@@ -80,8 +80,8 @@ def respond(
     return response
 
 
-def refused(error: HTTPException, known: Mapping[int, Problem]) -> Response:
-    """What Flask refuses by itself, told as a problem."""
+def respond_to_http_error(error: HTTPException, known: Mapping[int, Problem]) -> Response:
+    """Return the problem for a request that Flask refuses by itself."""
     response = respond(known.get(error.code or 0, BAD_REQUEST))
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))

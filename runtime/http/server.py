@@ -1,9 +1,10 @@
-"""The HTTP server around an application: granian in WSGI mode, and what its defaults get wrong.
+"""Run an application in granian, in WSGI mode, and correct granian's defaults.
 
-Measured on Flask it takes 1.6 to 2.5 times what gunicorn does. A worker that dies is not renewed
-unless asked for. A half-sent body holds one of its threads, so there must be many in each
-process (``patience`` ends them after 10 s), as many connections as threads, and a stop kills
-what does not end in time. When it gives up because workers die too fast, it is started again.
+Measured on Flask, granian serves 1.6 to 2.5 times the requests of gunicorn. By default it does not
+replace a worker that dies. A half-sent body holds one of its threads, so each process has many
+(``stalled_connections`` frees them after 10 s) and as many connections as threads. A stop kills
+requests that do not end in time. When granian gives up because workers die too fast, it is
+started again.
 """
 
 import errno
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from flask import Flask
@@ -34,7 +35,7 @@ from runtime.settings import Address, Settings, SettingsError
 from runtime.telemetry import configure_logging
 
 STOP_SECONDS: Final = 5
-"""What a stop leaves to requests under way; any supervisor's grace must be longer."""
+"""Time that a stop leaves to open requests; the grace of a supervisor must be longer."""
 
 _HEADER_BYTES: Final = 64 * 1024
 _FOLD_SECONDS: Final = 30.0
@@ -50,8 +51,8 @@ _QUIET: Final[dict[str, Any]] = {
 log = structlog.stdlib.get_logger(__name__)
 
 
-class AddressTaken(Exception):
-    """The address cannot be listened on; another process may do so already."""
+class CannotListen(Exception):
+    """The address cannot be bound; another process may listen there already."""
 
     def __init__(self, variable: str, address: Address, reason: str) -> None:
         self.address = address
@@ -59,10 +60,10 @@ class AddressTaken(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """What a kind of server is called, where it listens, and how much one process holds.
+class ServerSpec:
+    """The name, the address and the size of one kind of server.
 
-    ``idle_seconds`` is how long it waits for the next request on a connection.
+    ``idle_seconds`` is the longest wait for the next request on a connection.
     """
 
     name: str
@@ -73,40 +74,39 @@ class Server:
     idle_seconds: int
 
 
-class StartsProcess(Protocol):
-    """Builds the application in a server process; a function of a module, so that it travels."""
+StartProcess = Callable[[Settings, int, int], Flask]
+"""Build the application and start its threads, given settings, port and the launcher's process id.
 
-    def __call__(self, settings: Settings, port: int, launcher: int) -> Flask:
-        """The application, with everything that watches beside it started."""
-        ...
+It runs in a server process, so it must be a function of a module, which can be pickled.
+"""
 
 
-def main(kind: Server, start: StartsProcess, usable: Callable[[Settings], Settings]) -> int:
-    """Serve until stopped; 0 after a stop, 1 where it cannot start, 2 where it is set up wrong."""
+def main(kind: ServerSpec, start: StartProcess, check: Callable[[Settings], Settings]) -> int:
+    """Serve until stopped. Return 0 after a stop, 1 if it cannot start, 2 for wrong settings."""
     try:
-        settings = usable(Settings.from_env(os.environ))
+        settings = check(Settings.from_env(os.environ))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(sys.stderr, level=settings.log_level)
-    # Server processes import everything anew, after the metrics folder is known.
+    # Server processes import all modules again, after the metrics folder is known.
     multiprocessing.set_start_method("spawn")
     try:
         run(kind, start, settings, os.environ)
-    except (AddressTaken, InstanceRunning, OSError) as error:
+    except (CannotListen, InstanceRunning, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
 def run(
-    kind: Server, start: StartsProcess, settings: Settings, environ: MutableMapping[str, str]
+    kind: ServerSpec, start: StartProcess, settings: Settings, environ: MutableMapping[str, str]
 ) -> None:
-    """Serve until a signal says stop.
+    """Serve until a signal.
 
     Raises:
         AddressTaken: the address cannot be bound.
-        InstanceRunning: another instance has this one's metrics folder.
+        InstanceRunning: another instance uses the metrics folder.
     """
     bound, processes = bindable(kind.variable, kind.address(settings)), kind.processes(settings)
     folder = settings.data_dir / f"metrics-{kind.name}-{bound.port}"
@@ -119,21 +119,21 @@ def run(
 
 
 def bindable(
-    variable: str, address: Address, *, patience_seconds: float = _LEFT_OVER_SECONDS
+    variable: str, address: Address, *, wait_seconds: float = _LEFT_OVER_SECONDS
 ) -> Address:
-    """The numeric address to listen on, a free port chosen where 0 was asked for.
+    """Return the numeric address to listen on; port 0 becomes a free one.
 
     Raises:
-        AddressTaken: nobody could listen there. (The server itself would share the port.)
+        AddressTaken: the address cannot be bound. (Granian itself would share the port.)
     """
-    deadline = monotonic() + patience_seconds
+    deadline = monotonic() + wait_seconds
     while True:
         try:
             return _bound(address)
         except OSError as error:
-            # Processes whose launcher was killed hold the port until they notice.
+            # After a kill of the launcher, its processes hold the port until they notice.
             if error.errno != errno.EADDRINUSE or monotonic() > deadline:
-                raise AddressTaken(variable, address, error.strerror or str(error)) from error
+                raise CannotListen(variable, address, error.strerror or str(error)) from error
         sleep(_LOOK_SECONDS)
 
 
@@ -155,12 +155,12 @@ def _serve_until_stopped(
             server.serve(target_loader=loader, wrap_loader=False)
         if server.interrupt_signal:
             return
-        log.error("server gave up, starting it again", after_seconds=_RESTART_SECONDS)
+        log.error("server gave up; restarting it", after_seconds=_RESTART_SECONDS)
         if _stopped_within(_RESTART_SECONDS):
             return
 
 
-def _server(kind: Server, address: Address, processes: int) -> MPServer:
+def _server(kind: ServerSpec, address: Address, processes: int) -> MPServer:
     return MPServer(
         kind.name,
         address=address.host,
@@ -194,7 +194,7 @@ def _stopped_within(seconds: float) -> bool:
 
 
 def _allow_open_files(number: int) -> None:
-    """A connection from a client and one to a server behind us for each thread, and some more."""
+    """Raise the limit of open files: one client and one backend connection for each thread."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft < wanted:

@@ -1,4 +1,4 @@
-"""What people and supervisors do with the inbox: look, stop and start dispatch, take out, tidy."""
+"""Operations on the inbox for operators and supervisors: inspect, stop dispatch, remove, tidy."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,92 +6,95 @@ from typing import Any, Final
 import redis
 
 from runtime.inbox import encoding as codec
-from runtime.inbox.entries import Backlog, Breaker, Glimpse
+from runtime.inbox.entries import Backlog, Breaker, PeekedEvent
 from runtime.inbox.scripts import Scripts
 
 _SCANNED_AT_ONCE: Final = 1000
 
 
-class Desk:
+class InboxAdmin:
     """The part of the inbox that moves no event from one owner to another."""
 
     def __init__(self, client: redis.Redis, *, prefix: str = "paidup:") -> None:
-        """The client must answer in bytes; ``make_redis`` gives such."""
+        """Use a client that answers in bytes; ``make_redis`` makes one."""
         self._client = client
         self._scripts = Scripts(client, prefix)
 
     @property
     def client(self) -> redis.Redis:
-        """The connections it uses, for whoever works beside it."""
+        """The Redis client, to share its connections."""
         return self._client
 
     def open_breaker(self, reason: str, seconds: float) -> None:
-        """Stop claims and wake-ups; it closes by itself if nobody renews or closes it."""
+        """Stop claims and wake-ups for ``seconds``, unless it is renewed or closed earlier."""
         self._scripts.run("breaker", codec.error_text(reason), max(round(seconds * 1000), 1))
 
     def close_breaker(self) -> None:
-        """Let events be claimed again."""
+        """Allow claims again."""
         self._scripts.run("breaker", "", 0)
 
     def breaker(self) -> Breaker | None:
-        """Why nothing is dispatched, or None while all is well."""
+        """Return the open breaker, or None if events are dispatched."""
         return self.backlog().breaker
 
     def breaker_open(self) -> bool:
-        """Whether nothing is dispatched, at the price of one look."""
+        """Return True while nothing is dispatched. Costs one EXISTS."""
         return bool(self._client.exists(f"{self._scripts.prefix}breaker"))
 
     def lead(self, supervisor: str, seconds: float) -> bool:
-        """Take or keep the lead among supervisors, or let it go (0 s); a full server lets them."""
+        """Take, keep or release (0 s) the lead among supervisors, also on a full server."""
         return bool(self._scripts.run("lead", supervisor, round(seconds * 1000)))
 
     def backlog(self) -> Backlog:
-        """The inbox at this moment; cheap whatever its size."""
-        return codec.backlog(self._scripts.run("backlog"))
+        """Return the numbers of the inbox now. Cheap, however many events it holds."""
+        return codec.read_backlog(self._scripts.run("backlog"))
 
-    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
-        """What is known of these events, changing nothing."""
-        return self._glimpses(keys, remove=False)
+    def peek(self, keys: Sequence[str]) -> list[PeekedEvent]:
+        """Return the state of these events, and change nothing."""
+        return self._peek(keys, remove=False)
 
-    def remove(self, keys: Sequence[str]) -> list[Glimpse]:
-        """Take out unsettled events that nobody claimed; the answer is all that is left of them."""
-        return self._glimpses(keys, remove=True)
+    def remove(self, keys: Sequence[str]) -> list[PeekedEvent]:
+        """Remove unsettled events that are not claimed, and return the only copy of them."""
+        return self._peek(keys, remove=True)
 
-    def _glimpses(self, keys: Sequence[str], *, remove: bool) -> list[Glimpse]:
+    def _peek(self, keys: Sequence[str], *, remove: bool) -> list[PeekedEvent]:
         answer = self._scripts.run("peek", int(remove), *keys)
         width = len(answer) // len(keys) if keys else 0
         rows = [answer[at * width : (at + 1) * width] for at in range(len(keys))]
-        return [codec.glimpse(key, row) for key, row in zip(keys, rows, strict=True)]
+        return [codec.read_peeked_event(key, row) for key, row in zip(keys, rows, strict=True)]
 
     def conflicts(self) -> list[str]:
-        """The keys of second bodies under a known id; ``peek`` shows them."""
+        """Return the keys of all conflicts; ``peek`` reads them."""
         fields: Any = self._client.hkeys(f"{self._scripts.prefix}conflicts")
         return sorted(field.decode() for field in fields)
 
     def forget_conflicts(self, keys: Sequence[str]) -> int:
-        """Let go of second bodies that are dead letters now; says how many those were."""
+        """Drop conflicts that are dead letters now, and return how many there were."""
         return int(self._scripts.run("forget", *keys))
 
     def pending(self, keys: Sequence[str]) -> list[str]:
-        """Those of these events that are in the inbox; cheap for many."""
+        """Return those of these events that are in the inbox. Cheap for many."""
         if not keys:
             return []
         found: Any = self._client.zmscore(f"{self._scripts.prefix}index", list(keys))
         return [key for key, score in zip(keys, found, strict=True) if score is not None]
 
     def failed_with(self, beginning: str) -> list[str]:
-        """The events in the inbox whose last error begins so."""
+        """Return the keys of the events whose last error begins with ``beginning``."""
         histories: Any = self._client.hscan_iter(
             f"{self._scripts.prefix}history", count=_SCANNED_AT_ONCE
         )
         return sorted(
             key.decode()
             for key, history in histories
-            if codec.last_error_in(history).startswith(beginning)
+            if codec.read_last_error(history).startswith(beginning)
         )
 
     def drop_done_markers(self, most: int | None = None) -> int:
-        """Forget cached results, all or at least so many: PostgreSQL settles duplicates anyway."""
+        """Drop all done markers, or at least ``most``, and return how many.
+
+        Nothing is lost: PostgreSQL recognizes duplicates, too.
+        """
         dropped, cursor = 0, 0
         while True:
             keys: Any

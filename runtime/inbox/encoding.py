@@ -1,7 +1,7 @@
-"""Between Python values and what Redis keeps of them.
+"""Convert between Python values and the text that Redis stores.
 
-Scripts read two things of a header without parsing it, in every version there will ever be: it
-starts with ``{"v":N,"fp":"..."``. A done marker starts with ``{"fp":"..."``.
+Scripts read two things without parsing JSON, in every version of the format: a header starts with
+``{"v":N,"fp":"..."``, and a done marker starts with ``{"fp":"..."``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +11,23 @@ from typing import Any, Final
 
 from billing.envelope import Envelope
 from runtime import json_text as documents
-from runtime.inbox.entries import VERSION, Backlog, Breaker, Entry, Finished, Glimpse, Lane
+from runtime.inbox.entries import (
+    VERSION,
+    Backlog,
+    Breaker,
+    Finished,
+    InboxEntry,
+    Lane,
+    PeekedEvent,
+)
 
 _LONGEST_ERROR: Final = 4000
 _FIELDS: Final = 6
 
 
-def header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -> str:
-    """What is told about an event beside its body; lane and time are where it stands in Redis."""
-    return documents.written(
+def write_header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -> str:
+    """Return the header stored beside the body; lane and time follow from the place in Redis."""
+    return documents.write_json(
         {
             "v": VERSION,
             "fp": envelope.fingerprint,
@@ -35,74 +43,74 @@ def header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -> str:
     )
 
 
-def marker(finished: Finished) -> str:
-    """What duplicates of a settled event are answered from."""
-    return documents.written({"fp": finished.fingerprint, **finished.result})
+def write_marker(finished: Finished) -> str:
+    """Return the done marker from which duplicates of a settled event are answered."""
+    return documents.write_json({"fp": finished.fingerprint, **finished.result})
 
 
-def result_in(marker: bytes) -> Mapping[str, Any] | None:
-    """The cached result in a done marker; None where there is no marker."""
+def read_result(marker: bytes) -> Mapping[str, Any] | None:
+    """Return the cached result in a done marker, or None if there is no marker."""
     if not marker:
         return None
-    result: dict[str, Any] = documents.read(marker)
+    result: dict[str, Any] = documents.read_json(marker)
     result.pop("fp", None)
     return result
 
 
 def error_text(error: str) -> str:
-    """An error as Lua can keep it: bounded, and without lone surrogates."""
+    """Return an error in a form that Lua can store: bounded, without lone surrogates."""
     return error[:_LONGEST_ERROR].encode("utf-8", "replace").decode("utf-8")
 
 
-def entries(answer: Sequence[bytes]) -> Iterator[Entry]:
-    """The events in a claim's answer."""
+def read_entries(answer: Sequence[bytes]) -> Iterator[InboxEntry]:
+    """Read the events from the answer to a claim."""
     values = iter(answer)
     while row := list(islice(values, _FIELDS)):
-        yield _entry(row)
+        yield _read_entry(row)
 
 
-def _entry(row: Sequence[bytes]) -> Entry:
+def _read_entry(row: Sequence[bytes]) -> InboxEntry:
     key, lane, received, header_text, body, history_text = row
-    meta, history = _document(header_text), _document(history_text)
-    return Entry(
+    header, history = _read_object(header_text), _read_object(history_text)
+    return InboxEntry(
         key=key.decode(),
         body=body,
-        received_at=moment(received),
+        received_at=read_time(received),
         lane=Lane(lane.decode()),
-        origin=meta.get("origin", "stripe"),
+        origin=header.get("origin", "stripe"),
         attempts=int(history.get("attempts", 0)),
         crashes=int(history.get("crashes", 0)),
-        first_failed_at=_moment_or_none(history.get("first_failed_at")),
-        last_failed_at=_moment_or_none(history.get("last_failed_at")),
+        first_failed_at=_read_optional_time(history.get("first_failed_at")),
+        last_failed_at=_read_optional_time(history.get("last_failed_at")),
         last_error=history.get("last_error"),
-        version=meta.get("v", VERSION),
-        extra=meta.get("extra", {}),
+        version=header.get("v", VERSION),
+        extra=header.get("extra", {}),
     )
 
 
-def glimpse(key: str, row: Sequence[bytes]) -> Glimpse:
-    """One event as ``peek`` found it."""
-    state, lane, received, due, meta, body, history = row
-    return Glimpse(
+def read_peeked_event(key: str, row: Sequence[bytes]) -> PeekedEvent:
+    """Read one event from the answer of ``peek.lua``."""
+    state, lane, received, due, header, body, history = row
+    return PeekedEvent(
         key=key,
         state=state.decode(),  # type: ignore[arg-type]  # the script knows these four words
         lane=Lane(lane.decode()),
-        received_at=_moment_or_none(received),
-        due_at=_moment_or_none(due),
-        header=_document(meta),
-        history=_document(history),
+        received_at=_read_optional_time(received),
+        due_at=_read_optional_time(due),
+        header=_read_object(header),
+        history=_read_object(history),
         body=body,
     )
 
 
-def backlog(answer: Sequence[Any]) -> Backlog:
-    """The numbers of ``backlog.lua``."""
+def read_backlog(answer: Sequence[Any]) -> Backlog:
+    """Read the answer of ``backlog.lua``."""
     now, events, oldest, claimed, parked, replay, fetch, due, *rest = answer
     drainers, processes, unknown, conflicts, settlement, reason, left, workers, *rest = rest
     claimed_fetch, parked_fetch, fetch_reason, fetch_left, *counters = rest
     fetch_due = max(fetch - claimed_fetch - parked_fetch, 0)
     return Backlog(
-        at=moment(now),
+        at=read_time(now),
         events=events,
         oldest_seconds=_age(now, oldest),
         due=max(events - claimed - parked - fetch_due, 0),
@@ -116,39 +124,39 @@ def backlog(answer: Sequence[Any]) -> Backlog:
         unknown_version=unknown,
         conflicts=conflicts,
         settlement=settlement,
-        breaker=_breaker(now, reason, left),
+        breaker=_read_breaker(now, reason, left),
         fetch_due=fetch_due,
-        fetch_breaker=_breaker(now, fetch_reason, fetch_left),
+        fetch_breaker=_read_breaker(now, fetch_reason, fetch_left),
         counters=dict(
             zip((name.decode() for name in counters[::2]), map(int, counters[1::2]), strict=True)
         ),
     )
 
 
-def _breaker(now: int, reason: bytes, left: int) -> Breaker | None:
-    return Breaker(reason=reason.decode(), until=moment(now + left)) if left > 0 else None
+def _read_breaker(now: int, reason: bytes, left: int) -> Breaker | None:
+    return Breaker(reason=reason.decode(), until=read_time(now + left)) if left > 0 else None
 
 
-def last_error_in(history: bytes) -> str:
-    """Why an event failed last, as its history has it."""
-    return str(_document(history).get("last_error", ""))
+def read_last_error(history: bytes) -> str:
+    """Return the last error in an event's history; empty if there is none."""
+    return str(_read_object(history).get("last_error", ""))
 
 
-def moment(milliseconds: bytes | float) -> datetime:
-    """A time of Redis as an aware datetime."""
+def read_time(milliseconds: bytes | float) -> datetime:
+    """Convert a time of Redis to an aware datetime."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
 
 
-def _moment_or_none(milliseconds: bytes | float | None) -> datetime | None:
-    return moment(milliseconds) if milliseconds else None
+def _read_optional_time(milliseconds: bytes | float | None) -> datetime | None:
+    return read_time(milliseconds) if milliseconds else None
 
 
-def _document(text: bytes) -> dict[str, Any]:
+def _read_object(text: bytes) -> dict[str, Any]:
     if not text:
         return {}
-    # A strange hand may have been at it; the body beside it is what counts.
+    # Another program may have damaged it. Only the body beside it is needed.
     try:
-        document = documents.read(text)
+        document = documents.read_json(text)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -1,4 +1,4 @@
-"""What goes into the inbox and comes out of it, as values."""
+"""The values that go into the inbox and come out of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 VERSION: Final = 1
-"""The entry format this code writes and reads; others wait for code that reads them."""
+"""The entry format that this code writes and reads. Entries of a newer format wait."""
 
 
 class Lane(StrEnum):
-    """Which events are taken first, and which are drained apart."""
+    """A group of events: live comes before replay, and fetch is claimed separately."""
 
     LIVE = "live"
     REPLAY = "replay"
@@ -19,7 +19,7 @@ class Lane(StrEnum):
 
 
 class InboxFull(Exception):
-    """The inbox holds as many unsettled events as it may; Stripe keeps the others meanwhile."""
+    """The inbox holds as many unsettled events as it may; Stripe keeps new ones meanwhile."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -28,21 +28,22 @@ class InboxFull(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What became of a delivery.
+    """The outcome of one delivery.
 
-    ``accepted``: it was new. ``duplicate``: known, and ``result`` is that of the first delivery,
-    None while that is pending. ``conflict``: another event under a known id, kept apart.
+    ``accepted``: the event is new. ``duplicate``: it is known, and ``result`` is the result of the
+    first delivery, or None while that is pending. ``conflict``: the id belongs to another event,
+    and this one is stored separately.
     """
 
     status: Literal["accepted", "duplicate", "conflict"]
     wake: str | None
-    """The registration of a drainer that whoever reads this now owes a wake-up."""
+    """The drainer registration for which the caller must publish a wake-up, if any."""
     result: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One event as a claim hands it out, with what went wrong with it before."""
+class InboxEntry:
+    """One claimed event, with the history of its failures."""
 
     key: str
     body: bytes = field(repr=False)
@@ -50,9 +51,9 @@ class Entry:
     lane: Lane
     origin: str
     attempts: int
-    """How often it failed and was charged for it; the claim at hand does not count."""
+    """Failed attempts that were charged to it; the current claim does not count."""
     crashes: int
-    """How often its claim ended without a word while it was alone in it."""
+    """Claims that ended without a word while it was the only event in them."""
     first_failed_at: datetime | None
     last_failed_at: datetime | None
     last_error: str | None
@@ -62,21 +63,21 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The events that are one owner's until its lease ends; none if nothing was due."""
+    """The events that one owner holds until its lease ends; empty if nothing was due."""
 
     token: str
-    entries: tuple[Entry, ...]
+    entries: tuple[InboxEntry, ...]
     alone: bool
-    """One event, so that a crash now is this event's doing."""
+    """True if it holds one event, so that a crash now is caused by this event."""
     wake: str | None
-    """One more wake-up is owed: there is more than this owner can take."""
+    """The registration of one more wake-up: there is more than this owner can take."""
     refused: bool
-    """The breaker is open: there may be events, but nobody gets any."""
+    """True if the breaker is open. Events may be due, but none can be claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """An event that is settled in the database, with the result that duplicates are told."""
+    """An event that is settled in the database, with the result for its duplicates."""
 
     key: str
     fingerprint: str
@@ -85,7 +86,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """An event that waits for Stripe's API; what of it is settled already has its result."""
+    """An event that waits for Stripe's API; ``settled`` is the result of its settled part."""
 
     key: str
     settled: Finished | None = None
@@ -93,7 +94,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """An event that is due again later, in its lane or in another one."""
+    """An event that becomes due again later, in its own lane or in another one."""
 
     key: str
     delay_seconds: float
@@ -104,30 +105,30 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """How many events a ``finish`` took out of the inbox, and what it learned."""
+    """The number of events that ``finish`` took out of the inbox."""
 
     events: int
     rewound: bool
-    """The database forgot settlements that Redis remembers: done markers are not to be trusted."""
+    """True if the database lost settlements that Redis remembers. Done markers are then wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What a sweep found and put right."""
+    """The findings and repairs of one sweep."""
 
     wakes: tuple[str, ...]
-    """Registrations that the sweeper now owes a wake-up each."""
+    """Registrations for each of which the sweeper must publish a wake-up."""
     reclaimed: int
-    """Events of owners that fell silent; they are due again."""
+    """Events of owners whose lease ran out; they are due again."""
     crashed: int
-    """Those of them that were alone, and were charged with a crash."""
+    """Reclaimed events that were alone in their claim and were charged with a crash."""
     healed: int
-    """Things a broken script or a strange hand had left inconsistent."""
+    """Inconsistencies that a broken script or another program had left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """Why nothing is dispatched, and until when if nobody closes it earlier."""
+    """The reason for the stop of dispatch, and its end unless it is closed earlier."""
 
     reason: str
     until: datetime
@@ -139,12 +140,12 @@ class Backlog:
 
     at: datetime
     events: int
-    """Everything accepted and not settled: due, parked and claimed."""
+    """All accepted and unsettled events: due, parked and claimed."""
     oldest_seconds: float
     due: int
-    """What any worker could take now; what waits for Stripe's API is not among it."""
+    """Events that any worker could take now; those that wait for Stripe's API do not count."""
     waiting_seconds: float
-    """How long the oldest due event has waited that anybody could take; 0 if there is none."""
+    """Age of the oldest event that any worker could take; 0 if there is none."""
     parked: int
     claimed: int
     by_lane: Mapping[Lane, int]
@@ -158,25 +159,25 @@ class Backlog:
     settlement: int
     breaker: Breaker | None
     counters: Mapping[str, int]
-    """Running totals: accepted, readmitted, claimed, finished, discarded, parked, reclaimed, ..."""
+    """Running totals by name: accepted, claimed, finished, discarded, parked, reclaimed, ..."""
     fetch_due: int = 0
-    """What waits for nothing but its turn to ask Stripe's API."""
+    """Events that wait only for their turn to ask Stripe's API."""
     fetch_breaker: Breaker | None = None
-    """Why Stripe's API is not asked."""
+    """Set while Stripe's API is not asked."""
 
     @property
     def breaker_open(self) -> bool:
-        """Whether nothing is dispatched."""
+        """True while nothing is dispatched."""
         return self.breaker is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glimpse:
-    """One event as an operator sees it, wherever it is."""
+class PeekedEvent:
+    """One event as it is in Redis, read without claiming it."""
 
     key: str
-    state: Literal["absent", "waiting", "claimed", "apart"]
-    """``apart``: the second body under an id that is another event's."""
+    state: Literal["absent", "waiting", "claimed", "conflict"]
+    """``conflict``: the body of another event under an id that is taken."""
     lane: Lane
     received_at: datetime | None
     due_at: datetime | None

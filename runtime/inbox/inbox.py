@@ -1,15 +1,15 @@
-"""The inbox: every accepted event from before its 2xx until it is settled in PostgreSQL.
+"""Store each accepted event, from before its 2xx until it is settled in PostgreSQL.
 
     accept -> queue of its partition -claim-> one owner -finish-> gone, with a done marker
                         ^                        |
-                        +-- park, give_back, sweep
+                        +-- park, release, sweep
 
 An event is always in exactly one place: the queue of its lane and partition, or one claim. A
-partition has one owner at a time. Claims are leases on Redis' clock, held by a token; calls with
-the token of a claim that has ended change nothing. Redis must be durable (``safety.py``).
+partition has one owner at a time. Claims are leases on Redis' clock, held by a token. A call with
+the token of a claim that has ended changes nothing. Redis must be durable (``durability.py``).
 
-Celery carries no events, only the news that some are due. What returns a ``wake`` has registered
-a drainer that does not exist yet, and its caller must publish the wake-up, or ``unregister`` it.
+Celery carries no events, only wake-ups. A method that returns a ``wake`` has registered a drainer
+that does not run yet. Its caller must publish the wake-up, or ``unregister`` the drainer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ import redis
 
 from billing.envelope import Envelope
 from runtime.inbox import encoding as codec
-from runtime.inbox.admin import Desk
+from runtime.inbox.admin import InboxAdmin
 from runtime.inbox.entries import (
     VERSION,
     Accepted,
@@ -49,12 +49,12 @@ _HEALED_AT_ONCE: Final = 200
 
 
 def new_token() -> str:
-    """A name that nobody else has, for an owner or for a wake-up."""
+    """Return a unique name for an owner or a wake-up."""
     return urandom(8).hex()
 
 
-class Inbox(Desk):
-    """One process' door to the inbox; safe to share between threads, not across a fork."""
+class Inbox(InboxAdmin):
+    """The inbox as one process uses it; safe to share between threads, not across a fork."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Inbox(Desk):
         limit: int = 0,
         lease: timedelta = LEASE,
     ) -> None:
-        """``limit`` bounds the unsettled events (0: unbounded); the client answers in bytes."""
+        """Allow at most ``limit`` unsettled events (0: no limit). The client answers in bytes."""
         super().__init__(client, prefix=prefix)
         self._limit = limit
         self._lease = lease
@@ -73,17 +73,17 @@ class Inbox(Desk):
     def accept(
         self, envelope: Envelope, *, origin: str = "stripe", extra: Mapping[str, Any] | None = None
     ) -> Accepted:
-        """Keep a delivery on disk, or find that it is known; then it may be acknowledged.
+        """Store a delivery on disk, or find that it is known. Then it may be acknowledged.
 
         Raises:
-            InboxFull: it is new, and there is no room for it.
+            InboxFull: it is new, and the inbox is full.
         """
         status, wake, marker = self._scripts.run(
             "accept",
             envelope.event_id,
             envelope.fingerprint,
             envelope.partition,
-            codec.header(envelope, origin=origin, extra=extra or {}),
+            codec.write_header(envelope, origin=origin, extra=extra or {}),
             envelope.body,
             self._limit,
             new_token(),
@@ -92,7 +92,7 @@ class Inbox(Desk):
             raise InboxFull(self._limit)
         return _accepted(status, wake, marker)
 
-    def readmit(
+    def requeue(
         self,
         envelope: Envelope,
         *,
@@ -101,13 +101,13 @@ class Inbox(Desk):
         origin: str = "replay",
         extra: Mapping[str, Any] | None = None,
     ) -> Accepted:
-        """Let a settled or buried event in again; one that is pending stays as it is."""
+        """Put a settled or dead-lettered event in again; a pending one stays as it is."""
         status, wake, marker = self._scripts.run(
-            "readmit",
+            "requeue",
             key or envelope.event_id,
             lane,
             envelope.partition,
-            codec.header(envelope, origin=origin, extra=extra or {}),
+            codec.write_header(envelope, origin=origin, extra=extra or {}),
             envelope.body,
             new_token(),
         )
@@ -122,10 +122,10 @@ class Inbox(Desk):
         max_bytes: int = MAX_BYTES,
         lanes: Sequence[Lane] = (Lane.LIVE, Lane.REPLAY),
     ) -> Claim:
-        """Take what is due, oldest first, as the owner that ``token`` names.
+        """Claim due events, oldest first, for the owner that ``token`` names.
 
-        ``wake`` is the wake-up that led here; it has arrived. What the owner held before and did
-        not finish, park or discard goes back uncharged. Nothing due ends the registration.
+        ``wake`` is the wake-up that led to this call. Events that the owner still held are released
+        uncharged. If nothing is due, the owner's registration ends.
         """
         refused, owed, *rows = self._scripts.run(
             "claim",
@@ -133,7 +133,7 @@ class Inbox(Desk):
             *(_ms(self._lease), _ms(REGISTRATION), VERSION, _ms(UNKNOWN_VERSION)),
             *lanes,
         )
-        entries = tuple(codec.entries(rows))
+        entries = tuple(codec.read_entries(rows))
         return Claim(
             token=token,
             entries=entries,
@@ -143,20 +143,20 @@ class Inbox(Desk):
         )
 
     def heartbeat(self, token: str) -> bool:
-        """Renew the lease; False once the claim has ended, and its events are another's."""
+        """Renew the lease; False if the claim has ended and its events may have another owner."""
         return bool(self._scripts.run("heartbeat", token, _ms(self._lease), _ms(REGISTRATION)))
 
     def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
-        """Take settled events out and remember their results; only after COMMIT.
+        """Remove settled events and store their done markers. Call it only after COMMIT.
 
-        ``settlement`` is the highest number the database gave an event of these just now, None if
-        all of them had been settled before.
+        ``settlement`` is the highest number that the database gave one of these events just now, or
+        None if all of them had been settled before.
         """
-        pairs = [(event.key, codec.marker(event)) for event in finished]
+        pairs = [(event.key, codec.write_marker(event)) for event in finished]
         return self._leave(token, pairs, counter="finished", settlement=settlement)
 
     def discard(self, token: str, keys: Sequence[str]) -> Closed:
-        """Take events out that were buried, without a result; only after COMMIT."""
+        """Remove events that are dead letters now, without a done marker. Only after COMMIT."""
         return self._leave(token, [(key, "") for key in keys], counter="discarded")
 
     def _leave(
@@ -173,7 +173,7 @@ class Inbox(Desk):
         return Closed(events=events, rewound=bool(rewound))
 
     def park(self, token: str, parked: Sequence[Parked]) -> int:
-        """Make events due again later, and remember why; says how many were this owner's."""
+        """Make events due again later, with the reason, and return how many this owner held."""
         rows = [
             (
                 event.key,
@@ -187,21 +187,21 @@ class Inbox(Desk):
         parked_now: int = self._scripts.run("park", token, *(word for row in rows for word in row))
         return parked_now
 
-    def give_back(self, token: str) -> int:
-        """Make what the claim still holds due as before, uncharged; says how many that were."""
-        given: int = self._scripts.run("leave", token, 0, "")[0]
-        return given
+    def release(self, token: str) -> int:
+        """Make the rest of the claim due as before, uncharged, and return how many events."""
+        released: int = self._scripts.run("leave", token, 0, "")[0]
+        return released
 
     def unregister(self, token: str) -> None:
         """End a drainer's registration, or that of a wake-up that could not be published."""
         self._scripts.run("leave", token, 1, "")
 
     def leave(self, token: str, *, hand_on: bool) -> str | None:
-        """End a drainer's registration; if it hands on, the wake-up it owes for what is left."""
+        """End a drainer's registration; with ``hand_on``, return the wake-up owed for the rest."""
         return _word(self._scripts.run("leave", token, 1, new_token() if hand_on else "")[1])
 
     def sweep(self, *, most_wakes: int = MOST_WAKES) -> Sweep:
-        """End the leases that ran out, and say who must be woken; any number may do it at once."""
+        """End leases that ran out and return the wake-ups owed; several may sweep at once."""
         tokens = [new_token() for _ in range(most_wakes)]
         reclaimed, crashed, orphans, *wakes = self._scripts.run(
             "sweep", _MOST_CLAIMS_ENDED, *tokens
@@ -213,8 +213,8 @@ class Inbox(Desk):
             healed=orphans + self._heal(),
         )
 
-    def bereave(self, token: str) -> Sweep:
-        """End the claim of an owner that is known to be dead, as a sweep does when it is over."""
+    def release_orphan(self, token: str) -> Sweep:
+        """End the claim of an owner that is known to be dead, before its lease runs out."""
         tokens = [new_token() for _ in range(MOST_WAKES)]
         reclaimed, crashed, *wakes = self._scripts.run("release_orphan", token, *tokens)
         owed = tuple(wake.decode() for wake in wakes)
@@ -226,7 +226,7 @@ class Inbox(Desk):
         return int(healed)
 
     def announce(self, worker_id: str, processes: int) -> None:
-        """Say every few seconds that a worker with so many processes lives; 0 says goodbye."""
+        """Announce a running worker and its pool processes, every few seconds; 0 removes it."""
         self._scripts.run("announce", worker_id, processes, _ms(_ANNOUNCEMENT))
 
 
@@ -234,7 +234,7 @@ def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:
     return Accepted(
         status=status.decode(),  # type: ignore[arg-type]  # the script knows these three words
         wake=_word(wake),
-        result=codec.result_in(marker),
+        result=codec.read_result(marker),
     )
 
 

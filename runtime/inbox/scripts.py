@@ -1,6 +1,6 @@
-"""The Lua scripts, put together from their files. Each is all or nothing, in one round trip.
+"""Assemble and run the Lua scripts. Each is atomic and takes one round trip.
 
-A script that starts with ``--!use a b`` has the files ``a.lua`` and ``b.lua`` put before it.
+A script that starts with ``--!use a b`` gets the files ``a.lua`` and ``b.lua`` prepended.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ Argument = str | bytes | int | float
 
 
 def source(name: str) -> str:
-    """The whole text of a script: what it uses, then the script itself."""
+    """Return the full text of a script: the files that it uses, then the script itself."""
     text = _file(name)
     first = text.partition("\n")[0]
     used = first.removeprefix(_USE).split() if first.startswith(_USE) else []
@@ -34,22 +34,22 @@ def _digest(name: str) -> str:
 
 
 class Scripts:
-    """Runs scripts by their digest; a server that does not know one is taught it once."""
+    """Run scripts by their digest, and send the text if the server does not know it."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self.prefix = prefix
         self._client = client
 
     def run(self, name: str, *arguments: Argument) -> Any:
-        """The script's answer."""
+        """Run one script and return its answer."""
         try:
             return self._ask("EVALSHA", _digest(name), 0, self.prefix, *arguments)
         except NoScriptError:
             return self._ask("EVAL", source(name), 0, self.prefix, *arguments)
 
     def _ask(self, *command: Argument) -> Any:
-        # Past the client, straight to its pool: what it does around a command (trying again,
-        # measuring, looking for options) is nothing to a script, and took a third of its time.
+        # Goes around the client, straight to its pool. The retries, metrics and options around each
+        # command are of no use to a script, and took a third of its time.
         pool = self._client.connection_pool
         connection: Any = pool.get_connection()
         try:

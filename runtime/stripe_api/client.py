@@ -1,7 +1,7 @@
-"""Stripe's API as whoever fetches asks it: one GET at a time, each bounded in time, never repeated.
+"""Send GET requests to Stripe's API: one at a time, each bounded in time, none repeated.
 
-The version is pinned, so that a newer library changes nothing before our readers were tried with
-it. Only processes that fetch import this module: the library is large.
+The API version is pinned, so that a newer library changes nothing before Paidup's readers were
+tested with it. Only processes that fetch import this module, because the library is large.
 """
 
 import queue
@@ -15,7 +15,7 @@ import stripe
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from billing.fetching.record import GONE, Answer, answer
+from billing.fetching.record import GONE, ApiResponse, read_response
 from runtime.settings import Settings, required
 from runtime.stripe_api.errors import ApiAway, ApiForbidden, ApiLimited, ApiRefused
 
@@ -23,25 +23,25 @@ API_VERSION: Final = "2026-10-28.endive"
 
 CONNECT_SECONDS: Final = 3.0
 SILENCE_SECONDS: Final = 10.0
-"""Longest wait for the next bytes of an answer."""
+"""The longest wait for the next bytes of an answer."""
 
 WHOLE_SECONDS: Final = 20.0
-"""Longest wait for all of it, however steadily it drips; shorter than a claim may be silent."""
+"""The longest wait for a whole answer, even if bytes keep coming."""
 
 _MISSING: Final = frozenset({"resource_missing", "not_found"})
-"""What Stripe calls an object that is not there; any other 404 is about the address."""
+"""Stripe's codes for an object that does not exist; any other 404 concerns the URL."""
 
 _OTHER_MODE: Final = "a similar object exists in"
 """Part of Stripe's sentence about a test object asked for with a live key, and the reverse."""
 
 REST_SECONDS: Final = 10.0
-"""How long nobody asks where Stripe limits us and does not say for how long."""
+"""The pause after a 429 without ``Retry-After``."""
 
 T = TypeVar("T")
 
 
 class StripeApi:
-    """Asks with one key, over connections that are kept; for one thread at a time."""
+    """A client with one key and kept connections; for one thread at a time."""
 
     def __init__(
         self, client: stripe.StripeClient, *, whole_seconds: float = WHOLE_SECONDS
@@ -50,8 +50,8 @@ class StripeApi:
         self._whole_seconds = whole_seconds
         self._bounded = Bounded()
 
-    def ask(self, request: str, envelope: Envelope) -> Answer:
-        """Get what is at a path; that nothing is there is an answer too.
+    def ask(self, request: str, envelope: Envelope) -> ApiResponse:
+        """Send a GET for a path; a missing object is an answer, too.
 
         Raises:
             ApiFailure: there is no answer.
@@ -65,15 +65,15 @@ class StripeApi:
             return _gone_or_raise(request, error)
         except TimeoutError as error:
             self._bounded = Bounded()
-            whole = f"no whole answer within {self._whole_seconds:g} s"
+            whole = f"no complete answer within {self._whole_seconds:g} s"
             raise ApiAway(whole) from error
-        except Exception as error:  # the library's own way to choke on an answer
+        except Exception as error:  # the library fails in other ways on a malformed answer
             raise ApiAway(f"{type(error).__name__}: {error}") from error
         return _answer(request, 200, response.headers, response.body)
 
 
 def make_api(settings: Settings, **timing: float) -> StripeApi:
-    """The API that the settings name; nothing is asked yet."""
+    """Return a client for the API that the settings name. Sends nothing yet."""
     stripe.enable_telemetry = False
     silence = timing.pop("silence_seconds", SILENCE_SECONDS)
     base: Any = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
@@ -81,7 +81,7 @@ def make_api(settings: Settings, **timing: float) -> StripeApi:
         required(settings.stripe_api_key, "STRIPE_API_KEY"),
         stripe_version=API_VERSION,
         base_addresses=base,
-        # Its own repetitions would hold a worker; ours wait in the inbox.
+        # Retries of the library would block a worker. Events to retry wait in the inbox.
         max_network_retries=0,
         http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, silence)),
     )
@@ -89,10 +89,10 @@ def make_api(settings: Settings, **timing: float) -> StripeApi:
 
 
 class Bounded:
-    """A thread that works for whoever waits for it no longer than so many seconds.
+    """A thread that runs one call at a time, for which the caller waits a bounded time.
 
-    The library's own limits bound the silence between two bytes, not the whole. Whoever gave up
-    waiting drops this object; its thread ends with the call it hangs in.
+    The library's own limits bound the pause between two bytes, not the whole answer. After a
+    timeout the caller drops this object, and the thread ends when its current call returns.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Bounded:
         threading.Thread(target=self._work, name="stripe-api", daemon=True).start()
 
     def call(self, work: Callable[[], T], seconds: float) -> T:
-        """What the work returns or raises.
+        """Run ``work``, and return or raise its result.
 
         Raises:
             TimeoutError: it took longer.
@@ -110,7 +110,7 @@ class Bounded:
         def job() -> None:
             try:
                 done.put((work(), None))
-            except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            except Exception as error:  # noqa: BLE001 - raised again in the caller
                 done.put((None, error))
 
         self._jobs.put(job)
@@ -121,7 +121,7 @@ class Bounded:
             raise TimeoutError from None
         if error is not None:
             raise error
-        return value  # type: ignore[return-value]  # without an error it is the work's own
+        return value  # type: ignore[return-value]  # set if there is no error
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not _end:
@@ -129,18 +129,18 @@ class Bounded:
 
 
 def _end() -> None:
-    """The last job of a thread."""
+    """End the thread; never called."""
 
 
 def _account(envelope: Envelope) -> dict[str, str]:
-    """Whose object it is: a thin event names the context to ask in, others the account."""
+    """Return the account or context of the request: thin events name a context."""
     context = envelope.payload.get("context") if envelope.thin else None
     if isinstance(context, str) and context:
         return {"stripe_context": context}
     return {"stripe_account": envelope.account} if envelope.account else {}
 
 
-def _gone_or_raise(request: str, error: stripe.StripeError) -> Answer:
+def _gone_or_raise(request: str, error: stripe.StripeError) -> ApiResponse:
     status, headers = error.http_status, error.headers or {}
     says = error.user_message or type(error).__name__
     if _OTHER_MODE in says:
@@ -151,16 +151,16 @@ def _gone_or_raise(request: str, error: stripe.StripeError) -> Answer:
         raise ApiLimited(_rest(headers)) from error
     if status in {401, 403}:
         raise ApiForbidden(says) from error
-    # A 2xx among errors is an answer that was no JSON, from whoever stands in between.
+    # A 2xx raised as an error was not JSON; a proxy in between sent it.
     if status is None or status >= 500 or status < 400 or status in {408, 409, 425}:  # noqa: PLR2004
         raise ApiAway(f"{status or 'no answer'}: {says}") from error
     raise ApiRefused(f"{status}: {says}") from error
 
 
-def _answer(request: str, status: int, headers: Mapping[str, str], body: str) -> Answer:
+def _answer(request: str, status: int, headers: Mapping[str, str], body: str) -> ApiResponse:
     date = _get(headers, "Date")
     try:
-        return answer(request, status, _moment(date or ""), body)
+        return read_response(request, status, _moment(date or ""), body)
     except (MalformedEvent, ValueError) as error:
         raise ApiAway(f"an answer that cannot be read: {error}") from error
 

@@ -1,35 +1,35 @@
-"""What can come of asking Stripe's API instead of an answer, named by what is to be done about it.
+"""Name the failures of a request to Stripe's API by what Paidup does about them.
 
 ApiFailure
- ├── ApiLimited    we ask too much: nobody asks until ``seconds`` are over
- ├── ApiAway       no answer, or one that says that Stripe has trouble: later it may answer
+ ├── ApiLimited    429: no worker asks until ``seconds`` are over
+ ├── ApiAway       no usable answer, or a 5xx: retry later
  ├── ApiForbidden  the key is wrong or may not read this: an operator has to act
- └── ApiRefused    this very request will never be answered
+ └── ApiRefused    any other 4xx: a retry cannot succeed
 """
 
 
 class ApiFailure(Exception):
-    """The root of everything that keeps a request from being answered."""
+    """Root of all reasons for a request without an answer."""
 
 
 class ApiLimited(ApiFailure):
-    """Stripe answers 429: we are too fast, or the account is."""
+    """Stripe answers 429: Paidup, or the whole account, asks too often."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        super().__init__(f"Stripe's API limits our requests and wants {seconds:g} s of rest")
+        super().__init__(f"Stripe's API limits requests (429): no request for {seconds:g} s")
 
 
 class ApiAway(ApiFailure):
-    """No answer, a 5xx, or an answer that nobody can read."""
+    """No answer, a 5xx, or an answer that cannot be read."""
 
 
 class ApiForbidden(ApiFailure):
-    """401 or 403: every request with this key would meet the same, or nearly every one."""
+    """401 or 403: all or nearly all requests with this key would fail."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Stripe's API refuses STRIPE_API_KEY: {reason}")
 
 
 class ApiRefused(ApiFailure):
-    """Another 4xx: asking for this again is of no use."""
+    """Any other 4xx: a retry of this request cannot succeed."""

@@ -44,7 +44,7 @@ http {
 
 
 class Reply(NamedTuple):
-    """What came back through the proxy."""
+    """The answer that came through the proxy."""
 
     status: int
     headers: dict[str, str]
@@ -52,12 +52,12 @@ class Reply(NamedTuple):
 
     @property
     def is_from_ingest(self) -> bool:
-        """Whether ingest wrote it: a proxy's own answers are no problem documents."""
+        """True if ingest wrote it: a proxy's own answers are no problem documents."""
         return self.headers.get("Content-Type") == "application/problem+json"
 
 
-class Kind(Protocol):
-    """One of the two programs: what it reads, and how it is started."""
+class ProxyKind(Protocol):
+    """One of the two programs, with its configuration and its commands."""
 
     name: str
     chunked: int
@@ -67,14 +67,14 @@ class Kind(Protocol):
         """Write the shipped configuration with this test's ports and files into the folder."""
 
     def check(self, program: str, folder: Path) -> list[str]:
-        """Return the command that judges the configuration and starts nothing."""
+        """Return the command that checks the configuration and starts nothing."""
 
     def run(self, program: str, folder: Path) -> list[str]:
         """Return the command that serves in the foreground."""
 
 
 class Nginx:
-    """nginx, with the file included as Debian includes what lies in /etc/nginx/conf.d."""
+    """nginx, with the file included as Debian includes the files of /etc/nginx/conf.d."""
 
     name = "nginx"
     chunked = 202
@@ -101,7 +101,7 @@ class Nginx:
 
 
 class Caddy:
-    """Caddy, which is given a certificate here instead of asking an authority for one."""
+    """Caddy, with a certificate of the test instead of one from an authority."""
 
     name = "caddy"
     chunked = 411
@@ -140,7 +140,7 @@ def substituted(text: str, changes: Mapping[str, str]) -> str:
 class Proxy:
     """A running proxy."""
 
-    kind: Kind
+    kind: ProxyKind
     process: subprocess.Popen[bytes]
     port: int
     trust: ssl.SSLContext
@@ -173,14 +173,16 @@ class Proxy:
             connection.close()
 
     def stop(self) -> None:
-        """End it and wait for its end."""
+        """Stop it, and wait until it has ended."""
         self.process.terminate()
         self.process.wait(30)
 
 
 @contextmanager
-def proxying(kind: Kind, ingest: int, changes: Mapping[str, str] | None = None) -> Iterator[Proxy]:
-    """Start the proxy in front of this port of loopback; end it and remove its files.
+def proxying(
+    kind: ProxyKind, ingest: int, changes: Mapping[str, str] | None = None
+) -> Iterator[Proxy]:
+    """Start the proxy in front of this port of loopback; stop it and remove its files.
 
     ``changes`` are further substitutions in its configuration.
     """
@@ -224,7 +226,7 @@ def installed(name: str) -> str:
 
 
 def _hand_over(folder: Path) -> None:
-    """Give the folder to the account that the proxy runs under, if that is another than ours."""
+    """Give the folder to the account of the proxy, if it is not the account of the test."""
     if (account := server_account()) is not None:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, account.uid, account.gid)

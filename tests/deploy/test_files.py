@@ -1,4 +1,4 @@
-"""The deployment files say what the code does: names, ports, limits, and no secret."""
+"""The deployment files agree with the code in names, ports and limits, and hold no secret."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from runtime.settings import VARIABLES
 ROOT = Path(__file__).parents[2]
 OURS = ("migrate", "ingest", "worker", "console")
 STOP_LIMIT_SECONDS = 60 + 35
-"""The hard limit of one drain task, and what Celery's pool may take to hang up after it."""
+"""The hard limit of one drain task, plus the time that Celery's pool may take to end after it."""
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def compose() -> Any:
 
 
 def pinned(image: str) -> bool:
-    """Return whether an image names one release (all its numbers) and the digest of one build."""
+    """Return True if an image names one release (all its numbers) and the digest of one build."""
     numbers = 2 if image.startswith("postgres:") else 3
     release = rf"[a-z/]+:v?\d+(\.\d+){{{numbers - 1}}}(-[a-z-]+)?"
     return re.fullmatch(rf"{release}@sha256:[0-9a-f]{{64}}", image) is not None
@@ -61,7 +61,7 @@ def test_no_file_holds_a_secret() -> None:
         assert f"\n{name}=\n" in example
 
 
-def test_nothing_starts_before_the_schema_stands(compose: Any) -> None:
+def test_nothing_starts_before_the_migration(compose: Any) -> None:
     for service in ("ingest", "worker", "console"):
         needed = compose["services"][service]["depends_on"]
 
@@ -69,7 +69,7 @@ def test_nothing_starts_before_the_schema_stands(compose: Any) -> None:
     assert compose["services"]["migrate"]["restart"] == "no"
 
 
-def test_workers_can_be_scaled_since_none_has_a_name_or_a_port(compose: Any) -> None:
+def test_workers_have_no_name_and_no_port_and_can_be_scaled(compose: Any) -> None:
     worker = compose["services"]["worker"]
 
     assert "container_name" not in worker
@@ -92,7 +92,7 @@ def test_our_containers_cannot_write_outside_tmp(compose: Any, service: str) -> 
     assert container["init"] is True
 
 
-def test_every_lasting_service_comes_back_and_says_how_it_is(compose: Any) -> None:
+def test_every_lasting_service_restarts_and_has_a_health_check(compose: Any) -> None:
     lasting = {n: s for n, s in compose["services"].items() if n != "migrate"}
 
     assert all(service["restart"] == "always" for service in lasting.values())
@@ -142,7 +142,7 @@ def test_a_tag_that_moves_with_each_release_is_no_pin(tag: str) -> None:
     assert not pinned(f"{tag}@sha256:{'0' * 64}")
 
 
-def test_the_image_runs_as_nobody_in_particular_and_holds_the_base_lock_only() -> None:
+def test_the_image_runs_as_an_ordinary_user_and_installs_only_the_base_lock() -> None:
     final = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
 
     assert "USER 10001:10001" in final

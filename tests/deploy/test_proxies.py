@@ -1,4 +1,4 @@
-"""The shipped configurations of nginx and Caddy in front of a real ingest, over TLS."""
+"""Run a real ingest behind the shipped configurations of nginx and Caddy, over TLS."""
 
 import os
 import socket
@@ -12,9 +12,9 @@ from ingest.app import WEBHOOK_PATH
 from ops.up.servers.ports import LOOPBACK
 from ops.up.servers.redis_server import Redis
 from runtime.settings import VARIABLES
-from tests.deploy.proxies import Caddy, Kind, Nginx, Proxy, installed, proxying
+from tests.deploy.proxies import Caddy, Nginx, Proxy, ProxyKind, installed, proxying
 from tests.ingest.ingest_client import event, sign
-from tests.ingest.ingest_process import Served, serving
+from tests.ingest.ingest_process import ServerProcess, serving
 
 pytestmark = pytest.mark.servers
 
@@ -23,19 +23,21 @@ KINDS = [pytest.param(Nginx(), id="nginx"), pytest.param(Caddy(), id="caddy")]
 
 
 @pytest.fixture(scope="module")
-def ingest(redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def ingest(
+    redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("ingest")
     with serving(redis_server.url, folder, PAIDUP_TRUSTED_PROXIES="127.0.0.1/32") as served:
         yield served
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def proxy(request: pytest.FixtureRequest, ingest: Served) -> Iterator[Proxy]:
+def proxy(request: pytest.FixtureRequest, ingest: ServerProcess) -> Iterator[Proxy]:
     with proxying(request.param, ingest_port(ingest)) as running:
         yield running
 
 
-def ingest_port(ingest: Served) -> int:
+def ingest_port(ingest: ServerProcess) -> int:
     return int(ingest.address.rpartition(":")[2])
 
 
@@ -44,7 +46,7 @@ def event_id() -> str:
 
 
 def deliver(proxy: Proxy, body: bytes, *, chunked: bool = False) -> int:
-    """The status that a delivery signed now gets."""
+    """Sign a delivery now, send it, and return its status."""
     parts = iter([body[:7], body[7:]]) if chunked else None
     signature = sign(body, at=int(time.time()))
     return proxy.ask(
@@ -56,15 +58,17 @@ def deliver(proxy: Proxy, body: bytes, *, chunked: bool = False) -> int:
     ).status
 
 
-def received(ingest: Served) -> float:
-    """How many deliveries ingest has answered, in whatever way."""
+def received(ingest: ServerProcess) -> float:
+    """Return the number of deliveries that ingest has answered."""
     results = ("accepted", "duplicate", "invalid", "refused")
     return sum(
         ingest.count(f'billing_webhook_received_total{{result="{result}"}}') for result in results
     )
 
 
-def test_a_signed_delivery_arrives_with_its_exact_bytes(proxy: Proxy, ingest: Served) -> None:
+def test_a_signed_delivery_arrives_with_its_exact_bytes(
+    proxy: Proxy, ingest: ServerProcess
+) -> None:
     plain = event(event_id()).decode().removeprefix("{")
     unusual = (
         ' \r\n\t{ "note" : "Zoë  \u2028 支払い 💶 \\u00e9 \\/ <&> +%20",\n\n' + plain + "\r\n \t"
@@ -76,9 +80,9 @@ def test_a_signed_delivery_arrives_with_its_exact_bytes(proxy: Proxy, ingest: Se
 
 
 def test_a_body_in_chunks_arrives_whole_or_is_refused_by_caddy(
-    proxy: Proxy, ingest: Served
+    proxy: Proxy, ingest: ServerProcess
 ) -> None:
-    """Caddy cannot tell a whole body of unknown length from one that was cut off: it says 411."""
+    """Expect 411 from Caddy, which cannot tell a chunked body from one that was cut off."""
     before = received(ingest)
 
     status = deliver(proxy, event(event_id()), chunked=True)
@@ -87,7 +91,7 @@ def test_a_body_in_chunks_arrives_whole_or_is_refused_by_caddy(
     assert received(ingest) - before == (1 if status == 202 else 0)
 
 
-def test_only_the_webhook_gets_through(proxy: Proxy, ingest: Served) -> None:
+def test_only_the_webhook_gets_through(proxy: Proxy, ingest: ServerProcess) -> None:
     for path in ("/metrics", "/readyz", "/healthz"):
         assert ingest.get(path).status == 200
         reply = proxy.ask("GET", path)
@@ -109,7 +113,7 @@ def test_only_the_webhook_gets_through(proxy: Proxy, ingest: Served) -> None:
     ],
 )
 def test_no_spelling_of_a_path_leads_to_the_metrics(
-    proxy: Proxy, ingest: Served, path: str
+    proxy: Proxy, ingest: ServerProcess, path: str
 ) -> None:
     reply = proxy.ask("GET", path)
 
@@ -118,8 +122,8 @@ def test_no_spelling_of_a_path_leads_to_the_metrics(
     assert b"billing_" not in reply.body
 
 
-def test_the_largest_body_that_ingest_reads_gets_through_and_a_larger_one_does_not(
-    proxy: Proxy, ingest: Served
+def test_the_largest_accepted_body_gets_through_and_a_larger_one_does_not(
+    proxy: Proxy, ingest: ServerProcess
 ) -> None:
     body = event(event_id())
     largest = body + b" " * (MOST_BYTES - len(body))
@@ -135,7 +139,7 @@ def test_the_largest_body_that_ingest_reads_gets_through_and_a_larger_one_does_n
 
 
 def head(length: int) -> bytes:
-    """The start of a delivery whose body has this many bytes."""
+    """Return the head of a delivery whose body has this many bytes."""
     lines = (
         f"POST {WEBHOOK_PATH} HTTP/1.1",
         "Host: hooks.example.com",
@@ -146,30 +150,30 @@ def head(length: int) -> bytes:
 
 @pytest.mark.parametrize("client", ["127.0.0.1", "127.0.0.2"])
 def test_a_forged_address_is_replaced_by_the_real_one(
-    proxy: Proxy, ingest: Served, client: str
+    proxy: Proxy, ingest: ServerProcess, client: str
 ) -> None:
-    """Ingest trusts 127.0.0.1, and would go on to what stands before that address in the header."""
-    told = len(ingest.log())
+    """Check that the proxy replaces the header: ingest trusts 127.0.0.1 and would read on."""
+    logged = len(ingest.log())
 
     reply = proxy.ask("POST", WEBHOOK_PATH, b"{}", client=client, X_Forwarded_For="198.51.100.7")
 
     assert (reply.status, reply.is_from_ingest) == (400, True)
-    assert f'"client": "{client}"' in ingest.log()[told:]
+    assert f'"client": "{client}"' in ingest.log()[logged:]
 
 
 def caddy_version() -> str:
-    told = subprocess.run(
+    version = subprocess.run(
         [installed("caddy"), "version"], check=True, capture_output=True, text=True
     )
-    return told.stdout.removeprefix("v")
+    return version.stdout.removeprefix("v")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_body_that_stops_halfway_is_closed_and_never_reaches_ingest(kind: Kind) -> None:
-    """Ingest's place is taken by a listening socket, which sees every connection that is made.
+def test_a_body_that_stops_halfway_is_closed_and_never_reaches_ingest(kind: ProxyKind) -> None:
+    """Listen in place of ingest, to see every connection that the proxy makes.
 
-    The proxy waits one second instead of ten for the rest, so that the test need not; how long it
-    takes decides nothing.
+    The proxy waits one second instead of ten for the rest, to shorten the test. The result does not
+    depend on the time.
     """
     if kind.name == "caddy" and not caddy_version().startswith("2.6."):
         pytest.skip("only Caddy 2.6 is known to close such a connection: see docs/deploy.md")

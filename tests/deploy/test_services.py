@@ -1,7 +1,7 @@
-"""Every service of the compose file, run by its own command as a process on this machine.
+"""Run every service of the compose file by its own command, as a process on this machine.
 
-Only what cannot hold here is replaced: names of other containers become loopback addresses, and
-ports become free ones. Redis runs through its own start script, so its users are the shipped ones.
+Names of other containers become loopback addresses, and ports become free ones. All else stays.
+Redis runs through its own start script, so its users are the shipped ones.
 """
 
 import json
@@ -38,7 +38,6 @@ DOTENV = {
     "STRIPE_WEBHOOK_SECRET": "whsec_composed_for_this_test_only",
     "POSTGRES_PASSWORD": "postgrespassword",
     "REDIS_PASSWORD": "redispassword",
-    "REDIS_READER_PASSWORD": "readerpassword",
     "PAIDUP_LIVEMODE": "test",
     "PAIDUP_CONSOLE_TOKENS": "composed-for-this-test-only",
 }
@@ -52,12 +51,12 @@ def wait_until(reached: Callable[[], bool], what: str) -> None:
 
 
 def interpolated(text: str) -> str:
-    """What compose makes of ``${NAME}``, ``${NAME:-default}`` and ``${NAME:?message}``."""
+    """Replace ``${NAME}``, ``${NAME:-default}`` and ``${NAME:?message}`` as compose does."""
     pattern = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
     return pattern.sub(lambda m: DOTENV.get(m[1]) or (m[3] if m[2] == "-" else ""), text)
 
 
-class Stack:
+class ComposeStack:
     """The services of the compose file, on loopback."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
@@ -80,7 +79,7 @@ class Stack:
         self.running: list[subprocess.Popen[bytes]] = []
 
     def here(self, text: str) -> str:
-        """The text with this machine's addresses, each replaced once."""
+        """Return the text with this machine's addresses."""
         pattern = re.compile("|".join(f"({each})" for each in self.replacements))
         values = list(self.replacements.values())
         return pattern.sub(lambda m: values[(m.lastindex or 1) - 1], text)
@@ -122,10 +121,6 @@ class Stack:
         url = self.environment("ingest")["REDIS_URL"]
         return redis.Redis.from_url(url)
 
-    def redis_reader(self) -> redis.Redis:
-        password = DOTENV["REDIS_READER_PASSWORD"]
-        return redis.Redis(port=self.redis_port, username="paidup_reader", password=password)
-
     def redis_answers(self) -> bool:
         with suppress(redis.ConnectionError), self.redis_client() as client:
             return bool(client.ping())
@@ -146,10 +141,10 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, postgres_server: Postgres) -> Iterator[Stack]:
-    """A stack with an empty database; nothing of it runs yet."""
+def stack(tmp_path: Path, postgres_server: Postgres) -> Iterator[ComposeStack]:
+    """Build a stack with an empty database. Nothing of it runs yet."""
     name = f"composed_{os.getpid()}"
-    composed = Stack(tmp_path, postgres_server.create_database(name))
+    composed = ComposeStack(tmp_path, postgres_server.create_database(name))
     yield composed
     composed.stop()
     postgres_server.drop_database(name)
@@ -163,8 +158,8 @@ def post(url: str, body: bytes) -> int:
         return int(answer.status)
 
 
-def test_the_composed_services_do_their_work_and_stop_when_asked(
-    stack: Stack, redis_binary: Path
+def test_the_composed_services_settle_events_and_stop(
+    stack: ComposeStack, redis_binary: Path
 ) -> None:
     stack.start_redis(redis_binary)
     assert stack.start("migrate").wait(60) == 0
@@ -181,8 +176,8 @@ def test_the_composed_services_do_their_work_and_stop_when_asked(
     assert answers == {202}
     with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as database:
         wait_until(lambda: count(database) == len(lifecycle.events), "settling")
-    told = read(stack.console_port, lifecycle.expected.user_id)
-    assert told["features"] == lifecycle.expected.features
+    answer = read(stack.console_port, lifecycle.expected.user_id)
+    assert answer["features"] == lifecycle.expected.features
     for process in (ingest, worker, console):
         process.send_signal(signal.SIGTERM)
         assert process.wait(100) == 0
@@ -196,7 +191,7 @@ def ready(port: int) -> bool:
 
 
 def read(port: int, user_id: str) -> Any:
-    """What an application is told over HTTP."""
+    """Read entitlements over HTTP, as an application does."""
     url = f"http://127.0.0.1:{port}/v1/users/{user_id}/entitlements"
     headers = {"Authorization": f"Bearer {DOTENV['PAIDUP_CONSOLE_TOKENS']}"}
     request = urllib.request.Request(url, headers=headers)
@@ -209,7 +204,9 @@ def count(database: "psycopg.Connection[tuple[Any, ...]]") -> int:
     return int(found[0]) if found else 0
 
 
-def test_the_shipped_redis_user_cannot_destroy_an_inbox(stack: Stack, redis_binary: Path) -> None:
+def test_the_shipped_redis_user_cannot_destroy_an_inbox(
+    stack: ComposeStack, redis_binary: Path
+) -> None:
     stack.start_redis(redis_binary)
 
     with stack.redis_client() as client:
@@ -221,36 +218,10 @@ def test_the_shipped_redis_user_cannot_destroy_an_inbox(stack: Stack, redis_bina
         stranger.ping()
 
 
-def test_the_shipped_reader_follows_the_stream_and_touches_nothing_else(
-    stack: Stack, redis_binary: Path
-) -> None:
-    stack.start_redis(redis_binary)
-    stream = "paidup:entitlement_changes"
-
-    with stack.redis_client() as paidup, stack.redis_reader() as reader:
-        paidup.xadd(stream, {"cursor": 1}, id="1-0")
-        assert reader.xread({stream: "0"}) != []
-        assert reader.xgroup_create(stream, "mine", 0)
-        assert reader.xreadgroup("mine", "me", {stream: ">"}) != []
-        assert reader.xack(stream, "mine", "1-0") == 1
-        for forbidden in (
-            f"XADD {stream} * a 1",
-            f"XTRIM {stream} MAXLEN 0",
-            f"DEL {stream}",
-            "GET paidup:breaker",
-            "XREAD STREAMS paidup:other 0",
-            "INFO",
-        ):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                reader.execute_command(forbidden)
-
-
-def test_the_start_script_runs_the_redis_of_this_machine(stack: Stack) -> None:
+def test_the_start_script_runs_the_redis_of_this_machine(stack: ComposeStack) -> None:
     installed = shutil.which("redis-server")
     if installed is None:
         pytest.skip("redis-server is not installed: `apt-get install redis-server` runs this test")
-    # The rights of the reader name a command that Redis 7.0 does not have.
-    stack.services["redis"]["environment"].pop("REDIS_READER_PASSWORD")
     stack.start_redis(Path(installed))
     stack.start("ingest")
     wait_until(lambda: ready(stack.ingest_port), "readiness of ingest")

@@ -1,4 +1,4 @@
-"""Requests as Stripe sends them, and as others do; and an ingest without servers behind it."""
+"""Build requests as Stripe and others send them, and an ingest without servers behind it."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from ingest.app import WEBHOOK_PATH, create_app
-from runtime.http.circuit_breaker import Gate
+from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState, build_metrics, secret_fingerprint
-from tests.fakes import NOW, SECRET, FakeClock, FakeInbox, FakeProbe, FakeWakes, settings
+from tests.fakes import NOW, SECRET, FakeClock, FakeIngestInbox, FakeProbe, FakeWakes, settings
 
 SIGNED_AT = int(NOW.timestamp())
 
 
 def event(event_id: str = "evt_1", **others: Any) -> bytes:
-    """A small event as the bytes Stripe would send."""
+    """Return a small event as the bytes that Stripe would send."""
     document = {
         "id": event_id,
         "object": "event",
@@ -34,16 +34,16 @@ def event(event_id: str = "evt_1", **others: Any) -> bytes:
 
 
 def sign(body: bytes, *, secret: str = SECRET, at: int = SIGNED_AT) -> str:
-    """The header Stripe would send with these bytes."""
+    """Return the header that Stripe would send with these bytes."""
     return str(WebhookSignature.generate_signature_header(body.decode(), secret, at))
 
 
 @dataclass(kw_only=True)
-class Ingest:
-    """An application with fakes behind it, and the counters it moves."""
+class IngestClient:
+    """An application with fakes behind it, and its counters."""
 
     settings: Settings = field(default_factory=settings)
-    inbox: FakeInbox = field(default_factory=FakeInbox)
+    inbox: FakeIngestInbox = field(default_factory=FakeIngestInbox)
     wakes: FakeWakes = field(default_factory=FakeWakes)
     probe: FakeProbe = field(default_factory=FakeProbe)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -53,21 +53,21 @@ class Ingest:
         self.metrics: Metrics = build_metrics(
             secrets=map(secret_fingerprint, self.settings.webhook_secrets)
         )
-        self.gate = Gate(self.probe, server="Redis", monotonic=self.clock.monotonic)
-        self.gate.check()
+        self.breaker = CircuitBreaker(self.probe, server="Redis", monotonic=self.clock.monotonic)
+        self.breaker.check()
         self.app: Flask = create_app(
             settings=self.settings,
             inbox=self.inbox,
-            wakes=self.wakes,
+            publish=self.wakes.publish,
             metrics=self.metrics,
-            gate=self.gate,
+            breaker=self.breaker,
             state=lambda: self.state,
             clock=self.clock,
         )
         self.client: FlaskClient = self.app.test_client()
 
     def post(self, body: bytes, signature: str | None = None, **headers: str) -> TestResponse:
-        """Send a body with this signature, as JSON unless the headers say otherwise."""
+        """Send a body with this signature, by default as JSON."""
         sent = {"Content-Type": "application/json"}
         if signature is not None:
             sent["Stripe-Signature"] = signature
@@ -80,13 +80,13 @@ class Ingest:
         return self.post(body, sign(body, **signing))
 
     def count(self, name: str, **labels: str) -> float:
-        """The value of one series, which must exist."""
+        """Return the value of one series, which must exist."""
         value = self.metrics.registry.get_sample_value(name, labels)
         assert value is not None, (name, labels)
         return value
 
     def received(self) -> dict[str, float]:
-        """Every answer given so far."""
+        """Return the number of answers so far, by result."""
         return {
             result: self.count("billing_webhook_received_total", result=result)
             for result in ("accepted", "duplicate", "invalid", "refused")
@@ -94,7 +94,7 @@ class Ingest:
 
 
 def problem(response: TestResponse) -> tuple[int, str]:
-    """Status and code of a well-formed problem document; fails on anything else."""
+    """Return status and code of a well-formed problem document; fail on anything else."""
     assert response.mimetype == "application/problem+json"
     document = response.get_json()
     assert set(document) >= {"type", "title", "status", "detail", "instance"}

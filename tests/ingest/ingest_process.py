@@ -1,4 +1,4 @@
-"""A real ``python -m ingest``, its processes, and a client that measures its patience."""
+"""Run a real ``python -m ingest`` with its processes, and time its answers."""
 
 import json
 import os
@@ -20,8 +20,8 @@ from tests.fakes import SECRET
 from tests.ingest.ingest_client import sign
 
 
-class Answer(NamedTuple):
-    """What one request got, and after how many seconds."""
+class TimedAnswer(NamedTuple):
+    """The answer to one request, and the seconds until it came."""
 
     status: int
     headers: dict[str, str]
@@ -29,20 +29,20 @@ class Answer(NamedTuple):
     seconds: float
 
     def json(self) -> Any:
-        """The body as the document it must be."""
+        """Parse the body as JSON."""
         return json.loads(self.body)
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 30) -> None:
-    """Look until something is so; fail when it never is."""
+    """Poll until the condition holds; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it never came to be"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.05)
 
 
-class Served:
-    """One running ingest on a free port of loopback."""
+class ServerProcess:
+    """A running ingest on a free port of loopback."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process = process
@@ -51,57 +51,57 @@ class Served:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address on which it listens."""
         return f"127.0.0.1:{self._port}"
 
     def log(self) -> str:
-        """Everything it has written so far."""
+        """Return its log so far."""
         return self._log.read_text()
 
     def ready(self) -> bool:
-        """Whether it takes events."""
+        """Return True if it accepts events."""
         try:
             return self.get("/readyz").status == 200
         except OSError:
             return False
 
     def starting(self) -> bool:
-        """Whether it has said where it will listen."""
+        """Read the port from its log, and return True if it is there."""
         assert self.process.poll() is None, self.log()
-        told = re.search(r'"url": "http://127.0.0.1:(\d+)"', self.log())
-        self._port = int(told[1]) if told else 0
-        return bool(told)
+        found = re.search(r'"url": "http://127.0.0.1:(\d+)"', self.log())
+        self._port = int(found[1]) if found else 0
+        return bool(found)
 
-    def get(self, path: str) -> Answer:
-        """Ask for a page on a connection of its own."""
+    def get(self, path: str) -> TimedAnswer:
+        """Get a page on a new connection."""
         return self._ask("GET", path, None, {})
 
-    def post(self, body: bytes, signature: str) -> Answer:
-        """Deliver bytes with a signature."""
+    def post(self, body: bytes, signature: str) -> TimedAnswer:
+        """Post bytes with a signature."""
         headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
         return self._ask("POST", WEBHOOK_PATH, body, headers)
 
-    def deliver(self, body: bytes) -> Answer:
-        """Deliver an event, signed now."""
+    def deliver(self, body: bytes) -> TimedAnswer:
+        """Sign an event now, and post it."""
         return self.post(body, sign(body, at=int(time.time())))
 
     def connect(self) -> socket.socket:
-        """A connection that nothing was sent on yet."""
+        """Open a connection, and send nothing."""
         return socket.create_connection(("127.0.0.1", self._port), timeout=20)
 
     def half_sent(self) -> socket.socket:
-        """A connection with a request whose body never comes."""
+        """Open a connection and send a request without the rest of its body."""
         connection = self.connect()
         head = f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"
         connection.sendall(head.encode())
         return connection
 
     def server_processes(self) -> list[int]:
-        """The processes that answer requests now."""
+        """Return the ids of the processes that answer requests."""
         return [pid for pid in children_of(self.process.pid) if "spawn_main" in command_of(pid)]
 
     def count(self, series: str) -> float:
-        """The value of a series over all processes."""
+        """Return the value of a series over all processes."""
         for line in self.get("/metrics").body.decode().splitlines():
             name, _, value = line.rpartition(" ")
             if name == series:
@@ -109,11 +109,13 @@ class Served:
         raise AssertionError(series)
 
     def stop(self, *, seconds: float = 20) -> int:
-        """Ask it to stop; its exit code."""
+        """Stop it, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=seconds)
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> TimedAnswer:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=20)
         started = time.monotonic()
         try:
@@ -121,18 +123,18 @@ class Served:
             response = connection.getresponse()
             read = response.read()
             seconds = time.monotonic() - started
-            return Answer(response.status, dict(response.getheaders()), read, seconds)
+            return TimedAnswer(response.status, dict(response.getheaders()), read, seconds)
         finally:
             connection.close()
 
 
 @contextmanager
-def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[Served]:
-    """An ingest that is ready, and stopped when the test has not done so."""
+def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[ServerProcess]:
+    """Start an ingest, wait until it is ready, and stop it if it still runs."""
     log = folder / "ingest.log"
     with log.open("w") as stream:
         process = start(redis_url, folder, stream, **environ)
-    served = Served(process, log)
+    served = ServerProcess(process, log)
     try:
         wait_until(served.starting)
         wait_until(served.ready)
@@ -143,7 +145,7 @@ def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[Served]:
 
 
 def start(redis_url: str, folder: Path, stream: IO[str], **environ: str) -> subprocess.Popen[str]:
-    """The command itself, whatever becomes of it."""
+    """Start the process, and wait for nothing."""
     settings = {
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "REDIS_URL": redis_url,

@@ -22,9 +22,11 @@ TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
         ("unix", "198.51.100.7", "None"),
     ],
 )
-def test_only_trusted_proxies_are_believed(remote: str | None, forwarded: str, client: str) -> None:
+def test_only_trusted_proxies_name_the_client(
+    remote: str | None, forwarded: str, client: str
+) -> None:
     assert str(client_address(remote, forwarded, TRUSTED)) == client
 
 
-def test_without_trusted_proxies_the_header_is_nothing() -> None:
+def test_without_trusted_proxies_the_header_is_ignored() -> None:
     assert str(client_address("10.0.0.1", "198.51.100.7", ())) == "10.0.0.1"

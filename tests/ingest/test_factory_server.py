@@ -1,4 +1,4 @@
-"""The real server before a real Redis: what dies, stalls or stops while requests come in."""
+"""A real server and a real Redis, with deaths, stalls and stops during requests."""
 
 import socket
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 
 from ops.up.servers.redis_server import Redis
 from tests.ingest.ingest_client import event
-from tests.ingest.ingest_process import Answer, Served, serving, start, wait_until
+from tests.ingest.ingest_process import ServerProcess, TimedAnswer, serving, start, wait_until
 from tests.killing import kill
 
 pytestmark = pytest.mark.servers
@@ -28,20 +28,22 @@ def new_event() -> bytes:
 
 
 @pytest.fixture
-def served(redis_url: str, tmp_path: Path) -> Iterator[Served]:
+def served(redis_url: str, tmp_path: Path) -> Iterator[ServerProcess]:
     with serving(redis_url, tmp_path) as ingest:
         yield ingest
 
 
 @pytest.fixture(scope="module")
-def shared(redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One ingest for the tests that leave it as it was."""
+def shared(
+    redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """Serve one ingest for all tests that do not change it."""
     with serving(redis_server.url, tmp_path_factory.mktemp("ingest")) as ingest:
         yield ingest
 
 
-class TestServing:
-    def test_processes_answer_and_count_as_one(self, shared: Served) -> None:
+class TestIngestServing:
+    def test_processes_answer_and_count_as_one(self, shared: ServerProcess) -> None:
         bodies = [new_event() for _ in range(20)]
 
         with ThreadPoolExecutor(10) as pool:
@@ -71,8 +73,8 @@ class TestServing:
         ],
         ids=range(11),
     )
-    def test_what_is_no_request_is_no_server_error(
-        self, shared: Served, request_bytes: bytes
+    def test_an_invalid_request_is_no_server_error(
+        self, shared: ServerProcess, request_bytes: bytes
     ) -> None:
         with shared.connect() as connection:
             with suppress(OSError):  # it may be refused before it is sent whole
@@ -83,7 +85,7 @@ class TestServing:
         assert b" 500 " not in answer.partition(b"\r\n")[0]
         assert shared.deliver(new_event()).status == 202
 
-    def test_a_chunked_body_over_the_limit_is_too_large(self, shared: Served) -> None:
+    def test_a_chunked_body_over_the_limit_is_too_large(self, shared: ServerProcess) -> None:
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         with shared.connect() as connection:
             connection.sendall(POST + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -94,7 +96,7 @@ class TestServing:
 
 
 class TestProcesses:
-    def test_a_killed_process_is_replaced(self, served: Served) -> None:
+    def test_a_killed_process_is_replaced(self, served: ServerProcess) -> None:
         _kill_all(served)
 
         wait_until(served.ready)
@@ -123,7 +125,7 @@ class TestProcesses:
 
             assert served.stop() == 0
 
-    def test_processes_end_when_their_launcher_is_killed(self, served: Served) -> None:
+    def test_processes_end_when_their_launcher_is_killed(self, served: ServerProcess) -> None:
         orphans = served.server_processes()
         served.process.kill()
         served.process.wait()
@@ -131,7 +133,7 @@ class TestProcesses:
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
 
     def test_it_starts_again_at_once_after_a_kill(
-        self, served: Served, redis_url: str, tmp_path: Path
+        self, served: ServerProcess, redis_url: str, tmp_path: Path
     ) -> None:
         served.process.kill()
         served.process.wait()
@@ -139,18 +141,20 @@ class TestProcesses:
         with serving(redis_url, tmp_path, PAIDUP_INGEST_BIND=served.address) as again:
             assert again.deliver(new_event()).status == 202
 
-    def test_a_stop_does_not_wait_for_a_half_sent_body(self, served: Served) -> None:
+    def test_a_stop_does_not_wait_for_a_half_sent_body(self, served: ServerProcess) -> None:
         with served.half_sent():
             assert served.stop(seconds=15) == 0
 
 
 class TestStrangersWhoStall:
     @pytest.fixture
-    def served(self, redis_url: str, tmp_path: Path) -> Iterator[Served]:
+    def served(self, redis_url: str, tmp_path: Path) -> Iterator[ServerProcess]:
         with serving(redis_url, tmp_path, PAIDUP_INGEST_PROCESSES="1") as ingest:
             yield ingest
 
-    def test_half_sent_bodies_keep_nobody_waiting_and_are_hung_up_on(self, served: Served) -> None:
+    def test_half_sent_bodies_delay_no_other_request_and_are_closed(
+        self, served: ServerProcess
+    ) -> None:
         with ExitStack() as stack:
             stalled = [stack.enter_context(served.half_sent()) for _ in range(700)]
             opened = time.monotonic()
@@ -164,7 +168,7 @@ class TestStrangersWhoStall:
 
         assert served.deliver(new_event()).status == 202
 
-    def test_a_byte_now_and_then_buys_no_more_time(self, served: Served) -> None:
+    def test_a_byte_now_and_then_does_not_extend_the_time(self, served: ServerProcess) -> None:
         with served.half_sent() as connection:
             connection.settimeout(0.5)
             deadline = time.monotonic() + 15
@@ -180,14 +184,16 @@ class TestStrangersWhoStall:
 
         pytest.fail("the connection was left open")
 
-    def test_a_whole_request_before_the_half_buys_no_more_time(self, served: Served) -> None:
+    def test_a_whole_request_before_the_half_does_not_extend_the_time(
+        self, served: ServerProcess
+    ) -> None:
         with served.connect() as connection:
             head = POST + b"Host: x\r\nContent-Length: 100\r\n\r\nhalf"
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + head)
 
             assert b" 200 " in _all_of(connection)
 
-    def test_an_idle_connection_is_used_again(self, served: Served) -> None:
+    def test_an_idle_connection_is_used_again(self, served: ServerProcess) -> None:
         with served.connect() as connection:
             for _ in range(2):
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -199,15 +205,15 @@ class TestStrangersWhoStall:
 
 
 class TestRedisAway:
-    """The one time limit of the contract: a refusal within a second, measured by the client."""
+    """Refusals come within a second, measured by the client: the contract's only time limit."""
 
     @pytest.fixture
-    def served(self, own_redis: Redis, tmp_path: Path) -> Iterator[Served]:
+    def served(self, own_redis: Redis, tmp_path: Path) -> Iterator[ServerProcess]:
         with serving(own_redis.url, tmp_path) as ingest:
             yield ingest
 
-    def test_a_frozen_redis_is_a_refusal_in_time_and_is_used_again_after(
-        self, served: Served, own_redis: Redis
+    def test_a_frozen_redis_is_refused_in_time_and_used_again_afterwards(
+        self, served: ServerProcess, own_redis: Redis
     ) -> None:
         own_redis.freeze()
         try:
@@ -221,8 +227,8 @@ class TestRedisAway:
         wait_until(lambda: _everywhere(served, 200))
         assert served.deliver(new_event()).status == 202
 
-    def test_a_redis_that_is_down_is_a_refusal_in_time_and_is_found_again(
-        self, served: Served, own_redis: Redis
+    def test_an_unreachable_redis_is_refused_in_time_and_used_again_afterwards(
+        self, served: ServerProcess, own_redis: Redis
     ) -> None:
         assert served.deliver(new_event()).status == 202
         own_redis.stop()
@@ -236,7 +242,7 @@ class TestRedisAway:
         assert served.deliver(new_event()).status == 202
 
     def test_unsafe_settings_are_found_while_running_and_named(
-        self, served: Served, own_redis: Redis
+        self, served: ServerProcess, own_redis: Redis
     ) -> None:
         with own_redis.client() as client:
             client.config_set("appendfsync", "everysec")
@@ -249,7 +255,7 @@ class TestRedisAway:
         wait_until(lambda: _everywhere(served, 200))
 
     def test_a_redis_almost_full_is_refused_before_it_is_full(
-        self, served: Served, own_redis: Redis
+        self, served: ServerProcess, own_redis: Redis
     ) -> None:
         with own_redis.client() as client:
             used = int(client.info("memory")["used_memory"])
@@ -259,7 +265,7 @@ class TestRedisAway:
             assert served.deliver(new_event()).status == 503
 
 
-class TestStart:
+class TestIngestStart:
     def test_without_a_secret_it_does_not_start(self, redis_url: str, tmp_path: Path) -> None:
         code, said = _start(redis_url, tmp_path, STRIPE_WEBHOOK_SECRET="")
 
@@ -298,7 +304,7 @@ class TestStart:
         log = tmp_path / "ingest.log"
         with log.open("w") as stream:
             process = start(own_redis.url, tmp_path, stream)
-        served = Served(process, log)
+        served = ServerProcess(process, log)
         try:
             wait_until(served.starting)
             wait_until(lambda: _alive(served))
@@ -311,31 +317,31 @@ class TestStart:
             assert served.stop() == 0
 
 
-def _kill_all(served: Served) -> None:
-    """Kill every server process and wait for one that is new."""
+def _kill_all(served: ServerProcess) -> None:
+    """Kill every server process, and wait for a new one."""
     killed = set(served.server_processes())
     for pid in killed:
         kill(pid)
     wait_until(lambda: bool(set(served.server_processes()) - killed))
 
 
-def _alive(served: Served) -> bool:
+def _alive(served: ServerProcess) -> bool:
     try:
         return served.get("/healthz").status == 200
     except OSError:
         return False
 
 
-def _everywhere(served: Served, status: int) -> bool:
-    """Whether every server process says so: each probes for itself."""
+def _everywhere(served: ServerProcess, status: int) -> bool:
+    """Return True if every server process answers with this status: each probes for itself."""
     try:
         return {served.get("/readyz").status for _ in range(20)} == {status}
     except OSError:
         return False
 
 
-def _burst(served: Served, *, requests: int) -> list[Answer]:
-    """Requests from 30 clients at once, in half a second or so."""
+def _burst(served: ServerProcess, *, requests: int) -> list[TimedAnswer]:
+    """Send requests from 30 clients at once, within about half a second."""
     with ThreadPoolExecutor(30) as pool:
         return list(pool.map(served.deliver, [new_event() for _ in range(requests)]))
 
@@ -348,7 +354,7 @@ def _start(redis_url: str, folder: Path, **environ: str) -> tuple[int, str]:
 
 
 def _all_of(connection: socket.socket) -> bytes:
-    """Everything until the other side hangs up, however it does."""
+    """Read until the other side closes the connection, in any way."""
     parts = []
     try:
         while part := connection.recv(65536):

@@ -10,7 +10,7 @@ from tests.fakes import FakeClock
 
 @dataclass(kw_only=True)
 class FakeServer:
-    """A Redis that answers INFO, and how often its settings were read."""
+    """A Redis that answers INFO and counts the reads of its settings."""
 
     info_fields: dict[str, Any] = field(
         default_factory=lambda: {"run_id": "a", "used_memory": 10, "maxmemory": 100}
@@ -42,14 +42,14 @@ def server() -> FakeServer:
 @pytest.fixture
 def health(server: FakeServer, clock: FakeClock) -> RedisHealth:
     return RedisHealth(
-        server,
+        info=server.info,
         durability_problems=server.durability_problems,
         shared_state=lambda: SharedState(backlog_events=3),
         monotonic=clock.monotonic,
     )
 
 
-def test_a_safe_server_with_room_has_nothing_against_it(health: RedisHealth) -> None:
+def test_a_safe_server_with_free_memory_has_no_problems(health: RedisHealth) -> None:
     assert health() == ()
     assert health.state == SharedState(backlog_events=3)
 
@@ -74,7 +74,7 @@ def test_another_server_is_asked_for_its_settings_at_once(
     assert health() == ("appendonly is off",)
 
 
-def test_unsafe_settings_are_read_again_at_once_so_that_mending_them_helps_at_once(
+def test_unsafe_settings_are_read_at_each_probe_so_that_a_fix_counts_at_once(
     health: RedisHealth, server: FakeServer
 ) -> None:
     server.unsafe = ("appendonly is off",)

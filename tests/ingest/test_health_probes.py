@@ -1,28 +1,28 @@
 import pytest
 
 from runtime.telemetry import SharedState
-from tests.ingest.ingest_client import Ingest, problem
+from tests.ingest.ingest_client import IngestClient, problem
 
 
 @pytest.fixture
-def ingest() -> Ingest:
-    return Ingest()
+def ingest() -> IngestClient:
+    return IngestClient()
 
 
-def test_alive_is_alive_whatever_redis_does(ingest: Ingest) -> None:
+def test_liveness_does_not_depend_on_redis(ingest: IngestClient) -> None:
     ingest.probe.broken = TimeoutError()
-    ingest.gate.check()
+    ingest.breaker.check()
 
     assert ingest.client.get("/healthz").status_code == 200
 
 
-def test_ready_when_redis_is_safe(ingest: Ingest) -> None:
+def test_ready_when_redis_is_safe(ingest: IngestClient) -> None:
     assert ingest.client.get("/readyz").status_code == 200
 
 
-def test_not_ready_names_every_unsafe_setting(ingest: Ingest) -> None:
+def test_not_ready_names_every_unsafe_setting(ingest: IngestClient) -> None:
     ingest.probe.reasons = ("appendonly is off", "maxmemory is not set")
-    ingest.gate.check()
+    ingest.breaker.check()
 
     response = ingest.client.get("/readyz")
 
@@ -30,7 +30,7 @@ def test_not_ready_names_every_unsafe_setting(ingest: Ingest) -> None:
     assert response.get_json()["unsafe"] == ["appendonly is off", "maxmemory is not set"]
 
 
-def test_metrics_start_at_0(ingest: Ingest) -> None:
+def test_metrics_start_at_0(ingest: IngestClient) -> None:
     scrape = ingest.client.get("/metrics").text
 
     for series in (
@@ -44,8 +44,8 @@ def test_metrics_start_at_0(ingest: Ingest) -> None:
         assert f"{series} 0.0" in scrape.splitlines()
 
 
-def test_metrics_tell_the_backlog_even_where_no_worker_runs() -> None:
-    ingest = Ingest(state=SharedState(backlog_events=7, backlog_oldest_seconds=1.5))
+def test_metrics_show_the_backlog_even_if_no_worker_runs() -> None:
+    ingest = IngestClient(state=SharedState(backlog_events=7, backlog_oldest_seconds=1.5))
 
     scrape = ingest.client.get("/metrics").text.splitlines()
 
@@ -56,12 +56,12 @@ def test_metrics_tell_the_backlog_even_where_no_worker_runs() -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/webhooks", "/webhooks/stripe/", "//webhooks/stripe", "/%ff"]
 )
-def test_any_other_path_is_a_problem(ingest: Ingest, path: str) -> None:
+def test_any_other_path_is_a_problem(ingest: IngestClient, path: str) -> None:
     assert problem(ingest.client.get(path)) == (404, "not-found")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "POKE"])
-def test_the_endpoint_takes_posts_only(ingest: Ingest, method: str) -> None:
+def test_the_endpoint_accepts_only_posts(ingest: IngestClient, method: str) -> None:
     response = ingest.client.open("/webhooks/stripe", method=method)
 
     assert response.status_code == 405
@@ -69,7 +69,9 @@ def test_the_endpoint_takes_posts_only(ingest: Ingest, method: str) -> None:
     assert response.mimetype == "application/problem+json"
 
 
-def test_a_bug_is_a_problem_too_and_no_500(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_a_problem_too_and_no_500(
+    ingest: IngestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ingest, "state", None)
 
     assert problem(ingest.client.get("/metrics")) == (503, "unavailable")

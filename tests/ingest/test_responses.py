@@ -5,15 +5,15 @@ from ingest.responses import Acknowledgement
 
 
 def answered(acknowledgement: Acknowledgement) -> tuple[str, dict[str, str], bytes]:
-    told: list[tuple[str, list[tuple[str, str]]]] = []
+    started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(
         status: str, headers: list[tuple[str, str]], exc_info: object = None, /
     ) -> None:
-        told.append((status, headers))
+        started.append((status, headers))
 
     body = b"".join(acknowledgement({}, start_response))  # type: ignore[arg-type]  # writes nothing
-    ((status, headers),) = told
+    ((status, headers),) = started
     return status, dict(headers), body
 
 

@@ -59,7 +59,7 @@ class TestReadHeader:
             "whatever",
         ],
     )
-    def test_a_header_that_says_too_little_or_two_things_is_unreadable(self, text: str) -> None:
+    def test_an_incomplete_or_ambiguous_header_is_unreadable(self, text: str) -> None:
         with pytest.raises(SignatureUnreadable):
             read_header(text)
 
@@ -72,7 +72,7 @@ class TestReadHeader:
 
 
 class TestVerify:
-    def test_says_which_secret_made_the_signature(self) -> None:
+    def test_returns_the_secret_of_the_signature(self) -> None:
         header = read_header(f"t={SIGNED_AT},v1={GENUINE}")
 
         assert verify(BODY, header, ("whsec_old", SECRET, "whsec_other")) == SECRET

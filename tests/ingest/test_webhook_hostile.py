@@ -1,4 +1,4 @@
-"""Whatever a stranger sends, it is refused in order: never a 5xx, unless Redis is away."""
+"""Arbitrary requests are refused without a 5xx while Redis is reachable."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from tests.fakes import SECRET
-from tests.ingest.ingest_client import SIGNED_AT, Ingest, event, sign
+from tests.ingest.ingest_client import SIGNED_AT, IngestClient, event, sign
 
 latin1 = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"))
 methods = st.sampled_from(["POST", "GET", "post", "OPTIONS", "HEAD", "TRACE", "\x00"]) | latin1
@@ -24,18 +24,18 @@ anything = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def ingest() -> Ingest:
-    return Ingest()
+def ingest() -> IngestClient:
+    return IngestClient()
 
 
-def _answer(ingest: Ingest, environ: dict[str, Any]) -> int:
-    told: list[str] = []
+def _answer(ingest: IngestClient, environ: dict[str, Any]) -> int:
+    started: list[str] = []
 
     def start(status: str, _headers: object, _fault: object = None) -> Any:
-        told.append(status)
+        started.append(status)
 
     b"".join(ingest.app.wsgi_app(environ, start))
-    return int(told[-1].split()[0])
+    return int(started[-1].split()[0])
 
 
 hostile = st.fixed_dictionaries(
@@ -57,21 +57,23 @@ hostile = st.fixed_dictionaries(
 
 
 @given(hostile, st.binary())
-def test_no_request_is_a_server_error(ingest: Ingest, sent: dict[str, str], body: bytes) -> None:
+def test_no_request_is_a_server_error(
+    ingest: IngestClient, sent: dict[str, str], body: bytes
+) -> None:
     environ = EnvironBuilder(data=body).get_environ() | {"wsgi.input_terminated": True}
 
     assert _answer(ingest, environ | sent) < 500
 
 
 @given(anything)
-def test_no_signed_document_is_a_server_error(ingest: Ingest, document: Any) -> None:
+def test_no_signed_document_is_a_server_error(ingest: IngestClient, document: Any) -> None:
     body = event(data={"object": document}, account=document)
 
     assert ingest.post(body, sign(body, secret=SECRET)).status_code in {200, 202, 400}
 
 
 @given(st.text())
-def test_no_signed_text_is_a_server_error(ingest: Ingest, text: str) -> None:
+def test_no_signed_text_is_a_server_error(ingest: IngestClient, text: str) -> None:
     body = text.encode("utf-8", "replace")
 
     assert ingest.post(body, sign(body, secret=SECRET)).status_code in {202, 400}

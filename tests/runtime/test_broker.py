@@ -1,4 +1,4 @@
-"""The bell: bounded, quiet after a failure, and never more than news."""
+"""Wake-ups are bounded in time, pause after a failure, and carry no event."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ from runtime.broker import (
     QUEUE,
     TASK_SECONDS,
     Role,
-    Wakes,
+    WakePublisher,
     make_celery,
 )
 from runtime.settings import Settings, SettingsError
@@ -34,25 +34,25 @@ def _celery(url: str, role: Role = "publisher") -> Celery:
 
 
 @contextmanager
-def _publisher(url: str) -> Iterator[Wakes]:
+def _publisher(url: str) -> Iterator[WakePublisher]:
     app = _celery(url)
-    yield Wakes(app)
+    yield WakePublisher(app)
     app.close()
     kombu.pools.reset()
 
 
-def _timed(wakes: Wakes) -> tuple[bool, float]:
+def _timed(wakes: WakePublisher) -> tuple[bool, float]:
     began = time.monotonic()
     published = wakes.publish("token")
     return published, time.monotonic() - began
 
 
-def test_without_a_broker_the_setting_to_give_is_named() -> None:
+def test_without_a_broker_the_missing_setting_is_named() -> None:
     with pytest.raises(SettingsError, match="CELERY_BROKER_URL"):
         make_celery(Settings.from_env({}), role="worker")
 
 
-def test_an_application_is_nobodys_current_one() -> None:
+def test_an_application_is_not_the_current_one() -> None:
     app = _celery("redis://localhost/0")
 
     assert current_app.main != app.main
@@ -89,14 +89,14 @@ def test_the_broker_url_is_spelled_as_kombu_reads_it(given: str, spelled: str) -
     assert _celery(given).conf.broker_url == spelled
 
 
-def test_tls_is_never_left_out() -> None:
+def test_tls_is_always_verified() -> None:
     assert _celery("rediss://host/0").conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
     assert _celery("redis://host/0").conf.broker_use_ssl is None
 
 
 class EnoughSeen(Exception):
-    """Ends what would ask for ever."""
+    """Ends the retries of the test."""
 
 
 def test_a_worker_asks_for_a_lost_broker_as_often_after_a_minute_as_at_first(
@@ -116,7 +116,7 @@ def test_a_worker_asks_for_a_lost_broker_as_often_after_a_minute_as_at_first(
 
     connection = app.connection_for_read()
     monkeypatch.setattr(type(connection), "_establish_connection", refused)
-    # As celery.worker.consumer asks, at its start and whenever the broker was lost.
+    # As celery.worker.consumer calls it, at its start and after each loss of the broker.
     with pytest.raises(EnoughSeen):
         connection.ensure_connection(note, callback=lambda: None)
 
@@ -149,7 +149,7 @@ def test_a_lost_binding_loses_no_wake_up(redis_url: str) -> None:
 
 
 @pytest.mark.servers
-def test_many_threads_publish_through_one_door(redis_url: str) -> None:
+def test_many_threads_share_one_publisher(redis_url: str) -> None:
     with _publisher(redis_url) as wakes:
         said: list[bool] = []
         threads = [
@@ -167,7 +167,7 @@ def test_many_threads_publish_through_one_door(redis_url: str) -> None:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_frozen_broker_is_given_up_in_time(
+def test_a_frozen_broker_fails_in_time(
     own_redis: Redis,
     warm: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
@@ -185,7 +185,7 @@ def test_a_frozen_broker_is_given_up_in_time(
 
 @pytest.mark.servers
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_broker_that_is_away_is_given_up_in_time(
+def test_an_unreachable_broker_fails_in_time(
     own_redis: Redis,
     warm: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
@@ -201,7 +201,7 @@ def test_a_broker_that_is_away_is_given_up_in_time(
 
 
 @pytest.mark.servers
-def test_a_silent_listener_is_given_up_in_time() -> None:
+def test_a_silent_listener_fails_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
         with _publisher(url) as wakes:
@@ -212,7 +212,7 @@ def test_a_silent_listener_is_given_up_in_time() -> None:
 
 
 @pytest.mark.servers
-def test_threads_do_not_wait_in_line_for_a_frozen_broker(own_redis: Redis) -> None:
+def test_threads_do_not_queue_for_a_frozen_broker(own_redis: Redis) -> None:
     with _publisher(own_redis.url) as wakes:
         own_redis.freeze()
         taken: list[tuple[bool, float]] = []
@@ -229,7 +229,7 @@ def test_threads_do_not_wait_in_line_for_a_frozen_broker(own_redis: Redis) -> No
 
 
 @pytest.mark.servers
-def test_after_a_failure_it_is_quiet_and_then_rings_again(
+def test_after_a_failure_it_pauses_and_then_publishes_again(
     own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _publisher(own_redis.url) as wakes:
@@ -246,7 +246,7 @@ def test_after_a_failure_it_is_quiet_and_then_rings_again(
 
 
 @pytest.mark.servers
-def test_a_broker_that_came_back_is_rung_at_once(
+def test_a_broker_that_came_back_is_used_at_once(
     own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with _publisher(own_redis.url) as wakes:

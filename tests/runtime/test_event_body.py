@@ -1,4 +1,4 @@
-"""The fast parser against Python's own: what one takes the other takes, and reads alike."""
+"""The fast parser and Python's own accept the same bodies and read them alike."""
 
 import json
 from typing import Any

@@ -66,7 +66,7 @@ def test_folding_again_adds_to_what_was_folded(folder: Path) -> None:
         assert 'billing_webhook_received_total{result="accepted"} 7.0' in scraped(folder)
 
 
-def test_the_living_are_not_folded(folder: Path) -> None:
+def test_files_of_running_processes_are_not_folded(folder: Path) -> None:
     with claimed_folder(folder, {}):
         run(folder, COUNT, "2")
 
@@ -98,7 +98,7 @@ def test_a_folder_is_free_again_when_its_instance_has_ended(folder: Path) -> Non
             pass
 
 
-def test_who_runs_and_who_does_not() -> None:
+def test_a_running_process_is_distinguished_from_an_ended_one() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 

@@ -20,6 +20,11 @@ def client(own_redis: Redis) -> Iterator[Client]:
     client.close()
 
 
+@pytest.fixture
+def inbox(client: Client) -> Inbox:
+    return Inbox(client)
+
+
 def _seconds_to_fail(inbox: Inbox) -> float:
     began = time.monotonic()
     with pytest.raises(RedisError):
@@ -27,7 +32,7 @@ def _seconds_to_fail(inbox: Inbox) -> float:
     return time.monotonic() - began
 
 
-def test_without_a_url_the_setting_to_give_is_named() -> None:
+def test_without_a_url_the_missing_setting_is_named() -> None:
     with pytest.raises(SettingsError, match="REDIS_URL"):
         make_redis(Settings.from_env({}))
 
@@ -48,7 +53,7 @@ def test_a_frozen_server_fails_a_call_in_time(
     assert inbox.accept(event(2)).status == "accepted"
 
 
-def test_a_server_that_is_away_fails_a_call_at_once(inbox: Inbox, own_redis: Redis) -> None:
+def test_an_unreachable_server_fails_a_call_at_once(inbox: Inbox, own_redis: Redis) -> None:
     inbox.accept(event(0))
     own_redis.stop()
 

@@ -1,4 +1,4 @@
-"""Settings are judged as a whole, and every message tells the operator variable and bound."""
+"""Settings are checked as a whole, and every message names its variable and its bound."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_variable_given_twice_is_refused(tmp_path: Path) -> None:
 
     (problem,) = problems_of({"REDIS_URL": "redis://here/0", "REDIS_URL_FILE": str(file)})
 
-    assert problem.startswith("REDIS_URL: given both directly and by")
+    assert problem.startswith("REDIS_URL: set twice, also by REDIS_URL_FILE")
 
 
 def test_the_broker_is_the_inbox_redis_unless_named() -> None:
@@ -88,7 +88,7 @@ def test_the_broker_is_the_inbox_redis_unless_named() -> None:
 
 
 @pytest.mark.parametrize("url", ["postgres://h/d", "postgresql://h/d", "postgresql:///d?host=/run"])
-def test_any_usual_form_of_a_database_url_is_taken_as_it_is(url: str) -> None:
+def test_any_usual_form_of_a_database_url_is_accepted_unchanged(url: str) -> None:
     assert Settings.from_env({"DATABASE_URL": url}).database_url == url
 
 
@@ -112,7 +112,7 @@ def test_an_address_is_a_host_and_a_port(text: str, expected: tuple[str, int]) -
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", ":80", "host:99999", "host:x", ""])
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     (problem,) = problems_of({"PAIDUP_CONSOLE_BIND": text})
 
     assert "host:port" in problem

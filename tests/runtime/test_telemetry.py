@@ -82,14 +82,14 @@ class TestMetrics:
     def test_histograms_start_empty(self, metrics: Metrics, name: str) -> None:
         assert series(render(metrics))[name] == [({}, 0.0)]
 
-    def test_two_sets_of_metrics_do_not_meet(self, metrics: Metrics) -> None:
+    def test_two_sets_of_metrics_are_independent(self, metrics: Metrics) -> None:
         metrics.webhook_received.labels("accepted").inc()
 
         assert b'{result="accepted"} 0.0' in generate_latest(build_metrics().registry)
 
 
 class TestSharedState:
-    def test_what_is_known_is_told_at_each_scrape(self) -> None:
+    def test_each_scrape_shows_the_known_values(self) -> None:
         states = iter(
             [
                 SharedState(backlog_events=0, breaker_open=False),
@@ -106,14 +106,14 @@ class TestSharedState:
         assert second["billing_backlog_oldest_seconds"] == [({}, 2.5)]
         assert second["billing_breaker_open"] == [({}, 1.0)]
 
-    def test_what_is_not_known_has_no_series_rather_than_a_false_0(self) -> None:
+    def test_an_unknown_value_has_no_series_rather_than_a_false_0(self) -> None:
         scrape = series(render(build_metrics(), SharedStateCollector(SharedState)))
 
         assert "billing_dead_letters" not in scrape
 
 
 class TestFingerprint:
-    def test_it_is_the_same_everywhere_and_holds_nothing_of_the_secret(self) -> None:
+    def test_it_is_the_same_everywhere_and_reveals_nothing_of_the_secret(self) -> None:
         assert secret_fingerprint("whsec_a") == secret_fingerprint("whsec_a")
         assert secret_fingerprint("whsec_a") != secret_fingerprint("whsec_b")
         assert "whsec" not in secret_fingerprint("whsec_a")
@@ -154,7 +154,7 @@ class TestLogging:
 
         assert json.loads(stream.getvalue())["event"] == "broker gone"
 
-    def test_in_a_terminal_people_read_it(self) -> None:
+    def test_in_a_terminal_lines_are_plain_text(self) -> None:
         stream = Terminal()
         configure_logging(stream)
 
@@ -184,7 +184,7 @@ class TestLogging:
 
         assert not stream.getvalue()
 
-    def test_text_that_no_terminal_can_show_is_written_all_the_same(self) -> None:
+    def test_text_that_cannot_be_encoded_is_written_all_the_same(self) -> None:
         stream = io.StringIO()
         configure_logging(stream)
 

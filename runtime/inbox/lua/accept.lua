@@ -1,7 +1,7 @@
 --!use names wakes store
 -- ARGV: prefix, key, fingerprint, partition, meta, body,
 -- limit of the inbox (0: none), token for a wake-up.
--- Returns what became of it, the wake-up owed (or ''), the cached result (or '').
+-- Returns its status, the wake-up owed (or ''), the cached result (or '').
 local key, fingerprint = ARGV[2], ARGV[3]
 local limit = tonumber(ARGV[7])
 local event = { key = key, lane = 'live', partition = ARGV[4], meta = ARGV[5], body = ARGV[6] }
@@ -11,13 +11,13 @@ local function known_fingerprint(pending, done)
   return header and string.match(header, '"fp":"(%x+)"')
 end
 
--- The first body stands. The second is kept beside it, in no queue, for a person to judge.
-local function keep_apart()
-  local apart = key .. '#' .. fingerprint
-  if call('HEXISTS', CONFLICTS, apart) == 0 and not is_pending(apart) then
-    call('HSET', BODY, apart, event.body)
-    call('HSET', META, apart, event.meta)
-    call('HSET', CONFLICTS, apart, NOW)
+-- The first body stands. The second is a conflict: stored beside it, in no queue, for an operator.
+local function store_conflict()
+  local conflict = key .. '#' .. fingerprint
+  if call('HEXISTS', CONFLICTS, conflict) == 0 and not is_pending(conflict) then
+    call('HSET', BODY, conflict, event.body)
+    call('HSET', META, conflict, event.meta)
+    call('HSET', CONFLICTS, conflict, NOW)
     call('HINCRBY', COUNTERS, 'conflicts', 1)
   end
   return { 'conflict', '', '' }
@@ -28,7 +28,7 @@ local pending = is_pending(key)
 if pending or done then
   local known = known_fingerprint(pending, done)
   if known and known ~= fingerprint then
-    return keep_apart()
+    return store_conflict()
   end
   return { 'duplicate', '', done or '' }
 end

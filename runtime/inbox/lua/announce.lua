@@ -1,5 +1,5 @@
 --!use names
--- ARGV: prefix, worker, processes (0: it is gone), ms until it counts as gone.
+-- ARGV: prefix, worker, processes (0: remove it), ms until the entry expires.
 write_even_when_full()
 if ARGV[3] == '0' then
   return call('HDEL', WORKERS, ARGV[2])

@@ -1,13 +1,13 @@
 --!use names wakes placement history claim_common
--- ARGV: prefix, token, the wake-up that led here (or ''), token for a further wake-up, most
--- events, most bytes, lease ms, registration ms, version this code reads, ms until an unknown
--- version is looked at again, lanes in order of preference.
+-- ARGV: prefix, token, the wake-up that led to this call (or ''), token for a further wake-up, most
+-- events, most bytes, lease ms, registration ms, version this code reads, ms until an
+-- unknown version is tried again, lanes in order of preference.
 -- Returns whether the breaker is open, the wake-up owed (or ''), then for each event: key, lane,
 -- received ms, meta, body, history (or '').
 write_even_when_full()
 call('ZREM', DRAINERS, token, ARGV[3])
--- The owner asks for more: whatever it was given before, it knows nothing of (a lost reply).
-give_back(token, claim)
+-- An owner that asks for more never received what it still holds: the reply was lost.
+release(token, claim)
 if call('EXISTS', BREAKER) == 1 then
   return { 1, '' }
 end

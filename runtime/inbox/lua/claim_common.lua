@@ -1,11 +1,11 @@
--- How a claim takes events out of queues, whichever lanes it is for. ARGV is that of claim.lua up
--- to the tenth.
+-- Take due events out of queues, for claim.lua and fetch.lua. The first ten of ARGV are those of
+-- claim.lua. A place is taken whole: its due events in order, until one must be claimed alone.
 local token, most_events, most_bytes = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
 local lease, registration, version = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local claim = claim_of(token)
 local entries, bytes, full, alone = {}, 0, false, false
 
--- The raw event is what must not be lost; a header can be done without.
+-- Only the body must not be lost. A lost header is replaced by one with the partition alone.
 local function heal_header(key, place)
   local _, partition = parts_of(place)
   local meta = '{"v":' .. version .. ',"fp":"","partition":' .. cjson.encode(partition) .. '}'
@@ -20,12 +20,12 @@ local function drop_without_body(key, place)
   call('HINCRBY', COUNTERS, 'healed', 1)
 end
 
--- During a deploy two releases work side by side: the newer one takes what both of them wrote.
+-- During a deploy two releases run side by side. The newer one takes the entries of both.
 local function is_known(written)
   return written and tonumber(written) <= tonumber(version)
 end
 
--- Newer code wrote it; it waits for newer code.
+-- A newer release wrote it, so it waits for a worker of that release.
 local function postpone(key, place)
   local due = NOW + ARGV[10]
   call('ZADD', UNKNOWN, 'NX', NOW, key)
@@ -42,7 +42,9 @@ local function take(key, place, meta, history, size)
   bytes = bytes + size
 end
 
--- One event of a place: true if the next one may follow.
+-- Takes one event if it may join the claim; true if the next one of its place may follow. A suspect
+-- (an event that failed or crashed) is claimed alone, so that it cannot fail others. One that does
+-- not fit ends the claim, because a later one must not overtake it within its partition.
 local function consider(key, place, meta, history)
   local size = call('HSTRLEN', BODY, key)
   if size == 0 then
@@ -64,6 +66,7 @@ local function consider(key, place, meta, history)
   return not suspect
 end
 
+-- The claim owns the whole partition from now on: it leaves READY, and its events leave the queue.
 local function hold(place, taken)
   local lane, partition = parts_of(place)
   call('HSET', claim, 'n:' .. place, #taken)

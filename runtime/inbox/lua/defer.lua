@@ -1,16 +1,16 @@
 --!use names wakes placement fetching
 -- ARGV: prefix, token, marker ms, how many may fetch at the same time, token for a wake-up, then
 -- for each event: key, marker ('' where nothing of it is settled yet).
--- What this claim still holds waits for Stripe's API from now on. Returns how many those are, and
--- the wake-up owed, or ''.
+-- Moves these events, if this claim still holds them, to the fetch lane. Returns how many, and the
+-- wake-up owed, or ''.
 local claim = claim_of(ARGV[2])
 local freed, deferred = {}, 0
 
 write_even_when_full()
 for i = 6, #ARGV, 2 do
   local key, marker = ARGV[i], ARGV[i + 1]
-  if requeue(claim, key, NOW, freed, 'fetch') then
-    -- What went wrong with it before has nothing to do with what waits for it now.
+  if put_back(claim, key, NOW, freed, 'fetch') then
+    -- Its earlier failures say nothing about the request to Stripe's API.
     call('HDEL', HISTORY, key)
     if marker ~= '' then
       call('SET', done_marker_of(key), marker, 'PX', ARGV[3])
@@ -18,7 +18,7 @@ for i = 6, #ARGV, 2 do
     deferred = deferred + 1
   end
 end
-release(freed)
+free_places(freed)
 if deferred > 0 then
   call('HINCRBY', COUNTERS, 'deferred', deferred)
   close_if_empty(ARGV[2], claim)

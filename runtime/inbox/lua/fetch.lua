@@ -1,13 +1,13 @@
 --!use names wakes placement history claim_common fetching
 -- ARGV: as for claim.lua up to the tenth, then how many may fetch at the same time.
--- One event that waits for Stripe's API. Answers as claim.lua does.
+-- Claims one event that waits for Stripe's API. Answers as claim.lua does.
 local most = tonumber(ARGV[11])
 
 write_even_when_full()
 call('ZREM', FETCHERS, token)
 call('ZREM', FETCH_WAKES, ARGV[3])
 call('HSET', FETCH_HEALTH, 'asked_at', NOW)
-give_back(token, claim)
+release(token, claim)
 if not may_fetch() then
   return { 1, '' }
 end

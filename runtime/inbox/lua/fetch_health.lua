@@ -1,6 +1,6 @@
 --!use names fetching
--- ARGV: prefix, what came of asking Stripe's API ('ok', 'failed', 'rest'), why, ms of rest.
--- Returns whether the breaker was opened just now.
+-- ARGV: prefix, result of a request to Stripe's API ('ok', 'failed', 'rest'), reason, ms of rest.
+-- Returns 1 if this call opened the breaker.
 write_even_when_full()
 if ARGV[2] == 'ok' then
   call('HSET', FETCH_HEALTH, 'failures', 0, 'succeeded_at', NOW)

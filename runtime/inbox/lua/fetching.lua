@@ -1,5 +1,5 @@
--- Who asks Stripe's API, and whether it may be asked. Its breaker is not that of the database, and
--- nobody who drains the other lanes ever looks here.
+-- The limit, the breaker and the wake-ups of the fetch lane. Its breaker is not that of the
+-- database, and drainers of the other lanes never read it.
 local FETCH_WAKES = named('fetch:wakes')
 local FETCH_BREAKER, FETCH_HEALTH = named('breaker:fetch'), named('fetch:health')
 local FAILURES_TO_OPEN = 3
@@ -14,7 +14,7 @@ local function may_fetch()
   return call('EXISTS', BREAKER) == 0 and call('EXISTS', FETCH_BREAKER) == 0
 end
 
--- After a rest one event is tried, before all of them are.
+-- After a pause one event is tried before the others.
 local function most_fetchers(most)
   return fetch_failures() >= FAILURES_TO_OPEN and 1 or most
 end
@@ -23,7 +23,7 @@ local function fetchers()
   return call('ZCOUNT', FETCHERS, '(' .. NOW, '+inf')
 end
 
--- Registers the message before it is sent, as for drainers; but one on its way keeps nobody out.
+-- Registers the message before it is sent, as for drainers. A registered message blocks no claim.
 local function owe_fetcher(most, token)
   local due = call('ZCOUNT', READY.fetch, '-inf', NOW)
   local coming = call('ZCOUNT', FETCH_WAKES, '(' .. NOW, '+inf')

@@ -1,12 +1,13 @@
 --!use names placement
 -- ARGV: prefix, token, highest new settlement (or ''), marker ms, counter, then for each event:
 -- key, marker ('' for none).
--- Only what this claim still holds. Returns how many, and whether the database went back in time.
+-- Removes those that this claim still holds. Returns how many, and 1 if the database went back in
+-- time.
 local token, settlement, marker_ms = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local claim = claim_of(token)
 
--- Numbers only grow, and this claim began after the highest one was seen. One that is not above
--- it comes from a database that forgot some: reported once, then counted from there.
+-- Settlement numbers only grow, and this claim began after the highest known one. A new number that
+-- is not above it comes from a database that lost some. Reported once, then counted from there.
 local function went_back()
   local seen = call('HMGET', claim, 'settlement', 'rewinds')
   local highest = tonumber(call('GET', SETTLEMENT) or 0)
@@ -39,7 +40,7 @@ for i = 6, #ARGV, 2 do
     finished = finished + 1
   end
 end
-release(freed)
+free_places(freed)
 if finished > 0 then
   call('HINCRBY', COUNTERS, ARGV[5], finished)
   close_if_empty(token, claim)

@@ -1,6 +1,6 @@
 --!use names
--- ARGV: prefix, keys of second bodies under a known id. Returns how many were kept apart.
--- One that was let in meanwhile stays where it is; only the mark that it is apart goes.
+-- ARGV: prefix, keys of conflicts. Returns how many were conflicts.
+-- One that was requeued meanwhile stays in the inbox and only stops being a conflict.
 write_even_when_full()
 local forgotten = 0
 for i = 2, #ARGV do

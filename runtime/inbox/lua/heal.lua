@@ -1,5 +1,5 @@
 --!use names placement
--- ARGV: prefix, cursor, how many to look at. Returns the next cursor, and how many were healed.
+-- ARGV: prefix, cursor, how many to scan. Returns the next cursor, and how many were healed.
 -- Every event in the index is in the queue of its place or in the claim that holds the place.
 local healed = 0
 
@@ -12,7 +12,7 @@ local function heal(key, lane)
   end
   local partition = meta and partition_in(meta)
   if not partition then
-    return -- the claim that takes it from its queue writes a header, or postpones it
+    return -- the next claim writes its header, or postpones it
   end
   local place = lane .. '|' .. partition
   local holder = call('HGET', HELD, place)

@@ -1,5 +1,5 @@
 --!use names
--- ARGV: prefix, token, lease ms, registration ms. Returns 1 while the claim is this owner's.
+-- ARGV: prefix, token, lease ms, registration ms. Returns 1 while the claim lasts.
 write_even_when_full()
 if not call('ZSCORE', CLAIMS, ARGV[2]) then
   return 0

@@ -1,6 +1,6 @@
--- What went wrong with an event so far. Events that never failed have none.
+-- The failures of an event so far. An event that never failed has no history.
 local function history_of(text)
-  -- One that cannot be read must not stop the claims of everybody.
+  -- An unreadable history must not stop all claims.
   local read, history = pcall(cjson.decode, text or '')
   history = read and type(history) == 'table' and history or {}
   history.attempts = tonumber(history.attempts) or 0

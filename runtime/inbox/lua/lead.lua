@@ -1,6 +1,6 @@
 --!use names
--- ARGV: prefix, who asks, ms the lead lasts unless it is asked for again (0: let go).
--- Returns 1 while it is the asker's.
+-- ARGV: prefix, supervisor, ms the lead lasts unless it is renewed (0: release it).
+-- Returns 1 while this supervisor leads.
 write_even_when_full()
 local holder = call('GET', LEADER)
 if holder and holder ~= ARGV[2] then

@@ -1,5 +1,5 @@
--- Every key starts with the prefix; which ones a script touches follows from what it reads, so
--- no caller could name them all beforehand.
+-- Every key starts with the prefix. The keys that a script touches follow from what it reads, so no
+-- caller can declare them in KEYS.
 local PREFIX = ARGV[1]
 
 local function named(name)
@@ -19,7 +19,7 @@ local READY =
 local LANE_INDEX = { replay = named('index:replay'), fetch = named('index:fetch') }
 
 local call = redis.call
--- Redis' clock is the only one that all processes share.
+-- The clock of Redis is the only one that all processes share.
 local clock = call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -35,8 +35,8 @@ local function claim_of(token)
   return named('claim:' .. token)
 end
 
--- A full server refuses a script only before its first write. Starting with a removal lets
--- everything that makes room, or keeps a promise, run to its end there.
+-- A full server refuses a script only before its first write, and never a removal. A script that
+-- frees memory or ends a claim starts with one, and then runs to its end.
 local function write_even_when_full()
   call('ZREM', DRAINERS, '')
 end

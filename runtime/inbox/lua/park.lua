@@ -6,7 +6,7 @@ local claim = claim_of(ARGV[2])
 local function note(key, charged, text)
   amend(key, function(history)
     history.attempts = history.attempts + charged
-    -- What ever failed by its own doing is tried alone from now on, so that it splits no batch again.
+    -- An event that was charged once is tried alone from now on, so that it splits no batch again.
     history.suspect = history.attempts > 0 or nil
     history.first_failed_at = history.first_failed_at or NOW
     history.last_failed_at = NOW
@@ -15,7 +15,7 @@ local function note(key, charged, text)
 end
 
 local function park(key, delay, charged, text, lane, freed)
-  local place = requeue(claim, key, NOW + delay, freed, lane ~= '' and lane or nil)
+  local place = put_back(claim, key, NOW + delay, freed, lane ~= '' and lane or nil)
   if not place then
     return 0
   end
@@ -30,7 +30,7 @@ for i = 3, #ARGV, 5 do
   parked = parked
     + park(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4], freed)
 end
-release(freed)
+free_places(freed)
 if parked > 0 then
   call('HINCRBY', COUNTERS, 'parked', parked)
   close_if_empty(ARGV[2], claim)

@@ -1,12 +1,12 @@
 --!use names placement
--- ARGV: prefix, 1 to remove what nobody holds, keys.
--- For each key: what became of it ('absent', 'waiting', 'claimed', 'apart'), lane, received ms,
--- due ms, meta, body, history; all '' where there is none.
+-- ARGV: prefix, 1 to remove unclaimed events, keys.
+-- For each key: state ('absent', 'waiting', 'claimed', 'conflict'), lane, received ms,
+-- due ms, meta, body, history; '' where there is none.
 local function found(key, meta)
   local lane, received = lane_of(key), call('ZSCORE', INDEX, key)
   if not received then
-    local apart = call('HGET', CONFLICTS, key)
-    return apart and 'apart' or 'absent', lane, apart or '', ''
+    local conflict = call('HGET', CONFLICTS, key)
+    return conflict and 'conflict' or 'absent', lane, conflict or '', ''
   end
   local partition = partition_in(meta)
   if not partition then
@@ -38,7 +38,7 @@ for i = 3, #ARGV do
   for _, value in ipairs(row) do
     reply[#reply + 1] = value
   end
-  if ARGV[2] == '1' and (state == 'waiting' or state == 'apart') then
+  if ARGV[2] == '1' and (state == 'waiting' or state == 'conflict') then
     remove(key, lane, place)
   end
 end

@@ -1,10 +1,10 @@
--- Where an unfinished event is: in the queue of its place (lane and partition), or in one claim.
--- A place that somebody holds is in HELD, one that nobody holds and that has events is in READY.
+-- An unfinished event is in the queue of its place (lane and partition), or in one claim. A claimed
+-- place is in HELD. An unclaimed place that has events is in READY.
 local function parts_of(place)
   return string.match(place, '^(%l+)|(.*)$')
 end
 
--- nil where the header is nothing we can read; the event's queue knows its partition all the same.
+-- nil if the header cannot be read. The name of the event's queue still holds its partition.
 local function partition_in(meta)
   local read, header = pcall(cjson.decode, meta)
   local partition = read and type(header) == 'table' and header.partition
@@ -20,7 +20,7 @@ local function lane_of(key)
   return 'live'
 end
 
--- The place it has in the other lane; whatever else is known of it moves by itself.
+-- Moves the index entry, and returns the place in the other lane. All else is stored by key alone.
 local function enter_lane(key, place, lane)
   local from, partition = parts_of(place)
   if LANE_INDEX[lane] then
@@ -42,15 +42,15 @@ local function make_ready(place)
   end
 end
 
-local function release(places)
+local function free_places(places)
   for _, place in ipairs(places) do
     call('HDEL', HELD, place)
     make_ready(place)
   end
 end
 
--- Ends a claim's hold on one event; says which place that was, nil if it was not held.
--- Places nobody needs any more are added to freed, to be released once their queues are right.
+-- Takes one event out of a claim. Returns its place, or nil if it was not held. A place
+-- without further events in the claim is added to freed, for free_places once its queue is complete.
 local function let_go(claim, key, freed)
   local place = call('HGET', claim, 'e:' .. key)
   if not place then
@@ -83,9 +83,9 @@ local function close_if_empty(token, claim)
   end
 end
 
--- Into the queue first and out of the claim second: no event is ever in no place. A lane that is
--- given is the one it goes to. Returns the place whose queue it is in, nil if it was not held.
-local function requeue(claim, key, due, freed, lane)
+-- First into the queue, then out of the claim, so that the event is always in one of them. With a
+-- lane it moves there. Returns the place whose queue it is in now, or nil if it was not held.
+local function put_back(claim, key, due, freed, lane)
   local place = call('HGET', claim, 'e:' .. key)
   if not place then
     return nil
@@ -93,26 +93,26 @@ local function requeue(claim, key, due, freed, lane)
   local target = lane and enter_lane(key, place, lane) or place
   call('ZADD', queue_of(target), due, key)
   let_go(claim, key, freed)
-  -- Its own place is held by this claim, and made ready when that ends.
+  -- Its own place is held by this claim, and becomes ready when the claim ends.
   if target ~= place and call('HEXISTS', HELD, target) == 0 then
     make_ready(target)
   end
   return target
 end
 
--- Unapplied and uncharged: its turn comes as if it had never been claimed.
-local function give_back(token, claim)
+-- Uncharged: the events become due as if they had never been claimed.
+local function release(token, claim)
   local freed, keys = {}, keys_held(claim)
   for _, key in ipairs(keys) do
     local received = tonumber(call('ZSCORE', INDEX, key)) or NOW
-    requeue(claim, key, math.min(received, NOW), freed)
+    put_back(claim, key, math.min(received, NOW), freed)
   end
-  release(freed)
+  free_places(freed)
   close_if_empty(token, claim)
   return #keys
 end
 
--- Which of them wait for Stripe's API has to be known apart: no worker can do anything about them.
+-- Those in the fetch lane are counted separately: more workers would not settle them sooner.
 local function note_parked(key, lane, due)
   call('ZADD', PARKED, due, key)
   if lane == 'fetch' then

@@ -1,5 +1,5 @@
--- Its owner said nothing: each event may be the one that killed it, so each is tried alone next.
--- Only one that was alone already is charged. Returns how many, and how many of them were.
+-- The owner died or hangs, and each event may be the cause, so each is tried alone next. An event
+-- that was alone already is charged with a crash. Returns how many events, and how many crashes.
 local function reclaim(token)
   local claim, freed = claim_of(token), {}
   local keys = keys_held(claim)
@@ -13,9 +13,9 @@ local function reclaim(token)
         history.last_failed_at = NOW
       end
     end)
-    requeue(claim, key, NOW, freed)
+    put_back(claim, key, NOW, freed)
   end
-  release(freed)
+  free_places(freed)
   call('DEL', claim)
   call('ZREM', CLAIMS, token)
   call('ZREM', DRAINERS, token)
@@ -30,7 +30,7 @@ local function count_reclaimed(reclaimed, crashed)
   end
 end
 
--- Adds as many wake-ups as are owed; the arguments from the first on are tokens for them.
+-- Adds the wake-ups owed. Their tokens are the arguments from number first on.
 local function with_wakes_owed(reply, first)
   for i = first, #ARGV do
     if not wake_is_owed() then

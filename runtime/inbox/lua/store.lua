@@ -1,5 +1,5 @@
--- Puts a new event into the inbox. The index comes last: it is what makes an event known, so an
--- event that a broken script left half-written is taken anew when Stripe sends it again.
+-- Puts a new event into the inbox. The index comes last and makes the event known. If a script
+-- breaks off before it, the event is unknown and is stored again when Stripe retries it.
 local function store(event)
   local place = event.lane .. '|' .. event.partition
   call('HSET', BODY, event.key, event.body)

@@ -1,6 +1,6 @@
 --!use names wakes placement history reclaim
--- ARGV: prefix, most claims to end in one go, tokens for wake-ups.
--- Returns events reclaimed, events that crashed alone, places freed of a claim that is gone,
+-- ARGV: prefix, most claims to end, tokens for wake-ups.
+-- Returns events reclaimed, events that crashed alone, places held by no claim,
 -- then the wake-ups owed.
 local reclaimed, crashed, orphans = 0, 0, 0
 
@@ -8,7 +8,7 @@ local function release_orphans()
   local held = call('HGETALL', HELD)
   for i = 1, #held, 2 do
     if not call('ZSCORE', CLAIMS, held[i + 1]) then
-      release({ held[i] })
+      free_places({ held[i] })
       orphans = orphans + 1
     end
   end

@@ -1,7 +1,7 @@
--- Who owes the workers a Celery message. A registration in DRAINERS is a worker that drains, or a
--- message that is on its way to one; both expire by themselves, so nothing waits for a lost one.
+-- Decide when a Celery message is owed. A registration in DRAINERS is a worker that drains, or a
+-- message on its way to one. Both expire, so a lost message delays nothing for long.
 local FULL_BATCH = 200
-local PATIENCE_MS = 250
+local LONGEST_WAIT_MS = 250
 local ON_ITS_WAY_MS = 2000
 
 local function announced_processes()
@@ -16,7 +16,7 @@ local function announced_processes()
   return sum
 end
 
--- A worker that has not announced itself yet is woken all the same.
+-- At least 1: a worker that has not announced itself yet is woken, too.
 local function worker_processes()
   return math.max(announced_processes(), 1)
 end
@@ -37,7 +37,7 @@ local function drainers()
   return call('ZCOUNT', DRAINERS, '(' .. NOW, '+inf')
 end
 
--- Partitions are counted, not events: events behind a held partition are nobody else's to take.
+-- Counts partitions, not events: no other drainer can take the events of a held partition.
 local function more_than(capacity)
   local due = call('ZCOUNT', READY.live, '-inf', NOW) + call('ZCOUNT', READY.replay, '-inf', NOW)
   return due > capacity
@@ -46,16 +46,16 @@ end
 local function wake_is_owed()
   local awake = drainers()
   if awake > 0 and awake >= worker_processes() then
-    return false -- asked first: so it stands for nearly every event of a burst
+    return false -- first, because it decides for nearly every event of a burst
   end
   local oldest = oldest_due()
   if not oldest or call('EXISTS', BREAKER) == 1 then
     return false
   end
-  return awake == 0 or NOW - oldest > PATIENCE_MS or more_than(awake * FULL_BATCH)
+  return awake == 0 or NOW - oldest > LONGEST_WAIT_MS or more_than(awake * FULL_BATCH)
 end
 
--- Registers the message before it is sent, so that a burst sends one.
+-- Registers the message before it is sent, so that a burst sends only one.
 local function owe(token)
   call('ZADD', DRAINERS, NOW + ON_ITS_WAY_MS, token)
   return token

@@ -1,14 +1,10 @@
-"""A migrated database with plans, an empty Redis, and the relay between them."""
+"""A migrated database with plans."""
 
 from collections.abc import Iterator
-from itertools import count
 
 import pytest
-import redis
 from sqlalchemy import Engine
 
-from runtime.changes.relay import Relay
-from runtime.changes.stream import ChangeStream
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.record import Ledger
@@ -26,22 +22,3 @@ def engine(database: str) -> Iterator[Engine]:
 @pytest.fixture
 def ledger(engine: Engine) -> Ledger:
     return Ledger(engine, livemode="any", accounts=frozenset())
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def stream(client: redis.Redis) -> ChangeStream:
-    return ChangeStream(client, length=1000)
-
-
-@pytest.fixture
-def relay(engine: Engine, stream: ChangeStream) -> Relay:
-    """A relay that looks at the stream in every round."""
-    times = count(step=100)
-    return Relay(engine=engine, stream=stream, clock=lambda: float(next(times)))

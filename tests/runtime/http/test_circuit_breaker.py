@@ -3,7 +3,7 @@ from threading import Event, Thread
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.http.circuit_breaker import Gate, Shut
+from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from tests.fakes import FakeClock, FakeProbe
 
 
@@ -18,75 +18,81 @@ def probe() -> FakeProbe:
 
 
 @pytest.fixture
-def gate(probe: FakeProbe, clock: FakeClock) -> Gate:
-    return Gate(probe, server="Redis", monotonic=clock.monotonic)
+def breaker(probe: FakeProbe, clock: FakeClock) -> CircuitBreaker:
+    return CircuitBreaker(probe, server="Redis", monotonic=clock.monotonic)
 
 
-def test_it_is_shut_until_redis_was_asked(gate: Gate) -> None:
-    with pytest.raises(Shut):
-        gate.admit()
+def test_it_is_open_until_the_first_probe(breaker: CircuitBreaker) -> None:
+    with pytest.raises(CircuitOpen):
+        breaker.check_closed()
 
-    gate.check()
-    gate.admit()
+    breaker.check()
+    breaker.check_closed()
 
 
-def test_reasons_shut_it_and_are_given_to_operators(gate: Gate, probe: FakeProbe) -> None:
+def test_reasons_open_it_and_are_shown_to_operators(
+    breaker: CircuitBreaker, probe: FakeProbe
+) -> None:
     probe.reasons = ("appendonly is off", "no maxmemory")
-    gate.check()
+    breaker.check()
 
-    with pytest.raises(Shut) as shut:
-        gate.admit()
+    with pytest.raises(CircuitOpen) as opened:
+        breaker.check_closed()
 
-    assert shut.value.reasons == gate.unsafe() == ("appendonly is off", "no maxmemory")
-
-
-def test_a_failed_request_shuts_it_for_all_others_at_once(gate: Gate) -> None:
-    gate.check()
-    gate.failed(TimeoutError())
-
-    with pytest.raises(Shut, match="TimeoutError"):
-        gate.admit()
+    assert opened.value.reasons == breaker.unsafe() == ("appendonly is off", "no maxmemory")
 
 
-def test_a_probe_that_cannot_ask_is_a_reason_too(gate: Gate, probe: FakeProbe) -> None:
-    gate.check()
+def test_a_failed_request_opens_it_for_all_others_at_once(breaker: CircuitBreaker) -> None:
+    breaker.check()
+    breaker.failed(TimeoutError())
+
+    with pytest.raises(CircuitOpen, match="TimeoutError"):
+        breaker.check_closed()
+
+
+def test_a_probe_that_fails_is_a_reason_too(breaker: CircuitBreaker, probe: FakeProbe) -> None:
+    breaker.check()
     probe.broken = TimeoutError("Redis is frozen")
-    gate.check()
+    breaker.check()
 
-    with pytest.raises(Shut, match="TimeoutError"):
-        gate.admit()
+    with pytest.raises(CircuitOpen, match="TimeoutError"):
+        breaker.check_closed()
 
 
-def test_a_probe_that_began_before_a_failure_cannot_open_it(clock: FakeClock) -> None:
-    gate: Gate
+def test_a_probe_that_began_before_a_failure_cannot_close_it(clock: FakeClock) -> None:
+    breaker: CircuitBreaker
 
     def overtaken() -> tuple[str, ...]:
-        gate.failed(TimeoutError())
+        breaker.failed(TimeoutError())
         return ()
 
-    gate = Gate(overtaken, server="Redis", monotonic=clock.monotonic)
-    gate.check()
+    breaker = CircuitBreaker(overtaken, server="Redis", monotonic=clock.monotonic)
+    breaker.check()
 
-    with pytest.raises(Shut):
-        gate.admit()
+    with pytest.raises(CircuitOpen):
+        breaker.check_closed()
 
 
-def test_a_verdict_nobody_renews_is_no_readiness(gate: Gate, clock: FakeClock) -> None:
-    gate.check()
+def test_an_outdated_probe_result_is_a_reason_against_readiness(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    breaker.check()
     clock.advance(11)
 
-    assert gate.unsafe() == ("Redis was not probed for a while",)
+    assert breaker.unsafe() == ("Redis was not probed for a while",)
 
 
-def test_it_says_once_that_it_shut_and_once_that_it_opened(gate: Gate, probe: FakeProbe) -> None:
-    gate.check()
+def test_it_logs_once_that_it_opened_and_once_that_it_closed(
+    breaker: CircuitBreaker, probe: FakeProbe
+) -> None:
+    breaker.check()
 
     with capture_logs() as lines:
         for reasons in (("full",), ("full",), (), ()):
             probe.reasons = reasons
-            gate.check()
+            breaker.check()
 
-    assert [line["event"] for line in lines] == ["gate shut", "gate open"]
+    assert [line["event"] for line in lines] == ["circuit breaker opened", "circuit breaker closed"]
 
 
 def test_the_watch_goes_on_until_it_is_stopped(clock: FakeClock) -> None:
@@ -99,7 +105,8 @@ def test_the_watch_goes_on_until_it_is_stopped(clock: FakeClock) -> None:
         raise RuntimeError
 
     watch = Thread(
-        target=Gate(broken_once, server="Redis", monotonic=clock.monotonic).watch, args=(stopped,)
+        target=CircuitBreaker(broken_once, server="Redis", monotonic=clock.monotonic).watch,
+        args=(stopped,),
     )
     watch.start()
     watch.join(timeout=10)

@@ -9,7 +9,7 @@ from tests.runtime.inbox.entry_builders import Client
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Client]:
-    """A plain client of an empty Redis."""
+    """Connect to an empty Redis."""
     client = redis.Redis.from_url(redis_url, protocol=2)
     yield client
     client.close()

@@ -1,4 +1,4 @@
-"""Small events, and a Redis whose clock seems to run faster than ours."""
+"""Build small events, claim them, and move the times in Redis."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from runtime.inbox.entries import Claim, Finished, Lane
 from runtime.inbox.inbox import Inbox, new_token
 
 Client = Any
-"""A plain client; what redis-py says of its answers depends on settings it does not type."""
+"""A client of redis-py, untyped, because its answers depend on its settings."""
 
 PREFIX = "paidup:"
 
@@ -21,7 +21,7 @@ def event(
     kind: str = "customer.subscription.updated",
     padding: int = 0,
 ) -> Envelope:
-    """An event of one customer; other customers are other partitions, not other fingerprints."""
+    """Build an event of a customer; the customer changes the partition, not the fingerprint."""
     document = {
         "id": f"evt_{number}",
         "object": "event",
@@ -42,7 +42,7 @@ def event(
 
 
 def settled(keys: Iterable[str]) -> list[Finished]:
-    """These events, with the result and fingerprint of ``event``."""
+    """Build the results of these events, with the fingerprint of ``event``."""
     return [
         Finished(key=key, fingerprint=event(0).fingerprint, result={"outcome": "applied"})
         for key in keys
@@ -56,7 +56,7 @@ def keys_of(claim: Claim) -> list[str]:
 def claim_and_finish_all(
     inbox: Inbox, lanes: Sequence[Lane] = (Lane.LIVE, Lane.REPLAY)
 ) -> list[str]:
-    """Drain as a worker would; the keys in the order in which they were finished."""
+    """Drain as a worker does, and return the keys in order."""
     token, keys = new_token(), list[str]()
     while (claim := inbox.claim(token, lanes=lanes)).entries:
         inbox.finish(token, settled(keys_of(claim)), settlement=None)
@@ -65,21 +65,21 @@ def claim_and_finish_all(
 
 
 def let_time_pass(client: Client, seconds: float) -> None:
-    """Move everything that has a time that much into the past."""
+    """Move all times in Redis into the past."""
     for key in client.scan_iter(f"{PREFIX}*"):
         kind = client.type(key)
         if kind == b"zset":
             for member, score in client.zrange(key, 0, -1, withscores=True):
                 client.zadd(key, {member: score - seconds * 1000})
-    for worker, said in client.hgetall(f"{PREFIX}workers").items():
-        processes, expiry = said.split()
+    for worker, entry in client.hgetall(f"{PREFIX}workers").items():
+        processes, expiry = entry.split()
         client.hset(
             f"{PREFIX}workers", worker, b"%s %d" % (processes, int(expiry) - seconds * 1000)
         )
 
 
 def one_place_each(client: Client) -> dict[str, list[str]]:
-    """Where every unfinished event is, found without the inbox's own code."""
+    """Find the places of every unfinished event, without the inbox's own code."""
     places: dict[str, list[str]] = {
         key.decode(): [] for key in client.zrange(f"{PREFIX}index", 0, -1)
     }

@@ -5,7 +5,7 @@ import pytest
 import redis
 
 from ops.up.servers.redis_server import Redis
-from runtime.inbox.durability import durability_problems, run_id
+from runtime.inbox.durability import durability_problems
 from tests.runtime.inbox.entry_builders import Client
 
 pytestmark = pytest.mark.servers
@@ -18,7 +18,7 @@ def client(own_redis: Redis) -> Iterator[Client]:
     client.close()
 
 
-def test_a_server_with_our_settings_is_safe(client: Client) -> None:
+def test_a_server_with_paidup_s_settings_is_safe(client: Client) -> None:
     assert durability_problems(client, trusted=False) == ()
 
 
@@ -33,7 +33,7 @@ def test_a_server_with_our_settings_is_safe(client: Client) -> None:
             "allkeys-lru",
             "Redis: set maxmemory-policy noeviction (it is allkeys-lru)",
         ),
-        ("maxmemory", "0", "Redis: set maxmemory, to some 60 %"),
+        ("maxmemory", "0", "Redis: set maxmemory to about 60 %"),
     ],
 )
 def test_each_unsafe_setting_is_named_with_what_to_set(
@@ -54,7 +54,7 @@ def test_all_problems_are_named_at_once(client: Client) -> None:
     assert len(durability_problems(client, trusted=False)) == 2
 
 
-def test_a_server_that_hides_its_settings_must_be_vouched_for(
+def test_a_server_that_hides_its_settings_must_be_trusted_explicitly(
     client: Client, own_redis: Redis
 ) -> None:
     client.execute_command("ACL SETUSER tenant on >secret ~* &* +@all -config")
@@ -71,44 +71,35 @@ def test_a_server_that_hides_its_settings_must_be_vouched_for(
     tenant.close()
 
 
-def test_the_rights_we_ask_for_suffice_to_look(client: Client, own_redis: Redis) -> None:
-    client.execute_command("ACL SETUSER looker on >secret ~* +info +config|get")
+def test_the_documented_rights_suffice_for_the_check(client: Client, own_redis: Redis) -> None:
+    client.execute_command("ACL SETUSER reader on >secret ~* +info +config|get")
     host = own_redis.url.split("@")[1]
-    looker = redis.Redis.from_url(f"redis://looker:secret@{host}")
+    reader = redis.Redis.from_url(f"redis://reader:secret@{host}")
 
-    assert durability_problems(looker, trusted=False) == ()
-    looker.close()
+    assert durability_problems(reader, trusted=False) == ()
+    reader.close()
 
 
-def test_a_replica_is_no_place_for_events(client: Client, redis_server: Redis) -> None:
+def test_a_replica_is_refused(client: Client, redis_server: Redis) -> None:
     client.config_set("masterauth", redis_server.url.split(":")[2].split("@")[0])
     client.replicaof("127.0.0.1", str(redis_server.port))
 
     for trusted in (True, False):
-        assert any("replica" in said for said in durability_problems(client, trusted=trusted))
-
-
-def test_a_server_that_was_restarted_is_another_one(client: Client, own_redis: Redis) -> None:
-    before = run_id(client)
-    assert run_id(client) == before
-    own_redis.stop()
-    own_redis.start()
-
-    assert run_id(client) != before
+        assert any("replica" in problem for problem in durability_problems(client, trusted=trusted))
 
 
 @pytest.mark.parametrize(
     ("info", "sentence"),
     [
         ({"aof_last_write_status": "err"}, "could not write its append-only file"),
-        ({"loading": "1"}, "still reading its file"),
+        ({"loading": "1"}, "still loading its file"),
     ],
 )
-def test_what_info_tells_counts_even_where_settings_are_trusted(
+def test_problems_in_info_count_even_if_settings_are_trusted(
     info: dict[str, str], sentence: str
 ) -> None:
-    asked = Mock(**{"info.return_value": info})
+    client = Mock(**{"info.return_value": info})
 
-    (problem,) = durability_problems(asked, trusted=True)
+    (problem,) = durability_problems(client, trusted=True)
 
     assert sentence in problem

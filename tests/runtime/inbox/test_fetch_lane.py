@@ -1,4 +1,4 @@
-"""The lane of events that wait for Stripe's API: in and out, its limit and its breaker."""
+"""The fetch lane moves events in and out, and has its own limit and breaker."""
 
 import time
 
@@ -31,7 +31,7 @@ def of_others(number: int) -> Envelope:
 
 
 def fill(inbox: Inbox, lane: FetchLane, *numbers: int) -> str | None:
-    """Events of different customers, taken by a drainer and moved; the wake-up that is owed."""
+    """Claim events of different customers, defer them, and return the wake-up owed."""
     for number in numbers:
         inbox.accept(of_others(number))
     inbox.claim("drainer")
@@ -82,7 +82,9 @@ class TestMoving:
         assert lane.defer("somebody", [Deferred(key="evt_1")]).events == 0
         assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 1
 
-    def test_what_failed_before_does_not_count_here(self, inbox: Inbox, lane: FetchLane) -> None:
+    def test_earlier_failures_do_not_count_in_this_lane(
+        self, inbox: Inbox, lane: FetchLane
+    ) -> None:
         inbox.accept(event(1))
         inbox.claim("drainer")
         inbox.park("drainer", [Parked(key="evt_1", delay_seconds=0, charged=True, error="x")])
@@ -102,7 +104,7 @@ class TestMoving:
 
         assert keys_of(inbox.claim("drainer")) == ["evt_2"]
 
-    def test_one_that_is_fetched_leaves_as_any_other(
+    def test_a_fetched_event_finishes_as_any_other(
         self, inbox: Inbox, lane: FetchLane, client: Client
     ) -> None:
         fill(inbox, lane, 1)
@@ -126,14 +128,14 @@ class TestTaking:
         assert keys_of(claim) == ["evt_1"]
         assert claim.wake is not None
 
-    def test_no_more_at_once_than_are_allowed(self, inbox: Inbox, lane: FetchLane) -> None:
+    def test_at_most_the_allowed_number_fetch_at_once(self, inbox: Inbox, lane: FetchLane) -> None:
         fill(inbox, lane, 1, 2, 3)
 
         for fetcher, keys in (("a", ["evt_1"]), ("b", ["evt_2"]), ("c", []), ("a", ["evt_1"])):
             assert keys_of(lane.claim(fetcher, wake=None)) == keys
         assert lane.wake() is None
 
-    def test_one_that_falls_silent_makes_room(
+    def test_an_owner_whose_lease_ran_out_makes_room(
         self, inbox: Inbox, lane: FetchLane, client: Client
     ) -> None:
         fill(inbox, lane, 1, 2)
@@ -170,7 +172,9 @@ class TestTaking:
         assert (backlog.fetch_due, backlog.parked, backlog.due) == (1, 1, 0)
         assert keys_of(lane.claim("a", wake=None)) == ["evt_2"]
 
-    def test_what_waits_here_is_no_backlog_of_workers(self, inbox: Inbox, lane: FetchLane) -> None:
+    def test_its_events_do_not_count_as_due_for_drainers(
+        self, inbox: Inbox, lane: FetchLane
+    ) -> None:
         fill(inbox, lane, 1, 2)
 
         backlog = inbox.backlog()
@@ -178,7 +182,7 @@ class TestTaking:
         assert (backlog.events, backlog.due, backlog.waiting_seconds) == (2, 0, 0.0)
         assert inbox.sweep().wakes == ()
 
-    def test_it_is_known_when_anybody_last_came(self, lane: FetchLane) -> None:
+    def test_the_time_of_the_last_claim_is_known(self, lane: FetchLane) -> None:
         assert lane.asked_at() is None
 
         lane.claim("a", wake=None)
@@ -189,7 +193,7 @@ class TestTaking:
 
 
 class TestWakeUps:
-    def test_one_is_owed_for_events_that_nobody_takes(
+    def test_one_is_owed_for_unclaimed_events(
         self, inbox: Inbox, lane: FetchLane, client: Client
     ) -> None:
         fill(inbox, lane, 1)
@@ -202,10 +206,12 @@ class TestWakeUps:
         assert lane.wake() is None
         assert keys_of(lane.claim("a", wake=wake)) == ["evt_1"]
 
-    def test_none_is_owed_for_nothing(self, lane: FetchLane) -> None:
+    def test_none_is_owed_without_events(self, lane: FetchLane) -> None:
         assert lane.wake() is None
 
-    def test_who_hands_on_owes_one_for_the_rest(self, inbox: Inbox, lane: FetchLane) -> None:
+    def test_an_owner_that_hands_on_owes_one_for_the_rest(
+        self, inbox: Inbox, lane: FetchLane
+    ) -> None:
         wake = fill(inbox, lane, 1)
         lane.claim("a", wake=wake)
 
@@ -230,7 +236,7 @@ class TestTheBreaker:
         assert keys_of(lane.claim("a", wake=None)) == ["evt_1"]
         assert not lane.failed("timeout")
 
-    def test_stays_open_longer_each_time_and_never_for_ever(
+    def test_stays_open_longer_each_time_up_to_a_limit(
         self, lane: FetchLane, client: Client
     ) -> None:
         rests = []
@@ -241,7 +247,7 @@ class TestTheBreaker:
         assert [round(rest / 1000) for rest in rests[2:9]] == [5, 10, 20, 40, 80, 160, 300]
         assert round(rests[-1] / 1000) == 300
 
-    def test_lets_one_try_before_all_do(
+    def test_allows_one_request_before_it_closes(
         self, inbox: Inbox, lane: FetchLane, client: Client
     ) -> None:
         fill(inbox, lane, 1, 2)
@@ -252,24 +258,24 @@ class TestTheBreaker:
         assert keys_of(lane.claim("a", wake=None)) == ["evt_1"]
         assert lane.claim("b", wake=None).entries == ()
 
-    def test_rests_as_long_as_stripe_asks_and_no_longer_than_five_minutes(
+    def test_pauses_as_long_as_stripe_asks_but_at_most_five_minutes(
         self, inbox: Inbox, lane: FetchLane, client: Client
     ) -> None:
         for asked, given in ((0.0, 1), (30.0, 30), (86_400.0, 300)):
-            lane.rest("429", asked)
+            lane.pause("429", asked)
             assert round(client.pttl(f"{PREFIX}breaker:fetch") / 1000) == given
 
         assert inbox.backlog().fetch_breaker is not None
 
-    def test_is_none_of_the_other_lanes_business(self, inbox: Inbox, lane: FetchLane) -> None:
+    def test_does_not_affect_the_other_lanes(self, inbox: Inbox, lane: FetchLane) -> None:
         fill(inbox, lane, 1)
-        lane.rest("429", 60)
+        lane.pause("429", 60)
         inbox.accept(event(2))
 
         assert keys_of(inbox.claim("drainer")) == ["evt_2"]
         assert not inbox.breaker_open()
 
-    def test_of_the_database_holds_for_this_lane_too(self, inbox: Inbox, lane: FetchLane) -> None:
+    def test_of_the_database_stops_this_lane_too(self, inbox: Inbox, lane: FetchLane) -> None:
         fill(inbox, lane, 1)
         inbox.open_breaker("PostgreSQL is away", 60)
 

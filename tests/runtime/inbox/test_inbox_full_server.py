@@ -1,4 +1,4 @@
-"""A Redis that is full: nothing new comes in, and everything that makes room still works."""
+"""A full Redis accepts no new event, and all operations that free memory still work."""
 
 from collections.abc import Iterator
 
@@ -42,12 +42,12 @@ def test_a_full_server_refuses_an_event_without_a_trace(inbox: Inbox, client: Cl
     with pytest.raises(RedisError):
         inbox.accept(event(2))
     with pytest.raises(RedisError):
-        inbox.readmit(event(3))
+        inbox.requeue(event(3))
 
     assert {key: client.dump(key) for key in client.keys(f"{PREFIX}*")} == before
 
 
-def test_a_full_server_still_knows_what_it_has(inbox: Inbox, client: Client) -> None:
+def test_a_full_server_still_recognizes_its_events(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     _fill(client)
 
@@ -71,7 +71,7 @@ def test_a_full_server_is_drained(inbox: Inbox, client: Client) -> None:
     assert inbox.backlog().settlement == 3
 
 
-def test_on_a_full_server_failures_are_kept_and_leases_end(inbox: Inbox, client: Client) -> None:
+def test_on_a_full_server_failures_are_stored_and_leases_end(inbox: Inbox, client: Client) -> None:
     for number in range(4):
         inbox.accept(event(number, customer=f"cus_{number}"))
     _fill(client)
@@ -80,7 +80,7 @@ def test_on_a_full_server_failures_are_kept_and_leases_end(inbox: Inbox, client:
     inbox.claim("owner", max_events=2)
     park = Parked(key="evt_0", delay_seconds=60, charged=True, error="locked")
     assert inbox.park("owner", [park]) == 1
-    assert inbox.give_back("owner") == 1
+    assert inbox.release("owner") == 1
     inbox.claim("silent")
     let_time_pass_on_a_full_server(client, 11)
     assert inbox.sweep().reclaimed == 3

@@ -1,7 +1,7 @@
-"""The inbox against a model of it that fits on a page.
+"""Compare the inbox with a small model of it.
 
-Whatever owners do, die of or come back from: an event is in one place, one owner has it, and it
-is finished once for each time it was let in.
+In any order of calls, deaths and returns of owners, an event is in one place, has one owner, and is
+finished once for each time it was accepted.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.pending: set[str] = set()
         self.done: set[str] = set()
         self.held: dict[str, set[str]] = {}
-        self.let_in: Counter[str] = Counter()
+        self.entered: Counter[str] = Counter()
         self.finished: Counter[str] = Counter()
 
     @rule(number=NUMBERS)
@@ -59,26 +59,26 @@ class InboxMachine(RuleBasedStateMachine):
         key = f"evt_{number}"
         known = key in self.pending or key in self.done
 
-        said = self.inbox.accept(_event(number))
+        accepted = self.inbox.accept(_event(number))
 
-        assert said.status == ("duplicate" if known else "accepted")
-        assert (said.result is not None) == (key in self.done)
+        assert accepted.status == ("duplicate" if known else "accepted")
+        assert (accepted.result is not None) == (key in self.done)
         if not known:
-            self._let_in(key)
+            self._enter(key)
 
     @rule(number=NUMBERS, lane=LANES)
-    def readmit(self, number: int, lane: Lane) -> None:
+    def requeue(self, number: int, lane: Lane) -> None:
         key = f"evt_{number}"
 
-        said = self.inbox.readmit(_event(number), lane=lane)
+        accepted = self.inbox.requeue(_event(number), lane=lane)
 
-        assert said.status == ("duplicate" if key in self.pending else "accepted")
+        assert accepted.status == ("duplicate" if key in self.pending else "accepted")
         if key not in self.pending:
-            self._let_in(key)
+            self._enter(key)
 
-    def _let_in(self, key: str) -> None:
+    def _enter(self, key: str) -> None:
         self.pending.add(key)
-        self.let_in[key] += 1
+        self.entered[key] += 1
 
     @rule(owner=OWNERS, most=st.integers(1, 4), lanes=st.sets(LANES, min_size=1))
     def claim(self, owner: str, most: int, lanes: set[Lane]) -> None:
@@ -127,8 +127,8 @@ class InboxMachine(RuleBasedStateMachine):
         assert self.inbox.park(owner, parked) == len(self._release(owner, keys))
 
     @rule(owner=OWNERS)
-    def give_back(self, owner: str) -> None:
-        assert self.inbox.give_back(owner) == len(self.held.pop(owner, set()))
+    def release(self, owner: str) -> None:
+        assert self.inbox.release(owner) == len(self.held.pop(owner, set()))
 
     @rule(owner=OWNERS)
     def leave(self, owner: str) -> None:
@@ -197,7 +197,7 @@ class InboxMachine(RuleBasedStateMachine):
         let_time_pass(self.client, 1000)
         self.inbox.sweep()
         self.finished.update(claim_and_finish_all(self.inbox, lanes=list(Lane)))
-        assert self.finished == self.let_in
+        assert self.finished == self.entered
         assert one_place_each(self.client) == {}
         assert not self.client.exists(*(f"{PREFIX}{name}" for name in _EMPTY_AT_REST))
 
@@ -208,13 +208,13 @@ _EMPTY_AT_REST = (
 )
 
 
-def test_whatever_happens_an_event_is_in_one_place_and_finished_once(client: Client) -> None:
-    class Machine(InboxMachine):
+def test_in_any_order_of_calls_an_event_is_in_one_place_and_finished_once(client: Client) -> None:
+    class RedisInboxMachine(InboxMachine):
         def __init__(self) -> None:
             super().__init__(client)
 
     run_state_machine_as_test(
-        Machine,
+        RedisInboxMachine,
         settings=settings(
             max_examples=30,
             stateful_step_count=50,

@@ -18,7 +18,7 @@ from tests.runtime.inbox.entry_builders import (
 pytestmark = pytest.mark.servers
 
 
-def test_an_empty_inbox_has_nothing_to_tell(inbox: Inbox) -> None:
+def test_the_backlog_of_an_empty_inbox_is_zero(inbox: Inbox) -> None:
     backlog = inbox.backlog()
 
     assert (backlog.events, backlog.due, backlog.parked, backlog.claimed) == (0, 0, 0, 0)
@@ -29,7 +29,7 @@ def test_an_empty_inbox_has_nothing_to_tell(inbox: Inbox) -> None:
 def test_the_backlog_counts_each_event_once(inbox: Inbox, client: Client) -> None:
     for number in range(6):
         inbox.accept(event(number, customer=f"cus_{number}"))
-    inbox.readmit(event(9))
+    inbox.requeue(event(9))
     let_time_pass(client, 5)
     inbox.announce("supervisor", 3)
     inbox.claim("owner", max_events=3)
@@ -45,7 +45,7 @@ def test_the_backlog_counts_each_event_once(inbox: Inbox, client: Client) -> Non
     assert backlog.counters == {"accepted": 6, "readmitted": 1, "claimed": 3, "parked": 1}
 
 
-def test_what_waits_behind_a_holder_is_due_but_nobody_elses_delay(
+def test_an_event_behind_a_claimed_one_is_due_but_does_not_count_as_waiting(
     inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
@@ -56,13 +56,13 @@ def test_what_waits_behind_a_holder_is_due_but_nobody_elses_delay(
     assert (inbox.backlog().due, inbox.backlog().waiting_seconds) == (1, 0.0)
 
 
-def test_the_breaker_says_why_and_until_when(inbox: Inbox) -> None:
-    inbox.open_breaker("database away: \ud800", 30)
+def test_an_open_breaker_has_a_reason_and_an_end(inbox: Inbox) -> None:
+    inbox.open_breaker("database unreachable: \ud800", 30)
 
     breaker = inbox.breaker()
 
     assert breaker is not None
-    assert breaker.reason == "database away: ?"
+    assert breaker.reason == "database unreachable: ?"
     left = breaker.until - datetime.now(UTC)
     assert timedelta(seconds=25) < left < timedelta(seconds=31)
     assert inbox.breaker_open()
@@ -71,17 +71,17 @@ def test_the_breaker_says_why_and_until_when(inbox: Inbox) -> None:
     assert not inbox.breaker_open()
 
 
-def test_a_breaker_that_nobody_closes_closes_itself(inbox: Inbox, client: Client) -> None:
-    inbox.open_breaker("database away", 30)
+def test_a_breaker_closes_by_itself(inbox: Inbox, client: Client) -> None:
+    inbox.open_breaker("database unreachable", 30)
 
     assert 0 < client.pttl(f"{PREFIX}breaker") <= 30_000
 
 
-def test_a_settled_event_is_let_in_again_and_settles_again(inbox: Inbox) -> None:
+def test_a_settled_event_can_be_requeued_and_settled_again(inbox: Inbox) -> None:
     inbox.accept(event(1))
     claim_and_finish_all(inbox)
 
-    again = inbox.readmit(event(1), extra={"actor": "ann", "reason": "new reader"})
+    again = inbox.requeue(event(1), extra={"actor": "ann", "reason": "new reader"})
 
     assert again.status == "accepted"
     assert inbox.accept(event(1)).status == "duplicate"
@@ -89,35 +89,37 @@ def test_a_settled_event_is_let_in_again_and_settles_again(inbox: Inbox) -> None
     assert (entry.lane, entry.origin, entry.extra["actor"]) == (Lane.REPLAY, "replay", "ann")
 
 
-def test_an_event_let_in_again_owes_a_wake_up(inbox: Inbox) -> None:
-    assert inbox.readmit(event(1)).wake is not None
+def test_a_requeued_event_owes_a_wake_up(inbox: Inbox) -> None:
+    assert inbox.requeue(event(1)).wake is not None
 
 
-def test_two_people_replaying_one_event_let_it_in_once(inbox: Inbox) -> None:
-    assert [inbox.readmit(event(1)).status for _ in range(2)] == ["accepted", "duplicate"]
+def test_two_replays_of_one_event_requeue_it_once(inbox: Inbox) -> None:
+    assert [inbox.requeue(event(1)).status for _ in range(2)] == ["accepted", "duplicate"]
     assert claim_and_finish_all(inbox) == ["evt_1"]
 
 
 def test_a_pending_event_stays_in_its_lane_when_it_is_replayed(inbox: Inbox) -> None:
     inbox.accept(event(1))
 
-    assert inbox.readmit(event(1)).status == "duplicate"
+    assert inbox.requeue(event(1)).status == "duplicate"
     assert inbox.backlog().by_lane[Lane.LIVE] == 1
 
 
-def test_a_body_kept_apart_can_be_let_in_under_its_own_key(inbox: Inbox) -> None:
+def test_a_conflict_can_be_requeued_under_its_own_key(inbox: Inbox) -> None:
     inbox.accept(event(1))
     second = event(1, kind="customer.subscription.deleted")
     inbox.accept(second)
     claim_and_finish_all(inbox)
     (key,) = inbox.conflicts()
 
-    inbox.readmit(second, key=key)
+    inbox.requeue(second, key=key)
 
     assert keys_of(inbox.claim("owner")) == [key]
 
 
-def test_peeking_shows_where_an_event_is_and_changes_nothing(inbox: Inbox, client: Client) -> None:
+def test_peeking_shows_the_state_of_an_event_and_changes_nothing(
+    inbox: Inbox, client: Client
+) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("owner", max_events=1)
@@ -125,7 +127,7 @@ def test_peeking_shows_where_an_event_is_and_changes_nothing(inbox: Inbox, clien
 
     claimed, waiting, absent = inbox.peek(["evt_1", "evt_2", "evt_3"])
 
-    assert [glimpse.state for glimpse in (claimed, waiting, absent)] == [
+    assert [peeked.state for peeked in (claimed, waiting, absent)] == [
         "claimed",
         "waiting",
         "absent",
@@ -140,28 +142,30 @@ def test_peeking_shows_where_an_event_is_and_changes_nothing(inbox: Inbox, clien
     assert inbox.peek([]) == []
 
 
-def test_peeking_shows_what_went_wrong(inbox: Inbox) -> None:
+def test_peeking_shows_the_history_of_failures(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
     inbox.park("owner", [Parked(key="evt_1", delay_seconds=60, charged=True, error="locked")])
 
-    (glimpse,) = inbox.peek(["evt_1"])
+    (peeked,) = inbox.peek(["evt_1"])
 
-    assert (glimpse.history["attempts"], glimpse.history["last_error"]) == (1, "locked")
-    assert glimpse.due_at is not None
-    assert glimpse.received_at is not None
-    assert glimpse.due_at - glimpse.received_at > timedelta(seconds=59)
+    assert (peeked.history["attempts"], peeked.history["last_error"]) == (1, "locked")
+    assert peeked.due_at is not None
+    assert peeked.received_at is not None
+    assert peeked.due_at - peeked.received_at > timedelta(seconds=59)
 
 
-def test_removing_takes_what_waits_and_leaves_what_is_claimed(inbox: Inbox, client: Client) -> None:
+def test_removing_takes_waiting_events_and_leaves_claimed_ones(
+    inbox: Inbox, client: Client
+) -> None:
     for number in (1, 2, 3):
         inbox.accept(event(number))
-    inbox.readmit(event(4), lane=Lane.FETCH)
+    inbox.requeue(event(4), lane=Lane.FETCH)
     inbox.claim("owner", max_events=1)
 
     removed = inbox.remove(["evt_1", "evt_2", "evt_4", "evt_9"])
 
-    assert [glimpse.state for glimpse in removed] == ["claimed", "waiting", "waiting", "absent"]
+    assert [peeked.state for peeked in removed] == ["claimed", "waiting", "waiting", "absent"]
     assert json.loads(removed[1].body)["id"] == "evt_2"
     assert sorted(one_place_each(client)) == ["evt_1", "evt_3"]
     assert inbox.backlog().by_lane[Lane.FETCH] == 0
@@ -179,7 +183,7 @@ def test_removing_the_head_of_a_partition_leaves_the_rest_ready(
     assert keys_of(inbox.claim("owner")) == ["evt_2"]
 
 
-def test_a_conflict_that_was_judged_is_removed(inbox: Inbox) -> None:
+def test_conflicts_can_be_removed(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.accept(event(1, kind="customer.subscription.deleted"))
 
@@ -198,7 +202,7 @@ def test_two_prefixes_are_two_inboxes(client: Client, inbox: Inbox) -> None:
     assert other.backlog().events == 1
 
 
-def test_some_done_markers_can_be_forgotten_to_make_room(inbox: Inbox) -> None:
+def test_some_done_markers_can_be_dropped_to_free_memory(inbox: Inbox) -> None:
     for number in range(30):
         inbox.accept(event(number))
     claim_and_finish_all(inbox)
@@ -206,7 +210,7 @@ def test_some_done_markers_can_be_forgotten_to_make_room(inbox: Inbox) -> None:
     assert inbox.drop_done_markers(most=1) >= 1
 
 
-def test_what_is_pending_is_told_of_many_at_once(inbox: Inbox) -> None:
+def test_the_pending_ones_of_many_keys_are_found_at_once(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2))
     inbox.claim("owner", max_events=1)
@@ -219,11 +223,11 @@ def test_events_are_found_by_how_their_last_error_begins(inbox: Inbox, client: C
     for number in (1, 2, 3):
         inbox.accept(event(number))
     inbox.claim("owner")
-    errors = {"evt_1": "not buried yet (X): y", "evt_2": "locked"}
+    errors = {"evt_1": "dead letter pending (X): y", "evt_2": "locked"}
     inbox.park(
         "owner",
         [Parked(key=k, delay_seconds=9, charged=False, error=e) for k, e in errors.items()],
     )
     client.hset(f"{PREFIX}history", "evt_3", "nonsense")
 
-    assert inbox.failed_with("not buried yet") == ["evt_1"]
+    assert inbox.failed_with("dead letter pending") == ["evt_1"]

@@ -1,4 +1,4 @@
-"""One request to Stripe's API: what comes of it, in bounded time, whatever the other side does."""
+"""Each request to Stripe's API ends in bounded time with an answer or a classified failure."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from runtime.stripe_api.errors import (
     ApiRefused,
 )
 from tests.billing.event_builders import encoded, event
-from tests.stripe_account import Account, moment
+from tests.stripe_account import FakeStripeAccount, moment
 from tests.stripe_api import KEY, FakeApi, serving
 
 pytestmark = pytest.mark.servers
@@ -30,7 +30,7 @@ PATH = "/v1/customers/cus_1"
 
 @pytest.fixture
 def fake() -> Iterator[FakeApi]:
-    account = Account()
+    account = FakeStripeAccount()
     account.put(CUSTOMER)
     with serving(account=account) as api:
         yield api
@@ -50,7 +50,9 @@ def test_an_answer_is_dated_by_stripe(fake: FakeApi) -> None:
     assert answer.at == moment(1_795_302_514)
 
 
-def test_the_version_is_pinned_to_the_newest_that_readers_are_tried_with(fake: FakeApi) -> None:
+def test_the_version_is_pinned_to_the_newest_that_the_readers_are_tested_with(
+    fake: FakeApi,
+) -> None:
     api_at(fake).ask(PATH, EVENT)
 
     (asked,) = fake.asked
@@ -69,7 +71,11 @@ def thin(**given: Any) -> Envelope:
     [
         (thin(context="acct_1"), "Stripe-Context", "acct_1"),
         (thin(context="org_1/acct_2"), "Stripe-Context", "org_1/acct_2"),
-        (event("customer.updated", CUSTOMER, account="acct_3"), "Stripe-Account", "acct_3"),
+        (
+            event("customer.updated", CUSTOMER, account="acct_3"),
+            "Stripe-Account",
+            "acct_3",
+        ),
         (thin(context=None), "Stripe-Context", None),
         (EVENT, "Stripe-Account", None),
     ],
@@ -82,7 +88,7 @@ def test_an_object_of_another_account_is_asked_for_in_its_name(
     assert fake.asked[0].headers.get(header) == value
 
 
-def test_what_is_gone_is_an_answer(fake: FakeApi) -> None:
+def test_a_missing_object_is_an_answer(fake: FakeApi) -> None:
     answer = api_at(fake).ask("/v1/customers/cus_2", EVENT)
 
     assert answer.status == 404
@@ -99,7 +105,7 @@ def test_queries_go_over_the_wire_as_they_are(fake: FakeApi) -> None:
     assert fake.paths() == [path]
 
 
-class TestAFailure:
+class TestAFailedRequest:
     @pytest.mark.parametrize(
         ("status", "error", "kind"),
         [
@@ -115,7 +121,7 @@ class TestAFailure:
             (429, {}, ApiLimited),
         ],
     )
-    def test_says_what_to_do_about_it(
+    def test_is_classified_by_what_to_do(
         self, fake: FakeApi, status: int, error: dict[str, str], kind: type[ApiFailure]
     ) -> None:
         fake.fails(status, **error)
@@ -128,7 +134,7 @@ class TestAFailure:
     @pytest.mark.parametrize(
         ("header", "seconds"), [("7", 7.0), (None, 10.0), ("soon", 10.0), ("-3", 0.0)]
     )
-    def test_of_asking_too_much_says_how_long_to_rest(
+    def test_by_a_rate_limit_says_how_long_to_pause(
         self, fake: FakeApi, header: str | None, seconds: float
     ) -> None:
         fake.fails(429, header)
@@ -141,7 +147,7 @@ class TestAFailure:
     @pytest.mark.parametrize(
         "body", [b"<html>", b"[]", b"", b'{"a": NaN}', b'{"a":' * 300 + b"1" + b"}" * 300]
     )
-    def test_may_be_an_answer_that_nobody_can_read(self, fake: FakeApi, body: bytes) -> None:
+    def test_may_be_an_unreadable_answer(self, fake: FakeApi, body: bytes) -> None:
         fake.body = body
 
         with pytest.raises(ApiAway):
@@ -160,7 +166,7 @@ class TestAFailure:
 
         assert "sk_test_wrong" not in str(caught.value)
 
-    def test_of_nobody_there_comes_at_once(self) -> None:
+    def test_to_connect_comes_at_once(self) -> None:
         with pytest.raises(ApiAway):
             api_at(FakeApi(url="http://127.0.0.1:1")).ask(PATH, EVENT)
 
@@ -175,8 +181,8 @@ class TestTime:
 
         assert time.monotonic() - begun < 3
 
-    def test_an_answer_that_drips_ends_too(self, fake: FakeApi) -> None:
-        """Each byte comes in time; only the whole never does."""
+    def test_an_answer_that_comes_byte_by_byte_ends_too(self, fake: FakeApi) -> None:
+        """Send each byte in time, and never finish the whole."""
         fake.hangs()
         fake.drips = True
         api = api_at(fake, silence_seconds=5.0, whole_seconds=0.5)

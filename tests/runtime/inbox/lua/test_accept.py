@@ -16,7 +16,7 @@ from tests.runtime.inbox.entry_builders import (
 pytestmark = pytest.mark.servers
 
 
-def test_a_new_event_is_kept_with_the_exact_bytes_that_were_signed(inbox: Inbox) -> None:
+def test_a_new_event_is_stored_with_the_exact_signed_bytes(inbox: Inbox) -> None:
     envelope = event(1)
 
     assert inbox.accept(envelope).status == "accepted"
@@ -66,7 +66,7 @@ def test_one_event_in_two_api_shapes_is_a_duplicate(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("first_is_settled", [False, True])
-def test_another_event_under_a_known_id_is_kept_apart(
+def test_another_event_under_a_known_id_is_a_conflict(
     inbox: Inbox,
     first_is_settled: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
@@ -77,13 +77,13 @@ def test_another_event_under_a_known_id_is_kept_apart(
 
     assert inbox.accept(second).status == "conflict"
 
-    (apart,) = inbox.peek([f"evt_1#{second.fingerprint}"])
-    assert (apart.state, apart.body, apart.header["type"]) == (
-        "apart",
+    (conflict,) = inbox.peek([f"evt_1#{second.fingerprint}"])
+    assert (conflict.state, conflict.body, conflict.header["type"]) == (
+        "conflict",
         second.body,
         "customer.subscription.deleted",
     )
-    assert inbox.conflicts() == [apart.key]
+    assert inbox.conflicts() == [conflict.key]
     assert inbox.accept(first).status == "duplicate"
 
 
@@ -97,7 +97,7 @@ def test_a_conflict_that_is_sent_again_counts_once(inbox: Inbox) -> None:
     assert (backlog.conflicts, backlog.counters["conflicts"], backlog.events) == (1, 1, 1)
 
 
-def test_a_full_inbox_refuses_what_is_new_and_still_knows_what_is_not(client: Client) -> None:
+def test_a_full_inbox_refuses_new_events_and_still_recognizes_duplicates(client: Client) -> None:
     inbox = Inbox(client, limit=2)
     inbox.accept(event(1))
     inbox.accept(event(2))
@@ -140,9 +140,7 @@ def test_while_the_breaker_is_open_no_wake_up_is_owed(inbox: Inbox) -> None:
     assert (accepted.status, accepted.wake) == ("accepted", None)
 
 
-def test_no_second_worker_is_woken_for_a_partition_that_somebody_holds(
-    inbox: Inbox, client: Client
-) -> None:
+def test_no_second_worker_is_woken_for_a_claimed_partition(inbox: Inbox, client: Client) -> None:
     inbox.announce("supervisor", 4)
     wake = inbox.accept(event(1)).wake
     inbox.claim("owner", wake=wake)
@@ -156,7 +154,7 @@ def test_more_partitions_than_the_drainers_can_take_wake_another(inbox: Inbox) -
     inbox.announce("supervisor", 2)
     wakes = [inbox.accept(event(n, customer=f"cus_{n}")).wake for n in range(350)]
 
-    first, second = (number for number, wake in enumerate(wakes) if wake is not None)
+    first, second, *_ = (number for number, wake in enumerate(wakes) if wake is not None)
     assert first == 0
     assert 0 < second <= MAX_EVENTS
 
@@ -174,7 +172,7 @@ def test_an_event_that_waits_behind_a_slow_drainer_wakes_an_idle_process(
 
 
 @pytest.mark.parametrize("broken_after", ["body", "meta", "queue", "ready"])
-def test_an_event_that_a_broken_script_left_half_written_is_taken_anew(
+def test_an_event_that_a_broken_script_left_half_written_is_accepted_again(
     inbox: Inbox, client: Client, broken_after: str
 ) -> None:
     envelope = event(1)
@@ -208,9 +206,7 @@ def test_an_event_that_was_never_indexed_is_known_from_its_first_claim_on(
     assert one_place_each(client) == {}
 
 
-def test_a_server_that_forgot_the_scripts_is_taught_them_again(
-    inbox: Inbox, client: Client
-) -> None:
+def test_a_server_that_lost_the_scripts_gets_them_again(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     client.script_flush()
 

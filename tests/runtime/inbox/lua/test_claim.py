@@ -70,9 +70,9 @@ def test_a_batch_has_at_most_so_many_bytes_but_at_least_one_event(inbox: Inbox) 
     assert len(inbox.claim("second", max_bytes=10).entries) == 1
 
 
-def test_live_traffic_goes_first_and_fetches_wait_for_who_asks(inbox: Inbox) -> None:
-    inbox.readmit(event(1, customer="cus_1"), lane=Lane.FETCH)
-    inbox.readmit(event(2, customer="cus_2"))
+def test_live_events_come_first_and_the_fetch_lane_is_claimed_separately(inbox: Inbox) -> None:
+    inbox.requeue(event(1, customer="cus_1"), lane=Lane.FETCH)
+    inbox.requeue(event(2, customer="cus_2"))
     inbox.accept(event(3, customer="cus_3"))
 
     first = inbox.claim("drainer", max_events=1)
@@ -88,7 +88,7 @@ def test_live_traffic_goes_first_and_fetches_wait_for_who_asks(inbox: Inbox) -> 
 
 
 def test_a_fetcher_is_no_drainer(inbox: Inbox) -> None:
-    inbox.readmit(event(1), lane=Lane.FETCH)
+    inbox.requeue(event(1), lane=Lane.FETCH)
     inbox.claim("fetcher", lanes=[Lane.FETCH])
 
     assert inbox.backlog().drainers == 0
@@ -111,7 +111,7 @@ def test_one_worker_process_needs_no_further_wake_up(inbox: Inbox) -> None:
     assert inbox.claim("owner", wake=wake, max_events=1).wake is None
 
 
-def test_an_owner_that_claims_again_gives_back_what_it_never_heard_of(
+def test_an_owner_that_claims_again_releases_what_it_never_received(
     inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
@@ -137,7 +137,7 @@ def test_the_breaker_refuses_claims_and_ends_the_registration(inbox: Inbox) -> N
     assert keys_of(inbox.claim("owner")) == ["evt_1"]
 
 
-def test_what_is_parked_is_claimed_when_it_is_due_and_not_before(
+def test_a_parked_event_is_claimed_when_it_is_due_and_not_before(
     inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
@@ -177,7 +177,7 @@ def test_an_entry_of_newer_code_waits_for_newer_code(inbox: Inbox, client: Clien
     assert inbox.backlog().unknown_version == 0
 
 
-def test_an_entry_of_older_code_is_given_out(inbox: Inbox, client: Client) -> None:
+def test_an_entry_of_older_code_is_claimed(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     older = client.hget(f"{PREFIX}event:meta", "evt_1").replace(b'{"v":1,', b'{"v":0,')
     client.hset(f"{PREFIX}event:meta", "evt_1", older)
@@ -187,7 +187,7 @@ def test_an_entry_of_older_code_is_given_out(inbox: Inbox, client: Client) -> No
 
 
 @pytest.mark.parametrize("header", ["", "{}", "[]", "nonsense", '{"fp":"00","v":1}'])
-def test_a_header_that_cannot_be_read_is_never_given_out_and_never_dropped(
+def test_an_event_with_an_unreadable_header_is_never_claimed_and_never_dropped(
     inbox: Inbox, client: Client, header: str
 ) -> None:
     inbox.accept(event(1))
@@ -196,11 +196,11 @@ def test_a_header_that_cannot_be_read_is_never_given_out_and_never_dropped(
     assert inbox.claim("owner").entries == ()
     assert inbox.sweep().healed == 0
     assert (inbox.backlog().events, inbox.backlog().unknown_version) == (1, 1)
-    (glimpse,) = inbox.peek(["evt_1"])
-    assert (glimpse.state, glimpse.body) == ("waiting", event(1).body)
+    (peeked,) = inbox.peek(["evt_1"])
+    assert (peeked.state, peeked.body) == ("waiting", event(1).body)
 
 
-def test_an_event_without_header_is_given_out_all_the_same(inbox: Inbox, client: Client) -> None:
+def test_an_event_without_header_is_claimed_all_the_same(inbox: Inbox, client: Client) -> None:
     envelope = event(1)
     inbox.accept(envelope)
     client.hdel(f"{PREFIX}event:meta", "evt_1")
@@ -224,7 +224,7 @@ def test_an_index_entry_without_body_is_healed_and_counted(inbox: Inbox, client:
     assert inbox.accept(event(1)).status == "accepted"
 
 
-def test_the_age_of_an_event_is_told_by_redis(inbox: Inbox, client: Client) -> None:
+def test_the_age_of_an_event_follows_the_clock_of_redis(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     let_time_pass(client, 100)
 
@@ -235,9 +235,7 @@ def test_the_age_of_an_event_is_told_by_redis(inbox: Inbox, client: Client) -> N
 
 
 @pytest.mark.parametrize("history", ["", "nonsense", "[]", "7"])
-def test_a_history_that_cannot_be_read_stops_nobody(
-    inbox: Inbox, client: Client, history: str
-) -> None:
+def test_an_unreadable_history_stops_no_claim(inbox: Inbox, client: Client, history: str) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     client.hset(f"{PREFIX}history", "evt_1", history)
@@ -247,7 +245,9 @@ def test_a_history_that_cannot_be_read_stops_nobody(
     assert inbox.sweep().reclaimed == 2
 
 
-def test_a_header_that_broke_after_its_beginning_stops_nobody(inbox: Inbox, client: Client) -> None:
+def test_a_header_that_is_broken_after_its_beginning_stops_no_claim(
+    inbox: Inbox, client: Client
+) -> None:
     inbox.accept(event(1))
     client.hset(f"{PREFIX}event:meta", "evt_1", '{"v":1,"fp":"00", broken')
 

@@ -32,7 +32,7 @@ def test_a_finished_event_leaves_nothing_but_its_result(inbox: Inbox, client: Cl
     assert 2 * 86400 < client.ttl(f"{PREFIX}done:evt_1") <= 3 * 86400
 
 
-def test_a_buried_event_leaves_nothing_and_may_come_again(inbox: Inbox) -> None:
+def test_a_discarded_event_leaves_nothing_and_may_come_again(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
 
@@ -42,7 +42,7 @@ def test_a_buried_event_leaves_nothing_and_may_come_again(inbox: Inbox) -> None:
     assert inbox.accept(event(1)).status == "accepted"
 
 
-@pytest.mark.parametrize("call", ["finish", "discard", "park", "give_back", "heartbeat"])
+@pytest.mark.parametrize("call", ["finish", "discard", "park", "release", "heartbeat"])
 def test_an_owner_whose_claim_has_ended_changes_nothing(
     inbox: Inbox, client: Client, call: str
 ) -> None:
@@ -59,7 +59,7 @@ def test_an_owner_whose_claim_has_ended_changes_nothing(
         "park": lambda: inbox.park(
             "zombie", [Parked(key="evt_1", delay_seconds=9, charged=True, error="late")]
         ),
-        "give_back": lambda: inbox.give_back("zombie"),
+        "release": lambda: inbox.release("zombie"),
         "heartbeat": lambda: inbox.heartbeat("zombie"),
     }
 
@@ -116,7 +116,7 @@ def test_a_database_that_went_back_in_time_is_reported_once(inbox: Inbox) -> Non
     assert inbox.backlog().counters["rewinds"] == 1
 
 
-def test_done_markers_can_be_forgotten(inbox: Inbox) -> None:
+def test_done_markers_can_be_dropped(inbox: Inbox) -> None:
     for number in range(20):
         inbox.accept(event(number))
     claim_and_finish_all(inbox)
@@ -126,7 +126,7 @@ def test_done_markers_can_be_forgotten(inbox: Inbox) -> None:
     assert inbox.accept(event(3)).status == "accepted"
 
 
-def test_parking_remembers_what_failed_and_how_often(inbox: Inbox, client: Client) -> None:
+def test_parking_stores_the_error_and_counts_attempts(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     for charged, error in ((True, "locked"), (False, "database away"), (True, "timeout")):
         inbox.claim("owner")
@@ -171,19 +171,19 @@ def test_an_event_can_be_parked_into_another_lane(inbox: Inbox) -> None:
     assert inbox.backlog().by_lane[Lane.FETCH] == 0
 
 
-def test_what_is_given_back_is_due_as_if_it_had_never_been_claimed(inbox: Inbox) -> None:
+def test_a_released_event_is_due_as_if_it_had_never_been_claimed(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("owner")
     inbox.finish("owner", settled(["evt_1"]), settlement=1)
 
-    assert inbox.give_back("owner") == 1
+    assert inbox.release("owner") == 1
 
     (entry,) = inbox.claim("other").entries
     assert (entry.key, entry.attempts, entry.crashes) == ("evt_2", 0, 0)
 
 
-def test_who_leaves_hands_on_what_is_left(inbox: Inbox) -> None:
+def test_an_owner_that_leaves_hands_on_the_rest(inbox: Inbox) -> None:
     arrived = inbox.accept(event(1)).wake
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("owner", wake=arrived, max_events=1)
@@ -194,14 +194,14 @@ def test_who_leaves_hands_on_what_is_left(inbox: Inbox) -> None:
     assert len(inbox.claim("next", wake=wake).entries) == 2
 
 
-def test_who_leaves_nothing_behind_wakes_nobody(inbox: Inbox) -> None:
+def test_an_owner_that_leaves_nothing_wakes_no_worker(inbox: Inbox) -> None:
     inbox.accept(event(1))
     claim_and_finish_all(inbox)
 
     assert inbox.leave("owner", hand_on=True) is None
 
 
-def test_who_leaves_without_handing_on_still_gives_back(inbox: Inbox) -> None:
+def test_an_owner_that_leaves_without_handing_on_still_releases(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
 

@@ -27,7 +27,7 @@ def test_a_claim_with_a_heartbeat_is_left_alone(inbox: Inbox, client: Client) ->
     assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 1
 
 
-def test_events_of_an_owner_that_fell_silent_are_due_again(inbox: Inbox, client: Client) -> None:
+def test_events_of_an_owner_whose_lease_ran_out_are_due_again(inbox: Inbox, client: Client) -> None:
     for number in range(3):
         inbox.accept(event(number, customer=f"cus_{number}"))
     inbox.claim("owner")
@@ -70,7 +70,7 @@ def test_suspects_are_tried_alone_and_neighbours_are_never_charged(
     assert claims == [(1, True, 0)] * 3
 
 
-def test_three_crashes_alone_are_three_and_nobody_elses(inbox: Inbox, client: Client) -> None:
+def test_crashes_alone_are_charged_to_that_event_only(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("killed")
@@ -103,7 +103,7 @@ def test_the_last_event_of_a_batch_is_not_charged_as_if_it_had_been_alone(
 
 
 @pytest.mark.parametrize(("charged", "together"), [(False, 2), (True, 1)])
-def test_a_suspect_that_was_heard_of_again_is_none_unless_it_failed_by_itself(
+def test_a_suspect_that_was_parked_is_no_suspect_unless_it_was_charged(
     inbox: Inbox, client: Client, *, charged: bool, together: int
 ) -> None:
     inbox.accept(event(1))
@@ -120,7 +120,7 @@ def test_a_suspect_that_was_heard_of_again_is_none_unless_it_failed_by_itself(
     assert len(inbox.claim("next").entries) == together
 
 
-def test_what_failed_by_itself_once_is_tried_alone_even_after_an_outage(
+def test_an_event_that_was_charged_is_tried_alone_even_after_an_outage(
     inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
@@ -136,14 +136,14 @@ def test_what_failed_by_itself_once_is_tried_alone_even_after_an_outage(
     assert len(inbox.claim("next").entries) == 1
 
 
-def test_a_suspect_given_back_unstarted_stays_one(inbox: Inbox, client: Client) -> None:
+def test_a_released_suspect_stays_one(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("killed")
     let_time_pass(client, 11)
     inbox.sweep()
     inbox.claim("owner")
-    inbox.give_back("owner")
+    inbox.release("owner")
 
     assert len(inbox.claim("next").entries) == 1
 
@@ -160,9 +160,7 @@ def test_a_suspect_does_not_hold_back_other_partitions(inbox: Inbox, client: Cli
     assert sorted(keys_of(inbox.claim("second"))) == ["evt_2", "evt_3"]
 
 
-def test_due_work_that_nobody_claimed_wakes_workers_up_to_their_number(
-    inbox: Inbox, client: Client
-) -> None:
+def test_unclaimed_due_events_wake_workers_up_to_their_number(inbox: Inbox, client: Client) -> None:
     inbox.announce("one", 2)
     inbox.announce("two", 1)
     inbox.accept(event(1))
@@ -176,7 +174,7 @@ def test_due_work_that_nobody_claimed_wakes_workers_up_to_their_number(
     assert len(inbox.sweep(most_wakes=1).wakes) == 1
 
 
-def test_nobody_is_woken_for_what_is_not_due_or_while_the_breaker_is_open(
+def test_no_worker_is_woken_without_due_events_or_while_the_breaker_is_open(
     inbox: Inbox, client: Client
 ) -> None:
     inbox.accept(event(1))
@@ -218,7 +216,7 @@ def test_a_partition_held_for_a_claim_that_is_gone_is_freed(inbox: Inbox, client
 
 
 @pytest.mark.parametrize("lost", ["queue:live|test:cus_1", "ready:live"])
-def test_an_event_that_is_in_no_place_is_put_into_its_own(
+def test_an_event_that_is_in_no_place_is_put_into_its_queue(
     inbox: Inbox, client: Client, lost: str
 ) -> None:
     inbox.accept(event(1))
@@ -234,7 +232,7 @@ def test_an_event_that_is_in_no_place_is_put_into_its_own(
 
 def test_an_event_whose_body_is_gone_leaves_the_index(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
-    inbox.readmit(event(2), lane=Lane.FETCH)
+    inbox.requeue(event(2), lane=Lane.FETCH)
     client.delete(f"{PREFIX}event:body")
 
     assert inbox.sweep().healed == 2
@@ -259,30 +257,30 @@ def test_the_claim_of_an_owner_known_to_be_dead_ends_before_its_lease(inbox: Inb
     inbox.claim("alive", max_events=1)
     inbox.claim("dead")
 
-    bereft = inbox.bereave("dead")
+    orphaned = inbox.release_orphan("dead")
 
-    assert (bereft.reclaimed, bereft.crashed, len(bereft.wakes)) == (2, 0, 0)
+    assert (orphaned.reclaimed, orphaned.crashed, len(orphaned.wakes)) == (2, 0, 0)
     assert len(keys_of(inbox.claim("next"))) == 1
     assert inbox.heartbeat("alive")
     assert not inbox.heartbeat("dead")
-    assert inbox.bereave("dead").reclaimed == 0
+    assert inbox.release_orphan("dead").reclaimed == 0
 
 
-def test_an_event_that_was_alone_with_the_dead_is_charged_and_somebody_is_woken(
+def test_an_event_that_was_alone_in_an_orphaned_claim_is_charged_and_wakes_a_worker(
     inbox: Inbox,
 ) -> None:
     inbox.accept(event(1))
     inbox.claim("dead")
 
-    bereft = inbox.bereave("dead")
+    orphaned = inbox.release_orphan("dead")
 
-    assert (bereft.reclaimed, bereft.crashed, len(bereft.wakes)) == (1, 1, 1)
+    assert (orphaned.reclaimed, orphaned.crashed, len(orphaned.wakes)) == (1, 1, 1)
     assert inbox.peek(["evt_1"])[0].history["crashes"] == 1
 
 
-def test_a_wake_up_that_the_dead_may_have_taken_along_is_sent_anew(inbox: Inbox) -> None:
+def test_a_wake_up_that_a_dead_process_may_have_taken_is_sent_again(inbox: Inbox) -> None:
     inbox.accept(event(1))
 
-    bereft = inbox.bereave("died before it claimed anything")
+    orphaned = inbox.release_orphan("died before it claimed anything")
 
-    assert (bereft.reclaimed, len(bereft.wakes)) == (0, 1)
+    assert (orphaned.reclaimed, len(orphaned.wakes)) == (0, 1)

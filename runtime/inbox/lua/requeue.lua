@@ -1,6 +1,6 @@
 --!use names wakes store
 -- ARGV: prefix, key, lane, partition, meta, body, token for a wake-up.
--- An event that was settled or buried comes in again; one that is still pending stays as it is.
+-- Stores an event that was settled or dead-lettered again. A pending one stays as it is.
 local event =
   { key = ARGV[2], lane = ARGV[3], partition = ARGV[4], meta = ARGV[5], body = ARGV[6] }
 if is_pending(event.key) then

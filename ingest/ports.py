@@ -1,0 +1,31 @@
+"""The inbox as ingest uses it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from billing.envelope import Envelope
+
+
+class Acceptance(Protocol):
+    """The inbox's answer for an event that it stores now, or stored before."""
+
+    @property
+    def status(self) -> str:
+        """``accepted``, ``duplicate`` or ``conflict``."""
+        ...
+
+    @property
+    def wake(self) -> str | None:
+        """The registration for which this process must publish a wake-up, if any."""
+        ...
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """The result of a duplicate's first delivery, once it is settled."""
+        ...
+
+
+class AcceptingInbox(Protocol):
+    def accept(self, envelope: Envelope) -> Acceptance: ...
+
+    def unregister(self, token: str) -> None: ...
