@@ -1,12 +1,12 @@
-"""``make bench``: figures side by side, in one run, with what they should be compared to.
+"""``make bench``: figures side by side, in one run, and what to compare them with.
 
     python -m bench [--quick] [--rounds N] [--no-peers] [--json]
 
-Ratios are what counts: the load generator shares the processors with all that it measures, and
-so does whatever else the machine does. Every figure is the median of its rounds, and all
-candidates take their turn in each round. What grows with worker processes (1, 2, 4) and with the
-database (empty, filled) is taken in each of these settings, where it is not the usual one from
-smaller samples. Peers are installed by ``bench/setup``.
+Only ratios count: the load generator and other work of the machine share the processors with the
+measured processes. Every figure is the median of its rounds, and each round measures all candidates
+in turn. Figures that depend on the number of worker processes (1, 2, 4) or on the database (empty,
+filled) are measured in each of these settings, outside the usual one with smaller samples.
+``bench/setup`` installs the peers.
 """
 
 import json
@@ -21,15 +21,20 @@ from rich.console import Console
 from bench import peers, report
 from bench.figures import Figures
 from bench.machine import machine
-from bench.rounds import FULL, QUICK, Rounds
+from bench.rounds import FULL, QUICK, BenchRounds
 
 HERE = Path(__file__).parent
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Small samples: a few minutes, for a first look.")
-@click.option("--rounds", type=click.IntRange(1), help="How often each figure is taken.")
-@click.option("--peers/--no-peers", "with_peers", default=True, help="Without what setup installs.")
+@click.option("--quick", is_flag=True, help="Small samples: a few minutes, for a first impression.")
+@click.option("--rounds", type=click.IntRange(1), help="Number of rounds for each figure.")
+@click.option(
+    "--peers/--no-peers",
+    "with_peers",
+    default=True,
+    help="Measure the peers that bench/setup installs.",
+)
 @click.option("--keep/--no-keep", default=True, help="Write results.json and results.svg.")
 def main(*, quick: bool, rounds: int | None, with_peers: bool, keep: bool) -> None:
     """Measure everything, print the tables, and write results.json and results.svg."""
@@ -47,7 +52,7 @@ def main(*, quick: bool, rounds: int | None, with_peers: bool, keep: bool) -> No
         Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
         with machine(Path(folder)) as servers:
             made_with = report.versions(servers)
-            Rounds(servers, scale, figures, console.print, with_peers=with_peers).run()
+            BenchRounds(servers, scale, figures, console.print, with_peers=with_peers).run()
     if keep:
         results = report.results(figures, scale, made_with)
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What work costs: processor time and memory of process trees, bytes of the two servers."""
+"""Measure the cost of work: processor time and memory of processes, bytes of the servers."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,17 +9,17 @@ from typing import Final
 
 import psycopg
 
-from bench.machine import Machine
+from bench.machine import BenchMachine
 from ops.up.servers.process_table import children_of
 from ops.up.stack import Stack
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _USER_TIME: Final = 11
-"""Where user, system and the ended children's times begin, behind the name in /proc/PID/stat."""
+"""The position of the user, system and ended children's times in /proc/PID/stat."""
 
 
-def processes(machine: Machine, running: Stack) -> dict[str, list[int]]:
-    """Every process of ours and of the servers, by what it is."""
+def processes(machine: BenchMachine, running: Stack) -> dict[str, list[int]]:
+    """Return the process ids of Paidup and of the servers, by kind."""
     ingest, worker = running.ingest, running.worker
     return {
         "ingest": tree(ingest.pid) if ingest else [],
@@ -30,22 +30,22 @@ def processes(machine: Machine, running: Stack) -> dict[str, list[int]]:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all its descendants."""
     return [pid, *(below for child in children_of(pid) for below in tree(child))]
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """Processor time that these took so far, with that of children they have outlived."""
+    """Return the processor time of these processes and of their ended children so far."""
     return sum(sum(_times(pid)) for pid in pids)
 
 
-def by_kind(machine: Machine, running: Stack) -> dict[str, float]:
-    """Processor time of every process of ours and of the servers so far, by what it is."""
+def by_kind(machine: BenchMachine, running: Stack) -> dict[str, float]:
+    """Return the processor time of Paidup and of the servers so far, by kind."""
     return {name: cpu_seconds(pids) for name, pids in processes(machine, running).items()}
 
 
 def megabytes(pid: int) -> float:
-    """What a process holds, its part of what it shares with others included; 0 if it is gone."""
+    """Return the memory of a process with its part of shared pages; 0 if it has ended."""
     held = (
         line.split()[1]
         for line in _read(pid, "smaps_rollup").splitlines()
@@ -55,7 +55,7 @@ def megabytes(pid: int) -> float:
 
 
 def memory(found: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Megabytes of the largest single process of ours, and of each server as a whole."""
+    """Return the megabytes of Paidup's largest process, and of each server as a whole."""
     held = {name: [megabytes(pid) for pid in pids] for name, pids in found.items()}
     return {
         name: sum(sizes) if name in {"redis", "postgresql"} else max(sizes, default=0.0)
@@ -65,7 +65,7 @@ def memory(found: Mapping[str, Sequence[int]]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bytes:
-    """What the servers hold, and what they have written to disk so far."""
+    """The bytes that the servers hold, and that they have written to disk so far."""
 
     redis: int
     redis_written: int
@@ -81,8 +81,8 @@ class Bytes:
         )
 
 
-def held(machine: Machine, database_url: str) -> Bytes:
-    """What the servers hold now."""
+def held(machine: BenchMachine, database_url: str) -> Bytes:
+    """Return the bytes that the servers hold now."""
     with machine.redis.client() as client:
         memory_now, persistence = client.info("memory"), client.info("persistence")
     with psycopg.connect(database_url) as connection:
@@ -104,7 +104,7 @@ def _times(pid: int) -> Iterator[float]:
 
 
 def _read(pid: int, name: str) -> str:
-    # Backends and children end between being listed and being looked at.
+    # A process may end between being listed and being read.
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/{name}").read_text()
     return ""

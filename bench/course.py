@@ -1,7 +1,7 @@
-"""What a running stack is put through, and what is noted of it: a flow, two paces, a backlog.
+"""Measure a running stack: a flow of events, two rates, and a backlog.
 
-Each setting goes this course, so that its figures can be compared; only how much goes through
-may differ.
+Each setting runs the same course, so that its figures can be compared. Only the number of events
+differs.
 """
 
 from collections.abc import Mapping
@@ -24,27 +24,27 @@ from bench.figures import (
     USUAL_SETTING,
     Figures,
 )
-from bench.machine import Machine, stop_worker
+from bench.machine import BenchMachine, stop_worker
 from bench.mixes import Bodies
 from ops.up.stack import Stack
 
 _FAST: Final = 1000
 PACES: Final = (100, _FAST)
-"""Events a second."""
+"""Events per second."""
 
 
 class Course:
-    """One stack in one setting, under which its figures are noted."""
+    """One stack in one setting; its figures are recorded under that setting."""
 
     def __init__(
-        self, machine: Machine, running: Stack, figures: Figures, setting: str = USUAL_SETTING
+        self, machine: BenchMachine, running: Stack, figures: Figures, setting: str = USUAL_SETTING
     ) -> None:
         self._machine = machine
         self._running = running
         self._note = partial(figures.note, setting=setting)
 
     def flow(self, events: Bodies) -> None:
-        """As fast as they are taken: events a second, and the processor time that they cost."""
+        """Send as fast as events are accepted; record events per second and processor time."""
         warming, timed = measures.parts(events)
         measures.flowed(self._running, warming)
         before = self._cpu()
@@ -53,7 +53,7 @@ class Course:
             self._note(CPU, name, "s", (seconds - before[name]) * 1000 / len(timed))
 
     def paces(self, paced: Mapping[int, Bodies]) -> None:
-        """At so many events a second: the time until they are applied, and until the answer."""
+        """Send at a rate; record the time until COMMIT and the time until the answer."""
         for rate, events in paced.items():
             answers, (middle, last) = measures.lag(self._running, events, rate)
             self._note(APPLIED, f"{rate:,}/s, p50", "ms", middle)
@@ -63,10 +63,10 @@ class Course:
                 self._note(ANSWER, "p99", "ms", answers.percentile(99))
 
     def catch_up(self, backlog: Bodies, few: int) -> None:
-        """A backlog comes in while no worker runs; then one starts and works it off.
+        """Fill a backlog while no worker runs, then start one and measure how it drains.
 
-        ``few`` events are what every setting has waiting; the time until they are done is noted
-        wherever there are more.
+        ``few`` events wait in every setting. If there are more, the time for the first ``few`` is
+        recorded too.
         """
         self._memory(BEFORE)
         stop_worker(self._running)
@@ -82,7 +82,7 @@ class Course:
             ("PostgreSQL", settled.postgresql),
             ("PostgreSQL's log", settled.postgresql_written),
         ):
-            # Bytes of one event are as many kilobytes of a thousand.
+            # Bytes per event equal kilobytes per thousand events.
             self._note(BYTES, name, "kB", used / len(backlog))
 
     def _accept(self, backlog: Bodies, timed: int) -> None:

@@ -1,15 +1,15 @@
-"""Figures as they are taken, and the goals they are held against."""
+"""The measured figures and their goals."""
 
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, NamedTuple
 
 USUAL_SETTING: Final = ""
-"""Two worker processes and a database that began empty, or nothing to do with either."""
+"""Two worker processes and an initially empty database; also for figures that need neither."""
 
 
 class Figure(NamedTuple):
-    """What one number says: its kind, whose it is, its unit, and in which setting it was taken."""
+    """The key of a number: its kind, candidate, unit and setting."""
 
     kind: str
     name: str
@@ -18,7 +18,7 @@ class Figure(NamedTuple):
 
 
 class Figures:
-    """Every value of every figure, in the order in which they were first taken."""
+    """Every value of every figure, in the order in which they were first measured."""
 
     def __init__(self) -> None:
         self.values: dict[Figure, list[float]] = {}
@@ -26,16 +26,16 @@ class Figures:
     def note(
         self, kind: str, name: str, unit: str, value: float, *, setting: str = USUAL_SETTING
     ) -> None:
-        """Add what a round gave."""
+        """Add the value of one round."""
         self.values.setdefault(Figure(kind, name, unit, setting), []).append(value)
 
     def median(self, kind: str, name: str, setting: str = USUAL_SETTING) -> float | None:
-        """The middle of what the rounds gave; None for what was not measured."""
+        """Return the median of the rounds, or None if there is none."""
         values = self.taken(kind, name, setting)
         return median(values) if values else None
 
     def taken(self, kind: str, name: str, setting: str = USUAL_SETTING) -> list[float]:
-        """What each round gave."""
+        """Return the value of each round."""
         wanted = (kind, name, setting)
         found = (
             values
@@ -45,7 +45,7 @@ class Figures:
         return next(found, [])
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Every figure with its median and all values."""
+        """Return every figure with its median and all values."""
         return [
             {**figure._asdict(), "median": median(values), "all": values}
             for figure, values in self.values.items()
@@ -76,11 +76,11 @@ BEFORE: Final = "before the backlog"
 AFTER: Final = "after the backlog"
 
 Key = tuple[str, str] | tuple[str, str, str]
-"""Kind and name, and the setting where it is not the usual one."""
+"""The kind and name, and the setting if it is not the usual one."""
 
 
 def processes(count: int, *, second: bool = False) -> str:
-    """How so many worker processes are called, as a setting and as a drain."""
+    """Return the label of a number of worker processes, as a setting and as a drain."""
     return f"{count} process{'es' * (count > 1)}{', second mix' * second}"
 
 
@@ -90,14 +90,14 @@ GROWTH: Final = {
     processes(4): processes(4),
     FILLED: FILLED,
 }
-"""Settings to compare, by what they are called; drains have that as their name."""
+"""Settings to compare, by their labels, which are also the names of drains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """The median of a figure, or of its ratio to another one, and what it should come to.
+    """The median of a figure, or of its ratio to another one, and the bound for it.
 
-    Ratios are taken round by round: a machine that gets slower during a run slows both sides.
+    Ratios are computed for each round: a machine that slows down during a run slows both sides.
     """
 
     says: str
@@ -107,20 +107,20 @@ class Goal:
     most: float | None = None
 
     def value(self, figures: Figures) -> float | None:
-        """What it came to; None where a part of it was not measured."""
+        """Return the measured value; None if a part of it was not measured."""
         above = figures.taken(*self.of)
         below = figures.taken(*self.to) if self.to else [1.0] * len(above)
-        # A run that is looked at before its end may lack one side of its last round.
+        # A run that is not finished may lack one side of its last round.
         values = [one / other for one, other in zip(above, below, strict=False) if other]
         return median(values) if values else None
 
     @property
     def wanted(self) -> str:
-        """The goal in a few characters."""
+        """Return the goal in a few characters."""
         return f">= {self.least:g}" if self.least is not None else f"< {self.most:g}"
 
     def reached(self, value: float) -> bool:
-        """Whether that is good enough."""
+        """Return True if the value meets the goal."""
         if self.least is not None:
             return value >= self.least
         return self.most is not None and value < self.most
@@ -190,14 +190,14 @@ GOALS: Final = (
 )
 
 
-def judged(figures: Figures) -> list[tuple[Goal, float]]:
-    """The goals that could be measured, each with what it came to."""
+def measured_goals(figures: Figures) -> list[tuple[Goal, float]]:
+    """Return the goals that were measured, each with its value."""
     values = ((goal, goal.value(figures)) for goal in GOALS)
     return [(goal, value) for goal, value in values if value is not None]
 
 
 def grown(figures: Figures) -> list[tuple[Figure, list[float | None]]]:
-    """Whatever was taken in several settings, with its median in each of ``GROWTH``."""
+    """Return the figures of several settings, with the median of each of ``GROWTH``."""
     taken = {
         each._replace(setting=USUAL_SETTING)
         for each in figures.values

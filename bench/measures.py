@@ -1,4 +1,4 @@
-"""What is measured, one function for each figure; every one of them counts real effects."""
+"""Measure the figures, one function each; every function counts real effects."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from runtime.inbox.inbox import Inbox
 
 CONNECTIONS: Final = 32
 WARMING: Final = 10
-"""One part of so many is sent before the rest is timed."""
+"""The fraction that is sent before the measurement starts is one in so many."""
 
 _TRIES: Final = 5
 _PATIENCE_SECONDS: Final = 600.0
@@ -31,14 +31,16 @@ _LAG: Final = (
 
 
 class NotTaken(Exception):
-    """Somebody refused events, so what he did with the others says nothing."""
+    """A server refused events, so the measurement is void."""
 
     def __init__(self, statuses: JsonObject) -> None:
         super().__init__(f"not every event was taken: {statuses}")
 
 
-def acknowledged(peer: Peer, events: Sequence[bytes], *, rate: float | None = None) -> load.Answers:
-    """Signed deliveries answered by whoever listens there.
+def acknowledged(
+    peer: Peer, events: Sequence[bytes], *, rate: float | None = None
+) -> load.LoadAnswers:
+    """Deliver signed events and return the answers.
 
     Raises:
         NotTaken: some of them were refused.
@@ -52,7 +54,7 @@ def acknowledged(peer: Peer, events: Sequence[bytes], *, rate: float | None = No
 
 
 def taken(peer: Peer, events: Sequence[bytes]) -> None:
-    """Send until every event is taken, as Stripe does.
+    """Send until every event is accepted, as Stripe does.
 
     An endpoint refuses for a moment when a flush takes too long, and answers duplicates at once.
 
@@ -67,28 +69,28 @@ def taken(peer: Peer, events: Sequence[bytes]) -> None:
 
 
 def ingest_of(running: Stack) -> Peer:
-    """Our own endpoint."""
+    """Return Paidup's endpoint."""
     return Peer(port=running.settings.ingest_bind.port, path=WEBHOOK_PATH)
 
 
 def inbox_of(running: Stack) -> Inbox:
-    """Our own inbox."""
+    """Return Paidup's inbox."""
     return Inbox(redis.Redis.from_url(running.redis_url))
 
 
 def end_to_end(running: Stack, events: Sequence[bytes]) -> float:
-    """How fast events flow once a tenth of them has warmed processes, plans and caches."""
+    """Return events per second, after a tenth of them has warmed processes and caches."""
     return [flowed(running, part) for part in parts(events)][-1]
 
 
 def parts(events: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:
-    """What only warms, and what is timed."""
+    """Return the events that only warm up, and those that are measured."""
     warming = len(events) // WARMING
     return events[:warming], events[warming:]
 
 
 def flowed(running: Stack, events: Sequence[bytes]) -> float:
-    """Events a second from the first request until the last is committed and out of the inbox."""
+    """Return events per second, from the first request until the last is finished."""
     inbox = inbox_of(running)
     return _until(
         lambda: inbox.backlog().events == 0, lambda: acknowledged(ingest_of(running), events)
@@ -96,14 +98,14 @@ def flowed(running: Stack, events: Sequence[bytes]) -> float:
 
 
 def peers_end_to_end(peer: Peer, events: Sequence[bytes]) -> float:
-    """The same of a peer: until its last row is committed; warm, as ours is."""
+    """Return the same for a peer: until its last row is committed, warmed up as Paidup is."""
     return [_peers_rate(peer, part) for part in parts(events)][-1]
 
 
 def _peers_rate(peer: Peer, events: Sequence[bytes]) -> float:
     if not peer.table:
         return acknowledged(peer, events).rate
-    query = f"SELECT count(*) FROM {peer.table}".encode()  # noqa: S608 - our own table names
+    query = f"SELECT count(*) FROM {peer.table}".encode()  # noqa: S608 - fixed table names
     with psycopg.connect(peer.database_url, autocommit=True) as connection:
 
         def rows() -> int:
@@ -114,17 +116,19 @@ def _peers_rate(peer: Peer, events: Sequence[bytes]) -> float:
         return _until(lambda: rows() >= wanted, lambda: acknowledged(peer, events))
 
 
-def _until(is_done: Callable[[], bool], send: Callable[[], load.Answers]) -> float:
+def _until(is_done: Callable[[], bool], send: Callable[[], load.LoadAnswers]) -> float:
     started = time.perf_counter()
     answers = send()
-    # Signing and composing requests is nobody's work.
+    # Signing and composing requests must not count for any candidate.
     sending_began = time.perf_counter() - answers.seconds
     wait(is_done)
     return len(answers.latencies) / (time.perf_counter() - max(started, sending_began))
 
 
-def lag(running: Stack, events: Sequence[bytes], rate: float) -> tuple[load.Answers, list[float]]:
-    """Answers at that rate, and milliseconds from acceptance to COMMIT: median and 99th of 100."""
+def lag(
+    running: Stack, events: Sequence[bytes], rate: float
+) -> tuple[load.LoadAnswers, list[float]]:
+    """Return the answers at a rate, and the median and 99th percentile in ms until COMMIT."""
     inbox = inbox_of(running)
     with psycopg.connect(running.database_url) as connection:
         row = connection.execute("SELECT now()").fetchone()
@@ -136,7 +140,7 @@ def lag(running: Stack, events: Sequence[bytes], rate: float) -> tuple[load.Answ
 
 
 def drained(running: Stack, events: Sequence[bytes]) -> float:
-    """Events a second out of a filled inbox, from its first settled tenth to its last."""
+    """Return events per second from a full inbox, from its first settled tenth to its last."""
     inbox = inbox_of(running)
     taken(ingest_of(running), events)
     filled = inbox.backlog().events
@@ -148,7 +152,7 @@ def drained(running: Stack, events: Sequence[bytes]) -> float:
 
 
 def caught_up(running: Stack, marks: Sequence[int]) -> Iterator[float]:
-    """Seconds from the start of a worker until so many events are out of the inbox, by marks."""
+    """Yield the seconds from a worker's start until so many events have left the inbox."""
     inbox = inbox_of(running)
     waiting = inbox.backlog().events
     started = time.perf_counter()
@@ -163,7 +167,7 @@ def _is_left(inbox: Inbox, most: int) -> bool:
 
 
 def spawn(running: Stack) -> None:
-    """Start the stack's worker, without waiting."""
+    """Start the stack's worker and do not wait."""
     if running.worker is None:
         message = "the stack has no worker"
         raise RuntimeError(message)
@@ -174,7 +178,7 @@ def wait(reached: Callable[[], bool]) -> None:
     """Wait for a condition.
 
     Raises:
-        TimeoutError: it never came.
+        TimeoutError: it did not hold in time.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not reached():

@@ -1,14 +1,14 @@
-"""The events that everything is measured on: whole lifecycles in the shapes Stripe has sent.
+"""Build the events of every measurement: whole lifecycles in the API shapes Stripe has sent.
 
-The first mix: subscriptions, renewals, upgrades, one-time purchases and refunds of distinct
-customers, fifty of them at a time; of their events those of checkouts, subscriptions, invoices,
+The first mix has subscriptions, renewals, upgrades, one-time purchases and refunds of distinct
+customers, fifty of them at a time. It keeps the events of checkouts, subscriptions, invoices,
 payment intents, charges and refunds: 4.2 kB on average, nine of ten between 1.8 and 6.2. In the
-second a fifth of the deliveries are repetitions soon after the first, and one customer in fifty
+second mix a fifth of the deliveries are repetitions soon after the first, and one customer in fifty
 is hot, with ten times as many events.
 
-Stripe's ids are no random words: they begin with the second they were made in, in base 62. The
-event that was ``created`` at 1566204936 is ``evt_1F96eK...``, one of 1677833999 ``evt_1MhUT7...``.
-It is so here, too: indexes are then written to where they end, and not all over.
+Stripe's ids are not random: they begin with the second they were made in, in base 62. The event
+that was ``created`` at 1566204936 is ``evt_1F96eK...``, one of 1677833999 ``evt_1MhUT7...``. The
+mixes do the same, so that indexes are written at their end and not all over.
 """
 
 import re
@@ -20,12 +20,12 @@ from typing import Final
 
 from ops.samples.api_shapes import Shape
 from ops.samples.scenario import Event
-from ops.send.traffic import Traffic
+from ops.send.traffic import TrafficPlan
 
 Bodies = list[bytes]
 
 NOW: Final = 1_790_000_000
-"""When the stories end; fixed, so that every run sends the same bytes."""
+"""The time of the lifecycles' ends; fixed, so that every run sends the same bytes."""
 
 LONG_AGO: Final = NOW - 30 * 86400
 
@@ -57,19 +57,19 @@ _IN_ONE_SECOND: Final = 1000
 
 
 def first(count: int, seed: str, *, began: int = NOW) -> Bodies:
-    """So many distinct events of distinct customers, with ids that were made from ``began`` on."""
+    """Return distinct events of distinct customers, with ids made from ``began`` on."""
     return list(islice(_dated(_interleaved(_customers(seed)), began), count))
 
 
 def second(count: int, seed: str) -> Bodies:
-    """So many deliveries, a fifth of them repetitions, some customers hot."""
+    """Return deliveries, a fifth of them repetitions, with some hot customers."""
     distinct = _dated(_interleaved(_with_hot(_customers(seed))), NOW)
-    return list(islice(_repeated(distinct, Random(seed)), count))  # noqa: S311 - can be had again
+    return list(islice(_repeated(distinct, Random(seed)), count))  # noqa: S311 - seeded
 
 
 def _customers(seed: str) -> Iterator[Bodies]:
     shapes = (Shape.OLD, Shape.NEW)
-    plan = Traffic(scenarios=_SCENARIOS, shapes=shapes, seed=seed, now=NOW, count=_ENDLESS)
+    plan = TrafficPlan(scenarios=_SCENARIOS, shapes=shapes, seed=seed, now=NOW, count=_ENDLESS)
     for lifecycle in plan.lifecycles():
         yield [event.body for event in lifecycle.events if _is_meant(event)]
 
@@ -86,7 +86,7 @@ def _with_hot(customers: Iterator[Bodies]) -> Iterator[Bodies]:
 
 
 def _hot(events: Bodies, others: Iterator[Bodies]) -> Bodies:
-    """What several customers did, done by the first of them."""
+    """Assign the events of several customers to the first of them."""
     name = _customer(events)
     return events + [body.replace(_customer(other), name) for other in others for body in other]
 
@@ -97,14 +97,14 @@ def _customer(events: Sequence[bytes]) -> bytes:
 
 
 def _interleaved(customers: Iterator[Bodies]) -> Iterator[bytes]:
-    """The events of some customers at a time, each customer's in order."""
+    """Yield the events of some customers at a time, each customer's in order."""
     while together := list(islice(customers, _TOGETHER)):
         for at_once in zip_longest(*together):
             yield from filter(None, at_once)
 
 
 def _dated(events: Iterator[bytes], began: int) -> Iterator[bytes]:
-    """The same events; each id tells when it was first named."""
+    """Yield the events with ids that tell when each was first named."""
     known: dict[bytes, bytes] = {}
     moment = began
 

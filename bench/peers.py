@@ -1,6 +1,6 @@
-"""Who stands beside us: each started through its documented interface, on the same two servers.
+"""Start the peers through their documented interfaces, on the same two servers.
 
-What each does, and what it does not, is told in ``WHAT_THEY_DO``; the table prints it.
+``WHAT_THEY_DO`` says what each peer does and does not do; the table prints it.
 """
 
 import subprocess
@@ -16,19 +16,19 @@ from typing import Final
 
 from sqlalchemy import create_engine
 
-from bench.machine import SECRET, Machine, environ_of
+from bench.machine import SECRET, BenchMachine, environ_of
 from bench.stub import EVENTS_VARIABLE, SEPARATOR
-from bench.usual.tables import Base
+from bench.usual.tables import UsualBase
 from ops.up.servers.ports import free_port
 from ops.up.stack import WEBHOOK_PATH
 
 HOST: Final = "127.0.0.1"
 HERE: Final = Path(__file__).parent
 INSTALLED: Final = HERE.parent / ".bench"
-"""Where ``bench/setup`` puts the peers."""
+"""The folder in which ``bench/setup`` installs the peers."""
 
 LOG: Final = INSTALLED / "peers.log"
-"""What they say while they run."""
+"""The log of all peers."""
 
 _NODE: Final = INSTALLED / "node"
 _DJANGO: Final = INSTALLED / "djstripe" / "bin"
@@ -43,7 +43,7 @@ WHAT_THEY_DO: Final = {
     ),
     "dj-stripe": (
         "2.11, gunicorn with two processes of four threads: keeps every request and event and"
-        " fetches each object anew from Stripe's API (here on loopback, within a millisecond)"
+        " fetches each object again from Stripe's API (here on loopback, within a millisecond)"
         " inside the request; decides no entitlement, keeps no audit, has no queue."
     ),
     "stripe-sync-engine": (
@@ -67,27 +67,27 @@ WHAT_THEY_DO: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Where it listens, and how to count what it has done with events."""
+    """The URL of a peer, and the way to count its finished events."""
 
     port: int
     path: str = WEBHOOK_PATH
     database_url: str = ""
     table: str = ""
-    """Has one row for each event it is done with; without one its answer says so."""
+    """The table with one row for each finished event; without one the answer tells."""
 
 
 class PeerMissing(Exception):
-    """A peer was not installed."""
+    """A peer is not installed."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is not installed: run bench/setup, or leave it out: --no-peers")
 
 
 def require_installed() -> None:
-    """See that every peer is there, before an hour is spent without it.
+    """Check that every peer is installed, before an hour is spent without one.
 
     Raises:
-        PeerMissing: naming the first that is not, and what to do.
+        PeerMissing: naming the first that is missing, and what to do.
     """
     if not (_DJANGO / "gunicorn").exists():
         raise PeerMissing("dj-stripe")
@@ -95,7 +95,7 @@ def require_installed() -> None:
         raise PeerMissing("stripe-sync-engine")
 
 
-def prepare(machine: Machine) -> None:
+def prepare(machine: BenchMachine) -> None:
     """Migrate the peers' databases once; every round copies them."""
     own = machine.database("djstripe")
     _run([_DJANGO / "python", "-m", "bench.djstripe.prepare"], _django(own, api_port=0))
@@ -104,8 +104,8 @@ def prepare(machine: Machine) -> None:
 
 
 @contextmanager
-def usual(machine: Machine) -> Iterator[Peer]:
-    """The usual handler, with as many worker processes as there are processors."""
+def usual(machine: BenchMachine) -> Iterator[Peer]:
+    """Run the usual handler, with as many worker processes as there are processors."""
     database = machine.database("usual")
     environ = {
         "USUAL_REDIS_URL": machine.redis_url(5),
@@ -113,7 +113,7 @@ def usual(machine: Machine) -> Iterator[Peer]:
         "USUAL_SECRET": SECRET,
     }
     engine = create_engine(environ["USUAL_DATABASE_URL"])
-    Base.metadata.create_all(engine)
+    UsualBase.metadata.create_all(engine)
     engine.dispose()
     worker = [sys.executable, "-m", "celery", "-A", "bench.usual.tasks", "worker", "-c", "2"]
     with ExitStack() as stopping:
@@ -123,8 +123,8 @@ def usual(machine: Machine) -> Iterator[Peer]:
 
 
 @contextmanager
-def djstripe(machine: Machine, events: Sequence[bytes]) -> Iterator[Peer]:
-    """dj-stripe on a copy of its migrated database, its API calls answered by the stub."""
+def djstripe(machine: BenchMachine, events: Sequence[bytes]) -> Iterator[Peer]:
+    """Run dj-stripe on a copy of its migrated database; the stub answers its API calls."""
     database = machine.database("djstripe_round", like="djstripe")
     port = free_port()
     with _stub(machine, events) as api_port:
@@ -138,8 +138,8 @@ def djstripe(machine: Machine, events: Sequence[bytes]) -> Iterator[Peer]:
 
 
 @contextmanager
-def sync_engine(machine: Machine, events: Sequence[bytes]) -> Iterator[Peer]:
-    """stripe-sync-engine on a copy of its migrated database, line items answered by the stub."""
+def sync_engine(machine: BenchMachine, events: Sequence[bytes]) -> Iterator[Peer]:
+    """Run stripe-sync-engine on a copy of its database; the stub answers for line items."""
     machine.database("sync_engine_round", like="sync_engine")
     port = free_port()
     with _stub(machine, events) as api_port:
@@ -150,8 +150,8 @@ def sync_engine(machine: Machine, events: Sequence[bytes]) -> Iterator[Peer]:
 
 
 @contextmanager
-def limit(machine: Machine, kind: str) -> Iterator[Peer]:
-    """The same server and framework with next to nothing behind it: ``nothing`` or ``redis``."""
+def limit(machine: BenchMachine, kind: str) -> Iterator[Peer]:
+    """Run the same server and framework with almost nothing behind: ``nothing`` or ``redis``."""
     environ = {"LIMIT_REDIS_URL": machine.redis_url(6)}
     with _wsgi(f"bench.limit.{kind}:app", environ) as port:
         yield Peer(port=port)
@@ -169,8 +169,8 @@ def _django(database: str, api_port: int) -> dict[str, str]:
     }
 
 
-def _sync(machine: Machine, database: str, api_port: int) -> dict[str, str]:
-    # Its migrations speak of a role ``postgres``, so they run as that one.
+def _sync(machine: BenchMachine, database: str, api_port: int) -> dict[str, str]:
+    # Its migrations name a role ``postgres``, so they run as that role.
     return {
         "SYNC_DATABASE_URL": machine.postgres.admin_url.rpartition("/")[0] + f"/{database}",
         "SYNC_API": f"http://{HOST}:{api_port}",
@@ -180,7 +180,7 @@ def _sync(machine: Machine, database: str, api_port: int) -> dict[str, str]:
 
 
 @contextmanager
-def _stub(machine: Machine, events: Sequence[bytes]) -> Iterator[int]:
+def _stub(machine: BenchMachine, events: Sequence[bytes]) -> Iterator[int]:
     known = machine.folder / "events"
     known.write_bytes(SEPARATOR.join(events))
     with _wsgi("bench.stub:make_app", {EVENTS_VARIABLE: str(known)}, "--factory") as port:

@@ -25,8 +25,8 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "demo.svg"
 COLUMNS, LINES = 100, 50
-PARTS = (("", "paidup:"), ("1. ", "2. "), ("What must not pass", "Metrics that moved"))
-"""How the first line of each part begins, and the line behind it; the introduction comes first."""
+PARTS = (("", "paidup:"), ("1. ", "2. "), ("4. Requests", "Metrics that moved"))
+"""The first line of each part, and the line behind it; the introduction comes first."""
 
 _PROMPT = "\x1b[1m$ paidup demo\x1b[0m"
 _DOTS = "\x1b[2m...\x1b[0m"
@@ -36,7 +36,7 @@ _FOLDER = re.compile(r"/\S*/(?=paidup-demo-)")
 
 
 class NotDrawn(Exception):
-    """The demo failed, or it printed what a picture of lines cannot show."""
+    """The demo failed, or it printed something that a picture of lines cannot show."""
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def run_demo(program: Path) -> str:
-    """Return everything ``program demo`` writes to a terminal of ``COLUMNS`` by ``LINES``.
+    """Return everything that ``program demo`` writes to a terminal of ``COLUMNS`` by ``LINES``.
 
     Raises:
         NotDrawn: it did not end with exit code 0.
@@ -62,7 +62,7 @@ def run_demo(program: Path) -> str:
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     environ = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES", "NO_COLOR"}}
     environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(  # noqa: S603 - the installed command
         [program, "demo"], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
     ) as demo:
         os.close(theirs)
@@ -77,7 +77,7 @@ def run_demo(program: Path) -> str:
 
 
 def _read(terminal: int) -> Iterator[bytes]:
-    """Yield what is written until the last writer has closed the terminal."""
+    """Yield the output until the last writer has closed the terminal."""
     while True:
         try:
             block = os.read(terminal, 65536)
@@ -178,7 +178,7 @@ _THEME = TerminalTheme(
         (240, 246, 252),
     ],
 )
-"""Light on dark, framed: it reads on a light page and on a dark one."""
+"""Return the frame: light on dark, so that it is readable on light and dark pages."""
 
 _FORMAT = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" \

@@ -1,12 +1,12 @@
-"""What events that harm their worker cost all the others.
+"""Measure the cost of events that harm their worker for all other events.
 
     python -m bench.poison [--seconds N] [--every N] [--harm exit]...
 
-Good events come at a steady rate, and one in so many among them ends its process, eats all memory
-or hangs. The pool is the real one with that poison built in, as in the fault tests; every lease,
-limit and pause is that of production. What is told is the time of the good events from their
-acknowledgement to their COMMIT. A hang holds a process for a minute, four times: so there is one
-in all.
+Good events arrive at a steady rate, and one in so many among them ends its process, eats all memory
+or hangs. The pool is the real one with that poison installed, as in the fault tests; every lease,
+limit and pause is that of production. The table shows the time of the good events from their
+acknowledgement to their COMMIT. A hang holds a process for a minute, four times, so there is only
+one in all.
 """
 
 import os
@@ -28,7 +28,7 @@ from sqlalchemy import Engine, text
 
 from bench.machine import SECRET
 from ops.demo.plans import PLANS
-from ops.send.delivery import Courier
+from ops.send.delivery import DeliveryClient
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
@@ -87,7 +87,7 @@ def _measured(running: Stack, bodies: Sequence[bytes], harm: str) -> list[str]:
     with _poisoned_worker(running, harm):
         _send(running, bodies)
         _wait_for(engine, len(bodies) - poison)
-        cells = [*_told(engine)]
+        cells = [*_row(engine)]
     engine.dispose()
     return cells
 
@@ -99,19 +99,19 @@ def _bodies(harm: str, seconds: int, every: int) -> Iterator[bytes]:
 
 
 def _send(running: Stack, bodies: Sequence[bytes]) -> None:
-    """Each at its time, whatever becomes of those before it; all must be taken."""
-    begun = time.monotonic()
+    """Send each at its time, however the earlier ones end; all must be accepted."""
+    started = time.monotonic()
 
-    def carry(first: int) -> set[int]:
-        courier, statuses = Courier(Endpoint.at(running.webhook_url), SECRET), set()
+    def send(first: int) -> set[int]:
+        client, statuses = DeliveryClient(Endpoint.at(running.webhook_url), SECRET), set()
         for number in range(first, len(bodies), SENDERS):
-            time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
-            statuses.add(courier.post(bodies[number]).status)
-        courier.close()
+            time.sleep(max(0.0, started + number / RATE - time.monotonic()))
+            statuses.add(client.post(bodies[number]).status)
+        client.close()
         return statuses
 
     with ThreadPoolExecutor(SENDERS) as threads:
-        answers = set().union(*threads.map(carry, range(SENDERS)))
+        answers = set().union(*threads.map(send, range(SENDERS)))
     assert answers == {202}, answers  # noqa: S101 - nothing to measure
 
 
@@ -126,7 +126,7 @@ def _wait_for(engine: Engine, good: int) -> None:
     raise TimeoutError(message)
 
 
-def _told(engine: Engine) -> Iterator[str]:
+def _row(engine: Engine) -> Iterator[str]:
     with engine.connect() as connection:
         count, lags = connection.execute(_LAGS).one()
         dead = connection.execute(text("SELECT count(*) FROM dead_letters")).scalar_one()
@@ -150,7 +150,7 @@ def _poisoned_worker(running: Stack, harm: str) -> Iterator[None]:
 
 
 def _send_ahead(running: Stack, inbox: Inbox) -> None:
-    """One event through it all, so that nobody measures how long a pool takes to start."""
+    """Settle one event first, so that the pool's start is not measured."""
     _send(running, [purchase("ahead")])
     deadline = time.monotonic() + PATIENCE_SECONDS
     while inbox.backlog().events:

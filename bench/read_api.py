@@ -1,14 +1,14 @@
-"""``make bench-read``: how fast the read API answers with a million users behind it.
+"""``make bench-read``: measure how fast the read API answers with a million users.
 
     python -m bench.read_api [--users N] [--rate N] [--seconds N] [--rounds N]
 
-The stack is the one of ``paidup up``, the console as shipped with one token. The tables are filled
-by COPY: for each user a customer, a subscription, a payment, an entitlement and the event that
-decided it, whose body is 1 kB; a tenth has two. Every request asks about a user drawn at random,
-on one of 32 connections that stay open, at a pace that waits for no answer; what is measured
-counts from the moment a request was due. After each round the same server is asked something at
-the same pace that needs no database, which shows what server, generator and machine take by
-themselves. Exits 1 if the median of the 99th percentiles is not below 10 ms.
+The stack is the one of ``paidup up``, with the shipped console and one token. COPY fills the
+tables: for each user a customer, a subscription, a payment, an entitlement and the event that
+decided it, whose body is 1 kB; a tenth has two. Every request asks about a random user, on one of
+32 connections that stay open, at a pace that waits for no answer. Latency counts from the time a
+request was due. After each round the same server gets requests at the same pace that need no
+database; they show the share of server, generator and machine. Exits 1 if the median of the 99th
+percentiles is not below 10 ms.
 """
 
 import os
@@ -40,13 +40,13 @@ _FEATURES: Final = {"signals_enabled": True, "max_devices": 5}
 _NO_DATABASE: Final = b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"
 _WARMING_SECONDS: Final = 5
 _STRANGERS: Final = 0.02
-"""The share of requests about users that nobody has seen, which look into every table."""
+"""The share of requests about unknown users, which look into every table."""
 
 Rows = Iterator[tuple[Any, ...]]
 
 
 def _owned(users: int) -> Iterator[tuple[int, int]]:
-    """Numbers of grants with the number of their user; every tenth user has two."""
+    """Return numbers of grants with the number of their user; every tenth user has two."""
     yield from ((number, number) for number in range(users))
     yield from ((users + number, number) for number in range(0, users, 10))
 
@@ -120,7 +120,7 @@ TABLES: Final[tuple[tuple[str, str, Callable[[int], Rows]], ...]] = (
 
 
 def fill(database_url: str, users: int, say: Callable[[str], None]) -> None:
-    """Put so many users into an empty database."""
+    """Fill an empty database with users."""
     with psycopg.connect(database_url) as connection:
         for table, columns, rows in TABLES:
             say(f"filling {table}")
@@ -132,14 +132,14 @@ def fill(database_url: str, users: int, say: Callable[[str], None]) -> None:
 
 
 def settle(stack: Stack) -> None:
-    """Let what the filling left behind be written now, not while somebody reads."""
+    """Write the pages that the filling left dirty now, not while reads are measured."""
     if stack.postgres:
         with psycopg.connect(stack.postgres.admin_url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
 
 def requests(number: int, users: int, token: str, chance: random.Random) -> list[bytes]:
-    """As they go over the wire."""
+    """Return the requests as bytes of HTTP."""
     return [_request(_somebody(users, chance), token) for _ in range(number)]
 
 
@@ -154,14 +154,14 @@ def _request(user_id: str, token: str) -> bytes:
 
 
 class Round(NamedTuple):
-    """The answers of the read API, and of the same server where it asks no database."""
+    """The answers of the read API, and of the same server to requests without a database."""
 
-    reads: load.Answers
-    floor: load.Answers
+    reads: load.LoadAnswers
+    floor: load.LoadAnswers
 
 
 def measured(stack: Stack, users: int, rate: int, lengths: Iterable[int]) -> Iterator[Round]:
-    """One round for each length in seconds."""
+    """Measure one round for each length in seconds."""
     chance = random.Random(users)  # noqa: S311 - the same users in every run
     token = required(stack.console_token, "PAIDUP_CONSOLE_TOKENS")
     for seconds in lengths:
@@ -169,7 +169,7 @@ def measured(stack: Stack, users: int, rate: int, lengths: Iterable[int]) -> Ite
         yield Round(reads, _answers(stack, [_NO_DATABASE] * (rate * seconds), rate))
 
 
-def _answers(stack: Stack, asked: list[bytes], rate: int) -> load.Answers:
+def _answers(stack: Stack, asked: list[bytes], rate: int) -> load.LoadAnswers:
     port = stack.settings.console_bind.port
     answers = load.run(HOST, port, asked, connections=CONNECTIONS, rate=rate)
     if set(answers.statuses) - {200, 404}:
@@ -179,7 +179,7 @@ def _answers(stack: Stack, asked: list[bytes], rate: int) -> load.Answers:
 
 
 def shown(rounds: Iterable[Round]) -> Table:
-    """A line for each round."""
+    """Return a line for each round."""
     table = Table("reads", "a second", "p50 ms", "p90 ms", "p99 ms", "most ms", "/healthz: p99 ms")
     for reads, floor in rounds:
         figures = [reads.percentile(percent) for percent in (50, 90, 99)]
@@ -198,7 +198,7 @@ def main(users: int, rate: int, seconds: int, rounds: int) -> None:
     """Fill, measure, print, and exit 1 unless the goal is reached."""
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="paidup-bench-") as folder:
-        Path(folder).chmod(0o755)  # nobody runs PostgreSQL below it
+        Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
         environ = {"PATH": os.environ["PATH"], "PAIDUP_LOG_LEVEL": "warning"}
         with Stack(Path(folder) / "data", environ, ports="free") as stack:
             fill(stack.database_url, users, console.print)

@@ -1,4 +1,4 @@
-"""The tables, the picture and the file of a run."""
+"""Print the tables and write the picture and the file of a run."""
 
 import os
 import platform
@@ -29,10 +29,10 @@ from bench.figures import (
     Figure,
     Figures,
     grown,
-    judged,
+    measured_goals,
     processes,
 )
-from bench.machine import Machine
+from bench.machine import BenchMachine
 from bench.peers import WHAT_THEY_DO
 from bench.rounds import Scale
 from runtime.database.engine import compress_quickly
@@ -54,14 +54,14 @@ _RATE: Final = "events/s"
 _WORDS: Final = re.compile(" process(es)?| database")
 
 Bar = tuple[str, str, float]
-"""Label, colour, events a second."""
+"""The label, colour and events per second of a bar."""
 
 Of = TypeVar("Of")
 Row = tuple[Figure, Of]
 
 
 def table(figures: Figures) -> Table:
-    """Every figure in the usual setting: its median, the least and the most."""
+    """Return the figures of the usual setting: median, minimum and maximum."""
     shown = Table("figure", "median", "least", "most", "unit")
     usual = [row for row in figures.values.items() if row[0].setting == USUAL_SETTING]
     rows = [(figure, [median(v), min(v), max(v)]) for figure, v in usual]
@@ -69,7 +69,7 @@ def table(figures: Figures) -> Table:
 
 
 def growth(figures: Figures, scale: Scale) -> Table:
-    """How each figure grows with worker processes and with what the database holds already."""
+    """Return each figure for the numbers of worker processes and for the filled database."""
     few = scale.reduced
     shown = Table(
         "medians by worker processes",
@@ -94,9 +94,9 @@ def _with_rows(shown: Table, rows: Iterable[Row[Sequence[float | None]]]) -> Tab
 
 
 def goals(figures: Figures) -> Table:
-    """What is held against a goal."""
+    """Return the goals with their measured values."""
     shown = Table("bound, or ratio by rounds: medians", "is", "goal", "")
-    for goal, value in judged(figures):
+    for goal, value in measured_goals(figures):
         shown.add_row(
             goal.says, _number(value), goal.wanted, "" if goal.reached(value) else "not yet"
         )
@@ -104,7 +104,7 @@ def goals(figures: Figures) -> Table:
 
 
 def who() -> Table:
-    """What each of the others does and does not do."""
+    """Return the table of what each peer does and does not do."""
     shown = Table("beside us", "what it does, and what it does not", show_lines=True)
     for name, sentence in WHAT_THEY_DO.items():
         shown.add_row(name, sentence)
@@ -112,14 +112,14 @@ def who() -> Table:
 
 
 def sorted_by_kind(rows: Iterable[Row[Of]]) -> list[Row[Of]]:
-    """Figures of a kind together, kinds in the order in which they first came."""
+    """Group figures by kind, kinds in the order in which they first came."""
     rows = list(rows)
     kinds = list(dict.fromkeys(figure.kind for figure, _ in rows))
     return sorted(rows, key=lambda row: kinds.index(row[0].kind))
 
 
-def versions(machine: Machine) -> dict[str, Any]:
-    """On what it is going to be measured, and how busy that was in the five minutes before."""
+def versions(machine: BenchMachine) -> dict[str, Any]:
+    """Return the machine and its load in the last five minutes."""
     with machine.redis.client() as client:
         redis = client.info("server")
     with psycopg.connect(machine.database("versions")) as connection:
@@ -138,27 +138,27 @@ def versions(machine: Machine) -> dict[str, Any]:
 
 
 def results(figures: Figures, scale: Scale, made_with: dict[str, Any]) -> dict[str, Any]:
-    """Everything, for results.json."""
+    """Return the document for results.json."""
     return {
         "made_with": made_with,
         "scale": asdict(scale),
         "goals": [
             {"says": goal.says, "goal": goal.wanted, "is": value, "reached": goal.reached(value)}
-            for goal, value in judged(figures)
+            for goal, value in measured_goals(figures)
         ],
         "figures": figures.as_json(),
     }
 
 
 def picture(figures: Figures) -> str:
-    """Bars of events a second, drawn without a library so that the picture is a small text."""
+    """Draw bars of events per second, without a library so that the picture is a small text."""
     groups = {
         "Events a second, every one flushed to disk, on processors shared with the generator": (
             _beside(figures)
         ),
         "How that grows with worker processes and with the database": _growing(figures),
     }
-    # What does nothing is so far ahead that it would make all others look alike.
+    # The limit that does nothing is so far ahead that all other bars would look alike.
     most = max(v for bars in groups.values() for label, _, v in bars if NOTHING not in label)
     top, drawn = 0, ""
     for title, bars in filter(itemgetter(1), groups.items()):

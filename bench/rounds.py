@@ -1,4 +1,4 @@
-"""What a round takes, in which order: every candidate once, ours and theirs by turns."""
+"""Run the rounds: every candidate once in each, Paidup and peers in turn."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from bench.figures import (
     Figures,
     processes,
 )
-from bench.machine import Machine, prepare, set_processes
+from bench.machine import BenchMachine, prepare, set_processes
 from ops.up.stack import Stack
 
 Candidate = TypeVar("Candidate")
@@ -33,7 +33,7 @@ _TEMPLATE_EVENTS: Final = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How much is measured; smaller samples say less."""
+    """The sizes of the samples; smaller samples say less."""
 
     rounds: int
     events: int
@@ -44,7 +44,7 @@ class Scale:
 
     @property
     def reduced(self) -> "Scale":
-        """What each further setting gets, so that all of them fit into half an hour."""
+        """The sizes for the further settings, so that all of them fit into half an hour."""
         return replace(self, seconds=max(self.seconds // 2, 1), backlog=self.backlog // 5)
 
 
@@ -64,7 +64,7 @@ class Sample:
 
 
 def sampled(scale: Scale, salt: str = "") -> Sample:
-    """As many events as the scale says, the same for the same salt."""
+    """Return as many events as the scale says, the same for the same salt."""
     return Sample(
         flow=mixes.first(scale.events, f"end to end{salt}"),
         paced={rate: mixes.first(rate * scale.seconds, f"paced {rate}{salt}") for rate in PACES},
@@ -72,12 +72,12 @@ def sampled(scale: Scale, salt: str = "") -> Sample:
     )
 
 
-class Rounds:
+class BenchRounds:
     """One run; its databases are copies of templates that are made once."""
 
     def __init__(
         self,
-        machine: Machine,
+        machine: BenchMachine,
         scale: Scale,
         figures: Figures,
         say: Callable[[str], None],
@@ -94,7 +94,7 @@ class Rounds:
         self._number = 0
 
     def run(self) -> None:
-        """Make the templates, then take every figure in each round."""
+        """Make the templates, then measure every figure in each round."""
         self._prepare()
         for number in range(1, self._scale.rounds + 1):
             self._number = number
@@ -140,7 +140,7 @@ class Rounds:
     def _fresh(self, name: str) -> str:
         return self._machine.database(name, like="empty")
 
-    # Ours, live -------------------------------------------------------------------------
+    # Paidup, live -------------------------------------------------------------------------
 
     def _live(self) -> None:
         with self._machine.stack(self._fresh("live"), 2) as running:
@@ -163,7 +163,7 @@ class Rounds:
         course.paces(sample.paced)
         course.catch_up(sample.backlog, len(sample.backlog))
 
-    # Ours, from a backlog ---------------------------------------------------------------
+    # Paidup, from a backlog ---------------------------------------------------------------
 
     def _drains(self) -> None:
         candidates = [(n, False) for n in (1, 2, 3, 4)] + [(n, True) for n in (1, 2)]
@@ -179,13 +179,13 @@ class Rounds:
         return candidates if self._number % 2 else candidates[::-1]
 
     def _filled(self) -> None:
-        # The database stays from round to round, so its events are other ones in each.
+        # The database stays from round to round, so each round has other events.
         salt = f", filled {self._number}"
         with self._machine.stack(self._full, 2) as running:
             set_processes(running, 2)
             rate = measures.drained(running, mixes.first(self._scale.drained, f"drain{salt}"))
             self._note(DRAIN, FILLED, "events/s", rate)
-        # Anew: what was drained would let Redis rewrite its file during the course.
+        # Emptied: after a drain Redis could rewrite its file during the course.
         with self._machine.stack(self._full, 2) as running:
             self._short_course(running, sampled(self._scale.reduced, salt), FILLED)
 

@@ -1,6 +1,6 @@
-"""Rows without the logic that leads to them: once as a limit, once by the million.
+"""Write rows without the logic behind them: once as a limit, once by the million.
 
-Both start from what Paidup itself wrote for some thousand events, so the rows are the same.
+Both start from rows that Paidup wrote for some thousand events, so the rows are the same.
 """
 
 import re
@@ -20,21 +20,21 @@ from runtime.database.engine import compress_quickly
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _OTHERS: Final = {table.__tablename__ for table in (StoredCatalogue, WaitingChange, NumberedChange)}
-"""Written by operators, by a trigger and by a timed task."""
+"""Tables that operators, a trigger or a timed job write."""
 
 _BATCH: Final = 100
 _SHORT: Final = 300
-"""Characters kept of a body by the million: nothing reads bodies of settled events."""
+"""The characters kept of a body by the million: nothing reads bodies of settled events."""
 
 _ID: Final = re.compile(rb"(?<=_)(?=[a-z]*[A-Z0-9])([A-Za-z0-9]{6})[A-Za-z0-9]{4}")
-"""The second in which an id was made, and what is replaced in every copy; the rest stays."""
+"""The second of an id, which is replaced in every copy; the rest stays."""
 
 _HOLE: Final = b"\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table, the columns that are given to it, and as text what some events wrote into it."""
+    """A table, its copied columns, and the rows of some events as text."""
 
     name: str
     columns: tuple[str, ...]
@@ -42,7 +42,7 @@ class Table:
 
 
 def tables(url: str, *, with_rows: bool = False) -> list[Table]:
-    """Every table that events write to; columns that number themselves are left out."""
+    """Return every table that events write, without columns that number themselves."""
     with psycopg.connect(url) as connection:
         found = [Table(name=name, columns=_columns(connection, name)) for name in _names()]
         if not with_rows:
@@ -51,7 +51,7 @@ def tables(url: str, *, with_rows: bool = False) -> list[Table]:
 
 
 def pipelined(url: str, wrote: Sequence[Table], events: int) -> float:
-    """Events a second if one connection writes just these rows, a hundred events at a time."""
+    """Return events per second if one connection writes just these rows, 100 events at a time."""
     batches = range(0, events, _BATCH)
     statements = [_insertion(table) for table in wrote]
     started = time.perf_counter()
@@ -66,7 +66,7 @@ def pipelined(url: str, wrote: Sequence[Table], events: int) -> float:
 
 
 def fill(source_url: str, target_url: str, copies: int) -> None:
-    """COPY what the source holds into the target so many times, each time under other ids."""
+    """Copy the source's rows into the target so many times, each time with other ids."""
     with ThreadPoolExecutor(2) as both_processors:
         work = [(source_url, target_url, table, copies) for table in tables(source_url)]
         list(both_processors.map(lambda each: _fill(*each), work))
@@ -107,7 +107,7 @@ def _insertion(table: Table) -> sql.Composed:
 def _share(
     rows: tuple[tuple[str | None, ...], ...], begin: int, events: int
 ) -> tuple[tuple[str | None, ...], ...]:
-    """The part of a table's rows that falls to a batch, if all events write alike."""
+    """Return a batch's part of a table's rows, if all events write alike."""
     return rows[len(rows) * begin // events : len(rows) * min(begin + _BATCH, events) // events]
 
 
@@ -145,7 +145,7 @@ def _copied(url: str, table: Table) -> bytes:
 
 
 def _taken_down(connection: Connection, table: str) -> Iterator[str]:
-    """Drop what makes COPY slow, and say how to make it again: sorting all rows once is faster."""
+    """Drop indexes and constraints, and yield how to make them again: one sort is faster."""
     constraints = connection.execute(
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE conrelid = %s::regclass AND contype IN ('p', 'u')",
@@ -163,5 +163,5 @@ def _taken_down(connection: Connection, table: str) -> Iterator[str]:
 
 
 def _known(statement: str) -> bytes:
-    """A statement that PostgreSQL itself told us, or made of its names."""
+    """Return a statement that consists of PostgreSQL's own text or names."""
     return statement.encode()

@@ -1,6 +1,6 @@
-"""Where a process spends its processor time, by a signal for each millisecond of it.
+"""Sample where a process spends its processor time, by a signal for each millisecond of it.
 
-Unlike a tracing profiler it makes nothing slower, so shares are true of the code as it runs.
+Unlike a tracing profiler it slows nothing down, so the shares are those of the running code.
 """
 
 import signal
@@ -17,13 +17,13 @@ Steps = Mapping[CodeType, str]
 
 
 def code_of(function: Callable[..., Any]) -> CodeType:
-    """What frames of this function run; a wrapped one is known by what it wraps."""
+    """Return the code of a function, or of the function that it wraps."""
     inner = getattr(function, "__wrapped__", function)
     return inner.__code__
 
 
 class Samples:
-    """How often a signal found the main thread in each step, and in each library."""
+    """The number of samples in each step and in each library, of the main thread."""
 
     def __init__(self, steps: Steps, libraries: tuple[str, ...]) -> None:
         self.steps: Counter[str] = Counter()
@@ -33,7 +33,7 @@ class Samples:
 
     @contextmanager
     def taking(self) -> Iterator[None]:
-        """Take samples while the block runs; signals of another profiler are put back after."""
+        """Take samples until the block ends; restore the signals of another profiler."""
         before = signal.signal(signal.SIGPROF, self._take)
         signal.setitimer(signal.ITIMER_PROF, _EVERY_SECONDS, _EVERY_SECONDS)
         try:
@@ -47,7 +47,7 @@ class Samples:
         self.libraries[self._library(frame)] += 1
 
     def _step(self, frame: FrameType | None) -> str:
-        """The innermost step the stack is in."""
+        """Return the innermost step of the stack."""
         while frame is not None:
             if step := self._known.get(frame.f_code):
                 return step

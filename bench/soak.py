@@ -1,11 +1,11 @@
-"""The soak: whole lifecycles at full speed while processes of every kind are killed.
+"""The soak test: whole lifecycles at full speed while processes of every kind are killed.
 
     python -m bench.soak [--events N] [--seed N]
 
-Events come shuffled, and a quarter of them again. Whoever sends is as stubborn as Stripe: what is
-refused or not answered is sent until it is taken. Victims come in an order drawn from the seed.
-At the end every lifecycle is held against what it must have left. Exits 1 unless nothing was lost,
-doubled or wrong.
+Events arrive shuffled, and a quarter of them again. The senders behave like Stripe: they resend an
+event until it is accepted. The seed decides the order in which processes are killed. At the end
+each lifecycle is compared with its expected result. Exits 1 unless no event was lost, doubled or
+wrong.
 """
 
 import os
@@ -29,14 +29,14 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from ops.demo.observation import complaints, observe
+from ops.demo.observation import differences, observe
 from ops.demo.plans import PLANS
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS
 from ops.samples.scenario import Event
-from ops.send.delivery import BUSY, DUPLICATE, UNREACHABLE, Courier
+from ops.send.delivery import BUSY, DUPLICATE, UNREACHABLE, DeliveryClient
 from ops.send.endpoint import Endpoint
-from ops.send.traffic import Traffic
+from ops.send.traffic import TrafficPlan
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of, command_of
 from ops.up.stack import Stack
@@ -50,7 +50,7 @@ AGAIN: Final = 0.25
 
 SENDERS: Final = 8
 CALM: Final = (400, 1200)
-"""Deliveries between two kills: a schedule by progress, which no slow machine shifts."""
+"""Deliveries between two kills: a schedule by progress, independent of the machine's speed."""
 
 LONGEST_DRAIN_SECONDS: Final = 600.0
 _LONGEST_WAIT_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ _SHOWN: Final = 5
 _KEPT: Final = ("PAIDUP_REDIS_SERVER",)
 
 _DOUBLED: Final = (
-    # Money that changes hands leaves by one row and comes by another, both of the same payment.
+    # Money that moves to another user has two rows, out and in, both of the same payment.
     (
         "SELECT event_id, payment_ref, kind FROM payment_events WHERE kind <> 'moved'"
         " GROUP BY 1, 2, 3 HAVING count(*) > 1"
@@ -75,12 +75,12 @@ _DOUBLED: Final = (
         " <> payments.amount_minor - payments.amount_refunded_minor"
     ),
 )
-"""Whatever these find was done twice."""
+"""Queries that find rows written twice."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to; ``problems`` says in words what is wrong with it."""
+    """The result of a run; ``problems`` has a sentence for each error."""
 
     events: int = 0
     deliveries: int = 0
@@ -98,12 +98,12 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether the promise was kept."""
+        """True if no event was lost, doubled, wrong or dead."""
         return not (self.lost or self.doubled or self.wrong or self.dead)
 
 
 class Sending:
-    """Couriers that share one stream of deliveries, and the account of what they were told."""
+    """Senders that share one stream of deliveries, and a record of the answers."""
 
     def __init__(self, stack: Stack, deliveries: Iterator[Event], report: Report) -> None:
         self._endpoint = Endpoint.at(stack.webhook_url)
@@ -115,27 +115,27 @@ class Sending:
         self._threads = [Thread(target=self._carry, daemon=True) for _ in range(SENDERS)]
 
     def start(self) -> None:
-        """Begin."""
+        """Start to send."""
         for thread in self._threads:
             thread.start()
 
     @property
     def going_on(self) -> bool:
-        """Whether something is still to be taken."""
+        """True while events are not yet accepted."""
         return any(thread.is_alive() for thread in self._threads)
 
     def _carry(self) -> None:
-        courier = Courier(self._endpoint, self._secret)
+        client = DeliveryClient(self._endpoint, self._secret)
         while (event := self._next()) is not None:
-            self._deliver(courier, event)
-        courier.close()
+            self._deliver(client, event)
+        client.close()
 
     def _next(self) -> Event | None:
         with self._lock:
             return next(self._deliveries, None)
 
-    def _deliver(self, courier: Courier, event: Event) -> None:
-        while not (answer := courier.post(event.body)).taken:
+    def _deliver(self, client: DeliveryClient, event: Event) -> None:
+        while not (answer := client.post(event.body)).taken:
             with self._lock:
                 self._report.refused += answer.status == BUSY
                 self._report.unanswered += answer.status == UNREACHABLE
@@ -150,19 +150,19 @@ class Sending:
 
 
 def with_repetitions(events: Iterator[Event], chance: random.Random) -> Iterator[Event]:
-    """Each event, and some of them once more a few hundred deliveries later."""
+    """Yield each event, and some of them again a few hundred deliveries later."""
     waiting: list[Event] = []
     for event in events:
         yield event
         if chance.random() < AGAIN:
             waiting.append(event)
-        if len(waiting) > 100:  # noqa: PLR2004 - far enough apart to meet another process
+        if len(waiting) > 100:  # noqa: PLR2004 - far enough apart to reach another process
             yield waiting.pop(chance.randrange(len(waiting)))
     yield from waiting
 
 
 class Executioner:
-    """Kills one process after the other: every kind in turn, in an order that chance draws."""
+    """Kills one process after the other: every kind in turn, in a random order."""
 
     def __init__(self, stack: Stack, chance: random.Random, kills: Counter[str]) -> None:
         self._stack = stack
@@ -181,7 +181,7 @@ class Executioner:
         }
 
     def strike(self, deliveries: int) -> None:
-        """Kill somebody if it is time, after so many deliveries."""
+        """Kill a process if it is time, after so many deliveries."""
         if deliveries < self._due:
             return
         if not self._line:
@@ -219,8 +219,8 @@ def _kill_server(server: Process | None) -> bool:
 
 
 def soaked(events: int, seed: int, console: Console) -> Report:
-    """Run it all on servers of its own, in a temporary folder."""
-    chance = random.Random(seed)  # noqa: S311 - an order that can be drawn again
+    """Run the soak test on servers of its own, in a temporary folder."""
+    chance = random.Random(seed)  # noqa: S311 - a seeded order
     traffic = _traffic(events, seed)
     report = Report()
     with _stack() as stack:
@@ -235,8 +235,8 @@ def soaked(events: int, seed: int, console: Console) -> Report:
     return report
 
 
-def _traffic(events: int, seed: int) -> Traffic:
-    plan = Traffic(
+def _traffic(events: int, seed: int) -> TrafficPlan:
+    plan = TrafficPlan(
         scenarios=tuple(SCENARIOS),
         shapes=(Shape.OLD, Shape.NEW),
         seed=f"soak/{seed}",
@@ -265,41 +265,41 @@ def _stack() -> Iterator[Stack]:
 def _send_under_fire(
     stack: Stack, sending: Sending, executioner: Executioner, report: Report, console: Console
 ) -> None:
-    begun = told = time.monotonic()
+    started = printed_at = time.monotonic()
     sending.start()
     while sending.going_on:
         executioner.strike(report.deliveries)
-        stack.tend()
+        stack.restart_ended()
         time.sleep(0.05)
-        if time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
+        if time.monotonic() - printed_at > _TELL_SECONDS:
+            printed_at = time.monotonic()
             console.print(f"{len(sending.taken)} events taken, {report.kills.total()} kills")
-    report.sending_seconds = time.monotonic() - begun
+    report.sending_seconds = time.monotonic() - started
 
 
 def _drain(stack: Stack, report: Report, console: Console) -> None:
     inbox = Inbox(make_redis(Settings.from_env(stack.environ), timeout=2.0))
-    begun = time.monotonic()
-    while time.monotonic() - begun < LONGEST_DRAIN_SECONDS:
-        stack.tend()
+    started = time.monotonic()
+    while time.monotonic() - started < LONGEST_DRAIN_SECONDS:
+        stack.restart_ended()
         with suppress(RedisError):
             if (left := inbox.backlog().events) == 0:
                 break
-            console.print(f"{left} events left to drain{_missed(stack)}")
+            console.print(f"{left} events to drain{_missed(stack)}")
         time.sleep(1)
     else:
         report.problems.append(f"not drained within {LONGEST_DRAIN_SECONDS:.0f} seconds")
-    report.drain_seconds = time.monotonic() - begun
+    report.drain_seconds = time.monotonic() - started
 
 
 def _missed(stack: Stack) -> str:
-    """Who must be there to drain and is not yet started again, or a standstill tells nothing."""
+    """Name the processes that must drain and have not been restarted, to explain a standstill."""
     needed = (stack.redis, stack.postgres, stack.worker)
     away = [part.name for part in needed if part is not None and not part.is_alive()]
-    return f", while {' and '.join(away)} waits to be started again" if away else ""
+    return f", while {' and '.join(away)} is restarting" if away else ""
 
 
-def _judge(engine: Engine, taken: set[str], traffic: Traffic, report: Report) -> None:
+def _judge(engine: Engine, taken: set[str], traffic: TrafficPlan, report: Report) -> None:
     with engine.connect() as connection:
         settled = set(connection.scalars(text("SELECT id FROM stripe_events")))
         report.lost = len(taken - settled)
@@ -308,17 +308,22 @@ def _judge(engine: Engine, taken: set[str], traffic: Traffic, report: Report) ->
         report.problems += [f"{event} is lost" for event in sorted(taken - settled)[:_SHOWN]]
         report.problems += [f"{event} was never sent" for event in sorted(settled - taken)[:_SHOWN]]
         for lifecycle in traffic.lifecycles():
-            found = complaints(lifecycle.expected, observe(connection, lifecycle.expected.user_id))
+            found = differences(lifecycle.expected, observe(connection, lifecycle.expected.user_id))
             report.wrong += bool(found)
             if found and len(report.problems) < _SHOWN * 4:
                 report.problems.append(f"{lifecycle.name} {lifecycle.seed}: {'; '.join(found)}")
 
 
 @click.command()
-@click.option("--events", default=100_000, show_default=True, help="Events, repetitions apart.")
-@click.option("--seed", type=int, default=None, help="Draws the same run again. Default: any.")
+@click.option(
+    "--events",
+    default=100_000,
+    show_default=True,
+    help="Number of events, not counting repetitions.",
+)
+@click.option("--seed", type=int, default=None, help="Seed to repeat a run. Default: random.")
 def main(events: int, seed: int | None) -> None:
-    """Soak, print what came of it, and exit 1 unless nothing was lost and nothing doubled."""
+    """Run the soak test, print its result, and exit 1 unless no event was lost or doubled."""
     console = Console(stderr=True)
     seed = secrets.randbelow(10**6) if seed is None else seed
     console.print(f"seed {seed}")
@@ -334,7 +339,7 @@ def _lines(report: Report, seed: int) -> Iterator[tuple[str, object]]:
     yield "seed", seed
     yield "events", report.events
     yield "deliveries", f"{report.deliveries}, {report.duplicates} of them answered as duplicates"
-    yield "refused", f"{report.refused}, and {report.unanswered} got no answer; all sent again"
+    yield "refused", f"{report.refused}, and {report.unanswered} got no answer; all were resent"
     kills = ", ".join(f"{kind} {times}" for kind, times in sorted(report.kills.items()))
     yield "killed", f"{report.kills.total()}: {kills}"
     yield "sending", f"{report.sending_seconds:.1f} s"

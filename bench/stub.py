@@ -1,6 +1,6 @@
-"""A stand-in for Stripe's API on loopback: it knows the objects that events carry, and no more.
+"""A fake of Stripe's API on loopback: it knows the objects that events carry, and no others.
 
-Peers that fetch what a webhook told them already are answered from here in well under a
+Peers that fetch what a webhook already contained get the answer from here in well under a
 millisecond; Stripe's own answers take some hundred.
 """
 
@@ -14,7 +14,7 @@ JsonObject = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 EVENTS_VARIABLE: Final = "BENCH_STUB_EVENTS"
-"""Names a file of events with ``SEPARATOR`` between them."""
+"""The variable that names a file of events with ``SEPARATOR`` between them."""
 
 SEPARATOR: Final = b"\0"
 
@@ -46,7 +46,7 @@ _KINDS: Final = {
     "sessions": "checkout.session",
     "subscriptions": "subscription",
 }
-"""What a collection is made of, as its path names it."""
+"""The object type of a collection, as its path names it."""
 
 _DETAILS: Final[dict[str, JsonObject]] = {
     "balance_transaction": {
@@ -63,17 +63,17 @@ _DETAILS: Final[dict[str, JsonObject]] = {
         "type": "charge",
     },
 }
-"""What the tables of a peer cannot do without."""
+"""Fields that the tables of a peer require."""
 
 
-class Api:
+class StubApi:
     """A WSGI application; give it to any server."""
 
     def __init__(self, events: Iterable[bytes]) -> None:
         self._objects = {str(found["id"]): found for body in events for found in _objects(body)}
 
     def __call__(self, environ: JsonObject, start_response: StartResponse) -> list[bytes]:
-        """Answer with the object that the path ends in, or with an empty list of its parts."""
+        """Answer with the object at the end of the path, or with an empty list of its parts."""
         found = self.find(environ["PATH_INFO"].strip("/").split("/")[1:])
         body = json.dumps(found).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
@@ -81,7 +81,7 @@ class Api:
         return [body]
 
     def find(self, path: list[str]) -> JsonObject:
-        """What Stripe would say at a path, split at its slashes."""
+        """Return Stripe's response for a path, split at its slashes."""
         match path:
             case ["account"]:
                 return _ACCOUNT
@@ -93,7 +93,7 @@ class Api:
 
 
 def _objects(body: bytes) -> Iterator[JsonObject]:
-    """Every whole object in an event, the event itself included."""
+    """Yield every complete object in an event, the event itself included."""
     return _walk(json.loads(body))
 
 
@@ -109,11 +109,11 @@ def _walk(value: Any) -> Iterator[JsonObject]:
 
 
 def _unknown(kind: str, name: str) -> JsonObject:
-    """An object that no event carried whole: what every object has, and a price's product."""
+    """Return a minimal object, for one that no event carried whole, with a price's product."""
     common = {"id": name, "object": kind, "created": 1_719_828_000, "livemode": False}
     return {**common, "metadata": {}, **_DETAILS.get(kind, {})}
 
 
-def make_app() -> Api:
-    """The application on the events of the file that the environment names."""
-    return Api(Path(os.environ[EVENTS_VARIABLE]).read_bytes().split(SEPARATOR))
+def make_app() -> StubApi:
+    """Return the application with the events of the file that the environment names."""
+    return StubApi(Path(os.environ[EVENTS_VARIABLE]).read_bytes().split(SEPARATOR))

@@ -1,15 +1,15 @@
-"""Where a microsecond goes between Stripe's socket and the row.
+"""Measure where the time goes between Stripe's socket and the row.
 
     python -m bench.where [--events N] [--rounds N] [--postgres FOLDER]
 
 First the whole stack under load: processor time for each event, by kind of process. Then one worker
-in this process draining what it accepted itself, with samples of where it is, so that steps can
-be told apart; then what its statements cost PostgreSQL and its commands Redis, with
-Redis' own lists of what was slow. Shares are of all rounds, times the least of them, what servers
-say of the last.
+in this process drains what it accepted itself, with samples of its position, so that the steps can
+be separated. Then the cost of its statements in PostgreSQL and of its commands in Redis, with
+Redis' own lists of slow ones. Shares are of all rounds, times are of the fastest, and the servers'
+numbers are of the last.
 
-PostgreSQL is what ``bench/postgres`` installs, or another with ``pg_stat_statements`` whose
-programs ``--postgres`` names. The embedded one lacks that: its statements are not listed.
+The PostgreSQL is the one that ``bench/postgres`` installs, or another with ``pg_stat_statements``
+whose programs ``--postgres`` names. The embedded one lacks that, so its statements are not listed.
 """
 
 import os
@@ -29,14 +29,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import costs, measures, mixes
-from bench.machine import SECRET, Machine, machine, prepare, production_postgres
+from bench.machine import SECRET, BenchMachine, machine, prepare, production_postgres
 from bench.sampler import Samples, Steps, code_of
 from billing.projection.party import PartyFacts
 from billing.readers import registry
 from ops.demo.plans import PLANS
 from runtime import event_body as bodies
 from runtime.database.engine import make_engine
-from runtime.gc_tuning import spare_the_collector
+from runtime.gc_tuning import reduce_gc
 from runtime.inbox.inbox import Inbox
 from runtime.ledger import admit as admission
 from runtime.ledger import difference, load, locks, record
@@ -44,15 +44,15 @@ from runtime.metrics_files import FOLDER_VARIABLE
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
-from workers.drain.drainer import Drainer
+from workers.batches.drainer import Drainer
+from workers.batches.reporting import Reporter
 from workers.drain.pool import build_drainer
-from workers.drain.reporting import Reporter
 from workers.liveness import Pulse
 
 STEPS: Final[Steps] = {
     code_of(Inbox.claim): "claim",
     code_of(bodies.parse): "parse",
-    code_of(registry.read): "read",
+    code_of(registry.read_event): "read",
     code_of(admission.open_transaction): "admit",
     code_of(admission.admit): "admit",
     code_of(locks.secure): "secure",
@@ -60,9 +60,9 @@ STEPS: Final[Steps] = {
     code_of(PartyFacts.add): "project",
     code_of(PartyFacts.project): "project",
     code_of(difference.difference): "compare",
-    code_of(record._write): "write",  # noqa: SLF001 - a step, whatever it is called
+    code_of(record._write): "write",  # noqa: SLF001 - a step has no public name
     code_of(Inbox.finish): "finish",
-    code_of(Reporter.settled): "tell",
+    code_of(Reporter.settled): "report",
 }
 LIBRARIES: Final = (
     "billing", "runtime/ledger", "runtime", "workers", "psycopg", "sqlalchemy", "redis", "json",
@@ -107,7 +107,7 @@ def _watching(postgres: Path | None) -> Mapping[str, str]:
 # The whole stack ------------------------------------------------------------------------
 
 
-def _live(servers: Machine, events: int, rounds: int) -> Table:
+def _live(servers: BenchMachine, events: int, rounds: int) -> Table:
     database = servers.database("live")
     prepare(database)
     taken: list[Cost] = []
@@ -138,13 +138,13 @@ def _costs(title: str, cost: Cost, events: int) -> Table:
 # One worker, in this process ------------------------------------------------------------
 
 
-def _alone(servers: Machine, events: int, rounds: int) -> Iterator[Table]:
+def _alone(servers: BenchMachine, events: int, rounds: int) -> Iterator[Table]:
     database = servers.database("alone")
     prepare(database)
     servers.empty_redis()
     watching = psycopg.connect(servers.postgres.admin_url, dbname="alone")
     with _drainer(servers, database) as (inbox, drainer), watching as connection:
-        spare_the_collector()
+        reduce_gc()
         has_statements = _has_statements(connection)
         taken: list[Cost] = []
         samples = Samples(STEPS, LIBRARIES)
@@ -166,7 +166,7 @@ def _alone(servers: Machine, events: int, rounds: int) -> Iterator[Table]:
 
 
 @contextmanager
-def _drainer(servers: Machine, database: str) -> Iterator[tuple[Inbox, Drainer]]:
+def _drainer(servers: BenchMachine, database: str) -> Iterator[tuple[Inbox, Drainer]]:
     os.environ[FOLDER_VARIABLE] = str(servers.folder)
     settings = Settings.from_env(
         {
@@ -187,7 +187,7 @@ def _drainer(servers: Machine, database: str) -> Iterator[tuple[Inbox, Drainer]]
                 engine,
                 lambda: False,
                 Pulse(servers.folder / "pulse"),
-                longest_run_seconds=600,
+                max_run_seconds=600,
             ),
         )
     finally:
@@ -205,7 +205,7 @@ def _forget(
     connection.commit()
 
 
-def _cost(servers: Machine) -> Cost:
+def _cost(servers: BenchMachine) -> Cost:
     return {
         "worker": time.process_time(),
         "redis": costs.cpu_seconds([servers.redis.pid]),
@@ -221,7 +221,7 @@ def _shares(title: str, samples: Counter[str], seconds: float) -> Table:
     return table
 
 
-# What the servers say -------------------------------------------------------------------
+# What the servers report -------------------------------------------------------------------
 
 
 def _has_statements(connection: psycopg.Connection[Any]) -> bool:
@@ -245,8 +245,8 @@ def _commands(client: redis.Redis, events: int) -> Iterator[Table]:
     table = Table("command", "calls for an event", "us for an event", title="Redis, draining")
     found: Mapping[str, Mapping[str, float]] = client.info("commandstats")
     for name, stats in sorted(found.items(), key=lambda each: -each[1]["usec"])[:12]:
-        told = name.removeprefix("cmdstat_")
-        table.add_row(told, f"{stats['calls'] / events:.2f}", f"{stats['usec'] / events:.2f}")
+        command = name.removeprefix("cmdstat_")
+        table.add_row(command, f"{stats['calls'] / events:.2f}", f"{stats['usec'] / events:.2f}")
     yield table
     slow = Table("Redis", "number", "longest, ms")
     commands: Sequence[Mapping[str, Any]] = client.slowlog_get(100)

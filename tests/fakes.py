@@ -1,4 +1,4 @@
-"""Stand-ins for what a unit under test asks of the world: values in, a list of calls out."""
+"""Fakes of the objects that a unit under test depends on: values in, a list of calls out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, 400_000, tzinfo=UTC)
 
 
 def settings(**environ: str) -> Settings:
-    """Settings of a small installation; ``environ`` says what is different about it."""
+    """Return the settings of a small installation, changed by ``environ``."""
     return Settings.from_env({"STRIPE_WEBHOOK_SECRET": SECRET, **environ})
 
 
 @dataclass(kw_only=True)
-class FakeInbox:
-    """Keeps what it accepts in memory; ``broken`` is raised instead, ``wake`` is owed."""
+class FakeIngestInbox:
+    """Keeps accepted events in memory, or raises ``broken``; ``wake`` is owed for each."""
 
     known: dict[str, Envelope] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ def _status(first: Envelope, envelope: Envelope) -> Literal["accepted", "duplica
 
 @dataclass(kw_only=True)
 class FakeWakes:
-    """Remembers the wake-ups it was asked to publish; ``fault`` False or an error refuses them."""
+    """Records wake-ups to publish; a ``fault`` of False or an error refuses them."""
 
     published: list[str] = field(default_factory=list)
     fault: Exception | Literal[False] | None = None
@@ -68,7 +68,7 @@ class FakeWakes:
 
 @dataclass(kw_only=True)
 class FakeProbe:
-    """Names the reasons it was given, or raises ``broken``."""
+    """Returns ``reasons``, or raises ``broken``."""
 
     reasons: tuple[str, ...] = ()
     broken: Exception | None = None
@@ -83,7 +83,7 @@ class FakeProbe:
 
 @dataclass(kw_only=True)
 class FakeClock:
-    """A clock that stands until a test moves it, as wall time and as monotonic seconds."""
+    """A clock that moves only by ``advance``, as wall time and as monotonic seconds."""
 
     now: datetime = NOW
 

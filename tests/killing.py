@@ -1,11 +1,11 @@
-"""Signals to processes that may be gone before they come."""
+"""Send signals to processes that may have ended already."""
 
 import os
 import signal
 
 
 def kill(pid: int | None, number: signal.Signals = signal.SIGKILL) -> bool:
-    """Signal a process; says whether there was one."""
+    """Signal a process; return False if it does not exist."""
     if not pid:
         return False
     try:

@@ -1,7 +1,7 @@
-"""A Stripe account of ours: what its API answers at any moment, and the thin events it sends.
+"""A fake Stripe account: its API's responses at any time, and the thin events it sends.
 
-It learns what happened from snapshot events and remembers when each object was in which state,
-so that a test can ask for the past, the present, or a moment between two events of one second.
+It learns from snapshot events and remembers each object's states with their times. So a test can
+ask for the past, the present, or a time between two events of one second.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from billing.fetching.plan import SUMMARY, next_request
-from billing.fetching.record import Fetched, Wanted, answer
+from billing.fetching.record import FetchRecord, FetchTarget, read_response
 
 Json = dict[str, Any]
 
@@ -32,8 +32,8 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
-class Account:
-    """``page_size`` is the most entries of any list, whatever was asked for."""
+class FakeStripeAccount:
+    """The state of an account; ``page_size`` limits each list, also where more was asked for."""
 
     page_size: int = 100
     states: dict[str, list[tuple[datetime, Json]]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Account:
     thin: dict[str, Json] = field(default_factory=dict)
 
     def learn(self, payload: Json) -> None:
-        """Take in what a snapshot event says of its object."""
+        """Store the object of a snapshot event."""
         stated, at = payload["data"]["object"], moment(payload["created"])
         self.put(payload, at)
         if stated["object"] == SUMMARY:
@@ -52,11 +52,11 @@ class Account:
             self.put(stated, at)
 
     def put(self, stated: Json, at: datetime | None = None) -> None:
-        """An object that is in this state from that moment on, or always was."""
+        """Store an object's state from ``at`` on, or for all time."""
         self.states.setdefault(stated["id"], []).append((at or moment(0), stated))
 
     def answer(self, request: str, at: datetime = FOREVER) -> tuple[int, Json]:
-        """Status and body of the response to a request at that moment."""
+        """Return status and body of the response to a request at that time."""
         parts = urlsplit(request)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         version, _, path = parts.path.lstrip("/").partition("/")
@@ -72,10 +72,10 @@ class Account:
 
     def _retrieve(self, path: str, query: Mapping[str, str], at: datetime) -> tuple[int, Json]:
         collection, _, stripe_id = path.rpartition("/")
-        known = [raw for since, raw in self.states.get(unquote(stripe_id), ()) if since <= at]
-        if not known or known[-1]["object"] != COLLECTIONS[collection]:
+        states = [raw for since, raw in self.states.get(unquote(stripe_id), ()) if since <= at]
+        if not states or states[-1]["object"] != COLLECTIONS[collection]:
             return _missing(path)
-        raw = dict(known[-1])
+        raw = dict(states[-1])
         if query.get("expand[]") == "line_items":
             raw["line_items"] = self._page(self.line_items.get(raw["id"], []), {"limit": "10"})
         if query.get("expand[]") == "payments":
@@ -91,8 +91,8 @@ class Account:
         return list(newest.values())
 
     def _features(self, query: Mapping[str, str], at: datetime) -> Json:
-        told = [keys for since, keys in self.features.get(query["customer"], ()) if since <= at]
-        keys = told[-1] if told else []
+        lists = [keys for since, keys in self.features.get(query["customer"], ()) if since <= at]
+        keys = lists[-1] if lists else []
         entries = [
             {"id": f"ent_{key}", "object": "entitlements.active_entitlement", "lookup_key": key}
             for key in keys
@@ -107,7 +107,7 @@ class Account:
         return {"object": "list", "data": page, "has_more": begins + size < len(entries)}
 
     def thin_event(self, payload: Json, **given: Any) -> Json:
-        """The thin event that Stripe sends beside a snapshot event, or instead of it."""
+        """Return the thin event that Stripe sends beside a snapshot event, or instead of it."""
         stated = payload["data"]["object"]
         event: Json = {
             "id": f"{payload['id']}thin",
@@ -124,25 +124,27 @@ class Account:
         self.thin[event["id"]] = {**event, "snapshot_event": payload["id"]}
         return event
 
-    def fetch(self, *wanted: Wanted, at: datetime, sees: datetime | None = None) -> Fetched:
-        """All that is wanted, asked for at a moment; ``sees`` bends what is shown to another."""
-        fetched = Fetched(wanted=wanted)
+    def fetch(
+        self, *wanted: FetchTarget, at: datetime, sees: datetime | None = None
+    ) -> FetchRecord:
+        """Fetch the targets at a time; ``sees`` is the time whose state the account shows."""
+        fetched = FetchRecord(targets=wanted)
         while (request := next_request(fetched)) is not None:
             status, body = self.answer(request, at if sees is None else sees)
-            fetched = fetched.with_answer(answer(request, status, at, json.dumps(body)))
+            fetched = fetched.with_response(read_response(request, status, at, json.dumps(body)))
         return fetched
 
 
-def account_of(payloads: Iterable[Json]) -> Account:
-    """An account in which all this happened."""
-    account = Account()
+def account_of(payloads: Iterable[Json]) -> FakeStripeAccount:
+    """Return an account that has learned from these events."""
+    account = FakeStripeAccount()
     for payload in payloads:
         account.learn(payload)
     return account
 
 
 def moment(seconds: float) -> datetime:
-    """A time of Stripe's."""
+    """Return the time for a Unix timestamp."""
     return datetime.fromtimestamp(seconds, UTC)
 
 

@@ -1,7 +1,7 @@
-"""Stripe's API on loopback: a real HTTP server that answers from an account, or fails on request.
+"""Stripe's API on loopback: a real HTTP server that answers from a fake account, or fails.
 
-``Date`` is the true time unless a test holds the clock. What is asked and with which headers is
-written down. Every fault lasts until it is taken back.
+``Date`` is the true time unless a test sets the clock. The server records each request with its
+headers. A fault lasts until ``works`` is called.
 """
 
 import json
@@ -14,14 +14,14 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.stripe_account import FOREVER, Account, moment
+from tests.stripe_account import FOREVER, FakeStripeAccount, moment
 
 KEY = "sk_test_our_own_key_for_tests"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request as it came in."""
+class ApiRequest:
+    """One request as it arrived."""
 
     path: str
     headers: dict[str, str]
@@ -29,28 +29,28 @@ class Asked:
 
 @dataclass
 class FakeApi:
-    """What the server does, to be changed while it runs."""
+    """The behaviour of the server; a test may change it at any time."""
 
-    account: Account = field(default_factory=Account)
+    account: FakeStripeAccount = field(default_factory=FakeStripeAccount)
     clock: Callable[[], float] = time.time
     shows_the_present: bool = True
-    """Else what was at the clock's time, which a test may hold."""
+    """If False, objects are as they were at the clock's time."""
     status: int | None = None
-    """Answered to everything, if set."""
+    """The status of every response, if set."""
     error: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str | None] = field(default_factory=dict)
     body: bytes | None = None
     hanging: threading.Event | None = None
-    """Requests wait until it is set; with ``drips`` they get a byte now and then."""
+    """Requests wait until it is set; with ``drips`` they get a byte every 50 ms."""
     drips: bool = False
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ApiRequest] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     url: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def works(self) -> None:
-        """Take every fault back."""
+        """End every fault."""
         self.status, self.error, self.headers, self.body = None, {}, {}, None
         if self.hanging is not None:
             self.hanging.set()
@@ -65,14 +65,14 @@ class FakeApi:
         self.hanging = threading.Event()
 
     def paths(self) -> list[str]:
-        """What was asked for, in order."""
+        """Return the paths of the requests, in order."""
         return [each.path for each in self.asked]
 
     @contextmanager
     def counted(self, path: str, headers: dict[str, str]) -> Iterator[None]:
-        """One request, while it lasts."""
+        """Count one request until the block ends."""
         with self._lock:
-            self.asked.append(Asked(path, headers))
+            self.asked.append(ApiRequest(path, headers))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -82,7 +82,7 @@ class FakeApi:
                 self.at_once -= 1
 
     def answer(self, path: str, authorization: str) -> tuple[int, bytes]:
-        """Status and body as things stand."""
+        """Return status and body for the current behaviour."""
         if self.body is not None:
             return self.status or 200, self.body
         if self.status is not None:
@@ -92,12 +92,12 @@ class FakeApi:
         if authorization != f"Bearer {KEY}":
             error = {"type": "invalid_request_error", "message": "Invalid API Key provided"}
             return 401, json.dumps({"error": error}).encode()
-        seen_at = FOREVER if self.shows_the_present else moment(self.clock())
-        status, found = self.account.answer(path, seen_at)
+        at = FOREVER if self.shows_the_present else moment(self.clock())
+        status, found = self.account.answer(path, at)
         return status, json.dumps(found).encode()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class StripeApiHandler(BaseHTTPRequestHandler):
     api: FakeApi
     protocol_version = "HTTP/1.1"
 
@@ -141,14 +141,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(**given: Any) -> Iterator[FakeApi]:
-    """The server for the length of a test, on a free port."""
+    """Run the server on a free port until the block ends."""
     api = FakeApi(**given)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (StripeApiHandler,), {"api": api})
+    )
     server.daemon_threads = True
     api.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="stripe", daemon=True)

@@ -1,9 +1,8 @@
-"""What a process that drains leaves behind for the case that it dies: the name of its claim.
+"""Files by which the supervisor sees what its processes do: claim files and pulses.
 
-A lease must be long enough for a process that is merely slow, so by itself it keeps the events of
-a dead one for ten seconds, and its registration lets nobody be woken in its place. Only the
-machine it died on can know better. The file is locked for as long as its writer lives; the kernel
-lets go of it with the process, whatever ended that.
+A lease must outlast a slow process, so the lease alone holds the events of a dead one for ten
+seconds, and its registration keeps other drainers from being woken. Only the same machine can know
+sooner. A claim file is locked while its process lives; the kernel drops the lock when it dies.
 """
 
 import fcntl
@@ -13,24 +12,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_PREFIX: Final = "will-"
-_UNSIGNED: Final = "unsigned-"
+_PREFIX: Final = "claim-"
+_UNLOCKED: Final = "unlocked-"
+
+PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
+"""Set by the supervisor: the pulse file of a pool."""
+
+FALLBACK_PULSE_VARIABLE: Final = "PAIDUP_FALLBACK_PULSE"
+"""Set by the supervisor: the fallback process' pulse file; the pool's must not move for it."""
+
+REDIS_TIMEOUT_SECONDS: Final = 5.0
+MAX_FALLBACK_RUN_SECONDS: Final = 30.0
 
 
-class Will:
-    """The file of this process; made after the fork."""
+class ClaimFile:
+    """The file of this process with the token of its claim; made after the fork."""
 
     def __init__(self, folder: Path) -> None:
-        draft = folder / f"{_UNSIGNED}{os.getpid()}"
-        # Never closed: the lock is to end with the process and not before.
+        draft = folder / f"{_UNLOCKED}{os.getpid()}"
+        # Never closed: the lock must end with the process and not before.
         self._file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        # Under its name only once it is locked, or a living process would be taken for a dead one.
+        # Renamed once it is locked: an unlocked claim file means that its process is dead.
         draft.rename(folder / f"{_PREFIX}{os.getpid()}")
 
     @contextmanager
-    def naming(self, token: str) -> Iterator[None]:
-        """While the block runs, the claim of this token is what this process would leave."""
+    def holding(self, token: str) -> Iterator[None]:
+        """Name ``token`` as this process' claim until the block ends."""
         self._write(token)
         try:
             yield
@@ -42,8 +50,8 @@ class Will:
         os.pwrite(self._file, token.encode("ascii"), 0)
 
 
-def of_the_dead(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The wills whose writers are dead, with the token in each; '' where nothing was claimed."""
+def orphaned_claims(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the claim file of each dead process and its token, '' where it held no claim."""
     for path in folder.glob(f"{_PREFIX}*"):
         with path.open(encoding="ascii") as file:
             try:
@@ -54,37 +62,23 @@ def of_the_dead(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 class Pulse:
-    """The file whose time of change is the pool's last movement."""
+    """A file whose modification time is the last time that a drainer asked for a claim."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @property
     def folder(self) -> Path:
-        """Where the files of one worker are."""
+        """The folder for the files of one worker."""
         return self._path.parent
 
     def beat(self) -> None:
-        """Say that a drainer moved."""
+        """Set the modification time to now."""
         self._path.touch()
 
     def last(self) -> float:
-        """When it last moved, as the file system tells it; 0.0 if never."""
+        """Return the modification time in seconds, 0.0 if there was no beat."""
         try:
             return self._path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
-
-
-PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
-"""Set by the supervisor: the file this pool touches whenever a drainer moves."""
-
-
-REDIS_TIMEOUT_SECONDS: Final = 5.0
-
-
-FALLBACK_RUN_SECONDS: Final = 30.0
-
-
-FALLBACK_PULSE_VARIABLE: Final = "PAIDUP_STAND_IN_PULSE"
-"""A file of its own: that somebody else works must not make a pool look as if it did."""

@@ -1,84 +1,80 @@
-"""What workers ask of the inbox, the ledger and the broker; tests stand in for them by these."""
+"""Interfaces with several methods that workers use; unit tests implement them with fakes.
 
-from collections.abc import Callable, Sequence
+An interface of one function is a callable type in the module that calls it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
-from runtime.failures.dead_letters import Burial
-from runtime.inbox.entries import Claim, Closed, Deferred, Finished, Parked
+from runtime.failures.ports import ConflictInbox
+from runtime.inbox.entries import Claim, Closed, Deferred, Finished, Parked, Sweep
 from runtime.inbox.fetch_lane import Deferral
-from runtime.ledger.deliveries import Delivery, Settlement
-
-Bury = Callable[[Sequence[Burial]], None]
-"""Write dead letters, all or none."""
 
 
-class Recorder(Protocol):
-    """The ledger."""
+class ClaimQueue(Protocol):
+    """The part of the inbox that a drainer claims from: all lanes but one, or the fetch lane."""
 
-    def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
-        """Settle all in one transaction, or none and raise."""
+    def claim(self, token: str, *, wake: str | None) -> Claim: ...
+
+    def leave(self, token: str, *, hand_on: bool) -> str | None: ...
+
+
+class ClaimedEvents(Protocol):
+    """The inbox, for the holder of a claim."""
+
+    def heartbeat(self, token: str) -> bool: ...
+
+    def finish(
+        self, token: str, finished: Sequence[Finished], *, settlement: int | None
+    ) -> Closed: ...
+
+    def park(self, token: str, parked: Sequence[Parked]) -> int: ...
+
+    def discard(self, token: str, keys: Sequence[str]) -> Closed: ...
+
+    def release(self, token: str) -> int: ...
+
+    def open_breaker(self, reason: str, seconds: float) -> None: ...
+
+    def drop_done_markers(self) -> int: ...
+
+
+class DeferralQueue(Protocol):
+    """The fetch lane, for a drainer that moves events into it."""
+
+    def defer(self, token: str, deferred: Sequence[Deferred]) -> Deferral: ...
+
+    def leave(self, token: str, *, hand_on: bool) -> str | None: ...
+
+
+class ApiHealth(Protocol):
+    """The record, shared by all workers, of how Stripe's API responds."""
+
+    def succeeded(self) -> None: ...
+
+    def failed(self, reason: str) -> bool:
+        """Return True if this failure opened the breaker."""
         ...
 
-    def recalled(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """The same, replays with what was fetched for them before."""
+    def pause(self, reason: str, seconds: float) -> bool:
+        """Return True if this call opened the breaker."""
         ...
 
-
-class Lane(Protocol):
-    """The lane of events that Stripe's API has to be asked about, as far as others fill it."""
-
-    def defer(self, token: str, deferred: Sequence[Deferred]) -> Deferral:
-        """Move events there."""
-        ...
-
-    def leave(self, token: str, *, hand_on: bool) -> str | None:
-        """End a registration."""
-        ...
+    def succeeded_at(self) -> datetime | None: ...
 
 
-class Claims(Protocol):
-    """Where a drainer's events come from, and who else is told of them."""
+class SweepInbox(ConflictInbox, Protocol):
+    """The inbox, for the sweeper."""
 
-    def claim(self, token: str, *, wake: str | None) -> Claim:
-        """Take what is due."""
-        ...
+    def sweep(self, *, most_wakes: int) -> Sweep: ...
 
-    def heartbeat(self, token: str) -> bool:
-        """Keep it."""
-        ...
+    def release_orphan(self, token: str) -> Sweep: ...
 
-    def unregister(self, token: str) -> None:
-        """End a registration."""
-        ...
+    def unregister(self, token: str) -> None: ...
 
-    def leave(self, token: str, *, hand_on: bool) -> str | None:
-        """End this drainer's registration; if it hands on, learn whom to wake."""
-        ...
+    def breaker_open(self) -> bool: ...
 
-    def open_breaker(self, reason: str, seconds: float) -> None:
-        """Stop claims and wake-ups."""
-        ...
+    def open_breaker(self, reason: str, seconds: float) -> None: ...
 
-
-class Inbox(Protocol):
-    """The inbox, as far as verdicts on claimed events are carried out in it."""
-
-    def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
-        """Take settled events out."""
-        ...
-
-    def park(self, token: str, parked: Sequence[Parked]) -> int:
-        """Make events due later."""
-        ...
-
-    def discard(self, token: str, keys: Sequence[str]) -> Closed:
-        """Take buried events out."""
-        ...
-
-    def give_back(self, token: str) -> int:
-        """Make what is still held due again."""
-        ...
-
-    def drop_done_markers(self) -> int:
-        """Forget cached results."""
-        ...
+    def close_breaker(self) -> None: ...

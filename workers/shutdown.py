@@ -1,9 +1,9 @@
-"""How long a stop may take, and how whoever drains learns of one.
+"""Stop worker processes between two batches, and bound how long that may take.
 
-Celery's warm shutdown waits for running tasks but does not tell them. One byte of memory shared
-over the fork does: drainers look at it between batches, so a stop takes one batch and not five
-seconds. A signal to the whole group (a terminal that closes, an init system that signals every
-process) reaches the drainers themselves; that is for the same reason no end in mid-batch.
+Celery's warm shutdown waits for running tasks and does not tell them. One byte of memory shared
+over the fork does: drainers read it between batches, so a stop takes one batch and not five
+seconds. A signal to the whole process group (a closed terminal, some init systems) reaches the
+drainers directly; it does not interrupt a batch either.
 """
 
 import mmap
@@ -21,82 +21,81 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE_SECONDS: Final = 85.0
 """Longer than any batch, and than the 30 s a Celery child may wait for its parent at the end."""
 
+POLL_SECONDS: Final = 1.0
+
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """All of them mean the same, and a second one means no more than the first."""
+    """Yield a function that returns True once a stop signal arrived; repeats change nothing."""
     asked = False
-    # Ignored when we were started, a hang-up stays ignored: nohup means what it says.
+    # A SIGHUP that was ignored at the start stays ignored: that is how nohup works.
     nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    heard = _STOPPING[:-1] if nohup else _STOPPING
+    handled = _STOPPING[:-1] if nohup else _STOPPING
 
     def remember(*_: object) -> None:
         nonlocal asked
         asked = True
 
-    kept = {number: signal.signal(number, remember) for number in heard}
+    previous = {number: signal.signal(number, remember) for number in handled}
     try:
         yield lambda: asked
     finally:
-        for number, handler in kept.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class StopFlag:
-    """Made before the fork; raised in the parent, seen in every child."""
+    """A flag made before the fork, raised in the parent and read in every child."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 1)
 
     def raise_(self) -> None:
-        """Ask every drainer to end after the batch in its hands."""
+        """Ask every drainer to end after its current batch."""
         self._shared[0] = 1
 
     def is_raised(self) -> bool:
-        """Whether the pool is about to stop."""
+        """Return True if the pool stops."""
         return self._shared[0] != 0
 
 
 class EndAfterBatch:
-    """Signals to end this process wait while a batch is in its hands.
+    """Delays signals that end this process until its current batch is finished.
 
-    An event that is tried alone would else be charged for the operator's stop as for a crash of
-    its own making, and three restarts would bury it.
+    Otherwise an event that is tried alone would be counted as the cause of a crash whenever an
+    operator stops the worker, and three restarts would make it a dead letter.
     """
 
     def __init__(self, ends_anyway: Callable[[], bool]) -> None:
-        """``ends_anyway``: somebody else sees to the end, so the signal need not come again."""
+        """Take ``ends_anyway``: it returns True if the process ends without a second signal."""
         self._ends_anyway = ends_anyway
         self._asked: int | None = None
 
     def is_asked(self) -> bool:
-        """Whether this process ends after the batch in its hands."""
+        """Return True if this process ends after its current batch."""
         return self._asked is not None
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While the block runs, in the main thread, a signal waits for its end."""
-        # Set each time: a Celery child sets its own after everything that could be asked to.
-        kept = {number: signal.signal(number, self._heed) for number in _ENDING}
+        """Delay signals until the block ends; call it in the main thread."""
+        # Set for each batch: a Celery child installs its own handlers after every earlier hook.
+        previous = {number: signal.signal(number, self._remember) for number in _ENDING}
         try:
             yield
         finally:
-            for number, handler in kept.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
         if self._asked is not None and not self._ends_anyway():
             os.kill(os.getpid(), self._asked)
 
-    def _heed(self, number: int, _frame: object) -> None:
+    def _remember(self, number: int, _frame: object) -> None:
         self._asked = number
 
 
-POLL_SECONDS: Final = 1.0
-
-
 def stop_with_parent(parent: int, *, grace_seconds: float = GRACE_SECONDS) -> None:
-    """End this process, warm if it can be, as soon as ``parent`` is not its parent any more."""
+    """End this process as soon as ``parent`` is not its parent: SIGTERM, then SIGKILL."""
     watch = threading.Thread(
-        target=_watch, args=(parent, grace_seconds), name="orphan-watch", daemon=True
+        target=_watch, args=(parent, grace_seconds), name="parent-watch", daemon=True
     )
     watch.start()
 

@@ -1,6 +1,6 @@
-"""Give dj-stripe its tables and the endpoint that Stripe would send to.
+"""Create dj-stripe's tables and the endpoint that Stripe would send to.
 
-Runs in the environment that ``bench/setup`` makes, not in ours.
+Runs in the environment that ``bench/setup`` makes, not in Paidup's.
 """
 
 import os
@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 
 def main() -> None:
-    """Migrate, and note the endpoint with its secret."""
+    """Migrate, and store the endpoint with its secret."""
     django.setup()
     call_command("migrate", verbosity=0)
     from djstripe.models import WebhookEndpoint  # noqa: PLC0415 - models exist once Django is set up

@@ -1,4 +1,4 @@
-"""The one address that dj-stripe answers at."""
+"""The one URL of dj-stripe."""
 
 from django.urls import include, path
 

@@ -7,5 +7,5 @@ app = Flask(__name__)
 
 @app.post("/webhooks/stripe")
 def webhook() -> Response:
-    """Say what ingest says, without having done it."""
+    """Answer as ingest does, without its work."""
     return Response('{"status": "accepted"}', 202, mimetype="application/json")

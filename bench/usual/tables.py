@@ -1,4 +1,4 @@
-"""The tables most people start with: one for each thing, and a log of what was processed."""
+"""The tables that most people start with: one for each thing, and a log of processed events."""
 
 from datetime import datetime
 
@@ -7,12 +7,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
-class Base(DeclarativeBase):
+class UsualBase(DeclarativeBase):
     """The metadata of the baseline."""
 
 
-class ProcessedEvent(Base):
-    """An event that was handled, so that its repetition is not."""
+class ProcessedEvent(UsualBase):
+    """A processed event, so that its repetition is skipped."""
 
     __tablename__ = "processed_events"
     id: Mapped[str] = mapped_column(String, primary_key=True)
@@ -23,8 +23,8 @@ class ProcessedEvent(Base):
     )
 
 
-class Entitlement(Base):
-    """What a customer may do."""
+class Entitlement(UsualBase):
+    """The access of a customer."""
 
     __tablename__ = "entitlements"
     customer_id: Mapped[str] = mapped_column(String, primary_key=True)
@@ -32,8 +32,8 @@ class Entitlement(Base):
     subscription_id: Mapped[str | None]
 
 
-class Payment(Base):
-    """Money that came in."""
+class UsualPayment(UsualBase):
+    """A received payment."""
 
     __tablename__ = "payments"
     id: Mapped[str] = mapped_column(String, primary_key=True)
@@ -42,8 +42,8 @@ class Payment(Base):
     currency: Mapped[str]
 
 
-class AuditLog(Base):
-    """That something was done."""
+class UsualAuditLog(UsualBase):
+    """A log entry."""
 
     __tablename__ = "audit_log"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -1,4 +1,4 @@
-"""The worker most people write: Celery's defaults, one task and one ORM session for each event."""
+"""The worker that most people write: Celery's defaults, one task and one session per event."""
 
 import os
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from bench.usual.tables import AuditLog, Entitlement, Payment, ProcessedEvent
+from bench.usual.tables import Entitlement, ProcessedEvent, UsualAuditLog, UsualPayment
 
 app = Celery("usual", broker=os.environ["USUAL_REDIS_URL"])
 app.conf.broker_connection_retry_on_startup = True
@@ -19,18 +19,18 @@ ENDED = ("canceled", "unpaid", "incomplete_expired")
 
 @app.task(name="usual.process_event")
 def process_event(event: dict[str, Any]) -> None:
-    """Skip what was processed, apply the rest, commit."""
+    """Skip a processed event, apply another one, commit."""
     with Session(engine) as session:
         if session.get(ProcessedEvent, event["id"]):
             return
         session.add(ProcessedEvent(id=event["id"], type=event["type"], payload=event))
         apply(session, event["type"], event["data"]["object"])
-        session.add(AuditLog(event_id=event["id"], action=event["type"]))
+        session.add(UsualAuditLog(event_id=event["id"], action=event["type"]))
         session.commit()
 
 
 def apply(session: Session, kind: str, stated: dict[str, Any]) -> None:
-    """The if-and-else by event type that such handlers are."""
+    """Apply an event by the usual chain of conditions on its type."""
     if kind == "checkout.session.completed":
         _entitle(session, stated, active=True)
     elif kind.startswith("customer.subscription."):
@@ -51,5 +51,5 @@ def _entitle(session: Session, stated: dict[str, Any], *, active: bool) -> None:
 def _pay(session: Session, stated: dict[str, Any], amount: int) -> None:
     values = {"amount": amount, "currency": stated["currency"]}
     identifier = stated.get("payment_intent") or stated["id"]
-    row = insert(Payment).values(id=identifier, customer_id=stated.get("customer"), **values)
+    row = insert(UsualPayment).values(id=identifier, customer_id=stated.get("customer"), **values)
     session.execute(row.on_conflict_do_update(index_elements=["id"], set_=values))

@@ -1,4 +1,4 @@
-"""The endpoint most people write: construct the event, hand it to a task, say OK."""
+"""The endpoint that most people write: construct the event, send a task, answer OK."""
 
 import json
 import os
@@ -13,7 +13,7 @@ app = Flask(__name__)
 
 @app.post("/webhooks/stripe")
 def webhook() -> tuple[str, int]:
-    """What Stripe's own documentation shows, with a queue behind it."""
+    """Receive a webhook as Stripe's documentation shows, with a queue behind it."""
     payload = request.get_data()
     signature = request.headers.get("Stripe-Signature")
     try:

@@ -7,13 +7,13 @@ import pytest
 from bench import costs, mixes
 from bench.course import Course
 from bench.figures import APPLIED, CATCH_UP, END_TO_END, MEMORY, PAIDUP, Figures
-from bench.machine import Machine, machine, prepare
+from bench.machine import BenchMachine, machine, prepare
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def own_machine(servers_folder: Path) -> Iterator[Machine]:
+def own_machine(servers_folder: Path) -> Iterator[BenchMachine]:
     """Servers of a benchmark, below the folder of the session, which removes it."""
     folder = Path(mkdtemp(dir=servers_folder))
     folder.chmod(0o755)
@@ -21,7 +21,7 @@ def own_machine(servers_folder: Path) -> Iterator[Machine]:
         yield servers
 
 
-def test_a_course_notes_all_it_takes_under_its_setting(own_machine: Machine) -> None:
+def test_a_course_notes_all_it_takes_under_its_setting(own_machine: BenchMachine) -> None:
     figures = Figures()
     database = own_machine.database("course")
     prepare(database)
@@ -42,7 +42,7 @@ def test_a_course_notes_all_it_takes_under_its_setting(own_machine: Machine) -> 
     assert taken(MEMORY, "worker, after the backlog") > 1
 
 
-def test_an_emptied_redis_gives_back_what_it_took(own_machine: Machine) -> None:
+def test_an_emptied_redis_gives_back_what_it_took(own_machine: BenchMachine) -> None:
     with own_machine.redis.client() as client:
         client.set("large", b"x" * 50_000_000)
     full = costs.megabytes(own_machine.redis.pid)

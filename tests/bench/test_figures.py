@@ -9,7 +9,7 @@ from bench.figures import (
     Figure,
     Figures,
     grown,
-    judged,
+    measured_goals,
 )
 from bench.figures import processes as named
 from bench.report import goals, growth, picture, sorted_by_kind, table
@@ -59,7 +59,7 @@ def test_what_was_taken_in_several_settings_grows_and_drains_are_named_by_theirs
 
 
 def test_a_goal_may_be_about_another_setting() -> None:
-    found = {goal.says: value for goal, value in judged(taken_in_settings())}
+    found = {goal.says: value for goal, value in measured_goals(taken_in_settings())}
 
     assert found["end to end, filled database to an empty one"] == 0.96
 
@@ -70,13 +70,13 @@ def test_a_ratio_is_taken_round_by_round_since_a_machine_may_get_slower_between_
         figures.note(END_TO_END, PAIDUP, "events/s", ours)
         figures.note(END_TO_END, USUAL, "events/s", theirs)
 
-    ((_, value),) = judged(figures)
+    ((_, value),) = measured_goals(figures)
 
     assert value == 7.5
 
 
 def test_goals_are_held_against_ratios_and_left_out_where_nobody_measured() -> None:
-    found = {goal.says: (value, goal.reached(value)) for goal, value in judged(taken())}
+    found = {goal.says: (value, goal.reached(value)) for goal, value in measured_goals(taken())}
 
     assert found == {
         "end to end, Paidup to the usual handler": (7.2, True),

@@ -8,17 +8,17 @@ import bench.__main__ as command
 from bench import report
 
 
-def test_the_load_is_told_as_it_was_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_are_read_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 
-    class Rounds:
+    class FakeRounds:
         def __init__(self, *_: Any, **__: Any) -> None: ...
 
         def run(self) -> None:
             done.append("run")
 
     monkeypatch.setattr(command, "machine", lambda _: nullcontext())
-    monkeypatch.setattr(command, "Rounds", Rounds)
+    monkeypatch.setattr(command, "BenchRounds", FakeRounds)
     monkeypatch.setattr(report, "versions", lambda _: done.append("versions"))
 
     result = CliRunner().invoke(command.main, ["--no-peers", "--no-keep"])

@@ -10,7 +10,7 @@ PEER = Peer(port=1, path="/")
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, times: int) -> list[Sequence[bytes]]:
-    """An endpoint that refuses so often; what it was sent."""
+    """Make the endpoint refuse so often; return the list of what it was sent."""
     sent: list[Sequence[bytes]] = []
 
     def acknowledged(_: Peer, events: Sequence[bytes]) -> None:
@@ -22,7 +22,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, times: int) -> list[Sequence[bytes
     return sent
 
 
-def test_what_is_refused_for_a_moment_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_refused_for_a_moment_are_resent(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = refusing(monkeypatch, times=1)
 
     measures.taken(PEER, [b"one", b"two"])

@@ -2,7 +2,7 @@ import json
 from collections import Counter
 
 from bench import mixes
-from bench.stub import Api
+from bench.stub import StubApi
 
 
 def customer_of(body: bytes) -> object:
@@ -62,7 +62,7 @@ def test_the_second_mix_repeats_a_fifth_and_has_one_hot_customer_in_fifty() -> N
 def test_the_stub_knows_what_events_carry_and_makes_up_the_rest() -> None:
     events = mixes.first(50, "seed")
     bought = next(json.loads(body)["data"]["object"] for body in events if b'"charge"' in body)
-    api = Api(events)
+    api = StubApi(events)
 
     assert api.find(["charges", bought["id"]]) == bought
     assert api.find(["account"])["object"] == "account"

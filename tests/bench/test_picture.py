@@ -18,7 +18,7 @@ OUTPUT = [
     "paidup: waiting",
     "2. A subscription",
     "another row",
-    "What must not pass, or not twice",
+    "4. Requests that must be rejected, or not applied twice",
     "a refusal",
     "Metrics",
     "All checks passed.",
@@ -89,7 +89,7 @@ def test_output_that_moves_the_cursor_is_refused() -> None:
 
 
 def test_the_chosen_parts_and_the_last_line_are_shown_with_dots_for_each_cut() -> None:
-    parts = [("", "paidup:"), ("1. ", "2. "), ("What must not", "Metrics")]
+    parts = [("", "paidup:"), ("1. ", "2. "), ("4. Requests", "Metrics")]
 
     assert plain(shown(OUTPUT, parts)) == [
         "This demo sends events.",

@@ -1,4 +1,4 @@
-"""A site on the session's servers, and one on servers of the test's own to break."""
+"""Sites on the session's servers, or on servers that a test may break."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from tests.faults.fault_env import FaultSite
 
 @pytest.fixture
 def seed() -> int:
-    """Of all chance in a test, printed with a failure; ``FAULT_SEED`` draws a run again."""
+    """Return the seed of a test's randomness; set ``FAULT_SEED`` to repeat a failed run."""
     drawn = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
     print(f"FAULT_SEED={drawn}")  # noqa: T201 - pytest shows it when the test fails
     return drawn
@@ -23,19 +23,19 @@ def seed() -> int:
 
 @pytest.fixture
 def chance(seed: int) -> random.Random:
-    """Chance that can be drawn again."""
-    return random.Random(seed)  # noqa: S311 - whom to kill is no secret
+    """Return a seeded random generator."""
+    return random.Random(seed)  # noqa: S311 - which process dies need not be secret
 
 
 @pytest.fixture
 def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[FaultSite]:
-    """The session's servers: never stop or freeze them."""
+    """Yield a site on the session's servers, which must not be stopped or frozen."""
     yield from _site(database, redis_url, tmp_path)
 
 
 @pytest.fixture
 def site_with_own_redis(database: str, own_redis: Redis, tmp_path: Path) -> Iterator[FaultSite]:
-    """The session's PostgreSQL and a Redis to break: ``own_redis``."""
+    """Yield a site on the session's PostgreSQL and on ``own_redis``, which may be broken."""
     yield from _site(database, own_redis.url, tmp_path)
 
 
@@ -43,7 +43,7 @@ def site_with_own_redis(database: str, own_redis: Redis, tmp_path: Path) -> Iter
 def site_with_own_postgres(
     own_postgres: Postgres, redis_url: str, tmp_path: Path
 ) -> Iterator[FaultSite]:
-    """The session's Redis and a PostgreSQL to break: ``own_postgres``."""
+    """Yield a site on the session's Redis and on ``own_postgres``, which may be broken."""
     site = FaultSite(own_postgres.url, redis_url, tmp_path / "worker.log")
     upgrade(site.engine)
     site.close()
@@ -54,7 +54,7 @@ def site_with_own_postgres(
 def site_of_its_own(
     own_postgres: Postgres, own_redis: Redis, tmp_path: Path
 ) -> Iterator[FaultSite]:
-    """Both servers are this test's: ``own_postgres`` and ``own_redis``."""
+    """Yield a site on ``own_postgres`` and ``own_redis``, which may both be broken."""
     site = FaultSite(own_postgres.url, own_redis.url, tmp_path / "worker.log")
     upgrade(site.engine)
     site.close()

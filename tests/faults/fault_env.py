@@ -1,4 +1,4 @@
-"""The servers of one fault test, workers and ingests on them, and the judge of what is left."""
+"""The servers of one fault test, workers and ingest on them, and the check of the result."""
 
 import re
 import signal
@@ -16,17 +16,17 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ops.demo.plans import PLANS
-from ops.send.delivery import Answer, Courier
+from ops.send.delivery import DeliveryClient, EndpointResponse
 from ops.send.endpoint import Endpoint
 from ops.up.servers.process_table import children_of, command_of
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
 from runtime.plans_file import read_plans
-from tests.faults.oracle import Answers, verdict
+from tests.faults.oracle import DeliveryLog, differences_from
 from tests.faults.purchases import event_id, purchase, purchases
 from tests.killing import kill
 from tests.workers.waiting import until
-from tests.workers.worker_process import REPOSITORY, Site, Worker
+from tests.workers.worker_process import REPOSITORY, WorkerProcess, WorkerSite
 
 SECRET = "whsec_" + "fault" * 6
 FAULTY_WORKER = "tests.faults.faulty_worker"
@@ -34,10 +34,10 @@ FAULTY_INGEST = "tests.faults.faulty_ingest"
 
 
 @dataclass
-class FaultSite(Site):
-    """A site that remembers what was acknowledged."""
+class FaultSite(WorkerSite):
+    """A site that remembers which events were acknowledged."""
 
-    answers: Answers = field(default_factory=Answers)
+    answers: DeliveryLog = field(default_factory=DeliveryLog)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,17 +53,17 @@ class FaultSite(Site):
         }
 
     def install_plans(self) -> None:
-        """What the sample shop sells."""
+        """Install the plans of the sample shop."""
         install_first(self.engine, read_plans(PLANS), actor="tests", reason="tests")
 
     def take(self, names: Iterable[object]) -> list[str]:
-        """Accept purchases as ingest does, wake-up and all; each is acknowledged."""
+        """Accept and acknowledge purchases as ingest does; return their ids."""
         ids = self.accept(purchases(names))
         self.answers.acknowledged.update(ids)
         return ids
 
     def take_quietly(self, names: Iterable[object]) -> list[str]:
-        """Accept purchases without a wake-up: the sender died, or the broker did not listen."""
+        """Accept purchases without a wake-up: ingest died, or the broker was unreachable."""
         ids = []
         for envelope in purchases(names):
             self.inbox.accept(envelope)
@@ -72,7 +72,7 @@ class FaultSite(Site):
         return ids
 
     def try_to_take(self, name: object) -> bool:
-        """Accept one purchase while Redis may be away: refused then, as ingest would."""
+        """Accept one purchase, or record it as refused, as ingest does, if Redis is unreachable."""
         try:
             self.take([name])
         except redis.RedisError:
@@ -81,19 +81,21 @@ class FaultSite(Site):
         return True
 
     def is_settled(self, ids: Iterable[str]) -> bool:
-        """Whether all of these are."""
+        """Return True if all of these are settled."""
         return set(ids) <= self.settled().keys()
 
-    def judge(
+    def check_result(
         self, *, dead: Iterable[str] = (), letters: Iterable[str] = (), seconds: float = 60.0
     ) -> None:
-        """Wait until nothing is left to do, then hold what stands against what was acknowledged.
+        """Wait until the inbox is empty, then compare the result with the acknowledged events.
 
-        ``dead`` had no effect; ``letters`` were dead and were applied after all.
+        ``dead`` had no effect; ``letters`` were dead letters and were applied after all.
         """
         until(self._drained, seconds=seconds, why=f"drained; see {self.log}")
-        found = verdict(self.engine, self.redis, self.answers, dead=set(dead), letters=set(letters))
-        assert found == (), f"{len(found)} complaints; {found[:5]}; see {self.log}"
+        found = differences_from(
+            self.engine, self.redis, self.answers, dead=set(dead), letters=set(letters)
+        )
+        assert found == (), f"{len(found)} differences; {found[:5]}; see {self.log}"
 
     def _drained(self) -> bool:
         with suppress(redis.RedisError):
@@ -101,19 +103,19 @@ class FaultSite(Site):
         return False
 
     def fuse(self, name: str, times: int = 1) -> int:
-        """How often a fault has struck so far, of so many times at most."""
+        """Return how often a fault has happened so far, of ``times`` at most."""
         return sum((self.folder / f"{name}.{n}").exists() for n in range(times))
 
 
 def patient_client(url: str) -> redis.Redis:
-    """A client that asks once and not for long, as all of ours do."""
+    """Return a client that tries once and waits 1 s, as all of Paidup's clients do."""
     return redis.Redis.from_url(url, socket_timeout=1, retry=Retry(NoBackoff(), 0))
 
 
 @contextmanager
-def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[Worker]:
-    """A worker with faults built in, killed at the end of the test whatever it does."""
-    worker = Worker(site, FAULTY_WORKER, FAULTS=" ".join(faults), **environ)
+def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[WorkerProcess]:
+    """Run a worker with faults installed, and kill it at the end of the test."""
+    worker = WorkerProcess(site, FAULTY_WORKER, FAULTS=" ".join(faults), **environ)
     try:
         yield worker
     finally:
@@ -123,8 +125,8 @@ def workers(site: FaultSite, *faults: str, **environ: str) -> Iterator[Worker]:
         worker.process.wait()
 
 
-class Ingest:
-    """An ingest process that may have faults built in."""
+class FaultyIngest:
+    """An ingest process that may have faults installed."""
 
     def __init__(self, site: FaultSite, *faults: str) -> None:
         self._site = site
@@ -145,27 +147,27 @@ class Ingest:
         self.url = ""
 
     def until_it_answers(self) -> None:
-        """Wait until it listens, whatever it says."""
-        until(self._said_where, seconds=30, why=f"ingest starts; see {self._log}")
+        """Wait until it listens, ready or not."""
+        until(self._has_url, seconds=30, why=f"ingest starts; see {self._log}")
         until(lambda: self.get("/healthz") == 200, seconds=30, why=f"it lives; see {self._log}")
 
     def until_ready(self) -> None:
-        """Wait until it takes events."""
+        """Wait until it accepts events."""
         self.until_it_answers()
         until(lambda: self.ready, seconds=30, why=f"ingest is ready; see {self._log}")
 
     @property
     def ready(self) -> bool:
-        """Whether it says so."""
+        """True if ``/readyz`` answers 200."""
         return self.get("/readyz") == 200
 
     @property
     def server_processes(self) -> list[int]:
-        """The processes that answer requests now."""
+        """The server processes that run now."""
         return [pid for pid in children_of(self.process.pid) if "spawn_main" in command_of(pid)]
 
     def get(self, path: str) -> int:
-        """The status of a page; 0 where nobody answers."""
+        """Return the status of a page, 0 where nothing answers."""
         connection = Endpoint.at(self.url + path).connect()
         try:
             connection.request("GET", path)
@@ -175,36 +177,36 @@ class Ingest:
         finally:
             connection.close()
 
-    def courier(self) -> Courier:
-        """A connection of its own, for one thread."""
-        return Courier(Endpoint.at(f"{self.url}/webhooks/stripe"), SECRET)
+    def client(self) -> DeliveryClient:
+        """Return a client with a connection of its own, for one thread."""
+        return DeliveryClient(Endpoint.at(f"{self.url}/webhooks/stripe"), SECRET)
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes) -> EndpointResponse:
         """Deliver once, on a connection of its own."""
-        courier = self.courier()
+        client = self.client()
         try:
-            return courier.post(body)
+            return client.post(body)
         finally:
-            courier.close()
+            client.close()
 
-    def deliver(self, name: object, *, courier: Courier | None = None) -> Answer:
-        """Deliver a purchase once, and note what was answered."""
+    def deliver(self, name: object, *, client: DeliveryClient | None = None) -> EndpointResponse:
+        """Deliver a purchase once, and record the answer."""
         body = purchase(name)
-        answer = courier.post(body) if courier else self.post(body)
+        answer = client.post(body) if client else self.post(body)
         self._site.answers.took(event_id(name), acknowledged=answer.taken)
         return answer
 
-    def _said_where(self) -> bool:
+    def _has_url(self) -> bool:
         assert self.process.poll() is None, self._log.read_text()
-        told = re.search(r'"url": "(http://[^"]+)"', self._log.read_text())
-        self.url = told[1] if told else ""
-        return bool(told)
+        found = re.search(r'"url": "(http://[^"]+)"', self._log.read_text())
+        self.url = found[1] if found else ""
+        return bool(found)
 
 
 @contextmanager
-def ingesting(site: FaultSite, *faults: str, ready: bool = True) -> Iterator[Ingest]:
-    """An ingest that is ready, or at least answers, and is gone at the end of the test."""
-    ingest = Ingest(site, *faults)
+def ingesting(site: FaultSite, *faults: str, ready: bool = True) -> Iterator[FaultyIngest]:
+    """Run an ingest that is ready, or at least answers, until the end of the test."""
+    ingest = FaultyIngest(site, *faults)
     try:
         ingest.until_ready() if ready else ingest.until_it_answers()
         yield ingest
@@ -216,12 +218,12 @@ def ingesting(site: FaultSite, *faults: str, ready: bool = True) -> Iterator[Ing
 
 @contextmanager
 def trickle(site: FaultSite, *, rate: float, names: Callable[[int], object]) -> Iterator[list[str]]:
-    """Purchases that keep coming while the block runs; the names of those tried so far."""
+    """Accept purchases until the block ends; yield the ids tried so far."""
     stopped, tried = Event(), list[str]()
 
     def send() -> None:
-        begun = time.monotonic()
-        while not stopped.wait(max(0.0, begun + len(tried) / rate - time.monotonic())):
+        started = time.monotonic()
+        while not stopped.wait(max(0.0, started + len(tried) / rate - time.monotonic())):
             name = names(len(tried))
             tried.append(event_id(name))
             site.try_to_take(name)
@@ -236,54 +238,54 @@ def trickle(site: FaultSite, *, rate: float, names: Callable[[int], object]) -> 
 
 
 def open_loop(
-    ingest: Ingest, names: Sequence[object], *, rate: float, connections: int
+    ingest: FaultyIngest, names: Sequence[object], *, rate: float, connections: int
 ) -> "OpenLoop":
-    """Each purchase once at its time, whatever becomes of those before it; runs beside."""
+    """Start to deliver each purchase once at its time, however the earlier ones end."""
     loop = OpenLoop(ingest, names, rate, connections)
     loop.start()
     return loop
 
 
 class OpenLoop:
-    """So many couriers that take turns; ``answers`` are what each purchase got, with when."""
+    """So many clients that take turns; ``answers`` are what each purchase got, with when."""
 
     def __init__(
-        self, ingest: Ingest, names: Sequence[object], rate: float, connections: int
+        self, ingest: FaultyIngest, names: Sequence[object], rate: float, connections: int
     ) -> None:
         self._ingest, self._names = ingest, names
         self._rate, self._connections = rate, connections
-        self._begun = 0.0
-        self.answers: list[tuple[float, Answer]] = []
-        self._threads = [Thread(target=self._carry, args=(n,)) for n in range(connections)]
+        self._started = 0.0
+        self.answers: list[tuple[float, EndpointResponse]] = []
+        self._threads = [Thread(target=self._deliver, args=(n,)) for n in range(connections)]
 
     def start(self) -> None:
-        """Begin to send."""
-        self._begun = time.monotonic()
+        """Start all clients."""
+        self._started = time.monotonic()
         for thread in self._threads:
             thread.start()
 
     def join(self) -> None:
-        """Wait for the last answer."""
+        """Wait until all clients are done."""
         for thread in self._threads:
             thread.join()
 
-    def _carry(self, first: int) -> None:
-        courier = self._ingest.courier()
+    def _deliver(self, first: int) -> None:
+        client = self._ingest.client()
         for number in range(first, len(self._names), self._connections):
-            time.sleep(max(0.0, self._begun + number / self._rate - time.monotonic()))
-            begun = time.monotonic()
-            self.answers.append((begun, self._ingest.deliver(self._names[number], courier=courier)))
-        courier.close()
+            time.sleep(max(0.0, self._started + number / self._rate - time.monotonic()))
+            started = time.monotonic()
+            self.answers.append((started, self._ingest.deliver(self._names[number], client=client)))
+        client.close()
 
 
-def revived(worker: Worker, site: FaultSite, *faults: str) -> Worker:
-    """The worker, or a new one where its supervisor is dead: what an init system does."""
+def revived(worker: WorkerProcess, site: FaultSite, *faults: str) -> WorkerProcess:
+    """Return the worker, or a new one if its supervisor is dead, as an init system does."""
     if worker.process.poll() is None:
         return worker
-    return Worker(site, FAULTY_WORKER, FAULTS=" ".join(faults))
+    return WorkerProcess(site, FAULTY_WORKER, FAULTS=" ".join(faults))
 
 
 def count(site: FaultSite, query: str, **values: object) -> int:
-    """A number that the database knows."""
+    """Return the number that a query yields."""
     with site.engine.connect() as connection:
         return int(connection.execute(sa.text(query), values).scalar_one())

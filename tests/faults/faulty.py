@@ -1,7 +1,8 @@
-"""Faults that a real process is given from outside, by name, before it starts its work.
+"""Faults that are installed in a real process, by name, before it starts its work.
 
-``FAULTS`` names them. What strikes only so often burns a fuse: a file in ``FAULT_FOLDER`` that
-only one process can create, so that exactly so many deaths happen whoever they meet.
+The environment variable ``FAULTS`` names them. A fault with a limit burns a fuse each time: a file
+in ``FAULT_FOLDER`` that only one process can create. So it happens exactly so often over all
+processes.
 """
 
 import ctypes
@@ -25,14 +26,14 @@ import runtime.database.engine
 import runtime.inbox.encoding
 import runtime.inbox.inbox
 import runtime.ledger.record as recording
-import workers.drain.decode
+import workers.batches.decode
+import workers.batches.retry_policy
 import workers.drain.pool
-import workers.drain.retry_policy
-from runtime.broker import Wakes
+from runtime.broker import WakePublisher
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
-from workers.supervisor.sweeper import SweeperLock
+from workers.supervisor.sweeper import SweeperLease
 
 POISON = "poison"
 """Part of the id of an event that harms its worker."""
@@ -43,13 +44,13 @@ LONG_LEASE = timedelta(minutes=10)
 
 
 def install() -> None:
-    """Build in what the environment names."""
+    """Install the faults that the environment names."""
     for name in os.environ.get("FAULTS", "").split():
         FAULTS[name]()
 
 
 def burn(fuse: str, times: int = 1) -> bool:
-    """Whether the fault strikes now: so many times over all processes, then never again."""
+    """Return True if the fault happens now: ``times`` times over all processes."""
     for number in range(times):
         try:
             Path(os.environ["FAULT_FOLDER"], f"{fuse}.{number}").touch(exist_ok=False)
@@ -66,7 +67,7 @@ def wrap(
     before: Callable[..., None] = lambda *_, **__: None,
     after: Callable[..., None] = lambda *_, **__: None,
 ) -> None:
-    """Let something happen around every call of a function."""
+    """Call ``before`` and ``after`` around every call of a function."""
     original = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -89,51 +90,51 @@ def _freeze(fuse: str, *_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-# Where a process dies or freezes -----------------------------------------------------------
+# Points at which a process dies or freezes ------------------------------------------------------
 
 
 def die_in_the_pop_window() -> None:
-    """After Redis handed the message out, before Celery has written down that it holds it."""
+    """Die after Redis handed out the message, before Celery has stored that it holds it."""
     wrap(QoS, "append", before=partial(_die, "pop", 2))
 
 
 def die_before_commit() -> None:
-    """With everything written, nothing committed."""
+    """Die with all rows written and none committed."""
     wrap(recording, "write", after=partial(_die, "before_commit", 3))
 
 
 def die_after_commit() -> None:
-    """Everything is true in PostgreSQL, and Redis knows nothing of it."""
+    """Die after COMMIT in PostgreSQL, before the inbox knows."""
     wrap(Inbox, "finish", before=partial(_die, "after_commit", 2))
 
 
 def die_before_discard() -> None:
-    """The dead letter is written, and the event is still in the inbox."""
+    """Die with the dead letter written and the event still in the inbox."""
     wrap(Inbox, "discard", before=partial(_die, "before_discard", 1))
 
 
-def die_before_burial() -> None:
-    """The event was judged dead, and there is no dead letter yet."""
-    wrap(workers.drain.pool, "bury", before=partial(_die, "before_burial", 1))
+def die_before_dead_letter() -> None:
+    """Die when an event is to be a dead letter, before the letter is written."""
+    wrap(workers.drain.pool, "dead_letter", before=partial(_die, "before_dead_letter", 1))
 
 
 def freeze_before_record() -> None:
-    """A zombie that will apply what somebody else has applied meanwhile."""
+    """Freeze; the zombie will record events that another worker has recorded meanwhile."""
     wrap(Ledger, "record", before=partial(_freeze, "freeze"))
 
 
 def freeze_before_commit() -> None:
-    """A zombie in the middle of its transaction, holding every lock of it."""
+    """Freeze in the middle of a transaction, with all its locks held."""
     wrap(recording, "write", after=partial(_freeze, "freeze"))
 
 
 def freeze_after_commit() -> None:
-    """A zombie that will finish what somebody else has finished meanwhile."""
+    """Freeze; the zombie will finish events that another worker has finished meanwhile."""
     wrap(Inbox, "finish", before=partial(_freeze, "freeze"))
 
 
 def lose_the_answer_to_commit() -> None:
-    """PostgreSQL has committed, and the connection is gone before it could say so."""
+    """Break the connection after COMMIT, before its answer arrives."""
     commit: Any = DefaultDialect.do_commit
     recorded: list[int] = []
     wrap(recording, "_write", after=lambda *_: recorded.append(1))
@@ -149,24 +150,24 @@ def lose_the_answer_to_commit() -> None:
 
 
 def die_before_accept() -> None:
-    """Ingest has read the event and put it nowhere."""
+    """Die when ingest has read the event and stored it nowhere."""
     wrap(Inbox, "accept", before=partial(_die, "before_accept", 1))
 
 
 def die_after_accept() -> None:
-    """The event is in the inbox; nobody was woken and nobody answered."""
+    """Die with the event in the inbox, before the wake-up and the answer."""
     wrap(Inbox, "accept", after=partial(_die, "after_accept", 1))
 
 
 def die_after_publish() -> None:
-    """A worker was woken, and the answer never sent."""
-    wrap(Wakes, "publish", after=partial(_die, "after_publish", 1))
+    """Die after the wake-up, before the answer."""
+    wrap(WakePublisher, "publish", after=partial(_die, "after_publish", 1))
 
 
 def die_at_random() -> None:
-    """Every other batch ends its process, before its transaction or after its COMMIT.
+    """Die in two of five batches, before the transaction or after COMMIT.
 
-    An event alone seldom does: one that dies alone three times is poison by every right.
+    A batch of one seldom dies: three crashes alone rightly make an event a dead letter.
     """
     chance = random.Random(f"{os.environ['FAULT_SEED']}/{os.getpid()}")  # noqa: S311 - drawn again
 
@@ -178,7 +179,7 @@ def die_at_random() -> None:
     wrap(Inbox, "finish", before=lambda *arguments, **_: die(arguments[2]))
 
 
-# What an event does to its worker ------------------------------------------------------------
+# Events that harm their worker ------------------------------------------------------------
 
 
 def _poisonous(harm: Callable[[], None]) -> None:
@@ -203,59 +204,59 @@ def _eat_memory() -> None:
 
 
 def short_lease() -> None:
-    """A claim of a dead owner is due again soon."""
+    """Shorten the lease, so that a dead owner's events are due again soon."""
     defaults = Inbox.__init__.__kwdefaults__
     assert defaults is not None
     defaults["lease"] = SHORT_LEASE
 
 
 def long_lease() -> None:
-    """A claim of a dead owner is nobody else's for longer than any test."""
+    """Extend the lease beyond the length of any test."""
     defaults = Inbox.__init__.__kwdefaults__
     assert defaults is not None
     defaults["lease"] = LONG_LEASE
 
 
 def short_locks() -> None:
-    """A lock is not waited for long, nor is a frozen transaction kept for long."""
+    """Shorten the timeouts of locks and of idle transactions."""
     runtime.database.engine.SESSION["lock_timeout"] = "400ms"
     runtime.database.engine.SESSION["idle_in_transaction_session_timeout"] = "4s"
 
 
 def short_backoff() -> None:
-    """A charged failure waits a moment and not for seconds."""
-    workers.drain.retry_policy.SHORTEST_BACKOFF_SECONDS = 0.3  # type: ignore[misc]
-    workers.drain.retry_policy.LONGEST_BACKOFF_SECONDS = 0.6  # type: ignore[misc]
+    """Shorten the backoff to less than a second."""
+    workers.batches.retry_policy.MIN_BACKOFF_SECONDS = 0.3  # type: ignore[misc]
+    workers.batches.retry_policy.MAX_BACKOFF_SECONDS = 0.6  # type: ignore[misc]
 
 
 def short_time_limit() -> None:
-    """A task that hangs is killed soon."""
+    """Kill a task that hangs after 2 s."""
     runtime.broker._WORKER["task_time_limit"] = 2
 
 
 def newer_release() -> None:
-    """This process is of the next release: it writes entries of version 2, and reads both."""
+    """Act as the next release: write entries of version 2, read versions 1 and 2."""
     runtime.inbox.encoding.VERSION = 2  # type: ignore[attr-defined]
     runtime.inbox.inbox.VERSION = 2  # type: ignore[attr-defined]
-    workers.drain.decode.KNOWN_VERSIONS = frozenset({1, 2})  # type: ignore[misc]
+    workers.batches.decode.KNOWN_VERSIONS = frozenset({1, 2})  # type: ignore[misc]
 
 
-def no_sweeper_lock() -> None:
-    """Every supervisor thinks that it is the one to sweep."""
+def no_sweeper_lease() -> None:
+    """Let every supervisor sweep."""
 
-    def hold(self: SweeperLock) -> bool:
+    def hold(self: SweeperLease) -> bool:
         return True
 
-    SweeperLock.hold = hold  # type: ignore[method-assign]
+    SweeperLease.hold = hold  # type: ignore[method-assign]
 
 
 def slow() -> None:
-    """A batch takes long enough to be met in the middle."""
+    """Make a batch long enough for a fault in its middle."""
     wrap(recording, "write", after=lambda *_: time.sleep(0.1))
 
 
 def very_slow() -> None:
-    """A batch takes so long that anything may be done to it in the middle."""
+    """Make a batch take 2 s."""
     wrap(Ledger, "record", before=lambda *_: time.sleep(2))
 
 
@@ -266,7 +267,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         die_before_commit,
         die_after_commit,
         die_before_discard,
-        die_before_burial,
+        die_before_dead_letter,
         freeze_before_record,
         freeze_before_commit,
         freeze_after_commit,
@@ -281,7 +282,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         short_backoff,
         short_time_limit,
         newer_release,
-        no_sweeper_lock,
+        no_sweeper_lease,
         slow,
         very_slow,
     )

@@ -5,7 +5,7 @@ import sys
 from ingest.__main__ import main
 from tests.faults.faulty import install
 
-# Server processes import this module anew under another name, so it does not ask for its own.
+# Server processes import this module under another name, so this is not behind __main__.
 install()
 
 if __name__ == "__main__":

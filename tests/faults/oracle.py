@@ -1,7 +1,7 @@
-"""The one judge of every fault test: what must stand after whatever happened, and nothing else.
+"""The oracle of every fault test: the exact rows that must exist after any fault.
 
 Acknowledged events are settled once with all their effects. Refused ones (503, no answer) may be
-settled, once. Dead ones stand in the dead letters and had no effect. Nothing is left in Redis.
+settled, once. Dead ones are in the dead letters and had no effect. Redis holds no event.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -82,38 +82,38 @@ _EFFECTS: Final[Mapping[str, tuple[str, _Reader]]] = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Answers:
-    """What senders were told; a 2xx once given is never taken back by a later refusal."""
+class DeliveryLog:
+    """The answers that senders got; a later refusal does not undo a 2xx."""
 
     acknowledged: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
     def took(self, event: str, *, acknowledged: bool) -> None:
-        """Note one answer."""
+        """Record one answer."""
         (self.acknowledged if acknowledged else self.refused).add(event)
 
 
-def verdict(
+def differences_from(
     engine: Engine,
     redis: Redis,
-    answers: Answers,
+    answers: DeliveryLog,
     *,
     dead: Collection[str] = (),
     letters: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """One sentence for everything that is not as it must be; none if all is well."""
+    """Return one sentence for each difference, none if the result is right."""
     must = answers.acknowledged - set(dead)
     with engine.connect() as connection:
         rows = {
             table: [tuple(row) for row in connection.execute(text(query))]
             for table, (query, _) in _EFFECTS.items()
         }
-        buried = set(connection.scalars(text("SELECT event_id FROM dead_letters")))
+        dead_letters = set(connection.scalars(text("SELECT event_id FROM dead_letters")))
     settled = {row[0] for row in rows["stripe_events"]}
     applied = must | (settled & answers.refused)
     return (
         *_lost(must, settled),
-        *_unexpected("dead letters", buried, {*dead, *letters}),
+        *_unexpected("dead letters", dead_letters, {*dead, *letters}),
         *(c for table in _EFFECTS for c in _differences(table, rows[table], applied)),
         *_left_in(redis),
     )
@@ -132,10 +132,10 @@ def _unexpected(what: str, found: set[str], expected: set[str]) -> Iterator[str]
 def _differences(table: str, found: list[Any], applied: set[str]) -> Iterator[str]:
     _, row_of = _EFFECTS[table]
     expected = {row[0]: row for row in map(row_of, applied)}
-    seen = {row[0]: row for row in found}
-    for key in sorted(expected.keys() | seen.keys(), key=str)[: len(expected) + len(seen)]:
-        if expected.get(key) != seen.get(key):
-            yield f"{table}: expected {expected.get(key)}, found {seen.get(key)}"
+    actual = {row[0]: row for row in found}
+    for key in sorted(expected.keys() | actual.keys(), key=str)[: len(expected) + len(actual)]:
+        if expected.get(key) != actual.get(key):
+            yield f"{table}: expected {expected.get(key)}, found {actual.get(key)}"
 
 
 def _left_in(redis: Redis, prefix: str = "paidup:") -> Iterator[str]:

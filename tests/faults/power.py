@@ -1,8 +1,8 @@
-"""A power cut, as far as a file system shows it: what was not flushed is gone.
+"""Simulate a power cut: remove the bytes of a file that were not flushed.
 
-Killing a server keeps the page cache, so it proves nothing about power. Here a library between
-the server and the kernel notes how long each file was when it was last flushed; after a kill
-each file is cut to that length. Pages that the kernel wrote by itself are not counted on.
+Killing a server keeps the page cache, so a kill shows nothing about power. Here a library between
+the server and the kernel logs the length of each file at its last flush. After a kill each file is
+cut to that length. Pages that the kernel wrote by itself do not count.
 """
 
 import os
@@ -19,7 +19,7 @@ _SOURCE = Path(__file__).with_name("fsyncspy.c")
 
 
 def spy(folder: Path) -> Path:
-    """The library, compiled; without a C compiler the test is skipped."""
+    """Return the compiled library; skip the test if there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("a power cut needs a C compiler (cc) to build the spy; there is none here")
@@ -30,7 +30,7 @@ def spy(folder: Path) -> Path:
 
 
 class SpiedRedis(Redis):
-    """A Redis whose flushes are noted, flushing always or every second."""
+    """A Redis whose flushes are logged, with ``appendfsync`` always or every second."""
 
     def __init__(self, folder: Path, binary: Path, library: Path, appendfsync: str) -> None:
         super().__init__(folder, binary=binary, maxmemory="256mb")
@@ -39,12 +39,12 @@ class SpiedRedis(Redis):
         self.flushes = folder / "flushes.log"
 
     def environ(self) -> Mapping[str, str]:
-        """With the spy before libc."""
+        """Return the environment with the library loaded before libc."""
         spied = {"LD_PRELOAD": str(self._library), "FSYNC_LOG": str(self.flushes)}
         return {**super().environ(), **spied}
 
     def prepare(self) -> None:
-        """The configuration of production, but for what is tested."""
+        """Write the production configuration with the tested ``appendfsync``."""
         super().prepare()
         config = self.folder / "redis.conf"
         text = config.read_text().replace("appendfsync always", f"appendfsync {self._appendfsync}")
@@ -52,13 +52,13 @@ class SpiedRedis(Redis):
 
 
 def cut_power(server: SpiedRedis) -> None:
-    """End the server at once and cut its append-only files to what had been flushed."""
+    """Kill the server and cut its append-only files to their flushed lengths."""
     server.kill()
     flushed: dict[Path, int] = {}
     for line in server.flushes.read_text().splitlines():
         length, _, path = line.partition(" ")
         flushed[Path(path)] = int(length)
-    assert flushed, "the spy noted no flush at all"
+    assert flushed, "the library logged no flush"
     for file in (server.folder / "appendonlydir").glob("*.aof"):
         if file.stat().st_size > (kept := flushed.get(file, 0)):
             os.truncate(file, kept)

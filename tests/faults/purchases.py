@@ -1,4 +1,4 @@
-"""Events whose whole effect follows from their id, so that an oracle needs nothing else.
+"""Events whose effects all follow from their id, so that the oracle needs the id only.
 
 ``evt_x`` is the checkout in which ``usr_x`` pays 29.99 by ``pi_x`` and gets the plan ``premium``.
 Those of one customer are ``evt_x.1``, ``evt_x.2``: ``usr_x`` pays, as ``cus_x``.
@@ -17,28 +17,28 @@ CREATED: Final = 1763726400
 
 
 def event_id(name: object) -> str:
-    """The id under which Stripe sends it."""
+    """Return the event id."""
     return f"evt_{name}"
 
 
 def name_of(event: str) -> str:
-    """What user, payment and session share with the event."""
+    """Return the part of the id that user, payment and session share."""
     return event.removeprefix("evt_")
 
 
 def user_of(name: object) -> str:
-    """Who pays."""
+    """Return the user who pays."""
     return f"usr_{str(name).partition('.')[0]}"
 
 
 def customer_of(name: object) -> str | None:
-    """As whom; purchases of one customer share a partition, a party and its lock."""
+    """Return the customer; purchases of one share a partition, a party and its lock."""
     customer, dot, _ = str(name).partition(".")
     return f"cus_{customer}" if dot else None
 
 
 def purchase(name: object, **changes: Any) -> bytes:
-    """The body, with changes to the envelope."""
+    """Return the body, with changes to the envelope."""
     session = {
         "id": f"cs_{name}",
         "object": "checkout.session",
@@ -67,6 +67,6 @@ def purchase(name: object, **changes: Any) -> bytes:
 
 
 def purchases(names: Iterable[object]) -> Iterator[Envelope]:
-    """Verified deliveries, as ingest would hand them to the inbox."""
+    """Yield verified deliveries, as ingest passes them to the inbox."""
     for name in names:
         yield parse(purchase(name))

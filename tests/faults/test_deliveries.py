@@ -1,4 +1,4 @@
-"""What Stripe, two endpoints and strange hands may deliver, and how often."""
+"""Deliveries from Stripe, from two endpoints and from strangers, once and repeated."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from billing.envelope import parse
-from ops.demo.observation import complaints, observe
+from ops.demo.observation import differences, observe
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from tests.faults.fault_env import FaultSite, count, ingesting, workers
@@ -23,7 +23,7 @@ from tests.workers.worker_process import REPOSITORY
 pytestmark = pytest.mark.servers
 
 
-def test_t20_one_event_fifty_times_at_once_after_it_is_done_and_after_it_is_forgotten(
+def test_t20_one_event_fifty_times_at_once_and_again_with_and_without_its_done_marker(
     site: FaultSite,
 ) -> None:
     with workers(site) as worker, ingesting(site) as ingest:
@@ -36,7 +36,7 @@ def test_t20_one_event_fifty_times_at_once_after_it_is_done_and_after_it_is_forg
         after = ingest.deliver("one")
         site.inbox.drop_done_markers()
         forgotten = ingest.deliver("one")
-        site.judge()
+        site.check_result()
 
     assert burst == {202: 1, 200: 49}
     assert (after.status, forgotten.status) == (200, 202)
@@ -56,7 +56,7 @@ def test_two_endpoints_send_one_event_in_two_api_shapes_at_once(site: FaultSite)
         site.answers.acknowledged.add(event_id("two"))
         site.until_drained()
         later = [ingest.post(body).status for body in both]
-        site.judge()
+        site.check_result()
 
     assert (statuses, later) == ([200, 202], [200, 200])
     assert site.inbox.conflicts() == []
@@ -65,7 +65,7 @@ def test_two_endpoints_send_one_event_in_two_api_shapes_at_once(site: FaultSite)
 NUL_AND_SURROGATES = "a\\u0000b\\ud800c\\udfffd"
 
 
-def test_a_body_with_nul_and_lone_surrogates_is_applied_and_can_be_buried(site: FaultSite) -> None:
+def test_a_body_with_nul_and_lone_surrogates_is_applied_or_a_dead_letter(site: FaultSite) -> None:
     strange = json.loads(f'"usr_{NUL_AND_SURROGATES}"')
     document = json.loads(purchase("strange"))
     document["data"]["object"]["client_reference_id"] = strange
@@ -96,7 +96,7 @@ def test_t24_two_operators_replay_the_same_events_at_once_while_workers_die(
         site.until_drained()
     with workers(site, "die_after_commit", "short_lease"), ThreadPoolExecutor(2) as threads:
         codes = list(threads.map(lambda name: _replay(site, name), ("ada", "bob")))
-        site.judge()
+        site.check_result()
 
     requested = "SELECT count(*) FROM audit_logs WHERE action = 'replay.requested'"
     assert codes == [0, 0]
@@ -105,24 +105,26 @@ def test_t24_two_operators_replay_the_same_events_at_once_while_workers_die(
 
 
 @pytest.mark.slow
-def test_t24_two_operators_replay_what_was_dead(site: FaultSite) -> None:
+def test_t24_two_operators_replay_dead_letters(site: FaultSite) -> None:
     site.take_quietly(range(20))
     for number in range(5):
         site.redis.hset("paidup:event:body", event_id(number), b"\xff")
     with workers(site), ThreadPoolExecutor(2) as threads:
-        site.judge(dead=map(event_id, range(5)))
-        _mend_letters(site)
+        site.check_result(dead=map(event_id, range(5)))
+        _repair_dead_letters(site)
         codes = list(
             threads.map(lambda name: _replay(site, name, "--outcome", "dead"), ("ada", "bob"))
         )
         until(lambda: all(letter.state == "replayed" for letter in site.dead()), why="closed")
-        site.judge(letters=map(event_id, range(5)))
+        site.check_result(letters=map(event_id, range(5)))
 
-    assert min(codes) == 0, "whoever comes when all is done finds nothing, and says so by 1"
+    assert min(codes) == 0, (
+        "an operator who comes second finds nothing to replay and gets exit code 1"
+    )
 
 
-def _mend_letters(site: FaultSite) -> None:
-    """Their payloads are what a newer release could read: here, what Stripe had sent."""
+def _repair_dead_letters(site: FaultSite) -> None:
+    """Restore the payloads that Stripe sent, as if a newer release could read them."""
     with site.engine.begin() as connection:
         for number in range(5):
             body = purchase(number).decode()
@@ -130,9 +132,9 @@ def _mend_letters(site: FaultSite) -> None:
             connection.execute(sa.text(statement), {"body": body, "id": event_id(number)})
 
 
-def _replay(site: FaultSite, operator: str, *asked: str) -> int:
-    """The exit code of the command as an operator gives it."""
-    command = ["replay", *(asked or ("--all",)), "--yes", "--as", operator, "--reason", "a drill"]
+def _replay(site: FaultSite, operator: str, *options: str) -> int:
+    """Run the command as an operator does; return its exit code."""
+    command = ["replay", *(options or ("--all",)), "--yes", "--as", operator, "--reason", "a drill"]
     done = subprocess.run(
         [sys.executable, "-m", "ops.cli", *command],
         env=site.environ,
@@ -152,8 +154,8 @@ def test_a_second_event_under_one_id_is_kept_apart_and_the_first_stands(site: Fa
     with workers(site), ingesting(site) as ingest:
         first = ingest.deliver("one").status
         second = ingest.post(other)
-        until(lambda: bool(site.dead()), why="the second is where a person finds it")
-        site.judge(dead=[f"{event_id('one')}#{parse(other).fingerprint}"])
+        until(lambda: bool(site.dead()), why="the second is a dead letter")
+        site.check_result(dead=[f"{event_id('one')}#{parse(other).fingerprint}"])
 
     assert isinstance(second.document, dict)
     assert (first, second.status, second.document["conflict"]) == (202, 200, True)
@@ -163,20 +165,20 @@ def test_a_second_event_under_one_id_is_kept_apart_and_the_first_stands(site: Fa
 @pytest.mark.parametrize("name", ["first_paid", "upgrade", "refund_partial", "dispute_won"])
 def test_t25_the_newest_event_first_and_all_again_backwards(site: FaultSite, name: str) -> None:
     now = int(datetime.now(UTC).timestamp())
-    told = compose(name, shape=Shape.NEW, seed=f"{now}", now=now)
+    lifecycle = compose(name, shape=Shape.NEW, seed=f"{now}", now=now)
     with workers(site):
-        for events in (told.events[::-1], told.events, told.events[::-1]):
+        for events in (lifecycle.events[::-1], lifecycle.events, lifecycle.events[::-1]):
             for event in events:
                 site.accept([parse(event.body)])
             site.until_drained()
             with site.engine.connect() as connection:
-                seen = observe(connection, told.expected.user_id)
-            assert complaints(told.expected, seen) == ()
+                observed = observe(connection, lifecycle.expected.user_id)
+            assert differences(lifecycle.expected, observed) == ()
 
-    assert site.settled() == Counter(event.id for event in told.events)
+    assert site.settled() == Counter(event.id for event in lifecycle.events)
 
 
-def test_t30_what_no_release_can_read_is_parked_or_buried_and_hurts_nobody(
+def test_t30_an_unreadable_entry_is_snoozed_or_a_dead_letter_and_others_are_applied(
     site: FaultSite,
 ) -> None:
     keys = "paidup:event:meta", "paidup:event:body"
@@ -188,17 +190,17 @@ def test_t30_what_no_release_can_read_is_parked_or_buried_and_hurts_nobody(
     site.redis.hdel(keys[0], event_id("headless"))
     with workers(site):
         until(lambda: site.inbox.backlog().events == 1, why="all but the newer one are gone")
-        (glimpse,) = site.inbox.peek([event_id("newer")])
+        (peeked,) = site.inbox.peek([event_id("newer")])
         unknown = site.inbox.backlog().unknown_version
         site.take(["after"])
         until(lambda: site.is_settled([event_id("after")]), why="work goes on")
 
-        assert (unknown, glimpse.state) == (1, "waiting")
+        assert (unknown, peeked.state) == (1, "waiting")
         site.redis.hset(keys[0], event_id("newer"), json.dumps(header, separators=(",", ":")))
         due_now = {event_id("newer"): 0}
         site.redis.zadd(f"paidup:queue:live|{header['partition']}", due_now)
         site.redis.zadd("paidup:ready:live", {header["partition"]: 0})
-        site.judge(dead=[event_id("garbage")])
+        site.check_result(dead=[event_id("garbage")])
 
 
 @pytest.mark.slow
@@ -211,7 +213,7 @@ def test_t30_two_releases_work_side_by_side_during_a_deploy(site: FaultSite) -> 
             newer_ingest.deliver(f"newer-{number}")
         ids = [event_id(f"before-{number}") for number in range(20)]
         until(lambda: site.is_settled(ids), why="the old release goes on")
-        until(lambda: site.inbox.backlog().unknown_version == 20, why="it leaves what is newer")
+        until(lambda: site.inbox.backlog().unknown_version == 20, why="it leaves newer entries")
         with workers(site, newer) as new:
             until(lambda: site.inbox.backlog().processes == 4, seconds=40, why="both work")
             for number in range(60):
@@ -219,19 +221,19 @@ def test_t30_two_releases_work_side_by_side_during_a_deploy(site: FaultSite) -> 
                 newer_ingest.deliver(f"both-newer-{number}")
             assert old.stop() == 0
             ingest.deliver("last")
-            site.judge()
+            site.check_result()
             assert new.stop() == 0
 
     assert site.inbox.backlog().unknown_version == 0
 
 
 @pytest.mark.slow
-def test_t30_what_is_no_event_is_refused_though_it_is_signed(site: FaultSite) -> None:
+def test_t30_a_signed_body_that_is_no_event_is_refused(site: FaultSite) -> None:
     bodies = [b"\xff\xfe", b"[]", b"{}", b'{"id": "evt_1"}', b"[" * 100_000, b"9" * 100_000]
     with workers(site), ingesting(site) as ingest:
         statuses = {ingest.post(body).status for body in bodies}
         ingest.deliver("well")
-        site.judge()
+        site.check_result()
 
     assert statuses == {400}
     with site.engine.connect() as connection:

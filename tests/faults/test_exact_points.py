@@ -1,4 +1,4 @@
-"""A process dies or freezes at one exact point between two steps that belong together."""
+"""A process dies or freezes at one exact point between two steps."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.faults.fault_env import FaultSite, ingesting, workers
 from tests.faults.purchases import event_id, purchases
 from tests.killing import kill
 from tests.workers.waiting import until
-from tests.workers.worker_process import Worker
+from tests.workers.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.servers
 
@@ -30,22 +30,22 @@ def test_t01_ingest_dies_between_two_steps_of_an_answer(
     with workers(site), ingesting(site, fault) as ingest:
         first = ingest.deliver("first")
         until(lambda: len(ingest.server_processes) == 1 and ingest.ready, why="it is back")
-        # Stripe repeats only what was not taken. (A courier whose connection breaks sends once
-        # more by itself, and may meet the next process.)
+        # Stripe resends only refused events. A client whose connection breaks sends once more by
+        # itself, perhaps to the next process.
         again = first if first.taken else ingest.deliver("first")
         later = ingest.deliver("later")
 
         assert site.fuse(fuse) == 1
         assert first.taken or (again.status == 200) == known
         assert later.status == 202
-        site.judge()
+        site.check_result()
 
 
 def test_t05_the_broker_handed_a_wake_up_to_a_worker_that_died_with_it(site: FaultSite) -> None:
     with workers(site, "die_in_the_pop_window"):
         site.take(range(30))
 
-        site.judge(seconds=35)
+        site.check_result(seconds=35)
 
     assert site.fuse("pop", 2) >= 1
 
@@ -65,7 +65,7 @@ def test_t06_t07_a_worker_dies_on_one_side_of_its_commit(
         worker.until_ready()
         site.take(range(40))
 
-        site.judge()
+        site.check_result()
 
     assert site.fuse(fuse, times) == times
     again = [site.inbox.accept(envelope) for envelope in purchases(range(40))]
@@ -77,26 +77,26 @@ def test_t06_t07_a_worker_dies_on_one_side_of_its_commit(
 @pytest.mark.parametrize(
     "fault", ["freeze_before_record", "freeze_before_commit", "freeze_after_commit"]
 )
-def test_t21_a_zombie_comes_back_to_a_claim_that_is_another_ones(
+def test_t21_a_zombie_wakes_up_when_another_worker_has_its_claim(
     site: FaultSite, fault: str
 ) -> None:
     with workers(site, fault, "short_lease", "short_locks", "short_backoff") as worker:
         worker.until_ready()
         ids = site.take(["held"])
         until((site.folder / "frozen").exists, why="a child froze")
-        until(lambda: site.is_settled(ids), seconds=30, why="somebody else applied them")
+        until(lambda: site.is_settled(ids), seconds=30, why="another worker applied them")
         finished = _finished(site, least=len(ids))
 
         with _thawed(site, worker):
             site.take(["afterwards"])
             until(lambda: site.is_settled([event_id("afterwards")]), why="work goes on")
 
-        site.judge()
+        site.check_result()
         assert _finished(site, least=finished + 1) == finished + 1
 
 
 def _finished(site: FaultSite, *, least: int) -> int:
-    """How many events left the inbox by a finish, once that many have."""
+    """Return how many events were finished, once there are ``least``."""
 
     def so_far() -> int:
         return site.inbox.backlog().counters.get("finished", 0)
@@ -106,8 +106,8 @@ def _finished(site: FaultSite, *, least: int) -> int:
 
 
 @contextmanager
-def _thawed(site: FaultSite, worker: Worker) -> Iterator[None]:
-    """Wait at the end until the zombie has done all it still had in mind."""
+def _thawed(site: FaultSite, worker: WorkerProcess) -> Iterator[None]:
+    """Thaw the zombie; at the end wait until it has done all it can."""
     zombie = int((site.folder / "frozen").read_text())
     os.kill(zombie, signal.SIGCONT)
     yield

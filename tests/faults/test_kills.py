@@ -1,4 +1,4 @@
-"""Processes of every kind die, are stopped and multiply while events come in."""
+"""Processes of every kind die, are stopped and are added while events arrive."""
 
 import os
 import random
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.fault_env import FaultSite, revived, trickle, workers
 from tests.killing import kill
 from tests.workers.waiting import until
-from tests.workers.worker_process import Worker
+from tests.workers.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -25,20 +25,20 @@ def test_t03_random_pool_children_are_killed_twenty_times(
             for death in range(20):
                 until(lambda death=death: len(sent) > death * 40, seconds=60)  # type: ignore[misc]
                 until(lambda: kill(chance.choice(worker.children or [0])))
-        site.judge()
+        site.check_result()
 
 
-def test_t03_what_a_dead_child_held_is_taken_over_at_once_and_not_when_its_lease_is_over(
+def test_t03_the_claim_of_a_dead_child_is_released_at_once_and_not_when_its_lease_ends(
     site: FaultSite,
 ) -> None:
     with workers(site, "long_lease", "very_slow") as worker:
         worker.until_ready()
         site.take(["held"])
-        until(lambda: site.inbox.backlog().claimed == 1, why="it is in a child's hands")
+        until(lambda: site.inbox.backlog().claimed == 1, why="a child has claimed it")
         for child in worker.children:
             kill(child)
-        until(lambda: site.inbox.backlog().counters.get("crashed") == 1, why="it is known")
-        site.judge()
+        until(lambda: site.inbox.backlog().counters.get("crashed") == 1, why="the crash is noticed")
+        site.check_result()
 
 
 def test_t04_whole_worker_trees_are_killed_and_started_again(
@@ -53,7 +53,7 @@ def test_t04_whole_worker_trees_are_killed_and_started_again(
                 kill(pid)
             worker.process.wait()
     with workers(site):
-        site.judge()
+        site.check_result()
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_t08_a_worker_is_stopped_under_load(site: FaultSite, how: str) -> None:
                 assert how == "then kill" or code == 0
     assert how not in {"once", "twice"} or site.inbox.backlog().claimed == 0
     with workers(site):
-        site.judge()
+        site.check_result()
 
 
-def _stop(worker: Worker, how: str) -> int:
+def _stop(worker: WorkerProcess, how: str) -> int:
     tree = worker.tree()
     signals = {
         "once": tree[:1],
@@ -90,50 +90,50 @@ def _stop(worker: Worker, how: str) -> int:
 
 @pytest.fixture
 def not_under_nohup() -> Iterator[None]:
-    """What is ignored here would be ignored by every process that is started from here."""
-    kept = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Let SIGHUP act; started processes inherit a signal that is ignored here."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, kept)
+    signal.signal(signal.SIGHUP, previous)
 
 
 @pytest.mark.usefixtures("not_under_nohup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_t08_an_event_in_hand_is_applied_and_not_charged_when_the_whole_group_is_stopped(
+def test_t08_a_claimed_event_is_applied_without_a_crash_when_the_whole_group_is_stopped(
     site: FaultSite, number: signal.Signals
 ) -> None:
-    """A claim of one that ends without a word is a crash: three restarts would bury it."""
+    """A claim whose owner dies counts as a crash: three restarts would make a dead letter."""
     with workers(site, "short_lease", "very_slow") as worker:
         worker.until_ready()
         site.take(["alone"])
-        until(lambda: site.inbox.backlog().claimed == 1, why="it is in a worker's hands")
+        until(lambda: site.inbox.backlog().claimed == 1, why="a worker has claimed it")
         for pid in worker.tree():
             kill(pid, number)
         worker.process.wait(60)
         until(lambda: site.inbox.backlog().events == 0, why="its batch was finished")
-    site.judge()
+    site.check_result()
 
     counters = site.inbox.backlog().counters
     assert (counters.get("reclaimed", 0), counters["claimed"]) == (0, 1)
 
 
 def test_t09_workers_scale_from_one_to_four_to_one_under_load(site: FaultSite) -> None:
-    with trickle(site, rate=150, names=int), ExitStack() as all_of_them:
-        team = [all_of_them.enter_context(_small_worker(site))]
+    with trickle(site, rate=150, names=int), ExitStack() as stack:
+        started = [stack.enter_context(_small_worker(site))]
         _until_announced(site, 1)
-        team += [all_of_them.enter_context(_small_worker(site)) for _ in range(3)]
+        started += [stack.enter_context(_small_worker(site)) for _ in range(3)]
         _until_announced(site, 4)
         _until_more(site, 300)
-        for leaver in team[:3]:
-            assert leaver.stop() == 0
+        for leaving in started[:3]:
+            assert leaving.stop() == 0
         _until_announced(site, 1)
         _until_more(site, 100)
         assert site.inbox.backlog().processes == 1
     with workers(site):
-        site.judge()
+        site.check_result()
 
 
 @contextmanager
-def _small_worker(site: FaultSite) -> Iterator[Worker]:
+def _small_worker(site: FaultSite) -> Iterator[WorkerProcess]:
     with workers(site, "short_lease", PAIDUP_WORKER_PROCESSES="1") as worker:
         yield worker
 
@@ -158,22 +158,26 @@ def test_t28_the_sweeping_supervisor_dies_or_freezes_and_another_one_takes_over(
                 first.process.send_signal(number)
                 site.take_quietly([f"{number.name}-{n}" for n in range(30)])
                 until(lambda: site.inbox.backlog().events == 0, seconds=20, why=number.name)
-            site.judge()
+            site.check_result()
 
 
 def test_t28_supervisors_that_all_sweep_do_no_harm(site: FaultSite) -> None:
-    faults = ("no_sweeper_lock", "slow")
+    faults = ("no_sweeper_lease", "slow")
     with workers(site, *faults), workers(site, *faults):
         _until_announced(site, 4)
         site.take_quietly(f"waiting-{number}" for number in range(200))
         with trickle(site, rate=100, names=int):
             _until_more(site, 500)
-        site.judge()
+        site.check_result()
 
-    assert site.inbox.backlog().counters.get("reclaimed", 0) == 0, "a claim that lived was ended"
+    assert site.inbox.backlog().counters.get("reclaimed", 0) == 0, (
+        "the claim of a live worker was ended"
+    )
 
 
-def test_t28_after_every_supervisor_died_the_next_one_finds_what_waited(site: FaultSite) -> None:
+def test_t28_after_every_supervisor_died_the_next_one_wakes_for_waiting_events(
+    site: FaultSite,
+) -> None:
     with workers(site) as worker:
         worker.until_ready()
         os.kill(worker.process.pid, signal.SIGKILL)
@@ -181,6 +185,6 @@ def test_t28_after_every_supervisor_died_the_next_one_finds_what_waited(site: Fa
         site.take_quietly(range(50))
         next_one = revived(worker, site)
         try:
-            site.judge()
+            site.check_result()
         finally:
             next_one.kill()

@@ -1,4 +1,4 @@
-"""Events that harm the worker that meets them, and batches that die for no reason of their own."""
+"""Events that harm their worker, and batches that are killed for another reason."""
 
 import time
 from itertools import chain
@@ -12,30 +12,32 @@ from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-CRASHES_TO_BURY = 3
+MAX_CRASHES = 3
 
 
 @pytest.mark.parametrize("harm", ["exit", "segv", "kill", "hang"])
-def test_t22_poison_is_buried_after_three_crashes_alone_and_its_batch_lives(
+def test_t22_poison_is_a_dead_letter_after_three_crashes_alone_and_its_batch_lives(
     site: FaultSite, harm: str
 ) -> None:
     site.take_quietly(chain(range(20), ["poison"], range(20, 40)))
     faults = (f"poison_{harm}", "short_lease", "short_time_limit")
     with workers(site, *faults):
-        until(lambda: bool(site.dead()), seconds=100, why="the poison is buried")
-        site.judge(dead=[event_id("poison")])
+        until(lambda: bool(site.dead()), seconds=100, why="the poison is a dead letter")
+        site.check_result(dead=[event_id("poison")])
 
     (letter,) = site.dead()
     assert (letter.error_type, letter.state) == ("crash_loop", "open")
-    assert f"{CRASHES_TO_BURY} times while claimed alone" in letter.error
-    assert site.inbox.backlog().counters["crashed"] == CRASHES_TO_BURY
+    assert f"{MAX_CRASHES} times while claimed alone" in letter.error
+    assert site.inbox.backlog().counters["crashed"] == MAX_CRASHES
 
 
-def test_t22_an_event_that_exhausts_memory_is_buried_and_its_batch_lives(site: FaultSite) -> None:
+def test_t22_an_event_that_exhausts_memory_is_a_dead_letter_and_its_batch_lives(
+    site: FaultSite,
+) -> None:
     site.take_quietly(chain(range(20), ["poison"], range(20, 40)))
     with workers(site, "poison_memory", "short_lease", "short_backoff"):
-        until(lambda: bool(site.dead()), seconds=60, why="the poison is buried")
-        site.judge(dead=[event_id("poison")])
+        until(lambda: bool(site.dead()), seconds=60, why="the poison is a dead letter")
+        site.check_result(dead=[event_id("poison")])
 
     (letter,) = site.dead()
     assert letter.error_type == "MemoryError"
@@ -48,12 +50,12 @@ def test_t22_others_go_on_while_poison_is_tried(site: FaultSite) -> None:
         site.take([f"poison-{n}" for n in range(3)])
         slowest = 0.0
         for number in range(60):
-            begun = time.monotonic()
+            started = time.monotonic()
             ids = site.take([number])
             until(lambda ids=ids: site.is_settled(ids), seconds=20)  # type: ignore[misc]
-            slowest = max(slowest, time.monotonic() - begun)
-        until(lambda: len(site.dead()) == 3, seconds=100, why="all poison is buried")
-        site.judge(dead=[event_id(f"poison-{n}") for n in range(3)])
+            slowest = max(slowest, time.monotonic() - started)
+        until(lambda: len(site.dead()) == 3, seconds=100, why="all poison is in the dead letters")
+        site.check_result(dead=[event_id(f"poison-{n}") for n in range(3)])
 
     assert slowest < 6
 
@@ -65,12 +67,12 @@ def test_t22_no_innocent_event_dies_though_batches_are_killed_at_random(
         for first in range(0, 300, 50):
             site.take_quietly(range(first, first + 50))
             site.until_drained()
-        site.judge()
+        site.check_result()
 
     assert site.fuse("random", 15) >= 2
 
 
-def test_t23_what_must_be_buried_waits_in_redis_while_postgresql_is_away(
+def test_t23_a_dead_letter_waits_in_redis_while_postgresql_is_unreachable(
     site_with_own_postgres: FaultSite, own_postgres: Postgres
 ) -> None:
     site = site_with_own_postgres
@@ -83,18 +85,18 @@ def test_t23_what_must_be_buried_waits_in_redis_while_postgresql_is_away(
         until(site.inbox.breaker_open, why="the breaker opened")
         (waiting,) = site.inbox.peek([event_id("poison")])
         own_postgres.start()
-        site.judge(dead=[event_id("poison")])
+        site.check_result(dead=[event_id("poison")])
 
     assert waiting.state in {"waiting", "claimed"}
     (letter,) = site.dead()
     assert letter.error_type == "MalformedEvent"
 
 
-def test_t23_a_worker_dies_before_and_after_it_buried_an_event(site: FaultSite) -> None:
+def test_t23_a_worker_dies_before_and_after_it_wrote_a_dead_letter(site: FaultSite) -> None:
     site.take_quietly(["poison", *range(10)])
     site.redis.hset("paidup:event:body", event_id("poison"), b"\xff")
-    with workers(site, "die_before_burial", "die_before_discard", "short_lease"):
-        site.judge(dead=[event_id("poison")])
+    with workers(site, "die_before_dead_letter", "die_before_discard", "short_lease"):
+        site.check_result(dead=[event_id("poison")])
 
-    assert (site.fuse("before_burial"), site.fuse("before_discard")) == (1, 1)
+    assert (site.fuse("before_dead_letter"), site.fuse("before_discard")) == (1, 1)
     assert len(site.dead()) == 1

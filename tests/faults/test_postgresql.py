@@ -1,4 +1,4 @@
-"""PostgreSQL is away, flaps, waits for somebody's lock, refuses writes, or goes back in time."""
+"""PostgreSQL is unreachable, flaps, waits for a lock, refuses writes, or goes back in time."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.mark.slow
-def test_t16_postgresql_is_away_and_the_worker_dies_meanwhile(
+def test_t16_postgresql_is_unreachable_and_the_worker_dies_meanwhile(
     site_with_own_postgres: FaultSite, own_postgres: Postgres
 ) -> None:
     site = site_with_own_postgres
@@ -35,24 +35,24 @@ def test_t16_postgresql_is_away_and_the_worker_dies_meanwhile(
             kill(pid)
     with workers(site) as worker:
         worker.until_ready()
-        charged, waiting = _while_away(site, ids, seconds=5)
+        attempts, waiting = _during_outage(site, ids, seconds=5)
         own_postgres.start()
-        began = time.monotonic()
-        site.judge()
+        started = time.monotonic()
+        site.check_result()
 
-    assert (charged, time.monotonic() - began < 30) == (0, True)
+    assert (attempts, time.monotonic() - started < 30) == (0, True)
     assert waiting <= 4
     assert site.dead() == []
 
 
-def _while_away(site: FaultSite, ids: list[str], *, seconds: float) -> tuple[int, int]:
-    """The attempts charged in an outage, and the longest line of wake-ups."""
+def _during_outage(site: FaultSite, ids: list[str], *, seconds: float) -> tuple[int, int]:
+    """Return the attempts used in an outage, and the longest queue of wake-ups."""
     waiting, ends_at = 0, time.monotonic() + seconds
     while time.monotonic() < ends_at:
         waiting = max(waiting, int(site.redis.llen("paidup:q:drain")))
         time.sleep(0.05)
-    glimpses = site.inbox.peek(ids)
-    return sum(int(glimpse.history.get("attempts", 0)) for glimpse in glimpses), waiting
+    peeked = site.inbox.peek(ids)
+    return sum(int(each.history.get("attempts", 0)) for each in peeked), waiting
 
 
 @pytest.mark.slow
@@ -70,29 +70,29 @@ def test_t17_postgresql_flaps_under_load(
                 own_postgres.kill() if number % 2 else own_postgres.stop()
                 time.sleep(0.5)
                 own_postgres.start()
-        site.judge()
+        site.check_result()
 
 
 @pytest.mark.slow
-def test_t18_an_operators_lock_on_one_customer_holds_up_nobody_else(site: FaultSite) -> None:
+def test_t18_an_operators_lock_on_one_customer_delays_no_other(site: FaultSite) -> None:
     faults = ("short_locks", "short_backoff")
     with workers(site, *faults) as worker:
         worker.until_ready()
         with _locked(site, "SELECT pg_advisory_xact_lock(:it)", it=_party("cus_locked")):
-            held_up = site.take(["locked.1"])
+            delayed = site.take(["locked.1"])
             others = site.take(f"free.{number}" for number in range(40))
             until(lambda: site.is_settled(others), seconds=10, why="the others are applied")
-            until(lambda: _charged(site, held_up) >= 3, seconds=20, why="it was tried again")
+            until(lambda: _attempts(site, delayed) >= 3, seconds=20, why="it was tried again")
             assert not site.inbox.breaker_open()
-            assert not site.is_settled(held_up)
-        site.judge()
+            assert not site.is_settled(delayed)
+        site.check_result()
 
 
 @pytest.mark.slow
 def test_t18_a_table_locked_for_as_long_as_twelve_lock_timeouts_loses_nothing(
     site: FaultSite,
 ) -> None:
-    """What a minute is to the lock timeout of 5 s in production."""
+    """Lock a table for 12 lock timeouts, which is a minute with the 5 s of production."""
     breaker = set()
     with workers(site, "short_locks", "short_backoff") as worker:
         worker.until_ready()
@@ -101,7 +101,7 @@ def test_t18_a_table_locked_for_as_long_as_twelve_lock_timeouts_loses_nothing(
             for _ in range(48):
                 breaker.add(site.inbox.breaker_open())
                 time.sleep(0.1)
-        site.judge()
+        site.check_result()
 
     assert breaker == {False}
     assert site.dead() == []
@@ -111,13 +111,13 @@ def _party(customer: str) -> int:
     return number_of(PartyId(f"test:{customer}"))
 
 
-def _charged(site: FaultSite, ids: list[str]) -> int:
-    return max(int(glimpse.history.get("attempts", 0)) for glimpse in site.inbox.peek(ids))
+def _attempts(site: FaultSite, ids: list[str]) -> int:
+    return max(int(peeked.history.get("attempts", 0)) for peeked in site.inbox.peek(ids))
 
 
 @contextmanager
 def _locked(site: FaultSite, statement: str, **values: object) -> Iterator[None]:
-    """Somebody's psql session with an open transaction."""
+    """Hold a transaction open, as in an operator's psql session."""
     with site.engine.connect() as connection:
         connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
         connection.execute(sa.text(statement), values)
@@ -126,7 +126,7 @@ def _locked(site: FaultSite, statement: str, **values: object) -> Iterator[None]
 
 
 @pytest.mark.slow
-def test_t19_a_database_that_refuses_writes_opens_the_breaker_and_charges_nobody(
+def test_t19_a_database_that_refuses_writes_opens_the_breaker_and_uses_no_attempts(
     site_with_own_postgres: FaultSite, own_postgres: Postgres
 ) -> None:
     site = site_with_own_postgres
@@ -138,12 +138,12 @@ def test_t19_a_database_that_refuses_writes_opens_the_breaker_and_charges_nobody
         ids = site.take(range(20, 120))
         until(site.inbox.breaker_open, seconds=20, why="the breaker opened")
         time.sleep(3)
-        assert site.inbox.breaker_open(), "a read alone would have closed it"
-        charged = _charged(site, ids)
+        assert site.inbox.breaker_open(), "a probe that only reads would have closed it"
+        attempts = _attempts(site, ids)
         _set_read_only(own_postgres, "off")
-        site.judge()
+        site.check_result()
 
-    assert charged == 0
+    assert attempts == 0
 
 
 def _set_read_only(server: Postgres, word: str) -> None:
@@ -160,7 +160,7 @@ def _set_read_only(server: Postgres, word: str) -> None:
     engine.dispose()
 
 
-def test_t29_a_database_that_went_back_in_time_outvotes_the_done_markers(
+def test_t29_a_database_that_went_back_in_time_drops_the_done_markers(
     site: FaultSite, postgres_server: Postgres
 ) -> None:
     database = site.database_url.rpartition("/")[2]
@@ -170,7 +170,7 @@ def test_t29_a_database_that_went_back_in_time_outvotes_the_done_markers(
     _copy(site, postgres_server, database, "backup")
     with workers(site):
         site.take(range(20, 50))
-        site.judge()
+        site.check_result()
     postgres_server.drop_database(database)
     _copy(site, postgres_server, "backup", database)
     postgres_server.drop_database("backup")
@@ -180,11 +180,11 @@ def test_t29_a_database_that_went_back_in_time_outvotes_the_done_markers(
     with workers(site):
         before = {site.inbox.accept(envelope).status for envelope in purchases(range(20, 50))}
         site.take(["newest"])
-        until(lambda: _rewinds(site) == 1, why="the database's age was noticed")
+        until(lambda: _rewinds(site) == 1, why="the rewind was noticed")
         until(lambda: not list(site.redis.scan_iter(f"paidup:done:{lost[0]}")), why="dropped")
         site.take(range(20, 50))
         site.take(range(20))
-        site.judge()
+        site.check_result()
 
     assert before == {"duplicate"}
     assert "went back in time" in site.log.read_text()

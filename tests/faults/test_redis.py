@@ -1,4 +1,4 @@
-"""Redis is frozen, killed, cut off, full, set up wrong, or loses its power."""
+"""Redis is frozen, killed, disconnected, full, misconfigured, or loses its power."""
 
 import random
 import socket
@@ -14,7 +14,7 @@ from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from tests.faults.fault_env import (
     FaultSite,
-    Ingest,
+    FaultyIngest,
     ingesting,
     open_loop,
     patient_client,
@@ -28,7 +28,7 @@ from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
-LONGEST_ANSWER = 1.0
+MAX_ANSWER_SECONDS = 1.0
 RECOVERY_SECONDS = 2.0
 
 
@@ -41,7 +41,7 @@ def test_t02_without_redis_every_answer_is_503_within_a_second_at_500_a_second(
     with ingesting(site) as ingest:
         loop = open_loop(ingest, range(rate * 7), rate=rate, connections=connections)
         time.sleep(2)
-        with _away(own_redis, fault):
+        with _unreachable(own_redis, fault):
             gone_at = time.monotonic()
             time.sleep(2.5)
             back_at = time.monotonic()
@@ -51,32 +51,32 @@ def test_t02_without_redis_every_answer_is_503_within_a_second_at_500_a_second(
 
         answers = loop.answers
         slowest = max(answer.seconds for _, answer in answers)
-        while_away = {a.status for at, a in answers if gone_at + 1 < at < back_at - 0.1}
+        during_outage = {a.status for at, a in answers if gone_at + 1 < at < back_at - 0.1}
         after = {a.status for at, a in answers if at > recovered_at + 0.5}
         assert {answer.status for _, answer in answers} == {202, 503}
-        assert slowest < LONGEST_ANSWER
-        assert (while_away, after) == ({503}, {202})
+        assert slowest < MAX_ANSWER_SECONDS
+        assert (during_outage, after) == ({503}, {202})
         assert all(a.retry_after for _, a in answers if a.status == 503)
     with workers(site):
-        site.judge()
+        site.check_result()
 
 
 @contextmanager
-def _away(server: Redis, fault: str) -> Iterator[None]:
+def _unreachable(server: Redis, fault: str) -> Iterator[None]:
     if fault == "frozen":
         server.freeze()
         yield
         server.thaw()
         return
     server.kill()
-    with _deaf_listener(server.port) if fault == "unanswered" else nullcontext():
+    with _silent_listener(server.port) if fault == "unanswered" else nullcontext():
         yield
     server.start()
 
 
 @contextmanager
-def _deaf_listener(port: int) -> Iterator[None]:
-    """Takes Redis' place with a full line: no further connection is even answered."""
+def _silent_listener(port: int) -> Iterator[None]:
+    """Listen on Redis' port with a full backlog: further connections get no answer."""
     callers: list[socket.socket] = []
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,7 +107,7 @@ def test_t10_a_frozen_redis_thaws_and_workers_go_on_within_ten_seconds(
             own_redis.thaw()
             least = site.settled_count() + 50
             until(lambda: site.settled_count() >= least, seconds=10, why="work goes on")
-        site.judge()
+        site.check_result()
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_t11_redis_is_killed_five_times_under_load(
                 time.sleep(0.3)
                 own_redis.start()
         assert revived(worker, site) is worker, "a supervisor outlives its Redis"
-        site.judge()
+        site.check_result()
 
 
 @pytest.mark.slow
@@ -139,13 +139,13 @@ def test_t12_every_connection_to_redis_is_cut_again_and_again(
             for _ in range(15):
                 operator.client_kill_filter(_type="normal", skipme=True)
                 time.sleep(0.4)
-        site.judge()
+        site.check_result()
     operator.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("appendfsync", ["always", "everysec"])
-def test_t13_what_was_acknowledged_survives_a_power_cut_and_everysec_would_not_do(
+def test_t13_acknowledged_events_survive_a_power_cut_with_always_and_not_with_everysec(
     site_with_own_redis: FaultSite,
     redis_binary: Path,
     tmp_path: Path,
@@ -164,24 +164,24 @@ def test_t13_what_was_acknowledged_survives_a_power_cut_and_everysec_would_not_d
         if appendfsync == "always":
             assert lost == []
             with workers(site):
-                site.judge()
+                site.check_result()
         else:
-            assert lost != [], "the test of the test: it notices what is lost"
+            assert lost != [], "the test must notice lost events"
         site.close()
     finally:
         server.stop()
 
 
 def _lost_in_a_cut(site: FaultSite, server: SpiedRedis, round_: int, seconds: float) -> list[str]:
-    """Accept until the power goes; what was acknowledged in this round and is not there after."""
-    mine: list[str] = []
+    """Accept until a power cut; return the acknowledged ids of this round that are lost."""
+    sent: list[str] = []
     with trickle(site, rate=1000, names=lambda n: f"{round_}-{n}") as tried:
         time.sleep(seconds)
         cut_power(server)
-        mine = list(tried)
+        sent = list(tried)
     server.start()
-    acknowledged = [id_ for id_ in mine if id_ in site.answers.acknowledged]
-    return [glimpse.key for glimpse in site.inbox.peek(acknowledged) if glimpse.state == "absent"]
+    acknowledged = [id_ for id_ in sent if id_ in site.answers.acknowledged]
+    return [peeked.key for peeked in site.inbox.peek(acknowledged) if peeked.state == "absent"]
 
 
 def test_t14_a_redis_that_is_not_durable_is_refused(
@@ -192,10 +192,10 @@ def test_t14_a_redis_that_is_not_durable_is_refused(
     with ingesting(site, ready=False) as ingest:
         assert (ingest.ready, ingest.deliver("unsafe").status) == (False, 503)
         site.redis.config_set("appendfsync", "always")
-        until(lambda: ingest.ready, seconds=5, why="it looks again soon")
+        until(lambda: ingest.ready, seconds=5, why="it checks again")
         assert ingest.deliver("safe").status == 202
     with workers(site):
-        site.judge()
+        site.check_result()
 
 
 @pytest.mark.slow
@@ -216,14 +216,14 @@ def test_t14_a_redis_that_becomes_unsafe_is_noticed(
         until(lambda: not ingest.ready, seconds=10, why="it noticed")
         assert ingest.deliver("unsafe").status == 503
         site.redis.config_set(setting, right)
-        until(lambda: ingest.ready, seconds=10, why="it noticed that too")
+        until(lambda: ingest.ready, seconds=10, why="it noticed the repair")
         assert ingest.deliver("safe").status == 202
     with workers(site):
-        site.judge()
+        site.check_result()
 
 
 @pytest.mark.slow
-def test_t15_redis_fills_up_while_postgresql_is_away(
+def test_t15_redis_fills_up_while_postgresql_is_unreachable(
     site_of_its_own: FaultSite, own_redis: Redis, own_postgres: Postgres
 ) -> None:
     site = site_of_its_own
@@ -244,13 +244,13 @@ def test_t15_redis_fills_up_while_postgresql_is_away(
         own_postgres.start()
         site.redis.config_set("maxmemory", 256 << 20)
         site.redis.delete("filler")
-        site.judge()
+        site.check_result()
 
     assert refused == 503
 
 
-def _deliver_until_refused(site: FaultSite, ingest: Ingest) -> int:
-    """The status of the first delivery that was not taken, of many large ones, some 1 MB/s."""
+def _deliver_until_refused(site: FaultSite, ingest: FaultyIngest) -> int:
+    """Send large events at about 1 MB/s; return the status of the first that is refused."""
     padding = "x" * 20_000
     for number in range(2000):
         answer = ingest.post(purchase(number, padding=padding))
@@ -275,7 +275,7 @@ def _fill(client: redis.Redis) -> None:
 def test_t15_a_redis_that_stays_full_is_drained_though_no_wake_up_can_be_sent(
     site_with_own_redis: FaultSite, own_redis: Redis, when: str
 ) -> None:
-    """Celery cannot work there at all; events leave by a stand-in, as fast as they came."""
+    """Celery cannot work there; a fallback process drains the events."""
     site = site_with_own_redis
     site.take_quietly(range(300))
     if when == "not yet started":
@@ -285,17 +285,17 @@ def test_t15_a_redis_that_stays_full_is_drained_though_no_wake_up_can_be_sent(
             worker.until_ready()
             site.take_quietly(range(300, 600))
             _fill_up(site.redis)
-        site.judge()
+        site.check_result()
         site.redis.ping()
         with pytest.raises(redis.ResponseError, match="maxmemory"):
             site.redis.set("anything", "more")
         assert worker.stop() == 0
 
-    assert when == "at work" or "a stand-in drains" in site.log.read_text()
+    assert when == "at work" or "a fallback process drains" in site.log.read_text()
 
 
 def _fill_up(client: redis.Redis) -> None:
-    """Somebody else took the memory, or an operator lowered the bound: below what is used."""
+    """Set the memory limit below what is used, as another program or an operator may."""
     client.config_set("maxmemory", 1 << 20)
     with pytest.raises(redis.ResponseError):
         client.set("anything", "more")
@@ -312,6 +312,6 @@ def test_t20_a_redis_that_forgot_everything_costs_no_second_application(
         site.redis.flushall()
         again = [site.inbox.accept(envelope).status for envelope in purchases(range(30))]
         site.take(range(30, 40))
-        site.judge()
+        site.check_result()
 
     assert set(again) == {"accepted"}

@@ -1,4 +1,4 @@
-"""Wake-ups get lost, cannot be sent, are held back; and nothing waits in a worker's memory."""
+"""Wake-ups are lost, refused or delayed; nothing waits in a worker's memory."""
 
 import ast
 import time
@@ -14,7 +14,7 @@ from tests.workers.waiting import until
 from tests.workers.worker_process import REPOSITORY
 
 SEVERAL_SWEEPS = 2.5
-"""So long that the sweeper, too, could wake nobody."""
+"""Long enough for the sweeper to fail as well."""
 
 WAKES = f"{KEY_PREFIX}{QUEUE}"
 BANNED_ARGUMENTS = {"countdown", "eta", "expires", "autoretry_for", "retry_backoff", "max_retries"}
@@ -25,13 +25,13 @@ BANNED_CALLS = {"retry", "apply_async", "delay"}
 def test_a_wake_up_that_is_lost_costs_seconds_and_no_event(site: FaultSite) -> None:
     with workers(site) as worker:
         worker.until_ready()
-        site.take_quietly(["untold"])
-        until(lambda: site.settled_count() == 1, seconds=5, why="the sweeper told somebody")
+        site.take_quietly(["without_wake_up"])
+        until(lambda: site.settled_count() == 1, seconds=5, why="the sweeper woke a worker")
         site.inbox.open_breaker("so that wake-ups wait", 0.5)
         site.take(range(10))
         site.redis.delete(WAKES)
-        until(lambda: site.settled_count() == 11, seconds=10, why="the sweeper told somebody")
-        site.judge()
+        until(lambda: site.settled_count() == 11, seconds=10, why="the sweeper woke a worker")
+        site.check_result()
 
 
 @pytest.mark.servers
@@ -48,7 +48,7 @@ def test_a_wake_up_that_cannot_be_published_delays_the_answer_little_and_loses_n
         answers = [ingest.deliver(number) for number in range(20)]
         time.sleep(SEVERAL_SWEEPS)
         own_redis.thaw() if fault == "frozen" else own_redis.start()
-        site.judge(seconds=35)
+        site.check_result(seconds=35)
 
     assert {answer.status for answer in answers} == {202}
     assert max(answer.seconds for answer in answers) < 1.0
@@ -66,12 +66,12 @@ def test_t26_dispatch_is_stopped_and_resumed_twenty_times_under_load(site: Fault
                 before = site.inbox.backlog().counters.get("claimed", 0)
                 time.sleep(0.05)
                 after = site.inbox.backlog()
-                if after.breaker is not None:  # no supervisor has found the database well yet
+                if after.breaker is not None:  # no supervisor has closed it yet
                     counted.append(after.counters.get("claimed", 0) - before)
                 site.inbox.close_breaker()
                 least = site.settled_count() + 5
                 until(lambda least=least: site.settled_count() >= least, why="it goes on")  # type: ignore[misc]
-        site.judge()
+        site.check_result()
 
     assert set(counted) == {0}
 
@@ -94,7 +94,7 @@ def test_t26_nothing_runs_while_workers_leave_the_queue_and_all_runs_when_they_j
             assert site.settled_count() == before
             control.add_consumer(QUEUE)
             until(lambda least=before + 20: site.settled_count() == least, why="it goes on")  # type: ignore[misc]
-        site.judge()
+        site.check_result()
 
 
 def test_t27_nothing_in_the_code_waits_or_retries_in_a_workers_memory() -> None:
@@ -121,7 +121,7 @@ def test_t27_a_burst_costs_few_wake_ups_and_workers_hold_no_more_than_they_run(
             held.append(site.redis.hlen(f"{KEY_PREFIX}unacked"))
             waiting.append(site.redis.llen(WAKES))
             time.sleep(0.01)
-        site.judge()
+        site.check_result()
 
     assert max(held) <= 2 * 2  # one running and one prefetched for each of two processes
     assert max(waiting) <= 8

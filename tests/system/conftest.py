@@ -1,4 +1,4 @@
-"""One stack for the session; ``own_road`` for tests that break theirs."""
+"""One stack for the session; ``own_system`` for tests that break theirs."""
 
 import shutil
 import time
@@ -8,36 +8,36 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers.account import temporary_folder
-from tests.system.stack_env import Road, road_in
+from tests.system.stack_env import StackUnderTest, running_system
 
 
 @pytest.fixture(scope="session")
-def _road() -> Iterator[Road]:
-    yield from _whole_road()
+def _session_system() -> Iterator[StackUnderTest]:
+    yield from _new_system()
 
 
 @pytest.fixture
-def road(_road: Road) -> Road:
-    """The session's stack. Never stop a part of it."""
-    return _road
+def system(_session_system: StackUnderTest) -> StackUnderTest:
+    """Return the session's stack; never stop a part of it."""
+    return _session_system
 
 
 @pytest.fixture
-def own_road() -> Iterator[Road]:
-    """A stack of this test alone, to kill and freeze."""
-    yield from _whole_road()
+def own_system() -> Iterator[StackUnderTest]:
+    """Yield a stack of this test alone, to kill and freeze."""
+    yield from _new_system()
 
 
-def _whole_road() -> Iterator[Road]:
+def _new_system() -> Iterator[StackUnderTest]:
     folder: Path = temporary_folder("paidup-system-")
     try:
-        with road_in(folder) as road:
-            yield road
+        with running_system(folder) as system:
+            yield system
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
 def now() -> int:
-    """The real time: periods and grace are judged by the database's clock."""
+    """Return the real time: the database's clock decides about periods and grace."""
     return int(time.time())

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.system.stack_env import Road
+from tests.system.stack_env import StackUnderTest
 
 pytestmark = pytest.mark.servers
 
@@ -25,7 +25,7 @@ def paidup(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_finds_everything_as_it_must_be() -> None:
+def test_all_checks_of_the_demo_pass() -> None:
     done = paidup("demo", "--json")
 
     account = json.loads(done.stdout)
@@ -36,24 +36,24 @@ def test_the_demo_finds_everything_as_it_must_be() -> None:
     assert "\x1b" not in done.stderr
 
 
-def test_send_finds_what_up_runs_and_everything_settles(road: Road) -> None:
-    asked = ("--scenario", "all", "--shape", "both", "--shuffle", "5", "--duplicates", "1")
+def test_send_finds_what_up_runs_and_everything_settles(system: StackUnderTest) -> None:
+    options = ("--scenario", "all", "--shape", "both", "--shuffle", "5", "--duplicates", "1")
 
     done = paidup(
-        "send", *asked, "--concurrency", "4", "--json", PAIDUP_DATA_DIR=str(road.stack.data_dir)
+        "send", *options, "--concurrency", "4", "--json", PAIDUP_DATA_DIR=str(system.stack.data_dir)
     )
 
     report = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert report["url"] == road.stack.webhook_url
+    assert report["url"] == system.stack.webhook_url
     assert report["answers"]["202"] * 2 == report["deliveries"]
     assert report["answers"]["200"] == report["answers"]["202"]
     assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
 
 
-def test_send_with_a_wrong_secret_is_refused_and_says_so(road: Road) -> None:
+def test_send_with_a_wrong_secret_is_refused_and_says_so(system: StackUnderTest) -> None:
     done = paidup(
-        "send", "--url", road.stack.webhook_url, "--secret", "whsec_wrong", "--count", "1"
+        "send", "--url", system.stack.webhook_url, "--secret", "whsec_wrong", "--count", "1"
     )
 
     assert done.returncode == 1

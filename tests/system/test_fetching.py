@@ -1,4 +1,4 @@
-"""Thin events and everything else that needs Stripe's API, through HTTP, Redis and PostgreSQL."""
+"""Thin events and other fetches from Stripe's API, through HTTP, Redis and PostgreSQL."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ops.demo.observation import complaints
+from ops.demo.observation import differences
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.expected import Expected
 from ops.samples.lifecycles.registry import compose, scenarios_in
@@ -24,9 +24,9 @@ from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from tests.killing import kill
-from tests.stripe_account import Account, account_of, moment
+from tests.stripe_account import FakeStripeAccount, account_of, moment
 from tests.stripe_api import KEY, FakeApi, serving
-from tests.system.stack_env import Road, road_in
+from tests.system.stack_env import StackUnderTest, running_system
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -41,45 +41,45 @@ def stripe() -> Iterator[FakeApi]:
 
 
 @pytest.fixture(scope="module")
-def fetching(stripe: FakeApi) -> Iterator[Road]:
+def fetching(stripe: FakeApi) -> Iterator[StackUnderTest]:
     folder = temporary_folder("paidup-fetching-")
     try:
-        with road_in(folder, STRIPE_API_KEY=KEY, STRIPE_API_BASE=stripe.url) as road:
-            yield road
+        with running_system(folder, STRIPE_API_KEY=KEY, STRIPE_API_BASE=stripe.url) as system:
+            yield system
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def road(fetching: Road, stripe: FakeApi) -> Iterator[Road]:
-    """The stack of this module, with an API that works and has nothing in it."""
+def system(fetching: StackUnderTest, stripe: FakeApi) -> Iterator[StackUnderTest]:
+    """Yield the stack of this module, with an API that works and is empty."""
     stripe.works()
-    stripe.account, stripe.asked, stripe.most_at_once = Account(), [], 0
+    stripe.account, stripe.asked, stripe.most_at_once = FakeStripeAccount(), [], 0
     yield fetching
     stripe.works()
-    leave_nothing_waiting(fetching)
+    settle_parked_events(fetching)
 
 
-def inbox_of(road: Road) -> Inbox:
-    environ = {"REDIS_URL": road.stack.redis_url, "STRIPE_WEBHOOK_SECRET": ""}
+def inbox_of(system: StackUnderTest) -> Inbox:
+    environ = {"REDIS_URL": system.stack.redis_url, "STRIPE_WEBHOOK_SECRET": ""}
     return Inbox(make_redis(Settings.from_env(environ)))
 
 
-def told(name: str, now: int, seed: str) -> tuple[list[dict[str, Any]], Expected]:
+def compose_payloads(name: str, now: int, seed: str) -> tuple[list[dict[str, Any]], Expected]:
     lifecycle = compose(name, shape=Shape.NEW, seed=f"{now}/{seed}", now=now)
     return [event.payload for event in lifecycle.events], lifecycle.expected
 
 
-def in_force(expected: Expected, road: Road) -> tuple[str, ...]:
-    """Complaints but for rows that nobody could make who never saw what was in between."""
+def in_force(expected: Expected, system: StackUnderTest) -> tuple[str, ...]:
+    """Return the differences, without rows that only the skipped states would have made."""
     return tuple(
         each
-        for each in complaints(expected, road.observe(expected.user_id))
+        for each in differences(expected, system.observe(expected.user_id))
         if not each.startswith("no entitlement row")
     )
 
 
-def thin(payload: dict[str, Any], account: Account) -> bytes:
+def thin(payload: dict[str, Any], account: FakeStripeAccount) -> bytes:
     return json.dumps(account.thin_event(payload)).encode()
 
 
@@ -87,52 +87,54 @@ def ids_in(bodies: list[bytes]) -> set[str]:
     return {json.loads(body)["id"] for body in bodies}
 
 
-def until_fetched(road: Road) -> None:
-    inbox = inbox_of(road)
+def until_fetched(system: StackUnderTest) -> None:
+    inbox = inbox_of(system)
     until(lambda: inbox.backlog().events == 0, seconds=60, why="nothing waits")
     inbox.client.close()
 
 
-def leave_nothing_waiting(road: Road) -> None:
-    """What a test left parked would be asked for in the middle of another one."""
-    client: Any = inbox_of(road).client
+def settle_parked_events(system: StackUnderTest) -> None:
+    """Settle parked events, which would otherwise be fetched during another test."""
+    client: Any = inbox_of(system).client
     client.delete("paidup:breaker:fetch", "paidup:fetch:health")
     for key in (b"paidup:ready:fetch", *client.scan_iter("paidup:queue:fetch|*")):
         for member in client.zrange(key, 0, -1):
             client.zadd(key, {member: 0}, xx=True)
     client.close()
-    until_fetched(road)
+    until_fetched(system)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_lifecycle_told_by_thin_events_ends_as_its_snapshots_do(
-    name: str, road: Road, stripe: FakeApi, now: int
+def test_a_lifecycle_of_thin_events_ends_as_its_snapshots_do(
+    name: str, system: StackUnderTest, stripe: FakeApi, now: int
 ) -> None:
-    payloads, expected = told(name, now, "thin")
+    payloads, expected = compose_payloads(name, now, "thin")
     stripe.account = account_of(payloads)
     bodies = [thin(payload, stripe.account) for payload in payloads]
     Random(now).shuffle(bodies)  # noqa: S311 - any order will do
 
-    assert {road.post(body).status for body in bodies} == {202}
-    road.await_settled(ids_in(bodies), seconds=60)
+    assert {system.post(body).status for body in bodies} == {202}
+    system.await_settled(ids_in(bodies), seconds=60)
 
-    assert in_force(expected, road) == ()
+    assert in_force(expected, system) == ()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_twins_do_no_harm_in_any_order(name: str, road: Road, stripe: FakeApi, now: int) -> None:
-    payloads, expected = told(name, now, "twins")
+def test_twins_do_no_harm_in_any_order(
+    name: str, system: StackUnderTest, stripe: FakeApi, now: int
+) -> None:
+    payloads, expected = compose_payloads(name, now, "twins")
     stripe.account = account_of(payloads)
     bodies = [thin(payload, stripe.account) for payload in payloads]
     bodies += [json.dumps(payload).encode() for payload in payloads]
     chance = Random(now)  # noqa: S311 - any order will do
 
     for body in chance.sample(bodies * 2, 2 * len(bodies)):
-        assert road.post(body).status in {200, 202}
-    road.await_settled(ids_in(bodies), seconds=60)
-    until_fetched(road)
+        assert system.post(body).status in {200, 202}
+    system.await_settled(ids_in(bodies), seconds=60)
+    until_fetched(system)
 
-    assert complaints(expected, road.observe(expected.user_id)) == ()
+    assert differences(expected, system.observe(expected.user_id)) == ()
 
 
 def subscription(status: str, user: str = "usr_1", **given: Any) -> dict[str, Any]:
@@ -149,45 +151,47 @@ def snapshot(
     return {**head, "livemode": False, "api_version": "2024-06-20", "data": {"object": stated}}
 
 
-def post(road: Road, *payloads: dict[str, Any]) -> list[str]:
+def post(system: StackUnderTest, *payloads: dict[str, Any]) -> list[str]:
     for payload in payloads:
-        assert road.post(json.dumps(payload).encode()).status == 202
+        assert system.post(json.dumps(payload).encode()).status == 202
     return [payload["id"] for payload in payloads]
 
 
-def active(road: Road, user: str) -> dict[str, Any]:
+def active(system: StackUnderTest, user: str) -> dict[str, Any]:
     return {
-        row["source"]: row["entitlements"] for row in road.observe(user).grants if row["active"]
+        row["source"]: row["entitlements"] for row in system.observe(user).grants if row["active"]
     }
 
 
-def event_row(road: Road, event_id: str) -> Any:
-    query = text("SELECT outcome, reason, fetched, errand FROM stripe_events WHERE id = :id")
-    with road.engine.connect() as connection:
+def event_row(system: StackUnderTest, event_id: str) -> Any:
+    query = text(
+        "SELECT outcome, reason, fetched, pending_fetches FROM stripe_events WHERE id = :id"
+    )
+    with system.engine.connect() as connection:
         return connection.execute(query, {"id": event_id}).one_or_none()
 
 
-class TestASnapshot:
-    def test_whose_order_was_guessed_is_applied_at_once_and_then_decided(
-        self, road: Road, stripe: FakeApi, now: int
+class TestASnapshotEvent:
+    def test_of_unknown_order_is_applied_at_once_and_corrected_later(
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         user = f"usr_guess{now}"
         unpaid, paid = subscription("unpaid", user), subscription("active", user)
         stripe.account.put(paid)
         stripe.hangs()
 
-        post(road, snapshot(f"g1{now}", paid, now - 9), snapshot(f"g2{now}", unpaid, now - 9))
-        road.await_settled([f"evt_g1{now}", f"evt_g2{now}"])
-        assert active(road, user) == {}  # in doubt, the snapshot that grants less
+        post(system, snapshot(f"g1{now}", paid, now - 9), snapshot(f"g2{now}", unpaid, now - 9))
+        system.await_settled([f"evt_g1{now}", f"evt_g2{now}"])
+        assert active(system, user) == {}  # in doubt, the snapshot that grants less
         stripe.works()
-        until_fetched(road)
+        until_fetched(system)
 
-        assert active(road, user)
-        assert event_row(road, f"evt_g2{now}").errand is None
-        assert road.observe(user).grants[0]["event_id"] == f"evt_g2{now}"
+        assert active(system, user)
+        assert event_row(system, f"evt_g2{now}").pending_fetches is None
+        assert system.observe(user).grants[0]["event_id"] == f"evt_g2{now}"
 
     def test_of_a_cut_list_grants_what_it_lists_and_then_all(
-        self, road: Road, stripe: FakeApi, now: int
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         user, keys = f"usr_cut{now}", [f"feature_{number}" for number in range(230)]
         stripe.account.features["cus_cut"] = [(moment(0), keys)]
@@ -198,18 +202,18 @@ class TestASnapshot:
         cut = {"object": kind, "customer": "cus_cut", "entitlements": listed}
         stripe.hangs()
 
-        post(road, snapshot(f"c1{now}", customer, now - 9, "customer.created"))
-        post(road, snapshot(f"c2{now}", cut, now - 9, f"{kind}.updated"))
-        road.await_settled([f"evt_c1{now}", f"evt_c2{now}"])
-        assert active(road, user) == {"cus_cut": dict.fromkeys(keys[:10], True)}
+        post(system, snapshot(f"c1{now}", customer, now - 9, "customer.created"))
+        post(system, snapshot(f"c2{now}", cut, now - 9, f"{kind}.updated"))
+        system.await_settled([f"evt_c1{now}", f"evt_c2{now}"])
+        assert active(system, user) == {"cus_cut": dict.fromkeys(keys[:10], True)}
         stripe.works()
-        until_fetched(road)
+        until_fetched(system)
 
-        assert active(road, user) == {"cus_cut": dict.fromkeys(keys, True)}
+        assert active(system, user) == {"cus_cut": dict.fromkeys(keys, True)}
         assert len(stripe.paths()) >= 3
 
     def test_of_a_checkout_without_a_plan_finds_it_by_line_items(
-        self, road: Road, stripe: FakeApi, now: int
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         user, session_id = f"usr_lines{now}", f"cs_{now}"
         session = {
@@ -227,122 +231,122 @@ class TestASnapshot:
         line = {"id": "li_1", "price": {"id": "price_lifetime", "product": "prod_lifetime"}}
         stripe.account.line_items[session_id] = [line]
 
-        post(road, snapshot(f"l{now}", session, now - 9, "checkout.session.completed"))
-        road.await_settled([f"evt_l{now}"])
-        until_fetched(road)
+        post(system, snapshot(f"l{now}", session, now - 9, "checkout.session.completed"))
+        system.await_settled([f"evt_l{now}"])
+        until_fetched(system)
 
-        assert active(road, user) == {f"pi_{now}": {"lifetime": True}}
+        assert active(system, user) == {f"pi_{now}": {"lifetime": True}}
 
 
 class TestAnApi:
-    def test_that_hangs_keeps_nobody_else_waiting(
-        self, road: Road, stripe: FakeApi, now: int
+    def test_that_hangs_delays_no_live_event(
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         waiting = [snapshot(f"h{n}{now}", subscription("active", f"u{n}"), now) for n in range(8)]
         stripe.account = account_of(waiting)
         thins = [stripe.account.thin_event(payload) for payload in waiting]
         stripe.hangs()
-        post(road, *thins)
-        until(lambda: stripe.at_once > 0, why="somebody hangs")
+        post(system, *thins)
+        until(lambda: stripe.at_once > 0, why="a request hangs")
 
         slowest = 0.0
         for number in range(20):
-            begun = time.monotonic()
+            started = time.monotonic()
             ids = post(
-                road,
+                system,
                 snapshot(f"live{number}{now}", subscription("active", f"usr_l{number}{now}"), now),
             )
-            road.await_settled(ids, seconds=5)
-            slowest = max(slowest, time.monotonic() - begun)
+            system.await_settled(ids, seconds=5)
+            slowest = max(slowest, time.monotonic() - started)
 
         assert slowest < 2.0
         assert stripe.most_at_once <= 2
-        assert not road.settled(ids_of(thins))
+        assert not system.settled(ids_of(thins))
         stripe.works()
-        road.await_settled(ids_of(thins), seconds=60)
+        system.await_settled(ids_of(thins), seconds=60)
 
     def test_that_fails_opens_the_breaker_and_closes_it_when_it_answers(
-        self, road: Road, stripe: FakeApi, now: int
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         waiting = [snapshot(f"b{n}{now}", subscription("active", f"b{n}"), now) for n in range(6)]
         stripe.account = account_of(waiting)
         thins = [stripe.account.thin_event(payload) for payload in waiting]
         stripe.fails(500)
-        inbox = inbox_of(road)
+        inbox = inbox_of(system)
 
-        post(road, *thins)
+        post(system, *thins)
         until(lambda: inbox.backlog().fetch_breaker is not None, why="the breaker is open")
         asked = len(stripe.asked)
-        post(road, snapshot(f"blive{now}", subscription("active", f"usr_b{now}"), now))
-        road.await_settled([f"evt_blive{now}"], seconds=5)
+        post(system, snapshot(f"blive{now}", subscription("active", f"usr_b{now}"), now))
+        system.await_settled([f"evt_blive{now}"], seconds=5)
         assert not inbox.breaker_open()
         assert len(stripe.asked) <= asked + 2
 
         stripe.works()
-        road.await_settled(ids_of(thins), seconds=60)
+        system.await_settled(ids_of(thins), seconds=60)
         assert inbox.backlog().fetch_breaker is None
-        assert not letters(road, thins)
+        assert not dead_letters(system, thins)
 
-    def test_that_limits_us_is_left_alone_as_long_as_it_asks(
-        self, road: Road, stripe: FakeApi, now: int
+    def test_that_limits_requests_is_not_asked_for_as_long_as_it_says(
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         payload = snapshot(f"r{now}", subscription("active", "usr_r"), now)
         stripe.account = account_of([payload])
         thin_one = stripe.account.thin_event(payload)
         stripe.fails(429, "3")
-        inbox = inbox_of(road)
+        inbox = inbox_of(system)
 
-        post(road, thin_one)
+        post(system, thin_one)
         until(lambda: inbox.backlog().fetch_breaker is not None, why="the breaker is open")
         stripe.works()
         limited_at, asked = time.monotonic(), len(stripe.asked)
-        road.await_settled([thin_one["id"]], seconds=30)
+        system.await_settled([thin_one["id"]], seconds=30)
 
         assert time.monotonic() - limited_at > 2.0
         assert len(stripe.asked) == asked + 1
 
-    def test_that_refuses_the_key_parks_everything_and_says_so(
-        self, road: Road, stripe: FakeApi, now: int
+    def test_that_refuses_the_key_pauses_fetching_and_keeps_all_attempts(
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         payload = snapshot(f"k{now}", subscription("active", "usr_k"), now)
         stripe.account = account_of([payload])
         thin_one = stripe.account.thin_event(payload)
         stripe.fails(401, message="Invalid API Key provided: sk_test_****")
-        inbox = inbox_of(road)
+        inbox = inbox_of(system)
 
-        post(road, thin_one)
+        post(system, thin_one)
         until(lambda: inbox.backlog().fetch_breaker is not None, why="the breaker is open")
 
         breaker = inbox.backlog().fetch_breaker
         assert breaker is not None
         assert "refuses STRIPE_API_KEY" in breaker.reason
-        (glimpse,) = inbox.peek([thin_one["id"]])
-        assert glimpse.history.get("attempts") == 0
+        (peeked,) = inbox.peek([thin_one["id"]])
+        assert peeked.history.get("attempts") == 0
 
     def test_that_has_no_such_object_settles_the_event(
-        self, road: Road, stripe: FakeApi, now: int
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         payload = snapshot(f"n{now}", subscription("active", "usr_n"), now)
         thin_one = stripe.account.thin_event(payload)
 
-        post(road, thin_one)
-        road.await_settled([thin_one["id"]])
+        post(system, thin_one)
+        system.await_settled([thin_one["id"]])
 
-        row = event_row(road, thin_one["id"])
+        row = event_row(system, thin_one["id"])
         assert (row.outcome, row.reason) == ("ignored", "object_gone")
         assert json.loads(row.fetched)["answers"][0]["status"] == 404
 
-    def test_is_not_asked_about_what_bears_on_nothing(
-        self, road: Road, stripe: FakeApi, now: int
+    def test_is_not_asked_about_an_irrelevant_event(
+        self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         product = {"id": "prod_1", "object": "product"}
         payload = snapshot(f"p{now}", product, now, "product.updated")
         thin_one = stripe.account.thin_event(payload)
 
-        post(road, thin_one)
-        road.await_settled([thin_one["id"]])
+        post(system, thin_one)
+        system.await_settled([thin_one["id"]])
 
-        assert event_row(road, thin_one["id"]).reason == "unknown_type"
+        assert event_row(system, thin_one["id"]).reason == "unknown_type"
         assert stripe.paths() == []
 
 
@@ -350,107 +354,110 @@ def ids_of(payloads: list[dict[str, Any]]) -> list[str]:
     return [payload["id"] for payload in payloads]
 
 
-def letters(road: Road, payloads: list[dict[str, Any]]) -> list[Any]:
+def dead_letters(system: StackUnderTest, payloads: list[dict[str, Any]]) -> list[Any]:
     query = text("SELECT event_id FROM dead_letters WHERE event_id = ANY(:ids)")
-    with road.engine.connect() as connection:
+    with system.engine.connect() as connection:
         return list(connection.scalars(query, {"ids": ids_of(payloads)}))
 
 
-def fetchers_of(road: Road) -> list[int]:
-    """The processes that ask Stripe's API."""
-    worker = road.stack.worker
+def fetchers_of(system: StackUnderTest) -> list[int]:
+    """Return the processes that ask Stripe's API."""
+    worker = system.stack.worker
     assert worker is not None
-    mains = [pid for pid in children_of(worker.pid) if "fetch_pool" in command_of(pid)]
+    mains = [pid for pid in children_of(worker.pid) if "fetch.pool" in command_of(pid)]
     return [child for main in mains for child in children_of(main)]
 
 
 def test_a_worker_killed_while_it_waits_for_stripe_loses_nothing(
-    road: Road, stripe: FakeApi, now: int
+    system: StackUnderTest, stripe: FakeApi, now: int
 ) -> None:
     payload = snapshot(f"x{now}", subscription("active", f"usr_x{now}"), now)
     stripe.account = account_of([payload])
     thin_one = stripe.account.thin_event(payload)
     stripe.hangs()
-    post(road, thin_one)
-    until(lambda: stripe.at_once > 0, why="somebody hangs")
+    post(system, thin_one)
+    until(lambda: stripe.at_once > 0, why="a request hangs")
 
-    for pid in fetchers_of(road):
+    for pid in fetchers_of(system):
         kill(pid)
     stripe.works()
-    road.await_settled([thin_one["id"]], seconds=60)
+    system.await_settled([thin_one["id"]], seconds=60)
 
-    assert active(road, f"usr_x{now}")
-    assert not letters(road, [thin_one])
+    assert active(system, f"usr_x{now}")
+    assert not dead_letters(system, [thin_one])
 
 
 def test_a_worker_killed_between_answer_and_commit_loses_nothing(
-    road: Road, stripe: FakeApi, now: int
+    system: StackUnderTest, stripe: FakeApi, now: int
 ) -> None:
     payload = snapshot(f"y{now}", subscription("active", f"usr_y{now}"), now)
     stripe.account = account_of([payload])
     thin_one = stripe.account.thin_event(payload)
-    with road.engine.begin() as connection:
+    with system.engine.begin() as connection:
         connection.execute(text("LOCK TABLE facts IN ACCESS EXCLUSIVE MODE"))
-        post(road, thin_one)
+        post(system, thin_one)
         until(lambda: len(stripe.asked) == 1 and stripe.at_once == 0, why="it was answered")
 
-        for pid in fetchers_of(road):
+        for pid in fetchers_of(system):
             kill(pid)
-    road.await_settled([thin_one["id"]], seconds=60)
+    system.await_settled([thin_one["id"]], seconds=60)
 
-    assert active(road, f"usr_y{now}")
-    assert not letters(road, [thin_one])
+    assert active(system, f"usr_y{now}")
+    assert not dead_letters(system, [thin_one])
 
 
 def test_without_a_key_thin_events_wait_for_a_replay(
-    own_road_without_key: Road, stripe: FakeApi, now: int
+    own_system_without_key: StackUnderTest, stripe: FakeApi, now: int
 ) -> None:
-    road = own_road_without_key
+    system = own_system_without_key
     payload = snapshot(f"z{now}", subscription("active", "usr_z"), now)
     stripe.works()
     stripe.account = account_of([payload])
     thin_one = stripe.account.thin_event(payload)
-    post(road, thin_one)
-    road.await_settled([thin_one["id"]])
-    assert event_row(road, thin_one["id"]).reason == "needs_api_key"
-    steps = road.counters()
+    post(system, thin_one)
+    system.await_settled([thin_one["id"]])
+    assert event_row(system, thin_one["id"]).reason == "needs_api_key"
+    steps = system.counters()
     assert steps["billing_events_without_api_key_total"] == 1
-    seen = json.loads(paidup(road, "status", "--json").stdout)
-    assert seen["unfetched"] == 1
-    assert "not fetched" in paidup(road, "status").stdout
-    assert "paidup replay --unfetched" in paidup(road, "doctor").stdout
+    status = json.loads(paidup(system, "status", "--json").stdout)
+    assert status["unfetched"] == 1
+    assert "not fetched" in paidup(system, "status").stdout
+    assert "paidup replay --unfetched" in paidup(system, "doctor").stdout
 
     key = {"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": stripe.url}
-    with another_worker(road, **key):
-        done = paidup(road, "replay", "--unfetched", "--reason", "a key is there", "--json")
+    with another_worker(system, **key):
+        done = paidup(system, "replay", "--unfetched", "--reason", "a key is there", "--json")
 
     report = json.loads(done.stdout)
     assert (done.returncode, report["counts"]) == (0, {"applied": 1}), done.stdout
-    assert active(road, "usr_z")
-    assert json.loads(paidup(road, "status", "--json").stdout)["unfetched"] == 0
+    assert active(system, "usr_z")
+    assert json.loads(paidup(system, "status", "--json").stdout)["unfetched"] == 0
 
 
 @pytest.fixture
-def own_road_without_key() -> Iterator[Road]:
+def own_system_without_key() -> Iterator[StackUnderTest]:
     folder = temporary_folder("paidup-keyless-")
     try:
-        with road_in(folder) as road:
-            yield road
+        with running_system(folder) as system:
+            yield system
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def environ_of(road: Road, **environ: str) -> dict[str, str]:
+def environ_of(system: StackUnderTest, **environ: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PAIDUP_", "STRIPE_"))}
-    servers = {"DATABASE_URL": road.stack.database_url, "REDIS_URL": road.stack.redis_url}
-    own = {"PAIDUP_DATA_DIR": str(road.stack.data_dir), "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0"}
-    return {**kept, **servers, **own, "STRIPE_WEBHOOK_SECRET": road.secret, **environ}
+    servers = {"DATABASE_URL": system.stack.database_url, "REDIS_URL": system.stack.redis_url}
+    own = {
+        "PAIDUP_DATA_DIR": str(system.stack.data_dir),
+        "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+    }
+    return {**kept, **servers, **own, "STRIPE_WEBHOOK_SECRET": system.secret, **environ}
 
 
-def paidup(road: Road, *arguments: str) -> subprocess.CompletedProcess[str]:
+def paidup(system: StackUnderTest, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ops.cli", *arguments],
-        env=environ_of(road),
+        env=environ_of(system),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -460,13 +467,13 @@ def paidup(road: Road, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def another_worker(road: Road, **environ: str) -> Iterator[None]:
-    """A worker in place of the stack's own."""
-    assert road.stack.worker is not None
-    road.stack.worker.stop()
+def another_worker(system: StackUnderTest, **environ: str) -> Iterator[None]:
+    """Run a worker instead of the stack's own."""
+    assert system.stack.worker is not None
+    system.stack.worker.stop()
     worker = subprocess.Popen(
         [sys.executable, "-m", "workers"],
-        env=environ_of(road, **environ),
+        env=environ_of(system, **environ),
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -1,6 +1,6 @@
-"""Every lifecycle, old and new, ends as it must: in order, shuffled, and delivered again.
+"""Every lifecycle, in both API shapes, ends as expected: in order, shuffled, and repeated.
 
-Each run draws another order; a failure names the seed that draws it again.
+Each run uses a new random order; a failure names the seed that repeats it.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import pytest
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
 from ops.samples.scenario import Event
-from tests.system.stack_env import Road
+from tests.system.stack_env import StackUnderTest
 
 pytestmark = pytest.mark.servers
 
@@ -45,16 +45,16 @@ def shuffled_and_tripled(events: list[Event], chance: Random) -> list[Event]:
 )
 @pytest.mark.parametrize(("name", "shape"), EVERY_LIFECYCLE)
 def test_a_lifecycle_ends_as_expected(
-    name: str, shape: Shape, arrange: Arrangement, road: Road, now: int
+    name: str, shape: Shape, arrange: Arrangement, system: StackUnderTest, now: int
 ) -> None:
     seed = f"{now}/{arrange.__name__}"
     lifecycle = compose(name, shape=shape, seed=seed, now=now)
-    chance = Random(seed)  # noqa: S311 - an order that can be drawn again
+    chance = Random(seed)  # noqa: S311 - a seeded order
 
-    answers = [road.post(e.body).status for e in arrange(list(lifecycle.events), chance)]
-    road.await_settled(event.id for event in lifecycle.events)
+    answers = [system.post(e.body).status for e in arrange(list(lifecycle.events), chance)]
+    system.await_settled(event.id for event in lifecycle.events)
 
     assert (seed, answers.count(202)) == (seed, len(lifecycle.events))
     assert set(answers) <= {200, 202}
-    assert (seed, road.complaints(lifecycle.expected)) == (seed, ())
-    assert road.observe(lifecycle.expected.user_id).audit or name == "checkout_expired"
+    assert (seed, system.differences(lifecycle.expected)) == (seed, ())
+    assert system.observe(lifecycle.expected.user_id).audit or name == "checkout_expired"

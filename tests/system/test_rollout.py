@@ -1,4 +1,4 @@
-"""New plans while everybody works: real processes, some of which are killed or know old files."""
+"""New plans under load: real processes, some of which are killed or have old plans files."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ from runtime.plans_file import read_plans
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import checkout, delivery, event
 from tests.workers.waiting import until
-from tests.workers.worker_process import Site, Worker, running
+from tests.workers.worker_process import WorkerProcess, WorkerSite, running
 
 pytestmark = pytest.mark.servers
 
@@ -30,10 +30,10 @@ OLD = PLANS.read_text()
 NEW = OLD.replace("max_devices = 5", "max_devices = 7")
 
 
-class Rollout:
-    """A deployment, a new document, and the command that applies it."""
+class RolloutScene:
+    """A deployment, a new plans file, and the command that applies it."""
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    def __init__(self, site: WorkerSite, folder: Path) -> None:
         self.site = site
         self.folder = folder
         self.old, self.new = folder / "old.toml", folder / "new.toml"
@@ -50,8 +50,8 @@ class Rollout:
             text=True,
         )
 
-    def worker(self, name: str, stack: ExitStack) -> Worker:
-        """A worker whose own file says what was true when it was written."""
+    def worker(self, name: str, stack: ExitStack) -> WorkerProcess:
+        """Run a worker whose plans file is the old one."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         own = {"PAIDUP_PLANS": str(self.old), "PAIDUP_DATA_DIR": str(folder)}
@@ -69,62 +69,62 @@ class Rollout:
 
     @contextmanager
     def traffic(self) -> Iterator[list[str]]:
-        """Subscribers come one after the other; those whom ingest has acknowledged."""
-        told: list[str] = []
+        """Accept one subscriber after another until the block ends; yield their users."""
+        users: list[str] = []
         stop = Event()
 
-        def come() -> None:
+        def subscribe() -> None:
             while not stop.is_set():
-                self._subscribe(len(told))
-                told.append(f"usr_{len(told)}")
+                self._subscribe(len(users))
+                users.append(f"usr_{len(users)}")
                 until(lambda: self.site.inbox.backlog().events < 50, seconds=60, why="a worker")
 
         with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(come)
+            coming = thread.submit(subscribe)
             try:
-                yield told
+                yield users
             finally:
                 stop.set()
             coming.result()
 
     def _subscribe(self, number: int) -> None:
-        told = compose(
+        lifecycle = compose(
             "renewal",
             shape=Shape.NEW,
             seed=f"{number}",
             now=1_795_000_000,
             user_id=f"usr_{number}",
         )
-        self.site.accept(parse(each.body) for each in told.events)
+        self.site.accept(parse(each.body) for each in lifecycle.events)
 
 
 @pytest.fixture
-def rollout(database: str, redis_url: str, tmp_path: Path) -> Iterator[Rollout]:
-    site = Site(database_url=database, redis_url=redis_url, log=tmp_path / "worker.log")
-    yield Rollout(site, tmp_path)
+def rollout(database: str, redis_url: str, tmp_path: Path) -> Iterator[RolloutScene]:
+    site = WorkerSite(database_url=database, redis_url=redis_url, log=tmp_path / "worker.log")
+    yield RolloutScene(site, tmp_path)
     site.close()
 
 
-def test_two_workers_with_an_old_file_bring_nobody_back(rollout: Rollout) -> None:
-    """One of them is killed and starts again in the middle, with the old file at hand."""
+def test_two_workers_with_an_old_file_move_no_user_back(rollout: RolloutScene) -> None:
+    """Kill one of them meanwhile and start it again with the old file."""
     with ExitStack() as stack:
         first = rollout.worker("first", stack)
         rollout.worker("second", stack)
-        with rollout.traffic() as told:
+        with rollout.traffic() as users:
             until(lambda: rollout.following(1) > 15, seconds=60, why="some follow the old plans")
             applying = rollout.apply()
             first.kill()
             rollout.worker("third", stack)
-            said, _ = applying.communicate(timeout=120)
-            assert applying.returncode == 0, said
-            known = len(told)
-            until(lambda: len(told) > known + 15, seconds=60, why="more came")
+            output, _ = applying.communicate(timeout=120)
+            assert applying.returncode == 0, output
+            before = len(users)
+            until(lambda: len(users) > before + 15, seconds=60, why="more came")
         rollout.site.until_drained()
 
     assert rollout.following(1) == 0
-    assert rollout.following(2) == len(told)
-    worth = "SELECT DISTINCT value FROM effective_entitlements WHERE feature = 'max_devices'"
-    assert rollout.scalars(worth) == [7]
+    assert rollout.following(2) == len(users)
+    values = "SELECT DISTINCT value FROM effective_entitlements WHERE feature = 'max_devices'"
+    assert rollout.scalars(values) == [7]
     assert rollout.scalars("SELECT max(version) FROM catalogues") == [2]
     flips = (
         "SELECT count(*) FROM audit_logs WHERE after #>> '{entitlements,max_devices}' = '5'"
@@ -136,7 +136,7 @@ def test_two_workers_with_an_old_file_bring_nobody_back(rollout: Rollout) -> Non
     assert {each for each in rollout.scalars(both) if each} == {"1", "2"}
 
 
-def test_an_apply_that_is_killed_again_and_again_is_gone_on_with(rollout: Rollout) -> None:
+def test_an_apply_that_is_killed_again_and_again_continues(rollout: RolloutScene) -> None:
     buyers = 1500
     ledger = ledger_on(rollout.site.engine)
     for start in range(0, buyers, 100):
@@ -155,7 +155,7 @@ def test_an_apply_that_is_killed_again_and_again_is_gone_on_with(rollout: Rollou
     while len(done) < 4:
         applying = rollout.apply(*(["--resume"] if done[-1] else []))
         before = done[-1]
-        until(lambda: rollout.following(2) > before, seconds=60, why="it has begun")  # noqa: B023
+        until(lambda: rollout.following(2) > before, seconds=60, why="it has started")  # noqa: B023
         applying.send_signal(signal.SIGKILL)
         assert applying.wait(30) == -signal.SIGKILL
         applying.communicate()
@@ -164,9 +164,9 @@ def test_an_apply_that_is_killed_again_and_again_is_gone_on_with(rollout: Rollou
     assert done[-1] < buyers
 
     last = rollout.apply("--resume")
-    said, _ = last.communicate(timeout=120)
+    output, _ = last.communicate(timeout=120)
 
-    assert f"{buyers - done[-1]} parties follow older ones" in said
+    assert f"{buyers - done[-1]} parties use older ones" in output
     assert rollout.following(2) == buyers
     changed = "SELECT count(*) FROM audit_logs WHERE action = 'entitlement.changed'"
     assert rollout.scalars(changed) == [buyers]

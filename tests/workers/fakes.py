@@ -1,5 +1,5 @@
-# ruff: noqa: ARG002 - stand-ins take what the real ones take
-"""Stand-ins of our own: an inbox that hands out given batches, a ledger that fails on request."""
+# ruff: noqa: ARG002 - fakes take the same arguments as the real objects
+"""Fakes: an inbox that hands out given batches, a ledger that fails on request."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,20 +11,23 @@ from itertools import count
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisAway
 
-from runtime.failures.dead_letters import Burial
-from runtime.inbox.entries import Claim, Closed, Entry, Finished, Lane, Parked
+from runtime.failures.dead_letters import DeadLetterDraft
+from runtime.inbox.entries import Claim, Closed, Finished, InboxEntry, Lane, Parked
 from runtime.ledger.deliveries import Delivery, Outcome, Settlement
 from runtime.telemetry import Metrics, build_metrics
-from workers.drain.drainer import Drainer
-from workers.drain.executor import Applier
-from workers.drain.finisher import Orders
-from workers.drain.reporting import Reporter
+from workers.batches.drainer import Drainer
+from workers.batches.executor import BatchExecutor
+from workers.batches.finisher import Finisher
+from workers.batches.reporting import Reporter
+
+WAKES = ("wake", "more")
+"""The tokens of wake-ups; every other token is a drainer's."""
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 def body_of(event_id: str, customer: str = "cus_1") -> bytes:
-    """A small event that every reader understands."""
+    """Return the body of a small event."""
     event = {
         "id": event_id,
         "object": "event",
@@ -52,9 +55,9 @@ def entry_of(
     crashes: int = 0,
     version: int = 1,
     origin: str = "stripe",
-) -> Entry:
-    """What the inbox hands out."""
-    return Entry(
+) -> InboxEntry:
+    """Return an entry as the inbox hands it out."""
+    return InboxEntry(
         key=event_id,
         body=body_of(event_id) if body is None else body,
         received_at=NOW,
@@ -70,11 +73,20 @@ def entry_of(
     )
 
 
-@dataclass
-class FakeInbox:
-    """Hands out its batches one by one and writes down what it is told."""
+class ManualClock:
+    """Monotonic seconds that a test sets."""
 
-    batches: list[list[Entry]]
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class BatchInbox:
+    """An inbox that hands out its batches one by one and records each call."""
+
+    batches: list[list[InboxEntry]]
     owed: str | None = None
     rewound: bool = False
     finished: list[Finished] = field(default_factory=list)
@@ -83,8 +95,8 @@ class FakeInbox:
     discarded: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     breaker: str | None = None
-    away: int = 0
-    """How many more calls find no Redis."""
+    unreachable: int = 0
+    """The number of calls that will find Redis unreachable."""
 
     def claim(self, token: str, *, wake: str | None) -> Claim:
         self.calls.append(f"claim by {wake}" if wake else "claim")
@@ -102,7 +114,7 @@ class FakeInbox:
 
     def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
         self.calls.append("finish")
-        self._fail_if_away()
+        self._fail_if_unreachable()
         self.finished += finished
         self.settlements.append(settlement)
         return Closed(events=len(finished), rewound=self.rewound)
@@ -117,21 +129,21 @@ class FakeInbox:
         self.discarded += keys
         return Closed(events=len(keys), rewound=False)
 
-    def give_back(self, token: str) -> int:
-        self.calls.append("give back")
+    def release(self, token: str) -> int:
+        self.calls.append("release")
         return 0
 
-    def unregister(self, token: str) -> None:
-        self.calls.append(f"unregister {token}")
-
     def leave(self, token: str, *, hand_on: bool) -> str | None:
+        if token in WAKES:
+            self.calls.append(f"unregister {token}")
+            return None
         self.calls.append("hand on" if hand_on else "leave")
-        self._fail_if_away()
+        self._fail_if_unreachable()
         return "next" if self.batches and hand_on else None
 
-    def _fail_if_away(self) -> None:
-        if self.away:
-            self.away -= 1
+    def _fail_if_unreachable(self) -> None:
+        if self.unreachable:
+            self.unreachable -= 1
             raise RedisAway("refused")
 
     def open_breaker(self, reason: str, seconds: float) -> None:
@@ -144,7 +156,7 @@ class FakeInbox:
 
 @dataclass
 class FakeLedger:
-    """Settles everything but the events it is told to fail for, all or nothing."""
+    """A ledger that settles all deliveries, or fails for the events in ``failing``."""
 
     failing: dict[str, Exception] = field(default_factory=dict)
     settled: dict[str, Settlement] = field(default_factory=dict)
@@ -160,9 +172,6 @@ class FakeLedger:
             if key in self.failing:
                 raise self.failing[key]
         return [self._settle(delivery) for delivery in deliveries]
-
-    def recalled(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        return list(deliveries)
 
     def _settle(self, delivery: Delivery) -> Settlement:
         known = self.settled.get(delivery.key)
@@ -184,47 +193,53 @@ class FakeLedger:
 
 
 @dataclass
-class Graveyard:
-    """Takes burials, or fails as it is told."""
+class DeadLetterFake:
+    """Accepts dead letters, or raises ``failure``."""
 
     failure: Exception | None = None
-    burials: list[Burial] = field(default_factory=list)
+    drafts: list[DeadLetterDraft] = field(default_factory=list)
 
-    def __call__(self, burials: Sequence[Burial]) -> None:
+    def __call__(self, drafts: Sequence[DeadLetterDraft]) -> None:
         if self.failure is not None:
             raise self.failure
-        self.burials += burials
+        self.drafts += drafts
 
 
 @dataclass
-class Stage:
-    """A drainer among stand-ins."""
+class DrainScene:
+    """A drainer among fakes."""
 
-    inbox: FakeInbox
+    inbox: BatchInbox
     ledger: FakeLedger = field(default_factory=FakeLedger)
-    graveyard: Graveyard = field(default_factory=Graveyard)
+    dead_letters: DeadLetterFake = field(default_factory=DeadLetterFake)
     published: list[str] = field(default_factory=list)
     broker_works: bool = True
-    stopping: bool = False
-    moves: int = 0
-    longest_run_seconds: float = 5.0
+    is_stopping: bool = False
+    claims: int = 0
+    max_run_seconds: float = 5.0
     metrics: Metrics = field(default_factory=lambda: build_metrics(CollectorRegistry()))
 
     def drain(self, wake: str = "wake") -> None:
         Drainer(
-            inbox=self.inbox,
-            applier=Applier(recorder=self.ledger, now=lambda: NOW, chance=lambda: 0.0),
-            orders=Orders(
+            queue=self.inbox,
+            claimed=self.inbox,
+            execute=BatchExecutor(
+                record=self.ledger.record,
+                with_stored_fetches=list,
+                now=lambda: NOW,
+                chance=lambda: 0.0,
+            ).execute,
+            finisher=Finisher(
                 inbox=self.inbox,
-                bury=self.graveyard,
+                write_dead_letters=self.dead_letters,
                 reporter=Reporter(self.metrics),
                 now=lambda: NOW,
             ),
             publish=self._publish,
-            is_stopping=lambda: self.stopping,
-            moved=self._move,
-            naming=nullcontext,
-            longest_run_seconds=self.longest_run_seconds,
+            is_stopping=lambda: self.is_stopping,
+            on_claim=self._count_claim,
+            holding=nullcontext,
+            max_run_seconds=self.max_run_seconds,
             pause_seconds=0.0,
         ).run(wake)
 
@@ -241,10 +256,10 @@ class Stage:
         self.published.append(token)
         return self.broker_works
 
-    def _move(self) -> None:
-        self.moves += 1
+    def _count_claim(self) -> None:
+        self.claims += 1
 
 
-def stage(*batches: list[Entry]) -> Stage:
-    """A drainer that will find these batches."""
-    return Stage(inbox=FakeInbox(list(batches)))
+def stage(*batches: list[InboxEntry]) -> DrainScene:
+    """Return a drainer whose inbox hands out these batches."""
+    return DrainScene(inbox=BatchInbox(list(batches)))

@@ -4,14 +4,14 @@ import sys
 from pathlib import Path
 
 from tests.workers.waiting import until
-from workers.liveness import of_the_dead
+from workers.liveness import orphaned_claims
 
 DRAINER = """
 import pathlib, sys, time
-from workers.liveness import Will
+from workers.liveness import ClaimFile
 folder, token = pathlib.Path(sys.argv[1]), sys.argv[2]
-will = Will(folder)
-with will.naming(token):
+claim_file = ClaimFile(folder)
+with claim_file.holding(token):
     (folder / "named").touch()
     while not (folder / "go_on").exists():
         time.sleep(0.01)
@@ -27,10 +27,10 @@ def drainer(folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def tokens(folder: Path) -> list[str]:
-    return [token for _, token in of_the_dead(folder)]
+    return [token for _, token in orphaned_claims(folder)]
 
 
-def test_a_process_that_dies_in_the_middle_leaves_the_name_of_its_claim(tmp_path: Path) -> None:
+def test_a_process_that_dies_in_a_batch_leaves_the_token_of_its_claim(tmp_path: Path) -> None:
     process = drainer(tmp_path)
     alive = tokens(tmp_path)
 
@@ -40,10 +40,10 @@ def test_a_process_that_dies_in_the_middle_leaves_the_name_of_its_claim(tmp_path
     assert (alive, tokens(tmp_path)) == ([], ["a token"])
 
 
-def test_one_that_dies_between_two_claims_leaves_none(tmp_path: Path) -> None:
+def test_a_process_that_dies_between_two_claims_leaves_no_token(tmp_path: Path) -> None:
     process = drainer(tmp_path)
     (tmp_path / "go_on").touch()
-    until((tmp_path / "done").exists, why="it has given its claim back")
+    until((tmp_path / "done").exists, why="it has left its claim")
 
     process.kill()
     process.wait()

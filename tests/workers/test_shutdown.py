@@ -11,8 +11,8 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def noted(number: signal.Signals) -> Iterator[list[int]]:
-    """What this process would have done of a signal, noted instead."""
+def recorded(number: signal.Signals) -> Iterator[list[int]]:
+    """Record a signal that would have ended this process."""
     came: list[int] = []
     kept = signal.signal(number, lambda number, _: came.append(number))
     try:
@@ -33,7 +33,7 @@ def test_a_raised_flag_stays_raised() -> None:
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_in_the_middle_of_a_batch_waits_for_its_end(number: signal.Signals) -> None:
     ending = EndAfterBatch(lambda: False)
-    with noted(number) as came, ending.busy():
+    with recorded(number) as came, ending.busy():
         os.kill(os.getpid(), number)
         in_the_middle = list(came), ending.is_asked()
 
@@ -41,17 +41,17 @@ def test_a_signal_in_the_middle_of_a_batch_waits_for_its_end(number: signal.Sign
     assert came == [number]
 
 
-def test_a_signal_that_somebody_else_sees_to_does_not_come_again() -> None:
+def test_a_signal_is_not_repeated_where_the_process_ends_anyway() -> None:
     ending = EndAfterBatch(lambda: True)
-    with noted(signal.SIGTERM) as came, ending.busy():
+    with recorded(signal.SIGTERM) as came, ending.busy():
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert (came, ending.is_asked()) == ([], True)
 
 
-def test_between_two_batches_a_signal_means_what_it_meant_before() -> None:
+def test_between_two_batches_the_previous_handler_is_back() -> None:
     ending = EndAfterBatch(lambda: False)
-    with noted(signal.SIGTERM) as came:
+    with recorded(signal.SIGTERM) as came:
         with ending.busy():
             pass
         os.kill(os.getpid(), signal.SIGTERM)
@@ -60,9 +60,9 @@ def test_between_two_batches_a_signal_means_what_it_meant_before() -> None:
 
 
 @pytest.mark.parametrize("number", [*ENDING, signal.SIGINT])
-def test_every_signal_to_stop_asks_a_supervisor_once_and_for_all(number: signal.Signals) -> None:
-    # What ignores hangups, as nohup does, hands that down to whoever it starts: to tests, too.
-    with noted(number), stop_signals() as asked:
+def test_every_stop_signal_stops_a_supervisor_once(number: signal.Signals) -> None:
+    # A parent that ignores SIGHUP, such as nohup, passes that on to its children and to tests.
+    with recorded(number), stop_signals() as asked:
         before = asked()
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
@@ -70,7 +70,7 @@ def test_every_signal_to_stop_asks_a_supervisor_once_and_for_all(number: signal.
         assert (before, asked()) == (False, True)
 
 
-def test_what_was_ignored_when_we_were_started_stays_ignored() -> None:
+def test_a_sighup_that_was_ignored_at_the_start_stays_ignored() -> None:
     kept = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stop_signals() as asked:

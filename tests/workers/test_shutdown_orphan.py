@@ -1,4 +1,4 @@
-"""A pool whose supervisor is gone ends, whether or not it heeds a polite word."""
+"""A pool whose supervisor is dead ends, even if it ignores SIGTERM."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from tests.workers.waiting import until
 POOL = """
 import os, pathlib, signal, sys, time
 from workers.shutdown import stop_with_parent
-me, heeds = pathlib.Path(sys.argv[1]), sys.argv[2] == "heeds"
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if heeds else me.with_name("deaf").touch())
+me, obeys = pathlib.Path(sys.argv[1]), sys.argv[2] == "obeys"
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if obeys else me.with_name("deaf").touch())
 stop_with_parent(os.getppid(), grace_seconds=0.1)
 me.write_text(str(os.getpid()))
 while True:
@@ -31,11 +31,11 @@ def ended(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    # Whoever inherited it may be slow to collect it.
+    # The process that inherited it may be slow to reap it.
     return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-@pytest.mark.parametrize("manner", ["heeds", "ignores"])
+@pytest.mark.parametrize("manner", ["obeys", "ignores"])
 def test_a_pool_without_a_supervisor_ends(tmp_path: Path, manner: str) -> None:
     me = tmp_path / "pid"
     command = [sys.executable, "-c", SUPERVISOR, POOL, str(me), manner]

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a bound; tests never sleep and hope."""
+"""Wait for a condition, with a bound; tests never sleep for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,10 @@ def until(
     condition: Callable[[], bool],
     *,
     meanwhile: Callable[[], None] = lambda: None,
-    seconds: float = 20.0,
+    seconds: float = 120.0,
     why: str = "",
 ) -> None:
-    """Return as soon as the condition holds; fail where it does not in time."""
+    """Return as soon as the condition holds; fail if it does not hold in time."""
     ends_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends_at, f"not within {seconds:g} s: {why or condition}"

@@ -1,4 +1,4 @@
-"""A real ``python -m workers`` on real servers, and events that are accepted as ingest does it."""
+"""A real ``python -m workers`` on real servers, and events accepted as ingest accepts them."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from sqlalchemy.engine import Engine
 
 from billing.catalogue import read_catalogue
 from billing.envelope import Envelope, parse
-from models.tables import Customer, DeadLetter, StripeEvent
+from models.tables import DeadLetter, StoredCustomer, StripeEvent
 from ops.up.servers.process_table import children_of, command_of
-from runtime.broker import Wakes, make_celery
+from runtime.broker import WakePublisher, make_celery
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
@@ -32,8 +32,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass
-class Site:
-    """The servers of one test, seen from outside."""
+class WorkerSite:
+    """The servers of one test, as seen from outside."""
 
     database_url: str
     redis_url: str
@@ -52,14 +52,14 @@ class Site:
         self.redis = redis.Redis.from_url(self.redis_url)
         self.engine: Engine = engine_for(self.database_url, application_name="tests")
         self.inbox = Inbox(self.redis)
-        self.wakes = Wakes(make_celery(settings, role="publisher"))
+        self.wakes = WakePublisher(make_celery(settings, role="publisher"))
 
     def install_plans(self) -> None:
-        """Some catalogue, without which nothing is settled."""
+        """Install an empty catalogue; without one no event is settled."""
         install_first(self.engine, read_catalogue({}), actor="tests", reason="tests")
 
     def accept(self, envelopes: Iterable[Envelope]) -> list[str]:
-        """What ingest does with a verified body; the ids acknowledged."""
+        """Accept verified bodies as ingest does; return the acknowledged ids."""
         ids = []
         for envelope in envelopes:
             accepted = self.inbox.accept(envelope)
@@ -69,22 +69,22 @@ class Site:
         return ids
 
     def settled(self) -> Counter[str]:
-        """How often each event stands in the database."""
+        """Return how often each event is in the database."""
         with self.engine.connect() as connection:
             return Counter(connection.scalars(sa.select(StripeEvent.id)))
 
     def settled_count(self) -> int:
-        """How many events are settled."""
+        """Return the number of settled events."""
         with self.engine.connect() as connection:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(StripeEvent)) or 0)
 
     def customers(self) -> set[str]:
-        """The customers whose events took effect."""
+        """Return the customers whose events took effect."""
         with self.engine.connect() as connection:
-            return set(connection.scalars(sa.select(Customer.stripe_customer_id)))
+            return set(connection.scalars(sa.select(StoredCustomer.stripe_customer_id)))
 
     def dead(self) -> list[Any]:
-        """The dead letters."""
+        """Return the dead letters."""
         with self.engine.connect() as connection:
             return list(connection.execute(sa.select(DeadLetter.__table__)))
 
@@ -97,7 +97,7 @@ class Site:
         )
 
     def assert_each_applied_once(self, ids: Sequence[str]) -> None:
-        """The oracle: what was acknowledged is settled once, with its effect, and nothing else."""
+        """Assert that exactly the acknowledged events are settled, once, and took effect."""
         assert self.settled() == Counter(ids)
         assert self.customers() == {id_.replace("evt", "cus") for id_ in ids}
         assert self.inbox.backlog().events == 0
@@ -107,10 +107,10 @@ class Site:
         self.redis.close()
 
 
-class Worker:
+class WorkerProcess:
     """One supervisor and its pool."""
 
-    def __init__(self, site: Site, module: str = "workers", **environ: str) -> None:
+    def __init__(self, site: WorkerSite, module: str = "workers", **environ: str) -> None:
         self._site = site
         with site.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -123,7 +123,7 @@ class Worker:
 
     @property
     def pool(self) -> int | None:
-        """The pool's main process."""
+        """The main process of the drain pool."""
         return next(
             (pid for pid in children_of(self.process.pid) if _is_pool(command_of(pid))), None
         )
@@ -135,7 +135,7 @@ class Worker:
         return list(children_of(pool)) if pool else []
 
     def tree(self) -> list[int]:
-        """Everything that is alive now, outermost first, though any of it may die meanwhile."""
+        """Return all live processes, outermost first; any of them may die meanwhile."""
         mine = list(children_of(self.process.pid))
         inner = [child for pid in mine for child in children_of(pid)]
         return [self.process.pid, *mine, *inner]
@@ -149,21 +149,21 @@ class Worker:
         )
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal the supervisor and wait; its exit code."""
+        """Signal the supervisor, wait, and return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """End everything at once, as a machine that loses its power does."""
+        """Kill every process at once, as a power failure does."""
         for pid in self.tree():
             kill(pid)
         self.process.wait()
 
 
 @contextmanager
-def running(site: Site, module: str = "workers", **environ: str) -> Iterator[Worker]:
-    """A worker for the length of a test."""
-    worker = Worker(site, module, **environ)
+def running(site: WorkerSite, module: str = "workers", **environ: str) -> Iterator[WorkerProcess]:
+    """Run a worker until the block ends."""
+    worker = WorkerProcess(site, module, **environ)
     try:
         yield worker
     finally:
@@ -171,7 +171,7 @@ def running(site: Site, module: str = "workers", **environ: str) -> Iterator[Wor
 
 
 def customers(numbers: Iterable[int]) -> Iterator[Envelope]:
-    """One event for each of so many customers."""
+    """Yield one event for each customer number."""
     for number in numbers:
         yield parse(_customer_created(number))
 
@@ -198,4 +198,4 @@ def _customer_created(number: int) -> bytes:
 
 
 def _is_pool(command: str) -> bool:
-    return "pool" in command and "fetch_pool" not in command
+    return "pool" in command and "fetch.pool" not in command

@@ -1,9 +1,9 @@
-"""``python -m workers.drain.fallback`` drains once, because no wake-up reaches the pool.
+"""``python -m workers.drain.fallback``: drain once, because no wake-up reaches the pool.
 
-Wake-ups travel by the broker. If it is away, or its Redis so full that Celery can neither send a
-message nor note that it took one, events wait that the inbox could hand out all the same: its
-scripts work on a full server, and draining is what makes room there. The supervisor starts this
-process when events are due and the pool does not move, and it ends when nothing is due.
+Wake-ups travel through the broker. If the broker is unreachable, or its Redis is too full for
+Celery to send or acknowledge a message, events wait although the inbox can hand them out: its
+scripts work on a full server, and draining frees memory there. The supervisor starts this process
+when events are due and the pool claims none. It ends when nothing is due.
 """
 
 import os
@@ -18,7 +18,7 @@ from runtime.telemetry import configure_logging
 from workers.drain.pool import build_drainer
 from workers.liveness import (
     FALLBACK_PULSE_VARIABLE,
-    FALLBACK_RUN_SECONDS,
+    MAX_FALLBACK_RUN_SECONDS,
     REDIS_TIMEOUT_SECONDS,
     Pulse,
 )
@@ -26,21 +26,21 @@ from workers.shutdown import EndAfterBatch, stop_with_parent
 
 
 def main() -> None:
-    """Drain until nothing is due, a SIGTERM comes, or half a minute has passed."""
+    """Drain until nothing is due, a SIGTERM arrives, or 30 s have passed."""
     parent = os.getppid()
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
     stop_with_parent(parent)
     ending = EndAfterBatch(lambda: True)
     redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
-    engine = make_engine(settings, application_name=f"paidup-stand-in-{os.getpid()}")
+    engine = make_engine(settings, application_name=f"paidup-fallback-{os.getpid()}")
     drainer = build_drainer(
         settings,
         Inbox(redis),
         engine,
         ending.is_asked,
         Pulse(Path(os.environ[FALLBACK_PULSE_VARIABLE])),
-        longest_run_seconds=FALLBACK_RUN_SECONDS,
+        max_run_seconds=MAX_FALLBACK_RUN_SECONDS,
     )
     with ending.busy():
         drainer.run(new_token())

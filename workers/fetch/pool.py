@@ -1,33 +1,34 @@
-"""``python -m workers.fetch.pool``: the Celery worker whose children ask Stripe's API.
+"""``python -m workers.fetch.pool``: a Celery worker whose children ask Stripe's API.
 
-A pool of its own, so that a child that waits for Stripe is never one that live events wait for.
-It runs only where there is a ``STRIPE_API_KEY``; no other worker process can ask.
+It is a pool of its own, so that no live event waits for a child that waits for Stripe. It runs
+only with a ``STRIPE_API_KEY``; no other worker process calls the API.
 """
 
 import logging
 from functools import partial
 
 from billing.readers.registry import HANDLED_TYPES
-from runtime.broker import FETCH_QUEUE, FETCH_TASK, make_celery, wakes_for_fetching
-from runtime.failures.dead_letters import bury
+from runtime.broker import FETCH_QUEUE, FETCH_TASK, fetch_wake_publisher, make_celery
+from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
+from runtime.ledger.fetched import load_stored_fetches
 from runtime.stripe_api.client import make_api
 from runtime.telemetry import build_metrics
-from workers.drain.drainer import Drainer
-from workers.drain.finisher import Deferring, Orders
-from workers.drain.pool import Child, Crew, applier_of, ledger_of, run, utc_now
-from workers.drain.reporting import Reporter
-from workers.fetch.executor import FetchClaims, FetchingApplier
-from workers.liveness import Will
+from workers.batches.celery_pool import ChildContext, PoolSpec, build_executor, run, utc_now
+from workers.batches.drainer import Drainer
+from workers.batches.finisher import FetchDeferrer, Finisher
+from workers.batches.reporting import Reporter
+from workers.fetch.executor import FetchExecutor
+from workers.liveness import ClaimFile
 
 
 def main() -> None:
-    """Fetch until a SIGTERM, or until the supervisor is gone; ends the process."""
-    # A line for each request would name every object that is fetched.
+    """Fetch until a SIGTERM or the end of the supervisor, then end the process."""
+    # The client's line for each request would name every object that is fetched.
     logging.getLogger("stripe").setLevel(logging.WARNING)
     run(
-        Crew(
+        PoolSpec(
             name="fetcher",
             task=FETCH_TASK,
             queue=FETCH_QUEUE,
@@ -37,33 +38,35 @@ def main() -> None:
     )
 
 
-def build_fetcher(child: Child) -> Drainer:
-    """Everything a child fetches with."""
+def build_fetcher(child: ChildContext) -> Drainer:
+    """Return the drainer of a pool child: it claims from the fetch lane and asks the API."""
     settings = child.settings
-    lane = FetchLane(child.redis, at_once=settings.fetch_at_once)
     inbox = Inbox(child.redis)
-    ledger, metrics = ledger_of(settings, child.engine), build_metrics(event_types=HANDLED_TYPES)
-    publish = wakes_for_fetching(make_celery(settings, role="publisher"))
+    lane = FetchLane(child.redis, at_once=settings.fetch_at_once)
+    metrics = build_metrics(event_types=HANDLED_TYPES)
+    publish = fetch_wake_publisher(make_celery(settings, role="publisher"))
+    executor = FetchExecutor(
+        executor=build_executor(settings, child.engine),
+        stored_fetches=partial(load_stored_fetches, child.engine),
+        ask=make_api(settings).ask,
+        health=lane,
+        metrics=metrics,
+    )
     return Drainer(
-        inbox=FetchClaims(inbox=inbox, lane=lane),
-        applier=FetchingApplier(
-            applier=applier_of(settings, ledger),
-            ledger=ledger,
-            api=make_api(settings),
-            health=lane,
-            metrics=metrics,
-        ),
-        orders=Orders(
+        queue=lane,
+        claimed=inbox,
+        execute=executor.execute,
+        finisher=Finisher(
             inbox=inbox,
-            bury=partial(bury, child.engine),
+            write_dead_letters=partial(dead_letter, child.engine),
             reporter=Reporter(metrics),
             now=utc_now,
-            deferring=Deferring(lane=lane, publish=publish),
+            fetch_deferrer=FetchDeferrer(lane=lane, publish=publish),
         ),
         publish=publish,
         is_stopping=child.is_stopping,
-        moved=child.pulse.beat,
-        naming=Will(child.pulse.folder).naming,
+        on_claim=child.pulse.beat,
+        holding=ClaimFile(child.pulse.folder).holding,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the supervisor's child processes have in common: a start, a warm end, and a hard one."""
+"""Start and stop the supervisor's child processes, by a signal first and by a kill if needed."""
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,18 @@ from typing import Final
 import structlog
 
 from runtime.broker import TASK_SECONDS
-from workers.liveness import FALLBACK_RUN_SECONDS
+from workers.liveness import MAX_FALLBACK_RUN_SECONDS
+
+log = structlog.get_logger(__name__)
+
+STARTS_APART_SECONDS: Final = 2.0
+"""A pool that cannot start (wrong settings) must not use up a CPU by trying. A pool that worked and
+died is replaced at once, because due events wait for it."""
+
+STUCK_GRACE_SECONDS: Final = 10.0
+
+OVERDUE_SECONDS: Final = MAX_FALLBACK_RUN_SECONDS + TASK_SECONDS
+"""The time to drain and then to finish one batch, which may take as long as one of a pool."""
 
 
 class ChildProcess:
@@ -24,16 +35,16 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process, if one runs."""
+        """The process id, or None if no process runs."""
         return None if self._process is None else self._process.pid
 
     def ask_to_stop(self) -> None:
-        """Let it end warm, while something else is waited for."""
+        """Send SIGTERM and do not wait."""
         if self._process is not None:
             self._process.terminate()
 
     def stop(self, grace_seconds: float) -> bool:
-        """End it warm; False where it had to be killed at the end."""
+        """Send SIGTERM and wait; return False if the process had to be killed."""
         self.ask_to_stop()
         process, self._process = self._process, None
         if process is None:
@@ -47,15 +58,15 @@ class ChildProcess:
         return True
 
     def _spawn(self) -> None:
-        # A session of its own: a terminal's Ctrl-C and a signal to our group reach only us, and
-        # we pass on one. Pool children would die of it in the middle of a batch.
+        # A session of its own: Ctrl-C in a terminal, or a signal to the process group, reaches
+        # only the supervisor, which passes on one. Pool children would die of it in mid-batch.
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             self._command, env=self._environ, start_new_session=True
         )
         self._kill_at = None
 
     def _kill_if_overdue(self) -> bool:
-        """Whether it had to be killed, because it runs longer than it may."""
+        """Kill the process if it runs longer than it may; return True if it was killed."""
         overdue = self._kill_at is not None and self._clock() >= self._kill_at
         if not overdue or self._process is None or self._process.poll() is not None:
             return False
@@ -64,19 +75,8 @@ class ChildProcess:
         return True
 
 
-log = structlog.get_logger(__name__)
-
-
-STARTS_APART_SECONDS: Final = 2.0
-"""A pool that cannot start (wrong settings) must not burn a CPU trying; one that worked and died
-is missed by every event that is due, and is replaced at once."""
-
-
-STUCK_GRACE_SECONDS: Final = 10.0
-
-
 class PoolProcess(ChildProcess):
-    """One pool at a time, for as long as it is kept alive."""
+    """A pool; at most one process of it runs at a time."""
 
     def __init__(
         self, command: Sequence[str], environ: Mapping[str, str], clock: Callable[[], float]
@@ -85,7 +85,7 @@ class PoolProcess(ChildProcess):
         self._not_before = 0.0
 
     def keep_alive(self) -> None:
-        """Start the pool if none runs; to be called a few times a second."""
+        """Start the pool if none runs; call this a few times a second."""
         if self._kill_if_overdue():
             log.warning("worker pool killed", pid=self.pid)
         if self._process is not None and (code := self._process.poll()) is not None:
@@ -97,33 +97,26 @@ class PoolProcess(ChildProcess):
             log.info("worker pool started", pid=self.pid)
 
     def restart(self) -> None:
-        """End a pool that does not move: warm at first, and for good if that takes too long."""
+        """Stop a stuck pool by SIGTERM, and kill it if that takes too long."""
         if self._process is not None and self._kill_at is None:
             self._process.terminate()
             self._kill_at = self._clock() + STUCK_GRACE_SECONDS
 
 
-log = structlog.get_logger(__name__)
-
-
-OVERDUE_SECONDS: Final = FALLBACK_RUN_SECONDS + TASK_SECONDS
-"""Its last batch may take as long as one of the pool's, and no longer."""
-
-
-class StandInProcess(ChildProcess):
-    """Nobody most of the time."""
+class FallbackProcess(ChildProcess):
+    """A process that drains without a wake-up; most of the time none runs."""
 
     def start(self) -> None:
-        """Let it drain, unless it does."""
+        """Start it, unless it runs."""
         if self._process is not None:
             return
         self._spawn()
         self._kill_at = self._clock() + OVERDUE_SECONDS
-        log.warning("wake-ups do not reach the pool: a stand-in drains", pid=self.pid)
+        log.warning("wake-ups do not reach the pool: a fallback process drains", pid=self.pid)
 
-    def tend(self) -> None:
-        """Notice its end, and bring it about if it hangs; to be called a few times a second."""
+    def check(self) -> None:
+        """Notice its end, and kill it if it hangs; call this a few times a second."""
         if self._kill_if_overdue():
-            log.warning("stand-in killed: a batch took too long", pid=self.pid)
+            log.warning("fallback process killed: a batch took too long", pid=self.pid)
         if self._process is not None and self._process.poll() is not None:
             self._process = None

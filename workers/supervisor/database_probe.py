@@ -1,6 +1,6 @@
-"""Closes the breaker again: a probe writes to PostgreSQL and takes it back.
+"""Probe PostgreSQL with a write that is rolled back, to decide if the breaker may close.
 
-A read alone would call a read-only database healthy, and then every event would fail once more.
+A probe that only reads would call a read-only database healthy, and every event would fail again.
 """
 
 from typing import Final
@@ -13,17 +13,17 @@ from models.tables import Membership
 from runtime.failures.classify import Infrastructure, classify
 
 REOPEN_SECONDS: Final = 30.0
-"""Renewed with each probe that fails; without any supervisor the breaker ends by itself."""
+"""Each failed probe renews this time; without a supervisor the breaker closes when it is over."""
 
 
-def outage(engine: Engine) -> Infrastructure | None:
-    """What keeps PostgreSQL from taking a write, if it is the server; nothing is left behind."""
+def probe_database(engine: Engine) -> Infrastructure | None:
+    """Return the failure that keeps the server from taking writes, or None; leave no trace."""
     key = f"probe:{uuid4().hex}"
     try:
         with engine.connect() as connection:
             connection.execute(sa.insert(Membership).values(object_key=key, party=key))
             connection.rollback()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told apart
+    except Exception as error:  # noqa: BLE001 - classify sorts them
         failure = classify(error)
         return failure if isinstance(failure, Infrastructure) else None
     return None

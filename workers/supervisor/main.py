@@ -1,9 +1,9 @@
-"""``python -m workers``: keeps a pool of drainers alive, and does what must happen in time.
+"""``python -m workers``: keep the pools alive and run the periodic jobs.
 
-Three loops: the main thread guards the pool and obeys signals; a second thread does the rounds
-(announce, sweep, probe, timed commands, watchdog); a third tells readers what changed. None holds
-an event, so a supervisor may die at any moment; its pool then ends too, and another one takes over
-within seconds.
+The main thread watches the pools and handles signals. Other threads run the periodic jobs
+(announce, sweep, probe, watchdog), end time-limited access, and publish entitlement changes. No
+thread holds an event, so a supervisor may die at any moment. Its pools then end too, and another
+supervisor takes over within seconds.
 """
 
 import os
@@ -19,48 +19,49 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from runtime.broker import Wakes, make_celery, wakes_for_fetching
-from runtime.changes.relay import Relay
-from runtime.changes.stream import ChangeStream
+from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
+from runtime.changes.numbering import number_waiting
 from runtime.database.engine import make_engine
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.reproject import project_due
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
-from workers.liveness import FALLBACK_PULSE_VARIABLE, PULSE_VARIABLE, Pulse, of_the_dead
+from workers.liveness import FALLBACK_PULSE_VARIABLE, PULSE_VARIABLE, Pulse, orphaned_claims
 from workers.shutdown import GRACE_SECONDS, stop_signals
-from workers.supervisor.change_relay import Relaying
-from workers.supervisor.child_processes import PoolProcess, StandInProcess
-from workers.supervisor.fetch_watch import FetchGuard
-from workers.supervisor.marker_eviction import make_room
+from workers.supervisor.access_expiry import AccessExpiry
+from workers.supervisor.change_numbering import ChangeNumbering
+from workers.supervisor.child_processes import FallbackProcess, PoolProcess
+from workers.supervisor.fetch_watch import FetchWatch
+from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
-from workers.supervisor.periodic_jobs import Rounds
-from workers.supervisor.plan_bootstrap import FirstPlans
-from workers.supervisor.schedule import Schedule
-from workers.supervisor.shared_state import StateReader, read_books
-from workers.supervisor.sweeper import Sweeper, SweeperLock
+from workers.supervisor.periodic_jobs import PeriodicJobs
+from workers.supervisor.plan_bootstrap import PlanBootstrap
+from workers.supervisor.shared_state import SharedStateReader, read_database_state
+from workers.supervisor.sweeper import Sweeper, SweeperLease
 from workers.supervisor.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
 POOL_COMMAND: Final = (sys.executable, "-m", "workers.drain.pool")
 FETCH_POOL_COMMAND: Final = (sys.executable, "-m", "workers.fetch.pool")
-STAND_IN_COMMAND: Final = (sys.executable, "-m", "workers.drain.fallback")
+FALLBACK_COMMAND: Final = (sys.executable, "-m", "workers.drain.fallback")
 
-STAND_IN_AFTER_SECONDS: Final = 10.0
+FALLBACK_AFTER_SECONDS: Final = 10.0
 """Long enough for a pool to start, short enough that a full Redis is no outage."""
 
-LOOK_SECONDS: Final = 0.1
+CHECK_SECONDS: Final = 0.1
 JOIN_SECONDS: Final = 5.0
 REDIS_TIMEOUT_SECONDS: Final = 2.0
-MOST_WORKERS: Final = 64
+MAX_WORKERS: Final = 64
 FOLD_EVERY_SECONDS: Final = 10.0
 
 
 def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
-    """Supervise until a signal to stop; the exit code: 0 stopped, 1 broke, 2 wrong settings."""
+    """Supervise until a signal; return the exit code: 0 stopped, 1 broke, 2 invalid settings."""
     try:
         settings = Settings.from_env(os.environ)
         required(settings.database_url, "DATABASE_URL")
@@ -78,7 +79,7 @@ def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
 
 
 class Supervisor:
-    """One pool and the rounds around it; ``folder`` holds the metrics of all its processes."""
+    """The pools and the jobs around them; ``folder`` holds the metrics of all its processes."""
 
     def __init__(
         self,
@@ -94,140 +95,152 @@ class Supervisor:
         environ = {
             **os.environ,
             PULSE_VARIABLE: str(folder / "pulse"),
-            FALLBACK_PULSE_VARIABLE: str(folder / "pulse-stand-in"),
+            FALLBACK_PULSE_VARIABLE: str(folder / "pulse-fallback"),
         }
         self._pool = PoolProcess(pool_command, environ, time.monotonic)
-        self._fetchers = self._fetchers_of(folder / "pulse-fetch")
-        self._stand_in = StandInProcess(STAND_IN_COMMAND, environ, time.monotonic)
+        self._fetch_pool = self._fetch_pool_if_key(folder / "pulse-fetch")
+        self._fallback = FallbackProcess(FALLBACK_COMMAND, environ, time.monotonic)
         self._connect()
         self._watchdog = watchdog or Watchdog(time.monotonic)
-        self._relief = Watchdog(time.monotonic, STAND_IN_AFTER_SECONDS)
-        self._schedule = Schedule(time.monotonic)
-        self._stuck = False
-        self._idle_pool = False
+        self._fallback_watchdog = Watchdog(time.monotonic, FALLBACK_AFTER_SECONDS)
+        self._pool_stuck = False
+        self._fallback_due = False
         self._leads = False
         self._folded_at = time.monotonic()
 
-    def _fetchers_of(self, pulse: Path) -> PoolProcess | None:
-        """The pool that asks Stripe's API, where there is a key to ask with."""
+    def _fetch_pool_if_key(self, pulse: Path) -> PoolProcess | None:
+        """Return the pool that asks Stripe's API, or None without an API key."""
         if self._settings.stripe_api_key is None:
             return None
         environ = {**os.environ, PULSE_VARIABLE: str(pulse)}
         return PoolProcess(FETCH_POOL_COMMAND, environ, time.monotonic)
 
     def _connect(self) -> None:
-        """Nothing is opened yet: every server may still be away when a worker starts."""
+        """Build clients and engines; none connects yet, so servers may start later."""
         redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
         self._engine = engine = make_engine(self._settings, application_name="paidup-supervisor")
         self._redis = redis
         self._inbox = Inbox(redis)
-        self._lock = SweeperLock(self._inbox)
-        wakes = Wakes(make_celery(self._settings, role="publisher"))
+        self._lease = SweeperLease(self._inbox.lead)
+        wakes = WakePublisher(make_celery(self._settings, role="publisher"))
         self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
-        self._fetch_guard = FetchGuard(
+        self._fetch_watch = FetchWatch(
             FetchLane(redis, at_once=self._settings.fetch_at_once),
-            # A publisher of its own: two threads may ring at once, and each takes its turn by one.
-            wakes_for_fetching(make_celery(self._settings, role="publisher")),
+            # Its own publisher: a publisher sends for one thread at a time.
+            fetch_wake_publisher(make_celery(self._settings, role="publisher")),
             time.monotonic,
         )
-        self._first_plans = FirstPlans(engine, self._settings.plans_path, time.monotonic)
+        self._plan_bootstrap = PlanBootstrap(engine, self._settings.plans_path, time.monotonic)
         metrics = build_metrics()
-        stream = ChangeStream(redis, length=self._settings.changes_stream_length)
-        # Connections of its own: it must never wait for the rounds, nor they for it.
-        self._relay_engine = make_engine(self._settings, application_name="paidup-relay")
-        relay = Relay(engine=self._relay_engine, stream=stream, clock=time.monotonic)
-        self._relaying = Relaying(relay, lambda: self._leads)
-        state = StateReader(self._inbox, stream, partial(read_books, engine), time.monotonic)
+        # Its own connections: numbering and the periodic jobs must not wait for each other.
+        self._numbering_engine = make_engine(self._settings, application_name="paidup-numbering")
+        self._numbering = ChangeNumbering(
+            partial(number_waiting, self._numbering_engine), lambda: self._leads
+        )
+        self._expiry_engine = make_engine(self._settings, application_name="paidup-expiry")
+        self._expiry = AccessExpiry(
+            partial(project_due, self._expiry_engine, CatalogueCache()),
+            lambda: self._leads,
+            time.monotonic,
+        )
+        state = SharedStateReader(
+            self._inbox.backlog, partial(read_database_state, engine), time.monotonic
+        )
         shared = SharedStateCollector(state)
         self._metrics_server = MetricsServer(
             self._settings.worker_metrics_bind, lambda: render(metrics, shared)
         )
 
     def run(self, stop_asked: Callable[[], bool]) -> int:
-        """Guard the pool until a stop; a second thread does the rounds meanwhile."""
-        rounds = Rounds(
-            (self._announce, self._first_plans.provide, self._lead, self._watch, self._fold)
+        """Watch the pools until a stop, while other threads run the jobs; return the exit code."""
+        jobs = PeriodicJobs(
+            (self._announce, self._plan_bootstrap.provide, self._lead, self._watch, self._fold)
         )
+        # Its own thread: a slow database must not hold up the sweeper and the watchdogs.
+        expiry = PeriodicJobs((self._expiry.run_if_due,), name="access-expiry")
         self._metrics_server.start()
-        rounds.start()
-        self._relaying.start()
-        while rounds.is_alive() and not stop_asked():
-            self._guard()
-            time.sleep(LOOK_SECONDS)
-        broke = not rounds.is_alive()
-        self._stop(rounds)
+        for thread in (jobs, expiry, self._numbering):
+            thread.start()
+        while jobs.is_alive() and not stop_asked():
+            self._watch_pools()
+            time.sleep(CHECK_SECONDS)
+        broke = not jobs.is_alive()
+        self._stop(jobs, expiry)
         return 1 if broke else 0
 
-    def _guard(self) -> None:
-        self._see_to_the_dead()
-        if self._stuck:
-            log.error("worker pool does not move while events are due", pid=self._pool.pid)
+    def _watch_pools(self) -> None:
+        self._release_orphans()
+        if self._pool_stuck:
+            log.error("worker pool is stuck: events are due and it claims none", pid=self._pool.pid)
             self._pool.restart()
-            self._stuck = False
+            self._pool_stuck = False
         self._pool.keep_alive()
-        if self._fetchers is not None:
-            if self._fetch_guard.is_stuck:
-                log.error("fetch pool does not move while events wait", pid=self._fetchers.pid)
-                self._fetchers.restart()
-                self._fetch_guard.is_stuck = False
-            self._fetchers.keep_alive()
-        if self._idle_pool:
-            self._stand_in.start()
-            self._idle_pool = False
-        self._stand_in.tend()
+        if self._fetch_pool is not None:
+            if self._fetch_watch.is_stuck:
+                log.error(
+                    "fetch pool is stuck: events wait and it claims none", pid=self._fetch_pool.pid
+                )
+                self._fetch_pool.restart()
+                self._fetch_watch.is_stuck = False
+            self._fetch_pool.keep_alive()
+        if self._fallback_due:
+            self._fallback.start()
+            self._fallback_due = False
+        self._fallback.check()
 
-    def _see_to_the_dead(self) -> None:
-        # A will that cannot be carried out now stays; at the latest the lease ends the claim.
+    def _release_orphans(self) -> None:
+        # While Redis is unreachable the file stays; at the latest the lease ends the claim.
         with suppress(RedisError):
-            for will, token in of_the_dead(self._folder):
+            for claim_file, token in orphaned_claims(self._folder):
                 if token:
-                    self._sweeper.bereave(token)
-                will.unlink()
+                    self._sweeper.release_orphan(token)
+                claim_file.unlink()
 
-    def _stop(self, rounds: Rounds) -> None:
+    def _stop(self, jobs: PeriodicJobs, expiry: PeriodicJobs) -> None:
         log.info("stopping", pool=self._pool.pid)
-        rounds.ask_to_stop()
-        self._stand_in.ask_to_stop()
-        if self._fetchers is not None:
-            self._fetchers.ask_to_stop()
+        jobs.ask_to_stop()
+        expiry.ask_to_stop()
+        self._fallback.ask_to_stop()
+        if self._fetch_pool is not None:
+            self._fetch_pool.ask_to_stop()
         if not self._pool.stop(GRACE_SECONDS):
             log.warning("worker pool killed: it did not end in time", seconds=GRACE_SECONDS)
-        if self._fetchers is not None and not self._fetchers.stop(GRACE_SECONDS):
+        if self._fetch_pool is not None and not self._fetch_pool.stop(GRACE_SECONDS):
             log.warning("fetch pool killed: it did not end in time", seconds=GRACE_SECONDS)
-        self._stand_in.stop(GRACE_SECONDS)
-        rounds.join(JOIN_SECONDS)
-        # After the pool: what it settled last is published, too.
-        self._relaying.ask_to_stop()
-        self._relaying.join(JOIN_SECONDS)
-        self._schedule.stop(JOIN_SECONDS)
+        self._fallback.stop(GRACE_SECONDS)
+        jobs.join(JOIN_SECONDS)
+        expiry.join(JOIN_SECONDS)
+        # After the pools, so that the changes of their last batches are published too.
+        self._numbering.ask_to_stop()
+        self._numbering.join(JOIN_SECONDS)
         self._metrics_server.stop()
         self._engine.dispose()
-        self._relay_engine.dispose()
+        self._expiry_engine.dispose()
+        self._numbering_engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
-            self._lock.release()
+            self._lease.release()
         log.info("stopped")
 
     def _announce(self) -> None:
         self._inbox.announce(self._worker_id, self._settings.worker_processes)
 
     def _lead(self) -> None:
-        self._leads = self._lock.hold()
+        self._leads = self._lease.hold()
         if self._leads:
             self._sweeper.sweep()
-            make_room(self._redis, self._inbox)
-            self._schedule.start_due()
+            evict_markers(self._redis.info, self._inbox.drop_done_markers)
 
     def _watch(self) -> None:
         backlog = self._inbox.backlog()
         due = backlog.breaker is None and backlog.waiting_seconds > 0
         pulse = self._pulse.last()
         if self._watchdog.is_stuck(due=due, pulse=pulse):
-            self._stuck = True
-        if self._relief.is_stuck(due=due, pulse=pulse):
-            self._idle_pool = True
-        if self._fetchers is not None:
-            self._fetch_guard.look(backlog)
+            self._pool_stuck = True
+        if self._fallback_watchdog.is_stuck(due=due, pulse=pulse):
+            self._fallback_due = True
+        if self._fetch_pool is not None:
+            self._fetch_watch.check(backlog)
 
     def _fold(self) -> None:
         if time.monotonic() - self._folded_at >= FOLD_EVERY_SECONDS:
@@ -237,10 +250,10 @@ class Supervisor:
 
 @contextmanager
 def metrics_folder(settings: Settings) -> Iterator[Path]:
-    """A folder that no other running worker has: named by its port, else by a number too."""
+    """Claim a folder that no other running worker has, named by the port and maybe a number."""
     first = settings.data_dir / f"metrics-worker-{settings.worker_metrics_bind.port}"
     with ExitStack() as stack:
-        for suffix in ("", *(f"-{number}" for number in range(2, MOST_WORKERS))):
+        for suffix in ("", *(f"-{number}" for number in range(2, MAX_WORKERS))):
             with suppress(InstanceRunning):
                 folder = stack.enter_context(
                     claimed_folder(first.with_name(first.name + suffix), os.environ)

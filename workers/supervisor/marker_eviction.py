@@ -1,42 +1,35 @@
-"""Gives up cached results before Redis runs short: an event that waits needs the room more.
+"""Evict done markers before Redis runs short of memory: waiting events need it more.
 
-A done marker only saves the work of settling a duplicate once more, since PostgreSQL knows it
-anyway. Ingest refuses events at 80 % of ``maxmemory``, so markers go some way before that.
+A done marker only saves the work to settle a duplicate again; PostgreSQL knows the outcome. Ingest
+refuses events at 80 % of ``maxmemory``, so eviction starts well below that.
 """
 
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
-SHORT_AT_PERCENT: Final = 70
-MOST_AT_ONCE: Final = 50_000
+START_AT_PERCENT: Final = 70
+MAX_DROPPED: Final = 50_000
+
+ReadInfo = Callable[[str], Any]
+"""Return one section of Redis' INFO as a mapping."""
+
+DropMarkers = Callable[[int], int]
+"""Drop at most so many done markers; return how many were dropped."""
 
 
-class AnswersInfo(Protocol):
-    """The part of a Redis client that is asked."""
-
-    def info(self, section: str) -> Any:
-        """One section of INFO as a mapping."""
-        ...
-
-
-class HoldsMarkers(Protocol):
-    """The part of the inbox that is asked."""
-
-    def drop_done_markers(self, most: int | None = None) -> int:
-        """Forget cached results, and say how many."""
-        ...
-
-
-def make_room(redis: AnswersInfo, inbox: HoldsMarkers) -> int:
-    """Forget as many cached results as one round may, if memory is short; says how many."""
-    memory = redis.info("memory")
+def evict_markers(info: ReadInfo, drop_done_markers: DropMarkers) -> int:
+    """Drop as many done markers as one run may, if memory is short; return how many."""
+    memory = info("memory")
     used, most = int(memory["used_memory"]), int(memory["maxmemory"])
-    if most == 0 or used * 100 <= most * SHORT_AT_PERCENT:
+    if most == 0 or used * 100 <= most * START_AT_PERCENT:
         return 0
-    dropped = inbox.drop_done_markers(MOST_AT_ONCE)
+    dropped = drop_done_markers(MAX_DROPPED)
     if dropped:
-        log.warning("done markers given up", dropped=dropped, used_memory=used, maxmemory=most)
+        log.warning(
+            "done markers dropped to free memory", dropped=dropped, used_memory=used, maxmemory=most
+        )
     return dropped

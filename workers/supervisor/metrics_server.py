@@ -1,4 +1,4 @@
-"""The workers' ``/metrics``: what all pool children counted, and the state all processes share."""
+"""Serve the workers' ``/metrics``: the counters of all pool children and the shared state."""
 
 import threading
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from runtime.telemetry import METRICS_CONTENT_TYPE
 log = structlog.get_logger(__name__)
 
 READ_TIMEOUT_SECONDS: Final = 10.0
-"""A scraper that connects and says nothing holds a thread no longer than this."""
+"""A scraper that connects and sends nothing holds a thread no longer than this."""
 
 
 class MetricsServer:
-    """Serves scrapes from a thread; a port that is taken is a warning, never a reason to stop."""
+    """Serves scrapes from a thread; a taken port is a warning and never stops the worker."""
 
     def __init__(self, address: Address, render: Callable[[], bytes]) -> None:
         self._address = address
@@ -27,7 +27,7 @@ class MetricsServer:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> Address | None:
-        """Listen; says where (port 0 is any free one), or None where the address is taken."""
+        """Listen; return the address (port 0 is any free one), or None if it is taken."""
         try:
             self._server = _server(self._address, _handler(self._render))
         except OSError as error:
@@ -39,7 +39,7 @@ class MetricsServer:
         return bound
 
     def stop(self) -> None:
-        """Free the port."""
+        """Stop serving and free the port."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -48,15 +48,15 @@ class MetricsServer:
 def _server(address: Address, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     family = AF_INET6 if ":" in address.host else AF_INET
 
-    class Server(ThreadingHTTPServer):
+    class MetricsHttpServer(ThreadingHTTPServer):
         address_family = family
         daemon_threads = True
 
-    return Server((address.host, address.port), handler)
+    return MetricsHttpServer((address.host, address.port), handler)
 
 
 def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class MetricsHandler(BaseHTTPRequestHandler):
         timeout = READ_TIMEOUT_SECONDS
 
         def do_GET(self) -> None:
@@ -71,6 +71,6 @@ def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """A scrape is no news."""
+            """Log nothing for a scrape."""
 
-    return Handler
+    return MetricsHandler

@@ -1,4 +1,4 @@
-"""What a supervisor does once a second, in a thread beside the one that guards the pool."""
+"""Run the supervisor's periodic jobs in a thread beside the one that watches the pools."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,42 +12,45 @@ log = structlog.get_logger(__name__)
 PERIOD_SECONDS: Final = 1.0
 
 
-class Rounds(threading.Thread):
-    """Runs each duty in turn, once a second, until stopped.
+class PeriodicJobs(threading.Thread):
+    """A thread that runs each job in turn, once a second, until it is stopped.
 
-    While Redis is away a round is skipped and the next one tries again. Anything else that goes
-    wrong is a mistake of ours: the thread ends, and the supervisor with it, loudly.
+    An error of Redis ends this run of the jobs, and the next run tries again. Any other error is
+    a bug: the thread ends, and the supervisor exits with an error.
     """
 
     def __init__(
-        self, duties: Sequence[Callable[[], None]], period_seconds: float = PERIOD_SECONDS
+        self,
+        jobs: Sequence[Callable[[], None]],
+        period_seconds: float = PERIOD_SECONDS,
+        name: str = "periodic-jobs",
     ) -> None:
-        super().__init__(name="rounds", daemon=True)
-        self._duties = tuple(duties)
+        super().__init__(name=name, daemon=True)
+        self._jobs = tuple(jobs)
         self._period = period_seconds
         self._stop_asked = threading.Event()
-        self._away = False
+        self._unreachable = False
 
     def run(self) -> None:
-        """The thread's body; the first round is at once."""
+        """Run the jobs, the first time at once."""
         while True:
-            self._round()
+            self._run_once()
             if self._stop_asked.wait(self._period):
                 return
 
     def ask_to_stop(self) -> None:
-        """Let the round in hand end, and begin no other."""
+        """End after the current run of the jobs."""
         self._stop_asked.set()
 
-    def _round(self) -> None:
+    def _run_once(self) -> None:
         try:
-            for duty in self._duties:
-                duty()
+            for job in self._jobs:
+                job()
         except RedisError as error:
-            if not self._away:
-                log.warning("redis away", error=str(error))
-            self._away = True
+            if not self._unreachable:
+                log.warning("Redis is unreachable", error=str(error))
+            self._unreachable = True
         else:
-            if self._away:
-                log.info("redis back")
-            self._away = False
+            if self._unreachable:
+                log.info("Redis is reachable again")
+            self._unreachable = False

@@ -1,7 +1,7 @@
-"""Gives a database its first plans, where nobody ran ``paidup migrate`` with the document at hand.
+"""Install the first plans in a database where ``paidup migrate`` ran without the plans file.
 
-Only a database without any catalogue of record gets one, and only once: a document that differs
-later changes nothing.
+Only a database without any catalogue gets one, and only once: a file that differs later changes
+nothing.
 """
 
 import socket
@@ -20,44 +20,44 @@ from runtime.plans_file import PlansMissing, read_plans
 
 log = structlog.get_logger(__name__)
 
-REST_SECONDS: Final = 5.0
-"""Between two looks, while there is no catalogue; events wait parked meanwhile."""
+CHECK_SECONDS: Final = 5.0
+"""The pause between two checks while there is no catalogue; events are snoozed meanwhile."""
 
 WORKER: Final = "worker"
 
 
-class FirstPlans:
-    """A duty of the rounds; ``clock`` is monotonic seconds."""
+class PlanBootstrap:
+    """A periodic job; ``clock`` is monotonic seconds."""
 
     def __init__(self, engine: Engine, path: Path, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._path = path
         self._clock = clock
-        self._look_at = clock()
-        self._there = False
-        self._said: str | None = None
+        self._check_at = clock()
+        self._installed = False
+        self._reported: str | None = None
 
     def provide(self) -> None:
-        """Install the document if there is no catalogue; from then on do nothing."""
-        if self._there or self._clock() < self._look_at:
+        """Install the plans file if there is no catalogue; from then on do nothing."""
+        if self._installed or self._clock() < self._check_at:
             return
-        self._look_at = self._clock() + REST_SECONDS
+        self._check_at = self._clock() + CHECK_SECONDS
         try:
             if schema.problem(self._engine) is None:
-                self._there = self._is_there() or self._install()
+                self._installed = self._exists() or self._install()
         except SQLAlchemyError:
-            # A server that is away is told of, and waited for, by the sweeper and the drainers.
+            # The sweeper and the drainers report and wait for an unreachable server.
             return
 
-    def _is_there(self) -> bool:
+    def _exists(self) -> bool:
         with self._engine.connect() as connection:
-            return catalogues.newest(connection) is not None
+            return catalogues.newest_version(connection) is not None
 
     def _install(self) -> bool:
         try:
             plans = read_plans(self._path)
         except (PlansMissing, InvalidCatalogue) as error:
-            self._say_once(str(error))
+            self._report_once(str(error))
             return False
         actor = f"{WORKER}:{socket.gethostname()}"
         reason = f"first plans, from {self._path.name}"
@@ -65,7 +65,7 @@ class FirstPlans:
             log.info("first plans installed", file=str(self._path), version=1)
         return True
 
-    def _say_once(self, why: str) -> None:
-        if why != self._said:
-            self._said = why
-            log.error("no plans of record, so nothing is applied and events wait", why=why)
+    def _report_once(self, why: str) -> None:
+        if why != self._reported:
+            self._reported = why
+            log.error("no plans are installed: events wait until they are", why=why)

@@ -1,83 +1,62 @@
-"""The state all processes share, read where it lives at each scrape."""
+"""Read the state that all processes share, for each scrape, from Redis and PostgreSQL."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from redis.exceptions import RedisError
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from runtime.changes.feed import newest_cursor, waiting_seconds
+from runtime.changes.feed import waiting_seconds
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Lane
 from runtime.telemetry import SharedState
 
 READ_AGAIN_SECONDS: Final = 5.0
-"""How long an answer of the database is good for; one that is away is not asked more often."""
-
-
-class HasBacklog(Protocol):
-    """The inbox, as far as a scrape knows it."""
-
-    def backlog(self) -> Backlog:
-        """The inbox at this moment."""
-        ...
-
-
-class HasLastCursor(Protocol):
-    """The stream of entitlement changes, as far as a scrape knows it."""
-
-    length: int
-
-    def last_cursor(self) -> int:
-        """How far it was written."""
-        ...
+"""The age at which the database is read again; an unreachable one is not asked more often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """What the database knows that a scrape tells; None is not known now."""
+class DatabaseState:
+    """The database's part of a scrape; None where it could not be read."""
 
     dead_letters: int | None = None
     changes_waiting_seconds: float | None = None
-    newest_change: int | None = None
 
 
-def read_books(engine: Engine) -> Books:
-    """Ask the database; never raises where it is away."""
+def read_database_state(engine: Engine) -> DatabaseState:
+    """Return the database's part; an unreachable database is no error."""
     try:
         dead = count_open(engine)
         with engine.connect() as connection:
-            waiting, newest = waiting_seconds(connection), newest_cursor(connection)
+            waiting = waiting_seconds(connection)
     except SQLAlchemyError:
-        return Books()
-    return Books(dead_letters=dead, changes_waiting_seconds=waiting, newest_change=newest)
+        return DatabaseState()
+    return DatabaseState(dead_letters=dead, changes_waiting_seconds=waiting)
 
 
-class StateReader:
-    """Reads what it can; what cannot be read now has no sample. ``clock`` is monotonic seconds."""
+class SharedStateReader:
+    """Reads both; a value that cannot be read has no sample. ``clock`` is monotonic seconds."""
 
     def __init__(
         self,
-        inbox: HasBacklog,
-        stream: HasLastCursor,
-        ask_books: Callable[[], Books],
+        backlog: Callable[[], Backlog],
+        database_state: Callable[[], DatabaseState],
         clock: Callable[[], float],
     ) -> None:
-        self._inbox = inbox
-        self._stream = stream
-        self._ask_books = ask_books
+        self._backlog = backlog
+        self._database_state = database_state
         self._clock = clock
-        self._books = Books()
+        self._cached = DatabaseState()
         self._read_at = float("-inf")
 
     def __call__(self) -> SharedState:
-        """The shared state now; never raises for a server that is away."""
-        books = self._books_now()
-        dead, waiting = books.dead_letters, books.changes_waiting_seconds
+        """Return the shared state now; an unreachable server is no error."""
+        database = self._cached_database_state()
+        dead, waiting = database.dead_letters, database.changes_waiting_seconds
         try:
-            backlog, unstreamed = self._inbox.backlog(), self._unstreamed(books.newest_change)
+            backlog = self._backlog()
         except RedisError:
             return SharedState(dead_letters=dead, changes_waiting_seconds=waiting)
         return SharedState(
@@ -86,18 +65,12 @@ class StateReader:
             dead_letters=dead,
             breaker_open=backlog.breaker is not None,
             changes_waiting_seconds=waiting,
-            changes_unstreamed=unstreamed,
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
         )
 
-    def _unstreamed(self, newest: int | None) -> int | None:
-        if newest is None or not self._stream.length:
-            return None
-        return max(newest - self._stream.last_cursor(), 0)
-
-    def _books_now(self) -> Books:
+    def _cached_database_state(self) -> DatabaseState:
         if self._clock() - self._read_at >= READ_AGAIN_SECONDS:
-            self._books = self._ask_books()
+            self._cached = self._database_state()
             self._read_at = self._clock()
-        return self._books
+        return self._cached

@@ -1,7 +1,7 @@
-"""Notices a pool that lives but does nothing while events are due, which no exit code tells.
+"""Notice a pool that is alive but claims nothing while events are due.
 
-A pool moves whenever one of its drainers asks for a claim. It then touches a file that its
-supervisor reads, so neither Redis nor another machine has a word in who is stuck.
+Whenever a drainer asks for a claim it touches a file that its supervisor reads. So neither Redis
+nor another machine decides which pool is stuck.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 STUCK_SECONDS: Final = 30.0
-"""Longer than any claim waits when all is well: locks give up after 5 s, statements after 10 s."""
+"""Longer than any claim of a healthy pool: locks time out after 5 s, statements after 10 s."""
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """Counts how long events were due while the pool did not move; ``clock`` is monotonic."""
+    """Measures how long events were due without a new pulse; ``clock`` is monotonic seconds."""
 
     clock: Callable[[], float]
     patience_seconds: float = STUCK_SECONDS
@@ -22,7 +22,7 @@ class Watchdog:
     _still_since: float | None = None
 
     def is_stuck(self, *, due: bool, pulse: float) -> bool:
-        """Whether the pool has now been still for too long; asking again starts a new count."""
+        """Return True once the pool was still for too long; then measure from the start."""
         if not due or pulse != self._last_pulse:
             self._last_pulse = pulse
             self._still_since = None

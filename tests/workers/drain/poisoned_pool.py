@@ -1,4 +1,4 @@
-"""The pool with a ledger that ends its process when it meets one event: poison by design."""
+"""A pool whose ledger ends the process when it meets one event."""
 
 import os
 from collections.abc import Sequence

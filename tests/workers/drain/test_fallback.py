@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers.redis_server import Redis
+from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
-from tests.workers.worker_process import Site, customers, running
-from workers.supervisor.child_processes import OVERDUE_SECONDS, StandInProcess
+from tests.workers.worker_process import WorkerSite, customers, running
+from workers.supervisor.child_processes import OVERDUE_SECONDS, FallbackProcess
 
 SLEEPING = (sys.executable, "-c", "import time; time.sleep(60)")
 DEAF = """
@@ -19,50 +20,43 @@ time.sleep(60)
 """
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+def fallback(*command: str, clock: ManualClock | None = None) -> FallbackProcess:
+    return FallbackProcess(command, {}, clock or ManualClock())
 
 
-def stand_in(*command: str, clock: Clock | None = None) -> StandInProcess:
-    return StandInProcess(command, {}, clock or Clock())
-
-
-def test_there_is_at_most_one_and_none_once_it_has_ended() -> None:
-    process = stand_in(sys.executable, "-c", "")
+def test_at_most_one_runs_and_none_once_it_has_ended() -> None:
+    process = fallback(sys.executable, "-c", "")
 
     process.start()
     first = process.pid
     process.start()
 
     assert process.pid == first
-    until(lambda: process.pid is None, meanwhile=process.tend, why="its end was noticed")
+    until(lambda: process.pid is None, meanwhile=process.check, why="its end is noticed")
     process.start()
     assert process.pid not in {first, None}
     process.stop(10)
 
 
-def test_one_that_hangs_is_killed_and_no_other_before() -> None:
-    clock = Clock()
-    process = stand_in(*SLEEPING, clock=clock)
+def test_one_that_hangs_is_killed_and_only_then() -> None:
+    clock = ManualClock()
+    process = fallback(*SLEEPING, clock=clock)
     process.start()
 
     clock.now = OVERDUE_SECONDS - 1
-    process.tend()
+    process.check()
     assert process.pid is not None
     clock.now = OVERDUE_SECONDS
-    process.tend()
+    process.check()
 
     assert process.pid is None
 
 
-@pytest.mark.parametrize("manner", ["heeds", "ignores"])
-def test_a_stop_ends_it_whether_or_not_it_heeds(tmp_path: Path, manner: str) -> None:
+@pytest.mark.parametrize("manner", ["obeys", "ignores"])
+def test_a_stop_ends_it_even_if_it_ignores_signals(tmp_path: Path, manner: str) -> None:
     ready = tmp_path / "ready"
-    process = stand_in(
-        *(SLEEPING if manner == "heeds" else (sys.executable, "-c", DEAF, str(ready)))
+    process = fallback(
+        *(SLEEPING if manner == "obeys" else (sys.executable, "-c", DEAF, str(ready)))
     )
     process.start()
     if manner == "ignores":
@@ -74,10 +68,10 @@ def test_a_stop_ends_it_whether_or_not_it_heeds(tmp_path: Path, manner: str) -> 
     assert process.pid is None
 
 
-def test_without_one_a_stop_is_nothing() -> None:
-    process = stand_in(*SLEEPING)
+def test_a_stop_without_a_process_does_nothing() -> None:
+    process = fallback(*SLEEPING)
 
-    process.tend()
+    process.check()
     process.ask_to_stop()
     process.stop(0)
 
@@ -85,8 +79,8 @@ def test_without_one_a_stop_is_nothing() -> None:
 
 
 @pytest.fixture
-def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    site = Site(database, redis_url, tmp_path / "worker.log")
+def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[WorkerSite]:
+    site = WorkerSite(database, redis_url, tmp_path / "worker.log")
     site.install_plans()
     yield site
     site.close()
@@ -94,7 +88,7 @@ def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.mark.servers
 def test_events_are_applied_though_the_broker_is_gone_for_good(
-    site: Site, own_redis: Redis
+    site: WorkerSite, own_redis: Redis
 ) -> None:
     ids = site.accept(customers(range(250)))
     site.environ["CELERY_BROKER_URL"] = own_redis.url

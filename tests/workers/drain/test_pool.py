@@ -5,14 +5,15 @@ from celery import Celery
 
 from runtime.broker import DRAIN_TASK
 from runtime.settings import Settings
-from tests.workers.worker_process import Site, customers
-from workers.drain.pool import build_drainer, register
+from tests.workers.worker_process import WorkerSite, customers
+from workers.batches.celery_pool import register_task
+from workers.drain.pool import build_drainer
 from workers.liveness import Pulse
 
 
 def test_the_task_hands_its_wake_up_to_the_drainer_and_nothing_else() -> None:
     celery, woken = Celery(set_as_current=False), list[str]()
-    register(celery, woken.append)
+    register_task(celery, woken.append)
 
     celery.tasks[DRAIN_TASK]("token")
 
@@ -23,7 +24,7 @@ def test_the_task_hands_its_wake_up_to_the_drainer_and_nothing_else() -> None:
 def test_what_a_child_builds_drains_on_connections_of_its_own(
     database: str, redis_url: str, tmp_path: Path
 ) -> None:
-    site = Site(database, redis_url, tmp_path / "worker.log")
+    site = WorkerSite(database, redis_url, tmp_path / "worker.log")
     site.install_plans()
     ids = site.accept(customers(range(120)))
     pulse = Pulse(tmp_path / "pulse")

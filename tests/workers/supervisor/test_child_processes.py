@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
 from workers.supervisor.child_processes import (
     STARTS_APART_SECONDS,
@@ -19,19 +20,12 @@ DEAF = (
 )
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def pool(code: str, *arguments: str, clock: Callable[[], float] = time.monotonic) -> PoolProcess:
     return PoolProcess((sys.executable, "-c", code, *arguments), os.environ, clock)
 
 
 def test_a_pool_that_cannot_start_is_tried_again_but_not_at_once() -> None:
-    clock = Clock()
+    clock = ManualClock()
     child = pool("raise SystemExit(1)", clock=clock)
     child.keep_alive()
     first = child.pid
@@ -45,7 +39,7 @@ def test_a_pool_that_cannot_start_is_tried_again_but_not_at_once() -> None:
 
 
 def test_a_pool_that_worked_and_died_is_replaced_without_a_pause() -> None:
-    clock = Clock()
+    clock = ManualClock()
     child = pool(SLEEPER, clock=clock)
     child.keep_alive()
     first = child.pid
@@ -79,7 +73,7 @@ def test_stopping_before_anything_ran_is_no_trouble() -> None:
 
 
 def test_a_stuck_pool_is_asked_to_end_and_then_made_to(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = ManualClock()
     child = pool(DEAF, str(tmp_path / "ready"), clock=clock)
     child.keep_alive()
     stuck = child.pid

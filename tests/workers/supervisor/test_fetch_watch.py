@@ -1,4 +1,4 @@
-"""Events that wait for Stripe's API are taken by somebody, or somebody is started again."""
+"""Events that wait for Stripe's API are claimed, or the fetch pool is started again."""
 
 import pytest
 import redis
@@ -7,13 +7,13 @@ from runtime.inbox.entries import Deferred
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from tests.runtime.inbox.entry_builders import event, let_time_pass
-from workers.supervisor.fetch_watch import PATIENCE_SECONDS, FetchGuard
+from workers.supervisor.fetch_watch import STUCK_SECONDS, FetchWatch
 
 pytestmark = pytest.mark.servers
 
 
-class Scene:
-    """A lane with one event, and a guard whose clock the test holds."""
+class FetchWatchScene:
+    """A fetch lane with one event, and a watch whose clock the test sets."""
 
     def __init__(self, url: str) -> None:
         self.client = redis.Redis.from_url(url, protocol=2)
@@ -22,15 +22,15 @@ class Scene:
         self.now = 0.0
         self.published: list[str] = []
         self.broker_works = True
-        self.guard = FetchGuard(self.lane, self._publish, lambda: self.now)
+        self.watch = FetchWatch(self.lane, self._publish, lambda: self.now)
         self.inbox.accept(event(1))
         self.inbox.claim("drainer")
         self.lane.defer("drainer", [Deferred(key="evt_1")])
         let_time_pass(self.client, 5)
 
-    def look(self, after: float = 0.0) -> None:
+    def check(self, after: float = 0.0) -> None:
         self.now += after
-        self.guard.look(self.inbox.backlog())
+        self.watch.check(self.inbox.backlog())
 
     def _publish(self, token: str) -> bool:
         self.published.append(token)
@@ -38,52 +38,52 @@ class Scene:
 
 
 @pytest.fixture
-def scene(redis_url: str) -> Scene:
-    return Scene(redis_url)
+def scene(redis_url: str) -> FetchWatchScene:
+    return FetchWatchScene(redis_url)
 
 
-def test_somebody_is_woken_once(scene: Scene) -> None:
-    scene.look()
-    scene.look(1)
+def test_one_fetcher_is_woken_once(scene: FetchWatchScene) -> None:
+    scene.check()
+    scene.check(1)
 
     assert len(scene.published) == 1
 
 
-def test_a_wake_up_that_was_not_sent_is_owed_again(scene: Scene) -> None:
+def test_a_wake_up_that_was_not_sent_is_owed_again(scene: FetchWatchScene) -> None:
     scene.broker_works = False
 
-    scene.look()
-    scene.look(1)
+    scene.check()
+    scene.check(1)
 
     assert len(scene.published) == 2
 
 
-def test_nobody_coming_for_long_means_that_the_pool_is_stuck(scene: Scene) -> None:
-    scene.look()
-    scene.look(1)
-    scene.look(PATIENCE_SECONDS - 1)
-    assert not scene.guard.is_stuck
+def test_a_pool_that_claims_nothing_for_long_is_stuck(scene: FetchWatchScene) -> None:
+    scene.check()
+    scene.check(1)
+    scene.check(STUCK_SECONDS - 1)
+    assert not scene.watch.is_stuck
 
-    scene.look(2)
+    scene.check(2)
 
-    assert scene.guard.is_stuck
+    assert scene.watch.is_stuck
 
 
-def test_somebody_coming_means_that_it_is_not(scene: Scene) -> None:
-    scene.look()
-    scene.look(1)
+def test_a_pool_that_claims_is_not_stuck(scene: FetchWatchScene) -> None:
+    scene.check()
+    scene.check(1)
     scene.lane.claim("fetcher", wake=None)
     scene.lane.leave("fetcher", hand_on=False)
-    scene.look(PATIENCE_SECONDS + 1)
+    scene.check(STUCK_SECONDS + 1)
 
-    assert not scene.guard.is_stuck
+    assert not scene.watch.is_stuck
 
 
-def test_nobody_has_to_come_while_the_api_is_left_alone(scene: Scene) -> None:
-    scene.lane.rest("429", 300)
-    scene.look()
-    scene.look(1)
-    scene.look(PATIENCE_SECONDS + 1)
+def test_a_pool_is_not_stuck_while_fetching_pauses(scene: FetchWatchScene) -> None:
+    scene.lane.pause("429", 300)
+    scene.check()
+    scene.check(1)
+    scene.check(STUCK_SECONDS + 1)
 
-    assert not scene.guard.is_stuck
+    assert not scene.watch.is_stuck
     assert scene.published == []

@@ -7,7 +7,7 @@ import structlog
 
 from runtime.metrics_files import claimed_folder
 from runtime.settings import Settings
-from tests.workers.worker_process import Site, customers
+from tests.workers.worker_process import WorkerSite, customers
 from workers.supervisor import main as supervisor
 from workers.supervisor.main import Supervisor
 from workers.supervisor.watchdog import Watchdog
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.servers
 SLEEPING_POOL = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
-class Clock:
-    """Every look at it is ten seconds later."""
+class SteppingClock:
+    """A clock that advances by ten seconds each time it is read."""
 
     now = 0.0
 
@@ -28,23 +28,23 @@ class Clock:
 
 
 @pytest.fixture
-def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    site = Site(database, redis_url, tmp_path / "worker.log")
+def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[WorkerSite]:
+    site = WorkerSite(database, redis_url, tmp_path / "worker.log")
     yield site
     site.close()
 
 
 @pytest.fixture
-def sleeping(site: Site, tmp_path: Path) -> Iterator[Supervisor]:
+def sleeping(site: WorkerSite, tmp_path: Path) -> Iterator[Supervisor]:
     environ = dict(site.environ)
     with claimed_folder(tmp_path / "metrics", environ) as folder:
         yield Supervisor(
-            Settings.from_env(environ), folder, SLEEPING_POOL, watchdog=Watchdog(Clock())
+            Settings.from_env(environ), folder, SLEEPING_POOL, watchdog=Watchdog(SteppingClock())
         )
 
 
 def test_a_pool_that_sleeps_while_events_are_due_is_started_again(
-    site: Site, sleeping: Supervisor
+    site: WorkerSite, sleeping: Supervisor
 ) -> None:
     site.accept(customers(range(1)))
 
@@ -54,23 +54,23 @@ def test_a_pool_that_sleeps_while_events_are_due_is_started_again(
         )
 
     assert code == 0
-    assert any(line["event"].startswith("worker pool does not move") for line in lines)
+    assert any(line["event"].startswith("worker pool is stuck") for line in lines)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_mistake_in_the_rounds_ends_the_supervisor_with_1(
+def test_a_bug_in_a_periodic_job_ends_the_supervisor_with_1(
     sleeping: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def mistaken() -> None:
+    def fail() -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr(sleeping, "_watch", mistaken)
+    monkeypatch.setattr(sleeping, "_watch", fail)
 
     assert sleeping.run(lambda: False) == 1
 
 
 def test_a_second_worker_on_the_same_address_gets_a_folder_of_its_own(
-    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    site: WorkerSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
     settings = Settings.from_env({**site.environ, "PAIDUP_DATA_DIR": str(tmp_path)})

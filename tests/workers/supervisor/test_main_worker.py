@@ -1,4 +1,4 @@
-"""The whole worker on real servers: what it is sent is applied once, whatever is killed."""
+"""The whole worker on real servers: each event is applied once, whichever process is killed."""
 
 import random
 import re
@@ -15,21 +15,21 @@ from runtime.schema import upgrade
 from tests.killing import kill
 from tests.workers.drain.poisoned_pool import POISON
 from tests.workers.waiting import until
-from tests.workers.worker_process import Site, Worker, customers, running
+from tests.workers.worker_process import WorkerProcess, WorkerSite, customers, running
 from workers.shutdown import GRACE_SECONDS
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    site = Site(database, redis_url, tmp_path / "worker.log")
+def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[WorkerSite]:
+    site = WorkerSite(database, redis_url, tmp_path / "worker.log")
     site.install_plans()
     yield site
     site.close()
 
 
-def test_an_accepted_event_is_applied_at_once(site: Site) -> None:
+def test_an_accepted_event_is_applied_at_once(site: WorkerSite) -> None:
     with running(site) as worker:
         worker.until_ready()
 
@@ -41,7 +41,7 @@ def test_an_accepted_event_is_applied_at_once(site: Site) -> None:
         assert worker.stop() == 0
 
 
-def test_events_that_waited_for_a_worker_are_applied_without_a_wake_up(site: Site) -> None:
+def test_events_that_waited_for_a_worker_are_applied_without_a_wake_up(site: WorkerSite) -> None:
     events = list(customers(range(150)))
     for event in events:
         site.inbox.accept(event)
@@ -52,7 +52,7 @@ def test_events_that_waited_for_a_worker_are_applied_without_a_wake_up(site: Sit
     site.assert_each_applied_once([str(event.event_id) for event in events])
 
 
-def test_a_duplicate_of_a_settled_event_gets_the_cached_result(site: Site) -> None:
+def test_a_duplicate_of_a_settled_event_gets_the_cached_result(site: WorkerSite) -> None:
     with running(site) as worker:
         worker.until_ready()
         site.accept(customers(range(1)))
@@ -70,7 +70,7 @@ def test_a_duplicate_of_a_settled_event_gets_the_cached_result(site: Site) -> No
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
 def test_a_stop_finishes_what_runs_and_exits_0_and_nothing_is_lost(
-    site: Site, number: signal.Signals
+    site: WorkerSite, number: signal.Signals
 ) -> None:
     with running(site) as worker:
         worker.until_ready()
@@ -90,24 +90,24 @@ def test_a_stop_finishes_what_runs_and_exits_0_and_nothing_is_lost(
     site.assert_each_applied_once(ids)
 
 
-def child(worker: Worker) -> int | None:
-    return random.choice(worker.children or [0])  # noqa: S311 - whom to kill is no secret
+def child(worker: WorkerProcess) -> int | None:
+    return random.choice(worker.children or [0])  # noqa: S311 - which process dies need not be secret
 
 
-def pool(worker: Worker) -> int | None:
+def pool(worker: WorkerProcess) -> int | None:
     return worker.pool
 
 
 @pytest.mark.parametrize("victim", [child, pytest.param(pool, marks=pytest.mark.slow)])
 def test_kill_9_in_the_middle_of_2000_events_loses_and_doubles_nothing(
-    site: Site, victim: Callable[[Worker], int | None]
+    site: WorkerSite, victim: Callable[[WorkerProcess], int | None]
 ) -> None:
     with running(site) as worker:
         worker.until_ready()
         ids = site.accept(customers(range(2000)))
         for share in (100, 500, 900):
             until(lambda share=share: site.settled_count() >= share, seconds=30)  # type: ignore[misc]
-            until(lambda: kill(victim(worker)), why="somebody is killed")
+            until(lambda: kill(victim(worker)), why="a process was killed")
 
         site.until_drained()
         assert worker.stop() == 0
@@ -118,7 +118,7 @@ def test_kill_9_in_the_middle_of_2000_events_loses_and_doubles_nothing(
 
 @pytest.mark.slow
 def test_a_machine_that_dies_in_the_middle_of_2000_events_loses_and_doubles_nothing(
-    site: Site,
+    site: WorkerSite,
 ) -> None:
     ids = site.accept(customers(range(2000)))
     for share in (100, 700, 1300):
@@ -132,7 +132,7 @@ def test_a_machine_that_dies_in_the_middle_of_2000_events_loses_and_doubles_noth
     assert site.dead() == []
 
 
-def test_a_pool_does_not_outlive_its_supervisor(site: Site) -> None:
+def test_a_pool_does_not_outlive_its_supervisor(site: WorkerSite) -> None:
     with running(site) as worker:
         worker.until_ready()
         family = worker.tree()[1:]
@@ -147,8 +147,8 @@ def test_a_pool_does_not_outlive_its_supervisor(site: Site) -> None:
 def test_a_pool_does_not_outlive_its_supervisor_when_redis_is_gone_too(
     database: str, own_redis: Redis, tmp_path: Path
 ) -> None:
-    """Celery may not heed a signal while it looks for its broker: the end may take the grace."""
-    site = Site(database, own_redis.url, tmp_path / "worker.log")
+    """Celery may ignore signals while it looks for its broker: the end may take all the grace."""
+    site = WorkerSite(database, own_redis.url, tmp_path / "worker.log")
     site.install_plans()
     with running(site) as worker:
         worker.until_ready()
@@ -173,10 +173,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_postgresql_away_charges_nobody_opens_the_breaker_and_costs_nothing(
+def test_an_outage_of_postgresql_opens_the_breaker_and_uses_no_attempts(
     own_postgres: Postgres, redis_url: str, tmp_path: Path
 ) -> None:
-    site = Site(own_postgres.url, redis_url, tmp_path / "worker.log")
+    site = WorkerSite(own_postgres.url, redis_url, tmp_path / "worker.log")
     upgrade(site.engine)
     site.install_plans()
     with running(site) as worker:
@@ -188,7 +188,7 @@ def test_postgresql_away_charges_nobody_opens_the_breaker_and_costs_nothing(
         own_postgres.stop()
         ids += site.accept(customers(range(50, 150)))
         until(site.inbox.breaker_open, why="the breaker opened")
-        attempts = [glimpse.history.get("attempts", 0) for glimpse in site.inbox.peek(ids[50:])]
+        attempts = [peeked.history.get("attempts", 0) for peeked in site.inbox.peek(ids[50:])]
         own_postgres.start()
 
         until(lambda: not site.inbox.breaker_open(), why="the breaker closed")
@@ -200,12 +200,12 @@ def test_postgresql_away_charges_nobody_opens_the_breaker_and_costs_nothing(
 
 
 def test_a_poison_event_is_a_dead_letter_after_three_crashes_alone_and_its_neighbours_live(
-    site: Site,
+    site: WorkerSite,
 ) -> None:
     ids = site.accept(customers([*range(50), int(POISON.removeprefix("evt_"))]))
 
     with running(site, "tests.workers.drain.poisoned"):
-        until(lambda: bool(site.dead()), seconds=120, why="the poison is buried")
+        until(lambda: bool(site.dead()), seconds=120, why="the poison is a dead letter")
         site.until_drained()
 
     (letter,) = site.dead()
@@ -213,7 +213,7 @@ def test_a_poison_event_is_a_dead_letter_after_three_crashes_alone_and_its_neigh
     site.assert_each_applied_once([id_ for id_ in ids if id_ != POISON])
 
 
-def test_the_metrics_of_all_processes_and_the_shared_state_are_served(site: Site) -> None:
+def test_the_metrics_of_all_processes_and_the_shared_state_are_served(site: WorkerSite) -> None:
     with running(site) as worker:
         worker.until_ready()
         site.accept(customers(range(20)))
@@ -235,23 +235,25 @@ def test_the_metrics_of_all_processes_and_the_shared_state_are_served(site: Site
     assert "billing_breaker_open 0.0" in scrape
 
 
-def test_wrong_settings_are_named_and_nothing_starts(site: Site) -> None:
-    worker = Worker(site, REDIS_URL="", PAIDUP_WORKER_PROCESSES="many")
+def test_wrong_settings_are_named_and_nothing_starts(site: WorkerSite) -> None:
+    worker = WorkerProcess(site, REDIS_URL="", PAIDUP_WORKER_PROCESSES="many")
 
     assert worker.process.wait(20) == 2
     assert "PAIDUP_WORKER_PROCESSES" in site.log.read_text()
 
 
 @pytest.mark.slow
-def test_redis_away_at_the_start_and_killed_under_load_loses_and_doubles_nothing(
+def test_redis_down_at_the_start_and_killed_under_load_loses_and_doubles_nothing(
     database: str, own_redis: Redis, tmp_path: Path
 ) -> None:
-    site = Site(database, own_redis.url, tmp_path / "worker.log")
+    site = WorkerSite(database, own_redis.url, tmp_path / "worker.log")
     site.install_plans()
     ids = site.accept(customers(range(1000)))
     own_redis.stop()
     with running(site) as worker:
-        until(lambda: "redis away" in site.log.read_text(), why="the worker found no Redis")
+        until(
+            lambda: "Redis is unreachable" in site.log.read_text(), why="the worker found no Redis"
+        )
         own_redis.start()
         for share in (100, 400):
             until(lambda share=share: site.settled_count() >= share, seconds=40)  # type: ignore[misc]

@@ -1,14 +1,14 @@
-"""Cached results make way for events that wait."""
+"""Done markers make room for events that wait."""
 
 from dataclasses import dataclass, field
 
 import pytest
 
-from workers.supervisor.marker_eviction import MOST_AT_ONCE, make_room
+from workers.supervisor.marker_eviction import MAX_DROPPED, evict_markers
 
 
 @dataclass
-class Memory:
+class FakeMemory:
     used: int
     most: int
 
@@ -18,11 +18,11 @@ class Memory:
 
 
 @dataclass
-class Markers:
+class FakeMarkers:
     left: int
-    asked: list[int | None] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
 
-    def drop_done_markers(self, most: int | None = None) -> int:
+    def drop_done_markers(self, most: int) -> int:
         self.asked.append(most)
         dropped, self.left = self.left, 0
         return dropped
@@ -30,18 +30,18 @@ class Markers:
 
 @pytest.mark.parametrize(("used", "most"), [(70, 100), (0, 100), (10**12, 0)])
 def test_markers_stay_while_there_is_room(used: int, most: int) -> None:
-    markers = Markers(left=7)
+    markers = FakeMarkers(left=7)
 
-    assert make_room(Memory(used, most), markers) == 0
+    assert evict_markers(FakeMemory(used, most).info, markers.drop_done_markers) == 0
     assert markers.asked == []
 
 
 def test_markers_go_when_memory_is_short() -> None:
-    markers = Markers(left=7)
+    markers = FakeMarkers(left=7)
 
-    assert make_room(Memory(71, 100), markers) == 7
-    assert markers.asked == [MOST_AT_ONCE]
+    assert evict_markers(FakeMemory(71, 100).info, markers.drop_done_markers) == 7
+    assert markers.asked == [MAX_DROPPED]
 
 
-def test_short_memory_without_markers_is_nobodys_fault() -> None:
-    assert make_room(Memory(90, 100), Markers(left=0)) == 0
+def test_short_memory_without_markers_is_no_error() -> None:
+    assert evict_markers(FakeMemory(90, 100).info, FakeMarkers(left=0).drop_done_markers) == 0

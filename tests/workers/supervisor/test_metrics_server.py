@@ -3,14 +3,19 @@ import urllib.request
 from datetime import UTC, datetime
 
 import pytest
-from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from runtime.database.engine import engine_for
 from runtime.inbox.entries import Backlog, Breaker
 from runtime.settings import Address
 from runtime.telemetry import SharedState
 from workers.supervisor.metrics_server import MetricsServer
-from workers.supervisor.shared_state import READ_AGAIN_SECONDS, Books, StateReader, read_books
+from workers.supervisor.shared_state import (
+    READ_AGAIN_SECONDS,
+    DatabaseState,
+    SharedStateReader,
+    read_database_state,
+)
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -36,12 +41,12 @@ def backlog() -> Backlog:
     )
 
 
-class FakeInbox:
-    away = False
+class BacklogInbox:
+    unreachable = False
 
     def backlog(self) -> Backlog:
-        if self.away:
-            raise RedisAway("refused")
+        if self.unreachable:
+            raise RedisConnectionError("refused")
         return backlog()
 
 
@@ -62,7 +67,7 @@ def test_scrapes_are_answered_and_everything_else_is_not_found() -> None:
 
 
 @pytest.mark.servers
-def test_a_taken_port_is_a_warning_and_no_reason_not_to_work() -> None:
+def test_a_taken_port_is_a_warning_and_does_not_stop_the_worker() -> None:
     first = MetricsServer(Address("127.0.0.1", 0), lambda: b"")
     address = first.start()
     assert address is not None
@@ -74,18 +79,11 @@ def test_a_taken_port_is_a_warning_and_no_reason_not_to_work() -> None:
     first.stop()
 
 
-class FakeStream:
-    length = 10
-
-    def last_cursor(self) -> int:
-        return 5
+DATABASE = DatabaseState(dead_letters=2, changes_waiting_seconds=0.5)
 
 
-BOOKS = Books(dead_letters=2, changes_waiting_seconds=0.5, newest_change=7)
-
-
-def test_the_shared_state_is_the_inbox_s_and_the_books_and_the_stream_s() -> None:
-    state = StateReader(FakeInbox(), FakeStream(), lambda: BOOKS, lambda: 0.0)()
+def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
+    state = SharedStateReader(BacklogInbox().backlog, lambda: DATABASE, lambda: 0.0)()
 
     assert state == SharedState(
         backlog_events=3,
@@ -93,50 +91,39 @@ def test_the_shared_state_is_the_inbox_s_and_the_books_and_the_stream_s() -> Non
         dead_letters=2,
         breaker_open=True,
         changes_waiting_seconds=0.5,
-        changes_unstreamed=2,
         fetch_backlog_events=0,
         fetch_breaker_open=False,
     )
 
 
-def test_a_stream_that_is_switched_off_is_never_behind() -> None:
-    stream = FakeStream()
-    stream.length = 0
+def test_without_redis_the_database_s_part_is_served() -> None:
+    inbox = BacklogInbox()
+    inbox.unreachable = True
 
-    state = StateReader(FakeInbox(), stream, lambda: BOOKS, lambda: 0.0)()
-
-    assert state.changes_unstreamed is None
-
-
-def test_redis_away_leaves_what_the_database_knows() -> None:
-    inbox = FakeInbox()
-    inbox.away = True
-
-    state = StateReader(inbox, FakeStream(), lambda: BOOKS, lambda: 0.0)()
+    state = SharedStateReader(inbox.backlog, lambda: DATABASE, lambda: 0.0)()
 
     assert state == SharedState(dead_letters=2, changes_waiting_seconds=0.5)
 
 
-def test_a_database_that_is_away_leaves_gaps_and_no_error() -> None:
+def test_an_unreachable_database_leaves_gaps_and_no_error() -> None:
     engine = engine_for("postgresql:///x?host=/nowhere", application_name="test")
 
-    books = read_books(engine)
+    database = read_database_state(engine)
     engine.dispose()
 
-    assert books == Books()
-    state = StateReader(FakeInbox(), FakeStream(), lambda: books, lambda: 0.0)()
+    assert database == DatabaseState()
+    state = SharedStateReader(BacklogInbox().backlog, lambda: database, lambda: 0.0)()
     assert state.dead_letters is None
-    assert state.changes_unstreamed is None
 
 
-def test_the_database_is_not_asked_for_every_scrape() -> None:
+def test_the_database_is_not_read_for_every_scrape() -> None:
     now, asked = [0.0], list[int]()
 
-    def ask() -> Books:
+    def ask() -> DatabaseState:
         asked.append(1)
-        return Books(dead_letters=len(asked))
+        return DatabaseState(dead_letters=len(asked))
 
-    read = StateReader(FakeInbox(), FakeStream(), ask, lambda: now[0])
+    read = SharedStateReader(BacklogInbox().backlog, ask, lambda: now[0])
     read()
     soon = read().dead_letters
     now[0] = READ_AGAIN_SECONDS

@@ -1,48 +1,48 @@
 import pytest
 import structlog
-from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.workers.waiting import until
-from workers.supervisor.periodic_jobs import Rounds
+from workers.supervisor.periodic_jobs import PeriodicJobs
 
 
-def test_duties_are_done_again_and_again_until_a_stop() -> None:
+def test_jobs_run_again_and_again_until_a_stop() -> None:
     done: list[int] = []
-    rounds = Rounds([lambda: done.append(1)], period_seconds=0.01)
-    rounds.start()
+    jobs = PeriodicJobs([lambda: done.append(1)], period_seconds=0.01)
+    jobs.start()
 
     until(lambda: len(done) > 2)
-    rounds.ask_to_stop()
-    rounds.join(5)
+    jobs.ask_to_stop()
+    jobs.join(5)
 
-    assert not rounds.is_alive()
+    assert not jobs.is_alive()
 
 
-def test_redis_away_skips_rounds_and_is_told_once() -> None:
+def test_without_redis_the_jobs_are_tried_again_and_one_line_is_logged() -> None:
     done: list[int] = []
 
-    def away_thrice() -> None:
+    def fail_three_times() -> None:
         done.append(1)
         if len(done) <= 3:
-            raise RedisAway("refused")
+            raise RedisConnectionError("refused")
 
-    rounds = Rounds([away_thrice], period_seconds=0.01)
+    jobs = PeriodicJobs([fail_three_times], period_seconds=0.01)
     with structlog.testing.capture_logs() as lines:
-        rounds.start()
+        jobs.start()
         until(lambda: len(done) > 4)
-        rounds.ask_to_stop()
-        rounds.join(5)
+        jobs.ask_to_stop()
+        jobs.join(5)
 
-    assert [line["event"] for line in lines] == ["redis away", "redis back"]
+    assert [line["event"] for line in lines] == ["Redis is unreachable", "Redis is reachable again"]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_mistake_of_ours_ends_the_rounds_for_the_supervisor_to_see() -> None:
-    def mistaken() -> None:
+def test_a_bug_ends_the_thread_for_the_supervisor_to_see() -> None:
+    def fail() -> None:
         raise KeyError("x")
 
-    rounds = Rounds([mistaken], period_seconds=0.01)
-    rounds.start()
-    rounds.join(5)
+    jobs = PeriodicJobs([fail], period_seconds=0.01)
+    jobs.start()
+    jobs.join(5)
 
-    assert not rounds.is_alive()
+    assert not jobs.is_alive()

@@ -13,24 +13,18 @@ from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
-from tests.workers.worker_process import Site, customers, running
-from workers.supervisor.plan_bootstrap import REST_SECONDS, FirstPlans
+from tests.workers.fakes import ManualClock
+from tests.workers.worker_process import WorkerSite, customers, running
+from workers.supervisor.plan_bootstrap import CHECK_SECONDS, PlanBootstrap
 
 pytestmark = pytest.mark.servers
 
 PLANS = '[plans.premium]\nprices = ["price_1"]\n'
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -49,21 +43,21 @@ def document(tmp_path: Path) -> Path:
 
 def newest(engine: Engine) -> int | None:
     with engine.connect() as connection:
-        return catalogues.newest(connection)
+        return catalogues.newest_version(connection)
 
 
-def rounds(plans: FirstPlans, clock: Clock, number: int) -> list[EventDict]:
+def run(plans: PlanBootstrap, clock: ManualClock, number: int) -> list[EventDict]:
     with capture_logs() as lines:
         for _ in range(number):
             plans.provide()
-            clock.now += REST_SECONDS
+            clock.now += CHECK_SECONDS
     return lines
 
 
-def test_a_database_without_plans_gets_those_of_the_document(
-    engine: Engine, document: Path, clock: Clock
+def test_a_database_without_plans_gets_the_plans_file(
+    engine: Engine, document: Path, clock: ManualClock
 ) -> None:
-    lines = rounds(FirstPlans(engine, document, clock), clock, 3)
+    lines = run(PlanBootstrap(engine, document, clock), clock, 3)
 
     assert newest(engine) == 1
     assert [line["event"] for line in lines] == ["first plans installed"]
@@ -75,21 +69,21 @@ def test_a_database_without_plans_gets_those_of_the_document(
 
 
 def test_a_document_that_differs_from_the_plans_of_record_changes_nothing(
-    engine: Engine, document: Path, clock: Clock
+    engine: Engine, document: Path, clock: ManualClock
 ) -> None:
     catalogues.install_first(engine, read_catalogue({}), actor="ada", reason="nothing for sale")
 
-    assert rounds(FirstPlans(engine, document, clock), clock, 2) == []
+    assert run(PlanBootstrap(engine, document, clock), clock, 2) == []
 
     with engine.connect() as connection:
-        assert catalogues.current(connection).catalogue == read_catalogue({})
+        assert catalogues.current_catalogue(connection).catalogue == read_catalogue({})
 
 
 def test_of_many_workers_one_installs_them(engine: Engine, document: Path) -> None:
-    many = [FirstPlans(engine, document, Clock()) for _ in range(6)]
+    many = [PlanBootstrap(engine, document, ManualClock()) for _ in range(6)]
 
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(FirstPlans.provide, many))
+        list(pool.map(PlanBootstrap.provide, many))
 
     with engine.connect() as connection:
         query = "SELECT count(*) FROM audit_logs WHERE action = 'catalogue.applied'"
@@ -97,27 +91,29 @@ def test_of_many_workers_one_installs_them(engine: Engine, document: Path) -> No
 
 
 @pytest.mark.parametrize("written", [None, "[plans.x]\nprice = 1", "[plans", "\xff"])
-def test_a_document_of_no_use_is_told_once_and_waited_for(
-    engine: Engine, document: Path, clock: Clock, written: str | None
+def test_an_unusable_document_is_reported_once_and_waited_for(
+    engine: Engine, document: Path, clock: ManualClock, written: str | None
 ) -> None:
     document.unlink()
     if written is not None:
         document.write_bytes(written.encode("latin-1"))
-    plans = FirstPlans(engine, document, clock)
+    plans = PlanBootstrap(engine, document, clock)
 
-    (line,) = rounds(plans, clock, 3)
+    (line,) = run(plans, clock, 3)
 
     assert line["log_level"] == "error"
     assert str(document) in line["why"] or "not usable" in line["why"]
     assert newest(engine) is None
     document.write_text(PLANS)
-    rounds(plans, clock, 1)
+    run(plans, clock, 1)
     assert newest(engine) == 1
 
 
-def test_between_two_looks_there_is_a_rest(engine: Engine, document: Path, clock: Clock) -> None:
+def test_the_document_is_not_read_again_at_once(
+    engine: Engine, document: Path, clock: ManualClock
+) -> None:
     document.unlink()
-    plans = FirstPlans(engine, document, clock)
+    plans = PlanBootstrap(engine, document, clock)
     plans.provide()
     document.write_text(PLANS)
 
@@ -125,13 +121,13 @@ def test_between_two_looks_there_is_a_rest(engine: Engine, document: Path, clock
     assert newest(engine) is None
 
 
-def test_a_database_of_another_release_or_away_is_left_alone(
-    postgres_server: Postgres, document: Path, clock: Clock
+def test_a_database_of_another_release_or_unreachable_is_left_alone(
+    postgres_server: Postgres, document: Path, clock: ManualClock
 ) -> None:
     url = postgres_server.create_database("without_schema")
     for each in (url, f"postgresql://nobody@127.0.0.1:{free_port()}/nowhere"):
         engine = engine_for(each, application_name="tests")
-        assert rounds(FirstPlans(engine, document, clock), clock, 2) == []
+        assert run(PlanBootstrap(engine, document, clock), clock, 2) == []
         engine.dispose()
     postgres_server.drop_database("without_schema")
 
@@ -139,7 +135,7 @@ def test_a_database_of_another_release_or_away_is_left_alone(
 def test_a_worker_brings_the_first_plans_and_applies_what_came_before_them(
     database: str, redis_url: str, tmp_path: Path, document: Path
 ) -> None:
-    site = Site(database, redis_url, tmp_path / "worker.log")
+    site = WorkerSite(database, redis_url, tmp_path / "worker.log")
     try:
         with running(site, PAIDUP_PLANS=str(document)) as worker:
             worker.until_ready()

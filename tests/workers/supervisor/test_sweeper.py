@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - stand-ins take what the real ones take
+# ruff: noqa: ARG002 - fakes take the same arguments as the real objects
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -9,30 +9,30 @@ from sqlalchemy.engine import Engine
 
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
-from runtime.inbox.entries import Glimpse, Lane, Sweep
+from runtime.inbox.entries import Lane, PeekedEvent, Sweep
 from runtime.inbox.inbox import Inbox
 from runtime.schema import upgrade
-from workers.supervisor.database_probe import outage
-from workers.supervisor.sweeper import MOST_WAKES, Sweeper, SweeperLock
+from workers.supervisor.database_probe import probe_database
+from workers.supervisor.sweeper import MAX_WAKES, Sweeper, SweeperLease
 
 
 @dataclass
-class FakeInbox:
+class FakeSweepInbox:
     owed: tuple[str, ...] = ("a", "b", "c", "d")
     open: bool = False
     allowed: list[int] = field(default_factory=list)
     unregistered: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    apart: list[str] = field(default_factory=list)
-    bereft: list[str] = field(default_factory=list)
+    conflicting: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
 
     def sweep(self, *, most_wakes: int) -> Sweep:
         self.allowed.append(most_wakes)
         wakes = () if self.open else self.owed[:most_wakes]
         return Sweep(wakes=wakes, reclaimed=0, crashed=0, healed=0)
 
-    def bereave(self, token: str) -> Sweep:
-        self.bereft.append(token)
+    def release_orphan(self, token: str) -> Sweep:
+        self.released.append(token)
         return Sweep(wakes=("owed",), reclaimed=1, crashed=0, healed=0)
 
     def unregister(self, token: str) -> None:
@@ -48,13 +48,13 @@ class FakeInbox:
         self.open = False
 
     def conflicts(self) -> list[str]:
-        return self.apart
+        return self.conflicting
 
-    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
-        return [glimpse_of(key) for key in keys]
+    def peek(self, keys: Sequence[str]) -> list[PeekedEvent]:
+        return [peeked_event(key) for key in keys]
 
     def forget_conflicts(self, keys: Sequence[str]) -> int:
-        self.apart = [key for key in self.apart if key not in keys]
+        self.conflicting = [key for key in self.conflicting if key not in keys]
         return len(keys)
 
 
@@ -67,10 +67,10 @@ class FakeBroker:
         return True
 
 
-def glimpse_of(key: str) -> Glimpse:
-    return Glimpse(
+def peeked_event(key: str) -> PeekedEvent:
+    return PeekedEvent(
         key=key,
-        state="apart",
+        state="conflict",
         lane=Lane.LIVE,
         received_at=None,
         due_at=None,
@@ -84,8 +84,8 @@ def unreachable() -> Engine:
     return engine_for("postgresql://127.0.0.1:1/none", application_name="tests")
 
 
-def test_who_is_owed_a_wake_up_gets_it() -> None:
-    inbox, broker = FakeInbox(), FakeBroker()
+def test_owed_wake_ups_are_published() -> None:
+    inbox, broker = FakeSweepInbox(), FakeBroker()
 
     Sweeper(inbox, broker.publish, unreachable()).sweep()
 
@@ -94,24 +94,24 @@ def test_who_is_owed_a_wake_up_gets_it() -> None:
 
 
 def test_a_wake_up_the_broker_refuses_is_taken_back() -> None:
-    inbox = FakeInbox(owed=("a",))
+    inbox = FakeSweepInbox(owed=("a",))
 
     Sweeper(inbox, lambda _: False, unreachable()).sweep()
 
     assert inbox.unregistered == ["a"]
 
 
-def test_what_a_dead_drainer_held_is_due_again_and_somebody_is_woken() -> None:
-    inbox, broker = FakeInbox(), FakeBroker()
+def test_events_of_a_dead_drainer_are_released_and_a_worker_is_woken() -> None:
+    inbox, broker = FakeSweepInbox(), FakeBroker()
 
-    Sweeper(inbox, broker.publish, unreachable()).bereave("the dead one's")
+    Sweeper(inbox, broker.publish, unreachable()).release_orphan("orphan")
 
-    assert (inbox.bereft, broker.sent) == (["the dead one's"], ["owed"])
+    assert (inbox.released, broker.sent) == (["orphan"], ["owed"])
 
 
 @pytest.mark.servers
-def test_while_postgresql_is_away_the_breaker_stays_open_and_nobody_is_woken() -> None:
-    inbox, broker = FakeInbox(open=True), FakeBroker()
+def test_while_postgresql_is_unreachable_the_breaker_stays_open_and_no_worker_is_woken() -> None:
+    inbox, broker = FakeSweepInbox(open=True), FakeBroker()
 
     Sweeper(inbox, broker.publish, unreachable()).sweep()
 
@@ -128,22 +128,22 @@ def engine(database: str) -> Iterator[Engine]:
 
 
 @pytest.mark.servers
-def test_a_probe_that_succeeds_closes_the_breaker_and_workers_come_back_by_and_by(
+def test_a_probe_that_succeeds_closes_the_breaker_and_few_workers_are_woken_at_first(
     engine: Engine,
 ) -> None:
-    inbox = FakeInbox(open=True)
+    inbox = FakeSweepInbox(open=True)
     sweeper = Sweeper(inbox, lambda _: True, engine)
 
     for _ in range(4):
         sweeper.sweep()
 
     assert not inbox.open
-    assert inbox.allowed == [1, 2, MOST_WAKES, MOST_WAKES]
+    assert inbox.allowed == [1, 2, MAX_WAKES, MAX_WAKES]
 
 
 @pytest.mark.servers
 def test_a_probe_leaves_nothing_behind(engine: Engine) -> None:
-    assert outage(engine) is None
+    assert probe_database(engine) is None
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM memberships")) == 0
 
@@ -155,7 +155,7 @@ def test_a_read_only_database_counts_as_down(engine: Engine, database: str) -> N
         connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
     engine.dispose()
 
-    failure = outage(engine)
+    failure = probe_database(engine)
 
     assert failure is not None
     assert "25006" in failure.error_type
@@ -165,16 +165,16 @@ def test_a_read_only_database_counts_as_down(engine: Engine, database: str) -> N
 def test_a_database_without_our_tables_is_no_outage(own_postgres: Postgres) -> None:
     engine = engine_for(own_postgres.url, application_name="tests")
 
-    assert outage(engine) is None
+    assert probe_database(engine) is None
 
     upgrade(engine)
     engine.dispose()
 
 
 @pytest.mark.servers
-def test_one_supervisor_holds_the_lock_until_it_lets_go(redis_url: str) -> None:
+def test_one_supervisor_holds_the_lease_until_it_releases_it(redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
-        first, second = SweeperLock(Inbox(client)), SweeperLock(Inbox(client))
+        first, second = SweeperLease(Inbox(client).lead), SweeperLease(Inbox(client).lead)
 
         assert first.hold()
         assert not second.hold()
@@ -187,14 +187,14 @@ def test_one_supervisor_holds_the_lock_until_it_lets_go(redis_url: str) -> None:
 
 
 @pytest.mark.servers
-def test_second_bodies_under_one_id_become_dead_letters_and_then_leave_the_inbox(
+def test_conflicts_become_dead_letters_and_then_leave_the_inbox(
     engine: Engine,
 ) -> None:
-    inbox = FakeInbox(apart=["evt_1#abcd"])
+    inbox = FakeSweepInbox(conflicting=["evt_1#abcd"])
 
     Sweeper(inbox, lambda _: True, engine).sweep()
 
-    assert inbox.apart == []
+    assert inbox.conflicting == []
     with engine.connect() as connection:
         query = sa.text("SELECT event_id, type, error_type, state FROM dead_letters")
         assert [tuple(row) for row in connection.execute(query)] == [
@@ -204,10 +204,10 @@ def test_second_bodies_under_one_id_become_dead_letters_and_then_leave_the_inbox
 
 @pytest.mark.servers
 def test_second_bodies_stay_where_they_are_while_postgresql_is_away() -> None:
-    inbox = FakeInbox(apart=["evt_1#abcd"])
+    inbox = FakeSweepInbox(conflicting=["evt_1#abcd"])
     sweeper = Sweeper(inbox, lambda _: True, unreachable())
 
     sweeper.sweep()
 
-    assert inbox.apart == ["evt_1#abcd"]
+    assert inbox.conflicting == ["evt_1#abcd"]
     assert len(inbox.allowed) == 1

@@ -1,18 +1,12 @@
 from pathlib import Path
 
+from tests.workers.fakes import ManualClock
 from workers.liveness import Pulse
 from workers.supervisor.watchdog import Watchdog
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_a_pool_that_does_not_move_while_events_are_due_is_stuck_once_patience_ends() -> None:
-    clock = Clock()
+def test_a_pool_that_claims_nothing_while_events_are_due_is_stuck_after_30_s() -> None:
+    clock = ManualClock()
     watchdog = Watchdog(clock, patience_seconds=30)
 
     answers = []
@@ -22,8 +16,8 @@ def test_a_pool_that_does_not_move_while_events_are_due_is_stuck_once_patience_e
     assert answers == [False, False, False, True, False]
 
 
-def test_movement_or_an_empty_inbox_ends_the_count() -> None:
-    clock = Clock()
+def test_a_claim_or_an_empty_inbox_ends_the_count() -> None:
+    clock = ManualClock()
     watchdog = Watchdog(clock, patience_seconds=30)
     watchdog.is_stuck(due=True, pulse=7.0)
 
@@ -37,7 +31,7 @@ def test_movement_or_an_empty_inbox_ends_the_count() -> None:
     assert (moved, idle, again) == (False, False, False)
 
 
-def test_a_pulse_is_told_by_a_file_that_need_not_exist_yet(tmp_path: Path) -> None:
+def test_a_pulse_file_need_not_exist_yet(tmp_path: Path) -> None:
     pulse = Pulse(tmp_path / "pulse")
 
     before = pulse.last()

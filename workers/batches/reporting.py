@@ -1,27 +1,27 @@
-"""What workers tell about each event: one log line and its metrics, and nowhere else."""
+"""Report each event: one log line and its metrics. No other module does."""
 
 import structlog
 
-from billing.envelope import told_type
-from billing.readers.registry import HANDLED_TYPES, IgnoredBecause
-from runtime.inbox.entries import Entry
+from billing.envelope import snapshot_type
+from billing.readers.registry import HANDLED_TYPES, IgnoredReason
+from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import Settlement
 from runtime.telemetry import OTHER, Metrics
-from workers.drain.retry_policy import Bury, Finish, Park
+from workers.batches.retry_policy import Finish, MoveToDeadLetters, Retry, Snooze
 
 
 class Reporter:
-    """Counts and logs what became of events, after it became true."""
+    """Counts and logs dispositions after they were carried out."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        # Bound once: the one of a module is made anew for every line, filtered or not.
+        # Bound once: an unbound logger is built again for every line, even for a filtered one.
         self._log = structlog.get_logger(__name__).bind()
 
-    def settled(self, entry: Entry, finish: Finish) -> None:
-        """The line an operator looks for when asked what became of an event."""
+    def settled(self, entry: InboxEntry, finish: Finish) -> None:
+        """Log the outcome of an event; operators search for this line."""
         settlement = finish.settlement
-        # Two clocks: the database's and Redis'.
+        # The two times come from two clocks, the database's and Redis', so cut off below 0.
         lag = max((settlement.applied_at - entry.received_at).total_seconds(), 0.0)
         self._metrics.event_processing_seconds.observe(finish.seconds)
         if settlement.hit:
@@ -43,37 +43,38 @@ class Reporter:
             lag_seconds=round(lag, 3),
         )
 
-    def deferred(self, entry: Entry) -> None:
-        """Stripe's API is to be asked about an event."""
-        self._log.info("event waits to be fetched", event_id=entry.key)
+    def deferred(self, entry: InboxEntry) -> None:
+        """Log that an event waits in the fetch lane."""
+        self._log.info("event waits for Stripe's API", event_id=entry.key)
 
-    def parked(self, entry: Entry, park: Park) -> None:
-        """An event waits for another try."""
+    def parked(self, entry: InboxEntry, park: Snooze | Retry) -> None:
+        """Log that an event waits for its next try."""
+        charged = isinstance(park, Retry)
         self._log.info(
             "event parked",
             event_id=entry.key,
             error=park.error,
-            charged=park.charged,
-            attempts=entry.attempts + park.charged,
+            charged=charged,
+            attempts=entry.attempts + charged,
             delay_seconds=round(park.delay_seconds, 1),
         )
 
-    def buried(self, entry: Entry, bury: Bury) -> None:
-        """An event is a dead letter now; a person has to look at it."""
+    def dead_lettered(self, entry: InboxEntry, dead: MoveToDeadLetters) -> None:
+        """Log that an event is a dead letter and needs an operator."""
         self._log.error(
-            "event buried",
+            "event moved to dead letters",
             event_id=entry.key,
-            error_type=bury.error_type,
-            error=bury.error,
+            error_type=dead.error_type,
+            error=dead.error,
             attempts=entry.attempts,
             crashes=entry.crashes,
         )
 
     def _count(self, settlement: Settlement) -> None:
-        told = told_type(settlement.event_type)
-        event_type = told if told in HANDLED_TYPES else OTHER
+        event_type = snapshot_type(settlement.event_type)
+        event_type = event_type if event_type in HANDLED_TYPES else OTHER
         self._metrics.events_settled.labels(event_type, str(settlement.outcome)).inc()
-        if settlement.reason == IgnoredBecause.NEEDS_API_KEY:
+        if settlement.reason == IgnoredReason.NEEDS_API_KEY:
             self._metrics.events_without_api_key.inc()
         self._count_changes(settlement)
 

@@ -23,7 +23,7 @@ def test_a_batch_is_settled_at_once_and_finished_in_one_round_trip() -> None:
     assert scene.inbox.calls == ["claim by wake", "finish", "claim"]
 
 
-def test_the_marker_holds_what_duplicates_are_told() -> None:
+def test_the_done_marker_holds_the_result_for_duplicates() -> None:
     scene = stage([entry_of("evt_1", attempts=2)])
 
     scene.drain()
@@ -42,12 +42,12 @@ def test_batches_follow_each_other_until_nothing_is_due() -> None:
 
     assert scene.finished_keys() == ["evt_1", "evt_2"]
     assert scene.published == []
-    assert scene.moves == 3
+    assert scene.claims == 3
 
 
 def test_a_drainer_whose_time_is_up_hands_on() -> None:
     scene = stage([entry_of("evt_1")], [entry_of("evt_2")])
-    scene.longest_run_seconds = -1.0
+    scene.max_run_seconds = -1.0
 
     scene.drain("wake")
 
@@ -57,7 +57,7 @@ def test_a_drainer_whose_time_is_up_hands_on() -> None:
 
 def test_a_stop_takes_no_further_batch() -> None:
     scene = stage([entry_of("evt_1")])
-    scene.stopping = True
+    scene.is_stopping = True
 
     scene.drain("wake")
 
@@ -65,7 +65,7 @@ def test_a_stop_takes_no_further_batch() -> None:
     assert scene.published == ["next"]
 
 
-def test_a_wake_up_the_broker_refuses_is_taken_back() -> None:
+def test_a_wake_up_that_the_broker_refuses_is_unregistered() -> None:
     scene = stage([entry_of("evt_1")])
     scene.inbox.owed = "more"
     scene.broker_works = False
@@ -76,7 +76,7 @@ def test_a_wake_up_the_broker_refuses_is_taken_back() -> None:
     assert "unregister more" in scene.inbox.calls
 
 
-def test_a_bad_event_is_found_by_trying_each_alone_and_hurts_nobody_else() -> None:
+def test_a_bad_event_is_found_by_trying_each_alone_and_the_others_are_settled() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_bad"), entry_of("evt_3")])
     scene.ledger.failing["evt_bad"] = UnreadableEvent("evt_bad", "data.object.id")
 
@@ -84,11 +84,11 @@ def test_a_bad_event_is_found_by_trying_each_alone_and_hurts_nobody_else() -> No
 
     assert scene.finished_keys() == ["evt_1", "evt_3"]
     assert scene.inbox.discarded == ["evt_bad"]
-    assert [burial.error_type for burial in scene.graveyard.burials] == ["UnreadableEvent"]
+    assert [draft.error_type for draft in scene.dead_letters.drafts] == ["UnreadableEvent"]
     assert scene.inbox.parked == []
 
 
-def test_a_held_lock_parks_its_event_charged_and_opens_no_breaker() -> None:
+def test_a_held_lock_retries_its_event_and_opens_no_breaker() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_locked")])
     scene.ledger.failing["evt_locked"] = pg.LockNotAvailable("held")
 
@@ -103,7 +103,7 @@ def test_a_held_lock_parks_its_event_charged_and_opens_no_breaker() -> None:
 @pytest.mark.parametrize(
     "error", [psycopg.OperationalError("refused"), pg.ReadOnlySqlTransaction("read-only")]
 )
-def test_an_outage_parks_the_whole_batch_uncharged_and_opens_the_breaker(error: Exception) -> None:
+def test_an_outage_snoozes_the_whole_batch_and_opens_the_breaker(error: Exception) -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_3")])
     scene.inbox.owed = "more"
     scene.ledger.failing["evt_1"] = error
@@ -118,7 +118,7 @@ def test_an_outage_parks_the_whole_batch_uncharged_and_opens_the_breaker(error: 
     assert scene.inbox.calls[-2:] == ["unregister more", "leave"]
 
 
-def test_an_outage_in_the_middle_of_a_split_spares_the_rest_the_try() -> None:
+def test_after_an_outage_in_a_split_the_rest_is_not_tried() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_bad"), entry_of("evt_3")])
     scene.ledger.failing["evt_bad"] = pg.LockNotAvailable("held")
     scene.ledger.failing["evt_1"] = psycopg.OperationalError("refused")
@@ -139,7 +139,7 @@ def test_an_outage_in_the_middle_of_a_split_spares_the_rest_the_try() -> None:
     assert scene.inbox.breaker == "refused"
 
 
-def test_another_release_s_schema_parks_uncharged_and_leaves_the_breaker_closed() -> None:
+def test_another_release_s_schema_snoozes_and_leaves_the_breaker_closed() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_3")])
     scene.ledger.failing["evt_1"] = SchemaOutdated("0002", "0001")
 
@@ -151,30 +151,30 @@ def test_another_release_s_schema_parks_uncharged_and_leaves_the_breaker_closed(
     assert scene.inbox.calls[-1] == "leave"
 
 
-def test_a_split_that_runs_out_of_time_gives_the_rest_back_uncharged() -> None:
+def test_a_split_that_runs_out_of_time_releases_the_rest() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2"), entry_of("evt_3")])
     scene.ledger.failing["evt_1"] = pg.LockNotAvailable("held")
     failing = scene.ledger.record
 
     def stop_after_the_first(deliveries: Sequence[Delivery]) -> list[Settlement]:
-        scene.stopping = len(deliveries) == 1
+        scene.is_stopping = len(deliveries) == 1
         return failing(deliveries)
 
     scene.ledger.record = stop_after_the_first  # type: ignore[method-assign]
     scene.drain()
 
     assert scene.parked_keys() == ["evt_1"]
-    assert scene.inbox.calls == ["claim by wake", "park", "give back", "hand on"]
+    assert scene.inbox.calls == ["claim by wake", "park", "release", "hand on"]
 
 
-def test_a_crash_loop_is_buried_without_running_it() -> None:
+def test_a_crash_loop_is_a_dead_letter_without_running_it() -> None:
     scene = stage([entry_of("evt_poison", crashes=3)])
 
     scene.drain()
 
     assert scene.ledger.calls == []
     assert scene.inbox.discarded == ["evt_poison"]
-    assert scene.graveyard.burials[0].error_type == "crash_loop"
+    assert scene.dead_letters.drafts[0].error_type == "crash_loop"
 
 
 def test_a_malformed_body_is_a_dead_letter_and_not_a_crash() -> None:
@@ -183,8 +183,8 @@ def test_a_malformed_body_is_a_dead_letter_and_not_a_crash() -> None:
     scene.drain()
 
     assert scene.finished_keys() == ["evt_2"]
-    burial = scene.graveyard.burials[0]
-    assert (burial.key, burial.error_type, burial.event_type, burial.body) == (
+    draft = scene.dead_letters.drafts[0]
+    assert (draft.key, draft.error_type, draft.event_type, draft.body) == (
         "evt_1",
         "MalformedEvent",
         None,
@@ -201,20 +201,18 @@ def test_an_entry_of_a_newer_release_waits_for_it() -> None:
     assert [parked.charged for parked in scene.inbox.parked] == [False]
 
 
-def test_a_second_event_under_one_id_is_buried_for_a_person_to_judge() -> None:
+def test_a_conflict_is_a_dead_letter() -> None:
     scene = stage([entry_of("evt_1#abcd", body=body_of("evt_1"))])
     scene.ledger.failing["evt_1#abcd"] = IdentityConflict("evt_1")
 
     scene.drain()
 
     assert scene.inbox.discarded == ["evt_1#abcd"]
-    assert scene.graveyard.burials[0].error_type == "identity_conflict"
-    assert scene.graveyard.burials[0].key == "evt_1#abcd"
+    assert scene.dead_letters.drafts[0].error_type == "identity_conflict"
+    assert scene.dead_letters.drafts[0].key == "evt_1#abcd"
 
 
-def test_a_second_event_that_was_let_in_under_the_id_itself_is_buried_under_a_key_of_its_own() -> (
-    None
-):
+def test_a_conflict_that_was_queued_under_the_id_itself_gets_a_key_of_its_own() -> None:
     scene = stage([entry_of("evt_1")])
     scene.ledger.failing["evt_1"] = IdentityConflict("evt_1")
 
@@ -222,32 +220,32 @@ def test_a_second_event_that_was_let_in_under_the_id_itself_is_buried_under_a_ke
 
     assert scene.inbox.discarded == ["evt_1"]
     fingerprint = parse(body_of("evt_1")).fingerprint
-    assert [burial.key for burial in scene.graveyard.burials] == [f"evt_1#{fingerprint}"]
+    assert [draft.key for draft in scene.dead_letters.drafts] == [f"evt_1#{fingerprint}"]
 
 
-def test_who_replayed_an_event_is_answerable_for_it() -> None:
-    by = {"actor": "cli:ada", "reason": "mended"}
+def test_a_replay_carries_its_operator_and_reason() -> None:
+    by = {"actor": "cli:ada", "reason": "fixed"}
     scene = stage([replace(entry_of("evt_1", origin="replay"), extra=by), entry_of("evt_2")])
 
     scene.drain()
 
-    told = [(each.actor, each.reason) for each in scene.ledger.deliveries]
-    assert told == [("cli:ada", "mended"), ("stripe", None)]
+    passed = [(each.actor, each.reason) for each in scene.ledger.deliveries]
+    assert passed == [("cli:ada", "fixed"), ("stripe", None)]
 
 
-def test_what_waits_for_its_burial_says_why_it_is_dead() -> None:
+def test_an_event_with_a_pending_dead_letter_carries_its_error() -> None:
     scene = stage([entry_of("evt_1", body=b"nonsense")])
-    scene.graveyard.failure = psycopg.OperationalError("refused")
+    scene.dead_letters.failure = psycopg.OperationalError("refused")
 
     scene.drain()
 
     (parked,) = scene.inbox.parked
-    assert parked.error.startswith("not buried yet (OperationalError): MalformedEvent: ")
+    assert parked.error.startswith("dead letter pending (OperationalError): MalformedEvent: ")
 
 
-def test_what_cannot_be_buried_now_stays_in_the_inbox() -> None:
+def test_an_event_whose_dead_letter_cannot_be_written_stays_in_the_inbox() -> None:
     scene = stage([entry_of("evt_poison", crashes=3), entry_of("evt_2")])
-    scene.graveyard.failure = psycopg.OperationalError("refused")
+    scene.dead_letters.failure = psycopg.OperationalError("refused")
 
     scene.drain()
 
@@ -258,13 +256,13 @@ def test_what_cannot_be_buried_now_stays_in_the_inbox() -> None:
     assert scene.inbox.breaker == "refused"
 
 
-def test_during_an_outage_nobody_tries_to_bury() -> None:
+def test_during_an_outage_no_dead_letter_is_tried() -> None:
     scene = stage([entry_of("evt_poison", crashes=3), entry_of("evt_2")])
     scene.ledger.failing["evt_2"] = psycopg.OperationalError("refused")
 
     scene.drain()
 
-    assert scene.graveyard.burials == []
+    assert scene.dead_letters.drafts == []
     assert sorted(scene.parked_keys()) == ["evt_2", "evt_poison"]
 
 
@@ -283,7 +281,7 @@ def test_an_event_settled_before_counts_as_a_hit_and_not_as_settled_again() -> N
     assert scene.counted("billing_event_lag_seconds_count") == 1
 
 
-def test_only_numbers_given_just_now_tell_whether_the_database_went_back() -> None:
+def test_only_new_settlement_numbers_show_a_database_that_went_back() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_2")])
 
     scene.drain()
@@ -310,7 +308,7 @@ def test_a_database_that_went_back_in_time_costs_the_cached_results_and_raises_a
     assert [line["log_level"] for line in lines if "went back" in line["event"]] == ["critical"]
 
 
-def test_one_line_tells_what_became_of_an_event_and_none_shows_its_body() -> None:
+def test_one_line_has_the_outcome_of_an_event_and_none_shows_its_body() -> None:
     scene = stage([entry_of("evt_1"), replace(entry_of("evt_bad"), body=b"secret-body")])
 
     with structlog.testing.capture_logs() as lines:
@@ -324,9 +322,9 @@ def test_one_line_tells_what_became_of_an_event_and_none_shows_its_body() -> Non
     assert "secret-body" not in str(lines)
 
 
-def test_redis_away_after_the_commit_gives_the_batch_back_when_it_returns() -> None:
+def test_a_batch_is_released_when_redis_returns_after_the_commit() -> None:
     scene = stage([entry_of("evt_1")], [entry_of("evt_2")])
-    scene.inbox.away = 3
+    scene.inbox.unreachable = 3
 
     scene.drain("wake")
 
@@ -338,13 +336,13 @@ def test_redis_away_after_the_commit_gives_the_batch_back_when_it_returns() -> N
     assert settled == 1
 
 
-def test_a_stop_does_not_wait_for_a_redis_that_is_away() -> None:
+def test_a_stop_does_not_wait_for_redis() -> None:
     scene = stage([entry_of("evt_1")])
-    scene.inbox.away = 100
+    scene.inbox.unreachable = 100
     settle = scene.ledger.record
 
     def stop_meanwhile(deliveries: Sequence[Delivery]) -> list[Settlement]:
-        scene.stopping = True
+        scene.is_stopping = True
         return settle(deliveries)
 
     scene.ledger.record = stop_meanwhile  # type: ignore[method-assign]

@@ -1,0 +1,136 @@
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from runtime.metrics_files import claimed_folder
+from runtime.settings import Settings
+from tests.ops.queries.seeded_database import SeededDatabase
+from tests.workers.fakes import ManualClock
+from workers.supervisor.access_expiry import EVERY_SECONDS, MAX_PARTIES, AccessExpiry
+from workers.supervisor.main import Supervisor
+
+IDLE_POOL = (sys.executable, "-c", "import time; time.sleep(300)")
+
+
+class FakeExpiryLedger:
+    """A number of due parties for each run, or an error."""
+
+    def __init__(self, *results: int | Exception) -> None:
+        self.results = list(results)
+        self.limits: list[int] = []
+
+    def project_due(self, limit: int) -> int:
+        self.limits.append(limit)
+        result = self.results.pop(0) if self.results else 0
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def refused() -> Exception:
+    return OperationalError("SELECT 1", {}, ConnectionRefusedError("refused"))
+
+
+def test_it_runs_at_once_and_then_every_20_s() -> None:
+    clock, ledger = ManualClock(), FakeExpiryLedger(3)
+    expiry = AccessExpiry(ledger.project_due, lambda: True, clock)
+
+    runs = []
+    for clock.now in (0.0, EVERY_SECONDS - 0.1, EVERY_SECONDS):
+        expiry.run_if_due()
+        runs.append(len(ledger.limits))
+
+    assert runs == [1, 1, 2]
+    assert set(ledger.limits) == {MAX_PARTIES}
+
+
+def test_a_full_run_is_followed_by_another_at_once() -> None:
+    clock, ledger = ManualClock(), FakeExpiryLedger(MAX_PARTIES, MAX_PARTIES - 1)
+    expiry = AccessExpiry(ledger.project_due, lambda: True, clock)
+
+    for _ in range(3):
+        expiry.run_if_due()
+
+    assert len(ledger.limits) == 2
+
+
+def test_only_the_supervisor_that_leads_runs_it() -> None:
+    leads, ledger = [False], FakeExpiryLedger()
+    expiry = AccessExpiry(ledger.project_due, lambda: leads[0], ManualClock())
+
+    expiry.run_if_due()
+    before = len(ledger.limits)
+    leads[0] = True
+    expiry.run_if_due()
+
+    assert (before, len(ledger.limits)) == (0, 1)
+
+
+def test_an_error_is_logged_once_and_the_next_run_tries_again() -> None:
+    clock = ManualClock()
+    ledger = FakeExpiryLedger(refused(), refused(), KeyError("a bug"), 0, 0)
+    expiry = AccessExpiry(ledger.project_due, lambda: True, clock)
+
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            expiry.run_if_due()
+            clock.now += EVERY_SECONDS
+
+    assert len(ledger.limits) == 5
+    assert [line["event"] for line in lines] == [
+        "time-limited access could not be ended",
+        "time-limited access ends on time again",
+    ]
+    assert "refused" in lines[0]["reason"]
+
+
+@pytest.fixture
+def books(database: str) -> Iterator[SeededDatabase]:
+    books = SeededDatabase(database)
+    yield books
+    books.close()
+
+
+def active_grants(books: SeededDatabase) -> int:
+    with books.engine.connect() as connection:
+        query = sa.text("SELECT count(*) FROM user_entitlements WHERE active")
+        return int(connection.scalar(query) or 0)
+
+
+def end_by_the_clock(books: SeededDatabase) -> None:
+    """Let the subscription's cancellation date pass without another event."""
+    ended = (
+        "UPDATE facts SET fact = jsonb_set(fact, '{fields,cancel_at}', to_jsonb(now()))"
+        " WHERE kind = 'subscription'"
+    )
+    with books.engine.begin() as connection:
+        connection.execute(sa.text(ended))
+        connection.execute(sa.text("UPDATE parties SET due_at = now()"))
+
+
+@pytest.mark.servers
+def test_a_grant_that_ends_by_the_clock_is_inactive_within_a_minute_of_a_supervisor(
+    books: SeededDatabase, redis_url: str, tmp_path: Path
+) -> None:
+    books.tell("first_paid")
+    environ = {
+        "DATABASE_URL": books.url,
+        "REDIS_URL": redis_url,
+        "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
+    }
+    before = active_grants(books)
+    end_by_the_clock(books)
+    give_up_at = time.monotonic() + 60.0
+
+    with claimed_folder(tmp_path / "metrics", {}) as folder:
+        code = Supervisor(Settings.from_env(environ), folder, IDLE_POOL).run(
+            lambda: active_grants(books) == 0 or time.monotonic() > give_up_at
+        )
+
+    assert (before, active_grants(books), code) == (1, 0, 0)
