@@ -1,81 +1,82 @@
-"""One thing done to everything of a kind, a few at a time: what one of them does harms no other.
+"""Run one operation over many parties in small batches, where a failed batch harms no other.
 
-Every few are a transaction of their own, so whenever this ends, however it ends, what is done is
-done. What is in the way for a moment is waited for; what cannot be done is named and passed over.
+Each batch is its own transaction, so an interrupted run keeps what it has committed. A transient
+failure is retried; an item that still fails is recorded and skipped.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from ops.errors import NotDone
+from ops.errors import CommandFailed
 from ops.terminal.interrupt import Interrupted
 from runtime.failures.classify import Failure, Infrastructure, Outdated, Transient, classify
 
-TRIES: Final = 6
-REST_SECONDS: Final = 0.5
-"""Before another try, where somebody else was at work on the same."""
+MAX_ATTEMPTS: Final = 6
+RETRY_DELAY_SECONDS: Final = 0.5
+"""Before the next attempt, when another process holds a lock on the same rows."""
 
 K = TypeVar("K", bound=str)
 
 
 @dataclass(slots=True, kw_only=True)
-class March(Generic[K]):
+class BatchRunner(Generic[K]):
     """One run over parties or events.
 
-    ``pause`` sleeps, and raises ``Interrupted`` when somebody wants this to end.
+    ``pause`` sleeps, and raises ``Interrupted`` once the operator has asked to stop.
     """
 
     do: Callable[[Sequence[K]], None]
     pause: Callable[[float], None]
-    again: str
-    """What to run after it was broken off."""
+    retry_command: str
+    """The command that continues an interrupted run."""
     done: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
-    def run(self, pages: Iterable[Sequence[K]], show: Callable[[int], None]) -> None:
-        """All of them, or as many as there are before somebody interrupts.
+    def run(self, pages: Iterable[Sequence[K]], report: Callable[[int], None]) -> None:
+        """Run every page, or stop between two pages when the operator interrupts.
 
         Raises:
-            NotDone: a server is away, or the database is of another release.
+            CommandFailed: a server is unreachable, or the database has another release's schema.
         """
         try:
             for names in pages:
                 self.pause(0.0)
-                self._some(names)
-                show(self.done)
+                self._run_page(names)
+                report(self.done)
         except Interrupted:
             self.interrupted = True
 
-    def _some(self, names: Sequence[K]) -> None:
-        failure = self._tried(names)
+    def _run_page(self, names: Sequence[K]) -> None:
+        failure = self._try_repeatedly(names)
         if failure is None:
             self.done += len(names)
         elif len(names) > 1:
+            # One item spoils the transaction of its whole page: run them one by one.
             for name in names:
-                self._some([name])
+                self._run_page([name])
         else:
             self.failed[names[0]] = f"{failure.error_type}: {failure.reason}"
 
-    def _tried(self, names: Sequence[K]) -> Failure | None:
-        for _ in range(TRIES - 1):
-            failure = self._try(names)
+    def _try_repeatedly(self, names: Sequence[K]) -> Failure | None:
+        for _ in range(MAX_ATTEMPTS - 1):
+            failure = self._try_once(names)
             if not isinstance(failure, Transient):
                 return failure
-            self.pause(REST_SECONDS)
-        return self._try(names)
+            self.pause(RETRY_DELAY_SECONDS)
+        return self._try_once(names)
 
-    def _try(self, names: Sequence[K]) -> Failure | None:
+    def _try_once(self, names: Sequence[K]) -> Failure | None:
         try:
             self.do(names)
         except Exception as error:
             failure = classify(error)
             if isinstance(failure, Infrastructure | Outdated):
-                raise self._broken_off(failure) from error
+                raise self._stopped(failure) from error
             return failure
         return None
 
-    def _broken_off(self, failure: Infrastructure | Outdated) -> NotDone:
-        said = failure.reason.partition("\n")[0]
-        return NotDone(f"{said}; {self.done} are done: {self.again} does what is left")
+    def _stopped(self, failure: Infrastructure | Outdated) -> CommandFailed:
+        reason = failure.reason.partition("\n")[0]
+        return CommandFailed(f"{reason}; {self.done} are done: {self.retry_command} does the rest")

@@ -1,8 +1,8 @@
-"""``paidup``: one command for everything people do.
+"""The command ``paidup`` and its subcommands.
 
-A command's module is imported when the command runs, so that ``--help`` is there at once. What
-we raise on purpose becomes one sentence on standard error; anything else is a bug and keeps its
-traceback. Exit codes: 0 done, 1 not done, 2 wrong use.
+A subcommand's module is imported only when it runs, so that ``--help`` is fast. An error that
+Paidup raises on purpose becomes one sentence on standard error; any other error is a bug and
+keeps its traceback. Exit codes: 0 done, 1 not done, 2 wrong usage.
 """
 
 import os
@@ -13,50 +13,50 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from ops.errors import sentence
+from ops.errors import user_message
 from paidup import __version__
 
 
-class Entry(NamedTuple):
-    """Where a command is, and what the list of commands says about it."""
+class CommandEntry(NamedTuple):
+    """The place of a command, and its line in the list of commands."""
 
     target: str
     summary: str
 
 
-COMMANDS: Mapping[str, Entry] = {
-    "up": Entry("ops.commands.up:up", "Run everything on this machine until Ctrl-C."),
-    "demo": Entry("ops.commands.demo:demo", "Show a paid lifecycle on real servers, then stop."),
-    "send": Entry("ops.commands.send:send", "Send signed sample lifecycles to an endpoint."),
-    "ingest": Entry("ops.commands.services:ingest", "Take webhooks (becomes the server process)."),
-    "worker": Entry("ops.commands.services:worker", "Apply events (becomes the worker process)."),
-    "console": Entry("ops.commands.console:console", "Tell applications (becomes the server)."),
-    "migrate": Entry("ops.commands.migrate:migrate", "Bring the database to this release."),
-    "expire": Entry("ops.commands.expire:expire", "End what ends by time (workers do it too)."),
-    "plans": Entry("ops.commands.plans:plans", "Check, try and apply what each price grants."),
-    "status": Entry("ops.commands.status:status", "Say how much waits and who works on it."),
-    "events": Entry("ops.commands.events:events", "List and show what came in from Stripe."),
-    "explain": Entry(
-        "ops.commands.explain:command", "Say why a user may or may not use a feature."
+COMMANDS: Mapping[str, CommandEntry] = {
+    "up": CommandEntry("ops.commands.up:up", "Run PostgreSQL, Redis and Paidup here until Ctrl-C."),
+    "demo": CommandEntry("ops.commands.demo:demo", "Run three purchases on temporary servers."),
+    "send": CommandEntry("ops.commands.send:send", "Send signed sample events to an endpoint."),
+    "ingest": CommandEntry("ops.commands.services:ingest", "Run the webhook server."),
+    "worker": CommandEntry("ops.commands.services:worker", "Run a worker, which applies events."),
+    "console": CommandEntry("ops.commands.console:console", "Run the read API for applications."),
+    "migrate": CommandEntry("ops.commands.migrate:migrate", "Migrate the database."),
+    "expire": CommandEntry("ops.commands.expire:expire", "End access whose time is over."),
+    "plans": CommandEntry("ops.commands.plans:plans", "Check, preview and apply plans."),
+    "status": CommandEntry("ops.commands.status:status", "Show backlog, workers and dead letters."),
+    "events": CommandEntry("ops.commands.events:events", "List, show and export Stripe events."),
+    "explain": CommandEntry(
+        "ops.commands.explain:command", "Explain why a user has a feature or not."
     ),
-    "changes": Entry("ops.commands.changes:changes", "List and follow entitlement changes."),
-    "dead": Entry("ops.commands.dead:dead", "Look at what failed; replay or discard it."),
-    "replay": Entry("ops.commands.replay:replay", "Send events through the inbox once more."),
-    "rebuild": Entry("ops.commands.rebuild:rebuild", "Compute rows again from what is kept."),
-    "audit": Entry("ops.commands.audit:audit", "List who did what to whom, and why."),
-    "doctor": Entry("ops.commands.doctor:doctor", "Say what is wrong with this deployment."),
+    "changes": CommandEntry("ops.commands.changes:changes", "List and follow entitlement changes."),
+    "dead": CommandEntry("ops.commands.dead:dead", "List, replay and discard dead letters."),
+    "replay": CommandEntry("ops.commands.replay:replay", "Replay events through the inbox."),
+    "rebuild": CommandEntry("ops.commands.rebuild:rebuild", "Recompute rows from stored facts."),
+    "audit": CommandEntry("ops.commands.audit:audit", "List the audit log."),
+    "doctor": CommandEntry("ops.commands.doctor:doctor", "Find problems of this deployment."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and never to list it."""
+    """A group that imports a command when it runs, but not to list it."""
 
-    def __init__(self, entries: Mapping[str, Entry], *, help: str) -> None:  # noqa: A002 - click's
+    def __init__(self, entries: Mapping[str, CommandEntry], *, help: str) -> None:  # noqa: A002 - click's
         super().__init__(help=help, context_settings={"help_option_names": ["-h", "--help"]})
         self._entries = entries
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
-        """In the order in which a newcomer needs them."""
+        """Return the names in the order in which a new user needs them."""
         return list(self._entries)
 
     def get_command(
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's
         cmd_name: str,
     ) -> click.Command | None:
-        """The command, imported now."""
+        """Import and return a command."""
         entry = self._entries.get(cmd_name)
         if entry is None:
             return None
@@ -77,26 +77,26 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's
         formatter: click.HelpFormatter,
     ) -> None:
-        """The table's summaries: asking the commands would import them all."""
+        """Write the summaries of the table, since asking the commands would import them all."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in self._entries.items()])
 
 
 group = LazyGroup(
     COMMANDS,
-    help="Stripe's webhooks in; entitlements, payments and proof out."
-    "\n\nSettings come from the environment (docs/configuration.md); a running `paidup up`"
-    " lends the other commands its servers."
+    help="Turn Stripe webhooks into entitlements, payments and an audit log."
+    "\n\nSettings come from the environment (docs/configuration.md). While `paidup up` runs, the"
+    " other commands use its servers."
     "\n\n\b\nExample:\n  paidup demo\n  paidup COMMAND --help",
 )
 click.version_option(__version__)(group)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and say how it went, as an exit code."""
+    """Run a command and return its exit code."""
     printed_to = sys.stdout
     try:
-        answer = group.main(args=arguments, prog_name="paidup", standalone_mode=False)
+        result = group.main(args=arguments, prog_name="paidup", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -107,25 +107,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _without_reader()
     except SystemExit:
-        # click replaces the stream before it ends because the reader of our pipe has gone.
+        # click replaces the stream before it exits because the reader of the pipe is gone.
         if sys.stdout is printed_to:
             raise
         return _without_reader()
     except Exception as error:
-        if (said := sentence(error)) is None:
+        if (message := user_message(error)) is None:
             raise
-        click.echo(f"paidup: {said}", err=True)
+        click.echo(f"paidup: {message}", err=True)
         return 1
-    return answer if isinstance(answer, int) else 0
+    return result if isinstance(result, int) else 0
 
 
 def main() -> NoReturn:
-    """The entry point of the installed command."""
+    """Run the installed command."""
     sys.exit(run())
 
 
 def _without_reader() -> int:
-    """Whoever read our output has seen enough; Python must not complain when it exits."""
+    """Return 1 for a closed pipe, and keep Python from printing an error when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
 

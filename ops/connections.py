@@ -1,4 +1,4 @@
-"""The ways in for commands that only look: one unchanging view, and nothing can be written."""
+"""Open PostgreSQL and Redis for one command; reading commands get one read-only snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,20 +8,20 @@ import redis
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from ops.errors import NotDone
+from ops.errors import CommandFailed
 from runtime import schema
 from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 
-REDIS_SECONDS: Final = 2.0
+REDIS_TIMEOUT_SECONDS: Final = 2.0
 
 
 @contextmanager
-def database(settings: Settings, *, asker: str) -> Iterator[Engine]:
-    """The engine of a command, disposed when the command is done."""
-    engine = make_engine(settings, application_name=f"paidup {asker}")
+def open_database(settings: Settings, *, application: str) -> Iterator[Engine]:
+    """Yield the engine of a command; ``application`` names it to PostgreSQL."""
+    engine = make_engine(settings, application_name=f"paidup {application}")
     try:
         yield engine
     finally:
@@ -29,18 +29,18 @@ def database(settings: Settings, *, asker: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def snapshot(engine: Engine) -> Iterator[Connection]:
-    """One view of the database for all questions of a command.
+def read_snapshot(engine: Engine) -> Iterator[Connection]:
+    """Yield a read-only connection whose queries all see one snapshot.
 
     Raises:
-        NotDone: if the server does not answer, or its schema is not that of this release.
+        CommandFailed: the server is unreachable, or has another release's schema.
     """
     try:
         trouble = schema.problem(engine)
     except DBAPIError as error:
-        raise away("PostgreSQL", error) from error
+        raise unavailable("PostgreSQL", error) from error
     if trouble:
-        raise NotDone(trouble)
+        raise CommandFailed(trouble)
     with engine.connect() as connection:
         yield connection.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -48,24 +48,24 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def asking_inbox(settings: Settings) -> Iterator[Inbox]:
-    """The inbox, to look into.
+def open_inbox(settings: Settings) -> Iterator[Inbox]:
+    """Yield the inbox.
 
     Raises:
-        NotDone: if Redis is not set, or does not answer one of the questions.
+        CommandFailed: REDIS_URL is not set, or Redis is unreachable.
     """
     if settings.redis_url is None:
-        raise NotDone("REDIS_URL is not set: the inbox cannot be seen")
-    client = make_redis(settings, timeout=REDIS_SECONDS)
+        raise CommandFailed("REDIS_URL is not set: the inbox is unknown")
+    client = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS)
     try:
         yield Inbox(client)
     except redis.RedisError as error:
-        raise away("Redis", error) from error
+        raise unavailable("Redis", error) from error
     finally:
         client.close()
 
 
-def away(server: str, error: Exception) -> NotDone:
-    """The sentence for a server that does not answer; addresses may be told, passwords are not."""
-    said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-    return NotDone(f"{server} does not answer: {said}; `paidup doctor` looks closer")
+def unavailable(server: str, error: Exception) -> CommandFailed:
+    """Return the error for an unreachable server: with its address, without its password."""
+    reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    return CommandFailed(f"{server} is unreachable: {reason}; run `paidup doctor`")

@@ -1,10 +1,10 @@
-"""Why a command did not do what it was asked; every message ends with what to do.
+"""Errors that a command reports in one sentence, which ends with what to do next.
 
 OpsError
- ├── NothingRuns     a server is needed, and neither the environment nor `up` names one
- ├── AlreadyUp       a second `up` on one folder
- ├── AddressTaken    somebody else listens where we should
- └── NotDone         anything else that was asked for and did not happen
+ ├── NoServerConfigured    a server is needed, and neither the environment nor `up` names one
+ ├── StackAlreadyRunning   a second `up` on one folder
+ ├── ListenAddressTaken    another process listens on the address
+ └── CommandFailed         every other reason
 """
 
 import sys
@@ -13,11 +13,11 @@ from pathlib import Path
 
 
 class OpsError(Exception):
-    """The root of everything ``ops`` raises on purpose; its text is for the operator."""
+    """The base of all errors that ``ops`` raises on purpose; the text is for the operator."""
 
 
-class NothingRuns(OpsError):
-    """The command needs a server that nobody named."""
+class NoServerConfigured(OpsError):
+    """The command needs a server that neither the environment nor `paidup up` names."""
 
     def __init__(self, missing: str, data_dir: Path) -> None:
         super().__init__(
@@ -26,8 +26,8 @@ class NothingRuns(OpsError):
         )
 
 
-class AlreadyUp(OpsError):
-    """Another ``paidup up`` holds the data folder."""
+class StackAlreadyRunning(OpsError):
+    """Another ``paidup up`` uses the data folder."""
 
     def __init__(self, data_dir: Path, pid: int | None) -> None:
         who = f" (process {pid})" if pid else ""
@@ -37,7 +37,7 @@ class AlreadyUp(OpsError):
         )
 
 
-class AddressTaken(OpsError):
+class ListenAddressTaken(OpsError):
     """The address that a setting asks for is in use."""
 
     def __init__(self, variable: str, address: object) -> None:
@@ -46,20 +46,21 @@ class AddressTaken(OpsError):
         )
 
 
-class NotDone(OpsError):
-    """The command ran and the answer is no; the message says what was found."""
+class CommandFailed(OpsError):
+    """The command could not do what was asked; the message says why."""
 
 
-_OURS = (
+OWN_ERRORS = (
     ("ops.errors", "OpsError"),
     ("runtime.settings", "SettingsError"),
     ("ops.up.servers.errors", "ServerError"),
     ("runtime.database.engine", "UnusableDatabaseUrl"),
     ("runtime.plans_file", "PlansMissing"),
+    ("runtime.schema", "OlderCheckoutSchema"),
     ("runtime.ledger.errors", "LedgerError"),
     ("billing.errors", "BillingError"),
 )
-_SERVERS = (
+SERVER_ERRORS = (
     ("redis.exceptions", "RedisError", "Redis"),
     ("sqlalchemy.exc", "DBAPIError", "PostgreSQL"),
     ("sqlalchemy.exc", "TimeoutError", "PostgreSQL"),
@@ -67,17 +68,17 @@ _SERVERS = (
 )
 
 
-def sentence(error: Exception) -> str | None:
-    """What to tell the operator; None for a bug, which keeps its traceback.
+def user_message(error: Exception) -> str | None:
+    """Return the sentence for the operator; None for a bug, which keeps its traceback.
 
-    Modules that were not imported cannot have raised, and are not imported here.
+    A module that was never imported cannot have raised, so none is imported here.
     """
-    if isinstance(error, tuple(_loaded(_OURS))):
+    if isinstance(error, tuple(_loaded(OWN_ERRORS))):
         return str(error)
-    for module, name, server in _SERVERS:
+    for module, name, server in SERVER_ERRORS:
         if isinstance(error, tuple(_loaded([(module, name)]))):
-            said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-            return f"{server} did not do it: {said}"
+            reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+            return f"{server} failed: {reason}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Pages of ``docs/`` that are made from the code, so that they cannot fall behind it.
+"""Generate the pages of ``docs/`` that describe settings and event types.
 
 ``python -m ops.generated_docs`` writes them; a test fails while one is out of date.
 """
@@ -7,32 +7,32 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from billing.readers.reader import Told
-from billing.readers.registry import PASSED_OVER, TOLD
+from billing.readers.reader import EventType
+from billing.readers.registry import EVENT_TYPES, UNHANDLED_TYPES
 from runtime.settings import VARIABLES, Variable
 
 _CONFIGURATION = """\
 # Configuration
 
-Every setting comes from the environment and is read once, when a process starts. A value out of
-bounds stops the start, and one message names every variable at fault. Any of them can be read from
-a file instead: `NAME_FILE=/run/secrets/name` (then `NAME` itself must not be set). `paidup doctor`
-shows what a deployment has and what is wrong with it.
+Paidup reads every setting from the environment once, when a process starts. An invalid value stops
+the start, and one message names every invalid variable. Any setting can come from a file instead:
+`NAME_FILE=/run/secrets/name` (then `NAME` itself must not be set). `paidup doctor` checks the
+settings of a deployment.
 
-This page is made from `runtime/settings.py` by `make docs`.
+`make docs` generates this page from `runtime/settings.py`.
 
-| variable | default | what it decides |
+| variable | default | meaning |
 |---|---|---|
 """
 
 
 def configuration() -> str:
-    """One table row for each variable, in the order in which settings are judged."""
+    """Render one table row for each variable, in the order of validation."""
     return _CONFIGURATION + "".join(_row(variable) for variable in VARIABLES)
 
 
 def _row(variable: Variable) -> str:
-    # The CPU count is this machine's; the help says how it is chosen.
+    # A computed default, such as the CPU count, belongs to this machine; the help explains it.
     computed = "Default:" in variable.help
     default = "" if computed or not variable.default else f"`{variable.default}`"
     secret = " Secret." if variable.secret else ""
@@ -42,21 +42,21 @@ def _row(variable: Variable) -> str:
 _EVENTS = """\
 # Events
 
-What Paidup does with each type of event that Stripe sends. Every event is one snapshot of one
-object; what it states is read from the snapshot, in all API versions from 2014 to today alike, and
-kept as a fact. Access and money follow from all facts together ([lifecycle](lifecycle.md),
-[decision 4](decisions/0004-facts-then-projection.md)), so it matters neither in which order events
-come nor how often. What an event can change:
+This page lists what Paidup does with each type of event that Stripe sends. Every event contains one
+snapshot of one object. Paidup reads the snapshot, in every API version since 2014, and stores what
+it states as a fact. It computes access and money from all facts together
+([lifecycle](lifecycle.md), [decision 4](decisions/0004-facts-then-projection.md)), so neither the
+order nor the number of deliveries matters. An event can change:
 
-- **access**: what a user is entitled to, or how far a purchase has come
-- **money**: what came in, what went back, and how a payment stands
-- **links**: whose something is, and which objects belong together
-- **order only**: nothing by its type; one more snapshot, which may settle which one is the newest
+- **access**: a user's entitlements, or the status of a purchase
+- **money**: payments, refunds and disputes
+- **links**: the user or customer behind an object, and which objects belong together
+- **order only**: nothing by its type; one more snapshot helps to find the newest one
 
-Nearly every event carries links as well; they are named where they are all there is. `[policy]` is
-the table in `plans.toml` that says what money going back ends.
+Nearly every event contains links as well; the tables name them only where there is nothing else.
+`[policy]` is the table in `plans.toml` that decides whether a refund or dispute ends access.
 
-This page is made from `billing/readers/registry.py` and the readers beside it by `make docs`.
+`make docs` generates this page from `billing/readers/registry.py` and the readers beside it.
 
 """
 
@@ -64,41 +64,43 @@ _OTHERS = """\
 ## Thin events
 
 Thin events (`"object": "v2.core.event"`) name an object and do not contain it. With
-`STRIPE_API_KEY` it is fetched, whatever the type, if it is of one of the families above; the type
-then means what it means above without its `v1.`. Types that only thin events have
-(`v1.customer.subscription.past_due`, `v1.invoice.line_item_added`) tell of their object as an
-update does. Its state is dated by Stripe's answer and not by the event. Families that bear on
-neither access nor money are recorded as `unknown_type` and not asked for; an object that is gone is
-`object_gone`. Without a key every thin event is recorded as ignored with reason `needs_api_key`,
-and `paidup replay --unfetched` reads it later.
+`STRIPE_API_KEY`, Paidup fetches the object if it belongs to one of the families above. The type
+then has the meaning above, without its `v1.`. Types that only thin events have
+(`v1.customer.subscription.past_due`, `v1.invoice.line_item_added`) count as updates of their
+object. Stripe's answer dates the state, not the event. Families without effect on access or money
+are recorded as `unknown_type` and not fetched; an object that no longer exists is recorded as
+`object_gone`. Without a key, Paidup records every thin event as ignored with the reason
+`needs_api_key`, and `paidup replay --unfetched` reads it later.
 
-With a key Stripe's API is also asked where a snapshot is not enough: for a list of features that
-was cut off, for the line items of a paid checkout that names no plan, and for an object that
-changed twice in one second in an order that nothing tells.
+With a key, Paidup also asks Stripe's API where a snapshot is not enough: for a list of features
+that was cut off, for the line items of a paid checkout that names no plan, and for an object that
+changed twice in one second in an unknown order.
 
 ## Every other type
 
-is accepted, recorded in `stripe_events` with outcome `ignored` and reason `unknown_type`, and
-changes nothing. Of the types that one might look for above:
+Paidup accepts every other type, records it in `stripe_events` with the outcome `ignored` and the
+reason `unknown_type`, and changes nothing. Types that you might expect above:
 
-| types | why they change nothing here |
+| types | reason |
 |---|---|
 """
 
 
 def events() -> str:
-    """One table for each family of objects, then why other families have none."""
-    by_family = groupby(TOLD.items(), key=lambda item: item[1].reader.stripe_name)
-    families = "".join(_family(dict(told)) for _, told in by_family)
-    others = "".join(f"| {_code(types)} | {why} |\n" for types, why in PASSED_OVER.items())
+    """Render one table for each family of objects, then the types that change nothing."""
+    by_family = groupby(EVENT_TYPES.items(), key=lambda item: item[1].reader.stripe_name)
+    families = "".join(_family(dict(types)) for _, types in by_family)
+    others = "".join(f"| {_code(types)} | {why} |\n" for types, why in UNHANDLED_TYPES.items())
     return _EVENTS + families + _OTHERS + others
 
 
-def _family(told: Mapping[str, Told]) -> str:
-    reader = next(iter(told.values())).reader
-    head = f"## `{reader.stripe_name}`\n\n{reader.states}\n\n"
-    rows = "".join(f"| `{name}` | {one.bears_on} | {one.says} |\n" for name, one in told.items())
-    return f"{head}| event type | can change | what it tells |\n|---|---|---|\n{rows}\n"
+def _family(types: Mapping[str, EventType]) -> str:
+    reader = next(iter(types.values())).reader
+    head = f"## `{reader.stripe_name}`\n\n{reader.describes}\n\n"
+    rows = "".join(
+        f"| `{name}` | {one.effect} | {one.description} |\n" for name, one in types.items()
+    )
+    return f"{head}| event type | can change | meaning |\n|---|---|---|\n{rows}\n"
 
 
 def _code(types: str) -> str:
@@ -112,7 +114,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def write(folder: Path) -> None:
-    """Put every page into ``folder``, replacing what stands there."""
+    """Write every page into ``folder``."""
     for name, render in PAGES.items():
         (folder / name).write_text(render(), encoding="utf-8")
 

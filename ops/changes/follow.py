@@ -1,7 +1,7 @@
-"""Reads entitlement changes as they come: LISTEN says when to look, the view says what is new.
+"""Follow entitlement changes: LISTEN says when to look, the view says what is new.
 
-A notification may be lost with its connection, and a pooler may never deliver one, so nothing is
-taken from it: whoever wakes looks, and whoever sleeps long looks, too.
+A notification may be lost with its connection, and a pooler may never deliver one. So no content is
+taken from it, and the view is also read once a second without one.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 from sqlalchemy import Engine
 
-from runtime.changes.feed import Change, changes_after
+from runtime.changes.feed import EntitlementChange, changes_after
 from runtime.changes.numbering import CHANNEL
 from runtime.database.engine import CONNECT_TIMEOUT_SECONDS, KEEPALIVES, conninfo_of
 
@@ -25,8 +25,8 @@ def follow(
     *,
     user: str | None,
     check: Callable[[], None],
-) -> Iterator[Change]:
-    """Every change after a cursor, for as long as ``check`` does not raise."""
+) -> Iterator[EntitlementChange]:
+    """Yield every change after a cursor, until ``check`` raises."""
     with psycopg.connect(
         conninfo_of(database_url),
         autocommit=True,
@@ -42,11 +42,11 @@ def follow(
                 yield change
                 cursor = change.cursor
             if len(found) < AT_ONCE:
-                # All that came meanwhile is one reason to look.
+                # Several notifications are one reason to read the view.
                 for _ in listener.notifies(timeout=LOOK_SECONDS, stop_after=1):
                     pass
 
 
-def _after(engine: Engine, cursor: int, user: str | None) -> list[Change]:
+def _after(engine: Engine, cursor: int, user: str | None) -> list[EntitlementChange]:
     with engine.connect() as connection:
         return changes_after(connection, cursor, limit=AT_ONCE, user=user)

@@ -1,53 +1,54 @@
-"""Entitlement changes, for people and for programs."""
+"""Print entitlement changes, or turn them into JSON values."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 
-from ops.terminal import output as listing
-from ops.terminal.formats import stamp
-from ops.terminal.output import Json
-from runtime.changes.feed import Change
-
-_COLUMNS = ("cursor", "at", "user", "change", "plan", "source", "event", "because")
+from ops.terminal.formats import format_time
+from ops.terminal.output import Columns, print_list, printable, to_json
+from runtime.changes.feed import EntitlementChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some changes in order, and the cursor to go on from."""
+    """Some changes in order, and the cursor to continue from."""
 
-    changes: Sequence[Change]
+    changes: Sequence[EntitlementChange]
     cursor: int
     more: bool
 
 
-def as_document(page: Page) -> Json:
-    """The page as JSON values."""
-    listed = [listing.plain(asdict(change)) for change in page.changes]
-    return {"changes": listed, "cursor": page.cursor, "more": page.more}
+def print_page(page: Page, *, as_json: bool) -> None:
+    """Print one row for each change, and how to continue."""
+    print_list(
+        "changes",
+        page.changes,
+        _COLUMNS,
+        as_json=as_json,
+        empty="no change after this cursor",
+        notes=[f"there are more: --after {page.cursor} shows them"] if page.more else [],
+        cursor=page.cursor,
+        more=page.more,
+    )
 
 
-def print_page(page: Page) -> None:
-    """One row for each change, and how to go on."""
-    if not page.changes:
-        listing.say("no change after this cursor")
-        return
-    listing.show(listing.table(_COLUMNS, [_row(change) for change in page.changes]))
-    if page.more:
-        listing.say(f"there are more: --after {page.cursor} shows them", style="dim")
-
-
-def print_line(change: Change, *, as_json: bool) -> None:
-    """One change as one line, out at once even into a pipe."""
+def print_line(change: EntitlementChange, *, as_json: bool) -> None:
+    """Print one change as one line, flushed at once even into a pipe."""
     if as_json:
-        click.echo(json.dumps(listing.plain(asdict(change)), ensure_ascii=False))
+        click.echo(json.dumps(to_json(change), ensure_ascii=False))
     else:
-        click.echo("  ".join(map(listing.visible, _row(change))))
+        click.echo("  ".join(printable(cell(change)) for cell in _COLUMNS.values()))
 
 
-def _row(change: Change) -> tuple[object, ...]:
-    at = stamp(change.occurred_at)
-    what = (change.user_id, change.change, change.plan_code, change.source)
-    return (change.cursor, at, *what, change.event_id, change.reason)
+_COLUMNS: Columns[EntitlementChange] = {
+    "cursor": lambda change: change.cursor,
+    "at": lambda change: format_time(change.occurred_at),
+    "user": lambda change: change.user_id,
+    "change": lambda change: change.change,
+    "plan": lambda change: change.plan_code,
+    "source": lambda change: change.source,
+    "event": lambda change: change.event_id,
+    "because": lambda change: change.reason,
+}

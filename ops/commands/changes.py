@@ -7,22 +7,22 @@ import click
 from sqlalchemy import Connection, Engine
 
 from billing.text import storable
-from ops import connections as doors
+from ops import connections
 from ops.changes.follow import follow as follow_changes
-from ops.changes.render import Page, as_document, print_line, print_page
-from ops.errors import NotDone
-from ops.queries import parties as belonging
+from ops.changes.render import Page, print_line, print_page
+from ops.errors import CommandFailed
+from ops.queries import parties as party_queries
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import emit_json, json_option
+from ops.terminal.output import json_option
 from ops.up.up_file import settings as find_settings
 from runtime.changes.feed import changes_after, newest_changes, newest_cursor
 from runtime.settings import Settings
 
 
 @click.command(epilog="Example: paidup changes --after 1200 --follow --json")
-@click.option("--after", type=click.IntRange(0), help="The last cursor you have; 0 is the start.")
-@click.option("--user", help="Only of this user.")
-@click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--after", type=click.IntRange(0), help="Changes after this cursor; 0 is the start.")
+@click.option("--user", help="Only changes of this user.")
+@click.option("--follow", is_flag=True, help="Print new changes as they come, until Ctrl-C.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @json_option
 def changes(
@@ -30,28 +30,26 @@ def changes(
 ) -> None:
     """List entitlement changes in order, each with the cursor to go on from.
 
-    Without --after the newest are shown. It reads the view that every application may read, and
-    follows it as an application would (docs/integration.md). With --follow --json each change is
-    one line; with --follow --after no --limit applies.
+    Without --after it lists the newest changes. It reads the view that applications read, and
+    follows it as they do (docs/integration.md). With --follow --json each change is one line;
+    with --follow --after, --limit does not apply.
     """
     settings = find_settings(os.environ, "DATABASE_URL")
     user = None if user is None else storable(user)
-    with doors.database(settings, asker="changes") as engine:
-        with doors.snapshot(engine) as connection:
+    with connections.open_database(settings, application="changes") as engine:
+        with connections.read_snapshot(engine) as connection:
             if user is not None and not follow:
                 _refuse_unknown(connection, user)
             page = _page(connection, after, user, limit)
         if follow:
             _follow(engine, settings, page if after is None else None, after, user, as_json=as_json)
-        elif as_json:
-            emit_json(as_document(page))
         else:
-            print_page(page)
+            print_page(page, as_json=as_json)
 
 
 def _refuse_unknown(connection: Connection, user: str) -> None:
-    if not belonging.parties_of_user(connection, user):
-        raise NotDone(f"no event ever named a user {user!r}")
+    if not party_queries.parties_of_user(connection, user):
+        raise CommandFailed(f"no event names a user {user!r}")
 
 
 def _page(connection: Connection, after: int | None, user: str | None, limit: int) -> Page:
@@ -60,10 +58,10 @@ def _page(connection: Connection, after: int | None, user: str | None, limit: in
         found = newest_changes(connection, limit=limit, user=user)
         return Page(changes=found, cursor=newest, more=False)
     if after > newest:
-        raise NotDone(
-            f"the newest change is {newest}: a cursor of {after} is of another database, or this"
-            " one was restored to an earlier state; read every user's entitlements anew, and go"
-            f" on after {newest}"
+        raise CommandFailed(
+            f"the newest change is {newest}: cursor {after} is from another database, or this one"
+            " was restored to an earlier state; read every user's entitlements again, then"
+            f" continue after {newest}"
         )
     found = changes_after(connection, after, limit=limit + 1, user=user)
     shown, more = found[:limit], len(found) > limit

@@ -5,9 +5,9 @@ import re
 
 import click
 
-from ops.console.tokens import NAME, VARIABLE, Drawn, draw
-from ops.terminal.output import emit_json, json_option
-from ops.up.replace_process import become
+from ops.console.tokens import NAME, VARIABLE, GeneratedToken, generate_token
+from ops.terminal.output import json_option, print_json
+from ops.up.replace_process import replace_process
 
 
 @click.group(
@@ -16,36 +16,36 @@ from ops.up.replace_process import become
 )
 @click.pass_context
 def console(context: click.Context) -> None:
-    """Serve the read API, so that applications can ask what a user may do.
+    """Run the read API, which tells applications what a user may use.
 
-    This process becomes the server, on PAIDUP_CONSOLE_BIND, which must never be a public address:
-    send it SIGTERM to stop. It needs PostgreSQL and no Redis. Whoever asks presents a token.
+    It listens on PAIDUP_CONSOLE_BIND, which must never be a public address, and stops on SIGTERM.
+    It needs PostgreSQL but not Redis. Every request needs a token.
     """
     if context.invoked_subcommand is None:
-        become("ops.console", os.environ, "DATABASE_URL")
+        replace_process("ops.console", os.environ, "DATABASE_URL")
 
 
 @console.command("token", epilog="Example: paidup console token billing-app")
 @click.argument("name")
 @json_option
 def token(*, name: str, as_json: bool) -> None:
-    """Draw a token for an application, which NAME stands for in settings, metrics and logs.
+    """Create a token for an application; NAME stands for it in settings, metrics and logs.
 
-    Nothing is kept of it here: the application gets the token, the setting gets its hash.
+    Paidup does not store the token: give it to the application and its hash to the setting.
     """
     if not re.fullmatch(NAME, name):
         raise click.BadParameter("write 1 to 64 letters, digits, dots, dashes or underscores")
-    drawn = draw(name)
+    drawn = generate_token(name)
     if as_json:
-        emit_json({"name": name, "token": drawn.token, "setting": drawn.entry})
+        print_json({"name": name, "token": drawn.token, "setting": drawn.entry})
     else:
-        click.echo(_told(drawn))
+        click.echo(_describe(drawn))
 
 
-def _told(drawn: Drawn) -> str:
+def _describe(drawn: GeneratedToken) -> str:
     return f"""\
 token    {drawn.token}
 setting  {drawn.entry}
 
 Give the token to the application; it cannot be shown again. Add the setting to
-{VARIABLE}, comma separated, and start the consoles anew."""
+{VARIABLE}, comma separated, and restart the console."""

@@ -10,13 +10,13 @@ import click
 
 from ops.demo.plans import PLANS
 from ops.demo.stopwatch import Stopwatch
-from ops.errors import sentence
+from ops.errors import user_message
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import emit_json, json_option
+from ops.terminal.output import json_option, print_json
 from ops.terminal.waits import Waits
 
 if TYPE_CHECKING:
-    from ops.demo.result import Account
+    from ops.demo.result import DemoResult
 
 _STILL_OURS = ("PAIDUP_REDIS_SERVER", "PAIDUP_LOG_LEVEL")
 _SERVICES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
@@ -34,22 +34,22 @@ machine, sends signed events of three purchases to them, and stops them again.
 
 
 @click.command(epilog="Example: paidup demo --keep")
-@click.option("--keep", is_flag=True, help="Leave the folder with data and logs behind.")
+@click.option("--keep", is_flag=True, help="Keep the folder with data and logs.")
 @json_option
 def demo(*, keep: bool, as_json: bool) -> int:
-    """Show a paid lifecycle on real servers of its own, check it, and stop.
+    """Run three purchases on temporary servers, check the result, and stop.
 
-    Nothing that is configured is used or touched: no database, no Redis, no secret.
+    It ignores your configuration: no database, Redis or secret of yours is used.
     """
-    run = _Run(keep=keep, as_json=as_json)
+    run = _DemoRun(keep=keep, as_json=as_json)
     try:
         return run.whole()
     except Interrupted as interrupted:
         raise click.Abort from interrupted
 
 
-class _Run:
-    """One run of the command; what takes long to import is imported when something was said."""
+class _DemoRun:
+    """One run of the command; slow imports happen after the first line is printed."""
 
     def __init__(self, *, keep: bool, as_json: bool) -> None:
         self._stopwatch = Stopwatch()
@@ -59,7 +59,7 @@ class _Run:
         self._as_json = as_json
 
     def whole(self) -> int:
-        """Say what will happen, do it, and tell the time it took; return the exit code."""
+        """Print the introduction, run the demo, and print the result. Return the exit code."""
         click.echo(_INTRODUCTION, err=self._as_json)
         account = None
         try:
@@ -68,12 +68,12 @@ class _Run:
         except Exception as error:
             if self._interruption.asked:
                 raise click.Abort from error
-            if (said := sentence(error)) is None:
+            if (message := user_message(error)) is None:
                 raise
-            click.echo(f"paidup: {said}", err=True)
+            click.echo(f"paidup: {message}", err=True)
         return self._close(account)
 
-    def _in_a_folder(self) -> "Account":
+    def _in_a_folder(self) -> "DemoResult":
         self._waits.wait_for("Python to load the demo")
         from ops.up.servers.account import temporary_folder  # noqa: PLC0415 - see the class
 
@@ -88,7 +88,7 @@ class _Run:
                 shutil.rmtree(folder, ignore_errors=True)
             self._stopwatch.end("stopping")
 
-    def _on_a_stack(self, folder: Path) -> "Account":
+    def _on_a_stack(self, folder: Path) -> "DemoResult":
         from ops.demo.play import Play  # noqa: PLC0415 - see the class
         from ops.demo.render import Screen, demo_console  # noqa: PLC0415
         from ops.up.stack import Stack  # noqa: PLC0415
@@ -102,7 +102,7 @@ class _Run:
             wait_for=waits.wait_for,
             pause=pause,
         )
-        screen = Screen(demo_console(stderr=self._as_json), heard=waits.heard)
+        screen = Screen(demo_console(stderr=self._as_json), on_print=waits.heard)
         with self._stopwatch.part("starting"):
             stack.start()
         try:
@@ -110,16 +110,16 @@ class _Run:
                 play = Play(
                     stack, screen, wait_for=waits.wait_for, pause=pause, stopwatch=self._stopwatch
                 )
-                return play.whole()
+                return play.run()
         finally:
             self._say("stopping ingest, the console, the worker, Redis and PostgreSQL")
             stack.stop()
 
-    def _close(self, account: "Account | None") -> int:
+    def _close(self, account: "DemoResult | None") -> int:
         if self._as_json and account:
             from ops.demo.document import as_document  # noqa: PLC0415 - see the class
 
-            emit_json(as_document(account, self._stopwatch))
+            print_json(as_document(account, self._stopwatch))
         click.echo(last_line(account, self._stopwatch), err=self._as_json)
         return 0 if account and not account.problems else 1
 
@@ -131,7 +131,7 @@ class _Run:
         click.echo(f"paidup: {self._stopwatch.seconds:5.1f} s  {line}", err=True)
 
 
-def last_line(account: "Account | None", stopwatch: Stopwatch) -> str:
+def last_line(account: "DemoResult | None", stopwatch: Stopwatch) -> str:
     """Return how it went and how long it took, in parts; without an account, it broke off."""
     if account is None:
         verdict = "The demo failed."
@@ -146,7 +146,7 @@ def last_line(account: "Account | None", stopwatch: Stopwatch) -> str:
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without anything that belongs to a deployment."""
+    """Return the environment without the settings of a deployment."""
     ours = {
         name: value
         for name, value in environ.items()

@@ -7,7 +7,7 @@ import click
 
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
-from ops.terminal.output import console, emit_json, json_option
+from ops.terminal.output import console, json_option, print_json
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}
 
@@ -15,9 +15,9 @@ _STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"
 @click.command(epilog="Example: paidup doctor --json | jq '.findings[] | select(.state != \"ok\")'")
 @json_option
 def doctor(*, as_json: bool) -> int:
-    """Say what is wrong with this deployment: settings, secrets, servers, schema, plans, clocks.
+    """Check settings, secrets, servers, schema, plans and clocks of this deployment.
 
-    Changes nothing. Exit code 1 if a promise of Paidup does not hold; warnings do not count.
+    Read-only. Exits 1 if it finds a problem; warnings alone exit 0.
     """
     findings = list(examine(os.environ))
     problems = sum(finding.state is State.PROBLEM for finding in findings)
@@ -33,16 +33,16 @@ def _emit(findings: Sequence[Finding], problems: int) -> None:
         {"check": finding.check, "state": finding.state.value, "says": finding.says}
         for finding in findings
     ]
-    emit_json({"ok": not problems, "findings": listed})
+    print_json({"ok": not problems, "findings": listed})
 
 
 def _print(findings: Sequence[Finding], problems: int) -> None:
-    from rich.table import Table  # noqa: PLC0415 - see ops.output.console
+    from rich.table import Table  # noqa: PLC0415 - see ops.terminal.output.console
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table("", "looked at", "found", show_edge=False)
+    table = Table("", "check", "finding", show_edge=False)
     for finding in findings:
         mark = Text(finding.state.value, style=_STYLES[finding.state])
         table.add_row(mark, Text(finding.check), Text(finding.says))
     console().print(table)
-    click.echo(f"{problems} to mend" if problems else "nothing to mend")
+    click.echo(f"{problems} to fix" if problems else "nothing to fix")

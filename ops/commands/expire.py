@@ -4,10 +4,11 @@ import os
 
 import click
 
-from ops.terminal.output import emit_json, json_option
+from ops.terminal.output import json_option, print_json
 from ops.up.up_file import settings as find_settings
 from runtime.database.engine import make_engine
-from runtime.ledger.record import Ledger
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.reproject import project_due
 
 _AT_ONCE = 200
 
@@ -15,23 +16,21 @@ _AT_ONCE = 200
 @click.command(epilog="Example: DATABASE_URL=postgresql://... paidup expire")
 @json_option
 def expire(*, as_json: bool) -> None:
-    """End what ends by time: grace periods, cancelled periods, provisional access.
+    """End access whose time is over: grace periods, cancelled periods, provisional access.
 
-    Workers run this every few seconds; by hand it is only needed where no worker runs. Readers of
-    the effective_entitlements view never see access that is over, run or not run.
+    Workers do this every few seconds; you only need it where no worker runs. The view
+    effective_entitlements never shows access that has ended, even before this runs.
     """
     settings = find_settings(os.environ, "DATABASE_URL")
     engine = make_engine(settings, application_name="paidup expire")
-    ledger = Ledger(
-        engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
-    )
+    cache = CatalogueCache()
     projected = 0
     try:
-        while done := ledger.project_due(_AT_ONCE):
+        while done := project_due(engine, cache, _AT_ONCE):
             projected += done
     finally:
         engine.dispose()
     if as_json:
-        emit_json({"projected": projected})
+        print_json({"projected": projected})
     elif projected:
-        click.echo(f"projected again: {projected}")
+        click.echo(f"parties recomputed: {projected}")

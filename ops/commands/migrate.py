@@ -12,8 +12,8 @@ from ops.up.up_file import settings
     epilog="Example: DATABASE_URL=postgresql://... PAIDUP_PLANS=plans.toml paidup migrate"
 )
 def migrate() -> None:
-    """Bring the database to this release, and apply the plans document if there is none yet.
+    """Migrate the database to this release; apply the plans document if it has no plans yet.
 
-    Safe to run again, and from two places at once: the second waits and finds nothing to do.
+    It is safe to run again, and to run twice at once: the second run waits, then does nothing.
     """
-    migrate_database(settings(os.environ, "DATABASE_URL"), say=click.echo)
+    migrate_database(settings(os.environ, "DATABASE_URL"), report=click.echo)

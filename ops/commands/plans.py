@@ -9,16 +9,16 @@ from sqlalchemy import Engine
 
 from billing.catalogue import Catalogue
 from billing.errors import InvalidCatalogue
-from ops import connections as doors
+from ops import connections
 from ops.plans import apply as plans_apply
 from ops.plans.diff import PlansDiff
 from ops.plans.render import diff_document, print_diff
-from ops.terminal.operator_options import answerable
-from ops.terminal.output import Json, console, emit_json, json_option
+from ops.terminal.operator_options import operator_options
+from ops.terminal.output import Json, console, json_option, print_json
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.ledger import catalogues
-from runtime.ledger.maintenance import scan as walk
+from runtime.ledger.maintenance import scan
 from runtime.plans_file import read_plans
 from runtime.settings import Settings
 
@@ -28,22 +28,22 @@ limit_option = click.option(
     type=click.IntRange(0, 1_000_000),
     default=50,
     show_default=True,
-    help="Users to show one by one; all are counted.",
+    help="Number of users to list; all are counted.",
 )
 
 
 @click.group(epilog="Example: paidup plans check plans.toml")
 def plans() -> None:
-    """What Stripe sells, and what it grants."""
+    """Check, preview and apply plans: which price grants which features."""
 
 
 @plans.command(epilog="Example: paidup plans check plans.toml --json")
 @file_argument
 @json_option
 def check(file: Path | None, *, as_json: bool) -> int:
-    """Name every mistake in a plans document (default: the one of PAIDUP_PLANS).
+    """Check a plans document and name every mistake (default: PAIDUP_PLANS).
 
-    Reads the file only; no server is asked and nothing changes.
+    Reads only the file: it needs no server.
     """
     path = file or Settings.from_env(os.environ).plans_path
     try:
@@ -60,20 +60,20 @@ def check(file: Path | None, *, as_json: bool) -> int:
 @limit_option
 @json_option
 def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
-    """Say whose access a plans document would change, and how (default: that of PAIDUP_PLANS).
+    """Show whose access a plans document would change (default: PAIDUP_PLANS).
 
-    Everybody's access is worked out by the document and held against what stands; nobody waits
-    and nothing changes. Prices that are paid for and in no plan are listed with who waits.
+    Compute every user's access under the new plans and compare it with today's. Read-only. Also
+    lists prices that users pay for but no plan has.
     """
     return _diff(find_settings(os.environ, "DATABASE_URL"), file, limit=limit, as_json=as_json)
 
 
 @plans.command(epilog='Example: paidup plans apply plans.toml --reason "price_premium_weekly"')
 @file_argument
-@click.option("--dry-run", is_flag=True, help="Show what would change, as diff; change nothing.")
-@click.option("--resume", is_flag=True, help="Go on with an apply that was broken off.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, as diff does.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted apply.")
 @limit_option
-@answerable
+@operator_options
 @json_option
 def apply(
     file: Path | None,
@@ -85,14 +85,14 @@ def apply(
     reason: str | None,
     as_json: bool,
 ) -> int:
-    """Make a plans document the catalogue of record (default: that of PAIDUP_PLANS).
+    """Make a plans document the catalogue of record (default: PAIDUP_PLANS).
 
-    From one moment on every worker goes by it, whatever its own file says; then everybody's
-    access is worked out again. Broken off anywhere, the same command or --resume goes on. Exit
-    code 1 if somebody still follows older plans.
+    All workers switch to it at once, even if their own file differs; then every user's access is
+    recomputed. If interrupted, run the same command or --resume. Exits 1 if some users still have
+    access under older plans.
     """
     if resume and (file or dry_run):
-        raise click.UsageError("--resume goes on with the plans of record: give it alone")
+        raise click.UsageError("--resume continues with the plans of record: give it alone")
     settings = find_settings(os.environ, "DATABASE_URL")
     if dry_run:
         return _diff(settings, file, limit=limit, as_json=as_json)
@@ -102,7 +102,7 @@ def apply(
 
 def _show_problems(path: Path, problems: Iterable[str], *, as_json: bool) -> None:
     if as_json:
-        emit_json({"file": str(path), "ok": False, "problems": list(problems)})
+        print_json({"file": str(path), "ok": False, "problems": list(problems)})
     for problem in () if as_json else problems:
         click.echo(f"{path}: {problem}", err=True)
 
@@ -110,41 +110,41 @@ def _show_problems(path: Path, problems: Iterable[str], *, as_json: bool) -> Non
 def _show_plans(path: Path, catalogue: Catalogue, *, as_json: bool) -> None:
     if as_json:
         listed: list[Json] = [plan.code for plan in catalogue.plans]
-        emit_json({"file": str(path), "ok": True, "problems": [], "plans": listed})
+        print_json({"file": str(path), "ok": True, "problems": [], "plans": listed})
         return
-    from rich.table import Table  # noqa: PLC0415 - see ops.output.console
+    from rich.table import Table  # noqa: PLC0415 - see ops.terminal.output.console
 
     table = Table("plan", "prices", "features", "grace days")
     for plan in catalogue.plans:
         features = ", ".join(f"{name} = {worth}" for name, worth in plan.features.items())
         table.add_row(plan.code, "\n".join(plan.prices), features, str(plan.grace_days))
     console().print(table)
-    click.echo(f"{path}: usable")
+    click.echo(f"{path}: valid")
 
 
 def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -> int:
-    """Say what the document would change; the exit code."""
+    """Print what the document would change. Return the exit code."""
     path = file or settings.plans_path
     plans = read_plans(path)
-    with doors.database(settings, asker="plans diff") as engine:
-        with doors.snapshot(engine) as connection:
-            record = catalogues.current(connection)
+    with connections.open_database(settings, application="plans diff") as engine:
+        with connections.read_snapshot(engine) as connection:
+            record = catalogues.current_catalogue(connection)
             same = not catalogues.differs(connection, plans)
-            total = walk.count_projected(connection)
+            total = scan.count_projected(connection)
         found = PlansDiff(catalogue=record.succeeded_by(plans), limit=limit)
-        _look(engine, found, total)
-        with doors.snapshot(engine) as connection:
+        _find_changes(engine, found, total)
+        with connections.read_snapshot(engine) as connection:
             shown = list(found.shown(connection))
-    tell = (path, record.version, found, shown)
+    findings = (path, record.version, found, shown)
     if as_json:
-        emit_json(diff_document(*tell, same=same))
+        print_json(diff_document(*findings, same=same))
     else:
-        print_diff(*tell, same=same)
+        print_diff(*findings, same=same)
     return 0
 
 
-def _look(engine: Engine, found: PlansDiff, total: int) -> None:
-    with progress("looking ahead", total) as moved:
-        for parties in walk.walk(engine, walk.projected):
-            found.look(engine, parties)
-            moved(found.parties)
+def _find_changes(engine: Engine, found: PlansDiff, total: int) -> None:
+    with progress("previewing", total) as report:
+        for parties in scan.pages(engine, scan.projected_parties):
+            found.add_parties(engine, parties)
+            report(found.parties)

@@ -3,25 +3,21 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ops.errors import NotDone
+from ops.errors import CommandFailed
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS
 from ops.send.endpoint import Endpoint
-from ops.send.load import Tally, send_all
+from ops.send.load import send_all
 from ops.send.render import as_document, print_report, words
-from ops.send.traffic import Traffic
-from ops.terminal.output import console, emit_json, json_option
-from ops.up import addresses
-from ops.up import up_file as upfile
+from ops.send.traffic import TrafficPlan
+from ops.terminal.output import console, json_option, print_json
+from ops.terminal.progress import progress
+from ops.up import addresses, up_file
 from runtime.settings import Settings
 
 SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shape.NEW)}
@@ -37,37 +33,49 @@ SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shap
     type=click.Choice(["all", *SCENARIOS]),
     default=["first_paid"],
     show_default=True,
-    help="A lifecycle to send; may be given several times.",
+    help="A lifecycle to send; repeatable.",
 )
 @click.option(
     "--shape",
     type=click.Choice(list(SHAPES)),
     default="new",
     show_default=True,
-    help="Where the objects have their fields: as before or since 2025-03-31.basil.",
+    help="API shape of the objects: before (old) or since 2025-03-31.basil (new).",
 )
-@click.option("--count", type=click.IntRange(1, 10_000_000), help="How many lifecycles in all.")
-@click.option("--shuffle", type=int, metavar="SEED", help="Mix the order, repeatably.")
-@click.option("--duplicates", type=click.IntRange(0, 1000), default=0, help="Repeat each event.")
-@click.option("--rate", type=click.FloatRange(0.01, 1e6), help="At most so many a second.")
-@click.option("--concurrency", type=click.IntRange(1, 256), default=1, help="Connections.")
-@click.option("--user", help="The user of every lifecycle; without it each has its own.")
-@click.option("--seed", help="Tell the same lifecycles again, with the same ids.")
-@click.option("--url", help="The endpoint. Default: that of `paidup up`, else PAIDUP_INGEST_BIND.")
-@click.option("--secret", help="The signing secret. Default: STRIPE_WEBHOOK_SECRET, or `up`'s.")
-@click.option("--yes", is_flag=True, help="Send even to an address that is not this machine's.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), help="Number of lifecycles in total.")
+@click.option(
+    "--shuffle",
+    type=int,
+    metavar="SEED",
+    help="Shuffle the events; the same seed gives the same order.",
+)
+@click.option(
+    "--duplicates",
+    type=click.IntRange(0, 1000),
+    default=0,
+    help="Send each event this many more times.",
+)
+@click.option("--rate", type=click.FloatRange(0.01, 1e6), help="Maximum events per second.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 256), default=1, help="Number of connections."
+)
+@click.option("--user", help="One user for all lifecycles. Default: one each.")
+@click.option("--seed", help="Seed of all ids: the same seed sends the same events.")
+@click.option("--url", help="Endpoint. Default: that of `paidup up`, else PAIDUP_INGEST_BIND.")
+@click.option("--secret", help="Signing secret. Default: STRIPE_WEBHOOK_SECRET, or that of `up`.")
+@click.option("--yes", is_flag=True, help="Send even to another machine.")
 @json_option
-def send(**wish: Any) -> int:
-    """Send signed sample lifecycles to an endpoint, as Stripe would.
+def send(**options: Any) -> int:
+    """Send signed sample events to an endpoint, as Stripe does.
 
-    Prices, plans and features are those of the plans that `paidup demo` uses.
+    Prices, plans and features are those of `paidup demo`.
     """
-    return _send(Wish(**wish))
+    return _send(SendOptions(**options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What was asked for on the command line."""
+class SendOptions:
+    """The options of the command line."""
 
     scenarios: tuple[str, ...]
     shape: str
@@ -84,91 +92,80 @@ class Wish:
     as_json: bool
 
 
-def _send(wish: Wish) -> int:
-    settings = Settings.from_env(upfile.completed(os.environ))
-    endpoint = _endpoint(wish.url or _default_url(settings), yes=wish.yes)
-    secret = wish.secret or _default_secret(settings)
-    traffic = _traffic(wish)
-    _knock(endpoint)
-    with _progress(traffic.deliveries) as moved:
-        tally = send_all(
+def _send(options: SendOptions) -> int:
+    settings = Settings.from_env(up_file.completed(os.environ))
+    endpoint = _endpoint(options.url or _default_url(settings), yes=options.yes)
+    secret = options.secret or _default_secret(settings)
+    traffic = _traffic(options)
+    _check_reachable(endpoint)
+    with progress("sending", traffic.deliveries) as report:
+        totals = send_all(
             traffic.events(),
             endpoint,
             secret,
-            concurrency=wish.concurrency,
-            rate=wish.rate,
-            on_answer=moved,
+            concurrency=options.concurrency,
+            rate=options.rate,
+            on_answer=lambda totals: report(totals.sent, words(totals.answers)),
         )
-    if wish.as_json:
-        emit_json(as_document(traffic, endpoint, tally))
+    if options.as_json:
+        print_json(as_document(traffic, endpoint, totals))
     else:
-        print_report(traffic, endpoint, tally, console())
-    return 0 if tally.all_taken else 1
+        print_report(traffic, endpoint, totals, console())
+    return 0 if totals.all_taken else 1
 
 
 def _endpoint(url: str, *, yes: bool) -> Endpoint:
     endpoint = Endpoint.at(url)
     if not yes and not endpoint.is_loopback:
-        raise NotDone(
-            f"{endpoint.host} is not this machine: sample events would stand in its books;"
-            " add --yes if that is what you want"
+        raise CommandFailed(
+            f"{endpoint.host} is another machine, whose database would keep the sample events:"
+            " add --yes to send them"
         )
     return endpoint
 
 
 def _default_url(settings: Settings) -> str:
-    if running := upfile.read(settings.data_dir):
+    if running := up_file.read(settings.data_dir):
         return running.webhook_url
     return f"{addresses.local_url(settings.ingest_bind)}/webhooks/stripe"
 
 
 def _default_secret(settings: Settings) -> str:
     if not settings.webhook_secrets:
-        raise NotDone(
-            "there is no secret to sign with: give --secret, set STRIPE_WEBHOOK_SECRET,"
+        raise CommandFailed(
+            "no signing secret: give --secret, set STRIPE_WEBHOOK_SECRET,"
             " or start `paidup up` first"
         )
     return settings.webhook_secrets[0]
 
 
-def _traffic(wish: Wish) -> Traffic:
-    every = "all" in wish.scenarios
-    traffic = Traffic(
-        scenarios=tuple(SCENARIOS) if every else tuple(dict.fromkeys(wish.scenarios)),
-        shapes=SHAPES[wish.shape],
-        seed=wish.seed or secrets.token_hex(4),
+def _traffic(options: SendOptions) -> TrafficPlan:
+    every = "all" in options.scenarios
+    traffic = TrafficPlan(
+        scenarios=tuple(SCENARIOS) if every else tuple(dict.fromkeys(options.scenarios)),
+        shapes=SHAPES[options.shape],
+        seed=options.seed or secrets.token_hex(4),
         now=int(time.time()),
-        count=wish.count or 1,
-        user_id=wish.user,
-        shuffle=wish.shuffle,
-        duplicates=wish.duplicates,
+        count=options.count or 1,
+        user_id=options.user,
+        shuffle=options.shuffle,
+        duplicates=options.duplicates,
     )
     if not traffic.kinds:
-        raise NotDone(
-            f"there is no {wish.scenarios[0]} in the {wish.shape} shape; use --shape old or new"
+        raise CommandFailed(
+            f"{options.scenarios[0]} has no {options.shape} shape; use --shape old or new"
         )
-    return traffic if wish.count else traffic.once_each()
+    return traffic if options.count else traffic.once_each()
 
 
-def _knock(endpoint: Endpoint) -> None:
+def _check_reachable(endpoint: Endpoint) -> None:
     connection = endpoint.connect()
     try:
         connection.connect()
     except OSError as error:
-        raise NotDone(
-            f"nothing answers at {endpoint.url} ({error}):"
+        raise CommandFailed(
+            f"{endpoint.url} is unreachable ({error}):"
             " start `paidup up`, or name the endpoint with --url"
         ) from error
     finally:
         connection.close()
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
-    """A bar on standard error; nothing at all where nobody looks."""
-    screen = Console(stderr=True)
-    said = TextColumn("{task.fields[said]}")
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), said)
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("sending", total=total, said="")
-        yield lambda tally: bar.update(task, completed=tally.sent, said=words(tally.answers))

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import click
 
-from ops.errors import NothingRuns
-from ops.status.overview import Overview, look
-from ops.status.render import as_document, drawn
+from ops.errors import NoServerConfigured
+from ops.status.overview import Overview, take_overview
+from ops.status.render import as_document, overview_table
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import console, emit_json, json_option, show
+from ops.terminal.output import console, json_option, print_json, print_table
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
@@ -17,22 +17,22 @@ _SECONDS = 2.0
 
 
 @click.command(epilog="Example: paidup status --json | jq .inbox.events")
-@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
 @json_option
 def status(*, watch: bool, as_json: bool) -> int:
-    """Say how much waits, how fast it goes, who works, and how many workers it needs.
+    """Show the backlog, workers and dead letters, and how many workers the backlog needs.
 
-    Exit code 1 if PostgreSQL or Redis does not answer; what the other one knows is shown.
+    Exits 1 if PostgreSQL or Redis is unreachable; it still shows what the other one knows.
     """
     settings = find_settings(os.environ)
     if settings.redis_url is None and settings.database_url is None:
-        raise NothingRuns("REDIS_URL", settings.data_dir.absolute())
+        raise NoServerConfigured("REDIS_URL", settings.data_dir.absolute())
     if watch:
         _watch(settings, as_json=as_json)
         return 0
-    seen = look(settings)
-    _print(seen, None, as_json=as_json)
-    return 1 if seen.troubles else 0
+    overview = take_overview(settings)
+    _print(overview, None, as_json=as_json)
+    return 1 if overview.troubles else 0
 
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
@@ -40,7 +40,7 @@ def _watch(settings: Settings, *, as_json: bool) -> None:
     screen = console()
     try:
         if as_json or not screen.is_terminal:
-            _each(settings, interruption, lambda *seen: _print(*seen, as_json=as_json))
+            _repeat(settings, interruption, lambda *overview: _print(*overview, as_json=as_json))
         else:
             _live(settings, interruption)
     except Interrupted:
@@ -48,27 +48,31 @@ def _watch(settings: Settings, *, as_json: bool) -> None:
 
 
 def _live(settings: Settings, interruption: Interruption) -> None:
-    from rich.live import Live  # noqa: PLC0415 - see ops.output.console
+    from rich.live import Live  # noqa: PLC0415 - see ops.terminal.output.console
 
     with Live(console=console(), auto_refresh=False) as live:
-        _each(settings, interruption, lambda *seen: live.update(drawn(*seen), refresh=True))
+        _repeat(
+            settings,
+            interruption,
+            lambda *overview: live.update(overview_table(*overview), refresh=True),
+        )
 
 
-def _each(
+def _repeat(
     settings: Settings,
     interruption: Interruption,
-    obey: Callable[[Overview, Overview | None], None],
+    show: Callable[[Overview, Overview | None], None],
 ) -> None:
     before = None
     while True:
-        seen = look(settings, before=before)
-        obey(seen, before)
-        before = seen
+        overview = take_overview(settings, before=before)
+        show(overview, before)
+        before = overview
         interruption.pause(_SECONDS)
 
 
-def _print(seen: Overview, before: Overview | None, *, as_json: bool) -> None:
+def _print(overview: Overview, before: Overview | None, *, as_json: bool) -> None:
     if as_json:
-        emit_json(as_document(seen))
+        print_json(as_document(overview))
     else:
-        show(drawn(seen, before))
+        print_table(overview_table(overview, before))

@@ -9,16 +9,16 @@ from ops.terminal.interrupt import Interrupted, Interruption
 from ops.up.stack import Stack
 from ops.up.up_file import data_dir_of
 
-_TEND_SECONDS = 0.5
+_RESTART_CHECK_SECONDS = 0.5
 
 
 @click.command(epilog="Example: STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up")
 def up() -> None:
-    """Run everything on this machine: PostgreSQL, Redis, ingest, a worker and a console.
+    """Run PostgreSQL, Redis, ingest, a worker and the console on this machine.
 
-    Servers that DATABASE_URL or REDIS_URL name are used as they are; the others are started
-    here, in PAIDUP_DATA_DIR, which keeps their data for the next time. The plans are those that
-    PAIDUP_PLANS names, or plans.toml; without either, those of the demo. Ctrl-C stops it.
+    If DATABASE_URL or REDIS_URL is set, that server is used; otherwise one is started in
+    PAIDUP_DATA_DIR, which keeps its data. The plans are PAIDUP_PLANS or plans.toml; without
+    either, those of the demo. Ctrl-C stops everything.
     """
     interruption = Interruption()
     environ = with_plans(os.environ, _say)
@@ -27,8 +27,8 @@ def up() -> None:
         stack.start()
         click.echo(_welcome(stack))
         while True:
-            interruption.pause(_TEND_SECONDS)
-            stack.tend()
+            interruption.pause(_RESTART_CHECK_SECONDS)
+            stack.restart_ended()
     except Interrupted:
         click.echo("stopping: ingest, console, worker, servers", err=True)
     finally:

@@ -1,4 +1,4 @@
-"""``python -m ops.console``: what ``paidup console`` becomes."""
+"""``python -m ops.console``: the process behind ``paidup console``."""
 
 import sys
 
@@ -10,14 +10,14 @@ from runtime.settings import Settings, SettingsError, required
 
 
 def main() -> int:
-    """Serve until stopped; the exit code says how it went."""
+    """Serve until stopped, and return the exit code."""
     return server.main(SERVER, start_process, usable)
 
 
 def usable(settings: Settings) -> Settings:
-    """The settings, if the console can run with them.
+    """Return the settings if the console can run with them.
 
-    Without a token it runs, since probes and metrics need none, and lets nobody read.
+    Without a token it runs, because probes and metrics need none, and refuses every read.
 
     Raises:
         SettingsError: naming each variable that is missing or unusable.
@@ -28,7 +28,9 @@ def usable(settings: Settings) -> Settings:
     except UnusableDatabaseUrl as error:
         raise SettingsError((str(error),)) from error
     if not read_tokens(settings.console_tokens):
-        sys.stderr.write(f"{VARIABLE} is empty, so nobody may read: `paidup console token NAME`\n")
+        sys.stderr.write(
+            f"{VARIABLE} is empty, so every read is refused: run `paidup console token NAME`\n"
+        )
     return settings
 
 

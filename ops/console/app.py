@@ -1,4 +1,4 @@
-"""The Flask application of process 3: the read API, its description, and what machines ask."""
+"""The Flask application of the console: the read API, its OpenAPI document, probes and metrics."""
 
 from importlib.resources import files
 from typing import Final
@@ -10,13 +10,13 @@ from werkzeug.routing import BaseConverter
 
 from ops.console.problems import BY_STATUS, NOT_READY, UNAVAILABLE
 from ops.console.read_api import ReadApi
-from runtime.http.circuit_breaker import Gate
+from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.probes import probe_routes
-from runtime.http.problems import refused, respond
+from runtime.http.problems import respond, respond_to_http_error
 from runtime.telemetry import Metrics
 
 _FRONT: Final = """\
-This is Paidup's console. It has no pages yet, and a read API, which /openapi.json describes:
+This is Paidup's console. It has no pages yet. Its read API is described in /openapi.json:
 
     curl -H "Authorization: Bearer $TOKEN" {url}v1/users/usr_123/entitlements
 """
@@ -25,16 +25,16 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class UserIdConverter(BaseConverter):
-    """Any text in the middle of a path: an application's user ids may hold slashes and more."""
+    """Any text in the middle of a path: a user id may contain slashes and any other character."""
 
     regex = r"(?s:.+)"
     part_isolating = False
 
 
-def create_app(*, read_api: ReadApi, metrics: Metrics, gate: Gate) -> Flask:
-    """The console as a WSGI application; whoever builds it sees to it that the gate is watched."""
+def create_app(*, read_api: ReadApi, metrics: Metrics, breaker: CircuitBreaker) -> Flask:
+    """Build the console as a WSGI application; the caller has to run the breaker's probe."""
     app = Flask("console", static_folder=None)
-    # Nobody is to be sent elsewhere with his token.
+    # A redirect would send the token to another URL.
     app.url_map.merge_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
     description = files("ops.console").joinpath("openapi.json").read_bytes()
@@ -51,8 +51,8 @@ def create_app(*, read_api: ReadApi, metrics: Metrics, gate: Gate) -> Flask:
     def front() -> Response:
         return Response(_FRONT.format(url=request.host_url), mimetype="text/plain")
 
-    app.register_blueprint(probe_routes(gate, metrics, not_ready=NOT_READY))
-    app.register_error_handler(HTTPException, lambda error: refused(error, BY_STATUS))
+    app.register_blueprint(probe_routes(breaker, metrics, not_ready=NOT_READY))
+    app.register_error_handler(HTTPException, lambda error: respond_to_http_error(error, BY_STATUS))
     app.register_error_handler(Exception, _failed)
     return app
 

@@ -1,7 +1,7 @@
-"""Connections for requests: they write nothing, use indexes, and wait for no answer long.
+"""Read-only connections for requests, with a time limit on every answer.
 
-A frozen server sends no error, and its own time limits freeze with it. So each connection gives up
-by itself, and is closed, because the answer may still come.
+A frozen server sends no error, and its own time limits freeze with it. So each connection enforces
+the limit itself. It is closed then, because the answer may still come.
 """
 
 from typing import Any, Final
@@ -20,7 +20,7 @@ _SESSION: Final = {
     **SESSION,
     "statement_timeout": "900ms",
     "default_transaction_read_only": "on",
-    # A plan made while tables were empty walks through them for as long as it is kept.
+    # A plan made while the tables were empty scans them sequentially for as long as it is cached.
     "enable_seqscan": "off",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
@@ -28,18 +28,18 @@ _SESSION: Final = {
 
 
 class NoAnswer(psycopg.OperationalError):
-    """The server was asked and said nothing in time; the connection is closed."""
+    """Raised if the server did not answer in time; the connection is closed."""
 
 
 class HastyConnection(psycopg.Connection[Any]):
-    """A connection that waits for each answer a second at most, and prepares at first sight."""
+    """A connection that waits at most a second for an answer and prepares every statement."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.prepare_threshold = 0
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait as every connection does, with a limit of our own where none is given."""
+        """Wait for an answer, for ``ANSWER_SECONDS`` if no limit is given."""
         try:
             return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
         except psycopg.OperationalError as error:
@@ -50,10 +50,10 @@ class HastyConnection(psycopg.Connection[Any]):
 
 
 def hasty_engine(settings: Settings, *, application_name: str, pool_size: int) -> Engine:
-    """An engine of such connections; to be made after the fork, and disposed by its maker.
+    """Make an engine of such connections; make it after the fork, and dispose it yourself.
 
     Raises:
-        UnusableDatabaseUrl: if DATABASE_URL does not speak of PostgreSQL.
+        UnusableDatabaseUrl: if DATABASE_URL is not one of PostgreSQL.
     """
     connect = connector(
         conninfo_of(settings.database_url),

@@ -1,7 +1,7 @@
-"""What a user may do and why, as one document: one statement, one round trip, one snapshot.
+"""Read a user's entitlements as one document: one statement, one round trip, one snapshot.
 
-PostgreSQL writes the document itself, from the view and the rows that applications read. The
-statement finds everything by ``user_id`` in an index, and is prepared once for each connection.
+PostgreSQL builds the document, from the view and the rows that applications read. The statement
+finds everything by ``user_id`` in an index, and is prepared once for each connection.
 """
 
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from billing.text import storable
 from ops.console.connections import NoAnswer
 
-# In force is what the view says it is. What is over by time is revoked from that moment on, and
+# The view decides what is in force. A grant that reached its end is revoked from that moment on,
 # not only once the timed task has cleared ``active``.
 _DOCUMENT: Final = """
 WITH merged AS (
@@ -57,35 +57,35 @@ WHERE grants IS NOT NULL
 
 
 class ReadsEntitlements(Protocol):
-    """What the read API asks."""
+    """The source of the read API's documents."""
 
     def of(self, user_id: str) -> bytes | None:
-        """The document, None for a user never seen."""
+        """Return the document, None for an unknown user."""
         ...
 
 
 class Entitlements:
-    """Asks PostgreSQL, on one of a few connections that stay open."""
+    """Reads documents from PostgreSQL, over a few connections that stay open."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def of(self, user_id: str) -> bytes | None:
-        """The document, None for a user never seen.
+        """Return the document, None for an unknown user.
 
         Raises:
-            SQLAlchemyError: the database could not tell, in time.
+            SQLAlchemyError: if the database did not answer in time.
         """
-        known_as = storable(user_id)
+        stored_id = storable(user_id)
         try:
-            return self._asked(known_as)
+            return self._read(stored_id)
         except DBAPIError as error:
             if not error.connection_invalidated or isinstance(error.orig, NoAnswer):
                 raise
-        # The connection idled while PostgreSQL was restarted. It took all others with it.
-        return self._asked(known_as)
+        # The connection was idle while PostgreSQL restarted. The pool has replaced all of them.
+        return self._read(stored_id)
 
-    def _asked(self, user_id: str) -> bytes | None:
+    def _read(self, user_id: str) -> bytes | None:
         with self._engine.connect() as connection:
             found = connection.exec_driver_sql(_DOCUMENT, {"user_id": user_id}).scalar()
         return None if found is None else str(found).encode()

@@ -1,37 +1,37 @@
-"""What a reader who gets no answer is told, beside what every server tells."""
+"""Problem documents of the read API, beside those that every server has."""
 
-from runtime.http.problems import Problem, by_status
+from runtime.http.problems import Problem, problems_by_status
 
 UNAUTHORIZED = Problem(
     code="unauthorized",
     status=401,
     title="Unauthorized",
-    detail="Send Authorization: Bearer with a token of this server.",
+    detail="Send a token of this server in the header Authorization: Bearer <token>.",
 )
 USER_UNKNOWN = Problem(
     code="user-unknown",
     status=404,
     title="User unknown",
-    detail="Nothing that Stripe told was ever about a user of this id.",
+    detail="No event from Stripe ever named a user with this id: check the id.",
 )
 TOO_MANY_REQUESTS = Problem(
     code="too-many-requests",
     status=429,
     title="Too many requests",
-    detail="This token asks more often than it may; Retry-After says when it may again.",
+    detail="This token exceeded its rate: retry after the seconds in Retry-After.",
 )
 UNAVAILABLE = Problem(
     code="unavailable",
     status=503,
     title="Not available",
-    detail="The database cannot tell now. Nothing is known to have changed; ask again.",
+    detail="The database is unavailable: use your cached response, and retry later.",
 )
 NOT_READY = Problem(
     code="not-ready",
     status=503,
     title="Not ready",
-    detail="Nothing can be told until what is listed under unsafe is mended.",
+    detail="The console cannot answer: fix the causes listed under unsafe.",
 )
 
-BY_STATUS = by_status()
-"""Problems that the status alone tells, for what Flask refuses by itself."""
+BY_STATUS = problems_by_status()
+"""Problems by status, for requests that Flask refuses by itself."""

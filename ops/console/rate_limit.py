@@ -1,6 +1,6 @@
-"""How much each token may ask: a bucket of tickets that fills up again at a steady rate.
+"""Limit the rate of each token by a bucket of tickets that refills at a steady rate.
 
-Buckets are kept in the process that answers: two consoles give a token twice as much.
+Buckets are kept in the process: two consoles give a token twice the rate.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 
 class Bucket:
-    """Holds a second's worth of tickets, so that a burst of that size passes."""
+    """Holds the tickets of one second, so that a burst of that size passes."""
 
     def __init__(self, rate: int, *, clock: Callable[[], float]) -> None:
         self._rate = rate
@@ -19,7 +19,7 @@ class Bucket:
         self._turn = threading.Lock()
 
     def take(self) -> float:
-        """Take a ticket: 0 when there was one, else in how many seconds there will be."""
+        """Take a ticket; return 0 if there was one, else the seconds until there is one."""
         with self._turn:
             now = self._clock()
             came = (now - self._filled_at) * self._rate
@@ -37,5 +37,5 @@ class Limits:
         self._buckets = {name: Bucket(rate, clock=clock) for name in names}
 
     def wait_of(self, name: str) -> int:
-        """0 if the request may be served, else after how many whole seconds to come back."""
+        """Return 0 if the request may be served, else the whole seconds to wait."""
         return math.ceil(self._buckets[name].take())

@@ -1,9 +1,9 @@
-"""One request for what a user may do: admitted, counted against its token, answered.
+"""Serve one request for a user's entitlements.
 
-    request -token-> name -limit-> turn -look up-> document -ETag-> 200 or 304
+    request -token-> name -rate limit-> admitted -read-> document -ETag-> 200 or 304
 
-Whether PostgreSQL may be asked is the gate's to say. The ETag is made of the document's bytes, so
-it changes exactly when the answer does; a document holds no time of its own making.
+The circuit breaker decides whether PostgreSQL is asked. The ETag is a hash of the document, so it
+changes exactly when the document does; a document contains no time of its own creation.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ops.console import problems
 from ops.console.entitlements import ReadsEntitlements
 from ops.console.rate_limit import Limits
-from ops.console.tokens import Token, holder
-from runtime.http.circuit_breaker import Gate, Shut
-from runtime.http.log_throttle import Ration
+from ops.console.tokens import Token, find_token_name
+from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
+from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
 from runtime.telemetry import Metrics
 
@@ -32,8 +32,8 @@ _LOG_LINES_A_SECOND: Final = 20
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Declined(Exception):
-    """No answer: what the reader is told, how it is counted, and what the log says beside it."""
+class ReadDeclined(Exception):
+    """Raised to refuse a read, with its problem document, metric label and reason for the log."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class Declined(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """Two clocks: one that only goes forward, and the time of day."""
+    """A monotonic clock and the time of day."""
 
     monotonic: Callable[[], float]
     time: Callable[[], float]
 
 
 class ReadApi:
-    """The endpoint; one for each server process, used by all its threads."""
+    """The read endpoint; one for each server process, shared by all its threads."""
 
     def __init__(
         self,
@@ -68,24 +68,24 @@ class ReadApi:
         tokens: Sequence[Token],
         rate: int,
         metrics: Metrics,
-        gate: Gate,
+        breaker: CircuitBreaker,
         clocks: Clocks,
     ) -> None:
         self._entitlements = entitlements
         self._tokens = tokens
         self._limits = Limits((t.name for t in tokens), rate, clock=clocks.monotonic)
         self._metrics = metrics
-        self._gate = gate
+        self._breaker = breaker
         self._clocks = clocks
-        self._log_ration = Ration(_LOG_LINES_A_SECOND)
+        self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
 
     def entitlements(self, request: Request, user_id: str) -> Response:
-        """Answer with what the user may do; every answer is counted once."""
+        """Respond with the user's entitlements, and count the response once."""
         started = perf_counter()
         try:
             self._admit(request)
             document = self._document(user_id)
-        except Declined as declined:
+        except ReadDeclined as declined:
             return self._decline(declined)
         answer = self._answer(request, document)
         self._metrics.read_seconds.observe(perf_counter() - started)
@@ -93,26 +93,26 @@ class ReadApi:
 
     def _admit(self, request: Request) -> None:
         presented = _presented(request.headers.get("Authorization", ""))
-        name = holder(self._tokens, presented) if presented else None
+        name = find_token_name(self._tokens, presented) if presented else None
         if name is None:
             raise _stranger(presented)
         self._metrics.console_token_last_used.labels(name).set(self._clocks.time())
         if wait := self._limits.wait_of(name):
             header = ("Retry-After", str(wait))
-            raise Declined(problems.TOO_MANY_REQUESTS, "limited", reason=name, header=header)
+            raise ReadDeclined(problems.TOO_MANY_REQUESTS, "limited", reason=name, header=header)
 
     def _document(self, user_id: str) -> bytes:
         try:
-            self._gate.admit()
+            self._breaker.check_closed()
             document = self._entitlements.of(user_id)
-        except Shut as shut:
-            raise Declined(problems.UNAVAILABLE, "unavailable", reason=str(shut)) from None
+        except CircuitOpen as shut:
+            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(shut)) from None
         except SQLAlchemyError as error:
-            self._gate.failed(error)
+            self._breaker.failed(error)
             reason = type(getattr(error, "orig", error)).__name__
-            raise Declined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
+            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
         if document is None:
-            raise Declined(problems.USER_UNKNOWN, "unknown")
+            raise ReadDeclined(problems.USER_UNKNOWN, "unknown")
         return document
 
     def _answer(self, request: Request, document: bytes) -> Response:
@@ -127,17 +127,17 @@ class ReadApi:
         response.headers.add(*_CACHING)
         return response
 
-    def _decline(self, declined: Declined) -> Response:
+    def _decline(self, declined: ReadDeclined) -> Response:
         self._metrics.reads.labels(declined.result).inc()
         problem, instance = declined.problem, new_instance()
-        if problem is not problems.USER_UNKNOWN and self._log_ration.take():
+        if problem is not problems.USER_UNKNOWN and self._log_throttle.take():
             log.warning(
                 "read declined",
                 problem=problem.code,
                 status=problem.status,
                 reason=declined.reason,
                 instance=instance,
-                lines_left_out=self._log_ration.left_out(),
+                lines_left_out=self._log_throttle.left_out(),
             )
         return respond(problem, instance=instance, headers=[_CACHING, *declined.headers])
 
@@ -147,11 +147,11 @@ def _presented(header: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _stranger(presented: str) -> Declined:
+def _stranger(presented: str) -> ReadDeclined:
     wrong = ', error="invalid_token"' if presented else ""
-    return Declined(
+    return ReadDeclined(
         problems.UNAUTHORIZED,
         "unauthorized",
-        reason="the token is not one of ours" if presented else "no bearer token",
+        reason="unknown token" if presented else "no bearer token",
         header=("WWW-Authenticate", _CHALLENGE + wrong),
     )

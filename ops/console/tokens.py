@@ -1,9 +1,9 @@
-"""Who may ask: bearer tokens, of which a process keeps only hashes.
+"""Bearer tokens of the read API, of which a process keeps only hashes.
 
-An entry of ``PAIDUP_CONSOLE_TOKENS`` is ``name:`` and the SHA-256 of a token in hex, so that who
-reads the setting cannot use it; or the token itself, which is hashed at once. Tokens are drawn at
-random and long, so no salt and no slow hash would make them harder to guess. A presented token is
-compared with all hashes, each in constant time, so that time tells nothing about any of them.
+An entry of ``PAIDUP_CONSOLE_TOKENS`` is ``name:`` and the SHA-256 of a token in hex, so that a
+reader of the setting cannot use it. It may also be the token itself, which is hashed at once.
+Tokens are long and random, so no salt and no slow hash would make them harder to guess. A presented
+token is compared with all hashes, each in constant time, so that timing reveals nothing.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _RANDOM_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token that may be presented; ``plain`` says that the setting gives it away."""
+    """A valid token; ``plain`` is true if the setting contains it instead of its hash."""
 
     name: str
     digest: bytes = field(repr=False)
@@ -34,26 +34,26 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """A token just drawn: what the application gets, and what the setting gets."""
+class GeneratedToken:
+    """A new token for the application, and the entry for the setting."""
 
     token: str = field(repr=False)
     entry: str
 
 
-def draw(name: str) -> Drawn:
-    """A fresh random token that nobody has seen."""
+def generate_token(name: str) -> GeneratedToken:
+    """Generate a random token."""
     token = f"pdt_{token_urlsafe(_RANDOM_BYTES)}"
-    return Drawn(token=token, entry=f"{name}:{digest_of(token).hex()}")
+    return GeneratedToken(token=token, entry=f"{name}:{digest_of(token).hex()}")
 
 
 def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
+    """Return the hash of a token, which is all that is kept of it."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def read_tokens(entries: Iterable[str]) -> tuple[Token, ...]:
-    """Understand the setting; plain tokens are named by their place in it.
+    """Read the setting; plain tokens are named by their position in it.
 
     Raises:
         SettingsError: naming every entry that no request could ever match.
@@ -67,7 +67,7 @@ def read_tokens(entries: Iterable[str]) -> tuple[Token, ...]:
 def _problems(numbered: Iterable[tuple[int, str]]) -> Iterator[str]:
     for number, entry in numbered:
         if not _USABLE.fullmatch(entry):
-            yield f"{VARIABLE}: entry {number} has characters that no HTTP header carries"
+            yield f"{VARIABLE}: entry {number} has characters that an HTTP header cannot contain"
         elif _ALMOST_HASHED.fullmatch(entry) and not _HASHED.fullmatch(entry):
             yield f"{VARIABLE}: the hash of entry {number} must have 64 hex digits"
 
@@ -79,12 +79,12 @@ def _read(number: int, entry: str) -> Token:
 
 
 def plain_token(entries: Iterable[str]) -> str | None:
-    """The first token that the setting gives away, for who runs the console and reads from it."""
+    """Return the first token that the setting contains in plain text."""
     return next((entry for entry in entries if not _HASHED.fullmatch(entry)), None)
 
 
-def holder(tokens: Iterable[Token], presented: str) -> str | None:
-    """The name of the token that was presented, None for a stranger's."""
+def find_token_name(tokens: Iterable[Token], presented: str) -> str | None:
+    """Return the name of the presented token, None if it is unknown."""
     digest, found = digest_of(presented), None
     for token in tokens:
         if compare_digest(token.digest, digest):

@@ -1,10 +1,10 @@
-"""The demonstration's account, for programs."""
+"""The result of the demo as JSON values."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from ops.demo.result import Account, Act, Knock
+from ops.demo.result import DemoResult, DemoStep, RejectionCheck
 from ops.demo.stopwatch import Stopwatch
 from ops.terminal.output import Json
 
@@ -14,49 +14,49 @@ TABLES: Mapping[str, str] = {
     "payment_events": "payment_events",
     "audit": "audit_logs",
 }
-"""The table that each part of what was observed is read from."""
+"""The table behind each part of an observation."""
 
 
-def as_document(account: Account, stopwatch: Stopwatch) -> Json:
-    """The whole account as JSON values; all times in seconds."""
+def as_document(result: DemoResult, stopwatch: Stopwatch) -> Json:
+    """Return the whole result as JSON values; all times are in seconds."""
     return {
-        "ok": not account.problems,
-        "problems": list(account.problems),
+        "ok": not result.problems,
+        "problems": list(result.problems),
         "seconds": stopwatch.total,
         "parts": dict(stopwatch.parts),
-        "first_paid_user_after": round(account.first_paid_seconds, 1),
-        "acts": [_act(act) for act in account.acts],
-        "knocks": [_knock(knock) for knock in account.knocks],
-        "metrics": dict(account.metrics),
+        "first_paid_user_after": round(result.first_paid_seconds, 1),
+        "acts": [_step(step) for step in result.steps],
+        "knocks": [_rejection(check) for check in result.rejections],
+        "metrics": dict(result.metrics),
     }
 
 
-def _act(act: Act) -> Json:
-    seen = act.observed
+def _step(step: DemoStep) -> Json:
+    seen = step.observed
     tables = {title: [_plain(row) for row in getattr(seen, name)] for name, title in TABLES.items()}
     return {
-        "title": act.title,
-        "user_id": act.expected.user_id,
-        "read_api": _said(act.told.document if act.told else None),
+        "title": step.title,
+        "user_id": step.expected.user_id,
+        "read_api": _said(step.read_response.document if step.read_response else None),
         "sent": [
             {
                 "event_id": delivered.event.id,
                 "type": delivered.event.type,
                 "status": delivered.answer.status,
                 "body": _said(delivered.answer.document),
-                "outcome": act.outcomes.get(delivered.event.id),
+                "outcome": step.outcomes.get(delivered.event.id),
             }
-            for delivered in act.deliveries
+            for delivered in step.deliveries
         ],
         **tables,
     }
 
 
-def _knock(knock: Knock) -> Json:
+def _rejection(check: RejectionCheck) -> Json:
     return {
-        "title": knock.title,
-        "status": knock.answer.status,
-        "body": _said(knock.answer.document),
+        "title": check.title,
+        "status": check.answer.status,
+        "body": _said(check.answer.document),
     }
 
 

@@ -1,4 +1,4 @@
-"""What counters say before and after: the proof that somebody would see it on a dashboard."""
+"""Read counters before and after, to prove that a dashboard would show the events."""
 
 import urllib.request
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ Readings = dict[str, float]
 
 
 def read_counters(urls: Iterable[str]) -> Readings:
-    """Every counter that moved at least once, by name and labels, summed over the endpoints."""
+    """Return every counter by name and labels, summed over the endpoints."""
     readings: Readings = {}
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for url in urls:
@@ -20,8 +20,8 @@ def read_counters(urls: Iterable[str]) -> Readings:
     return readings
 
 
-def moved(before: Readings, after: Readings) -> Readings:
-    """How far each counter moved between two readings; those that stood still are left out."""
+def counter_changes(before: Readings, after: Readings) -> Readings:
+    """Return the change of each counter between two readings, without those that did not move."""
     steps = {name: value - before.get(name, 0.0) for name, value in after.items()}
     return {name: step for name, step in sorted(steps.items()) if step}
 

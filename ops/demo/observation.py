@@ -1,6 +1,6 @@
-"""What stands in the database about a user, and how it differs from what a lifecycle must leave.
+"""Read the rows about a user and compare them with the rows that a lifecycle must leave.
 
-The demo and the tests judge by this alone: by the tables applications read, not by our code.
+The demo and the tests judge by the tables that applications read, not by Paidup's own code.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ class Observed:
 
     @property
     def booked(self) -> dict[str, int]:
-        """What the changes of each payment add up to."""
+        """The sum of ``payment_events`` by payment, in minor units."""
         sums: dict[str, int] = {}
         for row in self.payment_events:
             sums[row["payment_ref"]] = sums.get(row["payment_ref"], 0) + row["amount_minor"]
@@ -56,7 +56,7 @@ class Observed:
 
 
 def observe(connection: Connection, user_id: str) -> Observed:
-    """Everything that stands about a user now."""
+    """Read all rows about a user."""
     rows = {
         name: tuple(
             dict(row) for row in connection.execute(text(sql), {"user": user_id}).mappings()
@@ -66,8 +66,8 @@ def observe(connection: Connection, user_id: str) -> Observed:
     return Observed(**rows)
 
 
-def complaints(expected: Expected, observed: Observed) -> tuple[str, ...]:
-    """One sentence for everything that is not as it must be; none if all is well."""
+def differences(expected: Expected, observed: Observed) -> tuple[str, ...]:
+    """Return one sentence for each difference; none if all rows are as expected."""
     return (
         *_owner(expected, observed),
         *_grants(expected, observed),
@@ -87,11 +87,11 @@ def _compare(what: str, expected: object, seen: object) -> Iterator[str]:
 def _owner(expected: Expected, observed: Observed) -> Iterator[str]:
     theirs = {row["stripe_customer_id"] for row in observed.customers}
     if expected.customer_id and expected.customer_id not in theirs:
-        yield f"customer {expected.customer_id} is not known to be {expected.user_id}"
+        yield f"customer {expected.customer_id} is not linked to {expected.user_id}"
 
 
 def _grants(expected: Expected, observed: Observed) -> Iterator[str]:
-    """Inactive rows may stand beside those expected: a plan once stated keeps its row."""
+    """Compare the grants. Extra inactive rows are fine: a plan once granted keeps its row."""
     named = [_row_of(grant, observed) for grant in expected.grants]
     for grant, row in zip(expected.grants, named, strict=True):
         if row is None:
@@ -135,7 +135,7 @@ def _seen_payments(observed: Observed) -> dict[str, tuple[object, ...]]:
 
 
 def _bookings(observed: Observed) -> Iterator[str]:
-    """For each payment the changes add up to what it holds, and elsewhere to nothing."""
+    """Check that the changes of each payment add up to its amount, and others to 0."""
     held = {
         row["payment_ref"]: row["amount_minor"] - row["amount_refunded_minor"]
         for row in observed.payments

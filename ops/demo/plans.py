@@ -1,4 +1,4 @@
-"""The plans of `paidup demo`, which come with Paidup and are used where there are no others."""
+"""The plans of `paidup demo`, which are used where there are no others."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ def with_plans(environ: Mapping[str, str], say: Callable[[str], None]) -> dict[s
     """Return the environment, with the demo's plans named in it if there are no others.
 
     Others are what ``PAIDUP_PLANS`` names, or a ``plans.toml`` in the current folder.
-    ``say`` is told that the demo's are used, and how to use others.
+    ``say`` receives a line that names the demo's plans and says how to use others.
     """
     named = environ.get(_VARIABLE) or environ.get(f"{_VARIABLE}_FILE")
     if named or _IN_THIS_FOLDER.exists():
         return dict(environ)
     say(
-        f"there is no {_IN_THIS_FOLDER} in this folder, so the plans of `paidup demo` are used"
+        f"there is no {_IN_THIS_FOLDER} here, so the plans of `paidup demo` are used"
         f" ({PLANS}); to use your own, set {_VARIABLE} to your file"
     )
     return {**environ, _VARIABLE: str(PLANS)}

@@ -1,8 +1,8 @@
-"""The demonstration: real servers, real requests, and everything checked that is shown.
+"""Run the demo: real servers, real requests, and a check of everything that is shown.
 
-It plays three acts (a single paid checkout, a subscription in the new API shape out of order, a
-one-time purchase in the old shape), one after the other, then sends what must not pass: a replayed
-delivery, a forged one, a malformed one. Everything is shown when it happens.
+It runs three steps: a single paid checkout, a subscription in the new API shape out of order, and a
+one-time purchase in the old shape. Then it sends requests that must be rejected: a repeated event,
+forged and stale signatures, a malformed body. Everything is shown as it happens.
 """
 
 import time
@@ -11,17 +11,33 @@ from random import Random
 
 from sqlalchemy import text
 
-from ops.demo.metrics import Readings, moved, read_counters
+from ops.demo.metrics import Readings, counter_changes, read_counters
 from ops.demo.observation import Observed, observe
-from ops.demo.read_api import ask
+from ops.demo.read_api import request_entitlements
 from ops.demo.render import Screen
-from ops.demo.result import Account, Act, Delivered, Knock, problems, result_of, unmoved
+from ops.demo.result import (
+    Delivered,
+    DemoResult,
+    DemoStep,
+    RejectionCheck,
+    metric_problems,
+    problems,
+    result_of,
+)
 from ops.demo.stopwatch import Stopwatch
-from ops.errors import NotDone
+from ops.errors import CommandFailed
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from ops.samples.scenario import Event
-from ops.send.delivery import BUSY, DUPLICATE, LONGEST_WAIT, UNREACHABLE, Answer, Courier, sign
+from ops.send.delivery import (
+    BUSY,
+    DUPLICATE,
+    LONGEST_WAIT,
+    UNREACHABLE,
+    DeliveryClient,
+    EndpointResponse,
+    sign,
+)
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
@@ -33,10 +49,10 @@ _LOOK_SECONDS = 0.05
 
 
 class Play:
-    """One demonstration on a stack that runs.
+    """One run of the demo on a running stack.
 
-    ``wait_for`` is told what the next wait is for. ``pause`` is how every wait waits, and what it
-    raises ends the demonstration.
+    ``wait_for`` receives the subject of the next wait. Every wait calls ``pause``, and what that
+    raises ends the demo.
     """
 
     def __init__(
@@ -53,112 +69,114 @@ class Play:
         self._wait_for = wait_for
         self._pause = pause
         self._stopwatch = stopwatch
-        self._courier = Courier(Endpoint.at(stack.webhook_url), stack.webhook_secret)
+        self._client = DeliveryClient(Endpoint.at(stack.webhook_url), stack.webhook_secret)
         engine = engine_for(stack.database_url, application_name="paidup demo")
-        # An event and the rows it writes are committed together, so they are read together.
+        # An event and its rows are committed together, so they are read in one snapshot.
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
 
-    def whole(self) -> Account:
-        """Play all acts, show and judge what became of them, and return the account.
+    def run(self) -> DemoResult:
+        """Run all steps, show and check their results, and return them.
 
         Raises:
-            NotDone: if the events are not settled in time.
+            CommandFailed: if the events are not settled in time.
         """
-        account, screen = Account(), self._screen
+        result, screen = DemoResult(), self._screen
         pages = [f"{self._stack.ingest_url}/metrics", f"{self._stack.worker_metrics_url}/metrics"]
         try:
             self._wait_for("the metrics")
             before = read_counters(pages)
-            for number, (act, events) in enumerate(_acts(int(time.time())), 1):
-                screen.act(number, act)
-                account.acts.append(act)
-                self._perform(act, events)
+            for number, (step, events) in enumerate(_demo_steps(int(time.time())), 1):
+                screen.step(number, step)
+                result.steps.append(step)
+                self._perform(step, events)
                 if number == 1:
-                    account.first_paid_seconds = self._stopwatch.seconds
-                    screen.first_paid(account)
-            screen.heading("What must not pass, or not twice")
-            for knock in self._knock(account.acts[0].deliveries[0].event):
-                account.knocks.append(knock)
-                screen.knock(knock)
+                    result.first_paid_seconds = self._stopwatch.seconds
+                    screen.first_paid(result)
+            screen.heading("4. Requests that must be rejected, or not applied twice")
+            for check in self._check_rejections(result.steps[0].deliveries[0].event):
+                result.rejections.append(check)
+                screen.rejection(check)
         finally:
-            self._courier.close()
+            self._client.close()
             self._engine.dispose()
-        account.metrics = self._await_metrics(pages, before, account.sent)
-        screen.metrics(account.metrics)
-        account.problems = list(problems(account))
-        screen.verdict(account)
-        return account
+        result.metrics = self._await_metrics(pages, before, result.sent)
+        screen.metrics(result.metrics)
+        result.problems = list(problems(result))
+        screen.verdict(result)
+        return result
 
-    def _perform(self, act: Act, events: Sequence[Event]) -> None:
+    def _perform(self, step: DemoStep, events: Sequence[Event]) -> None:
         for event in events:
             self._wait_for(f"ingest to answer {event.type}")
             delivered = Delivered(event=event, answer=self._deliver(event.body))
-            act.deliveries.append(delivered)
+            step.deliveries.append(delivered)
             self._screen.sent(delivered)
-            self._look(act)
-        act.observed = self._await_settled(act)
+            self._look(step)
+        step.observed = self._await_settled(step)
         self._wait_for("the read API")
         token = required(self._stack.console_token, "PAIDUP_CONSOLE_TOKENS")
-        act.told = ask(self._stack.console_url, token, act.expected.user_id)
-        self._screen.told(act)
+        step.read_response = request_entitlements(
+            self._stack.console_url, token, step.expected.user_id
+        )
+        self._screen.read_response(step)
 
-    def _deliver(self, body: bytes) -> Answer:
-        """Send until it is taken or refused for good, as Stripe does."""
+    def _deliver(self, body: bytes) -> EndpointResponse:
+        """Send until the event is accepted or refused, as Stripe does."""
         until = time.monotonic() + SETTLE_SECONDS
         self._pause(0)
-        answer = self._courier.post(body)
+        answer = self._client.post(body)
         while answer.status in (BUSY, UNREACHABLE) and time.monotonic() < until:
             self._pause(min(answer.retry_after or 1.0, LONGEST_WAIT))
-            answer = self._courier.post(body)
+            answer = self._client.post(body)
         return answer
 
-    def _look(self, act: Act) -> Observed:
-        """Show what has been settled since the last look, and return what stands now."""
-        sent = [delivered.event.id for delivered in act.deliveries]
+    def _look(self, step: DemoStep) -> Observed:
+        """Show the events settled since the last look, and return the rows as they are now."""
+        sent = [delivered.event.id for delivered in step.deliveries]
         query = text(
             "SELECT id, outcome FROM stripe_events WHERE id = ANY(:ids) ORDER BY applied_at, id"
         )
         with self._engine.connect() as connection:
             for event_id, outcome in connection.execute(query, {"ids": sent}):
-                act.outcomes.setdefault(event_id, outcome)
-            observed = observe(connection, act.expected.user_id)
-        self._screen.rows(act, observed)
+                step.outcomes.setdefault(event_id, outcome)
+            observed = observe(connection, step.expected.user_id)
+        self._screen.rows(step, observed)
         return observed
 
-    def _await_settled(self, act: Act) -> Observed:
-        sent = {delivered.event.id for delivered in act.deliveries if delivered.answer.taken}
+    def _await_settled(self, step: DemoStep) -> Observed:
+        sent = {delivered.event.id for delivered in step.deliveries if delivered.answer.taken}
         until = time.monotonic() + SETTLE_SECONDS
         while True:
-            observed = self._look(act)
-            missing = sent - act.outcomes.keys()
+            observed = self._look(step)
+            missing = sent - step.outcomes.keys()
             if not missing:
                 return observed
             if time.monotonic() > until:
-                raise NotDone(
-                    f"{len(missing)} of {len(sent)} events were not settled within"
-                    f" {SETTLE_SECONDS:.0f} s, {min(missing)} among them:"
+                raise CommandFailed(
+                    f"{len(missing)} of {len(sent)} events, such as {min(missing)}, were not"
+                    f" settled within {SETTLE_SECONDS:.0f} s:"
                     " run `paidup demo --keep` and look at log/worker.log in its folder"
                 )
             self._wait_for(f"{len(missing)} {_events(len(missing))} to be applied")
             self._pause(_LOOK_SECONDS)
 
-    def _knock(self, event: Event) -> Iterator[Knock]:
-        courier, body = self._courier, event.body
-        self._wait_for("the answers to what must not pass")
+    def _check_rejections(self, event: Event) -> Iterator[RejectionCheck]:
+        client, body = self._client, event.body
+        self._wait_for("the answers to requests that must be rejected")
         replayed = self._replay(event)
-        yield Knock(title="the first event again", must=DUPLICATE, answer=replayed)
-        forged = courier.post(body, signature=sign(body, "whsec_guessed", int(time.time())))
-        yield Knock(title="signed with a guessed secret", must=403, answer=forged)
-        yesterday = sign(body, courier.secret, int(time.time()) - 86_400)
-        stale = courier.post(body, signature=yesterday)
-        yield Knock(title="recorded yesterday", must=403, answer=stale)
-        unsigned = courier.post(body, signature="")
-        yield Knock(title="no signature", must=400, answer=unsigned)
-        garbled = courier.post(b'{"id": "evt_')
-        yield Knock(title="signed, but no event", must=400, answer=garbled)
+        yield RejectionCheck(title="the first event again", must=DUPLICATE, answer=replayed)
+        forged = client.post(body, signature=sign(body, "whsec_guessed", int(time.time())))
+        yield RejectionCheck(title="signed with a guessed secret", must=403, answer=forged)
+        yesterday = sign(body, client.secret, int(time.time()) - 86_400)
+        stale = client.post(body, signature=yesterday)
+        yield RejectionCheck(title="recorded yesterday", must=403, answer=stale)
+        unsigned = client.post(body, signature="")
+        yield RejectionCheck(title="no signature", must=400, answer=unsigned)
+        garbled = client.post(b'{"id": "evt_')
+        yield RejectionCheck(title="signed, but no event", must=400, answer=garbled)
 
-    def _replay(self, event: Event) -> Answer:
-        """The cached result stands in the inbox a moment after the row stands in the database."""
+    def _replay(self, event: Event) -> EndpointResponse:
+        """Send an event again until its cached result is there, a moment after its row."""
         until = time.monotonic() + SETTLE_SECONDS
         answer = self._deliver(event.body)
         while _is_without_result(answer) and time.monotonic() < until:
@@ -167,17 +185,17 @@ class Play:
         return answer
 
     def _await_metrics(self, pages: Sequence[str], before: Readings, sent: int) -> Readings:
-        """Workers count after they commit, so the last numbers may be a moment late."""
+        """Read the counters until they moved: workers count a moment after they commit."""
         self._wait_for("the metrics")
         until = time.monotonic() + _METRICS_SECONDS
-        steps = moved(before, read_counters(pages))
-        while list(unmoved(steps, sent)) and time.monotonic() < until:
+        steps = counter_changes(before, read_counters(pages))
+        while list(metric_problems(steps, sent)) and time.monotonic() < until:
             self._pause(_LOOK_SECONDS)
-            steps = moved(before, read_counters(pages))
+            steps = counter_changes(before, read_counters(pages))
         return steps
 
 
-def _acts(now: int) -> list[tuple[Act, Sequence[Event]]]:
+def _demo_steps(now: int) -> list[tuple[DemoStep, Sequence[Event]]]:
     alone = compose("paid_checkout", shape=Shape.NEW, seed=f"{now}", now=now, user_id="usr_123")
     subscribed = compose("first_paid", shape=Shape.NEW, seed=f"{now}", now=now)
     bought = compose("onetime", shape=Shape.OLD, seed=f"{now}", now=now)
@@ -188,13 +206,13 @@ def _acts(now: int) -> list[tuple[Act, Sequence[Event]]]:
     second = f"A first paid subscription, API {new}, out of order"
     third = f"A one-time purchase, API {old}, in order"
     return [
-        (Act(title=first, expected=alone.expected), alone.events),
-        (Act(title=second, expected=subscribed.expected), mixed),
-        (Act(title=third, expected=bought.expected), bought.events),
+        (DemoStep(title=first, expected=alone.expected), alone.events),
+        (DemoStep(title=second, expected=subscribed.expected), mixed),
+        (DemoStep(title=third, expected=bought.expected), bought.events),
     ]
 
 
-def _is_without_result(answer: Answer) -> bool:
+def _is_without_result(answer: EndpointResponse) -> bool:
     return answer.status == DUPLICATE and result_of(answer) is None
 
 

@@ -1,15 +1,15 @@
-"""Asks the read API what a user may do, as an application would."""
+"""Ask the read API for a user's entitlements, as an application would."""
 
 from http.client import HTTPException
 from time import perf_counter
 from urllib.parse import quote
 
-from ops.send.delivery import UNREACHABLE, Answer
+from ops.send.delivery import UNREACHABLE, EndpointResponse
 from ops.send.endpoint import Endpoint
 
 
-def ask(console_url: str, token: str, user_id: str) -> Answer:
-    """What the console says of a user; never raises for a server that is away."""
+def request_entitlements(console_url: str, token: str, user_id: str) -> EndpointResponse:
+    """Return the console's response about a user; an unreachable server is a response, too."""
     endpoint = Endpoint.at(f"{console_url}/v1/users/{quote(user_id, safe='')}/entitlements")
     connection, begun = endpoint.connect(), perf_counter()
     try:
@@ -20,4 +20,4 @@ def ask(console_url: str, token: str, user_id: str) -> Answer:
         status, body = UNREACHABLE, str(error).encode()
     finally:
         connection.close()
-    return Answer(status=status, body=body, seconds=perf_counter() - begun)
+    return EndpointResponse(status=status, body=body, seconds=perf_counter() - begun)

@@ -1,6 +1,6 @@
-"""What people see of the demonstration: one line for each thing, as soon as it is known.
+"""Print the demo as it runs, one line for each fact as soon as it is known.
 
-No line that we compose is wider than 80 columns, unless a value in it is.
+No line is wider than 80 columns, unless a value in it is.
 """
 
 import re
@@ -13,21 +13,28 @@ from rich.text import Text
 
 from ops.demo.metrics import Readings
 from ops.demo.observation import Observed
-from ops.demo.result import Account, Act, Delivered, Knock, act_problems, result_of
-from ops.send.delivery import Answer
-from ops.terminal.formats import money
+from ops.demo.result import (
+    Delivered,
+    DemoResult,
+    DemoStep,
+    RejectionCheck,
+    result_of,
+    step_problems,
+)
+from ops.send.delivery import EndpointResponse
+from ops.terminal.formats import format_money
 
 WIDTH = 80
 _LABEL = 8
 _TYPE = 29
-"""As long as the longest event type and action that a lifecycle has."""
+"""The length of the longest event type or action of a lifecycle."""
 
 _Row = tuple[str, str, str]
 """A label, what identifies a row, and its text."""
 
 
 def demo_console(*, stderr: bool) -> Console:
-    """Return where the demonstration prints; 80 columns and plain text without a terminal."""
+    """Return the console of the demo; without a terminal it has 80 columns and plain text."""
     terminal = Console(stderr=stderr, highlight=False)
     return (
         terminal if terminal.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH)
@@ -35,33 +42,33 @@ def demo_console(*, stderr: bool) -> Console:
 
 
 class Screen:
-    """Prints each fact once; ``heard`` is called whenever something was printed."""
+    """Prints each fact once, and calls ``on_print`` after every line."""
 
-    def __init__(self, console: Console, *, heard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, console: Console, *, on_print: Callable[[], None] = lambda: None) -> None:
         self._console = console
-        self._heard = heard
+        self._on_print = on_print
         self._shown: dict[tuple[str, str], str] = {}
 
     def heading(self, title: str) -> None:
-        """Begin a part of the demonstration."""
+        """Begin a part of the demo."""
         self._print(Text(f"\n{title}", style="bold"))
 
-    def act(self, number: int, act: Act) -> None:
-        """Begin a lifecycle, whose rows have nothing to do with those shown before."""
+    def step(self, number: int, step: DemoStep) -> None:
+        """Begin a lifecycle, with no rows shown yet."""
         self._shown.clear()
-        self.heading(f"{number}. {act.title}")
+        self.heading(f"{number}. {step.title}")
 
     def sent(self, delivered: Delivered) -> None:
-        """Show an event and the answer to it."""
+        """Show an event and the response to it."""
         event, answer = delivered.event, delivered.answer
         self._line("sent", f"{_event(event.type, event.id)} {answer.status} {_status(answer)}")
 
-    def rows(self, act: Act, observed: Observed) -> None:
-        """Show the events that have been settled since, and every row that is new or changed."""
-        types = {delivered.event.id: delivered.event.type for delivered in act.deliveries}
+    def rows(self, step: DemoStep, observed: Observed) -> None:
+        """Show events settled since the last call, and every row that is new or changed."""
+        types = {delivered.event.id: delivered.event.type for delivered in step.deliveries}
         settled = [
             ("settled", event_id, f"{_event(types[event_id], event_id)} {outcome}")
-            for event_id, outcome in act.outcomes.items()
+            for event_id, outcome in step.outcomes.items()
         ]
         rows = [*settled, *_rows(observed)]
         for label, key, text in rows:
@@ -71,47 +78,47 @@ class Screen:
         gone = self._shown.keys() - {(label, key) for label, key, _ in rows}
         for label, key in sorted(gone):
             del self._shown[label, key]
-            self._line(label, f"{key}: this row is no longer there")
+            self._line(label, f"{key}: this row is gone")
 
-    def told(self, act: Act) -> None:
-        """Show what the read API says, and what the whole lifecycle has come to."""
-        user = act.expected.user_id
-        self._line("read", f"GET /v1/users/{user}/entitlements\n{_cell(act.told_features)}")
-        if wrong := list(act_problems(act)):
+    def read_response(self, step: DemoStep) -> None:
+        """Show the answer of the read API, and the result of the lifecycle."""
+        user = step.expected.user_id
+        self._line("read", f"GET /v1/users/{user}/entitlements\n{_cell(step.read_features)}")
+        if wrong := list(step_problems(step)):
             self._problems(wrong)
             return
-        text = f"{user} has paid and may use: {_cell(act.told_features)}"
+        text = f"{user} has paid and may use: {_cell(step.read_features)}"
         self._print(Text(text, style="green"))
 
-    def first_paid(self, account: Account) -> None:
-        """Show how long it took until the first paid user was shown."""
-        after = f"{account.first_paid_seconds:.1f} s after the start"
+    def first_paid(self, result: DemoResult) -> None:
+        """Show the seconds from the start to the first paid user."""
+        after = f"{result.first_paid_seconds:.1f} s after the start"
         self._print(Text(f"This is the first paid user, {after}."))
 
-    def knock(self, knock: Knock) -> None:
-        """Show a request that must not pass, or not twice, and the answer to it."""
-        self._line("sent", f"{knock.title}\n{knock.answer.status} {_gist(knock.answer)}")
+    def rejection(self, check: RejectionCheck) -> None:
+        """Show a request that must be rejected, or not applied twice, and the response to it."""
+        self._line("sent", f"{check.title}\n{check.answer.status} {_gist(check.answer)}")
 
     def metrics(self, metrics: Readings) -> None:
-        """Show how far the counters moved."""
+        """Show the changes of the counters."""
         self.heading("Metrics that moved")
         for name, step in _by_outcome(metrics).items():
             self._line(f"{step:+g}", name)
 
-    def verdict(self, account: Account) -> None:
-        """Show what it comes to."""
+    def verdict(self, result: DemoResult) -> None:
+        """Show the summary."""
         self.heading("Summary")
-        if account.problems:
-            self._problems(account.problems)
+        if result.problems:
+            self._problems(result.problems)
             return
-        outcomes = [outcome for act in account.acts for outcome in act.outcomes.values()]
+        outcomes = [outcome for step in result.steps for outcome in step.outcomes.values()]
         each = ", ".join(f"{outcomes.count(each)} {each}" for each in sorted(set(outcomes)))
-        paid = f"{len(account.acts)} users have what they paid for"
-        first = f"the first was shown {account.first_paid_seconds:.1f} s after the start"
+        paid = f"{len(result.steps)} users have what they paid for"
+        first = f"the first one after {result.first_paid_seconds:.1f} s"
         self._print(Text(f"{paid}; {first}."))
-        self._print(Text(f"{account.sent} events were sent, and each was settled once: {each}."))
-        refused = f"{len(account.knocks)} requests that must not pass, or not twice, did not"
-        self._print(Text(f"{refused}."))
+        self._print(Text(f"Paidup settled each of the {result.sent} events once: {each}."))
+        rejected = f"{len(result.rejections)} requests were rejected or deduplicated"
+        self._print(Text(f"{rejected}, as they must be."))
 
     def _problems(self, problems: Sequence[str]) -> None:
         self._print(Text(f"{len(problems)} checks failed:", style="bold red"))
@@ -119,7 +126,7 @@ class Screen:
             self._print(Text(f"  - {problem}"))
 
     def _line(self, label: str, text: str) -> None:
-        """Print a label and the text beside it; what does not fit goes on below the text."""
+        """Print a label and the text beside it, wrapped below the text."""
         lines = [
             piece
             for line in text.split("\n")
@@ -130,7 +137,7 @@ class Screen:
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)
-        self._heard()
+        self._on_print()
 
 
 _WRAPPING: Mapping[str, Any] = {
@@ -154,7 +161,7 @@ def _rows(observed: Observed) -> Iterator[_Row]:
     for row in observed.payments:
         yield "payment", row["payment_ref"], _payment(row)
     for row in observed.payment_events:
-        booked = money(row["amount_minor"], row["currency"])
+        booked = format_money(row["amount_minor"], row["currency"])
         yield "booked", str(row["id"]), f"{row['kind']:9} {booked:>12} {row['payment_ref']}"
 
 
@@ -166,9 +173,9 @@ def _grant(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _payment(row: Mapping[str, Any]) -> str:
-    amount = money(row["amount_minor"], row["currency"])
+    amount = format_money(row["amount_minor"], row["currency"])
     returned = row["amount_refunded_minor"]
-    back = f", {money(returned, row['currency'])} refunded" if returned else ""
+    back = f", {format_money(returned, row['currency'])} refunded" if returned else ""
     return f"{amount} {row['status']}{back} {row['payment_ref']}"
 
 
@@ -180,14 +187,14 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _status(answer: Answer) -> str:
-    """The word in the body; the whole body of every answer is in the JSON."""
+def _status(answer: EndpointResponse) -> str:
+    """Return the status word in the body; the JSON document has the whole body."""
     document = answer.document
     return str(document.get("status")) if isinstance(document, dict) else answer.said
 
 
-def _gist(answer: Answer) -> str:
-    """What a problem document says, and the cached result of what was done before."""
+def _gist(answer: EndpointResponse) -> str:
+    """Return the title and detail of a problem document, or the cached result."""
     document = answer.document
     if isinstance(document, dict) and "title" in document:
         return f"{document['title']}: {document.get('detail')}"
@@ -196,7 +203,7 @@ def _gist(answer: Answer) -> str:
 
 
 def _by_outcome(metrics: Readings) -> dict[str, float]:
-    """The steps with the event types added up: there are more of them than a screen has lines."""
+    """Sum the changes over event types, of which there are more than a screen has lines."""
     steps: dict[str, float] = {}
     for name, step in metrics.items():
         shorter = re.sub(r'event_type="[^"]*",', "", name)

@@ -1,13 +1,13 @@
-"""What the demonstration did and found, and what of it is not as it must be."""
+"""The result of the demo: requests, responses, rows, and everything that is wrong with them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ops.demo.metrics import Readings
-from ops.demo.observation import Observed, complaints
+from ops.demo.observation import Observed, differences
 from ops.samples.lifecycles.expected import Expected
 from ops.samples.scenario import Event
-from ops.send.delivery import ACCEPTED, Answer
+from ops.send.delivery import ACCEPTED, EndpointResponse
 
 SETTLED = "billing_events_settled_total"
 MUST_MOVE = (
@@ -23,93 +23,94 @@ MUST_MOVE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One request and what Stripe would have been answered."""
+    """One event and the response that Stripe would have got."""
 
     event: Event
-    answer: Answer
+    answer: EndpointResponse
 
 
 @dataclass(slots=True, kw_only=True)
-class Act:
-    """One lifecycle: what was sent, and what the database and the read API say because of it."""
+class DemoStep:
+    """One lifecycle: the events sent, and the answers of the database and the read API."""
 
     title: str
     expected: Expected
     deliveries: list[Delivered] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
-    """What became of each event that is settled, by its id."""
+    """The outcome of each settled event, by its id."""
     observed: Observed | None = None
-    told: Answer | None = None
+    read_response: EndpointResponse | None = None
 
     @property
-    def told_features(self) -> object:
-        """What the read API says the user may do, None where it did not say."""
-        document = self.told.document if self.told else None
+    def read_features(self) -> object:
+        """The features that the read API lists, None if it lists none."""
+        document = self.read_response.document if self.read_response else None
         return document.get("features") if isinstance(document, dict) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knock:
-    """A request that must not pass, or not twice, and what it got."""
+class RejectionCheck:
+    """A request that must be rejected, or not applied twice, and the response to it."""
 
     title: str
     must: int
-    answer: Answer
+    answer: EndpointResponse
 
 
 @dataclass(slots=True, kw_only=True)
-class Account:
-    """Everything that happened, for the printers."""
+class DemoResult:
+    """Everything that happened during the demo."""
 
-    acts: list[Act] = field(default_factory=list)
-    knocks: list[Knock] = field(default_factory=list)
+    steps: list[DemoStep] = field(default_factory=list)
+    rejections: list[RejectionCheck] = field(default_factory=list)
     metrics: Readings = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     first_paid_seconds: float = 0.0
-    """From the start of the command until the first paid user was shown."""
+    """Seconds from the start of the command until the first paid user was shown."""
 
     @property
     def sent(self) -> int:
-        """How many different events were sent."""
-        return sum(len(act.deliveries) for act in self.acts)
+        """The number of different events sent."""
+        return sum(len(step.deliveries) for step in self.steps)
 
 
-def result_of(answer: Answer) -> object:
-    """The cached result in the answer to a duplicate, None while there is none."""
+def result_of(answer: EndpointResponse) -> object:
+    """Return the cached result in the response to a duplicate, None while there is none."""
     document = answer.document
     return document.get("result") if isinstance(document, dict) else None
 
 
-def unmoved(steps: Readings, sent: int) -> Iterator[str]:
-    """The metrics that do not tell what happened."""
+def metric_problems(steps: Readings, sent: int) -> Iterator[str]:
+    """Yield a sentence for each metric that does not show what happened."""
     yield from (f"{name} did not move" for name in MUST_MOVE if name not in steps)
     settled = sum(step for name, step in steps.items() if name.startswith(SETTLED))
     if settled != sent:
-        yield f"{SETTLED} moved by {settled:.0f}, and {sent} events were sent"
+        yield f"{SETTLED} counter_changes by {settled:.0f}, and {sent} events were sent"
 
 
-def act_problems(act: Act) -> Iterator[str]:
-    """One sentence for everything about one lifecycle that is not as it must be."""
-    for delivered in act.deliveries:
+def step_problems(step: DemoStep) -> Iterator[str]:
+    """Yield a sentence for everything that is wrong with one lifecycle."""
+    for delivered in step.deliveries:
         if delivered.answer.status != ACCEPTED:
             yield f"{delivered.event.type} was answered {delivered.answer.status}, not 202"
-    observed = act.observed
+    observed = step.observed
     if observed is None:
         return
-    yield from (f"{act.title}: {complaint}" for complaint in complaints(act.expected, observed))
+    yield from (f"{step.title}: {complaint}" for complaint in differences(step.expected, observed))
     if not observed.audit:
-        yield f"{act.title}: nothing stands in the audit trail"
-    if act.told_features != act.expected.features:
-        yield f"{act.title}: the read API says {act.told.said if act.told else None}"
+        yield f"{step.title}: the audit trail is empty"
+    if step.read_features != step.expected.features:
+        answer = step.read_response
+        yield f"{step.title}: the read API says {answer.said if answer else None}"
 
 
-def problems(account: Account) -> Iterator[str]:
-    """One sentence for everything that is not as it must be."""
-    for act in account.acts:
-        yield from act_problems(act)
-    for knock in account.knocks:
-        if knock.answer.status != knock.must:
-            yield f"{knock.title}: answered {knock.answer.status}, not {knock.must}"
-    if result_of(account.knocks[0].answer) is None:
-        yield "the replayed event was not answered with its cached result"
-    yield from unmoved(account.metrics, account.sent)
+def problems(result: DemoResult) -> Iterator[str]:
+    """Yield a sentence for everything that is wrong."""
+    for step in result.steps:
+        yield from step_problems(step)
+    for check in result.rejections:
+        if check.answer.status != check.must:
+            yield f"{check.title}: answered {check.answer.status}, not {check.must}"
+    if result_of(result.rejections[0].answer) is None:
+        yield "the response to the repeated event has no cached result"
+    yield from metric_problems(result.metrics, result.sent)

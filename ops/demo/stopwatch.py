@@ -1,4 +1,4 @@
-"""The whole time of a run in parts, each a tenth of a second exact, that add up to it."""
+"""The time of a run in parts of whole tenths of a second that add up to the total."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Runs from its creation; every moment belongs to the part that is ended next."""
+    """Runs from its creation; every moment belongs to the part that ends next."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -15,16 +15,16 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """The seconds until now, not rounded."""
+        """The seconds from the creation until now, not rounded."""
         return self._monotonic() - self._begun
 
     def end(self, part: str) -> None:
-        """Give the part all the time since the part before it."""
+        """End the part, which gets all the time since the part before it."""
         self._tenths[part] = round(self.seconds * 10) - sum(self._tenths.values())
 
     @contextmanager
     def part(self, part: str) -> Iterator[None]:
-        """End the part when the block ends, however it ends."""
+        """End the part when the block ends, also by an exception."""
         try:
             yield
         finally:
@@ -32,10 +32,10 @@ class Stopwatch:
 
     @property
     def parts(self) -> Mapping[str, float]:
-        """The seconds of every part that has ended, in order, in tenths."""
+        """The seconds of every ended part, in order, in tenths."""
         return {part: tenths / 10 for part, tenths in self._tenths.items()}
 
     @property
     def total(self) -> float:
-        """What the parts add up to, in seconds."""
+        """The sum of the parts, in seconds."""
         return sum(self._tenths.values()) / 10

@@ -1,4 +1,4 @@
-"""Whether this machine's clock agrees with the servers': signatures live for five minutes."""
+"""Check this machine's clock against a server's: Stripe's signatures are valid for five minutes."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,13 +9,13 @@ _LARGEST_SKEW = timedelta(seconds=5)
 
 
 def check_clock(check: str, ask: Callable[[], datetime]) -> Finding:
-    """Compare with a server's clock, read in the middle of the question's own time."""
+    """Compare the clock with a server's, read in the middle of the query."""
     before = datetime.now(UTC)
     theirs = ask()
     ours = before + (datetime.now(UTC) - before) / 2
     skew = (theirs - ours).total_seconds()
     if abs(skew) > _LARGEST_SKEW.total_seconds():
         side = "ahead of" if skew > 0 else "behind"
-        says = f"its clock is {abs(skew):.0f} s {side} this machine's: let both follow NTP"
+        says = f"its clock is {abs(skew):.0f} s {side} this machine's: run NTP on both"
         return problem(check, says)
     return ok(check, f"clocks agree within {max(abs(skew), 0.001):.3f} s")

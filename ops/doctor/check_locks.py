@@ -1,4 +1,4 @@
-"""Whether PostgreSQL's table of locks has room for all that workers may lock at once."""
+"""Check that PostgreSQL's lock table has room for every lock that workers may hold at once."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -18,14 +18,14 @@ _ROOM = text(
 
 
 def check_locks(connection: Connection, *, claimed: int = MAX_EVENTS) -> Iterator[Finding]:
-    """Only what is lacking. ``claimed`` events at most are a batch, each of a party of its own."""
+    """Report missing room. A batch has at most ``claimed`` events, each of a party of its own."""
     of_each, sessions, workers = connection.execute(_ROOM).one()
-    if (wanted := enough_for(workers * claimed, sessions)) > of_each:
+    if (wanted := locks_per_transaction(workers * claimed, sessions)) > of_each:
         says = f"the worker processes ({workers}) may lock {workers * claimed:,} parties at once"
         room = f"PostgreSQL has room for {of_each * sessions:,}"
         yield warning("locks", f"{says}, {room}: set max_locks_per_transaction to {wanted}")
 
 
-def enough_for(locks: int, sessions: int) -> int:
-    """The ``max_locks_per_transaction`` that gives room for so many: one share for each session."""
+def locks_per_transaction(locks: int, sessions: int) -> int:
+    """Return the ``max_locks_per_transaction`` that gives room for ``locks`` over all sessions."""
     return ceil(locks / sessions)

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL is there, can be written, is at this release and has plans."""
+"""Check that PostgreSQL is reachable, writable, durable, at this release, and has plans."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +15,7 @@ from ops.plans.migrate import plans_drift
 from runtime import schema
 from runtime.database.engine import UnusableDatabaseUrl, engine_for
 from runtime.ledger.errors import CatalogueMissing
-from runtime.ledger.maintenance import scan as walk
+from runtime.ledger.maintenance import scan
 from runtime.settings import Settings
 
 _CHECK = "PostgreSQL"
@@ -23,9 +23,9 @@ _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
 def check_postgres(settings: Settings) -> Iterator[Finding]:
-    """Everything about the database that is the authority."""
+    """Check the database that is the source of truth."""
     if settings.database_url is None:
-        yield problem(_CHECK, "DATABASE_URL is not set, and no `paidup up` runs here")
+        yield problem(_CHECK, "DATABASE_URL is not set: set it, or start `paidup up`")
         return
     try:
         engine = engine_for(settings.database_url, application_name="paidup doctor")
@@ -36,7 +36,7 @@ def check_postgres(settings: Settings) -> Iterator[Finding]:
         yield from _examine(engine, settings)
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        yield problem(_CHECK, f"does not answer: {said}")
+        yield problem(_CHECK, f"is unreachable: {said}; start it, or correct DATABASE_URL")
     finally:
         engine.dispose()
 
@@ -55,15 +55,16 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
         yield from _followers(connection)
         yield from check_waiting(connection)
-        yield from check_changes(connection, settings)
+        yield from check_changes(connection)
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:
     if connection.scalar(text("show transaction_read_only")) == "on":
-        yield problem(_CHECK, "it takes no writes (a replica, or set read only)")
+        yield problem(_CHECK, "is read-only: point DATABASE_URL at the primary, or allow writes")
     for setting in _DURABLE:
         if connection.scalar(text(f"show {setting}")) == "off":
-            yield problem(_CHECK, f"{setting} is off: a power cut may undo what was committed")
+            says = f"{setting} is off, so a power cut may lose committed data: set it to on"
+            yield problem(_CHECK, says)
 
 
 def _plans(engine: Engine, settings: Settings) -> Finding:
@@ -73,13 +74,13 @@ def _plans(engine: Engine, settings: Settings) -> Finding:
         return problem("plans", str(error))
     if drift:
         return warning("plans", drift)
-    return ok("plans", f"{settings.plans_path} is the catalogue of record")
+    return ok("plans", f"{settings.plans_path} is the current catalogue")
 
 
 def _followers(connection: Connection) -> Iterator[Finding]:
-    if behind := walk.count_outdated(connection):
-        says = f"{behind} customers or payments still follow older plans"
-        yield warning("plans", f"{says}: `paidup plans apply --resume` goes on")
+    if behind := scan.count_outdated(connection):
+        says = f"{behind} customers or payments still use older plans"
+        yield warning("plans", f"{says}: run `paidup plans apply --resume`")
 
 
 def _time_of(connection: Connection) -> datetime:

@@ -1,4 +1,4 @@
-"""Whether Redis is there, keeps what it acknowledges, and has room."""
+"""Check that Redis is reachable, keeps acknowledged events, and has memory left."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,24 +19,24 @@ _FULL_PERCENT = 80
 
 
 def check_redis(settings: Settings) -> Iterator[Finding]:
-    """Everything about the Redis that holds the inbox."""
+    """Check the Redis that holds the inbox."""
     if settings.redis_url is None:
-        yield problem(_CHECK, "REDIS_URL is not set, and no `paidup up` runs here")
+        yield problem(_CHECK, "REDIS_URL is not set: set it, or start `paidup up`")
         return
     try:
         with closing(make_redis(settings, timeout=_SECONDS)) as client:
             yield from _examine(client, trusted=settings.redis_durability == "trusted")
     except (redis.RedisError, ValueError) as error:
-        yield problem(_CHECK, f"does not answer: {error}")
+        yield problem(_CHECK, f"is unreachable: {error}; start it, or correct REDIS_URL")
 
 
 def _examine(client: redis.Redis, *, trusted: bool) -> Iterator[Finding]:
-    told: Any = client.info()
-    name = "Valkey" if "valkey_version" in told else "Redis"
-    version = told.get("valkey_version", told.get("redis_version", "?"))
+    info: Any = client.info()
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = info.get("valkey_version", info.get("redis_version", "?"))
     yield ok(_CHECK, f"{name} {version} answers")
     yield from _durability(client, trusted=trusted)
-    yield from _room(told)
+    yield from _room(info)
     yield check_clock("Redis clock", lambda: _time_of(client))
 
 
@@ -44,19 +44,20 @@ def _durability(client: redis.Redis, *, trusted: bool) -> Iterator[Finding]:
     problems = durability_problems(client, trusted=trusted)
     yield from (problem("Redis durability", says) for says in problems)
     if trusted:
-        says = "not checked (PAIDUP_REDIS_DURABILITY=trusted): whoever runs it vouches for it"
+        says = "not checked (PAIDUP_REDIS_DURABILITY=trusted): ask its operator to guarantee it"
         yield warning("Redis durability", says)
     elif not problems:
-        yield ok("Redis durability", "what it acknowledges is on disk, and nothing is evicted")
+        yield ok("Redis durability", "every acknowledged event is on disk, and none is evicted")
 
 
-def _room(told: Any) -> Iterator[Finding]:
-    used, most = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
+def _room(info: Any) -> Iterator[Finding]:
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if most:
         percent = used * 100 // most
         says = f"{percent} % of maxmemory is used"
         full = percent >= _FULL_PERCENT
-        yield problem("Redis memory", f"{says}: give it more") if full else ok("Redis memory", says)
+        full_says = f"{says}: raise maxmemory"
+        yield problem("Redis memory", full_says) if full else ok("Redis memory", says)
 
 
 def _time_of(client: redis.Redis) -> datetime:

@@ -1,4 +1,4 @@
-"""What Stripe told us that has no effect yet, and what it takes: never an error, never silent."""
+"""Report events and objects without effect yet, and the remedy: warnings, never errors."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -14,64 +14,64 @@ from ops.queries.events import count_unfetched
 
 _SHOWN = 5
 LIVING = frozenset({*SUBSCRIPTION_GRANTS, PAST_DUE})
-"""Subscriptions that are or may soon be paid for."""
+"""Statuses of subscriptions that are paid or may be paid soon."""
 _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
     "subscriptions": (
         Party.missing_subscriptions,
-        "known from a checkout only: send customer.subscription.* events to the endpoint",
+        "known from a checkout only, enable customer.subscription.* on Stripe's endpoint",
     ),
     "features": (
         Party.incomplete_summaries,
-        "customers whose list of Stripe features was cut off: STRIPE_API_KEY lets it be fetched",
+        "customers whose list of Stripe features was cut off, set STRIPE_API_KEY to fetch it",
     ),
     "order": (
         Party.undecided,
-        "changed twice in one second, and which came last was guessed: STRIPE_API_KEY tells",
+        "changed twice in one second and their order is a guess, set STRIPE_API_KEY to check it",
     ),
 }
 
 
 def check_waiting(connection: Connection) -> Iterator[Finding]:
-    """Everything that is known and lacks something, with names to look for."""
-    if prices := unsold(connection):
+    """Report everything that lacks something, with ids to search for."""
+    if prices := find_unplanned_prices(connection):
         shown = [f"{each.price} ({_users(each)})" for each in prices[:_SHOWN]]
         more = ["..."] if len(prices) > _SHOWN else []
-        says = "sold, and in no plan, so that they grant nothing until `paidup plans apply`"
+        says = "sold but in no plan, add them and run `paidup plans apply`"
         yield warning("prices", f"{says}: {', '.join([*shown, *more])}")
     for check, (column, says) in _LACKING.items():
         if names := _names(connection, column):
             yield warning(check, f"{says}: {', '.join(names)}")
     waiting = select(func.count()).select_from(Party).where(Party.waiting)
     if count := connection.scalar(waiting):
-        says = f"{count} customers or payments name no user yet: metadata.user_id will tell"
+        says = f"{count} customers or payments name no user: set metadata.user_id in Stripe"
         yield warning("users", says)
     if count := count_unfetched(connection):
-        says = f"{count} events need Stripe's API: STRIPE_API_KEY, then `paidup replay --unfetched`"
+        says = f"{count} events need a fetch: set STRIPE_API_KEY, run `paidup replay --unfetched`"
         yield warning("fetching", says)
     dead = select(func.count()).select_from(DeadLetter).where(DeadLetter.state == "open")
     if count := connection.scalar(dead):
-        says = f"{count} could not be applied: `paidup dead list` says which and why"
+        says = f"{count} could not be applied: run `paidup dead list` to see which and why"
         yield warning("dead letters", says)
 
 
-class Unsold(NamedTuple):
-    """Something that is paid for and in no plan, and how many users wait for it."""
+class UnplannedPrice(NamedTuple):
+    """A price that is paid for and in no plan, and the users waiting for it."""
 
     price: str
     users: int
     without_user: int
-    """Payers whom nobody knows as users yet."""
+    """Payers without a user id yet."""
 
 
-def unsold(connection: Connection) -> list[Unsold]:
-    """All of them, those for which most wait first."""
+def find_unplanned_prices(connection: Connection) -> list[UnplannedPrice]:
+    """Return every price that was sold and is in no plan, most waiting users first."""
     found = connection.execute(_UNSOLD, {"living": list(LIVING)})
-    return [Unsold(*row) for row in found]
+    return [UnplannedPrice(*row) for row in found]
 
 
-def _users(each: Unsold) -> str:
-    told = f"{each.users} {'user waits' if each.users == 1 else 'users wait'}"
-    return f"{told}, {each.without_user} not known as users" if each.without_user else told
+def _users(each: UnplannedPrice) -> str:
+    waiting = f"{each.users} {'user waits' if each.users == 1 else 'users wait'}"
+    return f"{waiting}, {each.without_user} not known as users" if each.without_user else waiting
 
 
 _UNSOLD = text(

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, found by looking at all of it and changing nothing."""
+"""Check a whole deployment without changing anything."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,18 +6,18 @@ from ops.doctor.check_postgres import check_postgres
 from ops.doctor.check_redis import check_redis
 from ops.doctor.check_secrets import check_livemode, check_secrets
 from ops.doctor.findings import Finding, ok, problem
-from ops.up import up_file as upfile
+from ops.up import up_file
 from runtime.settings import Settings, SettingsError
 
 
 def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Everything that was looked at, in the order of a start; servers are asked last."""
+    """Yield the findings of every check, in the order of a start; servers come last."""
     try:
-        settings = Settings.from_env(upfile.completed(environ))
+        settings = Settings.from_env(up_file.completed(environ))
     except SettingsError as error:
         yield from (problem("configuration", says) for says in error.problems)
         return
-    yield ok("configuration", "every variable is within its bounds")
+    yield ok("configuration", "every variable is valid")
     yield from check_secrets(settings)
     yield from check_livemode(settings)
     yield from check_redis(settings)

@@ -1,11 +1,11 @@
-"""What ``doctor`` says: one sentence for each thing it looked at."""
+"""The findings of ``doctor``: one sentence for each check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """How much a finding matters; only a problem makes ``doctor`` fail."""
+    """The weight of a finding; only a problem makes ``doctor`` exit with 1."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,7 +14,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was looked at, and what was seen; the sentence ends with what to do."""
+    """The name of a check and its result; a problem or warning ends with what to do."""
 
     check: str
     state: State
@@ -22,15 +22,15 @@ class Finding:
 
 
 def ok(check: str, says: str) -> Finding:
-    """All is as it must be."""
+    """Return a finding that needs no action."""
     return Finding(check=check, state=State.OK, says=says)
 
 
 def warning(check: str, says: str) -> Finding:
-    """It works, and somebody should know this about it."""
+    """Return a finding that an operator should know, though everything works."""
     return Finding(check=check, state=State.WARNING, says=says)
 
 
 def problem(check: str, says: str) -> Finding:
-    """A promise of Paidup does not hold."""
+    """Return a finding that breaks a promise of Paidup."""
     return Finding(check=check, state=State.PROBLEM, says=says)

@@ -1,4 +1,4 @@
-"""Facts in words: what an event states, without what it leaves open."""
+"""Facts of an event in words, without the fields it leaves open."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -6,29 +6,29 @@ from typing import Any
 
 from billing.errors import BillingError
 from billing.fact_codec import fact_to_json
-from billing.fetching.record import Fetched
+from billing.fetching.record import FetchRecord
 from billing.ids import ObjectKey, stripe_id_of
-from billing.readers.registry import read
-from ops.terminal.formats import money, stamp
+from billing.readers.registry import read_event
+from ops.terminal.formats import format_money, format_time
 from runtime.event_body import parse
 
 _NOTHING: tuple[object, ...] = (None, False, "", [], {})
 
 
-def facts_in(
-    body: bytes, fetched: Fetched | None = None
+def read_facts(
+    body: bytes, fetched: FetchRecord | None = None
 ) -> tuple[tuple[Mapping[str, Any], ...], str | None]:
-    """What a body states, or will state once it is applied; else why it states nothing."""
+    """Return the facts that a body states, and the reason if there are none."""
     try:
-        reading = read(parse(body), fetched)
+        reading = read_event(parse(body), fetched)
     except BillingError as error:
         return (), str(error)
     ignored = reading.ignored and reading.ignored.value
     return tuple(fact_to_json(fact) for fact in reading.facts), ignored
 
 
-def tell(fact: Mapping[str, Any]) -> str:
-    """One stored fact as a line: the object, then every field that says something."""
+def describe_fact(fact: Mapping[str, Any]) -> str:
+    """Return one stored fact as a line: the object, then every field that is set."""
     kind = str(fact["kind"]).replace("_", " ")
     about = f"{kind} {stripe_id_of(ObjectKey(fact['object_key']))}"
     customer = fact.get("customer_id")
@@ -46,7 +46,7 @@ def _fields(fields: Mapping[str, Any]) -> Iterator[str]:
         if value is True:
             yield words
         elif "amount" in name and isinstance(value, int) and currency:
-            yield f"{words} {money(value, currency)}"
+            yield f"{words} {format_money(value, currency)}"
         else:
             yield f"{words} {_value(value)}"
 
@@ -66,8 +66,8 @@ def _value(value: object) -> str:
 
 
 def _time(text: str) -> str | None:
-    """A time as the codec wrote it; ids and words are none."""
+    """Format a time as the codec wrote it; return None for any other text."""
     try:
-        return stamp(datetime.fromisoformat(text)) if "T" in text and "+" in text else None
+        return format_time(datetime.fromisoformat(text)) if "T" in text and "+" in text else None
     except ValueError:
         return None

@@ -1,37 +1,42 @@
-"""Where an event is: settled, in the inbox, among the dead letters, or nowhere."""
+"""Find an event: settled, in the inbox, or among the dead letters."""
 
-from ops import connections as doors
-from ops.errors import NotDone
+from ops import connections
+from ops.errors import CommandFailed
 from ops.events.render import ShownEvent
-from ops.queries.event_trace import recorded, unsettled
-from runtime.inbox.entries import Glimpse
+from ops.queries.event_trace import find_in_inbox, load_recorded_event
+from runtime.inbox.entries import PeekedEvent
 from runtime.settings import Settings
 
 
 def look_up(settings: Settings, event_id: str) -> ShownEvent:
-    """The inbox first: what leaves it between the two questions is in the database by then.
+    """Look in the inbox, then in the database.
+
+    In this order an event that leaves the inbox between the two queries is still found.
 
     Raises:
-        NotDone: no such event has ever arrived here, as far as can be seen.
+        CommandFailed: if the event is in neither place.
     """
-    pending: tuple[Glimpse, ...] = ()
-    blind = None
+    pending: tuple[PeekedEvent, ...] = ()
+    inbox_error = None
     try:
-        with doors.asking_inbox(settings) as inbox:
-            pending = unsettled(inbox, event_id)
-    except NotDone as error:
-        blind = str(error)
-    with doors.database(settings, asker="events") as engine, doors.snapshot(engine) as connection:
-        kept = recorded(connection, event_id)
+        with connections.open_inbox(settings) as inbox:
+            pending = find_in_inbox(inbox, event_id)
+    except CommandFailed as error:
+        inbox_error = str(error)
+    with (
+        connections.open_database(settings, application="events") as engine,
+        connections.read_snapshot(engine) as connection,
+    ):
+        kept = load_recorded_event(connection, event_id)
     if kept.empty and not pending:
-        raise NotDone(_unknown(event_id, blind))
-    return ShownEvent(event_id=event_id, recorded=kept, pending=pending, blind=blind)
+        raise CommandFailed(_unknown(event_id, inbox_error))
+    return ShownEvent(event_id=event_id, recorded=kept, pending=pending, inbox_error=inbox_error)
 
 
-def _unknown(event_id: str, blind: str | None) -> str:
-    if blind:
-        return f"event {event_id!r} is neither settled nor a dead letter; for the inbox: {blind}"
+def _unknown(event_id: str, inbox_error: str | None) -> str:
+    if inbox_error:
+        return f"event {event_id!r} is neither settled nor dead-lettered; inbox: {inbox_error}"
     return (
-        f"no event {event_id!r} has ever arrived here: compare the id with Stripe's dashboard,"
-        " and see whether the endpoint there sends this type"
+        f"event {event_id!r} never arrived here: compare the id with Stripe's dashboard,"
+        " and check that the endpoint there sends this type"
     )

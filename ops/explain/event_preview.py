@@ -1,7 +1,7 @@
-"""What one event would do if it were applied now: the ledger's own steps, rolled back.
+"""Preview one event: run the ledger's own steps on it and roll them back.
 
-The event may be one that was never sent, signed by nobody; one that is settled, as a replay would
-read it; or one that waits in the inbox or among the dead letters.
+The event may come from a file, signed or not. It may also be settled (previewed as a replay would
+read it), in the inbox, or a dead letter.
 """
 
 import sys
@@ -15,44 +15,45 @@ from sqlalchemy import Engine
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from billing.fetching.record import Fetched
+from billing.fetching.record import FetchRecord
 from billing.ids import EventId, UserId
-from billing.projection.effective import changed, merged
+from billing.projection.effective import merge_grants, with_changes
 from billing.rows import EntitlementRow, PaymentRow, Projection
 from billing.text import storable
-from ops import connections as doors
-from ops.errors import NotDone
+from ops import connections
+from ops.errors import CommandFailed
 from ops.events.lookup import look_up
 from ops.events.render import ShownEvent
-from ops.queries.audit_history import clock
+from ops.queries.audit_history import database_now
 from ops.queries.events import settled_event
-from ops.queries.grants import grants_of
-from ops.replay.preview import Foresight
-from ops.replay.run import fate_of_outcome
+from ops.queries.grants import load_grants
+from ops.replay.preview import ReplayPreview
+from ops.replay.run import status_of_outcome
 from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Decision, Noted
 from runtime.ledger.deliveries import REPLAY, STRIPE, Delivery
-from runtime.ledger.record import Foreseen, Ledger
+from runtime.ledger.fetched import with_stored_fetches
+from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
 
 STDIN: Final = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A body, its name in the inbox, and where it is from, in words."""
+class EventSource:
+    """A body, its key in the inbox, and its origin in words."""
 
     body: bytes
     key: str
-    whence: str
+    origin: str
     replayed: bool
-    """Whether an operator would have to send it in once more."""
+    """True if only a replay by an operator would bring the event in again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UserBefore:
-    """One user's features as they are and as they would be."""
+class UserEffect:
+    """One user's features now, and after the event."""
 
     user_id: UserId
     before: Mapping[str, Any]
@@ -60,50 +61,52 @@ class UserBefore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Supposition:
-    """An event and everything that would follow from it."""
+class EventPreview:
+    """An event and all its effects."""
 
     envelope: Envelope
-    fetched: Fetched | None
-    """What Stripe's API had answered about it."""
-    whence: str
-    fate: str
+    fetched: FetchRecord | None
+    """The stored answers of Stripe's API about the event."""
+    origin: str
+    outcome: str
     says: str
-    foresight: Foresight = field(default_factory=Foresight)
+    changes: ReplayPreview = field(default_factory=ReplayPreview)
     notes: tuple[Noted, ...] = ()
-    users: tuple[UserBefore, ...] = ()
+    users: tuple[UserEffect, ...] = ()
     projection: Projection | None = None
     catalogue_version: int | None = None
 
 
-def suppose(settings: Settings, engine: Engine, named: str) -> Supposition:
-    """Look at the event that a file holds, or that an id names.
+def preview_event(settings: Settings, engine: Engine, name: str) -> EventPreview:
+    """Preview the event in a file, or the event with this id.
 
     Raises:
-        NotDone: there is none, or what there is cannot be tried now.
+        CommandFailed: if there is no such event, or it cannot be previewed now.
     """
-    subject = subject_of(settings, named)
+    source = find_source(settings, name)
     try:
-        envelope = parse(subject.body)
+        envelope = parse(source.body)
     except MalformedEvent as error:
-        raise NotDone(f"{subject.whence}: {error}") from error
-    return _tried(settings, engine, subject, envelope)
+        raise CommandFailed(f"{source.origin}: {error}") from error
+    return _preview_source(settings, engine, source, envelope)
 
 
-def subject_of(settings: Settings, named: str) -> Subject:
-    """The body that is meant: what is no file is an id."""
-    if named == STDIN:
-        return _unsent(settings, sys.stdin.buffer.read(), "standard input")
-    path = Path(named)
+def find_source(settings: Settings, name: str) -> EventSource:
+    """Read the body from standard input or a file; treat any other name as an event id."""
+    if name == STDIN:
+        return _from_outside(settings, sys.stdin.buffer.read(), "standard input")
+    path = Path(name)
     if not _is_there(path):
         try:
-            return _arrived(look_up(settings, storable(named)))
-        except NotDone as error:
-            raise NotDone(f"{error}; nor is there a file of that name") from error
+            return _from_records(look_up(settings, storable(name)))
+        except CommandFailed as error:
+            raise CommandFailed(f"{error}; and there is no file of that name") from error
     try:
-        return _unsent(settings, path.read_bytes(), named)
+        return _from_outside(settings, path.read_bytes(), name)
     except OSError as error:
-        raise NotDone(f"{named}: {error.strerror}; name a file with one event as JSON") from error
+        raise CommandFailed(
+            f"{name}: {error.strerror}; name a file with one event as JSON"
+        ) from error
 
 
 def _is_there(path: Path) -> bool:
@@ -113,109 +116,115 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _unsent(settings: Settings, body: bytes, whence: str) -> Subject:
+def _from_outside(settings: Settings, body: bytes, origin: str) -> EventSource:
     if len(body) > settings.max_body_bytes:
-        raise NotDone(
-            f"{whence} holds {len(body)} bytes; ingest takes no event of more than"
-            f" {settings.max_body_bytes} (PAIDUP_MAX_BODY_BYTES)"
+        raise CommandFailed(
+            f"{origin} has {len(body)} bytes, and ingest accepts at most"
+            f" {settings.max_body_bytes}: raise PAIDUP_MAX_BODY_BYTES, or name a smaller file"
         )
-    return Subject(body=body, key="", whence=whence, replayed=False)
+    return EventSource(body=body, key="", origin=origin, replayed=False)
 
 
-def _arrived(shown: ShownEvent) -> Subject:
+def _from_records(shown: ShownEvent) -> EventSource:
     if shown.recorded.settled:
-        return Subject(body=shown.body, key=shown.event_id, whence="settled here", replayed=True)
+        return EventSource(
+            body=shown.body, key=shown.event_id, origin="settled here", replayed=True
+        )
     if shown.pending:
-        glimpse = shown.pending[0]
-        replayed = glimpse.header.get("origin") == REPLAY
-        return Subject(body=glimpse.body, key=glimpse.key, whence="in the inbox", replayed=replayed)
+        peeked = shown.pending[0]
+        replayed = peeked.header.get("origin") == REPLAY
+        return EventSource(
+            body=peeked.body, key=peeked.key, origin="in the inbox", replayed=replayed
+        )
     letter = shown.recorded.letters[0]
-    whence = f"a dead letter here ({letter.state}, {letter.error_type})"
-    return Subject(body=shown.body, key=letter.event_id, whence=whence, replayed=True)
+    origin = f"a dead letter here ({letter.state}, {letter.error_type})"
+    return EventSource(body=shown.body, key=letter.event_id, origin=origin, replayed=True)
 
 
-def _tried(settings: Settings, engine: Engine, subject: Subject, envelope: Envelope) -> Supposition:
-    with doors.snapshot(engine):
-        pass  # so that a database that cannot be asked says so in one sentence
+def _preview_source(
+    settings: Settings, engine: Engine, source: EventSource, envelope: Envelope
+) -> EventPreview:
+    with connections.read_snapshot(engine):
+        pass  # An unreachable database fails here, with one sentence for the operator.
     livemode, accounts = settings.effective_livemode(), settings.connect_accounts
     ledger = Ledger(engine, livemode=livemode, accounts=accounts)
-    (delivery,) = ledger.recalled([_delivery(subject, envelope)])
-    foreseen = _foreseen(ledger, delivery)
-    told: dict[str, Any] = {
+    (delivery,) = with_stored_fetches(engine, [_delivery(source, envelope)])
+    previewed = _preview(ledger, delivery)
+    about: dict[str, Any] = {
         "envelope": envelope,
         "fetched": delivery.fetched,
-        "whence": subject.whence,
+        "origin": source.origin,
     }
-    if isinstance(foreseen, Permanent):
-        says = f"{foreseen.error_type}: {foreseen.reason}"
-        return Supposition(**told, fate="a dead letter", says=says)
-    foresight = Foresight()
-    foresight.follow(foreseen.decisions)
-    fate, says = _fate(engine, envelope.event_id, foreseen)
-    return Supposition(
-        **told,
-        fate=fate,
+    if isinstance(previewed, Permanent):
+        says = f"{previewed.error_type}: {previewed.reason}"
+        return EventPreview(**about, outcome="a dead letter", says=says)
+    changes = ReplayPreview()
+    changes.add_decisions(previewed.decisions)
+    outcome, says = _outcome(engine, envelope.event_id, previewed)
+    return EventPreview(
+        **about,
+        outcome=outcome,
         says=says,
-        foresight=foresight,
-        notes=tuple(each for each in foreseen.decisions if isinstance(each, Noted)),
-        users=_users(engine, foresight, foreseen.decisions),
-        projection=foreseen.projection,
-        catalogue_version=foreseen.catalogue_version,
+        changes=changes,
+        notes=tuple(each for each in previewed.decisions if isinstance(each, Noted)),
+        users=_users(engine, changes, previewed.decisions),
+        projection=previewed.projection,
+        catalogue_version=previewed.catalogue_version,
     )
 
 
-def _delivery(subject: Subject, envelope: Envelope) -> Delivery:
+def _delivery(source: EventSource, envelope: Envelope) -> Delivery:
     return Delivery(
         envelope=envelope,
         received_at=datetime.now(UTC),
         attempts=1,
-        origin=REPLAY if subject.replayed else STRIPE,
-        key=subject.key or envelope.event_id,
+        origin=REPLAY if source.replayed else STRIPE,
+        key=source.key or envelope.event_id,
     )
 
 
-def _foreseen(ledger: Ledger, delivery: Delivery) -> Foreseen | Permanent:
+def _preview(ledger: Ledger, delivery: Delivery) -> DeliveryPreview | Permanent:
     try:
-        (foreseen,) = ledger.preview([delivery])
+        (previewed,) = ledger.preview([delivery])
     except Exception as error:
         failure = classify(error)
         if isinstance(failure, Permanent):
             return failure
         raise
-    return foreseen
+    return previewed
 
 
-def _fate(engine: Engine, event_id: EventId, foreseen: Foreseen) -> tuple[str, str]:
-    if not foreseen.hit:
-        fate, says = fate_of_outcome(foreseen.outcome, foreseen.reason)
-        return str(fate), says
-    with doors.snapshot(engine) as connection:
+def _outcome(engine: Engine, event_id: EventId, previewed: DeliveryPreview) -> tuple[str, str]:
+    if not previewed.hit:
+        status, says = status_of_outcome(previewed.outcome, previewed.reason)
+        return str(status), says
+    with connections.read_snapshot(engine) as connection:
         settled = settled_event(connection, event_id)
-    outcome = settled.outcome if settled else foreseen.outcome
-    return "a duplicate", f"{event_id} is settled here already: {outcome}"
+    outcome = settled.outcome if settled else previewed.outcome
+    return "a duplicate", f"{event_id} is already settled here: {outcome}"
 
 
 def _users(
-    engine: Engine, foresight: Foresight, decisions: tuple[Decision, ...]
-) -> tuple[UserBefore, ...]:
-    """Everybody whose access or money is spoken of, and what each may use."""
-    pairs = foresight.entitlements.pairs()
+    engine: Engine, changes: ReplayPreview, decisions: tuple[Decision, ...]
+) -> tuple[UserEffect, ...]:
+    """Return every user whose access or money the event affects, with features before and after."""
+    pairs = changes.entitlements.pairs()
     rows: list[EntitlementRow | PaymentRow | None] = [each for pair in pairs for each in pair]
-    rows += [each for pair in foresight.payments.pairs() for each in pair]
-    named = {row.user_id for row in rows if row and row.user_id}
-    named |= {
+    rows += [each for pair in changes.payments.pairs() for each in pair]
+    users = {row.user_id for row in rows if row and row.user_id}
+    users |= {
         UserId(each.user_id) for each in decisions if isinstance(each, Noted) and each.user_id
     }
-    with doors.snapshot(engine) as connection:
-        now, standing = clock(connection), grants_of(connection, named)
-    return tuple(_user(user, standing.get(user, {}), pairs, now) for user in sorted(named))
+    with connections.read_snapshot(engine) as connection:
+        now, grants = database_now(connection), load_grants(connection, users)
+    return tuple(_user(user, grants.get(user, {}), pairs, now) for user in sorted(users))
 
 
-def _user(user_id: UserId, standing: Any, pairs: Any, now: datetime) -> UserBefore:
+def _user(user_id: UserId, grants: Any, pairs: Any, now: datetime) -> UserEffect:
     mine = [pair for pair in pairs if any(row and row.user_id == user_id for row in pair)]
-    after = changed(standing, mine)
-    return UserBefore(
+    after = with_changes(grants, mine)
+    return UserEffect(
         user_id=user_id,
-        before=merged(standing.values(), now),
-        after=merged((row for row in after.values() if row.user_id == user_id), now),
+        before=merge_grants(grants.values(), now),
+        after=merge_grants((row for row in after.values() if row.user_id == user_id), now),
     )

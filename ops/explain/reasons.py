@@ -1,8 +1,8 @@
-"""Why a user may or may not use a feature: the rows put together into reasons. Pure.
+"""Explain access: the reasons why a user may or may not use a feature. Pure.
 
-For each feature there is an answer. An answer has a reason for each source that gives the feature
-or could have given it: in force or not, decided by which event, paid by which payment, and what
-would end it. What waits is told once for the user.
+Each feature gets one answer. An answer has one reason for each source that gives the feature or
+could give it: whether it is in force, the event that decided it, the payment behind it, and what
+would end it. Incomplete things are listed once for the user.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,19 +12,19 @@ from typing import Any, Generic, TypeVar
 
 from billing.catalogue import Catalogue
 from billing.ids import object_key
-from billing.projection.effective import Effective, counts, in_force
+from billing.projection.effective import EffectiveValue, counts, in_force
 from billing.rows import EntitlementRow, PaymentRow, PaymentStatus
-from ops.explain.endings import ends, kind_of
-from ops.explain.waiting import failed, waiting, without_effect
-from ops.queries.user_state import Grant, Revoked, Standing
-from ops.terminal.formats import stamp
+from ops.explain.endings import kind_of, list_endings
+from ops.explain.waiting import list_failed, list_waiting, list_without_effect
+from ops.queries.user_state import Grant, Revocation, UserState
+from ops.terminal.formats import format_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Giving:
-    """What one source under one plan means for one feature at a moment.
+class SourceReason:
+    """The meaning of one source under one plan for one feature at a moment.
 
-    ``counts`` says that the feature's value is made of it; another source may give more.
+    ``counts`` is true if the feature's value comes from it; another source may give more.
     """
 
     source: str
@@ -42,25 +42,26 @@ class Giving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason(Giving):
-    """The same now, with everything that belongs to it."""
+class Reason(SourceReason):
+    """The meaning of a source now, with its event, payment, revocation and endings."""
 
     event_type: str | None
     decided_at: datetime | None
     catalogue_version: int
-    revoked: Revoked | None
+    revoked: Revocation | None
     payment: PaymentRow | None
     ends: tuple[str, ...]
 
 
-R = TypeVar("R", bound=Giving)
+R = TypeVar("R", bound=SourceReason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Generic[R]):
-    """Whether the user may, how much, until when, and why; ``missing`` stands for no reasons.
+class FeatureAnswer(Generic[R]):
+    """The answer for one feature: allowed or not, how much, until when, and why.
 
-    Of the past: whether he might, and until when by what was known.
+    ``missing`` says why there are no reasons. For a past moment ``expires_at`` is the end that was
+    known then.
     """
 
     feature: str
@@ -71,12 +72,12 @@ class Answer(Generic[R]):
     missing: str | None
 
 
-def answer(
-    feature: str, amounts_to: Effective | None, reasons: Iterable[R], missing: str
-) -> Answer[R]:
-    """What all sources together amount to, with the reasons; ``missing`` is said without any."""
+def build_answer(
+    feature: str, amounts_to: EffectiveValue | None, reasons: Iterable[R], missing: str
+) -> FeatureAnswer[R]:
+    """Combine all sources into one answer; without reasons it keeps ``missing``."""
     reasons = tuple(reasons)
-    return Answer(
+    return FeatureAnswer(
         feature=feature,
         allowed=bool(amounts_to and amounts_to.value),
         value=amounts_to.value if amounts_to else None,
@@ -88,58 +89,58 @@ def answer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Everything about a user at one moment, by one version of the plans."""
+    """All answers about a user at one moment, under one version of the catalogue."""
 
     user_id: str
     at: datetime
     catalogue_version: int
-    answers: tuple[Answer[Reason], ...]
+    answers: tuple[FeatureAnswer[Reason], ...]
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
-    unheeded: tuple[str, ...]
+    without_effect: tuple[str, ...]
 
 
-def features_of(standing: Standing) -> list[str]:
-    """Every feature that anything the user has, or had, gives."""
-    return sorted({name for grant in standing.grants for name in grant.row.entitlements})
+def features_of(state: UserState) -> list[str]:
+    """Return every feature that the user's grants give or gave, sorted."""
+    return sorted({name for grant in state.grants for name in grant.row.entitlements})
 
 
 def features_sold(catalogue: Catalogue) -> list[str]:
-    """Every feature that any plan gives."""
+    """Return every feature that any plan gives, sorted."""
     return sorted({name for plan in catalogue.plans for name in plan.features})
 
 
-def explain(standing: Standing, features: Iterable[str]) -> Explanation:
-    """Answer for each of these features, and tell what waits."""
+def explain(state: UserState, features: Iterable[str]) -> Explanation:
+    """Explain each of these features, and list everything incomplete."""
     return Explanation(
-        user_id=standing.user_id,
-        at=standing.at,
-        catalogue_version=standing.catalogue_version,
-        answers=tuple(_answer(standing, feature) for feature in features),
-        waiting=tuple(waiting(standing)),
-        failed=tuple(failed(standing)),
-        unheeded=tuple(without_effect(standing)),
+        user_id=state.user_id,
+        at=state.at,
+        catalogue_version=state.catalogue_version,
+        answers=tuple(_answer(state, feature) for feature in features),
+        waiting=tuple(list_waiting(state)),
+        failed=tuple(list_failed(state)),
+        without_effect=tuple(list_without_effect(state)),
     )
 
 
-def _answer(standing: Standing, feature: str) -> Answer[Reason]:
-    giving = [grant for grant in standing.grants if feature in grant.row.entitlements]
-    reasons = sorted((_reason(standing, grant, feature) for grant in giving), key=_weight)
-    return answer(feature, standing.effective.get(feature), reasons, _missing(standing, feature))
+def _answer(state: UserState, feature: str) -> FeatureAnswer[Reason]:
+    granting = [grant for grant in state.grants if feature in grant.row.entitlements]
+    reasons = sorted((_reason(state, grant, feature) for grant in granting), key=_weight)
+    return build_answer(feature, state.effective.get(feature), reasons, _missing(state, feature))
 
 
 def _weight(reason: Reason) -> tuple[bool, bool, float]:
     return not reason.counts, not reason.in_force, -reason.starts_at.timestamp()
 
 
-def giving(
+def reason_fields(
     row: EntitlementRow,
     feature: str,
     among: Iterable[EntitlementRow],
-    worth: Mapping[str, Effective],
+    worth: Mapping[str, EffectiveValue],
     at: datetime,
 ) -> dict[str, Any]:
-    """The members of ``Giving``; ``worth`` is what all rows that it is ``among`` amount to."""
+    """Return the fields of ``SourceReason``; ``worth`` holds the effective values of ``among``."""
     return {
         "source": row.source,
         "realm": row.realm,
@@ -156,54 +157,54 @@ def giving(
     }
 
 
-def _reason(standing: Standing, grant: Grant, feature: str) -> Reason:
-    row, among = grant.row, [each.row for each in standing.grants]
-    given = giving(row, feature, among, standing.effective, standing.at)
-    revoked = standing.revoked.get(f"{row.source}/{row.plan_code}")
+def _reason(state: UserState, grant: Grant, feature: str) -> Reason:
+    row, among = grant.row, [each.row for each in state.grants]
+    given = reason_fields(row, feature, among, state.effective, state.at)
+    revoked = state.revoked.get(f"{row.source}/{row.plan_code}")
     return Reason(
         **given,
         event_type=grant.decided_by,
         decided_at=grant.decided_at,
         catalogue_version=grant.catalogue_version,
         revoked=None if given["in_force"] else revoked,
-        payment=_payment(standing, grant),
-        ends=tuple(ends(standing, grant)) if given["in_force"] else (),
+        payment=_payment(state, grant),
+        ends=tuple(list_endings(state, grant)) if given["in_force"] else (),
     )
 
 
 def _because(row: EntitlementRow, at: datetime) -> str:
-    """The row's own sentence, and what time has done to it since it was written."""
+    """Return the row's own sentence, and its end or start if that makes a difference now."""
     if row.active and row.expires_at and row.expires_at <= at:
-        return f"{row.because} That was over at {stamp(row.expires_at)}."
+        return f"{row.because} It ended at {format_time(row.expires_at)}."
     if row.active and row.starts_at > at:
-        return f"{row.because} It begins at {stamp(row.starts_at)}."
+        return f"{row.because} It starts at {format_time(row.starts_at)}."
     return row.because
 
 
-def _payment(standing: Standing, grant: Grant) -> PaymentRow | None:
-    """The newest payment for this plan, of those that brought money in."""
+def _payment(state: UserState, grant: Grant) -> PaymentRow | None:
+    """Return the newest successful payment for this grant."""
     came_in = [
         payment
-        for payment in standing.payments
+        for payment in state.payments
         if payment.realm == grant.row.realm
         and payment.status is PaymentStatus.SUCCEEDED
         and payment.plan_code in {grant.row.plan_code, None}
-        and _paid_for(standing, payment) == grant.row.source
+        and _paid_for(state, payment) == grant.row.source
     ]
     return came_in[-1] if came_in else None
 
 
-def _paid_for(standing: Standing, payment: PaymentRow) -> str | None:
-    """The source that the money bought: a purchase, else the subscription of its bill."""
-    for purchase in standing.purchases:
+def _paid_for(state: UserState, payment: PaymentRow) -> str | None:
+    """Return the source that was paid: a purchase, else the subscription of the invoice."""
+    for purchase in state.purchases:
         if purchase.realm == payment.realm and purchase.payment_ref == payment.payment_ref:
             return purchase.purchase_ref
     named = (payment.invoice_id, payment.payment_ref)
     keys = (object_key(payment.realm, each) for each in named if each)
-    return next((standing.paid_for[key] for key in keys if key in standing.paid_for), None)
+    return next((state.paid_for[key] for key in keys if key in state.paid_for), None)
 
 
-def _missing(standing: Standing, feature: str) -> str:
-    plans = [plan.code for plan in standing.catalogue.plans if feature in plan.features]
+def _missing(state: UserState, feature: str) -> str:
+    plans = [plan.code for plan in state.catalogue.plans if feature in plan.features]
     sold = f"plans that do: {', '.join(plans)}" if plans else "no plan gives it"
-    return f"{standing.user_id} has nothing that gives it; {sold}"
+    return f"{state.user_id} has nothing that gives it; {sold}"

@@ -1,4 +1,4 @@
-"""Settled events as lines that a file can keep: everything it takes to settle them elsewhere."""
+"""Write settled events as JSON lines that another database can import."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, Final
 from sqlalchemy import Connection, func, select
 
 from models.tables import StripeEvent
-from ops.errors import NotDone
-from ops.queries.events import Filter, conditions
-from ops.terminal.output import plain
-from ops.terminal.progress import Moved
+from ops.errors import CommandFailed
+from ops.queries.events import EventFilter, conditions
+from ops.terminal.output import to_json
+from ops.terminal.progress import ReportProgress
 
 _READ_AT_ONCE: Final = 200
 _COLUMNS: Final = (
@@ -36,14 +36,14 @@ _COLUMNS: Final = (
 )
 
 
-def count(connection: Connection, wanted: Filter) -> int:
-    """How many there are."""
+def count_events(connection: Connection, wanted: EventFilter) -> int:
+    """Return the number of events that match."""
     query = select(func.count()).select_from(StripeEvent).where(*conditions(wanted))
     return connection.scalar(query) or 0
 
 
-def lines(connection: Connection, wanted: Filter) -> Iterator[bytes]:
-    """One line of JSON for each, in the order in which they were settled; few are in memory."""
+def export_lines(connection: Connection, wanted: EventFilter) -> Iterator[bytes]:
+    """Yield one line of JSON for each event, in the order they were settled."""
     query = select(*_COLUMNS).where(*conditions(wanted)).order_by(StripeEvent.settlement)
     found = connection.execute(query, execution_options={"yield_per": _READ_AT_ONCE})
     for row in found.mappings():
@@ -51,25 +51,25 @@ def lines(connection: Connection, wanted: Filter) -> Iterator[bytes]:
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    # ASCII, since there are characters at which some readers end a line and others do not.
-    written = {name: plain(value) for name, value in row.items()}
+    # ASCII only: some readers end a line at characters such as U+2028, others do not.
+    written = {name: to_json(value) for name, value in row.items()}
     return json.dumps(written, separators=(",", ":")).encode() + b"\n"
 
 
 @contextmanager
-def opened(path: Path | None) -> Iterator[BinaryIO]:
-    """Standard output, or a file that takes its name once everything is in it.
+def open_output(path: Path | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a new file that gets its name once it is complete.
 
-    What events say is about people, so nobody else may read the file.
+    Events hold personal data, so only the owner may read the file.
 
     Raises:
-        NotDone: the file is there already, or cannot be written.
+        CommandFailed: the file exists already, or cannot be written.
     """
     if path is None:
         yield sys.stdout.buffer
         return
     if path.exists():
-        raise NotDone(f"{path} is there already: name another file, or move it away")
+        raise CommandFailed(f"{path} exists already: name another file, or move it away")
     part = path.with_name(f"{path.name}.part")
     try:
         with os.fdopen(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
@@ -78,16 +78,16 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         part.rename(path)
     except OSError as error:
-        raise NotDone(f"{path}: {error.strerror}; nothing was exported") from error
+        raise CommandFailed(f"{path}: {error.strerror}; nothing was exported") from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def pour(lines: Iterable[bytes], file: BinaryIO, moved: Moved) -> int:
-    """Write every line; how many there were."""
+def write_lines(lines: Iterable[bytes], file: BinaryIO, report: ReportProgress) -> int:
+    """Write every line and return how many there were."""
     number = 0
     for number, line in enumerate(lines, start=1):
         file.write(line)
-        moved(number)
+        report(number)
     file.flush()
     return number

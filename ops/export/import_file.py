@@ -1,7 +1,7 @@
-"""Events in a file that ``paidup events export`` wrote, read line by line.
+"""Read a file that ``paidup events export`` wrote, line by line.
 
-A file is used whole or not at all: every line is read and checked before the first event is let
-in, and one that is not as it was written is named by its number.
+A file is imported whole or not at all: every line is checked before the first event is requeued,
+and an invalid line is named by its number.
 """
 
 import json
@@ -18,88 +18,90 @@ from typing import Any, BinaryIO, Final
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from billing.fetching.record import Fetched
-from ops.errors import NotDone
+from billing.fetching.record import FetchRecord
+from ops.errors import CommandFailed
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
 
 STDIN: Final = "-"
 LONGEST_LINE: Final = 64 * 1024 * 1024
-"""More than the largest event with everything that was fetched for it, whatever the escapes."""
+"""More than the largest event takes, with all fetched objects and JSON escapes."""
 
 
-class BrokenLine(NotDone):
-    """A line that is no event as it was exported."""
+class InvalidLine(CommandFailed):
+    """A line that is not an exported event."""
 
     def __init__(self, name: str, number: int, why: str) -> None:
-        super().__init__(f"{name}, line {number}: {why}; nothing was let in")
+        super().__init__(f"{name}, line {number}: {why}; nothing was imported")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """One event on its way from another database."""
+class ImportedEvent:
+    """One event from another database."""
 
     number: int
     envelope: Envelope = field(repr=False)
     received_at: datetime
     fetched: str | None
-    """What Stripe's API had answered about it."""
+    """The stored answers of Stripe's API, as JSON text."""
     discarded: bool
-    """An operator there decided that it is not to be applied."""
+    """True if an operator of the source database discarded the event."""
 
     @property
     def key(self) -> str:
-        """Its name in the inbox."""
+        """The key of the event in the inbox."""
         return self.envelope.event_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cargo:
-    """A file that was read to its end once."""
+class ImportFile:
+    """A file whose lines have all been checked."""
 
     name: str
     file: BinaryIO
     events: int
     digest: str
 
-    def __iter__(self) -> Iterator[Carried]:
-        """Every event, a line at a time."""
+    def __iter__(self) -> Iterator[ImportedEvent]:
+        """Yield every event, one line at a time."""
         self.file.seek(0)
-        return (_carried(self.name, number, line) for number, line in _lines(self.name, self.file))
+        return (
+            _parse_line(self.name, number, line) for number, line in _lines(self.name, self.file)
+        )
 
 
 @contextmanager
-def cargo(name: str) -> Iterator[Cargo]:
-    """The events of a file, or of standard input, which is kept on disk meanwhile.
+def open_import(name: str) -> Iterator[ImportFile]:
+    """Open a file of events, or standard input, which is spooled to disk.
 
     Raises:
-        NotDone: the file cannot be read, or one of its lines is not as it was exported.
+        CommandFailed: the file cannot be read, or a line is not an exported event.
     """
     try:
-        with _opened(name) as file:
-            yield _checked("standard input" if name == STDIN else name, file)
+        with _open(name) as file:
+            yield _check_all_lines("standard input" if name == STDIN else name, file)
     except OSError as error:
-        raise NotDone(f"{name}: {error.strerror or error}; nothing was let in") from error
+        raise CommandFailed(f"{name}: {error.strerror or error}; nothing was imported") from error
 
 
-def _opened(name: str) -> BinaryIO:
+def _open(name: str) -> BinaryIO:
     if name != STDIN:
         return Path(name).open("rb")
-    spooled: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever asked
+    spooled: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     shutil.copyfileobj(sys.stdin.buffer, spooled)
     return spooled
 
 
-def _checked(name: str, file: BinaryIO) -> Cargo:
+def _check_all_lines(name: str, file: BinaryIO) -> ImportFile:
     digest, events = sha256(), 0
     file.seek(0)
     for number, line in _lines(name, file):
         digest.update(line)
-        _carried(name, number, line)
+        _parse_line(name, number, line)
         events += 1
     if not events:
-        raise NotDone(f"{name} holds no event: nothing was let in")
-    return Cargo(name=name, file=file, events=events, digest=digest.hexdigest())
+        raise CommandFailed(f"{name} holds no event: nothing was imported")
+    return ImportFile(name=name, file=file, events=events, digest=digest.hexdigest())
 
 
 def _lines(name: str, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -107,45 +109,45 @@ def _lines(name: str, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     while line := file.readline(LONGEST_LINE):
         number += 1
         if not line.endswith(b"\n"):
-            raise BrokenLine(name, number, "it does not end, so the file was cut off")
+            raise InvalidLine(name, number, "it has no line end: the file is truncated")
         yield number, line
 
 
-def _carried(name: str, number: int, line: bytes) -> Carried:
+def _parse_line(name: str, number: int, line: bytes) -> ImportedEvent:
     try:
-        return _read(number, line)
+        return _read_line(number, line)
     except MalformedEvent as error:
-        raise BrokenLine(name, number, str(error)) from error
+        raise InvalidLine(name, number, str(error)) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = f"it is not as `paidup events export` writes it ({_said(error)})"
-        raise BrokenLine(name, number, why) from error
+        why = f"it is not a line that `paidup events export` writes ({_describe(error)})"
+        raise InvalidLine(name, number, why) from error
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _read(number: int, line: bytes) -> Carried:
+def _read_line(number: int, line: bytes) -> ImportedEvent:
     document: Mapping[str, Any] = json.loads(line)
     body = document["payload"].encode()
     if sha256(body).hexdigest() != document["payload_sha256"]:
-        raise ValueError("its payload is not the one that was exported")
+        raise ValueError("the payload does not match payload_sha256")
     envelope = parse(body)
     if envelope.event_id != document["id"]:
-        raise ValueError(f"its payload is that of {envelope.event_id}")
-    return Carried(
+        raise ValueError(f"the payload is that of {envelope.event_id}")
+    return ImportedEvent(
         number=number,
         envelope=envelope,
-        received_at=_moment(document["received_at"]),
+        received_at=_parse_time(document["received_at"]),
         fetched=_fetched(document["fetched"]),
         discarded=(document["outcome"], document["reason"]) == ("ignored", DISCARDED),
     )
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
-        raise ValueError(f"{text} has no zone")
+        raise ValueError(f"{text} has no time zone")
     return at
 
 
@@ -153,6 +155,6 @@ def _fetched(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError("fetched is no text")  # noqa: TRY004 - told as every other mistake is
-    Fetched.from_text(value)
+        raise ValueError("fetched is not text")  # noqa: TRY004 - reported like every other mistake
+    FetchRecord.from_text(value)
     return value

@@ -1,6 +1,7 @@
-"""What ``paidup replay --from FILE`` does: events of a file on their way through the inbox.
+"""Run ``paidup replay --from FILE``: send the events of a file through the inbox.
 
-A thousand at a time, so that it needs no more room for a year of events than for a day of them.
+The file is read in batches of a thousand events, so a year of events needs no more memory than a
+day.
 """
 
 import os
@@ -15,147 +16,156 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from ops import connections as doors
-from ops.bulk_audit import Audited
-from ops.errors import NotDone, sentence
-from ops.export.import_file import Cargo, Carried, cargo
+from ops import connections
+from ops.bulk_audit import record_bulk_action
+from ops.errors import CommandFailed, user_message
+from ops.export.import_file import ImportedEvent, ImportFile, open_import
 from ops.export.render import (
-    Foretold,
-    Imported,
-    foretold_document,
-    imported_document,
-    print_foretold,
-    print_imported,
+    ImportPreview,
+    ImportResult,
+    import_document,
+    import_preview_document,
+    print_import,
+    print_import_preview,
 )
-from ops.queries.replay_results import mark
-from ops.replay.requeue import Answer, Entrance, entrance_of_pending
-from ops.replay.run import DONE, Fate, Pace, Replay
-from ops.replay.start import Wish, bar, confirm, logs_on_stderr, showing
+from ops.queries.replay_results import current_mark
+from ops.replay.requeue import RequeueResult, RequeueStatus, put_into_inbox, send_wakes
+from ops.replay.run import DONE, Pace, Replay, ReplayStatus
+from ops.replay.start import ReplayOptions, confirm, logs_on_stderr, progress_reporter
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interruption
-from ops.terminal.operator_options import reason_given
-from ops.terminal.output import emit_json
+from ops.terminal.operator_options import require_reason
+from ops.terminal.output import print_json
+from ops.terminal.progress import ReportProgress, progress
 from ops.up.up_file import settings as find_settings
-from runtime.broker import Wakes, make_celery
+from runtime.broker import WakePublisher, make_celery
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.deliveries import REPLAY
 from runtime.ledger.prepare import Scope
 from runtime.settings import Settings
 
 REQUESTED: Final = "import.requested"
 ENDED: Final = "import.ended"
-AT_ONCE: Final = 1000
-BYTES_AT_ONCE: Final = 64 * 1024 * 1024
+BATCH_SIZE: Final = 1000
+BATCH_BYTES: Final = 64 * 1024 * 1024
 
 
-def bring_in(name: str, wish: Wish) -> int:
-    """Read the file, ask, let in, wait and tell; the exit code."""
-    needed = ["DATABASE_URL"] if wish.dry_run else ["DATABASE_URL", "REDIS_URL"]
+def import_events(name: str, options: ReplayOptions) -> int:
+    """Read the file, ask, requeue its events, wait and report. Return the exit code."""
+    needed = ["DATABASE_URL"] if options.dry_run else ["DATABASE_URL", "REDIS_URL"]
     settings = find_settings(os.environ, *needed)
-    if not wish.dry_run:
-        reason_given(wish.reason)
-    with doors.database(settings, asker="replay") as engine:
-        with doors.snapshot(engine) as connection:
-            since = mark(connection)
-        with cargo(name) as load:
-            if wish.dry_run:
-                return _foretell(settings, engine, load, as_json=wish.as_json)
-            confirm(load.events, "let in", yes=wish.yes)
-            publish = Wakes(make_celery(settings, role="publisher")).publish
-            with doors.asking_inbox(settings) as inbox:
-                return _Run(
+    if not options.dry_run:
+        require_reason(options.reason)
+    with connections.open_database(settings, application="replay") as engine:
+        with connections.read_snapshot(engine) as connection:
+            since = current_mark(connection)
+        with open_import(name) as source:
+            if options.dry_run:
+                return _preview(settings, engine, source, as_json=options.as_json)
+            confirm(source.events, "import", yes=options.yes)
+            publish = WakePublisher(make_celery(settings, role="publisher")).publish
+            with connections.open_inbox(settings) as inbox:
+                return _ImportRun(
                     engine=engine,
                     inbox=inbox,
                     publish=publish,
-                    load=load,
-                    wish=wish,
+                    source=source,
+                    options=options,
                     since=since,
-                ).carry_out()
+                ).execute()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
+class _ImportRun:
     engine: Engine
     inbox: Inbox
     publish: Callable[[str], bool]
-    load: Cargo
-    wish: Wish
+    source: ImportFile
+    options: ReplayOptions
     since: int
-    imported: Imported = field(default_factory=Imported)
+    result: ImportResult = field(default_factory=ImportResult)
 
-    def carry_out(self) -> int:
-        self._audit(REQUESTED, "done", {"file": self.load.name, "events": self.load.events})
-        pace = Pace(rate=self.wish.rate, clock=time.monotonic)
+    def execute(self) -> int:
+        self._audit(REQUESTED, "done", {"file": self.source.name, "events": self.source.events})
+        pace = Pace(rate=self.options.rate, clock=time.monotonic)
         pause = Interruption().pause
-        with logs_on_stderr(), bar("letting in", self.load.events) as moved:
-            for some in _chunks(self.load):
-                replay = self._replay(some, pace)
-                self._go(replay, pause, showing(self._after_those_before(moved)))
+        with logs_on_stderr(), progress("importing", self.source.events) as report:
+            for batch in _batches(self.source):
+                replay = self._replay(batch, pace)
+                self._run(replay, pause, progress_reporter(self._after_earlier_batches(report)))
                 if replay.interrupted:
                     break
-        return self._tell()
+        return self._report()
 
-    def _after_those_before(self, moved: Callable[[int, str], None]) -> Callable[[int, str], None]:
-        before = self.imported.counts.total()
-        return lambda done, said: moved(before + done, said)
+    def _after_earlier_batches(self, report: ReportProgress) -> ReportProgress:
+        before = self.result.counts.total()
 
-    def _replay(self, some: Mapping[str, Carried], pace: Pace) -> Replay:
-        customs = Customs(
+        def report_in_total(done: int, detail: str = "") -> None:
+            report(before + done, detail)
+
+        return report_in_total
+
+    def _replay(self, batch: Mapping[str, ImportedEvent], pace: Pace) -> Replay:
+        requeuer = ImportRequeuer(
             engine=self.engine,
             inbox=self.inbox,
             publish=self.publish,
-            actor=self.wish.actor,
-            reason=reason_given(self.wish.reason),
-            carried=some,
+            actor=self.options.actor,
+            reason=require_reason(self.options.reason),
+            events=batch,
         )
         return Replay(
-            let_in=customs.let_in,
+            requeue=requeuer.requeue,
             inbox=self.inbox,
             engine=self.engine,
             mark=self.since,
             pace=pace,
-            wait=self.wish.wait,
-            todo=deque(Target(key=key, buried=False) for key in some),
+            wait=self.options.wait,
+            todo=deque(Target(key=key, is_dead_letter=False) for key in batch),
         )
 
-    def _go(
-        self, replay: Replay, pause: Callable[[float], None], show: Callable[[Replay], None]
+    def _run(
+        self, replay: Replay, pause: Callable[[float], None], report: Callable[[Replay], None]
     ) -> None:
         try:
-            replay.run(pause, show)
+            replay.run(pause, report)
         except (RedisError, SQLAlchemyError) as error:
-            let_in = self.imported.readmitted + replay.readmitted
-            done = f"{let_in} of {self.load.events} events were let in"
-            raise NotDone(f"{sentence(error)}; {done}: run the same command again") from error
-        self.imported.take(replay)
+            requeued = self.result.requeued + replay.requeued
+            done = f"{requeued} of {self.source.events} events were requeued"
+            raise CommandFailed(
+                f"{user_message(error)}; {done}: run the same command again"
+            ) from error
+        self.result.add(replay)
 
-    def _tell(self) -> int:
-        counts = self.imported.counts
-        counts[Fate.UNTOUCHED] += self.load.events - counts.total()
-        whole = counts.keys() - {fate for fate in counts if not counts[fate]} <= DONE
-        told = {str(fate): number for fate, number in counts.items() if number}
-        self._audit(ENDED, "done" if whole else "failed", {"counts": told})
-        if self.wish.as_json:
-            emit_json(imported_document(self.load, self.imported))
+    def _report(self) -> int:
+        counts = self.result.counts
+        counts[ReplayStatus.NOT_STARTED] += self.source.events - counts.total()
+        whole = counts.keys() - {status for status in counts if not counts[status]} <= DONE
+        by_status = {str(status): number for status, number in counts.items() if number}
+        self._audit(ENDED, "done" if whole else "failed", {"counts": by_status})
+        if self.options.as_json:
+            print_json(import_document(self.source, self.result))
         else:
-            print_imported(self.load, self.imported)
+            print_import(self.source, self.result)
         return 0 if whole else 1
 
     def _audit(self, action: str, outcome: str, after: dict[str, Any]) -> None:
-        Audited(
-            engine=self.engine,
-            actor=self.wish.actor,
-            reason=self.wish.reason,
-            targets=[("file", self.load.digest)],
-        ).note(action, outcome, after)
+        record_bulk_action(
+            self.engine,
+            action,
+            outcome,
+            actor=self.options.actor,
+            reason=self.options.reason,
+            targets=[("file", self.source.digest)],
+            after=after,
+        )
 
 
-def _chunks(load: Iterable[Carried]) -> Iterator[dict[str, Carried]]:
-    """So many that they are worth a run, no more than memory bears, and each of them once."""
-    some: dict[str, Carried] = {}
+def _batches(source: Iterable[ImportedEvent]) -> Iterator[dict[str, ImportedEvent]]:
+    """Yield batches of at most 1000 events and about 64 MiB, each with distinct ids."""
+    some: dict[str, ImportedEvent] = {}
     size = 0
-    for each in load:
-        if some and (len(some) == AT_ONCE or size > BYTES_AT_ONCE or each.key in some):
+    for each in source:
+        if some and (len(some) == BATCH_SIZE or size > BATCH_BYTES or each.key in some):
             yield some
             some, size = {}, 0
         some[each.key] = each
@@ -163,96 +173,93 @@ def _chunks(load: Iterable[Carried]) -> Iterator[dict[str, Carried]]:
     yield some
 
 
-def _foretell(settings: Settings, engine: Engine, load: Cargo, *, as_json: bool) -> int:
+def _preview(settings: Settings, engine: Engine, source: ImportFile, *, as_json: bool) -> int:
     scope = Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts)
-    foretold = Foretold()
-    with bar("looking", load.events) as moved, doors.snapshot(engine) as connection:
-        for some in _chunks(load):
-            here = known(connection, list(some))
+    preview = ImportPreview()
+    with (
+        progress("previewing", source.events) as report,
+        connections.read_snapshot(engine) as connection,
+    ):
+        for some in _batches(source):
+            here = load_known_events(connection, list(some))
             for each in some.values():
-                foretold.take(each, here.why_not(each), scope)
-            moved(foretold.counts.total(), "")
+                preview.add(each, here.reason_to_skip(each), scope)
+            report(preview.counts.total(), "")
     if as_json:
-        emit_json(foretold_document(load, foretold))
+        print_json(import_preview_document(source, preview))
     else:
-        print_foretold(load, foretold)
-    return 0 if foretold.counts.keys() <= DONE else 1
+        print_import_preview(source, preview)
+    return 0 if preview.counts.keys() <= DONE else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known here of some events: fingerprints of settled ones, and discarded letters."""
+class KnownEvents:
+    """This database's view of some events: settled fingerprints and discarded letters."""
 
     settled: Mapping[str, str]
     discarded: frozenset[str]
 
-    def why_not(self, carried: Carried) -> tuple[Entrance, str] | None:
-        """What speaks against letting an event in."""
-        if carried.discarded:
-            return Entrance.LEFT_OUT, "discarded by an operator where it is from"
-        if carried.key in self.discarded:
+    def reason_to_skip(self, event: ImportedEvent) -> tuple[RequeueStatus, str] | None:
+        """Return the status and details of an event that must not be requeued, else None."""
+        if event.discarded:
+            return RequeueStatus.EXCLUDED, "discarded by an operator in the source database"
+        if event.key in self.discarded:
             return (
-                Entrance.LEFT_OUT,
-                f"discarded here; `paidup dead replay {carried.key}` undoes it",
+                RequeueStatus.EXCLUDED,
+                f"discarded here; `paidup dead replay {event.key}` undoes it",
             )
-        fingerprint = self.settled.get(carried.key)
+        fingerprint = self.settled.get(event.key)
         if fingerprint is None:
             return None
-        if fingerprint != carried.envelope.fingerprint:
-            return Entrance.REFUSED, "another event with this id is settled here"
-        return Entrance.KNOWN, ""
+        if fingerprint != event.envelope.fingerprint:
+            return RequeueStatus.INVALID, "another event with this id is settled here"
+        return RequeueStatus.ALREADY_SETTLED, ""
 
 
-def known(connection: Connection, keys: Sequence[str]) -> Known:
-    """What is known of these."""
+def load_known_events(connection: Connection, keys: Sequence[str]) -> KnownEvents:
+    """Return what this database knows of these events."""
     values = {"keys": list(keys)}
-    return Known(
+    return KnownEvents(
         settled={row.id: row.fingerprint for row in connection.execute(_SETTLED, values)},
         discarded=frozenset(connection.scalars(_DISCARDED, values)),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Customs:
-    """The way in for the events of one file, on one operator's word."""
+class ImportRequeuer:
+    """Requeues the events of one file for one operator."""
 
     engine: Engine
     inbox: Inbox
     publish: Callable[[str], bool]
     actor: str
     reason: str
-    carried: Mapping[str, Carried]
+    events: Mapping[str, ImportedEvent]
 
-    def let_in(self, targets: Sequence[Target]) -> list[Answer]:
-        """Try each of these few, and wake whoever has to be woken."""
+    def requeue(self, targets: Sequence[Target]) -> list[RequeueResult]:
+        """Requeue each of a few targets, then send the wake-ups."""
         with self.engine.connect() as connection:
-            here = known(connection, [target.key for target in targets])
+            here = load_known_events(connection, [target.key for target in targets])
         wakes: list[str] = []
-        answers = [self._answer(target, here, wakes) for target in targets]
-        for wake in wakes:
-            if not self.publish(wake):
-                self.inbox.unregister(wake)
-        return answers
+        results = [self._requeue_one(target, here, wakes) for target in targets]
+        send_wakes(self.inbox, self.publish, wakes)
+        return results
 
-    def _answer(self, target: Target, here: Known, wakes: list[str]) -> Answer:
-        carried = self.carried[target.key]
-        if refused := here.why_not(carried):
-            return Answer(target=target, entrance=refused[0], says=refused[1])
-        accepted = self.inbox.readmit(
-            carried.envelope, key=target.key, origin=REPLAY, extra=self._extra(carried)
-        )
-        if accepted.status != "accepted":
-            return Answer(target=target, entrance=entrance_of_pending(self.inbox, target.key))
-        wakes += [accepted.wake] if accepted.wake else []
-        return Answer(target=target, entrance=Entrance.IN)
+    def _requeue_one(self, target: Target, here: KnownEvents, wakes: list[str]) -> RequeueResult:
+        event = self.events[target.key]
+        if skipped := here.reason_to_skip(event):
+            return RequeueResult(target=target, status=skipped[0], detail=skipped[1])
+        extra = self._extra(event)
+        status = put_into_inbox(self.inbox, event.envelope, target.key, extra, wakes)
+        return RequeueResult(target=target, status=status)
 
-    def _extra(self, carried: Carried) -> dict[str, Any]:
+    def _extra(self, event: ImportedEvent) -> dict[str, Any]:
         extra = {
             "actor": self.actor,
             "reason": self.reason,
-            "received_at": carried.received_at.isoformat(),
+            "received_at": event.received_at.isoformat(),
         }
-        return extra | ({"fetched": carried.fetched} if carried.fetched else {})
+        return extra | ({"fetched": event.fetched} if event.fetched else {})
 
 
 _SETTLED = sa.text("SELECT id, fingerprint FROM stripe_events WHERE id = ANY(:keys)")

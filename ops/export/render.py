@@ -1,126 +1,139 @@
-"""What became of the events of a file, or would, for people and for programs."""
+"""Collect and print the result of an import, or of its preview."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from ops.export.import_file import Cargo, Carried
-from ops.replay.render import counts_document, events_document, needs_a_word, print_told, words
-from ops.replay.requeue import Entrance
-from ops.replay.run import DONE, Fate, Replay, Told
-from ops.terminal.output import Json, say
+from ops.export.import_file import ImportedEvent, ImportFile
+from ops.replay.render import (
+    counts_document,
+    events_document,
+    format_counts,
+    is_notable,
+    print_results,
+)
+from ops.replay.requeue import RequeueStatus
+from ops.replay.run import DONE, Replay, ReplayResult, ReplayStatus
+from ops.terminal.output import Json, print_text
 from runtime.ledger.deliveries import REPLAY, Delivery
-from runtime.ledger.prepare import Scope, enter
+from runtime.ledger.prepare import Scope, prepare
 
-MOST_TOLD: Final = 1000
-"""Events of which there is more to say are kept up to here; all are counted."""
+MAX_RESULTS: Final = 1000
+"""The most results that are kept to be listed; all are counted."""
 
-_EXPECTED: Final = DONE - {Fate.LEFT_OUT}
-"""What becomes of most events of any file: there it was superseded or ignored, too."""
+_EXPECTED: Final = DONE - {ReplayStatus.EXCLUDED}
+"""The usual statuses of an import: most events were superseded or ignored before, too."""
 
-_FATES: Final = {
-    Entrance.KNOWN: Fate.KNOWN,
-    Entrance.LEFT_OUT: Fate.LEFT_OUT,
-    Entrance.REFUSED: Fate.FAILED,
+_STATUSES: Final = {
+    RequeueStatus.ALREADY_SETTLED: ReplayStatus.ALREADY_SETTLED,
+    RequeueStatus.EXCLUDED: ReplayStatus.EXCLUDED,
+    RequeueStatus.INVALID: ReplayStatus.FAILED,
 }
 
 
 @dataclass(slots=True)
-class Imported:
-    """What became of all of them so far."""
+class ImportResult:
+    """The results of all events so far."""
 
-    counts: Counter[Fate] = field(default_factory=Counter)
-    readmitted: int = 0
+    counts: Counter[ReplayStatus] = field(default_factory=Counter)
+    requeued: int = 0
     interrupted: bool = False
-    told: dict[str, Told] = field(default_factory=dict)
-    """The first of those of which there is more to say."""
+    results: dict[str, ReplayResult] = field(default_factory=dict)
+    """The first results that need attention."""
 
-    def take(self, replay: Replay) -> None:
-        """Take in some more of them, all done."""
+    def add(self, replay: Replay) -> None:
+        """Add the results of one batch."""
         self.counts.update(replay.counts())
-        self.readmitted += replay.readmitted
+        self.requeued += replay.requeued
         self.interrupted = replay.interrupted
-        for each in replay.told.values():
-            if len(self.told) < MOST_TOLD and each.fate not in _EXPECTED:
-                self.told[each.key] = each
+        for each in replay.results.values():
+            if len(self.results) < MAX_RESULTS and each.status not in _EXPECTED:
+                self.results[each.key] = each
 
 
 @dataclass(slots=True)
-class Foretold:
-    """What would become of them as far as can be told of each by itself."""
+class ImportPreview:
+    """The status that each event would get, judged on its own."""
 
-    counts: Counter[Fate] = field(default_factory=Counter)
-    told: dict[str, Told] = field(default_factory=dict)
+    counts: Counter[ReplayStatus] = field(default_factory=Counter)
+    results: dict[str, ReplayResult] = field(default_factory=dict)
 
-    def take(self, carried: Carried, refused: tuple[Entrance, str] | None, scope: Scope) -> None:
-        """Look at one more."""
-        fate, says = _foretell(carried, refused, scope)
-        self.counts[fate] += 1
-        told = Told(key=carried.key, fate=fate, says=says)
-        if len(self.told) < MOST_TOLD and needs_a_word(told):
-            self.told[told.key] = told
+    def add(
+        self, event: ImportedEvent, skipped: tuple[RequeueStatus, str] | None, scope: Scope
+    ) -> None:
+        """Add one event."""
+        status, detail = _preview(event, skipped, scope)
+        self.counts[status] += 1
+        result = ReplayResult(key=event.key, status=status, detail=detail)
+        if len(self.results) < MAX_RESULTS and is_notable(result):
+            self.results[result.key] = result
 
 
-def _foretell(
-    carried: Carried, refused: tuple[Entrance, str] | None, scope: Scope
-) -> tuple[Fate, str]:
-    if refused:
-        return _FATES[refused[0]], refused[1]
+def _preview(
+    event: ImportedEvent, skipped: tuple[RequeueStatus, str] | None, scope: Scope
+) -> tuple[ReplayStatus, str]:
+    if skipped:
+        return _STATUSES[skipped[0]], skipped[1]
     delivery = Delivery(
-        envelope=carried.envelope,
-        received_at=carried.received_at,
+        envelope=event.envelope,
+        received_at=event.received_at,
         attempts=1,
         origin=REPLAY,
-        key=carried.key,
+        key=event.key,
     )
-    (entering,) = enter([delivery], scope)
-    if entering.unreadable:
-        return Fate.FAILED, str(entering.unreadable)
-    return (Fate.IGNORED, entering.ignored) if entering.ignored else (Fate.LET_IN, "")
+    (prepared,) = prepare([delivery], scope)
+    if prepared.unreadable:
+        return ReplayStatus.FAILED, str(prepared.unreadable)
+    return (
+        (ReplayStatus.IGNORED, prepared.ignored) if prepared.ignored else (ReplayStatus.QUEUED, "")
+    )
 
 
-def imported_document(load: Cargo, imported: Imported) -> Json:
-    """What became of them, as JSON values."""
+def import_document(source: ImportFile, result: ImportResult) -> Json:
+    """Return the results as JSON values."""
     return {
-        "file": load.name,
-        "sha256": load.digest,
-        "asked": load.events,
-        "readmitted": imported.readmitted,
-        "interrupted": imported.interrupted,
-        "counts": counts_document(imported.counts),
-        "events": events_document(imported.told),
+        "file": source.name,
+        "sha256": source.digest,
+        "asked": source.events,
+        "readmitted": result.requeued,
+        "interrupted": result.interrupted,
+        "counts": counts_document(result.counts),
+        "events": events_document(result.results),
     }
 
 
-def foretold_document(load: Cargo, foretold: Foretold) -> Json:
-    """What would become of them, as JSON values."""
+def import_preview_document(source: ImportFile, preview: ImportPreview) -> Json:
+    """Return the preview as JSON values."""
     return {
         "dry_run": True,
-        "file": load.name,
-        "sha256": load.digest,
-        "asked": load.events,
-        "counts": counts_document(foretold.counts),
-        "events": events_document(foretold.told),
+        "file": source.name,
+        "sha256": source.digest,
+        "asked": source.events,
+        "counts": counts_document(preview.counts),
+        "events": events_document(preview.results),
     }
 
 
-def print_imported(load: Cargo, imported: Imported) -> None:
-    """Those that need a word, and how many there were of each kind."""
-    print_told(imported.told, of=load.events)
-    say(f"{_of(load)}: {words(imported.counts)}", style="bold")
-    if imported.interrupted:
-        untouched = imported.counts[Fate.UNTOUCHED]
-        say(
-            f"interrupted: {imported.readmitted} were let in and are settled without this command,"
-            f" {untouched} are untouched; the same command does what is left"
+def print_import(source: ImportFile, result: ImportResult) -> None:
+    """Print the results that need attention, and the number of events by status."""
+    print_results(result.results, of=source.events)
+    print_text(f"{_describe(source)}: {format_counts(result.counts)}", style="bold")
+    if result.interrupted:
+        left = result.counts[ReplayStatus.NOT_STARTED]
+        print_text(
+            f"interrupted: {result.requeued} were requeued, workers settle them; {left} are"
+            " untouched; the same command does the rest"
         )
 
 
-def print_foretold(load: Cargo, foretold: Foretold) -> None:
-    """The same of what would be."""
-    print_told(foretold.told, of=load.events)
-    say(f"dry run, nothing was changed. {_of(load)}: {words(foretold.counts)}", style="bold")
+def print_import_preview(source: ImportFile, preview: ImportPreview) -> None:
+    """Print the preview: results that need attention, and the number of events by status."""
+    print_results(preview.results, of=source.events)
+    print_text(
+        f"Dry run, nothing was changed. {_describe(source)}: {format_counts(preview.counts)}",
+        style="bold",
+    )
 
 
-def _of(load: Cargo) -> str:
-    return f"{load.events} {'event' if load.events == 1 else 'events'} of {load.name}"
+def _describe(source: ImportFile) -> str:
+    return f"{source.events} {'event' if source.events == 1 else 'events'} of {source.name}"

@@ -1,11 +1,11 @@
-"""Bring a database to this release: its schema, and plans where it has none yet."""
+"""Migrate a database to this release: its schema, and the first plans if it has none."""
 
 from collections.abc import Callable
 
 from sqlalchemy import Engine
 
 from billing.errors import InvalidCatalogue
-from ops.terminal.operator_options import operator
+from ops.terminal.operator_options import current_operator
 from runtime import schema
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
@@ -14,33 +14,34 @@ from runtime.plans_file import PlansMissing, read_plans
 from runtime.settings import Settings, required
 
 
-def migrate(settings: Settings, *, say: Callable[[str], None] = lambda _: None) -> None:
+def migrate(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
     """Upgrade the schema, and apply the plans document if no catalogue is on record.
 
     A document that differs from the catalogue of record changes nothing and is only named.
 
     Raises:
-        PlansMissing, InvalidCatalogue: if there is no catalogue and the document is of no use.
+        OlderCheckoutSchema: an older checkout of Paidup made the schema.
+        PlansMissing, InvalidCatalogue: there is no catalogue yet and the document is unusable.
     """
     url = required(settings.database_url, "DATABASE_URL")
     engine = engine_for(url, application_name="paidup migrate")
     try:
         schema.upgrade(engine)
-        say(f"the schema is at {schema.head()}")
-        _settle_plans(engine, settings, say)
+        report(f"the schema is at {schema.head()}")
+        _install_first_plans(engine, settings, report)
     finally:
         engine.dispose()
 
 
 def plans_drift(engine: Engine, settings: Settings) -> str | None:
-    """How the plans document stands to the catalogue of record, if not as it should.
+    """Return how the plans document differs from the catalogue of record; None if it does not.
 
     Raises:
-        CatalogueMissing: if no plans were ever applied.
+        CatalogueMissing: no plans were ever applied.
     """
     path = settings.plans_path
     with engine.connect() as connection:
-        version = catalogues.current(connection).version
+        version = catalogues.current_catalogue(connection).version
         try:
             differs = catalogues.differs(connection, read_plans(path))
         except (PlansMissing, InvalidCatalogue) as error:
@@ -48,19 +49,19 @@ def plans_drift(engine: Engine, settings: Settings) -> str | None:
     if differs:
         return (
             f"{path} differs from the plans of record (version {version}), which stay in force;"
-            " `paidup plans diff` says what it would change"
+            " `paidup plans diff` shows what it would change"
         )
     return None
 
 
-def _settle_plans(engine: Engine, settings: Settings, say: Callable[[str], None]) -> None:
+def _install_first_plans(engine: Engine, settings: Settings, report: Callable[[str], None]) -> None:
     try:
         drift = plans_drift(engine, settings)
     except CatalogueMissing:
         plans = read_plans(settings.plans_path)
         reason = f"first plans, from {settings.plans_path.name}"
-        if catalogues.install_first(engine, plans, actor=operator(), reason=reason):
-            say(f"{settings.plans_path} is the catalogue of record now (version 1)")
+        if catalogues.install_first(engine, plans, actor=current_operator(), reason=reason):
+            report(f"{settings.plans_path} is now the catalogue of record (version 1)")
     else:
         if drift:
-            say(drift)
+            report(drift)

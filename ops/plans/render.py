@@ -1,21 +1,20 @@
-"""What other plans would change, for people and for programs."""
+"""Print what other plans would change, as text or JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from billing.rows import EntitlementRow
-from ops.plans.diff import GrantChange, PlansDiff, UserChange, Waiting
-from ops.terminal.formats import stamp
-from ops.terminal.output import Json, plain, say, show, table
+from ops.plans.diff import GrantChange, PlansDiff, UnlistedPrice, UserChange
+from ops.terminal.formats import format_time
+from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
 from runtime.ledger.write import CHANGES
 
 
 def diff_document(
     path: Path, version: int, diff: PlansDiff, shown: Sequence[UserChange], *, same: bool
 ) -> Json:
-    """Everything that was found, as JSON values; ``shown`` says of how many users in detail."""
+    """Return all findings as JSON values, with the ``shown`` users in detail."""
     return {
         "file": str(path),
         "catalogue_version": version,
@@ -26,8 +25,8 @@ def diff_document(
         "shown": len(shown),
         "changes": [_user_document(each) for each in shown],
         "prices_in_no_plan": [
-            {"price": price, "users": len(waiting.users), "without_user": waiting.unlinked}
-            for price, waiting in _by_weight(diff.unknown)
+            {"price": price, "users": len(unlisted.users), "without_user": unlisted.unlinked}
+            for price, unlisted in _by_users(diff.unknown)
         ],
     }
 
@@ -35,25 +34,19 @@ def diff_document(
 def print_diff(
     path: Path, version: int, diff: PlansDiff, shown: Sequence[UserChange], *, same: bool
 ) -> None:
-    """Users with what they have before and after, what no plan sells, and a summary."""
+    """Print users with their access before and after, prices in no plan, and a summary."""
     if shown:
-        rows = [
-            (each.user_id, _told(each), _given(each.before), _given(each.after)) for each in shown
-        ]
-        show(table(("user", "grants", "before", "after"), rows))
+        print_rows(_USER_COLUMNS, shown)
     if len(shown) < len(diff.users):
-        say(f"and {len(diff.users) - len(shown)} more users: --limit shows more", style="dim")
+        print_text(f"{len(diff.users) - len(shown)} more users: --limit shows more", style="dim")
     if diff.unknown:
-        say("\nprices in no plan", style="bold")
-        waiting = [
-            (price, len(each.users), each.unlinked) for price, each in _by_weight(diff.unknown)
-        ]
-        show(table(("price", "users who wait", "payers not known as users"), waiting))
-    say(_summary(path, version, diff, same=same), style="bold")
+        print_text("\nprices in no plan", style="bold")
+        print_rows(_PRICE_COLUMNS, _by_users(diff.unknown))
+    print_text(_summary(path, version, diff, same=same), style="bold")
 
 
 def _summary(path: Path, version: int, diff: PlansDiff, *, same: bool) -> str:
-    relation = "says the same as" if same else "against"
+    relation = "equals" if same else "compared with"
     users = f"{len(diff.users)} {'user' if len(diff.users) == 1 else 'users'}"
     counted = ", ".join(f"{diff.changes[change]} {change}" for change in CHANGES.values())
     return (
@@ -62,44 +55,55 @@ def _summary(path: Path, version: int, diff: PlansDiff, *, same: bool) -> str:
     )
 
 
-def _by_weight(unknown: Mapping[str, Waiting]) -> list[tuple[str, Waiting]]:
+def _by_users(unknown: Mapping[str, UnlistedPrice]) -> list[tuple[str, UnlistedPrice]]:
     return sorted(unknown.items(), key=lambda each: (-len(each[1].users), each[0]))
 
 
 def _user_document(user: UserChange) -> Json:
     return {
         "user_id": user.user_id,
-        "before": plain(user.before),
-        "after": plain(user.after),
+        "before": to_json(user.before),
+        "after": to_json(user.after),
         "grants": [
             {
                 "change": each.change,
                 "source": each.row.source,
                 "plan_code": each.row.plan_code,
-                "before": plain(asdict(each.before)) if each.before else None,
-                "after": plain(asdict(each.after)) if each.after else None,
+                "before": to_json(each.before),
+                "after": to_json(each.after),
             }
             for each in user.grants
         ],
     }
 
 
-def _told(user: UserChange) -> str:
-    return ", ".join(_change(each) for each in user.grants)
-
-
-def _change(each: GrantChange) -> str:
+def _describe_grant(each: GrantChange) -> str:
     until = _new_end(each.before, each.after)
     return f"{each.change} {each.row.plan_code} ({each.row.source}){until}"
 
 
 def _new_end(before: EntitlementRow | None, after: EntitlementRow | None) -> str:
-    """Grace that becomes longer or shorter changes no feature, only for how long."""
+    """Return the new end: a longer or shorter grace period changes only that."""
     if before is None or after is None or before.expires_at == after.expires_at:
         return ""
-    return f" until {stamp(after.expires_at)}" if after.expires_at else " without end"
+    return f" until {format_time(after.expires_at)}" if after.expires_at else " without end"
 
 
-def _given(features: Mapping[str, Any]) -> str:
-    told = (name if value is True else f"{name} {plain(value)}" for name, value in features.items())
-    return ", ".join(told) or "nothing"
+def _describe_features(features: Mapping[str, Any]) -> str:
+    described = (
+        name if value is True else f"{name} {to_json(value)}" for name, value in features.items()
+    )
+    return ", ".join(described) or "nothing"
+
+
+_USER_COLUMNS: Final[Columns[UserChange]] = {
+    "user": lambda user: user.user_id,
+    "grants": lambda user: ", ".join(map(_describe_grant, user.grants)),
+    "before": lambda user: _describe_features(user.before),
+    "after": lambda user: _describe_features(user.after),
+}
+_PRICE_COLUMNS: Final[Columns[tuple[str, UnlistedPrice]]] = {
+    "price": lambda row: row[0],
+    "paying users": lambda row: len(row[1].users),
+    "payers without a user": lambda row: row[1].unlinked,
+}

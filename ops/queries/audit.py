@@ -1,4 +1,4 @@
-"""The audit: entries that a filter lets through, newest first."""
+"""Query the audit log, newest entries first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from models.tables import AuditLog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Who did what to what, and why, as it was written down."""
+    """One entry of the audit log."""
 
     id: int
     occurred_at: datetime
@@ -31,24 +31,24 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """What must be true of an entry; all that is given, together."""
+    """The conditions on an entry; all that are set must hold."""
 
     user: str | None = None
     event: str | None = None
     actor: str | None = None
     actions: tuple[str, ...] = ()
-    """Whole actions, or what stands before their dot."""
+    """Whole actions, or the part before the dot."""
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = None
-    """Entries with a lower number only: the page after one that ended there."""
+    """Only entries with a lower id: the next page after one that ended there."""
 
 
 _COLUMNS = [getattr(AuditLog, field.name) for field in fields(AuditEntry)]
 
 
 def audit_entries(connection: Connection, wanted: AuditFilter, *, limit: int) -> list[AuditEntry]:
-    """The newest of them first."""
+    """Return the entries that match, newest first."""
     query = select(*_COLUMNS).where(*_conditions(wanted)).order_by(AuditLog.id.desc())
     return [AuditEntry(**row) for row in connection.execute(query.limit(limit)).mappings()]
 

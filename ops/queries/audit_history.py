@@ -1,4 +1,4 @@
-"""What the audit holds of one user's access, up to a moment."""
+"""Query what the audit log holds about one user's access, up to a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from runtime.ledger.rows import TableName, from_plain
 from runtime.ledger.write import ENTITLEMENT
 
 _ADDED_LATER: Final = {"per_seat": ()}
-"""What entries of older releases do not say."""
+"""Fields that entries of older releases lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AccessEntry:
     """A change of access: granted, changed or revoked.
 
-    ``at`` is when it held at the earliest: an entry that waited for the one before it has begun
-    before, and was not seen by anybody.
+    ``at`` is the time from which it can have been visible: never before the entry before it,
+    which it may have waited for.
     """
 
     id: int
@@ -38,24 +38,24 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """All of it up to a moment; ``version`` and ``plans`` are those of record then."""
+class AccessHistory:
+    """All entries up to ``at``; ``version`` and ``plans`` are those of record then."""
 
     user_id: str
     at: datetime
-    entries: tuple[Entry, ...]
-    first: Entry | None
-    """The first there is at all."""
+    entries: tuple[AccessEntry, ...]
+    first: AccessEntry | None
+    """The first entry of all, even if it is later than ``at``."""
     features_ever: frozenset[str]
     version: int | None
     plans: Catalogue
 
 
-def history_of(connection: Connection, user_id: str, at: datetime) -> History:
-    """What was on record about a user's access at a moment, which must not lie ahead."""
+def load_access_history(connection: Connection, user_id: str, at: datetime) -> AccessHistory:
+    """Return what was on record about a user's access at a time in the past."""
     every = _entries(connection, user_id)
     version, plans = _plans(connection, at)
-    return History(
+    return AccessHistory(
         user_id=user_id,
         at=at,
         entries=tuple(takewhile(lambda entry: entry.at <= at, every)),
@@ -66,25 +66,25 @@ def history_of(connection: Connection, user_id: str, at: datetime) -> History:
     )
 
 
-def clock(connection: Connection) -> datetime:
-    """The database's."""
+def database_now(connection: Connection) -> datetime:
+    """Return the database's time."""
     now: datetime = connection.execute(select(func.now())).scalar_one()
     return now
 
 
-def _entries(connection: Connection, user_id: str) -> Sequence[Entry]:
+def _entries(connection: Connection, user_id: str) -> Sequence[AccessEntry]:
     query = select(AuditLog.__table__).where(
         AuditLog.user_id == user_id, AuditLog.target_type == ENTITLEMENT
     )
-    found: list[Entry] = []
+    found: list[AccessEntry] = []
     for audited in connection.execute(query.order_by(AuditLog.id)):
         at = max(audited.occurred_at, found[-1].at) if found else audited.occurred_at
         found.append(_entry(audited, at))
     return found
 
 
-def _entry(audited: Any, at: datetime) -> Entry:
-    return Entry(
+def _entry(audited: Any, at: datetime) -> AccessEntry:
+    return AccessEntry(
         id=audited.id,
         at=at,
         actor=audited.actor,
@@ -105,7 +105,7 @@ def _row(written: Mapping[str, Any] | None) -> EntitlementRow | None:
     return row
 
 
-def _features(entries: Iterable[Entry]) -> Iterable[str]:
+def _features(entries: Iterable[AccessEntry]) -> Iterable[str]:
     rows = (row for entry in entries for row in (entry.before, entry.after) if row)
     return (name for row in rows for name in row.entitlements)
 

@@ -1,7 +1,7 @@
-"""Dead letters: those that a filter lets through, and whom they are about.
+"""Query dead letters, also by the user or customer that they are about.
 
-What an event that was never applied is about stands in its payload only, so user and customer
-are looked for there, by the same readers that will apply it.
+A dead letter has no facts yet, so its user and customer are read from its payload, by the readers
+that will apply it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 from billing.errors import BillingError
 from billing.facts import Fact
 from billing.ids import stripe_id_of
-from billing.readers.registry import read
+from billing.readers.registry import read_event
 from models.tables import DeadLetter, Membership
-from ops.queries import parties as belonging
+from ops.queries import parties as party_queries
 from runtime.event_body import parse
 
 OPEN: Final = "open"
@@ -26,8 +26,8 @@ _NEWEST: Final = (DeadLetter.last_failed_at.desc(), DeadLetter.event_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A dead letter; ``event_id`` is the key of the event in the inbox."""
+class DeadLetterRow:
+    """One dead letter; ``event_id`` is the key of the event in the inbox."""
 
     event_id: str
     type: str | None
@@ -46,13 +46,13 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterFilter:
-    """What must be true of a letter; times are those of its last failure."""
+class DeadLetterFilter:
+    """The conditions on a dead letter; times are those of its last failure."""
 
     keys: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     error: str | None = None
-    """In the name of the error or in what it says."""
+    """A part of the error's name or message."""
     states: tuple[str, ...] = (OPEN,)
     since: datetime | None = None
     until: datetime | None = None
@@ -60,18 +60,18 @@ class LetterFilter:
     customer: str | None = None
 
 
-def letters(
-    connection: Connection, wanted: LetterFilter, *, limit: int | None = None
-) -> list[Letter]:
-    """The letters that failed last come first."""
-    keys = letter_keys(connection, wanted)[:limit]
-    columns = [getattr(DeadLetter, each.name) for each in fields(Letter)]
+def find_dead_letters(
+    connection: Connection, wanted: DeadLetterFilter, *, limit: int | None = None
+) -> list[DeadLetterRow]:
+    """Return the dead letters that match, newest failure first."""
+    keys = find_dead_letter_keys(connection, wanted)[:limit]
+    columns = [getattr(DeadLetter, each.name) for each in fields(DeadLetterRow)]
     query = select(*columns).where(DeadLetter.event_id.in_(keys)).order_by(*_NEWEST)
-    return [Letter(**row) for row in connection.execute(query).mappings()]
+    return [DeadLetterRow(**row) for row in connection.execute(query).mappings()]
 
 
-def letter_keys(connection: Connection, wanted: LetterFilter) -> list[str]:
-    """The keys of the letters, those that failed last first."""
+def find_dead_letter_keys(connection: Connection, wanted: DeadLetterFilter) -> list[str]:
+    """Return the keys of the dead letters that match, newest failure first."""
     conditions = _conditions(wanted)
     if wanted.user is None and wanted.customer is None:
         query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
@@ -81,7 +81,7 @@ def letter_keys(connection: Connection, wanted: LetterFilter) -> list[str]:
     return [key for some in found.partitions() for key in _about(connection, some, wanted)]
 
 
-def _conditions(wanted: LetterFilter) -> list[ColumnElement[bool]]:
+def _conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [DeadLetter.state.in_(wanted.states)]
     if wanted.keys:
         conditions.append(DeadLetter.event_id.in_(wanted.keys))
@@ -98,17 +98,17 @@ def _conditions(wanted: LetterFilter) -> list[ColumnElement[bool]]:
 
 
 def _about(
-    connection: Connection, found: Iterable[Row[str, str]], wanted: LetterFilter
+    connection: Connection, found: Iterable[Row[str, str]], wanted: DeadLetterFilter
 ) -> list[str]:
     stated = {key: _facts(payload) for key, payload in found}
     parties = _parties(connection, (fact for facts in stated.values() for fact in facts))
-    mine = belonging.parties_of_user(connection, wanted.user) if wanted.user else frozenset()
+    mine = party_queries.parties_of_user(connection, wanted.user) if wanted.user else frozenset()
 
     def is_users(facts: Sequence[Fact]) -> bool:
         if wanted.user is None:
             return True
-        said = {getattr(fact.fields, "user_id", None) for fact in facts}
-        return wanted.user in said or bool(mine & {parties.get(key) for key in _keys(facts)})
+        named = {getattr(fact.fields, "user_id", None) for fact in facts}
+        return wanted.user in named or bool(mine & {parties.get(key) for key in _keys(facts)})
 
     def is_customers(facts: Sequence[Fact]) -> bool:
         return wanted.customer is None or wanted.customer in {*map(stripe_id_of, _keys(facts))}
@@ -127,8 +127,8 @@ def _keys(facts: Iterable[Fact]) -> set[Any]:
 
 
 def _facts(payload: str) -> tuple[Fact, ...]:
-    """What it states; one that cannot be read is about nobody who could be named."""
+    """Return the facts of a payload; one that cannot be read has none."""
     try:
-        return read(parse(payload.encode())).facts
+        return read_event(parse(payload.encode())).facts
     except BillingError:
         return ()

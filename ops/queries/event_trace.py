@@ -1,7 +1,7 @@
-"""Everything that is known of one event, wherever it is.
+"""Query everything about one event, wherever it is.
 
-An event that has arrived is settled, or in the inbox, or a dead letter; a second body under its
-id is kept apart under a key of its own, ``evt_1#fingerprint``.
+An event is settled, or in the inbox, or a dead letter. A conflicting second body under its id has
+a key of its own, ``evt_1#fingerprint``.
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from sqlalchemy import Connection, select
 
 from models.base import Base
 from models.tables import AuditLog, DeadLetter, PaymentEvent, StoredFact, StripeEvent
-from ops.queries.dead_letters import Letter
+from ops.queries.dead_letters import DeadLetterRow
 from ops.queries.events import SettledEvent, settled_event
-from runtime.inbox.entries import Glimpse
+from runtime.inbox.entries import PeekedEvent
 from runtime.inbox.inbox import Inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """An entry of the audit that names the event."""
+class AuditedChange:
+    """An audit entry that names the event."""
 
     occurred_at: datetime
     actor: str
@@ -34,8 +34,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Movement:
-    """Money that moved because of the event."""
+class MoneyMovement:
+    """A movement of money that the event caused."""
 
     kind: str
     payment_ref: str
@@ -46,38 +46,44 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """What the database holds of an event."""
+class RecordedEvent:
+    """Everything that the database holds about an event."""
 
     settled: SettledEvent | None
     payload: str | None = field(repr=False)
     facts: tuple[Mapping[str, Any], ...]
-    changes: tuple[Change, ...]
-    movements: tuple[Movement, ...]
-    letters: tuple[Letter, ...]
+    changes: tuple[AuditedChange, ...]
+    movements: tuple[MoneyMovement, ...]
+    letters: tuple[DeadLetterRow, ...]
 
     @property
     def empty(self) -> bool:
-        """Whether the database has never heard of the event."""
+        """True if the database does not know the event."""
         return self.settled is None and not self.letters
 
 
-def recorded(connection: Connection, event_id: str) -> Recorded:
-    """What the database holds under an event's id; an inbox key finds the dead letter it names."""
+def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
+    """Return what the database holds about an event id, or about the inbox key of a conflict."""
     payload = select(StripeEvent.payload).where(StripeEvent.id == event_id)
     facts = select(StoredFact.fact).where(StoredFact.event_id == event_id)
     letter = DeadLetter.event_id
-    return Recorded(
+    return RecordedEvent(
         settled=settled_event(connection, event_id),
         payload=connection.scalar(payload),
         facts=tuple(connection.scalars(facts.order_by(StoredFact.object_key))),
-        changes=_rows(connection, Change, AuditLog, AuditLog.event_id == event_id, AuditLog.id),
+        changes=_rows(
+            connection, AuditedChange, AuditLog, AuditLog.event_id == event_id, AuditLog.id
+        ),
         movements=_rows(
-            connection, Movement, PaymentEvent, PaymentEvent.event_id == event_id, PaymentEvent.id
+            connection,
+            MoneyMovement,
+            PaymentEvent,
+            PaymentEvent.event_id == event_id,
+            PaymentEvent.id,
         ),
         letters=_rows(
             connection,
-            Letter,
+            DeadLetterRow,
             DeadLetter,
             (letter == event_id) | letter.startswith(f"{event_id}#", autoescape=True),
             letter,
@@ -85,11 +91,11 @@ def recorded(connection: Connection, event_id: str) -> Recorded:
     )
 
 
-def unsettled(inbox: Inbox, event_id: str) -> tuple[Glimpse, ...]:
-    """What the inbox holds under an event's id, second bodies included."""
-    apart = [key for key in inbox.conflicts() if key.startswith(f"{event_id}#")]
-    seen = inbox.peek([event_id, *apart])
-    return tuple(glimpse for glimpse in seen if glimpse.state != "absent")
+def find_in_inbox(inbox: Inbox, event_id: str) -> tuple[PeekedEvent, ...]:
+    """Return what the inbox holds under an event id, conflicts included."""
+    conflicts = [key for key in inbox.conflicts() if key.startswith(f"{event_id}#")]
+    events = inbox.peek([event_id, *conflicts])
+    return tuple(peeked for peeked in events if peeked.state != "absent")
 
 
 T = TypeVar("T")

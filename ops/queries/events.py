@@ -1,4 +1,4 @@
-"""Settled events: those that a filter lets through, newest first."""
+"""Query settled events, newest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from models.tables import StoredFact, StripeEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledEvent:
-    """What became of one event, its payload apart."""
+    """One settled event without its payload."""
 
     id: str
     type: str
@@ -31,8 +31,8 @@ class SettledEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """What must be true of an event; times are those at which it was settled."""
+class EventFilter:
+    """The conditions on an event; times are those at which it was settled."""
 
     types: tuple[str, ...] = ()
     outcome: str | None = None
@@ -40,44 +40,47 @@ class Filter:
     until: datetime | None = None
     unfetched: bool = False
     parties: tuple[frozenset[str], ...] = ()
-    """It stated something about one of each of these groups."""
+    """For each group, the event has a fact about one of its parties."""
 
 
 _COLUMNS = [getattr(StripeEvent, field.name) for field in fields(SettledEvent)]
 
 
-def settled_events(connection: Connection, wanted: Filter, *, limit: int) -> list[SettledEvent]:
-    """The newest of them, by the order in which they were settled."""
+def settled_events(
+    connection: Connection, wanted: EventFilter, *, limit: int
+) -> list[SettledEvent]:
+    """Return the events that match, last settled first."""
     query = select(*_COLUMNS).where(*conditions(wanted))
     number: SQLColumnExpression[int] = StripeEvent.settlement
     if wanted.parties:
-        # Few events: find them, then sort. Walking back from the newest could see the whole table.
+        # Few events match: find them, then sort. An index scan from the newest event on could
+        # read the whole table; `+ 0` keeps PostgreSQL from choosing it.
         number = StripeEvent.settlement + 0
     newest = query.order_by(number.desc()).limit(limit)
     return [SettledEvent(**row) for row in connection.execute(newest).mappings()]
 
 
-def settled_ids(connection: Connection, wanted: Filter) -> list[str]:
-    """The ids of all of them, those that were settled first before the others."""
+def settled_ids(connection: Connection, wanted: EventFilter) -> list[str]:
+    """Return the ids of all events that match, first settled first."""
     query = select(StripeEvent.id).where(*conditions(wanted)).order_by(StripeEvent.settlement)
     return list(connection.scalars(query))
 
 
 def count_unfetched(connection: Connection) -> int:
-    """How many were not fetched, of which an index knows."""
+    """Return how many events still need Stripe's API; an index makes this cheap."""
     query = select(func.count()).select_from(StripeEvent).where(UNFETCHED)
     return int(connection.scalar(query) or 0)
 
 
 def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
-    """One event by its id."""
+    """Return one event by its id."""
     query = select(*_COLUMNS).where(StripeEvent.id == event_id)
     row = connection.execute(query).mappings().first()
     return SettledEvent(**row) if row else None
 
 
-def conditions(wanted: Filter) -> Sequence[ColumnElement[bool] | TextClause]:
-    """The same in SQL."""
+def conditions(wanted: EventFilter) -> Sequence[ColumnElement[bool] | TextClause]:
+    """Return the conditions in SQL."""
     conditions: list[ColumnElement[bool] | TextClause] = []
     if wanted.types:
         conditions.append(StripeEvent.type.in_(wanted.types))

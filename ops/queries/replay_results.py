@@ -1,4 +1,4 @@
-"""What became of events since a moment, as the audit tells it: a replay leaves its traces there."""
+"""Query the results of replayed events, which the workers record in the audit log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from sqlalchemy import Connection, func, select
 from models.tables import AuditLog
 from runtime.ledger.deliveries import REPLAY_SETTLED
 
-BURIED: Final = "dead_letter.buried"
-CLOSED: Final = "dead_letter.replayed"
-_TELLING: Final = (CLOSED, BURIED, REPLAY_SETTLED)
-"""From what says least to what says most."""
+DEAD_LETTERED: Final = "dead_letter.buried"
+RESOLVED: Final = "dead_letter.replayed"
+_ACTIONS: Final = (RESOLVED, DEAD_LETTERED, REPLAY_SETTLED)
+"""From the least to the most specific."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """The entry of the audit that says most about what became of an event."""
+class ReplayTrace:
+    """The most specific audit entry about the result of an event."""
 
     action: str
     actor: str
@@ -25,24 +25,24 @@ class Trace:
     reason: str | None
 
 
-def mark(connection: Connection) -> int:
-    """This moment: every later entry of the audit has a higher number."""
+def current_mark(connection: Connection) -> int:
+    """Return the newest audit id: every later entry has a higher one."""
     return connection.scalar(select(func.coalesce(func.max(AuditLog.id), 0))) or 0
 
 
-def traces_since(connection: Connection, keys: Sequence[str], mark: int) -> dict[str, Trace]:
-    """What became of those of these events of which anything became."""
+def find_traces(connection: Connection, keys: Sequence[str], mark: int) -> dict[str, ReplayTrace]:
+    """Return the result of each event that has one since the mark."""
     query = select(
         AuditLog.target_id, AuditLog.action, AuditLog.actor, AuditLog.after, AuditLog.reason
     ).where(
         AuditLog.target_type.in_(("event", "dead_letter")),
         AuditLog.target_id.in_(keys),
-        AuditLog.action.in_(_TELLING),
+        AuditLog.action.in_(_ACTIONS),
         AuditLog.id > mark,
     )
-    rows = sorted(connection.execute(query), key=lambda row: _TELLING.index(row.action))
+    rows = sorted(connection.execute(query), key=lambda row: _ACTIONS.index(row.action))
     return {
-        row.target_id: Trace(
+        row.target_id: ReplayTrace(
             action=row.action, actor=row.actor, after=row.after or {}, reason=row.reason
         )
         for row in rows

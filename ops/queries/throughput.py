@@ -1,8 +1,8 @@
-"""How many events were settled lately, without reading the table.
+"""Count the events settled since a time, without reading the table.
 
-Events are numbered as they are settled, so the first one after some moment is found by halving
-the range of numbers, and those after it are counted in the index. Transactions that commit
-out of order blur the edge by the length of a batch.
+Events are numbered as they are settled. A binary search finds the first number after the time,
+and the index counts the numbers from there on. Transactions that commit out of order blur the
+edge by the length of a batch.
 """
 
 from datetime import datetime
@@ -13,14 +13,14 @@ from models.tables import StripeEvent
 
 
 def settled_since(connection: Connection, moment: datetime) -> int:
-    """How many events were settled since then, replays of older ones apart."""
+    """Return how many events were settled since then, without replays of older events."""
     first = _first_since(connection, moment)
     query = select(func.count()).select_from(StripeEvent)
     return connection.execute(query.where(StripeEvent.settlement >= first)).scalar_one()
 
 
 def _first_since(connection: Connection, moment: datetime) -> int:
-    """The lowest number from which on everything was settled since the moment."""
+    """Return the lowest number from which on every event was settled since the time."""
     highest = connection.scalar(select(func.max(StripeEvent.settlement))) or 0
     low, high = 0, highest + 1
     while low < high:

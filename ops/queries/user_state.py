@@ -1,4 +1,4 @@
-"""Everything the database says about one user, at one moment: what ``explain`` explains."""
+"""Load everything the database holds about one user, for ``explain``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from billing.catalogue import Catalogue
 from billing.facts import Kind
 from billing.ids import ObjectKey, realm_in
 from billing.ids import object_key as key_of
-from billing.projection.effective import Effective
+from billing.projection.effective import EffectiveValue
 from billing.rows import EntitlementRow, PaymentRow, PurchaseRow, SubscriptionRow
 from models.base import Base
 from models.tables import (
     AuditLog,
     Party,
-    Payment,
-    Purchase,
     StoredFact,
+    StoredPayment,
+    StoredPurchase,
+    StoredSubscription,
     StripeEvent,
-    Subscription,
     UserEntitlement,
     effective_entitlements,
 )
-from ops.queries.ineffective_events import Unheeded, unheeded
+from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
 from ops.queries.parties import parties_of_user
 from runtime.ledger import catalogues
 from runtime.ledger.rows import TableName, from_plain
@@ -33,7 +33,7 @@ from runtime.ledger.rows import TableName, from_plain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A row of ``user_entitlements`` with the event that decided it."""
+    """A row of ``user_entitlements`` with the event that last decided it."""
 
     row: EntitlementRow
     catalogue_version: int
@@ -42,8 +42,8 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revoked:
-    """When access was taken last, and by whom."""
+class Revocation:
+    """The last revocation of an entitlement, and its actor."""
 
     at: datetime
     event_id: str | None
@@ -52,7 +52,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartyNote:
-    """What a party's last projection could not settle."""
+    """The items that a party's last projection could not resolve."""
 
     party: str
     waiting: bool
@@ -62,31 +62,31 @@ class PartyNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """All of it; ``paid_for`` names the subscription of a bill or checkout by object key."""
+class UserState:
+    """All of it; ``paid_for`` maps an invoice or checkout to its subscription."""
 
     user_id: str
     at: datetime
     catalogue_version: int
     catalogue: Catalogue
     grants: tuple[Grant, ...]
-    effective: Mapping[str, Effective]
+    effective: Mapping[str, EffectiveValue]
     subscriptions: tuple[SubscriptionRow, ...]
     purchases: tuple[PurchaseRow, ...]
     payments: tuple[PaymentRow, ...]
     paid_for: Mapping[ObjectKey, str]
-    revoked: Mapping[str, Revoked]
+    revoked: Mapping[str, Revocation]
     notes: tuple[PartyNote, ...]
     newest: Mapping[ObjectKey, str]
-    """The newest event that names each object."""
-    unheeded: tuple[Unheeded, ...]
+    """The newest event that mentions each object."""
+    without_effect: tuple[IneffectiveEvent, ...]
 
 
-def standing_of(connection: Connection, user_id: str) -> Standing:
-    """What stands about a user; nobody may be known by that name."""
-    record = catalogues.current(connection)
+def load_user_state(connection: Connection, user_id: str) -> UserState:
+    """Return the state of a user, which is empty for an unknown user."""
+    record = catalogues.current_catalogue(connection)
     parties = parties_of_user(connection, user_id)
-    return Standing(
+    return UserState(
         user_id=user_id,
         at=connection.execute(select(func.now())).scalar_one(),
         catalogue_version=record.version,
@@ -100,7 +100,7 @@ def standing_of(connection: Connection, user_id: str) -> Standing:
         revoked=_revoked(connection, user_id),
         notes=_notes(connection, parties),
         newest=_newest(connection, parties),
-        unheeded=unheeded(connection, user_id),
+        without_effect=events_without_effect(connection, user_id),
     )
 
 
@@ -125,27 +125,32 @@ def _grant(found: Mapping[str, Any]) -> Grant:
     )
 
 
-def _effective(connection: Connection, user_id: str) -> dict[str, Effective]:
+def _effective(connection: Connection, user_id: str) -> dict[str, EffectiveValue]:
     view = effective_entitlements.c
     query = select(view.feature, view.value, view.expires_at).where(view.user_id == user_id)
     return {
-        feature: Effective(value=value, expires_at=expires_at)
+        feature: EffectiveValue(value=value, expires_at=expires_at)
         for feature, value, expires_at in connection.execute(query)
     }
 
 
 def _subscriptions(connection: Connection, user_id: str) -> tuple[SubscriptionRow, ...]:
-    rows = _rows(connection, Subscription, TableName.SUBSCRIPTIONS, Subscription.user_id == user_id)
+    rows = _rows(
+        connection,
+        StoredSubscription,
+        TableName.SUBSCRIPTIONS,
+        StoredSubscription.user_id == user_id,
+    )
     return tuple(row for row in rows if isinstance(row, SubscriptionRow))
 
 
 def _purchases(connection: Connection, user_id: str) -> tuple[PurchaseRow, ...]:
-    rows = _rows(connection, Purchase, TableName.PURCHASES, Purchase.user_id == user_id)
+    rows = _rows(connection, StoredPurchase, TableName.PURCHASES, StoredPurchase.user_id == user_id)
     return tuple(row for row in rows if isinstance(row, PurchaseRow))
 
 
 def _payments(connection: Connection, parties: frozenset[str]) -> tuple[PaymentRow, ...]:
-    rows = _rows(connection, Payment, TableName.PAYMENTS, Payment.party.in_(parties))
+    rows = _rows(connection, StoredPayment, TableName.PAYMENTS, StoredPayment.party.in_(parties))
     paid = [row for row in rows if isinstance(row, PaymentRow)]
     return tuple(sorted(paid, key=lambda row: (row.occurred_at, row.payment_ref)))
 
@@ -159,7 +164,7 @@ def _rows(connection: Connection, model: type[Base], name: TableName, condition:
 
 
 def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
-    """Bills name their subscription; a checkout names it for itself and for the bill it made."""
+    """Map each invoice, and each checkout with its invoice, to the subscription it names."""
     fields = StoredFact.fact["fields"]
     subscription, bill = fields["subscription"].as_string(), fields["invoice"].as_string()
     query = select(StoredFact.object_key, bill, subscription).where(
@@ -182,15 +187,15 @@ def _newest(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, 
     return {key: event for event, named in connection.execute(in_time) for key in named}
 
 
-def _revoked(connection: Connection, user_id: str) -> dict[str, Revoked]:
-    """By the audit's name of an entitlement, ``source/plan``; the last one counts."""
+def _revoked(connection: Connection, user_id: str) -> dict[str, Revocation]:
+    """Return the last revocation by the audit's name of an entitlement, ``source/plan``."""
     query = (
         select(AuditLog.target_id, AuditLog.occurred_at, AuditLog.event_id, AuditLog.actor)
         .where(AuditLog.user_id == user_id, AuditLog.action == "entitlement.revoked")
         .order_by(AuditLog.id)
     )
     return {
-        target: Revoked(at=at, event_id=event_id, actor=actor)
+        target: Revocation(at=at, event_id=event_id, actor=actor)
         for target, at, event_id, actor in connection.execute(query)
     }
 

@@ -1,12 +1,21 @@
-"""What a rebuild found to differ, for people and for programs."""
+"""Collect and print what a rebuild found to differ."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import Final
 
 from billing.rows import EntitlementRow, Key
-from ops.terminal.formats import stamp
-from ops.terminal.output import Json, plain, say, show, table
+from ops.terminal.formats import format_grant
+from ops.terminal.output import (
+    Columns,
+    Json,
+    make_table,
+    print_rows,
+    print_table,
+    print_text,
+    to_json,
+)
 from runtime.ledger.decisions import (
     Decision,
     EntitlementChanged,
@@ -23,32 +32,25 @@ AccessChange = EntitlementGranted | EntitlementChanged | EntitlementRevoked
 
 
 @dataclass(slots=True, kw_only=True)
-class Findings:
-    """Everything counted; of rows and grants the first ``limit`` are kept to be shown."""
+class RebuildFindings:
+    """Counts of all differences, and the first ``limit`` rows and grants in detail."""
 
     limit: int
     dry_run: bool
     parties: int = 0
-    events: int = 0
-    restated: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     grants: Counter[str] = field(default_factory=Counter)
-    kept: dict[str, str] = field(default_factory=dict)
-    """Events that were left as they were, and why."""
     shown_rows: list[tuple[TableName, Key, bool]] = field(default_factory=list)
-    """Table, key, and whether the row is to go."""
+    """Table, key, and True for a row to be deleted."""
     shown_grants: list[AccessChange] = field(default_factory=list)
 
-    def take(self, rebuilt: Rebuilt) -> None:
-        """Add what was found in some parties."""
+    def add(self, rebuilt: Rebuilt) -> None:
+        """Add the differences found in some parties."""
         self.parties += rebuilt.parties
-        self.events += rebuilt.events
-        self.restated += len(rebuilt.restated)
-        self.kept |= rebuilt.kept
         for decision in rebuilt.decisions:
-            self._note(decision)
+            self._add_decision(decision)
 
-    def _note(self, decision: Decision) -> None:
+    def _add_decision(self, decision: Decision) -> None:
         if isinstance(decision, AccessChange):
             self.grants[CHANGES[type(decision)]] += 1
             if len(self.shown_grants) < self.limit:
@@ -65,80 +67,72 @@ class Findings:
 
 
 def rebuild_document(
-    findings: Findings, failed: Mapping[str, str], *, interrupted: bool
+    findings: RebuildFindings, failed: Mapping[str, str], *, interrupted: bool
 ) -> dict[str, Json]:
-    """Everything that was found, as JSON values."""
+    """Return all findings as JSON values."""
     return {
         "dry_run": findings.dry_run,
         "parties": findings.parties,
-        "events_read": findings.events,
-        "events_restated": findings.restated,
         "rows": dict(sorted(findings.rows.items())),
         "grants": {change: findings.grants[change] for change in CHANGES.values()},
         "changed_rows": [
-            {"table": str(name), "key": list(key), "removed": gone}
+            {"make_table": str(name), "key": list(key), "removed": gone}
             for name, key, gone in findings.shown_rows
         ],
         "changed_grants": [_grant_document(each) for each in findings.shown_grants],
-        "kept": plain(findings.kept),
-        "failed": plain(failed),
+        "failed": to_json(failed),
         "interrupted": interrupted,
     }
 
 
-def print_rebuild(findings: Findings, failed: Mapping[str, str], *, interrupted: bool) -> None:
-    """Access that changes, rows that change, what was left alone, and a summary."""
+def print_rebuild(
+    findings: RebuildFindings, failed: Mapping[str, str], *, interrupted: bool
+) -> None:
+    """Print the grants and rows that change, the parties that failed, and a summary."""
     if findings.shown_grants:
-        columns = ("user", "change", "source", "plan", "before", "after")
-        show(table(columns, (_grant(each) for each in findings.shown_grants)))
+        print_rows(_GRANT_COLUMNS, findings.shown_grants)
     if findings.shown_rows:
-        say("\nrows", style="bold")
-        drawn = (
-            (name, " ".join(key), "removed" if gone else "written")
-            for name, key, gone in findings.shown_rows
-        )
-        show(table(("table", "key", "is"), drawn))
+        print_text("\nrows", style="bold")
+        print_rows(_ROW_COLUMNS, findings.shown_rows)
     left = findings.rows.total() - len(findings.shown_rows)
     if left:
-        say(f"and {left} more rows: --limit shows more", style="dim")
-    for title, told in (("left as they were", findings.kept), ("failed", failed)):
-        if told:
-            say(f"\n{title}", style="bold yellow")
-            show(table(("", "because"), told.items()))
-    say(_summary(findings, interrupted=interrupted), style="bold")
+        print_text(f"{left} more rows: --limit shows more", style="dim")
+    if failed:
+        print_text("\nfailed", style="bold yellow")
+        print_table(make_table(("party", "error"), failed.items()))
+    print_text(_summary(findings, interrupted=interrupted), style="bold")
 
 
-def _summary(findings: Findings, *, interrupted: bool) -> str:
+def _summary(findings: RebuildFindings, *, interrupted: bool) -> str:
     rows = ", ".join(f"{name} {number}" for name, number in sorted(findings.rows.items()))
     found = f"rows that differ: {rows}" if rows else "nothing differs"
-    events = f", {findings.events} events read" if findings.events else ""
-    restated = f", {findings.restated} of them state something else" if findings.restated else ""
-    done = "\ndry run, nothing was changed. " if findings.dry_run else "\n"
-    end = "; interrupted: the same command does it all again" if interrupted else ""
+    dry_run = "\nDry run, nothing was changed. " if findings.dry_run else "\n"
+    end = "; interrupted: the same command starts over" if interrupted else ""
     parties = f"{findings.parties} {'party' if findings.parties == 1 else 'parties'}"
-    return f"{done}{parties} computed again{events}{restated}: {found}{end}"
+    return f"{dry_run}{parties} recomputed: {found}{end}"
 
 
 def _grant_document(change: AccessChange) -> Json:
-    return {
-        "change": CHANGES[type(change)],
-        "before": plain(asdict(change.before)) if change.before else None,
-        "after": plain(asdict(change.after)) if change.after else None,
-    }
+    before_and_after = {"before": to_json(change.before), "after": to_json(change.after)}
+    return {"change": CHANGES[type(change)], **before_and_after}
 
 
-def _grant(change: AccessChange) -> tuple[object, ...]:
+def _row_of(change: AccessChange) -> EntitlementRow:
     row = change.after or change.before
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-    names = (row.user_id, CHANGES[type(change)], row.source, row.plan_code)
-    return (*names, _given(change.before), _given(change.after))
+    return row
 
 
-def _given(row: EntitlementRow | None) -> str:
-    if row is None or not row.active:
-        return "nothing"
-    told = (
-        name if value is True else f"{name} {value}" for name, value in row.entitlements.items()
-    )
-    until = f" until {stamp(row.expires_at)}" if row.expires_at else ""
-    return f"{', '.join(told) or 'no feature'}{until}"
+_GRANT_COLUMNS: Final[Columns[AccessChange]] = {
+    "user": lambda change: _row_of(change).user_id,
+    "change": lambda change: CHANGES[type(change)],
+    "source": lambda change: _row_of(change).source,
+    "plan": lambda change: _row_of(change).plan_code,
+    "before": lambda change: format_grant(change.before),
+    "after": lambda change: format_grant(change.after),
+}
+_ROW_COLUMNS: Final[Columns[tuple[TableName, Key, bool]]] = {
+    "table": lambda row: row[0],
+    "key": lambda row: " ".join(row[1]),
+    "is": lambda row: "deleted" if row[2] else "written",
+}

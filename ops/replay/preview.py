@@ -1,8 +1,8 @@
-"""What a replay would change, for the whole set: the ledger's own decisions, rolled back.
+"""Preview a replay: the ledger decides every event as it would, then rolls back.
 
-Events that belong together are decided together, in one transaction of which nothing stays, so
-that what one of them would change is known to the next. Parties do not touch each other, so many
-small transactions tell the same as one that would hold the locks of everybody.
+Events of one party share a transaction, so that each decision sees the changes of the one before.
+Parties are independent, so many small transactions give the same result as a large one, without
+its locks.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from billing.errors import MalformedEvent
 from billing.ids import ObjectKey, PartyId
 from billing.rows import EntitlementRow, PaymentRow
 from models.tables import Membership
-from ops.replay.run import Fate, Told, fate_of_outcome
+from ops.replay.run import ReplayResult, ReplayStatus, status_of_outcome
 from ops.replay.targets import Target
 from runtime.event_body import parse
 from runtime.failures.classify import Infrastructure, Outdated, classify
@@ -34,27 +34,28 @@ from runtime.ledger.decisions import (
     RowUpserted,
 )
 from runtime.ledger.deliveries import REPLAY, Delivery
+from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.load import keys_stated_by
 from runtime.ledger.parties import Grouping
-from runtime.ledger.prepare import Scope, enter
-from runtime.ledger.record import Foreseen, Ledger
+from runtime.ledger.prepare import Scope, prepare
+from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
 
-AT_ONCE: Final = 100
+BATCH_SIZE: Final = 100
 CRASH_LOOP: Final = "crash_loop"
-NOT_TRIED: Final = "it ended its workers, and would end this command: only a real replay tries it"
+NOT_TRIED: Final = "it crashed its workers and would crash this command: only a replay tries it"
 
 R = TypeVar("R", EntitlementRow, PaymentRow)
 
 
 @dataclass(slots=True)
-class Net(Generic[R]):
-    """The first state and the last of each row, whatever it was in between or is called now."""
+class NetChanges(Generic[R]):
+    """The first and the last state of each row; a row that changes its key is followed."""
 
     _pairs: dict[tuple[str, ...], tuple[R | None, R | None]] = field(default_factory=dict)
 
     def change(self, before: R | None, after: R | None) -> None:
-        """One step further."""
+        """Add one change of a row."""
         row = after or before
         if row is None:
             return
@@ -63,31 +64,31 @@ class Net(Generic[R]):
         self._pairs[row.key] = (first, after)
 
     def pairs(self) -> list[tuple[R | None, R | None]]:
-        """Before and after, where they differ."""
+        """Return the rows before and after, where the two differ."""
         changed = ((key, pair) for key, pair in self._pairs.items() if pair[0] != pair[1])
         return [pair for _, pair in sorted(changed, key=lambda each: each[0])]
 
 
 @dataclass(slots=True)
-class Foresight:
-    """What would become of every event, and of the books."""
+class ReplayPreview:
+    """The status that every event would get, and the rows that would change."""
 
-    told: dict[str, Told] = field(default_factory=dict)
-    entitlements: Net[EntitlementRow] = field(default_factory=Net)
-    payments: Net[PaymentRow] = field(default_factory=Net)
+    results: dict[str, ReplayResult] = field(default_factory=dict)
+    entitlements: NetChanges[EntitlementRow] = field(default_factory=NetChanges)
+    payments: NetChanges[PaymentRow] = field(default_factory=NetChanges)
     rows: Counter[str] = field(default_factory=Counter)
     """Rows that would be written or deleted, by table."""
 
-    def counts(self) -> Counter[Fate]:
-        """How many events would have which fate."""
-        return Counter(told.fate for told in self.told.values())
+    def counts(self) -> Counter[ReplayStatus]:
+        """Return the number of events by status."""
+        return Counter(result.status for result in self.results.values())
 
-    def tell(self, key: str, fate: Fate, says: str = "") -> None:
-        """What would become of one event."""
-        self.told[key] = Told(key=key, fate=fate, says=says)
+    def record(self, key: str, status: ReplayStatus, detail: str = "") -> None:
+        """Record the status of one event."""
+        self.results[key] = ReplayResult(key=key, status=status, detail=detail)
 
-    def follow(self, decisions: Iterable[Decision]) -> None:
-        """Take in what follows from one event."""
+    def add_decisions(self, decisions: Iterable[Decision]) -> None:
+        """Add the changes that one event makes."""
         for decision in decisions:
             match decision:
                 case EntitlementGranted() | EntitlementChanged() | EntitlementRevoked():
@@ -101,8 +102,8 @@ class Foresight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seer:
-    """Looks at what a replay on somebody's word would do, and leaves nothing behind."""
+class ReplayPreviewer:
+    """Previews a replay for an operator and changes nothing."""
 
     engine: Engine
     ledger: Ledger
@@ -112,30 +113,32 @@ class Seer:
     reason: str | None
 
     @classmethod
-    def of(cls, settings: Settings, engine: Engine, **asked: Any) -> "Seer":
-        """The seer of a deployment, which counts the modes and accounts that workers count."""
+    def of(cls, settings: Settings, engine: Engine, **fields: Any) -> "ReplayPreviewer":
+        """Return a previewer with the modes and accounts of the settings, as workers use them."""
         livemode, accounts = settings.effective_livemode(), settings.connect_accounts
         return cls(
             engine=engine,
             ledger=Ledger(engine, livemode=livemode, accounts=accounts),
             scope=Scope(livemode=livemode, accounts=accounts),
-            **asked,
+            **fields,
         )
 
-    def foresee(self, targets: Sequence[Target], show: Callable[[Foresight], None]) -> Foresight:
-        """The whole set; ``show`` sees it grow."""
-        foresight = Foresight()
-        for batch in self._batches(targets, foresight):
-            deliveries = self._deliveries(batch, foresight)
-            for delivery, foreseen in self._previews(deliveries, foresight):
-                foresight.tell(delivery.key, *fate_of_outcome(foreseen.outcome, foreseen.reason))
-                foresight.follow(foreseen.decisions)
-            show(foresight)
-        return foresight
+    def preview(
+        self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]
+    ) -> ReplayPreview:
+        """Preview all targets; ``report`` gets the growing result after each batch."""
+        preview = ReplayPreview()
+        for batch in self._batches(targets, preview):
+            deliveries = self._deliveries(batch, preview)
+            for delivery, decided in self._previews(deliveries, preview):
+                preview.record(delivery.key, *status_of_outcome(decided.outcome, decided.reason))
+                preview.add_decisions(decided.decisions)
+            report(preview)
+        return preview
 
-    def _batches(self, targets: Sequence[Target], foresight: Foresight) -> Iterator[list[Target]]:
-        """Together what belongs together, however much that is; else some hundred at a time."""
-        named = self._named(targets, foresight)
+    def _batches(self, targets: Sequence[Target], preview: ReplayPreview) -> Iterator[list[Target]]:
+        """Yield all events of a party together; parties are joined up to a batch of 100."""
+        named = self._mentions(targets, preview)
         parties = self._parties(named)
         known = [target for target in targets if target.key in named]
         batch: list[Target] = []
@@ -143,47 +146,47 @@ class Seer:
             sorted(known, key=lambda each: parties[each.key]), key=lambda each: parties[each.key]
         ):
             batch += party
-            if len(batch) >= AT_ONCE:
+            if len(batch) >= BATCH_SIZE:
                 yield batch
                 batch = []
         yield batch
 
-    def _named(
-        self, targets: Sequence[Target], foresight: Foresight
+    def _mentions(
+        self, targets: Sequence[Target], preview: ReplayPreview
     ) -> dict[str, frozenset[ObjectKey]]:
-        """The objects that each event names today; those that are not tried are told at once."""
+        """Return the objects that each event mentions; record those that are not tried."""
         named: dict[str, frozenset[ObjectKey]] = {}
-        for start in range(0, len(targets), AT_ONCE):
-            some = targets[start : start + AT_ONCE]
-            for entering in enter(self._deliveries(some, foresight), self.scope):
-                named[entering.delivery.key] = entering.mentions
+        for start in range(0, len(targets), BATCH_SIZE):
+            some = targets[start : start + BATCH_SIZE]
+            for prepared in prepare(self._deliveries(some, preview), self.scope):
+                named[prepared.delivery.key] = prepared.mentions
         return named
 
     def _parties(self, named: Mapping[str, frozenset[ObjectKey]]) -> dict[str, str]:
         with self.engine.connect() as connection:
-            stated = _by_some(named, lambda some: keys_stated_by(connection, some))
+            stated = _in_batches(named, lambda some: keys_stated_by(connection, some))
             mentions = {key: named[key] | stated.get(key, frozenset()) for key in named}
             every = frozenset[ObjectKey]().union(*mentions.values())
-            grouping = Grouping(_by_some(every, lambda some: _memberships(connection, some)))
+            grouping = Grouping(_in_batches(every, lambda some: _memberships(connection, some)))
         for keys in filter(None, mentions.values()):
-            grouping.land(keys)
+            grouping.assign_party(keys)
         return {key: grouping.party_of(min(keys)) if keys else "" for key, keys in mentions.items()}
 
-    def _deliveries(self, targets: Sequence[Target], foresight: Foresight) -> list[Delivery]:
-        return self.ledger.recalled([*self._parsed(targets, foresight)])
+    def _deliveries(self, targets: Sequence[Target], preview: ReplayPreview) -> list[Delivery]:
+        return with_stored_fetches(self.engine, [*self._parsed(targets, preview)])
 
-    def _parsed(self, targets: Sequence[Target], foresight: Foresight) -> Iterator[Delivery]:
+    def _parsed(self, targets: Sequence[Target], preview: ReplayPreview) -> Iterator[Delivery]:
         with self.engine.connect() as connection:
             bodies = _bodies(connection, targets)
         for target in targets:
             payload, error_type = bodies[target]
-            if target.buried and error_type == CRASH_LOOP:
-                foresight.tell(target.key, Fate.NOT_TRIED, NOT_TRIED)
+            if target.is_dead_letter and error_type == CRASH_LOOP:
+                preview.record(target.key, ReplayStatus.NOT_TRIED, NOT_TRIED)
                 continue
             try:
                 envelope = parse(payload.encode())
             except MalformedEvent as error:
-                foresight.tell(target.key, Fate.FAILED, f"{type(error).__name__}: {error}")
+                preview.record(target.key, ReplayStatus.FAILED, f"{type(error).__name__}: {error}")
                 continue
             yield Delivery(
                 envelope=envelope,
@@ -196,24 +199,26 @@ class Seer:
             )
 
     def _previews(
-        self, deliveries: Sequence[Delivery], foresight: Foresight
-    ) -> list[tuple[Delivery, Foreseen]]:
-        """All together; if that fails, without those that fail by themselves."""
+        self, deliveries: Sequence[Delivery], preview: ReplayPreview
+    ) -> list[tuple[Delivery, DeliveryPreview]]:
+        """Preview all events together; if that fails, leave out those that fail on their own."""
         together = self._preview(deliveries)
         if not isinstance(together, str):
             return together
         alone = []
         for delivery in deliveries:
-            foreseen = self._preview([delivery])
-            if isinstance(foreseen, str):
-                foresight.tell(delivery.key, Fate.FAILED, foreseen)
+            decided = self._preview([delivery])
+            if isinstance(decided, str):
+                preview.record(delivery.key, ReplayStatus.FAILED, decided)
             else:
-                alone += foreseen
+                alone += decided
         rest = self._preview([delivery for delivery, _ in alone])
-        # Two that are well by themselves may exclude each other: two bodies under one new id.
+        # Two events that pass alone may exclude each other: two bodies under one new id.
         return alone if isinstance(rest, str) else rest
 
-    def _preview(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Foreseen]] | str:
+    def _preview(
+        self, deliveries: Sequence[Delivery]
+    ) -> list[tuple[Delivery, DeliveryPreview]] | str:
         if not deliveries:
             return []
         try:
@@ -228,15 +233,15 @@ class Seer:
 def _bodies(
     connection: Connection, targets: Sequence[Target]
 ) -> Mapping[Target, tuple[str, str | None]]:
-    buried = {"keys": [target.key for target in targets if target.buried]}
-    settled = {"keys": [target.key for target in targets if not target.buried]}
+    dead = {"keys": [target.key for target in targets if target.is_dead_letter]}
+    settled = {"keys": [target.key for target in targets if not target.is_dead_letter]}
     return {
         **{
-            Target(key=row.event_id, buried=True): (row.payload, row.error_type)
-            for row in connection.execute(_LETTERS, buried)
+            Target(key=row.event_id, is_dead_letter=True): (row.payload, row.error_type)
+            for row in connection.execute(_LETTERS, dead)
         },
         **{
-            Target(key=row.id, buried=False): (row.payload, None)
+            Target(key=row.id, is_dead_letter=False): (row.payload, None)
             for row in connection.execute(_EVENTS, settled)
         },
     }
@@ -252,11 +257,11 @@ K = TypeVar("K", bound=str)
 V = TypeVar("V")
 
 
-def _by_some(keys: Iterable[K], ask: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
+def _in_batches(keys: Iterable[K], query: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
     every = sorted(keys)
     found: dict[K, V] = {}
     for start in range(0, len(every), 1000):
-        found.update(ask(every[start : start + 1000]))
+        found.update(query(every[start : start + 1000]))
     return found
 
 

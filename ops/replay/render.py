@@ -1,172 +1,171 @@
-"""A replay and its dry run, for people and for programs."""
+"""Print a replay and its preview, as text or JSON."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from billing.rows import EntitlementRow, PaymentRow
-from ops.replay.preview import Foresight
-from ops.replay.run import Fate, Replay, Told
-from ops.terminal.formats import money, stamp
-from ops.terminal.output import Json, plain, say, show, table
+from ops.replay.preview import ReplayPreview
+from ops.replay.run import Replay, ReplayResult, ReplayStatus
+from ops.terminal.formats import format_grant, format_money
+from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
 
 R = TypeVar("R", EntitlementRow, PaymentRow)
 
-_QUIET = frozenset({Fate.APPLIED, Fate.ALREADY_APPLIED, Fate.KNOWN, Fate.LET_IN, Fate.UNTOUCHED})
-_MOST_QUIET = 50
-"""Fewer events than this are listed one by one, however little there is to say of each."""
+_QUIET = frozenset(
+    {
+        ReplayStatus.APPLIED,
+        ReplayStatus.ALREADY_APPLIED,
+        ReplayStatus.ALREADY_SETTLED,
+        ReplayStatus.QUEUED,
+        ReplayStatus.NOT_STARTED,
+    }
+)
+_FEW = 50
+"""Up to this many events, each one is listed, even if it needs no attention."""
 
 
 def replay_document(replay: Replay) -> Json:
-    """What became of each event, as JSON values."""
+    """Return the result of each event as JSON values."""
     return {
         "asked": replay.total,
-        "readmitted": replay.readmitted,
+        "readmitted": replay.requeued,
         "interrupted": replay.interrupted,
         "counts": counts_document(replay.counts()),
-        "events": events_document(replay.told),
+        "events": events_document(replay.results),
     }
 
 
 def print_replay(replay: Replay) -> None:
-    """What became of each event; of many, of those that need a word."""
-    _print_events(replay.told)
-    say(_summary(replay.counts()), style="bold")
+    """Print the result of each event; of many events, only of those that need attention."""
+    _print_events(replay.results)
+    print_text(_summary(replay.counts()), style="bold")
     if replay.interrupted:
-        untouched = replay.counts()[Fate.UNTOUCHED]
-        say(
-            f"interrupted: {replay.readmitted} of {replay.total} were readmitted and are settled"
-            f" without this command, {untouched} are untouched; the same command does what is left"
+        left = replay.counts()[ReplayStatus.NOT_STARTED]
+        print_text(
+            f"interrupted: {replay.requeued} of {replay.total} were requeued, workers settle them;"
+            f" {left} are untouched; the same command does the rest"
         )
 
 
-def foresight_document(foresight: Foresight) -> Json:
-    """What would change, as JSON values."""
+def preview_document(preview: ReplayPreview) -> Json:
+    """Return the preview as JSON values."""
     return {
         "dry_run": True,
-        "asked": len(foresight.told),
-        "counts": counts_document(foresight.counts()),
-        **changes_document(foresight),
-        "events": events_document(foresight.told),
+        "asked": len(preview.results),
+        "counts": counts_document(preview.counts()),
+        **changes_document(preview),
+        "events": events_document(preview.results),
     }
 
 
-def print_foresight(foresight: Foresight) -> None:
-    """What would change, before and after, and what would become of each event."""
-    _print_events(foresight.told)
-    print_changes(foresight)
-    if foresight.rows:
-        written = ", ".join(f"{name} {count}" for name, count in sorted(foresight.rows.items()))
-        say(f"rows that would be written: {written}", style="dim")
-    say(f"\ndry run, nothing was changed. {_summary(foresight.counts())}", style="bold")
+def print_preview(preview: ReplayPreview) -> None:
+    """Print the status that each event would get, and the rows that would change."""
+    _print_events(preview.results)
+    print_changes(preview)
+    if preview.rows:
+        written = ", ".join(f"{name} {count}" for name, count in sorted(preview.rows.items()))
+        print_text(f"rows that would be written: {written}", style="dim")
+    print_text(f"\nDry run, nothing was changed. {_summary(preview.counts())}", style="bold")
 
 
-def print_changes(foresight: Foresight) -> None:
-    """Access and money, before and after."""
-    grants = [_grant(*pair) for pair in foresight.entitlements.pairs()]
+def print_changes(preview: ReplayPreview) -> None:
+    """Print entitlements and payments before and after."""
+    grants, payments = preview.entitlements.pairs(), preview.payments.pairs()
     if grants:
-        say("\nentitlements", style="bold")
-        show(table(("user", "source", "plan", "before", "after"), grants))
-    paid = [_payment(*pair) for pair in foresight.payments.pairs()]
-    if paid:
-        say("\npayments", style="bold")
-        show(table(("payment", "user", "before", "after"), paid))
-    if not grants and not paid:
-        say("\nno entitlement and no payment would change")
+        print_text("\nentitlements", style="bold")
+        print_rows(_GRANT_COLUMNS, grants)
+    if payments:
+        print_text("\npayments", style="bold")
+        print_rows(_PAYMENT_COLUMNS, payments)
+    if not grants and not payments:
+        print_text("\nno entitlement and no payment would change")
 
 
-def changes_document(foresight: Foresight) -> dict[str, Json]:
-    """The same as JSON values."""
+def changes_document(preview: ReplayPreview) -> dict[str, Json]:
+    """Return the changes of entitlements, payments and rows as JSON values."""
     return {
-        "entitlements": [_pair(*pair) for pair in foresight.entitlements.pairs()],
-        "payments": [_pair(*pair) for pair in foresight.payments.pairs()],
-        "rows": dict(sorted(foresight.rows.items())),
+        "entitlements": [_changed_row(*pair) for pair in preview.entitlements.pairs()],
+        "payments": [_changed_row(*pair) for pair in preview.payments.pairs()],
+        "rows": dict(sorted(preview.rows.items())),
     }
 
 
-def words(counts: Mapping[Fate, int]) -> str:
-    """How many events had which fate."""
-    return ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts.get(fate))
+def format_counts(counts: Mapping[ReplayStatus, int]) -> str:
+    """Return the number of events by status, as text."""
+    return ", ".join(f"{counts[status]} {status}" for status in ReplayStatus if counts.get(status))
 
 
-def _summary(counts: Counter[Fate]) -> str:
+def _summary(counts: Counter[ReplayStatus]) -> str:
     total = counts.total()
-    return f"{total} {'event' if total == 1 else 'events'}: {words(counts)}"
+    return f"{total} {'event' if total == 1 else 'events'}: {format_counts(counts)}"
 
 
-def print_told(told: Mapping[str, Told], *, of: int) -> None:
-    """Events one by one, and how many there are of which nothing is said."""
-    if told:
-        rows = [(each.key, each.fate, each.says) for each in told.values()]
-        show(table(("event", "fate", "because"), rows))
-    if len(told) < of:
-        say(f"and {of - len(told)} of which there is nothing more to say", style="dim")
+def print_results(results: Mapping[str, ReplayResult], *, of: int) -> None:
+    """Print one line for each result, and how many of all ``of`` events are left out."""
+    if results:
+        print_rows(_RESULT_COLUMNS, results.values())
+    if len(results) < of:
+        print_text(f"{of - len(results)} more need no attention", style="dim")
 
 
-def needs_a_word(told: Told) -> bool:
-    """Whether somebody wants to know of this very event."""
-    return told.fate not in _QUIET
+def is_notable(result: ReplayResult) -> bool:
+    """Return whether this result needs the operator's attention."""
+    return result.status not in _QUIET
 
 
-def _print_events(told: Mapping[str, Told]) -> None:
-    few = len(told) <= _MOST_QUIET
-    shown = {key: each for key, each in told.items() if few or needs_a_word(each)}
-    print_told(shown, of=len(told))
+def _print_events(results: Mapping[str, ReplayResult]) -> None:
+    few = len(results) <= _FEW
+    shown = {key: each for key, each in results.items() if few or is_notable(each)}
+    print_results(shown, of=len(results))
 
 
-def counts_document(counts: Mapping[Fate, int]) -> Json:
-    """How many events had which fate, as JSON values."""
-    return {str(fate): counts[fate] for fate in Fate if counts.get(fate)}
+def counts_document(counts: Mapping[ReplayStatus, int]) -> Json:
+    """Return the number of events by status, as JSON values."""
+    return {str(status): counts[status] for status in ReplayStatus if counts.get(status)}
 
 
-def events_document(told: Mapping[str, Told]) -> Json:
-    """Events one by one, as JSON values."""
+def events_document(results: Mapping[str, ReplayResult]) -> Json:
+    """Return the results as JSON values."""
     return [
-        {"event": each.key, "fate": str(each.fate), "because": each.says or None}
-        for each in told.values()
+        {"event": each.key, "fate": str(each.status), "because": each.detail or None}
+        for each in results.values()
     ]
 
 
-def _pair(
-    before: EntitlementRow | PaymentRow | None, after: EntitlementRow | PaymentRow | None
-) -> Json:
-    return {
-        "before": plain(asdict(before)) if before else None,
-        "after": plain(asdict(after)) if after else None,
-    }
+def _changed_row(before: R | None, after: R | None) -> Json:
+    return {"before": to_json(before), "after": to_json(after)}
 
 
-def _grant(before: EntitlementRow | None, after: EntitlementRow | None) -> tuple[object, ...]:
-    row = _either(before, after)
-    return row.user_id, row.source, row.plan_code, _given(before), _given(after)
+def _row_of(pair: tuple[R | None, R | None]) -> R:
+    row = pair[1] or pair[0]
+    assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
+    return row
 
 
-def _given(row: EntitlementRow | None) -> str:
-    if row is None or not row.active:
-        return "nothing"
-    features = ", ".join(
-        name if value is True else f"{name} {value}" for name, value in row.entitlements.items()
-    )
-    return (
-        f"{features or 'no feature'}{f' until {stamp(row.expires_at)}' if row.expires_at else ''}"
-    )
-
-
-def _payment(before: PaymentRow | None, after: PaymentRow | None) -> tuple[object, ...]:
-    row = _either(before, after)
-    return row.payment_ref, row.user_id, _paid(before), _paid(after)
-
-
-def _paid(row: PaymentRow | None) -> str:
+def _format_payment(row: PaymentRow | None) -> str:
     if row is None:
         return "nothing"
     refunded = row.amount_refunded_minor
-    back = f", {money(refunded, row.currency)} refunded" if refunded else ""
-    return f"{money(row.amount_minor, row.currency)} {row.status}{back}"
+    back = f", {format_money(refunded, row.currency)} refunded" if refunded else ""
+    return f"{format_money(row.amount_minor, row.currency)} {row.status}{back}"
 
 
-def _either(before: R | None, after: R | None) -> R:
-    row = after or before
-    assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-    return row
+_GRANT_COLUMNS: Final[Columns[tuple[EntitlementRow | None, EntitlementRow | None]]] = {
+    "user": lambda pair: _row_of(pair).user_id,
+    "source": lambda pair: _row_of(pair).source,
+    "plan": lambda pair: _row_of(pair).plan_code,
+    "before": lambda pair: format_grant(pair[0]),
+    "after": lambda pair: format_grant(pair[1]),
+}
+_PAYMENT_COLUMNS: Final[Columns[tuple[PaymentRow | None, PaymentRow | None]]] = {
+    "payment": lambda pair: _row_of(pair).payment_ref,
+    "user": lambda pair: _row_of(pair).user_id,
+    "before": lambda pair: _format_payment(pair[0]),
+    "after": lambda pair: _format_payment(pair[1]),
+}
+_RESULT_COLUMNS: Final[Columns[ReplayResult]] = {
+    "event": lambda result: result.key,
+    "status": lambda result: result.status,
+    "because": lambda result: result.detail,
+}

@@ -1,16 +1,16 @@
-"""How an operator lets an event in again: through the inbox, once, whoever else does the same.
+"""Requeue events for an operator: each one goes through the inbox once, however many ask for it.
 
-One transaction for a few events: see that each is still to be replayed, put it into the inbox,
-write the audit, COMMIT. The inbox comes first: whatever fails in between, the event is where it
-was and perhaps in the inbox too, and settling it twice changes nothing. Its dead letter stays
-open until it is settled. Operators take turns, and letters are held meanwhile, so that of two who
-ask for one event at once the second finds it on its way.
+One transaction serves a few events: check that each may still be replayed, put it into the inbox,
+write the audit, COMMIT. The inbox comes first: if the transaction then fails, the event is where
+it was and perhaps in the inbox too, and settling it twice changes nothing. Its dead letter stays
+open until the event is settled. An advisory lock and row locks on the dead letters serialize
+operators: when two replay one event at once, the second finds it queued.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -18,173 +18,163 @@ from sqlalchemy.engine import Connection, Engine
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from models.tables import AuditLog
+from ops.replay.ports import RequeueInbox
 from ops.replay.targets import Target
-from ops.terminal.formats import stamp
+from ops.terminal.formats import format_time
 from runtime.event_body import parse
 from runtime.event_keys import event_id_of
-from runtime.inbox.entries import Accepted, Glimpse
 from runtime.ledger.deliveries import REPLAY, REPLAY_SETTLED
 
 REQUESTED: Final = "replay.requested"
 
-TURN: Final = 7_225_519_301
-"""The advisory lock that makes operators take turns; ours alone in this database."""
+OPERATOR_LOCK: Final = 7_225_519_301
+"""The advisory lock that serializes operators; nothing else in this database uses it."""
 
 
-class Entrance(Enum):
-    """What came of an attempt to let an event in."""
+class RequeueStatus(Enum):
+    """The result of one attempt to requeue an event."""
 
-    IN = auto()
-    JOINED = auto()
-    """Another operator's replay of it is on its way, or was settled just now."""
+    QUEUED = auto()
+    ALREADY_QUEUED = auto()
+    """Another operator's replay of it is queued, or was settled just now."""
     PENDING = auto()
-    """A delivery of Stripe's is in the inbox; a replay has to come after it."""
-    BUSY = auto()
-    """Somebody holds its dead letter this very moment."""
-    CLOSED = auto()
-    """Its dead letter was dealt with meanwhile."""
-    REFUSED = auto()
-    """What is kept of it is no event that could be read."""
-    KNOWN = auto()
-    """It came from a file, and is settled here already."""
-    LEFT_OUT = auto()
-    """It came from a file, and an operator discarded it, here or there."""
+    """A delivery from Stripe is in the inbox; a replay has to come after it."""
+    LOCKED = auto()
+    """Another transaction holds its dead letter at this moment."""
+    RESOLVED = auto()
+    """Its dead letter was resolved in the meantime."""
+    INVALID = auto()
+    """The stored payload cannot be read as an event."""
+    ALREADY_SETTLED = auto()
+    """It came from a file and is settled in this database already."""
+    EXCLUDED = auto()
+    """It came from a file, and an operator discarded it, here or in the source database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An attempt and what there is to say about it."""
+class RequeueResult:
+    """One attempt: its target, its status, and details for the operator."""
 
     target: Target
-    entrance: Entrance
-    says: str = ""
+    status: RequeueStatus
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """On whose word events are replayed, and since when this order stands, as an audit id."""
+class ReplayRequest:
+    """The operator, the reason, and the newest audit id at the time of the request."""
 
     actor: str
     reason: str
     mark: int
 
 
-class Inbox(Protocol):
-    """The inbox, as far as the front door knows it."""
-
-    def readmit(
-        self, envelope: Envelope, *, key: str, origin: str, extra: Mapping[str, Any]
-    ) -> Accepted:
-        """Take it in, unless it is there."""
-        ...
-
-    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
-        """Look what is there."""
-        ...
-
-    def unregister(self, token: str) -> None:
-        """Take back a wake-up that was not sent."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """What the database holds of some targets while they are let in."""
+class _Stored:
+    """The rows that the database holds about some targets, locked until COMMIT."""
 
     letters: Mapping[str, Any]
     payloads: Mapping[str, str]
-    joined: frozenset[str]
+    already_queued: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrontDoor:
-    """The way in, for one operator with one order."""
+class Requeuer:
+    """Requeues events for one operator and one request."""
 
     engine: Engine
-    inbox: Inbox
+    inbox: RequeueInbox
     publish: Callable[[str], bool]
-    order: Order
+    request: ReplayRequest
 
-    def let_in(self, targets: Sequence[Target]) -> list[Answer]:
-        """Try each of these few; wake whoever has to be woken, after COMMIT."""
+    def requeue(self, targets: Sequence[Target]) -> list[RequeueResult]:
+        """Requeue each of a few targets; after COMMIT, send the wake-ups."""
         wakes: list[str] = []
         with self.engine.begin() as connection:
-            kept = self._keep(connection, targets)
-            answers = [self._answer(target, kept, wakes) for target in targets]
-            self._audit(connection, answers)
-        for wake in wakes:
-            if not self.publish(wake):
-                self.inbox.unregister(wake)
-        return answers
+            stored = self._load(connection, targets)
+            results = [self._requeue_one(target, stored, wakes) for target in targets]
+            self._audit(connection, results)
+        send_wakes(self.inbox, self.publish, wakes)
+        return results
 
-    def _keep(self, connection: Connection, targets: Sequence[Target]) -> _Kept:
-        connection.execute(_TAKE_TURN, {"lock": TURN})
-        buried = [target.key for target in targets if target.buried]
-        settled = [target.key for target in targets if not target.buried]
-        every = {"keys": buried + settled, "mark": self.order.mark}
-        return _Kept(
-            letters={row.event_id: row for row in connection.execute(_HOLD, {"keys": buried})},
+    def _load(self, connection: Connection, targets: Sequence[Target]) -> _Stored:
+        connection.execute(_LOCK_OPERATORS, {"lock": OPERATOR_LOCK})
+        dead = [target.key for target in targets if target.is_dead_letter]
+        settled = [target.key for target in targets if not target.is_dead_letter]
+        every = {"keys": dead + settled, "mark": self.request.mark}
+        return _Stored(
+            letters={
+                row.event_id: row for row in connection.execute(_LOCK_DEAD_LETTERS, {"keys": dead})
+            },
             payloads={
                 row.id: row.payload for row in connection.execute(_BODIES, {"keys": settled})
             },
-            joined=frozenset(connection.scalars(_ASKED_SINCE, every)),
+            already_queued=frozenset(connection.scalars(_REQUEUED_SINCE, every)),
         )
 
-    def _answer(self, target: Target, kept: _Kept, wakes: list[str]) -> Answer:
-        if target.key in kept.joined:
-            return Answer(target=target, entrance=Entrance.JOINED)
-        letter = kept.letters.get(target.key)
-        if target.buried and letter is None:
-            return Answer(target=target, entrance=Entrance.BUSY)
+    def _requeue_one(self, target: Target, stored: _Stored, wakes: list[str]) -> RequeueResult:
+        if target.key in stored.already_queued:
+            return RequeueResult(target=target, status=RequeueStatus.ALREADY_QUEUED)
+        letter = stored.letters.get(target.key)
+        if target.is_dead_letter and letter is None:
+            return RequeueResult(target=target, status=RequeueStatus.LOCKED)
         if letter is not None and letter.state == "replayed":
-            by = f"applied at {stamp(letter.resolved_at)} by {letter.resolved_by}"
-            return Answer(target=target, entrance=Entrance.CLOSED, says=by)
-        payload = letter.payload if letter is not None else kept.payloads[target.key]
+            by = f"applied at {format_time(letter.resolved_at)} by {letter.resolved_by}"
+            return RequeueResult(target=target, status=RequeueStatus.RESOLVED, detail=by)
+        payload = letter.payload if letter is not None else stored.payloads[target.key]
         try:
             envelope = parse(payload.encode())
         except MalformedEvent as error:
-            return Answer(target=target, entrance=Entrance.REFUSED, says=str(error))
-        return Answer(target=target, entrance=self._readmit(target, envelope, wakes))
+            return RequeueResult(target=target, status=RequeueStatus.INVALID, detail=str(error))
+        extra = {"actor": self.request.actor, "reason": self.request.reason}
+        status = put_into_inbox(self.inbox, envelope, target.key, extra, wakes)
+        return RequeueResult(target=target, status=status)
 
-    def _readmit(self, target: Target, envelope: Envelope, wakes: list[str]) -> Entrance:
-        extra = {"actor": self.order.actor, "reason": self.order.reason}
-        accepted = self.inbox.readmit(envelope, key=target.key, origin=REPLAY, extra=extra)
-        if accepted.status == "accepted":
-            wakes += [accepted.wake] if accepted.wake else []
-            return Entrance.IN
-        return entrance_of_pending(self.inbox, target.key)
-
-    def _audit(self, connection: Connection, answers: Iterable[Answer]) -> None:
-        entered = [answer.target for answer in answers if answer.entrance is Entrance.IN]
-        if entered:
-            connection.execute(sa.insert(AuditLog), [*map(self._audit_row, entered)])
+    def _audit(self, connection: Connection, results: Iterable[RequeueResult]) -> None:
+        queued = [result.target for result in results if result.status is RequeueStatus.QUEUED]
+        if queued:
+            connection.execute(sa.insert(AuditLog), [*map(self._audit_row, queued)])
 
     def _audit_row(self, target: Target) -> dict[str, Any]:
         return {
-            "actor": self.order.actor,
+            "actor": self.request.actor,
             "action": REQUESTED,
             "outcome": "done",
             "origin": "operator",
-            "target_type": "dead_letter" if target.buried else "event",
+            "target_type": "dead_letter" if target.is_dead_letter else "event",
             "target_id": target.key,
             "event_id": event_id_of(target.key),
-            "reason": self.order.reason,
+            "reason": self.request.reason,
         }
 
 
-def entrance_of_pending(inbox: Inbox, key: str) -> Entrance:
-    """Whose delivery it is that stands in the inbox already."""
-    (there,) = inbox.peek([key])
-    return Entrance.JOINED if there.header.get("origin") == REPLAY else Entrance.PENDING
+def put_into_inbox(
+    inbox: RequeueInbox, envelope: Envelope, key: str, extra: Mapping[str, Any], wakes: list[str]
+) -> RequeueStatus:
+    """Put an event into the inbox as a replay, unless it is there; add the wake-up to ``wakes``."""
+    accepted = inbox.requeue(envelope, key=key, origin=REPLAY, extra=extra)
+    if accepted.status == "accepted":
+        wakes += [accepted.wake] if accepted.wake else []
+        return RequeueStatus.QUEUED
+    (pending,) = inbox.peek([key])
+    replayed = pending.header.get("origin") == REPLAY
+    return RequeueStatus.ALREADY_QUEUED if replayed else RequeueStatus.PENDING
 
 
-_TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(:lock)")
-_HOLD = sa.text(
+def send_wakes(inbox: RequeueInbox, publish: Callable[[str], bool], wakes: Iterable[str]) -> None:
+    """Send each wake-up; take back one that could not be sent, so that the sweeper sends it."""
+    for wake in wakes:
+        if not publish(wake):
+            inbox.unregister(wake)
+
+
+_LOCK_OPERATORS = sa.text("SELECT pg_advisory_xact_lock(:lock)")
+_LOCK_DEAD_LETTERS = sa.text(
     "SELECT event_id, state, payload, resolved_at, resolved_by FROM dead_letters"
     " WHERE event_id = ANY(:keys) FOR UPDATE SKIP LOCKED"
 )
 _BODIES = sa.text("SELECT id, payload FROM stripe_events WHERE id = ANY(:keys)")
-_ASKED_SINCE = sa.text(
+_REQUEUED_SINCE = sa.text(
     "SELECT target_id FROM audit_logs WHERE target_type IN ('event', 'dead_letter')"  # noqa: S608
     f" AND target_id = ANY(:keys) AND id > :mark AND action IN ('{REQUESTED}', '{REPLAY_SETTLED}')"
 )

@@ -1,253 +1,249 @@
-"""A replay of many events: let them in no faster than wanted, and wait for what becomes of each.
+"""Replay many events: requeue them at a given rate and wait for the result of each.
 
-It holds nothing that would be lost with it. Interrupted or killed, what was let in is settled by
-the workers, the rest is untouched, and the same command does what is left.
+A replay holds no state of its own. If it is interrupted or killed, the workers settle the events
+that are in the inbox, the others stay as they are, and the same command does the rest.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from sqlalchemy.engine import Engine
 
-from ops.queries.replay_results import BURIED, CLOSED, Trace, traces_since
-from ops.replay.requeue import Answer, Entrance
-from ops.replay.requeue import Inbox as Door
+from ops.queries.replay_results import DEAD_LETTERED, RESOLVED, ReplayTrace, find_traces
+from ops.replay.ports import ReplayInbox
+from ops.replay.requeue import RequeueResult, RequeueStatus
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
-from runtime.inbox.entries import Backlog, Glimpse, Lane
+from runtime.inbox.entries import Backlog, Lane, PeekedEvent
 from runtime.ledger.deliveries import ALREADY_APPLIED, Outcome
 
-AT_ONCE: Final = 25
-"""Events let in with one COMMIT; their letters are held for so long."""
+BATCH_SIZE: Final = 25
+"""Events requeued in one transaction, which locks their dead letters."""
 
 WINDOW: Final = 1000
-"""Replays that wait in the inbox at most: it is there for what Stripe sends."""
+"""The most replays that wait in the inbox, which must keep room for deliveries."""
 
-LOOK_SECONDS: Final = 0.2
-_MOMENT: Final = 0.01
-_LATER: Final = frozenset({Entrance.BUSY, Entrance.PENDING})
+CHECK_SECONDS: Final = 0.2
+_MIN_PAUSE_SECONDS: Final = 0.01
+_RETRYABLE: Final = frozenset({RequeueStatus.LOCKED, RequeueStatus.PENDING})
 
 
-class Fate(StrEnum):
-    """What became of an event that was to be replayed."""
+class ReplayStatus(StrEnum):
+    """The status of one event of a replay; the values are shown to the operator."""
 
     APPLIED = "applied"
     ALREADY_APPLIED = "already applied"
     SUPERSEDED = "superseded"
     IGNORED = "ignored"
     FAILED = "failed again"
-    KNOWN = "here already"
-    LEFT_OUT = "left out"
-    MEANWHILE = "dealt with meanwhile"
-    LET_IN = "readmitted"
-    UNDERWAY = "on its way"
-    VANISHED = "vanished"
+    ALREADY_SETTLED = "here already"
+    EXCLUDED = "left out"
+    RESOLVED_ELSEWHERE = "dealt with meanwhile"
+    QUEUED = "readmitted"
+    IN_PROGRESS = "on its way"
+    LOST = "vanished"
     NOT_TRIED = "not tried"
-    UNTOUCHED = "untouched"
+    NOT_STARTED = "untouched"
 
 
-DONE: Final = frozenset(Fate) - {
-    *(Fate.FAILED, Fate.UNDERWAY, Fate.VANISHED, Fate.NOT_TRIED, Fate.UNTOUCHED)
+DONE: Final = frozenset(ReplayStatus) - {
+    *(
+        ReplayStatus.FAILED,
+        ReplayStatus.IN_PROGRESS,
+        ReplayStatus.LOST,
+        ReplayStatus.NOT_TRIED,
+        ReplayStatus.NOT_STARTED,
+    )
 }
-"""Nothing is left to do about these."""
+"""Statuses that leave nothing to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """An event, what became of it, and what else there is to say."""
+class ReplayResult:
+    """One event, its status, and details for the operator."""
 
     key: str
-    fate: Fate
-    says: str = ""
-
-
-class Inbox(Door, Protocol):
-    """The inbox, as far as a replay looks into it."""
-
-    def pending(self, keys: Sequence[str]) -> list[str]:
-        """Which of these are still there."""
-        ...
-
-    def backlog(self) -> Backlog:
-        """How much waits."""
-        ...
+    status: ReplayStatus
+    detail: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
 class Pace:
-    """At most ``rate`` events a second; None is as fast as it goes."""
+    """A limit of ``rate`` events a second; None is no limit."""
 
     rate: float | None
     clock: Callable[[], float]
     _next_at: float = field(default=float("-inf"))
 
     def allowed(self) -> int:
-        """How many may go now."""
+        """Return how many events may be requeued now."""
         if self.rate is None:
-            return AT_ONCE
+            return BATCH_SIZE
         if self.clock() < self._next_at:
             return 0
-        return max(1, min(AT_ONCE, int(self.rate * LOOK_SECONDS)))
+        return max(1, min(BATCH_SIZE, int(self.rate * CHECK_SECONDS)))
 
-    def left(self) -> float:
-        """Seconds until more may go, at least a moment."""
-        return max(self._next_at - self.clock(), _MOMENT) if self.rate else LOOK_SECONDS
+    def seconds_left(self) -> float:
+        """Return the seconds until more may be requeued, at least 0.01."""
+        return max(self._next_at - self.clock(), _MIN_PAUSE_SECONDS) if self.rate else CHECK_SECONDS
 
     def went(self, number: int) -> None:
-        """So many have gone."""
+        """Count events that were requeued."""
         if self.rate is not None:
             self._next_at = max(self._next_at, self.clock()) + number / self.rate
 
 
 @dataclass(slots=True, kw_only=True)
 class Replay:
-    """One run; ``told`` has every event at its end."""
+    """One run; at its end, ``results`` holds every event."""
 
-    let_in: Callable[[Sequence[Target]], list[Answer]]
-    inbox: Inbox
+    requeue: Callable[[Sequence[Target]], list[RequeueResult]]
+    inbox: ReplayInbox
     engine: Engine
     mark: int
     pace: Pace
     wait: bool
     todo: deque[Target]
     total: int = 0
-    readmitted: int = 0
+    requeued: int = 0
     interrupted: bool = False
-    trouble: str | None = None
-    """Why nothing may be moving."""
-    underway: dict[str, Target] = field(default_factory=dict)
-    told: dict[str, Told] = field(default_factory=dict)
-    _looked_at: float = float("-inf")
+    stall_reason: str | None = None
+    """The reason why events may be stuck."""
+    in_progress: dict[str, Target] = field(default_factory=dict)
+    results: dict[str, ReplayResult] = field(default_factory=dict)
+    _checked_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.total = len(self.todo)
 
-    def run(self, pause: Callable[[float], None], show: Callable[["Replay"], None]) -> None:
-        """Until nothing is left to wait for, or ``pause`` raises ``Interrupted``."""
+    def run(self, pause: Callable[[float], None], report: Callable[["Replay"], None]) -> None:
+        """Replay until every event is done, or until ``pause`` raises ``Interrupted``."""
         try:
-            while self.todo or (self.wait and self.underway):
-                moved = self._enter()
-                self._look()
-                show(self)
-                pause(0.0 if moved else min(self.pace.left(), LOOK_SECONDS))
+            while self.todo or (self.wait and self.in_progress):
+                progressed = self._requeue_batch()
+                self._check_results()
+                report(self)
+                pause(0.0 if progressed else min(self.pace.seconds_left(), CHECK_SECONDS))
         except Interrupted:
             self.interrupted = True
-        self._close()
+        self._finish()
 
-    def counts(self) -> Counter[Fate]:
-        """How many events had which fate so far."""
-        return Counter(told.fate for told in self.told.values())
+    def counts(self) -> Counter[ReplayStatus]:
+        """Return the number of events by status so far."""
+        return Counter(result.status for result in self.results.values())
 
-    def _enter(self) -> bool:
+    def _requeue_batch(self) -> bool:
         number = min(self.pace.allowed(), self._room()) if self.todo else 0
         batch = [self.todo.popleft() for _ in range(min(number, len(self.todo)))]
         if not batch:
             return False
         try:
-            answers = self.let_in(batch)
+            results = self.requeue(batch)
         except Exception:
             self.todo.extendleft(reversed(batch))
             raise
-        for answer in answers:
-            self._take(answer)
-        entered = sum(answer.entrance is Entrance.IN for answer in answers)
-        self.readmitted += entered
-        self.pace.went(entered)
-        return any(answer.entrance not in _LATER for answer in answers)
+        for result in results:
+            self._take_result(result)
+        queued = sum(result.status is RequeueStatus.QUEUED for result in results)
+        self.requeued += queued
+        self.pace.went(queued)
+        return any(result.status not in _RETRYABLE for result in results)
 
     def _room(self) -> int:
         return max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
 
-    def _take(self, answer: Answer) -> None:
-        key = answer.target.key
-        match answer.entrance:
-            case Entrance.IN | Entrance.JOINED:
-                self.underway[key] = answer.target
-            case Entrance.BUSY:
-                self.todo.append(answer.target)
-            case Entrance.PENDING if self.wait:
-                self.todo.append(answer.target)
-            case Entrance.PENDING:
-                self._tell(key, Fate.UNDERWAY, "it was in the inbox already")
-            case Entrance.CLOSED:
-                self._tell(key, Fate.MEANWHILE, answer.says)
-            case Entrance.REFUSED:
-                self._tell(key, Fate.FAILED, answer.says)
-            case Entrance.KNOWN:
-                self._tell(key, Fate.KNOWN)
-            case Entrance.LEFT_OUT:
-                self._tell(key, Fate.LEFT_OUT, answer.says)
+    def _take_result(self, result: RequeueResult) -> None:
+        key = result.target.key
+        match result.status:
+            case RequeueStatus.QUEUED | RequeueStatus.ALREADY_QUEUED:
+                self.in_progress[key] = result.target
+            case RequeueStatus.LOCKED:
+                self.todo.append(result.target)
+            case RequeueStatus.PENDING if self.wait:
+                self.todo.append(result.target)
+            case RequeueStatus.PENDING:
+                self._record(key, ReplayStatus.IN_PROGRESS, "it was in the inbox already")
+            case RequeueStatus.RESOLVED:
+                self._record(key, ReplayStatus.RESOLVED_ELSEWHERE, result.detail)
+            case RequeueStatus.INVALID:
+                self._record(key, ReplayStatus.FAILED, result.detail)
+            case RequeueStatus.ALREADY_SETTLED:
+                self._record(key, ReplayStatus.ALREADY_SETTLED)
+            case RequeueStatus.EXCLUDED:
+                self._record(key, ReplayStatus.EXCLUDED, result.detail)
 
-    def _look(self) -> None:
+    def _check_results(self) -> None:
         now = self.pace.clock()
-        if self.wait and self.underway and now - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = now
-            self.trouble = _trouble(self.inbox.backlog())
-            self._follow()
+        if self.wait and self.in_progress and now - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = now
+            self.stall_reason = _stall_reason(self.inbox.backlog())
+            self._collect_results()
 
-    def _follow(self) -> None:
-        """The inbox first: what left it between the two questions has its trace by then."""
-        keys = list(self.underway)
+    def _collect_results(self) -> None:
+        """Query the inbox before the audit: an event that leaves it has left its trace by then."""
+        keys = list(self.in_progress)
         inside = set(self.inbox.pending(keys))
         with self.engine.connect() as connection:
-            traces = traces_since(connection, keys, self.mark)
+            traces = find_traces(connection, keys, self.mark)
         for key in keys:
             if trace := traces.get(key):
-                self._settle(key, *fate_of(trace))
+                self._settle(key, *status_of_trace(trace))
             elif key not in inside:
-                self._settle(key, Fate.VANISHED, "it left the inbox without a trace; replay it")
+                self._settle(
+                    key, ReplayStatus.LOST, "it left the inbox without a result; replay it"
+                )
 
-    def _settle(self, key: str, fate: Fate, says: str) -> None:
-        del self.underway[key]
-        self._tell(key, fate, says)
+    def _settle(self, key: str, status: ReplayStatus, detail: str) -> None:
+        del self.in_progress[key]
+        self._record(key, status, detail)
 
-    def _tell(self, key: str, fate: Fate, says: str = "") -> None:
-        self.told[key] = Told(key=key, fate=fate, says=says)
+    def _record(self, key: str, status: ReplayStatus, detail: str = "") -> None:
+        self.results[key] = ReplayResult(key=key, status=status, detail=detail)
 
-    def _close(self) -> None:
+    def _finish(self) -> None:
         for target in self.todo:
-            self._tell(target.key, Fate.UNTOUCHED)
+            self._record(target.key, ReplayStatus.NOT_STARTED)
         if not self.wait:
-            for key in self.underway:
-                self._tell(key, Fate.LET_IN)
-        elif self.underway:
-            self._follow()
-            for glimpse in self.inbox.peek(list(self.underway)):
-                self._tell(glimpse.key, Fate.UNDERWAY, why_it_waits(glimpse))
+            for key in self.in_progress:
+                self._record(key, ReplayStatus.QUEUED)
+        elif self.in_progress:
+            self._collect_results()
+            for peeked in self.inbox.peek(list(self.in_progress)):
+                self._record(peeked.key, ReplayStatus.IN_PROGRESS, why_it_waits(peeked))
 
 
-def _trouble(backlog: Backlog) -> str | None:
+def _stall_reason(backlog: Backlog) -> str | None:
     if backlog.breaker is not None:
-        return f"the breaker is open, nothing is applied: {backlog.breaker.reason}"
-    return None if backlog.processes else "no worker runs: start `paidup worker`"
+        return f"the circuit breaker is open, no event is applied: {backlog.breaker.reason}"
+    return None if backlog.processes else "no worker is running: start `paidup worker`"
 
 
-def fate_of(trace: Trace) -> tuple[Fate, str]:
-    """What the audit says of an event, in our words."""
-    if trace.action == BURIED:
-        return Fate.FAILED, f"{trace.after.get('error_type')}: {trace.reason}"
-    if trace.action == CLOSED:
-        return Fate.APPLIED, f"by a delivery of {trace.actor}'s"
-    return fate_of_outcome(Outcome(trace.after["outcome"]), trace.after.get("reason"))
+def status_of_trace(trace: ReplayTrace) -> tuple[ReplayStatus, str]:
+    """Return the status and details for what the audit records about an event."""
+    if trace.action == DEAD_LETTERED:
+        return ReplayStatus.FAILED, f"{trace.after.get('error_type')}: {trace.reason}"
+    if trace.action == RESOLVED:
+        return ReplayStatus.APPLIED, f"by a delivery from {trace.actor}"
+    return status_of_outcome(Outcome(trace.after["outcome"]), trace.after.get("reason"))
 
 
-def fate_of_outcome(outcome: Outcome, reason: str | None) -> tuple[Fate, str]:
-    """What the ledger says of a replay, in our words."""
+def status_of_outcome(outcome: Outcome, reason: str | None) -> tuple[ReplayStatus, str]:
+    """Return the status and details for an outcome that the ledger decided."""
     if reason == ALREADY_APPLIED:
-        return Fate.ALREADY_APPLIED, ""
-    fate = {
-        Outcome.APPLIED: Fate.APPLIED,
-        Outcome.SUPERSEDED: Fate.SUPERSEDED,
-        Outcome.IGNORED: Fate.IGNORED,
+        return ReplayStatus.ALREADY_APPLIED, ""
+    status = {
+        Outcome.APPLIED: ReplayStatus.APPLIED,
+        Outcome.SUPERSEDED: ReplayStatus.SUPERSEDED,
+        Outcome.IGNORED: ReplayStatus.IGNORED,
     }[outcome]
-    return fate, reason or ""
+    return status, reason or ""
 
 
-def why_it_waits(glimpse: Glimpse) -> str:
-    """What keeps an event in the inbox, as far as its history tells."""
-    if error := glimpse.history.get("last_error"):
-        return f"it waits after {error}"
-    return "a worker has it" if glimpse.state == "claimed" else "it waits for a worker"
+def why_it_waits(peeked: PeekedEvent) -> str:
+    """Return why an event is still in the inbox."""
+    if error := peeked.history.get("last_error"):
+        return f"it waits for its next try after {error}"
+    return "a worker has it" if peeked.state == "claimed" else "it waits for a worker"

@@ -1,4 +1,4 @@
-"""What ``paidup replay`` and ``paidup dead replay`` do once it is known which events are meant."""
+"""Run ``paidup replay`` and ``paidup dead replay`` for the events that they select."""
 
 import os
 import sys
@@ -16,26 +16,27 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from ops import connections as doors
-from ops.errors import NotDone, sentence
-from ops.queries.replay_results import mark
-from ops.replay.preview import Seer
+from ops import connections
+from ops.errors import CommandFailed, user_message
+from ops.queries.replay_results import current_mark
+from ops.replay.preview import ReplayPreviewer
 from ops.replay.render import (
-    foresight_document,
-    print_foresight,
+    format_counts,
+    preview_document,
+    print_preview,
     print_replay,
     replay_document,
-    words,
 )
-from ops.replay.requeue import FrontDoor, Order
+from ops.replay.requeue import ReplayRequest, Requeuer
 from ops.replay.run import DONE, Pace, Replay
 from ops.replay.targets import MANY, Target
 from ops.terminal.interrupt import Interruption
-from ops.terminal.operator_options import answerable, reason_given
-from ops.terminal.output import emit_json, json_option
+from ops.terminal.operator_options import operator_options, require_reason
+from ops.terminal.output import json_option, print_json
+from ops.terminal.progress import ReportProgress, progress
 from ops.up.up_file import settings as find_settings
-from runtime.broker import Wakes, make_celery
-from runtime.failures.conflicts import bury_conflicts
+from runtime.broker import WakePublisher, make_celery
+from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.inbox.inbox import Inbox
 from runtime.settings import Settings
 
@@ -44,8 +45,8 @@ Choose = Callable[[Connection, Settings], list[Target]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """How a replay is to be done."""
+class ReplayOptions:
+    """The options of a replay: who, why, how fast, and what to print."""
 
     actor: str
     reason: str | None
@@ -57,13 +58,15 @@ class Wish:
 
 
 def replay_options(command: F) -> F:
-    """Everything about a replay but what is to be replayed."""
+    """Add the options of a replay, except those that select events."""
     options = (
         click.option("--dry-run", is_flag=True, help="Show what would change; change nothing."),
-        click.option("--rate", type=click.FloatRange(0.01, 1e6), help="At most so many a second."),
-        click.option("--wait/--no-wait", default=True, help="Wait for what becomes of each."),
-        click.option("--yes", is_flag=True, help=f"Do not ask, even for more than {MANY}."),
-        answerable,
+        click.option("--rate", type=click.FloatRange(0.01, 1e6), help="Maximum events per second."),
+        click.option("--wait/--no-wait", default=True, help="Wait for the result of each event."),
+        click.option(
+            "--yes", is_flag=True, help=f"Do not ask before replaying more than {MANY} events."
+        ),
+        operator_options,
         json_option,
     )
     for option in reversed(options):
@@ -71,107 +74,114 @@ def replay_options(command: F) -> F:
     return command
 
 
-def replay(choose: Choose, wish: Wish) -> int:
-    """Choose, ask, let in, wait and tell; the exit code."""
-    needed = ["DATABASE_URL"] if wish.dry_run else ["DATABASE_URL", "REDIS_URL"]
+def replay(choose: Choose, options: ReplayOptions) -> int:
+    """Select events, ask, requeue them, wait and report. Return the exit code."""
+    needed = ["DATABASE_URL"] if options.dry_run else ["DATABASE_URL", "REDIS_URL"]
     settings = find_settings(os.environ, *needed)
-    if not wish.dry_run:
-        reason_given(wish.reason)
-    with doors.database(settings, asker="replay") as engine:
-        if wish.dry_run:
-            return _foresee(settings, engine, choose, wish)
-        with doors.asking_inbox(settings) as inbox:
-            bring_in_conflicts(inbox, engine)
-            return _replay(settings, engine, inbox, choose, wish)
+    if not options.dry_run:
+        require_reason(options.reason)
+    with connections.open_database(settings, application="replay") as engine:
+        if options.dry_run:
+            return _preview(settings, engine, choose, options)
+        with connections.open_inbox(settings) as inbox:
+            flush_conflicts(inbox, engine)
+            return _replay(settings, engine, inbox, choose, options)
 
 
-def bring_in_conflicts(inbox: Inbox, engine: Engine) -> None:
-    """Make letters of the second bodies that no supervisor has moved yet."""
+def flush_conflicts(inbox: Inbox, engine: Engine) -> None:
+    """Move conflicting events to the dead letters, if no supervisor has done it yet."""
     if inbox.conflicts():
-        bury_conflicts(inbox, engine)
+        dead_letter_conflicts(inbox, engine)
 
 
 def confirm(number: int, verb: str, *, yes: bool) -> None:
-    """Ask before much is done.
+    """Ask before acting on more than 20 events.
 
     Raises:
-        NotDone: there is nobody to ask.
-        Abort: the answer is no.
+        CommandFailed: standard input is no terminal, so there is no one to ask.
+        Abort: the operator said no.
     """
     if number <= MANY or yes:
         return
     if not sys.stdin.isatty():
-        raise NotDone(f"{number} events: add --yes if you mean all of them; nothing was done")
+        raise CommandFailed(
+            f"{number} events are selected: add --yes to {verb} all of them; nothing was changed"
+        )
     click.confirm(f"{verb} {number} events?", abort=True, err=True)
 
 
-def _foresee(settings: Settings, engine: Engine, choose: Choose, wish: Wish) -> int:
-    with doors.snapshot(engine) as connection:
+def _preview(settings: Settings, engine: Engine, choose: Choose, options: ReplayOptions) -> int:
+    with connections.read_snapshot(engine) as connection:
         chosen = choose(connection, settings)
-    asked = {"actor": wish.actor, "reason": wish.reason}
-    seer = Seer.of(settings, engine, now=datetime.now(UTC), **asked)
-    with bar("looking ahead", len(chosen)) as moved:
-        foresight = seer.foresee(chosen, lambda seen: moved(len(seen.told), words(seen.counts())))
-    if wish.as_json:
-        emit_json(foresight_document(foresight))
+    asked = {"actor": options.actor, "reason": options.reason}
+    previewer = ReplayPreviewer.of(settings, engine, now=datetime.now(UTC), **asked)
+    with progress("previewing", len(chosen)) as report:
+        preview = previewer.preview(
+            chosen, lambda so_far: report(len(so_far.results), format_counts(so_far.counts()))
+        )
+    if options.as_json:
+        print_json(preview_document(preview))
     else:
-        print_foresight(foresight)
-    return 0 if foresight.counts().keys() <= DONE else 1
+        print_preview(preview)
+    return 0 if preview.counts().keys() <= DONE else 1
 
 
-def _replay(settings: Settings, engine: Engine, inbox: Inbox, choose: Choose, wish: Wish) -> int:
-    with doors.snapshot(engine) as connection:
-        since = mark(connection)
+def _replay(
+    settings: Settings, engine: Engine, inbox: Inbox, choose: Choose, options: ReplayOptions
+) -> int:
+    with connections.read_snapshot(engine) as connection:
+        since = current_mark(connection)
         chosen = choose(connection, settings)
-    confirm(len(chosen), "replay", yes=wish.yes)
-    order = Order(actor=wish.actor, reason=reason_given(wish.reason), mark=since)
-    publish = Wakes(make_celery(settings, role="publisher")).publish
-    door = FrontDoor(engine=engine, inbox=inbox, publish=publish, order=order)
+    confirm(len(chosen), "replay", yes=options.yes)
+    request = ReplayRequest(actor=options.actor, reason=require_reason(options.reason), mark=since)
+    publish = WakePublisher(make_celery(settings, role="publisher")).publish
+    requeuer = Requeuer(engine=engine, inbox=inbox, publish=publish, request=request)
     run = Replay(
-        let_in=door.let_in,
+        requeue=requeuer.requeue,
         inbox=inbox,
         engine=engine,
         mark=since,
-        pace=Pace(rate=wish.rate, clock=time.monotonic),
-        wait=wish.wait,
+        pace=Pace(rate=options.rate, clock=time.monotonic),
+        wait=options.wait,
         todo=deque(chosen),
     )
     with logs_on_stderr():
         _run(run)
-    if wish.as_json:
-        emit_json(replay_document(run))
+    if options.as_json:
+        print_json(replay_document(run))
     else:
         print_replay(run)
     return 0 if run.counts().keys() <= DONE else 1
 
 
-def showing(moved: Callable[[int, str], None]) -> Callable[[Replay], None]:
-    """How far a replay is, on its bar; and once each what keeps anything from moving."""
-    troubles: list[str] = []
+def progress_reporter(report: ReportProgress) -> Callable[[Replay], None]:
+    """Return a callback that moves the bar and prints each reason for a stall once."""
+    printed: list[str] = []
 
-    def show(seen: Replay) -> None:
-        moved(len(seen.told), words(seen.counts()))
-        if seen.trouble and seen.trouble not in troubles:
-            troubles.append(seen.trouble)
-            click.echo(seen.trouble, err=True)
+    def report_replay(replay: Replay) -> None:
+        report(len(replay.results), format_counts(replay.counts()))
+        if replay.stall_reason and replay.stall_reason not in printed:
+            printed.append(replay.stall_reason)
+            click.echo(replay.stall_reason, err=True)
 
-    return show
+    return report_replay
 
 
-def _run(run: Replay) -> None:
+def _run(replay: Replay) -> None:
     interruption = Interruption()
-    with bar("replaying", run.total) as moved:
-        show = showing(moved)
+    with progress("replaying", replay.total) as report:
         try:
-            run.run(interruption.pause, show)
+            replay.run(interruption.pause, progress_reporter(report))
         except (RedisError, SQLAlchemyError) as error:
-            done = f"{run.readmitted} of {run.total} were readmitted, the others are untouched"
-            raise NotDone(f"{sentence(error)}; {done}: run the same command again") from error
+            done = f"{replay.requeued} of {replay.total} were requeued, the others are untouched"
+            raise CommandFailed(
+                f"{user_message(error)}; {done}: run the same command again"
+            ) from error
 
 
 @contextmanager
 def logs_on_stderr() -> Iterator[None]:
-    """A wake-up that could not be sent is logged; standard output is for the answer."""
+    """Send log lines, such as that of a lost wake-up, to standard error."""
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
@@ -180,35 +190,15 @@ def logs_on_stderr() -> Iterator[None]:
         structlog.configure(**before)
 
 
-@contextmanager
-def bar(name: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Progress on standard error; nothing at all where nobody looks."""
-    from rich.console import Console  # noqa: PLC0415 - see ops.output.console
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    screen = Console(stderr=True)
-    said = TextColumn("{task.description} {task.fields[said]}")
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), said)
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(name, total=total, said="")
-        yield lambda done, words: bar.update(task, completed=done, said=words)
-
-
-def discardable(chosen: Sequence[Target], inbox: Inbox) -> None:
-    """Refuse letters whose events are on their way through the inbox.
+def refuse_pending(chosen: Sequence[Target], inbox: Inbox) -> None:
+    """Refuse to discard dead letters whose events are in the inbox again.
 
     Raises:
-        NotDone: one of them is.
+        CommandFailed: one of them is in the inbox.
     """
     pending = inbox.pending([target.key for target in chosen])
     if pending:
-        raise NotDone(
-            f"{pending[0]} is in the inbox again, replayed or sent once more: wait for what"
-            " becomes of it; nothing was done"
+        raise CommandFailed(
+            f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
+            " settled; nothing was changed"
         )

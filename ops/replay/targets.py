@@ -1,7 +1,6 @@
-"""Which events a command is about: named one by one, by a filter, or all of them.
+"""Select the events of a command: by id, by a filter, or all of them.
 
-Who names events names every one of them: one that is not there stops the command before it has
-done anything.
+An id that does not exist stops the command before it changes anything.
 """
 
 import re
@@ -15,34 +14,34 @@ from sqlalchemy import Connection, select
 
 from billing.text import storable
 from models.tables import DeadLetter, StripeEvent
-from ops.errors import NotDone
-from ops.queries import parties as belonging
-from ops.queries.dead_letters import OPEN, LetterFilter, letter_keys
-from ops.queries.events import Filter, settled_ids
-from ops.terminal.formats import Moment, stamp
+from ops.errors import CommandFailed
+from ops.queries import parties as party_queries
+from ops.queries.dead_letters import OPEN, DeadLetterFilter, find_dead_letter_keys
+from ops.queries.events import EventFilter, settled_ids
+from ops.terminal.formats import TimeParam, check_time_range
 from runtime.settings import Settings
 
 DEAD: Final = "dead"
 MANY: Final = 20
-"""More events than a person has looked at one by one."""
+"""Above this number a command asks before it acts."""
 
 _TYPE: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+(\[[a-z0-9_.]+\])?)+")
-_TOLD: Final = 5
+_MAX_NAMES: Final = 5
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An event that is to be dealt with, and whether it is a dead letter."""
+    """An event that a command acts on; ``key`` is its key in the inbox."""
 
     key: str
-    buried: bool
+    is_dead_letter: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What was asked for on the command line."""
+    """The selection that the command line asks for."""
 
     ids: tuple[str, ...]
     types: tuple[str, ...]
@@ -57,13 +56,13 @@ class Selection:
 
     @property
     def filtered(self) -> bool:
-        """Whether anything narrows it down."""
+        """True if any filter is set."""
         narrowing = (self.types, self.error, self.since, self.until, self.user, self.customer)
         return any(narrowing) or self.outcome is not None or self.unfetched
 
-    def letters(self, *states: str) -> LetterFilter:
-        """The same for dead letters in one of these states."""
-        return LetterFilter(
+    def letters(self, *states: str) -> DeadLetterFilter:
+        """Return the filter for dead letters in one of these states."""
+        return DeadLetterFilter(
             types=self.types,
             error=self.error,
             states=states,
@@ -77,109 +76,116 @@ class Selection:
 def event_types(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Names that look like Stripe's."""
+    """Return the event types.
+
+    Raises:
+        BadParameter: one of them does not look like an event type.
+    """
     for each in given:
         if not _TYPE.fullmatch(each):
-            raise click.BadParameter(f"{each!r} is no event type, such as invoice.paid")
+            raise click.BadParameter(f"{each!r} is not an event type such as invoice.paid")
     return given
 
 
 type_option = click.option(
-    "--type", "types", multiple=True, callback=event_types, help="An event type; repeatable."
+    "--type",
+    "types",
+    multiple=True,
+    callback=event_types,
+    help="Only events of this type; repeatable.",
 )
 
 
-def filters(command: F) -> F:
-    """The options that narrow a selection."""
+def filter_options(command: F) -> F:
+    """Add the filter options."""
     options = (
         type_option,
-        click.option("--error", callback=_text, help="In the error's name or in what it says."),
-        click.option("--user", callback=_text, help="About what belongs to this user."),
-        click.option("--customer", callback=_text, help="About this Stripe customer."),
-        click.option("--since", type=Moment(), help="At or after: 2026-11-22T12:00, 2h, 3d."),
-        click.option("--until", type=Moment(), help="Before."),
+        click.option(
+            "--error", callback=_text, help="Only dead letters with this text in the error."
+        ),
+        click.option("--user", callback=_text, help="Only events about this user."),
+        click.option("--customer", callback=_text, help="Only events about this Stripe customer."),
+        click.option(
+            "--since", type=TimeParam(), help="Only from this time on: 2h, 3d, 2026-11-22."
+        ),
+        click.option("--until", type=TimeParam(), help="Only before this time."),
     )
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def targets(command: F) -> F:
-    """Event ids or a filter or ``--all``."""
-    everything = click.option("--all", "everything", is_flag=True, help="All there are.")
+def target_options(command: F) -> F:
+    """Add event ids, the filter options and ``--all``."""
+    everything = click.option("--all", "everything", is_flag=True, help="All events.")
     ids = click.argument("ids", nargs=-1, metavar="[EVENT]...", callback=_ids)
-    return ids(filters(everything(command)))
+    return ids(filter_options(everything(command)))
 
 
 def selection_of(**given: Any) -> Selection:
-    """The selection, if it says something.
+    """Return the selection.
 
     Raises:
-        UsageError: it names nothing, or two things, or no time at all.
+        UsageError: it has none or two of ids, filter and --all, or an empty time range.
     """
     selection = Selection(**given)
     ways = [bool(selection.ids), selection.filtered, selection.everything]
     if sum(ways) != 1:
         raise click.UsageError("name events, or give a filter, or --all: one of the three")
-    check_times(selection)
+    check_time_range(selection.since, selection.until)
     return selection
 
 
-def check_times(selection: Selection) -> None:
-    """Refuse a span that ends before it begins."""
-    since, until = selection.since, selection.until
-    if since and until and since >= until:
-        raise click.UsageError(f"--since {stamp(since)} is not before --until {stamp(until)}")
-
-
 def choose_letters(connection: Connection, selection: Selection, *states: str) -> list[Target]:
-    """The dead letters that are meant; those that failed first come first.
+    """Return the selected dead letters, oldest failure first.
 
     Raises:
-        NotDone: there are none, or one that was named is not there or in another state.
+        CommandFailed: none matches, or an id does not exist or is in another state.
     """
     if selection.ids:
         return _named_letters(connection, selection.ids, states)
-    keys = letter_keys(connection, selection.letters(OPEN))
+    keys = find_dead_letter_keys(connection, selection.letters(OPEN))
     if not keys:
-        raise NotDone("no open dead letter matches: nothing was done")
-    return [Target(key=key, buried=True) for key in reversed(keys)]
+        raise CommandFailed("no open dead letter matches: nothing was changed")
+    return [Target(key=key, is_dead_letter=True) for key in reversed(keys)]
 
 
 def choose_events(connection: Connection, settings: Settings, selection: Selection) -> list[Target]:
-    """Settled events and dead letters that are meant, dead letters first.
+    """Return the selected settled events and dead letters, dead letters first.
 
     Raises:
-        NotDone: there are none, or one that was named is neither.
+        CommandFailed: none matches, or an id is neither.
     """
     if selection.ids:
         return _named_events(connection, selection.ids)
     found = list(_filtered(connection, settings, selection))
     if not found:
-        raise NotDone("no settled event and no dead letter matches: nothing was done")
+        raise CommandFailed("no settled event and no dead letter matches: nothing was changed")
     return found
 
 
 def _filtered(connection: Connection, settings: Settings, selection: Selection) -> Iterable[Target]:
     only_dead = selection.outcome == DEAD or selection.error is not None
-    buried = set()
+    dead = set()
     if only_dead or (selection.outcome is None and not selection.unfetched):
-        keys = letter_keys(connection, selection.letters(OPEN))
-        buried = set(keys)
-        yield from (Target(key=key, buried=True) for key in reversed(keys))
+        keys = find_dead_letter_keys(connection, selection.letters(OPEN))
+        dead = set(keys)
+        yield from (Target(key=key, is_dead_letter=True) for key in reversed(keys))
     if not only_dead:
         ids = settled_ids(connection, _settled_filter(connection, settings, selection))
-        yield from (Target(key=key, buried=False) for key in ids if key not in buried)
+        yield from (Target(key=key, is_dead_letter=False) for key in ids if key not in dead)
 
 
-def _settled_filter(connection: Connection, settings: Settings, selection: Selection) -> Filter:
+def _settled_filter(
+    connection: Connection, settings: Settings, selection: Selection
+) -> EventFilter:
     groups = []
     if selection.user is not None:
-        groups.append(belonging.parties_of_user(connection, selection.user))
+        groups.append(party_queries.parties_of_user(connection, selection.user))
     if selection.customer is not None:
-        realms = belonging.realms(settings)
-        groups.append(belonging.parties_of_customer(connection, selection.customer, realms))
-    return Filter(
+        realms = party_queries.configured_realms(settings)
+        groups.append(party_queries.parties_of_customer(connection, selection.customer, realms))
+    return EventFilter(
         types=selection.types,
         outcome=selection.outcome,
         unfetched=selection.unfetched,
@@ -201,33 +207,33 @@ def _named_letters(
     for key in ids:
         state, by = known[key]
         if state not in states:
-            raise NotDone(_already(key, state, by))
-    return [Target(key=key, buried=True) for key in ids]
+            raise CommandFailed(_already(key, state, by))
+    return [Target(key=key, is_dead_letter=True) for key in ids]
 
 
 def _already(key: str, state: str, by: str | None) -> str:
     if state == "replayed":
-        again = f"`paidup replay {key}` reads it once more"
-        return f"{key} was applied after all (by {by}): nothing was done; {again}"
-    return f"{key} was discarded already (by {by}): nothing was done"
+        again = f"`paidup replay {key}` replays it"
+        return f"{key} was applied in the meantime (by {by}): nothing was changed; {again}"
+    return f"{key} was already discarded (by {by}): nothing was changed"
 
 
 def _named_events(connection: Connection, ids: Sequence[str]) -> list[Target]:
     letters = select(DeadLetter.event_id).where(
         DeadLetter.event_id.in_(ids), DeadLetter.state != "replayed"
     )
-    buried = set(connection.scalars(letters))
+    dead = set(connection.scalars(letters))
     settled = set(connection.scalars(select(StripeEvent.id).where(StripeEvent.id.in_(ids))))
-    unknown = [key for key in ids if key not in buried | settled]
+    unknown = [key for key in ids if key not in dead | settled]
     _refuse_unknown("neither a settled event nor a dead letter", unknown)
-    return [Target(key=key, buried=key in buried) for key in ids]
+    return [Target(key=key, is_dead_letter=key in dead) for key in ids]
 
 
 def _refuse_unknown(what: str, unknown: Sequence[str]) -> None:
     if unknown:
-        told = ", ".join(unknown[:_TOLD]) + (", ..." if len(unknown) > _TOLD else "")
-        hint = f"`paidup events show {unknown[0]}` says whether and where it is"
-        raise NotDone(f"{what}: {told}; nothing was done; {hint}")
+        names = ", ".join(unknown[:_MAX_NAMES]) + (", ..." if len(unknown) > _MAX_NAMES else "")
+        hint = f"`paidup events show {unknown[0]}` shows where it is"
+        raise CommandFailed(f"{what}: {names}; nothing was changed; {hint}")
 
 
 def _text(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:

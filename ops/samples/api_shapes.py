@@ -1,14 +1,14 @@
-"""The forms in which Stripe has sent the same objects over the years.
+"""The shapes in which Stripe has sent the same objects over the years.
 
-Nearly every field that moved did so in one release, 2025-03-31.basil: ``OLD`` lies before it,
-``NEW`` after. ``ANCIENT`` is how an account that was never upgraded since 2014 still gets them.
+Nearly every field that moved did so in one release, 2025-03-31.basil: ``OLD`` is before it, ``NEW``
+after it. ``ANCIENT`` is what an account that was not upgraded since 2014 still gets.
 """
 
 from enum import StrEnum
 
 
 class Shape(StrEnum):
-    """Where in its objects Stripe puts things; the value is what people write on a command line."""
+    """The position of fields in Stripe's objects; the value is used on the command line."""
 
     ANCIENT = "ancient"
     OLD = "old"

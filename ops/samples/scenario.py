@@ -1,4 +1,4 @@
-"""A story is what happened at Stripe, told as the events it would send."""
+"""Record a scenario at Stripe as the events that Stripe would send."""
 
 import json
 import string
@@ -8,13 +8,13 @@ from random import Random
 from typing import Any
 
 from ops.samples.api_shapes import Shape
-from ops.samples.unread_fields import JsonObject, furniture
+from ops.samples.unread_fields import JsonObject, unread_fields
 
 _ALPHABET = string.ascii_letters + string.digits
 
 
-class Pen:
-    """Everything a builder needs besides the story: the shape, and ids nobody else has."""
+class ObjectBuilder:
+    """Builds Stripe objects in one shape, with unique ids drawn from a seed."""
 
     def __init__(self, shape: Shape, seed: str) -> None:
         self.shape = shape
@@ -26,12 +26,12 @@ class Pen:
         return self.shape is Shape.NEW
 
     def id(self, prefix: str, length: int = 24) -> str:
-        """The next id of this seed: the same story told again has the same ids."""
+        """Return the next id of this seed: the same scenario gets the same ids again."""
         return f"{prefix}_{''.join(self._random.choices(_ALPHABET, k=length))}"
 
-    def write(self, kind: str, /, **fields: object) -> JsonObject:
-        """An object with all its furniture, its fields in the order in which Stripe prints them."""
-        whole = {**deepcopy(furniture(kind, self.shape)), **fields, "object": kind}
+    def build(self, kind: str, /, **fields: object) -> JsonObject:
+        """Return an object with all its unread fields, in the order in which Stripe prints them."""
+        whole = {**deepcopy(unread_fields(kind, self.shape)), **fields, "object": kind}
         first = [name for name in ("id", "object") if name in whole]
         return {name: whole[name] for name in (*first, *sorted(whole.keys() - first))}
 
@@ -47,51 +47,53 @@ class Event:
 
     @property
     def payload(self) -> JsonObject:
-        """The body parsed anew, so that a caller may bend it without bending the event."""
+        """The body, parsed again for each caller, who may change it."""
         parsed: JsonObject = json.loads(self.body)
         return parsed
 
 
-class Story:
+class Scenario:
     """Collects events in the order in which things happened."""
 
-    def __init__(self, pen: Pen, *, user_id: str) -> None:
-        self.pen = pen
+    def __init__(self, builder: ObjectBuilder, *, user_id: str) -> None:
+        self.builder = builder
         self.user_id = user_id
         self.events: list[Event] = []
 
     @property
     def ancient(self) -> bool:
         """True before there were payment intents, checkouts and incomplete subscriptions."""
-        return self.pen.shape is Shape.ANCIENT
+        return self.builder.shape is Shape.ANCIENT
 
-    def tell(
+    def emit(
         self, kind: str, stated: JsonObject, *, at: int, before: JsonObject | None = None
     ) -> JsonObject:
-        """Send a snapshot as it is; ``before`` becomes its ``previous_attributes``."""
+        """Record an event with a snapshot; ``before`` becomes its ``previous_attributes``."""
         data: JsonObject = {"object": stated}
         if before is not None:
-            data["previous_attributes"] = undoing(before, stated)
-        self.events.append(event(self.pen, kind, data, at=at))
+            data["previous_attributes"] = previous_attributes(before, stated)
+        self.events.append(event(self.builder, kind, data, at=at))
         return stated
 
     def change(self, kind: str, known: JsonObject, *, at: int, **changes: object) -> JsonObject:
-        """Send what an object has become, with what it was before, and return it."""
-        return self.tell(kind, {**known, **changes}, at=at, before=known)
+        """Record a change of an object, and return the object after it."""
+        return self.emit(kind, {**known, **changes}, at=at, before=known)
 
 
-def event(pen: Pen, kind: str, data: JsonObject, *, at: int, **extra: object) -> Event:
+def event(
+    builder: ObjectBuilder, kind: str, data: JsonObject, *, at: int, **extra: object
+) -> Event:
     """Wrap data as Stripe does and print it as Stripe does: indented, in its order of fields."""
-    identifier = pen.id("evt")
+    identifier = builder.id("evt")
     envelope = {
         "id": identifier,
         "object": "event",
-        "api_version": pen.shape.api_version,
+        "api_version": builder.shape.api_version,
         "created": at,
         "data": data,
         "livemode": False,
         "pending_webhooks": 1,
-        "request": _request(pen),
+        "request": _request(builder),
         "type": kind,
         **extra,
     }
@@ -99,21 +101,21 @@ def event(pen: Pen, kind: str, data: JsonObject, *, at: int, **extra: object) ->
     return Event(id=identifier, type=kind, created=at, body=body)
 
 
-def undoing(before: JsonObject, after: JsonObject) -> JsonObject:
-    """What Stripe would print as ``previous_attributes``: the old value of all that changed."""
+def previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
+    """Return Stripe's ``previous_attributes``: the old value of every field that changed."""
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: _old_value(before.get(name), after.get(name)) for name in sorted(changed)}
 
 
 def _old_value(before: Any, after: Any) -> Any:
     both = isinstance(before, dict) and isinstance(after, dict)
-    return undoing(before, after) if both else before
+    return previous_attributes(before, after) if both else before
 
 
-def _request(pen: Pen) -> object:
-    if pen.shape is Shape.ANCIENT:
-        return pen.id("iar", 14)
-    return {"id": pen.id("req", 14), "idempotency_key": None}
+def _request(builder: ObjectBuilder) -> object:
+    if builder.shape is Shape.ANCIENT:
+        return builder.id("iar", 14)
+    return {"id": builder.id("req", 14), "idempotency_key": None}
 
 
 DAY = 86_400

@@ -1,7 +1,7 @@
 """The fields that Stripe sends and Paidup never reads.
 
-Samples carry them all the same: a reader that survives only tidy objects has not been tried, and
-a benchmark on small bodies would flatter us.
+Samples contain them all the same: a reader must cope with whole objects, and a benchmark on small
+bodies would be too good.
 """
 
 from collections.abc import Mapping, Sequence
@@ -302,13 +302,13 @@ _ONLY_NEW: Mapping[str, JsonObject] = {
 _ONLY = {Shape.ANCIENT: _ONLY_OLD, Shape.OLD: _ONLY_OLD, Shape.NEW: _ONLY_NEW}
 
 
-def furniture(kind: str, shape: Shape) -> JsonObject:
-    """What an object of this kind carries besides its story, as Stripe sent it in that shape."""
+def unread_fields(kind: str, shape: Shape) -> JsonObject:
+    """Return the unread fields of an object of this kind, as Stripe sends them in that shape."""
     return {**_ALWAYS[kind], **_ONLY[shape].get(kind, {})}
 
 
 def listed(data: Sequence[JsonObject], url: str) -> JsonObject:
-    """Objects in the list object Stripe wraps around them."""
+    """Wrap objects in a list object as Stripe does."""
     return {
         "object": "list",
         "data": list(data),

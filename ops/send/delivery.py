@@ -1,6 +1,6 @@
-"""Carries single events over HTTP the way Stripe does, and tells what was answered.
+"""Deliver single events over HTTP as Stripe does.
 
-What the endpoint said is handed on as it is: nothing here judges it.
+The response is returned as it is; callers judge it.
 """
 
 import hmac
@@ -16,17 +16,17 @@ from ops.send.endpoint import Endpoint
 
 ATTEMPTS = 8
 LONGEST_WAIT = 5.0
-"""Stripe would come back hours later; whoever looks at a progress bar would not."""
+"""Seconds. Stripe retries hours later, which is too long for a person at a terminal."""
 
 BUSY = 503
 ACCEPTED, DUPLICATE = 202, 200
 UNREACHABLE = 0
-"""The status of a request that got no answer."""
+"""The status of a request without a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the endpoint said, and how long it took; ``attempts`` counts the 503s before it."""
+class EndpointResponse:
+    """A response and the seconds it took; ``attempts`` counts it and the 503s before it."""
 
     status: int
     body: bytes
@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def document(self) -> object:
-        """The body as JSON, None where it is none."""
+        """The body as JSON, None if it is not JSON."""
         try:
             parsed: object = json.loads(self.body)
         except ValueError:
@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def said(self) -> str:
-        """The reason in a problem document, else the beginning of whatever came."""
+        """The detail of a problem document, else the start of the body."""
         document = self.document
         if isinstance(document, dict) and (detail := document.get("detail")):
             return str(detail)
@@ -53,20 +53,20 @@ class Answer:
 
     @property
     def taken(self) -> bool:
-        """True if the endpoint has the event for good."""
+        """True if the endpoint has stored the event."""
         return self.status in (ACCEPTED, DUPLICATE)
 
 
-class Courier:
-    """Carries bodies to one endpoint over one connection; not for several threads at once."""
+class DeliveryClient:
+    """Delivers bodies to one endpoint over one connection; not safe for several threads."""
 
     def __init__(self, endpoint: Endpoint, secret: str) -> None:
         self._endpoint = endpoint
         self.secret = secret
         self._connection = endpoint.connect()
 
-    def deliver(self, body: bytes, *, stop: Flag | None = None) -> Answer:
-        """Send until it is taken, refused for good, or patience ends."""
+    def deliver(self, body: bytes, *, stop: Flag | None = None) -> EndpointResponse:
+        """Send until the event is accepted or refused, at most ``ATTEMPTS`` times."""
         waiting = stop or Flag()
         answer = self.post(body)
         for attempt in range(2, ATTEMPTS + 1):
@@ -76,8 +76,8 @@ class Courier:
             answer = replace(self.post(body), attempts=attempt)
         return answer
 
-    def post(self, body: bytes, *, signature: str | None = None) -> Answer:
-        """Send once, signed now unless a signature is given; an empty one is left out."""
+    def post(self, body: bytes, *, signature: str | None = None) -> EndpointResponse:
+        """Send once, signed now unless a signature is given; omit an empty one."""
         header = sign(body, self.secret, int(time.time())) if signature is None else signature
         begun = time.perf_counter()
         try:
@@ -85,13 +85,15 @@ class Courier:
         except (HTTPException, OSError) as error:
             self._connection.close()
             said = str(error).encode()
-            return Answer(status=UNREACHABLE, body=said, seconds=time.perf_counter() - begun)
+            return EndpointResponse(
+                status=UNREACHABLE, body=said, seconds=time.perf_counter() - begun
+            )
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._connection.close()
 
-    def _exchange(self, body: bytes, signature: str, begun: float) -> Answer:
+    def _exchange(self, body: bytes, signature: str, begun: float) -> EndpointResponse:
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "paidup-send",
@@ -100,11 +102,11 @@ class Courier:
         try:
             response = self._request(body, headers)
         except ConnectionError:
-            # The server may close an idle connection just as we use it: that says nothing.
+            # The server may close an idle connection just as we use it: that is no failure.
             self._connection.close()
             response = self._request(body, headers)
         said = response.read()
-        return Answer(
+        return EndpointResponse(
             status=response.status,
             body=said,
             seconds=time.perf_counter() - begun,
@@ -124,7 +126,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def sign(body: bytes, secret: str, timestamp: int) -> str:
-    """The ``Stripe-Signature`` header under which this body is genuine at that moment."""
+    """Return the ``Stripe-Signature`` header for a body signed at ``timestamp``."""
     signed = b"%d." % timestamp + body
     digest = hmac.new(secret.encode(), signed, sha256).hexdigest()
     return f"t={timestamp},v1={digest}"

@@ -1,4 +1,4 @@
-"""Where webhooks go."""
+"""The endpoint that receives webhooks."""
 
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
@@ -11,17 +11,17 @@ TIMEOUT = 10.0
 
 
 class UnusableUrl(OpsError):
-    """The endpoint's URL is not one that events can be sent to."""
+    """Raised for a URL that events cannot be sent to."""
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"{url!r} is no webhook URL; it looks like http://127.0.0.1:8000/webhooks/stripe"
+            f"{url!r} is not a webhook URL: use one like http://127.0.0.1:8000/webhooks/stripe"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where webhooks go."""
+    """The URL of an endpoint, in parts."""
 
     url: str
     scheme: str
@@ -31,10 +31,10 @@ class Endpoint:
 
     @classmethod
     def at(cls, url: str) -> "Endpoint":
-        """Take a URL apart.
+        """Parse a URL.
 
         Raises:
-            UnusableUrl: if it names no host, or is neither http nor https.
+            UnusableUrl: if it has no host, or is neither http nor https.
         """
         try:
             parts = urlsplit(url)
@@ -48,13 +48,13 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """True only where nobody else's server can be meant."""
+        """True only for a server on this machine."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     def connect(self) -> HTTPConnection:
-        """A connection, not yet opened."""
+        """Return a connection that is not opened yet."""
         kind = HTTPSConnection if self.scheme == "https" else HTTPConnection
         return kind(self.host, self.port, timeout=TIMEOUT)

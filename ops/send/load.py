@@ -1,4 +1,4 @@
-"""Sends many events over many connections, at a rate, and keeps the account."""
+"""Send many events over many connections at a rate, and count the responses."""
 
 import time
 from collections import Counter
@@ -9,35 +9,35 @@ from threading import Event as Flag
 from threading import Lock
 
 from ops.samples.scenario import Event
-from ops.send.delivery import ACCEPTED, DUPLICATE, Answer, Courier
+from ops.send.delivery import ACCEPTED, DUPLICATE, DeliveryClient, EndpointResponse
 from ops.send.endpoint import Endpoint
 
 SHOWN = 5
-"""How many refusals are kept: enough to see why."""
+"""The refusals that are kept: enough to see the reason."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
-    """What a run came to, while it runs and when it is over."""
+class SendTotals:
+    """The totals of a run, updated while it runs."""
 
     answers: Counter[int] = field(default_factory=Counter)
     retries: int = 0
     latencies: list[float] = field(default_factory=list)
-    refused: list[tuple[str, Answer]] = field(default_factory=list)
+    refused: list[tuple[str, EndpointResponse]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def sent(self) -> int:
-        """How many deliveries have an answer, or will never have one."""
+        """The number of finished deliveries, with a response or without."""
         return self.answers.total()
 
     @property
     def all_taken(self) -> bool:
-        """True if the endpoint has everything that was sent."""
+        """True if the endpoint accepted every event."""
         return self.answers.keys() <= {ACCEPTED, DUPLICATE}
 
-    def count(self, event: Event, answer: Answer) -> None:
-        """Take one delivery into the account; the first refusals are kept to be shown."""
+    def count(self, event: Event, answer: EndpointResponse) -> None:
+        """Count one delivery, and keep the first refusals to show them."""
         self.answers[answer.status] += 1
         self.retries += answer.attempts - 1
         self.latencies.append(answer.seconds)
@@ -45,7 +45,7 @@ class Tally:
             self.refused.append((event.id, answer))
 
     def percentile(self, share: float) -> float:
-        """The latency, in milliseconds, that this share of the requests did not exceed."""
+        """Return the latency in milliseconds that this share of the requests did not exceed."""
         ordered = sorted(self.latencies)
         if not ordered:
             return 0.0
@@ -59,43 +59,43 @@ def send_all(
     *,
     concurrency: int = 1,
     rate: float | None = None,
-    on_answer: Callable[[Tally], None] = lambda _: None,
-) -> Tally:
-    """Send events in their order, over so many connections and at most so many a second."""
+    on_answer: Callable[[SendTotals], None] = lambda _: None,
+) -> SendTotals:
+    """Send events in order over ``concurrency`` connections, at most ``rate`` per second."""
     begun = time.monotonic()
-    run = _Run(due=_paced(events, rate, begun), on_answer=on_answer)
+    run = _SendRun(due=_paced(events, rate, begun), on_answer=on_answer)
     with ThreadPoolExecutor(max_workers=concurrency) as threads:
-        couriers = (Courier(endpoint, secret) for _ in range(concurrency))
-        running = [threads.submit(run.carry, courier) for courier in couriers]
+        clients = (DeliveryClient(endpoint, secret) for _ in range(concurrency))
+        running = [threads.submit(run.carry, client) for client in clients]
         try:
             for thread in running:
                 thread.result()
         finally:
             run.stop.set()
-    run.tally.seconds = time.monotonic() - begun
-    return run.tally
+    run.totals.seconds = time.monotonic() - begun
+    return run.totals
 
 
 @dataclass(slots=True, kw_only=True)
-class _Run:
-    """What the threads of one run share."""
+class _SendRun:
+    """State shared by the threads of one run."""
 
     due: Iterator[tuple[float, Event]]
-    on_answer: Callable[[Tally], None]
-    tally: Tally = field(default_factory=Tally)
+    on_answer: Callable[[SendTotals], None]
+    totals: SendTotals = field(default_factory=SendTotals)
     lock: Lock = field(default_factory=Lock)
     stop: Flag = field(default_factory=Flag)
 
-    def carry(self, courier: Courier) -> None:
-        """Deliver one event after the other until there are no more."""
+    def carry(self, client: DeliveryClient) -> None:
+        """Deliver one event after the other until none is left."""
         while (taken := self._take()) is not None:
             at, event = taken
             self.stop.wait(max(0.0, at - time.monotonic()))
-            answer = courier.deliver(event.body, stop=self.stop)
+            answer = client.deliver(event.body, stop=self.stop)
             with self.lock:
-                self.tally.count(event, answer)
-                self.on_answer(self.tally)
-        courier.close()
+                self.totals.count(event, answer)
+                self.on_answer(self.totals)
+        client.close()
 
     def _take(self) -> tuple[float, Event] | None:
         with self.lock:

@@ -1,4 +1,4 @@
-"""What a run of ``paidup send`` came to, for people and for programs."""
+"""Print the result of ``paidup send``, or turn it into JSON values."""
 
 from collections.abc import Mapping
 
@@ -8,51 +8,53 @@ from rich.table import Table
 
 from ops.send.delivery import UNREACHABLE
 from ops.send.endpoint import Endpoint
-from ops.send.load import Tally
-from ops.send.traffic import Traffic
+from ops.send.load import SendTotals
+from ops.send.traffic import TrafficPlan
 from ops.terminal.output import Json
 
 
 def words(answers: Mapping[int, int]) -> str:
-    """How many requests got which answer."""
+    """Return the number of responses by status, as words."""
     return ", ".join(f"{_word(status)}: {number}" for status, number in sorted(answers.items()))
 
 
 def _word(status: int) -> str:
-    return "no answer" if status == UNREACHABLE else str(status)
+    return "no response" if status == UNREACHABLE else str(status)
 
 
-def as_document(traffic: Traffic, endpoint: Endpoint, tally: Tally) -> Json:
-    """The run as JSON values."""
+def as_document(plan: TrafficPlan, endpoint: Endpoint, totals: SendTotals) -> Json:
+    """Return the run as JSON values."""
     return {
         "url": endpoint.url,
-        "seed": traffic.seed,
-        "shuffle": traffic.shuffle,
-        "lifecycles": traffic.count,
-        "deliveries": tally.sent,
-        "answers": {_word(status): number for status, number in sorted(tally.answers.items())},
-        "retries": tally.retries,
-        "seconds": round(tally.seconds, 3),
+        "seed": plan.seed,
+        "shuffle": plan.shuffle,
+        "lifecycles": plan.count,
+        "deliveries": totals.sent,
+        "answers": {_word(status): number for status, number in sorted(totals.answers.items())},
+        "retries": totals.retries,
+        "seconds": round(totals.seconds, 3),
         "latency_ms": {
-            f"p{percent}": round(tally.percentile(percent / 100), 3) for percent in (50, 95, 99)
+            f"p{percent}": round(totals.percentile(percent / 100), 3) for percent in (50, 95, 99)
         },
         "refused": [
             {"event_id": event_id, "status": answer.status, "said": answer.said}
-            for event_id, answer in tally.refused
+            for event_id, answer in totals.refused
         ],
     }
 
 
-def print_report(traffic: Traffic, endpoint: Endpoint, tally: Tally, screen: Console) -> None:
-    """The run as a person reads it."""
+def print_report(
+    plan: TrafficPlan, endpoint: Endpoint, totals: SendTotals, screen: Console
+) -> None:
+    """Print the run as a table."""
     table = Table(title=f"{endpoint.url}", title_justify="left", show_header=False)
-    table.add_row("lifecycles", f"{traffic.count} (--seed {traffic.seed})")
-    speed = tally.sent / tally.seconds if tally.seconds else 0.0
-    table.add_row("deliveries", f"{tally.sent} in {tally.seconds:.1f} s, {speed:.0f}/s")
-    table.add_row("answers", words(tally.answers))
-    table.add_row("retries after 503", str(tally.retries))
-    latencies = (f"p{percent} {tally.percentile(percent / 100):.1f}" for percent in (50, 95, 99))
+    table.add_row("lifecycles", f"{plan.count} (--seed {plan.seed})")
+    speed = totals.sent / totals.seconds if totals.seconds else 0.0
+    table.add_row("deliveries", f"{totals.sent} in {totals.seconds:.1f} s, {speed:.0f}/s")
+    table.add_row("responses", words(totals.answers))
+    table.add_row("retries after 503", str(totals.retries))
+    latencies = (f"p{percent} {totals.percentile(percent / 100):.1f}" for percent in (50, 95, 99))
     table.add_row("latency, ms", "  ".join(latencies))
-    for event_id, answer in tally.refused:
+    for event_id, answer in totals.refused:
         table.add_row(f"refused {event_id}", escape(f"{_word(answer.status)}: {answer.said}"))
     screen.print(table)

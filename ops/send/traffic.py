@@ -1,6 +1,6 @@
-"""What to send, in which order: lifecycles mixed, shuffled and repeated from a seed.
+"""Plan deliveries: lifecycles mixed, shuffled and repeated from a seed.
 
-Events are told as they are needed, so that a long run costs no memory; shuffling reaches over
+Events are generated when they are needed, so that a long run uses little memory. Shuffling covers
 ``BLOCK`` lifecycles at a time.
 """
 
@@ -17,8 +17,8 @@ BLOCK = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """A plan of deliveries: the same plan gives the same bytes in the same order."""
+class TrafficPlan:
+    """A plan of deliveries; the same plan gives the same bytes in the same order."""
 
     scenarios: tuple[str, ...]
     shapes: tuple[Shape, ...]
@@ -31,34 +31,34 @@ class Traffic:
 
     @property
     def kinds(self) -> tuple[tuple[str, Shape], ...]:
-        """The scenarios and shapes that take turns; what a shape never had is left out."""
+        """The scenarios and shapes that take turns, without pairs that never existed."""
         pairs = product(self.scenarios, self.shapes)
         return tuple((name, shape) for name, shape in pairs if name in scenarios_in(shape))
 
     @property
     def deliveries(self) -> int:
-        """How many requests the plan comes to."""
+        """The number of requests in the plan."""
         kinds = self.kinds
         sizes = [len(self._tell(kind, index).events) for index, kind in enumerate(kinds)]
         rounds, rest = divmod(self.count, len(kinds))
         return (rounds * sum(sizes) + sum(sizes[:rest])) * (1 + self.duplicates)
 
-    def once_each(self) -> "Traffic":
-        """One lifecycle of every kind."""
+    def once_each(self) -> "TrafficPlan":
+        """Return the plan with one lifecycle of every kind."""
         return replace(self, count=len(self.kinds))
 
     def lifecycles(self) -> Iterator[Lifecycle]:
-        """Every lifecycle of the plan, told when it is asked for."""
+        """Yield every lifecycle of the plan."""
         kinds = self.kinds
         return (self._tell(kinds[i % len(kinds)], i) for i in range(self.count))
 
     def events(self) -> Iterator[Event]:
-        """Every delivery of the plan, repetitions included, in the order to send them."""
+        """Yield every delivery of the plan, repetitions included, in the order of sending."""
         remaining = self.lifecycles()
-        chance = Random(self.shuffle)  # noqa: S311 - an order that can be had again
+        chance = Random(self.shuffle)  # noqa: S311 - the order must be repeatable
         while block := list(islice(remaining, BLOCK)):
-            told = [event for lifecycle in block for event in lifecycle.events]
-            repeated = [event for event in told for _ in range(1 + self.duplicates)]
+            events = [event for lifecycle in block for event in lifecycle.events]
+            repeated = [event for event in events for _ in range(1 + self.duplicates)]
             if self.shuffle is not None:
                 chance.shuffle(repeated)
             yield from repeated

@@ -1,6 +1,6 @@
-"""How Paidup is doing, in numbers: the inbox as Redis tells it, the rest as PostgreSQL does.
+"""Read the numbers of `paidup status`: the backlog from Redis, the rest from PostgreSQL.
 
-One of the two may be away: the other half is told all the same.
+If one server is unreachable, the half that the other one knows is still shown.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.dead_letters import STATES
 from models.tables import DeadLetter, StoredCatalogue
-from ops import connections as doors
-from ops.errors import NotDone
+from ops import connections
+from ops.errors import CommandFailed
 from ops.queries.events import count_unfetched
 from ops.queries.throughput import settled_since
-from ops.status.sizing import Need, need, rate_of_each, window
+from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.inbox.entries import Backlog
 from runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
-    """What the database says; ``meanwhile`` was settled while the oldest due event waited."""
+class DatabaseCounts:
+    """Counts from the database; ``meanwhile`` were settled while the oldest due event waited."""
 
     at: datetime
     last_minute: int
@@ -33,24 +33,24 @@ class Books:
     letters: Mapping[str, int]
     catalogue_version: int | None
     unfetched: int = 0
-    """Settled events that Stripe's API has more to say about, and was not asked yet."""
+    """Settled events that still need a fetch from Stripe's API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Both halves, or why one is missing."""
+    """Both halves, and in ``troubles`` the reason why one is missing."""
 
     inbox: Backlog | None
-    books: Books | None
+    books: DatabaseCounts | None
     troubles: Mapping[str, str]
     need: Need | None
 
 
-def look(settings: Settings, *, before: Overview | None = None) -> Overview:
-    """The numbers of this moment; an earlier look tells how much comes in."""
+def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
+    """Read the numbers now; ``before`` is an earlier overview, to measure the arrival rate."""
     troubles: dict[str, str] = {}
     inbox = _inbox(settings, troubles)
-    busy = window(inbox.waiting_seconds) if inbox else None
+    busy = measuring_window(inbox.waiting_seconds) if inbox else None
     books = _books(settings, busy, troubles)
     return Overview(
         inbox=inbox, books=books, troubles=troubles, need=_need(inbox, books, busy, before)
@@ -59,32 +59,37 @@ def look(settings: Settings, *, before: Overview | None = None) -> Overview:
 
 def _inbox(settings: Settings, troubles: dict[str, str]) -> Backlog | None:
     try:
-        with doors.asking_inbox(settings) as inbox:
+        with connections.open_inbox(settings) as inbox:
             return inbox.backlog()
-    except NotDone as error:
+    except CommandFailed as error:
         troubles["redis"] = str(error)
     return None
 
 
-def _books(settings: Settings, busy: float | None, troubles: dict[str, str]) -> Books | None:
+def _books(
+    settings: Settings, busy: float | None, troubles: dict[str, str]
+) -> DatabaseCounts | None:
     if settings.database_url is None:
-        troubles["postgresql"] = "DATABASE_URL is not set: what is settled cannot be seen"
+        troubles["postgresql"] = "DATABASE_URL is not set: set it to see settled events"
         return None
     try:
-        with doors.database(settings, asker="status") as engine, doors.snapshot(engine) as opened:
+        with (
+            connections.open_database(settings, application="status") as engine,
+            connections.read_snapshot(engine) as opened,
+        ):
             return _read(opened, busy)
-    except (NotDone, UnusableDatabaseUrl) as error:
+    except (CommandFailed, UnusableDatabaseUrl) as error:
         troubles["postgresql"] = str(error)
     except SQLAlchemyError as error:
-        troubles["postgresql"] = str(doors.away("PostgreSQL", error))
+        troubles["postgresql"] = str(connections.unavailable("PostgreSQL", error))
     return None
 
 
-def _read(connection: Connection, busy: float | None) -> Books:
+def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
     at = connection.execute(select(func.now())).scalar_one()
     counts = select(DeadLetter.state, func.count()).group_by(DeadLetter.state)
     letters = {state: number for state, number in connection.execute(counts)}  # noqa: C416 - rows
-    return Books(
+    return DatabaseCounts(
         at=at,
         last_minute=settled_since(connection, at - timedelta(minutes=1)),
         last_hour=settled_since(connection, at - timedelta(hours=1)),
@@ -96,7 +101,7 @@ def _read(connection: Connection, busy: float | None) -> Books:
 
 
 def _need(
-    inbox: Backlog | None, books: Books | None, busy: float | None, before: Overview | None
+    inbox: Backlog | None, books: DatabaseCounts | None, busy: float | None, before: Overview | None
 ) -> Need | None:
     if inbox is None:
         return None
@@ -104,11 +109,13 @@ def _need(
         settled=books.meanwhile if books else 0, seconds=busy, processes=inbox.processes
     )
     earlier = before.inbox if before else None
-    return need(backlog=inbox.due + inbox.claimed, arriving=arriving(earlier, inbox), rate=rate)
+    return estimate_need(
+        backlog=inbox.due + inbox.claimed, arriving=arrival_rate(earlier, inbox), rate=rate
+    )
 
 
-def arriving(before: Backlog | None, after: Backlog) -> float:
-    """Events a second that came in between two looks; nothing is known from one."""
+def arrival_rate(before: Backlog | None, after: Backlog) -> float:
+    """Return the events per second that arrived between two overviews, 0 if there is only one."""
     if before is None or after.at <= before.at:
         return 0.0
     seconds = (after.at - before.at).total_seconds()

@@ -1,12 +1,12 @@
-"""How Paidup is doing, for people and for programs."""
+"""Print the overview of `paidup status`, or turn it into JSON values."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ops.status.overview import Books, Overview, arriving
+from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
-from ops.terminal.formats import span, stamp
-from ops.terminal.output import Json, facing, plain
+from ops.terminal.formats import format_duration, format_time
+from ops.terminal.output import Json, key_values, to_json
 from runtime.inbox.entries import Backlog, Breaker, Lane
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def as_document(seen: Overview) -> Json:
-    """Both halves as JSON values; what is away is null, and ``away`` says why."""
+    """Return both halves as JSON values; ``unavailable`` says why a half is null."""
     return {
         "ok": not seen.troubles,
-        "away": dict(seen.troubles),
+        "unavailable": dict(seen.troubles),
         "inbox": _inbox_document(seen.inbox) if seen.inbox else None,
         "workers": _workers_document(seen.need, seen.inbox) if seen.inbox else None,
         "settled": _settled_document(seen.books) if seen.books else None,
@@ -30,7 +30,7 @@ def as_document(seen: Overview) -> Json:
 def _inbox_document(inbox: Backlog) -> Json:
     names = ("events", "due", "parked", "claimed", "conflicts", "unknown_version")
     return {
-        "at": plain(inbox.at),
+        "at": to_json(inbox.at),
         **{name: getattr(inbox, name) for name in names},
         "oldest_seconds": round(inbox.oldest_seconds, 3),
         "waiting_seconds": round(inbox.waiting_seconds, 3),
@@ -43,7 +43,7 @@ def _inbox_document(inbox: Backlog) -> Json:
 def _breaker_document(breaker: Breaker | None) -> Json:
     if breaker is None:
         return None
-    return {"reason": breaker.reason, "until": plain(breaker.until)}
+    return {"reason": breaker.reason, "until": to_json(breaker.until)}
 
 
 def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
@@ -57,7 +57,7 @@ def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
     }
 
 
-def _settled_document(books: Books) -> Json:
+def _settled_document(books: DatabaseCounts) -> Json:
     return {
         "last_minute": books.last_minute,
         "last_hour": books.last_hour,
@@ -65,9 +65,9 @@ def _settled_document(books: Books) -> Json:
     }
 
 
-def drawn(seen: Overview, before: Overview | None = None) -> "Table":
-    """Both halves, a line for each number."""
-    return facing([*_rows(seen, before)])
+def overview_table(seen: Overview, before: Overview | None = None) -> "Table":
+    """Return a table with one line for each number."""
+    return key_values([*_rows(seen, before)])
 
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
@@ -80,48 +80,48 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
 
 
 def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, str]]:
-    yield "looked at", stamp(inbox.at)
-    oldest = f", the oldest came {span(inbox.oldest_seconds)} ago" if inbox.events else ""
+    yield "as of", format_time(inbox.at)
+    oldest = f", the oldest {format_duration(inbox.oldest_seconds)} old" if inbox.events else ""
     yield "in the inbox", f"{_events(inbox.events)}{oldest}"
-    waiting = f", waiting up to {span(inbox.waiting_seconds)}" if inbox.due else ""
+    waiting = f", waiting up to {format_duration(inbox.waiting_seconds)}" if inbox.due else ""
     yield "  due", f"{inbox.due}{waiting}"
     yield "  claimed", str(inbox.claimed)
     yield "  parked", str(inbox.parked)
     if before:
-        yield "coming in", f"{arriving(before.inbox, inbox):.1f}/s"
+        yield "arriving", f"{arrival_rate(before.inbox, inbox):.1f}/s"
     if inbox.breaker:
-        until = f"closes at {stamp(inbox.breaker.until)} unless it is renewed"
-        yield "breaker", f"open, nothing is applied: {inbox.breaker.reason}; {until}"
+        until = f"closes at {format_time(inbox.breaker.until)} unless a probe fails again"
+        yield "breaker", f"open, no event is applied: {inbox.breaker.reason}; {until}"
     else:
         yield "breaker", "closed"
     yield from _fetch_rows(inbox)
     if inbox.conflicts:
-        yield "conflicts", f"{inbox.conflicts} different events under ids that were taken"
+        yield "conflicts", f"{inbox.conflicts} different events under ids already in use"
     if inbox.unknown_version:
-        yield "unknown format", f"{inbox.unknown_version} wait for a newer release of the worker"
+        yield "unknown format", f"{inbox.unknown_version}: upgrade the workers to apply them"
 
 
 def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
-    """Only where something waits for Stripe's API, or it is not asked."""
+    """Yield rows about Stripe's API if events wait for it or its breaker is open."""
     waiting, breaker = inbox.by_lane.get(Lane.FETCH, 0), inbox.fetch_breaker
     if waiting:
-        yield "to be fetched", f"{_events(waiting)}, by a worker that has STRIPE_API_KEY"
+        yield "to be fetched", f"{_events(waiting)}, by a worker with STRIPE_API_KEY"
     if breaker:
-        yield "Stripe's API", f"not asked until {stamp(breaker.until)}: {breaker.reason}"
+        yield "Stripe's API", f"no requests until {format_time(breaker.until)}: {breaker.reason}"
 
 
 def _worker_rows(needed: Need | None, inbox: Backlog) -> Iterator[tuple[str, str]]:
-    running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} at work"
+    running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} busy"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
     if needed and inbox.due + inbox.claimed:
-        how = "measured" if needed.measured else "assumed, nothing waited long enough to measure"
-        goal = f"to be done in {TARGET_SECONDS:.0f} s"
+        how = "measured" if needed.measured else "assumed, no event waited long enough to measure"
+        goal = f"to clear it in {TARGET_SECONDS:.0f} s"
         yield "processes needed", f"{needed.processes} {goal} ({needed.rate:.0f}/s each, {how})"
     elif needed:
-        yield "processes needed", f"{needed.processes}, nothing waits"
+        yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
-def _book_rows(books: Books) -> Iterator[tuple[str, str]]:
+def _book_rows(books: DatabaseCounts) -> Iterator[tuple[str, str]]:
     minute = f"{books.last_minute} in the last minute ({books.last_minute / 60:.1f}/s)"
     yield "settled", f"{minute}, {books.last_hour} in the last hour"
     if books.unfetched:

@@ -1,7 +1,7 @@
-"""How many worker processes a backlog needs. Pure.
+"""Estimate the worker processes that a backlog needs. Pure.
 
-What a process can do is measured, never guessed, where that is possible: while events wait that
-anybody could take, every process is busy, so what was settled meanwhile is all they can do.
+The speed of a process is measured where possible. While any process could claim a waiting event,
+all of them are busy, so the events settled meanwhile show their full speed.
 """
 
 from dataclasses import dataclass
@@ -9,40 +9,40 @@ from math import ceil
 from typing import Final
 
 TARGET_SECONDS: Final = 60.0
-"""A backlog is to be gone in this time."""
+"""A backlog should be cleared in this time."""
 
 ASSUMED_RATE: Final = 200.0
-"""Events a second that a process settles at least on a small machine, where nobody measured it."""
+"""Events per second that one process settles at least on a small machine, without a measurement."""
 
 LEAST_SECONDS: Final = 3.0
-"""A queue younger than this says nothing about the speed of those who work it off."""
+"""A queue younger than this does not show that every process is busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """How many processes, and on which rate of each that rests."""
+    """The processes needed, and the events per second of each that the estimate assumes."""
 
     processes: int
     rate: float
     measured: bool
 
 
-def window(waiting_seconds: float) -> float | None:
-    """Over how many seconds to count what is settled; None while nobody is surely busy."""
+def measuring_window(waiting_seconds: float) -> float | None:
+    """Return the seconds over which to count settled events, None unless all processes are busy."""
     return None if waiting_seconds < LEAST_SECONDS else min(waiting_seconds, TARGET_SECONDS)
 
 
 def rate_of_each(*, settled: int, seconds: float | None, processes: int) -> float | None:
-    """What one process settles in a second, seen over a window in which all were busy."""
+    """Return the events per second of one process, over a window in which all were busy."""
     if not seconds or processes < 1 or settled < 1:
         return None
     return settled / seconds / processes
 
 
-def need(*, backlog: int, arriving: float, rate: float | None) -> Need:
-    """The processes that drain a backlog in time although ``arriving`` more come each second.
+def estimate_need(*, backlog: int, arriving: float, rate: float | None) -> Need:
+    """Return the processes that clear a backlog in time while ``arriving`` more come per second.
 
-    One is needed even for an empty inbox: something will come.
+    An empty inbox needs one, too: events will come.
     """
     each = rate or ASSUMED_RATE
     work = backlog / TARGET_SECONDS + arriving

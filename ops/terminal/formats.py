@@ -1,4 +1,4 @@
-"""Times as people write and read them."""
+"""Parse and format times, durations, amounts of money and grants for people."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -6,35 +6,37 @@ from typing import Final
 
 import click
 
+from billing.rows import EntitlementRow
+
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-class Moment(click.ParamType[datetime]):
-    """A time in ISO 8601 (UTC unless it says otherwise), or how long ago: 90s, 15m, 2h, 3d, 1w."""
+class TimeParam(click.ParamType[datetime]):
+    """A time in ISO 8601 (UTC unless it names a zone), or an age: 90s, 15m, 2h, 3d, 1w."""
 
     name = "time"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """An aware time."""
+        """Return a time with a zone."""
         try:
-            return moment(str(value), now=datetime.now(UTC))
+            return parse_time(str(value), now=datetime.now(UTC))
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is no time: write 2026-11-22T12:00, 2026-11-22, or how long ago, 2h",
+                f"{value!r} is not a time: write 2026-11-22T12:00, 2026-11-22 or an age, 2h",
                 param,
                 ctx,
             )
 
 
-def moment(text: str, *, now: datetime) -> datetime:
-    """The time that a text names.
+def parse_time(text: str, *, now: datetime) -> datetime:
+    """Return the time that a text names.
 
     Raises:
-        ValueError, OverflowError: it names none.
+        ValueError, OverflowError: the text names no time.
     """
     if ago := _AGO.fullmatch(text.strip()):
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -42,13 +44,21 @@ def moment(text: str, *, now: datetime) -> datetime:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def stamp(at: datetime | None) -> str:
-    """A time to the second, in UTC."""
+def check_time_range(since: datetime | None, until: datetime | None) -> None:
+    """Raise ``UsageError`` if the time range ends before it begins."""
+    if since and until and since >= until:
+        raise click.UsageError(
+            f"--since {format_time(since)} is not before --until {format_time(until)}"
+        )
+
+
+def format_time(at: datetime | None) -> str:
+    """Return a time to the second, in UTC."""
     return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def span(seconds: float) -> str:
-    """How long something takes or is ago, as roughly as one thinks of it."""
+def format_duration(seconds: float) -> str:
+    """Return a duration, rounded to the unit that suits it."""
     if seconds < 2 * _MINUTE:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
     if seconds < 2 * _HOUR:
@@ -58,18 +68,29 @@ def span(seconds: float) -> str:
     return f"{seconds / _DAY:.0f} days"
 
 
-_WHOLE: Final = frozenset(
+_ZERO_DECIMAL: Final = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
 
 
-_THOUSANDTHS: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+_THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
-def money(amount_minor: int, currency: str) -> str:
-    """The amount in the unit that people count in, exactly."""
-    digits = 0 if currency in _WHOLE else 3 if currency in _THOUSANDTHS else 2
+def format_money(amount_minor: int, currency: str) -> str:
+    """Return the exact amount in the currency's major unit."""
+    digits = 0 if currency in _ZERO_DECIMAL else 3 if currency in _THREE_DECIMAL else 2
     whole, rest = divmod(abs(amount_minor), 10**digits)
     sign = "-" if amount_minor < 0 else ""
     fraction = f".{rest:0{digits}}" if digits else ""
     return f"{sign}{whole}{fraction} {currency.upper()}"
+
+
+def format_grant(row: EntitlementRow | None) -> str:
+    """Return the features that a grant gives and its end; ``nothing`` if it gives none."""
+    if row is None or not row.active:
+        return "nothing"
+    features = ", ".join(
+        name if value is True else f"{name} {value}" for name, value in row.entitlements.items()
+    )
+    until = f" until {format_time(row.expires_at)}" if row.expires_at else ""
+    return f"{features or 'no feature'}{until}"

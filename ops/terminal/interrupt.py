@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as something that happens between two steps, never inside one.
+"""Handle Ctrl-C and SIGTERM between two steps, never inside one.
 
-A handler that raised could cut a start in half, after a process was born and before it was
-written down. This one only takes a note; every wait looks at it.
+A handler that raises could cut a start in half: after a process has started, before its id is
+recorded. This one only sets a flag, which every wait checks.
 """
 
 import signal
@@ -12,11 +12,11 @@ _LOOK_SECONDS = 0.1
 
 
 class Interrupted(Exception):
-    """Somebody wants this to end; raised by the wait that noticed."""
+    """The operator asked the command to stop; raised by the next wait."""
 
 
 class Interruption:
-    """The note; repeated signals add nothing, since the way out is bounded in time."""
+    """The flag that a signal sets; further signals change nothing, as stopping is bounded."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -25,14 +25,14 @@ class Interruption:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody wants this to end."""
+        """True once the operator has asked the command to stop."""
         return self._asked
 
     def pause(self, seconds: float) -> None:
         """Sleep.
 
         Raises:
-            Interrupted: as soon as somebody has asked.
+            Interrupted: once the operator has asked to stop.
         """
         until = time.monotonic() + seconds
         while True:

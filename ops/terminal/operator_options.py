@@ -1,4 +1,4 @@
-"""Who asks for something to be done and why: options of every command that changes the books."""
+"""The options ``--as`` and ``--reason`` of every command that changes data."""
 
 import getpass
 from collections.abc import Callable
@@ -9,59 +9,59 @@ import click
 
 from billing.text import storable
 
-_LONGEST: Final = 500
+MAX_CHARACTERS: Final = 500
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def answerable(command: F) -> F:
-    """``--as`` and ``--reason``, which go into the audit word for word."""
+def operator_options(command: F) -> F:
+    """Add ``--as`` and ``--reason``, which the audit log stores verbatim."""
     who = click.option(
         "--as",
         "actor",
         callback=_actor,
         metavar="NAME",
-        help="Who is answerable. Default: your login name.",
+        help="Operator name for the audit log. Default: your login name.",
     )
-    why = click.option("--reason", callback=_text, help="Why, for the audit.")
+    why = click.option("--reason", callback=_text, help="Reason for the audit log.")
     return who(why(command))
 
 
-def reason_given(reason: str | None) -> str:
-    """The reason.
+def require_reason(reason: str | None) -> str:
+    """Return the reason.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no reason was given.
     """
     if not reason:
-        raise click.UsageError("--reason is missing: say why, in words that an auditor understands")
+        raise click.UsageError("--reason is missing: give the reason for the audit log")
     return reason
 
 
 def _actor(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
     if given is None:
-        return operator()
-    return named(_said(given))
+        return current_operator()
+    return operator_name(_checked(given))
 
 
 def _text(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
-    return None if given is None else _said(given)
+    return None if given is None else _checked(given)
 
 
-def _said(given: str) -> str:
+def _checked(given: str) -> str:
     text = storable(given).strip()
-    if not text or len(text) > _LONGEST:
-        raise click.BadParameter(f"write 1 to {_LONGEST} characters")
+    if not text or len(text) > MAX_CHARACTERS:
+        raise click.BadParameter(f"write 1 to {MAX_CHARACTERS} characters")
     return text
 
 
-def operator() -> str:
-    """The login name, or its number where it has no name (in containers it often has none)."""
+def current_operator() -> str:
+    """Return the login name, or ``unknown``: in containers a user often has no name."""
     with suppress(OSError, KeyError, ImportError):
-        return named(getpass.getuser())
-    return named("unknown")
+        return operator_name(getpass.getuser())
+    return operator_name("unknown")
 
 
-def named(name: str) -> str:
-    """A person as the audit names one who used the command line."""
+def operator_name(name: str) -> str:
+    """Return the actor name that the audit log stores for an operator."""
     return f"cli:{name}"

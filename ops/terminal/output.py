@@ -1,13 +1,14 @@
-"""What lists and reports share: nothing is cut off, and nothing strange reaches a terminal.
+"""Print tables, sentences and JSON; nothing is cut off, and nothing odd reaches a terminal.
 
-User ids and features come from whoever filled in Stripe's fields, so text is made visible before
-it is printed: an escape sequence in a user's name must not repaint an operator's screen.
+User ids and feature names come from fields that Stripe's customers can fill in. Control characters
+are therefore escaped before printing: an escape sequence in a name must not repaint the screen.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -17,53 +18,84 @@ if TYPE_CHECKING:
 
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
+T = TypeVar("T")
+Columns = Mapping[str, Callable[[T], object]]
+"""A title for each column, and the cell it takes from a row."""
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-_WIDEST = 10_000
+_WIDEST = 10_000  # columns
 
 
-def visible(value: object) -> str:
-    """The value as text whose control characters are written out; nothing is ``-``."""
+def printable(value: object) -> str:
+    """Return the value as text with control characters escaped; an empty value is ``-``."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "".join(map(_visible, str(value)))
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in str(value)
+    )
 
 
-def _visible(character: str) -> str:
-    if character.isprintable():
-        return character
-    return repr(character)[1:-1]
+def print_list(
+    name: str,
+    rows: Sequence[T],
+    columns: Columns[T],
+    *,
+    as_json: bool,
+    empty: str | None,
+    notes: Iterable[str] = (),
+    row_document: Callable[[T], Json] | None = None,
+    **fields: Json,
+) -> None:
+    """Print rows as a table with notes below, or as one JSON document.
+
+    The document holds the rows under ``name``, whole or as ``row_document`` returns them, and
+    ``fields`` beside them. ``empty`` is the sentence for an empty table; None prints none.
+    """
+    if as_json:
+        print_json({name: [(row_document or to_json)(row) for row in rows], **fields})
+        return
+    if rows:
+        print_rows(columns, rows)
+    elif empty is not None:
+        print_text(empty)
+    for note in notes:
+        print_text(note, style="dim")
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> "Table":
-    """Columns without a frame; a narrow terminal folds cells and never shortens them."""
-    from rich.table import Table  # noqa: PLC0415 - see ops.output.console
+def print_rows(columns: Columns[T], rows: Iterable[T]) -> None:
+    """Print a table with one line for each row."""
+    print_table(make_table(columns, ([cell(row) for cell in columns.values()] for row in rows)))
+
+
+def make_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> "Table":
+    """Return a table without a frame; a narrow terminal folds cells and never shortens them."""
+    from rich.table import Table  # noqa: PLC0415 - see ops.terminal.output.console
     from rich.text import Text  # noqa: PLC0415
 
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         drawn.add_column(column, overflow="fold", header_style="dim")
     for row in rows:
-        drawn.add_row(*(Text(visible(cell)) for cell in row))
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     return drawn
 
 
-def facing(pairs: Iterable[tuple[str, object]]) -> "Table":
-    """Names and what they stand for, one pair a line."""
-    drawn = table(("", ""), pairs)
+def key_values(pairs: Iterable[tuple[str, object]]) -> "Table":
+    """Return a table of names and values, one pair a line."""
+    drawn = make_table(("", ""), pairs)
     drawn.show_header = False
     drawn.columns[0].style = "dim"
     drawn.columns[0].no_wrap = True
     return drawn
 
 
-def show(drawn: "Table") -> None:
-    """Print a table; into a pipe as wide as its longest line, so that every row is one line."""
+def print_table(drawn: "Table") -> None:
+    """Print a table; in a pipe every row is one line, however long."""
     screen = console()
     if screen.is_terminal:
         screen.print(drawn)
@@ -76,36 +108,38 @@ def show(drawn: "Table") -> None:
         click.echo(line.rstrip())
 
 
-def say(text: str, *, style: str = "", indent: int = 0) -> None:
-    """Print a sentence; whoever reads it breaks its lines."""
-    from rich.text import Text  # noqa: PLC0415 - see ops.output.console
+def print_text(text: str, *, style: str = "", indent: int = 0) -> None:
+    """Print text without breaking its lines."""
+    from rich.text import Text  # noqa: PLC0415 - see ops.terminal.output.console
 
-    lines = (" " * indent + visible(line) if line else "" for line in text.split("\n"))
+    lines = (" " * indent + printable(line) if line else "" for line in text.split("\n"))
     console().print(Text("\n".join(lines), style=style), soft_wrap=True)
 
 
-def plain(value: object) -> Json:
-    """The value in types that JSON has; times are ISO 8601."""
+def to_json(value: object) -> Json:
+    """Return the value in types that JSON has; times are ISO 8601, dataclasses are objects."""
     match value:
         case None | bool() | int() | float() | str():
             return value
         case datetime():
             return value.isoformat()
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return to_json(asdict(value))
         case Mapping():
-            return {str(name): plain(each) for name, each in value.items()}
+            return {str(name): to_json(each) for name, each in value.items()}
         case Iterable():
-            return [plain(each) for each in value]
+            return [to_json(each) for each in value]
         case _:
             return str(value)
 
 
-def emit_json(document: Json) -> None:
-    """One JSON document on standard output."""
+def print_json(document: Json) -> None:
+    """Print one JSON document on standard output."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
 def console() -> "Console":
-    """Where rich prints: plain and unwrapped text when nobody looks."""
+    """Return the console for standard output: plain, unwrapped text unless it is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - rich takes longer than most commands
 
     terminal = Console(highlight=False)

@@ -1,16 +1,21 @@
-"""How far a long command has come, on standard error; nothing at all where nobody looks."""
+"""A progress bar on standard error for a long command; without a terminal it prints nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Moved = Callable[[int], None]
-"""Say how many are done by now."""
+
+class ReportProgress(Protocol):
+    """Move the bar: how many are done, and a short text beside the numbers."""
+
+    def __call__(self, done: int, detail: str = "") -> None:
+        """Show that ``done`` are done by now."""
 
 
 @contextmanager
-def progress(name: str, total: int) -> Iterator[Moved]:
-    """A bar with the time that is left; the total is a guess while others are at work."""
-    from rich.console import Console  # noqa: PLC0415 - see ops.output.console
+def progress(name: str, total: int) -> Iterator[ReportProgress]:
+    """Show a bar with the time left; ``total`` is an estimate while other processes write."""
+    from rich.console import Console  # noqa: PLC0415 - see terminal.output.console
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         MofNCompleteColumn,
@@ -25,7 +30,12 @@ def progress(name: str, total: int) -> Iterator[Moved]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
     )
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        task = bar.add_task(name, total=total, detail="")
+
+        def report(done: int, detail: str = "") -> None:
+            bar.update(task, completed=done, detail=detail)
+
+        yield report

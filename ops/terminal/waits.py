@@ -1,4 +1,4 @@
-"""Keep a long wait from being a silent one: what is waited for, and for how long so far."""
+"""Report long waits: what a command waits for, and for how long so far."""
 
 import time
 from collections.abc import Callable
@@ -12,9 +12,9 @@ _LOOK_SECONDS = 0.25
 
 
 class Waits:
-    """A context manager, during which ``say`` is told of every wait that lasts.
+    """A context manager that calls ``say`` during a long wait.
 
-    ``every`` is the seconds of silence after which it is told. It is told from another thread.
+    It calls after ``every`` seconds without output, from its own thread.
     """
 
     def __init__(

@@ -1,27 +1,29 @@
-"""Where the parts of a stack listen: what the operator said, unless it is taken or left open."""
+"""Choose the addresses of a stack: those the operator set, or free ones."""
 
 from collections.abc import Callable
 from typing import Literal
 
-from ops.errors import AddressTaken
+from ops.errors import ListenAddressTaken
 from ops.up.servers.ports import LOOPBACK, free_port, is_free
 from runtime.settings import Address, Settings
 
 Ports = Literal["given", "free"]
-"""``free`` decides every port itself, so that stacks can stand side by side."""
+"""``free`` chooses every port, so that several stacks can run on one machine."""
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def decide(settings: Settings, ports: Ports, say: Callable[[str], None]) -> dict[str, str]:
-    """The variables that say where ingest, the worker and the console listen.
+def choose_addresses(
+    settings: Settings, ports: Ports, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Return the variables with the addresses of ingest, the worker and the console.
 
     Raises:
-        AddressTaken: if Stripe's events cannot come in where the operator wants them.
+        ListenAddressTaken: if the address of ingest is in use.
     """
     ingest = _wanted(settings.ingest_bind, ports)
     if not is_free(ingest.port, ingest.host):
-        raise AddressTaken("PAIDUP_INGEST_BIND", ingest)
+        raise ListenAddressTaken("PAIDUP_INGEST_BIND", ingest)
     metrics = _wanted(settings.worker_metrics_bind, ports)
     console = _wanted(settings.console_bind, ports)
     return {
@@ -32,7 +34,7 @@ def decide(settings: Settings, ports: Ports, say: Callable[[str], None]) -> dict
 
 
 def _or_another(address: Address, what: str, say: Callable[[str], None]) -> Address:
-    # What nobody scrapes or reads is no reason to leave events lying.
+    # Metrics or a console at another port are no reason to refuse events.
     if is_free(address.port, address.host):
         return address
     another = Address(address.host, free_port())
@@ -41,7 +43,7 @@ def _or_another(address: Address, what: str, say: Callable[[str], None]) -> Addr
 
 
 def local_url(address: Address) -> str:
-    """How this machine reaches what listens there."""
+    """Return the URL under which this machine reaches the address."""
     host = _EVERYWHERE.get(address.host, address.host)
     return f"http://{Address(host, address.port)}"
 

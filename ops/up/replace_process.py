@@ -1,4 +1,4 @@
-"""Turn this process into one of Paidup's own: same process id, same terminal."""
+"""Replace this process by one of Paidup's services, with the same process id and terminal."""
 
 import os
 import sys
@@ -10,24 +10,24 @@ from runtime.import_path import importing_ours
 
 
 def service_command(module: str) -> list[str]:
-    """The argument vector of a process of ours, by its entry point."""
+    """Return the argument vector of a service, by its module."""
     return [sys.executable, "-m", module]
 
 
 def service_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a process of ours: it imports our modules, whatever else is there.
+    """Return the environment of a service, in which Paidup's modules are imported first.
 
-    An ``ingest`` in the folder it is started in, or on the operator's ``PYTHONPATH``, is not ours.
+    Without it, an ``ingest`` in the current folder or on the operator's ``PYTHONPATH`` would win.
     """
     return importing_ours(environ)
 
 
-def become(module: str, environ: Mapping[str, str], *needed: str) -> NoReturn:
-    """Replace this process, once the settings are known to be whole.
+def replace_process(module: str, environ: Mapping[str, str], *needed: str) -> NoReturn:
+    """Replace this process, once the settings are complete and valid.
 
     Raises:
         SettingsError: naming every variable that is out of bounds.
-        NothingRuns: if a needed server is nowhere to be found.
+        NoServerConfigured: if a needed server is not configured.
     """
     settings(environ, *needed)
     sys.stdout.flush()

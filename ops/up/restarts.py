@@ -1,4 +1,4 @@
-"""Start again what has died, a little later every time it dies young."""
+"""Restart parts of a stack that ended, with a backoff for those that end soon after a start."""
 
 import time
 from collections.abc import Callable
@@ -19,8 +19,8 @@ class _Watched:
     due: float | None = None
 
 
-class Tending:
-    """The parts of a stack, each watched from the moment it first did its work."""
+class RestartPolicy:
+    """Restarts the watched parts of a stack; a part is watched once it is ready."""
 
     def __init__(
         self, *, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
@@ -30,19 +30,19 @@ class Tending:
         self._watched: list[_Watched] = []
 
     def watch(self, part: Process) -> None:
-        """Keep it alive from now on."""
+        """Restart the part from now on when it ends."""
         self._watched.append(_Watched(part, started=self._monotonic()))
 
     def forget_all(self) -> None:
-        """Let them end: the stack stops."""
+        """Stop watching all parts, because the stack stops."""
         self._watched.clear()
 
     def alive(self) -> list[Process]:
-        """The parts that run at this moment."""
+        """Return the parts that are running."""
         return [watched.part for watched in self._watched if watched.part.is_alive()]
 
-    def tend(self) -> bool:
-        """One look at every part; says whether one was started anew."""
+    def restart_ended(self) -> bool:
+        """Check every part once; return True if one was restarted."""
         dead = [watched for watched in self._watched if not watched.part.is_alive()]
         for watched in dead:
             if watched.due is None:
@@ -56,7 +56,7 @@ class Tending:
         watched.wait = min(watched.wait * 2, _MOST_SECONDS) if young else _LEAST_SECONDS
         watched.due = now + watched.wait
         self._say(
-            f"{part.name} ended ({_how(part.exit_code)}) and is started again; see {part.log}"
+            f"{part.name} ended ({_how(part.exit_code)}) and will be restarted; see {part.log}"
         )
 
     def _revive(self, watched: _Watched) -> bool:

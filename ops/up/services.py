@@ -13,7 +13,7 @@ _ANSWER_SECONDS = 2.0
 
 
 class Service(Process):
-    """A process of ours, started by its entry point, that is ready when an address says so."""
+    """A service of Paidup, started as a module, and ready when a URL answers 200."""
 
     module: str
 
@@ -25,23 +25,23 @@ class Service(Process):
         self._ready_url = ready_url
 
     def command(self) -> Sequence[str | Path]:
-        """Its entry point."""
+        """Return the argument vector."""
         return service_command(self.module)
 
     def environ(self) -> Mapping[str, str]:
-        """The operator's environment, completed with what the stack decided."""
+        """Return the operator's environment, completed by the stack's decisions."""
         return service_environ(self._environ)
 
     def is_ready(self) -> bool:
-        """Whether the address answers 200; our own processes listen there, so no proxy is asked."""
+        """Return True if the URL answers 200; it is local, so no proxy is used."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with suppress(OSError), direct.open(self._ready_url, timeout=_ANSWER_SECONDS) as answer:
             return bool(answer.status == HTTPStatus.OK)
         return False
 
 
-class Ingest(Service):
-    """Stopped first, so that nothing comes in that nobody would apply."""
+class IngestService(Service):
+    """Ingest, stopped first, so that no event comes in after the worker stopped."""
 
     name = "ingest"
     module = "ingest"
@@ -49,8 +49,8 @@ class Ingest(Service):
     stop_seconds = 20.0
 
 
-class Console(Service):
-    """Stopped with ingest: it holds nothing."""
+class ConsoleService(Service):
+    """The console, stopped with ingest: it has no state."""
 
     name = "console"
     module = "ops.console"
@@ -58,8 +58,8 @@ class Console(Service):
     stop_seconds = 20.0
 
 
-class Worker(Service):
-    """Stopped second: it finishes what runs, while its servers still stand."""
+class WorkerService(Service):
+    """The worker, stopped second: it finishes running batches while its servers still run."""
 
     name = "worker"
     module = "workers"

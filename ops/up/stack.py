@@ -1,9 +1,8 @@
-"""Everything on one machine: servers of our own where none are named, and our processes.
+"""Run a whole stack on one machine: the services, and servers where the operator names none.
 
-One stack has one folder and one leash. Its parts run in sessions of their own, so that it
-alone decides the order in which they end: ingest and console first, then the worker, then the
-servers. What
-a killed stack left behind is stopped before anything is started on the same folder.
+A stack has one folder and one parent watch. Its parts run in sessions of their own, so that the
+stack alone decides the order in which they end: ingest and console, the worker, the servers.
+Processes left behind by a killed stack are stopped before a new one starts on the folder.
 """
 
 import os
@@ -15,26 +14,25 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ops.console.tokens import VARIABLE, draw, plain_token
-from ops.errors import AlreadyUp
+from ops.console.tokens import VARIABLE, generate_token, plain_token
+from ops.errors import StackAlreadyRunning
 from ops.plans.migrate import migrate
-from ops.up import addresses
-from ops.up import up_file as upfile
-from ops.up.restarts import Tending
+from ops.up import addresses, up_file
+from ops.up.restarts import RestartPolicy
 from ops.up.servers import pidfile
 from ops.up.servers.account import make_own_folder
-from ops.up.servers.embedded import postgres_in, redis_in
+from ops.up.servers.binaries import postgres_binaries, redis_binary
 from ops.up.servers.errors import StillRunning
-from ops.up.servers.parent_watch import Leash
+from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.process import Process
 from ops.up.servers.redis_server import Redis
 from ops.up.servers.secret_file import kept_secret
-from ops.up.services import Console, Ingest, Service, Worker
+from ops.up.services import ConsoleService, IngestService, Service, WorkerService
 from runtime.plans_file import read_plans
 from runtime.settings import Settings, required
 
-AnyService = TypeVar("AnyService", Ingest, Worker, Console)
+AnyService = TypeVar("AnyService", IngestService, WorkerService, ConsoleService)
 
 _TITLES: Mapping[str, str] = {
     "redis": "Redis",
@@ -48,7 +46,7 @@ _LEFTOVER_SECONDS = 20.0
 
 
 class Stack:
-    """All parts of one ``up``; a context manager that stops what it started."""
+    """All parts of one ``up``; a context manager that stops the parts it started."""
 
     def __init__(
         self,
@@ -60,10 +58,11 @@ class Stack:
         wait_for: Callable[[str], None] = lambda _: None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``environ`` is what the operator set; with ``free`` ports it decides no address.
+        """Read the settings; nothing is started yet.
 
-        ``say`` is told what happens to the parts, and ``wait_for`` what the next wait is for.
-        ``pause`` is how every wait waits, and what it raises ends a start.
+        ``environ`` is the operator's; with ``free`` ports its addresses are ignored. ``say``
+        receives a line about each change of a part, ``wait_for`` the subject of the next wait.
+        Every wait calls ``pause``, and what that raises ends a start.
 
         Raises:
             SettingsError: naming every variable that is out of bounds.
@@ -73,62 +72,62 @@ class Stack:
         self._wait_for = wait_for
         self._pause = pause
         self._ports = ports
-        # An empty variable means the same as none: what is not said, the stack decides.
+        # An empty variable means the same as none: the stack decides.
         self.environ = {name: value for name, value in environ.items() if value}
         self.environ["PAIDUP_DATA_DIR"] = str(self.data_dir)
         self.settings = Settings.from_env(self.environ)
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
-        self.ingest: Ingest | None = None
-        self.worker: Worker | None = None
-        self.console: Console | None = None
-        self._tending = Tending(say=say)
-        self._leash: Leash | None = None
+        self.ingest: IngestService | None = None
+        self.worker: WorkerService | None = None
+        self.console: ConsoleService | None = None
+        self._restarts = RestartPolicy(say=say)
+        self._parent_watch: ParentWatch | None = None
         self._lock: int | None = None
 
-    # Where it is ------------------------------------------------------------------------
+    # Addresses --------------------------------------------------------------------------
 
     @property
     def ingest_url(self) -> str:
-        """Where ingest answers, without a path."""
+        """The base URL of ingest."""
         return addresses.local_url(self.settings.ingest_bind)
 
     @property
     def webhook_url(self) -> str:
-        """Where Stripe's events go."""
+        """The URL of the webhook endpoint."""
         return self.ingest_url + WEBHOOK_PATH
 
     @property
     def worker_metrics_url(self) -> str:
-        """Where the worker's supervisor answers, without a path."""
+        """The base URL of the worker's metrics."""
         return addresses.local_url(self.settings.worker_metrics_bind)
 
     @property
     def console_url(self) -> str:
-        """Where the console answers, without a path."""
+        """The base URL of the console."""
         return addresses.local_url(self.settings.console_bind)
 
     @property
     def database_url(self) -> str:
-        """The database, ours or the operator's."""
+        """The URL of the database, the stack's or the operator's."""
         return required(self.settings.database_url, "DATABASE_URL")
 
     @property
     def redis_url(self) -> str:
-        """The Redis, ours or the operator's."""
+        """The URL of Redis, the stack's or the operator's."""
         return required(self.settings.redis_url, "REDIS_URL")
 
     @property
     def webhook_secret(self) -> str:
-        """The secret to sign with: the first where there are several."""
+        """The secret to sign with: the first one if there are several."""
         return self.settings.webhook_secrets[0]
 
     @property
     def console_token(self) -> str | None:
-        """A token to read with; None where the operator gave hashes only."""
+        """A token of the read API; None if the operator set hashes only."""
         return plain_token(self.settings.console_tokens)
 
-    # What it does -----------------------------------------------------------------------
+    # Start and stop ---------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.start()
@@ -143,88 +142,98 @@ class Stack:
         self.stop()
 
     def start(self) -> None:
-        """Start every part in order and wait until each does its work; all or nothing.
+        """Start every part in order and wait until each is ready; on a failure stop them all.
 
-        Ingest, which needs Redis alone, loads while PostgreSQL starts.
+        Ingest, which needs only Redis, loads while PostgreSQL starts.
 
         Raises:
             PlansMissing, InvalidCatalogue: before anything is started.
-            OpsError, ServerError: why not, after everything was stopped again.
+            OpsError, ServerError: after everything was stopped again.
         """
         read_plans(self.settings.plans_path)
         try:
             self._claim_folder()
             self._start_redis()
             self._settle_settings()
-            self.ingest = self._spawn(Ingest, f"{self.ingest_url}/readyz")
+            self.ingest = self._spawn(IngestService, f"{self.ingest_url}/readyz")
             self._start_postgres()
             self._wait_for("the schema to be upgraded")
-            migrate(self.settings, say=self._say)
-            self.worker = self._spawn(Worker, f"{self.worker_metrics_url}/metrics")
-            self.console = self._spawn(Console, f"{self.console_url}/readyz")
+            migrate(self.settings, report=self._say)
+            self.worker = self._spawn(WorkerService, f"{self.worker_metrics_url}/metrics")
+            self.console = self._spawn(ConsoleService, f"{self.console_url}/readyz")
             self._await_services(self.ingest, self.worker, self.console)
-            self._write_upfile()
+            self._write_up_file()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop every part in order, and keep the data; quiet about what does not run."""
-        self._tending.forget_all()
+        """Stop every part in order, and keep the data; skip parts that do not run."""
+        self._restarts.forget_all()
         for part in (self.ingest, self.console, self.worker, self.redis, self.postgres):
             if part:
                 self._wait_for(f"{_TITLES[part.name]} to stop")
                 part.stop()
-        if self._leash:
-            self._leash.release()
-            self._leash = None
+        if self._parent_watch:
+            self._parent_watch.release()
+            self._parent_watch = None
         if self._lock is not None:
-            upfile.path_in(self.data_dir).unlink(missing_ok=True)
+            up_file.path_in(self.data_dir).unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
-    def tend(self) -> None:
-        """Start again what has died; to be called every second or so."""
-        if self._tending.tend():
-            self._write_upfile()
+    def restart_ended(self) -> None:
+        """Restart parts that ended; call it about every second."""
+        if self._restarts.restart_ended():
+            self._write_up_file()
 
     def _claim_folder(self) -> None:
         make_own_folder(self.data_dir)
         try:
-            self._lock = pidfile.claim(upfile.lock_in(self.data_dir), seconds=1)
+            self._lock = pidfile.claim(up_file.lock_in(self.data_dir), seconds=1)
         except StillRunning as error:
-            raise AlreadyUp(self.data_dir, error.pid) from error
+            raise StackAlreadyRunning(self.data_dir, error.pid) from error
         us = pidfile.Holder(pid=os.getpid(), stop_signal=signal.SIGTERM, turn=0)
         pidfile.write(self._lock, us)
         if left := pidfile.stop_all(self._run, seconds=_LEFTOVER_SECONDS):
-            self._say(f"stopped {left} processes that a killed `paidup up` left behind")
-        self._leash = Leash(self._run)
+            self._say(f"stopped {left} processes left behind by a killed `paidup up`")
+        self._parent_watch = ParentWatch(self._run)
 
     def _start_redis(self) -> None:
         if self.settings.redis_url is None:
-            self.redis = redis_in(self.data_dir, self.settings.redis_server)
+            self.redis = Redis(
+                self.data_dir / "redis",
+                binary=redis_binary(self.settings.redis_server),
+                run=self._run,
+                log=self.data_dir / "log" / "redis.log",
+            )
             self._start(self.redis)
             self.environ["REDIS_URL"] = self.redis.url
 
     def _start_postgres(self) -> None:
         if self.settings.database_url is None:
-            self.postgres = postgres_in(self.data_dir)
+            self.postgres = Postgres(
+                self.data_dir / "postgres",
+                binaries=postgres_binaries(),
+                run=self._run,
+                log=self.data_dir / "log" / "postgres.log",
+            )
             self._start(self.postgres)
             self.environ["DATABASE_URL"] = self.postgres.url
             self.settings = Settings.from_env(self.environ)
 
     def _settle_settings(self) -> None:
-        """What the operator left open, decided once and written into the environment."""
+        """Decide the settings that the operator left open, and write them into the environment."""
         decided = {
             "PAIDUP_PLANS": str(self.settings.plans_path.absolute()),
-            **addresses.decide(self.settings, self._ports, self._say),
+            **addresses.choose_addresses(self.settings, self._ports, self._say),
         }
         if not self.settings.webhook_secrets:
             kept = self.data_dir / "webhook_secret"
             decided["STRIPE_WEBHOOK_SECRET"] = kept_secret(kept, lambda: f"whsec_{token_hex(32)}")
         if not self.settings.console_tokens:
             kept = self.data_dir / "console_token"
-            decided[VARIABLE] = kept_secret(kept, lambda: draw("up").token)
+            decided[VARIABLE] = kept_secret(kept, lambda: generate_token("up").token)
         for name in decided:
             self.environ.pop(f"{name}_FILE", None)
         self.environ.update(decided)
@@ -240,14 +249,14 @@ class Stack:
         for service in services:
             self._wait_for(f"{_TITLES[service.name]} to be ready")
             service.await_ready()
-            self._tending.watch(service)
+            self._restarts.watch(service)
             self._say(f"{_TITLES[service.name]} is ready")
 
     def _start(self, server: Process) -> None:
         begun = time.monotonic()
         self._about_to_start(server)
         server.start()
-        self._tending.watch(server)
+        self._restarts.watch(server)
         self._say(f"{_TITLES[server.name]} is ready ({time.monotonic() - begun:.1f} s)")
 
     def _about_to_start(self, part: Process) -> None:
@@ -255,8 +264,8 @@ class Stack:
         self._say(f"{_TITLES[part.name]} starts")
         self._wait_for(f"{_TITLES[part.name]} to be ready")
 
-    def _write_upfile(self) -> None:
-        up = upfile.UpFile(
+    def _write_up_file(self) -> None:
+        up = up_file.UpFile(
             pid=os.getpid(),
             webhook_url=self.webhook_url,
             ingest_url=self.ingest_url,
@@ -266,9 +275,9 @@ class Stack:
             redis_url=self.redis_url,
             webhook_secret=self.webhook_secret,
             console_token=self.console_token,
-            pids={part.name: part.pid for part in self._tending.alive()},
+            pids={part.name: part.pid for part in self._restarts.alive()},
         )
-        upfile.write(self.data_dir, up)
+        up_file.write(self.data_dir, up)
 
     @property
     def _run(self) -> Path:

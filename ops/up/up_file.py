@@ -1,7 +1,7 @@
-"""``up.json``: how the other commands find what ``paidup up`` runs on this machine.
+"""``up.json``, by which other commands find the stack of ``paidup up`` on this machine.
 
-It holds passwords, the signing secret and a token, so only its owner may read it. It counts for
-as long as the ``up`` that wrote it lives; a file that a killed one left behind is ignored.
+It holds passwords, the signing secret and a token, so only its owner may read it. It is valid while
+the ``up`` that wrote it runs; a file left behind by a killed one is ignored.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ops.errors import NothingRuns
+from ops.errors import NoServerConfigured
 from ops.up.servers import pidfile
 from ops.up.servers.secret_file import write_private
 from runtime.settings import Settings
@@ -20,7 +20,7 @@ _SERVERS = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpFile:
-    """What runs, and how to reach it."""
+    """The addresses, credentials and process ids of a running stack."""
 
     pid: int
     webhook_url: str
@@ -34,7 +34,7 @@ class UpFile:
     pids: Mapping[str, int]
 
     def as_environ(self) -> dict[str, str]:
-        """The variables that lead a command to these servers."""
+        """Return the variables that point a command at these servers."""
         token = {"PAIDUP_CONSOLE_TOKENS": self.console_token} if self.console_token else {}
         return {
             "DATABASE_URL": self.database_url,
@@ -45,12 +45,12 @@ class UpFile:
 
 
 def path_in(data_dir: Path) -> Path:
-    """Where the file lies."""
+    """Return the path of the file."""
     return data_dir / "up.json"
 
 
 def lock_in(data_dir: Path) -> Path:
-    """The pid file that a running ``up`` holds."""
+    """Return the pid file that a running ``up`` holds."""
     return data_dir / _LOCK
 
 
@@ -60,7 +60,7 @@ def write(data_dir: Path, up: UpFile) -> None:
 
 
 def read(data_dir: Path) -> UpFile | None:
-    """What runs on the folder; None where no ``up`` lives."""
+    """Read the file of a running ``up``; return None if none runs on the folder."""
     if not pidfile.is_held(lock_in(data_dir)):
         return None
     try:
@@ -70,35 +70,35 @@ def read(data_dir: Path) -> UpFile | None:
 
 
 def data_dir_of(environ: Mapping[str, str]) -> Path:
-    """The data folder that the environment names, judged like every other setting."""
+    """Return the data folder of an environment, validated like every other setting."""
     names = ("PAIDUP_DATA_DIR", "PAIDUP_DATA_DIR_FILE")
     return Settings.from_env({name: environ[name] for name in names if name in environ}).data_dir
 
 
 def completed(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment, with what it does not say taken from a running ``up``.
+    """Return the environment, with missing variables taken from a running ``up``.
 
-    Nothing is taken where the environment names a server that is not ``up``'s: half of a
-    production deployment and half of a local one must never meet.
+    Nothing is taken if the environment names a server that is not ``up``'s: half of a production
+    deployment must never be mixed with half of a local one.
     """
     up = read(data_dir_of(environ))
     if up is None or not _agrees(environ, up):
         return dict(environ)
-    told = up.as_environ().items()
-    return {**environ, **{name: value for name, value in told if not _is_given(environ, name)}}
+    variables = up.as_environ().items()
+    return {**environ, **{name: value for name, value in variables if not _is_given(environ, name)}}
 
 
 def settings(environ: Mapping[str, str], *needed: str) -> Settings:
-    """The settings of a command that talks to servers, from the environment or from ``up``.
+    """Return the settings of a command, from the environment or from a running ``up``.
 
     Raises:
         SettingsError: naming every variable that is out of bounds.
-        NothingRuns: if a needed one is nowhere to be found.
+        NoServerConfigured: if a needed server is not configured.
     """
     found = Settings.from_env(completed(environ))
     for name in needed:
         if getattr(found, _SERVERS[name]) is None:
-            raise NothingRuns(name, found.data_dir.absolute())
+            raise NoServerConfigured(name, found.data_dir.absolute())
     return found
 
 

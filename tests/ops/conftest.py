@@ -5,37 +5,37 @@ import pytest
 import redis
 
 from ops.cli import run
-from tests.ops.ops_env import Floor
-from tests.ops.queries.seeded_database import Books
+from tests.ops.ops_env import OpsEnv
+from tests.ops.queries.seeded_database import SeededDatabase
 
 
 @pytest.fixture
-def books(database: str) -> Iterator[Books]:
+def books(database: str) -> Iterator[SeededDatabase]:
     """A fresh database with the sample shop's plans, to record lifecycles into."""
-    books = Books(database)
+    books = SeededDatabase(database)
     yield books
     books.close()
 
 
 @pytest.fixture
-def floor(books: Books, redis_url: str, deployed: Callable[..., None]) -> Iterator[Floor]:
-    """A deployment whose worker works whenever the test lets it."""
+def floor(books: SeededDatabase, redis_url: str, deployed: Callable[..., None]) -> Iterator[OpsEnv]:
+    """A deployment whose worker runs when the test says so."""
     deployed(DATABASE_URL=books.url, REDIS_URL=redis_url)
     client = redis.Redis.from_url(redis_url, protocol=2)
-    yield Floor(books, client)
+    yield OpsEnv(books, client)
     client.close()
 
 
 @pytest.fixture
-def at_work(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> Floor:
-    """The same, and its worker works whenever a replay waits."""
+def at_work(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> OpsEnv:
+    """The same; its worker runs whenever a replay waits."""
 
     class WorkMeanwhile:
         def pause(self, seconds: float) -> None:
             floor.work(seconds)
 
-    monkeypatch.setattr("ops.replay_run.Interruption", WorkMeanwhile)
-    monkeypatch.setattr("ops.import_run.Interruption", WorkMeanwhile)
+    monkeypatch.setattr("ops.replay.start.Interruption", WorkMeanwhile)
+    monkeypatch.setattr("ops.export.importer.Interruption", WorkMeanwhile)
     return floor
 
 
@@ -47,7 +47,7 @@ class Paidup:
         self.err = ""
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        """What a command prints; it must end as expected, and without a traceback."""
+        """Run a command and return its output; check its exit code and that it has no traceback."""
         ended = run(arguments)
         said = self._capsys.readouterr()
         self.err = said.err
@@ -57,7 +57,7 @@ class Paidup:
 
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Set the environment of a deployment, and nothing of this machine's."""
+    """Set the environment of a deployment, without settings of this machine."""
 
     def deploy(**environ: str) -> None:
         for name in ("DATABASE_URL", "REDIS_URL", "PAIDUP_CONNECT_ACCOUNTS"):

@@ -1,4 +1,4 @@
-"""A deployment with its books, its inbox, and one worker that works whenever a test lets it."""
+"""A deployment with a database, an inbox and one worker that runs when a test says so."""
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,38 +15,39 @@ from structlog.testing import capture_logs
 
 from billing.envelope import Envelope, parse
 from billing.errors import UnreadableEvent
-from billing.readers.registry import Reading, read
+from billing.readers.registry import Reading, read_event
 from models.tables import AuditLog, DeadLetter
 from ops.samples.scenario import Event
-from runtime.failures.dead_letters import bury
+from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.inbox import Inbox, new_token
-from runtime.ledger import prepare as entering
+from runtime.ledger import prepare
+from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import Ledger
 from runtime.telemetry import build_metrics
-from tests.ops.queries.seeded_database import Books
-from workers.drain.drainer import Drainer
-from workers.drain.executor import Applier
-from workers.drain.finisher import Orders
-from workers.drain.reporting import Reporter
+from tests.ops.queries.seeded_database import SeededDatabase
+from workers.batches.drainer import Drainer
+from workers.batches.executor import BatchExecutor
+from workers.batches.finisher import Finisher
+from workers.batches.reporting import Reporter
 
 
-class Floor:
-    """What a test sees of it."""
+class OpsEnv:
+    """The deployment, as a test uses it."""
 
-    def __init__(self, books: Books, client: redis.Redis) -> None:
+    def __init__(self, books: SeededDatabase, client: redis.Redis) -> None:
         self.books = books
         self.engine = books.engine
         self.client = client
         self.inbox = Inbox(client)
-        self._drainer = self._built()
+        self._drainer = self._make_drainer()
 
     def work(self, _seconds: float = 0.0) -> None:
-        """Settle or bury everything that is due."""
+        """Apply or dead-letter everything that is due."""
         with capture_logs():
             self._drainer.run(new_token())
 
     def take_in(self, *events: Event) -> list[str]:
-        """What ingest does with them, and then the worker."""
+        """Accept events as ingest does, then run the worker."""
         for event in events:
             if wake := self.inbox.accept(parse(event.body)).wake:
                 self.inbox.unregister(wake)
@@ -54,51 +55,53 @@ class Floor:
         return [event.id for event in events]
 
     def letters(self) -> dict[str, str]:
-        """Every dead letter and its state."""
+        """Return the state of every dead letter."""
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(DeadLetter.event_id, DeadLetter.state))
             return {key: state for key, state in rows}  # noqa: C416 - rows
 
     def letter(self, key: str) -> Any:
-        """One dead letter."""
+        """Return one dead letter."""
         query = sa.select(DeadLetter.__table__).where(DeadLetter.event_id == key)
         with self.engine.connect() as connection:
             return connection.execute(query).one()
 
     def audited(self, action: str) -> list[tuple[str, str, str | None]]:
-        """Who did it to what and why, in order."""
+        """Return the actor, target and reason of each audit entry with this action."""
         query = sa.select(AuditLog.actor, AuditLog.target_id, AuditLog.reason)
         query = query.where(AuditLog.action == action).order_by(AuditLog.id)
         with self.engine.connect() as connection:
             return [(actor, target, reason) for actor, target, reason in connection.execute(query)]
 
     def scalars(self, query: str) -> Sequence[Any]:
-        """The only column of a query."""
+        """Return the only column of a query."""
         with self.engine.connect() as connection:
             return connection.scalars(sa.text(query)).all()
 
-    def readmitted(self) -> int:
-        """How often an event was let in again."""
+    def requeued(self) -> int:
+        """Return how often an event was requeued."""
         return self.inbox.backlog().counters.get("readmitted", 0)
 
-    def _built(self) -> Drainer:
+    def _make_drainer(self) -> Drainer:
         return Drainer(
-            inbox=self.inbox,
-            applier=Applier(
-                recorder=Ledger(self.engine, livemode="any", accounts=frozenset()),
+            queue=self.inbox,
+            claimed=self.inbox,
+            execute=BatchExecutor(
+                record=Ledger(self.engine, livemode="any", accounts=frozenset()).record,
+                with_stored_fetches=partial(with_stored_fetches, self.engine),
                 now=lambda: datetime.now(UTC),
                 chance=lambda: 0.0,
-            ),
-            orders=Orders(
+            ).execute,
+            finisher=Finisher(
                 inbox=self.inbox,
-                bury=partial(bury, self.engine),
+                write_dead_letters=partial(dead_letter, self.engine),
                 reporter=Reporter(build_metrics(CollectorRegistry())),
                 now=lambda: datetime.now(UTC),
             ),
             publish=lambda _: True,
             is_stopping=lambda: False,
-            moved=lambda: None,
-            naming=nullcontext,
+            on_claim=lambda: None,
+            holding=nullcontext,
         )
 
 
@@ -106,16 +109,16 @@ class Floor:
 def yesterday(
     monkeypatch: pytest.MonkeyPatch, *, unreadable: bool, only: Container[str] | None = None
 ) -> Iterator[None]:
-    """A release that could not read anything (or only some), or knew no type."""
+    """Make an old release: it cannot read events (or some), or knows no event type."""
 
     def fail(envelope: Envelope, _: object = None) -> Reading:
         if only is not None and envelope.event_id not in only:
-            return read(envelope)
+            return read_event(envelope)
         raise UnreadableEvent(envelope.event_id, missing="a reader")
 
     def ignore(envelope: Envelope, _: object = None) -> Reading:
-        return read(replace(envelope, type="unheard.of"))
+        return read_event(replace(envelope, type="unheard.of"))
 
     with monkeypatch.context() as old:
-        old.setattr(entering, "read", fail if unreadable else ignore)
+        old.setattr(prepare, "read_event", fail if unreadable else ignore)
         yield

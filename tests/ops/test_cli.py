@@ -9,7 +9,7 @@ import pytest
 
 from ops import cli
 from ops.demo.plans import PLANS
-from ops.errors import NotDone
+from ops.errors import CommandFailed
 from paidup import __version__
 
 PAIDUP = [sys.executable, "-m", "ops.cli"]
@@ -82,7 +82,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_is_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(**_: object) -> None:
-        raise NotDone("it did not work; try again")
+        raise CommandFailed("it did not work; try again")
 
     monkeypatch.setattr(cli.group, "main", refused)
 

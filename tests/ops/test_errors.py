@@ -1,35 +1,45 @@
+from importlib import import_module
+
 import psycopg
 import pytest
 import redis
 from sqlalchemy.exc import OperationalError
 
 from billing.errors import InvalidCatalogue
-from ops.errors import NotDone, sentence
+from ops import errors
+from ops.errors import CommandFailed, user_message
 from ops.up.servers.errors import ServerMissing
 from runtime.settings import SettingsError
+
+NAMED = [*errors.OWN_ERRORS, *((module, name) for module, name, _ in errors.SERVER_ERRORS)]
+
+
+@pytest.mark.parametrize(("module", "name"), NAMED)
+def test_every_error_named_by_a_string_exists(module: str, name: str) -> None:
+    assert issubclass(getattr(import_module(module), name), Exception)
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        NotDone("no; try again"),
+        CommandFailed("no; try again"),
         SettingsError(("X: wrong",)),
         ServerMissing("none here"),
         InvalidCatalogue(("a price twice",)),
     ],
 )
-def test_what_we_raise_on_purpose_speaks_for_itself(error: Exception) -> None:
-    assert sentence(error) == str(error)
+def test_an_error_raised_on_purpose_is_its_own_message(error: Exception) -> None:
+    assert user_message(error) == str(error)
 
 
-def test_a_server_that_is_away_is_named_with_the_first_line_it_said() -> None:
+def test_an_unreachable_server_is_named_with_the_first_line_of_its_error() -> None:
     orig = psycopg.OperationalError("connection refused\nIs the server running?")
 
-    assert sentence(OperationalError("select", {}, orig)) == (
-        "PostgreSQL did not do it: connection refused"
+    assert user_message(OperationalError("select", {}, orig)) == (
+        "PostgreSQL failed: connection refused"
     )
-    assert sentence(redis.ConnectionError("no")) == "Redis did not do it: no"
+    assert user_message(redis.ConnectionError("no")) == "Redis failed: no"
 
 
-def test_a_bug_has_no_sentence() -> None:
-    assert sentence(KeyError("x")) is None
+def test_a_bug_has_no_message() -> None:
+    assert user_message(KeyError("x")) is None

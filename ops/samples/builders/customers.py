@@ -1,25 +1,25 @@
-"""Customers, their checkouts, and what Stripe itself says they may use."""
+"""Customers, their checkouts, and Stripe's own list of their features."""
 
 from collections.abc import Sequence
 
-from ops.samples.scenario import DAY, Pen
+from ops.samples.scenario import DAY, ObjectBuilder
 from ops.samples.unread_fields import JsonObject
 
 
-def customer(pen: Pen, *, user_id: str | None, at: int) -> JsonObject:
-    """A customer; ``user_id`` stands in its metadata, as an application should put it there."""
-    return pen.write(
+def customer(builder: ObjectBuilder, *, user_id: str | None, at: int) -> JsonObject:
+    """Build a customer with ``user_id`` in its metadata, where an application should put it."""
+    return builder.build(
         "customer",
-        id=pen.id("cus", 14),
+        id=builder.id("cus", 14),
         created=at,
         email="ada@example.com",
-        invoice_prefix=pen.id("", 8)[1:].upper(),
+        invoice_prefix=builder.id("", 8)[1:].upper(),
         metadata=_owner(user_id),
     )
 
 
 def checkout_session(
-    pen: Pen,
+    builder: ObjectBuilder,
     *,
     customer_id: str | None,
     user_id: str | None,
@@ -31,10 +31,10 @@ def checkout_session(
     status: str = "complete",
     **links: str | None,
 ) -> JsonObject:
-    """A checkout; ``links`` are the ids it led to: payment_intent, subscription, invoice."""
-    return pen.write(
+    """Build a checkout; ``links`` are the ids it led to: payment_intent, subscription, invoice."""
+    return builder.build(
         "checkout.session",
-        id=pen.id("cs_test", 58),
+        id=builder.id("cs_test", 58),
         amount_subtotal=amount,
         amount_total=amount,
         client_reference_id=user_id,
@@ -51,20 +51,20 @@ def checkout_session(
 
 
 def entitlement_summary(
-    pen: Pen, *, customer_id: str, lookup_keys: Sequence[str], has_more: bool = False
+    builder: ObjectBuilder, *, customer_id: str, lookup_keys: Sequence[str], has_more: bool = False
 ) -> JsonObject:
-    """Stripe's own list of what a customer may use; it has no id."""
+    """Build Stripe's own list of a customer's features; it has no id."""
     active = [
-        pen.write(
+        builder.build(
             "entitlements.active_entitlement",
-            id=pen.id("ent_test", 40),
+            id=builder.id("ent_test", 40),
             feature=f"feat_test_{key}",
             lookup_key=key,
         )
         for key in lookup_keys
     ]
     url = f"/v1/customer/{customer_id}/entitlements"
-    return pen.write(
+    return builder.build(
         "entitlements.active_entitlement_summary",
         customer=customer_id,
         entitlements={"object": "list", "data": active, "has_more": has_more, "url": url},

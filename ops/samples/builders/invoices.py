@@ -1,16 +1,16 @@
-"""Bills, their lines, and the payments that cover them."""
+"""Invoices, their lines, and the payments that cover them."""
 
 from collections.abc import Sequence
 
 from ops.samples.api_shapes import Shape
 from ops.samples.builders.prices import plan, price
-from ops.samples.scenario import Pen
-from ops.samples.shop import Offer
+from ops.samples.sample_plans import SamplePrice
+from ops.samples.scenario import ObjectBuilder
 from ops.samples.unread_fields import JsonObject, listed
 
 
 def invoice(
-    pen: Pen,
+    builder: ObjectBuilder,
     *,
     subscription: JsonObject | None,
     customer_id: str,
@@ -18,11 +18,11 @@ def invoice(
     at: int,
     reason: str,
 ) -> JsonObject:
-    """A draft invoice for these lines; ``subscription`` is None for a bill sent by hand."""
-    identifier = pen.id("in")
+    """Build a draft invoice; ``subscription`` is None for an invoice created by hand."""
+    identifier = builder.id("in")
     amount = sum(line["amount"] for line in lines)
-    names_bill = [{**line, "invoice": identifier} if pen.new else line for line in lines]
-    return pen.write(
+    names_bill = [{**line, "invoice": identifier} if builder.new else line for line in lines]
+    return builder.build(
         "invoice",
         id=identifier,
         billing_reason=reason,
@@ -33,23 +33,23 @@ def invoice(
         next_payment_attempt=at + 3600,
         period_end=at,
         period_start=at,
-        **stage(pen, "draft"),
+        **stage(builder, "draft"),
         **_totals(amount),
-        **_belonging(pen, subscription),
+        **_belonging(builder, subscription),
     )
 
 
-def stage(pen: Pen, status: str) -> JsonObject:
-    """How far a bill has come: first by flags, then by a status with ``paid`` beside it."""
-    paid = {} if pen.new else {"paid": status == "paid"}
-    if pen.shape is Shape.ANCIENT:
+def stage(builder: ObjectBuilder, status: str) -> JsonObject:
+    """Return the fields that state an invoice's status: flags first, later a status."""
+    paid = {} if builder.new else {"paid": status == "paid"}
+    if builder.shape is Shape.ANCIENT:
         return {**paid, "closed": status == "paid", "forgiven": False}
     return {**paid, "status": status}
 
 
 def invoice_line(
-    pen: Pen,
-    offer: Offer,
+    builder: ObjectBuilder,
+    offer: SamplePrice,
     *,
     subscription: JsonObject | None,
     period: tuple[int, int],
@@ -57,27 +57,27 @@ def invoice_line(
     proration: bool = False,
     quantity: int = 1,
 ) -> JsonObject:
-    """One line of a bill; ``amount`` is the offer's price unless it is stated, as prorations do."""
+    """Build one line; ``amount`` is the price unless it is given, as for prorations."""
     total = offer.amount * quantity if amount is None else amount
-    where = _new_line_paths if pen.new else _old_line_paths
-    return pen.write(
+    where = _new_line_paths if builder.new else _old_line_paths
+    return builder.build(
         "line_item",
-        id=pen.id("il"),
+        id=builder.id("il"),
         amount=total,
         description=f"{quantity} x {offer.nickname}",
         period={"start": period[0], "end": period[1]},
         quantity=quantity,
-        **where(pen, offer, subscription, proration=proration),
+        **where(builder, offer, subscription, proration=proration),
     )
 
 
 def invoice_payment(
-    pen: Pen, *, invoice_id: str, intent_id: str, amount: int, at: int
+    builder: ObjectBuilder, *, invoice_id: str, intent_id: str, amount: int, at: int
 ) -> JsonObject:
-    """The link between a bill and what paid it: since basil the only sure one."""
-    return pen.write(
+    """Build the link between an invoice and its payment: since basil the only reliable one."""
+    return builder.build(
         "invoice_payment",
-        id=pen.id("inpay"),
+        id=builder.id("inpay"),
         amount_paid=amount,
         amount_requested=amount,
         created=at,
@@ -98,10 +98,10 @@ def _totals(amount: int) -> JsonObject:
     }
 
 
-def _belonging(pen: Pen, subscription: JsonObject | None) -> JsonObject:
+def _belonging(builder: ObjectBuilder, subscription: JsonObject | None) -> JsonObject:
     identifier = subscription["id"] if subscription else None
     details = {"metadata": subscription["metadata"] if subscription else {}}
-    if not pen.new:
+    if not builder.new:
         return {"subscription": identifier, "subscription_details": details}
     if subscription is None:
         return {"parent": None}
@@ -115,11 +115,11 @@ def _belonging(pen: Pen, subscription: JsonObject | None) -> JsonObject:
 
 
 def _old_line_paths(
-    pen: Pen, offer: Offer, subscription: JsonObject | None, *, proration: bool
+    builder: ObjectBuilder, offer: SamplePrice, subscription: JsonObject | None, *, proration: bool
 ) -> JsonObject:
     return {
-        "plan": plan(pen, offer),
-        **({} if pen.shape is Shape.ANCIENT else {"price": price(pen, offer)}),
+        "plan": plan(builder, offer),
+        **({} if builder.shape is Shape.ANCIENT else {"price": price(builder, offer)}),
         "proration": proration,
         "proration_details": {"credited_items": None},
         "subscription": subscription["id"] if subscription else None,
@@ -128,11 +128,11 @@ def _old_line_paths(
 
 
 def _new_line_paths(
-    pen: Pen, offer: Offer, subscription: JsonObject | None, *, proration: bool
+    builder: ObjectBuilder, offer: SamplePrice, subscription: JsonObject | None, *, proration: bool
 ) -> JsonObject:
     family = "subscription_item_details" if subscription else "invoice_item_details"
     details = {
-        "invoice_item": pen.id("ii"),
+        "invoice_item": builder.id("ii"),
         "proration": proration,
         "proration_details": {"credited_items": None},
         "subscription": subscription["id"] if subscription else None,

@@ -1,11 +1,11 @@
-"""Payments, the attempts to make them, and how they go back."""
+"""Payments, the attempts to make them, refunds and disputes."""
 
-from ops.samples.scenario import DAY, Pen
+from ops.samples.scenario import DAY, ObjectBuilder
 from ops.samples.unread_fields import JsonObject
 
 
 def payment_intent(
-    pen: Pen,
+    builder: ObjectBuilder,
     *,
     customer_id: str | None,
     amount: int,
@@ -13,35 +13,40 @@ def payment_intent(
     invoice_id: str | None = None,
     metadata: JsonObject | None = None,
 ) -> JsonObject:
-    """A payment nobody has tried yet; the old shape names its bill, the new one cuts its id off."""
-    identifier = pen.id("pi")
+    """Build a payment before any attempt; the new shape cuts off the id of its invoice."""
+    identifier = builder.id("pi")
     reference = invoice_id[:25] if invoice_id else None
     details = {"customer_reference": None, "order_reference": reference}
-    return pen.write(
+    return builder.build(
         "payment_intent",
         id=identifier,
         amount=amount,
-        client_secret=f"{identifier}_secret_{pen.id('', 25)[1:]}",
+        client_secret=f"{identifier}_secret_{builder.id('', 25)[1:]}",
         created=at,
         currency="usd",
         customer=customer_id,
         metadata=metadata or {},
-        **({"payment_details": details} if pen.new else {"invoice": invoice_id}),
+        **({"payment_details": details} if builder.new else {"invoice": invoice_id}),
     )
 
 
 def charge(
-    pen: Pen, intent: JsonObject, *, at: int, status: str = "succeeded", invoice_id: str | None
+    builder: ObjectBuilder,
+    intent: JsonObject,
+    *,
+    at: int,
+    status: str = "succeeded",
+    invoice_id: str | None,
 ) -> JsonObject:
-    """One attempt to take a payment's money, with the payment's own metadata copied onto it."""
+    """Build one attempt to collect a payment, with the payment's metadata copied onto it."""
     succeeded = status == "succeeded"
-    identifier = pen.id("ch")
-    return pen.write(
+    identifier = builder.id("ch")
+    return builder.build(
         "charge",
         id=identifier,
         amount=intent["amount"],
         amount_captured=0 if status == "failed" else intent["amount"],
-        balance_transaction=pen.id("txn") if succeeded else None,
+        balance_transaction=builder.id("txn") if succeeded else None,
         captured=status != "failed",
         created=at,
         currency=intent["currency"],
@@ -49,20 +54,20 @@ def charge(
         metadata=intent["metadata"],
         paid=succeeded,
         payment_intent=intent["id"],
-        payment_method=pen.id("pm"),
+        payment_method=builder.id("pm"),
         receipt_url=f"https://pay.stripe.com/receipts/payment/{identifier}",
         status=status,
-        **({} if pen.new else {"invoice": invoice_id}),
+        **({} if builder.new else {"invoice": invoice_id}),
     )
 
 
-def refund(pen: Pen, paid: JsonObject, *, amount: int, at: int) -> JsonObject:
-    """A refund that went through, of the whole charge or of a part."""
-    return pen.write(
+def refund(builder: ObjectBuilder, paid: JsonObject, *, amount: int, at: int) -> JsonObject:
+    """Build a successful refund of the whole charge or of a part."""
+    return builder.build(
         "refund",
-        id=pen.id("re"),
+        id=builder.id("re"),
         amount=amount,
-        balance_transaction=pen.id("txn"),
+        balance_transaction=builder.id("txn"),
         charge=paid["id"],
         created=at,
         currency=paid["currency"],
@@ -71,11 +76,13 @@ def refund(pen: Pen, paid: JsonObject, *, amount: int, at: int) -> JsonObject:
     )
 
 
-def dispute(pen: Pen, paid: JsonObject, *, at: int, status: str = "needs_response") -> JsonObject:
-    """A dispute of the whole charge."""
-    return pen.write(
+def dispute(
+    builder: ObjectBuilder, paid: JsonObject, *, at: int, status: str = "needs_response"
+) -> JsonObject:
+    """Build a dispute of the whole charge."""
+    return builder.build(
         "dispute",
-        id=pen.id("dp"),
+        id=builder.id("dp"),
         amount=paid["amount"],
         charge=paid["id"],
         created=at,

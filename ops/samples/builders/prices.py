@@ -1,13 +1,13 @@
 """Prices, and the plans that older API versions call the same thing."""
 
-from ops.samples.scenario import Pen
-from ops.samples.shop import Offer
+from ops.samples.sample_plans import SamplePrice
+from ops.samples.scenario import ObjectBuilder
 from ops.samples.unread_fields import JsonObject
 
 
-def plan(pen: Pen, offer: Offer) -> JsonObject:
-    """The offer as a plan, which stands beside its price to this day."""
-    return pen.write(
+def plan(builder: ObjectBuilder, offer: SamplePrice) -> JsonObject:
+    """Build the price as a plan, which Stripe still sends beside it."""
+    return builder.build(
         "plan",
         id=offer.price,
         amount=offer.amount,
@@ -18,9 +18,9 @@ def plan(pen: Pen, offer: Offer) -> JsonObject:
     )
 
 
-def price(pen: Pen, offer: Offer) -> JsonObject:
-    """The offer as a price."""
-    return pen.write(
+def price(builder: ObjectBuilder, offer: SamplePrice) -> JsonObject:
+    """Build the price."""
+    return builder.build(
         "price",
         id=offer.price,
         nickname=offer.nickname,

@@ -1,9 +1,9 @@
-"""What must stand in the database once a lifecycle was delivered, in whatever order."""
+"""The rows that a lifecycle must leave in the database, in any order of delivery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ops.samples.shop import Offer
+from ops.samples.sample_plans import SamplePrice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class ExpectedGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedPayment:
-    """One payment row, and therefore what its ``payment_events`` must sum to."""
+    """One payment row, and so the sum of its ``payment_events``."""
 
     payment_ref: str
     amount_minor: int
@@ -30,7 +30,7 @@ class ExpectedPayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The end of a lifecycle: nothing that is active or paid may stand beside what it names."""
+    """The end of a lifecycle: every active grant and every payment, and no others."""
 
     user_id: str
     customer_id: str | None
@@ -48,23 +48,25 @@ class Expected:
 
     @property
     def features(self) -> Mapping[str, bool | int]:
-        """What the user may use at the end; no sample grants one feature from two sources."""
+        """The features at the end; no sample grants one feature from two sources."""
         active = [grant.features for grant in self.grants if grant.active]
         return {name: value for features in active for name, value in features.items()}
 
     @property
     def paid_minor(self) -> int:
-        """All that was received, before anything went back."""
+        """The sum of all payments before refunds."""
         return sum(payment.amount_minor for payment in self.payments)
 
     @property
     def refunded_minor(self) -> int:
-        """All that went back."""
+        """The sum of all refunds."""
         return sum(payment.amount_refunded_minor for payment in self.payments)
 
 
-def granted(offer: Offer, *, source: str, active: bool = True, seats: int = 1) -> ExpectedGrant:
-    """What an offer gives while it is in force, as the plans of the demo have it."""
+def granted(
+    offer: SamplePrice, *, source: str, active: bool = True, seats: int = 1
+) -> ExpectedGrant:
+    """Return the grant of a price while it is in force, under the demo's plans."""
     return ExpectedGrant(
         source=source,
         plan_code=offer.plan_code,

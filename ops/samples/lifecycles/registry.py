@@ -1,7 +1,7 @@
-"""Named lifecycles: what customers do, told as events, with the state they must end in.
+"""Named lifecycles: actions of customers as events, with the state they must end in.
 
-A lifecycle follows from its name, shape and seed and from ``now``, at which it ends, so that
-what depends on time (a period, a grace) is as it should be when it is sent.
+The name, shape, seed and ``now`` determine a lifecycle. It ends at ``now``, so that periods and
+grace are right when it is sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles import purchases as purchase_lifecycles
 from ops.samples.lifecycles import subscriptions as subscription_lifecycles
 from ops.samples.lifecycles.expected import Expected
-from ops.samples.scenario import Event, Pen, Story
+from ops.samples.scenario import Event, ObjectBuilder, Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
-    """Events in causal order, and the end they lead to in any order."""
+    """Events in causal order, and the end that they lead to in any order."""
 
     name: str
     shape: Shape
@@ -26,39 +26,39 @@ class Lifecycle:
 
 
 class UnknownScenario(LookupError):
-    """There is no lifecycle of that name in that shape."""
+    """Raised for a name without a lifecycle in that shape."""
 
     def __init__(self, name: str, shape: Shape) -> None:
         known = ", ".join(scenarios_in(shape))
-        super().__init__(f"no scenario {name!r} in the {shape} shape; there are: {known}")
+        super().__init__(f"no scenario {name!r} in the {shape} shape: use one of {known}")
 
 
 def scenarios_in(shape: Shape) -> tuple[str, ...]:
-    """The lifecycles that can be told in a shape; the oldest knew neither checkout nor dispute."""
+    """Return the lifecycles of a shape; the oldest had neither checkouts nor disputes."""
     return tuple(_ANCIENT if shape is Shape.ANCIENT else SCENARIOS)
 
 
 def compose(
     name: str, *, shape: Shape, seed: str, now: int, user_id: str | None = None
 ) -> Lifecycle:
-    """Tell a lifecycle that ends ``now``; the same arguments give the same bytes.
+    """Generate a lifecycle that ends ``now``; the same arguments give the same bytes.
 
     Raises:
-        UnknownScenario: naming those there are.
+        UnknownScenario: naming the known ones.
     """
     if name not in scenarios_in(shape):
         raise UnknownScenario(name, shape)
-    pen = Pen(shape, f"{name}/{seed}")
-    story = Story(pen, user_id=user_id or pen.id("usr", 10))
-    expected = SCENARIOS[name](story, now)
+    builder = ObjectBuilder(shape, f"{name}/{seed}")
+    scenario = Scenario(builder, user_id=user_id or builder.id("usr", 10))
+    expected = SCENARIOS[name](scenario, now)
     return Lifecycle(
-        name=name, shape=shape, seed=seed, events=tuple(story.events), expected=expected
+        name=name, shape=shape, seed=seed, events=tuple(scenario.events), expected=expected
     )
 
 
-SCENARIOS: Mapping[str, Callable[[Story, int], Expected]] = {
-    tell.__name__: tell
-    for tell in (
+SCENARIOS: Mapping[str, Callable[[Scenario, int], Expected]] = {
+    record.__name__: record
+    for record in (
         subscription_lifecycles.first_paid,
         subscription_lifecycles.renewal,
         subscription_lifecycles.trial_active,
@@ -77,6 +77,6 @@ SCENARIOS: Mapping[str, Callable[[Story, int], Expected]] = {
         purchase_lifecycles.checkout_expired,
     )
 }
-"""Every lifecycle by its name, which is what people write on a command line."""
+"""Every lifecycle by its name on the command line."""
 
 _ANCIENT = ("first_paid", "renewal", "cancel_at_period_end", "past_due_recovered")

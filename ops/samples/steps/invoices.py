@@ -1,17 +1,17 @@
-"""How Stripe collects a bill: the steps every paid period is made of."""
+"""Steps of collecting an invoice, of which every paid period consists."""
 
 from typing import NamedTuple
 
 from ops.samples.builders import invoices, payments
-from ops.samples.scenario import Story
+from ops.samples.scenario import Scenario
 from ops.samples.unread_fields import JsonObject
 
 BILL_WAITS = 3600
-"""Stripe leaves the bill of a renewal open for an hour before it tries to collect it."""
+"""Seconds that Stripe leaves a renewal's invoice open before it tries to collect it."""
 
 
-class Payment(NamedTuple):
-    """What paid, or tried to pay: ``ref`` is the id its payment row goes by."""
+class PaymentAttempt(NamedTuple):
+    """A payment, or an attempt at one; ``ref`` is the key of its payment row."""
 
     intent: JsonObject
     charge: JsonObject
@@ -27,71 +27,79 @@ class Payment(NamedTuple):
         return int(self.intent["amount"])
 
 
-def ask(story: Story, bill: JsonObject, *, at: int) -> JsonObject:
-    """The bill is final and Stripe is about to collect it: the payment intent, still unpaid."""
+def ask(scenario: Scenario, bill: JsonObject, *, at: int) -> JsonObject:
+    """Finalize the invoice and return the payment intent, still unpaid."""
     intent = payments.payment_intent(
-        story.pen,
+        scenario.builder,
         customer_id=bill["customer"],
         amount=bill["amount_due"],
         at=at,
         invoice_id=bill["id"],
     )
-    if not story.ancient:
-        story.tell("payment_intent.created", intent, at=at)
-        story.tell("invoice.finalized", _final(story, bill, intent, at=at), at=at)
+    if not scenario.ancient:
+        scenario.emit("payment_intent.created", intent, at=at)
+        scenario.emit("invoice.finalized", _final(scenario, bill, intent, at=at), at=at)
     return intent
 
 
-def collect(story: Story, bill: JsonObject, intent: JsonObject, *, at: int) -> Payment:
-    """The bill gets paid: one payment, of which four or five events speak."""
-    charge = payments.charge(story.pen, intent, at=at, invoice_id=bill["id"])
-    if story.ancient:
+def collect(scenario: Scenario, bill: JsonObject, intent: JsonObject, *, at: int) -> PaymentAttempt:
+    """Pay the invoice: one payment, with four or five events about it."""
+    charge = payments.charge(scenario.builder, intent, at=at, invoice_id=bill["id"])
+    if scenario.ancient:
         charge = _without_intent(charge)
-    paid = Payment(intent=intent, charge=charge)
-    story.tell("charge.succeeded", charge, at=at)
-    if not story.ancient:
-        story.change("payment_intent.succeeded", intent, at=at, **succeeded(paid))
-    _bill_is_paid(story, bill, paid, at=at)
+    paid = PaymentAttempt(intent=intent, charge=charge)
+    scenario.emit("charge.succeeded", charge, at=at)
+    if not scenario.ancient:
+        scenario.change("payment_intent.succeeded", intent, at=at, **succeeded(paid))
+    _bill_is_paid(scenario, bill, paid, at=at)
     return paid
 
 
-def refuse(story: Story, bill: JsonObject, intent: JsonObject, *, at: int) -> JsonObject:
-    """The card is declined; the intent stays open for another attempt."""
-    charge = payments.charge(story.pen, intent, at=at, status="failed", invoice_id=bill["id"]) | {
+def refuse(scenario: Scenario, bill: JsonObject, intent: JsonObject, *, at: int) -> JsonObject:
+    """Decline the card; the intent stays open for another attempt."""
+    charge = payments.charge(
+        scenario.builder, intent, at=at, status="failed", invoice_id=bill["id"]
+    ) | {
         "failure_code": "card_declined",
         "failure_message": "Your card was declined.",
     }
-    if story.ancient:
+    if scenario.ancient:
         charge = _without_intent(charge)
-    story.tell("charge.failed", charge, at=at)
+    scenario.emit("charge.failed", charge, at=at)
     error = {"charge": charge["id"], "code": "card_declined", "type": "card_error"}
     failed = {**intent, "last_payment_error": error, "latest_charge": charge["id"]}
-    if not story.ancient:
-        story.tell("payment_intent.payment_failed", failed, at=at)
-    tried = _final(story, bill, intent, at=at) | {"attempted": True, "attempt_count": 1}
-    story.tell("invoice.payment_failed", tried, at=at)
+    if not scenario.ancient:
+        scenario.emit("payment_intent.payment_failed", failed, at=at)
+    tried = _final(scenario, bill, intent, at=at) | {"attempted": True, "attempt_count": 1}
+    scenario.emit("invoice.payment_failed", tried, at=at)
     return failed
 
 
-def pay_nothing(story: Story, bill: JsonObject, *, at: int) -> None:
-    """A bill over nothing is paid by itself: there is no payment."""
-    final = _final(story, bill, None, at=at)
-    story.tell("invoice.finalized", final, at=at)
-    _bill_is_settled(story, final, {**final, **_settled(story, final, at=at)}, at=at)
+def pay_nothing(scenario: Scenario, bill: JsonObject, *, at: int) -> None:
+    """Pay an invoice over 0, without a payment."""
+    final = _final(scenario, bill, None, at=at)
+    scenario.emit("invoice.finalized", final, at=at)
+    _bill_is_settled(scenario, final, {**final, **_settled(scenario, final, at=at)}, at=at)
 
 
-def _final(story: Story, bill: JsonObject, intent: JsonObject | None, *, at: int) -> JsonObject:
-    names = {} if story.pen.new or story.ancient else {"payment_intent": intent and intent["id"]}
+def _final(
+    scenario: Scenario, bill: JsonObject, intent: JsonObject | None, *, at: int
+) -> JsonObject:
+    names = (
+        {}
+        if scenario.builder.new or scenario.ancient
+        else {"payment_intent": intent and intent["id"]}
+    )
     return {
         **bill,
         **names,
         "number": f"{bill['id'][-8:].upper()}-0001",
-        **invoices.stage(story.pen, "open"),
+        **invoices.stage(scenario.builder, "open"),
         "status_transitions": {**bill["status_transitions"], "finalized_at": at},
     }
 
 
-def _settled(story: Story, bill: JsonObject, *, at: int) -> JsonObject:
+def _settled(scenario: Scenario, bill: JsonObject, *, at: int) -> JsonObject:
     return {
         "amount_paid": bill["amount_due"],
         "amount_remaining": 0,
@@ -100,35 +108,37 @@ def _settled(story: Story, bill: JsonObject, *, at: int) -> JsonObject:
         "auto_advance": False,
         "next_payment_attempt": None,
         "status_transitions": {**bill["status_transitions"], "paid_at": at},
-        **invoices.stage(story.pen, "paid"),
+        **invoices.stage(scenario.builder, "paid"),
     }
 
 
-def _bill_is_paid(story: Story, bill: JsonObject, paid: Payment, *, at: int) -> None:
-    final = _final(story, bill, paid.intent, at=at)
-    names = {} if story.pen.new else {"charge": paid.charge["id"]}
-    settled = {**final, **_settled(story, final, at=at), **names}
-    _bill_is_settled(story, final, settled, at=at)
-    if story.pen.new:
+def _bill_is_paid(scenario: Scenario, bill: JsonObject, paid: PaymentAttempt, *, at: int) -> None:
+    final = _final(scenario, bill, paid.intent, at=at)
+    names = {} if scenario.builder.new else {"charge": paid.charge["id"]}
+    settled = {**final, **_settled(scenario, final, at=at), **names}
+    _bill_is_settled(scenario, final, settled, at=at)
+    if scenario.builder.new:
         link = invoices.invoice_payment(
-            story.pen,
+            scenario.builder,
             invoice_id=bill["id"],
             intent_id=paid.intent["id"],
             amount=paid.amount,
             at=at,
         )
-        story.tell("invoice_payment.paid", link, at=at)
+        scenario.emit("invoice_payment.paid", link, at=at)
 
 
-def _bill_is_settled(story: Story, final: JsonObject, settled: JsonObject, *, at: int) -> None:
-    if not story.ancient:
-        story.tell("invoice.updated", settled, at=at, before=final)
-        story.tell("invoice.paid", settled, at=at)
-    story.tell("invoice.payment_succeeded", settled, at=at)
+def _bill_is_settled(
+    scenario: Scenario, final: JsonObject, settled: JsonObject, *, at: int
+) -> None:
+    if not scenario.ancient:
+        scenario.emit("invoice.updated", settled, at=at, before=final)
+        scenario.emit("invoice.paid", settled, at=at)
+    scenario.emit("invoice.payment_succeeded", settled, at=at)
 
 
-def succeeded(paid: Payment) -> JsonObject:
-    """What a payment intent becomes once it is paid."""
+def succeeded(paid: PaymentAttempt) -> JsonObject:
+    """Return the fields of a payment intent once it is paid."""
     return {
         "amount_received": paid.amount,
         "last_payment_error": None,

@@ -1,8 +1,8 @@
-"""Who runs PostgreSQL when we are root, and what that account can reach.
+"""The account that runs PostgreSQL when Paidup runs as root, and the folders within its reach.
 
-PostgreSQL refuses to run as root. We create no users and open nobody's folders: it runs as
-``nobody``, on data in a folder of ours that we hand over, and where ``nobody`` cannot get
-there, the operator is told which folder is closed.
+PostgreSQL refuses to run as root. Paidup creates no user and opens no folder of another owner. It
+runs PostgreSQL as the unprivileged account that every system has, on a data folder handed over to
+that account. If the account cannot reach the folder, an error names the closed one.
 """
 
 import os
@@ -18,29 +18,29 @@ _NOBODY = 65_534
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """A user and group to become, without supplementary groups."""
+class ServerAccount:
+    """A user and group to run as, without supplementary groups."""
 
     name: str
     uid: int
     gid: int
 
 
-def server_account() -> Account | None:
-    """The account PostgreSQL must run under; None where our own will do."""
+def server_account() -> ServerAccount | None:
+    """Return the account PostgreSQL must run as; None if our own is not root."""
     if os.geteuid() != 0:
         return None
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
-        return Account(name="nobody", uid=_NOBODY, gid=_NOBODY)
-    return Account(name="nobody", uid=entry.pw_uid, gid=entry.pw_gid)
+        return ServerAccount(name="nobody", uid=_NOBODY, gid=_NOBODY)
+    return ServerAccount(name="nobody", uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def closed_folder(path: Path, account: Account) -> Path | None:
-    """The topmost folder on the way to ``path`` that the account cannot enter, if any.
+def closed_folder(path: Path, account: ServerAccount) -> Path | None:
+    """Return the topmost folder above ``path`` that the account cannot enter, if any.
 
-    Both the path as written and the one behind its symbolic links are walked.
+    Both the path as written and the one with its symbolic links resolved are checked.
     """
     written = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links
     for way in (written, written.resolve()):
@@ -50,8 +50,8 @@ def closed_folder(path: Path, account: Account) -> Path | None:
     return None
 
 
-def require_reach(path: Path, account: Account | None, *, remedy: str) -> None:
-    """Stop before PostgreSQL fails with a message that names no cause.
+def require_reach(path: Path, account: ServerAccount | None, *, remedy: str) -> None:
+    """Check the path before PostgreSQL fails on it with a message that names no cause.
 
     Raises:
         FolderClosed: naming the folder in the way.
@@ -61,10 +61,9 @@ def require_reach(path: Path, account: Account | None, *, remedy: str) -> None:
 
 
 def make_own_folder(path: Path) -> Path:
-    """A folder of ours that a server account can pass through but not list.
+    """Make a folder that a server account can pass through but not list.
 
-    Only a folder that we make now, that is empty, or that was ours before is opened; its
-    parents never are.
+    Only a folder that is new, empty or made here before gets these rights; its parents never do.
     """
     path.mkdir(parents=True, exist_ok=True)
     ours = not any(path.iterdir()) or (path / "run").is_dir()
@@ -76,11 +75,11 @@ def make_own_folder(path: Path) -> Path:
 
 
 def temporary_folder(prefix: str = "paidup-") -> Path:
-    """A new temporary folder that a server account can pass through; the caller removes it."""
+    """Make a temporary folder that a server account can pass through; the caller removes it."""
     return make_own_folder(Path(tempfile.mkdtemp(prefix=prefix)))
 
 
-def _may_enter(folder: Path, account: Account) -> bool:
+def _may_enter(folder: Path, account: ServerAccount) -> bool:
     status = folder.stat()
     if status.st_uid == account.uid:
         return bool(status.st_mode & stat.S_IXUSR)

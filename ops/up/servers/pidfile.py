@@ -1,8 +1,8 @@
-"""Which process runs, known by a lock that ends when the process does.
+"""Pid files with a lock that ends when the process does.
 
-The child inherits the descriptor that holds the lock on its pid file, and so do its own
-children. A number in an unlocked file is history, whoever has that number today; a locked file
-names a process that is ours, whoever started it.
+The child inherits the descriptor that holds the lock on its pid file, and so do its own children.
+A process id in an unlocked file is stale, even if another process has it now. A locked file names
+one of our processes, also if another run started it.
 """
 
 import fcntl
@@ -17,12 +17,12 @@ from pathlib import Path
 from ops.up.servers.errors import StillRunning
 
 KILL_SECONDS = 10.0
-"""How long a killed process may take to disappear; its children end by themselves meanwhile."""
+"""Seconds for a killed process to disappear; its children end by themselves meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """The process that a locked pid file names, and how it wants to be stopped."""
+    """The process that a locked pid file names, and how to stop it."""
 
     pid: int
     stop_signal: int
@@ -31,10 +31,10 @@ class Holder:
 
 
 def claim(path: Path, *, seconds: float = KILL_SECONDS) -> int:
-    """A locked descriptor for a child to inherit; the file is emptied, so no old number stays.
+    """Lock the file and return its descriptor for a child to inherit; empty the file.
 
     Raises:
-        StillRunning: when another process keeps the lock for all of ``seconds``.
+        StillRunning: if another process keeps the lock for all of ``seconds``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -50,12 +50,12 @@ def claim(path: Path, *, seconds: float = KILL_SECONDS) -> int:
 
 
 def write(descriptor: int, named: Holder) -> None:
-    """Name the child that was just started in the file that it holds."""
+    """Write the child that was just started into the file that it holds."""
     os.pwrite(descriptor, json.dumps(asdict(named)).encode(), 0)
 
 
 def is_held(path: Path) -> bool:
-    """Whether the process, or a child that it left behind, is still there."""
+    """Return True if the process, or a child that it left behind, still runs."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def is_held(path: Path) -> bool:
 
 
 def holder(path: Path) -> Holder | None:
-    """The live process that the file names; None where none lives or none was written yet."""
+    """Return the running process in the file; None if none runs or none was written yet."""
     if not is_held(path):
         return None
     try:
@@ -80,7 +80,7 @@ def stop(path: Path, *, seconds: float) -> bool:
     """End the process that holds the file, gently first; False if there was none.
 
     Raises:
-        StillRunning: when it is there even after SIGKILL.
+        StillRunning: if it still runs after SIGKILL.
     """
     if not is_held(path):
         return False
@@ -102,7 +102,7 @@ def stop_all(folder: Path, *, seconds: float) -> int:
 
 
 def kill_group(pid: int) -> None:
-    """SIGKILL for a process and all that share its process group."""
+    """Send SIGKILL to a process and its process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     _signal(pid, signal.SIGKILL)

@@ -1,21 +1,21 @@
-"""Ports on loopback that nobody else will take by accident."""
+"""Ports on loopback outside the ranges of outgoing connections."""
 
 import random
 import socket
 from contextlib import closing
 
 LOOPBACK = "127.0.0.1"
-# Below the ranges that Linux and macOS draw outgoing connections from: a port of ours that is
-# free for a second during a restart must not be taken by a client's connection.
+# Below the ranges that Linux and macOS use for outgoing connections: a client's connection must not
+# take a port that is free for a second during a restart.
 _FIRST, _LAST = 20_000, 32_000
 _TRIES = 200
 
 
 def free_port() -> int:
-    """A port on loopback that is free now and that no outgoing connection will be given.
+    """Return a port on loopback that is free and that no outgoing connection will get.
 
     Raises:
-        OSError: when nothing in the range is free.
+        OSError: if no port in the range is free.
     """
     for _ in range(_TRIES):
         port = random.randrange(_FIRST, _LAST)  # noqa: S311 - a port is no secret
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen there at this moment."""
+    """Return True if a server could listen on the port now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with closing(socket.socket(family)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,7 @@
-"""A PostgreSQL of our own: real fsync, TCP on loopback, a password, no root.
+"""An embedded PostgreSQL: real fsync, TCP on loopback, a password, no root.
 
-The cluster has a superuser ``postgres`` for ourselves and a role ``paidup`` that owns the
-database and is no superuser, so that rights mean here what they mean in production.
+The cluster has a superuser ``postgres`` for Paidup itself, and a role ``paidup`` that owns the
+database and is no superuser, so that rights work as in production.
 """
 
 import os
@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from ops.up.servers import ports
-from ops.up.servers.account import Account, server_account
+from ops.up.servers.account import ServerAccount, server_account
 from ops.up.servers.cluster import Cluster
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of
@@ -24,7 +24,7 @@ SETTINGS: Mapping[str, str] = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "listen_addresses": ports.LOOPBACK,
-    # A socket's path may have 107 bytes; ours may be longer, so there is none.
+    # A socket's path may have 107 bytes and ours may be longer, so there is none.
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -35,7 +35,7 @@ _ADMIN = "postgres"
 
 
 class Postgres(Process):
-    """One cluster in one folder; the port stays the same over restarts."""
+    """One cluster in one folder; the port stays the same across restarts."""
 
     name = "postgres"
     turn = 3
@@ -53,7 +53,7 @@ class Postgres(Process):
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """``binaries`` comes from ``locate.postgres_binaries``; ``settings`` win over ours."""
+        """Take ``binaries`` from ``postgres_binaries``; ``settings`` override ``SETTINGS``."""
         super().__init__(
             folder=folder, run=run or folder.parent, log=log or folder.parent / "postgres.log"
         )
@@ -77,15 +77,15 @@ class Postgres(Process):
 
     @property
     def admin_url(self) -> str:
-        """The maintenance database, as superuser: to create, drop and kick out."""
+        """The maintenance database, as superuser: to create and drop databases."""
         return self._url(_ADMIN, _ADMIN)
 
     def url_of(self, database: str) -> str:
-        """Any database of this server, as the role that owns the application's."""
+        """Return the URL of any database, as the role that owns the application's."""
         return self._url(ROLE, database)
 
     def command(self) -> Sequence[str | Path]:
-        """The postmaster with every setting on its command line, where ``ps`` shows it."""
+        """Return the postmaster with every setting on its command line, where ``ps`` shows it."""
         options = (f"--{name}={value}" for name, value in self.settings.items())
         return (
             self.binaries / "postgres",
@@ -95,16 +95,16 @@ class Postgres(Process):
             *options,
         )
 
-    def account(self) -> Account | None:
-        """``nobody`` where we are root."""
+    def account(self) -> ServerAccount | None:
+        """Return the unprivileged account if we are root."""
         return self._account
 
     def prepare(self) -> None:
-        """A cluster that is whole and of this version, or one sentence why not."""
+        """Make sure that the cluster is whole and of this version."""
         self._cluster.prepare()
 
     def is_ready(self) -> bool:
-        """Whether it takes connections."""
+        """Return True if it accepts connections."""
         try:
             self._connect().close()
         except psycopg.OperationalError:
@@ -112,13 +112,13 @@ class Postgres(Process):
         return True
 
     def move(self) -> bool:
-        """Another free port, unless the port was given or was in use by clients before."""
+        """Take another free port, unless the port was given or clients use it."""
         if not self._port_is_given:
             self.port = ports.free_port()
         return not self._port_is_given
 
     def start(self) -> None:
-        """Start it and see that role and database are there; from then on the port stays."""
+        """Start it and create role and database if missing; from then on the port stays."""
         super().start()
         self._port_is_given = True
         self._make_role_and_database()
@@ -130,13 +130,13 @@ class Postgres(Process):
                 os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the backends go on, then the postmaster."""
+        """Continue the backends, then the postmaster."""
         for pid in (*children_of(self.pid), self.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
-        """The URL of a new database, copied from the template and owned by our role."""
+        """Create a database from the template, owned by our role, and return its URL."""
         with self._connect() as connection:
             connection.execute(
                 sql.SQL("create database {} template {} owner {}").format(
@@ -146,7 +146,7 @@ class Postgres(Process):
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop it whoever is still connected; quiet if it is gone."""
+        """Drop a database and its connections; do nothing if it is gone."""
         with self._connect() as connection:
             statement = sql.SQL("drop database if exists {} with (force)")
             connection.execute(statement.format(sql.Identifier(name)))

@@ -1,6 +1,7 @@
-"""A long-running process of ours: started in its own session, known by its pid file, stopped whole.
+"""A child process that Paidup starts in its own session and stops with all its children.
 
-Its own session keeps a terminal's Ctrl-C away from it: whoever started it decides the order.
+Its own session keeps a terminal's Ctrl-C away from it, so that its parent decides the order of
+stopping.
 """
 
 import os
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops.up.servers import pidfile
-from ops.up.servers.account import Account
+from ops.up.servers.account import ServerAccount
 from ops.up.servers.errors import ServerDidNotStart
 
 _TAIL_BYTES = 4096
@@ -23,7 +24,7 @@ _TELLING = ("FATAL", "PANIC", "rror", "Failed", "Fatal")
 
 
 class Process(ABC):
-    """One process; subclasses say what is run, when it is ready and how it likes to stop."""
+    """One process; subclasses define its command, when it is ready and how it stops."""
 
     name: str
     turn = 2
@@ -32,9 +33,9 @@ class Process(ABC):
     start_seconds = 30.0
 
     def __init__(self, *, folder: Path, run: Path, log: Path) -> None:
-        """``folder`` is its working directory, ``run`` holds pid files, ``log`` is appended to.
+        """Take the working directory, the folder of pid files and the log to append to.
 
-        ``pause`` is how it waits while it starts; what that raises ends the wait.
+        ``pause`` waits while the process starts; what it raises ends the wait.
         """
         self.folder = folder
         self.pid_file = run / f"{self.name}.pid"
@@ -43,39 +44,39 @@ class Process(ABC):
         self._child: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
 
-    # What subclasses say ---------------------------------------------------------------
+    # Defined by subclasses --------------------------------------------------------------
 
     @abstractmethod
     def command(self) -> Sequence[str | Path]:
-        """The argument vector."""
+        """Return the argument vector."""
 
     def environ(self) -> Mapping[str, str]:
-        """The whole environment: a server needs no secrets of ours in its own."""
+        """Return the whole environment, without our secrets: a server needs none of them."""
         return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
-    def account(self) -> Account | None:
-        """Whom to become; None to stay who we are."""
+    def account(self) -> ServerAccount | None:
+        """Return the account to run as; None to keep our own."""
         return None
 
     def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
-        """What must be on disk before every start."""
+        """Write to disk what the process needs before every start."""
 
     def is_ready(self) -> bool:
-        """Whether it does its work, asked again and again while it starts."""
+        """Return True if it does its work; called repeatedly while it starts."""
         return True
 
     def move(self) -> bool:
-        """Choose another port after the first was taken; False where the port is given."""
+        """Choose another port after the first was in use; return False if the port is given."""
         return False
 
-    # What everybody uses ---------------------------------------------------------------
+    # Used by callers --------------------------------------------------------------------
 
     @property
     def pid(self) -> int:
         """The process id of the running process.
 
         Raises:
-            ProcessLookupError: when it does not run.
+            ProcessLookupError: if it does not run.
         """
         if self._child is None or self._child.poll() is not None:
             raise ProcessLookupError(f"{self.name} does not run")
@@ -83,19 +84,19 @@ class Process(ABC):
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, negative for a signal; None while it runs or before it was started."""
+        """The exit code, negative for a signal; None while it runs or before it was started."""
         return None if self._child is None else self._child.poll()
 
     def is_alive(self) -> bool:
-        """Whether the process that we started is still there."""
+        """Return True if the process that we started still runs."""
         return self._child is not None and self._child.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until it is ready; a taken port is changed where that is allowed.
+        """Start it and wait until it is ready; change a port in use where that is allowed.
 
         Raises:
             ServerDidNotStart: with the last line of its log.
-            StillRunning: when a left-over process holds the pid file.
+            StillRunning: if a left-over process holds the pid file.
         """
         for tries_left in reversed(range(_PORT_TRIES)):
             self.prepare()
@@ -118,7 +119,8 @@ class Process(ABC):
             with self.log.open("ab") as output:
                 self._log_offset = output.tell()
                 self._child = self._popen(output.fileno(), lock)
-            pidfile.write(lock, self._holder())
+            # Not ``self.pid``: a process that has ended already is named, too, and then quoted.
+            pidfile.write(lock, self._holder(self._child.pid))
         finally:
             os.close(lock)
 
@@ -126,7 +128,7 @@ class Process(ABC):
         """Wait until it is ready, for as long as a start may take.
 
         Raises:
-            ServerDidNotStart: with the line of its log that says most.
+            ServerDidNotStart: with the most telling line of its log.
         """
         deadline = time.monotonic() + self.start_seconds
         while not self.is_ready():
@@ -134,12 +136,12 @@ class Process(ABC):
                 raise ServerDidNotStart(self.name, self.last_words(), self.log)
             if time.monotonic() > deadline:
                 self.stop()
-                said = f"no answer within {self.start_seconds:.0f} seconds"
+                said = f"not ready within {self.start_seconds:.0f} seconds"
                 raise ServerDidNotStart(self.name, said, self.log)
             self.pause(0.02)
 
     def stop(self) -> None:
-        """Ask it to end, wait, and kill what does not; quiet if it does not run."""
+        """Send its stop signal, wait, and kill it if it does not end; do nothing if it is gone."""
         if self._child is None:
             return
         with suppress(ProcessLookupError):
@@ -151,21 +153,21 @@ class Process(ABC):
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL for it and its process group, as a lost machine would do; returns when gone."""
+        """Send SIGKILL to its process group, as a machine failure would, and wait for its end."""
         if self._child is not None:
             pidfile.kill_group(self._child.pid)
             self._child.wait()
 
     def freeze(self) -> None:
-        """Stop it in its tracks: it keeps its connections and answers nothing."""
+        """Suspend it: it keeps its connections and answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on."""
+        """Continue a suspended process."""
         os.kill(self.pid, signal.SIGCONT)
 
     def last_words(self) -> str:
-        """The line of its log, since it was started, that best says what went wrong."""
+        """Return the line of its log, since its start, that best explains a failure."""
         lines = [line.strip() for line in self._written().splitlines() if line.strip()]
         telling = [line for line in lines if any(word in line for word in _TELLING)]
         return (telling or lines or [""])[-1]
@@ -199,5 +201,5 @@ class Process(ABC):
             umask=0o077,
         )
 
-    def _holder(self) -> pidfile.Holder:
-        return pidfile.Holder(pid=self.pid, stop_signal=self.stop_signal, turn=self.turn)
+    def _holder(self, pid: int) -> pidfile.Holder:
+        return pidfile.Holder(pid=pid, stop_signal=self.stop_signal, turn=self.turn)

@@ -1,4 +1,4 @@
-"""What the system knows of other processes: from /proc where there is one, else from ``ps``."""
+"""Commands and children of processes, from /proc where there is one, else from ``ps``."""
 
 import subprocess
 from contextlib import suppress
@@ -8,7 +8,7 @@ _PROC = Path("/proc")
 
 
 def command_of(pid: int) -> str:
-    """The command line of a process; empty if there is no such process."""
+    """Return the command line of a process; empty if there is no such process."""
     if (_PROC / "self").exists():
         with suppress(OSError):
             return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
@@ -17,7 +17,7 @@ def command_of(pid: int) -> str:
 
 
 def children_of(pid: int) -> list[int]:
-    """The direct children of a process that are alive at this moment."""
+    """Return the direct children of a process that are running."""
     if (_PROC / "self").exists():
         parents = ((int(p.name), _parent(p)) for p in _PROC.iterdir() if p.name.isdigit())
     else:
@@ -28,7 +28,7 @@ def children_of(pid: int) -> list[int]:
 
 def _parent(folder: Path) -> int:
     with suppress(OSError):
-        # The name in brackets may hold spaces and brackets of its own.
+        # The name in brackets may contain spaces and brackets.
         return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     return 0
 

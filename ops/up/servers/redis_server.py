@@ -1,7 +1,7 @@
-"""A Redis (or Valkey) of our own, as durable as the one production must have.
+"""An embedded Redis or Valkey, as durable as the one in production must be.
 
-``appendfsync always`` is the point: what was acknowledged is on disk. It listens on loopback
-and asks for a password that lies in its folder.
+``appendfsync always`` is the point: every acknowledged write is on disk. It listens on loopback and
+requires a password, which is stored in its folder.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ tcp-keepalive 60
 
 
 class Redis(Process):
-    """One server on one folder; the port stays the same over restarts."""
+    """One server on one folder; the port stays the same across restarts."""
 
     name = "redis"
     start_seconds = 120.0  # a large append-only file is read whole before the first answer
@@ -53,7 +53,7 @@ class Redis(Process):
         port: int | None = None,
         maxmemory: str = "512mb",
     ) -> None:
-        """``binary`` comes from ``locate.redis_binary``; without a port a free one is taken."""
+        """Take ``binary`` from ``redis_binary``; without a port choose a free one."""
         super().__init__(folder=folder, run=run or folder, log=log or folder / "redis.log")
         self.binary = binary
         self.port = port or ports.free_port()
@@ -66,7 +66,7 @@ class Redis(Process):
         return f"redis://:{self._password()}@{ports.LOOPBACK}:{self.port}/0"
 
     def command(self) -> Sequence[str | Path]:
-        """The binary on the configuration file, which keeps the password off the command line."""
+        """Return the command; a configuration file keeps the password off the command line."""
         return (self.binary, "redis.conf")
 
     def prepare(self) -> None:
@@ -76,7 +76,7 @@ class Redis(Process):
         write_private(self.folder / "redis.conf", config)
 
     def is_ready(self) -> bool:
-        """Whether it answers PING; while it reads its file it does not."""
+        """Return True if it answers PING, which it does not while it loads its file."""
         client = self.client(timeout=1.0)
         try:
             return bool(client.ping())
@@ -86,18 +86,18 @@ class Redis(Process):
             client.close()
 
     def move(self) -> bool:
-        """Another free port, unless the port was given or was in use by clients before."""
+        """Take another free port, unless the port was given or clients use it."""
         if not self._port_is_given:
             self.port = ports.free_port()
         return not self._port_is_given
 
     def start(self) -> None:
-        """Start it; from then on the port is part of URLs that others hold, and stays."""
+        """Start it; from then on the port stays, because clients know its URL."""
         super().start()
         self._port_is_given = True
 
     def client(self, *, timeout: float = 5.0) -> redis.Redis:
-        """A plain client that asks once and does not wait for ever."""
+        """Return a client without retries, with a timeout."""
         return redis.Redis.from_url(
             self.url,
             socket_timeout=timeout,

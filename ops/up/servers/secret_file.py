@@ -1,20 +1,20 @@
-"""Passwords and secrets that we draw once and keep in a file only we can read."""
+"""Passwords and secrets that are generated once and kept in a file only the owner can read."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
 
-from ops.up.servers.account import Account
+from ops.up.servers.account import ServerAccount
 
 
 def kept_secret(
     path: Path,
     draw: Callable[[], str] = lambda: token_urlsafe(24),
     *,
-    account: Account | None = None,
+    account: ServerAccount | None = None,
 ) -> str:
-    """The secret in the file; drawn and written with mode 0600 when there is none yet."""
+    """Return the secret in the file; generate and write it with mode 0600 if there is none."""
     if path.exists() and (kept := path.read_text(encoding="utf-8").strip()):
         return kept
     drawn = draw()
@@ -22,8 +22,8 @@ def kept_secret(
     return drawn
 
 
-def write_private(path: Path, text: str, *, account: Account | None = None) -> None:
-    """Replace the file at once and whole, with mode 0600 from its first byte on."""
+def write_private(path: Path, text: str, *, account: ServerAccount | None = None) -> None:
+    """Replace the file atomically, with mode 0600 from its first byte on."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

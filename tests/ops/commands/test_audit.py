@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(autouse=True)
-def _deployed(books: Books, deployed: Callable[..., None]) -> None:
+def _deployed(books: SeededDatabase, deployed: Callable[..., None]) -> None:
     deployed(DATABASE_URL=books.url)
 
 
@@ -20,7 +20,9 @@ def listed(paidup: Paidup, *arguments: str) -> list[Any]:
     return found
 
 
-def test_the_newest_come_first_and_pages_follow_each_other(books: Books, paidup: Paidup) -> None:
+def test_the_newest_come_first_and_pages_follow_each_other(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     books.tell("onetime")
     every = [entry["id"] for entry in listed(paidup, "--limit", "1000")]
     first = json.loads(paidup("audit", "list", "--limit", "2", "--json"))
@@ -31,7 +33,7 @@ def test_the_newest_come_first_and_pages_follow_each_other(books: Books, paidup:
     assert f"--before {first['before']}" in paidup("audit", "list", "--limit", "2")
 
 
-def test_filters_narrow_the_list_together(books: Books, paidup: Paidup) -> None:
+def test_filters_narrow_the_list_together(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("onetime", user="usr_1", seed="a")
     books.tell("onetime", user="usr_2", seed="b")
     granted = listed(paidup, "--user", "usr_2", "--action", "entitlement")[0]
@@ -51,7 +53,7 @@ def test_filters_narrow_the_list_together(books: Books, paidup: Paidup) -> None:
     assert listed(paidup, "--until", "1h") == []
 
 
-def test_people_see_who_did_what_to_what(books: Books, paidup: Paidup) -> None:
+def test_people_see_who_did_what_to_what(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("onetime")
     entry = listed(paidup, "--action", "entitlement.granted")[0]
 
@@ -62,9 +64,9 @@ def test_people_see_who_did_what_to_what(books: Books, paidup: Paidup) -> None:
 
 
 def test_nothing_found_is_said_and_an_unknown_user_is_an_error(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     assert paidup("audit", "list", "--event", "evt_none") == "no entry matches\n"
     paidup("audit", "list", "--user", "usr_none", code=1)
-    assert "no event ever named a user 'usr_none'" in paidup.err
+    assert "no event names a user 'usr_none'" in paidup.err
     paidup("audit", "list", "--since", "1h", "--until", "2h", code=2)

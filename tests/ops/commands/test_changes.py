@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import pytest
 
-from runtime.changes.numbering import number
+from runtime.changes.numbering import number_batch
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.changes.change_builders import changed
 
 pytestmark = pytest.mark.servers
@@ -21,21 +21,21 @@ PAIDUP = Path(sys.executable).parent / "paidup"
 
 
 @pytest.fixture(autouse=True)
-def _deployed(books: Books, deployed: Callable[..., None]) -> None:
+def _deployed(books: SeededDatabase, deployed: Callable[..., None]) -> None:
     deployed(DATABASE_URL=books.url)
 
 
 def listed(paidup: Paidup, *arguments: str) -> tuple[list[int], int, bool]:
-    """The cursors shown, the one to go on from, and whether there are more."""
+    """Return the cursors shown, the cursor to continue from, and whether there are more."""
     page = json.loads(paidup("changes", *arguments, "--json"))
     return [change["cursor"] for change in page["changes"]], page["cursor"], page["more"]
 
 
 def test_the_newest_are_listed_in_order_and_pages_follow_each_other(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     changed(books.engine, *["usr_1"] * 5)
-    number(books.engine)
+    number_batch(books.engine)
 
     assert listed(paidup, "--limit", "2") == ([4, 5], 5, False)
     assert listed(paidup, "--after", "0", "--limit", "3") == ([1, 2, 3], 3, True)
@@ -43,9 +43,9 @@ def test_the_newest_are_listed_in_order_and_pages_follow_each_other(
     assert listed(paidup, "--after", "5") == ([], 5, False)
 
 
-def test_a_change_says_what_it_was_and_why(books: Books, paidup: Paidup) -> None:
+def test_a_change_says_what_it_was_and_why(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("onetime")
-    number(books.engine)
+    number_batch(books.engine)
     found = json.loads(paidup("changes", "--json"))["changes"][0]
 
     assert [found[name] for name in ("user_id", "change")] == ["usr_1", "granted"]
@@ -57,15 +57,15 @@ def test_a_change_says_what_it_was_and_why(books: Books, paidup: Paidup) -> None
     assert all(word in shown for word in ("usr_1", "granted", "lifetime", found["event_id"]))
 
 
-def test_one_user_s_are_told_apart(books: Books, paidup: Paidup) -> None:
+def test_one_user_s_are_listed_apart(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("onetime", user="usr_1", seed="a")
     books.tell("onetime", user="usr_2", seed="b")
-    number(books.engine)
+    number_batch(books.engine)
 
     mine = json.loads(paidup("changes", "--user", "usr_2", "--json"))["changes"]
 
     assert {change["user_id"] for change in mine} == {"usr_2"}
-    assert "no event ever named a user 'usr_3'" in _said(paidup, "--user", "usr_3")
+    assert "no event names a user 'usr_3'" in _said(paidup, "--user", "usr_3")
 
 
 def _said(paidup: Paidup, *arguments: str) -> str:
@@ -73,14 +73,16 @@ def _said(paidup: Paidup, *arguments: str) -> str:
     return paidup.err
 
 
-def test_a_cursor_of_another_past_is_refused_with_what_to_do(books: Books, paidup: Paidup) -> None:
+def test_a_cursor_of_another_past_is_refused_with_what_to_do(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     changed(books.engine, "usr_1")
-    number(books.engine)
+    number_batch(books.engine)
 
-    assert "go on after 1" in _said(paidup, "--after", "2")
+    assert "continue after 1" in _said(paidup, "--after", "2")
 
 
-def test_what_has_no_cursor_yet_is_not_shown(books: Books, paidup: Paidup) -> None:
+def test_what_has_no_cursor_yet_is_not_shown(books: SeededDatabase, paidup: Paidup) -> None:
     changed(books.engine, "usr_1")
 
     assert paidup("changes") == "no change after this cursor\n"
@@ -102,14 +104,16 @@ def following(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]
         process.communicate()
 
 
-def test_following_shows_each_change_as_it_comes_until_it_is_interrupted(books: Books) -> None:
+def test_following_shows_each_change_as_it_comes_until_it_is_interrupted(
+    books: SeededDatabase,
+) -> None:
     changed(books.engine, "usr_1", "usr_2")
-    number(books.engine)
+    number_batch(books.engine)
 
     with following("--json", "--after", "1") as (process, lines):
         first: Any = json.loads(lines.readline())
         changed(books.engine, "usr_3")
-        number(books.engine)
+        number_batch(books.engine)
         second: Any = json.loads(lines.readline())
         process.send_signal(signal.SIGINT)
         code = process.wait(20)
@@ -121,14 +125,14 @@ def test_following_shows_each_change_as_it_comes_until_it_is_interrupted(books: 
     assert code == 0
 
 
-def test_following_without_a_cursor_begins_with_the_newest(books: Books) -> None:
+def test_following_without_a_cursor_begins_with_the_newest(books: SeededDatabase) -> None:
     changed(books.engine, "usr_1", "usr_2", "usr_3")
-    number(books.engine)
+    number_batch(books.engine)
 
     with following("--limit", "1", "--user", "usr_3") as (_, lines):
         first = lines.readline()
         changed(books.engine, "usr_1", "usr_3")
-        number(books.engine)
+        number_batch(books.engine)
         second = lines.readline()
 
     assert first.startswith("3  ")

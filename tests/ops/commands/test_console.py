@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ops.cli import run
-from ops.console.tokens import holder, read_tokens
+from ops.console.tokens import find_token_name, read_tokens
 
 
 def test_a_token_is_drawn_with_the_line_for_the_setting(capsys: pytest.CaptureFixture[str]) -> None:
@@ -12,15 +12,15 @@ def test_a_token_is_drawn_with_the_line_for_the_setting(capsys: pytest.CaptureFi
     drawn = json.loads(capsys.readouterr().out)
 
     assert drawn["name"] == "billing-app"
-    assert holder(read_tokens([drawn["setting"]]), drawn["token"]) == "billing-app"
+    assert find_token_name(read_tokens([drawn["setting"]]), drawn["token"]) == "billing-app"
 
 
-def test_people_are_told_what_to_do_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_are_shown_what_to_do_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["console", "token", "billing-app"]) == 0
 
     said = capsys.readouterr().out
     token, setting = (line.split()[1] for line in said.splitlines()[:2])
-    assert holder(read_tokens([setting]), token) == "billing-app"
+    assert find_token_name(read_tokens([setting]), token) == "billing-app"
     assert "PAIDUP_CONSOLE_TOKENS" in said
 
 

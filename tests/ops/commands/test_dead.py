@@ -9,18 +9,18 @@ from ops.samples.scenario import Event
 from ops.up.servers.ports import free_port
 from runtime.inbox.entries import Parked
 from tests.ops.conftest import Paidup
-from tests.ops.ops_env import Floor, yesterday
+from tests.ops.ops_env import OpsEnv, yesterday
 
 pytestmark = pytest.mark.servers
 
 WHY = ("--reason", "its reader was mended", "--as", "ada")
 
 
-def onetime(floor: Floor, seed: str = "a", user: str = "usr_1") -> Sequence[Event]:
+def onetime(floor: OpsEnv, seed: str = "a", user: str = "usr_1") -> Sequence[Event]:
     return floor.books.compose("onetime", seed=seed, user=user).events
 
 
-def fail_all(floor: Floor, monkeypatch: pytest.MonkeyPatch, *events: Event) -> list[str]:
+def fail_all(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch, *events: Event) -> list[str]:
     with yesterday(monkeypatch, unreadable=True):
         return floor.take_in(*events)
 
@@ -30,15 +30,15 @@ def listed(paidup: Paidup, *arguments: str) -> set[str]:
     return {letter["event_id"] for letter in document["dead_letters"]}
 
 
-def second_body(floor: Floor, event: Event) -> Envelope:
-    """Another event under the same id, accepted."""
+def second_body(floor: OpsEnv, event: Event) -> Envelope:
+    """Accept another event under the same id."""
     other = parse(event.body.replace(event.type.encode(), b"charge.expired", 1))
     assert floor.inbox.accept(other).status == "conflict"
     return other
 
 
 def test_letters_are_found_by_what_they_are_and_why_they_failed(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, other = onetime(floor), onetime(floor, "b", "usr_2")
     every = set(fail_all(floor, monkeypatch, *mine, *other))
@@ -60,8 +60,8 @@ def test_letters_are_found_by_what_they_are_and_why_they_failed(
     assert "no dead letter matches" in paidup("dead", "list", "--state", "discarded")
 
 
-def test_what_a_user_is_told_by_earlier_events_finds_letters_that_do_not_name_him(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+def test_what_a_user_is_shown_by_earlier_events_finds_letters_that_do_not_name_him(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *earlier, last = floor.books.compose("renewal", seed="a").events
     floor.take_in(*earlier)
@@ -72,7 +72,7 @@ def test_what_a_user_is_told_by_earlier_events_finds_letters_that_do_not_name_hi
 
 
 def test_a_letter_tells_its_error_its_past_and_what_it_would_state(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = onetime(floor)[-1]
     fail_all(floor, monkeypatch, event)
@@ -90,7 +90,7 @@ def test_a_letter_tells_its_error_its_past_and_what_it_would_state(
 
 
 def test_a_replay_applies_and_closes_and_is_audited(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = fail_all(at_work, monkeypatch, *onetime(at_work))
 
@@ -110,22 +110,22 @@ def test_a_replay_applies_and_closes_and_is_audited(
 
 
 def test_a_replay_that_fails_again_comes_back_with_its_history(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (event_id,) = fail_all(at_work, monkeypatch, onetime(at_work)[-1])
 
     with yesterday(monkeypatch, unreadable=True):
         said = paidup("dead", "replay", event_id, *WHY, "--json", code=1)
 
-    (told,) = json.loads(said)["events"]
-    assert (told["event"], told["fate"]) == (event_id, "failed again")
-    assert "a reader" in told["because"]
+    (result,) = json.loads(said)["events"]
+    assert (result["event"], result["fate"]) == (event_id, "failed again")
+    assert "a reader" in result["because"]
     assert (at_work.letter(event_id).state, len(at_work.letter(event_id).history)) == ("open", 1)
-    assert "it failed before" in paidup("dead", "show", event_id)
+    assert "earlier failures" in paidup("dead", "show", event_id)
 
 
 def test_a_discarded_event_stays_discarded_until_it_is_replayed(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = onetime(at_work)[-1]
     fail_all(at_work, monkeypatch, event)
@@ -137,7 +137,7 @@ def test_a_discarded_event_stays_discarded_until_it_is_replayed(
         "ignored discarded"
     ]
     paidup("dead", "discard", event.id, *WHY, code=1)
-    assert f"{event.id} was discarded already (by cli:ada): nothing was done" in paidup.err
+    assert f"{event.id} was already discarded (by cli:ada): nothing was changed" in paidup.err
     paidup("dead", "replay", "--all", *WHY, code=1)
     assert at_work.audited("dead_letter.discarded") == [
         ("cli:ada", event.id, "its reader was mended")
@@ -148,11 +148,11 @@ def test_a_discarded_event_stays_discarded_until_it_is_replayed(
     assert at_work.scalars("SELECT outcome FROM stripe_events") == ["applied"]
     for verb in ("discard", "replay"):
         paidup("dead", verb, event.id, *WHY, code=1)
-        assert f"{event.id} was applied after all (by cli:ada)" in paidup.err
+        assert f"{event.id} was applied in the meantime (by cli:ada)" in paidup.err
 
 
 def test_what_is_on_its_way_again_is_not_discarded(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = onetime(floor)[-1]
     fail_all(floor, monkeypatch, event)
@@ -165,7 +165,7 @@ def test_what_is_on_its_way_again_is_not_discarded(
 
 
 def test_a_dry_discard_names_them_and_does_nothing(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (event_id,) = fail_all(floor, monkeypatch, onetime(floor)[-1])
 
@@ -176,7 +176,7 @@ def test_a_dry_discard_names_them_and_does_nothing(
 
 
 def test_a_second_body_under_one_id_is_listed_shown_and_discarded(
-    floor: Floor, paidup: Paidup
+    floor: OpsEnv, paidup: Paidup
 ) -> None:
     event = onetime(floor)[0]
     floor.take_in(event)
@@ -185,7 +185,7 @@ def test_a_second_body_under_one_id_is_listed_shown_and_discarded(
 
     assert key in paidup("dead", "list")
     assert "identity_conflict" in paidup("dead", "show", key)
-    waiting = json.loads(paidup("dead", "list", "--json"))["not_buried_yet"]
+    waiting = json.loads(paidup("dead", "list", "--json"))["dead_letter_pending"]
     assert [each["event_id"] for each in waiting] == [key]
     paidup("dead", "discard", key, *WHY)
 
@@ -196,7 +196,7 @@ def test_a_second_body_under_one_id_is_listed_shown_and_discarded(
 
 
 def test_a_second_body_that_is_replayed_fails_again_under_its_own_key(
-    at_work: Floor, paidup: Paidup
+    at_work: OpsEnv, paidup: Paidup
 ) -> None:
     event = onetime(at_work)[0]
     at_work.take_in(event)
@@ -209,17 +209,17 @@ def test_a_second_body_that_is_replayed_fails_again_under_its_own_key(
     assert at_work.inbox.backlog().events == 0
 
 
-def test_what_waits_for_postgresql_is_listed_from_redis(floor: Floor, paidup: Paidup) -> None:
+def test_what_waits_for_postgresql_is_listed_from_redis(floor: OpsEnv, paidup: Paidup) -> None:
     event = onetime(floor)[0]
     floor.inbox.accept(parse(event.body))
     floor.inbox.claim("worker")
-    error = "not buried yet (OperationalError): crash_loop: it ended its worker 3 times"
+    error = "dead letter pending (OperationalError): crash_loop: it ended its worker 3 times"
     floor.inbox.park("worker", [Parked(key=event.id, delay_seconds=60, charged=False, error=error)])
 
     assert error in paidup("dead", "list")
     assert error in paidup("dead", "show", event.id)
     assert (
-        json.loads(paidup("dead", "show", event.id, "--payload", "--json"))["not_buried_yet"][
+        json.loads(paidup("dead", "show", event.id, "--payload", "--json"))["dead_letter_pending"][
             "payload"
         ]
         == event.body.decode()
@@ -228,7 +228,7 @@ def test_what_waits_for_postgresql_is_listed_from_redis(floor: Floor, paidup: Pa
 
 
 def test_one_server_away_does_not_hide_what_the_other_has(
-    floor: Floor, paidup: Paidup, deployed: Callable[..., None], redis_url: str
+    floor: OpsEnv, paidup: Paidup, deployed: Callable[..., None], redis_url: str
 ) -> None:
     event = onetime(floor)[0]
     floor.take_in(event)
@@ -236,13 +236,13 @@ def test_one_server_away_does_not_hide_what_the_other_has(
 
     deployed(DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x", REDIS_URL=redis_url)
     assert event.id in paidup("dead", "list", code=1)
-    assert "PostgreSQL does not answer" in paidup.err
+    assert "PostgreSQL is unreachable" in paidup.err
     deployed(DATABASE_URL=floor.books.url, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     paidup("dead", "list", code=1)
-    assert "Redis does not answer" in paidup.err
+    assert "Redis is unreachable" in paidup.err
     paidup("dead", "show", event.id, code=1)
     paidup("dead", "replay", event.id, *WHY, code=1)
-    assert "Redis does not answer" in paidup.err
+    assert "Redis is unreachable" in paidup.err
 
 
 @pytest.mark.parametrize(
@@ -251,10 +251,10 @@ def test_one_server_away_does_not_hide_what_the_other_has(
         (["show"], 2, "Missing argument"),
         (["show", "evt_unknown"], 1, "no dead letter 'evt_unknown'"),
         (["show", "\udcff"], 1, "no dead letter"),
-        (["list", "--type", "nonsense"], 2, "is no event type"),
+        (["list", "--type", "nonsense"], 2, "is not an event type"),
         (["list", "--since", "1h", "--until", "2h"], 2, "is not before"),
         (["list", "--state", "lost"], 2, "is not one of"),
-        (["replay", "evt_unknown", *WHY], 1, "no dead letter: evt_unknown; nothing was done"),
+        (["replay", "evt_unknown", *WHY], 1, "no dead letter: evt_unknown; nothing was changed"),
         (["replay", *WHY], 2, "name events, or give a filter, or --all"),
         (["replay", "evt_1", "--all", *WHY], 2, "one of the three"),
         (["replay", "--all"], 2, "--reason is missing"),
@@ -268,7 +268,7 @@ def test_one_server_away_does_not_hide_what_the_other_has(
     ],
 )
 def test_bad_input_gets_one_sentence_and_changes_nothing(
-    arguments: list[str], code: int, said: str, floor: Floor, paidup: Paidup
+    arguments: list[str], code: int, said: str, floor: OpsEnv, paidup: Paidup
 ) -> None:
     paidup("dead", *arguments, code=code)
 
@@ -279,20 +279,20 @@ def test_bad_input_gets_one_sentence_and_changes_nothing(
 
 
 def test_one_unknown_name_among_known_ones_stops_all_of_it(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (event_id,) = fail_all(floor, monkeypatch, onetime(floor)[-1])
 
     for verb in ("replay", "discard"):
         paidup("dead", verb, event_id, "evt_unknown", *WHY, code=1)
-        assert "evt_unknown; nothing was done" in paidup.err
+        assert "evt_unknown; nothing was changed" in paidup.err
 
     assert floor.letters() == {event_id: "open"}
-    assert floor.readmitted() == 0
+    assert floor.requeued() == 0
 
 
 def test_many_are_only_done_when_somebody_means_it(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = [event for seed in "abcdefg" for event in onetime(at_work, seed)]
     fail_all(at_work, monkeypatch, *events)
@@ -300,25 +300,25 @@ def test_many_are_only_done_when_somebody_means_it(
 
     for verb in ("replay", "discard"):
         paidup("dead", verb, "--all", *WHY, code=1)
-        assert f"{len(events)} events: add --yes" in paidup.err
-    assert at_work.readmitted() == 0
+        assert f"{len(events)} events are selected: add --yes" in paidup.err
+    assert at_work.requeued() == 0
 
     said = paidup("dead", "replay", "--all", "--yes", *WHY)
     assert f"{len(events)} events: " in said
     assert set(at_work.letters().values()) == {"replayed"}
 
 
-def test_a_letter_that_cannot_even_be_parsed_is_told_and_stays(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+def test_a_letter_that_cannot_even_be_parsed_is_shown_and_stays(
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     envelope = parse(onetime(at_work)[0].body)
     at_work.inbox.accept(replace(envelope, body=b"nonsense"))
     at_work.work()
 
     said = paidup("dead", "replay", "--all", *WHY, code=1)
-    foreseen = paidup("dead", "replay", "--all", "--dry-run", code=1)
+    preview = paidup("dead", "replay", "--all", "--dry-run", code=1)
 
     assert "failed again" in said
-    assert "failed again" in foreseen
+    assert "failed again" in preview
     assert at_work.letters() == {envelope.event_id: "open"}
-    assert at_work.readmitted() == 0
+    assert at_work.requeued() == 0

@@ -9,18 +9,18 @@ from sqlalchemy import text
 from billing.envelope import parse
 from ops.samples.scenario import Event
 from ops.up.servers.ports import free_port
-from runtime.failures.dead_letters import Burial, bury
+from runtime.failures.dead_letters import DeadLetterDraft, dead_letter
 from runtime.inbox.entries import Parked
 from runtime.inbox.inbox import Inbox
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 
 servers = pytest.mark.servers
 
 
 @pytest.fixture
-def inbox(books: Books, redis_url: str, deployed: Callable[..., None]) -> Iterator[Inbox]:
-    """The inbox of a deployment whose database holds the books."""
+def inbox(books: SeededDatabase, redis_url: str, deployed: Callable[..., None]) -> Iterator[Inbox]:
+    """The inbox of a deployment with a seeded database."""
     deployed(DATABASE_URL=books.url, REDIS_URL=redis_url)
     client = redis.Redis.from_url(redis_url, protocol=2)
     yield Inbox(client)
@@ -34,9 +34,9 @@ def listed(paidup: Paidup, *arguments: str) -> list[str]:
     ]
 
 
-def buried(books: Books, event: Event, *, key: str | None = None) -> None:
+def add_dead_letter(books: SeededDatabase, event: Event, *, key: str | None = None) -> None:
     now = datetime.now(UTC)
-    burial = Burial(
+    letter = DeadLetterDraft(
         key=key or event.id,
         event_type=event.type,
         body=event.body,
@@ -48,12 +48,12 @@ def buried(books: Books, event: Event, *, key: str | None = None) -> None:
         first_failed_at=now,
         failed_at=now,
     )
-    bury(books.engine, [burial])
+    dead_letter(books.engine, [letter])
 
 
 @servers
 def test_the_newest_settled_events_are_listed_first(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
     old, new = books.tell("onetime", seed="a"), books.tell("renewal", seed="b")
 
@@ -64,7 +64,9 @@ def test_the_newest_settled_events_are_listed_first(
 
 
 @servers
-def test_filters_narrow_the_list_together(books: Books, inbox: Inbox, paidup: Paidup) -> None:
+def test_filters_narrow_the_list_together(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
     mine = books.tell("onetime", seed="a")
     other = books.tell("onetime", seed="b", user="usr_2")
     paid = next(event.id for event in mine.events if event.type == "checkout.session.completed")
@@ -83,7 +85,7 @@ def test_filters_narrow_the_list_together(books: Books, inbox: Inbox, paidup: Pa
 
 
 @servers
-def test_times_are_those_of_settling(books: Books, inbox: Inbox, paidup: Paidup) -> None:
+def test_times_are_those_of_settling(books: SeededDatabase, inbox: Inbox, paidup: Paidup) -> None:
     old = {event.id for event in books.tell("onetime", seed="a").events}
     with books.engine.begin() as connection:
         connection.execute(text("UPDATE stripe_events SET applied_at = now() - interval '3 days'"))
@@ -96,7 +98,7 @@ def test_times_are_those_of_settling(books: Books, inbox: Inbox, paidup: Paidup)
 
 @servers
 def test_the_list_is_whole_in_a_pipe_and_counts_the_inbox(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
     lifecycle = books.tell("onetime")
     inbox.accept(parse(books.compose("onetime", seed="waiting").events[0].body))
@@ -114,31 +116,31 @@ def test_the_list_is_whole_in_a_pipe_and_counts_the_inbox(
 
 @servers
 def test_an_inbox_that_does_not_answer_does_not_hide_what_is_settled(
-    books: Books, deployed: Callable[..., None], paidup: Paidup
+    books: SeededDatabase, deployed: Callable[..., None], paidup: Paidup
 ) -> None:
     deployed(DATABASE_URL=books.url, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     event = books.tell("onetime").events[0]
 
     assert "still in the inbox: unknown" in paidup("events", "list")
-    assert "the inbox was not looked into" in paidup("events", "show", event.id)
+    assert "The inbox was not read" in paidup("events", "show", event.id)
     paidup("events", "show", "evt_unknown", code=1)
-    assert "Redis does not answer" in paidup.err
+    assert "Redis is unreachable" in paidup.err
 
 
 @servers
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["list", "--user", "usr_nobody"], 1, "no event ever named a user 'usr_nobody'"),
-        (["list", "--customer", "cus_nobody"], 1, "no event ever named a customer"),
-        (["list", "--user", "\udcff"], 1, "no event ever named a user"),
-        (["list", "--type", "nonsense"], 2, "is no event type"),
-        (["list", "--since", "soon"], 2, "is no time"),
+        (["list", "--user", "usr_nobody"], 1, "no event names a user 'usr_nobody'"),
+        (["list", "--customer", "cus_nobody"], 1, "no event names a customer"),
+        (["list", "--user", "\udcff"], 1, "no event names a user"),
+        (["list", "--type", "nonsense"], 2, "is not an event type"),
+        (["list", "--since", "soon"], 2, "is not a time"),
         (["list", "--since", "1h", "--until", "2h"], 2, "is not before"),
         (["list", "--limit", "0"], 2, "not in the range"),
         (["list", "--outcome", "lost"], 2, "is not one of"),
         (["show"], 2, "Missing argument"),
-        (["show", "evt_unknown"], 1, "no event 'evt_unknown' has ever arrived here"),
+        (["show", "evt_unknown"], 1, "event 'evt_unknown' never arrived here"),
     ],
 )
 def test_bad_input_gets_one_sentence(
@@ -158,19 +160,19 @@ def test_an_unreachable_database_gets_one_sentence(
     for arguments in (["list"], ["show", "evt_1"]):
         paidup("events", *arguments, code=1)
         assert paidup.err.count("\n") == 1
-        assert "PostgreSQL does not answer" in paidup.err
+        assert "PostgreSQL is unreachable" in paidup.err
 
 
 @servers
 def test_a_type_nobody_reads_is_pointed_out(inbox: Inbox, paidup: Paidup) -> None:
     said = paidup("events", "list", "--type", "invoice.payd")
 
-    assert "invoice.payd is no type that Paidup reads; did you mean invoice.paid?" in said
+    assert "Paidup does not read events of type invoice.payd; did you mean invoice.paid?" in said
 
 
 @servers
 def test_a_settled_event_tells_what_it_stated_and_changed(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
     lifecycle = books.tell("onetime")
     by_type = {event.type: event.id for event in lifecycle.events}
@@ -186,7 +188,9 @@ def test_a_settled_event_tells_what_it_stated_and_changed(
 
 
 @servers
-def test_the_payload_is_shown_only_on_request(books: Books, inbox: Inbox, paidup: Paidup) -> None:
+def test_the_payload_is_shown_only_on_request(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
     event = books.tell("onetime").events[-1]
 
     assert '"client_reference_id": "usr_1"' not in paidup("events", "show", event.id)
@@ -200,7 +204,7 @@ def test_the_payload_is_shown_only_on_request(books: Books, inbox: Inbox, paidup
 
 @servers
 def test_a_pending_event_tells_where_it_is_and_what_it_would_state(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
     event = books.compose("onetime").events[-1]
     inbox.accept(parse(event.body))
@@ -214,15 +218,15 @@ def test_a_pending_event_tells_where_it_is_and_what_it_would_state(
     said = paidup("events", "show", event.id)
     assert "in the inbox, due at 20" in said
     assert "last error       no \\x1b[31mroute" in said
-    assert "what it would state\n  checkout session" in said
-    assert "what it changed" not in said
+    assert "facts it would state\n  checkout session" in said
+    assert "\nchanges" not in said
     seen = json.loads(paidup("events", "show", event.id, "--json"))["inbox"][0]
     assert (seen["state"], seen["attempts"]) == ("waiting", 1)
 
 
 @servers
 def test_a_second_body_under_one_id_is_shown_apart(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
     event = books.compose("onetime").events[0]
     books.record([event])
@@ -234,21 +238,21 @@ def test_a_second_body_under_one_id_is_shown_apart(
 
     assert "settled: applied" in said
     assert f"{event.id}#{other.fingerprint}" in said
-    assert "kept apart, not applied" in said
-    assert "kept apart" in paidup("events", "show", f"{event.id}#{other.fingerprint}")
+    assert "a conflict: a different event" in said
+    assert "a conflict" in paidup("events", "show", f"{event.id}#{other.fingerprint}")
 
 
 @servers
-def test_a_dead_letter_tells_why(books: Books, inbox: Inbox, paidup: Paidup) -> None:
+def test_a_dead_letter_tells_why(books: SeededDatabase, inbox: Inbox, paidup: Paidup) -> None:
     event = books.compose("onetime").events[0]
-    buried(books, event)
-    buried(books, event, key=f"{event.id}#0123456789abcdef")
+    add_dead_letter(books, event)
+    add_dead_letter(books, event, key=f"{event.id}#0123456789abcdef")
 
     said = paidup("events", "show", event.id)
 
     assert said.count("a dead letter, open") == 2
     assert "ZeroDivisionError: division by zero" in said
-    assert "what it would state\n" in said
+    assert "facts it would state\n" in said
     document = json.loads(paidup("events", "show", event.id, "--json"))
     assert [letter["state"] for letter in document["dead_letters"]] == ["open", "open"]
     assert "payload" not in document["dead_letters"][0]
@@ -257,9 +261,9 @@ def test_a_dead_letter_tells_why(books: Books, inbox: Inbox, paidup: Paidup) -> 
 
 @servers
 def test_a_payload_that_is_no_json_is_shown_as_it_is(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
-    buried(books, Event(id="evt_odd", type="x.y", created=1, body=b"{\x1b no json"))
+    add_dead_letter(books, Event(id="evt_odd", type="x.y", created=1, body=b"{\x1b no json"))
 
     said = paidup("events", "show", "evt_odd", "--payload")
 
@@ -269,10 +273,10 @@ def test_a_payload_that_is_no_json_is_shown_as_it_is(
 
 @servers
 def test_a_letter_that_was_dealt_with_says_by_whom(
-    books: Books, inbox: Inbox, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:
     event = books.compose("onetime").events[0]
-    buried(books, event)
+    add_dead_letter(books, event)
     with books.engine.begin() as connection:
         connection.execute(
             text(

@@ -1,4 +1,4 @@
-"""``paidup events export`` and ``paidup replay --from``: all of it, in another database."""
+"""``paidup events export`` and ``paidup replay --from`` into another database."""
 
 import io
 import json
@@ -13,31 +13,32 @@ from sqlalchemy import text
 
 from billing.envelope import parse
 from billing.fetching.plan import next_request
-from billing.fetching.record import Fetched, Wanted, answer
-from ops.export.importer import AT_ONCE
+from billing.fetching.record import FetchRecord, FetchTarget, read_response
+from ops.export.importer import BATCH_SIZE
+from ops.replay.run import ReplayStatus
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
 from ops.terminal.interrupt import Interrupted
 from ops.up.servers.postgres_server import Postgres
 from runtime.inbox.entries import Lane
 from tests.ops.conftest import Paidup
-from tests.ops.ops_env import Floor
-from tests.ops.queries.seeded_database import Books
+from tests.ops.ops_env import OpsEnv
+from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import contents, customer, delivery, event, unbalanced
 
 pytestmark = pytest.mark.servers
 
 MEANT = ("--reason", "a new home", "--as", "ada", "--yes")
-NOTHING_MORE = Fetched(wanted=()).as_text()
-HISTORY = {"audit_logs", "audit_seals", "payment_events", "stripe_events", "catalogues"}
+NOTHING_MORE = FetchRecord(targets=()).as_text()
+HISTORY = {"audit_logs", "payment_events", "stripe_events", "catalogues"}
 
 
 @pytest.fixture
-def elsewhere(postgres_server: Postgres, database_template: str) -> Iterator[Books]:
+def elsewhere(postgres_server: Postgres, database_template: str) -> Iterator[SeededDatabase]:
     """The database that is to be exported."""
     url = postgres_server.create_database("elsewhere", template=database_template)
-    books = Books(url)
+    books = SeededDatabase(url)
     yield books
     books.close()
     postgres_server.drop_database("elsewhere")
@@ -45,9 +46,9 @@ def elsewhere(postgres_server: Postgres, database_template: str) -> Iterator[Boo
 
 @pytest.fixture
 def exported(
-    elsewhere: Books, paidup: Paidup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    elsewhere: SeededDatabase, paidup: Paidup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Path]:
-    """Exports what is elsewhere into a file."""
+    """Export the other database into a file."""
 
     def export(*arguments: str) -> Path:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
@@ -71,15 +72,15 @@ def counts(said: str) -> dict[str, int]:
 @pytest.mark.parametrize("shape", list(Shape))
 def test_every_lifecycle_gives_the_same_rows_in_an_empty_database(
     shape: Shape,
-    elsewhere: Books,
+    elsewhere: SeededDatabase,
     exported: Callable[..., Path],
-    at_work: Floor,
+    at_work: OpsEnv,
     paidup: Paidup,
 ) -> None:
     now = int(elsewhere.now.timestamp())
     for name in scenarios_in(shape):
-        told = compose(name, shape=shape, seed=name, now=now, user_id=f"usr_{name}")
-        for each in told.events:
+        scenario = compose(name, shape=shape, seed=name, now=now, user_id=f"usr_{name}")
+        for each in scenario.events:
             elsewhere.record([each])
 
     said = paidup("replay", "--from", str(exported()), *MEANT, "--json")
@@ -100,7 +101,7 @@ def test_every_lifecycle_gives_the_same_rows_in_an_empty_database(
 
 
 def test_a_line_has_what_stripe_sent_to_the_byte_and_what_became_of_it(
-    elsewhere: Books, exported: Callable[..., Path]
+    elsewhere: SeededDatabase, exported: Callable[..., Path]
 ) -> None:
     body = (
         '{"id": "evt_1", "object":\t"event", "created": 1, "type": "x.y", "data": {"object": {}},'
@@ -123,7 +124,7 @@ def test_a_line_has_what_stripe_sent_to_the_byte_and_what_became_of_it(
 
 
 def test_the_filters_of_the_list_narrow_it(
-    elsewhere: Books, exported: Callable[..., Path], paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], paidup: Paidup
 ) -> None:
     elsewhere.tell("onetime", user="usr_1")
     elsewhere.tell("renewal", user="usr_2", seed="r")
@@ -136,7 +137,7 @@ def test_the_filters_of_the_list_narrow_it(
 
 
 def test_standard_output_is_lines_and_nothing_else(
-    books: Books, floor: Floor, paidup: Paidup
+    books: SeededDatabase, floor: OpsEnv, paidup: Paidup
 ) -> None:
     books.tell("onetime")
 
@@ -150,24 +151,24 @@ def test_standard_output_is_lines_and_nothing_else(
 
 
 def test_a_file_that_is_there_or_cannot_be_is_one_sentence(
-    books: Books, floor: Floor, paidup: Paidup, tmp_path: Path
+    books: SeededDatabase, floor: OpsEnv, paidup: Paidup, tmp_path: Path
 ) -> None:
     there = tmp_path / "there"
     there.write_text("mine")
     paidup("events", "export", "--to", str(there), code=1)
-    assert "is there already: name another file" in paidup.err
+    assert "exists already: name another file" in paidup.err
     assert there.read_text() == "mine"
 
     paidup("events", "export", "--to", str(tmp_path / "no" / "folder"), code=1)
     assert "No such file or directory; nothing was exported" in paidup.err
     paidup("events", "export", "--user", "usr_nobody", code=1)
-    assert "no event ever named a user" in paidup.err
+    assert "no event names a user" in paidup.err
     paidup("events", "export", "--since", "2h", "--until", "3h", code=2)
     assert "is not before" in paidup.err
 
 
 def test_twice_is_as_good_as_once_and_the_audit_says_who_and_why(
-    elsewhere: Books, exported: Callable[..., Path], at_work: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], at_work: OpsEnv, paidup: Paidup
 ) -> None:
     elsewhere.tell("refund_full")
     path = str(exported())
@@ -177,7 +178,7 @@ def test_twice_is_as_good_as_once_and_the_audit_says_who_and_why(
     said = paidup("replay", "--from", path, *MEANT)
 
     assert "here already" in said
-    assert "of which there is nothing more to say" in said
+    assert "more need no attention" in said
     assert contents(at_work.engine, without={"audit_logs"}) == once
     for action in ("import.requested", "import.ended"):
         (first, second) = at_work.audited(action)
@@ -188,16 +189,16 @@ def test_twice_is_as_good_as_once_and_the_audit_says_who_and_why(
 
 
 def test_broken_off_anywhere_the_same_command_does_what_is_left(
-    elsewhere: Books,
+    elsewhere: SeededDatabase,
     exported: Callable[..., Path],
-    at_work: Floor,
+    at_work: OpsEnv,
     paidup: Paidup,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for seed in "abc":
         elsewhere.tell("renewal", seed=seed, user=f"usr_{seed}")
     path = str(exported())
-    monkeypatch.setattr("ops.import_run.AT_ONCE", 7)
+    monkeypatch.setattr("ops.export.importer.BATCH_SIZE", 7)
     pauses = 0
 
     class Impatient:
@@ -209,10 +210,10 @@ def test_broken_off_anywhere_the_same_command_does_what_is_left(
                 raise Interrupted
 
     with monkeypatch.context() as patched:
-        patched.setattr("ops.import_run.Interruption", Impatient)
+        patched.setattr("ops.export.importer.Interruption", Impatient)
         said = paidup("replay", "--from", path, *MEANT, code=1)
     assert "interrupted: " in said
-    assert "the same command does what is left" in said
+    assert "the same command does the rest" in said
     left = len(at_work.scalars("SELECT id FROM stripe_events"))
     assert 0 < left < len(lines(Path(path)))
 
@@ -223,7 +224,7 @@ def test_broken_off_anywhere_the_same_command_does_what_is_left(
 
 
 def test_what_an_operator_discarded_there_or_here_stays_out(
-    elsewhere: Books, exported: Callable[..., Path], at_work: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], at_work: OpsEnv, paidup: Paidup
 ) -> None:
     for number in (1, 2):
         body = event("customer.updated", customer(f"cus_{number}", "usr_1"), id=f"evt_{number}")
@@ -245,18 +246,18 @@ def test_what_an_operator_discarded_there_or_here_stays_out(
         )
     path = str(exported())
 
-    foretold = json.loads(paidup("replay", "--from", path, "--dry-run", "--json"))
+    preview = json.loads(paidup("replay", "--from", path, "--dry-run", "--json"))
     said = json.loads(paidup("replay", "--from", path, *MEANT, "--json"))
 
-    assert foretold["counts"] == said["counts"] == {"left out": 2}
+    assert preview["counts"] == said["counts"] == {"left out": 2}
     because = {each["event"]: each["because"] for each in said["events"]}
-    assert because["evt_1"] == "discarded by an operator where it is from"
+    assert because["evt_1"] == "discarded by an operator in the source database"
     assert "`paidup dead replay evt_2` undoes it" in because["evt_2"]
     assert at_work.scalars("SELECT id FROM stripe_events") == []
 
 
 def test_an_event_whose_id_is_anothers_here_fails_alone(
-    elsewhere: Books, exported: Callable[..., Path], at_work: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], at_work: OpsEnv, paidup: Paidup
 ) -> None:
     for books, number in ((elsewhere, 1), (at_work.books, 2)):
         body = event("customer.updated", customer(f"cus_{number}", "usr_1"), id="evt_1")
@@ -271,7 +272,7 @@ def test_an_event_whose_id_is_anothers_here_fails_alone(
 
 
 def test_a_dry_run_counts_and_lets_nothing_in(
-    elsewhere: Books, exported: Callable[..., Path], floor: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], floor: OpsEnv, paidup: Paidup
 ) -> None:
     elsewhere.tell("onetime")
     elsewhere.settle([parse(event("unheard.of", {}))])
@@ -279,7 +280,7 @@ def test_a_dry_run_counts_and_lets_nothing_in(
 
     said = paidup("replay", "--from", str(exported()), "--dry-run")
 
-    assert "dry run, nothing was changed" in said
+    assert "Dry run, nothing was changed" in said
     assert "unknown_type" in said
     assert "readmitted" in said
     assert contents(floor.engine) == before
@@ -287,9 +288,9 @@ def test_a_dry_run_counts_and_lets_nothing_in(
 
 
 def test_a_pipe_and_a_file_with_an_event_twice_are_taken_too(
-    elsewhere: Books,
+    elsewhere: SeededDatabase,
     exported: Callable[..., Path],
-    at_work: Floor,
+    at_work: OpsEnv,
     paidup: Paidup,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -301,11 +302,11 @@ def test_a_pipe_and_a_file_with_an_event_twice_are_taken_too(
 
     assert said["file"] == "standard input"
     assert said["counts"]["here already"] == said["asked"] // 2
-    assert said["asked"] < AT_ONCE
+    assert said["asked"] < BATCH_SIZE
 
 
 def test_what_was_fetched_and_when_it_was_received_travel_in_the_inbox(
-    elsewhere: Books, exported: Callable[..., Path], floor: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], floor: OpsEnv, paidup: Paidup
 ) -> None:
     elsewhere.settle([parse(event("customer.updated", customer("cus_1", "usr_1"), id="evt_1"))])
     with elsewhere.engine.begin() as connection:
@@ -317,11 +318,11 @@ def test_what_was_fetched_and_when_it_was_received_travel_in_the_inbox(
     (entry,) = floor.inbox.claim("t", lanes=(Lane.REPLAY,)).entries
     assert entry.extra["fetched"] == NOTHING_MORE
     assert entry.extra["received_at"] == elsewhere.now.isoformat()
-    assert "1 readmitted" in said
+    assert f"1 {ReplayStatus.QUEUED}" in said
 
 
 def test_a_thin_event_is_read_from_what_was_fetched_elsewhere(
-    elsewhere: Books, exported: Callable[..., Path], at_work: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], at_work: OpsEnv, paidup: Paidup
 ) -> None:
     body = {
         "id": "evt_thin",
@@ -331,16 +332,18 @@ def test_a_thin_event_is_read_from_what_was_fetched_elsewhere(
         "livemode": False,
         "related_object": {"id": "cus_1", "type": "customer"},
     }
-    asked = Fetched(wanted=(Wanted(family="customer", stripe_id="cus_1"),))
+    asked = FetchRecord(targets=(FetchTarget(family="customer", stripe_id="cus_1"),))
     shown = json.dumps({**customer("cus_1", "usr_1"), "livemode": False})
-    told = asked.with_answer(answer(next_request(asked) or "", 200, elsewhere.now, shown))
+    fetched_text = asked.with_response(
+        read_response(next_request(asked) or "", 200, elsewhere.now, shown)
+    )
     ledger = ledger_on(elsewhere.engine)
-    ledger.record([delivery(json.dumps(body).encode(), fetched=told)])
+    ledger.record([delivery(json.dumps(body).encode(), fetched=fetched_text)])
 
     paidup("replay", "--from", str(exported()), *MEANT)
 
     assert at_work.scalars("SELECT user_id FROM customers") == ["usr_1"]
-    assert at_work.scalars("SELECT fetched FROM stripe_events") == [told.as_text()]
+    assert at_work.scalars("SELECT fetched FROM stripe_events") == [fetched_text.as_text()]
     assert contents(at_work.engine, without=HISTORY) == contents(elsewhere.engine, without=HISTORY)
 
 
@@ -365,24 +368,24 @@ def broken(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("cut", "it does not end, so the file was cut off"),
-        ("no json", "it is not as `paidup events export` writes it"),
-        ("no object", "it is not as `paidup events export` writes it"),
-        ("altered", "its payload is not the one that was exported"),
+        ("cut", "it has no line end: the file is truncated"),
+        ("no json", "it is not a line that `paidup events export` writes"),
+        ("no object", "it is not a line that `paidup events export` writes"),
+        ("altered", "the payload does not match payload_sha256"),
         ("no payload", "'payload' is missing"),
-        ("other id", "its payload is that of evt_"),
-        ("no zone", "has no zone"),
-        ("fetched", "fetched is no text"),
+        ("other id", "the payload is that of evt_"),
+        ("no zone", "has no time zone"),
+        ("fetched", "fetched is not text"),
         ("unfetched", "'wanted' is missing"),
-        ("deep", "it is not as `paidup events export` writes it"),
+        ("deep", "it is not a line that `paidup events export` writes"),
     ],
 )
 def test_one_broken_line_keeps_all_out_and_is_named(  # noqa: PLR0917 - fixtures
     how: str,
     why: str,
-    elsewhere: Books,
+    elsewhere: SeededDatabase,
     exported: Callable[..., Path],
-    floor: Floor,
+    floor: OpsEnv,
     paidup: Paidup,
 ) -> None:
     elsewhere.tell("onetime")
@@ -393,12 +396,12 @@ def test_one_broken_line_keeps_all_out_and_is_named(  # noqa: PLR0917 - fixtures
 
     assert f"{path}, line 2: " in paidup.err
     assert why in paidup.err
-    assert "nothing was let in" in paidup.err
+    assert "nothing was imported" in paidup.err
     assert floor.inbox.backlog().events == 0
 
 
 def test_a_payload_that_is_no_event_is_named_too(
-    floor: Floor, paidup: Paidup, tmp_path: Path
+    floor: OpsEnv, paidup: Paidup, tmp_path: Path
 ) -> None:
     path = tmp_path / "x"
     digest = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
@@ -420,7 +423,7 @@ def test_a_payload_that_is_no_event_is_named_too(
     ],
 )
 def test_bad_input_gets_one_sentence(
-    arguments: tuple[str, ...], code: int, said: str, floor: Floor, paidup: Paidup
+    arguments: tuple[str, ...], code: int, said: str, floor: OpsEnv, paidup: Paidup
 ) -> None:
     paidup("replay", *arguments, code=code)
 
@@ -428,12 +431,12 @@ def test_bad_input_gets_one_sentence(
 
 
 def test_many_are_only_let_in_if_somebody_means_it(
-    elsewhere: Books, exported: Callable[..., Path], floor: Floor, paidup: Paidup
+    elsewhere: SeededDatabase, exported: Callable[..., Path], floor: OpsEnv, paidup: Paidup
 ) -> None:
     for seed in "abcd":
         elsewhere.tell("renewal", seed=seed)
 
     paidup("replay", "--from", str(exported()), "--reason", "x", code=1)
 
-    assert "add --yes if you mean all of them" in paidup.err
+    assert "add --yes to import all of them" in paidup.err
     assert floor.inbox.backlog().events == 0

@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import text
 
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def ended(books: Books, deployed: Callable[..., None]) -> Books:
+def ended(books: SeededDatabase, deployed: Callable[..., None]) -> SeededDatabase:
     """A paid subscription whose cancellation date has come without another event."""
     deployed(DATABASE_URL=books.url)
     books.tell("first_paid")
@@ -28,14 +28,14 @@ def ended(books: Books, deployed: Callable[..., None]) -> Books:
     return books
 
 
-def active(books: Books) -> int:
+def active(books: SeededDatabase) -> int:
     query = text("SELECT count(*) FROM user_entitlements WHERE active")
     with books.engine.connect() as connection:
         return int(connection.scalar(query) or 0)
 
 
 def test_what_ended_by_time_is_cleared_and_a_second_run_finds_nothing(
-    ended: Books, paidup: Paidup
+    ended: SeededDatabase, paidup: Paidup
 ) -> None:
     before = active(ended)
 
@@ -46,6 +46,8 @@ def test_what_ended_by_time_is_cleared_and_a_second_run_finds_nothing(
     assert (first, second) == ({"projected": 1}, {"projected": 0})
 
 
-def test_people_read_how_many_and_a_timer_reads_nothing(ended: Books, paidup: Paidup) -> None:
-    assert paidup("expire") == "projected again: 1\n"
+def test_people_read_how_many_and_a_timer_reads_nothing(
+    ended: SeededDatabase, paidup: Paidup
+) -> None:
+    assert paidup("expire") == "parties recomputed: 1\n"
     assert paidup("expire") == ""

@@ -12,14 +12,14 @@ from ops.up.servers.ports import free_port
 from runtime.ledger.catalogues import install
 from runtime.ledger.record import Ledger
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.delivery_builders import checkout, delivery, event
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(autouse=True)
-def _deployed(books: Books, deployed: Callable[..., None]) -> None:
+def _deployed(books: SeededDatabase, deployed: Callable[..., None]) -> None:
     deployed(DATABASE_URL=books.url)
 
 
@@ -29,7 +29,7 @@ def answers(paidup: Paidup, *arguments: str) -> dict[str, Any]:
 
 
 def test_access_by_subscription_names_plan_event_payment_and_end(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     lifecycle = books.tell("renewal")
     source, newest = lifecycle.expected.grants[0].source, lifecycle.expected.payments[-1]
@@ -47,18 +47,18 @@ def test_access_by_subscription_names_plan_event_payment_and_end(
     assert "max_devices: allowed 5, with no end in sight" in said
     assert f"paid by {newest.payment_ref}: 29.99 USD" in said
     assert "past_due: after 7 days of grace" in said
-    assert "plans of record: version 1" in said
+    assert "catalogue version 1" in said
     assert "signals_enabled" not in said
 
 
-def test_a_purchase_ends_by_what_policy_says(books: Books, paidup: Paidup) -> None:
+def test_a_purchase_ends_by_what_policy_says(books: SeededDatabase, paidup: Paidup) -> None:
     lifecycle = books.tell("onetime")
 
     said = paidup("explain", "usr_1")
 
     assert "lifetime: allowed, with no end in sight" in said
     assert f"paid by {lifecycle.expected.payments[0].payment_ref}: 99.00 USD" in said
-    assert "would end by a full refund or a lost dispute" in said
+    assert "would end with a full refund or a lost dispute" in said
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_purchase_ends_by_what_policy_says(books: Books, paidup: Paidup) -> No
     [("refund_full", "was refunded in full"), ("dispute_lost", "was lost")],
 )
 def test_what_was_taken_away_tells_by_what(
-    scenario: str, because: str, books: Books, paidup: Paidup
+    scenario: str, because: str, books: SeededDatabase, paidup: Paidup
 ) -> None:
     lifecycle = books.tell(scenario)
 
@@ -76,10 +76,12 @@ def test_what_was_taken_away_tells_by_what(
     assert (answer["allowed"], reason["in_force"], reason["ends"]) == (False, False, [])
     assert because in reason["because"]
     assert reason["revoked"]["event_id"] in {event.id for event in lifecycle.events}
-    assert "taken away at" in paidup("explain", "usr_1", "lifetime")
+    assert "revoked at" in paidup("explain", "usr_1", "lifetime")
 
 
-def test_every_lifecycle_agrees_with_what_it_must_end_in(books: Books, paidup: Paidup) -> None:
+def test_every_lifecycle_agrees_with_what_it_must_end_in(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     names = ("trial_active", "upgrade", "same_second", "entitlement_summary", "dispute_won")
     for name in names:
         lifecycle = books.tell(name, user=f"usr_{name}")
@@ -91,7 +93,9 @@ def test_every_lifecycle_agrees_with_what_it_must_end_in(books: Books, paidup: P
         assert allowed == lifecycle.expected.features
 
 
-def test_of_two_sources_the_one_that_gives_more_counts(books: Books, paidup: Paidup) -> None:
+def test_of_two_sources_the_one_that_gives_more_counts(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     books.tell("renewal", seed="a")
     books.tell("upgrade", seed="b")
 
@@ -103,7 +107,9 @@ def test_of_two_sources_the_one_that_gives_more_counts(books: Books, paidup: Pai
     assert "another source gives more" in paidup("explain", "usr_1", "max_devices")
 
 
-def test_seats_of_two_subscriptions_add_up_and_both_count(books: Books, paidup: Paidup) -> None:
+def test_seats_of_two_subscriptions_add_up_and_both_count(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     for seed in ("a", "b"):
         books.tell("upgrade", seed=seed)
 
@@ -114,7 +120,7 @@ def test_seats_of_two_subscriptions_add_up_and_both_count(books: Books, paidup: 
 
 
 def test_a_feature_the_user_never_had_names_the_plans_that_give_it(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     books.tell("onetime")
 
@@ -124,16 +130,18 @@ def test_a_feature_the_user_never_had_names_the_plans_that_give_it(
     assert "usr_1 has nothing that gives it; plans that do: premium" in said
 
 
-def test_a_user_without_anything_is_told_so_and_why(books: Books, paidup: Paidup) -> None:
+def test_a_user_without_anything_is_shown_with_the_reason(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     books.tell("checkout_expired")
 
     said = paidup("explain", "usr_1")
 
-    assert "nothing gives this user a feature, and nothing ever did" in said
+    assert "This user has no feature and never had one." in said
     assert "its checkout expired before it was paid" in said
 
 
-def test_a_purchase_that_is_not_paid_yet_waits(books: Books, paidup: Paidup) -> None:
+def test_a_purchase_that_is_not_paid_yet_waits(books: SeededDatabase, paidup: Paidup) -> None:
     events = books.compose("async_payment").events
     books.record(event for event in events if "succeeded" not in event.type)
 
@@ -144,7 +152,7 @@ def test_a_purchase_that_is_not_paid_yet_waits(books: Books, paidup: Paidup) -> 
     assert "its payment has not succeeded yet (evt_" in said
 
 
-def test_a_price_in_no_plan_waits_for_the_plans(books: Books, paidup: Paidup) -> None:
+def test_a_price_in_no_plan_waits_for_the_plans(books: SeededDatabase, paidup: Paidup) -> None:
     for name in ("onetime", "renewal"):
         bodies = (event.body for event in books.compose(name, seed=name).events)
         swapped = (
@@ -158,10 +166,12 @@ def test_a_price_in_no_plan_waits_for_the_plans(books: Books, paidup: Paidup) ->
     assert len(waiting) == 2
     assert "(active) is sold at price_gone_monthly (evt_" in waiting[0]
     assert "is paid and was sold at price_new (evt_" in waiting[1]
-    assert all("), which is in no plan and gives nothing" in each for each in waiting)
+    assert all("), which is in no plan: add it" in each for each in waiting)
 
 
-def test_what_names_no_user_yet_waits_with_its_customer(books: Books, paidup: Paidup) -> None:
+def test_what_names_no_user_yet_waits_with_its_customer(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     lifecycle = books.tell("renewal")
     with books.engine.begin() as connection:
         connection.execute(
@@ -173,10 +183,10 @@ def test_what_names_no_user_yet_waits_with_its_customer(books: Books, paidup: Pa
 
     said = paidup("explain", "usr_1")
 
-    assert f"With test:{lifecycle.expected.customer_id} came something" in said
-    assert "it waits for metadata.user_id (evt_" in said
-    assert "No snapshot of subscription sub_late has come" in said
-    assert "features for customer cus_cut was cut off" in said
+    assert f"of test:{lifecycle.expected.customer_id} names no user yet" in said
+    assert "set metadata.user_id" in said
+    assert "Stripe has sent no snapshot of subscription sub_late" in said
+    assert "Stripe cut off the list of features of customer cus_cut" in said
 
 
 @pytest.mark.parametrize(
@@ -185,17 +195,17 @@ def test_what_names_no_user_yet_waits_with_its_customer(books: Books, paidup: Pa
         (
             {"livemode": True},
             {"PAIDUP_LIVEMODE": "test"},
-            "was ignored: it is of live, which PAIDUP_LIVEMODE leaves out.",
+            "was ignored: PAIDUP_LIVEMODE excludes live events.",
         ),
         (
             {"account": "acct_1"},
             {},
-            "was ignored: it is of test/acct_1, an account that is not in PAIDUP_CONNECT_ACCOUNTS.",
+            "was ignored: PAIDUP_CONNECT_ACCOUNTS does not list the account of test/acct_1.",
         ),
     ],
 )
-def test_events_that_name_the_user_and_do_not_count_here_are_told(  # noqa: PLR0917 - fixtures
-    books: Books,
+def test_events_that_name_the_user_and_do_not_count_here_are_shown(  # noqa: PLR0917 - fixtures
+    books: SeededDatabase,
     paidup: Paidup,
     deployed: Callable[..., None],
     given: dict[str, Any],
@@ -212,7 +222,7 @@ def test_events_that_name_the_user_and_do_not_count_here_are_told(  # noqa: PLR0
     ledger.record([delivery(bought), delivery(event("unheard.of", {"of": "usr_123"}))])
 
     paidup("explain", "usr_123", code=1)
-    assert "nobody here is called 'usr_123': evt_x names that user and has no effect" in paidup.err
+    assert "user 'usr_123' is unknown: event evt_x names it but has no effect" in paidup.err
 
     books.tell("onetime", user="usr_123")
     said = paidup("explain", "usr_123")
@@ -221,8 +231,8 @@ def test_events_that_name_the_user_and_do_not_count_here_are_told(  # noqa: PLR0
     assert said.count("names this user") == 1
 
 
-def test_an_event_that_failed_and_one_that_was_discarded_are_told(
-    books: Books, paidup: Paidup
+def test_an_event_that_failed_and_one_that_was_discarded_are_shown(
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     books.tell("onetime", user="usr_123")
     body = event("checkout.session.completed", checkout("cs_1"), id="evt_x")
@@ -247,11 +257,11 @@ def test_an_event_that_failed_and_one_that_was_discarded_are_told(
 
     assert "was ignored: an operator discarded its dead letter." in said
     assert "Event evt_y (unknown type) names this user and could not be applied: DataError" in said
-    assert "`paidup dead show evt_y` says more" in said
+    assert "run `paidup dead show evt_y` for details" in said
 
 
 def test_what_an_older_release_settled_and_nobody_can_read_names_nobody(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     body = event("checkout.session.completed", checkout("cs_1"), id="evt_x")
     books.settle([parse(body)])
@@ -268,7 +278,7 @@ def test_what_an_older_release_settled_and_nobody_can_read_names_nobody(
 
 
 def test_access_that_time_has_ended_is_not_in_force_before_any_task_ran(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     books.tell("renewal")
     with books.engine.begin() as connection:
@@ -279,10 +289,10 @@ def test_access_that_time_has_ended_is_not_in_force_before_any_task_ran(
     answer = answers(paidup, "usr_1", "max_devices")["max_devices"]
 
     assert (answer["allowed"], answer["reasons"][0]["in_force"]) == (False, False)
-    assert "That was over at" in answer["reasons"][0]["because"]
+    assert "It ended at" in answer["reasons"][0]["because"]
 
 
-def test_access_that_time_will_end_says_when(books: Books, paidup: Paidup) -> None:
+def test_access_that_time_will_end_says_when(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("renewal")
     with books.engine.begin() as connection:
         connection.execute(
@@ -294,12 +304,12 @@ def test_access_that_time_will_end_says_when(books: Books, paidup: Paidup) -> No
     said = paidup("explain", "usr_1", "max_devices")
 
     assert "max_devices: allowed 5, until 2099-01-01 00:00:00Z" in said
-    assert "would end by time: it ends at 2099-01-01 00:00:00Z" in said
-    assert "as a guess" in said
+    assert "would end with the expiry at 2099-01-01 00:00:00Z" in said
+    assert "(a guess: " in said
 
 
 def test_a_subscription_past_due_says_how_long_its_grace_lasts(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     events = list(books.compose("past_due_recovered").events)
     stated = [event.payload["data"]["object"].get("status") for event in events]
@@ -309,10 +319,12 @@ def test_a_subscription_past_due_says_how_long_its_grace_lasts(
 
     assert "max_devices: allowed 5, until 20" in said
     assert "past due since" in said
-    assert "its bill staying unpaid" in said
+    assert "its invoice staying unpaid" in said
 
 
-def test_access_by_checkout_alone_waits_for_the_subscription(books: Books, paidup: Paidup) -> None:
+def test_access_by_checkout_alone_waits_for_the_subscription(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     events = books.compose("first_paid").events
     books.record(event for event in events if event.type == "checkout.session.completed")
 
@@ -320,11 +332,11 @@ def test_access_by_checkout_alone_waits_for_the_subscription(books: Books, paidu
 
     assert "signals_enabled: allowed, until 20" in said
     assert "no snapshot of subscription sub_" in said
-    assert "as the bill says, until the payment itself is known" in said
-    assert "send customer.subscription.* events to the endpoint" in said
+    assert "as stated by the invoice; the payment itself is not known yet" in said
+    assert "enable customer.subscription.* on the endpoint" in said
 
 
-def test_what_time_took_away_is_the_clocks_doing(books: Books, paidup: Paidup) -> None:
+def test_what_time_took_away_is_the_clocks_doing(books: SeededDatabase, paidup: Paidup) -> None:
     events = books.compose("first_paid").events
     old = datetime.now(UTC) - timedelta(days=4)
     for each in events:
@@ -348,7 +360,7 @@ def test_what_time_took_away_is_the_clocks_doing(books: Books, paidup: Paidup) -
     assert "Z by time" in said
 
 
-def test_rows_of_an_older_catalogue_name_its_version(books: Books, paidup: Paidup) -> None:
+def test_rows_of_an_older_catalogue_name_its_version(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("onetime")
     changed = read_catalogue(
         {
@@ -363,13 +375,13 @@ def test_rows_of_an_older_catalogue_name_its_version(books: Books, paidup: Paidu
 
     said = paidup("explain", "usr_1")
 
-    assert "worked out by version 1 of the plans" in said
-    assert "plans of record: version 2" in said
-    assert "would end by nothing that happens to its payment" in said
+    assert "computed with catalogue version 1" in said
+    assert "catalogue version 2" in said
+    assert "would end with nothing: by policy, refunds and disputes keep access" in said
 
 
 def test_a_name_that_would_repaint_the_terminal_is_shown_harmless(
-    books: Books, paidup: Paidup
+    books: SeededDatabase, paidup: Paidup
 ) -> None:
     books.tell("onetime", user="usr\x1b[2J")
 
@@ -381,14 +393,14 @@ def test_a_name_that_would_repaint_the_terminal_is_shown_harmless(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["usr_nobody"], 1, "nobody here is called 'usr_nobody'"),
-        (["\udcff"], 1, "nobody here is called"),
-        (["usr_1", "nonsense"], 1, "no plan gives a feature 'nonsense'; there are: lifetime"),
+        (["usr_nobody"], 1, "user 'usr_nobody' is unknown"),
+        (["\udcff"], 1, "is unknown"),
+        (["usr_1", "nonsense"], 1, "no plan has a feature 'nonsense'; features: lifetime"),
         ([], 2, "name a user"),
     ],
 )
 def test_bad_input_gets_one_sentence(
-    arguments: list[str], code: int, said: str, books: Books, paidup: Paidup
+    arguments: list[str], code: int, said: str, books: SeededDatabase, paidup: Paidup
 ) -> None:
     books.tell("onetime")
 
@@ -402,7 +414,7 @@ def test_a_server_that_is_away_or_unnamed_gets_one_sentence(
 ) -> None:
     deployed(DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x")
     paidup("explain", "usr_1", code=1)
-    assert "PostgreSQL does not answer" in paidup.err
+    assert "PostgreSQL is unreachable" in paidup.err
 
     deployed()
     paidup("explain", "usr_1", code=1)

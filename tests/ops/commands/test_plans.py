@@ -1,4 +1,4 @@
-"""Plans that differ from those of record: what they would change, and how they take over."""
+"""``paidup plans``: what other plans would change, and how they are applied."""
 
 import json
 from collections import Counter
@@ -10,22 +10,23 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from billing.ids import PartyId
 from ops.cli import run
 from ops.demo.plans import PLANS
-from ops.doctor.check_waiting import check_waiting, unsold
+from ops.doctor.check_waiting import check_waiting, find_unplanned_prices
 from ops.terminal.interrupt import Interrupted
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
-from runtime.ledger.record import Ledger
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.reproject import reproject
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import checkout, contents, delivery, event
 from tests.workers.waiting import until
-from workers.supervisor.plan_bootstrap import FirstPlans
+from workers.supervisor.plan_bootstrap import PlanBootstrap
 
 pytestmark = pytest.mark.servers
 
@@ -33,8 +34,8 @@ SHOP = PLANS.read_text()
 
 
 @pytest.fixture
-def books(books: Books, deployed: Callable[..., None], document: Path) -> Books:
-    """A subscriber and a buyer, and a document that says what is on record."""
+def books(books: SeededDatabase, deployed: Callable[..., None], document: Path) -> SeededDatabase:
+    """A subscriber and a buyer, and a document with the plans of record."""
     deployed(DATABASE_URL=books.url, PAIDUP_PLANS=str(document))
     books.tell("renewal", user="usr_sub")
     books.tell("onetime", user="usr_buyer", seed="t")
@@ -57,19 +58,19 @@ def more_devices(document: Path) -> None:
     write(document, "max_devices = 5", "max_devices = 7")
 
 
-def scalars(books: Books, query: str) -> list[Any]:
+def scalars(books: SeededDatabase, query: str) -> list[Any]:
     with books.engine.connect() as connection:
         return list(connection.scalars(text(query)))
 
 
-def effective(books: Books, user: str) -> dict[str, Any]:
+def effective(books: SeededDatabase, user: str) -> dict[str, Any]:
     query = "SELECT feature, value FROM effective_entitlements WHERE user_id = :user"
     with books.engine.connect() as connection:
         return {row.feature: row.value for row in connection.execute(text(query), {"user": user})}
 
 
-def sell_unknown_price(books: Books, *users: str | None) -> None:
-    """Something was paid for that no plan sells, by each of these."""
+def sell_unknown_price(books: SeededDatabase, *users: str | None) -> None:
+    """Record a payment for a price in no plan by each of these users."""
     bodies = [
         event(
             "checkout.session.completed",
@@ -82,17 +83,19 @@ def sell_unknown_price(books: Books, *users: str | None) -> None:
 
 @pytest.mark.usefixtures("books")
 class TestDiff:
-    def test_equal_plans_change_nothing_and_say_so(self, books: Books, paidup: Paidup) -> None:
+    def test_equal_plans_change_nothing_and_say_so(
+        self, books: SeededDatabase, paidup: Paidup
+    ) -> None:
         before = contents(books.engine)
 
         said = paidup("plans", "diff")
 
-        assert "says the same as the plans of record (version 1)" in said
+        assert "equals the plans of record (version 1)" in said
         assert "access of 0 users would change" in said
         assert contents(books.engine) == before
 
-    def test_a_feature_that_is_worth_more_is_told_for_its_users_only(
-        self, books: Books, paidup: Paidup, document: Path
+    def test_a_feature_that_is_worth_more_is_shown_for_its_users_only(
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         more_devices(document)
         before = contents(books.engine)
@@ -137,7 +140,7 @@ class TestDiff:
         assert {each["price"] for each in found["prices_in_no_plan"]} == {"price_lifetime"}
 
     def test_seats_that_begin_to_add_up_are_a_change_though_no_grant_is_worth_more(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         books.tell("renewal", user="usr_sub", seed="u")
         write(document, "grace_days = 7", 'grace_days = 7\nper_seat = ["max_devices"]')
@@ -150,7 +153,7 @@ class TestDiff:
         assert effective(books, "usr_sub") == change["after"]
 
     def test_prices_in_no_plan_are_listed_with_how_many_wait(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         sell_unknown_price(books, "usr_1", "usr_1", "usr_2", None)
 
@@ -158,7 +161,7 @@ class TestDiff:
         assert found["prices_in_no_plan"] == [{"price": "price_new", "users": 2, "without_user": 1}]
         assert "price_new  2" in paidup("plans", "diff")
         with books.engine.connect() as connection:
-            assert unsold(connection) == [("price_new", 2, 1)]
+            assert find_unplanned_prices(connection) == [("price_new", 2, 1)]
             (said,) = (each.says for each in check_waiting(connection) if each.check == "prices")
         assert said.endswith(": price_new (2 users wait, 1 not known as users)")
 
@@ -168,13 +171,13 @@ class TestDiff:
         assert (found["users"], found["grants"]["granted"]) == (2, 3)
 
     def test_a_subscription_to_a_price_in_no_plan_waits_while_it_lives(
-        self, books: Books, document: Path, paidup: Paidup
+        self, books: SeededDatabase, document: Path, paidup: Paidup
     ) -> None:
         write(document, '"price_premium_monthly", ', "")
         paidup("plans", "apply", "--reason", "x")
 
         with books.engine.connect() as connection:
-            (found,) = unsold(connection)
+            (found,) = find_unplanned_prices(connection)
 
         assert found == ("price_premium_monthly", 1, 0)
         diff = json.loads(paidup("plans", "diff", "--json"))
@@ -188,7 +191,7 @@ class TestDiff:
 
         found = json.loads(paidup("plans", "diff", "--limit", "1", "--json"))
         assert (found["users"], found["shown"], len(found["changes"])) == (2, 1, 1)
-        assert "and 2 more users" in paidup("plans", "diff", "--limit", "0")
+        assert "2 more users" in paidup("plans", "diff", "--limit", "0")
 
     @pytest.mark.parametrize("command", [("diff",), ("apply", "--reason", "x")])
     def test_what_cannot_be_used_is_one_sentence(
@@ -204,7 +207,7 @@ class TestDiff:
         assert "plans.x.price: is unknown" in paidup.err
 
     def test_without_plans_of_record_it_says_what_to_run(
-        self, books: Books, paidup: Paidup
+        self, books: SeededDatabase, paidup: Paidup
     ) -> None:
         with books.engine.begin() as connection:
             connection.execute(text("DELETE FROM catalogues"))
@@ -214,45 +217,46 @@ class TestDiff:
         assert "run `paidup migrate`" in paidup.err
 
 
-class Killed(BaseException):
-    """What no handler of ours may catch."""
+class KilledRollout(BaseException):
+    """An error that no handler may catch."""
 
 
 @pytest.fixture
-def many(books: Books) -> int:
-    """So many parties that a rollout takes several transactions; how many."""
+def many(books: SeededDatabase) -> int:
+    """More parties than one transaction of a rollout takes; their number."""
     sell_unknown_price(books, *(f"usr_{number}" for number in range(50)))
     return len(scalars(books, "SELECT party FROM parties"))
 
 
 def killed_after(monkeypatch: pytest.MonkeyPatch, transactions: int) -> None:
     left = transactions
-    reproject = Ledger.reproject
 
-    def until_killed(ledger: Ledger, parties: Iterable[PartyId], **asked: str) -> int:
+    def until_killed(
+        engine: Engine, cache: CatalogueCache, parties: Iterable[PartyId], **asked: str
+    ) -> int:
         nonlocal left
         left -= 1
         if left < 0:
-            raise Killed
-        return reproject(ledger, parties, **asked)
+            raise KilledRollout
+        return reproject(engine, cache, parties, **asked)
 
-    monkeypatch.setattr(Ledger, "reproject", until_killed)
+    monkeypatch.setattr("ops.plans.apply.reproject", until_killed)
 
 
-def versions(books: Books) -> Counter[int]:
+def versions(books: SeededDatabase) -> Counter[int]:
     return Counter(scalars(books, "SELECT catalogue_version FROM parties"))
 
 
 class TestApply:
     def test_everybody_follows_and_the_audit_says_who_and_why(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         more_devices(document)
 
         said = paidup("plans", "apply", "--as", "ada", "--reason", "more devices")
 
-        assert f"{document} is the catalogue of record now (version 2)" in said
-        assert "2 parties projected again: all follow version 2" in said
+        assert f"{document} is now the catalogue of record (version 2)" in said
+        assert "2 parties recomputed: all use version 2" in said
         assert effective(books, "usr_sub") == {"max_devices": 7, "signals_enabled": True}
         assert versions(books) == {2: 2}
         audited = "SELECT actor || ': ' || reason FROM audit_logs WHERE action = '{}' AND id > 9"
@@ -261,19 +265,19 @@ class TestApply:
             assert line == "cli:ada: more devices"
 
     def test_the_same_document_again_says_so_and_does_nothing(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         document.write_text(f"# spelled otherwise\n{SHOP}")
         before = contents(books.engine)
 
         said = paidup("plans", "apply", "--reason", "x")
 
-        assert "is the catalogue of record already (version 1)\n" in said
-        assert "all follow version 1: nothing was left to do" in said
+        assert "is already the catalogue of record (version 1)\n" in said
+        assert "all use version 1: nothing to do" in said
         assert contents(books.engine) == before
 
     def test_a_dry_run_tells_what_the_diff_tells(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         more_devices(document)
         before = contents(books.engine)
@@ -283,17 +287,21 @@ class TestApply:
         assert contents(books.engine) == before
 
     def test_what_it_does_is_what_the_diff_said(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         sell_unknown_price(books, "usr_1", "usr_2", None)
         write(document, '["price_lifetime"]', '["price_new"]')
         write(document, "max_devices = 5", "max_devices = 3")
-        foretold = json.loads(paidup("plans", "diff", "--json"))
+        previewed = json.loads(paidup("plans", "diff", "--json"))
 
         done = json.loads(paidup("plans", "apply", "--reason", "x", "--json"))
 
-        assert (done["applied"], done["catalogue_version"], done["behind"]) == (True, 2, 0)
-        for change in foretold["changes"]:
+        assert (done["applied"], done["catalogue_version"], done["outdated_parties"]) == (
+            True,
+            2,
+            0,
+        )
+        for change in previewed["changes"]:
             assert effective(books, change["user_id"]) == change["after"]
         made = Counter(
             scalars(
@@ -302,17 +310,17 @@ class TestApply:
                 " WHERE action LIKE 'entitlement.%' AND actor LIKE 'cli:%'",
             )
         )
-        assert made == {name: number for name, number in foretold["grants"].items() if number}
+        assert made == {name: number for name, number in previewed["grants"].items() if number}
 
     def test_a_plan_that_is_gone_keeps_its_rows_and_says_so(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         write(document, "[plans.lifetime", "[plans.forever")
-        foretold = json.loads(paidup("plans", "diff", "--json"))
+        previewed = json.loads(paidup("plans", "diff", "--json"))
 
         paidup("plans", "apply", "--reason", "a better name")
 
-        changed = {grant["plan_code"]: grant for grant in foretold["changes"][0]["grants"]}
+        changed = {grant["plan_code"]: grant for grant in previewed["changes"][0]["grants"]}
         assert {code: grant["change"] for code, grant in changed.items()} == {
             "lifetime": "revoked",
             "forever": "granted",
@@ -324,14 +332,14 @@ class TestApply:
             "lifetime false",
         ]
         said = paidup("explain", "usr_buyer", "lifetime")
-        assert "stood for plan lifetime by earlier plans" in said
+        assert "granted plan lifetime under an earlier catalogue" in said
         assert "by cli:" in said
 
     @pytest.mark.parametrize("transactions", [0, 1, 2])
     @pytest.mark.parametrize("again", [("--reason", "go on"), ("--resume",)])
     def test_killed_anywhere_it_is_gone_on_with(  # noqa: PLR0917 - fixtures
         self,
-        books: Books,
+        books: SeededDatabase,
         paidup: Paidup,
         document: Path,
         many: int,
@@ -342,7 +350,7 @@ class TestApply:
         write(document, '"price_lifetime"', '"price_lifetime", "price_new"')
         with pytest.MonkeyPatch.context() as patched:
             killed_after(patched, transactions)
-            with pytest.raises(Killed):
+            with pytest.raises(KilledRollout):
                 run(["plans", "apply", "--reason", "new price"])
         assert versions(books) == {
             version: number
@@ -352,7 +360,7 @@ class TestApply:
 
         said = paidup("plans", "apply", *again)
 
-        assert f"{many - 20 * transactions} parties follow older ones" in said
+        assert f"{many - 20 * transactions} parties use older ones" in said
         assert versions(books) == {2: many}
         assert scalars(books, "SELECT max(version) FROM catalogues") == [2]
         granted = "SELECT DISTINCT reason FROM audit_logs WHERE action = 'entitlement.granted'"
@@ -361,57 +369,58 @@ class TestApply:
         assert effective(books, "usr_49") == {"lifetime": True}
 
     def test_an_interruption_ends_it_between_two_transactions(
-        self, books: Books, paidup: Paidup, document: Path, many: int
+        self, books: SeededDatabase, paidup: Paidup, document: Path, many: int
     ) -> None:
         more_devices(document)
 
-        class AtOnce:
+        class InterruptedRollout:
             def pause(self, _seconds: float) -> None:
                 raise Interrupted
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("ops.plans_apply.Interruption", AtOnce)
+            patched.setattr("ops.plans.apply.Interruption", InterruptedRollout)
             said = paidup("plans", "apply", "--reason", "x", code=1)
 
-        assert "interrupted: 0 parties projected again; `paidup plans apply --resume`" in said
+        assert "interrupted: 0 parties recomputed; `paidup plans apply --resume`" in said
         assert versions(books) == {1: many}
 
     def test_one_party_that_cannot_be_projected_stops_no_other(
-        self, books: Books, paidup: Paidup, document: Path, many: int
+        self, books: SeededDatabase, paidup: Paidup, document: Path, many: int
     ) -> None:
         more_devices(document)
         (party,) = scalars(books, "SELECT party FROM user_entitlements WHERE user_id = 'usr_sub'")
-        reproject = Ledger.reproject
 
-        def stumble(ledger: Ledger, parties: Sequence[PartyId], **asked: str) -> int:
+        def stumble(
+            engine: Engine, cache: CatalogueCache, parties: Sequence[PartyId], **asked: str
+        ) -> int:
             if party in parties:
                 raise KeyError("x")
-            return reproject(ledger, parties, **asked)
+            return reproject(engine, cache, parties, **asked)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Ledger, "reproject", stumble)
+            patched.setattr("ops.plans.apply.reproject", stumble)
             said = paidup("plans", "apply", "--reason", "x", code=1)
 
-        assert f"{many - 1} parties projected again; 1 still follow older plans" in said
+        assert f"{many - 1} parties recomputed; 1 still use older plans" in said
         assert f"{party}: KeyError: 'x'" in paidup.err
         paidup("plans", "apply", "--resume")
         assert effective(books, "usr_sub")["max_devices"] == 7
 
     def test_in_the_middle_of_traffic_nobody_is_flipped_back(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         more_devices(document)
-        with traffic(books) as told:
-            until(lambda: told.total() > 10)
+        with traffic(books) as sent:
+            until(lambda: sent.total() > 10)
             paidup("plans", "apply", "--reason", "more devices")
             # Whoever starts with the old document at hand brings nobody back to it.
             document.write_text(SHOP)
-            FirstPlans(books.engine, document, lambda: 1.0).provide()
+            PlanBootstrap(books.engine, document, lambda: 1.0).provide()
             assert "differs from the plans of record" in paidup("migrate")
-            so_far = told.total()
-            until(lambda: told.total() > so_far + 10)
+            so_far = sent.total()
+            until(lambda: sent.total() > so_far + 10)
 
-        assert versions(books) == {2: told.total() + 2}
+        assert versions(books) == {2: sent.total() + 2}
         worth = "SELECT DISTINCT value FROM effective_entitlements WHERE feature = 'max_devices'"
         assert scalars(books, worth) == [7]
         flips = (
@@ -422,7 +431,7 @@ class TestApply:
         assert scalars(books, flips) == [0]
 
     def test_it_waits_for_a_projection_that_is_under_way(
-        self, books: Books, paidup: Paidup, document: Path
+        self, books: SeededDatabase, paidup: Paidup, document: Path
     ) -> None:
         more_devices(document)
         hold = text("SELECT pg_advisory_xact_lock_shared(:lock)")
@@ -430,7 +439,7 @@ class TestApply:
             projecting.execute(hold, {"lock": catalogues.LOCK})
             tries = 0
 
-            class Patience:
+            class PauseUntilReady:
                 def pause(self, seconds: float) -> None:
                     nonlocal tries
                     tries += bool(seconds)
@@ -438,12 +447,14 @@ class TestApply:
                         projecting.rollback()
 
             with pytest.MonkeyPatch.context() as patched:
-                patched.setattr("ops.plans_apply.Interruption", Patience)
+                patched.setattr("ops.plans.apply.Interruption", PauseUntilReady)
                 paidup("plans", "apply", "--reason", "x")
 
         assert (tries, versions(books)) == (1, {2: 2})
 
-    def test_wrong_use_is_told(self, books: Books, paidup: Paidup, document: Path) -> None:
+    def test_wrong_use_is_shown(
+        self, books: SeededDatabase, paidup: Paidup, document: Path
+    ) -> None:
         before = contents(books.engine)
         for arguments, says in (
             ((), "--reason is missing"),
@@ -457,27 +468,27 @@ class TestApply:
 
 
 @contextmanager
-def traffic(books: Books) -> Iterator[Counter[str]]:
-    """Two workers, which have read the plans before they change; customers each has brought."""
-    told: Counter[str] = Counter({"a": 0, "b": 0})
+def traffic(books: SeededDatabase) -> Iterator[Counter[str]]:
+    """Run two workers that have read the old plans; count the customers of each."""
+    sent: Counter[str] = Counter({"a": 0, "b": 0})
     stop = Event()
-    with ThreadPoolExecutor(len(told)) as pool:
-        workers = [pool.submit(work, books, name, told, stop) for name in ("a", "b")]
+    with ThreadPoolExecutor(len(sent)) as pool:
+        workers = [pool.submit(work, books, name, sent, stop) for name in ("a", "b")]
         try:
-            yield told
+            yield sent
         finally:
             stop.set()
     for worker in workers:
         worker.result()
 
 
-def work(books: Books, name: str, told: Counter[str], stop: Event) -> None:
+def work(books: SeededDatabase, name: str, sent: Counter[str], stop: Event) -> None:
     engine = engine_for(books.url, application_name="tests")
     ledger = ledger_on(engine)
     while not stop.is_set():
-        seed = f"{name}{told[name]}"
+        seed = f"{name}{sent[name]}"
         lifecycle = books.compose("renewal", user=f"usr_{seed}", seed=seed)
         for each in lifecycle.events:
             ledger.record([delivery(each.body)])
-        told[name] += 1
+        sent[name] += 1
     engine.dispose()

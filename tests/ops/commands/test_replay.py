@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from billing.envelope import parse
 from ops.samples.scenario import Event
 from ops.terminal.interrupt import Interruption
 from tests.ops.conftest import Paidup
-from tests.ops.ops_env import Floor, yesterday
+from tests.ops.ops_env import OpsEnv, yesterday
 from tests.runtime.ledger.delivery_builders import contents
 from tests.workers.waiting import until
 
@@ -26,7 +25,7 @@ WHY = ("--reason", "a reader was mended", "--as", "ada")
 
 
 def events_of(
-    floor: Floor, name: str = "onetime", seed: str = "a", user: str = "usr_1"
+    floor: OpsEnv, name: str = "onetime", seed: str = "a", user: str = "usr_1"
 ) -> Sequence[Event]:
     return floor.books.compose(name, seed=seed, user=user).events
 
@@ -38,7 +37,7 @@ def replayed(paidup: Paidup, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Handlers as they were, whatever the command did to them."""
+    """Restore the signal handlers that a command replaces."""
     kept = {number: signal.getsignal(number) for number in (2, 15, 1)}
     yield
     for number, handler in kept.items():
@@ -46,7 +45,7 @@ def signals() -> Iterator[None]:
 
 
 def test_settled_events_are_already_applied_and_applied_once(
-    at_work: Floor, paidup: Paidup
+    at_work: OpsEnv, paidup: Paidup
 ) -> None:
     ids = at_work.take_in(*events_of(at_work))
     before = contents(at_work.engine, without=["audit_logs"])
@@ -61,7 +60,7 @@ def test_settled_events_are_already_applied_and_applied_once(
 
 
 def test_what_yesterdays_code_did_not_know_is_read_by_todays(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with yesterday(monkeypatch, unreadable=False):
         ids = at_work.take_in(*events_of(at_work))
@@ -75,7 +74,7 @@ def test_what_yesterdays_code_did_not_know_is_read_by_todays(
 
 
 def test_one_that_comes_too_late_names_the_event_that_is_newer(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     updates = [
         e for e in events_of(at_work, "renewal") if e.type == "customer.subscription.updated"
@@ -86,13 +85,13 @@ def test_one_that_comes_too_late_names_the_event_that_is_newer(
         at_work.take_in(Event(id="evt_late", type=older.type, created=older.created, body=late))
     at_work.take_in(*events_of(at_work, "renewal"))
 
-    (told,) = replayed(paidup, "evt_late")["events"]
+    (result,) = replayed(paidup, "evt_late")["events"]
 
-    assert (told["fate"], told["because"]) == ("superseded", f"superseded by {newer.id}")
+    assert (result["fate"], result["because"]) == ("superseded", f"superseded by {newer.id}")
 
 
 def test_filters_choose_settled_events_and_dead_letters(
-    at_work: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    at_work: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, other = events_of(at_work), events_of(at_work, seed="b", user="usr_2")
     at_work.take_in(*mine[:-1], *other)
@@ -118,7 +117,7 @@ def test_filters_choose_settled_events_and_dead_letters(
 
 
 def test_a_dry_run_shows_before_and_after_and_changes_nothing(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with yesterday(monkeypatch, unreadable=True):
         ids = floor.take_in(*events_of(floor))
@@ -127,7 +126,7 @@ def test_a_dry_run_shows_before_and_after_and_changes_nothing(
     said = paidup("replay", "--outcome", "dead", "--dry-run")
     document = json.loads(paidup("replay", "--outcome", "dead", "--dry-run", "--json"))
 
-    for words in ("usr_1", "lifetime", "99.00 USD succeeded", "dry run, nothing was changed"):
+    for words in ("usr_1", "lifetime", "99.00 USD succeeded", "Dry run, nothing was changed"):
         assert words in said
     assert document["counts"] == {"applied": len(ids)}
     assert document["entitlements"][0]["before"] is None
@@ -139,18 +138,18 @@ def test_a_dry_run_shows_before_and_after_and_changes_nothing(
 
 
 def test_a_dry_run_with_failures_ends_with_1_and_their_errors(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with yesterday(monkeypatch, unreadable=True):
         (event_id,) = floor.take_in(events_of(floor)[-1])
         document = json.loads(paidup("replay", event_id, "--dry-run", "--json", code=1))
 
-    (told,) = document["events"]
-    assert told["fate"] == "failed again"
-    assert "UnreadableEvent" in told["because"]
+    (result,) = document["events"]
+    assert result["fate"] == "failed again"
+    assert "UnreadableEvent" in result["because"]
 
 
-def test_live_traffic_goes_first(floor: Floor, paidup: Paidup) -> None:
+def test_live_traffic_goes_first(floor: OpsEnv, paidup: Paidup) -> None:
     event, *_ = events_of(floor)
     other, *_ = events_of(floor, seed="b")
     floor.take_in(event)
@@ -163,27 +162,27 @@ def test_live_traffic_goes_first(floor: Floor, paidup: Paidup) -> None:
     assert first.key == other.id
 
 
-def test_what_is_pending_by_itself_is_replayed_after_it(at_work: Floor, paidup: Paidup) -> None:
+def test_what_is_pending_by_itself_is_replayed_after_it(at_work: OpsEnv, paidup: Paidup) -> None:
     event = events_of(at_work)[-1]
     at_work.take_in(event)
     at_work.inbox.drop_done_markers()
     at_work.inbox.accept(parse(event.body))
 
     assert replayed(paidup, event.id)["counts"] == {"already applied": 1}
-    assert at_work.readmitted() == 1
+    assert at_work.requeued() == 1
 
 
 def test_interrupted_it_says_how_far_it_came_and_the_same_command_does_the_rest(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, signals: None
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, signals: None
 ) -> None:
     events = [event for seed in "abcdefgh" for event in events_of(floor, seed=seed)]
     with yesterday(monkeypatch, unreadable=True):
         floor.take_in(*events)
-    monkeypatch.setattr("ops.replaying.AT_ONCE", 10)
+    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 10)
     pause = Interruption.pause
 
     def ctrl_c_soon(self: Interruption, seconds: float) -> None:
-        if floor.readmitted() >= 20:
+        if floor.requeued() >= 20:
             os.kill(os.getpid(), signal.SIGINT)
         pause(self, seconds)
 
@@ -191,7 +190,7 @@ def test_interrupted_it_says_how_far_it_came_and_the_same_command_does_the_rest(
 
     said = paidup("dead", "replay", "--all", "--yes", *WHY, code=1)
 
-    assert f"interrupted: 20 of {len(events)} were readmitted" in said
+    assert f"interrupted: 20 of {len(events)} were requeued" in said
     assert f"{len(events) - 20} are untouched" in said
     assert "it waits for a worker" in said
     assert Counter(floor.letters().values()) == {"open": len(events)}
@@ -201,12 +200,12 @@ def test_interrupted_it_says_how_far_it_came_and_the_same_command_does_the_rest(
     monkeypatch.setattr(Interruption, "pause", lambda _, seconds: floor.work(seconds))
     document = json.loads(paidup("dead", "replay", "--all", "--yes", *WHY, "--json"))
     assert document["asked"] == len(events) - 20
-    assert floor.readmitted() == len(events)
+    assert floor.requeued() == len(events)
     assert set(floor.letters().values()) == {"replayed"}
 
 
 def test_two_people_at_once_settle_each_event_once(
-    floor: Floor, monkeypatch: pytest.MonkeyPatch
+    floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = [event for seed in "abcdefgh" for event in events_of(floor, seed=seed)]
     with yesterday(monkeypatch, unreadable=True):
@@ -228,31 +227,31 @@ def test_two_people_at_once_settle_each_event_once(
     documents = [json.loads(out) for out, _, _ in said if out]
     assert all(code == 0 or b"no open dead letter matches" in err for _, err, code in said)
     assert sum(document["readmitted"] for document in documents) == len(events)
-    assert floor.readmitted() == len(events)
+    assert floor.requeued() == len(events)
     assert len(floor.audited("dead_letter.replayed")) == len(events)
     assert len(floor.audited("replay.settled")) == len(events)
     assert floor.scalars("SELECT count(*) FROM stripe_events") == [len(events)]
     assert set(floor.letters().values()) == {"replayed"}
 
 
-def test_a_server_that_goes_away_in_the_middle_is_told_with_how_far_it_came(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_goes_away_in_the_middle_is_shown_with_how_far_it_came(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (event_id,) = floor.take_in(events_of(floor)[-1])
 
     def refuse(*_: object, **__: object) -> None:
         raise redis.exceptions.ConnectionError("refused")
 
-    monkeypatch.setattr("runtime.inbox.inbox.Inbox.readmit", refuse)
+    monkeypatch.setattr("runtime.inbox.inbox.Inbox.requeue", refuse)
 
     paidup("replay", event_id, *WHY, code=1)
 
-    assert "Redis did not do it: refused; 0 of 1 were readmitted" in paidup.err
+    assert "Redis failed: refused; 0 of 1 were requeued" in paidup.err
     assert floor.audited("replay.requested") == []
 
 
-def test_an_event_that_left_the_inbox_without_a_trace_is_told_so(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+def test_an_event_that_left_the_inbox_without_a_trace_is_shown_so(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (event_id,) = floor.take_in(events_of(floor)[-1])
 
@@ -260,31 +259,37 @@ def test_an_event_that_left_the_inbox_without_a_trace_is_told_so(
         def pause(self, _: float) -> None:
             floor.client.flushall()
 
-    monkeypatch.setattr("ops.replay_run.Interruption", Flushed)
+    monkeypatch.setattr("ops.replay.start.Interruption", Flushed)
 
-    (told,) = replayed(paidup, event_id, code=1)["events"]
+    (result,) = replayed(paidup, event_id, code=1)["events"]
 
-    assert told["fate"] == "vanished"
+    assert result["fate"] == "vanished"
 
 
-def test_whoever_waits_for_no_worker_is_told(
-    floor: Floor, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, signals: None
+def test_a_replay_without_a_worker_says_so(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, signals: None
 ) -> None:
     (event_id,) = floor.take_in(events_of(floor)[-1])
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    class Signalled(Interruption):
+        def pause(self, seconds: float) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().pause(seconds)
+
+    monkeypatch.setattr("ops.replay.start.Interruption", Signalled)
 
     paidup("replay", event_id, *WHY, code=1)
 
-    assert "no worker runs: start `paidup worker`" in paidup.err
+    assert "no worker is running: start `paidup worker`" in paidup.err
 
 
-def test_the_answer_is_whole_in_a_pipe_and_nothing_blinks(at_work: Floor, paidup: Paidup) -> None:
+def test_the_answer_is_whole_in_a_pipe_and_nothing_blinks(at_work: OpsEnv, paidup: Paidup) -> None:
     (event_id,) = at_work.take_in(events_of(at_work)[-1])
 
     said = paidup("replay", event_id, "--rate", "100", *WHY)
 
     assert "\x1b" not in said + paidup.err
-    assert paidup.err == "no worker runs: start `paidup worker`\n"
+    assert paidup.err == "no worker is running: start `paidup worker`\n"
     row = next(line for line in said.splitlines() if event_id in line)
     assert row.split() == [event_id, "already", "applied", "-"]
 
@@ -300,11 +305,11 @@ def test_the_answer_is_whole_in_a_pipe_and_nothing_blinks(at_work: Floor, paidup
         (["\udcff", *WHY], 1, "neither a settled event nor a dead letter"),
         (["evt_unknown", "--dry-run"], 1, "neither a settled event nor a dead letter"),
         (["--outcome", "lost", *WHY], 2, "is not one of"),
-        (["--error", "x", "--outcome", "applied", *WHY], 2, "--error is about dead letters"),
-        (["--unfetched", "--error", "x", *WHY], 2, "--unfetched is about settled events"),
-        (["--unfetched", "--outcome", "dead", *WHY], 2, "--unfetched is about settled events"),
-        (["--unfetched", *WHY], 1, "nothing was done"),
-        (["--type", "nonsense", *WHY], 2, "is no event type"),
+        (["--error", "x", "--outcome", "applied", *WHY], 2, "--error selects dead letters"),
+        (["--unfetched", "--error", "x", *WHY], 2, "--unfetched selects settled events"),
+        (["--unfetched", "--outcome", "dead", *WHY], 2, "--unfetched selects settled events"),
+        (["--unfetched", *WHY], 1, "nothing was changed"),
+        (["--type", "nonsense", *WHY], 2, "is not an event type"),
         (["--since", "1h", "--until", "2h", *WHY], 2, "is not before"),
         (["--user", "usr_nobody", *WHY], 1, "no settled event and no dead letter matches"),
         (["--customer", "cus_nobody", *WHY], 1, "no settled event and no dead letter matches"),
@@ -312,12 +317,12 @@ def test_the_answer_is_whole_in_a_pipe_and_nothing_blinks(at_work: Floor, paidup
     ],
 )
 def test_bad_input_gets_one_sentence_and_changes_nothing(
-    arguments: list[str], code: int, said: str, floor: Floor, paidup: Paidup
+    arguments: list[str], code: int, said: str, floor: OpsEnv, paidup: Paidup
 ) -> None:
     paidup("replay", *arguments, code=code)
 
     assert said in paidup.err
-    assert floor.readmitted() == 0
+    assert floor.requeued() == 0
     with floor.engine.connect() as connection:
         written = "SELECT count(*) FROM audit_logs WHERE action <> 'catalogue.applied'"
         assert connection.scalar(text(written)) == 0

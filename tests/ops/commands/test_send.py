@@ -89,16 +89,20 @@ def test_an_endpoint_that_is_not_there_gets_one_sentence(
         url = server.url
 
     assert run(["send", "--url", url, "--secret", "s"]) == 1
-    assert "nothing answers at" in capsys.readouterr().err
+    assert "is unreachable" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
         (["--url", "http://pay.example.com/x", "--secret", "s"], 1, "add --yes"),
-        (["--url", "nonsense", "--secret", "s"], 1, "is no webhook URL"),
-        ([], 1, "there is no secret to sign with"),
-        (["--secret", "s", "--shape", "ancient", "--scenario", "onetime"], 1, "no onetime"),
+        (["--url", "nonsense", "--secret", "s"], 1, "is not a webhook URL"),
+        ([], 1, "no signing secret"),
+        (
+            ["--secret", "s", "--shape", "ancient", "--scenario", "onetime"],
+            1,
+            "onetime has no ancient shape",
+        ),
         (["--scenario", "nothing"], 2, "is not one of"),
         (["--rate", "0"], 2, "is not in the range"),
         (["--shuffle", "often"], 2, "not a valid int"),
@@ -130,4 +134,4 @@ def test_the_default_endpoint_is_where_ingest_listens(
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_a,whsec_b")
 
     assert run(["send"]) == 1
-    assert f"nothing answers at {url}/webhooks/stripe" in capsys.readouterr().err
+    assert f"{url}/webhooks/stripe is unreachable" in capsys.readouterr().err

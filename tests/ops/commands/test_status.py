@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from ops.status.overview import arriving
+from ops.status.overview import arrival_rate
 from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
@@ -20,7 +20,7 @@ from runtime.inbox.entries import Deferred, Parked
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.inbox.entry_builders import event, let_time_pass
 
 pytestmark = pytest.mark.servers
@@ -37,7 +37,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def inbox(
-    books: Books, client: redis.Redis, redis_url: str, deployed: Callable[..., None]
+    books: SeededDatabase, client: redis.Redis, redis_url: str, deployed: Callable[..., None]
 ) -> Inbox:
     deployed(DATABASE_URL=books.url, REDIS_URL=redis_url)
     return Inbox(client)
@@ -48,13 +48,15 @@ def seen(paidup: Paidup, *, code: int = 0) -> dict[str, Any]:
     return document
 
 
-def test_an_idle_system_is_told_in_full(books: Books, inbox: Inbox, paidup: Paidup) -> None:
+def test_an_idle_system_is_shown_in_full(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
     settled = len(books.tell("onetime").events)
 
     document = seen(paidup)
     said = paidup("status")
 
-    assert (document["ok"], document["away"]) == (True, {})
+    assert (document["ok"], document["unavailable"]) == (True, {})
     assert document["inbox"]["events"] == 0
     assert document["settled"]["last_minute"] == document["settled"]["last_hour"] == settled
     assert document["dead_letters"] == {"open": 0, "replayed": 0, "discarded": 0}
@@ -64,7 +66,7 @@ def test_an_idle_system_is_told_in_full(books: Books, inbox: Inbox, paidup: Paid
     assert "\x1b" not in said
 
 
-def test_what_waits_is_told_by_where_it_is(inbox: Inbox, paidup: Paidup) -> None:
+def test_what_waits_is_shown_by_where_it_is(inbox: Inbox, paidup: Paidup) -> None:
     for number in range(4):
         inbox.accept(event(number, customer=f"cus_{number}"))
     inbox.accept(event(0, kind="customer.deleted"))
@@ -85,38 +87,38 @@ def test_what_waits_is_told_by_where_it_is(inbox: Inbox, paidup: Paidup) -> None
     ]
     assert (workers["workers"], workers["processes"]) == (1, 3)
     said = paidup("status")
-    assert "4 events, the oldest came" in said
-    assert "1 different events under ids that were taken" in said
+    assert "4 events, the oldest" in said
+    assert "1 different events under ids already in use" in said
 
 
 def test_an_open_breaker_says_why(inbox: Inbox, paidup: Paidup) -> None:
     inbox.open_breaker("PostgreSQL is away", 30)
 
     assert seen(paidup)["inbox"]["breaker"]["reason"] == "PostgreSQL is away"
-    assert "open, nothing is applied: PostgreSQL is away; closes at" in paidup("status")
+    assert "open, no event is applied: PostgreSQL is away; closes at" in paidup("status")
 
 
-def test_what_waits_for_stripe_s_api_is_told_apart(inbox: Inbox, paidup: Paidup) -> None:
+def test_what_waits_for_stripe_s_api_is_shown_apart(inbox: Inbox, paidup: Paidup) -> None:
     assert "to be fetched" not in paidup("status")
     lane = FetchLane.beside(inbox, at_once=2)
     inbox.accept(event(1))
     inbox.claim("drainer")
     lane.defer("drainer", [Deferred(key="evt_1")])
-    lane.rest("Stripe's API limits our requests", 30)
+    lane.pause("Stripe's API limits our requests", 30)
 
     numbers = seen(paidup)["inbox"]
 
     assert (numbers["due"], numbers["fetch"]["due"], numbers["by_lane"]["fetch"]) == (0, 1, 1)
     assert numbers["fetch"]["breaker"]["reason"] == "Stripe's API limits our requests"
     said = paidup("status")
-    assert "1 event, by a worker that has STRIPE_API_KEY" in said
+    assert "1 event, by a worker with STRIPE_API_KEY" in said
     assert "Stripe's API limits our requests" in said
 
 
 def test_the_processes_a_backlog_needs_follow_from_what_busy_ones_did(
-    books: Books, inbox: Inbox, client: redis.Redis, paidup: Paidup
+    books: SeededDatabase, inbox: Inbox, client: redis.Redis, paidup: Paidup
 ) -> None:
-    """One process settled 5 events while another 600 waited for 50 s, or a little more."""
+    """Settle 5 events in one process while 600 wait for about 50 s."""
     inbox.announce("worker-1", 1)
     for number in range(600):
         inbox.accept(event(number, customer=f"cus_{number}"))
@@ -133,7 +135,7 @@ def test_the_processes_a_backlog_needs_follow_from_what_busy_ones_did(
     assert "/s each, measured)" in paidup("status")
 
 
-def test_what_comes_in_is_told_by_two_looks(inbox: Inbox) -> None:
+def test_what_comes_in_is_shown_by_two_looks(inbox: Inbox) -> None:
     before = inbox.backlog()
     for number in range(10):
         inbox.accept(event(number))
@@ -141,26 +143,26 @@ def test_what_comes_in_is_told_by_two_looks(inbox: Inbox) -> None:
     after = inbox.backlog()
 
     seconds = (after.at - before.at).total_seconds()
-    assert arriving(before, after) == pytest.approx(10 / seconds)
-    assert arriving(None, after) == 0
-    assert arriving(after, after) == 0
+    assert arrival_rate(before, after) == pytest.approx(10 / seconds)
+    assert arrival_rate(None, after) == 0
+    assert arrival_rate(after, after) == 0
 
 
 def test_one_server_that_is_away_leaves_the_other_half(
-    books: Books, redis_url: str, deployed: Callable[..., None], paidup: Paidup
+    books: SeededDatabase, redis_url: str, deployed: Callable[..., None], paidup: Paidup
 ) -> None:
     deployed(DATABASE_URL=books.url, REDIS_URL=f"redis://{NOWHERE}:{free_port()}/0")
     document = seen(paidup, code=1)
     assert (document["inbox"], document["catalogue_version"]) == (None, 1)
-    assert "Redis does not answer" in document["away"]["redis"]
+    assert "Redis is unreachable" in document["unavailable"]["redis"]
 
     deployed(DATABASE_URL=f"postgresql://{NOWHERE}:{free_port()}/x", REDIS_URL=redis_url)
     said = paidup("status", code=1)
-    assert "PostgreSQL does not answer" in said
+    assert "PostgreSQL is unreachable" in said
     assert "in the inbox" in said
 
     deployed(REDIS_URL=redis_url)
-    assert "DATABASE_URL is not set" in seen(paidup, code=1)["away"]["postgresql"]
+    assert "DATABASE_URL is not set" in seen(paidup, code=1)["unavailable"]["postgresql"]
 
 
 def test_servers_that_are_frozen_are_away_within_seconds(
@@ -171,7 +173,7 @@ def test_servers_that_are_frozen_are_away_within_seconds(
     own_postgres.freeze()
     began = time.monotonic()
     try:
-        away = seen(paidup, code=1)["away"]
+        away = seen(paidup, code=1)["unavailable"]
     finally:
         own_redis.thaw()
         own_postgres.thaw()
@@ -185,7 +187,7 @@ def test_a_database_of_no_release_says_what_to_do(
 ) -> None:
     deployed(DATABASE_URL=own_postgres.url, REDIS_URL=redis_url)
 
-    assert "run `paidup migrate`" in seen(paidup, code=1)["away"]["postgresql"]
+    assert "run `paidup migrate`" in seen(paidup, code=1)["unavailable"]["postgresql"]
 
 
 def test_no_server_at_all_is_one_sentence(deployed: Callable[..., None], paidup: Paidup) -> None:
@@ -197,21 +199,21 @@ def test_no_server_at_all_is_one_sentence(deployed: Callable[..., None], paidup:
 
 
 def test_watching_a_pipe_gives_a_document_each_time_until_ctrl_c(
-    books: Books, inbox: Inbox
+    books: SeededDatabase, inbox: Inbox
 ) -> None:
     command = [sys.executable, "-m", "ops.cli", "status", "--watch", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
         assert watching.stdout is not None
-        told = 0
-        while told < 2:
-            told += watching.stdout.readline() == b"}\n"
+        printed = 0
+        while printed < 2:
+            printed += watching.stdout.readline() == b"}\n"
         watching.send_signal(signal.SIGINT)
         _, err = watching.communicate(timeout=20)
 
     assert (watching.returncode, err) == (0, b"")
 
 
-def test_watching_in_a_terminal_redraws_until_ctrl_c(books: Books, inbox: Inbox) -> None:
+def test_watching_in_a_terminal_redraws_until_ctrl_c(books: SeededDatabase, inbox: Inbox) -> None:
     ours, theirs = pty.openpty()
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(
@@ -221,7 +223,7 @@ def test_watching_in_a_terminal_redraws_until_ctrl_c(books: Books, inbox: Inbox)
         env=environ,
     ) as watching:
         os.close(theirs)
-        said = _read_until(ours, b"coming in")
+        said = _read_until(ours, b"arriving")
         watching.send_signal(signal.SIGINT)
         watching.wait(timeout=20)
     os.close(ours)
@@ -232,7 +234,7 @@ def test_watching_in_a_terminal_redraws_until_ctrl_c(books: Books, inbox: Inbox)
 
 
 def _read_until(terminal: int, wanted: bytes) -> bytes:
-    """``coming in`` is known from the second look on."""
+    """Look twice: ``arriving`` is known from the second look on."""
     said, until = b"", time.monotonic() + 20
     while wanted not in said:
         assert time.monotonic() < until, said

@@ -1,4 +1,4 @@
-"""A console without servers behind it, and what its answers must be."""
+"""A console without servers behind it, and the OpenAPI document that its responses must match."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from ops.console.app import create_app
 from ops.console.read_api import Clocks, ReadApi
 from ops.console.tokens import read_tokens
-from runtime.http.circuit_breaker import Gate
+from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.telemetry import Metrics, build_metrics
 from tests.fakes import FakeClock, FakeProbe
 
@@ -31,7 +31,7 @@ DOCUMENT = {
 
 @dataclass(kw_only=True)
 class FakeEntitlements:
-    """Knows one user, or raises ``broken``; remembers whom it was asked about."""
+    """Knows one user, or raises ``broken``, and records the ids it was asked for."""
 
     document: bytes = json.dumps(DOCUMENT).encode()
     known: str | None = "usr_1"
@@ -58,33 +58,35 @@ class Console:
     def __post_init__(self) -> None:
         tokens = read_tokens(filter(None, self.tokens.split(",")))
         self.metrics: Metrics = build_metrics(tokens=(token.name for token in tokens))
-        self.gate = Gate(self.probe, server="PostgreSQL", monotonic=self.clock.monotonic)
-        self.gate.check()
+        self.breaker = CircuitBreaker(
+            self.probe, server="PostgreSQL", monotonic=self.clock.monotonic
+        )
+        self.breaker.check()
         api = ReadApi(
             entitlements=self.entitlements,
             tokens=tokens,
             rate=self.rate,
             metrics=self.metrics,
-            gate=self.gate,
+            breaker=self.breaker,
             clocks=Clocks(monotonic=self.clock.monotonic, time=self.clock.now.timestamp),
         )
-        self.app: Flask = create_app(read_api=api, metrics=self.metrics, gate=self.gate)
+        self.app: Flask = create_app(read_api=api, metrics=self.metrics, breaker=self.breaker)
 
     @property
     def client(self) -> FlaskClient:
-        """A client that sends nothing by itself."""
+        """A client without default headers."""
         return self.app.test_client()
 
     def read(
         self, user_id: str = "usr_1", *, token: str | None = TOKEN, **headers: str
     ) -> TestResponse:
-        """Ask for a user whose id needs no encoding."""
+        """Request the entitlements of a user whose id needs no encoding."""
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         return self.client.get(f"/v1/users/{user_id}/entitlements", headers=headers)
 
     def reads(self) -> dict[str, float]:
-        """How often each result was given."""
+        """Return the number of responses by result."""
         (family,) = self.metrics.reads.collect()
         return {
             sample.labels["result"]: sample.value
@@ -95,7 +97,7 @@ class Console:
 
 @cache
 def description() -> Mapping[str, Any]:
-    """The OpenAPI document that is served."""
+    """Return the OpenAPI document that is served."""
     document: Mapping[str, Any] = json.loads(
         files("ops.console").joinpath("openapi.json").read_bytes()
     )
@@ -103,7 +105,7 @@ def description() -> Mapping[str, Any]:
 
 
 def conforms(response: TestResponse, path: str) -> bool:
-    """Whether an answer is one that the document describes; else an assertion says why not."""
+    """Return True if the document describes the response; else an assertion fails."""
     described = description()["paths"][path]["get"]["responses"][str(response.status_code)]
     for name, header in described.get("headers", {}).items():
         assert name in response.headers
@@ -120,6 +122,6 @@ def conforms(response: TestResponse, path: str) -> bool:
 
 
 def validate(value: object, schema: Mapping[str, Any]) -> None:
-    """Hold a value against a schema of the document; the error says what is wrong."""
+    """Validate a value against a schema of the document."""
     whole = {**schema, "components": description()["components"]}
     OAS31Validator(whole, format_checker=OAS31Validator.FORMAT_CHECKER).validate(value)

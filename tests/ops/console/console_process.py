@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.ingest.ingest_process import Answer, Served, wait_until
+from tests.ingest.ingest_process import ServerProcess, TimedAnswer, wait_until
 
 TOKEN = "a-token-of-a-test"
 
 
-class ServedConsole(Served):
+class ServedConsole(ServerProcess):
     """One running console."""
 
-    def read(self, user_id: str = "usr_1", *, token: str = TOKEN, **headers: str) -> Answer:
-        """Ask about a user whose id is encoded already."""
+    def read(self, user_id: str = "usr_1", *, token: str = TOKEN, **headers: str) -> TimedAnswer:
+        """Request the entitlements of a user whose id is already encoded."""
         path = f"/v1/users/{user_id}/entitlements"
         return self._ask("GET", path, None, {"Authorization": f"Bearer {token}", **headers})
 
 
 @contextmanager
 def serving(database_url: str, folder: Path, **environ: str) -> Iterator[ServedConsole]:
-    """A console that is ready, and stopped when the test has not done so."""
+    """Start a console, wait until it is ready, and stop it unless the test did."""
     with answering(database_url, folder, **environ) as served:
         wait_until(served.ready)
         yield served
@@ -32,7 +32,7 @@ def serving(database_url: str, folder: Path, **environ: str) -> Iterator[ServedC
 
 @contextmanager
 def answering(database_url: str, folder: Path, **environ: str) -> Iterator[ServedConsole]:
-    """A console that answers something."""
+    """Start a console and wait until it responds, ready or not."""
     log = folder / "console.log"
     with log.open("w") as stream:
         process = start(database_url, folder, stream, **environ)
@@ -46,8 +46,8 @@ def answering(database_url: str, folder: Path, **environ: str) -> Iterator[Serve
             served.stop()
 
 
-def alive(served: Served) -> bool:
-    """Whether its process answers."""
+def alive(served: ServerProcess) -> bool:
+    """Return True if its process responds."""
     try:
         return served.get("/healthz").status == 200
     except OSError:
@@ -57,7 +57,7 @@ def alive(served: Served) -> bool:
 def start(
     database_url: str, folder: Path, stream: IO[str], **environ: str
 ) -> "subprocess.Popen[str]":
-    """The command itself, whatever becomes of it."""
+    """Run the command without waiting for readiness."""
     tokens = {} if "PAIDUP_CONSOLE_TOKENS_FILE" in environ else {"PAIDUP_CONSOLE_TOKENS": TOKEN}
     settings = {
         "DATABASE_URL": database_url,

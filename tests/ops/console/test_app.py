@@ -13,7 +13,7 @@ def test_the_description_is_a_valid_openapi_document() -> None:
     validate(description(), cls=OpenAPIV31SpecValidator)
 
 
-def test_the_description_is_served_to_everybody(console: Console) -> None:
+def test_the_description_is_served_without_a_token(console: Console) -> None:
     response = console.client.get("/openapi.json")
 
     assert response.get_json() == description()
@@ -39,7 +39,7 @@ def test_machines_need_no_token_and_get_what_is_described(console: Console, path
 
 def test_not_ready_says_why(console: Console) -> None:
     console.probe.reasons = ("run `paidup migrate`",)
-    console.gate.check()
+    console.breaker.check()
 
     response = console.client.get("/readyz")
 

@@ -1,4 +1,4 @@
-"""What a real database answers: the view's features, the rows' grants, and who was ever seen."""
+"""Documents from a real database: features of the view, grants of the rows, and known users."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from ops.console.connections import hasty_engine
 from ops.console.entitlements import _DOCUMENT, Entitlements
 from runtime.settings import Settings
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
 
@@ -48,7 +48,7 @@ def entitlements(engine: Engine) -> Entitlements:
     return Entitlements(engine)
 
 
-def insert(books: Books, table: str, **values: Any) -> None:
+def insert(books: SeededDatabase, table: str, **values: Any) -> None:
     columns = ", ".join(values)
     names = ", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')})" for name in values)
     with books.engine.begin() as connection:
@@ -77,18 +77,18 @@ _TYPES = {
 }
 
 
-def told(entitlements: Entitlements, user_id: str = "usr_1") -> Any:
+def read_document(entitlements: Entitlements, user_id: str = "usr_1") -> Any:
     document = entitlements.of(user_id)
     assert document is not None
     return json.loads(document)
 
 
-def test_a_subscription_is_told_with_the_event_that_decided_it(
-    entitlements: Entitlements, books: Books
+def test_a_subscription_is_shown_with_the_event_that_decided_it(
+    entitlements: Entitlements, books: SeededDatabase
 ) -> None:
     lifecycle = books.tell("first_paid")
 
-    document = told(entitlements)
+    document = read_document(entitlements)
     (grant,) = document["grants"]
 
     assert document["user_id"] == "usr_1"
@@ -101,18 +101,18 @@ def test_a_subscription_is_told_with_the_event_that_decided_it(
 
 
 def test_a_refund_leaves_the_grant_as_revoked_and_no_feature(
-    entitlements: Entitlements, books: Books
+    entitlements: Entitlements, books: SeededDatabase
 ) -> None:
     books.tell("refund_full")
 
-    document = told(entitlements)
+    document = read_document(entitlements)
 
     assert document["features"] == document["features_expire_at"] == {}
     assert [grant["status"] for grant in document["grants"]] == ["revoked"]
 
 
 def test_status_says_what_the_view_counts_at_this_moment(
-    entitlements: Entitlements, books: Books
+    entitlements: Entitlements, books: SeededDatabase
 ) -> None:
     moments: dict[str, dict[str, Any]] = {
         "now": {},
@@ -126,7 +126,7 @@ def test_status_says_what_the_view_counts_at_this_moment(
     for source, moment in moments.items():
         insert(books, "user_entitlements", **{**ROW, "source": source, **moment})
 
-    document = told(entitlements)
+    document = read_document(entitlements)
 
     assert {grant["source"]: grant["status"] for grant in document["grants"]} == {
         "now": "active",
@@ -140,13 +140,13 @@ def test_status_says_what_the_view_counts_at_this_moment(
 
 
 def test_features_are_merged_over_sources_and_realms_with_their_own_ends(
-    entitlements: Entitlements, books: Books
+    entitlements: Entitlements, books: SeededDatabase
 ) -> None:
     insert(books, "user_entitlements", **{**ROW, "expires_at": SOON})
     seats = '{"max_devices": 20, "signals_enabled": false}'
     insert(books, "user_entitlements", **{**ROW, "realm": "live", "entitlements": seats})
 
-    document = told(entitlements)
+    document = read_document(entitlements)
 
     assert document["features"] == {"max_devices": 20, "signals_enabled": True}
     assert document["features_expire_at"]["max_devices"] is None
@@ -154,10 +154,12 @@ def test_features_are_merged_over_sources_and_realms_with_their_own_ends(
     assert [grant["realm"] for grant in document["grants"]] == ["live", "test"]
 
 
-def test_an_event_that_is_not_kept_is_still_named(entitlements: Entitlements, books: Books) -> None:
+def test_an_event_that_is_not_kept_is_still_named(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
     insert(books, "user_entitlements", **ROW)
 
-    (grant,) = told(entitlements)["grants"]
+    (grant,) = read_document(entitlements)["grants"]
 
     assert grant["because"] == {"event_id": "evt_gone", "type": None}
 
@@ -192,25 +194,25 @@ def test_an_event_that_is_not_kept_is_still_named(entitlements: Entitlements, bo
         ),
     ],
 )
-def test_whoever_is_in_any_table_was_seen(
-    entitlements: Entitlements, books: Books, table: str, row: dict[str, Any]
+def test_a_user_in_any_table_is_known(
+    entitlements: Entitlements, books: SeededDatabase, table: str, row: dict[str, Any]
 ) -> None:
     insert(books, table, user_id="usr_1", realm="test", party="test:cus_1", **row)
 
-    document = told(entitlements)
+    document = read_document(entitlements)
 
     assert (document["features"], document["grants"]) == ({}, [])
     assert entitlements.of("usr_2") is None
 
 
 def test_before_the_first_catalogue_its_version_is_null(
-    entitlements: Entitlements, engine: Engine, books: Books
+    entitlements: Entitlements, engine: Engine, books: SeededDatabase
 ) -> None:
     insert(books, "user_entitlements", **ROW)
     with books.engine.begin() as connection:
         connection.execute(text("DELETE FROM catalogues"))
 
-    assert told(entitlements)["catalogue_version"] is None
+    assert read_document(entitlements)["catalogue_version"] is None
 
 
 @pytest.mark.parametrize(
@@ -225,25 +227,25 @@ def test_before_the_first_catalogue_its_version_is_null(
     ],
 )
 def test_odd_user_ids_are_found_as_they_are(
-    entitlements: Entitlements, books: Books, user_id: str
+    entitlements: Entitlements, books: SeededDatabase, user_id: str
 ) -> None:
     insert(books, "customers", realm="test", stripe_customer_id="c", user_id=user_id, party="p")
 
-    assert told(entitlements, user_id)["user_id"] == user_id
+    assert read_document(entitlements, user_id)["user_id"] == user_id
     assert entitlements.of(user_id + "x") is None
 
 
 def test_what_postgresql_refuses_is_found_as_it_was_written(
-    entitlements: Entitlements, books: Books
+    entitlements: Entitlements, books: SeededDatabase
 ) -> None:
     insert(books, "customers", realm="test", stripe_customer_id="c", user_id="a\ufffdb", party="p")
 
-    assert told(entitlements, "a\0b")["user_id"] == "a\ufffdb"
-    assert told(entitlements, "a\ud800b")["user_id"] == "a\ufffdb"
+    assert read_document(entitlements, "a\0b")["user_id"] == "a\ufffdb"
+    assert read_document(entitlements, "a\ud800b")["user_id"] == "a\ufffdb"
 
 
-def test_no_table_is_walked_through(engine: Engine, books: Books) -> None:
-    """The tables are empty, where a plan that is not told otherwise would walk."""
+def test_no_table_is_walked_through(engine: Engine, books: SeededDatabase) -> None:
+    """Check the plan on empty tables, for which PostgreSQL prefers sequential scans."""
     with engine.connect() as connection:
         explained = connection.exec_driver_sql("EXPLAIN " + _DOCUMENT, {"user_id": "usr_1"})
         plan = "\n".join(explained.scalars())
@@ -262,10 +264,10 @@ def test_no_table_is_walked_through(engine: Engine, books: Books) -> None:
 
 
 def test_connections_that_died_while_they_idled_are_replaced_unseen(
-    entitlements: Entitlements, books: Books
+    entitlements: Entitlements, books: SeededDatabase
 ) -> None:
     books.tell("first_paid")
-    told(entitlements)
+    read_document(entitlements)
 
     with books.engine.begin() as connection:
         connection.execute(
@@ -275,4 +277,4 @@ def test_connections_that_died_while_they_idled_are_replaced_unseen(
             )
         )
 
-    assert told(entitlements)["features"]
+    assert read_document(entitlements)["features"]

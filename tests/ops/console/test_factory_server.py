@@ -1,4 +1,4 @@
-"""The real console before a real PostgreSQL: what dies, freezes or is missing while it is asked."""
+"""The real console with a real PostgreSQL that is killed, frozen or missing during requests."""
 
 import socket
 import time
@@ -9,30 +9,30 @@ from pathlib import Path
 
 import pytest
 
-from ops.console.tokens import draw
+from ops.console.tokens import generate_token
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
 from runtime.schema import downgrade, upgrade
-from tests.ingest.ingest_process import Answer, wait_until
+from tests.ingest.ingest_process import TimedAnswer, wait_until
 from tests.killing import kill
 from tests.ops.console.console_process import ServedConsole, answering, serving, start
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
 
 LONGEST_SECONDS = 3.5
-"""A wait for an answer, one for a connection, and what a busy machine adds."""
+"""Seconds: a wait for an answer, one for a connection, and the delay of a busy machine."""
 
 
 @pytest.fixture
-def served(books: Books, tmp_path: Path) -> Iterator[ServedConsole]:
+def served(books: SeededDatabase, tmp_path: Path) -> Iterator[ServedConsole]:
     with serving(books.url, tmp_path) as console:
         yield console
 
 
-class TestServing:
+class TestServedConsole:
     def test_an_application_reads_and_asks_whether_it_still_holds(
-        self, served: ServedConsole, books: Books
+        self, served: ServedConsole, books: SeededDatabase
     ) -> None:
         lifecycle = books.tell("first_paid")
 
@@ -59,7 +59,7 @@ class TestServing:
         assert served.read(user_id).status == 404
 
     def test_the_bytes_of_a_path_reach_the_database_as_they_are(
-        self, served: ServedConsole, books: Books
+        self, served: ServedConsole, books: SeededDatabase
     ) -> None:
         books.tell("first_paid", user="a/b ë%")
 
@@ -88,15 +88,15 @@ class TestServing:
                     assert part, "it was closed"
                 time.sleep(pause)
 
-    def test_hashed_tokens_from_a_file_let_in(self, books: Books, tmp_path: Path) -> None:
-        drawn = draw("app")
+    def test_hashed_tokens_from_a_file_let_in(self, books: SeededDatabase, tmp_path: Path) -> None:
+        drawn = generate_token("app")
         file = tmp_path / "tokens"
         file.write_text(f"{drawn.entry}\n")
 
         with serving(books.url, tmp_path, PAIDUP_CONSOLE_TOKENS_FILE=str(file)) as served:
             assert served.read(token=drawn.token).status == 404
 
-    def test_the_rate_is_one_for_all_threads(self, books: Books, tmp_path: Path) -> None:
+    def test_the_rate_is_one_for_all_threads(self, books: SeededDatabase, tmp_path: Path) -> None:
         with (
             serving(books.url, tmp_path, PAIDUP_CONSOLE_RATE="20") as served,
             ThreadPoolExecutor(10) as pool,
@@ -109,7 +109,7 @@ class TestServing:
         assert len(refused) > 50
 
 
-class TestDatabaseAway:
+class TestFrozenOrStoppedDatabase:
     @pytest.fixture
     def served(self, own_postgres: Postgres, tmp_path: Path) -> Iterator[ServedConsole]:
         _migrate(own_postgres.url)
@@ -164,7 +164,7 @@ class TestDatabaseAway:
         assert served.read().status == 404
 
 
-class TestStart:
+class TestConsoleStart:
     def test_it_starts_before_its_database_and_answers_once_that_is_there(
         self, own_postgres: Postgres, tmp_path: Path
     ) -> None:
@@ -188,12 +188,12 @@ class TestStart:
     def test_it_stops_when_asked(self, served: ServedConsole) -> None:
         assert served.stop() == 0
 
-    def test_without_tokens_it_says_so_and_lets_nobody_read(
-        self, books: Books, tmp_path: Path
+    def test_without_tokens_it_says_so_and_refuses_every_read(
+        self, books: SeededDatabase, tmp_path: Path
     ) -> None:
         with serving(books.url, tmp_path, PAIDUP_CONSOLE_TOKENS="") as served:
             assert served.read().status == 401
-            assert "nobody may read" in served.log()
+            assert "every read is refused" in served.log()
 
     @pytest.mark.parametrize(
         ("environ", "word"),
@@ -221,7 +221,7 @@ def _migrate(url: str) -> None:
     engine.dispose()
 
 
-def _burst(served: ServedConsole, *, requests: int) -> list[Answer]:
-    """Requests from 20 clients at once."""
+def _burst(served: ServedConsole, *, requests: int) -> list[TimedAnswer]:
+    """Send requests from 20 clients at once."""
     with ThreadPoolExecutor(20) as pool:
         return list(pool.map(lambda _: served.read(), range(requests)))

@@ -13,7 +13,7 @@ def test_a_second_of_requests_passes_at_once_and_the_next_must_wait() -> None:
     assert round(bucket.take(), 6) == 0.1
 
 
-def test_who_waits_as_long_as_told_gets_a_turn() -> None:
+def test_a_client_that_waits_as_asked_gets_a_turn() -> None:
     clock = FakeClock()
     bucket = Bucket(10, clock=clock.monotonic)
     while not (wait := bucket.take()):
@@ -33,7 +33,7 @@ def test_resting_saves_up_no_more_than_a_second() -> None:
 
 
 @given(st.integers(1, 50), st.lists(st.floats(0, 2), max_size=200))
-def test_nobody_gets_more_than_the_rate_and_one_burst(rate: int, pauses: list[float]) -> None:
+def test_no_client_gets_more_than_the_rate_and_one_burst(rate: int, pauses: list[float]) -> None:
     clock = FakeClock()
     bucket = Bucket(rate, clock=clock.monotonic)
     granted = 0

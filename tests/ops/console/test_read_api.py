@@ -1,4 +1,4 @@
-"""Answers as applications get them, and each held against the OpenAPI document."""
+"""Responses as applications get them, each validated against the OpenAPI document."""
 
 import json
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from ops.console.tokens import draw
+from ops.console.tokens import generate_token
 from tests.ops.console.console_client import DOCUMENT, TOKEN, Console, FakeEntitlements, conforms
 
 PATH = "/v1/users/{user_id}/entitlements"
@@ -102,7 +102,7 @@ class TestEtag:
 
 
 class TestTokens:
-    def test_without_a_token_nobody_is_asked(self, console: Console) -> None:
+    def test_without_a_token_the_database_is_not_asked(self, console: Console) -> None:
         response = console.read(token=None)
 
         assert problem(response) == (401, "unauthorized")
@@ -135,13 +135,13 @@ class TestTokens:
         assert problem(response) == (401, "unauthorized")
 
     def test_several_tokens_plain_and_hashed_all_let_in(self) -> None:
-        drawn = draw("app")
+        drawn = generate_token("app")
         console = Console(tokens=f"one,{drawn.entry}")
 
         assert console.read(token="one").status_code == 200
         assert console.read(token=drawn.token).status_code == 200
 
-    def test_no_token_in_the_setting_lets_nobody_in(self) -> None:
+    def test_an_empty_setting_refuses_every_token(self) -> None:
         console = Console(tokens="")
 
         assert {console.read(token=token).status_code for token in (None, "", "x")} == {401}
@@ -165,7 +165,7 @@ class TestTokens:
 
 
 class TestLimit:
-    def test_who_asks_too_often_is_told_when_to_come_back(self) -> None:
+    def test_a_client_over_its_rate_learns_when_to_come_back(self) -> None:
         console = Console(rate=2)
 
         answers = [console.read() for _ in range(3)]
@@ -182,7 +182,7 @@ class TestLimit:
 
         assert answers == [200, 429, 200]
 
-    def test_strangers_use_up_nobodys(self) -> None:
+    def test_requests_without_a_token_use_up_no_rate(self) -> None:
         console = Console(rate=1)
         for _ in range(5):
             console.read(token="wrong")
@@ -190,7 +190,7 @@ class TestLimit:
         assert console.read().status_code == 200
 
 
-class TestDatabaseAway:
+class TestUnreachableDatabase:
     @pytest.mark.parametrize("error", [AWAY, NoConnectionLeft()])
     def test_it_is_a_503_that_gives_nothing_away(self, error: Exception) -> None:
         console = Console(entitlements=FakeEntitlements(broken=error))
@@ -202,19 +202,19 @@ class TestDatabaseAway:
         assert b"secret" not in response.data
         assert console.reads() == {"unavailable": 1}
 
-    def test_after_one_failure_nobody_asks_until_a_probe_has(self) -> None:
+    def test_after_one_failure_the_database_is_not_asked_until_a_probe_passes(self) -> None:
         console = Console(entitlements=FakeEntitlements(broken=AWAY))
         console.read()
         console.entitlements.broken = None
 
         assert console.read().status_code == 503
         assert len(console.entitlements.asked) == 1
-        console.gate.check()
+        console.breaker.check()
         assert console.read().status_code == 200
 
     def test_a_schema_of_another_release_is_not_asked(self, console: Console) -> None:
         console.probe.reasons = ("run `paidup migrate`",)
-        console.gate.check()
+        console.breaker.check()
 
         assert problem(console.read()) == (503, "unavailable")
         assert console.entitlements.asked == []

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends: never a server error, and no answer without a token."""
+"""No request causes a server error, and none is answered without a token."""
 
 from typing import Any
 
@@ -38,12 +38,12 @@ def test_no_request_is_a_server_error_and_none_tells_without_a_token(
     console: Console, sent: dict[str, str]
 ) -> None:
     console.entitlements.known = None
-    told: list[str] = []
+    answered: list[str] = []
 
     def start(status: str, _headers: object, _fault: object = None) -> Any:
-        told.append(status)
+        answered.append(status)
 
     body = b"".join(console.app.wsgi_app(EnvironBuilder().get_environ() | sent, start))
 
-    assert int(told[-1].split()[0]) < 500
+    assert int(answered[-1].split()[0]) < 500
     assert b"signals_enabled" not in body or sent.get("HTTP_AUTHORIZATION", "").endswith(TOKEN)

@@ -1,12 +1,12 @@
-"""A demonstration that went as it must, without having run."""
+"""The result of a successful demo, without running one."""
 
 import json
 
 from ops.demo.observation import Observed
-from ops.demo.result import MUST_MOVE, Account, Act, Delivered, Knock
+from ops.demo.result import MUST_MOVE, Delivered, DemoResult, DemoStep, RejectionCheck
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from ops.send.delivery import Answer
+from ops.send.delivery import EndpointResponse
 
 CHECKOUT = compose("paid_checkout", shape=Shape.NEW, seed="s", now=1_795_300_000, user_id="usr_123")
 REFERENCE = CHECKOUT.expected.payments[0].payment_ref
@@ -22,12 +22,12 @@ NOTHING = Observed(
 )
 
 
-def answer(status: int, document: object = None) -> Answer:
-    return Answer(status=status, body=json.dumps(document).encode(), seconds=0.001)
+def answer(status: int, document: object = None) -> EndpointResponse:
+    return EndpointResponse(status=status, body=json.dumps(document).encode(), seconds=0.001)
 
 
 def observed() -> Observed:
-    """The rows that a paid checkout must leave."""
+    """Return the rows that a paid checkout must leave."""
     features = {"signals_enabled": True, "max_devices": 5}
     grant = {
         "source": REFERENCE,
@@ -66,24 +66,24 @@ def observed() -> Observed:
     )
 
 
-def as_it_must_be() -> Account:
-    """The account of one lifecycle and one repeated event, without a problem."""
+def as_it_must_be() -> DemoResult:
+    """Return the result of one lifecycle and one repeated event, without a problem."""
     seen, event = observed(), CHECKOUT.events[0]
     sent = Delivered(event=event, answer=answer(202, {"status": "accepted"}))
     again = answer(200, {"status": "duplicate", "result": {"outcome": "applied"}})
     settled = {'billing_events_settled_total{event_type="t",outcome="applied"}': 1.0}
-    return Account(
-        acts=[
-            Act(
-                title="An act",
+    return DemoResult(
+        steps=[
+            DemoStep(
+                title="A step",
                 expected=CHECKOUT.expected,
                 deliveries=[sent],
                 outcomes={event.id: "applied"},
                 observed=seen,
-                told=answer(200, {"features": seen.grants[0]["entitlements"]}),
+                read_response=answer(200, {"features": seen.grants[0]["entitlements"]}),
             )
         ],
-        knocks=[Knock(title="again", must=200, answer=again)],
+        rejections=[RejectionCheck(title="again", must=200, answer=again)],
         metrics=dict.fromkeys(MUST_MOVE, 1.0) | settled,
         first_paid_seconds=4.49,
     )

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from ops.demo.observation import Observed, complaints
+from ops.demo.observation import Observed, differences
 from ops.samples.lifecycles.expected import Expected, ExpectedGrant, ExpectedPayment
 
 EXPECTED = Expected(
@@ -51,20 +51,20 @@ WELL = Observed(
 )
 
 
-def test_what_is_as_expected_gives_no_reason_to_complain() -> None:
-    assert complaints(EXPECTED, WELL) == ()
+def test_rows_as_expected_have_no_differences() -> None:
+    assert differences(EXPECTED, WELL) == ()
 
 
 def test_what_was_taken_away_may_leave_a_row() -> None:
     former = {**PREMIUM, "source": "sub_0", "active": False}
 
-    assert complaints(EXPECTED, replace(WELL, grants=(*WELL.grants, former))) == ()
+    assert differences(EXPECTED, replace(WELL, grants=(*WELL.grants, former))) == ()
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"customers": ()}, "customer cus_1 is not known"),
+        ({"customers": ()}, "customer cus_1 is not linked"),
         ({"subscriptions": ()}, "subscriptions: expected {'sub_1': 'active'}, found {}"),
         ({"purchases": ({"purchase_ref": "pi_9", "status": "paid"},)}, "purchases: expected {}"),
         ({"grants": (LISTED,)}, "no entitlement row for sub_1 under premium"),
@@ -78,4 +78,4 @@ def test_what_was_taken_away_may_leave_a_row() -> None:
     ],
 )
 def test_each_difference_is_named(wrong: dict[str, Any], said: str) -> None:
-    assert any(said in complaint for complaint in complaints(EXPECTED, replace(WELL, **wrong)))
+    assert any(said in complaint for complaint in differences(EXPECTED, replace(WELL, **wrong)))

@@ -1,4 +1,4 @@
-"""``paidup demo``: what it finds wrong, its document, and a whole run as a person meets it."""
+"""``paidup demo``: the problems it finds, its JSON document, and whole runs of the command."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from ops.commands import demo as command
 from ops.demo.document import as_document
-from ops.demo.result import Account, Delivered, Knock, problems
+from ops.demo.result import Delivered, DemoResult, RejectionCheck, problems
 from ops.demo.stopwatch import Stopwatch
 from ops.up.servers.process_table import children_of, command_of
 from tests.ops.demo.demo_process import CHECKOUT, NOTHING, answer, as_it_must_be
@@ -23,7 +23,7 @@ PAIDUP = (sys.executable, "-m", "ops.cli")
 
 
 def took(**parts: float) -> Stopwatch:
-    """A stopwatch that has measured these parts."""
+    """Return a stopwatch that has measured these parts."""
     now = [0.0]
     stopwatch = Stopwatch(lambda: now[0])
     for part, seconds in parts.items():
@@ -37,23 +37,23 @@ def test_an_account_of_what_must_be_has_no_problems() -> None:
 
 
 def test_every_problem_is_named() -> None:
-    account = as_it_must_be()
-    account.acts[0].deliveries = [Delivered(event=CHECKOUT.events[0], answer=answer(503))]
-    account.acts[0].observed = NOTHING
-    account.acts[0].told = answer(404, {"detail": "never heard of"})
-    account.knocks = [Knock(title="forged", must=403, answer=answer(202))]
-    account.metrics = {}
+    result = as_it_must_be()
+    result.steps[0].deliveries = [Delivered(event=CHECKOUT.events[0], answer=answer(503))]
+    result.steps[0].observed = NOTHING
+    result.steps[0].read_response = answer(404, {"detail": "never heard of"})
+    result.rejections = [RejectionCheck(title="forged", must=403, answer=answer(202))]
+    result.metrics = {}
 
-    said = "\n".join(problems(account))
+    said = "\n".join(problems(result))
 
     assert "checkout.session.completed was answered 503, not 202" in said
-    assert "An act: no entitlement row" in said
-    assert "nothing stands in the audit trail" in said
-    assert "An act: the read API says never heard of" in said
+    assert "A step: no entitlement row" in said
+    assert "the audit trail is empty" in said
+    assert "A step: the read API says never heard of" in said
     assert "forged: answered 202, not 403" in said
-    assert "was not answered with its cached result" in said
+    assert "the response to the repeated event has no cached result" in said
     assert 'idempotent_hits_total{operation="ingest"} did not move' in said
-    assert "billing_events_settled_total moved by 0, and 1 events were sent" in said
+    assert "billing_events_settled_total counter_changes by 0, and 1 events were sent" in said
 
 
 def test_the_document_is_json_for_programs() -> None:
@@ -65,18 +65,18 @@ def test_the_document_is_json_for_programs() -> None:
     assert document["seconds"] == 8.5
     assert document["parts"] == {"starting": 3.5, "events": 3.1, "stopping": 1.9}
     assert document["first_paid_user_after"] == 4.5
-    (act,) = document["acts"]
-    assert act["user_id"] == "usr_123"
-    assert act["sent"][0]["body"] == {"status": "accepted"}
-    assert act["sent"][0]["outcome"] == "applied"
-    assert act["user_entitlements"][0]["entitlements"]["max_devices"] == 5
-    assert act["read_api"]["features"]["max_devices"] == 5
+    (step,) = document["acts"]
+    assert step["user_id"] == "usr_123"
+    assert step["sent"][0]["body"] == {"status": "accepted"}
+    assert step["sent"][0]["outcome"] == "applied"
+    assert step["user_entitlements"][0]["entitlements"]["max_devices"] == 5
+    assert step["read_api"]["features"]["max_devices"] == 5
     assert document["knocks"][0]["status"] == 200
 
 
 def test_the_last_line_says_how_it_went_and_how_long_each_part_took() -> None:
     stopwatch = took(starting=3.5, events=3.14, stopping=1.9)
-    failed = Account(problems=["one", "another"])
+    failed = DemoResult(problems=["one", "another"])
 
     assert command.last_line(as_it_must_be(), stopwatch) == (
         "All checks passed. 8.5 s in total:"
@@ -106,7 +106,7 @@ def test_the_demo_never_sees_a_deployments_environment() -> None:
 
 
 class Demo:
-    """One ``paidup demo`` without a terminal, with everything it says in one stream."""
+    """One ``paidup demo`` without a terminal, with all its output in one stream."""
 
     def __init__(self, folder: Path, binary: Path) -> None:
         self.folder = folder
@@ -131,7 +131,7 @@ class Demo:
         return self.child
 
     def read_until(self, words: str) -> str:
-        """Read on to the first line with these words."""
+        """Read the output up to the first line with these words."""
         assert self.child
         assert self.child.stdout
         for line in self.child.stdout:
@@ -141,12 +141,12 @@ class Demo:
         pytest.fail(f"it ended without {words!r}: {self.lines}")
 
     def parts(self) -> dict[int, str]:
-        """The processes that it has started and that live, by their ids."""
+        """Return the commands of the processes it started that still run, by process id."""
         assert self.child
         return {pid: command_of(pid) for pid in children_of(self.child.pid)}
 
     def end(self) -> int:
-        """Read all the rest, and return the exit code."""
+        """Read the rest of the output, and return the exit code."""
         assert self.child
         assert self.child.stdout
         self.lines += self.child.stdout.read().splitlines()
@@ -187,7 +187,7 @@ def test_each_thing_is_shown_as_it_happens_whatever_else_is_on_pythons_path(
 
     run.read_until("usr_123 has paid and may use: max_devices=5")
     assert any("bin/postgres" in each for each in run.parts().values())
-    run.read_until("each was settled once")
+    run.read_until("Paidup settled each of the")
     shown = run.parts()
     assert any("bin/postgres" in each for each in shown.values()), "stopped before the summary"
     assert run.end() == 0
@@ -198,7 +198,7 @@ def test_each_thing_is_shown_as_it_happens_whatever_else_is_on_pythons_path(
         "usr_123 has paid",
         "2. A first",
         "3. A one-time",
-        "What must not pass",
+        "4. Requests that must be rejected",
         "Metrics",
         "Summary",
         "stopping ingest",
@@ -215,14 +215,16 @@ def test_each_thing_is_shown_as_it_happens_whatever_else_is_on_pythons_path(
 def test_the_document_stands_alone_on_standard_output(run: Demo) -> None:
     child = run.start("--json", stderr=subprocess.PIPE)
 
-    said, told = child.communicate(timeout=120)
+    said, read_response = child.communicate(timeout=120)
 
     document: Any = json.loads(said)
     assert document["ok"] is True
     assert round(sum(document["parts"].values()), 1) == document["seconds"]
     assert document["parts"].keys() == {"starting", "events", "stopping"}
-    assert "usr_123 has paid and may use" in told
-    assert told.splitlines()[-1].startswith(f"All checks passed. {document['seconds']:.1f} s")
+    assert "usr_123 has paid and may use" in read_response
+    assert read_response.splitlines()[-1].startswith(
+        f"All checks passed. {document['seconds']:.1f} s"
+    )
 
 
 @pytest.mark.servers

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ops.demo.observation import Observed
 from ops.demo.render import WIDTH, Screen, demo_console
-from ops.demo.result import Act, Knock
+from ops.demo.result import DemoStep, RejectionCheck
 from tests.ops.demo.demo_process import (
     CHECKOUT,
     NOTHING,
@@ -19,30 +19,30 @@ from tests.ops.demo.demo_process import (
 )
 
 
-class Scene:
-    """A screen of 80 columns, and the one lifecycle on it."""
+class RenderedDemo:
+    """A screen of 80 columns with one lifecycle on it."""
 
     def __init__(self) -> None:
         self._file = io.StringIO()
-        self.heard = 0
+        self.printed = 0
         console = Console(file=self._file, width=WIDTH)
-        self.screen = Screen(console, heard=self._hear)
-        self.account = as_it_must_be()
-        self.act: Act = self.account.acts[0]
+        self.screen = Screen(console, on_print=self._count)
+        self.result = as_it_must_be()
+        self.step: DemoStep = self.result.steps[0]
 
-    def _hear(self) -> None:
-        self.heard += 1
+    def _count(self) -> None:
+        self.printed += 1
 
     @property
     def said(self) -> str:
-        """What was printed since the last time."""
+        """The output since the last call."""
         text = self._file.getvalue()
         self._file.seek(0)
         self._file.truncate()
         return text
 
     def rows(self, seen: Observed) -> list[str]:
-        self.screen.rows(self.act, seen)
+        self.screen.rows(self.step, seen)
         return self.said.splitlines()
 
 
@@ -51,19 +51,19 @@ def changed(row: Mapping[str, Any], **columns: object) -> tuple[Mapping[str, Any
 
 
 def test_a_sent_event_is_a_line_with_its_answer() -> None:
-    scene = Scene()
+    demo = RenderedDemo()
 
-    scene.screen.sent(scene.act.deliveries[0])
+    demo.screen.sent(demo.step.deliveries[0])
 
     event = CHECKOUT.events[0]
-    assert scene.said == f"sent    {event.type:29} {event.id} 202 accepted\n"
-    assert scene.heard == 1
+    assert demo.said == f"sent    {event.type:29} {event.id} 202 accepted\n"
+    assert demo.printed == 1
 
 
 def test_each_row_is_shown_once_and_again_when_it_has_changed() -> None:
-    scene, seen = Scene(), observed()
+    demo, seen = RenderedDemo(), observed()
 
-    first = scene.rows(seen)
+    first = demo.rows(seen)
     assert first == [
         f"settled checkout.session.completed    {CHECKOUT.events[0].id} applied",
         "audit   a                             c",
@@ -72,81 +72,81 @@ def test_each_row_is_shown_once_and_again_when_it_has_changed() -> None:
         f"payment 29.99 USD succeeded {REFERENCE}",
         f"booked  received     29.99 USD {REFERENCE}",
     ]
-    assert scene.rows(seen) == []
+    assert demo.rows(seen) == []
 
     refunded = changed(seen.payments[0], amount_refunded_minor=999)
     ended = changed(seen.grants[0], active=False)
-    assert scene.rows(replace(seen, payments=refunded, grants=ended)) == [
+    assert demo.rows(replace(seen, payments=refunded, grants=ended)) == [
         "grant   premium, not active: signals_enabled=true, max_devices=5",
         "        because: paid [because]",
         f"payment 29.99 USD succeeded, 9.99 USD refunded {REFERENCE}",
     ]
 
 
-def test_a_row_that_goes_is_told() -> None:
-    scene, seen = Scene(), observed()
-    scene.rows(seen)
+def test_a_row_that_is_gone_is_reported() -> None:
+    demo, seen = RenderedDemo(), observed()
+    demo.rows(seen)
 
-    assert scene.rows(replace(seen, payments=())) == [
-        f"payment {REFERENCE}: this row is no longer there"
-    ]
+    assert demo.rows(replace(seen, payments=())) == [f"payment {REFERENCE}: this row is gone"]
 
 
 def test_a_second_lifecycle_begins_without_the_rows_of_the_first() -> None:
-    scene = Scene()
-    scene.rows(observed())
+    demo = RenderedDemo()
+    demo.rows(observed())
 
-    scene.screen.act(2, scene.act)
+    demo.screen.step(2, demo.step)
 
-    assert scene.said == "\n2. An act\n"
-    scene.act.outcomes.clear()
-    assert scene.rows(NOTHING) == []
+    assert demo.said == "\n2. A step\n"
+    demo.step.outcomes.clear()
+    assert demo.rows(NOTHING) == []
 
 
 def test_what_the_read_api_says_ends_a_lifecycle() -> None:
-    scene = Scene()
+    demo = RenderedDemo()
 
-    scene.screen.told(scene.act)
-    scene.screen.first_paid(scene.account)
+    demo.screen.read_response(demo.step)
+    demo.screen.first_paid(demo.result)
 
-    said = scene.said
+    said = demo.said
     assert "read    GET /v1/users/usr_123/entitlements\n" in said
     assert "usr_123 has paid and may use: signals_enabled=true, max_devices=5" in said
     assert "the first paid user, 4.5 s after the start" in said
 
 
 def test_a_lifecycle_that_went_wrong_says_so_at_once() -> None:
-    scene = Scene()
-    scene.act.told = answer(404, {"detail": "never heard of"})
+    demo = RenderedDemo()
+    demo.step.read_response = answer(404, {"detail": "never heard of"})
 
-    scene.screen.told(scene.act)
+    demo.screen.read_response(demo.step)
 
-    said = scene.said
+    said = demo.said
     assert "has paid" not in said
     assert "the read API says never heard of" in said
 
 
 @pytest.mark.parametrize("well", [True, False])
 def test_the_verdict_names_what_is_wrong(*, well: bool) -> None:
-    scene = Scene()
-    scene.account.problems = [] if well else ["the [sky] fell"]
+    demo = RenderedDemo()
+    demo.result.problems = [] if well else ["the [sky] fell"]
 
-    scene.screen.verdict(scene.account)
+    demo.screen.verdict(demo.result)
 
-    said = scene.said
-    assert ("1 events were sent, and each was settled once: 1 applied." in said) is well
+    said = demo.said
+    assert ("Paidup settled each of the 1 events once: 1 applied." in said) is well
     assert ("the [sky] fell" in said) is not well
 
 
 def test_what_must_not_pass_and_the_counters_fit_into_80_columns() -> None:
-    scene = Scene()
+    demo = RenderedDemo()
     said_no = answer(403, {"title": "Signature mismatch", "detail": "It is too long, " * 9})
 
-    scene.screen.knock(Knock(title="signed with a guessed secret", must=403, answer=said_no))
-    scene.screen.knock(scene.account.knocks[0])
-    scene.screen.metrics(scene.account.metrics)
+    demo.screen.rejection(
+        RejectionCheck(title="signed with a guessed secret", must=403, answer=said_no)
+    )
+    demo.screen.rejection(demo.result.rejections[0])
+    demo.screen.metrics(demo.result.metrics)
 
-    lines = scene.said.splitlines()
+    lines = demo.said.splitlines()
     assert max(len(line) for line in lines) <= WIDTH
     assert lines[0] == "sent    signed with a guessed secret"
     assert lines[1].startswith("        403 Signature mismatch: It is too long,")

@@ -8,7 +8,7 @@ SECONDS = st.lists(st.floats(min_value=0, max_value=1000), min_size=1, max_size=
 
 
 def run(steps: list[float]) -> Stopwatch:
-    """A stopwatch whose parts, named by numbers, took so long."""
+    """Return a stopwatch whose parts, named by numbers, took so many seconds."""
     now = [50.0]
     stopwatch = Stopwatch(lambda: now[0])
     for number, step in enumerate(steps):

@@ -24,7 +24,7 @@ def test_a_secret_as_stripe_shows_it_is_fine() -> None:
 
 
 def test_two_secrets_are_a_roll_over() -> None:
-    assert about_secret(f"{GOOD},{GOOD}2") == [(State.OK, "2 secrets, a roll-over")]
+    assert about_secret(f"{GOOD},{GOOD}2") == [(State.OK, "2 secrets, for a roll-over")]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_secret_that_cannot_be_stripes_is_a_problem(secret: str, word: str) ->
     assert not secret or secret not in says
 
 
-def test_the_bad_one_of_two_is_told_by_its_place() -> None:
+def test_the_bad_one_of_two_is_named_by_its_place() -> None:
     ((_, says),) = about_secret(f"{GOOD},whsec_short")
 
     assert says.startswith("secret 2 is shorter")
@@ -88,10 +88,10 @@ def test_a_console_token_that_can_be_guessed_is_a_problem() -> None:
 @pytest.mark.parametrize(
     ("tokens", "state", "word"),
     [
-        ("", State.WARNING, "nobody may read"),
-        ("0123456789abcdef0123", State.WARNING, "gives tokens away"),
+        ("", State.WARNING, "every read is refused"),
+        ("0123456789abcdef0123", State.WARNING, "contains plain tokens"),
         (f"app:{'0f' * 32}", State.OK, "hashes only"),
-        (f"app:{'0f' * 31}", State.PROBLEM, "will not start"),
+        (f"app:{'0f' * 31}", State.PROBLEM, "does not start"),
     ],
 )
 def test_what_the_console_would_make_of_its_tokens_is_said(
@@ -109,8 +109,8 @@ def test_what_the_console_would_make_of_its_tokens_is_said(
     ("environ", "state", "word"),
     [
         ({}, State.WARNING, "development only"),
-        ({"PAIDUP_LIVEMODE": "live"}, State.OK, "live events count"),
-        ({"PAIDUP_LIVEMODE": "test"}, State.OK, "test events count"),
+        ({"PAIDUP_LIVEMODE": "live"}, State.OK, "live events are applied"),
+        ({"PAIDUP_LIVEMODE": "test"}, State.OK, "test events are applied"),
         ({"STRIPE_API_KEY": KEY}, State.WARNING, "live one"),
     ],
 )
@@ -122,7 +122,7 @@ def test_which_events_count_is_said(environ: dict[str, str], state: State, word:
 
 
 @pytest.mark.parametrize(
-    ("key", "mode", "told"),
+    ("key", "mode", "problem"),
     [
         ("sk_test_" + "a1" * 12, "live", True),
         (KEY, "test", True),
@@ -131,11 +131,11 @@ def test_which_events_count_is_said(environ: dict[str, str], state: State, word:
     ],
 )
 def test_a_key_of_the_mode_that_does_not_count_is_a_problem(
-    key: str, mode: str, *, told: bool
+    key: str, mode: str, *, problem: bool
 ) -> None:
     environ = {"STRIPE_WEBHOOK_SECRET": GOOD, "STRIPE_API_KEY": key, "PAIDUP_LIVEMODE": mode}
 
     findings = said(check_secrets(Settings.from_env(environ)), "STRIPE_API_KEY")
 
-    assert any("other mode" in says for _, says in findings) is told
+    assert any("other mode" in says for _, says in findings) is problem
     assert not any(key in says for _, says in findings)

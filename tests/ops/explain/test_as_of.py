@@ -1,4 +1,4 @@
-"""Whatever happened, an answer for a moment that is over is what the view said at that moment."""
+"""The answer for a past moment equals what the view contained at that moment."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,51 +12,52 @@ from sqlalchemy import text
 from billing.catalogue import read_catalogue, write_catalogue
 from billing.envelope import parse
 from billing.ids import PartyId
-from billing.projection.effective import Effective
+from billing.projection.effective import EffectiveValue
 from ops.demo.plans import PLANS
-from ops.explain.as_of import worth
-from ops.queries.audit_history import history_of
+from ops.explain.as_of import effective_value
+from ops.queries.audit_history import load_access_history
 from ops.samples.lifecycles.registry import SCENARIOS
 from runtime.ledger import catalogues
-from runtime.ledger.catalogues import Catalogues
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.maintenance.reproject import project_due, reproject
 from runtime.ledger.prepare import Scope
 from runtime.plans_file import read_plans
-from tests.ops.queries.seeded_database import Books
+from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import checkout, customer, delivery, event, intent
 
 pytestmark = pytest.mark.servers
 
 USERS = ("usr_1", "usr_2")
-Noted = tuple[datetime, str, dict[str, Effective]]
+Noted = tuple[datetime, str, dict[str, EffectiveValue]]
 
 
-def seen(books: Books) -> list[Noted]:
-    """What the view says of everybody now, and when that is."""
+def seen(books: SeededDatabase) -> list[Noted]:
+    """Read the view for every user, with the time of reading."""
     query = "SELECT feature, value, expires_at FROM effective_entitlements WHERE user_id = :user"
     noted = []
     for user in USERS:
         with books.engine.connect() as connection:
             now = connection.scalar(text("SELECT now()"))
             found = connection.execute(text(query), {"user": user})
-            values = {row[0]: Effective(value=row[1], expires_at=row[2]) for row in found}
+            values = {row[0]: EffectiveValue(value=row[1], expires_at=row[2]) for row in found}
             noted.append((now, user, values))
     return noted
 
 
-def told(books: Books, at: datetime, user: str) -> dict[str, Effective]:
+def value_as_of(books: SeededDatabase, at: datetime, user: str) -> dict[str, EffectiveValue]:
     with books.engine.connect() as connection:
-        return worth(history_of(connection, user, at))
+        return effective_value(load_access_history(connection, user, at))
 
 
-def parties(books: Books) -> list[PartyId]:
+def parties(books: SeededDatabase) -> list[PartyId]:
     with books.engine.connect() as connection:
         return [PartyId(each) for each in connection.scalars(text("SELECT party FROM parties"))]
 
 
-def other_plans(books: Books, randomly: Random) -> None:
-    """A plan may vanish, seats may begin to add up, a feature may be worth more."""
+def other_plans(books: SeededDatabase, randomly: Random) -> None:
+    """Apply plans that may lack a plan, count seats, or give more of a feature."""
     document: dict[str, Any] = write_catalogue(read_plans(PLANS))
     premium = document["plans"]["premium"]
     premium["features"]["max_devices"] = randomly.choice([3, 5, 8])
@@ -64,14 +65,14 @@ def other_plans(books: Books, randomly: Random) -> None:
     if randomly.random() < 0.5:
         document["plans"]["once"] = document["plans"].pop("lifetime")
     catalogues.switch(books.engine, read_catalogue(document), actor="ada", reason="why")
-    ledger_on(books.engine).reproject(parties(books), actor="ada", reason="why")
+    reproject(books.engine, CatalogueCache(), parties(books), actor="ada", reason="why")
 
 
-def rebuilt(books: Books, _randomly: Random) -> None:
-    """Nothing differs, so nothing is written."""
+def rebuilt(books: SeededDatabase, _randomly: Random) -> None:
+    """Rebuild all parties, which changes nothing."""
     Rebuilder(
         engine=books.engine,
-        catalogues=Catalogues(),
+        catalogues=CatalogueCache(),
         scope=Scope(livemode="any", accounts=frozenset()),
         actor="ada",
         reason="why",
@@ -79,12 +80,12 @@ def rebuilt(books: Books, _randomly: Random) -> None:
     ).from_facts(parties(books))
 
 
-def time_passed(books: Books, _randomly: Random) -> None:
-    ledger_on(books.engine).project_due(1000)
+def time_passed(books: SeededDatabase, _randomly: Random) -> None:
+    project_due(books.engine, CatalogueCache(), 1000)
 
 
-def moved(books: Books, randomly: Random) -> None:
-    """A customer changes hands, and with it everything said before."""
+def moved(books: SeededDatabase, randomly: Random) -> None:
+    """Assign a customer to another user, with all its earlier events."""
     with books.engine.connect() as connection:
         known = sorted(connection.scalars(text("SELECT stripe_customer_id FROM customers")))
     if known:
@@ -92,24 +93,29 @@ def moved(books: Books, randomly: Random) -> None:
         books.settle([parse(event("customer.updated", whose))])
 
 
-STEPS: tuple[Callable[[Books, Random], None], ...] = (other_plans, rebuilt, time_passed, moved)
+STEPS: tuple[Callable[[SeededDatabase, Random], None], ...] = (
+    other_plans,
+    rebuilt,
+    time_passed,
+    moved,
+)
 
 
-def lives(books: Books, randomly: Random) -> Iterator[None]:
-    """Some lifecycles at once, a few events at a time and in no order, and what else happens."""
+def lives(books: SeededDatabase, randomly: Random) -> Iterator[None]:
+    """Record several lifecycles, a few events at a time and out of order, with other steps."""
     names = randomly.sample(sorted(SCENARIOS), 4)
-    told = [
+    value_as_of = [
         event
         for number, name in enumerate(names)
         for event in books.compose(name, user=randomly.choice(USERS), seed=f"{number}").events
     ]
-    for place in range(len(told) - 1):
+    for place in range(len(value_as_of) - 1):
         if randomly.random() < 0.3:
-            told[place], told[place + 1] = told[place + 1], told[place]
-    while told:
+            value_as_of[place], value_as_of[place + 1] = value_as_of[place + 1], value_as_of[place]
+    while value_as_of:
         batch = randomly.randint(1, 3)
-        books.record(told[:batch])
-        del told[:batch]
+        books.record(value_as_of[:batch])
+        del value_as_of[:batch]
         yield
         if randomly.random() < 0.15:
             randomly.choice(STEPS)(books, randomly)
@@ -117,22 +123,22 @@ def lives(books: Books, randomly: Random) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_is_told_of_every_moment_is_what_held_then(books: Books, seed: int) -> None:
+def test_the_answer_for_every_moment_is_what_held_then(books: SeededDatabase, seed: int) -> None:
     randomly = Random(seed)  # noqa: S311 - no secret is made of it
     noted = [each for _ in lives(books, randomly) for each in seen(books)]
 
     wrong = [
         (at, user, values, found)
         for at, user, values in noted
-        if (found := told(books, at, user)) != values
+        if (found := value_as_of(books, at, user)) != values
     ]
 
     assert wrong == []
     assert len({str(values) for _, _, values in noted}) > 1
 
 
-def test_an_end_counts_at_its_instant_whenever_it_is_written_down(books: Books) -> None:
-    """Before, at once after, and after the clock's own entry about it."""
+def test_an_end_counts_at_its_instant_whenever_it_is_written_down(books: SeededDatabase) -> None:
+    """Compare before the end, right after it, and after the clock's own entry about it."""
     ends = int(time.time()) + 2
     subscription = {
         "id": "sub_1",
@@ -148,22 +154,22 @@ def test_an_end_counts_at_its_instant_whenever_it_is_written_down(books: Books) 
     noted = seen(books)
     time.sleep(max(ends - time.time(), 0) + 0.1)
     noted += seen(books)
-    assert ledger.project_due(10) == 1
+    assert project_due(books.engine, CatalogueCache(), 10) == 1
     noted += seen(books)
 
     before, over, after = (each for each in noted if each[1] == "usr_1")
     assert (before[2]["max_devices"].value, over[2], after[2]) == (5, {}, {})
     for at, user, values in noted:
-        assert told(books, at, user) == values
+        assert value_as_of(books, at, user) == values
 
 
 def test_a_purchase_that_got_another_name_and_was_refunded_gives_nothing_under_either(
-    books: Books,
+    books: SeededDatabase,
 ) -> None:
-    """Its payment is learned late, and its row takes the payment's name."""
+    """Record a purchase whose payment arrives late, so that its row takes the payment's id."""
     at = int(time.time()) - 100
     whose = {"client_reference_id": "usr_1", "metadata": {"plan_code": "lifetime"}}
-    told_of = [
+    bodies = [
         event("checkout.session.completed", checkout("cs_1", payment_intent=None, **whose), at=at),
         event(
             "checkout.session.async_payment_succeeded",
@@ -185,11 +191,11 @@ def test_a_purchase_that_got_another_name_and_was_refunded_gives_nothing_under_e
         ),
     ]
     noted = []
-    for body in told_of:
+    for body in bodies:
         ledger_on(books.engine).record([delivery(body)])
         noted += seen(books)
 
     held = [bool(values) for _, user, values in noted if user == "usr_1"]
     assert held == [True, True, True, False]
     for moment, user, values in noted:
-        assert told(books, moment, user) == values
+        assert value_as_of(books, moment, user) == values

@@ -38,7 +38,7 @@ def engine(empty_database: str) -> Iterator[Engine]:
 
 def said_by_migrate(settings: Settings) -> list[str]:
     said: list[str] = []
-    migrate(settings, say=said.append)
+    migrate(settings, report=said.append)
     return said
 
 
@@ -48,7 +48,7 @@ def test_a_new_database_gets_schema_and_plans_and_the_audit_says_who(
     said = said_by_migrate(settings)
 
     assert len(said) == 2
-    assert "catalogue of record now (version 1)" in said[1]
+    assert "now the catalogue of record (version 1)" in said[1]
     with engine.connect() as connection:
         assert connection.scalar(text("select max(version) from catalogues")) == 1
         actor = connection.scalar(

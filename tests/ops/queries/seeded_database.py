@@ -1,4 +1,4 @@
-"""A database with books in it: sample lifecycles, recorded by the ledger as workers do it."""
+"""A database with sample lifecycles, recorded by the ledger as workers do."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from runtime.ledger.record import Ledger
 from runtime.plans_file import read_plans
 
 
-class Books:
-    """Writes what a test wants to read."""
+class SeededDatabase:
+    """Records lifecycles for a test."""
 
     def __init__(self, url: str) -> None:
         self.url = url

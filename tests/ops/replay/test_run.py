@@ -1,4 +1,4 @@
-"""A replay among stand-ins: what it lets in, when it stops, what it says."""
+"""Run a replay with a fake inbox: its pace, its retries, its end."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,20 +7,29 @@ from typing import Any
 
 import pytest
 
-from ops.queries.replay_results import Trace
-from ops.replay.requeue import Answer, Entrance
-from ops.replay.run import AT_ONCE, DONE, WINDOW, Fate, Pace, Replay, fate_of, why_it_waits
+from ops.queries.replay_results import ReplayTrace
+from ops.replay.requeue import RequeueResult, RequeueStatus
+from ops.replay.run import (
+    BATCH_SIZE,
+    DONE,
+    WINDOW,
+    Pace,
+    Replay,
+    ReplayStatus,
+    status_of_trace,
+    why_it_waits,
+)
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
 from runtime.database.engine import engine_for
 from runtime.inbox import encoding as codec
-from runtime.inbox.entries import Backlog, Breaker, Glimpse, Lane
+from runtime.inbox.entries import Backlog, Breaker, Lane, PeekedEvent
 from tests.fakes import NOW, FakeClock
 
-EMPTY = codec.backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, 0, b"", -2, 1, 0, 0, b"", -2])
+EMPTY = codec.read_backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, 0, b"", -2, 1, 0, 0, b"", -2])
 
 
-def glimpse(key: str, **given: Any) -> Glimpse:
+def peeked(key: str, **given: Any) -> PeekedEvent:
     values: dict[str, Any] = {
         "key": key,
         "state": "waiting",
@@ -31,12 +40,12 @@ def glimpse(key: str, **given: Any) -> Glimpse:
         "history": {},
         "body": b"",
     }
-    return Glimpse(**(values | given))
+    return PeekedEvent(**(values | given))
 
 
 @dataclass
-class FakeInbox:
-    """Holds what was let in; nothing ever leaves it."""
+class FakeReplayInbox:
+    """An inbox that keeps all it was given."""
 
     inside: list[str] = field(default_factory=list)
     backlog_now: Backlog = EMPTY
@@ -47,19 +56,19 @@ class FakeInbox:
     def pending(self, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if key in self.inside]
 
-    def peek(self, keys: Sequence[str]) -> list[Glimpse]:
-        return [glimpse(key) for key in keys]
+    def peek(self, keys: Sequence[str]) -> list[PeekedEvent]:
+        return [peeked(key) for key in keys]
 
 
 @dataclass
-class Stage:
-    """A replay, its clock and the answers its door gives."""
+class ReplayRun:
+    """A replay with its clock and the results of each attempt."""
 
     total: int
     wait: bool = False
     rate: float | None = None
-    entrances: dict[str, list[Entrance]] = field(default_factory=dict)
-    inbox: FakeInbox = field(default_factory=FakeInbox)
+    statuses: dict[str, list[RequeueStatus]] = field(default_factory=dict)
+    inbox: FakeReplayInbox = field(default_factory=FakeReplayInbox)
     clock: FakeClock = field(default_factory=FakeClock)
     batches: list[int] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
@@ -67,28 +76,28 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.replay = Replay(
-            let_in=self._let_in,
-            inbox=self.inbox,  # type: ignore[arg-type]  # what only the door asks for is not here
+            requeue=self._requeue,
+            inbox=self.inbox,  # type: ignore[arg-type]  # a part of the real inbox
             engine=engine_for("postgresql://127.0.0.1:1/none", application_name="tests"),
             mark=0,
             pace=Pace(rate=self.rate, clock=self.clock.monotonic),
             wait=self.wait,
-            todo=deque(Target(key=f"evt_{n}", buried=True) for n in range(self.total)),
+            todo=deque(Target(key=f"evt_{n}", is_dead_letter=True) for n in range(self.total)),
         )
 
     def run(self) -> Replay:
         self.replay.run(self._pause, lambda _: None)
         return self.replay
 
-    def _let_in(self, targets: Sequence[Target]) -> list[Answer]:
+    def _requeue(self, targets: Sequence[Target]) -> list[RequeueResult]:
         self.batches.append(len(targets))
-        return [self._answer(target) for target in targets]
+        return [self._requeue_one(target) for target in targets]
 
-    def _answer(self, target: Target) -> Answer:
-        entrance = (self.entrances.get(target.key) or [Entrance.IN]).pop(0)
-        if entrance is Entrance.IN:
+    def _requeue_one(self, target: Target) -> RequeueResult:
+        status = (self.statuses.get(target.key) or [RequeueStatus.QUEUED]).pop(0)
+        if status is RequeueStatus.QUEUED:
             self.inbox.inside.append(target.key)
-        return Answer(target=target, entrance=entrance)
+        return RequeueResult(target=target, status=status)
 
     def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -98,88 +107,99 @@ class Stage:
 
 
 def test_without_a_rate_it_goes_as_fast_as_commits_go() -> None:
-    stage = Stage(total=2 * AT_ONCE + 1)
+    run = ReplayRun(total=2 * BATCH_SIZE + 1)
 
-    replay = stage.run()
+    replay = run.run()
 
-    assert stage.batches == [AT_ONCE, AT_ONCE, 1]
-    assert stage.clock.monotonic() == 0.0
-    assert replay.counts() == {Fate.LET_IN: stage.total}
+    assert run.batches == [BATCH_SIZE, BATCH_SIZE, 1]
+    assert run.clock.monotonic() == 0.0
+    assert replay.counts() == {ReplayStatus.QUEUED: run.total}
 
 
 @pytest.mark.parametrize("rate", [0.5, 7.0, 40.0, 1000.0])
 def test_a_rate_is_kept_and_not_exceeded(rate: float) -> None:
-    stage = Stage(total=60, rate=rate)
+    run = ReplayRun(total=60, rate=rate)
 
-    stage.run()
+    run.run()
 
-    took = stage.clock.monotonic()
-    least = (stage.total - max(stage.batches)) / rate
+    took = run.clock.monotonic()
+    least = (run.total - max(run.batches)) / rate
     assert least <= took + 1e-6
     assert took <= least * 1.5 + 1.0
 
 
 def test_it_never_fills_the_inbox() -> None:
-    stage = Stage(total=WINDOW + 50, stop_after=WINDOW)
+    run = ReplayRun(total=WINDOW + 50, stop_after=WINDOW)
 
-    replay = stage.run()
+    replay = run.run()
 
-    assert replay.counts() == {Fate.LET_IN: WINDOW, Fate.UNTOUCHED: 50}
+    assert replay.counts() == {ReplayStatus.QUEUED: WINDOW, ReplayStatus.NOT_STARTED: 50}
 
 
 def test_an_inbox_full_of_replays_lets_no_more_in() -> None:
-    stage = Stage(total=5, inbox=FakeInbox(inside=[f"x_{n}" for n in range(WINDOW)]))
-    stage.stop_after = WINDOW
+    run = ReplayRun(total=5, inbox=FakeReplayInbox(inside=[f"x_{n}" for n in range(WINDOW)]))
+    run.stop_after = WINDOW
 
-    replay = stage.run()
+    replay = run.run()
 
-    assert (stage.batches, replay.counts()) == ([], {Fate.UNTOUCHED: 5})
+    assert (run.batches, replay.counts()) == ([], {ReplayStatus.NOT_STARTED: 5})
 
 
 def test_an_interrupted_one_says_what_it_did_and_leaves_the_rest() -> None:
-    stage = Stage(total=60, stop_after=50)
+    run = ReplayRun(total=60, stop_after=50)
 
-    replay = stage.run()
+    replay = run.run()
 
     assert replay.interrupted
-    assert replay.readmitted == 50
-    assert replay.counts() == {Fate.LET_IN: 50, Fate.UNTOUCHED: 10}
-    assert len(replay.told) == 60
+    assert replay.requeued == 50
+    assert replay.counts() == {ReplayStatus.QUEUED: 50, ReplayStatus.NOT_STARTED: 10}
+    assert len(replay.results) == 60
 
 
 def test_a_letter_that_somebody_holds_is_tried_again_later() -> None:
-    stage = Stage(total=2, entrances={"evt_0": [Entrance.BUSY, Entrance.BUSY, Entrance.IN]})
+    run = ReplayRun(
+        total=2,
+        statuses={"evt_0": [RequeueStatus.LOCKED, RequeueStatus.LOCKED, RequeueStatus.QUEUED]},
+    )
 
-    replay = stage.run()
+    replay = run.run()
 
-    assert replay.counts() == {Fate.LET_IN: 2}
-    assert any(seconds > 0 for seconds in stage.pauses)
-
-
-def test_without_waiting_what_was_in_the_inbox_already_is_told_and_left() -> None:
-    closed = {"evt_0": [Entrance.PENDING], "evt_1": [Entrance.CLOSED], "evt_2": [Entrance.REFUSED]}
-
-    replay = Stage(total=3, entrances=closed).run()
-
-    fates = {key: told.fate for key, told in replay.told.items()}
-    assert fates == {"evt_0": Fate.UNDERWAY, "evt_1": Fate.MEANWHILE, "evt_2": Fate.FAILED}
+    assert replay.counts() == {ReplayStatus.QUEUED: 2}
+    assert any(seconds > 0 for seconds in run.pauses)
 
 
-def test_a_door_that_breaks_leaves_its_batch_untold() -> None:
-    stage = Stage(total=3)
+def test_without_waiting_what_was_in_the_inbox_already_is_shown_and_left() -> None:
+    closed = {
+        "evt_0": [RequeueStatus.PENDING],
+        "evt_1": [RequeueStatus.RESOLVED],
+        "evt_2": [RequeueStatus.INVALID],
+    }
 
-    def broken(_: Sequence[Target]) -> list[Answer]:
+    replay = ReplayRun(total=3, statuses=closed).run()
+
+    statuses = {key: result.status for key, result in replay.results.items()}
+    assert statuses == {
+        "evt_0": ReplayStatus.IN_PROGRESS,
+        "evt_1": ReplayStatus.RESOLVED_ELSEWHERE,
+        "evt_2": ReplayStatus.FAILED,
+    }
+
+
+def test_a_failed_requeue_leaves_its_batch_to_do() -> None:
+    run = ReplayRun(total=3)
+
+    def broken(_: Sequence[Target]) -> list[RequeueResult]:
         raise ConnectionError
 
-    stage.replay.let_in = broken
+    run.replay.requeue = broken
     with pytest.raises(ConnectionError):
-        stage.run()
+        run.run()
 
-    assert len(stage.replay.todo) == 3
+    assert len(run.replay.todo) == 3
 
 
 @pytest.mark.parametrize(
-    ("trace", "fate", "says"),
+    ("trace", "status", "detail"),
     [
         (("replay.settled", {"outcome": "applied", "reason": None}), "applied", ""),
         (
@@ -198,46 +218,56 @@ def test_a_door_that_breaks_leaves_its_batch_untold() -> None:
             "unknown_type",
         ),
         (("dead_letter.buried", {"error_type": "KeyError"}), "failed again", "KeyError: why"),
-        (("dead_letter.replayed", {}), "applied", "by a delivery of stripe's"),
+        (("dead_letter.replayed", {}), "applied", "by a delivery from stripe"),
     ],
 )
-def test_the_audit_is_told_in_words(trace: tuple[str, Any], fate: str, says: str) -> None:
+def test_the_audit_is_shown_in_words(trace: tuple[str, Any], status: str, detail: str) -> None:
     action, after = trace
 
-    told = fate_of(Trace(action=action, actor="stripe", after=after, reason="why"))
+    result = status_of_trace(ReplayTrace(action=action, actor="stripe", after=after, reason="why"))
 
-    assert told == (fate, says)
+    assert result == (status, detail)
 
 
-def test_what_keeps_an_event_in_the_inbox_is_told() -> None:
-    assert why_it_waits(glimpse("a")) == "it waits for a worker"
-    assert why_it_waits(glimpse("a", state="claimed")) == "a worker has it"
-    assert why_it_waits(glimpse("a", history={"last_error": "locked"})) == "it waits after locked"
+def test_what_keeps_an_event_in_the_inbox_is_shown() -> None:
+    assert why_it_waits(peeked("a")) == "it waits for a worker"
+    assert why_it_waits(peeked("a", state="claimed")) == "a worker has it"
+    assert (
+        why_it_waits(peeked("a", history={"last_error": "locked"}))
+        == "it waits for its next try after locked"
+    )
 
 
 @pytest.mark.parametrize(
     ("backlog", "trouble"),
     [
         (EMPTY, None),
-        (replace(EMPTY, processes=0), "no worker runs: start `paidup worker`"),
+        (replace(EMPTY, processes=0), "no worker is running: start `paidup worker`"),
         (
             replace(EMPTY, breaker=Breaker(reason="refused", until=NOW)),
-            "the breaker is open, nothing is applied: refused",
+            "the circuit breaker is open, no event is applied: refused",
         ),
     ],
 )
 def test_whoever_waits_learns_why_nothing_moves(
     backlog: Backlog, trouble: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = Stage(total=1, wait=True, inbox=FakeInbox(backlog_now=backlog), stop_after=1)
-    monkeypatch.setattr(Replay, "_follow", lambda _: None)
+    run = ReplayRun(total=1, wait=True, inbox=FakeReplayInbox(backlog_now=backlog), stop_after=1)
+    monkeypatch.setattr(Replay, "_collect_results", lambda _: None)
 
-    replay = stage.run()
+    replay = run.run()
 
-    assert replay.trouble == trouble
-    assert replay.told["evt_0"].fate is Fate.UNDERWAY
+    assert replay.stall_reason == trouble
+    assert replay.results["evt_0"].status is ReplayStatus.IN_PROGRESS
 
 
 def test_only_what_is_settled_or_was_wanted_so_counts_as_done() -> None:
-    assert DONE.isdisjoint({Fate.FAILED, Fate.UNDERWAY, Fate.VANISHED, Fate.UNTOUCHED})
-    assert {Fate.APPLIED, Fate.ALREADY_APPLIED, Fate.SUPERSEDED, Fate.IGNORED} <= DONE
+    assert DONE.isdisjoint(
+        {ReplayStatus.FAILED, ReplayStatus.IN_PROGRESS, ReplayStatus.LOST, ReplayStatus.NOT_STARTED}
+    )
+    assert {
+        ReplayStatus.APPLIED,
+        ReplayStatus.ALREADY_APPLIED,
+        ReplayStatus.SUPERSEDED,
+        ReplayStatus.IGNORED,
+    } <= DONE

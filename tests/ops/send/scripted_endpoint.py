@@ -1,4 +1,4 @@
-"""An endpoint for the sender's own tests: it answers from a script and remembers what it got."""
+"""An endpoint for the tests of the sender, which responds from a script and records requests."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from time import monotonic
 from typing import NamedTuple
 
 
-class Received(NamedTuple):
-    """One request, as it came."""
+class ReceivedRequest(NamedTuple):
+    """One received request."""
 
     body: bytes
     signature: str
@@ -17,12 +17,12 @@ class Received(NamedTuple):
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers with the statuses of its script, then with 202 for ever."""
+    """Responds with the statuses of its script, then always with 202."""
 
     def __init__(self, script: Iterable[int]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _ScriptedHandler)
         self.script = list(script)
-        self.received: list[Received] = []
+        self.received: list[ReceivedRequest] = []
         self.lock = Lock()
 
     @property
@@ -30,7 +30,7 @@ class Scripted(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/webhooks/stripe"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ScriptedHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # one packet for an answer, or the client's delayed ACK costs 40 ms
     server: Scripted
@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:
             signature = self.headers["Stripe-Signature"]
-            self.server.received.append(Received(body, signature, monotonic()))
+            self.server.received.append(ReceivedRequest(body, signature, monotonic()))
             status = self.server.script.pop(0) if self.server.script else 202
         said = b'{"detail": "the script says so"}'
         self.send_response(status)
@@ -50,12 +50,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(said)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def scripted(*statuses: int) -> Iterator[Scripted]:
-    """A server that lives for one test."""
+    """Run a server for one test."""
     server = Scripted(statuses)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

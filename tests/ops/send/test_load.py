@@ -6,27 +6,27 @@ from stripe import WebhookSignature
 
 from ops.samples.api_shapes import Shape
 from ops.samples.scenario import Event
-from ops.send.delivery import Answer, Courier
+from ops.send.delivery import DeliveryClient, EndpointResponse
 from ops.send.endpoint import Endpoint, UnusableUrl
-from ops.send.load import Tally, send_all
-from ops.send.traffic import Traffic
+from ops.send.load import SendTotals, send_all
+from ops.send.traffic import TrafficPlan
 from tests.ops.send.scripted_endpoint import scripted
 
 servers = pytest.mark.servers
 
 
 def events(count: int = 1) -> list[Event]:
-    traffic = Traffic(
+    plan = TrafficPlan(
         scenarios=("paid_checkout",), shapes=(Shape.NEW,), seed="s", now=1, count=count
     )
-    return list(traffic.events())
+    return list(plan.events())
 
 
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:8000", "ftp://host/x", "http:///x", "http://host:port/", "http://[::1/"]
 )
 def test_what_is_no_webhook_url_is_refused(url: str) -> None:
-    with pytest.raises(UnusableUrl, match="looks like http://"):
+    with pytest.raises(UnusableUrl, match="use one like http://"):
         Endpoint.at(url)
 
 
@@ -48,84 +48,84 @@ def test_only_this_machine_is_loopback(url: str, *, ours: bool) -> None:
 @servers
 def test_every_event_arrives_signed_over_one_connection() -> None:
     with scripted() as server:
-        tally = send_all(events(20), Endpoint.at(server.url), "whsec_a")
+        totals = send_all(events(20), Endpoint.at(server.url), "whsec_a")
 
     assert [received.body for received in server.received] == [e.body for e in events(20)]
     for received in server.received:
         text = received.body.decode()
         assert WebhookSignature.verify_header(text, received.signature, "whsec_a", tolerance=60)
-    assert dict(tally.answers) == {202: 20}
-    assert tally.all_taken
-    assert 0 < tally.percentile(0.5) <= tally.percentile(0.99)
+    assert dict(totals.answers) == {202: 20}
+    assert totals.all_taken
+    assert 0 < totals.percentile(0.5) <= totals.percentile(0.99)
 
 
 @servers
 def test_a_busy_endpoint_gets_the_event_again_when_it_asked_for_it() -> None:
     with scripted(503, 503) as server:
-        tally = send_all(events(), Endpoint.at(server.url), "whsec_a")
+        totals = send_all(events(), Endpoint.at(server.url), "whsec_a")
 
-    assert (dict(tally.answers), tally.retries) == ({202: 1}, 2)
+    assert (dict(totals.answers), totals.retries) == ({202: 1}, 2)
     assert all(later.at - earlier.at >= 0.2 for earlier, later in pairwise(server.received))
 
 
 @servers
 def test_patience_with_a_busy_endpoint_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.samples.courier.LONGEST_WAIT", 0.001)
+    monkeypatch.setattr("ops.send.delivery.LONGEST_WAIT", 0.001)
     with scripted(*[503] * 50) as server:
-        tally = send_all(events(), Endpoint.at(server.url), "whsec_a")
+        totals = send_all(events(), Endpoint.at(server.url), "whsec_a")
 
-    assert dict(tally.answers) == {503: 1}
+    assert dict(totals.answers) == {503: 1}
     assert len(server.received) == 8
-    assert not tally.all_taken
+    assert not totals.all_taken
 
 
 @servers
 def test_a_refusal_is_not_repeated_but_shown() -> None:
     with scripted(403) as server:
-        tally = send_all(events(2), Endpoint.at(server.url), "whsec_a")
+        totals = send_all(events(2), Endpoint.at(server.url), "whsec_a")
 
-    assert dict(tally.answers) == {403: 1, 202: 1}
-    ((event_id, answer),) = tally.refused
+    assert dict(totals.answers) == {403: 1, 202: 1}
+    ((event_id, answer),) = totals.refused
     assert (event_id, answer.said) == (events()[0].id, "the script says so")
 
 
 @servers
 def test_a_server_that_went_away_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.samples.courier.LONGEST_WAIT", 0.001)
+    monkeypatch.setattr("ops.send.delivery.LONGEST_WAIT", 0.001)
     with scripted() as server:
         endpoint = Endpoint.at(server.url)
 
-    tally = send_all(events(), endpoint, "whsec_a")
+    totals = send_all(events(), endpoint, "whsec_a")
 
-    assert dict(tally.answers) == {0: 1}
+    assert dict(totals.answers) == {0: 1}
 
 
 @servers
 def test_the_rate_is_kept_over_all_connections() -> None:
     begun = time.monotonic()
     with scripted() as server:
-        tally = send_all(events(21), Endpoint.at(server.url), "whsec_a", concurrency=4, rate=50.0)
+        totals = send_all(events(21), Endpoint.at(server.url), "whsec_a", concurrency=4, rate=50.0)
 
-    assert tally.sent == 21
+    assert totals.sent == 21
     assert time.monotonic() - begun >= 0.4
 
 
 @servers
 def test_a_signature_can_be_forged() -> None:
     with scripted() as server:
-        courier = Courier(Endpoint.at(server.url), "whsec_a")
-        courier.post(b"{}", signature="t=1,v1=00")
-        courier.close()
+        client = DeliveryClient(Endpoint.at(server.url), "whsec_a")
+        client.post(b"{}", signature="t=1,v1=00")
+        client.close()
 
     assert server.received[0].signature == "t=1,v1=00"
 
 
 def test_an_answer_that_is_no_json_is_quoted() -> None:
-    answer = Answer(status=502, body=b"<html>", seconds=0.1)
+    answer = EndpointResponse(status=502, body=b"<html>", seconds=0.1)
 
     assert answer.document is None
     assert answer.said == "<html>"
 
 
 def test_an_empty_run_has_latency_nought() -> None:
-    assert Tally().percentile(0.5) == 0.0
+    assert SendTotals().percentile(0.5) == 0.0

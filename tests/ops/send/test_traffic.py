@@ -2,10 +2,10 @@ from collections import Counter
 
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS
-from ops.send.traffic import Traffic
+from ops.send.traffic import TrafficPlan
 
 
-def plan(**wish: object) -> Traffic:
+def plan(**wish: object) -> TrafficPlan:
     whole: dict[str, object] = {
         "scenarios": ("first_paid", "onetime"),
         "shapes": (Shape.OLD, Shape.NEW),
@@ -13,13 +13,13 @@ def plan(**wish: object) -> Traffic:
         "now": 1_795_300_000,
         "count": 4,
     }
-    return Traffic(**{**whole, **wish})  # type: ignore[arg-type]
+    return TrafficPlan(**{**whole, **wish})  # type: ignore[arg-type]
 
 
 def test_scenarios_and_shapes_take_turns() -> None:
-    told = [(lifecycle.name, lifecycle.shape) for lifecycle in plan(count=5).lifecycles()]
+    composed = [(lifecycle.name, lifecycle.shape) for lifecycle in plan(count=5).lifecycles()]
 
-    assert told == [
+    assert composed == [
         ("first_paid", "old"),
         ("first_paid", "new"),
         ("onetime", "old"),

@@ -1,6 +1,12 @@
 import pytest
 
-from ops.status.sizing import ASSUMED_RATE, TARGET_SECONDS, need, rate_of_each, window
+from ops.status.sizing import (
+    ASSUMED_RATE,
+    TARGET_SECONDS,
+    estimate_need,
+    measuring_window,
+    rate_of_each,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,20 +25,20 @@ from ops.status.sizing import ASSUMED_RATE, TARGET_SECONDS, need, rate_of_each, 
 def test_as_many_processes_as_drain_it_in_a_minute(
     backlog: int, arriving: float, rate: float | None, processes: int
 ) -> None:
-    assert need(backlog=backlog, arriving=arriving, rate=rate).processes == processes
+    assert estimate_need(backlog=backlog, arriving=arriving, rate=rate).processes == processes
 
 
-def test_what_nobody_measured_is_assumed_and_said_to_be() -> None:
-    assumed = need(backlog=round(3 * ASSUMED_RATE * TARGET_SECONDS), arriving=0, rate=None)
+def test_a_rate_that_was_not_measured_is_assumed_and_marked() -> None:
+    assumed = estimate_need(backlog=round(3 * ASSUMED_RATE * TARGET_SECONDS), arriving=0, rate=None)
 
     assert (assumed.processes, assumed.rate, assumed.measured) == (3, ASSUMED_RATE, False)
-    assert need(backlog=1, arriving=0, rate=80).measured
+    assert estimate_need(backlog=1, arriving=0, rate=80).measured
 
 
-def test_a_rate_is_measured_only_while_everybody_is_busy() -> None:
-    assert window(0.5) is None
-    assert window(10) == 10
-    assert window(86_400) == TARGET_SECONDS
+def test_a_rate_is_measured_only_while_every_process_is_busy() -> None:
+    assert measuring_window(0.5) is None
+    assert measuring_window(10) == 10
+    assert measuring_window(86_400) == TARGET_SECONDS
 
     assert rate_of_each(settled=3000, seconds=10, processes=2) == 150
     assert rate_of_each(settled=3000, seconds=None, processes=2) is None

@@ -3,7 +3,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import click
 import pytest
 
-from ops.terminal.formats import Moment, moment, span, stamp
+from ops.terminal.formats import (
+    TimeParam,
+    check_time_range,
+    format_duration,
+    format_time,
+    parse_time,
+)
 from tests.fakes import NOW
 
 
@@ -21,23 +27,25 @@ from tests.fakes import NOW
         ("2026-11-22T12:30+02:00", datetime(2026, 11, 22, 10, 30, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_read_as_people_write_it(text: str, expected: datetime) -> None:
-    assert moment(text, now=NOW) == expected
+def test_a_time_can_be_iso_8601_or_an_age(text: str, expected: datetime) -> None:
+    assert parse_time(text, now=NOW) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2", "2 years", "-2h", "999999999w", "0001-01-01T00:00+09:00"]
 )
-def test_what_is_no_time_is_wrong_use(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is no time"):
-        Moment().convert(text, None, None)
+def test_text_that_is_not_a_time_is_wrong_usage(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a time"):
+        TimeParam().convert(text, None, None)
 
 
 def test_a_time_is_shown_in_utc_to_the_second() -> None:
     berlin = timezone(timedelta(hours=1))
 
-    assert stamp(datetime(2026, 11, 22, 13, 0, 0, 999, tzinfo=berlin)) == "2026-11-22 12:00:00Z"
-    assert stamp(None) == "-"
+    assert (
+        format_time(datetime(2026, 11, 22, 13, 0, 0, 999, tzinfo=berlin)) == "2026-11-22 12:00:00Z"
+    )
+    assert format_time(None) == "-"
 
 
 @pytest.mark.parametrize(
@@ -51,5 +59,13 @@ def test_a_time_is_shown_in_utc_to_the_second() -> None:
         (86400 * 9, "9 days"),
     ],
 )
-def test_a_span_is_said_roughly(seconds: float, said: str) -> None:
-    assert span(seconds) == said
+def test_a_duration_is_rounded(seconds: float, said: str) -> None:
+    assert format_duration(seconds) == said
+
+
+def test_a_time_range_must_not_end_before_it_begins() -> None:
+    check_time_range(NOW, NOW + timedelta(seconds=1))
+    check_time_range(None, NOW)
+
+    with pytest.raises(click.UsageError, match="is not before --until"):
+        check_time_range(NOW, NOW)

@@ -1,6 +1,6 @@
 import pytest
 
-from ops.terminal.formats import money
+from ops.terminal.formats import format_money
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from ops.terminal.formats import money
 def test_an_amount_is_exact_in_the_unit_people_count_in(
     amount: int, currency: str, said: str
 ) -> None:
-    assert money(amount, currency) == said
+    assert format_money(amount, currency) == said

@@ -1,17 +1,41 @@
+import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
-from ops.terminal.output import plain, say, show, table, visible
+from ops.terminal.output import (
+    Columns,
+    make_table,
+    print_list,
+    print_table,
+    print_text,
+    printable,
+    to_json,
+)
+
+
+@dataclass
+class Fruit:
+    name: str
+    kilograms: float
+    bought_at: datetime
+
+
+COLUMNS: Columns[Fruit] = {"fruit": lambda row: row.name, "kg": lambda row: row.kilograms}
+FRUIT = [
+    Fruit("apple", 2.5, datetime(2026, 11, 22, tzinfo=UTC)),
+    Fruit("pear", 1, datetime(2026, 1, 1, tzinfo=UTC)),
+]
 
 
 def test_control_characters_are_written_out_and_letters_are_left_alone() -> None:
-    assert visible("\x1b[2Jusr\x9b1\nü 統") == "\\x1b[2Jusr\\x9b1\\nü 統"
-    assert [visible(each) for each in (None, "", True, 0)] == ["-", "-", "yes", "0"]
+    assert printable("\x1b[2Jusr\x9b1\nü 統") == "\\x1b[2Jusr\\x9b1\\nü 統"
+    assert [printable(each) for each in (None, "", True, 0)] == ["-", "-", "yes", "0"]
 
 
 def test_every_row_is_one_whole_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    show(table(("a", "b"), [("x" * 150, "y" * 150), ("1", None)]))
+    print_table(make_table(("a", "b"), [("x" * 150, "y" * 150), ("1", None)]))
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["a", "b"], ["x" * 150, "y" * 150], ["1", "-"]]
@@ -21,7 +45,7 @@ def test_every_row_is_one_whole_line_in_a_pipe(capsys: pytest.CaptureFixture[str
 def test_a_sentence_is_not_broken_and_markup_in_it_is_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    say(f"[bold]{'long ' * 60}\x1b\n\nend", indent=2)
+    print_text(f"[bold]{'long ' * 60}\x1b\n\nend", indent=2)
 
     assert capsys.readouterr().out == f"  [bold]{'long ' * 60}\\x1b\n\n  end\n"
 
@@ -29,8 +53,41 @@ def test_a_sentence_is_not_broken_and_markup_in_it_is_text(
 def test_values_become_what_json_has() -> None:
     at = datetime(2026, 11, 22, tzinfo=UTC)
 
-    assert plain({"at": at, "of": frozenset({1}), "x": (None, 1.5, object)}) == {
+    assert to_json({"at": at, "of": frozenset({1}), "x": (None, 1.5, object)}) == {
         "at": "2026-11-22T00:00:00+00:00",
         "of": [1],
         "x": [None, 1.5, "<class 'object'>"],
     }
+
+
+def test_a_list_is_a_table_of_its_columns_with_notes_below(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_list("fruit", FRUIT, COLUMNS, as_json=False, empty="none", notes=["more"], more=True)
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["fruit", "kg"], ["apple", "2.5"], ["pear", "1"], ["more"]]
+
+
+def test_a_list_as_json_holds_whole_rows_and_further_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_list("fruit", FRUIT[:1], COLUMNS, as_json=True, empty="none", notes=["more"], more=True)
+
+    assert json.loads(capsys.readouterr().out) == {
+        "fruit": [{"name": "apple", "kilograms": 2.5, "bought_at": "2026-11-22T00:00:00+00:00"}],
+        "more": True,
+    }
+
+
+def test_rows_of_a_list_can_have_their_own_document(capsys: pytest.CaptureFixture[str]) -> None:
+    print_list("fruit", FRUIT, COLUMNS, as_json=True, empty=None, row_document=lambda row: row.name)
+
+    assert json.loads(capsys.readouterr().out) == {"fruit": ["apple", "pear"]}
+
+
+def test_an_empty_list_is_a_sentence_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_list("fruit", [], COLUMNS, as_json=False, empty="no fruit")
+    print_list("fruit", [], COLUMNS, as_json=False, empty=None)
+
+    assert capsys.readouterr().out == "no fruit\n"

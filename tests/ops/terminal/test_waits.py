@@ -10,21 +10,21 @@ class Scene:
         self.waits = Waits(self.said.append, every=2.0, monotonic=lambda: self.now)
 
     def after(self, seconds: float) -> list[str]:
-        """What one look says once so many seconds have passed."""
+        """Return what one look reports after this many seconds."""
         self.now += seconds
         self.said.clear()
         self.waits.look()
         return list(self.said)
 
 
-def test_a_short_wait_is_not_told() -> None:
+def test_a_short_wait_is_not_shown() -> None:
     scene = Scene()
     scene.waits.wait_for("Redis to be ready")
 
     assert scene.after(1.9) == []
 
 
-def test_a_wait_that_lasts_is_told_every_two_seconds() -> None:
+def test_a_wait_that_lasts_is_shown_every_two_seconds() -> None:
     scene = Scene()
     scene.waits.wait_for("Redis to be ready")
 
@@ -54,16 +54,16 @@ def test_each_wait_has_its_own_time() -> None:
     assert scene.after(2.0) == ["Waiting for the worker to be ready (2 s so far)"]
 
 
-def test_nothing_is_told_where_nothing_is_waited_for() -> None:
+def test_nothing_is_shown_where_nothing_is_waited_for() -> None:
     assert Scene().after(60) == []
 
 
 def test_it_looks_by_itself_until_it_is_left() -> None:
-    told = Event()
+    reported = Event()
 
-    with Waits(lambda _: told.set(), every=0.01) as waits:
+    with Waits(lambda _: reported.set(), every=0.01) as waits:
         waits.wait_for("this test")
-        assert told.wait(30)
+        assert reported.wait(30)
 
     assert not waits._thread.is_alive()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ops.errors import AddressTaken
+from ops.errors import ListenAddressTaken
 from ops.up import addresses
 from runtime.settings import Address, Settings
 
@@ -24,7 +24,7 @@ def nothing(_: str) -> None:
 
 @pytest.mark.usefixtures("taken")
 def test_what_the_operator_said_stands() -> None:
-    found = addresses.decide(settings(PAIDUP_INGEST_BIND="0.0.0.0:80"), "given", nothing)
+    found = addresses.choose_addresses(settings(PAIDUP_INGEST_BIND="0.0.0.0:80"), "given", nothing)
 
     assert found == {
         "PAIDUP_INGEST_BIND": "0.0.0.0:80",
@@ -35,14 +35,14 @@ def test_what_the_operator_said_stands() -> None:
 
 @pytest.mark.usefixtures("taken")
 def test_port_0_is_any_free_one() -> None:
-    found = addresses.decide(settings(PAIDUP_INGEST_BIND="[::1]:0"), "given", nothing)
+    found = addresses.choose_addresses(settings(PAIDUP_INGEST_BIND="[::1]:0"), "given", nothing)
 
     assert found["PAIDUP_INGEST_BIND"] == "[::1]:25000"
 
 
 @pytest.mark.usefixtures("taken")
 def test_free_ports_are_on_loopback_whatever_was_said() -> None:
-    found = addresses.decide(settings(PAIDUP_INGEST_BIND="0.0.0.0:80"), "free", nothing)
+    found = addresses.choose_addresses(settings(PAIDUP_INGEST_BIND="0.0.0.0:80"), "free", nothing)
 
     assert set(found.values()) == {"127.0.0.1:25000"}
 
@@ -50,15 +50,17 @@ def test_free_ports_are_on_loopback_whatever_was_said() -> None:
 def test_a_taken_address_for_stripe_is_an_error_that_names_the_variable(taken: set[int]) -> None:
     taken.add(8000)
 
-    with pytest.raises(AddressTaken, match=r"127\.0\.0\.1:8000 is in use: .* PAIDUP_INGEST_BIND"):
-        addresses.decide(settings(), "given", nothing)
+    with pytest.raises(
+        ListenAddressTaken, match=r"127\.0\.0\.1:8000 is in use: .* PAIDUP_INGEST_BIND"
+    ):
+        addresses.choose_addresses(settings(), "given", nothing)
 
 
 def test_a_taken_metrics_port_is_a_warning_and_no_reason_not_to_work(taken: set[int]) -> None:
     taken.add(9101)
     said: list[str] = []
 
-    found = addresses.decide(settings(), "given", said.append)
+    found = addresses.choose_addresses(settings(), "given", said.append)
 
     assert found["PAIDUP_WORKER_METRICS_BIND"] == "127.0.0.1:25000"
     assert said == ["127.0.0.1:9101 is in use: the worker's metrics are at 127.0.0.1:25000"]
@@ -68,7 +70,7 @@ def test_a_taken_console_port_is_a_warning_too(taken: set[int]) -> None:
     taken.add(8001)
     said: list[str] = []
 
-    found = addresses.decide(settings(), "given", said.append)
+    found = addresses.choose_addresses(settings(), "given", said.append)
 
     assert found["PAIDUP_CONSOLE_BIND"] == "127.0.0.1:25000"
     assert said == ["127.0.0.1:8001 is in use: the console is at 127.0.0.1:25000"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ops import cli
-from ops.errors import NothingRuns
-from ops.up import replace_process as become
+from ops.errors import NoServerConfigured
+from ops.up import replace_process
 from runtime.settings import SettingsError
 
 URLS = {"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://a"}
@@ -15,7 +15,7 @@ OURS = ("billing", "models", "runtime", "ingest", "workers", "ops", "migrations"
 
 
 class Replaced(Exception):
-    """What this process would have become."""
+    """Raised instead of replacing the test's process; holds the arguments of ``execve``."""
 
     def __init__(self, path: str, arguments: list[str], environ: dict[str, str]) -> None:
         self.path, self.arguments, self.environ = path, arguments, environ
@@ -47,18 +47,18 @@ def test_the_command_becomes_its_process(
 
 
 def test_it_stays_itself_where_a_server_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(NothingRuns, match="REDIS_URL"):
-        become.become("ingest", {"PAIDUP_DATA_DIR": str(tmp_path)}, "REDIS_URL")
+    with pytest.raises(NoServerConfigured, match="REDIS_URL"):
+        replace_process.replace_process("ingest", {"PAIDUP_DATA_DIR": str(tmp_path)}, "REDIS_URL")
 
 
 def test_it_stays_itself_where_a_setting_is_out_of_bounds() -> None:
     with pytest.raises(SettingsError, match="PAIDUP_LIVEMODE"):
-        become.become("ingest", {**URLS, "PAIDUP_LIVEMODE": "maybe"}, "REDIS_URL")
+        replace_process.replace_process("ingest", {**URLS, "PAIDUP_LIVEMODE": "maybe"}, "REDIS_URL")
 
 
 @pytest.fixture
 def rivals(tmp_path: Path) -> Path:
-    """A folder with packages of the names of ours, each of which ends the process it gets into."""
+    """A folder with packages named like Paidup's, which end every process that imports them."""
     folder = tmp_path / "rivals"
     for name in OURS:
         (folder / name).mkdir(parents=True)
@@ -79,13 +79,13 @@ def rivals(tmp_path: Path) -> Path:
 def test_a_process_of_ours_imports_ours_where_rivals_are_on_the_path(
     module: str, named: str, rivals: Path
 ) -> None:
-    """It is ours: it asks for the settings that it needs."""
+    """Check that the service starts, by the error about its missing settings."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f":{rivals}"}
 
     done = subprocess.run(
-        become.service_command(module),
+        replace_process.service_command(module),
         cwd=rivals,
-        env=become.service_environ(environ),
+        env=replace_process.service_environ(environ),
         capture_output=True,
         text=True,
         check=False,
@@ -99,7 +99,9 @@ def test_a_process_of_ours_imports_ours_where_rivals_are_on_the_path(
 
 def test_the_operators_own_modules_can_still_be_imported(rivals: Path) -> None:
     (rivals / "theirs.py").touch()
-    environ = become.service_environ({"PATH": os.environ["PATH"], "PYTHONPATH": str(rivals)})
+    environ = replace_process.service_environ(
+        {"PATH": os.environ["PATH"], "PYTHONPATH": str(rivals)}
+    )
     command = [sys.executable, "-c", "import theirs, models; print(models.__file__)"]
 
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

@@ -1,13 +1,13 @@
 from pathlib import Path
 from typing import cast
 
-from ops.up.restarts import Tending
+from ops.up.restarts import RestartPolicy
 from ops.up.servers.errors import ServerDidNotStart
 from ops.up.servers.process import Process
 
 
 class Part:
-    """A part that dies when told to, and may refuse to start."""
+    """A part that ends on request and may refuse to start."""
 
     name = "part"
     log = Path("part.log")
@@ -31,21 +31,21 @@ class Part:
         self.lives, self.exit_code = False, exit_code
 
 
-class Scene:
+class RestartScene:
     def __init__(self) -> None:
         self.now = 0.0
         self.said: list[str] = []
         self.part = Part()
-        self.tending = Tending(say=self.said.append, monotonic=lambda: self.now)
-        self.tending.watch(cast("Process", self.part))
+        self.restarts = RestartPolicy(say=self.said.append, monotonic=lambda: self.now)
+        self.restarts.watch(cast("Process", self.part))
 
     def after(self, seconds: float) -> bool:
         self.now += seconds
-        return self.tending.tend()
+        return self.restarts.restart_ended()
 
 
 def test_what_lives_is_left_alone() -> None:
-    scene = Scene()
+    scene = RestartScene()
 
     assert not scene.after(100)
 
@@ -54,18 +54,18 @@ def test_what_lives_is_left_alone() -> None:
 
 
 def test_what_died_is_named_and_started_again() -> None:
-    scene = Scene()
+    scene = RestartScene()
     scene.part.die(-9)
 
     assert not scene.after(60)
     assert scene.after(1)
 
-    assert scene.said == ["part ended (signal 9) and is started again; see part.log"]
+    assert scene.said == ["part ended (signal 9) and will be restarted; see part.log"]
     assert scene.part.lives
 
 
 def test_what_dies_young_waits_longer_each_time_up_to_ten_seconds() -> None:
-    scene = Scene()
+    scene = RestartScene()
     waits = []
 
     for _ in range(7):
@@ -80,7 +80,7 @@ def test_what_dies_young_waits_longer_each_time_up_to_ten_seconds() -> None:
 
 
 def test_what_lived_long_starts_at_once_again() -> None:
-    scene = Scene()
+    scene = RestartScene()
     for _ in range(4):
         scene.part.die()
         scene.after(0.001)
@@ -94,7 +94,7 @@ def test_what_lived_long_starts_at_once_again() -> None:
 
 
 def test_what_does_not_start_is_named_and_tried_again() -> None:
-    scene = Scene()
+    scene = RestartScene()
     scene.part.die()
     scene.part.refuses = True
     scene.after(0.001)
@@ -104,14 +104,14 @@ def test_what_does_not_start_is_named_and_tried_again() -> None:
     scene.after(0.001)
     assert scene.after(20)
 
-    assert "part did not start: no disk (log: part.log)" in scene.said
+    assert "part did not start: no disk; see part.log" in scene.said
 
 
 def test_after_forgetting_the_dead_stay_dead() -> None:
-    scene = Scene()
-    scene.tending.forget_all()
+    scene = RestartScene()
+    scene.restarts.forget_all()
     scene.part.die()
 
     assert not scene.after(100)
     assert not scene.after(100)
-    assert scene.tending.alive() == []
+    assert scene.restarts.alive() == []

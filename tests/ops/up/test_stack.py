@@ -1,4 +1,4 @@
-"""``paidup up`` as people meet it: a process that is started, asked, signalled and killed."""
+"""``paidup up`` as a process that is started, queried, signalled and killed."""
 
 import json
 import os
@@ -18,8 +18,8 @@ import pytest
 
 from billing.errors import InvalidCatalogue
 from ops.demo.plans import PLANS
-from ops.errors import AddressTaken
-from ops.up import up_file as upfile
+from ops.errors import ListenAddressTaken
+from ops.up import up_file
 from ops.up.servers import pidfile
 from ops.up.servers.ports import free_port
 from ops.up.servers.process_table import children_of, command_of
@@ -33,7 +33,7 @@ PAIDUP = (sys.executable, "-m", "ops.cli")
 _numbers = count(1)
 
 
-def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
+def until(holds: Callable[[], object], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it took too long"
@@ -86,12 +86,12 @@ class Up:
             said = self.child.stdout.readline()
             assert said, f"up ended: {self.child.wait()}"
             self.said += said
-        found = upfile.read(self.folder)
+        found = up_file.read(self.folder)
         assert found
         return found
 
     def end(self, number: signal.Signals) -> tuple[str, int]:
-        """Everything it said afterwards, and its exit code."""
+        """Send a signal, and return the rest of the output and the exit code."""
         assert self.child
         self.child.send_signal(number)
         said, _ = self.child.communicate(timeout=60)
@@ -121,7 +121,7 @@ def up(servers_folder: Path, redis_binary: Path) -> Iterator[Up]:
 def test_a_day_in_the_life_of_up(up: Up) -> None:
     first = up.start()
 
-    assert stat.S_IMODE(upfile.path_in(up.folder).stat().st_mode) == 0o600
+    assert stat.S_IMODE(up_file.path_in(up.folder).stat().st_mode) == 0o600
     assert status_of(f"{first.ingest_url}/readyz") == 200
     assert status_of(first.webhook_url, body=b"{}") == 400
     read = f"{first.console_url}/v1/users/usr_1/entitlements"
@@ -139,16 +139,16 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
     for part in ("worker", "ingest", "console"):
         os.kill(first.pids[part], signal.SIGKILL)
     until(lambda: all(renewed(up, first, part) for part in ("worker", "ingest", "console")))
-    now = upfile.read(up.folder)
+    now = up_file.read(up.folder)
     assert now
     assert now.webhook_url == first.webhook_url
 
     said, code = up.end(signal.SIGINT)
     assert code == 0
-    assert "worker ended (signal 9) and is started again" in said
+    assert "worker ended (signal 9) and will be restarted" in said
     assert "the data stays in" in said
     assert all(is_gone(pid) for pid in now.pids.values())
-    assert not upfile.path_in(up.folder).exists()
+    assert not up_file.path_in(up.folder).exists()
     assert up.call("doctor").returncode == 1
 
     again = up.start()
@@ -156,11 +156,11 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
     assert again.console_token == first.console_token
     said, code = up.end(signal.SIGTERM)
     assert code == 0
-    assert "catalogue of record now" not in said
+    assert "now the catalogue of record" not in said
 
 
 def renewed(up: Up, first: UpFile, part: str) -> bool:
-    now = upfile.read(up.folder)
+    now = up_file.read(up.folder)
     return now is not None and now.pids.get(part, first.pids[part]) != first.pids[part]
 
 
@@ -174,10 +174,12 @@ def test_a_killed_up_leaves_nothing_running(up: Up) -> None:
 
 
 def test_what_a_killed_up_left_behind_is_taken_over(up: Up) -> None:
-    """Its leash was killed too, so that everything still runs."""
+    """Kill the parent watch, too, so that every part still runs."""
     found = up.start()
-    (leash,) = [pid for pid in children_of(found.pid) if "servers.leash" in command_of(pid)]
-    os.kill(leash, signal.SIGKILL)
+    (parent_watch,) = [
+        pid for pid in children_of(found.pid) if "servers.parent_watch" in command_of(pid)
+    ]
+    os.kill(parent_watch, signal.SIGKILL)
     up.end(signal.SIGKILL)
     assert not any(is_gone(pid) for pid in found.pids.values())
 
@@ -201,7 +203,7 @@ def test_servers_that_are_given_are_used_and_left_alone(
     with stack_on(folder, DATABASE_URL=database, REDIS_URL=redis_url, REDIS_URL_FILE="") as stack:
         assert stack.database_url == database
         assert stack.redis_url == redis_url
-        found = upfile.read(folder)
+        found = up_file.read(folder)
         assert found
         assert set(found.pids) == {"ingest", "worker", "console"}
 
@@ -220,12 +222,12 @@ def test_a_start_that_fails_leaves_nothing_running(
         "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
     }
 
-    with pytest.raises(AddressTaken):
+    with pytest.raises(ListenAddressTaken):
         Stack(folder, given).start()
 
     assert (folder / "redis").exists()
     assert pidfile.stop_all(folder / "run", seconds=0) == 0
-    assert not upfile.path_in(folder).exists()
+    assert not up_file.path_in(folder).exists()
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def test_up_names_missing_plans_in_one_sentence(up: Up) -> None:
 
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "nowhere.toml: No such file or directory; PAIDUP_PLANS names" in refused.stderr
+    assert "nowhere.toml: No such file or directory; set PAIDUP_PLANS" in refused.stderr
     assert not up.folder.exists()
 
 
@@ -267,7 +269,7 @@ def test_up_in_a_folder_without_plans_uses_those_of_the_demo(
 
     assert code == 0
     assert f"the plans of `paidup demo` are used ({PLANS})" in up.said
-    assert f"{PLANS} is the catalogue of record now" in up.said
+    assert f"{PLANS} is now the catalogue of record" in up.said
 
 
 def test_an_address_that_is_taken_is_named_before_anything_is_written_down(
@@ -282,7 +284,7 @@ def test_an_address_that_is_taken_is_named_before_anything_is_written_down(
     }
 
     with (
-        pytest.raises(AddressTaken, match="PAIDUP_INGEST_BIND"),
+        pytest.raises(ListenAddressTaken, match="PAIDUP_INGEST_BIND"),
         Stack(servers_folder / "taken-address", environ),
     ):
         pytest.fail("it started")

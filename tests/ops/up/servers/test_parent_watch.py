@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers import pidfile
-from ops.up.servers.parent_watch import Leash
+from ops.up.servers.parent_watch import ParentWatch
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from ops.up.servers.parent_watch import Leash
+from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.process import Process
 
 class Sleeper(Process):
@@ -21,7 +21,7 @@ class Sleeper(Process):
         return (sys.executable, "-c", "import time; time.sleep(60)")
 
 folder = Path(sys.argv[1])
-leash = Leash(folder, remove="remove" in sys.argv)
+watch = ParentWatch(folder, remove="remove" in sys.argv)
 Sleeper(folder=folder, run=folder / "run", log=folder / "log").start()
 print("started", flush=True)
 time.sleep(60)
@@ -70,12 +70,12 @@ def test_a_temporary_folder_goes_with_a_parent_that_was_killed(tmp_path: Path) -
 def wait_until_ignored(pid: int, number: signal.Signals) -> None:
     deadline = time.monotonic() + 30
     while not _ignored_by(pid) >> (number - 1) & 1:
-        assert time.monotonic() < deadline, "the leash did not start"
+        assert time.monotonic() < deadline, "the watch did not start"
         time.sleep(0.02)
 
 
 def _ignored_by(pid: int) -> int:
-    """The signals as the kernel tells them, one bit each."""
+    """Wait until the process ignores the signal, by the bit mask of the kernel."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("SigIgn:")[2].split()[0], 16)
 
@@ -87,21 +87,21 @@ def test_a_rival_on_pythons_path_does_not_end_it(
     rival.mkdir(parents=True)
     (rival / "__init__.py").write_text("raise SystemExit('a rival')")
     monkeypatch.setenv("PYTHONPATH", str(rival.parent))
-    leash = Leash(tmp_path)
+    watch = ParentWatch(tmp_path)
 
-    wait_until_ignored(leash._child.pid, signal.SIGINT)
+    wait_until_ignored(watch._child.pid, signal.SIGINT)
 
-    leash.release()
+    watch.release()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_leash_is_not_let_go_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    leash = Leash(tmp_path)
-    wait_until_ignored(leash._child.pid, number)
+def test_a_signal_does_not_end_a_parent_watch(tmp_path: Path, number: signal.Signals) -> None:
+    watch = ParentWatch(tmp_path)
+    wait_until_ignored(watch._child.pid, number)
 
-    leash._child.send_signal(number)
+    watch._child.send_signal(number)
 
     time.sleep(0.1)
-    assert leash._child.poll() is None
-    leash.release()
-    assert leash._child.poll() is not None
+    assert watch._child.poll() is None
+    watch.release()
+    assert watch._child.poll() is not None

@@ -1,8 +1,10 @@
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ time.sleep(60)
 
 
 class Script(Process):
-    """A Python one-liner in the part of a server."""
+    """A Python one-liner that acts as a server."""
 
     stop_seconds = 0.3
 
@@ -157,12 +159,30 @@ def test_what_ends_at_once_is_quoted(tmp_path: Path) -> None:
         script.start()
 
 
+def test_what_ends_before_its_start_is_noted_is_quoted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Script(tmp_path, "import sys; sys.exit('FATAL: no disk')")
+    script.ready = False
+    popen = subprocess.Popen
+
+    def slow_popen(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        child: subprocess.Popen[bytes] = popen(*arguments, **options)
+        child.wait()
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", slow_popen)
+
+    with pytest.raises(ServerDidNotStart, match="script did not start: FATAL: no disk"):
+        script.start()
+
+
 def test_what_never_answers_is_given_up_and_stopped(tmp_path: Path) -> None:
     script = Script(tmp_path, SLEEPER)
     script.ready = False
     script.start_seconds = 0.1
 
-    with pytest.raises(ServerDidNotStart, match="no answer within"):
+    with pytest.raises(ServerDidNotStart, match="not ready within"):
         script.start()
 
     assert not script.is_alive()
@@ -174,7 +194,7 @@ def test_only_what_was_said_since_the_start_is_quoted(tmp_path: Path) -> None:
     script.log.write_text("FATAL: of yesterday\n")
     script.ready = False
 
-    with pytest.raises(ServerDidNotStart, match="it said nothing"):
+    with pytest.raises(ServerDidNotStart, match="it logged nothing"):
         script.start()
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ops.up.servers import process_table as processes
+from ops.up.servers import process_table
 
 
 @pytest.fixture(params=["proc", "ps"])
 def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Linux has /proc; elsewhere, as on macOS, there is only ``ps``."""
+    """The source of the table: /proc on Linux, ``ps`` elsewhere, as on macOS."""
     if request.param == "ps":
-        monkeypatch.setattr(processes, "_PROC", Path("/nowhere"))
+        monkeypatch.setattr(process_table, "_PROC", Path("/nowhere"))
     return str(request.param)
 
 
@@ -30,7 +30,7 @@ def child() -> Iterator["subprocess.Popen[bytes]"]:
 
 @pytest.mark.usefixtures("source")
 def test_a_process_is_known_by_its_command(child: "subprocess.Popen[bytes]") -> None:
-    assert "time.sleep(60)" in processes.command_of(child.pid)
+    assert "time.sleep(60)" in process_table.command_of(child.pid)
 
 
 @pytest.mark.usefixtures("source")
@@ -38,10 +38,10 @@ def test_a_process_that_is_gone_has_no_command(child: "subprocess.Popen[bytes]")
     child.kill()
     child.wait()
 
-    assert processes.command_of(child.pid) == ""
+    assert process_table.command_of(child.pid) == ""
 
 
 @pytest.mark.usefixtures("source")
 def test_children_are_found_by_their_parent(child: "subprocess.Popen[bytes]") -> None:
-    assert child.pid in processes.children_of(os.getpid())
-    assert processes.children_of(child.pid) == []
+    assert child.pid in process_table.children_of(os.getpid())
+    assert process_table.children_of(child.pid) == []

@@ -1,14 +1,14 @@
-"""What the sample shop sells: the Stripe side of ``demo.toml``."""
+"""The prices of the sample plans: the Stripe side of ``demo.toml``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """One price of the shop; ``interval`` is None for what is bought once.
+class SamplePrice:
+    """One price; ``interval`` is None for a one-time purchase.
 
-    ``features`` is what its plan grants in ``demo.toml``.
+    ``features`` are those that its plan grants in ``demo.toml``.
     """
 
     price: str
@@ -21,7 +21,7 @@ class Offer:
     per_seat: frozenset[str] = frozenset()
 
     def features_for(self, seats: int) -> dict[str, bool | int]:
-        """What so many seats of it grant."""
+        """Return the features that ``seats`` of it grant."""
         return {
             name: value * seats if name in self.per_seat else value
             for name, value in self.features.items()
@@ -30,7 +30,7 @@ class Offer:
 
 PREMIUM = {"signals_enabled": True, "max_devices": 5}
 
-MONTHLY = Offer(
+MONTHLY = SamplePrice(
     price="price_premium_monthly",
     product="prod_premium",
     plan_code="premium",
@@ -39,7 +39,7 @@ MONTHLY = Offer(
     interval="month",
     features=PREMIUM,
 )
-YEARLY = Offer(
+YEARLY = SamplePrice(
     price="price_premium_yearly",
     product="prod_premium",
     plan_code="premium",
@@ -48,7 +48,7 @@ YEARLY = Offer(
     interval="year",
     features=PREMIUM,
 )
-TEAM = Offer(
+TEAM = SamplePrice(
     price="price_team",
     product="prod_team",
     plan_code="team",
@@ -58,7 +58,7 @@ TEAM = Offer(
     features={"max_devices": 1},
     per_seat=frozenset({"max_devices"}),
 )
-LIFETIME = Offer(
+LIFETIME = SamplePrice(
     price="price_lifetime",
     product="prod_lifetime",
     plan_code="lifetime",

@@ -5,7 +5,7 @@ import pytest
 
 from billing.catalogue import Catalogue, read_catalogue
 from ops.demo.plans import PLANS
-from ops.samples.shop import LIFETIME, MONTHLY, TEAM, YEARLY, Offer
+from ops.samples.sample_plans import LIFETIME, MONTHLY, TEAM, YEARLY, SamplePrice
 
 
 def catalogue(path: Path) -> Catalogue:
@@ -14,8 +14,8 @@ def catalogue(path: Path) -> Catalogue:
 
 @pytest.mark.parametrize("offer", [MONTHLY, YEARLY, TEAM, LIFETIME], ids=lambda offer: offer.price)
 @pytest.mark.parametrize("seats", [1, 3])
-def test_the_demos_plans_grant_what_the_samples_expect(offer: Offer, seats: int) -> None:
-    (plan,) = catalogue(PLANS).plans_named([offer.price])
+def test_the_demos_plans_grant_what_the_samples_expect(offer: SamplePrice, seats: int) -> None:
+    (plan,) = catalogue(PLANS).plans_by_names([offer.price])
 
     assert plan.code == offer.plan_code
     assert plan.features_for(seats) == offer.features_for(seats)
