@@ -295,15 +295,15 @@ def find(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def stand_in(folder: Path, name: str, body: str) -> None:
+def fake_python(folder: Path, name: str, body: str) -> None:
     (folder / name).write_text(f"#!/bin/sh\n{body}\n")
     (folder / name).chmod(0o755)
 
 
-def test_a_python_is_found_behind_stand_ins_that_do_not_run(tmp_path: Path) -> None:
-    stand_in(tmp_path, "python3.11", "exit 127")
-    stand_in(tmp_path, "python3.12", "exit 3")
-    stand_in(tmp_path, "python3", f'exec "{sys.executable}" "$@"')
+def test_a_python_is_found_behind_programs_that_do_not_run(tmp_path: Path) -> None:
+    fake_python(tmp_path, "python3.11", "exit 127")
+    fake_python(tmp_path, "python3.12", "exit 3")
+    fake_python(tmp_path, "python3", f'exec "{sys.executable}" "$@"')
 
     assert find(tmp_path).stdout.strip() == str(tmp_path / "python3")
 
@@ -317,15 +317,15 @@ def test_without_a_python_one_sentence_tells_what_to_install(tmp_path: Path) -> 
 
 
 def test_a_python_without_venv_is_named_as_that(tmp_path: Path) -> None:
-    stand_in(tmp_path, "python3.11", "exit 4")
+    fake_python(tmp_path, "python3.11", "exit 4")
 
     assert "python3.11 cannot make virtual environments" in find(tmp_path).stderr
 
 
 def test_the_python_that_is_named_wins_or_is_refused(tmp_path: Path) -> None:
-    stand_in(tmp_path, "python3.11", "exit 0")
-    stand_in(tmp_path, "with blank", f'exec "{sys.executable}" "$@"')
-    stand_in(tmp_path, "too-old", "exit 3")
+    fake_python(tmp_path, "python3.11", "exit 0")
+    fake_python(tmp_path, "with blank", f'exec "{sys.executable}" "$@"')
+    fake_python(tmp_path, "too-old", "exit 3")
 
     named = find(tmp_path, PYTHON=str(tmp_path / "with blank"))
     refused = find(tmp_path, PYTHON="too-old")

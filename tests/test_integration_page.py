@@ -1,4 +1,4 @@
-"""What docs/integration.md shows is run as it stands there."""
+"""Run the programs and queries of docs/integration.md as they are on the page."""
 
 import json
 import os
@@ -12,23 +12,21 @@ from typing import IO, Any
 
 import psycopg
 import pytest
-import redis
 
 from models.tables import effective_entitlements, entitlement_changes
 from ops import cli
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from runtime.changes.relay import Relay
-from runtime.changes.stream import ChangeStream
+from runtime.changes.numbering import number_waiting
 from runtime.ledger.record import Ledger
 from tests.ops.console.console_client import description, validate
 from tests.ops.console.console_process import TOKEN, serving
 from tests.runtime.changes.change_builders import changed
-from tests.runtime.changes.conftest import client, engine, ledger, relay, stream
+from tests.runtime.changes.conftest import engine, ledger
 from tests.runtime.ledger.delivery_builders import NOW, deliveries
 from tests.workers.waiting import until
 
-__all__ = ["client", "engine", "ledger", "relay", "stream"]
+__all__ = ["engine", "ledger"]
 
 PAGE = (Path(__file__).parents[1] / "docs" / "integration.md").read_text()
 
@@ -38,7 +36,7 @@ def blocks(language: str) -> list[str]:
 
 
 def program(name: str) -> str:
-    """The one whose first line names it."""
+    """Return the program whose first line has this name."""
     [found] = [each for each in blocks("python") if each.startswith(f"# {name}:")]
     return found
 
@@ -59,8 +57,8 @@ def test_every_column_of_the_views_is_explained() -> None:
 
 
 @pytest.fixture
-def environ(database: str, redis_url: str) -> dict[str, str]:
-    return {**os.environ, "DATABASE_URL": database, "REDIS_URL": redis_url}
+def environ(database: str) -> dict[str, str]:
+    return {**os.environ, "DATABASE_URL": database}
 
 
 @pytest.mark.servers
@@ -148,21 +146,20 @@ def heard(lines: IO[str], count: int) -> Sequence[str]:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("name", ["follow.py", "consume.py"])
 def test_a_follower_hears_each_change_and_goes_on_where_it_was(
-    environ: dict[str, str], relay: Relay, engine: Any, tmp_path: Path, name: str
+    environ: dict[str, str], engine: Any, tmp_path: Path
 ) -> None:
     changed(engine, "usr_1")
-    relay.round()
-    with running(name, environ, tmp_path) as lines:
+    number_waiting(engine)
+    with running("follow.py", environ, tmp_path) as lines:
         before = heard(lines, 1)
         changed(engine, "usr_2", "usr_3")
-        relay.round()
+        number_waiting(engine)
         meanwhile = heard(lines, 2)
         until(lambda: (tmp_path / "cursor.txt").read_text() == "3")
     changed(engine, "usr_4")
-    relay.round()
-    with running(name, environ, tmp_path) as lines:
+    number_waiting(engine)
+    with running("follow.py", environ, tmp_path) as lines:
         after = heard(lines, 1)
 
     assert before == ["granted usr_1"]
@@ -171,25 +168,11 @@ def test_a_follower_hears_each_change_and_goes_on_where_it_was(
 
 
 @pytest.mark.servers
-def test_a_reader_of_a_stream_that_was_cut_finds_the_rest_in_the_view(
-    environ: dict[str, str], engine: Any, client: redis.Redis, tmp_path: Path
-) -> None:
-    users = [f"usr_{number}" for number in range(10)]
-    changed(engine, *users)
-    Relay(engine=engine, stream=ChangeStream(client, length=3), clock=lambda: 0.0).round()
-
-    with running("consume.py", environ, tmp_path) as lines:
-        found = heard(lines, 10)
-
-    assert found == [f"granted {user}" for user in users]
-
-
-@pytest.mark.servers
 def test_the_line_for_the_shell_follows(
-    environ: dict[str, str], relay: Relay, engine: Any, tmp_path: Path
+    environ: dict[str, str], engine: Any, tmp_path: Path
 ) -> None:
     changed(engine, "usr_1")
-    relay.round()
+    number_waiting(engine)
     [line] = blocks("sh")
     paths = f"{Path(sys.executable).parent}:{environ['PATH']}"
     shell = subprocess.Popen(

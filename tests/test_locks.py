@@ -47,7 +47,7 @@ class Pin:
 
     @property
     def active(self) -> bool:
-        """Whether it is to be installed here."""
+        """True if it is to be installed on this machine."""
         return self.marker is None or self.marker.evaluate()
 
 

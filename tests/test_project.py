@@ -80,7 +80,7 @@ def test_make_help_lists_every_target() -> None:
 
 
 def rivals(folder: Path) -> str:
-    """Packages of an application that are called as ours are, and end whoever imports them."""
+    """Write packages with the names of Paidup's, which end any process that imports them."""
     for name in INSIDE:
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(f"raise SystemExit('a rival {name}')\n")

@@ -1,19 +1,20 @@
-"""What the pages name exists: files and headings behind links, make targets, commands, paths."""
+"""Check that what the pages name exists: links, headings, make targets, commands, paths."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from ops.cli import COMMANDS
+from ops.cli import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
 FIRST = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")]
 PAGES = [*FIRST, *sorted((ROOT / "docs").rglob("*.md"))]
-OURS = [*FIRST, ROOT / "docs" / "limits.md", ROOT / "docs" / "commands.md"]
-"""Pages in which each path is one of this repository."""
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
+"""A path that begins with one of them is a path of this repository."""
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
@@ -21,7 +22,9 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _MAKE = re.compile(r"(?:`|^ {4})make ([a-z-]+)", re.MULTILINE)
 _COMMAND = re.compile(r"\bpaidup ([a-z]+)")
+_CALL = re.compile(r"\bpaidup ((?:[a-z]+ ?){1,2})([^`\n|;]*)")
 _PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
+_SOURCE = re.compile(r"`([a-z]\w*\.(?:py|lua))`")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -69,17 +72,48 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
     assert set(_COMMAND.findall(page.read_text())) <= set(COMMANDS)
 
 
+def command(words: str) -> click.Command:
+    """Return the command that ``words`` lead to; the words behind it are arguments."""
+    found: click.Command = group
+    context = click.Context(group)
+    for word in words.split():
+        if isinstance(found, click.Group) and (inner := found.get_command(context, word)):
+            found = inner
+    assert found is not group, f"there is no `paidup {words}`"
+    return found
+
+
+@each_page
+def test_every_call_on_a_page_has_options_that_exist(page: Path) -> None:
+    wrong = []
+    for words, rest in _CALL.findall(page.read_text()):
+        options = {option for each in command(words).params for option in each.opts} | {"--help"}
+        named = set(re.findall(r"--[a-z-]+", re.split(r" or | #", rest)[0]))
+        if not named <= options:
+            wrong.append(f"paidup {words}{rest}")
+
+    assert wrong == []
+
+
 def test_the_page_of_commands_names_them_all() -> None:
     text = (ROOT / "docs" / "commands.md").read_text()
 
     assert set(_COMMAND.findall(text)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("page", OURS, ids=lambda page: page.name)
+@each_page
 def test_every_path_that_a_page_names_exists(page: Path) -> None:
-    named = set(_PATH.findall(_FENCED.sub("", page.read_text())))
+    text = _FENCED.sub("", page.read_text())
+    paths = {path for path in _PATH.findall(text) if path.partition("/")[0] in FOLDERS}
+    sources = set(_SOURCE.findall(text)) if page.name != "comparison.md" else set()
+    files = {path.name for folder in FOLDERS if folder[0] != "." for path in source_files(folder)}
 
-    assert {path for path in named if not (ROOT / path).exists()} == set()
+    assert {path for path in paths if not (ROOT / path).exists()} | (sources - files) == set()
+
+
+def source_files(folder: str) -> Iterator[Path]:
+    yield from (ROOT / folder).rglob("*.py")
+    yield from (ROOT / folder).rglob("*.lua")
 
 
 def test_the_first_screen_shows_the_picture_before_the_first_heading_of_a_part() -> None:
