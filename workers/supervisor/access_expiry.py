@@ -17,7 +17,7 @@ EVERY_SECONDS: Final = 20.0
 """Well below a minute: within that time access that is over is no longer marked active."""
 
 MAX_PARTIES: Final = 200
-"""In one run; if so many were due, the next run follows at once."""
+"""In one transaction; if so many were due, the next one follows at once."""
 
 ProjectDue = Callable[[int], int]
 """Recompute at most so many parties whose time has come; return how many there were."""
@@ -27,11 +27,16 @@ class AccessExpiry:
     """A periodic job of the supervisor that leads; ``clock`` is monotonic seconds."""
 
     def __init__(
-        self, project_due: ProjectDue, leads: Callable[[], bool], clock: Callable[[], float]
+        self,
+        project_due: ProjectDue,
+        leads: Callable[[], bool],
+        clock: Callable[[], float],
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._project_due = project_due
         self._leads = leads
         self._clock = clock
+        self._is_stopping = is_stopping
         self._next_at = clock()
         self._failing = False
 
@@ -39,17 +44,19 @@ class AccessExpiry:
         """Run every 20 s; an error is logged once, and the next run tries again."""
         if not self._leads() or self._clock() < self._next_at:
             return
+        self._next_at = self._clock() + EVERY_SECONDS
         try:
-            projected = self._project_due(MAX_PARTIES)
+            while self._project_due(MAX_PARTIES) == MAX_PARTIES and self._may_go_on():
+                pass
         except Exception as error:  # noqa: BLE001 - no error here may stop the worker
-            self._next_at = self._clock() + EVERY_SECONDS
             self._report(error)
             return
-        if projected < MAX_PARTIES:
-            self._next_at = self._clock() + EVERY_SECONDS
         if self._failing:
             log.info("time-limited access ends on time again")
         self._failing = False
+
+    def _may_go_on(self) -> bool:
+        return self._leads() and not self._is_stopping()
 
     def _report(self, error: Exception) -> None:
         failure = classify(error)

@@ -106,6 +106,7 @@ class Supervisor:
         self._pool_stuck = False
         self._fallback_due = False
         self._leads = False
+        self._stopping = False
         self._folded_at = time.monotonic()
 
     def _fetch_pool_if_key(self, pulse: Path) -> PoolProcess | None:
@@ -142,6 +143,7 @@ class Supervisor:
             partial(project_due, self._expiry_engine, CatalogueCache()),
             lambda: self._leads,
             time.monotonic,
+            lambda: self._stopping,
         )
         state = SharedStateReader(
             self._inbox.backlog, partial(read_database_state, engine), time.monotonic
@@ -198,6 +200,7 @@ class Supervisor:
 
     def _stop(self, jobs: PeriodicJobs, expiry: PeriodicJobs) -> None:
         log.info("stopping", pool=self._pool.pid)
+        self._stopping = True
         jobs.ask_to_stop()
         expiry.ask_to_stop()
         self._fallback.ask_to_stop()

@@ -50,14 +50,29 @@ def test_it_runs_at_once_and_then_every_20_s() -> None:
     assert set(ledger.limits) == {MAX_PARTIES}
 
 
-def test_a_full_run_is_followed_by_another_at_once() -> None:
-    clock, ledger = ManualClock(), FakeExpiryLedger(MAX_PARTIES, MAX_PARTIES - 1)
-    expiry = AccessExpiry(ledger.project_due, lambda: True, clock)
+def test_one_run_goes_on_until_nothing_is_due() -> None:
+    ledger = FakeExpiryLedger(MAX_PARTIES, MAX_PARTIES, 3)
+    expiry = AccessExpiry(ledger.project_due, lambda: True, ManualClock())
 
-    for _ in range(3):
-        expiry.run_if_due()
+    expiry.run_if_due()
+    expiry.run_if_due()
 
-    assert len(ledger.limits) == 2
+    assert len(ledger.limits) == 3
+
+
+def test_a_run_ends_early_when_the_worker_stops_or_another_one_leads() -> None:
+    leads, ledger = [True], FakeExpiryLedger(*[MAX_PARTIES] * 9)
+    clock = ManualClock()
+    AccessExpiry(ledger.project_due, lambda: leads[0], clock, lambda: True).run_if_due()
+    stopped_after = len(ledger.limits)
+
+    def lose_the_lead(limit: int) -> int:
+        leads[0] = False
+        return ledger.project_due(limit)
+
+    AccessExpiry(lose_the_lead, lambda: leads[0], clock).run_if_due()
+
+    assert (stopped_after, len(ledger.limits)) == (1, 2)
 
 
 def test_only_the_supervisor_that_leads_runs_it() -> None:
