@@ -125,7 +125,7 @@ def main() -> NoReturn:
 
 
 def _without_reader() -> int:
-    """Return 1 for a closed pipe, and keep Python from printing an error when it exits."""
+    """Return 0 for a closed pipe, and keep Python from printing an error when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
 

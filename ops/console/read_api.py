@@ -105,8 +105,8 @@ class ReadApi:
         try:
             self._breaker.check_closed()
             document = self._entitlements.of(user_id)
-        except CircuitOpen as shut:
-            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(shut)) from None
+        except CircuitOpen as refusal:
+            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(refusal)) from None
         except SQLAlchemyError as error:
             self._breaker.failed(error)
             reason = type(getattr(error, "orig", error)).__name__

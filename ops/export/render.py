@@ -95,7 +95,7 @@ def import_document(source: ImportFile, result: ImportResult) -> Json:
         "file": source.name,
         "sha256": source.digest,
         "asked": source.events,
-        "readmitted": result.requeued,
+        "requeued": result.requeued,
         "interrupted": result.interrupted,
         "counts": counts_document(result.counts),
         "events": events_document(result.results),
@@ -122,7 +122,7 @@ def print_import(source: ImportFile, result: ImportResult) -> None:
         left = result.counts[ReplayStatus.NOT_STARTED]
         print_text(
             f"interrupted: {result.requeued} were requeued, workers settle them; {left} are"
-            " untouched; the same command does the rest"
+            " not started; the same command does the rest"
         )
 
 

@@ -76,7 +76,7 @@ def rebuild_document(
         "rows": dict(sorted(findings.rows.items())),
         "grants": {change: findings.grants[change] for change in CHANGES.values()},
         "changed_rows": [
-            {"make_table": str(name), "key": list(key), "removed": gone}
+            {"table": str(name), "key": list(key), "removed": gone}
             for name, key, gone in findings.shown_rows
         ],
         "changed_grants": [_grant_document(each) for each in findings.shown_grants],

@@ -29,7 +29,7 @@ def replay_document(replay: Replay) -> Json:
     """Return the result of each event as JSON values."""
     return {
         "asked": replay.total,
-        "readmitted": replay.requeued,
+        "requeued": replay.requeued,
         "interrupted": replay.interrupted,
         "counts": counts_document(replay.counts()),
         "events": events_document(replay.results),
@@ -44,7 +44,7 @@ def print_replay(replay: Replay) -> None:
         left = replay.counts()[ReplayStatus.NOT_STARTED]
         print_text(
             f"interrupted: {replay.requeued} of {replay.total} were requeued, workers settle them;"
-            f" {left} are untouched; the same command does the rest"
+            f" {left} are not started; the same command does the rest"
         )
 
 
@@ -128,7 +128,7 @@ def counts_document(counts: Mapping[ReplayStatus, int]) -> Json:
 def events_document(results: Mapping[str, ReplayResult]) -> Json:
     """Return the results as JSON values."""
     return [
-        {"event": each.key, "fate": str(each.status), "because": each.detail or None}
+        {"event": each.key, "status": str(each.status), "because": each.detail or None}
         for each in results.values()
     ]
 

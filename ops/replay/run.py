@@ -39,14 +39,14 @@ class ReplayStatus(StrEnum):
     SUPERSEDED = "superseded"
     IGNORED = "ignored"
     FAILED = "failed again"
-    ALREADY_SETTLED = "here already"
-    EXCLUDED = "left out"
-    RESOLVED_ELSEWHERE = "dealt with meanwhile"
-    QUEUED = "readmitted"
-    IN_PROGRESS = "on its way"
-    LOST = "vanished"
+    ALREADY_SETTLED = "already settled"
+    EXCLUDED = "excluded"
+    RESOLVED_ELSEWHERE = "resolved elsewhere"
+    QUEUED = "queued"
+    IN_PROGRESS = "in progress"
+    LOST = "lost"
     NOT_TRIED = "not tried"
-    NOT_STARTED = "untouched"
+    NOT_STARTED = "not started"
 
 
 DONE: Final = frozenset(ReplayStatus) - {

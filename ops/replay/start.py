@@ -173,7 +173,7 @@ def _run(replay: Replay) -> None:
         try:
             replay.run(interruption.pause, progress_reporter(report))
         except (RedisError, SQLAlchemyError) as error:
-            done = f"{replay.requeued} of {replay.total} were requeued, the others are untouched"
+            done = f"{replay.requeued} of {replay.total} were requeued, the others are not started"
             raise CommandFailed(
                 f"{user_message(error)}; {done}: run the same command again"
             ) from error

@@ -118,7 +118,7 @@ def test_a_replay_that_fails_again_comes_back_with_its_history(
         said = paidup("dead", "replay", event_id, *WHY, "--json", code=1)
 
     (result,) = json.loads(said)["events"]
-    assert (result["event"], result["fate"]) == (event_id, "failed again")
+    assert (result["event"], result["status"]) == (event_id, "failed again")
     assert "a reader" in result["because"]
     assert (at_work.letter(event_id).state, len(at_work.letter(event_id).history)) == ("open", 1)
     assert "earlier failures" in paidup("dead", "show", event_id)

@@ -177,7 +177,7 @@ def test_twice_is_as_good_as_once_and_the_audit_says_who_and_why(
 
     said = paidup("replay", "--from", path, *MEANT)
 
-    assert "here already" in said
+    assert "already settled" in said
     assert "more need no attention" in said
     assert contents(at_work.engine, without={"audit_logs"}) == once
     for action in ("import.requested", "import.ended"):
@@ -219,7 +219,7 @@ def test_broken_off_anywhere_the_same_command_does_what_is_left(
 
     done = counts(paidup("replay", "--from", path, *MEANT, "--json"))
 
-    assert done["here already"] == left
+    assert done["already settled"] == left
     assert contents(at_work.engine, without=HISTORY) == contents(elsewhere.engine, without=HISTORY)
 
 
@@ -249,7 +249,7 @@ def test_what_an_operator_discarded_there_or_here_stays_out(
     preview = json.loads(paidup("replay", "--from", path, "--dry-run", "--json"))
     said = json.loads(paidup("replay", "--from", path, *MEANT, "--json"))
 
-    assert preview["counts"] == said["counts"] == {"left out": 2}
+    assert preview["counts"] == said["counts"] == {"excluded": 2}
     because = {each["event"]: each["because"] for each in said["events"]}
     assert because["evt_1"] == "discarded by an operator in the source database"
     assert "`paidup dead replay evt_2` undoes it" in because["evt_2"]
@@ -282,7 +282,7 @@ def test_a_dry_run_counts_and_lets_nothing_in(
 
     assert "Dry run, nothing was changed" in said
     assert "unknown_type" in said
-    assert "readmitted" in said
+    assert "queued" in said
     assert contents(floor.engine) == before
     assert floor.inbox.backlog().events == 0
 
@@ -301,7 +301,7 @@ def test_a_pipe_and_a_file_with_an_event_twice_are_taken_too(
     said = json.loads(paidup("replay", "--from", "-", *MEANT, "--json"))
 
     assert said["file"] == "standard input"
-    assert said["counts"]["here already"] == said["asked"] // 2
+    assert said["counts"]["already settled"] == said["asked"] // 2
     assert said["asked"] < BATCH_SIZE
 
 

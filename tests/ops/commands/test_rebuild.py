@@ -71,6 +71,7 @@ def test_a_dry_run_tells_what_the_run_does_and_leaves_no_trace(
     assert preview == done
     assert done["grants"] == {"granted": 1, "changed": 0, "revoked": 0}
     assert done["rows"]["user_entitlements"] == 1
+    assert {"table", "key", "removed"} == done["changed_rows"][0].keys()
     assert contents(books.engine, without=HISTORY) == before
     assert unbalanced(books.engine) == []
 

@@ -53,7 +53,7 @@ def test_settled_events_are_already_applied_and_applied_once(
     document = replayed(paidup, *ids)
 
     assert document["counts"] == {"already applied": len(ids)}
-    assert document["readmitted"] == document["asked"] == len(ids)
+    assert document["requeued"] == document["asked"] == len(ids)
     assert contents(at_work.engine, without=["audit_logs"]) == before
     settled = at_work.audited("replay.settled")
     assert {(actor, why) for actor, _, why in settled} == {("cli:ada", "a reader was mended")}
@@ -87,7 +87,7 @@ def test_one_that_comes_too_late_names_the_event_that_is_newer(
 
     (result,) = replayed(paidup, "evt_late")["events"]
 
-    assert (result["fate"], result["because"]) == ("superseded", f"superseded by {newer.id}")
+    assert (result["status"], result["because"]) == ("superseded", f"superseded by {newer.id}")
 
 
 def test_filters_choose_settled_events_and_dead_letters(
@@ -145,7 +145,7 @@ def test_a_dry_run_with_failures_ends_with_1_and_their_errors(
         document = json.loads(paidup("replay", event_id, "--dry-run", "--json", code=1))
 
     (result,) = document["events"]
-    assert result["fate"] == "failed again"
+    assert result["status"] == "failed again"
     assert "UnreadableEvent" in result["because"]
 
 
@@ -157,7 +157,7 @@ def test_live_traffic_goes_first(floor: OpsEnv, paidup: Paidup) -> None:
     document = replayed(paidup, event.id, "--no-wait")
     floor.inbox.accept(parse(other.body))
 
-    assert document["counts"] == {"readmitted": 1}
+    assert document["counts"] == {"queued": 1}
     (first,) = floor.inbox.claim("worker", max_events=1).entries
     assert first.key == other.id
 
@@ -191,7 +191,7 @@ def test_interrupted_it_says_how_far_it_came_and_the_same_command_does_the_rest(
     said = paidup("dead", "replay", "--all", "--yes", *WHY, code=1)
 
     assert f"interrupted: 20 of {len(events)} were requeued" in said
-    assert f"{len(events) - 20} are untouched" in said
+    assert f"{len(events) - 20} are not started" in said
     assert "it waits for a worker" in said
     assert Counter(floor.letters().values()) == {"open": len(events)}
     floor.work()
@@ -226,7 +226,7 @@ def test_two_people_at_once_settle_each_event_once(
     # Who came after the other was done found nothing to do, which is 1 and said so.
     documents = [json.loads(out) for out, _, _ in said if out]
     assert all(code == 0 or b"no open dead letter matches" in err for _, err, code in said)
-    assert sum(document["readmitted"] for document in documents) == len(events)
+    assert sum(document["requeued"] for document in documents) == len(events)
     assert floor.requeued() == len(events)
     assert len(floor.audited("dead_letter.replayed")) == len(events)
     assert len(floor.audited("replay.settled")) == len(events)
@@ -263,7 +263,7 @@ def test_an_event_that_left_the_inbox_without_a_trace_is_shown_so(
 
     (result,) = replayed(paidup, event_id, code=1)["events"]
 
-    assert result["fate"] == "vanished"
+    assert result["status"] == "lost"
 
 
 def test_a_replay_without_a_worker_says_so(
