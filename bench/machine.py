@@ -16,7 +16,7 @@ from typing import Final
 
 from ops.demo.plans import PLANS
 from ops.plans.migrate import migrate
-from ops.up.servers import binaries as locate
+from ops.up.servers import binaries as server_binaries
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from ops.up.services import WorkerService
@@ -89,11 +89,13 @@ def machine(
     """
     postgres = Postgres(
         folder / "postgres",
-        binaries=binaries or production_postgres() or locate.postgres_binaries(),
+        binaries=binaries or production_postgres() or server_binaries.postgres_binaries(),
         run=folder / "run",
         settings={"track_commit_timestamp": "on", **(settings or {})},
     )
-    redis = Redis(folder / "redis", binary=locate.redis_binary(None), maxmemory=_BACKLOG_MEMORY)
+    redis = Redis(
+        folder / "redis", binary=server_binaries.redis_binary(None), maxmemory=_BACKLOG_MEMORY
+    )
     (folder / "run").mkdir(exist_ok=True)
     try:
         postgres.start()

@@ -34,12 +34,11 @@ from bench.sampler import Samples, Steps, code_of
 from billing.projection.party import PartyFacts
 from billing.readers import registry
 from ops.demo.plans import PLANS
-from runtime import event_body as bodies
+from runtime import event_body
 from runtime.database.engine import make_engine
 from runtime.gc_tuning import reduce_gc
 from runtime.inbox.inbox import Inbox
-from runtime.ledger import admit as admission
-from runtime.ledger import difference, load, locks, record
+from runtime.ledger import admit, difference, load, locks, record
 from runtime.metrics_files import FOLDER_VARIABLE
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
@@ -51,10 +50,10 @@ from workers.liveness import Pulse
 
 STEPS: Final[Steps] = {
     code_of(Inbox.claim): "claim",
-    code_of(bodies.parse): "parse",
+    code_of(event_body.parse): "parse",
     code_of(registry.read_event): "read",
-    code_of(admission.open_transaction): "admit",
-    code_of(admission.admit): "admit",
+    code_of(admit.open_transaction): "admit",
+    code_of(admit.admit): "admit",
     code_of(locks.secure): "secure",
     code_of(load.load): "load",
     code_of(PartyFacts.add): "project",
@@ -150,7 +149,7 @@ def _alone(servers: BenchMachine, events: int, rounds: int) -> Iterator[Table]:
         samples = Samples(STEPS, LIBRARIES)
         for number in range(rounds):
             for body in mixes.first(events, f"alone {number}"):
-                inbox.accept(bodies.parse(body))
+                inbox.accept(event_body.parse(body))
             _forget(inbox.client, connection, has_statements=has_statements)
             before = _cost(servers)
             with samples.taking():

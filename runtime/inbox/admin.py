@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import redis
 
-from runtime.inbox import encoding as codec
+from runtime.inbox import encoding
 from runtime.inbox.entries import Backlog, Breaker, PeekedEvent
 from runtime.inbox.scripts import Scripts
 
@@ -27,7 +27,7 @@ class InboxAdmin:
 
     def open_breaker(self, reason: str, seconds: float) -> None:
         """Stop claims and wake-ups for ``seconds``, unless it is renewed or closed earlier."""
-        self._scripts.run("breaker", codec.error_text(reason), max(round(seconds * 1000), 1))
+        self._scripts.run("breaker", encoding.error_text(reason), max(round(seconds * 1000), 1))
 
     def close_breaker(self) -> None:
         """Allow claims again."""
@@ -47,7 +47,7 @@ class InboxAdmin:
 
     def backlog(self) -> Backlog:
         """Return the numbers of the inbox now. Cheap, however many events it holds."""
-        return codec.read_backlog(self._scripts.run("backlog"))
+        return encoding.read_backlog(self._scripts.run("backlog"))
 
     def peek(self, keys: Sequence[str]) -> list[PeekedEvent]:
         """Return the state of these events, and change nothing."""
@@ -61,7 +61,7 @@ class InboxAdmin:
         answer = self._scripts.run("peek", int(remove), *keys)
         width = len(answer) // len(keys) if keys else 0
         rows = [answer[at * width : (at + 1) * width] for at in range(len(keys))]
-        return [codec.read_peeked_event(key, row) for key, row in zip(keys, rows, strict=True)]
+        return [encoding.read_peeked_event(key, row) for key, row in zip(keys, rows, strict=True)]
 
     def conflicts(self) -> list[str]:
         """Return the keys of all conflicts; ``peek`` reads them."""
@@ -87,7 +87,7 @@ class InboxAdmin:
         return sorted(
             key.decode()
             for key, history in histories
-            if codec.read_last_error(history).startswith(beginning)
+            if encoding.read_last_error(history).startswith(beginning)
         )
 
     def drop_done_markers(self, most: int | None = None) -> int:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from billing.envelope import Envelope
-from runtime import json_text as documents
+from runtime import json_text
 from runtime.inbox.entries import (
     VERSION,
     Backlog,
@@ -27,7 +27,7 @@ _FIELDS: Final = 6
 
 def write_header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -> str:
     """Return the header stored beside the body; lane and time follow from the place in Redis."""
-    return documents.write_json(
+    return json_text.write_json(
         {
             "v": VERSION,
             "fp": envelope.fingerprint,
@@ -45,14 +45,14 @@ def write_header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -
 
 def write_marker(finished: Finished) -> str:
     """Return the done marker from which duplicates of a settled event are answered."""
-    return documents.write_json({"fp": finished.fingerprint, **finished.result})
+    return json_text.write_json({"fp": finished.fingerprint, **finished.result})
 
 
 def read_result(marker: bytes) -> Mapping[str, Any] | None:
     """Return the cached result in a done marker, or None if there is no marker."""
     if not marker:
         return None
-    result: dict[str, Any] = documents.read_json(marker)
+    result: dict[str, Any] = json_text.read_json(marker)
     result.pop("fp", None)
     return result
 
@@ -156,7 +156,7 @@ def _read_object(text: bytes) -> dict[str, Any]:
         return {}
     # Another program may have damaged it. Only the body beside it is needed.
     try:
-        document = documents.read_json(text)
+        document = json_text.read_json(text)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

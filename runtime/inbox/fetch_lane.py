@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import redis
 
-from runtime.inbox import encoding as codec
+from runtime.inbox import encoding
 from runtime.inbox.entries import VERSION, Claim, Deferred
 from runtime.inbox.inbox import (
     LEASE,
@@ -53,7 +53,7 @@ class FetchLane:
     def defer(self, token: str, deferred: Sequence[Deferred]) -> Deferral:
         """Move events that this owner holds into the lane, and store results of settled ones."""
         pairs = [
-            (each.key, codec.write_marker(each.settled) if each.settled else "")
+            (each.key, encoding.write_marker(each.settled) if each.settled else "")
             for each in deferred
         ]
         events, wake = self._scripts.run(
@@ -70,7 +70,7 @@ class FetchLane:
             *(token, wake or "", new_token(), 1, MAX_BYTES),
             *(_ms(LEASE), _ms(REGISTRATION), VERSION, _ms(UNKNOWN_VERSION), self._at_once),
         )
-        entries = tuple(codec.read_entries(rows))
+        entries = tuple(encoding.read_entries(rows))
         return Claim(
             token=token, entries=entries, alone=True, wake=_word(owed), refused=bool(refused)
         )
@@ -93,12 +93,12 @@ class FetchLane:
 
         The third failure in a row opens it for five seconds. Each further one doubles that time.
         """
-        return bool(self._scripts.run("fetch_health", "failed", codec.error_text(reason), 0))
+        return bool(self._scripts.run("fetch_health", "failed", encoding.error_text(reason), 0))
 
     def pause(self, reason: str, seconds: float) -> bool:
         """Open the breaker for ``seconds``; True if it was closed before."""
         pause = max(min(timedelta(seconds=seconds), LONGEST_REST), timedelta(seconds=1))
-        answer = self._scripts.run("fetch_health", "rest", codec.error_text(reason), _ms(pause))
+        answer = self._scripts.run("fetch_health", "rest", encoding.error_text(reason), _ms(pause))
         return bool(answer)
 
     def succeeded_at(self) -> datetime | None:
@@ -111,7 +111,7 @@ class FetchLane:
 
     def _health_time(self, name: str) -> datetime | None:
         at: Any = self._client.hget(f"{self._scripts.prefix}fetch:health", name)
-        return codec.read_time(at) if at else None
+        return encoding.read_time(at) if at else None
 
 
 def _word(token: bytes) -> str | None:

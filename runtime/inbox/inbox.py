@@ -20,7 +20,7 @@ from typing import Any, Final
 import redis
 
 from billing.envelope import Envelope
-from runtime.inbox import encoding as codec
+from runtime.inbox import encoding
 from runtime.inbox.admin import InboxAdmin
 from runtime.inbox.entries import (
     VERSION,
@@ -83,7 +83,7 @@ class Inbox(InboxAdmin):
             envelope.event_id,
             envelope.fingerprint,
             envelope.partition,
-            codec.write_header(envelope, origin=origin, extra=extra or {}),
+            encoding.write_header(envelope, origin=origin, extra=extra or {}),
             envelope.body,
             self._limit,
             new_token(),
@@ -107,7 +107,7 @@ class Inbox(InboxAdmin):
             key or envelope.event_id,
             lane,
             envelope.partition,
-            codec.write_header(envelope, origin=origin, extra=extra or {}),
+            encoding.write_header(envelope, origin=origin, extra=extra or {}),
             envelope.body,
             new_token(),
         )
@@ -133,7 +133,7 @@ class Inbox(InboxAdmin):
             *(_ms(self._lease), _ms(REGISTRATION), VERSION, _ms(UNKNOWN_VERSION)),
             *lanes,
         )
-        entries = tuple(codec.read_entries(rows))
+        entries = tuple(encoding.read_entries(rows))
         return Claim(
             token=token,
             entries=entries,
@@ -152,7 +152,7 @@ class Inbox(InboxAdmin):
         ``settlement`` is the highest number that the database gave one of these events just now, or
         None if all of them had been settled before.
         """
-        pairs = [(event.key, codec.write_marker(event)) for event in finished]
+        pairs = [(event.key, encoding.write_marker(event)) for event in finished]
         return self._leave(token, pairs, counter="finished", settlement=settlement)
 
     def discard(self, token: str, keys: Sequence[str]) -> Closed:
@@ -179,7 +179,7 @@ class Inbox(InboxAdmin):
                 event.key,
                 max(round(event.delay_seconds * 1000), 0),
                 int(event.charged),
-                codec.error_text(event.error),
+                encoding.error_text(event.error),
                 event.lane or "",
             )
             for event in parked
@@ -234,7 +234,7 @@ def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:
     return Accepted(
         status=status.decode(),  # type: ignore[arg-type]  # the script knows these three words
         wake=_word(wake),
-        result=codec.read_result(marker),
+        result=encoding.read_result(marker),
     )
 
 
