@@ -12,6 +12,7 @@ import redis
 
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
+from tests.answer_times import answered_within
 from tests.faults.fault_env import (
     FaultSite,
     FaultyIngest,
@@ -50,11 +51,11 @@ def test_t02_without_redis_every_answer_is_503_within_a_second_at_500_a_second(
         loop.join()
 
         answers = loop.answers
-        slowest = max(answer.seconds for _, answer in answers)
         during_outage = {a.status for at, a in answers if gone_at + 1 < at < back_at - 0.1}
         after = {a.status for at, a in answers if at > recovered_at + 0.5}
         assert {answer.status for _, answer in answers} == {202, 503}
-        assert slowest < MAX_ANSWER_SECONDS
+        times = [answer.seconds for _, answer in answers]
+        assert answered_within(times, MAX_ANSWER_SECONDS), sorted(times)[-20:]
         assert (during_outage, after) == ({503}, {202})
         assert all(a.retry_after for _, a in answers if a.status == 503)
     with workers(site):

@@ -9,6 +9,7 @@ import pytest
 from ops.up.servers.redis_server import Redis
 from runtime.broker import KEY_PREFIX, QUEUE, make_celery
 from runtime.settings import Settings
+from tests.answer_times import answered_within
 from tests.faults.fault_env import FaultSite, ingesting, trickle, workers
 from tests.workers.waiting import until
 from tests.workers.worker_process import REPOSITORY
@@ -51,7 +52,7 @@ def test_a_wake_up_that_cannot_be_published_delays_the_answer_little_and_loses_n
         site.check_result(seconds=35)
 
     assert {answer.status for answer in answers} == {202}
-    assert max(answer.seconds for answer in answers) < 1.0
+    assert answered_within([answer.seconds for answer in answers], 1.0)
 
 
 @pytest.mark.servers

@@ -26,7 +26,8 @@ from runtime.broker import (
 )
 from runtime.settings import Settings, SettingsError
 
-BOUND_SECONDS = 0.6
+BOUND_SECONDS = 3.0
+"""Several times the bound of a publish, which a busy machine may stretch; without one it hangs."""
 
 
 def _celery(url: str, role: Role = "publisher") -> Celery:

@@ -12,6 +12,7 @@ from ops.samples.scenario import Event
 from ops.send.delivery import ACCEPTED, BUSY, DeliveryClient, EndpointResponse
 from ops.send.load import send_all
 from ops.send.traffic import TrafficPlan
+from tests.answer_times import answered_within
 from tests.system.stack_env import StackUnderTest
 
 pytestmark = pytest.mark.servers
@@ -105,9 +106,10 @@ def test_without_redis_ingest_refuses_at_once_and_loses_nothing(
     for sender in senders:
         sender.join()
 
-    slowest = max(answer.seconds for answer in answers.values())
+    times = [answer.seconds for answer in answers.values()]
     statuses = {answer.status for answer in answers.values()}
-    assert (statuses, slowest < 1.0) == ({ACCEPTED, BUSY}, True), (statuses, slowest)
+    assert statuses == {ACCEPTED, BUSY}
+    assert answered_within(times, 1.0), sorted(times)[-20:]
     busy = [answer for answer in answers.values() if answer.status == BUSY]
     assert all(answer.retry_after for answer in busy)
     own_system.await_settled(
