@@ -54,10 +54,10 @@ class Stage:
             print(f"    left out: {command}", flush=True)
             return
         command = re.sub(r"--mount=\S+\s+", "", command)
-        for inside in MOVED:
-            here = shlex.quote(str(self.path(inside)))
-            command = re.sub(rf"(?<![\w/]){inside}(?=/|\s|$)", here, command)
-        self.run(["sh", "-euc", command])
+        # In one pass: what a folder is moved to may contain the name of another.
+        named = re.compile(rf"(?<![\w/])({'|'.join(MOVED)})(?=/|\s|$)")
+        moved = named.sub(lambda found: shlex.quote(str(self.path(found[0]))), command)
+        self.run(["sh", "-euc", moved])
 
     def run(self, command: Sequence[str], *, check: bool = True) -> int:
         """Run a command with the stage's programs first and nothing of the caller's environment."""
