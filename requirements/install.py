@@ -126,8 +126,6 @@ class Environment:
         made = _run(
             sys.executable, "-m", "venv", *(["--without-pip"] if wheel else []), str(self.folder)
         )
-        if wheel and not made.returncode:
-            self._unpack_pip(wheel)
         if made.returncode:
             raise InstallFailed(
                 f"{sys.executable} could not make a virtual environment:\n{_tail(made.stdout)}"
@@ -135,6 +133,8 @@ class Environment:
                 " (Debian, Ubuntu: apt install python3-venv),"
                 " or name another Python: make PYTHON=..."
             )
+        if wheel:
+            self._unpack_pip(wheel)
 
     def begin(self) -> None:
         """Mark the environment as incomplete until ``finish``."""
@@ -175,7 +175,7 @@ class Environment:
         return None if asked.returncode else asked.stdout.strip()
 
     def _damage(self) -> str | None:
-        """Return what makes the environment useless, whoever made it."""
+        """Return what makes the environment useless, ours or not; None if it works."""
         if self._begun.exists():
             return "its installation was interrupted"
         version = self.version()
