@@ -56,9 +56,6 @@ class Installed:
     digests: dict[str, str]
     """SHA-256 of each lock by name, as it was."""
 
-    python: str
-    """``3.11``"""
-
     root: str
     packages: list[str]
     """The names of the ``.dist-info`` folders."""
@@ -101,13 +98,13 @@ class Environment:
         """
         if not self.folder.exists() and not self.folder.is_symlink():
             return Build()
-        if reason := self._damage():
+        if reason := self._damage() or self._mismatch(python):
             return Build(reason)
         installed = self._read()
         if installed is None:
             other = next(iter(self.site_packages().glob("paidup-*.dist-info")), None)
             return Build("another installation of Paidup is in it") if other else Add()
-        if reason := self._outdated(installed, lock, python):
+        if reason := self._outdated(installed, lock):
             return Build(reason)
         complete = LOCKS.index(installed.lock) >= LOCKS.index(lock)
         return Keep() if complete else Add()
@@ -148,7 +145,6 @@ class Environment:
         installed = Installed(
             lock=lock,
             digests={name: digest(self.root, name) for name in LOCKS},
-            python=self.version() or "",
             root=str(self.root),
             packages=self.packages(),
         )
@@ -187,12 +183,16 @@ class Environment:
             return "it has no pip"
         return None
 
-    def _outdated(self, installed: Installed, lock: str, python: str | None) -> str | None:
+    def _mismatch(self, python: str | None) -> str | None:
+        """Return why the environment is not of the Python that was asked for."""
+        if python is None or (version := self.version()) == python:
+            return None
+        return f"it has Python {version}, and Python {python} was asked for"
+
+    def _outdated(self, installed: Installed, lock: str) -> str | None:
         """Return why an installation of ours no longer fits."""
         if installed.root != str(self.root):
             return f"it was made for {installed.root}"
-        if python is not None and installed.python != python:
-            return f"it has Python {installed.python}, and Python {python} was asked for"
         for name in {installed.lock, lock}:
             if installed.digests.get(name) != digest(self.root, name):
                 return f"requirements/{name}.txt has changed"

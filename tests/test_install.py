@@ -234,6 +234,9 @@ def test_an_environment_that_somebody_else_made_is_used_if_it_works(
     (broken.venv / "paidup-installed.json").unlink()
 
     assert plan(install, broken, "embedded") == install.Add()
+    assert plan(install, broken, "embedded", "3.10") == install.Build(
+        f"it has Python {HERE}, and Python 3.10 was asked for"
+    )
 
 
 @pytest.mark.servers
