@@ -214,7 +214,7 @@ def _summary(target: FetchTarget, customer: str, fetched: FetchRecord) -> Iterat
 def _list(pages: list[ApiResponse]) -> dict[str, Any]:
     """Return all pages as one list, which is incomplete if even the last page has more."""
     data = [row for page in pages for row in objects_in(page.body, "data")]
-    return {"object": "list", "data": data, "has_more": flag_in(pages[-1].body, "has_more")}
+    return {"data": data, "has_more": flag_in(pages[-1].body, "has_more")}
 
 
 def _customer_behind(target: FetchTarget, fetched: FetchRecord) -> str | None:

@@ -113,6 +113,14 @@ class TestRequests:
         after = f"{FEATURES}&starting_after="
         assert requests == [FEATURES, f"{after}ent_b", f"{after}ent_d"]
 
+    def test_an_id_leads_to_no_other_path_in_the_request_for_the_next_page(self) -> None:
+        page = '{"data": [{"id": "ent_a/b&c"}], "has_more": true}'
+        seen = FetchRecord(targets=(FetchTarget(family=SUMMARY, stripe_id="cus_1"),)).with_response(
+            read_response(FEATURES, 200, at(0), page)
+        )
+
+        assert next_request(seen) == f"{FEATURES}&starting_after=ent_a%2Fb%26c"
+
     def test_a_list_without_end_is_given_up(self) -> None:
         account = FakeStripeAccount(page_size=1)
         account.features["cus_1"] = [(at(-9), [f"f{n}" for n in range(99)])]

@@ -38,6 +38,16 @@ def test_open_targets_are_read_as_they_were_written() -> None:
     assert targets_from_text(targets_to_text((LATER, CUSTOMER))) == (LATER, CUSTOMER)
 
 
+def test_documents_are_compact_and_name_their_version() -> None:
+    """Compare bytes: stored documents must stay readable, and rows must stay small."""
+    target = '{"family":"subscription","id":"sub_1"}'
+
+    assert targets_to_text((SUBSCRIPTION,)) == f"[{target}]"
+    assert FetchRecord(targets=(SUBSCRIPTION,)).as_text() == (
+        f'{{"v":1,"wanted":[{target}],"answers":[]}}'
+    )
+
+
 def test_a_response_is_found_by_its_request() -> None:
     one = read_response("/v1/customers/cus_1", 404, at(0), "{}")
     fetched = FetchRecord(targets=(CUSTOMER,)).with_response(one)

@@ -298,3 +298,14 @@ def test_many_facts_of_a_second_are_a_guess_only_among_those_of_the_last_rank() 
 
     assert not order_facts([*many, deleted]).guessed
     assert order_facts([*many, *created]).guessed
+
+
+def test_a_walk_through_many_facts_is_a_guess_only_if_its_last_rank_can_end_in_two_ways() -> None:
+    twins = [subscription(event=f"{number:02}") for number in range(MAX_EXACT_FACTS + 3)]
+    unlinked = step("50", "past_due", "active")
+    ends = subscription("canceled", event="99", rank=Rank.DELETED)
+    paused = subscription("paused", event="98")
+
+    assert not order_facts([*twins, unlinked]).guessed
+    assert order_facts([*twins, unlinked, paused]).guessed
+    assert not order_facts([*twins, unlinked, paused, ends]).guessed

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from billing.envelope import parse
 from billing.errors import UnreadableEvent
 from billing.fact_codec import fact_from_json, fact_to_json
-from billing.facts import Rank
+from billing.facts import CustomerFields, Rank
+from billing.fetching.plan import next_request
+from billing.fetching.record import FetchRecord, FetchTarget, read_response
 from billing.readers.registry import (
     HANDLED_TYPES,
     READERS,
@@ -21,6 +23,7 @@ from billing.readers.registry import (
     read_event,
 )
 from tests.billing.event_builders import encoded, event
+from tests.billing.fact_builders import at
 
 SUMMARY = "entitlements.active_entitlement_summary.updated"
 MEMBERS = [
@@ -144,6 +147,42 @@ def test_an_object_of_another_family_is_not_misread() -> None:
     reading = read_event(event("charge.updated", {"id": "re_1", "object": "refund", "amount": 5}))
 
     assert reading == Reading(facts=(), ignored=IgnoredReason.NOTHING_STATED)
+
+
+SESSION = {"id": "cs_1", "object": "checkout.session", "mode": "payment"}
+
+
+@pytest.mark.parametrize("customer", [{}, {"customer": "cus_1"}])
+def test_the_object_that_the_api_returned_completes_a_snapshot(customer: dict[str, str]) -> None:
+    snapshot = event("checkout.session.completed", {**SESSION, "payment_intent": "pi_1"})
+    named = event("checkout.session.completed", {**SESSION, **customer, "payment_intent": "pi_1"})
+
+    (fact,) = read_event(snapshot, fetched(SESSION["id"], {**SESSION, "customer": "cus_1"})).facts
+    (own,) = read_event(named, fetched(SESSION["id"], SESSION)).facts
+
+    assert fact.customer_id == "cus_1"
+    assert fact.mentions == ("test:cs_1", "test:pi_1", "test:cus_1")
+    assert own.customer_id == customer.get("customer")
+
+
+def test_a_snapshot_of_a_deletion_is_confirmed_by_an_object_that_is_gone() -> None:
+    snapshot = event("customer.deleted", {"id": "cus_1", "object": "customer"})
+
+    (fact,) = read_event(snapshot, fetched("cus_1", None, family="customer")).facts
+
+    assert fact.api_observation is not None
+    assert fact.api_observation.fields == CustomerFields(user_id=None, deleted=True)
+
+
+def fetched(
+    stripe_id: str, stated: dict[str, Any] | None, family: str = "checkout.session"
+) -> FetchRecord:
+    """Return the record of one request, answered with this object or, for None, with 404."""
+    record = FetchRecord(targets=(FetchTarget(family=family, stripe_id=stripe_id),))
+    request = next_request(record)
+    assert request is not None
+    status, body = (404, {}) if stated is None else (200, stated)
+    return record.with_response(read_response(request, status, at(3), encoded(body).decode()))
 
 
 def test_an_object_that_does_not_say_what_it_is_is_what_the_event_says() -> None:
