@@ -140,7 +140,7 @@ def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
 def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
     """Return the canonical document of a catalogue; ``read_catalogue`` reads it back."""
     return {
-        "plans": {plan.code: _written(plan) for plan in catalogue.plans},
+        "plans": {plan.code: _plan_document(plan) for plan in catalogue.plans},
         "policy": {way.name: getattr(catalogue.policy, way.name).value for way in fields(Policy)},
     }
 
@@ -150,7 +150,7 @@ def _outline(catalogue: Catalogue) -> frozenset[tuple[PlanCode, frozenset[str]]]
     return frozenset((plan.code, frozenset(plan.prices)) for plan in catalogue.plans)
 
 
-def _written(plan: Plan) -> dict[str, Any]:
+def _plan_document(plan: Plan) -> dict[str, Any]:
     return {
         "prices": list(plan.prices),
         "grace_days": plan.grace_days,

@@ -217,19 +217,23 @@ def _customer(stated: Mapping[str, Any]) -> str | None:
 
 def _created(payload: dict[str, Any], *, thin: bool) -> datetime:
     created = payload.get("created")
-    moment = _written(created) if thin and isinstance(created, str) else _counted(created)
+    moment = (
+        _read_iso_time(created)
+        if thin and isinstance(created, str)
+        else _read_epoch_seconds(created)
+    )
     if moment is None:
         raise MalformedEvent("there is no usable created")
     return moment
 
 
-def _counted(seconds: Any) -> datetime | None:
+def _read_epoch_seconds(seconds: Any) -> datetime | None:
     if type(seconds) is int and 0 <= seconds <= LATEST:
         return datetime.fromtimestamp(seconds, UTC)
     return None
 
 
-def _written(moment: str) -> datetime | None:
+def _read_iso_time(moment: str) -> datetime | None:
     try:
         read = datetime.fromisoformat(moment)
         seconds = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)

@@ -34,8 +34,8 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
         "event_type": fact.event_type,
         "created_at": fact.created_at.isoformat(),
         "rank": fact.rank.value,
-        "fields": _written(fact.fields, codec),
-        "before": None if fact.before is None else _written(fact.before, codec),
+        "fields": _write_fields(fact.fields, codec),
+        "before": None if fact.before is None else _write_fields(fact.before, codec),
         "customer_id": fact.customer_id,
         "mentions": list(fact.mentions),
     }
@@ -45,7 +45,7 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
     if fact.api_observation is not None:
         api_observation = {
             "at": fact.api_observation.at.isoformat(),
-            "fields": _written(fact.api_observation.fields, codec),
+            "fields": _write_fields(fact.api_observation.fields, codec),
         }
         document["look"] = api_observation
     return document
@@ -84,7 +84,7 @@ def _api_observation(document: Mapping[str, Any] | None, kind: Kind) -> ApiObser
     return ApiObservation(at=at, fields=_read(document["fields"], _CODECS[kind]))
 
 
-def _written(value: Any, codec: _Codec) -> dict[str, Any]:
+def _write_fields(value: Any, codec: _Codec) -> dict[str, Any]:
     document = {name: getattr(value, name) for name in codec.names}
     for name, write in codec.writers:
         if document[name] is not None:
@@ -102,7 +102,7 @@ def _read(document: Mapping[str, Any], codec: _Codec) -> Any:
 
 
 def _items_written(items: tuple[Item, ...]) -> list[dict[str, Any]]:
-    return [_written(item, _ITEM) for item in items]
+    return [_write_fields(item, _ITEM) for item in items]
 
 
 def _items_read(documents: list[dict[str, Any]]) -> tuple[Item, ...]:

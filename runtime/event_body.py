@@ -19,10 +19,10 @@ def parse(body: bytes) -> Envelope:
     Raises:
         MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
     """
-    return envelope.parse(body, decode=_decoded)
+    return envelope.parse(body, decode=_decode)
 
 
-def _decoded(body: bytes) -> Any:
+def _decode(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

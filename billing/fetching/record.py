@@ -90,7 +90,7 @@ class FetchRecord:
         )
 
 
-def merge_targets(first: tuple[FetchTarget, ...], second: tuple[FetchTarget, ...]) -> FetchPlan:
+def merge_targets(first: FetchPlan, second: FetchPlan) -> FetchPlan:
     """Return every object of both plans once, with the later of two ``later_than``."""
     found: dict[tuple[str, str], FetchTarget] = {}
     for each in (*first, *second):
@@ -129,10 +129,10 @@ def read_target(document: Mapping[str, Any]) -> FetchTarget:
     )
 
 
-def _target_to_json(targets: FetchTarget) -> dict[str, Any]:
-    document = {"family": targets.family, "id": targets.stripe_id}
-    if targets.later_than:
-        document["later_than"] = targets.later_than.isoformat()
+def _target_to_json(target: FetchTarget) -> dict[str, Any]:
+    document = {"family": target.family, "id": target.stripe_id}
+    if target.later_than:
+        document["later_than"] = target.later_than.isoformat()
     return document
 
 

@@ -38,7 +38,7 @@ class PartyState:
 
     def replace_facts(self, event_id: EventId, facts: Iterable[Fact]) -> None:
         """Replace everything the event stated before by these facts."""
-        stated = _keyed(facts)
+        stated = _facts_by_key(facts)
         for key in self.stated_by(event_id):
             del self.facts[key]
         self.facts.update(stated)
@@ -75,13 +75,13 @@ class BatchState:
             self._parties.pop(each) for each in assignment.absorbed if each in self._parties
         ]
         for other in absorbed:
-            party_state = _joined(party_state, other)
+            party_state = _join(party_state, other)
         self._parties[assignment.party] = party_state
         return party_state
 
     def add_facts(self, party_state: PartyState, facts: Iterable[Fact]) -> tuple[Decision, ...]:
         """Add the facts of an event that is new, and project the party."""
-        stated = _keyed(facts)
+        stated = _facts_by_key(facts)
         party_state.facts.update(stated)
         party_state.folded.add(stated.values())
         return self.project(party_state)
@@ -101,20 +101,20 @@ class BatchState:
         return difference(before, party_state.rows)
 
 
-def _keyed(facts: Iterable[Fact]) -> dict[FactKey, Fact]:
+def _facts_by_key(facts: Iterable[Fact]) -> dict[FactKey, Fact]:
     return {(fact.event_id, fact.object_key): fact for fact in facts}
 
 
 def _party_state(stored: Stored) -> PartyState:
     return PartyState(
-        facts=_keyed(stored.facts),
+        facts=_facts_by_key(stored.facts),
         folded=PartyFacts(stored.facts),
         rows=stored.rows,
         catalogue_version=stored.catalogue_version,
     )
 
 
-def _joined(party_state: PartyState, other: PartyState) -> PartyState:
+def _join(party_state: PartyState, other: PartyState) -> PartyState:
     facts = party_state.facts | other.facts
     return PartyState(
         facts=facts,

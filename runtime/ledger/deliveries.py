@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.envelope import Envelope
-from billing.fetching.record import FetchRecord, FetchTarget
+from billing.fetching.record import FetchPlan, FetchRecord
 from billing.ids import EventId
 
 STRIPE = "stripe"
@@ -79,7 +79,7 @@ class Settlement:
     hit: bool
     changes: Mapping[str, int] = field(default_factory=dict)
     """Numbers of entitlements that were granted, changed and revoked."""
-    pending_fetches: tuple[FetchTarget, ...] = ()
+    pending_fetches: FetchPlan = ()
     """Objects that only Stripe's API can complete or decide; the rest of the event is applied."""
     completes: bool = False
     """The event had been settled before; this delivery stored what was fetched for it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, text
 
-from billing.fetching.record import FetchRecord, FetchTarget, targets_from_text
+from billing.fetching.record import FetchPlan, FetchRecord, targets_from_text
 from billing.ids import EventId
 from runtime.ledger.deliveries import Delivery
 
@@ -18,7 +18,7 @@ from runtime.ledger.deliveries import Delivery
 class StoredFetches:
     """The state of fetching for a settled event: what is pending and what was fetched."""
 
-    pending: tuple[FetchTarget, ...] = ()
+    pending: FetchPlan = ()
     fetched: FetchRecord | None = None
 
 

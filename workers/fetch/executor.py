@@ -16,7 +16,7 @@ import structlog
 
 from billing.envelope import Envelope
 from billing.fetching.plan import next_request, plan_fetches, too_early
-from billing.fetching.record import GONE, ApiResponse, FetchRecord, FetchTarget, merge_targets
+from billing.fetching.record import GONE, ApiResponse, FetchPlan, FetchRecord, merge_targets
 from billing.ids import EventId
 from runtime.failures.classify import Infrastructure, Outdated, Permanent, Transient, classify
 from runtime.inbox.entries import InboxEntry
@@ -88,7 +88,7 @@ class FetchExecutor:
         return self.executor.record_together([(entry, replace(delivery, fetched=known))], may_go_on)
 
     def _fetch(
-        self, envelope: Envelope, targets: tuple[FetchTarget, ...], may_go_on: Callable[[], bool]
+        self, envelope: Envelope, targets: FetchPlan, may_go_on: Callable[[], bool]
     ) -> FetchRecord | None:
         """Return every answer that is needed, or None if a stop came before the first one."""
         fetched = FetchRecord(targets=targets)
@@ -182,7 +182,7 @@ _RESULTS: Final[dict[type[ApiFailure], str]] = {
 }
 
 
-def _targets(delivery: Delivery, stored: StoredFetches) -> tuple[FetchTarget, ...]:
+def _targets(delivery: Delivery, stored: StoredFetches) -> FetchPlan:
     """Return the open targets and the answered ones: new answers replace all stored ones."""
     answered = stored.fetched.targets if stored.fetched else ()
     if stored.pending:

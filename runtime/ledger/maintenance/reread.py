@@ -61,7 +61,7 @@ class Reread:
 
     def mentions(self) -> list[frozenset[ObjectKey]]:
         """Return the objects that each event names or named, without events that name none."""
-        return [named for each in self.prepared if (named := self._named(each))]
+        return [named for each in self.prepared if (named := self._mentions(each))]
 
     def carry_out(
         self, connection: Connection, batch: BatchState, pending: PendingWrites, secured: Secured
@@ -70,7 +70,7 @@ class Reread:
         assignments = iter(secured.assignments)
         outcomes: dict[str, tuple[Outcome, str | None]] = {}
         for each in self.prepared:
-            if not self._named(each):
+            if not self._mentions(each):
                 continue
             assignment = next(assignments)
             party_state = batch.party_for(assignment)
@@ -82,7 +82,7 @@ class Reread:
             batch.party_for(assignment)
         resettle(connection, outcomes)
 
-    def _named(self, prepared: Prepared) -> frozenset[ObjectKey]:
+    def _mentions(self, prepared: Prepared) -> frozenset[ObjectKey]:
         return prepared.mentions | self.stated.get(_id(prepared), frozenset())
 
     def _replaced(self, party_state: PartyState, prepared: Prepared) -> bool:
