@@ -91,7 +91,7 @@ class _SendRun:
         while (taken := self._take()) is not None:
             at, event = taken
             self.stop.wait(max(0.0, at - time.monotonic()))
-            answer = client.deliver(event.body, stop=self.stop)
+            answer = client.deliver(event.body, pause=self.stop.wait)
             with self.lock:
                 self.totals.count(event, answer)
                 self.on_answer(self.totals)
