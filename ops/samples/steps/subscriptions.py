@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ops.samples.builders import customers, invoices, subscriptions
 from ops.samples.sample_plans import SamplePrice
-from ops.samples.scenario import Scenario
+from ops.samples.scenario import MONTH, Scenario
 from ops.samples.unread_fields import JsonObject
 
 CREATED = "customer.subscription.created"
@@ -63,7 +63,7 @@ def update(scenario: Scenario, subscriber: Subscriber, *, at: int, **changes: ob
 
 def start_period(scenario: Scenario, subscriber: Subscriber, *, at: int, **changes: object) -> None:
     """Start the next period: a new invoice, and the subscription moves on before it is paid."""
-    period = (at, at + subscriptions.period_of(subscriber.offer))
+    period = (at, at + MONTH)
     line = invoices.invoice_line(
         scenario.builder,
         subscriber.offer,
@@ -82,7 +82,7 @@ def switch(
     scenario: Scenario, subscriber: Subscriber, offer: SamplePrice, *, at: int, quantity: int
 ) -> None:
     """Change the subscription to another price at once, and bill the difference."""
-    known, period = subscriber.subscription, (at, at + subscriptions.period_of(offer))
+    known, period = subscriber.subscription, (at, at + MONTH)
     item = subscriptions.subscription_item(
         scenario.builder, offer, subscription_id=known["id"], at=at, quantity=quantity
     )
@@ -127,7 +127,7 @@ def _first_line(
         scenario.builder,
         offer,
         subscription=subscription,
-        period=(at, at + subscriptions.period_of(offer)),
+        period=(at, at + MONTH),
         amount=0 if free else None,
     )
 
@@ -138,7 +138,6 @@ def _bill(
     draft = invoices.invoice(
         scenario.builder,
         subscription=subscription,
-        customer_id=subscription["customer"],
         lines=lines,
         at=at,
         reason=reason,
