@@ -53,8 +53,7 @@ class DemoStep:
     @property
     def read_features(self) -> object:
         """The features that the read API lists, None if it lists none."""
-        document = self.read_response.document if self.read_response else None
-        return document.get("features") if isinstance(document, dict) else None
+        return self.read_response.field("features") if self.read_response else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +80,6 @@ class DemoResult:
     def sent(self) -> int:
         """The number of different events sent."""
         return sum(len(step.deliveries) for step in self.steps)
-
-
-def result_of(answer: EndpointResponse) -> object:
-    """Return the cached result in the response to a duplicate, None while there is none."""
-    document = answer.document
-    return document.get("result") if isinstance(document, dict) else None
 
 
 def metric_problems(steps: Readings, sent: int) -> Iterator[str]:
@@ -120,7 +113,7 @@ def problems(result: DemoResult) -> Iterator[str]:
     for check in result.rejections:
         if check.answer.status != check.must:
             yield f"{check.title}: answered {check.answer.status}, not {check.must}"
-    if result_of(result.rejections[0].answer) is None:
+    if result.rejections[0].answer.field("result") is None:
         yield "the response to the repeated event has no cached result"
     yield from metric_problems(result.metrics, result.sent)
 

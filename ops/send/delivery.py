@@ -42,13 +42,15 @@ class EndpointResponse:
             return None
         return parsed
 
+    def field(self, name: str) -> object:
+        """Return a field of the body; None if the body is no JSON object that has it."""
+        document = self.document
+        return document.get(name) if isinstance(document, dict) else None
+
     @property
     def said(self) -> str:
         """The detail of a problem document, else the start of the body."""
-        document = self.document
-        if isinstance(document, dict) and (detail := document.get("detail")):
-            return str(detail)
-        return self.body[:200].decode(errors="replace")
+        return str(self.field("detail") or self.body[:200].decode(errors="replace"))
 
     @property
     def taken(self) -> bool:

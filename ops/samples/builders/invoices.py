@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ops.samples.api_shapes import Shape
 from ops.samples.builders.prices import plan, price
 from ops.samples.sample_plans import SamplePrice
-from ops.samples.scenario import ObjectBuilder
+from ops.samples.scenario import MONTH, ObjectBuilder
 from ops.samples.unread_fields import JsonObject, listed
 
 
@@ -51,12 +51,12 @@ def invoice_line(
     offer: SamplePrice,
     *,
     subscription: JsonObject,
-    period: tuple[int, int],
+    at: int,
     amount: int | None = None,
     proration: bool = False,
     quantity: int = 1,
 ) -> JsonObject:
-    """Build one line; ``amount`` is the price unless it is given, as for prorations."""
+    """Build one line for a month; ``amount`` is the price unless it is given, as for prorations."""
     total = offer.amount * quantity if amount is None else amount
     where = _new_line_paths if builder.new else _old_line_paths
     return builder.build(
@@ -64,7 +64,7 @@ def invoice_line(
         id=builder.id("il"),
         amount=total,
         description=f"{quantity} x {offer.nickname}",
-        period={"start": period[0], "end": period[1]},
+        period={"start": at, "end": at + MONTH},
         quantity=quantity,
         **where(builder, offer, subscription, proration=proration),
     )

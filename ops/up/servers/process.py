@@ -122,7 +122,10 @@ class Process(ABC):
                 self._log_offset = output.tell()
                 self._child = self._popen(output.fileno(), lock)
             # Not ``self.pid``: a process that has ended already is named, too, and then quoted.
-            pidfile.write(lock, self._holder(self._child.pid))
+            named = pidfile.Holder(
+                pid=self._child.pid, stop_signal=self.stop_signal, turn=self.turn
+            )
+            pidfile.write(lock, named)
         finally:
             os.close(lock)
 
@@ -202,6 +205,3 @@ class Process(ABC):
             extra_groups=[] if become else None,
             umask=0o077,
         )
-
-    def _holder(self, pid: int) -> pidfile.Holder:
-        return pidfile.Holder(pid=pid, stop_signal=self.stop_signal, turn=self.turn)
