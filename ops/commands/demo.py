@@ -117,7 +117,7 @@ class _DemoRun:
 
     def _close(self, account: "DemoResult | None") -> int:
         if self._as_json and account:
-            from ops.demo.document import as_document  # noqa: PLC0415 - see the class
+            from ops.demo.result import as_document  # noqa: PLC0415 - see the class
 
             print_json(as_document(account, self._stopwatch))
         click.echo(last_line(account, self._stopwatch), err=self._as_json)

@@ -3,7 +3,6 @@
 import os
 import secrets
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from ops.send.endpoint import Endpoint
 from ops.send.load import send_all
 from ops.send.render import as_document, print_report, words
 from ops.send.traffic import TrafficPlan
-from ops.terminal.output import console, json_option, print_json
+from ops.terminal.output import json_option, print_json
 from ops.terminal.progress import progress
 from ops.up import addresses, up_file
 from runtime.settings import Settings
@@ -59,58 +58,44 @@ SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shap
 @click.option(
     "--concurrency", type=click.IntRange(1, 256), default=1, help="Number of connections."
 )
-@click.option("--user", help="One user for all lifecycles. Default: one each.")
+@click.option("--user", "user_id", help="One user for all lifecycles. Default: one each.")
 @click.option("--seed", help="Seed of all ids: the same seed sends the same events.")
 @click.option("--url", help="Endpoint. Default: that of `paidup up`, else PAIDUP_INGEST_BIND.")
 @click.option("--secret", help="Signing secret. Default: STRIPE_WEBHOOK_SECRET, or that of `up`.")
 @click.option("--yes", is_flag=True, help="Send even to another machine.")
 @json_option
-def send(**options: Any) -> int:
+def send(
+    *,
+    url: str | None,
+    secret: str | None,
+    yes: bool,
+    rate: float | None,
+    concurrency: int,
+    as_json: bool,
+    **planned: Any,
+) -> int:
     """Send signed sample events to an endpoint, as Stripe does.
 
     Prices, plans and features are those of `paidup demo`.
     """
-    return _send(SendOptions(**options))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendOptions:
-    """The options of the command line."""
-
-    scenarios: tuple[str, ...]
-    shape: str
-    count: int | None
-    shuffle: int | None
-    duplicates: int
-    rate: float | None
-    concurrency: int
-    user: str | None
-    seed: str | None
-    url: str | None
-    secret: str | None
-    yes: bool
-    as_json: bool
-
-
-def _send(options: SendOptions) -> int:
-    settings = Settings.from_env(up_file.completed(os.environ))
-    endpoint = _endpoint(options.url or _default_url(settings), yes=options.yes)
-    secret = options.secret or _default_secret(settings)
-    traffic = _traffic(options)
+    settings = up_file.settings(os.environ)
+    endpoint = _endpoint(url or _default_url(settings), yes=yes)
+    secret = secret or _default_secret(settings)
+    traffic = _traffic(**planned)
     _check_reachable(endpoint)
     with progress("sending", traffic.deliveries) as report:
         totals = send_all(
             traffic.events(),
             endpoint,
             secret,
-            concurrency=options.concurrency,
-            rate=options.rate,
+            concurrency=concurrency,
+            rate=rate,
             on_answer=lambda totals: report(totals.sent, words(totals.answers)),
         )
-    if options.as_json:
-        print_json(as_document(traffic, endpoint, totals))
+    if as_json:
+        print_json(as_document(traffic, endpoint.url, totals))
     else:
-        print_report(traffic, endpoint, totals, console())
+        print_report(traffic, endpoint.url, totals)
     return 0 if totals.all_taken else 1
 
 
@@ -139,23 +124,20 @@ def _default_secret(settings: Settings) -> str:
     return settings.webhook_secrets[0]
 
 
-def _traffic(options: SendOptions) -> TrafficPlan:
-    every = "all" in options.scenarios
+def _traffic(
+    *, scenarios: tuple[str, ...], shape: str, count: int | None, seed: str | None, **same: Any
+) -> TrafficPlan:
     traffic = TrafficPlan(
-        scenarios=tuple(SCENARIOS) if every else tuple(dict.fromkeys(options.scenarios)),
-        shapes=SHAPES[options.shape],
-        seed=options.seed or secrets.token_hex(4),
+        scenarios=tuple(SCENARIOS if "all" in scenarios else dict.fromkeys(scenarios)),
+        shapes=SHAPES[shape],
+        seed=seed or secrets.token_hex(4),
         now=int(time.time()),
-        count=options.count or 1,
-        user_id=options.user,
-        shuffle=options.shuffle,
-        duplicates=options.duplicates,
+        count=count or 1,
+        **same,
     )
     if not traffic.kinds:
-        raise CommandFailed(
-            f"{options.scenarios[0]} has no {options.shape} shape; use --shape old or new"
-        )
-    return traffic if options.count else traffic.once_each()
+        raise CommandFailed(f"{scenarios[0]} has no {shape} shape; use --shape old or new")
+    return traffic if count else traffic.once_each()
 
 
 def _check_reachable(endpoint: Endpoint) -> None:

@@ -4,12 +4,12 @@ The demo and the tests judge by the tables that applications read, not by Paidup
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ops.samples.lifecycles.expected import Expected, ExpectedGrant, ExpectedPayment
+from ops.samples.lifecycles.expected import Expected, ExpectedGrant
 
 Row = Mapping[str, Any]
 
@@ -68,11 +68,14 @@ def observe(connection: Connection, user_id: str) -> Observed:
 
 def differences(expected: Expected, observed: Observed) -> tuple[str, ...]:
     """Return one sentence for each difference; none if all rows are as expected."""
+    effective = {row["feature"]: row["value"] for row in observed.effective}
+    wanted = {payment.payment_ref: asdict(payment) for payment in expected.payments}
+    payments = {row["payment_ref"]: row for row in observed.payments}
     return (
         *_owner(expected, observed),
         *_grants(expected, observed),
-        *_compare("effective entitlements", expected.features, _effective(observed)),
-        *_compare("payments", _payments(expected.payments), _seen_payments(observed)),
+        *_compare("effective entitlements", expected.features, effective),
+        *_compare("payments", wanted, payments),
         *_bookings(observed),
         *_compare("subscriptions", expected.subscriptions, _statuses(observed.subscriptions)),
         *_compare("purchases", expected.purchases, _statuses(observed.purchases)),
@@ -111,27 +114,6 @@ def _row_of(grant: ExpectedGrant, observed: Observed) -> Row | None:
         ),
         None,
     )
-
-
-def _effective(observed: Observed) -> dict[str, Any]:
-    return {row["feature"]: row["value"] for row in observed.effective}
-
-
-def _payments(payments: tuple[ExpectedPayment, ...]) -> dict[str, tuple[object, ...]]:
-    return {
-        payment.payment_ref: (
-            payment.amount_minor,
-            payment.amount_refunded_minor,
-            payment.currency,
-            payment.status,
-            payment.dispute_status,
-        )
-        for payment in payments
-    }
-
-
-def _seen_payments(observed: Observed) -> dict[str, tuple[object, ...]]:
-    return {ref: tuple(values) for ref, *values in (row.values() for row in observed.payments)}
 
 
 def _bookings(observed: Observed) -> Iterator[str]:

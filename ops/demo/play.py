@@ -22,22 +22,13 @@ from ops.demo.result import (
     RejectionCheck,
     metric_problems,
     problems,
-    result_of,
 )
 from ops.demo.stopwatch import Stopwatch
 from ops.errors import CommandFailed
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from ops.samples.scenario import Event
-from ops.send.delivery import (
-    BUSY,
-    DUPLICATE,
-    LONGEST_WAIT,
-    UNREACHABLE,
-    DeliveryClient,
-    EndpointResponse,
-    sign,
-)
+from ops.samples.scenario import DAY, Event
+from ops.send.delivery import DUPLICATE, DeliveryClient, EndpointResponse, sign
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
@@ -121,14 +112,8 @@ class Play:
         self._screen.read_response(step)
 
     def _deliver(self, body: bytes) -> EndpointResponse:
-        """Send until the event is accepted or refused, as Stripe does."""
-        until = time.monotonic() + SETTLE_SECONDS
         self._pause(0)
-        answer = self._client.post(body)
-        while answer.status in (BUSY, UNREACHABLE) and time.monotonic() < until:
-            self._pause(min(answer.retry_after or 1.0, LONGEST_WAIT))
-            answer = self._client.post(body)
-        return answer
+        return self._client.deliver(body, pause=self._pause)
 
     def _look(self, step: DemoStep) -> Observed:
         """Show the events settled since the last look, and return the rows as they are now."""
@@ -161,25 +146,27 @@ class Play:
             self._pause(_LOOK_SECONDS)
 
     def _check_rejections(self, event: Event) -> Iterator[RejectionCheck]:
-        client, body = self._client, event.body
+        client, body, now = self._client, event.body, int(time.time())
         self._wait_for("the answers to requests that must be rejected")
         replayed = self._replay(event)
         yield RejectionCheck(title="the first event again", must=DUPLICATE, answer=replayed)
-        forged = client.post(body, signature=sign(body, "whsec_guessed", int(time.time())))
-        yield RejectionCheck(title="signed with a guessed secret", must=403, answer=forged)
-        yesterday = sign(body, client.secret, int(time.time()) - 86_400)
-        stale = client.post(body, signature=yesterday)
-        yield RejectionCheck(title="recorded yesterday", must=403, answer=stale)
-        unsigned = client.post(body, signature="")
-        yield RejectionCheck(title="no signature", must=400, answer=unsigned)
-        garbled = client.post(b'{"id": "evt_')
-        yield RejectionCheck(title="signed, but no event", must=400, answer=garbled)
+        forged, stale = sign(body, "whsec_guessed", now), sign(body, client.secret, now - DAY)
+        for title, must, sent, signature in (
+            ("signed with a guessed secret", 403, body, forged),
+            ("recorded yesterday", 403, body, stale),
+            ("no signature", 400, body, ""),
+            ("signed, but no event", 400, b'{"id": "evt_', None),
+        ):
+            answer = client.post(sent, signature=signature)
+            yield RejectionCheck(title=title, must=must, answer=answer)
 
     def _replay(self, event: Event) -> EndpointResponse:
         """Send an event again until its cached result is there, a moment after its row."""
         until = time.monotonic() + SETTLE_SECONDS
         answer = self._deliver(event.body)
-        while _is_without_result(answer) and time.monotonic() < until:
+        while answer.status == DUPLICATE and answer.field("result") is None:
+            if time.monotonic() > until:
+                break
             self._pause(_LOOK_SECONDS)
             answer = self._deliver(event.body)
         return answer
@@ -210,10 +197,6 @@ def _demo_steps(now: int) -> list[tuple[DemoStep, Sequence[Event]]]:
         (DemoStep(title=second, expected=subscribed.expected), mixed),
         (DemoStep(title=third, expected=bought.expected), bought.events),
     ]
-
-
-def _is_without_result(answer: EndpointResponse) -> bool:
-    return answer.status == DUPLICATE and result_of(answer) is None
 
 
 def _events(number: int) -> str:

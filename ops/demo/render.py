@@ -4,8 +4,9 @@ No line is wider than 80 columns, unless a value in it is.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from textwrap import wrap
+from textwrap import TextWrapper
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,6 @@ from ops.demo.result import (
     DemoResult,
     DemoStep,
     RejectionCheck,
-    result_of,
     step_problems,
 )
 from ops.send.delivery import EndpointResponse
@@ -48,6 +48,12 @@ class Screen:
         self._console = console
         self._on_print = on_print
         self._shown: dict[tuple[str, str], str] = {}
+        self._wrapper = TextWrapper(
+            console.width - _LABEL,
+            break_long_words=False,
+            break_on_hyphens=False,
+            replace_whitespace=False,
+        )
 
     def heading(self, title: str) -> None:
         """Begin a part of the demo."""
@@ -61,7 +67,8 @@ class Screen:
     def sent(self, delivered: Delivered) -> None:
         """Show an event and the response to it."""
         event, answer = delivered.event, delivered.answer
-        self._line("sent", f"{_event(event.type, event.id)} {answer.status} {_status(answer)}")
+        said = answer.field("status") or answer.said
+        self._line("sent", f"{_event(event.type, event.id)} {answer.status} {said}")
 
     def rows(self, step: DemoStep, observed: Observed) -> None:
         """Show events settled since the last call, and every row that is new or changed."""
@@ -127,25 +134,13 @@ class Screen:
 
     def _line(self, label: str, text: str) -> None:
         """Print a label and the text beside it, wrapped below the text."""
-        lines = [
-            piece
-            for line in text.split("\n")
-            for piece in (wrap(line, self._console.width - _LABEL, **_WRAPPING) or [""])
-        ]
+        lines = [piece for line in text.split("\n") for piece in (self._wrapper.wrap(line) or [""])]
         indented = f"\n{' ' * _LABEL}".join(lines)
         self._print(Text.assemble((label.ljust(_LABEL), "cyan"), indented))
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)
         self._on_print()
-
-
-_WRAPPING: Mapping[str, Any] = {
-    "break_long_words": False,
-    "break_on_hyphens": False,
-    "drop_whitespace": True,
-    "replace_whitespace": False,
-}
 
 
 def _event(event_type: str, event_id: str) -> str:
@@ -187,25 +182,17 @@ def _cell(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _status(answer: EndpointResponse) -> str:
-    """Return the status word in the body; the JSON document has the whole body."""
-    document = answer.document
-    return str(document.get("status")) if isinstance(document, dict) else answer.said
-
-
 def _gist(answer: EndpointResponse) -> str:
     """Return the title and detail of a problem document, or the cached result."""
-    document = answer.document
-    if isinstance(document, dict) and "title" in document:
-        return f"{document['title']}: {document.get('detail')}"
-    result = result_of(answer)
+    if title := answer.field("title"):
+        return f"{title}: {answer.field('detail')}"
+    result = answer.field("result")
     return f"its cached result: {_cell(result)}" if result else answer.said
 
 
 def _by_outcome(metrics: Readings) -> dict[str, float]:
     """Sum the changes over event types, of which there are more than a screen has lines."""
-    steps: dict[str, float] = {}
+    steps: dict[str, float] = defaultdict(float)
     for name, step in metrics.items():
-        shorter = re.sub(r'event_type="[^"]*",', "", name)
-        steps[shorter] = steps.get(shorter, 0.0) + step
+        steps[re.sub(r'event_type="[^"]*",', "", name)] += step
     return steps

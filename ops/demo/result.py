@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 
 from ops.demo.metrics import Readings
 from ops.demo.observation import Observed, differences
+from ops.demo.stopwatch import Stopwatch
 from ops.samples.lifecycles.expected import Expected
 from ops.samples.scenario import Event
 from ops.send.delivery import ACCEPTED, EndpointResponse
+from ops.terminal.output import Json, to_json
 
 SETTLED = "billing_events_settled_total"
 MUST_MOVE = (
@@ -19,6 +21,13 @@ MUST_MOVE = (
     'idempotent_hits_total{operation="ingest"}',
     'billing_entitlement_changes_total{change="granted"}',
 )
+_ROWS_OF = {
+    "user_entitlements": "grants",
+    "payments": "payments",
+    "payment_events": "payment_events",
+    "audit_logs": "audit",
+}
+"""The rows of an observation by the name of their table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +53,7 @@ class DemoStep:
     @property
     def read_features(self) -> object:
         """The features that the read API lists, None if it lists none."""
-        document = self.read_response.document if self.read_response else None
-        return document.get("features") if isinstance(document, dict) else None
+        return self.read_response.field("features") if self.read_response else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +82,12 @@ class DemoResult:
         return sum(len(step.deliveries) for step in self.steps)
 
 
-def result_of(answer: EndpointResponse) -> object:
-    """Return the cached result in the response to a duplicate, None while there is none."""
-    document = answer.document
-    return document.get("result") if isinstance(document, dict) else None
-
-
 def metric_problems(steps: Readings, sent: int) -> Iterator[str]:
     """Yield a sentence for each metric that does not show what happened."""
     yield from (f"{name} did not move" for name in MUST_MOVE if name not in steps)
     settled = sum(step for name, step in steps.items() if name.startswith(SETTLED))
     if settled != sent:
-        yield f"{SETTLED} counter_changes by {settled:.0f}, and {sent} events were sent"
+        yield f"{SETTLED} changed by {settled:.0f}, but {sent} events were sent"
 
 
 def step_problems(step: DemoStep) -> Iterator[str]:
@@ -111,6 +113,47 @@ def problems(result: DemoResult) -> Iterator[str]:
     for check in result.rejections:
         if check.answer.status != check.must:
             yield f"{check.title}: answered {check.answer.status}, not {check.must}"
-    if result_of(result.rejections[0].answer) is None:
+    if result.rejections[0].answer.field("result") is None:
         yield "the response to the repeated event has no cached result"
     yield from metric_problems(result.metrics, result.sent)
+
+
+def as_document(result: DemoResult, stopwatch: Stopwatch) -> Json:
+    """Return the whole result as JSON values; all durations are in seconds."""
+    return to_json(
+        {
+            "ok": not result.problems,
+            "problems": result.problems,
+            "seconds": stopwatch.total,
+            "parts": stopwatch.parts,
+            "first_paid_user_after": round(result.first_paid_seconds, 1),
+            "steps": [_step_document(step) for step in result.steps],
+            "rejections": [
+                {"title": check.title, **_response(check.answer)} for check in result.rejections
+            ],
+            "metrics": result.metrics,
+        }
+    )
+
+
+def _step_document(step: DemoStep) -> dict[str, object]:
+    sent = [
+        {
+            "event_id": delivered.event.id,
+            "type": delivered.event.type,
+            **_response(delivered.answer),
+            "outcome": step.outcomes.get(delivered.event.id),
+        }
+        for delivered in step.deliveries
+    ]
+    return {
+        "title": step.title,
+        "user_id": step.expected.user_id,
+        "read_api": step.read_response.document if step.read_response else None,
+        "sent": sent,
+        **{table: getattr(step.observed, rows) for table, rows in _ROWS_OF.items()},
+    }
+
+
+def _response(answer: EndpointResponse) -> dict[str, object]:
+    return {"status": answer.status, "body": answer.document}

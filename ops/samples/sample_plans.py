@@ -28,8 +28,6 @@ class SamplePrice:
         }
 
 
-PREMIUM = {"signals_enabled": True, "max_devices": 5}
-
 MONTHLY = SamplePrice(
     price="price_premium_monthly",
     product="prod_premium",
@@ -37,16 +35,7 @@ MONTHLY = SamplePrice(
     nickname="Premium monthly",
     amount=2999,
     interval="month",
-    features=PREMIUM,
-)
-YEARLY = SamplePrice(
-    price="price_premium_yearly",
-    product="prod_premium",
-    plan_code="premium",
-    nickname="Premium yearly",
-    amount=29900,
-    interval="year",
-    features=PREMIUM,
+    features={"signals_enabled": True, "max_devices": 5},
 )
 TEAM = SamplePrice(
     price="price_team",

@@ -10,6 +10,9 @@ from typing import Any
 from ops.samples.api_shapes import Shape
 from ops.samples.unread_fields import JsonObject, unread_fields
 
+DAY = 86_400
+MONTH = 30 * DAY
+
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -71,8 +74,8 @@ class Scenario:
         """Record an event with a snapshot; ``before`` becomes its ``previous_attributes``."""
         data: JsonObject = {"object": stated}
         if before is not None:
-            data["previous_attributes"] = previous_attributes(before, stated)
-        self.events.append(event(self.builder, kind, data, at=at))
+            data["previous_attributes"] = _previous_attributes(before, stated)
+        self.events.append(_event(self.builder, kind, data, at=at))
         return stated
 
     def change(self, kind: str, known: JsonObject, *, at: int, **changes: object) -> JsonObject:
@@ -80,9 +83,7 @@ class Scenario:
         return self.emit(kind, {**known, **changes}, at=at, before=known)
 
 
-def event(
-    builder: ObjectBuilder, kind: str, data: JsonObject, *, at: int, **extra: object
-) -> Event:
+def _event(builder: ObjectBuilder, kind: str, data: JsonObject, *, at: int) -> Event:
     """Wrap data as Stripe does and print it as Stripe does: indented, in its order of fields."""
     identifier = builder.id("evt")
     envelope = {
@@ -95,33 +96,22 @@ def event(
         "pending_webhooks": 1,
         "request": _request(builder),
         "type": kind,
-        **extra,
     }
     body = json.dumps(envelope, indent=2).encode()
     return Event(id=identifier, type=kind, created=at, body=body)
 
 
-def previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
-    """Return Stripe's ``previous_attributes``: the old value of every field that changed."""
+def _previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: _old_value(before.get(name), after.get(name)) for name in sorted(changed)}
 
 
 def _old_value(before: Any, after: Any) -> Any:
     both = isinstance(before, dict) and isinstance(after, dict)
-    return previous_attributes(before, after) if both else before
+    return _previous_attributes(before, after) if both else before
 
 
 def _request(builder: ObjectBuilder) -> object:
     if builder.shape is Shape.ANCIENT:
         return builder.id("iar", 14)
     return {"id": builder.id("req", 14), "idempotency_key": None}
-
-
-DAY = 86_400
-
-
-MONTH = 30 * DAY
-
-
-YEAR = 365 * DAY

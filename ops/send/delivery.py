@@ -6,11 +6,10 @@ The response is returned as it is; callers judge it.
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from http.client import HTTPException, HTTPResponse
-from threading import Event as Flag
 
 from ops.send.endpoint import Endpoint
 
@@ -43,13 +42,15 @@ class EndpointResponse:
             return None
         return parsed
 
+    def field(self, name: str) -> object:
+        """Return a field of the body; None if the body is no JSON object that has it."""
+        document = self.document
+        return document.get(name) if isinstance(document, dict) else None
+
     @property
     def said(self) -> str:
         """The detail of a problem document, else the start of the body."""
-        document = self.document
-        if isinstance(document, dict) and (detail := document.get("detail")):
-            return str(detail)
-        return self.body[:200].decode(errors="replace")
+        return str(self.field("detail") or self.body[:200].decode(errors="replace"))
 
     @property
     def taken(self) -> bool:
@@ -65,14 +66,19 @@ class DeliveryClient:
         self.secret = secret
         self._connection = endpoint.connect()
 
-    def deliver(self, body: bytes, *, stop: Flag | None = None) -> EndpointResponse:
-        """Send until the event is accepted or refused, at most ``ATTEMPTS`` times."""
-        waiting = stop or Flag()
+    def deliver(
+        self, body: bytes, *, pause: Callable[[float], object] = time.sleep
+    ) -> EndpointResponse:
+        """Send until the event is accepted or refused, at most ``ATTEMPTS`` times.
+
+        ``pause`` waits between two attempts; if it returns True, there is no further one.
+        """
         answer = self.post(body)
         for attempt in range(2, ATTEMPTS + 1):
-            if answer.status not in (BUSY, UNREACHABLE) or waiting.is_set():
+            if answer.status not in (BUSY, UNREACHABLE):
                 break
-            waiting.wait(min(answer.retry_after or 1.0, LONGEST_WAIT))
+            if pause(min(answer.retry_after or 1.0, LONGEST_WAIT)):
+                break
             answer = replace(self.post(body), attempts=attempt)
         return answer
 

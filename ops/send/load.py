@@ -44,12 +44,13 @@ class SendTotals:
         if not answer.taken and len(self.refused) < SHOWN:
             self.refused.append((event.id, answer))
 
-    def percentile(self, share: float) -> float:
-        """Return the latency in milliseconds that this share of the requests did not exceed."""
-        ordered = sorted(self.latencies)
-        if not ordered:
-            return 0.0
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+    @property
+    def latency_ms(self) -> dict[str, float]:
+        """The milliseconds that 50, 95 and 99 of 100 requests did not exceed, by ``p50`` etc."""
+        ordered = sorted(self.latencies) or [0.0]
+        return {
+            f"p{percent}": ordered[percent * len(ordered) // 100] * 1000 for percent in (50, 95, 99)
+        }
 
 
 def send_all(
@@ -91,7 +92,7 @@ class _SendRun:
         while (taken := self._take()) is not None:
             at, event = taken
             self.stop.wait(max(0.0, at - time.monotonic()))
-            answer = client.deliver(event.body, stop=self.stop)
+            answer = client.deliver(event.body, pause=self.stop.wait)
             with self.lock:
                 self.totals.count(event, answer)
                 self.on_answer(self.totals)

@@ -2,15 +2,10 @@
 
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from ops.send.delivery import UNREACHABLE
-from ops.send.endpoint import Endpoint
 from ops.send.load import SendTotals
 from ops.send.traffic import TrafficPlan
-from ops.terminal.output import Json
+from ops.terminal.output import Json, key_values, print_table
 
 
 def words(answers: Mapping[int, int]) -> str:
@@ -22,10 +17,10 @@ def _word(status: int) -> str:
     return "no response" if status == UNREACHABLE else str(status)
 
 
-def as_document(plan: TrafficPlan, endpoint: Endpoint, totals: SendTotals) -> Json:
+def as_document(plan: TrafficPlan, url: str, totals: SendTotals) -> Json:
     """Return the run as JSON values."""
     return {
-        "url": endpoint.url,
+        "url": url,
         "seed": plan.seed,
         "shuffle": plan.shuffle,
         "lifecycles": plan.count,
@@ -33,9 +28,7 @@ def as_document(plan: TrafficPlan, endpoint: Endpoint, totals: SendTotals) -> Js
         "answers": {_word(status): number for status, number in sorted(totals.answers.items())},
         "retries": totals.retries,
         "seconds": round(totals.seconds, 3),
-        "latency_ms": {
-            f"p{percent}": round(totals.percentile(percent / 100), 3) for percent in (50, 95, 99)
-        },
+        "latency_ms": {name: round(latency, 3) for name, latency in totals.latency_ms.items()},
         "refused": [
             {"event_id": event_id, "status": answer.status, "said": answer.said}
             for event_id, answer in totals.refused
@@ -43,18 +36,18 @@ def as_document(plan: TrafficPlan, endpoint: Endpoint, totals: SendTotals) -> Js
     }
 
 
-def print_report(
-    plan: TrafficPlan, endpoint: Endpoint, totals: SendTotals, screen: Console
-) -> None:
-    """Print the run as a table."""
-    table = Table(title=f"{endpoint.url}", title_justify="left", show_header=False)
-    table.add_row("lifecycles", f"{plan.count} (--seed {plan.seed})")
+def print_report(plan: TrafficPlan, url: str, totals: SendTotals) -> None:
+    """Print the run, one fact a line."""
     speed = totals.sent / totals.seconds if totals.seconds else 0.0
-    table.add_row("deliveries", f"{totals.sent} in {totals.seconds:.1f} s, {speed:.0f}/s")
-    table.add_row("responses", words(totals.answers))
-    table.add_row("retries after 503", str(totals.retries))
-    latencies = (f"p{percent} {totals.percentile(percent / 100):.1f}" for percent in (50, 95, 99))
-    table.add_row("latency, ms", "  ".join(latencies))
+    latencies = (f"{name} {latency:.1f}" for name, latency in totals.latency_ms.items())
+    facts = [
+        ("endpoint", url),
+        ("lifecycles", f"{plan.count} (--seed {plan.seed})"),
+        ("deliveries", f"{totals.sent} in {totals.seconds:.1f} s, {speed:.0f}/s"),
+        ("responses", words(totals.answers)),
+        ("retries after 503", totals.retries),
+        ("latency, ms", "  ".join(latencies)),
+    ]
     for event_id, answer in totals.refused:
-        table.add_row(f"refused {event_id}", escape(f"{_word(answer.status)}: {answer.said}"))
-    screen.print(table)
+        facts.append((f"refused {event_id}", f"{_word(answer.status)}: {answer.said}"))
+    print_table(key_values(facts))

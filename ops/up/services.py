@@ -1,13 +1,14 @@
 """Ingest, the worker and the console as processes of a stack."""
 
+import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
-from ops.up.replace_process import service_command, service_environ
 from ops.up.servers.process import Process
+from runtime.import_path import importing_ours
 
 _ANSWER_SECONDS = 2.0
 
@@ -26,11 +27,11 @@ class Service(Process):
 
     def command(self) -> Sequence[str | Path]:
         """Return the argument vector."""
-        return service_command(self.module)
+        return [sys.executable, "-m", self.module]
 
     def environ(self) -> Mapping[str, str]:
         """Return the operator's environment, completed by the stack's decisions."""
-        return service_environ(self._environ)
+        return importing_ours(self._environ)
 
     def is_ready(self) -> bool:
         """Return True if the URL answers 200; it is local, so no proxy is used."""

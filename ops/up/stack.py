@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from ops.console.tokens import VARIABLE, generate_token, plain_token
 from ops.errors import StackAlreadyRunning
@@ -31,8 +31,6 @@ from ops.up.servers.secret_file import kept_secret
 from ops.up.services import ConsoleService, IngestService, Service, WorkerService
 from runtime.plans_file import read_plans
 from runtime.settings import Settings, required
-
-AnyService = TypeVar("AnyService", IngestService, WorkerService, ConsoleService)
 
 _TITLES: Mapping[str, str] = {
     "redis": "Redis",
@@ -78,9 +76,9 @@ class Stack:
         self.settings = Settings.from_env(self.environ)
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
-        self.ingest: IngestService | None = None
-        self.worker: WorkerService | None = None
-        self.console: ConsoleService | None = None
+        self.ingest: Service | None = None
+        self.worker: Service | None = None
+        self.console: Service | None = None
         self._restarts = RestartPolicy(say=say)
         self._parent_watch: ParentWatch | None = None
         self._lock: int | None = None
@@ -239,7 +237,7 @@ class Stack:
         self.environ.update(decided)
         self.settings = Settings.from_env(self.environ)
 
-    def _spawn(self, kind: type[AnyService], ready_url: str) -> AnyService:
+    def _spawn(self, kind: type[Service], ready_url: str) -> Service:
         service = kind(data_dir=self.data_dir, environ=self.environ, ready_url=ready_url)
         self._about_to_start(service)
         service.spawn()

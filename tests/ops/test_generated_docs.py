@@ -1,11 +1,19 @@
-"""Generated pages match the code."""
+"""Generated tables match the code."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from billing.readers.registry import EVENT_TYPES, HANDLED_TYPES, UNHANDLED_TYPES
-from ops.generated_docs import PAGES, configuration, events, write
+from ops.generated_docs import (
+    PAGES,
+    handled_types,
+    renewed,
+    settings_table,
+    unhandled_types,
+    write,
+)
 from runtime.settings import VARIABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -13,30 +21,49 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_committed_page_is_current(name: str) -> None:
-    assert (DOCS / name).read_text() == PAGES[name](), "run `make docs`"
+    page = (DOCS / name).read_text()
+
+    assert page == renewed(page), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [("configuration.md", [settings_table]), ("events.md", [handled_types, unhandled_types])],
+)
+def test_a_page_holds_its_tables(name: str, tables: list[Callable[[], str]]) -> None:
+    page = (DOCS / name).read_text()
+
+    assert all(table() in page for table in tables)
 
 
 def test_every_variable_has_a_row() -> None:
-    page = configuration()
+    table = settings_table()
 
-    assert all(f"| `{variable.name}` |" in page for variable in VARIABLES)
+    assert all(f"| `{variable.name}` |" in table for variable in VARIABLES)
 
 
 def test_every_handled_type_has_one_row_and_no_other_has() -> None:
-    rows = [line for line in events().splitlines() if line.startswith("| `")]
-    named = [row.split("`")[1] for row in rows]
+    lines = [*handled_types().splitlines(), *unhandled_types().splitlines()]
+    named = [line.split("`")[1] for line in lines if line.startswith("| `")]
 
     assert named == [*EVENT_TYPES, *(types.split(", ")[0] for types in UNHANDLED_TYPES)]
     assert set(EVENT_TYPES) == HANDLED_TYPES
 
 
 def test_no_family_has_two_headings() -> None:
-    headings = [line for line in events().splitlines() if line.startswith("## ")]
+    headings = [line for line in handled_types().splitlines() if line.startswith("## ")]
 
     assert len(headings) == len(set(headings))
 
 
-def test_writing_puts_every_page_into_the_folder(tmp_path: Path) -> None:
+def test_writing_renews_the_marked_parts_and_keeps_the_prose(tmp_path: Path) -> None:
+    for name in PAGES:
+        (tmp_path / name).write_text("# Prose\n<!-- generated: settings -->\nold\n<!-- end -->\n")
+
     write(tmp_path)
 
-    assert {page.name for page in tmp_path.iterdir()} == set(PAGES)
+    for name in PAGES:
+        page = (tmp_path / name).read_text()
+        assert page.startswith("# Prose\n<!-- generated: settings -->\n| variable |")
+        assert page.endswith(" |\n<!-- end -->\n")
+        assert "old" not in page.splitlines()

@@ -30,9 +30,9 @@ def test_all_checks_of_the_demo_pass() -> None:
 
     account = json.loads(done.stdout)
     assert (done.returncode, account["problems"]) == (0, [])
-    assert account["acts"][0]["user_id"] == "usr_123"
-    assert account["acts"][0]["payments"][0]["amount_minor"] == 2999
-    assert [knock["status"] for knock in account["knocks"]] == [200, 403, 403, 400, 400]
+    assert account["steps"][0]["user_id"] == "usr_123"
+    assert account["steps"][0]["payments"][0]["amount_minor"] == 2999
+    assert [check["status"] for check in account["rejections"]] == [200, 403, 403, 400, 400]
     assert "\x1b" not in done.stderr
 
 

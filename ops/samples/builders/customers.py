@@ -6,7 +6,7 @@ from ops.samples.scenario import DAY, ObjectBuilder
 from ops.samples.unread_fields import JsonObject
 
 
-def customer(builder: ObjectBuilder, *, user_id: str | None, at: int) -> JsonObject:
+def customer(builder: ObjectBuilder, *, user_id: str, at: int) -> JsonObject:
     """Build a customer with ``user_id`` in its metadata, where an application should put it."""
     return builder.build(
         "customer",
@@ -14,7 +14,7 @@ def customer(builder: ObjectBuilder, *, user_id: str | None, at: int) -> JsonObj
         created=at,
         email="ada@example.com",
         invoice_prefix=builder.id("", 8)[1:].upper(),
-        metadata=_owner(user_id),
+        metadata={"user_id": user_id},
     )
 
 
@@ -22,13 +22,12 @@ def checkout_session(
     builder: ObjectBuilder,
     *,
     customer_id: str | None,
-    user_id: str | None,
+    user_id: str,
     amount: int,
     at: int,
     mode: str,
     metadata: JsonObject,
     payment_status: str = "paid",
-    status: str = "complete",
     **links: str | None,
 ) -> JsonObject:
     """Build a checkout; ``links`` are the ids it led to: payment_intent, subscription, invoice."""
@@ -41,17 +40,17 @@ def checkout_session(
         created=at,
         customer=customer_id,
         expires_at=at + DAY,
-        metadata={**_owner(user_id), **metadata},
+        metadata={"user_id": user_id, **metadata},
         mode=mode,
         payment_method_collection="always" if mode == "subscription" else "if_required",
         payment_status=payment_status,
-        status=status,
+        status="complete",
         **links,
     )
 
 
 def entitlement_summary(
-    builder: ObjectBuilder, *, customer_id: str, lookup_keys: Sequence[str], has_more: bool = False
+    builder: ObjectBuilder, *, customer_id: str, lookup_keys: Sequence[str]
 ) -> JsonObject:
     """Build Stripe's own list of a customer's features; it has no id."""
     active = [
@@ -67,9 +66,5 @@ def entitlement_summary(
     return builder.build(
         "entitlements.active_entitlement_summary",
         customer=customer_id,
-        entitlements={"object": "list", "data": active, "has_more": has_more, "url": url},
+        entitlements={"object": "list", "data": active, "has_more": False, "url": url},
     )
-
-
-def _owner(user_id: str | None) -> JsonObject:
-    return {} if user_id is None else {"user_id": user_id}

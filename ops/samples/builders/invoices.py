@@ -5,20 +5,19 @@ from collections.abc import Sequence
 from ops.samples.api_shapes import Shape
 from ops.samples.builders.prices import plan, price
 from ops.samples.sample_plans import SamplePrice
-from ops.samples.scenario import ObjectBuilder
+from ops.samples.scenario import MONTH, ObjectBuilder
 from ops.samples.unread_fields import JsonObject, listed
 
 
 def invoice(
     builder: ObjectBuilder,
     *,
-    subscription: JsonObject | None,
-    customer_id: str,
+    subscription: JsonObject,
     lines: Sequence[JsonObject],
     at: int,
     reason: str,
 ) -> JsonObject:
-    """Build a draft invoice; ``subscription`` is None for an invoice created by hand."""
+    """Build a draft invoice of a subscription."""
     identifier = builder.id("in")
     amount = sum(line["amount"] for line in lines)
     names_bill = [{**line, "invoice": identifier} if builder.new else line for line in lines]
@@ -27,7 +26,7 @@ def invoice(
         id=identifier,
         billing_reason=reason,
         created=at,
-        customer=customer_id,
+        customer=subscription["customer"],
         customer_email="ada@example.com",
         lines=listed(names_bill, f"/v1/invoices/{identifier}/lines"),
         next_payment_attempt=at + 3600,
@@ -51,13 +50,13 @@ def invoice_line(
     builder: ObjectBuilder,
     offer: SamplePrice,
     *,
-    subscription: JsonObject | None,
-    period: tuple[int, int],
+    subscription: JsonObject,
+    at: int,
     amount: int | None = None,
     proration: bool = False,
     quantity: int = 1,
 ) -> JsonObject:
-    """Build one line; ``amount`` is the price unless it is given, as for prorations."""
+    """Build one line for a month; ``amount`` is the price unless it is given, as for prorations."""
     total = offer.amount * quantity if amount is None else amount
     where = _new_line_paths if builder.new else _old_line_paths
     return builder.build(
@@ -65,7 +64,7 @@ def invoice_line(
         id=builder.id("il"),
         amount=total,
         description=f"{quantity} x {offer.nickname}",
-        period={"start": period[0], "end": period[1]},
+        period={"start": at, "end": at + MONTH},
         quantity=quantity,
         **where(builder, offer, subscription, proration=proration),
     )
@@ -98,13 +97,10 @@ def _totals(amount: int) -> JsonObject:
     }
 
 
-def _belonging(builder: ObjectBuilder, subscription: JsonObject | None) -> JsonObject:
-    identifier = subscription["id"] if subscription else None
-    details = {"metadata": subscription["metadata"] if subscription else {}}
+def _belonging(builder: ObjectBuilder, subscription: JsonObject) -> JsonObject:
+    identifier, details = subscription["id"], {"metadata": subscription["metadata"]}
     if not builder.new:
         return {"subscription": identifier, "subscription_details": details}
-    if subscription is None:
-        return {"parent": None}
     return {
         "parent": {
             "quote_details": None,
@@ -115,34 +111,31 @@ def _belonging(builder: ObjectBuilder, subscription: JsonObject | None) -> JsonO
 
 
 def _old_line_paths(
-    builder: ObjectBuilder, offer: SamplePrice, subscription: JsonObject | None, *, proration: bool
+    builder: ObjectBuilder, offer: SamplePrice, subscription: JsonObject, *, proration: bool
 ) -> JsonObject:
     return {
         "plan": plan(builder, offer),
         **({} if builder.shape is Shape.ANCIENT else {"price": price(builder, offer)}),
         "proration": proration,
         "proration_details": {"credited_items": None},
-        "subscription": subscription["id"] if subscription else None,
-        "type": "subscription" if subscription else "invoiceitem",
+        "subscription": subscription["id"],
+        "type": "subscription",
     }
 
 
 def _new_line_paths(
-    builder: ObjectBuilder, offer: SamplePrice, subscription: JsonObject | None, *, proration: bool
+    builder: ObjectBuilder, offer: SamplePrice, subscription: JsonObject, *, proration: bool
 ) -> JsonObject:
-    family = "subscription_item_details" if subscription else "invoice_item_details"
-    details = {
-        "invoice_item": builder.id("ii"),
-        "proration": proration,
-        "proration_details": {"credited_items": None},
-        "subscription": subscription["id"] if subscription else None,
-    }
     return {
         "parent": {
             "invoice_item_details": None,
-            "subscription_item_details": None,
-            family: details,
-            "type": family,
+            "subscription_item_details": {
+                "invoice_item": builder.id("ii"),
+                "proration": proration,
+                "proration_details": {"credited_items": None},
+                "subscription": subscription["id"],
+            },
+            "type": "subscription_item_details",
         },
         "pricing": {
             "price_details": {"price": offer.price, "product": offer.product},

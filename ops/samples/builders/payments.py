@@ -7,7 +7,7 @@ from ops.samples.unread_fields import JsonObject
 def payment_intent(
     builder: ObjectBuilder,
     *,
-    customer_id: str | None,
+    customer_id: str,
     amount: int,
     at: int,
     invoice_id: str | None = None,
@@ -76,9 +76,7 @@ def refund(builder: ObjectBuilder, paid: JsonObject, *, amount: int, at: int) ->
     )
 
 
-def dispute(
-    builder: ObjectBuilder, paid: JsonObject, *, at: int, status: str = "needs_response"
-) -> JsonObject:
+def dispute(builder: ObjectBuilder, paid: JsonObject, *, at: int) -> JsonObject:
     """Build a dispute of the whole charge."""
     return builder.build(
         "dispute",
@@ -94,5 +92,5 @@ def dispute(
             "submission_count": 0,
         },
         payment_intent=paid["payment_intent"],
-        status=status,
+        status="needs_response",
     )

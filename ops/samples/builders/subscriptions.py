@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from ops.samples.api_shapes import Shape
 from ops.samples.builders.prices import plan, price
 from ops.samples.sample_plans import SamplePrice
-from ops.samples.scenario import MONTH, YEAR, ObjectBuilder
+from ops.samples.scenario import MONTH, ObjectBuilder
 from ops.samples.unread_fields import JsonObject, listed
-
-_PERIODS = {"month": MONTH, "year": YEAR}
-
-
-def period_of(offer: SamplePrice) -> int:
-    """Return the seconds that one payment of a recurring price buys."""
-    return _PERIODS[offer.interval or "month"]
 
 
 def subscription(
@@ -21,28 +14,27 @@ def subscription(
     offer: SamplePrice,
     *,
     customer_id: str,
-    user_id: str | None,
+    user_id: str,
     at: int,
-    status: str = "incomplete",
-    quantity: int = 1,
-    period_end: int | None = None,
+    status: str,
+    period_end: int | None,
 ) -> JsonObject:
     """Build a subscription to one price, in its first period."""
     identifier = builder.id("sub")
-    item = subscription_item(builder, offer, subscription_id=identifier, at=at, quantity=quantity)
+    item = subscription_item(builder, offer, subscription_id=identifier, at=at)
     bare = builder.build(
         "subscription",
         id=identifier,
         billing_cycle_anchor=at,
         created=at,
         customer=customer_id,
-        metadata={} if user_id is None else {"user_id": user_id},
+        metadata={"user_id": user_id},
         plan=plan(builder, offer),
-        quantity=quantity,
+        quantity=1,
         start_date=at,
         status=status,
     )
-    return with_items(builder, bare, [item], period=(at, period_end or at + period_of(offer)))
+    return with_items(builder, bare, [item], period=(at, period_end or at + MONTH))
 
 
 def subscription_item(

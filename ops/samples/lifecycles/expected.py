@@ -42,11 +42,6 @@ class Expected:
     """Status by ``purchase_ref``."""
 
     @property
-    def access(self) -> bool:
-        """True if anything at all is granted at the end."""
-        return any(grant.active for grant in self.grants)
-
-    @property
     def features(self) -> Mapping[str, bool | int]:
         """The features at the end; no sample grants one feature from two sources."""
         active = [grant.features for grant in self.grants if grant.active]

@@ -1,10 +1,11 @@
 """Steps of subscribers, of which subscription lifecycles consist."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from ops.samples.builders import customers, invoices, subscriptions
 from ops.samples.sample_plans import SamplePrice
-from ops.samples.scenario import Scenario
+from ops.samples.scenario import MONTH, Scenario
 from ops.samples.unread_fields import JsonObject
 
 CREATED = "customer.subscription.created"
@@ -50,8 +51,9 @@ def subscribe(
     )
     if trial_end is not None:
         begun |= {"trial_start": at, "trial_end": trial_end, "billing_cycle_anchor": trial_end}
-    lines = [_first_line(scenario, offer, begun, at=at, free=trial_end is not None)]
-    bill = _bill(scenario, begun, lines, at=at, reason="subscription_create")
+    amount = None if trial_end is None else 0
+    line = invoices.invoice_line(scenario.builder, offer, subscription=begun, at=at, amount=amount)
+    bill = _bill(scenario, begun, [line], at=at, reason="subscription_create")
     subscription = scenario.emit(CREATED, {**begun, "latest_invoice": bill["id"]}, at=at)
     return Subscriber(offer=offer, customer=person, subscription=subscription, bill=bill)
 
@@ -63,18 +65,17 @@ def update(scenario: Scenario, subscriber: Subscriber, *, at: int, **changes: ob
 
 def start_period(scenario: Scenario, subscriber: Subscriber, *, at: int, **changes: object) -> None:
     """Start the next period: a new invoice, and the subscription moves on before it is paid."""
-    period = (at, at + subscriptions.period_of(subscriber.offer))
     line = invoices.invoice_line(
         scenario.builder,
         subscriber.offer,
         subscription=subscriber.subscription,
-        period=period,
+        at=at,
         quantity=subscriber.quantity,
     )
     subscriber.bill = _bill(
         scenario, subscriber.subscription, [line], at=at, reason="subscription_cycle"
     )
-    moved = _moved_on(scenario, subscriber, period)
+    moved = _moved_on(scenario, subscriber, at=at)
     update(scenario, subscriber, at=at, latest_invoice=subscriber.bill["id"], **moved, **changes)
 
 
@@ -82,14 +83,14 @@ def switch(
     scenario: Scenario, subscriber: Subscriber, offer: SamplePrice, *, at: int, quantity: int
 ) -> None:
     """Change the subscription to another price at once, and bill the difference."""
-    known, period = subscriber.subscription, (at, at + subscriptions.period_of(offer))
+    known = subscriber.subscription
     item = subscriptions.subscription_item(
         scenario.builder, offer, subscription_id=known["id"], at=at, quantity=quantity
     )
-    changed = subscriptions.with_items(scenario.builder, known, [item], period=period)
+    changed = subscriptions.with_items(scenario.builder, known, [item], period=(at, at + MONTH))
     changed |= {"plan": item["plan"], "quantity": quantity}
     subscriber.subscription = scenario.emit(UPDATED, changed, at=at, before=known)
-    lines = _difference(scenario, subscriber, offer, period=period, quantity=quantity)
+    lines = _difference(scenario, subscriber, offer, at=at, quantity=quantity)
     subscriber.bill = _bill(
         scenario, subscriber.subscription, lines, at=at, reason="subscription_update"
     )
@@ -120,25 +121,12 @@ def check_out_subscription(
     scenario.emit("checkout.session.completed", session, at=at)
 
 
-def _first_line(
-    scenario: Scenario, offer: SamplePrice, subscription: JsonObject, *, at: int, free: bool
-) -> JsonObject:
-    return invoices.invoice_line(
-        scenario.builder,
-        offer,
-        subscription=subscription,
-        period=(at, at + subscriptions.period_of(offer)),
-        amount=0 if free else None,
-    )
-
-
 def _bill(
     scenario: Scenario, subscription: JsonObject, lines: list[JsonObject], *, at: int, reason: str
 ) -> JsonObject:
     draft = invoices.invoice(
         scenario.builder,
         subscription=subscription,
-        customer_id=subscription["customer"],
         lines=lines,
         at=at,
         reason=reason,
@@ -146,33 +134,22 @@ def _bill(
     return scenario.emit("invoice.created", draft, at=at)
 
 
-def _moved_on(scenario: Scenario, subscriber: Subscriber, period: tuple[int, int]) -> JsonObject:
+def _moved_on(scenario: Scenario, subscriber: Subscriber, *, at: int) -> JsonObject:
     known = subscriber.subscription
     items = known["items"]["data"] if "items" in known else []
-    moved = subscriptions.with_items(scenario.builder, known, items, period=period)
+    moved = subscriptions.with_items(scenario.builder, known, items, period=(at, at + MONTH))
     return {name: value for name, value in moved.items() if known.get(name) != value}
 
 
 def _difference(
-    scenario: Scenario,
-    subscriber: Subscriber,
-    offer: SamplePrice,
-    *,
-    period: tuple[int, int],
-    quantity: int,
+    scenario: Scenario, subscriber: Subscriber, offer: SamplePrice, *, at: int, quantity: int
 ) -> list[JsonObject]:
-    known, unused = subscriber.offer, -subscriber.offer.amount // 2
-    on = subscriber.subscription
-    return [
-        invoices.invoice_line(
-            scenario.builder, known, subscription=on, period=period, amount=unused, proration=True
-        ),
-        invoices.invoice_line(
-            scenario.builder,
-            offer,
-            subscription=on,
-            period=period,
-            quantity=quantity,
-            proration=True,
-        ),
-    ]
+    line = partial(
+        invoices.invoice_line,
+        scenario.builder,
+        subscription=subscriber.subscription,
+        at=at,
+        proration=True,
+    )
+    unused = -subscriber.offer.amount // 2
+    return [line(subscriber.offer, amount=unused), line(offer, quantity=quantity)]

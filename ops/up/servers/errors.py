@@ -1,12 +1,4 @@
-"""Errors of servers that Paidup starts; every message ends with what to do.
-
-ServerError
- ├── ServerMissing       there is no binary to start
- ├── FolderClosed        the account that must run PostgreSQL cannot enter a folder
- ├── FolderUnusable      another version wrote the data in the folder
- ├── StillRunning        another process holds the pid file and does not end
- └── ServerDidNotStart   the server ended after its start, or never became ready
-"""
+"""Errors of servers that Paidup starts; every message ends with what to do."""
 
 from pathlib import Path
 
@@ -23,7 +15,6 @@ class FolderClosed(ServerError):
     """Raised if the account that runs PostgreSQL instead of root cannot enter ``closed``."""
 
     def __init__(self, closed: Path, *, account: str, remedy: str) -> None:
-        self.closed = closed
         super().__init__(
             f"PostgreSQL refuses to run as root and the account {account}"
             f" cannot enter {closed}: {remedy}"
@@ -38,7 +29,6 @@ class StillRunning(ServerError):
     """Raised if a process holds ``pid_file`` and survived its stop signal and SIGKILL."""
 
     def __init__(self, pid_file: Path, pid: int | None) -> None:
-        self.pid_file = pid_file
         self.pid = pid
         who = f"process {pid}" if pid else "a process"
         super().__init__(f"{who} still runs and holds {pid_file}: end it, then start again")

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,13 +39,10 @@ def claim(path: Path, *, seconds: float = KILL_SECONDS) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + seconds
-    while not _lock(descriptor):
-        if time.monotonic() > deadline:
-            os.close(descriptor)
-            named = holder(path)
-            raise StillRunning(path, named.pid if named else None)
-        time.sleep(0.02)
+    if not _within(seconds, lambda: _lock(descriptor)):
+        os.close(descriptor)
+        named = holder(path)
+        raise StillRunning(path, named.pid if named else None)
     os.ftruncate(descriptor, 0)
     return descriptor
 
@@ -114,8 +112,12 @@ def _turn(path: Path) -> int:
 
 
 def _released(path: Path, seconds: float) -> bool:
+    return _within(seconds, lambda: not is_held(path))
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
-    while is_held(path):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

@@ -60,7 +60,7 @@ class Postgres(Process):
         self.binaries = binaries
         self.port = port or ports.free_port()
         self.settings = {**SETTINGS, **(settings or {})}
-        self._port_is_given = port is not None
+        self.may_move = port is None
         self._account = server_account()
         self._cluster = Cluster(
             folder,
@@ -111,16 +111,9 @@ class Postgres(Process):
             return False
         return True
 
-    def move(self) -> bool:
-        """Take another free port, unless the port was given or clients use it."""
-        if not self._port_is_given:
-            self.port = ports.free_port()
-        return not self._port_is_given
-
     def start(self) -> None:
-        """Start it and create role and database if missing; from then on the port stays."""
+        """Start it, and create role and database if missing."""
         super().start()
-        self._port_is_given = True
         self._make_role_and_database()
 
     def freeze(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from ops.up.servers import pidfile
 from ops.up.servers.account import ServerAccount
 from ops.up.servers.errors import ServerDidNotStart
+from ops.up.servers.ports import free_port
 
 _TAIL_BYTES = 4096
 _MOST_LOG_BYTES = 16 * 1024 * 1024
@@ -31,6 +32,9 @@ class Process(ABC):
     stop_signal = signal.SIGTERM
     stop_seconds = 10.0
     start_seconds = 30.0
+    port: int
+    may_move = False
+    """True while no client knows the port, so that another one may be taken."""
 
     def __init__(self, *, folder: Path, run: Path, log: Path) -> None:
         """Take the working directory, the folder of pid files and the log to append to.
@@ -64,10 +68,6 @@ class Process(ABC):
     def is_ready(self) -> bool:
         """Return True if it does its work; called repeatedly while it starts."""
         return True
-
-    def move(self) -> bool:
-        """Choose another port after the first was in use; return False if the port is given."""
-        return False
 
     # Used by callers --------------------------------------------------------------------
 
@@ -105,9 +105,11 @@ class Process(ABC):
                 self.await_ready()
             except ServerDidNotStart:
                 taken = "ddress already in use" in self._written()
-                if not (taken and tries_left and self.move()):
+                if not (taken and tries_left and self.may_move):
                     raise
+                self.port = free_port()
             else:
+                self.may_move = False
                 return
 
     def spawn(self) -> None:
@@ -120,7 +122,10 @@ class Process(ABC):
                 self._log_offset = output.tell()
                 self._child = self._popen(output.fileno(), lock)
             # Not ``self.pid``: a process that has ended already is named, too, and then quoted.
-            pidfile.write(lock, self._holder(self._child.pid))
+            named = pidfile.Holder(
+                pid=self._child.pid, stop_signal=self.stop_signal, turn=self.turn
+            )
+            pidfile.write(lock, named)
         finally:
             os.close(lock)
 
@@ -200,6 +205,3 @@ class Process(ABC):
             extra_groups=[] if become else None,
             umask=0o077,
         )
-
-    def _holder(self, pid: int) -> pidfile.Holder:
-        return pidfile.Holder(pid=pid, stop_signal=self.stop_signal, turn=self.turn)

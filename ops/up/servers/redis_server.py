@@ -57,8 +57,8 @@ class Redis(Process):
         super().__init__(folder=folder, run=run or folder, log=log or folder / "redis.log")
         self.binary = binary
         self.port = port or ports.free_port()
+        self.may_move = port is None
         self.maxmemory = maxmemory
-        self._port_is_given = port is not None
 
     @property
     def url(self) -> str:
@@ -84,17 +84,6 @@ class Redis(Process):
             return False
         finally:
             client.close()
-
-    def move(self) -> bool:
-        """Take another free port, unless the port was given or clients use it."""
-        if not self._port_is_given:
-            self.port = ports.free_port()
-        return not self._port_is_given
-
-    def start(self) -> None:
-        """Start it; from then on the port stays, because clients know its URL."""
-        super().start()
-        self._port_is_given = True
 
     def client(self, *, timeout: float = 5.0) -> redis.Redis:
         """Return a client without retries, with a timeout."""

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from ops.commands import demo as command
-from ops.demo.document import as_document
-from ops.demo.result import Delivered, DemoResult, RejectionCheck, problems
+from ops.demo.result import Delivered, DemoResult, RejectionCheck, as_document, problems
 from ops.demo.stopwatch import Stopwatch
 from ops.up.servers.process_table import children_of, command_of
 from tests.ops.demo.demo_process import CHECKOUT, NOTHING, answer, as_it_must_be
@@ -53,7 +52,7 @@ def test_every_problem_is_named() -> None:
     assert "forged: answered 202, not 403" in said
     assert "the response to the repeated event has no cached result" in said
     assert 'idempotent_hits_total{operation="ingest"} did not move' in said
-    assert "billing_events_settled_total counter_changes by 0, and 1 events were sent" in said
+    assert "billing_events_settled_total changed by 0, but 1 events were sent" in said
 
 
 def test_the_document_is_json_for_programs() -> None:
@@ -65,13 +64,13 @@ def test_the_document_is_json_for_programs() -> None:
     assert document["seconds"] == 8.5
     assert document["parts"] == {"starting": 3.5, "events": 3.1, "stopping": 1.9}
     assert document["first_paid_user_after"] == 4.5
-    (step,) = document["acts"]
+    (step,) = document["steps"]
     assert step["user_id"] == "usr_123"
     assert step["sent"][0]["body"] == {"status": "accepted"}
     assert step["sent"][0]["outcome"] == "applied"
     assert step["user_entitlements"][0]["entitlements"]["max_devices"] == 5
     assert step["read_api"]["features"]["max_devices"] == 5
-    assert document["knocks"][0]["status"] == 200
+    assert document["rejections"][0]["status"] == 200
 
 
 def test_the_last_line_says_how_it_went_and_how_long_each_part_took() -> None:

@@ -8,6 +8,7 @@ import pytest
 from ops import cli
 from ops.errors import NoServerConfigured
 from ops.up import replace_process
+from runtime.import_path import importing_ours
 from runtime.settings import SettingsError
 
 URLS = {"DATABASE_URL": "postgresql://a/b", "REDIS_URL": "redis://a"}
@@ -83,9 +84,9 @@ def test_a_process_of_ours_imports_ours_where_rivals_are_on_the_path(
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f":{rivals}"}
 
     done = subprocess.run(
-        replace_process.service_command(module),
+        [sys.executable, "-m", module],
         cwd=rivals,
-        env=replace_process.service_environ(environ),
+        env=importing_ours(environ),
         capture_output=True,
         text=True,
         check=False,
@@ -99,9 +100,7 @@ def test_a_process_of_ours_imports_ours_where_rivals_are_on_the_path(
 
 def test_the_operators_own_modules_can_still_be_imported(rivals: Path) -> None:
     (rivals / "theirs.py").touch()
-    environ = replace_process.service_environ(
-        {"PATH": os.environ["PATH"], "PYTHONPATH": str(rivals)}
-    )
+    environ = importing_ours({"PATH": os.environ["PATH"], "PYTHONPATH": str(rivals)})
     command = [sys.executable, "-c", "import theirs, models; print(models.__file__)"]
 
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

@@ -130,7 +130,7 @@ def test_previous_attributes_lead_back_to_the_snapshot_before() -> None:
 def test_the_expected_ends_are_these(shape: Shape) -> None:
     ends = {name: composed(name, shape).expected for name in SCENARIOS}
 
-    assert {name for name, end in ends.items() if not end.access} == {
+    assert {name for name, end in ends.items() if not end.features} == {
         "cancel_at_period_end",
         "refund_full",
         "dispute_lost",

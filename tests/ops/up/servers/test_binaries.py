@@ -98,21 +98,3 @@ def test_a_file_that_is_no_program_has_no_version(tmp_path: Path) -> None:
     binary.chmod(0o755)
 
     assert binaries.redis_version(binary) is None
-
-
-@pytest.mark.parametrize(
-    ("system", "machine", "folder"),
-    [
-        ("Linux", "x86_64", "linux-x86_64"),
-        ("Linux", "arm64", "linux-aarch64"),
-        ("Linux", "AMD64", "linux-x86_64"),
-        ("Darwin", "arm64", "darwin-arm64"),
-    ],
-)
-def test_the_wheels_folder_is_named_after_the_platform(
-    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, folder: str
-) -> None:
-    monkeypatch.setattr("platform.system", lambda: system)
-    monkeypatch.setattr("platform.machine", lambda: machine)
-
-    assert binaries._platform() == folder
