@@ -80,6 +80,18 @@ def test_patience_with_a_busy_endpoint_ends(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @servers
+def test_a_pause_that_returns_true_ends_the_attempts() -> None:
+    stops = iter([False, True])
+    with scripted(503, 503, 503) as server:
+        client = DeliveryClient(Endpoint.at(server.url), "whsec_a")
+        answer = client.deliver(b"{}", pause=lambda _: next(stops))
+        client.close()
+
+    assert (answer.status, answer.attempts) == (503, 2)
+    assert len(server.received) == 2
+
+
+@servers
 def test_a_refusal_is_not_repeated_but_shown() -> None:
     with scripted(403) as server:
         totals = send_all(events(2), Endpoint.at(server.url), "whsec_a")
@@ -124,6 +136,7 @@ def test_an_answer_that_is_no_json_is_quoted() -> None:
     answer = EndpointResponse(status=502, body=b"<html>", seconds=0.1)
 
     assert answer.document is None
+    assert answer.field("detail") is None
     assert answer.said == "<html>"
 
 
