@@ -41,10 +41,11 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
-test-all: setup ## Everything, the long fault runs included
-	$(BIN)/pytest -q
+test-all: setup ## Everything, the long fault runs and ten minutes of soak included
+	PAIDUP_TEST_FULL=1 $(BIN)/pytest -q
+	$(BIN)/python -m bench.soak --minutes 10
 
-soak: setup ## 100,000 events while processes of every kind are killed: 0 lost, 0 doubled
+soak: setup ## An hour of lifecycles under 25 and more kinds of faults: nothing lost, doubled, wrong or late
 	$(BIN)/python -m bench.soak
 
 mutants: setup ## Change every line of billing/ in a copy and see which changes no test notices (15 minutes)

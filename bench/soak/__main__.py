@@ -1,0 +1,302 @@
+"""The soak test: whole lifecycles while the servers and processes under Paidup fail.
+
+    python -m bench.soak [--minutes N] [--rate N] [--seed N] [--only KIND]
+
+Events arrive shuffled, and a quarter of them again. The senders behave like Stripe: they resend an
+event until it is accepted. One fault follows another, every kind in turn in a random order, with
+the time limits of production. At the end each lifecycle is compared with its expected result, and
+the table shows for each kind how long an event waited that the fault did not concern. Exits 1
+unless no event was lost, doubled or wrong, nothing is left over, and no such event waited longer
+than ``LONGEST_WAIT_SECONDS`` while its servers were up.
+"""
+
+import os
+import random
+import secrets
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+
+from bench.soak import judgement
+from bench.soak.faults import SoakFault, faults_of
+from bench.soak.sending import Sending, Waves
+from bench.soak.site import PREFIX, FaultSite
+from bench.soak.waits import FaultInterval, LongestWait, longest_waits
+from ops.demo.plans import PLANS
+from ops.send.endpoint import Endpoint
+from ops.up.servers.process import Process
+from ops.up.stack import Stack
+from runtime.database.engine import engine_for
+from runtime.inbox.inbox import Inbox
+from runtime.redis_client import make_redis
+from runtime.settings import Settings
+
+LONGEST_WAIT_SECONDS: Final = 10.0
+LONGEST_DRAIN_SECONDS: Final = 600.0
+CALM_SECONDS: Final = (2.0, 5.0)
+"""Between two faults, from the moment at which everything runs and no event waits."""
+
+SETTLING_SECONDS: Final = 30.0
+"""The next fault begins after this even if events still wait."""
+
+WAITING_SECONDS: Final = 1.0
+"""An age of the oldest event below this means that no event waits."""
+
+_LOOK_SECONDS: Final = 0.05
+_PRINT_SECONDS: Final = 10.0
+_SHOWN: Final = 10
+_KEPT: Final = ("PAIDUP_REDIS_SERVER",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoakOptions:
+    """The length of a run, deliveries a second, the seed, and the only kind of fault if any."""
+
+    minutes: float
+    rate: float
+    seed: int
+    only: str | None = None
+
+
+@dataclass(slots=True)
+class SoakResult:
+    """The result of a run; ``problems`` has a sentence for each error."""
+
+    events: int = 0
+    deliveries: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    waits: Mapping[str, LongestWait] = field(default_factory=dict)
+    sending_seconds: float = 0.0
+    drain_seconds: float = 0.0
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    dead: int = 0
+    left_over: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """True if nothing was lost, doubled, wrong, dead, left over or late."""
+        return not (
+            self.lost or self.doubled or self.wrong or self.dead or self.left_over or self.problems
+        )
+
+
+class SoakRun:
+    """One fault after another on a running stack, and when each began and ended."""
+
+    def __init__(self, site: FaultSite, only: str | None, console: Console) -> None:
+        self._site = site
+        self._faults = [fault for fault in faults_of(site) if only is None or fault.kind == only]
+        self._line: deque[SoakFault] = deque()
+        self._inbox = Inbox(make_redis(Settings.from_env(site.stack.environ), timeout=2.0))
+        self._console = console
+        self.intervals: list[FaultInterval] = []
+
+    def strike(self) -> None:
+        """Let the next fault happen, and wait until the flow goes on and is calm."""
+        if not self._line:
+            self._line.extend(self._site.chance.sample(self._faults, len(self._faults)))
+        fault = self._line.popleft()
+        self._console.print(f"{fault.kind}")
+        began_at = time.time()
+        fault.begin()
+        up_at = self._look_on(fault.seconds, began_at)
+        fault.end()
+        if fault.freezes_server:
+            up_at = time.time()
+        up_at = self._settle(up_at)
+        self.intervals.append(FaultInterval(kind=fault.kind, began_at=began_at, up_at=up_at))
+        self._look_on(self._site.chance.uniform(*CALM_SECONDS), up_at)
+
+    def _look_on(self, seconds: float, up_at: float) -> float:
+        """Restart what ended, for so long; return the moment from which everything was up."""
+        until = time.monotonic() + seconds
+        while True:
+            up_at = self._up_at(up_at)
+            if time.monotonic() >= until:
+                return up_at
+            time.sleep(_LOOK_SECONDS)
+
+    def _settle(self, up_at: float) -> float:
+        until = time.monotonic() + SETTLING_SECONDS
+        while time.monotonic() < until:
+            up_at = self._up_at(up_at)
+            with suppress(RedisError):
+                if not _away(self._site.stack) and self._age() < WAITING_SECONDS:
+                    break
+            time.sleep(_LOOK_SECONDS)
+        return up_at
+
+    def _age(self) -> float:
+        backlog = self._inbox.backlog()
+        return backlog.oldest_seconds if backlog.events else 0.0
+
+    def _up_at(self, up_at: float) -> float:
+        if not _away(self._site.stack):
+            return up_at
+        self._site.stack.restart_ended()
+        return time.time()
+
+
+def _away(stack: Stack) -> list[str]:
+    """Return the parts that have ended and are not restarted yet."""
+    parts: tuple[Process | None, ...] = (stack.redis, stack.postgres, stack.worker, stack.ingest)
+    return [part.name for part in parts if part is not None and not part.is_alive()]
+
+
+def soak(options: SoakOptions, console: Console) -> SoakResult:
+    """Run the soak test on servers of its own, in a temporary folder."""
+    result = SoakResult()
+    with tempfile.TemporaryDirectory(prefix="paidup-soak-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL below it belongs to another account
+        with _stack(folder) as stack:
+            _run(stack, options, console, result)
+        left = [*judgement.processes_left(folder)]
+        result.left_over += len(left)
+        result.problems += left
+    return result
+
+
+def _run(stack: Stack, options: SoakOptions, console: Console, result: SoakResult) -> None:
+    sending = Sending(Endpoint.at(stack.webhook_url), stack.webhook_secret, options.rate)
+    chance = random.Random(options.seed)  # noqa: S311 - a seeded order
+    site = FaultSite(stack=stack, sending=sending, chance=chance)
+    run = SoakRun(site, options.only, console)
+    ends_at = time.monotonic() + 60 * options.minutes
+    waves = Waves(options.seed, lambda: time.monotonic() >= ends_at)
+    started = time.monotonic()
+    sending.start(waves.deliveries())
+    while sending.going_on:
+        if time.monotonic() < ends_at:
+            run.strike()
+        else:
+            stack.restart_ended()
+            time.sleep(_LOOK_SECONDS)
+    result.sending_seconds = time.monotonic() - started
+    _drain(stack, result, console)
+    console.print("comparing every user with the result of their lifecycle")
+    _judge(site, run, waves, result)
+
+
+@contextmanager
+def _stack(folder: Path) -> Iterator[Stack]:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PAIDUP_PLANS": str(PLANS),
+        "PAIDUP_LOG_LEVEL": "warning",
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+    }
+    with Stack(folder / "data", environ, ports="free") as stack:
+        yield stack
+
+
+def _drain(stack: Stack, result: SoakResult, console: Console) -> None:
+    inbox = Inbox(make_redis(Settings.from_env(stack.environ), timeout=2.0))
+    started = printed_at = time.monotonic()
+    while time.monotonic() - started < LONGEST_DRAIN_SECONDS:
+        stack.restart_ended()
+        with suppress(RedisError):
+            if (left := inbox.backlog().events) == 0:
+                break
+            if time.monotonic() - printed_at > _PRINT_SECONDS:
+                printed_at = time.monotonic()
+                console.print(f"{left} events to drain")
+        time.sleep(_LOOK_SECONDS)
+    else:
+        result.problems.append(f"not drained within {LONGEST_DRAIN_SECONDS:.0f} seconds")
+    result.drain_seconds = time.monotonic() - started
+
+
+def _judge(site: FaultSite, run: SoakRun, waves: Waves, result: SoakResult) -> None:
+    answers = site.sending.answers
+    taken = set(answers.taken_at)
+    result.events, result.deliveries = len(taken), answers.deliveries
+    result.duplicates, result.refused = answers.duplicates, answers.refused
+    result.unanswered = answers.unanswered
+    result.problems += answers.problems
+    result.faults = Counter(interval.kind for interval in run.intervals)
+    engine = engine_for(site.stack.database_url, application_name="soak")
+    with engine.connect() as connection:
+        settled, dead = judgement.settled_ids(connection), judgement.dead_letters(connection)
+        lost = taken - settled - site.refused
+        wrong = [*judgement.wrong_users(connection, waves.lifecycles())]
+        left = [*judgement.rows_left(connection)]
+        result.doubled = judgement.doubled_rows(connection)
+    left += judgement.keys_left(make_redis(Settings.from_env(site.stack.environ)), PREFIX)
+    result.lost, result.wrong, result.left_over = len(lost), len(wrong), len(left)
+    result.dead = len(dead ^ site.refused)
+    times = judgement.event_times(engine, answers.taken_at, site.involved)
+    result.waits = longest_waits(run.intervals, times)
+    engine.dispose()
+    result.problems += [f"{event} is lost" for event in sorted(lost)[:_SHOWN]]
+    result.problems += [f"{event} was never sent" for event in sorted(settled - taken)[:_SHOWN]]
+    result.problems += [*wrong[:_SHOWN], *left[:_SHOWN], *_late(result.waits)]
+
+
+def _late(waits: Mapping[str, LongestWait]) -> Iterator[str]:
+    for kind, longest in waits.items():
+        if longest.seconds >= LONGEST_WAIT_SECONDS:
+            yield f"{longest.event_id} waited {longest.seconds:.1f} s: {kind}"
+
+
+@click.command()
+@click.option("--minutes", default=60.0, show_default=True, help="How long events are sent.")
+@click.option("--rate", default=100.0, show_default=True, help="Deliveries a second.")
+@click.option("--seed", type=int, default=None, help="Seed to repeat a run. Default: random.")
+@click.option("--only", default=None, help="Let only this kind of fault happen.")
+def main(*, minutes: float, rate: float, seed: int | None, only: str | None) -> None:
+    """Run the soak test, print its result, and exit 1 unless all is well."""
+    console = Console(stderr=True)
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    console.print(f"seed {seed}")
+    result = soak(SoakOptions(minutes=minutes, rate=rate, seed=seed, only=only), console)
+    for name, value in _lines(result, seed):
+        click.echo(f"{name:<12} {value}")
+    Console().print(_table(result))
+    for problem in result.problems:
+        click.echo(problem, err=True)
+    sys.exit(0 if result.good else 1)
+
+
+def _table(result: SoakResult) -> Table:
+    table = Table("fault", "times", "longest wait of another event, s")
+    for kind, longest in sorted(result.waits.items(), key=lambda each: -each[1].seconds):
+        table.add_row(kind, str(result.faults[kind]), f"{longest.seconds:.1f}")
+    return table
+
+
+def _lines(result: SoakResult, seed: int) -> Iterator[tuple[str, object]]:
+    yield "seed", seed
+    yield "events", result.events
+    again = f"{result.duplicates} of them answered as duplicates"
+    yield "deliveries", f"{result.deliveries}, {again}"
+    yield "refused", f"{result.refused}, and {result.unanswered} got no answer; all were resent"
+    yield "faults", f"{result.faults.total()} of {len(result.faults)} kinds"
+    yield "sending", f"{result.sending_seconds:.1f} s"
+    yield "drain time", f"{result.drain_seconds:.1f} s"
+    yield "lost", result.lost
+    yield "doubled", result.doubled
+    yield "wrong", result.wrong
+    yield "dead", result.dead
+    yield "left over", result.left_over
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What a soak test must leave: every user right, and no row, key or process left over."""
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import redis
+from sqlalchemy import Connection, Engine, text
+
+from bench.soak.waits import EventTimes
+from ops.demo.observation import differences, observe
+from ops.samples.lifecycles.registry import Lifecycle
+
+DOUBLED: Final = (
+    # Money that moves to another user has two rows, out and in, both of the same payment.
+    (
+        "SELECT event_id, payment_ref, kind FROM payment_events WHERE kind <> 'moved'"
+        " GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    ),
+    (
+        "SELECT event_id, user_id, action, target_id FROM audit_logs WHERE event_id IS NOT NULL"
+        " GROUP BY 1, 2, 3, 4, origin HAVING count(*) > 1"
+    ),
+    (
+        "SELECT payment_ref FROM payments JOIN payment_events USING (payment_ref)"
+        " GROUP BY payment_ref, payments.amount_minor, payments.amount_refunded_minor"
+        " HAVING sum(payment_events.amount_minor)"
+        " <> payments.amount_minor - payments.amount_refunded_minor"
+    ),
+)
+"""Queries that find rows written twice."""
+
+_PROBES: Final = "SELECT count(*) FROM memberships WHERE object_key LIKE 'probe:%'"
+_UNFINISHED: Final = (
+    "index",
+    "parked",
+    "unknown",
+    "claims",
+    "held",
+    "event:*",
+    "history",
+    "conflicts",
+    "queue:*",
+    "claim:*",
+    "ready:*",
+    "index:*",
+    "breaker*",
+)
+"""Keys of the inbox that must not exist once it is empty."""
+
+
+def settled_ids(connection: Connection) -> set[str]:
+    """Return the ids of all settled events."""
+    return set(connection.scalars(text("SELECT id FROM stripe_events")))
+
+
+def doubled_rows(connection: Connection) -> int:
+    """Return how many rows were written twice."""
+    return sum(len(connection.execute(text(query)).all()) for query in DOUBLED)
+
+
+def dead_letters(connection: Connection) -> set[str]:
+    """Return the ids of all dead letters."""
+    return set(connection.scalars(text("SELECT event_id FROM dead_letters")))
+
+
+def wrong_users(connection: Connection, lifecycles: Iterable[Lifecycle]) -> Iterator[str]:
+    """Yield a sentence for each user whose rows are not the result of their lifecycle."""
+    for lifecycle in lifecycles:
+        found = differences(lifecycle.expected, observe(connection, lifecycle.expected.user_id))
+        if found:
+            yield f"{lifecycle.name} {lifecycle.seed}: {'; '.join(found)}"
+
+
+def event_times(
+    engine: Engine, taken_at: dict[str, float], left_out: Collection[str]
+) -> Iterator[EventTimes]:
+    """Yield when each event was acknowledged and settled, except those ``left_out``."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT id, extract(epoch FROM applied_at)::float8 AS applied FROM stripe_events")
+        )
+        for row in rows:
+            if row.id in taken_at and row.id not in left_out:
+                yield EventTimes(event_id=row.id, taken_at=taken_at[row.id], applied_at=row.applied)
+
+
+def rows_left(connection: Connection) -> Iterator[str]:
+    """Yield a sentence if a probe of the database left a row."""
+    if probes := connection.execute(text(_PROBES)).scalar_one():
+        yield f"{probes} rows of probes are left in memberships"
+
+
+def keys_left(client: redis.Redis, prefix: str) -> Iterator[str]:
+    """Yield a sentence for each key that an empty inbox must not have."""
+    for pattern in _UNFINISHED:
+        for key in client.scan_iter(f"{prefix}{pattern}"):
+            yield f"the key {key!r} is left in Redis"
+
+
+def processes_left(folder: Path) -> Iterator[str]:
+    """Yield a sentence for each running process whose environment names the folder."""
+    needle = str(folder).encode()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                environ = (process / "environ").read_bytes()
+                command = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if needle in environ or needle in command:
+                said = command.replace(b"\0", b" ").decode(errors="replace").strip()
+                yield f"process {process.name} is left: {said}"

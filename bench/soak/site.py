@@ -1,0 +1,261 @@
+"""The running stack of a soak test, and everything that a fault does to it."""
+
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+import redis
+
+from bench.soak.parties import events_that_no_retry_applies, payments_of_one_customer
+from bench.soak.sending import Sending
+from billing.ids import PartyId
+from ops.samples.scenario import Event
+from ops.up.servers.process import Process
+from ops.up.servers.process_table import children_of, command_of
+from ops.up.stack import Stack
+from runtime.database.engine import conninfo_of
+from runtime.ledger.locks import number_of
+
+HOUR_MS: Final = 3_600_000
+HOT_EVENTS: Final = 300
+POISON_EVENTS: Final = 20
+LOCKED_EVENTS: Final = 20
+STARTS_KILLED: Final = 3
+PREFIX: Final = "paidup:"
+_QUIET_APPLICATION: Final = "soak"
+
+# A clock that steps back leaves every time in Redis an hour ahead of it.
+_STEP_CLOCK: Final = """
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+  if redis.call('TYPE', key).ok == 'zset' then
+    local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    for i = 1, #members, 2 do
+      redis.call('ZADD', key, members[i + 1] + ARGV[2], members[i])
+    end
+  end
+end
+return 1
+"""
+
+
+@dataclass(slots=True)
+class FaultSite:
+    """The running stack, and the events that faults add to its traffic."""
+
+    stack: Stack
+    sending: Sending
+    chance: random.Random
+    involved: set[str] = field(default_factory=set)
+    """Events of a busy customer, of one whose lock is held, and of those to refuse."""
+    refused: set[str] = field(default_factory=set)
+    """Events that must end as dead letters."""
+    _number: int = 0
+    _lock: psycopg.Connection[Any] | None = None
+    _stopped: list[int] = field(default_factory=list)
+
+    # Processes ------------------------------------------------------------------------------
+
+    def kill_one(self, pids: Sequence[int], how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to one of these processes."""
+        if pids:
+            with suppress(ProcessLookupError):
+                os.kill(self.chance.choice(sorted(pids)), how)
+
+    def freeze_one(self, pids: Sequence[int]) -> None:
+        """Freeze one of these processes until ``thaw``."""
+        if pids:
+            pid = self.chance.choice(sorted(pids))
+            self._stopped.append(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue every process that was frozen."""
+        for pid in self._stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._stopped.clear()
+
+    def freeze_server(self, server: Process | None) -> None:
+        """Freeze a server with all its processes until ``thaw``."""
+        for pid in pids_of(server):
+            self._stopped += [*children_of(pid), pid]
+        for pid in self._stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def ingest(self) -> list[int]:
+        """Return the launcher of ingest."""
+        return pids_of(self.stack.ingest)
+
+    def ingest_processes(self) -> list[int]:
+        """Return the server processes of ingest."""
+        return _children(self.ingest(), "spawn_main")
+
+    def supervisor(self) -> list[int]:
+        """Return the supervisor of the worker."""
+        return pids_of(self.stack.worker)
+
+    def pools(self) -> list[int]:
+        """Return the main processes of pools."""
+        return _children(self.supervisor(), "workers.drain.pool")
+
+    def pool_children(self) -> list[int]:
+        """Return the worker processes."""
+        return _children(self.pools())
+
+    def kill_starting_supervisors(self) -> None:
+        """Kill several supervisors in turn, each while its pool starts."""
+        for _ in range(STARTS_KILLED):
+            self.kill_one(self.supervisor())
+            before = time.monotonic()
+            while not self.pools() and time.monotonic() - before < 15:  # noqa: PLR2004 - a restart
+                self.stack.restart_ended()
+                time.sleep(0.05)
+            time.sleep(self.chance.random())
+
+    def forbid_files(self) -> None:
+        """Let no process of the worker write to a file, as on a full disk."""
+        for pid in [*self.supervisor(), *self.pools(), *self.pool_children()]:
+            _limit_files(pid, 0)
+
+    def allow_files(self) -> None:
+        """Lift the limit, also of processes started meanwhile."""
+        for pid in [*self.supervisor(), *self.pools(), *self.pool_children()]:
+            _limit_files(pid, resource.RLIM_INFINITY)
+
+    # Servers --------------------------------------------------------------------------------
+
+    def end_sessions(self) -> None:
+        """End every session of Paidup at PostgreSQL."""
+        with self._database() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'paidup%'"
+            )
+
+    def drop_clients(self) -> None:
+        """Close every other connection to Redis."""
+        self._redis().client_kill_filter(_type="normal", skipme=True)
+
+    def forget_scripts(self) -> None:
+        """Empty the script cache of Redis."""
+        self._redis().script_flush()
+
+    def drop_wake_ups(self) -> None:
+        """Delete the messages that Celery holds."""
+        client = self._redis()
+        for name in client.scan_iter("*celery*", _type="list"):
+            client.delete(name)
+
+    def fill_redis(self) -> None:
+        """Leave Redis no memory for another event."""
+        self._redis().config_set("maxmemory", "1mb")
+
+    def empty_redis_again(self) -> None:
+        """Give Redis its memory back."""
+        self._redis().config_set("maxmemory", "512mb")
+
+    def step_clock_back(self) -> None:
+        """Leave all times in Redis an hour ahead, as a clock does that steps back."""
+        self._redis().eval(_STEP_CLOCK, 0, PREFIX, HOUR_MS)
+
+    def drop_done_markers(self) -> None:
+        """Delete the cached results."""
+        client = self._redis()
+        for name in client.scan_iter(f"{PREFIX}done:*", count=1000):
+            client.delete(name)
+
+    def block_table(self) -> None:
+        """Hold the lock that a migration or VACUUM FULL takes."""
+        self._lock = self._database(autocommit=False)
+        self._lock.execute("LOCK TABLE payments IN ACCESS EXCLUSIVE MODE")
+
+    def lock_one_customer(self) -> None:
+        """Hold the lock of one party, and send events about it."""
+        customer = f"cus_locked{self._next()}"
+        first, *more = payments_of_one_customer(customer, customer, LOCKED_EVENTS)
+        self._send([first])
+        self._lock = self._database(autocommit=False)
+        before = time.monotonic()
+        while (party := self._party(customer)) is None and time.monotonic() - before < 60:  # noqa: PLR2004
+            time.sleep(0.05)
+        assert party is not None, "the first payment of the customer was not settled"  # noqa: S101
+        self._lock.execute("SELECT pg_advisory_xact_lock(%s)", (number_of(party),))
+        self._send(more)
+
+    def release_lock(self) -> None:
+        """End the transaction that holds a lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # Events ---------------------------------------------------------------------------------
+
+    def send_hot_customer(self) -> None:
+        """Send many payments of one customer at once."""
+        customer = f"cus_hot{self._next()}"
+        self._send(payments_of_one_customer(customer, customer, HOT_EVENTS))
+
+    def send_poison(self) -> None:
+        """Send events that no retry applies."""
+        events = events_that_no_retry_applies(f"poison{self._next()}", POISON_EVENTS)
+        self.refused |= {event.id for event in events}
+        self._send(events)
+
+    def _send(self, events: Sequence[Event]) -> None:
+        self.involved |= {event.id for event in events}
+        client = self.sending.client()
+        for event in events:
+            self.sending.deliver(client, event)
+        client.close()
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _party(self, customer: str) -> PartyId | None:
+        with self._database() as connection:
+            row = connection.execute(
+                "SELECT party FROM memberships WHERE object_key = %s", (f"test:{customer}",)
+            ).fetchone()
+        return PartyId(row[0]) if row else None
+
+    def _database(self, *, autocommit: bool = True) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            conninfo_of(self.stack.database_url),
+            autocommit=autocommit,
+            application_name=_QUIET_APPLICATION,
+        )
+
+    def _redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.stack.redis_url, socket_timeout=5)
+
+
+def pids_of(process: Process | None) -> list[int]:
+    """Return the process, if it runs."""
+    return [process.pid] if process and process.is_alive() else []
+
+
+def _children(parents: Sequence[int], command: str = "") -> list[int]:
+    children = [child for pid in parents for child in children_of(pid)]
+    return [pid for pid in children if command in command_of(pid)]
+
+
+def kill_server(server: Process | None) -> None:
+    """Kill a server with all its processes, as a machine failure would."""
+    if server is not None and server.is_alive():
+        server.kill()
+
+
+def _limit_files(pid: int, most: int) -> None:
+    with suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, hard))

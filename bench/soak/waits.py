@@ -1,0 +1,58 @@
+"""How long events waited that had nothing to do with a fault."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultInterval:
+    """One fault, in seconds of the epoch.
+
+    ``up_at`` is the moment from which every server that an event needs was up: the beginning of the
+    fault if it left them alone.
+    """
+
+    kind: str
+    began_at: float
+    up_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTimes:
+    """The first 2xx for an event, and the time of the transaction that settled it."""
+
+    event_id: str
+    taken_at: float
+    applied_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongestWait:
+    """The longest wait of any event during the faults of one kind."""
+
+    seconds: float
+    event_id: str
+
+
+def longest_waits(
+    faults: Sequence[FaultInterval], events: Iterable[EventTimes]
+) -> Mapping[str, LongestWait]:
+    """Return, for each kind of fault, how long an event waited while its servers were up.
+
+    ``faults`` are in the order in which they began. An event belongs to the newest fault that had
+    begun when half of its wait was over: the next fault begins only after the flow went on, so
+    most of a long wait lies behind the beginning of its cause. Time before the servers were up
+    again does not count.
+    """
+    longest = {fault.kind: LongestWait(seconds=0.0, event_id="") for fault in faults}
+    began = [fault.began_at for fault in faults]
+    for event in events:
+        number = bisect_right(began, (event.taken_at + event.applied_at) / 2)
+        if number == 0:
+            continue
+        fault = faults[number - 1]
+        seconds = event.applied_at - max(event.taken_at, fault.up_at)
+        if seconds > longest[fault.kind].seconds:
+            longest[fault.kind] = LongestWait(seconds=seconds, event_id=event.event_id)
+    return longest
