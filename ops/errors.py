@@ -77,9 +77,13 @@ def user_message(error: Exception) -> str | None:
         return str(error)
     for module, name, server in SERVER_ERRORS:
         if isinstance(error, tuple(_loaded([(module, name)]))):
-            reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-            return f"{server} failed: {reason}"
+            return f"{server} failed: {first_line(error)}"
     return None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line that the server's driver said."""
+    return str(getattr(error, "orig", error)).strip().partition("\n")[0]
 
 
 def _loaded(names: Iterable[tuple[str, str]]) -> Iterator[type[Exception]]:

@@ -9,7 +9,6 @@ import click
 
 from billing.text import storable
 from ops import connections
-from ops.errors import CommandFailed
 from ops.queries import parties as party_queries
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
 from ops.terminal.formats import TimeParam, check_time_range, format_time
@@ -49,13 +48,10 @@ def list_entries(
     check_time_range(since, until)
     wanted = AuditFilter(since=since, until=until, **_storable(given))
     settings = find_settings(os.environ, "DATABASE_URL")
-    with (
-        connections.open_database(settings, application="audit") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
+    with connections.open_snapshot(settings, application="audit") as connection:
         found = audit_entries(connection, wanted, limit=limit + 1)
-        if not found and wanted.user and not party_queries.parties_of_user(connection, wanted.user):
-            raise CommandFailed(f"no event names a user {wanted.user!r}")
+        if not found and wanted.user:
+            party_queries.require_user(connection, wanted.user)
     shown = found[:limit]
     on = shown[-1].id if len(found) > limit else None
     print_list(

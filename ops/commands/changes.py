@@ -39,17 +39,12 @@ def changes(
     with connections.open_database(settings, application="changes") as engine:
         with connections.read_snapshot(engine) as connection:
             if user is not None and not follow:
-                _refuse_unknown(connection, user)
+                party_queries.require_user(connection, user)
             page = _page(connection, after, user, limit)
         if follow:
             _follow(engine, settings, page if after is None else None, after, user, as_json=as_json)
         else:
             print_page(page, as_json=as_json)
-
-
-def _refuse_unknown(connection: Connection, user: str) -> None:
-    if not party_queries.parties_of_user(connection, user):
-        raise CommandFailed(f"no event names a user {user!r}")
 
 
 def _page(connection: Connection, after: int | None, user: str | None, limit: int) -> Page:

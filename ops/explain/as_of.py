@@ -31,19 +31,13 @@ class AsOfReason(SourceReason):
 def grants_as_of(history: AccessHistory) -> list[GrantAsOf]:
     """Return every grant that the user had, or had lost, by then."""
     found: dict[Key, GrantAsOf] = {}
-    for entry in history.entries:
-        if entry.before:
-            found.pop(entry.before.key, None)
-        row = entry.after or entry.before
-        if row:
-            found[row.key] = GrantAsOf(row=row, entry=entry)
-    return [each if each.entry.after else _ended(each) for each in found.values()]
-
-
-def _ended(each: GrantAsOf) -> GrantAsOf:
-    """Return the grant as ended: its entry has no state after it."""
-    row = replace(each.row, active=False, because=_GONE)
-    return GrantAsOf(row=row, entry=each.entry)
+    for each in history.entries:
+        if each.before:
+            found.pop(each.before.key, None)
+        if row := each.after or each.before:
+            now = row if each.after else replace(row, active=False, because=_GONE)
+            found[row.key] = GrantAsOf(row=now, entry=each.entry)
+    return list(found.values())
 
 
 _GONE = "No stored fact states it any more."

@@ -15,7 +15,7 @@ from billing.catalogue import Catalogue
 from billing.ids import PartyId, UserId
 from billing.projection.effective import merge_grants, with_changes
 from billing.rows import EntitlementRow, Key, Projection, PurchaseStatus
-from ops.queries.grants import load_grants
+from ops.queries.rows import load_grants
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
 from runtime.ledger.maintenance.preview import PartyPreview, preview_parties
 from runtime.ledger.write import CHANGES

@@ -73,11 +73,8 @@ def _books(
         troubles["postgresql"] = "DATABASE_URL is not set: set it to see settled events"
         return None
     try:
-        with (
-            connections.open_database(settings, application="status") as engine,
-            connections.read_snapshot(engine) as opened,
-        ):
-            return _read(opened, busy)
+        with connections.open_snapshot(settings, application="status") as connection:
+            return _read(connection, busy)
     except (CommandFailed, UnusableDatabaseUrl) as error:
         troubles["postgresql"] = str(error)
     except SQLAlchemyError as error:
@@ -120,10 +117,7 @@ def arrival_rate(before: Backlog | None, after: Backlog) -> float:
         return 0.0
     seconds = (after.at - before.at).total_seconds()
     came = sum(
-        _counted(after, name) - _counted(before, name) for name in ("accepted", "readmitted")
+        after.counters.get(name, 0) - before.counters.get(name, 0)
+        for name in ("accepted", "readmitted")
     )
     return max(came, 0) / seconds
-
-
-def _counted(backlog: Backlog, name: str) -> int:
-    return backlog.counters.get(name, 0)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.formats import format_duration, format_time
-from ops.terminal.output import Json, key_values, to_json
-from runtime.inbox.entries import Backlog, Breaker, Lane
+from ops.terminal.output import Json, key_values, pick_fields, to_json
+from runtime.inbox.entries import Backlog, Lane
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,42 +15,33 @@ if TYPE_CHECKING:
 
 def as_document(seen: Overview) -> Json:
     """Return both halves as JSON values; ``unavailable`` says why a half is null."""
+    books = seen.books
     return {
         "ok": not seen.troubles,
         "unavailable": dict(seen.troubles),
         "inbox": _inbox_document(seen.inbox) if seen.inbox else None,
         "workers": _workers_document(seen.need, seen.inbox) if seen.inbox else None,
-        "settled": _settled_document(seen.books) if seen.books else None,
-        "dead_letters": dict(seen.books.letters) if seen.books else None,
-        "catalogue_version": seen.books.catalogue_version if seen.books else None,
-        "unfetched": seen.books.unfetched if seen.books else None,
+        "settled": _settled_document(books) if books else None,
+        "dead_letters": dict(books.letters) if books else None,
+        "catalogue_version": books.catalogue_version if books else None,
+        "unfetched": books.unfetched if books else None,
     }
 
 
 def _inbox_document(inbox: Backlog) -> Json:
-    names = ("events", "due", "parked", "claimed", "conflicts", "unknown_version")
+    names = ("at", "events", "due", "parked", "claimed", "conflicts", "unknown_version")
     return {
-        "at": to_json(inbox.at),
-        **{name: getattr(inbox, name) for name in names},
+        **pick_fields(inbox, *names),
         "oldest_seconds": round(inbox.oldest_seconds, 3),
         "waiting_seconds": round(inbox.waiting_seconds, 3),
-        "fetch": {"due": inbox.fetch_due, "breaker": _breaker_document(inbox.fetch_breaker)},
-        "by_lane": {lane.value: count for lane, count in inbox.by_lane.items()},
-        "breaker": _breaker_document(inbox.breaker),
+        "fetch": {"due": inbox.fetch_due, "breaker": to_json(inbox.fetch_breaker)},
+        **pick_fields(inbox, "by_lane", "breaker"),
     }
-
-
-def _breaker_document(breaker: Breaker | None) -> Json:
-    if breaker is None:
-        return None
-    return {"reason": breaker.reason, "until": to_json(breaker.until)}
 
 
 def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
     return {
-        "workers": inbox.workers,
-        "processes": inbox.processes,
-        "drainers": inbox.drainers,
+        **pick_fields(inbox, "workers", "processes", "drainers"),
         "processes_needed": needed.processes if needed else None,
         "events_per_second_each": round(needed.rate, 1) if needed else None,
         "measured": needed.measured if needed else None,
@@ -58,11 +49,8 @@ def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
 
 
 def _settled_document(books: DatabaseCounts) -> Json:
-    return {
-        "last_minute": books.last_minute,
-        "last_hour": books.last_hour,
-        "per_second": round(books.last_minute / 60, 2),
-    }
+    per_second = round(books.last_minute / 60, 2)
+    return {**pick_fields(books, "last_minute", "last_hour"), "per_second": per_second}
 
 
 def overview_table(seen: Overview, before: Overview | None = None) -> "Table":

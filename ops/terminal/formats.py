@@ -1,6 +1,7 @@
 """Parse and format times, durations, amounts of money and grants for people."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -85,12 +86,16 @@ def format_money(amount_minor: int, currency: str) -> str:
     return f"{sign}{whole}{fraction} {currency.upper()}"
 
 
+def format_features(features: Mapping[str, object]) -> str:
+    """Return the names of features, each with its value unless that is a plain yes."""
+    return ", ".join(
+        name if value is True else f"{name} {value}" for name, value in features.items()
+    )
+
+
 def format_grant(row: EntitlementRow | None) -> str:
     """Return the features that a grant gives and its end; ``nothing`` if it gives none."""
     if row is None or not row.active:
         return "nothing"
-    features = ", ".join(
-        name if value is True else f"{name} {value}" for name, value in row.entitlements.items()
-    )
     until = f" until {format_time(row.expires_at)}" if row.expires_at else ""
-    return f"{features or 'no feature'}{until}"
+    return f"{format_features(row.entitlements) or 'no feature'}{until}"

@@ -116,6 +116,15 @@ def print_text(text: str, *, style: str = "", indent: int = 0) -> None:
     console().print(Text("\n".join(lines), style=style), soft_wrap=True)
 
 
+def print_section(title: str, sentences: Iterable[str]) -> None:
+    """Print sentences that need attention, under a title; nothing if there are none."""
+    sentences = list(sentences)
+    if sentences:
+        print_text(f"\n{title}", style="bold yellow")
+    for sentence in sentences:
+        print_text(sentence, indent=2)
+
+
 def to_json(value: object) -> Json:
     """Return the value in types that JSON has; times are ISO 8601, dataclasses are objects."""
     match value:
@@ -131,6 +140,11 @@ def to_json(value: object) -> Json:
             return [to_json(each) for each in value]
         case _:
             return str(value)
+
+
+def pick_fields(value: object, *names: str) -> dict[str, Json]:
+    """Return these attributes of a value in types that JSON has."""
+    return {name: to_json(getattr(value, name)) for name in names}
 
 
 def print_json(document: Json) -> None:
