@@ -23,6 +23,13 @@ def read_row(row_type: type[R], stored: Mapping[str, Any]) -> R:
     return row
 
 
+def row_of(before: R | None, after: R | None) -> R:
+    """Return the row that a change is about, as it is after the change if it is still there."""
+    row = after or before
+    assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
+    return row
+
+
 def load_rows(
     connection: Connection, row_type: type[R], condition: ColumnElement[bool]
 ) -> tuple[R, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from billing.catalogue import Catalogue
 from billing.facts import Kind
@@ -23,6 +23,7 @@ from models.tables import (
     UserEntitlement,
     effective_entitlements,
 )
+from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
 from ops.queries.parties import parties_of_user
 from ops.queries.rows import load_rows, read_row
@@ -86,7 +87,7 @@ def load_user_state(connection: Connection, user_id: str) -> UserState:
     parties = parties_of_user(connection, user_id)
     return UserState(
         user_id=user_id,
-        at=connection.execute(select(func.now())).scalar_one(),
+        at=database_now(connection),
         catalogue_version=record.version,
         catalogue=record.catalogue,
         grants=_grants(connection, user_id),

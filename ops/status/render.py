@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def as_document(seen: Overview) -> Json:
     """Return both halves as JSON values; ``unavailable`` says why a half is null."""
-    books = seen.books
+    inbox, need, books = seen.inbox, seen.need, seen.books
     return {
         "ok": not seen.troubles,
         "unavailable": dict(seen.troubles),
-        "inbox": _inbox_document(seen.inbox) if seen.inbox else None,
-        "workers": _workers_document(seen.need, seen.inbox) if seen.inbox else None,
+        "inbox": _inbox_document(inbox) if inbox else None,
+        "workers": _workers_document(need, inbox) if need and inbox else None,
         "settled": _settled_document(books) if books else None,
         "dead_letters": dict(books.letters) if books else None,
         "catalogue_version": books.catalogue_version if books else None,
@@ -39,12 +39,12 @@ def _inbox_document(inbox: Backlog) -> Json:
     }
 
 
-def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
+def _workers_document(needed: Need, inbox: Backlog) -> Json:
     return {
         **pick_fields(inbox, "workers", "processes", "drainers"),
-        "processes_needed": needed.processes if needed else None,
-        "events_per_second_each": round(needed.rate, 1) if needed else None,
-        "measured": needed.measured if needed else None,
+        "processes_needed": needed.processes,
+        "events_per_second_each": round(needed.rate, 1),
+        "measured": needed.measured,
     }
 
 
@@ -60,7 +60,7 @@ def overview_table(seen: Overview, before: Overview | None = None) -> "Table":
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
-    if seen.inbox:
+    if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)
     if seen.books:
@@ -98,14 +98,14 @@ def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
         yield "Stripe's API", f"no requests until {format_time(breaker.until)}: {breaker.reason}"
 
 
-def _worker_rows(needed: Need | None, inbox: Backlog) -> Iterator[tuple[str, str]]:
+def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
     running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} busy"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
-    if needed and inbox.due + inbox.claimed:
+    if inbox.due + inbox.claimed:
         how = "measured" if needed.measured else "assumed, no event waited long enough to measure"
         goal = f"to clear it in {TARGET_SECONDS:.0f} s"
         yield "processes needed", f"{needed.processes} {goal} ({needed.rate:.0f}/s each, {how})"
-    elif needed:
+    else:
         yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
