@@ -2,9 +2,11 @@
 
 import os
 from contextlib import suppress
+from functools import partial
+from itertools import chain
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from billing.text import storable
 from ops import connections
@@ -16,7 +18,6 @@ from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.output import json_option
 from ops.up.up_file import settings as find_settings
 from runtime.changes.feed import changes_after, newest_changes, newest_cursor
-from runtime.settings import Settings
 
 
 @click.command(epilog="Example: paidup changes --after 1200 --follow --json")
@@ -42,7 +43,12 @@ def changes(
                 party_queries.require_user(connection, user)
             page = _page(connection, after, user, limit)
         if follow:
-            _follow(engine, settings, page if after is None else None, after, user, as_json=as_json)
+            shown, cursor = (page.changes, page.cursor) if after is None else ((), after)
+            check = partial(Interruption().pause, 0)
+            coming = follow_changes(engine, settings.database_url, cursor, user=user, check=check)
+            with suppress(Interrupted):
+                for change in chain(shown, coming):
+                    print_line(change, as_json=as_json)
         else:
             print_page(page, as_json=as_json)
 
@@ -61,24 +67,3 @@ def _page(connection: Connection, after: int | None, user: str | None, limit: in
     found = changes_after(connection, after, limit=limit + 1, user=user)
     shown, more = found[:limit], len(found) > limit
     return Page(changes=shown, cursor=shown[-1].cursor if more else newest, more=more)
-
-
-def _follow(
-    engine: Engine,
-    settings: Settings,
-    page: Page | None,
-    after: int | None,
-    user: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    interruption = Interruption()
-    for change in page.changes if page else ():
-        print_line(change, as_json=as_json)
-    cursor = page.cursor if page else after or 0
-    coming = follow_changes(
-        engine, settings.database_url, cursor, user=user, check=lambda: interruption.pause(0)
-    )
-    with suppress(Interrupted):
-        for change in coming:
-            print_line(change, as_json=as_json)

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
+from ops.explain import reasons
 from ops.explain.as_of import explain_as_of, features_as_of
 from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
-from ops.explain.reasons import explain, features_of, features_sold
 from ops.explain.render import as_of_document, print_as_of, print_explanation
 from ops.queries.audit_history import AccessHistory, database_now, load_access_history
 from ops.queries.ineffective_events import events_without_effect
@@ -24,7 +24,7 @@ from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
 
-@click.command("explain", epilog="Example: paidup explain usr_123 max_devices")
+@click.command(epilog="Example: paidup explain usr_123 max_devices")
 @click.argument("user", required=False)
 @click.argument("feature", required=False)
 @click.option(
@@ -36,7 +36,7 @@ from runtime.settings import Settings
     "--event", metavar="FILE|ID", help="Preview an event: a JSON file, - for stdin, or an event id."
 )
 @json_option
-def command(
+def explain(
     *,
     user: str | None,
     feature: str | None,
@@ -76,8 +76,9 @@ def _explain_now(settings: Settings, user: str, feature: str | None, *, as_json:
     with connections.open_snapshot(settings, application="explain") as connection:
         _refuse_unknown_user(connection, user)
         state = load_user_state(connection, user)
-    known = {*features_of(state), *features_sold(state.catalogue)}
-    explanation = explain(state, [_require(feature, known)] if feature else features_of(state))
+    known = {*reasons.features_of(state), *reasons.features_sold(state.catalogue)}
+    features = [_require(feature, known)] if feature else reasons.features_of(state)
+    explanation = reasons.explain(state, features)
     if as_json:
         print_json(to_json(explanation))
     else:
@@ -96,7 +97,7 @@ def _explain_past(
         history = load_access_history(connection, user, at)
     if not history.entries:
         raise CommandFailed(_no_entries(history))
-    known = {*history.features_ever, *features_sold(history.plans)}
+    known = {*history.features_ever, *reasons.features_sold(history.plans)}
     features = [_require(feature, known)] if feature else features_as_of(history)
     answers = explain_as_of(history, features)
     if as_json:

@@ -1,7 +1,9 @@
 """``paidup status``."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import click
 
@@ -36,39 +38,26 @@ def status(*, watch: bool, as_json: bool) -> int:
 
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
-    interruption = Interruption()
-    screen = console()
-    try:
-        if as_json or not screen.is_terminal:
-            _repeat(settings, interruption, lambda *overview: _print(*overview, as_json=as_json))
-        else:
-            _live(settings, interruption)
-    except Interrupted:
-        return
+    interruption, before = Interruption(), None
+    with suppress(Interrupted), _screen(as_json=as_json) as show:
+        while True:
+            overview = take_overview(settings, before=before)
+            show(overview, before)
+            before = overview
+            interruption.pause(_SECONDS)
 
 
-def _live(settings: Settings, interruption: Interruption) -> None:
+@contextmanager
+def _screen(*, as_json: bool) -> Iterator[Callable[[Overview, Overview | None], None]]:
+    """Yield how to show an overview: in place on a terminal, else one after the other."""
     from rich.live import Live  # noqa: PLC0415 - see ops.terminal.output.console
 
-    with Live(console=console(), auto_refresh=False) as live:
-        _repeat(
-            settings,
-            interruption,
-            lambda *overview: live.update(overview_table(*overview), refresh=True),
-        )
-
-
-def _repeat(
-    settings: Settings,
-    interruption: Interruption,
-    show: Callable[[Overview, Overview | None], None],
-) -> None:
-    before = None
-    while True:
-        overview = take_overview(settings, before=before)
-        show(overview, before)
-        before = overview
-        interruption.pause(_SECONDS)
+    screen = console()
+    if as_json or not screen.is_terminal:
+        yield partial(_print, as_json=as_json)
+        return
+    with Live(console=screen, auto_refresh=False) as live:
+        yield lambda *overview: live.update(overview_table(*overview), refresh=True)
 
 
 def _print(overview: Overview, before: Overview | None, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ The audit records every change of access, whether an event, time, new plans or a
 An end that was known at the time counts at its instant, even if its entry was written later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from billing.projection.effective import EffectiveValue, effective_values
@@ -57,24 +57,21 @@ def explain_as_of(
     history: AccessHistory, features: Iterable[str]
 ) -> tuple[FeatureAnswer[AsOfReason], ...]:
     """Explain each of these features."""
-    known, value = grants_as_of(history), effective_value(history)
-    return tuple(_answer(history, known, value, feature) for feature in features)
-
-
-def _answer(
-    history: AccessHistory,
-    known: list[GrantAsOf],
-    value: Mapping[str, EffectiveValue],
-    feature: str,
-) -> FeatureAnswer[AsOfReason]:
+    known, worth = grants_as_of(history), effective_value(history)
     among = [each.row for each in known]
-    reasons = [
-        AsOfReason(**reason_fields(each.row, feature, among, value, history.at), entry=each.entry)
-        for each in known
-        if feature in each.row.entitlements
-    ]
-    reasons.sort(key=_weight)
-    return build_answer(feature, value.get(feature), reasons, _missing(history, feature))
+
+    def answer(feature: str) -> FeatureAnswer[AsOfReason]:
+        reasons = [
+            AsOfReason(
+                **reason_fields(each.row, feature, among, worth, history.at), entry=each.entry
+            )
+            for each in known
+            if feature in each.row.entitlements
+        ]
+        reasons.sort(key=_weight)
+        return build_answer(feature, worth.get(feature), reasons, _missing(history, feature))
+
+    return tuple(map(answer, features))
 
 
 def _weight(reason: AsOfReason) -> tuple[bool, bool, int]:

@@ -6,9 +6,8 @@ version are then recomputed. Each party records its version, so another run can 
 interrupted one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +53,11 @@ class PlansRollout:
         pause = Interruption().pause
         switch = self._switch(pause)
         why = self.reason or self._reason_of(switch.version)
-        project = partial(reproject, self.engine, CatalogueCache(), actor=self.actor, reason=why)
+        cache = CatalogueCache()
+
+        def project(parties: Sequence[PartyId]) -> None:
+            reproject(self.engine, cache, parties, actor=self.actor, reason=why)
+
         runner = BatchRunner[PartyId](do=project, pause=pause, retry_command=RETRY_COMMAND)
         outdated = self._count_outdated()
         if not self.as_json:

@@ -6,14 +6,21 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ColumnElement, Connection, select
 
 from billing.ids import UserId
-from billing.rows import EntitlementRow, Key
+from billing.rows import (
+    CustomerRow,
+    EntitlementRow,
+    Key,
+    PaymentRow,
+    PurchaseRow,
+    SubscriptionRow,
+)
 from models.base import Base
 from models.tables import UserEntitlement
 from runtime.ledger.rows import ROW_TYPES, Row, TableName, from_plain
 
 _TABLE_OF: Final[Mapping[type[Row], TableName]] = {kind: name for name, kind in ROW_TYPES.items()}
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", CustomerRow, SubscriptionRow, PurchaseRow, PaymentRow, EntitlementRow)
 
 
 def read_row(row_type: type[R], stored: Mapping[str, Any]) -> R:
@@ -36,7 +43,9 @@ def load_rows(
     """Return the rows of one table that meet the condition, in the order of their keys."""
     table = Base.metadata.tables[_TABLE_OF[row_type]]
     found = connection.execute(select(table).where(condition)).mappings()
-    return tuple(sorted((read_row(row_type, each) for each in found), key=lambda row: row.key))
+    return tuple(
+        sorted((read_row(row_type, dict(each)) for each in found), key=lambda row: row.key)
+    )
 
 
 def load_grants(

@@ -112,7 +112,7 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
     )
     return tuple(
         Grant(
-            row=read_row(EntitlementRow, found),
+            row=read_row(EntitlementRow, dict(found)),
             catalogue_version=found["catalogue_version"],
             decided_by=found["type"],
             decided_at=found["created_at"],

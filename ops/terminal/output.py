@@ -5,7 +5,7 @@ are therefore escaped before printing: an escape sequence in a name must not rep
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -67,9 +67,14 @@ def print_list(
         print_text(note, style="dim")
 
 
-def print_rows(columns: Columns[T], rows: Iterable[T]) -> None:
-    """Print a table with one line for each row."""
-    print_table(make_table(columns, ([cell(row) for cell in columns.values()] for row in rows)))
+def print_rows(
+    columns: Columns[T], rows: Collection[T], *, style: Callable[[T], str] = lambda _: ""
+) -> None:
+    """Print a table with one line for each row, in the row's style on a terminal."""
+    drawn = make_table(columns, ([cell(row) for cell in columns.values()] for row in rows))
+    for line, row in zip(drawn.rows, rows, strict=True):
+        line.style = style(row)
+    print_table(drawn)
 
 
 def make_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> "Table":
