@@ -1,7 +1,6 @@
 """``paidup audit``."""
 
 import os
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -46,7 +45,8 @@ def list_entries(
 ) -> None:
     """List audit entries, newest first. --json adds the values before and after."""
     check_time_range(since, until)
-    wanted = AuditFilter(since=since, until=until, **_storable(given))
+    stored = {name: storable(each) for name, each in given.items() if isinstance(each, str)}
+    wanted = AuditFilter(since=since, until=until, **(given | stored))
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="audit") as connection:
         found = audit_entries(connection, wanted, limit=limit + 1)
@@ -63,10 +63,6 @@ def list_entries(
         notes=[f"there are more: --before {on} shows them"] if on is not None else [],
         before=on,
     )
-
-
-def _storable(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: storable(each) if isinstance(each, str) else each for name, each in given.items()}
 
 
 def _action(entry: AuditEntry) -> str:

@@ -9,10 +9,10 @@ import click
 from billing.catalogue import Plan
 from billing.errors import InvalidCatalogue
 from ops import connections
-from ops.plans import apply as plans_apply
+from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
 from ops.plans.render import diff_document, print_diff
-from ops.terminal.operator_options import operator_options
+from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import Columns, json_option, print_json, print_rows
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
@@ -104,7 +104,15 @@ def apply(
     if dry_run:
         return _diff(settings, file, limit=limit, as_json=as_json)
     applied = None if resume else file or settings.plans_path
-    return plans_apply.apply(settings, applied, actor=actor, reason=reason, as_json=as_json)
+    if applied is not None:
+        require_reason(reason)
+        read_plans(applied)
+    with connections.open_database(settings, application="plans apply") as engine:
+        with connections.read_snapshot(engine):
+            pass  # An unreachable database fails here, with one sentence for the operator.
+        return PlansRollout(
+            engine=engine, actor=actor, reason=reason, as_json=as_json, file=applied
+        ).run()
 
 
 def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -> int:

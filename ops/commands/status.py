@@ -1,17 +1,15 @@
 """``paidup status``."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 
 import click
 
 from ops.errors import NoServerConfigured
 from ops.status.overview import Overview, take_overview
-from ops.status.render import as_document, overview_table
+from ops.status.render import as_document, print_overview
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import console, json_option, print_json, print_table
+from ops.terminal.output import json_option, print_json
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
@@ -39,29 +37,18 @@ def status(*, watch: bool, as_json: bool) -> int:
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
     interruption, before = Interruption(), None
-    with suppress(Interrupted), _screen(as_json=as_json) as show:
+    with suppress(Interrupted):
         while True:
             overview = take_overview(settings, before=before)
-            show(overview, before)
+            if not as_json:
+                click.clear()  # It does nothing in a pipe.
+            _print(overview, before, as_json=as_json)
             before = overview
             interruption.pause(_SECONDS)
-
-
-@contextmanager
-def _screen(*, as_json: bool) -> Iterator[Callable[[Overview, Overview | None], None]]:
-    """Yield how to show an overview: in place on a terminal, else one after the other."""
-    from rich.live import Live  # noqa: PLC0415 - see ops.terminal.output.console
-
-    screen = console()
-    if as_json or not screen.is_terminal:
-        yield partial(_print, as_json=as_json)
-        return
-    with Live(console=screen, auto_refresh=False) as live:
-        yield lambda *overview: live.update(overview_table(*overview), refresh=True)
 
 
 def _print(overview: Overview, before: Overview | None, *, as_json: bool) -> None:
     if as_json:
         print_json(as_document(overview))
     else:
-        print_table(overview_table(overview, before))
+        print_overview(overview, before)

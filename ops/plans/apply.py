@@ -16,7 +16,6 @@ from sqlalchemy import Engine, select
 
 from billing.ids import PartyId
 from models.tables import StoredCatalogue
-from ops import connections
 from ops.batches import BatchRunner
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
@@ -28,7 +27,6 @@ from runtime.ledger.catalogues import CatalogueCache, Switch
 from runtime.ledger.maintenance import scan
 from runtime.ledger.maintenance.reproject import CHUNK, reproject
 from runtime.plans_file import read_plans
-from runtime.settings import Settings
 
 MAX_SWITCH_ATTEMPTS: Final = 20
 """Attempts to find a moment without a projection; PostgreSQL ends a frozen one within 20 s."""
@@ -107,22 +105,6 @@ class PlansRollout:
         else:
             _print(switch, runner, outdated)
         return 1 if outdated or runner.interrupted else 0
-
-
-def apply(
-    settings: Settings, file: Path | None, *, actor: str, reason: str | None, as_json: bool
-) -> int:
-    """Apply a document, or continue with the plans of record. Return the exit code."""
-    if file is not None:
-        require_reason(reason)
-        read_plans(file)
-    with connections.open_database(settings, application="plans apply") as engine:
-        with connections.read_snapshot(engine):
-            pass  # An unreachable database fails here, with one sentence for the operator.
-        rollout = PlansRollout(
-            engine=engine, actor=actor, reason=reason, as_json=as_json, file=file
-        )
-        return rollout.run()
 
 
 def _opening(file: Path | None, switch: Switch, outdated: int) -> str:

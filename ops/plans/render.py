@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ops.plans.diff import GrantChange, PlansDiff, UnlistedPrice, UserChange
-from ops.terminal.formats import format_features, format_time
+from ops.terminal.formats import format_count, format_features, format_time
 from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
 from runtime.ledger.write import CHANGES
 
@@ -46,8 +46,8 @@ def print_diff(
 
 def _summary(path: Path, version: int, diff: PlansDiff, *, same: bool) -> str:
     relation = "equals" if same else "compared with"
-    users = f"{len(diff.users)} {'user' if len(diff.users) == 1 else 'users'}"
     counted = ", ".join(f"{diff.changes[change]} {change}" for change in CHANGES.values())
+    users = format_count(len(diff.users), "user")
     return (
         f"\n{path} {relation} the plans of record (version {version}): access of {users}"
         f" would change (grants: {counted}); nothing was changed"

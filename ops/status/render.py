@@ -1,16 +1,13 @@
 """Print the overview of `paidup status`, or turn it into JSON values."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
 
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
-from ops.terminal.formats import format_duration, format_time
-from ops.terminal.output import Json, key_values, pick_fields, to_json
+from ops.terminal.formats import format_count, format_duration, format_time
+from ops.terminal.output import Json, key_values, pick_fields, print_table, to_json
 from runtime.inbox.entries import Backlog, Lane
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def as_document(seen: Overview) -> Json:
@@ -53,9 +50,12 @@ def _settled_document(books: DatabaseCounts) -> Json:
     return {**pick_fields(books, "last_minute", "last_hour"), "per_second": per_second}
 
 
-def overview_table(seen: Overview, before: Overview | None = None) -> "Table":
-    """Return a table with one line for each number."""
-    return key_values([*_rows(seen, before)])
+_events = partial(format_count, noun="event")
+
+
+def print_overview(seen: Overview, before: Overview | None) -> None:
+    """Print one line for each number."""
+    print_table(key_values(_rows(seen, before)))
 
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
@@ -70,7 +70,7 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
 def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield "as of", format_time(inbox.at)
     oldest = f", the oldest {format_duration(inbox.oldest_seconds)} old" if inbox.events else ""
-    yield "in the inbox", f"{_events(inbox.events)}{oldest}"
+    yield "in the inbox", f"{format_count(inbox.events, 'event')}{oldest}"
     waiting = f", waiting up to {format_duration(inbox.waiting_seconds)}" if inbox.due else ""
     yield "  due", f"{inbox.due}{waiting}"
     yield "  claimed", str(inbox.claimed)
@@ -93,7 +93,7 @@ def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
     """Yield rows about Stripe's API if events wait for it or its breaker is open."""
     waiting, breaker = inbox.by_lane.get(Lane.FETCH, 0), inbox.fetch_breaker
     if waiting:
-        yield "to be fetched", f"{_events(waiting)}, by a worker with STRIPE_API_KEY"
+        yield "to be fetched", f"{format_count(waiting, 'event')}, by a worker with STRIPE_API_KEY"
     if breaker:
         yield "Stripe's API", f"no requests until {format_time(breaker.until)}: {breaker.reason}"
 
@@ -114,12 +114,8 @@ def _book_rows(books: DatabaseCounts) -> Iterator[tuple[str, str]]:
     yield "settled", f"{minute}, {books.last_hour} in the last hour"
     if books.unfetched:
         how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"
-        yield "not fetched", f"{_events(books.unfetched)}: {how}"
+        yield "not fetched", f"{format_count(books.unfetched, 'event')}: {how}"
     letters = ", ".join(f"{count} {state}" for state, count in books.letters.items())
     yield "dead letters", letters
     version = books.catalogue_version
     yield "catalogue", f"version {version}" if version else "none yet: run `paidup migrate`"
-
-
-def _events(number: int) -> str:
-    return "1 event" if number == 1 else f"{number} events"

@@ -69,11 +69,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / _DAY:.0f} days"
 
 
+def format_count(number: int, noun: str) -> str:
+    """Return a number and the noun that it counts, in the plural unless there is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 _ZERO_DECIMAL: Final = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
-
-
 _THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
