@@ -9,55 +9,45 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import click
 
 from ops.errors import user_message
 from paidup import __version__
 
-
-class CommandEntry(NamedTuple):
-    """The place of a command, and its line in the list of commands."""
-
-    target: str
-    summary: str
-
-
-COMMANDS: Mapping[str, CommandEntry] = {
-    "up": CommandEntry("ops.commands.up:up", "Run PostgreSQL, Redis and Paidup here until Ctrl-C."),
-    "demo": CommandEntry("ops.commands.demo:demo", "Run three purchases on temporary servers."),
-    "send": CommandEntry("ops.commands.send:send", "Send signed sample events to an endpoint."),
-    "ingest": CommandEntry("ops.commands.services:ingest", "Run the webhook server."),
-    "worker": CommandEntry("ops.commands.services:worker", "Run a worker, which applies events."),
-    "console": CommandEntry("ops.commands.console:console", "Run the read API for applications."),
-    "migrate": CommandEntry("ops.commands.migrate:migrate", "Migrate the database."),
-    "expire": CommandEntry("ops.commands.expire:expire", "End access whose time is over."),
-    "plans": CommandEntry("ops.commands.plans:plans", "Check, preview and apply plans."),
-    "status": CommandEntry("ops.commands.status:status", "Show backlog, workers and dead letters."),
-    "events": CommandEntry("ops.commands.events:events", "List, show and export Stripe events."),
-    "explain": CommandEntry(
-        "ops.commands.explain:command", "Explain why a user has a feature or not."
-    ),
-    "changes": CommandEntry("ops.commands.changes:changes", "List and follow entitlement changes."),
-    "dead": CommandEntry("ops.commands.dead:dead", "List, replay and discard dead letters."),
-    "replay": CommandEntry("ops.commands.replay:replay", "Replay events through the inbox."),
-    "rebuild": CommandEntry("ops.commands.rebuild:rebuild", "Recompute rows from stored facts."),
-    "audit": CommandEntry("ops.commands.audit:audit", "List the audit log."),
-    "doctor": CommandEntry("ops.commands.doctor:doctor", "Find problems of this deployment."),
+COMMANDS: Mapping[str, str] = {
+    "up": "Run PostgreSQL, Redis and Paidup here until Ctrl-C.",
+    "demo": "Run three purchases on temporary servers.",
+    "send": "Send signed sample events to an endpoint.",
+    "ingest": "Run the webhook server.",
+    "worker": "Run a worker, which applies events.",
+    "console": "Run the read API for applications.",
+    "migrate": "Migrate the database.",
+    "expire": "End access whose time is over.",
+    "plans": "Check, preview and apply plans.",
+    "status": "Show backlog, workers and dead letters.",
+    "events": "List, show and export Stripe events.",
+    "explain": "Explain why a user has a feature or not.",
+    "changes": "List and follow entitlement changes.",
+    "dead": "List, replay and discard dead letters.",
+    "replay": "Replay events through the inbox.",
+    "rebuild": "Recompute rows from stored facts.",
+    "audit": "List the audit log.",
+    "doctor": "Find problems of this deployment.",
 }
+
+
+_MODULES = {"ingest": "services", "worker": "services"}
+"""Where a command is not in the module of its name."""
 
 
 class LazyGroup(click.Group):
     """A group that imports a command when it runs, but not to list it."""
 
-    def __init__(self, entries: Mapping[str, CommandEntry], *, help: str) -> None:  # noqa: A002 - click's
-        super().__init__(help=help, context_settings={"help_option_names": ["-h", "--help"]})
-        self._entries = entries
-
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Return the names in the order in which a new user needs them."""
-        return list(self._entries)
+        return list(COMMANDS)
 
     def get_command(
         self,
@@ -65,11 +55,10 @@ class LazyGroup(click.Group):
         cmd_name: str,
     ) -> click.Command | None:
         """Import and return a command."""
-        entry = self._entries.get(cmd_name)
-        if entry is None:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = entry.target.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        module = import_module(f"ops.commands.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def format_commands(
@@ -79,11 +68,11 @@ class LazyGroup(click.Group):
     ) -> None:
         """Write the summaries of the table, since asking the commands would import them all."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in self._entries.items()])
+            formatter.write_dl([*COMMANDS.items()])
 
 
 group = LazyGroup(
-    COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn Stripe webhooks into entitlements, payments and an audit log."
     "\n\nSettings come from the environment (docs/configuration.md). While `paidup up` runs, the"
     " other commands use its servers."

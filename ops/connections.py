@@ -8,7 +8,7 @@ import redis
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from ops.errors import CommandFailed
+from ops.errors import CommandFailed, first_line
 from runtime import schema
 from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox
@@ -48,6 +48,16 @@ def read_snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def open_snapshot(settings: Settings, *, application: str) -> Iterator[Connection]:
+    """Yield the only read-only connection of a command, as ``read_snapshot`` does."""
+    with (
+        open_database(settings, application=application) as engine,
+        read_snapshot(engine) as opened,
+    ):
+        yield opened
+
+
+@contextmanager
 def open_inbox(settings: Settings) -> Iterator[Inbox]:
     """Yield the inbox.
 
@@ -67,5 +77,4 @@ def open_inbox(settings: Settings) -> Iterator[Inbox]:
 
 def unavailable(server: str, error: Exception) -> CommandFailed:
     """Return the error for an unreachable server: with its address, without its password."""
-    reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-    return CommandFailed(f"{server} is unreachable: {reason}; run `paidup doctor`")
+    return CommandFailed(f"{server} is unreachable: {first_line(error)}; run `paidup doctor`")

@@ -8,7 +8,6 @@ OpsError
 """
 
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -50,22 +49,21 @@ class CommandFailed(OpsError):
     """The command could not do what was asked; the message says why."""
 
 
-OWN_ERRORS = (
-    ("ops.errors", "OpsError"),
-    ("runtime.settings", "SettingsError"),
-    ("ops.up.servers.errors", "ServerError"),
-    ("runtime.database.engine", "UnusableDatabaseUrl"),
-    ("runtime.plans_file", "PlansMissing"),
-    ("runtime.schema", "OlderCheckoutSchema"),
-    ("runtime.ledger.errors", "LedgerError"),
-    ("billing.errors", "BillingError"),
-)
-SERVER_ERRORS = (
-    ("redis.exceptions", "RedisError", "Redis"),
-    ("sqlalchemy.exc", "DBAPIError", "PostgreSQL"),
-    ("sqlalchemy.exc", "TimeoutError", "PostgreSQL"),
-    ("psycopg", "Error", "PostgreSQL"),
-)
+SERVERS_OF_ERRORS = {
+    ("ops.errors", "OpsError"): None,
+    ("runtime.settings", "SettingsError"): None,
+    ("ops.up.servers.errors", "ServerError"): None,
+    ("runtime.database.engine", "UnusableDatabaseUrl"): None,
+    ("runtime.plans_file", "PlansMissing"): None,
+    ("runtime.schema", "OlderCheckoutSchema"): None,
+    ("runtime.ledger.errors", "LedgerError"): None,
+    ("billing.errors", "BillingError"): None,
+    ("redis.exceptions", "RedisError"): "Redis",
+    ("sqlalchemy.exc", "DBAPIError"): "PostgreSQL",
+    ("sqlalchemy.exc", "TimeoutError"): "PostgreSQL",
+    ("psycopg", "Error"): "PostgreSQL",
+}
+"""The errors that are no bug, by module and name; a driver's error with its server."""
 
 
 def user_message(error: Exception) -> str | None:
@@ -73,16 +71,12 @@ def user_message(error: Exception) -> str | None:
 
     A module that was never imported cannot have raised, so none is imported here.
     """
-    if isinstance(error, tuple(_loaded(OWN_ERRORS))):
-        return str(error)
-    for module, name, server in SERVER_ERRORS:
-        if isinstance(error, tuple(_loaded([(module, name)]))):
-            reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-            return f"{server} failed: {reason}"
+    for (module, name), server in SERVERS_OF_ERRORS.items():
+        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
+            return f"{server} failed: {first_line(error)}" if server else str(error)
     return None
 
 
-def _loaded(names: Iterable[tuple[str, str]]) -> Iterator[type[Exception]]:
-    for module, name in names:
-        if module in sys.modules:
-            yield getattr(sys.modules[module], name)
+def first_line(error: Exception) -> str:
+    """Return the first line that the server's driver said."""
+    return str(getattr(error, "orig", error)).strip().partition("\n")[0]

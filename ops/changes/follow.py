@@ -37,7 +37,8 @@ def follow(
         listener.execute(f"LISTEN {CHANNEL}")
         while True:
             check()
-            found = _after(engine, cursor, user)
+            with engine.connect() as connection:
+                found = changes_after(connection, cursor, limit=AT_ONCE, user=user)
             for change in found:
                 yield change
                 cursor = change.cursor
@@ -45,8 +46,3 @@ def follow(
                 # Several notifications are one reason to read the view.
                 for _ in listener.notifies(timeout=LOOK_SECONDS, stop_after=1):
                     pass
-
-
-def _after(engine: Engine, cursor: int, user: str | None) -> list[EntitlementChange]:
-    with engine.connect() as connection:
-        return changes_after(connection, cursor, limit=AT_ONCE, user=user)

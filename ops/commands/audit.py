@@ -1,7 +1,6 @@
 """``paidup audit``."""
 
 import os
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +8,6 @@ import click
 
 from billing.text import storable
 from ops import connections
-from ops.errors import CommandFailed
 from ops.queries import parties as party_queries
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
 from ops.terminal.formats import TimeParam, check_time_range, format_time
@@ -47,15 +45,13 @@ def list_entries(
 ) -> None:
     """List audit entries, newest first. --json adds the values before and after."""
     check_time_range(since, until)
-    wanted = AuditFilter(since=since, until=until, **_storable(given))
+    stored = {name: storable(each) for name, each in given.items() if isinstance(each, str)}
+    wanted = AuditFilter(since=since, until=until, **(given | stored))
     settings = find_settings(os.environ, "DATABASE_URL")
-    with (
-        connections.open_database(settings, application="audit") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
+    with connections.open_snapshot(settings, application="audit") as connection:
         found = audit_entries(connection, wanted, limit=limit + 1)
-        if not found and wanted.user and not party_queries.parties_of_user(connection, wanted.user):
-            raise CommandFailed(f"no event names a user {wanted.user!r}")
+        if not found and wanted.user:
+            party_queries.require_user(connection, wanted.user)
     shown = found[:limit]
     on = shown[-1].id if len(found) > limit else None
     print_list(
@@ -67,10 +63,6 @@ def list_entries(
         notes=[f"there are more: --before {on} shows them"] if on is not None else [],
         before=on,
     )
-
-
-def _storable(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: storable(each) if isinstance(each, str) else each for name, each in given.items()}
 
 
 def _action(entry: AuditEntry) -> str:

@@ -1,22 +1,35 @@
 """``paidup changes``."""
 
+import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from billing.text import storable
 from ops import connections
 from ops.changes.follow import follow as follow_changes
-from ops.changes.render import Page, print_line, print_page
 from ops.errors import CommandFailed
 from ops.queries import parties as party_queries
+from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import json_option
+from ops.terminal.output import Columns, json_option, print_list, printable, to_json
 from ops.up.up_file import settings as find_settings
-from runtime.changes.feed import changes_after, newest_changes, newest_cursor
-from runtime.settings import Settings
+from runtime.changes.feed import EntitlementChange, changes_after, newest_changes, newest_cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesPage:
+    """Some changes in order, and the cursor to continue from."""
+
+    changes: Sequence[EntitlementChange]
+    cursor: int
+    more: bool
 
 
 @click.command(epilog="Example: paidup changes --after 1200 --follow --json")
@@ -39,24 +52,24 @@ def changes(
     with connections.open_database(settings, application="changes") as engine:
         with connections.read_snapshot(engine) as connection:
             if user is not None and not follow:
-                _refuse_unknown(connection, user)
+                party_queries.require_user(connection, user)
             page = _page(connection, after, user, limit)
         if follow:
-            _follow(engine, settings, page if after is None else None, after, user, as_json=as_json)
+            shown, cursor = (page.changes, page.cursor) if after is None else ((), after)
+            check = partial(Interruption().pause, 0)
+            coming = follow_changes(engine, settings.database_url, cursor, user=user, check=check)
+            with suppress(Interrupted):
+                for change in chain(shown, coming):
+                    _print_line(change, as_json=as_json)
         else:
-            print_page(page, as_json=as_json)
+            _print_page(page, as_json=as_json)
 
 
-def _refuse_unknown(connection: Connection, user: str) -> None:
-    if not party_queries.parties_of_user(connection, user):
-        raise CommandFailed(f"no event names a user {user!r}")
-
-
-def _page(connection: Connection, after: int | None, user: str | None, limit: int) -> Page:
+def _page(connection: Connection, after: int | None, user: str | None, limit: int) -> ChangesPage:
     newest = newest_cursor(connection)
     if after is None:
         found = newest_changes(connection, limit=limit, user=user)
-        return Page(changes=found, cursor=newest, more=False)
+        return ChangesPage(changes=found, cursor=newest, more=False)
     if after > newest:
         raise CommandFailed(
             f"the newest change is {newest}: cursor {after} is from another database, or this one"
@@ -65,25 +78,37 @@ def _page(connection: Connection, after: int | None, user: str | None, limit: in
         )
     found = changes_after(connection, after, limit=limit + 1, user=user)
     shown, more = found[:limit], len(found) > limit
-    return Page(changes=shown, cursor=shown[-1].cursor if more else newest, more=more)
+    return ChangesPage(changes=shown, cursor=shown[-1].cursor if more else newest, more=more)
 
 
-def _follow(
-    engine: Engine,
-    settings: Settings,
-    page: Page | None,
-    after: int | None,
-    user: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    interruption = Interruption()
-    for change in page.changes if page else ():
-        print_line(change, as_json=as_json)
-    cursor = page.cursor if page else after or 0
-    coming = follow_changes(
-        engine, settings.database_url, cursor, user=user, check=lambda: interruption.pause(0)
+def _print_page(page: ChangesPage, *, as_json: bool) -> None:
+    print_list(
+        "changes",
+        page.changes,
+        _COLUMNS,
+        as_json=as_json,
+        empty="no change after this cursor",
+        notes=[f"there are more: --after {page.cursor} shows them"] if page.more else [],
+        cursor=page.cursor,
+        more=page.more,
     )
-    with suppress(Interrupted):
-        for change in coming:
-            print_line(change, as_json=as_json)
+
+
+def _print_line(change: EntitlementChange, *, as_json: bool) -> None:
+    # click.echo flushes each line, even into a pipe.
+    if as_json:
+        click.echo(json.dumps(to_json(change), ensure_ascii=False))
+    else:
+        click.echo("  ".join(printable(cell(change)) for cell in _COLUMNS.values()))
+
+
+_COLUMNS: Columns[EntitlementChange] = {
+    "cursor": lambda change: change.cursor,
+    "at": lambda change: format_time(change.occurred_at),
+    "user": lambda change: change.user_id,
+    "change": lambda change: change.change,
+    "plan": lambda change: change.plan_code,
+    "source": lambda change: change.source,
+    "event": lambda change: change.event_id,
+    "because": lambda change: change.reason,
+}

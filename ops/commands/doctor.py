@@ -1,15 +1,19 @@
 """``paidup doctor``."""
 
 import os
-from collections.abc import Sequence
 
 import click
 
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
-from ops.terminal.output import console, json_option, print_json
+from ops.terminal.output import Columns, json_option, print_json, print_rows, to_json
 
-_STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}
+_STYLES = {State.OK: "", State.WARNING: "yellow", State.PROBLEM: "bold red"}
+_COLUMNS: Columns[Finding] = {
+    "": lambda finding: finding.state,
+    "check": lambda finding: finding.check,
+    "finding": lambda finding: finding.says,
+}
 
 
 @click.command(epilog="Example: paidup doctor --json | jq '.findings[] | select(.state != \"ok\")'")
@@ -22,27 +26,8 @@ def doctor(*, as_json: bool) -> int:
     findings = list(examine(os.environ))
     problems = sum(finding.state is State.PROBLEM for finding in findings)
     if as_json:
-        _emit(findings, problems)
+        print_json({"ok": not problems, "findings": to_json(findings)})
     else:
-        _print(findings, problems)
+        print_rows(_COLUMNS, findings, style=lambda finding: _STYLES[finding.state])
+        click.echo(f"{problems} to fix" if problems else "nothing to fix")
     return 1 if problems else 0
-
-
-def _emit(findings: Sequence[Finding], problems: int) -> None:
-    listed = [
-        {"check": finding.check, "state": finding.state.value, "says": finding.says}
-        for finding in findings
-    ]
-    print_json({"ok": not problems, "findings": listed})
-
-
-def _print(findings: Sequence[Finding], problems: int) -> None:
-    from rich.table import Table  # noqa: PLC0415 - see ops.terminal.output.console
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table("", "check", "finding", show_edge=False)
-    for finding in findings:
-        mark = Text(finding.state.value, style=_STYLES[finding.state])
-        table.add_row(mark, Text(finding.check), Text(finding.says))
-    console().print(table)
-    click.echo(f"{problems} to fix" if problems else "nothing to fix")

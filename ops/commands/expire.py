@@ -4,9 +4,9 @@ import os
 
 import click
 
+from ops import connections
 from ops.terminal.output import json_option, print_json
 from ops.up.up_file import settings as find_settings
-from runtime.database.engine import make_engine
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.reproject import project_due
 
@@ -22,14 +22,10 @@ def expire(*, as_json: bool) -> None:
     effective_entitlements never shows access that has ended, even before this runs.
     """
     settings = find_settings(os.environ, "DATABASE_URL")
-    engine = make_engine(settings, application_name="paidup expire")
-    cache = CatalogueCache()
-    projected = 0
-    try:
+    cache, projected = CatalogueCache(), 0
+    with connections.open_database(settings, application="expire") as engine:
         while done := project_due(engine, cache, _AT_ONCE):
             projected += done
-    finally:
-        engine.dispose()
     if as_json:
         print_json({"projected": projected})
     elif projected:

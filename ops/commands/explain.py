@@ -9,23 +9,22 @@ from sqlalchemy import Connection
 from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
-from ops.explain.as_of import AsOfReason, explain_as_of, features_as_of
-from ops.explain.as_of_render import as_of_document, print_as_of
+from ops.explain import reasons
+from ops.explain.as_of import explain_as_of, features_as_of
 from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
-from ops.explain.reasons import Explanation, FeatureAnswer, explain, features_of, features_sold
-from ops.explain.render import as_document, print_explanation
+from ops.explain.render import as_of_document, print_as_of, print_explanation
 from ops.queries.audit_history import AccessHistory, database_now, load_access_history
 from ops.queries.ineffective_events import events_without_effect
 from ops.queries.parties import is_known
-from ops.queries.user_state import UserState, load_user_state
+from ops.queries.user_state import load_user_state
 from ops.terminal.formats import TimeParam, format_time
-from ops.terminal.output import json_option, print_json
+from ops.terminal.output import json_option, print_json, to_json
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
 
-@click.command("explain", epilog="Example: paidup explain usr_123 max_devices")
+@click.command(epilog="Example: paidup explain usr_123 max_devices")
 @click.argument("user", required=False)
 @click.argument("feature", required=False)
 @click.option(
@@ -37,7 +36,7 @@ from runtime.settings import Settings
     "--event", metavar="FILE|ID", help="Preview an event: a JSON file, - for stdin, or an event id."
 )
 @json_option
-def command(
+def explain(
     *,
     user: str | None,
     feature: str | None,
@@ -66,29 +65,45 @@ def command(
 
 def _preview_event(settings: Settings, event: str, *, as_json: bool) -> None:
     with connections.open_database(settings, application="explain") as engine:
-        supposed = preview_event(settings, engine, event)
+        preview = preview_event(settings, engine, event)
     if as_json:
-        print_json(event_preview_document(supposed))
+        print_json(event_preview_document(preview))
     else:
-        print_event_preview(supposed)
+        print_event_preview(preview)
 
 
 def _explain_now(settings: Settings, user: str, feature: str | None, *, as_json: bool) -> None:
-    with (
-        connections.open_database(settings, application="explain") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
-        explanation = _explain(connection, user, feature)
+    with connections.open_snapshot(settings, application="explain") as connection:
+        _refuse_unknown_user(connection, user)
+        state = load_user_state(connection, user)
+    known = {*reasons.features_of(state), *reasons.features_sold(state.catalogue)}
+    features = [_require(feature, known)] if feature else reasons.features_of(state)
+    explanation = reasons.explain(state, features)
     if as_json:
-        print_json(as_document(explanation))
+        print_json(to_json(explanation))
     else:
         print_explanation(explanation)
 
 
-def _explain(connection: Connection, user: str, feature: str | None) -> Explanation:
-    _refuse_unknown_user(connection, user)
-    state = load_user_state(connection, user)
-    return explain(state, [_known_feature(state, feature)] if feature else features_of(state))
+def _explain_past(
+    settings: Settings, user: str, feature: str | None, at: datetime, *, as_json: bool
+) -> None:
+    with connections.open_snapshot(settings, application="explain") as connection:
+        if at > database_now(connection):
+            raise click.UsageError(
+                f"{format_time(at)} is in the future: without --at, explain shows when access ends"
+            )
+        _refuse_unknown_user(connection, user)
+        history = load_access_history(connection, user, at)
+    if not history.entries:
+        raise CommandFailed(_no_entries(history))
+    known = {*history.features_ever, *reasons.features_sold(history.plans)}
+    features = [_require(feature, known)] if feature else features_as_of(history)
+    answers = explain_as_of(history, features)
+    if as_json:
+        print_json(as_of_document(history, answers))
+    else:
+        print_as_of(history, answers)
 
 
 def _refuse_unknown_user(connection: Connection, user: str) -> None:
@@ -105,44 +120,11 @@ def _refuse_unknown_user(connection: Connection, user: str) -> None:
     )
 
 
-def _known_feature(state: UserState, feature: str) -> str:
-    return _require_known(feature, {*features_of(state), *features_sold(state.catalogue)})
-
-
-def _require_known(feature: str, known: set[str]) -> str:
+def _require(feature: str, known: set[str]) -> str:
     if feature not in known:
         there_are = ", ".join(sorted(known)) or "none"
         raise CommandFailed(f"no plan has a feature {feature!r}; features: {there_are}")
     return feature
-
-
-def _explain_past(
-    settings: Settings, user: str, feature: str | None, at: datetime, *, as_json: bool
-) -> None:
-    with (
-        connections.open_database(settings, application="explain") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
-        if at > database_now(connection):
-            raise click.UsageError(
-                f"{format_time(at)} is in the future: without --at, explain shows when access ends"
-            )
-        _refuse_unknown_user(connection, user)
-        history = load_access_history(connection, user, at)
-    answers = _answers(history, feature)
-    if as_json:
-        print_json(as_of_document(history, answers))
-    else:
-        print_as_of(history, answers)
-
-
-def _answers(history: AccessHistory, feature: str | None) -> tuple[FeatureAnswer[AsOfReason], ...]:
-    if not history.entries:
-        raise CommandFailed(_no_entries(history))
-    if feature is None:
-        return explain_as_of(history, features_as_of(history))
-    known = {*history.features_ever, *features_sold(history.plans)}
-    return explain_as_of(history, [_require_known(feature, known)])
 
 
 def _no_entries(history: AccessHistory) -> str:

@@ -1,20 +1,19 @@
 """``paidup plans``."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from sqlalchemy import Engine
 
-from billing.catalogue import Catalogue
+from billing.catalogue import Plan
 from billing.errors import InvalidCatalogue
 from ops import connections
-from ops.plans import apply as plans_apply
+from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
 from ops.plans.render import diff_document, print_diff
-from ops.terminal.operator_options import operator_options
-from ops.terminal.output import Json, console, json_option, print_json
+from ops.terminal.operator_options import operator_options, require_reason
+from ops.terminal.output import Columns, json_option, print_json, print_rows
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.ledger import catalogues
@@ -46,13 +45,21 @@ def check(file: Path | None, *, as_json: bool) -> int:
     Reads only the file: it needs no server.
     """
     path = file or Settings.from_env(os.environ).plans_path
+    problems: Sequence[str] = ()
+    plans: Sequence[Plan] = ()
     try:
-        catalogue = read_plans(path)
+        plans = read_plans(path).plans
     except InvalidCatalogue as error:
-        _show_problems(path, error.problems, as_json=as_json)
-        return 1
-    _show_plans(path, catalogue, as_json=as_json)
-    return 0
+        problems = error.problems
+    if as_json:
+        listed = {} if problems else {"plans": [plan.code for plan in plans]}
+        print_json({"file": str(path), "ok": not problems, "problems": problems, **listed})
+    elif problems:
+        click.echo("\n".join(f"{path}: {problem}" for problem in problems), err=True)
+    else:
+        print_rows(_PLAN_COLUMNS, plans)
+        click.echo(f"{path}: valid")
+    return 1 if problems else 0
 
 
 @plans.command(epilog="Example: paidup plans diff plans.toml --limit 500 --json")
@@ -97,29 +104,15 @@ def apply(
     if dry_run:
         return _diff(settings, file, limit=limit, as_json=as_json)
     applied = None if resume else file or settings.plans_path
-    return plans_apply.apply(settings, applied, actor=actor, reason=reason, as_json=as_json)
-
-
-def _show_problems(path: Path, problems: Iterable[str], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"file": str(path), "ok": False, "problems": list(problems)})
-    for problem in () if as_json else problems:
-        click.echo(f"{path}: {problem}", err=True)
-
-
-def _show_plans(path: Path, catalogue: Catalogue, *, as_json: bool) -> None:
-    if as_json:
-        listed: list[Json] = [plan.code for plan in catalogue.plans]
-        print_json({"file": str(path), "ok": True, "problems": [], "plans": listed})
-        return
-    from rich.table import Table  # noqa: PLC0415 - see ops.terminal.output.console
-
-    table = Table("plan", "prices", "features", "grace days")
-    for plan in catalogue.plans:
-        features = ", ".join(f"{name} = {worth}" for name, worth in plan.features.items())
-        table.add_row(plan.code, "\n".join(plan.prices), features, str(plan.grace_days))
-    console().print(table)
-    click.echo(f"{path}: valid")
+    if applied is not None:
+        require_reason(reason)
+        read_plans(applied)
+    with connections.open_database(settings, application="plans apply") as engine:
+        with connections.read_snapshot(engine):
+            pass  # An unreachable database fails here, with one sentence for the operator.
+        return PlansRollout(
+            engine=engine, actor=actor, reason=reason, as_json=as_json, file=applied
+        ).run()
 
 
 def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -> int:
@@ -132,19 +125,24 @@ def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -
             same = not catalogues.differs(connection, plans)
             total = scan.count_projected(connection)
         found = PlansDiff(catalogue=record.succeeded_by(plans), limit=limit)
-        _find_changes(engine, found, total)
+        with progress("previewing", total) as report:
+            for parties in scan.pages(engine, scan.projected_parties):
+                found.add_parties(engine, parties)
+                report(found.parties)
         with connections.read_snapshot(engine) as connection:
             shown = list(found.shown(connection))
-    findings = (path, record.version, found, shown)
     if as_json:
-        print_json(diff_document(*findings, same=same))
+        print_json(diff_document(path, record.version, found, shown, same=same))
     else:
-        print_diff(*findings, same=same)
+        print_diff(path, record.version, found, shown, same=same)
     return 0
 
 
-def _find_changes(engine: Engine, found: PlansDiff, total: int) -> None:
-    with progress("previewing", total) as report:
-        for parties in scan.pages(engine, scan.projected_parties):
-            found.add_parties(engine, parties)
-            report(found.parties)
+_PLAN_COLUMNS: Columns[Plan] = {
+    "plan": lambda plan: plan.code,
+    "prices": lambda plan: ", ".join(plan.prices),
+    "features": lambda plan: ", ".join(
+        f"{name} = {value}" for name, value in plan.features.items()
+    ),
+    "grace days": lambda plan: plan.grace_days,
+}

@@ -1,15 +1,15 @@
 """``paidup status``."""
 
 import os
-from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
 from ops.errors import NoServerConfigured
 from ops.status.overview import Overview, take_overview
-from ops.status.render import as_document, overview_table
+from ops.status.render import as_document, print_overview
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import console, json_option, print_json, print_table
+from ops.terminal.output import json_option, print_json
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
 
@@ -36,43 +36,19 @@ def status(*, watch: bool, as_json: bool) -> int:
 
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
-    interruption = Interruption()
-    screen = console()
-    try:
-        if as_json or not screen.is_terminal:
-            _repeat(settings, interruption, lambda *overview: _print(*overview, as_json=as_json))
-        else:
-            _live(settings, interruption)
-    except Interrupted:
-        return
-
-
-def _live(settings: Settings, interruption: Interruption) -> None:
-    from rich.live import Live  # noqa: PLC0415 - see ops.terminal.output.console
-
-    with Live(console=console(), auto_refresh=False) as live:
-        _repeat(
-            settings,
-            interruption,
-            lambda *overview: live.update(overview_table(*overview), refresh=True),
-        )
-
-
-def _repeat(
-    settings: Settings,
-    interruption: Interruption,
-    show: Callable[[Overview, Overview | None], None],
-) -> None:
-    before = None
-    while True:
-        overview = take_overview(settings, before=before)
-        show(overview, before)
-        before = overview
-        interruption.pause(_SECONDS)
+    interruption, before = Interruption(), None
+    with suppress(Interrupted):
+        while True:
+            overview = take_overview(settings, before=before)
+            if not as_json:
+                click.clear()  # It does nothing in a pipe.
+            _print(overview, before, as_json=as_json)
+            before = overview
+            interruption.pause(_SECONDS)
 
 
 def _print(overview: Overview, before: Overview | None, *, as_json: bool) -> None:
     if as_json:
         print_json(as_document(overview))
     else:
-        print_table(overview_table(overview, before))
+        print_overview(overview, before)

@@ -4,7 +4,7 @@ PostgreSQL builds the document, from the view and the rows that applications rea
 finds everything by ``user_id`` in an index, and is prepared once for each connection.
 """
 
-from typing import Final, Protocol
+from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -54,14 +54,6 @@ WHERE grants IS NOT NULL
     OR EXISTS (SELECT FROM purchases WHERE user_id = %(user_id)s)
     OR EXISTS (SELECT FROM payments WHERE user_id = %(user_id)s)
 """
-
-
-class ReadsEntitlements(Protocol):
-    """The source of the read API's documents."""
-
-    def of(self, user_id: str) -> bytes | None:
-        """Return the document, None for an unknown user."""
-        ...
 
 
 class Entitlements:

@@ -14,7 +14,7 @@ from flask import Flask
 from ops.console.app import create_app
 from ops.console.connections import hasty_engine
 from ops.console.entitlements import Entitlements
-from ops.console.read_api import Clocks, ReadApi
+from ops.console.read_api import ReadApi
 from ops.console.tokens import read_tokens
 from runtime import schema
 from runtime.gc_tuning import reduce_gc
@@ -49,12 +49,13 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     start_background_threads(breaker, reaper, port=port, launcher=launcher)
     engine = hasty_engine(settings, application_name="paidup console", pool_size=_CONNECTIONS)
     api = ReadApi(
-        entitlements=Entitlements(engine),
+        read_document=Entitlements(engine).of,
         tokens=tokens,
         rate=settings.console_rate,
         metrics=metrics,
         breaker=breaker,
-        clocks=Clocks(monotonic=time.monotonic, time=time.time),
+        monotonic=time.monotonic,
+        time=time.time,
     )
     app = create_app(read_api=api, metrics=metrics, breaker=breaker)
     reduce_gc()

@@ -3,9 +3,8 @@
 Buckets are kept in the process: two consoles give a token twice the rate.
 """
 
-import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 
 class Bucket:
@@ -28,14 +27,3 @@ class Bucket:
                 return (1 - self._tickets) / self._rate
             self._tickets -= 1
             return 0.0
-
-
-class Limits:
-    """A bucket for each name."""
-
-    def __init__(self, names: Iterable[str], rate: int, *, clock: Callable[[], float]) -> None:
-        self._buckets = {name: Bucket(rate, clock=clock) for name in names}
-
-    def wait_of(self, name: str) -> int:
-        """Return 0 if the request may be served, else the whole seconds to wait."""
-        return math.ceil(self._buckets[name].take())

@@ -8,7 +8,7 @@ changes exactly when the document does; a document contains no time of its own c
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from math import ceil
 from time import perf_counter
 from typing import Final
 
@@ -17,8 +17,7 @@ from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.console import problems
-from ops.console.entitlements import ReadsEntitlements
-from ops.console.rate_limit import Limits
+from ops.console.rate_limit import Bucket
 from ops.console.tokens import Token, find_token_name
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
@@ -50,12 +49,8 @@ class ReadDeclined(Exception):
         super().__init__(problem.title)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clocks:
-    """A monotonic clock and the time of day."""
-
-    monotonic: Callable[[], float]
-    time: Callable[[], float]
+ReadDocument = Callable[[str], bytes | None]
+"""Returns the document about a user id, None for an unknown user."""
 
 
 class ReadApi:
@@ -64,19 +59,20 @@ class ReadApi:
     def __init__(
         self,
         *,
-        entitlements: ReadsEntitlements,
+        read_document: ReadDocument,
         tokens: Sequence[Token],
         rate: int,
         metrics: Metrics,
         breaker: CircuitBreaker,
-        clocks: Clocks,
+        monotonic: Callable[[], float],
+        time: Callable[[], float],
     ) -> None:
-        self._entitlements = entitlements
+        self._read_document = read_document
         self._tokens = tokens
-        self._limits = Limits((t.name for t in tokens), rate, clock=clocks.monotonic)
+        self._buckets = {token.name: Bucket(rate, clock=monotonic) for token in tokens}
         self._metrics = metrics
         self._breaker = breaker
-        self._clocks = clocks
+        self._time = time
         self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
 
     def entitlements(self, request: Request, user_id: str) -> Response:
@@ -96,15 +92,15 @@ class ReadApi:
         name = find_token_name(self._tokens, presented) if presented else None
         if name is None:
             raise _stranger(presented)
-        self._metrics.console_token_last_used.labels(name).set(self._clocks.time())
-        if wait := self._limits.wait_of(name):
-            header = ("Retry-After", str(wait))
+        self._metrics.console_token_last_used.labels(name).set(self._time())
+        if wait := self._buckets[name].take():
+            header = ("Retry-After", str(ceil(wait)))
             raise ReadDeclined(problems.TOO_MANY_REQUESTS, "limited", reason=name, header=header)
 
     def _document(self, user_id: str) -> bytes:
         try:
             self._breaker.check_closed()
-            document = self._entitlements.of(user_id)
+            document = self._read_document(user_id)
         except CircuitOpen as refusal:
             raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(refusal)) from None
         except SQLAlchemyError as error:

@@ -1,25 +1,40 @@
-"""Check that PostgreSQL is reachable, writable, durable, at this release, and has plans."""
+"""Check that PostgreSQL is reachable, writable, durable, at this release, and has plans.
+
+Its lock table must have room for every lock that workers may hold at once, and readers must see
+entitlement changes in time.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import ceil
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ops.doctor.check_changes import check_changes
 from ops.doctor.check_clock import check_clock
-from ops.doctor.check_locks import check_locks
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
+from ops.errors import first_line
 from ops.plans.migrate import plans_drift
+from ops.terminal.formats import format_duration
 from runtime import schema
+from runtime.changes.feed import newest_cursor, waiting_seconds
 from runtime.database.engine import UnusableDatabaseUrl, engine_for
+from runtime.inbox.inbox import MAX_EVENTS
 from runtime.ledger.errors import CatalogueMissing
 from runtime.ledger.maintenance import scan
 from runtime.settings import Settings
 
 _CHECK = "PostgreSQL"
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+_LATE_SECONDS = 10.0
+_ROOM = text(
+    "SELECT current_setting('max_locks_per_transaction')::int AS of_each,"
+    " current_setting('max_connections')::int"
+    " + current_setting('max_prepared_transactions')::int AS sessions,"
+    " (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    "  AND application_name LIKE 'paidup-worker-%') AS workers"
+)
 
 
 def check_postgres(settings: Settings) -> Iterator[Finding]:
@@ -35,7 +50,7 @@ def check_postgres(settings: Settings) -> Iterator[Finding]:
     try:
         yield from _examine(engine, settings)
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        said = first_line(error)
         yield problem(_CHECK, f"is unreachable: {said}; start it, or correct DATABASE_URL")
     finally:
         engine.dispose()
@@ -53,7 +68,9 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     yield ok("schema", f"at {schema.head()}")
     yield _plans(engine, settings)
     with engine.connect() as connection:
-        yield from _followers(connection)
+        if behind := scan.count_outdated(connection):
+            says = f"{behind} customers or payments still use older plans"
+            yield warning("plans", f"{says}: run `paidup plans apply --resume`")
         yield from check_waiting(connection)
         yield from check_changes(connection)
 
@@ -77,10 +94,31 @@ def _plans(engine: Engine, settings: Settings) -> Finding:
     return ok("plans", f"{settings.plans_path} is the current catalogue")
 
 
-def _followers(connection: Connection) -> Iterator[Finding]:
-    if behind := scan.count_outdated(connection):
-        says = f"{behind} customers or payments still use older plans"
-        yield warning("plans", f"{says}: run `paidup plans apply --resume`")
+def check_locks(connection: Connection, *, claimed: int = MAX_EVENTS) -> Iterator[Finding]:
+    """Report missing room. A batch has at most ``claimed`` events, each of a party of its own."""
+    of_each, sessions, workers = connection.execute(_ROOM).one()
+    if (wanted := locks_per_transaction(workers * claimed, sessions)) > of_each:
+        says = f"the worker processes ({workers}) may lock {workers * claimed:,} parties at once"
+        room = f"PostgreSQL has room for {of_each * sessions:,}"
+        yield warning("locks", f"{says}, {room}: set max_locks_per_transaction to {wanted}")
+
+
+def locks_per_transaction(locks: int, sessions: int) -> int:
+    """Return the ``max_locks_per_transaction`` that gives room for ``locks`` over all sessions."""
+    return ceil(locks / sessions)
+
+
+def check_changes(connection: Connection) -> Iterator[Finding]:
+    """Report the age of the oldest change that has no number yet, so that no reader sees it."""
+    waiting = waiting_seconds(connection)
+    newest = newest_cursor(connection)
+    if waiting > _LATE_SECONDS:
+        says = f"the oldest change that readers cannot see yet is {format_duration(waiting)} old"
+        yield warning(
+            "changes", f"{says}: start `paidup worker`, or look at its log for the reason"
+        )
+    else:
+        yield ok("changes", f"readers see every change; the newest is {newest}")
 
 
 def _time_of(connection: Connection) -> datetime:

@@ -20,8 +20,7 @@ _PLACEHOLDER = re.compile(
 def check_secrets(settings: Settings) -> Iterator[Finding]:
     """Check secrets, keys and tokens; findings never contain their values."""
     yield from _webhook_secrets(settings.webhook_secrets)
-    yield from _api_key(settings.stripe_api_key)
-    yield from _key_of_another_mode(settings)
+    yield _api_key(settings)
     yield from _console_tokens(settings.console_tokens)
 
 
@@ -68,26 +67,20 @@ def _trouble(secret: str) -> str | None:
     return None
 
 
-def _key_of_another_mode(settings: Settings) -> Iterator[Finding]:
-    """Report an API key that cannot fetch any event that is applied here."""
-    mode = settings.effective_livemode()
-    if settings.stripe_api_key is None or mode == "any":
-        return
-    if not settings.may_fetch(livemode=mode == "live"):
-        yield problem(_KEY, f"belongs to the other mode: set a {mode} key to fetch {mode} events")
-
-
-def _api_key(key: str | None) -> Iterator[Finding]:
+def _api_key(settings: Settings) -> Finding:
+    key, mode = settings.stripe_api_key, settings.effective_livemode()
     if key is None:
         says = (
             "is not set: set it to fetch thin events, now settled as ignored,"
             " and events that Redis lost"
         )
-        yield warning(_KEY, says)
-    elif re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
-        yield problem(_KEY, "is not an API key: set a secret or restricted one (sk_... or rk_...)")
-    else:
-        yield ok(_KEY, "set; thin events are fetched, and events that Redis lost, for 30 days")
+        return warning(_KEY, says)
+    if re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
+        return problem(_KEY, "is not an API key: set a secret or restricted one (sk_... or rk_...)")
+    if mode != "any" and not settings.may_fetch(livemode=mode == "live"):
+        says = f"belongs to the other mode: set a {mode} key to fetch {mode} events"
+        return problem(_KEY, says)
+    return ok(_KEY, "set; thin events are fetched, and events that Redis lost, for 30 days")
 
 
 def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:

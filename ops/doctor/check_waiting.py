@@ -34,13 +34,12 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
 def check_waiting(connection: Connection) -> Iterator[Finding]:
     """Report everything that lacks something, with ids to search for."""
     if prices := find_unplanned_prices(connection):
-        shown = [f"{each.price} ({_users(each)})" for each in prices[:_SHOWN]]
-        more = ["..."] if len(prices) > _SHOWN else []
+        shown = _shorten([f"{each.price} ({_users(each)})" for each in prices])
         says = "sold but in no plan, add them and run `paidup plans apply`"
-        yield warning("prices", f"{says}: {', '.join([*shown, *more])}")
+        yield warning("prices", f"{says}: {shown}")
     for check, (column, says) in _LACKING.items():
         if names := _names(connection, column):
-            yield warning(check, f"{says}: {', '.join(names)}")
+            yield warning(check, f"{says}: {_shorten(names)}")
     waiting = select(func.count()).select_from(Party).where(Party.waiting)
     if count := connection.scalar(waiting):
         says = f"{count} customers or payments name no user: set metadata.user_id in Stripe"
@@ -92,5 +91,8 @@ _UNSOLD = text(
 def _names(connection: Connection, column: InstrumentedAttribute[list[str]]) -> list[str]:
     name = func.unnest(column).label("name")
     query = select(name).where(func.cardinality(column) > 0).distinct().order_by(name)
-    names = list(connection.scalars(query.limit(_SHOWN + 1)))
-    return [*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])]
+    return list(connection.scalars(query.limit(_SHOWN + 1)))
+
+
+def _shorten(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= _SHOWN else [*names[:_SHOWN], "..."])

@@ -4,7 +4,7 @@ The audit records every change of access, whether an event, time, new plans or a
 An end that was known at the time counts at its instant, even if its entry was written later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from billing.projection.effective import EffectiveValue, effective_values
@@ -14,36 +14,22 @@ from ops.queries.audit_history import AccessEntry, AccessHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrantAsOf:
-    """A source under a plan as of that moment, and the entry that says so."""
-
-    row: EntitlementRow
-    entry: AccessEntry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AsOfReason(SourceReason):
     """The meaning of one source under one plan for one feature, and the entry that proves it."""
 
     entry: AccessEntry
 
 
-def grants_as_of(history: AccessHistory) -> list[GrantAsOf]:
-    """Return every grant that the user had, or had lost, by then."""
-    found: dict[Key, GrantAsOf] = {}
-    for entry in history.entries:
-        if entry.before:
-            found.pop(entry.before.key, None)
-        row = entry.after or entry.before
-        if row:
-            found[row.key] = GrantAsOf(row=row, entry=entry)
-    return [each if each.entry.after else _ended(each) for each in found.values()]
-
-
-def _ended(each: GrantAsOf) -> GrantAsOf:
-    """Return the grant as ended: its entry has no state after it."""
-    row = replace(each.row, active=False, because=_GONE)
-    return GrantAsOf(row=row, entry=each.entry)
+def grants_as_of(history: AccessHistory) -> list[tuple[EntitlementRow, AccessEntry]]:
+    """Return every grant that the user had, or had lost, by then, with the entry that says so."""
+    found: dict[Key, tuple[EntitlementRow, AccessEntry]] = {}
+    for each in history.entries:
+        if each.before:
+            found.pop(each.before.key, None)
+        if row := each.after or each.before:
+            now = row if each.after else replace(row, active=False, because=_GONE)
+            found[row.key] = (now, each.entry)
+    return list(found.values())
 
 
 _GONE = "No stored fact states it any more."
@@ -51,36 +37,31 @@ _GONE = "No stored fact states it any more."
 
 def effective_value(history: AccessHistory) -> dict[str, EffectiveValue]:
     """Return what the view ``effective_entitlements`` contained, by feature."""
-    return effective_values((each.row for each in grants_as_of(history)), history.at)
+    return effective_values((row for row, _ in grants_as_of(history)), history.at)
 
 
 def features_as_of(history: AccessHistory) -> list[str]:
     """Return every feature that the user's grants, current or lost, gave by then."""
-    return sorted({name for each in grants_as_of(history) for name in each.row.entitlements})
+    return sorted({name for row, _ in grants_as_of(history) for name in row.entitlements})
 
 
 def explain_as_of(
     history: AccessHistory, features: Iterable[str]
 ) -> tuple[FeatureAnswer[AsOfReason], ...]:
     """Explain each of these features."""
-    known, value = grants_as_of(history), effective_value(history)
-    return tuple(_answer(history, known, value, feature) for feature in features)
+    known, worth = grants_as_of(history), effective_value(history)
+    among = [row for row, _ in known]
 
+    def answer(feature: str) -> FeatureAnswer[AsOfReason]:
+        reasons = [
+            AsOfReason(**reason_fields(row, feature, among, worth, history.at), entry=entry)
+            for row, entry in known
+            if feature in row.entitlements
+        ]
+        reasons.sort(key=_weight)
+        return build_answer(feature, worth.get(feature), reasons, _missing(history, feature))
 
-def _answer(
-    history: AccessHistory,
-    known: list[GrantAsOf],
-    value: Mapping[str, EffectiveValue],
-    feature: str,
-) -> FeatureAnswer[AsOfReason]:
-    among = [each.row for each in known]
-    reasons = [
-        AsOfReason(**reason_fields(each.row, feature, among, value, history.at), entry=each.entry)
-        for each in known
-        if feature in each.row.entitlements
-    ]
-    reasons.sort(key=_weight)
-    return build_answer(feature, value.get(feature), reasons, _missing(history, feature))
+    return tuple(map(answer, features))
 
 
 def _weight(reason: AsOfReason) -> tuple[bool, bool, int]:

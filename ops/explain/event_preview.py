@@ -5,9 +5,10 @@ read it), in the inbox, or a dead letter.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from billing.errors import MalformedEvent
 from billing.fetching.record import FetchRecord
 from billing.ids import EventId, UserId
 from billing.projection.effective import merge_grants, with_changes
-from billing.rows import EntitlementRow, PaymentRow, Projection
+from billing.rows import Projection
 from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
@@ -26,12 +27,12 @@ from ops.events.lookup import look_up
 from ops.events.render import ShownEvent
 from ops.queries.audit_history import database_now
 from ops.queries.events import settled_event
-from ops.queries.grants import load_grants
+from ops.queries.rows import load_grants
 from ops.replay.preview import ReplayPreview
 from ops.replay.run import status_of_outcome
 from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
-from runtime.ledger.decisions import Decision, Noted
+from runtime.ledger.decisions import Noted
 from runtime.ledger.deliveries import REPLAY, STRIPE, Delivery
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import DeliveryPreview, Ledger
@@ -83,7 +84,7 @@ def preview_event(settings: Settings, engine: Engine, name: str) -> EventPreview
     Raises:
         CommandFailed: if there is no such event, or it cannot be previewed now.
     """
-    source = find_source(settings, name)
+    source = _find_source(settings, name)
     try:
         envelope = parse(source.body)
     except MalformedEvent as error:
@@ -91,7 +92,7 @@ def preview_event(settings: Settings, engine: Engine, name: str) -> EventPreview
     return _preview_source(settings, engine, source, envelope)
 
 
-def find_source(settings: Settings, name: str) -> EventSource:
+def _find_source(settings: Settings, name: str) -> EventSource:
     """Read the body from standard input or a file; treat any other name as an event id."""
     if name == STDIN:
         return _from_outside(settings, sys.stdin.buffer.read(), "standard input")
@@ -126,19 +127,15 @@ def _from_outside(settings: Settings, body: bytes, origin: str) -> EventSource:
 
 
 def _from_records(shown: ShownEvent) -> EventSource:
-    if shown.recorded.settled:
-        return EventSource(
-            body=shown.body, key=shown.event_id, origin="settled here", replayed=True
-        )
-    if shown.pending:
+    body, key, origin, replayed = shown.body, shown.event_id, "settled here", True
+    if not shown.recorded.settled and shown.pending:
         peeked = shown.pending[0]
+        body, key, origin = peeked.body, peeked.key, "in the inbox"
         replayed = peeked.header.get("origin") == REPLAY
-        return EventSource(
-            body=peeked.body, key=peeked.key, origin="in the inbox", replayed=replayed
-        )
-    letter = shown.recorded.letters[0]
-    origin = f"a dead letter here ({letter.state}, {letter.error_type})"
-    return EventSource(body=shown.body, key=letter.event_id, origin=origin, replayed=True)
+    elif not shown.recorded.settled:
+        letter = shown.recorded.letters[0]
+        key, origin = letter.event_id, f"a dead letter here ({letter.state}, {letter.error_type})"
+    return EventSource(body=body, key=key, origin=origin, replayed=replayed)
 
 
 def _preview_source(
@@ -149,25 +146,24 @@ def _preview_source(
     livemode, accounts = settings.effective_livemode(), settings.connect_accounts
     ledger = Ledger(engine, livemode=livemode, accounts=accounts)
     (delivery,) = with_stored_fetches(engine, [_delivery(source, envelope)])
-    previewed = _preview(ledger, delivery)
-    about: dict[str, Any] = {
-        "envelope": envelope,
-        "fetched": delivery.fetched,
-        "origin": source.origin,
-    }
-    if isinstance(previewed, Permanent):
-        says = f"{previewed.error_type}: {previewed.reason}"
-        return EventPreview(**about, outcome="a dead letter", says=says)
+    about = partial(EventPreview, envelope=envelope, fetched=delivery.fetched, origin=source.origin)
+    try:
+        (previewed,) = ledger.preview([delivery])
+    except Exception as error:
+        failure = classify(error)
+        if not isinstance(failure, Permanent):
+            raise
+        return about(outcome="a dead letter", says=f"{failure.error_type}: {failure.reason}")
     changes = ReplayPreview()
     changes.add_decisions(previewed.decisions)
     outcome, says = _outcome(engine, envelope.event_id, previewed)
-    return EventPreview(
-        **about,
+    notes = tuple(each for each in previewed.decisions if isinstance(each, Noted))
+    return about(
         outcome=outcome,
         says=says,
         changes=changes,
-        notes=tuple(each for each in previewed.decisions if isinstance(each, Noted)),
-        users=_users(engine, changes, previewed.decisions),
+        notes=notes,
+        users=_users(engine, changes, notes),
         projection=previewed.projection,
         catalogue_version=previewed.catalogue_version,
     )
@@ -183,17 +179,6 @@ def _delivery(source: EventSource, envelope: Envelope) -> Delivery:
     )
 
 
-def _preview(ledger: Ledger, delivery: Delivery) -> DeliveryPreview | Permanent:
-    try:
-        (previewed,) = ledger.preview([delivery])
-    except Exception as error:
-        failure = classify(error)
-        if isinstance(failure, Permanent):
-            return failure
-        raise
-    return previewed
-
-
 def _outcome(engine: Engine, event_id: EventId, previewed: DeliveryPreview) -> tuple[str, str]:
     if not previewed.hit:
         status, says = status_of_outcome(previewed.outcome, previewed.reason)
@@ -205,16 +190,12 @@ def _outcome(engine: Engine, event_id: EventId, previewed: DeliveryPreview) -> t
 
 
 def _users(
-    engine: Engine, changes: ReplayPreview, decisions: tuple[Decision, ...]
+    engine: Engine, changes: ReplayPreview, notes: Iterable[Noted]
 ) -> tuple[UserEffect, ...]:
     """Return every user whose access or money the event affects, with features before and after."""
     pairs = changes.entitlements.pairs()
-    rows: list[EntitlementRow | PaymentRow | None] = [each for pair in pairs for each in pair]
-    rows += [each for pair in changes.payments.pairs() for each in pair]
-    users = {row.user_id for row in rows if row and row.user_id}
-    users |= {
-        UserId(each.user_id) for each in decisions if isinstance(each, Noted) and each.user_id
-    }
+    rows = [row for pair in (*pairs, *changes.payments.pairs()) for row in pair if row]
+    users = {UserId(each.user_id) for each in (*rows, *notes) if each.user_id}
     with connections.read_snapshot(engine) as connection:
         now, grants = database_now(connection), load_grants(connection, users)
     return tuple(_user(user, grants.get(user, {}), pairs, now) for user in sorted(users))

@@ -94,7 +94,7 @@ class Explanation:
     user_id: str
     at: datetime
     catalogue_version: int
-    answers: tuple[FeatureAnswer[Reason], ...]
+    features: tuple[FeatureAnswer[Reason], ...]
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
     without_effect: tuple[str, ...]
@@ -116,7 +116,7 @@ def explain(state: UserState, features: Iterable[str]) -> Explanation:
         user_id=state.user_id,
         at=state.at,
         catalogue_version=state.catalogue_version,
-        answers=tuple(_answer(state, feature) for feature in features),
+        features=tuple(_answer(state, feature) for feature in features),
         waiting=tuple(list_waiting(state)),
         failed=tuple(list_failed(state)),
         without_effect=tuple(list_without_effect(state)),
@@ -183,15 +183,15 @@ def _because(row: EntitlementRow, at: datetime) -> str:
 
 def _payment(state: UserState, grant: Grant) -> PaymentRow | None:
     """Return the newest successful payment for this grant."""
-    came_in = [
+    came_in = (
         payment
         for payment in state.payments
         if payment.realm == grant.row.realm
         and payment.status is PaymentStatus.SUCCEEDED
         and payment.plan_code in {grant.row.plan_code, None}
         and _paid_for(state, payment) == grant.row.source
-    ]
-    return came_in[-1] if came_in else None
+    )
+    return max(came_in, key=lambda each: (each.occurred_at, each.payment_ref), default=None)
 
 
 def _paid_for(state: UserState, payment: PaymentRow) -> str | None:

@@ -1,72 +1,62 @@
-"""Print an explanation, or turn it into JSON values."""
+"""Print an explanation of now or of a past moment, or turn it into JSON values."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from billing.rows import PaymentRow
+from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
+from ops.queries.audit_history import AccessEntry, AccessHistory
 from ops.terminal.formats import format_money, format_time
-from ops.terminal.output import Json, print_text, to_json
+from ops.terminal.output import Json, print_section, print_text, to_json
 from runtime.ledger.maintenance.reproject import CLOCK
 
 
-def as_document(explanation: Explanation) -> Json:
-    """Return the explanation as JSON values, with the ids it is based on."""
+def as_of_document(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfReason]]) -> Json:
+    """Return the explanation as JSON values, with the ids of the audit entries behind it."""
     return {
-        "user_id": explanation.user_id,
-        "at": to_json(explanation.at),
-        "catalogue_version": explanation.catalogue_version,
-        "features": [answer_document(answer, _reason_document) for answer in explanation.answers],
-        "waiting": list(explanation.waiting),
-        "failed": list(explanation.failed),
-        "without_effect": list(explanation.without_effect),
+        "user_id": history.user_id,
+        "at": to_json(history.at),
+        "catalogue_version": history.version,
+        "features": to_json(answers),
+        "rests_on": history.entries[-1].entry.id,
     }
-
-
-def answer_document(answer: FeatureAnswer[R], of_reason: Callable[[R], Json]) -> Json:
-    """Return the answer for one feature; ``of_reason`` turns each reason into JSON values."""
-    return {
-        "feature": answer.feature,
-        "allowed": answer.allowed,
-        "value": to_json(answer.value),
-        "expires_at": to_json(answer.expires_at),
-        "reasons": [of_reason(reason) for reason in answer.reasons],
-        "missing": answer.missing,
-    }
-
-
-def _reason_document(reason: Reason) -> Json:
-    return to_json(asdict(reason))
 
 
 def print_explanation(explanation: Explanation) -> None:
     """Print each feature with its reasons, then what is incomplete, then the catalogue version."""
     print_text(explanation.user_id, style="bold")
-    if not explanation.answers:
+    if not explanation.features:
         print_text("This user has no feature and never had one.", indent=2)
-    for answer in explanation.answers:
-        print_answer(answer, _verdict(answer), partial(_lines, explanation))
-    _print_list("waiting", explanation.waiting)
-    _print_list("failed", explanation.failed)
-    _print_list("without effect", explanation.without_effect)
+    for answer in explanation.features:
+        _print_answer(answer, _verdict(answer), partial(_lines, explanation))
+    print_section("waiting", explanation.waiting)
+    print_section("failed", explanation.failed)
+    print_section("without effect", explanation.without_effect)
     version = f"catalogue version {explanation.catalogue_version}"
     print_text(f"\nas of {format_time(explanation.at)}, {version}", style="dim")
 
 
-def _print_list(title: str, sentences: Sequence[str]) -> None:
-    if sentences:
-        print_text(f"\n{title}", style="bold yellow")
-    for sentence in sentences:
-        print_text(sentence, indent=2)
+def print_as_of(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfReason]]) -> None:
+    """Print each feature with its reasons and entries, then what the explanation is based on."""
+    print_text(history.user_id, style="bold")
+    for answer in answers:
+        _print_answer(answer, _verdict(answer, past=True), _lines_as_of)
+    plans = f"version {history.version}" if history.version else "none yet"
+    newest = history.entries[-1].entry
+    entries = f"{len(history.entries)} audit entries, the newest entry {newest.id}"
+    print_text(
+        f"\nas of {format_time(history.at)}, based on {entries} of {format_time(newest.at)};"
+        f" catalogue then: {plans}",
+        style="dim",
+    )
 
 
-def print_answer(
+def _print_answer(
     answer: FeatureAnswer[R], verdict: str, lines: Callable[[R], Iterable[str]]
 ) -> None:
-    """Print the answer for one feature, with these lines about each of its reasons."""
     print_text(f"\n{verdict}", style="bold green" if answer.allowed else "bold red")
     for reason in answer.reasons:
         print_text(f"{'+' if reason.in_force else '-'} {reason.because}", indent=2)
@@ -76,32 +66,27 @@ def print_answer(
         print_text(f"- {answer.missing}", indent=2)
 
 
-def _verdict(answer: FeatureAnswer[Reason]) -> str:
+def _verdict(answer: FeatureAnswer[R], *, past: bool = False) -> str:
+    was, known = ("was ", " by what was known then") if past else ("", "")
     if not answer.allowed:
-        return f"{answer.feature}: not allowed"
-    return f"{answer.feature}: allowed{how_much(answer)}, {until(answer.expires_at)}"
+        return f"{answer.feature}: {was}not allowed"
+    how_much = "" if answer.value is True else f" {answer.value}"
+    return f"{answer.feature}: {was}allowed{how_much}, {_until(answer.expires_at)}{known}"
 
 
-def how_much(answer: FeatureAnswer[R]) -> str:
-    """Return the value as words, empty where it is a plain yes."""
-    return "" if answer.value is True else f" {answer.value}"
-
-
-def until(at: datetime | None) -> str:
-    """Return the end as words."""
+def _until(at: datetime | None) -> str:
     return f"until {format_time(at)}" if at else "with no end in sight"
 
 
 def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
-    yield f"{of_source(reason)}, {gives(reason, over=reason.revoked is not None)}"
+    yield f"{_of_source(reason)}, {_gives(reason, over=reason.revoked is not None)}"
     yield _decision(reason)
     if reason.payment:
         yield _paid(reason.payment)
     elif reason.in_force and reason.kind != "customer":
         yield "no payment on record"
     if reason.revoked:
-        actor = "time" if reason.revoked.actor == CLOCK else reason.revoked.actor
-        by = reason.revoked.event_id or actor
+        by = _cause(reason.revoked.event_id, reason.revoked.actor)
         yield f"revoked at {format_time(reason.revoked.at)} by {by}"
     if reason.ends:
         yield f"would end with {'; '.join(reason.ends)}"
@@ -109,20 +94,39 @@ def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
         yield f"computed with catalogue version {reason.catalogue_version}"
 
 
-def of_source(reason: SourceReason) -> str:
-    """Name the source and its plan."""
+def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
+    yield f"{_of_source(reason)}, {_gives(reason, over=not reason.in_force)}"
+    guess = " (a guess)" if reason.guessed else ""
+    yield f"decided by {reason.event_id}{guess}"
+    yield _describe_entry(reason.entry)
+
+
+def _describe_entry(entry: AccessEntry) -> str:
+    what = entry.action.removeprefix("entitlement.")
+    asked = f" ({entry.reason})" if entry.reason and not entry.event_id else ""
+    version = entry.catalogue_version
+    plans = f", by version {version} of the plans" if version else ""
+    by = f"{_cause(entry.event_id, entry.actor)}{asked}{plans}"
+    return f"{what} at {format_time(entry.at)} by {by}: audit entry {entry.id}"
+
+
+def _cause(event_id: str | None, actor: str) -> str:
+    return event_id or ("time" if actor == CLOCK else actor)
+
+
+def _of_source(reason: SourceReason) -> str:
     kind = "features that Stripe lists for customer" if reason.kind == "customer" else reason.kind
     mode = "" if reason.realm == "live" else f" ({reason.realm})"
     return f"{kind} {reason.source}{mode}, plan {reason.plan_code}"
 
 
-def gives(reason: SourceReason, *, over: bool) -> str:
+def _gives(reason: SourceReason, *, over: bool) -> str:
     """Say how much the source gives, from when until when; ``over`` means that it gave it once."""
     since, worth = f"from {format_time(reason.starts_at)}", _worth(reason.value)
     if reason.in_force:
         more = "" if reason.counts else "; another source gives more"
-        return f"gives {worth} {since}, {until(reason.expires_at)}{more}"
-    ended = f" {until(reason.expires_at)}" if reason.expires_at else ""
+        return f"gives {worth} {since}, {_until(reason.expires_at)}{more}"
+    ended = f" {_until(reason.expires_at)}" if reason.expires_at else ""
     return f"{'gave' if over else 'would give'} {worth} {since}{ended}"
 
 
@@ -137,11 +141,9 @@ def _decision(reason: Reason) -> str:
 
 
 def _paid(payment: PaymentRow) -> str:
-    back = payment.amount_refunded_minor
-    words = [
-        f"paid by {payment.payment_ref}: {format_money(payment.amount_minor, payment.currency)}"
-    ]
-    words[0] += f" at {format_time(payment.occurred_at)}"
+    paid, back = payment.amount_minor, payment.amount_refunded_minor
+    amount = format_money(paid, payment.currency)
+    words = [f"paid by {payment.payment_ref}: {amount} at {format_time(payment.occurred_at)}"]
     if back:
         words.append(f"{format_money(back, payment.currency)} refunded")
     if payment.dispute_status:

@@ -14,10 +14,8 @@ from typing import Final
 import click
 from sqlalchemy import Engine, select
 
-from billing.catalogue import Catalogue
 from billing.ids import PartyId
 from models.tables import StoredCatalogue
-from ops import connections
 from ops.batches import BatchRunner
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
@@ -29,7 +27,6 @@ from runtime.ledger.catalogues import CatalogueCache, Switch
 from runtime.ledger.maintenance import scan
 from runtime.ledger.maintenance.reproject import CHUNK, reproject
 from runtime.plans_file import read_plans
-from runtime.settings import Settings
 
 MAX_SWITCH_ATTEMPTS: Final = 20
 """Attempts to find a moment without a projection; PostgreSQL ends a frozen one within 20 s."""
@@ -43,7 +40,6 @@ _MAX_FAILURES: Final = 10
 class PlansRollout:
     """One run for an operator; ``file`` is None to continue with the catalogue of record."""
 
-    settings: Settings
     engine: Engine
     actor: str
     reason: str | None
@@ -54,9 +50,14 @@ class PlansRollout:
         """Switch to the plans unless they are of record already, then recompute all rows."""
         pause = Interruption().pause
         switch = self._switch(pause)
-        runner = self._make_runner(pause, self._why(switch.version))
-        with self.engine.connect() as connection:
-            outdated = scan.count_outdated(connection)
+        why = self.reason or self._reason_of(switch.version)
+        cache = CatalogueCache()
+
+        def project(parties: Sequence[PartyId]) -> None:
+            reproject(self.engine, cache, parties, actor=self.actor, reason=why)
+
+        runner = BatchRunner[PartyId](do=project, pause=pause, retry_command=RETRY_COMMAND)
+        outdated = self._count_outdated()
         if not self.as_json:
             print_text(_opening(self.file, switch, outdated))
         with progress("recomputing", outdated) as report:
@@ -67,39 +68,28 @@ class PlansRollout:
         if self.file is None:
             with self.engine.connect() as connection:
                 return Switch(version=catalogues.current_catalogue(connection).version, made=False)
-        plans = read_plans(self.file)
-        for _ in range(MAX_SWITCH_ATTEMPTS - 1):
+        plans, reason = read_plans(self.file), require_reason(self.reason)
+        attempts = 0
+        while True:
+            attempts += 1
             try:
-                return self._switch_once(plans)
+                return catalogues.switch(self.engine, plans, actor=self.actor, reason=reason)
             except Exception as error:
-                if not isinstance(classify(error), Transient):
+                if attempts == MAX_SWITCH_ATTEMPTS or not isinstance(classify(error), Transient):
                     raise
-                pause(RETRY_DELAY_SECONDS)
-        return self._switch_once(plans)
+            pause(RETRY_DELAY_SECONDS)
 
-    def _switch_once(self, plans: Catalogue) -> Switch:
-        reason = require_reason(self.reason)
-        return catalogues.switch(self.engine, plans, actor=self.actor, reason=reason)
-
-    def _why(self, version: int) -> str:
-        """Return the reason given now, else the one the plans of record were applied with."""
-        if self.reason:
-            return self.reason
+    def _reason_of(self, version: int) -> str:
         query = select(StoredCatalogue.reason).where(StoredCatalogue.version == version)
         with self.engine.connect() as connection:
             return connection.scalar(query) or f"plans of record are version {version}"
 
-    def _make_runner(self, pause: Callable[[float], None], why: str) -> BatchRunner[PartyId]:
-        cache = CatalogueCache()
-
-        def project(parties: Sequence[PartyId]) -> None:
-            reproject(self.engine, cache, parties, actor=self.actor, reason=why)
-
-        return BatchRunner[PartyId](do=project, pause=pause, retry_command=RETRY_COMMAND)
+    def _count_outdated(self) -> int:
+        with self.engine.connect() as connection:
+            return scan.count_outdated(connection)
 
     def _report(self, switch: Switch, runner: BatchRunner[PartyId]) -> int:
-        with self.engine.connect() as connection:
-            outdated = scan.count_outdated(connection)
+        outdated = self._count_outdated()
         if self.as_json:
             print_json(
                 {
@@ -115,27 +105,6 @@ class PlansRollout:
         else:
             _print(switch, runner, outdated)
         return 1 if outdated or runner.interrupted else 0
-
-
-def apply(  # the command's own options
-    settings: Settings, file: Path | None, *, actor: str, reason: str | None, as_json: bool
-) -> int:
-    """Apply a document, or continue with the plans of record. Return the exit code."""
-    if file is not None:
-        require_reason(reason)
-        read_plans(file)
-    with connections.open_database(settings, application="plans apply") as engine:
-        with connections.read_snapshot(engine):
-            pass
-        rollout = PlansRollout(
-            settings=settings,
-            engine=engine,
-            actor=actor,
-            reason=reason,
-            as_json=as_json,
-            file=file,
-        )
-        return rollout.run()
 
 
 def _opening(file: Path | None, switch: Switch, outdated: int) -> str:

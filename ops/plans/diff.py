@@ -6,16 +6,16 @@ All users are counted; the first ``limit`` are kept with their access before and
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from billing.catalogue import Catalogue
 from billing.ids import PartyId, UserId
 from billing.projection.effective import merge_grants, with_changes
-from billing.rows import EntitlementRow, Key, Projection, PurchaseStatus
-from ops.queries.grants import load_grants
+from billing.rows import EntitlementRow, Projection, PurchaseStatus
+from ops.queries.audit_history import database_now
+from ops.queries.rows import load_grants, row_of
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
 from runtime.ledger.maintenance.preview import PartyPreview, preview_parties
 from runtime.ledger.write import CHANGES
@@ -28,25 +28,20 @@ class GrantChange:
     """One grant that other plans change: granted, changed or revoked."""
 
     change: str
+    source: str
+    plan_code: str
     before: EntitlementRow | None
     after: EntitlementRow | None
-
-    @property
-    def row(self) -> EntitlementRow:
-        """The grant after the change, else before it."""
-        row = self.after or self.before
-        assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-        return row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserChange:
-    """One user: the changed grants, and all features before and after."""
+    """One user: all features before and after, and the changed grants."""
 
     user_id: UserId
-    grants: tuple[GrantChange, ...]
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+    grants: tuple[GrantChange, ...]
 
 
 @dataclass(slots=True)
@@ -78,46 +73,41 @@ class PlansDiff:
 
     def shown(self, connection: Connection) -> Iterator[UserChange]:
         """Yield the users that are kept in detail, sorted by id."""
-        now = connection.execute(text("SELECT now()")).scalar_one()
+        now = database_now(connection)
         current = load_grants(connection, self._shown)
         for user_id, changes in sorted(self._shown.items()):
-            yield self._user(user_id, changes, current.get(user_id, {}), now)
+            grants = current.get(user_id, {})
+            after = with_changes(grants, ((change.before, change.after) for change in changes))
+            yield UserChange(
+                user_id=user_id,
+                before=merge_grants(grants.values(), now),
+                after=merge_grants(after.values(), now),
+                grants=tuple(changes),
+            )
 
     def _add(self, preview: PartyPreview) -> None:
-        for change in _grant_changes(preview):
-            self.changes[change.change] += 1
-            self._count(change)
+        for each in preview.decisions:
+            if isinstance(each, EntitlementGranted | EntitlementChanged | EntitlementRevoked):
+                self._add_change(CHANGES[type(each)], each.before, each.after)
         for price in preview.projection.unknown_prices:
             _add_payers(self.unknown.setdefault(price, UnlistedPrice()), price, preview.projection)
 
-    def _count(self, change: GrantChange) -> None:
-        user_id = change.row.user_id
-        self.users.add(user_id)
-        if user_id in self._shown or len(self._shown) < self.limit:
-            self._shown.setdefault(user_id, []).append(change)
-
-    def _user(
-        self,
-        user_id: UserId,
-        changes: list[GrantChange],
-        current: dict[Key, EntitlementRow],
-        now: datetime,
-    ) -> UserChange:
-        pairs = ((change.before, change.after) for change in changes)
-        after = with_changes(current, pairs)
-        return UserChange(
-            user_id=user_id,
-            grants=tuple(changes),
-            before=merge_grants(current.values(), now),
-            after=merge_grants(after.values(), now),
-        )
-
-
-def _grant_changes(preview: PartyPreview) -> Iterator[GrantChange]:
-    for decision in preview.decisions:
-        if isinstance(decision, EntitlementGranted | EntitlementChanged | EntitlementRevoked):
-            change = CHANGES[type(decision)]
-            yield GrantChange(change=change, before=decision.before, after=decision.after)
+    def _add_change(
+        self, change: str, before: EntitlementRow | None, after: EntitlementRow | None
+    ) -> None:
+        row = row_of(before, after)
+        self.changes[change] += 1
+        self.users.add(row.user_id)
+        if row.user_id in self._shown or len(self._shown) < self.limit:
+            self._shown.setdefault(row.user_id, []).append(
+                GrantChange(
+                    change=change,
+                    source=row.source,
+                    plan_code=row.plan_code,
+                    before=before,
+                    after=after,
+                )
+            )
 
 
 def _add_payers(unlisted: UnlistedPrice, price: str, projection: Projection) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from billing.rows import EntitlementRow
 from ops.plans.diff import GrantChange, PlansDiff, UnlistedPrice, UserChange
-from ops.terminal.formats import format_time
+from ops.terminal.formats import format_count, format_features, format_time
 from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
 from runtime.ledger.write import CHANGES
 
@@ -23,7 +22,7 @@ def diff_document(
         "users": len(diff.users),
         "grants": {change: diff.changes[change] for change in CHANGES.values()},
         "shown": len(shown),
-        "changes": [_user_document(each) for each in shown],
+        "changes": to_json(shown),
         "prices_in_no_plan": [
             {"price": price, "users": len(unlisted.users), "without_user": unlisted.unlinked}
             for price, unlisted in _by_users(diff.unknown)
@@ -47,8 +46,8 @@ def print_diff(
 
 def _summary(path: Path, version: int, diff: PlansDiff, *, same: bool) -> str:
     relation = "equals" if same else "compared with"
-    users = f"{len(diff.users)} {'user' if len(diff.users) == 1 else 'users'}"
     counted = ", ".join(f"{diff.changes[change]} {change}" for change in CHANGES.values())
+    users = format_count(len(diff.users), "user")
     return (
         f"\n{path} {relation} the plans of record (version {version}): access of {users}"
         f" would change (grants: {counted}); nothing was changed"
@@ -59,48 +58,24 @@ def _by_users(unknown: Mapping[str, UnlistedPrice]) -> list[tuple[str, UnlistedP
     return sorted(unknown.items(), key=lambda each: (-len(each[1].users), each[0]))
 
 
-def _user_document(user: UserChange) -> Json:
-    return {
-        "user_id": user.user_id,
-        "before": to_json(user.before),
-        "after": to_json(user.after),
-        "grants": [
-            {
-                "change": each.change,
-                "source": each.row.source,
-                "plan_code": each.row.plan_code,
-                "before": to_json(each.before),
-                "after": to_json(each.after),
-            }
-            for each in user.grants
-        ],
-    }
-
-
 def _describe_grant(each: GrantChange) -> str:
-    until = _new_end(each.before, each.after)
-    return f"{each.change} {each.row.plan_code} ({each.row.source}){until}"
-
-
-def _new_end(before: EntitlementRow | None, after: EntitlementRow | None) -> str:
-    """Return the new end: a longer or shorter grace period changes only that."""
-    if before is None or after is None or before.expires_at == after.expires_at:
-        return ""
-    return f" until {format_time(after.expires_at)}" if after.expires_at else " without end"
-
-
-def _describe_features(features: Mapping[str, Any]) -> str:
-    described = (
-        name if value is True else f"{name} {to_json(value)}" for name, value in features.items()
+    described, before, after = (
+        f"{each.change} {each.plan_code} ({each.source})",
+        each.before,
+        each.after,
     )
-    return ", ".join(described) or "nothing"
+    if before is None or after is None or before.expires_at == after.expires_at:
+        return described
+    # A longer or shorter grace period changes only the end.
+    until = f"until {format_time(after.expires_at)}" if after.expires_at else "without end"
+    return f"{described} {until}"
 
 
 _USER_COLUMNS: Final[Columns[UserChange]] = {
     "user": lambda user: user.user_id,
     "grants": lambda user: ", ".join(map(_describe_grant, user.grants)),
-    "before": lambda user: _describe_features(user.before),
-    "after": lambda user: _describe_features(user.after),
+    "before": lambda user: format_features(user.before) or "nothing",
+    "after": lambda user: format_features(user.after) or "nothing",
 }
 _PRICE_COLUMNS: Final[Columns[tuple[str, UnlistedPrice]]] = {
     "price": lambda row: row[0],

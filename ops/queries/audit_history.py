@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from billing.catalogue import Catalogue, read_catalogue
 from billing.rows import EntitlementRow
 from models.tables import AuditLog, StoredCatalogue
-from runtime.ledger.rows import TableName, from_plain
+from ops.queries.rows import read_row
 from runtime.ledger.write import ENTITLEMENT
 
 _ADDED_LATER: Final = {"per_seat": ()}
@@ -20,7 +20,7 @@ _ADDED_LATER: Final = {"per_seat": ()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessEntry:
-    """A change of access: granted, changed or revoked.
+    """An audit entry about access: granted, changed or revoked.
 
     ``at`` is the time from which it can have been visible: never before the entry before it,
     which it may have waited for.
@@ -28,13 +28,20 @@ class AccessEntry:
 
     id: int
     at: datetime
-    actor: str
     action: str
+    actor: str
     event_id: str | None
     reason: str | None
+    catalogue_version: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedGrant:
+    """A grant before and after a change, and the entry about it."""
+
+    entry: AccessEntry
     before: EntitlementRow | None
     after: EntitlementRow | None
-    catalogue_version: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,7 @@ class AccessHistory:
 
     user_id: str
     at: datetime
-    entries: tuple[AccessEntry, ...]
+    entries: tuple[AuditedGrant, ...]
     first: AccessEntry | None
     """The first entry of all, even if it is later than ``at``."""
     features_ever: frozenset[str]
@@ -58,8 +65,8 @@ def load_access_history(connection: Connection, user_id: str, at: datetime) -> A
     return AccessHistory(
         user_id=user_id,
         at=at,
-        entries=tuple(takewhile(lambda entry: entry.at <= at, every)),
-        first=every[0] if every else None,
+        entries=tuple(takewhile(lambda each: each.entry.at <= at, every)),
+        first=every[0].entry if every else None,
         features_ever=frozenset(_features(every)),
         version=version,
         plans=plans,
@@ -72,41 +79,33 @@ def database_now(connection: Connection) -> datetime:
     return now
 
 
-def _entries(connection: Connection, user_id: str) -> Sequence[AccessEntry]:
+def _entries(connection: Connection, user_id: str) -> Sequence[AuditedGrant]:
     query = select(AuditLog.__table__).where(
         AuditLog.user_id == user_id, AuditLog.target_type == ENTITLEMENT
     )
-    found: list[AccessEntry] = []
+    found: list[AuditedGrant] = []
     for audited in connection.execute(query.order_by(AuditLog.id)):
-        at = max(audited.occurred_at, found[-1].at) if found else audited.occurred_at
-        found.append(_entry(audited, at))
+        visible_at = max([audited.occurred_at, *(each.entry.at for each in found[-1:])])
+        entry = AccessEntry(
+            id=audited.id,
+            at=visible_at,
+            action=audited.action,
+            actor=audited.actor,
+            event_id=audited.event_id,
+            reason=audited.reason,
+            catalogue_version=(audited.after or {}).get("catalogue_version"),
+        )
+        before, after = _row(audited.before), _row(audited.after)
+        found.append(AuditedGrant(entry=entry, before=before, after=after))
     return found
 
 
-def _entry(audited: Any, at: datetime) -> AccessEntry:
-    return AccessEntry(
-        id=audited.id,
-        at=at,
-        actor=audited.actor,
-        action=audited.action,
-        event_id=audited.event_id,
-        reason=audited.reason,
-        before=_row(audited.before),
-        after=_row(audited.after),
-        catalogue_version=(audited.after or {}).get("catalogue_version"),
-    )
-
-
 def _row(written: Mapping[str, Any] | None) -> EntitlementRow | None:
-    if written is None:
-        return None
-    row = from_plain(TableName.ENTITLEMENTS, {**_ADDED_LATER, **written})
-    assert isinstance(row, EntitlementRow)  # noqa: S101 - the table says so
-    return row
+    return read_row(EntitlementRow, {**_ADDED_LATER, **written}) if written is not None else None
 
 
-def _features(entries: Iterable[AccessEntry]) -> Iterable[str]:
-    rows = (row for entry in entries for row in (entry.before, entry.after) if row)
+def _features(entries: Iterable[AuditedGrant]) -> Iterable[str]:
+    rows = (row for each in entries for row in (each.before, each.after) if row)
     return (name for row in rows for name in row.entitlements)
 
 

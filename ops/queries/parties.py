@@ -14,6 +14,7 @@ from models.tables import (
     StoredSubscription,
     UserEntitlement,
 )
+from ops.errors import CommandFailed
 from runtime.settings import Settings
 
 _OWNED = (StoredCustomer, StoredSubscription, StoredPurchase, StoredPayment, UserEntitlement)
@@ -29,6 +30,12 @@ def parties_of_user(connection: Connection, user_id: str) -> frozenset[str]:
     """Return the parties of all rows that name the user."""
     query = union(*(select(table.party).where(table.user_id == user_id) for table in _OWNED))
     return frozenset(connection.scalars(query))
+
+
+def require_user(connection: Connection, user_id: str) -> None:
+    """Raise ``CommandFailed`` if no row names the user."""
+    if not parties_of_user(connection, user_id):
+        raise CommandFailed(f"no event names a user {user_id!r}")
 
 
 def parties_of_customer(

@@ -1,11 +1,10 @@
 """Load everything the database holds about one user, for ``explain``."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from billing.catalogue import Catalogue
 from billing.facts import Kind
@@ -13,7 +12,6 @@ from billing.ids import ObjectKey, realm_in
 from billing.ids import object_key as key_of
 from billing.projection.effective import EffectiveValue
 from billing.rows import EntitlementRow, PaymentRow, PurchaseRow, SubscriptionRow
-from models.base import Base
 from models.tables import (
     AuditLog,
     Party,
@@ -25,10 +23,11 @@ from models.tables import (
     UserEntitlement,
     effective_entitlements,
 )
+from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
 from ops.queries.parties import parties_of_user
+from ops.queries.rows import load_rows, read_row
 from runtime.ledger import catalogues
-from runtime.ledger.rows import TableName, from_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +55,9 @@ class PartyNote:
 
     party: str
     waiting: bool
-    unknown_prices: frozenset[str]
-    incomplete_summaries: frozenset[str]
-    missing_subscriptions: frozenset[str]
+    unknown_prices: Sequence[str]
+    incomplete_summaries: Sequence[str]
+    missing_subscriptions: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +87,14 @@ def load_user_state(connection: Connection, user_id: str) -> UserState:
     parties = parties_of_user(connection, user_id)
     return UserState(
         user_id=user_id,
-        at=connection.execute(select(func.now())).scalar_one(),
+        at=database_now(connection),
         catalogue_version=record.version,
         catalogue=record.catalogue,
         grants=_grants(connection, user_id),
         effective=_effective(connection, user_id),
-        subscriptions=_subscriptions(connection, user_id),
-        purchases=_purchases(connection, user_id),
-        payments=_payments(connection, parties),
+        subscriptions=load_rows(connection, SubscriptionRow, StoredSubscription.user_id == user_id),
+        purchases=load_rows(connection, PurchaseRow, StoredPurchase.user_id == user_id),
+        payments=load_rows(connection, PaymentRow, StoredPayment.party.in_(parties)),
         paid_for=_paid_for(connection, parties),
         revoked=_revoked(connection, user_id),
         notes=_notes(connection, parties),
@@ -111,17 +110,14 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
         .where(UserEntitlement.user_id == user_id)
         .order_by(UserEntitlement.starts_at, UserEntitlement.source, UserEntitlement.plan_code)
     )
-    return tuple(_grant(dict(row)) for row in connection.execute(query).mappings())
-
-
-def _grant(found: Mapping[str, Any]) -> Grant:
-    row = from_plain(TableName.ENTITLEMENTS, found)
-    assert isinstance(row, EntitlementRow)  # noqa: S101 - the table says so
-    return Grant(
-        row=row,
-        catalogue_version=found["catalogue_version"],
-        decided_by=found["type"],
-        decided_at=found["created_at"],
+    return tuple(
+        Grant(
+            row=read_row(EntitlementRow, dict(found)),
+            catalogue_version=found["catalogue_version"],
+            decided_by=found["type"],
+            decided_at=found["created_at"],
+        )
+        for found in connection.execute(query).mappings()
     )
 
 
@@ -132,35 +128,6 @@ def _effective(connection: Connection, user_id: str) -> dict[str, EffectiveValue
         feature: EffectiveValue(value=value, expires_at=expires_at)
         for feature, value, expires_at in connection.execute(query)
     }
-
-
-def _subscriptions(connection: Connection, user_id: str) -> tuple[SubscriptionRow, ...]:
-    rows = _rows(
-        connection,
-        StoredSubscription,
-        TableName.SUBSCRIPTIONS,
-        StoredSubscription.user_id == user_id,
-    )
-    return tuple(row for row in rows if isinstance(row, SubscriptionRow))
-
-
-def _purchases(connection: Connection, user_id: str) -> tuple[PurchaseRow, ...]:
-    rows = _rows(connection, StoredPurchase, TableName.PURCHASES, StoredPurchase.user_id == user_id)
-    return tuple(row for row in rows if isinstance(row, PurchaseRow))
-
-
-def _payments(connection: Connection, parties: frozenset[str]) -> tuple[PaymentRow, ...]:
-    rows = _rows(connection, StoredPayment, TableName.PAYMENTS, StoredPayment.party.in_(parties))
-    paid = [row for row in rows if isinstance(row, PaymentRow)]
-    return tuple(sorted(paid, key=lambda row: (row.occurred_at, row.payment_ref)))
-
-
-def _rows(connection: Connection, model: type[Base], name: TableName, condition: Any) -> list[Any]:
-    query = select(model.__table__).where(condition)
-    return sorted(
-        (from_plain(name, dict(row)) for row in connection.execute(query).mappings()),
-        key=lambda row: row.key,
-    )
 
 
 def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
@@ -201,20 +168,6 @@ def _revoked(connection: Connection, user_id: str) -> dict[str, Revocation]:
 
 
 def _notes(connection: Connection, parties: frozenset[str]) -> tuple[PartyNote, ...]:
-    query = select(
-        Party.party,
-        Party.waiting,
-        Party.unknown_prices,
-        Party.incomplete_summaries,
-        Party.missing_subscriptions,
-    ).where(Party.party.in_(parties))
-    return tuple(
-        PartyNote(
-            party=row.party,
-            waiting=row.waiting,
-            unknown_prices=frozenset(row.unknown_prices),
-            incomplete_summaries=frozenset(row.incomplete_summaries),
-            missing_subscriptions=frozenset(row.missing_subscriptions),
-        )
-        for row in connection.execute(query.order_by(Party.party))
-    )
+    columns = [getattr(Party, each.name) for each in fields(PartyNote)]
+    query = select(*columns).where(Party.party.in_(parties)).order_by(Party.party)
+    return tuple(PartyNote(**row) for row in connection.execute(query).mappings())

@@ -14,6 +14,7 @@ from models.dead_letters import STATES
 from models.tables import DeadLetter, StoredCatalogue
 from ops import connections
 from ops.errors import CommandFailed
+from ops.queries.audit_history import database_now
 from ops.queries.events import count_unfetched
 from ops.queries.throughput import settled_since
 from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
@@ -32,7 +33,7 @@ class DatabaseCounts:
     meanwhile: int
     letters: Mapping[str, int]
     catalogue_version: int | None
-    unfetched: int = 0
+    unfetched: int
     """Settled events that still need a fetch from Stripe's API."""
 
 
@@ -41,9 +42,10 @@ class Overview:
     """Both halves, and in ``troubles`` the reason why one is missing."""
 
     inbox: Backlog | None
+    need: Need | None
+    """None as well if Redis is unreachable."""
     books: DatabaseCounts | None
     troubles: Mapping[str, str]
-    need: Need | None
 
 
 def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
@@ -52,9 +54,8 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
     inbox = _inbox(settings, troubles)
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
     books = _books(settings, busy, troubles)
-    return Overview(
-        inbox=inbox, books=books, troubles=troubles, need=_need(inbox, books, busy, before)
-    )
+    need = _need(inbox, books, busy, before) if inbox else None
+    return Overview(inbox=inbox, need=need, books=books, troubles=troubles)
 
 
 def _inbox(settings: Settings, troubles: dict[str, str]) -> Backlog | None:
@@ -73,11 +74,8 @@ def _books(
         troubles["postgresql"] = "DATABASE_URL is not set: set it to see settled events"
         return None
     try:
-        with (
-            connections.open_database(settings, application="status") as engine,
-            connections.read_snapshot(engine) as opened,
-        ):
-            return _read(opened, busy)
+        with connections.open_snapshot(settings, application="status") as connection:
+            return _read(connection, busy)
     except (CommandFailed, UnusableDatabaseUrl) as error:
         troubles["postgresql"] = str(error)
     except SQLAlchemyError as error:
@@ -86,7 +84,7 @@ def _books(
 
 
 def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
-    at = connection.execute(select(func.now())).scalar_one()
+    at = database_now(connection)
     counts = select(DeadLetter.state, func.count()).group_by(DeadLetter.state)
     letters = {state: number for state, number in connection.execute(counts)}  # noqa: C416 - rows
     return DatabaseCounts(
@@ -101,16 +99,13 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
 
 
 def _need(
-    inbox: Backlog | None, books: DatabaseCounts | None, busy: float | None, before: Overview | None
-) -> Need | None:
-    if inbox is None:
-        return None
-    rate = rate_of_each(
-        settled=books.meanwhile if books else 0, seconds=busy, processes=inbox.processes
-    )
-    earlier = before.inbox if before else None
+    inbox: Backlog, books: DatabaseCounts | None, busy: float | None, before: Overview | None
+) -> Need:
+    settled = books.meanwhile if books else 0
     return estimate_need(
-        backlog=inbox.due + inbox.claimed, arriving=arrival_rate(earlier, inbox), rate=rate
+        backlog=inbox.due + inbox.claimed,
+        arriving=arrival_rate(before.inbox if before else None, inbox),
+        rate=rate_of_each(settled=settled, seconds=busy, processes=inbox.processes),
     )
 
 
@@ -120,10 +115,7 @@ def arrival_rate(before: Backlog | None, after: Backlog) -> float:
         return 0.0
     seconds = (after.at - before.at).total_seconds()
     came = sum(
-        _counted(after, name) - _counted(before, name) for name in ("accepted", "readmitted")
+        after.counters.get(name, 0) - before.counters.get(name, 0)
+        for name in ("accepted", "readmitted")
     )
     return max(came, 0) / seconds
-
-
-def _counted(backlog: Backlog, name: str) -> int:
-    return backlog.counters.get(name, 0)

@@ -1,78 +1,66 @@
 """Print the overview of `paidup status`, or turn it into JSON values."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
 
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
-from ops.terminal.formats import format_duration, format_time
-from ops.terminal.output import Json, key_values, to_json
-from runtime.inbox.entries import Backlog, Breaker, Lane
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from ops.terminal.formats import format_count, format_duration, format_time
+from ops.terminal.output import Json, key_values, pick_fields, print_table, to_json
+from runtime.inbox.entries import Backlog, Lane
 
 
 def as_document(seen: Overview) -> Json:
     """Return both halves as JSON values; ``unavailable`` says why a half is null."""
+    inbox, need, books = seen.inbox, seen.need, seen.books
     return {
         "ok": not seen.troubles,
         "unavailable": dict(seen.troubles),
-        "inbox": _inbox_document(seen.inbox) if seen.inbox else None,
-        "workers": _workers_document(seen.need, seen.inbox) if seen.inbox else None,
-        "settled": _settled_document(seen.books) if seen.books else None,
-        "dead_letters": dict(seen.books.letters) if seen.books else None,
-        "catalogue_version": seen.books.catalogue_version if seen.books else None,
-        "unfetched": seen.books.unfetched if seen.books else None,
+        "inbox": _inbox_document(inbox) if inbox else None,
+        "workers": _workers_document(need, inbox) if need and inbox else None,
+        "settled": _settled_document(books) if books else None,
+        "dead_letters": dict(books.letters) if books else None,
+        "catalogue_version": books.catalogue_version if books else None,
+        "unfetched": books.unfetched if books else None,
     }
 
 
 def _inbox_document(inbox: Backlog) -> Json:
-    names = ("events", "due", "parked", "claimed", "conflicts", "unknown_version")
+    names = ("at", "events", "due", "parked", "claimed", "conflicts", "unknown_version")
     return {
-        "at": to_json(inbox.at),
-        **{name: getattr(inbox, name) for name in names},
+        **pick_fields(inbox, *names),
         "oldest_seconds": round(inbox.oldest_seconds, 3),
         "waiting_seconds": round(inbox.waiting_seconds, 3),
-        "fetch": {"due": inbox.fetch_due, "breaker": _breaker_document(inbox.fetch_breaker)},
-        "by_lane": {lane.value: count for lane, count in inbox.by_lane.items()},
-        "breaker": _breaker_document(inbox.breaker),
+        "fetch": {"due": inbox.fetch_due, "breaker": to_json(inbox.fetch_breaker)},
+        **pick_fields(inbox, "by_lane", "breaker"),
     }
 
 
-def _breaker_document(breaker: Breaker | None) -> Json:
-    if breaker is None:
-        return None
-    return {"reason": breaker.reason, "until": to_json(breaker.until)}
-
-
-def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
+def _workers_document(needed: Need, inbox: Backlog) -> Json:
     return {
-        "workers": inbox.workers,
-        "processes": inbox.processes,
-        "drainers": inbox.drainers,
-        "processes_needed": needed.processes if needed else None,
-        "events_per_second_each": round(needed.rate, 1) if needed else None,
-        "measured": needed.measured if needed else None,
+        **pick_fields(inbox, "workers", "processes", "drainers"),
+        "processes_needed": needed.processes,
+        "events_per_second_each": round(needed.rate, 1),
+        "measured": needed.measured,
     }
 
 
 def _settled_document(books: DatabaseCounts) -> Json:
-    return {
-        "last_minute": books.last_minute,
-        "last_hour": books.last_hour,
-        "per_second": round(books.last_minute / 60, 2),
-    }
+    per_second = round(books.last_minute / 60, 2)
+    return {**pick_fields(books, "last_minute", "last_hour"), "per_second": per_second}
 
 
-def overview_table(seen: Overview, before: Overview | None = None) -> "Table":
-    """Return a table with one line for each number."""
-    return key_values([*_rows(seen, before)])
+_events = partial(format_count, noun="event")
+
+
+def print_overview(seen: Overview, before: Overview | None) -> None:
+    """Print one line for each number."""
+    print_table(key_values(_rows(seen, before)))
 
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
-    if seen.inbox:
+    if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)
     if seen.books:
@@ -82,7 +70,7 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
 def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield "as of", format_time(inbox.at)
     oldest = f", the oldest {format_duration(inbox.oldest_seconds)} old" if inbox.events else ""
-    yield "in the inbox", f"{_events(inbox.events)}{oldest}"
+    yield "in the inbox", f"{format_count(inbox.events, 'event')}{oldest}"
     waiting = f", waiting up to {format_duration(inbox.waiting_seconds)}" if inbox.due else ""
     yield "  due", f"{inbox.due}{waiting}"
     yield "  claimed", str(inbox.claimed)
@@ -105,19 +93,19 @@ def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
     """Yield rows about Stripe's API if events wait for it or its breaker is open."""
     waiting, breaker = inbox.by_lane.get(Lane.FETCH, 0), inbox.fetch_breaker
     if waiting:
-        yield "to be fetched", f"{_events(waiting)}, by a worker with STRIPE_API_KEY"
+        yield "to be fetched", f"{format_count(waiting, 'event')}, by a worker with STRIPE_API_KEY"
     if breaker:
         yield "Stripe's API", f"no requests until {format_time(breaker.until)}: {breaker.reason}"
 
 
-def _worker_rows(needed: Need | None, inbox: Backlog) -> Iterator[tuple[str, str]]:
+def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
     running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} busy"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
-    if needed and inbox.due + inbox.claimed:
+    if inbox.due + inbox.claimed:
         how = "measured" if needed.measured else "assumed, no event waited long enough to measure"
         goal = f"to clear it in {TARGET_SECONDS:.0f} s"
         yield "processes needed", f"{needed.processes} {goal} ({needed.rate:.0f}/s each, {how})"
-    elif needed:
+    else:
         yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
@@ -126,12 +114,8 @@ def _book_rows(books: DatabaseCounts) -> Iterator[tuple[str, str]]:
     yield "settled", f"{minute}, {books.last_hour} in the last hour"
     if books.unfetched:
         how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"
-        yield "not fetched", f"{_events(books.unfetched)}: {how}"
+        yield "not fetched", f"{format_count(books.unfetched, 'event')}: {how}"
     letters = ", ".join(f"{count} {state}" for state, count in books.letters.items())
     yield "dead letters", letters
     version = books.catalogue_version
     yield "catalogue", f"version {version}" if version else "none yet: run `paidup migrate`"
-
-
-def _events(number: int) -> str:
-    return "1 event" if number == 1 else f"{number} events"

@@ -1,6 +1,7 @@
 """Parse and format times, durations, amounts of money and grants for people."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -68,11 +69,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / _DAY:.0f} days"
 
 
+def format_count(number: int, noun: str) -> str:
+    """Return a number and the noun that it counts, in the plural unless there is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 _ZERO_DECIMAL: Final = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
-
-
 _THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
@@ -85,12 +89,16 @@ def format_money(amount_minor: int, currency: str) -> str:
     return f"{sign}{whole}{fraction} {currency.upper()}"
 
 
+def format_features(features: Mapping[str, object]) -> str:
+    """Return the names of features, each with its value unless that is a plain yes."""
+    return ", ".join(
+        name if value is True else f"{name} {value}" for name, value in features.items()
+    )
+
+
 def format_grant(row: EntitlementRow | None) -> str:
     """Return the features that a grant gives and its end; ``nothing`` if it gives none."""
     if row is None or not row.active:
         return "nothing"
-    features = ", ".join(
-        name if value is True else f"{name} {value}" for name, value in row.entitlements.items()
-    )
     until = f" until {format_time(row.expires_at)}" if row.expires_at else ""
-    return f"{features or 'no feature'}{until}"
+    return f"{format_features(row.entitlements) or 'no feature'}{until}"

@@ -5,7 +5,7 @@ are therefore escaped before printing: an escape sequence in a name must not rep
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -67,9 +67,14 @@ def print_list(
         print_text(note, style="dim")
 
 
-def print_rows(columns: Columns[T], rows: Iterable[T]) -> None:
-    """Print a table with one line for each row."""
-    print_table(make_table(columns, ([cell(row) for cell in columns.values()] for row in rows)))
+def print_rows(
+    columns: Columns[T], rows: Collection[T], *, style: Callable[[T], str] = lambda _: ""
+) -> None:
+    """Print a table with one line for each row, in the row's style on a terminal."""
+    drawn = make_table(columns, ([cell(row) for cell in columns.values()] for row in rows))
+    for line, row in zip(drawn.rows, rows, strict=True):
+        line.style = style(row)
+    print_table(drawn)
 
 
 def make_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> "Table":
@@ -116,6 +121,15 @@ def print_text(text: str, *, style: str = "", indent: int = 0) -> None:
     console().print(Text("\n".join(lines), style=style), soft_wrap=True)
 
 
+def print_section(title: str, sentences: Iterable[str]) -> None:
+    """Print sentences that need attention, under a title; nothing if there are none."""
+    sentences = list(sentences)
+    if sentences:
+        print_text(f"\n{title}", style="bold yellow")
+    for sentence in sentences:
+        print_text(sentence, indent=2)
+
+
 def to_json(value: object) -> Json:
     """Return the value in types that JSON has; times are ISO 8601, dataclasses are objects."""
     match value:
@@ -131,6 +145,11 @@ def to_json(value: object) -> Json:
             return [to_json(each) for each in value]
         case _:
             return str(value)
+
+
+def pick_fields(value: object, *names: str) -> dict[str, Json]:
+    """Return these attributes of a value in types that JSON has."""
+    return {name: to_json(getattr(value, name)) for name in names}
 
 
 def print_json(document: Json) -> None:

@@ -11,7 +11,7 @@ from ops.errors import CommandFailed, user_message
 from ops.up.servers.errors import ServerMissing
 from runtime.settings import SettingsError
 
-NAMED = [*errors.OWN_ERRORS, *((module, name) for module, name, _ in errors.SERVER_ERRORS)]
+NAMED = list(errors.SERVERS_OF_ERRORS)
 
 
 @pytest.mark.parametrize(("module", "name"), NAMED)

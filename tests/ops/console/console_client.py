@@ -13,7 +13,7 @@ from openapi_schema_validator import OAS31Validator
 from werkzeug.test import TestResponse
 
 from ops.console.app import create_app
-from ops.console.read_api import Clocks, ReadApi
+from ops.console.read_api import ReadApi
 from ops.console.tokens import read_tokens
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.telemetry import Metrics, build_metrics
@@ -63,12 +63,13 @@ class Console:
         )
         self.breaker.check()
         api = ReadApi(
-            entitlements=self.entitlements,
+            read_document=self.entitlements.of,
             tokens=tokens,
             rate=self.rate,
             metrics=self.metrics,
             breaker=self.breaker,
-            clocks=Clocks(monotonic=self.clock.monotonic, time=self.clock.now.timestamp),
+            monotonic=self.clock.monotonic,
+            time=self.clock.now.timestamp,
         )
         self.app: Flask = create_app(read_api=api, metrics=self.metrics, breaker=self.breaker)
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.console.rate_limit import Bucket, Limits
+from ops.console.rate_limit import Bucket
 from tests.fakes import FakeClock
 
 
@@ -42,11 +42,3 @@ def test_no_client_gets_more_than_the_rate_and_one_burst(rate: int, pauses: list
         granted += bucket.take() == 0.0
 
     assert granted <= rate + clock.monotonic() * rate + 1e-6
-
-
-def test_one_name_does_not_use_up_anothers() -> None:
-    clock = FakeClock()
-    limits = Limits(["greedy", "modest"], 1, clock=clock.monotonic)
-
-    assert [limits.wait_of("greedy") for _ in range(2)] == [0, 1]
-    assert limits.wait_of("modest") == 0

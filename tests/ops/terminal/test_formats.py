@@ -6,7 +6,9 @@ import pytest
 from ops.terminal.formats import (
     TimeParam,
     check_time_range,
+    format_count,
     format_duration,
+    format_features,
     format_time,
     parse_time,
 )
@@ -69,3 +71,17 @@ def test_a_time_range_must_not_end_before_it_begins() -> None:
 
     with pytest.raises(click.UsageError, match="is not before --until"):
         check_time_range(NOW, NOW)
+
+
+def test_one_thing_is_counted_in_the_singular() -> None:
+    assert [format_count(number, "event") for number in (0, 1, 2)] == [
+        "0 events",
+        "1 event",
+        "2 events",
+    ]
+
+
+def test_a_feature_that_is_a_plain_yes_is_named_without_its_value() -> None:
+    assert format_features({"alerts": True, "export": False, "seats": 1}) == (
+        "alerts, export False, seats 1"
+    )

@@ -7,7 +7,10 @@ import pytest
 from ops.terminal.output import (
     Columns,
     make_table,
+    pick_fields,
     print_list,
+    print_rows,
+    print_section,
     print_table,
     print_text,
     printable,
@@ -58,6 +61,32 @@ def test_values_become_what_json_has() -> None:
         "of": [1],
         "x": [None, 1.5, "<class 'object'>"],
     }
+
+
+def test_picked_fields_keep_their_names_and_become_what_json_has() -> None:
+    assert pick_fields(FRUIT[1], "bought_at", "name") == {
+        "bought_at": "2026-01-01T00:00:00+00:00",
+        "name": "pear",
+    }
+
+
+def test_a_section_without_sentences_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_section("rotten", [])
+    print_section("ripe", (fruit.name for fruit in FRUIT))
+
+    assert capsys.readouterr().out == "\nripe\n  apple\n  pear\n"
+
+
+def test_each_row_has_its_own_style_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    print_rows(COLUMNS, FRUIT, style=lambda row: "bold red" if row.kilograms > 2 else "")
+
+    _, apple, pear = capsys.readouterr().out.splitlines()
+    assert "\x1b[1;31mapple" in apple
+    assert "\x1b" not in pear
 
 
 def test_a_list_is_a_table_of_its_columns_with_notes_below(

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection
 
-from ops.doctor.check_locks import check_locks, locks_per_transaction
+from ops.doctor.check_postgres import check_locks, locks_per_transaction
 from runtime.database.engine import engine_for
 
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, text
 
-from ops.doctor.check_changes import check_changes
+from ops.doctor.check_postgres import check_changes
 from ops.doctor.findings import State
 from runtime.changes.numbering import number_batch
 from tests.ops.queries.seeded_database import SeededDatabase
