@@ -42,9 +42,10 @@ def replay(*, source: str | None, **given: Any) -> int:
             raise click.UsageError("--from imports every event of the file: give no ids or filters")
         return import_events(source, ReplayOptions(**options))
     selection = selection_of(**given)
-    if selection.error is not None and selection.outcome not in {None, DEAD}:
+    wanted = selection.wanted
+    if wanted.error is not None and wanted.outcome not in {None, DEAD}:
         raise click.UsageError("--error selects dead letters: leave out --outcome")
-    if selection.unfetched and (selection.error is not None or selection.outcome == DEAD):
+    if wanted.unfetched and (wanted.error is not None or wanted.outcome == DEAD):
         raise click.UsageError(
             "--unfetched selects settled events: leave out --error and --outcome dead"
         )

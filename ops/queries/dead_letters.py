@@ -17,6 +17,7 @@ from billing.ids import stripe_id_of
 from billing.readers.registry import read_event
 from models.tables import DeadLetter, Membership
 from ops.queries import parties as party_queries
+from ops.queries.events import EventFilter
 from runtime.event_body import parse
 
 OPEN: Final = "open"
@@ -45,34 +46,19 @@ class DeadLetterRow:
     payload: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterFilter:
-    """The conditions on a dead letter; times are those of its last failure."""
-
-    keys: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    error: str | None = None
-    """A part of the error's name or message."""
-    states: tuple[str, ...] = (OPEN,)
-    since: datetime | None = None
-    until: datetime | None = None
-    user: str | None = None
-    customer: str | None = None
-
-
 def find_dead_letters(
-    connection: Connection, wanted: DeadLetterFilter, *, limit: int | None = None
+    connection: Connection, wanted: EventFilter, *states: str, limit: int
 ) -> list[DeadLetterRow]:
-    """Return the dead letters that match, newest failure first."""
-    keys = find_dead_letter_keys(connection, wanted)[:limit]
+    """Return the dead letters in these states that match, newest failure first."""
+    keys = find_dead_letter_keys(connection, wanted, *states)[:limit]
     columns = [getattr(DeadLetter, each.name) for each in fields(DeadLetterRow)]
     query = select(*columns).where(DeadLetter.event_id.in_(keys)).order_by(*_NEWEST)
     return [DeadLetterRow(**row) for row in connection.execute(query).mappings()]
 
 
-def find_dead_letter_keys(connection: Connection, wanted: DeadLetterFilter) -> list[str]:
-    """Return the keys of the dead letters that match, newest failure first."""
-    conditions = _conditions(wanted)
+def find_dead_letter_keys(connection: Connection, wanted: EventFilter, *states: str) -> list[str]:
+    """Return the keys of the dead letters in these states that match, newest failure first."""
+    conditions = [DeadLetter.state.in_(states), *_conditions(wanted)]
     if wanted.user is None and wanted.customer is None:
         query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
         return list(connection.scalars(query))
@@ -81,10 +67,8 @@ def find_dead_letter_keys(connection: Connection, wanted: DeadLetterFilter) -> l
     return [key for some in found.partitions() for key in _about(connection, some, wanted)]
 
 
-def _conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [DeadLetter.state.in_(wanted.states)]
-    if wanted.keys:
-        conditions.append(DeadLetter.event_id.in_(wanted.keys))
+def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
     if wanted.types:
         conditions.append(DeadLetter.type.in_(wanted.types))
     if wanted.error:
@@ -98,7 +82,7 @@ def _conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
 
 
 def _about(
-    connection: Connection, found: Iterable[Row[str, str]], wanted: DeadLetterFilter
+    connection: Connection, found: Iterable[Row[str, str]], wanted: EventFilter
 ) -> list[str]:
     stated = {key: _facts(payload) for key, payload in found}
     parties = _parties(connection, (fact for facts in stated.values() for fact in facts))

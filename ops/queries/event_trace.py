@@ -91,6 +91,18 @@ def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
     )
 
 
+def find_dead_letter(
+    connection: Connection, key: str
+) -> tuple[DeadLetterRow, tuple[AuditedChange, ...]] | None:
+    """Return one dead letter and every action on it, or None if there is none under this key."""
+    letters = _rows(
+        connection, DeadLetterRow, DeadLetter, DeadLetter.event_id == key, DeadLetter.event_id
+    )
+    about = AuditLog.target_type.in_(("dead_letter", "event")) & (AuditLog.target_id == key)
+    changes = _rows(connection, AuditedChange, AuditLog, about, AuditLog.id)
+    return (letters[0], changes) if letters else None
+
+
 def find_in_inbox(inbox: Inbox, event_id: str) -> tuple[PeekedEvent, ...]:
     """Return what the inbox holds under an event id, conflicts included."""
     conflicts = [key for key in inbox.conflicts() if key.startswith(f"{event_id}#")]

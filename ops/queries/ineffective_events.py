@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 
 from billing.errors import BillingError
 from billing.readers.registry import IgnoredReason, read_event
-from ops.queries.dead_letters import DeadLetterFilter, find_dead_letters
+from ops.queries.dead_letters import OPEN, find_dead_letters
+from ops.queries.events import EventFilter
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
 
@@ -49,7 +50,7 @@ def _ignored(connection: Connection, user_id: str) -> Iterable[IneffectiveEvent]
 
 
 def _failed(connection: Connection, user_id: str) -> Iterable[IneffectiveEvent]:
-    for letter in find_dead_letters(connection, DeadLetterFilter(user=user_id), limit=_MOST):
+    for letter in find_dead_letters(connection, EventFilter(user=user_id), OPEN, limit=_MOST):
         yield IneffectiveEvent(
             event_id=letter.event_id,
             type=letter.type or "unknown type",

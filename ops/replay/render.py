@@ -1,6 +1,6 @@
 """Print a replay and its preview, as text or JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from billing.rows import EntitlementRow, PaymentRow
@@ -80,10 +80,14 @@ def print_changes(preview: ReplayPreview) -> None:
 def changes_document(preview: ReplayPreview) -> dict[str, Json]:
     """Return the changes of entitlements, payments and rows as JSON values."""
     return {
-        "entitlements": [_changed_row(*pair) for pair in preview.entitlements.pairs()],
-        "payments": [_changed_row(*pair) for pair in preview.payments.pairs()],
+        "entitlements": _before_and_after(preview.entitlements.pairs()),
+        "payments": _before_and_after(preview.payments.pairs()),
         "rows": dict(sorted(preview.rows.items())),
     }
+
+
+def _before_and_after(pairs: Iterable[tuple[object, object]]) -> Json:
+    return [{"before": to_json(before), "after": to_json(after)} for before, after in pairs]
 
 
 def format_counts(counts: Mapping[ReplayStatus, int]) -> str:
@@ -118,11 +122,8 @@ def _document(results: ReplayResults) -> dict[str, Json]:
     }
 
 
-def _changed_row(before: R | None, after: R | None) -> Json:
-    return {"before": to_json(before), "after": to_json(after)}
-
-
-def _row_of(pair: tuple[R | None, R | None]) -> R:
+def row_of(pair: tuple[R | None, R | None]) -> R:
+    """Return the row after a change, or before it if it is gone."""
     row = pair[1] or pair[0]
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
     return row
@@ -137,15 +138,15 @@ def _format_payment(row: PaymentRow | None) -> str:
 
 
 _GRANT_COLUMNS: Final[Columns[tuple[EntitlementRow | None, EntitlementRow | None]]] = {
-    "user": lambda pair: _row_of(pair).user_id,
-    "source": lambda pair: _row_of(pair).source,
-    "plan": lambda pair: _row_of(pair).plan_code,
+    "user": lambda pair: row_of(pair).user_id,
+    "source": lambda pair: row_of(pair).source,
+    "plan": lambda pair: row_of(pair).plan_code,
     "before": lambda pair: format_grant(pair[0]),
     "after": lambda pair: format_grant(pair[1]),
 }
 _PAYMENT_COLUMNS: Final[Columns[tuple[PaymentRow | None, PaymentRow | None]]] = {
-    "payment": lambda pair: _row_of(pair).payment_ref,
-    "user": lambda pair: _row_of(pair).user_id,
+    "payment": lambda pair: row_of(pair).payment_ref,
+    "user": lambda pair: row_of(pair).user_id,
     "before": lambda pair: _format_payment(pair[0]),
     "after": lambda pair: _format_payment(pair[1]),
 }
