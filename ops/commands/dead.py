@@ -21,7 +21,7 @@ from ops.events.dead_letter_render import (
 from ops.events.render import letter_document
 from ops.queries.dead_letters import OPEN, DeadLetterRow, find_dead_letters
 from ops.queries.event_trace import find_dead_letter
-from ops.replay.start import ReplayOptions, confirm, flush_conflicts, refuse_pending, replay_options
+from ops.replay.start import ReplayOptions, confirm, refuse_pending, replay_options
 from ops.replay.start import replay as run_replay
 from ops.replay.targets import (
     Target,
@@ -35,13 +35,13 @@ from ops.replay.targets import (
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, print_json, print_list, print_rows, print_text
 from ops.up.up_file import settings as find_settings
+from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING
 from runtime.failures.dead_letters import discard as discard_letters
 from runtime.inbox.entries import PeekedEvent
 from runtime.settings import Settings
 
 _ALL = "all"
-_OPTIONS = ("actor", "reason", "rate", "dry_run", "wait", "yes", "as_json")
 _MOST_WAITING = 100
 
 T = TypeVar("T")
@@ -131,13 +131,13 @@ def replay(**given: Any) -> int:
     A filter selects only open dead letters; an id also selects a discarded one. Exits 1 if an
     event failed or is not settled yet.
     """
-    options = {name: given.pop(name) for name in _OPTIONS}
+    options = ReplayOptions.taken_from(given)
     selection = selection_of(**given)
 
     def choose(connection: Connection, _settings: Settings) -> list[Target]:
         return choose_letters(connection, selection, OPEN, "discarded")
 
-    return run_replay(choose, ReplayOptions(**options))
+    return run_replay(choose, options)
 
 
 @dead.command(epilog="Example: paidup dead discard evt_1Abc --reason 'sent by a test account'")
@@ -158,7 +158,7 @@ def discard(
         connections.open_inbox(settings) as inbox,
     ):
         if not dry_run:
-            flush_conflicts(inbox, engine)
+            dead_letter_conflicts(inbox, engine)
         with connections.read_snapshot(engine) as connection:
             chosen = choose_letters(connection, selection, OPEN)
         refuse_pending(chosen, inbox)

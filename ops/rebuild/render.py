@@ -1,6 +1,5 @@
 """Collect and print what a rebuild found to differ."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,10 +57,8 @@ class RebuildFindings:
 
     dry_run: bool
     parties: int = 0
-    rows: Counter[str] = field(default_factory=Counter)
-    grants: Counter[str] = field(
-        default_factory=lambda: Counter(dict.fromkeys(CHANGES.values(), 0))
-    )
+    rows: dict[str, int] = field(default_factory=dict)
+    grants: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES.values(), 0))
     changed_rows: list[ChangedRow] = field(default_factory=list)
     changed_grants: list[ChangedGrant] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -91,7 +88,7 @@ class RebuildFindings:
                 pass
 
     def _add_row(self, table: TableName, key: Key, *, removed: bool) -> None:
-        self.rows[table] += 1
+        self.rows[table] = self.rows.get(table, 0) + 1
         self.changed_rows.append(ChangedRow(table=table, key=key, removed=removed))
 
 
@@ -105,7 +102,7 @@ def print_rebuild(findings: RebuildFindings, *, as_json: bool) -> None:
     if findings.changed_rows:
         print_text("\nrows", style="bold")
         print_rows(_ROW_COLUMNS, findings.changed_rows)
-    left = findings.rows.total() - len(findings.changed_rows)
+    left = sum(findings.rows.values()) - len(findings.changed_rows)
     if left:
         print_text(f"{left} more rows: --limit shows more", style="dim")
     if findings.failed:

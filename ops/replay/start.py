@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import click
@@ -48,6 +48,11 @@ class ReplayOptions:
     yes: bool
     as_json: bool
 
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> "ReplayOptions":
+        """Remove these options from all that the command line gave, and return them."""
+        return cls(**{each.name: given.pop(each.name) for each in fields(cls)})
+
 
 def replay_options(command: F) -> F:
     """Add the options of a replay, except those that select events."""
@@ -73,7 +78,7 @@ def replay(choose: Choose, options: ReplayOptions) -> int:
         if options.dry_run:
             return _preview(settings, engine, choose, options)
         with connections.open_inbox(settings) as inbox:
-            flush_conflicts(inbox, engine)
+            dead_letter_conflicts(inbox, engine)  # if no supervisor has done it yet
             return _replay(settings, engine, inbox, choose, options)
 
 
@@ -88,12 +93,6 @@ def replay_settings(options: ReplayOptions) -> Settings:
     if not options.dry_run:
         require_reason(options.reason)
     return settings
-
-
-def flush_conflicts(inbox: Inbox, engine: Engine) -> None:
-    """Move conflicting events to the dead letters, if no supervisor has done it yet."""
-    if inbox.conflicts():
-        dead_letter_conflicts(inbox, engine)
 
 
 def confirm(number: int, verb: str, *, yes: bool) -> None:

@@ -194,6 +194,8 @@ def _refuse_unknown(what: str, unknown: Sequence[str]) -> None:
 
 
 def _text(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    if given == "":
+        raise click.BadParameter("it is empty: leave the option out, or give a text")
     return None if given is None else storable(given)
 
 
