@@ -46,7 +46,10 @@ outcome_option = click.option(
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @json_option
 def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
-    """List settled events, newest first, and count those still in the inbox."""
+    """List settled events, newest first, and count those still in the inbox.
+
+    Times are those of settling.
+    """
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with (

@@ -1,7 +1,7 @@
 """Print one event for ``paidup events show``, or turn it into JSON values."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,11 +70,17 @@ def as_document(shown: ShownEvent, *, payload: bool) -> Json:
 def print_event(shown: ShownEvent, *, payload: bool) -> None:
     """Print where the event is, the facts it states and the changes it caused."""
     print_text(shown.event_id, style="bold")
-    for words in _places(shown):
+    recorded = shown.recorded
+    places = [
+        *([_settled_words(recorded.settled)] if recorded.settled else []),
+        *map(pending_words, shown.pending),
+        *map(letter_words, recorded.letters),
+    ]
+    for words in places:
         print_table(key_values(words.items()))
-    print_facts("facts" if shown.recorded.settled else "facts it would state", *shown.stated)
-    if shown.recorded.settled:
-        _print_consequences(shown.recorded)
+    print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
+    if recorded.settled:
+        _print_consequences(recorded)
     if shown.inbox_error:
         print_text(f"The inbox was not read: {shown.inbox_error}", style="yellow")
     if payload:
@@ -131,13 +137,6 @@ def print_body(body: bytes) -> None:
     print_text(
         parsed if isinstance(parsed, str) else json.dumps(parsed, indent=2, ensure_ascii=False)
     )
-
-
-def _places(shown: ShownEvent) -> Iterator[dict[str, object]]:
-    if shown.recorded.settled:
-        yield _settled_words(shown.recorded.settled)
-    yield from map(pending_words, shown.pending)
-    yield from map(letter_words, shown.recorded.letters)
 
 
 def _settled_words(event: SettledEvent) -> dict[str, object]:

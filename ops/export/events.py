@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from sqlalchemy import Connection, func, select
 
@@ -47,13 +47,8 @@ def export_lines(connection: Connection, wanted: EventFilter, parties: Parties) 
     query = select(*_COLUMNS).where(*conditions(wanted, parties)).order_by(StripeEvent.settlement)
     found = connection.execute(query, execution_options={"yield_per": _READ_AT_ONCE})
     for row in found.mappings():
-        yield _line(dict(row))
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    # ASCII only: some readers end a line at characters such as U+2028, others do not.
-    written = {name: to_json(value) for name, value in row.items()}
-    return json.dumps(written, separators=(",", ":")).encode() + b"\n"
+        # ASCII only: some readers end a line at characters such as U+2028, others do not.
+        yield json.dumps(to_json(row), separators=(",", ":")).encode() + b"\n"
 
 
 @contextmanager

@@ -29,7 +29,12 @@ LONGEST_LINE: Final = 64 * 1024 * 1024
 """More than the largest event takes, with all fetched objects and JSON escapes."""
 
 _INVALID: Final = (
-    *(MalformedEvent, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    MalformedEvent,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
 )
 
 

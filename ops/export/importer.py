@@ -4,16 +4,16 @@ The file is read as its events are requeued, so a year of events needs no more m
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from ops import connections
 from ops.batches import chunks
-from ops.bulk_audit import record_bulk_action
+from ops.bulk_audit import BulkAudit
 from ops.export.import_file import ImportedEvent, ImportFile, open_import
 from ops.queries.replay_results import current_mark
 from ops.replay.preview import ReplayPreview
@@ -59,29 +59,35 @@ def import_events(name: str, options: ReplayOptions) -> int:
                     actor=options.actor,
                     reason=require_reason(options.reason),
                 )
-                replay = Replay(
-                    requeue=requeuer.requeue,
-                    inbox=inbox,
-                    engine=engine,
-                    mark=since,
-                    pace=Pace(rate=options.rate, clock=time.monotonic),
-                    wait=options.wait,
-                    todo=iter(source),
-                    total=source.events,
-                    results=ReplayResults(unlisted=_EXPECTED, limit=MAX_LISTED),
-                )
-                return _import(source, replay, requeuer, as_json=options.as_json)
+                return _import(requeuer, source, since, options)
 
 
 def _import(
-    source: ImportFile, replay: Replay[ImportedEvent], requeuer: "ImportRequeuer", *, as_json: bool
+    requeuer: "ImportRequeuer", source: ImportFile, since: int, options: ReplayOptions
 ) -> int:
-    results = replay.results
-    requeuer.audit(source, REQUESTED, "done", {"file": source.name, "events": source.events})
+    audit = BulkAudit(
+        engine=requeuer.engine,
+        actor=requeuer.actor,
+        reason=requeuer.reason,
+        targets=[("file", source.digest)],
+    )
+    audit.record(REQUESTED, "done", {"file": source.name, "events": source.events})
+    replay = Replay(
+        requeue=requeuer.requeue,
+        inbox=requeuer.inbox,
+        engine=requeuer.engine,
+        mark=since,
+        pace=Pace(rate=options.rate, clock=time.monotonic),
+        wait=options.wait,
+        todo=iter(source),
+        total=source.events,
+        results=ReplayResults(unlisted=_EXPECTED, limit=MAX_LISTED),
+    )
     run_replay(replay, "importing")
+    results = replay.results
     counts = {str(status): number for status, number in results.counts.items()}
-    requeuer.audit(source, ENDED, "done" if results.all_done else "failed", {"counts": counts})
-    print_replay(replay, as_json=as_json, source=source.described)
+    audit.record(ENDED, "done" if results.all_done else "failed", {"counts": counts})
+    print_replay(replay, as_json=options.as_json, source=source.described)
     return 0 if results.all_done else 1
 
 
@@ -150,20 +156,6 @@ class ImportRequeuer:
         if event.fetched:
             extra["fetched"] = event.fetched
         return put_into_inbox(self.inbox, event.envelope, event.key, extra, wakes)
-
-    def audit(
-        self, source: ImportFile, action: str, outcome: str, after: Mapping[str, Any]
-    ) -> None:
-        """Record that the import was requested, or its end."""
-        record_bulk_action(
-            self.engine,
-            action,
-            outcome,
-            actor=self.actor,
-            reason=self.reason,
-            targets=[("file", source.digest)],
-            after=after,
-        )
 
 
 def reasons_to_skip(

@@ -84,15 +84,17 @@ def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
 def _about(
     connection: Connection, found: Iterable[Row[str, str]], wanted: EventFilter
 ) -> list[str]:
-    stated = {key: _facts(payload) for key, payload in found}
-    parties = _parties(connection, (fact for facts in stated.values() for fact in facts))
-    mine = party_queries.parties_of_user(connection, wanted.user) if wanted.user else frozenset()
+    stated = {key: facts_of(payload) for key, payload in found}
+    users: set[Any] = set()
+    if wanted.user is not None:
+        keys = _keys(fact for facts in stated.values() for fact in facts)
+        parties = party_queries.parties_of_user(connection, wanted.user)
+        belongs = Membership.object_key.in_(keys) & Membership.party.in_(parties)
+        users = set(connection.scalars(select(Membership.object_key).where(belongs)))
 
     def is_users(facts: Sequence[Fact]) -> bool:
-        if wanted.user is None:
-            return True
         named = {getattr(fact.fields, "user_id", None) for fact in facts}
-        return wanted.user in named or bool(mine & {parties.get(key) for key in _keys(facts)})
+        return wanted.user is None or wanted.user in named or bool(users & _keys(facts))
 
     def is_customers(facts: Sequence[Fact]) -> bool:
         return wanted.customer is None or wanted.customer in {*map(stripe_id_of, _keys(facts))}
@@ -100,17 +102,11 @@ def _about(
     return [key for key, facts in stated.items() if is_users(facts) and is_customers(facts)]
 
 
-def _parties(connection: Connection, facts: Iterable[Fact]) -> Mapping[Any, str]:
-    query = select(Membership.object_key, Membership.party)
-    known = connection.execute(query.where(Membership.object_key.in_(_keys(facts))))
-    return {key: party for key, party in known}  # noqa: C416 - rows
-
-
 def _keys(facts: Iterable[Fact]) -> set[Any]:
     return {key for fact in facts for key in (fact.object_key, *fact.mentions)}
 
 
-def _facts(payload: str) -> tuple[Fact, ...]:
+def facts_of(payload: str) -> tuple[Fact, ...]:
     """Return the facts of a payload; one that cannot be read has none."""
     try:
         return read_event(parse(payload.encode())).facts

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
 from billing.ids import PartyId
 from ops import connections
 from ops.batches import BatchRunner, chunks
-from ops.bulk_audit import record_bulk_action
+from ops.bulk_audit import BulkAudit
 from ops.errors import CommandFailed
 from ops.queries.parties import parties_of_user
 from ops.rebuild.render import RebuildFindings, print_rebuild
@@ -52,17 +52,21 @@ def rebuild(settings: Settings, options: RebuildOptions) -> int:
             if options.users
             else scan.pages(engine, scan.named_parties, size=CHUNK)
         )
-        _audit(engine, options, REQUESTED, "done", None)
+        audit = BulkAudit(
+            engine=engine,
+            actor=options.actor,
+            reason=options.reason,
+            targets=[("user", user) for user in options.users] or [EVERYTHING],
+        )
+        if not options.dry_run:
+            audit.record(REQUESTED, "done", None)
         with progress("recomputing", total) as report:
             findings = _rebuild(settings, engine, options, pages, report)
         whole = not findings.failed and not findings.interrupted
-        counted = {
-            "parties": findings.parties,
-            "rows": findings.rows,
-            "grants": findings.grants,
-            "interrupted": findings.interrupted,
-        }
-        _audit(engine, options, ENDED, "done" if whole else "failed", counted)
+        if not options.dry_run:
+            counted = ("parties", "rows", "grants", "interrupted")
+            after = {name: getattr(findings, name) for name in counted}
+            audit.record(ENDED, "done" if whole else "failed", after)
     print_rebuild(findings, as_json=options.as_json)
     return 0 if whole else 1
 
@@ -91,20 +95,6 @@ def _rebuild(
     runner.run(pages, report)
     findings.failed, findings.interrupted = runner.failed, runner.interrupted
     return findings
-
-
-def _audit(engine: Engine, options: RebuildOptions, action: str, outcome: str, after: Any) -> None:
-    if options.dry_run:
-        return
-    record_bulk_action(
-        engine,
-        action,
-        outcome,
-        actor=options.actor,
-        reason=options.reason,
-        targets=[("user", user) for user in options.users] or [EVERYTHING],
-        after=after,
-    )
 
 
 def _parties_of(connection: Connection, users: Sequence[str]) -> list[PartyId]:

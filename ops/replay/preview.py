@@ -95,24 +95,15 @@ class ReplayPreview:
                     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPreviewer:
     """Previews one replay and changes nothing; ``preview`` is the growing result."""
 
-    engine: Engine
-    ledger: Ledger
-    scope: Scope
-    preview: ReplayPreview = field(default_factory=ReplayPreview)
-
-    @classmethod
-    def of(cls, settings: Settings, engine: Engine) -> "ReplayPreviewer":
-        """Return a previewer with the modes and accounts of the settings, as workers use them."""
+    def __init__(self, settings: Settings, engine: Engine) -> None:
         livemode, accounts = settings.effective_livemode(), settings.connect_accounts
-        return cls(
-            engine=engine,
-            ledger=Ledger(engine, livemode=livemode, accounts=accounts),
-            scope=Scope(livemode=livemode, accounts=accounts),
-        )
+        self.engine = engine
+        self.ledger = Ledger(engine, livemode=livemode, accounts=accounts)
+        self.scope = Scope(livemode=livemode, accounts=accounts)
+        self.preview = ReplayPreview()
 
     def run(self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]) -> None:
         """Preview all targets; call ``report`` after each batch."""

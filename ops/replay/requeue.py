@@ -7,7 +7,7 @@ open until the event is settled. An advisory lock and row locks on the dead lett
 operators: when two replay one event at once, the second finds it queued.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from models.tables import AuditLog
 from ops.replay.results import ReplayResult, ReplayStatus
 from ops.replay.targets import Target
 from ops.terminal.formats import format_time
+from runtime.broker import Publish
 from runtime.event_body import parse
 from runtime.event_keys import event_id_of
 from runtime.inbox.inbox import Inbox
@@ -29,15 +30,6 @@ REQUESTED: Final = "replay.requested"
 
 OPERATOR_LOCK: Final = 7_225_519_301
 """The advisory lock that serializes operators; nothing else in this database uses it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayRequest:
-    """The operator, the reason, and the newest audit id at the time of the request."""
-
-    actor: str
-    reason: str
-    mark: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +47,11 @@ class Requeuer:
 
     engine: Engine
     inbox: Inbox
-    publish: Callable[[str], bool]
-    request: ReplayRequest
+    publish: Publish
+    actor: str
+    reason: str
+    mark: int
+    """The newest audit id at the time of the request."""
 
     def requeue(self, targets: Sequence[Target]) -> list[ReplayResult]:
         """Requeue each of a few targets; after COMMIT, send the wake-ups."""
@@ -75,7 +70,7 @@ class Requeuer:
         connection.execute(_LOCK_OPERATORS, {"lock": OPERATOR_LOCK})
         dead = [target.key for target in targets if target.is_dead_letter]
         settled = [target.key for target in targets if not target.is_dead_letter]
-        every = {"keys": dead + settled, "mark": self.request.mark}
+        every = {"keys": dead + settled, "mark": self.mark}
         return _Stored(
             letters={
                 row.event_id: row for row in connection.execute(_LOCK_DEAD_LETTERS, {"keys": dead})
@@ -101,19 +96,19 @@ class Requeuer:
             envelope = parse(payload.encode())
         except MalformedEvent as error:
             return ReplayResult(key=key, status=ReplayStatus.FAILED, detail=str(error))
-        extra = {"actor": self.request.actor, "reason": self.request.reason}
+        extra = {"actor": self.actor, "reason": self.reason}
         return put_into_inbox(self.inbox, envelope, key, extra, wakes)
 
     def _audit_row(self, target: Target) -> dict[str, Any]:
         return {
-            "actor": self.request.actor,
+            "actor": self.actor,
             "action": REQUESTED,
             "outcome": "done",
             "origin": "operator",
             "target_type": "dead_letter" if target.is_dead_letter else "event",
             "target_id": target.key,
             "event_id": event_id_of(target.key),
-            "reason": self.request.reason,
+            "reason": self.reason,
         }
 
 
@@ -131,7 +126,7 @@ def put_into_inbox(
     return ReplayResult(key=key, status=status)
 
 
-def send_wakes(inbox: Inbox, publish: Callable[[str], bool], wakes: Iterable[str]) -> None:
+def send_wakes(inbox: Inbox, publish: Publish, wakes: Iterable[str]) -> None:
     """Send each wake-up; take back one that could not be sent, so that the sweeper sends it."""
     for wake in wakes:
         if not publish(wake):

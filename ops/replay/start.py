@@ -19,7 +19,7 @@ from ops.errors import CommandFailed, user_message
 from ops.queries.replay_results import current_mark
 from ops.replay.preview import ReplayPreviewer
 from ops.replay.render import format_counts, print_preview, print_replay
-from ops.replay.requeue import ReplayRequest, Requeuer
+from ops.replay.requeue import Requeuer
 from ops.replay.run import Pace, Replay
 from ops.replay.targets import MANY, Target
 from ops.terminal.interrupt import Interruption
@@ -114,7 +114,7 @@ def confirm(number: int, verb: str, *, yes: bool) -> None:
 def _preview(settings: Settings, engine: Engine, choose: Choose, options: ReplayOptions) -> int:
     with connections.read_snapshot(engine) as connection:
         chosen = choose(connection, settings)
-    previewer = ReplayPreviewer.of(settings, engine)
+    previewer = ReplayPreviewer(settings, engine)
     with progress("previewing", len(chosen)) as report:
         previewer.run(
             chosen,
@@ -137,9 +137,9 @@ def _replay(
         engine=engine,
         inbox=inbox,
         publish=WakePublisher(make_celery(settings, role="publisher")).publish,
-        request=ReplayRequest(
-            actor=options.actor, reason=require_reason(options.reason), mark=since
-        ),
+        actor=options.actor,
+        reason=require_reason(options.reason),
+        mark=since,
     )
     run = Replay(
         requeue=requeuer.requeue,

@@ -4,7 +4,7 @@ An id that does not exist stops the command before it changes anything.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -134,22 +134,21 @@ def choose_events(connection: Connection, settings: Settings, selection: Selecti
     """
     if selection.ids:
         return _named_events(connection, selection.ids)
-    found = list(_filtered(connection, settings, selection.wanted))
-    if not found:
-        raise CommandFailed("no settled event and no dead letter matches: nothing was changed")
-    return found
-
-
-def _filtered(connection: Connection, settings: Settings, wanted: EventFilter) -> Iterable[Target]:
+    wanted = selection.wanted
     only_dead = wanted.outcome == DEAD or wanted.error is not None
-    dead = set()
+    dead: list[str] = []
+    settled: list[str] = []
     if only_dead or (wanted.outcome is None and not wanted.unfetched):
-        keys = find_dead_letter_keys(connection, wanted, OPEN)
-        dead = set(keys)
-        yield from (Target(key=key, is_dead_letter=True) for key in reversed(keys))
+        dead = find_dead_letter_keys(connection, wanted, OPEN)
     if not only_dead:
-        ids = settled_ids(connection, wanted, parties_named(connection, settings, wanted))
-        yield from (Target(key=key, is_dead_letter=False) for key in ids if key not in dead)
+        settled = settled_ids(connection, wanted, parties_named(connection, settings, wanted))
+    if not dead and not settled:
+        raise CommandFailed("no settled event and no dead letter matches: nothing was changed")
+    letters = frozenset(dead)
+    return [
+        *(Target(key=key, is_dead_letter=True) for key in reversed(dead)),
+        *(Target(key=key, is_dead_letter=False) for key in settled if key not in letters),
+    ]
 
 
 def _named_letters(

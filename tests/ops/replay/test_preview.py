@@ -18,7 +18,7 @@ pytestmark = pytest.mark.servers
 
 
 def preview_replay(floor: OpsEnv, *targets: Target) -> ReplayPreview:
-    previewer = ReplayPreviewer.of(Settings.from_env({}), floor.engine)
+    previewer = ReplayPreviewer(Settings.from_env({}), floor.engine)
     previewer.run(targets, lambda _: None)
     return previewer.preview
 

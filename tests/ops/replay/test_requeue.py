@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from billing.envelope import Envelope, parse
 from ops.queries.replay_results import current_mark
-from ops.replay.requeue import ReplayRequest, Requeuer
+from ops.replay.requeue import Requeuer
 from ops.replay.results import ReplayStatus
 from ops.replay.targets import Target
 from ops.samples.scenario import Event
@@ -44,9 +44,14 @@ def make_requeuer(
     publish: Callable[[str], bool] = lambda _: True,
 ) -> Requeuer:
     with floor.engine.connect() as connection:
-        request = ReplayRequest(actor=who, reason="mended", mark=current_mark(connection))
+        mark = current_mark(connection)
     return Requeuer(
-        engine=floor.engine, inbox=inbox or floor.inbox, publish=publish, request=request
+        engine=floor.engine,
+        inbox=inbox or floor.inbox,
+        publish=publish,
+        actor=who,
+        reason="mended",
+        mark=mark,
     )
 
 
