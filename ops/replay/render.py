@@ -122,8 +122,7 @@ def _document(results: ReplayResults) -> dict[str, Json]:
     }
 
 
-def row_of(pair: tuple[R | None, R | None]) -> R:
-    """Return the row after a change, or before it if it is gone."""
+def _row_of(pair: tuple[R | None, R | None]) -> R:
     row = pair[1] or pair[0]
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
     return row
@@ -138,15 +137,15 @@ def _format_payment(row: PaymentRow | None) -> str:
 
 
 _GRANT_COLUMNS: Final[Columns[tuple[EntitlementRow | None, EntitlementRow | None]]] = {
-    "user": lambda pair: row_of(pair).user_id,
-    "source": lambda pair: row_of(pair).source,
-    "plan": lambda pair: row_of(pair).plan_code,
+    "user": lambda pair: _row_of(pair).user_id,
+    "source": lambda pair: _row_of(pair).source,
+    "plan": lambda pair: _row_of(pair).plan_code,
     "before": lambda pair: format_grant(pair[0]),
     "after": lambda pair: format_grant(pair[1]),
 }
 _PAYMENT_COLUMNS: Final[Columns[tuple[PaymentRow | None, PaymentRow | None]]] = {
-    "payment": lambda pair: row_of(pair).payment_ref,
-    "user": lambda pair: row_of(pair).user_id,
+    "payment": lambda pair: _row_of(pair).payment_ref,
+    "user": lambda pair: _row_of(pair).user_id,
     "before": lambda pair: _format_payment(pair[0]),
     "after": lambda pair: _format_payment(pair[1]),
 }

@@ -185,12 +185,7 @@ def status_of_outcome(outcome: Outcome, reason: str | None) -> tuple[ReplayStatu
     """Return the status and details for an outcome that the ledger decided."""
     if reason == ALREADY_APPLIED:
         return ReplayStatus.ALREADY_APPLIED, ""
-    status = {
-        Outcome.APPLIED: ReplayStatus.APPLIED,
-        Outcome.SUPERSEDED: ReplayStatus.SUPERSEDED,
-        Outcome.IGNORED: ReplayStatus.IGNORED,
-    }[outcome]
-    return status, reason or ""
+    return ReplayStatus(outcome), reason or ""
 
 
 def why_it_waits(peeked: PeekedEvent) -> str:

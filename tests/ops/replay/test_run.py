@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ops.queries.replay_results import ReplayTrace
-from ops.replay.results import DONE, ReplayResult, ReplayStatus
+from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.run import BATCH_SIZE, WINDOW, Pace, Replay, status_of_trace, why_it_waits
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
@@ -92,6 +93,7 @@ class ReplayRun:
 
     def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+        assert len(self.pauses) < 10_000, "it goes on for ever"
         self.clock.advance(seconds)
         if self.stop_after is not None and len(self.inbox.inside) >= self.stop_after:
             raise Interrupted
@@ -174,6 +176,34 @@ def test_without_waiting_what_was_in_the_inbox_already_is_shown_and_left() -> No
         "evt_1": ReplayStatus.RESOLVED_ELSEWHERE,
         "evt_2": ReplayStatus.FAILED,
     }
+
+
+def test_a_second_copy_of_an_event_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ReplayRun(total=2, wait=True)
+    event = Target(key="evt_0", is_dead_letter=False)
+    run.replay.todo = iter([event, event])
+    settled = ReplayTrace(
+        action="replay.settled", actor="x", after={"outcome": "applied"}, reason=""
+    )
+    monkeypatch.setattr("ops.replay.run.find_traces", lambda *_: {"evt_0": settled})
+    monkeypatch.setattr(run.replay, "engine", sa.create_engine("sqlite://"))
+
+    replay = run.run()
+
+    assert run.batches == [1, 1]
+    assert replay.results.counts == {ReplayStatus.APPLIED: 2}
+
+
+def test_what_is_only_counted_is_not_read_from_the_file_any_more() -> None:
+    run = ReplayRun(total=60, stop_after=50)
+    run.replay.results = ReplayResults(unlisted=frozenset({ReplayStatus.NOT_STARTED}), limit=3)
+
+    results = run.run().results
+
+    assert results.counts == {ReplayStatus.QUEUED: 50, ReplayStatus.NOT_STARTED: 10}
+    assert len(results.listed) == 3
+    assert not results.all_done
+    assert next(run.replay.todo).key == "evt_50"
 
 
 @pytest.mark.parametrize(
