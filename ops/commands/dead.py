@@ -21,7 +21,7 @@ from ops.events.dead_letter_render import (
 from ops.events.render import letter_document
 from ops.queries.dead_letters import OPEN, DeadLetterRow, find_dead_letters
 from ops.queries.event_trace import find_dead_letter
-from ops.replay.start import ReplayOptions, confirm, refuse_pending, replay_options
+from ops.replay.start import ReplayOptions, confirm, replay_options
 from ops.replay.start import replay as run_replay
 from ops.replay.targets import (
     Target,
@@ -161,8 +161,12 @@ def discard(
             dead_letter_conflicts(inbox, engine)
         with connections.read_snapshot(engine) as connection:
             chosen = choose_letters(connection, selection, OPEN)
-        refuse_pending(chosen, inbox)
         keys = [target.key for target in chosen]
+        if pending := inbox.pending(keys):
+            raise CommandFailed(
+                f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
+                " settled; nothing was changed"
+            )
         if dry_run:
             return _report(keys, keys, as_json=as_json, verb="would discard")
         confirm(len(keys), "discard", yes=yes)

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -191,17 +191,3 @@ def logs_on_stderr() -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
-
-
-def refuse_pending(chosen: Sequence[Target], inbox: Inbox) -> None:
-    """Refuse to discard dead letters whose events are in the inbox again.
-
-    Raises:
-        CommandFailed: one of them is in the inbox.
-    """
-    pending = inbox.pending([target.key for target in chosen])
-    if pending:
-        raise CommandFailed(
-            f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
-            " settled; nothing was changed"
-        )

@@ -154,35 +154,32 @@ def choose_events(connection: Connection, settings: Settings, selection: Selecti
 def _named_letters(
     connection: Connection, ids: Sequence[str], states: Sequence[str]
 ) -> list[Target]:
-    query = select(DeadLetter.event_id, DeadLetter.state, DeadLetter.resolved_by)
-    known = {
-        key: (state, by)
-        for key, state, by in connection.execute(query.where(DeadLetter.event_id.in_(ids)))
-    }
-    _refuse_unknown("no dead letter", [key for key in ids if key not in known])
+    letters = _letters(connection, ids)
+    _refuse_unknown("no dead letter", [key for key in ids if key not in letters])
     for key in ids:
-        state, by = known[key]
+        state, by = letters[key]
         if state not in states:
-            raise CommandFailed(_already(key, state, by))
+            done = (
+                "was already discarded" if state == "discarded" else "was applied in the meantime"
+            )
+            again = f"; `paidup replay {key}` replays it" if state == "replayed" else ""
+            raise CommandFailed(f"{key} {done} (by {by}): nothing was changed{again}")
     return [Target(key=key, is_dead_letter=True) for key in ids]
 
 
-def _already(key: str, state: str, by: str | None) -> str:
-    if state == "replayed":
-        again = f"`paidup replay {key}` replays it"
-        return f"{key} was applied in the meantime (by {by}): nothing was changed; {again}"
-    return f"{key} was already discarded (by {by}): nothing was changed"
-
-
 def _named_events(connection: Connection, ids: Sequence[str]) -> list[Target]:
-    letters = select(DeadLetter.event_id).where(
-        DeadLetter.event_id.in_(ids), DeadLetter.state != "replayed"
-    )
-    dead = set(connection.scalars(letters))
+    letters = _letters(connection, ids)
+    dead = {key for key, (state, _) in letters.items() if state != "replayed"}
     settled = set(connection.scalars(select(StripeEvent.id).where(StripeEvent.id.in_(ids))))
     unknown = [key for key in ids if key not in dead | settled]
     _refuse_unknown("neither a settled event nor a dead letter", unknown)
     return [Target(key=key, is_dead_letter=key in dead) for key in ids]
+
+
+def _letters(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    query = select(DeadLetter.event_id, DeadLetter.state, DeadLetter.resolved_by)
+    found = connection.execute(query.where(DeadLetter.event_id.in_(ids)))
+    return {key: (state, by) for key, state, by in found}
 
 
 def _refuse_unknown(what: str, unknown: Sequence[str]) -> None:
