@@ -4,8 +4,9 @@ Each batch is its own transaction, so an interrupted run keeps what it has commi
 failure is retried; an item that still fails is recorded and skipped.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from ops.errors import CommandFailed
@@ -17,6 +18,14 @@ RETRY_DELAY_SECONDS: Final = 0.5
 """Before the next attempt, when another process holds a lock on the same rows."""
 
 K = TypeVar("K", bound=str)
+T = TypeVar("T")
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most ``size``."""
+    rest = iter(items)
+    while some := [*islice(rest, size)]:
+        yield some
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,10 +82,9 @@ class BatchRunner(Generic[K]):
         except Exception as error:
             failure = classify(error)
             if isinstance(failure, Infrastructure | Outdated):
-                raise self._stopped(failure) from error
+                reason = failure.reason.partition("\n")[0]
+                raise CommandFailed(
+                    f"{reason}; {self.done} are done: {self.retry_command} does the rest"
+                ) from error
             return failure
         return None
-
-    def _stopped(self, failure: Infrastructure | Outdated) -> CommandFailed:
-        reason = failure.reason.partition("\n")[0]
-        return CommandFailed(f"{reason}; {self.done} are done: {self.retry_command} does the rest")

@@ -1,50 +1,50 @@
 """``paidup dead``."""
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from billing.text import storable
 from models.dead_letters import STATES
-from models.tables import AuditLog
 from ops import connections
 from ops.errors import CommandFailed
 from ops.events.dead_letter_render import (
-    DeadLetterList,
-    ShownDeadLetter,
-    peeked_document,
-    print_dead_letters,
-    print_peeked,
-    print_shown,
-    shown_document,
+    LETTER_COLUMNS,
+    PENDING_COLUMNS,
+    pending_document,
+    print_dead_letter,
+    print_pending,
 )
-from ops.queries.dead_letters import OPEN, DeadLetterFilter, find_dead_letters
-from ops.queries.event_trace import AuditedChange
-from ops.replay.start import ReplayOptions, confirm, flush_conflicts, refuse_pending, replay_options
+from ops.events.render import letter_document
+from ops.queries.dead_letters import OPEN, DeadLetterRow, find_dead_letters
+from ops.queries.event_trace import find_dead_letter
+from ops.replay.start import ReplayOptions, confirm, replay_options
 from ops.replay.start import replay as run_replay
 from ops.replay.targets import (
-    Selection,
     Target,
     choose_letters,
+    error_option,
+    event_filter,
     filter_options,
     selection_of,
     target_options,
 )
-from ops.terminal.formats import check_time_range
 from ops.terminal.operator_options import operator_options, require_reason
-from ops.terminal.output import json_option, print_json, print_text
+from ops.terminal.output import json_option, print_json, print_list, print_rows, print_text
 from ops.up.up_file import settings as find_settings
+from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING
 from runtime.failures.dead_letters import discard as discard_letters
 from runtime.inbox.entries import PeekedEvent
 from runtime.settings import Settings
 
 _ALL = "all"
-_OPTIONS = ("actor", "reason", "rate", "dry_run", "wait", "yes", "as_json")
 _MOST_WAITING = 100
+
+T = TypeVar("T")
 
 
 @click.group(epilog="Example: paidup dead list --error UnreadableEvent --since 2h")
@@ -54,6 +54,7 @@ def dead() -> None:
 
 @dead.command("list", epilog="Example: paidup dead list --type invoice.paid --since 3d")
 @filter_options
+@error_option
 @click.option("--state", type=click.Choice([*STATES, _ALL]), default=OPEN, show_default=True)
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @json_option
@@ -62,14 +63,39 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
 
     Times are those of the last failure. Exits 1 if PostgreSQL or Redis is unreachable.
     """
-    selection = Selection(ids=(), **given)
-    check_time_range(selection.since, selection.until)
+    wanted = event_filter(**given)
     states = STATES if state == _ALL else (state,)
-    listed = _load(selection.letters(*states), limit)
-    print_dead_letters(listed, as_json=as_json)
-    for trouble in listed.unavailable:
+    settings = find_settings(os.environ, "DATABASE_URL")
+    unavailable: list[str] = []
+    waiting = [
+        peeked
+        for peeked in _try(lambda: _waiting(settings), unavailable) or ()
+        if OPEN in states and (not wanted.types or peeked.header.get("type") in wanted.types)
+    ]
+
+    def find(connection: Connection) -> list[DeadLetterRow]:
+        return find_dead_letters(connection, wanted, *states, limit=limit + 1)
+
+    found = _try(lambda: _query(settings, find), unavailable) or []
+    more = len(found) > limit
+    print_list(
+        "dead_letters",
+        found[:limit],
+        LETTER_COLUMNS,
+        as_json=as_json,
+        empty=None if unavailable else "no dead letter matches",
+        notes=["there are more: --limit shows them"] if more else [],
+        row_document=letter_document,
+        more=more,
+        dead_letter_pending=[pending_document(peeked) for peeked in waiting],
+        unavailable=unavailable,
+    )
+    if waiting and not as_json:
+        print_text("\nin Redis until PostgreSQL takes them", style="bold")
+        print_rows(PENDING_COLUMNS, waiting)
+    for trouble in unavailable:
         click.echo(f"paidup: {trouble}", err=True)
-    return 1 if listed.unavailable else 0
+    return 1 if unavailable else 0
 
 
 @dead.command(epilog="Example: paidup dead show evt_1Abc --payload")
@@ -79,16 +105,20 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
 def show(event_id: str, *, payload: bool, as_json: bool) -> None:
     """Show one dead letter: its error, attempts, facts and audit entries."""
     key = storable(event_id)
-    shown = _find(key)
-    match shown:
-        case ShownDeadLetter() if as_json:
-            print_json(shown_document(shown, payload=payload))
-        case ShownDeadLetter():
-            print_shown(shown, payload=payload)
-        case PeekedEvent() if as_json:
-            print_json(peeked_document(shown, payload=payload))
-        case PeekedEvent():
-            print_peeked(shown, payload=payload)
+    settings = find_settings(os.environ, "DATABASE_URL")
+    unavailable: list[str] = []
+    if found := _try(lambda: _query(settings, lambda c: find_dead_letter(c, key)), unavailable):
+        letter, changes = found
+        print_dead_letter(letter, changes, payload=payload, as_json=as_json)
+        return
+    pending = next((peeked for peeked in _waiting(settings) if peeked.key == key), None)
+    if pending is None:
+        unknown = (
+            f"no dead letter {key!r}: `paidup dead list --state all` lists them,"
+            " `paidup events show` finds any event"
+        )
+        raise CommandFailed(unavailable[0] if unavailable else unknown)
+    print_pending(pending, payload=payload, as_json=as_json)
 
 
 @dead.command(epilog="Example: paidup dead replay --error UnreadableEvent --reason 'v1.2 reads it'")
@@ -101,13 +131,13 @@ def replay(**given: Any) -> int:
     A filter selects only open dead letters; an id also selects a discarded one. Exits 1 if an
     event failed or is not settled yet.
     """
-    options = {name: given.pop(name) for name in _OPTIONS}
+    options = ReplayOptions.taken_from(given)
     selection = selection_of(**given)
 
     def choose(connection: Connection, _settings: Settings) -> list[Target]:
         return choose_letters(connection, selection, OPEN, "discarded")
 
-    return run_replay(choose, ReplayOptions(**options))
+    return run_replay(choose, options)
 
 
 @dead.command(epilog="Example: paidup dead discard evt_1Abc --reason 'sent by a test account'")
@@ -128,11 +158,15 @@ def discard(
         connections.open_inbox(settings) as inbox,
     ):
         if not dry_run:
-            flush_conflicts(inbox, engine)
+            dead_letter_conflicts(inbox, engine)
         with connections.read_snapshot(engine) as connection:
             chosen = choose_letters(connection, selection, OPEN)
-        refuse_pending(chosen, inbox)
         keys = [target.key for target in chosen]
+        if pending := inbox.pending(keys):
+            raise CommandFailed(
+                f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
+                " settled; nothing was changed"
+            )
         if dry_run:
             return _report(keys, keys, as_json=as_json, verb="would discard")
         confirm(len(keys), "discard", yes=yes)
@@ -152,34 +186,12 @@ def _report(keys: Sequence[str], gone: Sequence[str], *, as_json: bool, verb: st
     return 1 if left else 0
 
 
-def _load(wanted: DeadLetterFilter, limit: int) -> DeadLetterList:
-    settings = find_settings(os.environ, "DATABASE_URL")
-    unavailable: list[str] = []
-    waiting: list[PeekedEvent] = []
-    found = []
-    try:
-        waiting = _waiting(settings)
-    except CommandFailed as error:
-        unavailable.append(str(error))
-    try:
-        with (
-            connections.open_database(settings, application="dead") as engine,
-            connections.read_snapshot(engine) as opened,
-        ):
-            found = find_dead_letters(opened, wanted, limit=limit + 1)
-    except CommandFailed as error:
-        unavailable.append(str(error))
-    open_wanted = OPEN in wanted.states
-    return DeadLetterList(
-        letters=found[:limit],
-        waiting=[each for each in waiting if open_wanted and _matches(each, wanted)],
-        more=len(found) > limit,
-        unavailable=unavailable,
-    )
-
-
-def _matches(peeked: PeekedEvent, wanted: DeadLetterFilter) -> bool:
-    return not wanted.types or peeked.header.get("type") in wanted.types
+def _query(settings: Settings, query: Callable[[Connection], T]) -> T:
+    with (
+        connections.open_database(settings, application="dead") as engine,
+        connections.read_snapshot(engine) as connection,
+    ):
+        return query(connection)
 
 
 def _waiting(settings: Settings) -> list[PeekedEvent]:
@@ -189,33 +201,10 @@ def _waiting(settings: Settings) -> list[PeekedEvent]:
     return [peeked for peeked in events if peeked.state != "absent"]
 
 
-def _find(key: str) -> ShownDeadLetter | PeekedEvent:
-    settings = find_settings(os.environ, "DATABASE_URL")
-    database_error = None
+def _try(ask: Callable[[], T], unavailable: list[str]) -> T | None:
+    """Return the answer, or None and one more reason if its server is unreachable."""
     try:
-        with (
-            connections.open_database(settings, application="dead") as engine,
-            connections.read_snapshot(engine) as opened,
-        ):
-            if found := find_dead_letters(opened, DeadLetterFilter(keys=(key,), states=STATES)):
-                return ShownDeadLetter(letter=found[0], changes=_audit_entries(opened, key))
+        return ask()
     except CommandFailed as error:
-        database_error = str(error)
-    for peeked in _waiting(settings):
-        if peeked.key == key:
-            return peeked
-    raise CommandFailed(
-        database_error
-        or f"no dead letter {key!r}: `paidup dead list --state all` lists them,"
-        " `paidup events show` finds any event"
-    )
-
-
-def _audit_entries(connection: Connection, key: str) -> list[AuditedChange]:
-    columns = [getattr(AuditLog, name) for name in AuditedChange.__dataclass_fields__]
-    query = select(*columns).where(
-        AuditLog.target_type.in_(("dead_letter", "event")), AuditLog.target_id == key
-    )
-    return [
-        AuditedChange(**row) for row in connection.execute(query.order_by(AuditLog.id)).mappings()
-    ]
+        unavailable.append(str(error))
+        return None

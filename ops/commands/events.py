@@ -1,13 +1,11 @@
 """``paidup events``."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from sqlalchemy import Connection
@@ -20,16 +18,13 @@ from ops.errors import CommandFailed
 from ops.events.lookup import look_up
 from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
-from ops.queries import parties as party_queries
-from ops.queries.events import EventFilter, SettledEvent, settled_events
-from ops.replay.targets import type_option
-from ops.terminal.formats import TimeParam, check_time_range, format_time
+from ops.queries.events import EventFilter, Parties, SettledEvent, parties_named, settled_events
+from ops.replay.targets import event_filter, filter_options
+from ops.terminal.formats import format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(epilog="Example: paidup events list --user usr_123 --since 2h")
@@ -37,58 +32,37 @@ def events() -> None:
     """List, show and export events from Stripe."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventOptions:
-    """The filter options of the command line."""
-
-    types: tuple[str, ...]
-    outcome: str | None
-    user: str | None
-    customer: str | None
-    since: datetime | None
-    until: datetime | None
-
-
-def event_options(command: F) -> F:
-    """Add the filter options."""
-    options = (
-        type_option,
-        click.option(
-            "--outcome", type=click.Choice(OUTCOMES), help="Only events with this outcome."
-        ),
-        click.option("--user", help="Only events about this user."),
-        click.option("--customer", help="Only events about this Stripe customer."),
-        click.option(
-            "--since", type=TimeParam(), help="Settled from this time on: 2h, 3d, 2026-11-22."
-        ),
-        click.option("--until", type=TimeParam(), help="Settled before this time."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+outcome_option = click.option(
+    "--outcome", type=click.Choice(OUTCOMES), help="Only events with this outcome."
+)
 
 
 @events.command(
     "list",
     epilog="Example: paidup events list --type invoice.paid --outcome superseded --since 3d",
 )
-@event_options
+@filter_options
+@outcome_option
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @json_option
 def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
-    """List settled events, newest first, and count those still in the inbox."""
-    wanted, types = _wanted(given), given["types"]
+    """List settled events, newest first, and count those still in the inbox.
+
+    Times are those of settling.
+    """
+    wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with (
         connections.open_database(settings, application="events") as engine,
         connections.read_snapshot(engine) as connection,
     ):
-        found = settled_events(connection, _filter(connection, settings, wanted), limit=limit + 1)
+        parties = _parties(connection, settings, wanted)
+        found = settled_events(connection, wanted, parties, limit=limit + 1)
     waiting = _in_inbox(settings)
     shown, more = found[:limit], len(found) > limit
     notes = ["there are more: --limit shows them"] if more else []
     if not shown:
-        notes = [hint for name in types for hint in _hints(name)]
+        notes = [hint for name in wanted.types for hint in _hints(name)]
     count = "unknown, Redis is unreachable" if waiting is None else str(waiting)
     print_list(
         "events",
@@ -103,7 +77,8 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
 
 
 @events.command(epilog="Example: paidup events export --since 2026-11-01 --to november.jsonl")
-@event_options
+@filter_options
+@outcome_option
 @click.option(
     "--to",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -116,16 +91,16 @@ def export(*, to: Path | None, **given: Any) -> None:
     the objects fetched for them. All events are of one snapshot of the database. `paidup replay
     --from FILE` imports them into another database.
     """
-    wanted = _wanted(given)
+    wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with (
         connections.open_database(settings, application="export") as engine,
         connections.read_snapshot(engine) as connection,
     ):
-        meant = _filter(connection, settings, wanted)
-        total = count_events(connection, meant)
+        parties = _parties(connection, settings, wanted)
+        total = count_events(connection, wanted, parties)
         with open_output(to) as file, progress("exporting", total) as report:
-            number = write_lines(export_lines(connection, meant), file, report)
+            number = write_lines(export_lines(connection, wanted, parties), file, report)
     click.echo(f"{number} {'event' if number == 1 else 'events'} exported", err=True)
 
 
@@ -142,36 +117,15 @@ def show(event_id: str, *, payload: bool, as_json: bool) -> None:
         print_event(shown, payload=payload)
 
 
-def _wanted(given: dict[str, Any]) -> EventOptions:
-    wanted = EventOptions(**given)
-    check_time_range(wanted.since, wanted.until)
-    return wanted
-
-
-def _filter(connection: Connection, settings: Settings, wanted: EventOptions) -> EventFilter:
-    return EventFilter(
-        types=wanted.types,
-        outcome=wanted.outcome,
-        since=wanted.since,
-        until=wanted.until,
-        parties=_parties(connection, settings, wanted.user, wanted.customer),
-    )
-
-
-def _parties(
-    connection: Connection, settings: Settings, user: str | None, customer: str | None
-) -> tuple[frozenset[str], ...]:
-    groups = []
-    if user is not None:
-        groups.append(party_queries.parties_of_user(connection, storable(user)))
-        if not groups[-1]:
-            raise CommandFailed(f"no event names a user {user!r}; --customer takes Stripe's id")
-    if customer is not None:
-        within = party_queries.configured_realms(settings)
-        groups.append(party_queries.parties_of_customer(connection, storable(customer), within))
-        if not groups[-1]:
-            raise CommandFailed(f"no event names a customer {customer!r}; ids look like cus_1Abc")
-    return tuple(groups)
+def _parties(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
+    parties = parties_named(connection, settings, wanted)
+    if "user" in parties and not parties["user"]:
+        raise CommandFailed(f"no event names a user {wanted.user!r}; --customer takes Stripe's id")
+    if "customer" in parties and not parties["customer"]:
+        raise CommandFailed(
+            f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
+        )
+    return parties
 
 
 def _in_inbox(settings: Settings) -> int | None:

@@ -10,8 +10,6 @@ from ops.replay.start import ReplayOptions, replay_options
 from ops.replay.start import replay as run_replay
 from ops.replay.targets import DEAD, choose_events, selection_of, target_options
 
-_OPTIONS = ("actor", "reason", "rate", "dry_run", "wait", "yes", "as_json")
-
 
 @click.command(epilog="Example: paidup replay --type invoice.paid --outcome ignored --dry-run")
 @target_options
@@ -36,19 +34,20 @@ def replay(*, source: str | None, **given: Any) -> int:
     It skips events that are settled here and discarded ones. A file with one invalid line is
     refused before the first event is requeued.
     """
-    options = {name: given.pop(name) for name in _OPTIONS}
+    options = ReplayOptions.taken_from(given)
     if source is not None:
         if any(given.values()):
             raise click.UsageError("--from imports every event of the file: give no ids or filters")
-        return import_events(source, ReplayOptions(**options))
+        return import_events(source, options)
     selection = selection_of(**given)
-    if selection.error is not None and selection.outcome not in {None, DEAD}:
+    wanted = selection.wanted
+    if wanted.error is not None and wanted.outcome not in {None, DEAD}:
         raise click.UsageError("--error selects dead letters: leave out --outcome")
-    if selection.unfetched and (selection.error is not None or selection.outcome == DEAD):
+    if wanted.unfetched and (wanted.error is not None or wanted.outcome == DEAD):
         raise click.UsageError(
             "--unfetched selects settled events: leave out --error and --outcome dead"
         )
     return run_replay(
         lambda connection, settings: choose_events(connection, settings, selection),
-        ReplayOptions(**options),
+        options,
     )

@@ -1,6 +1,6 @@
 """Facts of an event in words, without the fields it leaves open."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from billing.fetching.record import FetchRecord
 from billing.ids import ObjectKey, stripe_id_of
 from billing.readers.registry import read_event
 from ops.terminal.formats import format_money, format_time
+from ops.terminal.output import print_text
 from runtime.event_body import parse
 
 _NOTHING: tuple[object, ...] = (None, False, "", [], {})
@@ -25,6 +26,16 @@ def read_facts(
         return (), str(error)
     ignored = reading.ignored and reading.ignored.value
     return tuple(fact_to_json(fact) for fact in reading.facts), ignored
+
+
+def print_facts(
+    heading: str, facts: Iterable[Mapping[str, Any]], no_facts_reason: str | None
+) -> None:
+    """Print a heading and one line for each fact, or the reason if there are none."""
+    print_text(f"\n{heading}", style="bold")
+    lines = [describe_fact(fact) for fact in facts]
+    for line in lines or [f"nothing ({no_facts_reason})" if no_facts_reason else "nothing"]:
+        print_text(line, indent=2)
 
 
 def describe_fact(fact: Mapping[str, Any]) -> str:

@@ -1,16 +1,24 @@
 """Print one event for ``paidup events show``, or turn it into JSON values."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ops.events.facts_text import describe_fact, read_facts
+from ops.events.facts_text import print_facts, read_facts
 from ops.queries.dead_letters import DeadLetterRow
-from ops.queries.event_trace import RecordedEvent
+from ops.queries.event_trace import AuditedChange, MoneyMovement, RecordedEvent
 from ops.queries.events import SettledEvent
 from ops.terminal.formats import format_money, format_time
-from ops.terminal.output import Json, key_values, make_table, print_table, print_text, to_json
+from ops.terminal.output import (
+    Columns,
+    Json,
+    key_values,
+    print_rows,
+    print_table,
+    print_text,
+    to_json,
+)
 from runtime.inbox.entries import PeekedEvent
 
 
@@ -44,44 +52,91 @@ def as_document(shown: ShownEvent, *, payload: bool) -> Json:
     """Return the event as JSON values."""
     facts, no_facts_reason = shown.stated
     kept = shown.recorded
-    document: dict[str, Json] = {
+    body = {"payload": _parsed(shown.body)} if payload else {}
+    return {
         "event_id": shown.event_id,
-        "settled": to_json(asdict(kept.settled)) if kept.settled else None,
+        "settled": to_json(kept.settled),
         "inbox": [_peeked_json(each) for each in shown.pending],
         "inbox_unavailable": shown.inbox_error,
-        "dead_letters": [_letter(letter) for letter in kept.letters],
-        "facts": [dict(fact) for fact in facts],
+        "dead_letters": [letter_document(letter) for letter in kept.letters],
+        "facts": to_json(facts),
         "no_facts_reason": None if facts else no_facts_reason,
-        "changes": [to_json(asdict(change)) for change in kept.changes],
-        "payment_events": [to_json(asdict(movement)) for movement in kept.movements],
+        "changes": to_json(kept.changes),
+        "payment_events": to_json(kept.movements),
+        **body,
     }
-    if payload:
-        document["payload"] = _parsed(shown.body)
-    return document
 
 
 def print_event(shown: ShownEvent, *, payload: bool) -> None:
     """Print where the event is, the facts it states and the changes it caused."""
     print_text(shown.event_id, style="bold")
-    for words in _places(shown):
+    recorded = shown.recorded
+    places = [
+        *([_settled_words(recorded.settled)] if recorded.settled else []),
+        *map(pending_words, shown.pending),
+        *map(letter_words, recorded.letters),
+    ]
+    for words in places:
         print_table(key_values(words.items()))
-    _print_facts(shown)
-    _print_consequences(shown.recorded)
+    print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
+    if recorded.settled:
+        _print_consequences(recorded)
     if shown.inbox_error:
         print_text(f"The inbox was not read: {shown.inbox_error}", style="yellow")
     if payload:
-        _heading("body sent by Stripe")
-        parsed = _parsed(shown.body)
-        print_text(
-            parsed if isinstance(parsed, str) else json.dumps(parsed, indent=2, ensure_ascii=False)
-        )
+        print_body(shown.body)
 
 
-def _places(shown: ShownEvent) -> Iterator[dict[str, object]]:
-    if shown.recorded.settled:
-        yield _settled_words(shown.recorded.settled)
-    yield from map(_pending_words, shown.pending)
-    yield from map(_letter_words, shown.recorded.letters)
+def letter_document(letter: DeadLetterRow) -> dict[str, Json]:
+    """Return a dead letter without its payload as JSON values."""
+    values = {name: to_json(value) for name, value in asdict(letter).items()}
+    del values["payload"]
+    return values
+
+
+def letter_words(letter: DeadLetterRow) -> dict[str, object]:
+    """Return a dead letter as names and values, to be printed."""
+    words: dict[str, object] = {
+        "status": f"a dead letter, {letter.state}",
+        "key": letter.event_id,
+        "type": letter.type,
+        "error": f"{letter.error_type}: {letter.error}",
+        "failed attempts": letter.attempts,
+        "received": format_time(letter.received_at),
+        "first failed": format_time(letter.first_failed_at),
+        "last failed": format_time(letter.last_failed_at),
+    }
+    if letter.resolved_at:
+        words[letter.state] = f"{format_time(letter.resolved_at)} by {letter.resolved_by}"
+    if letter.reason:
+        words["reason"] = letter.reason
+    return words
+
+
+def pending_words(peeked: PeekedEvent) -> dict[str, object]:
+    """Return an event in the inbox as names and values, to be printed."""
+    words: dict[str, object] = {
+        "status": _place(peeked),
+        "key": peeked.key,
+        "type": peeked.header.get("type"),
+        "object": peeked.header.get("object"),
+        "lane": peeked.lane.value,
+        "received": format_time(peeked.received_at),
+    }
+    if attempts := peeked.history.get("attempts"):
+        words["failed attempts"] = attempts
+    if error := peeked.history.get("last_error"):
+        words["last error"] = error
+    return words
+
+
+def print_body(body: bytes) -> None:
+    """Print the body that Stripe sent: indented JSON, or as it is if it is not JSON."""
+    print_text("\nbody sent by Stripe", style="bold")
+    parsed = _parsed(body)
+    print_text(
+        parsed if isinstance(parsed, str) else json.dumps(parsed, indent=2, ensure_ascii=False)
+    )
 
 
 def _settled_words(event: SettledEvent) -> dict[str, object]:
@@ -99,22 +154,6 @@ def _settled_words(event: SettledEvent) -> dict[str, object]:
     }
 
 
-def _pending_words(peeked: PeekedEvent) -> dict[str, object]:
-    words: dict[str, object] = {
-        "status": _place(peeked),
-        "key": peeked.key,
-        "type": peeked.header.get("type"),
-        "object": peeked.header.get("object"),
-        "lane": peeked.lane.value,
-        "received": format_time(peeked.received_at),
-    }
-    if attempts := peeked.history.get("attempts"):
-        words["failed attempts"] = attempts
-    if error := peeked.history.get("last_error"):
-        words["last error"] = error
-    return words
-
-
 def _place(peeked: PeekedEvent) -> str:
     match peeked.state:
         case "claimed":
@@ -129,61 +168,15 @@ def _place(peeked: PeekedEvent) -> str:
             )
 
 
-def _letter_words(letter: DeadLetterRow) -> dict[str, object]:
-    words: dict[str, object] = {
-        "status": f"a dead letter, {letter.state}",
-        "key": letter.event_id,
-        "type": letter.type,
-        "error": f"{letter.error_type}: {letter.error}",
-        "failed attempts": letter.attempts,
-        "first failed": format_time(letter.first_failed_at),
-        "last failed": format_time(letter.last_failed_at),
-    }
-    if letter.resolved_at:
-        words[letter.state] = f"{format_time(letter.resolved_at)} by {letter.resolved_by}"
-    if letter.reason:
-        words["reason"] = letter.reason
-    return words
-
-
-def _print_facts(shown: ShownEvent) -> None:
-    facts, no_facts_reason = shown.stated
-    _heading("facts" if shown.recorded.settled else "facts it would state")
-    for fact in facts:
-        print_text(describe_fact(fact), indent=2)
-    if not facts:
-        print_text(f"nothing ({no_facts_reason})" if no_facts_reason else "nothing", indent=2)
-
-
 def _print_consequences(kept: RecordedEvent) -> None:
-    if not kept.settled:
-        return
-    _heading("changes")
-    rows = [
-        (format_time(c.occurred_at), c.action, c.target_id, c.user_id, c.actor, c.reason)
-        for c in kept.changes
-    ]
-    if rows:
-        print_table(make_table(("at", "change", "of", "user", "by", "because"), rows))
+    print_text("\nchanges", style="bold")
+    if kept.changes:
+        print_rows(_CHANGE_COLUMNS, kept.changes)
     else:
         print_text("nothing", indent=2)
     if kept.movements:
-        _heading("money moved")
-        moved = [
-            (
-                m.kind,
-                format_money(m.amount_minor, m.currency),
-                m.payment_ref,
-                m.user_id,
-                m.plan_code,
-            )
-            for m in kept.movements
-        ]
-        print_table(make_table(("kind", "amount", "payment", "user", "plan"), moved))
-
-
-def _heading(text: str) -> None:
-    print_text(f"\n{text}", style="bold")
+        print_text("\nmoney moved", style="bold")
+        print_rows(_MOVEMENT_COLUMNS, kept.movements)
 
 
 def _peeked_json(peeked: PeekedEvent) -> Json:
@@ -199,10 +192,6 @@ def _peeked_json(peeked: PeekedEvent) -> Json:
     }
 
 
-def _letter(letter: DeadLetterRow) -> Json:
-    return to_json({name: value for name, value in asdict(letter).items() if name != "payload"})
-
-
 def _parsed(body: bytes) -> Json:
     """Return the body as JSON values, or as text if it is not JSON."""
     text = body.decode("utf-8", errors="replace")
@@ -211,3 +200,20 @@ def _parsed(body: bytes) -> Json:
     except (ValueError, RecursionError):
         return text
     return parsed
+
+
+_CHANGE_COLUMNS: Columns[AuditedChange] = {
+    "at": lambda change: format_time(change.occurred_at),
+    "change": lambda change: change.action,
+    "of": lambda change: change.target_id,
+    "user": lambda change: change.user_id,
+    "by": lambda change: change.actor,
+    "because": lambda change: change.reason,
+}
+_MOVEMENT_COLUMNS: Columns[MoneyMovement] = {
+    "kind": lambda movement: movement.kind,
+    "amount": lambda movement: format_money(movement.amount_minor, movement.currency),
+    "payment": lambda movement: movement.payment_ref,
+    "user": lambda movement: movement.user_id,
+    "plan": lambda movement: movement.plan_code,
+}

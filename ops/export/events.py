@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from sqlalchemy import Connection, func, select
 
 from models.tables import StripeEvent
 from ops.errors import CommandFailed
-from ops.queries.events import EventFilter, conditions
+from ops.queries.events import EventFilter, Parties, conditions
 from ops.terminal.output import to_json
 from ops.terminal.progress import ReportProgress
 
@@ -36,24 +36,19 @@ _COLUMNS: Final = (
 )
 
 
-def count_events(connection: Connection, wanted: EventFilter) -> int:
+def count_events(connection: Connection, wanted: EventFilter, parties: Parties) -> int:
     """Return the number of events that match."""
-    query = select(func.count()).select_from(StripeEvent).where(*conditions(wanted))
+    query = select(func.count()).select_from(StripeEvent).where(*conditions(wanted, parties))
     return connection.scalar(query) or 0
 
 
-def export_lines(connection: Connection, wanted: EventFilter) -> Iterator[bytes]:
+def export_lines(connection: Connection, wanted: EventFilter, parties: Parties) -> Iterator[bytes]:
     """Yield one line of JSON for each event, in the order they were settled."""
-    query = select(*_COLUMNS).where(*conditions(wanted)).order_by(StripeEvent.settlement)
+    query = select(*_COLUMNS).where(*conditions(wanted, parties)).order_by(StripeEvent.settlement)
     found = connection.execute(query, execution_options={"yield_per": _READ_AT_ONCE})
     for row in found.mappings():
-        yield _line(dict(row))
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    # ASCII only: some readers end a line at characters such as U+2028, others do not.
-    written = {name: to_json(value) for name, value in row.items()}
-    return json.dumps(written, separators=(",", ":")).encode() + b"\n"
+        # ASCII only: some readers end a line at characters such as U+2028, others do not.
+        yield json.dumps(to_json(row), separators=(",", ":")).encode() + b"\n"
 
 
 @contextmanager

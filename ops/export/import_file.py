@@ -20,6 +20,7 @@ from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from billing.fetching.record import FetchRecord
 from ops.errors import CommandFailed
+from ops.replay.targets import Target
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
 
@@ -27,30 +28,26 @@ STDIN: Final = "-"
 LONGEST_LINE: Final = 64 * 1024 * 1024
 """More than the largest event takes, with all fetched objects and JSON escapes."""
 
-
-class InvalidLine(CommandFailed):
-    """A line that is not an exported event."""
-
-    def __init__(self, name: str, number: int, why: str) -> None:
-        super().__init__(f"{name}, line {number}: {why}; nothing was imported")
+_INVALID: Final = (
+    MalformedEvent,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedEvent:
+class ImportedEvent(Target):
     """One event from another database."""
 
-    number: int
     envelope: Envelope = field(repr=False)
     received_at: datetime
     fetched: str | None
     """The stored answers of Stripe's API, as JSON text."""
     discarded: bool
     """True if an operator of the source database discarded the event."""
-
-    @property
-    def key(self) -> str:
-        """The key of the event in the inbox."""
-        return self.envelope.event_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +61,12 @@ class ImportFile:
 
     def __iter__(self) -> Iterator[ImportedEvent]:
         """Yield every event, one line at a time."""
-        self.file.seek(0)
-        return (
-            _parse_line(self.name, number, line) for number, line in _lines(self.name, self.file)
-        )
+        return (event for _, event in _read_events(self.name, self.file))
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The name of the file and its digest."""
+        return {"file": self.name, "sha256": self.digest}
 
 
 @contextmanager
@@ -94,40 +93,34 @@ def _open(name: str) -> BinaryIO:
 
 def _check_all_lines(name: str, file: BinaryIO) -> ImportFile:
     digest, events = sha256(), 0
-    file.seek(0)
-    for number, line in _lines(name, file):
+    for line, _ in _read_events(name, file):
         digest.update(line)
-        _parse_line(name, number, line)
         events += 1
     if not events:
         raise CommandFailed(f"{name} holds no event: nothing was imported")
     return ImportFile(name=name, file=file, events=events, digest=digest.hexdigest())
 
 
-def _lines(name: str, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _read_events(name: str, file: BinaryIO) -> Iterator[tuple[bytes, ImportedEvent]]:
+    """Yield every line and its event."""
+    file.seek(0)
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
-        if not line.endswith(b"\n"):
-            raise InvalidLine(name, number, "it has no line end: the file is truncated")
-        yield number, line
+        try:
+            event = _read_line(line)
+        except _INVALID as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise CommandFailed(
+                f"{name}, line {number}: it is not a line that `paidup events export` writes"
+                f" ({why}); nothing was imported"
+            ) from error
+        yield line, event
 
 
-def _parse_line(name: str, number: int, line: bytes) -> ImportedEvent:
-    try:
-        return _read_line(number, line)
-    except MalformedEvent as error:
-        raise InvalidLine(name, number, str(error)) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = f"it is not a line that `paidup events export` writes ({_describe(error)})"
-        raise InvalidLine(name, number, why) from error
-
-
-def _describe(error: Exception) -> str:
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _read_line(number: int, line: bytes) -> ImportedEvent:
+def _read_line(line: bytes) -> ImportedEvent:
+    if not line.endswith(b"\n"):
+        raise ValueError("it has no line end: the file is truncated")
     document: Mapping[str, Any] = json.loads(line)
     body = document["payload"].encode()
     if sha256(body).hexdigest() != document["payload_sha256"]:
@@ -136,7 +129,8 @@ def _read_line(number: int, line: bytes) -> ImportedEvent:
     if envelope.event_id != document["id"]:
         raise ValueError(f"the payload is that of {envelope.event_id}")
     return ImportedEvent(
-        number=number,
+        key=envelope.event_id,
+        is_dead_letter=False,
         envelope=envelope,
         received_at=_parse_time(document["received_at"]),
         fetched=_fetched(document["fetched"]),

@@ -17,6 +17,7 @@ from billing.ids import stripe_id_of
 from billing.readers.registry import read_event
 from models.tables import DeadLetter, Membership
 from ops.queries import parties as party_queries
+from ops.queries.events import EventFilter
 from runtime.event_body import parse
 
 OPEN: Final = "open"
@@ -45,34 +46,19 @@ class DeadLetterRow:
     payload: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterFilter:
-    """The conditions on a dead letter; times are those of its last failure."""
-
-    keys: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    error: str | None = None
-    """A part of the error's name or message."""
-    states: tuple[str, ...] = (OPEN,)
-    since: datetime | None = None
-    until: datetime | None = None
-    user: str | None = None
-    customer: str | None = None
-
-
 def find_dead_letters(
-    connection: Connection, wanted: DeadLetterFilter, *, limit: int | None = None
+    connection: Connection, wanted: EventFilter, *states: str, limit: int
 ) -> list[DeadLetterRow]:
-    """Return the dead letters that match, newest failure first."""
-    keys = find_dead_letter_keys(connection, wanted)[:limit]
+    """Return the dead letters in these states that match, newest failure first."""
+    keys = find_dead_letter_keys(connection, wanted, *states)[:limit]
     columns = [getattr(DeadLetter, each.name) for each in fields(DeadLetterRow)]
     query = select(*columns).where(DeadLetter.event_id.in_(keys)).order_by(*_NEWEST)
     return [DeadLetterRow(**row) for row in connection.execute(query).mappings()]
 
 
-def find_dead_letter_keys(connection: Connection, wanted: DeadLetterFilter) -> list[str]:
-    """Return the keys of the dead letters that match, newest failure first."""
-    conditions = _conditions(wanted)
+def find_dead_letter_keys(connection: Connection, wanted: EventFilter, *states: str) -> list[str]:
+    """Return the keys of the dead letters in these states that match, newest failure first."""
+    conditions = [DeadLetter.state.in_(states), *_conditions(wanted)]
     if wanted.user is None and wanted.customer is None:
         query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
         return list(connection.scalars(query))
@@ -81,10 +67,8 @@ def find_dead_letter_keys(connection: Connection, wanted: DeadLetterFilter) -> l
     return [key for some in found.partitions() for key in _about(connection, some, wanted)]
 
 
-def _conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [DeadLetter.state.in_(wanted.states)]
-    if wanted.keys:
-        conditions.append(DeadLetter.event_id.in_(wanted.keys))
+def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
     if wanted.types:
         conditions.append(DeadLetter.type.in_(wanted.types))
     if wanted.error:
@@ -98,17 +82,19 @@ def _conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
 
 
 def _about(
-    connection: Connection, found: Iterable[Row[str, str]], wanted: DeadLetterFilter
+    connection: Connection, found: Iterable[Row[str, str]], wanted: EventFilter
 ) -> list[str]:
-    stated = {key: _facts(payload) for key, payload in found}
-    parties = _parties(connection, (fact for facts in stated.values() for fact in facts))
-    mine = party_queries.parties_of_user(connection, wanted.user) if wanted.user else frozenset()
+    stated = {key: facts_of(payload) for key, payload in found}
+    users: set[Any] = set()
+    if wanted.user is not None:
+        keys = _keys(fact for facts in stated.values() for fact in facts)
+        parties = party_queries.parties_of_user(connection, wanted.user)
+        belongs = Membership.object_key.in_(keys) & Membership.party.in_(parties)
+        users = set(connection.scalars(select(Membership.object_key).where(belongs)))
 
     def is_users(facts: Sequence[Fact]) -> bool:
-        if wanted.user is None:
-            return True
         named = {getattr(fact.fields, "user_id", None) for fact in facts}
-        return wanted.user in named or bool(mine & {parties.get(key) for key in _keys(facts)})
+        return wanted.user is None or wanted.user in named or bool(users & _keys(facts))
 
     def is_customers(facts: Sequence[Fact]) -> bool:
         return wanted.customer is None or wanted.customer in {*map(stripe_id_of, _keys(facts))}
@@ -116,17 +102,11 @@ def _about(
     return [key for key, facts in stated.items() if is_users(facts) and is_customers(facts)]
 
 
-def _parties(connection: Connection, facts: Iterable[Fact]) -> Mapping[Any, str]:
-    query = select(Membership.object_key, Membership.party)
-    known = connection.execute(query.where(Membership.object_key.in_(_keys(facts))))
-    return {key: party for key, party in known}  # noqa: C416 - rows
-
-
 def _keys(facts: Iterable[Fact]) -> set[Any]:
     return {key for fact in facts for key in (fact.object_key, *fact.mentions)}
 
 
-def _facts(payload: str) -> tuple[Fact, ...]:
+def facts_of(payload: str) -> tuple[Fact, ...]:
     """Return the facts of a payload; one that cannot be read has none."""
     try:
         return read_event(parse(payload.encode())).facts

@@ -67,28 +67,24 @@ def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
     payload = select(StripeEvent.payload).where(StripeEvent.id == event_id)
     facts = select(StoredFact.fact).where(StoredFact.event_id == event_id)
     letter = DeadLetter.event_id
+    keyed = (letter == event_id) | letter.startswith(f"{event_id}#", autoescape=True)
     return RecordedEvent(
         settled=settled_event(connection, event_id),
         payload=connection.scalar(payload),
         facts=tuple(connection.scalars(facts.order_by(StoredFact.object_key))),
-        changes=_rows(
-            connection, AuditedChange, AuditLog, AuditLog.event_id == event_id, AuditLog.id
-        ),
-        movements=_rows(
-            connection,
-            MoneyMovement,
-            PaymentEvent,
-            PaymentEvent.event_id == event_id,
-            PaymentEvent.id,
-        ),
-        letters=_rows(
-            connection,
-            DeadLetterRow,
-            DeadLetter,
-            (letter == event_id) | letter.startswith(f"{event_id}#", autoescape=True),
-            letter,
-        ),
+        changes=_rows(connection, AuditedChange, AuditLog, AuditLog.event_id == event_id),
+        movements=_rows(connection, MoneyMovement, PaymentEvent, PaymentEvent.event_id == event_id),
+        letters=_rows(connection, DeadLetterRow, DeadLetter, keyed),
     )
+
+
+def find_dead_letter(
+    connection: Connection, key: str
+) -> tuple[DeadLetterRow, tuple[AuditedChange, ...]] | None:
+    """Return one dead letter and every action on it, or None if there is none under this key."""
+    letters = _rows(connection, DeadLetterRow, DeadLetter, DeadLetter.event_id == key)
+    about = AuditLog.target_type.in_(("dead_letter", "event")) & (AuditLog.target_id == key)
+    return (letters[0], _rows(connection, AuditedChange, AuditLog, about)) if letters else None
 
 
 def find_in_inbox(inbox: Inbox, event_id: str) -> tuple[PeekedEvent, ...]:
@@ -102,8 +98,9 @@ T = TypeVar("T")
 
 
 def _rows(
-    connection: Connection, shape: type[T], model: type[Base], condition: Any, order: Any
+    connection: Connection, shape: type[T], model: type[Base], condition: Any
 ) -> tuple[T, ...]:
+    """Return the rows that match, by primary key."""
     columns = [getattr(model, each.name) for each in fields(shape)]  # type: ignore[arg-type]
-    found = connection.execute(select(*columns).where(condition).order_by(order))
-    return tuple(shape(**row) for row in found.mappings())
+    query = select(*columns).where(condition).order_by(*model.__table__.primary_key)
+    return tuple(shape(**row) for row in connection.execute(query).mappings())

@@ -1,6 +1,6 @@
 """Query settled events, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -8,6 +8,8 @@ from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, TextClaus
 
 from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
+from ops.queries import parties as party_queries
+from runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,27 +34,48 @@ class SettledEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """The conditions on an event; times are those at which it was settled."""
+    """The conditions on settled events and on dead letters; all that are set must hold.
+
+    Times are those at which an event was settled, or at which a dead letter failed last.
+    """
 
     types: tuple[str, ...] = ()
     outcome: str | None = None
+    """Of a settled event only."""
+    unfetched: bool = False
+    """Settled events only: Stripe's API is still needed."""
+    error: str | None = None
+    """Dead letters only: a part of the error's name or message."""
     since: datetime | None = None
     until: datetime | None = None
-    unfetched: bool = False
-    parties: tuple[frozenset[str], ...] = ()
-    """For each group, the event has a fact about one of its parties."""
+    user: str | None = None
+    customer: str | None = None
 
+
+Parties = Mapping[str, frozenset[str]]
+"""The parties of the filter's ``user`` and of its ``customer``, as far as it names them."""
 
 _COLUMNS = [getattr(StripeEvent, field.name) for field in fields(SettledEvent)]
 
 
+def parties_named(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
+    """Return the parties whose facts a settled event must state."""
+    found = {}
+    if wanted.user is not None:
+        found["user"] = party_queries.parties_of_user(connection, wanted.user)
+    if wanted.customer is not None:
+        realms = party_queries.configured_realms(settings)
+        found["customer"] = party_queries.parties_of_customer(connection, wanted.customer, realms)
+    return found
+
+
 def settled_events(
-    connection: Connection, wanted: EventFilter, *, limit: int
+    connection: Connection, wanted: EventFilter, parties: Parties, *, limit: int
 ) -> list[SettledEvent]:
     """Return the events that match, last settled first."""
-    query = select(*_COLUMNS).where(*conditions(wanted))
+    query = select(*_COLUMNS).where(*conditions(wanted, parties))
     number: SQLColumnExpression[int] = StripeEvent.settlement
-    if wanted.parties:
+    if parties:
         # Few events match: find them, then sort. An index scan from the newest event on could
         # read the whole table; `+ 0` keeps PostgreSQL from choosing it.
         number = StripeEvent.settlement + 0
@@ -60,10 +83,10 @@ def settled_events(
     return [SettledEvent(**row) for row in connection.execute(newest).mappings()]
 
 
-def settled_ids(connection: Connection, wanted: EventFilter) -> list[str]:
+def settled_ids(connection: Connection, wanted: EventFilter, parties: Parties) -> list[str]:
     """Return the ids of all events that match, first settled first."""
-    query = select(StripeEvent.id).where(*conditions(wanted)).order_by(StripeEvent.settlement)
-    return list(connection.scalars(query))
+    query = select(StripeEvent.id).where(*conditions(wanted, parties))
+    return list(connection.scalars(query.order_by(StripeEvent.settlement)))
 
 
 def count_unfetched(connection: Connection) -> int:
@@ -79,7 +102,7 @@ def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
     return SettledEvent(**row) if row else None
 
 
-def conditions(wanted: EventFilter) -> Sequence[ColumnElement[bool] | TextClause]:
+def conditions(wanted: EventFilter, parties: Parties) -> Sequence[ColumnElement[bool] | TextClause]:
     """Return the conditions in SQL."""
     conditions: list[ColumnElement[bool] | TextClause] = []
     if wanted.types:
@@ -92,7 +115,7 @@ def conditions(wanted: EventFilter) -> Sequence[ColumnElement[bool] | TextClause
         conditions.append(StripeEvent.applied_at >= wanted.since)
     if wanted.until:
         conditions.append(StripeEvent.applied_at < wanted.until)
-    for parties in wanted.parties:
-        stated = select(StoredFact.event_id).where(StoredFact.party.in_(parties))
+    for each in parties.values():
+        stated = select(StoredFact.event_id).where(StoredFact.party.in_(each))
         conditions.append(StripeEvent.id.in_(stated))
     return conditions

@@ -1,15 +1,13 @@
 """Query events that name a user but have no effect: ignored, discarded or failed."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, text
 
-from billing.errors import BillingError
-from billing.readers.registry import IgnoredReason, read_event
-from ops.queries.dead_letters import DeadLetterFilter, find_dead_letters
-from runtime.event_body import parse
+from billing.readers.registry import IgnoredReason
+from ops.queries.dead_letters import OPEN, facts_of, find_dead_letters
+from ops.queries.events import EventFilter
 from runtime.ledger.deliveries import DISCARDED
 
 NEWEST: Final = 20_000
@@ -36,36 +34,25 @@ class IneffectiveEvent:
 
 def events_without_effect(connection: Connection, user_id: str) -> tuple[IneffectiveEvent, ...]:
     """Return the ignored events, newest first, then the failed ones."""
-    return (*_ignored(connection, user_id), *_failed(connection, user_id))
-
-
-def _ignored(connection: Connection, user_id: str) -> Iterable[IneffectiveEvent]:
     values = {"newest": NEWEST, "most": _MOST, "reasons": list(_REASONS), "user": user_id}
-    for row in connection.execute(_IGNORED, values):
-        if _names(row.payload, user_id):
-            yield IneffectiveEvent(
-                event_id=row.id, type=row.type, why=row.reason, realm=row.realm, failed=False
-            )
-
-
-def _failed(connection: Connection, user_id: str) -> Iterable[IneffectiveEvent]:
-    for letter in find_dead_letters(connection, DeadLetterFilter(user=user_id), limit=_MOST):
-        yield IneffectiveEvent(
+    ignored = [
+        IneffectiveEvent(
+            event_id=row.id, type=row.type, why=row.reason, realm=row.realm, failed=False
+        )
+        for row in connection.execute(_IGNORED, values)
+        if any(getattr(fact.fields, "user_id", None) == user_id for fact in facts_of(row.payload))
+    ]
+    failed = [
+        IneffectiveEvent(
             event_id=letter.event_id,
             type=letter.type or "unknown type",
             why=f"{letter.error_type}: {letter.error}",
             realm=None,
             failed=True,
         )
-
-
-def _names(payload: str, user_id: str) -> bool:
-    """Return whether the event would have stated a fact about the user."""
-    try:
-        facts: Iterable[Any] = read_event(parse(payload.encode())).facts
-    except BillingError:
-        return False
-    return any(getattr(fact.fields, "user_id", None) == user_id for fact in facts)
+        for letter in find_dead_letters(connection, EventFilter(user=user_id), OPEN, limit=_MOST)
+    ]
+    return (*ignored, *failed)
 
 
 # The index on settlement bounds the search: older events are never read.

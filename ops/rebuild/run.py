@@ -1,21 +1,20 @@
 """Run ``paidup rebuild``: recompute rows from stored facts, a few parties at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
 from billing.ids import PartyId
 from ops import connections
-from ops.batches import BatchRunner
-from ops.bulk_audit import record_bulk_action
+from ops.batches import BatchRunner, chunks
+from ops.bulk_audit import BulkAudit
 from ops.errors import CommandFailed
 from ops.queries.parties import parties_of_user
-from ops.rebuild.render import RebuildFindings, print_rebuild, rebuild_document
+from ops.rebuild.render import RebuildFindings, print_rebuild
 from ops.terminal.interrupt import Interruption
-from ops.terminal.output import print_json
-from ops.terminal.progress import progress
+from ops.terminal.progress import ReportProgress, progress
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance import scan
 from runtime.ledger.maintenance.rebuild import Rebuilder
@@ -46,78 +45,56 @@ def rebuild(settings: Settings, options: RebuildOptions) -> int:
     """Recompute the rows and report; write unless it is a dry run. Return the exit code."""
     with connections.open_database(settings, application="rebuild") as engine:
         with connections.read_snapshot(engine) as connection:
-            chosen = _parties_of(connection, options.users) if options.users else None
-            total = scan.count_named(connection) if chosen is None else len(chosen)
-        run = _RebuildRun(
-            settings=settings, engine=engine, options=options, chosen=chosen, total=total
+            chosen = _parties_of(connection, options.users)
+            total = len(chosen) if options.users else scan.count_named(connection)
+        pages: Iterable[Sequence[PartyId]] = (
+            chunks(chosen, CHUNK)
+            if options.users
+            else scan.pages(engine, scan.named_parties, size=CHUNK)
         )
-        return run.execute()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RebuildRun:
-    settings: Settings
-    engine: Engine
-    options: RebuildOptions
-    chosen: Sequence[PartyId] | None
-    total: int
-
-    def execute(self) -> int:
-        findings = RebuildFindings(limit=self.options.limit, dry_run=self.options.dry_run)
-        self._audit(REQUESTED, "done", None)
-        failed, interrupted = self._rebuild(findings)
-        document = rebuild_document(findings, failed, interrupted=interrupted)
-        whole = not failed and not interrupted
-        counted = ("parties", "rows", "grants", "interrupted")
-        self._audit(
-            ENDED, "done" if whole else "failed", {name: document[name] for name in counted}
+        audit = BulkAudit(
+            engine=engine,
+            actor=options.actor,
+            reason=options.reason,
+            targets=[("user", user) for user in options.users] or [EVERYTHING],
         )
-        if self.options.as_json:
-            print_json(document)
-        else:
-            print_rebuild(findings, failed, interrupted=interrupted)
-        return 0 if whole else 1
+        if not options.dry_run:
+            audit.record(REQUESTED, "done", None)
+        with progress("recomputing", total) as report:
+            findings = _rebuild(settings, engine, options, pages, report)
+        whole = not findings.failed and not findings.interrupted
+        if not options.dry_run:
+            counted = ("parties", "rows", "grants", "interrupted")
+            after = {name: getattr(findings, name) for name in counted}
+            audit.record(ENDED, "done" if whole else "failed", after)
+    print_rebuild(findings, as_json=options.as_json)
+    return 0 if whole else 1
 
-    def _rebuild(self, findings: RebuildFindings) -> tuple[dict[str, str], bool]:
-        rebuilder, pause = self._rebuilder(), Interruption().pause
-        runner = BatchRunner[PartyId](
-            do=lambda parties: findings.add(rebuilder.from_facts(parties)),
-            pause=pause,
-            retry_command=RETRY_COMMAND,
-        )
-        with progress("recomputing", self.total) as report:
-            runner.run(self._pages(), report)
-        return runner.failed, runner.interrupted
 
-    def _rebuilder(self) -> Rebuilder:
-        settings = self.settings
-        scope = Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts)
-        return Rebuilder(
-            engine=self.engine,
-            catalogues=CatalogueCache(),
-            scope=scope,
-            actor=self.options.actor,
-            reason=self.options.reason,
-            dry_run=self.options.dry_run,
-        )
-
-    def _pages(self) -> Iterable[Sequence[PartyId]]:
-        if self.chosen is None:
-            return scan.pages(self.engine, scan.named_parties, size=CHUNK)
-        return _chunks(self.chosen)
-
-    def _audit(self, action: str, outcome: str, after: Any) -> None:
-        if self.options.dry_run:
-            return
-        record_bulk_action(
-            self.engine,
-            action,
-            outcome,
-            actor=self.options.actor,
-            reason=self.options.reason,
-            targets=[("user", user) for user in self.options.users] or [EVERYTHING],
-            after=after,
-        )
+def _rebuild(
+    settings: Settings,
+    engine: Engine,
+    options: RebuildOptions,
+    pages: Iterable[Sequence[PartyId]],
+    report: ReportProgress,
+) -> RebuildFindings:
+    findings = RebuildFindings(dry_run=options.dry_run)
+    rebuilder = Rebuilder(
+        engine=engine,
+        catalogues=CatalogueCache(),
+        scope=Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts),
+        actor=options.actor,
+        reason=options.reason,
+        dry_run=options.dry_run,
+    )
+    runner = BatchRunner[PartyId](
+        do=lambda parties: findings.add(rebuilder.from_facts(parties), limit=options.limit),
+        pause=Interruption().pause,
+        retry_command=RETRY_COMMAND,
+    )
+    runner.run(pages, report)
+    findings.failed, findings.interrupted = runner.failed, runner.interrupted
+    return findings
 
 
 def _parties_of(connection: Connection, users: Sequence[str]) -> list[PartyId]:
@@ -130,8 +107,3 @@ def _parties_of(connection: Connection, users: Sequence[str]) -> list[PartyId]:
             )
         found |= parties
     return [PartyId(party) for party in sorted(found)]
-
-
-def _chunks(parties: Sequence[PartyId]) -> Iterator[Sequence[PartyId]]:
-    for start in range(0, len(parties), CHUNK):
-        yield parties[start : start + CHUNK]

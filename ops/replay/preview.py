@@ -8,9 +8,9 @@ its locks.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -19,7 +19,9 @@ from billing.errors import MalformedEvent
 from billing.ids import ObjectKey, PartyId
 from billing.rows import EntitlementRow, PaymentRow
 from models.tables import Membership
-from ops.replay.run import ReplayResult, ReplayStatus, status_of_outcome
+from ops.batches import chunks
+from ops.replay.results import ReplayResults, ReplayStatus
+from ops.replay.run import status_of_outcome
 from ops.replay.targets import Target
 from runtime.event_body import parse
 from runtime.failures.classify import Infrastructure, Outdated, classify
@@ -69,23 +71,15 @@ class NetChanges(Generic[R]):
         return [pair for _, pair in sorted(changed, key=lambda each: each[0])]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ReplayPreview:
     """The status that every event would get, and the rows that would change."""
 
-    results: dict[str, ReplayResult] = field(default_factory=dict)
+    results: ReplayResults = field(default_factory=ReplayResults)
     entitlements: NetChanges[EntitlementRow] = field(default_factory=NetChanges)
     payments: NetChanges[PaymentRow] = field(default_factory=NetChanges)
     rows: Counter[str] = field(default_factory=Counter)
     """Rows that would be written or deleted, by table."""
-
-    def counts(self) -> Counter[ReplayStatus]:
-        """Return the number of events by status."""
-        return Counter(result.status for result in self.results.values())
-
-    def record(self, key: str, status: ReplayStatus, detail: str = "") -> None:
-        """Record the status of one event."""
-        self.results[key] = ReplayResult(key=key, status=status, detail=detail)
 
     def add_decisions(self, decisions: Iterable[Decision]) -> None:
         """Add the changes that one event makes."""
@@ -101,106 +95,87 @@ class ReplayPreview:
                     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPreviewer:
-    """Previews a replay for an operator and changes nothing."""
+    """Previews one replay and changes nothing; ``preview`` is the growing result."""
 
-    engine: Engine
-    ledger: Ledger
-    scope: Scope
-    now: datetime
-    actor: str
-    reason: str | None
-
-    @classmethod
-    def of(cls, settings: Settings, engine: Engine, **fields: Any) -> "ReplayPreviewer":
-        """Return a previewer with the modes and accounts of the settings, as workers use them."""
+    def __init__(self, settings: Settings, engine: Engine) -> None:
         livemode, accounts = settings.effective_livemode(), settings.connect_accounts
-        return cls(
-            engine=engine,
-            ledger=Ledger(engine, livemode=livemode, accounts=accounts),
-            scope=Scope(livemode=livemode, accounts=accounts),
-            **fields,
-        )
+        self.engine = engine
+        self.ledger = Ledger(engine, livemode=livemode, accounts=accounts)
+        self.scope = Scope(livemode=livemode, accounts=accounts)
+        self.preview = ReplayPreview()
 
-    def preview(
-        self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]
-    ) -> ReplayPreview:
-        """Preview all targets; ``report`` gets the growing result after each batch."""
-        preview = ReplayPreview()
-        for batch in self._batches(targets, preview):
-            deliveries = self._deliveries(batch, preview)
-            for delivery, decided in self._previews(deliveries, preview):
-                preview.record(delivery.key, *status_of_outcome(decided.outcome, decided.reason))
-                preview.add_decisions(decided.decisions)
-            report(preview)
-        return preview
+    def run(self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]) -> None:
+        """Preview all targets; call ``report`` after each batch."""
+        for batch in self._batches(targets):
+            for delivery, decided in self._previews(self._deliveries(batch)):
+                status, detail = status_of_outcome(decided.outcome, decided.reason)
+                self.preview.results.record(delivery.key, status, detail)
+                self.preview.add_decisions(decided.decisions)
+            report(self.preview)
 
-    def _batches(self, targets: Sequence[Target], preview: ReplayPreview) -> Iterator[list[Target]]:
+    def _batches(self, targets: Sequence[Target]) -> Iterator[list[Target]]:
         """Yield all events of a party together; parties are joined up to a batch of 100."""
-        named = self._mentions(targets, preview)
-        parties = self._parties(named)
-        known = [target for target in targets if target.key in named]
+        parties = self._parties(self._mentions(targets))
+
+        def party_of(target: Target) -> str:
+            return parties[target.key]
+
+        known = sorted((each for each in targets if each.key in parties), key=party_of)
         batch: list[Target] = []
-        for _, party in groupby(
-            sorted(known, key=lambda each: parties[each.key]), key=lambda each: parties[each.key]
-        ):
+        for _, party in groupby(known, key=party_of):
             batch += party
             if len(batch) >= BATCH_SIZE:
                 yield batch
                 batch = []
         yield batch
 
-    def _mentions(
-        self, targets: Sequence[Target], preview: ReplayPreview
-    ) -> dict[str, frozenset[ObjectKey]]:
+    def _mentions(self, targets: Sequence[Target]) -> dict[str, frozenset[ObjectKey]]:
         """Return the objects that each event mentions; record those that are not tried."""
-        named: dict[str, frozenset[ObjectKey]] = {}
-        for start in range(0, len(targets), BATCH_SIZE):
-            some = targets[start : start + BATCH_SIZE]
-            for prepared in prepare(self._deliveries(some, preview), self.scope):
-                named[prepared.delivery.key] = prepared.mentions
-        return named
+        return {
+            prepared.delivery.key: prepared.mentions
+            for some in chunks(targets, BATCH_SIZE)
+            for prepared in prepare(self._deliveries(some), self.scope)
+        }
 
     def _parties(self, named: Mapping[str, frozenset[ObjectKey]]) -> dict[str, str]:
         with self.engine.connect() as connection:
-            stated = _in_batches(named, lambda some: keys_stated_by(connection, some))
+            stated = _in_chunks(named, lambda some: keys_stated_by(connection, some))
             mentions = {key: named[key] | stated.get(key, frozenset()) for key in named}
             every = frozenset[ObjectKey]().union(*mentions.values())
-            grouping = Grouping(_in_batches(every, lambda some: _memberships(connection, some)))
+            grouping = Grouping(_in_chunks(every, lambda some: _memberships(connection, some)))
         for keys in filter(None, mentions.values()):
             grouping.assign_party(keys)
         return {key: grouping.party_of(min(keys)) if keys else "" for key, keys in mentions.items()}
 
-    def _deliveries(self, targets: Sequence[Target], preview: ReplayPreview) -> list[Delivery]:
-        return with_stored_fetches(self.engine, [*self._parsed(targets, preview)])
+    def _deliveries(self, targets: Sequence[Target]) -> list[Delivery]:
+        return with_stored_fetches(self.engine, [*self._parsed(targets)])
 
-    def _parsed(self, targets: Sequence[Target], preview: ReplayPreview) -> Iterator[Delivery]:
+    def _parsed(self, targets: Sequence[Target]) -> Iterator[Delivery]:
+        dead = [target.key for target in targets if target.is_dead_letter]
+        settled = [target.key for target in targets if not target.is_dead_letter]
         with self.engine.connect() as connection:
-            bodies = _bodies(connection, targets)
+            stored = connection.execute(_STORED, {"dead": dead, "settled": settled})
+            rows = {row.key: row for row in stored}
         for target in targets:
-            payload, error_type = bodies[target]
-            if target.is_dead_letter and error_type == CRASH_LOOP:
-                preview.record(target.key, ReplayStatus.NOT_TRIED, NOT_TRIED)
+            row = rows[target.key]
+            if row.error_type == CRASH_LOOP:
+                self.preview.results.record(target.key, ReplayStatus.NOT_TRIED, NOT_TRIED)
                 continue
             try:
-                envelope = parse(payload.encode())
+                envelope = parse(row.payload.encode())
             except MalformedEvent as error:
-                preview.record(target.key, ReplayStatus.FAILED, f"{type(error).__name__}: {error}")
+                self._record_failed(target.key, f"{type(error).__name__}: {error}")
                 continue
             yield Delivery(
                 envelope=envelope,
-                received_at=self.now,
+                received_at=datetime.now(UTC),
                 attempts=1,
                 origin=REPLAY,
                 key=target.key,
-                actor=self.actor,
-                reason=self.reason,
             )
 
-    def _previews(
-        self, deliveries: Sequence[Delivery], preview: ReplayPreview
-    ) -> list[tuple[Delivery, DeliveryPreview]]:
+    def _previews(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, DeliveryPreview]]:
         """Preview all events together; if that fails, leave out those that fail on their own."""
         together = self._preview(deliveries)
         if not isinstance(together, str):
@@ -209,12 +184,15 @@ class ReplayPreviewer:
         for delivery in deliveries:
             decided = self._preview([delivery])
             if isinstance(decided, str):
-                preview.record(delivery.key, ReplayStatus.FAILED, decided)
+                self._record_failed(delivery.key, decided)
             else:
                 alone += decided
         rest = self._preview([delivery for delivery, _ in alone])
         # Two events that pass alone may exclude each other: two bodies under one new id.
         return alone if isinstance(rest, str) else rest
+
+    def _record_failed(self, key: str, detail: str) -> None:
+        self.preview.results.record(key, ReplayStatus.FAILED, detail)
 
     def _preview(
         self, deliveries: Sequence[Delivery]
@@ -230,23 +208,6 @@ class ReplayPreviewer:
             return f"{failure.error_type}: {failure.reason}"
 
 
-def _bodies(
-    connection: Connection, targets: Sequence[Target]
-) -> Mapping[Target, tuple[str, str | None]]:
-    dead = {"keys": [target.key for target in targets if target.is_dead_letter]}
-    settled = {"keys": [target.key for target in targets if not target.is_dead_letter]}
-    return {
-        **{
-            Target(key=row.event_id, is_dead_letter=True): (row.payload, row.error_type)
-            for row in connection.execute(_LETTERS, dead)
-        },
-        **{
-            Target(key=row.id, is_dead_letter=False): (row.payload, None)
-            for row in connection.execute(_EVENTS, settled)
-        },
-    }
-
-
 def _memberships(connection: Connection, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, PartyId]:
     query = sa.select(Membership.object_key, Membership.party)
     rows = connection.execute(query.where(Membership.object_key.in_(keys)))
@@ -257,15 +218,15 @@ K = TypeVar("K", bound=str)
 V = TypeVar("V")
 
 
-def _in_batches(keys: Iterable[K], query: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
-    every = sorted(keys)
+def _in_chunks(keys: Iterable[K], query: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
     found: dict[K, V] = {}
-    for start in range(0, len(every), 1000):
-        found.update(query(every[start : start + 1000]))
+    for some in chunks(sorted(keys), 1000):
+        found.update(query(some))
     return found
 
 
-_LETTERS = sa.text(
-    "SELECT event_id, payload, error_type FROM dead_letters WHERE event_id = ANY(:keys)"
+_STORED = sa.text(
+    "SELECT event_id AS key, payload, error_type FROM dead_letters WHERE event_id = ANY(:dead)"
+    " UNION ALL"
+    " SELECT id, payload, NULL FROM stripe_events WHERE id = ANY(:settled)"
 )
-_EVENTS = sa.text("SELECT id, payload FROM stripe_events WHERE id = ANY(:keys)")

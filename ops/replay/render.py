@@ -1,18 +1,22 @@
 """Print a replay and its preview, as text or JSON."""
 
-from collections import Counter
-from collections.abc import Mapping
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from billing.rows import EntitlementRow, PaymentRow
 from ops.replay.preview import ReplayPreview
-from ops.replay.run import Replay, ReplayResult, ReplayStatus
+from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
+from ops.replay.run import Replay
 from ops.terminal.formats import format_grant, format_money
-from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
+from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
 
 R = TypeVar("R", EntitlementRow, PaymentRow)
 
-_QUIET = frozenset(
+Source = Mapping[str, str]
+"""The imported file: its name as ``file``, its digest as ``sha256``."""
+
+NO_FILE: Final[Source] = {}
+QUIET: Final = frozenset(
     {
         ReplayStatus.APPLIED,
         ReplayStatus.ALREADY_APPLIED,
@@ -21,52 +25,43 @@ _QUIET = frozenset(
         ReplayStatus.NOT_STARTED,
     }
 )
+"""Statuses that need no attention."""
+
 _FEW = 50
 """Up to this many events, each one is listed, even if it needs no attention."""
 
 
-def replay_document(replay: Replay) -> Json:
-    """Return the result of each event as JSON values."""
-    return {
-        "asked": replay.total,
-        "requeued": replay.requeued,
-        "interrupted": replay.interrupted,
-        "counts": counts_document(replay.counts()),
-        "events": events_document(replay.results),
-    }
-
-
-def print_replay(replay: Replay) -> None:
+def print_replay(replay: Replay[Any], *, as_json: bool, source: Source = NO_FILE) -> None:
     """Print the result of each event; of many events, only of those that need attention."""
-    _print_events(replay.results)
-    print_text(_summary(replay.counts()), style="bold")
+    if as_json:
+        numbers = {"requeued": replay.requeued, "interrupted": replay.interrupted}
+        print_json({**source, "asked": replay.total, **numbers, **_document(replay.results)})
+        return
+    _print_results(replay.results)
+    print_text(_summary(replay.results, source), style="bold")
     if replay.interrupted:
-        left = replay.counts()[ReplayStatus.NOT_STARTED]
+        left = replay.results.counts[ReplayStatus.NOT_STARTED]
         print_text(
             f"interrupted: {replay.requeued} of {replay.total} were requeued, workers settle them;"
             f" {left} are not started; the same command does the rest"
         )
 
 
-def preview_document(preview: ReplayPreview) -> Json:
-    """Return the preview as JSON values."""
-    return {
-        "dry_run": True,
-        "asked": len(preview.results),
-        "counts": counts_document(preview.counts()),
-        **changes_document(preview),
-        "events": events_document(preview.results),
-    }
-
-
-def print_preview(preview: ReplayPreview) -> None:
-    """Print the status that each event would get, and the rows that would change."""
-    _print_events(preview.results)
-    print_changes(preview)
+def print_preview(preview: ReplayPreview, *, as_json: bool, source: Source = NO_FILE) -> None:
+    """Print the status that each event would get; unless it is of a file, the rows as well."""
+    results = preview.results
+    if as_json:
+        changes = {} if source else changes_document(preview)
+        asked = results.counts.total()
+        print_json({"dry_run": True, **source, "asked": asked, **changes, **_document(results)})
+        return
+    _print_results(results)
+    if not source:
+        print_changes(preview)
     if preview.rows:
         written = ", ".join(f"{name} {count}" for name, count in sorted(preview.rows.items()))
         print_text(f"rows that would be written: {written}", style="dim")
-    print_text(f"\nDry run, nothing was changed. {_summary(preview.counts())}", style="bold")
+    print_text(f"\nDry run, nothing was changed. {_summary(results, source)}", style="bold")
 
 
 def print_changes(preview: ReplayPreview) -> None:
@@ -85,10 +80,14 @@ def print_changes(preview: ReplayPreview) -> None:
 def changes_document(preview: ReplayPreview) -> dict[str, Json]:
     """Return the changes of entitlements, payments and rows as JSON values."""
     return {
-        "entitlements": [_changed_row(*pair) for pair in preview.entitlements.pairs()],
-        "payments": [_changed_row(*pair) for pair in preview.payments.pairs()],
+        "entitlements": _before_and_after(preview.entitlements.pairs()),
+        "payments": _before_and_after(preview.payments.pairs()),
         "rows": dict(sorted(preview.rows.items())),
     }
+
+
+def _before_and_after(pairs: Iterable[tuple[object, object]]) -> Json:
+    return [{"before": to_json(before), "after": to_json(after)} for before, after in pairs]
 
 
 def format_counts(counts: Mapping[ReplayStatus, int]) -> str:
@@ -96,45 +95,31 @@ def format_counts(counts: Mapping[ReplayStatus, int]) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in ReplayStatus if counts.get(status))
 
 
-def _summary(counts: Counter[ReplayStatus]) -> str:
-    total = counts.total()
-    return f"{total} {'event' if total == 1 else 'events'}: {format_counts(counts)}"
+def _summary(results: ReplayResults, source: Source) -> str:
+    total = results.counts.total()
+    of = f" of {source['file']}" if source else ""
+    return f"{total} {'event' if total == 1 else 'events'}{of}: {format_counts(results.counts)}"
 
 
-def print_results(results: Mapping[str, ReplayResult], *, of: int) -> None:
-    """Print one line for each result, and how many of all ``of`` events are left out."""
-    if results:
-        print_rows(_RESULT_COLUMNS, results.values())
-    if len(results) < of:
-        print_text(f"{of - len(results)} more need no attention", style="dim")
+def _print_results(results: ReplayResults) -> None:
+    total = results.counts.total()
+    shown = [each for each in results.listed.values() if total <= _FEW or each.status not in QUIET]
+    if shown:
+        print_rows(_RESULT_COLUMNS, shown)
+    if len(shown) < total:
+        print_text(f"{total - len(shown)} more need no attention", style="dim")
 
 
-def is_notable(result: ReplayResult) -> bool:
-    """Return whether this result needs the operator's attention."""
-    return result.status not in _QUIET
-
-
-def _print_events(results: Mapping[str, ReplayResult]) -> None:
-    few = len(results) <= _FEW
-    shown = {key: each for key, each in results.items() if few or is_notable(each)}
-    print_results(shown, of=len(results))
-
-
-def counts_document(counts: Mapping[ReplayStatus, int]) -> Json:
-    """Return the number of events by status, as JSON values."""
-    return {str(status): counts[status] for status in ReplayStatus if counts.get(status)}
-
-
-def events_document(results: Mapping[str, ReplayResult]) -> Json:
-    """Return the results as JSON values."""
-    return [
-        {"event": each.key, "status": str(each.status), "because": each.detail or None}
-        for each in results.values()
-    ]
-
-
-def _changed_row(before: R | None, after: R | None) -> Json:
-    return {"before": to_json(before), "after": to_json(after)}
+def _document(results: ReplayResults) -> dict[str, Json]:
+    return {
+        "counts": {
+            str(status): number for status in ReplayStatus if (number := results.counts[status])
+        },
+        "events": [
+            {"event": each.key, "status": str(each.status), "because": each.detail or None}
+            for each in results.listed.values()
+        ],
+    }
 
 
 def _row_of(pair: tuple[R | None, R | None]) -> R:

@@ -7,9 +7,8 @@ open until the event is settled. An advisory lock and row locks on the dead lett
 operators: when two replay one event at once, the second finds it queued.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,55 +17,19 @@ from sqlalchemy.engine import Connection, Engine
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from models.tables import AuditLog
-from ops.replay.ports import RequeueInbox
+from ops.replay.results import ReplayResult, ReplayStatus
 from ops.replay.targets import Target
 from ops.terminal.formats import format_time
+from runtime.broker import Publish
 from runtime.event_body import parse
 from runtime.event_keys import event_id_of
+from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import REPLAY, REPLAY_SETTLED
 
 REQUESTED: Final = "replay.requested"
 
 OPERATOR_LOCK: Final = 7_225_519_301
 """The advisory lock that serializes operators; nothing else in this database uses it."""
-
-
-class RequeueStatus(Enum):
-    """The result of one attempt to requeue an event."""
-
-    QUEUED = auto()
-    ALREADY_QUEUED = auto()
-    """Another operator's replay of it is queued, or was settled just now."""
-    PENDING = auto()
-    """A delivery from Stripe is in the inbox; a replay has to come after it."""
-    LOCKED = auto()
-    """Another transaction holds its dead letter at this moment."""
-    RESOLVED = auto()
-    """Its dead letter was resolved in the meantime."""
-    INVALID = auto()
-    """The stored payload cannot be read as an event."""
-    ALREADY_SETTLED = auto()
-    """It came from a file and is settled in this database already."""
-    EXCLUDED = auto()
-    """It came from a file, and an operator discarded it, here or in the source database."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequeueResult:
-    """One attempt: its target, its status, and details for the operator."""
-
-    target: Target
-    status: RequeueStatus
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayRequest:
-    """The operator, the reason, and the newest audit id at the time of the request."""
-
-    actor: str
-    reason: str
-    mark: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +46,23 @@ class Requeuer:
     """Requeues events for one operator and one request."""
 
     engine: Engine
-    inbox: RequeueInbox
-    publish: Callable[[str], bool]
-    request: ReplayRequest
+    inbox: Inbox
+    publish: Publish
+    actor: str
+    reason: str
+    mark: int
+    """The newest audit id at the time of the request."""
 
-    def requeue(self, targets: Sequence[Target]) -> list[RequeueResult]:
+    def requeue(self, targets: Sequence[Target]) -> list[ReplayResult]:
         """Requeue each of a few targets; after COMMIT, send the wake-ups."""
         wakes: list[str] = []
         with self.engine.begin() as connection:
             stored = self._load(connection, targets)
             results = [self._requeue_one(target, stored, wakes) for target in targets]
-            self._audit(connection, results)
+            tried = zip(targets, results, strict=True)
+            queued = [each for each, result in tried if result.status is ReplayStatus.QUEUED]
+            if queued:
+                connection.execute(sa.insert(AuditLog), [*map(self._audit_row, queued)])
         send_wakes(self.inbox, self.publish, wakes)
         return results
 
@@ -101,7 +70,7 @@ class Requeuer:
         connection.execute(_LOCK_OPERATORS, {"lock": OPERATOR_LOCK})
         dead = [target.key for target in targets if target.is_dead_letter]
         settled = [target.key for target in targets if not target.is_dead_letter]
-        every = {"keys": dead + settled, "mark": self.request.mark}
+        every = {"keys": dead + settled, "mark": self.mark}
         return _Stored(
             letters={
                 row.event_id: row for row in connection.execute(_LOCK_DEAD_LETTERS, {"keys": dead})
@@ -112,56 +81,52 @@ class Requeuer:
             already_queued=frozenset(connection.scalars(_REQUEUED_SINCE, every)),
         )
 
-    def _requeue_one(self, target: Target, stored: _Stored, wakes: list[str]) -> RequeueResult:
-        if target.key in stored.already_queued:
-            return RequeueResult(target=target, status=RequeueStatus.ALREADY_QUEUED)
-        letter = stored.letters.get(target.key)
+    def _requeue_one(self, target: Target, stored: _Stored, wakes: list[str]) -> ReplayResult:
+        key = target.key
+        if key in stored.already_queued:
+            return ReplayResult(key=key, status=ReplayStatus.ALREADY_QUEUED)
+        letter = stored.letters.get(key)
         if target.is_dead_letter and letter is None:
-            return RequeueResult(target=target, status=RequeueStatus.LOCKED)
+            return ReplayResult(key=key, status=ReplayStatus.LOCKED)
         if letter is not None and letter.state == "replayed":
             by = f"applied at {format_time(letter.resolved_at)} by {letter.resolved_by}"
-            return RequeueResult(target=target, status=RequeueStatus.RESOLVED, detail=by)
-        payload = letter.payload if letter is not None else stored.payloads[target.key]
+            return ReplayResult(key=key, status=ReplayStatus.RESOLVED_ELSEWHERE, detail=by)
+        payload = letter.payload if letter is not None else stored.payloads[key]
         try:
             envelope = parse(payload.encode())
         except MalformedEvent as error:
-            return RequeueResult(target=target, status=RequeueStatus.INVALID, detail=str(error))
-        extra = {"actor": self.request.actor, "reason": self.request.reason}
-        status = put_into_inbox(self.inbox, envelope, target.key, extra, wakes)
-        return RequeueResult(target=target, status=status)
-
-    def _audit(self, connection: Connection, results: Iterable[RequeueResult]) -> None:
-        queued = [result.target for result in results if result.status is RequeueStatus.QUEUED]
-        if queued:
-            connection.execute(sa.insert(AuditLog), [*map(self._audit_row, queued)])
+            return ReplayResult(key=key, status=ReplayStatus.FAILED, detail=str(error))
+        extra = {"actor": self.actor, "reason": self.reason}
+        return put_into_inbox(self.inbox, envelope, key, extra, wakes)
 
     def _audit_row(self, target: Target) -> dict[str, Any]:
         return {
-            "actor": self.request.actor,
+            "actor": self.actor,
             "action": REQUESTED,
             "outcome": "done",
             "origin": "operator",
             "target_type": "dead_letter" if target.is_dead_letter else "event",
             "target_id": target.key,
             "event_id": event_id_of(target.key),
-            "reason": self.request.reason,
+            "reason": self.reason,
         }
 
 
 def put_into_inbox(
-    inbox: RequeueInbox, envelope: Envelope, key: str, extra: Mapping[str, Any], wakes: list[str]
-) -> RequeueStatus:
+    inbox: Inbox, envelope: Envelope, key: str, extra: Mapping[str, Any], wakes: list[str]
+) -> ReplayResult:
     """Put an event into the inbox as a replay, unless it is there; add the wake-up to ``wakes``."""
     accepted = inbox.requeue(envelope, key=key, origin=REPLAY, extra=extra)
     if accepted.status == "accepted":
         wakes += [accepted.wake] if accepted.wake else []
-        return RequeueStatus.QUEUED
-    (pending,) = inbox.peek([key])
-    replayed = pending.header.get("origin") == REPLAY
-    return RequeueStatus.ALREADY_QUEUED if replayed else RequeueStatus.PENDING
+        return ReplayResult(key=key, status=ReplayStatus.QUEUED)
+    (there,) = inbox.peek([key])
+    replayed = there.header.get("origin") == REPLAY
+    status = ReplayStatus.ALREADY_QUEUED if replayed else ReplayStatus.PENDING
+    return ReplayResult(key=key, status=status)
 
 
-def send_wakes(inbox: RequeueInbox, publish: Callable[[str], bool], wakes: Iterable[str]) -> None:
+def send_wakes(inbox: Inbox, publish: Publish, wakes: Iterable[str]) -> None:
     """Send each wake-up; take back one that could not be sent, so that the sweeper sends it."""
     for wake in wakes:
         if not publish(wake):

@@ -4,20 +4,20 @@ A replay holds no state of its own. If it is interrupted or killed, the workers 
 that are in the inbox, the others stay as they are, and the same command does the rest.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final
+from itertools import chain, islice
+from typing import Final, Generic, TypeVar
 
 from sqlalchemy.engine import Engine
 
 from ops.queries.replay_results import DEAD_LETTERED, RESOLVED, ReplayTrace, find_traces
-from ops.replay.ports import ReplayInbox
-from ops.replay.requeue import RequeueResult, RequeueStatus
+from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
 from runtime.inbox.entries import Backlog, Lane, PeekedEvent
+from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import ALREADY_APPLIED, Outcome
 
 BATCH_SIZE: Final = 25
@@ -28,46 +28,9 @@ WINDOW: Final = 1000
 
 CHECK_SECONDS: Final = 0.2
 _MIN_PAUSE_SECONDS: Final = 0.01
-_RETRYABLE: Final = frozenset({RequeueStatus.LOCKED, RequeueStatus.PENDING})
+_RETRYABLE: Final = frozenset({ReplayStatus.LOCKED, ReplayStatus.PENDING})
 
-
-class ReplayStatus(StrEnum):
-    """The status of one event of a replay; the values are shown to the operator."""
-
-    APPLIED = "applied"
-    ALREADY_APPLIED = "already applied"
-    SUPERSEDED = "superseded"
-    IGNORED = "ignored"
-    FAILED = "failed again"
-    ALREADY_SETTLED = "already settled"
-    EXCLUDED = "excluded"
-    RESOLVED_ELSEWHERE = "resolved elsewhere"
-    QUEUED = "queued"
-    IN_PROGRESS = "in progress"
-    LOST = "lost"
-    NOT_TRIED = "not tried"
-    NOT_STARTED = "not started"
-
-
-DONE: Final = frozenset(ReplayStatus) - {
-    *(
-        ReplayStatus.FAILED,
-        ReplayStatus.IN_PROGRESS,
-        ReplayStatus.LOST,
-        ReplayStatus.NOT_TRIED,
-        ReplayStatus.NOT_STARTED,
-    )
-}
-"""Statuses that leave nothing to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayResult:
-    """One event, its status, and details for the operator."""
-
-    key: str
-    status: ReplayStatus
-    detail: str = ""
+T = TypeVar("T", bound=Target)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,32 +60,31 @@ class Pace:
 
 
 @dataclass(slots=True, kw_only=True)
-class Replay:
-    """One run; at its end, ``results`` holds every event."""
+class Replay(Generic[T]):
+    """One run; at its end, ``results`` counts every event."""
 
-    requeue: Callable[[Sequence[Target]], list[RequeueResult]]
-    inbox: ReplayInbox
+    requeue: Callable[[Sequence[T]], list[ReplayResult]]
+    inbox: Inbox
     engine: Engine
     mark: int
     pace: Pace
     wait: bool
-    todo: deque[Target]
-    total: int = 0
+    todo: Iterator[T]
+    total: int
+    results: ReplayResults = field(default_factory=ReplayResults)
     requeued: int = 0
     interrupted: bool = False
     stall_reason: str | None = None
     """The reason why events may be stuck."""
-    in_progress: dict[str, Target] = field(default_factory=dict)
-    results: dict[str, ReplayResult] = field(default_factory=dict)
+    again: deque[T] = field(default_factory=deque)
+    """Events that could not be requeued at their first attempt."""
+    in_progress: list[str] = field(default_factory=list)
     _checked_at: float = float("-inf")
 
-    def __post_init__(self) -> None:
-        self.total = len(self.todo)
-
-    def run(self, pause: Callable[[float], None], report: Callable[["Replay"], None]) -> None:
+    def run(self, pause: Callable[[float], None], report: Callable[["Replay[T]"], None]) -> None:
         """Replay until every event is done, or until ``pause`` raises ``Interrupted``."""
         try:
-            while self.todo or (self.wait and self.in_progress):
+            while self.results.counts.total() < self.total:
                 progressed = self._requeue_batch()
                 self._check_results()
                 report(self)
@@ -131,23 +93,14 @@ class Replay:
             self.interrupted = True
         self._finish()
 
-    def counts(self) -> Counter[ReplayStatus]:
-        """Return the number of events by status so far."""
-        return Counter(result.status for result in self.results.values())
-
     def _requeue_batch(self) -> bool:
-        number = min(self.pace.allowed(), self._room()) if self.todo else 0
-        batch = [self.todo.popleft() for _ in range(min(number, len(self.todo)))]
+        batch = self._next_batch(min(self.pace.allowed(), self._room()))
         if not batch:
             return False
-        try:
-            results = self.requeue(batch)
-        except Exception:
-            self.todo.extendleft(reversed(batch))
-            raise
-        for result in results:
-            self._take_result(result)
-        queued = sum(result.status is RequeueStatus.QUEUED for result in results)
+        results = self.requeue(batch)
+        for target, result in zip(batch, results, strict=True):
+            self._take_result(target, result)
+        queued = sum(result.status is ReplayStatus.QUEUED for result in results)
         self.requeued += queued
         self.pace.went(queued)
         return any(result.status not in _RETRYABLE for result in results)
@@ -155,64 +108,62 @@ class Replay:
     def _room(self) -> int:
         return max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
 
-    def _take_result(self, result: RequeueResult) -> None:
-        key = result.target.key
+    def _next_batch(self, number: int) -> list[T]:
+        """Return the next events; a second copy of an event in a file waits for the first."""
+        drawn = [*islice(self.todo, number)]
+        drawn += [self.again.popleft() for _ in range(min(number - len(drawn), len(self.again)))]
+        batch: dict[str, T] = {}
+        for target in drawn:
+            if target.key in batch or target.key in self.in_progress:
+                self.again.append(target)
+            else:
+                batch[target.key] = target
+        return [*batch.values()]
+
+    def _take_result(self, target: T, result: ReplayResult) -> None:
         match result.status:
-            case RequeueStatus.QUEUED | RequeueStatus.ALREADY_QUEUED:
-                self.in_progress[key] = result.target
-            case RequeueStatus.LOCKED:
-                self.todo.append(result.target)
-            case RequeueStatus.PENDING if self.wait:
-                self.todo.append(result.target)
-            case RequeueStatus.PENDING:
-                self._record(key, ReplayStatus.IN_PROGRESS, "it was in the inbox already")
-            case RequeueStatus.RESOLVED:
-                self._record(key, ReplayStatus.RESOLVED_ELSEWHERE, result.detail)
-            case RequeueStatus.INVALID:
-                self._record(key, ReplayStatus.FAILED, result.detail)
-            case RequeueStatus.ALREADY_SETTLED:
-                self._record(key, ReplayStatus.ALREADY_SETTLED)
-            case RequeueStatus.EXCLUDED:
-                self._record(key, ReplayStatus.EXCLUDED, result.detail)
+            case ReplayStatus.QUEUED | ReplayStatus.ALREADY_QUEUED if self.wait:
+                self.in_progress.append(target.key)
+            case ReplayStatus.QUEUED | ReplayStatus.ALREADY_QUEUED:
+                self.results.record(target.key, ReplayStatus.QUEUED)
+            case ReplayStatus.PENDING if not self.wait:
+                detail = "it was in the inbox already"
+                self.results.record(target.key, ReplayStatus.IN_PROGRESS, detail)
+            case ReplayStatus.LOCKED | ReplayStatus.PENDING:
+                self.again.append(target)
+            case _:
+                self.results.add(result)
 
     def _check_results(self) -> None:
         now = self.pace.clock()
-        if self.wait and self.in_progress and now - self._checked_at >= CHECK_SECONDS:
+        if self.in_progress and now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
             self.stall_reason = _stall_reason(self.inbox.backlog())
             self._collect_results()
 
     def _collect_results(self) -> None:
         """Query the inbox before the audit: an event that leaves it has left its trace by then."""
-        keys = list(self.in_progress)
-        inside = set(self.inbox.pending(keys))
+        inside = set(self.inbox.pending(self.in_progress))
         with self.engine.connect() as connection:
-            traces = find_traces(connection, keys, self.mark)
-        for key in keys:
+            traces = find_traces(connection, self.in_progress, self.mark)
+        for key in self.in_progress:
             if trace := traces.get(key):
-                self._settle(key, *status_of_trace(trace))
+                self.results.record(key, *status_of_trace(trace))
             elif key not in inside:
-                self._settle(
-                    key, ReplayStatus.LOST, "it left the inbox without a result; replay it"
-                )
-
-    def _settle(self, key: str, status: ReplayStatus, detail: str) -> None:
-        del self.in_progress[key]
-        self._record(key, status, detail)
-
-    def _record(self, key: str, status: ReplayStatus, detail: str = "") -> None:
-        self.results[key] = ReplayResult(key=key, status=status, detail=detail)
+                detail = "it left the inbox without a result; replay it"
+                self.results.record(key, ReplayStatus.LOST, detail)
+        self.in_progress = [key for key in self.in_progress if key in inside - traces.keys()]
 
     def _finish(self) -> None:
-        for target in self.todo:
-            self._record(target.key, ReplayStatus.NOT_STARTED)
-        if not self.wait:
-            for key in self.in_progress:
-                self._record(key, ReplayStatus.QUEUED)
-        elif self.in_progress:
+        if self.in_progress:
             self._collect_results()
-            for peeked in self.inbox.peek(list(self.in_progress)):
-                self._record(peeked.key, ReplayStatus.IN_PROGRESS, why_it_waits(peeked))
+            for peeked in self.inbox.peek(self.in_progress):
+                self.results.record(peeked.key, ReplayStatus.IN_PROGRESS, why_it_waits(peeked))
+        if ReplayStatus.NOT_STARTED not in self.results.unlisted:
+            for target in chain(self.again, self.todo):
+                self.results.record(target.key, ReplayStatus.NOT_STARTED)
+        if left := self.total - self.results.counts.total():
+            self.results.counts[ReplayStatus.NOT_STARTED] += left
 
 
 def _stall_reason(backlog: Backlog) -> str | None:
@@ -234,12 +185,7 @@ def status_of_outcome(outcome: Outcome, reason: str | None) -> tuple[ReplayStatu
     """Return the status and details for an outcome that the ledger decided."""
     if reason == ALREADY_APPLIED:
         return ReplayStatus.ALREADY_APPLIED, ""
-    status = {
-        Outcome.APPLIED: ReplayStatus.APPLIED,
-        Outcome.SUPERSEDED: ReplayStatus.SUPERSEDED,
-        Outcome.IGNORED: ReplayStatus.IGNORED,
-    }[outcome]
-    return status, reason or ""
+    return ReplayStatus(outcome), reason or ""
 
 
 def why_it_waits(peeked: PeekedEvent) -> str:

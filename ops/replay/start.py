@@ -3,11 +3,9 @@
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import click
@@ -20,20 +18,14 @@ from ops import connections
 from ops.errors import CommandFailed, user_message
 from ops.queries.replay_results import current_mark
 from ops.replay.preview import ReplayPreviewer
-from ops.replay.render import (
-    format_counts,
-    preview_document,
-    print_preview,
-    print_replay,
-    replay_document,
-)
-from ops.replay.requeue import ReplayRequest, Requeuer
-from ops.replay.run import DONE, Pace, Replay
+from ops.replay.render import format_counts, print_preview, print_replay
+from ops.replay.requeue import Requeuer
+from ops.replay.run import Pace, Replay
 from ops.replay.targets import MANY, Target
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import operator_options, require_reason
-from ops.terminal.output import json_option, print_json
-from ops.terminal.progress import ReportProgress, progress
+from ops.terminal.output import json_option
+from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.broker import WakePublisher, make_celery
 from runtime.failures.conflicts import dead_letter_conflicts
@@ -56,6 +48,11 @@ class ReplayOptions:
     yes: bool
     as_json: bool
 
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> "ReplayOptions":
+        """Remove these options from all that the command line gave, and return them."""
+        return cls(**{each.name: given.pop(each.name) for each in fields(cls)})
+
 
 def replay_options(command: F) -> F:
     """Add the options of a replay, except those that select events."""
@@ -76,22 +73,26 @@ def replay_options(command: F) -> F:
 
 def replay(choose: Choose, options: ReplayOptions) -> int:
     """Select events, ask, requeue them, wait and report. Return the exit code."""
-    needed = ["DATABASE_URL"] if options.dry_run else ["DATABASE_URL", "REDIS_URL"]
-    settings = find_settings(os.environ, *needed)
-    if not options.dry_run:
-        require_reason(options.reason)
+    settings = replay_settings(options)
     with connections.open_database(settings, application="replay") as engine:
         if options.dry_run:
             return _preview(settings, engine, choose, options)
         with connections.open_inbox(settings) as inbox:
-            flush_conflicts(inbox, engine)
+            dead_letter_conflicts(inbox, engine)  # if no supervisor has done it yet
             return _replay(settings, engine, inbox, choose, options)
 
 
-def flush_conflicts(inbox: Inbox, engine: Engine) -> None:
-    """Move conflicting events to the dead letters, if no supervisor has done it yet."""
-    if inbox.conflicts():
-        dead_letter_conflicts(inbox, engine)
+def replay_settings(options: ReplayOptions) -> Settings:
+    """Return the settings of a replay; only a dry run needs no Redis and no reason.
+
+    Raises:
+        UsageError: no reason was given.
+    """
+    needed = ["DATABASE_URL"] if options.dry_run else ["DATABASE_URL", "REDIS_URL"]
+    settings = find_settings(os.environ, *needed)
+    if not options.dry_run:
+        require_reason(options.reason)
+    return settings
 
 
 def confirm(number: int, verb: str, *, yes: bool) -> None:
@@ -113,17 +114,16 @@ def confirm(number: int, verb: str, *, yes: bool) -> None:
 def _preview(settings: Settings, engine: Engine, choose: Choose, options: ReplayOptions) -> int:
     with connections.read_snapshot(engine) as connection:
         chosen = choose(connection, settings)
-    asked = {"actor": options.actor, "reason": options.reason}
-    previewer = ReplayPreviewer.of(settings, engine, now=datetime.now(UTC), **asked)
+    previewer = ReplayPreviewer(settings, engine)
     with progress("previewing", len(chosen)) as report:
-        preview = previewer.preview(
-            chosen, lambda so_far: report(len(so_far.results), format_counts(so_far.counts()))
+        previewer.run(
+            chosen,
+            lambda preview: report(
+                preview.results.counts.total(), format_counts(preview.results.counts)
+            ),
         )
-    if options.as_json:
-        print_json(preview_document(preview))
-    else:
-        print_preview(preview)
-    return 0 if preview.counts().keys() <= DONE else 1
+    print_preview(previewer.preview, as_json=options.as_json)
+    return 0 if previewer.preview.results.all_done else 1
 
 
 def _replay(
@@ -133,9 +133,14 @@ def _replay(
         since = current_mark(connection)
         chosen = choose(connection, settings)
     confirm(len(chosen), "replay", yes=options.yes)
-    request = ReplayRequest(actor=options.actor, reason=require_reason(options.reason), mark=since)
-    publish = WakePublisher(make_celery(settings, role="publisher")).publish
-    requeuer = Requeuer(engine=engine, inbox=inbox, publish=publish, request=request)
+    requeuer = Requeuer(
+        engine=engine,
+        inbox=inbox,
+        publish=WakePublisher(make_celery(settings, role="publisher")).publish,
+        actor=options.actor,
+        reason=require_reason(options.reason),
+        mark=since,
+    )
     run = Replay(
         requeue=requeuer.requeue,
         inbox=inbox,
@@ -143,35 +148,33 @@ def _replay(
         mark=since,
         pace=Pace(rate=options.rate, clock=time.monotonic),
         wait=options.wait,
-        todo=deque(chosen),
+        todo=iter(chosen),
+        total=len(chosen),
     )
-    with logs_on_stderr():
-        _run(run)
-    if options.as_json:
-        print_json(replay_document(run))
-    else:
-        print_replay(run)
-    return 0 if run.counts().keys() <= DONE else 1
+    run_replay(run, "replaying")
+    print_replay(run, as_json=options.as_json)
+    return 0 if run.results.all_done else 1
 
 
-def progress_reporter(report: ReportProgress) -> Callable[[Replay], None]:
-    """Return a callback that moves the bar and prints each reason for a stall once."""
-    printed: list[str] = []
+def run_replay(replay: Replay[Any], name: str) -> None:
+    """Run a replay with a progress bar of this name; print each reason for a stall once.
 
-    def report_replay(replay: Replay) -> None:
-        report(len(replay.results), format_counts(replay.counts()))
-        if replay.stall_reason and replay.stall_reason not in printed:
-            printed.append(replay.stall_reason)
-            click.echo(replay.stall_reason, err=True)
+    Raises:
+        CommandFailed: a server failed; the error says how many events were requeued.
+    """
+    printed: set[str] = set()
 
-    return report_replay
+    def report_replay(replay: Replay[Any]) -> None:
+        report(replay.results.counts.total(), format_counts(replay.results.counts))
+        reason = replay.stall_reason
+        if reason and reason not in printed:
+            printed.add(reason)
+            click.echo(reason, err=True)
 
-
-def _run(replay: Replay) -> None:
-    interruption = Interruption()
-    with progress("replaying", replay.total) as report:
+    pause = Interruption().pause
+    with logs_on_stderr(), progress(name, replay.total) as report:
         try:
-            replay.run(interruption.pause, progress_reporter(report))
+            replay.run(pause, report_replay)
         except (RedisError, SQLAlchemyError) as error:
             done = f"{replay.requeued} of {replay.total} were requeued, the others are not started"
             raise CommandFailed(
@@ -188,17 +191,3 @@ def logs_on_stderr() -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
-
-
-def refuse_pending(chosen: Sequence[Target], inbox: Inbox) -> None:
-    """Refuse to discard dead letters whose events are in the inbox again.
-
-    Raises:
-        CommandFailed: one of them is in the inbox.
-    """
-    pending = inbox.pending([target.key for target in chosen])
-    if pending:
-        raise CommandFailed(
-            f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
-            " settled; nothing was changed"
-        )

@@ -4,9 +4,8 @@ An id that does not exist stops the command before it changes anything.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import click
@@ -15,9 +14,8 @@ from sqlalchemy import Connection, select
 from billing.text import storable
 from models.tables import DeadLetter, StripeEvent
 from ops.errors import CommandFailed
-from ops.queries import parties as party_queries
-from ops.queries.dead_letters import OPEN, DeadLetterFilter, find_dead_letter_keys
-from ops.queries.events import EventFilter, settled_ids
+from ops.queries.dead_letters import OPEN, find_dead_letter_keys
+from ops.queries.events import EventFilter, parties_named, settled_ids
 from ops.terminal.formats import TimeParam, check_time_range
 from runtime.settings import Settings
 
@@ -41,67 +39,30 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The selection that the command line asks for."""
+    """The selection that the command line asks for: ids, or all events that match."""
 
     ids: tuple[str, ...]
-    types: tuple[str, ...]
-    error: str | None
-    since: datetime | None
-    until: datetime | None
-    user: str | None
-    customer: str | None
-    everything: bool = False
-    outcome: str | None = None
-    unfetched: bool = False
-
-    @property
-    def filtered(self) -> bool:
-        """True if any filter is set."""
-        narrowing = (self.types, self.error, self.since, self.until, self.user, self.customer)
-        return any(narrowing) or self.outcome is not None or self.unfetched
-
-    def letters(self, *states: str) -> DeadLetterFilter:
-        """Return the filter for dead letters in one of these states."""
-        return DeadLetterFilter(
-            types=self.types,
-            error=self.error,
-            states=states,
-            since=self.since,
-            until=self.until,
-            user=self.user,
-            customer=self.customer,
-        )
+    wanted: EventFilter
 
 
-def event_types(
+def _event_types(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the event types.
-
-    Raises:
-        BadParameter: one of them does not look like an event type.
-    """
     for each in given:
         if not _TYPE.fullmatch(each):
             raise click.BadParameter(f"{each!r} is not an event type such as invoice.paid")
     return given
 
 
-type_option = click.option(
-    "--type",
-    "types",
-    multiple=True,
-    callback=event_types,
-    help="Only events of this type; repeatable.",
-)
-
-
 def filter_options(command: F) -> F:
-    """Add the filter options."""
+    """Add the options that select settled events and dead letters alike."""
     options = (
-        type_option,
         click.option(
-            "--error", callback=_text, help="Only dead letters with this text in the error."
+            "--type",
+            "types",
+            multiple=True,
+            callback=_event_types,
+            help="Only events of this type; repeatable.",
         ),
         click.option("--user", callback=_text, help="Only events about this user."),
         click.option("--customer", callback=_text, help="Only events about this Stripe customer."),
@@ -115,25 +76,40 @@ def filter_options(command: F) -> F:
     return command
 
 
+def error_option(command: F) -> F:
+    """Add ``--error``, which selects dead letters."""
+    text = "Only dead letters with this text in the error."
+    return click.option("--error", callback=_text, help=text)(command)
+
+
 def target_options(command: F) -> F:
     """Add event ids, the filter options and ``--all``."""
     everything = click.option("--all", "everything", is_flag=True, help="All events.")
     ids = click.argument("ids", nargs=-1, metavar="[EVENT]...", callback=_ids)
-    return ids(filter_options(everything(command)))
+    return ids(filter_options(error_option(everything(command))))
 
 
-def selection_of(**given: Any) -> Selection:
+def event_filter(**conditions: Any) -> EventFilter:
+    """Return the filter that the options give.
+
+    Raises:
+        UsageError: its time range ends before it begins.
+    """
+    wanted = EventFilter(**conditions)
+    check_time_range(wanted.since, wanted.until)
+    return wanted
+
+
+def selection_of(*, ids: tuple[str, ...], everything: bool, **conditions: Any) -> Selection:
     """Return the selection.
 
     Raises:
         UsageError: it has none or two of ids, filter and --all, or an empty time range.
     """
-    selection = Selection(**given)
-    ways = [bool(selection.ids), selection.filtered, selection.everything]
-    if sum(ways) != 1:
+    wanted = event_filter(**conditions)
+    if [bool(ids), wanted != EventFilter(), everything].count(True) != 1:
         raise click.UsageError("name events, or give a filter, or --all: one of the three")
-    check_time_range(selection.since, selection.until)
-    return selection
+    return Selection(ids=ids, wanted=wanted)
 
 
 def choose_letters(connection: Connection, selection: Selection, *states: str) -> list[Target]:
@@ -144,7 +120,7 @@ def choose_letters(connection: Connection, selection: Selection, *states: str) -
     """
     if selection.ids:
         return _named_letters(connection, selection.ids, states)
-    keys = find_dead_letter_keys(connection, selection.letters(OPEN))
+    keys = find_dead_letter_keys(connection, selection.wanted, OPEN)
     if not keys:
         raise CommandFailed("no open dead letter matches: nothing was changed")
     return [Target(key=key, is_dead_letter=True) for key in reversed(keys)]
@@ -158,75 +134,52 @@ def choose_events(connection: Connection, settings: Settings, selection: Selecti
     """
     if selection.ids:
         return _named_events(connection, selection.ids)
-    found = list(_filtered(connection, settings, selection))
-    if not found:
-        raise CommandFailed("no settled event and no dead letter matches: nothing was changed")
-    return found
-
-
-def _filtered(connection: Connection, settings: Settings, selection: Selection) -> Iterable[Target]:
-    only_dead = selection.outcome == DEAD or selection.error is not None
-    dead = set()
-    if only_dead or (selection.outcome is None and not selection.unfetched):
-        keys = find_dead_letter_keys(connection, selection.letters(OPEN))
-        dead = set(keys)
-        yield from (Target(key=key, is_dead_letter=True) for key in reversed(keys))
+    wanted = selection.wanted
+    only_dead = wanted.outcome == DEAD or wanted.error is not None
+    dead: list[str] = []
+    settled: list[str] = []
+    if only_dead or (wanted.outcome is None and not wanted.unfetched):
+        dead = find_dead_letter_keys(connection, wanted, OPEN)
     if not only_dead:
-        ids = settled_ids(connection, _settled_filter(connection, settings, selection))
-        yield from (Target(key=key, is_dead_letter=False) for key in ids if key not in dead)
-
-
-def _settled_filter(
-    connection: Connection, settings: Settings, selection: Selection
-) -> EventFilter:
-    groups = []
-    if selection.user is not None:
-        groups.append(party_queries.parties_of_user(connection, selection.user))
-    if selection.customer is not None:
-        realms = party_queries.configured_realms(settings)
-        groups.append(party_queries.parties_of_customer(connection, selection.customer, realms))
-    return EventFilter(
-        types=selection.types,
-        outcome=selection.outcome,
-        unfetched=selection.unfetched,
-        since=selection.since,
-        until=selection.until,
-        parties=tuple(groups),
-    )
+        settled = settled_ids(connection, wanted, parties_named(connection, settings, wanted))
+    if not dead and not settled:
+        raise CommandFailed("no settled event and no dead letter matches: nothing was changed")
+    letters = frozenset(dead)
+    return [
+        *(Target(key=key, is_dead_letter=True) for key in reversed(dead)),
+        *(Target(key=key, is_dead_letter=False) for key in settled if key not in letters),
+    ]
 
 
 def _named_letters(
     connection: Connection, ids: Sequence[str], states: Sequence[str]
 ) -> list[Target]:
-    query = select(DeadLetter.event_id, DeadLetter.state, DeadLetter.resolved_by)
-    known = {
-        key: (state, by)
-        for key, state, by in connection.execute(query.where(DeadLetter.event_id.in_(ids)))
-    }
-    _refuse_unknown("no dead letter", [key for key in ids if key not in known])
+    letters = _letters(connection, ids)
+    _refuse_unknown("no dead letter", [key for key in ids if key not in letters])
     for key in ids:
-        state, by = known[key]
+        state, by = letters[key]
         if state not in states:
-            raise CommandFailed(_already(key, state, by))
+            done = (
+                "was already discarded" if state == "discarded" else "was applied in the meantime"
+            )
+            again = f"; `paidup replay {key}` replays it" if state == "replayed" else ""
+            raise CommandFailed(f"{key} {done} (by {by}): nothing was changed{again}")
     return [Target(key=key, is_dead_letter=True) for key in ids]
 
 
-def _already(key: str, state: str, by: str | None) -> str:
-    if state == "replayed":
-        again = f"`paidup replay {key}` replays it"
-        return f"{key} was applied in the meantime (by {by}): nothing was changed; {again}"
-    return f"{key} was already discarded (by {by}): nothing was changed"
-
-
 def _named_events(connection: Connection, ids: Sequence[str]) -> list[Target]:
-    letters = select(DeadLetter.event_id).where(
-        DeadLetter.event_id.in_(ids), DeadLetter.state != "replayed"
-    )
-    dead = set(connection.scalars(letters))
+    letters = _letters(connection, ids)
+    dead = {key for key, (state, _) in letters.items() if state != "replayed"}
     settled = set(connection.scalars(select(StripeEvent.id).where(StripeEvent.id.in_(ids))))
     unknown = [key for key in ids if key not in dead | settled]
     _refuse_unknown("neither a settled event nor a dead letter", unknown)
     return [Target(key=key, is_dead_letter=key in dead) for key in ids]
+
+
+def _letters(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    query = select(DeadLetter.event_id, DeadLetter.state, DeadLetter.resolved_by)
+    found = connection.execute(query.where(DeadLetter.event_id.in_(ids)))
+    return {key: (state, by) for key, state, by in found}
 
 
 def _refuse_unknown(what: str, unknown: Sequence[str]) -> None:
@@ -237,6 +190,8 @@ def _refuse_unknown(what: str, unknown: Sequence[str]) -> None:
 
 
 def _text(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    if given == "":
+        raise click.BadParameter("it is empty: leave the option out, or give a text")
     return None if given is None else storable(given)
 
 

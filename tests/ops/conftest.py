@@ -35,7 +35,6 @@ def at_work(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> OpsEnv:
             floor.work(seconds)
 
     monkeypatch.setattr("ops.replay.start.Interruption", WorkMeanwhile)
-    monkeypatch.setattr("ops.export.importer.Interruption", WorkMeanwhile)
     return floor
 
 

@@ -258,6 +258,7 @@ def test_one_server_away_does_not_hide_what_the_other_has(
         (["replay", *WHY], 2, "name events, or give a filter, or --all"),
         (["replay", "evt_1", "--all", *WHY], 2, "one of the three"),
         (["replay", "--all"], 2, "--reason is missing"),
+        (["replay", "--error", "", *WHY], 2, "leave the option out, or give a text"),
         (["replay", "--all", "--reason", " "], 2, "write 1 to 500 characters"),
         (["replay", "--all", *WHY, "--rate", "0"], 2, "not in the range"),
         (["replay", "--user", "usr_nobody", *WHY], 1, "no open dead letter matches"),

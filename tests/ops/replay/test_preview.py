@@ -1,13 +1,12 @@
 """Previews of a replay: they show all changes and make none."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from billing.envelope import parse
 from ops.replay.preview import NetChanges, ReplayPreview, ReplayPreviewer
-from ops.replay.run import ReplayStatus
+from ops.replay.results import ReplayStatus
 from ops.replay.targets import Target
 from ops.samples.scenario import Event
 from runtime.ledger.record import Ledger
@@ -19,10 +18,9 @@ pytestmark = pytest.mark.servers
 
 
 def preview_replay(floor: OpsEnv, *targets: Target) -> ReplayPreview:
-    previewer = ReplayPreviewer.of(
-        Settings.from_env({}), floor.engine, now=datetime.now(UTC), actor="cli:ada", reason=None
-    )
-    return previewer.preview(targets, lambda _: None)
+    previewer = ReplayPreviewer(Settings.from_env({}), floor.engine)
+    previewer.run(targets, lambda _: None)
+    return previewer.preview
 
 
 def letters(*events: Event) -> list[Target]:
@@ -43,7 +41,7 @@ def test_letters_that_would_apply_tell_entitlements_and_payments_and_leave_no_tr
 
     seen = preview_replay(floor, *letters(*events))
 
-    assert seen.counts() == {ReplayStatus.APPLIED: len(events)}
+    assert seen.results.counts == {ReplayStatus.APPLIED: len(events)}
     ((was, is_now),) = seen.entitlements.pairs()
     assert was is None
     assert is_now is not None
@@ -95,7 +93,7 @@ def test_parties_that_share_a_set_are_previewed_as_if_alone_and_a_chain_as_one(
     seen = preview_replay(floor, *settled(*mixed))
 
     assert sizes == [len(first), len(second)]
-    assert len(seen.results) == len(mixed)
+    assert seen.results.counts.total() == len(mixed)
     assert {after.user_id for _, after in seen.entitlements.pairs() if after} == {
         "usr_1",
         "usr_2",
@@ -110,7 +108,7 @@ def test_what_changes_nothing_says_why(floor: OpsEnv, monkeypatch: pytest.Monkey
 
     seen = preview_replay(floor, *settled(*events))
 
-    assert seen.counts() == {ReplayStatus.ALREADY_APPLIED: len(events)}
+    assert seen.results.counts == {ReplayStatus.ALREADY_APPLIED: len(events)}
     assert seen.entitlements.pairs() == []
     assert seen.payments.pairs() == []
     assert seen.rows == {}
@@ -125,9 +123,9 @@ def test_one_that_still_fails_is_shown_with_its_error_and_hides_no_other(
     with yesterday(monkeypatch, unreadable=True, only={bad.id}):
         seen = preview_replay(floor, *letters(good, bad))
 
-    assert seen.results[good.id].status is ReplayStatus.APPLIED
-    assert seen.results[bad.id].status is ReplayStatus.FAILED
-    assert "UnreadableEvent" in seen.results[bad.id].detail
+    assert seen.results.listed[good.id].status is ReplayStatus.APPLIED
+    assert seen.results.listed[bad.id].status is ReplayStatus.FAILED
+    assert "UnreadableEvent" in seen.results.listed[bad.id].detail
 
 
 def test_what_ended_its_workers_is_not_tried_here(floor: OpsEnv) -> None:
@@ -139,7 +137,7 @@ def test_what_ended_its_workers_is_not_tried_here(floor: OpsEnv) -> None:
 
     seen = preview_replay(floor, *letters(event))
 
-    assert seen.results[event.id].status is ReplayStatus.NOT_TRIED
+    assert seen.results.listed[event.id].status is ReplayStatus.NOT_TRIED
 
 
 def test_rows_on_their_way_back_are_no_change() -> None:

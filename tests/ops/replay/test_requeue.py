@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from billing.envelope import Envelope, parse
 from ops.queries.replay_results import current_mark
-from ops.replay.requeue import ReplayRequest, Requeuer, RequeueStatus
+from ops.replay.requeue import Requeuer
+from ops.replay.results import ReplayStatus
 from ops.replay.targets import Target
 from ops.samples.scenario import Event
 from runtime.inbox.entries import Accepted
@@ -43,13 +44,18 @@ def make_requeuer(
     publish: Callable[[str], bool] = lambda _: True,
 ) -> Requeuer:
     with floor.engine.connect() as connection:
-        request = ReplayRequest(actor=who, reason="mended", mark=current_mark(connection))
+        mark = current_mark(connection)
     return Requeuer(
-        engine=floor.engine, inbox=inbox or floor.inbox, publish=publish, request=request
+        engine=floor.engine,
+        inbox=inbox or floor.inbox,
+        publish=publish,
+        actor=who,
+        reason="mended",
+        mark=mark,
     )
 
 
-def statuses(requeuer: Requeuer, targets: Sequence[Target]) -> list[RequeueStatus]:
+def statuses(requeuer: Requeuer, targets: Sequence[Target]) -> list[ReplayStatus]:
     return [result.status for result in requeuer.requeue(targets)]
 
 
@@ -95,7 +101,7 @@ def test_killed_after_the_inbox_it_is_in_both_places_and_settles_once(
         make_requeuer(floor, inbox=DiesAfter(floor.client)).requeue([target])
 
     assert where(floor, target.key) == ("open", True, 0)
-    assert statuses(make_requeuer(floor), [target]) == [RequeueStatus.ALREADY_QUEUED]
+    assert statuses(make_requeuer(floor), [target]) == [ReplayStatus.ALREADY_QUEUED]
     floor.work()
     assert where(floor, target.key) == ("replayed", False, 1)
     assert floor.audited("dead_letter.replayed") == [("cli:ada", target.key, "mended")]
@@ -147,11 +153,11 @@ def test_of_two_who_let_one_event_in_the_second_finds_it_on_its_way(
     _, target = dead_letter(floor, monkeypatch)
     ada, bob = make_requeuer(floor), make_requeuer(floor, who="cli:bob")
 
-    assert statuses(ada, [target]) == [RequeueStatus.QUEUED]
-    assert statuses(bob, [target]) == [RequeueStatus.ALREADY_QUEUED]
+    assert statuses(ada, [target]) == [ReplayStatus.QUEUED]
+    assert statuses(bob, [target]) == [ReplayStatus.ALREADY_QUEUED]
     floor.work()
-    assert statuses(bob, [target]) == [RequeueStatus.ALREADY_QUEUED]
-    assert statuses(make_requeuer(floor), [target]) == [RequeueStatus.RESOLVED]
+    assert statuses(bob, [target]) == [ReplayStatus.ALREADY_QUEUED]
+    assert statuses(make_requeuer(floor), [target]) == [ReplayStatus.RESOLVED_ELSEWHERE]
     assert floor.requeued() == 1
 
 
@@ -161,11 +167,11 @@ def test_a_settled_event_that_another_replayed_meanwhile_is_not_let_in_again(
     _, target = settled(floor)
     ada, bob = make_requeuer(floor), make_requeuer(floor, who="cli:bob")
 
-    assert statuses(ada, [target]) == [RequeueStatus.QUEUED]
+    assert statuses(ada, [target]) == [ReplayStatus.QUEUED]
     floor.work()
 
-    assert statuses(bob, [target]) == [RequeueStatus.ALREADY_QUEUED]
-    assert statuses(make_requeuer(floor), [target]) == [RequeueStatus.QUEUED]
+    assert statuses(bob, [target]) == [ReplayStatus.ALREADY_QUEUED]
+    assert statuses(make_requeuer(floor), [target]) == [ReplayStatus.QUEUED]
 
 
 def test_two_at_once_let_each_event_in_once(floor: OpsEnv) -> None:
@@ -173,7 +179,7 @@ def test_two_at_once_let_each_event_in_once(floor: OpsEnv) -> None:
     floor.take_in(*events)
     targets = [Target(key=event.id, is_dead_letter=False) for event in events]
     requeuers = [make_requeuer(floor, who=f"cli:{who}") for who in ("ada", "bob")]
-    said: list[RequeueStatus] = []
+    said: list[ReplayStatus] = []
 
     def work_through(one: Requeuer, ordered: Sequence[Target]) -> None:
         for target in ordered:
@@ -205,9 +211,9 @@ def test_a_delivery_of_stripes_that_is_pending_comes_first(
     ours = make_requeuer(floor)
     floor.inbox.accept(parse(event.body))
 
-    assert statuses(ours, [target]) == [RequeueStatus.PENDING]
+    assert statuses(ours, [target]) == [ReplayStatus.PENDING]
     floor.work()
-    assert statuses(ours, [target]) == [RequeueStatus.RESOLVED]
+    assert statuses(ours, [target]) == [ReplayStatus.RESOLVED_ELSEWHERE]
     assert floor.audited("replay.requested") == []
 
 
@@ -219,5 +225,5 @@ def test_a_letter_that_is_being_settled_is_not_waited_for(
 
     with floor.engine.begin() as other:
         other.execute(sa.text("SELECT 1 FROM dead_letters FOR UPDATE"))
-        assert statuses(ours, [target]) == [RequeueStatus.LOCKED]
-    assert statuses(ours, [target]) == [RequeueStatus.QUEUED]
+        assert statuses(ours, [target]) == [ReplayStatus.LOCKED]
+    assert statuses(ours, [target]) == [ReplayStatus.QUEUED]

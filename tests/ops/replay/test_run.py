@@ -1,24 +1,15 @@
 """Run a replay with a fake inbox: its pace, its retries, its end."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ops.queries.replay_results import ReplayTrace
-from ops.replay.requeue import RequeueResult, RequeueStatus
-from ops.replay.run import (
-    BATCH_SIZE,
-    DONE,
-    WINDOW,
-    Pace,
-    Replay,
-    ReplayStatus,
-    status_of_trace,
-    why_it_waits,
-)
+from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
+from ops.replay.run import BATCH_SIZE, WINDOW, Pace, Replay, status_of_trace, why_it_waits
 from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
 from runtime.database.engine import engine_for
@@ -67,7 +58,7 @@ class ReplayRun:
     total: int
     wait: bool = False
     rate: float | None = None
-    statuses: dict[str, list[RequeueStatus]] = field(default_factory=dict)
+    statuses: dict[str, list[ReplayStatus]] = field(default_factory=dict)
     inbox: FakeReplayInbox = field(default_factory=FakeReplayInbox)
     clock: FakeClock = field(default_factory=FakeClock)
     batches: list[int] = field(default_factory=list)
@@ -82,25 +73,27 @@ class ReplayRun:
             mark=0,
             pace=Pace(rate=self.rate, clock=self.clock.monotonic),
             wait=self.wait,
-            todo=deque(Target(key=f"evt_{n}", is_dead_letter=True) for n in range(self.total)),
+            todo=(Target(key=f"evt_{n}", is_dead_letter=True) for n in range(self.total)),
+            total=self.total,
         )
 
-    def run(self) -> Replay:
+    def run(self) -> Replay[Target]:
         self.replay.run(self._pause, lambda _: None)
         return self.replay
 
-    def _requeue(self, targets: Sequence[Target]) -> list[RequeueResult]:
+    def _requeue(self, targets: Sequence[Target]) -> list[ReplayResult]:
         self.batches.append(len(targets))
         return [self._requeue_one(target) for target in targets]
 
-    def _requeue_one(self, target: Target) -> RequeueResult:
-        status = (self.statuses.get(target.key) or [RequeueStatus.QUEUED]).pop(0)
-        if status is RequeueStatus.QUEUED:
+    def _requeue_one(self, target: Target) -> ReplayResult:
+        status = (self.statuses.get(target.key) or [ReplayStatus.QUEUED]).pop(0)
+        if status is ReplayStatus.QUEUED:
             self.inbox.inside.append(target.key)
-        return RequeueResult(target=target, status=status)
+        return ReplayResult(key=target.key, status=status)
 
     def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+        assert len(self.pauses) < 10_000, "it goes on for ever"
         self.clock.advance(seconds)
         if self.stop_after is not None and len(self.inbox.inside) >= self.stop_after:
             raise Interrupted
@@ -113,7 +106,7 @@ def test_without_a_rate_it_goes_as_fast_as_commits_go() -> None:
 
     assert run.batches == [BATCH_SIZE, BATCH_SIZE, 1]
     assert run.clock.monotonic() == 0.0
-    assert replay.counts() == {ReplayStatus.QUEUED: run.total}
+    assert replay.results.counts == {ReplayStatus.QUEUED: run.total}
 
 
 @pytest.mark.parametrize("rate", [0.5, 7.0, 40.0, 1000.0])
@@ -133,7 +126,7 @@ def test_it_never_fills_the_inbox() -> None:
 
     replay = run.run()
 
-    assert replay.counts() == {ReplayStatus.QUEUED: WINDOW, ReplayStatus.NOT_STARTED: 50}
+    assert replay.results.counts == {ReplayStatus.QUEUED: WINDOW, ReplayStatus.NOT_STARTED: 50}
 
 
 def test_an_inbox_full_of_replays_lets_no_more_in() -> None:
@@ -142,7 +135,7 @@ def test_an_inbox_full_of_replays_lets_no_more_in() -> None:
 
     replay = run.run()
 
-    assert (run.batches, replay.counts()) == ([], {ReplayStatus.NOT_STARTED: 5})
+    assert (run.batches, replay.results.counts) == ([], {ReplayStatus.NOT_STARTED: 5})
 
 
 def test_an_interrupted_one_says_what_it_did_and_leaves_the_rest() -> None:
@@ -152,32 +145,32 @@ def test_an_interrupted_one_says_what_it_did_and_leaves_the_rest() -> None:
 
     assert replay.interrupted
     assert replay.requeued == 50
-    assert replay.counts() == {ReplayStatus.QUEUED: 50, ReplayStatus.NOT_STARTED: 10}
-    assert len(replay.results) == 60
+    assert replay.results.counts == {ReplayStatus.QUEUED: 50, ReplayStatus.NOT_STARTED: 10}
+    assert len(replay.results.listed) == 60
 
 
 def test_a_letter_that_somebody_holds_is_tried_again_later() -> None:
     run = ReplayRun(
         total=2,
-        statuses={"evt_0": [RequeueStatus.LOCKED, RequeueStatus.LOCKED, RequeueStatus.QUEUED]},
+        statuses={"evt_0": [ReplayStatus.LOCKED, ReplayStatus.LOCKED, ReplayStatus.QUEUED]},
     )
 
     replay = run.run()
 
-    assert replay.counts() == {ReplayStatus.QUEUED: 2}
+    assert replay.results.counts == {ReplayStatus.QUEUED: 2}
     assert any(seconds > 0 for seconds in run.pauses)
 
 
 def test_without_waiting_what_was_in_the_inbox_already_is_shown_and_left() -> None:
     closed = {
-        "evt_0": [RequeueStatus.PENDING],
-        "evt_1": [RequeueStatus.RESOLVED],
-        "evt_2": [RequeueStatus.INVALID],
+        "evt_0": [ReplayStatus.PENDING],
+        "evt_1": [ReplayStatus.RESOLVED_ELSEWHERE],
+        "evt_2": [ReplayStatus.FAILED],
     }
 
     replay = ReplayRun(total=3, statuses=closed).run()
 
-    statuses = {key: result.status for key, result in replay.results.items()}
+    statuses = {key: result.status for key, result in replay.results.listed.items()}
     assert statuses == {
         "evt_0": ReplayStatus.IN_PROGRESS,
         "evt_1": ReplayStatus.RESOLVED_ELSEWHERE,
@@ -185,17 +178,32 @@ def test_without_waiting_what_was_in_the_inbox_already_is_shown_and_left() -> No
     }
 
 
-def test_a_failed_requeue_leaves_its_batch_to_do() -> None:
-    run = ReplayRun(total=3)
+def test_a_second_copy_of_an_event_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ReplayRun(total=2, wait=True)
+    event = Target(key="evt_0", is_dead_letter=False)
+    run.replay.todo = iter([event, event])
+    settled = ReplayTrace(
+        action="replay.settled", actor="x", after={"outcome": "applied"}, reason=""
+    )
+    monkeypatch.setattr("ops.replay.run.find_traces", lambda *_: {"evt_0": settled})
+    monkeypatch.setattr(run.replay, "engine", sa.create_engine("sqlite://"))
 
-    def broken(_: Sequence[Target]) -> list[RequeueResult]:
-        raise ConnectionError
+    replay = run.run()
 
-    run.replay.requeue = broken
-    with pytest.raises(ConnectionError):
-        run.run()
+    assert run.batches == [1, 1]
+    assert replay.results.counts == {ReplayStatus.APPLIED: 2}
 
-    assert len(run.replay.todo) == 3
+
+def test_what_is_only_counted_is_not_read_from_the_file_any_more() -> None:
+    run = ReplayRun(total=60, stop_after=50)
+    run.replay.results = ReplayResults(unlisted=frozenset({ReplayStatus.NOT_STARTED}), limit=3)
+
+    results = run.run().results
+
+    assert results.counts == {ReplayStatus.QUEUED: 50, ReplayStatus.NOT_STARTED: 10}
+    assert len(results.listed) == 3
+    assert not results.all_done
+    assert next(run.replay.todo).key == "evt_50"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +266,7 @@ def test_whoever_waits_learns_why_nothing_moves(
     replay = run.run()
 
     assert replay.stall_reason == trouble
-    assert replay.results["evt_0"].status is ReplayStatus.IN_PROGRESS
+    assert replay.results.listed["evt_0"].status is ReplayStatus.IN_PROGRESS
 
 
 def test_only_what_is_settled_or_was_wanted_so_counts_as_done() -> None:
