@@ -46,18 +46,18 @@ def check(file: Path | None, *, as_json: bool) -> int:
     """
     path = file or Settings.from_env(os.environ).plans_path
     problems: Sequence[str] = ()
-    plans: Sequence[Plan] = ()
+    found: Sequence[Plan] = ()
     try:
-        plans = read_plans(path).plans
+        found = read_plans(path).plans
     except InvalidCatalogue as error:
         problems = error.problems
     if as_json:
-        listed = {} if problems else {"plans": [plan.code for plan in plans]}
+        listed = {} if problems else {"plans": [plan.code for plan in found]}
         print_json({"file": str(path), "ok": not problems, "problems": problems, **listed})
     elif problems:
         click.echo("\n".join(f"{path}: {problem}" for problem in problems), err=True)
     else:
-        print_rows(_PLAN_COLUMNS, plans)
+        print_rows(_PLAN_COLUMNS, found)
         click.echo(f"{path}: valid")
     return 1 if problems else 0
 
