@@ -188,6 +188,11 @@ class Inbox(InboxAdmin):
         released: int = self._scripts.run("leave", token, 0, "")[0]
         return released
 
+    def suspect(self, token: str, keys: Sequence[str]) -> int:
+        """Make events due as before, uncharged, each to be claimed alone; return how many."""
+        suspected: int = self._scripts.run("suspect", token, *keys)
+        return suspected
+
     def unregister(self, token: str) -> None:
         """End a drainer's registration, or that of a wake-up that could not be published."""
         self._scripts.run("leave", token, 1, "")

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 RELEASE_TRIES: Final = 30
 
 ExecuteBatch = Callable[[Sequence[InboxEntry], Callable[[], bool]], BatchResult]
-"""Record a claimed batch; the second argument returns False once a stop or the time is up."""
+"""Record a claimed batch; the second argument returns True once the process is to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Drainer:
             unused_wake = None
             if not claim.entries:
                 return
-            if self._execute(token, claim, may_go_on) is not None:
+            if self._execute(token, claim) is not None:
                 self.queue.leave(token, hand_on=False)
                 return
         if unused_wake is not None:
@@ -80,11 +80,9 @@ class Drainer:
         if (owed := self.queue.leave(token, hand_on=True)) is not None:
             self._wake(owed)
 
-    def _execute(
-        self, token: str, claim: Claim, may_go_on: Callable[[], bool]
-    ) -> Infrastructure | Outdated | None:
+    def _execute(self, token: str, claim: Claim) -> Infrastructure | Outdated | None:
         """Execute and finish one batch; return the failure that makes another one futile."""
-        result = self.execute(claim.entries, may_go_on)
+        result = self.execute(claim.entries, self.is_stopping)
         halted_by = self.finisher.finish(token, result)
         if isinstance(halted_by, Infrastructure):
             self.claimed.open_breaker(halted_by.reason, BREAKER_SECONDS)

@@ -6,6 +6,7 @@ Disposition
  ├── Retry              it stays in the inbox and is due again later; one attempt is used
  ├── MoveToDeadLetters  it leaves the inbox for the dead letters
  ├── Release            it stays in the inbox and is due at once, as if never claimed
+ ├── Suspect            it stays in the inbox and is due at once, but is claimed alone
  └── Defer              it moves to the fetch lane, because Stripe's API must be asked first
 
 An event uses up its attempts only by failures that may be its own fault. An outage, a stop or
@@ -95,11 +96,16 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """Its batch failed before the event was tried by itself, which it is next; no attempt used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Defer:
     """The event cannot be recorded before Stripe's API was asked."""
 
 
-Disposition = Finish | Snooze | Retry | MoveToDeadLetters | Release | Defer
+Disposition = Finish | Snooze | Retry | MoveToDeadLetters | Release | Suspect | Defer
 Failed = Snooze | Retry | MoveToDeadLetters
 
 
