@@ -76,6 +76,9 @@ LONGEST_REASON: Final = 1000
 _AWAY: Final = ("08", "53", "57P", "25006", "42501")
 _CONTENDED: Final = ("55P03", "40P01", "40001", "57014", "25P03")
 _IMPOSSIBLE: Final = ("22", "23")
+_IDLE: Final = "idle-in-transaction timeout"
+"""The server ended a session that paused too long. If the client finds the connection closed while
+it sends, the server's last words come without their SQLSTATE, in English or not at all."""
 _DUPLICATE_KEY: Final = "23505"
 """Two transactions may race for one key; the next try tells a race from a bug."""
 
@@ -111,6 +114,8 @@ def classify(error: BaseException) -> Failure:
 def _kind(cause: BaseException) -> _Kind:
     if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
         return _kind_of_sqlstate(cause.sqlstate)
+    if isinstance(cause, psycopg.OperationalError) and _IDLE in str(cause):
+        return Transient
     return next((kind for known, kind in _BY_TYPE if isinstance(cause, known)), Unexpected)
 
 

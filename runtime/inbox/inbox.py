@@ -34,16 +34,12 @@ from runtime.inbox.entries import (
     Sweep,
 )
 from runtime.inbox.scripts import Argument
+from runtime.time_limits import ANNOUNCEMENT, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
 MAX_EVENTS: Final = 200
 MAX_BYTES: Final = 2 * 1024 * 1024
 MOST_WAKES: Final = 8
 
-LEASE: Final = timedelta(seconds=10)
-MARKER: Final = timedelta(days=3)
-REGISTRATION: Final = timedelta(seconds=3)
-_ANNOUNCEMENT: Final = timedelta(seconds=10)
-UNKNOWN_VERSION: Final = timedelta(seconds=5)
 _MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
 
@@ -192,6 +188,11 @@ class Inbox(InboxAdmin):
         released: int = self._scripts.run("leave", token, 0, "")[0]
         return released
 
+    def suspect(self, token: str, keys: Sequence[str]) -> int:
+        """Make events due as before, uncharged, each to be claimed alone; return how many."""
+        suspected: int = self._scripts.run("suspect", token, *keys)
+        return suspected
+
     def unregister(self, token: str) -> None:
         """End a drainer's registration, or that of a wake-up that could not be published."""
         self._scripts.run("leave", token, 1, "")
@@ -227,7 +228,7 @@ class Inbox(InboxAdmin):
 
     def announce(self, worker_id: str, processes: int) -> None:
         """Announce a running worker and its pool processes, every few seconds; 0 removes it."""
-        self._scripts.run("announce", worker_id, processes, _ms(_ANNOUNCEMENT))
+        self._scripts.run("announce", worker_id, processes, _ms(ANNOUNCEMENT))
 
 
 def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:

@@ -22,6 +22,7 @@ from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
 from runtime.ledger.deliveries import Delivery, Outcome
 from runtime.ledger.errors import SchemaOutdated
 from runtime.schema import head
+from runtime.time_limits import LOCK_SECONDS
 
 
 class EventRow(NamedTuple):
@@ -76,14 +77,20 @@ class Admitted:
         return self.new.get(event_id) or self.settled[event_id]
 
 
-def open_transaction(connection: Connection, keys: Iterable[str] = ()) -> Opening:
+def open_transaction(
+    connection: Connection, keys: Iterable[str] = (), *, lock_seconds: float = LOCK_SECONDS
+) -> Opening:
     """Take the catalogue's lock, read the clock and find dead letters under these inbox keys.
+
+    ``lock_seconds`` bounds every wait for a lock until the transaction ends.
 
     Raises:
         SchemaOutdated: the schema is not the one this release was written for.
     """
+    lock_timeout = f"{round(lock_seconds * 1000)}ms"
+    values = {"lock": CATALOGUE_LOCK, "keys": list(keys), "lock_timeout": lock_timeout}
     try:
-        row = connection.execute(_OPEN, {"lock": CATALOGUE_LOCK, "keys": list(keys)}).one()
+        row = connection.execute(_OPEN, values).one()
     except ProgrammingError as error:
         if isinstance(error.orig, UndefinedTable):
             raise SchemaOutdated(found=None, expected=head()) from error
@@ -102,6 +109,11 @@ def admit(connection: Connection, deliveries: Sequence[tuple[Delivery, str | Non
     rest = sorted(first.keys() - new.keys())
     again = any(first[each][0].replayed or first[each][0].fetched for each in rest)
     return Admitted(new=new, settled=_settled(connection, rest, lock=again))
+
+
+def withdraw(connection: Connection, event_ids: Iterable[str]) -> None:
+    """Delete the rows of events that this transaction inserted and does not settle."""
+    connection.execute(_WITHDRAW, {"ids": sorted(event_ids)})
 
 
 def resettle(connection: Connection, outcomes: Mapping[str, tuple[Outcome, str | None]]) -> None:
@@ -128,7 +140,8 @@ _RETURNED = (
 # Everything is looked up by key. A prepared statement keeps its first plan, and one made while a
 # table was small scans all of it: 1.1 ms instead of 0.2 soon, and more with every row.
 _OPEN = text(
-    "SELECT set_config('enable_seqscan', 'off', true), now() AS now,"
+    "SELECT set_config('enable_seqscan', 'off', true),"
+    " set_config('lock_timeout', :lock_timeout, true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
     " pg_advisory_xact_lock_shared(:lock),"
     " (SELECT json_object_agg(event_id, json_build_array(state, payload)) FROM dead_letters"
@@ -142,6 +155,7 @@ _NOTE_FETCHED = text(
     "UPDATE stripe_events SET pending_fetches = :pending_fetches,"
     " fetched = coalesce(:fetched, fetched) WHERE id = :id"
 )
+_WITHDRAW = text("DELETE FROM stripe_events WHERE id = ANY(:ids)")
 _RESETTLE = text(
     "UPDATE stripe_events SET outcome = :outcome, reason = :reason, applied_at = now()"
     " WHERE id = :id"

@@ -61,23 +61,34 @@ class BatchState:
     ) -> None:
         self.plans = plans
         self.now = now
-        self._parties = {party: _party_state(each) for party, each in stored.items()}
+        self._unread = dict(stored)
+        self._parties: dict[PartyId, PartyState] = {}
 
     @property
     def parties(self) -> Mapping[PartyId, PartyState]:
         """The parties that are left after every merger, by name."""
+        for party in tuple(self._unread):
+            self._parties[party] = self._read(party)
         return self._parties
+
+    def drop_unread(self) -> None:
+        """Forget the parties that no event has reached."""
+        self._unread.clear()
 
     def party_for(self, assignment: PartyAssignment) -> PartyState:
         """Return the party an event belongs to, merged with those that the event connects to it."""
-        party_state = self._parties.pop(assignment.party, None) or _party_state(Stored())
-        absorbed = [
-            self._parties.pop(each) for each in assignment.absorbed if each in self._parties
-        ]
-        for other in absorbed:
-            party_state = _join(party_state, other)
+        party_state = self._read(assignment.party)
+        for each in assignment.absorbed:
+            if each in self._parties or each in self._unread:
+                party_state = _join(party_state, self._read(each))
         self._parties[assignment.party] = party_state
         return party_state
+
+    def _read(self, party: PartyId) -> PartyState:
+        """Take out a party. It is folded only here, because a long past takes long."""
+        if party in self._parties:
+            return self._parties.pop(party)
+        return _party_state(self._unread.pop(party, Stored()))
 
     def add_facts(self, party_state: PartyState, facts: Iterable[Fact]) -> tuple[Decision, ...]:
         """Add the facts of an event that is new, and project the party."""

@@ -4,9 +4,12 @@ The transaction writes only the rows of new events and the memberships of new ob
 it back makes it a preview.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 
 from sqlalchemy import Connection
 
@@ -20,16 +23,18 @@ from runtime.ledger.admit import (
     Opening,
     admit,
     open_transaction,
+    withdraw,
 )
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import ALREADY_APPLIED, Outcome, superseded_by
 from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
-from runtime.ledger.load import keys_stated_by, load
-from runtime.ledger.locks import Secured, secure
+from runtime.ledger.load import Stored, keys_stated_by, load
+from runtime.ledger.locks import Secured, narrow, secure
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Prepared, without_discarded
+from runtime.time_limits import LOCK_SECONDS
 
 
 class DeliveryState(Enum):
@@ -86,10 +91,25 @@ class DecidedBatch:
     ends: Mapping[PartyId, PartyId]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds that a transaction may wait for a lock, and may decide; ``clock`` is monotonic."""
+
+    lock_seconds: float = LOCK_SECONDS
+    deciding_seconds: float = inf
+    clock: Callable[[], float] = time.monotonic
+
+
 def decide(
-    connection: Connection, prepared: Sequence[Prepared], catalogues: CatalogueCache
+    connection: Connection,
+    prepared: Sequence[Prepared],
+    catalogues: CatalogueCache,
+    limits: Limits,
 ) -> DecidedBatch:
-    """Admit a batch, lock and load its parties, and decide every event.
+    """Admit a batch, lock and load its parties, and decide its events.
+
+    When the time for deciding is over, the events that are left have no step and no trace in this
+    transaction. The first event of the batch is always decided, so a batch never ends without one.
 
     Raises:
         IdentityConflict: an event of the batch has the id of another one.
@@ -98,17 +118,41 @@ def decide(
     """
     deliveries = [each.delivery for each in prepared]
     names = {name for each in deliveries for name in (each.key, each.envelope.event_id)}
-    opening = open_transaction(connection, names)
+    opening = open_transaction(connection, names, lock_seconds=limits.lock_seconds)
     effective = [without_discarded(each, opening.dead_letters) for each in prepared]
     admitted = admit(connection, [(each.delivery, each.ignored) for each in effective])
     _refuse_conflicts_with_dead_letters(effective, opening.dead_letters, admitted)
     works = _works(connection, effective, admitted)
     secured = secure(connection, [work.mentions for work in works if work.mentions])
     plans = catalogues.current(connection)
-    batch = BatchState(load(connection, secured.stored), plans=plans, now=opening.now)
+    until = limits.clock() + limits.deciding_seconds
+    stored = load(connection, secured.stored)
+    batch = BatchState(stored, plans=plans, now=opening.now)
+    turns = _turns(works, secured, stored)
+    steps = _steps(batch, works, turns, lambda: limits.clock() >= until)
+    if limits.clock() >= until:
+        secured = _give_back(connection, works, steps, secured)
+        batch.drop_unread()
     return DecidedBatch(
-        opening=opening, steps=_steps(batch, works, secured), batch=batch, ends=secured.ends
+        opening=opening,
+        steps=tuple(steps[index] for index in sorted(steps)),
+        batch=batch,
+        ends=secured.ends,
     )
+
+
+def _give_back(
+    connection: Connection, works: Sequence[Work], steps: Mapping[int, Step], secured: Secured
+) -> Secured:
+    """Remove from the transaction what it wrote for events that have no step."""
+    left = [work for index, work in enumerate(works) if index not in steps]
+    # The first short statement after a long pause: the server answers it with its reason if it has
+    # ended the session meanwhile. A long one fails without a reason, as in an outage.
+    withdraw(connection, {each.row.id for each in left if each.state is DeliveryState.NEW})
+    if not left:
+        return secured
+    decided = [works[index].mentions for index in sorted(steps) if works[index].mentions]
+    return narrow(connection, secured, decided, [work.mentions for work in left])
 
 
 def _refuse_conflicts_with_dead_letters(
@@ -172,16 +216,51 @@ def _work(
     return Work(prepared=prepared, row=row, state=state, mentions=mentions)
 
 
-def _steps(batch: BatchState, works: Sequence[Work], secured: Secured) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """An event of the batch by its place, with the number of facts that its party has."""
+
+    size: int
+    index: int
+    assignment: PartyAssignment | None
+
+
+def _turns(works: Sequence[Work], secured: Secured, stored: Mapping[PartyId, Stored]) -> list[Turn]:
+    """Return events in the order of deciding: those of large parties last, so that none waits.
+
+    Events of one party, or of parties that they merge, keep their order.
+    """
     assignments = iter(secured.assignments)
-    steps: dict[EventId, Step] = {}
-    ordered = []
-    for work in works:
-        event_id = work.prepared.delivery.envelope.event_id
-        step = _step(batch, work, next(assignments) if work.mentions else None, steps.get(event_id))
-        steps[event_id] = step
-        ordered.append(step)
-    return tuple(ordered)
+    sizes: Counter[PartyId] = Counter()
+    for party, each in stored.items():
+        sizes[secured.ends.get(party, party)] += len(each.facts)
+    of_event: dict[str, int] = {}
+    turns = []
+    for index, work in enumerate(works):
+        assignment = next(assignments) if work.mentions else None
+        end = assignment and secured.ends.get(assignment.party, assignment.party)
+        # A second delivery of one event names no object; it comes after the first.
+        size = of_event.setdefault(work.row.id, sizes[end] if end else 0)
+        turns.append(Turn(size=size, index=index, assignment=assignment))
+    return sorted(turns, key=lambda turn: (turn.size, turn.index))
+
+
+def _steps(
+    batch: BatchState,
+    works: Sequence[Work],
+    turns: Sequence[Turn],
+    time_is_up: Callable[[], bool],
+) -> dict[int, Step]:
+    """Decide until the time is up, and the first event of the batch in any case."""
+    steps: dict[int, Step] = {}
+    of_event: dict[str, Step] = {}
+    for turn in turns:
+        if turn.index != 0 and time_is_up():
+            continue
+        work = works[turn.index]
+        step = _step(batch, work, turn.assignment, of_event.get(work.row.id))
+        of_event[work.row.id] = steps[turn.index] = step
+    return steps
 
 
 def _step(

@@ -10,7 +10,7 @@ has room for 64 locks of each connection, and a full one fails every transaction
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from sqlalchemy import Connection, text
@@ -29,12 +29,13 @@ class Secured:
     """The assignment of every event to its party, valid until the transaction ends.
 
     ``stored`` names the parties in the database. ``ends`` maps every party that was merged to the
-    party it became part of.
+    party it became part of. ``known`` are the memberships of before.
     """
 
     assignments: tuple[PartyAssignment, ...]
     stored: frozenset[PartyId]
     ends: Mapping[PartyId, PartyId]
+    known: Mapping[ObjectKey, PartyId]
 
 
 def secure(connection: Connection, events: Sequence[Mentions]) -> Secured:
@@ -60,7 +61,26 @@ def secure(connection: Connection, events: Sequence[Mentions]) -> Secured:
         assignments=assignments,
         stored=frozenset(known.values()),
         ends=grouping.ends(),
+        known=known,
     )
+
+
+def narrow(
+    connection: Connection,
+    secured: Secured,
+    events: Sequence[Mentions],
+    dropped: Iterable[Mentions],
+) -> Secured:
+    """Leave the assignments of these events, as if the dropped ones had not been secured.
+
+    For each party, the events that are left are the first ones, so their assignments stay as they
+    are. Only mergers and memberships that a dropped event asked for are undone.
+    """
+    grouping, assignments = _group(secured.known, events)
+    fresh = frozenset().union(*events, *dropped) - secured.known.keys()
+    connection.execute(_FORGET_MEMBERSHIPS, {"keys": sorted(fresh)})
+    _write_memberships(connection, secured.known, grouping.memberships())
+    return replace(secured, assignments=assignments, ends=grouping.ends())
 
 
 def lock(connection: Connection, parties: Iterable[PartyId], *, above: Iterable[PartyId]) -> None:
@@ -97,6 +117,7 @@ _TRY_LOCK = text(
     "SELECT number FROM unnest(CAST(:numbers AS bigint[])) AS number"
     " WHERE pg_try_advisory_xact_lock(number)"
 )
+_FORGET_MEMBERSHIPS = text("DELETE FROM memberships WHERE object_key = ANY(:keys)")
 _MEMBERSHIPS = text("SELECT object_key, party FROM memberships WHERE object_key = ANY(:keys)")
 
 

@@ -3,15 +3,16 @@
     admit    which events are new; their rows in stripe_events are the authority
     secure   lock every party they touch, in order; a party is what belongs together
     load     all facts and rows of those parties
-    decide   event by event in memory: add its facts, project, take the difference
+    decide   event by event in memory, for two seconds: add its facts, project, take the difference
     write    the decisions, the audit and the history of money
 
 A preview leaves out the last step. A batch of one and a batch of a hundred write the same rows,
 because every event is projected and audited by itself.
 """
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
@@ -20,13 +21,14 @@ from billing.fetching.record import targets_from_text, targets_to_text
 from billing.rows import Projection
 from runtime.ledger.admit import note_fetched, resettle
 from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.decide import DecidedBatch, DeliveryState, Step, decide
+from runtime.ledger.decide import DecidedBatch, DeliveryState, Limits, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import LocksOutOfOrder
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
+from runtime.time_limits import DECIDING_SECONDS, LOCK_SECONDS
 
 MOST_TRIES: Final = 16
 """Tries of one batch. Each failed try means that another transaction committed.
@@ -59,21 +61,35 @@ Preview = tuple[DeliveryPreview, ...]
 class Ledger:
     """The only writer of events into the tables that applications and auditors read."""
 
-    def __init__(self, engine: Engine, *, livemode: Livemode, accounts: frozenset[str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        livemode: Livemode,
+        accounts: frozenset[str],
+        deciding_seconds: float = DECIDING_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Bound the deciding of one transaction; ``clock`` is monotonic seconds."""
         self._engine = engine
+        self._limits = Limits(deciding_seconds=deciding_seconds, clock=clock)
         self._scope = Scope(livemode=livemode, accounts=accounts)
         self._catalogues = CatalogueCache()
 
-    def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
-        """Settle all of these events and return one settlement for each, in their order.
+    def record(
+        self, deliveries: Sequence[Delivery], lock_seconds: float = LOCK_SECONDS
+    ) -> list[Settlement]:
+        """Settle these events and return a settlement for each, in their order.
 
-        Any exception means that none of them was settled.
+        Events that could not be decided in time have no settlement: they are as before. The first
+        one always has one. Any exception means that none was settled. Each wait for a lock lasts
+        at most ``lock_seconds``.
 
         Raises:
             LedgerError: for the reasons named in ``runtime.ledger.errors``.
             UnreadableEvent: one of them is new and its body does not tell what it is about.
         """
-        return _persistently(lambda: self._record(self._prepared(deliveries)))
+        return _persistently(lambda: self._record(self._prepared(deliveries), lock_seconds))
 
     def preview(self, deliveries: Sequence[Delivery]) -> Preview:
         """Return what ``record`` would do now; take its locks and roll its writes back."""
@@ -82,15 +98,16 @@ class Ledger:
     def _prepared(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
         return prepare(with_stored_fetches(self._engine, deliveries), self._scope)
 
-    def _record(self, prepared: Sequence[Prepared]) -> list[Settlement]:
+    def _record(self, prepared: Sequence[Prepared], lock_seconds: float) -> list[Settlement]:
+        limits = replace(self._limits, lock_seconds=lock_seconds)
         with self._engine.begin() as connection:
-            decided = decide(connection, prepared, self._catalogues)
+            decided = decide(connection, prepared, self._catalogues, limits)
             _write(connection, decided)
             return [_settlement(step, decided) for step in decided.steps]
 
     def _preview(self, prepared: Sequence[Prepared]) -> Preview:
         with self._engine.connect() as connection:
-            decided = decide(connection, prepared, self._catalogues)
+            decided = decide(connection, prepared, self._catalogues, Limits())
             connection.rollback()
         return tuple(_preview_of(step, decided) for step in decided.steps)
 

@@ -93,6 +93,7 @@ class BatchInbox:
     settlements: list[int | None] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    suspected: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     breaker: str | None = None
     unreachable: int = 0
@@ -129,6 +130,11 @@ class BatchInbox:
         self.discarded += keys
         return Closed(events=len(keys), rewound=False)
 
+    def suspect(self, token: str, keys: Sequence[str]) -> int:
+        self.calls.append("suspect")
+        self.suspected += keys
+        return len(keys)
+
     def release(self, token: str) -> int:
         self.calls.append("release")
         return 0
@@ -156,22 +162,31 @@ class BatchInbox:
 
 @dataclass
 class FakeLedger:
-    """A ledger that settles all deliveries, or fails for the events in ``failing``."""
+    """A ledger that settles all deliveries, or fails for the events in ``failing``.
+
+    Each transaction takes ``seconds`` on its clock, and settles no event in ``undecided``.
+    """
 
     failing: dict[str, Exception] = field(default_factory=dict)
     settled: dict[str, Settlement] = field(default_factory=dict)
+    undecided: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    clock: ManualClock = field(default_factory=ManualClock)
     calls: list[list[str]] = field(default_factory=list)
+    lock_seconds: list[float] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def record(self, deliveries: Sequence[Delivery]) -> list[Settlement]:
+    def record(self, deliveries: Sequence[Delivery], lock_seconds: float) -> list[Settlement]:
         keys = [delivery.key for delivery in deliveries]
         self.calls.append(keys)
+        self.lock_seconds.append(lock_seconds)
+        self.clock.now += self.seconds
         self.deliveries += deliveries
         for key in keys:
             if key in self.failing:
                 raise self.failing[key]
-        return [self._settle(delivery) for delivery in deliveries]
+        return [self._settle(each) for each in deliveries if each.key not in self.undecided]
 
     def _settle(self, delivery: Delivery) -> Settlement:
         known = self.settled.get(delivery.key)
@@ -228,6 +243,7 @@ class DrainScene:
                 with_stored_fetches=list,
                 now=lambda: NOW,
                 chance=lambda: 0.0,
+                clock=self.ledger.clock,
             ).execute,
             finisher=Finisher(
                 inbox=self.inbox,

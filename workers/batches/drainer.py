@@ -21,22 +21,17 @@ from runtime.broker import Publish
 from runtime.failures.classify import Infrastructure, Outdated
 from runtime.inbox.entries import Claim, InboxEntry
 from runtime.inbox.inbox import new_token
+from runtime.time_limits import BREAKER_SECONDS, HEARTBEAT_SECONDS, MAX_RUN_SECONDS
 from workers.batches.executor import BatchResult
 from workers.batches.finisher import Finisher
 from workers.ports import ClaimedEvents, ClaimQueue
 
 log = structlog.get_logger(__name__)
 
-MAX_RUN_SECONDS: Final = 5.0
-"""A Celery task of bounded length can be stopped, replaced or killed."""
-
-HEARTBEAT_SECONDS: Final = 1.0
 RELEASE_TRIES: Final = 30
-BREAKER_SECONDS: Final = 30.0
-"""The breaker closes by itself after this time if no supervisor probes the database."""
 
 ExecuteBatch = Callable[[Sequence[InboxEntry], Callable[[], bool]], BatchResult]
-"""Record a claimed batch; the second argument returns False once a stop or the time is up."""
+"""Record a claimed batch; the second argument returns True once the process is to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +72,7 @@ class Drainer:
             unused_wake = None
             if not claim.entries:
                 return
-            if self._execute(token, claim, may_go_on) is not None:
+            if self._execute(token, claim) is not None:
                 self.queue.leave(token, hand_on=False)
                 return
         if unused_wake is not None:
@@ -85,11 +80,9 @@ class Drainer:
         if (owed := self.queue.leave(token, hand_on=True)) is not None:
             self._wake(owed)
 
-    def _execute(
-        self, token: str, claim: Claim, may_go_on: Callable[[], bool]
-    ) -> Infrastructure | Outdated | None:
+    def _execute(self, token: str, claim: Claim) -> Infrastructure | Outdated | None:
         """Execute and finish one batch; return the failure that makes another one futile."""
-        result = self.execute(claim.entries, may_go_on)
+        result = self.execute(claim.entries, self.is_stopping)
         halted_by = self.finisher.finish(token, result)
         if isinstance(halted_by, Infrastructure):
             self.claimed.open_breaker(halted_by.reason, BREAKER_SECONDS)

@@ -1,8 +1,9 @@
 """Record a claimed batch and decide the disposition of each of its events.
 
-The whole batch is one transaction. If that fails, each event is tried alone, so that a bad event
-does not hold up the others. If the server is unavailable, or the schema is of another release,
-every event would fail, so none is tried alone.
+The whole batch is one transaction. If that fails, it is split by halves until the bad event is
+alone, so that it does not hold up the others, however slowly it fails: what was not begun in time
+is claimed alone next. If the server is unavailable, or the schema is of another release, every
+event would fail, so nothing more is tried.
 """
 
 import time
@@ -15,8 +16,16 @@ import structlog
 from runtime.failures.classify import Failure, Infrastructure, Outdated, Unexpected, classify
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.time_limits import BATCH_LOCK_SECONDS, LOCK_SECONDS, SPLIT_SECONDS
 from workers.batches.decode import claim_history, read_delivery
-from workers.batches.retry_policy import Defer, Disposition, Finish, Release, disposition_after
+from workers.batches.retry_policy import (
+    Defer,
+    Disposition,
+    Finish,
+    Release,
+    Suspect,
+    disposition_after,
+)
 from workers.batches.routing import NO_FETCHING, FetchRouting
 
 log = structlog.get_logger(__name__)
@@ -47,8 +56,11 @@ class BatchResult:
 Readable = tuple[InboxEntry, Delivery]
 """An entry and its delivery."""
 
-RecordBatch = Callable[[Sequence[Delivery]], list[Settlement]]
-"""Settle all deliveries in one transaction, or raise and settle none."""
+RecordBatch = Callable[[Sequence[Delivery], float], list[Settlement]]
+"""Settle deliveries in one transaction, or raise and settle none; wait so many seconds for a lock.
+
+A delivery without a settlement was not decided in time; it is as if it had not been given.
+"""
 
 AddStoredFetches = Callable[[Sequence[Delivery]], list[Delivery]]
 """Add to each replay the API answers that are stored for its event."""
@@ -56,16 +68,22 @@ AddStoredFetches = Callable[[Sequence[Delivery]], list[Delivery]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchExecutor:
-    """Records batches; ``now`` and ``chance`` are passed in so that tests can fix them."""
+    """Records batches; times and ``chance`` are passed in so that tests can fix them.
+
+    ``clock`` is monotonic seconds.
+    """
 
     record: RecordBatch
     with_stored_fetches: AddStoredFetches
     now: Callable[[], datetime]
     chance: Callable[[], float]
     routing: FetchRouting = NO_FETCHING
+    clock: Callable[[], float] = time.monotonic
 
-    def execute(self, entries: Sequence[InboxEntry], may_go_on: Callable[[], bool]) -> BatchResult:
-        """Return one disposition for each entry; a stop releases those not started."""
+    def execute(
+        self, entries: Sequence[InboxEntry], is_stopping: Callable[[], bool]
+    ) -> BatchResult:
+        """Return one disposition for each entry."""
         readable: list[Readable] = []
         rejected: list[EventDisposition] = []
         for entry in entries:
@@ -78,7 +96,7 @@ class BatchExecutor:
         if any(delivery.envelope.thin for _, delivery in readable):
             readable, routed = self._route(readable)
             result += routed
-        return result + self.record_together(readable, may_go_on) if readable else result
+        return result + self.record_together(readable, is_stopping) if readable else result
 
     def _route(self, batch: list[Readable]) -> tuple[list[Readable], BatchResult]:
         """Return the entries that can be recorded now, and the dispositions of the others."""
@@ -101,48 +119,58 @@ class BatchExecutor:
                     ready.append((entry, routed))
         return ready, BatchResult(dispositions=tuple(deferred))
 
-    def record_together(self, batch: list[Readable], may_go_on: Callable[[], bool]) -> BatchResult:
-        """Record deliveries in one transaction, and one by one if that fails."""
-        failure, dispositions = self._try(batch)
-        if failure is None:
-            return BatchResult(dispositions=dispositions)
-        if isinstance(failure, Infrastructure | Outdated):
-            return BatchResult(dispositions=self._all_failed(batch, failure), halted_by=failure)
-        if len(batch) == 1:
-            return BatchResult(dispositions=self._all_failed(batch, failure))
-        return self._one_by_one(batch, may_go_on)
-
-    def _one_by_one(self, batch: list[Readable], may_go_on: Callable[[], bool]) -> BatchResult:
+    def record_together(
+        self, batch: list[Readable], is_stopping: Callable[[], bool]
+    ) -> BatchResult:
+        """Record deliveries in one transaction, and if that fails, in smaller and smaller ones."""
+        ends_at = self.clock() + SPLIT_SECONDS
+        lock_seconds = LOCK_SECONDS if len(batch) == 1 else BATCH_LOCK_SECONDS
         result = BatchResult(dispositions=())
-        for started, readable in enumerate(batch):
-            rest = batch[started:]
+        parts = [batch]
+        while parts:
+            part = parts.pop()
             if result.halted_by is not None:
-                failed = self._all_failed(rest, result.halted_by)
-                return result + BatchResult(dispositions=failed)
-            if not may_go_on():
-                released = (
-                    EventDisposition(entry=entry, disposition=Release()) for entry, _ in rest
-                )
-                return result + BatchResult(dispositions=tuple(released))
-            result += self.record_together([readable], may_go_on)
+                result += BatchResult(dispositions=self._all_failed(part, result.halted_by))
+            elif part is not batch and (is_stopping() or self.clock() >= ends_at):
+                result += _suspected(part)
+            elif (tried := self._try(part, lock_seconds)) is not None:
+                result += tried
+            else:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
         return result
 
-    def _try(self, batch: list[Readable]) -> tuple[Failure | None, tuple[EventDisposition, ...]]:
+    def _try(self, part: list[Readable], lock_seconds: float) -> BatchResult | None:
+        """Record in one transaction; return None if the failure may be that of a single event."""
         started = time.perf_counter()
         try:
-            settlements = self.record([delivery for _, delivery in batch])
+            settlements = self.record([delivery for _, delivery in part], lock_seconds)
         except Exception as error:  # noqa: BLE001 - every error becomes a disposition
             failure = classify(error)
-            _log_failure(failure, error, batch)
-            return failure, ()
+            _log_failure(failure, error, part)
+            return self._after_failure(part, failure)
         seconds = time.perf_counter() - started
         by_key = {settlement.key: settlement for settlement in settlements}
-        return None, tuple(
-            EventDisposition(
-                entry=entry, disposition=self._finish(by_key[entry.key], delivery, seconds)
+        return BatchResult(
+            dispositions=tuple(
+                EventDisposition(
+                    entry=entry, disposition=self._after(by_key.get(entry.key), delivery, seconds)
+                )
+                for entry, delivery in part
             )
-            for entry, delivery in batch
         )
+
+    def _after_failure(self, part: list[Readable], failure: Failure) -> BatchResult | None:
+        if isinstance(failure, Infrastructure | Outdated):
+            return BatchResult(dispositions=self._all_failed(part, failure), halted_by=failure)
+        if len(part) == 1:
+            return BatchResult(dispositions=self._all_failed(part, failure))
+        return None
+
+    def _after(
+        self, settlement: Settlement | None, delivery: Delivery, seconds: float
+    ) -> Finish | Release:
+        return Release() if settlement is None else self._finish(settlement, delivery, seconds)
 
     def _finish(self, settlement: Settlement, delivery: Delivery, seconds: float) -> Finish:
         fetch = bool(settlement.pending_fetches) and self.routing.may_fetch(delivery.envelope)
@@ -160,6 +188,14 @@ class BatchExecutor:
             )
             for entry, _ in batch
         )
+
+
+def _suspected(part: Sequence[Readable]) -> BatchResult:
+    return BatchResult(
+        dispositions=tuple(
+            EventDisposition(entry=entry, disposition=Suspect()) for entry, _ in part
+        )
+    )
 
 
 def _log_failure(failure: Failure, error: Exception, batch: Sequence[Readable]) -> None:

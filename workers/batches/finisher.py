@@ -18,17 +18,18 @@ from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DeadLetterDraft
 from runtime.inbox.entries import Deferred, Finished, InboxEntry, Parked
 from runtime.ledger.deliveries import REPLAY, Settlement
 from runtime.ledger.errors import IDENTITY_CONFLICT
+from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import event_type_of
 from workers.batches.executor import BatchResult, EventDisposition
 from workers.batches.reporting import Reporter
 from workers.batches.retry_policy import (
-    OUTAGE_SECONDS,
     Defer,
     Finish,
     MoveToDeadLetters,
     Release,
     Retry,
     Snooze,
+    Suspect,
 )
 from workers.ports import ClaimedEvents, DeferralQueue
 
@@ -46,6 +47,7 @@ class _ByKind:
     park: list[tuple[InboxEntry, Snooze | Retry]] = field(default_factory=list)
     dead: list[tuple[InboxEntry, MoveToDeadLetters]] = field(default_factory=list)
     defer: list[InboxEntry] = field(default_factory=list)
+    suspect: list[str] = field(default_factory=list)
     release: bool = False
 
     def add(self, decided: EventDisposition) -> None:
@@ -59,6 +61,8 @@ class _ByKind:
                 self.dead.append((decided.entry, dead))
             case Defer():
                 self.defer.append(decided.entry)
+            case Suspect():
+                self.suspect.append(decided.entry.key)
             case Release():
                 self.release = True
             case _:
@@ -98,6 +102,8 @@ class Finisher:
         self._take_out(token, [each for each in todo.finish if not each[1].fetch])
         self._defer(token, todo)
         self._park(token, todo.park)
+        if todo.suspect:
+            self.inbox.suspect(token, todo.suspect)
         if todo.release:
             self.inbox.release(token)
         return failure if isinstance(failure, Infrastructure | Outdated) else None

@@ -6,6 +6,7 @@ Disposition
  ├── Retry              it stays in the inbox and is due again later; one attempt is used
  ├── MoveToDeadLetters  it leaves the inbox for the dead letters
  ├── Release            it stays in the inbox and is due at once, as if never claimed
+ ├── Suspect            it stays in the inbox and is due at once, but is claimed alone
  └── Defer              it moves to the fetch lane, because Stripe's API must be asked first
 
 An event uses up its attempts only by failures that may be its own fault. An outage, a stop or
@@ -13,7 +14,7 @@ another release never brings an event closer to the dead letters.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, assert_never
 
 from runtime.failures.classify import (
@@ -25,6 +26,13 @@ from runtime.failures.classify import (
     Unexpected,
 )
 from runtime.ledger.deliveries import Settlement
+from runtime.time_limits import (
+    MAX_BACKOFF_SECONDS,
+    MAX_RETRY_AGE,
+    MIN_BACKOFF_SECONDS,
+    OUTAGE_SECONDS,
+    OUTDATED_SECONDS,
+)
 
 MAX_CRASHES: Final = 3
 """After so many worker crashes with this event alone in the claim, it is not run again."""
@@ -32,13 +40,6 @@ MAX_CRASHES: Final = 3
 MAX_ATTEMPTS: Final = 20
 MAX_UNEXPECTED_ATTEMPTS: Final = 5
 MIN_ATTEMPTS: Final = 3
-MAX_RETRY_AGE: Final = timedelta(hours=24)
-
-MIN_BACKOFF_SECONDS: Final = 2.0
-MAX_BACKOFF_SECONDS: Final = 600.0
-OUTAGE_SECONDS: Final = 5.0
-"""The snooze during an outage; the breaker, not this delay, keeps workers off the database."""
-OUTDATED_SECONDS: Final = 30.0
 
 CRASH_LOOP: Final = "crash_loop"
 
@@ -95,11 +96,16 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """Its batch failed before the event was tried by itself, which it is next; no attempt used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Defer:
     """The event cannot be recorded before Stripe's API was asked."""
 
 
-Disposition = Finish | Snooze | Retry | MoveToDeadLetters | Release | Defer
+Disposition = Finish | Snooze | Retry | MoveToDeadLetters | Release | Suspect | Defer
 Failed = Snooze | Retry | MoveToDeadLetters
 
 

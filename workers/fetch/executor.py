@@ -24,10 +24,10 @@ from runtime.ledger.deliveries import Delivery
 from runtime.ledger.fetched import StoredFetches
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.telemetry import Metrics
+from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import claim_history, read_delivery
 from workers.batches.executor import BatchExecutor, BatchResult, EventDisposition
 from workers.batches.retry_policy import (
-    OUTAGE_SECONDS,
     Disposition,
     Failed,
     Release,
@@ -58,26 +58,28 @@ class FetchExecutor:
     health: ApiHealth
     metrics: Metrics
 
-    def execute(self, entries: Sequence[InboxEntry], may_go_on: Callable[[], bool]) -> BatchResult:
+    def execute(
+        self, entries: Sequence[InboxEntry], is_stopping: Callable[[], bool]
+    ) -> BatchResult:
         """Return one disposition for each entry; a stop before its first request releases it."""
         result = BatchResult(dispositions=())
         for entry in entries:
             match read_delivery(entry):
                 case Delivery() as delivery:
-                    result += self._fetch_and_record(entry, delivery, may_go_on)
+                    result += self._fetch_and_record(entry, delivery, is_stopping)
                 case disposition:
                     result += _one(entry, disposition)
         return result
 
     def _fetch_and_record(
-        self, entry: InboxEntry, delivery: Delivery, may_go_on: Callable[[], bool]
+        self, entry: InboxEntry, delivery: Delivery, is_stopping: Callable[[], bool]
     ) -> BatchResult:
         try:
             stored = self.stored_fetches(delivery.envelope.event_id)
         except Exception as error:  # noqa: BLE001 - every error becomes a disposition
             return self._not_recorded(entry, error)
         try:
-            fetched = self._fetch(delivery.envelope, _targets(delivery, stored), may_go_on)
+            fetched = self._fetch(delivery.envelope, _targets(delivery, stored), is_stopping)
         except ApiFailure as failure:
             return _one(entry, self._after_api_failure(entry, failure))
         if fetched is None:
@@ -85,16 +87,18 @@ class FetchExecutor:
         if too_early(fetched):
             return _one(entry, self._after_early_answer(entry))
         known = fetched if fetched.targets else delivery.fetched
-        return self.executor.record_together([(entry, replace(delivery, fetched=known))], may_go_on)
+        return self.executor.record_together(
+            [(entry, replace(delivery, fetched=known))], is_stopping
+        )
 
     def _fetch(
-        self, envelope: Envelope, targets: FetchPlan, may_go_on: Callable[[], bool]
+        self, envelope: Envelope, targets: FetchPlan, is_stopping: Callable[[], bool]
     ) -> FetchRecord | None:
         """Return every answer that is needed, or None if a stop came before the first one."""
         fetched = FetchRecord(targets=targets)
         ends_at = time.monotonic() + MAX_FETCH_SECONDS
         while (request := next_request(fetched)) is not None:
-            if not may_go_on() and not fetched.responses:
+            if is_stopping() and not fetched.responses:
                 return None
             if time.monotonic() > ends_at:
                 raise ApiAway(f"the answers took more than {MAX_FETCH_SECONDS:.0f} s together")

@@ -100,12 +100,16 @@ local function put_back(claim, key, due, freed, lane)
   return target
 end
 
+-- Where an event stands among those that were never claimed.
+local function received_at(key)
+  return math.min(tonumber(call('ZSCORE', INDEX, key)) or NOW, NOW)
+end
+
 -- Uncharged: the events become due as if they had never been claimed.
 local function release(token, claim)
   local freed, keys = {}, keys_held(claim)
   for _, key in ipairs(keys) do
-    local received = tonumber(call('ZSCORE', INDEX, key)) or NOW
-    put_back(claim, key, math.min(received, NOW), freed)
+    put_back(claim, key, received_at(key), freed)
   end
   free_places(freed)
   close_if_empty(token, claim)

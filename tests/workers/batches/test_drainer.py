@@ -1,3 +1,4 @@
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,9 @@ from billing.envelope import parse
 from billing.errors import UnreadableEvent
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.errors import IdentityConflict, SchemaOutdated
+from runtime.time_limits import BATCH_LOCK_SECONDS, LOCK_SECONDS, SPLIT_SECONDS
 from tests.workers.fakes import NOW, body_of, entry_of, stage
+from tests.workers.waiting import until
 
 
 def test_a_batch_is_settled_at_once_and_finished_in_one_round_trip() -> None:
@@ -76,7 +79,7 @@ def test_a_wake_up_that_the_broker_refuses_is_unregistered() -> None:
     assert "unregister more" in scene.inbox.calls
 
 
-def test_a_bad_event_is_found_by_trying_each_alone_and_the_others_are_settled() -> None:
+def test_a_bad_event_is_found_by_splitting_its_batch_and_the_others_are_settled() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_bad"), entry_of("evt_3")])
     scene.ledger.failing["evt_bad"] = UnreadableEvent("evt_bad", "data.object.id")
 
@@ -125,11 +128,13 @@ def test_after_an_outage_in_a_split_the_rest_is_not_tried() -> None:
 
     original = scene.ledger.record
 
-    def first_meets_the_lock(deliveries: Sequence[Delivery]) -> list[Settlement]:
+    def first_meets_the_lock(
+        deliveries: Sequence[Delivery], lock_seconds: float
+    ) -> list[Settlement]:
         if len(deliveries) == 3:
             scene.ledger.calls.append([delivery.key for delivery in deliveries])
             raise pg.LockNotAvailable("held")
-        return original(deliveries)
+        return original(deliveries, lock_seconds)
 
     scene.ledger.record = first_meets_the_lock  # type: ignore[method-assign]
     scene.drain()
@@ -151,20 +156,107 @@ def test_another_release_s_schema_snoozes_and_leaves_the_breaker_closed() -> Non
     assert scene.inbox.calls[-1] == "leave"
 
 
-def test_a_split_that_runs_out_of_time_releases_the_rest() -> None:
+def test_a_failed_batch_is_split_by_halves() -> None:
+    keys = [f"evt_{number}" for number in range(8)]
+    scene = stage([entry_of(key) for key in keys])
+    scene.ledger.failing["evt_5"] = pg.LockNotAvailable("held")
+
+    scene.drain()
+
+    assert scene.ledger.calls == [
+        keys,
+        keys[:4],
+        keys[4:],
+        keys[4:6],
+        ["evt_4"],
+        ["evt_5"],
+        keys[6:],
+    ]
+    assert scene.parked_keys() == ["evt_5"]
+    assert scene.finished_keys() == [key for key in keys if key != "evt_5"]
+
+
+def test_a_batch_waits_less_for_a_lock_than_an_event_alone() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_locked")], [entry_of("evt_alone")])
+    scene.ledger.failing["evt_locked"] = pg.LockNotAvailable("held")
+
+    scene.drain()
+
+    assert scene.ledger.lock_seconds == [BATCH_LOCK_SECONDS] * 3 + [LOCK_SECONDS]
+
+
+def test_what_a_split_does_not_begin_in_time_is_tried_alone_next_and_not_charged() -> None:
+    keys = [f"evt_{number}" for number in range(8)]
+    scene = stage([entry_of(key) for key in keys])
+    scene.ledger.failing["evt_0"] = pg.LockNotAvailable("held")
+    scene.ledger.seconds = SPLIT_SECONDS / 4
+
+    scene.drain()
+
+    assert scene.ledger.calls == [keys, keys[:4], keys[:2], ["evt_0"]]
+    assert scene.parked_keys() == ["evt_0"]
+    assert scene.inbox.suspected == keys[1:]
+    assert scene.inbox.calls == ["claim by wake", "park", "suspect", "claim"]
+
+
+def test_a_batch_that_fails_slower_than_a_split_may_take_is_tried_alone_at_once() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")])
+    scene.ledger.failing["evt_1"] = pg.QueryCanceled("statement timeout")
+    scene.ledger.seconds = SPLIT_SECONDS
+
+    scene.drain()
+
+    assert scene.ledger.calls == [["evt_1", "evt_2"]]
+    assert scene.inbox.suspected == ["evt_1", "evt_2"]
+    assert scene.inbox.parked == []
+
+
+def test_the_time_for_a_drain_does_not_limit_a_split() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")])
+    scene.ledger.failing["evt_1"] = pg.LockNotAvailable("held")
+    failing = scene.ledger.record
+
+    def outlast_the_drain(deliveries: Sequence[Delivery], lock_seconds: float) -> list[Settlement]:
+        ends_at = time.monotonic() + 2 * scene.max_run_seconds
+        until(lambda: time.monotonic() > ends_at)
+        return failing(deliveries, lock_seconds)
+
+    scene.max_run_seconds = 0.05
+    scene.ledger.record = outlast_the_drain  # type: ignore[method-assign]
+    scene.drain()
+
+    assert scene.parked_keys() == ["evt_1"]
+    assert scene.finished_keys() == ["evt_2"]
+
+
+def test_a_stop_ends_a_split_and_gives_nothing_back_as_if_it_had_not_happened() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2"), entry_of("evt_3")])
     scene.ledger.failing["evt_1"] = pg.LockNotAvailable("held")
     failing = scene.ledger.record
 
-    def stop_after_the_first(deliveries: Sequence[Delivery]) -> list[Settlement]:
+    def stop_after_the_first(
+        deliveries: Sequence[Delivery], lock_seconds: float
+    ) -> list[Settlement]:
         scene.is_stopping = len(deliveries) == 1
-        return failing(deliveries)
+        return failing(deliveries, lock_seconds)
 
     scene.ledger.record = stop_after_the_first  # type: ignore[method-assign]
     scene.drain()
 
     assert scene.parked_keys() == ["evt_1"]
-    assert scene.inbox.calls == ["claim by wake", "park", "release", "hand on"]
+    assert scene.inbox.suspected == ["evt_2", "evt_3"]
+    assert scene.inbox.calls == ["claim by wake", "park", "suspect", "hand on"]
+
+
+def test_an_event_that_was_not_decided_in_time_is_released() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")])
+    scene.ledger.undecided = {"evt_2"}
+
+    scene.drain()
+
+    assert scene.finished_keys() == ["evt_1"]
+    assert scene.inbox.calls == ["claim by wake", "finish", "release", "claim"]
+    assert (scene.inbox.parked, scene.inbox.suspected) == ([], [])
 
 
 def test_a_crash_loop_is_a_dead_letter_without_running_it() -> None:
@@ -341,9 +433,9 @@ def test_a_stop_does_not_wait_for_redis() -> None:
     scene.inbox.unreachable = 100
     settle = scene.ledger.record
 
-    def stop_meanwhile(deliveries: Sequence[Delivery]) -> list[Settlement]:
+    def stop_meanwhile(deliveries: Sequence[Delivery], lock_seconds: float) -> list[Settlement]:
         scene.is_stopping = True
-        return settle(deliveries)
+        return settle(deliveries, lock_seconds)
 
     scene.ledger.record = stop_meanwhile  # type: ignore[method-assign]
     scene.drain("wake")

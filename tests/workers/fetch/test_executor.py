@@ -104,7 +104,7 @@ class FetchScene:
     ledger: FetchLedger = field(default_factory=FetchLedger)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
-    def disposition(self, entry: InboxEntry, *, may_go_on: bool = True) -> Disposition:
+    def disposition(self, entry: InboxEntry, *, is_stopping: bool = False) -> Disposition:
         executor = BatchExecutor(
             record=self.ledger.record, with_stored_fetches=list, now=lambda: NOW, chance=lambda: 0.0
         )
@@ -115,7 +115,7 @@ class FetchScene:
             health=self.health,
             metrics=build_metrics(self.registry),
         )
-        (decided,) = fetcher.execute([entry], lambda: may_go_on).dispositions
+        (decided,) = fetcher.execute([entry], lambda: is_stopping).dispositions
         return decided.disposition
 
     def recorded(self) -> FetchRecord | None:
@@ -195,7 +195,7 @@ def test_an_answer_of_the_second_in_question_is_asked_for_later_and_not_recorded
 def test_a_stop_before_the_first_request_releases_the_event() -> None:
     scene = FetchScene()
 
-    assert isinstance(scene.disposition(thin_entry(), may_go_on=False), Release)
+    assert isinstance(scene.disposition(thin_entry(), is_stopping=True), Release)
     assert scene.api.asked == []
 
 
