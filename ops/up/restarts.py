@@ -64,8 +64,9 @@ class RestartPolicy:
         watched.started = self._monotonic()
         try:
             watched.part.start()
-        except ServerError as error:
-            self._say(str(error))
+        except (ServerError, OSError) as error:
+            # Also a full disk or too many open files: the other parts go on meanwhile.
+            self._say(f"{watched.part.name} cannot be restarted: {error}")
             return False
         return True
 

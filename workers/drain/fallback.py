@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox, new_token
+from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
@@ -22,15 +23,14 @@ from workers.liveness import (
     REDIS_TIMEOUT_SECONDS,
     Pulse,
 )
-from workers.shutdown import EndAfterBatch, stop_with_parent
+from workers.shutdown import GRACE_SECONDS, EndAfterBatch
 
 
 def main() -> None:
     """Drain until nothing is due, a SIGTERM arrives, or 30 s have passed."""
-    parent = os.getppid()
+    end_with_parent(take_parent(os.environ), grace_seconds=GRACE_SECONDS)
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
-    stop_with_parent(parent)
     ending = EndAfterBatch(lambda: True)
     redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
     engine = make_engine(settings, application_name=f"paidup-fallback-{os.getpid()}")

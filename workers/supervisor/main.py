@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
 from runtime.changes.numbering import number_waiting
 from runtime.database.engine import make_engine
+from runtime.guard import Guard
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.ledger.catalogues import CatalogueCache
@@ -61,7 +62,7 @@ FOLD_EVERY_SECONDS: Final = 10.0
 
 
 def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
-    """Supervise until a signal; return the exit code: 0 stopped, 1 broke, 2 invalid settings."""
+    """Supervise until a signal; return the exit code: 0 stopped, 1 taken, 2 invalid settings."""
     try:
         settings = Settings.from_env(os.environ)
         required(settings.database_url, "DATABASE_URL")
@@ -163,15 +164,15 @@ class Supervisor:
         self._metrics_server.start()
         for thread in (jobs, expiry, self._numbering):
             thread.start()
-        while jobs.is_alive() and not stop_asked():
-            self._watch_pools()
+        orphans, pools = Guard("orphaned claims"), Guard("pools")
+        while not stop_asked():
+            orphans.run(self._release_orphans)
+            pools.run(self._watch_pools)
             time.sleep(CHECK_SECONDS)
-        broke = not jobs.is_alive()
         self._stop(jobs, expiry)
-        return 1 if broke else 0
+        return 0
 
     def _watch_pools(self) -> None:
-        self._release_orphans()
         if self._pool_stuck:
             log.error("worker pool is stuck: events are due and it claims none", pid=self._pool.pid)
             self._pool.restart()
@@ -237,7 +238,9 @@ class Supervisor:
     def _watch(self) -> None:
         backlog = self._inbox.backlog()
         due = backlog.breaker is None and backlog.waiting_seconds > 0
-        pulse = self._pulse.last()
+        # Without its file a pulse says nothing; the counter of claims does, for all workers.
+        kept = self._pulse.is_kept()
+        pulse = self._pulse.last() if kept else float(backlog.counters.get("claimed", 0))
         if self._watchdog.is_stuck(due=due, pulse=pulse):
             self._pool_stuck = True
         if self._fallback_watchdog.is_stuck(due=due, pulse=pulse):
