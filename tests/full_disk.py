@@ -1,4 +1,4 @@
-"""Run a command with a folder on a full disk, or without the right to write a byte to any file."""
+"""Run a command with a folder on a full disk, or with a limit on the size of files."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 DISK_BYTES = 64 * 1024
 
-_MOUNT = 'mount -t tmpfs -o size=%d none "$0"' % DISK_BYTES
+_MOUNT = f'mount -t tmpfs -o size={DISK_BYTES} none "$0"'
 _FILL = 'cat /dev/zero >"$0/filling" 2>/dev/null'
 
 
@@ -19,9 +19,9 @@ def on_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
     return [*_own_mounts(), "sh", "-c", script, str(folder), *command]
 
 
-def without_writing(command: Sequence[str]) -> list[str]:
-    """Return a command that may make files and write no byte to them: EFBIG, not ENOSPC."""
-    return ["sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", *command]
+def with_short_files(command: Sequence[str]) -> list[str]:
+    """Return a command that can write 16 KiB to a file and no more: EFBIG, not ENOSPC."""
+    return ["sh", "-c", 'ulimit -f 32 && exec "$@"', "sh", *command]
 
 
 @cache
