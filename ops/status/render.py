@@ -18,6 +18,7 @@ def as_document(seen: Overview) -> Json:
     return {
         "ok": not seen.troubles,
         "unavailable": dict(seen.troubles),
+        "metrics_folders_without_room": {str(at): why for at, why in seen.without_room.items()},
         "inbox": _inbox_document(seen.inbox) if seen.inbox else None,
         "workers": _workers_document(seen.need, seen.inbox) if seen.inbox else None,
         "settled": _settled_document(seen.books) if seen.books else None,
@@ -72,6 +73,9 @@ def overview_table(seen: Overview, before: Overview | None = None) -> "Table":
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
+    for folder, reason in seen.without_room.items():
+        todo = "make room, then restart what runs here to count again"
+        yield "metrics folder", f"{folder} {reason}, nothing is counted: {todo}"
     if seen.inbox:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)

@@ -32,6 +32,7 @@ from granian.server.mp import MPServer
 
 from runtime.guard import start_loop
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
+from runtime.metrics_room import FOLDER_PREFIX
 from runtime.settings import Address, Settings, SettingsError
 from runtime.telemetry import configure_logging
 
@@ -110,7 +111,7 @@ def run(
         InstanceRunning: another instance uses the metrics folder.
     """
     bound, processes = bindable(kind.variable, kind.address(settings)), kind.processes(settings)
-    folder = settings.data_dir / f"metrics-{kind.name}-{bound.port}"
+    folder = settings.data_dir / f"{FOLDER_PREFIX}{kind.name}-{bound.port}"
     _allow_open_files(4 * kind.threads)
     with claimed_folder(folder, environ), _folding(folder):
         log.info("server starting", server=kind.name, url=f"http://{bound}", processes=processes)

@@ -1,5 +1,6 @@
 """Metrics, claim files and pulses without room on the disk stop neither ingest nor workers."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -90,3 +91,18 @@ def test_a_worker_without_room_for_its_files_settles_and_names_the_folder(
     log = site.log.read_text()
     assert f"{tmp_path / 'data'}/metrics-worker-" in log
     assert "make room" in log
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_status_and_doctor_name_a_folder_without_room(
+    site: WorkerSite, command: str, tmp_path: Path
+) -> None:
+    under = full_disk(tmp_path / "data")
+
+    asked = under([sys.executable, "-m", "ops.cli", command, "--json"])
+    said = subprocess.run(
+        asked, env=site.environ, capture_output=True, text=True, check=False
+    ).stdout
+
+    assert f"{tmp_path / 'data'}" in said
+    assert "on a disk with 0 KiB left" in said

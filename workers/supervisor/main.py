@@ -28,6 +28,7 @@ from runtime.inbox.inbox import Inbox, new_token
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
+from runtime.metrics_room import FOLDER_PREFIX
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
@@ -257,7 +258,7 @@ class Supervisor:
 @contextmanager
 def metrics_folder(settings: Settings) -> Iterator[Path]:
     """Claim a folder that no other running worker has, named by the port and maybe a number."""
-    first = settings.data_dir / f"metrics-worker-{settings.worker_metrics_bind.port}"
+    first = settings.data_dir / f"{FOLDER_PREFIX}worker-{settings.worker_metrics_bind.port}"
     with ExitStack() as stack:
         for suffix in ("", *(f"-{number}" for number in range(2, MAX_WORKERS))):
             with suppress(InstanceRunning):
