@@ -64,9 +64,11 @@ class RestartPolicy:
         watched.started = self._monotonic()
         try:
             watched.part.start()
-        except (ServerError, OSError) as error:
-            # Also a full disk or too many open files: the other parts go on meanwhile.
-            self._say(f"{watched.part.name} cannot be restarted: {error}")
+        except ServerError as error:
+            self._say(str(error))
+            return False
+        except OSError as error:  # a full disk, too many open files: the other parts go on
+            self._say(f"{watched.part.name} cannot be restarted and is tried again: {error}")
             return False
         return True
 
