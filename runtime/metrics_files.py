@@ -4,26 +4,30 @@ prometheus_client writes the values of each process into files of a shared folde
 folder's name when Python imports it. So the launcher claims a folder, empties it and sets the
 variable before it starts any process that counts. A pool that replaces its children would fill the
 disk, so the files of dead processes are folded into one. A lock keeps scrapes and folding apart,
-or a scrape in between would count twice.
+or a scrape in between would count twice. A folder that cannot be used stops nothing: each process
+counts for itself then (``metrics_values`` is about a folder that gets full later).
 """
 
 import fcntl
 import os
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from prometheus_client.metrics_core import Metric
-from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from runtime.metrics_values import ADVICE, ReservedValues
+
+log = structlog.stdlib.get_logger(__name__)
 
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _FOLDED: Final = "folded"
 
-# These two have no type annotations.
-_ValuesFile: Any = MmapedDict
+# It has no type annotations.
 _SiblingsCollector: Any = MultiProcessCollector
 
 
@@ -39,19 +43,37 @@ class InstanceRunning(Exception):
 def claimed_folder(folder: Path, environ: MutableMapping[str, str]) -> Iterator[Path]:
     """Lock and empty a folder for this instance, and set it in ``environ`` for its processes.
 
+    A folder that cannot be written is logged and not set: each process counts for itself then.
+
     Raises:
         InstanceRunning: another running process has locked it.
     """
+    environ.pop(FOLDER_VARIABLE, None)
+    with ExitStack() as held:
+        try:
+            held.enter_context(_owned(folder))
+            environ[FOLDER_VARIABLE] = str(folder.resolve())
+        except OSError as error:
+            log.error(  # noqa: TRY400 - the error says it all
+                "the metrics folder cannot be used: each process counts for itself",
+                folder=str(folder),
+                error=error.strerror or str(error),
+                todo=ADVICE,
+            )
+        yield folder
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "owner.lock").open("w") as owner:
         try:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InstanceRunning(folder) from None
-        for stale in folder.glob("*.db"):
+        for stale in (*folder.glob("*.db"), *folder.glob("*.new")):
             stale.unlink()
-        environ[FOLDER_VARIABLE] = str(folder.resolve())
-        yield folder
+        yield
 
 
 class FolderCollector(Collector):
@@ -66,7 +88,9 @@ class FolderCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the sums over all processes of the instance, dead ones included."""
-        with _turn(self._folder, fcntl.LOCK_SH):
+        with ExitStack() as held:
+            with suppress(OSError):  # folding needs the lock, so without one it cannot disturb
+                held.enter_context(_turn(self._folder, fcntl.LOCK_SH))
             merged = _SiblingsCollector(None, path=str(self._folder)).collect()
         yield from merged
 
@@ -83,7 +107,11 @@ def is_running(pid: int) -> bool:
 
 
 def fold_dead(folder: Path, alive: Callable[[int], bool] = is_running) -> int:
-    """Merge the files of dead processes into one for each kind, and return how many."""
+    """Merge the files of dead processes into one for each kind, and return how many.
+
+    Raises:
+        OSError: the folder has no room; nothing is lost or counted twice.
+    """
     with _turn(folder, fcntl.LOCK_EX):
         dead = [path for path in folder.glob("*.db") if _died(path, alive)]
         for path in dead:
@@ -94,9 +122,13 @@ def fold_dead(folder: Path, alive: Callable[[int], bool] = is_running) -> int:
 
 def _fold(path: Path, target: Path) -> None:
     combine = max if path.name.startswith("gauge") else _sum
-    totals = _ValuesFile(str(target))
+    totals = ReservedValues(str(target))
+    values = list(ReservedValues.read_all_values_from_file(str(path)))
     try:
-        for key, value, timestamp, _ in _ValuesFile.read_all_values_from_file(str(path)):
+        # All room first: an error after half of the additions would add them twice next time.
+        for key, *_ in values:
+            totals.read_value(key)
+        for key, value, timestamp, _ in values:
             folded, folded_at = totals.read_value(key)
             totals.write_value(key, combine(folded, value), max(folded_at, timestamp))
     finally:
@@ -119,6 +151,10 @@ def _died(path: Path, alive: Callable[[int], bool]) -> bool:
 
 @contextmanager
 def _turn(folder: Path, mode: int) -> Iterator[None]:
-    with (folder / "fold.lock").open("a") as lock:
+    # Read-only, because an existing file can be opened so on a disk that is full or read-only.
+    lock = os.open(folder / "fold.lock", os.O_RDONLY | os.O_CREAT, 0o600)
+    try:
         fcntl.flock(lock, mode)
         yield
+    finally:
+        os.close(lock)

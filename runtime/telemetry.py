@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 from structlog.typing import Processor
 
 from runtime.metrics_files import FOLDER_VARIABLE, FolderCollector
+from runtime.metrics_values import count_in_lasting_files
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -155,6 +156,7 @@ def build_metrics(
     """
     # The _created series would double the number of series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
+    count_in_lasting_files()
     registry = CollectorRegistry() if registry is None else registry
     made = {
         each.name: each.metadata[_MAKE](registry=registry)

@@ -121,3 +121,11 @@ It is longer than any batch, and than the 30 s a Celery child may wait for its p
 
 VISIBILITY_SECONDS: Final = 150
 """After this Celery hands an unacknowledged wake-up to another worker: longer than any task."""
+
+# Processes that end with their parent ------------------------------------------------------
+
+PARENT_LOOK_SECONDS: Final = 0.2
+"""A process looks this often whether its parent lives. A server keeps its port that long."""
+
+SERVER_ORPHAN_SECONDS: Final = 1.0
+"""A server process whose launcher is gone may take this long to end after SIGTERM."""

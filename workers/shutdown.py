@@ -9,18 +9,12 @@ drainers directly; it does not interrupt a batch either.
 import mmap
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from runtime.time_limits import GRACE_SECONDS
-
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-POLL_SECONDS: Final = 1.0
 
 
 @contextmanager
@@ -89,19 +83,3 @@ class EndAfterBatch:
 
     def _remember(self, number: int, _frame: object) -> None:
         self._asked = number
-
-
-def stop_with_parent(parent: int, *, grace_seconds: float = GRACE_SECONDS) -> None:
-    """End this process as soon as ``parent`` is not its parent: SIGTERM, then SIGKILL."""
-    watch = threading.Thread(
-        target=_watch, args=(parent, grace_seconds), name="parent-watch", daemon=True
-    )
-    watch.start()
-
-
-def _watch(parent: int, grace_seconds: float) -> None:
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(grace_seconds)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from ops.doctor.check_metrics import check_metrics
 from ops.doctor.check_postgres import check_postgres
 from ops.doctor.check_redis import check_redis
 from ops.doctor.check_secrets import check_livemode, check_secrets
@@ -20,5 +21,6 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield ok("configuration", "every variable is valid")
     yield from check_secrets(settings)
     yield from check_livemode(settings)
+    yield from check_metrics(settings)
     yield from check_redis(settings)
     yield from check_postgres(settings)

@@ -4,8 +4,9 @@ If one server is unreachable, the half that the other one knows is still shown.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +21,7 @@ from ops.queries.throughput import settled_since
 from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.inbox.entries import Backlog
+from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
 
 
@@ -46,6 +48,8 @@ class Overview:
     """None as well if Redis is unreachable."""
     books: DatabaseCounts | None
     troubles: Mapping[str, str]
+    without_room: Mapping[Path, str] = field(default_factory=dict)
+    """Metrics folders of this machine that cannot be written, with the reasons."""
 
 
 def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
@@ -54,8 +58,13 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
     inbox = _inbox(settings, troubles)
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
     books = _books(settings, busy, troubles)
-    need = _need(inbox, books, busy, before) if inbox else None
-    return Overview(inbox=inbox, need=need, books=books, troubles=troubles)
+    return Overview(
+        inbox=inbox,
+        need=_need(inbox, books, busy, before) if inbox else None,
+        books=books,
+        troubles=troubles,
+        without_room=folders_without_room(settings.data_dir),
+    )
 
 
 def _inbox(settings: Settings, troubles: dict[str, str]) -> Backlog | None:

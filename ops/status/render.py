@@ -16,6 +16,7 @@ def as_document(seen: Overview) -> Json:
     return {
         "ok": not seen.troubles,
         "unavailable": dict(seen.troubles),
+        "metrics_folders_without_room": {str(at): why for at, why in seen.without_room.items()},
         "inbox": _inbox_document(inbox) if inbox else None,
         "workers": _workers_document(need, inbox) if need and inbox else None,
         "settled": _settled_document(books) if books else None,
@@ -60,6 +61,9 @@ def print_overview(seen: Overview, before: Overview | None) -> None:
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
+    for folder, reason in seen.without_room.items():
+        todo = "make room, then restart what runs here to count again"
+        yield "metrics folder", f"{folder} {reason}, nothing is counted: {todo}"
     if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)

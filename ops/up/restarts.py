@@ -67,6 +67,9 @@ class RestartPolicy:
         except ServerError as error:
             self._say(str(error))
             return False
+        except OSError as error:  # a full disk, too many open files: the other parts go on
+            self._say(f"{watched.part.name} cannot be restarted and is tried again: {error}")
+            return False
         return True
 
 

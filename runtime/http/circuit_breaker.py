@@ -86,10 +86,9 @@ class CircuitBreaker:
             return (*last.reasons, f"{self._server} was not probed for a while")
         return last.reasons
 
-    def watch(self, stopped: threading.Event) -> None:
-        """Probe until stopped, more often while the breaker is open."""
-        while not stopped.wait(_PROBE_SECONDS if self._last.closed else _PROBE_SECONDS_WHILE_OPEN):
-            self.check()
+    def pause_seconds(self) -> float:
+        """Return the seconds until the next probe, fewer while the breaker is open."""
+        return _PROBE_SECONDS if self._last.closed else _PROBE_SECONDS_WHILE_OPEN
 
     def _ask_probe(self) -> tuple[str, ...]:
         try:

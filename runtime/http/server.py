@@ -30,7 +30,9 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from runtime.guard import start_loop
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
+from runtime.metrics_room import FOLDER_PREFIX
 from runtime.settings import Address, Settings, SettingsError
 from runtime.telemetry import configure_logging
 
@@ -109,7 +111,7 @@ def run(
         InstanceRunning: another instance uses the metrics folder.
     """
     bound, processes = bindable(kind.variable, kind.address(settings)), kind.processes(settings)
-    folder = settings.data_dir / f"metrics-{kind.name}-{bound.port}"
+    folder = settings.data_dir / f"{FOLDER_PREFIX}{kind.name}-{bound.port}"
     _allow_open_files(4 * kind.threads)
     with claimed_folder(folder, environ), _folding(folder):
         log.info("server starting", server=kind.name, url=f"http://{bound}", processes=processes)
@@ -151,13 +153,25 @@ def _serve_until_stopped(
     while True:
         server = build()
         configure_logging(sys.stderr, level=log_level)  # granian's own would add handlers
-        with suppress(SystemExit):
-            server.serve(target_loader=loader, wrap_loader=False)
+        reason = _serve(server, loader)
         if server.interrupt_signal:
             return
-        log.error("server gave up; restarting it", after_seconds=_RESTART_SECONDS)
+        log.error("server gave up; restarting it", after_seconds=_RESTART_SECONDS, reason=reason)
         if _stopped_within(_RESTART_SECONDS):
             return
+
+
+def _serve(server: MPServer, loader: Callable[[], Flask]) -> str:
+    """Serve until a stop or a failure, and return why it ended; no server process is left."""
+    try:
+        server.serve(target_loader=loader, wrap_loader=False)
+    except SystemExit:
+        return "server processes die as soon as they have started"
+    except OSError as error:  # too many open files or processes, for example
+        with suppress(SystemExit):
+            server.shutdown()  # type: ignore[no-untyped-call]
+        return f"{type(error).__name__}: {error}"
+    return "it was stopped"
 
 
 def _server(kind: ServerSpec, address: Address, processes: int) -> MPServer:
@@ -204,12 +218,7 @@ def _allow_open_files(number: int) -> None:
 @contextmanager
 def _folding(folder: Path) -> Iterator[None]:
     stopped = threading.Event()
-
-    def fold() -> None:
-        while not stopped.wait(_FOLD_SECONDS):
-            fold_dead(folder)
-
-    threading.Thread(target=fold, name="fold", daemon=True).start()
+    start_loop("fold", lambda: fold_dead(folder), pause=lambda: _FOLD_SECONDS, stopped=stopped)
     try:
         yield
     finally:

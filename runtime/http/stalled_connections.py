@@ -5,16 +5,15 @@ thread for ever. Linux reports when each TCP connection last received and sent d
 that did neither is idle or stalled. If data came in and nothing went out since, the client owes the
 rest of its request, because Paidup answers in less than a second. Either state may last 10 s, so
 a proxy that keeps connections open should drop idle ones sooner. Closing the connection ends the
-read with a short body. Other systems do not report this. There the number of threads and the proxy
-are the bound.
+read with a short body. It needs no file of its own, since slow clients may have taken the last one.
+Other systems do not report this. There the number of threads and the proxy are the bound.
 """
 
 import os
+import resource
 import socket
 import struct
-import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,9 @@ from time import monotonic
 from typing import Final
 
 STALLED_SECONDS: Final = 9.0
-"""Together with ``_LOOK_SECONDS`` less than the documented 10 s."""
+"""Together with ``LOOK_SECONDS`` less than the documented 10 s."""
 
-_LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.5
 _OPEN_FILES: Final = Path("/proc/self/fd")
 _TCP_INFO_BYTES: Final = 192
 _LAST_DATA: Final = struct.Struct("@44xI4xI64xQ")
@@ -76,39 +75,59 @@ class ConnectionReaper:
         return (sent_bytes, since) if sent_bytes == each.sent_bytes else (each.sent_bytes, now)
 
 
-def close_stalled_connections(
-    port: int, stopped: threading.Event, reaper: ConnectionReaper
-) -> None:
-    """Close stalled connections of this process until stopped. Runs in its own thread."""
-    while sys.platform == "linux" and not stopped.wait(_LOOK_SECONDS):
-        traffic = {peer: _traffic(connection) for peer, connection in _connections(port)}
-        if overdue := reaper.overdue(traffic, monotonic()):
-            _close(port, overdue)
+class StalledConnections:
+    """The connections of this process on one port; call ``close`` about twice a second."""
+
+    def __init__(self, port: int, reaper: ConnectionReaper) -> None:
+        """Take two descriptors now, to look through one when no other is left."""
+        self._port = port
+        self._reaper = reaper
+        self._blank = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._slot = os.dup(self._blank)
+
+    def close(self) -> None:
+        """Close the connections whose time is up."""
+        traffic = {peer: _traffic(connection) for peer, connection in self._connections()}
+        if overdue := self._reaper.overdue(traffic, monotonic()):
+            for peer, connection in self._connections():
+                if peer in overdue:
+                    with suppress(OSError):  # the client may have closed it
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Give the descriptors back."""
+        os.close(self._slot)
+        os.close(self._blank)
+
+    def _connections(self) -> Iterator[tuple[Peer, socket.socket]]:
+        """Yield the accepted connections of this process, each usable until the next one."""
+        for descriptor in _open_files():
+            if descriptor == self._slot:
+                continue
+            with suppress(OSError), ExitStack() as closing:  # no socket, listening, or gone
+                connection = self._duplicate(descriptor, closing)
+                if connection.getsockname()[1:2] == (self._port,):
+                    yield connection.getpeername()[:2], connection
+
+    def _duplicate(self, descriptor: int, closing: ExitStack) -> socket.socket:
+        # A duplicate, because the server may close its descriptor and the number be used again.
+        os.dup2(descriptor, self._slot, inheritable=False)
+        closing.callback(self._empty_slot)
+        connection = socket.socket(fileno=self._slot)
+        closing.callback(connection.detach)
+        return connection
+
+    def _empty_slot(self) -> None:
+        # Otherwise the duplicate would hold a connection open that the server has closed.
+        os.dup2(self._blank, self._slot, inheritable=False)
 
 
-def _close(port: int, peers: frozenset[Peer]) -> None:
-    for peer, connection in _connections(port):
-        if peer in peers:
-            with suppress(OSError):  # the client may have closed it
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-def _connections(port: int) -> Iterator[tuple[Peer, socket.socket]]:
-    """Yield the accepted connections of this process, each usable until the next one."""
-    for path in _OPEN_FILES.iterdir():
-        with suppress(OSError), ExitStack() as closing:  # no socket, listening, or gone meanwhile
-            connection = _duplicate(int(path.name), closing)
-            if connection.getsockname()[1:2] == (port,):
-                yield connection.getpeername()[:2], connection
-
-
-def _duplicate(descriptor: int, closing: ExitStack) -> socket.socket:
-    # A duplicate, because the server may close its descriptor and the number be used again.
-    duplicate = os.dup(descriptor)
-    closing.callback(os.close, duplicate)
-    connection = socket.socket(fileno=duplicate)
-    closing.callback(connection.detach)
-    return connection
+def _open_files() -> Iterable[int]:
+    try:
+        return [int(path.name) for path in _OPEN_FILES.iterdir()]
+    except OSError:
+        # No descriptor is left to list them by, so every number is in use.
+        return range(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _traffic(connection: socket.socket) -> ConnectionTraffic:

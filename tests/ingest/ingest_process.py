@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,6 +18,9 @@ from ingest.app import WEBHOOK_PATH
 from ops.up.servers.process_table import children_of, command_of
 from tests.fakes import SECRET
 from tests.ingest.ingest_client import sign
+
+Under = Callable[[Sequence[str]], list[str]]
+"""Return a command that runs another one, for example with other limits."""
 
 
 class TimedAnswer(NamedTuple):
@@ -129,11 +132,13 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[ServerProcess]:
+def serving(
+    redis_url: str, folder: Path, under: Under = list, /, **environ: str
+) -> Iterator[ServerProcess]:
     """Start an ingest, wait until it is ready, and stop it if it still runs."""
     log = folder / "ingest.log"
     with log.open("w") as stream:
-        process = start(redis_url, folder, stream, **environ)
+        process = start(redis_url, folder, stream, under, **environ)
     served = ServerProcess(process, log)
     try:
         wait_until(served.starting)
@@ -144,8 +149,10 @@ def serving(redis_url: str, folder: Path, **environ: str) -> Iterator[ServerProc
             served.stop()
 
 
-def start(redis_url: str, folder: Path, stream: IO[str], **environ: str) -> subprocess.Popen[str]:
-    """Start the process, and wait for nothing."""
+def start(
+    redis_url: str, folder: Path, stream: IO[str], under: Under = list, /, **environ: str
+) -> subprocess.Popen[str]:
+    """Start the process, and wait for nothing; ``under`` wraps its command."""
     settings = {
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "REDIS_URL": redis_url,
@@ -154,7 +161,7 @@ def start(redis_url: str, folder: Path, stream: IO[str], **environ: str) -> subp
         **environ,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "ingest"],
+        under([sys.executable, "-m", "ingest"]),
         env={**os.environ, **settings},
         stderr=stream,
         text=True,

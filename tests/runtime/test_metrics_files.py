@@ -1,11 +1,13 @@
 """Several processes count as one, before and after one of them dies."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.metrics_files import (
     FOLDER_VARIABLE,
@@ -105,3 +107,35 @@ def test_a_running_process_is_distinguished_from_an_ended_one() -> None:
     assert is_running(os.getpid())
     assert is_running(1)
     assert not is_running(ended.pid)
+
+
+def test_a_fold_without_room_loses_and_doubles_nothing(folder: Path) -> None:
+    with claimed_folder(folder, {}):
+        for amount in ("2", "5"):
+            run(folder, COUNT, amount)
+        before = scraped(folder)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            for _ in range(2):
+                with pytest.raises(OSError, match="File too large"):
+                    fold_dead(folder)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+        assert scraped(folder) == before
+        assert fold_dead(folder) > 0
+        assert scraped(folder) == before
+
+
+def test_a_folder_that_cannot_be_used_is_named_and_each_process_counts_for_itself(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").touch()
+    environ = {FOLDER_VARIABLE: "of another time"}
+
+    with capture_logs() as lines, claimed_folder(tmp_path / "data" / "metrics", environ):
+        assert environ == {}
+
+    assert lines[0]["folder"] == str(tmp_path / "data" / "metrics")
+    assert "make room" in lines[0]["todo"]

@@ -25,6 +25,7 @@ from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
 from runtime.settings import Settings
+from tests.ingest.ingest_process import Under
 from tests.killing import kill
 from tests.workers.waiting import until
 
@@ -110,11 +111,13 @@ class WorkerSite:
 class WorkerProcess:
     """One supervisor and its pool."""
 
-    def __init__(self, site: WorkerSite, module: str = "workers", **environ: str) -> None:
+    def __init__(
+        self, site: WorkerSite, module: str = "workers", under: Under = list, /, **environ: str
+    ) -> None:
         self._site = site
         with site.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                under([sys.executable, "-m", module]),
                 env={**site.environ, **environ},
                 cwd=REPOSITORY,
                 stderr=log,
@@ -161,9 +164,11 @@ class WorkerProcess:
 
 
 @contextmanager
-def running(site: WorkerSite, module: str = "workers", **environ: str) -> Iterator[WorkerProcess]:
-    """Run a worker until the block ends."""
-    worker = WorkerProcess(site, module, **environ)
+def running(
+    site: WorkerSite, module: str = "workers", under: Under = list, /, **environ: str
+) -> Iterator[WorkerProcess]:
+    """Run a worker until the block ends; ``under`` wraps its command."""
+    worker = WorkerProcess(site, module, under, **environ)
     try:
         yield worker
     finally:

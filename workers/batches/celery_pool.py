@@ -32,14 +32,16 @@ from runtime.database.engine import make_engine
 from runtime.gc_tuning import reduce_gc
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import Ledger
+from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
+from runtime.time_limits import GRACE_SECONDS
 from workers.batches.drainer import Drainer
 from workers.batches.executor import BatchExecutor
 from workers.batches.routing import FetchRouting
 from workers.liveness import PULSE_VARIABLE, REDIS_TIMEOUT_SECONDS, Pulse
-from workers.shutdown import EndAfterBatch, StopFlag, stop_with_parent
+from workers.shutdown import EndAfterBatch, StopFlag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +68,10 @@ class ChildContext:
 
 def run(spec: PoolSpec) -> None:
     """Run the main process of a pool."""
-    parent = os.getppid()
+    end_with_parent(take_parent(os.environ), grace_seconds=GRACE_SECONDS)
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
     _quiet_celery()
-    stop_with_parent(parent)
     celery = make_celery(settings, role="worker")
     _prepare(celery, settings, spec, Path(os.environ[PULSE_VARIABLE]))
     celery.worker_main(_arguments(settings, spec))
@@ -101,12 +102,14 @@ def _arguments(settings: Settings, spec: PoolSpec) -> list[str]:
 def _prepare(celery: Celery, settings: Settings, spec: PoolSpec, pulse: Path) -> None:
     flag = StopFlag()
     task = _PoolTask(flag)
+    main_process = os.getpid()
     register_task(celery, task, task=spec.task)
 
     def keep_our_logging(**_: Any) -> None:
         """Do nothing: Celery configures no loggers once this signal has a receiver."""
 
     def connect(**_: Any) -> None:
+        end_with_parent(main_process, grace_seconds=GRACE_SECONDS)
         task.drainer = spec.build(
             ChildContext(
                 settings=settings,

@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.broker import Publish
 from runtime.failures.classify import Infrastructure, Outdated
+from runtime.guard import start_loop
 from runtime.inbox.entries import Claim, InboxEntry
 from runtime.inbox.inbox import new_token
 from runtime.time_limits import BREAKER_SECONDS, HEARTBEAT_SECONDS, MAX_RUN_SECONDS
@@ -115,13 +116,11 @@ def _heartbeats(claimed: ClaimedEvents, token: str) -> Iterator[None]:
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(HEARTBEAT_SECONDS):
-            # The next beat makes up for a missed one; otherwise the lease ends as it should.
-            with suppress(RedisError):
-                claimed.heartbeat(token)
+        # The next beat makes up for a missed one; otherwise the lease ends as it should.
+        with suppress(RedisError):
+            claimed.heartbeat(token)
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
+    thread = start_loop("heartbeat", beat, pause=lambda: HEARTBEAT_SECONDS, stopped=ended)
     try:
         yield
     finally:

@@ -12,25 +12,25 @@ from pathlib import Path
 
 from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox, new_token
+from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
-from runtime.time_limits import MAX_FALLBACK_RUN_SECONDS
+from runtime.time_limits import GRACE_SECONDS, MAX_FALLBACK_RUN_SECONDS
 from workers.drain.pool import build_drainer
 from workers.liveness import (
     FALLBACK_PULSE_VARIABLE,
     REDIS_TIMEOUT_SECONDS,
     Pulse,
 )
-from workers.shutdown import EndAfterBatch, stop_with_parent
+from workers.shutdown import EndAfterBatch
 
 
 def main() -> None:
     """Drain until nothing is due, a SIGTERM arrives, or 30 s have passed."""
-    parent = os.getppid()
+    end_with_parent(take_parent(os.environ), grace_seconds=GRACE_SECONDS)
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
-    stop_with_parent(parent)
     ending = EndAfterBatch(lambda: True)
     redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
     engine = make_engine(settings, application_name=f"paidup-fallback-{os.getpid()}")

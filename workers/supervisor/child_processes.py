@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from runtime.parent_watch import with_parent
 from runtime.time_limits import OVERDUE_SECONDS, STUCK_GRACE_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class ChildProcess:
         # A session of its own: Ctrl-C in a terminal, or a signal to the process group, reaches
         # only the supervisor, which passes on one. Pool children would die of it in mid-batch.
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            self._command, env=self._environ, start_new_session=True
+            self._command, env=with_parent(self._environ), start_new_session=True
         )
         self._kill_at = None
 

@@ -22,11 +22,13 @@ from redis.exceptions import RedisError
 from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
 from runtime.changes.numbering import number_waiting
 from runtime.database.engine import make_engine
+from runtime.guard import Guard
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
+from runtime.metrics_room import FOLDER_PREFIX
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
@@ -62,7 +64,7 @@ FOLD_EVERY_SECONDS: Final = 10.0
 
 
 def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
-    """Supervise until a signal; return the exit code: 0 stopped, 1 broke, 2 invalid settings."""
+    """Supervise until a signal; return the exit code: 0 stopped, 1 taken, 2 invalid settings."""
     try:
         settings = Settings.from_env(os.environ)
         required(settings.database_url, "DATABASE_URL")
@@ -164,15 +166,15 @@ class Supervisor:
         self._metrics_server.start()
         for thread in (jobs, expiry, self._numbering):
             thread.start()
-        while jobs.is_alive() and not stop_asked():
-            self._watch_pools()
+        orphans, pools = Guard("orphaned claims"), Guard("pools")
+        while not stop_asked():
+            orphans.run(self._release_orphans)
+            pools.run(self._watch_pools)
             time.sleep(CHECK_SECONDS)
-        broke = not jobs.is_alive()
         self._stop(jobs, expiry)
-        return 1 if broke else 0
+        return 0
 
     def _watch_pools(self) -> None:
-        self._release_orphans()
         if self._pool_stuck:
             log.error("worker pool is stuck: events are due and it claims none", pid=self._pool.pid)
             self._pool.restart()
@@ -238,7 +240,9 @@ class Supervisor:
     def _watch(self) -> None:
         backlog = self._inbox.backlog()
         due = backlog.breaker is None and backlog.waiting_seconds > 0
-        pulse = self._pulse.last()
+        # Without its file a pulse says nothing; the counter of claims does, for all workers.
+        kept = self._pulse.is_kept()
+        pulse = self._pulse.last() if kept else float(backlog.counters.get("claimed", 0))
         if self._watchdog.is_stuck(due=due, pulse=pulse):
             self._pool_stuck = True
         if self._fallback_watchdog.is_stuck(due=due, pulse=pulse):
@@ -255,7 +259,7 @@ class Supervisor:
 @contextmanager
 def metrics_folder(settings: Settings) -> Iterator[Path]:
     """Claim a folder that no other running worker has, named by the port and maybe a number."""
-    first = settings.data_dir / f"metrics-worker-{settings.worker_metrics_bind.port}"
+    first = settings.data_dir / f"{FOLDER_PREFIX}worker-{settings.worker_metrics_bind.port}"
     with ExitStack() as stack:
         for suffix in ("", *(f"-{number}" for number in range(2, MAX_WORKERS))):
             with suppress(InstanceRunning):

@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6
-from typing import Final
+from socket import AF_INET, AF_INET6, socket
+from time import sleep
+from typing import Any, Final
 
 import structlog
 
+from runtime.guard import Guard
 from runtime.settings import Address
 from runtime.telemetry import METRICS_CONTENT_TYPE
 
@@ -16,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 READ_TIMEOUT_SECONDS: Final = 10.0
 """A scraper that connects and sends nothing holds a thread no longer than this."""
+
+REFUSED_PAUSE_SECONDS: Final = 0.1
 
 
 class MetricsServer:
@@ -52,10 +56,20 @@ def _server(address: Address, handler: type[BaseHTTPRequestHandler]) -> Threadin
         address_family = family
         daemon_threads = True
 
+        def get_request(self) -> tuple[socket, Any]:
+            try:
+                return super().get_request()
+            except OSError:
+                # Too many open files: the connection waits, and would be tried again at once.
+                sleep(REFUSED_PAUSE_SECONDS)
+                raise
+
     return MetricsHttpServer((address.host, address.port), handler)
 
 
 def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
+    rendering = Guard("metrics")
+
     class MetricsHandler(BaseHTTPRequestHandler):
         timeout = READ_TIMEOUT_SECONDS
 
@@ -63,7 +77,11 @@ def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
             if self.path.partition("?")[0] != "/metrics":
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
-            body = render()
+            rendered: list[bytes] = []
+            if not rendering.run(lambda: rendered.append(render())):
+                self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the worker")
+                return
+            (body,) = rendered
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", METRICS_CONTENT_TYPE)
             self.send_header("Content-Length", str(len(body)))

@@ -7,6 +7,8 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
+from runtime.guard import Guard
+
 log = structlog.get_logger(__name__)
 
 PERIOD_SECONDS: Final = 1.0
@@ -15,8 +17,8 @@ PERIOD_SECONDS: Final = 1.0
 class PeriodicJobs(threading.Thread):
     """A thread that runs each job in turn, once a second, until it is stopped.
 
-    An error of Redis ends this run of the jobs, and the next run tries again. Any other error is
-    a bug: the thread ends, and the supervisor exits with an error.
+    An error of Redis ends this run of the jobs, and the next run tries again. Any other error
+    ends the one job that raised it, is logged, and the next run tries that job again, too.
     """
 
     def __init__(
@@ -26,7 +28,7 @@ class PeriodicJobs(threading.Thread):
         name: str = "periodic-jobs",
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self._jobs = tuple(jobs)
+        self._jobs = tuple((job, Guard(f"{name}: {_named(job)}")) for job in jobs)
         self._period = period_seconds
         self._stop_asked = threading.Event()
         self._unreachable = False
@@ -44,8 +46,8 @@ class PeriodicJobs(threading.Thread):
 
     def _run_once(self) -> None:
         try:
-            for job in self._jobs:
-                job()
+            for job, guard in self._jobs:
+                guard.run(job, passing=(RedisError,))
         except RedisError as error:
             if not self._unreachable:
                 log.warning("Redis is unreachable", error=str(error))
@@ -54,3 +56,7 @@ class PeriodicJobs(threading.Thread):
             if self._unreachable:
                 log.info("Redis is reachable again")
             self._unreachable = False
+
+
+def _named(job: Callable[[], None]) -> str:
+    return getattr(job, "__name__", "job").strip("_")

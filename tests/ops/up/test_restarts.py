@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ class Part:
         self.lives = True
         self.starts = 0
         self.refuses = False
+        self.disk_is_full = False
         self.exit_code: int | None = None
 
     def is_alive(self) -> bool:
@@ -23,6 +25,8 @@ class Part:
 
     def start(self) -> None:
         self.starts += 1
+        if self.disk_is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         if self.refuses:
             raise ServerDidNotStart("part", "no disk", self.log)
         self.lives = True
@@ -115,3 +119,16 @@ def test_after_forgetting_the_dead_stay_dead() -> None:
     assert not scene.after(100)
     assert not scene.after(100)
     assert scene.restarts.alive() == []
+
+
+def test_a_part_that_a_full_disk_keeps_from_starting_is_tried_again() -> None:
+    scene = RestartScene()
+    scene.part.die()
+    scene.part.disk_is_full = True
+    scene.after(0.001)
+
+    assert not scene.after(20)
+    assert "No space left" in scene.said[-1]
+    scene.part.disk_is_full = False
+    scene.after(0.001)
+    assert scene.after(20)

@@ -1,8 +1,9 @@
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 from structlog.testing import capture_logs
 
+from runtime.guard import start_loop
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from tests.fakes import FakeClock, FakeProbe
 
@@ -104,11 +105,10 @@ def test_the_watch_goes_on_until_it_is_stopped(clock: FakeClock) -> None:
         asked.set()
         raise RuntimeError
 
-    watch = Thread(
-        target=CircuitBreaker(broken_once, server="Redis", monotonic=clock.monotonic).watch,
-        args=(stopped,),
+    breaker = CircuitBreaker(broken_once, server="Redis", monotonic=clock.monotonic)
+    watch = start_loop(
+        "circuit-breaker", breaker.check, pause=breaker.pause_seconds, stopped=stopped
     )
-    watch.start()
     watch.join(timeout=10)
 
     assert not watch.is_alive()

@@ -1,11 +1,14 @@
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import psycopg
 import pytest
 import structlog
 from psycopg import errors as pg
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from billing.envelope import parse
 from billing.errors import UnreadableEvent
@@ -14,6 +17,8 @@ from runtime.ledger.errors import IdentityConflict, SchemaOutdated
 from runtime.time_limits import BATCH_LOCK_SECONDS, LOCK_SECONDS, SPLIT_SECONDS
 from tests.workers.fakes import NOW, body_of, entry_of, stage
 from tests.workers.waiting import until
+from workers.batches import drainer
+from workers.ports import ClaimedEvents
 
 
 def test_a_batch_is_settled_at_once_and_finished_in_one_round_trip() -> None:
@@ -441,3 +446,21 @@ def test_a_stop_does_not_wait_for_redis() -> None:
     scene.drain("wake")
 
     assert scene.inbox.calls == ["claim by wake", "finish"]
+
+
+def test_a_heartbeat_that_fails_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drainer, "HEARTBEAT_SECONDS", 0.001)
+    beats: list[str] = []
+
+    class Claimed:
+        def heartbeat(self, token: str) -> None:
+            beats.append(token)
+            raise RedisConnectionError if len(beats) % 2 else OSError(errno.EMFILE, "files")
+
+    with (
+        structlog.testing.capture_logs() as lines,
+        drainer._heartbeats(cast("ClaimedEvents", Claimed()), "token"),
+    ):
+        until(lambda: len(beats) > 4, why="it beats on")
+
+    assert {line["loop"] for line in lines} == {"heartbeat"}

@@ -1,3 +1,4 @@
+import errno
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,16 +58,22 @@ def test_a_pool_that_sleeps_while_events_are_due_is_started_again(
     assert any(line["event"].startswith("worker pool is stuck") for line in lines)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_in_a_periodic_job_ends_the_supervisor_with_1(
-    sleeping: Supervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["_watch_pools", "_release_orphans"])
+def test_an_error_of_the_loop_that_watches_the_pools_does_not_end_it(
+    sleeping: Supervisor, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
+    calls: list[int] = []
+
     def fail() -> None:
-        raise KeyError("x")
+        calls.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(sleeping, "_watch", fail)
+    monkeypatch.setattr(sleeping, step, fail)
 
-    assert sleeping.run(lambda: False) == 1
+    with structlog.testing.capture_logs() as lines:
+        assert sleeping.run(lambda: len(calls) > 2) == 0
+
+    assert [line["event"] for line in lines].count("a step failed; the loop goes on") == 1
 
 
 def test_a_second_worker_on_the_same_address_gets_a_folder_of_its_own(

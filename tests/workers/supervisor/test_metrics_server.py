@@ -1,9 +1,11 @@
+import errno
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from runtime.database.engine import engine_for
 from runtime.inbox.entries import Backlog, Breaker
@@ -77,6 +79,29 @@ def test_a_taken_port_is_a_warning_and_does_not_stop_the_worker() -> None:
     assert second.start() is None
     second.stop()
     first.stop()
+
+
+@pytest.mark.servers
+def test_a_scrape_that_cannot_be_rendered_is_an_error_and_the_next_one_is_answered() -> None:
+    scrapes: list[int] = []
+
+    def render() -> bytes:
+        scrapes.append(1)
+        if len(scrapes) == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return b"up 1\n"
+
+    server = MetricsServer(Address("127.0.0.1", 0), render)
+    address = server.start()
+
+    with capture_logs() as lines, pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://{address}/metrics")
+    refused.value.close()
+    with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+        assert answer.read() == b"up 1\n"
+    server.stop()
+
+    assert (refused.value.code, lines[0]["loop"]) == (500, "metrics")
 
 
 DATABASE = DatabaseState(dead_letters=2, changes_waiting_seconds=0.5)

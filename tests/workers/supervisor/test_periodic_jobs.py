@@ -1,4 +1,5 @@
-import pytest
+import errno
+
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -36,13 +37,19 @@ def test_without_redis_the_jobs_are_tried_again_and_one_line_is_logged() -> None
     assert [line["event"] for line in lines] == ["Redis is unreachable", "Redis is reachable again"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_ends_the_thread_for_the_supervisor_to_see() -> None:
+def test_a_job_that_fails_keeps_no_other_from_running_and_is_logged_once() -> None:
+    done: list[int] = []
+
     def fail() -> None:
-        raise KeyError("x")
+        raise OSError(errno.EMFILE, "Too many open files")
 
-    jobs = PeriodicJobs([fail], period_seconds=0.01)
-    jobs.start()
-    jobs.join(5)
+    jobs = PeriodicJobs([fail, lambda: done.append(1)], period_seconds=0.01)
+    with structlog.testing.capture_logs() as lines:
+        jobs.start()
+        until(lambda: len(done) > 3)
+        jobs.ask_to_stop()
+        jobs.join(5)
 
-    assert not jobs.is_alive()
+    (line,) = lines
+    assert line["loop"] == "periodic-jobs: fail"
+    assert "ulimit -n" in line["todo"]

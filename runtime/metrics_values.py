@@ -1,0 +1,143 @@
+"""Keep a process alive whose metrics file has no room: its counts stay in memory then.
+
+prometheus_client makes a file longer than what is on the disk and maps it into memory. Where the
+folder cannot be written, or a limit or quota refuses the length, the first metric raises. On a
+full disk it does not: the first count that touches the missing part kills the process with SIGBUS.
+So the bytes are written before they are mapped.
+"""
+
+import mmap
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from prometheus_client import mmap_dict, values
+from prometheus_client.mmap_dict import MmapedDict
+
+log = structlog.stdlib.get_logger(__name__)
+
+_FIRST_BYTES: Final[int] = mmap_dict._INITIAL_MMAP_SIZE  # noqa: SLF001 - the library's own size
+
+# Neither has type annotations.
+_Values: Any = MmapedDict
+_library: Any = values
+
+ADVICE: Final = "make room or mount it writable, then restart this process to count there again"
+
+
+class ReservedValues(_Values):  # type: ignore[misc]  # its base is untyped
+    """The values of one file, all of whose bytes are on the disk.
+
+    Raises:
+        OSError: there is no room for the file or a larger one; nothing has changed then.
+    """
+
+    def __init__(self, filename: str) -> None:
+        path = Path(filename)
+        if not path.exists() or path.stat().st_size == 0:
+            _make(path)
+        super().__init__(filename)
+
+    def _init_value(self, key: str) -> None:
+        # The library would lengthen the file in its own way once it is too short.
+        while self._used + _needed(key) > self._capacity:
+            _append(self._f.fileno(), self._capacity, self._capacity)
+            self._capacity *= 2
+            self._m = mmap.mmap(self._f.fileno(), self._capacity)
+        super()._init_value(key)
+
+
+class LastingValues(ReservedValues):
+    """The values of this process: in a file as long as that has room, and then in memory."""
+
+    def __init__(self, filename: str) -> None:
+        try:
+            super().__init__(filename)
+        except OSError as error:
+            self._forget_file(filename, error)
+
+    def _init_value(self, key: str) -> None:
+        try:
+            super()._init_value(key)
+        except OSError as error:
+            self._go_on_in_memory(error)
+            super()._init_value(key)
+
+    def _forget_file(self, filename: str, error: OSError) -> None:
+        self._f: Any = _NoFile()
+        self._fname = filename
+        self._capacity, self._used = _FIRST_BYTES, 8
+        self._positions: dict[str, int] = {}
+        self._m = mmap.mmap(-1, _FIRST_BYTES)
+        _tell(filename, error)
+
+    def _go_on_in_memory(self, error: OSError) -> None:
+        """Leave the file as it is: what it says was counted, and the library reads it still."""
+        grown = mmap.mmap(-1, self._capacity * 2)
+        grown[: self._used] = self._m[: self._used]
+        self._m.close()
+        self._m, self._capacity = grown, self._capacity * 2
+        if not isinstance(self._f, _NoFile):
+            self._f.close()
+            self._f = _NoFile()
+            _tell(self._fname, error)
+
+
+class _NoFile:
+    """Stands where the library expects a file."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def fileno(self) -> int:
+        """Return a number that belongs to no file."""
+        return -1
+
+
+def count_in_lasting_files() -> None:
+    """Make prometheus_client use ``LastingValues`` in this process; call it before any metric."""
+    _library.MmapedDict = LastingValues
+
+
+def _make(path: Path) -> None:
+    """Make the file beside its place and move it there, since scrapes read what is there."""
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _append(descriptor, 0, _FIRST_BYTES)
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _append(descriptor: int, length: int, number: int) -> None:
+    """Append zeros to a file of ``length`` bytes; cut off what was written if there is no room."""
+    left = number
+    try:
+        while left:
+            os.lseek(descriptor, 0, os.SEEK_END)
+            left -= os.write(descriptor, bytes(left))
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, length)
+        raise
+
+
+def _needed(key: str) -> int:
+    """Return at least the bytes of a new value: its length, key, padding, value and time."""
+    return len(key.encode()) + 32
+
+
+def _tell(filename: str, error: OSError) -> None:
+    log.error(
+        "metrics are kept in memory: their file has no room",
+        file=filename,
+        error=error.strerror or str(error),
+        todo=ADVICE,
+    )

@@ -1,0 +1,38 @@
+"""Run a command with a folder on a full disk, or with a limit on the size of files."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+DISK_BYTES = 64 * 1024
+
+_MOUNT = f'mount -t tmpfs -o size={DISK_BYTES} none "$0"'
+_FILL = 'cat /dev/zero >"$0/filling" 2>/dev/null'
+
+
+def on_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
+    """Return a command that mounts a full tmpfs on ``folder``, visible to itself alone."""
+    script = f'{_MOUNT} && {{ {_FILL}; exec "$@"; }}'
+    return [*_own_mounts(), "sh", "-c", script, str(folder), *command]
+
+
+def with_short_files(command: Sequence[str]) -> list[str]:
+    """Return a command that can write 16 KiB to a file and no more: EFBIG, not ENOSPC."""
+    return ["sh", "-c", 'ulimit -f 32 && exec "$@"', "sh", *command]
+
+
+@cache
+def why_no_full_disk() -> str | None:
+    """Return why this machine lets us mount nothing, or None if it does."""
+    if shutil.which("unshare") is None:
+        return "no unshare is installed to mount a full disk with"
+    trial = [*_own_mounts(), "sh", "-c", _MOUNT, "/mnt"]
+    ended = subprocess.run(trial, capture_output=True, text=True, check=False)
+    return f"cannot mount a full disk: {ended.stderr.strip()}" if ended.returncode else None
+
+
+def _own_mounts() -> list[str]:
+    return ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
