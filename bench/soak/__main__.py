@@ -31,7 +31,7 @@ from rich.table import Table
 from bench.soak import judgement
 from bench.soak.faults import SoakFault, faults_of
 from bench.soak.sending import Sending, Waves
-from bench.soak.site import PREFIX, FaultSite
+from bench.soak.site import PREFIX, SoakSite
 from bench.soak.waits import FaultInterval, LongestWait, longest_waits
 from ops.demo.plans import PLANS
 from ops.send.endpoint import Endpoint
@@ -100,7 +100,7 @@ class SoakResult:
 class SoakRun:
     """One fault after another on a running stack, and when each began and ended."""
 
-    def __init__(self, site: FaultSite, only: str | None, console: Console) -> None:
+    def __init__(self, site: SoakSite, only: str | None, console: Console) -> None:
         self._site = site
         self._faults = [fault for fault in faults_of(site) if only is None or fault.kind == only]
         self._line: deque[SoakFault] = deque()
@@ -177,7 +177,7 @@ def soak(options: SoakOptions, console: Console) -> SoakResult:
 def _run(stack: Stack, options: SoakOptions, console: Console, result: SoakResult) -> None:
     sending = Sending(Endpoint.at(stack.webhook_url), stack.webhook_secret, options.rate)
     chance = random.Random(options.seed)  # noqa: S311 - a seeded order
-    site = FaultSite(stack=stack, sending=sending, chance=chance)
+    site = SoakSite(stack=stack, sending=sending, chance=chance)
     run = SoakRun(site, options.only, console)
     ends_at = time.monotonic() + 60 * options.minutes
     waves = Waves(options.seed, lambda: time.monotonic() >= ends_at)
@@ -224,7 +224,7 @@ def _drain(stack: Stack, result: SoakResult, console: Console) -> None:
     result.drain_seconds = time.monotonic() - started
 
 
-def _judge(site: FaultSite, run: SoakRun, waves: Waves, result: SoakResult) -> None:
+def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> None:
     answers = site.sending.answers
     taken = set(answers.taken_at)
     result.events, result.deliveries = len(taken), answers.deliveries

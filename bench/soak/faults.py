@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench.soak.site import FaultSite, kill_server, pids_of
+from bench.soak.site import SoakSite, kill_server, pids_of
 
 
 def _nothing() -> None:
@@ -25,7 +25,7 @@ class SoakFault:
     freezes_server: bool = False
 
 
-def faults_of(site: FaultSite) -> Iterator[SoakFault]:
+def faults_of(site: SoakSite) -> Iterator[SoakFault]:
     """Yield every kind of fault once."""
     stack = site.stack
     kill = site.kill_one
@@ -80,7 +80,7 @@ def faults_of(site: FaultSite) -> Iterator[SoakFault]:
     yield SoakFault(kind="events that fail", begin=site.send_poison)
 
 
-def _frozen(site: FaultSite, kind: str, pids: Callable[[], list[int]], seconds: float) -> SoakFault:
+def _frozen(site: SoakSite, kind: str, pids: Callable[[], list[int]], seconds: float) -> SoakFault:
     return SoakFault(
         kind=kind, begin=lambda: site.freeze_one(pids()), end=site.thaw, seconds=seconds
     )

@@ -46,7 +46,7 @@ return 1
 
 
 @dataclass(slots=True)
-class FaultSite:
+class SoakSite:
     """The running stack, and the events that faults add to its traffic."""
 
     stack: Stack

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from bench.soak.faults import faults_of
 from bench.soak.sending import Sending
-from bench.soak.site import FaultSite
+from bench.soak.site import SoakSite
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 
 
 def test_there_are_at_least_25_kinds_with_different_names(tmp_path: Path) -> None:
     sending = Sending(Endpoint.at("http://127.0.0.1:9/webhooks/stripe"), "whsec_x", 1)
-    site = FaultSite(stack=Stack(tmp_path, {}), sending=sending, chance=random.Random(1))  # noqa: S311
+    site = SoakSite(stack=Stack(tmp_path, {}), sending=sending, chance=random.Random(1))  # noqa: S311
 
     kinds = [fault.kind for fault in faults_of(site)]
 
