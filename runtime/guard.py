@@ -44,7 +44,7 @@ class Guard:
             step()
         except passing:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+        except Exception as error:  # noqa: BLE001 - the loop goes on after any error
             self._report(error)
             return False
         if self._failing:
@@ -73,7 +73,7 @@ def repeat(
     pause: Callable[[], float],
     stopped: threading.Event,
 ) -> None:
-    """Call ``step`` after each pause of ``pause()`` seconds until stopped, whatever it raises."""
+    """Call ``step`` after each pause of ``pause()`` seconds until stopped, also after an error."""
     guard = Guard(loop)
     while not stopped.wait(pause()):
         guard.run(step)

@@ -1,4 +1,4 @@
-"""What a soak test must leave: every user right, and no row, key or process left over."""
+"""Judge the end of a soak test: every user right, and no row, key or process left over."""
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How long events waited that had nothing to do with a fault."""
+"""The longest waits of events that had nothing to do with a fault."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence

@@ -33,7 +33,7 @@ def used(tmp_path: Path) -> Path:
         (disk(flag=os.ST_RDONLY), "read-only"),
     ],
 )
-def test_a_disk_without_room_is_told_from_one_with(
+def test_a_disk_without_room_is_distinguished_from_one_with_room(
     used: Path, monkeypatch: pytest.MonkeyPatch, found: object, reason: str | None
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda _: found)

@@ -1,4 +1,4 @@
-"""What a process counts while its metrics file has no room, under a real limit on files' size."""
+"""A process counts on while its metrics file has no room, under a real limit on files' size."""
 
 import os
 import resource
