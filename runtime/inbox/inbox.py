@@ -13,6 +13,7 @@ that does not run yet. Its caller must publish the wake-up, or ``unregister`` th
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from os import urandom
 from typing import Any, Final
@@ -46,6 +47,8 @@ _ANNOUNCEMENT: Final = timedelta(seconds=10)
 UNKNOWN_VERSION: Final = timedelta(seconds=5)
 _MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
+_CLAMPED_AT_ONCE: Final = 500
+_CLAMP_CALLS: Final = 100
 
 
 def new_token() -> str:
@@ -69,6 +72,7 @@ class Inbox(InboxAdmin):
         self._limit = limit
         self._lease = lease
         self._heal_cursor = 0
+        self._clamp_cursor = 0
 
     def accept(
         self, envelope: Envelope, *, origin: str = "stripe", extra: Mapping[str, Any] | None = None
@@ -202,16 +206,45 @@ class Inbox(InboxAdmin):
 
     def sweep(self, *, most_wakes: int = MOST_WAKES) -> Sweep:
         """End leases that ran out and return the wake-ups owed; several may sweep at once."""
-        tokens = [new_token() for _ in range(most_wakes)]
-        reclaimed, crashed, orphans, *wakes = self._scripts.run(
-            "sweep", _MOST_CLAIMS_ENDED, *tokens
+        swept, stepped_back = self._sweep(most_wakes)
+        if not stepped_back:
+            return swept
+        clamped = self._clamp()
+        # Once more: only now are the events due for which a wake-up is owed.
+        again, _ = self._sweep(most_wakes - len(swept.wakes))
+        return replace(
+            again,
+            wakes=swept.wakes + again.wakes,
+            reclaimed=swept.reclaimed + again.reclaimed,
+            crashed=swept.crashed + again.crashed,
+            healed=swept.healed + again.healed,
+            clamped=clamped,
         )
-        return Sweep(
+
+    def _sweep(self, most_wakes: int) -> tuple[Sweep, bool]:
+        spans = (_ms(self._lease), _ms(REGISTRATION), _ms(_ANNOUNCEMENT))
+        tokens = [new_token() for _ in range(most_wakes)]
+        reclaimed, crashed, orphans, stepped_back, *wakes = self._scripts.run(
+            "sweep", _MOST_CLAIMS_ENDED, *spans, *tokens
+        )
+        swept = Sweep(
             wakes=tuple(wake.decode() for wake in wakes),
             reclaimed=reclaimed,
             crashed=crashed,
             healed=orphans + self._heal(),
         )
+        return swept, bool(stepped_back)
+
+    def _clamp(self) -> int:
+        """Look at a part of the inbox; the next sweep goes on where this one ended."""
+        clamped = 0
+        for _ in range(_CLAMP_CALLS):
+            cursor, found = self._scripts.run("clamp", self._clamp_cursor, _CLAMPED_AT_ONCE)
+            self._clamp_cursor = int(cursor)
+            clamped += int(found)
+            if self._clamp_cursor == 0:
+                break
+        return clamped
 
     def release_orphan(self, token: str) -> Sweep:
         """End the claim of an owner that is known to be dead, before its lease runs out."""
