@@ -17,7 +17,17 @@ import structlog
 from celery import Celery
 from celery.app.amqp import AMQP
 from kombu import Connection
+from kombu.transport import redis as kombu_redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from runtime.redis_connection import (
+    PrimaryConnection,
+    PrimarySentinelConnection,
+    PrimarySentinelSSLConnection,
+    PrimarySSLConnection,
+)
+from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 from runtime.settings import Settings, required
 
 Publish = Callable[[str], bool]
@@ -44,13 +54,45 @@ ASK_AGAIN_SECONDS: Final = 1.0
 _VISIBILITY_SECONDS: Final = 150
 _QUIET_SECONDS: Final = 2.0
 _TURN_SECONDS: Final = 0.05
+_SENTINEL_SECONDS: Final = 0.2
 
 Role = Literal["publisher", "worker"]
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class _RetryingConnection(Connection):
+class _Channel(kombu_redis.Channel):
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimarySSLConnection
+
+
+class _Transport(kombu_redis.Transport):
+    Channel = _Channel
+
+
+class _SentinelChannel(kombu_redis.SentinelChannel):
+    connection_class = PrimarySentinelConnection
+    connection_class_ssl = PrimarySentinelSSLConnection
+
+
+class _SentinelTransport(kombu_redis.SentinelTransport):
+    Channel = _SentinelChannel
+
+
+class _PrimaryConnection(Connection):
+    """A connection to the broker that is closed when its server is no longer the primary."""
+
+    def get_transport_cls(self) -> type[kombu_redis.Transport]:
+        """Return kombu's transport, with the connections that Paidup uses for the inbox."""
+        named: type[kombu_redis.Transport] = super().get_transport_cls()
+        ours = {
+            kombu_redis.Transport: _Transport,
+            kombu_redis.SentinelTransport: _SentinelTransport,
+        }
+        return ours.get(named, named)
+
+
+class _RetryingConnection(_PrimaryConnection):
     """A connection to the broker that, once lost, is retried every second.
 
     Celery retries after 2 s, 4 s, ... 30 s and has no setting for it. An outage of half a minute
@@ -63,19 +105,39 @@ class _RetryingConnection(Connection):
         return super().ensure_connection(*args, **kwargs)
 
 
-class _RetryingAmqp(AMQP):
+class _PublisherAmqp(AMQP):
     """The class from which Celery takes its connection class."""
 
+    Connection = _PrimaryConnection
+
+
+class _WorkerAmqp(AMQP):
     Connection = _RetryingConnection
 
 
 def make_celery(settings: Settings, *, role: Role) -> Celery:
     """Return a Celery application, not set as the current one. It connects on first use."""
-    amqp = _RetryingAmqp if role == "worker" else None
+    amqp = _WorkerAmqp if role == "worker" else _PublisherAmqp
     celery = Celery("paidup", amqp=amqp, set_as_current=False)
-    celery.conf.update(_shared(required(settings.broker_url, "CELERY_BROKER_URL")))
+    url = required(settings.broker_url, "CELERY_BROKER_URL")
+    celery.conf.update(_shared(url))
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)
+    if is_sentinel_url(url):
+        options = celery.conf.broker_transport_options
+        celery.conf.broker_transport_options = options | _sentinel_options(read_sentinel_url(url))
     return celery
+
+
+def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
+    return {
+        "master_name": url.service,
+        "sentinel_kwargs": {
+            "socket_timeout": _SENTINEL_SECONDS,
+            "socket_connect_timeout": _SENTINEL_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+            **url.sentinel_options,
+        },
+    }
 
 
 def _shared(url: str) -> dict[str, Any]:
@@ -152,7 +214,9 @@ _WORKER: Final[dict[str, Any]] = {
 
 
 def _for_kombu(url: str) -> str:
-    """Return the URL in kombu's spelling, which differs for redis-py's ``unix://...?db=1``."""
+    """Return the URL in kombu's spelling, which differs for sockets (``?db=1``) and sentinels."""
+    if is_sentinel_url(url):
+        return read_sentinel_url(url).for_kombu()
     if urlsplit(url).scheme != "unix":
         return url
     return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=", 1)
@@ -161,7 +225,7 @@ def _for_kombu(url: str) -> str:
 def _is_bare_tls(url: str) -> bool:
     # kombu enables TLS by options only; with rediss:// alone it would send plain text.
     parts = urlsplit(url)
-    return parts.scheme == "rediss" and "ssl_" not in parts.query
+    return parts.scheme in {"rediss", "rediss+sentinel"} and "ssl_" not in parts.query
 
 
 class WakePublisher:

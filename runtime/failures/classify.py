@@ -26,6 +26,7 @@ from runtime.ledger.errors import (
     LocksOutOfOrder,
     SchemaOutdated,
 )
+from runtime.redis_connection import cannot_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,6 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
     (sqlalchemy.exc.TimeoutError, Infrastructure),
     (redis.exceptions.ConnectionError, Infrastructure),
     (redis.exceptions.TimeoutError, Infrastructure),
-    (redis.exceptions.ReadOnlyError, Infrastructure),
     (redis.exceptions.OutOfMemoryError, Infrastructure),
     (ConnectionError, Infrastructure),
 )
@@ -111,6 +111,8 @@ def classify(error: BaseException) -> Failure:
 def _kind(cause: BaseException) -> _Kind:
     if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
         return _kind_of_sqlstate(cause.sqlstate)
+    if isinstance(cause, redis.exceptions.RedisError) and cannot_write(cause):
+        return Infrastructure
     return next((kind for known, kind in _BY_TYPE if isinstance(cause, known)), Unexpected)
 
 

@@ -34,7 +34,7 @@ from runtime.inbox.entries import (
     Parked,
     Sweep,
 )
-from runtime.inbox.scripts import Argument
+from runtime.inbox.replicas import Argument, ReplicaWait
 
 MAX_EVENTS: Final = 200
 MAX_BYTES: Final = 2 * 1024 * 1024
@@ -66,10 +66,15 @@ class Inbox(InboxAdmin):
         prefix: str = "paidup:",
         limit: int = 0,
         lease: timedelta = LEASE,
+        replicas: int = 0,
     ) -> None:
-        """Allow at most ``limit`` unsettled events (0: no limit). The client answers in bytes."""
+        """Allow at most ``limit`` unsettled events (0: no limit). The client answers in bytes.
+
+        An event is accepted when ``replicas`` replicas have it, too.
+        """
         super().__init__(client, prefix=prefix)
         self._limit = limit
+        self._replica_wait = ReplicaWait(replicas) if replicas else None
         self._lease = lease
         self._heal_cursor = 0
         self._clamp_cursor = 0
@@ -81,8 +86,9 @@ class Inbox(InboxAdmin):
 
         Raises:
             InboxFull: it is new, and the inbox is full.
+            TooFewReplicas: it is stored, and must not be acknowledged.
         """
-        status, wake, marker = self._scripts.run(
+        status, wake, marker = self._write(
             "accept",
             envelope.event_id,
             envelope.fingerprint,
@@ -95,6 +101,20 @@ class Inbox(InboxAdmin):
         if status == b"full":
             raise InboxFull(self._limit)
         return _accepted(status, wake, marker)
+
+    def confirm_replicas(self) -> int:
+        """Write something, and return how many replicas have it; 0 where none is wanted.
+
+        Raises:
+            TooFewReplicas: fewer than wanted.
+        """
+        self._write("replica_probe")
+        return self._replica_wait.wanted if self._replica_wait else 0
+
+    def _write(self, name: str, *arguments: Argument) -> Any:
+        if self._replica_wait is None:
+            return self._scripts.run(name, *arguments)
+        return self._scripts.run_on_replicas(self._replica_wait, name, *arguments)
 
     def requeue(
         self,

@@ -74,7 +74,9 @@ class Sweeper:
 
     def _publish_wakes(self, swept: Sweep) -> None:
         if swept.clamped:
-            log.warning("Redis' clock stepped back: times ahead of it were set", events=swept.clamped)
+            log.warning(
+                "Redis' clock stepped back: times ahead of it were set", events=swept.clamped
+            )
         if swept.reclaimed or swept.healed:
             log.warning(
                 "inbox repaired",

@@ -215,4 +215,3 @@ def test_a_large_inbox_is_clamped_over_several_sweeps(
     assert 0 < clamped[0] < 1500
     assert clamped[-1] == 0
     assert len(claim_and_finish_all(inbox)) == 1500
-
