@@ -61,7 +61,27 @@ Role = Literal["publisher", "worker"]
 log = structlog.stdlib.get_logger(__name__)
 
 
+class _QoS(kombu_redis.QoS):
+    """Leaves unacknowledged wake-ups where they are if the broker is gone.
+
+    kombu puts them back when it closes a lost connection. If that fails too, it raises errors that
+    Celery does not expect (even ``AttributeError``), and the pool's main process ends. They return
+    by themselves when the visibility timeout is over.
+    """
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        try:
+            super().restore_unacked_once(stderr)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.info("wake-ups not put back", error=f"{type(error).__name__}: {error}")
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.channel.closed:
+            super().ack(delivery_tag)
+
+
 class _Channel(kombu_redis.Channel):
+    QoS = _QoS
     connection_class = PrimaryConnection
     connection_class_ssl = PrimarySSLConnection
 
@@ -71,6 +91,7 @@ class _Transport(kombu_redis.Transport):
 
 
 class _SentinelChannel(kombu_redis.SentinelChannel):
+    QoS = _QoS
     connection_class = PrimarySentinelConnection
     connection_class_ssl = PrimarySentinelSSLConnection
 
