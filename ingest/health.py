@@ -42,16 +42,27 @@ class RedisHealth:
 
     def __call__(self) -> tuple[str, ...]:
         """Return all reasons against accepting events now; raises if Redis cannot be asked."""
-        self.state = SharedState()
+        try:
+            reasons, self.state = self._probe()
+        except BaseException:
+            self.state = SharedState()
+            raise
+        return reasons
+
+    def _probe(self) -> tuple[tuple[str, ...], SharedState]:
         info: Mapping[str, Any] = self._info()
         role = str(info.get("role", "master"))
         self._read_settings((str(info.get("run_id")), role))
         if role != "master":
             # The old primary, which lives on. The next probe may reach the new one.
             self._reconnect()
-            return self._unsafe
-        self.state = self._shared_state()
-        return (*self._unsafe, *_fullness(info), *self._replication())
+            return self._unsafe, SharedState()
+        state = self._shared_state()
+        if self._confirm_replicas is None:
+            return (*self._unsafe, *_fullness(info)), state
+        behind, confirmed = _confirmed(self._confirm_replicas)
+        reasons = (*self._unsafe, *_fullness(info), *behind)
+        return reasons, replace(state, redis_replicas=confirmed)
 
     def _read_settings(self, server: tuple[str, str]) -> None:
         """Ask at once where another server answers, or the same one in another role."""
@@ -60,16 +71,12 @@ class RedisHealth:
             self._unsafe = self._durability_problems()
             self._server, self._read_at = server, now
 
-    def _replication(self) -> tuple[str, ...]:
-        if self._confirm_replicas is None:
-            return ()
-        try:
-            confirmed = self._confirm_replicas()
-        except TooFewReplicas as behind:
-            self.state = replace(self.state, redis_replicas=behind.confirmed)
-            return (f"Redis: {behind}",)
-        self.state = replace(self.state, redis_replicas=confirmed)
-        return ()
+
+def _confirmed(confirm_replicas: Callable[[], int]) -> tuple[tuple[str, ...], int]:
+    try:
+        return (), confirm_replicas()
+    except TooFewReplicas as behind:
+        return (f"Redis: {behind}",), behind.confirmed
 
 
 def _fullness(info: Mapping[str, Any]) -> tuple[str, ...]:

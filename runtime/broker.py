@@ -105,12 +105,12 @@ class _PrimaryConnection(Connection):
 
     def get_transport_cls(self) -> type[kombu_redis.Transport]:
         """Return kombu's transport, with the connections that Paidup uses for the inbox."""
-        named: type[kombu_redis.Transport] = super().get_transport_cls()
+        named: Any = super().get_transport_cls()
         ours = {
             kombu_redis.Transport: _Transport,
             kombu_redis.SentinelTransport: _SentinelTransport,
         }
-        return ours.get(named, named)
+        return ours.get(named, named)  # type: ignore[no-any-return]
 
 
 class _RetryingConnection(_PrimaryConnection):
@@ -136,10 +136,25 @@ class _WorkerAmqp(AMQP):
     Connection = _RetryingConnection
 
 
+class _Celery(Celery):
+    """Celery that takes the broker's URL from its configuration and never from the environment.
+
+    Celery prefers ``CELERY_BROKER_URL`` itself, unread by ``Settings`` and not in kombu's spelling.
+    """
+
+    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection for consuming."""
+        return super().connection_for_read(url or self.conf["broker_url"], **kwargs)
+
+    def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection for publishing."""
+        return super().connection_for_write(url or self.conf["broker_url"], **kwargs)
+
+
 def make_celery(settings: Settings, *, role: Role) -> Celery:
     """Return a Celery application, not set as the current one. It connects on first use."""
     amqp = _WorkerAmqp if role == "worker" else _PublisherAmqp
-    celery = Celery("paidup", amqp=amqp, set_as_current=False)
+    celery = _Celery("paidup", amqp=amqp, set_as_current=False)
     url = required(settings.broker_url, "CELERY_BROKER_URL")
     celery.conf.update(_shared(url))
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -226,7 +227,7 @@ class Sentinel(Process):
         return False
 
     @contextmanager
-    def client(self) -> Iterator[redis.Redis]:
+    def client(self) -> Iterator[Any]:
         """Yield a client of the sentinel itself."""
         client = redis.Redis(
             port=self.port, protocol=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)

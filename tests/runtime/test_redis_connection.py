@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -26,6 +27,11 @@ from tests.runtime.inbox.entry_builders import Client, event
 from tests.workers.waiting import until
 
 
+def _reply(text: str) -> redis.RedisError:
+    error: redis.RedisError = BaseParser.parse_error(text)  # type: ignore[no-untyped-call]
+    return error
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -39,7 +45,7 @@ from tests.workers.waiting import until
     ],
 )
 def test_a_reply_that_no_write_can_succeed_is_infrastructure(text: str) -> None:
-    error = redis.connection._RESP2Parser.parse_error(text)  # type: ignore[attr-defined]
+    error = _reply(text)
 
     assert cannot_write(error)
     assert isinstance(classify(error), Infrastructure)
@@ -48,7 +54,7 @@ def test_a_reply_that_no_write_can_succeed_is_infrastructure(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["ERR syntax error", "NOSCRIPT No matching script", "OOM full"])
 def test_other_replies_leave_the_connection_open(text: str) -> None:
-    assert not cannot_write(redis.connection._RESP2Parser.parse_error(text))  # type: ignore[attr-defined]
+    assert not cannot_write(_reply(text))
 
 
 @pytest.fixture
@@ -127,15 +133,17 @@ def test_a_pipeline_leaves_the_old_primary_too(
 @pytest.mark.servers
 def test_clients_with_one_generation_leave_together(pair: RedisPair, proxy: SwitchingProxy) -> None:
     settings, generation = Settings.from_env({"REDIS_URL": proxy.url}), Generation()
-    one, two = (make_redis(settings, generation=generation) for _ in range(2))
-    one.ping(), two.ping()
+    clients: list[Client] = [make_redis(settings, generation=generation) for _ in range(2)]
+    for client in clients:
+        client.ping()
     pair.fail_over()
     proxy.target = pair.primary
 
     generation.end()
 
-    assert one.execute_command("ROLE")[0] == two.execute_command("ROLE")[0] == b"master"
-    one.close(), two.close()
+    assert [client.execute_command("ROLE")[0] for client in clients] == [b"master"] * 2
+    for client in clients:
+        client.close()
 
 
 @pytest.mark.servers
