@@ -21,6 +21,7 @@ from runtime.http.stalled_connections import ConnectionReaper
 from runtime.inbox.durability import durability_problems
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
+from runtime.redis_connection import Generation
 from runtime.settings import Settings
 from runtime.telemetry import SharedState, build_metrics, configure_logging, secret_fingerprint
 
@@ -41,13 +42,14 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     """Build ingest in this process and start its background threads."""
     configure_logging(sys.stderr, level=settings.log_level)
     metrics = build_metrics(secrets=map(secret_fingerprint, settings.webhook_secrets))
-    health = _health(settings)
+    generation = Generation()
+    health = _health(settings, generation)
     breaker = CircuitBreaker(health, server="Redis", monotonic=monotonic)
     breaker.check()
     start_background_threads(breaker, ConnectionReaper(), port=port, launcher=launcher)
     app = create_app(
         settings=settings,
-        inbox=_inbox(settings),
+        inbox=_inbox(settings, generation),
         publish=WakePublisher(make_celery(settings, role="publisher")).publish,
         metrics=metrics,
         breaker=breaker,
@@ -58,15 +60,18 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     return app
 
 
-def _inbox(settings: Settings) -> Inbox:
-    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=SERVER.threads)
-    return Inbox(redis, limit=settings.inbox_limit)
+def _inbox(settings: Settings, generation: Generation) -> Inbox:
+    redis = make_redis(
+        settings, timeout=_REDIS_SECONDS, pool_size=SERVER.threads, generation=generation
+    )
+    return Inbox(redis, limit=settings.inbox_limit, replicas=settings.redis_replicas)
 
 
-def _health(settings: Settings) -> RedisHealth:
-    # Its own client: requests that exhaust their pool must not block the probe.
-    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=2)
-    inbox = Inbox(redis)
+def _health(settings: Settings, generation: Generation) -> RedisHealth:
+    # Its own client: requests that exhaust their pool must not block the probe. The generation is
+    # shared, so that a replica that the probe finds does not serve requests either.
+    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=2, generation=generation)
+    inbox = Inbox(redis, replicas=settings.redis_replicas)
 
     def shared_state() -> SharedState:
         backlog = inbox.backlog()
@@ -82,4 +87,6 @@ def _health(settings: Settings) -> RedisHealth:
         durability_problems=lambda: durability_problems(redis, trusted=trusted),
         shared_state=shared_state,
         monotonic=monotonic,
+        reconnect=generation.end,
+        confirm_replicas=inbox.confirm_replicas if settings.redis_replicas else None,
     )

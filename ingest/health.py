@@ -5,8 +5,10 @@ read at once.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from runtime.inbox.replicas import TooFewReplicas
 from runtime.telemetry import SharedState
 
 _SETTINGS_SECONDS: Final = 5.0
@@ -23,29 +25,58 @@ class RedisHealth:
         durability_problems: Callable[[], tuple[str, ...]],
         shared_state: Callable[[], SharedState],
         monotonic: Callable[[], float],
+        reconnect: Callable[[], None] = lambda: None,
+        confirm_replicas: Callable[[], int] | None = None,
     ) -> None:
+        """Call ``reconnect`` where a replica answers; ``confirm_replicas`` raises if one lags."""
         self._info = info
         self._durability_problems = durability_problems
         self._shared_state = shared_state
         self._monotonic = monotonic
-        self._run_id: str | None = None
+        self._reconnect = reconnect
+        self._confirm_replicas = confirm_replicas
+        self._server: tuple[str, str] | None = None
         self._unsafe: tuple[str, ...] = ()
         self._read_at = float("-inf")
         self.state = SharedState()
 
     def __call__(self) -> tuple[str, ...]:
         """Return all reasons against accepting events now; raises if Redis cannot be asked."""
-        self.state = SharedState()
-        info: Mapping[str, Any] = self._info()
-        self._read_settings(str(info.get("run_id")))
-        self.state = self._shared_state()
-        return (*self._unsafe, *_fullness(info))
+        try:
+            reasons, self.state = self._probe()
+        except BaseException:
+            self.state = SharedState()
+            raise
+        return reasons
 
-    def _read_settings(self, run_id: str) -> None:
+    def _probe(self) -> tuple[tuple[str, ...], SharedState]:
+        info: Mapping[str, Any] = self._info()
+        role = str(info.get("role", "master"))
+        self._read_settings((str(info.get("run_id")), role))
+        if role != "master":
+            # The old primary, which lives on. The next probe may reach the new one.
+            self._reconnect()
+            return self._unsafe, SharedState()
+        state = self._shared_state()
+        if self._confirm_replicas is None:
+            return (*self._unsafe, *_fullness(info)), state
+        behind, confirmed = _confirmed(self._confirm_replicas)
+        reasons = (*self._unsafe, *_fullness(info), *behind)
+        return reasons, replace(state, redis_replicas=confirmed)
+
+    def _read_settings(self, server: tuple[str, str]) -> None:
+        """Ask at once where another server answers, or the same one in another role."""
         now = self._monotonic()
-        if run_id != self._run_id or self._unsafe or now - self._read_at >= _SETTINGS_SECONDS:
+        if server != self._server or self._unsafe or now - self._read_at >= _SETTINGS_SECONDS:
             self._unsafe = self._durability_problems()
-            self._run_id, self._read_at = run_id, now
+            self._server, self._read_at = server, now
+
+
+def _confirmed(confirm_replicas: Callable[[], int]) -> tuple[tuple[str, ...], int]:
+    try:
+        return (), confirm_replicas()
+    except TooFewReplicas as behind:
+        return (f"Redis: {behind}",), behind.confirmed
 
 
 def _fullness(info: Mapping[str, Any]) -> tuple[str, ...]:

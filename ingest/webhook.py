@@ -32,6 +32,7 @@ from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
 from runtime.inbox.entries import InboxFull
+from runtime.inbox.replicas import TooFewReplicas
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, secret_fingerprint
 
@@ -134,6 +135,8 @@ class Webhook:
         except (CircuitOpen, InboxFull) as refused:
             raise DeliveryDeclined(problems.UNAVAILABLE, str(refused)) from None
         except RedisError as error:
+            if isinstance(error, TooFewReplicas):
+                self._metrics.webhook_unreplicated.inc()
             self._breaker.failed(error)
             raise DeliveryDeclined(problems.UNAVAILABLE, type(error).__name__) from None
 

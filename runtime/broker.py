@@ -17,7 +17,17 @@ import structlog
 from celery import Celery
 from celery.app.amqp import AMQP
 from kombu import Connection
+from kombu.transport import redis as kombu_redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from runtime.redis_connection import (
+    PrimaryConnection,
+    PrimarySentinelConnection,
+    PrimarySentinelSSLConnection,
+    PrimarySSLConnection,
+)
+from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 from runtime.settings import Settings, required
 from runtime.time_limits import TASK_SECONDS, VISIBILITY_SECONDS
 
@@ -41,13 +51,66 @@ ASK_AGAIN_SECONDS: Final = 1.0
 
 _QUIET_SECONDS: Final = 2.0
 _TURN_SECONDS: Final = 0.05
+_SENTINEL_SECONDS: Final = 0.2
 
 Role = Literal["publisher", "worker"]
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class _RetryingConnection(Connection):
+class _QoS(kombu_redis.QoS):
+    """Leaves unacknowledged wake-ups where they are if the broker is gone.
+
+    kombu puts them back when it closes a lost connection. If that fails too, it raises errors that
+    Celery does not expect (even ``AttributeError``), and the pool's main process ends. They return
+    by themselves when the visibility timeout is over.
+    """
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        try:
+            super().restore_unacked_once(stderr)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.info("wake-ups not put back", error=f"{type(error).__name__}: {error}")
+
+    def ack(self, delivery_tag: str) -> None:
+        if not self.channel.closed:
+            super().ack(delivery_tag)
+
+
+class _Channel(kombu_redis.Channel):
+    QoS = _QoS
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimarySSLConnection
+
+
+class _Transport(kombu_redis.Transport):
+    Channel = _Channel
+
+
+class _SentinelChannel(kombu_redis.SentinelChannel):
+    QoS = _QoS
+    connection_class = PrimarySentinelConnection
+    connection_class_ssl = PrimarySentinelSSLConnection
+
+
+class _SentinelTransport(kombu_redis.SentinelTransport):
+    Channel = _SentinelChannel
+
+
+class _PrimaryConnection(Connection):
+    """A connection to the broker that is closed when its server is no longer the primary."""
+
+    def get_transport_cls(self) -> type[kombu_redis.Transport]:
+        """Return kombu's transport, with the connections that Paidup uses for the inbox."""
+        named: Any = super().get_transport_cls()
+        ours = {
+            kombu_redis.Transport: _Transport,
+            kombu_redis.SentinelTransport: _SentinelTransport,
+        }
+        return ours.get(named, named)  # type: ignore[no-any-return]
+
+
+class _RetryingConnection(_PrimaryConnection):
     """A connection to the broker that, once lost, is retried every second.
 
     Celery retries after 2 s, 4 s, ... 30 s and has no setting for it. An outage of half a minute
@@ -60,19 +123,54 @@ class _RetryingConnection(Connection):
         return super().ensure_connection(*args, **kwargs)
 
 
-class _RetryingAmqp(AMQP):
+class _PublisherAmqp(AMQP):
     """The class from which Celery takes its connection class."""
 
+    Connection = _PrimaryConnection
+
+
+class _WorkerAmqp(AMQP):
     Connection = _RetryingConnection
+
+
+class _Celery(Celery):
+    """Celery that takes the broker's URL from its configuration and never from the environment.
+
+    Celery prefers ``CELERY_BROKER_URL`` itself, unread by ``Settings`` and not in kombu's spelling.
+    """
+
+    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection for consuming."""
+        return super().connection_for_read(url or self.conf["broker_url"], **kwargs)
+
+    def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection for publishing."""
+        return super().connection_for_write(url or self.conf["broker_url"], **kwargs)
 
 
 def make_celery(settings: Settings, *, role: Role) -> Celery:
     """Return a Celery application, not set as the current one. It connects on first use."""
-    amqp = _RetryingAmqp if role == "worker" else None
-    celery = Celery("paidup", amqp=amqp, set_as_current=False)
-    celery.conf.update(_shared(required(settings.broker_url, "CELERY_BROKER_URL")))
+    amqp = _WorkerAmqp if role == "worker" else _PublisherAmqp
+    celery = _Celery("paidup", amqp=amqp, set_as_current=False)
+    url = required(settings.broker_url, "CELERY_BROKER_URL")
+    celery.conf.update(_shared(url))
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)
+    if is_sentinel_url(url):
+        options = celery.conf.broker_transport_options
+        celery.conf.broker_transport_options = options | _sentinel_options(read_sentinel_url(url))
     return celery
+
+
+def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
+    return {
+        "master_name": url.service,
+        "sentinel_kwargs": {
+            "socket_timeout": _SENTINEL_SECONDS,
+            "socket_connect_timeout": _SENTINEL_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+            **url.sentinel_options,
+        },
+    }
 
 
 def _shared(url: str) -> dict[str, Any]:
@@ -149,7 +247,9 @@ _WORKER: Final[dict[str, Any]] = {
 
 
 def _for_kombu(url: str) -> str:
-    """Return the URL in kombu's spelling, which differs for redis-py's ``unix://...?db=1``."""
+    """Return the URL in kombu's spelling, which differs for sockets (``?db=1``) and sentinels."""
+    if is_sentinel_url(url):
+        return read_sentinel_url(url).for_kombu()
     if urlsplit(url).scheme != "unix":
         return url
     return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=", 1)
@@ -158,7 +258,7 @@ def _for_kombu(url: str) -> str:
 def _is_bare_tls(url: str) -> bool:
     # kombu enables TLS by options only; with rediss:// alone it would send plain text.
     parts = urlsplit(url)
-    return parts.scheme == "rediss" and "ssl_" not in parts.query
+    return parts.scheme in {"rediss", "rediss+sentinel"} and "ssl_" not in parts.query
 
 
 class WakePublisher:

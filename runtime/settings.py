@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from runtime import sentinel_url
+
 Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
@@ -65,6 +67,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     data_dir: Path
     redis_durability: Durability
+    redis_replicas: int
     redis_server: Path | None
     inbox_limit: int
     fetch_at_once: int
@@ -195,6 +198,8 @@ def _url(*schemes: str) -> Parser:
             # Does not repeat the value, which may hold a password.
             reason = f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
             raise ValueError(reason)
+        if url and sentinel_url.is_sentinel_url(url):
+            sentinel_url.read_sentinel_url(url)
         return url or None
 
     return parse
@@ -225,8 +230,8 @@ def _default_worker_processes() -> str:
 
 
 _DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
-_BROKER_SCHEMES = (*_REDIS_SCHEMES, "sentinel", "redis+socket")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
+_BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket")
 
 VARIABLES: tuple[Variable, ...] = (
     Variable(
@@ -267,7 +272,9 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_url(*_REDIS_SCHEMES),
         default=None,
         secret=True,
-        help="Redis that holds the inbox. Without it `paidup up` starts its own.",
+        help="Redis that holds the inbox: `redis://`, `rediss://`, `unix://`, or"
+        " `redis+sentinel://host:26379,host2:26379/service/0`. Without it `paidup up` starts its"
+        " own.",
     ),
     Variable(
         name="CELERY_BROKER_URL",
@@ -275,7 +282,8 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_url(*_BROKER_SCHEMES),
         default=None,
         secret=True,
-        help="Broker that carries wake-ups to the workers. Default: `REDIS_URL`.",
+        help="Broker that carries wake-ups to the workers, in the forms of `REDIS_URL`. Default:"
+        " `REDIS_URL`.",
     ),
     Variable(
         name="PAIDUP_PLANS",
@@ -376,6 +384,14 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_one_of("checked", "trusted"),
         default="checked",
         help="`trusted` skips the check of Redis' settings, for managed servers that hide them.",
+    ),
+    Variable(
+        name="PAIDUP_REDIS_REPLICAS",
+        attribute="redis_replicas",
+        parse=_between(0, 10, "replicas"),
+        default="0",
+        help="Replicas that must have an event on disk before it is acknowledged. With fewer,"
+        " ingest answers 503.",
     ),
     Variable(
         name="PAIDUP_REDIS_SERVER",

@@ -83,6 +83,12 @@ class Metrics:
     webhook_conflicts: Counter = field(
         metadata=_counter("billing_webhook_conflicts", "Different events under a known id.")
     )
+    webhook_unreplicated: Counter = field(
+        metadata=_counter(
+            "billing_webhook_unreplicated",
+            "Deliveries refused because fewer replicas than PAIDUP_REDIS_REPLICAS had them.",
+        )
+    )
     webhook_ack_seconds: Histogram = field(
         metadata=_histogram(
             "billing_webhook_ack_seconds", "From a complete request to its 2xx.", _FAST
@@ -184,6 +190,7 @@ class SharedState:
     changes_waiting_seconds: float | None = None
     fetch_backlog_events: int | None = None
     fetch_breaker_open: bool | None = None
+    redis_replicas: int | None = None
 
 
 class SharedStateCollector(Collector):
@@ -226,6 +233,11 @@ class SharedStateCollector(Collector):
                 "billing_fetch_breaker_open",
                 "1 while Stripe's API is not asked.",
                 state.fetch_breaker_open,
+            ),
+            (
+                "billing_redis_replicas_confirmed",
+                "Replicas that had the last probe, if PAIDUP_REDIS_REPLICAS wants some.",
+                state.redis_replicas,
             ),
         ):
             if value is not None:

@@ -129,3 +129,8 @@ PARENT_LOOK_SECONDS: Final = 0.2
 
 SERVER_ORPHAN_SECONDS: Final = 1.0
 """A server process whose launcher is gone may take this long to end after SIGTERM."""
+
+# Replicas of Redis -----------------------------------------------------------------------------
+
+REPLICA_WAIT_SECONDS: Final = 0.35
+"""For each of two waits in a row. With the write they must end within the second for an answer."""

@@ -16,6 +16,7 @@ from runtime.settings import Settings
 _CHECK = "Redis"
 _SECONDS = 2.0
 _FULL_PERCENT = 80
+_WAITAOF_SINCE = (7, 2)
 
 
 def check_redis(settings: Settings) -> Iterator[Finding]:
@@ -25,17 +26,18 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
         return
     try:
         with closing(make_redis(settings, timeout=_SECONDS)) as client:
-            yield from _examine(client, trusted=settings.redis_durability == "trusted")
+            yield from _examine(client, settings)
     except (redis.RedisError, ValueError) as error:
         yield problem(_CHECK, f"is unreachable: {error}; start it, or correct REDIS_URL")
 
 
-def _examine(client: redis.Redis, *, trusted: bool) -> Iterator[Finding]:
+def _examine(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     info: Any = client.info()
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version", info.get("redis_version", "?"))
     yield ok(_CHECK, f"{name} {version} answers")
-    yield from _durability(client, trusted=trusted)
+    yield from _durability(client, trusted=settings.redis_durability == "trusted")
+    yield from _replicas(info, settings.redis_replicas)
     yield from _room(info)
     yield check_clock("Redis clock", lambda: _time_of(client))
 
@@ -48,6 +50,21 @@ def _durability(client: redis.Redis, *, trusted: bool) -> Iterator[Finding]:
         yield warning("Redis durability", says)
     elif not problems:
         yield ok("Redis durability", "every acknowledged event is on disk, and none is evicted")
+
+
+def _replicas(info: Any, wanted: int) -> Iterator[Finding]:
+    if not wanted:
+        return
+    connected = int(info.get("connected_slaves", 0))
+    says = f"{connected} connected, PAIDUP_REDIS_REPLICAS={wanted}"
+    version = tuple(int(part) for part in str(info.get("redis_version", "0")).split(".")[:2])
+    if connected < wanted:
+        yield problem("Redis replicas", f"{says}: ingest answers 503 until the others are back")
+    elif version < _WAITAOF_SINCE:
+        says = f"{says}: this server proves that they have an event in memory, not on disk; use 7.2"
+        yield warning("Redis replicas", says)
+    else:
+        yield ok("Redis replicas", says)
 
 
 def _room(info: Any) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from runtime.ledger.errors import (
     LocksOutOfOrder,
     SchemaOutdated,
 )
+from runtime.redis_connection import cannot_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,6 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
     (sqlalchemy.exc.TimeoutError, Infrastructure),
     (redis.exceptions.ConnectionError, Infrastructure),
     (redis.exceptions.TimeoutError, Infrastructure),
-    (redis.exceptions.ReadOnlyError, Infrastructure),
     (redis.exceptions.OutOfMemoryError, Infrastructure),
     (ConnectionError, Infrastructure),
 )
@@ -116,6 +116,8 @@ def _kind(cause: BaseException) -> _Kind:
         return _kind_of_sqlstate(cause.sqlstate)
     if isinstance(cause, psycopg.OperationalError) and _IDLE in str(cause):
         return Transient
+    if isinstance(cause, redis.exceptions.RedisError) and cannot_write(cause):
+        return Infrastructure
     return next((kind for known, kind in _BY_TYPE if isinstance(cause, known)), Unexpected)
 
 

@@ -124,6 +124,8 @@ class Sweep:
     """Reclaimed events that were alone in their claim and were charged with a crash."""
     healed: int
     """Inconsistencies that a broken script or another program had left."""
+    clamped: int = 0
+    """Events that were due or accepted in the future, because Redis' clock stepped back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

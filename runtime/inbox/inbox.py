@@ -13,6 +13,7 @@ that does not run yet. Its caller must publish the wake-up, or ``unregister`` th
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from os import urandom
 from typing import Any, Final
@@ -33,7 +34,7 @@ from runtime.inbox.entries import (
     Parked,
     Sweep,
 )
-from runtime.inbox.scripts import Argument
+from runtime.inbox.replicas import Argument, ReplicaWait
 from runtime.time_limits import ANNOUNCEMENT, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
 MAX_EVENTS: Final = 200
@@ -42,6 +43,8 @@ MOST_WAKES: Final = 8
 
 _MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
+_CLAMPED_AT_ONCE: Final = 500
+_CLAMP_CALLS: Final = 100
 
 
 def new_token() -> str:
@@ -59,12 +62,18 @@ class Inbox(InboxAdmin):
         prefix: str = "paidup:",
         limit: int = 0,
         lease: timedelta = LEASE,
+        replicas: int = 0,
     ) -> None:
-        """Allow at most ``limit`` unsettled events (0: no limit). The client answers in bytes."""
+        """Allow at most ``limit`` unsettled events (0: no limit). The client answers in bytes.
+
+        An event is accepted when ``replicas`` replicas have it, too.
+        """
         super().__init__(client, prefix=prefix)
         self._limit = limit
+        self._replica_wait = ReplicaWait(replicas) if replicas else None
         self._lease = lease
         self._heal_cursor = 0
+        self._clamp_cursor = 0
 
     def accept(
         self, envelope: Envelope, *, origin: str = "stripe", extra: Mapping[str, Any] | None = None
@@ -73,8 +82,9 @@ class Inbox(InboxAdmin):
 
         Raises:
             InboxFull: it is new, and the inbox is full.
+            TooFewReplicas: it is stored, and must not be acknowledged.
         """
-        status, wake, marker = self._scripts.run(
+        status, wake, marker = self._write(
             "accept",
             envelope.event_id,
             envelope.fingerprint,
@@ -87,6 +97,20 @@ class Inbox(InboxAdmin):
         if status == b"full":
             raise InboxFull(self._limit)
         return _accepted(status, wake, marker)
+
+    def confirm_replicas(self) -> int:
+        """Write something, and return how many replicas have it; 0 where none is wanted.
+
+        Raises:
+            TooFewReplicas: fewer than wanted.
+        """
+        self._write("replica_probe")
+        return self._replica_wait.wanted if self._replica_wait else 0
+
+    def _write(self, name: str, *arguments: Argument) -> Any:
+        if self._replica_wait is None:
+            return self._scripts.run(name, *arguments)
+        return self._scripts.run_on_replicas(self._replica_wait, name, *arguments)
 
     def requeue(
         self,
@@ -203,16 +227,45 @@ class Inbox(InboxAdmin):
 
     def sweep(self, *, most_wakes: int = MOST_WAKES) -> Sweep:
         """End leases that ran out and return the wake-ups owed; several may sweep at once."""
-        tokens = [new_token() for _ in range(most_wakes)]
-        reclaimed, crashed, orphans, *wakes = self._scripts.run(
-            "sweep", _MOST_CLAIMS_ENDED, *tokens
+        swept, stepped_back = self._sweep(most_wakes)
+        if not stepped_back:
+            return swept
+        clamped = self._clamp()
+        # Once more: only now are the events due for which a wake-up is owed.
+        again, _ = self._sweep(most_wakes - len(swept.wakes))
+        return replace(
+            again,
+            wakes=swept.wakes + again.wakes,
+            reclaimed=swept.reclaimed + again.reclaimed,
+            crashed=swept.crashed + again.crashed,
+            healed=swept.healed + again.healed,
+            clamped=clamped,
         )
-        return Sweep(
+
+    def _sweep(self, most_wakes: int) -> tuple[Sweep, bool]:
+        spans = (_ms(self._lease), _ms(REGISTRATION), _ms(ANNOUNCEMENT))
+        tokens = [new_token() for _ in range(most_wakes)]
+        reclaimed, crashed, orphans, stepped_back, *wakes = self._scripts.run(
+            "sweep", _MOST_CLAIMS_ENDED, *spans, *tokens
+        )
+        swept = Sweep(
             wakes=tuple(wake.decode() for wake in wakes),
             reclaimed=reclaimed,
             crashed=crashed,
             healed=orphans + self._heal(),
         )
+        return swept, bool(stepped_back)
+
+    def _clamp(self) -> int:
+        """Look at a part of the inbox; the next sweep goes on where this one ended."""
+        clamped = 0
+        for _ in range(_CLAMP_CALLS):
+            cursor, found = self._scripts.run("clamp", self._clamp_cursor, _CLAMPED_AT_ONCE)
+            self._clamp_cursor = int(cursor)
+            clamped += int(found)
+            if self._clamp_cursor == 0:
+                break
+        return clamped
 
     def release_orphan(self, token: str) -> Sweep:
         """End the claim of an owner that is known to be dead, before its lease runs out."""

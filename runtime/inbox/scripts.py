@@ -11,9 +11,9 @@ from typing import Any, Final
 import redis
 from redis.exceptions import NoScriptError
 
-_USE: Final = "--!use "
+from runtime.inbox.replicas import Argument, ReplicaWait, TooFewReplicas
 
-Argument = str | bytes | int | float
+_USE: Final = "--!use "
 
 
 def source(name: str) -> str:
@@ -46,6 +46,36 @@ class Scripts:
             return self._ask("EVALSHA", _digest(name), 0, self.prefix, *arguments)
         except NoScriptError:
             return self._ask("EVAL", source(name), 0, self.prefix, *arguments)
+
+    def run_on_replicas(self, wait: ReplicaWait, name: str, *arguments: Argument) -> Any:
+        """Run one script that writes, and wait until enough replicas have what it wrote.
+
+        Script and wait are one round trip on one connection: a wait on another one, or after no
+        write, waits for nothing.
+
+        Raises:
+            TooFewReplicas: the script took effect on the primary, but not on enough replicas.
+        """
+        try:
+            return self._ask_and_wait(wait, "EVALSHA", _digest(name), 0, self.prefix, *arguments)
+        except NoScriptError:
+            return self._ask_and_wait(wait, "EVAL", source(name), 0, self.prefix, *arguments)
+
+    def _ask_and_wait(self, wait: ReplicaWait, *command: Argument) -> Any:
+        pool = self._client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands([command, *wait.commands()]))
+            answer = connection.read_response()
+            wait.read(connection)
+        except TooFewReplicas:
+            raise
+        except BaseException:
+            connection.disconnect()  # the answers to the wait may still be on their way
+            raise
+        finally:
+            pool.release(connection)
+        return answer
 
     def _ask(self, *command: Argument) -> Any:
         # Goes around the client, straight to its pool. The retries, metrics and options around each

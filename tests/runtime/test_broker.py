@@ -90,8 +90,23 @@ def test_the_broker_url_is_spelled_as_kombu_reads_it(given: str, spelled: str) -
     assert _celery(given).conf.broker_url == spelled
 
 
+def test_sentinels_are_spelled_as_kombu_reads_them_even_if_celery_finds_the_url_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "redis+sentinel://:pw@one:1,two:2/service/3?sentinel_password=watch"
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+
+    for connection in (_celery(url).connection_for_write(), _celery(url).connection_for_read()):
+        assert connection.alt == ["sentinel://:pw@one:1/3", "sentinel://:pw@two:2/3"]
+        options = connection.transport_options or {}
+        assert options["master_name"] == "service"
+        assert options["sentinel_kwargs"]["password"] == "watch"
+
+
 def test_tls_is_always_verified() -> None:
     assert _celery("rediss://host/0").conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    sentinels = _celery("rediss+sentinel://host/service").conf
+    assert sentinels.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
     assert _celery("redis://host/0").conf.broker_use_ssl is None
 

@@ -74,6 +74,10 @@ class Sweeper:
         self._publish_wakes(self._inbox.release_orphan(token))
 
     def _publish_wakes(self, swept: Sweep) -> None:
+        if swept.clamped:
+            log.warning(
+                "Redis' clock stepped back: times ahead of it were set", events=swept.clamped
+            )
         if swept.reclaimed or swept.healed:
             log.warning(
                 "inbox repaired",

@@ -11,7 +11,13 @@ for _, token in ipairs(call('ZRANGE', CLAIMS, 0, -1)) do
     claimed_fetch = claimed_fetch + (string.find(count, 'fetch|', 1, true) == 1 and 1 or 0)
   end
 end
+-- An event from the future (the clock stepped back) has waited for an unknown time. It counts as if
+-- it had waited as long as it lies ahead, so that it never looks new.
 local oldest = call('ZRANGE', INDEX, 0, 0, 'WITHSCORES')[2] or ''
+local newest = call('ZREVRANGE', INDEX, 0, 0, 'WITHSCORES')[2]
+if newest and tonumber(newest) > NOW then
+  oldest = math.min(tonumber(oldest), NOW - (tonumber(newest) - NOW))
+end
 local reply = {
   NOW, call('ZCARD', INDEX), oldest, claimed, call('ZCOUNT', PARKED, '(' .. NOW, '+inf'),
   call('ZCARD', LANE_INDEX.replay), call('ZCARD', LANE_INDEX.fetch), oldest_due() or '',

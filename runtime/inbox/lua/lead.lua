@@ -4,6 +4,10 @@
 write_even_when_full()
 local holder = call('GET', LEADER)
 if holder and holder ~= ARGV[2] then
+  -- No lease is longer, unless the clock stepped back under it.
+  if ARGV[3] ~= '0' and call('PTTL', LEADER) > tonumber(ARGV[3]) then
+    call('PEXPIRE', LEADER, ARGV[3])
+  end
   return 0
 end
 if ARGV[3] == '0' then

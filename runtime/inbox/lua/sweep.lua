@@ -1,7 +1,7 @@
---!use names wakes placement history reclaim
--- ARGV: prefix, most claims to end, tokens for wake-ups.
--- Returns events reclaimed, events that crashed alone, places held by no claim,
--- then the wake-ups owed.
+--!use names wakes placement history reclaim fetching clock
+-- ARGV: prefix, most claims to end, lease ms, registration ms, announcement ms, tokens for wake-ups.
+-- Returns events reclaimed, events that crashed alone, places held by no claim, 1 if the clock
+-- stepped back (then clamp.lua has to run), then the wake-ups owed.
 local reclaimed, crashed, orphans = 0, 0, 0
 
 local function release_orphans()
@@ -25,6 +25,11 @@ local function prune()
 end
 
 write_even_when_full()
+clamp_leases(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+local stepped_back = clock_stepped_back()
+if not stepped_back then
+  note_clock()
+end
 for _, token in ipairs(call('ZRANGEBYSCORE', CLAIMS, '-inf', NOW, 'LIMIT', 0, ARGV[2])) do
   local events, guilty = reclaim(token)
   reclaimed, crashed = reclaimed + events, crashed + guilty
@@ -32,4 +37,4 @@ end
 release_orphans()
 prune()
 count_reclaimed(reclaimed, crashed)
-return with_wakes_owed({ reclaimed, crashed, orphans }, 3)
+return with_wakes_owed({ reclaimed, crashed, orphans, stepped_back and 1 or 0 }, 6)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from ops import cli
+from ops.doctor import check_redis
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
 from ops.plans.migrate import migrate
@@ -203,6 +204,33 @@ def test_an_apply_that_was_broken_off_is_named(environ: Mapping[str, str], datab
     said = [f.says for f in examine(environ) if f.state is State.WARNING and f.check == "plans"]
 
     assert any(each.startswith("1 customers or payments still use older plans") for each in said)
+
+
+@pytest.mark.servers
+def test_missing_replicas_are_named(environ: Mapping[str, str]) -> None:
+    found = troubles(examine({**environ, "PAIDUP_REDIS_REPLICAS": "1"}))
+
+    assert "0 connected, PAIDUP_REDIS_REPLICAS=1: ingest answers 503" in found["Redis replicas"]
+
+
+@pytest.mark.parametrize(
+    ("info", "state", "says"),
+    [
+        ({"redis_version": "7.2.4", "connected_slaves": 1}, State.OK, "1 connected"),
+        (
+            {"redis_version": "7.0.15", "connected_slaves": 2},
+            State.WARNING,
+            "in memory, not on disk",
+        ),
+    ],
+)
+def test_replicas_that_can_only_prove_memory_are_a_warning(
+    info: Mapping[str, object], state: State, says: str
+) -> None:
+    (finding,) = check_redis._replicas(info, 1)
+
+    assert finding.state is state
+    assert says in finding.says
 
 
 @pytest.mark.servers

@@ -1,0 +1,168 @@
+"""The primary of Redis changes while events arrive: nothing is lost, doubled or left standing."""
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from ops.up.servers.redis_server import Redis
+from runtime.inbox.inbox import Inbox
+from runtime.redis_client import make_redis
+from runtime.settings import Settings
+from tests.faults.fault_env import FaultSite, FaultyIngest, ingesting, patient_client, workers
+from tests.faults.purchases import event_id
+from tests.redis_failover import (
+    RedisPair,
+    SwitchingProxy,
+    proxy_to,
+    redis_pair,
+    sentinel_url,
+    three_sentinels,
+)
+from tests.workers.waiting import until
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+FAILOVERS = 20 if os.environ.get("PAIDUP_TEST_FULL") else 2
+SETTLING_SECONDS = 10.0
+"""From the failover to the settlement of an event that was accepted after it."""
+
+_folders = count(1)
+
+
+@pytest.fixture
+def pair(servers_folder: Path, redis_binary: Path) -> Iterator[RedisPair]:
+    """Yield a primary and its replica."""
+    with redis_pair(servers_folder / f"pair-{next(_folders)}", redis_binary) as pair:
+        yield pair
+
+
+@pytest.fixture
+def proxy(pair: RedisPair) -> Iterator[SwitchingProxy]:
+    """Yield the address that follows the primary."""
+    with proxy_to(pair.primary) as proxy:
+        yield proxy
+
+
+def _site(database: str, redis_url: str, folder: Path) -> FaultSite:
+    site = FaultSite(database, redis_url, folder / "worker.log")
+    site.install_plans()
+    site.environ["PAIDUP_REDIS_REPLICAS"] = "1"
+    return site
+
+
+class Stripe(Thread):
+    """Delivers one purchase after the other, and each again until it is acknowledged."""
+
+    def __init__(self, ingest: FaultyIngest, names: Iterator[int], rate: float) -> None:
+        super().__init__(name="stripe")
+        self._ingest, self._names, self._rate = ingest, names, rate
+        self.ended = Event()
+
+    def run(self) -> None:
+        client = self._ingest.client()
+        for name in self._names:
+            if self.ended.wait(1 / self._rate):
+                break
+            while not self._ingest.deliver(name, client=client).taken:
+                time.sleep(0.05)
+        client.close()
+
+
+def _settle_one(site: FaultSite, ingest: FaultyIngest, name: str) -> None:
+    """Deliver a purchase until it is acknowledged, then wait until it is settled."""
+    until(lambda: ingest.deliver(name).taken, seconds=60, why=f"{name} is taken")
+    until(lambda: site.is_settled([event_id(name)]), seconds=60, why=f"{name} settles")
+
+
+def _reconnect(site: FaultSite, server: Redis) -> None:
+    """Let the test look at the server that is the primary now."""
+    site.redis.close()
+    site.redis = patient_client(server.url)
+    site.inbox = Inbox(site.redis)
+
+
+def test_t60_failovers_under_load_lose_nothing_and_stop_nothing(
+    database: str, pair: RedisPair, proxy: SwitchingProxy, tmp_path: Path
+) -> None:
+    site = _site(database, proxy.url, tmp_path)
+    with ingesting(site) as ingest, workers(site) as worker:
+        worker.until_ready()
+        _settle_one(site, ingest, "first")
+        stripe = Stripe(ingest, count(), rate=20)
+        stripe.start()
+        pauses = []
+        for number in range(FAILOVERS):
+            pair.until_replica_follows()
+            began = time.monotonic()
+            pair.fail_over()
+            proxy.target = pair.primary
+            _settle_one(site, ingest, f"after-{number}")
+            pauses.append(time.monotonic() - began)
+        stripe.ended.set()
+        stripe.join()
+        _reconnect(site, pair.primary)
+        until(lambda: site.inbox.backlog().workers == 1, seconds=10, why="the worker announces")
+        site.check_result()
+        print(f"longest pause {max(pauses):.1f} s")  # noqa: T201 - the figure of this test
+        assert max(pauses) < SETTLING_SECONDS, pauses
+    site.close()
+
+
+def test_t61_sentinels_promote_after_a_crash_and_all_processes_follow(
+    database: str, pair: RedisPair, redis_binary: Path, tmp_path: Path
+) -> None:
+    site = _site(database, pair.primary.url, tmp_path)
+    site.environ["PAIDUP_REDIS_REPLICAS"] = "0"
+    with three_sentinels(tmp_path, redis_binary, pair.primary) as sentinels:
+        site.environ["REDIS_URL"] = sentinel_url(sentinels)
+        with ingesting(site) as ingest, workers(site) as worker:
+            worker.until_ready()
+            _settle_one(site, ingest, "first")
+            old, new = pair.primary, pair.replica
+            taken = [ingest.deliver(name).taken for name in range(20)]
+            assert site.redis.set("paidup:test", 1)
+            assert site.redis.wait(1, 5000) == 1
+            sentinels[0].freeze()  # the first that every client asks
+            old.kill()
+            until(lambda: sentinels[1].primary() == new.port, seconds=60, why="it is promoted")
+            promoted = time.monotonic()
+            _settle_one(site, ingest, "after-crash")
+            assert time.monotonic() - promoted < SETTLING_SECONDS
+            sentinels[0].thaw()
+
+            pair.restart_old(old)
+            _settle_one(site, ingest, "old-primary-back")
+            assert any(taken)
+            _reconnect(site, new)
+            site.check_result()
+    site.close()
+
+
+def test_t62_the_broker_may_be_another_redis_behind_sentinels(
+    database: str, pair: RedisPair, own_redis: Redis, redis_binary: Path, tmp_path: Path
+) -> None:
+    site = _site(database, own_redis.url, tmp_path)
+    site.environ["PAIDUP_REDIS_REPLICAS"] = "0"
+    with three_sentinels(tmp_path, redis_binary, pair.primary) as sentinels:
+        site.environ["CELERY_BROKER_URL"] = sentinel_url(sentinels)
+        with ingesting(site) as ingest, workers(site) as worker:
+            worker.until_ready()
+            _settle_one(site, ingest, "first")
+            with sentinels[1].client() as client:
+                client.execute_command("SENTINEL", "FAILOVER", "paidup")
+            new = pair.replica.port
+            until(lambda: sentinels[2].primary() == new, seconds=60, why="it is promoted")
+            _settle_one(site, ingest, "after")
+            with_wakes = make_redis(
+                Settings.from_env({"REDIS_URL": site.environ["CELERY_BROKER_URL"]})
+            )
+            assert with_wakes.exists("paidup:q:_kombu.binding.drain")
+            assert "fallback process" not in site.log.read_text()
+            with_wakes.close()
+            site.check_result()
+    site.close()

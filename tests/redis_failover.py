@@ -1,0 +1,264 @@
+"""A primary with a replica, the proxy in front of them, and sentinels: what docs/deploy.md tells.
+
+The proxy leads new connections to another server and leaves the old ones alone, as a DNS name
+or a proxy without health checks does. So clients keep healthy connections to an old primary.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ops.up.servers import ports
+from ops.up.servers.process import Process
+from ops.up.servers.redis_server import Redis
+from ops.up.servers.secret_file import write_private
+from tests.workers.waiting import until
+
+PASSWORD = "shared"
+SERVICE = "paidup"
+
+
+class RedisPair:
+    """Two servers with one password; ``primary`` and ``replica`` change places at a failover."""
+
+    def __init__(self, folder: Path, binary: Path) -> None:
+        self._servers = [self._server(folder / name, binary) for name in ("one", "two")]
+        self.primary, self.replica = self._servers
+
+    @staticmethod
+    def _server(folder: Path, binary: Path) -> Redis:
+        folder.mkdir(mode=0o700, parents=True)
+        write_private(folder / "password", PASSWORD)
+        return Redis(folder, binary=binary, maxmemory="256mb")
+
+    def start(self) -> None:
+        """Start both, and wait until the replica follows."""
+        for server in self._servers:
+            server.start()
+            _configure(server)
+        self._follow(self.replica, self.primary)
+        self.until_replica_follows()
+
+    def stop(self) -> None:
+        """Stop both."""
+        for server in self._servers:
+            server.stop()
+
+    def fail_over(self) -> None:
+        """Promote the replica, and let the old primary live on as its replica."""
+        old, new = self.primary, self.replica
+        with _client(new) as client:
+            client.replicaof("NO", "ONE")
+        self._follow(old, new)
+        self.primary, self.replica = new, old
+
+    def until_replica_follows(self) -> None:
+        """Wait until the replica has all data on disk."""
+        until(self._follows, seconds=60, why="the replica has all on disk")
+
+    def restart_old(self, server: Redis) -> None:
+        """Start a server that was killed, as its init system does."""
+        server.start()
+        _configure(server)
+
+    def _follows(self) -> bool:
+        with _client(self.primary) as client, suppress(redis.RedisError):
+            client.set("paidup:test:replicated", 1)
+            return _has_replica(client)
+        return False
+
+    @staticmethod
+    def _follow(replica: Redis, primary: Redis) -> None:
+        with _client(replica) as client:
+            client.replicaof(ports.LOOPBACK, str(primary.port))
+
+
+def _has_replica(client: redis.Redis) -> bool:
+    try:
+        return bool(client.waitaof(1, 1, 1500)[1])
+    except redis.ResponseError:  # before Redis 7.2
+        return bool(client.wait(1, 1500))
+
+
+def _configure(server: Redis) -> None:
+    with _client(server) as client:
+        client.config_set("masterauth", PASSWORD)
+        # Else the first copy waits five seconds for further replicas.
+        client.config_set("repl-diskless-sync-delay", "0")
+
+
+@contextmanager
+def _client(server: Redis) -> Iterator[redis.Redis]:
+    client = server.client(timeout=2.0)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+class SwitchingProxy:
+    """A TCP proxy on loopback; ``target`` is where the next connections lead."""
+
+    def __init__(self, target: Redis) -> None:
+        self.target = target
+        self._listener = socket.create_server((ports.LOOPBACK, ports.free_port()))
+        self._open = set[socket.socket]()
+        self._accepting = threading.Thread(target=self._accept, name="proxy", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The URL of the Redis behind it."""
+        return f"redis://:{PASSWORD}@{ports.LOOPBACK}:{self._listener.getsockname()[1]}/0"
+
+    def start(self) -> None:
+        """Accept connections."""
+        self._accepting.start()
+
+    def stop(self) -> None:
+        """Close the listener and every connection."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join()
+        for end in list(self._open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._lead_on(client)
+
+    def _lead_on(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection((ports.LOOPBACK, self.target.port), timeout=1)
+        except OSError:
+            client.close()
+            return
+        server.settimeout(None)
+        self._open |= {client, server}
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._open -= {source}
+        source.close()
+
+
+@contextmanager
+def redis_pair(folder: Path, binary: Path) -> Iterator[RedisPair]:
+    """Run a primary and its replica until the block ends."""
+    pair = RedisPair(folder, binary)
+    try:
+        pair.start()
+        yield pair
+    finally:
+        pair.stop()
+
+
+@contextmanager
+def proxy_to(target: Redis) -> Iterator[SwitchingProxy]:
+    """Run a proxy until the block ends."""
+    proxy = SwitchingProxy(target)
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+
+
+class Sentinel(Process):
+    """One sentinel, which rewrites its own configuration."""
+
+    name = "sentinel"
+
+    def __init__(self, folder: Path, *, binary: Path, watched: Redis) -> None:
+        """Watch ``watched`` and its replicas with a quorum of two."""
+        super().__init__(folder=folder, run=folder, log=folder / "sentinel.log")
+        self.port = ports.free_port()
+        self._binary = binary
+        self._watched = watched
+
+    def command(self) -> Sequence[str | Path]:
+        """Return the command of a server in the mode of a sentinel."""
+        return (self._binary, "sentinel.conf", "--sentinel")
+
+    def prepare(self) -> None:
+        """Write the configuration, with times that are short for a test."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(
+            self.folder / "sentinel.conf",
+            f"bind {ports.LOOPBACK}\nport {self.port}\ndir ./\n"
+            f"sentinel monitor {SERVICE} {ports.LOOPBACK} {self._watched.port} 2\n"
+            f"sentinel auth-pass {SERVICE} {PASSWORD}\n"
+            f"sentinel down-after-milliseconds {SERVICE} 1000\n"
+            f"sentinel failover-timeout {SERVICE} 5000\n",
+        )
+
+    def is_ready(self) -> bool:
+        """Return True if it knows the replica and two other sentinels' worth of state."""
+        with self.client() as client, suppress(redis.RedisError):
+            state = client.sentinel_masters().get(SERVICE, {})
+            return bool(state) and state["num-slaves"] >= 1
+        return False
+
+    def primary(self) -> int:
+        """Return the port of the server that it names as primary."""
+        with self.client() as client:
+            return int(client.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+    def knows_the_others(self) -> bool:
+        """Return True if it knows two other sentinels."""
+        with self.client() as client, suppress(redis.RedisError):
+            return bool(client.sentinel_masters()[SERVICE]["num-other-sentinels"] == 2)
+        return False
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """Yield a client of the sentinel itself."""
+        client = redis.Redis(
+            port=self.port, protocol=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def three_sentinels(folder: Path, binary: Path, watched: Redis) -> Iterator[list[Sentinel]]:
+    """Run three sentinels that know each other."""
+    sentinels = [
+        Sentinel(folder / f"sentinel-{n}", binary=binary, watched=watched) for n in range(3)
+    ]
+    try:
+        for sentinel in sentinels:
+            sentinel.start()
+        until(
+            lambda: all(sentinel.knows_the_others() for sentinel in sentinels),
+            seconds=60,
+            why="the sentinels know each other",
+        )
+        yield sentinels
+    finally:
+        for sentinel in sentinels:
+            sentinel.stop()
+
+
+def sentinel_url(sentinels: Sequence[Sentinel]) -> str:
+    """Return the URL that names all of them."""
+    hosts = ",".join(f"{ports.LOOPBACK}:{sentinel.port}" for sentinel in sentinels)
+    return f"redis+sentinel://:{PASSWORD}@{hosts}/{SERVICE}/0"

@@ -1,0 +1,108 @@
+"""An event is acknowledged only when a replica has it, too: first delivery and redelivery alike."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.inbox.inbox import Inbox
+from runtime.inbox.replicas import TooFewReplicas
+from runtime.redis_client import make_redis
+from runtime.settings import Settings
+from tests.redis_failover import RedisPair, redis_pair
+from tests.runtime.inbox.entry_builders import Client, claim_and_finish_all, event
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def pair(servers_folder: Path, redis_binary: Path, tmp_path: Path) -> Iterator[RedisPair]:
+    """Yield a primary and its replica."""
+    with redis_pair(servers_folder / tmp_path.name, redis_binary) as pair:
+        yield pair
+
+
+@pytest.fixture
+def client(pair: RedisPair) -> Iterator[Client]:
+    """Connect to the primary."""
+    client = make_redis(Settings.from_env({"REDIS_URL": pair.primary.url}))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def other(pair: RedisPair) -> Iterator[Inbox]:
+    """Use the inbox from another process, whose connection wrote nothing yet."""
+    client = make_redis(Settings.from_env({"REDIS_URL": pair.primary.url}))
+    yield Inbox(client, replicas=1)
+    client.close()
+
+
+@pytest.fixture
+def inbox(client: Client) -> Inbox:
+    return Inbox(client, replicas=1)
+
+
+def test_an_event_that_the_replica_has_is_accepted(inbox: Inbox, pair: RedisPair) -> None:
+    assert inbox.accept(event(1)).status == "accepted"
+    assert inbox.accept(event(1)).status == "duplicate"
+    assert inbox.confirm_replicas() == 1
+
+    replica = pair.replica.client()
+    assert replica.zscore("paidup:index", "evt_1") is not None
+    replica.close()
+
+
+def test_while_the_replica_is_frozen_neither_delivery_nor_redelivery_is_acknowledged(
+    inbox: Inbox, other: Inbox, pair: RedisPair
+) -> None:
+    inbox.accept(event(0))
+    pair.replica.freeze()
+
+    for through in (inbox, other, inbox):
+        with pytest.raises(TooFewReplicas, match="0 of 1 replicas"):
+            through.accept(event(1))
+    with pytest.raises(TooFewReplicas):
+        inbox.confirm_replicas()
+
+    pair.replica.thaw()
+    pair.until_replica_follows()
+    assert inbox.accept(event(1)).status == "duplicate"
+    assert claim_and_finish_all(inbox) == ["evt_0", "evt_1"]
+
+
+def test_a_redelivery_of_a_settled_event_waits_for_the_replica_too(
+    inbox: Inbox, other: Inbox, pair: RedisPair
+) -> None:
+    inbox.accept(event(0))
+    claim_and_finish_all(inbox)
+    pair.replica.freeze()
+
+    with pytest.raises(TooFewReplicas):
+        other.accept(event(0))
+    pair.replica.thaw()
+
+
+def test_without_a_replica_no_event_is_acknowledged(client: Client) -> None:
+    with pytest.raises(TooFewReplicas, match="1 of 2"):
+        Inbox(client, replicas=2).accept(event(1))
+
+
+def test_a_server_without_waitaof_is_asked_to_wait_for_memory(
+    inbox: Inbox, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.inbox.replicas._ON_DISK", "WAITAOF_OF_A_LATER_RELEASE")
+
+    assert [inbox.accept(event(number)).status for number in (1, 2, 1)] == [
+        "accepted",
+        "accepted",
+        "duplicate",
+    ]
+
+
+def test_an_answer_is_never_read_by_the_next_command(inbox: Inbox, client: Client) -> None:
+    client.script_flush()
+
+    assert inbox.accept(event(1)).status == "accepted"
+    assert client.ping()
+    assert inbox.backlog().events == 1
