@@ -31,11 +31,11 @@ from rich.table import Table
 from bench.soak import judgement
 from bench.soak.faults import SoakFault, faults_of
 from bench.soak.sending import Sending, Waves
+from bench.soak.servers import SoakServers, soak_servers
 from bench.soak.site import PREFIX, SoakSite
 from bench.soak.waits import FaultInterval, LongestWait, longest_waits
 from ops.demo.plans import PLANS
 from ops.send.endpoint import Endpoint
-from ops.up.servers.process import Process
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
@@ -56,7 +56,6 @@ WAITING_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
 _PRINT_SECONDS: Final = 10.0
 _SHOWN: Final = 10
-_KEPT: Final = ("PAIDUP_REDIS_SERVER",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +115,10 @@ class SoakRun:
         self._console.print(f"{fault.kind}")
         began_at = time.time()
         fault.begin()
-        up_at = self._look_on(fault.seconds, began_at)
+        up_at = began_at if fault.down == "never" else time.time()
+        up_at = self._look_on(fault.seconds, up_at)
         fault.end()
-        if fault.freezes_server:
+        if fault.down == "until it ends":
             up_at = time.time()
         up_at = self._settle(up_at)
         self.intervals.append(FaultInterval(kind=fault.kind, began_at=began_at, up_at=up_at))
@@ -138,7 +138,7 @@ class SoakRun:
         while time.monotonic() < until:
             up_at = self._up_at(up_at)
             with suppress(RedisError):
-                if not _away(self._site.stack) and self._age() < WAITING_SECONDS:
+                if not self._site.ended() and self._age() < WAITING_SECONDS:
                     break
             time.sleep(_LOOK_SECONDS)
         return up_at
@@ -148,16 +148,10 @@ class SoakRun:
         return backlog.oldest_seconds if backlog.events else 0.0
 
     def _up_at(self, up_at: float) -> float:
-        if not _away(self._site.stack):
+        if not self._site.ended():
             return up_at
-        self._site.stack.restart_ended()
+        self._site.restart_ended()
         return time.time()
-
-
-def _away(stack: Stack) -> list[str]:
-    """Return the parts that have ended and are not restarted yet."""
-    parts: tuple[Process | None, ...] = (stack.redis, stack.postgres, stack.worker, stack.ingest)
-    return [part.name for part in parts if part is not None and not part.is_alive()]
 
 
 def soak(options: SoakOptions, console: Console) -> SoakResult:
@@ -166,18 +160,21 @@ def soak(options: SoakOptions, console: Console) -> SoakResult:
     with tempfile.TemporaryDirectory(prefix="paidup-soak-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL below it belongs to another account
-        with _stack(folder) as stack:
-            _run(stack, options, console, result)
+        given = Settings.from_env(os.environ).redis_server
+        with soak_servers(folder, given) as servers, _stack(folder, servers) as stack:
+            _run(stack, servers, options, console, result)
         left = [*judgement.processes_left(folder)]
         result.left_over += len(left)
         result.problems += left
     return result
 
 
-def _run(stack: Stack, options: SoakOptions, console: Console, result: SoakResult) -> None:
+def _run(
+    stack: Stack, servers: SoakServers, options: SoakOptions, console: Console, result: SoakResult
+) -> None:
     sending = Sending(Endpoint.at(stack.webhook_url), stack.webhook_secret, options.rate)
     chance = random.Random(options.seed)  # noqa: S311 - a seeded order
-    site = SoakSite(stack=stack, sending=sending, chance=chance)
+    site = SoakSite(stack=stack, servers=servers, sending=sending, chance=chance)
     run = SoakRun(site, options.only, console)
     ends_at = time.monotonic() + 60 * options.minutes
     waves = Waves(options.seed, lambda: time.monotonic() >= ends_at)
@@ -187,31 +184,33 @@ def _run(stack: Stack, options: SoakOptions, console: Console, result: SoakResul
         if time.monotonic() < ends_at:
             run.strike()
         else:
-            stack.restart_ended()
+            site.restart_ended()
             time.sleep(_LOOK_SECONDS)
     result.sending_seconds = time.monotonic() - started
-    _drain(stack, result, console)
+    _drain(site, result, console)
     console.print("comparing every user with the result of their lifecycle")
     _judge(site, run, waves, result)
 
 
 @contextmanager
-def _stack(folder: Path) -> Iterator[Stack]:
+def _stack(folder: Path, servers: SoakServers) -> Iterator[Stack]:
     environ = {
         "PATH": os.environ["PATH"],
         "PAIDUP_PLANS": str(PLANS),
         "PAIDUP_LOG_LEVEL": "warning",
-        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        "DATABASE_URL": servers.postgres.url,
+        "REDIS_URL": servers.proxy.url,
+        "PAIDUP_REDIS_REPLICAS": "1",
     }
     with Stack(folder / "data", environ, ports="free") as stack:
         yield stack
 
 
-def _drain(stack: Stack, result: SoakResult, console: Console) -> None:
-    inbox = Inbox(make_redis(Settings.from_env(stack.environ), timeout=2.0))
+def _drain(site: SoakSite, result: SoakResult, console: Console) -> None:
+    inbox = Inbox(make_redis(Settings.from_env(site.stack.environ), timeout=2.0))
     started = printed_at = time.monotonic()
     while time.monotonic() - started < LONGEST_DRAIN_SECONDS:
-        stack.restart_ended()
+        site.restart_ended()
         with suppress(RedisError):
             if (left := inbox.backlog().events) == 0:
                 break

@@ -4,26 +4,32 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
-from bench.soak.site import SoakSite, kill_server, pids_of
+from bench.soak.site import SoakSite, kill_server
+from ops.up.servers.process import Process
+from tests.postgres_pair import Way
 
 
 def _nothing() -> None:
     """Do nothing: the fault is over once it has begun."""
 
 
+Down = Literal["never", "while it begins", "until it ends"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoakFault:
     """One kind of fault; it lasts ``seconds`` between ``begin`` and ``end``.
 
-    ``freezes_server``: PostgreSQL or Redis answers nothing until the end.
+    ``down``: the part of it in which PostgreSQL or Redis serves nobody, although they run.
     """
 
     kind: str
     begin: Callable[[], object]
     end: Callable[[], object] = _nothing
     seconds: float = 0.0
-    freezes_server: bool = False
+    down: Down = "never"
 
 
 def faults_of(site: SoakSite) -> Iterator[SoakFault]:
@@ -31,41 +37,44 @@ def faults_of(site: SoakSite) -> Iterator[SoakFault]:
     yield from _kills(site)
     yield from _stops(site)
     yield from _freezes(site)
+    yield from _failovers(site)
     yield from _faults_of_redis(site)
     yield from _faults_of_postgresql(site)
     yield from _faults_of_events(site)
 
 
 def _kills(site: SoakSite) -> Iterator[SoakFault]:
-    stack, kill = site.stack, site.kill_one
+    servers, kill = site.servers, site.kill_one
     yield SoakFault(kind="ingest killed", begin=lambda: kill(site.ingest()))
     yield SoakFault(kind="ingest process killed", begin=lambda: kill(site.ingest_processes()))
     yield SoakFault(kind="supervisor killed", begin=lambda: kill(site.supervisor()))
     yield SoakFault(kind="supervisors killed at start", begin=site.kill_starting_supervisors)
     yield SoakFault(kind="pool killed", begin=lambda: kill(site.pools()))
     yield SoakFault(kind="worker process killed", begin=lambda: kill(site.pool_children()))
-    yield SoakFault(kind="PostgreSQL killed", begin=lambda: kill_server(stack.postgres))
-    yield SoakFault(kind="Redis killed", begin=lambda: kill_server(stack.redis))
+    yield SoakFault(kind="PostgreSQL killed", begin=lambda: kill_server(servers.postgres.primary))
+    yield SoakFault(kind="Redis killed", begin=lambda: kill_server(servers.redis.primary))
 
 
 def _stops(site: SoakSite) -> Iterator[SoakFault]:
-    stack = site.stack
     for kind, pids, how in (
         ("ingest stopped", site.ingest, signal.SIGTERM),
         ("worker stopped", site.supervisor, signal.SIGTERM),
-        ("PostgreSQL restarted", partial(pids_of, stack.postgres), signal.SIGINT),
-        ("Redis restarted", partial(pids_of, stack.redis), signal.SIGTERM),
+        ("PostgreSQL restarted", site.postgres_pids, signal.SIGINT),
+        ("Redis restarted", site.redis_pids, signal.SIGTERM),
     ):
         yield SoakFault(kind=kind, begin=partial(_signal, site, pids, how))
 
 
 def _freezes(site: SoakSite) -> Iterator[SoakFault]:
     for kind, server, seconds in (
-        ("PostgreSQL frozen", site.stack.postgres, 15),
-        ("Redis frozen", site.stack.redis, 5),
+        ("PostgreSQL frozen", lambda: site.servers.postgres.primary, 15),
+        ("Redis frozen", lambda: site.servers.redis.primary, 5),
+        ("Redis replica frozen", lambda: site.servers.redis.replica, 5),
     ):
-        begin = partial(site.freeze_server, server)
-        yield SoakFault(kind=kind, begin=begin, end=site.thaw, seconds=seconds, freezes_server=True)
+        begin = partial(_freeze, site, server)
+        yield SoakFault(
+            kind=kind, begin=begin, end=site.thaw, seconds=seconds, down="until it ends"
+        )
     yield _frozen(site, "worker process frozen", site.pool_children, 15)
     yield _frozen(site, "ingest process frozen", site.ingest_processes, 5)
     yield _frozen(site, "supervisor frozen", site.supervisor, 8)
@@ -95,6 +104,30 @@ def _faults_of_events(site: SoakSite) -> Iterator[SoakFault]:
     yield SoakFault(
         kind="no room for side files", begin=site.forbid_files, end=site.allow_files, seconds=8
     )
+
+
+def _failovers(site: SoakSite) -> Iterator[SoakFault]:
+    servers = site.servers
+    ways: tuple[Way, ...] = ("killed", "read-only")
+    for way in ways:
+        yield SoakFault(
+            kind=f"PostgreSQL failover, old primary {way}",
+            begin=partial(servers.fail_over_postgres, way),
+            end=servers.postgres.rebuild_standby,
+            seconds=5,
+            down="while it begins",
+        )
+    yield SoakFault(
+        kind="Redis failover",
+        begin=servers.fail_over_redis,
+        end=servers.redis.until_replica_follows,
+        seconds=5,
+        down="while it begins",
+    )
+
+
+def _freeze(site: SoakSite, server: Callable[[], Process]) -> None:
+    site.freeze_server(server())
 
 
 def _signal(site: SoakSite, pids: Callable[[], list[int]], how: signal.Signals) -> None:

@@ -15,6 +15,7 @@ import redis
 
 from bench.soak.parties import events_that_no_retry_applies, payments_of_one_customer
 from bench.soak.sending import Sending
+from bench.soak.servers import SoakServers
 from billing.ids import PartyId
 from ops.samples.scenario import Event
 from ops.up.servers.process import Process
@@ -50,6 +51,7 @@ class SoakSite:
     """The running stack, and the events that faults add to its traffic."""
 
     stack: Stack
+    servers: SoakServers
     sending: Sending
     chance: random.Random
     involved: set[str] = field(default_factory=set)
@@ -91,6 +93,25 @@ class SoakSite:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
 
+    def restart_ended(self) -> None:
+        """Restart servers and services that ended."""
+        self.servers.restart_ended()
+        self.stack.restart_ended()
+
+    def ended(self) -> list[str]:
+        """Return the parts that have ended and do not run again yet."""
+        services = (self.stack.worker, self.stack.ingest)
+        parts = [*self.servers.ended(), *(each for each in services if each is not None)]
+        return [part.name for part in parts if not part.is_alive()]
+
+    def postgres_pids(self) -> list[int]:
+        """Return the primary of PostgreSQL."""
+        return pids_of(self.servers.postgres.primary)
+
+    def redis_pids(self) -> list[int]:
+        """Return the primary of Redis."""
+        return pids_of(self.servers.redis.primary)
+
     def ingest(self) -> list[int]:
         """Return the launcher of ingest."""
         return pids_of(self.stack.ingest)
@@ -117,7 +138,7 @@ class SoakSite:
             self.kill_one(self.supervisor())
             before = time.monotonic()
             while not self.pools() and time.monotonic() - before < 15:  # noqa: PLR2004 - a restart
-                self.stack.restart_ended()
+                self.restart_ended()
                 time.sleep(0.05)
             time.sleep(self.chance.random())
 
@@ -161,7 +182,7 @@ class SoakSite:
 
     def empty_redis_again(self) -> None:
         """Give Redis its memory back."""
-        self._redis().config_set("maxmemory", "512mb")
+        self._redis().config_set("maxmemory", "256mb")
 
     def step_clock_back(self) -> None:
         """Leave all times in Redis an hour ahead, as a clock does that steps back."""

@@ -2,6 +2,8 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from bench.soak.faults import faults_of
 from bench.soak.sending import Sending
@@ -11,8 +13,18 @@ from ops.up.stack import Stack
 
 
 def test_there_are_at_least_25_kinds_with_different_names(tmp_path: Path) -> None:
-    sending = Sending(Endpoint.at("http://127.0.0.1:9/webhooks/stripe"), "whsec_x", 1)
-    site = SoakSite(stack=Stack(tmp_path, {}), sending=sending, chance=random.Random(1))  # noqa: S311
+    servers: Any = SimpleNamespace(
+        postgres=SimpleNamespace(rebuild_standby=None),
+        redis=SimpleNamespace(until_replica_follows=None),
+        fail_over_postgres=print,
+        fail_over_redis=print,
+    )
+    site = SoakSite(
+        stack=Stack(tmp_path, {}),
+        servers=servers,
+        sending=Sending(Endpoint.at("http://127.0.0.1:9/webhooks/stripe"), "whsec_x", 1),
+        chance=random.Random(1),  # noqa: S311
+    )
 
     kinds = [fault.kind for fault in faults_of(site)]
 
