@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
-from billing.ids import PartyId
-from runtime.ledger.locks import number_of
+from billing.ids import EventId, PartyId
+from billing.readers.registry import read_event
+from runtime.ledger.admit import open_transaction
+from runtime.ledger.batch_state import BatchState
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.locks import number_of, secure
+from runtime.ledger.write import ChangeCause, PendingWrites, write
 from tests.faults.fault_env import FaultSite, trickle, workers
+from tests.faults.purchases import purchases
 from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -91,5 +97,58 @@ def test_a_lock_on_one_customer_delays_no_stream_of_others(site: FaultSite) -> N
                 time.sleep(0.05)
         site.check_result()
 
+    print(f"longest wait of others: {waits.longest:.1f} s")  # noqa: T201 - shown when it fails
     assert waits.longest < LONGEST_WAIT
     assert site.dead() == []
+
+
+PAYMENTS = 4_000
+"""So many payments of one customer take about a second to decide, for each further event."""
+
+
+def give_a_long_past(site: FaultSite, customer: str) -> None:
+    """Store what ``PAYMENTS`` events of a customer that were settled one by one have left."""
+    envelopes = purchases(f"{customer}.old{number}" for number in range(PAYMENTS))
+    facts = [fact for envelope in envelopes for fact in read_event(envelope).facts]
+    mentions = frozenset(key for fact in facts for key in (fact.object_key, *fact.mentions))
+    pending = PendingWrites()
+    with site.engine.begin() as connection:
+        now = open_transaction(connection).now
+        (assignment,) = secure(connection, [mentions]).assignments
+        batch = BatchState({}, plans=CatalogueCache().current(connection), now=now)
+        decisions = batch.add_facts(batch.party_for(assignment), facts)
+        cause = ChangeCause(
+            actor="tests",
+            origin="stripe",
+            occurred_at=now,
+            event_id=EventId(f"evt_{customer}.old"),
+            event_type="checkout.session.completed",
+        )
+        pending.facts = [(assignment.party, fact) for fact in facts]
+        pending.add(cause, assignment.party, decisions)
+        write(connection, pending, batch, {})
+
+
+@pytest.mark.parametrize("hot", [("hot1",), ("hot1", "hot2")], ids=["one", "two"])
+def test_customers_with_a_long_past_delay_no_other(site: FaultSite, hot: tuple[str, ...]) -> None:
+    for customer in hot:
+        give_a_long_past(site, customer)
+    slow = site.take_quietly(f"{customer}.{n}" for customer in hot for n in range(180))
+    waits = Waits(site)
+    with workers(site) as worker:
+        worker.until_ready()
+        until(lambda: site.settled().keys() & set(slow) != set(), why="one of them is settled")
+        with trickle(site, rate=10, names=lambda number: f"free{number}.1") as tried:
+            ends_at = time.monotonic() + (60 if FULL else 20)
+            while time.monotonic() < ends_at:
+                waits.look(iter(tuple(tried)))
+                time.sleep(0.05)
+        until(lambda: site.is_settled(tried), seconds=LONGEST_WAIT, why="the last are settled")
+        before = site.settled_count()
+        until(lambda: site.settled_count() > before, seconds=60, why="the slow ones go on")
+
+    print(f"longest wait of others: {waits.longest:.1f} s")  # noqa: T201 - shown when it fails
+    assert waits.longest < LONGEST_WAIT
+    assert site.dead() == []
+    assert site.inbox.backlog().counters.get("reclaimed", 0) == 0
+    assert attempts(site, [each for each in slow if not site.is_settled([each])]) == 0
