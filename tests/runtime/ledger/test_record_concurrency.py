@@ -1,9 +1,7 @@
 """Many workers at once: nothing deadlocks, and every order ends the same."""
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from random import Random
 from threading import Barrier, Event
 
@@ -12,7 +10,6 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from billing.catalogue import read_catalogue, write_catalogue
-from billing.fetching.plan import plan_fetches
 from billing.ids import ObjectKey, PartyId
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
@@ -36,8 +33,6 @@ from tests.runtime.ledger.delivery_builders import (
     rows,
     unbalanced,
 )
-from tests.stripe_account import FakeStripeAccount, moment
-from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -230,58 +225,12 @@ def test_plans_are_switched_only_between_transactions_that_project(
     with ThreadPoolExecutor(2) as pool:
         settling = pool.submit(ledger_on(engine).record, [delivery(body)])
         assert written.wait(60)
-        with pytest.raises(OperationalError, match="lock timeout"):
-            switch(engine, plans, actor="tests", reason="too early")
-        may_commit.set()
+        try:
+            with pytest.raises(OperationalError, match="lock timeout"):
+                switch(engine, plans, actor="tests", reason="too early")
+        finally:
+            may_commit.set()
         settling.result()
 
     assert switch(engine, plans, actor="tests", reason="in time").version == 2
     assert rows(engine, "SELECT catalogue_version FROM parties") == [1]
-
-
-def test_a_replay_waits_for_the_answers_that_are_being_stored(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Replay an event while another transaction stores what was fetched for it.
-
-    Without the lock on the event's row, the replay would see the row from before, and replace the
-    facts that were read from the answers by those of the payload.
-    """
-    account = FakeStripeAccount()
-    account.put(customer("cus_1", "usr_fetched"))
-    thin = delivery(json.dumps(account.thin_event(json.loads(_customer_updated()))).encode())
-    ledger_on(engine).record([thin])
-    answers = account.fetch(*plan_fetches(thin.envelope), at=moment(NOW + 5))
-    written, may_commit = Event(), Event()
-
-    def write_and_wait(*given: object) -> None:
-        write(*given)  # type: ignore[arg-type]
-        if not written.is_set():
-            written.set()
-            assert may_commit.wait(60)
-
-    monkeypatch.setattr(record, "write", write_and_wait)
-    with ThreadPoolExecutor(2) as pool:
-        completing = pool.submit(ledger_on(engine).record, [replace(thin, fetched=answers)])
-        assert written.wait(60)
-        again = replace(thin, origin="replay", actor="ada", reason="because")
-        replaying = pool.submit(ledger_on(engine).record, [again])
-        until(lambda: _waiting_sessions(engine) == 1, why="the replay waits")
-        may_commit.set()
-        completing.result()
-        replaying.result()
-
-    assert rows(engine, "SELECT user_id FROM customers") == ["usr_fetched"]
-
-
-def _customer_updated() -> bytes:
-    return event("customer.updated", customer("cus_1", "usr_payload"), id="evt_thin")
-
-
-def _waiting_sessions(engine: Engine) -> int:
-    query = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    (found,) = rows(engine, query)
-    return int(found)
