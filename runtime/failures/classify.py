@@ -52,6 +52,11 @@ class Transient:
     error_type: str
     reason: str
 
+    @property
+    def locked(self) -> bool:
+        """True if a lock was held for too long; other events of the party meet it, too."""
+        return self.error_type.endswith(f"({_LOCK_TIMEOUT})")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permanent:
@@ -76,6 +81,7 @@ LONGEST_REASON: Final = 1000
 
 _AWAY: Final = ("08", "53", "57P", "25006", "42501")
 _CONTENDED: Final = ("55P03", "40P01", "40001", "57014", "25P03")
+_LOCK_TIMEOUT: Final = "55P03"
 _IMPOSSIBLE: Final = ("22", "23")
 _IDLE: Final = "idle-in-transaction timeout"
 """The server ended a session that paused too long. If the client finds the connection closed while

@@ -201,6 +201,7 @@ class Inbox(InboxAdmin):
                 int(event.charged),
                 encoding.error_text(event.error),
                 event.lane or "",
+                int(event.rests),
             )
             for event in parked
         ]

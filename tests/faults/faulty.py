@@ -217,9 +217,8 @@ def long_lease() -> None:
     defaults["lease"] = LONG_LEASE
 
 
-def short_locks() -> None:
-    """Shorten the timeouts of locks and of idle transactions."""
-    runtime.database.engine.SESSION["lock_timeout"] = "400ms"
+def short_idle() -> None:
+    """Shorten the time that a transaction may be idle."""
     runtime.database.engine.SESSION["idle_in_transaction_session_timeout"] = "4s"
 
 
@@ -278,7 +277,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         die_at_random,
         short_lease,
         long_lease,
-        short_locks,
+        short_idle,
         short_backoff,
         short_time_limit,
         newer_release,

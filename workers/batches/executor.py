@@ -23,6 +23,7 @@ from workers.batches.retry_policy import (
     Disposition,
     Finish,
     Release,
+    Retry,
     Suspect,
     disposition_after,
 )
@@ -45,6 +46,12 @@ class BatchResult:
 
     dispositions: tuple[EventDisposition, ...]
     halted_by: Infrastructure | Outdated | None = None
+
+    @property
+    def rests(self) -> bool:
+        """True if the partition of one of its events waits, because its party is locked."""
+        retries = (each.disposition for each in self.dispositions)
+        return any(isinstance(retry, Retry) and retry.rests for retry in retries)
 
     def __add__(self, other: "BatchResult") -> "BatchResult":
         return BatchResult(
@@ -126,15 +133,20 @@ class BatchExecutor:
         ends_at = self.clock() + SPLIT_SECONDS
         lock_seconds = LOCK_SECONDS if len(batch) == 1 else BATCH_LOCK_SECONDS
         result = BatchResult(dispositions=())
-        parts = [batch]
+        parts, resting = [batch], set[str]()
         while parts:
-            part = parts.pop()
+            if not (part := parts.pop()):
+                continue
             if result.halted_by is not None:
                 result += BatchResult(dispositions=self._all_failed(part, result.halted_by))
+            elif resting and (waiting := [each for each in part if _partition(each) in resting]):
+                result += _all(waiting, Release())
+                parts.append([each for each in part if _partition(each) not in resting])
             elif part is not batch and (is_stopping() or self.clock() >= ends_at):
-                result += _suspected(part)
+                result += _all(part, Suspect())
             elif (tried := self._try(part, lock_seconds)) is not None:
                 result += tried
+                resting.update(_partition(each) for each in part if tried.rests)
             else:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
@@ -190,10 +202,14 @@ class BatchExecutor:
         )
 
 
-def _suspected(part: Sequence[Readable]) -> BatchResult:
+def _partition(readable: Readable) -> str:
+    return readable[1].envelope.partition
+
+
+def _all(part: Sequence[Readable], disposition: Disposition) -> BatchResult:
     return BatchResult(
         dispositions=tuple(
-            EventDisposition(entry=entry, disposition=Suspect()) for entry, _ in part
+            EventDisposition(entry=entry, disposition=disposition) for entry, _ in part
         )
     )
 

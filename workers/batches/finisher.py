@@ -207,6 +207,7 @@ def _parked(entry: InboxEntry, park: Snooze | Retry) -> Parked:
         delay_seconds=park.delay_seconds,
         charged=isinstance(park, Retry),
         error=park.error,
+        rests=isinstance(park, Retry) and park.rests,
     )
 
 

@@ -76,10 +76,11 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The event waits and has used one attempt."""
+    """The event waits and has used one attempt; with ``rests`` its whole partition waits."""
 
     delay_seconds: float
     error: str
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,7 @@ def _retry(
     return Retry(
         delay_seconds=backoff_seconds(attempt, chance),
         error=f"{failure.error_type}: {failure.reason}",
+        rests=isinstance(failure, Transient) and failure.locked,
     )
 
 

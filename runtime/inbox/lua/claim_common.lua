@@ -4,6 +4,8 @@ local token, most_events, most_bytes = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV
 local lease, registration, version = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local claim = claim_of(token)
 local entries, bytes, full, alone = {}, 0, false, false
+-- While others wait, a place gets at most this part of a claim: its events may be slow to decide.
+local SMALLEST_SHARE = 4
 
 -- Only the body must not be lost. A lost header is replaced by one with the partition alone.
 local function heal_header(key, place)
@@ -43,7 +45,8 @@ local function take(key, place, meta, history, size)
 end
 
 -- Takes one event if it may join the claim; true if the next one of its place may follow. A suspect
--- (an event that failed or crashed) is claimed alone, so that it cannot fail others. One that does
+-- (an event that failed or crashed) is claimed alone, so that it cannot fail others; so is the first
+-- event of a place that rested, because its party may still be locked. One that does
 -- not fit ends the claim, because a later one must not overtake it within its partition.
 local function consider(key, place, meta, history)
   local size = call('HSTRLEN', BODY, key)
@@ -56,7 +59,7 @@ local function consider(key, place, meta, history)
     postpone(key, place)
     return true
   end
-  local suspect = is_suspect(history)
+  local suspect = is_suspect(history) or call('ZSCORE', RESTING, place)
   if #entries > 0 and (suspect or bytes + size > most_bytes) then
     full = full or not suspect
     return false
@@ -69,6 +72,7 @@ end
 -- The claim owns the whole partition from now on: it leaves READY, and its events leave the queue.
 local function hold(place, taken)
   local lane, partition = parts_of(place)
+  call('ZREM', RESTING, place)
   call('HSET', claim, 'n:' .. place, #taken)
   call('HSET', HELD, place, token)
   call('ZREM', READY[lane], partition)
@@ -80,8 +84,11 @@ local function hold(place, taken)
   call('ZREM', UNKNOWN, unpack(taken))
 end
 
-local function take_from(place)
-  local due = call('ZRANGEBYSCORE', queue_of(place), '-inf', NOW, 'LIMIT', 0, most_events - #entries)
+-- At most one of so many shares of the claim; one event is taken in any case.
+local function take_from(place, shares)
+  local most = math.min(math.ceil(most_events / shares), most_events - #entries)
+  local most_bytes_here = shares > 1 and bytes + most_bytes / shares or most_bytes
+  local due = call('ZRANGEBYSCORE', queue_of(place), '-inf', NOW, 'LIMIT', 0, most)
   local taken = {}
   if #due > 0 then
     local metas, histories = call('HMGET', META, unpack(due)), call('HMGET', HISTORY, unpack(due))
@@ -91,7 +98,7 @@ local function take_from(place)
       if #entries > before then
         taken[#taken + 1] = key
       end
-      if not more then
+      if not more or bytes >= most_bytes_here then
         break
       end
     end
@@ -109,7 +116,7 @@ local function take_from_lane(lane)
     if full or alone or #entries >= most_events then
       return
     end
-    take_from(lane .. '|' .. partition)
+    take_from(lane .. '|' .. partition, math.min(#due, SMALLEST_SHARE))
   end
 end
 

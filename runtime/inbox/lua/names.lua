@@ -10,6 +10,8 @@ local META, BODY, HISTORY = named('event:meta'), named('event:body'), named('his
 local INDEX, PARKED, UNKNOWN = named('index'), named('parked'), named('unknown')
 local HELD, CLAIMS, CONFLICTS = named('held'), named('claims'), named('conflicts')
 local DRAINERS, WORKERS, BREAKER = named('drainers'), named('workers'), named('breaker')
+-- Places whose party was locked, with the end of their rest.
+local RESTING = named('resting')
 local SETTLEMENT, COUNTERS = named('settlement'), named('counters')
 local LEADER = named('sweeper')
 local FETCHERS, PARKED_FETCH = named('fetchers'), named('parked:fetch')

@@ -36,7 +36,8 @@ local function make_ready(place)
   local lane, partition = parts_of(place)
   local head = call('ZRANGE', queue_of(place), 0, 0, 'WITHSCORES')
   if head[1] then
-    call('ZADD', READY[lane], head[2], partition)
+    local rest = call('ZSCORE', RESTING, place)
+    call('ZADD', READY[lane], math.max(tonumber(head[2]), tonumber(rest or 0)), partition)
   else
     call('ZREM', READY[lane], partition)
   end

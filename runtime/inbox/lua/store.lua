@@ -6,7 +6,8 @@ local function store(event)
   call('HSET', META, event.key, event.meta)
   call('ZADD', queue_of(place), NOW, event.key)
   if call('HEXISTS', HELD, place) == 0 then
-    call('ZADD', READY[event.lane], 'LT', NOW, event.partition)
+    local rest = tonumber(call('ZSCORE', RESTING, place) or 0)
+    call('ZADD', READY[event.lane], 'LT', math.max(NOW, rest), event.partition)
   end
   if LANE_INDEX[event.lane] then
     call('ZADD', LANE_INDEX[event.lane], NOW, event.key)

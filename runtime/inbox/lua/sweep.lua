@@ -14,8 +14,12 @@ local function release_orphans()
   end
 end
 
+-- A rest that is over ends with the next claim of its place, if events are left there.
+local LONGEST_REST_MS = 60000
+
 local function prune()
   call('ZREMRANGEBYSCORE', DRAINERS, '-inf', NOW)
+  call('ZREMRANGEBYSCORE', RESTING, '-inf', NOW - LONGEST_REST_MS)
   local announced = call('HGETALL', WORKERS)
   for i = 1, #announced, 2 do
     if (tonumber(string.match(announced[i + 1], ' (%d+)$')) or 0) <= NOW then

@@ -1,8 +1,10 @@
 """Answers of Stripe's API are stored beside the payload, and every later reading uses them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,12 +15,15 @@ from billing.fetching.record import FetchRecord, FetchTarget
 from billing.ids import EventId, PartyId
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
+from runtime.ledger import record as recording
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.fetched import load_stored_fetches, with_stored_fetches
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
+from runtime.ledger.write import write
+from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
     NOW,
     contents,
@@ -29,6 +34,7 @@ from tests.runtime.ledger.delivery_builders import (
     rows,
 )
 from tests.stripe_account import FakeStripeAccount, account_of, moment
+from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -299,6 +305,50 @@ def test_a_replay_that_was_overtaken_by_a_fetch_reads_it(
 
     assert outcomes(record(ledger, replayed(given))) == [("applied", "already applied")]
     assert active(engine) == [("usr_1", "premium")]
+
+
+def test_a_replay_waits_for_answers_that_are_being_stored(
+    ledger: Ledger, engine: Engine, account: FakeStripeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replay an event while another transaction stores what was fetched for it.
+
+    Without a lock on the event's row, the replay sees the row from before, and puts the facts of
+    the payload in the place of those that were read with the answers.
+    """
+    record(ledger, delivery(updated("active")))
+    given = delivery(updated("unpaid"))
+    (first,) = record(ledger, given)
+    answers = account.fetch(*first.pending_fetches, at=moment(NOW + 2))
+    written, may_commit = Event(), Event()
+
+    def write_and_wait(*given: object) -> None:
+        write(*given)  # type: ignore[arg-type]
+        if not written.is_set():
+            written.set()
+            assert may_commit.wait(60)
+
+    monkeypatch.setattr(recording, "write", write_and_wait)
+    with ThreadPoolExecutor(2) as pool:
+        completing = pool.submit(record, ledger, replace(given, fetched=answers))
+        assert written.wait(60)
+        replaying = pool.submit(record, ledger_on(engine), replayed(given))
+        try:
+            until(lambda: _waiting_for_locks(engine) == [1], seconds=30, why="the replay waits")
+        finally:
+            may_commit.set()
+        completing.result()
+        replaying.result()
+
+    assert active(engine) == [("usr_1", "premium")]
+    assert rows(engine, "SELECT cardinality(undecided) FROM parties") == [0]
+
+
+def _waiting_for_locks(engine: Engine) -> list[Any]:
+    return rows(
+        engine,
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
 
 
 def test_a_cut_list_and_a_checkout_without_plan_are_pending_fetches(ledger: Ledger) -> None:

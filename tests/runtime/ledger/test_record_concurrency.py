@@ -3,20 +3,23 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
+from billing.catalogue import read_catalogue, write_catalogue
 from billing.ids import ObjectKey, PartyId
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from runtime.ledger import locks, record
+from runtime.ledger.catalogues import switch
 from runtime.ledger.decide import decide
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.errors import LocksOutOfOrder
 from runtime.ledger.record import Ledger
+from runtime.ledger.write import write
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
     NOW,
@@ -25,6 +28,7 @@ from tests.runtime.ledger.delivery_builders import (
     deliveries,
     delivery,
     event,
+    example_plans,
     intent,
     rows,
     unbalanced,
@@ -201,3 +205,32 @@ def test_a_batch_is_not_tried_for_ever(ledger: Ledger, monkeypatch: pytest.Monke
         ledger.record([delivery(event("customer.updated", customer("cus_1")))])
 
     assert len(tries) == record.MOST_TRIES
+
+
+def test_plans_are_switched_only_between_transactions_that_project(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apply plans while a transaction has projected by the old ones and has not committed yet."""
+    written, may_commit = Event(), Event()
+
+    def write_and_wait(*given: object) -> None:
+        write(*given)  # type: ignore[arg-type]
+        written.set()
+        assert may_commit.wait(60)
+
+    monkeypatch.setattr(record, "write", write_and_wait)
+    other = {"policy": {"refund_partial": "end"}}
+    plans = read_catalogue(write_catalogue(example_plans()) | other)
+    body = event("customer.updated", customer("cus_1", "usr_1"))
+    with ThreadPoolExecutor(2) as pool:
+        settling = pool.submit(ledger_on(engine).record, [delivery(body)])
+        assert written.wait(60)
+        try:
+            with pytest.raises(OperationalError, match="lock timeout"):
+                switch(engine, plans, actor="tests", reason="too early")
+        finally:
+            may_commit.set()
+        settling.result()
+
+    assert switch(engine, plans, actor="tests", reason="in time").version == 2
+    assert rows(engine, "SELECT catalogue_version FROM parties") == [1]

@@ -164,7 +164,7 @@ def test_another_release_s_schema_snoozes_and_leaves_the_breaker_closed() -> Non
 def test_a_failed_batch_is_split_by_halves() -> None:
     keys = [f"evt_{number}" for number in range(8)]
     scene = stage([entry_of(key) for key in keys])
-    scene.ledger.failing["evt_5"] = pg.LockNotAvailable("held")
+    scene.ledger.failing["evt_5"] = pg.DeadlockDetected("crossed")
 
     scene.drain()
 
@@ -181,6 +181,20 @@ def test_a_failed_batch_is_split_by_halves() -> None:
     assert scene.finished_keys() == [key for key in keys if key != "evt_5"]
 
 
+def test_the_others_of_a_locked_partition_are_not_tried_and_wait_with_it() -> None:
+    free = [entry_of(f"evt_{number}", body=body_of(f"evt_{number}", "cus_2")) for number in (3, 4)]
+    scene = stage([entry_of("evt_0"), entry_of("evt_1"), entry_of("evt_2"), *free])
+    for number in range(3):
+        scene.ledger.failing[f"evt_{number}"] = pg.LockNotAvailable("held")
+
+    scene.drain()
+
+    assert scene.ledger.calls[1:] == [["evt_0", "evt_1"], ["evt_0"], ["evt_3", "evt_4"]]
+    assert [(each.key, each.rests) for each in scene.inbox.parked] == [("evt_0", True)]
+    assert scene.finished_keys() == ["evt_3", "evt_4"]
+    assert scene.inbox.calls == ["claim by wake", "finish", "park", "release", "claim"]
+
+
 def test_a_batch_waits_less_for_a_lock_than_an_event_alone() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_locked")], [entry_of("evt_alone")])
     scene.ledger.failing["evt_locked"] = pg.LockNotAvailable("held")
@@ -193,7 +207,7 @@ def test_a_batch_waits_less_for_a_lock_than_an_event_alone() -> None:
 def test_what_a_split_does_not_begin_in_time_is_tried_alone_next_and_not_charged() -> None:
     keys = [f"evt_{number}" for number in range(8)]
     scene = stage([entry_of(key) for key in keys])
-    scene.ledger.failing["evt_0"] = pg.LockNotAvailable("held")
+    scene.ledger.failing["evt_0"] = pg.DeadlockDetected("crossed")
     scene.ledger.seconds = SPLIT_SECONDS / 4
 
     scene.drain()
@@ -218,7 +232,7 @@ def test_a_batch_that_fails_slower_than_a_split_may_take_is_tried_alone_at_once(
 
 def test_the_time_for_a_drain_does_not_limit_a_split() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2")])
-    scene.ledger.failing["evt_1"] = pg.LockNotAvailable("held")
+    scene.ledger.failing["evt_1"] = pg.DeadlockDetected("crossed")
     failing = scene.ledger.record
 
     def outlast_the_drain(deliveries: Sequence[Delivery], lock_seconds: float) -> list[Settlement]:
@@ -236,7 +250,7 @@ def test_the_time_for_a_drain_does_not_limit_a_split() -> None:
 
 def test_a_stop_ends_a_split_and_gives_nothing_back_as_if_it_had_not_happened() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2"), entry_of("evt_3")])
-    scene.ledger.failing["evt_1"] = pg.LockNotAvailable("held")
+    scene.ledger.failing["evt_1"] = pg.DeadlockDetected("crossed")
     failing = scene.ledger.record
 
     def stop_after_the_first(

@@ -62,6 +62,81 @@ def test_a_batch_has_at_most_so_many_events(inbox: Inbox) -> None:
     assert len(inbox.claim("owner", max_events=5).entries) == 5
 
 
+def test_a_partition_gets_a_quarter_of_a_batch_while_others_wait(inbox: Inbox) -> None:
+    for number in range(20):
+        inbox.accept(event(number, customer="cus_hot"))
+    for number in range(20, 26):
+        inbox.accept(event(number, customer=f"cus_{number}"))
+
+    claimed = keys_of(inbox.claim("owner", max_events=12))
+
+    assert claimed == [f"evt_{number}" for number in (0, 1, 2, *range(20, 26))]
+
+
+def test_a_partition_gets_a_quarter_of_the_bytes_while_others_wait(inbox: Inbox) -> None:
+    for number in range(4):
+        inbox.accept(event(number, customer="cus_hot", padding=5000))
+    for number in range(4, 8):
+        inbox.accept(event(number, customer=f"cus_{number}"))
+
+    claimed = keys_of(inbox.claim("owner", max_bytes=24_000))
+
+    assert claimed == [f"evt_{number}" for number in (0, 1, *range(4, 8))]
+
+
+def test_a_partition_gets_the_whole_batch_while_no_other_waits(inbox: Inbox) -> None:
+    for number in range(12):
+        inbox.accept(event(number))
+
+    assert len(inbox.claim("owner", max_events=12).entries) == 12
+
+
+def test_suspected_events_are_due_as_before_and_claimed_alone(inbox: Inbox) -> None:
+    for number in range(4):
+        inbox.accept(event(number, customer=f"cus_{number}"))
+    inbox.claim("first")
+
+    assert inbox.suspect("first", ["evt_1", "evt_2", "evt_unknown"]) == 2
+    inbox.release("first")
+    inbox.accept(event(9, customer="cus_9"))
+
+    claims = [inbox.claim(owner) for owner in ("a", "b", "c")]
+    assert [keys_of(each) for each in claims] == [["evt_0", "evt_3", "evt_9"], ["evt_1"], ["evt_2"]]
+    assert [each.alone for each in claims] == [False, True, True]
+    suspects = [entry for claim in claims[1:] for entry in claim.entries]
+    assert [(each.attempts, each.crashes) for each in suspects] == [(0, 0), (0, 0)]
+    assert inbox.backlog().parked == 0
+
+
+def test_a_partition_rests_with_its_event_and_is_then_tried_with_one_event(
+    inbox: Inbox, client: Client
+) -> None:
+    for number in range(3):
+        inbox.accept(event(number, customer="cus_locked"))
+    inbox.claim("first")
+    parked = Parked(key="evt_0", delay_seconds=0.3, charged=True, error="locked", rests=True)
+    inbox.park("first", [parked])
+    inbox.release("first")
+    inbox.accept(event(3, customer="cus_locked"))
+    inbox.accept(event(4, customer="cus_free"))
+
+    assert keys_of(inbox.claim("second")) == ["evt_4"]
+    let_time_pass(client, 0.3)
+    assert keys_of(inbox.claim("third")) == ["evt_1"]
+    inbox.finish("third", settled(["evt_1"]), settlement=1)
+    assert keys_of(inbox.claim("third")) == ["evt_2", "evt_3"]
+
+
+def test_the_owner_of_a_claim_that_ended_suspects_nothing(inbox: Inbox) -> None:
+    inbox.accept(event(1))
+    inbox.claim("first")
+    inbox.release("first")
+    inbox.claim("second")
+
+    assert inbox.suspect("first", ["evt_1"]) == 0
+    assert inbox.heartbeat("second")
+
+
 def test_a_batch_has_at_most_so_many_bytes_but_at_least_one_event(inbox: Inbox) -> None:
     for number in range(4):
         inbox.accept(event(number, customer=f"cus_{number}", padding=5000))
