@@ -59,7 +59,7 @@ def test_workers_that_wait_for_a_frozen_postgresql_are_seen_and_go_on_after_it(
     assert same_pool, "a pool that waits for PostgreSQL is not restarted"
     assert set(ids) <= site.settled().keys()
     assert site.dead() == []
-    _assert_told(status, findings, scraped)
+    _assert_told(status, findings["findings"], scraped)
     assert "workers wait for PostgreSQL" in site.log.read_text()
 
 
