@@ -79,6 +79,7 @@ def _health(settings: Settings, generation: Generation) -> RedisHealth:
             backlog_events=backlog.events,
             backlog_oldest_seconds=backlog.oldest_seconds,
             breaker_open=backlog.breaker is not None,
+            breaker_open_seconds=backlog.breaker_seconds,
         )
 
     trusted = settings.redis_durability == "trusted"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.doctor.check_clock import check_clock
+from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.errors import first_line
@@ -60,6 +61,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
         yield ok(_CHECK, f"PostgreSQL {connection.scalar(text('show server_version'))} answers")
         yield from _durability(connection)
+        yield from check_standby(connection)
         yield from check_locks(connection)
         yield check_clock("PostgreSQL clock", lambda: _time_of(connection))
     if trouble := schema.problem(engine):

@@ -7,7 +7,7 @@ from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.formats import format_count, format_duration, format_time
 from ops.terminal.output import Json, key_values, pick_fields, print_table, to_json
-from runtime.inbox.entries import Backlog, Lane
+from runtime.inbox.entries import Backlog, Breaker, Lane
 
 
 def as_document(seen: Overview) -> Json:
@@ -34,6 +34,16 @@ def _inbox_document(inbox: Backlog) -> Json:
         "waiting_seconds": round(inbox.waiting_seconds, 3),
         "fetch": {"due": inbox.fetch_due, "breaker": to_json(inbox.fetch_breaker)},
         **pick_fields(inbox, "by_lane", "breaker"),
+    }
+
+
+def _breaker_document(breaker: Breaker | None) -> Json:
+    if breaker is None:
+        return None
+    return {
+        "reason": breaker.reason,
+        "since": to_json(breaker.since),
+        "until": to_json(breaker.until),
     }
 
 
@@ -83,7 +93,8 @@ def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, 
         yield "arriving", f"{arrival_rate(before.inbox, inbox):.1f}/s"
     if inbox.breaker:
         until = f"closes at {format_time(inbox.breaker.until)} unless a probe fails again"
-        yield "breaker", f"open, no event is applied: {inbox.breaker.reason}; {until}"
+        since = f"open {format_duration(inbox.breaker_seconds)}, no event is applied"
+        yield "breaker", f"{since}: {inbox.breaker.reason}; {until}"
     else:
         yield "breaker", "closed"
     yield from _fetch_rows(inbox)
@@ -104,6 +115,8 @@ def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
 
 def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
     running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} busy"
+    if inbox.breaker and inbox.breaker.since:
+        running += f", waiting for PostgreSQL since {format_time(inbox.breaker.since)}"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
     if inbox.due + inbox.claimed:
         how = "measured" if needed.measured else "assumed, no event waited long enough to measure"
