@@ -42,6 +42,12 @@ ANSWER_SECONDS: Final = 12.0
 It outlasts ``STATEMENT_SECONDS``, so a server that lives says itself what took too long.
 """
 
+PROBE_ANSWER_SECONDS: Final = 4.0
+"""For one answer to a probe: what takes longer is not what events should wait for."""
+
+CANCEL_SECONDS: Final = 2.0
+"""For asking the server to end a probe that it did not answer."""
+
 UNACKNOWLEDGED_SECONDS: Final = 10.0
 """Until the kernel gives up a connection whose peer acknowledges nothing that was sent."""
 

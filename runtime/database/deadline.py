@@ -7,7 +7,7 @@ may still come.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -15,7 +15,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection
 
-from runtime.time_limits import ANSWER_SECONDS
+from runtime.time_limits import ANSWER_SECONDS, CANCEL_SECONDS, PROBE_ANSWER_SECONDS
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -43,8 +43,28 @@ class DeadlineConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
-            self.close()
+            self.give_up()
             raise NoAnswer(self.answer_seconds) from error
+
+    def give_up(self) -> None:
+        """Close the connection; a server that lives still runs the statement to its end."""
+        self.close()
+
+
+class ProbeConnection(DeadlineConnection):
+    """A connection of a probe, which has a shorter deadline and leaves no session behind.
+
+    A COMMIT that waits for a synchronous standby does not notice that its client left, so the
+    session would stay until the standby is back, and each probe would add one.
+    """
+
+    answer_seconds = PROBE_ANSWER_SECONDS
+
+    def give_up(self) -> None:
+        """Ask the server to end the statement, then close the connection."""
+        with suppress(psycopg.Error):
+            self.cancel_safe(timeout=CANCEL_SECONDS)
+        self.close()
 
 
 @contextmanager

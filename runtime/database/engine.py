@@ -8,7 +8,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 
 from runtime.database.array_params import send_columns
-from runtime.database.deadline import DeadlineConnection
+from runtime.database.deadline import DeadlineConnection, ProbeConnection
 from runtime.settings import Settings
 from runtime.time_limits import (
     CONNECT_TIMEOUT_SECONDS,
@@ -88,7 +88,9 @@ def make_probe_engine(settings: Settings, *, application_name: str) -> Engine:
     Raises:
         UnusableDatabaseUrl: the URL is not one of PostgreSQL.
     """
-    connect = connector(conninfo_of(settings.database_url), application_name=application_name)
+    connect = connector(
+        conninfo_of(settings.database_url), application_name=application_name, kind=ProbeConnection
+    )
     return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
 
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from ops.up.servers.postgres_server import Postgres
+from runtime.time_limits import ANSWER_SECONDS, OUTAGE_SECONDS
 from tests.faults.fault_env import FaultSite, trickle, workers
 from tests.postgres_pair import PostgresPair, Way, ask
 from tests.workers.waiting import until
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 FAILOVERS = 20 if os.environ.get("PAIDUP_TEST_FULL") else 3
 WAYS: tuple[Way, ...] = ("read-only", "read-only", "killed", "frozen")
-"""Twice read-only: the first probe comes after the first; the second meets what that one left."""
+"""Read-only twice: the probe begins after the first failover, and the second meets what it left."""
 SETTLES_WITHIN = 10.0
 """Seconds from the first write that the new primary accepts to the first event it settles."""
 
@@ -41,6 +42,32 @@ def test_after_each_failover_events_are_settled_again_and_none_is_lost_or_double
 
     late = [each for each in waited if each[1] > SETTLES_WITHIN]
     assert late == [], waited
+    assert site.dead() == []
+
+
+def test_events_wait_uncharged_while_commits_wait_for_a_standby_that_is_away(
+    site_with_pair: FaultSite, synchronous_pair: PostgresPair
+) -> None:
+    site, pair = site_with_pair, synchronous_pair
+    with workers(site) as worker:
+        worker.until_ready()
+        site.take(range(20))
+        site.until_drained()
+        pair.standby.stop()
+        ids = site.take(range(20, 120))
+        until(site.inbox.breaker_open, seconds=2 * ANSWER_SECONDS, why="the breaker opened")
+        opened = site.inbox.breaker()
+        ends_at = time.monotonic() + ANSWER_SECONDS + OUTAGE_SECONDS
+        until(lambda: time.monotonic() > ends_at, why="a worker would have tried again")
+        still = site.inbox.breaker()
+        attempts = {int(each.history.get("attempts", 0)) for each in site.inbox.peek(ids)}
+        pair.standby.start()
+        site.check_result()
+
+    assert opened is not None
+    assert still is not None
+    assert opened.since == still.since, "the breaker did not close in between"
+    assert attempts == {0}
     assert site.dead() == []
 
 

@@ -4,8 +4,11 @@ from itertools import pairwise
 from runtime.database.engine import SESSION
 from runtime.inbox.inbox import MAX_EVENTS
 from runtime.time_limits import (
+    ANSWER_SECONDS,
     BATCH_LOCK_SECONDS,
     BREAKER_SECONDS,
+    CANCEL_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
     DECIDING_SECONDS,
     GRACE_SECONDS,
     HEARTBEAT_SECONDS,
@@ -15,7 +18,9 @@ from runtime.time_limits import (
     MAX_RUN_SECONDS,
     OUTAGE_SECONDS,
     POOL_STUCK_SECONDS,
+    PROBE_ANSWER_SECONDS,
     REGISTRATION,
+    REOPEN_SECONDS,
     SPLIT_SECONDS,
     STATEMENT_SECONDS,
     TASK_SECONDS,
@@ -34,6 +39,7 @@ def test_the_cause_of_a_delay_fails_before_what_contains_it() -> None:
         LOCK_SECONDS,
         MAX_RUN_SECONDS,
         STATEMENT_SECONDS,
+        ANSWER_SECONDS,
         IDLE_IN_TRANSACTION_SECONDS,
         TASK_SECONDS,
         GRACE_SECONDS,
@@ -61,6 +67,16 @@ def test_a_lock_outlasts_the_deciding_of_its_holder() -> None:
 def test_a_pool_that_waits_for_postgresql_does_not_count_as_stuck() -> None:
     assert rises([IDLE_IN_TRANSACTION_SECONDS, POOL_STUCK_SECONDS, TASK_SECONDS])
     assert SPLIT_SECONDS + STATEMENT_SECONDS < POOL_STUCK_SECONDS
+
+
+def test_a_frozen_postgresql_opens_the_breaker_before_its_pool_counts_as_stuck() -> None:
+    assert ANSWER_SECONDS + CONNECT_TIMEOUT_SECONDS < POOL_STUCK_SECONDS
+
+
+def test_a_probe_gives_up_long_before_the_breaker_closes_by_itself() -> None:
+    probe = 2 * CONNECT_TIMEOUT_SECONDS + 3 * PROBE_ANSWER_SECONDS + CANCEL_SECONDS
+
+    assert probe < REOPEN_SECONDS
 
 
 def test_events_are_tried_again_while_the_breaker_is_open() -> None:

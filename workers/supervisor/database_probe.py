@@ -1,6 +1,7 @@
-"""Decide when the breaker may close: probe PostgreSQL with a write that is rolled back.
+"""Decide when the breaker may close: probe PostgreSQL with a write that leaves no row.
 
-A probe that only reads would call a read-only database healthy, and every event would fail again.
+A probe that only reads would call a read-only database healthy, and one that does not commit would
+do so with a primary whose commits wait for a synchronous standby. Every event would fail again.
 Each probe opens its own connection: after a failover, a session that was open before may stay on a
 server that is no primary any more.
 
@@ -35,7 +36,8 @@ def probe_database(engine: Engine) -> Infrastructure | None:
     try:
         with engine.connect() as connection:
             connection.execute(sa.insert(Membership).values(object_key=key, party=key))
-            connection.rollback()
+            connection.execute(sa.delete(Membership).where(Membership.object_key == key))
+            connection.commit()
     except Exception as error:  # noqa: BLE001 - classify sorts them
         failure = classify(error)
         return failure if isinstance(failure, Infrastructure) else None

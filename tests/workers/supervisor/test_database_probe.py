@@ -9,10 +9,13 @@ from sqlalchemy.engine import Engine
 from structlog.testing import capture_logs
 
 from ops.up.servers.postgres_server import Postgres
-from runtime.database.engine import engine_for
+from runtime.database.engine import engine_for, make_probe_engine
 from runtime.failures.classify import Infrastructure
 from runtime.inbox.entries import Breaker
 from runtime.schema import upgrade
+from runtime.settings import Settings
+from tests.postgres_pair import PostgresPair, ask
+from tests.workers.waiting import until
 from workers.supervisor.database_probe import (
     SAY_AGAIN_SECONDS,
     DatabaseProbe,
@@ -122,6 +125,26 @@ def test_a_read_only_database_counts_as_down(engine: Engine, database: str) -> N
 
     assert failure is not None
     assert "25006" in failure.error_type
+
+
+@pytest.mark.servers
+def test_a_primary_whose_commits_wait_for_a_standby_counts_as_down_and_keeps_no_session(
+    synchronous_pair: PostgresPair,
+) -> None:
+    pair = synchronous_pair
+    settings = Settings.from_env({"STRIPE_WEBHOOK_SECRET": "whsec_x", "DATABASE_URL": pair.url})
+    engine = make_probe_engine(settings, application_name="probing")
+    upgrade(engine)
+    pair.standby.stop()
+
+    failure = probe_database(engine)
+
+    assert failure is not None
+    assert "did not answer" in failure.reason
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probing'"
+    until(lambda: ask(pair.primary, sessions) == (0,), why="its session ended")
+    pair.standby.start()
+    assert probe_database(engine) is None
 
 
 @pytest.mark.servers
