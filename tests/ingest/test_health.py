@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from ingest.health import RedisHealth
+from runtime.inbox.replicas import TooFewReplicas
 from runtime.telemetry import SharedState
 from tests.fakes import FakeClock
 
@@ -105,3 +106,52 @@ def test_the_shared_state_is_unknown_while_redis_cannot_be_asked(
         health()
 
     assert health.state == SharedState()
+
+
+def test_a_replica_is_left_at_each_probe_and_named(server: FakeServer, clock: FakeClock) -> None:
+    left: list[None] = []
+    health = RedisHealth(
+        info=server.info,
+        durability_problems=server.durability_problems,
+        shared_state=SharedState,
+        monotonic=clock.monotonic,
+        reconnect=lambda: left.append(None),
+    )
+    assert health() == ()
+    server.info_fields["role"] = "slave"
+    server.unsafe = ("Redis is a replica",)
+
+    assert [health(), health()] == [("Redis is a replica",)] * 2
+    assert len(left) == 2
+
+    server.info_fields["role"] = "master"
+    server.unsafe = ()
+    assert health() == ()
+    assert len(left) == 2
+
+
+def test_too_few_replicas_are_a_reason_and_are_counted(
+    server: FakeServer, clock: FakeClock
+) -> None:
+    confirmed = 1
+
+    def confirm() -> int:
+        if confirmed < 2:
+            raise TooFewReplicas(confirmed, 2)
+        return confirmed
+
+    health = RedisHealth(
+        info=server.info,
+        durability_problems=server.durability_problems,
+        shared_state=SharedState,
+        monotonic=clock.monotonic,
+        confirm_replicas=confirm,
+    )
+
+    (reason,) = health()
+    assert reason.startswith("Redis: 1 of 2 replicas have the last write")
+    assert health.state.redis_replicas == 1
+
+    confirmed = 2
+    assert health() == ()
+    assert health.state.redis_replicas == 2

@@ -92,6 +92,16 @@ def test_any_usual_form_of_a_database_url_is_accepted_unchanged(url: str) -> Non
     assert Settings.from_env({"DATABASE_URL": url}).database_url == url
 
 
+@pytest.mark.parametrize("name", ["REDIS_URL", "CELERY_BROKER_URL"])
+def test_sentinels_need_a_service_and_no_password_is_repeated(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: must name sentinels, a service") as refused:
+        Settings.from_env({name: "redis+sentinel://:secret@one:26379"})
+
+    assert "secret" not in str(refused.value)
+    settings = Settings.from_env({name: "redis+sentinel://one,two/service/0"})
+    assert settings.broker_url == "redis+sentinel://one,two/service/0"
+
+
 def test_an_empty_url_counts_as_not_set() -> None:
     assert Settings.from_env({"DATABASE_URL": " "}).database_url is None
 
