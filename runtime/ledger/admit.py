@@ -58,9 +58,10 @@ class OpenDeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The clock of the transaction, and the dead letters of its events by inbox key."""
+    """The clock of the transaction, its database's epoch, and dead letters by inbox key."""
 
     now: datetime
+    database_epoch: str
     dead_letters: Mapping[str, OpenDeadLetter]
 
 
@@ -90,7 +91,11 @@ def open_transaction(connection: Connection, keys: Iterable[str] = ()) -> Openin
         raise
     if row.revision != head():
         raise SchemaOutdated(found=row.revision, expected=head())
-    return Opening(now=row.now, dead_letters=_open_dead_letters(row.dead_letters or {}))
+    return Opening(
+        now=row.now,
+        database_epoch=row.epoch or "",
+        dead_letters=_open_dead_letters(row.dead_letters or {}),
+    )
 
 
 def admit(connection: Connection, deliveries: Sequence[tuple[Delivery, str | None]]) -> Admitted:
@@ -130,6 +135,7 @@ _RETURNED = (
 _OPEN = text(
     "SELECT set_config('enable_seqscan', 'off', true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
+    " (SELECT epoch FROM database_epoch) AS epoch,"
     " pg_advisory_xact_lock_shared(:lock),"
     " (SELECT json_object_agg(event_id, json_build_array(state, payload)) FROM dead_letters"
     "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS dead_letters"

@@ -21,9 +21,11 @@ from redis.exceptions import RedisError
 
 from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
 from runtime.changes.numbering import number_waiting
+from runtime.data_loss.check import check_data
 from runtime.database.engine import make_engine
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
+from runtime.inbox.recent import RecentEvents
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
@@ -35,6 +37,8 @@ from workers.shutdown import GRACE_SECONDS, stop_signals
 from workers.supervisor.access_expiry import AccessExpiry
 from workers.supervisor.change_numbering import ChangeNumbering
 from workers.supervisor.child_processes import FallbackProcess, PoolProcess
+from workers.supervisor.data_watch import PERIOD_SECONDS as WATCH_SECONDS
+from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
@@ -145,6 +149,15 @@ class Supervisor:
             time.monotonic,
             lambda: self._stopping,
         )
+        self._watch_engine = make_engine(self._settings, application_name="paidup-data-watch")
+        self._data_watch = DataWatch(
+            partial(check_data, RecentEvents(redis), self._watch_engine),
+            leads=lambda: self._leads,
+            publish=WakePublisher(make_celery(self._settings, role="publisher")).publish,
+            unregister=self._inbox.unregister,
+            drop_connections=self._watch_engine.dispose,
+            metrics=metrics,
+        )
         state = SharedStateReader(
             self._inbox.backlog, partial(read_database_state, engine), time.monotonic
         )
@@ -160,14 +173,15 @@ class Supervisor:
         )
         # Its own thread: a slow database must not hold up the sweeper and the watchdogs.
         expiry = PeriodicJobs((self._expiry.run_if_due,), name="access-expiry")
+        watch = PeriodicJobs((self._data_watch.run_if_leading,), WATCH_SECONDS, "data-watch")
         self._metrics_server.start()
-        for thread in (jobs, expiry, self._numbering):
+        for thread in (jobs, expiry, watch, self._numbering):
             thread.start()
         while jobs.is_alive() and not stop_asked():
             self._watch_pools()
             time.sleep(CHECK_SECONDS)
         broke = not jobs.is_alive()
-        self._stop(jobs, expiry)
+        self._stop(jobs, expiry, watch)
         return 1 if broke else 0
 
     def _watch_pools(self) -> None:
@@ -198,11 +212,11 @@ class Supervisor:
                     self._sweeper.release_orphan(token)
                 claim_file.unlink()
 
-    def _stop(self, jobs: PeriodicJobs, expiry: PeriodicJobs) -> None:
+    def _stop(self, *periodic: PeriodicJobs) -> None:
         log.info("stopping", pool=self._pool.pid)
         self._stopping = True
-        jobs.ask_to_stop()
-        expiry.ask_to_stop()
+        for jobs in periodic:
+            jobs.ask_to_stop()
         self._fallback.ask_to_stop()
         if self._fetch_pool is not None:
             self._fetch_pool.ask_to_stop()
@@ -211,8 +225,8 @@ class Supervisor:
         if self._fetch_pool is not None and not self._fetch_pool.stop(GRACE_SECONDS):
             log.warning("fetch pool killed: it did not end in time", seconds=GRACE_SECONDS)
         self._fallback.stop(GRACE_SECONDS)
-        jobs.join(JOIN_SECONDS)
-        expiry.join(JOIN_SECONDS)
+        for jobs in periodic:
+            jobs.join(JOIN_SECONDS)
         # After the pools, so that the changes of their last batches are published too.
         self._numbering.ask_to_stop()
         self._numbering.join(JOIN_SECONDS)
@@ -220,6 +234,7 @@ class Supervisor:
         self._engine.dispose()
         self._expiry_engine.dispose()
         self._numbering_engine.dispose()
+        self._watch_engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
             self._lease.release()

@@ -35,7 +35,6 @@ def backlog() -> Backlog:
         processes=2,
         unknown_version=0,
         conflicts=0,
-        settlement=7,
         breaker=Breaker(reason="refused", until=NOON),
         counters={},
     )

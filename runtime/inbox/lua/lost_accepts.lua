@@ -1,0 +1,45 @@
+-- Each accept has a number, which is the count of all so far. Redis that gave a number and now counts
+-- less went back: accepts are lost. So did one whose data set is another. LOST_ACCEPTS keeps, under
+-- the epoch that ended, "ms first last state": when it was noticed, the numbers that are lost (first
+-- is 0 if it is unknown), and "open" or "closed". It also tells a loss that is known from a new one.
+local function newest_accept()
+  return tonumber(call('HGET', COUNTERS, 'accepted') or 0)
+end
+
+local function text_of(number)
+  return string.format('%.0f', number)
+end
+
+-- Returns 1 if this loss was not known. A process that was given a higher number adds to it.
+local function note_lost(epoch, first, last)
+  local known = call('HGET', LOST_ACCEPTS, epoch)
+  if not known then
+    local numbers = text_of(first) .. ' ' .. text_of(last)
+    call('HSET', LOST_ACCEPTS, epoch, text_of(NOW) .. ' ' .. numbers .. ' open')
+    return 1
+  end
+  local at, from, to, state = string.match(known, '^(%d+) (%d+) (%d+) (%l+)$')
+  if last > tonumber(to) then
+    local numbers = from .. ' ' .. text_of(last)
+    call('HSET', LOST_ACCEPTS, epoch, at .. ' ' .. numbers .. ' ' .. state)
+  end
+  return 0
+end
+
+-- Compares what a process was given ('' and 0 at its start) with the number of accepts that are
+-- counted. new_epoch is a random value in case one is needed. Returns the inbox epoch, and 1 if a loss
+-- was noticed that was not known.
+local function accepts_compared(given_epoch, highest, counted, new_epoch)
+  local epoch = call('GET', INBOX_EPOCH)
+  local went_back = epoch and epoch == given_epoch and counted < highest
+  if not epoch or went_back then
+    call('SET', INBOX_EPOCH, new_epoch)
+  end
+  if went_back then
+    return new_epoch, note_lost(given_epoch, counted + 1, highest)
+  end
+  if given_epoch ~= '' and given_epoch ~= epoch then
+    return epoch or new_epoch, note_lost(given_epoch, 0, highest)
+  end
+  return epoch or new_epoch, 0
+end
