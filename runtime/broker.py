@@ -19,6 +19,7 @@ from celery.app.amqp import AMQP
 from kombu import Connection
 
 from runtime.settings import Settings, required
+from runtime.time_limits import TASK_SECONDS, VISIBILITY_SECONDS
 
 Publish = Callable[[str], bool]
 """Send a wake-up; False if the broker did not take it."""
@@ -35,13 +36,9 @@ FETCH_QUEUE: Final = "fetch"
 KEY_PREFIX: Final = "paidup:q:"
 """The prefix of every Celery key in Redis; ``paidup:q:drain`` is the list of wake-ups."""
 
-TASK_SECONDS: Final = 60
-"""The limit after which Celery kills a worker process; PostgreSQL rolls back, the lease ends."""
-
 ASK_AGAIN_SECONDS: Final = 1.0
 """The pause between two attempts of a worker to reconnect to the broker."""
 
-_VISIBILITY_SECONDS: Final = 150
 _QUIET_SECONDS: Final = 2.0
 _TURN_SECONDS: Final = 0.05
 
@@ -97,7 +94,7 @@ def _shared(url: str) -> dict[str, Any]:
 _TRANSPORT: Final = {
     "global_keyprefix": KEY_PREFIX,
     # The same in every process: the shortest one wins, because each process restores messages.
-    "visibility_timeout": _VISIBILITY_SECONDS,
+    "visibility_timeout": VISIBILITY_SECONDS,
     "socket_keepalive": True,
     "retry_on_timeout": False,
     "priority_steps": [0],

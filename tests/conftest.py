@@ -6,6 +6,7 @@ loopback and in one temporary folder. A parent watch ends them if the test run i
 - ``redis_server``, ``postgres_server``: one for the session. Never stop or freeze them.
 - ``redis_url``: that Redis, flushed. ``database``: a fresh, migrated database.
 - ``own_redis``, ``own_postgres``: a server for one test, to stop, kill and freeze.
+- ``synchronous_pair``, ``asynchronous_pair``: a primary and its standby for one test, to fail over.
 
 ``PAIDUP_REDIS_SERVER`` names another Redis than the wheel's, ``TEST_POSTGRES`` the folder with the
 programs of another PostgreSQL.
@@ -27,6 +28,7 @@ from ops.up.servers.account import temporary_folder
 from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
+from tests.postgres_pair import PostgresPair, postgres_pair
 
 _numbers = count(1)
 
@@ -132,9 +134,28 @@ def database(postgres_server: Postgres, database_template: str) -> Iterator[str]
     postgres_server.drop_database(name)
 
 
+@pytest.fixture
+def synchronous_pair(servers_folder: Path) -> Iterator[PostgresPair]:
+    """Yield a primary whose commits wait for its standby; its database is empty."""
+    folder = servers_folder / f"pair-{next(_numbers)}"
+    with postgres_pair(folder, binaries=_postgres_binaries(), synchronous=True) as pair:
+        yield pair
+
+
+@pytest.fixture
+def asynchronous_pair(servers_folder: Path) -> Iterator[PostgresPair]:
+    """Yield a primary with a standby that may lag; its database is empty."""
+    folder = servers_folder / f"pair-{next(_numbers)}"
+    with postgres_pair(folder, binaries=_postgres_binaries(), synchronous=False) as pair:
+        yield pair
+
+
 def _postgres(folder: Path) -> Postgres:
     folder.mkdir()
     folder.chmod(0o711)
+    return Postgres(folder / "cluster", binaries=_postgres_binaries())
+
+
+def _postgres_binaries() -> Path:
     chosen = os.environ.get("TEST_POSTGRES")
-    binaries = Path(chosen) if chosen else locate.postgres_binaries()
-    return Postgres(folder / "cluster", binaries=binaries)
+    return Path(chosen) if chosen else locate.postgres_binaries()

@@ -22,7 +22,6 @@ FALLBACK_PULSE_VARIABLE: Final = "PAIDUP_FALLBACK_PULSE"
 """Set by the supervisor: the fallback process' pulse file; the pool's must not move for it."""
 
 REDIS_TIMEOUT_SECONDS: Final = 5.0
-MAX_FALLBACK_RUN_SECONDS: Final = 30.0
 
 
 class ClaimFile:

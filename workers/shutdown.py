@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from runtime.time_limits import GRACE_SECONDS
+
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-GRACE_SECONDS: Final = 85.0
-"""Longer than any batch, and than the 30 s a Celery child may wait for its parent at the end."""
 
 POLL_SECONDS: Final = 1.0
 

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 
 from runtime.changes.feed import EntitlementChange, changes_after
 from runtime.changes.numbering import CHANNEL
-from runtime.database.engine import CONNECT_TIMEOUT_SECONDS, KEEPALIVES, conninfo_of
+from runtime.database.engine import KEEPALIVES, conninfo_of
+from runtime.time_limits import CONNECT_TIMEOUT_SECONDS
 
 LOOK_SECONDS: Final = 1.0
 AT_ONCE: Final = 500

@@ -8,8 +8,12 @@ from sqlalchemy import Engine, create_engine
 
 from runtime.database.array_params import send_columns
 from runtime.settings import Settings
-
-CONNECT_TIMEOUT_SECONDS = 3
+from runtime.time_limits import (
+    CONNECT_TIMEOUT_SECONDS,
+    IDLE_IN_TRANSACTION_SECONDS,
+    LOCK_SECONDS,
+    STATEMENT_SECONDS,
+)
 
 KEEPALIVES: dict[str, Any] = {
     "keepalives_idle": 10,
@@ -19,9 +23,9 @@ KEEPALIVES: dict[str, Any] = {
 """A peer that vanished without closing is noticed in 25 s, not in two hours."""
 
 SESSION = {
-    "statement_timeout": "10s",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "20s",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "default_transaction_isolation": "read committed",
     "timezone": "UTC",
 }

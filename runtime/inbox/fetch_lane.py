@@ -14,16 +14,9 @@ import redis
 
 from runtime.inbox import encoding
 from runtime.inbox.entries import VERSION, Claim, Deferred
-from runtime.inbox.inbox import (
-    LEASE,
-    MARKER,
-    MAX_BYTES,
-    REGISTRATION,
-    UNKNOWN_VERSION,
-    Inbox,
-    new_token,
-)
+from runtime.inbox.inbox import MAX_BYTES, Inbox, new_token
 from runtime.inbox.scripts import Scripts
+from runtime.time_limits import LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
 LONGEST_REST: Final = timedelta(minutes=5)
 """The longest pause, even if Stripe asks for more. Then one event is tried."""

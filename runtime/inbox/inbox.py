@@ -35,16 +35,12 @@ from runtime.inbox.entries import (
     Sweep,
 )
 from runtime.inbox.recent import read_loss
+from runtime.time_limits import ANNOUNCEMENT, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
 MAX_EVENTS: Final = 200
 MAX_BYTES: Final = 2 * 1024 * 1024
 MOST_WAKES: Final = 8
 
-LEASE: Final = timedelta(seconds=10)
-MARKER: Final = timedelta(days=3)
-REGISTRATION: Final = timedelta(seconds=3)
-_ANNOUNCEMENT: Final = timedelta(seconds=10)
-UNKNOWN_VERSION: Final = timedelta(seconds=5)
 _MOST_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
 
@@ -233,7 +229,7 @@ class Inbox(InboxAdmin):
 
     def announce(self, worker_id: str, processes: int) -> None:
         """Announce a running worker and its pool processes, every few seconds; 0 removes it."""
-        self._scripts.run("announce", worker_id, processes, _ms(_ANNOUNCEMENT))
+        self._scripts.run("announce", worker_id, processes, _ms(ANNOUNCEMENT))
 
 
 def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:

@@ -11,6 +11,7 @@ from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.schema import upgrade
 from tests.faults.fault_env import FaultSite
+from tests.postgres_pair import PostgresPair
 
 
 @pytest.fixture
@@ -44,10 +45,7 @@ def site_with_own_postgres(
     own_postgres: Postgres, redis_url: str, tmp_path: Path
 ) -> Iterator[FaultSite]:
     """Yield a site on the session's Redis and on ``own_postgres``, which may be broken."""
-    site = FaultSite(own_postgres.url, redis_url, tmp_path / "worker.log")
-    upgrade(site.engine)
-    site.close()
-    yield from _site(own_postgres.url, redis_url, tmp_path)
+    yield from _new_site(own_postgres.url, redis_url, tmp_path)
 
 
 @pytest.fixture
@@ -55,10 +53,31 @@ def site_of_its_own(
     own_postgres: Postgres, own_redis: Redis, tmp_path: Path
 ) -> Iterator[FaultSite]:
     """Yield a site on ``own_postgres`` and ``own_redis``, which may both be broken."""
-    site = FaultSite(own_postgres.url, own_redis.url, tmp_path / "worker.log")
+    yield from _new_site(own_postgres.url, own_redis.url, tmp_path)
+
+
+@pytest.fixture
+def site_with_pair(
+    synchronous_pair: PostgresPair, redis_url: str, tmp_path: Path
+) -> Iterator[FaultSite]:
+    """Yield a site on the session's Redis and on ``synchronous_pair``, which may fail over."""
+    yield from _new_site(synchronous_pair.url, redis_url, tmp_path)
+
+
+@pytest.fixture
+def site_with_asynchronous_pair(
+    asynchronous_pair: PostgresPair, redis_url: str, tmp_path: Path
+) -> Iterator[FaultSite]:
+    """Yield a site on the session's Redis and on ``asynchronous_pair``, which may fail over."""
+    yield from _new_site(asynchronous_pair.url, redis_url, tmp_path)
+
+
+def _new_site(database_url: str, redis_url: str, folder: Path) -> Iterator[FaultSite]:
+    """Migrate a database that is empty, and yield a site on it."""
+    site = FaultSite(database_url, redis_url, folder / "worker.log")
     upgrade(site.engine)
     site.close()
-    yield from _site(own_postgres.url, own_redis.url, tmp_path)
+    yield from _site(database_url, redis_url, folder)
 
 
 def _site(database_url: str, redis_url: str, folder: Path) -> Iterator[FaultSite]:

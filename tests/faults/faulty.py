@@ -225,8 +225,8 @@ def short_locks() -> None:
 
 def short_backoff() -> None:
     """Shorten the backoff to less than a second."""
-    workers.batches.retry_policy.MIN_BACKOFF_SECONDS = 0.3  # type: ignore[misc]
-    workers.batches.retry_policy.MAX_BACKOFF_SECONDS = 0.6  # type: ignore[misc]
+    workers.batches.retry_policy.MIN_BACKOFF_SECONDS = 0.3  # type: ignore[attr-defined]
+    workers.batches.retry_policy.MAX_BACKOFF_SECONDS = 0.6  # type: ignore[attr-defined]
 
 
 def short_time_limit() -> None:

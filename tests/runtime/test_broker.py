@@ -19,12 +19,12 @@ from runtime.broker import (
     DRAIN_TASK,
     KEY_PREFIX,
     QUEUE,
-    TASK_SECONDS,
     Role,
     WakePublisher,
     make_celery,
 )
 from runtime.settings import Settings, SettingsError
+from runtime.time_limits import TASK_SECONDS
 
 BOUND_SECONDS = 3.0
 """Several times the bound of a publish, which a busy machine may stretch; without one it hangs."""

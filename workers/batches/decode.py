@@ -8,6 +8,7 @@ from billing.fetching.record import FetchRecord
 from runtime.event_body import parse
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import STRIPE, Delivery
+from runtime.time_limits import UNKNOWN_VERSION_SECONDS
 from workers.batches.retry_policy import (
     ClaimHistory,
     MoveToDeadLetters,
@@ -16,7 +17,6 @@ from workers.batches.retry_policy import (
 )
 
 KNOWN_VERSIONS: Final = frozenset({1})
-UNKNOWN_VERSION_SECONDS: Final = 60.0
 
 
 def read_delivery(entry: InboxEntry) -> Delivery | Snooze | MoveToDeadLetters:

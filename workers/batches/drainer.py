@@ -21,19 +21,14 @@ from runtime.broker import Publish
 from runtime.failures.classify import Infrastructure, Outdated
 from runtime.inbox.entries import Claim, InboxEntry
 from runtime.inbox.inbox import new_token
+from runtime.time_limits import BREAKER_SECONDS, HEARTBEAT_SECONDS, MAX_RUN_SECONDS
 from workers.batches.executor import BatchResult
 from workers.batches.finisher import Finisher
 from workers.ports import ClaimedEvents, ClaimQueue
 
 log = structlog.get_logger(__name__)
 
-MAX_RUN_SECONDS: Final = 5.0
-"""A Celery task of bounded length can be stopped, replaced or killed."""
-
-HEARTBEAT_SECONDS: Final = 1.0
 RELEASE_TRIES: Final = 30
-BREAKER_SECONDS: Final = 30.0
-"""The breaker closes by itself after this time if no supervisor probes the database."""
 
 ExecuteBatch = Callable[[Sequence[InboxEntry], Callable[[], bool]], BatchResult]
 """Record a claimed batch; the second argument returns False once a stop or the time is up."""

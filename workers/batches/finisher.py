@@ -18,11 +18,11 @@ from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DeadLetterDraft
 from runtime.inbox.entries import Deferred, Finished, InboxEntry, Parked
 from runtime.ledger.deliveries import Settlement
 from runtime.ledger.errors import IDENTITY_CONFLICT
+from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import event_type_of
 from workers.batches.executor import BatchResult, EventDisposition
 from workers.batches.reporting import Reporter
 from workers.batches.retry_policy import (
-    OUTAGE_SECONDS,
     Defer,
     Finish,
     MoveToDeadLetters,

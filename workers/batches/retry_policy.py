@@ -13,7 +13,7 @@ another release never brings an event closer to the dead letters.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, assert_never
 
 from runtime.failures.classify import (
@@ -25,6 +25,13 @@ from runtime.failures.classify import (
     Unexpected,
 )
 from runtime.ledger.deliveries import Settlement
+from runtime.time_limits import (
+    MAX_BACKOFF_SECONDS,
+    MAX_RETRY_AGE,
+    MIN_BACKOFF_SECONDS,
+    OUTAGE_SECONDS,
+    OUTDATED_SECONDS,
+)
 
 MAX_CRASHES: Final = 3
 """After so many worker crashes with this event alone in the claim, it is not run again."""
@@ -32,13 +39,6 @@ MAX_CRASHES: Final = 3
 MAX_ATTEMPTS: Final = 20
 MAX_UNEXPECTED_ATTEMPTS: Final = 5
 MIN_ATTEMPTS: Final = 3
-MAX_RETRY_AGE: Final = timedelta(hours=24)
-
-MIN_BACKOFF_SECONDS: Final = 2.0
-MAX_BACKOFF_SECONDS: Final = 600.0
-OUTAGE_SECONDS: Final = 5.0
-"""The snooze during an outage; the breaker, not this delay, keeps workers off the database."""
-OUTDATED_SECONDS: Final = 30.0
 
 CRASH_LOOP: Final = "crash_loop"
 

@@ -15,10 +15,10 @@ from runtime.inbox.inbox import Inbox, new_token
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
+from runtime.time_limits import MAX_FALLBACK_RUN_SECONDS
 from workers.drain.pool import build_drainer
 from workers.liveness import (
     FALLBACK_PULSE_VARIABLE,
-    MAX_FALLBACK_RUN_SECONDS,
     REDIS_TIMEOUT_SECONDS,
     Pulse,
 )

@@ -22,8 +22,9 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.settings import Settings
 from runtime.telemetry import build_metrics
+from runtime.time_limits import MAX_RUN_SECONDS
 from workers.batches.celery_pool import ChildContext, PoolSpec, build_executor, run, utc_now
-from workers.batches.drainer import MAX_RUN_SECONDS, Drainer
+from workers.batches.drainer import Drainer
 from workers.batches.finisher import FetchDeferrer, Finisher
 from workers.batches.reporting import Reporter
 from workers.liveness import ClaimFile, Pulse

@@ -24,10 +24,10 @@ from runtime.ledger.deliveries import Delivery
 from runtime.ledger.fetched import StoredFetches
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.telemetry import Metrics
+from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import claim_history, read_delivery
 from workers.batches.executor import BatchExecutor, BatchResult, EventDisposition
 from workers.batches.retry_policy import (
-    OUTAGE_SECONDS,
     Disposition,
     Failed,
     Release,

@@ -6,19 +6,13 @@ from typing import Final
 
 import structlog
 
-from runtime.broker import TASK_SECONDS
-from workers.liveness import MAX_FALLBACK_RUN_SECONDS
+from runtime.time_limits import OVERDUE_SECONDS, STUCK_GRACE_SECONDS
 
 log = structlog.get_logger(__name__)
 
 STARTS_APART_SECONDS: Final = 2.0
 """A pool that cannot start (wrong settings) must not use up a CPU by trying. A pool that worked and
 died is replaced at once, because due events wait for it."""
-
-STUCK_GRACE_SECONDS: Final = 10.0
-
-OVERDUE_SECONDS: Final = MAX_FALLBACK_RUN_SECONDS + TASK_SECONDS
-"""The time to drain and then to finish one batch, which may take as long as one of a pool."""
 
 
 class ChildProcess:

@@ -3,7 +3,6 @@
 A probe that only reads would call a read-only database healthy, and every event would fail again.
 """
 
-from typing import Final
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -11,9 +10,6 @@ from sqlalchemy.engine import Engine
 
 from models.tables import Membership
 from runtime.failures.classify import Infrastructure, classify
-
-REOPEN_SECONDS: Final = 30.0
-"""Each failed probe renews this time; without a supervisor the breaker closes when it is over."""
 
 
 def probe_database(engine: Engine) -> Infrastructure | None:

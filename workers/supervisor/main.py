@@ -32,8 +32,9 @@ from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
+from runtime.time_limits import GRACE_SECONDS
 from workers.liveness import FALLBACK_PULSE_VARIABLE, PULSE_VARIABLE, Pulse, orphaned_claims
-from workers.shutdown import GRACE_SECONDS, stop_signals
+from workers.shutdown import stop_signals
 from workers.supervisor.access_expiry import AccessExpiry
 from workers.supervisor.change_numbering import ChangeNumbering
 from workers.supervisor.child_processes import FallbackProcess, PoolProcess

@@ -16,8 +16,9 @@ from runtime.failures.classify import classify
 from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.inbox.entries import Sweep
 from runtime.inbox.inbox import new_token
+from runtime.time_limits import REOPEN_SECONDS
 from workers.ports import SweepInbox
-from workers.supervisor.database_probe import REOPEN_SECONDS, probe_database
+from workers.supervisor.database_probe import probe_database
 
 log = structlog.get_logger(__name__)
 

@@ -6,10 +6,8 @@ nor another machine decides which pool is stuck.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-STUCK_SECONDS: Final = 30.0
-"""Longer than any claim of a healthy pool: locks time out after 5 s, statements after 10 s."""
+from runtime.time_limits import POOL_STUCK_SECONDS
 
 
 @dataclass(slots=True)
@@ -17,7 +15,7 @@ class Watchdog:
     """Measures how long events were due without a new pulse; ``clock`` is monotonic seconds."""
 
     clock: Callable[[], float]
-    patience_seconds: float = STUCK_SECONDS
+    patience_seconds: float = POOL_STUCK_SECONDS
     _last_pulse: float = -1.0
     _still_since: float | None = None
 

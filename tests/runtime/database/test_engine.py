@@ -60,7 +60,7 @@ def test_making_an_engine_opens_nothing() -> None:
     ("name", "value"),
     [
         ("statement_timeout", "10s"),
-        ("lock_timeout", "5s"),
+        ("lock_timeout", "3s"),
         ("idle_in_transaction_session_timeout", "20s"),
         ("transaction_isolation", "read committed"),
         ("application_name", "paidup test"),
@@ -78,7 +78,7 @@ def test_what_the_operator_asks_of_libpq_is_kept(database: str) -> None:
     engine = engine_for(f"{database}?options=-c%20work_mem%3D77MB", application_name="test")
     with engine.connect() as connection:
         assert connection.scalar(text("SHOW work_mem")) == "77MB"
-        assert connection.scalar(text("SHOW lock_timeout")) == "5s"
+        assert connection.scalar(text("SHOW lock_timeout")) == "3s"
     engine.dispose()
 
 

@@ -10,10 +10,10 @@ from runtime.failures.classify import (
     Transient,
     Unexpected,
 )
+from runtime.time_limits import MAX_RETRY_AGE
 from workers.batches.retry_policy import (
     CRASH_LOOP,
     MAX_ATTEMPTS,
-    MAX_RETRY_AGE,
     MAX_UNEXPECTED_ATTEMPTS,
     ClaimHistory,
     Disposition,

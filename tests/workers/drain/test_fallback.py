@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers.redis_server import Redis
+from runtime.time_limits import OVERDUE_SECONDS
 from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
 from tests.workers.worker_process import WorkerSite, customers, running
-from workers.supervisor.child_processes import OVERDUE_SECONDS, FallbackProcess
+from workers.supervisor.child_processes import FallbackProcess
 
 SLEEPING = (sys.executable, "-c", "import time; time.sleep(60)")
 DEAF = """

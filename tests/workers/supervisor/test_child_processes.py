@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from runtime.time_limits import STUCK_GRACE_SECONDS
 from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
 from workers.supervisor.child_processes import (
     STARTS_APART_SECONDS,
-    STUCK_GRACE_SECONDS,
     PoolProcess,
 )
 

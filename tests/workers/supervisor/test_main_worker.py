@@ -12,11 +12,11 @@ import pytest
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.schema import upgrade
+from runtime.time_limits import GRACE_SECONDS
 from tests.killing import kill
 from tests.workers.drain.poisoned_pool import POISON
 from tests.workers.waiting import until
 from tests.workers.worker_process import WorkerProcess, WorkerSite, customers, running
-from workers.shutdown import GRACE_SECONDS
 
 pytestmark = pytest.mark.servers
 
