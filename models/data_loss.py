@@ -18,9 +18,9 @@ class DatabaseEpoch(Base):
     """
 
     __tablename__ = "database_epoch"
-    __table_args__ = (CheckConstraint("only", name="only"), {"postgresql_with": UPDATED_OFTEN})
+    __table_args__ = (CheckConstraint("one_row", name="one_row"), {"postgresql_with": UPDATED_OFTEN})
 
-    only: Mapped[bool] = mapped_column(
+    one_row: Mapped[bool] = mapped_column(
         Boolean, primary_key=True, autoincrement=False, server_default=text("true")
     )
     epoch: Mapped[str] = mapped_column(server_default=text("gen_random_uuid()::text"))

@@ -252,13 +252,13 @@ CREATE TABLE numbered_changes (
 );
 
 CREATE TABLE database_epoch (
-    only BOOLEAN DEFAULT true NOT NULL,
+    one_row BOOLEAN DEFAULT true NOT NULL,
     epoch TEXT DEFAULT gen_random_uuid()::text NOT NULL,
     replaced_at TIMESTAMPTZ DEFAULT now() NOT NULL,
     inbox_epoch TEXT,
     newest_accept BIGINT DEFAULT 0 NOT NULL,
-    CONSTRAINT database_epoch_pkey PRIMARY KEY (only),
-    CONSTRAINT database_epoch_only_check CHECK (only)
+    CONSTRAINT database_epoch_pkey PRIMARY KEY (one_row),
+    CONSTRAINT database_epoch_one_row_check CHECK (one_row)
 ) WITH (fillfactor = 80);
 INSERT INTO database_epoch DEFAULT VALUES;
 

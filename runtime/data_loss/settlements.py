@@ -51,7 +51,7 @@ _REMEMBERED = text(
     " FROM (SELECT) AS always LEFT JOIN database_epoch ON true"
 )
 _REPLACE = text(
-    "INSERT INTO database_epoch DEFAULT VALUES ON CONFLICT (only) DO UPDATE"
+    "INSERT INTO database_epoch DEFAULT VALUES ON CONFLICT (one_row) DO UPDATE"
     " SET epoch = gen_random_uuid()::text, replaced_at = now() RETURNING epoch"
 )
 _REMEMBER = text(
