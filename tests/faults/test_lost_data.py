@@ -115,7 +115,7 @@ def test_settlements_that_a_promoted_standby_lacks_are_named_and_come_back(
     assert highest > 20 + number, "the sequence of the promoted standby jumped ahead"
 
 
-def test_a_restored_backup_is_noticed_without_any_traffic_and_no_stale_marker_answers(
+def test_t29_a_restored_backup_is_noticed_without_any_traffic_and_no_stale_marker_answers(
     site: FaultSite, postgres_server: Postgres
 ) -> None:
     lost = [event_id(number) for number in range(20, 50)]
