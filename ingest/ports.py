@@ -27,7 +27,7 @@ class Acceptance(Protocol):
 
     @property
     def lost(self) -> LostAccepts | None:
-        """What this call showed to be lost in Redis, if that was not known before."""
+        """Accepts that this call showed to be lost, if that was not known before."""
         ...
 
 

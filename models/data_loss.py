@@ -1,4 +1,4 @@
-"""What tells data that went back, and the reports of what was lost."""
+"""The epoch that done markers carry, the memory of Redis, and the reports of lost data."""
 
 from datetime import datetime
 
@@ -18,12 +18,15 @@ class DatabaseEpoch(Base):
     """
 
     __tablename__ = "database_epoch"
-    __table_args__ = (CheckConstraint("one_row", name="one_row"), {"postgresql_with": UPDATED_OFTEN})
+    __table_args__ = (
+        CheckConstraint("one_row", name="one_row"),
+        {"postgresql_with": UPDATED_OFTEN},
+    )
 
     one_row: Mapped[bool] = mapped_column(
         Boolean, primary_key=True, autoincrement=False, server_default=text("true")
     )
-    epoch: Mapped[str] = mapped_column(server_default=text("gen_random_uuid()::text"))
+    epoch: Mapped[str] = mapped_column(server_default=text("(gen_random_uuid())::text"))
     replaced_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     inbox_epoch: Mapped[str | None]
     newest_accept: Mapped[int] = mapped_column(server_default=text("0"))

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ops.doctor.check_changes import check_changes
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_locks import check_locks
+from ops.doctor.check_losses import check_losses
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.plans.migrate import plans_drift
@@ -56,6 +57,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from _followers(connection)
         yield from check_waiting(connection)
         yield from check_changes(connection)
+        yield from check_losses(connection)
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:

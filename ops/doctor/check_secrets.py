@@ -79,15 +79,12 @@ def _key_of_another_mode(settings: Settings) -> Iterator[Finding]:
 
 def _api_key(key: str | None) -> Iterator[Finding]:
     if key is None:
-        says = (
-            "is not set: set it to fetch thin events, now settled as ignored,"
-            " and events that Redis lost"
-        )
+        says = "is not set: set it to fetch thin events, which are settled as ignored now"
         yield warning(_KEY, says)
     elif re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
         yield problem(_KEY, "is not an API key: set a secret or restricted one (sk_... or rk_...)")
     else:
-        yield ok(_KEY, "set; thin events are fetched, and events that Redis lost, for 30 days")
+        yield ok(_KEY, "set; thin events are fetched")
 
 
 def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:

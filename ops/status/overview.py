@@ -3,8 +3,8 @@
 If one server is unreachable, the half that the other one knows is still shown.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
@@ -17,8 +17,10 @@ from ops.errors import CommandFailed
 from ops.queries.events import count_unfetched
 from ops.queries.throughput import settled_since
 from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
+from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
-from runtime.inbox.entries import Backlog
+from runtime.inbox.entries import Backlog, LostAccepts
+from runtime.inbox.recent import RecentEvents
 from runtime.settings import Settings
 
 
@@ -34,6 +36,7 @@ class DatabaseCounts:
     catalogue_version: int | None
     unfetched: int = 0
     """Settled events that still need a fetch from Stripe's API."""
+    losses: Losses = field(default_factory=Losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,26 +47,34 @@ class Overview:
     books: DatabaseCounts | None
     troubles: Mapping[str, str]
     need: Need | None
+    losses: Losses = field(default_factory=Losses)
+    """Open reports of lost data, also those that only Redis knows of."""
 
 
 def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
     """Read the numbers now; ``before`` is an earlier overview, to measure the arrival rate."""
     troubles: dict[str, str] = {}
-    inbox = _inbox(settings, troubles)
+    inbox, lost_accepts = _inbox(settings, troubles)
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
     books = _books(settings, busy, troubles)
     return Overview(
-        inbox=inbox, books=books, troubles=troubles, need=_need(inbox, books, busy, before)
+        inbox=inbox,
+        books=books,
+        troubles=troubles,
+        need=_need(inbox, books, busy, before),
+        losses=(books.losses if books else Losses()).with_accepts(lost_accepts),
     )
 
 
-def _inbox(settings: Settings, troubles: dict[str, str]) -> Backlog | None:
+def _inbox(
+    settings: Settings, troubles: dict[str, str]
+) -> tuple[Backlog | None, Sequence[LostAccepts]]:
     try:
         with connections.open_inbox(settings) as inbox:
-            return inbox.backlog()
+            return inbox.backlog(), RecentEvents(inbox.client).lost_accepts()
     except CommandFailed as error:
         troubles["redis"] = str(error)
-    return None
+    return None, ()
 
 
 def _books(
@@ -97,6 +108,7 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         letters={state: letters.get(state, 0) for state in STATES},
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
         unfetched=count_unfetched(connection),
+        losses=read_losses(connection),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.formats import format_duration, format_time
@@ -24,6 +25,7 @@ def as_document(seen: Overview) -> Json:
         "dead_letters": dict(seen.books.letters) if seen.books else None,
         "catalogue_version": seen.books.catalogue_version if seen.books else None,
         "unfetched": seen.books.unfetched if seen.books else None,
+        "lost": losses_document(seen.losses),
     }
 
 
@@ -72,6 +74,8 @@ def overview_table(seen: Overview, before: Overview | None = None) -> "Table":
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
+    yield from (("lost", describe_database(loss)) for loss in seen.losses.database)
+    yield from (("lost", describe_accepts(loss)) for loss in seen.losses.accepts)
     if seen.inbox:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)

@@ -27,11 +27,11 @@ from runtime.inbox.recent import RecentEvents, RecentSettlement, Survey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What one check found and did."""
+    """The findings of one check, and what it did about them."""
 
     database_epoch: str
     lost: LostInDatabase | None = None
-    given_back: int = 0
+    requeued: int = 0
     """Events that are in the inbox again."""
     wakes: tuple[str, ...] = ()
     """Wake-ups for which the caller must publish a message."""
@@ -79,9 +79,9 @@ def _replace(recent: RecentEvents, engine: Engine, accepts: tuple[LostAccepts, .
         gone = missing(connection, remembered)
         lost = record_lost(connection, remembered, gone) if gone else None
     recent.forget(epoch, remembered, _without(remembered, gone))
-    entered, wakes = recent.give_back(min(each.left_at for each in gone)) if gone else (0, ())
+    entered, wakes = recent.requeue_recent(min(each.left_at for each in gone)) if gone else (0, ())
     return Checked(
-        database_epoch=epoch, lost=lost, given_back=entered, wakes=wakes, lost_accepts=accepts
+        database_epoch=epoch, lost=lost, requeued=entered, wakes=wakes, lost_accepts=accepts
     )
 
 

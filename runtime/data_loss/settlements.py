@@ -32,7 +32,7 @@ class DatabaseMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostInDatabase:
-    """What the database lost, as far as Redis remembers it."""
+    """Settlements that the database lost, as far as Redis remembers them."""
 
     settlements: tuple[RecentSettlement, ...]
     """Oldest first."""

@@ -40,7 +40,7 @@ class Accepted:
     """The drainer registration for which the caller must publish a wake-up, if any."""
     result: Mapping[str, Any] | None
     lost: "LostAccepts | None" = None
-    """What this call showed to be lost: Redis counts fewer accepts than it gave numbers."""
+    """Accepts that this call showed to be lost: Redis counts fewer than it gave numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

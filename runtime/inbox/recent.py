@@ -1,4 +1,4 @@
-"""What Redis remembers of the events settled last, and of itself, to notice data that went back.
+"""The memory in Redis of the events settled last, and of itself: it shows data that went back.
 
 The database is asked for the settled events by name: a number alone would not show what is missing,
 since the sequence of a promoted standby jumps ahead. Redis itself is recognized by its inbox epoch
@@ -45,7 +45,7 @@ class RecentSettlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What Redis remembers at one moment, on its own clock."""
+    """The memory of Redis at one moment, on its own clock."""
 
     at: datetime
     inbox_epoch: str
@@ -123,14 +123,14 @@ class RecentEvents:
         newest = [each.entry for each in present[-_AT_ONCE:]]
         self._scripts.run("went_back", database_epoch, last, *newest)
 
-    def give_back(self, since: datetime) -> tuple[int, tuple[str, ...]]:
+    def requeue_recent(self, since: datetime) -> tuple[int, tuple[str, ...]]:
         """Put all events that left the inbox since then, and whose bodies are kept, into it again.
 
         Return how many, and the wake-ups for which the caller must publish a message.
         """
         at, entered, wakes = round(since.timestamp() * 1000), 0, []
         while True:
-            seen, now, wake = self._scripts.run("give_back", at, _AT_ONCE, _random())
+            seen, now, wake = self._scripts.run("requeue_recent", at, _AT_ONCE, _random())
             entered += now
             wakes += [wake.decode()] if wake else []
             if seen < _AT_ONCE:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -55,9 +56,10 @@ def epoch(site: FaultSite) -> str:
 
 def valid_markers(site: FaultSite) -> int:
     """Return how many done markers still answer duplicates."""
-    copy = site.redis.get("paidup:database:epoch")
-    markers = [site.redis.get(key) for key in site.redis.scan_iter("paidup:done:*", count=1000)]
-    return sum(json.loads(marker)["epoch"] == copy.decode() for marker in markers if marker)
+    client: Any = site.redis
+    copy = client.get("paidup:database:epoch").decode()
+    markers = [client.get(key) for key in client.scan_iter("paidup:done:*", count=1000)]
+    return sum(json.loads(marker)["epoch"] == copy for marker in markers if marker)
 
 
 def until_watched(site: FaultSite) -> None:

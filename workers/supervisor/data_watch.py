@@ -39,7 +39,7 @@ class DataWatch:
         drop_connections: Callable[[], None],
         metrics: Metrics,
     ) -> None:
-        """``drop_connections`` makes the next check connect anew, maybe to another primary."""
+        """Take what a check needs; ``drop_connections`` lets the next one find another primary."""
         self._check = check
         self._leads = leads
         self._publish = publish
@@ -67,7 +67,7 @@ class DataWatch:
     def _report(self, checked: Checked) -> None:
         if checked.lost is not None and checked.lost.reported:
             self._metrics.settlements_lost.inc(checked.lost.reported)
-            report_lost_settlements(checked.lost, given_back=checked.given_back)
+            report_lost_settlements(checked.lost, requeued=checked.requeued)
         for loss in checked.lost_accepts:
             self._metrics.inbox_went_back.inc()
             report_lost_accepts(loss)
@@ -90,14 +90,14 @@ class DataWatch:
         self._failing = True
 
 
-def report_lost_settlements(lost: LostInDatabase, *, given_back: int) -> None:
+def report_lost_settlements(lost: LostInDatabase, *, requeued: int) -> None:
     """Log every lost settlement by its event id."""
     for event_ids in _portions([each.event_id for each in lost.settlements]):
         log.critical(
             DATABASE_WENT_BACK,
             event_ids=event_ids,
             lost=len(lost.settlements),
-            in_the_inbox_again=given_back,
+            in_the_inbox_again=requeued,
             all_are_known=lost.complete,
             kept_until=lost.kept_until,
             do="see `paidup doctor` for those that are not back",

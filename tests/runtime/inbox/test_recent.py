@@ -179,7 +179,7 @@ def test_events_since_a_time_enter_the_inbox_again_with_their_bodies(
     assert claim_and_finish_all(inbox) == ["evt_6"]
 
     client.delete(f"{PREFIX}drainers")
-    entered, wakes = recent.give_back(recent.settled()[3].left_at)
+    entered, wakes = recent.requeue_recent(recent.settled()[3].left_at)
 
     assert (entered, len(wakes)) == (3, 1)
     entries = inbox.claim("owner", wake=wakes[0]).entries
@@ -193,10 +193,10 @@ def test_events_since_a_time_enter_the_inbox_again_with_their_bodies(
     assert bodies(client) == {f"evt_{number}" for number in range(1, 7)}
 
 
-def test_an_event_given_back_is_found_by_a_duplicate(inbox: Inbox, recent: RecentEvents) -> None:
+def test_an_event_requeued_is_found_by_a_duplicate(inbox: Inbox, recent: RecentEvents) -> None:
     begin_to_keep_bodies(recent)
     settle(inbox, range(1, 2))
-    recent.give_back(recent.settled()[0].left_at)
+    recent.requeue_recent(recent.settled()[0].left_at)
 
     again = inbox.accept(event(1, customer="cus_1"))
 
@@ -258,7 +258,7 @@ def test_a_process_notices_that_redis_counts_less_than_it_gave(
 
 @pytest.mark.parametrize(("counted", "lost"), [(9, True), (10, False), (11, False)])
 def test_a_duplicate_shows_it_as_well_and_an_equal_number_is_no_loss(
-    inbox: Inbox, client: Client, counted: int, lost: bool
+    inbox: Inbox, client: Client, *, counted: int, lost: bool
 ) -> None:
     for number in range(1, 11):
         inbox.accept(event(number))
@@ -315,7 +315,7 @@ def test_all_of_it_works_on_a_full_server(
         assert recent.survey().newest_accept == 3
         recent.compare(survey.inbox_epoch, 9, counted=3)
         recent.forget("another", recent.settled(), [])
-        assert recent.give_back(survey.newest[0].left_at)[0] == 3
+        assert recent.requeue_recent(survey.newest[0].left_at)[0] == 3
         recent.confirm(survey, "another")
         assert recent.close_losses() == 1
     finally:
