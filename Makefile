@@ -42,7 +42,7 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 	$(BIN)/coverage report --fail-under=95
 
 test-all: setup ## Everything, the long fault runs included
-	$(BIN)/pytest -q
+	PAIDUP_TEST_FULL=1 $(BIN)/pytest -q
 
 soak: setup ## 100,000 events while processes of every kind are killed: 0 lost, 0 doubled
 	$(BIN)/python -m bench.soak

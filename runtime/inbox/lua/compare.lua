@@ -4,4 +4,4 @@
 -- Notes the loss, unless it is known, and returns its record.
 write_even_when_full()
 accepts_compared(ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5])
-return call('HGET', LOST_ACCEPTS, ARGV[2])
+return call('HGET', named('lost:accepts'), ARGV[2])

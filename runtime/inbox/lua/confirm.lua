@@ -1,4 +1,4 @@
---!use names placement recent
+--!use names placement done_marker recent
 -- ARGV: prefix, the database's epoch, ms at which the database was known to have the newest settled
 -- events, how many bytes the bodies of such events may take, how many old ones to drop.
 -- Returns how many it dropped.

@@ -1,5 +1,8 @@
 -- A done marker answers the duplicates of a settled event. It carries the epoch of the database that
 -- settled the event: one of another epoch may stand for a settlement that was lost, and is void.
+local DATABASE_EPOCH = named('database:epoch')
+local epoch_is_known = false
+
 local function epoch_in(marker)
   return string.match(marker, '^{"fp":"%x*","epoch":"([^"]*)"') or ''
 end
@@ -12,5 +15,8 @@ end
 -- Only the first marker brings the epoch: the supervisor that leads keeps the copy from then on.
 local function mark_done(key, marker, ms)
   call('SET', done_marker_of(key), marker, 'PX', ms)
-  call('SET', DATABASE_EPOCH, epoch_in(marker), 'NX')
+  if not epoch_is_known then
+    call('SET', DATABASE_EPOCH, epoch_in(marker), 'NX')
+    epoch_is_known = true
+  end
 end

@@ -1,29 +1,23 @@
 -- Each accept has a number, which is the count of all so far. Redis that gave a number and now counts
--- less went back: accepts are lost. So did one whose data set is another. LOST_ACCEPTS keeps, under
+-- less went back: accepts are lost. So did one whose data set is another. The hash keeps, under
 -- the epoch that ended, "ms first last state": when it was noticed, the numbers that are lost (first
 -- is 0 if it is unknown), and "open" or "closed". It also tells a loss that is known from a new one.
+local INBOX_EPOCH = named('epoch')
+
 local function newest_accept()
   return tonumber(call('HGET', COUNTERS, 'accepted') or 0)
 end
 
-local function text_of(number)
-  return string.format('%.0f', number)
-end
-
 -- Returns 1 if this loss was not known. A process that was given a higher number adds to it.
 local function note_lost(epoch, first, last)
-  local known = call('HGET', LOST_ACCEPTS, epoch)
-  if not known then
-    local numbers = text_of(first) .. ' ' .. text_of(last)
-    call('HSET', LOST_ACCEPTS, epoch, text_of(NOW) .. ' ' .. numbers .. ' open')
-    return 1
+  local losses = named('lost:accepts')
+  local known = call('HGET', losses, epoch)
+  local at, from, to, state = string.match(known or '', '^(%d+) (%d+) (%d+) (%l+)$')
+  if not to or last > tonumber(to) then
+    local record = { at or NOW, from or first, last }
+    call('HSET', losses, epoch, string.format('%.0f %.0f %.0f ', unpack(record)) .. (state or 'open'))
   end
-  local at, from, to, state = string.match(known, '^(%d+) (%d+) (%d+) (%l+)$')
-  if last > tonumber(to) then
-    local numbers = from .. ' ' .. text_of(last)
-    call('HSET', LOST_ACCEPTS, epoch, at .. ' ' .. numbers .. ' ' .. state)
-  end
-  return 0
+  return known and 0 or 1
 end
 
 -- Compares what a process was given ('' and 0 at its start) with the number of accepts that are

@@ -11,12 +11,6 @@ local INDEX, PARKED, UNKNOWN = named('index'), named('parked'), named('unknown')
 local HELD, CLAIMS, CONFLICTS = named('held'), named('claims'), named('conflicts')
 local DRAINERS, WORKERS, BREAKER = named('drainers'), named('workers'), named('breaker')
 local COUNTERS, LEADER = named('counters'), named('sweeper')
--- A random value that names this data set, and what earlier data sets lost.
-local INBOX_EPOCH, LOST_ACCEPTS = named('epoch'), named('lost:accepts')
--- The database's epoch, of which done markers carry a copy.
-local DATABASE_EPOCH = named('database:epoch')
-local SETTLED, SETTLED_BODIES = named('settled'), named('settled:bodies')
-local SETTLED_STATE = named('settled:state')
 local FETCHERS, PARKED_FETCH = named('fetchers'), named('parked:fetch')
 local READY =
   { live = named('ready:live'), replay = named('ready:replay'), fetch = named('ready:fetch') }

@@ -1,6 +1,8 @@
 -- The events that left the inbox last. Ids and settlement numbers of settled ones tell whether the
 -- database still has them. Bodies are kept so that the inbox can take back what the database lost.
 -- A list holds "ms settlement id" in SETTLED and "ms bytes key" in SETTLED_BODIES, oldest first.
+local SETTLED, SETTLED_BODIES = named('settled'), named('settled:bodies')
+local SETTLED_STATE = named('settled:state')
 local KEPT_MS = 60000
 local FEWEST, MOST = 1000, 200000
 
