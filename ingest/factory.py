@@ -74,6 +74,7 @@ def _health(settings: Settings) -> RedisHealth:
             backlog_events=backlog.events,
             backlog_oldest_seconds=backlog.oldest_seconds,
             breaker_open=backlog.breaker is not None,
+            breaker_open_seconds=backlog.breaker_seconds,
         )
 
     trusted = settings.redis_durability == "trusted"

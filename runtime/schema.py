@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from models.tables import APPEND_ONLY, VIEWS, metadata
+from runtime.database.deadline import without_deadline
 
 APPLICATION_ROLE = "paidup_app"
 """The role of ingest-side processes: it can add to the append-only tables, never change them."""
@@ -68,7 +69,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     Raises:
         OlderCheckoutSchema: an older checkout made the schema; nothing was changed.
     """
-    with engine.begin() as connection:
+    with engine.begin() as connection, without_deadline(connection):
         config = _locked(connection)
         at = current_revision(connection)
         if at is not None and _made_by_older_checkout(connection, at):
@@ -80,7 +81,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Remove the schema and its rows; for tests and for a release that is withdrawn."""
-    with engine.begin() as connection:
+    with engine.begin() as connection, without_deadline(connection):
         command.downgrade(_locked(connection), revision)
 
 

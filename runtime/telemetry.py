@@ -190,6 +190,7 @@ class SharedState:
     backlog_oldest_seconds: float | None = None
     dead_letters: int | None = None
     breaker_open: bool | None = None
+    breaker_open_seconds: float | None = None
     changes_waiting_seconds: float | None = None
     fetch_backlog_events: int | None = None
     fetch_breaker_open: bool | None = None
@@ -223,6 +224,11 @@ class SharedStateCollector(Collector):
             ),
             ("billing_dead_letters", "Open dead letters.", state.dead_letters),
             ("billing_breaker_open", "1 while no event is dispatched.", state.breaker_open),
+            (
+                "billing_breaker_open_seconds",
+                "For how long workers have waited for PostgreSQL; 0 while it answers.",
+                state.breaker_open_seconds,
+            ),
             (
                 "billing_entitlement_changes_waiting_seconds",
                 "Age of the oldest unpublished entitlement change.",

@@ -36,6 +36,15 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 20.0
 It outlasts ``DECIDING_SECONDS`` tenfold, because the last event may begin at their end.
 """
 
+ANSWER_SECONDS: Final = 12.0
+"""For one answer, on our side: the server may be frozen, and its own limits with it.
+
+It outlasts ``STATEMENT_SECONDS``, so a server that lives says itself what took too long.
+"""
+
+UNACKNOWLEDGED_SECONDS: Final = 10.0
+"""Until the kernel gives up a connection whose peer acknowledges nothing that was sent."""
+
 # One batch -------------------------------------------------------------------------------------
 
 DECIDING_SECONDS: Final = 2.0

@@ -21,7 +21,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
-from sqlalchemy import create_engine
 
 from ops.up.servers import binaries as locate
 from ops.up.servers.account import temporary_folder
@@ -115,10 +114,12 @@ def own_postgres(servers_folder: Path) -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def database_template(postgres_server: Postgres) -> str:
     """Return the name of a migrated database, of which each test gets a copy."""
-    from runtime.schema import upgrade  # noqa: PLC0415 - only tests with a database need it
+    from runtime.database.engine import engine_for  # noqa: PLC0415 - only tests with a database
+    from runtime.schema import upgrade  # noqa: PLC0415 - need them
 
-    url = postgres_server.create_database("template_paidup")
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = engine_for(
+        postgres_server.create_database("template_paidup"), application_name="tests"
+    )
     try:
         upgrade(engine)
     finally:

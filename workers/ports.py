@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from runtime.failures.ports import ConflictInbox
-from runtime.inbox.entries import Claim, Closed, Deferred, Finished, Parked, Sweep
+from runtime.inbox.entries import Breaker, Claim, Closed, Deferred, Finished, Parked, Sweep
 from runtime.inbox.fetch_lane import Deferral
 
 
@@ -60,7 +60,7 @@ class ApiHealth(Protocol):
     def succeeded_at(self) -> datetime | None: ...
 
 
-class SweepInbox(ConflictInbox, Protocol):
+class SweepInbox(Protocol):
     """The inbox, for the sweeper."""
 
     def sweep(self, *, most_wakes: int) -> Sweep: ...
@@ -71,6 +71,20 @@ class SweepInbox(ConflictInbox, Protocol):
 
     def breaker_open(self) -> bool: ...
 
+
+class BreakerInbox(Protocol):
+    """The inbox, for the probe of PostgreSQL."""
+
+    def breaker(self) -> Breaker | None: ...
+
+    def breaker_open(self) -> bool: ...
+
     def open_breaker(self, reason: str, seconds: float) -> None: ...
 
     def close_breaker(self) -> None: ...
+
+
+class ConflictQueue(ConflictInbox, Protocol):
+    """The inbox, for the job that moves conflicts."""
+
+    def breaker_open(self) -> bool: ...

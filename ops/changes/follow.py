@@ -7,11 +7,11 @@ taken from it, and the view is also read once a second without one.
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import psycopg
 from sqlalchemy import Engine
 
 from runtime.changes.feed import EntitlementChange, changes_after
 from runtime.changes.numbering import CHANNEL
+from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import KEEPALIVES, conninfo_of
 from runtime.time_limits import CONNECT_TIMEOUT_SECONDS
 
@@ -28,7 +28,7 @@ def follow(
     check: Callable[[], None],
 ) -> Iterator[EntitlementChange]:
     """Yield every change after a cursor, until ``check`` raises."""
-    with psycopg.connect(
+    with DeadlineConnection.connect(
         conninfo_of(database_url),
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,

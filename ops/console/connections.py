@@ -1,16 +1,10 @@
-"""Read-only connections for requests, with a time limit on every answer.
-
-A frozen server sends no error, and its own time limits freeze with it. So each connection enforces
-the limit itself. It is closed then, because the answer may still come.
-"""
+"""Read-only connections for requests, with a short time limit on every answer."""
 
 from typing import Any, Final
 
-import psycopg
-from psycopg.abc import RV, PQGen
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, create_engine
 
+from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import SESSION, connector, conninfo_of
 from runtime.settings import Settings
 
@@ -27,26 +21,14 @@ _SESSION: Final = {
 }
 
 
-class NoAnswer(psycopg.OperationalError):
-    """Raised if the server did not answer in time; the connection is closed."""
-
-
-class HastyConnection(psycopg.Connection[Any]):
+class HastyConnection(DeadlineConnection):
     """A connection that waits at most a second for an answer and prepares every statement."""
+
+    answer_seconds = ANSWER_SECONDS
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.prepare_threshold = 0
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait for an answer, for ``ANSWER_SECONDS`` if no limit is given."""
-        try:
-            return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
-        except psycopg.OperationalError as error:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.close()
-                raise NoAnswer("PostgreSQL did not answer in time") from error
-            raise
 
 
 def hasty_engine(settings: Settings, *, application_name: str, pool_size: int) -> Engine:

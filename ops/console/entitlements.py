@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from billing.text import storable
-from ops.console.connections import NoAnswer
+from runtime.database.deadline import NoAnswer
 
 # The view decides what is in force. A grant that reached its end is revoked from that moment on,
 # not only once the timed task has cleared ``active``.

@@ -10,6 +10,7 @@ from ops.doctor.check_changes import check_changes
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_locks import check_locks
 from ops.doctor.check_losses import check_losses
+from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.plans.migrate import plans_drift
@@ -46,6 +47,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
         yield ok(_CHECK, f"PostgreSQL {connection.scalar(text('show server_version'))} answers")
         yield from _durability(connection)
+        yield from check_standby(connection)
         yield from check_locks(connection)
         yield check_clock("PostgreSQL clock", lambda: _time_of(connection))
     if trouble := schema.problem(engine):

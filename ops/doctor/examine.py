@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from ops.doctor.check_postgres import check_postgres
 from ops.doctor.check_redis import check_redis
 from ops.doctor.check_secrets import check_livemode, check_secrets
+from ops.doctor.check_workers import check_workers
 from ops.doctor.findings import Finding, ok, problem
 from ops.up import up_file
 from runtime.settings import Settings, SettingsError
@@ -21,4 +22,5 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from check_secrets(settings)
     yield from check_livemode(settings)
     yield from check_redis(settings)
+    yield from check_workers(settings)
     yield from check_postgres(settings)

@@ -45,7 +45,11 @@ def _inbox_document(inbox: Backlog) -> Json:
 def _breaker_document(breaker: Breaker | None) -> Json:
     if breaker is None:
         return None
-    return {"reason": breaker.reason, "until": to_json(breaker.until)}
+    return {
+        "reason": breaker.reason,
+        "since": to_json(breaker.since),
+        "until": to_json(breaker.until),
+    }
 
 
 def _workers_document(needed: Need | None, inbox: Backlog) -> Json:
@@ -95,7 +99,8 @@ def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, 
         yield "arriving", f"{arrival_rate(before.inbox, inbox):.1f}/s"
     if inbox.breaker:
         until = f"closes at {format_time(inbox.breaker.until)} unless a probe fails again"
-        yield "breaker", f"open, no event is applied: {inbox.breaker.reason}; {until}"
+        since = f"open {format_duration(inbox.breaker_seconds)}, no event is applied"
+        yield "breaker", f"{since}: {inbox.breaker.reason}; {until}"
     else:
         yield "breaker", "closed"
     yield from _fetch_rows(inbox)
@@ -116,6 +121,8 @@ def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
 
 def _worker_rows(needed: Need | None, inbox: Backlog) -> Iterator[tuple[str, str]]:
     running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} busy"
+    if inbox.breaker and inbox.breaker.since:
+        running += f", waiting for PostgreSQL since {format_time(inbox.breaker.since)}"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
     if needed and inbox.due + inbox.claimed:
         how = "measured" if needed.measured else "assumed, no event waited long enough to measure"

@@ -1,26 +1,30 @@
 """Connections to PostgreSQL with bounds on how long anything may take."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, NullPool, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 
 from runtime.database.array_params import send_columns
+from runtime.database.deadline import DeadlineConnection
 from runtime.settings import Settings
 from runtime.time_limits import (
     CONNECT_TIMEOUT_SECONDS,
     IDLE_IN_TRANSACTION_SECONDS,
     LOCK_SECONDS,
     STATEMENT_SECONDS,
+    UNACKNOWLEDGED_SECONDS,
 )
 
 KEEPALIVES: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": round(UNACKNOWLEDGED_SECONDS * 1000),
 }
-"""A peer that vanished without closing is noticed in 25 s, not in two hours."""
+"""A peer that vanished without closing is noticed in 25 s, and in 10 s if we sent it anything."""
 
 SESSION = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
@@ -30,6 +34,10 @@ SESSION = {
     "timezone": "UTC",
 }
 """Bounds below a claim's lease: a stuck transaction dies before its events are due again."""
+
+WRONG_SERVER: Final = ("08", "25006", "53", "57P")
+"""SQLSTATEs of a server that is leaving or takes no writes: the next connection may reach the new
+primary, while every session that is open now may be on the old one."""
 
 SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
 
@@ -52,13 +60,15 @@ def make_engine(settings: Settings, *, application_name: str, pool_size: int = 2
 def engine_for(database_url: str | None, *, application_name: str, pool_size: int = 2) -> Engine:
     """Return an engine without open connections; make it after the fork, and dispose it.
 
+    An error of a server that cannot write drops all connections of the pool, see ``WRONG_SERVER``.
+
     The URL goes to libpq unchanged, in any form that libpq accepts: SQLAlchemy's own parser knows
     fewer forms and would refuse sockets, several hosts and service files.
 
     Raises:
         UnusableDatabaseUrl: the URL is not one of PostgreSQL.
     """
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=connector(conninfo_of(database_url), application_name=application_name),
         pool_size=pool_size,
@@ -66,6 +76,26 @@ def engine_for(database_url: str | None, *, application_name: str, pool_size: in
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
     )
+    event.listen(engine, "handle_error", _leave_wrong_server)
+    return engine
+
+
+def make_probe_engine(settings: Settings, *, application_name: str) -> Engine:
+    """Return an engine that opens a new connection for each use.
+
+    A pooled one may be on a server that is no primary any more; a probe on it would always fail.
+
+    Raises:
+        UnusableDatabaseUrl: the URL is not one of PostgreSQL.
+    """
+    connect = connector(conninfo_of(settings.database_url), application_name=application_name)
+    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+
+
+def _leave_wrong_server(context: ExceptionContext) -> None:
+    sqlstate = getattr(context.original_exception, "sqlstate", None) or ""
+    if sqlstate.startswith(WRONG_SERVER):
+        context.is_disconnect = True
 
 
 def conninfo_of(database_url: str | None) -> str:
@@ -84,7 +114,7 @@ def connector(
     conninfo: str,
     *,
     application_name: str,
-    kind: type[psycopg.Connection] = psycopg.Connection,
+    kind: type[DeadlineConnection] = DeadlineConnection,
     session: Mapping[str, str] = SESSION,
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
 ) -> Callable[[], psycopg.Connection]:

@@ -5,6 +5,7 @@ Scripts read two things without parsing JSON, in every version of the format: a 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
@@ -139,7 +140,7 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
         processes=processes,
         unknown_version=unknown,
         conflicts=conflicts,
-        breaker=_read_breaker(now, reason, left),
+        breaker=_read_timed_breaker(now, reason, left),
         fetch_due=fetch_due,
         fetch_breaker=_read_breaker(now, fetch_reason, fetch_left),
         counters=dict(
@@ -150,6 +151,13 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
 
 def _read_breaker(now: int, reason: bytes, left: int) -> Breaker | None:
     return Breaker(reason=reason.decode(), until=read_time(now + left)) if left > 0 else None
+
+
+def _read_timed_breaker(now: int, value: bytes, left: int) -> Breaker | None:
+    """Read the breaker of PostgreSQL, whose value begins with the time since when it is open."""
+    since, _, reason = value.partition(b" ")
+    breaker = _read_breaker(now, reason, left)
+    return replace(breaker, since=read_time(since)) if breaker else None
 
 
 def read_last_error(history: bytes) -> str:

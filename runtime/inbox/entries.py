@@ -152,6 +152,8 @@ class Breaker:
 
     reason: str
     until: datetime
+    since: datetime | None = None
+    """Known for PostgreSQL's breaker: events have waited for the server since then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,13 @@ class Backlog:
     def breaker_open(self) -> bool:
         """True while nothing is dispatched."""
         return self.breaker is not None
+
+    @property
+    def breaker_seconds(self) -> float:
+        """Return for how long nothing has been dispatched, 0 while something is."""
+        if self.breaker is None or self.breaker.since is None:
+            return 0.0
+        return max((self.at - self.breaker.since).total_seconds(), 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """``python -m workers``: keep the pools alive and run the periodic jobs.
 
-The main thread watches the pools and handles signals. Other threads run the periodic jobs
-(announce, sweep, probe, watchdog), end time-limited access, and publish entitlement changes. No
-thread holds an event, so a supervisor may die at any moment. Its pools then end too, and another
-supervisor takes over within seconds.
+The main thread watches the pools and handles signals. One thread runs the periodic jobs that need
+Redis alone (announce, sweep, watchdogs), so the worker is seen while PostgreSQL is frozen. Others
+probe PostgreSQL, run the jobs that need it, end time-limited access, and publish entitlement
+changes. No thread holds an event, so a supervisor may die at any moment. Its pools then end too,
+and another supervisor takes over within seconds.
 """
 
 import os
@@ -22,7 +23,7 @@ from redis.exceptions import RedisError
 from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
 from runtime.changes.numbering import number_waiting
 from runtime.data_loss.check import check_data
-from runtime.database.engine import make_engine
+from runtime.database.engine import make_engine, make_probe_engine
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
@@ -38,14 +39,20 @@ from workers.shutdown import stop_signals
 from workers.supervisor.access_expiry import AccessExpiry
 from workers.supervisor.change_numbering import ChangeNumbering
 from workers.supervisor.child_processes import FallbackProcess, PoolProcess
+from workers.supervisor.conflicts import ConflictMover
 from workers.supervisor.data_watch import PERIOD_SECONDS as WATCH_SECONDS
 from workers.supervisor.data_watch import DataWatch
+from workers.supervisor.database_probe import DatabaseProbe, probe_database
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.periodic_jobs import PeriodicJobs
 from workers.supervisor.plan_bootstrap import PlanBootstrap
-from workers.supervisor.shared_state import SharedStateReader, read_database_state
+from workers.supervisor.shared_state import (
+    DatabaseStateCache,
+    SharedStateReader,
+    read_database_state,
+)
 from workers.supervisor.sweeper import Sweeper, SweeperLease
 from workers.supervisor.watchdog import Watchdog
 
@@ -125,11 +132,19 @@ class Supervisor:
         """Build clients and engines; none connects yet, so servers may start later."""
         redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
         self._engine = engine = make_engine(self._settings, application_name="paidup-supervisor")
+        self._probe_engine = make_probe_engine(self._settings, application_name="paidup-probe")
         self._redis = redis
         self._inbox = Inbox(redis)
         self._lease = SweeperLease(self._inbox.lead)
         wakes = WakePublisher(make_celery(self._settings, role="publisher"))
-        self._sweeper = Sweeper(self._inbox, wakes.publish, engine)
+        self._sweeper = Sweeper(self._inbox, wakes.publish)
+        self._probe = DatabaseProbe(
+            self._inbox,
+            partial(probe_database, self._probe_engine),
+            lambda: self._leads,
+            time.monotonic,
+        )
+        self._conflicts = ConflictMover(self._inbox, engine, lambda: self._leads, time.monotonic)
         self._fetch_watch = FetchWatch(
             FetchLane(redis, at_once=self._settings.fetch_at_once),
             # Its own publisher: a publisher sends for one thread at a time.
@@ -159,31 +174,44 @@ class Supervisor:
             drop_connections=self._watch_engine.dispose,
             metrics=metrics,
         )
-        state = SharedStateReader(
-            self._inbox.backlog, partial(read_database_state, engine), time.monotonic
+        self._database_state = DatabaseStateCache(partial(read_database_state, engine))
+        shared = SharedStateCollector(
+            SharedStateReader(self._inbox.backlog, self._database_state.state)
         )
-        shared = SharedStateCollector(state)
         self._metrics_server = MetricsServer(
             self._settings.worker_metrics_bind, lambda: render(metrics, shared)
         )
 
     def run(self, stop_asked: Callable[[], bool]) -> int:
         """Watch the pools until a stop, while other threads run the jobs; return the exit code."""
-        jobs = PeriodicJobs(
-            (self._announce, self._plan_bootstrap.provide, self._lead, self._watch, self._fold)
-        )
-        # Its own thread: a slow database must not hold up the sweeper and the watchdogs.
-        expiry = PeriodicJobs((self._expiry.run_if_due,), name="access-expiry")
-        watch = PeriodicJobs((self._data_watch.run_if_leading,), WATCH_SECONDS, "data-watch")
+        threads = self._job_threads()
         self._metrics_server.start()
-        for thread in (jobs, expiry, watch, self._numbering):
+        for thread in (*threads, self._numbering):
             thread.start()
-        while jobs.is_alive() and not stop_asked():
+        while _all_alive(threads) and not stop_asked():
             self._watch_pools()
             time.sleep(CHECK_SECONDS)
-        broke = not jobs.is_alive()
-        self._stop(jobs, expiry, watch)
+        broke = not _all_alive(threads)
+        self._stop(threads)
         return 1 if broke else 0
+
+    def _job_threads(self) -> tuple[PeriodicJobs, ...]:
+        """Return the threads of the periodic jobs; the first one never waits for PostgreSQL.
+
+        The probe has its own, so that nothing delays the moment at which workers may continue.
+        """
+        database = (
+            self._plan_bootstrap.provide,
+            self._conflicts.move,
+            self._database_state.refresh,
+        )
+        return (
+            PeriodicJobs((self._announce, self._lead, self._watch, self._fold)),
+            PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
+            PeriodicJobs(database, name="database-jobs"),
+            PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
+            PeriodicJobs((self._data_watch.run_if_leading,), WATCH_SECONDS, "data-watch"),
+        )
 
     def _watch_pools(self) -> None:
         self._release_orphans()
@@ -213,11 +241,11 @@ class Supervisor:
                     self._sweeper.release_orphan(token)
                 claim_file.unlink()
 
-    def _stop(self, *periodic: PeriodicJobs) -> None:
+    def _stop(self, threads: Sequence[PeriodicJobs]) -> None:
         log.info("stopping", pool=self._pool.pid)
         self._stopping = True
-        for jobs in periodic:
-            jobs.ask_to_stop()
+        for thread in threads:
+            thread.ask_to_stop()
         self._fallback.ask_to_stop()
         if self._fetch_pool is not None:
             self._fetch_pool.ask_to_stop()
@@ -226,13 +254,14 @@ class Supervisor:
         if self._fetch_pool is not None and not self._fetch_pool.stop(GRACE_SECONDS):
             log.warning("fetch pool killed: it did not end in time", seconds=GRACE_SECONDS)
         self._fallback.stop(GRACE_SECONDS)
-        for jobs in periodic:
-            jobs.join(JOIN_SECONDS)
+        for thread in threads:
+            thread.join(JOIN_SECONDS)
         # After the pools, so that the changes of their last batches are published too.
         self._numbering.ask_to_stop()
         self._numbering.join(JOIN_SECONDS)
         self._metrics_server.stop()
         self._engine.dispose()
+        self._probe_engine.dispose()
         self._expiry_engine.dispose()
         self._numbering_engine.dispose()
         self._watch_engine.dispose()
@@ -265,6 +294,10 @@ class Supervisor:
         if time.monotonic() - self._folded_at >= FOLD_EVERY_SECONDS:
             fold_dead(self._folder)
             self._folded_at = time.monotonic()
+
+
+def _all_alive(threads: Sequence[PeriodicJobs]) -> bool:
+    return all(thread.is_alive() for thread in threads)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""Read the state that all processes share, for each scrape, from Redis and PostgreSQL."""
+"""The state that all processes share: from Redis for each scrape, from PostgreSQL beforehand."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Final
@@ -16,6 +17,9 @@ from runtime.telemetry import SharedState
 
 READ_AGAIN_SECONDS: Final = 5.0
 """The age at which the database is read again; an unreachable one is not asked more often."""
+
+STALE_SECONDS: Final = 30.0
+"""The age at which a value is not shown any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,24 +47,41 @@ def read_database_state(engine: Engine) -> DatabaseState:
         return DatabaseState()
 
 
-class SharedStateReader:
-    """Reads both; a value that cannot be read has no sample. ``clock`` is monotonic seconds."""
+class DatabaseStateCache:
+    """The database's part as a thread last read it, so that no scrape waits for PostgreSQL."""
 
     def __init__(
-        self,
-        backlog: Callable[[], Backlog],
-        database_state: Callable[[], DatabaseState],
-        clock: Callable[[], float],
+        self, read: Callable[[], DatabaseState], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._state = DatabaseState()
+        self._read_at = float("-inf")
+
+    def refresh(self) -> None:
+        """Read it again if it is old; a periodic job. ``clock`` is monotonic seconds."""
+        if self._clock() - self._read_at >= READ_AGAIN_SECONDS:
+            self._state = self._read()
+            self._read_at = self._clock()
+
+    def state(self) -> DatabaseState:
+        """Return what was read last; nothing once it is so old that a refresh must be stuck."""
+        fresh = self._clock() - self._read_at < STALE_SECONDS
+        return self._state if fresh else DatabaseState()
+
+
+class SharedStateReader:
+    """Reads both; a value that cannot be read has no sample."""
+
+    def __init__(
+        self, backlog: Callable[[], Backlog], database_state: Callable[[], DatabaseState]
     ) -> None:
         self._backlog = backlog
         self._database_state = database_state
-        self._clock = clock
-        self._cached = DatabaseState()
-        self._read_at = float("-inf")
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
-        database = SharedState(**asdict(self._cached_database_state()))
+        database = SharedState(**asdict(self._database_state()))
         try:
             backlog = self._backlog()
         except RedisError:
@@ -70,12 +91,7 @@ class SharedStateReader:
             backlog_events=backlog.events,
             backlog_oldest_seconds=backlog.oldest_seconds,
             breaker_open=backlog.breaker is not None,
+            breaker_open_seconds=backlog.breaker_seconds,
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
         )
-
-    def _cached_database_state(self) -> DatabaseState:
-        if self._clock() - self._read_at >= READ_AGAIN_SECONDS:
-            self._cached = self._database_state()
-            self._read_at = self._clock()
-        return self._cached

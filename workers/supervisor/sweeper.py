@@ -8,17 +8,11 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.broker import Publish
-from runtime.failures.classify import classify
-from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.inbox.entries import Sweep
 from runtime.inbox.inbox import new_token
-from runtime.time_limits import REOPEN_SECONDS
 from workers.ports import SweepInbox
-from workers.supervisor.database_probe import probe_database
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +22,6 @@ RAMP: Final = (1, 2)
 """Wake-ups in the first sweeps after an outage, so that the database is not overloaded."""
 
 MAX_WAKES: Final = 8
-
-PAUSE_SWEEPS: Final = 30
-"""Sweeps before conflicts that PostgreSQL did not take are tried again."""
 
 TakeLease = Callable[[str, float], bool]
 """Take or keep the lease for so many seconds, or give it up with 0; True if this owner holds it."""
@@ -53,21 +44,19 @@ class SweeperLease:
 
 
 class Sweeper:
-    """Sweeps the inbox, once a second, while this supervisor holds the lease."""
+    """Sweeps the inbox, once a second, while this supervisor holds the lease.
 
-    def __init__(self, inbox: SweepInbox, publish: Publish, engine: Engine) -> None:
+    It knows Redis only, so it goes on while PostgreSQL is frozen.
+    """
+
+    def __init__(self, inbox: SweepInbox, publish: Publish) -> None:
         self._inbox = inbox
         self._publish = publish
-        self._engine = engine
         self._ramp_step = len(RAMP)
-        self._pause = 0
 
     def sweep(self) -> None:
-        """End silent claims and publish owed wake-ups; while the breaker is open, only probe."""
-        if self._inbox.breaker_open():
-            self._probe()
+        """End silent claims and publish owed wake-ups; none is owed while the breaker is open."""
         self._publish_wakes(self._inbox.sweep(most_wakes=self._most_wakes()))
-        self._move_conflicts()
 
     def release_orphan(self, token: str) -> None:
         """Make the events of a drainer that died on this machine due again; needs no lease."""
@@ -85,35 +74,11 @@ class Sweeper:
             if not self._publish(token):
                 self._inbox.unregister(token)
 
-    def _move_conflicts(self) -> None:
-        """Move conflicts to the dead letters as soon as PostgreSQL takes them."""
-        self._pause -= 1
-        if self._pause > 0 or self._inbox.breaker_open():
-            return
-        try:
-            moved = dead_letter_conflicts(self._inbox, self._engine)
-        except SQLAlchemyError as error:
-            self._pause = PAUSE_SWEEPS
-            failure = classify(error)
-            log.warning(
-                "conflicts not moved to dead letters",
-                error_type=failure.error_type,
-                reason=failure.reason,
-            )
-            return
-        for key in moved:
-            log.critical("two different events have one id: see paidup dead show", key=key)
-
     def _most_wakes(self) -> int:
+        if self._inbox.breaker_open():
+            self._ramp_step = 0
+            return RAMP[0]
         if self._ramp_step >= len(RAMP):
             return MAX_WAKES
         self._ramp_step += 1
         return RAMP[self._ramp_step - 1]
-
-    def _probe(self) -> None:
-        if (failure := probe_database(self._engine)) is not None:
-            self._inbox.open_breaker(failure.reason, REOPEN_SECONDS)
-            return
-        self._inbox.close_breaker()
-        self._ramp_step = 0
-        log.info("PostgreSQL is available again: workers continue")

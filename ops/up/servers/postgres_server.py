@@ -18,6 +18,7 @@ from ops.up.servers.account import ServerAccount, server_account
 from ops.up.servers.cluster import Cluster
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of
+from runtime.database.deadline import DeadlineConnection
 
 SETTINGS: Mapping[str, str] = {
     "fsync": "on",
@@ -156,7 +157,7 @@ class Postgres(Process):
         return f"postgresql://{role}:{password}@{ports.LOOPBACK}:{self.port}/{database}"
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
-        return psycopg.connect(self.admin_url, autocommit=True, connect_timeout=3)
+        return DeadlineConnection.connect(self.admin_url, autocommit=True, connect_timeout=3)
 
     def _make_role_and_database(self) -> None:
         with self._connect() as connection:

@@ -1,7 +1,7 @@
 --!use names wakes fetching
 -- Reads only. Returns now, then: events, oldest received, claimed, parked, replay, fetch, oldest
 -- due and unclaimed, drainers, worker processes, unknown versions, conflicts,
--- breaker's reason, breaker's ms left, supervisors, claimed and parked in lane fetch, its
+-- breaker's since and reason, breaker's ms left, supervisors, claimed and parked in lane fetch, its
 -- breaker's reason and ms left; then the counters.
 local claimed, claimed_fetch = 0, 0
 for _, token in ipairs(call('ZRANGE', CLAIMS, 0, -1)) do

@@ -2,10 +2,16 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from runtime.database.engine import UnusableDatabaseUrl, conninfo_of, engine_for, make_engine
+from runtime.database.engine import (
+    UnusableDatabaseUrl,
+    conninfo_of,
+    engine_for,
+    make_engine,
+    make_probe_engine,
+)
 from runtime.settings import Settings
 
 
@@ -109,3 +115,54 @@ def test_a_method_that_the_operator_chose_is_kept(database: str) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("SHOW default_toast_compression")) == "pglz"
     engine.dispose()
+
+
+def _pid(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "SET TRANSACTION READ ONLY; CREATE TABLE x ()",
+        "DO $$ BEGIN RAISE SQLSTATE '57P03'; END $$",
+        "DO $$ BEGIN RAISE SQLSTATE '53100'; END $$",
+    ],
+    ids=["read-only", "leaving", "full"],
+)
+def test_an_error_of_a_server_that_cannot_write_drops_every_pooled_connection(
+    database: str, refusal: str
+) -> None:
+    engine = engine_for(database, application_name="test", pool_size=2)
+    with engine.connect() as one, engine.connect() as other:
+        before = {_pid(one), _pid(other)}
+        with pytest.raises(DBAPIError):
+            one.execute(text(refusal))
+    with engine.connect() as one, engine.connect() as other:
+        after = {_pid(one), _pid(other)}
+    engine.dispose()
+
+    assert not before & after
+
+
+@pytest.mark.servers
+def test_an_error_of_a_statement_keeps_the_connection(engine: Engine) -> None:
+    with engine.connect() as connection:
+        before = _pid(connection)
+        with pytest.raises(DBAPIError):
+            connection.execute(text("SELECT 1 / 0"))
+    with engine.connect() as connection:
+        assert _pid(connection) == before
+
+
+@pytest.mark.servers
+def test_each_probe_has_a_connection_of_its_own(database: str) -> None:
+    settings = Settings.from_env({"STRIPE_WEBHOOK_SECRET": "whsec_x", "DATABASE_URL": database})
+    engine = make_probe_engine(settings, application_name="test")
+    with engine.connect() as connection:
+        before = _pid(connection)
+    with engine.connect() as connection:
+        after = _pid(connection)
+
+    assert before != after

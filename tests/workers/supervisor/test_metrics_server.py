@@ -1,6 +1,6 @@
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -12,7 +12,9 @@ from runtime.telemetry import SharedState
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.shared_state import (
     READ_AGAIN_SECONDS,
+    STALE_SECONDS,
     DatabaseState,
+    DatabaseStateCache,
     SharedStateReader,
     read_database_state,
 )
@@ -35,7 +37,7 @@ def backlog() -> Backlog:
         processes=2,
         unknown_version=0,
         conflicts=0,
-        breaker=Breaker(reason="refused", until=NOON),
+        breaker=Breaker(reason="refused", until=NOON, since=NOON - timedelta(minutes=1)),
         counters={},
     )
 
@@ -82,13 +84,14 @@ DATABASE = DatabaseState(dead_letters=2, changes_waiting_seconds=0.5)
 
 
 def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
-    state = SharedStateReader(BacklogInbox().backlog, lambda: DATABASE, lambda: 0.0)()
+    state = SharedStateReader(BacklogInbox().backlog, lambda: DATABASE)()
 
     assert state == SharedState(
         backlog_events=3,
         backlog_oldest_seconds=4.5,
         dead_letters=2,
         breaker_open=True,
+        breaker_open_seconds=60.0,
         changes_waiting_seconds=0.5,
         fetch_backlog_events=0,
         fetch_breaker_open=False,
@@ -99,7 +102,7 @@ def test_without_redis_the_database_s_part_is_served() -> None:
     inbox = BacklogInbox()
     inbox.unreachable = True
 
-    state = SharedStateReader(inbox.backlog, lambda: DATABASE, lambda: 0.0)()
+    state = SharedStateReader(inbox.backlog, lambda: DATABASE)()
 
     assert state == SharedState(dead_letters=2, changes_waiting_seconds=0.5)
 
@@ -111,21 +114,32 @@ def test_an_unreachable_database_leaves_gaps_and_no_error() -> None:
     engine.dispose()
 
     assert database == DatabaseState()
-    state = SharedStateReader(BacklogInbox().backlog, lambda: database, lambda: 0.0)()
+    state = SharedStateReader(BacklogInbox().backlog, lambda: database)()
     assert state.dead_letters is None
 
 
-def test_the_database_is_not_read_for_every_scrape() -> None:
+def test_the_database_is_read_at_intervals_and_never_for_a_scrape() -> None:
     now, asked = [0.0], list[int]()
 
     def ask() -> DatabaseState:
         asked.append(1)
         return DatabaseState(dead_letters=len(asked))
 
-    read = SharedStateReader(BacklogInbox().backlog, ask, lambda: now[0])
-    read()
-    soon = read().dead_letters
+    cache = DatabaseStateCache(ask, lambda: now[0])
+    cache.refresh()
+    cache.refresh()
+    soon = cache.state().dead_letters
     now[0] = READ_AGAIN_SECONDS
-    later = read().dead_letters
+    cache.refresh()
 
-    assert (soon, later) == (1, 2)
+    assert (soon, cache.state().dead_letters) == (1, 2)
+
+
+def test_a_value_that_no_thread_could_renew_is_not_served() -> None:
+    now = [0.0]
+    cache = DatabaseStateCache(lambda: DATABASE, lambda: now[0])
+    before = cache.state()
+    cache.refresh()
+    now[0] = STALE_SECONDS
+
+    assert (before, cache.state()) == (DatabaseState(), DatabaseState())

@@ -1,0 +1,41 @@
+"""Check that workers run, and that they do not wait for a PostgreSQL that is frozen or away."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import redis
+
+from ops.doctor.findings import Finding, ok, problem, warning
+from ops.terminal.formats import format_duration, format_time
+from runtime.inbox.entries import Backlog
+from runtime.inbox.inbox import Inbox
+from runtime.redis_client import make_redis
+from runtime.settings import Settings
+
+_CHECK = "workers"
+_SECONDS = 2.0
+
+
+def check_workers(settings: Settings) -> Iterator[Finding]:
+    """Check what the workers said of themselves in Redis; say nothing where it is unreachable."""
+    if settings.redis_url is None:
+        return
+    try:
+        with closing(make_redis(settings, timeout=_SECONDS)) as client:
+            yield _finding(Inbox(client).backlog())
+    except (redis.RedisError, ValueError):
+        return
+
+
+def _finding(inbox: Backlog) -> Finding:
+    if not inbox.processes:
+        return warning(_CHECK, "none runs: start `paidup worker`")
+    running = f"{inbox.workers} with {inbox.processes} processes"
+    if inbox.breaker is None:
+        return ok(_CHECK, running)
+    since = ""
+    if inbox.breaker.since:
+        at, waited = format_time(inbox.breaker.since), format_duration(inbox.breaker_seconds)
+        since = f" since {at} ({waited})"
+    says = f"{running} wait for PostgreSQL{since}: {inbox.breaker.reason}"
+    return problem(_CHECK, f"{says}; bring it back, or point DATABASE_URL at the primary")

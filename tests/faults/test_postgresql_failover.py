@@ -1,0 +1,81 @@
+"""PostgreSQL fails over to a real standby, again and again, while events come in."""
+
+import os
+import time
+from itertools import cycle, islice
+
+import psycopg
+import pytest
+
+from ops.up.servers.postgres_server import Postgres
+from tests.faults.fault_env import FaultSite, trickle, workers
+from tests.postgres_pair import PostgresPair, Way, ask
+from tests.workers.waiting import until
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+FAILOVERS = 20 if os.environ.get("PAIDUP_TEST_FULL") else 3
+WAYS: tuple[Way, ...] = ("read-only", "read-only", "killed", "frozen")
+"""Twice read-only: the first probe comes after the first failover; the second meets what it left."""
+SETTLES_WITHIN = 10.0
+"""Seconds from the first write that the new primary accepts to the first event it settles."""
+
+
+def test_after_each_failover_events_are_settled_again_and_none_is_lost_or_doubled(
+    site_with_pair: FaultSite, synchronous_pair: PostgresPair
+) -> None:
+    site, pair = site_with_pair, synchronous_pair
+    waited = []
+    with workers(site) as worker:
+        worker.until_ready()
+        with trickle(site, rate=50, names=int):
+            for way in islice(cycle(WAYS), FAILOVERS):
+                _until_more_settle(pair)
+                until(lambda: _worker_sessions(pair.primary) == 2, why="both processes work")
+                pair.fail_over(way)
+                waited.append((way, _seconds_until_one_more_settles(pair)))
+                if way == "read-only":
+                    _until_workers_left(pair.standby)
+                pair.rebuild_standby()
+        site.check_result()
+
+    late = [each for each in waited if each[1] > SETTLES_WITHIN]
+    assert late == [], waited
+    assert site.dead() == []
+
+
+def _until_more_settle(pair: PostgresPair) -> None:
+    least = _settled(pair) + 50
+    until(lambda: _settled(pair) >= least, seconds=60, why="events are settled")
+
+
+def _seconds_until_one_more_settles(pair: PostgresPair) -> float:
+    until(lambda: _takes_writes(pair), seconds=60, why="the new primary takes writes")
+    started, before = time.monotonic(), _settled(pair)
+    until(lambda: _settled(pair) > before, seconds=60, why="the new primary settles an event")
+    return time.monotonic() - started
+
+
+def _takes_writes(pair: PostgresPair) -> bool:
+    try:
+        ask(pair.primary, "CREATE TEMPORARY TABLE first_write ()")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _until_workers_left(old: Postgres) -> None:
+    until(lambda: _worker_sessions(old) == 0, seconds=30, why="workers left the old primary")
+
+
+def _worker_sessions(server: Postgres) -> int:
+    # A COMMIT that waits for a standby that is gone does not notice that its client left.
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'paidup-worker%'"
+        " AND wait_event IS DISTINCT FROM 'SyncRep'"
+    )
+    return int(ask(server, query)[0])
+
+
+def _settled(pair: PostgresPair) -> int:
+    return int(ask(pair.primary, "SELECT count(*) FROM stripe_events")[0])

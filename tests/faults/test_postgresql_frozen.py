@@ -1,0 +1,121 @@
+"""PostgreSQL is frozen and not dead: its kernel acknowledges what it gets, and it never answers."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.up.servers.postgres_server import Postgres
+from runtime.time_limits import (
+    ANNOUNCEMENT,
+    ANSWER_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    POOL_STUCK_SECONDS,
+)
+from tests.faults.fault_env import FaultSite, workers
+from tests.workers.waiting import until
+from tests.workers.worker_process import REPOSITORY
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+FROZEN_SECONDS = 5.0 + max(
+    POOL_STUCK_SECONDS, ANSWER_SECONDS + CONNECT_TIMEOUT_SECONDS, ANNOUNCEMENT.total_seconds()
+)
+SCRAPE_SECONDS = 5.0
+
+
+def test_workers_that_wait_for_a_frozen_postgresql_are_seen_and_go_on_after_it(
+    site_with_own_postgres: FaultSite, own_postgres: Postgres
+) -> None:
+    site = site_with_own_postgres
+    with workers(site, PAIDUP_LOG_LEVEL="info") as worker:
+        worker.until_ready()
+        site.take(range(50))
+        site.until_drained()
+        pool, metrics = worker.pool, _metrics_url(site)
+        own_postgres.freeze()
+        thaws_at = time.monotonic() + FROZEN_SECONDS
+        ids = site.take(range(50, 150))
+        until(site.inbox.breaker_open, seconds=2 * ANSWER_SECONDS, why="the breaker opened")
+        seen = []
+        while time.monotonic() < thaws_at:
+            seen.append(site.inbox.backlog())
+            _scrape(metrics)
+        status, findings = _command(site, "status"), _command(site, "doctor")
+        scraped = _scrape(metrics)
+        own_postgres.thaw()
+        site.check_result()
+        same_pool = worker.pool == pool
+
+    assert {backlog.processes for backlog in seen} == {2}
+    assert {backlog.breaker is not None for backlog in seen} == {True}
+    assert len({backlog.breaker.since for backlog in seen if backlog.breaker}) == 1
+    assert same_pool, "a pool that waits for PostgreSQL is not restarted"
+    assert set(ids) <= site.settled().keys()
+    assert site.dead() == []
+    _assert_told(status, findings["findings"], scraped)
+    assert "workers wait for PostgreSQL" in site.log.read_text()
+
+
+def test_a_worker_that_starts_while_postgresql_is_frozen_is_seen(
+    site_with_own_postgres: FaultSite, own_postgres: Postgres
+) -> None:
+    site = site_with_own_postgres
+    own_postgres.freeze()
+    with workers(site, PAIDUP_LOG_LEVEL="info") as worker:
+        worker.until_ready()
+        site.take(range(20))
+        until(site.inbox.breaker_open, seconds=2 * ANSWER_SECONDS, why="the breaker opened")
+        _scrape(_metrics_url(site))
+        assert site.inbox.backlog().processes == 2
+        own_postgres.thaw()
+        site.check_result()
+
+
+def _assert_told(status: dict[str, Any], findings: list[dict[str, str]], scraped: str) -> None:
+    assert status["workers"]["processes"] == 2
+    assert status["inbox"]["breaker"]["since"]
+    assert "PostgreSQL" in status["unavailable"]["postgresql"]
+    told = [each["says"] for each in findings if each["check"] == "workers"]
+    assert len(told) == 1
+    assert "wait for PostgreSQL since" in told[0]
+    waited = re.search(r"^billing_breaker_open_seconds (\S+)$", scraped, re.MULTILINE)
+    assert waited is not None
+    assert float(waited[1]) > 1
+
+
+def _metrics_url(site: FaultSite) -> str:
+    def found() -> "re.Match[str] | None":
+        return re.search(
+            r'"address": "([0-9.:]+)", "event": "metrics served"', site.log.read_text()
+        )
+
+    until(lambda: found() is not None, why=f"metrics are served; see {site.log}")
+    served = found()
+    assert served is not None
+    return f"http://{served[1]}/metrics"
+
+
+def _scrape(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=SCRAPE_SECONDS) as answer:  # noqa: S310 - our own
+        return str(answer.read().decode())
+
+
+def _command(site: FaultSite, name: str) -> Any:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "paidup"), name, "--json"],
+        env=site.environ,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)

@@ -1,0 +1,134 @@
+# ruff: noqa: ARG002 - fakes take the same arguments as the real objects
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from structlog.testing import capture_logs
+
+from ops.up.servers.postgres_server import Postgres
+from runtime.database.engine import engine_for
+from runtime.failures.classify import Infrastructure
+from runtime.inbox.entries import Breaker
+from runtime.schema import upgrade
+from workers.supervisor.database_probe import (
+    SAY_AGAIN_SECONDS,
+    DatabaseProbe,
+    probe_database,
+)
+
+AWAY = Infrastructure(error_type="NoAnswer", reason="no answer")
+SINCE = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class FakeBreakerInbox:
+    open: bool = True
+    reasons: list[str] = field(default_factory=list)
+
+    def breaker(self) -> Breaker:
+        return Breaker(reason="no answer", until=SINCE + timedelta(seconds=30), since=SINCE)
+
+    def breaker_open(self) -> bool:
+        return self.open
+
+    def open_breaker(self, reason: str, seconds: float) -> None:
+        self.reasons.append(reason)
+
+    def close_breaker(self) -> None:
+        self.open = False
+
+
+def job(
+    inbox: FakeBreakerInbox,
+    probe: Callable[[], Infrastructure | None],
+    *,
+    leads: bool = True,
+    now: Callable[[], float] = lambda: 0.0,
+) -> DatabaseProbe:
+    return DatabaseProbe(inbox, probe, lambda: leads, now)
+
+
+def test_while_a_probe_fails_the_breaker_is_renewed() -> None:
+    inbox = FakeBreakerInbox()
+
+    job(inbox, lambda: AWAY).run_if_open()
+
+    assert (inbox.open, inbox.reasons) == (True, ["no answer"])
+
+
+def test_a_probe_that_succeeds_closes_the_breaker() -> None:
+    inbox = FakeBreakerInbox()
+
+    job(inbox, lambda: None).run_if_open()
+
+    assert (inbox.open, inbox.reasons) == (False, [])
+
+
+@pytest.mark.parametrize(("is_open", "leads"), [(False, True), (True, False)])
+def test_only_the_leader_probes_and_only_while_the_breaker_is_open(
+    *, is_open: bool, leads: bool
+) -> None:
+    def probe() -> Infrastructure | None:
+        raise AssertionError("nothing to probe")
+
+    job(FakeBreakerInbox(open=is_open), probe, leads=leads).run_if_open()
+
+
+def test_the_log_says_once_a_minute_since_when_workers_wait() -> None:
+    now = [0.0]
+    waiting = job(FakeBreakerInbox(), lambda: AWAY, now=lambda: now[0])
+    with capture_logs() as logged:
+        waiting.run_if_open()
+        waiting.run_if_open()
+        now[0] = SAY_AGAIN_SECONDS
+        waiting.run_if_open()
+
+    assert [line["since"] for line in logged] == [SINCE.isoformat()] * 2
+    assert {line["event"] for line in logged} == {"workers wait for PostgreSQL"}
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = engine_for(database, application_name="tests")
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.servers
+def test_a_server_that_is_away_is_a_failure() -> None:
+    engine = engine_for("postgresql://127.0.0.1:1/none", application_name="tests")
+
+    assert probe_database(engine) is not None
+
+
+@pytest.mark.servers
+def test_a_probe_leaves_nothing_behind(engine: Engine) -> None:
+    assert probe_database(engine) is None
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM memberships")) == 0
+
+
+@pytest.mark.servers
+def test_a_read_only_database_counts_as_down(engine: Engine, database: str) -> None:
+    name = database.rsplit("/", 1)[1].partition("?")[0]
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    engine.dispose()
+
+    failure = probe_database(engine)
+
+    assert failure is not None
+    assert "25006" in failure.error_type
+
+
+@pytest.mark.servers
+def test_a_database_without_our_tables_is_no_outage(own_postgres: Postgres) -> None:
+    engine = engine_for(own_postgres.url, application_name="tests")
+
+    assert probe_database(engine) is None
+
+    upgrade(engine)
+    engine.dispose()
