@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from billing.envelope import Envelope
+from runtime.inbox.entries import LostAccepts
 
 
 class Acceptance(Protocol):
@@ -22,6 +23,11 @@ class Acceptance(Protocol):
     @property
     def result(self) -> Mapping[str, Any] | None:
         """The result of a duplicate's first delivery, once it is settled."""
+        ...
+
+    @property
+    def lost(self) -> LostAccepts | None:
+        """Accepts that this call showed to be lost, if that was not known before."""
         ...
 
 

@@ -31,7 +31,7 @@ from runtime.event_body import parse
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
-from runtime.inbox.entries import InboxFull
+from runtime.inbox.entries import InboxFull, LostAccepts
 from runtime.inbox.replicas import TooFewReplicas
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, secret_fingerprint
@@ -97,6 +97,8 @@ class Webhook:
         except DeliveryDeclined as declined:
             return self._decline(declined, environ)
         self._wake(acceptance.wake)
+        if acceptance.lost is not None:
+            self._report_lost(acceptance.lost)
         answer = self._acknowledge(envelope, acceptance)
         self._metrics.webhook_ack_seconds.observe(perf_counter() - started)
         return answer
@@ -164,6 +166,14 @@ class Webhook:
             self._metrics.webhook_replay_block.labels("duplicate").inc()
             self._metrics.idempotent_hits.labels("ingest").inc()
         return Acknowledgement(200, document)
+
+    def _report_lost(self, lost: LostAccepts) -> None:
+        log.critical(
+            "Redis went back in time: accepted events are lost",
+            first_accept=lost.first or None,
+            last_accept=lost.last,
+            do="have Stripe send the events of that time again: see docs/operations.md",
+        )
 
     def _report_conflict(self, envelope: Envelope) -> None:
         self._metrics.webhook_conflicts.inc()

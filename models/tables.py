@@ -7,6 +7,7 @@ from models.append_only import AuditLog, PaymentEvent
 from models.base import Base
 from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
+from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StripeEvent
 from models.projected import (
@@ -56,7 +57,10 @@ __all__ = [
     "APPEND_ONLY",
     "VIEWS",
     "AuditLog",
+    "DataLoss",
+    "DatabaseEpoch",
     "DeadLetter",
+    "LostSettlement",
     "Membership",
     "NumberedChange",
     "Party",

@@ -133,6 +133,17 @@ class Metrics:
             "billing_fetch_seconds", "From a request to Stripe's API to its end.", _FAST
         )
     )
+    settlements_lost: Counter = field(
+        metadata=_counter(
+            "billing_settlements_lost",
+            "Settled events found missing in PostgreSQL, which went back.",
+        )
+    )
+    inbox_went_back: Counter = field(
+        metadata=_counter(
+            "billing_inbox_went_back", "Times that Redis was found to have lost accepted events."
+        )
+    )
     reads: Counter = field(
         metadata=_counter("billing_reads", "Reads over HTTP, by result.", "result")
     )
@@ -192,6 +203,8 @@ class SharedState:
     fetch_backlog_events: int | None = None
     fetch_breaker_open: bool | None = None
     redis_replicas: int | None = None
+    lost_settlements: int | None = None
+    lost_accepts: int | None = None
 
 
 class SharedStateCollector(Collector):
@@ -244,6 +257,16 @@ class SharedStateCollector(Collector):
                 "billing_redis_replicas_confirmed",
                 "Replicas that had the last probe, if PAIDUP_REDIS_REPLICAS wants some.",
                 state.redis_replicas,
+            ),
+            (
+                "billing_lost_settlements",
+                "Settled events that PostgreSQL lost and that are not back.",
+                state.lost_settlements,
+            ),
+            (
+                "billing_lost_accepts_reports",
+                "Open reports of accepted events that Redis lost.",
+                state.lost_accepts,
             ),
         ):
             if value is not None:

@@ -250,6 +250,41 @@ CREATE TABLE numbered_changes (
     CONSTRAINT numbered_changes_audit_id_key UNIQUE (audit_id),
     CONSTRAINT numbered_changes_cursor_check CHECK (cursor > 0)
 );
+
+CREATE TABLE database_epoch (
+    one_row BOOLEAN DEFAULT true NOT NULL,
+    epoch TEXT DEFAULT gen_random_uuid()::text NOT NULL,
+    replaced_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    inbox_epoch TEXT,
+    newest_accept BIGINT DEFAULT 0 NOT NULL,
+    CONSTRAINT database_epoch_pkey PRIMARY KEY (one_row),
+    CONSTRAINT database_epoch_one_row_check CHECK (one_row)
+) WITH (fillfactor = 80);
+INSERT INTO database_epoch DEFAULT VALUES;
+
+CREATE TABLE data_losses (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    server TEXT NOT NULL,
+    noticed_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    kept_until TIMESTAMPTZ,
+    complete BOOLEAN NOT NULL,
+    inbox_epoch TEXT,
+    first_accept BIGINT,
+    last_accept BIGINT,
+    closed_at TIMESTAMPTZ,
+    CONSTRAINT data_losses_pkey PRIMARY KEY (id),
+    CONSTRAINT data_losses_inbox_epoch_key UNIQUE (inbox_epoch),
+    CONSTRAINT data_losses_server_check CHECK (server IN ('postgresql', 'redis'))
+);
+
+CREATE TABLE lost_settlements (
+    event_id TEXT NOT NULL,
+    settlement BIGINT NOT NULL,
+    loss_id BIGINT NOT NULL,
+    settled_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT lost_settlements_pkey PRIMARY KEY (event_id, settlement)
+);
+CREATE INDEX lost_settlements_loss_id_idx ON lost_settlements (loss_id);
 """
 
 REFUSE_CHANGE = """
@@ -325,6 +360,7 @@ def downgrade() -> None:
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, stripe_events, payment_events,"
-        " audit_logs, dead_letters, waiting_changes, numbered_changes"
+        " audit_logs, dead_letters, waiting_changes, numbered_changes, database_epoch,"
+        " data_losses, lost_settlements"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

@@ -6,6 +6,7 @@ import click
 
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
+from ops.doctor.restored import note_restored
 from ops.terminal.output import Columns, json_option, print_json, print_rows, to_json
 
 _STYLES = {State.OK: "", State.WARNING: "yellow", State.PROBLEM: "bold red"}
@@ -17,17 +18,27 @@ _COLUMNS: Columns[Finding] = {
 
 
 @click.command(epilog="Example: paidup doctor --json | jq '.findings[] | select(.state != \"ok\")'")
+@click.option(
+    "--restored",
+    is_flag=True,
+    help="First void the done markers and close the reports of lost data: it was restored,"
+    " or Stripe sent it again.",
+)
 @json_option
-def doctor(*, as_json: bool) -> int:
+def doctor(*, restored: bool, as_json: bool) -> int:
     """Check settings, secrets, servers, schema, plans and clocks of this deployment.
 
-    Read-only. Exits 1 if it finds a problem; warnings alone exit 0.
+    Read-only without --restored. Exits 1 if it finds a problem; warnings alone exit 0.
     """
+    noted = note_restored(os.environ) if restored else None
     findings = list(examine(os.environ))
     problems = sum(finding.state is State.PROBLEM for finding in findings)
     if as_json:
-        print_json({"ok": not problems, "findings": to_json(findings)})
+        noted_document = {"restored": to_json(noted)} if noted else {}
+        print_json({"ok": not problems, "findings": to_json(findings), **noted_document})
     else:
+        if noted:
+            click.echo(str(noted))
         print_rows(_COLUMNS, findings, style=lambda finding: _STYLES[finding.state])
         click.echo(f"{problems} to fix" if problems else "nothing to fix")
     return 1 if problems else 0

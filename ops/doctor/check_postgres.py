@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.doctor.check_clock import check_clock
+from ops.doctor.check_losses import check_losses
 from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
@@ -75,6 +76,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
             yield warning("plans", f"{says}: run `paidup plans apply --resume`")
         yield from check_waiting(connection)
         yield from check_changes(connection)
+        yield from check_losses(connection)
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:

@@ -70,17 +70,14 @@ def _trouble(secret: str) -> str | None:
 def _api_key(settings: Settings) -> Finding:
     key, mode = settings.stripe_api_key, settings.effective_livemode()
     if key is None:
-        says = (
-            "is not set: set it to fetch thin events, now settled as ignored,"
-            " and events that Redis lost"
-        )
+        says = "is not set: set it to fetch thin events, which are settled as ignored now"
         return warning(_KEY, says)
     if re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
         return problem(_KEY, "is not an API key: set a secret or restricted one (sk_... or rk_...)")
     if mode != "any" and not settings.may_fetch(livemode=mode == "live"):
         says = f"belongs to the other mode: set a {mode} key to fetch {mode} events"
         return problem(_KEY, says)
-    return ok(_KEY, "set; thin events are fetched, and events that Redis lost, for 30 days")
+    return ok(_KEY, "set; thin events are fetched")
 
 
 def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:

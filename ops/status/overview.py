@@ -3,7 +3,7 @@
 If one server is unreachable, the half that the other one knows is still shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,10 @@ from ops.queries.audit_history import database_now
 from ops.queries.events import count_unfetched
 from ops.queries.throughput import settled_since
 from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
+from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
-from runtime.inbox.entries import Backlog
+from runtime.inbox.entries import Backlog, LostAccepts
+from runtime.inbox.recent import RecentEvents
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
 
@@ -37,6 +39,7 @@ class DatabaseCounts:
     catalogue_version: int | None
     unfetched: int
     """Settled events that still need a fetch from Stripe's API."""
+    losses: Losses = field(default_factory=Losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +53,14 @@ class Overview:
     troubles: Mapping[str, str]
     without_room: Mapping[Path, str] = field(default_factory=dict)
     """Metrics folders of this machine that cannot be written, with the reasons."""
+    losses: Losses = field(default_factory=Losses)
+    """Open reports of lost data, also those that only Redis knows of."""
 
 
 def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
     """Read the numbers now; ``before`` is an earlier overview, to measure the arrival rate."""
     troubles: dict[str, str] = {}
-    inbox = _inbox(settings, troubles)
+    inbox, lost_accepts = _inbox(settings, troubles)
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
     books = _books(settings, busy, troubles)
     return Overview(
@@ -64,16 +69,19 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
         books=books,
         troubles=troubles,
         without_room=folders_without_room(settings.data_dir),
+        losses=(books.losses if books else Losses()).with_accepts(lost_accepts),
     )
 
 
-def _inbox(settings: Settings, troubles: dict[str, str]) -> Backlog | None:
+def _inbox(
+    settings: Settings, troubles: dict[str, str]
+) -> tuple[Backlog | None, Sequence[LostAccepts]]:
     try:
         with connections.open_inbox(settings) as inbox:
-            return inbox.backlog()
+            return inbox.backlog(), RecentEvents(inbox.client).lost_accepts()
     except CommandFailed as error:
         troubles["redis"] = str(error)
-    return None
+    return None, ()
 
 
 def _books(
@@ -104,6 +112,7 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         letters={state: letters.get(state, 0) for state in STATES},
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
         unfetched=count_unfetched(connection),
+        losses=read_losses(connection),
     )
 
 

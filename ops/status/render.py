@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
+from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.formats import format_count, format_duration, format_time
@@ -23,6 +24,7 @@ def as_document(seen: Overview) -> Json:
         "dead_letters": dict(books.letters) if books else None,
         "catalogue_version": books.catalogue_version if books else None,
         "unfetched": books.unfetched if books else None,
+        "lost": losses_document(seen.losses),
     }
 
 
@@ -71,6 +73,8 @@ def print_overview(seen: Overview, before: Overview | None) -> None:
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
+    yield from (("lost", describe_database(loss)) for loss in seen.losses.database)
+    yield from (("lost", describe_accepts(loss)) for loss in seen.losses.accepts)
     for folder, reason in seen.without_room.items():
         todo = "make room, then restart what runs here to count again"
         yield "metrics folder", f"{folder} {reason}, nothing is counted: {todo}"

@@ -1,7 +1,7 @@
 """Convert between Python values and the text that Redis stores.
 
 Scripts read two things without parsing JSON, in every version of the format: a header starts with
-``{"v":N,"fp":"..."``, and a done marker starts with ``{"fp":"..."``.
+``{"v":N,"fp":"..."``, and a done marker starts with ``{"fp":"...","epoch":"..."``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from runtime.inbox.entries import (
     Finished,
     InboxEntry,
     Lane,
+    LostAccepts,
     PeekedEvent,
 )
 
@@ -46,7 +47,9 @@ def write_header(envelope: Envelope, *, origin: str, extra: Mapping[str, Any]) -
 
 def write_marker(finished: Finished) -> str:
     """Return the done marker from which duplicates of a settled event are answered."""
-    return json_text.write_json({"fp": finished.fingerprint, **finished.result})
+    return json_text.write_json(
+        {"fp": finished.fingerprint, "epoch": finished.database_epoch, **finished.result}
+    )
 
 
 def read_result(marker: bytes) -> Mapping[str, Any] | None:
@@ -55,7 +58,20 @@ def read_result(marker: bytes) -> Mapping[str, Any] | None:
         return None
     result: dict[str, Any] = json_text.read_json(marker)
     result.pop("fp", None)
+    result.pop("epoch", None)
     return result
+
+
+def read_lost_accepts(inbox_epoch: str, record: bytes) -> LostAccepts:
+    """Read the record of a loss, which ``lost_accepts.lua`` writes."""
+    noticed, first, last, state = record.decode().split(" ")
+    return LostAccepts(
+        inbox_epoch=inbox_epoch,
+        noticed_at=read_time(float(noticed)),
+        first=int(first),
+        last=int(last),
+        open=state == "open",
+    )
 
 
 def error_text(error: str) -> str:
@@ -107,7 +123,7 @@ def read_peeked_event(key: str, row: Sequence[bytes]) -> PeekedEvent:
 def read_backlog(answer: Sequence[Any]) -> Backlog:
     """Read the answer of ``backlog.lua``."""
     now, events, oldest, claimed, parked, replay, fetch, due, *rest = answer
-    drainers, processes, unknown, conflicts, settlement, reason, left, workers, *rest = rest
+    drainers, processes, unknown, conflicts, reason, left, workers, *rest = rest
     claimed_fetch, parked_fetch, fetch_reason, fetch_left, *counters = rest
     fetch_due = max(fetch - claimed_fetch - parked_fetch, 0)
     return Backlog(
@@ -124,7 +140,6 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
         processes=processes,
         unknown_version=unknown,
         conflicts=conflicts,
-        settlement=settlement,
         breaker=_read_timed_breaker(now, reason, left),
         fetch_due=fetch_due,
         fetch_breaker=_read_breaker(now, fetch_reason, fetch_left),

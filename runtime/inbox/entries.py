@@ -39,6 +39,23 @@ class Accepted:
     wake: str | None
     """The drainer registration for which the caller must publish a wake-up, if any."""
     result: Mapping[str, Any] | None
+    lost: "LostAccepts | None" = None
+    """Accepts that this call showed to be lost: Redis counts fewer than it gave numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostAccepts:
+    """Accepts that Redis forgot when it went back, by their numbers."""
+
+    inbox_epoch: str
+    """The epoch that ended; each loss has one of its own."""
+    noticed_at: datetime
+    first: int
+    """0 if it is unknown: every accept of that epoch that was not settled is lost."""
+    last: int
+    """The highest number that a process remembers; later accepts may be lost as well."""
+    open: bool = True
+    """False once an operator has closed the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +97,12 @@ class Finished:
     """An event that is settled in the database, with the result for its duplicates."""
 
     key: str
+    event_id: str
     fingerprint: str
+    settlement: int
+    """The number of its row."""
+    database_epoch: str
+    """The epoch of the database that the transaction read; its done marker is valid with it."""
     result: Mapping[str, Any]
 
 
@@ -110,8 +132,6 @@ class Closed:
     """The number of events that ``finish`` took out of the inbox."""
 
     events: int
-    rewound: bool
-    """True if the database lost settlements that Redis remembers. Done markers are then wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +182,6 @@ class Backlog:
     """Announced worker processes."""
     unknown_version: int
     conflicts: int
-    settlement: int
     breaker: Breaker | None
     counters: Mapping[str, int]
     """Running totals by name: accepted, claimed, finished, discarded, parked, reclaimed, ..."""

@@ -34,6 +34,7 @@ from runtime.inbox.entries import (
     Parked,
     Sweep,
 )
+from runtime.inbox.recent import read_loss
 from runtime.inbox.replicas import Argument, ReplicaWait
 from runtime.time_limits import ANNOUNCEMENT, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
@@ -74,6 +75,8 @@ class Inbox(InboxAdmin):
         self._lease = lease
         self._heal_cursor = 0
         self._clamp_cursor = 0
+        # Inbox epoch and highest accept that Redis gave this process: the next accept tells Redis.
+        self._given: tuple[str, int] = ("", 0)
 
     def accept(
         self, envelope: Envelope, *, origin: str = "stripe", extra: Mapping[str, Any] | None = None
@@ -84,7 +87,8 @@ class Inbox(InboxAdmin):
             InboxFull: it is new, and the inbox is full.
             TooFewReplicas: it is stored, and must not be acknowledged.
         """
-        status, wake, marker = self._write(
+        epoch, highest = self._given
+        status, wake, marker, *given, lost = self._write(
             "accept",
             envelope.event_id,
             envelope.fingerprint,
@@ -93,10 +97,22 @@ class Inbox(InboxAdmin):
             envelope.body,
             self._limit,
             new_token(),
+            epoch,
+            highest,
         )
         if status == b"full":
             raise InboxFull(self._limit)
-        return _accepted(status, wake, marker)
+        self._remember(*given)
+        accepted = _accepted(status, wake, marker)
+        if not lost:
+            return accepted
+        return replace(accepted, lost=read_loss(self._client, self._scripts.prefix, epoch))
+
+    def _remember(self, epoch: bytes, number: int) -> None:
+        """Keep the highest number of the newest epoch; several threads call it in any order."""
+        now = epoch.decode()
+        if now != self._given[0] or number > self._given[1]:
+            self._given = (now, number)
 
     def confirm_replicas(self) -> int:
         """Write something, and return how many replicas have it; 0 where none is wanted.
@@ -166,31 +182,21 @@ class Inbox(InboxAdmin):
         """Renew the lease; False if the claim has ended and its events may have another owner."""
         return bool(self._scripts.run("heartbeat", token, _ms(self._lease), _ms(REGISTRATION)))
 
-    def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
-        """Remove settled events and store their done markers. Call it only after COMMIT.
-
-        ``settlement`` is the highest number that the database gave one of these events just now, or
-        None if all of them had been settled before.
-        """
-        pairs = [(event.key, encoding.write_marker(event)) for event in finished]
-        return self._leave(token, pairs, counter="finished", settlement=settlement)
+    def finish(self, token: str, finished: Sequence[Finished]) -> Closed:
+        """Remove settled events and store their done markers. Call it only after COMMIT."""
+        rows = [
+            (event.key, encoding.write_marker(event), f"{event.settlement} {event.event_id}")
+            for event in finished
+        ]
+        return self._leave(token, rows, counter="finished")
 
     def discard(self, token: str, keys: Sequence[str]) -> Closed:
         """Remove events that are dead letters now, without a done marker. Only after COMMIT."""
-        return self._leave(token, [(key, "") for key in keys], counter="discarded")
+        return self._leave(token, [(key, "", "") for key in keys], counter="discarded")
 
-    def _leave(
-        self,
-        token: str,
-        pairs: Sequence[tuple[str, str]],
-        *,
-        counter: str,
-        settlement: int | None = None,
-    ) -> Closed:
-        highest: Argument = "" if settlement is None else settlement
-        flat = [word for pair in pairs for word in pair]
-        events, rewound = self._scripts.run("finish", token, highest, _ms(MARKER), counter, *flat)
-        return Closed(events=events, rewound=bool(rewound))
+    def _leave(self, token: str, rows: Sequence[tuple[str, str, str]], *, counter: str) -> Closed:
+        flat = [word for row in rows for word in row]
+        return Closed(events=self._scripts.run("finish", token, _ms(MARKER), counter, *flat))
 
     def park(self, token: str, parked: Sequence[Parked]) -> int:
         """Make events due again later, with the reason, and return how many this owner held."""

@@ -59,9 +59,10 @@ class OpenDeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The clock of the transaction, and the dead letters of its events by inbox key."""
+    """The clock of the transaction, its database's epoch, and dead letters by inbox key."""
 
     now: datetime
+    database_epoch: str
     dead_letters: Mapping[str, OpenDeadLetter]
 
 
@@ -97,7 +98,11 @@ def open_transaction(
         raise
     if row.revision != head():
         raise SchemaOutdated(found=row.revision, expected=head())
-    return Opening(now=row.now, dead_letters=_open_dead_letters(row.dead_letters or {}))
+    return Opening(
+        now=row.now,
+        database_epoch=row.epoch or "",
+        dead_letters=_open_dead_letters(row.dead_letters or {}),
+    )
 
 
 def admit(connection: Connection, deliveries: Sequence[tuple[Delivery, str | None]]) -> Admitted:
@@ -143,6 +148,7 @@ _OPEN = text(
     "SELECT set_config('enable_seqscan', 'off', true),"
     " set_config('lock_timeout', :lock_timeout, true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
+    " (SELECT epoch FROM database_epoch) AS epoch,"
     " pg_advisory_xact_lock_shared(:lock),"
     " (SELECT json_object_agg(event_id, json_build_array(state, payload)) FROM dead_letters"
     "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS dead_letters"

@@ -76,6 +76,8 @@ class Settlement:
     applied_at: datetime
     attempts: int
     settlement: int
+    database_epoch: str
+    """The epoch of the database in the transaction that settled it or found it settled."""
     hit: bool
     changes: Mapping[str, int] = field(default_factory=dict)
     """Numbers of entitlements that were granted, changed and revoked."""

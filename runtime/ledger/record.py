@@ -227,6 +227,7 @@ def _settlement(step: Step, decided: DecidedBatch) -> Settlement:
         applied_at=decided.opening.now if step.corrects else row.applied_at,
         attempts=row.attempts,
         settlement=row.settlement,
+        database_epoch=decided.opening.database_epoch,
         hit=settled,
         changes=changes_in(step.decisions),
         pending_fetches=open_still,

@@ -166,6 +166,10 @@ class FaultyIngest:
         """The server processes that run now."""
         return [pid for pid in children_of(self.process.pid) if "spawn_main" in command_of(pid)]
 
+    def log_text(self) -> str:
+        """Return what it logged so far."""
+        return self._log.read_text()
+
     def get(self, path: str) -> int:
         """Return the status of a page, 0 where nothing answers."""
         connection = Endpoint.at(self.url + path).connect()

@@ -20,8 +20,6 @@ _EMPTY: Final = (
     "index",
     "index:replay",
     "index:fetch",
-    "event:meta",
-    "event:body",
     "history",
     "held",
     "claims",
@@ -140,10 +138,21 @@ def _differences(table: str, found: list[Any], applied: set[str]) -> Iterator[st
 
 def _left_in(redis: Redis, prefix: str = "paidup:") -> Iterator[str]:
     left = [name for name in _EMPTY if redis.exists(prefix + name)]
+    left += _left_beside_kept_bodies(redis, prefix)
     left += [key.decode() for key in redis.scan_iter(f"{prefix}queue:*", count=1000)]
     left += [key.decode() for key in redis.scan_iter(f"{prefix}claim:*", count=1000)]
     if left:
         yield f"left in Redis: {_some(set(left))}"
+
+
+def _left_beside_kept_bodies(redis: Any, prefix: str) -> list[str]:
+    """Return bodies and headers other than those kept of the events that were settled last."""
+    kept = {entry.split(b" ", 2)[2] for entry in redis.lrange(f"{prefix}settled:bodies", 0, -1)}
+    return [
+        f"{name} of {key.decode()}"
+        for name in ("event:body", "event:meta")
+        for key in set(redis.hkeys(prefix + name)) - kept
+    ]
 
 
 def _some(values: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""PostgreSQL is unreachable, flaps, waits for a lock, refuses writes, or goes back in time."""
+"""PostgreSQL is unreachable, flaps, waits for a lock, or refuses writes."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from ops.up.servers.postgres_server import ROLE, Postgres
 from tests.faults.fault_env import FaultSite, trickle, workers
-from tests.faults.purchases import purchases
 from tests.killing import kill
 from tests.workers.waiting import until
 
@@ -137,42 +136,3 @@ def _set_read_only(server: Postgres, word: str) -> None:
             {"role": ROLE},
         )
     engine.dispose()
-
-
-def test_t29_a_database_that_went_back_in_time_drops_the_done_markers(
-    site: FaultSite, postgres_server: Postgres
-) -> None:
-    database = site.database_url.rpartition("/")[2]
-    with workers(site):
-        site.take(range(20))
-        site.until_drained()
-    _copy(site, postgres_server, database, "backup")
-    with workers(site):
-        site.take(range(20, 50))
-        site.check_result()
-    postgres_server.drop_database(database)
-    _copy(site, postgres_server, "backup", database)
-    postgres_server.drop_database("backup")
-
-    lost = [str(envelope.event_id) for envelope in purchases(range(20, 50))]
-    assert not site.settled().keys() & set(lost)
-    with workers(site):
-        before = {site.inbox.accept(envelope).status for envelope in purchases(range(20, 50))}
-        site.take(["newest"])
-        until(lambda: _rewinds(site) == 1, why="the rewind was noticed")
-        until(lambda: not list(site.redis.scan_iter(f"paidup:done:{lost[0]}")), why="dropped")
-        site.take(range(20, 50))
-        site.take(range(20))
-        site.check_result()
-
-    assert before == {"duplicate"}
-    assert "went back in time" in site.log.read_text()
-
-
-def _rewinds(site: FaultSite) -> int:
-    return site.inbox.backlog().counters.get("rewinds", 0)
-
-
-def _copy(site: FaultSite, server: Postgres, source: str, target: str) -> None:
-    site.engine.dispose()
-    server.create_database(target, template=source)

@@ -88,9 +88,7 @@ class BatchInbox:
 
     batches: list[list[InboxEntry]]
     owed: str | None = None
-    rewound: bool = False
     finished: list[Finished] = field(default_factory=list)
-    settlements: list[int | None] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     suspected: list[str] = field(default_factory=list)
@@ -113,12 +111,11 @@ class BatchInbox:
     def heartbeat(self, token: str) -> bool:
         return True
 
-    def finish(self, token: str, finished: Sequence[Finished], *, settlement: int | None) -> Closed:
+    def finish(self, token: str, finished: Sequence[Finished]) -> Closed:
         self.calls.append("finish")
         self._fail_if_unreachable()
         self.finished += finished
-        self.settlements.append(settlement)
-        return Closed(events=len(finished), rewound=self.rewound)
+        return Closed(events=len(finished))
 
     def park(self, token: str, parked: Sequence[Parked]) -> int:
         self.calls.append("park")
@@ -128,7 +125,7 @@ class BatchInbox:
     def discard(self, token: str, keys: Sequence[str]) -> Closed:
         self.calls.append("discard")
         self.discarded += keys
-        return Closed(events=len(keys), rewound=False)
+        return Closed(events=len(keys))
 
     def suspect(self, token: str, keys: Sequence[str]) -> int:
         self.calls.append("suspect")
@@ -154,10 +151,6 @@ class BatchInbox:
 
     def open_breaker(self, reason: str, seconds: float) -> None:
         self.breaker = reason
-
-    def drop_done_markers(self) -> int:
-        self.calls.append("drop markers")
-        return 3
 
 
 @dataclass
@@ -200,6 +193,7 @@ class FakeLedger:
             applied_at=NOW,
             attempts=delivery.attempts,
             settlement=known.settlement if known else next(self._numbers),
+            database_epoch="epoch",
             hit=known is not None,
             changes={} if known else {"granted": 1},
         )

@@ -16,7 +16,7 @@ from runtime.event_keys import conflict_key
 from runtime.failures.classify import Failure, Infrastructure, Outdated, classify
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DeadLetterDraft
 from runtime.inbox.entries import Deferred, Finished, InboxEntry, Parked
-from runtime.ledger.deliveries import REPLAY, Settlement
+from runtime.ledger.deliveries import Settlement
 from runtime.ledger.errors import IDENTITY_CONFLICT
 from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import event_type_of
@@ -138,18 +138,7 @@ class Finisher:
         # claim of these events finds hits and has nothing to report.
         for entry, finish in finishes:
             self.reporter.settled(entry, finish)
-        closed = self.inbox.finish(
-            token,
-            [_finished(finish.settlement) for _, finish in finishes],
-            settlement=_newest_settlement(finishes),
-        )
-        if closed.rewound:
-            dropped = self.inbox.drop_done_markers()
-            # The events that are lost are only at Stripe; docs/operations.md has the procedure.
-            log.critical(
-                "the database went back in time: have Stripe resend the events since its backup",
-                done_markers_dropped=dropped,
-            )
+        self.inbox.finish(token, [_finished(finish.settlement) for _, finish in finishes])
 
     def _defer(self, token: str, todo: _ByKind) -> None:
         """Defer unsettled events, and events whose settlement Stripe's API must complete."""
@@ -180,21 +169,18 @@ def _finished(settlement: Settlement) -> Finished:
         "applied_at": settlement.applied_at.isoformat(),
         "attempts": settlement.attempts,
     }
-    return Finished(key=settlement.key, fingerprint=settlement.fingerprint, result=result)
+    return Finished(
+        key=settlement.key,
+        event_id=settlement.event_id,
+        fingerprint=settlement.fingerprint,
+        settlement=settlement.settlement,
+        database_epoch=settlement.database_epoch,
+        result=result,
+    )
 
 
 def _deferred(finish: Finish) -> Deferred:
     return Deferred(key=finish.settlement.key, settled=_finished(finish.settlement))
-
-
-def _newest_settlement(finishes: list[tuple[InboxEntry, Finish]]) -> int | None:
-    """Return the highest number the database assigned in this batch; hits carry old numbers."""
-    numbers = (
-        finish.settlement.settlement
-        for entry, finish in finishes
-        if not (finish.settlement.hit or finish.settlement.completes) and entry.origin != REPLAY
-    )
-    return max(numbers, default=None)
 
 
 def _pending(dead: MoveToDeadLetters, why: str) -> Snooze:

@@ -22,10 +22,12 @@ from redis.exceptions import RedisError
 
 from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
 from runtime.changes.numbering import number_waiting
+from runtime.data_loss.check import check_data
 from runtime.database.engine import make_engine, make_probe_engine
 from runtime.guard import Guard
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
+from runtime.inbox.recent import RecentEvents
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
@@ -40,6 +42,8 @@ from workers.supervisor.access_expiry import AccessExpiry
 from workers.supervisor.change_numbering import ChangeNumbering
 from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
+from workers.supervisor.data_watch import PERIOD_SECONDS as WATCH_SECONDS
+from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_database
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
@@ -163,6 +167,15 @@ class Supervisor:
             time.monotonic,
             lambda: self._stopping,
         )
+        self._watch_engine = make_engine(self._settings, application_name="paidup-data-watch")
+        self._data_watch = DataWatch(
+            partial(check_data, RecentEvents(redis), self._watch_engine),
+            leads=lambda: self._leads,
+            publish=WakePublisher(make_celery(self._settings, role="publisher")).publish,
+            unregister=self._inbox.unregister,
+            drop_connections=self._watch_engine.dispose,
+            metrics=metrics,
+        )
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         shared = SharedStateCollector(
             SharedStateReader(self._inbox.backlog, self._database_state.state)
@@ -200,6 +213,7 @@ class Supervisor:
             PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
+            PeriodicJobs((self._data_watch.run_if_leading,), WATCH_SECONDS, "data-watch"),
         )
 
     def _watch_pools(self) -> None:
@@ -252,6 +266,7 @@ class Supervisor:
         self._probe_engine.dispose()
         self._expiry_engine.dispose()
         self._numbering_engine.dispose()
+        self._watch_engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
             self._lease.release()

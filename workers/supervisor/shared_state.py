@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.changes.feed import waiting_seconds
+from runtime.data_loss.reports import count_missing, count_open_accepts
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Lane
 from runtime.telemetry import SharedState
@@ -27,6 +28,8 @@ class DatabaseState:
 
     dead_letters: int | None = None
     changes_waiting_seconds: float | None = None
+    lost_settlements: int | None = None
+    lost_accepts: int | None = None
 
 
 def read_database_state(engine: Engine) -> DatabaseState:
@@ -34,10 +37,14 @@ def read_database_state(engine: Engine) -> DatabaseState:
     try:
         dead = count_open(engine)
         with engine.connect() as connection:
-            waiting = waiting_seconds(connection)
+            return DatabaseState(
+                dead_letters=dead,
+                changes_waiting_seconds=waiting_seconds(connection),
+                lost_settlements=count_missing(connection),
+                lost_accepts=count_open_accepts(connection),
+            )
     except SQLAlchemyError:
         return DatabaseState()
-    return DatabaseState(dead_letters=dead, changes_waiting_seconds=waiting)
 
 
 class DatabaseStateCache:
@@ -74,19 +81,17 @@ class SharedStateReader:
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
-        database = self._database_state()
-        dead, waiting = database.dead_letters, database.changes_waiting_seconds
+        database = SharedState(**asdict(self._database_state()))
         try:
             backlog = self._backlog()
         except RedisError:
-            return SharedState(dead_letters=dead, changes_waiting_seconds=waiting)
-        return SharedState(
+            return database
+        return replace(
+            database,
             backlog_events=backlog.events,
             backlog_oldest_seconds=backlog.oldest_seconds,
-            dead_letters=dead,
             breaker_open=backlog.breaker is not None,
             breaker_open_seconds=backlog.breaker_seconds,
-            changes_waiting_seconds=waiting,
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
         )

@@ -1,7 +1,9 @@
---!use names wakes store
+--!use names wakes store done_marker lost_accepts
 -- ARGV: prefix, key, fingerprint, partition, meta, body,
--- limit of the inbox (0: none), token for a wake-up.
--- Returns its status, the wake-up owed (or ''), the cached result (or '').
+-- limit of the inbox (0: none), token for a wake-up, then the inbox epoch and the highest number of
+-- an accept that this process was given ('' and 0 at its start).
+-- Returns its status, the wake-up owed (or ''), the cached result (or ''), the inbox epoch, the
+-- number of the newest accept, 1 if this call shows that Redis went back.
 local key, fingerprint = ARGV[2], ARGV[3]
 local limit = tonumber(ARGV[7])
 local event = { key = key, lane = 'live', partition = ARGV[4], meta = ARGV[5], body = ARGV[6] }
@@ -20,7 +22,7 @@ local function store_conflict()
     call('HSET', CONFLICTS, conflict, NOW)
     call('HINCRBY', COUNTERS, 'conflicts', 1)
   end
-  return { 'conflict', '', '' }
+  return 'conflict'
 end
 
 -- A write, also on a full server: a replica refuses it, and WAITAOF on a connection that wrote nothing
@@ -30,20 +32,25 @@ local function note_known()
   call('HINCRBY', COUNTERS, 'known', 1)
 end
 
-local done = call('GET', done_marker_of(key))
+local function answer(status, before, after, wake, result)
+  local epoch, lost = accepts_compared(ARGV[9], tonumber(ARGV[10]), before, ARGV[8])
+  return { status, wake, result, epoch, after, lost }
+end
+
+local done = valid_marker(key)
 local pending = is_pending(key)
 if pending or done then
-  local known = known_fingerprint(pending, done)
+  local known, count = known_fingerprint(pending, done), newest_accept()
   if known and known ~= fingerprint then
     note_known()
-    return store_conflict()
+    return answer(store_conflict(), count, count, '', '')
   end
   note_known()
-  return { 'duplicate', '', done or '' }
+  return answer('duplicate', count, count, '', done or '')
 end
 if limit > 0 and call('ZCARD', INDEX) >= limit then
-  return { 'full', '', '' }
+  return { 'full', '', '', '', 0, 0 }
 end
 store(event)
-call('HINCRBY', COUNTERS, 'accepted', 1)
-return { 'accepted', wake_if_owed(ARGV[8]), '' }
+local number = call('HINCRBY', COUNTERS, 'accepted', 1)
+return answer('accepted', number - 1, number, wake_if_owed(ARGV[8]), '')

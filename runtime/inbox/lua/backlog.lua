@@ -1,6 +1,6 @@
 --!use names wakes fetching
 -- Reads only. Returns now, then: events, oldest received, claimed, parked, replay, fetch, oldest
--- due and unclaimed, drainers, worker processes, unknown versions, conflicts, settlement,
+-- due and unclaimed, drainers, worker processes, unknown versions, conflicts,
 -- breaker's since and reason, breaker's ms left, supervisors, claimed and parked in lane fetch, its
 -- breaker's reason and ms left; then the counters.
 local claimed, claimed_fetch = 0, 0
@@ -22,7 +22,7 @@ local reply = {
   NOW, call('ZCARD', INDEX), oldest, claimed, call('ZCOUNT', PARKED, '(' .. NOW, '+inf'),
   call('ZCARD', LANE_INDEX.replay), call('ZCARD', LANE_INDEX.fetch), oldest_due() or '',
   drainers(), announced_processes(), call('ZCARD', UNKNOWN), call('HLEN', CONFLICTS),
-  tonumber(call('GET', SETTLEMENT) or 0), call('GET', BREAKER) or '', call('PTTL', BREAKER),
+  call('GET', BREAKER) or '', call('PTTL', BREAKER),
   call('HLEN', WORKERS), claimed_fetch, call('ZCOUNT', PARKED_FETCH, '(' .. NOW, '+inf'),
   call('GET', FETCH_BREAKER) or '', call('PTTL', FETCH_BREAKER),
 }

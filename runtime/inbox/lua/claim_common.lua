@@ -130,8 +130,7 @@ local function received(key)
 end
 
 local function note_claim()
-  call('HSET', claim, 'alone', #entries == 1 and 1 or 0, 'settlement', call('GET', SETTLEMENT) or 0,
-    'rewinds', call('HGET', COUNTERS, 'rewinds') or 0)
+  call('HSET', claim, 'alone', #entries == 1 and 1 or 0)
   call('HINCRBY', COUNTERS, 'claimed', #entries)
 end
 

@@ -1,4 +1,4 @@
---!use names wakes placement fetching
+--!use names wakes placement done_marker fetching
 -- ARGV: prefix, token, marker ms, how many may fetch at the same time, token for a wake-up, then
 -- for each event: key, marker ('' where nothing of it is settled yet).
 -- Moves these events, if this claim still holds them, to the fetch lane. Returns how many, and the
@@ -13,7 +13,7 @@ for i = 6, #ARGV, 2 do
     -- Its earlier failures say nothing about the request to Stripe's API.
     call('HDEL', HISTORY, key)
     if marker ~= '' then
-      call('SET', done_marker_of(key), marker, 'PX', ARGV[3])
+      mark_done(key, marker, ARGV[3])
     end
     deferred = deferred + 1
   end

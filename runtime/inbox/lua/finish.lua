@@ -1,48 +1,50 @@
---!use names placement
--- ARGV: prefix, token, highest new settlement (or ''), marker ms, counter, then for each event:
--- key, marker ('' for none).
--- Removes those that this claim still holds. Returns how many, and 1 if the database went back in
--- time.
-local token, settlement, marker_ms = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local claim = claim_of(token)
+--!use names placement done_marker recent
+-- ARGV: prefix, token, marker ms, counter, then for each event: key, marker ('' for none),
+-- settlement number and event id ('' if it is not settled).
+-- Removes those that this claim still holds. Returns how many.
+local token, marker_ms = ARGV[2], ARGV[3]
+local claim, now = claim_of(ARGV[2]), string.format('%.0f', NOW)
+local freed, settled, bodies = {}, {}, {}
+local finished = 0
 
--- Settlement numbers only grow, and this claim began after the highest known one. A new number that
--- is not above it comes from a database that lost some. Reported once, then counted from there.
-local function went_back()
-  local seen = call('HMGET', claim, 'settlement', 'rewinds')
-  local highest = tonumber(call('GET', SETTLEMENT) or 0)
-  local rewinds = call('HGET', COUNTERS, 'rewinds') or '0'
-  if seen[2] == rewinds and settlement <= tonumber(seen[1]) then
-    call('SET', SETTLEMENT, settlement)
-    call('HINCRBY', COUNTERS, 'rewinds', 1)
-    return 1
+-- The body stays where it is: to move it would write all of it to the append-only file once more.
+local function keep_body(key, lane)
+  local bytes = most_bytes > 0 and call('HSTRLEN', BODY, key) or 0
+  if bytes == 0 then
+    return forget(key, lane)
   end
-  if settlement > highest then
-    call('SET', SETTLEMENT, settlement)
-  end
-  return 0
+  leave_inbox(key, lane)
+  bodies[#bodies + 1] = now .. ' ' .. bytes .. ' ' .. key
+  bytes_kept = bytes_kept + bytes
 end
 
 write_even_when_full()
-local finished, rewound, freed = 0, 0, {}
-for i = 6, #ARGV, 2 do
-  local key, marker = ARGV[i], ARGV[i + 1]
+for i = 5, #ARGV, 3 do
+  local key, marker, settlement = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local place = call('HGET', claim, 'e:' .. key)
   if place then
-    if settlement and finished == 0 then
-      rewound = went_back()
-    end
-    forget(key, (parts_of(place)))
+    keep_body(key, (parts_of(place)))
     if marker ~= '' then
-      call('SET', done_marker_of(key), marker, 'PX', marker_ms)
+      mark_done(key, marker, marker_ms)
+    end
+    if settlement ~= '' then
+      settled[#settled + 1] = now .. ' ' .. settlement
     end
     let_go(claim, key, freed)
     finished = finished + 1
   end
 end
 free_places(freed)
+if #settled > 0 then
+  call('RPUSH', SETTLED, unpack(settled))
+end
+if #bodies > 0 then
+  call('RPUSH', SETTLED_BODIES, unpack(bodies))
+  call('HSET', SETTLED_STATE, 'bytes', bytes_kept)
+end
 if finished > 0 then
-  call('HINCRBY', COUNTERS, ARGV[5], finished)
+  drop_surplus(math.max(2 * finished, 100))
+  call('HINCRBY', COUNTERS, ARGV[4], finished)
   close_if_empty(token, claim)
 end
-return { finished, rewound }
+return finished

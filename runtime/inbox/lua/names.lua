@@ -12,8 +12,7 @@ local HELD, CLAIMS, CONFLICTS = named('held'), named('claims'), named('conflicts
 local DRAINERS, WORKERS, BREAKER = named('drainers'), named('workers'), named('breaker')
 -- Places whose party was locked, with the end of their rest.
 local RESTING = named('resting')
-local SETTLEMENT, COUNTERS = named('settlement'), named('counters')
-local LEADER = named('sweeper')
+local COUNTERS, LEADER = named('counters'), named('sweeper')
 local FETCHERS, PARKED_FETCH = named('fetchers'), named('parked:fetch')
 local READY =
   { live = named('ready:live'), replay = named('ready:replay'), fetch = named('ready:fetch') }

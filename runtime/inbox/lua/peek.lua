@@ -33,8 +33,9 @@ for i = 3, #ARGV do
   local key = ARGV[i]
   local meta = call('HGET', META, key) or '{"v":0,"fp":"","partition":""}'
   local state, lane, received, due, place = found(key, meta)
-  local row = { state, lane, received, due, meta, call('HGET', BODY, key) or '',
-    call('HGET', HISTORY, key) or '' }
+  -- The body of a settled event may be kept for a while. It is not in the inbox any more.
+  local body = state ~= 'absent' and call('HGET', BODY, key) or ''
+  local row = { state, lane, received, due, meta, body, call('HGET', HISTORY, key) or '' }
   for _, value in ipairs(row) do
     reply[#reply + 1] = value
   end

@@ -125,9 +125,8 @@ local function note_parked(key, lane, due)
   end
 end
 
-local function forget(key, lane)
-  call('HDEL', BODY, key)
-  call('HDEL', META, key)
+-- The body and the header stay.
+local function leave_inbox(key, lane)
   call('HDEL', HISTORY, key)
   call('ZREM', PARKED, key)
   call('ZREM', UNKNOWN, key)
@@ -138,4 +137,10 @@ local function forget(key, lane)
     call('ZREM', PARKED_FETCH, key)
   end
   call('ZREM', INDEX, key)
+end
+
+local function forget(key, lane)
+  call('HDEL', BODY, key)
+  call('HDEL', META, key)
+  leave_inbox(key, lane)
 end

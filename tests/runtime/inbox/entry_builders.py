@@ -41,11 +41,18 @@ def event(
     return parse(json.dumps(document).encode())
 
 
-def settled(keys: Iterable[str]) -> list[Finished]:
-    """Build the results of these events, with the fingerprint of ``event``."""
+def settled(keys: Iterable[str], *, first: int = 1, epoch: str = "epoch") -> list[Finished]:
+    """Build the results of these events, with the fingerprint of ``event`` and growing numbers."""
     return [
-        Finished(key=key, fingerprint=event(0).fingerprint, result={"outcome": "applied"})
-        for key in keys
+        Finished(
+            key=key,
+            event_id=key,
+            fingerprint=event(0).fingerprint,
+            settlement=number,
+            database_epoch=epoch,
+            result={"outcome": "applied"},
+        )
+        for number, key in enumerate(keys, first)
     ]
 
 
@@ -59,7 +66,7 @@ def claim_and_finish_all(
     """Drain as a worker does, and return the keys in order."""
     token, keys = new_token(), list[str]()
     while (claim := inbox.claim(token, lanes=lanes)).entries:
-        inbox.finish(token, settled(keys_of(claim)), settlement=None)
+        inbox.finish(token, settled(keys_of(claim)))
         keys += keys_of(claim)
     return keys
 

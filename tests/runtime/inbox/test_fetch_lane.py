@@ -80,7 +80,7 @@ class TestMoving:
         inbox.claim("owner")
 
         assert lane.defer("somebody", [Deferred(key="evt_1")]).events == 0
-        assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 1
+        assert inbox.finish("owner", settled(["evt_1"])).events == 1
 
     def test_earlier_failures_do_not_count_in_this_lane(
         self, inbox: Inbox, lane: FetchLane
@@ -110,12 +110,14 @@ class TestMoving:
         fill(inbox, lane, 1)
         lane.claim("fetcher", wake=None)
 
-        assert inbox.finish("fetcher", settled(["evt_1"]), settlement=1).events == 1
+        assert inbox.finish("fetcher", settled(["evt_1"])).events == 1
 
         assert lane.leave("fetcher", hand_on=True) is None
         left = {key.decode().removeprefix(PREFIX) for key in client.keys(f"{PREFIX}*")}
-        assert left <= {"counters", "done:evt_1", "settlement", "fetch:health", "fetch:wakes"} | {
-            "drainers"
+        assert left <= {"counters", "done:evt_1", "epoch", "fetch:health", "fetch:wakes"} | {
+            "database:epoch",
+            "settled",
+            "drainers",
         }
 
 

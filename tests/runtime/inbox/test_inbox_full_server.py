@@ -64,11 +64,10 @@ def test_a_full_server_is_drained(inbox: Inbox, client: Client) -> None:
     claim = inbox.claim("owner")
     assert len(claim.entries) == 3
     assert inbox.heartbeat("owner")
-    assert inbox.finish("owner", settled(keys_of(claim)), settlement=3).events == 3
+    assert inbox.finish("owner", settled(keys_of(claim))).events == 3
 
     assert one_place_each(client) == {}
     assert inbox.accept(event(1, customer="cus_1")).result == {"outcome": "applied"}
-    assert inbox.backlog().settlement == 3
 
 
 def test_on_a_full_server_failures_are_stored_and_leases_end(inbox: Inbox, client: Client) -> None:

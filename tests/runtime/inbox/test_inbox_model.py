@@ -100,7 +100,7 @@ class InboxMachine(RuleBasedStateMachine):
     def finish(self, owner: str, numbers: set[int]) -> None:
         keys = {f"evt_{number}" for number in numbers}
 
-        closed = self.inbox.finish(owner, settled(sorted(keys)), settlement=None)
+        closed = self.inbox.finish(owner, settled(sorted(keys)))
 
         gone = self._release(owner, keys)
         assert closed.events == len(gone)

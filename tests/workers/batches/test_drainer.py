@@ -392,31 +392,14 @@ def test_an_event_settled_before_counts_as_a_hit_and_not_as_settled_again() -> N
     assert scene.counted("billing_event_lag_seconds_count") == 1
 
 
-def test_only_new_settlement_numbers_show_a_database_that_went_back() -> None:
+def test_the_inbox_learns_which_row_of_which_database_stands_for_an_event() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2")], [entry_of("evt_2")])
 
     scene.drain()
 
-    assert scene.inbox.settlements == [2, None]
-
-
-def test_a_replayed_event_s_old_number_does_not_look_like_a_database_gone_back() -> None:
-    scene = stage([entry_of("evt_1", origin="replay")])
-
-    scene.drain()
-
-    assert scene.inbox.settlements == [None]
-
-
-def test_a_database_that_went_back_in_time_costs_the_cached_results_and_raises_an_alarm() -> None:
-    scene = stage([entry_of("evt_1")])
-    scene.inbox.rewound = True
-
-    with structlog.testing.capture_logs() as lines:
-        scene.drain()
-
-    assert "drop markers" in scene.inbox.calls
-    assert [line["log_level"] for line in lines if "went back" in line["event"]] == ["critical"]
+    rows = [(each.event_id, each.settlement) for each in scene.inbox.finished]
+    assert rows == [("evt_1", 1), ("evt_2", 2), ("evt_2", 2)]
+    assert {each.database_epoch for each in scene.inbox.finished} == {"epoch"}
 
 
 def test_one_line_has_the_outcome_of_an_event_and_none_shows_its_body() -> None:

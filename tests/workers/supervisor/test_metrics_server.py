@@ -39,7 +39,6 @@ def backlog() -> Backlog:
         processes=2,
         unknown_version=0,
         conflicts=0,
-        settlement=7,
         breaker=Breaker(reason="refused", until=NOON, since=NOON - timedelta(minutes=1)),
         counters={},
     )

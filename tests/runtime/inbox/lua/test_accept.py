@@ -206,7 +206,7 @@ def test_an_event_that_was_never_indexed_is_known_from_its_first_claim_on(
     inbox.claim("owner")
 
     assert inbox.accept(event(1)).status == "duplicate"
-    inbox.finish("owner", settled(["evt_1"]), settlement=1)
+    inbox.finish("owner", settled(["evt_1"]))
     assert one_place_each(client) == {}
 
 

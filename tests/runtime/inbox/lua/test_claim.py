@@ -23,7 +23,7 @@ def test_nothing_due_gives_nothing_and_ends_the_registration(inbox: Inbox) -> No
     wake = inbox.accept(event(1)).wake
     assert keys_of(inbox.claim("first", wake=wake)) == ["evt_1"]
 
-    inbox.finish("first", settled(["evt_1"]), settlement=1)
+    inbox.finish("first", settled(["evt_1"]))
     empty = inbox.claim("first")
 
     assert (empty.entries, empty.wake, empty.refused) == ((), None, False)
@@ -39,7 +39,7 @@ def test_a_partition_belongs_to_one_owner_at_a_time(inbox: Inbox) -> None:
 
     assert inbox.claim("second").entries == ()
 
-    inbox.finish("first", settled(["evt_1"]), settlement=1)
+    inbox.finish("first", settled(["evt_1"]))
     assert keys_of(inbox.claim("second")) == ["evt_3"]
 
 
@@ -48,9 +48,9 @@ def test_a_partition_is_free_again_only_when_its_last_event_left_the_claim(inbox
         inbox.accept(event(number))
     inbox.claim("first", max_events=2)
 
-    inbox.finish("first", settled(["evt_1"]), settlement=1)
+    inbox.finish("first", settled(["evt_1"]))
     assert inbox.claim("second").entries == ()
-    inbox.finish("first", settled(["evt_2"]), settlement=2)
+    inbox.finish("first", settled(["evt_2"]))
 
     assert keys_of(inbox.claim("second")) == ["evt_3"]
 

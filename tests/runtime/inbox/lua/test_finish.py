@@ -17,16 +17,16 @@ from tests.runtime.inbox.entry_builders import (
 
 pytestmark = pytest.mark.servers
 
-_KEPT = {"counters", "done:evt_1", "drainers", "settlement"}
+_KEPT = {"counters", "database:epoch", "done:evt_1", "drainers", "epoch", "settled"}
 
 
 def test_a_finished_event_leaves_nothing_but_its_result(inbox: Inbox, client: Client) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
 
-    closed = inbox.finish("owner", settled(["evt_1"]), settlement=7)
+    closed = inbox.finish("owner", settled(["evt_1"]))
 
-    assert (closed.events, closed.rewound) == (1, False)
+    assert closed.events == 1
     left = {key.decode().removeprefix(PREFIX) for key in client.keys(f"{PREFIX}*")}
     assert left == _KEPT
     assert 2 * 86400 < client.ttl(f"{PREFIX}done:evt_1") <= 3 * 86400
@@ -54,7 +54,7 @@ def test_an_owner_whose_claim_has_ended_changes_nothing(
     before = one_place_each(client)
 
     calls: dict[str, Callable[[], object]] = {
-        "finish": lambda: inbox.finish("zombie", settled(["evt_1"]), settlement=9).events,
+        "finish": lambda: inbox.finish("zombie", settled(["evt_1"])).events,
         "discard": lambda: inbox.discard("zombie", ["evt_1"]).events,
         "park": lambda: inbox.park(
             "zombie", [Parked(key="evt_1", delay_seconds=9, charged=True, error="late")]
@@ -65,55 +65,17 @@ def test_an_owner_whose_claim_has_ended_changes_nothing(
 
     assert not calls[call]()
     assert one_place_each(client) == before
-    assert inbox.backlog().settlement == 0
+    assert not client.exists(f"{PREFIX}settled")
     assert inbox.heartbeat("heir")
-    assert inbox.finish("heir", settled(["evt_1"]), settlement=1).events == 1
+    assert inbox.finish("heir", settled(["evt_1"])).events == 1
 
 
 def test_finishing_twice_counts_once(inbox: Inbox) -> None:
     inbox.accept(event(1))
     inbox.claim("owner")
 
-    assert inbox.finish("owner", settled(["evt_1", "evt_1"]), settlement=1).events == 1
-    assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 0
-
-
-def test_the_highest_settlement_is_kept(inbox: Inbox) -> None:
-    for number, settlement in ((1, 5), (2, None), (3, 8)):
-        inbox.accept(event(number))
-        inbox.claim("owner")
-        inbox.finish("owner", settled([f"evt_{number}"]), settlement=settlement)
-
-    assert inbox.backlog().settlement == 8
-
-
-def test_workers_that_finish_in_another_order_than_they_committed_are_no_rewind(
-    inbox: Inbox,
-) -> None:
-    inbox.accept(event(1))
-    inbox.accept(event(2, customer="cus_2"))
-    inbox.claim("slow", max_events=1)
-    inbox.claim("fast", max_events=1)
-
-    assert not inbox.finish("fast", settled(["evt_2"]), settlement=20).rewound
-    assert not inbox.finish("slow", settled(["evt_1"]), settlement=10).rewound
-    assert inbox.backlog().settlement == 20
-
-
-def test_a_database_that_went_back_in_time_is_reported_once(inbox: Inbox) -> None:
-    inbox.accept(event(1))
-    inbox.claim("owner")
-    inbox.finish("owner", settled(["evt_1"]), settlement=1000)
-    inbox.accept(event(2))
-    inbox.accept(event(3, customer="cus_2"))
-    inbox.claim("first", max_events=1)
-    inbox.claim("second", max_events=1)
-
-    assert inbox.finish("second", settled(["evt_3"]), settlement=41).rewound
-    assert not inbox.finish("first", settled(["evt_2"]), settlement=40).rewound
-
-    assert inbox.backlog().settlement == 41
-    assert inbox.backlog().counters["rewinds"] == 1
+    assert inbox.finish("owner", settled(["evt_1", "evt_1"])).events == 1
+    assert inbox.finish("owner", settled(["evt_1"])).events == 0
 
 
 def test_done_markers_can_be_dropped(inbox: Inbox) -> None:
@@ -160,14 +122,14 @@ def test_an_event_can_be_parked_into_another_lane(inbox: Inbox) -> None:
     inbox.claim("owner")
     park = Parked(key="evt_1", delay_seconds=0, charged=False, error="to fetch", lane=Lane.FETCH)
     inbox.park("owner", [park])
-    inbox.finish("owner", settled(["evt_2"]), settlement=1)
+    inbox.finish("owner", settled(["evt_2"]))
 
     backlog = inbox.backlog()
     assert (backlog.by_lane[Lane.LIVE], backlog.by_lane[Lane.FETCH]) == (0, 1)
     assert inbox.claim("drainer").entries == ()
     (entry,) = inbox.claim("fetcher", lanes=[Lane.FETCH]).entries
     assert (entry.key, entry.lane) == ("evt_1", Lane.FETCH)
-    inbox.finish("fetcher", settled(["evt_1"]), settlement=2)
+    inbox.finish("fetcher", settled(["evt_1"]))
     assert inbox.backlog().by_lane[Lane.FETCH] == 0
 
 
@@ -175,7 +137,7 @@ def test_a_released_event_is_due_as_if_it_had_never_been_claimed(inbox: Inbox) -
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("owner")
-    inbox.finish("owner", settled(["evt_1"]), settlement=1)
+    inbox.finish("owner", settled(["evt_1"]))
 
     assert inbox.release("owner") == 1
 

@@ -24,7 +24,7 @@ def test_a_claim_with_a_heartbeat_is_left_alone(inbox: Inbox, client: Client) ->
         assert inbox.heartbeat("owner")
         assert inbox.sweep().reclaimed == 0
 
-    assert inbox.finish("owner", settled(["evt_1"]), settlement=1).events == 1
+    assert inbox.finish("owner", settled(["evt_1"])).events == 1
 
 
 def test_events_of_an_owner_whose_lease_ran_out_are_due_again(inbox: Inbox, client: Client) -> None:
@@ -79,7 +79,7 @@ def test_crashes_alone_are_charged_to_that_event_only(inbox: Inbox, client: Clie
         let_time_pass(client, 11)
         inbox.sweep()
         while keys_of(claim := inbox.claim("worker", max_events=10)) != ["evt_1"]:
-            inbox.finish("worker", settled(keys_of(claim)), settlement=None)
+            inbox.finish("worker", settled(keys_of(claim)))
         crashes.append(claim.entries[0].crashes)
 
     let_time_pass(client, 11)
@@ -94,7 +94,7 @@ def test_the_last_event_of_a_batch_is_not_charged_as_if_it_had_been_alone(
     inbox.accept(event(1))
     inbox.accept(event(2, customer="cus_2"))
     inbox.claim("owner")
-    inbox.finish("owner", settled(["evt_1"]), settlement=1)
+    inbox.finish("owner", settled(["evt_1"]))
     let_time_pass(client, 11)
 
     swept = inbox.sweep()

@@ -1,0 +1,54 @@
+"""``doctor --restored``: data was restored, so nothing that Redis remembers of it counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ops import connections
+from ops.up import up_file
+from runtime.data_loss.check import check_data
+from runtime.data_loss.reports import close_reports
+from runtime.inbox.recent import RecentEvents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """The result."""
+
+    reports_closed: int
+    lost: int
+    """Settled events that the database was found to lack just now; each is reported."""
+    requeued: int
+    """Events that are in the inbox again, because Redis still had their bodies."""
+
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        closed = f"done markers are void, {self.reports_closed} reports of lost data closed"
+        if not self.lost:
+            return f"{closed}; no settled event is missing"
+        return f"{closed}; {self.lost} settled events are missing, {self.requeued} come back now"
+
+
+def note_restored(environ: Mapping[str, str]) -> Restored:
+    """Close the reports of lost data, void the done markers, and look for lost settlements.
+
+    Raises:
+        CommandFailed, NoServerConfigured: a server is unreachable or not set.
+    """
+    settings = up_file.settings(environ, "DATABASE_URL", "REDIS_URL")
+    with (
+        connections.open_database(settings, application="doctor") as engine,
+        connections.open_inbox(settings) as inbox,
+    ):
+        recent = RecentEvents(inbox.client)
+        with engine.begin() as connection:
+            closed = close_reports(connection)
+        recent.close_losses()
+        checked = check_data(recent, engine, restored=True)
+        # The sweeper wakes workers for what is due.
+        for wake in checked.wakes:
+            inbox.unregister(wake)
+    return Restored(
+        reports_closed=closed,
+        lost=len(checked.lost.settlements) if checked.lost else 0,
+        requeued=checked.requeued,
+    )
