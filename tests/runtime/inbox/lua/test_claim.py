@@ -123,7 +123,7 @@ def test_a_partition_rests_with_its_event_and_is_then_tried_with_one_event(
     assert keys_of(inbox.claim("second")) == ["evt_4"]
     let_time_pass(client, 0.3)
     assert keys_of(inbox.claim("third")) == ["evt_1"]
-    inbox.finish("third", settled(["evt_1"]), settlement=1)
+    inbox.finish("third", settled(["evt_1"]))
     assert keys_of(inbox.claim("third")) == ["evt_2", "evt_3"]
 
 
