@@ -1,4 +1,4 @@
-"""What fails or is decided slowly holds up no other customer, at production's time limits."""
+"""A slow failure or a slow decision holds up no other customer, at production's time limits."""
 
 import os
 import time
@@ -33,8 +33,8 @@ FULL = bool(os.environ.get("PAIDUP_TEST_FULL"))
 
 
 @dataclass
-class Waits:
-    """How long events have been waiting since they were accepted, and the longest so far."""
+class WaitMeter:
+    """Measures the longest time that an accepted event has waited so far."""
 
     site: FaultSite
     since: dict[str, float] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def test_a_lock_on_one_customer_delays_no_stream_of_others(site: FaultSite) -> N
     def name(number: int) -> str:
         return f"locked.{number}" if number % 6 == 5 else f"free{number % 40}.{number}"
 
-    waits = Waits(site)
+    waits = WaitMeter(site)
     with workers(site, PAIDUP_WORKER_PROCESSES="1") as worker:
         until(lambda: len(worker.children) == 1, why="the pool runs")
         with locked(site, "cus_locked"), trickle(site, rate=18, names=name) as tried:
@@ -157,7 +157,7 @@ def test_customers_with_a_long_past_delay_no_other(site: FaultSite, hot: tuple[s
         give_a_long_past(site, customer)
     bound = max(LONGEST_WAIT, 5 * seconds_to_decide(site, hot[0]))
     slow = site.take_quietly(f"{customer}.{n}" for customer in hot for n in range(180))
-    waits = Waits(site)
+    waits = WaitMeter(site)
     with workers(site) as worker:
         worker.until_ready()
         until(lambda: site.settled().keys() & set(slow) != set(), why="one of them is settled")
