@@ -76,6 +76,9 @@ LEASE: Final = timedelta(seconds=10)
 REGISTRATION: Final = timedelta(seconds=3)
 """After this without a heartbeat, a drainer does not count as one, and another may be woken."""
 
+APART: Final = timedelta(seconds=60)
+"""For so long a partition shares no claim with others once its events were decided too slowly."""
+
 ANNOUNCEMENT: Final = timedelta(seconds=10)
 """After this without a word, a worker's processes do not count."""
 

@@ -36,7 +36,7 @@ from runtime.inbox.entries import (
 )
 from runtime.inbox.recent import read_loss
 from runtime.inbox.replicas import Argument, ReplicaWait
-from runtime.time_limits import ANNOUNCEMENT, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
+from runtime.time_limits import ANNOUNCEMENT, APART, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
 MAX_EVENTS: Final = 200
 MAX_BYTES: Final = 2 * 1024 * 1024
@@ -223,6 +223,11 @@ class Inbox(InboxAdmin):
         """Make events due as before, uncharged, each to be claimed alone; return how many."""
         suspected: int = self._scripts.run("suspect", token, *keys)
         return suspected
+
+    def set_apart(self, token: str, keys: Sequence[str]) -> int:
+        """Make events due as before, uncharged; their partitions share no claim for a while."""
+        released: int = self._scripts.run("set_apart", token, _ms(APART), *keys)
+        return released
 
     def unregister(self, token: str) -> None:
         """End a drainer's registration, or that of a wake-up that could not be published."""

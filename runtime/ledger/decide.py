@@ -92,7 +92,7 @@ class DecidedBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class DecideLimits:
     """Seconds that a transaction may wait for a lock, and may decide; ``clock`` is monotonic."""
 
     lock_seconds: float = LOCK_SECONDS
@@ -104,7 +104,7 @@ def decide(
     connection: Connection,
     prepared: Sequence[Prepared],
     catalogues: CatalogueCache,
-    limits: Limits,
+    limits: DecideLimits,
 ) -> DecidedBatch:
     """Admit a batch, lock and load its parties, and decide its events.
 

@@ -21,7 +21,7 @@ from billing.fetching.record import targets_from_text, targets_to_text
 from billing.rows import Projection
 from runtime.ledger.admit import note_fetched, resettle
 from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.decide import DecidedBatch, DeliveryState, Limits, Step, decide
+from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import LocksOutOfOrder
@@ -72,7 +72,7 @@ class Ledger:
     ) -> None:
         """Bound the deciding of one transaction; ``clock`` is monotonic seconds."""
         self._engine = engine
-        self._limits = Limits(deciding_seconds=deciding_seconds, clock=clock)
+        self._limits = DecideLimits(deciding_seconds=deciding_seconds, clock=clock)
         self._scope = Scope(livemode=livemode, accounts=accounts)
         self._catalogues = CatalogueCache()
 
@@ -107,7 +107,7 @@ class Ledger:
 
     def _preview(self, prepared: Sequence[Prepared]) -> Preview:
         with self._engine.connect() as connection:
-            decided = decide(connection, prepared, self._catalogues, Limits())
+            decided = decide(connection, prepared, self._catalogues, DecideLimits())
             connection.rollback()
         return tuple(_preview_of(step, decided) for step in decided.steps)
 

@@ -91,6 +91,7 @@ class BatchInbox:
     finished: list[Finished] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    set_apart_keys: list[str] = field(default_factory=list)
     suspected: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     breaker: str | None = None
@@ -130,6 +131,11 @@ class BatchInbox:
     def suspect(self, token: str, keys: Sequence[str]) -> int:
         self.calls.append("suspect")
         self.suspected += keys
+        return len(keys)
+
+    def set_apart(self, token: str, keys: Sequence[str]) -> int:
+        self.calls.append("set apart")
+        self.set_apart_keys += keys
         return len(keys)
 
     def release(self, token: str) -> int:

@@ -24,6 +24,7 @@ from workers.batches.retry_policy import (
     Finish,
     Release,
     Retry,
+    SetApart,
     Suspect,
     disposition_after,
 )
@@ -181,8 +182,8 @@ class BatchExecutor:
 
     def _after(
         self, settlement: Settlement | None, delivery: Delivery, seconds: float
-    ) -> Finish | Release:
-        return Release() if settlement is None else self._finish(settlement, delivery, seconds)
+    ) -> Finish | SetApart:
+        return SetApart() if settlement is None else self._finish(settlement, delivery, seconds)
 
     def _finish(self, settlement: Settlement, delivery: Delivery, seconds: float) -> Finish:
         fetch = bool(settlement.pending_fetches) and self.routing.may_fetch(delivery.envelope)

@@ -28,6 +28,7 @@ from workers.batches.retry_policy import (
     MoveToDeadLetters,
     Release,
     Retry,
+    SetApart,
     Snooze,
     Suspect,
 )
@@ -47,6 +48,7 @@ class _ByKind:
     park: list[tuple[InboxEntry, Snooze | Retry]] = field(default_factory=list)
     dead: list[tuple[InboxEntry, MoveToDeadLetters]] = field(default_factory=list)
     defer: list[InboxEntry] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
     suspect: list[str] = field(default_factory=list)
     release: bool = False
 
@@ -61,6 +63,8 @@ class _ByKind:
                 self.dead.append((decided.entry, dead))
             case Defer():
                 self.defer.append(decided.entry)
+            case SetApart():
+                self.apart.append(decided.entry.key)
             case Suspect():
                 self.suspect.append(decided.entry.key)
             case Release():
@@ -102,6 +106,8 @@ class Finisher:
         self._take_out(token, [each for each in todo.finish if not each[1].fetch])
         self._defer(token, todo)
         self._park(token, todo.park)
+        if todo.apart:
+            self.inbox.set_apart(token, todo.apart)
         if todo.suspect:
             self.inbox.suspect(token, todo.suspect)
         if todo.release:

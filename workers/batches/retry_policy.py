@@ -6,6 +6,7 @@ Disposition
  ├── Retry              it stays in the inbox and is due again later; one attempt is used
  ├── MoveToDeadLetters  it leaves the inbox for the dead letters
  ├── Release            it stays in the inbox and is due at once, as if never claimed
+ ├── SetApart           it stays in the inbox and is due at once, but its partition shares no claim
  ├── Suspect            it stays in the inbox and is due at once, but is claimed alone
  └── Defer              it moves to the fetch lane, because Stripe's API must be asked first
 
@@ -97,6 +98,11 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetApart:
+    """It was not decided in time; no attempt is used, and no other partition waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
     """Its batch failed before the event was tried by itself, which it is next; no attempt used."""
 
@@ -106,7 +112,7 @@ class Defer:
     """The event cannot be recorded before Stripe's API was asked."""
 
 
-Disposition = Finish | Snooze | Retry | MoveToDeadLetters | Release | Suspect | Defer
+Disposition = Finish | Snooze | Retry | MoveToDeadLetters | Release | SetApart | Suspect | Defer
 Failed = Snooze | Retry | MoveToDeadLetters
 
 

@@ -86,6 +86,11 @@ end
 
 -- At most one of so many shares of the claim; one event is taken in any case.
 local function take_from(place, shares)
+  local apart = is_apart(place)
+  if apart and #entries > 0 then
+    return
+  end
+  shares = apart and 1 or shares
   local most = math.min(math.ceil(most_events / shares), most_events - #entries)
   local most_bytes_here = shares > 1 and bytes + most_bytes / shares or most_bytes
   local due = call('ZRANGEBYSCORE', queue_of(place), '-inf', NOW, 'LIMIT', 0, most)
@@ -104,6 +109,7 @@ local function take_from(place, shares)
     end
   end
   if #taken > 0 then
+    full = full or apart
     hold(place, taken)
   else
     make_ready(place)

@@ -12,6 +12,8 @@ local HELD, CLAIMS, CONFLICTS = named('held'), named('claims'), named('conflicts
 local DRAINERS, WORKERS, BREAKER = named('drainers'), named('workers'), named('breaker')
 -- Places whose party was locked, with the end of their rest.
 local RESTING = named('resting')
+-- Places whose events are slow to decide, with the time until which they are claimed apart.
+local APART = named('apart')
 local COUNTERS, LEADER = named('counters'), named('sweeper')
 local FETCHERS, PARKED_FETCH = named('fetchers'), named('parked:fetch')
 local READY =

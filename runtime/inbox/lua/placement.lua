@@ -32,12 +32,19 @@ local function enter_lane(key, place, lane)
   return lane .. '|' .. partition
 end
 
+local function is_apart(place)
+  return tonumber(call('ZSCORE', APART, place) or 0) > NOW
+end
+
+-- A place that is claimed apart goes behind those that wait already.
 local function make_ready(place)
   local lane, partition = parts_of(place)
   local head = call('ZRANGE', queue_of(place), 0, 0, 'WITHSCORES')
   if head[1] then
     local rest = call('ZSCORE', RESTING, place)
-    call('ZADD', READY[lane], math.max(tonumber(head[2]), tonumber(rest or 0)), partition)
+    local behind = is_apart(place) and NOW or 0
+    local due = math.max(tonumber(head[2]), tonumber(rest or 0), behind)
+    call('ZADD', READY[lane], due, partition)
   else
     call('ZREM', READY[lane], partition)
   end

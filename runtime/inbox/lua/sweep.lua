@@ -19,6 +19,7 @@ local LONGEST_REST_MS = 60000
 
 local function prune()
   call('ZREMRANGEBYSCORE', DRAINERS, '-inf', NOW)
+  call('ZREMRANGEBYSCORE', APART, '-inf', NOW)
   call('ZREMRANGEBYSCORE', RESTING, '-inf', NOW - LONGEST_REST_MS)
   local announced = call('HGETALL', WORKERS)
   for i = 1, #announced, 2 do

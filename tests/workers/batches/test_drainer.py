@@ -267,14 +267,15 @@ def test_a_stop_ends_a_split_and_gives_nothing_back_as_if_it_had_not_happened() 
     assert scene.inbox.calls == ["claim by wake", "park", "suspect", "hand on"]
 
 
-def test_an_event_that_was_not_decided_in_time_is_released() -> None:
+def test_an_event_that_was_not_decided_in_time_is_released_and_set_apart() -> None:
     scene = stage([entry_of("evt_1"), entry_of("evt_2")])
     scene.ledger.undecided = {"evt_2"}
 
     scene.drain()
 
     assert scene.finished_keys() == ["evt_1"]
-    assert scene.inbox.calls == ["claim by wake", "finish", "release", "claim"]
+    assert scene.inbox.calls == ["claim by wake", "finish", "set apart", "claim"]
+    assert scene.inbox.set_apart_keys == ["evt_2"]
     assert (scene.inbox.parked, scene.inbox.suspected) == ([], [])
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from runtime.inbox.entries import Lane, Parked
 from runtime.inbox.inbox import Inbox
+from runtime.time_limits import APART
 from tests.runtime.inbox.entry_builders import (
     PREFIX,
     Client,
@@ -125,6 +126,26 @@ def test_a_partition_rests_with_its_event_and_is_then_tried_with_one_event(
     assert keys_of(inbox.claim("third")) == ["evt_1"]
     inbox.finish("third", settled(["evt_1"]))
     assert keys_of(inbox.claim("third")) == ["evt_2", "evt_3"]
+
+
+def test_a_partition_that_is_set_apart_shares_no_claim_and_waits_behind_others(
+    inbox: Inbox, client: Client
+) -> None:
+    for number in range(3):
+        inbox.accept(event(number, customer="cus_slow"))
+    inbox.accept(event(3, customer="cus_1"))
+    inbox.claim("owner")
+
+    assert inbox.set_apart("owner", ["evt_0", "evt_1", "evt_2"]) == 3
+    inbox.release("owner")
+    inbox.accept(event(4, customer="cus_2"))
+
+    assert keys_of(inbox.claim("first")) == ["evt_3", "evt_4"]
+    assert keys_of(inbox.claim("second")) == ["evt_0", "evt_1", "evt_2"]
+    inbox.release("first")
+    inbox.release("second")
+    let_time_pass(client, APART.total_seconds())
+    assert len(inbox.claim("third").entries) == 5
 
 
 def test_the_owner_of_a_claim_that_ended_suspects_nothing(inbox: Inbox) -> None:
