@@ -59,7 +59,7 @@ def test_workers_that_wait_for_a_frozen_postgresql_are_seen_and_go_on_after_it(
     assert same_pool, "a pool that waits for PostgreSQL is not restarted"
     assert set(ids) <= site.settled().keys()
     assert site.dead() == []
-    _assert_told(status, findings["findings"], scraped)
+    _assert_reported(status, findings["findings"], scraped)
     assert "workers wait for PostgreSQL" in site.log.read_text()
 
 
@@ -78,13 +78,13 @@ def test_a_worker_that_starts_while_postgresql_is_frozen_is_seen(
         site.check_result()
 
 
-def _assert_told(status: dict[str, Any], findings: list[dict[str, str]], scraped: str) -> None:
+def _assert_reported(status: dict[str, Any], findings: list[dict[str, str]], scraped: str) -> None:
     assert status["workers"]["processes"] == 2
     assert status["inbox"]["breaker"]["since"]
     assert "PostgreSQL" in status["unavailable"]["postgresql"]
-    told = [each["says"] for each in findings if each["check"] == "workers"]
-    assert len(told) == 1
-    assert "wait for PostgreSQL since" in told[0]
+    says = [each["says"] for each in findings if each["check"] == "workers"]
+    assert len(says) == 1
+    assert "wait for PostgreSQL since" in says[0]
     waited = re.search(r"^billing_breaker_open_seconds (\S+)$", scraped, re.MULTILINE)
     assert waited is not None
     assert float(waited[1]) > 1

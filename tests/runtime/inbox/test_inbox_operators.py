@@ -71,6 +71,25 @@ def test_an_open_breaker_has_a_reason_and_an_end(inbox: Inbox) -> None:
     assert not inbox.breaker_open()
 
 
+def test_a_breaker_that_is_opened_again_says_since_when_it_has_been_open(inbox: Inbox) -> None:
+    inbox.open_breaker("12 reasons", 30)
+    first = inbox.breaker()
+    inbox.open_breaker("another", 60)
+    again = inbox.breaker()
+    inbox.close_breaker()
+    inbox.open_breaker("later", 30)
+    later = inbox.breaker()
+
+    assert first is not None
+    assert again is not None
+    assert later is not None
+    assert first.since is not None
+    assert later.since is not None
+    assert (first.reason, again.reason, again.since) == ("12 reasons", "another", first.since)
+    assert later.since > first.since
+    assert inbox.backlog().breaker_seconds >= 0.0
+
+
 def test_a_breaker_closes_by_itself(inbox: Inbox, client: Client) -> None:
     inbox.open_breaker("database unreachable", 30)
 
