@@ -159,7 +159,7 @@ class SoakSite:
         with self._database() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name LIKE 'paidup%'"
+                " WHERE application_name LIKE 'paidup%' AND usename = current_user"
             )
 
     def drop_clients(self) -> None:
