@@ -207,6 +207,42 @@ class SharedState:
     lost_accepts: int | None = None
 
 
+_SHARED: Final = (
+    ("billing_backlog_events", "Accepted events that are not settled.", "backlog_events"),
+    ("billing_backlog_oldest_seconds", "Age of the oldest of them.", "backlog_oldest_seconds"),
+    ("billing_dead_letters", "Open dead letters.", "dead_letters"),
+    ("billing_breaker_open", "1 while no event is dispatched.", "breaker_open"),
+    (
+        "billing_breaker_open_seconds",
+        "For how long workers have waited for PostgreSQL; 0 while it answers.",
+        "breaker_open_seconds",
+    ),
+    (
+        "billing_entitlement_changes_waiting_seconds",
+        "Age of the oldest unpublished entitlement change.",
+        "changes_waiting_seconds",
+    ),
+    ("billing_fetch_backlog_events", "Events that wait for Stripe's API.", "fetch_backlog_events"),
+    ("billing_fetch_breaker_open", "1 while Stripe's API is not asked.", "fetch_breaker_open"),
+    (
+        "billing_redis_replicas_confirmed",
+        "Replicas that had the last probe, if PAIDUP_REDIS_REPLICAS wants some.",
+        "redis_replicas",
+    ),
+    (
+        "billing_lost_settlements",
+        "Settled events that PostgreSQL lost and that are not back.",
+        "lost_settlements",
+    ),
+    (
+        "billing_lost_accepts_reports",
+        "Open reports of accepted events that Redis lost.",
+        "lost_accepts",
+    ),
+)
+"""Name, meaning and field of each gauge of the shared state."""
+
+
 class SharedStateCollector(Collector):
     """Read the shared state at each scrape. Several processes report it: use ``max()``."""
 
@@ -220,55 +256,8 @@ class SharedStateCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield a gauge for each known value. ``read`` must not raise."""
         state = self._read()
-        for name, text, value in (
-            (
-                "billing_backlog_events",
-                "Accepted events that are not settled.",
-                state.backlog_events,
-            ),
-            (
-                "billing_backlog_oldest_seconds",
-                "Age of the oldest of them.",
-                state.backlog_oldest_seconds,
-            ),
-            ("billing_dead_letters", "Open dead letters.", state.dead_letters),
-            ("billing_breaker_open", "1 while no event is dispatched.", state.breaker_open),
-            (
-                "billing_breaker_open_seconds",
-                "For how long workers have waited for PostgreSQL; 0 while it answers.",
-                state.breaker_open_seconds,
-            ),
-            (
-                "billing_entitlement_changes_waiting_seconds",
-                "Age of the oldest unpublished entitlement change.",
-                state.changes_waiting_seconds,
-            ),
-            (
-                "billing_fetch_backlog_events",
-                "Events that wait for Stripe's API.",
-                state.fetch_backlog_events,
-            ),
-            (
-                "billing_fetch_breaker_open",
-                "1 while Stripe's API is not asked.",
-                state.fetch_breaker_open,
-            ),
-            (
-                "billing_redis_replicas_confirmed",
-                "Replicas that had the last probe, if PAIDUP_REDIS_REPLICAS wants some.",
-                state.redis_replicas,
-            ),
-            (
-                "billing_lost_settlements",
-                "Settled events that PostgreSQL lost and that are not back.",
-                state.lost_settlements,
-            ),
-            (
-                "billing_lost_accepts_reports",
-                "Open reports of accepted events that Redis lost.",
-                state.lost_accepts,
-            ),
-        ):
+        for name, text, attribute in _SHARED:
+            value = getattr(state, attribute)
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
 

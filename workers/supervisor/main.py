@@ -34,7 +34,13 @@ from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
 from runtime.metrics_room import FOLDER_PREFIX
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
-from runtime.telemetry import SharedStateCollector, build_metrics, configure_logging, render
+from runtime.telemetry import (
+    Metrics,
+    SharedStateCollector,
+    build_metrics,
+    configure_logging,
+    render,
+)
 from runtime.time_limits import GRACE_SECONDS
 from workers.liveness import FALLBACK_PULSE_VARIABLE, PULSE_VARIABLE, Pulse, orphaned_claims
 from workers.shutdown import stop_signals
@@ -167,21 +173,25 @@ class Supervisor:
             time.monotonic,
             lambda: self._stopping,
         )
-        self._watch_engine = make_engine(self._settings, application_name="paidup-data-watch")
-        self._data_watch = DataWatch(
-            partial(check_data, RecentEvents(redis), self._watch_engine),
-            leads=lambda: self._leads,
-            publish=WakePublisher(make_celery(self._settings, role="publisher")).publish,
-            unregister=self._inbox.unregister,
-            drop_connections=self._watch_engine.dispose,
-            metrics=metrics,
-        )
+        self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         shared = SharedStateCollector(
             SharedStateReader(self._inbox.backlog, self._database_state.state)
         )
         self._metrics_server = MetricsServer(
             self._settings.worker_metrics_bind, lambda: render(metrics, shared)
+        )
+
+    def _make_data_watch(self, metrics: Metrics) -> DataWatch:
+        """Return the watch, with connections and a publisher of its own."""
+        self._watch_engine = make_engine(self._settings, application_name="paidup-data-watch")
+        return DataWatch(
+            partial(check_data, RecentEvents(self._redis), self._watch_engine),
+            leads=lambda: self._leads,
+            publish=WakePublisher(make_celery(self._settings, role="publisher")).publish,
+            unregister=self._inbox.unregister,
+            drop_connections=self._watch_engine.dispose,
+            metrics=metrics,
         )
 
     def run(self, stop_asked: Callable[[], bool]) -> int:
