@@ -182,3 +182,13 @@ def set_read_only(server: Postgres) -> None:
     ask(server, "ALTER SYSTEM SET default_transaction_read_only = on")
     ask(server, "SELECT pg_reload_conf()")
     until(lambda: ask(server, "SHOW default_transaction_read_only") == ("on",), why="read-only")
+
+
+def worker_sessions(server: Postgres) -> int:
+    """Return how many sessions of pool children work or could work on this server."""
+    # A COMMIT that waits for a standby that is gone does not notice that its client left.
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'paidup-worker%'"
+        " AND wait_event IS DISTINCT FROM 'SyncRep'"
+    )
+    return int(ask(server, query)[0])

@@ -7,10 +7,9 @@ from itertools import cycle, islice
 import psycopg
 import pytest
 
-from ops.up.servers.postgres_server import Postgres
 from runtime.time_limits import ANSWER_SECONDS, OUTAGE_SECONDS
 from tests.faults.fault_env import FaultSite, trickle, workers
-from tests.postgres_pair import PostgresPair, Way, ask
+from tests.postgres_pair import PostgresPair, Way, ask, worker_sessions
 from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -32,7 +31,7 @@ def test_after_each_failover_events_are_settled_again_and_none_is_lost_or_double
         with trickle(site, rate=50, names=int):
             for way in islice(cycle(WAYS), FAILOVERS):
                 _until_more_settle(pair)
-                until(lambda: _worker_sessions(pair.primary) == 2, why="both processes work")
+                until(lambda: worker_sessions(pair.primary) == 2, why="both processes work")
                 pair.fail_over(way)
                 waited.append((way, _seconds_until_one_more_settles(pair)))
                 # While the old primary still lives: no worker may stay with it.
@@ -89,15 +88,6 @@ def _takes_writes(pair: PostgresPair) -> bool:
     except psycopg.Error:
         return False
     return True
-
-
-def _worker_sessions(server: Postgres) -> int:
-    # A COMMIT that waits for a standby that is gone does not notice that its client left.
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'paidup-worker%'"
-        " AND wait_event IS DISTINCT FROM 'SyncRep'"
-    )
-    return int(ask(server, query)[0])
 
 
 def _settled(pair: PostgresPair) -> int:
