@@ -39,8 +39,13 @@ def print_replay(replay: Replay[Any], *, as_json: bool, source: Source = NO_FILE
         return
     _print_results(replay.results)
     print_text(_summary(replay.results, source), style="bold")
+    left = replay.results.counts[ReplayStatus.NOT_STARTED]
+    if left and not replay.interrupted:
+        print_text(
+            f"the file was cut while it was imported, {left} of its events are missing: run the same"
+            " command with the whole file"
+        )
     if replay.interrupted:
-        left = replay.results.counts[ReplayStatus.NOT_STARTED]
         print_text(
             f"interrupted: {replay.requeued} of {replay.total} were requeued, workers settle them;"
             f" {left} are not started; the same command does the rest"
