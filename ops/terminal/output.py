@@ -6,7 +6,7 @@ are therefore escaped before printing: an escape sequence in a name must not rep
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -68,9 +68,20 @@ def print_list(
 
 
 def print_rows(
-    columns: Columns[T], rows: Collection[T], *, style: Callable[[T], str] = lambda _: ""
+    columns: Columns[T],
+    rows: Collection[T],
+    *,
+    style: Callable[[T], str] = lambda _: "",
+    title: str | None = None,
 ) -> None:
-    """Print a table with one line for each row, in the row's style on a terminal."""
+    """Print a table with one line for each row, in the row's style on a terminal.
+
+    A table with a title is left out if it has no rows.
+    """
+    if title is not None:
+        if not rows:
+            return
+        print_text(f"\n{title}", style="bold")
     drawn = make_table(columns, ([cell(row) for cell in columns.values()] for row in rows))
     for line, row in zip(drawn.rows, rows, strict=True):
         line.style = style(row)
@@ -138,7 +149,7 @@ def to_json(value: object) -> Json:
         case datetime():
             return value.isoformat()
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return to_json(asdict(value))
+            return pick_fields(value, *(each.name for each in fields(value)))
         case Mapping():
             return {str(name): to_json(each) for name, each in value.items()}
         case Iterable():

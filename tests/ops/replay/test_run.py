@@ -76,7 +76,8 @@ class ReplayRun:
             pace=Pace(rate=self.rate, clock=self.clock.monotonic),
             wait=self.wait,
             todo=(
-                Target(key=f"evt_{n}", is_dead_letter=True) for n in range(self.total - self.cut_off)
+                Target(key=f"evt_{n}", is_dead_letter=True)
+                for n in range(self.total - self.cut_off)
             ),
             total=self.total,
         )
