@@ -8,7 +8,7 @@ from ops.queries.rows import row_of
 from ops.replay.preview import ReplayPreview
 from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.run import Replay
-from ops.terminal.formats import format_count, format_grant, format_money
+from ops.terminal.formats import format_count, format_grant, format_payment
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
 
 Source = Mapping[str, str]
@@ -125,9 +125,7 @@ def _document(results: ReplayResults) -> dict[str, Json]:
 def _format_payment(row: PaymentRow | None) -> str:
     if row is None:
         return "nothing"
-    refunded = row.amount_refunded_minor
-    back = f", {format_money(refunded, row.currency)} refunded" if refunded else ""
-    return f"{format_money(row.amount_minor, row.currency)} {row.status}{back}"
+    return format_payment(row.amount_minor, row.amount_refunded_minor, row.currency, row.status)
 
 
 _GRANT_COLUMNS: Final[Columns[tuple[EntitlementRow | None, EntitlementRow | None]]] = {

@@ -98,7 +98,8 @@ class Replay(Generic[T]):
         self._finish()
 
     def _requeue_batch(self) -> bool:
-        batch = self._next_batch(min(self.pace.allowed(), self._room()))
+        room = max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
+        batch = self._next_batch(min(self.pace.allowed(), room))
         if not batch:
             return False
         results = self.requeue(batch)
@@ -108,9 +109,6 @@ class Replay(Generic[T]):
         self.requeued += queued
         self.pace.went(queued)
         return any(result.status not in _RETRYABLE for result in results)
-
-    def _room(self) -> int:
-        return max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
 
     def _next_batch(self, number: int) -> list[T]:
         """Return the next events; a second copy of an event in a file waits for the first."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,11 +19,34 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 Columns = Mapping[str, Callable[[T], object]]
 """A title for each column, and the cell it takes from a row."""
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def add_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return the decorator that adds all of these options, in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def limit_option(listed: str) -> Callable[[F], F]:
+    """Return ``--limit`` of a command that counts everything and lists a part of it."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(0, 1_000_000),
+        default=50,
+        show_default=True,
+        help=f"Number of {listed} to list; all are counted.",
+    )
 
 
 _WIDEST = 10_000  # columns
@@ -168,9 +191,11 @@ def print_json(document: Json) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
-def console() -> "Console":
-    """Return the console for standard output: plain, unwrapped text unless it is a terminal."""
+def console(*, stderr: bool = False, width: int = 160) -> "Console":
+    """Return the console: plain text of this width unless it is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - rich takes longer than most commands
 
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=160)
+    terminal = Console(stderr=stderr, highlight=False)
+    return (
+        terminal if terminal.is_terminal else Console(stderr=stderr, highlight=False, width=width)
+    )
