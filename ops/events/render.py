@@ -82,6 +82,8 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
     print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
     if recorded.settled:
         print_rows(_CHANGE_COLUMNS, recorded.changes, title="changes")
+        if not recorded.changes:
+            print_text("\nit changed nothing")
         print_rows(_MOVEMENT_COLUMNS, recorded.movements, title="money moved")
     if shown.inbox_error:
         print_text(f"The inbox was not read: {shown.inbox_error}", style="yellow")

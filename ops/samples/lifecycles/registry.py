@@ -40,7 +40,9 @@ def compose(
     """
     known = scenarios_in(shape)
     if name not in known:
-        raise LookupError(f"no scenario {name!r} in the {shape} shape: use one of {known}")
+        raise LookupError(
+            f"no scenario {name!r} in the {shape} shape: use one of {', '.join(known)}"
+        )
     builder = ObjectBuilder(shape, f"{name}/{seed}")
     scenario = Scenario(builder, user_id=user_id or builder.id("usr", 10))
     expected = SCENARIOS[name](scenario, now)
