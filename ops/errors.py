@@ -2,8 +2,6 @@
 
 OpsError
  ├── NoServerConfigured    a server is needed, and neither the environment nor `up` names one
- ├── StackAlreadyRunning   a second `up` on one folder
- ├── ListenAddressTaken    another process listens on the address
  └── CommandFailed         every other reason
 """
 
@@ -22,26 +20,6 @@ class NoServerConfigured(OpsError):
         super().__init__(
             f"{missing} is not set, and no `paidup up` runs on {data_dir}:"
             " set it, or start `paidup up` first"
-        )
-
-
-class StackAlreadyRunning(OpsError):
-    """Another ``paidup up`` uses the data folder."""
-
-    def __init__(self, data_dir: Path, pid: int | None) -> None:
-        who = f" (process {pid})" if pid else ""
-        super().__init__(
-            f"`paidup up` already runs on {data_dir}{who}:"
-            " stop it, or set PAIDUP_DATA_DIR to another folder"
-        )
-
-
-class ListenAddressTaken(OpsError):
-    """The address that a setting asks for is in use."""
-
-    def __init__(self, variable: str, address: object) -> None:
-        super().__init__(
-            f"{address} is in use: stop what listens there, or set {variable} to another address"
         )
 
 

@@ -90,9 +90,8 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
         dead_letter_pending=[pending_document(peeked) for peeked in waiting],
         unavailable=unavailable,
     )
-    if waiting and not as_json:
-        print_text("\nin Redis until PostgreSQL takes them", style="bold")
-        print_rows(PENDING_COLUMNS, waiting)
+    if not as_json:
+        print_rows(PENDING_COLUMNS, waiting, title="in Redis until PostgreSQL takes them")
     for trouble in unavailable:
         click.echo(f"paidup: {trouble}", err=True)
     return 1 if unavailable else 0
@@ -187,10 +186,7 @@ def _report(keys: Sequence[str], gone: Sequence[str], *, as_json: bool, verb: st
 
 
 def _query(settings: Settings, query: Callable[[Connection], T]) -> T:
-    with (
-        connections.open_database(settings, application="dead") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
+    with connections.open_snapshot(settings, application="dead") as connection:
         return query(connection)
 
 

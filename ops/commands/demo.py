@@ -12,7 +12,7 @@ from ops.demo.plans import PLANS
 from ops.demo.stopwatch import Stopwatch
 from ops.errors import user_message
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import json_option, print_json
+from ops.terminal.output import console, json_option, print_json
 from ops.terminal.waits import Waits
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _DemoRun:
 
     def _on_a_stack(self, folder: Path) -> "DemoResult":
         from ops.demo.play import Play  # noqa: PLC0415 - see the class
-        from ops.demo.render import Screen, demo_console  # noqa: PLC0415
+        from ops.demo.render import WIDTH, Screen  # noqa: PLC0415
         from ops.up.stack import Stack  # noqa: PLC0415
 
         waits, pause = self._waits, self._interruption.pause
@@ -102,7 +102,8 @@ class _DemoRun:
             wait_for=waits.wait_for,
             pause=pause,
         )
-        screen = Screen(demo_console(stderr=self._as_json), on_print=waits.heard)
+        printed_to = console(stderr=self._as_json, width=WIDTH)
+        screen = Screen(printed_to, on_print=waits.heard)
         with self._stopwatch.part("starting"):
             stack.start()
         try:

@@ -20,7 +20,7 @@ from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
 from ops.queries.events import EventFilter, Parties, SettledEvent, parties_named, settled_events
 from ops.replay.targets import event_filter, filter_options
-from ops.terminal.formats import format_time
+from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
@@ -52,10 +52,7 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     """
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
-    with (
-        connections.open_database(settings, application="events") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
+    with connections.open_snapshot(settings, application="events") as connection:
         parties = _parties(connection, settings, wanted)
         found = settled_events(connection, wanted, parties, limit=limit + 1)
     waiting = _in_inbox(settings)
@@ -93,15 +90,12 @@ def export(*, to: Path | None, **given: Any) -> None:
     """
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
-    with (
-        connections.open_database(settings, application="export") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
+    with connections.open_snapshot(settings, application="export") as connection:
         parties = _parties(connection, settings, wanted)
         total = count_events(connection, wanted, parties)
         with open_output(to) as file, progress("exporting", total) as report:
             number = write_lines(export_lines(connection, wanted, parties), file, report)
-    click.echo(f"{number} {'event' if number == 1 else 'events'} exported", err=True)
+    click.echo(f"{format_count(number, 'event')} exported", err=True)
 
 
 @events.command(epilog="Example: paidup events show evt_1Abc --payload")

@@ -13,7 +13,7 @@ from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
 from ops.plans.render import diff_document, print_diff
 from ops.terminal.operator_options import operator_options, require_reason
-from ops.terminal.output import Columns, json_option, print_json, print_rows
+from ops.terminal.output import Columns, json_option, limit_option, print_json, print_rows
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.ledger import catalogues
@@ -22,13 +22,6 @@ from runtime.plans_file import read_plans
 from runtime.settings import Settings
 
 file_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
-limit_option = click.option(
-    "--limit",
-    type=click.IntRange(0, 1_000_000),
-    default=50,
-    show_default=True,
-    help="Number of users to list; all are counted.",
-)
 
 
 @click.group(epilog="Example: paidup plans check plans.toml")
@@ -64,7 +57,7 @@ def check(file: Path | None, *, as_json: bool) -> int:
 
 @plans.command(epilog="Example: paidup plans diff plans.toml --limit 500 --json")
 @file_argument
-@limit_option
+@limit_option("users")
 @json_option
 def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
     """Show whose access a plans document would change (default: PAIDUP_PLANS).
@@ -79,7 +72,7 @@ def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
 @file_argument
 @click.option("--dry-run", is_flag=True, help="Show what would change, as diff does.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted apply.")
-@limit_option
+@limit_option("users")
 @operator_options
 @json_option
 def apply(

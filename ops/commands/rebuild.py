@@ -9,7 +9,7 @@ from billing.text import storable
 from ops.rebuild.run import RebuildOptions
 from ops.rebuild.run import rebuild as run_rebuild
 from ops.terminal.operator_options import operator_options, require_reason
-from ops.terminal.output import json_option
+from ops.terminal.output import json_option, limit_option
 from ops.up.up_file import settings as find_settings
 
 
@@ -17,13 +17,7 @@ from ops.up.up_file import settings as find_settings
 @click.argument("users", nargs=-1, metavar="[USER]...")
 @click.option("--all", "everything", is_flag=True, help="All rows, also those without a user.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
-@click.option(
-    "--limit",
-    type=click.IntRange(0, 1_000_000),
-    default=50,
-    show_default=True,
-    help="Number of rows and grants to list; all are counted.",
-)
+@limit_option("rows and grants")
 @operator_options
 @json_option
 def rebuild(*, users: tuple[str, ...], everything: bool, **options: Any) -> int:

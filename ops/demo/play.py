@@ -30,6 +30,7 @@ from ops.samples.lifecycles.registry import compose
 from ops.samples.scenario import DAY, Event
 from ops.send.delivery import DUPLICATE, DeliveryClient, EndpointResponse, sign
 from ops.send.endpoint import Endpoint
+from ops.terminal.formats import format_count
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
 from runtime.settings import required
@@ -142,7 +143,7 @@ class Play:
                     f" settled within {SETTLE_SECONDS:.0f} s:"
                     " run `paidup demo --keep` and look at log/worker.log in its folder"
                 )
-            self._wait_for(f"{len(missing)} {_events(len(missing))} to be applied")
+            self._wait_for(f"{format_count(len(missing), 'event')} to be applied")
             self._pause(_LOOK_SECONDS)
 
     def _check_rejections(self, event: Event) -> Iterator[RejectionCheck]:
@@ -197,7 +198,3 @@ def _demo_steps(now: int) -> list[tuple[DemoStep, Sequence[Event]]]:
         (DemoStep(title=second, expected=subscribed.expected), mixed),
         (DemoStep(title=third, expected=bought.expected), bought.events),
     ]
-
-
-def _events(number: int) -> str:
-    return "event" if number == 1 else "events"

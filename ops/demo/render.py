@@ -22,7 +22,7 @@ from ops.demo.result import (
     step_problems,
 )
 from ops.send.delivery import EndpointResponse
-from ops.terminal.formats import format_money
+from ops.terminal.formats import format_money, format_payment
 
 WIDTH = 80
 _LABEL = 8
@@ -31,14 +31,6 @@ _TYPE = 29
 
 _Row = tuple[str, str, str]
 """A label, what identifies a row, and its text."""
-
-
-def demo_console(*, stderr: bool) -> Console:
-    """Return the console of the demo; without a terminal it has 80 columns and plain text."""
-    terminal = Console(stderr=stderr, highlight=False)
-    return (
-        terminal if terminal.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH)
-    )
 
 
 class Screen:
@@ -154,7 +146,9 @@ def _rows(observed: Observed) -> Iterator[_Row]:
         key = f"{row['source']}/{row['plan_code']}"
         yield "grant", key, "\n".join(_grant(row))
     for row in observed.payments:
-        yield "payment", row["payment_ref"], _payment(row)
+        amounts = (row["amount_minor"], row["amount_refunded_minor"], row["currency"])
+        paid = format_payment(*amounts, row["status"])
+        yield "payment", row["payment_ref"], f"{paid} {row['payment_ref']}"
     for row in observed.payment_events:
         booked = format_money(row["amount_minor"], row["currency"])
         yield "booked", str(row["id"]), f"{row['kind']:9} {booked:>12} {row['payment_ref']}"
@@ -165,13 +159,6 @@ def _grant(row: Mapping[str, Any]) -> Iterator[str]:
     ends = f" until {row['expires_at']}" if row["expires_at"] else ""
     yield f"{row['plan_code']}, {state}{ends}: {_cell(row['entitlements'])}"
     yield f"because: {row['because']}"
-
-
-def _payment(row: Mapping[str, Any]) -> str:
-    amount = format_money(row["amount_minor"], row["currency"])
-    returned = row["amount_refunded_minor"]
-    back = f", {format_money(returned, row['currency'])} refunded" if returned else ""
-    return f"{amount} {row['status']}{back} {row['payment_ref']}"
 
 
 def _cell(value: object) -> str:

@@ -1,6 +1,7 @@
 """Print dead letters and events about to become one, or turn them into JSON values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ops.events.facts_text import print_facts, read_facts
 from ops.events.render import letter_document, letter_words, pending_words, print_body
@@ -11,7 +12,6 @@ from ops.terminal.output import (
     Columns,
     Json,
     key_values,
-    make_table,
     print_json,
     print_rows,
     print_table,
@@ -42,15 +42,9 @@ def print_dead_letter(
         return
     print_text(letter.event_id, style="bold")
     print_table(key_values(letter_words(letter).items()))
-    if letter.history:
-        print_text("\nearlier failures", style="bold")
-        names = ("failed_at", "error_type", "error", "attempts")
-        past = [[old.get(name) for name in names] for old in letter.history]
-        print_table(make_table(("at", "error", "message", "attempts"), past))
+    print_rows(_FAILURE_COLUMNS, letter.history, title="earlier failures")
     print_facts("facts it would state", facts, no_facts_reason)
-    if changes:
-        print_text("\nactions", style="bold")
-        print_rows(_ACTION_COLUMNS, changes)
+    print_rows(_ACTION_COLUMNS, changes, title="actions")
     if payload:
         print_body(letter.payload.encode())
     for hint in _hints(letter):
@@ -117,6 +111,12 @@ PENDING_COLUMNS: Columns[PeekedEvent] = {
     "type": lambda peeked: peeked.header.get("type"),
     "event": lambda peeked: peeked.key,
     "error": error_of,
+}
+_FAILURE_COLUMNS: Columns[Mapping[str, Any]] = {
+    "at": lambda failure: failure.get("failed_at"),
+    "error": lambda failure: failure.get("error_type"),
+    "message": lambda failure: failure.get("error"),
+    "attempts": lambda failure: failure.get("attempts"),
 }
 _ACTION_COLUMNS: Columns[AuditedChange] = {
     "at": lambda change: format_time(change.occurred_at),

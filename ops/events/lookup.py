@@ -23,10 +23,7 @@ def look_up(settings: Settings, event_id: str) -> ShownEvent:
             pending = find_in_inbox(inbox, event_id)
     except CommandFailed as error:
         inbox_error = str(error)
-    with (
-        connections.open_database(settings, application="events") as engine,
-        connections.read_snapshot(engine) as connection,
-    ):
+    with connections.open_snapshot(settings, application="events") as connection:
         kept = load_recorded_event(connection, event_id)
     if kept.empty and not pending:
         raise CommandFailed(_unknown(event_id, inbox_error))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ops.events.facts_text import print_facts, read_facts
@@ -14,6 +14,7 @@ from ops.terminal.output import (
     Columns,
     Json,
     key_values,
+    pick_fields,
     print_rows,
     print_table,
     print_text,
@@ -80,7 +81,10 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
         print_table(key_values(words.items()))
     print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
     if recorded.settled:
-        _print_consequences(recorded)
+        print_rows(_CHANGE_COLUMNS, recorded.changes, title="changes")
+        if not recorded.changes:
+            print_text("\nit changed nothing")
+        print_rows(_MOVEMENT_COLUMNS, recorded.movements, title="money moved")
     if shown.inbox_error:
         print_text(f"The inbox was not read: {shown.inbox_error}", style="yellow")
     if payload:
@@ -89,9 +93,8 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
 
 def letter_document(letter: DeadLetterRow) -> dict[str, Json]:
     """Return a dead letter without its payload as JSON values."""
-    values = {name: to_json(value) for name, value in asdict(letter).items()}
-    del values["payload"]
-    return values
+    names = (each.name for each in fields(letter) if each.name != "payload")
+    return pick_fields(letter, *names)
 
 
 def letter_words(letter: DeadLetterRow) -> dict[str, object]:
@@ -168,24 +171,9 @@ def _place(peeked: PeekedEvent) -> str:
             )
 
 
-def _print_consequences(kept: RecordedEvent) -> None:
-    print_text("\nchanges", style="bold")
-    if kept.changes:
-        print_rows(_CHANGE_COLUMNS, kept.changes)
-    else:
-        print_text("nothing", indent=2)
-    if kept.movements:
-        print_text("\nmoney moved", style="bold")
-        print_rows(_MOVEMENT_COLUMNS, kept.movements)
-
-
 def _peeked_json(peeked: PeekedEvent) -> Json:
     return {
-        "key": peeked.key,
-        "state": peeked.state,
-        "lane": peeked.lane.value,
-        "received_at": to_json(peeked.received_at),
-        "due_at": to_json(peeked.due_at),
+        **pick_fields(peeked, "key", "state", "lane", "received_at", "due_at"),
         "type": peeked.header.get("type"),
         "attempts": peeked.history.get("attempts", 0),
         "last_error": peeked.history.get("last_error"),

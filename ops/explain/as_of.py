@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from billing.projection.effective import EffectiveValue, effective_values
 from billing.rows import EntitlementRow, Key
-from ops.explain.reasons import FeatureAnswer, SourceReason, build_answer, reason_fields
+from ops.explain.reasons import FeatureAnswer, SourceReason, build_answer, plans_with, reason_fields
 from ops.queries.audit_history import AccessEntry, AccessHistory
 
 
@@ -58,17 +58,10 @@ def explain_as_of(
             for row, entry in known
             if feature in row.entitlements
         ]
-        reasons.sort(key=_weight)
-        return build_answer(feature, worth.get(feature), reasons, _missing(history, feature))
+        reasons.sort(key=lambda each: (not each.counts, not each.in_force, -each.entry.id))
+        plans = plans_with(history.plans, feature)
+        sold = f"plans that did: {plans}" if plans else "no plan gave it"
+        missing = f"{history.user_id} had nothing that gave it; {sold}"
+        return build_answer(feature, worth.get(feature), reasons, missing)
 
     return tuple(map(answer, features))
-
-
-def _weight(reason: AsOfReason) -> tuple[bool, bool, int]:
-    return not reason.counts, not reason.in_force, -reason.entry.id
-
-
-def _missing(history: AccessHistory, feature: str) -> str:
-    plans = [plan.code for plan in history.plans.plans if feature in plan.features]
-    sold = f"plans that did: {', '.join(plans)}" if plans else "no plan gave it"
-    return f"{history.user_id} had nothing that gave it; {sold}"

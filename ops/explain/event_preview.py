@@ -4,10 +4,11 @@ The event may come from a file, signed or not. It may also be settled (previewed
 read it), in the inbox, or a dead letter.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +29,12 @@ from ops.events.render import ShownEvent
 from ops.queries.audit_history import database_now
 from ops.queries.events import settled_event
 from ops.queries.rows import load_grants
-from ops.replay.preview import ReplayPreview
+from ops.replay.preview import ReplayPreview, preview_delivery
 from ops.replay.run import status_of_outcome
 from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Noted
-from runtime.ledger.deliveries import REPLAY, STRIPE, Delivery
+from runtime.ledger.deliveries import REPLAY, STRIPE
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
@@ -96,25 +97,17 @@ def _find_source(settings: Settings, name: str) -> EventSource:
     """Read the body from standard input or a file; treat any other name as an event id."""
     if name == STDIN:
         return _from_outside(settings, sys.stdin.buffer.read(), "standard input")
-    path = Path(name)
-    if not _is_there(path):
+    if not os.path.exists(name):  # noqa: PTH110 - it takes any text, a name too long included
         try:
             return _from_records(look_up(settings, storable(name)))
         except CommandFailed as error:
             raise CommandFailed(f"{error}; and there is no file of that name") from error
     try:
-        return _from_outside(settings, path.read_bytes(), name)
+        return _from_outside(settings, Path(name).read_bytes(), name)
     except OSError as error:
         raise CommandFailed(
             f"{name}: {error.strerror}; name a file with one event as JSON"
         ) from error
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _from_outside(settings: Settings, body: bytes, origin: str) -> EventSource:
@@ -145,7 +138,9 @@ def _preview_source(
         pass  # An unreachable database fails here, with one sentence for the operator.
     livemode, accounts = settings.effective_livemode(), settings.connect_accounts
     ledger = Ledger(engine, livemode=livemode, accounts=accounts)
-    (delivery,) = with_stored_fetches(engine, [_delivery(source, envelope)])
+    origin = REPLAY if source.replayed else STRIPE
+    given = preview_delivery(envelope, source.key or envelope.event_id, origin)
+    (delivery,) = with_stored_fetches(engine, [given])
     about = partial(EventPreview, envelope=envelope, fetched=delivery.fetched, origin=source.origin)
     try:
         (previewed,) = ledger.preview([delivery])
@@ -166,16 +161,6 @@ def _preview_source(
         users=_users(engine, changes, notes),
         projection=previewed.projection,
         catalogue_version=previewed.catalogue_version,
-    )
-
-
-def _delivery(source: EventSource, envelope: Envelope) -> Delivery:
-    return Delivery(
-        envelope=envelope,
-        received_at=datetime.now(UTC),
-        attempts=1,
-        origin=REPLAY if source.replayed else STRIPE,
-        key=source.key or envelope.event_id,
     )
 
 

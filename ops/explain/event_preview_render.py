@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from billing.rows import Projection
-from ops.events.facts_text import describe_fact, read_facts
+from ops.events.facts_text import print_facts, read_facts
 from ops.explain.event_preview import EventPreview, UserEffect
 from ops.replay.render import changes_document, print_changes
 from ops.terminal.formats import format_features, format_time
@@ -52,13 +52,11 @@ def print_event_preview(preview: EventPreview) -> None:
     print_text(envelope.event_id, style="bold")
     print_text(f"{envelope.type} of {format_time(envelope.created_at)}, {envelope.realm}", indent=2)
     print_text(f"from: {preview.origin}", indent=2)
-    _print_facts(preview)
+    print_facts("facts", *read_facts(envelope.body, preview.fetched))
     because = f": {preview.says}" if preview.says else ""
     print_text(f"\noutcome: {preview.outcome}{because}", style="bold")
     print_changes(preview.changes)
-    if preview.users:
-        print_text("\nusers", style="bold")
-        print_rows(_USER_COLUMNS, preview.users)
+    print_rows(_USER_COLUMNS, preview.users, title="users")
     for note in preview.notes:
         of = f" of {note.user_id}" if note.user_id else ""
         print_text(f"also {note.action}: {note.target_id}{of}", indent=2)
@@ -69,15 +67,6 @@ def print_event_preview(preview: EventPreview) -> None:
         f"\nDry run: nothing was changed. {envelope.event_id} would do this now{plans}.",
         style="dim",
     )
-
-
-def _print_facts(preview: EventPreview) -> None:
-    facts, no_facts_reason = read_facts(preview.envelope.body, preview.fetched)
-    print_text("\nfacts", style="bold")
-    for fact in facts:
-        print_text(describe_fact(fact), indent=2)
-    if not facts:
-        print_text(f"nothing ({no_facts_reason})", indent=2)
 
 
 def _waiting(projection: Projection | None) -> Iterator[str]:

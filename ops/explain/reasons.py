@@ -125,12 +125,19 @@ def explain(state: UserState, features: Iterable[str]) -> Explanation:
 
 def _answer(state: UserState, feature: str) -> FeatureAnswer[Reason]:
     granting = [grant for grant in state.grants if feature in grant.row.entitlements]
-    reasons = sorted((_reason(state, grant, feature) for grant in granting), key=_weight)
-    return build_answer(feature, state.effective.get(feature), reasons, _missing(state, feature))
+    reasons = sorted(
+        (_reason(state, grant, feature) for grant in granting),
+        key=lambda each: (not each.counts, not each.in_force, -each.starts_at.timestamp()),
+    )
+    plans = plans_with(state.catalogue, feature)
+    sold = f"plans that do: {plans}" if plans else "no plan gives it"
+    missing = f"{state.user_id} has nothing that gives it; {sold}"
+    return build_answer(feature, state.effective.get(feature), reasons, missing)
 
 
-def _weight(reason: Reason) -> tuple[bool, bool, float]:
-    return not reason.counts, not reason.in_force, -reason.starts_at.timestamp()
+def plans_with(catalogue: Catalogue, feature: str) -> str:
+    """Return the codes of the plans that give a feature, comma separated."""
+    return ", ".join(plan.code for plan in catalogue.plans if feature in plan.features)
 
 
 def reason_fields(
@@ -202,9 +209,3 @@ def _paid_for(state: UserState, payment: PaymentRow) -> str | None:
     named = (payment.invoice_id, payment.payment_ref)
     keys = (object_key(payment.realm, each) for each in named if each)
     return next((state.paid_for[key] for key in keys if key in state.paid_for), None)
-
-
-def _missing(state: UserState, feature: str) -> str:
-    plans = [plan.code for plan in state.catalogue.plans if feature in plan.features]
-    sold = f"plans that do: {', '.join(plans)}" if plans else "no plan gives it"
-    return f"{state.user_id} has nothing that gives it; {sold}"

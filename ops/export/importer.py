@@ -16,7 +16,7 @@ from ops.batches import chunks
 from ops.bulk_audit import BulkAudit
 from ops.export.import_file import ImportedEvent, ImportFile, open_import
 from ops.queries.replay_results import current_mark
-from ops.replay.preview import ReplayPreview
+from ops.replay.preview import ReplayPreview, preview_delivery
 from ops.replay.render import QUIET, print_preview, print_replay
 from ops.replay.requeue import put_into_inbox, send_wakes
 from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
@@ -26,7 +26,7 @@ from ops.terminal.operator_options import require_reason
 from ops.terminal.progress import progress
 from runtime.broker import Publish, WakePublisher, make_celery
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.deliveries import REPLAY, Delivery
+from runtime.ledger.deliveries import REPLAY
 from runtime.ledger.prepare import Scope, prepare
 from runtime.settings import Settings
 
@@ -109,14 +109,7 @@ def _preview(settings: Settings, engine: Engine, source: ImportFile, *, as_json:
 
 def _preview_event(event: ImportedEvent, scope: Scope) -> ReplayResult:
     """Return the status that the event would get, judged on its own."""
-    delivery = Delivery(
-        envelope=event.envelope,
-        received_at=event.received_at,
-        attempts=1,
-        origin=REPLAY,
-        key=event.key,
-    )
-    (prepared,) = prepare([delivery], scope)
+    (prepared,) = prepare([preview_delivery(event.envelope, event.key, REPLAY)], scope)
     if prepared.unreadable:
         detail = str(prepared.unreadable)
         return ReplayResult(key=event.key, status=ReplayStatus.FAILED, detail=detail)

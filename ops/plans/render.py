@@ -38,9 +38,7 @@ def print_diff(
         print_rows(_USER_COLUMNS, shown)
     if len(shown) < len(diff.users):
         print_text(f"{len(diff.users) - len(shown)} more users: --limit shows more", style="dim")
-    if diff.unknown:
-        print_text("\nprices in no plan", style="bold")
-        print_rows(_PRICE_COLUMNS, _by_users(diff.unknown))
+    print_rows(_PRICE_COLUMNS, _by_users(diff.unknown), title="prices in no plan")
     print_text(_summary(path, version, diff, same=same), style="bold")
 
 
@@ -59,11 +57,8 @@ def _by_users(unknown: Mapping[str, UnlistedPrice]) -> list[tuple[str, UnlistedP
 
 
 def _describe_grant(each: GrantChange) -> str:
-    described, before, after = (
-        f"{each.change} {each.plan_code} ({each.source})",
-        each.before,
-        each.after,
-    )
+    described = f"{each.change} {each.plan_code} ({each.source})"
+    before, after = each.before, each.after
     if before is None or after is None or before.expires_at == after.expires_at:
         return described
     # A longer or shorter grace period changes only the end.

@@ -93,8 +93,8 @@ def _about(
         users = set(connection.scalars(select(Membership.object_key).where(belongs)))
 
     def is_users(facts: Sequence[Fact]) -> bool:
-        named = {getattr(fact.fields, "user_id", None) for fact in facts}
-        return wanted.user is None or wanted.user in named or bool(users & _keys(facts))
+        user = wanted.user
+        return user is None or names_user(facts, user) or bool(users & _keys(facts))
 
     def is_customers(facts: Sequence[Fact]) -> bool:
         return wanted.customer is None or wanted.customer in {*map(stripe_id_of, _keys(facts))}
@@ -104,6 +104,11 @@ def _about(
 
 def _keys(facts: Iterable[Fact]) -> set[Any]:
     return {key for fact in facts for key in (fact.object_key, *fact.mentions)}
+
+
+def names_user(facts: Iterable[Fact], user_id: str) -> bool:
+    """Return whether one of the facts names the user itself."""
+    return any(getattr(fact.fields, "user_id", None) == user_id for fact in facts)
 
 
 def facts_of(payload: str) -> tuple[Fact, ...]:

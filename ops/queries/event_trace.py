@@ -5,16 +5,16 @@ a key of its own, ``evt_1#fingerprint``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, select
 
-from models.base import Base
 from models.tables import AuditLog, DeadLetter, PaymentEvent, StoredFact, StripeEvent
 from ops.queries.dead_letters import DeadLetterRow
 from ops.queries.events import SettledEvent, settled_event
+from ops.queries.rows import fetch
 from runtime.inbox.entries import PeekedEvent
 from runtime.inbox.inbox import Inbox
 
@@ -72,9 +72,9 @@ def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
         settled=settled_event(connection, event_id),
         payload=connection.scalar(payload),
         facts=tuple(connection.scalars(facts.order_by(StoredFact.object_key))),
-        changes=_rows(connection, AuditedChange, AuditLog, AuditLog.event_id == event_id),
-        movements=_rows(connection, MoneyMovement, PaymentEvent, PaymentEvent.event_id == event_id),
-        letters=_rows(connection, DeadLetterRow, DeadLetter, keyed),
+        changes=fetch(connection, AuditedChange, AuditLog, AuditLog.event_id == event_id),
+        movements=fetch(connection, MoneyMovement, PaymentEvent, PaymentEvent.event_id == event_id),
+        letters=fetch(connection, DeadLetterRow, DeadLetter, keyed),
     )
 
 
@@ -82,9 +82,9 @@ def find_dead_letter(
     connection: Connection, key: str
 ) -> tuple[DeadLetterRow, tuple[AuditedChange, ...]] | None:
     """Return one dead letter and every action on it, or None if there is none under this key."""
-    letters = _rows(connection, DeadLetterRow, DeadLetter, DeadLetter.event_id == key)
+    letters = fetch(connection, DeadLetterRow, DeadLetter, DeadLetter.event_id == key)
     about = AuditLog.target_type.in_(("dead_letter", "event")) & (AuditLog.target_id == key)
-    return (letters[0], _rows(connection, AuditedChange, AuditLog, about)) if letters else None
+    return (letters[0], fetch(connection, AuditedChange, AuditLog, about)) if letters else None
 
 
 def find_in_inbox(inbox: Inbox, event_id: str) -> tuple[PeekedEvent, ...]:
@@ -92,15 +92,3 @@ def find_in_inbox(inbox: Inbox, event_id: str) -> tuple[PeekedEvent, ...]:
     conflicts = [key for key in inbox.conflicts() if key.startswith(f"{event_id}#")]
     events = inbox.peek([event_id, *conflicts])
     return tuple(peeked for peeked in events if peeked.state != "absent")
-
-
-T = TypeVar("T")
-
-
-def _rows(
-    connection: Connection, shape: type[T], model: type[Base], condition: Any
-) -> tuple[T, ...]:
-    """Return the rows that match, by primary key."""
-    columns = [getattr(model, each.name) for each in fields(shape)]  # type: ignore[arg-type]
-    query = select(*columns).where(condition).order_by(*model.__table__.primary_key)
-    return tuple(shape(**row) for row in connection.execute(query).mappings())

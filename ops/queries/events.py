@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, TextClaus
 from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
 from ops.queries import parties as party_queries
+from ops.queries.rows import fetch
 from runtime.settings import Settings
 
 
@@ -97,9 +98,8 @@ def count_unfetched(connection: Connection) -> int:
 
 def settled_event(connection: Connection, event_id: str) -> SettledEvent | None:
     """Return one event by its id."""
-    query = select(*_COLUMNS).where(StripeEvent.id == event_id)
-    row = connection.execute(query).mappings().first()
-    return SettledEvent(**row) if row else None
+    found = fetch(connection, SettledEvent, StripeEvent, StripeEvent.id == event_id)
+    return found[0] if found else None
 
 
 def conditions(wanted: EventFilter, parties: Parties) -> Sequence[ColumnElement[bool] | TextClause]:

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from billing.readers.registry import IgnoredReason
-from ops.queries.dead_letters import OPEN, facts_of, find_dead_letters
+from ops.queries.dead_letters import OPEN, facts_of, find_dead_letters, names_user
 from ops.queries.events import EventFilter
 from runtime.ledger.deliveries import DISCARDED
 
@@ -40,7 +40,7 @@ def events_without_effect(connection: Connection, user_id: str) -> tuple[Ineffec
             event_id=row.id, type=row.type, why=row.reason, realm=row.realm, failed=False
         )
         for row in connection.execute(_IGNORED, values)
-        if any(getattr(fact.fields, "user_id", None) == user_id for fact in facts_of(row.payload))
+        if names_user(facts_of(row.payload), user_id)
     ]
     failed = [
         IneffectiveEvent(

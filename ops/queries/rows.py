@@ -1,6 +1,7 @@
 """Query the projected rows of users, as the values that a projection makes."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -20,6 +21,7 @@ from runtime.ledger.rows import ROW_TYPES, Row, TableName, from_plain
 
 _TABLE_OF: Final[Mapping[type[Row], TableName]] = {kind: name for name, kind in ROW_TYPES.items()}
 
+T = TypeVar("T")
 R = TypeVar("R", CustomerRow, SubscriptionRow, PurchaseRow, PaymentRow, EntitlementRow)
 
 
@@ -35,6 +37,15 @@ def row_of(before: R | None, after: R | None) -> R:
     row = after or before
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
     return row
+
+
+def fetch(
+    connection: Connection, shape: type[T], model: type[Base], condition: ColumnElement[bool]
+) -> tuple[T, ...]:
+    """Return the rows that match, by primary key; ``shape`` is a dataclass of some columns."""
+    columns = [getattr(model, each.name) for each in fields(shape)]  # type: ignore[arg-type]
+    query = select(*columns).where(condition).order_by(*model.__table__.primary_key)
+    return tuple(shape(**row) for row in connection.execute(query).mappings())
 
 
 def load_rows(

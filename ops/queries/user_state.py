@@ -1,7 +1,7 @@
 """Load everything the database holds about one user, for ``explain``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -26,7 +26,7 @@ from models.tables import (
 from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
 from ops.queries.parties import parties_of_user
-from ops.queries.rows import load_rows, read_row
+from ops.queries.rows import fetch, load_rows, read_row
 from runtime.ledger import catalogues
 
 
@@ -97,7 +97,7 @@ def load_user_state(connection: Connection, user_id: str) -> UserState:
         payments=load_rows(connection, PaymentRow, StoredPayment.party.in_(parties)),
         paid_for=_paid_for(connection, parties),
         revoked=_revoked(connection, user_id),
-        notes=_notes(connection, parties),
+        notes=fetch(connection, PartyNote, Party, Party.party.in_(parties)),
         newest=_newest(connection, parties),
         without_effect=events_without_effect(connection, user_id),
     )
@@ -165,9 +165,3 @@ def _revoked(connection: Connection, user_id: str) -> dict[str, Revocation]:
         target: Revocation(at=at, event_id=event_id, actor=actor)
         for target, at, event_id, actor in connection.execute(query)
     }
-
-
-def _notes(connection: Connection, parties: frozenset[str]) -> tuple[PartyNote, ...]:
-    columns = [getattr(Party, each.name) for each in fields(PartyNote)]
-    query = select(*columns).where(Party.party.in_(parties)).order_by(Party.party)
-    return tuple(PartyNote(**row) for row in connection.execute(query).mappings())

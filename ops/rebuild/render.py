@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from billing.rows import EntitlementRow, Key
+from ops.queries.rows import row_of
 from ops.terminal.formats import format_grant
 from ops.terminal.output import (
     Columns,
@@ -47,9 +48,7 @@ class ChangedGrant:
     @property
     def row(self) -> EntitlementRow:
         """The grant after the change, or before it if it is gone."""
-        row = self.after or self.before
-        assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-        return row
+        return row_of(self.before, self.after)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,9 +99,7 @@ def print_rebuild(findings: RebuildFindings, *, as_json: bool) -> None:
         return
     if findings.changed_grants:
         print_rows(_GRANT_COLUMNS, findings.changed_grants)
-    if findings.changed_rows:
-        print_text("\nrows", style="bold")
-        print_rows(_ROW_COLUMNS, findings.changed_rows)
+    print_rows(_ROW_COLUMNS, findings.changed_rows, title="rows")
     left = sum(findings.rows.values()) - len(findings.changed_rows)
     if left:
         print_text(f"{left} more rows: --limit shows more", style="dim")

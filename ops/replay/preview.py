@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from billing.ids import ObjectKey, PartyId
 from billing.rows import EntitlementRow, PaymentRow
@@ -167,13 +168,7 @@ class ReplayPreviewer:
             except MalformedEvent as error:
                 self._record_failed(target.key, f"{type(error).__name__}: {error}")
                 continue
-            yield Delivery(
-                envelope=envelope,
-                received_at=datetime.now(UTC),
-                attempts=1,
-                origin=REPLAY,
-                key=target.key,
-            )
+            yield preview_delivery(envelope, target.key, REPLAY)
 
     def _previews(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, DeliveryPreview]]:
         """Preview all events together; if that fails, leave out those that fail on their own."""
@@ -206,6 +201,13 @@ class ReplayPreviewer:
             if isinstance(failure, Infrastructure | Outdated):
                 raise
             return f"{failure.error_type}: {failure.reason}"
+
+
+def preview_delivery(envelope: Envelope, key: str, origin: str) -> Delivery:
+    """Return an event as it would be delivered from the inbox now."""
+    return Delivery(
+        envelope=envelope, received_at=datetime.now(UTC), attempts=1, origin=origin, key=key
+    )
 
 
 def _memberships(connection: Connection, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, PartyId]:

@@ -1,16 +1,15 @@
 """Print a replay and its preview, as text or JSON."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from billing.rows import EntitlementRow, PaymentRow
+from ops.queries.rows import row_of
 from ops.replay.preview import ReplayPreview
 from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.run import Replay
-from ops.terminal.formats import format_grant, format_money
+from ops.terminal.formats import format_count, format_grant, format_payment
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
-
-R = TypeVar("R", EntitlementRow, PaymentRow)
 
 Source = Mapping[str, str]
 """The imported file: its name as ``file``, its digest as ``sha256``."""
@@ -39,8 +38,13 @@ def print_replay(replay: Replay[Any], *, as_json: bool, source: Source = NO_FILE
         return
     _print_results(replay.results)
     print_text(_summary(replay.results, source), style="bold")
+    left = replay.results.counts[ReplayStatus.NOT_STARTED]
+    if left and not replay.interrupted:
+        print_text(
+            f"the file was cut while it was imported, {left} of its events are missing: run the"
+            " same command with the whole file"
+        )
     if replay.interrupted:
-        left = replay.results.counts[ReplayStatus.NOT_STARTED]
         print_text(
             f"interrupted: {replay.requeued} of {replay.total} were requeued, workers settle them;"
             f" {left} are not started; the same command does the rest"
@@ -67,12 +71,8 @@ def print_preview(preview: ReplayPreview, *, as_json: bool, source: Source = NO_
 def print_changes(preview: ReplayPreview) -> None:
     """Print entitlements and payments before and after."""
     grants, payments = preview.entitlements.pairs(), preview.payments.pairs()
-    if grants:
-        print_text("\nentitlements", style="bold")
-        print_rows(_GRANT_COLUMNS, grants)
-    if payments:
-        print_text("\npayments", style="bold")
-        print_rows(_PAYMENT_COLUMNS, payments)
+    print_rows(_GRANT_COLUMNS, grants, title="entitlements")
+    print_rows(_PAYMENT_COLUMNS, payments, title="payments")
     if not grants and not payments:
         print_text("\nno entitlement and no payment would change")
 
@@ -96,9 +96,9 @@ def format_counts(counts: Mapping[ReplayStatus, int]) -> str:
 
 
 def _summary(results: ReplayResults, source: Source) -> str:
-    total = results.counts.total()
     of = f" of {source['file']}" if source else ""
-    return f"{total} {'event' if total == 1 else 'events'}{of}: {format_counts(results.counts)}"
+    events = format_count(results.counts.total(), "event")
+    return f"{events}{of}: {format_counts(results.counts)}"
 
 
 def _print_results(results: ReplayResults) -> None:
@@ -122,30 +122,22 @@ def _document(results: ReplayResults) -> dict[str, Json]:
     }
 
 
-def _row_of(pair: tuple[R | None, R | None]) -> R:
-    row = pair[1] or pair[0]
-    assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-    return row
-
-
 def _format_payment(row: PaymentRow | None) -> str:
     if row is None:
         return "nothing"
-    refunded = row.amount_refunded_minor
-    back = f", {format_money(refunded, row.currency)} refunded" if refunded else ""
-    return f"{format_money(row.amount_minor, row.currency)} {row.status}{back}"
+    return format_payment(row.amount_minor, row.amount_refunded_minor, row.currency, row.status)
 
 
 _GRANT_COLUMNS: Final[Columns[tuple[EntitlementRow | None, EntitlementRow | None]]] = {
-    "user": lambda pair: _row_of(pair).user_id,
-    "source": lambda pair: _row_of(pair).source,
-    "plan": lambda pair: _row_of(pair).plan_code,
+    "user": lambda pair: row_of(*pair).user_id,
+    "source": lambda pair: row_of(*pair).source,
+    "plan": lambda pair: row_of(*pair).plan_code,
     "before": lambda pair: format_grant(pair[0]),
     "after": lambda pair: format_grant(pair[1]),
 }
 _PAYMENT_COLUMNS: Final[Columns[tuple[PaymentRow | None, PaymentRow | None]]] = {
-    "payment": lambda pair: _row_of(pair).payment_ref,
-    "user": lambda pair: _row_of(pair).user_id,
+    "payment": lambda pair: row_of(*pair).payment_ref,
+    "user": lambda pair: row_of(*pair).user_id,
     "before": lambda pair: _format_payment(pair[0]),
     "after": lambda pair: _format_payment(pair[1]),
 }

@@ -79,12 +79,16 @@ class Replay(Generic[T]):
     again: deque[T] = field(default_factory=deque)
     """Events that could not be requeued at their first attempt."""
     in_progress: list[str] = field(default_factory=list)
+    _ran_out: bool = False
+    """True once there is no further event to requeue: a file may hold fewer than it did."""
     _checked_at: float = float("-inf")
 
     def run(self, pause: Callable[[float], None], report: Callable[["Replay[T]"], None]) -> None:
-        """Replay until every event is done, or until ``pause`` raises ``Interrupted``."""
+        """Replay until every event is done, none is left, or ``pause`` raises ``Interrupted``."""
         try:
-            while self.results.counts.total() < self.total:
+            while self.results.counts.total() < self.total and (
+                self.in_progress or not self._ran_out
+            ):
                 progressed = self._requeue_batch()
                 self._check_results()
                 report(self)
@@ -94,7 +98,8 @@ class Replay(Generic[T]):
         self._finish()
 
     def _requeue_batch(self) -> bool:
-        batch = self._next_batch(min(self.pace.allowed(), self._room()))
+        room = max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
+        batch = self._next_batch(min(self.pace.allowed(), room))
         if not batch:
             return False
         results = self.requeue(batch)
@@ -105,13 +110,11 @@ class Replay(Generic[T]):
         self.pace.went(queued)
         return any(result.status not in _RETRYABLE for result in results)
 
-    def _room(self) -> int:
-        return max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
-
     def _next_batch(self, number: int) -> list[T]:
         """Return the next events; a second copy of an event in a file waits for the first."""
         drawn = [*islice(self.todo, number)]
         drawn += [self.again.popleft() for _ in range(min(number - len(drawn), len(self.again)))]
+        self._ran_out = number > 0 and not drawn
         batch: dict[str, T] = {}
         for target in drawn:
             if target.key in batch or target.key in self.in_progress:

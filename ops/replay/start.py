@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import structlog
@@ -24,7 +24,7 @@ from ops.replay.run import Pace, Replay
 from ops.replay.targets import MANY, Target
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import operator_options, require_reason
-from ops.terminal.output import json_option
+from ops.terminal.output import add_options, json_option
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.broker import WakePublisher, make_celery
@@ -32,7 +32,6 @@ from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.inbox.inbox import Inbox
 from runtime.settings import Settings
 
-F = TypeVar("F", bound=Callable[..., Any])
 Choose = Callable[[Connection, Settings], list[Target]]
 
 
@@ -54,21 +53,17 @@ class ReplayOptions:
         return cls(**{each.name: given.pop(each.name) for each in fields(cls)})
 
 
-def replay_options(command: F) -> F:
-    """Add the options of a replay, except those that select events."""
-    options = (
-        click.option("--dry-run", is_flag=True, help="Show what would change; change nothing."),
-        click.option("--rate", type=click.FloatRange(0.01, 1e6), help="Maximum events per second."),
-        click.option("--wait/--no-wait", default=True, help="Wait for the result of each event."),
-        click.option(
-            "--yes", is_flag=True, help=f"Do not ask before replaying more than {MANY} events."
-        ),
-        operator_options,
-        json_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+replay_options = add_options(
+    click.option("--dry-run", is_flag=True, help="Show what would change; change nothing."),
+    click.option("--rate", type=click.FloatRange(0.01, 1e6), help="Maximum events per second."),
+    click.option("--wait/--no-wait", default=True, help="Wait for the result of each event."),
+    click.option(
+        "--yes", is_flag=True, help=f"Do not ask before replaying more than {MANY} events."
+    ),
+    operator_options,
+    json_option,
+)
+"""The options of a replay, except those that select events."""
 
 
 def replay(choose: Choose, options: ReplayOptions) -> int:

@@ -4,9 +4,9 @@ An id that does not exist stops the command before it changes anything.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 from sqlalchemy import Connection, select
@@ -17,6 +17,7 @@ from ops.errors import CommandFailed
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, parties_named, settled_ids
 from ops.terminal.formats import TimeParam, check_time_range
+from ops.terminal.output import add_options
 from runtime.settings import Settings
 
 DEAD: Final = "dead"
@@ -25,8 +26,6 @@ MANY: Final = 20
 
 _TYPE: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+(\[[a-z0-9_.]+\])?)+")
 _MAX_NAMES: Final = 5
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,39 +53,42 @@ def _event_types(
     return given
 
 
-def filter_options(command: F) -> F:
-    """Add the options that select settled events and dead letters alike."""
-    options = (
-        click.option(
-            "--type",
-            "types",
-            multiple=True,
-            callback=_event_types,
-            help="Only events of this type; repeatable.",
-        ),
-        click.option("--user", callback=_text, help="Only events about this user."),
-        click.option("--customer", callback=_text, help="Only events about this Stripe customer."),
-        click.option(
-            "--since", type=TimeParam(), help="Only from this time on: 2h, 3d, 2026-11-22."
-        ),
-        click.option("--until", type=TimeParam(), help="Only before this time."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _text(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    if given == "":
+        raise click.BadParameter("it is empty: leave the option out, or give a text")
+    return None if given is None else storable(given)
 
 
-def error_option(command: F) -> F:
-    """Add ``--error``, which selects dead letters."""
-    text = "Only dead letters with this text in the error."
-    return click.option("--error", callback=_text, help=text)(command)
+def _ids(
+    _context: click.Context, _argument: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(storable, given)))
 
 
-def target_options(command: F) -> F:
-    """Add event ids, the filter options and ``--all``."""
-    everything = click.option("--all", "everything", is_flag=True, help="All events.")
-    ids = click.argument("ids", nargs=-1, metavar="[EVENT]...", callback=_ids)
-    return ids(filter_options(error_option(everything(command))))
+filter_options = add_options(
+    click.option(
+        "--type",
+        "types",
+        multiple=True,
+        callback=_event_types,
+        help="Only events of this type; repeatable.",
+    ),
+    click.option("--user", callback=_text, help="Only events about this user."),
+    click.option("--customer", callback=_text, help="Only events about this Stripe customer."),
+    click.option("--since", type=TimeParam(), help="Only from this time on: 2h, 3d, 2026-11-22."),
+    click.option("--until", type=TimeParam(), help="Only before this time."),
+)
+"""The options that select settled events and dead letters alike."""
+
+error_option = click.option(
+    "--error", callback=_text, help="Only dead letters with this text in the error."
+)
+target_options = add_options(
+    click.argument("ids", nargs=-1, metavar="[EVENT]...", callback=_ids),
+    filter_options,
+    error_option,
+    click.option("--all", "everything", is_flag=True, help="All events."),
+)
 
 
 def event_filter(**conditions: Any) -> EventFilter:
@@ -187,15 +189,3 @@ def _refuse_unknown(what: str, unknown: Sequence[str]) -> None:
         names = ", ".join(unknown[:_MAX_NAMES]) + (", ..." if len(unknown) > _MAX_NAMES else "")
         hint = f"`paidup events show {unknown[0]}` shows where it is"
         raise CommandFailed(f"{what}: {names}; nothing was changed; {hint}")
-
-
-def _text(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
-    if given == "":
-        raise click.BadParameter("it is empty: leave the option out, or give a text")
-    return None if given is None else storable(given)
-
-
-def _ids(
-    _context: click.Context, _argument: click.Parameter, given: tuple[str, ...]
-) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(storable, given)))

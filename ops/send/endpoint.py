@@ -5,18 +5,9 @@ from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from ops.errors import OpsError
+from ops.errors import CommandFailed
 
 TIMEOUT = 10.0
-
-
-class UnusableUrl(OpsError):
-    """Raised for a URL that events cannot be sent to."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(
-            f"{url!r} is not a webhook URL: use one like http://127.0.0.1:8000/webhooks/stripe"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +25,18 @@ class Endpoint:
         """Parse a URL.
 
         Raises:
-            UnusableUrl: if it has no host, or is neither http nor https.
+            CommandFailed: if it has no host, or is neither http nor https.
         """
+        unusable = CommandFailed(
+            f"{url!r} is not a webhook URL: use one like http://127.0.0.1:8000/webhooks/stripe"
+        )
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise UnusableUrl(url) from error
+            raise unusable from error
         if parts.scheme not in ("http", "https") or not host or not url.isascii():
-            raise UnusableUrl(url)
+            raise unusable
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(url=url, scheme=parts.scheme, host=host, port=port, path=target)
 

@@ -89,6 +89,12 @@ def format_money(amount_minor: int, currency: str) -> str:
     return f"{sign}{whole}{fraction} {currency.upper()}"
 
 
+def format_payment(amount_minor: int, refunded_minor: int, currency: str, status: str) -> str:
+    """Return the amount and status of a payment, and how much of it was refunded."""
+    back = f", {format_money(refunded_minor, currency)} refunded" if refunded_minor else ""
+    return f"{format_money(amount_minor, currency)} {status}{back}"
+
+
 def format_features(features: Mapping[str, object]) -> str:
     """Return the names of features, each with its value unless that is a plain yes."""
     return ", ".join(

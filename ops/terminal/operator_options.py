@@ -1,41 +1,15 @@
 """The options ``--as`` and ``--reason`` of every command that changes data."""
 
 import getpass
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
 from billing.text import storable
+from ops.terminal.output import add_options
 
 MAX_CHARACTERS: Final = 500
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def operator_options(command: F) -> F:
-    """Add ``--as`` and ``--reason``, which the audit log stores verbatim."""
-    who = click.option(
-        "--as",
-        "actor",
-        callback=_actor,
-        metavar="NAME",
-        help="Operator name for the audit log. Default: your login name.",
-    )
-    why = click.option("--reason", callback=_text, help="Reason for the audit log.")
-    return who(why(command))
-
-
-def require_reason(reason: str | None) -> str:
-    """Return the reason.
-
-    Raises:
-        UsageError: no reason was given.
-    """
-    if not reason:
-        raise click.UsageError("--reason is missing: give the reason for the audit log")
-    return reason
 
 
 def _actor(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
@@ -53,6 +27,30 @@ def _checked(given: str) -> str:
     if not text or len(text) > MAX_CHARACTERS:
         raise click.BadParameter(f"write 1 to {MAX_CHARACTERS} characters")
     return text
+
+
+operator_options = add_options(
+    click.option(
+        "--as",
+        "actor",
+        callback=_actor,
+        metavar="NAME",
+        help="Operator name for the audit log. Default: your login name.",
+    ),
+    click.option("--reason", callback=_text, help="Reason for the audit log."),
+)
+"""Options that the audit log stores verbatim."""
+
+
+def require_reason(reason: str | None) -> str:
+    """Return the reason.
+
+    Raises:
+        UsageError: no reason was given.
+    """
+    if not reason:
+        raise click.UsageError("--reason is missing: give the reason for the audit log")
+    return reason
 
 
 def current_operator() -> str:

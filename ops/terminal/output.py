@@ -6,9 +6,9 @@ are therefore escaped before printing: an escape sequence in a name must not rep
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,11 +19,34 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 Columns = Mapping[str, Callable[[T], object]]
 """A title for each column, and the cell it takes from a row."""
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def add_options(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return the decorator that adds all of these options, in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def limit_option(listed: str) -> Callable[[F], F]:
+    """Return ``--limit`` of a command that counts everything and lists a part of it."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(0, 1_000_000),
+        default=50,
+        show_default=True,
+        help=f"Number of {listed} to list; all are counted.",
+    )
 
 
 _WIDEST = 10_000  # columns
@@ -68,9 +91,20 @@ def print_list(
 
 
 def print_rows(
-    columns: Columns[T], rows: Collection[T], *, style: Callable[[T], str] = lambda _: ""
+    columns: Columns[T],
+    rows: Collection[T],
+    *,
+    style: Callable[[T], str] = lambda _: "",
+    title: str | None = None,
 ) -> None:
-    """Print a table with one line for each row, in the row's style on a terminal."""
+    """Print a table with one line for each row, in the row's style on a terminal.
+
+    A table with a title is left out if it has no rows.
+    """
+    if title is not None:
+        if not rows:
+            return
+        print_text(f"\n{title}", style="bold")
     drawn = make_table(columns, ([cell(row) for cell in columns.values()] for row in rows))
     for line, row in zip(drawn.rows, rows, strict=True):
         line.style = style(row)
@@ -138,7 +172,7 @@ def to_json(value: object) -> Json:
         case datetime():
             return value.isoformat()
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return to_json(asdict(value))
+            return pick_fields(value, *(each.name for each in fields(value)))
         case Mapping():
             return {str(name): to_json(each) for name, each in value.items()}
         case Iterable():
@@ -157,9 +191,11 @@ def print_json(document: Json) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
-def console() -> "Console":
-    """Return the console for standard output: plain, unwrapped text unless it is a terminal."""
+def console(*, stderr: bool = False, width: int = 160) -> "Console":
+    """Return the console: plain text of this width unless it is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - rich takes longer than most commands
 
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=160)
+    terminal = Console(stderr=stderr, highlight=False)
+    return (
+        terminal if terminal.is_terminal else Console(stderr=stderr, highlight=False, width=width)
+    )

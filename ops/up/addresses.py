@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from ops.errors import ListenAddressTaken
+from ops.errors import CommandFailed
 from ops.up.servers.ports import LOOPBACK, free_port, is_free
 from runtime.settings import Address, Settings
 
@@ -19,11 +19,14 @@ def choose_addresses(
     """Return the variables with the addresses of ingest, the worker and the console.
 
     Raises:
-        ListenAddressTaken: if the address of ingest is in use.
+        CommandFailed: if the address of ingest is in use.
     """
     ingest = _wanted(settings.ingest_bind, ports)
     if not is_free(ingest.port, ingest.host):
-        raise ListenAddressTaken("PAIDUP_INGEST_BIND", ingest)
+        raise CommandFailed(
+            f"{ingest} is in use: stop what listens there,"
+            " or set PAIDUP_INGEST_BIND to another address"
+        )
     metrics = _wanted(settings.worker_metrics_bind, ports)
     console = _wanted(settings.console_bind, ports)
     return {

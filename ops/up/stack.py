@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
 from typing import Self
 
 from ops.console.tokens import VARIABLE, generate_token, plain_token
-from ops.errors import StackAlreadyRunning
+from ops.errors import CommandFailed
 from ops.plans.migrate import migrate
 from ops.up import addresses, up_file
 from ops.up.restarts import RestartPolicy
@@ -131,12 +130,7 @@ class Stack:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -190,7 +184,11 @@ class Stack:
         try:
             self._lock = pidfile.claim(up_file.lock_in(self.data_dir), seconds=1)
         except StillRunning as error:
-            raise StackAlreadyRunning(self.data_dir, error.pid) from error
+            who = f" (process {error.pid})" if error.pid else ""
+            raise CommandFailed(
+                f"`paidup up` already runs on {self.data_dir}{who}:"
+                " stop it, or set PAIDUP_DATA_DIR to another folder"
+            ) from error
         us = pidfile.Holder(pid=os.getpid(), stop_signal=signal.SIGTERM, turn=0)
         pidfile.write(self._lock, us)
         if left := pidfile.stop_all(self._run, seconds=_LEFTOVER_SECONDS):

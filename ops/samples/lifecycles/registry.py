@@ -25,14 +25,6 @@ class Lifecycle:
     expected: Expected
 
 
-class UnknownScenario(LookupError):
-    """Raised for a name without a lifecycle in that shape."""
-
-    def __init__(self, name: str, shape: Shape) -> None:
-        known = ", ".join(scenarios_in(shape))
-        super().__init__(f"no scenario {name!r} in the {shape} shape: use one of {known}")
-
-
 def scenarios_in(shape: Shape) -> tuple[str, ...]:
     """Return the lifecycles of a shape; the oldest had neither checkouts nor disputes."""
     return tuple(_ANCIENT if shape is Shape.ANCIENT else SCENARIOS)
@@ -44,10 +36,13 @@ def compose(
     """Generate a lifecycle that ends ``now``; the same arguments give the same bytes.
 
     Raises:
-        UnknownScenario: naming the known ones.
+        LookupError: the shape has no such lifecycle; naming those it has.
     """
-    if name not in scenarios_in(shape):
-        raise UnknownScenario(name, shape)
+    known = scenarios_in(shape)
+    if name not in known:
+        raise LookupError(
+            f"no scenario {name!r} in the {shape} shape: use one of {', '.join(known)}"
+        )
     builder = ObjectBuilder(shape, f"{name}/{seed}")
     scenario = Scenario(builder, user_id=user_id or builder.id("usr", 10))
     expected = SCENARIOS[name](scenario, now)

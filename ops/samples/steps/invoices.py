@@ -44,9 +44,7 @@ def ask(scenario: Scenario, bill: JsonObject, *, at: int) -> JsonObject:
 
 def collect(scenario: Scenario, bill: JsonObject, intent: JsonObject, *, at: int) -> PaymentAttempt:
     """Pay the invoice: one payment, with four or five events about it."""
-    charge = payments.charge(scenario.builder, intent, at=at, invoice_id=bill["id"])
-    if scenario.ancient:
-        charge = _without_intent(charge)
+    charge = _charge(scenario, bill, intent, at=at)
     paid = PaymentAttempt(intent=intent, charge=charge)
     scenario.emit("charge.succeeded", charge, at=at)
     if not scenario.ancient:
@@ -57,14 +55,8 @@ def collect(scenario: Scenario, bill: JsonObject, intent: JsonObject, *, at: int
 
 def refuse(scenario: Scenario, bill: JsonObject, intent: JsonObject, *, at: int) -> JsonObject:
     """Decline the card; the intent stays open for another attempt."""
-    charge = payments.charge(
-        scenario.builder, intent, at=at, status="failed", invoice_id=bill["id"]
-    ) | {
-        "failure_code": "card_declined",
-        "failure_message": "Your card was declined.",
-    }
-    if scenario.ancient:
-        charge = _without_intent(charge)
+    why = {"failure_code": "card_declined", "failure_message": "Your card was declined."}
+    charge = _charge(scenario, bill, intent, at=at, status="failed") | why
     scenario.emit("charge.failed", charge, at=at)
     error = {"charge": charge["id"], "code": "card_declined", "type": "card_error"}
     failed = {**intent, "last_payment_error": error, "latest_charge": charge["id"]}
@@ -148,5 +140,10 @@ def succeeded(paid: PaymentAttempt) -> JsonObject:
     }
 
 
-def _without_intent(charge: JsonObject) -> JsonObject:
-    return {name: value for name, value in charge.items() if name != "payment_intent"}
+def _charge(
+    scenario: Scenario, bill: JsonObject, intent: JsonObject, *, at: int, status: str = "succeeded"
+) -> JsonObject:
+    charge = payments.charge(scenario.builder, intent, at=at, status=status, invoice_id=bill["id"])
+    if scenario.ancient:
+        del charge["payment_intent"]
+    return charge

@@ -75,7 +75,10 @@ def start_period(scenario: Scenario, subscriber: Subscriber, *, at: int, **chang
     subscriber.bill = _bill(
         scenario, subscriber.subscription, [line], at=at, reason="subscription_cycle"
     )
-    moved = _moved_on(scenario, subscriber, at=at)
+    known = subscriber.subscription
+    items = known["items"]["data"] if "items" in known else []
+    whole = subscriptions.with_items(scenario.builder, known, items, period=(at, at + MONTH))
+    moved = {name: value for name, value in whole.items() if known.get(name) != value}
     update(scenario, subscriber, at=at, latest_invoice=subscriber.bill["id"], **moved, **changes)
 
 
@@ -90,10 +93,12 @@ def switch(
     changed = subscriptions.with_items(scenario.builder, known, [item], period=(at, at + MONTH))
     changed |= {"plan": item["plan"], "quantity": quantity}
     subscriber.subscription = scenario.emit(UPDATED, changed, at=at, before=known)
-    lines = _difference(scenario, subscriber, offer, at=at, quantity=quantity)
-    subscriber.bill = _bill(
-        scenario, subscriber.subscription, lines, at=at, reason="subscription_update"
+    line = partial(
+        invoices.invoice_line, scenario.builder, subscription=changed, at=at, proration=True
     )
+    unused = line(subscriber.offer, amount=-subscriber.offer.amount // 2)
+    lines = [unused, line(offer, quantity=quantity)]
+    subscriber.bill = _bill(scenario, changed, lines, at=at, reason="subscription_update")
     subscriber.offer, subscriber.quantity = offer, quantity
 
 
@@ -132,24 +137,3 @@ def _bill(
         reason=reason,
     )
     return scenario.emit("invoice.created", draft, at=at)
-
-
-def _moved_on(scenario: Scenario, subscriber: Subscriber, *, at: int) -> JsonObject:
-    known = subscriber.subscription
-    items = known["items"]["data"] if "items" in known else []
-    moved = subscriptions.with_items(scenario.builder, known, items, period=(at, at + MONTH))
-    return {name: value for name, value in moved.items() if known.get(name) != value}
-
-
-def _difference(
-    scenario: Scenario, subscriber: Subscriber, offer: SamplePrice, *, at: int, quantity: int
-) -> list[JsonObject]:
-    line = partial(
-        invoices.invoice_line,
-        scenario.builder,
-        subscription=subscriber.subscription,
-        at=at,
-        proration=True,
-    )
-    unused = -subscriber.offer.amount // 2
-    return [line(subscriber.offer, amount=unused), line(offer, quantity=quantity)]

@@ -225,6 +225,18 @@ def test_a_pending_event_tells_where_it_is_and_what_it_would_state(
 
 
 @servers
+def test_an_event_that_changed_nothing_says_so(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
+    ids = [event.id for event in books.tell("onetime").events]
+    documents = {each: json.loads(paidup("events", "show", each, "--json")) for each in ids}
+    said = {each: "it changed nothing" in paidup("events", "show", each) for each in ids}
+
+    assert said == {each: not document["changes"] for each, document in documents.items()}
+    assert set(said.values()) == {True, False}
+
+
+@servers
 def test_a_second_body_under_one_id_is_shown_apart(
     books: SeededDatabase, inbox: Inbox, paidup: Paidup
 ) -> None:

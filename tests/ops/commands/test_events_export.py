@@ -222,6 +222,33 @@ def test_broken_off_anywhere_the_same_command_does_what_is_left(
     assert contents(at_work.engine, without=HISTORY) == contents(elsewhere.engine, without=HISTORY)
 
 
+def test_a_file_that_is_cut_at_a_line_end_while_it_is_imported_is_not_done(
+    elsewhere: SeededDatabase,
+    exported: Callable[..., Path],
+    at_work: OpsEnv,
+    paidup: Paidup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seed in "abcdefgh":
+        elsewhere.tell("renewal", seed=seed, user=f"usr_{seed}")
+    path = exported()
+    whole = path.read_bytes().splitlines(keepends=True)
+    missing = 9
+    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 7)
+
+    class CutsTheFile:
+        def pause(self, seconds: float) -> None:
+            os.truncate(path, len(b"".join(whole[:-missing])))
+            at_work.work(seconds)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ops.replay.start.Interruption", CutsTheFile)
+        said = paidup("replay", "--from", str(path), *MEANT, code=1)
+
+    assert f"the file was cut while it was imported, {missing} of its events are missing" in said
+    assert f"{missing} not started" in said
+
+
 def test_what_an_operator_discarded_there_or_here_stays_out(
     elsewhere: SeededDatabase, exported: Callable[..., Path], at_work: OpsEnv, paidup: Paidup
 ) -> None:

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from ops.demo.observation import Observed
-from ops.demo.render import WIDTH, Screen, demo_console
+from ops.demo.render import WIDTH, Screen
 from ops.demo.result import DemoStep, RejectionCheck
+from ops.terminal.output import console as make_console
 from tests.ops.demo.demo_process import (
     CHECKOUT,
     NOTHING,
@@ -155,6 +156,6 @@ def test_what_must_not_pass_and_the_counters_fit_into_80_columns() -> None:
 
 
 def test_without_a_terminal_there_are_80_columns_and_no_colours() -> None:
-    console = demo_console(stderr=False)
+    console = make_console(width=WIDTH)
 
     assert (console.width, console.is_terminal) == (WIDTH, False)

@@ -58,6 +58,8 @@ class ReplayRun:
     total: int
     wait: bool = False
     rate: float | None = None
+    cut_off: int = 0
+    """Events that the file lost since it was counted."""
     statuses: dict[str, list[ReplayStatus]] = field(default_factory=dict)
     inbox: FakeReplayInbox = field(default_factory=FakeReplayInbox)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -73,7 +75,10 @@ class ReplayRun:
             mark=0,
             pace=Pace(rate=self.rate, clock=self.clock.monotonic),
             wait=self.wait,
-            todo=(Target(key=f"evt_{n}", is_dead_letter=True) for n in range(self.total)),
+            todo=(
+                Target(key=f"evt_{n}", is_dead_letter=True)
+                for n in range(self.total - self.cut_off)
+            ),
             total=self.total,
         )
 
@@ -136,6 +141,16 @@ def test_an_inbox_full_of_replays_lets_no_more_in() -> None:
     replay = run.run()
 
     assert (run.batches, replay.results.counts) == ([], {ReplayStatus.NOT_STARTED: 5})
+
+
+@pytest.mark.parametrize("cut_off", [1, 40])
+def test_it_ends_if_the_file_it_reads_was_cut_meanwhile(cut_off: int) -> None:
+    replay = ReplayRun(total=40, cut_off=cut_off).run()
+
+    queued = {ReplayStatus.QUEUED: 40 - cut_off} if cut_off < 40 else {}
+    assert replay.results.counts == {**queued, ReplayStatus.NOT_STARTED: cut_off}
+    assert not replay.results.all_done
+    assert not replay.interrupted
 
 
 def test_an_interrupted_one_says_what_it_did_and_leaves_the_rest() -> None:

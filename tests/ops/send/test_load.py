@@ -4,10 +4,11 @@ from itertools import pairwise
 import pytest
 from stripe import WebhookSignature
 
+from ops.errors import CommandFailed
 from ops.samples.api_shapes import Shape
 from ops.samples.scenario import Event
 from ops.send.delivery import DeliveryClient, EndpointResponse
-from ops.send.endpoint import Endpoint, UnusableUrl
+from ops.send.endpoint import Endpoint
 from ops.send.load import SendTotals, send_all
 from ops.send.traffic import TrafficPlan
 from tests.ops.send.scripted_endpoint import scripted
@@ -26,7 +27,7 @@ def events(count: int = 1) -> list[Event]:
     "url", ["", "127.0.0.1:8000", "ftp://host/x", "http:///x", "http://host:port/", "http://[::1/"]
 )
 def test_what_is_no_webhook_url_is_refused(url: str) -> None:
-    with pytest.raises(UnusableUrl, match="use one like http://"):
+    with pytest.raises(CommandFailed, match="use one like http://"):
         Endpoint.at(url)
 
 

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -35,6 +36,26 @@ FRUIT = [
 def test_control_characters_are_written_out_and_letters_are_left_alone() -> None:
     assert printable("\x1b[2Jusr\x9b1\nü 統") == "\\x1b[2Jusr\\x9b1\\nü 統"
     assert [printable(each) for each in (None, "", True, 0)] == ["-", "-", "yes", "0"]
+
+
+def test_a_dataclass_becomes_an_object_with_its_counts() -> None:
+    @dataclass
+    class Basket:
+        fruit: Fruit
+        numbers: Counter[str]
+
+    document = to_json(Basket(FRUIT[0], Counter(apple=3)))
+
+    apple = {"name": "apple", "kilograms": 2.5, "bought_at": "2026-11-22T00:00:00+00:00"}
+    assert document == {"fruit": apple, "numbers": {"apple": 3}}
+
+
+def test_a_table_with_a_title_needs_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(COLUMNS, [], title="fruit of today")
+    assert capsys.readouterr().out == ""
+
+    print_rows(COLUMNS, FRUIT, title="fruit of today")
+    assert capsys.readouterr().out.startswith("\nfruit of today\nfruit")
 
 
 def test_every_row_is_one_whole_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
