@@ -17,7 +17,7 @@ from runtime.inbox import encoding as codec
 from runtime.inbox.entries import Backlog, Breaker, Lane, PeekedEvent
 from tests.fakes import NOW, FakeClock
 
-EMPTY = codec.read_backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, 0, b"", -2, 1, 0, 0, b"", -2])
+EMPTY = codec.read_backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, b"", -2, 1, 0, 0, b"", -2])
 
 
 def peeked(key: str, **given: Any) -> PeekedEvent:
