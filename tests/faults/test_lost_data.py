@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.inbox.recent import RecentEvents
-from tests.faults.fault_env import FaultSite, ingesting, workers
+from tests.faults.fault_env import FaultSite, ingesting, trickle, workers
 from tests.faults.purchases import event_id, purchases
 from tests.postgres_pair import PostgresPair
 from tests.workers.waiting import until
@@ -115,6 +116,31 @@ def test_settlements_that_a_promoted_standby_lacks_are_named_and_come_back(
     with site.engine.connect() as connection:
         highest = connection.scalar(sa.text("SELECT max(settlement) FROM stripe_events"))
     assert highest > 20 + number, "the sequence of the promoted standby jumped ahead"
+
+
+def test_what_a_standby_lacks_that_was_cut_off_for_two_seconds_comes_back(
+    site_with_asynchronous_pair: FaultSite, asynchronous_pair: PostgresPair
+) -> None:
+    site, pair = site_with_asynchronous_pair, asynchronous_pair
+    with workers(site) as worker:
+        worker.until_ready()
+        site.take(range(20))
+        site.until_drained()
+        until_watched(site)
+        pair.let_standby_catch_up()
+        pair.cut_standby_off()
+        cut_at = time.monotonic()
+        with trickle(site, rate=40, names=lambda number: f"cut{number}") as tried:
+            until(lambda: time.monotonic() - cut_at >= 2, why="two seconds")
+        site.until_drained()
+        assert site.is_settled(tried)
+        site.engine.dispose()
+        pair.fail_over()
+        until(lambda: named_in_log(site) >= set(tried), seconds=60, why=f"named; see {site.log}")
+        until(lambda: site.is_settled(tried), seconds=60, why="the lost events came back")
+        site.check_result()
+
+    assert reported(site) == set(tried)
 
 
 def test_t29_a_restored_backup_is_noticed_without_any_traffic_and_no_stale_marker_answers(
