@@ -90,7 +90,7 @@ class ComposeStack:
         return {
             "PATH": os.environ["PATH"],
             **image,
-            **{n: self.here(str(v or "")) for n, v in given.items()},
+            **{n: self.here("" if v is None else str(v)) for n, v in given.items()},
         }
 
     def start(self, service: str) -> subprocess.Popen[bytes]:
