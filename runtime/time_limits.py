@@ -102,8 +102,8 @@ MAX_BACKOFF_SECONDS: Final = 600.0
 MAX_RETRY_AGE: Final = timedelta(hours=24)
 """After this an event that still fails needs an operator."""
 
-OUTAGE_SECONDS: Final = 5.0
-"""The snooze during an outage; the breaker, not this delay, keeps workers off the database."""
+OUTAGE_SECONDS: Final = 3.0
+"""The snooze during an outage, up to twice that; the breaker keeps workers off the database."""
 
 OUTDATED_SECONDS: Final = 30.0
 """The snooze of events that meet a schema of another release."""
