@@ -1,5 +1,6 @@
 """The servers of one fault test, workers and ingest on them, and the check of the result."""
 
+import itertools
 import re
 import signal
 import subprocess
@@ -8,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count, islice
 from threading import Event, Thread
 
 import redis
@@ -36,7 +36,7 @@ FAULTY_WORKER = "tests.faults.faulty_worker"
 FAULTY_INGEST = "tests.faults.faulty_ingest"
 
 _BURST = 300
-_bursts = count()
+_bursts = itertools.count()
 
 
 @dataclass
@@ -253,7 +253,7 @@ def until_both_processes_work(site: FaultSite, server: Postgres) -> None:
     def take_more() -> None:
         # More than one claim holds, so that a second process is woken.
         if site.inbox.backlog().events < _BURST // 2:
-            site.take(f"burst-{number}" for number in islice(_bursts, _BURST))
+            site.take(f"burst-{number}" for number in itertools.islice(_bursts, _BURST))
 
     until(lambda: worker_sessions(server) == 2, meanwhile=take_more, why="both processes work")
 
