@@ -48,7 +48,7 @@ test-all: setup ## Everything, the long fault runs each at its full count, and t
 soak: setup ## An hour of lifecycles under 33 kinds of faults: nothing lost, doubled, wrong or late
 	$(BIN)/python -m bench.soak
 
-mutants: setup ## Change every line of billing/ in a copy and see which changes no test notices (15 minutes)
+mutants: setup ## Change every line of billing/ in a copy and see which changes no test notices (an hour)
 	copy=$$(mktemp -d) && git archive HEAD | tar -x -C $$copy && cd $$copy && pwd \
 	&& $(CURDIR)/$(BIN)/python -m venv env \
 	&& env/bin/python -m pip install --quiet --disable-pip-version-check \

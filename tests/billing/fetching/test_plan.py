@@ -315,3 +315,13 @@ def test_every_kind_of_fact_has_a_family_to_ask_for() -> None:
         undecided = Projection(undecided=frozenset({fact.object_key}))
 
         assert open_fetches([fact], undecided, {fact.object_key: at(0)}, None)
+
+
+def test_a_fact_that_has_no_id_to_ask_for_does_not_hide_the_others() -> None:
+    without_id, fact = dispute("lost", stripe_id="ch_1/dispute"), subscription("active", 7)
+    undecided = Projection(undecided=frozenset({without_id.object_key, fact.object_key}))
+    states = {each.object_key: at(7) for each in (without_id, fact)}
+
+    assert [
+        each.stripe_id for each in open_fetches([without_id, fact], undecided, states, None)
+    ] == ["sub_1"]

@@ -286,3 +286,12 @@ def test_a_party_returns_the_state_of_an_object_for_any_order_of_arrival() -> No
 
     assert party.state_of(older) == newer
     assert party.state_of(newer) == newer
+
+
+def test_paid_checkouts_whose_lines_are_unknown_are_named_in_every_realm() -> None:
+    unnamed = [
+        checkout(price_id=None, stripe_id=f"cs_{realm}", how={"realm": realm})
+        for realm in ("live", "test")
+    ]
+
+    assert project_facts(*unnamed).without_line_items == {fact.object_key for fact in unnamed}

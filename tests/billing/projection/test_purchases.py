@@ -51,6 +51,13 @@ def test_a_paid_checkout_grants_for_good() -> None:
     assert row.because == "Purchase pi_1 is paid."
 
 
+def test_seats_that_were_bought_add_up_with_those_of_other_sources() -> None:
+    row = only_grant(project_facts(checkout(price_id="price_team")))
+
+    assert row.entitlements == {"max_devices": 2}
+    assert row.per_seat == ("max_devices",)
+
+
 def test_a_purchase_row_names_price_plan_and_payment() -> None:
     (row,) = project_facts(checkout()).purchases.values()
 

@@ -22,6 +22,7 @@ from runtime.stripe_api.errors import (
     ApiRefused,
 )
 from runtime.telemetry import FETCHES, build_metrics
+from runtime.time_limits import OUTAGE_SECONDS
 from tests.billing.event_builders import encoded
 from tests.billing.fetching.test_plan_lifecycles import changed, living
 from tests.stripe_account import FakeStripeAccount, account_of, moment
@@ -219,7 +220,7 @@ class TestAnApiFailure:
         [
             (ApiLimited(7.0), ("pause", 7.0), 7.0, "limited"),
             (ApiForbidden("no"), ("pause", 60.0), 60.0, "forbidden"),
-            (ApiAway("500"), ("failed", 0.0), 5.0, "away"),
+            (ApiAway("500"), ("failed", 0.0), OUTAGE_SECONDS, "away"),
         ],
     )
     def test_of_every_event_uses_no_attempt(
