@@ -45,7 +45,7 @@ test-all: setup ## Everything, the long fault runs each at its full count, and t
 	PAIDUP_TEST_FULL=1 $(BIN)/pytest -q
 	$(BIN)/python -m bench.soak --minutes 10
 
-soak: setup ## An hour of lifecycles under 25 and more kinds of faults: nothing lost, doubled, wrong or late
+soak: setup ## An hour of lifecycles under 33 kinds of faults: nothing lost, doubled, wrong or late
 	$(BIN)/python -m bench.soak
 
 mutants: setup ## Change every line of billing/ in a copy and see which changes no test notices (an hour)

@@ -172,7 +172,7 @@ class Webhook:
             "Redis went back in time: accepted events are lost",
             first_accept=lost.first or None,
             last_accept=lost.last,
-            do="have Stripe send the events of that time again: see docs/operations.md",
+            do="send the events of that time again from Stripe: see docs/operations.md",
         )
 
     def _report_conflict(self, envelope: Envelope) -> None:

@@ -1,4 +1,4 @@
-"""The epoch that done markers carry, the memory of Redis, and the reports of lost data."""
+"""The database epoch, what PostgreSQL remembers of Redis, and the reports of lost data."""
 
 from datetime import datetime
 
@@ -33,7 +33,7 @@ class DatabaseEpoch(Base):
 
 
 class DataLoss(Base):
-    """One report: a server went back.
+    """A report that a server went back in time.
 
     PostgreSQL: what was settled after ``kept_until`` is not there, unless it was settled again;
     ``complete`` says whether ``lost_settlements`` lists all that was lost. Redis: the accepts

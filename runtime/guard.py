@@ -1,7 +1,7 @@
-"""Keep the loops alive that nothing restarts: those in threads, and that of a supervisor.
+"""Keep loops alive in threads and in the supervisor, since nothing would restart them.
 
-An error that ends such a loop would end what it protects until the next restart, and nothing else
-would tell: too many open files for one moment are enough. So every loop runs its steps by a guard.
+An error that ended such a loop would go unnoticed until the next restart, and with it what the loop
+protects. Too many open files for one moment are enough. So every loop runs its steps by a guard.
 """
 
 import errno
@@ -27,7 +27,7 @@ _OTHERWISE: Final = "it is tried again; if it lasts, report it as a bug with thi
 
 
 class Guard:
-    """Runs the steps of one loop; logs the first error of a row, and the end of the row."""
+    """Runs the steps of one loop; logs the first of several errors in a row, and their end."""
 
     def __init__(self, loop: str) -> None:
         """Take the name of the loop, for the log."""

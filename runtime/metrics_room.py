@@ -1,7 +1,7 @@
-"""Say which metrics folders of this machine have no room, for people who look at it from outside.
+"""Find the metrics folders of this machine that have no room, for ``status`` and ``doctor``.
 
 Work goes on without these files (``metrics_files``, ``metrics_values``, and the workers' claim
-files and pulses beside them), so this is the place where it can be noticed without the log.
+files and pulses beside them), so otherwise only the log would say that they are missing.
 """
 
 import os
@@ -17,7 +17,7 @@ LEAST_BYTES: Final = 1024 * 1024
 def folders_without_room(data_dir: Path) -> Mapping[Path, str]:
     """Return the folders under ``data_dir`` that cannot take metrics, each with the reason.
 
-    Empty if no process of Paidup has used ``data_dir``, as on a machine that only looks.
+    Empty if no process of Paidup has used ``data_dir``, as on an operator's own machine.
     """
     reasons = ((folder, _reason(folder)) for folder in _folders(data_dir.absolute()))
     return {folder: reason for folder, reason in reasons if reason}

@@ -1,4 +1,4 @@
-"""Keep a process alive whose metrics file has no room: its counts stay in memory then.
+"""Count in memory once a metrics file has no room, so that the process lives.
 
 prometheus_client makes a file longer than what is on the disk and maps it into memory. Where the
 folder cannot be written, or a limit or quota refuses the length, the first metric raises. On a
@@ -71,7 +71,7 @@ class LastingValues(ReservedValues):
         self._capacity, self._used = _FIRST_BYTES, 8
         self._positions: dict[str, int] = {}
         self._m = mmap.mmap(-1, _FIRST_BYTES)
-        _tell(filename, error)
+        _log_no_room(filename, error)
 
     def _go_on_in_memory(self, error: OSError) -> None:
         """Leave the file as it is: what it says was counted, and the library reads it still."""
@@ -82,7 +82,7 @@ class LastingValues(ReservedValues):
         if not isinstance(self._f, _NoFile):
             self._f.close()
             self._f = _NoFile()
-            _tell(self._fname, error)
+            _log_no_room(self._fname, error)
 
 
 class _NoFile:
@@ -134,7 +134,7 @@ def _needed(key: str) -> int:
     return len(key.encode()) + 32
 
 
-def _tell(filename: str, error: OSError) -> None:
+def _log_no_room(filename: str, error: OSError) -> None:
     log.error(
         "metrics are kept in memory: their file has no room",
         file=filename,

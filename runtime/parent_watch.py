@@ -1,10 +1,10 @@
 """End a process soon after its parent was killed, since nothing would restart or stop it.
 
-The parent hands over its process id when it starts the child. A child that asks by itself asks too
-late if the parent died meanwhile: it gets the id of the process that takes orphans, and waits for
-that one to end. Comparing is exact on every Unix: while the parent lives its id belongs to no other
-process, and afterwards the child has another parent, which lives. So no id of a dead parent that
-is used again can be mistaken for it.
+The parent hands over its process id when it starts the child. A child that asked for it would ask
+too late if the parent died meanwhile: it would get the id of the process that adopts orphans. The
+comparison is exact on every Unix. While the parent lives, its id belongs to no other process.
+Afterwards the child has another parent, which lives, so a new process with the old id is not
+mistaken for it.
 """
 
 import os
@@ -26,7 +26,7 @@ def with_parent(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def take_parent(environ: MutableMapping[str, str]) -> int:
-    """Take the parent's id out of the environment; without one, return the id of today's parent."""
+    """Take the parent's id out of the environment; without one, return the current parent's."""
     return int(environ.pop(PARENT_VARIABLE, None) or os.getppid())
 
 

@@ -1,7 +1,7 @@
 """Close a connection to Redis whose server cannot take writes, so that the next one finds another.
 
-After a failover the old primary may live on as a replica. A connection to it is healthy, and every
-write on it fails, for ever. All clients use these connections: the inbox's and Celery's.
+After a failover the old primary may live on as a replica. A connection to it is healthy, but
+every write on it fails. All clients use these connections: the inbox's and Celery's.
 """
 
 from typing import Any, Final
@@ -36,7 +36,7 @@ def cannot_write(error: RedisError) -> bool:
 
 
 class Generation:
-    """A number that the connections of a client share: one found a server that cannot write.
+    """A number that the connections of a client share; it grows when a server cannot write.
 
     Connections of an older generation reconnect before their next command, because they most
     probably lead to the same server.

@@ -136,7 +136,7 @@ class Metrics:
     settlements_lost: Counter = field(
         metadata=_counter(
             "billing_settlements_lost",
-            "Settled events found missing in PostgreSQL, which went back.",
+            "Settled events found missing in PostgreSQL, which went back in time.",
         )
     )
     inbox_went_back: Counter = field(

@@ -77,10 +77,10 @@ REGISTRATION: Final = timedelta(seconds=3)
 """After this without a heartbeat, a drainer does not count as one, and another may be woken."""
 
 APART: Final = timedelta(seconds=60)
-"""For so long a partition shares no claim with others once its events were decided too slowly."""
+"""After its events were decided too slowly, a partition shares no claim with others this long."""
 
 ANNOUNCEMENT: Final = timedelta(seconds=10)
-"""After this without a word, a worker's processes do not count."""
+"""After this without an announcement, a worker's processes do not count."""
 
 UNKNOWN_VERSION: Final = timedelta(seconds=5)
 """Until an entry of a newer release is offered again to a worker of that release."""
@@ -143,7 +143,7 @@ VISIBILITY_SECONDS: Final = 150
 # Processes that end with their parent ------------------------------------------------------
 
 PARENT_LOOK_SECONDS: Final = 0.2
-"""A process looks this often whether its parent lives. A server keeps its port that long."""
+"""Between two looks at the parent. A server whose parent died keeps its port that long."""
 
 SERVER_ORPHAN_SECONDS: Final = 1.0
 """A server process whose launcher is gone may take this long to end after SIGTERM."""

@@ -1,11 +1,9 @@
-"""A primary with a replica, the proxy in front of them, and sentinels: what docs/deploy.md tells.
+"""A primary of Redis with a replica, and sentinels, as docs/deploy.md describes them.
 
-The proxy leads new connections to another server and leaves the old ones alone, as a DNS name
-or a proxy without health checks does. So clients keep healthy connections to an old primary.
+Clients use a relay. After a failover it sends only new connections to the new primary, as a DNS
+name or a proxy without health checks does. So clients keep healthy connections to an old primary.
 """
 
-import socket
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ from ops.up.servers import ports
 from ops.up.servers.process import Process
 from ops.up.servers.redis_server import Redis
 from ops.up.servers.secret_file import write_private
+from tests.relay import Relay
 from tests.workers.waiting import until
 
 PASSWORD = "shared"
@@ -103,61 +102,6 @@ def _client(server: Redis) -> Iterator[redis.Redis]:
         client.close()
 
 
-class SwitchingProxy:
-    """A TCP proxy on loopback; ``target`` is where the next connections lead."""
-
-    def __init__(self, target: Redis) -> None:
-        self.target = target
-        self._listener = socket.create_server((ports.LOOPBACK, ports.free_port()))
-        self._open = set[socket.socket]()
-        self._accepting = threading.Thread(target=self._accept, name="proxy", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The URL of the Redis behind it."""
-        return f"redis://:{PASSWORD}@{ports.LOOPBACK}:{self._listener.getsockname()[1]}/0"
-
-    def start(self) -> None:
-        """Accept connections."""
-        self._accepting.start()
-
-    def stop(self) -> None:
-        """Close the listener and every connection."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._accepting.join()
-        for end in list(self._open):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self._lead_on(client)
-
-    def _lead_on(self, client: socket.socket) -> None:
-        try:
-            server = socket.create_connection((ports.LOOPBACK, self.target.port), timeout=1)
-        except OSError:
-            client.close()
-            return
-        server.settimeout(None)
-        self._open |= {client, server}
-        for source, sink in ((client, server), (server, client)):
-            threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
-
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._open -= {source}
-        source.close()
-
-
 @contextmanager
 def redis_pair(folder: Path, binary: Path) -> Iterator[RedisPair]:
     """Run a primary and its replica until the block ends."""
@@ -169,15 +113,9 @@ def redis_pair(folder: Path, binary: Path) -> Iterator[RedisPair]:
         pair.stop()
 
 
-@contextmanager
-def proxy_to(target: Redis) -> Iterator[SwitchingProxy]:
-    """Run a proxy until the block ends."""
-    proxy = SwitchingProxy(target)
-    proxy.start()
-    try:
-        yield proxy
-    finally:
-        proxy.stop()
+def url_through(relay: Relay) -> str:
+    """Return the URL of the Redis behind a relay."""
+    return f"redis://:{PASSWORD}@{ports.LOOPBACK}:{relay.port}/0"
 
 
 class Sentinel(Process):

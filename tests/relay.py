@@ -19,7 +19,8 @@ class Relay:
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, name="relay", daemon=True)
+        self._accepting.start()
 
     def point_at(self, target: int) -> None:
         """Send new connections to another port; those that are open stay where they are."""
@@ -37,7 +38,8 @@ class Relay:
 
     def close(self) -> None:
         """Stop listening and close every connection."""
-        self._listener.close()
+        _shut(self._listener)
+        self._accepting.join()
         self.cut()
 
     def _accept(self) -> None:
@@ -82,7 +84,7 @@ class Relay:
 
 
 def _shut(end: socket.socket) -> None:
-    # Shut down first: it ends the recv of the other thread, which close alone does not.
+    # Shut down first: it ends recv and accept of another thread, which close alone does not.
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()

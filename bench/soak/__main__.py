@@ -41,6 +41,7 @@ from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
+from tests.redis_failover import url_through
 
 LONGEST_WAIT_SECONDS: Final = 10.0
 LONGEST_DRAIN_SECONDS: Final = 600.0
@@ -199,7 +200,7 @@ def _stack(folder: Path, servers: SoakServers) -> Iterator[Stack]:
         "PAIDUP_PLANS": str(PLANS),
         "PAIDUP_LOG_LEVEL": "warning",
         "DATABASE_URL": servers.postgres.url,
-        "REDIS_URL": servers.proxy.url,
+        "REDIS_URL": url_through(servers.relay),
         "PAIDUP_REDIS_REPLICAS": "1",
     }
     with Stack(folder / "data", environ, ports="free") as stack:

@@ -1,23 +1,24 @@
 """The servers of a soak test: PostgreSQL and Redis, each with a copy that can take over."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.up.servers.binaries import postgres_binaries, redis_binary
 from ops.up.servers.process import Process
 from tests.postgres_pair import PostgresPair, Way, postgres_pair
-from tests.redis_failover import RedisPair, SwitchingProxy, proxy_to, redis_pair
+from tests.redis_failover import RedisPair, redis_pair
+from tests.relay import Relay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoakServers:
-    """A primary with a synchronous standby, and a primary with its replica behind a proxy."""
+    """A primary with a synchronous standby, and a primary with its replica behind a relay."""
 
     postgres: PostgresPair
     redis: RedisPair
-    proxy: SwitchingProxy
+    relay: Relay
 
     def fail_over_postgres(self, way: Way) -> None:
         """Promote the standby; the old primary is dead, or it refuses writes."""
@@ -26,7 +27,7 @@ class SoakServers:
     def fail_over_redis(self) -> None:
         """Promote the replica; the old primary lives on and keeps its connections."""
         self.redis.fail_over()
-        self.proxy.target = self.redis.primary
+        self.relay.point_at(self.redis.primary.port)
 
     def ended(self) -> list[Process]:
         """Return the servers that take writes and do not run."""
@@ -46,6 +47,6 @@ def soak_servers(folder: Path, redis_server: Path | None) -> Iterator[SoakServer
     with (
         postgres_pair(folder / "pg", binaries=postgres_binaries(), synchronous=True) as postgres,
         redis_pair(folder / "redis", redis_binary(redis_server)) as redis,
-        proxy_to(redis.primary) as proxy,
+        closing(Relay(redis.primary.port)) as relay,
     ):
-        yield SoakServers(postgres=postgres, redis=redis, proxy=proxy)
+        yield SoakServers(postgres=postgres, redis=redis, relay=relay)

@@ -20,7 +20,7 @@ _HIDDEN = text("SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NUL
 
 
 def check_standby(connection: Connection) -> Iterator[Finding]:
-    """Name each asynchronous standby; a primary without a standby has nothing to say."""
+    """Name each asynchronous standby; yield nothing for a primary without a standby."""
     if connection.scalar(text("SELECT pg_is_in_recovery()")):
         return
     standbys = connection.execute(_STANDBYS).all()

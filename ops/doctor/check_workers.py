@@ -17,7 +17,7 @@ _SECONDS = 2.0
 
 
 def check_workers(settings: Settings) -> Iterator[Finding]:
-    """Check what the workers said of themselves in Redis; say nothing where it is unreachable."""
+    """Check what workers report in Redis; yield nothing if it is unreachable."""
     if settings.redis_url is None:
         return
     try:

@@ -12,7 +12,7 @@ from runtime.inbox.recent import RecentEvents
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """The result."""
+    """The result of ``doctor --restored``."""
 
     reports_closed: int
     lost: int

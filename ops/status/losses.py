@@ -13,23 +13,26 @@ CLOSE: Final = "then run `paidup doctor --restored`"
 
 def describe_database(loss: DatabaseLoss) -> str:
     """Return a sentence about settled events that PostgreSQL lost."""
-    says = f"PostgreSQL went back, noticed {format_time(loss.noticed_at)}:"
+    says = f"PostgreSQL went back in time, noticed {format_time(loss.noticed_at)}:"
     says += f" {loss.settlements} settled events were lost, {len(loss.still_missing)} are not back"
     if loss.still_missing:
         more = len(loss.still_missing) - SHOWN
         rest = f" and {more} more (`paidup status --json` lists all)" if more > 0 else ""
-        says += f" ({', '.join(loss.still_missing[:SHOWN])}{rest}): have Stripe send them again"
+        says += f" ({', '.join(loss.still_missing[:SHOWN])}{rest}): send them again from Stripe"
     if not (loss.complete or loss.closed):
         since = format_time(loss.kept_until) if loss.kept_until else "the beginning"
-        says += f"; older ones may be lost: have Stripe send all events since {since}, {CLOSE}"
+        says += (
+            f"; older ones may be lost: send all events since {since} again from Stripe, {CLOSE}"
+        )
     return says
 
 
 def describe_accepts(loss: LostAccepts) -> str:
     """Return a sentence about accepted events that Redis lost."""
     numbers = f"{loss.first} to {loss.last}" if loss.first else f"up to {loss.last}"
-    says = f"Redis went back, noticed {format_time(loss.noticed_at)}: accepts {numbers} are lost"
-    return f"{says} unless they were settled: have Stripe send the events of that time, {CLOSE}"
+    says = f"Redis went back in time, noticed {format_time(loss.noticed_at)}: accepts {numbers}"
+    todo = f"send the events of that time again from Stripe, {CLOSE}"
+    return f"{says} are lost unless they were settled: {todo}"
 
 
 def losses_document(losses: Losses) -> Json:

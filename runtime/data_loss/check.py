@@ -1,9 +1,9 @@
 """Compare what Redis and PostgreSQL remember of each other, and act on what either lost.
 
-PostgreSQL went back: report each lost settlement by its event id, replace the database's epoch,
-which voids every done marker, and put the events whose bodies Redis still has into the inbox again.
-Redis went back: report which accepts are lost; they are only at Stripe. Every step can be repeated:
-a check that broke off is done again by the next one.
+If PostgreSQL went back in time, report each lost settlement by its event id, replace the database
+epoch, which voids every done marker, and put the events whose bodies Redis still has into the inbox
+again. If Redis did, report which accepts are lost: only Stripe has them. Every step can be
+repeated, so the next check does what one left undone.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Checked:
     wakes: tuple[str, ...] = ()
     """Wake-ups for which the caller must publish a message."""
     lost_accepts: tuple[LostAccepts, ...] = ()
-    """Those of which there was no report yet."""
+    """Losses without an earlier report."""
 
 
 def check_data(recent: RecentEvents, engine: Engine, *, restored: bool = False) -> Checked:

@@ -11,7 +11,7 @@ from runtime.inbox.entries import LostAccepts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseLoss:
-    """PostgreSQL went back."""
+    """A report that PostgreSQL went back in time."""
 
     noticed_at: datetime
     settlements: int

@@ -87,7 +87,7 @@ def replace_epoch(connection: Connection) -> str:
 def missing(
     connection: Connection, settlements: Sequence[RecentSettlement]
 ) -> list[RecentSettlement]:
-    """Return those whose row is not there, or is there with the number of a later settlement."""
+    """Return those whose row is missing, or has the number of a later settlement."""
     lost: list[RecentSettlement] = []
     for asked in _portions(settlements):
         query = select(StripeEvent.id, StripeEvent.settlement)

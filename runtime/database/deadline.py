@@ -1,4 +1,4 @@
-"""A connection that waits for an answer no longer than a deadline on our side.
+"""Close a connection to PostgreSQL that does not answer within a deadline on our side.
 
 A server that is frozen and not dead sends no error, its own time limits freeze with it, and its
 kernel goes on acknowledging what we send, so neither ``statement_timeout`` nor

@@ -1,4 +1,4 @@
-"""The memory in Redis of the events settled last, and of itself: it shows data that went back.
+"""Remember in Redis which events were settled last, to notice data that went back in time.
 
 The database is asked for the settled events by name: a number alone would not show what is missing,
 since the sequence of a promoted standby jumps ahead. Redis itself is recognized by its inbox epoch

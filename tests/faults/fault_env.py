@@ -1,5 +1,6 @@
 """The servers of one fault test, workers and ingest on them, and the check of the result."""
 
+import itertools
 import re
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from redis.retry import Retry
 from ops.demo.plans import PLANS
 from ops.send.delivery import DeliveryClient, EndpointResponse
 from ops.send.endpoint import Endpoint
+from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.process_table import children_of, command_of
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
@@ -25,12 +27,16 @@ from runtime.plans_file import read_plans
 from tests.faults.oracle import DeliveryLog, differences_from
 from tests.faults.purchases import event_id, purchase, purchases
 from tests.killing import kill
+from tests.postgres_pair import worker_sessions
 from tests.workers.waiting import until
 from tests.workers.worker_process import REPOSITORY, WorkerProcess, WorkerSite
 
 SECRET = "whsec_" + "fault" * 6
 FAULTY_WORKER = "tests.faults.faulty_worker"
 FAULTY_INGEST = "tests.faults.faulty_ingest"
+
+_BURST = 300
+_bursts = itertools.count()
 
 
 @dataclass
@@ -239,6 +245,17 @@ def trickle(site: FaultSite, *, rate: float, names: Callable[[int], object]) -> 
     finally:
         stopped.set()
         thread.join()
+
+
+def until_both_processes_work(site: FaultSite, server: Postgres) -> None:
+    """Take purchases of many customers until each process of the pool has a session."""
+
+    def take_more() -> None:
+        # More than one claim holds, so that a second process is woken.
+        if site.inbox.backlog().events < _BURST // 2:
+            site.take(f"burst-{number}" for number in itertools.islice(_bursts, _BURST))
+
+    until(lambda: worker_sessions(server) == 2, meanwhile=take_more, why="both processes work")
 
 
 def open_loop(

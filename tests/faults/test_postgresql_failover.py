@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from runtime.time_limits import ANSWER_SECONDS, OUTAGE_SECONDS
-from tests.faults.fault_env import FaultSite, trickle, workers
-from tests.postgres_pair import PostgresPair, Way, ask, worker_sessions
+from tests.faults.fault_env import FaultSite, trickle, until_both_processes_work, workers
+from tests.postgres_pair import PostgresPair, Way, ask
 from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -31,7 +31,7 @@ def test_after_each_failover_events_are_settled_again_and_none_is_lost_or_double
         with trickle(site, rate=50, names=int):
             for way in islice(cycle(WAYS), FAILOVERS):
                 _until_more_settle(pair)
-                until(lambda: worker_sessions(pair.primary) == 2, why="both processes work")
+                until_both_processes_work(site, pair.primary)
                 pair.fail_over(way)
                 waited.append((way, _seconds_until_one_more_settles(pair)))
                 # While the old primary still lives: no worker may stay with it.

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
@@ -17,12 +18,12 @@ from tests.faults.fault_env import FaultSite, FaultyIngest, ingesting, patient_c
 from tests.faults.purchases import event_id
 from tests.redis_failover import (
     RedisPair,
-    SwitchingProxy,
-    proxy_to,
     redis_pair,
     sentinel_url,
     three_sentinels,
+    url_through,
 )
+from tests.relay import Relay
 from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -42,10 +43,10 @@ def pair(servers_folder: Path, redis_binary: Path) -> Iterator[RedisPair]:
 
 
 @pytest.fixture
-def proxy(pair: RedisPair) -> Iterator[SwitchingProxy]:
+def relay(pair: RedisPair) -> Iterator[Relay]:
     """Yield the address that follows the primary."""
-    with proxy_to(pair.primary) as proxy:
-        yield proxy
+    with closing(Relay(pair.primary.port)) as relay:
+        yield relay
 
 
 def _site(database: str, redis_url: str, folder: Path) -> FaultSite:
@@ -87,9 +88,9 @@ def _reconnect(site: FaultSite, server: Redis) -> None:
 
 
 def test_t60_failovers_under_load_lose_nothing_and_stop_nothing(
-    database: str, pair: RedisPair, proxy: SwitchingProxy, tmp_path: Path
+    database: str, pair: RedisPair, relay: Relay, tmp_path: Path
 ) -> None:
-    site = _site(database, proxy.url, tmp_path)
+    site = _site(database, url_through(relay), tmp_path)
     with ingesting(site) as ingest, workers(site) as worker:
         worker.until_ready()
         _settle_one(site, ingest, "first")
@@ -100,7 +101,7 @@ def test_t60_failovers_under_load_lose_nothing_and_stop_nothing(
             pair.until_replica_follows()
             began = time.monotonic()
             pair.fail_over()
-            proxy.target = pair.primary
+            relay.point_at(pair.primary.port)
             _settle_one(site, ingest, f"after-{number}")
             pauses.append(time.monotonic() - began)
         stripe.ended.set()

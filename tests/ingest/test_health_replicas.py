@@ -1,13 +1,15 @@
 """Ingest with ``PAIDUP_REDIS_REPLICAS``: without the replica it acknowledges nothing."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.faults.purchases import purchase
 from tests.ingest.ingest_process import ServerProcess, serving, wait_until
-from tests.redis_failover import RedisPair, proxy_to, redis_pair
+from tests.redis_failover import RedisPair, redis_pair, url_through
+from tests.relay import Relay
 
 pytestmark = pytest.mark.servers
 
@@ -48,12 +50,15 @@ def test_with_a_frozen_replica_delivery_and_redelivery_are_503_until_it_is_back(
 def test_an_old_primary_that_lives_on_as_a_replica_does_not_hold_ingest(
     pair: RedisPair, tmp_path: Path
 ) -> None:
-    with proxy_to(pair.primary) as proxy, serving(proxy.url, tmp_path) as ingest:
+    with (
+        closing(Relay(pair.primary.port)) as relay,
+        serving(url_through(relay), tmp_path) as ingest,
+    ):
         assert ingest.deliver(purchase("before")).status == 202
         pair.fail_over()
         wait_until(lambda: "Redis is a replica" in _unsafe(ingest))
 
-        proxy.target = pair.primary
+        relay.point_at(pair.primary.port)
 
         wait_until(ingest.ready, seconds=10)
         wait_until(lambda: ingest.deliver(purchase("after")).status in {200, 202}, seconds=10)

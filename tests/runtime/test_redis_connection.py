@@ -1,6 +1,7 @@
 """A connection to a server that cannot write is closed, and the next one finds the primary."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,12 @@ from runtime.redis_connection import CannotWrite, Generation, cannot_write
 from runtime.settings import Settings
 from tests.redis_failover import (
     RedisPair,
-    SwitchingProxy,
-    proxy_to,
     redis_pair,
     sentinel_url,
     three_sentinels,
+    url_through,
 )
+from tests.relay import Relay
 from tests.runtime.inbox.entry_builders import Client, event
 from tests.workers.waiting import until
 
@@ -65,30 +66,30 @@ def pair(servers_folder: Path, redis_binary: Path, tmp_path: Path) -> Iterator[R
 
 
 @pytest.fixture
-def proxy(pair: RedisPair) -> Iterator[SwitchingProxy]:
+def relay(pair: RedisPair) -> Iterator[Relay]:
     """Yield the address that follows the primary."""
-    with proxy_to(pair.primary) as proxy:
-        yield proxy
+    with closing(Relay(pair.primary.port)) as relay:
+        yield relay
 
 
 @pytest.fixture
-def client(proxy: SwitchingProxy) -> Iterator[Client]:
-    """Connect by the proxy."""
-    client = make_redis(Settings.from_env({"REDIS_URL": proxy.url}), timeout=2.0)
+def client(relay: Relay) -> Iterator[Client]:
+    """Connect by the relay."""
+    client = make_redis(Settings.from_env({"REDIS_URL": url_through(relay)}), timeout=2.0)
     yield client
     client.close()
 
 
 @pytest.mark.servers
 def test_after_one_refused_write_every_connection_leads_to_the_new_primary(
-    client: Client, pair: RedisPair, proxy: SwitchingProxy
+    client: Client, pair: RedisPair, relay: Relay
 ) -> None:
     pool = client.connection_pool
     connections = [pool.get_connection() for _ in range(4)]
     for connection in connections:
         pool.release(connection)
     pair.fail_over()
-    proxy.target = pair.primary
+    relay.point_at(pair.primary.port)
 
     with pytest.raises(CannotWrite, match="ReadOnlyError"):
         Inbox(client).accept(event(0))
@@ -104,13 +105,13 @@ def test_after_one_refused_write_every_connection_leads_to_the_new_primary(
 
 @pytest.mark.servers
 def test_a_duplicate_is_not_answered_by_the_old_primary(
-    client: Client, pair: RedisPair, proxy: SwitchingProxy
+    client: Client, pair: RedisPair, relay: Relay
 ) -> None:
     inbox = Inbox(client)
     inbox.accept(event(0))
     pair.until_replica_follows()
     pair.fail_over()
-    proxy.target = pair.primary
+    relay.point_at(pair.primary.port)
 
     with pytest.raises(CannotWrite):
         inbox.accept(event(0))
@@ -119,11 +120,11 @@ def test_a_duplicate_is_not_answered_by_the_old_primary(
 
 @pytest.mark.servers
 def test_a_pipeline_leaves_the_old_primary_too(
-    client: Client, pair: RedisPair, proxy: SwitchingProxy
+    client: Client, pair: RedisPair, relay: Relay
 ) -> None:
     client.ping()
     pair.fail_over()
-    proxy.target = pair.primary
+    relay.point_at(pair.primary.port)
 
     with pytest.raises(CannotWrite):
         client.pipeline().set("paidup:a", 1).set("paidup:b", 2).execute()
@@ -131,13 +132,13 @@ def test_a_pipeline_leaves_the_old_primary_too(
 
 
 @pytest.mark.servers
-def test_clients_with_one_generation_leave_together(pair: RedisPair, proxy: SwitchingProxy) -> None:
-    settings, generation = Settings.from_env({"REDIS_URL": proxy.url}), Generation()
+def test_clients_with_one_generation_leave_together(pair: RedisPair, relay: Relay) -> None:
+    settings, generation = Settings.from_env({"REDIS_URL": url_through(relay)}), Generation()
     clients: list[Client] = [make_redis(settings, generation=generation) for _ in range(2)]
     for client in clients:
         client.ping()
     pair.fail_over()
-    proxy.target = pair.primary
+    relay.point_at(pair.primary.port)
 
     generation.end()
 
@@ -148,15 +149,17 @@ def test_clients_with_one_generation_leave_together(pair: RedisPair, proxy: Swit
 
 @pytest.mark.servers
 def test_a_wake_up_reaches_the_new_primary_after_one_failure(
-    pair: RedisPair, proxy: SwitchingProxy, monkeypatch: pytest.MonkeyPatch
+    pair: RedisPair, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.broker._QUIET_SECONDS", 0.0)
-    celery = make_celery(Settings.from_env({"CELERY_BROKER_URL": proxy.url}), role="publisher")
+    celery = make_celery(
+        Settings.from_env({"CELERY_BROKER_URL": url_through(relay)}), role="publisher"
+    )
     wakes = WakePublisher(celery)
     assert wakes.publish("first")
     pair.until_replica_follows()
     pair.fail_over()
-    proxy.target = pair.primary
+    relay.point_at(pair.primary.port)
 
     published = [wakes.publish(f"after {number}") for number in range(3)]
 

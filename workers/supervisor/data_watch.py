@@ -1,4 +1,4 @@
-"""Notice that PostgreSQL or Redis went back, report what is lost, and bring back what can be.
+"""Notice that PostgreSQL or Redis went back in time, report the loss, and take back what Redis has.
 
 It runs in a thread of its own: a slow or frozen database must not hold up the sweeper.
 """
@@ -111,7 +111,7 @@ def report_lost_accepts(loss: LostAccepts) -> None:
         first_accept=loss.first or None,
         last_accept=loss.last,
         inbox_epoch=loss.inbox_epoch,
-        do="have Stripe send the events of that time again: see docs/operations.md",
+        do="send the events of that time again from Stripe: see docs/operations.md",
     )
 
 

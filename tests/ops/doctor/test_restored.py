@@ -91,7 +91,7 @@ def test_lost_settlements_are_named_until_they_are_back_or_closed(
     ((state, says),) = lost_data(environ)
     assert state is State.PROBLEM
     assert "2 settled events were lost, 2 are not back (evt_1, evt_2)" in says
-    assert "have Stripe send all events since the beginning" in says
+    assert "send all events since the beginning again from Stripe" in says
     assert "evt_1, evt_2" in status(capsys)
     cli.run(["status", "--json"])
     document = json.loads(capsys.readouterr().out)["lost"]
