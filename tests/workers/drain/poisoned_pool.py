@@ -17,10 +17,12 @@ LEASE = timedelta(seconds=2)
 _record = Ledger.record
 
 
-def _die_of_poison(ledger: Ledger, deliveries: Sequence[Delivery]) -> list[Settlement]:
+def _die_of_poison(
+    ledger: Ledger, deliveries: Sequence[Delivery], lock_seconds: float
+) -> list[Settlement]:
     if any(delivery.envelope.event_id == POISON for delivery in deliveries):
         os._exit(9)
-    return _record(ledger, deliveries)
+    return _record(ledger, deliveries, lock_seconds)
 
 
 if __name__ == "__main__":
