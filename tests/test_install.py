@@ -382,6 +382,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(sys.argv[1]) / "requirements"))
 import install
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs jobs ignores it
 take = install.PipProgress.take
 def interrupted(progress, line):
     os.kill(os.getpid(), signal.SIGINT)
