@@ -78,8 +78,11 @@ def _replace(recent: RecentEvents, engine: Engine, accepts: tuple[LostAccepts, .
         epoch = replace_epoch(connection)
         gone = missing(connection, remembered)
         lost = record_lost(connection, remembered, gone) if gone else None
-    recent.forget(epoch, remembered, _without(remembered, gone))
+    # The lost ones are forgotten last: a check that breaks off before is done again, and so nothing
+    # that can be brought back stays behind.
+    recent.void_done_markers(epoch)
     entered, wakes = recent.requeue_recent(min(each.left_at for each in gone)) if gone else (0, ())
+    recent.forget(epoch, remembered, _without(remembered, gone))
     return Checked(
         database_epoch=epoch, lost=lost, requeued=entered, wakes=wakes, lost_accepts=accepts
     )

@@ -139,6 +139,25 @@ def test_a_check_that_broke_off_is_repeated_without_a_second_report(
     assert deployment.check().lost is None
 
 
+def test_a_check_that_broke_off_before_the_bodies_came_back_brings_them_back_later(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.check()  # from now on bodies are kept
+    deployment.settle([1, 2])
+    deployment.lose("evt_2")
+
+    def break_off(*_: object) -> None:
+        raise redis.ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RecentEvents, "requeue_recent", break_off)
+        with pytest.raises(redis.ConnectionError):
+            deployment.check()
+
+    assert deployment.check().requeued == 1
+    assert keys_of(deployment.inbox.claim("owner")) == ["evt_2"]
+
+
 def test_an_event_that_was_settled_again_under_another_number_was_lost(
     deployment: Deployment,
 ) -> None:
