@@ -67,7 +67,7 @@ def _compare_accepts(
         loss = recent.compare(before, memory.newest_accept, counted=now[1])
         if loss.open:
             known[before] = loss
-    if now != (before, memory.newest_accept):
+    if now != (before, memory.newest_accept) and recent.is_on_replicas():
         remember_accepts(connection, *now)
     return report_lost_accepts(connection, known.values())
 

@@ -13,6 +13,7 @@ from runtime.data_loss.settlements import ReadOnlyDatabase
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
 from runtime.inbox.recent import RecentEvents
+from runtime.inbox.replicas import TooFewReplicas
 from tests.runtime.inbox.entry_builders import Client, event, keys_of, settled
 
 pytestmark = pytest.mark.servers
@@ -212,6 +213,18 @@ def test_a_redis_that_counts_less_than_the_database_remembers_is_reported_once(
     assert deployment.losses.accepts == (loss,)
     assert deployment.check().lost_accepts == ()
     assert deployment.check().lost_accepts == ()
+
+
+def test_an_accept_that_replicas_never_had_was_not_acknowledged_and_is_no_loss(
+    deployment: Deployment,
+) -> None:
+    recent = RecentEvents(deployment.client, replicas=1)
+    with pytest.raises(TooFewReplicas):
+        Inbox(deployment.client, replicas=1).accept(event(1))
+    check_data(recent, deployment.engine)
+    deployment.client.hset("paidup:counters", "accepted", 0)  # as on the replica
+
+    assert check_data(recent, deployment.engine).lost_accepts == ()
 
 
 def test_a_loss_that_a_process_of_ingest_noticed_is_reported_and_grows(
