@@ -48,10 +48,15 @@ def check_data(recent: RecentEvents, engine: Engine, *, restored: bool = False) 
     """
     # Redis first: what it remembers then was committed before, so the database must show it.
     survey = recent.survey()
-    with engine.begin() as connection:
-        memory = read_memory(connection)
-        accepts = _compare_accepts(connection, recent, survey, memory)
-        database_lost = bool(missing(connection, survey.newest))
+    try:
+        with engine.begin() as connection:
+            memory = read_memory(connection)
+            accepts = _compare_accepts(connection, recent, survey, memory)
+            database_lost = bool(missing(connection, survey.newest))
+    except Exception:
+        # The inbox grows while the database is away: waiting events need the memory first.
+        recent.make_room()
+        raise
     if database_lost or restored or not memory.epoch:
         return _replace(recent, engine, accepts)
     recent.confirm(survey, memory.epoch)

@@ -124,6 +124,12 @@ class RecentEvents:
         while self._scripts.run("confirm", database_epoch, at, room, _AT_ONCE) >= _AT_ONCE:
             pass
 
+    def make_room(self) -> None:
+        """Give up bodies that take too much memory, also while the database is away."""
+        room = self._room_for_bodies()
+        while self._scripts.run("make_room", room, _AT_ONCE) >= _AT_ONCE:
+            pass
+
     def void_done_markers(self, database_epoch: str) -> None:
         """Make every done marker void that does not carry this epoch of the database."""
         self._scripts.run("went_back", database_epoch, "")

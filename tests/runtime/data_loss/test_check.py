@@ -187,6 +187,24 @@ def test_where_all_are_lost_there_may_be_more(deployment: Deployment) -> None:
     assert deployment.losses == Losses()
 
 
+def test_bodies_give_way_to_waiting_events_while_the_database_is_away(
+    deployment: Deployment,
+) -> None:
+    deployment.check()  # from now on bodies are kept
+    deployment.settle([1])
+    away = engine_for("postgresql://127.0.0.1:1/none", application_name="test")
+    used = deployment.client.info("memory")["used_memory"]
+    deployment.client.config_set("maxmemory", used + 1_000_000)
+    try:
+        with pytest.raises(sa.exc.OperationalError):
+            check_data(deployment.recent, away)
+    finally:
+        deployment.client.config_set("maxmemory", 0)
+
+    assert deployment.client.hlen("paidup:event:body") == 0
+    assert deployment.client.llen("paidup:settled") == 1
+
+
 def test_a_read_only_session_decides_nothing(deployment: Deployment) -> None:
     deployment.settle([1])
     deployment.lose("evt_1")
