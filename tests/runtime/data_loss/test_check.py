@@ -205,6 +205,26 @@ def test_bodies_give_way_to_waiting_events_while_the_database_is_away(
     assert deployment.client.llen("paidup:settled") == 1
 
 
+def test_a_loss_of_many_is_reported_in_calls_that_each_meet_their_deadline(
+    deployment: Deployment,
+) -> None:
+    sizes = list[int]()
+    sa.event.listen(
+        deployment.engine,
+        "before_cursor_execute",
+        lambda *call: sizes.append(len(call[3]) if call[5] else 1),
+    )
+    for number in range(0, 10_001, 1000):
+        entries = [f"0 {n} evt_{n}" for n in range(number, min(number + 1000, 10_001))]
+        deployment.client.rpush("paidup:settled", *entries)
+
+    checked = deployment.check()
+
+    assert checked.lost is not None
+    assert checked.lost.reported == 10_001
+    assert max(sizes) <= 5000
+
+
 def test_a_read_only_session_decides_nothing(deployment: Deployment) -> None:
     deployment.settle([1])
     deployment.lose("evt_1")
