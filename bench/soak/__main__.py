@@ -239,7 +239,7 @@ def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> No
         wrong = [*judgement.wrong_users(connection, waves.lifecycles())]
         left = [*judgement.rows_left(connection)]
         result.doubled = judgement.doubled_rows(connection)
-    left += judgement.keys_left(make_redis(Settings.from_env(site.stack.environ)), PREFIX)
+    left += judgement.keys_left_for_good(make_redis(Settings.from_env(site.stack.environ)), PREFIX)
     result.lost, result.wrong, result.left_over = len(lost), len(wrong), len(left)
     result.dead = len(dead ^ site.refused)
     times = judgement.event_times(engine, answers.taken_at, site.involved)

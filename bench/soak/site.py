@@ -42,6 +42,8 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
     end
   end
 end
+-- Else nothing shows the step where no event waits.
+redis.call('INCRBY', ARGV[1] .. 'clock', ARGV[2])
 return 1
 """
 

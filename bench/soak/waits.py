@@ -42,8 +42,8 @@ def longest_waits(
 
     ``faults`` are in the order in which they began. An event belongs to the newest fault that had
     begun when half of its wait was over: the next fault begins only after the flow went on, so
-    most of a long wait lies behind the beginning of its cause. Time before the servers were up
-    again does not count.
+    most of a long wait lies behind the beginning of its cause. Time in which a server was down does
+    not count, and time before the next fault does: a later outage must not hide an earlier wait.
     """
     longest = {fault.kind: LongestWait(seconds=0.0, event_id="") for fault in faults}
     began = [fault.began_at for fault in faults]
@@ -52,7 +52,17 @@ def longest_waits(
         if number == 0:
             continue
         fault = faults[number - 1]
-        seconds = event.applied_at - max(event.taken_at, fault.up_at)
+        first = max(bisect_right(began, event.taken_at) - 1, 0)
+        last = bisect_right(began, event.applied_at)
+        seconds = event.applied_at - event.taken_at - _down(faults[first:last], event)
         if seconds > longest[fault.kind].seconds:
             longest[fault.kind] = LongestWait(seconds=seconds, event_id=event.event_id)
     return longest
+
+
+def _down(faults: Sequence[FaultInterval], event: EventTimes) -> float:
+    """Return the seconds of the event's wait in which a server was down."""
+    return sum(
+        max(min(fault.up_at, event.applied_at) - max(fault.began_at, event.taken_at), 0.0)
+        for fault in faults
+    )

@@ -39,7 +39,7 @@ def note_restored(environ: Mapping[str, str]) -> Restored:
         connections.open_database(settings, application="doctor") as engine,
         connections.open_inbox(settings) as inbox,
     ):
-        recent = RecentEvents(inbox.client)
+        recent = RecentEvents(inbox.client, replicas=settings.redis_replicas)
         with engine.begin() as connection:
             closed = close_reports(connection)
         recent.close_losses()

@@ -48,10 +48,15 @@ def check_data(recent: RecentEvents, engine: Engine, *, restored: bool = False) 
     """
     # Redis first: what it remembers then was committed before, so the database must show it.
     survey = recent.survey()
-    with engine.begin() as connection:
-        memory = read_memory(connection)
-        accepts = _compare_accepts(connection, recent, survey, memory)
-        database_lost = bool(missing(connection, survey.newest))
+    try:
+        with engine.begin() as connection:
+            memory = read_memory(connection)
+            accepts = _compare_accepts(connection, recent, survey, memory)
+            database_lost = bool(missing(connection, survey.newest))
+    except Exception:
+        # The inbox grows while the database is away: waiting events need the memory first.
+        recent.make_room()
+        raise
     if database_lost or restored or not memory.epoch:
         return _replace(recent, engine, accepts)
     recent.confirm(survey, memory.epoch)
@@ -67,7 +72,7 @@ def _compare_accepts(
         loss = recent.compare(before, memory.newest_accept, counted=now[1])
         if loss.open:
             known[before] = loss
-    if now != (before, memory.newest_accept):
+    if now != (before, memory.newest_accept) and recent.is_on_replicas():
         remember_accepts(connection, *now)
     return report_lost_accepts(connection, known.values())
 
@@ -78,8 +83,11 @@ def _replace(recent: RecentEvents, engine: Engine, accepts: tuple[LostAccepts, .
         epoch = replace_epoch(connection)
         gone = missing(connection, remembered)
         lost = record_lost(connection, remembered, gone) if gone else None
-    recent.forget(epoch, remembered, _without(remembered, gone))
+    # The lost ones are forgotten last: a check that breaks off before is done again, and so nothing
+    # that can be brought back stays behind.
+    recent.void_done_markers(epoch)
     entered, wakes = recent.requeue_recent(min(each.left_at for each in gone)) if gone else (0, ())
+    recent.forget(epoch, remembered, _without(remembered, gone))
     return Checked(
         database_epoch=epoch, lost=lost, requeued=entered, wakes=wakes, lost_accepts=accepts
     )

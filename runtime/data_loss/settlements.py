@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
@@ -12,6 +12,8 @@ from models.tables import DataLoss, LostSettlement, StripeEvent
 from runtime.inbox.recent import RecentSettlement
 
 _ASKED_AT_ONCE: Final = 5000
+
+T = TypeVar("T")
 
 
 class ReadOnlyDatabase(Exception):
@@ -145,10 +147,12 @@ def _report(
         }
         for each in lost
     ]
-    # An event may be in the list twice, because a duplicate of it was settled as a hit.
-    connection.execute(insert_or_skip(LostSettlement).on_conflict_do_nothing(), rows)
+    # An event may be in the list twice, because a duplicate of it was settled as a hit. All rows
+    # of one call have one deadline, and 200,000 would take about as long as it lasts.
+    for some in _portions(rows):
+        connection.execute(insert_or_skip(LostSettlement).on_conflict_do_nothing(), some)
 
 
-def _portions(settlements: Sequence[RecentSettlement]) -> Iterator[Sequence[RecentSettlement]]:
-    for start in range(0, len(settlements), _ASKED_AT_ONCE):
-        yield settlements[start : start + _ASKED_AT_ONCE]
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _ASKED_AT_ONCE):
+        yield items[start : start + _ASKED_AT_ONCE]

@@ -15,6 +15,7 @@ import redis
 
 from runtime.inbox import encoding
 from runtime.inbox.entries import LostAccepts
+from runtime.inbox.replicas import ReplicaWait, TooFewReplicas
 from runtime.inbox.scripts import Scripts
 
 NEWEST: Final = 200
@@ -60,9 +61,11 @@ class Survey:
 class RecentEvents:
     """The memory of one inbox, as the supervisor that leads and ``doctor`` use it."""
 
-    def __init__(self, client: redis.Redis, *, prefix: str = "paidup:") -> None:
+    def __init__(self, client: redis.Redis, *, prefix: str = "paidup:", replicas: int = 0) -> None:
+        """Take as many ``replicas`` as an accept waits for."""
         self._client = client
         self._scripts = Scripts(client, prefix)
+        self._replica_wait = ReplicaWait(replicas) if replicas else None
 
     def survey(self) -> Survey:
         """Return what Redis remembers; give its data set an epoch if it has none."""
@@ -77,6 +80,19 @@ class RecentEvents:
             lost_accepts=tuple(_read_losses(losses)),
             newest=tuple(map(_read_recent, newest)),
         )
+
+    def is_on_replicas(self) -> bool:
+        """Return True if enough replicas have all that Redis holds now.
+
+        An accept that they lack was not acknowledged, so it is no loss if they never get it.
+        """
+        if self._replica_wait is None:
+            return True
+        try:
+            self._scripts.run_on_replicas(self._replica_wait, "replica_probe")
+        except TooFewReplicas:
+            return False
+        return True
 
     def settled(self) -> list[RecentSettlement]:
         """Return all remembered settlements, oldest first."""
@@ -106,6 +122,12 @@ class RecentEvents:
         """Note that the database had the newest settlements, copy its epoch, and drop old ones."""
         at, room = round(survey.at.timestamp() * 1000), self._room_for_bodies()
         while self._scripts.run("confirm", database_epoch, at, room, _AT_ONCE) >= _AT_ONCE:
+            pass
+
+    def make_room(self) -> None:
+        """Give up bodies that take too much memory, also while the database is away."""
+        room = self._room_for_bodies()
+        while self._scripts.run("make_room", room, _AT_ONCE) >= _AT_ONCE:
             pass
 
     def void_done_markers(self, database_epoch: str) -> None:

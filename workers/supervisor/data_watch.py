@@ -65,8 +65,9 @@ class DataWatch:
         self._failing = False
 
     def _report(self, checked: Checked) -> None:
-        if checked.lost is not None and checked.lost.reported:
-            self._metrics.settlements_lost.inc(checked.lost.reported)
+        # Also what an earlier check stored and did not tell, because it broke off after that.
+        if checked.lost is not None:
+            self._metrics.settlements_lost.inc(len(checked.lost.settlements))
             report_lost_settlements(checked.lost, requeued=checked.requeued)
         for loss in checked.lost_accepts:
             self._metrics.inbox_went_back.inc()

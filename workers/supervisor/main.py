@@ -185,8 +185,9 @@ class Supervisor:
     def _make_data_watch(self, metrics: Metrics) -> DataWatch:
         """Return the watch, with connections and a publisher of its own."""
         self._watch_engine = make_engine(self._settings, application_name="paidup-data-watch")
+        recent = RecentEvents(self._redis, replicas=self._settings.redis_replicas)
         return DataWatch(
-            partial(check_data, RecentEvents(self._redis), self._watch_engine),
+            partial(check_data, recent, self._watch_engine),
             leads=lambda: self._leads,
             publish=WakePublisher(make_celery(self._settings, role="publisher")).publish,
             unregister=self._inbox.unregister,

@@ -29,8 +29,24 @@ local function prune()
   end
 end
 
+-- After a step back of the clock a rest, or the time for which a place is claimed apart, may lie
+-- ahead as far as the clock stepped. Both only spare other events, so they end.
+local LONGEST_REST_AHEAD_MS, LONGEST_APART_MS = 600000, 60000
+
+local function end_rests_ahead()
+  call('ZREMRANGEBYSCORE', APART, '(' .. (NOW + LONGEST_APART_MS + SLACK_MS), '+inf')
+  local ahead = '(' .. (NOW + LONGEST_REST_AHEAD_MS + SLACK_MS)
+  for _, place in ipairs(call('ZRANGEBYSCORE', RESTING, ahead, '+inf')) do
+    call('ZREM', RESTING, place)
+    if call('HEXISTS', HELD, place) == 0 then
+      make_ready(place)
+    end
+  end
+end
+
 write_even_when_full()
 clamp_leases(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+end_rests_ahead()
 local stepped_back = clock_stepped_back()
 if not stepped_back then
   note_clock()

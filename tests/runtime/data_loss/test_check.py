@@ -13,6 +13,7 @@ from runtime.data_loss.settlements import ReadOnlyDatabase
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
 from runtime.inbox.recent import RecentEvents
+from runtime.inbox.replicas import TooFewReplicas
 from tests.runtime.inbox.entry_builders import Client, event, keys_of, settled
 
 pytestmark = pytest.mark.servers
@@ -139,6 +140,25 @@ def test_a_check_that_broke_off_is_repeated_without_a_second_report(
     assert deployment.check().lost is None
 
 
+def test_a_check_that_broke_off_before_the_bodies_came_back_brings_them_back_later(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.check()  # from now on bodies are kept
+    deployment.settle([1, 2])
+    deployment.lose("evt_2")
+
+    def break_off(*_: object) -> None:
+        raise redis.ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RecentEvents, "requeue_recent", break_off)
+        with pytest.raises(redis.ConnectionError):
+            deployment.check()
+
+    assert deployment.check().requeued == 1
+    assert keys_of(deployment.inbox.claim("owner")) == ["evt_2"]
+
+
 def test_an_event_that_was_settled_again_under_another_number_was_lost(
     deployment: Deployment,
 ) -> None:
@@ -167,6 +187,44 @@ def test_where_all_are_lost_there_may_be_more(deployment: Deployment) -> None:
     assert deployment.losses == Losses()
 
 
+def test_bodies_give_way_to_waiting_events_while_the_database_is_away(
+    deployment: Deployment,
+) -> None:
+    deployment.check()  # from now on bodies are kept
+    deployment.settle([1])
+    away = engine_for("postgresql://127.0.0.1:1/none", application_name="test")
+    used = deployment.client.info("memory")["used_memory"]
+    deployment.client.config_set("maxmemory", used + 1_000_000)
+    try:
+        with pytest.raises(sa.exc.OperationalError):
+            check_data(deployment.recent, away)
+    finally:
+        deployment.client.config_set("maxmemory", 0)
+
+    assert deployment.client.hlen("paidup:event:body") == 0
+    assert deployment.client.llen("paidup:settled") == 1
+
+
+def test_a_loss_of_many_is_reported_in_calls_that_each_meet_their_deadline(
+    deployment: Deployment,
+) -> None:
+    sizes = list[int]()
+    sa.event.listen(
+        deployment.engine,
+        "before_cursor_execute",
+        lambda *call: sizes.append(len(call[3]) if call[5] else 1),
+    )
+    for number in range(0, 10_001, 1000):
+        entries = [f"0 {n} evt_{n}" for n in range(number, min(number + 1000, 10_001))]
+        deployment.client.rpush("paidup:settled", *entries)
+
+    checked = deployment.check()
+
+    assert checked.lost is not None
+    assert checked.lost.reported == 10_001
+    assert max(sizes) <= 5000
+
+
 def test_a_read_only_session_decides_nothing(deployment: Deployment) -> None:
     deployment.settle([1])
     deployment.lose("evt_1")
@@ -193,6 +251,18 @@ def test_a_redis_that_counts_less_than_the_database_remembers_is_reported_once(
     assert deployment.losses.accepts == (loss,)
     assert deployment.check().lost_accepts == ()
     assert deployment.check().lost_accepts == ()
+
+
+def test_an_accept_that_replicas_never_had_was_not_acknowledged_and_is_no_loss(
+    deployment: Deployment,
+) -> None:
+    recent = RecentEvents(deployment.client, replicas=1)
+    with pytest.raises(TooFewReplicas):
+        Inbox(deployment.client, replicas=1).accept(event(1))
+    check_data(recent, deployment.engine)
+    deployment.client.hset("paidup:counters", "accepted", 0)  # as on the replica
+
+    assert check_data(recent, deployment.engine).lost_accepts == ()
 
 
 def test_a_loss_that_a_process_of_ingest_noticed_is_reported_and_grows(

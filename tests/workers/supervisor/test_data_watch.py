@@ -97,11 +97,15 @@ def test_every_lost_settlement_is_named_and_counted() -> None:
     assert scene.registry.get_sample_value("billing_settlements_lost_total") == number
 
 
-def test_what_is_reported_already_is_not_reported_again() -> None:
-    scene = WatchScene(Checked(database_epoch="new", lost=lost(3, reported=0)))
+def test_what_a_check_reported_that_broke_off_is_logged_and_counted_by_the_next() -> None:
+    scene = WatchScene(
+        RedisAway("refused"), Checked(database_epoch="new", lost=lost(3, reported=0))
+    )
 
-    assert scene.run() == []
-    assert scene.registry.get_sample_value("billing_settlements_lost_total") == 0
+    lines = scene.run(times=2)
+
+    assert DATABASE_WENT_BACK in [line["event"] for line in lines]
+    assert scene.registry.get_sample_value("billing_settlements_lost_total") == 3
 
 
 def test_lost_accepts_are_named_by_their_numbers_and_counted() -> None:

@@ -215,3 +215,34 @@ def test_a_large_inbox_is_clamped_over_several_sweeps(
     assert 0 < clamped[0] < 1500
     assert clamped[-1] == 0
     assert len(claim_and_finish_all(inbox)) == 1500
+
+
+def test_a_partition_does_not_rest_for_as_long_as_the_clock_stepped_back(
+    inbox: Inbox, client: Client
+) -> None:
+    inbox.accept(event(1, customer="cus_1"))
+    inbox.accept(event(2, customer="cus_1"))
+    let_time_pass(client, 2 * HOUR)  # accepted before the time to which the clock steps back
+    inbox.claim("owner", max_events=1)
+    locked = Parked(key="evt_1", delay_seconds=20, charged=True, error="locked", rests=True)
+    inbox.park("owner", [locked])
+    inbox.sweep()
+    _step_back(client)
+
+    inbox.sweep()
+    let_time_pass(client, 21)
+
+    assert sorted(claim_and_finish_all(inbox, LANES)) == ["evt_1", "evt_2"]
+
+
+def test_a_partition_is_not_claimed_apart_for_as_long_as_the_clock_stepped_back(
+    inbox: Inbox, client: Client
+) -> None:
+    inbox.accept(event(1))
+    inbox.claim("owner")
+    inbox.set_apart("owner", ["evt_1"])
+    _step_back(client)
+
+    inbox.sweep()
+
+    assert client.zcard(f"{PREFIX}apart") == 0
