@@ -90,7 +90,11 @@ class PostgresPair:
         folder.mkdir()
         folder.chmod(0o711)
         # A killed server loses nothing of what the system has: only a power cut needs fsync.
-        return Postgres(folder / "cluster", binaries=self._binaries, settings={"fsync": "off"})
+        return Postgres(
+            folder / "cluster",
+            binaries=self._binaries,
+            settings={"fsync": "off", "track_commit_timestamp": "on"},
+        )
 
     def _ports(self) -> tuple[int, int]:
         return self.primary.port, self.standby.port

@@ -106,13 +106,16 @@ class SoakRun:
         self._line: deque[SoakFault] = deque()
         self._inbox = Inbox(make_redis(Settings.from_env(site.stack.environ), timeout=2.0))
         self._console = console
+        self._fault: SoakFault | None = None
         self.intervals: list[FaultInterval] = []
+        self.unexpected: set[str] = set()
+        """A sentence for each part that ended although no fault ended it."""
 
     def strike(self) -> None:
         """Let the next fault happen, and wait until the flow goes on and is calm."""
         if not self._line:
             self._line.extend(self._site.chance.sample(self._faults, len(self._faults)))
-        fault = self._line.popleft()
+        self._fault = fault = self._line.popleft()
         self._console.print(f"{fault.kind}")
         began_at = time.time()
         fault.begin()
@@ -149,8 +152,11 @@ class SoakRun:
         return backlog.oldest_seconds if backlog.events else 0.0
 
     def _up_at(self, up_at: float) -> float:
-        if not self._site.ended():
+        if not (ended := self._site.ended()):
             return up_at
+        for part in ended:
+            if self._fault and part != self._fault.ends:
+                self.unexpected.add(f"{part} ended by itself: {self._fault.kind}")
         self._site.restart_ended()
         return time.time()
 
@@ -230,7 +236,7 @@ def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> No
     result.events, result.deliveries = len(taken), answers.deliveries
     result.duplicates, result.refused = answers.duplicates, answers.refused
     result.unanswered = answers.unanswered
-    result.problems += answers.problems
+    result.problems += [*answers.problems, *sorted(run.unexpected)]
     result.faults = Counter(interval.kind for interval in run.intervals)
     engine = engine_for(site.stack.database_url, application_name="soak")
     with engine.connect() as connection:

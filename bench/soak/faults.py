@@ -23,6 +23,7 @@ class SoakFault:
     """One kind of fault; it lasts ``seconds`` between ``begin`` and ``end``.
 
     ``down``: the part of it in which PostgreSQL or Redis serves nobody, although they run.
+    ``ends``: the part of the stack that ends by it, and no other may.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class SoakFault:
     end: Callable[[], object] = _nothing
     seconds: float = 0.0
     down: Down = "never"
+    ends: str | None = None
 
 
 def faults_of(site: SoakSite) -> Iterator[SoakFault]:
@@ -45,24 +47,32 @@ def faults_of(site: SoakSite) -> Iterator[SoakFault]:
 
 def _kills(site: SoakSite) -> Iterator[SoakFault]:
     servers, kill = site.servers, site.kill_one
-    yield SoakFault(kind="ingest killed", begin=lambda: kill(site.ingest()))
-    yield SoakFault(kind="ingest process killed", begin=lambda: kill(site.ingest_processes()))
-    yield SoakFault(kind="supervisor killed", begin=lambda: kill(site.supervisor()))
-    yield SoakFault(kind="supervisors killed at start", begin=site.kill_starting_supervisors)
-    yield SoakFault(kind="pool killed", begin=lambda: kill(site.pools()))
-    yield SoakFault(kind="worker process killed", begin=lambda: kill(site.pool_children()))
-    yield SoakFault(kind="PostgreSQL killed", begin=lambda: kill_server(servers.postgres.primary))
-    yield SoakFault(kind="Redis killed", begin=lambda: kill_server(servers.redis.primary))
+    yield SoakFault(kind="ingest killed", begin=lambda: kill(site.ingest), ends="ingest")
+    yield SoakFault(kind="ingest process killed", begin=lambda: kill(site.ingest_processes))
+    yield SoakFault(kind="supervisor killed", begin=lambda: kill(site.supervisor), ends="worker")
+    yield SoakFault(
+        kind="supervisors killed at start", begin=site.kill_starting_supervisors, ends="worker"
+    )
+    yield SoakFault(kind="pool killed", begin=lambda: kill(site.pools))
+    yield SoakFault(kind="worker process killed", begin=lambda: kill(site.pool_children))
+    yield SoakFault(
+        kind="PostgreSQL killed",
+        begin=lambda: kill_server(servers.postgres.primary),
+        ends="postgres",
+    )
+    yield SoakFault(
+        kind="Redis killed", begin=lambda: kill_server(servers.redis.primary), ends="redis"
+    )
 
 
 def _stops(site: SoakSite) -> Iterator[SoakFault]:
-    for kind, pids, how in (
-        ("ingest stopped", site.ingest, signal.SIGTERM),
-        ("worker stopped", site.supervisor, signal.SIGTERM),
-        ("PostgreSQL restarted", site.postgres_pids, signal.SIGINT),
-        ("Redis restarted", site.redis_pids, signal.SIGTERM),
+    for kind, ends, pids, how in (
+        ("ingest stopped", "ingest", site.ingest, signal.SIGTERM),
+        ("worker stopped", "worker", site.supervisor, signal.SIGTERM),
+        ("PostgreSQL restarted", "postgres", site.postgres_pids, signal.SIGINT),
+        ("Redis restarted", "redis", site.redis_pids, signal.SIGTERM),
     ):
-        yield SoakFault(kind=kind, begin=partial(_signal, site, pids, how))
+        yield SoakFault(kind=kind, begin=partial(site.kill_one, pids, how), ends=ends)
 
 
 def _freezes(site: SoakSite) -> Iterator[SoakFault]:
@@ -130,11 +140,7 @@ def _freeze(site: SoakSite, server: Callable[[], Process]) -> None:
     site.freeze_server(server())
 
 
-def _signal(site: SoakSite, pids: Callable[[], list[int]], how: signal.Signals) -> None:
-    site.kill_one(pids(), how)
-
-
 def _frozen(site: SoakSite, kind: str, pids: Callable[[], list[int]], seconds: float) -> SoakFault:
     return SoakFault(
-        kind=kind, begin=lambda: site.freeze_one(pids()), end=site.thaw, seconds=seconds
+        kind=kind, begin=partial(site.freeze_one, pids), end=site.thaw, seconds=seconds
     )

@@ -32,6 +32,10 @@ DOUBLED: Final = (
 """Queries that find rows written twice."""
 
 _PROBES: Final = "SELECT count(*) FROM memberships WHERE object_key LIKE 'probe:%'"
+_COMMITTED: Final = (
+    "SELECT id, extract(epoch FROM coalesce(pg_xact_commit_timestamp(xmin), applied_at))::float8"
+    " AS applied FROM stripe_events"
+)
 _UNFINISHED: Final = (
     "index",
     "parked",
@@ -81,11 +85,9 @@ def wrong_users(connection: Connection, lifecycles: Iterable[Lifecycle]) -> Iter
 def event_times(
     engine: Engine, taken_at: dict[str, float], left_out: Collection[str]
 ) -> Iterator[EventTimes]:
-    """Yield when each event was acknowledged and settled, except those ``left_out``."""
+    """Yield when each event was acknowledged and committed, except those ``left_out``."""
     with engine.connect() as connection:
-        rows = connection.execute(
-            text("SELECT id, extract(epoch FROM applied_at)::float8 AS applied FROM stripe_events")
-        )
+        rows = connection.execute(text(_COMMITTED))
         for row in rows:
             if row.id in taken_at and row.id not in left_out:
                 yield EventTimes(event_id=row.id, taken_at=taken_at[row.id], applied_at=row.applied)

@@ -5,7 +5,7 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,6 +29,7 @@ HOT_EVENTS: Final = 300
 POISON_EVENTS: Final = 20
 LOCKED_EVENTS: Final = 20
 STARTS_KILLED: Final = 3
+START_SECONDS: Final = 15.0
 PREFIX: Final = "paidup:"
 _QUIET_APPLICATION: Final = "soak"
 
@@ -66,19 +67,26 @@ class SoakSite:
 
     # Processes ------------------------------------------------------------------------------
 
-    def kill_one(self, pids: Sequence[int], how: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to one of these processes."""
-        if pids:
-            with suppress(ProcessLookupError):
-                os.kill(self.chance.choice(sorted(pids)), how)
+    def kill_one(
+        self, pids: Callable[[], Sequence[int]], how: signal.Signals = signal.SIGKILL
+    ) -> None:
+        """Send a signal to one of these processes, once there is one."""
+        self._send_signal(pids, how)
 
-    def freeze_one(self, pids: Sequence[int]) -> None:
-        """Freeze one of these processes until ``thaw``."""
-        if pids:
-            pid = self.chance.choice(sorted(pids))
-            self._stopped.append(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+    def freeze_one(self, pids: Callable[[], Sequence[int]]) -> None:
+        """Freeze one of these processes until ``thaw``, once there is one."""
+        self._stopped.append(self._send_signal(pids, signal.SIGSTOP))
+
+    def _send_signal(self, pids: Callable[[], Sequence[int]], how: signal.Signals) -> int:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            self.restart_ended()
+            with suppress(ProcessLookupError, IndexError):
+                pid = self.chance.choice(sorted(pids()))
+                os.kill(pid, how)
+                return pid
+            time.sleep(0.05)
+        raise TimeoutError(f"no process to send {how.name} to within {START_SECONDS:.0f} s")
 
     def thaw(self) -> None:
         """Continue every process that was frozen."""
@@ -137,7 +145,7 @@ class SoakSite:
     def kill_starting_supervisors(self) -> None:
         """Kill several supervisors in turn, each while its pool starts."""
         for _ in range(STARTS_KILLED):
-            self.kill_one(self.supervisor())
+            self.kill_one(self.supervisor)
             before = time.monotonic()
             while not self.pools() and time.monotonic() - before < 15:  # noqa: PLR2004 - a restart
                 self.restart_ended()

@@ -20,7 +20,7 @@ class FaultInterval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTimes:
-    """The first 2xx for an event, and the time of the transaction that settled it."""
+    """The first 2xx for an event, and the COMMIT of the transaction that settled it."""
 
     event_id: str
     taken_at: float
