@@ -72,7 +72,7 @@ def _stops(site: SoakSite) -> Iterator[SoakFault]:
         ("PostgreSQL restarted", "postgres", site.postgres_pids, signal.SIGINT),
         ("Redis restarted", "redis", site.redis_pids, signal.SIGTERM),
     ):
-        yield SoakFault(kind=kind, begin=partial(site.kill_one, pids, how), ends=ends)
+        yield SoakFault(kind=kind, begin=partial(site.stop, pids, how), ends=ends)
 
 
 def _freezes(site: SoakSite) -> Iterator[SoakFault]:

@@ -30,6 +30,7 @@ POISON_EVENTS: Final = 20
 LOCKED_EVENTS: Final = 20
 STARTS_KILLED: Final = 3
 START_SECONDS: Final = 15.0
+STOP_SECONDS: Final = 100.0
 PREFIX: Final = "paidup:"
 _QUIET_APPLICATION: Final = "soak"
 
@@ -72,6 +73,13 @@ class SoakSite:
     ) -> None:
         """Send a signal to one of these processes, once there is one."""
         self._send_signal(pids, how)
+
+    def stop(self, pids: Callable[[], Sequence[int]], how: signal.Signals) -> None:
+        """Ask the process to stop, and wait until it has: that may take until its batch ends."""
+        pid = self._send_signal(pids, how)
+        until = time.monotonic() + STOP_SECONDS
+        while pid in pids() and time.monotonic() < until:
+            time.sleep(0.05)
 
     def freeze_one(self, pids: Callable[[], Sequence[int]]) -> None:
         """Freeze one of these processes until ``thaw``, once there is one."""
