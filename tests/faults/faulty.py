@@ -175,7 +175,7 @@ def die_at_random() -> None:
         if chance.random() < (0.4 if len(batch) > 1 else 0.01) and burn("random", 15):
             os._exit(DEATH)
 
-    wrap(Ledger, "record", before=lambda _, deliveries: die(deliveries))
+    wrap(Ledger, "record", before=lambda _, deliveries, *__: die(deliveries))
     wrap(Inbox, "finish", before=lambda *arguments, **_: die(arguments[2]))
 
 
@@ -183,7 +183,7 @@ def die_at_random() -> None:
 
 
 def _poisonous(harm: Callable[[], None]) -> None:
-    def meet(_ledger: Ledger, deliveries: Sequence[Delivery]) -> None:
+    def meet(_ledger: Ledger, deliveries: Sequence[Delivery], _lock_seconds: float) -> None:
         if any(POISON in delivery.envelope.event_id for delivery in deliveries):
             harm()
 
