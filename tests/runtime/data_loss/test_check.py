@@ -194,12 +194,13 @@ def test_bodies_give_way_to_waiting_events_while_the_database_is_away(
     deployment.settle([1])
     away = engine_for("postgresql://127.0.0.1:1/none", application_name="test")
     used = deployment.client.info("memory")["used_memory"]
+    before = deployment.client.config_get("maxmemory")["maxmemory"]
     deployment.client.config_set("maxmemory", used + 1_000_000)
     try:
         with pytest.raises(sa.exc.OperationalError):
             check_data(deployment.recent, away)
     finally:
-        deployment.client.config_set("maxmemory", 0)
+        deployment.client.config_set("maxmemory", before)
 
     assert deployment.client.hlen("paidup:event:body") == 0
     assert deployment.client.llen("paidup:settled") == 1
