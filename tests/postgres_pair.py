@@ -189,10 +189,11 @@ def set_read_only(server: Postgres) -> None:
 
 
 def worker_sessions(server: Postgres) -> int:
-    """Return how many sessions of pool children work or could work on this server."""
+    """Return how many pool children have a session on this server with which they could work."""
     # A COMMIT that waits for a standby that is gone does not notice that its client left.
     query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'paidup-worker%'"
+        "SELECT count(DISTINCT application_name) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'paidup-worker%'"
         " AND wait_event IS DISTINCT FROM 'SyncRep'"
     )
     return int(ask(server, query)[0])
