@@ -17,7 +17,7 @@ from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
 
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 120.0
 
 _DEPLOYMENT = ("PAIDUP_", "STRIPE_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
 _KEPT = ("PAIDUP_REDIS_SERVER",)

@@ -113,7 +113,7 @@ def test_a_lifecycle_of_thin_events_ends_as_its_snapshots_do(
     bodies = [thin(payload, stripe.account) for payload in payloads]
     Random(now).shuffle(bodies)  # noqa: S311 - any order will do
 
-    assert {system.post(body).status for body in bodies} == {202}
+    assert {system.client.deliver(body).status for body in bodies} == {202}
     system.await_settled(ids_in(bodies), seconds=60)
 
     assert in_force(expected, system) == ()
