@@ -103,7 +103,7 @@ class SoakSite:
                 os.kill(pid, signal.SIGCONT)
         self._stopped.clear()
 
-    def freeze_server(self, server: Process | None) -> None:
+    def freeze_server(self, server: Process) -> None:
         """Freeze a server with all its processes until ``thaw``."""
         for pid in pids_of(server):
             self._stopped += [*children_of(pid), pid]
@@ -155,7 +155,7 @@ class SoakSite:
         for _ in range(STARTS_KILLED):
             self.kill_one(self.supervisor)
             before = time.monotonic()
-            while not self.pools() and time.monotonic() - before < 15:  # noqa: PLR2004 - a restart
+            while not self.pools() and time.monotonic() - before < START_SECONDS:
                 self.restart_ended()
                 time.sleep(0.05)
             time.sleep(self.chance.random())
@@ -288,10 +288,9 @@ def _children(parents: Sequence[int], command: str = "") -> list[int]:
     return [pid for pid in children if command in command_of(pid)]
 
 
-def kill_server(server: Process | None) -> None:
+def kill_server(server: Process) -> None:
     """Kill a server with all its processes, as a machine failure would."""
-    if server is not None and server.is_alive():
-        server.kill()
+    server.kill()
 
 
 def _limit_files(pid: int, most: int) -> None:
