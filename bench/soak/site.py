@@ -290,7 +290,8 @@ def _children(parents: Sequence[int], command: str = "") -> list[int]:
 
 def kill_server(server: Process) -> None:
     """Kill a server with all its processes, as a machine failure would."""
-    server.kill()
+    if server.is_alive():
+        server.kill()
 
 
 def _limit_files(pid: int, most: int) -> None:
