@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final, Literal, Self
-from urllib.parse import urlsplit
 
 import structlog
 from celery import Celery
@@ -27,7 +26,7 @@ from runtime.redis_connection import (
     PrimarySentinelSSLConnection,
     PrimarySSLConnection,
 )
-from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
+from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url, scheme_of
 from runtime.settings import Settings, required
 from runtime.time_limits import TASK_SECONDS, VISIBILITY_SECONDS
 
@@ -250,15 +249,14 @@ def _for_kombu(url: str) -> str:
     """Return the URL in kombu's spelling, which differs for sockets (``?db=1``) and sentinels."""
     if is_sentinel_url(url):
         return read_sentinel_url(url).for_kombu()
-    if urlsplit(url).scheme != "unix":
+    if scheme_of(url) != "unix":
         return url
     return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=", 1)
 
 
 def _is_bare_tls(url: str) -> bool:
     # kombu enables TLS by options only; with rediss:// alone it would send plain text.
-    parts = urlsplit(url)
-    return parts.scheme in {"rediss", "rediss+sentinel"} and "ssl_" not in parts.query
+    return scheme_of(url) in {"rediss", "rediss+sentinel"} and "ssl_" not in url.partition("?")[2]
 
 
 class WakePublisher:

@@ -1,7 +1,6 @@
 """Make Redis clients that fail in time, never retry by themselves, and follow the primary."""
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,7 +15,7 @@ from runtime.redis_connection import (
     PrimarySSLConnection,
     PrimaryUnixConnection,
 )
-from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
+from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url, scheme_of
 from runtime.settings import Settings, required
 
 _CONNECT_SHARE: Final = 0.6
@@ -64,7 +63,7 @@ def make_redis(
     if is_sentinel_url(url):
         pool = _sentinel_pool(read_sentinel_url(url), options, timeout * _SENTINEL_SHARE)
         return redis.Redis.from_pool(pool)
-    options["connection_class"] = _CLASSES[urlsplit(url).scheme]
+    options["connection_class"] = _CLASSES[scheme_of(url)]
     return redis.Redis.from_url(url, **options)
 
 

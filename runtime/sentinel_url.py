@@ -40,9 +40,19 @@ class SentinelUrl:
         )
 
 
+def scheme_of(url: str) -> str:
+    """Return the URL's scheme in lower case, or "" if it has none.
+
+    ``urlsplit`` reads one host alone: of a list it refuses ``one:1,[::1]:2`` in Python 3.11.2, and
+    takes it in 3.11.7. It also repeats what it refuses, passwords included.
+    """
+    scheme, separator, _ = url.partition("://")
+    return scheme.lower() if separator else ""
+
+
 def is_sentinel_url(url: str) -> bool:
     """Return True if the URL names sentinels instead of a Redis."""
-    return urlsplit(url).scheme in SCHEMES
+    return scheme_of(url) in SCHEMES
 
 
 def read_sentinel_url(url: str) -> SentinelUrl:
@@ -51,20 +61,21 @@ def read_sentinel_url(url: str) -> SentinelUrl:
     Raises:
         ValueError: it has no service, or a port or database is no number. It repeats no password.
     """
-    parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
+    address, _, query = url.partition("://")[2].partition("?")
+    authority, _, path = address.partition("/")
+    login, _, hosts = authority.rpartition("@")
     user, _, password = login.partition(":")
-    service, _, database = parts.path.strip("/").partition("/")
+    service, _, database = path.strip("/").partition("/")
     if not service or not hosts or not (database or "0").isdecimal():
         raise ValueError(f"must name sentinels, a service and a database number, such as {_FORM}")
-    options = dict(parse_qsl(parts.query))
+    options = dict(parse_qsl(query))
     if strange := sorted(set(options) - set(_OPTIONS)):
         raise ValueError(f"{strange[0]} is unknown; these are read: {', '.join(_OPTIONS)}")
     return SentinelUrl(
         sentinels=tuple(_address(host) for host in hosts.split(",")),
         service=unquote(service),
         database=int(database or 0),
-        tls=parts.scheme == SCHEMES[1],
+        tls=scheme_of(url) == SCHEMES[1],
         username=unquote(user) or None,
         password=unquote(password) or None,
         sentinel_options={name.removeprefix("sentinel_"): value for name, value in options.items()},

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from runtime import sentinel_url
 
@@ -194,7 +193,7 @@ def _one_of(*words: str) -> Parser:
 def _url(*schemes: str) -> Parser:
     def parse(text: str) -> str | None:
         url = text.strip()
-        if url and urlsplit(url).scheme not in schemes:
+        if url and sentinel_url.scheme_of(url) not in schemes:
             # Does not repeat the value, which may hold a password.
             reason = f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
             raise ValueError(reason)

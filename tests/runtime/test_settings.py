@@ -102,6 +102,13 @@ def test_sentinels_need_a_service_and_no_password_is_repeated(name: str) -> None
     assert settings.broker_url == "redis+sentinel://one,two/service/0"
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:se[cret@one:1,[::1]:2/d", "postgresql://one:1,[::1]:2/d"]
+)
+def test_a_url_that_names_several_servers_is_accepted_unchanged(url: str) -> None:
+    assert Settings.from_env({"DATABASE_URL": url}).database_url == url
+
+
 def test_an_empty_url_counts_as_not_set() -> None:
     assert Settings.from_env({"DATABASE_URL": " "}).database_url is None
 
