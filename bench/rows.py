@@ -14,13 +14,24 @@ import psycopg
 from psycopg import sql
 
 from models.changes import NumberedChange, WaitingChange
+from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.tables import StoredCatalogue, metadata
 from runtime.database.engine import compress_quickly
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_OTHERS: Final = {table.__tablename__ for table in (StoredCatalogue, WaitingChange, NumberedChange)}
-"""Tables that operators, a trigger or a timed job write."""
+_OTHERS: Final = {
+    table.__tablename__
+    for table in (
+        StoredCatalogue,
+        WaitingChange,
+        NumberedChange,
+        DatabaseEpoch,
+        DataLoss,
+        LostSettlement,
+    )
+}
+"""Tables that operators, a trigger, a timed job, the migration or the supervisor write."""
 
 _BATCH: Final = 100
 _SHORT: Final = 300
