@@ -14,7 +14,7 @@ from billing.text import storable
 Raw = Mapping[str, Any]
 
 _NOTHING: Raw = {}
-_MOST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 _LONGEST = 255
 
 
@@ -59,7 +59,7 @@ def metadata_in(raw: Raw, name: str) -> str | None:
 def integer_in(raw: Raw, name: str) -> int | None:
     """Return an integer from zero to the largest of 64 bits; ``true`` and ``1.0`` do not count."""
     value = raw.get(name)
-    return value if type(value) is int and 0 <= value <= _MOST else None
+    return value if type(value) is int and 0 <= value <= _MAX_INTEGER else None
 
 
 def amount_in(raw: Raw, name: str) -> int:

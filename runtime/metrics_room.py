@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 FOLDER_PREFIX: Final = "metrics-"
-LEAST_BYTES: Final = 1024 * 1024
+MIN_BYTES: Final = 1024 * 1024
 """Some 200 KiB are used for each process."""
 
 
@@ -38,7 +38,7 @@ def _reason(folder: Path) -> str | None:
         return error.strerror or str(error)
     if disk.f_flag & os.ST_RDONLY:
         return "is on a disk that is mounted read-only"
-    if disk.f_bavail * disk.f_frsize < LEAST_BYTES:
+    if disk.f_bavail * disk.f_frsize < MIN_BYTES:
         return f"is on a disk with {disk.f_bavail * disk.f_frsize // 1024} KiB left"
     # Some file systems count no files: they say 0 of 0.
     if disk.f_files and not disk.f_favail:

@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
 
-MOST_POOL_CHILDREN = 4
+MAX_POOL_CHILDREN = 4
 """More children of one main process bring no gain; start another worker instead."""
 
 
@@ -225,7 +225,7 @@ def _path(text: str) -> Path:
 
 
 def _default_worker_processes() -> str:
-    return str(max(1, min(os.cpu_count() or 1, MOST_POOL_CHILDREN)))
+    return str(max(1, min(os.cpu_count() or 1, MAX_POOL_CHILDREN)))
 
 
 _DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")

@@ -45,7 +45,7 @@ class FakeApi:
     drips: bool = False
     asked: list[ApiRequest] = field(default_factory=list)
     at_once: int = 0
-    most_at_once: int = 0
+    max_at_once: int = 0
     url: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -74,7 +74,7 @@ class FakeApi:
         with self._lock:
             self.asked.append(ApiRequest(path, headers))
             self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
+            self.max_at_once = max(self.max_at_once, self.at_once)
         try:
             yield
         finally:

@@ -9,8 +9,8 @@ from runtime.settings import Settings, SettingsError
 
 _SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 _KEY = "STRIPE_API_KEY"
-_LEAST_SECRET = 24
-_LEAST_TOKEN = 16
+_MIN_SECRET = 24
+_MIN_TOKEN = 16
 _PLACEHOLDER = re.compile(
     r"\.\.\.|…|[<>{}$]|x{4}|\*{3}|change.?me|replace.?me|placeholder|your[-_ ]|secret.?here",
     re.IGNORECASE,
@@ -62,8 +62,8 @@ def _trouble(secret: str) -> str | None:
         return "is a placeholder: copy the endpoint's secret from Stripe's dashboard"
     if secret.startswith(("sk_", "rk_", "pk_")):
         return "is an API key: use the endpoint's signing secret (whsec_...)"
-    if len(secret) < _LEAST_SECRET:
-        return f"is shorter than {_LEAST_SECRET} characters, unlike Stripe's secrets: copy it again"
+    if len(secret) < _MIN_SECRET:
+        return f"is shorter than {_MIN_SECRET} characters, unlike Stripe's secrets: copy it again"
     return None
 
 
@@ -95,7 +95,7 @@ def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:
         )
     plain = [n for n, token in enumerate(tokens, 1) if token.plain]
     for number in plain:
-        if len(entries[number - 1]) < _LEAST_TOKEN or _PLACEHOLDER.search(entries[number - 1]):
+        if len(entries[number - 1]) < _MIN_TOKEN or _PLACEHOLDER.search(entries[number - 1]):
             says = f"token {number} can be guessed: replace it with `paidup console token NAME`"
             yield problem(VARIABLE, says)
     if plain:

@@ -13,7 +13,7 @@ from runtime.ledger.deliveries import DISCARDED
 NEWEST: Final = 20_000
 """The number of settled events searched; `paidup events list` finds older ones."""
 
-_MOST: Final = 20
+_MAX_LISTED: Final = 20
 _REASONS: Final = (
     IgnoredReason.WRONG_MODE.value,
     IgnoredReason.UNKNOWN_ACCOUNT.value,
@@ -34,7 +34,7 @@ class IneffectiveEvent:
 
 def events_without_effect(connection: Connection, user_id: str) -> tuple[IneffectiveEvent, ...]:
     """Return the ignored events, newest first, then the failed ones."""
-    values = {"newest": NEWEST, "most": _MOST, "reasons": list(_REASONS), "user": user_id}
+    values = {"newest": NEWEST, "most": _MAX_LISTED, "reasons": list(_REASONS), "user": user_id}
     ignored = [
         IneffectiveEvent(
             event_id=row.id, type=row.type, why=row.reason, realm=row.realm, failed=False
@@ -50,7 +50,9 @@ def events_without_effect(connection: Connection, user_id: str) -> tuple[Ineffec
             realm=None,
             failed=True,
         )
-        for letter in find_dead_letters(connection, EventFilter(user=user_id), OPEN, limit=_MOST)
+        for letter in find_dead_letters(
+            connection, EventFilter(user=user_id), OPEN, limit=_MAX_LISTED
+        )
     ]
     return (*ignored, *failed)
 

@@ -14,7 +14,7 @@ TARGET_SECONDS: Final = 60.0
 ASSUMED_RATE: Final = 200.0
 """Events per second that one process settles at least on a small machine, without a measurement."""
 
-LEAST_SECONDS: Final = 3.0
+MIN_SECONDS: Final = 3.0
 """A queue younger than this does not show that every process is busy."""
 
 
@@ -29,7 +29,7 @@ class Need:
 
 def measuring_window(waiting_seconds: float) -> float | None:
     """Return the seconds over which to count settled events, None unless all processes are busy."""
-    return None if waiting_seconds < LEAST_SECONDS else min(waiting_seconds, TARGET_SECONDS)
+    return None if waiting_seconds < MIN_SECONDS else min(waiting_seconds, TARGET_SECONDS)
 
 
 def rate_of_each(*, settled: int, seconds: float | None, processes: int) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ops.up.servers.errors import ServerError
 from ops.up.servers.process import Process
 
-_LEAST_SECONDS, _MOST_SECONDS = 0.5, 10.0
+_MIN_SECONDS, _MAX_SECONDS = 0.5, 10.0
 _YOUNG_SECONDS = 30.0
 
 
@@ -15,7 +15,7 @@ _YOUNG_SECONDS = 30.0
 class _Watched:
     part: Process
     started: float
-    wait: float = _LEAST_SECONDS
+    wait: float = _MIN_SECONDS
     due: float | None = None
 
 
@@ -53,7 +53,7 @@ class RestartPolicy:
     def _plan(self, watched: _Watched) -> None:
         part, now = watched.part, self._monotonic()
         young = now - watched.started < _YOUNG_SECONDS
-        watched.wait = min(watched.wait * 2, _MOST_SECONDS) if young else _LEAST_SECONDS
+        watched.wait = min(watched.wait * 2, _MAX_SECONDS) if young else _MIN_SECONDS
         watched.due = now + watched.wait
         self._say(
             f"{part.name} ended ({_how(part.exit_code)}) and will be restarted; see {part.log}"

@@ -15,8 +15,8 @@ CHANNEL: Final = "paidup_entitlement_changes"
 """The channel that applications LISTEN to."""
 
 LOCK: Final = 0x7061_6964_6E75  # "paidnu"
-MOST_AT_ONCE: Final = 1000
-MOST_BATCHES: Final = 20
+MAX_AT_ONCE: Final = 1000
+MAX_BATCHES: Final = 20
 """Most batches of one call, so that a stop never waits long."""
 
 
@@ -30,12 +30,12 @@ class Numbered:
     @property
     def maybe_more(self) -> bool:
         """True if the batch was full."""
-        return self.changes == MOST_AT_ONCE
+        return self.changes == MAX_AT_ONCE
 
 
 def number_waiting(engine: Engine) -> None:
-    """Number what waits, in at most ``MOST_BATCHES`` transactions; an error leaves the rest."""
-    for _ in range(MOST_BATCHES):
+    """Number what waits, in at most ``MAX_BATCHES`` transactions; an error leaves the rest."""
+    for _ in range(MAX_BATCHES):
         numbered = number_batch(engine)
         if numbered is None or not numbered.maybe_more:
             return
@@ -53,7 +53,7 @@ def number_batch(engine: Engine) -> Numbered | None:
 
 
 def _number(connection: Connection) -> Numbered | None:
-    changes, cursor = connection.execute(_NUMBER, {"most": MOST_AT_ONCE}).one()
+    changes, cursor = connection.execute(_NUMBER, {"most": MAX_AT_ONCE}).one()
     if not changes:
         return None
     # PostgreSQL delivers it after COMMIT. It says only how far to read, so it always fits.

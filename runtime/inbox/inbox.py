@@ -40,9 +40,9 @@ from runtime.time_limits import ANNOUNCEMENT, APART, LEASE, MARKER, REGISTRATION
 
 MAX_EVENTS: Final = 200
 MAX_BYTES: Final = 2 * 1024 * 1024
-MOST_WAKES: Final = 8
+MAX_WAKES: Final = 8
 
-_MOST_CLAIMS_ENDED: Final = 16
+_MAX_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
 _CLAMPED_AT_ONCE: Final = 500
 _CLAMP_CALLS: Final = 100
@@ -237,14 +237,14 @@ class Inbox(InboxAdmin):
         """End a drainer's registration; with ``hand_on``, return the wake-up owed for the rest."""
         return _word(self._scripts.run("leave", token, 1, new_token() if hand_on else "")[1])
 
-    def sweep(self, *, most_wakes: int = MOST_WAKES) -> Sweep:
+    def sweep(self, *, max_wakes: int = MAX_WAKES) -> Sweep:
         """End leases that ran out and return the wake-ups owed; several may sweep at once."""
-        swept, stepped_back = self._sweep(most_wakes)
+        swept, stepped_back = self._sweep(max_wakes)
         if not stepped_back:
             return swept
         clamped = self._clamp()
         # Once more: only now are the events due for which a wake-up is owed.
-        again, _ = self._sweep(most_wakes - len(swept.wakes))
+        again, _ = self._sweep(max_wakes - len(swept.wakes))
         return replace(
             again,
             wakes=swept.wakes + again.wakes,
@@ -254,11 +254,11 @@ class Inbox(InboxAdmin):
             clamped=clamped,
         )
 
-    def _sweep(self, most_wakes: int) -> tuple[Sweep, bool]:
+    def _sweep(self, max_wakes: int) -> tuple[Sweep, bool]:
         spans = (_ms(self._lease), _ms(REGISTRATION), _ms(ANNOUNCEMENT))
-        tokens = [new_token() for _ in range(most_wakes)]
+        tokens = [new_token() for _ in range(max_wakes)]
         reclaimed, crashed, orphans, stepped_back, *wakes = self._scripts.run(
-            "sweep", _MOST_CLAIMS_ENDED, *spans, *tokens
+            "sweep", _MAX_CLAIMS_ENDED, *spans, *tokens
         )
         swept = Sweep(
             wakes=tuple(wake.decode() for wake in wakes),
@@ -281,7 +281,7 @@ class Inbox(InboxAdmin):
 
     def release_orphan(self, token: str) -> Sweep:
         """End the claim of an owner that is known to be dead, before its lease runs out."""
-        tokens = [new_token() for _ in range(MOST_WAKES)]
+        tokens = [new_token() for _ in range(MAX_WAKES)]
         reclaimed, crashed, *wakes = self._scripts.run("release_orphan", token, *tokens)
         owed = tuple(wake.decode() for wake in wakes)
         return Sweep(wakes=owed, reclaimed=reclaimed, crashed=crashed, healed=0)

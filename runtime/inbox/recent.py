@@ -21,7 +21,7 @@ from runtime.inbox.scripts import Scripts
 NEWEST: Final = 200
 """Settled events whose rows are asked for each time: those that a lagging standby lacks first."""
 
-MOST_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 64 * 1024 * 1024
 """Memory for the bodies of settled events."""
 
 SHARE_OF_MEMORY: Final = 8
@@ -162,10 +162,10 @@ class RecentEvents:
         memory: Any = self._client.info("memory")
         used, most = int(memory["used_memory"]), int(memory["maxmemory"])
         if most == 0:
-            return MOST_BYTES
+            return MAX_BYTES
         if used * 100 > most * SHORT_AT_PERCENT:
             return 0
-        return min(MOST_BYTES, most // SHARE_OF_MEMORY)
+        return min(MAX_BYTES, most // SHARE_OF_MEMORY)
 
 
 def read_loss(client: redis.Redis, prefix: str, inbox_epoch: str) -> LostAccepts | None:

@@ -30,7 +30,7 @@ from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
 from runtime.time_limits import DECIDING_SECONDS, LOCK_SECONDS
 
-MOST_TRIES: Final = 16
+MAX_TRIES: Final = 16
 """Tries of one batch. Each failed try means that another transaction committed.
 
 Eight tries were too few once, for eight threads that connected the same parties in two batches
@@ -114,7 +114,7 @@ class Ledger:
 
 def _persistently(attempt: Callable[[], T]) -> T:
     """Call ``attempt`` again when another transaction got in between; it then sees its writes."""
-    for _ in range(MOST_TRIES - 1):
+    for _ in range(MAX_TRIES - 1):
         try:
             return attempt()
         except LocksOutOfOrder:

@@ -18,7 +18,7 @@ from tests.ingest.ingest_process import ServerProcess, serving
 
 pytestmark = pytest.mark.servers
 
-MOST_BYTES = int(next(v.default for v in VARIABLES if v.name == "PAIDUP_MAX_BODY_BYTES") or 0)
+MAX_BYTES = int(next(v.default for v in VARIABLES if v.name == "PAIDUP_MAX_BODY_BYTES") or 0)
 KINDS = [pytest.param(Nginx(), id="nginx"), pytest.param(Caddy(), id="caddy")]
 
 
@@ -126,12 +126,12 @@ def test_the_largest_accepted_body_gets_through_and_a_larger_one_does_not(
     proxy: Proxy, ingest: ServerProcess
 ) -> None:
     body = event(event_id())
-    largest = body + b" " * (MOST_BYTES - len(body))
+    largest = body + b" " * (MAX_BYTES - len(body))
     before = received(ingest)
 
     assert deliver(proxy, largest) == 202
     with proxy.connect() as connection:
-        connection.sendall(head(MOST_BYTES + 1))
+        connection.sendall(head(MAX_BYTES + 1))
         answer = connection.recv(4096)
 
     assert answer.startswith(b"HTTP/1.1 413 ")

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.metrics_room import LEAST_BYTES, folders_without_room
+from runtime.metrics_room import MIN_BYTES, folders_without_room
 
 
-def disk(free: int = LEAST_BYTES, *, files: int = 10, free_files: int = 1, flag: int = 0) -> object:
+def disk(free: int = MIN_BYTES, *, files: int = 10, free_files: int = 1, flag: int = 0) -> object:
     """Build what ``statvfs`` says of a disk with blocks of 1 KiB."""
     blocks = free // 1024
     return os.statvfs_result(
@@ -27,7 +27,7 @@ def used(tmp_path: Path) -> Path:
     [
         (disk(), None),
         (disk(files=0, free_files=0), None),
-        (disk(LEAST_BYTES - 1024), "1023 KiB left"),
+        (disk(MIN_BYTES - 1024), "1023 KiB left"),
         (disk(0), "0 KiB left"),
         (disk(free_files=0), "no more files"),
         (disk(flag=os.ST_RDONLY), "read-only"),

@@ -54,7 +54,7 @@ def fetching(stripe: FakeApi) -> Iterator[StackUnderTest]:
 def system(fetching: StackUnderTest, stripe: FakeApi) -> Iterator[StackUnderTest]:
     """Yield the stack of this module, with an API that works and is empty."""
     stripe.works()
-    stripe.account, stripe.asked, stripe.most_at_once = FakeStripeAccount(), [], 0
+    stripe.account, stripe.asked, stripe.max_at_once = FakeStripeAccount(), [], 0
     yield fetching
     stripe.works()
     settle_parked_events(fetching)
@@ -260,7 +260,7 @@ class TestAnApi:
             slowest = max(slowest, time.monotonic() - started)
 
         assert slowest < 2.0
-        assert stripe.most_at_once <= 2
+        assert stripe.max_at_once <= 2
         assert not system.settled(ids_of(thins))
         stripe.works()
         system.await_settled(ids_of(thins), seconds=60)

@@ -20,7 +20,7 @@ REST_SECONDS: Final = 1.0
 """The pause after a failure."""
 
 SHARE: Final = 4
-MOST_REST_SECONDS: Final = 2.0
+MAX_REST_SECONDS: Final = 2.0
 """The pause is ``SHARE`` times as long as the run took, at most this: a slow database gets rest."""
 
 
@@ -64,7 +64,7 @@ class ChangeNumbering(threading.Thread):
             log.info("entitlement changes are published again")
         self._failing = False
         taken = self._clock() - started
-        return min(max(PERIOD_SECONDS, SHARE * taken), MOST_REST_SECONDS)
+        return min(max(PERIOD_SECONDS, SHARE * taken), MAX_REST_SECONDS)
 
     def _report(self, error: Exception) -> None:
         failure = classify(error)

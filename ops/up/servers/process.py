@@ -19,7 +19,7 @@ from ops.up.servers.errors import ServerDidNotStart
 from ops.up.servers.ports import free_port
 
 _TAIL_BYTES = 4096
-_MOST_LOG_BYTES = 16 * 1024 * 1024
+_MAX_LOG_BYTES = 16 * 1024 * 1024
 _PORT_TRIES = 5
 _TELLING = ("FATAL", "PANIC", "rror", "Failed", "Fatal")
 
@@ -186,7 +186,7 @@ class Process(ABC):
 
     def _turn_log_over(self) -> None:
         with suppress(FileNotFoundError):
-            if self.log.stat().st_size > _MOST_LOG_BYTES:
+            if self.log.stat().st_size > _MAX_LOG_BYTES:
                 self.log.replace(self.log.with_suffix(".log.1"))
 
     def _popen(self, output: int, lock: int) -> "subprocess.Popen[bytes]":

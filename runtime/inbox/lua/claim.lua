@@ -24,7 +24,7 @@ if not drains then
   return answer('')
 end
 call('ZADD', DRAINERS, NOW + registration, token)
-local helpers_wanted = full or alone or #entries >= most_events
+local helpers_wanted = full or alone or #entries >= max_events
 if helpers_wanted and oldest_due() and drainers() < worker_processes() then
   return answer(owe(ARGV[4]))
 end

@@ -1,6 +1,6 @@
 -- Take due events out of queues, for claim.lua and fetch.lua. The first ten of ARGV are those of
 -- claim.lua. A place is taken whole: its due events in order, until one must be claimed alone.
-local token, most_events, most_bytes = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
+local token, max_events, max_bytes = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
 local lease, registration, version = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local claim = claim_of(token)
 local entries, bytes, full, alone = {}, 0, false, false
@@ -60,7 +60,7 @@ local function consider(key, place, meta, history)
     return true
   end
   local suspect = is_suspect(history) or call('ZSCORE', RESTING, place)
-  if #entries > 0 and (suspect or bytes + size > most_bytes) then
+  if #entries > 0 and (suspect or bytes + size > max_bytes) then
     full = full or not suspect
     return false
   end
@@ -91,8 +91,8 @@ local function take_from(place, shares)
     return
   end
   shares = apart and 1 or shares
-  local most = math.min(math.ceil(most_events / shares), most_events - #entries)
-  local most_bytes_here = shares > 1 and bytes + most_bytes / shares or most_bytes
+  local most = math.min(math.ceil(max_events / shares), max_events - #entries)
+  local max_bytes_here = shares > 1 and bytes + max_bytes / shares or max_bytes
   local due = call('ZRANGEBYSCORE', queue_of(place), '-inf', NOW, 'LIMIT', 0, most)
   local taken = {}
   if #due > 0 then
@@ -103,7 +103,7 @@ local function take_from(place, shares)
       if #entries > before then
         taken[#taken + 1] = key
       end
-      if not more or bytes >= most_bytes_here then
+      if not more or bytes >= max_bytes_here then
         break
       end
     end
@@ -117,9 +117,9 @@ local function take_from(place, shares)
 end
 
 local function take_from_lane(lane)
-  local due = call('ZRANGEBYSCORE', READY[lane], '-inf', NOW, 'LIMIT', 0, most_events)
+  local due = call('ZRANGEBYSCORE', READY[lane], '-inf', NOW, 'LIMIT', 0, max_events)
   for _, partition in ipairs(due) do
-    if full or alone or #entries >= most_events then
+    if full or alone or #entries >= max_events then
       return
     end
     take_from(lane .. '|' .. partition, math.min(#due, SMALLEST_SHARE))

@@ -11,7 +11,7 @@ release(token, claim)
 if not may_fetch() then
   return { 1, '' }
 end
-if fetchers() >= most_fetchers(most) then
+if fetchers() >= max_fetchers(most) then
   return { 0, '' }
 end
 take_from_lane('fetch')

@@ -15,7 +15,7 @@ local function may_fetch()
 end
 
 -- After a pause one event is tried before the others.
-local function most_fetchers(most)
+local function max_fetchers(most)
   return fetch_failures() >= FAILURES_TO_OPEN and 1 or most
 end
 
@@ -27,7 +27,7 @@ end
 local function owe_fetcher(most, token)
   local due = call('ZCOUNT', READY.fetch, '-inf', NOW)
   local coming = call('ZCOUNT', FETCH_WAKES, '(' .. NOW, '+inf')
-  if coming >= due or fetchers() + coming >= most_fetchers(most) or not may_fetch() then
+  if coming >= due or fetchers() + coming >= max_fetchers(most) or not may_fetch() then
     return ''
   end
   call('ZADD', FETCH_WAKES, NOW + WAKE_MS, token)

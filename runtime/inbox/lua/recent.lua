@@ -4,7 +4,7 @@
 local SETTLED, SETTLED_BODIES = named('settled'), named('settled:bodies')
 local SETTLED_STATE = named('settled:state')
 local KEPT_MS = 60000
-local FEWEST, MOST = 1000, 200000
+local MIN, MAX = 1000, 200000
 
 -- confirmed: when the database was last seen to have the newest of them. What left the inbox up to a
 -- minute before that is kept, so nothing is dropped while the database is away. most_bytes: how much
@@ -19,11 +19,11 @@ end
 
 -- Looks at the oldest ones, as many as given. Returns how many there were to look at, and drops.
 local function drop_settled(most)
-  local surplus = call('LLEN', SETTLED) - FEWEST
+  local surplus = call('LLEN', SETTLED) - MIN
   if surplus <= 0 then
     return 0
   end
-  local dropped, forced = 0, surplus + FEWEST - MOST
+  local dropped, forced = 0, surplus + MIN - MAX
   for i, entry in ipairs(call('LRANGE', SETTLED, 0, math.min(surplus, most) - 1)) do
     if i > forced and not too_old(tonumber(string.match(entry, '^%d+'))) then
       break

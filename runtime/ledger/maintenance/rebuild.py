@@ -24,7 +24,7 @@ from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_
 from runtime.ledger.prepare import Scope
 from runtime.ledger.write import ChangeCause, PendingWrites, write
 
-MOST_TRIES: Final = 8
+MAX_TRIES: Final = 8
 
 T = TypeVar("T")
 
@@ -73,12 +73,12 @@ class Rebuilder:
         )
 
     def _in_one_transaction(self, work: Callable[[Connection], T]) -> T:
-        for attempt in range(MOST_TRIES):
+        for attempt in range(MAX_TRIES):
             with self.engine.connect() as connection:
                 try:
                     done = work(connection)
                 except LocksOutOfOrder:
-                    if attempt == MOST_TRIES - 1:
+                    if attempt == MAX_TRIES - 1:
                         raise
                     continue
                 if not self.dry_run:

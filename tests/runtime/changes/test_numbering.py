@@ -83,7 +83,7 @@ def test_only_one_process_numbers_at_a_time(engine: Engine) -> None:
 def test_many_are_numbered_in_bounded_steps_without_gaps(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numbering, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(numbering, "MAX_AT_ONCE", 3)
     users = [f"usr_{number:02}" for number in range(8)]
     changed(engine, *users)
 
@@ -99,7 +99,7 @@ def test_many_are_numbered_in_bounded_steps_without_gaps(
 
 
 def test_one_call_numbers_all_that_waits(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbering, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(numbering, "MAX_AT_ONCE", 3)
     changed(engine, *(f"usr_{number}" for number in range(8)))
 
     number_waiting(engine)
@@ -110,8 +110,8 @@ def test_one_call_numbers_all_that_waits(engine: Engine, monkeypatch: pytest.Mon
 def test_one_call_is_bounded_so_that_a_stop_does_not_wait(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numbering, "MOST_AT_ONCE", 1)
-    monkeypatch.setattr(numbering, "MOST_BATCHES", 2)
+    monkeypatch.setattr(numbering, "MAX_AT_ONCE", 1)
+    monkeypatch.setattr(numbering, "MAX_BATCHES", 2)
     changed(engine, "usr_1", "usr_2", "usr_3")
 
     number_waiting(engine)

@@ -204,7 +204,7 @@ def test_a_batch_is_not_tried_for_ever(ledger: Ledger, monkeypatch: pytest.Monke
     with pytest.raises(LocksOutOfOrder):
         ledger.record([delivery(event("customer.updated", customer("cus_1")))])
 
-    assert len(tries) == record.MOST_TRIES
+    assert len(tries) == record.MAX_TRIES
 
 
 def test_plans_are_switched_only_between_transactions_that_project(

@@ -5,7 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.workers.waiting import until
 from workers.supervisor.change_numbering import (
-    MOST_REST_SECONDS,
+    MAX_REST_SECONDS,
     PERIOD_SECONDS,
     REST_SECONDS,
     ChangeNumbering,
@@ -77,4 +77,4 @@ def test_a_slow_database_gets_a_longer_rest() -> None:
     times = iter([0.0, 0.3, 0.0, 60.0])
     thread = ChangeNumbering(FakeNumbering(), lambda: True, lambda: next(times))
 
-    assert [thread._publish(), thread._publish()] == [1.2, MOST_REST_SECONDS]
+    assert [thread._publish(), thread._publish()] == [1.2, MAX_REST_SECONDS]

@@ -16,9 +16,9 @@ class FakeSweepInbox:
     unregistered: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
 
-    def sweep(self, *, most_wakes: int) -> Sweep:
-        self.allowed.append(most_wakes)
-        wakes = () if self.open else self.owed[:most_wakes]
+    def sweep(self, *, max_wakes: int) -> Sweep:
+        self.allowed.append(max_wakes)
+        wakes = () if self.open else self.owed[:max_wakes]
         return Sweep(wakes=wakes, reclaimed=0, crashed=0, healed=0)
 
     def release_orphan(self, token: str) -> Sweep:

@@ -201,7 +201,7 @@ def test_only_what_was_said_since_the_start_is_quoted(tmp_path: Path) -> None:
 def test_a_log_that_grew_large_is_put_aside_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_MOST_LOG_BYTES", 3)
+    monkeypatch.setattr(process, "_MAX_LOG_BYTES", 3)
     script = Script(tmp_path, SLEEPER)
     script.log.parent.mkdir()
     script.log.write_text("long ago\n")

@@ -171,7 +171,7 @@ def test_unclaimed_due_events_wake_workers_up_to_their_number(inbox: Inbox, clie
     assert len(swept.wakes) == 3
     assert inbox.sweep().wakes == ()
     let_time_pass(client, 3)
-    assert len(inbox.sweep(most_wakes=1).wakes) == 1
+    assert len(inbox.sweep(max_wakes=1).wakes) == 1
 
 
 def test_no_worker_is_woken_without_due_events_or_while_the_breaker_is_open(
