@@ -138,6 +138,22 @@ def test_seats_of_a_former_plan_are_those_that_were_paid_for() -> None:
     assert rows["team"].per_seat == ("max_devices",)
 
 
+def test_a_subscription_on_two_former_plans_keeps_a_row_of_each() -> None:
+    items = (item("price_premium"), item("price_basic"))
+    rows = by_plan(project_facts(subscription("active", 5, *items), catalogue=gone()))
+
+    assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
+
+
+def test_a_purchase_of_two_former_plans_keeps_a_row_of_each() -> None:
+    paid = invoice(
+        7, subscription=None, user_id="usr_1", line_refs=("price_premium", "price_basic")
+    )
+    rows = by_plan(project_facts(paid, catalogue=gone()))
+
+    assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
+
+
 def test_a_checkout_that_began_a_subscription_of_a_former_plan_leaves_its_row() -> None:
     rows = by_plan(project_facts(subscribed(), now=DAY, catalogue=gone()))
 

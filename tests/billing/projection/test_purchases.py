@@ -1,5 +1,6 @@
 """One-time purchases: their plans, and the effect of money that goes back."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -231,6 +232,13 @@ def test_a_payment_intent_whose_metadata_names_a_plan_is_a_purchase() -> None:
     assert only_grant(projection).starts_at == at(0)
     assert purchase_status(projection) == PurchaseStatus.PAID
     assert projection.payments["test", "pi_1"].plan_code == "basic"
+
+
+def test_a_payment_intent_that_was_fetched_grants_from_the_time_of_its_event() -> None:
+    paid = intent(seconds=9, price_id="price_premium", user_id="usr_1")
+    row = only_grant(project_facts(replace(paid, happened_at=at(5))))
+
+    assert row.starts_at == at(5)
 
 
 def test_a_payment_intent_is_no_purchase_before_it_succeeds_or_without_a_plan() -> None:
