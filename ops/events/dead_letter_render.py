@@ -4,9 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ops.events.facts_text import print_facts, read_facts
-from ops.events.render import letter_document, letter_words, pending_words, print_body
+from ops.events.render import (
+    CHANGE_COLUMNS,
+    letter_document,
+    letter_words,
+    pending_words,
+    print_body,
+)
+from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
-from ops.queries.event_trace import AuditedChange
 from ops.terminal.formats import format_time
 from ops.terminal.output import (
     Columns,
@@ -25,7 +31,7 @@ _LONGEST = 200
 
 
 def print_dead_letter(
-    letter: DeadLetterRow, changes: Sequence[AuditedChange], *, payload: bool, as_json: bool
+    letter: DeadLetterRow, changes: Sequence[AuditEntry], *, payload: bool, as_json: bool
 ) -> None:
     """Print one dead letter: its errors, its facts, the actions so far, and the next commands."""
     facts, no_facts_reason = read_facts(letter.payload.encode())
@@ -44,7 +50,7 @@ def print_dead_letter(
     print_table(key_values(letter_words(letter).items()))
     print_rows(_FAILURE_COLUMNS, letter.history, title="earlier failures")
     print_facts("facts it would state", facts, no_facts_reason)
-    print_rows(_ACTION_COLUMNS, changes, title="actions")
+    print_rows(CHANGE_COLUMNS, changes, title="changes")
     if payload:
         print_body(letter.payload.encode())
     for hint in _hints(letter):
@@ -117,10 +123,4 @@ _FAILURE_COLUMNS: Columns[Mapping[str, Any]] = {
     "error": lambda failure: failure.get("error_type"),
     "message": lambda failure: failure.get("error"),
     "attempts": lambda failure: failure.get("attempts"),
-}
-_ACTION_COLUMNS: Columns[AuditedChange] = {
-    "at": lambda change: format_time(change.occurred_at),
-    "action": lambda change: change.action,
-    "by": lambda change: change.actor,
-    "reason": lambda change: change.reason,
 }

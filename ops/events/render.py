@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ops.events.facts_text import print_facts, read_facts
+from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
-from ops.queries.event_trace import AuditedChange, MoneyMovement, RecordedEvent
+from ops.queries.event_trace import MoneyMovement, RecordedEvent
 from ops.queries.events import SettledEvent
 from ops.terminal.formats import format_money, format_time
 from ops.terminal.output import (
@@ -81,7 +82,7 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
         print_table(key_values(words.items()))
     print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
     if recorded.settled:
-        print_rows(_CHANGE_COLUMNS, recorded.changes, title="changes")
+        print_rows(CHANGE_COLUMNS, recorded.changes, title="changes")
         if not recorded.changes:
             print_text("\nit changed nothing")
         print_rows(_MOVEMENT_COLUMNS, recorded.movements, title="money moved")
@@ -190,7 +191,7 @@ def _parsed(body: bytes) -> Json:
     return parsed
 
 
-_CHANGE_COLUMNS: Columns[AuditedChange] = {
+CHANGE_COLUMNS: Columns[AuditEntry] = {
     "at": lambda change: format_time(change.occurred_at),
     "change": lambda change: change.action,
     "of": lambda change: change.target_id,

@@ -13,25 +13,13 @@ from sqlalchemy import Connection, Engine
 from billing.catalogue import Catalogue
 from billing.ids import PartyId, UserId
 from billing.projection.effective import merge_grants, with_changes
-from billing.rows import EntitlementRow, Projection, PurchaseStatus
+from billing.rows import Projection, PurchaseStatus
 from ops.queries.audit_history import database_now
-from ops.queries.rows import load_grants, row_of
+from ops.queries.rows import GrantChange, load_grants
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
 from runtime.ledger.maintenance.preview import PartyPreview, preview_parties
-from runtime.ledger.write import CHANGES
 
 _ACTIVE_STATUSES: Final = frozenset({"active", "trialing", "past_due"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantChange:
-    """One grant that other plans change: granted, changed or revoked."""
-
-    change: str
-    source: str
-    plan_code: str
-    before: EntitlementRow | None
-    after: EntitlementRow | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,32 +76,18 @@ class PlansDiff:
     def _add(self, preview: PartyPreview) -> None:
         for each in preview.decisions:
             if isinstance(each, EntitlementGranted | EntitlementChanged | EntitlementRevoked):
-                self._add_change(CHANGES[type(each)], each.before, each.after)
+                self._add_change(GrantChange.of(each))
         for price in preview.projection.unknown_prices:
-            _add_payers(self.unknown.setdefault(price, UnlistedPrice()), price, preview.projection)
+            unlisted = self.unknown.setdefault(price, UnlistedPrice())
+            users = set(_payers(price, preview.projection))
+            unlisted.users |= {user for user in users if user is not None}
+            unlisted.unlinked += None in users
 
-    def _add_change(
-        self, change: str, before: EntitlementRow | None, after: EntitlementRow | None
-    ) -> None:
-        row = row_of(before, after)
-        self.changes[change] += 1
-        self.users.add(row.user_id)
-        if row.user_id in self._shown or len(self._shown) < self.limit:
-            self._shown.setdefault(row.user_id, []).append(
-                GrantChange(
-                    change=change,
-                    source=row.source,
-                    plan_code=row.plan_code,
-                    before=before,
-                    after=after,
-                )
-            )
-
-
-def _add_payers(unlisted: UnlistedPrice, price: str, projection: Projection) -> None:
-    users = set(_payers(price, projection))
-    unlisted.users |= {user for user in users if user is not None}
-    unlisted.unlinked += None in users
+    def _add_change(self, change: GrantChange) -> None:
+        self.changes[change.change] += 1
+        self.users.add(change.user_id)
+        if change.user_id in self._shown or len(self._shown) < self.limit:
+            self._shown.setdefault(change.user_id, []).append(change)
 
 
 def _payers(price: str, projection: Projection) -> Iterable[UserId | None]:

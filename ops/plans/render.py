@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from ops.plans.diff import GrantChange, PlansDiff, UnlistedPrice, UserChange
+from ops.plans.diff import PlansDiff, UnlistedPrice, UserChange
+from ops.queries.rows import GrantChange
 from ops.terminal.formats import format_count, format_features, format_time
 from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
 from runtime.ledger.write import CHANGES

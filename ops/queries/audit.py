@@ -1,13 +1,14 @@
 """Query the audit log, newest entries first."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection
 
 from models.tables import AuditLog
+from ops.queries.rows import fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +45,12 @@ class AuditFilter:
     """Only entries with a lower id: the next page after one that ended there."""
 
 
-_COLUMNS = [getattr(AuditLog, field.name) for field in fields(AuditEntry)]
-
-
-def audit_entries(connection: Connection, wanted: AuditFilter, *, limit: int) -> list[AuditEntry]:
+def audit_entries(
+    connection: Connection, wanted: AuditFilter, *, limit: int
+) -> tuple[AuditEntry, ...]:
     """Return the entries that match, newest first."""
-    query = select(*_COLUMNS).where(*_conditions(wanted)).order_by(AuditLog.id.desc())
-    return [AuditEntry(**row) for row in connection.execute(query.limit(limit)).mappings()]
+    matching, newest = _conditions(wanted), [AuditLog.id.desc()]
+    return fetch(connection, AuditEntry, AuditLog, *matching, order_by=newest, limit=limit)
 
 
 def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:

@@ -5,7 +5,7 @@ that will apply it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from billing.readers.registry import read_event
 from models.tables import DeadLetter, Membership
 from ops.queries import parties as party_queries
 from ops.queries.events import EventFilter
+from ops.queries.rows import fetch
 from runtime.event_body import parse
 
 OPEN: Final = "open"
@@ -51,9 +52,8 @@ def find_dead_letters(
 ) -> list[DeadLetterRow]:
     """Return the dead letters in these states that match, newest failure first."""
     keys = find_dead_letter_keys(connection, wanted, *states)[:limit]
-    columns = [getattr(DeadLetter, each.name) for each in fields(DeadLetterRow)]
-    query = select(*columns).where(DeadLetter.event_id.in_(keys)).order_by(*_NEWEST)
-    return [DeadLetterRow(**row) for row in connection.execute(query).mappings()]
+    matching = DeadLetter.event_id.in_(keys)
+    return [*fetch(connection, DeadLetterRow, DeadLetter, matching, order_by=_NEWEST)]
 
 
 def find_dead_letter_keys(connection: Connection, wanted: EventFilter, *states: str) -> list[str]:

@@ -6,31 +6,17 @@ a key of its own, ``evt_1#fingerprint``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from models.tables import AuditLog, DeadLetter, PaymentEvent, StoredFact, StripeEvent
+from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
 from ops.queries.events import SettledEvent, settled_event
 from ops.queries.rows import fetch
 from runtime.inbox.entries import PeekedEvent
 from runtime.inbox.inbox import Inbox
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditedChange:
-    """An audit entry that names the event."""
-
-    occurred_at: datetime
-    actor: str
-    action: str
-    outcome: str
-    target_type: str
-    target_id: str
-    user_id: str | None
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +38,8 @@ class RecordedEvent:
     settled: SettledEvent | None
     payload: str | None = field(repr=False)
     facts: tuple[Mapping[str, Any], ...]
-    changes: tuple[AuditedChange, ...]
+    changes: tuple[AuditEntry, ...]
+    """The audit entries that name it."""
     movements: tuple[MoneyMovement, ...]
     letters: tuple[DeadLetterRow, ...]
 
@@ -72,7 +59,7 @@ def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
         settled=settled_event(connection, event_id),
         payload=connection.scalar(payload),
         facts=tuple(connection.scalars(facts.order_by(StoredFact.object_key))),
-        changes=fetch(connection, AuditedChange, AuditLog, AuditLog.event_id == event_id),
+        changes=fetch(connection, AuditEntry, AuditLog, AuditLog.event_id == event_id),
         movements=fetch(connection, MoneyMovement, PaymentEvent, PaymentEvent.event_id == event_id),
         letters=fetch(connection, DeadLetterRow, DeadLetter, keyed),
     )
@@ -80,11 +67,11 @@ def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
 
 def find_dead_letter(
     connection: Connection, key: str
-) -> tuple[DeadLetterRow, tuple[AuditedChange, ...]] | None:
+) -> tuple[DeadLetterRow, tuple[AuditEntry, ...]] | None:
     """Return one dead letter and every action on it, or None if there is none under this key."""
     letters = fetch(connection, DeadLetterRow, DeadLetter, DeadLetter.event_id == key)
     about = AuditLog.target_type.in_(("dead_letter", "event")) & (AuditLog.target_id == key)
-    return (letters[0], fetch(connection, AuditedChange, AuditLog, about)) if letters else None
+    return (letters[0], fetch(connection, AuditEntry, AuditLog, about)) if letters else None
 
 
 def find_in_inbox(inbox: Inbox, event_id: str) -> tuple[PeekedEvent, ...]:

@@ -1,7 +1,7 @@
 """Query settled events, newest first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, TextClause, func, select
@@ -56,8 +56,6 @@ class EventFilter:
 Parties = Mapping[str, frozenset[str]]
 """The parties of the filter's ``user`` and of its ``customer``, as far as it names them."""
 
-_COLUMNS = [getattr(StripeEvent, field.name) for field in fields(SettledEvent)]
-
 
 def parties_named(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
     """Return the parties whose facts a settled event must state."""
@@ -72,16 +70,15 @@ def parties_named(connection: Connection, settings: Settings, wanted: EventFilte
 
 def settled_events(
     connection: Connection, wanted: EventFilter, parties: Parties, *, limit: int
-) -> list[SettledEvent]:
+) -> tuple[SettledEvent, ...]:
     """Return the events that match, last settled first."""
-    query = select(*_COLUMNS).where(*conditions(wanted, parties))
     number: SQLColumnExpression[int] = StripeEvent.settlement
     if parties:
         # Few events match: find them, then sort. An index scan from the newest event on could
         # read the whole table; `+ 0` keeps PostgreSQL from choosing it.
         number = StripeEvent.settlement + 0
-    newest = query.order_by(number.desc()).limit(limit)
-    return [SettledEvent(**row) for row in connection.execute(newest).mappings()]
+    matching, newest = conditions(wanted, parties), [number.desc()]
+    return fetch(connection, SettledEvent, StripeEvent, *matching, order_by=newest, limit=limit)
 
 
 def settled_ids(connection: Connection, wanted: EventFilter, parties: Parties) -> list[str]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from billing.rows import EntitlementRow, Key
-from ops.queries.rows import row_of
+from billing.rows import Key
+from ops.queries.rows import GrantChange
 from ops.terminal.formats import format_grant
 from ops.terminal.output import (
     Columns,
@@ -37,20 +37,6 @@ class ChangedRow:
     removed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedGrant:
-    """A grant that differs: it is granted, changed or revoked."""
-
-    change: str
-    before: EntitlementRow | None
-    after: EntitlementRow | None
-
-    @property
-    def row(self) -> EntitlementRow:
-        """The grant after the change, or before it if it is gone."""
-        return row_of(self.before, self.after)
-
-
 @dataclass(slots=True, kw_only=True)
 class RebuildFindings:
     """Counts of all differences, the first rows and grants in detail, and the failed parties."""
@@ -60,7 +46,7 @@ class RebuildFindings:
     rows: dict[str, int] = field(default_factory=dict)
     grants: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES.values(), 0))
     changed_rows: list[ChangedRow] = field(default_factory=list)
-    changed_grants: list[ChangedGrant] = field(default_factory=list)
+    changed_grants: list[GrantChange] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """The error of each party that could not be recomputed."""
     interrupted: bool = False
@@ -75,11 +61,9 @@ class RebuildFindings:
     def _add_decision(self, decision: Decision) -> None:
         match decision:
             case EntitlementGranted() | EntitlementChanged() | EntitlementRevoked():
-                change = CHANGES[type(decision)]
-                self.grants[change] += 1
-                self.changed_grants.append(
-                    ChangedGrant(change=change, before=decision.before, after=decision.after)
-                )
+                change = GrantChange.of(decision)
+                self.grants[change.change] += 1
+                self.changed_grants.append(change)
             case RowUpserted():
                 self._add_row(decision.table, decision.row.key, removed=False)
             case RowDeleted():
@@ -118,11 +102,11 @@ def _summary(findings: RebuildFindings) -> str:
     return f"{dry_run}{parties} recomputed: {found}{end}"
 
 
-_GRANT_COLUMNS: Final[Columns[ChangedGrant]] = {
-    "user": lambda grant: grant.row.user_id,
+_GRANT_COLUMNS: Final[Columns[GrantChange]] = {
+    "user": lambda grant: grant.user_id,
     "change": lambda grant: grant.change,
-    "source": lambda grant: grant.row.source,
-    "plan": lambda grant: grant.row.plan_code,
+    "source": lambda grant: grant.source,
+    "plan": lambda grant: grant.plan_code,
     "before": lambda grant: format_grant(grant.before),
     "after": lambda grant: format_grant(grant.after),
 }
