@@ -49,12 +49,10 @@ def _family(types: Mapping[str, EventType]) -> str:
 
 def unhandled_types() -> str:
     """Render the table of the event types that change nothing."""
-    rows = "".join(f"| {_code(types)} | {why} |\n" for types, why in UNHANDLED_TYPES.items())
+    rows = "".join(
+        f"| `{types.replace(', ', '`, `')}` | {why} |\n" for types, why in UNHANDLED_TYPES.items()
+    )
     return f"| types | reason |\n|---|---|\n{rows}"
-
-
-def _code(types: str) -> str:
-    return ", ".join(f"`{name}`" for name in types.split(", "))
 
 
 _TABLES: Mapping[str, Callable[[], str]] = {

@@ -8,7 +8,7 @@ from typing import Any
 from billing.rows import PaymentRow
 from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
-from ops.queries.audit_history import AccessEntry, AccessHistory
+from ops.queries.audit_history import AccessHistory
 from ops.terminal.formats import format_money, format_time
 from ops.terminal.output import Json, print_section, print_text, to_json
 from runtime.ledger.maintenance.reproject import CLOCK
@@ -80,7 +80,9 @@ def _until(at: datetime | None) -> str:
 
 def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
     yield f"{_of_source(reason)}, {_gives(reason, over=reason.revoked is not None)}"
-    yield _decision(reason)
+    event = f" ({reason.event_type})" if reason.event_type else ""
+    guess = " (a guess: Stripe does not order events within a second)" if reason.guessed else ""
+    yield f"decided by {reason.event_id}{event} at {format_time(reason.decided_at)}{guess}"
     if reason.payment:
         yield _paid(reason.payment)
     elif reason.in_force and reason.kind != "customer":
@@ -98,16 +100,13 @@ def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
     yield f"{_of_source(reason)}, {_gives(reason, over=not reason.in_force)}"
     guess = " (a guess)" if reason.guessed else ""
     yield f"decided by {reason.event_id}{guess}"
-    yield _describe_entry(reason.entry)
-
-
-def _describe_entry(entry: AccessEntry) -> str:
+    entry = reason.entry
     what = entry.action.removeprefix("entitlement.")
     asked = f" ({entry.reason})" if entry.reason and not entry.event_id else ""
     version = entry.catalogue_version
     plans = f", by version {version} of the plans" if version else ""
     by = f"{_cause(entry.event_id, entry.actor)}{asked}{plans}"
-    return f"{what} at {format_time(entry.at)} by {by}: audit entry {entry.id}"
+    yield f"{what} at {format_time(entry.at)} by {by}: audit entry {entry.id}"
 
 
 def _cause(event_id: str | None, actor: str) -> str:
@@ -132,12 +131,6 @@ def _gives(reason: SourceReason, *, over: bool) -> str:
 
 def _worth(value: Any) -> str:
     return {True: "it", False: "a no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _decision(reason: Reason) -> str:
-    what = f" ({reason.event_type})" if reason.event_type else ""
-    guess = " (a guess: Stripe does not order events within a second)" if reason.guessed else ""
-    return f"decided by {reason.event_id}{what} at {format_time(reason.decided_at)}{guess}"
 
 
 def _paid(payment: PaymentRow) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from billing.ids import ObjectKey, Realm, object_key, realm_in
+from billing.ids import ObjectKey, object_key, realm_in
 from billing.readers.registry import IgnoredReason
 from billing.rows import PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
@@ -39,11 +39,9 @@ def _why_ignored(each: IneffectiveEvent) -> str:
     }.get(each.why, "an operator discarded its dead letter")
 
 
-def _by(state: UserState, realm: Realm, *ids: str | None) -> str:
-    """Return the newest event about one of these ids, in brackets."""
-    keys = (object_key(realm, each) for each in ids if each)
-    found = next((state.newest[key] for key in keys if key in state.newest), None)
-    return f" ({found})" if found else ""
+def _by(state: UserState, key: ObjectKey) -> str:
+    """Return the newest event about an object, in brackets."""
+    return f" ({state.newest[key]})" if key in state.newest else ""
 
 
 def _unpaid(state: UserState, purchase: PurchaseRow) -> str:
@@ -53,7 +51,7 @@ def _unpaid(state: UserState, purchase: PurchaseRow) -> str:
         PurchaseStatus.FAILED: "its payment failed",
     }
     plan = f" of plan {purchase.plan_code}" if purchase.plan_code else ""
-    by = _by(state, purchase.realm, purchase.purchase_ref)
+    by = _by(state, object_key(purchase.realm, purchase.purchase_ref))
     return f"Purchase {purchase.purchase_ref}{plan} gives nothing: {words[purchase.status]}{by}."
 
 
@@ -66,14 +64,13 @@ def list_waiting(state: UserState) -> Iterator[str]:
             yield _unpaid(state, purchase)
     for note in state.notes:
         if note.waiting:
-            newest = state.newest.get(ObjectKey(note.party))
-            by = f" ({newest})" if newest else ""
+            by = _by(state, ObjectKey(note.party))
             yield (
                 f"Access or money of {note.party} names no user yet{by}:"
                 " set metadata.user_id on the customer in Stripe."
             )
         for subscription in sorted(note.missing_subscriptions):
-            by = _by(state, realm_in(ObjectKey(note.party)), subscription)
+            by = _by(state, object_key(realm_in(ObjectKey(note.party)), subscription))
             yield (
                 f"Stripe has sent no snapshot of subscription {subscription}. A checkout vouches"
                 f" for it for three days{by}: enable customer.subscription.* on the endpoint."
@@ -93,14 +90,14 @@ def _unsold(state: UserState, unknown: frozenset[str]) -> Iterator[str]:
             if subscription.status not in SUBSCRIPTION_ENDED:
                 named_prices.add(price)
                 named = f"Subscription {subscription.stripe_subscription_id}"
-                by = _by(state, subscription.realm, subscription.stripe_subscription_id)
+                by = _by(state, object_key(subscription.realm, subscription.stripe_subscription_id))
                 yield f"{named} ({subscription.status}) is sold at {price}{by}{_IN_NO_PLAN}"
     for purchase in state.purchases:
         if purchase.status is PurchaseStatus.PAID and purchase.plan_code is None:
             named_prices.add(purchase.price or "")
             named = f"Purchase {purchase.purchase_ref}"
             price = f"at {purchase.price}" if purchase.price else "at an unknown price"
-            by = _by(state, purchase.realm, purchase.purchase_ref)
+            by = _by(state, object_key(purchase.realm, purchase.purchase_ref))
             yield f"{named} is paid and was sold {price}{by}{_IN_NO_PLAN}"
     yield from (
         f"Something was sold at {price}{_IN_NO_PLAN}" for price in sorted(unknown - named_prices)

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select
 
 from billing.ids import PartyId
 from models.tables import StoredCatalogue
-from ops.batches import BatchRunner
+from ops.batches import RETRY_DELAY_SECONDS, BatchRunner
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
 from ops.terminal.output import print_json, print_text, printable, to_json
@@ -31,7 +31,6 @@ from runtime.plans_file import read_plans
 MAX_SWITCH_ATTEMPTS: Final = 20
 """Attempts to find a moment without a projection; PostgreSQL ends a frozen one within 20 s."""
 
-RETRY_DELAY_SECONDS: Final = 0.5
 RETRY_COMMAND: Final = "`paidup plans apply --resume`"
 _MAX_FAILURES: Final = 10
 

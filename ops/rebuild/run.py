@@ -25,7 +25,6 @@ from runtime.settings import Settings
 REQUESTED: Final = "rebuild.requested"
 ENDED: Final = "rebuild.ended"
 RETRY_COMMAND: Final = "the same command"
-EVERYTHING: Final = ("database", "all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +55,7 @@ def rebuild(settings: Settings, options: RebuildOptions) -> int:
             engine=engine,
             actor=options.actor,
             reason=options.reason,
-            targets=[("user", user) for user in options.users] or [EVERYTHING],
+            targets=[("user", user) for user in options.users] or [("database", "all")],
         )
         if not options.dry_run:
             audit.record(REQUESTED, "done", None)

@@ -166,7 +166,8 @@ class ReplayPreviewer:
             try:
                 envelope = parse(row.payload.encode())
             except MalformedEvent as error:
-                self._record_failed(target.key, f"{type(error).__name__}: {error}")
+                detail = f"{type(error).__name__}: {error}"
+                self.preview.results.record(target.key, ReplayStatus.FAILED, detail)
                 continue
             yield preview_delivery(envelope, target.key, REPLAY)
 
@@ -179,15 +180,12 @@ class ReplayPreviewer:
         for delivery in deliveries:
             decided = self._preview([delivery])
             if isinstance(decided, str):
-                self._record_failed(delivery.key, decided)
+                self.preview.results.record(delivery.key, ReplayStatus.FAILED, decided)
             else:
                 alone += decided
         rest = self._preview([delivery for delivery, _ in alone])
         # Two events that pass alone may exclude each other: two bodies under one new id.
         return alone if isinstance(rest, str) else rest
-
-    def _record_failed(self, key: str, detail: str) -> None:
-        self.preview.results.record(key, ReplayStatus.FAILED, detail)
 
     def _preview(
         self, deliveries: Sequence[Delivery]

@@ -74,7 +74,7 @@ class Scenario:
         """Record an event with a snapshot; ``before`` becomes its ``previous_attributes``."""
         data: JsonObject = {"object": stated}
         if before is not None:
-            data["previous_attributes"] = _previous_attributes(before, stated)
+            data["previous_attributes"] = _old_value(before, stated)
         self.events.append(_event(self.builder, kind, data, at=at))
         return stated
 
@@ -94,24 +94,20 @@ def _event(builder: ObjectBuilder, kind: str, data: JsonObject, *, at: int) -> E
         "data": data,
         "livemode": False,
         "pending_webhooks": 1,
-        "request": _request(builder),
+        "request": (
+            builder.id("iar", 14)
+            if builder.shape is Shape.ANCIENT
+            else {"id": builder.id("req", 14), "idempotency_key": None}
+        ),
         "type": kind,
     }
     body = json.dumps(envelope, indent=2).encode()
     return Event(id=identifier, type=kind, created=at, body=body)
 
 
-def _previous_attributes(before: JsonObject, after: JsonObject) -> JsonObject:
+def _old_value(before: Any, after: Any) -> Any:
+    """Return a changed value as it was; of an object only the fields that changed."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return before
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: _old_value(before.get(name), after.get(name)) for name in sorted(changed)}
-
-
-def _old_value(before: Any, after: Any) -> Any:
-    both = isinstance(before, dict) and isinstance(after, dict)
-    return _previous_attributes(before, after) if both else before
-
-
-def _request(builder: ObjectBuilder) -> object:
-    if builder.shape is Shape.ANCIENT:
-        return builder.id("iar", 14)
-    return {"id": builder.id("req", 14), "idempotency_key": None}

@@ -5,7 +5,7 @@ If one server is unreachable, the half that the other one knows is still shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -31,7 +31,6 @@ from runtime.settings import Settings
 class DatabaseCounts:
     """Counts from the database; ``meanwhile`` were settled while the oldest due event waited."""
 
-    at: datetime
     last_minute: int
     last_hour: int
     meanwhile: int
@@ -105,7 +104,6 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
     counts = select(DeadLetter.state, func.count()).group_by(DeadLetter.state)
     letters = {state: number for state, number in connection.execute(counts)}  # noqa: C416 - rows
     return DatabaseCounts(
-        at=at,
         last_minute=settled_since(connection, at - timedelta(minutes=1)),
         last_hour=settled_since(connection, at - timedelta(hours=1)),
         meanwhile=settled_since(connection, at - timedelta(seconds=busy)) if busy else 0,

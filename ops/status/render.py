@@ -8,7 +8,7 @@ from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.formats import format_count, format_duration, format_time
 from ops.terminal.output import Json, key_values, pick_fields, print_table, to_json
-from runtime.inbox.entries import Backlog, Breaker, Lane
+from runtime.inbox.entries import Backlog, Lane
 
 
 def as_document(seen: Overview) -> Json:
@@ -36,16 +36,6 @@ def _inbox_document(inbox: Backlog) -> Json:
         "waiting_seconds": round(inbox.waiting_seconds, 3),
         "fetch": {"due": inbox.fetch_due, "breaker": to_json(inbox.fetch_breaker)},
         **pick_fields(inbox, "by_lane", "breaker"),
-    }
-
-
-def _breaker_document(breaker: Breaker | None) -> Json:
-    if breaker is None:
-        return None
-    return {
-        "reason": breaker.reason,
-        "since": to_json(breaker.since),
-        "until": to_json(breaker.until),
     }
 
 

@@ -14,7 +14,6 @@ from ops.up.servers import pidfile
 from ops.up.servers.secret_file import write_private
 from runtime.settings import Settings
 
-_LOCK = "up.pid"
 _SERVERS = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 
 
@@ -51,7 +50,7 @@ def path_in(data_dir: Path) -> Path:
 
 def lock_in(data_dir: Path) -> Path:
     """Return the pid file that a running ``up`` holds."""
-    return data_dir / _LOCK
+    return data_dir / "up.pid"
 
 
 def write(data_dir: Path, up: UpFile) -> None:
@@ -84,8 +83,12 @@ def completed(environ: Mapping[str, str]) -> dict[str, str]:
     up = read(data_dir_of(environ))
     if up is None or not _agrees(environ, up):
         return dict(environ)
-    variables = up.as_environ().items()
-    return {**environ, **{name: value for name, value in variables if not _is_given(environ, name)}}
+    ours = {
+        name: value
+        for name, value in up.as_environ().items()
+        if not environ.get(name) and f"{name}_FILE" not in environ
+    }
+    return {**environ, **ours}
 
 
 def settings(environ: Mapping[str, str], *needed: str) -> Settings:
@@ -100,10 +103,6 @@ def settings(environ: Mapping[str, str], *needed: str) -> Settings:
         if getattr(found, _SERVERS[name]) is None:
             raise NoServerConfigured(name, found.data_dir.absolute())
     return found
-
-
-def _is_given(environ: Mapping[str, str], name: str) -> bool:
-    return bool(environ.get(name)) or f"{name}_FILE" in environ
 
 
 def _agrees(environ: Mapping[str, str], up: UpFile) -> bool:

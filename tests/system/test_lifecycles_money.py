@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import Lifecycle, compose
+from tests.lifecycle_money import paid_minor, refunded_minor
 from tests.system.stack_env import StackUnderTest
 
 pytestmark = pytest.mark.servers
@@ -48,7 +49,7 @@ def moved_to_another_user(lifecycle: Lifecycle, *, to: str, at: int) -> bytes:
 
 
 def kept(lifecycle: Lifecycle) -> int:
-    return lifecycle.expected.paid_minor - lifecycle.expected.refunded_minor
+    return paid_minor(lifecycle.expected) - refunded_minor(lifecycle.expected)
 
 
 def test_totals_of_every_user_and_currency_equal_the_payment_events(

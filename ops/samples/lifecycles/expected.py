@@ -47,16 +47,6 @@ class Expected:
         active = [grant.features for grant in self.grants if grant.active]
         return {name: value for features in active for name, value in features.items()}
 
-    @property
-    def paid_minor(self) -> int:
-        """The sum of all payments before refunds."""
-        return sum(payment.amount_minor for payment in self.payments)
-
-    @property
-    def refunded_minor(self) -> int:
-        """The sum of all refunds."""
-        return sum(payment.amount_refunded_minor for payment in self.payments)
-
 
 def granted(
     offer: SamplePrice, *, source: str, active: bool = True, seats: int = 1

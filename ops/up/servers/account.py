@@ -57,7 +57,10 @@ def require_reach(path: Path, account: ServerAccount | None, *, remedy: str) -> 
         FolderClosed: naming the folder in the way.
     """
     if account and (closed := closed_folder(path, account)):
-        raise FolderClosed(closed, account=account.name, remedy=remedy)
+        raise FolderClosed(
+            f"PostgreSQL refuses to run as root and the account {account.name}"
+            f" cannot enter {closed}: {remedy}"
+        )
 
 
 def make_own_folder(path: Path) -> Path:

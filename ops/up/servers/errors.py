@@ -12,13 +12,7 @@ class ServerMissing(ServerError):
 
 
 class FolderClosed(ServerError):
-    """Raised if the account that runs PostgreSQL instead of root cannot enter ``closed``."""
-
-    def __init__(self, closed: Path, *, account: str, remedy: str) -> None:
-        super().__init__(
-            f"PostgreSQL refuses to run as root and the account {account}"
-            f" cannot enter {closed}: {remedy}"
-        )
+    """Raised if the account that runs PostgreSQL instead of root cannot enter a folder."""
 
 
 class FolderUnusable(ServerError):
@@ -38,6 +32,4 @@ class ServerDidNotStart(ServerError):
     """Raised if a server ended or never became ready; ``said`` is the last line of its log."""
 
     def __init__(self, name: str, said: str, log: Path) -> None:
-        self.name = name
-        self.said = said
         super().__init__(f"{name} did not start: {said or 'it logged nothing'}; see {log}")
