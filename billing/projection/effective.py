@@ -70,7 +70,7 @@ def counts(
     row: EntitlementRow,
     feature: str,
     among: Iterable[EntitlementRow],
-    worth: Mapping[str, EffectiveValue],
+    effective: Mapping[str, EffectiveValue],
     now: datetime,
 ) -> bool:
     """Return True if the value comes from this row, or from a sum that includes it."""
@@ -83,7 +83,7 @@ def counts(
             for each in among
             if feature in each.entitlements and adds_up(each, feature) and in_force(each, now)
         )
-    return feature in worth and worth[feature].value == value
+    return feature in effective and effective[feature].value == value
 
 
 def _sum(some: Iterable[EffectiveValue]) -> EffectiveValue:

@@ -49,12 +49,12 @@ def explain_as_of(
     history: AccessHistory, features: Iterable[str]
 ) -> tuple[FeatureAnswer[AsOfReason], ...]:
     """Explain each of these features."""
-    known, worth = grants_as_of(history), effective_value(history)
+    known, effective = grants_as_of(history), effective_value(history)
     among = [row for row, _ in known]
 
     def answer(feature: str) -> FeatureAnswer[AsOfReason]:
         reasons = [
-            AsOfReason(**reason_fields(row, feature, among, worth, history.at), entry=entry)
+            AsOfReason(**reason_fields(row, feature, among, effective, history.at), entry=entry)
             for row, entry in known
             if feature in row.entitlements
         ]
@@ -62,6 +62,6 @@ def explain_as_of(
         plans = plans_with(history.plans, feature)
         sold = f"plans that did: {plans}" if plans else "no plan gave it"
         missing = f"{history.user_id} had nothing that gave it; {sold}"
-        return build_answer(feature, worth.get(feature), reasons, missing)
+        return build_answer(feature, effective.get(feature), reasons, missing)
 
     return tuple(map(answer, features))

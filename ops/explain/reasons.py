@@ -144,10 +144,10 @@ def reason_fields(
     row: EntitlementRow,
     feature: str,
     among: Iterable[EntitlementRow],
-    worth: Mapping[str, EffectiveValue],
+    effective: Mapping[str, EffectiveValue],
     at: datetime,
 ) -> dict[str, Any]:
-    """Return the fields of ``SourceReason``; ``worth`` holds the effective values of ``among``."""
+    """Return the fields of ``SourceReason``; ``effective`` are the values of ``among``."""
     return {
         "source": row.source,
         "realm": row.realm,
@@ -155,7 +155,7 @@ def reason_fields(
         "plan_code": row.plan_code,
         "value": row.entitlements[feature],
         "in_force": in_force(row, at),
-        "counts": counts(row, feature, among, worth, at),
+        "counts": counts(row, feature, among, effective, at),
         "starts_at": row.starts_at,
         "expires_at": row.expires_at,
         "because": _because(row, at),

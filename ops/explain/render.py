@@ -121,15 +121,15 @@ def _of_source(reason: SourceReason) -> str:
 
 def _gives(reason: SourceReason, *, over: bool) -> str:
     """Say how much the source gives, from when until when; ``over`` means that it gave it once."""
-    since, worth = f"from {format_time(reason.starts_at)}", _worth(reason.value)
+    since, value = f"from {format_time(reason.starts_at)}", _value_words(reason.value)
     if reason.in_force:
         more = "" if reason.counts else "; another source gives more"
-        return f"gives {worth} {since}, {_until(reason.expires_at)}{more}"
+        return f"gives {value} {since}, {_until(reason.expires_at)}{more}"
     ended = f" {_until(reason.expires_at)}" if reason.expires_at else ""
-    return f"{'gave' if over else 'would give'} {worth} {since}{ended}"
+    return f"{'gave' if over else 'would give'} {value} {since}{ended}"
 
 
-def _worth(value: Any) -> str:
+def _value_words(value: Any) -> str:
     return {True: "it", False: "a no"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -48,7 +48,7 @@ class Overview:
     inbox: Backlog | None
     need: Need | None
     """None as well if Redis is unreachable."""
-    books: DatabaseCounts | None
+    database: DatabaseCounts | None
     troubles: Mapping[str, str]
     without_room: Mapping[Path, str] = field(default_factory=dict)
     """Metrics folders of this machine that cannot be written, with the reasons."""
@@ -61,14 +61,14 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
     troubles: dict[str, str] = {}
     inbox, lost_accepts = _inbox(settings, troubles)
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
-    books = _books(settings, busy, troubles)
+    database = _database(settings, busy, troubles)
     return Overview(
         inbox=inbox,
-        need=_need(inbox, books, busy, before) if inbox else None,
-        books=books,
+        need=_need(inbox, database, busy, before) if inbox else None,
+        database=database,
         troubles=troubles,
         without_room=folders_without_room(settings.data_dir),
-        losses=(books.losses if books else Losses()).with_accepts(lost_accepts),
+        losses=(database.losses if database else Losses()).with_accepts(lost_accepts),
     )
 
 
@@ -83,7 +83,7 @@ def _inbox(
     return None, ()
 
 
-def _books(
+def _database(
     settings: Settings, busy: float | None, troubles: dict[str, str]
 ) -> DatabaseCounts | None:
     if settings.database_url is None:
@@ -115,9 +115,9 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
 
 
 def _need(
-    inbox: Backlog, books: DatabaseCounts | None, busy: float | None, before: Overview | None
+    inbox: Backlog, database: DatabaseCounts | None, busy: float | None, before: Overview | None
 ) -> Need:
-    settled = books.meanwhile if books else 0
+    settled = database.meanwhile if database else 0
     return estimate_need(
         backlog=inbox.due + inbox.claimed,
         arriving=arrival_rate(before.inbox if before else None, inbox),

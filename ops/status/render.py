@@ -13,17 +13,17 @@ from runtime.inbox.entries import Backlog, Lane
 
 def as_document(seen: Overview) -> Json:
     """Return both halves as JSON values; ``unavailable`` says why a half is null."""
-    inbox, need, books = seen.inbox, seen.need, seen.books
+    inbox, need, database = seen.inbox, seen.need, seen.database
     return {
         "ok": not seen.troubles,
         "unavailable": dict(seen.troubles),
         "metrics_folders_without_room": {str(at): why for at, why in seen.without_room.items()},
         "inbox": _inbox_document(inbox) if inbox else None,
         "workers": _workers_document(need, inbox) if need and inbox else None,
-        "settled": _settled_document(books) if books else None,
-        "dead_letters": dict(books.letters) if books else None,
-        "catalogue_version": books.catalogue_version if books else None,
-        "unfetched": books.unfetched if books else None,
+        "settled": _settled_document(database) if database else None,
+        "dead_letters": dict(database.letters) if database else None,
+        "catalogue_version": database.catalogue_version if database else None,
+        "unfetched": database.unfetched if database else None,
         "lost": losses_document(seen.losses),
     }
 
@@ -48,9 +48,9 @@ def _workers_document(needed: Need, inbox: Backlog) -> Json:
     }
 
 
-def _settled_document(books: DatabaseCounts) -> Json:
-    per_second = round(books.last_minute / 60, 2)
-    return {**pick_fields(books, "last_minute", "last_hour"), "per_second": per_second}
+def _settled_document(database: DatabaseCounts) -> Json:
+    per_second = round(database.last_minute / 60, 2)
+    return {**pick_fields(database, "last_minute", "last_hour"), "per_second": per_second}
 
 
 _events = partial(format_count, noun="event")
@@ -71,8 +71,8 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)
-    if seen.books:
-        yield from _book_rows(seen.books)
+    if seen.database:
+        yield from _database_rows(seen.database)
 
 
 def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, str]]:
@@ -120,13 +120,13 @@ def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
         yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
-def _book_rows(books: DatabaseCounts) -> Iterator[tuple[str, str]]:
-    minute = f"{books.last_minute} in the last minute ({books.last_minute / 60:.1f}/s)"
-    yield "settled", f"{minute}, {books.last_hour} in the last hour"
-    if books.unfetched:
+def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
+    minute = f"{database.last_minute} in the last minute ({database.last_minute / 60:.1f}/s)"
+    yield "settled", f"{minute}, {database.last_hour} in the last hour"
+    if database.unfetched:
         how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"
-        yield "not fetched", f"{format_count(books.unfetched, 'event')}: {how}"
-    letters = ", ".join(f"{count} {state}" for state, count in books.letters.items())
+        yield "not fetched", f"{format_count(database.unfetched, 'event')}: {how}"
+    letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
-    version = books.catalogue_version
+    version = database.catalogue_version
     yield "catalogue", f"version {version}" if version else "none yet: run `paidup migrate`"
