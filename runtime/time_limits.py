@@ -99,6 +99,9 @@ MIN_BACKOFF_SECONDS: Final = 2.0
 MAX_BACKOFF_SECONDS: Final = 600.0
 """The longest wait between two attempts."""
 
+MAX_REST_SECONDS: Final = 30.0
+"""The longest wait of a customer's other events for one that met a lock, which may wait longer."""
+
 MAX_RETRY_AGE: Final = timedelta(hours=24)
 """After this an event that still fails needs an operator."""
 

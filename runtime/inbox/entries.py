@@ -123,8 +123,8 @@ class Parked:
     charged: bool
     error: str
     lane: Lane | None = None
-    rests: bool = False
-    """The other events of its partition wait for as long. The first of them is then tried alone."""
+    rest_seconds: float = 0.0
+    """The other events of its partition wait for so long. The first of them is then tried alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from os import urandom
 from typing import Any, Final
 
 import redis
+from redis.exceptions import OutOfMemoryError
 
 from billing.envelope import Envelope
 from runtime.inbox import encoding
@@ -46,6 +47,7 @@ _MAX_CLAIMS_ENDED: Final = 16
 _HEALED_AT_ONCE: Final = 200
 _CLAMPED_AT_ONCE: Final = 500
 _CLAMP_CALLS: Final = 100
+_BODIES_GIVEN_UP: Final = 1000
 
 
 def new_token() -> str:
@@ -88,7 +90,7 @@ class Inbox(InboxAdmin):
             TooFewReplicas: it is stored, and must not be acknowledged.
         """
         epoch, highest = self._given
-        status, wake, marker, *given, lost = self._write(
+        status, wake, marker, *given, lost = self._write_with_room(
             "accept",
             envelope.event_id,
             envelope.fingerprint,
@@ -99,6 +101,7 @@ class Inbox(InboxAdmin):
             new_token(),
             epoch,
             highest,
+            int(self._replica_wait is not None),
         )
         if status == b"full":
             raise InboxFull(self._limit)
@@ -122,6 +125,18 @@ class Inbox(InboxAdmin):
         """
         self._write("replica_probe")
         return self._replica_wait.wanted if self._replica_wait else 0
+
+    def _write_with_room(self, name: str, *arguments: Argument) -> Any:
+        """Write; on a full server give up bodies of settled events first, if there are any.
+
+        A supervisor does it before the server is full, but none may be running.
+        """
+        try:
+            return self._write(name, *arguments)
+        except OutOfMemoryError:
+            if not self._scripts.run("give_up_bodies", _BODIES_GIVEN_UP):
+                raise
+        return self._write(name, *arguments)
 
     def _write(self, name: str, *arguments: Argument) -> Any:
         if self._replica_wait is None:
@@ -207,7 +222,7 @@ class Inbox(InboxAdmin):
                 int(event.charged),
                 encoding.error_text(event.error),
                 event.lane or "",
-                int(event.rests),
+                max(round(event.rest_seconds * 1000), 0),
             )
             for event in parked
         ]

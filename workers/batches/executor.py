@@ -52,7 +52,7 @@ class BatchResult:
     def rests(self) -> bool:
         """True if the partition of one of its events waits, because its party is locked."""
         retries = (each.disposition for each in self.dispositions)
-        return any(isinstance(retry, Retry) and retry.rests for retry in retries)
+        return any(isinstance(retry, Retry) and retry.rest_seconds > 0 for retry in retries)
 
     def __add__(self, other: "BatchResult") -> "BatchResult":
         return BatchResult(

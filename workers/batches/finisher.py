@@ -199,7 +199,7 @@ def _parked(entry: InboxEntry, park: Snooze | Retry) -> Parked:
         delay_seconds=park.delay_seconds,
         charged=isinstance(park, Retry),
         error=park.error,
-        rests=isinstance(park, Retry) and park.rests,
+        rest_seconds=park.rest_seconds if isinstance(park, Retry) else 0.0,
     )
 
 

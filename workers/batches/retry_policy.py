@@ -29,6 +29,7 @@ from runtime.failures.classify import (
 from runtime.ledger.deliveries import Settlement
 from runtime.time_limits import (
     MAX_BACKOFF_SECONDS,
+    MAX_REST_SECONDS,
     MAX_RETRY_AGE,
     MIN_BACKOFF_SECONDS,
     OUTAGE_SECONDS,
@@ -77,11 +78,15 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The event waits and has used one attempt; with ``rests`` its whole partition waits."""
+    """The event waits and has used one attempt; the rest of its partition may wait, too.
+
+    ``rest_seconds`` is above 0 if its party was locked: the others would meet the same lock. But
+    the lock may be gone long before the event itself is due again.
+    """
 
     delay_seconds: float
     error: str
-    rests: bool = False
+    rest_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +178,12 @@ def _retry(
     attempt = history.attempts + 1
     if attempt >= most or _is_too_old(history, now):
         return MoveToDeadLetters(error_type=failure.error_type, error=failure.reason)
+    delay_seconds = backoff_seconds(attempt, chance)
+    locked = isinstance(failure, Transient) and failure.locked
     return Retry(
-        delay_seconds=backoff_seconds(attempt, chance),
+        delay_seconds=delay_seconds,
         error=f"{failure.error_type}: {failure.reason}",
-        rests=isinstance(failure, Transient) and failure.locked,
+        rest_seconds=min(delay_seconds, MAX_REST_SECONDS) if locked else 0.0,
     )
 
 

@@ -1,7 +1,7 @@
 --!use names wakes store done_marker lost_accepts
 -- ARGV: prefix, key, fingerprint, partition, meta, body,
 -- limit of the inbox (0: none), token for a wake-up, then the inbox epoch and the highest number of
--- an accept that this process was given ('' and 0 at its start).
+-- an accept that this process was given ('' and 0 at its start), 1 if the caller waits for replicas.
 -- Returns its status, the wake-up owed (or ''), the cached result (or ''), the inbox epoch, the
 -- number of the newest accept, 1 if this call shows that Redis went back.
 local key, fingerprint = ARGV[2], ARGV[3]
@@ -25,11 +25,14 @@ local function store_conflict()
   return 'conflict'
 end
 
--- A write, also on a full server: a replica refuses it, and WAITAOF on a connection that wrote nothing
--- would not wait. So a duplicate is acknowledged under the same condition as the first delivery.
+-- A replica refuses the first command, which changes nothing. WAITAOF on a connection that wrote nothing
+-- would not wait: with replicas a duplicate is acknowledged under the condition of the first delivery.
+-- Without them it costs no flush to disk.
 local function note_known()
   write_even_when_full()
-  call('HINCRBY', COUNTERS, 'known', 1)
+  if ARGV[11] == '1' then
+    call('HINCRBY', COUNTERS, 'known', 1)
+  end
 end
 
 local function answer(status, before, after, wake, result)

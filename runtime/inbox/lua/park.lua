@@ -1,6 +1,6 @@
 --!use names placement history
 -- ARGV: prefix, token, then for each event: key, delay ms, 1 if the attempt counts, error, lane
--- to move to ('' to stay), 1 if its whole place rests for as long.
+-- to move to ('' to stay), ms for which its whole place rests (0: it does not).
 local claim = claim_of(ARGV[2])
 
 local function note(key, charged, text)
@@ -14,13 +14,13 @@ local function note(key, charged, text)
   end)
 end
 
-local function park(key, delay, charged, text, lane, rests, freed)
+local function park(key, delay, charged, text, lane, rest, freed)
   local place = put_back(claim, key, NOW + delay, freed, lane ~= '' and lane or nil)
   if not place then
     return 0
   end
-  if rests == '1' then
-    call('ZADD', RESTING, NOW + delay, place)
+  if rest > 0 then
+    call('ZADD', RESTING, NOW + rest, place)
   end
   note(key, charged, text)
   note_parked(key, (parts_of(place)), NOW + delay)
@@ -31,7 +31,8 @@ write_even_when_full()
 local parked, freed = 0, {}
 for i = 3, #ARGV, 6 do
   local key, delay, charged = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-  parked = parked + park(key, delay, charged, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], freed)
+  local text, lane, rest = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5])
+  parked = parked + park(key, delay, charged, text, lane, rest, freed)
 end
 free_places(freed)
 if parked > 0 then

@@ -31,7 +31,7 @@ end
 
 -- After a step back of the clock a rest, or the time for which a place is claimed apart, may lie
 -- ahead as far as the clock stepped. Both only spare other events, so they end.
-local LONGEST_REST_AHEAD_MS, LONGEST_APART_MS = 600000, 60000
+local LONGEST_REST_AHEAD_MS, LONGEST_APART_MS = 30000, 60000
 
 local function end_rests_ahead()
   call('ZREMRANGEBYSCORE', APART, '(' .. (NOW + LONGEST_APART_MS + SLACK_MS), '+inf')

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from ops.up.servers.redis_server import Redis
 from runtime.inbox.entries import Parked
 from runtime.inbox.inbox import Inbox
+from runtime.inbox.recent import RecentEvents
 from tests.runtime.inbox.entry_builders import (
     PREFIX,
     Client,
@@ -45,6 +46,26 @@ def test_a_full_server_refuses_an_event_without_a_trace(inbox: Inbox, client: Cl
         inbox.requeue(event(3))
 
     assert {key: client.dump(key) for key in client.keys(f"{PREFIX}*")} == before
+
+
+def test_bodies_of_settled_events_give_way_to_new_events_without_a_supervisor(
+    inbox: Inbox, client: Client
+) -> None:
+    recent = RecentEvents(client)
+    recent.confirm(recent.survey(), "epoch")
+    for number in range(20):
+        inbox.accept(event(number, customer=f"cus_{number}", padding=100_000))
+    while keys := keys_of(inbox.claim("owner")):
+        inbox.finish("owner", settled(keys))
+    assert client.hlen(f"{PREFIX}event:body") == 20
+    client.config_set("maxmemory", client.info("memory")["used_memory"] - 500_000)
+    with pytest.raises(RedisError):
+        client.set("anything", "more")
+
+    assert inbox.accept(event(30)).status == "accepted"
+
+    assert client.hkeys(f"{PREFIX}event:body") == [b"evt_30"]
+    assert client.hget(f"{PREFIX}settled:state", "bytes") == b"0"
 
 
 def test_a_full_server_still_recognizes_its_events(inbox: Inbox, client: Client) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ReadOnlyError
 
 from runtime.inbox.inbox import Inbox
 from runtime.inbox.replicas import TooFewReplicas
@@ -81,6 +82,17 @@ def test_a_redelivery_of_a_settled_event_waits_for_the_replica_too(
     with pytest.raises(TooFewReplicas):
         other.accept(event(0))
     pair.replica.thaw()
+
+
+def test_a_replica_acknowledges_no_redelivery(inbox: Inbox, pair: RedisPair) -> None:
+    """It may be an old primary, which no accept reaches any more."""
+    inbox.accept(event(1))
+    pair.until_replica_follows()
+    replica = pair.replica.client()
+
+    with pytest.raises(ReadOnlyError):
+        Inbox(replica).accept(event(1))
+    replica.close()
 
 
 def test_without_a_replica_no_event_is_acknowledged(client: Client) -> None:

@@ -10,7 +10,7 @@ from runtime.failures.classify import (
     Transient,
     Unexpected,
 )
-from runtime.time_limits import MAX_RETRY_AGE
+from runtime.time_limits import MAX_BACKOFF_SECONDS, MAX_REST_SECONDS, MAX_RETRY_AGE
 from workers.batches.retry_policy import (
     CRASH_LOOP,
     MAX_ATTEMPTS,
@@ -55,6 +55,17 @@ def test_a_held_lock_uses_an_attempt() -> None:
     disposition = after(Transient(error_type="LockNotAvailable", reason="held"), history())
 
     assert disposition == Retry(delay_seconds=3.0, error="LockNotAvailable: held")
+
+
+def test_the_others_of_a_locked_party_wait_as_long_as_the_event_and_half_a_minute_at_most() -> None:
+    locked = Transient(error_type="LockNotAvailable (55P03)", reason="held")
+    first, late = after(locked, history()), after(locked, history(MAX_ATTEMPTS - 2))
+
+    assert isinstance(first, Retry)
+    assert isinstance(late, Retry)
+    assert first.rest_seconds == first.delay_seconds == 3.0
+    assert late.rest_seconds == MAX_REST_SECONDS == 30
+    assert late.delay_seconds > MAX_BACKOFF_SECONDS / 2
 
 
 def test_a_permanent_failure_is_a_dead_letter_at_once() -> None:

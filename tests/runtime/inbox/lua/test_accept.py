@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from runtime.inbox.entries import InboxFull
@@ -40,6 +42,24 @@ def test_a_pending_event_is_a_duplicate_without_result(inbox: Inbox) -> None:
 
     assert (again.status, again.result, again.wake) == ("duplicate", None, None)
     assert inbox.backlog().events == 1
+
+
+def test_a_duplicate_costs_no_write_to_disk(inbox: Inbox, client: Client) -> None:
+    inbox.accept(event(1))
+    inbox.accept(event(2, customer="cus_2"))
+    (settled_event,) = keys_of(inbox.claim("owner", max_events=1))
+    inbox.finish("owner", settled([settled_event]))
+
+    assert changes_on_disk(client, lambda: inbox.accept(event(3))) > 0
+    assert changes_on_disk(client, lambda: inbox.accept(event(1))) == 0
+    assert changes_on_disk(client, lambda: inbox.accept(event(2, customer="cus_2"))) == 0
+
+
+def changes_on_disk(client: Client, action: Callable[[], object]) -> int:
+    """Return by how many bytes the append-only file grows; each write is one flush of the disk."""
+    before = client.info("persistence")["aof_current_size"]
+    action()
+    return int(client.info("persistence")["aof_current_size"] - before)
 
 
 def test_a_claimed_event_is_a_duplicate_too(inbox: Inbox) -> None:

@@ -115,7 +115,7 @@ def test_a_partition_rests_with_its_event_and_is_then_tried_with_one_event(
     for number in range(3):
         inbox.accept(event(number, customer="cus_locked"))
     inbox.claim("first")
-    parked = Parked(key="evt_0", delay_seconds=0.3, charged=True, error="locked", rests=True)
+    parked = Parked(key="evt_0", delay_seconds=0.3, charged=True, error="locked", rest_seconds=0.3)
     inbox.park("first", [parked])
     inbox.release("first")
     inbox.accept(event(3, customer="cus_locked"))
@@ -126,6 +126,28 @@ def test_a_partition_rests_with_its_event_and_is_then_tried_with_one_event(
     assert keys_of(inbox.claim("third")) == ["evt_1"]
     inbox.finish("third", settled(["evt_1"]))
     assert keys_of(inbox.claim("third")) == ["evt_2", "evt_3"]
+
+
+def test_a_partition_rests_for_less_than_its_event_waits(inbox: Inbox, client: Client) -> None:
+    for number in range(3):
+        inbox.accept(event(number, customer="cus_locked"))
+    inbox.claim("first")
+    locked = Parked(key="evt_0", delay_seconds=600, charged=True, error="locked", rest_seconds=30)
+    inbox.park("first", [locked])
+    inbox.release("first")
+
+    inbox.sweep()
+    let_time_pass(client, 29)
+    assert keys_of(inbox.claim("second")) == []
+    let_time_pass(client, 1)
+    assert keys_of(inbox.claim("second")) == ["evt_1"]
+    inbox.finish("second", settled(["evt_1"]))
+    assert keys_of(inbox.claim("second")) == ["evt_2"]
+    inbox.finish("second", settled(["evt_2"]))
+    let_time_pass(client, 500)
+    assert keys_of(inbox.claim("second")) == []
+    let_time_pass(client, 70)
+    assert keys_of(inbox.claim("second")) == ["evt_0"]
 
 
 def test_a_partition_that_is_set_apart_shares_no_claim_and_waits_behind_others(

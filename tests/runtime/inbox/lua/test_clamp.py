@@ -224,7 +224,7 @@ def test_a_partition_does_not_rest_for_as_long_as_the_clock_stepped_back(
     inbox.accept(event(2, customer="cus_1"))
     let_time_pass(client, 2 * HOUR)  # accepted before the time to which the clock steps back
     inbox.claim("owner", max_events=1)
-    locked = Parked(key="evt_1", delay_seconds=20, charged=True, error="locked", rests=True)
+    locked = Parked(key="evt_1", delay_seconds=20, charged=True, error="locked", rest_seconds=20)
     inbox.park("owner", [locked])
     inbox.sweep()
     _step_back(client)
