@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from runtime.metrics_values import ADVICE, ReservedValues
+from runtime.metrics_values import ReservedValues
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,7 +58,7 @@ def claimed_folder(folder: Path, environ: MutableMapping[str, str]) -> Iterator[
                 "the metrics folder cannot be used: each process counts for itself",
                 folder=str(folder),
                 error=error.strerror or str(error),
-                todo=ADVICE,
+                todo="make room or mount it writable, then restart Paidup",
             )
         yield folder
 

@@ -3,11 +3,13 @@
 prometheus_client makes a file longer than what is on the disk and maps it into memory. Where the
 folder cannot be written, or a limit or quota refuses the length, the first metric raises. On a
 full disk it does not: the first count that touches the missing part kills the process with SIGBUS.
-So the bytes are written before they are mapped.
+So the bytes are written before they are mapped. A process that counts in memory writes all of it to
+its file once there is room.
 """
 
 import mmap
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +26,9 @@ _FIRST_BYTES: Final[int] = mmap_dict._INITIAL_MMAP_SIZE  # noqa: SLF001 - the li
 _Values: Any = MmapedDict
 _library: Any = values
 
-ADVICE: Final = "make room or mount it writable, then restart this process to count there again"
+ADVICE: Final = "make room or mount it writable: then they are shown again"
+RETRY_SECONDS: Final = 10.0
+"""Between two attempts to write what was counted in memory."""
 
 
 class ReservedValues(_Values):  # type: ignore[misc]  # its base is untyped
@@ -43,20 +47,27 @@ class ReservedValues(_Values):  # type: ignore[misc]  # its base is untyped
     def _init_value(self, key: str) -> None:
         # The library would lengthen the file in its own way once it is too short.
         while self._used + _needed(key) > self._capacity:
-            _append(self._f.fileno(), self._capacity, self._capacity)
+            _append(self._f.fileno(), self._capacity, bytes(self._capacity))
             self._capacity *= 2
             self._m = mmap.mmap(self._f.fileno(), self._capacity)
         super()._init_value(key)
 
 
 class LastingValues(ReservedValues):
-    """The values of this process: in a file as long as that has room, and then in memory."""
+    """The values of this process: in a file whenever that has room, and else in memory."""
 
     def __init__(self, filename: str) -> None:
+        self._next_try = 0.0
         try:
             super().__init__(filename)
         except OSError as error:
             self._forget_file(filename, error)
+
+    def write_value(self, key: str, value: float, timestamp: float) -> None:
+        """Set a value; in memory, first try from time to time to write all to the file."""
+        if isinstance(self._f, _NoFile) and time.monotonic() >= self._next_try:
+            self._return_to_file()
+        super().write_value(key, value, timestamp)
 
     def _init_value(self, key: str) -> None:
         try:
@@ -71,6 +82,7 @@ class LastingValues(ReservedValues):
         self._capacity, self._used = _FIRST_BYTES, 8
         self._positions: dict[str, int] = {}
         self._m = mmap.mmap(-1, _FIRST_BYTES)
+        self._next_try = time.monotonic() + RETRY_SECONDS
         _log_no_room(filename, error)
 
     def _go_on_in_memory(self, error: OSError) -> None:
@@ -82,7 +94,20 @@ class LastingValues(ReservedValues):
         if not isinstance(self._f, _NoFile):
             self._f.close()
             self._f = _NoFile()
+            self._next_try = time.monotonic() + RETRY_SECONDS
             _log_no_room(self._fname, error)
+
+    def _return_to_file(self) -> None:
+        """Write all values to the file and count there again, or stay in memory for a while."""
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        path = Path(self._fname)
+        with suppress(OSError):
+            _make(path, self._m[: self._capacity])
+            file = path.open("a+b")
+            mapped = mmap.mmap(file.fileno(), self._capacity)
+            self._m.close()
+            self._f, self._m = file, mapped
+            log.info("metrics are in their file again", file=self._fname)
 
 
 class _NoFile:
@@ -101,12 +126,12 @@ def count_in_lasting_files() -> None:
     _library.MmapedDict = LastingValues
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, content: bytes = bytes(_FIRST_BYTES)) -> None:
     """Make the file beside its place and move it there, since scrapes read what is there."""
     draft = path.with_suffix(".new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        _append(descriptor, 0, _FIRST_BYTES)
+        _append(descriptor, 0, content)
         draft.replace(path)
     except OSError:
         with suppress(OSError):
@@ -116,13 +141,13 @@ def _make(path: Path) -> None:
         os.close(descriptor)
 
 
-def _append(descriptor: int, length: int, number: int) -> None:
-    """Append zeros to a file of ``length`` bytes; cut off what was written if there is no room."""
-    left = number
+def _append(descriptor: int, length: int, content: bytes) -> None:
+    """Append to a file of ``length`` bytes; cut off what was written if there is no room."""
+    left = content
     try:
         while left:
             os.lseek(descriptor, 0, os.SEEK_END)
-            left -= os.write(descriptor, bytes(left))
+            left = left[os.write(descriptor, left) :]
     except OSError:
         with suppress(OSError):
             os.ftruncate(descriptor, length)

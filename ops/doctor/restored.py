@@ -1,13 +1,20 @@
 """``doctor --restored``: data was restored, so nothing that Redis remembers of it counts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Final
 
 from ops import connections
+from ops.bulk_audit import BulkAudit
 from ops.up import up_file
 from runtime.data_loss.check import check_data
 from runtime.data_loss.reports import close_reports
 from runtime.inbox.recent import RecentEvents
+
+REQUESTED: Final = "restored.requested"
+ENDED: Final = "restored.ended"
+DATABASE: Final = ("database", "all")
+"""The type and id of the audit's target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +35,10 @@ class Restored:
         return f"{closed}; {self.lost} settled events are missing, {self.requeued} come back now"
 
 
-def note_restored(environ: Mapping[str, str]) -> Restored:
+def note_restored(environ: Mapping[str, str], *, actor: str, reason: str | None) -> Restored:
     """Close the reports of lost data, void the done markers, and look for lost settlements.
+
+    The audit says that it was asked for, and what was found.
 
     Raises:
         CommandFailed, NoServerConfigured: a server is unreachable or not set.
@@ -40,6 +49,8 @@ def note_restored(environ: Mapping[str, str]) -> Restored:
         connections.open_inbox(settings) as inbox,
     ):
         recent = RecentEvents(inbox.client, replicas=settings.redis_replicas)
+        audit = BulkAudit(engine=engine, actor=actor, reason=reason, targets=[DATABASE])
+        audit.record(REQUESTED, "done", None)
         with engine.begin() as connection:
             closed = close_reports(connection)
         recent.close_losses()
@@ -47,8 +58,10 @@ def note_restored(environ: Mapping[str, str]) -> Restored:
         # The sweeper wakes workers for what is due.
         for wake in checked.wakes:
             inbox.unregister(wake)
-    return Restored(
-        reports_closed=closed,
-        lost=len(checked.lost.settlements) if checked.lost else 0,
-        requeued=checked.requeued,
-    )
+        found = Restored(
+            reports_closed=closed,
+            lost=len(checked.lost.settlements) if checked.lost else 0,
+            requeued=checked.requeued,
+        )
+        audit.record(ENDED, "done", {**asdict(found), "database_epoch": checked.database_epoch})
+    return found

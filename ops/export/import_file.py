@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -38,6 +38,17 @@ _INVALID: Final = (
 )
 
 
+class FileChanged(CommandFailed):
+    """The file is not what it was when its lines were checked."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; the file changed after it was checked")
+
+
+class _InvalidLine(Exception):
+    """A line is not an exported event."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedEvent(Target):
     """One event from another database."""
@@ -60,8 +71,18 @@ class ImportFile:
     digest: str
 
     def __iter__(self) -> Iterator[ImportedEvent]:
-        """Yield every event, one line at a time."""
-        return (event for _, event in _read_events(self.name, self.file))
+        """Yield every event, one line at a time.
+
+        Raises:
+            FileChanged: a line cannot be read any more.
+        """
+        try:
+            for _, event in _read_events(self.name, self.file):
+                yield event
+        except _InvalidLine as error:
+            raise FileChanged(str(error)) from error
+        except OSError as error:
+            raise FileChanged(f"{self.name}: {error.strerror or error}") from error
 
     @property
     def described(self) -> dict[str, str]:
@@ -76,11 +97,16 @@ def open_import(name: str) -> Iterator[ImportFile]:
     Raises:
         CommandFailed: the file cannot be read, or a line is not an exported event.
     """
-    try:
-        with _open(name) as file:
-            yield _check_all_lines("standard input" if name == STDIN else name, file)
-    except OSError as error:
-        raise CommandFailed(f"{name}: {error.strerror or error}; nothing was imported") from error
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(_open(name))
+            checked = _check_all_lines("standard input" if name == STDIN else name, file)
+        except OSError as error:
+            said = error.strerror or error
+            raise CommandFailed(f"{name}: {said}; nothing was imported") from error
+        except _InvalidLine as error:
+            raise CommandFailed(f"{error}; nothing was imported") from error
+        yield checked
 
 
 def _open(name: str) -> BinaryIO:
@@ -111,9 +137,9 @@ def _read_events(name: str, file: BinaryIO) -> Iterator[tuple[bytes, ImportedEve
             event = _read_line(line)
         except _INVALID as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise CommandFailed(
+            raise _InvalidLine(
                 f"{name}, line {number}: it is not a line that `paidup events export` writes"
-                f" ({why}); nothing was imported"
+                f" ({why})"
             ) from error
         yield line, event
 

@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection, Engine
 from ops import connections
 from ops.batches import chunks
 from ops.bulk_audit import BulkAudit
-from ops.export.import_file import ImportedEvent, ImportFile, open_import
+from ops.errors import CommandFailed
+from ops.export.import_file import FileChanged, ImportedEvent, ImportFile, open_import
 from ops.queries.replay_results import current_mark
 from ops.replay.preview import ReplayPreview, preview_delivery
 from ops.replay.render import QUIET, print_preview, print_replay
@@ -83,7 +84,12 @@ def _import(
         total=source.events,
         results=ReplayResults(unlisted=_EXPECTED, limit=MAX_LISTED),
     )
-    run_replay(replay, "importing")
+    try:
+        run_replay(replay, "importing")
+    except FileChanged as error:
+        audit.record(ENDED, "failed", {"requeued": replay.requeued})
+        done = f"{replay.requeued} of {source.events} events were requeued"
+        raise CommandFailed(f"{error}, {done}: import the whole file again") from error
     results = replay.results
     counts = {str(status): number for status, number in results.counts.items()}
     audit.record(ENDED, "done" if results.all_done else "failed", {"counts": counts})

@@ -38,8 +38,6 @@ class LostInDatabase:
 
     settlements: tuple[RecentSettlement, ...]
     """Oldest first."""
-    reported: int
-    """Those that no earlier report names."""
     complete: bool
     """False if older ones may be lost, too: Redis does not remember far enough back."""
     kept_until: datetime | None
@@ -112,9 +110,7 @@ def record_lost(
     fresh = [each for each in lost if (each.event_id, each.settlement) not in known]
     if fresh:
         _report(connection, fresh, complete=complete, kept_until=kept_until)
-    return LostInDatabase(
-        settlements=tuple(lost), reported=len(fresh), complete=complete, kept_until=kept_until
-    )
+    return LostInDatabase(settlements=tuple(lost), complete=complete, kept_until=kept_until)
 
 
 def _already_reported(

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from runtime.metrics_values import LastingValues, ReservedValues
 
+IN_FILE_AGAIN = "metrics are in their file again"
 IN_MEMORY = "metrics are kept in memory: their file has no room"
 MORE_THAN_A_FILE = 4000
 """More values than the first 64 KiB of a file hold; 128 KiB hold them."""
@@ -87,3 +88,40 @@ def test_a_file_that_cannot_grow_stays_readable_while_its_process_counts_on(
     values.close()
     assert [line["event"] for line in lines] == [IN_MEMORY]
     assert (in_file(path)["first"], path.stat().st_size) == (1.0, 64 * 1024)
+
+
+@pytest.mark.parametrize("bytes_at_first", [1000, 100_000])
+def test_what_was_counted_in_memory_is_written_to_the_file_once_there_is_room(
+    tmp_path: Path,
+    limit: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    bytes_at_first: int,
+) -> None:
+    path = tmp_path / "counter_1.db"
+    monkeypatch.setattr("runtime.metrics_values.RETRY_SECONDS", 0.0)
+    limit(bytes_at_first)
+    with capture_logs() as lines:
+        values = LastingValues(str(path))
+        count_all(values)
+        limit(resource.RLIM_INFINITY)
+        values.write_value("key 7", 70.0, 0.0)
+    values.write_value("another key", 1.0, 0.0)
+
+    assert [line["event"] for line in lines] == [IN_MEMORY, IN_FILE_AGAIN]
+    assert len(in_file(path)) == MORE_THAN_A_FILE + 1
+    assert (in_file(path)["key 7"], in_file(path)["another key"]) == (70.0, 1.0)
+    values.close()
+
+
+def test_a_folder_that_stays_full_is_not_tried_for_every_count(
+    tmp_path: Path, limit: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(1000)
+    values = LastingValues(str(tmp_path / "counter_1.db"))
+    tried: list[int] = []
+    monkeypatch.setattr(values, "_return_to_file", lambda: tried.append(1))
+
+    count_all(values)
+
+    assert tried == []
+    values.close()

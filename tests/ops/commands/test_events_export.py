@@ -14,7 +14,8 @@ from sqlalchemy import text
 from billing.envelope import parse
 from billing.fetching.plan import next_request
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
-from ops.replay.results import ReplayStatus
+from ops.export.importer import ImportRequeuer
+from ops.replay.results import ReplayResult, ReplayStatus
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
 from ops.terminal.interrupt import Interrupted
@@ -423,6 +424,37 @@ def test_one_broken_line_keeps_all_out_and_is_named(  # noqa: PLR0917 - fixtures
     assert why in paidup.err
     assert "nothing was imported" in paidup.err
     assert floor.inbox.backlog().events == 0
+
+
+def test_a_file_that_is_cut_while_it_is_imported_says_how_many_were_requeued(
+    elsewhere: SeededDatabase,
+    exported: Callable[..., Path],
+    floor: OpsEnv,
+    paidup: Paidup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seed in "abcd":
+        elsewhere.tell("renewal", seed=seed)
+    path = exported()
+    events, size = len(lines(path)), path.stat().st_size
+    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 1)
+    requeue = ImportRequeuer.requeue
+
+    def cut_and_requeue(self: ImportRequeuer, batch: Any) -> list[ReplayResult]:
+        os.truncate(path, size - 20)
+        return requeue(self, batch)
+
+    monkeypatch.setattr(ImportRequeuer, "requeue", cut_and_requeue)
+
+    paidup("replay", "--from", str(path), *MEANT, "--no-wait", code=1)
+
+    assert f"{path}, line {events}: " in paidup.err
+    assert f"{events - 1} of {events} events were requeued" in paidup.err
+    assert "nothing was imported" not in paidup.err
+    assert floor.inbox.backlog().events == events - 1
+    assert floor.scalars("SELECT outcome FROM audit_logs WHERE action = 'import.ended'") == [
+        "failed"
+    ]
 
 
 def test_a_payload_that_is_no_event_is_named_too(

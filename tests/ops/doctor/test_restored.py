@@ -147,3 +147,36 @@ def test_restored_finds_what_no_worker_has_noticed_and_voids_the_markers(
     assert "2 settled events are missing, 0 come back now" in capsys.readouterr().out
     assert inbox.accept(event(1)).status == "accepted"
     assert "2 are not back" in lost_data(environ)[0][1]
+
+
+def test_the_audit_says_who_noted_the_restore_why_and_what_was_found(
+    environ: Mapping[str, str], engine: Engine, client: redis.Redis
+) -> None:
+    lose_settlements(engine, client)
+
+    cli.run(["doctor", "--restored", "--as", "ada", "--reason", "the backup of Monday"])
+
+    with engine.connect() as connection:
+        query = "SELECT * FROM audit_logs WHERE action LIKE 'restored.%' ORDER BY id"
+        requested, ended = connection.execute(sa.text(query)).all()
+        epoch = connection.scalar(sa.text("SELECT epoch FROM database_epoch"))
+    assert (requested.action, ended.action) == ("restored.requested", "restored.ended")
+    for row in (requested, ended):
+        assert (row.actor, row.reason) == ("cli:ada", "the backup of Monday")
+        assert (row.origin, row.outcome) == ("operator", "done")
+    assert ended.after == {
+        "reports_closed": 0,
+        "lost": 2,
+        "requeued": 0,
+        "database_epoch": epoch,
+    }
+
+
+def test_a_doctor_that_only_looks_leaves_no_trace_in_the_audit(
+    environ: Mapping[str, str], engine: Engine
+) -> None:
+    cli.run(["doctor", "--as", "ada", "--reason", "curious"])
+
+    with engine.connect() as connection:
+        query = "SELECT count(*) FROM audit_logs WHERE actor = 'cli:ada'"
+        assert connection.scalar(sa.text(query)) == 0

@@ -24,17 +24,12 @@ NOTHING = Checked(database_epoch="epoch")
 ACCEPTS = LostAccepts(inbox_epoch="old", noticed_at=NOW, first=7, last=9)
 
 
-def lost(number: int, *, reported: int | None = None) -> LostInDatabase:
+def lost(number: int) -> LostInDatabase:
     settlements = tuple(
         RecentSettlement(event_id=f"evt_{n}", settlement=n, left_at=NOW, entry=b"")
         for n in range(number)
     )
-    return LostInDatabase(
-        settlements=settlements,
-        reported=number if reported is None else reported,
-        complete=True,
-        kept_until=NOW,
-    )
+    return LostInDatabase(settlements=settlements, complete=True, kept_until=NOW)
 
 
 class WatchScene:
@@ -98,9 +93,7 @@ def test_every_lost_settlement_is_named_and_counted() -> None:
 
 
 def test_what_a_check_reported_that_broke_off_is_logged_and_counted_by_the_next() -> None:
-    scene = WatchScene(
-        RedisAway("refused"), Checked(database_epoch="new", lost=lost(3, reported=0))
-    )
+    scene = WatchScene(RedisAway("refused"), Checked(database_epoch="new", lost=lost(3)))
 
     lines = scene.run(times=2)
 
