@@ -1,5 +1,6 @@
 """Many workers at once: nothing deadlocks, and every order ends the same."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
@@ -10,13 +11,15 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from billing.catalogue import read_catalogue, write_catalogue
+from billing.envelope import Envelope
 from billing.ids import ObjectKey, PartyId
+from billing.readers.registry import Reading, read_event
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from runtime.ledger import locks, record
+from runtime.ledger import locks, prepare, record
 from runtime.ledger.catalogues import switch
 from runtime.ledger.decide import decide
-from runtime.ledger.deliveries import Delivery, Settlement
+from runtime.ledger.deliveries import ALREADY_APPLIED, Delivery, Settlement
 from runtime.ledger.errors import LocksOutOfOrder
 from runtime.ledger.record import Ledger
 from runtime.ledger.write import write
@@ -33,6 +36,7 @@ from tests.runtime.ledger.delivery_builders import (
     rows,
     unbalanced,
 )
+from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -205,6 +209,48 @@ def test_a_batch_is_not_tried_for_ever(ledger: Ledger, monkeypatch: pytest.Monke
         ledger.record([delivery(event("customer.updated", customer("cus_1")))])
 
     assert len(tries) == record.MAX_TRIES
+
+
+def test_of_two_replays_at_once_the_second_sees_the_outcome_of_the_first(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replay an ignored event, which can be read by now, while another replay of it commits."""
+    body = event("customer.updated", customer("cus_1", "usr_1"))
+    with monkeypatch.context() as old:
+        old.setattr(prepare, "read_event", _ignore)
+        ledger_on(engine).record([delivery(body)])
+    again = delivery(body, origin="replay", actor="ada", reason="a reader was mended")
+    written, may_commit = Event(), Event()
+
+    def write_and_wait(*given: object) -> None:
+        write(*given)  # type: ignore[arg-type]
+        written.set()
+        assert may_commit.wait(60)
+
+    monkeypatch.setattr(record, "write", write_and_wait)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ledger_on(engine).record, [again])
+        assert written.wait(60)
+        second = pool.submit(ledger_on(engine).record, [again])
+        until(lambda: rows(engine, _WAITING) == [1], why="the second waits for the first")
+        may_commit.set()
+        (one,), (other,) = first.result(), second.result()
+
+    assert (one.outcome, one.reason) == ("applied", None)
+    assert (other.outcome, other.reason) == ("applied", ALREADY_APPLIED)
+    assert rows(engine, "SELECT outcome FROM stripe_events") == ["applied"]
+
+
+_WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+def _ignore(envelope: Envelope, _: object = None) -> Reading:
+    stated = read_event(dataclasses.replace(envelope, type="unheard.of"))
+    assert stated.ignored is not None
+    return stated
 
 
 def test_plans_are_switched_only_between_transactions_that_project(
