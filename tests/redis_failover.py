@@ -58,6 +58,21 @@ class RedisPair:
         self._follow(old, new)
         self.primary, self.replica = new, old
 
+    def hand_over(self) -> None:
+        """Fail over as an operator plans it: the primary takes no writes until the replica has all.
+
+        ``FAILOVER`` then promotes the replica, and the old primary follows it.
+        """
+        old, new = self.primary, self.replica
+        with _untyped_client(old) as client, _client(new) as promoted:
+            client.execute_command("FAILOVER", "TO", ports.LOOPBACK, new.port)
+            until(
+                lambda: _role(promoted) == "master" and _role(client) == "slave",
+                seconds=60,
+                why="the replica is promoted",
+            )
+        self.primary, self.replica = new, old
+
     def until_replica_follows(self) -> None:
         """Wait until the replica has all data on disk."""
         until(self._follows, seconds=60, why="the replica has all on disk")
@@ -77,6 +92,11 @@ class RedisPair:
     def _follow(replica: Redis, primary: Redis) -> None:
         with _client(replica) as client:
             client.replicaof(ports.LOOPBACK, str(primary.port))
+
+
+def _role(client: redis.Redis) -> str:
+    replication: Any = client.info("replication")
+    return str(replication["role"])
 
 
 def _has_replica(client: redis.Redis) -> bool:
@@ -100,6 +120,13 @@ def _client(server: Redis) -> Iterator[redis.Redis]:
         yield client
     finally:
         client.close()
+
+
+@contextmanager
+def _untyped_client(server: Redis) -> Iterator[Any]:
+    """Yield a client for commands that redis-py has no method for."""
+    with _client(server) as client:
+        yield client
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ops.send.delivery import DeliveryClient, EndpointResponse
 from ops.send.endpoint import Endpoint
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.process_table import children_of, command_of
+from ops.up.servers.redis_server import Redis
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.catalogues import install_first
 from runtime.plans_file import read_plans
@@ -85,6 +86,12 @@ class FaultSite(WorkerSite):
             self.answers.took(event_id(name), acknowledged=False)
             return False
         return True
+
+    def look_at(self, server: Redis) -> None:
+        """Let the test look at the server that is the primary now."""
+        self.redis.close()
+        self.redis = patient_client(server.url)
+        self.inbox = Inbox(self.redis)
 
     def is_settled(self, ids: Iterable[str]) -> bool:
         """Return True if all of these are settled."""
@@ -310,3 +317,35 @@ def count(site: FaultSite, query: str, **values: object) -> int:
     """Return the number that a query yields."""
     with site.engine.connect() as connection:
         return int(connection.execute(sa.text(query), values).scalar_one())
+
+
+class Stripe(Thread):
+    """Delivers one purchase after the other, and each again until it is acknowledged."""
+
+    def __init__(self, ingest: FaultyIngest, names: Iterator[int], rate: float) -> None:
+        super().__init__(name="stripe")
+        self._ingest, self._names, self._rate = ingest, names, rate
+        self.ended = Event()
+
+    def run(self) -> None:
+        client = self._ingest.client()
+        for name in self._names:
+            if self.ended.wait(1 / self._rate):
+                break
+            while not self._ingest.deliver(name, client=client).taken:
+                time.sleep(0.05)
+        client.close()
+
+
+def metrics_url(site: FaultSite) -> str:
+    """Return the address of the worker's metrics; it logs at the level ``info``."""
+
+    def found() -> "re.Match[str] | None":
+        return re.search(
+            r'"address": "([0-9.:]+)", "event": "metrics served"', site.log.read_text()
+        )
+
+    until(lambda: found() is not None, why=f"metrics are served; see {site.log}")
+    served = found()
+    assert served is not None
+    return f"http://{served[1]}/metrics"

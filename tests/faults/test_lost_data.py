@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,19 @@ from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.inbox.recent import RecentEvents
-from tests.faults.fault_env import FaultSite, ingesting, trickle, workers
+from tests.faults.fault_env import (
+    FaultSite,
+    FaultyIngest,
+    Stripe,
+    ingesting,
+    metrics_url,
+    trickle,
+    workers,
+)
 from tests.faults.purchases import event_id, purchases
 from tests.postgres_pair import PostgresPair
+from tests.redis_failover import redis_pair, url_through
+from tests.relay import Relay
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -348,3 +360,55 @@ def test_planned_failovers_are_silent(
 
 def _is_drained(site: FaultSite) -> bool:
     return site.inbox.backlog().events == 0
+
+
+def test_planned_failovers_of_redis_are_silent(
+    database: str, servers_folder: Path, redis_binary: Path, tmp_path: Path
+) -> None:
+    """Deliver without a pause while the primary hands over to its replica, which has all."""
+    with (
+        redis_pair(servers_folder / tmp_path.name, redis_binary) as pair,
+        closing(Relay(pair.primary.port)) as relay,
+    ):
+        site = FaultSite(database, url_through(relay), tmp_path / "worker.log")
+        site.install_plans()
+        with ingesting(site) as ingest, workers(site, PAIDUP_LOG_LEVEL="info") as worker:
+            worker.until_ready()
+            stripe = Stripe(ingest, count(), rate=20)
+            stripe.start()
+            _until_settled(site, ingest, "first")
+            known = inbox_epoch(site), epoch(site)
+            for number in range(10 if FULL else 2):
+                markers = set(site.redis.scan_iter("paidup:done:*", count=1000))
+                pair.hand_over()
+                relay.point_at(pair.primary.port)
+                _until_settled(site, ingest, f"after-{number}")
+                site.look_at(pair.primary)
+                assert markers <= set(site.redis.scan_iter("paidup:done:*", count=1000))
+                pair.until_replica_follows()
+            stripe.ended.set()
+            stripe.join()
+            site.check_result()
+            until_watched(site)
+            scraped = urllib.request.urlopen(metrics_url(site)).read().decode()  # noqa: S310 - ours
+
+            assert (inbox_epoch(site), epoch(site)) == known
+            assert valid_markers(site) == len(site.settled())
+            assert losses(site) == Losses()
+            assert RecentEvents(site.redis).lost_accepts() == []
+            assert REDIS_WENT_BACK not in ingest.log_text()
+        assert not said(site, REDIS_WENT_BACK)
+        assert not said(site, DATABASE_WENT_BACK)
+        for name in ("billing_inbox_went_back_total", "billing_settlements_lost_total"):
+            assert f"\n{name} 0.0\n" in scraped
+        site.close()
+
+
+def inbox_epoch(site: FaultSite) -> bytes:
+    found: Any = site.redis.get("paidup:epoch")
+    return bytes(found)
+
+
+def _until_settled(site: FaultSite, ingest: FaultyIngest, name: str) -> None:
+    until(lambda: ingest.deliver(name).taken, seconds=60, why=f"{name} is taken")
+    until(lambda: site.is_settled([event_id(name)]), seconds=60, why=f"{name} settles")

@@ -18,7 +18,7 @@ from runtime.time_limits import (
     CONNECT_TIMEOUT_SECONDS,
     POOL_STUCK_SECONDS,
 )
-from tests.faults.fault_env import FaultSite, until_both_processes_work, workers
+from tests.faults.fault_env import FaultSite, metrics_url, until_both_processes_work, workers
 from tests.workers.waiting import until
 from tests.workers.worker_process import REPOSITORY
 
@@ -39,7 +39,7 @@ def test_workers_that_wait_for_a_frozen_postgresql_are_seen_and_go_on_after_it(
         # A process without a session would fail while it connects.
         until_both_processes_work(site, own_postgres)
         site.until_drained()
-        pool, metrics = worker.pool, _metrics_url(site)
+        pool, metrics = worker.pool, metrics_url(site)
         own_postgres.freeze()
         thaws_at = time.monotonic() + FROZEN_SECONDS
         ids = site.take(range(100))
@@ -74,7 +74,7 @@ def test_a_worker_that_starts_while_postgresql_is_frozen_is_seen(
         worker.until_ready()
         site.take(range(20))
         until(site.inbox.breaker_open, seconds=2 * ANSWER_SECONDS, why="the breaker opened")
-        _scrape(_metrics_url(site))
+        _scrape(metrics_url(site))
         assert site.inbox.backlog().processes == 2
         own_postgres.thaw()
         site.check_result()
@@ -90,18 +90,6 @@ def _assert_reported(status: dict[str, Any], findings: list[dict[str, str]], scr
     waited = re.search(r"^billing_breaker_open_seconds (\S+)$", scraped, re.MULTILINE)
     assert waited is not None
     assert float(waited[1]) > 1
-
-
-def _metrics_url(site: FaultSite) -> str:
-    def found() -> "re.Match[str] | None":
-        return re.search(
-            r'"address": "([0-9.:]+)", "event": "metrics served"', site.log.read_text()
-        )
-
-    until(lambda: found() is not None, why=f"metrics are served; see {site.log}")
-    served = found()
-    assert served is not None
-    return f"http://{served[1]}/metrics"
 
 
 def _scrape(url: str) -> str:

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 
 from ops.up.servers.redis_server import Redis
-from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
-from tests.faults.fault_env import FaultSite, FaultyIngest, ingesting, patient_client, workers
+from tests.faults.fault_env import FaultSite, FaultyIngest, Stripe, ingesting, workers
 from tests.faults.purchases import event_id
 from tests.redis_failover import (
     RedisPair,
@@ -56,35 +54,10 @@ def _site(database: str, redis_url: str, folder: Path) -> FaultSite:
     return site
 
 
-class Stripe(Thread):
-    """Delivers one purchase after the other, and each again until it is acknowledged."""
-
-    def __init__(self, ingest: FaultyIngest, names: Iterator[int], rate: float) -> None:
-        super().__init__(name="stripe")
-        self._ingest, self._names, self._rate = ingest, names, rate
-        self.ended = Event()
-
-    def run(self) -> None:
-        client = self._ingest.client()
-        for name in self._names:
-            if self.ended.wait(1 / self._rate):
-                break
-            while not self._ingest.deliver(name, client=client).taken:
-                time.sleep(0.05)
-        client.close()
-
-
 def _settle_one(site: FaultSite, ingest: FaultyIngest, name: str) -> None:
     """Deliver a purchase until it is acknowledged, then wait until it is settled."""
     until(lambda: ingest.deliver(name).taken, seconds=60, why=f"{name} is taken")
     until(lambda: site.is_settled([event_id(name)]), seconds=60, why=f"{name} settles")
-
-
-def _reconnect(site: FaultSite, server: Redis) -> None:
-    """Let the test look at the server that is the primary now."""
-    site.redis.close()
-    site.redis = patient_client(server.url)
-    site.inbox = Inbox(site.redis)
 
 
 def test_t60_failovers_under_load_lose_nothing_and_stop_nothing(
@@ -106,7 +79,7 @@ def test_t60_failovers_under_load_lose_nothing_and_stop_nothing(
             pauses.append(time.monotonic() - began)
         stripe.ended.set()
         stripe.join()
-        _reconnect(site, pair.primary)
+        site.look_at(pair.primary)
         until(lambda: site.inbox.backlog().workers == 1, seconds=10, why="the worker announces")
         site.check_result()
         print(f"longest pause {max(pauses):.1f} s")  # noqa: T201 - the figure of this test
@@ -139,7 +112,7 @@ def test_t61_sentinels_promote_after_a_crash_and_all_processes_follow(
             pair.restart_old(old)
             _settle_one(site, ingest, "old-primary-back")
             assert any(taken)
-            _reconnect(site, new)
+            site.look_at(new)
             site.check_result()
     site.close()
 
