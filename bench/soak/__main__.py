@@ -14,7 +14,6 @@ import os
 import random
 import secrets
 import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
@@ -31,7 +30,7 @@ from rich.table import Table
 from bench.soak import judgement
 from bench.soak.faults import SoakFault, faults_of
 from bench.soak.sending import Sending, Waves
-from bench.soak.servers import SoakServers, soak_servers
+from bench.soak.servers import SoakServers, soak_folder, soak_servers
 from bench.soak.site import PREFIX, SoakSite
 from bench.soak.waits import FaultInterval, LongestWait, longest_waits
 from ops.demo.plans import PLANS
@@ -108,7 +107,6 @@ class SoakRun:
         self._site = site
         self._faults = [fault for fault in faults_of(site) if only is None or fault.kind == only]
         self._line: deque[SoakFault] = deque()
-        self._inbox = Inbox(make_redis(Settings.from_env(site.stack.environ), timeout=2.0))
         self._console = console
         self._fault: SoakFault | None = None
         self.intervals: list[FaultInterval] = []
@@ -152,7 +150,7 @@ class SoakRun:
         return up_at
 
     def _age(self) -> float:
-        backlog = self._inbox.backlog()
+        backlog = self._site.inbox.backlog()
         return backlog.oldest_seconds if backlog.events else 0.0
 
     def _up_at(self, up_at: float) -> float:
@@ -168,9 +166,7 @@ class SoakRun:
 def soak(options: SoakOptions, console: Console) -> SoakResult:
     """Run the soak test on servers of its own, in a temporary folder."""
     result = SoakResult()
-    with tempfile.TemporaryDirectory(prefix="paidup-soak-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL below it belongs to another account
+    with soak_folder() as folder:
         given = Settings.from_env(os.environ).redis_server
         with soak_servers(folder, given) as servers, _stack(folder, servers) as stack:
             _run(stack, servers, options, console, result)
@@ -185,7 +181,8 @@ def _run(
 ) -> None:
     sending = Sending(Endpoint.at(stack.webhook_url), stack.webhook_secret, options.rate)
     chance = random.Random(options.seed)  # noqa: S311 - a seeded order
-    site = SoakSite(stack=stack, servers=servers, sending=sending, chance=chance)
+    inbox = Inbox(make_redis(Settings.from_env(stack.environ), timeout=2.0))
+    site = SoakSite(stack=stack, servers=servers, sending=sending, chance=chance, inbox=inbox)
     run = SoakRun(site, options.only, console)
     ends_at = time.monotonic() + 60 * options.minutes
     waves = Waves(options.seed, lambda: time.monotonic() >= ends_at)
@@ -219,12 +216,11 @@ def _stack(folder: Path, servers: SoakServers) -> Iterator[Stack]:
 
 
 def _drain(site: SoakSite, result: SoakResult, console: Console) -> None:
-    inbox = Inbox(make_redis(Settings.from_env(site.stack.environ), timeout=2.0))
     started = printed_at = time.monotonic()
     while time.monotonic() - started < LONGEST_DRAIN_SECONDS:
         site.restart_ended()
         with suppress(RedisError):
-            if (left := inbox.backlog().events) == 0:
+            if (left := site.inbox.backlog().events) == 0:
                 break
             if time.monotonic() - printed_at > _PRINT_SECONDS:
                 printed_at = time.monotonic()
@@ -250,7 +246,7 @@ def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> No
         wrong = [*judgement.wrong_users(connection, waves.lifecycles())]
         left = [*judgement.rows_left(connection)]
         result.doubled = judgement.doubled_rows(connection)
-    left += judgement.keys_left_for_good(make_redis(Settings.from_env(site.stack.environ)), PREFIX)
+    left += judgement.keys_left_for_good(site.inbox.client, PREFIX)
     result.lost, result.wrong, result.left_over = len(lost), len(wrong), len(left)
     result.dead = len(dead ^ site.refused)
     times = judgement.event_times(engine, answers.taken_at, site.involved)

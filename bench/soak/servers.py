@@ -1,11 +1,13 @@
 """The servers of a soak test: PostgreSQL and Redis, each with a copy that can take over."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.up.servers.binaries import postgres_binaries, redis_binary
+from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.process import Process
 from tests.postgres_pair import PostgresPair, Way, postgres_pair
 from tests.redis_failover import RedisPair, redis_pair
@@ -39,6 +41,22 @@ class SoakServers:
             self.postgres.primary.start()
         if not self.redis.primary.is_alive():
             self.redis.restart_old(self.redis.primary)
+
+
+@contextmanager
+def soak_folder() -> Iterator[Path]:
+    """Yield a temporary folder, which other accounts may enter: PostgreSQL belongs to one.
+
+    If this process is killed, every process with a pid file in it is stopped, and it is deleted.
+    """
+    with tempfile.TemporaryDirectory(prefix="paidup-soak-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        watch = ParentWatch(folder, remove=True)
+        try:
+            yield folder
+        finally:
+            watch.release()
 
 
 @contextmanager

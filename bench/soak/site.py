@@ -21,7 +21,9 @@ from ops.samples.scenario import Event
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of, command_of
 from ops.up.stack import Stack
+from runtime.broker import KEY_PREFIX, QUEUE
 from runtime.database.engine import conninfo_of
+from runtime.inbox.inbox import Inbox
 from runtime.ledger.locks import number_of
 
 HOUR_MS: Final = 3_600_000
@@ -32,7 +34,9 @@ STARTS_KILLED: Final = 3
 START_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 100.0
 PREFIX: Final = "paidup:"
+WAKE_UPS: Final = f"{KEY_PREFIX}{QUEUE}"
 _QUIET_APPLICATION: Final = "soak"
+_LOOK_SECONDS: Final = 0.01
 
 # A clock that steps back leaves every time in Redis an hour ahead of it.
 _STEP_CLOCK: Final = """
@@ -58,6 +62,7 @@ class SoakSite:
     servers: SoakServers
     sending: Sending
     chance: random.Random
+    inbox: Inbox
     involved: set[str] = field(default_factory=set)
     """Events of a busy customer, of one whose lock is held, and of those to refuse."""
     refused: set[str] = field(default_factory=set)
@@ -189,10 +194,22 @@ class SoakSite:
         self._redis().script_flush()
 
     def drop_wake_ups(self) -> None:
-        """Delete the messages that Celery holds."""
-        client = self._redis()
-        for name in client.scan_iter("*celery*", _type="list"):
-            client.delete(name)
+        """Delete the wake-ups on their way to the pool, once there is one.
+
+        The pool takes each at once, so it is frozen meanwhile.
+
+        Raises:
+            TimeoutError: none was sent, so none could be lost.
+        """
+        client, until = self._redis(), time.monotonic() + START_SECONDS
+        self.freeze_one(self.pools)
+        try:
+            while not client.delete(WAKE_UPS):
+                if time.monotonic() >= until:
+                    raise TimeoutError(f"no wake-up to drop within {START_SECONDS:.0f} s")
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            self.thaw()
 
     def fill_redis(self) -> None:
         """Leave Redis no memory for another event."""
@@ -200,7 +217,7 @@ class SoakSite:
 
     def empty_redis_again(self) -> None:
         """Give Redis its memory back."""
-        self._redis().config_set("maxmemory", "256mb")
+        self._redis().config_set("maxmemory", self.servers.redis.primary.maxmemory)
 
     def step_clock_back(self) -> None:
         """Leave all times in Redis an hour ahead, as a clock does that steps back."""
