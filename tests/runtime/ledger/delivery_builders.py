@@ -17,6 +17,11 @@ from ops.samples.lifecycles.registry import Lifecycle
 from runtime.ledger.deliveries import Delivery
 
 NOW = int(datetime.now(UTC).timestamp())
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+"""Counts the sessions that wait for a lock."""
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = count(1)
 

@@ -26,6 +26,7 @@ from runtime.ledger.write import write
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
     NOW,
+    WAITING,
     contents,
     customer,
     deliveries,
@@ -232,19 +233,13 @@ def test_of_two_replays_at_once_the_second_sees_the_outcome_of_the_first(
         first = pool.submit(ledger_on(engine).record, [again])
         assert written.wait(60)
         second = pool.submit(ledger_on(engine).record, [again])
-        until(lambda: rows(engine, _WAITING) == [1], why="the second waits for the first")
+        until(lambda: rows(engine, WAITING) == [1], why="the second waits for the first")
         may_commit.set()
         (one,), (other,) = first.result(), second.result()
 
     assert (one.outcome, one.reason) == ("applied", None)
     assert (other.outcome, other.reason) == ("applied", ALREADY_APPLIED)
     assert rows(engine, "SELECT outcome FROM stripe_events") == ["applied"]
-
-
-_WAITING = (
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 
 
 def _ignore(envelope: Envelope, _: object = None) -> Reading:

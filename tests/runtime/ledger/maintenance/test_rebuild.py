@@ -1,7 +1,9 @@
 """Rows follow from facts and facts from bodies, so both can be computed again."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,14 +15,16 @@ from billing.ids import EventId, PartyId
 from billing.readers.registry import Reading, read_event
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
-from runtime.ledger import prepare
+from runtime.ledger import prepare, record
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance import scan as walk
 from runtime.ledger.maintenance.rebuild import Rebuilder, Rebuilt
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
+from runtime.ledger.write import write
 from tests.runtime.ledger.delivery_builders import (
     NOW,
+    WAITING,
     checkout,
     contents,
     customer,
@@ -30,6 +34,7 @@ from tests.runtime.ledger.delivery_builders import (
     intent,
     rows,
 )
+from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -175,6 +180,39 @@ def test_events_an_older_release_did_not_know_are_read_today(
     query = "SELECT count(*) FROM stripe_events WHERE outcome = 'ignored' AND reason IS NULL"
     assert rows(engine, query) == [0]
     assert all_of(engine, rebuilder(engine).from_events).decisions == []
+
+
+def test_an_event_that_a_replay_restates_meanwhile_is_read_after_it(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let a replay, which has written and not committed yet, hold the event."""
+    body = event("customer.updated", customer("cus_1", "usr_1"))
+
+    def ignorant(envelope: Envelope, _: object = None) -> Reading:
+        return read_event(replace(envelope, type="unheard.of"))
+
+    with monkeypatch.context() as old:
+        old.setattr(prepare, "read_event", ignorant)
+        (ignored,) = ledger.record([delivery(body)])
+    written, may_commit = Event(), Event()
+
+    def write_and_wait(*given: object) -> None:
+        write(*given)  # type: ignore[arg-type]
+        written.set()
+        assert may_commit.wait(60)
+
+    monkeypatch.setattr(record, "write", write_and_wait)
+    with ThreadPoolExecutor(2) as pool:
+        replay = pool.submit(ledger.record, [delivery(body, origin="replay", actor="ada")])
+        assert written.wait(60)
+        rebuild = pool.submit(rebuilder(engine).events, [EventId(ignored.event_id)])
+        until(lambda: rows(engine, WAITING) == [1], why="the rebuild waits for the replay")
+        may_commit.set()
+        replay.result()
+
+        assert rebuild.result().restated == []
+
+    assert rows(engine, "SELECT outcome FROM stripe_events") == ["applied"]
 
 
 def test_parties_that_todays_readers_find_to_be_one_are_joined(
