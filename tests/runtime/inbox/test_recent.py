@@ -130,6 +130,34 @@ def test_bodies_take_no_more_memory_than_allowed_and_the_oldest_go_first(
     )
 
 
+def test_bodies_may_take_all_of_the_memory_that_is_allowed(
+    inbox: Inbox, recent: RecentEvents, client: Client
+) -> None:
+    begin_to_keep_bodies(recent)
+    settle(inbox, range(1, 4))
+    taken = int(client.hget(f"{PREFIX}settled:state", "bytes"))
+    client.hset(f"{PREFIX}settled:state", "most_bytes", taken)
+    inbox.accept(event(9, customer="cus_9"))
+    inbox.discard("owner", keys_of(inbox.claim("owner")))
+
+    assert bodies(client) == {"evt_2", "evt_3", "evt_9"}
+    assert int(client.hget(f"{PREFIX}settled:state", "bytes")) == taken
+
+
+def test_no_more_than_so_many_settlements_are_remembered_however_new(
+    recent: RecentEvents, client: Client
+) -> None:
+    at = round(recent.survey().at.timestamp() * 1000)
+    for first in range(0, 200_003, 20_000):
+        numbers = range(first, min(first + 20_000, 200_003))
+        client.rpush(f"{PREFIX}settled", *(f"{at} {number} evt_{number}" for number in numbers))
+
+    begin_to_keep_bodies(recent)
+
+    assert client.llen(f"{PREFIX}settled") == 200_000
+    assert client.lindex(f"{PREFIX}settled", 0) == b"%d 3 evt_3" % at
+
+
 def test_bodies_are_given_up_when_memory_is_short(
     inbox: Inbox, recent: RecentEvents, client: Client
 ) -> None:
