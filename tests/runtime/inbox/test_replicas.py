@@ -85,7 +85,7 @@ def test_a_redelivery_of_a_settled_event_waits_for_the_replica_too(
 
 
 def test_a_replica_acknowledges_no_redelivery(inbox: Inbox, pair: RedisPair) -> None:
-    """It may be an old primary, which no accept reaches any more."""
+    """Refuse it even though nothing is written: the server may be an old primary."""
     inbox.accept(event(1))
     pair.until_replica_follows()
     replica = pair.replica.client()
