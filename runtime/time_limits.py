@@ -109,7 +109,8 @@ STALE_PROBE_SECONDS: Final = 10.0
 """The age at which the last probe says nothing. It outlasts a period and a probe that fails."""
 
 REDIS_SETTINGS_SECONDS: Final = 5.0
-"""The age at which the durability of Redis is read again, unless another server answers."""
+"""The age at which the durability of Redis is read again, unless another server answers. It is
+longer than a period of the probe, and shorter than the age at which that is stale."""
 
 RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""
