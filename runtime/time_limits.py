@@ -116,7 +116,7 @@ RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""
 
 INGEST_IDLE_SECONDS: Final = 10
-"""For the next request on a connection, or for its headers. Clients are told of this limit."""
+"""For the next request on a connection, or for its headers. It is documented, for proxies."""
 
 STALLED_SECONDS: Final = 9.0
 """For the rest of a request. With ``STALLED_LOOK_SECONDS`` it is shorter than the limit above, and
