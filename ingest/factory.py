@@ -24,6 +24,7 @@ from runtime.redis_client import make_redis
 from runtime.redis_connection import Generation
 from runtime.settings import Settings
 from runtime.telemetry import SharedState, build_metrics, configure_logging, secret_fingerprint
+from runtime.time_limits import INGEST_IDLE_SECONDS, INGEST_REDIS_SECONDS
 
 SERVER: Final = ServerSpec(
     name="ingest",
@@ -32,10 +33,8 @@ SERVER: Final = ServerSpec(
     processes=lambda settings: settings.ingest_processes,
     # Requests that one process holds at a time, half-sent ones included.
     threads=1024,
-    idle_seconds=10,
+    idle_seconds=INGEST_IDLE_SECONDS,
 )
-
-_REDIS_SECONDS: Final = 0.5
 
 
 def start_process(settings: Settings, port: int, launcher: int) -> Flask:
@@ -62,7 +61,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
 
 def _inbox(settings: Settings, generation: Generation) -> Inbox:
     redis = make_redis(
-        settings, timeout=_REDIS_SECONDS, pool_size=SERVER.threads, generation=generation
+        settings, timeout=INGEST_REDIS_SECONDS, pool_size=SERVER.threads, generation=generation
     )
     return Inbox(redis, limit=settings.inbox_limit, replicas=settings.redis_replicas)
 
@@ -70,7 +69,7 @@ def _inbox(settings: Settings, generation: Generation) -> Inbox:
 def _health(settings: Settings, generation: Generation) -> RedisHealth:
     # Its own client: requests that exhaust their pool must not block the probe. The generation is
     # shared, so that a replica that the probe finds does not serve requests either.
-    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=2, generation=generation)
+    redis = make_redis(settings, timeout=INGEST_REDIS_SECONDS, pool_size=2, generation=generation)
     inbox = Inbox(redis, replicas=settings.redis_replicas)
 
     def shared_state() -> SharedState:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from runtime.inbox.replicas import TooFewReplicas
 from runtime.telemetry import SharedState
+from runtime.time_limits import REDIS_SETTINGS_SECONDS
 
-_SETTINGS_SECONDS: Final = 5.0
 _FULL_AT_PERCENT: Final = 80
 
 
@@ -67,7 +67,7 @@ class RedisHealth:
     def _read_settings(self, server: tuple[str, str]) -> None:
         """Ask at once where another server answers, or the same one in another role."""
         now = self._monotonic()
-        if server != self._server or self._unsafe or now - self._read_at >= _SETTINGS_SECONDS:
+        if server != self._server or self._unsafe or now - self._read_at >= REDIS_SETTINGS_SECONDS:
             self._unsafe = self._durability_problems()
             self._server, self._read_at = server, now
 

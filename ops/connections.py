@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -14,8 +13,7 @@ from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
-
-REDIS_TIMEOUT_SECONDS: Final = 2.0
+from runtime.time_limits import COMMAND_REDIS_SECONDS
 
 
 @contextmanager
@@ -66,7 +64,7 @@ def open_inbox(settings: Settings) -> Iterator[Inbox]:
     """
     if settings.redis_url is None:
         raise CommandFailed("REDIS_URL is not set: the inbox is unknown")
-    client = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS)
+    client = make_redis(settings, timeout=COMMAND_REDIS_SECONDS)
     try:
         yield Inbox(client)
     except redis.RedisError as error:

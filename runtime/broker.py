@@ -28,7 +28,20 @@ from runtime.redis_connection import (
 )
 from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url, scheme_of
 from runtime.settings import Settings, required
-from runtime.time_limits import TASK_SECONDS, VISIBILITY_SECONDS
+from runtime.time_limits import (
+    BROKER_AGAIN_SECONDS,
+    BROKER_CONNECT_SECONDS,
+    BROKER_HEALTH_SECONDS,
+    BROKER_SENTINEL_SECONDS,
+    RESTORE_LOCK_SECONDS,
+    TASK_SECONDS,
+    VISIBILITY_SECONDS,
+    WAKE_ANSWER_SECONDS,
+    WAKE_CONNECT_SECONDS,
+    WAKE_QUIET_SECONDS,
+    WAKE_TURN_SECONDS,
+    WORKER_REDIS_SECONDS,
+)
 
 Publish = Callable[[str], bool]
 """Send a wake-up; False if the broker did not take it."""
@@ -44,13 +57,6 @@ QUEUE: Final = "drain"
 FETCH_QUEUE: Final = "fetch"
 KEY_PREFIX: Final = "paidup:q:"
 """The prefix of every Celery key in Redis; ``paidup:q:drain`` is the list of wake-ups."""
-
-ASK_AGAIN_SECONDS: Final = 1.0
-"""The pause between two attempts of a worker to reconnect to the broker."""
-
-_QUIET_SECONDS: Final = 2.0
-_TURN_SECONDS: Final = 0.05
-_SENTINEL_SECONDS: Final = 0.2
 
 Role = Literal["publisher", "worker"]
 
@@ -118,7 +124,7 @@ class _RetryingConnection(_PrimaryConnection):
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Self:
         """Wait for the broker, without limit."""
-        kwargs |= {"interval_start": ASK_AGAIN_SECONDS, "interval_step": 0}
+        kwargs |= {"interval_start": BROKER_AGAIN_SECONDS, "interval_step": 0}
         return super().ensure_connection(*args, **kwargs)
 
 
@@ -164,8 +170,8 @@ def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
     return {
         "master_name": url.service,
         "sentinel_kwargs": {
-            "socket_timeout": _SENTINEL_SECONDS,
-            "socket_connect_timeout": _SENTINEL_SECONDS,
+            "socket_timeout": BROKER_SENTINEL_SECONDS,
+            "socket_connect_timeout": BROKER_SENTINEL_SECONDS,
             "retry": Retry(NoBackoff(), 0),
             **url.sentinel_options,
         },
@@ -198,13 +204,13 @@ _TRANSPORT: Final = {
 }
 
 _PUBLISHER: Final[dict[str, Any]] = {
-    "broker_connection_timeout": 0.3,
+    "broker_connection_timeout": WAKE_CONNECT_SECONDS,
     "broker_transport_options": {
         **_TRANSPORT,
         # A health check before the message could wait as long as the message itself.
         "health_check_interval": 0,
-        "socket_timeout": 0.5,
-        "socket_connect_timeout": 0.3,
+        "socket_timeout": WAKE_ANSWER_SECONDS,
+        "socket_connect_timeout": WAKE_CONNECT_SECONDS,
         "max_retries": 0,
         "interval_start": 0,
         "interval_step": 0,
@@ -213,17 +219,17 @@ _PUBLISHER: Final[dict[str, Any]] = {
 }
 
 _WORKER: Final[dict[str, Any]] = {
-    "broker_connection_timeout": 2,
+    "broker_connection_timeout": BROKER_CONNECT_SECONDS,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_transport_options": {
         **_TRANSPORT,
-        "health_check_interval": 10,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 2,
+        "health_check_interval": BROKER_HEALTH_SECONDS,
+        "socket_timeout": WORKER_REDIS_SECONDS,
+        "socket_connect_timeout": BROKER_CONNECT_SECONDS,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        "unacked_mutex_expire": 30,
+        "unacked_mutex_expire": RESTORE_LOCK_SECONDS,
         "queue_order_strategy": "round_robin",
     },
     "worker_pool": "prefork",
@@ -278,7 +284,9 @@ class WakePublisher:
         The caller must then unregister it, or no wake-up is sent until it expires. For two seconds
         after a failure it returns False at once; the events are safe and the sweeper sends one.
         """
-        if time.monotonic() < self._quiet_until or not self._turn.acquire(timeout=_TURN_SECONDS):
+        if time.monotonic() < self._quiet_until or not self._turn.acquire(
+            timeout=WAKE_TURN_SECONDS
+        ):
             return False
         try:
             return time.monotonic() >= self._quiet_until and self._send(token)
@@ -291,7 +299,7 @@ class WakePublisher:
                 self._task, args=[token], queue=self._queue, ignore_result=True, retry=False
             )
         except Exception as error:  # noqa: BLE001 - kombu raises other errors too, even AttributeError
-            self._quiet_until = time.monotonic() + _QUIET_SECONDS
+            self._quiet_until = time.monotonic() + WAKE_QUIET_SECONDS
             log.warning("wake-up not published", error=f"{type(error).__name__}: {error}")
             return False
         return True

@@ -17,12 +17,7 @@ from runtime.redis_connection import (
 )
 from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url, scheme_of
 from runtime.settings import Settings, required
-
-_CONNECT_SHARE: Final = 0.6
-"""A reachable server accepts a connection sooner than it answers a command."""
-
-_SENTINEL_SHARE: Final = 0.3
-"""One silent sentinel must leave time to ask the next one."""
+from runtime.time_limits import INGEST_REDIS_SECONDS, REDIS_CONNECT_SHARE, SENTINEL_SHARE
 
 _POOL_SIZE: Final = 16
 
@@ -36,7 +31,7 @@ _CLASSES: Final = {
 def make_redis(
     settings: Settings,
     *,
-    timeout: float = 0.5,
+    timeout: float = INGEST_REDIS_SECONDS,
     pool_size: int = _POOL_SIZE,
     generation: Generation | None = None,
 ) -> redis.Redis:
@@ -51,7 +46,7 @@ def make_redis(
     url = required(settings.redis_url, "REDIS_URL")
     options = {
         "socket_timeout": timeout,
-        "socket_connect_timeout": timeout * _CONNECT_SHARE,
+        "socket_connect_timeout": timeout * REDIS_CONNECT_SHARE,
         "max_connections": pool_size,
         "health_check_interval": 0,
         "retry": _once(),
@@ -61,7 +56,7 @@ def make_redis(
         "generation": generation or Generation(),
     }
     if is_sentinel_url(url):
-        pool = _sentinel_pool(read_sentinel_url(url), options, timeout * _SENTINEL_SHARE)
+        pool = _sentinel_pool(read_sentinel_url(url), options, timeout * SENTINEL_SHARE)
         return redis.Redis.from_pool(pool)
     options["connection_class"] = _CLASSES[scheme_of(url)]
     return redis.Redis.from_url(url, **options)

@@ -1,12 +1,16 @@
 """Every time limit of delivery in one place, in seconds, because the limits depend on each other.
 
-The order, which ``tests/runtime/test_time_limits.py`` holds:
+The main orders; ``tests/runtime/test_time_limits.py`` holds them and each one that is stated below:
 
     lock of a batch < lock of one event < drain < statement < idle in transaction < hard kill
     heartbeat < lease
+    connecting to Redis + its answer < the answer to Stripe
+    connecting to Stripe < silence < one answer < one event < hard kill < a stuck fetch pool
+    sweep < the lead among supervisors
 
 A limit is shorter than the next one so that the cause of a delay fails before what contains it
 does: a lock that is held fails one statement, and not the transaction, the drain or the process.
+The Lua scripts take their limits from here, too (``runtime/inbox/scripts.py``).
 """
 
 from datetime import timedelta
@@ -49,7 +53,84 @@ CANCEL_SECONDS: Final = 2.0
 """For asking the server to end a probe that it did not answer."""
 
 UNACKNOWLEDGED_SECONDS: Final = 10.0
-"""Until the kernel gives up a connection whose peer acknowledges nothing that was sent."""
+"""Until the kernel gives up a connection whose peer acknowledges nothing that was sent.
+
+It is shorter than ``ANSWER_SECONDS``, so the error of a server that is gone names the connection.
+"""
+
+KEEPALIVE_IDLE_SECONDS: Final = 10
+"""Until the kernel asks the peer of a silent connection whether it is there. Whole seconds."""
+
+KEEPALIVE_SECONDS: Final = 5
+"""Between two of three such questions. A peer that answers none is given up after 25 s in all,
+which is before the pool of that process counts as stuck."""
+
+# Waiting for Redis -----------------------------------------------------------------------------
+
+REDIS_CONNECT_SHARE: Final = 0.6
+"""The part of a client's limit for an answer in which a connection must open: a server that can be
+reached accepts one sooner than it answers a command."""
+
+SENTINEL_SHARE: Final = 0.3
+"""The same for an answer of a sentinel: one that is silent must leave time to ask the next one."""
+
+SUPERVISOR_REDIS_SECONDS: Final = 2.0
+"""For one answer to a supervisor. With a period it is shorter than the lead and an announcement."""
+
+WORKER_REDIS_SECONDS: Final = 5.0
+"""For one answer to a process that drains. With a heartbeat it is shorter than a lease."""
+
+COMMAND_REDIS_SECONDS: Final = 2.0
+"""For one answer to an operator's command."""
+
+# Answering Stripe ------------------------------------------------------------------------------
+
+INGEST_ANSWER_SECONDS: Final = 1.0
+"""For the 503 when Redis is away, and for an acknowledgement in any one of its parts: the inbox,
+the replicas or the wake-up. No part waits longer, whichever server is frozen."""
+
+INGEST_REDIS_SECONDS: Final = 0.5
+"""For one answer of Redis to ingest. With the connection it is shorter than the answer to Stripe.
+
+The first request that meets this limit opens the breaker, so the others wait no time at all.
+"""
+
+REPLICA_WAIT_SECONDS: Final = 0.35
+"""For each of two waits in a row, which together are shorter than the answer to Stripe. Each is
+shorter than ``INGEST_REDIS_SECONDS``, so a replica that lags does not count as a frozen Redis."""
+
+BREAKER_PROBE_SECONDS: Final = 1.0
+"""Between two probes of the server behind an HTTP server, while its breaker is closed."""
+
+OPEN_BREAKER_PROBE_SECONDS: Final = 0.2
+"""The same while it is open: shorter, because requests are refused meanwhile."""
+
+STALE_PROBE_SECONDS: Final = 10.0
+"""The age at which the last probe says nothing. It outlasts a period and a probe that fails."""
+
+REDIS_SETTINGS_SECONDS: Final = 5.0
+"""The age at which the durability of Redis is read again, unless another server answers. It is
+longer than a period of the probe, and shorter than the age at which that is stale."""
+
+RETRY_AFTER_SECONDS: Final = 5
+"""What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""
+
+INGEST_IDLE_SECONDS: Final = 10
+"""For the next request on a connection, or for its headers. It is documented, for proxies."""
+
+STALLED_SECONDS: Final = 9.0
+"""For the rest of a request. With ``STALLED_LOOK_SECONDS`` it is shorter than the limit above, and
+it is longer than any answer, so a client that waits for one is not closed."""
+
+STALLED_LOOK_SECONDS: Final = 0.5
+"""Between two looks at the connections."""
+
+SERVER_STOP_SECONDS: Final = 5
+"""For the open requests when an HTTP server stops. It outlasts their answers, and is shorter than
+the time that ``paidup up`` gives the server to end."""
+
+SERVER_RESTART_SECONDS: Final = 1.0
+"""Until a server is started again whose processes die as soon as they have started."""
 
 # One batch -------------------------------------------------------------------------------------
 
@@ -71,7 +152,13 @@ HEARTBEAT_SECONDS: Final = 1.0
 """Between two renewals of a lease. Nine of ten may be lost before the lease ends."""
 
 LEASE: Final = timedelta(seconds=10)
-"""After this without a heartbeat, the events of a claim are due again."""
+"""After this without a heartbeat, the events of a claim are due again.
+
+It outlasts a heartbeat that waits for Redis as long as it may.
+"""
+
+RELEASE_PAUSE_SECONDS: Final = 0.5
+"""Between two tries to release a claim while Redis is away: shorter than a heartbeat."""
 
 REGISTRATION: Final = timedelta(seconds=3)
 """After this without a heartbeat, a drainer does not count as one, and another may be woken."""
@@ -79,8 +166,16 @@ REGISTRATION: Final = timedelta(seconds=3)
 APART: Final = timedelta(seconds=60)
 """After its events were decided too slowly, a partition shares no claim with others this long."""
 
-ANNOUNCEMENT: Final = timedelta(seconds=10)
-"""After this without an announcement, a worker's processes do not count."""
+ENDED_REST: Final = timedelta(seconds=60)
+"""How long the end of a rest is known. The next claim of that partition tries its events alone."""
+
+CLOCK_SLACK: Final = timedelta(seconds=1)
+"""A time that lies so little ahead is no sign that Redis' clock stepped back. It is shorter than
+any span that the sweeper shortens then."""
+
+MAX_DELAY: Final = timedelta(minutes=30)
+"""A parked event that is due later than this is due at once after the clock stepped back. It
+outlasts ``MAX_BACKOFF_SECONDS`` and ``MAX_FETCH_REST``, so it ends none of those early."""
 
 UNKNOWN_VERSION: Final = timedelta(seconds=5)
 """Until an entry of a newer release is offered again to a worker of that release."""
@@ -90,6 +185,50 @@ UNKNOWN_VERSION_SECONDS: Final = 60.0
 
 MARKER: Final = timedelta(days=3)
 """How long a done marker answers duplicates: as long as Stripe sends an event again."""
+
+SETTLED_KEPT: Final = timedelta(seconds=60)
+"""How long an event stays in Redis after PostgreSQL was seen to have it, in case that was lost.
+
+It outlasts many checks of ``data_watch``, and a failover of PostgreSQL between two of them.
+"""
+
+# Wake-ups --------------------------------------------------------------------------------------
+
+LONGEST_WAIT_SECONDS: Final = 0.25
+"""The age of a due event at which another process is woken, although one drains already."""
+
+WAKE_MESSAGE_SECONDS: Final = 2.0
+"""After this a wake-up that no process took is owed again. It outlasts the sending of one, and is
+shorter than the registration of a process that drains."""
+
+WAKE_TURN_SECONDS: Final = 0.05
+"""For a thread to get its turn to send a wake-up. All parts of sending end within the answer to
+Stripe; what is not sent, the sweeper sends."""
+
+WAKE_CONNECT_SECONDS: Final = 0.3
+"""To open a connection to the broker for a wake-up."""
+
+WAKE_ANSWER_SECONDS: Final = 0.5
+"""For the broker's answer to a wake-up."""
+
+BROKER_SENTINEL_SECONDS: Final = 0.2
+"""For an answer of a sentinel about the broker. It is shorter than connecting to the broker."""
+
+WAKE_QUIET_SECONDS: Final = 2.0
+"""After a failure no wake-up is sent for so long, so that no other request waits for the broker."""
+
+BROKER_CONNECT_SECONDS: Final = 2
+"""To open a pool's connection to the broker. It is shorter than the wait for an answer."""
+
+BROKER_AGAIN_SECONDS: Final = 1.0
+"""Between two tries of a pool to connect to the broker again."""
+
+BROKER_HEALTH_SECONDS: Final = 10
+"""The age of a pool's connection at which it is checked before it is used."""
+
+RESTORE_LOCK_SECONDS: Final = 30
+"""For the lock of the process that puts unacknowledged wake-ups back: shorter than the time after
+which they are put back."""
 
 # Failures --------------------------------------------------------------------------------------
 
@@ -117,7 +256,107 @@ BREAKER_SECONDS: Final = 30.0
 REOPEN_SECONDS: Final = 30.0
 """Each failed probe opens the breaker again for this time."""
 
+MAX_BREAKER: Final = timedelta(seconds=60)
+"""The longest rest of the breaker after Redis' clock stepped back: longer than the two above."""
+
+# Asking Stripe's API ---------------------------------------------------------------------------
+
+API_CONNECT_SECONDS: Final = 3.0
+"""To open a connection to Stripe's API."""
+
+API_SILENCE_SECONDS: Final = 10.0
+"""For the next bytes of an answer. It outlasts the opening of a connection."""
+
+API_ANSWER_SECONDS: Final = 20.0
+"""For a whole answer, even if bytes keep coming. It outlasts a silence, which is then named."""
+
+MAX_FETCH_SECONDS: Final = 30.0
+"""For all requests of one event. The last one may begin at their end; its answer still comes
+before ``TASK_SECONDS`` are over, after which the process is killed as hanging."""
+
+FETCH_STUCK_SECONDS: Final = 90.0
+"""After this without a claim while events wait, the fetch pool is restarted.
+
+It outlasts ``TASK_SECONDS``: while every fetcher waits for Stripe, none claims.
+"""
+
+API_FORBIDDEN_SECONDS: Final = 60.0
+"""The pause after Stripe refused the API key; the log line asks an operator to fix it."""
+
+API_LIMITED_SECONDS: Final = 10.0
+"""The pause after a 429 that names none."""
+
+MIN_LIMITED_REST: Final = timedelta(seconds=1)
+"""The shortest pause after a 429, even if it names a shorter one."""
+
+MIN_FETCH_REST: Final = timedelta(seconds=5)
+"""The pause after the third request in a row without an answer; each further one doubles it."""
+
+MAX_FETCH_REST: Final = timedelta(minutes=5)
+"""The longest pause, even if Stripe asks for more. Then one event is tried."""
+
+# The supervisor --------------------------------------------------------------------------------
+
+PERIOD_SECONDS: Final = 1.0
+"""Between two runs of the periodic jobs: announcing, sweeping, watching, probing PostgreSQL."""
+
+LEAD_SECONDS: Final = 5.0
+"""After this another supervisor leads. It outlasts a period in which Redis answers late."""
+
+ANNOUNCEMENT: Final = timedelta(seconds=10)
+"""After this without an announcement, a worker's processes do not count.
+
+It outlasts a period in which each call to Redis waits as long as it may.
+"""
+
+DATA_WATCH_SECONDS: Final = 0.5
+"""Between two questions whether data went back: twice in a second, to report it within one."""
+
+ACCESS_EXPIRY_SECONDS: Final = 20.0
+"""Until access that is over is no longer marked active: well below a minute."""
+
+CONFLICTS_AGAIN_SECONDS: Final = 30.0
+"""Until conflicts that PostgreSQL did not take are tried again."""
+
+FIRST_PLANS_SECONDS: Final = 5.0
+"""Between two looks for the first plans. It is shorter than ``OUTDATED_SECONDS``, the snooze of
+events that wait for them."""
+
+NUMBERING_SECONDS: Final = 0.2
+"""Between two looks for entitlement changes that have no number."""
+
+NUMBERING_FAILED_SECONDS: Final = 1.0
+"""The pause after a failure to number them: longer than the one above."""
+
+MAX_NUMBERING_REST_SECONDS: Final = 2.0
+"""The longest pause of a numbering that a slow database holds up."""
+
+DATABASE_STATE_SECONDS: Final = 5.0
+"""The age at which PostgreSQL's part of the metrics is read again; an unreachable server is not
+asked more often."""
+
+STALE_DATABASE_STATE_SECONDS: Final = 30.0
+"""The age at which it is not shown any more. It outlasts a read that waits for a frozen server."""
+
+SCRAPE_SECONDS: Final = 10.0
+"""For the request of a scraper: one that sends nothing holds a thread no longer."""
+
 # Processes -------------------------------------------------------------------------------------
+
+POOL_LOOK_SECONDS: Final = 0.1
+"""Between two looks whether the pools run. It is shorter than a heartbeat, so the claim of a dead
+process ends before its lease does."""
+
+POOL_STARTS_APART_SECONDS: Final = 2.0
+"""A pool that cannot start (wrong settings) must not use up a CPU by trying. A pool that worked and
+died is replaced at once, because due events wait for it."""
+
+FALLBACK_AFTER_SECONDS: Final = 10.0
+"""After this without a claim while events are due, a process drains without wake-ups.
+
+It is longer than the start of a pool, and shorter than ``POOL_STUCK_SECONDS``: a full Redis is no
+outage, and a pool that no wake-up reaches is not at fault.
+"""
 
 MAX_FALLBACK_RUN_SECONDS: Final = 30.0
 """For the process that drains while no wake-up reaches the pool."""
@@ -140,10 +379,13 @@ GRACE_SECONDS: Final = 85.0
 It is longer than any batch, and than the 30 s a Celery child may wait for its parent at the end.
 """
 
+THREAD_STOP_SECONDS: Final = 5.0
+"""For each thread of a supervisor that stops; it holds no event, so it may be cut off."""
+
 VISIBILITY_SECONDS: Final = 150
 """After this Celery hands an unacknowledged wake-up to another worker: longer than any task."""
 
-# Processes that end with their parent ------------------------------------------------------
+# Processes that end with their parent ----------------------------------------------------------
 
 PARENT_LOOK_SECONDS: Final = 0.2
 """Between two looks at the parent. A server whose parent died keeps its port that long."""
@@ -151,7 +393,6 @@ PARENT_LOOK_SECONDS: Final = 0.2
 SERVER_ORPHAN_SECONDS: Final = 1.0
 """A server process whose launcher is gone may take this long to end after SIGTERM."""
 
-# Replicas of Redis -----------------------------------------------------------------------------
-
-REPLICA_WAIT_SECONDS: Final = 0.35
-"""For each of two waits in a row. With the write they must end within the second for an answer."""
+PORT_SECONDS: Final = 3.0
+"""A server that starts waits so long for its port. It outlasts the two above: the processes of a
+launcher that was killed hold the port until they have ended."""

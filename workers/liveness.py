@@ -27,8 +27,6 @@ PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
 FALLBACK_PULSE_VARIABLE: Final = "PAIDUP_FALLBACK_PULSE"
 """Set by the supervisor: the fallback process' pulse file; the pool's must not move for it."""
 
-REDIS_TIMEOUT_SECONDS: Final = 5.0
-
 
 class ClaimFile:
     """The file of this process with the token of its claim; made after the fork."""

@@ -12,9 +12,9 @@ from ops.doctor.findings import Finding, ok, problem, warning
 from runtime.inbox.durability import durability_problems
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
+from runtime.time_limits import COMMAND_REDIS_SECONDS
 
 _CHECK = "Redis"
-_SECONDS = 2.0
 _FULL_PERCENT = 80
 _WAITAOF_SINCE = (7, 2)
 
@@ -25,7 +25,7 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
         yield problem(_CHECK, "REDIS_URL is not set: set it, or start `paidup up`")
         return
     try:
-        with closing(make_redis(settings, timeout=_SECONDS)) as client:
+        with closing(make_redis(settings, timeout=COMMAND_REDIS_SECONDS)) as client:
             yield from _examine(client, settings)
     except (redis.RedisError, ValueError) as error:
         yield problem(_CHECK, f"is unreachable: {error}; start it, or correct REDIS_URL")

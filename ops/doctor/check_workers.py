@@ -11,9 +11,9 @@ from runtime.inbox.entries import Backlog
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
+from runtime.time_limits import COMMAND_REDIS_SECONDS
 
 _CHECK = "workers"
-_SECONDS = 2.0
 
 
 def check_workers(settings: Settings) -> Iterator[Finding]:
@@ -21,7 +21,7 @@ def check_workers(settings: Settings) -> Iterator[Finding]:
     if settings.redis_url is None:
         return
     try:
-        with closing(make_redis(settings, timeout=_SECONDS)) as client:
+        with closing(make_redis(settings, timeout=COMMAND_REDIS_SECONDS)) as client:
             yield _finding(Inbox(client).backlog())
     except (redis.RedisError, ValueError):
         return

@@ -13,14 +13,16 @@ from runtime.settings import Settings
 from runtime.time_limits import (
     CONNECT_TIMEOUT_SECONDS,
     IDLE_IN_TRANSACTION_SECONDS,
+    KEEPALIVE_IDLE_SECONDS,
+    KEEPALIVE_SECONDS,
     LOCK_SECONDS,
     STATEMENT_SECONDS,
     UNACKNOWLEDGED_SECONDS,
 )
 
 KEEPALIVES: dict[str, Any] = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
+    "keepalives_idle": KEEPALIVE_IDLE_SECONDS,
+    "keepalives_interval": KEEPALIVE_SECONDS,
     "keepalives_count": 3,
     "tcp_user_timeout": round(UNACKNOWLEDGED_SECONDS * 1000),
 }

@@ -5,9 +5,9 @@ import threading
 
 from runtime.guard import start_loop
 from runtime.http.circuit_breaker import CircuitBreaker
-from runtime.http.stalled_connections import LOOK_SECONDS, ConnectionReaper, StalledConnections
+from runtime.http.stalled_connections import ConnectionReaper, StalledConnections
 from runtime.parent_watch import end_with_parent
-from runtime.time_limits import SERVER_ORPHAN_SECONDS
+from runtime.time_limits import SERVER_ORPHAN_SECONDS, STALLED_LOOK_SECONDS
 
 
 def start_background_threads(
@@ -19,4 +19,6 @@ def start_background_threads(
     start_loop("circuit-breaker", breaker.check, pause=breaker.pause_seconds, stopped=stopped)
     if sys.platform == "linux":
         closing = StalledConnections(port, reaper)
-        start_loop("connection-reaper", closing.close, pause=lambda: LOOK_SECONDS, stopped=stopped)
+        start_loop(
+            "connection-reaper", closing.close, pause=lambda: STALLED_LOOK_SECONDS, stopped=stopped
+        )

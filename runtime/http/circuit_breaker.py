@@ -9,13 +9,14 @@ process, and is one call, so that tests run it by hand.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
-_PROBE_SECONDS: Final = 1.0
-_PROBE_SECONDS_WHILE_OPEN: Final = 0.2
-_STALE_SECONDS: Final = 10.0
+from runtime.time_limits import (
+    BREAKER_PROBE_SECONDS,
+    OPEN_BREAKER_PROBE_SECONDS,
+    STALE_PROBE_SECONDS,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -82,13 +83,13 @@ class CircuitBreaker:
     def unsafe(self) -> tuple[str, ...]:
         """Return the reasons against readiness; an outdated probe result is one, too."""
         last = self._last
-        if self._monotonic() - last.at > _STALE_SECONDS:
+        if self._monotonic() - last.at > STALE_PROBE_SECONDS:
             return (*last.reasons, f"{self._server} was not probed for a while")
         return last.reasons
 
     def pause_seconds(self) -> float:
         """Return the seconds until the next probe, fewer while the breaker is open."""
-        return _PROBE_SECONDS if self._last.closed else _PROBE_SECONDS_WHILE_OPEN
+        return BREAKER_PROBE_SECONDS if self._last.closed else OPEN_BREAKER_PROBE_SECONDS
 
     def _ask_probe(self) -> tuple[str, ...]:
         try:

@@ -13,8 +13,9 @@ from uuid import uuid4
 from flask import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from runtime.time_limits import RETRY_AFTER_SECONDS
+
 MEDIA_TYPE: Final = "application/problem+json"
-RETRY_AFTER_SECONDS: Final = 5
 _UNAVAILABLE: Final = 503
 
 

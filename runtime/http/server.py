@@ -35,14 +35,10 @@ from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
 from runtime.metrics_room import FOLDER_PREFIX
 from runtime.settings import Address, Settings, SettingsError
 from runtime.telemetry import configure_logging
-
-STOP_SECONDS: Final = 5
-"""Time that a stop leaves to open requests; the grace of a supervisor must be longer."""
+from runtime.time_limits import PORT_SECONDS, SERVER_RESTART_SECONDS, SERVER_STOP_SECONDS
 
 _HEADER_BYTES: Final = 64 * 1024
 _FOLD_SECONDS: Final = 30.0
-_RESTART_SECONDS: Final = 1.0
-_LEFT_OVER_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.1
 _QUIET: Final[dict[str, Any]] = {
     "formatters": {},
@@ -120,9 +116,7 @@ def run(
         log.info("server stopped", server=kind.name)
 
 
-def bindable(
-    variable: str, address: Address, *, wait_seconds: float = _LEFT_OVER_SECONDS
-) -> Address:
+def bindable(variable: str, address: Address, *, wait_seconds: float = PORT_SECONDS) -> Address:
     """Return the numeric address to listen on; port 0 becomes a free one.
 
     Raises:
@@ -156,8 +150,10 @@ def _serve_until_stopped(
         reason = _serve(server, loader)
         if server.interrupt_signal:
             return
-        log.error("server gave up; restarting it", after_seconds=_RESTART_SECONDS, reason=reason)
-        if _stopped_within(_RESTART_SECONDS):
+        log.error(
+            "server gave up; restarting it", after_seconds=SERVER_RESTART_SECONDS, reason=reason
+        )
+        if _stopped_within(SERVER_RESTART_SECONDS):
             return
 
 
@@ -184,7 +180,7 @@ def _server(kind: ServerSpec, address: Address, processes: int) -> MPServer:
         websockets=False,
         workers=processes,
         respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS,
+        workers_kill_timeout=SERVER_STOP_SECONDS,
         blocking_threads=kind.threads,
         backpressure=kind.threads,
         backlog=2 * kind.threads,

@@ -20,10 +20,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-STALLED_SECONDS: Final = 9.0
-"""Together with ``LOOK_SECONDS`` less than the documented 10 s."""
+from runtime.time_limits import STALLED_SECONDS
 
-LOOK_SECONDS: Final = 0.5
 _OPEN_FILES: Final = Path("/proc/self/fd")
 _TCP_INFO_BYTES: Final = 192
 _LAST_DATA: Final = struct.Struct("@44xI4xI64xQ")

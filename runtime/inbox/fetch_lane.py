@@ -8,7 +8,7 @@ an event is always in exactly one of them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import redis
 
@@ -16,10 +16,14 @@ from runtime.inbox import encoding
 from runtime.inbox.entries import VERSION, Claim, Deferred
 from runtime.inbox.inbox import MAX_BYTES, Inbox, new_token
 from runtime.inbox.scripts import Scripts
-from runtime.time_limits import LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
-
-LONGEST_REST: Final = timedelta(minutes=5)
-"""The longest pause, even if Stripe asks for more. Then one event is tried."""
+from runtime.time_limits import (
+    LEASE,
+    MARKER,
+    MAX_FETCH_REST,
+    MIN_LIMITED_REST,
+    REGISTRATION,
+    UNKNOWN_VERSION,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class FetchLane:
 
     def pause(self, reason: str, seconds: float) -> bool:
         """Open the breaker for ``seconds``; True if it was closed before."""
-        pause = max(min(timedelta(seconds=seconds), LONGEST_REST), timedelta(seconds=1))
+        pause = max(min(timedelta(seconds=seconds), MAX_FETCH_REST), MIN_LIMITED_REST)
         answer = self._scripts.run("fetch_health", "rest", encoding.error_text(reason), _ms(pause))
         return bool(answer)
 

@@ -1,8 +1,12 @@
 """Assemble and run the Lua scripts. Each is atomic and takes one round trip.
 
-A script that starts with ``--!use a b`` gets the files ``a.lua`` and ``b.lua`` prepended.
+A script that starts with ``--!use a b`` gets the files ``a.lua`` and ``b.lua`` prepended, and the
+time limits that any of them names.
 """
 
+import re
+from collections.abc import Mapping
+from datetime import timedelta
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -12,16 +16,49 @@ import redis
 from redis.exceptions import NoScriptError
 
 from runtime.inbox.replicas import Argument, ReplicaWait, TooFewReplicas
+from runtime.time_limits import (
+    APART,
+    CLOCK_SLACK,
+    ENDED_REST,
+    LONGEST_WAIT_SECONDS,
+    MAX_BREAKER,
+    MAX_DELAY,
+    MAX_FETCH_REST,
+    MAX_REST_SECONDS,
+    MIN_FETCH_REST,
+    SETTLED_KEPT,
+    WAKE_MESSAGE_SECONDS,
+)
 
 _USE: Final = "--!use "
 
+_LIMITS: Final[Mapping[str, timedelta]] = {
+    "APART_MS": APART,
+    "CLOCK_SLACK_MS": CLOCK_SLACK,
+    "ENDED_REST_MS": ENDED_REST,
+    "LONGEST_WAIT_MS": timedelta(seconds=LONGEST_WAIT_SECONDS),
+    "MAX_REST_MS": timedelta(seconds=MAX_REST_SECONDS),
+    "MAX_BREAKER_MS": MAX_BREAKER,
+    "MAX_DELAY_MS": MAX_DELAY,
+    "MAX_FETCH_REST_MS": MAX_FETCH_REST,
+    "MIN_FETCH_REST_MS": MIN_FETCH_REST,
+    "SETTLED_KEPT_MS": SETTLED_KEPT,
+    "WAKE_MESSAGE_MS": timedelta(seconds=WAKE_MESSAGE_SECONDS),
+}
+"""The time limits that scripts name, each in milliseconds there."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
 
 def source(name: str) -> str:
-    """Return the full text of a script: the files that it uses, then the script itself."""
+    """Return the full text of a script: its time limits, the files that it uses, and itself."""
     text = _file(name)
     first = text.partition("\n")[0]
     used = first.removeprefix(_USE).split() if first.startswith(_USE) else []
-    return "\n".join([*map(_file, used), text])
+    files_and_text = "\n".join([*map(_file, used), text])
+    named = sorted(set(re.findall(r"\w+_MS\b", files_and_text)))
+    limits = [f"local {limit} = {_LIMITS[limit] // _MILLISECOND}" for limit in named]
+    return "\n".join([*limits, files_and_text])
 
 
 def _file(name: str) -> str:

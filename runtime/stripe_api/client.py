@@ -18,24 +18,20 @@ from billing.errors import MalformedEvent
 from billing.fetching.record import GONE, ApiResponse, read_response
 from runtime.settings import Settings, required
 from runtime.stripe_api.errors import ApiAway, ApiForbidden, ApiLimited, ApiRefused
+from runtime.time_limits import (
+    API_ANSWER_SECONDS,
+    API_CONNECT_SECONDS,
+    API_LIMITED_SECONDS,
+    API_SILENCE_SECONDS,
+)
 
 API_VERSION: Final = "2026-10-28.endive"
-
-CONNECT_SECONDS: Final = 3.0
-SILENCE_SECONDS: Final = 10.0
-"""The longest wait for the next bytes of an answer."""
-
-WHOLE_SECONDS: Final = 20.0
-"""The longest wait for a whole answer, even if bytes keep coming."""
 
 _MISSING: Final = frozenset({"resource_missing", "not_found"})
 """Stripe's codes for an object that does not exist; any other 404 concerns the URL."""
 
 _OTHER_MODE: Final = "a similar object exists in"
 """Part of Stripe's sentence about a test object asked for with a live key, and the reverse."""
-
-REST_SECONDS: Final = 10.0
-"""The pause after a 429 without ``Retry-After``."""
 
 T = TypeVar("T")
 
@@ -44,7 +40,7 @@ class StripeApi:
     """A client with one key and kept connections; for one thread at a time."""
 
     def __init__(
-        self, client: stripe.StripeClient, *, whole_seconds: float = WHOLE_SECONDS
+        self, client: stripe.StripeClient, *, whole_seconds: float = API_ANSWER_SECONDS
     ) -> None:
         self._client = client
         self._whole_seconds = whole_seconds
@@ -75,7 +71,7 @@ class StripeApi:
 def make_api(settings: Settings, **timing: float) -> StripeApi:
     """Return a client for the API that the settings name. Sends nothing yet."""
     stripe.enable_telemetry = False
-    silence = timing.pop("silence_seconds", SILENCE_SECONDS)
+    silence = timing.pop("silence_seconds", API_SILENCE_SECONDS)
     base: Any = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
     client = stripe.StripeClient(
         required(settings.stripe_api_key, "STRIPE_API_KEY"),
@@ -83,7 +79,7 @@ def make_api(settings: Settings, **timing: float) -> StripeApi:
         base_addresses=base,
         # Retries of the library would block a worker. Events to retry wait in the inbox.
         max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, silence)),
+        http_client=stripe.RequestsClient(timeout=(API_CONNECT_SECONDS, silence)),
     )
     return StripeApi(client, **timing)
 
@@ -172,9 +168,9 @@ def _moment(date: str) -> datetime:
 
 def _rest(headers: Mapping[str, str]) -> float:
     try:
-        return max(float(_get(headers, "Retry-After") or REST_SECONDS), 0.0)
+        return max(float(_get(headers, "Retry-After") or API_LIMITED_SECONDS), 0.0)
     except ValueError:
-        return REST_SECONDS
+        return API_LIMITED_SECONDS
 
 
 def _get(headers: Mapping[str, str], name: str) -> str | None:

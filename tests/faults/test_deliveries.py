@@ -94,7 +94,7 @@ def test_t24_two_operators_replay_the_same_events_at_once_while_workers_die(
         worker.until_ready()
         site.take(range(60))
         site.until_drained()
-    with workers(site, "die_after_commit", "short_lease"), ThreadPoolExecutor(2) as threads:
+    with workers(site, "die_after_commit"), ThreadPoolExecutor(2) as threads:
         codes = list(threads.map(lambda name: _replay(site, name), ("ada", "bob")))
         site.check_result()
 

@@ -61,7 +61,7 @@ def test_t05_the_broker_handed_a_wake_up_to_a_worker_that_died_with_it(site: Fau
 def test_t06_t07_a_worker_dies_on_one_side_of_its_commit(
     site: FaultSite, fault: str, fuse: str, times: int
 ) -> None:
-    with workers(site, fault, "short_lease") as worker:
+    with workers(site, fault) as worker:
         worker.until_ready()
         site.take(range(40))
 
@@ -80,11 +80,11 @@ def test_t06_t07_a_worker_dies_on_one_side_of_its_commit(
 def test_t21_a_zombie_wakes_up_when_another_worker_has_its_claim(
     site: FaultSite, fault: str
 ) -> None:
-    with workers(site, fault, "short_lease", "short_idle", "short_backoff") as worker:
+    with workers(site, fault, "short_idle") as worker:
         worker.until_ready()
         ids = site.take(["held"])
         until((site.folder / "frozen").exists, why="a child froze")
-        until(lambda: site.is_settled(ids), seconds=30, why="another worker applied them")
+        until(lambda: site.is_settled(ids), why="another worker applied them")
         finished = _finished(site, least=len(ids))
 
         with _thawed(site, worker):

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from werkzeug.test import EnvironBuilder
 
 from ingest.app import WEBHOOK_PATH
-from runtime.http.problems import RETRY_AFTER_SECONDS
 from runtime.inbox.entries import InboxFull
 from runtime.telemetry import secret_fingerprint
+from runtime.time_limits import RETRY_AFTER_SECONDS
 from tests.fakes import NOW, SECRET, FakeIngestInbox, FakeWakes, settings
 from tests.ingest.ingest_client import SIGNED_AT, IngestClient, event, problem, sign
 

@@ -15,6 +15,7 @@ from runtime.failures.dead_letters import DeadLetterDraft
 from runtime.inbox.entries import Claim, Closed, Finished, InboxEntry, Lane, Parked
 from runtime.ledger.deliveries import Delivery, Outcome, Settlement
 from runtime.telemetry import Metrics, build_metrics
+from runtime.time_limits import MAX_RUN_SECONDS
 from workers.batches.drainer import Drainer
 from workers.batches.executor import BatchExecutor
 from workers.batches.finisher import Finisher
@@ -231,7 +232,7 @@ class DrainScene:
     broker_works: bool = True
     is_stopping: bool = False
     claims: int = 0
-    max_run_seconds: float = 5.0
+    max_run_seconds: float = MAX_RUN_SECONDS
     metrics: Metrics = field(default_factory=lambda: build_metrics(CollectorRegistry()))
 
     def drain(self, wake: str = "wake") -> None:
@@ -256,7 +257,7 @@ class DrainScene:
             on_claim=self._count_claim,
             holding=nullcontext,
             max_run_seconds=self.max_run_seconds,
-            pause_seconds=0.0,
+            pause_seconds=0.0,  # the fake inbox is reachable again after calls, not after time
         ).run(wake)
 
     def finished_keys(self) -> list[str]:

@@ -36,11 +36,11 @@ from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
-from runtime.time_limits import GRACE_SECONDS
+from runtime.time_limits import GRACE_SECONDS, WORKER_REDIS_SECONDS
 from workers.batches.drainer import Drainer
 from workers.batches.executor import BatchExecutor
 from workers.batches.routing import FetchRouting
-from workers.liveness import PULSE_VARIABLE, REDIS_TIMEOUT_SECONDS, Pulse
+from workers.liveness import PULSE_VARIABLE, Pulse
 from workers.shutdown import EndAfterBatch, StopFlag
 
 
@@ -113,7 +113,7 @@ def _prepare(celery: Celery, settings: Settings, spec: PoolSpec, pulse: Path) ->
         task.drainer = spec.build(
             ChildContext(
                 settings=settings,
-                redis=make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4),
+                redis=make_redis(settings, timeout=WORKER_REDIS_SECONDS, pool_size=4),
                 engine=make_engine(settings, application_name=f"paidup-{spec.name}-{os.getpid()}"),
                 is_stopping=task.is_stopping,
                 pulse=Pulse(pulse),

@@ -22,7 +22,12 @@ from runtime.failures.classify import Infrastructure, Outdated
 from runtime.guard import start_loop
 from runtime.inbox.entries import Claim, InboxEntry
 from runtime.inbox.inbox import new_token
-from runtime.time_limits import BREAKER_SECONDS, HEARTBEAT_SECONDS, MAX_RUN_SECONDS
+from runtime.time_limits import (
+    BREAKER_SECONDS,
+    HEARTBEAT_SECONDS,
+    MAX_RUN_SECONDS,
+    RELEASE_PAUSE_SECONDS,
+)
 from workers.batches.executor import BatchResult
 from workers.batches.finisher import Finisher
 from workers.ports import ClaimedEvents, ClaimQueue
@@ -48,7 +53,7 @@ class Drainer:
     on_claim: Callable[[], None]
     holding: Callable[[str], AbstractContextManager[object]]
     max_run_seconds: float = MAX_RUN_SECONDS
-    pause_seconds: float = 0.5
+    pause_seconds: float = RELEASE_PAUSE_SECONDS
 
     def run(self, wake: str) -> None:
         """Drain until nothing is due; ``wake`` is the token of the wake-up that started it."""

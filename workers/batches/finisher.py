@@ -7,7 +7,7 @@ the inbox, in the ledger or in the dead letters.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 import structlog
 
@@ -35,8 +35,6 @@ from workers.batches.retry_policy import (
 from workers.ports import ClaimedEvents, DeferralQueue
 
 log = structlog.get_logger(__name__)
-
-PENDING_SECONDS: Final = OUTAGE_SECONDS
 
 WriteDeadLetters = Callable[[Sequence[DeadLetterDraft]], None]
 """Write all dead letters, or raise and write none."""
@@ -190,7 +188,7 @@ def _deferred(finish: Finish) -> Deferred:
 
 
 def _pending(dead: MoveToDeadLetters, why: str) -> Snooze:
-    return Snooze(delay_seconds=PENDING_SECONDS, error=f"{why}: {dead.error_type}: {dead.error}")
+    return Snooze(delay_seconds=OUTAGE_SECONDS, error=f"{why}: {dead.error_type}: {dead.error}")
 
 
 def _parked(entry: InboxEntry, park: Snooze | Retry) -> Parked:

@@ -16,13 +16,9 @@ from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging
-from runtime.time_limits import GRACE_SECONDS, MAX_FALLBACK_RUN_SECONDS
+from runtime.time_limits import GRACE_SECONDS, MAX_FALLBACK_RUN_SECONDS, WORKER_REDIS_SECONDS
 from workers.drain.pool import build_drainer
-from workers.liveness import (
-    FALLBACK_PULSE_VARIABLE,
-    REDIS_TIMEOUT_SECONDS,
-    Pulse,
-)
+from workers.liveness import FALLBACK_PULSE_VARIABLE, Pulse
 from workers.shutdown import EndAfterBatch
 
 
@@ -32,7 +28,7 @@ def main() -> None:
     settings = Settings.from_env(os.environ)
     configure_logging(sys.stderr, level=settings.log_level)
     ending = EndAfterBatch(lambda: True)
-    redis = make_redis(settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=4)
+    redis = make_redis(settings, timeout=WORKER_REDIS_SECONDS, pool_size=4)
     engine = make_engine(settings, application_name=f"paidup-fallback-{os.getpid()}")
     drainer = build_drainer(
         settings,

@@ -24,7 +24,7 @@ from runtime.ledger.deliveries import Delivery
 from runtime.ledger.fetched import StoredFetches
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.telemetry import Metrics
-from runtime.time_limits import OUTAGE_SECONDS
+from runtime.time_limits import API_FORBIDDEN_SECONDS, MAX_FETCH_SECONDS, OUTAGE_SECONDS
 from workers.batches.decode import claim_history, read_delivery
 from workers.batches.executor import BatchExecutor, BatchResult, EventDisposition
 from workers.batches.retry_policy import (
@@ -37,12 +37,6 @@ from workers.batches.retry_policy import (
 from workers.ports import ApiHealth
 
 log = structlog.get_logger(__name__)
-
-MAX_FETCH_SECONDS: Final = 30.0
-"""For all requests of one event; a worker that takes much longer is killed as hanging."""
-
-FORBIDDEN_SECONDS: Final = 60.0
-"""The pause after Stripe refused the API key; the log line asks an operator to fix it."""
 
 AskApi = Callable[[str, Envelope], ApiResponse]
 """Return the object at a path, in the account of the event; raises ``ApiFailure``."""
@@ -129,9 +123,9 @@ class FetchExecutor:
                     log.warning("fetching pauses", reason=str(failure))
                 return _snooze(failure, failure.seconds * (1 + self.executor.chance() / 2))
             case ApiForbidden():
-                if self.health.pause(str(failure), FORBIDDEN_SECONDS):
+                if self.health.pause(str(failure), API_FORBIDDEN_SECONDS):
                     log.critical("fetching stops until the API key is fixed", reason=str(failure))
-                return _snooze(failure, FORBIDDEN_SECONDS)
+                return _snooze(failure, API_FORBIDDEN_SECONDS)
             case ApiAway():
                 return self._after_outage(entry, failure)
             case ApiRefused():

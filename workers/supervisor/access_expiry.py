@@ -10,11 +10,9 @@ from typing import Final
 import structlog
 
 from runtime.failures.classify import Unexpected, classify
+from runtime.time_limits import ACCESS_EXPIRY_SECONDS
 
 log = structlog.get_logger(__name__)
-
-EVERY_SECONDS: Final = 20.0
-"""Well below a minute: within that time access that is over is no longer marked active."""
 
 MAX_PARTIES: Final = 200
 """In one transaction; if so many were due, the next one follows at once."""
@@ -44,7 +42,7 @@ class AccessExpiry:
         """Run every 20 s; an error is logged once, and the next run tries again."""
         if not self._leads() or self._clock() < self._next_at:
             return
-        self._next_at = self._clock() + EVERY_SECONDS
+        self._next_at = self._clock() + ACCESS_EXPIRY_SECONDS
         try:
             while self._project_due(MAX_PARTIES) == MAX_PARTIES and self._may_go_on():
                 pass

@@ -12,16 +12,16 @@ from typing import Final
 import structlog
 
 from runtime.failures.classify import Unexpected, classify
+from runtime.time_limits import (
+    MAX_NUMBERING_REST_SECONDS,
+    NUMBERING_FAILED_SECONDS,
+    NUMBERING_SECONDS,
+)
 
 log = structlog.get_logger(__name__)
 
-PERIOD_SECONDS: Final = 0.2
-REST_SECONDS: Final = 1.0
-"""The pause after a failure."""
-
 SHARE: Final = 4
-MAX_REST_SECONDS: Final = 2.0
-"""The pause is ``SHARE`` times as long as the run took, at most this: a slow database gets rest."""
+"""The pause is so many times as long as the run took: a slow database gets rest."""
 
 
 class ChangeNumbering(threading.Thread):
@@ -53,18 +53,18 @@ class ChangeNumbering(threading.Thread):
     def _publish(self) -> float:
         """Publish what waits, and return the seconds to pause."""
         if not self._leads():
-            return PERIOD_SECONDS
+            return NUMBERING_SECONDS
         started = self._clock()
         try:
             self._number_waiting()
         except Exception as error:  # noqa: BLE001 - no error here may stop the worker
             self._report(error)
-            return REST_SECONDS
+            return NUMBERING_FAILED_SECONDS
         if self._failing:
             log.info("entitlement changes are published again")
         self._failing = False
         taken = self._clock() - started
-        return min(max(PERIOD_SECONDS, SHARE * taken), MAX_REST_SECONDS)
+        return min(max(NUMBERING_SECONDS, SHARE * taken), MAX_NUMBERING_REST_SECONDS)
 
     def _report(self, error: Exception) -> None:
         failure = classify(error)

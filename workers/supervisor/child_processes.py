@@ -2,18 +2,13 @@
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 import structlog
 
 from runtime.parent_watch import with_parent
-from runtime.time_limits import OVERDUE_SECONDS, STUCK_GRACE_SECONDS
+from runtime.time_limits import OVERDUE_SECONDS, POOL_STARTS_APART_SECONDS, STUCK_GRACE_SECONDS
 
 log = structlog.get_logger(__name__)
-
-STARTS_APART_SECONDS: Final = 2.0
-"""A pool that cannot start (wrong settings) must not use up a CPU by trying. A pool that worked and
-died is replaced at once, because due events wait for it."""
 
 
 class ChildProcess:
@@ -88,7 +83,7 @@ class PoolProcess(ChildProcess):
             self._process = None
         if self._process is None and self._clock() >= self._not_before:
             self._spawn()
-            self._not_before = self._clock() + STARTS_APART_SECONDS
+            self._not_before = self._clock() + POOL_STARTS_APART_SECONDS
             log.info("worker pool started", pid=self.pid)
 
     def restart(self) -> None:

@@ -4,7 +4,6 @@ The supervisor that leads does it, in the thread of the jobs that may wait for P
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 from sqlalchemy.engine import Engine
@@ -12,12 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.failures.classify import classify
 from runtime.failures.conflicts import dead_letter_conflicts
+from runtime.time_limits import CONFLICTS_AGAIN_SECONDS
 from workers.ports import ConflictQueue
 
 log = structlog.get_logger(__name__)
-
-PAUSE_SECONDS: Final = 30.0
-"""Until conflicts that PostgreSQL did not take are tried again."""
 
 
 class ConflictMover:
@@ -43,7 +40,7 @@ class ConflictMover:
         try:
             moved = dead_letter_conflicts(self._inbox, self._engine)
         except SQLAlchemyError as error:
-            self._not_before = self._clock() + PAUSE_SECONDS
+            self._not_before = self._clock() + CONFLICTS_AGAIN_SECONDS
             failure = classify(error)
             log.warning(
                 "conflicts not moved to dead letters",

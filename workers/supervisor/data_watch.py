@@ -17,9 +17,6 @@ from runtime.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
-PERIOD_SECONDS: Final = 0.5
-"""Twice in a second, so that a loss is reported within one."""
-
 IDS_IN_A_LINE: Final = 100
 
 DATABASE_WENT_BACK: Final = "the database went back in time: settled events are lost"

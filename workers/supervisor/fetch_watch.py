@@ -5,15 +5,12 @@ fetchers to wake. The Redis script hands out each wake-up once.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from runtime.broker import Publish
 from runtime.inbox.entries import Backlog
 from runtime.inbox.fetch_lane import FetchLane
+from runtime.time_limits import FETCH_STUCK_SECONDS
 from workers.supervisor.watchdog import Watchdog
-
-STUCK_SECONDS: Final = 90.0
-"""Longer than all requests of one event: while every fetcher waits for Stripe, none claims."""
 
 
 class FetchWatch:
@@ -22,7 +19,7 @@ class FetchWatch:
     def __init__(self, lane: FetchLane, publish: Publish, clock: Callable[[], float]) -> None:
         self._lane = lane
         self._publish = publish
-        self._watchdog = Watchdog(clock, STUCK_SECONDS)
+        self._watchdog = Watchdog(clock, FETCH_STUCK_SECONDS)
         self.is_stuck = False
 
     def check(self, backlog: Backlog) -> None:

@@ -41,14 +41,20 @@ from runtime.telemetry import (
     configure_logging,
     render,
 )
-from runtime.time_limits import GRACE_SECONDS
+from runtime.time_limits import (
+    DATA_WATCH_SECONDS,
+    FALLBACK_AFTER_SECONDS,
+    GRACE_SECONDS,
+    POOL_LOOK_SECONDS,
+    SUPERVISOR_REDIS_SECONDS,
+    THREAD_STOP_SECONDS,
+)
 from workers.liveness import FALLBACK_PULSE_VARIABLE, PULSE_VARIABLE, Pulse, orphaned_claims
 from workers.shutdown import stop_signals
 from workers.supervisor.access_expiry import AccessExpiry
 from workers.supervisor.change_numbering import ChangeNumbering
 from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
-from workers.supervisor.data_watch import PERIOD_SECONDS as WATCH_SECONDS
 from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_database
 from workers.supervisor.fetch_watch import FetchWatch
@@ -70,12 +76,6 @@ POOL_COMMAND: Final = (sys.executable, "-m", "workers.drain.pool")
 FETCH_POOL_COMMAND: Final = (sys.executable, "-m", "workers.fetch.pool")
 FALLBACK_COMMAND: Final = (sys.executable, "-m", "workers.drain.fallback")
 
-FALLBACK_AFTER_SECONDS: Final = 10.0
-"""Long enough for a pool to start, short enough that a full Redis is no outage."""
-
-CHECK_SECONDS: Final = 0.1
-JOIN_SECONDS: Final = 5.0
-REDIS_TIMEOUT_SECONDS: Final = 2.0
 MAX_WORKERS: Final = 64
 FOLD_EVERY_SECONDS: Final = 10.0
 
@@ -138,7 +138,7 @@ class Supervisor:
 
     def _connect(self) -> None:
         """Build clients and engines; none connects yet, so servers may start later."""
-        redis = make_redis(self._settings, timeout=REDIS_TIMEOUT_SECONDS, pool_size=8)
+        redis = make_redis(self._settings, timeout=SUPERVISOR_REDIS_SECONDS, pool_size=8)
         self._engine = engine = make_engine(self._settings, application_name="paidup-supervisor")
         self._probe_engine = make_probe_engine(self._settings, application_name="paidup-probe")
         self._redis = redis
@@ -205,7 +205,7 @@ class Supervisor:
         while not stop_asked():
             orphans.run(self._release_orphans)
             pools.run(self._watch_pools)
-            time.sleep(CHECK_SECONDS)
+            time.sleep(POOL_LOOK_SECONDS)
         self._stop(threads)
         return 0
 
@@ -224,7 +224,7 @@ class Supervisor:
             PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
-            PeriodicJobs((self._data_watch.run_if_leading,), WATCH_SECONDS, "data-watch"),
+            PeriodicJobs((self._data_watch.run_if_leading,), DATA_WATCH_SECONDS, "data-watch"),
         )
 
     def _watch_pools(self) -> None:
@@ -268,10 +268,10 @@ class Supervisor:
             log.warning("fetch pool killed: it did not end in time", seconds=GRACE_SECONDS)
         self._fallback.stop(GRACE_SECONDS)
         for thread in threads:
-            thread.join(JOIN_SECONDS)
+            thread.join(THREAD_STOP_SECONDS)
         # After the pools, so that the changes of their last batches are published too.
         self._numbering.ask_to_stop()
-        self._numbering.join(JOIN_SECONDS)
+        self._numbering.join(THREAD_STOP_SECONDS)
         self._metrics_server.stop()
         self._engine.dispose()
         self._probe_engine.dispose()

@@ -13,11 +13,9 @@ import structlog
 from runtime.guard import Guard
 from runtime.settings import Address
 from runtime.telemetry import METRICS_CONTENT_TYPE
+from runtime.time_limits import SCRAPE_SECONDS
 
 log = structlog.get_logger(__name__)
-
-READ_TIMEOUT_SECONDS: Final = 10.0
-"""A scraper that connects and sends nothing holds a thread no longer than this."""
 
 REFUSED_PAUSE_SECONDS: Final = 0.1
 
@@ -71,7 +69,7 @@ def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
     rendering = Guard("metrics")
 
     class MetricsHandler(BaseHTTPRequestHandler):
-        timeout = READ_TIMEOUT_SECONDS
+        timeout = SCRAPE_SECONDS
 
         def do_GET(self) -> None:
             if self.path.partition("?")[0] != "/metrics":

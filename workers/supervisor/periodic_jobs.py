@@ -2,16 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
 
 from runtime.guard import Guard
+from runtime.time_limits import PERIOD_SECONDS
 
 log = structlog.get_logger(__name__)
-
-PERIOD_SECONDS: Final = 1.0
 
 
 class PeriodicJobs(threading.Thread):

@@ -17,11 +17,9 @@ from billing.errors import InvalidCatalogue
 from runtime import schema
 from runtime.ledger import catalogues
 from runtime.plans_file import PlansMissing, read_plans
+from runtime.time_limits import FIRST_PLANS_SECONDS
 
 log = structlog.get_logger(__name__)
-
-CHECK_SECONDS: Final = 5.0
-"""The pause between two checks while there is no catalogue; events are snoozed meanwhile."""
 
 WORKER: Final = "worker"
 
@@ -41,7 +39,7 @@ class PlanBootstrap:
         """Install the plans file if there is no catalogue; from then on do nothing."""
         if self._installed or self._clock() < self._check_at:
             return
-        self._check_at = self._clock() + CHECK_SECONDS
+        self._check_at = self._clock() + FIRST_PLANS_SECONDS
         try:
             if schema.problem(self._engine) is None:
                 self._installed = self._exists() or self._install()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Final
 
 from redis.exceptions import RedisError
 from sqlalchemy.engine import Engine
@@ -14,12 +13,7 @@ from runtime.data_loss.reports import count_missing, count_open_accepts
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Lane
 from runtime.telemetry import SharedState
-
-READ_AGAIN_SECONDS: Final = 5.0
-"""The age at which the database is read again; an unreachable one is not asked more often."""
-
-STALE_SECONDS: Final = 30.0
-"""The age at which a value is not shown any more."""
+from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +54,13 @@ class DatabaseStateCache:
 
     def refresh(self) -> None:
         """Read it again if it is old; a periodic job. ``clock`` is monotonic seconds."""
-        if self._clock() - self._read_at >= READ_AGAIN_SECONDS:
+        if self._clock() - self._read_at >= DATABASE_STATE_SECONDS:
             self._state = self._read()
             self._read_at = self._clock()
 
     def state(self) -> DatabaseState:
         """Return what was read last; nothing once it is so old that a refresh must be stuck."""
-        fresh = self._clock() - self._read_at < STALE_SECONDS
+        fresh = self._clock() - self._read_at < STALE_DATABASE_STATE_SECONDS
         return self._state if fresh else DatabaseState()
 
 

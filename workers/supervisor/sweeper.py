@@ -12,11 +12,10 @@ import structlog
 from runtime.broker import Publish
 from runtime.inbox.entries import Sweep
 from runtime.inbox.inbox import new_token
+from runtime.time_limits import LEAD_SECONDS
 from workers.ports import SweepInbox
 
 log = structlog.get_logger(__name__)
-
-LEASE_SECONDS: Final = 5.0
 
 RAMP: Final = (1, 2)
 """Wake-ups in the first sweeps after an outage, so that the database is not overloaded."""
@@ -36,7 +35,7 @@ class SweeperLease:
 
     def hold(self) -> bool:
         """Take or keep the lease; return False while another supervisor holds it."""
-        return self._take(self._token, LEASE_SECONDS)
+        return self._take(self._token, LEAD_SECONDS)
 
     def release(self) -> None:
         """Give up the lease, so that another supervisor can take it at once."""

@@ -2,7 +2,6 @@
 -- ARGV: prefix, cursor, how many events to look at.
 -- Runs after the clock stepped back. Returns the next cursor (0: done), and how many events were due
 -- or accepted in the future and are no longer.
-local LONGEST_DELAY_MS = 1800000
 local clamped = 0
 
 -- The delay for which an event was parked counts from now on.
@@ -12,19 +11,19 @@ local function due_after_step(key, due)
   if not call('ZSCORE', PARKED, key) then
     return NOW
   end
-  if failed_at > NOW + SLACK_MS and due >= failed_at then
+  if failed_at > NOW + CLOCK_SLACK_MS and due >= failed_at then
     amend(key, function(seen)
       seen.last_failed_at = NOW
       seen.first_failed_at = math.min(tonumber(seen.first_failed_at) or NOW, NOW)
     end)
     due = NOW + due - failed_at
   end
-  return due > NOW + LONGEST_DELAY_MS and NOW or due
+  return due > NOW + MAX_DELAY_MS and NOW or due
 end
 
 local function clamp_due(key, lane, place)
   local due = tonumber(call('ZSCORE', queue_of(place), key))
-  if not due or due <= NOW + SLACK_MS then
+  if not due or due <= NOW + CLOCK_SLACK_MS then
     return false
   end
   local now_due = due_after_step(key, due)
@@ -44,7 +43,7 @@ end
 local function clamp_event(key, received)
   local lane, meta = lane_of(key), call('HGET', META, key)
   local partition = meta and partition_in(meta)
-  local late = tonumber(received) > NOW + SLACK_MS
+  local late = tonumber(received) > NOW + CLOCK_SLACK_MS
   if late then
     call('ZADD', INDEX, NOW, key)
     if LANE_INDEX[lane] then

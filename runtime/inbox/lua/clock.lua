@@ -1,9 +1,6 @@
 -- Redis' clock may step back. Times that were written before then lie ahead, and what waits for them
 -- would wait as long as the step. No time here can be further ahead than its own span.
 local CLOCK = named('clock')
-local SLACK_MS = 1000
-local LONGEST_DATABASE_REST_MS = 60000
-local LONGEST_API_REST_MS = 300000
 
 -- The latest acceptance, or the last sweep, whichever is later. Neither can be in the future.
 local function latest_past()
@@ -12,7 +9,7 @@ local function latest_past()
 end
 
 local function clock_stepped_back()
-  return latest_past() > NOW + SLACK_MS
+  return latest_past() > NOW + CLOCK_SLACK_MS
 end
 
 local function note_clock()
@@ -21,7 +18,7 @@ end
 
 local function clamp_scores(name, span)
   local most = NOW + span
-  for _, member in ipairs(call('ZRANGEBYSCORE', name, '(' .. (most + SLACK_MS), '+inf')) do
+  for _, member in ipairs(call('ZRANGEBYSCORE', name, '(' .. (most + CLOCK_SLACK_MS), '+inf')) do
     call('ZADD', name, most, member)
   end
 end
@@ -30,14 +27,14 @@ local function clamp_announcements(span)
   local announced = call('HGETALL', WORKERS)
   for i = 1, #announced, 2 do
     local processes, expiry = string.match(announced[i + 1], '^(%d+) (%d+)$')
-    if processes and tonumber(expiry) > NOW + span + SLACK_MS then
+    if processes and tonumber(expiry) > NOW + span + CLOCK_SLACK_MS then
       call('HSET', WORKERS, announced[i], processes .. ' ' .. string.format('%.0f', NOW + span))
     end
   end
 end
 
 local function clamp_expiry(name, span)
-  if call('PTTL', name) > span + SLACK_MS then
+  if call('PTTL', name) > span + CLOCK_SLACK_MS then
     call('PEXPIRE', name, span)
   end
 end
@@ -49,6 +46,6 @@ local function clamp_leases(lease, registration, announcement)
   clamp_scores(FETCHERS, registration)
   clamp_scores(FETCH_WAKES, registration)
   clamp_announcements(announcement)
-  clamp_expiry(BREAKER, LONGEST_DATABASE_REST_MS)
-  clamp_expiry(FETCH_BREAKER, LONGEST_API_REST_MS)
+  clamp_expiry(BREAKER, MAX_BREAKER_MS)
+  clamp_expiry(FETCH_BREAKER, MAX_FETCH_REST_MS)
 end

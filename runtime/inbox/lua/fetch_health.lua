@@ -14,7 +14,7 @@ if ARGV[2] == 'failed' then
     return 0
   end
   local doublings = math.min(failures - FAILURES_TO_OPEN, 10)
-  rest = math.min(SHORTEST_REST_MS * 2 ^ doublings, LONGEST_REST_MS)
+  rest = math.min(MIN_FETCH_REST_MS * 2 ^ doublings, MAX_FETCH_REST_MS)
 end
 local opened = call('EXISTS', FETCH_BREAKER) == 0
 call('SET', FETCH_BREAKER, ARGV[3], 'PX', string.format('%.0f', rest))

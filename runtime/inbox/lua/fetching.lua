@@ -3,8 +3,6 @@
 local FETCH_WAKES = named('fetch:wakes')
 local FETCH_BREAKER, FETCH_HEALTH = named('breaker:fetch'), named('fetch:health')
 local FAILURES_TO_OPEN = 3
-local SHORTEST_REST_MS, LONGEST_REST_MS = 5000, 300000
-local WAKE_MS = 2000
 
 local function fetch_failures()
   return tonumber(call('HGET', FETCH_HEALTH, 'failures') or 0)
@@ -30,6 +28,6 @@ local function owe_fetcher(most, token)
   if coming >= due or fetchers() + coming >= max_fetchers(most) or not may_fetch() then
     return ''
   end
-  call('ZADD', FETCH_WAKES, NOW + WAKE_MS, token)
+  call('ZADD', FETCH_WAKES, NOW + WAKE_MESSAGE_MS, token)
   return token
 end

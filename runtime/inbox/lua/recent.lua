@@ -3,7 +3,6 @@
 -- A list holds "ms settlement id" in SETTLED and "ms bytes key" in SETTLED_BODIES, oldest first.
 local SETTLED, SETTLED_BODIES = named('settled'), named('settled:bodies')
 local SETTLED_STATE = named('settled:state')
-local KEPT_MS = 60000
 local MIN, MAX = 1000, 200000
 
 -- confirmed: when the database was last seen to have the newest of them. What left the inbox up to a
@@ -14,7 +13,7 @@ local confirmed, most_bytes = tonumber(state[1]) or 0, tonumber(state[2]) or 0
 local bytes_kept = tonumber(state[3]) or 0
 
 local function too_old(at)
-  return at < math.min(confirmed, NOW) - KEPT_MS
+  return at < math.min(confirmed, NOW) - SETTLED_KEPT_MS
 end
 
 -- Looks at the oldest ones, as many as given. Returns how many there were to look at, and drops.

@@ -15,12 +15,10 @@ local function release_orphans()
 end
 
 -- A rest that is over ends with the next claim of its place, if events are left there.
-local LONGEST_REST_MS = 60000
-
 local function prune()
   call('ZREMRANGEBYSCORE', DRAINERS, '-inf', NOW)
   call('ZREMRANGEBYSCORE', APART, '-inf', NOW)
-  call('ZREMRANGEBYSCORE', RESTING, '-inf', NOW - LONGEST_REST_MS)
+  call('ZREMRANGEBYSCORE', RESTING, '-inf', NOW - ENDED_REST_MS)
   local announced = call('HGETALL', WORKERS)
   for i = 1, #announced, 2 do
     if (tonumber(string.match(announced[i + 1], ' (%d+)$')) or 0) <= NOW then
@@ -31,11 +29,9 @@ end
 
 -- After a step back of the clock a rest, or the time for which a place is claimed apart, may lie
 -- ahead as far as the clock stepped. Both only spare other events, so they end.
-local LONGEST_REST_AHEAD_MS, LONGEST_APART_MS = 30000, 60000
-
 local function end_rests_ahead()
-  call('ZREMRANGEBYSCORE', APART, '(' .. (NOW + LONGEST_APART_MS + SLACK_MS), '+inf')
-  local ahead = '(' .. (NOW + LONGEST_REST_AHEAD_MS + SLACK_MS)
+  call('ZREMRANGEBYSCORE', APART, '(' .. (NOW + APART_MS + CLOCK_SLACK_MS), '+inf')
+  local ahead = '(' .. (NOW + MAX_REST_MS + CLOCK_SLACK_MS)
   for _, place in ipairs(call('ZRANGEBYSCORE', RESTING, ahead, '+inf')) do
     call('ZREM', RESTING, place)
     if call('HEXISTS', HELD, place) == 0 then

@@ -1,8 +1,6 @@
 -- Decide when a Celery message is owed. A registration in DRAINERS is a worker that drains, or a
 -- message on its way to one. Both expire, so a lost message delays nothing for long.
 local FULL_BATCH = 200
-local LONGEST_WAIT_MS = 250
-local ON_ITS_WAY_MS = 2000
 
 local function announced_processes()
   local sum = 0
@@ -57,7 +55,7 @@ end
 
 -- Registers the message before it is sent, so that a burst sends only one.
 local function owe(token)
-  call('ZADD', DRAINERS, NOW + ON_ITS_WAY_MS, token)
+  call('ZADD', DRAINERS, NOW + WAKE_MESSAGE_MS, token)
   return token
 end
 

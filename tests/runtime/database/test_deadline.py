@@ -15,6 +15,8 @@ pytestmark = pytest.mark.servers
 
 
 class ShortDeadline(DeadlineConnection):
+    """It has production's behaviour after 0.3 s; tests/faults wait for production's 12 s."""
+
     answer_seconds = 0.3
 
 

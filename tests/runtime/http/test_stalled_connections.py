@@ -81,6 +81,7 @@ def listening() -> Iterator[socket.socket]:
 
 
 def closing(listening: socket.socket, seconds: float = 0.1) -> StalledConnections:
+    """Return the closer with a limit that a test can wait for: production's is 9 s."""
     return StalledConnections(listening.getsockname()[1], ConnectionReaper(seconds=seconds))
 
 

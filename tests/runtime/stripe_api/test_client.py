@@ -172,6 +172,8 @@ class TestAFailedRequest:
 
 
 class TestTime:
+    """Limits are shorter than production's 10 and 20 s, which a test would only wait for."""
+
     def test_silence_ends_a_request(self, fake: FakeApi) -> None:
         fake.hangs()
         begun = time.monotonic()

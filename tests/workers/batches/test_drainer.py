@@ -240,6 +240,7 @@ def test_the_time_for_a_drain_does_not_limit_a_split() -> None:
         until(lambda: time.monotonic() > ends_at)
         return failing(deliveries, lock_seconds)
 
+    # Its end is what is asked for here; twice production's 5 s would only be waited for.
     scene.max_run_seconds = 0.05
     scene.ledger.record = outlast_the_drain  # type: ignore[method-assign]
     scene.drain()
@@ -447,6 +448,7 @@ def test_a_stop_does_not_wait_for_redis() -> None:
 
 
 def test_a_heartbeat_that_fails_is_followed_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The order of the beats is asked for here; test_drainer_heartbeat has production's second.
     monkeypatch.setattr(drainer, "HEARTBEAT_SECONDS", 0.001)
     beats: list[str] = []
 

@@ -2,17 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from datetime import timedelta
 
-from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.record import Ledger
 from workers.drain.pool import main
 
 POISON = "evt_666"
-
-LEASE = timedelta(seconds=2)
-"""Shorter than production's, so that three crashes do not take a minute."""
 
 _record = Ledger.record
 
@@ -26,8 +21,5 @@ def _die_of_poison(
 
 
 if __name__ == "__main__":
-    defaults = Inbox.__init__.__kwdefaults__
-    assert defaults is not None
-    defaults["lease"] = LEASE
     Ledger.record = _die_of_poison  # type: ignore[method-assign,assignment]
     main()

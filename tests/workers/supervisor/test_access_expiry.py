@@ -10,9 +10,10 @@ from sqlalchemy.exc import OperationalError
 
 from runtime.metrics_files import claimed_folder
 from runtime.settings import Settings
+from runtime.time_limits import ACCESS_EXPIRY_SECONDS
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.workers.fakes import ManualClock
-from workers.supervisor.access_expiry import EVERY_SECONDS, MAX_PARTIES, AccessExpiry
+from workers.supervisor.access_expiry import MAX_PARTIES, AccessExpiry
 from workers.supervisor.main import Supervisor
 
 IDLE_POOL = (sys.executable, "-c", "import time; time.sleep(300)")
@@ -42,7 +43,7 @@ def test_it_runs_at_once_and_then_every_20_s() -> None:
     expiry = AccessExpiry(ledger.project_due, lambda: True, clock)
 
     runs = []
-    for clock.now in (0.0, EVERY_SECONDS - 0.1, EVERY_SECONDS):
+    for clock.now in (0.0, ACCESS_EXPIRY_SECONDS - 0.1, ACCESS_EXPIRY_SECONDS):
         expiry.run_if_due()
         runs.append(len(ledger.limits))
 
@@ -95,7 +96,7 @@ def test_an_error_is_logged_once_and_the_next_run_tries_again() -> None:
     with structlog.testing.capture_logs() as lines:
         for _ in range(5):
             expiry.run_if_due()
-            clock.now += EVERY_SECONDS
+            clock.now += ACCESS_EXPIRY_SECONDS
 
     assert len(ledger.limits) == 5
     assert [line["event"] for line in lines] == [

@@ -3,13 +3,13 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from tests.workers.waiting import until
-from workers.supervisor.change_numbering import (
-    MAX_REST_SECONDS,
-    PERIOD_SECONDS,
-    REST_SECONDS,
-    ChangeNumbering,
+from runtime.time_limits import (
+    MAX_NUMBERING_REST_SECONDS,
+    NUMBERING_FAILED_SECONDS,
+    NUMBERING_SECONDS,
 )
+from tests.workers.waiting import until
+from workers.supervisor.change_numbering import ChangeNumbering
 
 
 @dataclass
@@ -56,7 +56,7 @@ def test_failures_are_logged_once_and_end_nothing() -> None:
     with structlog.testing.capture_logs() as lines:
         rests = [thread._publish() for _ in range(5)]
 
-    assert rests == [REST_SECONDS] * 3 + [PERIOD_SECONDS] * 2
+    assert rests == [NUMBERING_FAILED_SECONDS] * 3 + [NUMBERING_SECONDS] * 2
     assert [line["event"] for line in lines] == [
         "entitlement changes are not published",
         "entitlement changes are published again",
@@ -77,4 +77,4 @@ def test_a_slow_database_gets_a_longer_rest() -> None:
     times = iter([0.0, 0.3, 0.0, 60.0])
     thread = ChangeNumbering(FakeNumbering(), lambda: True, lambda: next(times))
 
-    assert [thread._publish(), thread._publish()] == [1.2, MAX_REST_SECONDS]
+    assert [thread._publish(), thread._publish()] == [1.2, MAX_NUMBERING_REST_SECONDS]

@@ -5,13 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.time_limits import STUCK_GRACE_SECONDS
+from runtime.time_limits import POOL_STARTS_APART_SECONDS, STUCK_GRACE_SECONDS
 from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
-from workers.supervisor.child_processes import (
-    STARTS_APART_SECONDS,
-    PoolProcess,
-)
+from workers.supervisor.child_processes import PoolProcess
 
 SLEEPER = "import time; time.sleep(60)"
 DEAF = (
@@ -31,7 +28,7 @@ def test_a_pool_that_cannot_start_is_tried_again_but_not_at_once() -> None:
     first = child.pid
 
     until(lambda: child.pid is None, meanwhile=child.keep_alive)
-    clock.now += STARTS_APART_SECONDS
+    clock.now += POOL_STARTS_APART_SECONDS
     child.keep_alive()
 
     assert child.pid not in (None, first)
@@ -44,7 +41,7 @@ def test_a_pool_that_worked_and_died_is_replaced_without_a_pause() -> None:
     child.keep_alive()
     first = child.pid
     assert first is not None
-    clock.now += STARTS_APART_SECONDS
+    clock.now += POOL_STARTS_APART_SECONDS
 
     os.kill(first, signal.SIGKILL)
     until(lambda: child.pid not in (None, first), meanwhile=child.keep_alive)

@@ -7,7 +7,8 @@ from sqlalchemy.engine import Engine
 
 from runtime.database.engine import engine_for
 from runtime.inbox.entries import Lane, PeekedEvent
-from workers.supervisor.conflicts import PAUSE_SECONDS, ConflictMover
+from runtime.time_limits import CONFLICTS_AGAIN_SECONDS
+from workers.supervisor.conflicts import ConflictMover
 
 
 @dataclass
@@ -77,7 +78,7 @@ def test_conflicts_stay_where_they_are_while_postgresql_is_away_and_are_tried_ag
     mover.move()
     mover.move()
     soon = inbox.asked
-    now[0] = PAUSE_SECONDS
+    now[0] = CONFLICTS_AGAIN_SECONDS
     mover.move()
 
     assert inbox.conflicting == ["evt_1#abcd"]

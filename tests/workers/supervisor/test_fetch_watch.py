@@ -6,8 +6,9 @@ import redis
 from runtime.inbox.entries import Deferred
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
+from runtime.time_limits import FETCH_STUCK_SECONDS
 from tests.runtime.inbox.entry_builders import event, let_time_pass
-from workers.supervisor.fetch_watch import STUCK_SECONDS, FetchWatch
+from workers.supervisor.fetch_watch import FetchWatch
 
 pytestmark = pytest.mark.servers
 
@@ -61,7 +62,7 @@ def test_a_wake_up_that_was_not_sent_is_owed_again(scene: FetchWatchScene) -> No
 def test_a_pool_that_claims_nothing_for_long_is_stuck(scene: FetchWatchScene) -> None:
     scene.check()
     scene.check(1)
-    scene.check(STUCK_SECONDS - 1)
+    scene.check(FETCH_STUCK_SECONDS - 1)
     assert not scene.watch.is_stuck
 
     scene.check(2)
@@ -74,7 +75,7 @@ def test_a_pool_that_claims_is_not_stuck(scene: FetchWatchScene) -> None:
     scene.check(1)
     scene.lane.claim("fetcher", wake=None)
     scene.lane.leave("fetcher", hand_on=False)
-    scene.check(STUCK_SECONDS + 1)
+    scene.check(FETCH_STUCK_SECONDS + 1)
 
     assert not scene.watch.is_stuck
 
@@ -83,7 +84,7 @@ def test_a_pool_is_not_stuck_while_fetching_pauses(scene: FetchWatchScene) -> No
     scene.lane.pause("429", 300)
     scene.check()
     scene.check(1)
-    scene.check(STUCK_SECONDS + 1)
+    scene.check(FETCH_STUCK_SECONDS + 1)
 
     assert not scene.watch.is_stuck
     assert scene.published == []

@@ -11,10 +11,9 @@ from runtime.database.engine import engine_for
 from runtime.inbox.entries import Backlog, Breaker
 from runtime.settings import Address
 from runtime.telemetry import SharedState
+from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.shared_state import (
-    READ_AGAIN_SECONDS,
-    STALE_SECONDS,
     DatabaseState,
     DatabaseStateCache,
     SharedStateReader,
@@ -154,7 +153,7 @@ def test_the_database_is_read_at_intervals_and_never_for_a_scrape() -> None:
     cache.refresh()
     cache.refresh()
     soon = cache.state().dead_letters
-    now[0] = READ_AGAIN_SECONDS
+    now[0] = DATABASE_STATE_SECONDS
     cache.refresh()
 
     assert (soon, cache.state().dead_letters) == (1, 2)
@@ -165,6 +164,6 @@ def test_a_value_that_no_thread_could_renew_is_not_served() -> None:
     cache = DatabaseStateCache(lambda: DATABASE, lambda: now[0])
     before = cache.state()
     cache.refresh()
-    now[0] = STALE_SECONDS
+    now[0] = STALE_DATABASE_STATE_SECONDS
 
     assert (before, cache.state()) == (DatabaseState(), DatabaseState())

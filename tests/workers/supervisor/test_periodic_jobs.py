@@ -6,10 +6,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.workers.waiting import until
 from workers.supervisor.periodic_jobs import PeriodicJobs
 
+PERIOD = 0.01
+"""Shorter than production's second: these tests count runs, and wait for several."""
+
 
 def test_jobs_run_again_and_again_until_a_stop() -> None:
     done: list[int] = []
-    jobs = PeriodicJobs([lambda: done.append(1)], period_seconds=0.01)
+    jobs = PeriodicJobs([lambda: done.append(1)], PERIOD)
     jobs.start()
 
     until(lambda: len(done) > 2)
@@ -27,7 +30,7 @@ def test_without_redis_the_jobs_are_tried_again_and_one_line_is_logged() -> None
         if len(done) <= 3:
             raise RedisConnectionError("refused")
 
-    jobs = PeriodicJobs([fail_three_times], period_seconds=0.01)
+    jobs = PeriodicJobs([fail_three_times], PERIOD)
     with structlog.testing.capture_logs() as lines:
         jobs.start()
         until(lambda: len(done) > 4)
@@ -43,7 +46,7 @@ def test_a_job_that_fails_keeps_no_other_from_running_and_is_logged_once() -> No
     def fail() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    jobs = PeriodicJobs([fail, lambda: done.append(1)], period_seconds=0.01)
+    jobs = PeriodicJobs([fail, lambda: done.append(1)], PERIOD)
     with structlog.testing.capture_logs() as lines:
         jobs.start()
         until(lambda: len(done) > 3)

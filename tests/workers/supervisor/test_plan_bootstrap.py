@@ -13,9 +13,10 @@ from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
+from runtime.time_limits import FIRST_PLANS_SECONDS
 from tests.workers.fakes import ManualClock
 from tests.workers.worker_process import WorkerSite, customers, running
-from workers.supervisor.plan_bootstrap import CHECK_SECONDS, PlanBootstrap
+from workers.supervisor.plan_bootstrap import PlanBootstrap
 
 pytestmark = pytest.mark.servers
 
@@ -50,7 +51,7 @@ def run(plans: PlanBootstrap, clock: ManualClock, number: int) -> list[EventDict
     with capture_logs() as lines:
         for _ in range(number):
             plans.provide()
-            clock.now += CHECK_SECONDS
+            clock.now += FIRST_PLANS_SECONDS
     return lines
 
 
