@@ -18,6 +18,8 @@ import structlog
 from prometheus_client import mmap_dict, values
 from prometheus_client.mmap_dict import MmapedDict
 
+from runtime.time_limits import METRICS_RETRY_SECONDS
+
 log = structlog.stdlib.get_logger(__name__)
 
 _FIRST_BYTES: Final[int] = mmap_dict._INITIAL_MMAP_SIZE  # noqa: SLF001 - the library's own size
@@ -27,8 +29,6 @@ _Values: Any = MmapedDict
 _library: Any = values
 
 ADVICE: Final = "make room or mount it writable: then they are shown again"
-RETRY_SECONDS: Final = 10.0
-"""Between two attempts to write what was counted in memory."""
 
 
 class ReservedValues(_Values):  # type: ignore[misc]  # its base is untyped
@@ -82,7 +82,7 @@ class LastingValues(ReservedValues):
         self._capacity, self._used = _FIRST_BYTES, 8
         self._positions: dict[str, int] = {}
         self._m = mmap.mmap(-1, _FIRST_BYTES)
-        self._next_try = time.monotonic() + RETRY_SECONDS
+        self._next_try = time.monotonic() + METRICS_RETRY_SECONDS
         _log_no_room(filename, error)
 
     def _go_on_in_memory(self, error: OSError) -> None:
@@ -94,12 +94,12 @@ class LastingValues(ReservedValues):
         if not isinstance(self._f, _NoFile):
             self._f.close()
             self._f = _NoFile()
-            self._next_try = time.monotonic() + RETRY_SECONDS
+            self._next_try = time.monotonic() + METRICS_RETRY_SECONDS
             _log_no_room(self._fname, error)
 
     def _return_to_file(self) -> None:
         """Write all values to the file and count there again, or stay in memory for a while."""
-        self._next_try = time.monotonic() + RETRY_SECONDS
+        self._next_try = time.monotonic() + METRICS_RETRY_SECONDS
         path = Path(self._fname)
         with suppress(OSError):
             _make(path, self._m[: self._capacity])

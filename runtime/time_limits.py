@@ -338,6 +338,9 @@ asked more often."""
 STALE_DATABASE_STATE_SECONDS: Final = 30.0
 """The age at which it is not shown any more. It outlasts a read that waits for a frozen server."""
 
+METRICS_RETRY_SECONDS: Final = 10.0
+"""Between two attempts to write the counts that a full metrics folder left in memory."""
+
 SCRAPE_SECONDS: Final = 10.0
 """For the request of a scraper: one that sends nothing holds a thread no longer."""
 

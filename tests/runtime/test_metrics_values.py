@@ -98,7 +98,7 @@ def test_what_was_counted_in_memory_is_written_to_the_file_once_there_is_room(
     bytes_at_first: int,
 ) -> None:
     path = tmp_path / "counter_1.db"
-    monkeypatch.setattr("runtime.metrics_values.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("runtime.metrics_values.METRICS_RETRY_SECONDS", 0.0)
     limit(bytes_at_first)
     with capture_logs() as lines:
         values = LastingValues(str(path))
