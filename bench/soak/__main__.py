@@ -170,9 +170,10 @@ def soak(options: SoakOptions, console: Console) -> SoakResult:
         given = Settings.from_env(os.environ).redis_server
         with soak_servers(folder, given) as servers, _stack(folder, servers) as stack:
             _run(stack, servers, options, console, result)
-        left = [*judgement.processes_left(folder)]
-        result.left_over += len(left)
-        result.problems += left
+    # The watch of the folder has ended by now, too.
+    left = [*judgement.processes_left(folder)]
+    result.left_over += len(left)
+    result.problems += left
     return result
 
 
