@@ -31,7 +31,7 @@ fit into ``SPLIT_SECONDS``. Another batch commits within milliseconds, as a rule
 LOCK_SECONDS: Final = 3.0
 """For one lock in any other transaction. It outlasts ``DECIDING_SECONDS`` of another worker."""
 
-STATEMENT_SECONDS: Final = 10.0
+STATEMENT_SECONDS: Final = 6.0
 """For one statement. It outlasts every wait for a lock, so the lock is what an error names."""
 
 IDLE_IN_TRANSACTION_SECONDS: Final = 20.0
@@ -40,10 +40,12 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 20.0
 It outlasts ``DECIDING_SECONDS`` tenfold, because the last event may begin at their end.
 """
 
-ANSWER_SECONDS: Final = 12.0
+ANSWER_SECONDS: Final = 6.5
 """For one answer, on our side: the server may be frozen, and its own limits with it.
 
-It outlasts ``STATEMENT_SECONDS``, so a server that lives says itself what took too long.
+It outlasts ``STATEMENT_SECONDS``, so a server that lives says itself what took too long. With the
+time to connect it is below ten seconds: so long may events wait after a failover that left every
+process of a pool with a frozen primary.
 """
 
 PROBE_ANSWER_SECONDS: Final = 4.0
@@ -52,7 +54,7 @@ PROBE_ANSWER_SECONDS: Final = 4.0
 CANCEL_SECONDS: Final = 2.0
 """For asking the server to end a probe that it did not answer."""
 
-UNACKNOWLEDGED_SECONDS: Final = 10.0
+UNACKNOWLEDGED_SECONDS: Final = 6.0
 """Until the kernel gives up a connection whose peer acknowledges nothing that was sent.
 
 It is shorter than ``ANSWER_SECONDS``, so the error of a server that is gone names the connection.

@@ -14,7 +14,7 @@ from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-FAILOVERS = 20 if os.environ.get("PAIDUP_TEST_FULL") else 3
+FAILOVERS = 20 if os.environ.get("PAIDUP_TEST_FULL") else 4
 WAYS: tuple[Way, ...] = ("read-only", "read-only", "killed", "frozen")
 """Read-only twice: the probe begins after the first failover, and the second meets what it left."""
 SETTLES_WITHIN = 10.0

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.servers
 
 
 class ShortDeadline(DeadlineConnection):
-    """It has production's behaviour after 0.3 s; tests/faults wait for production's 12 s."""
+    """It has production's behaviour after 0.3 s; tests/faults wait for production's 6.5 s."""
 
     answer_seconds = 0.3
 
