@@ -29,6 +29,9 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _END = datetime.fromtimestamp(LATEST, UTC)
 _EVENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+_CONTEXT = re.compile(r"(org_[A-Za-z0-9_]+/)?(acct_[A-Za-z0-9_]+/)*acct_[A-Za-z0-9_]+")
+"""A path of accounts, each within the one before it (https://docs.stripe.com/context)."""
+
 _TYPE = re.compile(r"[!-~]{1,255}")
 _LONGEST_ID = 255
 _LONGEST_VERSION = 100
@@ -43,6 +46,9 @@ class Envelope:
     type: str
     api_version: str | None
     account: str | None
+    """The account that owns the object: ``account``, else the last one in ``context``."""
+    owner_known: bool
+    """False if ``context`` cannot be read, or contradicts ``account``: the owner is unproven."""
     livemode: bool
     created_at: datetime
     object_id: str | None
@@ -99,7 +105,8 @@ def parse(body: bytes, *, decode: Callable[[bytes], Any] = decode_json) -> Envel
     stated = _stated_object(payload, thin=thin)
     event_id = EventId(_matching(payload, "id", _EVENT_ID))
     event_type = _matching(payload, "type", _TYPE)
-    account = _account(payload, thin=thin)
+    stated_account = _stated_account(payload)
+    account = stated_account or _account_in_context(payload)
     livemode = _livemode(payload)
     customer_id = _customer(stated)
     object_id = usable_id(stated.get("id")) or (None if thin else customer_id)
@@ -109,13 +116,17 @@ def parse(body: bytes, *, decode: Callable[[bytes], Any] = decode_json) -> Envel
         type=event_type,
         api_version=_api_version(payload),
         account=account,
+        owner_known=_is_owner_known(payload, account),
         livemode=livemode,
         created_at=_created(payload, thin=thin),
         object_id=object_id,
         customer_id=customer_id,
         thin=thin,
         partition=object_key(realm, customer_id or object_id or event_id),
-        fingerprint=_fingerprint(event_type, account, object_id, livemode=livemode),
+        # The same snapshot may come with and without a context: from two endpoints, for example.
+        fingerprint=_fingerprint(
+            event_type, account if thin else stated_account, object_id, livemode=livemode
+        ),
         body=body,
         payload=payload,
     )
@@ -181,13 +192,22 @@ def _stated_object(payload: dict[str, Any], *, thin: bool) -> Mapping[str, Any]:
     return stated
 
 
-def _account(payload: dict[str, Any], *, thin: bool) -> str | None:
-    if payload.get("account") is not None:
-        return _matching(payload, "account", _ACCOUNT)
-    # Thin events name the account in the context for fetching their object.
-    context = payload.get("context") if thin else None
-    named = context.rpartition("/")[2] if isinstance(context, str) else ""
-    return named if named.startswith("acct_") and _ACCOUNT.fullmatch(named) else None
+def _stated_account(payload: dict[str, Any]) -> str | None:
+    return None if payload.get("account") is None else _matching(payload, "account", _ACCOUNT)
+
+
+def _account_in_context(payload: dict[str, Any]) -> str | None:
+    context = payload.get("context")
+    last = context.rpartition("/")[2] if isinstance(context, str) else ""
+    return last if last.startswith("acct_") and _ACCOUNT.fullmatch(last) else None
+
+
+def _is_owner_known(payload: dict[str, Any], account: str | None) -> bool:
+    context = payload.get("context")
+    if context is None:
+        return True
+    readable = isinstance(context, str) and _CONTEXT.fullmatch(context) is not None
+    return readable and _account_in_context(payload) == account
 
 
 def _matching(payload: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:

@@ -303,7 +303,8 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="connect_accounts",
         parse=_accounts,
         default="",
-        help="Connected accounts whose events count, comma separated. Default: none.",
+        help="Other accounts whose events count, comma separated: those in an event's `account`"
+        " or `context`. Default: none.",
     ),
     Variable(
         name="PAIDUP_SIGNATURE_TOLERANCE_SECONDS",

@@ -74,6 +74,7 @@ class IgnoredReason(StrEnum):
     NEEDS_API_KEY = "needs_api_key"
     WRONG_MODE = "wrong_mode"
     UNKNOWN_ACCOUNT = "unknown_account"
+    UNKNOWN_CONTEXT = "unknown_context"
     NOTHING_STATED = "nothing_stated"
     OBJECT_GONE = "object_gone"
 

@@ -36,6 +36,10 @@ def _why_ignored(each: IneffectiveEvent) -> str:
         IgnoredReason.UNKNOWN_ACCOUNT.value: (
             f"PAIDUP_CONNECT_ACCOUNTS does not list the account of {each.realm}"
         ),
+        IgnoredReason.UNKNOWN_CONTEXT.value: (
+            "its context does not prove to which account it belongs;"
+            f" `paidup events show {each.event_id} --payload` shows it"
+        ),
     }.get(each.why, "an operator discarded its dead letter")
 
 

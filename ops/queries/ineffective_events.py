@@ -17,6 +17,7 @@ _MAX_LISTED: Final = 20
 _REASONS: Final = (
     IgnoredReason.WRONG_MODE.value,
     IgnoredReason.UNKNOWN_ACCOUNT.value,
+    IgnoredReason.UNKNOWN_CONTEXT.value,
     DISCARDED,
 )
 

@@ -29,6 +29,8 @@ class Scope:
         """Return why an event is ignored, or None if it counts."""
         if self.livemode != "any" and envelope.livemode != (self.livemode == "live"):
             return IgnoredReason.WRONG_MODE
+        if not envelope.owner_known:
+            return IgnoredReason.UNKNOWN_CONTEXT
         if envelope.account is not None and envelope.account not in self.accounts:
             return IgnoredReason.UNKNOWN_ACCOUNT
         return None

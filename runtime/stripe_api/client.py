@@ -129,8 +129,8 @@ def _end() -> None:
 
 
 def _account(envelope: Envelope) -> dict[str, str]:
-    """Return the account or context of the request: thin events name a context."""
-    context = envelope.payload.get("context") if envelope.thin else None
+    """Return the context of the request; events of older API versions name an account instead."""
+    context = envelope.payload.get("context")
     if isinstance(context, str) and context:
         return {"stripe_context": context}
     return {"stripe_account": envelope.account} if envelope.account else {}

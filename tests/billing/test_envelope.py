@@ -52,6 +52,7 @@ def test_an_event_is_read_with_its_exact_bytes() -> None:
         type="customer.updated",
         api_version="2026-10-28.endive",
         account=None,
+        owner_known=True,
         livemode=False,
         created_at=datetime.fromtimestamp(CREATED, UTC),
         object_id="cus_1",
@@ -150,21 +151,71 @@ def test_a_thin_event_may_relate_to_no_object() -> None:
 @pytest.mark.parametrize(
     ("members", "account"),
     [
+        ({}, None),
+        ({"context": None}, None),
         ({"context": "acct_1"}, "acct_1"),
+        ({"context": "acct_1/acct_2"}, "acct_2"),
+        ({"context": "acct_1/acct_2/acct_3"}, "acct_3"),
         ({"context": "org_1/acct_2"}, "acct_2"),
-        ({"context": "org_1"}, None),
-        ({"context": 7}, None),
-        ({"account": "acct_3", "context": "acct_1"}, "acct_3"),
+        ({"account": "acct_1"}, "acct_1"),
+        ({"account": "acct_1", "context": None}, "acct_1"),
+        ({"account": "acct_1", "context": "acct_1"}, "acct_1"),
+        ({"account": "acct_2", "context": "acct_1/acct_2"}, "acct_2"),
     ],
 )
-def test_the_context_of_a_thin_event_names_its_account(
-    members: dict[str, Any], account: str | None
+@pytest.mark.parametrize("thin", [False, True])
+def test_the_last_account_of_the_context_owns_the_object(
+    members: dict[str, Any], account: str | None, *, thin: bool
 ) -> None:
-    assert parse(encoded(THIN | members)).account == account
+    envelope = parse(encoded(THIN | members) if thin else changed(**members))
+
+    assert (envelope.account, envelope.owner_known) == (account, True)
 
 
-def test_the_context_of_a_snapshot_names_no_account() -> None:
-    assert parse(changed(context="acct_1")).account is None
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"context": ""},
+        {"context": 7},
+        {"context": False},
+        {"context": ["acct_1"]},
+        {"context": {"account": "acct_1"}},
+        {"context": "org_1"},
+        {"context": "wksp_1"},
+        {"context": "acct_"},
+        {"context": "acct_1/"},
+        {"context": "/acct_1"},
+        {"context": "acct_1//acct_1"},
+        {"context": "acct_1/wksp_2"},
+        {"context": "wksp_1/acct_1"},
+        {"context": "acct_2/org_1/acct_1"},
+        {"context": " acct_1"},
+        {"context": "acct_1\n"},
+        {"context": "ACCT_1"},
+        {"context": "acct_\u00e9"},
+        {"account": "acct_1", "context": "acct_2"},
+        {"account": "acct_1", "context": "acct_1/acct_2"},
+        {"account": "acct_1", "context": "org_1"},
+        {"account": "acct_1", "context": ""},
+    ],
+)
+@pytest.mark.parametrize("thin", [False, True])
+def test_a_context_that_proves_no_owner_is_told_apart(
+    members: dict[str, Any], *, thin: bool
+) -> None:
+    assert not parse(encoded(THIN | members) if thin else changed(**members)).owner_known
+
+
+def test_a_long_context_is_read_in_no_time() -> None:
+    path = "acct_1/" * 20_000
+
+    assert parse(changed(context=path + "acct_2")).account == "acct_2"
+    assert not parse(changed(context=path + "!")).owner_known
+
+
+def test_a_snapshot_with_a_context_is_the_same_event_as_without() -> None:
+    assert parse(changed(context="acct_1")).fingerprint == parse(changed()).fingerprint
+    assert parse(changed(context="acct_1")).realm == "test/acct_1"
 
 
 @pytest.mark.parametrize("created", [0, LATEST])

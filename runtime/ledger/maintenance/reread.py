@@ -23,7 +23,9 @@ from runtime.ledger.locks import Secured
 from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.write import PendingWrites
 
-EXCLUDED: Final = frozenset({IgnoredReason.WRONG_MODE, IgnoredReason.UNKNOWN_ACCOUNT})
+EXCLUDED: Final = frozenset(
+    {IgnoredReason.WRONG_MODE, IgnoredReason.UNKNOWN_ACCOUNT, IgnoredReason.UNKNOWN_CONTEXT}
+)
 NOT_OURS: Final = "the settings here exclude it, though it was counted: replay it to drop it"
 
 

@@ -202,6 +202,11 @@ def test_what_names_no_user_yet_waits_with_its_customer(
             {},
             "was ignored: PAIDUP_CONNECT_ACCOUNTS does not list the account of test/acct_1.",
         ),
+        (
+            {"context": "wksp_1"},
+            {},
+            "was ignored: its context does not prove to which account it belongs;",
+        ),
     ],
 )
 def test_events_that_name_the_user_and_do_not_count_here_are_shown(  # noqa: PLR0917 - fixtures

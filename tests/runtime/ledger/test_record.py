@@ -135,6 +135,12 @@ def test_an_event_that_cannot_be_read_stops_the_batch_and_names_itself(
     [
         ({"livemode": True}, "wrong_mode"),
         ({"account": "acct_stranger"}, "unknown_account"),
+        ({"context": "acct_stranger"}, "unknown_account"),
+        ({"context": "acct_ours/acct_stranger"}, "unknown_account"),
+        ({"context": "acct_ours/wksp_1"}, "unknown_context"),
+        ({"context": "org_1"}, "unknown_context"),
+        ({"context": {"account": "acct_ours"}}, "unknown_context"),
+        ({"account": "acct_ours", "context": "acct_stranger"}, "unknown_context"),
         ({"type": "terminal.reader.action_succeeded"}, "unknown_type"),
     ],
 )
@@ -152,9 +158,20 @@ def test_what_does_not_count_is_recorded_and_grants_nothing(
     assert rows(engine, "SELECT count(*) FROM facts") == [0]
 
 
-def test_a_listed_account_counts_in_a_realm_of_its_own(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"account": "acct_ours"},
+        {"context": "acct_ours"},
+        {"context": "acct_platform/acct_ours"},
+        {"account": "acct_ours", "context": "acct_platform/acct_ours"},
+    ],
+)
+def test_a_listed_account_counts_in_a_realm_of_its_own(
+    engine: Engine, given: dict[str, Any]
+) -> None:
     ledger = Ledger(engine, livemode="test", accounts=frozenset({"acct_ours"}))
-    body = event("customer.updated", customer("cus_1", "usr_1"), account="acct_ours")
+    body = event("customer.updated", customer("cus_1", "usr_1"), **given)
 
     ledger.record([delivery(body)])
 

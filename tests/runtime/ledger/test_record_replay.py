@@ -177,6 +177,24 @@ def test_facts_that_moved_to_another_object_leave_the_first(
     assert rows(engine, "SELECT object_key FROM facts") == ["test:pi_1"]
 
 
+@pytest.mark.parametrize(
+    ("listed", "facts", "active"),
+    [(frozenset({"acct_1"}), ["test/acct_1:cs_1"], ["test/acct_1"]), (frozenset[str](), [], [])],
+)
+def test_an_event_that_counted_before_contexts_were_read_moves_to_its_account_or_is_dropped(
+    ledger: Ledger, engine: Engine, listed: frozenset[str], facts: list[str], active: list[str]
+) -> None:
+    body = event("checkout.session.completed", checkout("cs_1"), context="acct_1")
+    given = delivery(body)
+    ledger.record([replace(given, envelope=replace(given.envelope, account=None))])
+    assert rows(engine, "SELECT object_key FROM facts") == ["test:cs_1"]
+
+    Ledger(engine, livemode="any", accounts=listed).record([replayed(body)])
+
+    assert rows(engine, "SELECT object_key FROM facts") == facts
+    assert rows(engine, "SELECT realm FROM user_entitlements WHERE active") == active
+
+
 def test_a_preview_of_a_replay_tells_the_difference_and_makes_none(
     ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,16 @@ def thin(**given: Any) -> Envelope:
             "Stripe-Account",
             "acct_3",
         ),
+        (
+            event("customer.updated", CUSTOMER, account="acct_3", context="acct_2/acct_3"),
+            "Stripe-Context",
+            "acct_2/acct_3",
+        ),
+        (
+            event("customer.updated", CUSTOMER, account="acct_3", context="acct_2/acct_3"),
+            "Stripe-Account",
+            None,
+        ),
         (thin(context=None), "Stripe-Context", None),
         (EVENT, "Stripe-Account", None),
     ],

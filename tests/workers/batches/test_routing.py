@@ -46,7 +46,9 @@ def test_without_a_key_for_it_a_thin_event_is_recorded_as_it_is(rule: FetchRouti
 
 
 @pytest.mark.parametrize(
-    "given", [{"livemode": True}, {"context": "acct_not_listed"}], ids=["mode", "account"]
+    "given",
+    [{"livemode": True}, {"context": "acct_not_listed"}, {"context": "wksp_1"}],
+    ids=["mode", "account", "context"],
 )
 def test_an_event_of_another_mode_or_account_is_not_fetched(given: dict[str, Any]) -> None:
     rule = routing(STRIPE_API_KEY="sk_org_x", PAIDUP_LIVEMODE="test")
