@@ -32,13 +32,15 @@ from ops.replay.targets import (
     selection_of,
     target_options,
 )
+from ops.terminal.formats import format_time
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, print_json, print_list, print_rows, print_text
 from ops.up.up_file import settings as find_settings
 from runtime.failures.conflicts import dead_letter_conflicts
-from runtime.failures.dead_letters import DEAD_LETTER_PENDING
+from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DiscardResult
 from runtime.failures.dead_letters import discard as discard_letters
 from runtime.inbox.entries import PeekedEvent
+from runtime.ledger.deliveries import DISCARDED
 from runtime.settings import Settings
 
 _ALL = "all"
@@ -167,22 +169,49 @@ def discard(
                 " settled; nothing was changed"
             )
         if dry_run:
-            return _report(keys, keys, as_json=as_json, verb="would discard")
+            return _report_dry_run(keys, as_json=as_json)
         confirm(len(keys), "discard", yes=yes)
-        gone = discard_letters(engine, keys, actor=actor, reason=why)
-    return _report(keys, gone, as_json=as_json, verb="discarded")
+        results = discard_letters(engine, keys, actor=actor, reason=why)
+    return _report(results, as_json=as_json)
 
 
-def _report(keys: Sequence[str], gone: Sequence[str], *, as_json: bool, verb: str) -> int:
-    left = sorted(set(keys) - set(gone))
+def _report_dry_run(keys: Sequence[str], *, as_json: bool) -> int:
     if as_json:
-        print_json({verb.replace(" ", "_"): list(gone), "resolved_by_others": left})
+        print_json({"would_discard": list(keys), "resolved_by_others": []})
+    for key in () if as_json else keys:
+        print_text(f"would discard {key}")
+    return 0
+
+
+def _report(results: Sequence[DiscardResult], *, as_json: bool) -> int:
+    others = [each for each in results if not each.discarded]
+    if as_json:
+        settled = {each.key: each.outcome for each in results if each.discarded and each.outcome}
+        print_json(
+            {
+                "discarded": [each.key for each in results if each.discarded],
+                "resolved_by_others": [each.key for each in others],
+                "settled_before": settled,
+            }
+        )
     else:
-        for key in gone:
-            print_text(f"{verb} {key}")
-        for key in left:
-            print_text(f"{key} was resolved by another operator in the meantime")
-    return 1 if left else 0
+        for each in results:
+            print_text(_describe_discard(each))
+    return 1 if others else 0
+
+
+def _describe_discard(result: DiscardResult) -> str:
+    key = result.key
+    if result.discarded and result.outcome:
+        return (
+            f"discarded {key}; the event itself was settled before ({result.outcome}) and stays so:"
+            f" `paidup events show {key}` shows its effects"
+        )
+    if result.discarded:
+        return f"discarded {key}"
+    done = "was discarded" if result.state == DISCARDED else f"was settled ({result.outcome})"
+    at = format_time(result.resolved_at)
+    return f"did not discard {key}: it {done} in the meantime, at {at} by {result.resolved_by}"
 
 
 def _query(settings: Settings, query: Callable[[Connection], T]) -> T:

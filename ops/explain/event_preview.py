@@ -34,7 +34,7 @@ from ops.replay.run import status_of_outcome
 from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Noted
-from runtime.ledger.deliveries import REPLAY, STRIPE
+from runtime.ledger.deliveries import DISCARDED, REPLAY, STRIPE, discard_undone_by
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
@@ -51,6 +51,8 @@ class EventSource:
     origin: str
     replayed: bool
     """True if only a replay by an operator would bring the event in again."""
+    undoes_discard: datetime | None = None
+    """The time of the discard that the replay undoes, if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +123,19 @@ def _from_outside(settings: Settings, body: bytes, origin: str) -> EventSource:
 
 def _from_records(shown: ShownEvent) -> EventSource:
     body, key, origin, replayed = shown.body, shown.event_id, "settled here", True
+    undoes_discard = None
     if not shown.recorded.settled and shown.pending:
         peeked = shown.pending[0]
         body, key, origin = peeked.body, peeked.key, "in the inbox"
         replayed = peeked.header.get("origin") == REPLAY
+        undoes_discard = discard_undone_by(peeked.header.get("extra", {}))
     elif not shown.recorded.settled:
         letter = shown.recorded.letters[0]
         key, origin = letter.event_id, f"a dead letter here ({letter.state}, {letter.error_type})"
-    return EventSource(body=body, key=key, origin=origin, replayed=replayed)
+        undoes_discard = letter.resolved_at if letter.state == DISCARDED else None
+    return EventSource(
+        body=body, key=key, origin=origin, replayed=replayed, undoes_discard=undoes_discard
+    )
 
 
 def _preview_source(
@@ -139,7 +146,9 @@ def _preview_source(
     livemode, accounts = settings.effective_livemode(), settings.connect_accounts
     ledger = Ledger(engine, livemode=livemode, accounts=accounts)
     origin = REPLAY if source.replayed else STRIPE
-    given = preview_delivery(envelope, source.key or envelope.event_id, origin)
+    given = preview_delivery(
+        envelope, source.key or envelope.event_id, origin, undoes_discard=source.undoes_discard
+    )
     (delivery,) = with_stored_fetches(engine, [given])
     about = partial(EventPreview, envelope=envelope, fetched=delivery.fetched, origin=source.origin)
     try:

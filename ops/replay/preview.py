@@ -169,7 +169,7 @@ class ReplayPreviewer:
                 detail = f"{type(error).__name__}: {error}"
                 self.preview.results.record(target.key, ReplayStatus.FAILED, detail)
                 continue
-            yield preview_delivery(envelope, target.key, REPLAY)
+            yield preview_delivery(envelope, target.key, REPLAY, undoes_discard=row.discarded_at)
 
     def _previews(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, DeliveryPreview]]:
         """Preview all events together; if that fails, leave out those that fail on their own."""
@@ -201,10 +201,17 @@ class ReplayPreviewer:
             return f"{failure.error_type}: {failure.reason}"
 
 
-def preview_delivery(envelope: Envelope, key: str, origin: str) -> Delivery:
+def preview_delivery(
+    envelope: Envelope, key: str, origin: str, *, undoes_discard: datetime | None = None
+) -> Delivery:
     """Return an event as it would be delivered from the inbox now."""
     return Delivery(
-        envelope=envelope, received_at=datetime.now(UTC), attempts=1, origin=origin, key=key
+        envelope=envelope,
+        received_at=datetime.now(UTC),
+        attempts=1,
+        origin=origin,
+        key=key,
+        undoes_discard=undoes_discard,
     )
 
 
@@ -226,7 +233,9 @@ def _in_chunks(keys: Iterable[K], query: Callable[[Sequence[K]], Mapping[K, V]])
 
 
 _STORED = sa.text(
-    "SELECT event_id AS key, payload, error_type FROM dead_letters WHERE event_id = ANY(:dead)"
+    "SELECT event_id AS key, payload, error_type,"
+    " CASE state WHEN 'discarded' THEN resolved_at END AS discarded_at"
+    " FROM dead_letters WHERE event_id = ANY(:dead)"
     " UNION ALL"
-    " SELECT id, payload, NULL FROM stripe_events WHERE id = ANY(:settled)"
+    " SELECT id, payload, NULL, NULL FROM stripe_events WHERE id = ANY(:settled)"
 )

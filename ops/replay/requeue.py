@@ -24,7 +24,7 @@ from runtime.broker import Publish
 from runtime.event_body import parse
 from runtime.event_keys import event_id_of
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.deliveries import REPLAY, REPLAY_SETTLED
+from runtime.ledger.deliveries import DISCARDED, REPLAY, REPLAY_SETTLED, UNDOES_DISCARD
 
 REQUESTED: Final = "replay.requested"
 
@@ -97,6 +97,8 @@ class Requeuer:
         except MalformedEvent as error:
             return ReplayResult(key=key, status=ReplayStatus.FAILED, detail=str(error))
         extra = {"actor": self.actor, "reason": self.reason}
+        if letter is not None and letter.state == DISCARDED:
+            extra[UNDOES_DISCARD] = letter.resolved_at.isoformat()
         return put_into_inbox(self.inbox, envelope, key, extra, wakes)
 
     def _audit_row(self, target: Target) -> dict[str, Any]:

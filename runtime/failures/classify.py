@@ -22,6 +22,7 @@ from billing.errors import BillingError
 from runtime.ledger.errors import (
     IDENTITY_CONFLICT,
     CatalogueMissing,
+    DeadLetterChanged,
     IdentityConflict,
     LocksOutOfOrder,
     SchemaOutdated,
@@ -95,6 +96,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
     (SchemaOutdated, Outdated),
     (CatalogueMissing, Outdated),
     (LocksOutOfOrder, Transient),
+    (DeadLetterChanged, Transient),
     (BillingError, Permanent),
     (IdentityConflict, Permanent),
     # Refused by the client before the server saw it, such as NUL in a text.

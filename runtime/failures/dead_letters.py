@@ -4,10 +4,10 @@ The row is committed before the event leaves the inbox, so a crash in between le
 both places and never in none. While PostgreSQL is unreachable the event stays in the inbox.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -16,12 +16,16 @@ from sqlalchemy.engine import Connection, Engine
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter
 from runtime.event_keys import conflict_key, event_id_of, fingerprint_of
-from runtime.ledger.deliveries import REPLAY
+from runtime.ledger.admit import outcomes_of, wait_for_settling
+from runtime.ledger.deliveries import DISCARDED, REPLAY
 
 DEAD_LETTER_PENDING: Final = "dead letter pending"
 """The start of the last error of an event that waits in the inbox to become a dead letter."""
 
+Columns = TypeVarTuple("Columns")
+
 _ACTOR: Final = "paidup"
+_KEY: Final = DeadLetter.event_id
 _LONGEST_HISTORY: Final = 50
 """Earlier failures kept with a dead letter; Stripe may redeliver for days."""
 
@@ -37,6 +41,8 @@ class DeadLetterDraft:
     error: str
     attempts: int
     origin: str
+    undoes_discard: datetime | None = None
+    """The time of the discard that its replay was to undo; see ``runtime.ledger.deliveries``."""
     received_at: datetime
     first_failed_at: datetime
     failed_at: datetime
@@ -45,8 +51,9 @@ class DeadLetterDraft:
 def dead_letter(engine: Engine, drafts: Sequence[DeadLetterDraft]) -> None:
     """Commit dead letters and their audit rows; what a dead letter held before goes to its history.
 
-    A dead letter that an operator discarded stays discarded, unless a replay of it failed. If the
-    dead letter under this id holds another event, the new one gets a key of its own.
+    A dead letter that an operator discarded stays discarded, unless a replay failed that was asked
+    for since. If the dead letter under this id holds another event, the new one gets a key of its
+    own.
     """
     with engine.begin() as connection:
         for draft in _with_conflict_keys(connection, drafts):
@@ -61,23 +68,61 @@ def count_open(engine: Engine) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def discard(engine: Engine, keys: Sequence[str], *, actor: str, reason: str) -> list[str]:
-    """Discard these dead letters if they are open, and return the keys of those that were.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardResult:
+    """A dead letter after an attempt to discard it."""
 
-    If Stripe sends such an event again, it is settled as ignored until an operator replays it.
+    key: str
+    discarded: bool
+    state: str
+    resolved_at: datetime
+    resolved_by: str
+    outcome: str | None
+    """The outcome of the event if it is settled; a discard leaves what is settled as it is."""
+
+
+def discard(engine: Engine, keys: Sequence[str], *, actor: str, reason: str) -> list[DiscardResult]:
+    """Discard these dead letters if they are open; return all that exist, sorted by key.
+
+    Events that are being settled at this moment come first, so the results hold for good: an event
+    that was discarded here has no effect until an operator replays it.
     """
+    with engine.begin() as connection:
+        there = sorted(connection.scalars(sa.select(_KEY).where(_KEY.in_(keys))))
+        ids = [key for key in there if key == event_id_of(key)]
+        wait_for_settling(connection, ids)
+        locked = _in_order(sa.select(_KEY, DeadLetter.state).where(_KEY.in_(there)))
+        is_open = {key for key, state in connection.execute(locked) if state == "open"}
+        if is_open:
+            _discard_open(connection, is_open, actor=actor, reason=reason)
+        outcomes = outcomes_of(connection, ids)
+        columns = (_KEY, DeadLetter.state, DeadLetter.resolved_at, DeadLetter.resolved_by)
+        rows = connection.execute(sa.select(*columns).where(_KEY.in_(there)))
+        return [
+            DiscardResult(
+                key=row.event_id,
+                discarded=row.event_id in is_open,
+                state=row.state,
+                resolved_at=row.resolved_at,
+                resolved_by=row.resolved_by,
+                outcome=outcomes.get(row.event_id),
+            )
+            for row in sorted(rows)
+        ]
+
+
+def _discard_open(
+    connection: Connection, keys: Collection[str], *, actor: str, reason: str
+) -> None:
     statement = (
         sa.update(DeadLetter)
-        .where(DeadLetter.event_id.in_(keys), DeadLetter.state == "open")
-        .values(state="discarded", resolved_at=sa.func.now(), resolved_by=actor, reason=reason)
-        .returning(DeadLetter.event_id, DeadLetter.error_type)
+        .where(_KEY.in_(keys))
+        .values(state=DISCARDED, resolved_at=sa.func.now(), resolved_by=actor, reason=reason)
+        .returning(_KEY, DeadLetter.error_type)
     )
-    with engine.begin() as connection:
-        discarded = connection.execute(statement).all()
-        rows = [_discarded_row(key, error, actor, reason) for key, error in discarded]
-        if rows:
-            connection.execute(sa.insert(AuditLog), rows)
-    return sorted(key for key, _ in discarded)
+    discarded = connection.execute(statement).all()
+    rows = [_discarded_row(key, error, actor, reason) for key, error in discarded]
+    connection.execute(sa.insert(AuditLog), rows)
 
 
 def _discarded_row(key: str, error_type: str, actor: str, reason: str) -> dict[str, Any]:
@@ -90,9 +135,14 @@ def _discarded_row(key: str, error_type: str, actor: str, reason: str) -> dict[s
         "target_id": key,
         "event_id": event_id_of(key),
         "before": {"state": "open", "error_type": error_type},
-        "after": {"state": "discarded"},
+        "after": {"state": DISCARDED},
         "reason": reason,
     }
+
+
+def _in_order(query: sa.Select[*Columns]) -> sa.Select[*Columns]:
+    """Return the query with locks on the dead letters, taken in the order of all transactions."""
+    return query.order_by(_KEY.collate("C")).with_for_update()
 
 
 def _with_conflict_keys(
@@ -100,7 +150,7 @@ def _with_conflict_keys(
 ) -> list[DeadLetterDraft]:
     keys = [draft.key for draft in drafts if draft.key == event_id_of(draft.key)]
     query = sa.select(DeadLetter.event_id, DeadLetter.payload)
-    held = query.where(DeadLetter.event_id.in_(map(storable, keys))).with_for_update()
+    held = _in_order(query.where(DeadLetter.event_id.in_(map(storable, keys))))
     there = {key: fingerprint_of(payload.encode()) for key, payload in connection.execute(held)}
 
     def keyed(draft: DeadLetterDraft) -> DeadLetterDraft:
@@ -115,7 +165,9 @@ def _with_conflict_keys(
 def _upsert(connection: Connection, draft: DeadLetterDraft) -> None:
     statement = insert(DeadLetter).values(**_row(draft))
     new = statement.excluded
-    discarded = (DeadLetter.state == "discarded") & (draft.origin != REPLAY)
+    discarded = DeadLetter.state == DISCARDED
+    if draft.origin == REPLAY:
+        discarded &= DeadLetter.resolved_at.is_distinct_from(draft.undoes_discard)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[DeadLetter.event_id],
@@ -125,7 +177,7 @@ def _upsert(connection: Connection, draft: DeadLetterDraft) -> None:
                 "error": new.error,
                 "attempts": new.attempts,
                 "last_failed_at": new.last_failed_at,
-                "state": sa.case((discarded, "discarded"), else_="open"),
+                "state": sa.case((discarded, DISCARDED), else_="open"),
                 "resolved_at": sa.case((discarded, DeadLetter.resolved_at)),
                 "resolved_by": sa.case((discarded, DeadLetter.resolved_by)),
                 "reason": sa.case((discarded, DeadLetter.reason)),

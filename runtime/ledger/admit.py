@@ -19,7 +19,7 @@ from models.tables import StripeEvent
 from runtime.event_keys import fingerprint_of
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
-from runtime.ledger.deliveries import Delivery, Outcome
+from runtime.ledger.deliveries import DISCARDED, Delivery, Outcome
 from runtime.ledger.errors import SchemaOutdated
 from runtime.schema import head
 from runtime.time_limits import LOCK_SECONDS
@@ -45,6 +45,7 @@ class OpenDeadLetter:
     """A dead letter that has not been replayed; ``fingerprint`` is None if its body is no event."""
 
     state: str
+    resolved_at: datetime | None
     fingerprint: str | None
 
     def is_anothers(self, delivery: Delivery) -> bool:
@@ -52,9 +53,14 @@ class OpenDeadLetter:
 
         Once an operator has discarded it, they may replay the other event.
         """
-        decided = self.state == "discarded" and delivery.replayed
+        decided = self.state == DISCARDED and delivery.replayed
         same = self.fingerprint in {None, delivery.envelope.fingerprint}
         return not same and not decided
+
+    def stays_discarded(self, delivery: Delivery) -> bool:
+        """Return True if it was discarded, and no replay was asked for since."""
+        undone = delivery.replayed and delivery.undoes_discard == self.resolved_at
+        return self.state == DISCARDED and not undone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +127,22 @@ def withdraw(connection: Connection, event_ids: Iterable[str]) -> None:
     connection.execute(_WITHDRAW, {"ids": sorted(event_ids)})
 
 
+def wait_for_settling(connection: Connection, event_ids: Iterable[str]) -> None:
+    """Wait until each transaction that inserted one of these events by now has ended.
+
+    The insert waits as that of ``admit`` does, and is taken back.
+    """
+    with connection.begin_nested() as probe:
+        connection.execute(_PROBE, {"ids": sorted(event_ids)})
+        probe.rollback()
+
+
+def outcomes_of(connection: Connection, event_ids: Iterable[str]) -> Mapping[str, Outcome]:
+    """Return the outcomes of those events that are settled."""
+    rows = connection.execute(_OUTCOMES, {"ids": list(event_ids)})
+    return {row.id: Outcome(row.outcome) for row in rows}
+
+
 def resettle(connection: Connection, outcomes: Mapping[str, tuple[Outcome, str | None]]) -> None:
     """Correct the outcome of events that this transaction inserted or settles again."""
     rows = [{"id": event_id, "outcome": o, "reason": r} for event_id, (o, r) in outcomes.items()]
@@ -150,8 +172,8 @@ _OPEN = text(
     " (SELECT version_num FROM alembic_version) AS revision,"
     " (SELECT epoch FROM database_epoch) AS epoch,"
     " pg_advisory_xact_lock_shared(:lock),"
-    " (SELECT json_object_agg(event_id, json_build_array(state, payload)) FROM dead_letters"
-    "  WHERE event_id = ANY(:keys) AND state <> 'replayed') AS dead_letters"
+    " (SELECT json_object_agg(event_id, json_build_array(state, resolved_at, payload))"
+    "  FROM dead_letters WHERE event_id = ANY(:keys) AND state <> 'replayed') AS dead_letters"
 )
 _SETTLED = (
     f"SELECT {_RETURNED} FROM stripe_events"  # noqa: S608 - our own columns
@@ -161,6 +183,13 @@ _NOTE_FETCHED = text(
     "UPDATE stripe_events SET pending_fetches = :pending_fetches,"
     " fetched = coalesce(:fetched, fetched) WHERE id = :id"
 )
+_PROBE = text(
+    "INSERT INTO stripe_events (id, type, livemode, created_at, received_at, outcome, attempts,"
+    " payload, payload_sha256, realm, fingerprint, origin)"
+    " SELECT id, '', false, now(), now(), 'ignored', 0, '', '', '', '', 'stripe'"
+    " FROM unnest(CAST(:ids AS text[])) AS id ON CONFLICT (id) DO NOTHING"
+)
+_OUTCOMES = text("SELECT id, outcome FROM stripe_events WHERE id = ANY(:ids)")
 _WITHDRAW = text("DELETE FROM stripe_events WHERE id = ANY(:ids)")
 _RESETTLE = text(
     "UPDATE stripe_events SET outcome = :outcome, reason = :reason, applied_at = now()"
@@ -168,10 +197,16 @@ _RESETTLE = text(
 )
 
 
-def _open_dead_letters(found: Mapping[str, tuple[str, str]]) -> dict[str, OpenDeadLetter]:
+def _open_dead_letters(
+    found: Mapping[str, tuple[str, str | None, str]],
+) -> dict[str, OpenDeadLetter]:
     return {
-        key: OpenDeadLetter(state=state, fingerprint=fingerprint_of(payload.encode()))
-        for key, (state, payload) in found.items()
+        key: OpenDeadLetter(
+            state=state,
+            resolved_at=datetime.fromisoformat(resolved_at) if resolved_at else None,
+            fingerprint=fingerprint_of(payload.encode()),
+        )
+        for key, (state, resolved_at, payload) in found.items()
     }
 
 

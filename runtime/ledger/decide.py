@@ -28,7 +28,7 @@ from runtime.ledger.admit import (
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.decisions import Decision
-from runtime.ledger.deliveries import ALREADY_APPLIED, Outcome, superseded_by
+from runtime.ledger.deliveries import ALREADY_APPLIED, DISCARDED, Outcome, superseded_by
 from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
 from runtime.ledger.load import Stored, keys_stated_by, load
 from runtime.ledger.locks import Secured, narrow, secure
@@ -115,6 +115,7 @@ def decide(
         IdentityConflict: an event of the batch has the id of another one.
         UnreadableEvent: an event of the batch is new and cannot be read.
         LocksOutOfOrder: another transaction got in between; nothing was written.
+        DeadLetterChanged: an event became a dead letter meanwhile; nothing was written.
     """
     deliveries = [each.delivery for each in prepared]
     names = {name for each in deliveries for name in (each.key, each.envelope.event_id)}
@@ -126,7 +127,8 @@ def decide(
     secured = secure(connection, [work.mentions for work in works if work.mentions])
     plans = catalogues.current(connection)
     until = limits.clock() + limits.deciding_seconds
-    stored = load(connection, secured.stored)
+    # A discard waits for the rows that `admit` inserted. What was discarded before is seen here.
+    stored = load(connection, secured.stored, not_dead=names - opening.dead_letters.keys())
     batch = BatchState(stored, plans=plans, now=opening.now)
     turns = _turns(works, secured, stored)
     steps = _steps(batch, works, turns, lambda: limits.clock() >= until)
@@ -193,6 +195,8 @@ def _delivery_state(prepared: Prepared, admitted: Admitted) -> DeliveryState:
     if prepared.delivery.envelope.event_id in admitted.new:
         return DeliveryState.NEW
     row = admitted.row(prepared.delivery.envelope.event_id)
+    if prepared.ignored == DISCARDED:
+        return DeliveryState.SETTLED
     if prepared.delivery.replayed:
         return DeliveryState.REPLAYED
     waits = row.pending_fetches is not None or not row.fetched

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
 
 from billing.envelope import Envelope
 from billing.fetching.record import FetchPlan, FetchRecord
@@ -32,6 +33,18 @@ DISCARDED = "discarded"
 """The reason of an event whose dead letter an operator discarded."""
 
 
+UNDOES_DISCARD: Final = "undoes_discard"
+"""The key in the inbox under which a replay says which discard it undoes."""
+
+
+def discard_undone_by(extra: Mapping[str, Any]) -> datetime | None:
+    """Return the time of the discard that a replay undoes, from what the inbox holds beside it."""
+    try:
+        return datetime.fromisoformat(extra[UNDOES_DISCARD])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def superseded_by(event_id: EventId) -> str:
     """Return the reason of an event that changed nothing because this newer one was known."""
     return f"superseded by {event_id}"
@@ -54,6 +67,11 @@ class Delivery:
     actor: str = STRIPE
     reason: str | None = None
     """The operator's reason for a replay."""
+    undoes_discard: datetime | None = None
+    """The time at which its dead letter had been discarded when an operator asked for the replay.
+
+    A discard of another time came later, and the event stays discarded.
+    """
     fetched: FetchRecord | None = None
     """Answers of Stripe's API about it. A replay uses the stored ones, if there are any."""
 

@@ -3,6 +3,7 @@
 LedgerError
  ├── IdentityConflict    one event id, two different events
  ├── LocksOutOfOrder     a lock turned out to be needed after a higher one was taken
+ ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
  ├── CatalogueMissing    no plans have been applied yet
  └── SchemaOutdated      the database belongs to another release
 """
@@ -36,6 +37,17 @@ class LocksOutOfOrder(LedgerError):
         self.keys = frozenset(keys)
         super().__init__(
             f"found too late that {', '.join(sorted(self.keys))} must be locked too;"
+            " nothing was written, try again"
+        )
+
+
+class DeadLetterChanged(LedgerError):
+    """The dead letter of an event is not what it was when the transaction began."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"the dead letter of {key} changed while the event was decided;"
             " nothing was written, try again"
         )
 

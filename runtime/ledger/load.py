@@ -10,6 +10,7 @@ from billing.fact_codec import fact_from_json
 from billing.facts import Fact
 from billing.ids import ObjectKey, PartyId
 from billing.rows import Key
+from runtime.ledger.errors import DeadLetterChanged
 from runtime.ledger.rows import Row, TableName, from_plain, no_rows
 
 
@@ -22,13 +23,26 @@ class Stored:
     catalogue_version: int | None = None
 
 
-def load(connection: Connection, parties: Iterable[PartyId]) -> dict[PartyId, Stored]:
-    """Return what is stored of each of these parties, which may be nothing."""
+def load(
+    connection: Connection, parties: Iterable[PartyId], *, not_dead: Iterable[str] = ()
+) -> dict[PartyId, Stored]:
+    """Return what is stored of each of these parties, which may be nothing.
+
+    ``not_dead`` are keys of events that had no open or discarded dead letter before.
+
+    Raises:
+        DeadLetterChanged: one of them has one now.
+    """
     stored = {party: Stored() for party in parties}
-    if not stored:
+    keys = sorted(not_dead)
+    if not stored and not keys:
         return stored
-    for source, party, value in connection.execute(_LOAD, {"parties": sorted(stored)}):
-        _take(stored[party], source, value)
+    for source, name, value in connection.execute(
+        _LOAD, {"parties": sorted(stored), "not_dead": keys}
+    ):
+        if source == _DEAD_LETTERS:
+            raise DeadLetterChanged(name)
+        _take(stored[name], source, value)
     return stored
 
 
@@ -43,11 +57,13 @@ def keys_stated_by(
     return {event_id: frozenset(keys) for event_id, keys in stated.items()}
 
 
-_FACTS, _PARTIES = "facts", "parties"
+_FACTS, _PARTIES, _DEAD_LETTERS = "facts", "parties", "dead_letters"
 _LOAD = text(
     f"SELECT '{_FACTS}', party, fact FROM facts WHERE party = ANY(:parties)"  # noqa: S608
     f" UNION ALL SELECT '{_PARTIES}', party, to_jsonb(catalogue_version)"
     " FROM parties WHERE party = ANY(:parties)"
+    f" UNION ALL SELECT '{_DEAD_LETTERS}', event_id, NULL"
+    " FROM dead_letters WHERE event_id = ANY(:not_dead) AND state <> 'replayed'"
     + "".join(
         f" UNION ALL SELECT '{table}', party, to_jsonb({table})"  # noqa: S608 - our own names
         f" FROM {table} WHERE party = ANY(:parties)"

@@ -57,9 +57,9 @@ def prepare(deliveries: Sequence[Delivery], scope: Scope) -> list[Prepared]:
 
 
 def without_discarded(prepared: Prepared, dead_letters: Mapping[str, OpenDeadLetter]) -> Prepared:
-    """Return the delivery without facts if its dead letter was discarded and it is no replay."""
+    """Return the delivery without facts if its dead letter was discarded and stays so."""
     dead_letter = dead_letters.get(prepared.delivery.key)
-    if dead_letter is None or dead_letter.state != DISCARDED or prepared.delivery.replayed:
+    if dead_letter is None or not dead_letter.stays_discarded(prepared.delivery):
         return prepared
     return replace(prepared, facts=(), ignored=DISCARDED, unreadable=None)
 

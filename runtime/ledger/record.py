@@ -23,8 +23,8 @@ from runtime.ledger.admit import note_fetched, resettle
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
-from runtime.ledger.deliveries import REPLAY_SETTLED, Delivery, Outcome, Settlement
-from runtime.ledger.errors import LocksOutOfOrder
+from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
+from runtime.ledger.errors import DeadLetterChanged, LocksOutOfOrder
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
@@ -117,7 +117,7 @@ def _persistently(attempt: Callable[[], T]) -> T:
     for _ in range(MAX_TRIES - 1):
         try:
             return attempt()
-        except LocksOutOfOrder:
+        except (LocksOutOfOrder, DeadLetterChanged):
             continue
     return attempt()
 
@@ -179,23 +179,35 @@ def _cause(delivery: Delivery) -> ChangeCause:
 
 _CLOSE = text(
     "UPDATE dead_letters SET state = 'replayed', resolved_at = now(), resolved_by = :actor,"
-    " reason = :reason WHERE event_id = :key AND state <> 'replayed'"
+    " reason = :reason WHERE event_id = :key AND state = :state"
+    " AND resolved_at IS NOT DISTINCT FROM :resolved_at"
 )
 
 
 def _resolve_dead_letters(
     connection: Connection, pending: PendingWrites, decided: DecidedBatch
 ) -> None:
-    """Resolve the dead letters of settled events; a discarded one is resolved only by a replay."""
-    for step in decided.steps:
-        delivery = step.work.prepared.delivery
-        dead_letter = decided.opening.dead_letters.get(delivery.key)
-        if dead_letter and (dead_letter.state == "open" or delivery.replayed):
-            by = {"key": delivery.key, "actor": delivery.actor, "reason": delivery.reason}
-            connection.execute(_CLOSE, by)
-            target = ("dead_letter", delivery.key)
-            closed = audit_row(_cause(delivery), action="dead_letter.replayed", target=target)
-            pending.audit.append(closed)
+    """Resolve the dead letters of settled events; a discarded one is resolved only by a replay.
+
+    Raises:
+        DeadLetterChanged: one is not what it was, so the event may have been discarded meanwhile.
+    """
+    found = decided.opening.dead_letters
+    deliveries = {
+        step.work.prepared.delivery.key: step.work.prepared.delivery for step in decided.steps
+    }
+    for key in sorted(deliveries.keys() & found.keys()):
+        delivery, dead_letter = deliveries[key], found[key]
+        if dead_letter.stays_discarded(delivery):
+            continue
+        seen = {"key": key, "state": dead_letter.state, "resolved_at": dead_letter.resolved_at}
+        by = {"actor": delivery.actor, "reason": delivery.reason}
+        if connection.execute(_CLOSE, seen | by).rowcount == 0:
+            raise DeadLetterChanged(key)
+        closed = audit_row(
+            _cause(delivery), action="dead_letter.replayed", target=("dead_letter", key)
+        )
+        pending.audit.append(closed)
 
 
 def _audit_replays(pending: PendingWrites, decided: DecidedBatch) -> None:
@@ -214,7 +226,7 @@ def _settlement(step: Step, decided: DecidedBatch) -> Settlement:
     settled = step.work.state is DeliveryState.SETTLED
     open_still = (
         targets_from_text(row.pending_fetches)
-        if settled and row.pending_fetches
+        if settled and row.pending_fetches and step.work.prepared.ignored != DISCARDED
         else step.pending_fetches
     )
     return Settlement(

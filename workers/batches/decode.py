@@ -7,7 +7,7 @@ from billing.errors import MalformedEvent
 from billing.fetching.record import FetchRecord
 from runtime.event_body import parse
 from runtime.inbox.entries import InboxEntry
-from runtime.ledger.deliveries import STRIPE, Delivery
+from runtime.ledger.deliveries import STRIPE, Delivery, discard_undone_by
 from runtime.time_limits import UNKNOWN_VERSION_SECONDS
 from workers.batches.retry_policy import (
     ClaimHistory,
@@ -40,6 +40,7 @@ def read_delivery(entry: InboxEntry) -> Delivery | Snooze | MoveToDeadLetters:
         key=entry.key,
         actor=str(entry.extra.get("actor", STRIPE)),
         reason=entry.extra.get("reason"),
+        undoes_discard=discard_undone_by(entry.extra),
         fetched=_imported_fetches(entry),
     )
 

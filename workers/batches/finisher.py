@@ -16,7 +16,7 @@ from runtime.event_keys import conflict_key
 from runtime.failures.classify import Failure, Infrastructure, Outdated, classify
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DeadLetterDraft
 from runtime.inbox.entries import Deferred, Finished, InboxEntry, Parked
-from runtime.ledger.deliveries import Settlement
+from runtime.ledger.deliveries import Settlement, discard_undone_by
 from runtime.ledger.errors import IDENTITY_CONFLICT
 from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import event_type_of
@@ -217,6 +217,7 @@ def _draft(entry: InboxEntry, dead: MoveToDeadLetters, now: datetime) -> DeadLet
         error=dead.error,
         attempts=entry.attempts + 1,
         origin=entry.origin,
+        undoes_discard=discard_undone_by(entry.extra),
         received_at=entry.received_at,
         first_failed_at=entry.first_failed_at or now,
         failed_at=now,

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from billing.envelope import Envelope, parse
+from ops.commands import dead as dead_command
 from ops.samples.scenario import Event
 from ops.up.servers.ports import free_port
+from runtime.failures.dead_letters import discard
 from runtime.inbox.entries import Parked
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv, yesterday
@@ -149,6 +151,58 @@ def test_a_discarded_event_stays_discarded_until_it_is_replayed(
     for verb in ("discard", "replay"):
         paidup("dead", verb, event.id, *WHY, code=1)
         assert f"{event.id} was applied in the meantime (by cli:ada)" in paidup.err
+
+
+def test_a_discard_says_when_the_event_was_settled_before_it(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settle the event while the operator is asked."""
+    event = onetime(floor)[-1]
+    fail_all(floor, monkeypatch, event)
+    monkeypatch.setattr(dead_command, "confirm", lambda *_, **__: floor.take_in(event))
+
+    said = paidup("dead", "discard", event.id, *WHY, code=1)
+
+    assert f"did not discard {event.id}: it was settled (applied) in the meantime, at" in said
+    assert "by stripe" in said
+    assert floor.letters() == {event.id: "replayed"}
+    assert floor.audited("dead_letter.discarded") == []
+
+
+def test_the_discard_of_a_failed_replay_says_that_the_event_stays_settled(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = onetime(floor)[-1]
+    floor.take_in(event)
+    with yesterday(monkeypatch, unreadable=True):
+        paidup("replay", event.id, *WHY, "--no-wait")
+        floor.work()
+    assert floor.letters() == {event.id: "open"}
+
+    said = paidup("dead", "discard", event.id, *WHY)
+
+    assert f"discarded {event.id}; the event itself was settled before (applied)" in said
+    assert floor.scalars("SELECT outcome FROM stripe_events") == ["applied"]
+
+
+def test_a_replay_that_waits_in_the_inbox_does_not_undo_a_later_discard(
+    floor: OpsEnv, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discard it as a command does that looked into the inbox just before the replay."""
+    event = onetime(floor)[-1]
+    fail_all(floor, monkeypatch, event)
+    paidup("dead", "replay", event.id, *WHY, "--no-wait")
+    (discarded,) = discard(floor.engine, [event.id], actor="cli:bob", reason="a test event")
+
+    floor.work()
+    assert (discarded.discarded, floor.letters()) == (True, {event.id: "discarded"})
+    assert floor.scalars("SELECT reason FROM stripe_events") == ["discarded"]
+
+    assert "1 applied" in paidup("replay", event.id, *WHY, "--dry-run")
+    paidup("dead", "replay", event.id, *WHY, "--no-wait")
+    floor.work()
+    assert floor.letters() == {event.id: "replayed"}
+    assert floor.scalars("SELECT outcome FROM stripe_events") == ["applied"]
 
 
 def test_what_is_on_its_way_again_is_not_discarded(

@@ -16,6 +16,7 @@ from runtime.failures.classify import (
 )
 from runtime.ledger.errors import (
     CatalogueMissing,
+    DeadLetterChanged,
     IdentityConflict,
     LocksOutOfOrder,
     SchemaOutdated,
@@ -58,6 +59,7 @@ def test_a_server_that_is_away_or_cannot_write_is_infrastructure(error: Exceptio
         pg.QueryCanceled(),
         pg.IdleInTransactionSessionTimeout(),
         LocksOutOfOrder(["test:cus_1"]),
+        DeadLetterChanged("evt_1"),
     ],
 )
 def test_contention_belongs_to_the_event_and_not_to_the_server(error: Exception) -> None:

@@ -154,12 +154,23 @@ def test_a_discarded_dead_letter_stays_discarded_and_a_replayed_one_opens_again(
 def test_a_discarded_dead_letter_whose_replay_fails_is_open_again(engine: Engine) -> None:
     dead_letter(engine, [draft()])
     discard(engine, ["evt_1"], actor="cli:ada", reason="a test event")
+    discarded_at = letter(engine).resolved_at
 
-    dead_letter(engine, [draft(origin="replay")])
+    dead_letter(engine, [draft(origin="replay", undoes_discard=discarded_at)])
 
     row = letter(engine)
     assert (row.state, row.resolved_by, row.reason) == ("open", None, None)
     assert (row.history[0]["state"], row.history[0]["resolved_by"]) == ("discarded", "cli:ada")
+
+
+def test_a_replay_that_was_asked_for_before_the_discard_does_not_open_it(engine: Engine) -> None:
+    dead_letter(engine, [draft()])
+    discard(engine, ["evt_1"], actor="cli:ada", reason="a test event")
+
+    dead_letter(engine, [draft(origin="replay")])
+    dead_letter(engine, [draft(origin="replay", undoes_discard=NOON)])
+
+    assert (letter(engine).state, letter(engine).resolved_by) == ("discarded", "cli:ada")
 
 
 def test_only_open_dead_letters_are_discarded_each_with_its_audit(engine: Engine) -> None:
@@ -168,7 +179,10 @@ def test_only_open_dead_letters_are_discarded_each_with_its_audit(engine: Engine
     first = discard(engine, ["evt_1#abcd", "evt_unknown"], actor="cli:ada", reason="a test event")
     second = discard(engine, ["evt_1#abcd"], actor="cli:bob", reason="again")
 
-    assert (first, second) == (["evt_1#abcd"], [])
+    assert [(each.key, each.discarded, each.resolved_by) for each in (*first, *second)] == [
+        ("evt_1#abcd", True, "cli:ada"),
+        ("evt_1#abcd", False, "cli:ada"),
+    ]
     row = letter(engine, "evt_1#abcd")
     assert (row.state, row.resolved_by, row.reason) == ("discarded", "cli:ada", "a test event")
     assert letter(engine).state == "open"
