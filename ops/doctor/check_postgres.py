@@ -16,6 +16,7 @@ from ops.doctor.check_losses import check_losses
 from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
+from ops.doctor.on_its_own import on_its_own
 from ops.errors import first_line
 from ops.plans.migrate import plans_drift
 from ops.terminal.formats import format_duration
@@ -71,12 +72,16 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     yield ok("schema", f"at {schema.head()}")
     yield _plans(engine, settings)
     with engine.connect() as connection:
-        if behind := scan.count_outdated(connection):
-            says = f"{behind} customers or payments still use older plans"
-            yield warning("plans", f"{says}: run `paidup plans apply --resume`")
+        yield from on_its_own(connection, "plans", _check_outdated)
         yield from check_waiting(connection)
-        yield from check_changes(connection)
-        yield from check_losses(connection)
+        yield from on_its_own(connection, "changes", check_changes)
+        yield from on_its_own(connection, "lost data", check_losses)
+
+
+def _check_outdated(connection: Connection) -> Iterator[Finding]:
+    if behind := scan.count_outdated(connection):
+        says = f"{behind} customers or payments still use older plans"
+        yield warning("plans", f"{says}: run `paidup plans apply --resume`")
 
 
 def _durability(connection: Connection) -> Iterator[Finding]:

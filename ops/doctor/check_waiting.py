@@ -1,6 +1,7 @@
 """Report events and objects without effect yet, and the remedy: warnings, never errors."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
@@ -10,6 +11,7 @@ from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
 from models.dead_letters import DeadLetter
 from models.events import Party
 from ops.doctor.findings import Finding, warning
+from ops.doctor.on_its_own import Find, on_its_own
 from ops.queries.events import count_unfetched
 
 _SHOWN = 5
@@ -33,20 +35,44 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
 
 def check_waiting(connection: Connection) -> Iterator[Finding]:
     """Report everything that lacks something, with ids to search for."""
-    if prices := find_unplanned_prices(connection):
+    checks: Mapping[str, Find] = {
+        "prices": _check_prices,
+        **{name: partial(_check_lacking, name) for name in _LACKING},
+        "users": _check_users,
+        "fetching": _check_fetching,
+        "dead letters": _check_dead_letters,
+    }
+    for name, find in checks.items():
+        yield from on_its_own(connection, name, find)
+
+
+def _check_prices(connection: Connection) -> Iterator[Finding]:
+    if prices := find_unplanned_prices(connection, limit=_SHOWN + 1):
         shown = _shorten([f"{each.price} ({_users(each)})" for each in prices])
         says = "sold but in no plan, add them and run `paidup plans apply`"
         yield warning("prices", f"{says}: {shown}")
-    for check, (column, says) in _LACKING.items():
-        if names := _names(connection, column):
-            yield warning(check, f"{says}: {_shorten(names)}")
+
+
+def _check_lacking(check: str, connection: Connection) -> Iterator[Finding]:
+    column, says = _LACKING[check]
+    if names := _names(connection, column):
+        yield warning(check, f"{says}: {_shorten(names)}")
+
+
+def _check_users(connection: Connection) -> Iterator[Finding]:
     waiting = select(func.count()).select_from(Party).where(Party.waiting)
     if count := connection.scalar(waiting):
         says = f"{count} customers or payments name no user: set metadata.user_id in Stripe"
         yield warning("users", says)
+
+
+def _check_fetching(connection: Connection) -> Iterator[Finding]:
     if count := count_unfetched(connection):
         says = f"{count} events need a fetch: set STRIPE_API_KEY, run `paidup replay --unfetched`"
         yield warning("fetching", says)
+
+
+def _check_dead_letters(connection: Connection) -> Iterator[Finding]:
     dead = select(func.count()).select_from(DeadLetter).where(DeadLetter.state == "open")
     if count := connection.scalar(dead):
         says = f"{count} could not be applied: run `paidup dead list` to see which and why"
@@ -62,9 +88,11 @@ class UnplannedPrice(NamedTuple):
     """Payers without a user id yet."""
 
 
-def find_unplanned_prices(connection: Connection) -> list[UnplannedPrice]:
-    """Return every price that was sold and is in no plan, most waiting users first."""
-    found = connection.execute(_UNSOLD, {"living": list(LIVING)})
+def find_unplanned_prices(
+    connection: Connection, *, limit: int | None = None
+) -> list[UnplannedPrice]:
+    """Return prices that were sold and are in no plan, most waiting users first."""
+    found = connection.execute(_UNSOLD, {"living": list(LIVING), "limit": limit})
     return [UnplannedPrice(*row) for row in found]
 
 
@@ -73,18 +101,28 @@ def _users(each: UnplannedPrice) -> str:
     return f"{waiting}, {each.without_user} not known as users" if each.without_user else waiting
 
 
+# One event may name thousands of prices, so the prices of two tables are brought together by
+# sorting them (the window), never by comparing each with each.
 _UNSOLD = text(
-    "WITH lacking AS (SELECT party, unnest(unknown_prices) AS price FROM parties"
-    " WHERE cardinality(unknown_prices) > 0), payers AS ("
-    " SELECT price, user_id, true AS pays FROM lacking JOIN subscriptions USING (party)"
-    " WHERE price = ANY(prices) AND status = ANY(:living)"
-    " UNION ALL SELECT lacking.price, user_id, true FROM lacking JOIN purchases USING (party)"
+    "WITH lacking AS (SELECT party, unknown_prices FROM parties"
+    " WHERE cardinality(unknown_prices) > 0), named AS ("
+    " SELECT party, unnest(unknown_prices) AS price, true AS unsold, NULL AS user_id, 0 AS payers"
+    " FROM lacking"
+    " UNION ALL SELECT party, price, false, user_id, 1 FROM lacking JOIN subscriptions"
+    " USING (party), LATERAL (SELECT DISTINCT unnest(prices) AS price) AS items"
+    " WHERE status = ANY(:living)"
+    " UNION ALL SELECT party, price, false, user_id, 1 FROM lacking JOIN purchases USING (party)"
+    " WHERE status = 'paid' AND plan_code IS NULL AND price IS NOT NULL"
     # A product, a link or a plan's code is no price, so the purchase that named it has none.
-    " WHERE status = 'paid' AND plan_code IS NULL"
-    " AND coalesce(purchases.price, lacking.price) = lacking.price)"
-    " SELECT price, count(DISTINCT user_id), count(*) FILTER (WHERE pays AND user_id IS NULL)"
-    " FROM (SELECT DISTINCT price FROM lacking) AS every"
-    " LEFT JOIN payers USING (price) GROUP BY price ORDER BY 2 DESC, 1"
+    " UNION ALL SELECT party, unnest(unknown_prices), false, user_id, payers FROM lacking JOIN ("
+    " SELECT party, user_id, count(*) AS payers FROM purchases"
+    " WHERE status = 'paid' AND plan_code IS NULL AND price IS NULL GROUP BY party, user_id"
+    " ) AS unpriced USING (party)"
+    "), judged AS (SELECT price, user_id, payers,"
+    " bool_or(unsold) OVER (PARTITION BY party, price) AS unsold FROM named)"
+    " SELECT price, count(DISTINCT user_id),"
+    " coalesce(sum(payers) FILTER (WHERE user_id IS NULL), 0)::bigint"
+    " FROM judged WHERE unsold GROUP BY price ORDER BY 2 DESC, 1 LIMIT :limit"
 )
 
 
