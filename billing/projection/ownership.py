@@ -2,6 +2,7 @@
 
 A subscription names its own user, and a session the user of what it bought. The customer's link
 (its newest ``metadata.user_id``, else that of its newest session) serves objects that name no user.
+A session that expired unpaid names no user for its customer: to begin a checkout proves nothing.
 Copies on invoices, payment intents and charges count only where nothing else names a user. When the
 customer's own ``metadata.user_id`` changes from one user to another, every older reference moves
 too.
@@ -21,6 +22,7 @@ from billing.objects.observations import (
     first_value,
 )
 from billing.objects.store import RealmObjects
+from billing.rows import PurchaseStatus
 
 
 class Ownership:
@@ -32,7 +34,7 @@ class Ownership:
         self._sessions: dict[CustomerId, list[SessionState]] = defaultdict(list)
         self._invoices: dict[str, list[InvoiceState]] = defaultdict(list)
         for session in objects.sessions.values():
-            if session.customer_id:
+            if session.customer_id and session.status is not PurchaseStatus.EXPIRED:
                 self._sessions[session.customer_id].append(session)
             if session.subscription:
                 self._checkouts[session.subscription].append(session)

@@ -77,6 +77,6 @@ EVENTS = {
     "checkout.session.expired": EventType(
         CHECKOUT_SESSION,
         EventEffect.ACCESS,
-        "Not paid in time: the purchase is `expired` and grants nothing.",
+        "Not paid in time: the purchase is `expired`, grants nothing and makes no user known.",
     ),
 }

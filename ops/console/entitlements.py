@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from billing.text import storable
 from runtime.database.deadline import NoAnswer
 
+# A payment link lets its visitor name any user, so an abandoned checkout makes no user known.
 # The view decides what is in force. A grant that reached its end is revoked from that moment on,
 # not only once the timed task has cleared ``active``.
 _DOCUMENT: Final = """
@@ -51,8 +52,9 @@ FROM granted
 WHERE grants IS NOT NULL
     OR EXISTS (SELECT FROM customers WHERE user_id = %(user_id)s)
     OR EXISTS (SELECT FROM subscriptions WHERE user_id = %(user_id)s)
-    OR EXISTS (SELECT FROM purchases WHERE user_id = %(user_id)s)
-    OR EXISTS (SELECT FROM payments WHERE user_id = %(user_id)s)
+    OR EXISTS (SELECT FROM purchases WHERE user_id = %(user_id)s AND status <> 'expired')
+    OR EXISTS (SELECT FROM payments WHERE user_id = %(user_id)s
+               AND (status <> 'canceled' OR amount_minor > 0))
 """
 
 

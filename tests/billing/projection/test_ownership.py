@@ -54,6 +54,32 @@ def test_the_customers_own_metadata_comes_before_its_newest_session() -> None:
     assert grant_of(projection, "sub_1") == {"usr_2"}
 
 
+def test_a_session_that_expired_names_no_user_for_its_customer() -> None:
+    expired = checkout(
+        9,
+        user_id="usr_3",
+        payment_status="unpaid",
+        status="expired",
+        payment_intent=None,
+        how={"type_": "checkout.session.expired"},
+    )
+    projection = project_facts(expired, subscription(user=None))
+
+    assert projection.customers["test", "cus_1"].user_id is None
+    assert projection.waiting
+    assert named(projection) == set()
+    assert projection.purchases["test", "cs_1"].user_id == "usr_3"
+
+
+def test_a_session_that_waits_for_its_money_names_the_user_of_its_customer() -> None:
+    projection = project_facts(
+        checkout(9, user_id="usr_3", payment_status="unpaid", payment_intent=None),
+        subscription(user=None),
+    )
+
+    assert holders(projection) == {"usr_3"}
+
+
 def grant_of(projection: Projection, source: str) -> set[str]:
     rows = projection.entitlements.values()
     return {row.user_id for row in rows if row.active and row.source == source}

@@ -12,6 +12,9 @@ from ops.console.connections import hasty_engine
 from ops.console.entitlements import _DOCUMENT, Entitlements
 from runtime.settings import Settings
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.runtime.ledger.conftest import ledger_on
+from tests.runtime.ledger.delivery_builders import checkout, delivery, event
+from tests.runtime.ledger.delivery_builders import intent as a_payment_intent
 
 pytestmark = pytest.mark.servers
 
@@ -203,6 +206,39 @@ def test_a_user_in_any_table_is_known(
 
     assert (document["features"], document["grants"]) == ({}, [])
     assert entitlements.of("usr_2") is None
+
+
+def abandoned(session_id: str, **given: Any) -> bytes:
+    stated = {"status": "expired", "payment_status": "unpaid"}
+    return event("checkout.session.expired", checkout(session_id, **stated | given))
+
+
+@pytest.mark.parametrize(
+    ("session", "intent"),
+    [
+        ({"payment_intent": None}, None),
+        ({"payment_intent": None, "customer": "cus_1"}, None),
+        ({"payment_intent": None, "customer": "cus_1", "mode": "subscription"}, None),
+        # Before API version 2022-08-01 a session had its intent from the beginning.
+        ({"payment_intent": "pi_1"}, {"status": "canceled", "amount_received": 0}),
+    ],
+)
+def test_an_abandoned_checkout_makes_no_user_known(
+    entitlements: Entitlements,
+    books: SeededDatabase,
+    session: dict[str, Any],
+    intent: dict[str, Any] | None,
+) -> None:
+    bodies = [abandoned("cs_1", **session)]
+    if intent:
+        bodies.append(event("payment_intent.canceled", a_payment_intent("pi_1", **intent)))
+    ledger = ledger_on(books.engine)
+
+    ledger.record([delivery(body) for body in bodies])
+    assert entitlements.of("usr_123") is None
+
+    ledger.record([delivery(event("checkout.session.completed", checkout("cs_2")))])
+    assert read_document(entitlements, "usr_123")["features"]
 
 
 def test_before_the_first_catalogue_its_version_is_null(
