@@ -277,7 +277,8 @@ def render(metrics: Metrics, *shared: Collector) -> bytes:
 def configure_logging(stream: TextIO, *, level: str = "info") -> None:
     """Format all log lines of the process, libraries' included: as JSON, or plainly for a terminal.
 
-    No renderer shows local variables of a traceback, which hold secrets and bodies.
+    No renderer shows local variables of a traceback, which hold secrets and bodies. What
+    Alembic says about each question for the schema's revision is left out: every probe asks.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -296,6 +297,7 @@ def configure_logging(stream: TextIO, *, level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.getLogger("alembic").setLevel("DEBUG" if level == "debug" else "WARNING")
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -69,6 +69,7 @@ from workers.supervisor.shared_state import (
 )
 from workers.supervisor.sweeper import Sweeper, SweeperLease
 from workers.supervisor.watchdog import Watchdog
+from workers.supervisor.zombies import ZombieReaper
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,7 @@ class Supervisor:
         self._pool = PoolProcess(pool_command, environ, time.monotonic)
         self._fetch_pool = self._fetch_pool_if_key(folder / "pulse-fetch")
         self._fallback = FallbackProcess(FALLBACK_COMMAND, environ, time.monotonic)
+        self._zombies = ZombieReaper(self._own_processes, time.monotonic)
         self._connect()
         self._watchdog = watchdog or Watchdog(time.monotonic)
         self._fallback_watchdog = Watchdog(time.monotonic, FALLBACK_AFTER_SECONDS)
@@ -135,6 +137,10 @@ class Supervisor:
             return None
         environ = {**os.environ, PULSE_VARIABLE: str(pulse)}
         return PoolProcess(FETCH_POOL_COMMAND, environ, time.monotonic)
+
+    def _own_processes(self) -> tuple[int | None, ...]:
+        fetch_pool = self._fetch_pool and self._fetch_pool.pid
+        return self._pool.pid, fetch_pool, self._fallback.pid
 
     def _connect(self) -> None:
         """Build clients and engines; none connects yet, so servers may start later."""
@@ -201,10 +207,11 @@ class Supervisor:
         self._metrics_server.start()
         for thread in (*threads, self._numbering):
             thread.start()
-        orphans, pools = Guard("orphaned claims"), Guard("pools")
+        orphans, pools, zombies = Guard("orphaned claims"), Guard("pools"), Guard("zombies")
         while not stop_asked():
             orphans.run(self._release_orphans)
             pools.run(self._watch_pools)
+            zombies.run(self._zombies.reap_if_due)
             time.sleep(POOL_LOOK_SECONDS)
         self._stop(threads)
         return 0

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from ops.console.tokens import generate_token
 from ops.up.servers.postgres_server import Postgres
@@ -20,6 +21,10 @@ from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
 
+PROBED_AT = (
+    "SELECT max(query_start) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name = 'paidup console probe'"
+)
 LONGEST_SECONDS = 3.5
 """Seconds: a wait for an answer, one for a connection, and the delay of a busy machine."""
 
@@ -50,6 +55,29 @@ class TestServedConsole:
         changed = served.read(**{"If-None-Match": answer.headers["etag"]})
         assert changed.status == 200
         assert len(changed.json()["grants"]) == 2
+
+    def test_a_probe_that_succeeds_is_not_logged_and_one_that_fails_is(
+        self, served: ServedConsole, books: SeededDatabase
+    ) -> None:
+        started = served.log()
+        times = set[object]()
+
+        def probed_again() -> bool:
+            served.get("/readyz")
+            with books.engine.connect() as connection:
+                times.add(connection.scalar(text(PROBED_AT)))
+            return len(times) > 3
+
+        wait_until(probed_again)
+        assert served.log() == started
+
+        with books.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        wait_until(lambda: served.get("/readyz").status == 503)
+        said = served.log().removeprefix(started)
+        assert said.count("\n") == 1
+        assert "circuit breaker opened" in said
+        assert "9999" in said
 
     @pytest.mark.parametrize(
         "user_id",
