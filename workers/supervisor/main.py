@@ -139,8 +139,8 @@ class Supervisor:
         return PoolProcess(FETCH_POOL_COMMAND, environ, time.monotonic)
 
     def _own_processes(self) -> tuple[int | None, ...]:
-        fetch_pool = self._fetch_pool and self._fetch_pool.pid
-        return self._pool.pid, fetch_pool, self._fallback.pid
+        pools = (self._pool, self._fetch_pool, self._fallback)
+        return tuple(pool.pid for pool in pools if pool is not None)
 
     def _connect(self) -> None:
         """Build clients and engines; none connects yet, so servers may start later."""
