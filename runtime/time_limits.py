@@ -352,6 +352,10 @@ POOL_LOOK_SECONDS: Final = 0.1
 """Between two looks whether the pools run. It is shorter than a heartbeat, so the claim of a dead
 process ends before its lease does."""
 
+ZOMBIE_LOOK_SECONDS: Final = 2.0
+"""Between two looks for ended processes to reap. Who waits for one has so long to ask for its exit
+code, and asks more often: see ``POOL_LOOK_SECONDS``."""
+
 POOL_STARTS_APART_SECONDS: Final = 2.0
 """A pool that cannot start (wrong settings) must not use up a CPU by trying. A pool that worked and
 died is replaced at once, because due events wait for it."""

@@ -200,9 +200,7 @@ def test_the_last_account_of_the_context_owns_the_object(
     ],
 )
 @pytest.mark.parametrize("thin", [False, True])
-def test_a_context_that_proves_no_owner_is_told_apart(
-    members: dict[str, Any], *, thin: bool
-) -> None:
+def test_a_context_that_proves_no_owner_is_marked(members: dict[str, Any], *, thin: bool) -> None:
     assert not parse(encoded(THIN | members) if thin else changed(**members)).owner_known
 
 

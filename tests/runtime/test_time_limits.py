@@ -101,6 +101,7 @@ from runtime.time_limits import (
     WAKE_MESSAGE_SECONDS,
     WAKE_TURN_SECONDS,
     WORKER_REDIS_SECONDS,
+    ZOMBIE_LOOK_SECONDS,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +157,10 @@ def test_a_lease_outlasts_a_heartbeat_that_redis_answers_late() -> None:
     assert rises([HEARTBEAT_SECONDS + WORKER_REDIS_SECONDS, LEASE.total_seconds()])
     assert POOL_LOOK_SECONDS < HEARTBEAT_SECONDS
     assert RELEASE_PAUSE_SECONDS < HEARTBEAT_SECONDS
+
+
+def test_a_process_is_reaped_after_whoever_waits_for_it_has_asked() -> None:
+    assert POOL_LOOK_SECONDS < ZOMBIE_LOOK_SECONDS
 
 
 def test_a_split_finds_the_event_that_meets_a_lock_in_the_largest_batch() -> None:

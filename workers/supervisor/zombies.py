@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from runtime.time_limits import ZOMBIE_LOOK_SECONDS
+
 FIRST_PROCESS: Final = 1
-LOOK_SECONDS: Final = 2.0
 _PROC: Final = Path("/proc")
 
 
@@ -39,7 +40,7 @@ class ZombieReaper:
         """Look for ended children every two seconds; call this a few times a second."""
         if not self._inherits or self._clock() < self._look_at:
             return
-        self._look_at = self._clock() + LOOK_SECONDS
+        self._look_at = self._clock() + ZOMBIE_LOOK_SECONDS
         ended = frozenset(_ended_children()) - frozenset(self._own())
         for pid in ended & self._ended:
             with suppress(ChildProcessError):

@@ -1,4 +1,4 @@
-"""A discard and the settling of one event at once: each order ends as both were told."""
+"""A discard and the settling of one event at once: each order ends as the operator was answered."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -103,10 +103,10 @@ def once_after(
     real, left = getattr(module, name), [then]
 
     def wrapped(*given: Any, **named: Any) -> Any:
-        answer = real(*given, **named)
+        returned = real(*given, **named)
         if left:
             left.pop()()
-        return answer
+        return returned
 
     monkeypatch.setattr(module, name, wrapped)
 
@@ -141,11 +141,11 @@ def test_a_discard_after_the_dead_letter_was_read_holds(
     monkeypatch: pytest.MonkeyPatch,
     under_way: Delivery,
 ) -> None:
-    told: list[DiscardResult] = []
-    once_after(monkeypatch, decide, "open_transaction", lambda: told.append(operator.discard()))
+    answers: list[DiscardResult] = []
+    once_after(monkeypatch, decide, "open_transaction", lambda: answers.append(operator.discard()))
 
     assert outcomes(ledger.record([under_way])) == DISCARDED
-    assert [each.discarded for each in told] == [True]
+    assert [each.discarded for each in answers] == [True]
     assert (state(engine), active(engine)) == ("discarded", 0)
 
 
@@ -164,8 +164,8 @@ def test_a_discard_while_the_event_is_settled_waits_and_says_that_it_came_too_la
 
     assert outcomes(ledger.record([under_way])) == APPLIED
 
-    told = operator.end()
-    assert (told.discarded, told.state, told.outcome) == (False, "replayed", "applied")
+    answer = operator.end()
+    assert (answer.discarded, answer.state, answer.outcome) == (False, "replayed", "applied")
     assert (state(engine), active(engine)) == ("replayed", 1)
 
 
@@ -238,10 +238,10 @@ def test_a_discard_after_the_commit_says_that_it_came_too_late(
 ) -> None:
     ledger.record([under_way])
 
-    told = operator.discard()
+    answer = operator.discard()
 
-    assert (told.discarded, told.state, told.outcome) == (False, "replayed", "applied")
-    assert told.resolved_by == under_way.actor
+    assert (answer.discarded, answer.state, answer.outcome) == (False, "replayed", "applied")
+    assert answer.resolved_by == under_way.actor
     assert (state(engine), active(engine)) == ("replayed", 1)
 
 
@@ -278,8 +278,8 @@ def test_a_dead_letter_made_in_mid_settlement_is_discarded_with_the_word_that_it
     once_after(monkeypatch, decide, "load", die_and_discard)
 
     assert outcomes(ledger.record([under_way])) == APPLIED
-    told = operator.end()
-    assert (told.discarded, told.outcome, active(engine)) == (True, "applied", 1)
+    answer = operator.end()
+    assert (answer.discarded, answer.outcome, active(engine)) == (True, "applied", 1)
 
 
 @pytest.mark.usefixtures("dead")
@@ -313,11 +313,11 @@ def test_the_discard_of_a_failed_replay_leaves_what_is_settled(
     ledger.record([SENT_AGAIN])
     make_dead_letter(engine)
     before = contents(engine, without=["audit_logs", "dead_letters"])
-    told: list[DiscardResult] = []
-    once_after(monkeypatch, decide, "load", lambda: told.append(operator.discard()))
+    answers: list[DiscardResult] = []
+    once_after(monkeypatch, decide, "load", lambda: answers.append(operator.discard()))
 
     (settled,) = ledger.record([REPLAYED])
 
-    assert [(each.discarded, each.outcome) for each in told] == [(True, "applied")]
+    assert [(each.discarded, each.outcome) for each in answers] == [(True, "applied")]
     assert (settled.hit, settled.outcome, state(engine)) == (True, "applied", "discarded")
     assert contents(engine, without=["audit_logs", "dead_letters"]) == before

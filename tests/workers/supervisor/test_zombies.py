@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers.process_table import children_of, command_of
+from runtime.time_limits import ZOMBIE_LOOK_SECONDS
 from tests.killing import kill
 from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
 from tests.workers.worker_process import REPOSITORY, WorkerSite, customers, running
-from workers.supervisor.zombies import LOOK_SECONDS, ZombieReaper
+from workers.supervisor.zombies import ZombieReaper
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
@@ -80,7 +81,7 @@ def test_elsewhere_nothing_is_reaped() -> None:
 
     reaper = ZombieReaper(lambda: (), lambda: clock.now)
     for _ in range(3):
-        clock.now += LOOK_SECONDS
+        clock.now += ZOMBIE_LOOK_SECONDS
         reaper.reap_if_due()
 
     assert ended.wait() == 7
