@@ -185,9 +185,9 @@ def _briefly_patient(engine: Engine) -> Callable[..., object]:
     """Return ``load`` in a session that may be idle for a moment only, to save twenty seconds."""
     from runtime.ledger.load import load  # noqa: PLC0415
 
-    def load_then_hurry(connection: object, parties: object) -> object:
+    def load_then_hurry(connection: object, parties: object, **given: object) -> object:
         limit = text("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
         connection.execute(limit)  # type: ignore[attr-defined]
-        return load(connection, parties)  # type: ignore[arg-type]
+        return load(connection, parties, **given)  # type: ignore[arg-type]
 
     return load_then_hurry
