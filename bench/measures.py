@@ -13,7 +13,7 @@ from bench import load
 from bench.machine import SECRET
 from bench.peers import HOST, Peer
 from bench.stub import JsonObject
-from ops.up.stack import WEBHOOK_PATH, Stack
+from ops.up.stack import Stack
 from runtime.inbox.inbox import Inbox
 
 CONNECTIONS: Final = 32
@@ -70,7 +70,7 @@ def taken(peer: Peer, events: Sequence[bytes]) -> None:
 
 def ingest_of(running: Stack) -> Peer:
     """Return Paidup's endpoint."""
-    return Peer(port=running.settings.ingest_bind.port, path=WEBHOOK_PATH)
+    return Peer(port=running.settings.ingest_bind.port, path=running.settings.webhook_path)
 
 
 def inbox_of(running: Stack) -> Inbox:

@@ -20,7 +20,7 @@ from bench.machine import SECRET, BenchMachine, environ_of
 from bench.stub import EVENTS_VARIABLE, SEPARATOR
 from bench.usual.tables import UsualBase
 from ops.up.servers.ports import free_port
-from ops.up.stack import WEBHOOK_PATH
+from runtime import webhook_path
 
 HOST: Final = "127.0.0.1"
 HERE: Final = Path(__file__).parent
@@ -70,7 +70,7 @@ class Peer:
     """The URL of a peer, and the way to count its finished events."""
 
     port: int
-    path: str = WEBHOOK_PATH
+    path: str = webhook_path.DEFAULT
     database_url: str = ""
     table: str = ""
     """The table with one row for each finished event; without one the answer tells."""

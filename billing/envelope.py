@@ -214,7 +214,7 @@ def _matching(payload: dict[str, Any], name: str, pattern: re.Pattern[str]) -> s
     value = payload.get(name)
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise MalformedEvent(f"there is no usable {name}")
+    raise MalformedEvent(f"there is no usable {name}" if name in payload else f"{name} is missing")
 
 
 def _livemode(payload: dict[str, Any]) -> bool:
@@ -243,7 +243,11 @@ def _created(payload: dict[str, Any], *, thin: bool) -> datetime:
         else _read_epoch_seconds(created)
     )
     if moment is None:
-        raise MalformedEvent("there is no usable created")
+        raise MalformedEvent(
+            "created is no time that Stripe states"
+            if "created" in payload
+            else "created is missing"
+        )
     return moment
 
 

@@ -4,6 +4,7 @@ All of it is built in the process itself, since neither connections nor threads 
 """
 
 import sys
+import threading
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
@@ -12,14 +13,17 @@ from flask import Flask
 
 from ingest.app import create_app
 from ingest.health import RedisHealth
+from ingest.wrong_paths import REPORT_SECONDS, WrongPathCounter
 from runtime.broker import WakePublisher, make_celery
 from runtime.gc_tuning import reduce_gc
+from runtime.guard import start_loop
 from runtime.http.background import start_background_threads
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.server import ServerSpec
 from runtime.http.stalled_connections import ConnectionReaper
 from runtime.inbox.durability import durability_problems
 from runtime.inbox.inbox import Inbox
+from runtime.inbox.wrong_paths import WrongPaths
 from runtime.redis_client import make_redis
 from runtime.redis_connection import Generation
 from runtime.settings import Settings
@@ -45,7 +49,9 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     health = _health(settings, generation)
     breaker = CircuitBreaker(health, server="Redis", monotonic=monotonic)
     breaker.check()
+    wrong_paths = WrongPathCounter(settings.webhook_path, metrics.webhook_wrong_path, monotonic)
     start_background_threads(breaker, ConnectionReaper(), port=port, launcher=launcher)
+    _start_reporting(wrong_paths, settings, generation)
     app = create_app(
         settings=settings,
         inbox=_inbox(settings, generation),
@@ -54,6 +60,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
         breaker=breaker,
         state=lambda: health.state,
         clock=lambda: datetime.now(UTC),
+        wrong_paths=wrong_paths,
     )
     reduce_gc()
     return app
@@ -64,6 +71,19 @@ def _inbox(settings: Settings, generation: Generation) -> Inbox:
         settings, timeout=INGEST_REDIS_SECONDS, pool_size=SERVER.threads, generation=generation
     )
     return Inbox(redis, limit=settings.inbox_limit, replicas=settings.redis_replicas)
+
+
+def _start_reporting(
+    wrong_paths: WrongPathCounter, settings: Settings, generation: Generation
+) -> None:
+    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=1, generation=generation)
+    record = WrongPaths(redis)
+    start_loop(
+        "wrong-paths",
+        lambda: wrong_paths.report(record),
+        pause=lambda: REPORT_SECONDS,
+        stopped=threading.Event(),
+    )
 
 
 def _health(settings: Settings, generation: Generation) -> RedisHealth:

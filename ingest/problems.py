@@ -54,7 +54,7 @@ NOT_AN_EVENT = Problem(
     code="not-an-event",
     status=400,
     title="Not a Stripe event",
-    detail="The body must be UTF-8 and a JSON object with a usable id and type.",
+    detail="It must be UTF-8 and a JSON object with a usable id, type and created.",
 )
 UNAVAILABLE = Problem(
     code="unavailable",

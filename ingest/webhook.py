@@ -8,7 +8,7 @@ wake-up does not change the answer, because the sweeper sends another.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
 from typing import IO, Final
@@ -22,10 +22,11 @@ from werkzeug.wsgi import get_content_length
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from ingest import problems, signature
+from ingest import problems
 from ingest.client_address import client_address
 from ingest.ports import Acceptance, AcceptingInbox
 from ingest.responses import Acknowledgement, WsgiResponse
+from runtime import signature
 from runtime.broker import Publish
 from runtime.event_body import parse
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
@@ -128,7 +129,7 @@ class Webhook:
         try:
             return parse(signed.body)
         except MalformedEvent as malformed:
-            raise DeliveryDeclined(problems.NOT_AN_EVENT, malformed.reason) from None
+            raise _not_an_event(malformed.reason) from None
 
     def _accept(self, envelope: Envelope) -> Acceptance:
         try:
@@ -235,7 +236,13 @@ def _decode_utf8(body: bytes) -> str:
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
-        raise DeliveryDeclined(problems.NOT_AN_EVENT, "it is not UTF-8") from None
+        raise _not_an_event("the body is not UTF-8") from None
+
+
+def _not_an_event(reason: str) -> DeliveryDeclined:
+    """Say in the response what is wrong: the reasons come from a closed list and echo nothing."""
+    says = f"The body is not a Stripe event: {reason}. {problems.NOT_AN_EVENT.detail}"
+    return DeliveryDeclined(replace(problems.NOT_AN_EVENT, detail=says), reason)
 
 
 Declines = Mapping[type[signature.SignatureRefused], tuple[Problem, Counter, str]]

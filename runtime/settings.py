@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from runtime import sentinel_url
+from runtime import sentinel_url, signing_secrets, webhook_path
 
 Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
@@ -72,6 +72,9 @@ class Settings:
     fetch_at_once: int
     console_rate: int
     log_level: str
+    webhook_path: str
+    doubts: tuple[str, ...] = ()
+    """Sentences about values that are accepted and probably wrong; each names its variable."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -80,11 +83,11 @@ class Settings:
         Raises:
             SettingsError: a value is invalid; it names every such variable.
         """
-        values, problems = _read_all(environ)
+        values, problems, doubts = _read_all(environ)
         problems += _contradictions(values, environ)
         if problems:
             raise SettingsError(tuple(problems))
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values, doubts=tuple(doubts))  # type: ignore[arg-type]
 
     def effective_livemode(self) -> Livemode:
         """Return the mode whose events count: with a live API key ``any`` means ``live``."""
@@ -100,6 +103,7 @@ class Settings:
 
 
 Parser = Callable[[str], object]
+Doubts = Callable[[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,8 @@ class Variable:
     default: str | None
     help: str
     secret: bool = False
+    doubts: Doubts = lambda _: ()
+    """What to say about a text that ``parse`` accepts."""
 
     def read(self, environ: Mapping[str, str]) -> str | None:
         """Return the variable's text, else that of the file named by ``NAME_FILE``."""
@@ -130,16 +136,20 @@ def _file_text(path: str) -> str:
         raise ValueError(reason) from error
 
 
-def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, object], list[str]]:
+def _read_all(environ: Mapping[str, str]) -> tuple[dict[str, object], list[str], list[str]]:
+    """Return the values by attribute, the problems, and the doubts."""
     values: dict[str, object] = {}
     problems: list[str] = []
+    doubts: list[str] = []
     for variable in VARIABLES:
         try:
             text = variable.read(environ)
             values[variable.attribute] = None if text is None else variable.parse(text)
         except ValueError as error:
             problems.append(f"{variable.name}: {error}")
-    return values, problems
+        else:
+            doubts += (f"{variable.name}: {says}" for says in variable.doubts(text or ""))
+    return values, problems, doubts
 
 
 def _contradictions(values: dict[str, object], environ: Mapping[str, str]) -> list[str]:
@@ -236,10 +246,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="STRIPE_WEBHOOK_SECRET",
         attribute="webhook_secrets",
-        parse=_list,
+        parse=signing_secrets.read_secrets,
         default="",
         secret=True,
+        doubts=signing_secrets.doubts,
         help="Signing secrets of the endpoint, comma separated while one is being rolled."
+        " Each exactly as Stripe shows it: no quotes, no base64, with its `whsec_`."
         " Ingest refuses to start without one.",
     ),
     Variable(
@@ -335,6 +347,14 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_address,
         default="127.0.0.1:8000",
         help="Address on which ingest listens for Stripe (behind a proxy).",
+    ),
+    Variable(
+        name="PAIDUP_WEBHOOK_PATH",
+        attribute="webhook_path",
+        parse=webhook_path.read_path,
+        default=webhook_path.DEFAULT,
+        help="Path at which ingest takes Stripe's deliveries, with or without a slash at its end."
+        " A proxy in front must let the same path through.",
     ),
     Variable(
         name="PAIDUP_CONSOLE_BIND",

@@ -80,6 +80,12 @@ class Metrics:
             "billing_webhook_replay_block", "Repeated and replayed deliveries stopped.", "reason"
         )
     )
+    webhook_wrong_path: Counter = field(
+        metadata=_counter(
+            "billing_webhook_wrong_path",
+            "Signed deliveries answered with 404 because their path is not PAIDUP_WEBHOOK_PATH.",
+        )
+    )
     webhook_conflicts: Counter = field(
         metadata=_counter("billing_webhook_conflicts", "Different events under a known id.")
     )

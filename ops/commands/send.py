@@ -112,7 +112,7 @@ def _endpoint(url: str, *, yes: bool) -> Endpoint:
 def _default_url(settings: Settings) -> str:
     if running := up_file.read(settings.data_dir):
         return running.webhook_url
-    return f"{addresses.local_url(settings.ingest_bind)}/webhooks/stripe"
+    return addresses.local_url(settings.ingest_bind) + settings.webhook_path
 
 
 def _default_secret(settings: Settings) -> str:

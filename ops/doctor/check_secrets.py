@@ -6,20 +6,16 @@ from collections.abc import Iterator
 from ops.console.tokens import VARIABLE, read_tokens
 from ops.doctor.findings import Finding, ok, problem, warning
 from runtime.settings import Settings, SettingsError
+from runtime.signing_secrets import is_placeholder, weak_secrets
 
 _SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105 - the variable's name
 _KEY = "STRIPE_API_KEY"
-_MIN_SECRET = 24
 _MIN_TOKEN = 16
-_PLACEHOLDER = re.compile(
-    r"\.\.\.|…|[<>{}$]|x{4}|\*{3}|change.?me|replace.?me|placeholder|your[-_ ]|secret.?here",
-    re.IGNORECASE,
-)
 
 
 def check_secrets(settings: Settings) -> Iterator[Finding]:
     """Check secrets, keys and tokens; findings never contain their values."""
-    yield from _webhook_secrets(settings.webhook_secrets)
+    yield from _webhook_secrets(settings)
     yield _api_key(settings)
     yield from _console_tokens(settings.console_tokens)
 
@@ -37,34 +33,19 @@ def check_livemode(settings: Settings) -> Iterator[Finding]:
         yield warning(check, f"{says} to live")
 
 
-def _webhook_secrets(secrets: tuple[str, ...]) -> Iterator[Finding]:
+def _webhook_secrets(settings: Settings) -> Iterator[Finding]:
+    secrets = settings.webhook_secrets
     if not secrets:
         yield problem(_SECRET, "is not set and ingest does not start without it: set it")
-    troubles = [
-        problem(_SECRET, f"secret {number} {trouble}")
-        for number, secret in enumerate(secrets, 1)
-        if (trouble := _trouble(secret))
-    ]
-    if len(set(secrets)) < len(secrets):
-        says = "lists the same secret twice: replace one by the secret that is missing"
-        troubles.append(warning(_SECRET, says))
-    yield from troubles
-    if secrets and not troubles:
+    weak = weak_secrets(secrets)
+    named = (doubt.partition(": ") for doubt in settings.doubts)
+    doubts = [says for name, _, says in named if name == _SECRET and says not in weak]
+    yield from (problem(_SECRET, says) for says in weak)
+    yield from (warning(_SECRET, says) for says in doubts)
+    if secrets and not weak and not doubts:
         yield ok(
             _SECRET, "set" if len(secrets) == 1 else f"{len(secrets)} secrets, for a roll-over"
         )
-
-
-def _trouble(secret: str) -> str | None:
-    if not secret.isascii() or re.search(r"\s", secret):
-        return "contains white space or characters that Stripe never uses: copy it again"
-    if _PLACEHOLDER.search(secret):
-        return "is a placeholder: copy the endpoint's secret from Stripe's dashboard"
-    if secret.startswith(("sk_", "rk_", "pk_")):
-        return "is an API key: use the endpoint's signing secret (whsec_...)"
-    if len(secret) < _MIN_SECRET:
-        return f"is shorter than {_MIN_SECRET} characters, unlike Stripe's secrets: copy it again"
-    return None
 
 
 def _api_key(settings: Settings) -> Finding:
@@ -72,7 +53,7 @@ def _api_key(settings: Settings) -> Finding:
     if key is None:
         says = "is not set: set it to fetch thin events, which are settled as ignored now"
         return warning(_KEY, says)
-    if re.search(r"\s", key) or _PLACEHOLDER.search(key) or not key.startswith(("sk_", "rk_")):
+    if re.search(r"\s", key) or is_placeholder(key) or not key.startswith(("sk_", "rk_")):
         return problem(_KEY, "is not an API key: set a secret or restricted one (sk_... or rk_...)")
     if mode != "any" and not settings.may_fetch(livemode=mode == "live"):
         says = f"belongs to the other mode: set a {mode} key to fetch {mode} events"
@@ -95,7 +76,7 @@ def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:
         )
     plain = [n for n, token in enumerate(tokens, 1) if token.plain]
     for number in plain:
-        if len(entries[number - 1]) < _MIN_TOKEN or _PLACEHOLDER.search(entries[number - 1]):
+        if len(entries[number - 1]) < _MIN_TOKEN or is_placeholder(entries[number - 1]):
             says = f"token {number} can be guessed: replace it with `paidup console token NAME`"
             yield problem(VARIABLE, says)
     if plain:

@@ -23,6 +23,7 @@ from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
+from runtime.inbox.wrong_paths import WrongPath, WrongPaths
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
 
@@ -52,6 +53,8 @@ class Overview:
     troubles: Mapping[str, str]
     without_room: Mapping[Path, str] = field(default_factory=dict)
     """Metrics folders of this machine that cannot be written, with the reasons."""
+    wrong_paths: Sequence[WrongPath] = ()
+    """Paths that are not the endpoint's and got signed deliveries."""
     losses: Losses = field(default_factory=Losses)
     """Open reports of lost data, also those that only Redis knows of."""
 
@@ -59,7 +62,7 @@ class Overview:
 def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
     """Read the numbers now; ``before`` is an earlier overview, to measure the arrival rate."""
     troubles: dict[str, str] = {}
-    inbox, lost_accepts = _inbox(settings, troubles)
+    inbox, lost_accepts, wrong_paths = _inbox(settings, troubles)
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
     database = _database(settings, busy, troubles)
     return Overview(
@@ -67,6 +70,7 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
         need=_need(inbox, database, busy, before) if inbox else None,
         database=database,
         troubles=troubles,
+        wrong_paths=wrong_paths,
         without_room=folders_without_room(settings.data_dir),
         losses=(database.losses if database else Losses()).with_accepts(lost_accepts),
     )
@@ -74,13 +78,15 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
 
 def _inbox(
     settings: Settings, troubles: dict[str, str]
-) -> tuple[Backlog | None, Sequence[LostAccepts]]:
+) -> tuple[Backlog | None, Sequence[LostAccepts], Sequence[WrongPath]]:
     try:
         with connections.open_inbox(settings) as inbox:
-            return inbox.backlog(), RecentEvents(inbox.client).lost_accepts()
+            lost_accepts = RecentEvents(inbox.client).lost_accepts()
+            wrong_paths = WrongPaths(inbox.client).read(settings.webhook_path)
+            return inbox.backlog(), lost_accepts, wrong_paths
     except CommandFailed as error:
         troubles["redis"] = str(error)
-    return None, ()
+    return None, (), ()
 
 
 def _database(

@@ -38,7 +38,6 @@ _TITLES: Mapping[str, str] = {
     "worker": "the worker",
     "console": "the console",
 }
-WEBHOOK_PATH = "/webhooks/stripe"
 _LEFTOVER_SECONDS = 20.0
 
 
@@ -92,7 +91,7 @@ class Stack:
     @property
     def webhook_url(self) -> str:
         """The URL of the webhook endpoint."""
-        return self.ingest_url + WEBHOOK_PATH
+        return self.ingest_url + self.settings.webhook_path
 
     @property
     def worker_metrics_url(self) -> str:

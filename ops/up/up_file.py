@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ops.errors import NoServerConfigured
 from ops.up.servers import pidfile
@@ -39,6 +40,7 @@ class UpFile:
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
+            "PAIDUP_WEBHOOK_PATH": urlsplit(self.webhook_url).path,
             **token,
         }
 

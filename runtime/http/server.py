@@ -87,6 +87,8 @@ def main(kind: ServerSpec, start: StartProcess, check: Callable[[Settings], Sett
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(sys.stderr, level=settings.log_level)
+    for says in settings.doubts:
+        log.warning("a setting is probably wrong", setting=says)
     # Server processes import all modules again, after the metrics folder is known.
     multiprocessing.set_start_method("spawn")
     try:

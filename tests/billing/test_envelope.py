@@ -254,20 +254,25 @@ def test_a_thin_event_may_write_its_time_in_any_usual_form(
     "created", ["yesterday", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-10:00", "", "\ud800"]
 )
 def test_a_thin_event_without_a_sane_time_is_refused(created: str) -> None:
-    assert refusal(encoded(THIN | {"created": created})) == "there is no usable created"
+    assert refusal(encoded(THIN | {"created": created})) == "created is no time that Stripe states"
 
 
-@pytest.mark.parametrize("created", [..., None, True, -1, LATEST + 1, 1.5, "1", "2026-11-21", []])
+@pytest.mark.parametrize("created", [None, True, -1, LATEST + 1, 1.5, "1", "2026-11-21", []])
 def test_an_event_without_a_sane_time_is_refused(created: object) -> None:
-    assert refusal(changed(created=created)) == "there is no usable created"
+    assert refusal(changed(created=created)) == "created is no time that Stripe states"
 
 
-@pytest.mark.parametrize("event_id", [..., None, 7, "", "evt 1", "evt#1", "é", "e" * 256, "e\n"])
+@pytest.mark.parametrize("name", ["id", "type", "created"])
+def test_a_field_that_is_missing_is_named(name: str) -> None:
+    assert refusal(changed(**{name: ...})) == f"{name} is missing"
+
+
+@pytest.mark.parametrize("event_id", [None, 7, "", "evt 1", "evt#1", "é", "e" * 256, "e\n"])
 def test_an_event_without_a_usable_id_is_refused(event_id: object) -> None:
     assert refusal(changed(id=event_id)) == "there is no usable id"
 
 
-@pytest.mark.parametrize("event_type", [..., None, 7, "", "two words", "t" * 256, "nul\x00"])
+@pytest.mark.parametrize("event_type", [None, 7, "", "two words", "t" * 256, "nul\x00"])
 def test_an_event_without_a_usable_type_is_refused(event_type: object) -> None:
     assert refusal(changed(type=event_type)) == "there is no usable type"
 

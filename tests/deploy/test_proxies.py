@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.app import WEBHOOK_PATH
 from ops.up.servers.ports import LOOPBACK
 from ops.up.servers.redis_server import Redis
 from runtime.settings import VARIABLES
+from runtime.webhook_path import DEFAULT as WEBHOOK_PATH
 from tests.deploy.proxies import Caddy, Nginx, Proxy, ProxyKind, installed, proxying
 from tests.ingest.ingest_client import event, sign
 from tests.ingest.ingest_process import ServerProcess, serving

@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
-from ingest.app import WEBHOOK_PATH, create_app
+from ingest.app import create_app
+from ingest.wrong_paths import WrongPathCounter
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, SharedState, build_metrics, secret_fingerprint
@@ -55,6 +56,9 @@ class IngestClient:
         )
         self.breaker = CircuitBreaker(self.probe, server="Redis", monotonic=self.clock.monotonic)
         self.breaker.check()
+        self.wrong_paths = WrongPathCounter(
+            self.settings.webhook_path, self.metrics.webhook_wrong_path, self.clock.monotonic
+        )
         self.app: Flask = create_app(
             settings=self.settings,
             inbox=self.inbox,
@@ -63,6 +67,7 @@ class IngestClient:
             breaker=self.breaker,
             state=lambda: self.state,
             clock=self.clock,
+            wrong_paths=self.wrong_paths,
         )
         self.client: FlaskClient = self.app.test_client()
 
@@ -72,7 +77,7 @@ class IngestClient:
         if signature is not None:
             sent["Stripe-Signature"] = signature
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post(WEBHOOK_PATH, data=body, headers=sent)
+        return self.client.post(self.settings.webhook_path, data=body, headers=sent)
 
     def deliver(self, body: bytes | None = None, **signing: Any) -> TestResponse:
         """Send an event signed as Stripe signs it."""

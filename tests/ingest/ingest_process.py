@@ -14,8 +14,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ingest.app import WEBHOOK_PATH
 from ops.up.servers.process_table import children_of, command_of
+from runtime import webhook_path
 from tests.fakes import SECRET
 from tests.ingest.ingest_client import sign
 
@@ -79,10 +79,10 @@ class ServerProcess:
         """Get a page on a new connection."""
         return self._ask("GET", path, None, {})
 
-    def post(self, body: bytes, signature: str) -> TimedAnswer:
+    def post(self, body: bytes, signature: str, *, path: str = webhook_path.DEFAULT) -> TimedAnswer:
         """Post bytes with a signature."""
         headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
-        return self._ask("POST", WEBHOOK_PATH, body, headers)
+        return self._ask("POST", path, body, headers)
 
     def deliver(self, body: bytes) -> TimedAnswer:
         """Sign an event now, and post it."""
@@ -95,7 +95,7 @@ class ServerProcess:
     def half_sent(self) -> socket.socket:
         """Open a connection and send a request without the rest of its body."""
         connection = self.connect()
-        head = f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"
+        head = f"POST {webhook_path.DEFAULT} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"
         connection.sendall(head.encode())
         return connection
 

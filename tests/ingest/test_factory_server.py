@@ -10,9 +10,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import redis
 
 from ops.up.servers.redis_server import Redis
-from tests.ingest.ingest_client import event
+from runtime.inbox.wrong_paths import WrongPaths
+from tests.fakes import SECRET
+from tests.ingest.ingest_client import event, sign
 from tests.ingest.ingest_process import ServerProcess, TimedAnswer, serving, start, wait_until
 from tests.killing import kill
 
@@ -93,6 +96,30 @@ class TestIngestServing:
             answer = connection.recv(1000)
 
         assert b" 413 " in answer.partition(b"\r\n")[0]
+
+
+class TestPath:
+    def test_deliveries_at_a_wrong_path_are_in_the_log_and_in_redis(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        environ = {"PAIDUP_WEBHOOK_PATH": "/hooks", "PAIDUP_INGEST_PROCESSES": "1"}
+        with (
+            serving(redis_url, tmp_path, **environ) as ingest,
+            redis.Redis.from_url(redis_url) as client,
+        ):
+            body = new_event()
+            signature = sign(body, at=int(time.time()))
+            wrong = ingest.post(body, signature)
+            right = ingest.post(body, signature, path="/hooks/")
+            wait_until(lambda: bool(WrongPaths(client).read("/hooks")))
+
+            ((path, deliveries),) = [
+                (each.path, each.deliveries) for each in WrongPaths(client).read("/hooks")
+            ]
+            assert (wrong.status, right.status) == (404, 202)
+            assert (path, deliveries) == ("/webhooks/stripe", 1)
+            assert "signed deliveries at a wrong path" in ingest.log()
+            assert ingest.count("billing_webhook_wrong_path_total") == 1
 
 
 class TestProcesses:
@@ -279,6 +306,23 @@ class TestIngestStart:
 
         assert code == 2
         assert "STRIPE_WEBHOOK_SECRET" in said
+
+    def test_a_secret_in_quotes_is_refused_and_not_repeated(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        code, said = _start(redis_url, tmp_path, STRIPE_WEBHOOK_SECRET=f'"{SECRET}"')
+
+        assert code == 2
+        assert "STRIPE_WEBHOOK_SECRET: secret 1 is in quotes" in said
+        assert SECRET not in said
+
+    def test_a_secret_that_stripe_would_not_issue_is_in_the_log_once(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        secret = SECRET.removeprefix("whsec_")
+        with serving(redis_url, tmp_path, STRIPE_WEBHOOK_SECRET=secret) as ingest:
+            assert ingest.log().count("does not start with whsec_") == 1
+            assert secret not in ingest.log()
 
     def test_an_address_in_use_is_named(self, redis_url: str, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

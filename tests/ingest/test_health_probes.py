@@ -54,7 +54,7 @@ def test_metrics_show_the_backlog_even_if_no_worker_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/webhooks", "/webhooks/stripe/", "//webhooks/stripe", "/%ff"]
+    "path", ["/", "/webhooks", "/webhooks/stripe//", "//webhooks/stripe", "/%ff"]
 )
 def test_any_other_path_is_a_problem(ingest: IngestClient, path: str) -> None:
     assert problem(ingest.client.get(path)) == (404, "not-found")

@@ -10,10 +10,10 @@ import redis
 from structlog.testing import capture_logs
 from werkzeug.test import EnvironBuilder
 
-from ingest.app import WEBHOOK_PATH
 from runtime.inbox.entries import InboxFull
 from runtime.telemetry import secret_fingerprint
 from runtime.time_limits import RETRY_AFTER_SECONDS
+from runtime.webhook_path import DEFAULT as WEBHOOK_PATH
 from tests.fakes import NOW, SECRET, FakeIngestInbox, FakeWakes, settings
 from tests.ingest.ingest_client import SIGNED_AT, IngestClient, event, problem, sign
 
@@ -238,6 +238,23 @@ class TestBody:
         assert problem(ingest.deliver(body)) == (400, "not-an-event")
         assert ingest.received()["invalid"] == 1
         assert ingest.inbox.asked == 0
+
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            (event().replace(b'"created"', b'"creation"'), "created is missing"),
+            (event(created="today"), "created is no time that Stripe states"),
+            (event(type=7), "there is no usable type"),
+            (event(data=None), "there is no data.object"),
+        ],
+    )
+    def test_the_answer_to_a_signed_body_says_what_is_wrong_with_it(
+        self, ingest: IngestClient, body: bytes, reason: str
+    ) -> None:
+        response = ingest.deliver(body)
+
+        assert problem(response) == (400, "not-an-event")
+        assert reason in response.get_json()["detail"]
 
     def test_a_body_that_is_not_utf_8_is_a_bad_request_even_if_signed(
         self, ingest: IngestClient

@@ -3,6 +3,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import text
 
 from ops import cli
@@ -13,6 +14,7 @@ from ops.plans.migrate import migrate
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.database.engine import engine_for
+from runtime.inbox.wrong_paths import WrongPaths
 from runtime.settings import Settings
 
 GOOD_SECRET = "whsec_" + "5f3a" * 8
@@ -288,3 +290,24 @@ def test_the_command_prints_a_table_for_people(
     printed = capsys.readouterr().out
     assert "REDIS_URL is not set" in printed
     assert printed.endswith("3 to fix\n")
+
+
+@pytest.mark.servers
+def test_signed_deliveries_at_a_wrong_path_are_named(
+    environ: Mapping[str, str], redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        WrongPaths(client).add({"/stripe/webhook": 3, "/webhooks/stripe/": 1})
+
+    ((state, says),) = [(f.state, f.says) for f in examine(environ) if f.check == "webhook path"]
+    ((elsewhere, path),) = [
+        (f.state, f.says)
+        for f in examine({**environ, "PAIDUP_WEBHOOK_PATH": "/stripe/webhook/"})
+        if f.check == "webhook path"
+    ]
+
+    assert state is State.WARNING
+    assert says.startswith("3 signed requests to /stripe/webhook got 404")
+    assert "PAIDUP_WEBHOOK_PATH" in says
+    assert "to /webhooks/stripe/ got 404" in path
+    assert elsewhere is State.WARNING

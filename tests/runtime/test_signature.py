@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.signature import (
+from runtime.signature import (
     SignatureHeader,
     SignatureMismatch,
     SignatureMissing,
