@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from redis.exceptions import RedisError
+
+from runtime.error_text import describe
 from runtime.inbox.replicas import TooFewReplicas
 from runtime.telemetry import SharedState
 from runtime.time_limits import REDIS_SETTINGS_SECONDS
@@ -57,7 +60,13 @@ class RedisHealth:
             # The old primary, which lives on. The next probe may reach the new one.
             self._reconnect()
             return self._unsafe, SharedState()
-        state = self._shared_state()
+        try:
+            state = self._shared_state()
+        except RedisError as error:
+            if not self._unsafe:
+                raise
+            # What is unsafe explains why the rest fails: a cluster, for example.
+            return (*self._unsafe, f"Redis: {describe(error)}"), SharedState()
         if self._confirm_replicas is None:
             return (*self._unsafe, *_fullness(info)), state
         behind, confirmed = _confirmed(self._confirm_replicas)

@@ -28,6 +28,7 @@ from ingest.ports import Acceptance, AcceptingInbox
 from ingest.responses import Acknowledgement, WsgiResponse
 from runtime import signature
 from runtime.broker import Publish
+from runtime.error_text import describe
 from runtime.event_body import parse
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
@@ -141,7 +142,7 @@ class Webhook:
             if isinstance(error, TooFewReplicas):
                 self._metrics.webhook_unreplicated.inc()
             self._breaker.failed(error)
-            raise DeliveryDeclined(problems.UNAVAILABLE, type(error).__name__) from None
+            raise DeliveryDeclined(problems.UNAVAILABLE, describe(error)) from None
 
     def _wake(self, token: str | None) -> None:
         if token is None:

@@ -6,6 +6,7 @@ loopback and in one temporary folder. A parent watch ends them if the test run i
 - ``redis_server``, ``postgres_server``: one for the session. Never stop or freeze them.
 - ``redis_url``: that Redis, flushed. ``database``: a fresh, migrated database.
 - ``own_redis``, ``own_postgres``: a server for one test, to stop, kill and freeze.
+- ``cluster_url``: a Redis Cluster.
 - ``synchronous_pair``, ``asynchronous_pair``: a primary and its standby for one test, to fail over.
 
 ``PAIDUP_REDIS_SERVER`` names another Redis than the wheel's, ``TEST_POSTGRES`` the folder with the
@@ -28,6 +29,7 @@ from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from tests.postgres_pair import PostgresPair, postgres_pair
+from tests.redis_cluster import ClusterNode
 
 _numbers = count(1)
 
@@ -91,6 +93,15 @@ def own_redis(servers_folder: Path, redis_binary: Path) -> Iterator[Redis]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def cluster_url(servers_folder: Path, redis_binary: Path) -> Iterator[str]:
+    """Yield the URL of a Redis Cluster, which Paidup does not support."""
+    node = ClusterNode(servers_folder / f"cluster-{next(_numbers)}", binary=redis_binary)
+    node.start()
+    yield node.url
+    node.stop()
 
 
 @pytest.fixture(scope="session")

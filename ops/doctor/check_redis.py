@@ -9,7 +9,7 @@ import redis
 
 from ops.doctor.check_clock import check_clock
 from ops.doctor.findings import Finding, ok, problem, warning
-from runtime.inbox.durability import durability_problems
+from runtime.inbox.durability import UnsupportedRedis, durability_problems, refuse_cluster
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.time_limits import COMMAND_REDIS_SECONDS
@@ -36,6 +36,11 @@ def _examine(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version", info.get("redis_version", "?"))
     yield ok(_CHECK, f"{name} {version} answers")
+    try:
+        refuse_cluster(client)
+    except UnsupportedRedis as unsupported:
+        yield problem(_CHECK, str(unsupported))
+        return
     yield from _durability(client, trusted=settings.redis_durability == "trusted")
     yield from _replicas(info, settings.redis_replicas)
     yield from _room(info)

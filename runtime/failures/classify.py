@@ -19,6 +19,7 @@ import redis
 import sqlalchemy.exc
 
 from billing.errors import BillingError
+from runtime.error_text import without_secrets
 from runtime.ledger.errors import (
     IDENTITY_CONFLICT,
     CatalogueMissing,
@@ -154,5 +155,5 @@ def _type_name(cause: BaseException) -> str:
 
 
 def _reason(cause: BaseException) -> str:
-    text = str(cause).strip() or "no further words"
+    text = without_secrets(str(cause)).strip() or "no further words"
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

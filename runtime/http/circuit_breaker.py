@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from runtime.error_text import describe
 from runtime.time_limits import (
     BREAKER_PROBE_SECONDS,
     OPEN_BREAKER_PROBE_SECONDS,
@@ -53,6 +54,7 @@ class CircuitBreaker:
         self._server = server
         self._monotonic = monotonic
         self._failures = 0
+        self._probed = False
         self._changing = threading.Lock()
         self._last = ProbeResult(reasons=(f"{server} was not probed yet",), at=monotonic())
 
@@ -69,7 +71,7 @@ class CircuitBreaker:
         """Open the breaker for all requests, because one could not use the server."""
         with self._changing:
             self._failures += 1
-            self._change((f"{self._server} did not serve a request: {type(error).__name__}",))
+            self._change((f"{self._server} did not serve a request: {describe(error)}",))
 
     def check(self) -> ProbeResult:
         """Probe once. Only a probe that began after the last failure may close the breaker."""
@@ -95,11 +97,12 @@ class CircuitBreaker:
         try:
             return self._probe()
         except Exception as error:  # noqa: BLE001 - a thread that ends would never close it again
-            return (f"{self._server} cannot be probed: {type(error).__name__}",)
+            return (f"{self._server} cannot be probed: {describe(error)}",)
 
     def _change(self, reasons: tuple[str, ...]) -> None:
         previous, self._last = self._last, ProbeResult(reasons=reasons, at=self._monotonic())
-        if previous.closed and reasons:
+        first, self._probed = not self._probed, True
+        if reasons and (previous.closed or first):
             log.error("circuit breaker opened", server=self._server, reasons=reasons)
         elif reasons == () and not previous.closed:
             log.info("circuit breaker closed", server=self._server, was=previous.reasons)

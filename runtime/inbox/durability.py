@@ -10,6 +10,17 @@ from typing import Any, Final
 import redis
 from redis.exceptions import ResponseError
 
+CLUSTER: Final = (
+    "Redis is in cluster mode, which Paidup does not support, since each of its scripts uses many"
+    " keys: use a Redis or Valkey without cluster mode (cluster-enabled no), with replicas and"
+    " Sentinel where it must survive its machine"
+)
+
+
+class UnsupportedRedis(redis.RedisError):
+    """This kind of server can never hold the inbox; the message says what to use instead."""
+
+
 _SETTINGS: Final = (
     ("appendonly", "yes", "without it a restart loses every acknowledged event"),
     ("appendfsync", "always", "otherwise a power cut loses the last acknowledged events"),
@@ -31,8 +42,26 @@ def durability_problems(client: redis.Redis, *, trusted: bool) -> tuple[str, ...
     Raises:
         redis.RedisError: Redis cannot be asked.
     """
-    problems = _problems_in_info(_text_map(client.info()))
+    info = _text_map(client.info())
+    if _is_cluster(info):
+        return (CLUSTER,)
+    problems = _problems_in_info(info)
     return tuple(problems) if trusted else (*problems, *_problems_in_settings(client))
+
+
+def refuse_cluster(client: redis.Redis) -> None:
+    """Return if the server can hold the inbox.
+
+    Raises:
+        UnsupportedRedis: it is a node of a cluster.
+        redis.RedisError: Redis cannot be asked.
+    """
+    if _is_cluster(_text_map(client.info())):
+        raise UnsupportedRedis(CLUSTER)
+
+
+def _is_cluster(info: Mapping[str, str]) -> bool:
+    return info.get("cluster_enabled", "0") != "0" or info.get("redis_mode") == "cluster"
 
 
 def _problems_in_info(info: Mapping[str, str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from ops.up.servers.redis_server import Redis
+from runtime.inbox.durability import CLUSTER
 from runtime.inbox.wrong_paths import WrongPaths
 from tests.fakes import SECRET
 from tests.ingest.ingest_client import event, sign
@@ -323,6 +324,45 @@ class TestIngestStart:
         with serving(redis_url, tmp_path, STRIPE_WEBHOOK_SECRET=secret) as ingest:
             assert ingest.log().count("does not start with whsec_") == 1
             assert secret not in ingest.log()
+
+    def test_on_a_cluster_log_and_probe_say_what_to_use_instead(
+        self, cluster_url: str, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "ingest.log"
+        with log.open("w") as stream:
+            process = start(cluster_url, tmp_path, stream, PAIDUP_INGEST_PROCESSES="1")
+        served = ServerProcess(process, log)
+        try:
+            wait_until(served.starting)
+            wait_until(lambda: _alive(served))
+            wait_until(lambda: CLUSTER in served.log())
+            ready = served.get("/readyz")
+            answer = served.deliver(new_event())
+
+            assert ready.status == 503
+            assert ready.json()["unsafe"][0] == CLUSTER
+            assert (answer.status, answer.seconds < PROMISED_SECONDS) == (503, True)
+        finally:
+            served.stop()
+
+    def test_a_probe_says_why_redis_cannot_be_used_and_no_password(
+        self, redis_server: Redis, tmp_path: Path
+    ) -> None:
+        url = redis_server.url.replace("redis://:", "redis://:hunter2")
+        log = tmp_path / "ingest.log"
+        with log.open("w") as stream:
+            process = start(url, tmp_path, stream, PAIDUP_INGEST_PROCESSES="1")
+        served = ServerProcess(process, log)
+        try:
+            wait_until(served.starting)
+            wait_until(lambda: _alive(served))
+            (reason,) = served.get("/readyz").json()["unsafe"]
+
+            assert "invalid username-password pair" in reason
+            assert reason in served.log()
+            assert "hunter2" not in served.log()
+        finally:
+            served.stop()
 
     def test_an_address_in_use_is_named(self, redis_url: str, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from ingest.health import RedisHealth
 from runtime.inbox.replicas import TooFewReplicas
@@ -155,3 +156,21 @@ def test_too_few_replicas_are_a_reason_and_are_counted(
     confirmed = 2
     assert health() == ()
     assert health.state.redis_replicas == 2
+
+
+def test_a_reason_that_explains_the_rest_comes_first(server: FakeServer, clock: FakeClock) -> None:
+    def fail() -> SharedState:
+        raise ResponseError("Script attempted to access a non local key in a cluster node")
+
+    server.unsafe = ("Redis is in cluster mode",)
+    health = RedisHealth(
+        info=server.info,
+        durability_problems=server.durability_problems,
+        shared_state=fail,
+        monotonic=clock.monotonic,
+    )
+
+    assert health()[0] == "Redis is in cluster mode"
+    server.unsafe = ()
+    with pytest.raises(ResponseError):
+        health()

@@ -25,6 +25,7 @@ from runtime.changes.numbering import number_waiting
 from runtime.data_loss.check import check_data
 from runtime.database.engine import make_engine, make_probe_engine
 from runtime.guard import Guard
+from runtime.inbox.durability import refuse_cluster
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
@@ -128,6 +129,7 @@ class Supervisor:
         self._pool_stuck = False
         self._fallback_due = False
         self._leads = False
+        self._redis_fits = False
         self._stopping = False
         self._folded_at = time.monotonic()
 
@@ -227,7 +229,7 @@ class Supervisor:
             self._database_state.refresh,
         )
         return (
-            PeriodicJobs((self._announce, self._lead, self._watch, self._fold)),
+            PeriodicJobs((self._check_redis, self._announce, self._lead, self._watch, self._fold)),
             PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
@@ -289,6 +291,12 @@ class Supervisor:
             self._inbox.announce(self._worker_id, 0)
             self._lease.release()
         log.info("stopped")
+
+    def _check_redis(self) -> None:
+        """Name a server that can never hold the inbox, instead of the errors that follow."""
+        if not self._redis_fits:
+            refuse_cluster(self._redis)
+            self._redis_fits = True
 
     def _announce(self) -> None:
         self._inbox.announce(self._worker_id, self._settings.worker_processes)

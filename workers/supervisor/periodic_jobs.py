@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 import structlog
 from redis.exceptions import RedisError
 
+from runtime.error_text import describe
 from runtime.guard import Guard
+from runtime.inbox.durability import UnsupportedRedis
 from runtime.time_limits import PERIOD_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -48,12 +50,18 @@ class PeriodicJobs(threading.Thread):
                 guard.run(job, passing=(RedisError,))
         except RedisError as error:
             if not self._unreachable:
-                log.warning("Redis is unreachable", error=str(error))
+                self._report(error)
             self._unreachable = True
         else:
             if self._unreachable:
                 log.info("Redis is reachable again")
             self._unreachable = False
+
+    def _report(self, error: RedisError) -> None:
+        if isinstance(error, UnsupportedRedis):
+            log.error("this Redis cannot be used", reason=str(error))
+        else:
+            log.warning("Redis is unreachable", error=describe(error))
 
 
 def _named(job: Callable[[], None]) -> str:

@@ -14,6 +14,7 @@ from ops.plans.migrate import migrate
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.database.engine import engine_for
+from runtime.inbox.durability import CLUSTER
 from runtime.inbox.wrong_paths import WrongPaths
 from runtime.settings import Settings
 
@@ -311,3 +312,12 @@ def test_signed_deliveries_at_a_wrong_path_are_named(
     assert "PAIDUP_WEBHOOK_PATH" in says
     assert "to /webhooks/stripe/ got 404" in path
     assert elsewhere is State.WARNING
+
+
+@pytest.mark.servers
+def test_a_cluster_is_named_with_what_to_use_instead(
+    environ: Mapping[str, str], cluster_url: str
+) -> None:
+    found = troubles(examine({**environ, "REDIS_URL": cluster_url}))
+
+    assert found == {"Redis": CLUSTER}

@@ -96,6 +96,30 @@ def test_it_logs_once_that_it_opened_and_once_that_it_closed(
     assert [line["event"] for line in lines] == ["circuit breaker opened", "circuit breaker closed"]
 
 
+def test_a_server_that_is_unfit_from_the_start_is_logged(
+    breaker: CircuitBreaker, probe: FakeProbe
+) -> None:
+    probe.reasons = ("no cluster, please",)
+
+    with capture_logs() as lines:
+        breaker.check()
+        breaker.check()
+
+    assert [line["reasons"] for line in lines] == [("no cluster, please",)]
+
+
+def test_the_reason_of_an_error_is_shown_without_a_password(
+    breaker: CircuitBreaker, probe: FakeProbe
+) -> None:
+    probe.broken = ConnectionError("redis://:hunter2@host:6379 refused")
+
+    breaker.check()
+
+    assert breaker.unsafe() == (
+        "Redis cannot be probed: ConnectionError: redis://***@host:6379 refused",
+    )
+
+
 def test_the_watch_goes_on_until_it_is_stopped(clock: FakeClock) -> None:
     stopped, asked = Event(), Event()
 

@@ -5,7 +5,12 @@ import pytest
 import redis
 
 from ops.up.servers.redis_server import Redis
-from runtime.inbox.durability import durability_problems
+from runtime.inbox.durability import (
+    CLUSTER,
+    UnsupportedRedis,
+    durability_problems,
+    refuse_cluster,
+)
 from tests.runtime.inbox.entry_builders import Client
 
 pytestmark = pytest.mark.servers
@@ -103,3 +108,15 @@ def test_problems_in_info_count_even_if_settings_are_trusted(
     (problem,) = durability_problems(client, trusted=True)
 
     assert sentence in problem
+
+
+def test_a_cluster_is_named_alone_with_what_to_use_instead(cluster_url: str) -> None:
+    with redis.Redis.from_url(cluster_url, protocol=2) as client:
+        assert durability_problems(client, trusted=False) == (CLUSTER,)
+        assert durability_problems(client, trusted=True) == (CLUSTER,)
+        with pytest.raises(UnsupportedRedis, match=r"cluster mode.*Sentinel"):
+            refuse_cluster(client)
+
+
+def test_a_server_without_cluster_mode_is_not_refused(client: Client) -> None:
+    refuse_cluster(client)

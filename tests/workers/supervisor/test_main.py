@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from runtime.inbox.durability import CLUSTER
 from runtime.metrics_files import claimed_folder
 from runtime.settings import Settings
-from tests.workers.worker_process import WorkerSite, customers
+from tests.workers.waiting import until
+from tests.workers.worker_process import WorkerSite, customers, running
 from workers.supervisor import main as supervisor
 from workers.supervisor.main import Supervisor
 from workers.supervisor.watchdog import Watchdog
@@ -87,3 +89,17 @@ def test_a_second_worker_on_the_same_address_gets_a_folder_of_its_own(
         supervisor.metrics_folder(settings) as second,
     ):
         assert first != second
+
+
+def test_a_worker_on_a_cluster_says_what_to_use_instead(
+    database: str, cluster_url: str, tmp_path: Path
+) -> None:
+    site = WorkerSite(database, cluster_url, tmp_path / "worker.log")
+    try:
+        with running(site):
+            until(lambda: CLUSTER in site.log.read_text(), why=f"named; see {site.log}")
+    finally:
+        site.close()
+
+    (line,) = [line for line in site.log.read_text().splitlines() if CLUSTER in line]
+    assert "this Redis cannot be used" in line
