@@ -1,14 +1,19 @@
 """``paidup doctor``."""
 
 import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import IO
 
 import click
 
+from ops.doctor.check_delivery import SavedDelivery, check_delivery
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
 from ops.doctor.restored import note_restored
 from ops.terminal.operator_options import operator_options
 from ops.terminal.output import Columns, json_option, print_json, print_rows, to_json
+from ops.up import up_file
 
 _STYLES = {State.OK: "", State.WARNING: "yellow", State.PROBLEM: "bold red"}
 _COLUMNS: Columns[Finding] = {
@@ -25,16 +30,43 @@ _COLUMNS: Columns[Finding] = {
     help="First void the done markers and close the reports of lost data: it was restored,"
     " or Stripe sent it again.",
 )
+@click.option(
+    "--delivery",
+    "body",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Try the body of one delivery, saved as it came, against each secret; - reads standard"
+    " input. Nothing else is checked.",
+)
+@click.option(
+    "--signature", metavar="HEADER", help="The Stripe-Signature header of --delivery, t=...,v1=..."
+)
 @operator_options
 @json_option
-def doctor(*, restored: bool, actor: str, reason: str | None, as_json: bool) -> int:
+def doctor(
+    *,
+    restored: bool,
+    body: IO[bytes] | None,
+    signature: str | None,
+    actor: str,
+    reason: str | None,
+    as_json: bool,
+) -> int:
     """Check settings, secrets, servers, schema, plans and clocks of this deployment.
 
-    Read-only without --restored, which the audit log records with --reason. Exits 1 if it finds
-    a problem; warnings alone exit 0.
+    Does in Redis and PostgreSQL what the services do, on names of its own, and takes it back.
+    --restored changes data, and the audit log records it with --reason. Exits 1 if it finds a
+    problem; warnings alone exit 0.
     """
+    if (body is None) != (signature is None) or (body and restored):
+        raise click.UsageError(
+            "--delivery FILE and --signature HEADER go together, and without --restored"
+        )
     noted = note_restored(os.environ, actor=actor, reason=reason) if restored else None
-    findings = list(examine(os.environ))
+    if body is not None and signature is not None:
+        findings = list(_try_delivery(SavedDelivery(body=body.read(), header=signature)))
+    else:
+        findings = list(examine(os.environ))
     problems = sum(finding.state is State.PROBLEM for finding in findings)
     if as_json:
         noted_document = {"restored": to_json(noted)} if noted else {}
@@ -45,3 +77,8 @@ def doctor(*, restored: bool, actor: str, reason: str | None, as_json: bool) -> 
         print_rows(_COLUMNS, findings, style=lambda finding: _STYLES[finding.state])
         click.echo(f"{problems} to fix" if problems else "nothing to fix")
     return 1 if problems else 0
+
+
+def _try_delivery(delivery: SavedDelivery) -> Iterator[Finding]:
+    settings = up_file.settings(os.environ)
+    return check_delivery(delivery, settings, now=datetime.now(UTC))
