@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_losses import check_losses
+from ops.doctor.check_recording import check_recording
 from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, ok, problem, warning
@@ -71,6 +72,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         return
     yield ok("schema", f"at {schema.head()}")
     yield _plans(engine, settings)
+    yield check_recording(engine)
     with engine.connect() as connection:
         yield from on_its_own(connection, "plans", _check_outdated)
         yield from check_waiting(connection)

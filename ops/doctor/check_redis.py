@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from ops.doctor.check_clock import check_clock
+from ops.doctor.check_scripts import check_scripts
 from ops.doctor.findings import Finding, ok, problem, warning
 from runtime.inbox.durability import UnsupportedRedis, durability_problems, refuse_cluster
 from runtime.redis_client import make_redis
@@ -44,6 +45,7 @@ def _examine(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield from _durability(client, trusted=settings.redis_durability == "trusted")
     yield from _replicas(info, settings.redis_replicas)
     yield from _room(info)
+    yield from check_scripts(client)
     yield check_clock("Redis clock", lambda: _time_of(client))
 
 

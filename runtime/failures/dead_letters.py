@@ -56,9 +56,14 @@ def dead_letter(engine: Engine, drafts: Sequence[DeadLetterDraft]) -> None:
     own.
     """
     with engine.begin() as connection:
-        for draft in _with_conflict_keys(connection, drafts):
-            _upsert(connection, draft)
-            connection.execute(sa.insert(AuditLog).values(**_audit_row(draft)))
+        write_dead_letters(connection, drafts)
+
+
+def write_dead_letters(connection: Connection, drafts: Sequence[DeadLetterDraft]) -> None:
+    """Write dead letters as ``dead_letter`` does, in a transaction of the caller."""
+    for draft in _with_conflict_keys(connection, drafts):
+        _upsert(connection, draft)
+        connection.execute(sa.insert(AuditLog).values(**_audit_row(draft)))
 
 
 def count_open(engine: Engine) -> int:

@@ -95,6 +95,21 @@ class Ledger:
         """Return what ``record`` would do now; take its locks and roll its writes back."""
         return _persistently(lambda: self._preview(self._prepared(deliveries)))
 
+    def rehearse(
+        self, deliveries: Sequence[Delivery], then: Callable[[Connection], None] = lambda _: None
+    ) -> list[Settlement]:
+        """Do all that ``record`` does, writes included, and roll it back.
+
+        ``then`` may write more in the same transaction.
+        """
+        prepared = self._prepared(deliveries)
+        with self._engine.connect() as connection:
+            decided = decide(connection, prepared, self._catalogues, DecideLimits())
+            _write(connection, decided)
+            then(connection)
+            connection.rollback()
+        return [_settlement(step, decided) for step in decided.steps]
+
     def _prepared(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
         return prepare(with_stored_fetches(self._engine, deliveries), self._scope)
 

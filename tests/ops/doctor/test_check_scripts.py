@@ -1,0 +1,93 @@
+"""`doctor` runs every script as the services do, and leaves nothing behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from ops.doctor.check_scripts import check_scripts
+from ops.doctor.findings import State
+from ops.up.servers.redis_server import Redis
+from runtime.inbox import scripts
+from runtime.inbox.inbox import Inbox
+from tests.runtime.inbox.entry_builders import Client, event
+
+pytestmark = pytest.mark.servers
+
+LUA = Path(scripts.__file__).parent / "lua"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Client]:
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant(redis_server: Redis, client: Client) -> Iterator[Client]:
+    """A user who may do what the configuration we ship allows, and less in some tests."""
+    client.execute_command(
+        "ACL SETUSER tenant reset on >pw ~paidup:* &* +@all -@dangerous -@admin +info +config|get"
+    )
+    with redis.Redis(port=redis_server.port, username="tenant", password="pw", protocol=2) as user:
+        yield user
+    client.execute_command("ACL DELUSER tenant")
+
+
+def programs() -> set[str]:
+    """Return the scripts that are run, and not only used by others."""
+    used = set[str]()
+    for path in LUA.glob("*.lua"):
+        first = path.read_text().partition("\n")[0]
+        used |= set(first.removeprefix("--!use ").split()) if first.startswith("--!use") else set()
+    return {path.stem for path in LUA.glob("*.lua")} - used
+
+
+def test_every_script_is_run_and_no_key_is_left(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Inbox(client).accept(event(1))
+    before = {key: client.dump(key) for key in client.keys("*")}
+    ran = set[str]()
+    digest = scripts._digest
+
+    def note(name: str) -> str:
+        ran.add(name)
+        return digest(name)
+
+    monkeypatch.setattr(scripts, "_digest", note)
+
+    (finding,) = check_scripts(client)
+
+    assert finding.state is State.OK, finding.says
+    assert ran == programs()
+    assert {key: client.dump(key) for key in client.keys("*")} == before
+
+
+def test_the_user_that_we_ship_may_run_them_all(tenant: Client, client: Client) -> None:
+    (finding,) = check_scripts(tenant)
+
+    assert finding.state is State.OK, finding.says
+    assert client.keys("*") == []
+
+
+@pytest.mark.parametrize("right", ["-evalsha", "-zadd", "-hincrby", "resetkeys ~other:*"])
+def test_a_right_that_is_missing_is_named_and_no_key_is_left(
+    tenant: Client, client: Client, right: str
+) -> None:
+    client.execute_command(f"ACL SETUSER tenant {right}")
+
+    (finding,) = check_scripts(tenant)
+
+    assert finding.state is State.PROBLEM
+    assert "permission" in finding.says.lower()
+    assert client.keys("*") == []
+
+
+def test_a_cluster_fails_at_the_first_script_that_uses_two_slots(cluster_url: str) -> None:
+    with redis.Redis.from_url(cluster_url, protocol=2) as client:
+        (finding,) = check_scripts(client)
+
+    assert finding.state is State.PROBLEM
+    assert "all keys in one place" in finding.says
