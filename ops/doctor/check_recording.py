@@ -26,7 +26,7 @@ from runtime.ledger.record import Ledger
 
 _CHECK: Final = "recording"
 _SCENARIOS: Final = ("refund_full", "entitlement_summary")
-"""Together they write every kind of row, whatever the plans are."""
+"""Together they write every kind of row; neither needs a plan."""
 
 
 def check_recording(engine: Engine) -> Finding:

@@ -39,7 +39,7 @@ _NAMES: Final = (
 
 
 def check_scripts(client: redis.Redis) -> Iterator[Finding]:
-    """Name the first step that fails; Redis is as before whatever happens."""
+    """Name the first step that fails, and remove the keys in any case."""
     rehearsal = InboxRehearsal(client, f"paidup:doctor:{new_token()}:")
     step = "connect"
     try:
