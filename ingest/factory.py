@@ -76,7 +76,7 @@ def _inbox(settings: Settings, generation: Generation) -> Inbox:
 def _start_reporting(
     wrong_paths: WrongPathCounter, settings: Settings, generation: Generation
 ) -> None:
-    redis = make_redis(settings, timeout=_REDIS_SECONDS, pool_size=1, generation=generation)
+    redis = make_redis(settings, timeout=INGEST_REDIS_SECONDS, pool_size=1, generation=generation)
     record = WrongPaths(redis)
     start_loop(
         "wrong-paths",

@@ -18,7 +18,7 @@ REPORT_SECONDS: Final = 1.0
 
 _LOG_SECONDS: Final = 60.0
 _MAX_PATHS: Final = 20
-_LONGEST: Final = 120
+_MAX_CHARACTERS: Final = 120
 _OTHERS: Final = "(other paths)"
 _PLAIN: Final = "/-._~!$&'()*+,;=:@"
 
@@ -51,7 +51,7 @@ class WrongPathCounter:
     def add(self, path: str) -> None:
         """Count one delivery; ``path`` is as WSGI gives it."""
         self._counted.inc()
-        shown = quote(path.encode("latin-1", "replace"), safe=_PLAIN)[:_LONGEST]
+        shown = quote(path.encode("latin-1", "replace"), safe=_PLAIN)[:_MAX_CHARACTERS]
         with self._lock:
             for counter in (self._unwritten, self._unlogged):
                 counter[_known(shown, counter)] += 1

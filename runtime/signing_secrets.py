@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-_LEAST: Final = 24
+_MIN_CHARACTERS: Final = 24
 _QUOTES: Final = "\"'`"
 _ASSIGNMENT: Final = re.compile(r"(export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*[=:]\s*[\"'`]?whsec_")
 _AS_STRIPE: Final = re.compile(r"whsec_[A-Za-z0-9_]+")
@@ -121,8 +121,10 @@ _FAULTS: Final[Sequence[tuple[Callable[[str], object], str]]] = (
 def _weakness(secret: str) -> str | None:
     if is_placeholder(secret):
         return "is a placeholder: copy the endpoint's secret from Stripe's dashboard"
-    if len(secret) < _LEAST:
-        return f"is shorter than {_LEAST} characters, unlike Stripe's secrets: copy it again"
+    if len(secret) < _MIN_CHARACTERS:
+        return (
+            f"is shorter than {_MIN_CHARACTERS} characters, unlike Stripe's secrets: copy it again"
+        )
     return None
 
 

@@ -6,7 +6,7 @@ from typing import Final
 DEFAULT: Final = "/webhooks/stripe"
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~-]+")
-_LONGEST: Final = 200
+_MAX_CHARACTERS: Final = 200
 _TAKEN: Final = ("/healthz", "/readyz", "/metrics")
 _EXAMPLE: Final = f"such as {DEFAULT}"
 
@@ -23,7 +23,7 @@ def read_path(text: str) -> str:
         raise ValueError(reason)
     path = path.rstrip("/") or path[:1]
     segments = path.split("/")[1:] if path != "/" else []
-    if not path.startswith("/") or len(path) > _LONGEST or not all(map(_is_plain, segments)):
+    if not path.startswith("/") or len(path) > _MAX_CHARACTERS or not all(map(_is_plain, segments)):
         reason = (
             f"must start with / and have letters, digits and . _ ~ - between slashes, {_EXAMPLE}"
         )

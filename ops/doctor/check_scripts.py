@@ -132,6 +132,7 @@ class InboxRehearsal:
         yield "close_losses", recent.close_losses
         yield "confirm", lambda: recent.confirm(recent.survey(), _EPOCH)
         yield "make_room", recent.make_room
+        yield "give_up_bodies", lambda: self._scripts.run("give_up_bodies", 100)
         yield "requeue_recent", lambda: recent.requeue_recent(recent.survey().at)
         yield "went_back", lambda: recent.void_done_markers(_EPOCH)
 

@@ -33,7 +33,7 @@ def test_with_a_frozen_replica_delivery_and_redelivery_are_503_until_it_is_back(
         pair.replica.freeze()
 
         answers = [ingest.deliver(purchase("during")) for _ in range(6)]
-        wait_until(lambda: "0 of 1 replicas" in _unsafe(ingest))
+        wait_until(lambda: "Redis: 0 of 1 replicas" in _unsafe(ingest))
         answers += [ingest.deliver(purchase("during")) for _ in range(6)]
 
         assert {answer.status for answer in answers} == {503}

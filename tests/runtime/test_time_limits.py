@@ -114,6 +114,8 @@ LIMIT = re.compile(
 
 NOT_LIMITS = frozenset(
     {
+        ("ingest/wrong_paths.py", "LOG_SECONDS"),
+        ("ingest/wrong_paths.py", "REPORT_SECONDS"),
         ("runtime/broker.py", "unacked_restore_interval"),  # a number of messages
         ("runtime/database/array_params.py", "_MICROSECOND"),
         ("runtime/database/deadline.py", "interval"),
