@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from ingest.ports import AcceptingInbox
 from ingest.problems import BY_STATUS, NOT_READY, UNAVAILABLE
 from ingest.responses import WsgiResponse
+from ingest.signature_counter import SignatureCounter
 from ingest.webhook import Webhook
 from ingest.wrong_paths import WrongPathCounter
 from runtime import webhook_path
@@ -38,10 +39,11 @@ def create_app(
     state: Callable[[], SharedState],
     clock: Callable[[], datetime],
     wrong_paths: WrongPathCounter,
+    signatures: SignatureCounter,
 ) -> Flask:
     """Return ingest as a WSGI application.
 
-    The caller must call ``breaker.check`` and ``wrong_paths.report`` again and again.
+    The caller must call ``breaker.check`` and the reports of both counters again and again.
     """
     app = Flask("ingest", static_folder=None)
     # A redirect of //webhooks/stripe would make Stripe send the body twice.
@@ -53,6 +55,7 @@ def create_app(
         metrics=metrics,
         breaker=breaker,
         clock=clock,
+        signatures=signatures,
     )
     _add_endpoint(app, _receiving(webhook), settings.webhook_path, wrong_paths)
     shared = SharedStateCollector(state)

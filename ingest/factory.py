@@ -5,14 +5,17 @@ All of it is built in the process itself, since neither connections nor threads 
 
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
 from flask import Flask
+from redis.exceptions import RedisError
 
 from ingest.app import create_app
 from ingest.health import RedisHealth
+from ingest.signature_counter import SignatureCounter
 from ingest.wrong_paths import REPORT_SECONDS, WrongPathCounter
 from runtime.broker import WakePublisher, make_celery
 from runtime.gc_tuning import reduce_gc
@@ -23,6 +26,7 @@ from runtime.http.server import ServerSpec
 from runtime.http.stalled_connections import ConnectionReaper
 from runtime.inbox.durability import durability_problems
 from runtime.inbox.inbox import Inbox
+from runtime.inbox.signatures import SignatureRecord
 from runtime.inbox.wrong_paths import WrongPaths
 from runtime.redis_client import make_redis
 from runtime.redis_connection import Generation
@@ -51,7 +55,8 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     breaker.check()
     wrong_paths = WrongPathCounter(settings.webhook_path, metrics.webhook_wrong_path, monotonic)
     start_background_threads(breaker, ConnectionReaper(), port=port, launcher=launcher)
-    _start_reporting(wrong_paths, settings, generation)
+    signatures = SignatureCounter(monotonic)
+    _start_reporting(wrong_paths, signatures, settings, generation)
     app = create_app(
         settings=settings,
         inbox=_inbox(settings, generation),
@@ -61,6 +66,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
         state=lambda: health.state,
         clock=lambda: datetime.now(UTC),
         wrong_paths=wrong_paths,
+        signatures=signatures,
     )
     reduce_gc()
     return app
@@ -74,16 +80,20 @@ def _inbox(settings: Settings, generation: Generation) -> Inbox:
 
 
 def _start_reporting(
-    wrong_paths: WrongPathCounter, settings: Settings, generation: Generation
+    wrong_paths: WrongPathCounter,
+    signatures: SignatureCounter,
+    settings: Settings,
+    generation: Generation,
 ) -> None:
     redis = make_redis(settings, timeout=INGEST_REDIS_SECONDS, pool_size=1, generation=generation)
-    record = WrongPaths(redis)
-    start_loop(
-        "wrong-paths",
-        lambda: wrong_paths.report(record),
-        pause=lambda: REPORT_SECONDS,
-        stopped=threading.Event(),
-    )
+    paths, mismatches = WrongPaths(redis), SignatureRecord(redis)
+
+    def report() -> None:
+        with suppress(RedisError):  # the breaker reports it; the next call tries again
+            wrong_paths.report(paths)
+            signatures.report(mismatches)
+
+    start_loop("reports", report, pause=lambda: REPORT_SECONDS, stopped=threading.Event())
 
 
 def _health(settings: Settings, generation: Generation) -> RedisHealth:

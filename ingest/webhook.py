@@ -26,6 +26,7 @@ from ingest import problems
 from ingest.client_address import client_address
 from ingest.ports import Acceptance, AcceptingInbox
 from ingest.responses import Acknowledgement, WsgiResponse
+from ingest.signature_counter import SignatureCounter
 from runtime import signature
 from runtime.broker import Publish
 from runtime.error_text import describe
@@ -74,6 +75,7 @@ class Webhook:
         metrics: Metrics,
         breaker: CircuitBreaker,
         clock: Callable[[], datetime],
+        signatures: SignatureCounter,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
@@ -81,6 +83,7 @@ class Webhook:
         self._metrics = metrics
         self._breaker = breaker
         self._clock = clock
+        self._signatures = signatures
         self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
         self._declines = _declines(metrics)
         last_used = metrics.webhook_secret_last_used
@@ -122,7 +125,10 @@ class Webhook:
         except signature.SignatureRefused as refused:
             problem, counter, label = self._declines[type(refused)]
             counter.labels(label).inc()
+            if isinstance(refused, signature.SignatureMismatch):
+                self._signatures.mismatch()
             raise DeliveryDeclined(problem, str(refused)) from None
+        self._signatures.match()
         return Signed(body=body, secret=secret, at=now)
 
     def _parse(self, signed: Signed) -> Envelope:

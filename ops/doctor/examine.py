@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from ops.doctor.check_metrics import check_metrics
 from ops.doctor.check_postgres import check_postgres
 from ops.doctor.check_redis import check_redis
+from ops.doctor.check_refused import check_refused
 from ops.doctor.check_secrets import check_livemode, check_secrets
-from ops.doctor.check_webhook_path import check_webhook_path
 from ops.doctor.check_workers import check_workers
 from ops.doctor.findings import Finding, ok, problem
 from ops.up import up_file
@@ -25,6 +25,6 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from check_livemode(settings)
     yield from check_metrics(settings)
     yield from check_redis(settings)
-    yield from check_webhook_path(settings)
+    yield from check_refused(settings)
     yield from check_workers(settings)
     yield from check_postgres(settings)

@@ -23,6 +23,7 @@ from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
+from runtime.inbox.signatures import Mismatches, SignatureRecord
 from runtime.inbox.wrong_paths import WrongPath, WrongPaths
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
@@ -43,6 +44,16 @@ class DatabaseCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RedisCounts:
+    """Counts from Redis; the defaults are those of a Redis that is unreachable."""
+
+    backlog: Backlog | None = None
+    lost_accepts: Sequence[LostAccepts] = ()
+    wrong_paths: Sequence[WrongPath] = ()
+    mismatches: Mismatches | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """Both halves, and in ``troubles`` the reason why one is missing."""
 
@@ -53,6 +64,8 @@ class Overview:
     troubles: Mapping[str, str]
     without_room: Mapping[Path, str] = field(default_factory=dict)
     """Metrics folders of this machine that cannot be written, with the reasons."""
+    mismatches: Mismatches | None = None
+    """Deliveries in a row that matched no signing secret."""
     wrong_paths: Sequence[WrongPath] = ()
     """Paths that are not the endpoint's and got signed deliveries."""
     losses: Losses = field(default_factory=Losses)
@@ -62,7 +75,8 @@ class Overview:
 def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
     """Read the numbers now; ``before`` is an earlier overview, to measure the arrival rate."""
     troubles: dict[str, str] = {}
-    inbox, lost_accepts, wrong_paths = _inbox(settings, troubles)
+    counts = _redis(settings, troubles)
+    inbox = counts.backlog
     busy = measuring_window(inbox.waiting_seconds) if inbox else None
     database = _database(settings, busy, troubles)
     return Overview(
@@ -70,23 +84,25 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
         need=_need(inbox, database, busy, before) if inbox else None,
         database=database,
         troubles=troubles,
-        wrong_paths=wrong_paths,
+        mismatches=counts.mismatches,
+        wrong_paths=counts.wrong_paths,
         without_room=folders_without_room(settings.data_dir),
-        losses=(database.losses if database else Losses()).with_accepts(lost_accepts),
+        losses=(database.losses if database else Losses()).with_accepts(counts.lost_accepts),
     )
 
 
-def _inbox(
-    settings: Settings, troubles: dict[str, str]
-) -> tuple[Backlog | None, Sequence[LostAccepts], Sequence[WrongPath]]:
+def _redis(settings: Settings, troubles: dict[str, str]) -> RedisCounts:
     try:
         with connections.open_inbox(settings) as inbox:
-            lost_accepts = RecentEvents(inbox.client).lost_accepts()
-            wrong_paths = WrongPaths(inbox.client).read(settings.webhook_path)
-            return inbox.backlog(), lost_accepts, wrong_paths
+            return RedisCounts(
+                backlog=inbox.backlog(),
+                lost_accepts=RecentEvents(inbox.client).lost_accepts(),
+                wrong_paths=WrongPaths(inbox.client).read(settings.webhook_path),
+                mismatches=SignatureRecord(inbox.client).read(),
+            )
     except CommandFailed as error:
         troubles["redis"] = str(error)
-    return None, (), ()
+    return RedisCounts()
 
 
 def _database(

@@ -5,8 +5,8 @@ from functools import partial
 
 from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
+from ops.status.refused import describe_mismatches, describe_wrong_path
 from ops.status.sizing import TARGET_SECONDS, Need
-from ops.status.wrong_paths import describe_wrong_path
 from ops.terminal.formats import format_count, format_duration, format_time
 from ops.terminal.output import Json, key_values, pick_fields, print_table, to_json
 from runtime.inbox.entries import Backlog, Lane
@@ -20,6 +20,7 @@ def as_document(seen: Overview) -> Json:
         "unavailable": dict(seen.troubles),
         "metrics_folders_without_room": {str(at): why for at, why in seen.without_room.items()},
         "wrong_paths": to_json(seen.wrong_paths),
+        "mismatched_signatures": to_json(seen.mismatches),
         "inbox": _inbox_document(inbox) if inbox else None,
         "workers": _workers_document(need, inbox) if need and inbox else None,
         "settled": _settled_document(database) if database else None,
@@ -71,6 +72,8 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
         todo = "make room, then restart what runs here to count again"
         yield "metrics folder", f"{folder} {reason}, nothing is counted: {todo}"
     yield from (("wrong path", describe_wrong_path(path)) for path in seen.wrong_paths)
+    if seen.mismatches:
+        yield "signatures", describe_mismatches(seen.mismatches)
     if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)

@@ -10,6 +10,7 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from ingest.app import create_app
+from ingest.signature_counter import SignatureCounter
 from ingest.wrong_paths import WrongPathCounter
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.settings import Settings
@@ -59,6 +60,7 @@ class IngestClient:
         self.wrong_paths = WrongPathCounter(
             self.settings.webhook_path, self.metrics.webhook_wrong_path, self.clock.monotonic
         )
+        self.signatures = SignatureCounter(self.clock.monotonic)
         self.app: Flask = create_app(
             settings=self.settings,
             inbox=self.inbox,
@@ -68,6 +70,7 @@ class IngestClient:
             state=lambda: self.state,
             clock=self.clock,
             wrong_paths=self.wrong_paths,
+            signatures=self.signatures,
         )
         self.client: FlaskClient = self.app.test_client()
 

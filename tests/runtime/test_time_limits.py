@@ -114,6 +114,7 @@ LIMIT = re.compile(
 
 NOT_LIMITS = frozenset(
     {
+        ("ingest/signature_counter.py", "MATCHED_SECONDS"),
         ("ingest/wrong_paths.py", "LOG_SECONDS"),
         ("ingest/wrong_paths.py", "REPORT_SECONDS"),
         ("runtime/broker.py", "unacked_restore_interval"),  # a number of messages

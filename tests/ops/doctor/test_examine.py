@@ -15,6 +15,7 @@ from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.database.engine import engine_for
 from runtime.inbox.durability import CLUSTER
+from runtime.inbox.signatures import SignatureRecord
 from runtime.inbox.wrong_paths import WrongPaths
 from runtime.settings import Settings
 
@@ -321,3 +322,21 @@ def test_a_cluster_is_named_with_what_to_use_instead(
     found = troubles(examine({**environ, "REDIS_URL": cluster_url}))
 
     assert found == {"Redis": CLUSTER}
+
+
+@pytest.mark.servers
+def test_a_secret_that_matches_nothing_is_named(environ: Mapping[str, str], redis_url: str) -> None:
+    def found() -> tuple[State, str]:
+        ((state, says),) = [(f.state, f.says) for f in examine(environ) if f.check == "signatures"]
+        return state, says
+
+    with redis.Redis.from_url(redis_url) as client:
+        record = SignatureRecord(client)
+        record.add(mismatched=7, matched=False)
+        state, says = found()
+        record.add(mismatched=0, matched=True)
+
+    assert state is State.WARNING
+    assert says.startswith("7 signed requests in a row matched no secret and got 403")
+    assert "paidup doctor --delivery" in says
+    assert found()[0] is State.OK
