@@ -45,13 +45,13 @@ def event_id() -> str:
     return f"evt_{os.urandom(8).hex()}"
 
 
-def deliver(proxy: Proxy, body: bytes, *, chunked: bool = False) -> int:
+def deliver(proxy: Proxy, body: bytes, *, chunked: bool = False, path: str = WEBHOOK_PATH) -> int:
     """Sign a delivery now, send it, and return its status."""
     parts = iter([body[:7], body[7:]]) if chunked else None
     signature = sign(body, at=int(time.time()))
     return proxy.ask(
         "POST",
-        WEBHOOK_PATH,
+        path,
         parts or body,
         Stripe_Signature=signature,
         Content_Type="application/json; charset=utf-8",
@@ -75,6 +75,14 @@ def test_a_signed_delivery_arrives_with_its_exact_bytes(
     )
 
     status = deliver(proxy, unusual.encode())
+
+    assert status == 202, ingest.log()
+
+
+def test_a_slash_at_the_end_of_the_path_makes_no_difference(
+    proxy: Proxy, ingest: ServerProcess
+) -> None:
+    status = deliver(proxy, event(event_id()), path=f"{WEBHOOK_PATH}/")
 
     assert status == 202, ingest.log()
 

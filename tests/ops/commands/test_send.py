@@ -135,3 +135,15 @@ def test_the_default_endpoint_is_where_ingest_listens(
 
     assert run(["send"]) == 1
     assert f"{url}/webhooks/stripe is unreachable" in capsys.readouterr().err
+
+
+@servers
+def test_the_default_endpoint_has_the_path_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAIDUP_INGEST_BIND", "127.0.0.1:1")
+    monkeypatch.setenv("PAIDUP_WEBHOOK_PATH", "/hooks/")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_a")
+
+    assert run(["send"]) == 1
+    assert "http://127.0.0.1:1/hooks is unreachable" in capsys.readouterr().err

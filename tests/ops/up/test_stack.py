@@ -19,6 +19,8 @@ import pytest
 from billing.errors import InvalidCatalogue
 from ops.demo.plans import PLANS
 from ops.errors import CommandFailed
+from ops.send.delivery import DeliveryClient
+from ops.send.endpoint import Endpoint
 from ops.up import up_file
 from ops.up.servers import pidfile
 from ops.up.servers.ports import free_port
@@ -299,6 +301,7 @@ def test_the_operators_secret_and_address_stand(
         "REDIS_URL": redis_url,
         "STRIPE_WEBHOOK_SECRET": "whsec_mine,whsec_old",
         "PAIDUP_INGEST_BIND": f"127.0.0.1:{port}",
+        "PAIDUP_WEBHOOK_PATH": "/hooks/",
         "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
         "PAIDUP_CONSOLE_BIND": "127.0.0.1:0",
         "PAIDUP_CONSOLE_TOKENS": "mine",
@@ -306,7 +309,13 @@ def test_the_operators_secret_and_address_stand(
     }
 
     with Stack(servers_folder / "operators", environ) as stack:
-        assert stack.webhook_url == f"http://127.0.0.1:{port}/webhooks/stripe"
+        assert stack.webhook_url == f"http://127.0.0.1:{port}/hooks"
+        up = up_file.read(stack.data_dir)
+        assert up is not None
+        assert up.as_environ()["PAIDUP_WEBHOOK_PATH"] == "/hooks"
+        client = DeliveryClient(Endpoint.at(stack.webhook_url), stack.webhook_secret)
+        assert client.post(b"{}").status == 400
+        client.close()
         assert stack.webhook_secret == "whsec_mine"
         assert stack.console_token == "mine"
     assert not (servers_folder / "operators" / "webhook_secret").exists()
