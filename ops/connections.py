@@ -1,7 +1,7 @@
 """Open PostgreSQL and Redis for one command; reading commands get one read-only snapshot."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from ops.errors import CommandFailed, first_line
 from runtime import schema
 from runtime.database.engine import make_engine
+from runtime.inbox.durability import UnsupportedRedis, refuse_cluster
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
@@ -60,17 +61,25 @@ def open_inbox(settings: Settings) -> Iterator[Inbox]:
     """Yield the inbox.
 
     Raises:
-        CommandFailed: REDIS_URL is not set, or Redis is unreachable.
+        CommandFailed: REDIS_URL is not set, or Redis is unreachable or a cluster.
     """
     if settings.redis_url is None:
         raise CommandFailed("REDIS_URL is not set: the inbox is unknown")
     client = make_redis(settings, timeout=COMMAND_REDIS_SECONDS)
     try:
+        _refuse_cluster(client)
         yield Inbox(client)
+    except UnsupportedRedis as error:
+        raise CommandFailed(str(error)) from error
     except redis.RedisError as error:
         raise unavailable("Redis", error) from error
     finally:
         client.close()
+
+
+def _refuse_cluster(client: redis.Redis) -> None:
+    with suppress(redis.ResponseError):  # a user without the right to INFO
+        refuse_cluster(client)
 
 
 def unavailable(server: str, error: Exception) -> CommandFailed:

@@ -1,11 +1,12 @@
 """Ingest, the worker and the console as processes of a stack."""
 
+import json
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from urllib.error import HTTPError
 
 from ops.up.servers.process import Process
 from runtime.import_path import importing_ours
@@ -24,6 +25,7 @@ class Service(Process):
         )
         self._environ = environ
         self._ready_url = ready_url
+        self._unsafe: tuple[str, ...] = ()
 
     def command(self) -> Sequence[str | Path]:
         """Return the argument vector."""
@@ -36,9 +38,25 @@ class Service(Process):
     def is_ready(self) -> bool:
         """Return True if the URL answers 200; it is local, so no proxy is used."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with suppress(OSError), direct.open(self._ready_url, timeout=_ANSWER_SECONDS) as answer:
-            return bool(answer.status == HTTPStatus.OK)
-        return False
+        try:
+            with direct.open(self._ready_url, timeout=_ANSWER_SECONDS) as answer:
+                return bool(answer.status == HTTPStatus.OK)
+        except HTTPError as refused:
+            self._unsafe = _unsafe_in(refused)
+            return False
+        except OSError:
+            return False
+
+    def why_not_ready(self) -> str:
+        """Return what its readiness probe named as unsafe."""
+        return "; ".join(self._unsafe)
+
+
+def _unsafe_in(refused: HTTPError) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, json.loads(refused.read())["unsafe"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return ()
 
 
 class IngestService(Service):

@@ -6,6 +6,7 @@ from ops.connections import open_database, open_inbox, read_snapshot
 from ops.errors import CommandFailed
 from ops.up.servers.ports import free_port
 from runtime.database.engine import engine_for
+from runtime.inbox.durability import CLUSTER
 from tests.fakes import settings
 from tests.ops.queries.seeded_database import SeededDatabase
 
@@ -61,3 +62,11 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
 def test_an_inbox_that_nobody_named_is_named() -> None:
     with pytest.raises(CommandFailed, match="REDIS_URL is not set"), open_inbox(settings()):
         pass
+
+
+@servers
+def test_a_cluster_is_named_with_what_to_use_instead(cluster_url: str) -> None:
+    with pytest.raises(CommandFailed) as said, open_inbox(settings(REDIS_URL=cluster_url)):
+        pass
+
+    assert str(said.value) == CLUSTER

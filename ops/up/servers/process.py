@@ -69,6 +69,10 @@ class Process(ABC):
         """Return True if it does its work; called repeatedly while it starts."""
         return True
 
+    def why_not_ready(self) -> str:
+        """Return what the last look at it said; empty where it said nothing."""
+        return ""
+
     # Used by callers --------------------------------------------------------------------
 
     @property
@@ -140,8 +144,10 @@ class Process(ABC):
             if not self.is_alive():
                 raise ServerDidNotStart(self.name, self.last_words(), self.log)
             if time.monotonic() > deadline:
+                why = self.why_not_ready()
                 self.stop()
                 said = f"not ready within {self.start_seconds:.0f} seconds"
+                said += f" because {why}" if why else ""
                 raise ServerDidNotStart(self.name, said, self.log)
             self.pause(0.02)
 
