@@ -36,6 +36,8 @@ from runtime.ledger.errors import (
         pg.CannotConnectNow(),
         pg.ReadOnlySqlTransaction(),
         pg.InsufficientPrivilege(),
+        pg.ProtocolViolation("query_wait_timeout"),
+        pg.ProtocolViolation("server login has been failing, try again later"),
         sqlalchemy.exc.TimeoutError("pool"),
         sqlalchemy.exc.DisconnectionError(),
         redis.exceptions.ConnectionError(),
@@ -57,6 +59,8 @@ def test_a_server_that_is_away_or_cannot_write_is_infrastructure(error: Exceptio
         pg.SerializationFailure(),
         pg.QueryCanceled(),
         pg.IdleInTransactionSessionTimeout(),
+        pg.ProtocolViolation("query timeout\n"),
+        pg.ProtocolViolation("idle transaction timeout"),
         LocksOutOfOrder(["test:cus_1"]),
     ],
 )
