@@ -10,7 +10,6 @@ from operator import itemgetter
 from statistics import median
 from typing import Any, Final, TypeVar
 
-import psycopg
 from rich.table import Table
 
 from bench.figures import (
@@ -35,7 +34,7 @@ from bench.figures import (
 from bench.machine import BenchMachine
 from bench.peers import WHAT_THEY_DO
 from bench.rounds import Scale
-from runtime.database.engine import compress_quickly
+from runtime.database.engine import connector, conninfo_of
 
 _OURS, _THEIRS, _LIMITS = "#2563eb", "#9ca3af", "#d6d3d1"
 _BARS = (
@@ -122,8 +121,8 @@ def versions(machine: BenchMachine) -> dict[str, Any]:
     """Return the machine and its load in the last five minutes."""
     with machine.redis.client() as client:
         redis = client.info("server")
-    with psycopg.connect(machine.database("versions")) as connection:
-        compress_quickly(connection)
+    connect = connector(conninfo_of(machine.database("versions")), application_name="bench")
+    with connect() as connection:
         compression = connection.execute("SHOW default_toast_compression").fetchone()
         postgresql = connection.info.server_version
     return {

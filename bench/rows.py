@@ -16,7 +16,7 @@ from psycopg import sql
 from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.tables import StoredCatalogue, metadata
-from runtime.database.engine import compress_quickly
+from runtime.database.engine import connector, conninfo_of
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -66,8 +66,7 @@ def pipelined(url: str, wrote: Sequence[Table], events: int) -> float:
     batches = range(0, events, _BATCH)
     statements = [_insertion(table) for table in wrote]
     started = time.perf_counter()
-    with psycopg.connect(url) as connection:
-        compress_quickly(connection)
+    with connector(conninfo_of(url), application_name="bench")() as connection:
         for begin in batches:
             with connection.pipeline(), connection.cursor() as cursor:
                 for table, statement in zip(wrote, statements, strict=True):

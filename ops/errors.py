@@ -32,6 +32,7 @@ SERVERS_OF_ERRORS = {
     ("runtime.settings", "SettingsError"): None,
     ("ops.up.servers.errors", "ServerError"): None,
     ("runtime.database.engine", "UnusableDatabaseUrl"): None,
+    ("runtime.database.pooler", "PoolerBetween"): None,
     ("runtime.plans_file", "PlansMissing"): None,
     ("runtime.schema", "OlderCheckoutSchema"): None,
     ("runtime.ledger.errors", "LedgerError"): None,

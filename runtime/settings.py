@@ -19,6 +19,8 @@ Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
 
+OWNER_VARIABLE = "PAIDUP_OWNER_DATABASE_URL"
+
 MAX_POOL_CHILDREN = 4
 """More children of one main process bring no gain; start another worker instead."""
 
@@ -50,6 +52,7 @@ class Settings:
     stripe_api_key: str | None = field(repr=False)
     stripe_api_base: str | None
     database_url: str | None = field(repr=False)
+    owner_database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
     broker_url: str | None = field(repr=False)
     plans_path: Path
@@ -158,8 +161,9 @@ def _contradictions(values: dict[str, object], environ: Mapping[str, str]) -> li
         for variable in VARIABLES
         if variable.name in environ and f"{variable.name}_FILE" in environ
     ]
-    if values.get("broker_url") is None:
-        values["broker_url"] = values.get("redis_url")
+    for derived, source in (("broker_url", "redis_url"), ("owner_database_url", "database_url")):
+        if values.get(derived) is None:
+            values[derived] = values.get(source)
     return problems
 
 
@@ -276,6 +280,15 @@ VARIABLES: tuple[Variable, ...] = (
         default=None,
         secret=True,
         help="PostgreSQL, in any form libpq reads. Without it `paidup up` starts its own.",
+    ),
+    Variable(
+        name=OWNER_VARIABLE,
+        attribute="owner_database_url",
+        parse=_url(*_DATABASE_SCHEMES),
+        default=None,
+        secret=True,
+        help="The same database for `paidup migrate`: as the role that owns the tables, and"
+        " straight to the server, never through a pooler. Default: `DATABASE_URL`.",
     ),
     Variable(
         name="REDIS_URL",

@@ -7,6 +7,7 @@ loopback and in one temporary folder. A parent watch ends them if the test run i
 - ``redis_url``: that Redis, flushed. ``database``: a fresh, migrated database.
 - ``own_redis``, ``own_postgres``: a server for one test, to stop, kill and freeze.
 - ``cluster_url``: a Redis Cluster.
+- ``pooler``: a PgBouncer of this test alone, in transaction mode, before the session's PostgreSQL.
 - ``synchronous_pair``, ``asynchronous_pair``: a primary and its standby for one test, to fail over.
 
 ``PAIDUP_REDIS_SERVER`` names another Redis than the wheel's, ``TEST_POSTGRES`` the folder with the
@@ -28,6 +29,7 @@ from ops.up.servers.account import temporary_folder
 from ops.up.servers.parent_watch import ParentWatch
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
+from tests.pgbouncer import PgBouncer, pgbouncer
 from tests.postgres_pair import PostgresPair, postgres_pair
 from tests.redis_cluster import ClusterNode
 
@@ -144,6 +146,13 @@ def database(postgres_server: Postgres, database_template: str) -> Iterator[str]
     name = f"test_{next(_numbers)}"
     yield postgres_server.create_database(name, template=database_template)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def pooler(servers_folder: Path, postgres_server: Postgres) -> Iterator[PgBouncer]:
+    """Yield a PgBouncer before the session's PostgreSQL; ``url_of`` leads a URL through it."""
+    with pgbouncer(servers_folder / f"pooler-{next(_numbers)}", postgres_server) as started:
+        yield started
 
 
 @pytest.fixture

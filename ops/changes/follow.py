@@ -1,9 +1,11 @@
 """Follow entitlement changes: LISTEN says when to look, the view says what is new.
 
-A notification may be lost with its connection, and a pooler may never deliver one. So no content is
-taken from it, and the view is also read once a second without one.
+A notification may be lost with its connection. So no content is taken from it, and the view is also
+read once a second without one. Behind a connection pooler that is the only way: LISTEN would stay
+behind in a session of the pool, for any application that gets it next.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -12,8 +14,7 @@ from sqlalchemy import Engine
 from runtime.changes.feed import EntitlementChange, changes_after
 from runtime.changes.numbering import CHANNEL
 from runtime.database.deadline import DeadlineConnection
-from runtime.database.engine import KEEPALIVES, conninfo_of
-from runtime.time_limits import CONNECT_TIMEOUT_SECONDS
+from runtime.database.engine import connector, conninfo_of
 
 LOOK_SECONDS: Final = 1.0
 AT_ONCE: Final = 500
@@ -28,14 +29,10 @@ def follow(
     check: Callable[[], None],
 ) -> Iterator[EntitlementChange]:
     """Yield every change after a cursor, until ``check`` raises."""
-    with DeadlineConnection.connect(
-        conninfo_of(database_url),
-        autocommit=True,
-        connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        application_name="paidup changes",
-        **KEEPALIVES,
-    ) as listener:
-        listener.execute(f"LISTEN {CHANNEL}")
+    with connector(conninfo_of(database_url), application_name="paidup changes")() as listener:
+        listener.autocommit = True
+        if not listener.behind_pooler:
+            listener.execute(f"LISTEN {CHANNEL}")
         while True:
             check()
             with engine.connect() as connection:
@@ -44,6 +41,13 @@ def follow(
                 yield change
                 cursor = change.cursor
             if len(found) < AT_ONCE:
-                # Several notifications are one reason to read the view.
-                for _ in listener.notifies(timeout=LOOK_SECONDS, stop_after=1):
-                    pass
+                _wait_for_changes(listener)
+
+
+def _wait_for_changes(listener: DeadlineConnection) -> None:
+    if listener.behind_pooler:
+        time.sleep(LOOK_SECONDS)
+        return
+    # Several notifications are one reason to read the view.
+    for _ in listener.notifies(timeout=LOOK_SECONDS, stop_after=1):
+        pass

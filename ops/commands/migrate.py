@@ -4,6 +4,7 @@ import os
 
 import click
 
+from ops.errors import NoServerConfigured
 from ops.plans.migrate import migrate as migrate_database
 from ops.up.up_file import settings
 
@@ -15,5 +16,9 @@ def migrate() -> None:
     """Migrate the database to this release; apply the plans document if it has no plans yet.
 
     It is safe to run again, and to run twice at once: the second run waits, then does nothing.
+    It connects by PAIDUP_OWNER_DATABASE_URL, else by DATABASE_URL, and never through a pooler.
     """
-    migrate_database(settings(os.environ, "DATABASE_URL"), report=click.echo)
+    found = settings(os.environ)
+    if found.owner_database_url is None:
+        raise NoServerConfigured("DATABASE_URL", found.data_dir.absolute())
+    migrate_database(found, report=click.echo)

@@ -2,10 +2,12 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 
 from runtime.database.deadline import DeadlineConnection
-from runtime.database.engine import SESSION, connector, conninfo_of
+from runtime.database.engine import connector, conninfo_of, engine_on
+from runtime.database.pooler import PooledStatement
+from runtime.database.session import SESSION
 from runtime.settings import Settings
 
 ANSWER_SECONDS: Final = 1.0
@@ -30,6 +32,11 @@ class HastyConnection(DeadlineConnection):
         super().__init__(*given)
         self.prepare_threshold = 0
 
+    def stand_behind_pooler(self, transaction_settings: str) -> None:
+        """Send the settings with each statement: in autocommit mode it is a transaction."""
+        super().stand_behind_pooler(transaction_settings)
+        self.cursor_factory = PooledStatement
+
 
 def hasty_engine(settings: Settings, *, application_name: str, pool_size: int) -> Engine:
     """Make an engine of such connections; make it after the fork, and dispose it yourself.
@@ -44,9 +51,8 @@ def hasty_engine(settings: Settings, *, application_name: str, pool_size: int) -
         session=_SESSION,
         connect_seconds=_CONNECT_SECONDS,
     )
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=connect,
+    return engine_on(
+        connect,
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
         pool_size=pool_size,

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_losses import check_losses
+from ops.doctor.check_pooler import check_pooler
 from ops.doctor.check_recording import check_recording
 from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
@@ -24,6 +25,8 @@ from ops.terminal.formats import format_duration
 from runtime import schema
 from runtime.changes.feed import newest_cursor, waiting_seconds
 from runtime.database.engine import UnusableDatabaseUrl, engine_for
+from runtime.database.pooler import is_behind_pooler
+from runtime.database.session import UnusableEncoding
 from runtime.inbox.inbox import MAX_EVENTS
 from runtime.ledger.errors import CatalogueMissing
 from runtime.ledger.maintenance import scan
@@ -54,15 +57,25 @@ def check_postgres(settings: Settings) -> Iterator[Finding]:
     try:
         yield from _examine(engine, settings)
     except SQLAlchemyError as error:
-        said = first_line(error)
-        yield problem(_CHECK, f"is unreachable: {said}; start it, or correct DATABASE_URL")
+        yield _failed(error)
     finally:
         engine.dispose()
+
+
+def _failed(error: SQLAlchemyError) -> Finding:
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, UnusableEncoding):
+        return problem(_CHECK, str(cause))
+    return problem(
+        _CHECK, f"is unreachable: {first_line(error)}; start it, or correct DATABASE_URL"
+    )
 
 
 def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with engine.connect() as connection:
         yield ok(_CHECK, f"PostgreSQL {connection.scalar(text('show server_version'))} answers")
+        if is_behind_pooler(connection):
+            yield from check_pooler(settings)
         yield from _durability(connection)
         yield from check_standby(connection)
         yield from check_locks(connection)

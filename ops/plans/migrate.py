@@ -8,6 +8,7 @@ from billing.errors import InvalidCatalogue
 from ops.terminal.operator_options import current_operator
 from runtime import schema
 from runtime.database.engine import engine_for
+from runtime.database.pooler import PoolerBetween, is_behind_pooler
 from runtime.ledger import catalogues
 from runtime.ledger.errors import CatalogueMissing
 from runtime.plans_file import PlansMissing, read_plans
@@ -20,17 +21,26 @@ def migrate(settings: Settings, *, report: Callable[[str], None] = lambda _: Non
     A document that differs from the catalogue of record changes nothing and is only named.
 
     Raises:
+        PoolerBetween: a connection pooler stands between; nothing was changed.
         OlderCheckoutSchema: an older checkout of Paidup made the schema.
         PlansMissing, InvalidCatalogue: there is no catalogue yet and the document is unusable.
     """
-    url = required(settings.database_url, "DATABASE_URL")
+    url = required(settings.owner_database_url, "DATABASE_URL")
     engine = engine_for(url, application_name="paidup migrate")
     try:
+        _refuse_pooler(engine)
         schema.upgrade(engine)
         report(f"the schema is at {schema.head()}")
         _install_first_plans(engine, settings, report)
     finally:
         engine.dispose()
+
+
+def _refuse_pooler(engine: Engine) -> None:
+    """Raise unless each statement reaches one session: a migration may take hours."""
+    with engine.connect() as connection:
+        if is_behind_pooler(connection):
+            raise PoolerBetween
 
 
 def plans_drift(engine: Engine, settings: Settings) -> str | None:

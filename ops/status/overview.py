@@ -21,6 +21,7 @@ from ops.queries.throughput import settled_since
 from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
+from runtime.database.pooler import is_behind_pooler
 from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.signatures import Mismatches, SignatureRecord
@@ -40,6 +41,8 @@ class DatabaseCounts:
     catalogue_version: int | None
     unfetched: int
     """Settled events that still need a fetch from Stripe's API."""
+    behind_pooler: bool = False
+    """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)
 
 
@@ -132,6 +135,7 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         letters={state: letters.get(state, 0) for state in STATES},
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
         unfetched=count_unfetched(connection),
+        behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
     )
 

@@ -27,6 +27,7 @@ def as_document(seen: Overview) -> Json:
         "dead_letters": dict(database.letters) if database else None,
         "catalogue_version": database.catalogue_version if database else None,
         "unfetched": database.unfetched if database else None,
+        "behind_pooler": database.behind_pooler if database else None,
         "lost": losses_document(seen.losses),
     }
 
@@ -136,3 +137,5 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
     yield "dead letters", letters
     version = database.catalogue_version
     yield "catalogue", f"version {version}" if version else "none yet: run `paidup migrate`"
+    if database.behind_pooler:
+        yield "PostgreSQL", "through a connection pooler"

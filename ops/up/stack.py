@@ -29,7 +29,7 @@ from ops.up.servers.redis_server import Redis
 from ops.up.servers.secret_file import kept_secret
 from ops.up.services import ConsoleService, IngestService, Service, WorkerService
 from runtime.plans_file import read_plans
-from runtime.settings import Settings, required
+from runtime.settings import OWNER_VARIABLE, Settings, required
 
 _TITLES: Mapping[str, str] = {
     "redis": "Redis",
@@ -215,6 +215,8 @@ class Stack:
             )
             self._start(self.postgres)
             self.environ["DATABASE_URL"] = self.postgres.url
+            for name in (OWNER_VARIABLE, f"{OWNER_VARIABLE}_FILE"):
+                self.environ.pop(name, None)  # it names another server, which stays as it is
             self.settings = Settings.from_env(self.environ)
 
     def _settle_settings(self) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ops.errors import NoServerConfigured
 from ops.up.servers import pidfile
 from ops.up.servers.secret_file import write_private
-from runtime.settings import Settings
+from runtime.settings import OWNER_VARIABLE, Settings
 
 _SERVERS = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 
@@ -109,6 +109,6 @@ def settings(environ: Mapping[str, str], *needed: str) -> Settings:
 
 def _agrees(environ: Mapping[str, str], up: UpFile) -> bool:
     ours = up.as_environ()
-    if any(f"{name}_FILE" in environ for name in _SERVERS):
+    if any(f"{name}_FILE" in environ for name in _SERVERS) or _is_given(environ, OWNER_VARIABLE):
         return False
     return all(environ[name] == ours[name] for name in _SERVERS if environ.get(name))

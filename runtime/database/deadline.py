@@ -21,14 +21,22 @@ from runtime.time_limits import ANSWER_SECONDS, CANCEL_SECONDS, PROBE_ANSWER_SEC
 class NoAnswer(psycopg.OperationalError):
     """The server did not answer in time; the connection is closed."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"PostgreSQL did not answer within {seconds:g} s: is it frozen?")
+    def __init__(self, seconds: float, *, pooler: bool) -> None:
+        """Take whether a pooler stands, or may stand, between."""
+        full = ", or is every session of the pooler in use" if pooler else ""
+        super().__init__(f"PostgreSQL did not answer within {seconds:g} s: is it frozen{full}?")
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
     """A connection of psycopg; ``answer_seconds`` bounds each wait, None removes the bound."""
 
     answer_seconds: float | None = ANSWER_SECONDS
+    behind_pooler = False
+    """A pooler stands between, so each transaction may have another session of the server."""
+    transaction_settings = ""
+    """The statement that gives a transaction behind a pooler its settings."""
+    finds_tables = True
+    """The database had Paidup's tables when this connection was opened."""
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait for an answer.
@@ -44,7 +52,13 @@ class DeadlineConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.give_up()
-            raise NoAnswer(self.answer_seconds) from error
+            raise NoAnswer(self.answer_seconds, pooler=self.behind_pooler) from error
+
+    def stand_behind_pooler(self, transaction_settings: str) -> None:
+        """Prepare no statement, and keep the settings for ``runtime.database.pooler``."""
+        self.behind_pooler = True
+        self.transaction_settings = transaction_settings
+        self.prepare_threshold = None
 
     def give_up(self) -> None:
         """Close the connection; a server that lives still runs the statement to its end."""

@@ -1,24 +1,25 @@
 """Connections to PostgreSQL with bounds on how long anything may take."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from runtime.database.array_params import send_columns
 from runtime.database.deadline import DeadlineConnection, ProbeConnection
+from runtime.database.pooler import begin_with_settings
+from runtime.database.session import SESSION, set_up_session
 from runtime.settings import Settings
 from runtime.time_limits import (
     CONNECT_TIMEOUT_SECONDS,
-    IDLE_IN_TRANSACTION_SECONDS,
     KEEPALIVE_IDLE_SECONDS,
     KEEPALIVE_SECONDS,
-    LOCK_SECONDS,
-    STATEMENT_SECONDS,
     UNACKNOWLEDGED_SECONDS,
 )
+
+IsolationLevel = Literal["READ COMMITTED", "AUTOCOMMIT"]
 
 KEEPALIVES: dict[str, Any] = {
     "keepalives_idle": KEEPALIVE_IDLE_SECONDS,
@@ -27,15 +28,6 @@ KEEPALIVES: dict[str, Any] = {
     "tcp_user_timeout": round(UNACKNOWLEDGED_SECONDS * 1000),
 }
 """A peer that vanished without closing is noticed in 25 s, and in 10 s if we sent it anything."""
-
-SESSION = {
-    "statement_timeout": f"{STATEMENT_SECONDS}s",
-    "lock_timeout": f"{LOCK_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
-    "default_transaction_isolation": "read committed",
-    "timezone": "UTC",
-}
-"""Bounds below a claim's lease: a stuck transaction dies before its events are due again."""
 
 WRONG_SERVER: Final = ("08", "25006", "53", "57P")
 """SQLSTATEs of a server that is leaving or takes no writes: the next connection may reach the new
@@ -70,9 +62,8 @@ def engine_for(database_url: str | None, *, application_name: str, pool_size: in
     Raises:
         UnusableDatabaseUrl: the URL is not one of PostgreSQL.
     """
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=connector(conninfo_of(database_url), application_name=application_name),
+    engine = engine_on(
+        connector(conninfo_of(database_url), application_name=application_name),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -93,7 +84,7 @@ def make_probe_engine(settings: Settings, *, application_name: str) -> Engine:
     connect = connector(
         conninfo_of(settings.database_url), application_name=application_name, kind=ProbeConnection
     )
-    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    return engine_on(connect, poolclass=NullPool)
 
 
 def _leave_wrong_server(context: ExceptionContext) -> None:
@@ -121,44 +112,47 @@ def connector(
     kind: type[DeadlineConnection] = DeadlineConnection,
     session: Mapping[str, str] = SESSION,
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
-) -> Callable[[], psycopg.Connection]:
+) -> Callable[[], DeadlineConnection]:
     """Return a function that opens the connections of a pool, each bounded by ``session``."""
 
-    def connect() -> psycopg.Connection:
+    def connect() -> DeadlineConnection:
         connection = kind.connect(
             conninfo,
             autocommit=True,
             connect_timeout=connect_seconds,
             application_name=application_name,
-            client_encoding="UTF8",  # columns are sent in it, whichever encoding the database has
+            client_encoding="UTF8",  # columns are sent in it, whatever the operator's environment
             **KEEPALIVES,
         )
-        send_columns(connection)
-        _bound(connection, session)
-        compress_quickly(connection)
+        try:
+            send_columns(connection)
+            set_up_session(connection, session)
+        except BaseException:
+            connection.close()
+            raise
         connection.autocommit = False
         return connection
 
     return connect
 
 
-def _bound(connection: psycopg.Connection, session: Mapping[str, str]) -> None:
-    # Not by libpq's "options": that would replace the operator's own, and poolers refuse it.
-    connection.execute(
-        "SELECT set_config(name, value, false)"
-        " FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)",
-        (list(session), list(session.values())),
+def engine_on(
+    connect: Callable[[], DeadlineConnection],
+    *,
+    isolation_level: IsolationLevel = "READ COMMITTED",
+    **options: Any,
+) -> Engine:
+    """Return an engine on the connections of a ``connector``; ``options`` concern its pool."""
+    engine = create_engine(
+        "postgresql+psycopg://", creator=connect, isolation_level=isolation_level, **options
     )
+    if isolation_level != "AUTOCOMMIT":
+        event.listen(engine, "begin", begin_with_settings)
+    event.listen(engine, "checkin", _look_again_for_tables)
+    return engine
 
 
-def compress_quickly(connection: psycopg.Connection) -> None:
-    """Compress bodies with lz4 where the server has it and its default is unchanged.
-
-    lz4 takes a tenth of the time of PostgreSQL's own method, which is a third of all its work for
-    an event. As a setting and not as a column's, it is no part of the schema: a dump can be
-    restored anywhere.
-    """
-    connection.execute(
-        "SELECT set_config(name, 'lz4', false) FROM pg_settings"
-        " WHERE name = 'default_toast_compression' AND source = 'default' AND 'lz4' = ANY(enumvals)"
-    )
+def _look_again_for_tables(connection: object, record: ConnectionPoolEntry) -> None:
+    """Open another connection next time if this one was opened before a migration."""
+    if isinstance(connection, DeadlineConnection) and not connection.finds_tables:
+        record.invalidate(soft=True)

@@ -88,6 +88,10 @@ _IMPOSSIBLE: Final = ("22", "23")
 _IDLE: Final = "idle-in-transaction timeout"
 """The server ended a session that paused too long. If the client finds the connection closed while
 it sends, the server's last words come without their SQLSTATE, in English or not at all."""
+_PROTOCOL: Final = "08P01"
+_LIMITS_OF_POOLER: Final = ("query timeout", "idle transaction timeout")
+"""The words with which PgBouncer ends a statement or transaction that took longer than it allows;
+its other words under that SQLSTATE say that the server is away or its pool is in use."""
 _DUPLICATE_KEY: Final = "23505"
 """Two transactions may race for one key; the next try tells a race from a bug."""
 
@@ -122,6 +126,8 @@ def classify(error: BaseException) -> Failure:
 
 def _kind(cause: BaseException) -> _Kind:
     if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
+        if cause.sqlstate == _PROTOCOL and str(cause).strip() in _LIMITS_OF_POOLER:
+            return Transient
         return _kind_of_sqlstate(cause.sqlstate)
     if isinstance(cause, psycopg.OperationalError) and _IDLE in str(cause):
         return Transient

@@ -22,7 +22,7 @@ from kombu.transport.redis import QoS
 from sqlalchemy.engine.default import DefaultDialect
 
 import runtime.broker
-import runtime.database.engine
+import runtime.database.session
 import runtime.inbox.encoding
 import runtime.inbox.inbox
 import runtime.ledger.record as recording
@@ -214,7 +214,7 @@ def short_idle() -> None:
     With production's 20 s the others retry until a frozen process is killed as stuck or hanging,
     and no zombie wakes up.
     """
-    runtime.database.engine.SESSION["idle_in_transaction_session_timeout"] = "4s"
+    runtime.database.session.SESSION["idle_in_transaction_session_timeout"] = "4s"
 
 
 def short_time_limit() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from ingest.factory import SERVER as INGEST
 from ops.up.services import IngestService, WorkerService
-from runtime.database.engine import KEEPALIVES, SESSION
+from runtime.database.engine import KEEPALIVES
+from runtime.database.session import SESSION
 from runtime.inbox.inbox import MAX_EVENTS
 from runtime.inbox.scripts import source
 from runtime.time_limits import (

@@ -68,6 +68,7 @@ from workers.supervisor.shared_state import (
     SharedStateReader,
     read_database_state,
 )
+from workers.supervisor.start_check import reason_to_refuse
 from workers.supervisor.sweeper import Sweeper, SweeperLease
 from workers.supervisor.watchdog import Watchdog
 from workers.supervisor.zombies import ZombieReaper
@@ -83,7 +84,7 @@ FOLD_EVERY_SECONDS: Final = 10.0
 
 
 def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
-    """Supervise until a signal; return the exit code: 0 stopped, 1 taken, 2 invalid settings."""
+    """Supervise until a signal; return the exit code: 0 stopped, 1 taken, 2 unusable settings."""
     try:
         settings = Settings.from_env(os.environ)
         required(settings.database_url, "DATABASE_URL")
@@ -92,6 +93,9 @@ def main(pool_command: Sequence[str] = POOL_COMMAND) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(sys.stderr, level=settings.log_level)
+    if (reason := reason_to_refuse(settings)) is not None:
+        sys.stderr.write(f"DATABASE_URL: {reason}\n")
+        return 2
     try:
         with metrics_folder(settings) as folder, stop_signals() as stop_asked:
             return Supervisor(settings, folder, pool_command).run(stop_asked)

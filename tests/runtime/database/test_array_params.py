@@ -5,7 +5,6 @@ from typing import Any, TypeGuard
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from psycopg import sql
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.types.numeric import Int4, Int8
 from sqlalchemy import Engine
@@ -13,7 +12,6 @@ from sqlalchemy.exc import DataError
 
 from models import tables
 from models.base import Base
-from ops.up.servers.postgres_server import Postgres
 from runtime.database.array_params import KINDS, Column, array_of
 from runtime.database.engine import engine_for
 from runtime.ledger import bulk
@@ -109,18 +107,3 @@ def test_what_a_type_has_no_room_for_is_an_error_of_the_data(
 ) -> None:
     with pytest.raises(DataError):
         echoed(engine, column)
-
-
-@pytest.mark.servers
-def test_text_arrives_in_a_database_that_is_kept_in_another_encoding(
-    postgres_server: Postgres,
-) -> None:
-    create = sql.SQL("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    with postgres_server._connect() as connection:
-        connection.execute(create)
-    engine = engine_for(postgres_server.url_of("latin"), application_name="test")
-
-    assert echoed(engine, Column("TEXT", ["Zoë"])) == ["Zoë"]
-
-    engine.dispose()
-    postgres_server.drop_database("latin")
