@@ -70,6 +70,13 @@ def test_what_we_raise_on_purpose_is_one_sentence_and_1(tmp_path: Path) -> None:
     assert done.stderr.startswith("paidup: DATABASE_URL is not set")
 
 
+def test_a_migration_needs_no_other_address_than_the_owners(tmp_path: Path) -> None:
+    done = call("migrate", folder=tmp_path, PAIDUP_OWNER_DATABASE_URL="postgresql://127.0.0.1:1/x")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("paidup: PostgreSQL failed: connection failed")
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: object) -> None:
         raise ZeroDivisionError

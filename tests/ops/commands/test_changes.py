@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import psycopg
 import pytest
 
 from runtime.changes.numbering import number_batch
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.pgbouncer import PgBouncer
 from tests.runtime.changes.change_builders import changed
 
 pytestmark = pytest.mark.servers
@@ -138,3 +140,22 @@ def test_following_without_a_cursor_begins_with_the_newest(books: SeededDatabase
     assert first.startswith("3  ")
     assert second.startswith("5  ")
     assert "usr_3" in first
+
+
+def test_behind_a_pooler_following_looks_again_and_leaves_no_listen_behind(
+    books: SeededDatabase, pooler: PgBouncer, deployed: Callable[..., None]
+) -> None:
+    deployed(DATABASE_URL=pooler.url_of(books.url))
+    changed(books.engine, "usr_1")
+    number_batch(books.engine)
+
+    with following("--after", "0") as (_, lines):
+        first = lines.readline()
+        changed(books.engine, "usr_2")
+        number_batch(books.engine)
+        second = lines.readline()
+        with psycopg.connect(pooler.url_of(books.url)) as other:
+            listening = other.execute("SELECT pg_listening_channels()").fetchall()
+
+    assert ["usr_1" in first, "usr_2" in second] == [True, True]
+    assert listening == []

@@ -21,6 +21,7 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.pgbouncer import PgBouncer
 from tests.runtime.inbox.entry_builders import event, let_time_pass
 
 pytestmark = pytest.mark.servers
@@ -243,3 +244,17 @@ def _read_until(terminal: int, wanted: bytes) -> bytes:
         if select.select([terminal], [], [], 0.1)[0]:
             said += os.read(terminal, 65536)
     return said
+
+
+def test_a_pooler_before_postgresql_is_shown(
+    books: SeededDatabase,
+    inbox: Inbox,
+    paidup: Paidup,
+    pooler: PgBouncer,
+    deployed: Callable[..., None],
+) -> None:
+    assert seen(paidup)["behind_pooler"] is False
+    deployed(DATABASE_URL=pooler.url_of(books.url), REDIS_URL=os.environ["REDIS_URL"])
+
+    assert seen(paidup)["behind_pooler"] is True
+    assert "through a connection pooler" in paidup("status")

@@ -1,15 +1,23 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from billing.errors import InvalidCatalogue
+from ops.doctor.check_postgres import check_postgres
+from ops.doctor.findings import State
+from ops.errors import user_message
 from ops.plans.migrate import migrate, plans_drift
 from ops.up.servers.postgres_server import Postgres
+from runtime import schema
 from runtime.database.engine import engine_for
+from runtime.database.pooler import PoolerBetween
 from runtime.plans_file import PlansMissing
 from runtime.settings import Settings
+from tests.pgbouncer import PgBouncer
 
 pytestmark = pytest.mark.servers
 
@@ -104,3 +112,35 @@ def test_without_plans_of_record_a_broken_file_is_an_error(settings: Settings) -
 
     with pytest.raises(InvalidCatalogue):
         migrate(settings)
+
+
+def test_a_pooler_is_refused_and_the_owner_s_own_way_is_taken(
+    settings: Settings, engine: Engine, empty_database: str, pooler: PgBouncer
+) -> None:
+    through = replace(settings, database_url=pooler.url_of(empty_database))
+
+    with pytest.raises(PoolerBetween, match="set PAIDUP_OWNER_DATABASE_URL") as refused:
+        said_by_migrate(replace(through, owner_database_url=through.database_url))
+    assert user_message(refused.value) == str(refused.value)
+    assert "no Paidup schema" in str(schema.problem(engine))
+
+    said_by_migrate(through)
+    assert schema.problem(engine) is None
+
+
+def test_a_database_that_cannot_store_every_name_is_refused_in_one_sentence(
+    settings: Settings, postgres_server: Postgres
+) -> None:
+    with postgres_server._connect() as connection:
+        connection.execute(
+            "CREATE DATABASE latin_migrate ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+        )
+    latin = postgres_server.url_of("latin_migrate")
+    with pytest.raises(OperationalError) as refused:
+        said_by_migrate(replace(settings, owner_database_url=latin))
+    found = list(check_postgres(replace(settings, database_url=latin)))
+    postgres_server.drop_database("latin_migrate")
+
+    said = "the encoding of the database is LATIN1, and Paidup needs UTF8"
+    assert said in str(user_message(refused.value))
+    assert [(each.state, each.says.startswith(said)) for each in found] == [(State.PROBLEM, True)]

@@ -93,6 +93,7 @@ def test_the_servers_of_up_may_be_named_again(running: dict[str, str]) -> None:
         {"DATABASE_URL": "postgresql://production/paidup"},
         {"REDIS_URL": "redis://production"},
         {"DATABASE_URL_FILE": "/run/secrets/database"},
+        {"PAIDUP_OWNER_DATABASE_URL": "postgresql://production/paidup"},
     ],
 )
 def test_half_of_another_deployment_is_never_mixed_with_half_of_up(

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ops.doctor.check_postgres import check_postgres
+from ops.doctor.findings import State
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from runtime.schema import upgrade
+from runtime.settings import Settings
 from runtime.time_limits import GRACE_SECONDS
 from tests.killing import kill
 from tests.workers.drain.poisoned_pool import POISON
@@ -88,6 +91,38 @@ def test_a_stop_finishes_what_runs_and_exits_0_and_nothing_is_lost(
     with running(site):
         site.until_drained()
     site.assert_each_applied_once(ids)
+
+
+ODD = {
+    "DateStyle": "SQL, DMY",
+    "IntervalStyle": "sql_standard",
+    "bytea_output": "escape",
+    "TimeZone": "Asia/Kathmandu",
+    "search_path": "shop",
+}
+
+
+def test_events_settle_whatever_the_database_has_set_and_doctor_has_nothing_to_say(
+    site: WorkerSite, postgres_server: Postgres
+) -> None:
+    name = site.database_url.rpartition("/")[2]
+    with site.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA shop CREATE TABLE customers (name text)")
+    site.engine.dispose()
+    with postgres_server._connect() as admin:
+        for setting, value in ODD.items():
+            admin.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'".encode())
+
+    with running(site) as worker:
+        worker.until_ready()
+        ids = site.accept(customers(range(300)))
+        site.until_drained()
+
+    site.assert_each_applied_once(ids)
+    assert site.dead() == []
+    found = list(check_postgres(Settings.from_env(site.environ)))
+    # The site's plans are none of a file.
+    assert {each.check for each in found if each.state is not State.OK} <= {"plans"}
 
 
 def child(worker: WorkerProcess) -> int | None:
