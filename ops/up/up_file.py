@@ -109,6 +109,8 @@ def settings(environ: Mapping[str, str], *needed: str) -> Settings:
 
 def _agrees(environ: Mapping[str, str], up: UpFile) -> bool:
     ours = up.as_environ()
-    if any(f"{name}_FILE" in environ for name in _SERVERS) or _is_given(environ, OWNER_VARIABLE):
+    if environ.get(OWNER_VARIABLE):
+        return False
+    if any(f"{name}_FILE" in environ for name in (*_SERVERS, OWNER_VARIABLE)):
         return False
     return all(environ[name] == ours[name] for name in _SERVERS if environ.get(name))

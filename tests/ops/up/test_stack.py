@@ -153,6 +153,8 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
     assert not up_file.path_in(up.folder).exists()
     assert up.call("doctor").returncode == 1
 
+    # Servers of its own are migrated, and not the one that this names.
+    up.environ["PAIDUP_OWNER_DATABASE_URL"] = "postgresql://production.invalid/paidup"
     again = up.start()
     assert again.webhook_secret == first.webhook_secret
     assert again.console_token == first.console_token

@@ -13,6 +13,7 @@ from runtime.database.engine import (
     make_probe_engine,
 )
 from runtime.settings import Settings
+from runtime.time_limits import STATEMENT_SECONDS
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_making_an_engine_opens_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("statement_timeout", "10s"),
+        ("statement_timeout", f"{STATEMENT_SECONDS:g}s"),
         ("lock_timeout", "3s"),
         ("idle_in_transaction_session_timeout", "20s"),
         ("transaction_isolation", "read committed"),

@@ -13,6 +13,7 @@ from runtime.database.engine import connector, conninfo_of, engine_for, engine_o
 from runtime.database.pooler import is_behind_pooler
 from runtime.failures.classify import Infrastructure, Transient, classify
 from runtime.settings import Settings
+from runtime.time_limits import STATEMENT_SECONDS
 from tests.pgbouncer import PgBouncer, pgbouncer
 from tests.workers.waiting import until
 
@@ -64,7 +65,7 @@ def test_a_pooler_is_noticed_and_the_server_itself_is_none(engine: Engine, datab
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("statement_timeout", "10s"),
+        ("statement_timeout", f"{STATEMENT_SECONDS:g}s"),
         ("lock_timeout", "3s"),
         ("idle_in_transaction_session_timeout", "20s"),
         ("transaction_isolation", "read committed"),
@@ -211,11 +212,10 @@ def test_a_probe_that_is_given_up_ends_its_statement_through_the_pooler(
     narrow: PgBouncer, database: str, postgres_server: Postgres
 ) -> None:
     engine = probe_engine(narrow.url_of(database))
-    with (
-        engine.connect() as connection,
-        pytest.raises(DBAPIError, match=r"did not answer within 0\.5 s"),
-    ):
-        connection.execute(text("SELECT pg_sleep(600)"))
+    with engine.connect() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        with pytest.raises(DBAPIError, match=r"did not answer within 0\.5 s"):
+            connection.execute(text("SELECT pg_sleep(600)"))
     engine.dispose()
 
     def sleepers() -> int:
@@ -225,8 +225,7 @@ def test_a_probe_that_is_given_up_ends_its_statement_through_the_pooler(
         assert row is not None
         return int(str(row[0]))
 
-    # The statement's own limit would end it after ten seconds.
-    until(lambda: sleepers() == 0, seconds=8, why="the statement ended")
+    until(lambda: sleepers() == 0, why="the statement ended")
 
 
 def test_a_pool_whose_sessions_are_all_at_work_is_told_as_such(
@@ -283,3 +282,33 @@ def test_a_limit_of_the_pooler_belongs_to_the_event_that_met_it(
 
     assert isinstance(classify(slow.value), Transient)
     assert isinstance(classify(idle.value), Transient)
+
+
+def test_a_pooler_in_session_mode_is_treated_alike(
+    servers_folder: Path, postgres_server: Postgres, database: str, tmp_path: Path
+) -> None:
+    folder = servers_folder / f"session-{tmp_path.name}"
+    with pgbouncer(folder, postgres_server, pool_mode="session") as whole:
+        engine = engine_for(whole.url_of(database), application_name="test", pool_size=1)
+        for _ in range(2):
+            with engine.connect() as connection:
+                assert is_behind_pooler(connection)
+                assert connection.scalar(text("SHOW lock_timeout")) == "3s"
+        engine.dispose()
+        assert settings_of_another_application(whole.url_of(database)) == DEFAULTS
+
+
+def test_a_pooler_in_statement_mode_is_refused_in_its_own_words(
+    servers_folder: Path, postgres_server: Postgres, database: str, tmp_path: Path
+) -> None:
+    folder = servers_folder / f"statement-{tmp_path.name}"
+    with pgbouncer(folder, postgres_server, pool_mode="statement") as single:
+        engine = engine_for(single.url_of(database), application_name="test")
+        with (
+            engine.connect() as connection,
+            pytest.raises(DBAPIError, match="statement pooling mode") as failed,
+        ):
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+
+    assert isinstance(classify(failed.value), Infrastructure)

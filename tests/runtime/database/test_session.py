@@ -12,6 +12,7 @@ from runtime import schema
 from runtime.database.engine import engine_for
 from runtime.database.session import UnusableEncoding
 from runtime.failures.classify import Infrastructure, classify
+from runtime.time_limits import STATEMENT_SECONDS
 from tests.pgbouncer import PgBouncer
 
 pytestmark = pytest.mark.servers
@@ -75,7 +76,7 @@ def test_what_the_database_has_set_changes_nothing_that_we_read(
 
     assert row[0] == datetime(2026, 2, 3, 12, tzinfo=UTC)
     assert list(row)[1:] == ["2026-02-03 12:00:00+00", timedelta(days=32), "\\xff"]
-    assert (isolation, limit) == ("read committed", "10s")
+    assert (isolation, limit) == ("read committed", f"{STATEMENT_SECONDS:g}s")
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
