@@ -20,11 +20,11 @@ def brief(findings: Sequence[Finding]) -> list[tuple[State, bool]]:
     return [(each.state, "PAIDUP_OWNER_DATABASE_URL" in each.says) for each in findings]
 
 
-def test_a_pooler_is_told_and_no_problem(database: str, pooler: PgBouncer) -> None:
+def test_a_pooler_is_named_and_no_problem(database: str, pooler: PgBouncer) -> None:
     found = list(check_postgres(settings(pooler.url_of(database))))
 
-    (told,) = [each for each in found if each.check == "connection pooler"]
-    assert brief([told]) == [(State.OK, True)]
+    (named,) = [each for each in found if each.check == "connection pooler"]
+    assert brief([named]) == [(State.OK, True)]
     assert {each.check for each in found if each.state is State.PROBLEM} == {"plans"}
 
 

@@ -228,7 +228,7 @@ def test_a_probe_that_is_given_up_ends_its_statement_through_the_pooler(
     until(lambda: sleepers() == 0, why="the statement ended")
 
 
-def test_a_pool_whose_sessions_are_all_at_work_is_told_as_such(
+def test_a_pool_whose_sessions_are_all_at_work_is_named_as_such(
     engine: Engine, narrow: PgBouncer, database: str
 ) -> None:
     waiting = probe_engine(narrow.url_of(database))
@@ -305,8 +305,8 @@ def test_a_pooler_in_statement_mode_is_refused_in_its_own_words(
     with pgbouncer(folder, postgres_server, pool_mode="statement") as single:
         engine = engine_for(single.url_of(database), application_name="test")
         with (
-            engine.connect() as connection,
             pytest.raises(DBAPIError, match="statement pooling mode") as failed,
+            engine.connect() as connection,
         ):
             connection.execute(text("SELECT 1"))
         engine.dispose()
