@@ -111,13 +111,14 @@ class LazyGroup(click.Group):
             formatter.write_dl([*COMMANDS.items()])
 
     def _probably_meant(self, ctx: click.Context, word: str) -> Iterator[str]:
-        """Yield similar commands, then the groups that have a command of this name."""
-        yield from get_close_matches(word, COMMANDS, n=3)
-        for name in COMMANDS:
-            command = self.get_command(ctx, name)
-            if isinstance(command, click.Group):
-                near = get_close_matches(word, command.commands, n=1, cutoff=0.8)
-                yield from (f"{name} {each}" for each in near)
+        """Yield the groups that have a command of this name; without one, similar commands."""
+        groups = [
+            (name, command)
+            for name in COMMANDS
+            if isinstance(command := self.get_command(ctx, name), click.Group)
+        ]
+        inside = [f"{name} {word}" for name, command in groups if word in command.commands]
+        yield from inside or get_close_matches(word, COMMANDS, n=3)
 
 
 def _name_in_examples(command: click.Command) -> None:

@@ -83,10 +83,11 @@ def print_list(
     if as_json:
         print_json({name: [(row_document or to_json)(row) for row in rows], **fields})
         return
-    if rows:
-        print_rows(columns, rows)
-    elif empty is not None:
+    in_blocks = bool(rows) and print_rows(columns, rows)
+    if not rows and empty is not None:
         print_text(empty)
+    if in_blocks and (notes := list(notes)):
+        print_text("")
     for note in notes:
         print_text(with_command_name(note), style="dim")
 
@@ -97,36 +98,40 @@ def print_rows(
     *,
     style: Callable[[T], str] = lambda _: "",
     title: str | None = None,
-) -> None:
+) -> bool:
     """Print rows as a table or as blocks, in the row's style on a terminal.
 
-    A table with a title is left out if it has no rows.
+    A table with a title is left out if it has no rows. Return whether blocks were printed.
     """
     if title is not None:
         if not rows:
-            return
+            return False
         print_text(f"\n{title}", style="bold")
     cells = [[printable(cell(row)) for cell in columns.values()] for row in rows]
-    print_cells(list(columns), cells, styles=[style(row) for row in rows])
+    return print_cells(list(columns), cells, styles=[style(row) for row in rows])
 
 
 def print_cells(
     names: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str]
-) -> None:
-    """Print printable cells below the names of their columns, each row in its style."""
+) -> bool:
+    """Print cells below the names of their columns, each row in its style.
+
+    Return whether blocks were printed.
+    """
     from ops.terminal import layout  # noqa: PLC0415 - see ops.terminal.output.console
 
     screen = console()
     if not screen.is_terminal:
         for line in layout.aligned_lines([names, *rows]):
             click.echo(line)
-        return
+        return False
     narrow = screen.width < layout.NARROW
     widths = None if narrow else layout.column_widths([names, *rows], screen.width)
     if widths is None:
         _print_blocks(screen, names, rows, styles)
     else:
         _print_table(screen, dict(zip(names, widths, strict=True)), rows, styles)
+    return widths is None
 
 
 def _print_table(
@@ -165,6 +170,18 @@ def _print_block(screen: "Console", pairs: Sequence[tuple[str, str]], style: str
 
     for label, text in layout.block_lines(pairs, screen.width):
         screen.print(Text.assemble((label, "dim"), (text, style)), soft_wrap=True)
+
+
+def print_line(columns: Columns[T], row: T) -> None:
+    """Print one row as a line at once; a terminal that is too narrow for it gets a block."""
+    cells = [printable(cell(row)) for cell in columns.values()]
+    line = "  ".join(cells)
+    screen = console()
+    if screen.is_terminal and len(line) > screen.width:
+        _print_block(screen, list(zip(columns, cells, strict=True)))
+        line = ""
+    # click.echo flushes each line, even into a pipe.
+    click.echo(line)
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

@@ -10,6 +10,7 @@ from ops.terminal.output import (
     Columns,
     pick_fields,
     print_calls,
+    print_line,
     print_list,
     print_pairs,
     print_rows,
@@ -235,3 +236,27 @@ def test_commands_to_try_are_never_broken(
 
     assert f"  {call}  see what" in wide
     assert f"  see what a replay would change:\n    {call}\n" in narrow
+
+
+def test_a_line_too_wide_for_the_terminal_is_a_block(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    print_line(RECORD_COLUMNS, RECORDS[0])
+    piped = capsys.readouterr().out
+    on_a_terminal(monkeypatch, width=60)
+    print_line(RECORD_COLUMNS, RECORDS[0])
+    narrow = read(capsys)
+
+    assert piped == "  ".join(RECORDS[0]) + "\n"
+    assert narrow.endswith("state  open\n\n")
+    assert ID in narrow
+
+
+def test_notes_stand_apart_from_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width=60)
+
+    print_list("fruit", FRUIT, COLUMNS, as_json=False, empty=None, notes=["more"])
+
+    assert read(capsys).endswith("kg     1\n\nmore\n")
