@@ -29,7 +29,8 @@ _WITHOUT_ACCESS: Final = text(
     "    WHERE granted.user_id = paid.user_id"
     "    AND coalesce(granted.expires_at, granted.updated_at) >= paid.occurred_at))"
     " SELECT user_id, max(paid_by) AS paid_by, count(*) OVER () AS users FROM paying"
-    " WHERE user_id IS NOT NULL AND user_id NOT IN (SELECT user_id FROM in_force)"
+    " WHERE user_id IS NOT NULL"
+    "  AND NOT EXISTS (SELECT FROM in_force WHERE in_force.user_id = paying.user_id)"
     " GROUP BY user_id ORDER BY user_id LIMIT :shown"
 )
 _WITHOUT_ITEMS: Final = text(
@@ -41,6 +42,11 @@ _WITHOUT_ITEMS: Final = text(
 
 def check_access(connection: Connection) -> Iterator[Finding]:
     """Name users with a subscription in force or a recent payment, and no grant in force."""
+    yield from _check_users(connection)
+    yield from _check_items(connection)
+
+
+def _check_users(connection: Connection) -> Iterator[Finding]:
     values = {
         "granting": list(SUBSCRIPTION_GRANTS),
         "lost": DISPUTE_LOST,
@@ -55,7 +61,6 @@ def check_access(connection: Connection) -> Iterator[Finding]:
         yield warning("access", says)
     else:
         yield ok("access", "every paying user has access")
-    yield from _check_items(connection)
 
 
 def _check_items(connection: Connection) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from billing.envelope import parse
 from ops.doctor.check_access import check_access
 from ops.doctor.findings import Finding, State
+from ops.doctor.on_its_own import on_its_own
 from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
@@ -83,6 +84,17 @@ def test_a_payment_for_access_that_ended_since_is_no_reason(books: SeededDatabas
     change(books, "update user_entitlements set active = false")
 
     assert found(books)["access"].state is State.OK
+
+
+def test_queries_that_take_too_long_hide_no_other_check(books: SeededDatabase) -> None:
+    with books.engine.begin() as blocker, books.engine.connect() as connection:
+        blocker.execute(text("lock table subscriptions in access exclusive mode"))
+        connection.execute(text("set statement_timeout = 100"))
+        (finding,) = on_its_own(connection, "access", check_access)
+        assert connection.scalar(text("select 1")) == 1
+
+    assert finding.state is State.PROBLEM
+    assert finding.says.startswith("could not be checked: ")
 
 
 def test_an_active_subscription_without_readable_items_is_a_warning(
