@@ -93,10 +93,11 @@ def _is_one_word(line: str) -> bool:
 
 
 def test_a_narrow_terminal_gets_one_block_a_record(event: str) -> None:
-    blocks = in_terminal(("events", "list", "--limit", "3"), 60).split("\n\n")
+    *blocks, notes = in_terminal(("events", "list", "--limit", "3"), 60).split("\n\n")
 
     assert len(blocks) == 3
     assert all(block.startswith("settled") for block in blocks)
+    assert notes.startswith("there are more")
 
 
 def test_a_wide_terminal_gets_one_line_a_record(event: str) -> None:
