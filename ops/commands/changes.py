@@ -18,7 +18,7 @@ from ops.errors import CommandFailed
 from ops.queries import parties as party_queries
 from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted, Interruption
-from ops.terminal.output import Columns, json_option, print_list, printable, to_json
+from ops.terminal.output import Columns, json_option, print_line, print_list, to_json
 from ops.up.up_file import settings as find_settings
 from runtime.changes.feed import EntitlementChange, changes_after, newest_changes, newest_cursor
 
@@ -95,11 +95,11 @@ def _print_page(page: ChangesPage, *, as_json: bool) -> None:
 
 
 def _print_line(change: EntitlementChange, *, as_json: bool) -> None:
-    # click.echo flushes each line, even into a pipe.
     if as_json:
+        # click.echo flushes each line, even into a pipe.
         click.echo(json.dumps(to_json(change), ensure_ascii=False))
     else:
-        click.echo("  ".join(printable(cell(change)) for cell in _COLUMNS.values()))
+        print_line(_COLUMNS, change)
 
 
 _COLUMNS: Columns[EntitlementChange] = {

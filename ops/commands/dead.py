@@ -32,6 +32,7 @@ from ops.replay.targets import (
     selection_of,
     target_options,
 )
+from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, print_json, print_list, print_rows, print_text
@@ -95,7 +96,7 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
     if not as_json:
         print_rows(PENDING_COLUMNS, waiting, title="in Redis until PostgreSQL takes them")
     for trouble in unavailable:
-        click.echo(f"paidup: {trouble}", err=True)
+        click.echo(f"paidup: {with_command_name(trouble)}", err=True)
     return 1 if unavailable else 0
 
 

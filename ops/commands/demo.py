@@ -11,6 +11,8 @@ import click
 from ops.demo.plans import PLANS
 from ops.demo.stopwatch import Stopwatch
 from ops.errors import user_message
+from ops.terminal.command_name import command_name, with_command_name
+from ops.terminal.formats import format_count, format_stopwatch
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.output import console, json_option, print_json
 from ops.terminal.waits import Waits
@@ -57,6 +59,7 @@ class _DemoRun:
         self._waits = Waits(self._echo)
         self._keep = keep
         self._as_json = as_json
+        self._failure: str | None = None
 
     def whole(self) -> int:
         """Print the introduction, run the demo, and print the result. Return the exit code."""
@@ -70,7 +73,8 @@ class _DemoRun:
                 raise click.Abort from error
             if (message := user_message(error)) is None:
                 raise
-            click.echo(f"paidup: {message}", err=True)
+            self._failure = with_command_name(message)
+            click.echo(f"paidup: {self._failure}", err=True)
         return self._close(account)
 
     def _in_a_folder(self) -> "DemoResult":
@@ -83,7 +87,7 @@ class _DemoRun:
         finally:
             if self._keep:
                 self._say(f"data and logs stay in {folder}")
-                self._say(f"to go on with them: PAIDUP_DATA_DIR={folder} paidup up")
+                self._say(f"to go on with them: PAIDUP_DATA_DIR={folder} {command_name()} up")
             else:
                 shutil.rmtree(folder, ignore_errors=True)
             self._stopwatch.end("stopping")
@@ -121,6 +125,8 @@ class _DemoRun:
             from ops.demo.result import as_document  # noqa: PLC0415 - see the class
 
             print_json(as_document(account, self._stopwatch))
+        elif self._as_json:
+            print_json({"error": self._failure, "exit_code": 1})
         click.echo(last_line(account, self._stopwatch), err=self._as_json)
         return 0 if account and not account.problems else 1
 
@@ -129,7 +135,10 @@ class _DemoRun:
         self._echo(line)
 
     def _echo(self, line: str) -> None:
-        click.echo(f"paidup: {self._stopwatch.seconds:5.1f} s  {line}", err=True)
+        click.echo(
+            f"paidup: {format_stopwatch(self._stopwatch.seconds):>7}  {with_command_name(line)}",
+            err=True,
+        )
 
 
 def last_line(account: "DemoResult | None", stopwatch: Stopwatch) -> str:
@@ -137,13 +146,13 @@ def last_line(account: "DemoResult | None", stopwatch: Stopwatch) -> str:
     if account is None:
         verdict = "The demo failed."
     elif account.problems:
-        verdict = f"{len(account.problems)} checks failed."
+        verdict = f"{format_count(len(account.problems), 'check')} failed."
     else:
         verdict = "All checks passed."
     parts = ", ".join(
-        f"{seconds:.1f} s {_DOING[part]}" for part, seconds in stopwatch.parts.items()
+        f"{format_stopwatch(seconds)} {_DOING[part]}" for part, seconds in stopwatch.parts.items()
     )
-    return f"{verdict} {stopwatch.total:.1f} s in total: {parts}."
+    return f"{verdict} {format_stopwatch(stopwatch.total)} in total: {parts}."
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """``paidup doctor``."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
@@ -10,16 +11,18 @@ import click
 from ops.doctor.check_delivery import SavedDelivery, check_delivery
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
-from ops.doctor.restored import note_restored
+from ops.doctor.restored import Restored, note_restored
+from ops.terminal.command_name import with_command_name
+from ops.terminal.formats import format_count
 from ops.terminal.operator_options import operator_options
 from ops.terminal.output import Columns, json_option, print_json, print_rows, to_json
 from ops.up import up_file
 
 _STYLES = {State.OK: "", State.WARNING: "yellow", State.PROBLEM: "bold red"}
 _COLUMNS: Columns[Finding] = {
-    "": lambda finding: finding.state,
+    "state": lambda finding: finding.state,
     "check": lambda finding: finding.check,
-    "finding": lambda finding: finding.says,
+    "finding": lambda finding: with_command_name(finding.says),
 }
 
 
@@ -54,6 +57,7 @@ def doctor(
 ) -> int:
     """Check settings, secrets, servers, schema, plans and clocks of this deployment.
 
+    It also looks for events that wait or failed, and for users who pay and have no access.
     Does in Redis and PostgreSQL what the services do, on names of its own, and takes it back.
     --restored changes data, and the audit log records it with --reason. Exits 1 if it finds a
     problem; warnings alone exit 0.
@@ -67,16 +71,29 @@ def doctor(
         findings = list(_try_delivery(SavedDelivery(body=body.read(), header=signature)))
     else:
         findings = list(examine(os.environ))
-    problems = sum(finding.state is State.PROBLEM for finding in findings)
+    _print(findings, noted, as_json=as_json)
+    return 1 if any(finding.state is State.PROBLEM for finding in findings) else 0
+
+
+def _print(findings: Sequence[Finding], noted: Restored | None, *, as_json: bool) -> None:
+    states = Counter(finding.state for finding in findings)
+    problems, warnings = states[State.PROBLEM], states[State.WARNING]
     if as_json:
-        noted_document = {"restored": to_json(noted)} if noted else {}
-        print_json({"ok": not problems, "findings": to_json(findings), **noted_document})
+        print_json(
+            {
+                "ok": not problems,
+                "problems": problems,
+                "warnings": warnings,
+                "findings": to_json(findings),
+                **({"restored": to_json(noted)} if noted else {}),
+            }
+        )
     else:
         if noted:
             click.echo(str(noted))
         print_rows(_COLUMNS, findings, style=lambda finding: _STYLES[finding.state])
-        click.echo(f"{problems} to fix" if problems else "nothing to fix")
-    return 1 if problems else 0
+        counted = f"{format_count(problems, 'problem')}, {format_count(warnings, 'warning')}"
+        click.echo(f"\n{counted}")
 
 
 def _try_delivery(delivery: SavedDelivery) -> Iterator[Finding]:

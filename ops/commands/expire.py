@@ -5,6 +5,7 @@ import os
 import click
 
 from ops import connections
+from ops.terminal.formats import format_count
 from ops.terminal.output import json_option, print_json
 from ops.up.up_file import settings as find_settings
 from runtime.ledger.catalogues import CatalogueCache
@@ -29,4 +30,4 @@ def expire(*, as_json: bool) -> None:
     if as_json:
         print_json({"projected": projected})
     elif projected:
-        click.echo(f"parties recomputed: {projected}")
+        click.echo(f"{format_count(projected, 'party', 'parties')} recomputed")

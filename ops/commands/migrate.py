@@ -6,6 +6,7 @@ import click
 
 from ops.errors import NoServerConfigured
 from ops.plans.migrate import migrate as migrate_database
+from ops.terminal.command_name import with_command_name
 from ops.up.up_file import settings
 
 
@@ -21,4 +22,8 @@ def migrate() -> None:
     found = settings(os.environ)
     if found.owner_database_url is None:
         raise NoServerConfigured("DATABASE_URL", found.data_dir.absolute())
-    migrate_database(found, report=click.echo)
+    migrate_database(found, report=_report)
+
+
+def _report(line: str) -> None:
+    click.echo(with_command_name(line))

@@ -3,21 +3,27 @@
 import os
 import secrets
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ops.errors import CommandFailed
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS
 from ops.send.endpoint import Endpoint
+from ops.send.event_file import EventFile, open_events
 from ops.send.load import send_all
-from ops.send.render import as_document, print_report, words
+from ops.send.render import as_document, of_file, of_plan, print_report, words
 from ops.send.traffic import TrafficPlan
 from ops.terminal.output import json_option, print_json
 from ops.terminal.progress import progress
 from ops.up import addresses, up_file
 from runtime.settings import Settings
+
+_PLAN_OPTIONS = ("scenarios", "shape", "count", "seed", "user_id")
+"""Options that describe sample events."""
 
 SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shape.NEW)}
 
@@ -58,6 +64,11 @@ SHAPES = {**{shape.value: (shape,) for shape in Shape}, "both": (Shape.OLD, Shap
 @click.option(
     "--concurrency", type=click.IntRange(1, 256), default=1, help="Number of connections."
 )
+@click.option(
+    "--file",
+    metavar="EVENTS.jsonl|-",
+    help="Send your own events: one JSON event a line, or what `events export` wrote.",
+)
 @click.option("--user", "user_id", help="One user for all lifecycles. Default: one each.")
 @click.option("--seed", help="Seed of all ids: the same seed sends the same events.")
 @click.option("--url", help="Endpoint. Default: that of `paidup up`, else PAIDUP_INGEST_BIND.")
@@ -71,32 +82,52 @@ def send(
     yes: bool,
     rate: float | None,
     concurrency: int,
+    file: str | None,
     as_json: bool,
     **planned: Any,
 ) -> int:
-    """Send signed sample events to an endpoint, as Stripe does.
+    """Send signed events to an endpoint, as Stripe does: sample events, or your own.
 
-    Prices, plans and features are those of `paidup demo`.
+    Prices, plans and features are those of `paidup demo`. A file is read whole before the first
+    event is sent; a line that is no event is named by its number, and nothing is sent. Exits 1 if
+    the endpoint did not accept every event.
     """
+    if file is not None:
+        _refuse_plan_options()
     settings = up_file.settings(os.environ)
     endpoint = _endpoint(url or _default_url(settings), yes=yes)
     secret = secret or _default_secret(settings)
-    traffic = _traffic(**planned)
-    _check_reachable(endpoint)
-    with progress("sending", traffic.deliveries) as report:
-        totals = send_all(
-            traffic.events(),
-            endpoint,
-            secret,
-            concurrency=concurrency,
-            rate=rate,
-            on_answer=lambda totals: report(totals.sent, words(totals.answers)),
-        )
+    with ExitStack() as opened:
+        traffic: TrafficPlan | EventFile
+        if file is None:
+            traffic = _traffic(**planned)
+        else:
+            mixed = {name: planned[name] for name in ("shuffle", "duplicates")}
+            traffic = opened.enter_context(open_events(file, **mixed))
+        _check_reachable(endpoint)
+        with progress("sending", traffic.deliveries) as report:
+            totals = send_all(
+                traffic.events(),
+                endpoint,
+                secret,
+                concurrency=concurrency,
+                rate=rate,
+                on_answer=lambda totals: report(totals.sent, words(totals.answers)),
+            )
+    sent = of_plan(traffic) if isinstance(traffic, TrafficPlan) else of_file(traffic)
     if as_json:
-        print_json(as_document(traffic, endpoint.url, totals))
+        print_json(as_document(sent, endpoint.url, totals))
     else:
-        print_report(traffic, endpoint.url, totals)
+        print_report(sent, endpoint, totals)
     return 0 if totals.all_taken else 1
+
+
+def _refuse_plan_options() -> None:
+    context = click.get_current_context()
+    for name in _PLAN_OPTIONS:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = next(each for each in context.command.params if each.name == name)
+            raise click.UsageError(f"--file sends events as they are: leave out {option.opts[0]}")
 
 
 def _endpoint(url: str, *, yes: bool) -> Endpoint:

@@ -5,6 +5,7 @@ import os
 import click
 
 from ops.demo.plans import with_plans
+from ops.terminal.command_name import call_by_name, with_command_name
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.up.stack import Stack
 from ops.up.up_file import data_dir_of
@@ -25,7 +26,7 @@ def up() -> None:
     stack = Stack(data_dir_of(environ), environ, say=_say, pause=interruption.pause)
     try:
         stack.start()
-        click.echo(_welcome(stack))
+        click.echo(call_by_name(_welcome(stack)))
         while True:
             interruption.pause(_RESTART_CHECK_SECONDS)
             stack.restart_ended()
@@ -37,7 +38,7 @@ def up() -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(f"paidup: {line}", err=True)
+    click.echo(f"paidup: {with_command_name(line)}", err=True)
 
 
 def _welcome(stack: Stack) -> str:

@@ -30,7 +30,7 @@ from ops.samples.lifecycles.registry import compose
 from ops.samples.scenario import DAY, Event
 from ops.send.delivery import DUPLICATE, DeliveryClient, EndpointResponse, sign
 from ops.send.endpoint import Endpoint
-from ops.terminal.formats import format_count
+from ops.terminal.formats import format_count, format_duration
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
 from runtime.settings import required
@@ -139,8 +139,8 @@ class Play:
                 return observed
             if time.monotonic() > until:
                 raise CommandFailed(
-                    f"{len(missing)} of {len(sent)} events, such as {min(missing)}, were not"
-                    f" settled within {SETTLE_SECONDS:.0f} s:"
+                    f"{len(missing)} of {format_count(len(sent), 'event')}, such as {min(missing)},"
+                    f" were not settled within {format_duration(SETTLE_SECONDS)}:"
                     " run `paidup demo --keep` and look at log/worker.log in its folder"
                 )
             self._wait_for(f"{format_count(len(missing), 'event')} to be applied")

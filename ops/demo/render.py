@@ -22,7 +22,13 @@ from ops.demo.result import (
     step_problems,
 )
 from ops.send.delivery import EndpointResponse
-from ops.terminal.formats import format_money, format_payment
+from ops.terminal.formats import (
+    format_count,
+    format_money,
+    format_payment,
+    format_stopwatch,
+    format_time,
+)
 
 WIDTH = 80
 _LABEL = 8
@@ -91,7 +97,7 @@ class Screen:
 
     def first_paid(self, result: DemoResult) -> None:
         """Show the seconds from the start to the first paid user."""
-        after = f"{result.first_paid_seconds:.1f} s after the start"
+        after = f"{format_stopwatch(result.first_paid_seconds)} after the start"
         self._print(Text(f"This is the first paid user, {after}."))
 
     def rejection(self, check: RejectionCheck) -> None:
@@ -113,14 +119,14 @@ class Screen:
         outcomes = [outcome for step in result.steps for outcome in step.outcomes.values()]
         each = ", ".join(f"{outcomes.count(each)} {each}" for each in sorted(set(outcomes)))
         paid = f"{len(result.steps)} users have what they paid for"
-        first = f"the first one after {result.first_paid_seconds:.1f} s"
+        first = f"the first one after {format_stopwatch(result.first_paid_seconds)}"
         self._print(Text(f"{paid}; {first}."))
         self._print(Text(f"Paidup settled each of the {result.sent} events once: {each}."))
         rejected = f"{len(result.rejections)} requests were rejected or deduplicated"
         self._print(Text(f"{rejected}, as they must be."))
 
     def _problems(self, problems: Sequence[str]) -> None:
-        self._print(Text(f"{len(problems)} checks failed:", style="bold red"))
+        self._print(Text(f"{format_count(len(problems), 'check')} failed:", style="bold red"))
         for problem in problems:
             self._print(Text(f"  - {problem}"))
 
@@ -156,7 +162,7 @@ def _rows(observed: Observed) -> Iterator[_Row]:
 
 def _grant(row: Mapping[str, Any]) -> Iterator[str]:
     state = "active" if row["active"] else "not active"
-    ends = f" until {row['expires_at']}" if row["expires_at"] else ""
+    ends = f" until {format_time(row['expires_at'])}" if row["expires_at"] else ""
     yield f"{row['plan_code']}, {state}{ends}: {_cell(row['entitlements'])}"
     yield f"because: {row['because']}"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from ops.doctor.findings import Finding, ok, problem
+from ops.terminal.formats import format_duration
 
 _LARGEST_SKEW = timedelta(seconds=5)
 
@@ -16,6 +17,6 @@ def check_clock(check: str, ask: Callable[[], datetime]) -> Finding:
     skew = (theirs - ours).total_seconds()
     if abs(skew) > _LARGEST_SKEW.total_seconds():
         side = "ahead of" if skew > 0 else "behind"
-        says = f"its clock is {abs(skew):.0f} s {side} this machine's: run NTP on both"
+        says = f"its clock is {format_duration(abs(skew))} {side} this machine's: run NTP on both"
         return problem(check, says)
-    return ok(check, f"clocks agree within {max(abs(skew), 0.001):.3f} s")
+    return ok(check, f"clocks agree within {format_duration(max(abs(skew), 0.001))}")

@@ -11,6 +11,7 @@ from math import ceil
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from ops.doctor.check_access import check_access
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_losses import check_losses
 from ops.doctor.check_pooler import check_pooler
@@ -21,7 +22,7 @@ from ops.doctor.findings import Finding, ok, problem, warning
 from ops.doctor.on_its_own import on_its_own
 from ops.errors import first_line
 from ops.plans.migrate import plans_drift
-from ops.terminal.formats import format_duration
+from ops.terminal.formats import format_count, format_duration
 from runtime import schema
 from runtime.changes.feed import newest_cursor, waiting_seconds
 from runtime.database.engine import UnusableDatabaseUrl, engine_for
@@ -91,11 +92,12 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from check_waiting(connection)
         yield from on_its_own(connection, "changes", check_changes)
         yield from on_its_own(connection, "lost data", check_losses)
+        yield from on_its_own(connection, "access", check_access)
 
 
 def _check_outdated(connection: Connection) -> Iterator[Finding]:
     if behind := scan.count_outdated(connection):
-        says = f"{behind} customers or payments still use older plans"
+        says = f"{format_count(behind, 'party still uses', 'parties still use')} older plans"
         yield warning("plans", f"{says}: run `paidup plans apply --resume`")
 
 
@@ -122,8 +124,8 @@ def check_locks(connection: Connection, *, claimed: int = MAX_EVENTS) -> Iterato
     """Report missing room. A batch has at most ``claimed`` events, each of a party of its own."""
     of_each, sessions, workers = connection.execute(_ROOM).one()
     if (wanted := locks_per_transaction(workers * claimed, sessions)) > of_each:
-        says = f"the worker processes ({workers}) may lock {workers * claimed:,} parties at once"
-        room = f"PostgreSQL has room for {of_each * sessions:,}"
+        says = f"the worker processes ({workers}) may lock {workers * claimed} parties at once"
+        room = f"PostgreSQL has room for {of_each * sessions}"
         yield warning("locks", f"{says}, {room}: set max_locks_per_transaction to {wanted}")
 
 

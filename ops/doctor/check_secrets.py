@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ops.console.tokens import VARIABLE, read_tokens
 from ops.doctor.findings import Finding, ok, problem, warning
+from ops.terminal.formats import format_count
 from runtime.settings import Settings, SettingsError
 from runtime.signing_secrets import is_placeholder, weak_secrets
 
@@ -83,4 +84,4 @@ def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:
         says = "contains plain tokens: store the hash that `paidup console token NAME` prints"
         yield warning(VARIABLE, says)
     elif tokens:
-        yield ok(VARIABLE, f"{len(tokens)} tokens, stored as hashes only")
+        yield ok(VARIABLE, f"{format_count(len(tokens), 'token')}, stored as hashes only")

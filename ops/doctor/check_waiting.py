@@ -13,6 +13,7 @@ from models.events import Party
 from ops.doctor.findings import Finding, warning
 from ops.doctor.on_its_own import Find, on_its_own
 from ops.queries.events import count_unfetched
+from ops.terminal.formats import format_count, format_time
 
 _SHOWN = 5
 LIVING = frozenset({*SUBSCRIPTION_GRANTS, PAST_DUE})
@@ -62,21 +63,23 @@ def _check_lacking(check: str, connection: Connection) -> Iterator[Finding]:
 def _check_users(connection: Connection) -> Iterator[Finding]:
     waiting = select(func.count()).select_from(Party).where(Party.waiting)
     if count := connection.scalar(waiting):
-        says = f"{count} customers or payments name no user: set metadata.user_id in Stripe"
-        yield warning("users", says)
+        parties = format_count(count, "customer or payment names", "customers or payments name")
+        yield warning("users", f"{parties} no user: set metadata.user_id in Stripe")
 
 
 def _check_fetching(connection: Connection) -> Iterator[Finding]:
     if count := count_unfetched(connection):
-        says = f"{count} events need a fetch: set STRIPE_API_KEY, run `paidup replay --unfetched`"
+        events = format_count(count, "event needs", "events need")
+        says = f"{events} a fetch: set STRIPE_API_KEY, run `paidup replay --unfetched`"
         yield warning("fetching", says)
 
 
 def _check_dead_letters(connection: Connection) -> Iterator[Finding]:
-    dead = select(func.count()).select_from(DeadLetter).where(DeadLetter.state == "open")
-    if count := connection.scalar(dead):
-        says = f"{count} could not be applied: run `paidup dead list` to see which and why"
-        yield warning("dead letters", says)
+    dead = select(func.count(), func.min(DeadLetter.first_failed_at))
+    count, oldest = connection.execute(dead.where(DeadLetter.state == "open")).one()
+    if count:
+        says = f"{format_count(count, 'event')} not applied, the oldest since {format_time(oldest)}"
+        yield warning("dead letters", f"{says}: run `paidup dead list` to see which and why")
 
 
 class UnplannedPrice(NamedTuple):
@@ -97,7 +100,7 @@ def find_unplanned_prices(
 
 
 def _users(each: UnplannedPrice) -> str:
-    waiting = f"{each.users} {'user waits' if each.users == 1 else 'users wait'}"
+    waiting = format_count(each.users, "user waits", "users wait")
     return f"{waiting}, {each.without_user} not known as users" if each.without_user else waiting
 
 

@@ -1,12 +1,13 @@
-"""Check that workers run, and that they do not wait for a PostgreSQL that is frozen or away."""
+"""Check that workers run, that they keep up, and that they do not wait for PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import closing
 
 import redis
 
+from ops.doctor.check_backlog import check_backlog
 from ops.doctor.findings import Finding, ok, problem, warning
-from ops.terminal.formats import format_duration, format_time
+from ops.status.breaker import describe_breaker, describe_workers
 from runtime.inbox.entries import Backlog
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
@@ -22,7 +23,9 @@ def check_workers(settings: Settings) -> Iterator[Finding]:
         return
     try:
         with closing(make_redis(settings, timeout=COMMAND_REDIS_SECONDS)) as client:
-            yield _finding(Inbox(client).backlog())
+            backlog = Inbox(client).backlog()
+            yield _finding(backlog)
+            yield from check_backlog(backlog, settings.inbox_limit)
     except (redis.RedisError, ValueError):
         return
 
@@ -30,12 +33,8 @@ def check_workers(settings: Settings) -> Iterator[Finding]:
 def _finding(inbox: Backlog) -> Finding:
     if not inbox.processes:
         return warning(_CHECK, "none runs: start `paidup worker`")
-    running = f"{inbox.workers} with {inbox.processes} processes"
+    running = f"{describe_workers(inbox)}, breaker {describe_breaker(inbox)}"
     if inbox.breaker is None:
         return ok(_CHECK, running)
-    since = ""
-    if inbox.breaker.since:
-        at, waited = format_time(inbox.breaker.since), format_duration(inbox.breaker_seconds)
-        since = f" since {at} ({waited})"
-    says = f"{running} wait for PostgreSQL{since}: {inbox.breaker.reason}"
-    return problem(_CHECK, f"{says}; bring it back, or point DATABASE_URL at the primary")
+    todo = "bring PostgreSQL back, or point DATABASE_URL at the primary"
+    return problem(_CHECK, f"{running}; {todo}")

@@ -6,6 +6,7 @@ from typing import Final
 
 from ops import connections
 from ops.bulk_audit import BulkAudit
+from ops.terminal.formats import format_count
 from ops.up import up_file
 from runtime.data_loss.check import check_data
 from runtime.data_loss.reports import close_reports
@@ -29,10 +30,12 @@ class Restored:
 
     def __str__(self) -> str:
         """Return it as a sentence."""
-        closed = f"done markers are void, {self.reports_closed} reports of lost data closed"
+        reports = format_count(self.reports_closed, "report of lost data", "reports of lost data")
+        closed = f"done markers are void, {reports} closed"
         if not self.lost:
             return f"{closed}; no settled event is missing"
-        return f"{closed}; {self.lost} settled events are missing, {self.requeued} come back now"
+        lost = format_count(self.lost, "settled event is", "settled events are")
+        return f"{closed}; {lost} missing, {self.requeued} come back now"
 
 
 def note_restored(environ: Mapping[str, str], *, actor: str, reason: str | None) -> Restored:

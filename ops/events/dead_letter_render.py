@@ -1,6 +1,6 @@
 """Print dead letters and events about to become one, or turn them into JSON values."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ops.events.facts_text import print_facts, read_facts
@@ -13,14 +13,14 @@ from ops.events.render import (
 )
 from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
-from ops.terminal.formats import format_time
+from ops.terminal.formats import format_stored_time, format_time
 from ops.terminal.output import (
     Columns,
     Json,
-    key_values,
+    print_calls,
     print_json,
+    print_pairs,
     print_rows,
-    print_table,
     print_text,
     to_json,
 )
@@ -47,14 +47,13 @@ def print_dead_letter(
         )
         return
     print_text(letter.event_id, style="bold")
-    print_table(key_values(letter_words(letter).items()))
+    print_pairs(letter_words(letter).items())
     print_rows(_FAILURE_COLUMNS, letter.history, title="earlier failures")
     print_facts("facts it would state", facts, no_facts_reason)
     print_rows(CHANGE_COLUMNS, changes, title="changes")
     if payload:
         print_body(letter.payload.encode())
-    for hint in _hints(letter):
-        print_text(hint, style="dim")
+    print_calls("next", _next_calls(letter))
 
 
 def print_pending(peeked: PeekedEvent, *, payload: bool, as_json: bool) -> None:
@@ -68,7 +67,7 @@ def print_pending(peeked: PeekedEvent, *, payload: bool, as_json: bool) -> None:
         "status": "in Redis; a worker writes its dead letter as soon as PostgreSQL is reachable",
         "last error": error_of(peeked),
     }
-    print_table(key_values((pending_words(peeked) | words).items()))
+    print_pairs((pending_words(peeked) | words).items())
     if payload:
         print_body(peeked.body)
 
@@ -90,13 +89,17 @@ def error_of(peeked: PeekedEvent) -> str:
     return str(peeked.history.get("last_error", ""))
 
 
-def _hints(letter: DeadLetterRow) -> Iterator[str]:
+def _next_calls(letter: DeadLetterRow) -> dict[str, str]:
     key = f"'{letter.event_id}'" if "#" in letter.event_id else letter.event_id
-    if letter.state != "replayed":
-        yield f"\npaidup dead replay {key} --dry-run       see what a replay would change"
-        yield f"paidup dead replay {key} --reason ...    replay it once the cause is fixed"
+    if letter.state == "replayed":
+        return {f"paidup events show {key}": "see what the replay changed"}
+    calls = {
+        f"paidup dead replay {key} --dry-run": "see what a replay would change",
+        f"paidup dead replay {key} --reason '...'": "replay it once the cause is fixed",
+    }
     if letter.state == "open":
-        yield f"paidup dead discard {key} --reason ...   discard it for good"
+        calls[f"paidup dead discard {key} --reason '...'"] = "discard it for good"
+    return calls
 
 
 def _error(letter: DeadLetterRow) -> str:
@@ -119,7 +122,7 @@ PENDING_COLUMNS: Columns[PeekedEvent] = {
     "error": error_of,
 }
 _FAILURE_COLUMNS: Columns[Mapping[str, Any]] = {
-    "at": lambda failure: failure.get("failed_at"),
+    "at": lambda failure: format_stored_time(failure.get("failed_at")),
     "error": lambda failure: failure.get("error_type"),
     "message": lambda failure: failure.get("error"),
     "attempts": lambda failure: failure.get("attempts"),

@@ -14,10 +14,9 @@ from ops.terminal.formats import format_money, format_time
 from ops.terminal.output import (
     Columns,
     Json,
-    key_values,
     pick_fields,
+    print_pairs,
     print_rows,
-    print_table,
     print_text,
     to_json,
 )
@@ -79,7 +78,7 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
         *map(letter_words, recorded.letters),
     ]
     for words in places:
-        print_table(key_values(words.items()))
+        print_pairs(words.items())
     print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
     if recorded.settled:
         print_rows(CHANGE_COLUMNS, recorded.changes, title="changes")
@@ -105,7 +104,7 @@ def letter_words(letter: DeadLetterRow) -> dict[str, object]:
         "key": letter.event_id,
         "type": letter.type,
         "error": f"{letter.error_type}: {letter.error}",
-        "failed attempts": letter.attempts,
+        "attempts": letter.attempts,
         "received": format_time(letter.received_at),
         "first failed": format_time(letter.first_failed_at),
         "last failed": format_time(letter.last_failed_at),
@@ -128,7 +127,7 @@ def pending_words(peeked: PeekedEvent) -> dict[str, object]:
         "received": format_time(peeked.received_at),
     }
     if attempts := peeked.history.get("attempts"):
-        words["failed attempts"] = attempts
+        words["attempts"] = attempts
     if error := peeked.history.get("last_error"):
         words["last error"] = error
     return words
@@ -138,9 +137,8 @@ def print_body(body: bytes) -> None:
     """Print the body that Stripe sent: indented JSON, or as it is if it is not JSON."""
     print_text("\nbody sent by Stripe", style="bold")
     parsed = _parsed(body)
-    print_text(
-        parsed if isinstance(parsed, str) else json.dumps(parsed, indent=2, ensure_ascii=False)
-    )
+    text = parsed if isinstance(parsed, str) else json.dumps(parsed, indent=2, ensure_ascii=False)
+    print_text(text, wrap=False)
 
 
 def _settled_words(event: SettledEvent) -> dict[str, object]:
@@ -153,7 +151,7 @@ def _settled_words(event: SettledEvent) -> dict[str, object]:
         "created at Stripe": format_time(event.created_at),
         "received": format_time(event.received_at),
         "applied": format_time(event.applied_at),
-        "failed attempts": event.attempts,
+        "attempts": event.attempts,
         "origin": event.origin,
     }
 

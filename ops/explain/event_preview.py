@@ -5,13 +5,12 @@ read it), in the inbox, or a dead letter.
 """
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -31,6 +30,7 @@ from ops.queries.events import settled_event
 from ops.queries.rows import load_grants
 from ops.replay.preview import ReplayPreview, preview_delivery
 from ops.replay.run import status_of_outcome
+from ops.terminal.standard_input import STDIN, spool_standard_input
 from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Noted
@@ -38,8 +38,6 @@ from runtime.ledger.deliveries import DISCARDED, REPLAY, STRIPE, discard_undone_
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
-
-STDIN: Final = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,8 @@ def preview_event(settings: Settings, engine: Engine, name: str) -> EventPreview
 def _find_source(settings: Settings, name: str) -> EventSource:
     """Read the body from standard input or a file; treat any other name as an event id."""
     if name == STDIN:
-        return _from_outside(settings, sys.stdin.buffer.read(), "standard input")
+        with spool_standard_input() as spooled:
+            return _from_outside(settings, spooled.read(), "standard input")
     if not os.path.exists(name):  # noqa: PTH110 - it takes any text, a name too long included
         try:
             return _from_records(look_up(settings, storable(name)))

@@ -5,9 +5,6 @@ and an invalid line is named by its number.
 """
 
 import json
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +18,10 @@ from billing.errors import MalformedEvent
 from billing.fetching.record import FetchRecord
 from ops.errors import CommandFailed
 from ops.replay.targets import Target
+from ops.terminal.standard_input import STDIN, spool_standard_input
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
 
-STDIN: Final = "-"
 LONGEST_LINE: Final = 64 * 1024 * 1024
 """More than the largest event takes, with all fetched objects and JSON escapes."""
 
@@ -112,9 +109,7 @@ def open_import(name: str) -> Iterator[ImportFile]:
 def _open(name: str) -> BinaryIO:
     if name != STDIN:
         return Path(name).open("rb")
-    spooled: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    shutil.copyfileobj(sys.stdin.buffer, spooled)
-    return spooled
+    return spool_standard_input()
 
 
 def _check_all_lines(name: str, file: BinaryIO) -> ImportFile:

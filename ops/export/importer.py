@@ -23,6 +23,7 @@ from ops.replay.requeue import put_into_inbox, send_wakes
 from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.run import Pace, Replay
 from ops.replay.start import ReplayOptions, confirm, replay_settings, run_replay
+from ops.terminal.command_name import command_name
 from ops.terminal.operator_options import require_reason
 from ops.terminal.progress import progress
 from runtime.broker import Publish, WakePublisher, make_celery
@@ -171,7 +172,7 @@ def reasons_to_skip(
         if event.discarded:
             detail = "discarded by an operator in the source database"
         elif key in discarded:
-            detail = f"discarded here; `paidup dead replay {key}` undoes it"
+            detail = f"discarded here; `{command_name()} dead replay {key}` undoes it"
         elif key not in settled:
             return None
         elif settled[key] == event.envelope.fingerprint:

@@ -8,6 +8,7 @@ interrupted one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from sqlalchemy import Engine, select
 from billing.ids import PartyId
 from models.tables import StoredCatalogue
 from ops.batches import RETRY_DELAY_SECONDS, BatchRunner
+from ops.terminal.command_name import with_command_name
+from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
 from ops.terminal.output import print_json, print_text, printable, to_json
@@ -33,6 +36,7 @@ MAX_SWITCH_ATTEMPTS: Final = 20
 
 RETRY_COMMAND: Final = "`paidup plans apply --resume`"
 _MAX_FAILURES: Final = 10
+_parties = partial(format_count, noun="party", plural="parties")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +112,25 @@ class PlansRollout:
 
 def _opening(file: Path | None, switch: Switch, outdated: int) -> str:
     if file is None:
-        return f"plans of record: version {switch.version}; {outdated} parties use older ones"
+        return f"plans of record: version {switch.version}; {_parties(outdated)} use older ones"
     if switch.made:
         return f"{file} is now the catalogue of record (version {switch.version})"
-    left = f"; {outdated} parties use older ones" if outdated else ""
+    left = f"; {_parties(outdated)} use older ones" if outdated else ""
     return f"{file} is already the catalogue of record (version {switch.version}){left}"
 
 
 def _print(switch: Switch, runner: BatchRunner[PartyId], outdated: int) -> None:
+    retry = with_command_name(RETRY_COMMAND)
     for party, why in list(runner.failed.items())[:_MAX_FAILURES]:
         click.echo(f"{printable(party)}: {printable(why)}", err=True)
     if runner.interrupted:
-        print_text(f"interrupted: {runner.done} parties recomputed; {RETRY_COMMAND} does the rest")
+        print_text(f"interrupted: {_parties(runner.done)} recomputed; {retry} does the rest")
     elif outdated:
         print_text(
-            f"{runner.done} parties recomputed; {outdated} still use older plans:"
-            f" {RETRY_COMMAND} retries them"
+            f"{_parties(runner.done)} recomputed; {outdated} still use older plans:"
+            f" {retry} retries them"
         )
     elif runner.done:
-        print_text(f"{runner.done} parties recomputed: all use version {switch.version}")
+        print_text(f"{_parties(runner.done)} recomputed: all use version {switch.version}")
     else:
         print_text(f"all use version {switch.version}: nothing to do")

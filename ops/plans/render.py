@@ -38,7 +38,10 @@ def print_diff(
     if shown:
         print_rows(_USER_COLUMNS, shown)
     if len(shown) < len(diff.users):
-        print_text(f"{len(diff.users) - len(shown)} more users: --limit shows more", style="dim")
+        print_text(
+            f"{format_count(len(diff.users) - len(shown), 'more user')}: --limit shows more",
+            style="dim",
+        )
     print_rows(_PRICE_COLUMNS, _by_users(diff.unknown), title="prices in no plan")
     print_text(_summary(path, version, diff, same=same), style="bold")
 

@@ -5,16 +5,8 @@ from typing import Final
 
 from billing.rows import Key
 from ops.queries.rows import GrantChange
-from ops.terminal.formats import format_grant
-from ops.terminal.output import (
-    Columns,
-    make_table,
-    print_json,
-    print_rows,
-    print_table,
-    print_text,
-    to_json,
-)
+from ops.terminal.formats import format_count, format_grant
+from ops.terminal.output import Columns, print_json, print_rows, print_text, to_json
 from runtime.ledger.decisions import (
     Decision,
     EntitlementChanged,
@@ -86,10 +78,8 @@ def print_rebuild(findings: RebuildFindings, *, as_json: bool) -> None:
     print_rows(_ROW_COLUMNS, findings.changed_rows, title="rows")
     left = sum(findings.rows.values()) - len(findings.changed_rows)
     if left:
-        print_text(f"{left} more rows: --limit shows more", style="dim")
-    if findings.failed:
-        print_text("\nfailed", style="bold yellow")
-        print_table(make_table(("party", "error"), findings.failed.items()))
+        print_text(f"{format_count(left, 'more row')}: --limit shows more", style="dim")
+    print_rows(_FAILED_COLUMNS, findings.failed.items(), title="failed")
     print_text(_summary(findings), style="bold")
 
 
@@ -98,7 +88,7 @@ def _summary(findings: RebuildFindings) -> str:
     found = f"rows that differ: {rows}" if rows else "nothing differs"
     dry_run = "\nDry run, nothing was changed. " if findings.dry_run else "\n"
     end = "; interrupted: the same command starts over" if findings.interrupted else ""
-    parties = f"{findings.parties} {'party' if findings.parties == 1 else 'parties'}"
+    parties = format_count(findings.parties, "party", "parties")
     return f"{dry_run}{parties} recomputed: {found}{end}"
 
 
@@ -109,6 +99,10 @@ _GRANT_COLUMNS: Final[Columns[GrantChange]] = {
     "plan": lambda grant: grant.plan_code,
     "before": lambda grant: format_grant(grant.before),
     "after": lambda grant: format_grant(grant.after),
+}
+_FAILED_COLUMNS: Final[Columns[tuple[str, str]]] = {
+    "party": lambda failed: failed[0],
+    "error": lambda failed: failed[1],
 }
 _ROW_COLUMNS: Final[Columns[ChangedRow]] = {
     "table": lambda row: row.table,

@@ -22,6 +22,8 @@ from ops.replay.render import format_counts, print_preview, print_replay
 from ops.replay.requeue import Requeuer
 from ops.replay.run import Pace, Replay
 from ops.replay.targets import MANY, Target
+from ops.terminal.command_name import with_command_name
+from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import add_options, json_option
@@ -101,9 +103,10 @@ def confirm(number: int, verb: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandFailed(
-            f"{number} events are selected: add --yes to {verb} all of them; nothing was changed"
+            f"{format_count(number, 'event')} selected: add --yes to {verb} all of them;"
+            " nothing was changed"
         )
-    click.confirm(f"{verb} {number} events?", abort=True, err=True)
+    click.confirm(f"{verb} {format_count(number, 'event')}?", abort=True, err=True)
 
 
 def _preview(settings: Settings, engine: Engine, choose: Choose, options: ReplayOptions) -> int:
@@ -164,7 +167,7 @@ def run_replay(replay: Replay[Any], name: str) -> None:
         reason = replay.stall_reason
         if reason and reason not in printed:
             printed.add(reason)
-            click.echo(reason, err=True)
+            click.echo(with_command_name(reason), err=True)
 
     pause = Interruption().pause
     with logs_on_stderr(), progress(name, replay.total) as report:

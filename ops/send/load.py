@@ -32,6 +32,11 @@ class SendTotals:
         return self.answers.total()
 
     @property
+    def any_taken(self) -> bool:
+        """True if the endpoint accepted at least one event."""
+        return not self.answers.keys().isdisjoint({ACCEPTED, DUPLICATE})
+
+    @property
     def all_taken(self) -> bool:
         """True if the endpoint accepted every event."""
         return self.answers.keys() <= {ACCEPTED, DUPLICATE}

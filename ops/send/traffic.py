@@ -4,7 +4,7 @@ Events are generated when they are needed, so that a long run uses little memory
 ``BLOCK`` lifecycles at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from random import Random
@@ -54,16 +54,36 @@ class TrafficPlan:
 
     def events(self) -> Iterator[Event]:
         """Yield every delivery of the plan, repetitions included, in the order of sending."""
+        yield from mix(self._blocks(), shuffle=self.shuffle, duplicates=self.duplicates)
+
+    def users(self, most: int) -> Sequence[str]:
+        """Return the first users of the plan, at most so many."""
+        users = (lifecycle.expected.user_id for lifecycle in islice(self.lifecycles(), most))
+        return list(dict.fromkeys(users))
+
+    @property
+    def user_count(self) -> int:
+        """The number of different users in the plan."""
+        return self.count if self.user_id is None else 1
+
+    def _blocks(self) -> Iterator[list[Event]]:
         remaining = self.lifecycles()
-        chance = Random(self.shuffle)  # noqa: S311 - the order must be repeatable
         while block := list(islice(remaining, BLOCK)):
-            events = [event for lifecycle in block for event in lifecycle.events]
-            repeated = [event for event in events for _ in range(1 + self.duplicates)]
-            if self.shuffle is not None:
-                chance.shuffle(repeated)
-            yield from repeated
+            yield [event for lifecycle in block for event in lifecycle.events]
 
     def _tell(self, kind: tuple[str, Shape], index: int) -> Lifecycle:
         name, shape = kind
         seed = f"{self.seed}/{index}"
         return compose(name, shape=shape, seed=seed, now=self.now, user_id=self.user_id)
+
+
+def mix(
+    blocks: Iterable[Sequence[Event]], *, shuffle: int | None, duplicates: int
+) -> Iterator[Event]:
+    """Yield the events of each block, each so many more times, in order or shuffled by a seed."""
+    chance = Random(shuffle)  # noqa: S311 - the order must be repeatable
+    for block in blocks:
+        repeated = [event for event in block for _ in range(1 + duplicates)]
+        if shuffle is not None:
+            chance.shuffle(repeated)
+        yield from repeated

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from functools import partial
 
+from ops.status.breaker import describe_breaker, describe_workers
 from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.refused import describe_mismatches, describe_wrong_path
 from ops.status.sizing import TARGET_SECONDS, Need
-from ops.terminal.formats import format_count, format_duration, format_time
-from ops.terminal.output import Json, key_values, pick_fields, print_table, to_json
+from ops.terminal.command_name import with_command_name
+from ops.terminal.formats import format_count, format_duration, format_rate, format_time
+from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
 
 
@@ -62,7 +64,7 @@ _events = partial(format_count, noun="event")
 
 def print_overview(seen: Overview, before: Overview | None) -> None:
     """Print one line for each number."""
-    print_table(key_values(_rows(seen, before)))
+    print_pairs((name, with_command_name(says)) for name, says in _rows(seen, before))
 
 
 def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
@@ -91,13 +93,8 @@ def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, 
     yield "  claimed", str(inbox.claimed)
     yield "  parked", str(inbox.parked)
     if before:
-        yield "arriving", f"{arrival_rate(before.inbox, inbox):.1f}/s"
-    if inbox.breaker:
-        until = f"closes at {format_time(inbox.breaker.until)} unless a probe fails again"
-        since = f"open {format_duration(inbox.breaker_seconds)}, no event is applied"
-        yield "breaker", f"{since}: {inbox.breaker.reason}; {until}"
-    else:
-        yield "breaker", "closed"
+        yield "arriving", format_rate(arrival_rate(before.inbox, inbox))
+    yield "breaker", describe_breaker(inbox)
     yield from _fetch_rows(inbox)
     if inbox.conflicts:
         yield "conflicts", f"{inbox.conflicts} different events under ids already in use"
@@ -115,20 +112,23 @@ def _fetch_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
 
 
 def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
-    running = f"{inbox.workers} with {inbox.processes} processes, {inbox.drainers} busy"
+    running = f"{describe_workers(inbox)}, {inbox.drainers} busy"
     if inbox.breaker and inbox.breaker.since:
         running += f", waiting for PostgreSQL since {format_time(inbox.breaker.since)}"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
     if inbox.due + inbox.claimed:
         how = "measured" if needed.measured else "assumed, no event waited long enough to measure"
-        goal = f"to clear it in {TARGET_SECONDS:.0f} s"
-        yield "processes needed", f"{needed.processes} {goal} ({needed.rate:.0f}/s each, {how})"
+        goal = f"to clear it in {format_duration(TARGET_SECONDS)}"
+        yield (
+            "processes needed",
+            f"{needed.processes} {goal} ({format_rate(needed.rate)} each, {how})",
+        )
     else:
         yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
 def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
-    minute = f"{database.last_minute} in the last minute ({database.last_minute / 60:.1f}/s)"
+    minute = f"{database.last_minute} in the last minute ({format_rate(database.last_minute / 60)})"
     yield "settled", f"{minute}, {database.last_hour} in the last hour"
     if database.unfetched:
         how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"

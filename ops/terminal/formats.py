@@ -1,4 +1,7 @@
-"""Parse and format times, durations, amounts of money and grants for people."""
+"""Parse and format times, durations, counts, amounts of money and grants for people.
+
+Every command formats them here, so that one thing reads the same in each of them.
+"""
 
 import re
 from collections.abc import Mapping
@@ -58,8 +61,18 @@ def format_time(at: datetime | None) -> str:
     return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
+def format_stored_time(text: str | None) -> str:
+    """Return a time that is stored as ISO 8601, as ``format_time`` does; other text as it is."""
+    try:
+        return format_time(datetime.fromisoformat(text) if text else None)
+    except ValueError:
+        return str(text)
+
+
 def format_duration(seconds: float) -> str:
     """Return a duration, rounded to the unit that suits it."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 2 * _MINUTE:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
     if seconds < 2 * _HOUR:
@@ -69,9 +82,20 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / _DAY:.0f} days"
 
 
-def format_count(number: int, noun: str) -> str:
+def format_stopwatch(seconds: float) -> str:
+    """Return seconds to the tenth, however many, where parts must add up to a total."""
+    return f"{seconds:.1f} s"
+
+
+def format_rate(per_second: float) -> str:
+    """Return how many a second, to the tenth where there are few."""
+    digits = 1 if per_second < 10 else 0  # noqa: PLR2004
+    return f"{per_second:.{digits}f}/s"
+
+
+def format_count(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number and the noun that it counts, in the plural unless there is one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 _ZERO_DECIMAL: Final = frozenset(

@@ -1,5 +1,8 @@
 """Print tables, sentences and JSON; nothing is cut off, and nothing odd reaches a terminal.
 
+A pipe gets plain text with one line for each row. A terminal gets the same as a table where it is
+wide enough for every word, else one block for each record.
+
 User ids and feature names come from fields that Stripe's customers can fill in. Control characters
 are therefore escaped before printing: an escape sequence in a name must not repaint the screen.
 """
@@ -12,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ops.terminal.command_name import call_by_name, with_command_name
+
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 
 Json = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
@@ -49,9 +53,6 @@ def limit_option(listed: str) -> Callable[[F], F]:
     )
 
 
-_WIDEST = 10_000  # columns
-
-
 def printable(value: object) -> str:
     """Return the value as text with control characters escaped; an empty value is ``-``."""
     if value is None or value == "":
@@ -82,12 +83,13 @@ def print_list(
     if as_json:
         print_json({name: [(row_document or to_json)(row) for row in rows], **fields})
         return
-    if rows:
-        print_rows(columns, rows)
-    elif empty is not None:
+    in_blocks = bool(rows) and print_rows(columns, rows)
+    if not rows and empty is not None:
         print_text(empty)
+    if in_blocks and (notes := list(notes)):
+        print_text("")
     for note in notes:
-        print_text(note, style="dim")
+        print_text(with_command_name(note), style="dim")
 
 
 def print_rows(
@@ -96,63 +98,134 @@ def print_rows(
     *,
     style: Callable[[T], str] = lambda _: "",
     title: str | None = None,
-) -> None:
-    """Print a table with one line for each row, in the row's style on a terminal.
+) -> bool:
+    """Print rows as a table or as blocks, in the row's style on a terminal.
 
-    A table with a title is left out if it has no rows.
+    A table with a title is left out if it has no rows. Return whether blocks were printed.
     """
     if title is not None:
         if not rows:
-            return
+            return False
         print_text(f"\n{title}", style="bold")
-    drawn = make_table(columns, ([cell(row) for cell in columns.values()] for row in rows))
-    for line, row in zip(drawn.rows, rows, strict=True):
-        line.style = style(row)
-    print_table(drawn)
+    cells = [[printable(cell(row)) for cell in columns.values()] for row in rows]
+    return print_cells(list(columns), cells, styles=[style(row) for row in rows])
 
 
-def make_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> "Table":
-    """Return a table without a frame; a narrow terminal folds cells and never shortens them."""
+def print_cells(
+    names: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str]
+) -> bool:
+    """Print cells below the names of their columns, each row in its style.
+
+    Return whether blocks were printed.
+    """
+    from ops.terminal import layout  # noqa: PLC0415 - see ops.terminal.output.console
+
+    screen = console()
+    if not screen.is_terminal:
+        for line in layout.aligned_lines([names, *rows]):
+            click.echo(line)
+        return False
+    narrow = screen.width < layout.NARROW
+    widths = None if narrow else layout.column_widths([names, *rows], screen.width)
+    if widths is None:
+        _print_blocks(screen, names, rows, styles)
+    else:
+        _print_table(screen, dict(zip(names, widths, strict=True)), rows, styles)
+    return widths is None
+
+
+def _print_table(
+    screen: "Console",
+    columns: Mapping[str, int],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str],
+) -> None:
     from rich.table import Table  # noqa: PLC0415 - see ops.terminal.output.console
     from rich.text import Text  # noqa: PLC0415
 
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        drawn.add_column(column, overflow="fold", header_style="dim")
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))
-    return drawn
+    for name, width in columns.items():
+        drawn.add_column(name, width=width, header_style="dim")
+    for row, style in zip(rows, styles, strict=True):
+        drawn.add_row(*map(Text, row), style=style)
+    screen.print(drawn)
 
 
-def key_values(pairs: Iterable[tuple[str, object]]) -> "Table":
-    """Return a table of names and values, one pair a line."""
-    drawn = make_table(("", ""), pairs)
-    drawn.show_header = False
-    drawn.columns[0].style = "dim"
-    drawn.columns[0].no_wrap = True
-    return drawn
+def _print_blocks(
+    screen: "Console",
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str],
+) -> None:
+    for number, (row, style) in enumerate(zip(rows, styles, strict=True)):
+        if number:
+            screen.print()
+        _print_block(screen, list(zip(names, row, strict=True)), style)
 
 
-def print_table(drawn: "Table") -> None:
-    """Print a table; in a pipe every row is one line, however long."""
-    screen = console()
-    if screen.is_terminal:
-        screen.print(drawn)
-        return
-    wide = screen.options.update(max_width=_WIDEST)
-    screen.width = max(screen.width, screen.measure(drawn, options=wide).maximum)
-    with screen.capture() as captured:
-        screen.print(drawn)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
-
-
-def print_text(text: str, *, style: str = "", indent: int = 0) -> None:
-    """Print text without breaking its lines."""
+def _print_block(screen: "Console", pairs: Sequence[tuple[str, str]], style: str = "") -> None:
     from rich.text import Text  # noqa: PLC0415 - see ops.terminal.output.console
 
-    lines = (" " * indent + printable(line) if line else "" for line in text.split("\n"))
-    console().print(Text("\n".join(lines), style=style), soft_wrap=True)
+    from ops.terminal import layout  # noqa: PLC0415
+
+    for label, text in layout.block_lines(pairs, screen.width):
+        screen.print(Text.assemble((label, "dim"), (text, style)), soft_wrap=True)
+
+
+def print_line(columns: Columns[T], row: T) -> None:
+    """Print one row as a line at once; a terminal that is too narrow for it gets a block."""
+    cells = [printable(cell(row)) for cell in columns.values()]
+    line = "  ".join(cells)
+    screen = console()
+    if screen.is_terminal and len(line) > screen.width:
+        _print_block(screen, list(zip(columns, cells, strict=True)))
+        line = ""
+    # click.echo flushes each line, even into a pipe.
+    click.echo(line)
+
+
+def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line; a terminal wraps a long value below itself."""
+    from ops.terminal import layout  # noqa: PLC0415 - see ops.terminal.output.console
+
+    shown = [(name, printable(value)) for name, value in pairs]
+    screen = console()
+    if screen.is_terminal:
+        _print_block(screen, shown)
+        return
+    for line in layout.aligned_lines(shown):
+        click.echo(line)
+
+
+def print_text(text: str, *, style: str = "", indent: int = 0, wrap: bool = True) -> None:
+    """Print text; only a terminal breaks its lines, between words, unless they must stay whole."""
+    from rich.text import Text  # noqa: PLC0415 - see ops.terminal.output.console
+
+    from ops.terminal import layout  # noqa: PLC0415
+
+    screen = console()
+    lines = [printable(line) if line else "" for line in text.split("\n")]
+    if wrap and screen.is_terminal:
+        lines = [
+            part for line in lines for part in layout.wrap_words(line, screen.width, indent=indent)
+        ]
+    else:
+        lines = [" " * indent + line for line in lines]
+    screen.print(Text("\n".join(line.rstrip() for line in lines), style=style), soft_wrap=True)
+
+
+def print_calls(title: str, calls: Mapping[str, str]) -> None:
+    """Print commands to try next, each with its purpose; a command is never broken."""
+    print_text(f"\n{title}", style="bold")
+    typed = {call_by_name(call): purpose for call, purpose in calls.items()}
+    width = max(map(len, typed))
+    beside = 2 + width + 2 + max(map(len, typed.values())) <= console().width
+    for call, purpose in typed.items():
+        if beside:
+            print_text(f"{call:{width}}  {purpose}", indent=2, wrap=False)
+        else:
+            print_text(f"{purpose}:", indent=2)
+            print_text(call, indent=4, wrap=False)
 
 
 def print_section(title: str, sentences: Iterable[str]) -> None:
@@ -161,7 +234,7 @@ def print_section(title: str, sentences: Iterable[str]) -> None:
     if sentences:
         print_text(f"\n{title}", style="bold yellow")
     for sentence in sentences:
-        print_text(sentence, indent=2)
+        print_text(with_command_name(sentence), indent=2)
 
 
 def to_json(value: object) -> Json:

@@ -6,6 +6,8 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Self
 
+from ops.terminal.formats import format_duration
+
 _EVERY_SECONDS = 2.0
 _LOOK_SECONDS = 0.25
 
@@ -46,7 +48,7 @@ class Waits:
         if self._what and now - self._heard >= self._every:
             self._heard = now
             lasts = now - self._since
-            so_far = f" ({lasts:.0f} s so far)" if lasts >= 1 else ""
+            so_far = f" ({format_duration(lasts)} so far)" if lasts >= 1 else ""
             self._say(f"Waiting for {self._what}{so_far}")
 
     def __enter__(self) -> Self:

@@ -16,6 +16,7 @@ from typing import Self
 from ops.console.tokens import VARIABLE, generate_token, plain_token
 from ops.errors import CommandFailed
 from ops.plans.migrate import migrate
+from ops.terminal.formats import format_count, format_duration
 from ops.up import addresses, up_file
 from ops.up.restarts import RestartPolicy
 from ops.up.servers import pidfile
@@ -191,7 +192,8 @@ class Stack:
         us = pidfile.Holder(pid=os.getpid(), stop_signal=signal.SIGTERM, turn=0)
         pidfile.write(self._lock, us)
         if left := pidfile.stop_all(self._run, seconds=_LEFTOVER_SECONDS):
-            self._say(f"stopped {left} processes left behind by a killed `paidup up`")
+            left_behind = format_count(left, "process", "processes")
+            self._say(f"stopped {left_behind} left behind by a killed `paidup up`")
         self._parent_watch = ParentWatch(self._run)
 
     def _start_redis(self) -> None:
@@ -254,7 +256,7 @@ class Stack:
         self._about_to_start(server)
         server.start()
         self._restarts.watch(server)
-        self._say(f"{_TITLES[server.name]} is ready ({time.monotonic() - begun:.1f} s)")
+        self._say(f"{_TITLES[server.name]} is ready ({format_duration(time.monotonic() - begun)})")
 
     def _about_to_start(self, part: Process) -> None:
         part.pause = self._pause

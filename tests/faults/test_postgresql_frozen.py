@@ -86,7 +86,7 @@ def _assert_reported(status: dict[str, Any], findings: list[dict[str, str]], scr
     assert "PostgreSQL" in status["unavailable"]["postgresql"]
     says = [each["says"] for each in findings if each["check"] == "workers"]
     assert len(says) == 1
-    assert "wait for PostgreSQL since" in says[0]
+    assert "breaker open since" in says[0]
     waited = re.search(r"^billing_breaker_open_seconds (\S+)$", scraped, re.MULTILINE)
     assert waited is not None
     assert float(waited[1]) > 1

@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +14,8 @@ from ops.demo.plans import PLANS
 from ops.errors import CommandFailed
 from paidup import __version__
 
+ROOT = Path(__file__).parents[2]
+COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text()
 PAIDUP = [sys.executable, "-m", "ops.cli"]
 
 
@@ -209,3 +213,115 @@ def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) ->
     assert cli.run(["--version"]) == 0
 
     assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["migrate", "--json"], 2, "--json"),
+        (["status", "--json"], 1, "is not set"),
+        (["explain", "--json"], 2, "name a user"),
+        (["events", "show", "--json"], 2, "EVENT"),
+        (["sned", "--json"], 2, "did you mean `paidup send`"),
+    ],
+)
+def test_with_json_an_error_is_a_document_on_standard_output_too(
+    arguments: list[str], code: int, says: str, tmp_path: Path
+) -> None:
+    done = call(*arguments, folder=tmp_path)
+
+    document = json.loads(done.stdout)
+    assert (document["exit_code"], done.returncode) == (code, code)
+    assert says in document["error"]
+    assert says in done.stderr
+
+
+def test_with_json_a_bug_is_a_document_and_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(cli.group, "main", broken)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["status", "--json"])
+
+    assert json.loads(capsys.readouterr().out) == {
+        "error": "ZeroDivisionError: by zero",
+        "exit_code": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sned", "`paidup send`"),
+        ("explian", "`paidup explain`"),
+        ("list", "`paidup events list`"),
+        ("discard", "`paidup dead discard`"),
+        ("zzz", "`paidup --help`"),
+    ],
+)
+def test_a_typing_mistake_gets_what_was_probably_meant(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([typed]) == 2
+
+    assert meant in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["paidup", "ex"], ["expire", "explain"]),
+        (["paidup", "dead", ""], ["discard", "list", "replay", "show"]),
+        (["paidup", "send", "--sce"], ["--scenario"]),
+        (["paidup", "send", "--scenario", "dis"], ["dispute_lost", "dispute_won"]),
+    ],
+)
+def test_the_documented_completion_works_in_bash(
+    words: list[str], completed: list[str], tmp_path: Path
+) -> None:
+    [line] = re.findall(r"^    (eval .*bash_source.*)$", COMMANDS_PAGE, re.MULTILINE)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "paidup"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m ops.cli "$@"\n')
+    script.chmod(0o755)
+    asked = (
+        f"{line}\nCOMP_WORDS=({' '.join(words[:-1])} '{words[-1]}')\nCOMP_CWORD={len(words) - 1}\n"
+        "_paidup_completion paidup\nprintf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+
+    done = subprocess.run(
+        ["bash", "--norc", "-c", asked],
+        cwd=ROOT,
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert done.stdout.split() == completed
+
+
+def test_completing_commands_imports_none_of_them() -> None:
+    script = (
+        "import sys\nfrom ops.cli import run\ntry:\n    run([])\nfinally:\n"
+        "    assert not {'sqlalchemy', 'redis', 'rich'} & set(sys.modules)\n"
+    )
+    asked = {"_PAIDUP_COMPLETE": "bash_complete", "COMP_WORDS": "paidup st", "COMP_CWORD": "1"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("plain,status\n", "", 0)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ops.terminal.formats import format_duration
 from ops.up.servers import pidfile
 from ops.up.servers.account import ServerAccount
 from ops.up.servers.errors import ServerDidNotStart
@@ -146,7 +147,7 @@ class Process(ABC):
             if time.monotonic() > deadline:
                 why = self.why_not_ready()
                 self.stop()
-                said = f"not ready within {self.start_seconds:.0f} seconds"
+                said = f"not ready within {format_duration(self.start_seconds)}"
                 said += f" because {why}" if why else ""
                 raise ServerDidNotStart(self.name, said, self.log)
             self.pause(0.02)

@@ -355,7 +355,7 @@ def test_many_are_only_done_when_somebody_means_it(
 
     for verb in ("replay", "discard"):
         paidup("dead", verb, "--all", *WHY, code=1)
-        assert f"{len(events)} events are selected: add --yes" in paidup.err
+        assert f"{len(events)} events selected: add --yes" in paidup.err
     assert at_work.requeued() == 0
 
     said = paidup("dead", "replay", "--all", "--yes", *WHY)

@@ -217,7 +217,7 @@ def test_a_pending_event_tells_where_it_is_and_what_it_would_state(
 
     said = paidup("events", "show", event.id)
     assert "in the inbox, due at 20" in said
-    assert "last error       no \\x1b[31mroute" in said
+    assert "last error  no \\x1b[31mroute" in said
     assert "facts it would state\n  checkout session" in said
     assert "\nchanges" not in said
     seen = json.loads(paidup("events", "show", event.id, "--json"))["inbox"][0]

@@ -49,5 +49,5 @@ def test_what_ended_by_time_is_cleared_and_a_second_run_finds_nothing(
 def test_people_read_how_many_and_a_timer_reads_nothing(
     ended: SeededDatabase, paidup: Paidup
 ) -> None:
-    assert paidup("expire") == "parties recomputed: 1\n"
+    assert paidup("expire") == "1 party recomputed\n"
     assert paidup("expire") == ""

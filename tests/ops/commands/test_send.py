@@ -1,9 +1,12 @@
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ops.cli import run
+from ops.samples.api_shapes import Shape
+from ops.samples.lifecycles.registry import compose
 from tests.ops.send.scripted_endpoint import Scripted, scripted
 
 servers = pytest.mark.servers
@@ -82,6 +85,73 @@ def test_nothing_is_drawn_into_a_pipe(server: Scripted, capsys: pytest.CaptureFi
 
 
 @servers
+def test_the_report_ends_with_the_users_and_what_to_try(
+    server: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["send", "--url", server.url, "--secret", "s"]
+
+    assert run([*asked, "--user", "usr 1"]) == 0
+    named = capsys.readouterr().out
+    assert run([*asked, "--count", "7", "--seed", "a", "--json"]) == 0
+    users = json.loads(capsys.readouterr().out)["users"]
+    assert run([*asked, "--count", "7", "--seed", "a"]) == 0
+    counted = capsys.readouterr().out
+
+    assert "paidup explain 'usr 1'" in named
+    assert "paidup events list --user 'usr 1'" in named
+    assert "users" in named
+    assert len(users) == 5
+    assert f"{', '.join(users)} and 2 more" in counted
+    assert f"paidup explain {users[0]}" in counted
+
+
+@servers
+def test_an_endpoint_that_takes_nothing_leads_to_doctor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with scripted(*[403] * 13) as server:
+        assert run(["send", "--url", server.url, "--secret", "s"]) == 1
+
+    said = capsys.readouterr().out
+    assert "paidup doctor" in said
+    assert "paidup explain" not in said
+
+
+@servers
+def test_events_of_one_s_own_are_signed_and_sent(
+    server: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = compose("onetime", shape=Shape.NEW, seed="f", now=1_795_300_000).events
+    lines = [json.dumps(json.loads(event.body)) for event in events]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(lines))
+
+    code = run(["send", "--file", str(file), "--url", server.url, "--secret", "whsec_a"])
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert [received.body.decode() for received in server.received] == lines
+    assert "paidup explain usr_" in said
+    assert f"{len(lines)} events" in said
+
+
+@servers
+def test_a_bad_line_sends_nothing_and_exits_1(
+    server: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("{}\n")
+
+    code = run(["send", "--file", str(file), "--url", server.url, "--secret", "s", "--json"])
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert "line 1" in said.err
+    assert "line 1" in json.loads(said.out)["error"]
+    assert server.received == []
+
+
+@servers
 def test_an_endpoint_that_is_not_there_gets_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -104,6 +174,9 @@ def test_an_endpoint_that_is_not_there_gets_one_sentence(
             "onetime has no ancient shape",
         ),
         (["--scenario", "nothing"], 2, "is not one of"),
+        (["--file", "x", "--scenario", "onetime"], 2, "leave out --scenario"),
+        (["--file", "x", "--user", "usr_1"], 2, "leave out --user"),
+        (["--file", "x", "--secret", "s"], 1, "x: No such file or directory"),
         (["--rate", "0"], 2, "is not in the range"),
         (["--shuffle", "often"], 2, "not a valid int"),
     ],

@@ -33,5 +33,5 @@ def test_workers_that_may_lock_more_than_there_is_room_for_are_reported(
 ) -> None:
     (finding,) = check_locks(connection, claimed=1_000_000)
 
-    assert "the worker processes (1) may lock 1,000,000 parties at once" in finding.says
+    assert "the worker processes (1) may lock 1000000 parties at once" in finding.says
     assert "set max_locks_per_transaction to " in finding.says

@@ -192,8 +192,8 @@ def test_what_has_no_effect_yet_is_a_warning_with_names(
     assert said["subscriptions"].endswith("sub_1")
     assert said["features"].endswith("cus_1")
     assert said["order"].endswith("test:sub_1")
-    assert said["users"].startswith("1 customers or payments")
-    assert said["dead letters"].startswith("1 could not be applied")
+    assert said["users"].startswith("1 customer or payment names")
+    assert said["dead letters"].startswith("1 event not applied, the oldest since 20")
 
 
 @pytest.mark.servers
@@ -207,7 +207,7 @@ def test_an_apply_that_was_broken_off_is_named(environ: Mapping[str, str], datab
 
     said = [f.says for f in examine(environ) if f.state is State.WARNING and f.check == "plans"]
 
-    assert any(each.startswith("1 customers or payments still use older plans") for each in said)
+    assert any(each.startswith("1 party still uses older plans") for each in said)
 
 
 @pytest.mark.servers
@@ -291,7 +291,7 @@ def test_the_command_prints_a_table_for_people(
 
     printed = capsys.readouterr().out
     assert "REDIS_URL is not set" in printed
-    assert printed.endswith("3 to fix\n")
+    assert printed.endswith("3 problems, 3 warnings\n")
 
 
 @pytest.mark.servers

@@ -100,7 +100,7 @@ def test_lost_settlements_are_named_until_they_are_back_or_closed(
 
     cli.run(["doctor", "--restored"])
 
-    assert "1 reports of lost data closed; no settled event is missing" in capsys.readouterr().out
+    assert "1 report of lost data closed; no settled event is missing" in capsys.readouterr().out
     ((state, says),) = lost_data(environ)
     assert state is State.PROBLEM, "the events are still missing"
     assert "older ones" not in says

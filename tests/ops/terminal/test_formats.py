@@ -53,7 +53,9 @@ def test_a_time_is_shown_in_utc_to_the_second() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0.04, "0.0 s"),
+        (0.0004, "0 ms"),
+        (0.04, "40 ms"),
+        (1, "1.0 s"),
         (9.94, "9.9 s"),
         (31, "31 s"),
         (600, "10 min"),

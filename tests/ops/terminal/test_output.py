@@ -1,4 +1,5 @@
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,12 +8,13 @@ import pytest
 
 from ops.terminal.output import (
     Columns,
-    make_table,
     pick_fields,
+    print_calls,
+    print_line,
     print_list,
+    print_pairs,
     print_rows,
     print_section,
-    print_table,
     print_text,
     printable,
     to_json,
@@ -59,7 +61,9 @@ def test_a_table_with_a_title_needs_rows(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_every_row_is_one_whole_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(make_table(("a", "b"), [("x" * 150, "y" * 150), ("1", None)]))
+    columns: Columns[tuple[str, str | None]] = {"a": lambda row: row[0], "b": lambda row: row[1]}
+
+    print_rows(columns, [("x" * 150, "y" * 150), ("1", None)])
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["a", "b"], ["x" * 150, "y" * 150], ["1", "-"]]
@@ -141,3 +145,118 @@ def test_an_empty_list_is_a_sentence_or_nothing(capsys: pytest.CaptureFixture[st
     print_list("fruit", [], COLUMNS, as_json=False, empty=None)
 
     assert capsys.readouterr().out == "no fruit\n"
+
+
+ID = "cs_test_a1" + "bC3dE5fG" * 7
+RECORDS = [(ID, "UnreadableEvent: the object of the event has no currency and no amount", "open")]
+RECORD_COLUMNS: Columns[tuple[str, str, str]] = {
+    "event": lambda row: row[0],
+    "error": lambda row: row[1],
+    "state": lambda row: row[2],
+}
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *, width: int) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+
+
+def read(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what was printed, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("width", [60, 79, 80, 100, 200])
+def test_no_id_is_broken_however_narrow_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width=width)
+
+    print_rows(RECORD_COLUMNS, RECORDS)
+    print_pairs([("event", ID), ("error", RECORDS[0][1])])
+    print_text(f"- decided by {ID} at 2026-11-22 12:00:00Z, of {ID}", indent=4)
+
+    said = read(capsys)
+    assert said.count(ID) == 4
+    assert all(len(line) <= max(width, len(ID)) for line in said.splitlines())
+
+
+def test_a_narrow_terminal_gets_one_block_a_record(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width=79)
+
+    print_rows(COLUMNS, FRUIT)
+
+    assert read(capsys) == "fruit  apple\nkg     2.5\n\nfruit  pear\nkg     1\n"
+
+
+def test_a_terminal_that_is_wide_enough_gets_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width=80)
+
+    print_rows(COLUMNS, FRUIT)
+
+    assert len(read(capsys).splitlines()) == 3
+
+
+def test_sentences_give_way_before_a_table_becomes_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width=110)
+
+    print_rows(RECORD_COLUMNS, RECORDS)
+
+    heading, first, *rest = read(capsys).splitlines()
+    assert heading.split() == ["event", "error", "state"]
+    assert ID in first
+    assert " ".join(f"{first} {' '.join(rest)}".split()).count("open") == 1
+
+
+def test_a_pipe_gets_neither_boxes_nor_blocks(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(RECORD_COLUMNS, RECORDS)
+
+    said = capsys.readouterr().out
+    assert said.isascii()
+    assert len(said.splitlines()) == 2
+
+
+def test_commands_to_try_are_never_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = f"paidup dead replay {ID} --dry-run"
+
+    print_calls("next", {call: "see what a replay would change"})
+    wide = capsys.readouterr().out
+    on_a_terminal(monkeypatch, width=60)
+    print_calls("next", {call: "see what a replay would change"})
+    narrow = read(capsys)
+
+    assert f"  {call}  see what" in wide
+    assert f"  see what a replay would change:\n    {call}\n" in narrow
+
+
+def test_a_line_too_wide_for_the_terminal_is_a_block(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    print_line(RECORD_COLUMNS, RECORDS[0])
+    piped = capsys.readouterr().out
+    on_a_terminal(monkeypatch, width=60)
+    print_line(RECORD_COLUMNS, RECORDS[0])
+    narrow = read(capsys)
+
+    assert piped == "  ".join(RECORDS[0]) + "\n"
+    assert narrow.endswith("state  open\n\n")
+    assert ID in narrow
+
+
+def test_notes_stand_apart_from_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width=60)
+
+    print_list("fruit", FRUIT, COLUMNS, as_json=False, empty=None, notes=["more"])
+
+    assert read(capsys).endswith("kg     1\n\nmore\n")

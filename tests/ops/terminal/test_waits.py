@@ -28,9 +28,9 @@ def test_a_wait_that_lasts_is_shown_every_two_seconds() -> None:
     scene = Scene()
     scene.waits.wait_for("Redis to be ready")
 
-    assert scene.after(2.0) == ["Waiting for Redis to be ready (2 s so far)"]
+    assert scene.after(2.0) == ["Waiting for Redis to be ready (2.0 s so far)"]
     assert scene.after(1.0) == []
-    assert scene.after(1.0) == ["Waiting for Redis to be ready (4 s so far)"]
+    assert scene.after(1.0) == ["Waiting for Redis to be ready (4.0 s so far)"]
 
 
 def test_what_was_printed_meanwhile_is_heard() -> None:
@@ -40,7 +40,7 @@ def test_what_was_printed_meanwhile_is_heard() -> None:
     scene.waits.heard()
 
     assert scene.after(1.5) == []
-    assert scene.after(0.5) == ["Waiting for 4 events to be applied (4 s so far)"]
+    assert scene.after(0.5) == ["Waiting for 4 events to be applied (3.5 s so far)"]
 
 
 def test_each_wait_has_its_own_time() -> None:
@@ -51,7 +51,7 @@ def test_each_wait_has_its_own_time() -> None:
 
     assert scene.after(0.25) == ["Waiting for the worker to be ready"]
     scene.waits.wait_for("the worker to be ready")
-    assert scene.after(2.0) == ["Waiting for the worker to be ready (2 s so far)"]
+    assert scene.after(2.0) == ["Waiting for the worker to be ready (2.2 s so far)"]
 
 
 def test_nothing_is_shown_where_nothing_is_waited_for() -> None:

@@ -1,0 +1,124 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.terminal.command_name import call_by_name, name_to_type, with_command_name
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = ROOT / ".venv" / "bin" / "paidup"
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A script in a virtual environment below the working folder."""
+    path = tmp_path / ".venv" / "bin" / "paidup"
+    path.parent.mkdir(parents=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return path
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_script_below_this_folder_is_named_from_here(script: Path, *, relative: bool) -> None:
+    path = ".venv/bin/paidup" if relative else str(script)
+
+    assert name_to_type(path, [path]) == ".venv/bin/paidup"
+
+
+def test_a_script_on_the_search_path_is_named_by_its_last_name(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(script.parent))
+
+    assert name_to_type(str(script), []) == "paidup"
+
+
+def test_another_paidup_on_the_search_path_does_not_count(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other" / "paidup"
+    other.parent.mkdir()
+    other.write_bytes(script.read_bytes())
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent))
+
+    assert name_to_type(str(script), []) == ".venv/bin/paidup"
+
+
+def test_a_script_elsewhere_is_named_in_full_and_quoted(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a b"
+    script.parent.rename(folder)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    assert name_to_type(str(folder / "paidup"), []) == f"'{folder}/paidup'"
+
+
+def test_a_module_is_called_as_it_was() -> None:
+    script = "/srv/site-packages/paidup/__main__.py"
+
+    assert name_to_type(script, [".venv/bin/python", "-m", "paidup"]) == (
+        ".venv/bin/python -m paidup"
+    )
+
+
+def test_only_calls_are_renamed(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(script)])
+
+    said = with_command_name(
+        "Paidup: run `paidup migrate`, or `A=$(b) paidup up`; paidup is not up"
+    )
+
+    assert said == (
+        "Paidup: run `.venv/bin/paidup migrate`, or `A=$(b) .venv/bin/paidup up`; paidup is not up"
+    )
+    assert with_command_name(said) == said
+    assert call_by_name("paidup dead list") == ".venv/bin/paidup dead list"
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="needs the .venv of make setup")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["status"], "`.venv/bin/paidup up`"),
+        (["--help"], "    .venv/bin/paidup demo\n"),
+        (["dead", "list", "--help"], "Example: .venv/bin/paidup dead list"),
+        (["sned"], "`.venv/bin/paidup send`"),
+        (["doctor"], "start `.venv/bin/paidup up`"),
+    ],
+)
+def test_every_hint_of_the_real_command_can_be_typed(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    environ = {"PATH": "/usr/bin:/bin", "PAIDUP_DATA_DIR": str(tmp_path)}
+
+    done = subprocess.run(
+        [".venv/bin/paidup", *arguments],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    said = done.stdout + done.stderr
+    assert says in said
+    assert "`paidup" not in said
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="needs the .venv of make setup")
+def test_on_the_search_path_the_short_name_is_enough(tmp_path: Path) -> None:
+    environ = {"PATH": f"{SCRIPT.parent}{os.pathsep}/usr/bin", "PAIDUP_DATA_DIR": str(tmp_path)}
+
+    done = subprocess.run(
+        ["paidup", "status"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert "or start `paidup up` first" in done.stderr
