@@ -7,6 +7,7 @@ import redis
 
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.terminal.formats import format_duration, format_time
+from runtime.failures.canary import concerns_every_event
 from runtime.inbox.entries import Backlog
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
@@ -37,5 +38,8 @@ def _finding(inbox: Backlog) -> Finding:
     if inbox.breaker.since:
         at, waited = format_time(inbox.breaker.since), format_duration(inbox.breaker_seconds)
         since = f" since {at} ({waited})"
-    says = f"{running} wait for PostgreSQL{since}: {inbox.breaker.reason}"
+    reason = inbox.breaker.reason
+    says = f"{running} wait for PostgreSQL{since}: {reason}"
+    if concerns_every_event(reason):
+        return problem(_CHECK, f"{says}; no event is charged: mend what PostgreSQL names")
     return problem(_CHECK, f"{says}; bring it back, or point DATABASE_URL at the primary")
