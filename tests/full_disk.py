@@ -20,12 +20,15 @@ def on_full_disk(folder: Path, command: Sequence[str]) -> list[str]:
     return [*_own_mounts(), "sh", "-c", script, str(folder), *command]
 
 
-def on_small_disk(folder: Path, size: str, command: Sequence[str]) -> list[str]:
-    """Return a command that mounts an empty tmpfs of ``size`` on ``folder``, for itself alone.
+def on_small_disk(
+    folder: Path, size: str, command: Sequence[str], *, filled: bool = False
+) -> list[str]:
+    """Return a command that mounts a tmpfs of ``size`` on ``folder``, for itself alone.
 
-    Others reach the disk as ``seen_by`` says.
+    Others reach the disk as ``seen_by`` says; the file ``filling`` takes all of it if ``filled``.
     """
-    script = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
+    fill_it = _FILL if filled else "true"
+    script = f'mount -t tmpfs -o size={size} none "$0" && {{ {fill_it}; exec "$@"; }}'
     return [*_own_mounts(), "sh", "-c", script, str(folder), *command]
 
 

@@ -7,7 +7,7 @@ from runtime.disks import Disk
 
 
 def describe_disk(disk: Disk) -> str:
-    """Return the folder, what it holds, and the room that is left; and what to do if it is low."""
+    """Return the folder, what it holds and the room that is left, and what to do if it is low."""
     room = f"{format_bytes(disk.free_bytes)} free ({disk.free_percent:.0f} %)"
     if disk.free_files == 0:
         room += ", and no more files fit"

@@ -1,12 +1,13 @@
 """``paidup up`` while the disk under its folder is full, and after there is room again."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -29,6 +30,7 @@ pytestmark = [
 ]
 
 SIZE = "200m"
+_numbers = count(1)
 PARTS = ("redis", "postgres", "ingest", "worker", "console")
 BIG = {"filler": "x" * 20_000}
 
@@ -36,11 +38,11 @@ BIG = {"filler": "x" * 20_000}
 class UpOnSmallDisk:
     """``paidup up`` on a disk of its own; ``folder`` is where we see what it sees."""
 
-    def __init__(self, up: Up) -> None:
+    def __init__(self, up: Up, *, filled: bool = False) -> None:
         up.folder.mkdir()
         self._output = list[str]()
         self.child = subprocess.Popen(
-            on_small_disk(up.folder, SIZE, [*PAIDUP, "up"]),
+            on_small_disk(up.folder, SIZE, [*PAIDUP, "up"], filled=filled),
             env=up.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -49,7 +51,10 @@ class UpOnSmallDisk:
         self.folder = seen_by(self.child.pid, up.folder)
         self._reader = threading.Thread(target=self._read, name="output of up")
         self._reader.start()
-        until(lambda: "Ctrl-C" in self.said or self.child.poll() is not None)
+
+    def until_said(self, words: str) -> None:
+        """Wait for words in its output."""
+        until(lambda: words in self.said or self.child.poll() is not None, seconds=180)
         assert self.child.poll() is None, self.said
 
     @property
@@ -104,42 +109,87 @@ class UpOnSmallDisk:
 
     def _read(self) -> None:
         assert self.child.stdout
-        self._output.extend(iter(self.child.stdout.readline, ""))
+        with self.child.stdout as output:
+            self._output.extend(iter(output.readline, ""))
 
 
 @pytest.fixture
-def small(servers_folder: Path, redis_binary: Path) -> Iterator[UpOnSmallDisk]:
+def up(servers_folder: Path, redis_binary: Path) -> Up:
     if why := why_no_full_disk():
         pytest.skip(why)
     if os.getuid() != 0:
         pytest.skip("only root sees the disk that another process has mounted")
-    small = UpOnSmallDisk(Up(servers_folder / "up-small-disk", redis_binary))
-    yield small
-    if small.child.poll() is None:
-        small.kill()
+    return Up(servers_folder / f"up-on-small-disk-{next(_numbers)}", redis_binary)
 
 
-def test_up_outlives_a_full_disk_and_goes_on_with_the_room(small: UpOnSmallDisk) -> None:
-    assert small.is_taken("before")
-    until(lambda: small.is_settled("before"))
-    filling = fill(small.folder)
-    numbers = iter(range(100_000))
-    # Redis ends when it cannot write, PostgreSQL when its log has no room.
-    until(lambda: not small.is_taken(f"full{next(numbers)}") and "redis" not in small.running())
-    for part in ("worker", "ingest", "postgres"):
-        kill(small.file().pids[part])
-    until(lambda: small.said.count("will be restarted") >= 4 or small.child.poll() is not None)
-    until(lambda: "no room" in small.said or small.child.poll() is not None)
-    assert small.child.poll() is None, small.said
+@contextmanager
+def on_disk(up: Up, *, filled: bool) -> Iterator[UpOnSmallDisk]:
+    small = UpOnSmallDisk(up, filled=filled)
+    try:
+        yield small
+    finally:
+        if small.child.poll() is None:
+            small.kill()
 
-    filling.unlink()
 
-    until(lambda: small.running() == set(PARTS) or small.child.poll() is not None, seconds=180)
-    assert small.child.poll() is None, small.said
-    until(lambda: small.is_taken("after"), seconds=120)
-    until(lambda: small.is_settled("after"), seconds=120)
-    assert small.is_settled("before")
-    assert small.end() == 0, small.said
+def test_up_outlives_a_full_disk_and_goes_on_with_the_room(up: Up) -> None:
+    with on_disk(up, filled=False) as small:
+        small.until_said("Ctrl-C")
+        assert small.is_taken("before")
+        until(lambda: small.is_settled("before"))
+        filling = fill(small.folder)
+        numbers = iter(range(100_000))
+        # Redis ends when it cannot write, PostgreSQL when its log has no room.
+        until(lambda: not small.is_taken(f"full{next(numbers)}") and _ended(small, "redis"))
+        for part in ("worker", "ingest", "postgres"):
+            kill(small.file().pids[part])
+        until(lambda: small.said.count("will be restarted") >= 4)
+        small.until_said("no room")
+
+        filling.unlink()
+
+        until(lambda: small.running() == set(PARTS), seconds=180)
+        until(lambda: small.is_taken("after"))
+        until(lambda: small.is_settled("after"))
+        assert small.is_settled("before")
+        assert small.end() == 0, small.said
     assert "Traceback" not in small.said
-    assert len(re.findall("no room", small.said)) == 1, small.said
-    assert len(re.findall("there is room again", small.said)) == 1, small.said
+    assert small.said.count("no room") == 1, small.said
+    assert small.said.count("there is room again") == 1, small.said
+
+
+def test_up_that_is_started_on_a_full_disk_waits_for_room(up: Up) -> None:
+    with on_disk(up, filled=True) as small:
+        small.until_said("no room")
+
+        (small.folder / "filling").unlink()
+
+        small.until_said("Ctrl-C")
+        until(lambda: small.is_taken("first"))
+        until(lambda: small.is_settled("first"))
+        assert small.end() == 0, small.said
+    assert "Traceback" not in small.said
+
+
+def test_up_whose_output_has_no_room_runs(up: Up) -> None:
+    with Path("/dev/full").open("w") as full:
+        child = subprocess.Popen([*PAIDUP, "up"], env=up.environ, stdout=full, stderr=full)
+        try:
+            until(lambda: up_file.read(up.folder) is not None or child.poll() is not None)
+            assert child.poll() is None
+            found = up_file.read(up.folder)
+            assert found
+            kill(found.pids["console"])
+            until(lambda: _console_of(up_file.read(up.folder)) not in {0, _console_of(found)})
+            assert child.poll() is None
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(120)
+
+
+def _console_of(found: UpFile | None) -> int:
+    return found.pids.get("console", 0) if found else 0
+
+
+def _ended(small: UpOnSmallDisk, part: str) -> bool:
+    return part not in small.running()
