@@ -1,10 +1,11 @@
 """Failures that every event may meet: no event is charged before the canary was asked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
 from psycopg import errors as pg
+from structlog.testing import capture_logs
 
 from billing.errors import UnreadableEvent
 from runtime.failures.classify import Failure, Infrastructure
@@ -14,6 +15,13 @@ from workers.batches.executor import ENOUGH_ALIKE
 FAULT = Infrastructure(
     error_type="UndefinedColumn (42703)", reason="a built-in event fails as well"
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_log() -> Iterator[None]:
+    """Render no line: the traceback of an error that is raised again and again grows."""
+    with capture_logs():
+        yield
 
 
 class CanaryFake:
