@@ -116,7 +116,7 @@ def test_bad_events_of_one_type_become_dead_letters_and_the_breaker_stays_closed
     names = [f"bad{number}" for number in range(bad)]
     poisonous = (parse(purchase(name, type=POISONED_TYPE)) for name in names)
     good = (parse(purchase(number)) for number in range(bad))
-    with workers(site, "short_backoff", PAIDUP_LOG_LEVEL="info") as worker:
+    with workers(site, PAIDUP_LOG_LEVEL="info") as worker:
         worker.until_ready()
         for envelope in chain.from_iterable(zip(poisonous, good, strict=True)):
             until(lambda envelope=envelope: _is_accepted(site, envelope), why="it is accepted")  # type: ignore[misc]
