@@ -21,7 +21,7 @@ from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.probes import probe_routes
 from runtime.http.problems import respond, respond_to_http_error
 from runtime.settings import Settings
-from runtime.telemetry import Metrics, SharedState, SharedStateCollector
+from runtime.telemetry import DiskCollector, Metrics, SharedState, SharedStateCollector
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,8 +58,8 @@ def create_app(
         signatures=signatures,
     )
     _add_endpoint(app, _receiving(webhook), settings.webhook_path, wrong_paths)
-    shared = SharedStateCollector(state)
-    app.register_blueprint(probe_routes(breaker, metrics, shared, not_ready=NOT_READY))
+    shared = (SharedStateCollector(state), DiskCollector(settings.data_dir))
+    app.register_blueprint(probe_routes(breaker, metrics, *shared, not_ready=NOT_READY))
     app.register_error_handler(HTTPException, lambda error: respond_to_http_error(error, BY_STATUS))
     app.register_error_handler(Exception, _failed)
     return app

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import structlog
@@ -27,6 +28,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from structlog.typing import Processor
 
+from runtime.disks import own_disks
 from runtime.metrics_files import FOLDER_VARIABLE, FolderCollector
 from runtime.metrics_values import count_in_lasting_files
 
@@ -211,6 +213,8 @@ class SharedState:
     redis_replicas: int | None = None
     lost_settlements: int | None = None
     lost_accepts: int | None = None
+    fault_of_surroundings: str | None = None
+    """The SQLSTATE of what fails every event while workers wait for it to be mended; else empty."""
 
 
 _SHARED: Final = (
@@ -266,6 +270,43 @@ class SharedStateCollector(Collector):
             value = getattr(state, attribute)
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
+        if (fault := state.fault_of_surroundings) is not None:
+            family = GaugeMetricFamily(
+                "billing_surroundings_fault",
+                "1 while workers wait because every event fails, by PostgreSQL's SQLSTATE.",
+                labels=["sqlstate"],
+            )
+            family.add_metric([fault or "none"], float(bool(fault)))
+            yield family
+
+
+class DiskCollector(Collector):
+    """Measure the disks of this machine that are Paidup's own, at each scrape."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Return nothing, so that registration measures nothing."""
+        return ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges of each disk, under everything that it holds."""
+        disks = own_disks(self._data_dir)
+        for name, text, attribute in _DISK:
+            family = GaugeMetricFamily(name, text, labels=["holds"])
+            for disk in disks:
+                for holds in disk.holds:
+                    family.add_metric([holds], float(getattr(disk, attribute)))
+            yield family
+
+
+_DISK: Final = (
+    ("billing_disk_free_bytes", "Free bytes of a disk of this machine.", "free_bytes"),
+    ("billing_disk_free_percent", "The same in percent of its size.", "free_percent"),
+    ("billing_disk_low", "1 while it is time to make room.", "is_low"),
+)
+"""Name, meaning and attribute of each gauge of a disk."""
 
 
 def render(metrics: Metrics, *shared: Collector) -> bytes:

@@ -1,10 +1,13 @@
 """``paidup up``."""
 
+import errno
 import os
+from collections.abc import Mapping
 
 import click
 
 from ops.demo.plans import with_plans
+from ops.errors import first_line
 from ops.terminal.command_name import call_by_name, with_command_name
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.up.stack import Stack
@@ -23,22 +26,50 @@ def up() -> None:
     """
     interruption = Interruption()
     environ = with_plans(os.environ, _say)
-    stack = Stack(data_dir_of(environ), environ, say=_say, pause=interruption.pause)
+    stack = None
     try:
-        stack.start()
-        click.echo(call_by_name(_welcome(stack)))
+        stack = _started(environ, interruption)
+        _print(call_by_name(_welcome(stack)), err=False)
         while True:
             interruption.pause(_RESTART_CHECK_SECONDS)
             stack.restart_ended()
     except Interrupted:
-        click.echo("stopping: ingest, console, worker, servers", err=True)
+        _print("stopping: ingest, console, worker, servers")
     finally:
-        stack.stop()
-    click.echo(f"stopped; the data stays in {stack.data_dir}", err=True)
+        if stack:
+            stack.stop()
+    _print(f"stopped; the data stays in {data_dir_of(environ).absolute()}")
+
+
+def _started(environ: Mapping[str, str], interruption: Interruption) -> Stack:
+    """Start a stack; if that fails on a full disk, wait for room and start another one."""
+    while True:
+        stack = Stack(data_dir_of(environ), environ, say=_say, pause=interruption.pause)
+        try:
+            stack.start()
+        except Interrupted:
+            raise
+        except Exception as error:
+            if stack.has_room():
+                raise
+            _say(f"cannot start and is tried again: {first_line(error)}")
+        else:
+            return stack
+        while not stack.has_room():
+            interruption.pause(_RESTART_CHECK_SECONDS)
 
 
 def _say(line: str) -> None:
-    click.echo(f"paidup: {with_command_name(line)}", err=True)
+    _print(f"paidup: {with_command_name(line)}")
+
+
+def _print(text: str, *, err: bool = True) -> None:
+    """Print; the output may be a file on the disk that is full, and the stack goes on."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _welcome(stack: Stack) -> str:

@@ -8,6 +8,7 @@ import redis
 from ops.doctor.check_backlog import check_backlog
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.status.breaker import describe_breaker, describe_workers
+from runtime.failures.canary import concerns_every_event
 from runtime.inbox.entries import Backlog
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
@@ -36,5 +37,8 @@ def _finding(inbox: Backlog) -> Finding:
     running = f"{describe_workers(inbox)}, breaker {describe_breaker(inbox)}"
     if inbox.breaker is None:
         return ok(_CHECK, running)
-    todo = "bring PostgreSQL back, or point DATABASE_URL at the primary"
-    return problem(_CHECK, f"{running}; {todo}")
+    if concerns_every_event(inbox.breaker.reason):
+        return problem(_CHECK, f"{running}; no event is charged: mend what PostgreSQL names")
+    return problem(
+        _CHECK, f"{running}; bring PostgreSQL back, or point DATABASE_URL at the primary"
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from ops.doctor.check_disks import check_disks
 from ops.doctor.check_metrics import check_metrics
 from ops.doctor.check_postgres import check_postgres
 from ops.doctor.check_redis import check_redis
@@ -24,6 +25,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from check_secrets(settings)
     yield from check_livemode(settings)
     yield from check_metrics(settings)
+    yield from check_disks(settings)
     yield from check_redis(settings)
     yield from check_refused(settings)
     yield from check_workers(settings)

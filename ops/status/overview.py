@@ -22,6 +22,7 @@ from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_eac
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.database.pooler import is_behind_pooler
+from runtime.disks import Disk, own_disks
 from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.signatures import Mismatches, SignatureRecord
@@ -71,6 +72,8 @@ class Overview:
     """Deliveries in a row that matched no signing secret."""
     wrong_paths: Sequence[WrongPath] = ()
     """Paths that are not the endpoint's and got signed deliveries."""
+    disks: tuple[Disk, ...] = ()
+    """Disks of this machine that are Paidup's own."""
     losses: Losses = field(default_factory=Losses)
     """Open reports of lost data, also those that only Redis knows of."""
 
@@ -91,6 +94,7 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
         wrong_paths=counts.wrong_paths,
         without_room=folders_without_room(settings.data_dir),
         losses=(database.losses if database else Losses()).with_accepts(counts.lost_accepts),
+        disks=own_disks(settings.data_dir),
     )
 
 

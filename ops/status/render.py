@@ -9,6 +9,7 @@ from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.refused import describe_mismatches, describe_wrong_path
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.command_name import with_command_name
+from ops.terminal.disks import describe_disk, disk_document
 from ops.terminal.formats import format_count, format_duration, format_rate, format_time
 from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
@@ -23,6 +24,7 @@ def as_document(seen: Overview) -> Json:
         "metrics_folders_without_room": {str(at): why for at, why in seen.without_room.items()},
         "wrong_paths": to_json(seen.wrong_paths),
         "mismatched_signatures": to_json(seen.mismatches),
+        "disks": [disk_document(disk) for disk in seen.disks],
         "inbox": _inbox_document(inbox) if inbox else None,
         "workers": _workers_document(need, inbox) if need and inbox else None,
         "settled": _settled_document(database) if database else None,
@@ -77,6 +79,7 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from (("wrong path", describe_wrong_path(path)) for path in seen.wrong_paths)
     if seen.mismatches:
         yield "signatures", describe_mismatches(seen.mismatches)
+    yield from (("disk", describe_disk(disk)) for disk in seen.disks)
     if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
         yield from _worker_rows(seen.need, seen.inbox)

@@ -93,11 +93,19 @@ def format_rate(per_second: float) -> str:
     return f"{per_second:.{digits}f}/s"
 
 
+def format_bytes(number: int) -> str:
+    """Return a number of bytes in the largest unit of which there is a whole one."""
+    power = min(max(number.bit_length() - 1, 0) // 10, len(_BYTE_UNITS) - 1)
+    value = number / 1024**power
+    return f"{value:.1f} {_BYTE_UNITS[power]}" if power else f"{number} bytes"
+
+
 def format_count(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number and the noun that it counts, in the plural unless there is one."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+_BYTE_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _ZERO_DECIMAL: Final = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )

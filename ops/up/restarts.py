@@ -1,8 +1,12 @@
-"""Restart parts of a stack that ended, with a backoff for those that end soon after a start."""
+"""Restart parts of a stack that ended, with a backoff for those that end soon after a start.
+
+A part that does not start is tried again for as long as the stack runs. Each line about it is said
+once until the part has lived for a while.
+"""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ops.up.servers.errors import ServerError
 from ops.up.servers.process import Process
@@ -17,6 +21,7 @@ class _Watched:
     started: float
     wait: float = _MIN_SECONDS
     due: float | None = None
+    said: set[str] = field(default_factory=set)
 
 
 class RestartPolicy:
@@ -55,9 +60,17 @@ class RestartPolicy:
         young = now - watched.started < _YOUNG_SECONDS
         watched.wait = min(watched.wait * 2, _MAX_SECONDS) if young else _MIN_SECONDS
         watched.due = now + watched.wait
-        self._say(
-            f"{part.name} ended ({_how(part.exit_code)}) and will be restarted; see {part.log}"
+        if not young:
+            watched.said.clear()
+        self._say_once(
+            watched,
+            f"{part.name} ended ({_how(part.exit_code)}) and will be restarted; see {part.log}",
         )
+
+    def _say_once(self, watched: _Watched, line: str) -> None:
+        if line not in watched.said:
+            watched.said.add(line)
+            self._say(line)
 
     def _revive(self, watched: _Watched) -> bool:
         watched.due = None
@@ -65,10 +78,11 @@ class RestartPolicy:
         try:
             watched.part.start()
         except ServerError as error:
-            self._say(str(error))
+            self._say_once(watched, str(error))
             return False
         except OSError as error:  # a full disk, too many open files: the other parts go on
-            self._say(f"{watched.part.name} cannot be restarted and is tried again: {error}")
+            line = f"{watched.part.name} cannot be restarted and is tried again: {error}"
+            self._say_once(watched, line)
             return False
         return True
 

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Self
@@ -19,6 +20,7 @@ from ops.plans.migrate import migrate
 from ops.terminal.formats import format_count, format_duration
 from ops.up import addresses, up_file
 from ops.up.restarts import RestartPolicy
+from ops.up.room import DiskRoom
 from ops.up.servers import pidfile
 from ops.up.servers.account import make_own_folder
 from ops.up.servers.binaries import postgres_binaries, redis_binary
@@ -79,6 +81,8 @@ class Stack:
         self.worker: Service | None = None
         self.console: Service | None = None
         self._restarts = RestartPolicy(say=say)
+        self._room = DiskRoom(self.data_dir, say=say)
+        self._named: Mapping[str, int] = {}
         self._parent_watch: ParentWatch | None = None
         self._lock: int | None = None
 
@@ -175,9 +179,19 @@ class Stack:
             self._lock = None
 
     def restart_ended(self) -> None:
-        """Restart parts that ended; call it about every second."""
-        if self._restarts.restart_ended():
-            self._write_up_file()
+        """Restart parts that ended; call it about every second.
+
+        Nothing that a full disk does ends the stack: all of it is tried again.
+        """
+        self._room.check()
+        self._restarts.restart_ended()
+        if not self._pids().items() <= self._named.items():
+            with suppress(OSError):  # no room; the file still names the parts of before
+                self._write_up_file()
+
+    def has_room(self) -> bool:
+        """Return False if a disk of the stack is full, which is said once."""
+        return self._room.check()
 
     def _claim_folder(self) -> None:
         make_own_folder(self.data_dir)
@@ -274,9 +288,13 @@ class Stack:
             redis_url=self.redis_url,
             webhook_secret=self.webhook_secret,
             console_token=self.console_token,
-            pids={part.name: part.pid for part in self._restarts.alive()},
+            pids=self._pids(),
         )
         up_file.write(self.data_dir, up)
+        self._named = up.pids
+
+    def _pids(self) -> Mapping[str, int]:
+        return {part.name: part.pid for part in self._restarts.alive()}
 
     @property
     def _run(self) -> Path:

@@ -66,6 +66,8 @@ class Permanent:
 
     error_type: str
     reason: str
+    by_server: bool = False
+    """PostgreSQL or its client refused the event, which may be the fault of a setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,20 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
 def classify(error: BaseException) -> Failure:
     """Return the kind of failure an exception stands for, whichever library wrapped it."""
     cause = _unwrapped(error)
-    return _kind(cause)(error_type=_type_name(cause), reason=_reason(cause))
+    kind, error_type, reason = _kind(cause), _type_name(cause), _reason(cause)
+    if kind is Permanent:
+        by_server = isinstance(cause, psycopg.Error)
+        return Permanent(error_type=error_type, reason=reason, by_server=by_server)
+    return kind(error_type=error_type, reason=reason)
+
+
+def may_concern_every_event(failure: Failure) -> bool:
+    """Return True if the failure is of a kind that a fault of the surroundings has, too.
+
+    ``canary`` finds out. What Paidup's own rules say about an event concerns that event alone, and
+    so does a lock.
+    """
+    return isinstance(failure, Unexpected) or (isinstance(failure, Permanent) and failure.by_server)
 
 
 def _kind(cause: BaseException) -> _Kind:

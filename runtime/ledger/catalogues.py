@@ -9,6 +9,7 @@ can commit by the old one.
 import json
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
 
@@ -44,6 +45,14 @@ class VersionedCatalogue:
     def succeeded_by(self, catalogue: Catalogue) -> Catalogue:
         """Return these plans as they would be if they were applied next."""
         return catalogue.with_former((*reversed(self.catalogue.former), self.catalogue))
+
+
+class CatalogueSource(Protocol):
+    """Returns the catalogue by which a transaction projects."""
+
+    def current(self, connection: Connection) -> VersionedCatalogue:
+        """Return the plans in force; raises ``CatalogueMissing`` where there are none."""
+        ...
 
 
 class CatalogueCache:

@@ -26,7 +26,7 @@ from runtime.ledger.admit import (
     withdraw,
 )
 from runtime.ledger.batch_state import BatchState, PartyState
-from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.catalogues import CatalogueSource
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import ALREADY_APPLIED, DISCARDED, Outcome, superseded_by
 from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
@@ -103,7 +103,7 @@ class DecideLimits:
 def decide(
     connection: Connection,
     prepared: Sequence[Prepared],
-    catalogues: CatalogueCache,
+    catalogues: CatalogueSource,
     limits: DecideLimits,
 ) -> DecidedBatch:
     """Admit a batch, lock and load its parties, and decide its events.

@@ -6,8 +6,8 @@
     decide   event by event in memory, for two seconds: add its facts, project, take the difference
     write    the decisions, the audit and the history of money
 
-A preview leaves out the last step. A batch of one and a batch of a hundred write the same rows,
-because every event is projected and audited by itself.
+A preview leaves out the last step, and a rehearsal rolls it back. A batch of one and a batch of a
+hundred write the same rows, because every event is projected and audited by itself.
 """
 
 import time
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 from billing.fetching.record import targets_from_text, targets_to_text
 from billing.rows import Projection
 from runtime.ledger.admit import note_fetched, resettle
-from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.catalogues import CatalogueCache, CatalogueSource
 from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
@@ -69,12 +69,16 @@ class Ledger:
         accounts: frozenset[str],
         deciding_seconds: float = DECIDING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        catalogues: CatalogueSource | None = None,
     ) -> None:
-        """Bound the deciding of one transaction; ``clock`` is monotonic seconds."""
+        """Bound the deciding of one transaction; ``clock`` is monotonic seconds.
+
+        ``catalogues`` are those of the database unless others are given.
+        """
         self._engine = engine
         self._limits = DecideLimits(deciding_seconds=deciding_seconds, clock=clock)
         self._scope = Scope(livemode=livemode, accounts=accounts)
-        self._catalogues = CatalogueCache()
+        self._catalogues = catalogues or CatalogueCache()
 
     def record(
         self, deliveries: Sequence[Delivery], lock_seconds: float = LOCK_SECONDS
@@ -96,15 +100,20 @@ class Ledger:
         return _persistently(lambda: self._preview(self._prepared(deliveries)))
 
     def rehearse(
-        self, deliveries: Sequence[Delivery], then: Callable[[Connection], None] = lambda _: None
+        self,
+        deliveries: Sequence[Delivery],
+        then: Callable[[Connection], None] = lambda _: None,
+        *,
+        lock_seconds: float = LOCK_SECONDS,
     ) -> list[Settlement]:
         """Do all that ``record`` does, writes included, and roll it back.
 
         ``then`` may write more in the same transaction.
         """
         prepared = self._prepared(deliveries)
+        limits = DecideLimits(lock_seconds=lock_seconds)
         with self._engine.connect() as connection:
-            decided = decide(connection, prepared, self._catalogues, DecideLimits())
+            decided = decide(connection, prepared, self._catalogues, limits)
             _write(connection, decided)
             then(connection)
             connection.rollback()

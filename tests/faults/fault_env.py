@@ -1,15 +1,19 @@
 """The servers of one fault test, workers and ingest on them, and the check of the result."""
 
 import itertools
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import redis
 import sqlalchemy as sa
@@ -35,6 +39,8 @@ from tests.workers.worker_process import REPOSITORY, WorkerProcess, WorkerSite
 SECRET = "whsec_" + "fault" * 6
 FAULTY_WORKER = "tests.faults.faulty_worker"
 FAULTY_INGEST = "tests.faults.faulty_ingest"
+
+SCRAPE_SECONDS = 5.0
 
 _BURST = 300
 _bursts = itertools.count()
@@ -338,7 +344,7 @@ class Stripe(Thread):
 
 
 def metrics_url(site: FaultSite) -> str:
-    """Return the address of the worker's metrics; it logs at the level ``info``."""
+    """Wait until the worker serves its metrics, and return their URL."""
 
     def found() -> "re.Match[str] | None":
         return re.search(
@@ -349,3 +355,24 @@ def metrics_url(site: FaultSite) -> str:
     served = found()
     assert served is not None
     return f"http://{served[1]}/metrics"
+
+
+def scrape(url: str) -> str:
+    """Return the metrics."""
+    with urllib.request.urlopen(url, timeout=SCRAPE_SECONDS) as answer:  # noqa: S310 - our own
+        return str(answer.read().decode())
+
+
+def command(site: FaultSite, name: str) -> Any:
+    """Return the JSON that a command prints."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "paidup"), name, "--json"],
+        env=site.environ,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)

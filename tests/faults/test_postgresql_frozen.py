@@ -1,12 +1,7 @@
 """PostgreSQL is frozen and not dead: its kernel acknowledges what it gets, and it never answers."""
 
-import json
 import re
-import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,16 +13,21 @@ from runtime.time_limits import (
     CONNECT_TIMEOUT_SECONDS,
     POOL_STUCK_SECONDS,
 )
-from tests.faults.fault_env import FaultSite, metrics_url, until_both_processes_work, workers
+from tests.faults.fault_env import (
+    FaultSite,
+    command,
+    metrics_url,
+    scrape,
+    until_both_processes_work,
+    workers,
+)
 from tests.workers.waiting import until
-from tests.workers.worker_process import REPOSITORY
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 FROZEN_SECONDS = 5.0 + max(
     POOL_STUCK_SECONDS, ANSWER_SECONDS + CONNECT_TIMEOUT_SECONDS, ANNOUNCEMENT.total_seconds()
 )
-SCRAPE_SECONDS = 5.0
 
 
 def test_workers_that_wait_for_a_frozen_postgresql_are_seen_and_go_on_after_it(
@@ -47,9 +47,9 @@ def test_workers_that_wait_for_a_frozen_postgresql_are_seen_and_go_on_after_it(
         seen = []
         while time.monotonic() < thaws_at:
             seen.append(site.inbox.backlog())
-            _scrape(metrics)
-        status, findings = _command(site, "status"), _command(site, "doctor")
-        scraped = _scrape(metrics)
+            scrape(metrics)
+        status, findings = command(site, "status"), command(site, "doctor")
+        scraped = scrape(metrics)
         own_postgres.thaw()
         site.check_result()
         same_pool = worker.pool == pool
@@ -74,7 +74,7 @@ def test_a_worker_that_starts_while_postgresql_is_frozen_is_seen(
         worker.until_ready()
         site.take(range(20))
         until(site.inbox.breaker_open, seconds=2 * ANSWER_SECONDS, why="the breaker opened")
-        _scrape(metrics_url(site))
+        scrape(metrics_url(site))
         assert site.inbox.backlog().processes == 2
         own_postgres.thaw()
         site.check_result()
@@ -90,22 +90,3 @@ def _assert_reported(status: dict[str, Any], findings: list[dict[str, str]], scr
     waited = re.search(r"^billing_breaker_open_seconds (\S+)$", scraped, re.MULTILINE)
     assert waited is not None
     assert float(waited[1]) > 1
-
-
-def _scrape(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=SCRAPE_SECONDS) as answer:  # noqa: S310 - our own
-        return str(answer.read().decode())
-
-
-def _command(site: FaultSite, name: str) -> Any:
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "paidup"), name, "--json"],
-        env=site.environ,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)

@@ -1,7 +1,9 @@
 import io
 import json
 import logging
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -9,6 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.telemetry import (
+    DiskCollector,
     Metrics,
     SharedState,
     SharedStateCollector,
@@ -110,6 +113,38 @@ class TestSharedState:
         scrape = series(render(build_metrics(), SharedStateCollector(SharedState)))
 
         assert "billing_dead_letters" not in scrape
+
+    def test_a_fault_of_the_surroundings_has_the_server_s_code_and_otherwise_0(self) -> None:
+        states = iter(
+            [
+                SharedState(fault_of_surroundings="42703"),
+                SharedState(fault_of_surroundings=""),
+                SharedState(),
+            ]
+        )
+        shared = SharedStateCollector(lambda: next(states))
+
+        broken, mended, unknown = (series(render(build_metrics(), shared)) for _ in range(3))
+
+        assert broken["billing_surroundings_fault"] == [({"sqlstate": "42703"}, 1.0)]
+        assert mended["billing_surroundings_fault"] == [({"sqlstate": "none"}, 0.0)]
+        assert "billing_surroundings_fault" not in unknown
+
+
+class TestDisks:
+    def test_each_disk_is_measured_under_everything_that_it_holds(self, tmp_path: Path) -> None:
+        (tmp_path / "redis").mkdir()
+
+        scrape = series(render(build_metrics(), DiskCollector(tmp_path)))
+
+        free = shutil.disk_usage(tmp_path)
+        for holds, value in scrape["billing_disk_free_bytes"]:
+            assert holds["holds"] in {"data", "redis"}
+            assert 0 < value <= free.total
+        assert [holds for holds, _ in scrape["billing_disk_low"]] == [
+            {"holds": "data"},
+            {"holds": "redis"},
+        ]
 
 
 class TestFingerprint:

@@ -17,7 +17,7 @@ from runtime.ledger.deliveries import Delivery, Outcome, Settlement
 from runtime.telemetry import Metrics, build_metrics
 from runtime.time_limits import MAX_RUN_SECONDS
 from workers.batches.drainer import Drainer
-from workers.batches.executor import BatchExecutor
+from workers.batches.executor import AskCanary, BatchExecutor, no_canary
 from workers.batches.finisher import Finisher
 from workers.batches.reporting import Reporter
 
@@ -228,6 +228,7 @@ class DrainScene:
     inbox: BatchInbox
     ledger: FakeLedger = field(default_factory=FakeLedger)
     dead_letters: DeadLetterFake = field(default_factory=DeadLetterFake)
+    ask_canary: AskCanary = no_canary
     published: list[str] = field(default_factory=list)
     broker_works: bool = True
     is_stopping: bool = False
@@ -245,6 +246,7 @@ class DrainScene:
                 now=lambda: NOW,
                 chance=lambda: 0.0,
                 clock=self.ledger.clock,
+                ask_canary=self.ask_canary,
             ).execute,
             finisher=Finisher(
                 inbox=self.inbox,

@@ -29,6 +29,7 @@ from runtime.broker import (
     make_celery,
 )
 from runtime.database.engine import make_engine
+from runtime.failures.canary import Canary
 from runtime.gc_tuning import reduce_gc
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.record import Ledger
@@ -175,6 +176,7 @@ def build_executor(settings: Settings, engine: Engine) -> BatchExecutor:
         now=utc_now,
         chance=random.random,
         routing=FetchRouting.of(settings),
+        ask_canary=Canary(engine).fault_alike,
     )
 
 

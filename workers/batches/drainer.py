@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runtime.broker import Publish
+from runtime.failures.canary import concerns_every_event
 from runtime.failures.classify import Infrastructure, Outdated
 from runtime.guard import start_loop
 from runtime.inbox.entries import Claim, InboxEntry
@@ -92,7 +93,10 @@ class Drainer:
         halted_by = self.finisher.finish(token, result)
         if isinstance(halted_by, Infrastructure):
             self.claimed.open_breaker(halted_by.reason, BREAKER_SECONDS)
-            log.warning("PostgreSQL is unavailable: workers pause", reason=halted_by.reason)
+            if concerns_every_event(halted_by.reason):
+                log.error("no event can be applied: workers pause", reason=halted_by.reason)
+            else:
+                log.warning("PostgreSQL is unavailable: workers pause", reason=halted_by.reason)
         if claim.wake is not None and halted_by is None:
             self._wake(claim.wake)
         elif claim.wake is not None:

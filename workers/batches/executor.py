@@ -3,17 +3,27 @@
 The whole batch is one transaction. If that fails, it is split by halves until the bad event is
 alone, so that it does not hold up the others, however slowly it fails: what was not begun in time
 is claimed alone next. If the server is unavailable, or the schema is of another release, every
-event would fail, so nothing more is tried.
+event would fail, so nothing more is tried. The same is true if the surroundings are at fault, which
+``canary`` finds out before an event is charged.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import structlog
 
-from runtime.failures.classify import Failure, Infrastructure, Outdated, Unexpected, classify
+from runtime.failures.classify import (
+    Failure,
+    Infrastructure,
+    Outdated,
+    Unexpected,
+    classify,
+    may_concern_every_event,
+)
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.time_limits import BATCH_LOCK_SECONDS, LOCK_SECONDS, SPLIT_SECONDS
@@ -64,6 +74,9 @@ class BatchResult:
 Readable = tuple[InboxEntry, Delivery]
 """An entry and its delivery."""
 
+FailedAlone = tuple[Readable, Failure]
+"""An event that failed in a transaction of its own, and how."""
+
 RecordBatch = Callable[[Sequence[Delivery], float], list[Settlement]]
 """Settle deliveries in one transaction, or raise and settle none; wait so many seconds for a lock.
 
@@ -72,6 +85,16 @@ A delivery without a settlement was not decided in time; it is as if it had not 
 
 AddStoredFetches = Callable[[Sequence[Delivery]], list[Delivery]]
 """Add to each replay the API answers that are stored for its event."""
+
+AskCanary = Callable[[Sequence[Failure]], Infrastructure | Outdated | None]
+"""Return the fault that makes every event fail like this, or None."""
+
+ENOUGH_ALIKE: Final = 3
+"""So many parties whose events failed alike are reason to ask before the rest of a batch fails."""
+
+
+def no_canary(_: Sequence[Failure]) -> None:
+    """Return None: every failure is the event's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +110,7 @@ class BatchExecutor:
     chance: Callable[[], float]
     routing: FetchRouting = NO_FETCHING
     clock: Callable[[], float] = time.monotonic
+    ask_canary: AskCanary = no_canary
 
     def execute(
         self, entries: Sequence[InboxEntry], is_stopping: Callable[[], bool]
@@ -111,7 +135,7 @@ class BatchExecutor:
         try:
             deliveries = self.with_stored_fetches([delivery for _, delivery in batch])
         except Exception as error:  # noqa: BLE001 - every error becomes a disposition
-            failure = classify(error)
+            failure = self.cause_of(error)
             _log_failure(failure, error, batch)
             halted_by = failure if isinstance(failure, Infrastructure | Outdated) else None
             return [], BatchResult(
@@ -135,26 +159,56 @@ class BatchExecutor:
         lock_seconds = LOCK_SECONDS if len(batch) == 1 else BATCH_LOCK_SECONDS
         result = BatchResult(dispositions=())
         parts, resting = [batch], set[str]()
+        undecided, asked = list[FailedAlone](), False
         while parts:
             if not (part := parts.pop()):
                 continue
-            if result.halted_by is not None:
-                result += BatchResult(dispositions=self._all_failed(part, result.halted_by))
+            if (halted_by := result.halted_by) is not None:
+                undecided += [(each, halted_by) for each in part]
             elif resting and (waiting := [each for each in part if _partition(each) in resting]):
                 result += _all(waiting, Release())
                 parts.append([each for each in part if _partition(each) not in resting])
             elif part is not batch and (is_stopping() or self.clock() >= ends_at):
                 result += _all(part, Suspect())
-            elif (tried := self._try(part, lock_seconds)) is not None:
+            elif isinstance(tried := self._try(part, lock_seconds), BatchResult):
                 result += tried
                 resting.update(_partition(each) for each in part if tried.rests)
-            else:
+            elif len(part) > 1:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
-        return result
+            else:
+                undecided.append((part[0], tried))
+                if not asked and _failed_alike(undecided) >= ENOUGH_ALIKE:
+                    result, undecided, asked = result + self._charge(undecided), [], True
+        return result + self._charge(undecided, result.halted_by)
 
-    def _try(self, part: list[Readable], lock_seconds: float) -> BatchResult | None:
-        """Record in one transaction; return None if the failure may be that of a single event."""
+    def _charge(
+        self, undecided: Sequence[FailedAlone], halted_by: Infrastructure | Outdated | None = None
+    ) -> BatchResult:
+        """Charge each of these events with its failure, unless every event would fail alike."""
+        if not undecided:
+            return BatchResult(dispositions=())
+        fault = halted_by or self.ask_canary([failure for _, failure in undecided])
+        if fault is not None:
+            every = [readable for readable, _ in undecided]
+            return BatchResult(dispositions=self._all_failed(every, fault), halted_by=fault)
+        return BatchResult(
+            dispositions=tuple(
+                disposition
+                for readable, failure in undecided
+                for disposition in self._all_failed([readable], failure)
+            )
+        )
+
+    def cause_of(self, error: Exception) -> Failure:
+        """Classify an error; ask the canary if every event may meet it."""
+        failure = classify(error)
+        if not may_concern_every_event(failure):
+            return failure
+        return self.ask_canary([failure]) or failure
+
+    def _try(self, part: list[Readable], lock_seconds: float) -> BatchResult | Failure:
+        """Record in one transaction; return the failure if it may be that of a single event."""
         started = time.perf_counter()
         try:
             settlements = self.record([delivery for _, delivery in part], lock_seconds)
@@ -173,12 +227,12 @@ class BatchExecutor:
             )
         )
 
-    def _after_failure(self, part: list[Readable], failure: Failure) -> BatchResult | None:
+    def _after_failure(self, part: list[Readable], failure: Failure) -> BatchResult | Failure:
         if isinstance(failure, Infrastructure | Outdated):
             return BatchResult(dispositions=self._all_failed(part, failure), halted_by=failure)
-        if len(part) == 1:
+        if len(part) == 1 and not may_concern_every_event(failure):
             return BatchResult(dispositions=self._all_failed(part, failure))
-        return None
+        return failure
 
     def _after(
         self, settlement: Settlement | None, delivery: Delivery, seconds: float
@@ -201,6 +255,12 @@ class BatchExecutor:
             )
             for entry, _ in batch
         )
+
+
+def _failed_alike(failed: Sequence[FailedAlone]) -> int:
+    """Return the most partitions whose events failed with the same type of error."""
+    kinds = {(failure.error_type, _partition(readable)) for readable, failure in failed}
+    return max(Counter(error_type for error_type, _ in kinds).values(), default=0)
 
 
 def _partition(readable: Readable) -> str:

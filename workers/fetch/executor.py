@@ -18,7 +18,7 @@ from billing.envelope import Envelope
 from billing.fetching.plan import next_request, plan_fetches, too_early
 from billing.fetching.record import GONE, ApiResponse, FetchPlan, FetchRecord, merge_targets
 from billing.ids import EventId
-from runtime.failures.classify import Infrastructure, Outdated, Permanent, Transient, classify
+from runtime.failures.classify import Infrastructure, Outdated, Permanent, Transient
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.fetched import StoredFetches
@@ -161,7 +161,7 @@ class FetchExecutor:
         )
 
     def _not_recorded(self, entry: InboxEntry, error: Exception) -> BatchResult:
-        failure = classify(error)
+        failure = self.executor.cause_of(error)
         disposition = disposition_after(
             failure,
             claim_history(entry),

@@ -1,7 +1,9 @@
-"""Decide when the breaker may close: probe PostgreSQL with a write that leaves no row.
+"""Decide when the breaker may close: probe PostgreSQL with writes that leave no row.
 
 A probe that only reads would call a read-only database healthy, and one that does not commit would
-do so with a primary whose commits wait for a synchronous standby. Every event would fail again.
+do so with a primary whose commits wait for a synchronous standby. One that writes to a single table
+would overlook a missing right on another one. Every event would fail again. So a probe commits a
+row and deletes it, and then applies built-in events without a COMMIT.
 Each probe opens its own connection: after a failover, a session that was open before may stay on a
 server that is no primary any more.
 
@@ -17,7 +19,9 @@ import structlog
 from sqlalchemy.engine import Engine
 
 from models.tables import Membership
+from runtime.failures.canary import Canary, concerns_every_event
 from runtime.failures.classify import Infrastructure, classify
+from runtime.inbox.entries import Breaker
 from runtime.time_limits import REOPEN_SECONDS
 from workers.ports import BreakerInbox
 
@@ -27,11 +31,23 @@ SAY_AGAIN_SECONDS: Final = 60.0
 """The pause between two log lines while workers wait for PostgreSQL."""
 
 
-def probe_database(engine: Engine) -> Infrastructure | None:
-    """Return the failure that keeps the server from taking writes, or None; leave no trace.
+ProbeEvents = Callable[[bool], Infrastructure | None]
+"""Return what keeps events from being applied, or None.
+
+The argument says that the breaker opened for a fault of the surroundings.
+"""
+
+
+def probe_events(engine: Engine, of_surroundings: bool) -> Infrastructure | None:  # noqa: FBT001
+    """Return what keeps events from being applied, or None; leave no trace.
 
     ``engine`` is one of ``make_probe_engine``.
     """
+    return probe_commit(engine) or Canary(engine).fault(of_surroundings=of_surroundings)
+
+
+def probe_commit(engine: Engine) -> Infrastructure | None:
+    """Return the failure that keeps the server from committing writes, or None."""
     key = f"probe:{uuid4().hex}"
     try:
         with engine.connect() as connection:
@@ -50,7 +66,7 @@ class DatabaseProbe:
     def __init__(
         self,
         inbox: BreakerInbox,
-        probe: Callable[[], Infrastructure | None],
+        probe: ProbeEvents,
         leads: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
@@ -64,20 +80,21 @@ class DatabaseProbe:
         """While the breaker is open, probe once, and close it or renew its time."""
         if not self._leads() or not self._inbox.breaker_open():
             return
-        if (failure := self._probe()) is not None:
+        if (breaker := self._inbox.breaker()) is None:
+            return
+        if (failure := self._probe(concerns_every_event(breaker.reason))) is not None:
             self._inbox.open_breaker(failure.reason, REOPEN_SECONDS)
-            self._say(failure)
+            self._say(failure, breaker)
             return
         self._inbox.close_breaker()
         self._say_at = float("-inf")
-        log.info("PostgreSQL is available again: workers continue")
+        log.info("events can be applied again: workers continue")
 
-    def _say(self, failure: Infrastructure) -> None:
+    def _say(self, failure: Infrastructure, breaker: Breaker) -> None:
         if self._clock() < self._say_at:
             return
         self._say_at = self._clock() + SAY_AGAIN_SECONDS
-        breaker = self._inbox.breaker()
-        since = breaker.since.isoformat() if breaker and breaker.since else None
+        since = breaker.since.isoformat() if breaker.since else None
         log.warning(
             "workers wait for PostgreSQL",
             since=since,

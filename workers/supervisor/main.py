@@ -36,6 +36,7 @@ from runtime.metrics_room import FOLDER_PREFIX
 from runtime.redis_client import make_redis
 from runtime.settings import Settings, SettingsError, required
 from runtime.telemetry import (
+    DiskCollector,
     Metrics,
     SharedStateCollector,
     build_metrics,
@@ -57,7 +58,7 @@ from workers.supervisor.change_numbering import ChangeNumbering
 from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
 from workers.supervisor.data_watch import DataWatch
-from workers.supervisor.database_probe import DatabaseProbe, probe_database
+from workers.supervisor.database_probe import DatabaseProbe, probe_events
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
@@ -160,7 +161,7 @@ class Supervisor:
         self._sweeper = Sweeper(self._inbox, wakes.publish)
         self._probe = DatabaseProbe(
             self._inbox,
-            partial(probe_database, self._probe_engine),
+            partial(probe_events, self._probe_engine),
             lambda: self._leads,
             time.monotonic,
         )
@@ -190,9 +191,8 @@ class Supervisor:
         shared = SharedStateCollector(
             SharedStateReader(self._inbox.backlog, self._database_state.state)
         )
-        self._metrics_server = MetricsServer(
-            self._settings.worker_metrics_bind, lambda: render(metrics, shared)
-        )
+        bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
+        self._metrics_server = MetricsServer(bind, lambda: render(metrics, shared, disks))
 
     def _make_data_watch(self, metrics: Metrics) -> DataWatch:
         """Return the watch, with connections and a publisher of its own."""

@@ -10,8 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.changes.feed import waiting_seconds
 from runtime.data_loss.reports import count_missing, count_open_accepts
+from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
-from runtime.inbox.entries import Backlog, Lane
+from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 
@@ -86,6 +87,13 @@ class SharedStateReader:
             backlog_oldest_seconds=backlog.oldest_seconds,
             breaker_open=backlog.breaker is not None,
             breaker_open_seconds=backlog.breaker_seconds,
+            fault_of_surroundings=_fault_of_surroundings(backlog.breaker),
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
         )
+
+
+def _fault_of_surroundings(breaker: Breaker | None) -> str:
+    if breaker is None or not concerns_every_event(breaker.reason):
+        return ""
+    return sqlstate_in(breaker.reason)

@@ -20,6 +20,9 @@ from ops.up.servers.errors import StillRunning
 KILL_SECONDS = 10.0
 """Seconds for a killed process to disappear; its children end by themselves meanwhile."""
 
+_BYTES = 128
+"""The length of every file: naming another process takes no room on the disk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
@@ -32,10 +35,11 @@ class Holder:
 
 
 def claim(path: Path, *, seconds: float = KILL_SECONDS) -> int:
-    """Lock the file and return its descriptor for a child to inherit; empty the file.
+    """Lock the file and return its descriptor for a child to inherit; blank the file.
 
     Raises:
         StillRunning: if another process keeps the lock for all of ``seconds``.
+        OSError: if the disk has no room to name the child in the file, before it is started.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -43,13 +47,17 @@ def claim(path: Path, *, seconds: float = KILL_SECONDS) -> int:
         os.close(descriptor)
         named = holder(path)
         raise StillRunning(path, named.pid if named else None)
-    os.ftruncate(descriptor, 0)
+    try:
+        os.pwrite(descriptor, b" " * _BYTES, 0)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
 def write(descriptor: int, named: Holder) -> None:
     """Write the child that was just started into the file that it holds."""
-    os.pwrite(descriptor, json.dumps(asdict(named)).encode(), 0)
+    os.pwrite(descriptor, json.dumps(asdict(named)).encode().ljust(_BYTES), 0)
 
 
 def is_held(path: Path) -> bool:

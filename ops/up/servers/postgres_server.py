@@ -16,6 +16,7 @@ from psycopg import sql
 from ops.up.servers import ports
 from ops.up.servers.account import ServerAccount, server_account
 from ops.up.servers.cluster import Cluster
+from ops.up.servers.errors import ServerDidNotStart
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of
 from runtime.database.deadline import DeadlineConnection
@@ -113,9 +114,17 @@ class Postgres(Process):
         return True
 
     def start(self) -> None:
-        """Start it, and create role and database if missing."""
+        """Start it, and create role and database if missing.
+
+        Raises:
+            ServerDidNotStart: also if it ended or failed again right after its start.
+        """
         super().start()
-        self._make_role_and_database()
+        try:
+            self._make_role_and_database()
+        except psycopg.Error as error:
+            said = str(error).strip().partition("\n")[0]
+            raise ServerDidNotStart(self.name, said, self.log) from error
 
     def freeze(self) -> None:
         """Stop the postmaster and every session: each backend has a session of its own."""

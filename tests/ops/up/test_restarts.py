@@ -132,3 +132,19 @@ def test_a_part_that_a_full_disk_keeps_from_starting_is_tried_again() -> None:
     scene.part.disk_is_full = False
     scene.after(0.001)
     assert scene.after(20)
+
+
+def test_what_ends_in_the_same_way_again_and_again_is_said_once_until_it_has_lived() -> None:
+    scene = RestartScene()
+    for _ in range(5):
+        scene.part.die()
+        scene.after(0.001)
+        scene.after(20)
+
+    assert len(scene.said) == 1
+
+    scene.after(3600)
+    scene.part.die()
+    scene.after(0.001)
+
+    assert len(scene.said) == 2

@@ -8,10 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from structlog.testing import capture_logs
 
+from billing.catalogue import read_catalogue
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for, make_probe_engine
+from runtime.failures.canary import FAILS_AS_WELL
 from runtime.failures.classify import Infrastructure
 from runtime.inbox.entries import Breaker
+from runtime.ledger.catalogues import install_first
 from runtime.schema import upgrade
 from runtime.settings import Settings
 from tests.postgres_pair import PostgresPair, ask
@@ -19,7 +22,9 @@ from tests.workers.waiting import until
 from workers.supervisor.database_probe import (
     SAY_AGAIN_SECONDS,
     DatabaseProbe,
-    probe_database,
+    ProbeEvents,
+    probe_commit,
+    probe_events,
 )
 
 AWAY = Infrastructure(error_type="NoAnswer", reason="no answer")
@@ -29,10 +34,11 @@ SINCE = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 @dataclass
 class FakeBreakerInbox:
     open: bool = True
+    reason: str = "no answer"
     reasons: list[str] = field(default_factory=list)
 
     def breaker(self) -> Breaker:
-        return Breaker(reason="no answer", until=SINCE + timedelta(seconds=30), since=SINCE)
+        return Breaker(reason=self.reason, until=SINCE + timedelta(seconds=30), since=SINCE)
 
     def breaker_open(self) -> bool:
         return self.open
@@ -46,7 +52,7 @@ class FakeBreakerInbox:
 
 def job(
     inbox: FakeBreakerInbox,
-    probe: Callable[[], Infrastructure | None],
+    probe: ProbeEvents,
     *,
     leads: bool = True,
     now: Callable[[], float] = lambda: 0.0,
@@ -57,7 +63,7 @@ def job(
 def test_while_a_probe_fails_the_breaker_is_renewed() -> None:
     inbox = FakeBreakerInbox()
 
-    job(inbox, lambda: AWAY).run_if_open()
+    job(inbox, lambda _: AWAY).run_if_open()
 
     assert (inbox.open, inbox.reasons) == (True, ["no answer"])
 
@@ -65,16 +71,31 @@ def test_while_a_probe_fails_the_breaker_is_renewed() -> None:
 def test_a_probe_that_succeeds_closes_the_breaker() -> None:
     inbox = FakeBreakerInbox()
 
-    job(inbox, lambda: None).run_if_open()
+    job(inbox, lambda _: None).run_if_open()
 
     assert (inbox.open, inbox.reasons) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("reason", "of_surroundings"),
+    [("no answer", False), (f"{FAILS_AS_WELL}: UndefinedColumn (42703): gone", True)],
+)
+def test_built_in_events_must_pass_where_they_failed(
+    reason: str,
+    of_surroundings: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    asked: list[bool] = []
+
+    job(FakeBreakerInbox(reason=reason), asked.append).run_if_open()
+
+    assert asked == [of_surroundings]
 
 
 @pytest.mark.parametrize(("is_open", "leads"), [(False, True), (True, False)])
 def test_only_the_leader_probes_and_only_while_the_breaker_is_open(
     *, is_open: bool, leads: bool
 ) -> None:
-    def probe() -> Infrastructure | None:
+    def probe(_: bool) -> Infrastructure | None:  # noqa: FBT001 - as the job calls it
         raise AssertionError("nothing to probe")
 
     job(FakeBreakerInbox(open=is_open), probe, leads=leads).run_if_open()
@@ -82,7 +103,7 @@ def test_only_the_leader_probes_and_only_while_the_breaker_is_open(
 
 def test_the_log_says_once_a_minute_since_when_workers_wait() -> None:
     now = [0.0]
-    waiting = job(FakeBreakerInbox(), lambda: AWAY, now=lambda: now[0])
+    waiting = job(FakeBreakerInbox(), lambda _: AWAY, now=lambda: now[0])
     with capture_logs() as logged:
         waiting.run_if_open()
         waiting.run_if_open()
@@ -104,12 +125,12 @@ def engine(database: str) -> Iterator[Engine]:
 def test_a_server_that_is_away_is_a_failure() -> None:
     engine = engine_for("postgresql://127.0.0.1:1/none", application_name="tests")
 
-    assert probe_database(engine) is not None
+    assert probe_events(engine, of_surroundings=False) is not None
 
 
 @pytest.mark.servers
 def test_a_probe_leaves_nothing_behind(engine: Engine) -> None:
-    assert probe_database(engine) is None
+    assert probe_events(engine, of_surroundings=True) is None
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM memberships")) == 0
 
@@ -121,7 +142,7 @@ def test_a_read_only_database_counts_as_down(engine: Engine, database: str) -> N
         connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
     engine.dispose()
 
-    failure = probe_database(engine)
+    failure = probe_commit(engine)
 
     assert failure is not None
     assert "25006" in failure.error_type
@@ -137,21 +158,41 @@ def test_a_primary_whose_commits_wait_for_a_standby_counts_as_down_and_keeps_no_
     upgrade(engine)
     pair.standby.stop()
 
-    failure = probe_database(engine)
+    failure = probe_events(engine, of_surroundings=False)
 
     assert failure is not None
     assert "did not answer" in failure.reason
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probing'"
     until(lambda: ask(pair.primary, sessions) == (0,), why="its session ended")
     pair.standby.start()
-    assert probe_database(engine) is None
+    assert probe_events(engine, of_surroundings=False) is None
 
 
 @pytest.mark.servers
 def test_a_database_without_our_tables_is_no_outage(own_postgres: Postgres) -> None:
     engine = engine_for(own_postgres.url, application_name="tests")
 
-    assert probe_database(engine) is None
+    assert probe_events(engine, of_surroundings=False) is None
 
     upgrade(engine)
+    engine.dispose()
+
+
+@pytest.mark.servers
+def test_a_right_that_is_missing_on_one_table_keeps_the_breaker_open(
+    own_postgres: Postgres,
+) -> None:
+    engine = engine_for(own_postgres.url, application_name="tests")
+    upgrade(engine)
+    install_first(engine, read_catalogue({}), actor="tests", reason="tests")
+    with engine.begin() as connection:
+        connection.execute(sa.text("REVOKE INSERT ON payment_events FROM CURRENT_USER"))
+
+    failure = probe_events(engine, of_surroundings=False)
+
+    assert failure is not None
+    assert failure.reason.startswith("permission denied for table payment_events")
+    with engine.begin() as connection:
+        connection.execute(sa.text("GRANT INSERT ON payment_events TO CURRENT_USER"))
+    assert probe_events(engine, of_surroundings=False) is None
     engine.dispose()

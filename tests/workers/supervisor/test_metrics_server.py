@@ -23,7 +23,7 @@ from workers.supervisor.shared_state import (
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def backlog() -> Backlog:
+def backlog(reason: str) -> Backlog:
     return Backlog(
         at=NOON,
         events=3,
@@ -38,18 +38,19 @@ def backlog() -> Backlog:
         processes=2,
         unknown_version=0,
         conflicts=0,
-        breaker=Breaker(reason="refused", until=NOON, since=NOON - timedelta(minutes=1)),
+        breaker=Breaker(reason=reason, until=NOON, since=NOON - timedelta(minutes=1)),
         counters={},
     )
 
 
 class BacklogInbox:
     unreachable = False
+    reason = "no answer"
 
     def backlog(self) -> Backlog:
         if self.unreachable:
             raise RedisConnectionError("refused")
-        return backlog()
+        return backlog(self.reason)
 
 
 @pytest.mark.servers
@@ -116,10 +117,18 @@ def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
         dead_letters=2,
         breaker_open=True,
         breaker_open_seconds=60.0,
+        fault_of_surroundings="",
         changes_waiting_seconds=0.5,
         fetch_backlog_events=0,
         fetch_breaker_open=False,
     )
+
+
+def test_a_fault_of_the_surroundings_has_the_code_of_the_server() -> None:
+    inbox = BacklogInbox()
+    inbox.reason = "a built-in event fails as well: UndefinedColumn (42703): it is gone"
+
+    assert SharedStateReader(inbox.backlog, lambda: DATABASE)().fault_of_surroundings == "42703"
 
 
 def test_without_redis_the_database_s_part_is_served() -> None:
