@@ -75,7 +75,7 @@ def test_a_check_that_takes_too_long_hides_no_other(
     state, says = found["prices"]
     assert state is State.PROBLEM
     assert "could not be checked: canceling statement due to statement timeout" in says
-    assert found["dead letters"][1].startswith("1 could not be applied")
+    assert found["dead letters"][1].startswith("1 event not applied")
 
 
 def test_a_connection_that_breaks_ends_the_checks(
