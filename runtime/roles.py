@@ -37,7 +37,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolesSetUp:
-    """What a migration did to the roles, and what its own role was not allowed to do."""
+    """The changes that a migration made to the roles, and those that its own role may not make."""
 
     done: tuple[str, ...]
     """One sentence for each change, without a password."""

@@ -26,7 +26,7 @@ OTHER = Login(role="Billing services", password=PASSWORD)
 
 
 @dataclass
-class Deployment:
+class RolesSite:
     """A database of its own, and an owner with or without rights over roles."""
 
     server: Postgres
@@ -68,10 +68,10 @@ def _quoted(value: str) -> str:
 
 
 @pytest.fixture
-def deployment(postgres_server: Postgres) -> Iterator[Deployment]:
+def deployment(postgres_server: Postgres) -> Iterator[RolesSite]:
     name = f"roles_{os.getpid()}_{next(_numbers)}"
     postgres_server.create_database(name)
-    made = Deployment(postgres_server, name)
+    made = RolesSite(postgres_server, name)
     with made.admin as admin:
         admin.execute("CREATE ROLE the_owner LOGIN PASSWORD 'owners'")
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO the_owner").format(sql.Identifier(name)))
@@ -83,7 +83,7 @@ def deployment(postgres_server: Postgres) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def creator(deployment: Deployment) -> Deployment:
+def creator(deployment: RolesSite) -> RolesSite:
     """Let the owner create roles, as the first user of a managed server may."""
     with deployment.admin as admin:
         admin.execute("ALTER ROLE the_owner CREATEROLE")
@@ -101,7 +101,7 @@ def may(engine: Engine, table: str) -> set[str]:
 
 @pytest.mark.parametrize("login", [SERVICES, OTHER], ids=lambda login: login.role)
 def test_the_role_of_the_services_is_created_as_their_url_names_it(
-    creator: Deployment, login: Login
+    creator: RolesSite, login: Login
 ) -> None:
     result = creator.migrate(login)
 
@@ -113,7 +113,7 @@ def test_the_role_of_the_services_is_created_as_their_url_names_it(
     assert creator.migrate(login) == RolesSetUp(done=(), left=())
 
 
-def test_one_role_for_everything_leaves_roles_for_later(creator: Deployment) -> None:
+def test_one_role_for_everything_leaves_roles_for_later(creator: RolesSite) -> None:
     result = creator.migrate(login_of(creator.owner_url))
 
     assert result == RolesSetUp(
@@ -124,7 +124,7 @@ def test_one_role_for_everything_leaves_roles_for_later(creator: Deployment) -> 
 
 
 def test_a_database_that_one_superuser_has_migrated_moves_to_two_roles(
-    deployment: Deployment,
+    deployment: RolesSite,
 ) -> None:
     with deployment.admin as admin:
         admin.execute("ALTER ROLE the_owner SUPERUSER")
@@ -138,7 +138,7 @@ def test_a_database_that_one_superuser_has_migrated_moves_to_two_roles(
     assert may(deployment.engine(SERVICES), "audit_logs") == {"SELECT", "INSERT"}
 
 
-def test_a_new_password_in_the_url_becomes_the_role_s(creator: Deployment) -> None:
+def test_a_new_password_in_the_url_becomes_the_role_s(creator: RolesSite) -> None:
     creator.migrate(SERVICES)
     renewed = Login(role=SERVICES.role, password="another")
 
@@ -148,7 +148,7 @@ def test_a_new_password_in_the_url_becomes_the_role_s(creator: Deployment) -> No
 
 @pytest.mark.parametrize("login", [SERVICES, OTHER], ids=lambda login: login.role)
 def test_where_we_may_not_an_administrator_runs_what_is_shown(
-    deployment: Deployment, login: Login
+    deployment: RolesSite, login: Login
 ) -> None:
     left = deployment.migrate(login).left
 
@@ -162,7 +162,7 @@ def test_where_we_may_not_an_administrator_runs_what_is_shown(
     assert may(deployment.engine(login), "audit_logs") == {"SELECT", "INSERT"}
 
 
-def test_one_role_works_where_no_other_can_be_created(deployment: Deployment) -> None:
+def test_one_role_works_where_no_other_can_be_created(deployment: RolesSite) -> None:
     result = deployment.migrate(login_of(deployment.owner_url))
 
     assert result.left == ("CREATE ROLE paidup_app;", "CREATE ROLE paidup_reader;")
@@ -172,7 +172,7 @@ def test_one_role_works_where_no_other_can_be_created(deployment: Deployment) ->
 
 
 def test_only_a_hash_of_the_password_reaches_the_server(
-    creator: Deployment, postgres_server: Postgres
+    creator: RolesSite, postgres_server: Postgres
 ) -> None:
     with creator.admin as admin:
         admin.execute(f"ALTER DATABASE {creator.name} SET log_statement = 'all'")
@@ -185,7 +185,7 @@ def test_only_a_hash_of_the_password_reaches_the_server(
 
 
 def test_a_database_and_a_schema_that_are_closed_are_opened_for_the_roles(
-    creator: Deployment,
+    creator: RolesSite,
 ) -> None:
     with creator.admin as admin:
         admin.execute(f"REVOKE ALL ON DATABASE {creator.name} FROM PUBLIC")
