@@ -212,7 +212,9 @@ def environ_of(pid: int) -> dict[str, str]:
 def secrets_of(stack: Stack) -> dict[str, set[str]]:
     """Return the secret variables that each service was given."""
     services = {"ingest": stack.ingest, "worker": stack.worker, "console": stack.console}
-    return {name: SECRETS & environ_of(part.pid).keys() for name, part in services.items() if part}
+    return {
+        name: set(SECRETS) & environ_of(part.pid).keys() for name, part in services.items() if part
+    }
 
 
 SECRETS_OF_SERVICES = {
