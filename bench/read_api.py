@@ -201,7 +201,7 @@ def main(users: int, rate: int, seconds: int, rounds: int) -> None:
         Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
         environ = {"PATH": os.environ["PATH"], "PAIDUP_LOG_LEVEL": "warning"}
         with Stack(Path(folder) / "data", environ, ports="free") as stack:
-            fill(stack.database_url, users, console.print)
+            fill(stack.owner_database_url, users, console.print)
             settle(stack)
             console.print(f"{rounds} rounds of {seconds} s")
             _, *counted = measured(stack, users, rate, (_WARMING_SECONDS, *[seconds] * rounds))

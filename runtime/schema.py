@@ -13,16 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from models.tables import APPEND_ONLY, VIEWS, metadata
+from models.tables import metadata
 from runtime.database.deadline import without_deadline
-
-APPLICATION_ROLE = "paidup_app"
-"""The role of ingest-side processes: it can add to the append-only tables, never change them."""
-
-READER_ROLE = "paidup_reader"
-"""The role of applications: it reads what users are entitled to, and nothing else."""
-
-_FOR_READERS = (*VIEWS, "user_entitlements")
+from runtime.roles import grant_all
 
 _FIRST_REVISION = "0001"
 
@@ -64,7 +57,7 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to this release in one transaction, then grant the roles their rights.
+    """Bring the schema to this release in one transaction, and grant each role its rights.
 
     Raises:
         OlderCheckoutSchema: an older checkout made the schema; nothing was changed.
@@ -75,8 +68,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
         if at is not None and _made_by_older_checkout(connection, at):
             raise OlderCheckoutSchema(at)
         command.upgrade(config, revision)
-        grant_rights(connection, APPLICATION_ROLE)
-        grant_reading(connection, READER_ROLE)
+        grant_all(connection)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
@@ -117,46 +109,6 @@ def _made_by_older_checkout(connection: Connection, revision: str) -> bool:
     present = {(table, column) for table, column in rows}
     needed = {(table.name, column.name) for table in metadata.sorted_tables for column in table.c}
     return not needed <= present
-
-
-def grant_rights(connection: Connection, role: str) -> bool:
-    """Grant ``role`` what its work needs; append-only tables it can read and add to, never change.
-
-    Return False and do nothing if the role does not exist.
-    """
-    if not _role_exists(connection, role):
-        return False
-    for name in (*metadata.tables, *VIEWS, "alembic_version"):
-        _grant(connection, _rights(name), name, role)
-    return True
-
-
-def grant_reading(connection: Connection, role: str) -> bool:
-    """Grant ``role`` the views for applications; return False if the role does not exist."""
-    if not _role_exists(connection, role):
-        return False
-    for name in _FOR_READERS:
-        _grant(connection, "SELECT", name, role)
-    return True
-
-
-def _grant(connection: Connection, rights: str, name: str, role: str) -> None:
-    quoted = connection.dialect.identifier_preparer.quote(role)
-    connection.execute(text(f"REVOKE ALL ON {name} FROM {quoted}"))
-    connection.execute(text(f"GRANT {rights} ON {name} TO {quoted}"))
-
-
-def _rights(name: str) -> str:
-    if name in {*VIEWS, "alembic_version"}:
-        return "SELECT"
-    if name in APPEND_ONLY:
-        return "SELECT, INSERT"
-    return "SELECT, INSERT, UPDATE, DELETE"
-
-
-def _role_exists(connection: Connection, role: str) -> bool:
-    query = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
-    return connection.scalar(query, {"role": role}) is not None
 
 
 def _scripts() -> ScriptDirectory:

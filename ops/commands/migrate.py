@@ -18,6 +18,9 @@ def migrate() -> None:
 
     It is safe to run again, and to run twice at once: the second run waits, then does nothing.
     It connects by PAIDUP_OWNER_DATABASE_URL, else by DATABASE_URL, and never through a pooler.
+
+    It makes the roles of services and applications and gives them their rights. Where it may not
+    create roles, it prints the statements for an administrator.
     """
     found = settings(os.environ)
     if found.owner_database_url is None:

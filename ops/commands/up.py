@@ -80,7 +80,7 @@ Paidup is up. Ctrl-C stops it and keeps its data.
   console   {stack.console_url} (the read API: /openapi.json; its token is in up.json)
   metrics   {stack.ingest_url}/metrics and {stack.worker_metrics_url}/metrics
   data      {stack.data_dir} (logs in log/, addresses and secrets in up.json)
-
+{_reading(stack)}
 Try it from another terminal, without an account at Stripe:
 
   paidup send
@@ -90,3 +90,9 @@ or with Stripe's own command line; start with its secret, then forward to this a
   STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up
   stripe listen --forward-to {stack.webhook_url}
 """
+
+
+def _reading(stack: Stack) -> str:
+    if stack.reader_database_url is None:
+        return ""
+    return "  SQL       reader_database_url in up.json, for applications (docs/integration.md)\n"

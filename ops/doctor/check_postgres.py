@@ -16,9 +16,10 @@ from ops.doctor.check_clock import check_clock
 from ops.doctor.check_losses import check_losses
 from ops.doctor.check_pooler import check_pooler
 from ops.doctor.check_recording import check_recording
+from ops.doctor.check_roles import check_roles
 from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
-from ops.doctor.findings import Finding, ok, problem, warning
+from ops.doctor.findings import Finding, State, ok, problem, warning
 from ops.doctor.on_its_own import on_its_own
 from ops.errors import first_line
 from ops.plans.migrate import plans_drift
@@ -81,6 +82,10 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from check_standby(connection)
         yield from check_locks(connection)
         yield check_clock("PostgreSQL clock", lambda: _time_of(connection))
+        rights = list(check_roles(connection))
+    yield from rights
+    if any(each.state is State.PROBLEM for each in rights):
+        return  # the other checks would fail for the same reason
     if trouble := schema.problem(engine):
         yield problem("schema", trouble)
         return

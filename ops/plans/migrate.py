@@ -1,4 +1,4 @@
-"""Migrate a database to this release: its schema, and the first plans if it has none."""
+"""Migrate a database to this release: its schema, its roles, and the first plans if it has none."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from billing.errors import InvalidCatalogue
 from ops.terminal.operator_options import current_operator
-from runtime import schema
+from runtime import roles, schema
 from runtime.database.engine import engine_for
 from runtime.database.pooler import PoolerBetween, is_behind_pooler
 from runtime.ledger import catalogues
@@ -16,7 +16,7 @@ from runtime.settings import Settings, required
 
 
 def migrate(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
-    """Upgrade the schema, and apply the plans document if no catalogue is on record.
+    """Upgrade the schema, set up the roles, and apply the plans document if there is no catalogue.
 
     A document that differs from the catalogue of record changes nothing and is only named.
 
@@ -31,6 +31,7 @@ def migrate(settings: Settings, *, report: Callable[[str], None] = lambda _: Non
         _refuse_pooler(engine)
         schema.upgrade(engine)
         report(f"the schema is at {schema.head()}")
+        _set_up_roles(engine, settings, report)
         _install_first_plans(engine, settings, report)
     finally:
         engine.dispose()
@@ -41,6 +42,21 @@ def _refuse_pooler(engine: Engine) -> None:
     with engine.connect() as connection:
         if is_behind_pooler(connection):
             raise PoolerBetween
+
+
+def _set_up_roles(engine: Engine, settings: Settings, report: Callable[[str], None]) -> None:
+    """Create the roles that are missing; report what an administrator must do in our place."""
+    login = roles.login_of(settings.database_url or settings.owner_database_url)
+    with engine.begin() as connection:
+        result = roles.set_up_roles(connection, login, settings.owner_database_url)
+    for says in result.done:
+        report(says)
+    if result.left:
+        says = (
+            "this role may not set up the roles that keep the audit safe from the services: let an"
+            " administrator of PostgreSQL run these statements, then run `paidup migrate` again"
+        )
+        report("\n    ".join((says, *result.left)))
 
 
 def plans_drift(engine: Engine, settings: Settings) -> str | None:

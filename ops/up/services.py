@@ -10,14 +10,20 @@ from urllib.error import HTTPError
 
 from ops.up.servers.process import Process
 from runtime.import_path import importing_ours
+from runtime.settings import VARIABLES
 
 _ANSWER_SECONDS = 2.0
+
+SECRETS = frozenset(variable.name for variable in VARIABLES if variable.secret)
+_OF_REDIS = frozenset({"REDIS_URL", "CELERY_BROKER_URL"})
 
 
 class Service(Process):
     """A service of Paidup, started as a module, and ready when a URL answers 200."""
 
     module: str
+    secrets: frozenset[str]
+    """The secret variables that it needs; it is given no other."""
 
     def __init__(self, *, data_dir: Path, environ: Mapping[str, str], ready_url: str) -> None:
         super().__init__(
@@ -32,8 +38,14 @@ class Service(Process):
         return [sys.executable, "-m", self.module]
 
     def environ(self) -> Mapping[str, str]:
-        """Return the operator's environment, completed by the stack's decisions."""
-        return importing_ours(self._environ)
+        """Return the operator's environment with the stack's decisions, without foreign secrets."""
+        withheld = SECRETS - self.secrets
+        kept = {
+            name: value
+            for name, value in self._environ.items()
+            if name.removesuffix("_FILE") not in withheld
+        }
+        return importing_ours(kept)
 
     def is_ready(self) -> bool:
         """Return True if the URL answers 200; it is local, so no proxy is used."""
@@ -64,6 +76,7 @@ class IngestService(Service):
 
     name = "ingest"
     module = "ingest"
+    secrets = _OF_REDIS | {"STRIPE_WEBHOOK_SECRET"}
     turn = 0
     stop_seconds = 20.0
 
@@ -73,6 +86,7 @@ class ConsoleService(Service):
 
     name = "console"
     module = "ops.console"
+    secrets = frozenset({"DATABASE_URL", "PAIDUP_CONSOLE_TOKENS"})
     turn = 0
     stop_seconds = 20.0
 
@@ -82,5 +96,6 @@ class WorkerService(Service):
 
     name = "worker"
     module = "workers"
+    secrets = _OF_REDIS | {"DATABASE_URL", "STRIPE_API_KEY"}
     turn = 1
     stop_seconds = 90.0

@@ -18,7 +18,7 @@ from ops.console.tokens import VARIABLE, generate_token, plain_token
 from ops.errors import CommandFailed
 from ops.plans.migrate import migrate
 from ops.terminal.formats import format_count, format_duration
-from ops.up import addresses, up_file
+from ops.up import addresses, services_role, up_file
 from ops.up.restarts import RestartPolicy
 from ops.up.room import DiskRoom
 from ops.up.servers import pidfile
@@ -32,6 +32,7 @@ from ops.up.servers.redis_server import Redis
 from ops.up.servers.secret_file import kept_secret
 from ops.up.services import ConsoleService, IngestService, Service, WorkerService
 from runtime.plans_file import read_plans
+from runtime.roles import APPLICATION_ROLE, READER_ROLE
 from runtime.settings import OWNER_VARIABLE, Settings, required
 
 _TITLES: Mapping[str, str] = {
@@ -75,6 +76,8 @@ class Stack:
         self.environ = {name: value for name, value in environ.items() if value}
         self.environ["PAIDUP_DATA_DIR"] = str(self.data_dir)
         self.settings = Settings.from_env(self.environ)
+        self.reader_database_url: str | None = None
+        self._chose_role = False
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
         self.ingest: Service | None = None
@@ -110,8 +113,13 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """The URL of the database, the stack's or the operator's."""
+        """The URL of the database, the stack's or the operator's, as the services use it."""
         return required(self.settings.database_url, "DATABASE_URL")
+
+    @property
+    def owner_database_url(self) -> str:
+        """The URL of the same database as the role that owns the tables."""
+        return required(self.settings.owner_database_url, "DATABASE_URL")
 
     @property
     def redis_url(self) -> str:
@@ -154,7 +162,7 @@ class Stack:
             self.ingest = self._spawn(IngestService, f"{self.ingest_url}/readyz")
             self._start_postgres()
             self._wait_for("the schema to be upgraded")
-            migrate(self.settings, report=self._say)
+            self._migrate()
             self.worker = self._spawn(WorkerService, f"{self.worker_metrics_url}/metrics")
             self.console = self._spawn(ConsoleService, f"{self.console_url}/readyz")
             self._await_services(self.ingest, self.worker, self.console)
@@ -230,10 +238,36 @@ class Stack:
                 log=self.data_dir / "log" / "postgres.log",
             )
             self._start(self.postgres)
-            self.environ["DATABASE_URL"] = self.postgres.url
-            for name in (OWNER_VARIABLE, f"{OWNER_VARIABLE}_FILE"):
-                self.environ.pop(name, None)  # it names another server, which stays as it is
-            self.settings = Settings.from_env(self.environ)
+            # One that the operator set names another server, which stays as it is.
+            self._settle_database(self._make_roles(self.postgres), owner=self.postgres.url)
+        elif self.settings.owner_database_url == self.settings.database_url:
+            owner = self.database_url
+            services = services_role.services_url(owner, self.data_dir)
+            self._chose_role = services != owner
+            self._settle_database(services, owner=owner)
+
+    def _make_roles(self, postgres: Postgres) -> str:
+        """Make the roles of services and readers, and return the URL of the services."""
+        password = kept_secret(self.data_dir / "reader_password")
+        self.reader_database_url = postgres.make_login(READER_ROLE, password)
+        return postgres.make_login(APPLICATION_ROLE, services_role.password_in(self.data_dir))
+
+    def _settle_database(self, services: str, *, owner: str) -> None:
+        for name in ("DATABASE_URL_FILE", f"{OWNER_VARIABLE}_FILE"):
+            self.environ.pop(name, None)
+        self.environ |= {"DATABASE_URL": services, OWNER_VARIABLE: owner}
+        self.settings = Settings.from_env(self.environ)
+
+    def _migrate(self) -> None:
+        """Upgrade the schema and set up the roles; without a role of theirs the services use ours.
+
+        ``migrate`` has then said what an administrator must run.
+        """
+        migrate(self.settings, report=self._say)
+        owner = self.owner_database_url
+        if self._chose_role and not services_role.works(owner, self.database_url):
+            self._say("the services connect as the owner of the tables")
+            self._settle_database(owner, owner=owner)
 
     def _settle_settings(self) -> None:
         """Decide the settings that the operator left open, and write them into the environment."""
@@ -285,6 +319,8 @@ class Stack:
             worker_metrics_url=self.worker_metrics_url,
             console_url=self.console_url,
             database_url=self.database_url,
+            owner_database_url=self.owner_database_url,
+            reader_database_url=self.reader_database_url,
             redis_url=self.redis_url,
             webhook_secret=self.webhook_secret,
             console_token=self.console_token,

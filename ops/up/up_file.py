@@ -16,6 +16,7 @@ from ops.up.servers.secret_file import write_private
 from runtime.settings import OWNER_VARIABLE, Settings
 
 _SERVERS = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
+_NAMED = (*_SERVERS, OWNER_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,10 @@ class UpFile:
     worker_metrics_url: str
     console_url: str
     database_url: str = field(repr=False)
+    """The database as the services' role."""
+    owner_database_url: str = field(repr=False)
+    reader_database_url: str | None = field(repr=False)
+    """The database as the role of applications; None if the operator named the server."""
     redis_url: str = field(repr=False)
     webhook_secret: str = field(repr=False)
     console_token: str | None = field(repr=False)
@@ -38,6 +43,7 @@ class UpFile:
         token = {"PAIDUP_CONSOLE_TOKENS": self.console_token} if self.console_token else {}
         return {
             "DATABASE_URL": self.database_url,
+            OWNER_VARIABLE: self.owner_database_url,
             "REDIS_URL": self.redis_url,
             "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
             "PAIDUP_WEBHOOK_PATH": urlsplit(self.webhook_url).path,
@@ -108,9 +114,9 @@ def settings(environ: Mapping[str, str], *needed: str) -> Settings:
 
 
 def _agrees(environ: Mapping[str, str], up: UpFile) -> bool:
-    ours = up.as_environ()
-    if environ.get(OWNER_VARIABLE):
+    if any(f"{name}_FILE" in environ for name in _NAMED):
         return False
-    if any(f"{name}_FILE" in environ for name in (*_SERVERS, OWNER_VARIABLE)):
-        return False
-    return all(environ[name] == ours[name] for name in _SERVERS if environ.get(name))
+    # One database under two roles: the operator may name it as its owner.
+    databases = {up.database_url, up.owner_database_url}
+    ours = {"DATABASE_URL": databases, OWNER_VARIABLE: databases, "REDIS_URL": {up.redis_url}}
+    return all(environ[name] in ours[name] for name in _NAMED if environ.get(name))

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.settings import VARIABLES
+from ops.up.services import SECRETS, ConsoleService, IngestService, WorkerService
+from runtime.roles import APPLICATION_ROLE
+from runtime.settings import OWNER_VARIABLE, VARIABLES
 
 ROOT = Path(__file__).parents[2]
-OURS = ("migrate", "ingest", "worker", "console")
+OURS = ("migrate", "ops", "ingest", "worker", "console")
+SERVICES = {"ingest": IngestService, "worker": WorkerService, "console": ConsoleService}
 STOP_LIMIT_SECONDS = 60 + 35
 """The hard limit of one drain task, plus the time that Celery's pool may take to end after it."""
 
@@ -28,7 +31,41 @@ def pinned(image: str) -> bool:
 
 
 def environment_of(compose: Any, service: str) -> dict[str, str]:
-    return dict(compose["services"][service]["environment"])
+    return dict(compose["services"][service].get("environment", {}))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_gets_the_secrets_that_it_needs_and_no_other(
+    compose: Any, service: str
+) -> None:
+    given = SECRETS & environment_of(compose, service).keys()
+
+    optional = {"CELERY_BROKER_URL"}  # it is the same Redis
+    assert given == SERVICES[service].secrets - optional
+
+
+def test_only_the_migration_connects_as_the_owner(compose: Any) -> None:
+    owners = {
+        name
+        for name in compose["services"]
+        for variable, value in environment_of(compose, name).items()
+        if variable == OWNER_VARIABLE or "POSTGRES_PASSWORD" in str(value)
+    }
+    roles = {
+        environment_of(compose, name)["DATABASE_URL"].partition("://")[2].partition(":")[0]
+        for name in OURS
+        if "DATABASE_URL" in environment_of(compose, name)
+    }
+
+    assert owners == {"migrate", "postgres"}
+    assert roles == {APPLICATION_ROLE}
+
+
+def test_commands_get_what_every_service_gets(compose: Any) -> None:
+    secrets = {name for kind in SERVICES.values() for name in kind.secrets} - {"CELERY_BROKER_URL"}
+
+    assert SECRETS & environment_of(compose, "ops").keys() == secrets
+    assert compose["services"]["ops"]["profiles"] == ["ops"]
 
 
 def test_every_variable_given_to_our_services_is_one_that_the_code_reads(compose: Any) -> None:
@@ -56,13 +93,14 @@ def test_no_file_holds_a_secret() -> None:
         "STRIPE_API_KEY",
         "PAIDUP_CONSOLE_TOKENS",
         "POSTGRES_PASSWORD",
+        "POSTGRES_APP_PASSWORD",
         "REDIS_PASSWORD",
     ):
         assert f"\n{name}=\n" in example
 
 
 def test_nothing_starts_before_the_migration(compose: Any) -> None:
-    for service in ("ingest", "worker", "console"):
+    for service in ("ops", "ingest", "worker", "console"):
         needed = compose["services"][service]["depends_on"]
 
         assert needed["migrate"] == {"condition": "service_completed_successfully"}
@@ -93,7 +131,7 @@ def test_our_containers_cannot_write_outside_tmp(compose: Any, service: str) -> 
 
 
 def test_every_lasting_service_restarts_and_has_a_health_check(compose: Any) -> None:
-    lasting = {n: s for n, s in compose["services"].items() if n != "migrate"}
+    lasting = {n: s for n, s in compose["services"].items() if n not in {"migrate", "ops"}}
 
     assert all(service["restart"] == "always" for service in lasting.values())
     assert all("healthcheck" in s for n, s in lasting.items() if n != "prometheus")

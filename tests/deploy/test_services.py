@@ -29,6 +29,8 @@ from ops.samples.lifecycles.registry import compose as tell
 from ops.send.delivery import sign
 from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
+from runtime import schema
+from runtime.database.engine import engine_for
 
 pytestmark = pytest.mark.servers
 
@@ -37,6 +39,7 @@ PAIDUP = Path(sys.executable).parent / "paidup"
 DOTENV = {
     "STRIPE_WEBHOOK_SECRET": "whsec_composed_for_this_test_only",
     "POSTGRES_PASSWORD": "postgrespassword",
+    "POSTGRES_APP_PASSWORD": "servicespassword",
     "REDIS_PASSWORD": "redispassword",
     "PAIDUP_LIVEMODE": "test",
     "PAIDUP_CONSOLE_TOKENS": "composed-for-this-test-only",
@@ -59,15 +62,17 @@ def interpolated(text: str) -> str:
 class ComposeStack:
     """The services of the compose file, on loopback."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, owner_url: str) -> None:
         self.folder = folder
         self.services: Any = yaml.safe_load(interpolated((ROOT / "docker-compose.yml").read_text()))
         self.services = self.services["services"]
         self.redis_port, self.ingest_port, self.metrics_port, self.console_port = (
             free_port() for _ in range(4)
         )
+        self.owner_url = owner_url
         self.replacements = {
-            r"postgresql://paidup:\w+@postgres:5432/paidup": database_url,
+            r"postgresql://paidup:postgrespassword@postgres:5432/paidup": owner_url,
+            r"@postgres:5432/paidup": f"@{owner_url.partition('@')[2]}",
             r"@redis:6379": f"@127.0.0.1:{self.redis_port}",
             r"0\.0\.0\.0:8000": f"127.0.0.1:{self.ingest_port}",
             r"0\.0\.0\.0:8001": f"127.0.0.1:{self.console_port}",
@@ -142,12 +147,15 @@ class ComposeStack:
 
 @pytest.fixture
 def stack(tmp_path: Path, postgres_server: Postgres) -> Iterator[ComposeStack]:
-    """Build a stack with an empty database. Nothing of it runs yet."""
+    """Build a stack with an empty database, whose owner is a superuser as in compose's image."""
     name = f"composed_{os.getpid()}"
-    composed = ComposeStack(tmp_path, postgres_server.create_database(name))
+    postgres_server.create_database(name)
+    composed = ComposeStack(tmp_path, f"{postgres_server.admin_url.rpartition('/')[0]}/{name}")
     yield composed
     composed.stop()
     postgres_server.drop_database(name)
+    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
+        admin.execute("DROP ROLE IF EXISTS paidup_app, paidup_reader")
 
 
 def post(url: str, body: bytes) -> int:
@@ -162,6 +170,7 @@ def test_the_composed_services_settle_events_and_stop(
     stack: ComposeStack, redis_binary: Path
 ) -> None:
     stack.start_redis(redis_binary)
+    migrate_as_one_role_did(stack.owner_url)
     assert stack.start("migrate").wait(60) == 0
     ingest, worker, console = (stack.start(name) for name in ("ingest", "worker", "console"))
     for service in ("ingest", "worker", "console"):
@@ -176,11 +185,21 @@ def test_the_composed_services_settle_events_and_stop(
     assert answers == {202}
     with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as database:
         wait_until(lambda: count(database) == len(lifecycle.events), "settling")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.execute("delete from audit_logs")
     answer = read(stack.console_port, lifecycle.expected.user_id)
     assert answer["features"] == lifecycle.expected.features
+    assert stack.start("ops").wait(60) == 0, "doctor found a problem"
     for process in (ingest, worker, console):
         process.send_signal(signal.SIGTERM)
         assert process.wait(100) == 0
+
+
+def migrate_as_one_role_did(owner_url: str) -> None:
+    """Leave the database as a release left it that ran everything as the owner."""
+    engine = engine_for(owner_url, application_name="test")
+    schema.upgrade(engine)
+    engine.dispose()
 
 
 def ready(port: int) -> bool:

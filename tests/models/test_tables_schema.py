@@ -18,7 +18,7 @@ from models.tables import (
     metadata,
 )
 from ops.up.servers.postgres_server import Postgres
-from runtime import schema
+from runtime import roles, schema
 from runtime.database.engine import engine_for
 
 pytestmark = pytest.mark.servers
@@ -34,13 +34,13 @@ def engine(database: str) -> Iterator[Engine]:
 @pytest.fixture
 def role(postgres_server: Postgres, database: str) -> Iterator[str]:
     """Make the application's role as a superuser: the test's own role cannot create any."""
-    with _made(postgres_server, database, schema.APPLICATION_ROLE) as role:
+    with _made(postgres_server, database, roles.APPLICATION_ROLE) as role:
         yield role
 
 
 @pytest.fixture
 def reader(postgres_server: Postgres, database: str) -> Iterator[str]:
-    with _made(postgres_server, database, schema.READER_ROLE) as role:
+    with _made(postgres_server, database, roles.READER_ROLE) as role:
         yield role
 
 
@@ -134,7 +134,7 @@ def test_the_application_may_add_to_the_proof_and_read_it(
     engine: Engine, role: str, table: str
 ) -> None:
     with engine.begin() as connection:
-        assert schema.grant_rights(connection, role)
+        assert roles.grant_rights(connection, role)
 
     assert _rights(engine, role, table) == {"SELECT", "INSERT"}
 
@@ -161,8 +161,8 @@ def test_an_application_that_reads_may_read_what_users_may_do_and_nothing_else(
 
 def test_rights_wait_until_the_role_exists(engine: Engine) -> None:
     with engine.begin() as connection:
-        assert not schema.grant_rights(connection, "nobody_of_this_name")
-        assert not schema.grant_reading(connection, "nobody_of_this_name")
+        assert not roles.grant_rights(connection, "nobody_of_this_name")
+        assert not roles.grant_reading(connection, "nobody_of_this_name")
 
 
 def _rights(engine: Engine, role: str, table: str) -> set[str]:

@@ -148,27 +148,35 @@ class Postgres(Process):
             )
         return self.url_of(name)
 
+    def make_login(self, role: str, password: str, *, database: str = ROLE) -> str:
+        """Create a role that can log in, or set its password, and return its URL of a database."""
+        with self._connect() as connection:
+            exists = connection.execute("select from pg_roles where rolname = %s", [role]).rowcount
+            connection.execute(
+                sql.SQL("{} role {} login password {}").format(
+                    sql.SQL("alter" if exists else "create"),
+                    sql.Identifier(role),
+                    sql.Literal(password),
+                )
+            )
+        return self._url(role, database, password)
+
     def drop_database(self, name: str) -> None:
         """Drop a database and its connections; do nothing if it is gone."""
         with self._connect() as connection:
             statement = sql.SQL("drop database if exists {} with (force)")
             connection.execute(statement.format(sql.Identifier(name)))
 
-    def _url(self, role: str, database: str) -> str:
-        password = self._cluster.password()
+    def _url(self, role: str, database: str, password: str | None = None) -> str:
+        password = password or self._cluster.password()
         return f"postgresql://{role}:{password}@{ports.LOOPBACK}:{self.port}/{database}"
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return DeadlineConnection.connect(self.admin_url, autocommit=True, connect_timeout=3)
 
     def _make_role_and_database(self) -> None:
+        self.make_login(ROLE, self._cluster.password())
         with self._connect() as connection:
-            if not connection.execute("select from pg_roles where rolname = %s", [ROLE]).rowcount:
-                connection.execute(
-                    sql.SQL("create role {} login password {}").format(
-                        sql.Identifier(ROLE), sql.Literal(self._cluster.password())
-                    )
-                )
             found = connection.execute("select from pg_database where datname = %s", [ROLE])
         if not found.rowcount:
             self.create_database(ROLE)

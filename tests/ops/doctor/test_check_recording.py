@@ -10,7 +10,7 @@ from models.tables import metadata
 from ops.doctor.check_recording import check_recording
 from ops.doctor.findings import State
 from ops.up.servers.postgres_server import Postgres
-from runtime import schema
+from runtime import roles
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from tests.runtime.ledger.delivery_builders import example_plans
@@ -42,7 +42,7 @@ def limited(
     catalogues.install_first(engine, example_plans(), actor="test", reason="test")
     admin.execute(f"CREATE ROLE {ROLE}")
     with engine.begin() as connection:
-        schema.grant_rights(connection, ROLE)
+        roles.grant_rights(connection, ROLE)
     url = f"{postgres_server.admin_url.rpartition('/')[0]}/{admin.info.dbname}"
     limited = engine_for(f"{url}?options=-c%20role%3D{ROLE}", application_name="test")
     yield limited

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
@@ -45,9 +46,11 @@ def engine(empty_database: str) -> Iterator[Engine]:
 
 
 def said_by_migrate(settings: Settings) -> list[str]:
+    """Migrate, and return what it says of schema and plans; the owner may not create roles."""
     said: list[str] = []
     migrate(settings, report=said.append)
-    return said
+    (of_roles,) = [line for line in said if "may not set up the roles" in line]
+    return [line for line in said if line != of_roles]
 
 
 def test_a_new_database_gets_schema_and_plans_and_the_audit_says_who(
@@ -112,6 +115,44 @@ def test_without_plans_of_record_a_broken_file_is_an_error(settings: Settings) -
 
     with pytest.raises(InvalidCatalogue):
         migrate(settings)
+
+
+def test_what_an_administrator_must_run_is_shown_and_all_else_is_done(
+    settings: Settings, engine: Engine
+) -> None:
+    said: list[str] = []
+    migrate(settings, report=said.append)
+
+    (of_roles,) = [line for line in said if "may not set up the roles" in line]
+    assert of_roles.splitlines()[1:] == [
+        "    CREATE ROLE paidup_app;",
+        "    CREATE ROLE paidup_reader;",
+    ]
+    assert schema.problem(engine) is None
+    assert "now the catalogue of record" in said[-1]
+
+
+def test_the_services_role_of_the_url_is_made_by_an_owner_who_may(
+    settings: Settings, postgres_server: Postgres
+) -> None:
+    owner = postgres_server.admin_url.rpartition("/")[0] + "/to_migrate"
+    services = postgres_server.url_of("to_migrate").replace("paidup:", "to_migrate_app:")
+    two = replace(settings, owner_database_url=owner, database_url=services)
+    said: list[str] = []
+
+    migrate(two, report=said.append)
+
+    with psycopg.connect(services) as connection:
+        assert connection.execute("select from stripe_events").rowcount == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("delete from audit_logs")
+    with psycopg.connect(postgres_server.admin_url, autocommit=True) as admin:
+        postgres_server.drop_database("to_migrate")
+        for role in ("to_migrate_app", "paidup_app", "paidup_reader"):
+            admin.execute(f"drop role {role}")
+        postgres_server.create_database("to_migrate")
+    assert "created the role to_migrate_app as DATABASE_URL names it" in said
+    assert "to_migrate_app has the rights of paidup_app now" in said
 
 
 def test_a_pooler_is_refused_and_the_owner_s_own_way_is_taken(

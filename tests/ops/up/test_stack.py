@@ -12,8 +12,10 @@ from contextlib import closing
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from billing.errors import InvalidCatalogue
@@ -21,10 +23,12 @@ from ops.demo.plans import PLANS
 from ops.errors import CommandFailed
 from ops.send.delivery import DeliveryClient
 from ops.send.endpoint import Endpoint
-from ops.up import up_file
+from ops.up import services_role, up_file
 from ops.up.servers import pidfile
 from ops.up.servers.ports import free_port
+from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.process_table import children_of, command_of
+from ops.up.services import SECRETS
 from ops.up.stack import Stack
 from ops.up.up_file import UpFile
 from runtime.plans_file import PlansMissing
@@ -199,13 +203,97 @@ def stack_on(folder: Path, **environ: str) -> Stack:
     return Stack(folder, {"PAIDUP_PLANS": str(PLANS), **environ}, ports="free")
 
 
+def environ_of(pid: int) -> dict[str, str]:
+    """Return the environment with which a process was started."""
+    entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry)
+
+
+def secrets_of(stack: Stack) -> dict[str, set[str]]:
+    """Return the secret variables that each service was given."""
+    services = {"ingest": stack.ingest, "worker": stack.worker, "console": stack.console}
+    return {
+        name: set(SECRETS) & environ_of(part.pid).keys() for name, part in services.items() if part
+    }
+
+
+SECRETS_OF_SERVICES = {
+    "ingest": {"STRIPE_WEBHOOK_SECRET", "REDIS_URL"},
+    "worker": {"DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY"},
+    "console": {"DATABASE_URL", "PAIDUP_CONSOLE_TOKENS"},
+}
+
+
+def refuses(url: str, statement: LiteralString) -> bool:
+    with psycopg.connect(url) as connection:
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+    return False
+
+
+def test_each_service_gets_its_own_secrets_and_none_the_owner_s(
+    servers_folder: Path, redis_binary: Path
+) -> None:
+    given = {"PAIDUP_REDIS_SERVER": str(redis_binary), "STRIPE_API_KEY": "rk_test_of_this_test"}
+    folder = servers_folder / "roles"
+    with stack_on(folder, **given) as stack:
+        assert secrets_of(stack) == SECRETS_OF_SERVICES
+        worker = stack.worker
+        assert worker
+        assert environ_of(worker.pid)["DATABASE_URL"] == stack.database_url
+        assert refuses(stack.database_url, "DELETE FROM audit_logs")
+        assert refuses(stack.database_url, "DROP TABLE audit_logs CASCADE")
+        reader = stack.reader_database_url
+        assert reader
+        assert not refuses(reader, "SELECT FROM effective_entitlements")
+        assert refuses(reader, "SELECT FROM payments")
+        assert stack.postgres
+        with psycopg.connect(stack.postgres.admin_url, dbname="paidup", autocommit=True) as admin:
+            for role in ("paidup_app", "paidup_reader"):  # an `up` without them made this folder
+                admin.execute(f"DROP OWNED BY {role}")
+                admin.execute(f"DROP ROLE {role}")
+
+    with stack_on(folder, **given) as stack:
+        assert refuses(stack.database_url, "DELETE FROM audit_logs")
+        assert not refuses(stack.database_url, "SELECT FROM audit_logs")
+
+
+def test_on_a_given_server_the_services_get_a_role_where_the_owner_may_create_one(
+    servers_folder: Path, postgres_server: Postgres, database: str, redis_url: str
+) -> None:
+    owner = f"{postgres_server.admin_url.rpartition('/')[0]}/{database.rpartition('/')[2]}"
+    folder = servers_folder / "given-roles"
+    try:
+        with stack_on(folder, DATABASE_URL=owner, REDIS_URL=redis_url) as stack:
+            assert stack.owner_database_url == owner
+            assert refuses(stack.database_url, "DELETE FROM audit_logs")
+            assert secrets_of(stack)["ingest"] == SECRETS_OF_SERVICES["ingest"]
+            assert (
+                up_file.completed({"PAIDUP_DATA_DIR": str(folder), "DATABASE_URL": owner})[
+                    "REDIS_URL"
+                ]
+                == redis_url
+            )
+
+        # Its password belongs to the folder that made it: another `up` leaves it alone.
+        assert services_role.services_url(owner, servers_folder) == owner
+        assert services_role.services_url(owner, folder) == stack.database_url
+    finally:
+        with psycopg.connect(owner, autocommit=True) as admin:
+            for role in ("paidup_app", "paidup_reader"):
+                admin.execute(f"DROP OWNED BY {role}")
+                admin.execute(f"DROP ROLE {role}")
+
+
 def test_servers_that_are_given_are_used_and_left_alone(
     servers_folder: Path, database: str, redis_url: str
 ) -> None:
     folder = servers_folder / "given"
 
     with stack_on(folder, DATABASE_URL=database, REDIS_URL=redis_url, REDIS_URL_FILE="") as stack:
-        assert stack.database_url == database
+        assert stack.database_url == stack.owner_database_url == database
         assert stack.redis_url == redis_url
         found = up_file.read(folder)
         assert found

@@ -17,7 +17,9 @@ UP = UpFile(
     ingest_url="http://127.0.0.1:8000",
     worker_metrics_url="http://127.0.0.1:9101",
     console_url="http://127.0.0.1:8001",
-    database_url="postgresql://paidup:pw@127.0.0.1:5432/paidup",
+    database_url="postgresql://paidup_app:pw@127.0.0.1:5432/paidup",
+    owner_database_url="postgresql://paidup:pw@127.0.0.1:5432/paidup",
+    reader_database_url="postgresql://paidup_reader:pw@127.0.0.1:5432/paidup",
     redis_url="redis://:pw@127.0.0.1:6379/0",
     webhook_secret="whsec_of_up",
     console_token="pdt_of_up",
@@ -87,6 +89,13 @@ def test_the_servers_of_up_may_be_named_again(running: dict[str, str]) -> None:
     assert completed["REDIS_URL"] == UP.redis_url
 
 
+def test_the_database_of_up_may_be_named_as_its_owner(running: dict[str, str]) -> None:
+    completed = up_file.completed({**running, "DATABASE_URL": UP.owner_database_url})
+
+    assert completed["DATABASE_URL"] == UP.owner_database_url
+    assert completed["REDIS_URL"] == UP.redis_url
+
+
 @pytest.mark.parametrize(
     "named",
     [
@@ -94,6 +103,7 @@ def test_the_servers_of_up_may_be_named_again(running: dict[str, str]) -> None:
         {"REDIS_URL": "redis://production"},
         {"DATABASE_URL_FILE": "/run/secrets/database"},
         {"PAIDUP_OWNER_DATABASE_URL": "postgresql://production/paidup"},
+        {"PAIDUP_OWNER_DATABASE_URL_FILE": "/run/secrets/owner"},
     ],
 )
 def test_half_of_another_deployment_is_never_mixed_with_half_of_up(

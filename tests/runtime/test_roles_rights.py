@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from ops.up.servers.postgres_server import Postgres
-from runtime import schema
+from runtime import roles, schema
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.catalogues import CatalogueCache
@@ -33,11 +33,11 @@ def engine(database: str) -> Iterator[Engine]:
 @pytest.fixture
 def as_application(postgres_server: Postgres, engine: Engine, database: str) -> Iterator[Engine]:
     """Open sessions that act as the application's role."""
-    name, role = database.rpartition("/")[2], schema.APPLICATION_ROLE
+    name, role = database.rpartition("/")[2], roles.APPLICATION_ROLE
     with psycopg.connect(postgres_server.admin_url, dbname=name, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {role}")
         with engine.begin() as connection:
-            schema.grant_rights(connection, role)
+            roles.grant_rights(connection, role)
         url = postgres_server.admin_url.rpartition("/")[0]
         limited = engine_for(f"{url}/{name}?options=-c%20role%3D{role}", application_name="test")
         yield limited
