@@ -50,8 +50,7 @@ def list_entries(
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="audit") as connection:
         found = audit_entries(connection, wanted, limit=limit + 1)
-        if not found and wanted.user:
-            party_queries.require_user(connection, wanted.user)
+        unknown = party_queries.unknown_user(connection, wanted.user)
     shown = found[:limit]
     on = shown[-1].id if len(found) > limit else None
     print_list(
@@ -59,9 +58,10 @@ def list_entries(
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty="no entry matches",
+        empty=unknown or "no entry matches",
         notes=[f"there are more: --before {on} shows them"] if on is not None else [],
         before=on,
+        known=unknown is None,
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import Connection
 
 from billing.readers.registry import HANDLED_TYPES
 from billing.text import storable
@@ -53,7 +52,7 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="events") as connection:
-        parties = _parties(connection, settings, wanted)
+        parties = parties_named(connection, settings, wanted)
         found = settled_events(connection, wanted, parties, limit=limit + 1)
     waiting = _in_inbox(settings)
     shown, more = found[:limit], len(found) > limit
@@ -66,10 +65,11 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty="no settled event matches",
+        empty=_unknown(wanted, parties) or "no settled event matches",
         notes=[*notes, f"still in the inbox: {count}"],
         more=more,
         in_inbox=waiting,
+        known=_unknown(wanted, parties) is None,
     )
 
 
@@ -91,11 +91,12 @@ def export(*, to: Path | None, **given: Any) -> None:
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="export") as connection:
-        parties = _parties(connection, settings, wanted)
+        parties = parties_named(connection, settings, wanted)
         total = count_events(connection, wanted, parties)
         with open_output(to) as file, progress("exporting", total) as report:
             number = write_lines(export_lines(connection, wanted, parties), file, report)
-    click.echo(f"{format_count(number, 'event')} exported", err=True)
+    why = f": {unknown}" if (unknown := _unknown(wanted, parties)) else ""
+    click.echo(f"{format_count(number, 'event')} exported{why}", err=True)
 
 
 @events.command(epilog="Example: paidup events show evt_1Abc --payload")
@@ -111,15 +112,13 @@ def show(event_id: str, *, payload: bool, as_json: bool) -> None:
         print_event(shown, payload=payload)
 
 
-def _parties(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
-    parties = parties_named(connection, settings, wanted)
+def _unknown(wanted: EventFilter, parties: Parties) -> str | None:
+    """Return a sentence about a user or a customer whom no settled event names, else None."""
     if "user" in parties and not parties["user"]:
-        raise CommandFailed(f"no event names a user {wanted.user!r}; --customer takes Stripe's id")
+        return f"no event names a user {wanted.user!r}; --customer takes Stripe's id"
     if "customer" in parties and not parties["customer"]:
-        raise CommandFailed(
-            f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
-        )
-    return parties
+        return f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
+    return None
 
 
 def _in_inbox(settings: Settings) -> int | None:

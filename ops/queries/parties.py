@@ -14,7 +14,6 @@ from models.tables import (
     StoredSubscription,
     UserEntitlement,
 )
-from ops.errors import CommandFailed
 from runtime.settings import Settings
 
 _OWNED = (StoredCustomer, StoredSubscription, StoredPurchase, StoredPayment, UserEntitlement)
@@ -32,10 +31,11 @@ def parties_of_user(connection: Connection, user_id: str) -> frozenset[str]:
     return frozenset(connection.scalars(query))
 
 
-def require_user(connection: Connection, user_id: str) -> None:
-    """Raise ``CommandFailed`` if no row names the user."""
-    if not parties_of_user(connection, user_id):
-        raise CommandFailed(f"no event names a user {user_id!r}")
+def unknown_user(connection: Connection, user_id: str | None) -> str | None:
+    """Return a sentence about a user whom no row and no audit entry names, else None."""
+    if user_id is None or is_known(connection, user_id):
+        return None
+    return f"no event names a user {user_id!r}; --customer takes Stripe's id"
 
 
 def parties_of_customer(

@@ -129,11 +129,24 @@ def test_an_inbox_that_does_not_answer_does_not_hide_what_is_settled(
 
 @servers
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--user", "usr_nobody"], "no event names a user 'usr_nobody'"),
+        (["--customer", "cus_nobody"], "no event names a customer"),
+        (["--user", "\udcff"], "no event names a user"),
+    ],
+)
+def test_a_user_or_customer_never_seen_is_no_error(
+    arguments: list[str], said: str, inbox: Inbox, paidup: Paidup
+) -> None:
+    assert said in paidup("events", "list", *arguments)
+    assert json.loads(paidup("events", "list", *arguments, "--json"))["known"] is False
+
+
+@servers
+@pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["list", "--user", "usr_nobody"], 1, "no event names a user 'usr_nobody'"),
-        (["list", "--customer", "cus_nobody"], 1, "no event names a customer"),
-        (["list", "--user", "\udcff"], 1, "no event names a user"),
         (["list", "--type", "nonsense"], 2, "is not an event type"),
         (["list", "--since", "soon"], 2, "is not a time"),
         (["list", "--since", "1h", "--until", "2h"], 2, "is not before"),
