@@ -40,7 +40,10 @@ REPLAY_BLOCKED: Final = ("duplicate", "stale_timestamp", "future_timestamp")
 OPERATIONS: Final = ("ingest", "worker")
 OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
-READS: Final = ("found", "unchanged", "unknown", "unauthorized", "limited", "unavailable")
+READS: Final = (
+    *("found", "unchanged", "unknown"),
+    *("invalid", "unauthorized", "limited", "unavailable"),
+)
 FETCHES: Final = ("answered", "gone", "limited", "away", "forbidden", "refused")
 """Results of requests to Stripe's API."""
 

@@ -405,3 +405,8 @@ SERVER_ORPHAN_SECONDS: Final = 1.0
 PORT_SECONDS: Final = 3.0
 """A server that starts waits so long for its port. It outlasts the two above: the processes of a
 launcher that was killed hold the port until they have ended."""
+
+# The read API ----------------------------------------------------------------------------------
+
+CHANGE_WAIT_SECONDS: Final = 25
+"""The longest that a request may wait for a change. Proxies give up after 30 s or more."""

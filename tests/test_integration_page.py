@@ -117,7 +117,12 @@ def test_the_answer_over_http_is_one_that_the_api_describes() -> None:
 
 
 def test_every_problem_of_the_api_is_explained() -> None:
-    described = description()["paths"]["/v1/users/{user_id}/entitlements"]["get"]["responses"]
+    described = {
+        status
+        for path, operations in description()["paths"].items()
+        if path.startswith("/v1/")
+        for status in operations["get"]["responses"]
+    }
 
     explained = re.findall(r"^\| (\d{3}) \|", PAGE, flags=re.MULTILINE)
 
@@ -161,6 +166,30 @@ def test_a_follower_hears_each_change_and_goes_on_where_it_was(
     number_waiting(engine)
     with running("follow.py", environ, tmp_path) as lines:
         after = heard(lines, 1)
+
+    assert before == ["granted usr_1"]
+    assert meanwhile == ["granted usr_2", "granted usr_3"]
+    assert after == ["granted usr_4"]
+
+
+@pytest.mark.servers
+def test_a_follower_over_http_hears_each_change_and_goes_on_where_it_was(
+    environ: dict[str, str], database: str, engine: Any, tmp_path: Path
+) -> None:
+    changed(engine, "usr_1")
+    number_waiting(engine)
+    with serving(database, tmp_path) as console:
+        given = environ | {"PAIDUP_URL": f"http://{console.address}", "PAIDUP_TOKEN": TOKEN}
+        with running("follow_http.py", given, tmp_path) as lines:
+            before = heard(lines, 1)
+            changed(engine, "usr_2", "usr_3")
+            number_waiting(engine)
+            meanwhile = heard(lines, 2)
+            until(lambda: (tmp_path / "cursor.txt").read_text() == "3")
+        changed(engine, "usr_4")
+        number_waiting(engine)
+        with running("follow_http.py", given, tmp_path) as lines:
+            after = heard(lines, 1)
 
     assert before == ["granted usr_1"]
     assert meanwhile == ["granted usr_2", "granted usr_3"]

@@ -1,6 +1,7 @@
 """``paidup audit``."""
 
 import os
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from billing.text import storable
 from ops import connections
 from ops.queries import parties as party_queries
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
+from ops.queries.lookups import user_meant
+from ops.queries.parties import configured_realms
 from ops.terminal.formats import TimeParam, check_time_range, format_time
 from ops.terminal.output import Columns, json_option, print_list
 from ops.up.up_file import settings as find_settings
@@ -49,9 +52,11 @@ def list_entries(
     wanted = AuditFilter(since=since, until=until, **(given | stored))
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="audit") as connection:
+        if wanted.user:
+            realms = configured_realms(settings)
+            wanted = replace(wanted, user=user_meant(connection, realms, wanted.user))
         found = audit_entries(connection, wanted, limit=limit + 1)
-        if not found and wanted.user:
-            party_queries.require_user(connection, wanted.user)
+        unknown = party_queries.unknown_user(connection, wanted.user)
     shown = found[:limit]
     on = shown[-1].id if len(found) > limit else None
     print_list(
@@ -59,9 +64,10 @@ def list_entries(
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty="no entry matches",
+        empty=unknown or "no entry matches",
         notes=[f"there are more: --before {on} shows them"] if on is not None else [],
         before=on,
+        known=unknown is None,
     )
 
 

@@ -16,6 +16,7 @@ from ops import connections
 from ops.changes.follow import follow as follow_changes
 from ops.errors import CommandFailed
 from ops.queries import parties as party_queries
+from ops.queries.lookups import user_meant
 from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.output import Columns, json_option, print_line, print_list, to_json
@@ -30,6 +31,8 @@ class ChangesPage:
     changes: Sequence[EntitlementChange]
     cursor: int
     more: bool
+    unknown: str | None
+    """A sentence if no event names the user."""
 
 
 @click.command(epilog="Example: paidup changes --after 1200 --follow --json")
@@ -51,8 +54,8 @@ def changes(
     user = None if user is None else storable(user)
     with connections.open_database(settings, application="changes") as engine:
         with connections.read_snapshot(engine) as connection:
-            if user is not None and not follow:
-                party_queries.require_user(connection, user)
+            if user is not None:
+                user = user_meant(connection, party_queries.configured_realms(settings), user)
             page = _page(connection, after, user, limit)
         if follow:
             shown, cursor = (page.changes, page.cursor) if after is None else ((), after)
@@ -66,10 +69,10 @@ def changes(
 
 
 def _page(connection: Connection, after: int | None, user: str | None, limit: int) -> ChangesPage:
-    newest = newest_cursor(connection)
+    newest, unknown = newest_cursor(connection), party_queries.unknown_user(connection, user)
     if after is None:
         found = newest_changes(connection, limit=limit, user=user)
-        return ChangesPage(changes=found, cursor=newest, more=False)
+        return ChangesPage(changes=found, cursor=newest, more=False, unknown=unknown)
     if after > newest:
         raise CommandFailed(
             f"the newest change is {newest}: cursor {after} is from another database, or this one"
@@ -78,7 +81,8 @@ def _page(connection: Connection, after: int | None, user: str | None, limit: in
         )
     found = changes_after(connection, after, limit=limit + 1, user=user)
     shown, more = found[:limit], len(found) > limit
-    return ChangesPage(changes=shown, cursor=shown[-1].cursor if more else newest, more=more)
+    cursor = shown[-1].cursor if more else newest
+    return ChangesPage(changes=shown, cursor=cursor, more=more, unknown=unknown)
 
 
 def _print_page(page: ChangesPage, *, as_json: bool) -> None:
@@ -87,10 +91,11 @@ def _print_page(page: ChangesPage, *, as_json: bool) -> None:
         page.changes,
         _COLUMNS,
         as_json=as_json,
-        empty="no change after this cursor",
+        empty=page.unknown or "no change after this cursor",
         notes=[f"there are more: --after {page.cursor} shows them"] if page.more else [],
         cursor=page.cursor,
         more=page.more,
+        known=page.unknown is None,
     )
 
 

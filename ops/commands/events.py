@@ -18,7 +18,9 @@ from ops.errors import CommandFailed
 from ops.events.lookup import look_up
 from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
+from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, Parties, SettledEvent, parties_named, settled_events
+from ops.queries.parties import configured_realms
 from ops.replay.targets import event_filter, filter_options
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
@@ -53,23 +55,25 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="events") as connection:
-        parties = _parties(connection, settings, wanted)
+        parties = parties_named(connection, settings, wanted)
         found = settled_events(connection, wanted, parties, limit=limit + 1)
+        notes = _dead_letters(connection, settings, wanted) if parties else []
     waiting = _in_inbox(settings)
     shown, more = found[:limit], len(found) > limit
-    notes = ["there are more: --limit shows them"] if more else []
+    notes += ["there are more: --limit shows them"] if more else []
     if not shown:
-        notes = [hint for name in wanted.types for hint in _hints(name)]
+        notes += [hint for name in wanted.types for hint in _hints(name)]
     count = "unknown, Redis is unreachable" if waiting is None else str(waiting)
     print_list(
         "events",
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty="no settled event matches",
+        empty=_unknown(wanted, parties) or "no settled event matches",
         notes=[*notes, f"still in the inbox: {count}"],
         more=more,
         in_inbox=waiting,
+        known=_unknown(wanted, parties) is None,
     )
 
 
@@ -91,11 +95,12 @@ def export(*, to: Path | None, **given: Any) -> None:
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="export") as connection:
-        parties = _parties(connection, settings, wanted)
+        parties = parties_named(connection, settings, wanted)
         total = count_events(connection, wanted, parties)
         with open_output(to) as file, progress("exporting", total) as report:
             number = write_lines(export_lines(connection, wanted, parties), file, report)
-    click.echo(f"{format_count(number, 'event')} exported", err=True)
+    why = f": {unknown}" if (unknown := _unknown(wanted, parties)) else ""
+    click.echo(f"{format_count(number, 'event')} exported{why}", err=True)
 
 
 @events.command(epilog="Example: paidup events show evt_1Abc --payload")
@@ -111,15 +116,21 @@ def show(event_id: str, *, payload: bool, as_json: bool) -> None:
         print_event(shown, payload=payload)
 
 
-def _parties(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
-    parties = parties_named(connection, settings, wanted)
+def _dead_letters(connection: Connection, settings: Settings, wanted: EventFilter) -> list[str]:
+    """Return a note if there are open dead letters about the user or customer."""
+    about = EventFilter(user=wanted.user, customer=wanted.customer)
+    realms = configured_realms(settings)
+    keys = find_dead_letter_keys(connection, about, OPEN, realms=realms)
+    return [f"open dead letters about them: {len(keys)}; `paidup dead list`"] if keys else []
+
+
+def _unknown(wanted: EventFilter, parties: Parties) -> str | None:
+    """Return a sentence about a user or a customer whom no settled event names, else None."""
     if "user" in parties and not parties["user"]:
-        raise CommandFailed(f"no event names a user {wanted.user!r}; --customer takes Stripe's id")
+        return f"no event names a user {wanted.user!r}; --customer takes Stripe's id"
     if "customer" in parties and not parties["customer"]:
-        raise CommandFailed(
-            f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
-        )
-    return parties
+        return f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
+    return None
 
 
 def _in_inbox(settings: Settings) -> int | None:

@@ -41,7 +41,15 @@ def create_app(*, read_api: ReadApi, metrics: Metrics, breaker: CircuitBreaker) 
 
     @app.get("/v1/users/<user_id:user_id>/entitlements", provide_automatic_options=False)
     def entitlements(user_id: str) -> Response:
-        return read_api.entitlements(request, user_id)
+        return read_api.entitlements_of_user(request, user_id)
+
+    @app.get("/v1/entitlements", provide_automatic_options=False)
+    def entitlements_of_many() -> Response:
+        return read_api.entitlements_of_many(request)
+
+    @app.get("/v1/changes", provide_automatic_options=False)
+    def changes() -> Response:
+        return read_api.changes(request)
 
     @app.get("/openapi.json", provide_automatic_options=False)
     def described() -> Response:

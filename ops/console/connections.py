@@ -1,10 +1,12 @@
 """Read-only connections for requests, with a short time limit on every answer."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from runtime.database.deadline import DeadlineConnection
+from runtime.database.deadline import DeadlineConnection, NoAnswer
 from runtime.database.engine import connector, conninfo_of, engine_on
 from runtime.database.pooler import PooledStatement
 from runtime.database.session import SESSION
@@ -21,6 +23,8 @@ _SESSION: Final = {
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
+
+T = TypeVar("T")
 
 
 class HastyConnection(DeadlineConnection):
@@ -60,3 +64,20 @@ def hasty_engine(settings: Settings, *, application_name: str, pool_size: int) -
         pool_timeout=ANSWER_SECONDS,
         pool_use_lifo=True,
     )
+
+
+def ask(engine: Engine, question: Callable[[Connection], T]) -> T:
+    """Return the answer; ask again if PostgreSQL restarted while the connection was idle.
+
+    Raises:
+        SQLAlchemyError: if the database did not answer in time.
+    """
+    try:
+        with engine.connect() as connection:
+            return question(connection)
+    except DBAPIError as error:
+        if not error.connection_invalidated or isinstance(error.orig, NoAnswer):
+            raise
+    # The pool has replaced all of its connections.
+    with engine.connect() as connection:
+        return question(connection)

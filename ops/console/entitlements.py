@@ -1,85 +1,152 @@
-"""Read a user's entitlements as one document: one statement, one round trip, one snapshot.
+"""Read users' entitlements as documents: one statement, one round trip, one snapshot.
 
-PostgreSQL builds the document, from the view and the rows that applications read. The statement
+PostgreSQL builds the documents, from the view and the rows that applications read. The statement
 finds everything by ``user_id`` in an index, and is prepared once for each connection.
 """
 
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine
 
+from billing.ids import CustomerId, Realm, object_key
 from billing.text import storable
-from runtime.database.deadline import NoAnswer
+from ops.console.connections import ask
 
 # A payment link lets its visitor name any user, so an abandoned checkout makes no user known.
 # The view decides what is in force. A grant that reached its end is revoked from that moment on,
 # not only once the timed task has cleared ``active``.
-_DOCUMENT: Final = """
-WITH merged AS (
-    SELECT feature, value, expires_at FROM effective_entitlements WHERE user_id = %(user_id)s
-), granted AS (
-    SELECT json_agg(
-        json_build_object(
-            'source', one.source,
-            'plan_code', one.plan_code,
-            'status', CASE
-                WHEN NOT one.active OR one.expires_at <= now() THEN 'revoked'
-                WHEN one.starts_at > now() THEN 'scheduled'
-                ELSE 'active'
-            END,
-            'features', one.entitlements,
-            'starts_at', one.starts_at,
-            'expires_at', one.expires_at,
-            'because', json_build_object('event_id', one.event_id, 'type', event.type),
-            'realm', one.realm,
-            'catalogue_version', one.catalogue_version
-        ) ORDER BY one.starts_at, one.source, one.plan_code, one.realm
-    ) AS grants
-    FROM user_entitlements AS one LEFT JOIN stripe_events AS event ON event.id = one.event_id
-    WHERE one.user_id = %(user_id)s
-)
-SELECT json_build_object(
-    'user_id', %(user_id)s::text,
-    'features', (SELECT coalesce(json_object_agg(feature, value ORDER BY feature), '{}')
-                 FROM merged),
-    'features_expire_at', (SELECT coalesce(json_object_agg(feature, expires_at ORDER BY feature),
-                                           '{}') FROM merged),
-    'grants', coalesce(grants, '[]'),
-    'catalogue_version', (SELECT max(version) FROM catalogues)
-)::text
-FROM granted
-WHERE grants IS NOT NULL
-    OR EXISTS (SELECT FROM customers WHERE user_id = %(user_id)s)
-    OR EXISTS (SELECT FROM subscriptions WHERE user_id = %(user_id)s)
-    OR EXISTS (SELECT FROM purchases WHERE user_id = %(user_id)s AND status <> 'expired')
-    OR EXISTS (SELECT FROM payments WHERE user_id = %(user_id)s
-               AND (status <> 'canceled' OR amount_minor > 0))
+_DOCUMENTS: Final = """
+SELECT document.known, document.body::text
+FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROSS JOIN LATERAL (
+    WITH merged AS (
+        SELECT feature, value, expires_at FROM effective_entitlements
+        WHERE user_id = asked.user_id
+    ), granted AS (
+        SELECT json_agg(
+            json_build_object(
+                'source', one.source,
+                'plan_code', one.plan_code,
+                'status', CASE
+                    WHEN NOT one.active OR one.expires_at <= now() THEN 'revoked'
+                    WHEN one.starts_at > now() THEN 'scheduled'
+                    ELSE 'active'
+                END,
+                'features', one.entitlements,
+                'starts_at', one.starts_at,
+                'expires_at', one.expires_at,
+                'because', json_build_object('event_id', one.event_id, 'type', event.type),
+                'realm', one.realm,
+                'catalogue_version', one.catalogue_version
+            ) ORDER BY one.starts_at, one.source, one.plan_code, one.realm
+        ) AS grants
+        FROM user_entitlements AS one LEFT JOIN stripe_events AS event ON event.id = one.event_id
+        WHERE one.user_id = asked.user_id
+    ), seen AS (
+        SELECT grants,
+            grants IS NOT NULL
+                OR EXISTS (SELECT FROM customers WHERE user_id = asked.user_id)
+                OR EXISTS (SELECT FROM subscriptions WHERE user_id = asked.user_id)
+                OR EXISTS (SELECT FROM purchases
+                           WHERE user_id = asked.user_id AND status <> 'expired')
+                OR EXISTS (SELECT FROM payments WHERE user_id = asked.user_id
+                           AND (status <> 'canceled' OR amount_minor > 0)) AS known
+        FROM granted
+    )
+    SELECT known, json_build_object(
+        'user_id', asked.user_id,
+        'known', known,
+        'features', (SELECT coalesce(json_object_agg(feature, value ORDER BY feature), '{}')
+                     FROM merged),
+        'features_expire_at', (SELECT coalesce(json_object_agg(feature, expires_at
+                                                               ORDER BY feature), '{}')
+                               FROM merged),
+        'grants', coalesce(grants, '[]'),
+        'catalogue_version', (SELECT max(version) FROM catalogues)
+    ) AS body
+    FROM seen
+) AS document
+ORDER BY asked.place
 """
+
+# A subscription or payment may name another user than its customer does.
+_USERS_OF_CUSTOMER: Final = """
+WITH its AS MATERIALIZED (
+    SELECT party FROM memberships WHERE object_key = ANY(%(keys)s::text[])
+), named AS (
+    SELECT user_id FROM customers JOIN its USING (party) WHERE stripe_customer_id = %(customer)s
+    UNION
+    SELECT user_id FROM subscriptions JOIN its USING (party)
+    WHERE stripe_customer_id = %(customer)s
+    UNION
+    SELECT user_id FROM payments JOIN its USING (party) WHERE stripe_customer_id = %(customer)s
+)
+SELECT EXISTS (SELECT FROM its), ARRAY(
+    SELECT user_id FROM named WHERE user_id IS NOT NULL ORDER BY user_id LIMIT %(limit)s
+)
+"""
+
+MAX_USERS: Final = 100
+"""Users in one document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A JSON document; ``known`` is true if Paidup knows the customer, or one of the users."""
+
+    body: bytes
+    known: bool
 
 
 class Entitlements:
-    """Reads documents from PostgreSQL, over a few connections that stay open."""
+    """Reads documents from PostgreSQL, over a few connections that stay open.
 
-    def __init__(self, engine: Engine) -> None:
+    Each method raises ``SQLAlchemyError`` if the database does not answer in time.
+    """
+
+    def __init__(self, engine: Engine, realms: Sequence[Realm]) -> None:
+        """Take the realms in which a customer is looked for."""
         self._engine = engine
+        self._realms = realms
 
-    def of(self, user_id: str) -> bytes | None:
-        """Return the document, None for an unknown user.
+    def of_user(self, user_id: str) -> Document:
+        """Return the entitlements of one user."""
+        [document] = ask(self._engine, lambda connection: _documents(connection, [user_id]))
+        return document
 
-        Raises:
-            SQLAlchemyError: if the database did not answer in time.
+    def of_users(self, user_ids: Sequence[str]) -> Document:
+        """Return the entitlements of several users, each once, in the order they are named."""
+        named = list(dict.fromkeys(user_ids))
+        documents = ask(self._engine, lambda connection: _documents(connection, named))
+        body = b'{"entitlements": [%b]}' % _joined(documents)
+        return Document(body=body, known=any(each.known for each in documents))
+
+    def of_customer(self, customer_id: str) -> Document:
+        """Return the entitlements of the users of a Stripe customer, sorted by user id.
+
+        A customer has several users if its subscriptions or payments name others than itself.
+        ``more`` is true in the document if there are more than ``MAX_USERS``.
         """
-        stored_id = storable(user_id)
-        try:
-            return self._read(stored_id)
-        except DBAPIError as error:
-            if not error.connection_invalidated or isinstance(error.orig, NoAnswer):
-                raise
-        # The connection was idle while PostgreSQL restarted. The pool has replaced all of them.
-        return self._read(stored_id)
+        return ask(self._engine, lambda connection: self._of_customer(connection, customer_id))
 
-    def _read(self, user_id: str) -> bytes | None:
-        with self._engine.connect() as connection:
-            found = connection.exec_driver_sql(_DOCUMENT, {"user_id": user_id}).scalar()
-        return None if found is None else str(found).encode()
+    def _of_customer(self, connection: Connection, customer_id: str) -> Document:
+        customer = CustomerId(storable(customer_id))
+        keys = [object_key(realm, customer) for realm in self._realms]
+        values = {"keys": keys, "customer": customer, "limit": MAX_USERS + 1}
+        known, users = connection.exec_driver_sql(_USERS_OF_CUSTOMER, values).one()
+        documents = _documents(connection, users[:MAX_USERS])
+        head = json.dumps({"customer": customer, "known": known, "more": len(users) > MAX_USERS})
+        body = b'%b, "entitlements": [%b]}' % (head[:-1].encode(), _joined(documents))
+        return Document(body=body, known=known)
+
+
+def _documents(connection: Connection, user_ids: Iterable[str]) -> list[Document]:
+    stored = [storable(user_id) for user_id in user_ids]
+    rows = connection.exec_driver_sql(_DOCUMENTS, {"user_ids": stored}) if stored else ()
+    return [Document(body=body.encode(), known=known) for known, body in rows]
+
+
+def _joined(documents: Iterable[Document]) -> bytes:
+    return b", ".join(document.body for document in documents)

@@ -6,24 +6,32 @@ another console beside it.
 """
 
 import sys
+import threading
 import time
 from typing import Final
 
 from flask import Flask
 
 from ops.console.app import create_app
-from ops.console.connections import hasty_engine
+from ops.console.changes import Changes
+from ops.console.connections import ask, hasty_engine
 from ops.console.entitlements import Entitlements
+from ops.console.newest_cursor import LOOK_SECONDS, NewestCursor
 from ops.console.read_api import ReadApi
 from ops.console.tokens import read_tokens
+from ops.queries.parties import configured_realms
 from runtime import schema
+from runtime.changes.feed import newest_cursor
 from runtime.gc_tuning import reduce_gc
+from runtime.guard import start_loop
 from runtime.http.background import start_background_threads
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.server import ServerSpec
 from runtime.http.stalled_connections import ConnectionReaper
+from runtime.http.stop_signal import call_on_stop
 from runtime.settings import Settings
 from runtime.telemetry import build_metrics, configure_logging
+from runtime.time_limits import CHANGE_WAIT_SECONDS, STALLED_SECONDS
 
 SERVER: Final = ServerSpec(
     name="console",
@@ -36,6 +44,8 @@ SERVER: Final = ServerSpec(
 )
 
 _CONNECTIONS: Final = 8
+_MOST_WAITING: Final = 256
+"""Requests that wait for a change at once: a quarter of the threads."""
 
 
 def start_process(settings: Settings, port: int, launcher: int) -> Flask:
@@ -45,11 +55,16 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     metrics = build_metrics(tokens=(token.name for token in tokens))
     breaker = _breaker(settings)
     breaker.check()
-    reaper = ConnectionReaper(idle_seconds=SERVER.idle_seconds)
+    # A client that waits for a change looks like one that owes the rest of its request.
+    reaper = ConnectionReaper(
+        CHANGE_WAIT_SECONDS + STALLED_SECONDS, idle_seconds=SERVER.idle_seconds
+    )
     start_background_threads(breaker, reaper, port=port, launcher=launcher)
     engine = hasty_engine(settings, application_name="paidup console", pool_size=_CONNECTIONS)
     api = ReadApi(
-        read_document=Entitlements(engine).of,
+        entitlements=Entitlements(engine, configured_realms(settings)),
+        changes=Changes(engine),
+        newest_cursor=_newest_cursor(settings, breaker),
         tokens=tokens,
         rate=settings.console_rate,
         metrics=metrics,
@@ -60,6 +75,18 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     app = create_app(read_api=api, metrics=metrics, breaker=breaker)
     reduce_gc()
     return app
+
+
+def _newest_cursor(settings: Settings, breaker: CircuitBreaker) -> NewestCursor:
+    # A pool of its own, too: those who wait are woken however busy the others are.
+    engine = hasty_engine(settings, application_name="paidup console changes", pool_size=1)
+    newest = NewestCursor(
+        lambda: ask(engine, newest_cursor), most_waiting=_MOST_WAITING, failed=breaker.failed
+    )
+    stopped = threading.Event()
+    start_loop("newest-cursor", newest.look, pause=lambda: LOOK_SECONDS, stopped=stopped)
+    call_on_stop(newest.stop)
+    return newest
 
 
 def _breaker(settings: Settings) -> CircuitBreaker:

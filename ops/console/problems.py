@@ -8,17 +8,39 @@ UNAUTHORIZED = Problem(
     title="Unauthorized",
     detail="Send a token of this server in the header Authorization: Bearer <token>.",
 )
-USER_UNKNOWN = Problem(
-    code="user-unknown",
-    status=404,
-    title="User unknown",
-    detail="No event from Stripe ever named a user with this id: check the id.",
+UNUSABLE_NAMES = Problem(
+    code="unusable-query",
+    status=400,
+    title="Unusable query",
+    detail="Name 1 to 100 users with user_id, each in its own parameter, or one Stripe customer"
+    " with customer.",
+)
+UNUSABLE_CURSOR = Problem(
+    code="unusable-query",
+    status=400,
+    title="Unusable query",
+    detail="Send whole numbers: after is the cursor of your last response, wait the seconds to"
+    " wait for a change, limit the number of changes.",
+)
+CURSOR_AHEAD = Problem(
+    code="cursor-ahead",
+    status=409,
+    title="Cursor ahead",
+    detail="No change has this cursor: it is from another database, or this one was restored to an"
+    " earlier state. Read every user's entitlements again, then continue after newest.",
 )
 TOO_MANY_REQUESTS = Problem(
     code="too-many-requests",
     status=429,
     title="Too many requests",
     detail="This token exceeded its rate: retry after the seconds in Retry-After.",
+)
+TOO_MANY_WAITING = Problem(
+    code="too-many-waiting",
+    status=429,
+    title="Too many waiting",
+    detail="As many requests wait for a change as this server allows: retry after the seconds in"
+    " Retry-After, or ask without wait.",
 )
 UNAVAILABLE = Problem(
     code="unavailable",

@@ -1,4 +1,4 @@
-"""Serve one request for a user's entitlements.
+"""Serve one request of the read API: entitlements of users, or the changes of entitlements.
 
     request -token-> name -rate limit-> admitted -read-> document -ETag-> 200 or 304
 
@@ -10,25 +10,37 @@ import hashlib
 from collections.abc import Callable, Sequence
 from math import ceil
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import structlog
 from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops.console import problems
+from ops.console.changes import ChangesDocument
+from ops.console.entitlements import Document
+from ops.console.newest_cursor import NewestCursor, TooManyWaiting
 from ops.console.rate_limit import Bucket
+from ops.console.read_queries import (
+    ChangesQuery,
+    UnusableQuery,
+    read_changes_query,
+    read_named_users,
+)
 from ops.console.tokens import Token, find_token_name
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
 from runtime.telemetry import Metrics
+from runtime.time_limits import RETRY_AFTER_SECONDS
 
 _CACHING: Final = ("Cache-Control", "private, no-cache")
 _CHALLENGE: Final = 'Bearer realm="paidup"'
 _LOG_LINES_A_SECOND: Final = 20
 
 log = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class ReadDeclined(Exception):
@@ -41,25 +53,48 @@ class ReadDeclined(Exception):
         *,
         reason: str = "",
         header: tuple[str, str] | None = None,
+        **members: object,
     ) -> None:
         self.problem = problem
         self.result = result
         self.reason = reason
         self.headers = [header] if header else []
+        self.members = members
         super().__init__(problem.title)
 
 
-ReadDocument = Callable[[str], bytes | None]
-"""Returns the document about a user id, None for an unknown user."""
+class ReadsEntitlements(Protocol):
+    """Reads entitlements; raises ``SQLAlchemyError`` if the database does not answer."""
+
+    def of_user(self, user_id: str) -> Document:
+        """Return the entitlements of one user."""
+
+    def of_users(self, user_ids: Sequence[str]) -> Document:
+        """Return the entitlements of several users."""
+
+    def of_customer(self, customer_id: str) -> Document:
+        """Return the entitlements of the users of a Stripe customer."""
+
+
+class ReadsChanges(Protocol):
+    """Reads changes; raises ``SQLAlchemyError`` if the database does not answer."""
+
+    def start(self) -> ChangesDocument:
+        """Return no change, and the newest cursor."""
+
+    def after(self, cursor: int, *, limit: int) -> ChangesDocument:
+        """Return the changes after a cursor."""
 
 
 class ReadApi:
-    """The read endpoint; one for each server process, shared by all its threads."""
+    """The read endpoints; one for each server process, shared by all its threads."""
 
     def __init__(
         self,
         *,
-        read_document: ReadDocument,
+        entitlements: ReadsEntitlements,
+        changes: ReadsChanges,
+        newest_cursor: NewestCursor,
         tokens: Sequence[Token],
         rate: int,
         metrics: Metrics,
@@ -67,7 +102,9 @@ class ReadApi:
         monotonic: Callable[[], float],
         time: Callable[[], float],
     ) -> None:
-        self._read_document = read_document
+        self._entitlements = entitlements
+        self._changes = changes
+        self._newest_cursor = newest_cursor
         self._tokens = tokens
         self._buckets = {token.name: Bucket(rate, clock=monotonic) for token in tokens}
         self._metrics = metrics
@@ -75,17 +112,29 @@ class ReadApi:
         self._time = time
         self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
 
-    def entitlements(self, request: Request, user_id: str) -> Response:
-        """Respond with the user's entitlements, and count the response once."""
-        started = perf_counter()
+    def entitlements_of_user(self, request: Request, user_id: str) -> Response:
+        """Respond with the entitlements of one user."""
+        return self._serve(
+            request, lambda: self._document(request, lambda: self._entitlements.of_user(user_id))
+        )
+
+    def entitlements_of_many(self, request: Request) -> Response:
+        """Respond with the entitlements of the users, or of the customer, in the query."""
+        return self._serve(request, lambda: self._of_many(request))
+
+    def changes(self, request: Request) -> Response:
+        """Respond with the changes after a cursor; wait for one if there is none yet."""
+        return self._serve(request, lambda: self._next_changes(request))
+
+    def _serve(self, request: Request, answer: Callable[[], Response]) -> Response:
+        """Count the response once."""
         try:
             self._admit(request)
-            document = self._document(user_id)
+            response = answer()
         except ReadDeclined as declined:
             return self._decline(declined)
-        answer = self._answer(request, document)
-        self._metrics.read_seconds.observe(perf_counter() - started)
-        return answer
+        response.headers.add(*_CACHING)
+        return response
 
     def _admit(self, request: Request) -> None:
         presented = _presented(request.headers.get("Authorization", ""))
@@ -97,36 +146,73 @@ class ReadApi:
             header = ("Retry-After", str(ceil(wait)))
             raise ReadDeclined(problems.TOO_MANY_REQUESTS, "limited", reason=name, header=header)
 
-    def _document(self, user_id: str) -> bytes:
+    def _of_many(self, request: Request) -> Response:
+        try:
+            named = read_named_users(request.args)
+        except UnusableQuery:
+            raise ReadDeclined(problems.UNUSABLE_NAMES, "invalid") from None
+        customer = named.customer
+        if customer is None:
+            return self._document(request, lambda: self._entitlements.of_users(named.user_ids))
+        return self._document(request, lambda: self._entitlements.of_customer(customer))
+
+    def _document(self, request: Request, read: Callable[[], Document]) -> Response:
+        started = perf_counter()
+        document = self._read(read)
+        etag = hashlib.sha256(document.body).hexdigest()[:32]
+        if request.if_none_match.contains_weak(etag):
+            self._metrics.reads.labels("unchanged").inc()
+            response = Response(status=304)
+        else:
+            self._metrics.reads.labels("found" if document.known else "unknown").inc()
+            response = Response(document.body, mimetype="application/json")
+        response.set_etag(etag)
+        self._metrics.read_seconds.observe(perf_counter() - started)
+        return response
+
+    def _next_changes(self, request: Request) -> Response:
+        try:
+            query = read_changes_query(request.args)
+        except UnusableQuery:
+            raise ReadDeclined(problems.UNUSABLE_CURSOR, "invalid") from None
+        page = self._read_changes(query)
+        if page.empty and query.wait and query.after is not None:
+            self._wait(query.after, query.wait)
+            page = self._read_changes(query)
+        self._metrics.reads.labels("unchanged" if page.empty else "found").inc()
+        return Response(page.body, mimetype="application/json")
+
+    def _read_changes(self, query: ChangesQuery) -> ChangesDocument:
+        after = query.after
+        if after is None:
+            return self._read(self._changes.start)
+        page = self._read(lambda: self._changes.after(after, limit=query.limit))
+        if page.newest < after:
+            raise ReadDeclined(problems.CURSOR_AHEAD, "invalid", newest=page.newest)
+        return page
+
+    def _wait(self, cursor: int, seconds: int) -> None:
+        try:
+            self._newest_cursor.wait(cursor, seconds)
+        except TooManyWaiting:
+            retry = ("Retry-After", str(RETRY_AFTER_SECONDS))
+            raise ReadDeclined(problems.TOO_MANY_WAITING, "limited", header=retry) from None
+
+    def _read(self, read: Callable[[], T]) -> T:
         try:
             self._breaker.check_closed()
-            document = self._read_document(user_id)
+            return read()
         except CircuitOpen as refusal:
             raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(refusal)) from None
         except SQLAlchemyError as error:
             self._breaker.failed(error)
             reason = type(getattr(error, "orig", error)).__name__
             raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
-        if document is None:
-            raise ReadDeclined(problems.USER_UNKNOWN, "unknown")
-        return document
-
-    def _answer(self, request: Request, document: bytes) -> Response:
-        etag = hashlib.sha256(document).hexdigest()[:32]
-        unchanged = request.if_none_match.contains_weak(etag)
-        self._metrics.reads.labels("unchanged" if unchanged else "found").inc()
-        if unchanged:
-            response = Response(status=304)
-        else:
-            response = Response(document, mimetype="application/json")
-        response.set_etag(etag)
-        response.headers.add(*_CACHING)
-        return response
 
     def _decline(self, declined: ReadDeclined) -> Response:
         self._metrics.reads.labels(declined.result).inc()
         problem, instance = declined.problem, new_instance()
-        if problem is not problems.USER_UNKNOWN and self._log_throttle.take():
+        if self._log_throttle.take():
             log.warning(
                 "read declined",
                 problem=problem.code,
@@ -135,7 +221,8 @@ class ReadApi:
                 instance=instance,
                 lines_left_out=self._log_throttle.left_out(),
             )
-        return respond(problem, instance=instance, headers=[_CACHING, *declined.headers])
+        headers = [_CACHING, *declined.headers]
+        return respond(problem, instance=instance, headers=headers, **declined.members)
 
 
 def _presented(header: str) -> str:

@@ -3,9 +3,10 @@
 Granian reads bodies in blocking threads without a time limit, so each half-sent body would hold a
 thread for ever. Linux reports when each TCP connection last received and sent data. A connection
 that did neither is idle or stalled. If data came in and nothing went out since, the client owes the
-rest of its request, because Paidup answers in less than a second. Either state may last 10 s, so
-a proxy that keeps connections open should drop idle ones sooner. Closing the connection ends the
-read with a short body. It needs no file of its own, since slow clients may have taken the last one.
+rest of its request, because Paidup answers in less than a second (where a request may wait for
+something, the limit is that much longer). Either state may last 10 s, so a proxy
+that keeps connections open should drop idle ones sooner. Closing the connection ends the read with
+a short body. It needs no file of its own, since slow clients may have taken the last one.
 Other systems do not report this. There the number of threads and the proxy are the bound.
 """
 

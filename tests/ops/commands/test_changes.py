@@ -67,7 +67,8 @@ def test_one_user_s_are_listed_apart(books: SeededDatabase, paidup: Paidup) -> N
     mine = json.loads(paidup("changes", "--user", "usr_2", "--json"))["changes"]
 
     assert {change["user_id"] for change in mine} == {"usr_2"}
-    assert "no event names a user 'usr_3'" in _said(paidup, "--user", "usr_3")
+    assert "no event names a user 'usr_3'" in paidup("changes", "--user", "usr_3")
+    assert json.loads(paidup("changes", "--user", "usr_3", "--json"))["known"] is False
 
 
 def _said(paidup: Paidup, *arguments: str) -> str:

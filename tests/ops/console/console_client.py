@@ -1,7 +1,7 @@
 """A console without servers behind it, and the OpenAPI document that its responses must match."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -13,6 +13,9 @@ from openapi_schema_validator import OAS31Validator
 from werkzeug.test import TestResponse
 
 from ops.console.app import create_app
+from ops.console.changes import ChangesDocument
+from ops.console.entitlements import Document
+from ops.console.newest_cursor import NewestCursor
 from ops.console.read_api import ReadApi
 from ops.console.tokens import read_tokens
 from runtime.http.circuit_breaker import CircuitBreaker
@@ -22,10 +25,25 @@ from tests.fakes import FakeClock, FakeProbe
 TOKEN = "a-token-of-a-test"
 DOCUMENT = {
     "user_id": "usr_1",
+    "known": True,
     "features": {"max_devices": 5, "signals_enabled": True},
     "features_expire_at": {"max_devices": None, "signals_enabled": None},
     "grants": [],
     "catalogue_version": 1,
+}
+
+
+CHANGE = {
+    "cursor": 1,
+    "user_id": "usr_1",
+    "source": "sub_1",
+    "plan_code": "premium",
+    "change": "granted",
+    "before": None,
+    "after": {"active": True},
+    "event_id": "evt_1",
+    "reason": "It is active.",
+    "occurred_at": "2026-11-22T12:00:00.25+00:00",
 }
 
 
@@ -38,11 +56,54 @@ class FakeEntitlements:
     broken: Exception | None = None
     asked: list[str] = field(default_factory=list)
 
-    def of(self, user_id: str) -> bytes | None:
+    def of_user(self, user_id: str) -> Document:
+        return self._about(user_id)
+
+    def of_users(self, user_ids: Sequence[str]) -> Document:
+        found = [self._about(user_id) for user_id in user_ids]
+        body = b'{"entitlements": [%b]}' % b", ".join(each.body for each in found)
+        return Document(body=body, known=any(each.known for each in found))
+
+    def of_customer(self, customer_id: str) -> Document:
+        found = self._about(customer_id)
+        whole = {"customer": customer_id, "known": found.known, "more": False, "entitlements": []}
+        return Document(body=json.dumps(whole).encode(), known=found.known)
+
+    def _about(self, user_id: str) -> Document:
         self.asked.append(user_id)
         if self.broken:
             raise self.broken
-        return self.document if self.known in {user_id, None} else None
+        known = self.known in {user_id, None}
+        nothing = {**DOCUMENT, "user_id": user_id, "known": False, "features": {}}
+        return Document(body=self.document if known else json.dumps(nothing).encode(), known=known)
+
+
+@dataclass(kw_only=True)
+class FakeChanges:
+    """Has changes with the cursors 1 to ``newest``, or raises ``broken``."""
+
+    newest: int = 0
+    broken: Exception | None = None
+    asked: int = 0
+
+    def newest_cursor(self) -> int:
+        if self.broken:
+            raise self.broken
+        return self.newest
+
+    def start(self) -> ChangesDocument:
+        return self.after(self.newest, limit=0)
+
+    def after(self, cursor: int, *, limit: int) -> ChangesDocument:
+        self.asked += 1
+        if self.broken:
+            raise self.broken
+        last = max(cursor, min(cursor + limit, self.newest))
+        changes = [{**CHANGE, "cursor": place} for place in range(cursor + 1, last + 1)]
+        document = {"changes": changes, "cursor": last, "more": last < self.newest}
+        return ChangesDocument(
+            body=json.dumps(document).encode(), cursor=last, newest=self.newest, empty=not changes
+        )
 
 
 @dataclass(kw_only=True)
@@ -52,6 +113,8 @@ class Console:
     tokens: str = TOKEN
     rate: int = 1000
     entitlements: FakeEntitlements = field(default_factory=FakeEntitlements)
+    changes: FakeChanges = field(default_factory=FakeChanges)
+    most_waiting: int = 1
     probe: FakeProbe = field(default_factory=FakeProbe)
     clock: FakeClock = field(default_factory=FakeClock)
 
@@ -62,8 +125,15 @@ class Console:
             self.probe, server="PostgreSQL", monotonic=self.clock.monotonic
         )
         self.breaker.check()
+        self.newest_cursor = NewestCursor(
+            self.changes.newest_cursor,
+            most_waiting=self.most_waiting,
+            failed=self.breaker.failed,
+        )
         api = ReadApi(
-            read_document=self.entitlements.of,
+            entitlements=self.entitlements,
+            changes=self.changes,
+            newest_cursor=self.newest_cursor,
             tokens=tokens,
             rate=self.rate,
             metrics=self.metrics,
@@ -82,9 +152,13 @@ class Console:
         self, user_id: str = "usr_1", *, token: str | None = TOKEN, **headers: str
     ) -> TestResponse:
         """Request the entitlements of a user whose id needs no encoding."""
+        return self.get(f"/v1/users/{user_id}/entitlements", token=token, **headers)
+
+    def get(self, url: str, *, token: str | None = TOKEN, **headers: str) -> TestResponse:
+        """Request any URL."""
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        return self.client.get(f"/v1/users/{user_id}/entitlements", headers=headers)
+        return self.client.get(url, headers=headers)
 
     def reads(self) -> dict[str, float]:
         """Return the number of responses by result."""

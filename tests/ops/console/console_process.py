@@ -18,7 +18,10 @@ class ServedConsole(ServerProcess):
 
     def read(self, user_id: str = "usr_1", *, token: str = TOKEN, **headers: str) -> TimedAnswer:
         """Request the entitlements of a user whose id is already encoded."""
-        path = f"/v1/users/{user_id}/entitlements"
+        return self.read_path(f"/v1/users/{user_id}/entitlements", token=token, **headers)
+
+    def read_path(self, path: str, *, token: str = TOKEN, **headers: str) -> TimedAnswer:
+        """Request a path of the read API with a token."""
         return self._ask("GET", path, None, {"Authorization": f"Bearer {token}", **headers})
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from billing.ids import Realm
 from ops.console.connections import hasty_engine
-from ops.console.entitlements import _DOCUMENT, Entitlements
+from ops.console.entitlements import _DOCUMENTS, _USERS_OF_CUSTOMER, Entitlements
 from runtime.settings import Settings
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
@@ -48,7 +49,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def entitlements(engine: Engine) -> Entitlements:
-    return Entitlements(engine)
+    return Entitlements(engine, [Realm("live"), Realm("test")])
 
 
 def insert(books: SeededDatabase, table: str, **values: Any) -> None:
@@ -81,9 +82,10 @@ _TYPES = {
 
 
 def read_document(entitlements: Entitlements, user_id: str = "usr_1") -> Any:
-    document = entitlements.of(user_id)
-    assert document is not None
-    return json.loads(document)
+    document = entitlements.of_user(user_id)
+    read = json.loads(document.body)
+    assert read["known"] == document.known
+    return read
 
 
 def test_a_subscription_is_shown_with_the_event_that_decided_it(
@@ -167,34 +169,32 @@ def test_an_event_that_is_not_kept_is_still_named(
     assert grant["because"] == {"event_id": "evt_gone", "type": None}
 
 
+_SUBSCRIPTION: dict[str, Any] = {
+    "stripe_subscription_id": "sub_1",
+    "status": "incomplete",
+    "prices": "{}",
+    "cancel_at_period_end": False,
+    "as_of": NOW,
+}
+_PAYMENT: dict[str, Any] = {
+    "payment_ref": "pi_1",
+    "amount_minor": 0,
+    "amount_refunded_minor": 0,
+    "currency": "usd",
+    "status": "failed",
+    "inferred": False,
+    "provisional": False,
+    "occurred_at": NOW,
+}
+
+
 @pytest.mark.parametrize(
     ("table", "row"),
     [
         ("customers", {"stripe_customer_id": "cus_1"}),
-        (
-            "subscriptions",
-            {
-                "stripe_subscription_id": "sub_1",
-                "status": "incomplete",
-                "prices": "{}",
-                "cancel_at_period_end": False,
-                "as_of": NOW,
-            },
-        ),
+        ("subscriptions", _SUBSCRIPTION),
         ("purchases", {"purchase_ref": "pi_1", "status": "pending"}),
-        (
-            "payments",
-            {
-                "payment_ref": "pi_1",
-                "amount_minor": 0,
-                "amount_refunded_minor": 0,
-                "currency": "usd",
-                "status": "failed",
-                "inferred": False,
-                "provisional": False,
-                "occurred_at": NOW,
-            },
-        ),
+        ("payments", _PAYMENT),
     ],
 )
 def test_a_user_in_any_table_is_known(
@@ -205,7 +205,100 @@ def test_a_user_in_any_table_is_known(
     document = read_document(entitlements)
 
     assert (document["features"], document["grants"]) == ({}, [])
-    assert entitlements.of("usr_2") is None
+    assert document["known"]
+    assert not read_document(entitlements, "usr_2")["known"]
+
+
+def test_a_user_never_seen_has_nothing(entitlements: Entitlements, books: SeededDatabase) -> None:
+    assert read_document(entitlements, "usr_9") == {
+        "user_id": "usr_9",
+        "known": False,
+        "features": {},
+        "features_expire_at": {},
+        "grants": [],
+        "catalogue_version": 1,
+    }
+
+
+def test_several_users_are_read_as_each_alone_in_the_order_they_are_named(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    books.tell("first_paid", user="usr_2", seed="2")
+    books.tell("refund_full", user="usr_1", seed="1")
+
+    document = entitlements.of_users(["usr_2", "usr_9", "usr_1", "usr_2"])
+
+    assert document.known
+    assert json.loads(document.body)["entitlements"] == [
+        read_document(entitlements, user) for user in ("usr_2", "usr_9", "usr_1")
+    ]
+    assert not entitlements.of_users(["usr_8", "usr_9"]).known
+
+
+def test_a_customer_is_read_as_its_user(entitlements: Entitlements, books: SeededDatabase) -> None:
+    books.tell("first_paid", seed="1")
+    books.tell("first_paid", user="usr_2", seed="2")
+    with books.engine.begin() as connection:
+        customer = connection.scalar(
+            text("SELECT stripe_customer_id FROM customers WHERE user_id = 'usr_1'")
+        )
+
+    document = json.loads(entitlements.of_customer(str(customer)).body)
+
+    assert (document["customer"], document["known"], document["more"]) == (customer, True, False)
+    assert document["entitlements"] == [read_document(entitlements)]
+    assert document["entitlements"][0]["features"]
+
+
+def test_a_customer_is_read_as_every_user_whom_its_objects_name(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    its = {"realm": "test", "stripe_customer_id": "cus_1", "party": "test:cus_1"}
+    insert(books, "memberships", object_key="test:cus_1", party="test:cus_1")
+    insert(books, "customers", user_id="usr_2", **its)
+    insert(books, "subscriptions", user_id="usr_1", **_SUBSCRIPTION, **its)
+    insert(books, "payments", user_id=None, **_PAYMENT, **its)
+    other = {**its, "stripe_customer_id": "cus_2"}
+    insert(books, "customers", user_id="usr_3", **other)
+
+    document = json.loads(entitlements.of_customer("cus_1").body)
+
+    assert [each["user_id"] for each in document["entitlements"]] == ["usr_1", "usr_2"]
+
+
+def test_a_customer_without_a_user_is_known_and_one_never_seen_is_not(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    insert(books, "memberships", object_key="live:cus_1", party="live:cus_1")
+    insert(books, "memberships", object_key="live/acct_other:cus_2", party="live/acct_other:cus_2")
+
+    found = [json.loads(entitlements.of_customer(each).body) for each in ("cus_1", "cus_2")]
+
+    assert [each["known"] for each in found] == [True, False]
+    assert [each["entitlements"] for each in found] == [[], []]
+
+
+def test_of_a_customer_with_very_many_users_the_first_hundred_are_read(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    insert(books, "memberships", object_key="test:cus_1", party="test:cus_1")
+    for number in range(101):
+        insert(
+            books,
+            "payments",
+            **{**_PAYMENT, "payment_ref": f"pi_{number}"},
+            realm="test",
+            user_id=f"usr_{number:03}",
+            stripe_customer_id="cus_1",
+            party="test:cus_1",
+        )
+
+    document = json.loads(entitlements.of_customer("cus_1").body)
+
+    assert document["more"]
+    assert [each["user_id"] for each in document["entitlements"]] == [
+        f"usr_{number:03}" for number in range(100)
+    ]
 
 
 def abandoned(session_id: str, **given: Any) -> bytes:
@@ -235,7 +328,7 @@ def test_an_abandoned_checkout_makes_no_user_known(
     ledger = ledger_on(books.engine)
 
     ledger.record([delivery(body) for body in bodies])
-    assert entitlements.of("usr_123") is None
+    assert not read_document(entitlements, "usr_123")["known"]
 
     ledger.record([delivery(event("checkout.session.completed", checkout("cs_2")))])
     assert read_document(entitlements, "usr_123")["features"]
@@ -268,7 +361,7 @@ def test_odd_user_ids_are_found_as_they_are(
     insert(books, "customers", realm="test", stripe_customer_id="c", user_id=user_id, party="p")
 
     assert read_document(entitlements, user_id)["user_id"] == user_id
-    assert entitlements.of(user_id + "x") is None
+    assert not read_document(entitlements, user_id + "x")["known"]
 
 
 def test_what_postgresql_refuses_is_found_as_it_was_written(
@@ -283,8 +376,12 @@ def test_what_postgresql_refuses_is_found_as_it_was_written(
 def test_no_table_is_walked_through(engine: Engine, books: SeededDatabase) -> None:
     """Check the plan on empty tables, for which PostgreSQL prefers sequential scans."""
     with engine.connect() as connection:
-        explained = connection.exec_driver_sql("EXPLAIN " + _DOCUMENT, {"user_id": "usr_1"})
-        plan = "\n".join(explained.scalars())
+        asked = {"user_ids": ["usr_1"], "keys": ["test:cus_1"], "customer": "cus_1", "limit": 1}
+        plan = "\n".join(
+            line
+            for statement in (_DOCUMENTS, _USERS_OF_CUSTOMER)
+            for line in connection.exec_driver_sql("EXPLAIN " + statement, asked).scalars()
+        )
 
     assert "Seq Scan" not in plan
     for index in (
@@ -295,6 +392,10 @@ def test_no_table_is_walked_through(engine: Engine, books: SeededDatabase) -> No
         "purchases_user_id_idx",
         "payments_user_id_idx",
         "catalogues_pkey",
+        "memberships_pkey",
+        "customers_party_idx",
+        "subscriptions_party_idx",
+        "payments_party_idx",
     ):
         assert index in plan
 

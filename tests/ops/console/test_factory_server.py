@@ -12,12 +12,15 @@ from sqlalchemy import text
 
 from ops.console.tokens import generate_token
 from ops.up.servers.postgres_server import Postgres
+from runtime.changes.numbering import number_waiting
 from runtime.database.engine import engine_for
 from runtime.schema import downgrade, upgrade
+from runtime.time_limits import SERVER_STOP_SECONDS
 from tests.ingest.ingest_process import TimedAnswer, wait_until
 from tests.killing import kill
-from tests.ops.console.console_process import ServedConsole, answering, serving, start
+from tests.ops.console.console_process import TOKEN, ServedConsole, answering, serving, start
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.runtime.changes.change_builders import changed
 
 pytestmark = pytest.mark.servers
 
@@ -47,7 +50,7 @@ class TestServedConsole:
         assert answer.status == 200
         assert answer.json()["features"] == lifecycle.expected.features
         assert (again.status, again.body) == (304, b"")
-        assert served.read("usr_2").status == 404
+        assert not served.read("usr_2").json()["known"]
         assert served.read(token="wrong").status == 401
         assert served.count('billing_reads_total{result="found"}') == 1
 
@@ -84,7 +87,7 @@ class TestServedConsole:
         ["a%2Fb", "%2e%2e%2f", "%00", "%ff", "%C3%AB", "x" * 10_000, "%25", "%20", "a%3Fb%23c"],
     )
     def test_no_user_id_is_a_server_error(self, served: ServedConsole, user_id: str) -> None:
-        assert served.read(user_id).status == 404
+        assert served.read(user_id).status == 200
 
     def test_the_bytes_of_a_path_reach_the_database_as_they_are(
         self, served: ServedConsole, books: SeededDatabase
@@ -103,7 +106,7 @@ class TestServedConsole:
                 connection.sendall(garbage)
                 connection.shutdown(socket.SHUT_WR)
                 assert b" 500 " not in connection.recv(1000)
-        assert served.read("usr_2").status == 404
+        assert not served.read("usr_2").json()["known"]
 
     @pytest.mark.slow
     def test_a_connection_may_rest_for_longer_than_a_strangers(self, served: ServedConsole) -> None:
@@ -122,7 +125,7 @@ class TestServedConsole:
         file.write_text(f"{drawn.entry}\n")
 
         with serving(books.url, tmp_path, PAIDUP_CONSOLE_TOKENS_FILE=str(file)) as served:
-            assert served.read(token=drawn.token).status == 404
+            assert served.read(token=drawn.token).status == 200
 
     def test_the_rate_is_one_for_all_threads(self, books: SeededDatabase, tmp_path: Path) -> None:
         with (
@@ -132,9 +135,80 @@ class TestServedConsole:
             answers = list(pool.map(lambda _: served.read("usr_2"), range(200)))
 
         refused = [answer for answer in answers if answer.status == 429]
-        assert {answer.status for answer in answers} == {404, 429}
+        assert {answer.status for answer in answers} == {200, 429}
         assert {answer.headers["retry-after"] for answer in refused} == {"1"}
         assert len(refused) > 50
+
+
+class TestServedChanges:
+    def test_a_client_waits_for_the_next_change_and_hears_it(
+        self, served: ServedConsole, books: SeededDatabase
+    ) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            waits = [pool.submit(served.read_path, "/v1/changes?after=0&wait=25") for _ in range(2)]
+            wait_until(lambda: _watched(books))
+            assert not any(wait.done() for wait in waits)
+            changed(books.engine, "usr_1")
+            number_waiting(books.engine)
+            answers = [wait.result(timeout=20) for wait in waits]
+
+        for answer in answers:
+            assert answer.status == 200
+            assert [each["user_id"] for each in answer.json()["changes"]] == ["usr_1"]
+            assert answer.json()["cursor"] == 1
+
+    def test_a_stop_ends_a_wait_at_once(self, served: ServedConsole, books: SeededDatabase) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(served.read_path, "/v1/changes?after=0&wait=25")
+            wait_until(lambda: _watched(books))
+
+            assert served.stop() == 0
+            answer = waiting.result(timeout=20)
+
+        assert (answer.status, answer.json()["changes"]) == (200, [])
+        assert answer.seconds < SERVER_STOP_SECONDS
+
+    @pytest.mark.slow
+    def test_a_client_that_waits_is_not_closed_as_one_that_stalls(
+        self, served: ServedConsole
+    ) -> None:
+        head = f" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        with served.connect() as connection:
+            for path, word in (("/healthz", b"alive"), ("/v1/changes?after=0&wait=12", b"cursor")):
+                connection.sendall(f"GET {path}{head}".encode())
+                answer = b""
+                while word not in answer:
+                    answer += (part := connection.recv(1000))
+                    assert part, "it was closed"
+                time.sleep(0.1)  # so that the kernel sees that the next request came later
+
+    def test_users_and_customers_are_read_by_query(
+        self, served: ServedConsole, books: SeededDatabase
+    ) -> None:
+        lifecycle = books.tell("first_paid")
+        with books.engine.connect() as connection:
+            customer = connection.scalar(text("SELECT stripe_customer_id FROM customers"))
+
+        many = served.read_path("/v1/entitlements?user_id=usr_9&user_id=usr_1").json()
+        its = served.read_path(f"/v1/entitlements?customer={customer}").json()
+
+        features = [each["features"] for each in many["entitlements"]]
+        assert features == [{}, lifecycle.expected.features]
+        assert its["entitlements"] == many["entitlements"][1:]
+        assert served.read_path("/v1/entitlements").status == 400
+
+
+def _watched(books: SeededDatabase) -> bool:
+    """Return whether the console reads the newest cursor for requests that wait."""
+    with books.engine.connect() as connection:
+        return bool(
+            connection.scalar(
+                text(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name = 'paidup console changes'"
+                )
+            )
+        )
 
 
 class TestFrozenOrStoppedDatabase:
@@ -147,7 +221,7 @@ class TestFrozenOrStoppedDatabase:
     def test_a_frozen_database_is_a_refusal_in_time_and_is_used_again_after(
         self, served: ServedConsole, own_postgres: Postgres
     ) -> None:
-        assert served.read().status == 404
+        assert served.read().status == 200
         own_postgres.freeze()
         try:
             answers = _burst(served, requests=200)
@@ -158,12 +232,12 @@ class TestFrozenOrStoppedDatabase:
         assert {answer.headers["retry-after"] for answer in answers} == {"5"}
         assert max(answer.seconds for answer in answers) < LONGEST_SECONDS
         wait_until(served.ready)
-        assert served.read().status == 404
+        assert served.read().status == 200
 
     def test_a_database_that_is_down_is_a_refusal_in_time_and_is_found_again(
         self, served: ServedConsole, own_postgres: Postgres
     ) -> None:
-        assert served.read().status == 404
+        assert served.read().status == 200
         own_postgres.stop()
 
         answers = _burst(served, requests=200)
@@ -174,7 +248,7 @@ class TestFrozenOrStoppedDatabase:
         assert served.get("/readyz").status == 503
         own_postgres.start()
         wait_until(served.ready)
-        assert served.read().status == 404
+        assert served.read().status == 200
 
     def test_a_schema_that_goes_away_is_named_and_found_again(
         self, served: ServedConsole, own_postgres: Postgres
@@ -189,7 +263,7 @@ class TestFrozenOrStoppedDatabase:
         upgrade(engine)
         engine.dispose()
         wait_until(served.ready)
-        assert served.read().status == 404
+        assert served.read().status == 200
 
 
 class TestConsoleStart:
@@ -203,7 +277,7 @@ class TestConsoleStart:
             assert served.read().status == 503
             own_postgres.start()
             wait_until(served.ready)
-            assert served.read().status == 404
+            assert served.read().status == 200
 
     def test_a_killed_process_is_replaced(self, served: ServedConsole) -> None:
         (killed,) = served.server_processes()
@@ -211,7 +285,7 @@ class TestConsoleStart:
 
         wait_until(lambda: served.server_processes() not in ([killed], []))
         wait_until(served.ready)
-        assert served.read("usr_2").status == 404
+        assert not served.read("usr_2").json()["known"]
 
     def test_it_stops_when_asked(self, served: ServedConsole) -> None:
         assert served.stop() == 0

@@ -1,6 +1,7 @@
 """Responses as applications get them, each validated against the OpenAPI document."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +10,21 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
+from ops.console.read_queries import ChangesQuery, read_changes_query
 from ops.console.tokens import generate_token
-from tests.ops.console.console_client import DOCUMENT, TOKEN, Console, FakeEntitlements, conforms
+from tests.ingest.ingest_process import wait_until
+from tests.ops.console.console_client import (
+    DOCUMENT,
+    TOKEN,
+    Console,
+    FakeChanges,
+    FakeEntitlements,
+    conforms,
+)
 
 PATH = "/v1/users/{user_id}/entitlements"
+MANY = "/v1/entitlements"
+CHANGES = "/v1/changes"
 AWAY = OperationalError("SELECT secret", {}, Exception("password is secret"))
 
 
@@ -21,9 +33,9 @@ def console() -> Console:
     return Console()
 
 
-def problem(response: TestResponse) -> tuple[int, str]:
+def problem(response: TestResponse, path: str = PATH) -> tuple[int, str]:
     document = json.loads(response.data)
-    assert conforms(response, PATH)
+    assert conforms(response, path)
     assert document["status"] == response.status_code
     return response.status_code, document["type"].removeprefix("urn:paidup:problem:")
 
@@ -38,13 +50,12 @@ class TestAnswer:
         assert response.headers["Cache-Control"] == "private, no-cache"
         assert console.reads() == {"found": 1}
 
-    def test_a_user_never_seen_is_a_problem_that_does_not_repeat_the_id(
-        self, console: Console
-    ) -> None:
-        response = console.read("usr_nobody")
+    def test_a_user_never_seen_is_answered_with_nothing(self, console: Console) -> None:
+        response = console.read("usr_9")
 
-        assert problem(response) == (404, "user-unknown")
-        assert b"usr_nobody" not in response.data
+        assert conforms(response, PATH)
+        assert response.status_code == 200
+        assert (response.get_json()["known"], response.get_json()["features"]) == (False, {})
         assert console.reads() == {"unknown": 1}
 
     def test_head_has_the_headers_and_no_body(self, console: Console) -> None:
@@ -92,13 +103,184 @@ class TestEtag:
 
         assert console.read(**{"If-None-Match": form.format(etag)}).status_code == 304
 
-    def test_a_user_never_seen_has_nothing_that_could_still_hold(self, console: Console) -> None:
-        assert console.read("usr_2", **{"If-None-Match": "*"}).status_code == 404
+    def test_the_answer_about_a_user_never_seen_holds_until_one_is_seen(
+        self, console: Console
+    ) -> None:
+        etag = console.read("usr_2").headers["ETag"]
+        assert console.read("usr_2", **{"If-None-Match": etag}).status_code == 304
+
+        console.entitlements.known = "usr_2"
+
+        assert console.read("usr_2", **{"If-None-Match": etag}).status_code == 200
 
     def test_a_stranger_does_not_learn_whether_an_etag_holds(self, console: Console) -> None:
         etag = console.read().headers["ETag"]
 
         assert console.read(token="wrong", **{"If-None-Match": etag}).status_code == 401
+
+
+class TestMany:
+    def test_users_are_answered_in_the_order_they_are_named(self, console: Console) -> None:
+        response = console.get(f"{MANY}?user_id=usr_2&user_id=usr_1")
+
+        assert conforms(response, MANY)
+        found = response.get_json()["entitlements"]
+        assert [(each["user_id"], each["known"]) for each in found] == [
+            ("usr_2", False),
+            ("usr_1", True),
+        ]
+        assert console.reads() == {"found": 1}
+        again = console.get(
+            f"{MANY}?user_id=usr_2&user_id=usr_1", **{"If-None-Match": response.headers["ETag"]}
+        )
+        assert again.status_code == 304
+
+    def test_an_id_arrives_as_it_is(self, console: Console) -> None:
+        console.get(f"{MANY}?user_id=a%2Fb%26c%3Dd&user_id=Zo%C3%AB&user_id=nul%00")
+
+        assert console.entitlements.asked == ["a/b&c=d", "Zo\u00eb", "nul\0"]
+
+    def test_a_customer_is_asked_for_by_its_id(self, console: Console) -> None:
+        response = console.get(f"{MANY}?customer=cus_1")
+
+        assert conforms(response, MANY)
+        assert (response.status_code, response.get_json()["known"]) == (200, False)
+        assert console.entitlements.asked == ["cus_1"]
+        assert console.reads() == {"unknown": 1}
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "user_id=",
+            "user_id=usr_1&user_id=",
+            "customer=",
+            "user_id=usr_1&customer=cus_1",
+            "customer=cus_1&customer=cus_2",
+            "&".join(f"user_id=usr_{number}" for number in range(101)),
+        ],
+    )
+    def test_a_query_that_names_nothing_or_too_much_reaches_no_database(
+        self, console: Console, query: str
+    ) -> None:
+        response = console.get(f"{MANY}?{query}")
+
+        assert problem(response, MANY) == (400, "unusable-query")
+        assert console.entitlements.asked == []
+        assert console.reads() == {"invalid": 1}
+
+    def test_a_hundred_users_are_answered(self, console: Console) -> None:
+        query = "&".join(f"user_id=usr_{number}" for number in range(100))
+
+        assert len(console.get(f"{MANY}?{query}").get_json()["entitlements"]) == 100
+
+    def test_without_a_token_nothing_is_read(self, console: Console) -> None:
+        for url in (f"{MANY}?user_id=usr_1", f"{CHANGES}?after=0"):
+            assert problem(console.get(url, token=None), url.partition("?")[0])[0] == 401
+        assert (console.entitlements.asked, console.changes.asked) == ([], 0)
+
+
+class TestChanges:
+    @pytest.fixture
+    def console(self) -> Console:
+        return Console(changes=FakeChanges(newest=3))
+
+    def cursors(self, response: TestResponse) -> list[int]:
+        assert conforms(response, CHANGES)
+        return [change["cursor"] for change in response.get_json()["changes"]]
+
+    def test_changes_come_in_order_with_the_cursor_to_go_on_from(self, console: Console) -> None:
+        first = console.get(f"{CHANGES}?after=0&limit=2")
+        second = console.get(f"{CHANGES}?after={first.get_json()['cursor']}&limit=2")
+
+        assert self.cursors(first) == [1, 2]
+        assert self.cursors(second) == [3]
+        assert (first.get_json()["more"], second.get_json()["more"]) == (True, False)
+        assert console.reads() == {"found": 2}
+
+    def test_without_a_cursor_it_says_where_to_start_and_does_not_wait(
+        self, console: Console
+    ) -> None:
+        response = console.get(f"{CHANGES}?wait=25")
+
+        assert self.cursors(response) == []
+        assert response.get_json()["cursor"] == 3
+
+    def test_a_change_that_is_there_is_not_waited_for(self, console: Console) -> None:
+        assert self.cursors(console.get(f"{CHANGES}?after=2&wait=25")) == [3]
+
+    def test_a_request_waits_until_there_is_a_change(self, console: Console) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(console.get, f"{CHANGES}?after=3&wait=25")
+            wait_until(lambda: console.newest_cursor.waiting == 1)
+            console.newest_cursor.look()
+            assert not waiting.done()
+            console.changes.newest = 4
+            console.newest_cursor.look()
+            response = waiting.result(timeout=20)
+
+        assert self.cursors(response) == [4]
+
+    def test_a_wait_without_a_change_ends_with_none(self, console: Console) -> None:
+        response = console.get(f"{CHANGES}?after=3&wait=1")
+
+        assert self.cursors(response) == []
+        assert response.get_json()["cursor"] == 3
+        assert console.reads() == {"unchanged": 1}
+
+    def test_a_stop_ends_the_wait_and_lets_none_begin(self, console: Console) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(console.get, f"{CHANGES}?after=3&wait=25")
+            wait_until(lambda: console.newest_cursor.waiting == 1)
+            console.newest_cursor.stop()
+            assert self.cursors(waiting.result(timeout=20)) == []
+
+        assert self.cursors(console.get(f"{CHANGES}?after=3&wait=25")) == []
+
+    def test_one_more_than_may_wait_has_to_come_back(self, console: Console) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(console.get, f"{CHANGES}?after=3&wait=25")
+            wait_until(lambda: console.newest_cursor.waiting == 1)
+            refused = console.get(f"{CHANGES}?after=3&wait=25")
+            others = [console.get(f"{CHANGES}?after={after}").status_code for after in (0, 3)]
+            console.newest_cursor.stop()
+            waiting.result(timeout=20)
+
+        assert problem(refused, CHANGES) == (429, "too-many-waiting")
+        assert refused.headers["Retry-After"] == "5"
+        assert others == [200, 200]
+
+    def test_a_database_that_fails_meanwhile_ends_the_wait(self, console: Console) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(console.get, f"{CHANGES}?after=3&wait=25")
+            wait_until(lambda: console.newest_cursor.waiting == 1)
+            console.changes.broken = AWAY
+            console.newest_cursor.look()
+            response = waiting.result(timeout=20)
+
+        assert problem(response, CHANGES) == (503, "unavailable")
+
+    def test_a_cursor_of_a_future_that_was_undone_is_a_conflict(self, console: Console) -> None:
+        response = console.get(f"{CHANGES}?after=4&wait=25")
+
+        assert problem(response, CHANGES) == (409, "cursor-ahead")
+        assert response.get_json()["newest"] == 3
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *("after=x", "after=-1", "after=", "after=1.5", "after=\u0661", "after=" + "9" * 19),
+            *("after=0&wait=soon", "after=0&wait=-1", "after=0&limit=0"),
+        ],
+    )
+    def test_what_is_no_number_is_a_problem(self, console: Console, query: str) -> None:
+        assert problem(console.get(f"{CHANGES}?{query}"), CHANGES) == (400, "unusable-query")
+        assert console.changes.asked == 0
+
+    def test_a_wait_or_limit_above_the_highest_counts_as_that(self) -> None:
+        asked = read_changes_query({"after": "7", "wait": "60", "limit": "5000"})
+
+        assert asked == ChangesQuery(after=7, wait=25, limit=1000)
 
 
 class TestTokens:

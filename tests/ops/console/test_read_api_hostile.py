@@ -10,13 +10,18 @@ from werkzeug.test import EnvironBuilder
 from tests.ops.console.console_client import TOKEN, Console
 
 latin1 = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"))
-paths = st.sampled_from(["/openapi.json", "/readyz", "/"]) | latin1.map("/".__add__)
+paths = st.sampled_from(["/openapi.json", "/readyz", "/", "/v1/entitlements"]) | latin1.map(
+    "/".__add__
+)
 users = latin1.map("/v1/users/{}/entitlements".format)
+queries = st.lists(
+    st.tuples(st.sampled_from(["user_id", "customer", "after", "limit"]), latin1).map("=".join)
+).map("&".join)
 hostile = st.fixed_dictionaries(
     {
         "REQUEST_METHOD": st.sampled_from(["GET", "HEAD", "POST", "get", "\x00"]) | latin1,
-        "PATH_INFO": users | paths,
-        "QUERY_STRING": latin1,
+        "PATH_INFO": users | paths | st.just("/v1/changes"),
+        "QUERY_STRING": latin1 | queries,
     },
     optional={
         "HTTP_AUTHORIZATION": st.sampled_from([f"Bearer {TOKEN}", "Bearer"]) | latin1,

@@ -1,0 +1,63 @@
+"""Read the entitlement changes after a cursor as one document: one statement, one snapshot."""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from ops.console.connections import ask
+from runtime.changes.feed import newest_cursor
+
+_PAGE: Final = """
+WITH page AS (
+    SELECT cursor, user_id, source, plan_code, change, before, after, event_id, reason, occurred_at
+    FROM entitlement_changes WHERE cursor > %(after)s ORDER BY cursor LIMIT %(limit)s
+)
+SELECT (SELECT coalesce(max(cursor), 0) FROM numbered_changes),
+    (SELECT max(cursor) FROM page),
+    (SELECT coalesce(json_agg(page ORDER BY cursor), '[]') FROM page)::text
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesDocument:
+    """A document with changes in order.
+
+    ``cursor`` is where to go on, ``newest`` the highest cursor that was there. A page is empty
+    if there is no change after the cursor that was asked for.
+    """
+
+    body: bytes
+    cursor: int
+    newest: int
+    empty: bool
+
+
+class Changes:
+    """Reads pages from PostgreSQL; each method raises ``SQLAlchemyError`` if that is late."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def after(self, cursor: int, *, limit: int) -> ChangesDocument:
+        """Return at most ``limit`` changes after a cursor."""
+        values = {"after": cursor, "limit": limit}
+
+        def read(connection: Connection) -> tuple[int, int | None, str]:
+            newest, last, changes = connection.exec_driver_sql(_PAGE, values).one()
+            return newest, last, changes
+
+        newest, last, changes = ask(self._engine, read)
+        return _page(changes, cursor=cursor if last is None else last, newest=newest)
+
+    def start(self) -> ChangesDocument:
+        """Return no change, and the newest cursor to go on from."""
+        newest = ask(self._engine, newest_cursor)
+        return _page("[]", cursor=newest, newest=newest)
+
+
+def _page(changes: str, *, cursor: int, newest: int) -> ChangesDocument:
+    tail = json.dumps({"cursor": cursor, "more": cursor < newest})
+    body = f'{{"changes": {changes}, {tail[1:]}'
+    return ChangesDocument(body=body.encode(), cursor=cursor, newest=newest, empty=changes == "[]")

@@ -1,0 +1,102 @@
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from ops.console.newest_cursor import NewestCursor, TooManyWaiting
+from tests.ingest.ingest_process import wait_until
+
+LONG = 60.0
+
+
+class CursorReads:
+    """A cursor that the test sets, how often it was read, and the errors that were reported."""
+
+    def __init__(self, *, most_waiting: int = 8) -> None:
+        self.cursor = 7
+        self.broken: SQLAlchemyError | None = None
+        self.reads = 0
+        self.errors: list[SQLAlchemyError] = []
+        self.newest = NewestCursor(self, most_waiting=most_waiting, failed=self.errors.append)
+
+    def __call__(self) -> int:
+        self.reads += 1
+        if self.broken:
+            raise self.broken
+        return self.cursor
+
+    def waiting(self, pool: ThreadPoolExecutor, *cursors: int) -> "list[Future[None]]":
+        """Begin a wait for each of these cursors."""
+        waits = [pool.submit(self.newest.wait, cursor, LONG) for cursor in cursors]
+        wait_until(lambda: self.newest.waiting == len(cursors))
+        return waits
+
+
+def test_without_a_request_that_waits_the_database_is_not_asked() -> None:
+    reading = CursorReads()
+
+    reading.newest.look()
+
+    assert reading.reads == 0
+
+
+def test_one_look_wakes_all_whose_cursor_is_not_the_newest() -> None:
+    reading = CursorReads()
+    with ThreadPoolExecutor(3) as pool:
+        behind, at_it, ahead = reading.waiting(pool, 6, 7, 8)
+
+        reading.newest.look()
+        behind.result(timeout=20)
+        ahead.result(timeout=20)
+
+        assert not at_it.done()
+        assert reading.reads == 1
+        reading.cursor = 8
+        reading.newest.look()
+        at_it.result(timeout=20)
+
+
+def test_what_was_read_for_earlier_waits_wakes_no_later_one() -> None:
+    reading = CursorReads()
+    with ThreadPoolExecutor(1) as pool:
+        [before] = reading.waiting(pool, 6)
+        reading.newest.look()
+        before.result(timeout=20)
+        reading.cursor = 3  # the database was restored
+
+        [after] = reading.waiting(pool, 3)
+        reading.newest.look()
+
+        assert not after.done()
+        reading.newest.stop()
+        after.result(timeout=20)
+
+
+def test_an_error_is_reported_and_ends_the_waits_of_then() -> None:
+    reading = CursorReads()
+    with ThreadPoolExecutor(2) as pool:
+        waits = reading.waiting(pool, 7, 7)
+        reading.broken = OperationalError("select", {}, Exception("away"))
+        reading.newest.look()
+        for each in waits:
+            each.result(timeout=20)
+        assert reading.errors == [reading.broken]
+
+        [later] = reading.waiting(pool, 7)
+        assert not later.done()
+        reading.newest.stop()
+        later.result(timeout=20)
+
+
+def test_a_wait_that_ended_makes_room() -> None:
+    reading = CursorReads(most_waiting=1)
+    with ThreadPoolExecutor(1) as pool:
+        [one] = reading.waiting(pool, 7)
+        with pytest.raises(TooManyWaiting):
+            reading.newest.wait(7, LONG)
+        reading.cursor = 8
+        reading.newest.look()
+        one.result(timeout=20)
+
+    reading.newest.wait(8, 0)
+    assert reading.newest.waiting == 0
