@@ -17,6 +17,7 @@ from models.projected import (
     StoredSubscription,
     UserEntitlement,
 )
+from models.search_terms import SearchTerm
 
 metadata = Base.metadata
 
@@ -65,6 +66,7 @@ __all__ = [
     "NumberedChange",
     "Party",
     "PaymentEvent",
+    "SearchTerm",
     "StoredCatalogue",
     "StoredCustomer",
     "StoredFact",

@@ -238,6 +238,16 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_open_idx ON dead_letters (last_failed_at) WHERE state = 'open';
 
+CREATE TABLE search_terms (
+    term TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    party TEXT NOT NULL,
+    CONSTRAINT search_terms_pkey PRIMARY KEY (term, kind, object_key),
+    CONSTRAINT search_terms_kind_check CHECK (kind IN ('email', 'id', 'user'))
+);
+CREATE INDEX search_terms_party_idx ON search_terms (party);
+
 CREATE TABLE waiting_changes (
     audit_id BIGINT NOT NULL,
     CONSTRAINT waiting_changes_pkey PRIMARY KEY (audit_id)
@@ -361,6 +371,6 @@ def downgrade() -> None:
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, stripe_events, payment_events,"
         " audit_logs, dead_letters, waiting_changes, numbered_changes, database_epoch,"
-        " data_losses, lost_settlements"
+        " data_losses, lost_settlements, search_terms"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

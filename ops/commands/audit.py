@@ -1,6 +1,7 @@
 """``paidup audit``."""
 
 import os
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from billing.text import storable
 from ops import connections
 from ops.queries import parties as party_queries
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
+from ops.queries.lookups import user_meant
+from ops.queries.parties import configured_realms
 from ops.terminal.formats import TimeParam, check_time_range, format_time
 from ops.terminal.output import Columns, json_option, print_list
 from ops.up.up_file import settings as find_settings
@@ -49,6 +52,9 @@ def list_entries(
     wanted = AuditFilter(since=since, until=until, **(given | stored))
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="audit") as connection:
+        if wanted.user:
+            realms = configured_realms(settings)
+            wanted = replace(wanted, user=user_meant(connection, realms, wanted.user))
         found = audit_entries(connection, wanted, limit=limit + 1)
         unknown = party_queries.unknown_user(connection, wanted.user)
     shown = found[:limit]

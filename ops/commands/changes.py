@@ -16,6 +16,7 @@ from ops import connections
 from ops.changes.follow import follow as follow_changes
 from ops.errors import CommandFailed
 from ops.queries import parties as party_queries
+from ops.queries.lookups import user_meant
 from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.output import Columns, json_option, print_line, print_list, to_json
@@ -53,6 +54,8 @@ def changes(
     user = None if user is None else storable(user)
     with connections.open_database(settings, application="changes") as engine:
         with connections.read_snapshot(engine) as connection:
+            if user is not None:
+                user = user_meant(connection, party_queries.configured_realms(settings), user)
             page = _page(connection, after, user, limit)
         if follow:
             shown, cursor = (page.changes, page.cursor) if after is None else ((), after)

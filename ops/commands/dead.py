@@ -21,6 +21,9 @@ from ops.events.dead_letter_render import (
 from ops.events.render import letter_document
 from ops.queries.dead_letters import OPEN, DeadLetterRow, find_dead_letters
 from ops.queries.event_trace import find_dead_letter
+from ops.queries.lookups import look_up_each
+from ops.queries.parties import configured_realms
+from ops.queries.waiting_events import events_about
 from ops.replay.start import ReplayOptions, confirm, replay_options
 from ops.replay.start import replay as run_replay
 from ops.replay.targets import (
@@ -70,16 +73,20 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
     states = STATES if state == _ALL else (state,)
     settings = find_settings(os.environ, "DATABASE_URL")
     unavailable: list[str] = []
-    waiting = [
-        peeked
-        for peeked in _try(lambda: _waiting(settings), unavailable) or ()
-        if OPEN in states and (not wanted.types or peeked.header.get("type") in wanted.types)
+    peeked = [
+        each
+        for each in _try(lambda: _waiting(settings), unavailable) or ()
+        if OPEN in states and (not wanted.types or each.header.get("type") in wanted.types)
     ]
 
-    def find(connection: Connection) -> list[DeadLetterRow]:
-        return find_dead_letters(connection, wanted, *states, limit=limit + 1)
+    def find(connection: Connection) -> tuple[list[DeadLetterRow], list[PeekedEvent]]:
+        realms = configured_realms(settings)
+        lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
+        about = events_about(connection, realms, tuple(lookups.values()), peeked)
+        letters = find_dead_letters(connection, wanted, *states, limit=limit + 1, realms=realms)
+        return letters, about
 
-    found = _try(lambda: _query(settings, find), unavailable) or []
+    found, waiting = _try(lambda: _query(settings, find), unavailable) or ([], peeked)
     more = len(found) > limit
     print_list(
         "dead_letters",
@@ -136,8 +143,9 @@ def replay(**given: Any) -> int:
     options = ReplayOptions.taken_from(given)
     selection = selection_of(**given)
 
-    def choose(connection: Connection, _settings: Settings) -> list[Target]:
-        return choose_letters(connection, selection, OPEN, "discarded")
+    def choose(connection: Connection, settings: Settings) -> list[Target]:
+        realms = configured_realms(settings)
+        return choose_letters(connection, selection, OPEN, "discarded", realms=realms)
 
     return run_replay(choose, options)
 
@@ -162,7 +170,8 @@ def discard(
         if not dry_run:
             dead_letter_conflicts(inbox, engine)
         with connections.read_snapshot(engine) as connection:
-            chosen = choose_letters(connection, selection, OPEN)
+            realms = configured_realms(settings)
+            chosen = choose_letters(connection, selection, OPEN, realms=realms)
         keys = [target.key for target in chosen]
         if pending := inbox.pending(keys):
             raise CommandFailed(

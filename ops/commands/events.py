@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from billing.readers.registry import HANDLED_TYPES
 from billing.text import storable
@@ -17,7 +18,9 @@ from ops.errors import CommandFailed
 from ops.events.lookup import look_up
 from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
+from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, Parties, SettledEvent, parties_named, settled_events
+from ops.queries.parties import configured_realms
 from ops.replay.targets import event_filter, filter_options
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
@@ -54,11 +57,12 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     with connections.open_snapshot(settings, application="events") as connection:
         parties = parties_named(connection, settings, wanted)
         found = settled_events(connection, wanted, parties, limit=limit + 1)
+        notes = _dead_letters(connection, settings, wanted) if parties else []
     waiting = _in_inbox(settings)
     shown, more = found[:limit], len(found) > limit
-    notes = ["there are more: --limit shows them"] if more else []
+    notes += ["there are more: --limit shows them"] if more else []
     if not shown:
-        notes = [hint for name in wanted.types for hint in _hints(name)]
+        notes += [hint for name in wanted.types for hint in _hints(name)]
     count = "unknown, Redis is unreachable" if waiting is None else str(waiting)
     print_list(
         "events",
@@ -110,6 +114,14 @@ def show(event_id: str, *, payload: bool, as_json: bool) -> None:
         print_json(as_document(shown, payload=payload))
     else:
         print_event(shown, payload=payload)
+
+
+def _dead_letters(connection: Connection, settings: Settings, wanted: EventFilter) -> list[str]:
+    """Return a note if there are open dead letters about the user or customer."""
+    about = EventFilter(user=wanted.user, customer=wanted.customer)
+    realms = configured_realms(settings)
+    keys = find_dead_letter_keys(connection, about, OPEN, realms=realms)
+    return [f"open dead letters about them: {len(keys)}; `paidup dead list`"] if keys else []
 
 
 def _unknown(wanted: EventFilter, parties: Parties) -> str | None:

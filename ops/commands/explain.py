@@ -1,11 +1,13 @@
 """``paidup explain``."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
 from sqlalchemy import Connection
 
+from billing.ids import Realm
 from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
@@ -15,13 +17,16 @@ from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
 from ops.explain.render import as_of_document, print_as_of, print_explanation
 from ops.queries.audit_history import AccessHistory, database_now, load_access_history
-from ops.queries.ineffective_events import events_without_effect
-from ops.queries.parties import is_known
+from ops.queries.lookups import Lookup, look_up
+from ops.queries.parties import configured_realms
 from ops.queries.user_state import load_user_state
+from ops.queries.waiting_events import InboxSearch, waiting_events
 from ops.terminal.formats import TimeParam, format_time
 from ops.terminal.output import json_option, print_json, to_json
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
+
+_MOST_NAMED = 5
 
 
 @click.command(epilog="Example: paidup explain usr_123 max_devices")
@@ -46,6 +51,7 @@ def explain(
 ) -> None:
     """Explain why USER has FEATURE or not; without FEATURE, explain every feature.
 
+    USER is your id of a user, an id of Stripe (cus_, sub_, pi_, in_, cs_) or an e-mail address.
     Shows the plan, the subscription or purchase, the deciding event, the payment, when the access
     ends and why, and what is still pending. --at explains a past time from the audit log. --event
     previews an event, signed or not, and changes nothing.
@@ -72,28 +78,54 @@ def _preview_event(settings: Settings, event: str, *, as_json: bool) -> None:
         print_event_preview(preview)
 
 
-def _explain_now(settings: Settings, user: str, feature: str | None, *, as_json: bool) -> None:
+def _explain_now(settings: Settings, text: str, feature: str | None, *, as_json: bool) -> None:
+    realms = configured_realms(settings)
     with connections.open_snapshot(settings, application="explain") as connection:
-        _refuse_unknown_user(connection, user)
-        state = load_user_state(connection, user)
+        lookup = _find(connection, realms, text)
+        inbox = _search_inbox(settings, connection, realms, lookup)
+        state = load_user_state(connection, lookup, realms)
     known = {*reasons.features_of(state), *reasons.features_sold(state.catalogue)}
     features = [_require(feature, known)] if feature else reasons.features_of(state)
-    explanation = reasons.explain(state, features)
+    explanation = reasons.explain(state, lookup, features, inbox)
     if as_json:
         print_json(to_json(explanation))
     else:
         print_explanation(explanation)
 
 
+def _find(connection: Connection, realms: Sequence[Realm], text: str) -> Lookup:
+    if text.startswith("evt_"):
+        raise click.UsageError(f"{text} is an event: `paidup events show {text}` shows it")
+    lookup = look_up(connection, realms, text)
+    if len(lookup.users) > 1:
+        raise CommandFailed(
+            f"{text} has {len(lookup.users)} users: name one of them:"
+            f" {', '.join(lookup.users[:_MOST_NAMED])}"
+        )
+    return lookup
+
+
+def _search_inbox(
+    settings: Settings, connection: Connection, realms: Sequence[Realm], lookup: Lookup
+) -> InboxSearch:
+    try:
+        with connections.open_inbox(settings) as inbox:
+            return InboxSearch(events=waiting_events(connection, inbox, realms, lookup))
+    except CommandFailed as error:
+        return InboxSearch(error=str(error))
+
+
 def _explain_past(
-    settings: Settings, user: str, feature: str | None, at: datetime, *, as_json: bool
+    settings: Settings, text: str, feature: str | None, at: datetime, *, as_json: bool
 ) -> None:
+    realms = configured_realms(settings)
     with connections.open_snapshot(settings, application="explain") as connection:
         if at > database_now(connection):
             raise click.UsageError(
                 f"{format_time(at)} is in the future: without --at, explain shows when access ends"
             )
-        _refuse_unknown_user(connection, user)
+        lookup = _find(connection, realms, text)
+        user = lookup.users[0] if lookup.users else text
         history = load_access_history(connection, user, at)
     if not history.entries:
         raise CommandFailed(_no_entries(history))
@@ -104,20 +136,6 @@ def _explain_past(
         print_json(as_of_document(history, answers))
     else:
         print_as_of(history, answers)
-
-
-def _refuse_unknown_user(connection: Connection, user: str) -> None:
-    if is_known(connection, user):
-        return
-    if without := events_without_effect(connection, user):
-        raise CommandFailed(
-            f"user {user!r} is unknown: event {without[0].event_id} names it but has no effect"
-            f" ({without[0].why}); see `paidup events show {without[0].event_id}`"
-        )
-    raise CommandFailed(
-        f"user {user!r} is unknown: no event names it;"
-        " `paidup events list --customer cus_...` lists the events of a Stripe customer"
-    )
 
 
 def _require(feature: str, known: set[str]) -> str:

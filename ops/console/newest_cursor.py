@@ -32,7 +32,7 @@ class NewestCursor:
         most_waiting: int,
         failed: Callable[[SQLAlchemyError], None],
     ) -> None:
-        """Take what reads the cursor, and what to call with the error if the database does not answer."""
+        """Take what reads the cursor; ``failed`` is called if the database does not answer."""
         self._read = read
         self._most_waiting = most_waiting
         self._failed = failed

@@ -30,8 +30,9 @@ from ops.console.read_queries import (
 from ops.console.tokens import Token, find_token_name
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
-from runtime.http.problems import RETRY_AFTER_SECONDS, Problem, new_instance, respond
+from runtime.http.problems import Problem, new_instance, respond
 from runtime.telemetry import Metrics
+from runtime.time_limits import RETRY_AFTER_SECONDS
 
 _CACHING: Final = ("Cache-Control", "private, no-cache")
 _CHALLENGE: Final = 'Bearer realm="paidup"'

@@ -15,8 +15,15 @@ from billing.ids import object_key
 from billing.projection.effective import EffectiveValue, counts, in_force
 from billing.rows import EntitlementRow, PaymentRow, PaymentStatus
 from ops.explain.endings import kind_of, list_endings
-from ops.explain.waiting import list_failed, list_waiting, list_without_effect
+from ops.explain.waiting import (
+    describe_waiting,
+    list_failed,
+    list_waiting,
+    list_without_effect,
+)
+from ops.queries.lookups import Lookup
 from ops.queries.user_state import Grant, Revocation, UserState
+from ops.queries.waiting_events import InboxSearch
 from ops.terminal.formats import format_time
 
 
@@ -89,15 +96,24 @@ def build_answer(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """All answers about a user at one moment, under one version of the catalogue."""
+    """All answers about a user at one moment, under one version of the catalogue.
+
+    ``asked_for`` is what was asked for: the user, or an id of Stripe or an address that means this
+    user; without a user it stands in ``user_id`` as well. ``known`` is false if no settled event
+    names it.
+    """
 
     user_id: str
+    asked_for: str
+    known: bool
     at: datetime
     catalogue_version: int
     features: tuple[FeatureAnswer[Reason], ...]
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
     without_effect: tuple[str, ...]
+    in_inbox: tuple[str, ...]
+    inbox_error: str | None
 
 
 def features_of(state: UserState) -> list[str]:
@@ -110,16 +126,22 @@ def features_sold(catalogue: Catalogue) -> list[str]:
     return sorted({name for plan in catalogue.plans for name in plan.features})
 
 
-def explain(state: UserState, features: Iterable[str]) -> Explanation:
+def explain(
+    state: UserState, lookup: Lookup, features: Iterable[str], inbox: InboxSearch
+) -> Explanation:
     """Explain each of these features, and list everything incomplete."""
     return Explanation(
         user_id=state.user_id,
+        asked_for=lookup.text,
+        known=lookup.known,
         at=state.at,
         catalogue_version=state.catalogue_version,
         features=tuple(_answer(state, feature) for feature in features),
         waiting=tuple(list_waiting(state)),
         failed=tuple(list_failed(state)),
         without_effect=tuple(list_without_effect(state)),
+        in_inbox=tuple(map(describe_waiting, inbox.events)),
+        inbox_error=inbox.error,
     )
 
 

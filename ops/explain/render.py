@@ -28,15 +28,25 @@ def as_of_document(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfR
 def print_explanation(explanation: Explanation) -> None:
     """Print each feature with its reasons, then what is incomplete, then the catalogue version."""
     print_text(explanation.user_id, style="bold")
-    if not explanation.features:
-        print_text("This user has no feature and never had one.", indent=2)
+    print_text(_found_by(explanation), indent=2)
     for answer in explanation.features:
         _print_answer(answer, _verdict(answer), partial(_lines, explanation))
     print_section("waiting", explanation.waiting)
     print_section("failed", explanation.failed)
     print_section("without effect", explanation.without_effect)
+    print_section("in the inbox", explanation.in_inbox)
+    if explanation.inbox_error:
+        print_text(f"\nThe inbox was not searched: {explanation.inbox_error}", style="dim")
     version = f"catalogue version {explanation.catalogue_version}"
     print_text(f"\nas of {format_time(explanation.at)}, {version}", style="dim")
+
+
+def _found_by(explanation: Explanation) -> str:
+    if explanation.asked_for != explanation.user_id:
+        return f"This is the user of {explanation.asked_for}."
+    if not explanation.known:
+        return "No settled event names it: nothing is granted."
+    return "" if explanation.features else "This user has no feature and never had one."
 
 
 def print_as_of(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfReason]]) -> None:

@@ -8,6 +8,8 @@ from billing.rows import PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
 from ops.queries.ineffective_events import IneffectiveEvent
 from ops.queries.user_state import UserState
+from ops.terminal.formats import format_time
+from runtime.inbox.entries import PeekedEvent
 
 _IN_NO_PLAN = ", which is in no plan: add it to the plans and run `paidup plans apply`."
 
@@ -28,6 +30,16 @@ def list_without_effect(state: UserState) -> Iterator[str]:
             yield f"{named} could not be applied: {each.why}; {details}."
         else:
             yield f"{named} was ignored: {_why_ignored(each)}."
+
+
+def describe_waiting(event: PeekedEvent) -> str:
+    """Return a sentence about an event in the inbox."""
+    words = [f"Event {event.key} ({event.header.get('type', 'unknown type')}) is not applied yet"]
+    if event.received_at:
+        words.append(f"received at {format_time(event.received_at)}")
+    if event.history.get("last_error"):
+        words.append(f"last error: {event.history['last_error']}")
+    return f"{'; '.join(words)}."
 
 
 def _why_ignored(each: IneffectiveEvent) -> str:

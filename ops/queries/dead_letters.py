@@ -1,23 +1,24 @@
 """Query dead letters, also by the user or customer that they are about.
 
-A dead letter has no facts yet, so its user and customer are read from its payload, by the readers
-that will apply it.
+A dead letter has no facts, and perhaps no reader understands it. So everything that its payload
+names is kept in ``search_terms``, which leads to the dead letters that have to be read.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, func, select, union
 
 from billing.errors import BillingError
-from billing.facts import Fact
-from billing.ids import stripe_id_of
-from billing.readers.registry import read_event
-from models.tables import DeadLetter, Membership
-from ops.queries import parties as party_queries
+from billing.ids import ObjectKey, Realm, object_key, stripe_id_of
+from billing.readers.search_terms import Named, named_in
+from models.search_terms import TERM_KINDS
+from models.tables import DeadLetter, Membership, SearchTerm
 from ops.queries.events import EventFilter
+from ops.queries.lookups import Lookup, look_up_each
+from ops.queries.parties import OWN_REALMS
 from ops.queries.rows import fetch
 from runtime.event_body import parse
 
@@ -48,23 +49,60 @@ class DeadLetterRow:
 
 
 def find_dead_letters(
-    connection: Connection, wanted: EventFilter, *states: str, limit: int
+    connection: Connection,
+    wanted: EventFilter,
+    *states: str,
+    limit: int,
+    realms: Sequence[Realm] = OWN_REALMS,
 ) -> list[DeadLetterRow]:
     """Return the dead letters in these states that match, newest failure first."""
-    keys = find_dead_letter_keys(connection, wanted, *states)[:limit]
+    keys = find_dead_letter_keys(connection, wanted, *states, realms=realms)[:limit]
     matching = DeadLetter.event_id.in_(keys)
     return [*fetch(connection, DeadLetterRow, DeadLetter, matching, order_by=_NEWEST)]
 
 
-def find_dead_letter_keys(connection: Connection, wanted: EventFilter, *states: str) -> list[str]:
-    """Return the keys of the dead letters in these states that match, newest failure first."""
+def find_dead_letter_keys(
+    connection: Connection,
+    wanted: EventFilter,
+    *states: str,
+    realms: Sequence[Realm] = OWN_REALMS,
+) -> list[str]:
+    """Return the keys of the dead letters in these states that match, newest failure first.
+
+    An id of Stripe in ``wanted`` is looked for in ``realms``.
+    """
+    found_lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
+    lookups = tuple(found_lookups.values())
     conditions = [DeadLetter.state.in_(states), *_conditions(wanted)]
-    if wanted.user is None and wanted.customer is None:
+    if not lookups:
         query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
         return list(connection.scalars(query))
+    conditions += [DeadLetter.event_id.in_(keys_named(lookup)) for lookup in lookups]
     bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*conditions).order_by(*_NEWEST)
     found = connection.execute(bodies.execution_options(yield_per=_READ_AT_ONCE))
-    return [key for some in found.partitions() for key in _about(connection, some, wanted)]
+    return [
+        key
+        for some in found.partitions()
+        for key in about(connection, realms, lookups, {k: named_by(body) for k, body in some})
+    ]
+
+
+def keys_named(lookup: Lookup) -> CompoundSelect[str]:
+    """Return the query for the keys of dead letters that may be about what is looked up.
+
+    Terms are in lower case, so what it finds has to be compared with the payload.
+    """
+    texts = {lookup.text, lookup.email or lookup.text, *lookup.users}
+    stated = select(SearchTerm.party).where(
+        SearchTerm.kind.in_(TERM_KINDS), SearchTerm.term.in_([text.lower() for text in texts])
+    )
+    stripe_id = func.lower(func.split_part(Membership.object_key, ":", 2))
+    of_its_objects = (
+        select(SearchTerm.party)
+        .join(Membership, (SearchTerm.term == stripe_id) & (SearchTerm.kind == "id"))
+        .where(Membership.party.in_(lookup.parties))
+    )
+    return union(stated, of_its_objects)
 
 
 def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
@@ -81,39 +119,31 @@ def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _about(
-    connection: Connection, found: Iterable[Row[str, str]], wanted: EventFilter
+def about(
+    connection: Connection,
+    realms: Sequence[Realm],
+    lookups: Sequence[Lookup],
+    named: Mapping[str, Named],
 ) -> list[str]:
-    stated = {key: facts_of(payload) for key, payload in found}
-    users: set[Any] = set()
-    if wanted.user is not None:
-        keys = _keys(fact for facts in stated.values() for fact in facts)
-        parties = party_queries.parties_of_user(connection, wanted.user)
-        belongs = Membership.object_key.in_(keys) & Membership.party.in_(parties)
-        users = set(connection.scalars(select(Membership.object_key).where(belongs)))
+    """Return the keys of the events that name all that is looked up, or objects of its parties."""
+    ids = {stripe_id for each in named.values() for stripe_id in each.ids}
+    keys = [object_key(realm, stripe_id) for realm in realms for stripe_id in ids]
+    parties = frozenset[str]().union(*(lookup.parties for lookup in lookups))
+    query = select(Membership.object_key, Membership.party).where(
+        Membership.object_key.in_(keys), Membership.party.in_(parties)
+    )
+    member = [(stripe_id_of(ObjectKey(key)), party) for key, party in connection.execute(query)]
 
-    def is_users(facts: Sequence[Fact]) -> bool:
-        user = wanted.user
-        return user is None or names_user(facts, user) or bool(users & _keys(facts))
+    def concerns(lookup: Lookup, each: Named) -> bool:
+        its = {stripe_id for stripe_id, party in member if party in lookup.parties}
+        return lookup.named_by(each) or not its.isdisjoint(each.ids)
 
-    def is_customers(facts: Sequence[Fact]) -> bool:
-        return wanted.customer is None or wanted.customer in {*map(stripe_id_of, _keys(facts))}
-
-    return [key for key, facts in stated.items() if is_users(facts) and is_customers(facts)]
+    return [key for key, each in named.items() if all(concerns(one, each) for one in lookups)]
 
 
-def _keys(facts: Iterable[Fact]) -> set[Any]:
-    return {key for fact in facts for key in (fact.object_key, *fact.mentions)}
-
-
-def names_user(facts: Iterable[Fact], user_id: str) -> bool:
-    """Return whether one of the facts names the user itself."""
-    return any(getattr(fact.fields, "user_id", None) == user_id for fact in facts)
-
-
-def facts_of(payload: str) -> tuple[Fact, ...]:
-    """Return the facts of a payload; one that cannot be read has none."""
+def named_by(payload: str) -> Named:
+    """Return everything that a payload names; one that is no event names nothing."""
     try:
-        return read_event(parse(payload.encode())).facts
+        return named_in(parse(payload.encode()))
     except BillingError:
-        return ()
+        return Named()

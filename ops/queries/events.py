@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, TextClaus
 
 from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
-from ops.queries import parties as party_queries
+from ops.queries.lookups import look_up_each
+from ops.queries.parties import configured_realms
 from ops.queries.rows import fetch
 from runtime.settings import Settings
 
@@ -59,13 +60,9 @@ Parties = Mapping[str, frozenset[str]]
 
 def parties_named(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
     """Return the parties whose facts a settled event must state."""
-    found = {}
-    if wanted.user is not None:
-        found["user"] = party_queries.parties_of_user(connection, wanted.user)
-    if wanted.customer is not None:
-        realms = party_queries.configured_realms(settings)
-        found["customer"] = party_queries.parties_of_customer(connection, wanted.customer, realms)
-    return found
+    realms = configured_realms(settings)
+    lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
+    return {name: lookup.parties for name, lookup in lookups.items()}
 
 
 def settled_events(

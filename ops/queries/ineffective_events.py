@@ -1,13 +1,16 @@
 """Query events that name a user but have no effect: ignored, discarded or failed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
+from billing.ids import Realm
 from billing.readers.registry import IgnoredReason
-from ops.queries.dead_letters import OPEN, facts_of, find_dead_letters, names_user
+from ops.queries.dead_letters import OPEN, find_dead_letters, named_by
 from ops.queries.events import EventFilter
+from ops.queries.lookups import Lookup
 from runtime.ledger.deliveries import DISCARDED
 
 NEWEST: Final = 20_000
@@ -33,15 +36,18 @@ class IneffectiveEvent:
     failed: bool
 
 
-def events_without_effect(connection: Connection, user_id: str) -> tuple[IneffectiveEvent, ...]:
+def events_without_effect(
+    connection: Connection, lookup: Lookup, realms: Sequence[Realm]
+) -> tuple[IneffectiveEvent, ...]:
     """Return the ignored events, newest first, then the failed ones."""
-    values = {"newest": NEWEST, "most": _MAX_LISTED, "reasons": list(_REASONS), "user": user_id}
+    texts = [lookup.text, *lookup.users]
+    values = {"newest": NEWEST, "most": _MAX_LISTED, "reasons": list(_REASONS), "texts": texts}
     ignored = [
         IneffectiveEvent(
             event_id=row.id, type=row.type, why=row.reason, realm=row.realm, failed=False
         )
         for row in connection.execute(_IGNORED, values)
-        if names_user(facts_of(row.payload), user_id)
+        if lookup.named_by(named_by(row.payload))
     ]
     failed = [
         IneffectiveEvent(
@@ -52,7 +58,7 @@ def events_without_effect(connection: Connection, user_id: str) -> tuple[Ineffec
             failed=True,
         )
         for letter in find_dead_letters(
-            connection, EventFilter(user=user_id), OPEN, limit=_MAX_LISTED
+            connection, EventFilter(user=lookup.text), OPEN, limit=_MAX_LISTED, realms=realms
         )
     ]
     return (*ignored, *failed)
@@ -62,6 +68,8 @@ def events_without_effect(connection: Connection, user_id: str) -> tuple[Ineffec
 _IGNORED = text(
     "SELECT id, type, reason, realm, payload FROM (SELECT id, type, outcome, reason, realm,"
     " payload FROM stripe_events ORDER BY settlement DESC LIMIT :newest) AS newest"
-    " WHERE outcome = 'ignored' AND reason = ANY(:reasons) AND strpos(payload, :user) > 0"
+    " WHERE outcome = 'ignored' AND reason = ANY(:reasons)"
+    " AND EXISTS (SELECT FROM unnest(CAST(:texts AS text[])) AS word"
+    " WHERE strpos(payload, word) > 0)"
     " LIMIT :most"
 )

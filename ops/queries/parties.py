@@ -1,6 +1,7 @@
 """Find the parties, and so the events, of a user or a customer."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from sqlalchemy import Connection, select, union
 
@@ -19,6 +20,10 @@ from runtime.settings import Settings
 _OWNED = (StoredCustomer, StoredSubscription, StoredPurchase, StoredPayment, UserEntitlement)
 
 
+OWN_REALMS: Final = (realm_of(None, livemode=True), realm_of(None, livemode=False))
+"""The realms of a deployment without connected accounts."""
+
+
 def configured_realms(settings: Settings) -> tuple[Realm, ...]:
     """Return the realms whose events this deployment accepts."""
     accounts = (None, *sorted(settings.connect_accounts))
@@ -31,6 +36,18 @@ def parties_of_user(connection: Connection, user_id: str) -> frozenset[str]:
     return frozenset(connection.scalars(query))
 
 
+def users_of_parties(connection: Connection, parties: Iterable[str]) -> tuple[str, ...]:
+    """Return every user whom a row of these parties names, sorted."""
+    members = list(parties)
+    query = union(
+        *(
+            select(table.user_id).where(table.party.in_(members), table.user_id.is_not(None))
+            for table in _OWNED
+        )
+    )
+    return tuple(sorted(connection.scalars(query)))
+
+
 def unknown_user(connection: Connection, user_id: str | None) -> str | None:
     """Return a sentence about a user whom no row and no audit entry names, else None."""
     if user_id is None or is_known(connection, user_id):
@@ -38,11 +55,11 @@ def unknown_user(connection: Connection, user_id: str | None) -> str | None:
     return f"no event names a user {user_id!r}; --customer takes Stripe's id"
 
 
-def parties_of_customer(
-    connection: Connection, customer_id: str, within: Iterable[Realm]
+def parties_of_object(
+    connection: Connection, stripe_id: str, within: Iterable[Realm]
 ) -> frozenset[str]:
-    """Return the parties of a customer, one for each realm that knows it."""
-    keys = [object_key(realm, customer_id) for realm in within]
+    """Return the parties of an object of Stripe, one for each realm that knows it."""
+    keys = [object_key(realm, stripe_id) for realm in within]
     query = select(Membership.party).where(Membership.object_key.in_(keys))
     return frozenset(connection.scalars(query))
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from billing.catalogue import Catalogue
 from billing.facts import Kind
-from billing.ids import ObjectKey, realm_in
+from billing.ids import ObjectKey, Realm, realm_in
 from billing.ids import object_key as key_of
 from billing.projection.effective import EffectiveValue
 from billing.rows import EntitlementRow, PaymentRow, PurchaseRow, SubscriptionRow
@@ -25,6 +25,7 @@ from models.tables import (
 )
 from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
+from ops.queries.lookups import Lookup
 from ops.queries.parties import parties_of_user
 from ops.queries.rows import fetch, load_rows, read_row
 from runtime.ledger import catalogues
@@ -81,10 +82,14 @@ class UserState:
     without_effect: tuple[IneffectiveEvent, ...]
 
 
-def load_user_state(connection: Connection, user_id: str) -> UserState:
-    """Return the state of a user, which is empty for an unknown user."""
+def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Realm]) -> UserState:
+    """Return the state of the only user who was looked up, which is empty for an unknown one.
+
+    Without a user it is what the parties of the object wait for.
+    """
     record = catalogues.current_catalogue(connection)
-    parties = parties_of_user(connection, user_id)
+    user_id = lookup.users[0] if lookup.users else lookup.text
+    parties = parties_of_user(connection, user_id) if lookup.users else lookup.parties
     return UserState(
         user_id=user_id,
         at=database_now(connection),
@@ -99,7 +104,7 @@ def load_user_state(connection: Connection, user_id: str) -> UserState:
         revoked=_revoked(connection, user_id),
         notes=fetch(connection, PartyNote, Party, Party.party.in_(parties)),
         newest=_newest(connection, parties),
-        without_effect=events_without_effect(connection, user_id),
+        without_effect=events_without_effect(connection, lookup, realms),
     )
 
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 import click
 from sqlalchemy import Connection, select
 
+from billing.ids import Realm
 from billing.text import storable
 from models.tables import DeadLetter, StripeEvent
 from ops.errors import CommandFailed
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, parties_named, settled_ids
+from ops.queries.parties import configured_realms
 from ops.terminal.formats import TimeParam, check_time_range
 from ops.terminal.output import add_options
 from runtime.settings import Settings
@@ -73,8 +75,16 @@ filter_options = add_options(
         callback=_event_types,
         help="Only events of this type; repeatable.",
     ),
-    click.option("--user", callback=_text, help="Only events about this user."),
-    click.option("--customer", callback=_text, help="Only events about this Stripe customer."),
+    click.option(
+        "--user",
+        callback=_text,
+        help="Only events about this user: your id, an id of Stripe or an e-mail address.",
+    ),
+    click.option(
+        "--customer",
+        callback=_text,
+        help="Only events about this Stripe customer: cus_..., another id of Stripe, an e-mail.",
+    ),
     click.option("--since", type=TimeParam(), help="Only from this time on: 2h, 3d, 2026-11-22."),
     click.option("--until", type=TimeParam(), help="Only before this time."),
 )
@@ -114,7 +124,9 @@ def selection_of(*, ids: tuple[str, ...], everything: bool, **conditions: Any) -
     return Selection(ids=ids, wanted=wanted)
 
 
-def choose_letters(connection: Connection, selection: Selection, *states: str) -> list[Target]:
+def choose_letters(
+    connection: Connection, selection: Selection, *states: str, realms: Sequence[Realm]
+) -> list[Target]:
     """Return the selected dead letters, oldest failure first.
 
     Raises:
@@ -122,7 +134,7 @@ def choose_letters(connection: Connection, selection: Selection, *states: str) -
     """
     if selection.ids:
         return _named_letters(connection, selection.ids, states)
-    keys = find_dead_letter_keys(connection, selection.wanted, OPEN)
+    keys = find_dead_letter_keys(connection, selection.wanted, OPEN, realms=realms)
     if not keys:
         raise CommandFailed("no open dead letter matches: nothing was changed")
     return [Target(key=key, is_dead_letter=True) for key in reversed(keys)]
@@ -141,7 +153,7 @@ def choose_events(connection: Connection, settings: Settings, selection: Selecti
     dead: list[str] = []
     settled: list[str] = []
     if only_dead or (wanted.outcome is None and not wanted.unfetched):
-        dead = find_dead_letter_keys(connection, wanted, OPEN)
+        dead = find_dead_letter_keys(connection, wanted, OPEN, realms=configured_realms(settings))
     if not only_dead:
         settled = settled_ids(connection, wanted, parties_named(connection, settings, wanted))
     if not dead and not settled:

@@ -13,10 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection, Engine
 
+from billing.errors import MalformedEvent
+from billing.readers.search_terms import named_in
 from billing.text import storable
-from models.tables import AuditLog, DeadLetter
+from models.tables import AuditLog, DeadLetter, SearchTerm
+from runtime.event_body import parse
 from runtime.event_keys import conflict_key, event_id_of, fingerprint_of
 from runtime.ledger.admit import outcomes_of, wait_for_settling
+from runtime.ledger.bulk import insert_rows
 from runtime.ledger.deliveries import DISCARDED, REPLAY
 
 DEAD_LETTER_PENDING: Final = "dead letter pending"
@@ -26,6 +30,9 @@ Columns = TypeVarTuple("Columns")
 
 _ACTOR: Final = "paidup"
 _KEY: Final = DeadLetter.event_id
+_LONGEST_TERM: Final = 500
+"""Characters of a term; PostgreSQL refuses to index a text of more than 2,700 bytes."""
+
 _LONGEST_HISTORY: Final = 50
 """Earlier failures kept with a dead letter; Stripe may redeliver for days."""
 
@@ -64,6 +71,23 @@ def write_dead_letters(connection: Connection, drafts: Sequence[DeadLetterDraft]
     for draft in _with_conflict_keys(connection, drafts):
         _upsert(connection, draft)
         connection.execute(sa.insert(AuditLog).values(**_audit_row(draft)))
+        insert_rows(connection, SearchTerm, _term_rows(draft), conflict="ignore")
+
+
+def _term_rows(draft: DeadLetterDraft) -> list[dict[str, str]]:
+    """Return what the event names, by which people look for its dead letter."""
+    try:
+        named = named_in(parse(draft.body))
+    except MalformedEvent:
+        return []
+    key = storable(draft.key)
+    by_kind = {"email": named.emails, "id": named.ids, "user": named.users}
+    terms = {(kind, term.lower()) for kind, terms in by_kind.items() for term in terms}
+    return [
+        {"term": term, "kind": kind, "object_key": key, "party": key}
+        for kind, term in sorted(terms)
+        if len(term) <= _LONGEST_TERM
+    ]
 
 
 def count_open(engine: Engine) -> int:

@@ -79,6 +79,11 @@ class InboxAdmin:
         found: Any = self._client.zmscore(f"{self._scripts.prefix}index", list(keys))
         return [key for key, score in zip(keys, found, strict=True) if score is not None]
 
+    def oldest(self, most: int) -> list[PeekedEvent]:
+        """Return the unsettled events that were accepted first, and change nothing."""
+        keys: Any = self._client.zrange(f"{self._scripts.prefix}index", 0, most - 1)
+        return self.peek([key.decode() for key in keys])
+
     def failed_with(self, beginning: str) -> list[str]:
         """Return the keys of the events whose last error begins with ``beginning``."""
         histories: Any = self._client.hscan_iter(

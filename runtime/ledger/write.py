@@ -1,7 +1,7 @@
 """The last step: decisions become rows. One statement for each table, however many events."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, assert_never
@@ -10,13 +10,14 @@ from sqlalchemy import Connection, text
 
 from billing.fact_codec import fact_to_json
 from billing.facts import Fact
-from billing.ids import EventId, PartyId
+from billing.ids import EventId, ObjectKey, PartyId, object_key, realm_in
 from billing.rows import Key
 from models.base import Base
 from models.tables import (
     AuditLog,
     Party,
     PaymentEvent,
+    SearchTerm,
     StoredCustomer,
     StoredFact,
     StoredPayment,
@@ -81,6 +82,16 @@ class PendingWrites:
     rows: dict[tuple[TableName, Key], tuple[PartyId, Row | None]] = field(default_factory=dict)
     money: list[dict[str, Any]] = field(default_factory=list)
     audit: list[dict[str, Any]] = field(default_factory=list)
+    emails: dict[tuple[str, ObjectKey], PartyId] = field(default_factory=dict)
+    """The party by address and object."""
+
+    def add_emails(self, party: PartyId, facts: Sequence[Fact], emails: Iterable[str]) -> None:
+        """Add the addresses of an event's object, for its customer where it has one."""
+        for email in emails:
+            stated = facts[0]
+            customer = stated.customer_id
+            key = object_key(realm_in(stated.object_key), customer) if customer else None
+            self.emails[email, key or stated.object_key] = party
 
     def add(self, cause: ChangeCause, party: PartyId, decisions: Iterable[Decision]) -> None:
         """Add what the decisions of one step ask for."""
@@ -124,6 +135,7 @@ def write(
         if party_state.catalogue_version not in {None, batch.plans.version}:
             pending.renew(party, party_state)
     _write_facts(connection, pending, ends)
+    _write_emails(connection, pending, ends)
     for table in TableName:
         _write_rows(connection, table, pending, batch, ends)
     insert_rows(connection, PaymentEvent, pending.money)
@@ -131,7 +143,7 @@ def write(
     _write_parties(connection, batch)
 
 
-_BELONGING = ("memberships", "facts", *TableName)
+_BELONGING = ("memberships", "facts", "search_terms", *TableName)
 """Tables whose rows name the party they belong to."""
 
 
@@ -152,6 +164,16 @@ def _write_facts(
         connection.execute(forget, {"ids": pending.restated})
     rows = [_fact_row(ends.get(party, party), fact) for party, fact in pending.facts]
     insert_rows(connection, StoredFact, rows)
+
+
+def _write_emails(
+    connection: Connection, pending: PendingWrites, ends: Mapping[PartyId, PartyId]
+) -> None:
+    rows = [
+        {"term": email, "kind": "email", "object_key": key, "party": ends.get(party, party)}
+        for (email, key), party in pending.emails.items()
+    ]
+    insert_rows(connection, SearchTerm, rows, conflict="ignore")
 
 
 def _write_rows(

@@ -241,6 +241,9 @@ def test_a_second_body_under_one_id_is_listed_shown_and_discarded(
     assert "identity_conflict" in paidup("dead", "show", key)
     waiting = json.loads(paidup("dead", "list", "--json"))["dead_letter_pending"]
     assert [each["event_id"] for each in waiting] == [key]
+    for user, number in (("usr_1", 1), ("usr_2", 0)):
+        found = json.loads(paidup("dead", "list", "--user", user, "--json"))
+        assert len(found["dead_letter_pending"]) == number
     paidup("dead", "discard", key, *WHY)
 
     assert floor.letters() == {key: "discarded"}

@@ -14,6 +14,7 @@ from runtime.inbox.entries import Parked
 from runtime.inbox.inbox import Inbox
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.runtime.failures.test_dead_letters import draft
 
 servers = pytest.mark.servers
 
@@ -125,6 +126,19 @@ def test_an_inbox_that_does_not_answer_does_not_hide_what_is_settled(
     assert "The inbox was not read" in paidup("events", "show", event.id)
     paidup("events", "show", "evt_unknown", code=1)
     assert "Redis is unreachable" in paidup.err
+
+
+@servers
+def test_beside_a_user_never_seen_stand_the_dead_letters_about_them(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
+    body = b'{"id": "evt_1", "type": "x.y", "created": 1, "data": {"object": {"user_id": "usr_9"}}}'
+    dead_letter(books.engine, [draft(body=body)])
+
+    said = paidup("events", "list", "--user", "usr_9")
+
+    assert "no event names a user 'usr_9'" in said
+    assert "open dead letters about them: 1; `paidup dead list`" in said
 
 
 @servers

@@ -14,8 +14,8 @@ from ops.console.tokens import generate_token
 from ops.up.servers.postgres_server import Postgres
 from runtime.changes.numbering import number_waiting
 from runtime.database.engine import engine_for
-from runtime.http.server import STOP_SECONDS
 from runtime.schema import downgrade, upgrade
+from runtime.time_limits import SERVER_STOP_SECONDS
 from tests.ingest.ingest_process import TimedAnswer, wait_until
 from tests.killing import kill
 from tests.ops.console.console_process import TOKEN, ServedConsole, answering, serving, start
@@ -166,7 +166,7 @@ class TestServedChanges:
             answer = waiting.result(timeout=20)
 
         assert (answer.status, answer.json()["changes"]) == (200, [])
-        assert answer.seconds < STOP_SECONDS
+        assert answer.seconds < SERVER_STOP_SECONDS
 
     @pytest.mark.slow
     def test_a_client_that_waits_is_not_closed_as_one_that_stalls(

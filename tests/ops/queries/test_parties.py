@@ -1,6 +1,6 @@
 import pytest
 
-from ops.queries.parties import configured_realms, is_known, parties_of_customer, parties_of_user
+from ops.queries.parties import configured_realms, is_known, parties_of_object, parties_of_user
 from tests.fakes import settings
 from tests.ops.queries.seeded_database import SeededDatabase
 
@@ -35,5 +35,5 @@ def test_a_customer_is_found_in_the_realms_that_know_it(books: SeededDatabase) -
 
     with books.engine.connect() as connection:
         within = configured_realms(settings())
-        assert parties_of_customer(connection, customer, within) == {f"test:{customer}"}
-        assert parties_of_customer(connection, "cus_nobody", within) == frozenset()
+        assert parties_of_object(connection, customer, within) == {f"test:{customer}"}
+        assert parties_of_object(connection, "cus_nobody", within) == frozenset()

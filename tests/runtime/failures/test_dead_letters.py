@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from billing.envelope import parse
-from models.tables import AuditLog, DeadLetter
+from models.tables import AuditLog, DeadLetter, SearchTerm
 from runtime.database.engine import engine_for
 from runtime.failures.dead_letters import DeadLetterDraft, count_open, dead_letter, discard
 
@@ -190,3 +190,48 @@ def test_only_open_dead_letters_are_discarded_each_with_its_audit(engine: Engine
         audited = sa.select(AuditLog.actor, AuditLog.target_id, AuditLog.event_id, AuditLog.reason)
         (entry,) = connection.execute(audited.where(AuditLog.action == "dead_letter.discarded"))
     assert tuple(entry) == ("cli:ada", "evt_1#abcd", "evt_1", "a test event")
+
+
+def terms(engine: Engine) -> list[tuple[str, ...]]:
+    query = sa.select(SearchTerm.kind, SearchTerm.term, SearchTerm.party)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query.order_by(*query.selected_columns))]
+
+
+def test_what_the_event_names_leads_to_the_dead_letter_however_often_it_fails(
+    engine: Engine,
+) -> None:
+    stated = {"id": "in_1Ab", "customer_email": "Ada@Example.com", "customer": "cus_1", "x": "y"}
+    stated["metadata"] = {"user_id": "Usr_1", "note": "z" * 600}  # type: ignore[assignment]
+    event = {"id": "evt_1", "type": "x.y", "created": 1, "data": {"object": stated}}
+    one = draft(body=json.dumps(event).encode())
+
+    dead_letter(engine, [one])
+    dead_letter(engine, [one])
+
+    assert terms(engine) == [
+        ("email", "ada@example.com", "evt_1"),
+        ("id", "cus_1", "evt_1"),
+        ("id", "in_1ab", "evt_1"),
+        ("user", "usr_1", "evt_1"),
+    ]
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"[]", b'{"id": "evt_1"}'])
+def test_a_body_that_is_no_event_is_a_dead_letter_without_terms(
+    engine: Engine, body: bytes
+) -> None:
+    dead_letter(engine, [draft(body=body)])
+
+    assert letter(engine).state == "open"
+    assert terms(engine) == []
+
+
+def test_a_term_too_long_for_an_index_is_left_out(engine: Engine) -> None:
+    stated = {"metadata": {"user_id": "\U0001f600" * 600}}
+    event = {"id": "evt_1", "type": "x.y", "created": 1, "data": {"object": stated}}
+
+    dead_letter(engine, [draft(body=json.dumps(event).encode())])
+
+    assert letter(engine).state == "open"
+    assert terms(engine) == []

@@ -1,0 +1,25 @@
+"""Words by which people look for a party: what Stripe's objects bear beside their ids."""
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, one_of
+
+TERM_KINDS = ("email", "id", "user")
+
+
+class SearchTerm(Base):
+    """One term of one object, in lower case.
+
+    ``email``: an address that the object bears; ``object_key`` is its customer where it has one, so
+    that a customer has one row however many invoices repeat the address. ``id`` and ``user``: an id
+    of Stripe and a user that a dead letter names, which belongs to no party yet. For a dead letter,
+    ``object_key`` and ``party`` are its key.
+    """
+
+    __tablename__ = "search_terms"
+    __table_args__ = (one_of("kind", TERM_KINDS),)
+
+    term: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    object_key: Mapped[str] = mapped_column(primary_key=True)
+    party: Mapped[str] = mapped_column(index=True)

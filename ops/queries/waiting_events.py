@@ -1,0 +1,43 @@
+"""Find the events in the inbox that are about a user, a customer or an object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from billing.ids import Realm
+from ops.queries.dead_letters import about, named_by
+from ops.queries.lookups import Lookup
+from runtime.inbox.entries import PeekedEvent
+from runtime.inbox.inbox import Inbox
+
+OLDEST: Final = 2000
+"""The number of waiting events searched; Redis knows no users."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxSearch:
+    """The events that were found, or the reason why the inbox was not searched."""
+
+    events: Sequence[PeekedEvent] = ()
+    error: str | None = None
+
+
+def waiting_events(
+    connection: Connection, inbox: Inbox, realms: Sequence[Realm], lookup: Lookup
+) -> list[PeekedEvent]:
+    """Return the events about what is looked up among the ``OLDEST`` that are not applied yet."""
+    return events_about(connection, realms, [lookup], inbox.oldest(OLDEST))
+
+
+def events_about(
+    connection: Connection,
+    realms: Sequence[Realm],
+    lookups: Sequence[Lookup],
+    events: Sequence[PeekedEvent],
+) -> list[PeekedEvent]:
+    """Return those of the events that are about all that is looked up."""
+    named = {each.key: named_by(each.body.decode("utf-8", "replace")) for each in events}
+    wanted = {*about(connection, realms, lookups, named)} if lookups else named.keys()
+    return [each for each in events if each.key in wanted]
