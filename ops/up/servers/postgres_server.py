@@ -150,15 +150,13 @@ class Postgres(Process):
 
     def make_login(self, role: str, password: str, *, database: str = ROLE) -> str:
         """Create a role that can log in, or set its password, and return its URL of a database."""
+        statement = sql.SQL("{} role {} login password {}").format(
+            sql.SQL("alter" if self._has("pg_roles", "rolname", role) else "create"),
+            sql.Identifier(role),
+            sql.Literal(password),
+        )
         with self._connect() as connection:
-            exists = connection.execute("select from pg_roles where rolname = %s", [role]).rowcount
-            connection.execute(
-                sql.SQL("{} role {} login password {}").format(
-                    sql.SQL("alter" if exists else "create"),
-                    sql.Identifier(role),
-                    sql.Literal(password),
-                )
-            )
+            connection.execute(statement)
         return self._url(role, database, password)
 
     def drop_database(self, name: str) -> None:
@@ -174,9 +172,16 @@ class Postgres(Process):
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return DeadlineConnection.connect(self.admin_url, autocommit=True, connect_timeout=3)
 
-    def _make_role_and_database(self) -> None:
-        self.make_login(ROLE, self._cluster.password())
+    def _has(self, catalogue: str, column: str, name: str) -> bool:
+        query = sql.SQL("select from {} where {} = %s").format(
+            sql.Identifier(catalogue), sql.Identifier(column)
+        )
         with self._connect() as connection:
-            found = connection.execute("select from pg_database where datname = %s", [ROLE])
-        if not found.rowcount:
+            return bool(connection.execute(query, [name]).rowcount)
+
+    def _make_role_and_database(self) -> None:
+        # A standby has both, and takes no writes.
+        if not self._has("pg_roles", "rolname", ROLE):
+            self.make_login(ROLE, self._cluster.password())
+        if not self._has("pg_database", "datname", ROLE):
             self.create_database(ROLE)
