@@ -73,14 +73,15 @@ class SoakSite:
 
     # Processes ------------------------------------------------------------------------------
 
-    def kill_one(
-        self, pids: Callable[[], Sequence[int]], how: signal.Signals = signal.SIGKILL
-    ) -> None:
-        """Send a signal to one of these processes, once there is one."""
-        self._send_signal(pids, how)
+    def kill_one(self, pids: Callable[[], Sequence[int]]) -> None:
+        """Kill one of these processes, once there is one, and wait until it has ended."""
+        self.stop(pids, signal.SIGKILL)
 
     def stop(self, pids: Callable[[], Sequence[int]], how: signal.Signals) -> None:
-        """Ask the process to stop, and wait until it has: that may take until its batch ends."""
+        """Ask the process to stop, and wait until it has: that may take until its batch ends.
+
+        Without the wait its end may be noticed during the next fault, which does not explain it.
+        """
         pid = self._send_signal(pids, how)
         until = time.monotonic() + STOP_SECONDS
         while pid in pids() and time.monotonic() < until:

@@ -56,6 +56,16 @@ def pool() -> Iterator[int]:
     process.wait()
 
 
+def test_a_kill_is_over_once_the_process_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SoakSite, "restart_ended", lambda _: None)
+    with subprocess.Popen(["sleep", "600"]) as process:
+        site_of(tmp_path).kill_one(lambda: [process.pid] if process.poll() is None else [])
+
+        assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.servers
 def test_a_wake_up_is_lost_once_there_is_one_and_the_pool_goes_on(
     redis_url: str, pool: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
