@@ -39,7 +39,7 @@ def test_with_a_frozen_replica_delivery_and_redelivery_are_503_until_it_is_back(
         assert {answer.status for answer in answers} == {503}
         assert all(answer.headers["retry-after"] for answer in answers)
         assert ingest.count("billing_webhook_unreplicated_total") > 0
-        assert ingest.count("billing_redis_replicas_confirmed") == 0
+        wait_until(lambda: ingest.count("billing_redis_replicas_confirmed") == 0)
 
         pair.replica.thaw()
         wait_until(ingest.ready, seconds=30)
