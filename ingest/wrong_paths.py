@@ -51,7 +51,8 @@ class WrongPathCounter:
     def add(self, path: str) -> None:
         """Count one delivery; ``path`` is as WSGI gives it."""
         self._counted.inc()
-        shown = quote(path.encode("latin-1", "replace"), safe=_PLAIN)[:_MAX_CHARACTERS]
+        begin = path[:_MAX_CHARACTERS].encode("latin-1", "replace")
+        shown = quote(begin, safe=_PLAIN)[:_MAX_CHARACTERS]
         with self._lock:
             for counter in (self._unwritten, self._unlogged):
                 counter[_known(shown, counter)] += 1

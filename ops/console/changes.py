@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from ops.console.connections import ask
+from ops.console.shared_reads import SharedReads
 from runtime.changes.feed import newest_cursor
 
 _PAGE: Final = """
@@ -35,26 +35,32 @@ class ChangesDocument:
 
 
 class Changes:
-    """Reads pages from PostgreSQL; each method raises ``SQLAlchemyError`` if that is late."""
+    """Reads pages from PostgreSQL; each method raises ``SQLAlchemyError`` if that is late.
+
+    Requests that ask for the same page at the same moment share one read of it.
+    """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._reads = SharedReads[ChangesDocument](engine)
 
     def after(self, cursor: int, *, limit: int) -> ChangesDocument:
         """Return at most ``limit`` changes after a cursor."""
         values = {"after": cursor, "limit": limit}
 
-        def read(connection: Connection) -> tuple[int, int | None, str]:
+        def read(connection: Connection) -> ChangesDocument:
             newest, last, changes = connection.exec_driver_sql(_PAGE, values).one()
-            return newest, last, changes
+            return _page(changes, cursor=cursor if last is None else last, newest=newest)
 
-        newest, last, changes = ask(self._engine, read)
-        return _page(changes, cursor=cursor if last is None else last, newest=newest)
+        return self._reads.read((cursor, limit), read)
 
     def start(self) -> ChangesDocument:
         """Return no change, and the newest cursor to go on from."""
-        newest = ask(self._engine, newest_cursor)
-        return _page("[]", cursor=newest, newest=newest)
+
+        def read(connection: Connection) -> ChangesDocument:
+            newest = newest_cursor(connection)
+            return _page("[]", cursor=newest, newest=newest)
+
+        return self._reads.read("start", read)
 
 
 def _page(changes: str, *, cursor: int, newest: int) -> ChangesDocument:

@@ -44,6 +44,7 @@ SERVER: Final = ServerSpec(
 )
 
 _CONNECTIONS: Final = 8
+_CHANGES_CONNECTIONS: Final = 4
 _MOST_WAITING: Final = 256
 """Requests that wait for a change at once: a quarter of the threads."""
 
@@ -63,7 +64,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     engine = hasty_engine(settings, application_name="paidup console", pool_size=_CONNECTIONS)
     api = ReadApi(
         entitlements=Entitlements(engine, configured_realms(settings)),
-        changes=Changes(engine),
+        changes=_changes(settings),
         newest_cursor=_newest_cursor(settings, breaker),
         tokens=tokens,
         rate=settings.console_rate,
@@ -75,6 +76,17 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     app = create_app(read_api=api, metrics=metrics, breaker=breaker)
     reduce_gc()
     return app
+
+
+def _changes(settings: Settings) -> Changes:
+    # A pool of its own: all who wait read at once, and must not keep entitlements waiting.
+    return Changes(
+        hasty_engine(
+            settings,
+            application_name="paidup console change pages",
+            pool_size=_CHANGES_CONNECTIONS,
+        )
+    )
 
 
 def _newest_cursor(settings: Settings, breaker: CircuitBreaker) -> NewestCursor:

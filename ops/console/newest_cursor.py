@@ -38,7 +38,9 @@ class NewestCursor:
         self._failed = failed
         self._changed = threading.Condition()
         self._waiting = 0
-        self._newest: int | None = None
+        self._newest = 0
+        self._looks_begun = 0
+        self._newest_from = 0
         self._failures = 0
         self._stopped = False
 
@@ -50,16 +52,18 @@ class NewestCursor:
     def wait(self, cursor: int, seconds: float) -> None:
         """Return once the newest cursor is another one, after ``seconds``, or when it stops.
 
-        It returns when the database fails, too: the next read says how.
+        Only a look that began after the call counts: an earlier one may have missed the change
+        that the caller's own read found. It returns when the database fails, too: the next read
+        says how.
 
         Raises:
             TooManyWaiting: there is no room for one more.
         """
         with self._changed, self._counted():
-            failures = self._failures
+            failures, looks = self._failures, self._looks_begun
 
             def over() -> bool:
-                newer = self._newest not in {None, cursor}
+                newer = self._newest_from > looks and self._newest != cursor
                 return newer or self._stopped or self._failures != failures
 
             self._changed.wait_for(over, timeout=seconds)
@@ -73,13 +77,14 @@ class NewestCursor:
             yield
         finally:
             self._waiting -= 1
-            if not self._waiting:
-                self._newest = None  # until the next look it says nothing
 
     def look(self) -> None:
         """Read the newest cursor if a request waits, and wake those that it concerns."""
-        if not self._waiting:
-            return
+        with self._changed:
+            if not self._waiting:
+                return
+            self._looks_begun += 1
+            look = self._looks_begun
         try:
             newest = self._read()
         except SQLAlchemyError as error:
@@ -89,7 +94,7 @@ class NewestCursor:
                 self._changed.notify_all()
             return
         with self._changed:
-            self._newest = newest
+            self._newest, self._newest_from = newest, look
             self._changed.notify_all()
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from ops.console import problems
 from ops.console.changes import ChangesDocument
@@ -204,6 +205,10 @@ class ReadApi:
             return read()
         except CircuitOpen as refusal:
             raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(refusal)) from None
+        except NoConnectionLeft:
+            # The others have them all: if the database is at fault, one of those says so.
+            reason = "no connection became free in time"
+            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
         except SQLAlchemyError as error:
             self._breaker.failed(error)
             reason = type(getattr(error, "orig", error)).__name__

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import prometheus_client
 import pytest
 import redis
 from structlog.testing import capture_logs
 
+from ingest.wrong_paths import WrongPathCounter
 from tests.fakes import settings
 from tests.ingest.ingest_client import IngestClient, event, problem, sign
 
@@ -113,6 +115,22 @@ def test_a_flood_of_made_up_paths_takes_bounded_room(
     assert len(added) <= 21
     assert all(len(path) <= 120 for path in added)
     assert sum("wrong path" in line["event"] for line in lines) == 1
+
+
+def test_of_a_long_path_only_the_part_that_is_shown_is_encoded(record: FakeRecord) -> None:
+    class UncutPath(str):
+        __slots__ = ()
+
+        def encode(self, *_: object) -> bytes:
+            raise AssertionError(f"{len(self)} characters")
+
+    counted = prometheus_client.Counter("wrong_paths", "Of this test.", registry=None)
+    counter = WrongPathCounter("/hooks/stripe", counted, clock=lambda: 0.0)
+
+    counter.add(UncutPath("/" + "\xeb" * 65_000))
+    counter.report(record)
+
+    assert record.added == [{("/" + "%EB" * 40)[:120]: 1}]
 
 
 def test_a_path_is_shown_in_characters_that_no_terminal_obeys(

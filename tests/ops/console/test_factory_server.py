@@ -157,6 +157,25 @@ class TestServedChanges:
             assert [each["user_id"] for each in answer.json()["changes"]] == ["usr_1"]
             assert answer.json()["cursor"] == 1
 
+    def test_a_burst_of_changes_for_as_many_as_may_wait_leaves_entitlements_readable(
+        self, served: ServedConsole, books: SeededDatabase
+    ) -> None:
+        path = "/v1/changes?after=0&wait=25&limit=1000"
+        with ThreadPoolExecutor(257) as pool:
+            waits = [pool.submit(served.read_path, path) for _ in range(257)]
+            # The one too many is refused once all the others wait.
+            wait_until(lambda: any(wait.done() for wait in waits))
+            changed(books.engine, *(f"usr_{number}" for number in range(1000)))
+            number_waiting(books.engine)
+            meanwhile = [served.read().status for _ in range(20)]
+            answers = [wait.result(timeout=60) for wait in waits]
+
+        assert sorted(answer.status for answer in answers) == [200] * 256 + [429]
+        heard = [answer.json() for answer in answers if answer.status == 200]
+        assert all(page["changes"] for page in heard)
+        assert set(meanwhile) == {200}
+        assert "circuit breaker opened" not in served.log()
+
     def test_a_stop_ends_a_wait_at_once(self, served: ServedConsole, books: SeededDatabase) -> None:
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(served.read_path, "/v1/changes?after=0&wait=25")

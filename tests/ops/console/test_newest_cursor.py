@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -17,18 +18,22 @@ class CursorReads:
         self.broken: SQLAlchemyError | None = None
         self.reads = 0
         self.errors: list[SQLAlchemyError] = []
+        self.during: Callable[[], None] = lambda: None
         self.newest = NewestCursor(self, most_waiting=most_waiting, failed=self.errors.append)
 
     def __call__(self) -> int:
         self.reads += 1
         if self.broken:
             raise self.broken
-        return self.cursor
+        read = self.cursor
+        self.during()
+        return read
 
     def waiting(self, pool: ThreadPoolExecutor, *cursors: int) -> "list[Future[None]]":
         """Begin a wait for each of these cursors."""
+        expected = self.newest.waiting + len(cursors)
         waits = [pool.submit(self.newest.wait, cursor, LONG) for cursor in cursors]
-        wait_until(lambda: self.newest.waiting == len(cursors))
+        wait_until(lambda: self.newest.waiting == expected)
         return waits
 
 
@@ -70,6 +75,45 @@ def test_what_was_read_for_earlier_waits_wakes_no_later_one() -> None:
         assert not after.done()
         reading.newest.stop()
         after.result(timeout=20)
+
+
+def test_while_another_waits_a_wait_is_not_ended_by_a_look_before_it() -> None:
+    reading = CursorReads()
+    with ThreadPoolExecutor(2) as pool:
+        [other] = reading.waiting(pool, 7)
+        reading.newest.look()
+
+        [wait] = reading.waiting(pool, 8)  # it read the change that came since that look
+
+        assert not wait.done()
+        reading.newest.stop()
+        for each in (other, wait):
+            each.result(timeout=20)
+
+
+def test_a_look_that_began_before_a_wait_does_not_end_it() -> None:
+    reading = CursorReads()
+    began: list[Future[int]] = []
+
+    def reads_at_end() -> int:
+        reading.newest.wait(8, LONG)
+        return reading.reads
+
+    with ThreadPoolExecutor(2) as pool:
+        [other] = reading.waiting(pool, 6)
+
+        def begin() -> None:
+            began.append(pool.submit(reads_at_end))
+            wait_until(lambda: reading.newest.waiting == 2)
+
+        reading.during = begin
+        reading.newest.look()
+        other.result(timeout=20)
+        reading.during = lambda: None
+        reading.cursor = 9
+        reading.newest.look()
+
+        assert began[0].result(timeout=20) == 2
 
 
 def test_an_error_is_reported_and_ends_the_waits_of_then() -> None:

@@ -394,6 +394,17 @@ class TestUnreachableDatabase:
         console.breaker.check()
         assert console.read().status_code == 200
 
+    def test_a_request_that_got_no_connection_declines_no_other(self, console: Console) -> None:
+        console.entitlements.broken = console.changes.broken = NoConnectionLeft()
+        refused = [(console.read(), PATH), (console.get(f"{CHANGES}?after=0"), CHANGES)]
+        console.entitlements.broken = console.changes.broken = None
+
+        for response, path in refused:
+            assert problem(response, path) == (503, "unavailable")
+            assert response.headers["Retry-After"] == "5"
+        assert console.read().status_code == 200
+        assert console.get(f"{CHANGES}?after=0").status_code == 200
+
     def test_a_schema_of_another_release_is_not_asked(self, console: Console) -> None:
         console.probe.reasons = ("run `paidup migrate`",)
         console.breaker.check()
