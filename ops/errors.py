@@ -8,6 +8,8 @@ OpsError
 import sys
 from pathlib import Path
 
+from runtime.error_text import without_secrets
+
 
 class OpsError(Exception):
     """The base of all errors that ``ops`` raises on purpose; the text is for the operator."""
@@ -57,5 +59,5 @@ def user_message(error: Exception) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line that the server's driver said."""
-    return str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    """Return the first line that the server's driver said, without secrets."""
+    return without_secrets(str(getattr(error, "orig", error))).strip().partition("\n")[0]

@@ -13,7 +13,11 @@ _ARGUMENTS: Final = ", with args beginning with:"
 """Redis quotes what came with a command that it does not know."""
 
 _SECRETS: Final = (
-    (re.compile(r"(?<=://)[^\s/@]*@"), "***@"),
+    (re.compile(r"(?<=://)[^\s'\"]*@"), "***@"),
+    # What a driver repeats of a URL that it cannot read may be a part of a password.
+    (re.compile(r"(?<=percent-encoded value: )\"[^\"]*\""), "***"),
+    (re.compile(r"(?<=could not be cast to integer value as )('[^']*'|\"[^\"]*\")"), "***"),
+    (re.compile(r"\b(host (?:name )?['\"])[^'\"]*@"), r"\1***@"),
     (
         re.compile(
             r"\b(password|passwd|pwd|secret|token)(\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from runtime import sentinel_url, signing_secrets, webhook_path
+from runtime.server_url import check_url
 
 Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
@@ -211,7 +212,9 @@ def _url(*schemes: str) -> Parser:
             # Does not repeat the value, which may hold a password.
             reason = f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
             raise ValueError(reason)
-        if url and sentinel_url.is_sentinel_url(url):
+        if url:
+            check_url(url)
+        if sentinel_url.is_sentinel_url(url):
             sentinel_url.read_sentinel_url(url)
         return url or None
 

@@ -10,6 +10,7 @@ import redis
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_scripts import check_scripts
 from ops.doctor.findings import Finding, ok, problem, warning
+from ops.errors import first_line
 from runtime.inbox.durability import UnsupportedRedis, durability_problems, refuse_cluster
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
@@ -29,7 +30,9 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
         with closing(make_redis(settings, timeout=COMMAND_REDIS_SECONDS)) as client:
             yield from _examine(client, settings)
     except (redis.RedisError, ValueError) as error:
-        yield problem(_CHECK, f"is unreachable: {error}; start it, or correct REDIS_URL")
+        yield problem(
+            _CHECK, f"is unreachable: {first_line(error)}; start it, or correct REDIS_URL"
+        )
 
 
 def _examine(client: redis.Redis, settings: Settings) -> Iterator[Finding]:

@@ -41,5 +41,17 @@ def test_an_unreachable_server_is_named_with_the_first_line_of_its_error() -> No
     assert user_message(redis.ConnectionError("no")) == "Redis failed: no"
 
 
+def test_what_a_driver_quotes_is_said_without_a_password() -> None:
+    orig = psycopg.OperationalError("failed to resolve host 'hunter2@localhost'")
+    unknown = redis.ResponseError(
+        "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'hunter2'"
+    )
+
+    assert user_message(OperationalError("select", {}, orig)) == (
+        "PostgreSQL failed: failed to resolve host '***@localhost'"
+    )
+    assert user_message(unknown) == "Redis failed: unknown command 'HELLO'"
+
+
 def test_a_bug_has_no_message() -> None:
     assert user_message(KeyError("x")) is None

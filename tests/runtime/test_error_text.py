@@ -29,6 +29,17 @@ def test_the_driver_s_error_is_described_and_not_the_statement_around_it() -> No
     [
         ("cannot reach redis://:hunter2@host:6379/0", "cannot reach redis://***@host:6379/0"),
         ("postgresql://ann:hunter2@one,two/d is down", "postgresql://***@one,two/d is down"),
+        ("cannot reach redis://:pa/hunter2@x@host:6379/0", "cannot reach redis://***@host:6379/0"),
+        ('invalid percent-encoded token: "p%hunter2"', "invalid percent-encoded token: ***"),
+        (
+            'forbidden value %00 in percent-encoded value: "hunter2%00"',
+            "forbidden value %00 in percent-encoded value: ***",
+        ),
+        ("failed to resolve host 'hunter2@db': no", "failed to resolve host '***@db': no"),
+        (
+            "Port could not be cast to integer value as 'hunter2'",
+            "Port could not be cast to integer value as ***",
+        ),
         ("host=db password=hunter2 user=ann", "host=db password=*** user=ann"),
         ("host=db password='hunter2 hunter2' user=ann", "host=db password=*** user=ann"),
         ("key sk_live_hunter2 is wrong", "key sk_live_*** is wrong"),
