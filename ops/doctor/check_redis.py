@@ -48,7 +48,7 @@ def _examine(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
     yield from _durability(client, trusted=settings.redis_durability == "trusted")
     yield from _replicas(info, settings.redis_replicas)
     yield from _room(info)
-    yield from check_scripts(client)
+    yield from check_scripts(client, replicas=settings.redis_replicas)
     yield check_clock("Redis clock", lambda: _time_of(client))
 
 

@@ -6,23 +6,31 @@ proxy may split the keys over several servers, and access rights may end at one 
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import redis
 
 from billing.envelope import Envelope, parse
-from ops.doctor.findings import Finding, ok, problem
+from ops.doctor.findings import Finding, ok, problem, warning
+from ops.terminal.formats import format_duration
 from runtime.error_text import describe
 from runtime.inbox.entries import Deferred, Finished, Parked
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
+from runtime.inbox.replicas import TooFewReplicas
 from runtime.inbox.scripts import Scripts
 from runtime.inbox.signatures import SignatureRecord
 from runtime.inbox.wrong_paths import WrongPaths
 
 _CHECK: Final = "Redis scripts"
+PREFIX: Final = "paidup:doctor:"
+_LOCK: Final = "paidup:doctor"
+_LOCKED: Final = timedelta(minutes=1)
+"""A check takes less than a second, as a rule."""
 _EVENTS: Final = 6
 _OWNER: Final = "doctor"
 _FETCHER: Final = "doctor-fetch"
@@ -39,34 +47,86 @@ _NAMES: Final = (
 """Every key that the scripts may write, but for those of each event. A scan would take long."""
 
 
-def check_scripts(client: redis.Redis) -> Iterator[Finding]:
-    """Name the first step that fails, and remove the keys in any case."""
-    rehearsal = InboxRehearsal(client, f"paidup:doctor:{new_token()}:")
+def check_scripts(client: redis.Redis, *, replicas: int) -> Iterator[Finding]:
+    """Name the first step that fails, and remove the keys in any case.
+
+    The keys are always the same, under a lock: a check that is killed leaves them to the next one.
+    """
+    token = new_token()
+    try:
+        locked = client.set(_LOCK, token, nx=True, px=_LOCKED)
+    except redis.RedisError as error:
+        yield _failed("lock", error)
+        return
+    if not locked:
+        yield warning(
+            _CHECK,
+            "not run, because another `paidup doctor` is at it or was killed: run this one again in"
+            f" {format_duration(_LOCKED.total_seconds())}",
+        )
+        return
+    try:
+        yield from _rehearse(InboxRehearsal(client, PREFIX, replicas=replicas))
+    finally:
+        _unlock(client, token)
+
+
+def _rehearse(rehearsal: "InboxRehearsal") -> list[Finding]:
+    try:
+        rehearsal.remove_keys()  # those of a check that was killed
+    except redis.RedisError as error:
+        return [_failed("remove_keys", error)]
+    found: list[Finding] = []
+    try:
+        found.append(_run(rehearsal))
+    finally:
+        found += _removal(rehearsal)
+    return found
+
+
+def _run(rehearsal: "InboxRehearsal") -> Finding:
     step = "connect"
     try:
         for step, run in rehearsal.steps():  # noqa: B007 - named if it fails
             run()
+    except TooFewReplicas as few:
+        return problem(_CHECK, f"`{step}` failed: {few}")
     except (redis.RedisError, ValueError, LookupError) as error:
-        says = f"`{step}` failed: {describe(error)}"
-        yield problem(
-            _CHECK,
-            f"{says}; let the user of REDIS_URL run EVALSHA, EVAL and data commands on paidup:*,"
-            " on a server that has all keys in one place",
-        )
-    else:
-        yield ok(_CHECK, "every script ran on keys of its own, which are removed")
-    finally:
+        return _failed(step, error)
+    return ok(_CHECK, "every script ran on keys of its own, which are removed")
+
+
+def _failed(step: str, error: Exception) -> Finding:
+    says = f"`{step}` failed: {describe(error)}"
+    return problem(
+        _CHECK,
+        f"{says}; let the user of REDIS_URL run EVALSHA, EVAL and data commands on paidup:*,"
+        " on a server that has all keys in one place",
+    )
+
+
+def _removal(rehearsal: "InboxRehearsal") -> Iterator[Finding]:
+    try:
         rehearsal.remove_keys()
+    except redis.RedisError as error:
+        says = f"its keys, which start with {PREFIX}, could not be removed: {describe(error)}"
+        yield problem(_CHECK, f"{says}; run `paidup doctor` again, which removes them")
+
+
+def _unlock(client: redis.Redis, token: str) -> None:
+    with suppress(redis.RedisError):  # it ends by itself
+        if client.get(_LOCK) == token.encode():
+            client.delete(_LOCK)
 
 
 class InboxRehearsal:
     """The way of some events through an inbox of their own, whose keys start with ``prefix``."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, *, replicas: int) -> None:
         self._client = client
         self._prefix = prefix
         self._scripts = Scripts(client, prefix)
-        self._inbox = Inbox(client, prefix=prefix)
+        self._inbox = Inbox(client, prefix=prefix, replicas=replicas)
         self._lane = FetchLane(client, at_once=1, prefix=prefix)
         self._recent = RecentEvents(client, prefix=prefix)
         self._events = [_event(number) for number in range(_EVENTS)]
@@ -79,12 +139,13 @@ class InboxRehearsal:
         yield from self._steps_of_supervisor()
 
     def remove_keys(self) -> None:
-        """Remove all keys, if the server lets us."""
+        """Remove all keys.
+
+        Raises:
+            RedisError: the server is away, or does not let us.
+        """
         keys = [f"{self._prefix}{name}" for name in (*_NAMES, *self._names_of_events())]
-        try:
-            self._client.delete(*keys)
-        except redis.RedisError:
-            return  # the step that failed is reported already
+        self._client.delete(*keys)
 
     def _names_of_events(self) -> Iterator[str]:
         for event in self._events:
