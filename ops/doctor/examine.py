@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from ops.doctor.check_broker import check_broker
 from ops.doctor.check_disks import check_disks
 from ops.doctor.check_metrics import check_metrics
 from ops.doctor.check_postgres import check_postgres
@@ -27,6 +28,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from check_metrics(settings)
     yield from check_disks(settings)
     yield from check_redis(settings)
+    yield from check_broker(settings)
     yield from check_refused(settings)
     yield from check_workers(settings)
     yield from check_postgres(settings)

@@ -121,6 +121,14 @@ def test_servers_that_are_away_are_named(environ: Mapping[str, str]) -> None:
 
 
 @pytest.mark.servers
+def test_a_broker_apart_from_the_inbox_is_asked(environ: Mapping[str, str]) -> None:
+    found = troubles(examine({**environ, "CELERY_BROKER_URL": "redis://127.0.0.1:1"}))
+
+    assert set(found) == {"broker"}
+    assert "is unreachable" in found["broker"]
+
+
+@pytest.mark.servers
 def test_a_database_without_schema_is_named(
     environ: Mapping[str, str], postgres_server: Postgres
 ) -> None:
