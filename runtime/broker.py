@@ -20,6 +20,7 @@ from kombu.transport import redis as kombu_redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from runtime.error_text import describe
 from runtime.redis_connection import (
     PrimaryConnection,
     PrimarySentinelConnection,
@@ -75,7 +76,7 @@ class _QoS(kombu_redis.QoS):
         try:
             super().restore_unacked_once(stderr)
         except Exception as error:  # noqa: BLE001 - see above
-            log.info("wake-ups not put back", error=f"{type(error).__name__}: {error}")
+            log.info("wake-ups not put back", error=describe(error))
 
     def ack(self, delivery_tag: str) -> None:
         if not self.channel.closed:
@@ -300,7 +301,7 @@ class WakePublisher:
             )
         except Exception as error:  # noqa: BLE001 - kombu raises other errors too, even AttributeError
             self._quiet_until = time.monotonic() + WAKE_QUIET_SECONDS
-            log.warning("wake-up not published", error=f"{type(error).__name__}: {error}")
+            log.warning("wake-up not published", error=describe(error))
             return False
         return True
 

@@ -6,6 +6,7 @@ entitlement changes in time.
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from math import ceil
 
 from sqlalchemy import Connection, Engine, text
@@ -20,7 +21,7 @@ from ops.doctor.check_roles import check_roles
 from ops.doctor.check_standby import check_standby
 from ops.doctor.check_waiting import check_waiting
 from ops.doctor.findings import Finding, State, ok, problem, warning
-from ops.doctor.on_its_own import on_its_own
+from ops.doctor.on_its_own import on_its_own, on_its_own_connection
 from ops.errors import first_line
 from ops.plans.migrate import plans_drift
 from ops.terminal.formats import format_count, format_duration
@@ -79,18 +80,15 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         if is_behind_pooler(connection):
             yield from check_pooler(settings)
         yield from _durability(connection)
-        yield from check_standby(connection)
-        yield from check_locks(connection)
+        yield from on_its_own(connection, "PostgreSQL standby", check_standby)
+        yield from on_its_own(connection, "locks", check_locks)
         yield check_clock("PostgreSQL clock", lambda: _time_of(connection))
-        rights = list(check_roles(connection))
-    yield from rights
-    if any(each.state is State.PROBLEM for each in rights):
+        yield from on_its_own(connection, "rights", check_roles)
+    found = on_its_own_connection("schema", partial(_schema, engine))
+    yield from found
+    if any(each.state is State.PROBLEM for each in found):
         return  # the other checks would fail for the same reason
-    if trouble := schema.problem(engine):
-        yield problem("schema", trouble)
-        return
-    yield ok("schema", f"at {schema.head()}")
-    yield _plans(engine, settings)
+    yield from on_its_own_connection("plans", partial(_plans, engine, settings))
     yield check_recording(engine)
     with engine.connect() as connection:
         yield from on_its_own(connection, "plans", _check_outdated)
@@ -98,6 +96,13 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from on_its_own(connection, "changes", check_changes)
         yield from on_its_own(connection, "lost data", check_losses)
         yield from on_its_own(connection, "access", check_access)
+
+
+def _schema(engine: Engine) -> Iterator[Finding]:
+    if trouble := schema.problem(engine):
+        yield problem("schema", trouble)
+    else:
+        yield ok("schema", f"at {schema.head()}")
 
 
 def _check_outdated(connection: Connection) -> Iterator[Finding]:
@@ -115,14 +120,16 @@ def _durability(connection: Connection) -> Iterator[Finding]:
             yield problem(_CHECK, says)
 
 
-def _plans(engine: Engine, settings: Settings) -> Finding:
+def _plans(engine: Engine, settings: Settings) -> Iterator[Finding]:
     try:
         drift = plans_drift(engine, settings)
     except CatalogueMissing as error:
-        return problem("plans", str(error))
+        yield problem("plans", str(error))
+        return
     if drift:
-        return warning("plans", drift)
-    return ok("plans", f"{settings.plans_path} is the current catalogue")
+        yield warning("plans", drift)
+    else:
+        yield ok("plans", f"{settings.plans_path} is the current catalogue")
 
 
 def check_locks(connection: Connection, *, claimed: int = MAX_EVENTS) -> Iterator[Finding]:

@@ -61,7 +61,9 @@ def test_a_role_without_rights_is_a_problem_and_no_unreachable_server(services: 
     found = list(check_postgres(Settings.from_env({"DATABASE_URL": services})))
 
     problems = [each for each in found if each.state is State.PROBLEM]
-    assert [each.check for each in problems] == ["rights"]
+    assert [each.check for each in problems] == ["rights", "schema"]
+    assert problems[1].says.startswith("could not be checked: permission denied")
+    assert problems[1].says.endswith("; run `paidup migrate` as the owner")
     assert problems[0].says.startswith("paidup_app lacks SELECT on ")
     assert problems[0].says.endswith(
         "run `paidup migrate` as the owner, with paidup_app in DATABASE_URL"
@@ -76,6 +78,23 @@ def test_a_right_that_was_taken_away_is_named(database: str, services: str) -> N
     (finding,) = found(services)
 
     assert "paidup_app lacks DELETE on stripe_events: run" in finding.says
+
+
+def test_a_missing_right_hides_no_later_check(database: str, services: str) -> None:
+    migrated(database)
+    with psycopg.connect(database, autocommit=True) as owner:
+        for table in ("catalogues", "dead_letters"):
+            owner.execute(f"REVOKE ALL ON {table} FROM paidup_app")
+
+    found = {
+        each.check: each for each in check_postgres(Settings.from_env({"DATABASE_URL": services}))
+    }
+
+    lacking = {check for check, each in found.items() if "permission denied" in each.says}
+    assert lacking == {"plans", "recording", "dead letters"}
+    assert found["rights"].state is State.PROBLEM
+    assert {"schema", "changes", "lost data"} <= set(found)
+    assert found["lost data"].state is State.OK
 
 
 def test_a_database_without_tables_has_no_finding(postgres_server: Postgres, database: str) -> None:
