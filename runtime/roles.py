@@ -155,7 +155,7 @@ def _login_to_set_up(
     """
     login, owner = login_of(database_url), login_of(owner_url)
     ours = connection.execute(text("SELECT current_user, session_user")).one()
-    if login.role in {ours.current_user, owner.role}:
+    if login.role == ours.current_user:
         return None
     is_same_way = login.address == owner.address and owner.role == ours.session_user
     if login.role == APPLICATION_ROLE or is_same_way:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import errors, sql
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from models.tables import APPEND_ONLY
 from ops.up.servers.postgres_server import Postgres
@@ -248,15 +248,23 @@ def test_a_name_on_another_way_to_the_server_makes_no_role(creator: RolesSite) -
 def test_no_name_makes_a_role_where_the_owner_has_another_name_than_its_role(
     creator: RolesSite,
 ) -> None:
-    admin = urlsplit(creator.server.admin_url)
-    renamed = admin._replace(
-        path=f"/{creator.name}", query="options=-c%20session_authorization%3Dthe_owner"
-    ).geturl()
-    where = psycopg.conninfo.conninfo_to_dict(renamed)
-    services = f"postgresql://{where['host']}:{where['port']}/{creator.name}?user=paidup_app.ref"
+    # A pooler's name for the owner, as `postgres.PROJECT` is; the server calls it `the_owner`.
+    owner_url = creator.server.admin_url.rpartition("/")[0] + f"/{creator.name}"
+    services_url = owner_url.replace("//postgres:", "//paidup_app.ref:")
+    engine = engine_for(owner_url, application_name="test")
 
-    result = creator.migrate_by(services, url=renamed)
+    @event.listens_for(engine, "connect")
+    def become_the_owner(connection: DeadlineConnection, _: object) -> None:
+        connection.execute("SET SESSION AUTHORIZATION the_owner")
+        connection.commit()
 
+    schema.upgrade(engine)
+    result = roles.set_up_roles(engine, services_url, owner_url)
+    alone = roles.set_up_roles(engine, owner_url, owner_url)
+    engine.dispose()
+
+    assert services_url != owner_url
+    assert alone == RolesSetUp(done=(), left=())
     assert creator.password_of("paidup_app.ref") is None
     assert "another name than paidup_app.ref" in result.left[0]
 
