@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg import errors, sql
+from psycopg import sql
 from sqlalchemy import Engine, event, text
 
 from models.tables import APPEND_ONLY
@@ -17,6 +17,7 @@ from runtime import roles, schema
 from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import engine_for
 from runtime.roles import Login, RolesSetUp, login_of
+from tests.commit_refusal import refuse_services_role
 
 pytestmark = pytest.mark.servers
 
@@ -206,18 +207,8 @@ def test_a_refusal_that_is_not_of_the_password_changes_none(creator: RolesSite) 
 def test_what_the_server_refuses_at_commit_is_left_and_the_rest_is_done(
     creator: RolesSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = DeadlineConnection.commit
+    refuse_services_role(monkeypatch, creator.server.admin_url)
 
-    def refuse_passwords(connection: DeadlineConnection) -> None:
-        """Refuse as Neon does, whose control plane hears of a role at COMMIT."""
-        seen = "SELECT FROM pg_roles WHERE rolname = 'paidup_app'"
-        with creator.admin as admin:
-            if connection.execute(seen).rowcount > admin.execute(seen).rowcount:
-                connection.rollback()
-                raise errors.InternalError_("only plaintext passwords\nfor URL: http://...")
-        commit(connection)
-
-    monkeypatch.setattr(DeadlineConnection, "commit", refuse_passwords)
     result = creator.migrate(SERVICES)
 
     assert result.done == ("created the role paidup_reader",)
