@@ -46,14 +46,13 @@ def _refuse_pooler(engine: Engine) -> None:
 
 def _set_up_roles(engine: Engine, settings: Settings, report: Callable[[str], None]) -> None:
     """Create the roles that are missing; report what an administrator must do in our place."""
-    login = roles.login_of(settings.database_url or settings.owner_database_url)
-    with engine.begin() as connection:
-        result = roles.set_up_roles(connection, login, settings.owner_database_url)
+    owner_url = settings.owner_database_url
+    result = roles.set_up_roles(engine, settings.database_url or owner_url, owner_url)
     for says in result.done:
         report(says)
     if result.left:
         says = (
-            "this role may not set up the roles that keep the audit safe from the services: let an"
+            "`migrate` may not set up the roles that keep the audit safe from the services: let an"
             " administrator of PostgreSQL run these statements, then run `paidup migrate` again"
         )
         report("\n    ".join((says, *result.left)))

@@ -61,6 +61,16 @@ def test_only_the_migration_connects_as_the_owner(compose: Any) -> None:
     assert roles == {APPLICATION_ROLE}
 
 
+@pytest.mark.parametrize("service", ["worker", "console", "ops"])
+def test_what_records_or_looks_up_by_account_knows_which_accounts_count(
+    compose: Any, service: str
+) -> None:
+    given = environment_of(compose, service)
+
+    assert given["PAIDUP_CONNECT_ACCOUNTS"] == "${PAIDUP_CONNECT_ACCOUNTS:-}"
+    assert given["PAIDUP_LIVEMODE"] == "${PAIDUP_LIVEMODE:-live}"
+
+
 def test_commands_get_what_every_service_gets(compose: Any) -> None:
     secrets = {name for kind in SERVICES.values() for name in kind.secrets} - {"CELERY_BROKER_URL"}
 

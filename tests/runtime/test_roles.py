@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from models.tables import APPEND_ONLY
 from ops.up.servers.postgres_server import Postgres
 from runtime import roles, schema
+from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import engine_for
 from runtime.roles import Login, RolesSetUp, login_of
+from tests.commit_refusal import refuse_services_role
 
 pytestmark = pytest.mark.servers
 
@@ -45,22 +47,32 @@ class RolesSite:
         return self.url("the_owner", "owners")
 
     def migrate(self, login: Login, *, url: str | None = None) -> RolesSetUp:
+        return self.migrate_by(self.url_of(login), url=url)
+
+    def migrate_by(self, services_url: str, *, url: str | None = None) -> RolesSetUp:
         url = url or self.owner_url
         engine = engine_for(url, application_name="test")
         try:
             schema.upgrade(engine)
-            with engine.begin() as connection:
-                return roles.set_up_roles(connection, login, url)
+            return roles.set_up_roles(engine, services_url, url)
         finally:
             engine.dispose()
 
+    def password_of(self, role: str) -> object:
+        """Return the hash that the server keeps."""
+        with self.admin as admin:
+            query = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+            return admin.execute(query, (role,)).fetchone()
+
     def engine(self, login: Login) -> Engine:
+        return engine_for(self.url_of(login), application_name="test")
+
+    def url_of(self, login: Login) -> str:
         connect = psycopg.conninfo.make_conninfo(user=login.role, password=login.password)
         options = psycopg.conninfo.conninfo_to_dict(connect)
         quoted = "&".join(f"{k}={_quoted(str(v))}" for k, v in options.items())
         where = urlsplit(self.server.url)
-        url = f"postgresql://{where.hostname}:{where.port}/{self.name}?{quoted}"
-        return engine_for(url, application_name="test")
+        return f"postgresql://{where.hostname}:{where.port}/{self.name}?{quoted}"
 
 
 def _quoted(value: str) -> str:
@@ -114,7 +126,7 @@ def test_the_role_of_the_services_is_created_as_their_url_names_it(
 
 
 def test_one_role_for_everything_leaves_roles_for_later(creator: RolesSite) -> None:
-    result = creator.migrate(login_of(creator.owner_url))
+    result = creator.migrate_by(creator.owner_url)
 
     assert result == RolesSetUp(
         done=("created the role paidup_app", "created the role paidup_reader"), left=()
@@ -129,7 +141,7 @@ def test_a_database_that_one_superuser_has_migrated_moves_to_two_roles(
     with deployment.admin as admin:
         admin.execute("ALTER ROLE the_owner SUPERUSER")
         admin.execute("CREATE ROLE paidup_reader")
-    deployment.migrate(login_of(deployment.owner_url))
+    deployment.migrate_by(deployment.owner_url)
     with deployment.admin as admin:
         admin.execute("DROP OWNED BY paidup_app")
         admin.execute("DROP ROLE paidup_app")  # a release without roles migrated it
@@ -144,6 +156,108 @@ def test_a_new_password_in_the_url_becomes_the_role_s(creator: RolesSite) -> Non
 
     assert "set the password" in creator.migrate(renewed).done[0]
     assert may(creator.engine(renewed), "audit_logs") == {"SELECT", "INSERT"}
+
+
+def test_a_role_that_another_database_uses_keeps_its_password(
+    creator: RolesSite, postgres_server: Postgres
+) -> None:
+    creator.migrate(SERVICES)
+    neighbour = f"{creator.name}_neighbour"
+    postgres_server.create_database(neighbour)
+    with psycopg.connect(postgres_server.admin_url, dbname=neighbour, autocommit=True) as admin:
+        admin.execute("CREATE TABLE theirs ()")
+        admin.execute("GRANT SELECT ON theirs TO paidup_app")
+    before = creator.password_of(SERVICES.role)
+
+    result = creator.migrate(Login(role=SERVICES.role, password="another"))
+
+    postgres_server.drop_database(neighbour)
+    assert "another database of this server uses the role" in result.left[0]
+    assert result.left[0].startswith("ALTER ROLE paidup_app LOGIN;  -- ")
+    assert (result.done, creator.password_of(SERVICES.role)) == ((), before)
+
+
+@pytest.mark.parametrize("kind", ["LOGIN", "SUPERUSER LOGIN", "NOLOGIN"])
+def test_a_role_that_existed_under_another_name_keeps_its_password(
+    creator: RolesSite, kind: str
+) -> None:
+    with creator.admin as admin:
+        admin.execute("ALTER ROLE the_owner SUPERUSER")
+        admin.execute(f"""CREATE ROLE "Billing services" {kind} PASSWORD 'theirs'""".encode())
+    before = creator.password_of(OTHER.role)
+
+    result = creator.migrate(OTHER)
+
+    assert result.left[0].startswith('ALTER ROLE "Billing services" LOGIN;  -- ')
+    assert creator.password_of(OTHER.role) == before
+
+
+def test_a_refusal_that_is_not_of_the_password_changes_none(creator: RolesSite) -> None:
+    creator.migrate(SERVICES)
+    before = creator.password_of(SERVICES.role)
+    with creator.admin as admin:
+        admin.execute("ALTER ROLE paidup_app CONNECTION LIMIT 0")
+
+    result = creator.migrate(SERVICES)
+
+    assert "too many connections for role" in result.left[0]
+    assert (result.done, creator.password_of(SERVICES.role)) == ((), before)
+
+
+def test_what_the_server_refuses_at_commit_is_left_and_the_rest_is_done(
+    creator: RolesSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_services_role(monkeypatch, creator.server.admin_url)
+
+    result = creator.migrate(SERVICES)
+
+    assert result.done == ("created the role paidup_reader",)
+    (left,) = result.left
+    assert left.startswith("CREATE ROLE paidup_app LOGIN;  -- ")
+    assert left.endswith("  -- the server says: only plaintext passwords")
+    with creator.admin as admin:
+        query = "SELECT has_table_privilege('paidup_reader', 'user_entitlements', 'SELECT')"
+        assert admin.execute(query).fetchone() == (True,)
+
+
+def test_a_name_on_another_way_to_the_server_makes_no_role(creator: RolesSite) -> None:
+    elsewhere = creator.url_of(OTHER).replace("//127.0.0.1:", "//localhost:")
+
+    result = creator.migrate_by(elsewhere)
+
+    assert "created the role paidup_app" in result.done
+    assert creator.password_of(OTHER.role) is None
+    assert [left.startswith("-- by hand: ") for left in result.left] == [True]
+
+    with creator.admin as admin:
+        role, secret = sql.Identifier(OTHER.role), sql.Literal(PASSWORD)
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, secret))
+        admin.execute(sql.SQL("GRANT paidup_app TO {}").format(role))
+    assert creator.migrate_by(elsewhere) == RolesSetUp(done=(), left=())
+
+
+def test_no_name_makes_a_role_where_the_owner_has_another_name_than_its_role(
+    creator: RolesSite,
+) -> None:
+    # A pooler's name for the owner, as `postgres.PROJECT` is; the server calls it `the_owner`.
+    owner_url = creator.server.admin_url.rpartition("/")[0] + f"/{creator.name}"
+    services_url = owner_url.replace("//postgres:", "//paidup_app.ref:")
+    engine = engine_for(owner_url, application_name="test")
+
+    @event.listens_for(engine, "connect")
+    def become_the_owner(connection: DeadlineConnection, _: object) -> None:
+        connection.execute("SET SESSION AUTHORIZATION the_owner")
+        connection.commit()
+
+    schema.upgrade(engine)
+    result = roles.set_up_roles(engine, services_url, owner_url)
+    alone = roles.set_up_roles(engine, owner_url, owner_url)
+    engine.dispose()
+
+    assert services_url != owner_url
+    assert alone == RolesSetUp(done=(), left=())
+    assert creator.password_of("paidup_app.ref") is None
+    assert "another name than paidup_app.ref" in result.left[0]
 
 
 @pytest.mark.parametrize("login", [SERVICES, OTHER], ids=lambda login: login.role)
@@ -163,7 +277,7 @@ def test_where_we_may_not_an_administrator_runs_what_is_shown(
 
 
 def test_one_role_works_where_no_other_can_be_created(deployment: RolesSite) -> None:
-    result = deployment.migrate(login_of(deployment.owner_url))
+    result = deployment.migrate_by(deployment.owner_url)
 
     assert result.left == ("CREATE ROLE paidup_app;", "CREATE ROLE paidup_reader;")
     engine = engine_for(deployment.owner_url, application_name="test")
@@ -226,4 +340,6 @@ def test_the_role_is_that_of_the_url(url: str, role: str) -> None:
 def test_a_url_without_a_role_takes_that_of_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGUSER", "grace")
 
-    assert login_of("postgresql://host/db") == Login(role="grace")
+    login = login_of("postgresql://host/db")
+
+    assert (login.role, login.password) == ("grace", None)

@@ -7,11 +7,12 @@ import pytest
 from ops.up.services import SECRETS, ConsoleService, IngestService, Service, WorkerService
 
 SERVICES = (IngestService, WorkerService, ConsoleService)
+OTHERS = {"PAIDUP_LOG_LEVEL": "info", "PAIDUP_LIVEMODE": "any", "PAIDUP_CONNECT_ACCOUNTS": "acct_1"}
 
 
 def given(kind: type[Service], folder: Path, suffix: str = "") -> set[str]:
-    """Return the variables of a service whose operator has set every secret and one more."""
-    environ = {"PAIDUP_LOG_LEVEL": "info", **{f"{name}{suffix}": "set" for name in SECRETS}}
+    """Return the variables of a service whose operator has set every secret, and others."""
+    environ = {**OTHERS, **{f"{name}{suffix}": "set" for name in SECRETS}}
     service = kind(data_dir=folder, environ=environ, ready_url="http://127.0.0.1/readyz")
     return set(service.environ()) & {*environ}
 
@@ -21,7 +22,7 @@ def given(kind: type[Service], folder: Path, suffix: str = "") -> set[str]:
 def test_a_service_gets_its_secrets_and_every_other_setting(
     kind: type[Service], suffix: str, tmp_path: Path
 ) -> None:
-    wanted = {"PAIDUP_LOG_LEVEL", *(f"{name}{suffix}" for name in kind.secrets)}
+    wanted = {*OTHERS, *(f"{name}{suffix}" for name in kind.secrets)}
 
     assert given(kind, tmp_path, suffix) == wanted
 

@@ -32,6 +32,7 @@ from ops.up.services import SECRETS
 from ops.up.stack import Stack
 from ops.up.up_file import UpFile
 from runtime.plans_file import PlansMissing
+from tests.commit_refusal import refuse_services_role
 
 pytestmark = pytest.mark.servers
 
@@ -285,6 +286,24 @@ def test_on_a_given_server_the_services_get_a_role_where_the_owner_may_create_on
             for role in ("paidup_app", "paidup_reader"):
                 admin.execute(f"DROP OWNED BY {role}")
                 admin.execute(f"DROP ROLE {role}")
+
+
+def test_on_a_given_server_that_refuses_the_role_the_services_connect_as_the_owner(
+    servers_folder: Path,
+    postgres_server: Postgres,
+    database: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = f"{postgres_server.admin_url.rpartition('/')[0]}/{database.rpartition('/')[2]}"
+    refuse_services_role(monkeypatch, owner)
+    try:
+        with stack_on(servers_folder / "refused", DATABASE_URL=owner, REDIS_URL=redis_url) as stack:
+            assert stack.database_url == stack.owner_database_url == owner
+    finally:
+        with psycopg.connect(owner, autocommit=True) as admin:
+            admin.execute("DROP OWNED BY paidup_reader")
+            admin.execute("DROP ROLE paidup_reader")
 
 
 def test_servers_that_are_given_are_used_and_left_alone(
