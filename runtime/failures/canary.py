@@ -27,14 +27,16 @@ from runtime.failures.classify import (
     Infrastructure,
     Outdated,
     Permanent,
+    Transient,
     Unexpected,
     classify,
+    lacks_right,
 )
 from runtime.failures.dead_letters import DeadLetterDraft, write_dead_letters
 from runtime.ledger.catalogues import VersionedCatalogue, newest_version
 from runtime.ledger.deliveries import STRIPE, Delivery
 from runtime.ledger.errors import CatalogueMissing
-from runtime.ledger.record import Ledger
+from runtime.ledger.record import CHECK_DEFERRED, Ledger
 from runtime.time_limits import BATCH_LOCK_SECONDS
 
 FAILS_AS_WELL: Final = "a built-in event fails as well"
@@ -61,16 +63,23 @@ class Canary:
     def fault_alike(self, suspected: Sequence[Failure]) -> Infrastructure | Outdated | None:
         """Return the fault that every event meets, or None if these failures are the events' own.
 
+        A right that any of the built-in events and their dead letter lacks is such a fault, as for
+        ``fault``. A lock that keeps them from telling is one, too: nothing is charged unproved.
         After a fault the engine's connections are dropped: a session may be what is broken.
         """
-        found = []
-        for body in built_in_events():
-            failure = self._failure_of(body)
+        of_right = any(map(lacks_right, suspected))
+        met = [self._failure_of(body) for body in built_in_events()]
+        if of_right:
+            met.append(self._failure_of_dead_letter())
+        for failure in met:
             if isinstance(failure, Infrastructure | Outdated):
                 return failure
-            if not isinstance(failure, Permanent | Unexpected):
-                return None
-            found.append(failure)
+        unsure = next((each for each in met if isinstance(each, Transient)), None)
+        if unsure is not None and (of_right or None not in met):
+            return Infrastructure(error_type=unsure.error_type, reason=unsure.reason)
+        if None in met:
+            return None
+        found = [each for each in met if isinstance(each, Permanent | Unexpected)]
         kinds = {failure.error_type for failure in suspected}
         alike = [failure for failure in found if failure.error_type in kinds]
         if not alike:
@@ -107,6 +116,7 @@ class Canary:
         try:
             with self._engine.connect() as connection:
                 write_dead_letters(connection, [_draft(next(built_in_events()))])
+                connection.execute(CHECK_DEFERRED)
                 connection.rollback()
         except Exception as error:  # noqa: BLE001 - classify sorts them
             return classify(error)

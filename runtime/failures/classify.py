@@ -83,7 +83,8 @@ Failure = Infrastructure | Outdated | Transient | Permanent | Unexpected
 LONGEST_REASON: Final = 1000
 """Characters of an error that are kept; a database may quote whole statements."""
 
-_AWAY: Final = ("08", "53", "57P", "25006", "42501")
+_NO_RIGHT: Final = "42501"
+_AWAY: Final = ("08", "53", "57P", "25006", _NO_RIGHT)
 _CONTENDED: Final = ("55P03", "40P01", "40001", "57014", "25P03")
 _LOCK_TIMEOUT: Final = "55P03"
 _IMPOSSIBLE: Final = ("22", "23")
@@ -137,6 +138,11 @@ def may_concern_every_event(failure: Failure) -> bool:
     so does a lock.
     """
     return isinstance(failure, Unexpected) or (isinstance(failure, Permanent) and failure.by_server)
+
+
+def lacks_right(failure: Failure) -> bool:
+    """Return True if a right is missing, which a trigger or a policy may ask of few events only."""
+    return failure.error_type.endswith(f"({_NO_RIGHT})")
 
 
 def _kind(cause: BaseException) -> _Kind:

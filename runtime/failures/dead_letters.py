@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVarTuple
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection, Engine
 
@@ -19,12 +20,15 @@ from billing.text import storable
 from models.tables import AuditLog, DeadLetter, SearchTerm
 from runtime.event_body import parse
 from runtime.event_keys import conflict_key, event_id_of, fingerprint_of
+from runtime.failures.classify import Infrastructure, classify, lacks_right
 from runtime.ledger.admit import outcomes_of, wait_for_settling
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.deliveries import DISCARDED, REPLAY
 
 DEAD_LETTER_PENDING: Final = "dead letter pending"
 """The start of the last error of an event that waits in the inbox to become a dead letter."""
+
+log = structlog.get_logger(__name__)
 
 Columns = TypeVarTuple("Columns")
 
@@ -71,7 +75,19 @@ def write_dead_letters(connection: Connection, drafts: Sequence[DeadLetterDraft]
     for draft in _with_conflict_keys(connection, drafts):
         _upsert(connection, draft)
         connection.execute(sa.insert(AuditLog).values(**_audit_row(draft)))
-        insert_rows(connection, SearchTerm, _term_rows(draft), conflict="ignore")
+        _write_terms(connection, draft)
+
+
+def _write_terms(connection: Connection, draft: DeadLetterDraft) -> None:
+    """Write the terms of a dead letter, or none: a search aid must not keep it from its table."""
+    try:
+        with connection.begin_nested():
+            insert_rows(connection, SearchTerm, _term_rows(draft), conflict="ignore")
+    except Exception as error:
+        failure = classify(error)
+        if isinstance(failure, Infrastructure) and not lacks_right(failure):
+            raise
+        log.warning("dead letter without search terms", key=draft.key, reason=failure.reason)
 
 
 def _term_rows(draft: DeadLetterDraft) -> list[dict[str, str]]:

@@ -37,6 +37,9 @@ Eight tries were too few once, for eight threads that connected the same parties
 each.
 """
 
+CHECK_DEFERRED: Final = text("SET CONSTRAINTS ALL IMMEDIATE")
+"""Checks the constraints, and runs the triggers, that wait for a COMMIT."""
+
 T = TypeVar("T")
 
 
@@ -108,7 +111,8 @@ class Ledger:
     ) -> list[Settlement]:
         """Do all that ``record`` does, writes included, and roll it back.
 
-        ``then`` may write more in the same transaction.
+        ``then`` may write more in the same transaction. Deferred constraints are checked after it,
+        as a COMMIT would.
         """
         prepared = self._prepared(deliveries)
         limits = DecideLimits(lock_seconds=lock_seconds)
@@ -116,6 +120,7 @@ class Ledger:
             decided = decide(connection, prepared, self._catalogues, limits)
             _write(connection, decided)
             then(connection)
+            connection.execute(CHECK_DEFERRED)
             connection.rollback()
         return [_settlement(step, decided) for step in decided.steps]
 

@@ -22,6 +22,7 @@ from runtime.failures.classify import (
     Outdated,
     Unexpected,
     classify,
+    lacks_right,
     may_concern_every_event,
 )
 from runtime.inbox.entries import InboxEntry
@@ -95,6 +96,13 @@ ENOUGH_ALIKE: Final = 3
 
 def no_canary(_: Sequence[Failure]) -> None:
     """Return None: every failure is the event's own."""
+
+
+def own_if_right(failure: Failure, ask_canary: AskCanary) -> Failure:
+    """Return a missing right as the event's own failure, unless built-in events lack it, too."""
+    if lacks_right(failure) and ask_canary([failure]) is None:
+        return Unexpected(error_type=failure.error_type, reason=failure.reason)
+    return failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +210,7 @@ class BatchExecutor:
 
     def cause_of(self, error: Exception) -> Failure:
         """Classify an error; ask the canary if every event may meet it."""
-        failure = classify(error)
+        failure = own_if_right(classify(error), self.ask_canary)
         if not may_concern_every_event(failure):
             return failure
         return self.ask_canary([failure]) or failure
@@ -213,7 +221,7 @@ class BatchExecutor:
         try:
             settlements = self.record([delivery for _, delivery in part], lock_seconds)
         except Exception as error:  # noqa: BLE001 - every error becomes a disposition
-            failure = classify(error)
+            failure = own_if_right(classify(error), self.ask_canary)
             _log_failure(failure, error, part)
             return self._after_failure(part, failure)
         seconds = time.perf_counter() - started

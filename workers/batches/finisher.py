@@ -13,14 +13,20 @@ import structlog
 
 from runtime.broker import Publish
 from runtime.event_keys import conflict_key
-from runtime.failures.classify import Failure, Infrastructure, Outdated, classify
+from runtime.failures.classify import Failure, Infrastructure, Outdated, Transient, classify
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DeadLetterDraft
 from runtime.inbox.entries import Deferred, Finished, InboxEntry, Parked
 from runtime.ledger.deliveries import Settlement, discard_undone_by
 from runtime.ledger.errors import IDENTITY_CONFLICT
 from runtime.time_limits import OUTAGE_SECONDS
 from workers.batches.decode import event_type_of
-from workers.batches.executor import BatchResult, EventDisposition
+from workers.batches.executor import (
+    AskCanary,
+    BatchResult,
+    EventDisposition,
+    no_canary,
+    own_if_right,
+)
 from workers.batches.reporting import Reporter
 from workers.batches.retry_policy import (
     Defer,
@@ -40,11 +46,14 @@ WriteDeadLetters = Callable[[Sequence[DeadLetterDraft]], None]
 """Write all dead letters, or raise and write none."""
 
 
+_Dead = tuple[InboxEntry, MoveToDeadLetters]
+
+
 @dataclass(slots=True)
 class _ByKind:
     finish: list[tuple[InboxEntry, Finish]] = field(default_factory=list)
     park: list[tuple[InboxEntry, Snooze | Retry]] = field(default_factory=list)
-    dead: list[tuple[InboxEntry, MoveToDeadLetters]] = field(default_factory=list)
+    dead: list[_Dead] = field(default_factory=list)
     defer: list[InboxEntry] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
     suspect: list[str] = field(default_factory=list)
@@ -94,6 +103,7 @@ class Finisher:
     reporter: Reporter
     now: Callable[[], datetime]
     fetch_deferrer: FetchDeferrer | None = None
+    ask_canary: AskCanary = no_canary
 
     def finish(self, token: str, result: BatchResult) -> Infrastructure | Outdated | None:
         """Carry out a batch's dispositions; return the failure that makes another one futile."""
@@ -115,23 +125,31 @@ class Finisher:
     def _move_to_dead_letters(
         self, token: str, todo: _ByKind, halted_by: Infrastructure | Outdated | None
     ) -> Failure | None:
-        if not todo.dead:
-            return halted_by
-        failure = halted_by or self._try_to_move(token, todo)
-        if failure is not None:
-            why = f"{DEAD_LETTER_PENDING} ({failure.error_type})"
-            todo.park += [(entry, _pending(dead, why)) for entry, dead in todo.dead]
-        return failure
+        """Write dead letters in one transaction; if one is refused, each in a transaction."""
+        futile: Failure | None = halted_by
+        parts = [todo.dead] if todo.dead else []
+        while parts:
+            part = parts.pop()
+            failure = futile or self._try_to_move(token, part)
+            if isinstance(failure, Infrastructure | Outdated | Transient):
+                futile = failure
+            elif failure is not None and len(part) > 1:
+                parts += [[each] for each in reversed(part)]
+                continue
+            if failure is not None:
+                why = f"{DEAD_LETTER_PENDING} ({failure.error_type})"
+                todo.park += [(entry, _pending(dead, why)) for entry, dead in part]
+        return futile
 
-    def _try_to_move(self, token: str, todo: _ByKind) -> Failure | None:
+    def _try_to_move(self, token: str, part: list[_Dead]) -> Failure | None:
         try:
-            self.write_dead_letters([_draft(entry, dead, self.now()) for entry, dead in todo.dead])
+            self.write_dead_letters([_draft(entry, dead, self.now()) for entry, dead in part])
         except Exception as error:
-            failure = classify(error)
+            failure = own_if_right(classify(error), self.ask_canary)
             log.exception("dead letters not written", failure=type(failure).__name__)
             return failure
-        self.inbox.discard(token, [entry.key for entry, _ in todo.dead])
-        for entry, dead in todo.dead:
+        self.inbox.discard(token, [entry.key for entry, _ in part])
+        for entry, dead in part:
             self.reporter.dead_lettered(entry, dead)
         return None
 

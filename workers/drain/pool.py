@@ -17,6 +17,7 @@ from runtime.broker import (
     fetch_wake_publisher,
     make_celery,
 )
+from runtime.failures.canary import Canary
 from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
@@ -74,6 +75,7 @@ def build_drainer(
             reporter=Reporter(build_metrics(event_types=HANDLED_TYPES)),
             now=utc_now,
             fetch_deferrer=FetchDeferrer(lane=lane, publish=fetch_wake_publisher(publisher)),
+            ask_canary=Canary(engine).fault_alike,
         ),
         publish=WakePublisher(publisher).publish,
         is_stopping=is_stopping,

@@ -9,6 +9,7 @@ from functools import partial
 
 from billing.readers.registry import HANDLED_TYPES
 from runtime.broker import FETCH_QUEUE, FETCH_TASK, fetch_wake_publisher, make_celery
+from runtime.failures.canary import Canary
 from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
@@ -62,6 +63,7 @@ def build_fetcher(child: ChildContext) -> Drainer:
             reporter=Reporter(metrics),
             now=utc_now,
             fetch_deferrer=FetchDeferrer(lane=lane, publish=publish),
+            ask_canary=Canary(child.engine).fault_alike,
         ),
         publish=publish,
         is_stopping=child.is_stopping,

@@ -17,7 +17,7 @@ from runtime.failures.canary import (
     sqlstate_in,
 )
 from runtime.failures.classify import Failure, Permanent, Unexpected
-from runtime.ledger.catalogues import install_first
+from runtime.ledger.catalogues import LOCK, install_first
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import delivery
 
@@ -77,6 +77,7 @@ def break_for(engine: Engine, table: str, condition: str) -> None:
 
 
 REFUSED = [Permanent(error_type="CheckViolation (23514)", reason="refused", by_server=True)]
+NO_RIGHT = failing("InsufficientPrivilege (42501)")
 
 
 def test_built_in_events_pass_and_leave_no_row(engine: Engine) -> None:
@@ -157,6 +158,56 @@ def test_what_all_events_meet_is_one(engine: Engine) -> None:
         "the event's own fault beside it"
     )
     assert Canary(engine).fault(of_surroundings=False) is None, "the server takes writes"
+
+
+def test_a_built_in_event_that_meets_a_lock_proves_no_fault_of_an_event(engine: Engine) -> None:
+    with engine.connect() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        fault = Canary(engine).fault_alike(REFUSED)
+
+    assert fault is not None
+    assert "55P03" in fault.error_type
+    assert not concerns_every_event(fault.reason), "the breaker closes at the next probe"
+    assert Canary(engine).fault_alike(REFUSED) is None
+
+
+def test_a_lock_that_only_some_events_meet_hides_no_built_in_event_that_passes(
+    engine: Engine,
+) -> None:
+    with engine.connect() as other:
+        other.execute(text("LOCK TABLE payments IN SHARE MODE"))
+        assert Canary(engine).fault_alike(REFUSED) is None
+        assert Canary(engine).fault_alike(NO_RIGHT) is not None, "the payment may lack it, too"
+
+
+@pytest.mark.parametrize("table", ["stripe_events", "audit_logs"])
+def test_what_fails_at_the_end_of_a_transaction_is_seen(engine: Engine, table: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                " 'BEGIN RAISE EXCEPTION ''late'' USING ERRCODE = ''23514''; END'"
+            )
+        )
+        connection.execute(
+            text(
+                f"CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {table}"
+                " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+
+    assert Canary(engine).fault_alike(REFUSED) is not None
+
+
+@pytest.mark.parametrize("table", ["payments", "dead_letters"])
+def test_a_right_that_one_built_in_event_or_its_dead_letter_lacks_is_a_fault(
+    engine: Engine, table: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"REVOKE INSERT ON {table} FROM CURRENT_USER"))
+
+    assert Canary(engine).fault_alike(NO_RIGHT) is not None
+    assert Canary(engine).fault(of_surroundings=False) is not None, "as the probe finds"
 
 
 def test_a_session_that_is_broken_is_dropped(engine: Engine) -> None:

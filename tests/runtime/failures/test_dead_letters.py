@@ -235,3 +235,14 @@ def test_a_term_too_long_for_an_index_is_left_out(engine: Engine) -> None:
 
     assert letter(engine).state == "open"
     assert terms(engine) == []
+
+
+def test_search_terms_that_cannot_be_written_keep_no_dead_letter_out(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE search_terms RENAME COLUMN term TO word"))
+    event = {"id": "evt_1", "type": "x.y", "created": 1, "data": {"object": {"id": "in_1"}}}
+    body = json.dumps(event).encode()
+
+    dead_letter(engine, [draft(body=body), draft("evt_2", body=body)])
+
+    assert count_open(engine) == 2
