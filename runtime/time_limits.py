@@ -58,7 +58,7 @@ To read a large database takes minutes, and no worker waits for it.
 """
 
 READING_IDLE_SECONDS: Final = 0
-"""Between two statements of such a command: no limit, since a pager that takes its lines may pause."""
+"""Between two statements of such a command: no limit, since a pager may wait for its reader."""
 
 CANCEL_SECONDS: Final = 2.0
 """For asking the server to end a probe that it did not answer."""
