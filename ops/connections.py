@@ -1,7 +1,7 @@
 """Open PostgreSQL and Redis for one command; reading commands get one read-only snapshot."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ops.errors import CommandFailed, first_line
 from runtime import schema
+from runtime.database.deadline import reading_at_length
 from runtime.database.engine import make_engine
 from runtime.inbox.durability import UnsupportedRedis, refuse_cluster
 from runtime.inbox.inbox import Inbox
@@ -28,8 +29,10 @@ def open_database(settings: Settings, *, application: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def read_snapshot(engine: Engine) -> Iterator[Connection]:
+def read_snapshot(engine: Engine, *, patient: bool = True) -> Iterator[Connection]:
     """Yield a read-only connection whose queries all see one snapshot.
+
+    If ``patient``, a query may take as long as it needs, and its reader may pause.
 
     Raises:
         CommandFailed: the server is unreachable, or has another release's schema.
@@ -41,17 +44,19 @@ def read_snapshot(engine: Engine) -> Iterator[Connection]:
     if trouble:
         raise CommandFailed(trouble)
     with engine.connect() as connection:
-        yield connection.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with reading_at_length(connection) if patient else nullcontext():
+            yield connection
 
 
 @contextmanager
-def open_snapshot(settings: Settings, *, application: str) -> Iterator[Connection]:
+def open_snapshot(
+    settings: Settings, *, application: str, patient: bool = True
+) -> Iterator[Connection]:
     """Yield the only read-only connection of a command, as ``read_snapshot`` does."""
     with (
         open_database(settings, application=application) as engine,
-        read_snapshot(engine) as opened,
+        read_snapshot(engine, patient=patient) as opened,
     ):
         yield opened
 
@@ -83,5 +88,10 @@ def _refuse_cluster(client: redis.Redis) -> None:
 
 
 def unavailable(server: str, error: Exception) -> CommandFailed:
-    """Return the error for an unreachable server: with its address, without its password."""
-    return CommandFailed(f"{server} is unreachable: {first_line(error)}; run `paidup doctor`")
+    """Return the error of a server: with its address, without its password.
+
+    A server that sent an SQLSTATE was reached.
+    """
+    answered = getattr(getattr(error, "orig", error), "sqlstate", None)
+    trouble = "failed" if answered else "is unreachable"
+    return CommandFailed(f"{server} {trouble}: {first_line(error)}; run `paidup doctor`")

@@ -51,6 +51,15 @@ process of a pool with a frozen primary.
 PROBE_ANSWER_SECONDS: Final = 4.0
 """For one answer to a probe: what takes longer is not what events should wait for."""
 
+READING_STATEMENT_SECONDS: Final = 0
+"""For a statement of an operator's command that only reads: no limit, which PostgreSQL writes as 0.
+
+To read a large database takes minutes, and no worker waits for it.
+"""
+
+READING_IDLE_SECONDS: Final = 0
+"""Between two statements of such a command: no limit, since a pager may wait for its reader."""
+
 CANCEL_SECONDS: Final = 2.0
 """For asking the server to end a probe that it did not answer."""
 
@@ -64,8 +73,9 @@ KEEPALIVE_IDLE_SECONDS: Final = 10
 """Until the kernel asks the peer of a silent connection whether it is there. Whole seconds."""
 
 KEEPALIVE_SECONDS: Final = 5
-"""Between two of three such questions. A peer that answers none is given up after 25 s in all,
-which is before the pool of that process counts as stuck."""
+"""Between two of three such questions. A peer that answers none is given up after 25 s at most,
+which is before the pool of that process counts as stuck. On Linux ``UNACKNOWLEDGED_SECONDS``
+decides instead of the number of questions (tcp(7), TCP_USER_TIMEOUT), so it is sooner there."""
 
 # Waiting for Redis -----------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ _STRIPE_ID: Final = re.compile(
     r"(cus|gcus|sub|si|pi|in|cs|ch|py|re|pyr|du|dp|seti|inpay|plink)_\w{1,240}", re.ASCII
 )
 _MAX_TERMS: Final = 500
-"""Terms of one event; an invoice may list thousands of lines."""
+"""Terms of one kind in one event: an invoice may list thousands of lines before it names a user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,8 @@ def named_in(envelope: Envelope) -> Named:
     """Return everything that an event names, whether or not a reader understands it."""
     named: dict[str, set[str]] = {"id": set(), "user": set(), "email": set()}
     for kind, term in _walk("", envelope.payload):
-        if sum(map(len, named.values())) >= _MAX_TERMS:
-            break
-        named[kind].add(term)
+        if len(named[kind]) < _MAX_TERMS:
+            named[kind].add(term)
     return Named(
         ids=frozenset(named["id"]), users=frozenset(named["user"]), emails=frozenset(named["email"])
     )

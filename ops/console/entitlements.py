@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine
 from billing.ids import CustomerId, Realm, object_key
 from billing.text import storable
 from ops.console.connections import ask
+from ops.queries.known_users import known_by_rows
 
-# A payment link lets its visitor name any user, so an abandoned checkout makes no user known.
 # The view decides what is in force. A grant that reached its end is revoked from that moment on,
 # not only once the timed task has cleared ``active``.
 _DOCUMENTS: Final = """
@@ -46,13 +46,7 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
         WHERE one.user_id = asked.user_id
     ), seen AS (
         SELECT grants,
-            grants IS NOT NULL
-                OR EXISTS (SELECT FROM customers WHERE user_id = asked.user_id)
-                OR EXISTS (SELECT FROM subscriptions WHERE user_id = asked.user_id)
-                OR EXISTS (SELECT FROM purchases
-                           WHERE user_id = asked.user_id AND status <> 'expired')
-                OR EXISTS (SELECT FROM payments WHERE user_id = asked.user_id
-                           AND (status <> 'canceled' OR amount_minor > 0)) AS known
+            <known> AS known
         FROM granted
     )
     SELECT known, json_build_object(
@@ -69,7 +63,7 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
     FROM seen
 ) AS document
 ORDER BY asked.place
-"""
+""".replace("<known>", known_by_rows("asked.user_id"))
 
 # A subscription or payment may name another user than its customer does.
 _USERS_OF_CUSTOMER: Final = """

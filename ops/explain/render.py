@@ -45,7 +45,9 @@ def _found_by(explanation: Explanation) -> str:
     if explanation.asked_for != explanation.user_id:
         return f"This is the user of {explanation.asked_for}."
     if not explanation.known:
-        return "No settled event names it: nothing is granted."
+        return (
+            "No settled event names it, except perhaps an abandoned checkout: nothing is granted."
+        )
     return "" if explanation.features else "This user has no feature and never had one."
 
 

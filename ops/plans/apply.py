@@ -24,6 +24,7 @@ from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
 from ops.terminal.output import print_json, print_text, printable, to_json
 from ops.terminal.progress import progress
+from runtime.database.deadline import reading_at_length
 from runtime.failures.classify import Transient, classify
 from runtime.ledger import catalogues
 from runtime.ledger.catalogues import CatalogueCache, Switch
@@ -88,7 +89,7 @@ class PlansRollout:
             return connection.scalar(query) or f"plans of record are version {version}"
 
     def _count_outdated(self) -> int:
-        with self.engine.connect() as connection:
+        with self.engine.connect() as connection, reading_at_length(connection):
             return scan.count_outdated(connection)
 
     def _report(self, switch: Switch, runner: BatchRunner[PartyId]) -> int:

@@ -20,6 +20,7 @@ from ops.queries.events import EventFilter
 from ops.queries.lookups import Lookup, look_up_each
 from ops.queries.parties import OWN_REALMS
 from ops.queries.rows import fetch
+from runtime.database.one_of import one_of
 from runtime.event_body import parse
 
 OPEN: Final = "open"
@@ -57,7 +58,7 @@ def find_dead_letters(
 ) -> list[DeadLetterRow]:
     """Return the dead letters in these states that match, newest failure first."""
     keys = find_dead_letter_keys(connection, wanted, *states, realms=realms)[:limit]
-    matching = DeadLetter.event_id.in_(keys)
+    matching = one_of(DeadLetter.event_id, keys)
     return [*fetch(connection, DeadLetterRow, DeadLetter, matching, order_by=_NEWEST)]
 
 
@@ -100,7 +101,7 @@ def keys_named(lookup: Lookup) -> CompoundSelect[str]:
     of_its_objects = (
         select(SearchTerm.party)
         .join(Membership, (SearchTerm.term == stripe_id) & (SearchTerm.kind == "id"))
-        .where(Membership.party.in_(lookup.parties))
+        .where(one_of(Membership.party, lookup.parties))
     )
     return union(stated, of_its_objects)
 
@@ -130,7 +131,7 @@ def about(
     keys = [object_key(realm, stripe_id) for realm in realms for stripe_id in ids]
     parties = frozenset[str]().union(*(lookup.parties for lookup in lookups))
     query = select(Membership.object_key, Membership.party).where(
-        Membership.object_key.in_(keys), Membership.party.in_(parties)
+        one_of(Membership.object_key, keys), one_of(Membership.party, parties)
     )
     member = [(stripe_id_of(ObjectKey(key)), party) for key, party in connection.execute(query)]
 

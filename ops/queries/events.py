@@ -11,6 +11,7 @@ from models.tables import StoredFact, StripeEvent
 from ops.queries.lookups import look_up_each
 from ops.queries.parties import configured_realms
 from ops.queries.rows import fetch
+from runtime.database.one_of import one_of
 from runtime.settings import Settings
 
 
@@ -110,6 +111,6 @@ def conditions(wanted: EventFilter, parties: Parties) -> Sequence[ColumnElement[
     if wanted.until:
         conditions.append(StripeEvent.applied_at < wanted.until)
     for each in parties.values():
-        stated = select(StoredFact.event_id).where(StoredFact.party.in_(each))
+        stated = select(StoredFact.event_id).where(one_of(StoredFact.party, each))
         conditions.append(StripeEvent.id.in_(stated))
     return conditions

@@ -1,6 +1,6 @@
 """Find whom a person means by a user id, an id of Stripe or an e-mail address.
 
-A user id may look like either of the others, so a user who is known comes first.
+A user id may look like either of the others, so a user whom a row names comes first.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,9 @@ from models.tables import (
     StoredPurchase,
     StoredSubscription,
 )
-from ops.queries.parties import is_known, parties_of_object, parties_of_user, users_of_parties
+from ops.queries.known_users import is_known
+from ops.queries.parties import is_named, parties_of_object, parties_of_user, users_of_parties
+from runtime.database.one_of import one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class Lookup:
     """Everything under which an event may name the one whom a text means.
 
     ``users`` is empty if no event named a user yet. ``known`` is false if no settled event names
-    the text.
+    the text, or only an abandoned checkout names it as its user.
     """
 
     text: str
@@ -46,9 +48,9 @@ class Lookup:
 def look_up(connection: Connection, realms: Sequence[Realm], text: str) -> Lookup:
     """Return whom the text means."""
     email = email_term(text)
-    if is_known(connection, text):
-        parties = parties_of_user(connection, text)
-        return Lookup(text=text, known=True, users=(text,), parties=parties, email=email)
+    if is_named(connection, text):
+        known, parties = is_known(connection, text), parties_of_user(connection, text)
+        return Lookup(text=text, known=known, users=(text,), parties=parties, email=email)
     parties = _parties_named(connection, realms, text, email)
     return Lookup(
         text=text,
@@ -113,7 +115,7 @@ def _users_of_object(
     query = union(
         *(
             select(table.user_id).where(
-                table.party.in_(parties), column == stripe_id, table.user_id.is_not(None)
+                one_of(table.party, parties), column == stripe_id, table.user_id.is_not(None)
             )
             for table, column in names
         )

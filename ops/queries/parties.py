@@ -15,6 +15,7 @@ from models.tables import (
     StoredSubscription,
     UserEntitlement,
 )
+from runtime.database.one_of import one_of
 from runtime.settings import Settings
 
 _OWNED = (StoredCustomer, StoredSubscription, StoredPurchase, StoredPayment, UserEntitlement)
@@ -37,20 +38,27 @@ def parties_of_user(connection: Connection, user_id: str) -> frozenset[str]:
 
 
 def users_of_parties(connection: Connection, parties: Iterable[str]) -> tuple[str, ...]:
-    """Return every user whom a row of these parties names, sorted."""
+    """Return every user whom a row of these parties names, sorted.
+
+    A checkout that expired unpaid gives its customer no user: its visitor may name any.
+    """
     members = list(parties)
-    query = union(
-        *(
-            select(table.user_id).where(table.party.in_(members), table.user_id.is_not(None))
-            for table in _OWNED
-        )
+    named = (
+        select(table.user_id).where(one_of(table.party, members), table.user_id.is_not(None))
+        for table in _OWNED
+        if table is not StoredPurchase
     )
-    return tuple(sorted(connection.scalars(query)))
+    bought = select(StoredPurchase.user_id).where(
+        one_of(StoredPurchase.party, members),
+        StoredPurchase.user_id.is_not(None),
+        StoredPurchase.status != "expired",
+    )
+    return tuple(sorted(connection.scalars(union(*named, bought))))
 
 
 def unknown_user(connection: Connection, user_id: str | None) -> str | None:
     """Return a sentence about a user whom no row and no audit entry names, else None."""
-    if user_id is None or is_known(connection, user_id):
+    if user_id is None or is_named(connection, user_id):
         return None
     return f"no event names a user {user_id!r}; --customer takes Stripe's id"
 
@@ -60,11 +68,11 @@ def parties_of_object(
 ) -> frozenset[str]:
     """Return the parties of an object of Stripe, one for each realm that knows it."""
     keys = [object_key(realm, stripe_id) for realm in within]
-    query = select(Membership.party).where(Membership.object_key.in_(keys))
+    query = select(Membership.party).where(one_of(Membership.object_key, keys))
     return frozenset(connection.scalars(query))
 
 
-def is_known(connection: Connection, user_id: str) -> bool:
+def is_named(connection: Connection, user_id: str) -> bool:
     """Return whether any row or audit entry names the user."""
     audited = select(AuditLog.id).where(AuditLog.user_id == user_id).limit(1)
     return bool(parties_of_user(connection, user_id)) or connection.scalar(audited) is not None

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from models.tables import AuditLog
+from runtime.database.one_of import one_of
 from runtime.ledger.deliveries import REPLAY_SETTLED
 
 DEAD_LETTERED: Final = "dead_letter.buried"
@@ -36,7 +37,7 @@ def find_traces(connection: Connection, keys: Sequence[str], mark: int) -> dict[
         AuditLog.target_id, AuditLog.action, AuditLog.actor, AuditLog.after, AuditLog.reason
     ).where(
         AuditLog.target_type.in_(("event", "dead_letter")),
-        AuditLog.target_id.in_(keys),
+        one_of(AuditLog.target_id, keys),
         AuditLog.action.in_(_ACTIONS),
         AuditLog.id > mark,
     )

@@ -17,6 +17,7 @@ from billing.rows import (
 )
 from models.base import Base
 from models.tables import UserEntitlement
+from runtime.database.one_of import one_of
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
 from runtime.ledger.rows import ROW_TYPES, Row, TableName, from_plain
 from runtime.ledger.write import CHANGES
@@ -102,6 +103,6 @@ def load_grants(
 ) -> dict[UserId, dict[Key, EntitlementRow]]:
     """Return the current grants of each user who has any, in force or not."""
     grants: dict[UserId, dict[Key, EntitlementRow]] = {}
-    for row in load_rows(connection, EntitlementRow, UserEntitlement.user_id.in_(list(users))):
+    for row in load_rows(connection, EntitlementRow, one_of(UserEntitlement.user_id, users)):
         grants.setdefault(row.user_id, {})[row.key] = row
     return grants

@@ -28,6 +28,7 @@ from ops.queries.ineffective_events import IneffectiveEvent, events_without_effe
 from ops.queries.lookups import Lookup
 from ops.queries.parties import parties_of_user
 from ops.queries.rows import fetch, load_rows, read_row
+from runtime.database.one_of import one_of
 from runtime.ledger import catalogues
 
 
@@ -99,10 +100,10 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
         effective=_effective(connection, user_id),
         subscriptions=load_rows(connection, SubscriptionRow, StoredSubscription.user_id == user_id),
         purchases=load_rows(connection, PurchaseRow, StoredPurchase.user_id == user_id),
-        payments=load_rows(connection, PaymentRow, StoredPayment.party.in_(parties)),
+        payments=load_rows(connection, PaymentRow, one_of(StoredPayment.party, parties)),
         paid_for=_paid_for(connection, parties),
         revoked=_revoked(connection, user_id),
-        notes=fetch(connection, PartyNote, Party, Party.party.in_(parties)),
+        notes=fetch(connection, PartyNote, Party, one_of(Party.party, parties)),
         newest=_newest(connection, parties),
         without_effect=events_without_effect(connection, lookup, realms),
     )
@@ -140,7 +141,7 @@ def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey
     fields = StoredFact.fact["fields"]
     subscription, bill = fields["subscription"].as_string(), fields["invoice"].as_string()
     query = select(StoredFact.object_key, bill, subscription).where(
-        StoredFact.party.in_(parties),
+        one_of(StoredFact.party, parties),
         StoredFact.kind.in_((Kind.INVOICE.value, Kind.CHECKOUT_SESSION.value)),
         subscription.is_not(None),
     )
@@ -154,7 +155,7 @@ def _paid_for(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey
 
 def _newest(connection: Connection, parties: frozenset[str]) -> dict[ObjectKey, str]:
     mentions = StoredFact.fact["mentions"]
-    query = select(StoredFact.event_id, mentions).where(StoredFact.party.in_(parties))
+    query = select(StoredFact.event_id, mentions).where(one_of(StoredFact.party, parties))
     in_time = query.order_by(StoredFact.created_at, StoredFact.event_id)
     return {key: event for event, named in connection.execute(in_time) for key in named}
 

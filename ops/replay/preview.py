@@ -24,6 +24,7 @@ from ops.batches import chunks
 from ops.replay.results import ReplayResults, ReplayStatus
 from ops.replay.run import status_of_outcome
 from ops.replay.targets import Target
+from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.failures.classify import Infrastructure, Outdated, classify
 from runtime.ledger.decisions import (
@@ -217,7 +218,7 @@ def preview_delivery(
 
 def _memberships(connection: Connection, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, PartyId]:
     query = sa.select(Membership.object_key, Membership.party)
-    rows = connection.execute(query.where(Membership.object_key.in_(keys)))
+    rows = connection.execute(query.where(one_of(Membership.object_key, keys)))
     return {ObjectKey(key): PartyId(party) for key, party in rows}
 
 

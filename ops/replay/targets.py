@@ -20,6 +20,7 @@ from ops.queries.events import EventFilter, parties_named, settled_ids
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import TimeParam, check_time_range
 from ops.terminal.output import add_options
+from runtime.database.one_of import one_of
 from runtime.settings import Settings
 
 DEAD: Final = "dead"
@@ -184,7 +185,7 @@ def _named_letters(
 def _named_events(connection: Connection, ids: Sequence[str]) -> list[Target]:
     letters = _letters(connection, ids)
     dead = {key for key, (state, _) in letters.items() if state != "replayed"}
-    settled = set(connection.scalars(select(StripeEvent.id).where(StripeEvent.id.in_(ids))))
+    settled = set(connection.scalars(select(StripeEvent.id).where(one_of(StripeEvent.id, ids))))
     unknown = [key for key in ids if key not in dead | settled]
     _refuse_unknown("neither a settled event nor a dead letter", unknown)
     return [Target(key=key, is_dead_letter=key in dead) for key in ids]
@@ -192,7 +193,7 @@ def _named_events(connection: Connection, ids: Sequence[str]) -> list[Target]:
 
 def _letters(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
     query = select(DeadLetter.event_id, DeadLetter.state, DeadLetter.resolved_by)
-    found = connection.execute(query.where(DeadLetter.event_id.in_(ids)))
+    found = connection.execute(query.where(one_of(DeadLetter.event_id, ids)))
     return {key: (state, by) for key, state, by in found}
 
 

@@ -119,7 +119,7 @@ def _database(
         troubles["postgresql"] = "DATABASE_URL is not set: set it to see settled events"
         return None
     try:
-        with connections.open_snapshot(settings, application="status") as connection:
+        with connections.open_snapshot(settings, application="status", patient=False) as connection:
             return _read(connection, busy)
     except (CommandFailed, UnusableDatabaseUrl) as error:
         troubles["postgresql"] = str(error)

@@ -13,9 +13,15 @@ from typing import Any
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from runtime.time_limits import ANSWER_SECONDS, CANCEL_SECONDS, PROBE_ANSWER_SECONDS
+from runtime.time_limits import (
+    ANSWER_SECONDS,
+    CANCEL_SECONDS,
+    PROBE_ANSWER_SECONDS,
+    READING_IDLE_SECONDS,
+    READING_STATEMENT_SECONDS,
+)
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -91,3 +97,20 @@ def without_deadline(connection: Connection) -> Iterator[None]:
         yield
     finally:
         del driver.answer_seconds
+
+
+@contextmanager
+def reading_at_length(connection: Connection) -> Iterator[None]:
+    """Begin a transaction that may read, and pause between two reads, without end.
+
+    The limit for a lock stays.
+    """
+    with without_deadline(connection):
+        connection.execute(_READ_AT_LENGTH)
+        yield
+
+
+_READ_AT_LENGTH = text(
+    f"SELECT set_config('statement_timeout', '{READING_STATEMENT_SECONDS}s', true),"
+    f" set_config('idle_in_transaction_session_timeout', '{READING_IDLE_SECONDS}s', true)"
+)

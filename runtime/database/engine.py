@@ -27,7 +27,8 @@ KEEPALIVES: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": round(UNACKNOWLEDGED_SECONDS * 1000),
 }
-"""A peer that vanished without closing is noticed in 25 s, and in 10 s if we sent it anything."""
+"""A peer that vanished without closing is noticed in 25 s at most, and after
+``UNACKNOWLEDGED_SECONDS`` if we sent it anything."""
 
 WRONG_SERVER: Final = ("08", "25006", "53", "57P")
 """SQLSTATEs of a server that is leaving or takes no writes: the next connection may reach the new

@@ -18,6 +18,7 @@ from billing.errors import MalformedEvent
 from billing.readers.search_terms import named_in
 from billing.text import storable
 from models.tables import AuditLog, DeadLetter, SearchTerm
+from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.event_keys import conflict_key, event_id_of, fingerprint_of
 from runtime.failures.classify import Infrastructure, classify, lacks_right
@@ -37,6 +38,7 @@ _KEY: Final = DeadLetter.event_id
 _LONGEST_TERM: Final = 500
 """Characters of a term; PostgreSQL refuses to index a text of more than 2,700 bytes."""
 
+_DISCARDED_AT_ONCE: Final = 1000
 _LONGEST_HISTORY: Final = 50
 """Earlier failures kept with a dead letter; Stripe may redeliver for days."""
 
@@ -131,18 +133,36 @@ def discard(engine: Engine, keys: Sequence[str], *, actor: str, reason: str) -> 
 
     Events that are being settled at this moment come first, so the results hold for good: an event
     that was discarded here has no effect until an operator replays it.
+
+    Each thousand is a transaction of its own. After an error those that were committed before it
+    stay discarded, and another call goes on with the rest.
     """
+    wanted = sorted(set(keys))
+    portions = (
+        wanted[start : start + _DISCARDED_AT_ONCE]
+        for start in range(0, len(wanted), _DISCARDED_AT_ONCE)
+    )
+    return [
+        result
+        for some in portions
+        for result in _discard_together(engine, some, actor=actor, reason=reason)
+    ]
+
+
+def _discard_together(
+    engine: Engine, keys: Sequence[str], *, actor: str, reason: str
+) -> list[DiscardResult]:
     with engine.begin() as connection:
-        there = sorted(connection.scalars(sa.select(_KEY).where(_KEY.in_(keys))))
+        there = sorted(connection.scalars(sa.select(_KEY).where(one_of(_KEY, keys))))
         ids = [key for key in there if key == event_id_of(key)]
         wait_for_settling(connection, ids)
-        locked = _in_order(sa.select(_KEY, DeadLetter.state).where(_KEY.in_(there)))
+        locked = _in_order(sa.select(_KEY, DeadLetter.state).where(one_of(_KEY, there)))
         is_open = {key for key, state in connection.execute(locked) if state == "open"}
         if is_open:
             _discard_open(connection, is_open, actor=actor, reason=reason)
         outcomes = outcomes_of(connection, ids)
         columns = (_KEY, DeadLetter.state, DeadLetter.resolved_at, DeadLetter.resolved_by)
-        rows = connection.execute(sa.select(*columns).where(_KEY.in_(there)))
+        rows = connection.execute(sa.select(*columns).where(one_of(_KEY, there)))
         return [
             DiscardResult(
                 key=row.event_id,
@@ -161,7 +181,7 @@ def _discard_open(
 ) -> None:
     statement = (
         sa.update(DeadLetter)
-        .where(_KEY.in_(keys))
+        .where(one_of(_KEY, keys))
         .values(state=DISCARDED, resolved_at=sa.func.now(), resolved_by=actor, reason=reason)
         .returning(_KEY, DeadLetter.error_type)
     )
@@ -195,7 +215,7 @@ def _with_conflict_keys(
 ) -> list[DeadLetterDraft]:
     keys = [draft.key for draft in drafts if draft.key == event_id_of(draft.key)]
     query = sa.select(DeadLetter.event_id, DeadLetter.payload)
-    held = _in_order(query.where(DeadLetter.event_id.in_(map(storable, keys))))
+    held = _in_order(query.where(one_of(_KEY, map(storable, keys))))
     there = {key: fingerprint_of(payload.encode()) for key, payload in connection.execute(held)}
 
     def keyed(draft: DeadLetterDraft) -> DeadLetterDraft:

@@ -1,16 +1,31 @@
-import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import InternalError
+from collections.abc import Iterator
 
-from ops.connections import open_database, open_inbox, read_snapshot
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, InternalError
+
+from billing.ids import PartyId
+from ops.connections import open_database, open_inbox, read_snapshot, unavailable
 from ops.errors import CommandFailed
 from ops.up.servers.ports import free_port
-from runtime.database.engine import engine_for
+from runtime.database.deadline import DeadlineConnection
+from runtime.database.engine import connector, conninfo_of, engine_for, engine_on
+from runtime.database.session import SESSION
 from runtime.inbox.durability import CLUSTER
+from runtime.ledger.maintenance.scan import pages
+from runtime.time_limits import ANSWER_SECONDS
 from tests.fakes import settings
 from tests.ops.queries.seeded_database import SeededDatabase
 
 servers = pytest.mark.servers
+
+LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
+
+
+def driver_of(connection: Connection) -> DeadlineConnection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, DeadlineConnection)
+    return driver
 
 
 @servers
@@ -70,3 +85,50 @@ def test_a_cluster_is_named_with_what_to_use_instead(cluster_url: str) -> None:
         pass
 
     assert str(said.value) == CLUSTER
+
+
+@pytest.fixture
+def hurried(database: str) -> Iterator[Engine]:
+    """Open a database whose sessions have very short limits."""
+    limits = {"statement_timeout": "100ms", "idle_in_transaction_session_timeout": "100ms"}
+    connect = connector(
+        conninfo_of(database), application_name="tests", session={**SESSION, **limits}
+    )
+    engine = engine_on(connect)
+    yield engine
+    engine.dispose()
+
+
+@servers
+def test_a_command_that_reads_may_take_long_and_pause(hurried: Engine) -> None:
+    with read_snapshot(hurried) as connection:
+        connection.execute(text("SELECT pg_sleep(0.3)"))
+        show = [text(f"SHOW {name}") for name in LIMITS]
+        assert [connection.scalar(each) for each in show] == ["0", "0", "3s"]
+        assert driver_of(connection).answer_seconds is None
+
+    with hurried.connect() as connection:
+        assert [connection.scalar(each) for each in show] == ["100ms", "100ms", "3s"]
+        assert driver_of(connection).answer_seconds == ANSWER_SECONDS
+
+
+@servers
+def test_all_parties_are_paged_through_however_long_a_page_takes(hurried: Engine) -> None:
+    def page(connection: Connection, after: str, _limit: int) -> list[PartyId]:
+        connection.execute(text("SELECT pg_sleep(0.3)"))
+        return [] if after else [PartyId("test:cus_1")]
+
+    assert list(pages(hurried, page)) == [["test:cus_1"]]
+
+
+@servers
+def test_a_server_that_answers_is_not_called_unreachable(hurried: Engine) -> None:
+    with (
+        read_snapshot(hurried, patient=False) as connection,
+        pytest.raises(DBAPIError) as slow,
+    ):
+        connection.execute(text("SELECT pg_sleep(0.3)"))
+
+    said = str(unavailable("PostgreSQL", slow.value))
+    assert said.startswith("PostgreSQL failed: canceling statement due to statement timeout")
+    assert "unreachable" not in said

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 
 from billing.ids import EventId, PartyId
+from runtime.database.deadline import reading_at_length
 from runtime.ledger.rows import TableName
 
 PAGE: Final = 200
@@ -22,7 +23,7 @@ def pages(engine: Engine, page: Page, *, size: int = PAGE) -> Iterator[list[Part
     """Yield all pages; no transaction is open between two of them."""
     after = ""
     while True:
-        with engine.connect() as connection:
+        with engine.connect() as connection, reading_at_length(connection):
             found = page(connection, after, size)
         if not found:
             return
@@ -34,7 +35,7 @@ def events_without_facts(engine: Engine, *, size: int = PAGE) -> Iterator[list[E
     """Yield settled events without facts, in pages by id that may be empty."""
     after = ""
     while True:
-        with engine.connect() as connection:
+        with engine.connect() as connection, reading_at_length(connection):
             page = connection.execute(_SILENT, {"after": after, "limit": size}).all()
         if not page:
             return

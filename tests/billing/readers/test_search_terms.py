@@ -80,3 +80,13 @@ def test_of_very_many_names_a_bounded_number_is_read() -> None:
 def test_a_text_is_an_address_if_something_stands_on_both_sides() -> None:
     assert email_term(" Ada@Example.com ") == "ada@example.com"
     assert email_term("usr_1") is None
+
+
+def test_a_user_is_read_however_many_ids_come_before() -> None:
+    items = [f"si_{number}" for number in range(600)]
+    stated = {"items": items, "metadata": {"user_id": "usr_1"}, "receipt_email": "a@b.c"}
+
+    named = named_in(envelope(stated))
+
+    assert len(named.ids) == 500
+    assert (named.users, named.emails) == (frozenset({"usr_1"}), frozenset({"a@b.c"}))

@@ -4,10 +4,14 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 
-from ops.queries.dead_letters import keys_named
+from billing.readers.search_terms import Named
+from ops.console.entitlements import Entitlements
+from ops.queries.dead_letters import about, keys_named
 from ops.queries.lookups import Lookup, look_up, parties_by_email
 from ops.queries.parties import OWN_REALMS
+from runtime.ledger.record import Ledger
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.runtime.ledger.delivery_builders import delivery, event
 
 pytestmark = pytest.mark.servers
 
@@ -89,3 +93,48 @@ def test_an_object_without_a_row_of_its_own_means_the_users_of_its_party(
         found = look_up(connection, OWN_REALMS, str(session).partition(":")[2])
 
     assert found.users == ("usr_1",)
+
+
+def session(**changes: object) -> dict[str, object]:
+    return {
+        "id": "cs_1",
+        "object": "checkout.session",
+        "client_reference_id": "click_1",
+        "customer": "cus_1",
+        "mode": "payment",
+        "amount_total": 100,
+        "currency": "usd",
+        "payment_status": "unpaid",
+        "customer_details": {"email": "ada@example.com"},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "known"),
+    [("expired", "expired", False), ("async_payment_failed", "complete", True)],
+)
+def test_a_checkout_makes_its_user_known_as_in_the_read_api(
+    books: SeededDatabase, kind: str, status: str, *, known: bool
+) -> None:
+    given = event(f"checkout.session.{kind}", session(status=status))
+    Ledger(books.engine, livemode="any", accounts=frozenset()).record([delivery(given)])
+
+    with books.engine.connect() as connection:
+        user = look_up(connection, OWN_REALMS, "click_1")
+        customer = look_up(connection, OWN_REALMS, "ada@example.com")
+    assert user.known == Entitlements(books.engine, OWN_REALMS).of_user("click_1").known == known
+    assert user.parties == {"test:cus_1"}, "its events can be listed"
+    assert customer.users == (("click_1",) if known else ())
+
+
+def test_dead_letters_are_searched_for_more_objects_than_a_statement_takes_parameters(
+    books: SeededDatabase,
+) -> None:
+    lookup = Lookup(text="u", known=True, users=("u",), parties=frozenset({"p"}), email=None)
+    ids = [f"in_{number}" for number in range(35_000)]
+    named = {"evt_1": Named(ids=frozenset(ids)), "evt_2": Named(ids=frozenset({"cus_7"}))}
+    with books.engine.begin() as connection:
+        connection.execute(text("INSERT INTO memberships VALUES ('live:cus_7', 'p')"))
+
+        assert about(connection, OWN_REALMS, [lookup], named) == ["evt_2"]

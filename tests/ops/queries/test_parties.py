@@ -1,6 +1,6 @@
 import pytest
 
-from ops.queries.parties import configured_realms, is_known, parties_of_object, parties_of_user
+from ops.queries.parties import configured_realms, is_named, parties_of_object, parties_of_user
 from tests.fakes import settings
 from tests.ops.queries.seeded_database import SeededDatabase
 
@@ -23,8 +23,8 @@ def test_a_user_is_found_by_everything_that_is_theirs(books: SeededDatabase) -> 
 
     with books.engine.connect() as connection:
         parties = parties_of_user(connection, "usr_1")
-        assert is_known(connection, "usr_1")
-        assert not is_known(connection, "usr_nobody")
+        assert is_named(connection, "usr_1")
+        assert not is_named(connection, "usr_nobody")
 
     assert parties == {f"test:{lifecycle.expected.customer_id}" for lifecycle in lifecycles}
 

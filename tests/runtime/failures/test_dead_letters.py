@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 from billing.envelope import parse
 from models.tables import AuditLog, DeadLetter, SearchTerm
 from runtime.database.engine import engine_for
+from runtime.failures import dead_letters
 from runtime.failures.dead_letters import DeadLetterDraft, count_open, dead_letter, discard
 
 pytestmark = pytest.mark.servers
@@ -246,3 +247,26 @@ def test_search_terms_that_cannot_be_written_keep_no_dead_letter_out(engine: Eng
     dead_letter(engine, [draft(body=body), draft("evt_2", body=body)])
 
     assert count_open(engine) == 2
+
+
+def test_more_dead_letters_are_discarded_than_a_statement_takes_parameters(engine: Engine) -> None:
+    dead_letter(engine, [draft("evt_7")])
+
+    found = discard(engine, [f"evt_{n}" for n in range(70_000)], actor="ada", reason="tests")
+
+    assert [(each.key, each.discarded) for each in found] == [("evt_7", True)]
+
+
+def test_each_portion_of_a_long_discard_is_a_transaction_of_its_own(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "_DISCARDED_AT_ONCE", 2)
+    keys = [f"evt_{n}" for n in range(5)]
+    dead_letter(engine, [draft(key) for key in keys])
+
+    found = discard(engine, [*reversed(keys), "evt_0"], actor="ada", reason="tests")
+
+    assert [each.key for each in found if each.discarded] == keys
+    with engine.connect() as connection:
+        query = sa.text("SELECT count(*) FROM dead_letters GROUP BY xmin::text ORDER BY 1")
+        assert list(connection.scalars(query)) == [1, 2, 2]

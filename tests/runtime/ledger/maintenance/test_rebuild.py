@@ -299,3 +299,20 @@ def test_a_party_that_was_merged_away_meanwhile_is_left_out(engine: Engine) -> N
     assert rebuilder(engine).from_events([PartyId("test:cus_gone")]).parties == 0
 
     assert contents(engine) == before
+
+
+def test_bodies_that_are_read_again_bring_back_the_words_to_find_a_party_by(
+    engine: Engine, ledger: Ledger
+) -> None:
+    stated = {"id": "cus_1", "object": "customer", "email": "ada@example.com"}
+    ledger.record([delivery(event("customer.created", stated))])
+    written = rows(engine, "SELECT * FROM search_terms")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM search_terms"))
+
+    all_of(engine, rebuilder(engine, dry_run=True).from_events)
+    assert rows(engine, "SELECT * FROM search_terms") == []
+
+    found = all_of(engine, rebuilder(engine).from_events)
+    assert rows(engine, "SELECT * FROM search_terms") == written != []
+    assert found.restated == []
