@@ -56,6 +56,6 @@ def user_message(error: Exception) -> str | None:
     return None
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: Exception | str) -> str:
     """Return the first line that the server's driver said."""
     return str(getattr(error, "orig", error)).strip().partition("\n")[0]
