@@ -58,6 +58,6 @@ def user_message(error: Exception) -> str | None:
     return None
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: Exception | str) -> str:
     """Return the first line that the server's driver said, without secrets."""
     return without_secrets(str(getattr(error, "orig", error))).strip().partition("\n")[0]

@@ -50,7 +50,7 @@ STEPS = (
     DrillStep(("Dry run, nothing was changed", "signals_enabled"), ("failed",)),
     DrillStep(("applied",), ("failed",)),
     DrillStep(("signals_enabled: allowed",), ("failed",)),
-    DrillStep(("no dead letter matches",)),
+    DrillStep(("no open dead letter matches",)),
     DrillStep(("replayed", "CheckViolation (23514)")),
     DrillStep(("drill: too early", "drill: the constraint is gone")),
     DrillStep(("nothing differs",)),

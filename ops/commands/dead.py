@@ -1,12 +1,13 @@
 """``paidup dead``."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 from sqlalchemy import Connection
 
+from billing.ids import Realm
 from billing.text import storable
 from models.dead_letters import STATES
 from ops import connections
@@ -19,8 +20,14 @@ from ops.events.dead_letter_render import (
     print_pending,
 )
 from ops.events.render import letter_document
-from ops.queries.dead_letters import OPEN, DeadLetterRow, find_dead_letters
+from ops.queries.dead_letters import (
+    OPEN,
+    DeadLetterRow,
+    find_dead_letter_keys,
+    find_dead_letters,
+)
 from ops.queries.event_trace import find_dead_letter
+from ops.queries.events import EventFilter
 from ops.queries.lookups import look_up_each
 from ops.queries.parties import configured_realms
 from ops.queries.waiting_events import events_about
@@ -79,21 +86,23 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
         if OPEN in states and (not wanted.types or each.header.get("type") in wanted.types)
     ]
 
-    def find(connection: Connection) -> tuple[list[DeadLetterRow], list[PeekedEvent]]:
+    def find(connection: Connection) -> tuple[list[DeadLetterRow], list[PeekedEvent], str]:
         realms = configured_realms(settings)
         lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
         about = events_about(connection, realms, tuple(lookups.values()), peeked)
         letters = find_dead_letters(connection, wanted, *states, limit=limit + 1, realms=realms)
-        return letters, about
+        resolved = state == OPEN and not letters and lookups
+        counted = _count_resolved(connection, wanted, realms) if resolved else {}
+        return letters, about, _none_match(counted)
 
-    found, waiting = _try(lambda: _query(settings, find), unavailable) or ([], peeked)
+    found, waiting, none = _try(lambda: _query(settings, find), unavailable) or ([], peeked, "")
     more = len(found) > limit
     print_list(
         "dead_letters",
         found[:limit],
         LETTER_COLUMNS,
         as_json=as_json,
-        empty=None if unavailable else "no dead letter matches",
+        empty=None if unavailable else none,
         notes=["there are more: --limit shows them"] if more else [],
         row_document=letter_document,
         more=more,
@@ -183,6 +192,22 @@ def discard(
         confirm(len(keys), "discard", yes=yes)
         results = discard_letters(engine, keys, actor=actor, reason=why)
     return _report(results, as_json=as_json)
+
+
+def _count_resolved(
+    connection: Connection, wanted: EventFilter, realms: Sequence[Realm]
+) -> dict[str, int]:
+    """Return how many dead letters that match are no longer open, by state."""
+    states = (state for state in STATES if state != OPEN)
+    found = {s: find_dead_letter_keys(connection, wanted, s, realms=realms) for s in states}
+    return {state: len(keys) for state, keys in found.items() if keys}
+
+
+def _none_match(resolved: Mapping[str, int]) -> str:
+    if not resolved:
+        return "no dead letter matches"
+    counted = (f"{n} {'is' if n == 1 else 'are'} {state}" for state, n in resolved.items())
+    return f"no open dead letter matches; {', '.join(counted)}: --state all shows them"
 
 
 def _report_dry_run(keys: Sequence[str], *, as_json: bool) -> int:

@@ -20,7 +20,7 @@ from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, Parties, SettledEvent, parties_named, settled_events
-from ops.queries.parties import configured_realms
+from ops.queries.parties import configured_realms, no_event_names
 from ops.replay.targets import event_filter, filter_options
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
@@ -127,7 +127,7 @@ def _dead_letters(connection: Connection, settings: Settings, wanted: EventFilte
 def _unknown(wanted: EventFilter, parties: Parties) -> str | None:
     """Return a sentence about a user or a customer whom no settled event names, else None."""
     if "user" in parties and not parties["user"]:
-        return f"no event names a user {wanted.user!r}; --customer takes Stripe's id"
+        return no_event_names(str(wanted.user))
     if "customer" in parties and not parties["customer"]:
         return f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
     return None

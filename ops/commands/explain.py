@@ -17,7 +17,7 @@ from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
 from ops.explain.render import as_of_document, print_as_of, print_explanation
 from ops.queries.audit_history import AccessHistory, database_now, load_access_history
-from ops.queries.lookups import Lookup, look_up
+from ops.queries.lookups import Lookup, look_up_one
 from ops.queries.parties import configured_realms
 from ops.queries.user_state import load_user_state
 from ops.queries.waiting_events import InboxSearch, waiting_events
@@ -25,8 +25,6 @@ from ops.terminal.formats import TimeParam, format_time
 from ops.terminal.output import json_option, print_json, to_json
 from ops.up.up_file import settings as find_settings
 from runtime.settings import Settings
-
-_MOST_NAMED = 5
 
 
 @click.command(epilog="Example: paidup explain usr_123 max_devices")
@@ -96,13 +94,7 @@ def _explain_now(settings: Settings, text: str, feature: str | None, *, as_json:
 def _find(connection: Connection, realms: Sequence[Realm], text: str) -> Lookup:
     if text.startswith("evt_"):
         raise click.UsageError(f"{text} is an event: `paidup events show {text}` shows it")
-    lookup = look_up(connection, realms, text)
-    if len(lookup.users) > 1:
-        raise CommandFailed(
-            f"{text} has {len(lookup.users)} users: name one of them:"
-            f" {', '.join(lookup.users[:_MOST_NAMED])}"
-        )
-    return lookup
+    return look_up_one(connection, realms, text)
 
 
 def _search_inbox(

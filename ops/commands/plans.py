@@ -12,6 +12,7 @@ from ops import connections
 from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
 from ops.plans.render import diff_document, print_diff
+from ops.terminal.formats import format_features
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import Columns, json_option, limit_option, print_json, print_rows
 from ops.terminal.progress import progress
@@ -134,8 +135,6 @@ def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -
 _PLAN_COLUMNS: Columns[Plan] = {
     "plan": lambda plan: plan.code,
     "prices": lambda plan: ", ".join(plan.prices),
-    "features": lambda plan: ", ".join(
-        f"{name} = {value}" for name, value in plan.features.items()
-    ),
+    "features": lambda plan: format_features(plan.features),
     "grace days": lambda plan: plan.grace_days,
 }

@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import click
@@ -102,8 +102,8 @@ def send(
         if file is None:
             traffic = _traffic(**planned)
         else:
-            mixed = {name: planned[name] for name in ("shuffle", "duplicates")}
-            traffic = opened.enter_context(open_events(file, **mixed))
+            traffic = opened.enter_context(_open_file(file, **planned))
+        sent = of_plan(traffic) if isinstance(traffic, TrafficPlan) else of_file(traffic)
         _check_reachable(endpoint)
         with progress("sending", traffic.deliveries) as report:
             totals = send_all(
@@ -112,14 +112,20 @@ def send(
                 secret,
                 concurrency=concurrency,
                 rate=rate,
+                users=sent.users,
                 on_answer=lambda totals: report(totals.sent, words(totals.answers)),
             )
-    sent = of_plan(traffic) if isinstance(traffic, TrafficPlan) else of_file(traffic)
     if as_json:
         print_json(as_document(sent, endpoint.url, totals))
     else:
         print_report(sent, endpoint, totals)
     return 0 if totals.all_taken else 1
+
+
+def _open_file(
+    file: str, *, shuffle: int | None, duplicates: int, **_: Any
+) -> AbstractContextManager[EventFile]:
+    return open_events(file, shuffle=shuffle, duplicates=duplicates)
 
 
 def _refuse_plan_options() -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Mapping
+from shlex import quote
 
 import click
 
@@ -29,7 +30,7 @@ def up() -> None:
     stack = None
     try:
         stack = _started(environ, interruption)
-        _print(call_by_name(_welcome(stack)), err=False)
+        _print(call_by_name(welcome(stack, environ)), err=False)
         while True:
             interruption.pause(_RESTART_CHECK_SECONDS)
             stack.restart_ended()
@@ -72,7 +73,16 @@ def _print(text: str, *, err: bool = True) -> None:
             raise
 
 
-def _welcome(stack: Stack) -> str:
+def _named_folder(environ: Mapping[str, str]) -> str:
+    """Return what a call in another terminal begins with: the data folder, if one is set."""
+    if not environ.get("PAIDUP_DATA_DIR") and "PAIDUP_DATA_DIR_FILE" not in environ:
+        return ""
+    return f"PAIDUP_DATA_DIR={quote(str(data_dir_of(environ).absolute()))} "
+
+
+def welcome(stack: Stack, environ: Mapping[str, str]) -> str:
+    """Return the addresses of a stack, and what to do next in the operator's environment."""
+    folder = _named_folder(environ)
     return f"""\
 Paidup is up. Ctrl-C stops it and keeps its data.
 
@@ -83,11 +93,11 @@ Paidup is up. Ctrl-C stops it and keeps its data.
 {_reading(stack)}
 Try it from another terminal, without an account at Stripe:
 
-  paidup send
+  {folder}paidup send
 
 or with Stripe's own command line; start with its secret, then forward to this address:
 
-  STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up
+  {folder}STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up
   stripe listen --forward-to {stack.webhook_url}
 """
 

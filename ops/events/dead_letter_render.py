@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ops.errors import first_line
 from ops.events.facts_text import print_facts, read_facts
 from ops.events.render import (
     CHANGE_COLUMNS,
@@ -103,7 +104,7 @@ def _next_calls(letter: DeadLetterRow) -> dict[str, str]:
 
 
 def _error(letter: DeadLetterRow) -> str:
-    said = f"{letter.error_type}: {letter.error}"
+    said = f"{letter.error_type}: {first_line(letter.error)}"
     return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
 
 
@@ -119,7 +120,7 @@ PENDING_COLUMNS: Columns[PeekedEvent] = {
     "received": lambda peeked: format_time(peeked.received_at),
     "type": lambda peeked: peeked.header.get("type"),
     "event": lambda peeked: peeked.key,
-    "error": error_of,
+    "error": lambda peeked: first_line(error_of(peeked)),
 }
 _FAILURE_COLUMNS: Columns[Mapping[str, Any]] = {
     "at": lambda failure: format_stored_time(failure.get("failed_at")),

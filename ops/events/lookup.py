@@ -1,5 +1,6 @@
 """Find an event: settled, in the inbox, or among the dead letters."""
 
+from billing.readers.search_terms import is_stripe_id
 from ops import connections
 from ops.errors import CommandFailed
 from ops.events.render import ShownEvent
@@ -31,6 +32,8 @@ def look_up(settings: Settings, event_id: str) -> ShownEvent:
 
 
 def _unknown(event_id: str, inbox_error: str | None) -> str:
+    if is_stripe_id(event_id) and not event_id.startswith("evt_"):
+        return f"{event_id} is no event: `paidup events list --user {event_id}` lists its events"
     if inbox_error:
         return f"event {event_id!r} is neither settled nor dead-lettered; inbox: {inbox_error}"
     return (

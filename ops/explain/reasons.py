@@ -115,6 +115,11 @@ class Explanation:
     in_inbox: tuple[str, ...]
     inbox_error: str | None
 
+    @property
+    def named_elsewhere(self) -> bool:
+        """True if an event names it that is not settled, or if the inbox was not searched."""
+        return bool(self.without_effect or self.in_inbox or self.inbox_error)
+
 
 def features_of(state: UserState) -> list[str]:
     """Return every feature that the user's grants give or gave, sorted."""

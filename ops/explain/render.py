@@ -5,10 +5,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from billing.readers.search_terms import is_stripe_id
 from billing.rows import PaymentRow
 from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
 from ops.queries.audit_history import AccessHistory
+from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_money, format_time
 from ops.terminal.output import Json, print_section, print_text, to_json
 from runtime.ledger.maintenance.reproject import CLOCK
@@ -28,7 +30,8 @@ def as_of_document(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfR
 def print_explanation(explanation: Explanation) -> None:
     """Print each feature with its reasons, then what is incomplete, then the catalogue version."""
     print_text(explanation.user_id, style="bold")
-    print_text(_found_by(explanation), indent=2)
+    for sentence in _found_by(explanation):
+        print_text(with_command_name(sentence), indent=2)
     for answer in explanation.features:
         _print_answer(answer, _verdict(answer), partial(_lines, explanation))
     print_section("waiting", explanation.waiting)
@@ -41,14 +44,26 @@ def print_explanation(explanation: Explanation) -> None:
     print_text(f"\nas of {format_time(explanation.at)}, {version}", style="dim")
 
 
-def _found_by(explanation: Explanation) -> str:
+def _found_by(explanation: Explanation) -> Iterator[str]:
     if explanation.asked_for != explanation.user_id:
-        return f"This is the user of {explanation.asked_for}."
+        yield f"This is the user of {explanation.asked_for}."
     if not explanation.known:
-        return (
+        yield (
             "No settled event names it, except perhaps an abandoned checkout: nothing is granted."
         )
-    return "" if explanation.features else "This user has no feature and never had one."
+        if not explanation.named_elsewhere:
+            yield _NO_EVENT_WITH_ID if is_stripe_id(explanation.asked_for) else _NO_EVENT_OF_USER
+    elif not explanation.features:
+        yield "This user has no feature and never had one."
+
+
+_NO_EVENT_WITH_ID = (
+    "No event with this id arrived: compare it with Stripe's dashboard (live or test?)."
+)
+_NO_EVENT_OF_USER = (
+    "No event names this user: `paidup events list` shows what arrived; Paidup learns ids from"
+    " `client_reference_id` or `metadata.user_id`."
+)
 
 
 def print_as_of(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfReason]]) -> None:

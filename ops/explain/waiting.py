@@ -6,6 +6,7 @@ from billing.ids import ObjectKey, object_key, realm_in
 from billing.readers.registry import IgnoredReason
 from billing.rows import PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
+from ops.errors import first_line
 from ops.queries.ineffective_events import IneffectiveEvent
 from ops.queries.user_state import UserState
 from ops.terminal.formats import format_time
@@ -27,7 +28,7 @@ def list_without_effect(state: UserState) -> Iterator[str]:
         named = f"Event {each.event_id} ({each.type}) names this user and"
         if each.failed:
             details = f"run `paidup dead show {each.event_id}` for details"
-            yield f"{named} could not be applied: {each.why}; {details}."
+            yield f"{named} could not be applied: {first_line(each.why)}; {details}."
         else:
             yield f"{named} was ignored: {_why_ignored(each)}."
 
@@ -38,7 +39,7 @@ def describe_waiting(event: PeekedEvent) -> str:
     if event.received_at:
         words.append(f"received at {format_time(event.received_at)}")
     if event.history.get("last_error"):
-        words.append(f"last error: {event.history['last_error']}")
+        words.append(f"last error: {first_line(event.history['last_error'])}")
     return f"{'; '.join(words)}."
 
 

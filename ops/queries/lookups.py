@@ -5,6 +5,7 @@ A user id may look like either of the others, so a user whom a row names comes f
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import Connection, Select, select, union
 
@@ -18,9 +19,12 @@ from models.tables import (
     StoredPurchase,
     StoredSubscription,
 )
+from ops.errors import CommandFailed
 from ops.queries.known_users import is_known
 from ops.queries.parties import is_named, parties_of_object, parties_of_user, users_of_parties
 from runtime.database.one_of import one_of
+
+_MAX_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +81,27 @@ def look_up_each(
 
 
 def user_meant(connection: Connection, realms: Sequence[Realm], text: str) -> str:
-    """Return the only user whom the text means; the text itself if there are none or several."""
-    users = look_up(connection, realms, text).users
-    return users[0] if len(users) == 1 else text
+    """Return the only user whom the text means; the text itself if there is none.
+
+    Raises:
+        CommandFailed: if the text means several users.
+    """
+    users = look_up_one(connection, realms, text).users
+    return users[0] if users else text
+
+
+def look_up_one(connection: Connection, realms: Sequence[Realm], text: str) -> Lookup:
+    """Return whom the text means, which is one user at most.
+
+    Raises:
+        CommandFailed: if the text means several users.
+    """
+    lookup = look_up(connection, realms, text)
+    if (count := len(lookup.users)) > 1:
+        more = f" and {count - _MAX_NAMED} more" if count > _MAX_NAMED else ""
+        named = ", ".join(lookup.users[:_MAX_NAMED])
+        raise CommandFailed(f"{text} has {count} users, name one of them: {named}{more}")
+    return lookup
 
 
 def _parties_named(

@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from sqlalchemy.engine import Engine
 
+from ops.errors import first_line
 from ops.queries.replay_results import DEAD_LETTERED, RESOLVED, ReplayTrace, find_traces
 from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.targets import Target
@@ -178,7 +179,10 @@ def _stall_reason(backlog: Backlog) -> str | None:
 def status_of_trace(trace: ReplayTrace) -> tuple[ReplayStatus, str]:
     """Return the status and details for what the audit records about an event."""
     if trace.action == DEAD_LETTERED:
-        return ReplayStatus.FAILED, f"{trace.after.get('error_type')}: {trace.reason}"
+        return (
+            ReplayStatus.FAILED,
+            f"{trace.after.get('error_type')}: {first_line(trace.reason or '')}",
+        )
     if trace.action == RESOLVED:
         return ReplayStatus.APPLIED, f"by a delivery from {trace.actor}"
     return status_of_outcome(Outcome(trace.after["outcome"]), trace.after.get("reason"))
@@ -194,5 +198,5 @@ def status_of_outcome(outcome: Outcome, reason: str | None) -> tuple[ReplayStatu
 def why_it_waits(peeked: PeekedEvent) -> str:
     """Return why an event is still in the inbox."""
     if error := peeked.history.get("last_error"):
-        return f"it waits for its next try after {error}"
+        return f"it waits for its next try after {first_line(error)}"
     return "a worker has it" if peeked.state == "claimed" else "it waits for a worker"

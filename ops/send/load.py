@@ -1,8 +1,9 @@
 """Send many events over many connections at a rate, and count the responses."""
 
+import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event as Flag
@@ -18,8 +19,14 @@ SHOWN = 5
 
 @dataclass(slots=True, kw_only=True)
 class SendTotals:
-    """The totals of a run, updated while it runs."""
+    """The totals of a run, updated while it runs.
 
+    ``accepted_users`` are those of ``users`` whom an accepted event names.
+    """
+
+    users: Sequence[str] = ()
+    accepted_users: set[str] = field(default_factory=set)
+    first_accepted: str | None = None
     answers: Counter[int] = field(default_factory=Counter)
     retries: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -30,6 +37,11 @@ class SendTotals:
     def sent(self) -> int:
         """The number of finished deliveries, with a response or without."""
         return self.answers.total()
+
+    @property
+    def refusals(self) -> int:
+        """The number of deliveries that the endpoint did not accept."""
+        return self.sent - self.answers[ACCEPTED] - self.answers[DUPLICATE]
 
     @property
     def any_taken(self) -> bool:
@@ -46,8 +58,16 @@ class SendTotals:
         self.answers[answer.status] += 1
         self.retries += answer.attempts - 1
         self.latencies.append(answer.seconds)
-        if not answer.taken and len(self.refused) < SHOWN:
+        if answer.taken:
+            self._accept(event)
+        elif len(self.refused) < SHOWN:
             self.refused.append((event.id, answer))
+
+    def _accept(self, event: Event) -> None:
+        self.first_accepted = self.first_accepted or event.id
+        for user in self.users:
+            if user not in self.accepted_users and _names(event.body, user):
+                self.accepted_users.add(user)
 
     @property
     def latency_ms(self) -> dict[str, float]:
@@ -58,6 +78,14 @@ class SendTotals:
         }
 
 
+def _names(body: bytes, user: str) -> bool:
+    """Return whether a body has the user as a JSON string, with other than ASCII escaped or not."""
+    return any(
+        json.dumps(user, ensure_ascii=escaped).encode(errors="surrogatepass") in body
+        for escaped in (True, False)
+    )
+
+
 def send_all(
     events: Iterable[Event],
     endpoint: Endpoint,
@@ -65,11 +93,16 @@ def send_all(
     *,
     concurrency: int = 1,
     rate: float | None = None,
+    users: Sequence[str] = (),
     on_answer: Callable[[SendTotals], None] = lambda _: None,
 ) -> SendTotals:
-    """Send events in order over ``concurrency`` connections, at most ``rate`` per second."""
+    """Send events in order over ``concurrency`` connections, at most ``rate`` per second.
+
+    The totals say which of ``users`` an accepted event names.
+    """
     begun = time.monotonic()
-    run = _SendRun(due=_paced(events, rate, begun), on_answer=on_answer)
+    totals = SendTotals(users=users)
+    run = _SendRun(due=_paced(events, rate, begun), on_answer=on_answer, totals=totals)
     with ThreadPoolExecutor(max_workers=concurrency) as threads:
         clients = (DeliveryClient(endpoint, secret) for _ in range(concurrency))
         running = [threads.submit(run.carry, client) for client in clients]
@@ -88,7 +121,7 @@ class _SendRun:
 
     due: Iterator[tuple[float, Event]]
     on_answer: Callable[[SendTotals], None]
-    totals: SendTotals = field(default_factory=SendTotals)
+    totals: SendTotals
     lock: Lock = field(default_factory=Lock)
     stop: Flag = field(default_factory=Flag)
 

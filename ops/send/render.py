@@ -61,7 +61,7 @@ def as_document(sent: SentTraffic, url: str, totals: SendTotals) -> Json:
     return {
         "url": url,
         **sent.document,
-        "users": list(sent.users),
+        "users": _accepted_users(sent, totals),
         "first_event": sent.first_event,
         "deliveries": totals.sent,
         "answers": {_word(status): number for status, number in sorted(totals.answers.items())},
@@ -88,29 +88,40 @@ def print_report(sent: SentTraffic, endpoint: Endpoint, totals: SendTotals) -> N
         "responses": words(totals.answers),
         "retries after 503": totals.retries,
         "latency": "  ".join(latencies),
-        **({"users": _users(sent)} if sent.users else {}),
+        **({"users": users} if (users := _users(sent, totals)) else {}),
     }
     for event_id, answer in totals.refused:
         facts[f"refused {event_id}"] = f"{_word(answer.status)}: {answer.said}"
+    if more := totals.refusals - len(totals.refused):
+        facts["refused"] = f"and {more} more"
     print_pairs(facts.items())
     if endpoint.is_loopback:
         print_calls("next", _next_calls(sent, totals))
 
 
-def _users(sent: SentTraffic) -> str:
-    more = (sent.user_count or 0) - len(sent.users)
-    return ", ".join(sent.users) + (f" and {more} more" if more > 0 else "")
+def _accepted_users(sent: SentTraffic, totals: SendTotals) -> list[str]:
+    """Return the users whom an accepted event names."""
+    return [each for each in sent.users if totals.all_taken or each in totals.accepted_users]
+
+
+def _users(sent: SentTraffic, totals: SendTotals) -> str:
+    # Of the users that are not listed it is not known whose events were refused.
+    more = (sent.user_count or 0) - len(sent.users) if totals.all_taken else 0
+    users = ", ".join(_accepted_users(sent, totals))
+    return f"{users} and {more} more" if more > 0 else users
 
 
 def _next_calls(sent: SentTraffic, totals: SendTotals) -> dict[str, str]:
     if not totals.any_taken:
         return {"paidup doctor": "find out why the endpoint took no event"}
-    if not sent.users:
+    users = _accepted_users(sent, totals)
+    if not users:
+        first = totals.first_accepted or sent.first_event
         return {
-            f"paidup events show {sent.first_event}": "see what became of the first event",
+            f"paidup events show {first}": "see what became of the first event",
             "paidup status": "see what still waits",
         }
-    user = quote(sent.users[0])
+    user = quote(users[0])
     return {
         f"paidup explain {user}": "see what the user may do, and why",
         f"paidup events list --user {user}": "see the events behind it",

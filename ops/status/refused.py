@@ -17,8 +17,10 @@ def describe_mismatches(found: Mismatches) -> str:
     """Return a sentence about the deliveries in a row that matched no secret."""
     refused = format_count(found.deliveries, "signed request")
     says = f"{refused} in a row matched no secret and got 403"
-    since = f"from {format_time(found.first_at)} to {format_time(found.last_at)}"
+    first, last = format_time(found.first_at), format_time(found.last_at)
+    since = f"at {last}" if first == last else f"from {first} to {last}"
     at = format_time(found.matched_at) if found.matched_at else ""
     matched = f"one matched at {at}" if at else "none matched"
     todo = "compare STRIPE_WEBHOOK_SECRET with the endpoint's page at Stripe"
-    return f"{says}, {since}; before that {matched}: {todo}, or try one: `paidup doctor --delivery`"
+    attempt = "`paidup doctor --delivery BODY --signature HEADER`"
+    return f"{says}, {since}; before that {matched}: {todo}, or try one: {attempt}"

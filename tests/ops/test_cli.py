@@ -161,7 +161,10 @@ def test_plans_check_says_all_problems_to_people_too(tmp_path: Path) -> None:
 
 def test_plans_without_a_mistake_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["plans", "check", str(PLANS)]) == 0
-    assert "premium" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "premium" in listed
+    assert "max_devices 5" in listed
+    assert "True" not in listed
 
     assert cli.run(["plans", "check", str(PLANS), "--json"]) == 0
     assert "premium" in json.loads(capsys.readouterr().out)["plans"]

@@ -1,9 +1,15 @@
 """Customers, their checkouts, and Stripe's own list of their features."""
 
+import re
 from collections.abc import Sequence
 
 from ops.samples.scenario import DAY, ObjectBuilder
 from ops.samples.unread_fields import JsonObject
+
+
+def email_of(user_id: str) -> str:
+    """Return the e-mail address of a user's customer, in the domain that is reserved for it."""
+    return f"{re.sub(r'[^a-z0-9._-]', '-', user_id.lower())}@example.com"
 
 
 def customer(builder: ObjectBuilder, *, user_id: str, at: int) -> JsonObject:
@@ -12,7 +18,7 @@ def customer(builder: ObjectBuilder, *, user_id: str, at: int) -> JsonObject:
         "customer",
         id=builder.id("cus", 14),
         created=at,
-        email="ada@example.com",
+        email=email_of(user_id),
         invoice_prefix=builder.id("", 8)[1:].upper(),
         metadata={"user_id": user_id},
     )
@@ -39,6 +45,7 @@ def checkout_session(
         client_reference_id=user_id,
         created=at,
         customer=customer_id,
+        customer_details={"email": email_of(user_id), "name": "Ada Example", "tax_ids": []},
         expires_at=at + DAY,
         metadata={"user_id": user_id, **metadata},
         mode=mode,

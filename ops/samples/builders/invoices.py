@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ops.samples.api_shapes import Shape
+from ops.samples.builders.customers import email_of
 from ops.samples.builders.prices import plan, price
 from ops.samples.sample_plans import SamplePrice
 from ops.samples.scenario import MONTH, ObjectBuilder
@@ -27,7 +28,7 @@ def invoice(
         billing_reason=reason,
         created=at,
         customer=subscription["customer"],
-        customer_email="ada@example.com",
+        customer_email=email_of(subscription["metadata"]["user_id"]),
         lines=listed(names_bill, f"/v1/invoices/{identifier}/lines"),
         next_payment_attempt=at + 3600,
         period_end=at,

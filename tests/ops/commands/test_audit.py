@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.ops.conftest import Paidup
-from tests.ops.queries.seeded_database import SeededDatabase
+from tests.ops.queries.seeded_database import SeededDatabase, tell_sharing
 
 pytestmark = pytest.mark.servers
 
@@ -67,6 +67,18 @@ def test_nothing_found_is_said_and_an_unknown_user_is_no_error(
     books: SeededDatabase, paidup: Paidup
 ) -> None:
     assert paidup("audit", "list", "--event", "evt_none") == "no entry matches\n"
-    assert "no event names a user 'usr_none'" in paidup("audit", "list", "--user", "usr_none")
+    assert "no event names 'usr_none'" in paidup("audit", "list", "--user", "usr_none")
+    assert "--customer" not in paidup("audit", "list", "--user", "usr_none")
     assert json.loads(paidup("audit", "list", "--user", "usr_none", "--json"))["known"] is False
     paidup("audit", "list", "--since", "1h", "--until", "2h", code=2)
+
+
+def test_an_address_of_several_users_is_refused_with_their_names(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    tell_sharing(books, "ada@example.com", "usr_1", "usr_2")
+
+    for command in (["audit", "list"], ["changes"]):
+        paidup(*command, "--user", "ada@example.com", code=1)
+
+        assert "has 2 users, name one of them: usr_1, usr_2" in paidup.err

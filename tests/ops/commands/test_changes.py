@@ -67,7 +67,7 @@ def test_one_user_s_are_listed_apart(books: SeededDatabase, paidup: Paidup) -> N
     mine = json.loads(paidup("changes", "--user", "usr_2", "--json"))["changes"]
 
     assert {change["user_id"] for change in mine} == {"usr_2"}
-    assert "no event names a user 'usr_3'" in paidup("changes", "--user", "usr_3")
+    assert "no event names 'usr_3'" in paidup("changes", "--user", "usr_3")
     assert json.loads(paidup("changes", "--user", "usr_3", "--json"))["known"] is False
 
 

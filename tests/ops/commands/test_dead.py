@@ -109,6 +109,11 @@ def test_a_replay_applies_and_closes_and_is_audited(
     assert {(actor, why) for actor, _, why in requested} == {("cli:ada", "its reader was mended")}
     assert {actor for actor, *_ in at_work.audited("entitlement.granted")} == {"cli:ada"}
     assert at_work.inbox.backlog().events == 0
+    mine = at_work.letters().keys() & listed(paidup, "--state", "all", "--user", "usr_1")
+    verb = "is" if len(mine) == 1 else "are"
+    none = f"no open dead letter matches; {len(mine)} {verb} replayed: --state all shows them"
+    assert none in paidup("dead", "list", "--user", "usr_1")
+    assert "no dead letter matches" in paidup("dead", "list", "--user", "usr_2")
 
 
 def test_a_replay_that_fails_again_comes_back_with_its_history(

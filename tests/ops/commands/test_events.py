@@ -137,7 +137,7 @@ def test_beside_a_user_never_seen_stand_the_dead_letters_about_them(
 
     said = paidup("events", "list", "--user", "usr_9")
 
-    assert "no event names a user 'usr_9'" in said
+    assert "no event names 'usr_9'" in said
     assert "open dead letters about them: 1; `paidup dead list`" in said
 
 
@@ -145,9 +145,9 @@ def test_beside_a_user_never_seen_stand_the_dead_letters_about_them(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--user", "usr_nobody"], "no event names a user 'usr_nobody'"),
+        (["--user", "usr_nobody"], "no event names 'usr_nobody': give your own id of the user"),
         (["--customer", "cus_nobody"], "no event names a customer"),
-        (["--user", "\udcff"], "no event names a user"),
+        (["--user", "\udcff"], "no event names"),
     ],
 )
 def test_a_user_or_customer_never_seen_is_no_error(
@@ -168,6 +168,7 @@ def test_a_user_or_customer_never_seen_is_no_error(
         (["list", "--outcome", "lost"], 2, "is not one of"),
         (["show"], 2, "Missing argument"),
         (["show", "evt_unknown"], 1, "event 'evt_unknown' never arrived here"),
+        (["show", "cus_9"], 1, "cus_9 is no event: `paidup events list --user cus_9`"),
     ],
 )
 def test_bad_input_gets_one_sentence(

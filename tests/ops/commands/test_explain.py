@@ -14,9 +14,9 @@ from runtime.ledger.catalogues import install
 from runtime.ledger.record import Ledger
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv
-from tests.ops.queries.seeded_database import SeededDatabase
+from tests.ops.queries.seeded_database import SeededDatabase, tell_sharing
 from tests.runtime.failures.test_dead_letters import draft
-from tests.runtime.ledger.delivery_builders import checkout, delivery, event
+from tests.runtime.ledger.delivery_builders import checkout, customer, delivery, event
 
 pytestmark = pytest.mark.servers
 
@@ -466,7 +466,7 @@ class TestLookup:
     ) -> None:
         books.tell("renewal", user="usr_123")
 
-        explained = json.loads(paidup("explain", "Ada@Example.com", "--json"))
+        explained = json.loads(paidup("explain", "Usr_123@Example.com", "--json"))
 
         assert explained["user_id"] == "usr_123"
         assert paidup("explain", "nobody@example.com").count("No settled event names it") == 1
@@ -474,22 +474,69 @@ class TestLookup:
     def test_several_users_of_one_address_are_named(
         self, books: SeededDatabase, paidup: Paidup
     ) -> None:
-        books.tell("renewal", user="usr_1", seed="1")
-        books.tell("renewal", user="usr_2", seed="2")
+        tell_sharing(books, "ada@example.com", *(f"usr_{number}" for number in range(6)))
 
         paidup("explain", "ada@example.com", code=1)
 
-        assert "has 2 users: name one of them: usr_1, usr_2" in paidup.err
+        named = "usr_0, usr_1, usr_2, usr_3, usr_4 and 1 more"
+        assert f"ada@example.com has 6 users, name one of them: {named}" in paidup.err
 
     def test_a_user_whose_id_is_an_address_comes_first(
         self, books: SeededDatabase, paidup: Paidup
     ) -> None:
-        books.tell("renewal", user="usr_1", seed="1")
+        tell_sharing(books, "ada@example.com", "usr_1")
         books.tell("onetime", user="ada@example.com", seed="2")
 
         explained = json.loads(paidup("explain", "ada@example.com", "--json"))
 
         assert explained["user_id"] == "ada@example.com"
+
+    @pytest.mark.parametrize(
+        ("asked", "then"),
+        [
+            ("cus_9", "No event with this id arrived: compare it with Stripe's dashboard"),
+            ("usr_9", "No event names this user: `paidup events list` shows what arrived"),
+        ],
+    )
+    def test_a_wrong_id_gets_the_next_step_of_its_kind(
+        self, floor: OpsEnv, paidup: Paidup, asked: str, then: str
+    ) -> None:
+        assert then in paidup("explain", asked)
+
+        waiting = event("customer.created", customer("cus_9", "usr_9"), id="evt_9")
+        floor.inbox.accept(parse(waiting))
+
+        said = paidup("explain", asked)
+        assert "Event evt_9" in said
+        assert then not in said
+
+    def test_a_user_without_features_is_said_to_have_none_also_by_an_id_of_stripe(
+        self, books: SeededDatabase, paidup: Paidup
+    ) -> None:
+        books.settle([parse(event("customer.created", customer("cus_1", "usr_1")))])
+
+        lines = paidup("explain", "cus_1").splitlines()
+
+        assert lines[:3] == [
+            "usr_1",
+            "  This is the user of cus_1.",
+            "  This user has no feature and never had one.",
+        ]
+        books.tell("onetime", user="usr_2")
+        assert paidup("explain", "usr_2").splitlines()[1:3] != ["", ""]
+
+    def test_of_an_error_of_several_lines_only_the_first_is_shown(
+        self, books: SeededDatabase, paidup: Paidup
+    ) -> None:
+        body = event("unheard.of", {"user_id": "usr_9"}, id="evt_9")
+        why = "FATAL: it is full\nDETAIL: of rows\nHINT: empty it"
+        dead_letter(books.engine, [draft("evt_9", body=body, error=why)])
+
+        said, listed = paidup("explain", "usr_9"), paidup("dead", "list", code=1)
+
+        assert "FATAL: it is full; run" in said
+        assert "FATAL: it is full" in listed
+        assert not any("DETAIL" in each for each in (said, listed))
 
     @pytest.mark.parametrize("asked", ["usr_9", "cus_9", "in_9", "x@example.com"])
     def test_one_whom_only_a_dead_letter_names_is_explained_by_it(

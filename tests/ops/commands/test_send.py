@@ -106,6 +106,26 @@ def test_the_report_ends_with_the_users_and_what_to_try(
 
 
 @servers
+def test_only_users_whose_events_were_accepted_are_named_and_all_refusals_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["--secret", "s", "--count", "2", "--seed", "a"]
+    with scripted() as server:
+        run(["send", "--url", server.url, *asked, "--json"])
+    users = report(capsys)["users"]
+    assert isinstance(users, list)
+    first, second = users
+
+    with scripted(*[403] * 13) as server:
+        assert run(["send", "--url", server.url, *asked]) == 1
+
+    said = capsys.readouterr().out
+    assert "and 8 more" in said
+    assert first not in said
+    assert f"paidup explain {second}" in said
+
+
+@servers
 def test_an_endpoint_that_takes_nothing_leads_to_doctor(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -34,3 +34,4 @@ def test_deliveries_that_ingest_refuses_are_named(
     assert isinstance(document["mismatched_signatures"], dict)
     assert document["mismatched_signatures"]["deliveries"] == 3
     assert "3 signed requests in a row matched no secret" in said
+    assert "try one: `paidup doctor --delivery BODY --signature HEADER`" in said
