@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from sqlalchemy import Engine, NullPool, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -75,9 +75,11 @@ def engine_for(database_url: str | None, *, application_name: str, pool_size: in
 
 
 def make_probe_engine(settings: Settings, *, application_name: str) -> Engine:
-    """Return an engine that opens a new connection for each use.
+    """Return an engine of one connection; dispose of it before and after each probe.
 
-    A pooled one may be on a server that is no primary any more; a probe on it would always fail.
+    A connection that was open before may be on a server that is no primary any more, and a probe on
+    it would always fail. Within a probe one connection is enough: where the first server of the URL
+    is frozen, each further one would wait for it again.
 
     Raises:
         UnusableDatabaseUrl: the URL is not one of PostgreSQL.
@@ -85,7 +87,7 @@ def make_probe_engine(settings: Settings, *, application_name: str) -> Engine:
     connect = connector(
         conninfo_of(settings.database_url), application_name=application_name, kind=ProbeConnection
     )
-    return engine_on(connect, poolclass=NullPool)
+    return engine_on(connect, pool_size=1, max_overflow=0, pool_timeout=CONNECT_TIMEOUT_SECONDS)
 
 
 def _leave_wrong_server(context: ExceptionContext) -> None:

@@ -43,7 +43,11 @@ def probe_events(engine: Engine, of_surroundings: bool) -> Infrastructure | None
 
     ``engine`` is one of ``make_probe_engine``.
     """
-    return probe_commit(engine) or Canary(engine).fault(of_surroundings=of_surroundings)
+    engine.dispose()
+    try:
+        return probe_commit(engine) or Canary(engine).fault(of_surroundings=of_surroundings)
+    finally:
+        engine.dispose()
 
 
 def probe_commit(engine: Engine) -> Infrastructure | None:

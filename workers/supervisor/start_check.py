@@ -24,4 +24,6 @@ def reason_to_refuse(settings: Settings) -> str | None:
     except DBAPIError as error:
         if isinstance(error.orig, UnusableEncoding):
             return str(error.orig)
+    finally:
+        engine.dispose()
     return None

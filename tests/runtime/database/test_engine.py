@@ -10,7 +10,6 @@ from runtime.database.engine import (
     conninfo_of,
     engine_for,
     make_engine,
-    make_probe_engine,
 )
 from runtime.settings import Settings
 from runtime.time_limits import STATEMENT_SECONDS
@@ -155,15 +154,3 @@ def test_an_error_of_a_statement_keeps_the_connection(engine: Engine) -> None:
             connection.execute(text("SELECT 1 / 0"))
     with engine.connect() as connection:
         assert _pid(connection) == before
-
-
-@pytest.mark.servers
-def test_each_probe_has_a_connection_of_its_own(database: str) -> None:
-    settings = Settings.from_env({"STRIPE_WEBHOOK_SECRET": "whsec_x", "DATABASE_URL": database})
-    engine = make_probe_engine(settings, application_name="test")
-    with engine.connect() as connection:
-        before = _pid(connection)
-    with engine.connect() as connection:
-        after = _pid(connection)
-
-    assert before != after

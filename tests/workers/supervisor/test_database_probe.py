@@ -169,6 +169,20 @@ def test_a_primary_whose_commits_wait_for_a_standby_counts_as_down_and_keeps_no_
 
 
 @pytest.mark.servers
+def test_each_probe_opens_one_connection_and_keeps_none(database: str) -> None:
+    settings = Settings.from_env({"STRIPE_WEBHOOK_SECRET": "whsec_x", "DATABASE_URL": database})
+    engine = make_probe_engine(settings, application_name="probing")
+    opened: list[object] = []
+    sa.event.listen(engine, "connect", lambda connection, _: opened.append(connection))
+
+    for probes in (1, 2):
+        assert probe_events(engine, of_surroundings=False) is None
+        assert len(opened) == probes
+
+    assert engine.pool.checkedin() == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.servers
 def test_a_database_without_our_tables_is_no_outage(own_postgres: Postgres) -> None:
     engine = engine_for(own_postgres.url, application_name="tests")
 
