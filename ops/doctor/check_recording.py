@@ -6,7 +6,6 @@ setting makes of our statements.
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Final
 
@@ -18,8 +17,8 @@ from ops.doctor.findings import Finding, ok, problem
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from runtime.error_text import describe
-from runtime.event_body import parse
-from runtime.failures.dead_letters import DeadLetterDraft, write_dead_letters
+from runtime.failures.dead_letters import write_dead_letters
+from runtime.failures.rehearsal import make_delivery, make_draft
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.errors import CatalogueMissing, LedgerError
 from runtime.ledger.record import Ledger
@@ -53,32 +52,9 @@ def check_recording(engine: Engine) -> Finding:
 def _sample_deliveries() -> list[Delivery]:
     now, seed = int(time.time()), f"doctor-{token_hex(8)}"
     lifecycles = [compose(name, shape=Shape.NEW, seed=seed, now=now) for name in _SCENARIOS]
-    return [_delivery(event.body) for one in lifecycles for event in one.events]
-
-
-def _delivery(body: bytes) -> Delivery:
-    envelope = parse(body)
-    return Delivery(
-        envelope=envelope,
-        received_at=datetime.now(UTC),
-        attempts=1,
-        origin="stripe",
-        key=envelope.event_id,
-    )
+    return [make_delivery(event.body) for one in lifecycles for event in one.events]
 
 
 def _write_dead_letter(connection: Connection, deliveries: Sequence[Delivery]) -> None:
-    now, envelope = datetime.now(UTC), deliveries[0].envelope
-    draft = DeadLetterDraft(
-        key=f"{envelope.event_id}_dead",
-        event_type=envelope.type,
-        body=envelope.body,
-        error_type="doctor",
-        error="a check of doctor",
-        attempts=1,
-        origin="stripe",
-        received_at=now,
-        first_failed_at=now,
-        failed_at=now,
-    )
-    write_dead_letters(connection, [draft])
+    key = f"{deliveries[0].envelope.event_id}_dead"
+    write_dead_letters(connection, [make_draft(deliveries[0], key, error="a check of doctor")])

@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
 
 from billing.catalogue import read_catalogue
-from runtime.event_body import parse
 from runtime.failures.classify import (
     Failure,
     Infrastructure,
@@ -32,9 +31,9 @@ from runtime.failures.classify import (
     classify,
     lacks_right,
 )
-from runtime.failures.dead_letters import DeadLetterDraft, write_dead_letters
+from runtime.failures.dead_letters import write_dead_letters
+from runtime.failures.rehearsal import make_delivery, make_draft
 from runtime.ledger.catalogues import VersionedCatalogue, newest_version
-from runtime.ledger.deliveries import STRIPE, Delivery
 from runtime.ledger.errors import CatalogueMissing
 from runtime.ledger.record import CHECK_DEFERRED, Ledger
 from runtime.time_limits import BATCH_LOCK_SECONDS
@@ -107,15 +106,16 @@ class Canary:
 
     def _failure_of(self, body: bytes) -> Failure | None:
         try:
-            self._ledger.rehearse([_delivery(body)], lock_seconds=BATCH_LOCK_SECONDS)
+            self._ledger.rehearse([make_delivery(body)], lock_seconds=BATCH_LOCK_SECONDS)
         except Exception as error:  # noqa: BLE001 - classify sorts them
             return classify(error)
         return None
 
     def _failure_of_dead_letter(self) -> Failure | None:
+        delivery = make_delivery(next(built_in_events()))
         try:
             with self._engine.connect() as connection:
-                write_dead_letters(connection, [_draft(next(built_in_events()))])
+                write_dead_letters(connection, [make_draft(delivery, delivery.key, error="canary")])
                 connection.execute(CHECK_DEFERRED)
                 connection.rollback()
         except Exception as error:  # noqa: BLE001 - classify sorts them
@@ -155,33 +155,6 @@ def _fault_of_surroundings(failure: Permanent | Unexpected) -> Infrastructure:
     return Infrastructure(
         error_type=failure.error_type,
         reason=f"{FAILS_AS_WELL}: {failure.error_type}: {failure.reason}",
-    )
-
-
-def _delivery(body: bytes) -> Delivery:
-    envelope = parse(body)
-    return Delivery(
-        envelope=envelope,
-        received_at=datetime.now(UTC),
-        attempts=1,
-        origin=STRIPE,
-        key=envelope.event_id,
-    )
-
-
-def _draft(body: bytes) -> DeadLetterDraft:
-    envelope, now = parse(body), datetime.now(UTC)
-    return DeadLetterDraft(
-        key=envelope.event_id,
-        event_type=envelope.type,
-        body=body,
-        error_type="canary",
-        error="canary",
-        attempts=1,
-        origin=STRIPE,
-        received_at=now,
-        first_failed_at=now,
-        failed_at=now,
     )
 
 
