@@ -7,9 +7,21 @@ that an event costs one walk along a table.
 from collections.abc import Callable, Mapping
 from dataclasses import fields as members_of
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
-from billing.facts import ApiObservation, Fact, Fields, Item, Kind, Rank
+from billing.facts import (
+    FIRST_READER,
+    ApiObservation,
+    CollectionPause,
+    CreditedLine,
+    Fact,
+    Item,
+    Kind,
+    Line,
+    Metadata,
+    Rank,
+)
 from billing.families import FAMILIES
 
 Converter = Callable[[Any], Any]
@@ -38,6 +50,7 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
         "before": None if fact.before is None else _write_fields(fact.before, codec),
         "customer_id": fact.customer_id,
         "mentions": list(fact.mentions),
+        "reader": fact.reader,
     }
     # Few facts have these members, so they are left out where absent.
     if fact.happened_at is not None:
@@ -69,6 +82,7 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
         mentions=tuple(document["mentions"]),
         happened_at=None if happened_at is None else datetime.fromisoformat(happened_at),
         api_observation=_api_observation(document.get("look"), kind),
+        reader=document.get("reader", FIRST_READER),
     )
 
 
@@ -101,24 +115,20 @@ def _read(document: Mapping[str, Any], codec: _Codec) -> Any:
     return codec.shape(**members)
 
 
-def _items_written(items: tuple[Item, ...]) -> list[dict[str, Any]]:
-    return [_write_fields(item, _ITEM) for item in items]
+def _metadata_read(document: Mapping[str, str]) -> Metadata:
+    return tuple(sorted(document.items()))
 
 
-def _items_read(documents: list[dict[str, Any]]) -> tuple[Item, ...]:
-    return tuple(_read(document, _ITEM) for document in documents)
-
-
-_CONVERTERS: Mapping[Any, tuple[Converter, Converter]] = {
+_CONVERTERS: dict[Any, tuple[Converter, Converter]] = {
     datetime: (datetime.isoformat, datetime.fromisoformat),
     datetime | None: (datetime.isoformat, datetime.fromisoformat),
     tuple[str, ...]: (list, tuple),
-    tuple[Item, ...]: (_items_written, _items_read),
+    Metadata: (dict, _metadata_read),
 }
 
 
-def _codec(shape: type[Fields] | type[Item]) -> _Codec:
-    types = {member.name: member.type for member in members_of(shape)}
+def _codec(shape: Callable[..., Any]) -> _Codec:
+    types = {member.name: member.type for member in members_of(shape)}  # type: ignore[arg-type]
     odd = [(name, _CONVERTERS[kind]) for name, kind in types.items() if kind in _CONVERTERS]
     return _Codec(
         shape=shape,
@@ -128,5 +138,20 @@ def _codec(shape: type[Fields] | type[Item]) -> _Codec:
     )
 
 
-_ITEM = _codec(Item)
+def _nested(shape: Callable[..., Any]) -> tuple[Converter, Converter]:
+    codec = _codec(shape)
+    return partial(_write_fields, codec=codec), partial(_read, codec=codec)
+
+
+def _list_of(shape: Callable[..., Any]) -> tuple[Converter, Converter]:
+    write, read = _nested(shape)
+    return lambda values: [*map(write, values)], lambda documents: tuple(map(read, documents))
+
+
+_CONVERTERS |= {
+    tuple[Item, ...]: _list_of(Item),
+    tuple[Line, ...]: _list_of(Line),
+    tuple[CreditedLine, ...]: _list_of(CreditedLine),
+    CollectionPause | None: _nested(CollectionPause),
+}
 _CODECS: Mapping[Kind, _Codec] = {kind: _codec(family.fields) for kind, family in FAMILIES.items()}

@@ -8,8 +8,18 @@ Amounts are integer minor units, times are aware UTC.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Final
 
 from billing.ids import CustomerId, EventId, ObjectKey
+
+Metadata = tuple[tuple[str, str], ...]
+"""The whole ``metadata`` of an object, sorted by key."""
+
+FIRST_READER: Final = 1
+"""The number of the facts that were written before facts had a number."""
+
+READER_NUMBER: Final = 2
+"""The number of the present readers. It grows when they read more than before, or otherwise."""
 
 
 class Kind(StrEnum):
@@ -24,6 +34,7 @@ class Kind(StrEnum):
     DISPUTE = "dispute"
     INVOICE = "invoice"
     INVOICE_PAYMENT = "invoice_payment"
+    CREDIT_NOTE = "credit_note"
     ENTITLEMENT_SUMMARY = "entitlement_summary"
 
 
@@ -42,17 +53,54 @@ class CustomerFields:
 
     user_id: str | None
     deleted: bool
+    metadata: Metadata = ()
+    test_clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One price of a subscription."""
+    """One price of a subscription; ``id`` is ``si_...``, None before subscriptions had items."""
 
     price: str | None
     lookup_key: str | None
     product: str | None
     quantity: int
     period_end: datetime | None
+    id: str | None = None
+    period_start: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of an invoice or of a checkout, with its price names.
+
+    ``amount`` is the amount before discounts and may be negative; ``discount`` is what discounts
+    take off it. ``kind`` is ``subscription`` or ``invoiceitem`` on an invoice, and None in a
+    checkout. ``quantity`` is None where Stripe states none.
+    """
+
+    id: str | None
+    amount: int
+    price: str | None
+    lookup_key: str | None
+    product: str | None
+    quantity: int | None = None
+    discount: int = 0
+    kind: str | None = None
+    proration: bool = False
+    invoice_item: str | None = None
+    subscription: str | None = None
+    subscription_item: str | None = None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionPause:
+    """``pause_collection``; ``behavior`` is Stripe's word, None ``resumes_at`` means open end."""
+
+    behavior: str
+    resumes_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +115,12 @@ class SubscriptionFields:
     started_at: datetime | None
     ended_at: datetime | None
     trial_end: datetime | None
+    metadata: Metadata = ()
+    items_complete: bool = True
+    """False if the event lists only a part of the items."""
+    pause: CollectionPause | None = None
+    test_clock: str | None = None
+    latest_invoice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +141,12 @@ class CheckoutSessionFields:
     payment_intent: str | None
     subscription: str | None
     invoice: str | None
+    metadata: Metadata = ()
+    client_reference_id: str | None = None
+    lines: tuple[Line, ...] = ()
+    lines_complete: bool = False
+    """True if the line items are listed, all of them; a webhook never lists any."""
+    own_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +164,11 @@ class PaymentIntentFields:
     invoice: str | None
     order_reference: str | None
     """``payment_details.order_reference``: an invoice id, possibly cut off."""
+    metadata: Metadata = ()
+    own_created_at: datetime | None = None
+    canceled_at: datetime | None = None
+    latest_charge: str | None = None
+    manual_capture: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +184,11 @@ class ChargeFields:
     payment_intent: str | None
     invoice: str | None
     user_id: str | None
+    metadata: Metadata = ()
+    own_created_at: datetime | None = None
+    refunded_in_full: bool = False
+    """Stripe's flag ``refunded``."""
+    order_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +200,7 @@ class RefundFields:
     currency: str
     charge: str | None
     payment_intent: str | None
+    own_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +234,20 @@ class InvoiceFields:
     paid_at: datetime | None
     payment_failed: bool
     """True for an ``invoice.payment_failed`` event, which may start a grace period."""
+    metadata: Metadata = ()
+    subscription_metadata: Metadata = ()
+    """The copy of the subscription's metadata on the invoice."""
+    lines: tuple[Line, ...] = ()
+    lines_complete: bool = True
+    """False if the event lists only a part of the lines."""
+    total: int | None = None
+    """The total after discounts and taxes; negative if the invoice credits more than it bills."""
+    amount_due: int | None = None
+    paid_out_of_band: bool = False
+    billing_reason: str | None = None
+    own_created_at: datetime | None = None
+    finalized_at: datetime | None = None
+    test_clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +260,38 @@ class InvoicePaymentFields:
     invoice: str | None
     payment_ref: str | None
     """A payment intent, charge or payment record."""
+    own_created_at: datetime | None = None
+    paid_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditedLine:
+    """One line of a credit note; ``invoice_line`` is the line that it credits, if any."""
+
+    invoice_line: str | None
+    amount: int
+    """The amount before discounts."""
+    quantity: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditNoteFields:
+    """A credit note of an invoice; ``status`` is ``issued`` or ``void``.
+
+    ``out_of_band_amount`` was given back outside Stripe. What was given back through Stripe is a
+    refund of its own, and a credit to the customer's balance is no money.
+    """
+
+    status: str
+    invoice: str | None
+    total: int
+    out_of_band_amount: int
+    currency: str
+    refunds: tuple[str, ...]
+    lines: tuple[CreditedLine, ...]
+    lines_complete: bool
+    own_created_at: datetime | None
+    voided_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +312,7 @@ Fields = (
     | DisputeFields
     | InvoiceFields
     | InvoicePaymentFields
+    | CreditNoteFields
     | EntitlementSummaryFields
 )
 
@@ -218,7 +336,8 @@ class Fact:
     ``created_at`` is the time of the observed state. For a snapshot it is the event's own time. A
     thin event contains no object; its object comes from Stripe's API, and ``created_at`` is the
     time of that response. Then ``happened_at`` is the event's time, if its type says what happened
-    at that time. ``api_observation`` is a second observation beside the snapshot's own.
+    at that time. ``api_observation`` is a second observation beside the snapshot's own. ``reader``
+    is the number of the readers that wrote the fact.
     """
 
     kind: Kind
@@ -233,3 +352,9 @@ class Fact:
     mentions: tuple[ObjectKey, ...]
     happened_at: datetime | None = None
     api_observation: ApiObservation | None = None
+    reader: int = READER_NUMBER
+
+
+def metadata_value(metadata: Metadata, key: str) -> str | None:
+    """Return the value of one key of an object's metadata."""
+    return next((value for name, value in metadata if name == key), None)

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from billing.facts import (
     ChargeFields,
     CheckoutSessionFields,
+    CreditNoteFields,
     CustomerFields,
     DisputeFields,
     EntitlementSummaryFields,
@@ -45,6 +46,7 @@ FAMILIES: Final[Mapping[Kind, Family]] = {
     Kind.INVOICE_PAYMENT: Family(
         InvoicePaymentFields, "invoice_payment", "/v1/invoice_payments/{}"
     ),
+    Kind.CREDIT_NOTE: Family(CreditNoteFields, "credit_note", "/v1/credit_notes/{}"),
     Kind.ENTITLEMENT_SUMMARY: Family(
         EntitlementSummaryFields, "entitlements.active_entitlement_summary", None
     ),

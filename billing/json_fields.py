@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billing.envelope import LATEST, referenced_id
+from billing.facts import Metadata
 from billing.statuses import NO_CURRENCY
 from billing.text import storable
 
@@ -54,6 +55,31 @@ def currency_in(raw: Raw) -> str:
 def metadata_in(raw: Raw, name: str) -> str | None:
     """Return a value of the object's own metadata."""
     return text_in(object_in(raw, "metadata"), name)
+
+
+def whole_metadata_in(raw: Raw) -> Metadata:
+    """Return all texts of the object's own metadata, sorted by key.
+
+    Values that no other reader of metadata would take (empty, too long) are left out.
+    """
+    own = object_in(raw, "metadata")
+    texts = ((storable(name), text_in(own, name)) for name in own if len(name) <= _LONGEST)
+    return tuple(sorted((name, text) for name, text in texts if text is not None))
+
+
+def is_whole_list(raw: Raw, name: str) -> bool:
+    """Return True if the list is there and Stripe did not cut it off."""
+    held = raw.get(name)
+    if not isinstance(held, dict):
+        return isinstance(held, list)
+    total = integer_in(held, "total_count")
+    return not flag_in(held, "has_more") and (total or 0) <= len(objects_in(raw, name))
+
+
+def signed_in(raw: Raw, name: str) -> int | None:
+    """Return an integer of 64 bits that may be negative, as amounts of invoice lines are."""
+    value = raw.get(name)
+    return value if type(value) is int and abs(value) <= _MAX_INTEGER else None
 
 
 def integer_in(raw: Raw, name: str) -> int | None:

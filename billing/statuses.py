@@ -20,6 +20,7 @@ CANCELED = "canceled"
 PAID = "paid"
 REFUND_FAILED = frozenset({"failed", "canceled"})
 CHARGE_FAILED = "failed"
+CREDIT_NOTE_VOID = "void"
 
 DISPUTE_LOST = "lost"
 DISPUTE_WON = "won"

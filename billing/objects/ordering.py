@@ -16,6 +16,7 @@ from billing.facts import (
     ApiObservation,
     ChargeFields,
     CheckoutSessionFields,
+    CreditNoteFields,
     CustomerFields,
     DisputeFields,
     EntitlementSummaryFields,
@@ -29,6 +30,7 @@ from billing.facts import (
     SubscriptionFields,
 )
 from billing.statuses import (
+    CREDIT_NOTE_VOID,
     DISPUTE_LOST,
     DISPUTES_WITHOUT_CONSEQUENCE,
     PAST_DUE,
@@ -209,6 +211,8 @@ def restrictiveness(fields: Fields) -> Restrictiveness:
             return (int(fields.deleted), int(fields.user_id is None))
         case EntitlementSummaryFields():
             return (-len(fields.lookup_keys),)
+        case CreditNoteFields():
+            return (int(fields.status == CREDIT_NOTE_VOID),)
         case _:
             return _of_money(fields)
 

@@ -15,6 +15,7 @@ from billing.objects.charges import (
     fold_refund,
 )
 from billing.objects.checkouts import SessionState, fold_session
+from billing.objects.credit_notes import CreditNoteState, fold_credit_note
 from billing.objects.customers import CustomerState, fold_customer
 from billing.objects.entitlements import EntitlementSummaryState, fold_summary
 from billing.objects.invoices import (
@@ -43,6 +44,7 @@ class RealmObjects:
     disputes: dict[str, DisputeState] = field(default_factory=dict)
     invoices: dict[str, InvoiceState] = field(default_factory=dict)
     invoice_payments: dict[str, InvoicePaymentState] = field(default_factory=dict)
+    credit_notes: dict[str, CreditNoteState] = field(default_factory=dict)
     customers_named: dict[tuple[Kind, ObjectKey], frozenset[CustomerId]] = field(
         default_factory=dict
     )
@@ -78,6 +80,7 @@ _FOLDS: Mapping[Kind, tuple[str, Callable[[ObjectKey, ObjectHistory], Any]]] = {
     Kind.DISPUTE: ("disputes", fold_dispute),
     Kind.INVOICE: ("invoices", fold_invoice),
     Kind.INVOICE_PAYMENT: ("invoice_payments", fold_invoice_payment),
+    Kind.CREDIT_NOTE: ("credit_notes", fold_credit_note),
     Kind.ENTITLEMENT_SUMMARY: ("summaries", fold_summary),
 }
 """The collection of each kind's objects, and the fold that makes their state."""

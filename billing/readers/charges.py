@@ -16,10 +16,12 @@ from billing.json_fields import (
     flag_in,
     integer_in,
     metadata_in,
+    object_in,
     objects_in,
     reference_in,
     text_in,
     time_in,
+    whole_metadata_in,
     with_known,
 )
 from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
@@ -38,6 +40,10 @@ def _charge_fields(raw: Raw, _: ReadContext) -> ChargeFields:
         payment_intent=reference_in(raw, "payment_intent"),
         invoice=reference_in(raw, "invoice"),
         user_id=metadata_in(raw, "user_id"),
+        metadata=whole_metadata_in(raw),
+        own_created_at=time_in(raw, "created"),
+        refunded_in_full=flag_in(raw, "refunded"),
+        order_reference=text_in(object_in(raw, "payment_details"), "order_reference"),
     )
 
 
@@ -77,6 +83,7 @@ def _refund_fields(raw: Raw, _: ReadContext) -> RefundFields:
         currency=currency_in(raw),
         charge=reference_in(raw, "charge"),
         payment_intent=reference_in(raw, "payment_intent"),
+        own_created_at=time_in(raw, "created"),
     )
 
 

@@ -8,12 +8,16 @@ from billing.json_fields import (
     Raw,
     amount_in,
     enum_in,
+    is_whole_list,
     object_in,
     objects_in,
     price_names_in,
     reference_in,
     text_in,
+    time_in,
+    whole_metadata_in,
 )
+from billing.readers.lines import session_lines
 from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
@@ -34,6 +38,11 @@ def _fields(raw: Raw, _: ReadContext) -> CheckoutSessionFields:
         payment_intent=reference_in(raw, "payment_intent"),
         subscription=reference_in(raw, "subscription"),
         invoice=reference_in(raw, "invoice"),
+        metadata=whole_metadata_in(raw),
+        client_reference_id=text_in(raw, "client_reference_id"),
+        lines=session_lines(raw),
+        lines_complete=is_whole_list(raw, "line_items") or is_whole_list(raw, "display_items"),
+        own_created_at=time_in(raw, "created"),
     )
 
 

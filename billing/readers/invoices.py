@@ -7,7 +7,7 @@ several) in a separate list that events rarely contain.
 from collections.abc import Iterator
 from datetime import datetime
 
-from billing.facts import InvoiceFields, InvoicePaymentFields, Kind
+from billing.facts import InvoiceFields, InvoicePaymentFields, Kind, Metadata
 from billing.json_fields import (
     Raw,
     amount_in,
@@ -15,15 +15,19 @@ from billing.json_fields import (
     enum_in,
     flag_in,
     integer_in,
+    is_whole_list,
     metadata_in,
     object_in,
     objects_in,
     price_names_in,
     reference_in,
+    signed_in,
     text_in,
     time_in,
+    whole_metadata_in,
     with_known,
 )
+from billing.readers.lines import invoice_lines
 from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 _PAID = ("invoice.paid", "invoice.payment_succeeded")
@@ -44,7 +48,23 @@ def _invoice_fields(raw: Raw, context: ReadContext) -> InvoiceFields:
         plan_code=text_in(own, "plan_code"),
         paid_at=_paid_at(raw, context),
         payment_failed=context.event_type == "invoice.payment_failed",
+        metadata=whole_metadata_in(raw),
+        subscription_metadata=_subscription_metadata(raw),
+        lines=invoice_lines(raw),
+        lines_complete=is_whole_list(raw, "lines"),
+        total=signed_in(raw, "total"),
+        amount_due=integer_in(raw, "amount_due"),
+        paid_out_of_band=flag_in(raw, "paid_out_of_band"),
+        billing_reason=text_in(raw, "billing_reason"),
+        own_created_at=time_in(raw, "created") or time_in(raw, "date"),
+        finalized_at=time_in(object_in(raw, "status_transitions"), "finalized_at"),
+        test_clock=reference_in(raw, "test_clock"),
     )
+
+
+def _subscription_metadata(raw: Raw) -> Metadata:
+    details = object_in(raw, "parent", "subscription_details")
+    return whole_metadata_in(details) or whole_metadata_in(object_in(raw, "subscription_details"))
 
 
 def _status(raw: Raw) -> str | None:
@@ -104,6 +124,8 @@ def _payment_fields(raw: Raw, _: ReadContext) -> InvoicePaymentFields:
         currency=currency_in(raw),
         invoice=reference_in(raw, "invoice"),
         payment_ref=_payment_ref(raw),
+        own_created_at=time_in(raw, "created"),
+        paid_at=time_in(object_in(raw, "status_transitions"), "paid_at"),
     )
 
 

@@ -16,6 +16,8 @@ from billing.json_fields import (
     objects_in,
     reference_in,
     text_in,
+    time_in,
+    whole_metadata_in,
     with_known,
 )
 from billing.readers.charges import CHARGE
@@ -35,6 +37,11 @@ def _fields(raw: Raw, context: ReadContext) -> PaymentIntentFields:
         plan_code=text_in(own, "plan_code"),
         invoice=reference_in(raw, "invoice"),
         order_reference=text_in(object_in(raw, "payment_details"), "order_reference"),
+        metadata=whole_metadata_in(raw),
+        own_created_at=time_in(raw, "created"),
+        canceled_at=time_in(raw, "canceled_at"),
+        latest_charge=reference_in(raw, "latest_charge"),
+        manual_capture=text_in(raw, "capture_method") == "manual",
     )
 
 

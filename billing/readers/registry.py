@@ -13,6 +13,7 @@ from billing.json_fields import Raw, object_in
 from billing.readers import (
     charges,
     checkouts,
+    credit_notes,
     customers,
     entitlements,
     invoices,
@@ -28,6 +29,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
     **invoices.EVENTS,
     **payment_intents.EVENTS,
     **charges.EVENTS,
+    **credit_notes.EVENTS,
     **entitlements.EVENTS,
 }
 READERS: Mapping[str, Reader] = {
@@ -36,11 +38,6 @@ READERS: Mapping[str, Reader] = {
 HANDLED_TYPES = frozenset(READERS)
 
 UNHANDLED_TYPES: Mapping[str, str] = {
-    "credit_note.*": (
-        "before payment it lowers the amount due of its invoice, which the invoice states; after"
-        " payment it moves money only as a refund, which `refund.*` and `charge.refunded` state."
-        " A credit to the customer's balance is no refund"
-    ),
     "product.*, price.*, plan.*": (
         "your `plans.toml` is the catalogue; every snapshot carries the names under which its"
         " item was sold"

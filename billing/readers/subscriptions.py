@@ -6,17 +6,20 @@ subscription had one plan and no items.
 
 from datetime import datetime
 
-from billing.facts import Item, Kind, SubscriptionFields
+from billing.facts import CollectionPause, Item, Kind, SubscriptionFields
 from billing.json_fields import (
     Raw,
     enum_in,
     flag_in,
     integer_in,
+    is_whole_list,
     metadata_in,
     objects_in,
     price_names_of,
     reference_in,
+    text_in,
     time_in,
+    whole_metadata_in,
 )
 from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
@@ -35,16 +38,29 @@ def _fields(raw: Raw, context: ReadContext) -> SubscriptionFields:
         started_at=time_in(raw, "start_date") or time_in(raw, "created") or time_in(raw, "start"),
         ended_at=time_in(raw, "ended_at"),
         trial_end=time_in(raw, "trial_end"),
+        metadata=whole_metadata_in(raw),
+        items_complete=is_whole_list(raw, "items") or not objects_in(raw, "items"),
+        pause=_pause(raw),
+        test_clock=reference_in(raw, "test_clock"),
+        latest_invoice=reference_in(raw, "latest_invoice"),
+    )
+
+
+def _pause(raw: Raw) -> CollectionPause | None:
+    pause = raw.get("pause_collection")
+    if not isinstance(pause, dict):
+        return None
+    return CollectionPause(
+        behavior=enum_in(pause, "behavior"), resumes_at=time_in(pause, "resumes_at")
     )
 
 
 def _items(raw: Raw) -> tuple[Item, ...]:
-    shared = time_in(raw, "current_period_end")
-    items = tuple(_item(row, shared) for row in objects_in(raw, "items"))
-    return items or ((_item(raw, shared),) if raw.get("plan") else ())
+    items = tuple(_item(row, raw, text_in(row, "id")) for row in objects_in(raw, "items"))
+    return items or ((_item(raw, raw, None),) if raw.get("plan") else ())
 
 
-def _item(row: Raw, shared_period_end: datetime | None) -> Item:
+def _item(row: Raw, subscription: Raw, item_id: str | None) -> Item:
     price, lookup_key, product = price_names_of(row)
     quantity = integer_in(row, "quantity")
     return Item(
@@ -53,8 +69,14 @@ def _item(row: Raw, shared_period_end: datetime | None) -> Item:
         product=product,
         # Metered prices have no quantity and count as one seat.
         quantity=1 if quantity is None else quantity,
-        period_end=time_in(row, "current_period_end") or shared_period_end,
+        period_end=_period_time("current_period_end", row, subscription),
+        id=item_id,
+        period_start=_period_time("current_period_start", row, subscription),
     )
+
+
+def _period_time(name: str, row: Raw, subscription: Raw) -> datetime | None:
+    return time_in(row, name) or time_in(subscription, name)
 
 
 def _references(raw: Raw) -> tuple[str | None, ...]:

@@ -1,0 +1,56 @@
+"""The state of a credit note."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing.facts import CreditedLine, CreditNoteFields
+from billing.ids import ObjectKey, stripe_id_of
+from billing.objects.observations import (
+    EventMoment,
+    Observation,
+    last_value,
+    observations,
+    state_of,
+)
+from billing.objects.ordering import ObjectHistory
+from billing.statuses import CREDIT_NOTE_VOID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditNoteState:
+    """A credit note that stands unless it is void; amounts are minor units of its invoice."""
+
+    id: str
+    invoice: str | None
+    void: bool
+    total: int
+    out_of_band_amount: int
+    currency: str
+    refunds: tuple[str, ...]
+    lines: tuple[CreditedLine, ...]
+    at: datetime
+    """The second in which it was made."""
+    decided_by: EventMoment
+
+
+def fold_credit_note(key: ObjectKey, history: ObjectHistory) -> CreditNoteState:
+    """Return the state of a credit note. A void one stays void."""
+    facts = observations(history, CreditNoteFields)
+    state = state_of(history, facts)
+    newest = next((fact for fact in facts if _is_void(fact)), state)
+    return CreditNoteState(
+        id=stripe_id_of(key),
+        invoice=last_value(fact.fields.invoice for fact in facts),
+        void=_is_void(newest),
+        total=newest.fields.total,
+        out_of_band_amount=newest.fields.out_of_band_amount,
+        currency=newest.fields.currency,
+        refunds=tuple(dict.fromkeys(ref for fact in facts for ref in fact.fields.refunds)),
+        lines=last_value(fact.fields.lines or None for fact in facts) or (),
+        at=newest.fields.own_created_at or facts[0].at,
+        decided_by=EventMoment(newest.at, newest.event_id),
+    )
+
+
+def _is_void(fact: Observation[CreditNoteFields]) -> bool:
+    return fact.fields.status == CREDIT_NOTE_VOID
