@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from billing.errors import InvalidCatalogue
 from billing.ids import PlanCode
@@ -18,17 +18,22 @@ FeatureValue = bool | int
 """The value of a feature. Several grants of one feature are merged, so text is not allowed."""
 
 MAX_GRACE_DAYS = 365
+MAX_LASTS_DAYS = 36_525
+"""A hundred years: what lasts longer is bought for good."""
+
 MAX_NUMBER = 2**53 - 1
 """The largest number that every reader of JSON holds exactly."""
 
 _NAME = re.compile(r"[!-~]{1,100}")
 _LONGEST_REF = 255
-_PLAN_KEYS = ("prices", "grace_days", "features", "per_seat")
-_DOCUMENT_KEYS = ("plans", "policy")
+_PLAN_KEYS = ("prices", "grace_days", "features", "per_seat", "lasts_days")
+_DOCUMENT_KEYS = ("plans", "policy", "catalogue", "identity")
+_CATALOGUE_KEYS = ("nothing",)
+_IDENTITY_KEYS = ("user_from", "metadata_keys")
 
 
 class PolicyAction(StrEnum):
-    """The consequence for a one-time purchase when its money goes back."""
+    """The consequence for access when money goes back, or when Stripe collects none."""
 
     KEEP = "keep"
     END = "end"
@@ -36,19 +41,47 @@ class PolicyAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The refunds and disputes that end a one-time purchase."""
+    """What ends access: refunds and disputes, a pause of collection, a price in no plan.
+
+    The names that begin with ``subscription_`` concern the newest paid period of a subscription,
+    the other refunds and disputes a one-time purchase. ``unknown_price`` decides for a running
+    subscription that changed to a price in no plan.
+    """
 
     refund_full: PolicyAction = PolicyAction.END
     refund_partial: PolicyAction = PolicyAction.KEEP
     dispute_open: PolicyAction = PolicyAction.KEEP
     dispute_lost: PolicyAction = PolicyAction.END
+    subscription_refund_full: PolicyAction = PolicyAction.KEEP
+    subscription_dispute_open: PolicyAction = PolicyAction.KEEP
+    subscription_dispute_lost: PolicyAction = PolicyAction.KEEP
+    collection_paused: PolicyAction = PolicyAction.KEEP
+    unknown_price: PolicyAction = PolicyAction.KEEP
+
+
+METADATA: Final = "metadata"
+CLIENT_REFERENCE_ID: Final = "client_reference_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Where a user id is read.
+
+    ``user_from`` lists the words that count, the most trusted first: ``metadata`` and
+    ``client_reference_id``. ``metadata_keys`` are the keys of a user id; the first that is there
+    counts.
+    """
+
+    user_from: tuple[str, ...] = (METADATA, CLIENT_REFERENCE_ID)
+    metadata_keys: tuple[str, ...] = ("user_id",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One plan and every identifier at Stripe that stands for it.
 
-    ``prices`` holds price ids, lookup keys, product ids and payment link ids alike.
+    ``prices`` holds price ids, lookup keys, product ids and payment link ids alike. A purchase
+    ends after ``lasts_days``; None means that it has no end of its own.
     """
 
     code: PlanCode
@@ -58,6 +91,7 @@ class Plan:
         default_factory=lambda: MappingProxyType({}), hash=False
     )
     per_seat: frozenset[str] = frozenset()
+    lasts_days: int | None = None
 
     def features_for(self, quantity: int) -> dict[str, FeatureValue]:
         """Return the features of a holder of so many seats.
@@ -77,12 +111,16 @@ class Plan:
 class Catalogue:
     """Plans sorted by code, and the policy. Equal documents give equal catalogues.
 
+    ``nothing`` names prices that grant nothing on purpose.
+
     ``former`` holds the catalogues that this one replaced, the newest first. Plans that only they
     sell keep their rows and grant nothing.
     """
 
     plans: tuple[Plan, ...] = ()
     policy: Policy = Policy()
+    nothing: frozenset[str] = frozenset()
+    identity: Identity = Identity()
     former: tuple["Catalogue", ...] = field(default=(), repr=False, compare=False)
     _by_code: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
     _by_ref: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
@@ -131,10 +169,12 @@ def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
     tables = reading.table("plans", document.get("plans", {}))
     plans = [reading.plan(code, table) for code, table in sorted(tables.items())]
     policy = reading.policy(document.get("policy", {}))
-    reading.problems.extend(_contradictions(plans))
+    nothing = reading.nothing(document.get("catalogue", {}))
+    identity = reading.identity(document.get("identity", {}))
+    reading.problems.extend(_contradictions(plans, nothing))
     if reading.problems:
         raise InvalidCatalogue(tuple(dict.fromkeys(reading.problems)))
-    return Catalogue(plans=tuple(plans), policy=policy)
+    return Catalogue(plans=tuple(plans), policy=policy, nothing=nothing, identity=identity)
 
 
 def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
@@ -142,6 +182,11 @@ def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
     return {
         "plans": {plan.code: _plan_document(plan) for plan in catalogue.plans},
         "policy": {way.name: getattr(catalogue.policy, way.name).value for way in fields(Policy)},
+        "catalogue": {"nothing": sorted(catalogue.nothing)},
+        "identity": {
+            "user_from": list(catalogue.identity.user_from),
+            "metadata_keys": list(catalogue.identity.metadata_keys),
+        },
     }
 
 
@@ -151,12 +196,15 @@ def _outline(catalogue: Catalogue) -> frozenset[tuple[PlanCode, frozenset[str]]]
 
 
 def _plan_document(plan: Plan) -> dict[str, Any]:
-    return {
+    document = {
         "prices": list(plan.prices),
         "grace_days": plan.grace_days,
         "features": dict(sorted(plan.features.items())),
         "per_seat": sorted(plan.per_seat),
     }
+    if plan.lasts_days is not None:
+        document["lasts_days"] = plan.lasts_days
+    return document
 
 
 class _CatalogueReader:
@@ -189,12 +237,45 @@ class _CatalogueReader:
         return Plan(
             code=PlanCode(code),
             prices=self.names(f"{place}.prices", table.get("prices", []), _is_ref),
-            grace_days=self.grace_days(f"{place}.grace_days", table.get("grace_days", 0)),
+            grace_days=self.days(f"{place}.grace_days", table.get("grace_days", 0)),
             features=self.features(f"{place}.features", table.get("features", {})),
             per_seat=frozenset(
                 self.names(f"{place}.per_seat", table.get("per_seat", []), _is_name)
             ),
+            lasts_days=self.days(f"{place}.lasts_days", table["lasts_days"], 1, MAX_LASTS_DAYS)
+            if "lasts_days" in table
+            else None,
         )
+
+    def nothing(self, value: Any) -> frozenset[str]:
+        table = self.table("catalogue", value)
+        self.refuse_unknown("catalogue", table, _CATALOGUE_KEYS)
+        return frozenset(self.names("catalogue.nothing", table.get("nothing", []), _is_ref))
+
+    def identity(self, value: Any) -> Identity:
+        table = self.table("identity", value)
+        self.refuse_unknown("identity", table, _IDENTITY_KEYS)
+        usual = Identity()
+        words = self.some_names("identity.user_from", table, usual.user_from, _is_name)
+        for word in words:
+            if word not in usual.user_from:
+                known = " or ".join(usual.user_from)
+                self.problem("identity.user_from", f"{word} is unknown; there is {known}")
+        keys = self.some_names("identity.metadata_keys", table, usual.metadata_keys, _is_ref)
+        return Identity(user_from=words, metadata_keys=keys)
+
+    def some_names(
+        self,
+        place: str,
+        table: Mapping[str, Any],
+        usual: tuple[str, ...],
+        accepts: Callable[[Any], bool],
+    ) -> tuple[str, ...]:
+        value = table.get(place.rpartition(".")[2], usual)
+        names = self.names(place, value, accepts)
+        if isinstance(value, list | tuple) and not value:
+            self.problem(place, "must not be empty")
+        return names
 
     def names(self, place: str, value: Any, accepts: Callable[[Any], bool]) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
@@ -207,11 +288,11 @@ class _CatalogueReader:
                 self.problem(place, f"{name} is listed twice")
         return tuple(dict.fromkeys(name for name in value if accepts(name)))
 
-    def grace_days(self, place: str, value: Any) -> int:
-        if type(value) is int and 0 <= value <= MAX_GRACE_DAYS:
+    def days(self, place: str, value: Any, least: int = 0, most: int = MAX_GRACE_DAYS) -> int:
+        if type(value) is int and least <= value <= most:
             return value
-        self.problem(place, f"must be a whole number from 0 to {MAX_GRACE_DAYS}")
-        return 0
+        self.problem(place, f"must be a whole number from {least} to {most}")
+        return least
 
     def features(self, place: str, value: Any) -> Mapping[str, FeatureValue]:
         table = self.table(place, value)
@@ -248,11 +329,12 @@ def _wrong_with_feature(name: Any, worth: Any) -> Iterator[str]:
         yield f"must be true, false or a whole number, not {_shown(worth)}"
 
 
-def _contradictions(plans: Iterable[Plan]) -> Iterator[str]:
+def _contradictions(plans: Iterable[Plan], nothing: frozenset[str]) -> Iterator[str]:
     plans = tuple(plans)
     yield from _prices_in_two_plans(plans)
+    yield from _prices_that_grant_nothing(plans, nothing)
     yield from _features_of_two_types(plans)
-    yield from _seats_without_number(plans)
+    yield from _seats_of_switches(plans)
 
 
 def _prices_in_two_plans(plans: Iterable[Plan]) -> Iterator[str]:
@@ -276,11 +358,19 @@ def _features_of_two_types(plans: Iterable[Plan]) -> Iterator[str]:
                 )
 
 
-def _seats_without_number(plans: tuple[Plan, ...]) -> Iterator[str]:
-    numbers = {n for plan in plans for n, worth in plan.features.items() if type(worth) is int}
+def _prices_that_grant_nothing(plans: Iterable[Plan], nothing: frozenset[str]) -> Iterator[str]:
     for plan in plans:
-        for name in sorted(plan.per_seat - numbers):
-            yield f"plans.{plan.code}.per_seat: {name} is no feature that any plan gives a number"
+        for ref in plan.prices:
+            if ref in nothing:
+                yield f"plans.{plan.code}.prices: {ref} grants nothing by catalogue.nothing"
+
+
+def _seats_of_switches(plans: tuple[Plan, ...]) -> Iterator[str]:
+    """Yield the per-seat features that a plan makes true or false: a seat cannot multiply those."""
+    switches = {n for plan in plans for n, worth in plan.features.items() if type(worth) is bool}
+    for plan in plans:
+        for name in sorted(plan.per_seat & switches):
+            yield f"plans.{plan.code}.per_seat: {name} is true or false in a plan, and no number"
 
 
 def _kind_word(kind: type) -> str:

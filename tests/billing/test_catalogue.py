@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from billing.catalogue import (
     Catalogue,
+    Identity,
     Plan,
     Policy,
     PolicyAction,
@@ -76,6 +77,31 @@ def test_an_empty_document_is_an_empty_catalogue_with_the_default_policy() -> No
         refund_partial=PolicyAction.KEEP,
         dispute_open=PolicyAction.KEEP,
         dispute_lost=PolicyAction.END,
+        subscription_refund_full=PolicyAction.KEEP,
+        subscription_dispute_open=PolicyAction.KEEP,
+        subscription_dispute_lost=PolicyAction.KEEP,
+        collection_paused=PolicyAction.KEEP,
+        unknown_price=PolicyAction.KEEP,
+    )
+    assert catalogue.nothing == frozenset()
+    assert catalogue.identity == Identity(
+        user_from=("metadata", "client_reference_id"), metadata_keys=("user_id",)
+    )
+
+
+def test_what_is_sold_for_nothing_and_where_a_user_is_read_can_be_said() -> None:
+    catalogue = read_catalogue(
+        {
+            "plans": {"pass": {"prices": ["price_day"], "lasts_days": 1}},
+            "catalogue": {"nothing": ["price_free"]},
+            "identity": {"user_from": ["client_reference_id"], "metadata_keys": ["uid", "user"]},
+        }
+    )
+
+    assert catalogue.plans[0].lasts_days == 1
+    assert catalogue.nothing == {"price_free"}
+    assert catalogue.identity == Identity(
+        user_from=("client_reference_id",), metadata_keys=("uid", "user")
     )
 
 
@@ -133,7 +159,7 @@ def test_a_plan_is_found_by_its_own_code() -> None:
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
-        ({"plan": {}}, "plan: is unknown; there are plans, policy"),
+        ({"plan": {}}, "plan: is unknown; there are plans, policy, catalogue, identity"),
         ({"plans": []}, "plans: must be a table, not a list"),
         ({"plans": {"a": 7}}, "plans.a: must be a table, not 7"),
         ({"plans": {"a": None}}, "plans.a: must be a table, not None"),
@@ -145,7 +171,7 @@ def test_a_plan_is_found_by_its_own_code() -> None:
             plan(grase_days=1),
             (
                 "plans.premium.grase_days: is unknown;"
-                " there are prices, grace_days, features, per_seat"
+                " there are prices, grace_days, features, per_seat, lasts_days"
             ),
         ),
         (plan(prices="price_1"), "plans.premium.prices: must be a list of names, not 'price_1'"),
@@ -192,13 +218,26 @@ def test_a_plan_is_found_by_its_own_code() -> None:
             "plans.b.features.x: is a number here and true or false in plan a",
         ),
         (
-            plan(per_seat=["devices"]),
-            "plans.premium.per_seat: devices is no feature that any plan gives a number",
+            plan(per_seat=["on"], features={"on": True}),
+            "plans.premium.per_seat: on is true or false in a plan, and no number",
+        ),
+        (plan(lasts_days=0), "plans.premium.lasts_days: must be a whole number from 1 to 36525"),
+        (
+            {"plans": {"a": {"prices": ["price_1"]}}, "catalogue": {"nothing": ["price_1"]}},
+            "plans.a.prices: price_1 grants nothing by catalogue.nothing",
+        ),
+        ({"catalogue": {"free": []}}, "catalogue.free: is unknown; there are nothing"),
+        (
+            {"catalogue": {"nothing": "price_1"}},
+            "catalogue.nothing: must be a list of names, not 'price_1'",
         ),
         (
-            plan(per_seat=["on"], features={"on": True}),
-            "plans.premium.per_seat: on is no feature that any plan gives a number",
+            {"identity": {"user_from": ["email"]}},
+            "identity.user_from: email is unknown; there is metadata or client_reference_id",
         ),
+        ({"identity": {"user_from": []}}, "identity.user_from: must not be empty"),
+        ({"identity": {"metadata_keys": []}}, "identity.metadata_keys: must not be empty"),
+        ({"identity": {"key": 1}}, "identity.key: is unknown; there are user_from, metadata_keys"),
         (
             {"plans": {"a": {"prices": ["price_1"]}, "b": {"prices": ["price_1"]}}},
             "plans.b.prices: price_1 belongs to plan a already",
@@ -212,7 +251,9 @@ def test_a_plan_is_found_by_its_own_code() -> None:
             {"policy": {"refund": "end"}},
             (
                 "policy.refund: is unknown; there are"
-                " refund_full, refund_partial, dispute_open, dispute_lost"
+                " refund_full, refund_partial, dispute_open, dispute_lost,"
+                " subscription_refund_full, subscription_dispute_open,"
+                " subscription_dispute_lost, collection_paused, unknown_price"
             ),
         ),
         (
@@ -261,10 +302,18 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             | {name: draw(st.booleans()) for name in sorted(switches)},
             "per_seat": sorted(counted) if draw(st.booleans()) else [],
         }
+        | draw(st.dictionaries(st.just("lasts_days"), st.integers(1, 400)))
         for code in codes
     }
     policy = draw(st.dictionaries(st.just("refund_full"), st.sampled_from(["keep", "end"])))
-    return {"plans": plans, "policy": policy}
+    nothing = draw(st.lists(names.map("free-{}".format), unique=True, max_size=2))
+    keys = draw(st.lists(names, unique=True, min_size=1, max_size=2))
+    return {
+        "plans": plans,
+        "policy": policy,
+        "catalogue": {"nothing": nothing},
+        "identity": {"user_from": ["metadata"], "metadata_keys": keys},
+    }
 
 
 @given(documents())
@@ -277,7 +326,11 @@ def test_a_catalogue_comes_back_as_it_was_written(document: dict[str, Any]) -> N
     assert write_catalogue(read_catalogue(stored)) == write_catalogue(catalogue)
 
 
-@given(st.dictionaries(st.sampled_from(["plans", "policy", "x"]), st.from_type(object)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["plans", "policy", "catalogue", "identity", "x"]), st.from_type(object)
+    )
+)
 def test_an_odd_document_is_refused_and_nothing_worse(document: dict[str, Any]) -> None:
     with suppress(InvalidCatalogue):
         read_catalogue(document)
