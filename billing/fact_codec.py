@@ -5,6 +5,7 @@ that an event costs one walk along a table.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING
 from dataclasses import fields as members_of
 from datetime import datetime
 from functools import partial
@@ -28,10 +29,14 @@ Converter = Callable[[Any], Any]
 
 
 class _Codec(NamedTuple):
-    """The conversions of one dataclass. Only members without a JSON type have one."""
+    """The conversions of one dataclass. Only members without a JSON type have one.
+
+    A member that has its default is not written, since most objects have few of them.
+    """
 
     shape: Callable[..., Any]
     names: tuple[str, ...]
+    defaults: Mapping[str, Any]
     writers: tuple[tuple[str, Converter], ...]
     readers: tuple[tuple[str, Converter], ...]
 
@@ -100,14 +105,18 @@ def _api_observation(document: Mapping[str, Any] | None, kind: Kind) -> ApiObser
 
 def _write_fields(value: Any, codec: _Codec) -> dict[str, Any]:
     document = {name: getattr(value, name) for name in codec.names}
+    for name, default in codec.defaults.items():
+        if document[name] == default:
+            del document[name]
     for name, write in codec.writers:
-        if document[name] is not None:
+        if document.get(name) is not None:
             document[name] = write(document[name])
     return document
 
 
 def _read(document: Mapping[str, Any], codec: _Codec) -> Any:
-    # A document of an earlier release may have other members than the present dataclass.
+    # A document lacks members that have their default, and one of an earlier release may have other
+    # members than the present dataclass.
     members = {name: document[name] for name in codec.names if name in document}
     for name, read in codec.readers:
         if members.get(name) is not None:
@@ -128,11 +137,13 @@ _CONVERTERS: dict[Any, tuple[Converter, Converter]] = {
 
 
 def _codec(shape: Callable[..., Any]) -> _Codec:
-    types = {member.name: member.type for member in members_of(shape)}  # type: ignore[arg-type]
+    members = members_of(shape)  # type: ignore[arg-type]
+    types = {member.name: member.type for member in members}
     odd = [(name, _CONVERTERS[kind]) for name, kind in types.items() if kind in _CONVERTERS]
     return _Codec(
         shape=shape,
         names=tuple(types),
+        defaults={each.name: each.default for each in members if each.default is not MISSING},
         writers=tuple((name, write) for name, (write, _) in odd),
         readers=tuple((name, read) for name, (_, read) in odd),
     )

@@ -63,7 +63,7 @@ def _invoice_line(row: Raw) -> Line:
         discount=_discount(row),
         kind=kind,
         proration=flag_in(row, "proration") or flag_in(parent, "proration"),
-        invoice_item=reference_in(row, "invoice_item") or reference_in(parent, "invoice_item"),
+        invoice_item=_invoice_item(row, parent, kind),
         subscription=_subscription(row, parent, kind),
         subscription_item=(
             reference_in(row, "subscription_item") or reference_in(parent, "subscription_item")
@@ -85,6 +85,13 @@ def _kind(row: Raw) -> str | None:
     if named is None:
         return text_in(row, "type")
     return _SUBSCRIPTION if named == "subscription_item_details" else _INVOICE_ITEM
+
+
+def _invoice_item(row: Raw, parent: Raw, kind: str | None) -> str | None:
+    # Since basil the line of a subscription's own item may have one too, which nothing needs.
+    if kind == _SUBSCRIPTION:
+        return None
+    return reference_in(row, "invoice_item") or reference_in(parent, "invoice_item")
 
 
 def _subscription(row: Raw, parent: Raw, kind: str | None) -> str | None:

@@ -22,6 +22,9 @@ CHARGE = {
     "payment_intent": "pi_1",
     "invoice": "in_1",
     "dispute": "dp_1",
+    "created": 1_000,
+    "refunded": False,
+    "payment_details": {"order_reference": "in_1RaBf9BGumWGk2jtbw"},
     "metadata": {"user_id": "usr_1"},
 }
 
@@ -47,7 +50,14 @@ def test_a_charge_is_read_whole() -> None:
         payment_intent="pi_1",
         invoice="in_1",
         user_id="usr_1",
+        metadata=(("user_id", "usr_1"),),
+        own_created_at=datetime.fromtimestamp(1_000, UTC),
+        order_reference="in_1RaBf9BGumWGk2jtbw",
     )
+
+
+def test_a_charge_refunded_in_full_says_so() -> None:
+    assert charge(refunded=True).refunded_in_full
 
 
 def test_the_total_refunded_before_is_read_from_what_changed() -> None:

@@ -1,10 +1,11 @@
 """A checkout states its buyer, its goods and its payment."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from billing.facts import CheckoutSessionFields, Kind
+from billing.facts import CheckoutSessionFields, Kind, Line
 from tests.billing.readers.read_events import ids, only_fact
 
 SESSION = {
@@ -22,6 +23,7 @@ SESSION = {
     "payment_intent": "pi_1",
     "subscription": None,
     "invoice": {"id": "in_1", "object": "invoice"},
+    "created": 1_000,
 }
 
 
@@ -49,7 +51,45 @@ def test_a_paid_checkout_is_read_whole() -> None:
         payment_intent="pi_1",
         subscription=None,
         invoice="in_1",
+        metadata=(("plan_code", "premium"), ("price_id", "price_1"), ("user_id", "usr_9")),
+        client_reference_id="usr_123",
+        own_created_at=datetime.fromtimestamp(1_000, UTC),
     )
+
+
+def test_line_items_are_read_whole() -> None:
+    listed = {
+        "id": "li_1",
+        "amount_subtotal": 3000,
+        "amount_discount": 1,
+        "amount_total": 2999,
+        "quantity": 3,
+        "price": {"id": "price_1", "lookup_key": "gold", "product": "prod_1"},
+    }
+
+    read = fields({**SESSION, "line_items": {"data": [listed], "has_more": False}})
+
+    assert read.lines_complete
+    assert read.lines == (
+        Line(
+            id="li_1",
+            amount=3000,
+            discount=1,
+            quantity=3,
+            price="price_1",
+            lookup_key="gold",
+            product="prod_1",
+        ),
+    )
+
+
+def test_display_items_are_the_line_items_of_old_checkouts() -> None:
+    shown = {"amount": 500, "quantity": 2, "sku": None, "plan": {"id": "plan_1"}}
+
+    read = fields({**SESSION, "display_items": [shown]})
+
+    assert read.lines_complete
+    assert [(line.amount, line.quantity, line.price) for line in read.lines] == [(500, 2, "plan_1")]
 
 
 def test_a_payment_link_is_shared_so_it_joins_no_customers() -> None:

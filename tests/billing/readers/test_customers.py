@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import CustomerFields, Kind, Rank
+from billing.facts import CustomerFields, Kind, Rank, metadata_value
 from tests.billing.readers.read_events import only_fact
 
 
@@ -15,8 +15,28 @@ def test_a_customer_names_its_user() -> None:
     assert fact.object_key == "test:cus_1"
     assert fact.customer_id == "cus_1"
     assert fact.rank is Rank.CREATED
-    assert fact.fields == CustomerFields(user_id="usr_1", deleted=False)
+    assert fact.fields == CustomerFields(
+        user_id="usr_1", deleted=False, metadata=(("user_id", "usr_1"),)
+    )
     assert fact.mentions == ("test:cus_1",)
+
+
+def test_a_customer_of_a_test_clock_names_it() -> None:
+    fact = only_fact("customer.created", {"id": "cus_1", "test_clock": "clock_1"})
+
+    assert isinstance(fact.fields, CustomerFields)
+    assert fact.fields.test_clock == "clock_1"
+
+
+def test_all_metadata_is_kept_but_what_is_no_text() -> None:
+    metadata = {"b": "2", "a": "1", "empty": "", "number": 7, "k" * 256: "long", "long": "v" * 256}
+
+    fact = only_fact("customer.updated", {"id": "cus_1", "metadata": metadata})
+
+    assert isinstance(fact.fields, CustomerFields)
+    assert fact.fields.metadata == (("a", "1"), ("b", "2"))
+    assert metadata_value(fact.fields.metadata, "b") == "2"
+    assert metadata_value(fact.fields.metadata, "c") is None
 
 
 @pytest.mark.parametrize("metadata", [None, [], {}, {"user_id": ""}, {"user_id": 7}])
@@ -44,4 +64,6 @@ def test_the_user_a_customer_had_before_is_read_from_what_changed() -> None:
         previous={"metadata": {"user_id": "usr_1"}},
     )
 
-    assert fact.before == CustomerFields(user_id="usr_1", deleted=False)
+    assert fact.before == CustomerFields(
+        user_id="usr_1", deleted=False, metadata=(("user_id", "usr_1"),)
+    )

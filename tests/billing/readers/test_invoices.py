@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import InvoiceFields, InvoicePaymentFields, Kind
+from billing.facts import InvoiceFields, InvoicePaymentFields, Kind, Line
 from tests.billing.event_builders import CREATED
 from tests.billing.readers.read_events import facts, ids, only_fact
 
@@ -17,7 +17,11 @@ COMMON = {
     "status": "paid",
     "amount_paid": 1000,
     "currency": "usd",
-    "status_transitions": {"paid_at": 1_000},
+    "status_transitions": {"paid_at": 1_000, "finalized_at": 950},
+    "created": 900,
+    "total": 1100,
+    "amount_due": 1000,
+    "billing_reason": "subscription_cycle",
     "metadata": {"price_id": "price_9", "plan_code": "premium", "user_id": "usr_9"},
 }
 NEW = COMMON | {
@@ -25,7 +29,26 @@ NEW = COMMON | {
         "type": "subscription_details",
         "subscription_details": {"subscription": "sub_1", "metadata": {"user_id": "usr_1"}},
     },
-    "lines": {"data": [{"pricing": {"price_details": {"price": "price_1", "product": "prod_1"}}}]},
+    "lines": {
+        "data": [
+            {
+                "id": "il_1",
+                "amount": 1100,
+                "quantity": 2,
+                "discount_amounts": [{"amount": 100}],
+                "period": {"start": 900, "end": 1_900},
+                "parent": {
+                    "type": "subscription_item_details",
+                    "subscription_item_details": {
+                        "subscription": "sub_1",
+                        "subscription_item": "si_1",
+                        "invoice_item": "ii_9",
+                    },
+                },
+                "pricing": {"price_details": {"price": "price_1", "product": "prod_1"}},
+            }
+        ]
+    },
     "payments": {
         "data": [
             {
@@ -39,10 +62,39 @@ NEW = COMMON | {
         ]
     },
 }
+LINES_OLD = {
+    "data": [
+        {
+            "id": "il_1",
+            "amount": 1100,
+            "quantity": 2,
+            "discount_amounts": [{"amount": 100}],
+            "period": {"start": 900, "end": 1_900},
+            "type": "subscription",
+            "subscription": "sub_1",
+            "subscription_item": "si_1",
+            "price": {"id": "price_1", "product": "prod_1"},
+        }
+    ]
+}
+LINE = Line(
+    id="il_1",
+    amount=1100,
+    discount=100,
+    quantity=2,
+    price="price_1",
+    lookup_key=None,
+    product="prod_1",
+    kind="subscription",
+    subscription="sub_1",
+    subscription_item="si_1",
+    period_start=datetime.fromtimestamp(900, UTC),
+    period_end=datetime.fromtimestamp(1_900, UTC),
+)
 OLD = COMMON | {
     "subscription": "sub_1",
     "subscription_details": {"metadata": {"user_id": "usr_1"}},
-    "lines": {"data": [{"price": {"id": "price_1", "product": "prod_1"}}]},
+    "lines": LINES_OLD,
     "payment_intent": "pi_1",
 }
 
@@ -71,7 +123,63 @@ def test_every_shape_of_an_invoice_says_the_same(stated: dict[str, Any]) -> None
         plan_code="premium",
         paid_at=PAID_AT,
         payment_failed=False,
+        metadata=(("plan_code", "premium"), ("price_id", "price_9"), ("user_id", "usr_9")),
+        subscription_metadata=(("user_id", "usr_1"),),
+        lines=(LINE,),
+        total=1100,
+        amount_due=1000,
+        billing_reason="subscription_cycle",
+        own_created_at=datetime.fromtimestamp(900, UTC),
+        finalized_at=datetime.fromtimestamp(950, UTC),
     )
+
+
+def test_a_line_of_2014_names_its_subscription_by_its_own_id() -> None:
+    line = {"id": "sub_1", "type": "subscription", "amount": 5, "plan": {"id": "gold"}}
+
+    read = invoice("invoice.updated", {"id": "in_1", "date": 900, "lines": {"data": [line]}})
+
+    assert read.lines == (
+        Line(
+            id="sub_1",
+            amount=5,
+            price="gold",
+            lookup_key=None,
+            product=None,
+            kind="subscription",
+            subscription="sub_1",
+        ),
+    )
+    assert read.own_created_at == datetime.fromtimestamp(900, UTC)
+
+
+def test_a_credit_for_unused_time_reads_the_same_in_every_shape() -> None:
+    price = {"price": "price_1", "product": "prod_1"}
+    details = {"proration": True, "subscription": "sub_1", "invoice_item": "ii_1"}
+    new = {"type": "invoice_item_details", "invoice_item_details": details}
+    shapes = [
+        {"id": "il_1", "amount": -700, "parent": new, "pricing": {"price_details": price}},
+        {
+            "id": "il_1",
+            "amount": -700,
+            "type": "invoiceitem",
+            "price": {"id": "price_1", "product": "prod_1"},
+            **details,
+        },
+    ]
+
+    read = [invoice("invoice.updated", {"id": "in_1", "lines": {"data": [row]}}) for row in shapes]
+
+    assert read[0].lines == read[1].lines
+    line = read[0].lines[0]
+    assert (line.amount, line.kind, line.proration) == (-700, "invoiceitem", True)
+    assert (line.subscription, line.invoice_item) == ("sub_1", "ii_1")
+
+
+def test_lines_that_were_cut_off_say_so() -> None:
+    assert not invoice(
+        "invoice.paid", {**OLD, "lines": {**LINES_OLD, "has_more": True}}
+    ).lines_complete
 
 
 def test_an_invoice_states_the_payments_it_contains() -> None:

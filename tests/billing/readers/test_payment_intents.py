@@ -1,5 +1,6 @@
 """A payment intent is one payment, in every API version."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ INTENT = {
     "currency": "usd",
     "customer": "cus_1",
     "latest_charge": "ch_1",
+    "created": 1_000,
     "invoice": "in_1",
     "metadata": {"user_id": "usr_1", "price_id": "price_1", "plan_code": "premium"},
     "payment_details": {"order_reference": "in_1RaBf9BGumWGk2jtbw"},
@@ -44,7 +46,17 @@ def test_a_payment_intent_is_read_whole() -> None:
         plan_code="premium",
         invoice="in_1",
         order_reference="in_1RaBf9BGumWGk2jtbw",
+        metadata=(("plan_code", "premium"), ("price_id", "price_1"), ("user_id", "usr_1")),
+        own_created_at=datetime.fromtimestamp(1_000, UTC),
+        latest_charge="ch_1",
     )
+
+
+def test_a_payment_that_is_captured_by_hand_and_canceled_says_so() -> None:
+    read = intent(status="canceled", capture_method="manual", canceled_at=2_000)
+
+    assert read.manual_capture
+    assert read.canceled_at == datetime.fromtimestamp(2_000, UTC)
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,6 @@ def test_events_without_a_reader_are_ignored() -> None:
 @pytest.mark.parametrize(
     "event_type",
     [
-        "credit_note.created",
-        "credit_note.voided",
         "product.updated",
         "price.updated",
         "plan.deleted",

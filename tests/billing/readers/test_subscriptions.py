@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import Item, Kind, Rank, SubscriptionFields
+from billing.facts import CollectionPause, Item, Kind, Rank, SubscriptionFields
 from tests.billing.readers.read_events import ids, only_fact
 
 END = 1_797_721_711
@@ -19,6 +19,7 @@ NEW = {
     "status": "active",
     "start_date": 1_000,
     "latest_invoice": "in_1",
+    "test_clock": "clock_1",
     "metadata": {"user_id": "usr_1"},
     "items": {"data": [{"price": PRICE, "quantity": 2, "current_period_end": END}]},
 }
@@ -70,6 +71,36 @@ def test_every_shape_of_a_subscription_says_the_same(
         started_at=datetime.fromtimestamp(1_000, UTC),
         ended_at=None,
         trial_end=None,
+        metadata=(("user_id", "usr_1"),),
+        test_clock="clock_1",
+        latest_invoice="in_1",
+    )
+
+
+def test_items_have_ids_and_a_list_that_was_cut_off_says_so() -> None:
+    row = {"id": "si_1", "price": PRICE, "current_period_start": 1_000}
+    listed = {"data": [row], "has_more": True, "total_count": 11}
+
+    read = fields("customer.subscription.updated", {**NEW, "items": listed})
+
+    assert not read.items_complete
+    assert [(item.id, item.period_start) for item in read.items] == [
+        ("si_1", datetime.fromtimestamp(1_000, UTC))
+    ]
+
+
+def test_a_list_with_fewer_items_than_its_count_was_cut_off() -> None:
+    listed = {"data": [{"id": "si_1", "price": PRICE}], "total_count": 2}
+
+    assert not fields("customer.subscription.updated", {**NEW, "items": listed}).items_complete
+
+
+@pytest.mark.parametrize(("resumes_at", "read"), [(END, ENDS), (None, None)])
+def test_a_pause_of_collection_is_read(resumes_at: int | None, read: datetime | None) -> None:
+    paused = {**NEW, "pause_collection": {"behavior": "void", "resumes_at": resumes_at}}
+
+    assert fields("customer.subscription.updated", paused).pause == CollectionPause(
+        behavior="void", resumes_at=read
     )
 
 
@@ -148,7 +179,6 @@ def test_the_type_of_an_event_says_what_it_says_about_order(event_type: str, ran
 @pytest.mark.parametrize(
     "beside",
     [
-        {"pause_collection": {"behavior": "void", "resumes_at": None}},
         {"pending_update": {"expires_at": END, "subscription_items": [{"price": "price_9"}]}},
         {"billing_mode": {"type": "flexible"}, "schedule": "sub_sched_1"},
         {"status_details": {"paused": None}, "cancellation_details": {"reason": "brand_new"}},
