@@ -7,13 +7,16 @@ A transaction locks, loads and projects whole parties, so every object ever name
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Index, Integer, text
+from sqlalchemy import BigInteger, Identity, Index, Integer, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import UPDATED_OFTEN, Base, one_of
 
 UNFETCHED = text("pending_fetches IS NOT NULL OR reason = 'needs_api_key'")
 """Settled events that Stripe's API has more to say about and was not asked yet."""
+
+UNKNOWN_TYPE = text("reason = 'unknown_type'")
+"""Settled events that no reader knew; a later release may read them."""
 
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
@@ -30,6 +33,7 @@ class StripeEvent(Base):
         one_of("outcome", OUTCOMES),
         one_of("origin", ORIGINS),
         Index("stripe_events_unfetched_idx", "id", postgresql_where=UNFETCHED),
+        Index("stripe_events_unknown_type_idx", "type", "id", postgresql_where=UNKNOWN_TYPE),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -78,17 +82,22 @@ class Membership(Base):
 
 
 class Party(Base):
-    """The state of a party's last projection: when it changes by itself, and what it lacks."""
+    """The state of a party's last projection: when it changes by itself, and what it lacks.
+
+    ``reader`` is the number of the readers that wrote its facts (``billing.facts``).
+    """
 
     __tablename__ = "parties"
     __table_args__ = (
         Index("parties_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("parties_catalogue_version_idx", "catalogue_version"),
+        Index("parties_reader_idx", "reader"),
         {"postgresql_with": UPDATED_OFTEN},
     )
 
     party: Mapped[str] = mapped_column(primary_key=True)
     catalogue_version: Mapped[int] = mapped_column(Integer)
+    reader: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
     due_at: Mapped[datetime | None]
     waiting: Mapped[bool]
     unknown_prices: Mapped[list[str]]

@@ -41,6 +41,8 @@ CREATE TABLE stripe_events (
         CHECK (origin IN ('stripe', 'replay', 'reconcile')),
     CONSTRAINT stripe_events_settlement_key UNIQUE (settlement)
 );
+CREATE INDEX stripe_events_unknown_type_idx ON stripe_events (type, id)
+    WHERE reason = 'unknown_type';
 CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)
     WHERE pending_fetches IS NOT NULL OR reason = 'needs_api_key';
 
@@ -66,6 +68,7 @@ CREATE INDEX memberships_party_idx ON memberships (party);
 CREATE TABLE parties (
     party TEXT NOT NULL,
     catalogue_version INTEGER NOT NULL,
+    reader SMALLINT DEFAULT 1 NOT NULL,
     due_at TIMESTAMPTZ,
     waiting BOOLEAN NOT NULL,
     unknown_prices TEXT[] NOT NULL,
@@ -74,6 +77,7 @@ CREATE TABLE parties (
     undecided TEXT[] NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
 ) WITH (fillfactor = 80);
+CREATE INDEX parties_reader_idx ON parties (reader);
 CREATE INDEX parties_catalogue_version_idx ON parties (catalogue_version);
 CREATE INDEX parties_due_at_idx ON parties (due_at) WHERE due_at IS NOT NULL;
 

@@ -36,6 +36,8 @@ from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Noted
 from runtime.ledger.deliveries import DISCARDED, REPLAY, STRIPE, discard_undone_by
 from runtime.ledger.fetched import with_stored_fetches
+from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.prepare import Scope
 from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
 
@@ -143,7 +145,8 @@ def _preview_source(
     with connections.read_snapshot(engine):
         pass  # An unreachable database fails here, with one sentence for the operator.
     livemode, accounts = settings.effective_livemode(), settings.connect_accounts
-    ledger = Ledger(engine, livemode=livemode, accounts=accounts)
+    outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
+    ledger = Ledger(engine, livemode=livemode, accounts=accounts, read_again=outdated.read_parties)
     origin = REPLAY if source.replayed else STRIPE
     given = preview_delivery(
         envelope, source.key or envelope.event_id, origin, undoes_discard=source.undoes_discard

@@ -40,6 +40,7 @@ from runtime.ledger.decisions import (
 from runtime.ledger.deliveries import REPLAY, Delivery
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.load import keys_stated_by
+from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.parties import Grouping
 from runtime.ledger.prepare import Scope, prepare
 from runtime.ledger.record import DeliveryPreview, Ledger
@@ -103,8 +104,11 @@ class ReplayPreviewer:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         livemode, accounts = settings.effective_livemode(), settings.connect_accounts
         self.engine = engine
-        self.ledger = Ledger(engine, livemode=livemode, accounts=accounts)
         self.scope = Scope(livemode=livemode, accounts=accounts)
+        outdated = OutdatedFacts(engine=engine, scope=self.scope)
+        self.ledger = Ledger(
+            engine, livemode=livemode, accounts=accounts, read_again=outdated.read_parties
+        )
         self.preview = ReplayPreview()
 
     def run(self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]) -> None:

@@ -27,6 +27,7 @@ from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.signatures import Mismatches, SignatureRecord
 from runtime.inbox.wrong_paths import WrongPath, WrongPaths
+from runtime.ledger.maintenance.outdated import Outdated, count_outdated
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
 
@@ -42,6 +43,8 @@ class DatabaseCounts:
     catalogue_version: int | None
     unfetched: int
     """Settled events that still need a fetch from Stripe's API."""
+    outdated: Outdated
+    """What waits to be read again by the readers of this release."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)
@@ -139,6 +142,7 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         letters={state: letters.get(state, 0) for state in STATES},
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
         unfetched=count_unfetched(connection),
+        outdated=count_outdated(connection),
         behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
     )

@@ -13,6 +13,7 @@ from ops.terminal.disks import describe_disk, disk_document
 from ops.terminal.formats import format_count, format_duration, format_rate, format_time
 from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
+from runtime.ledger.maintenance.outdated import Outdated
 
 
 def as_document(seen: Overview) -> Json:
@@ -31,6 +32,7 @@ def as_document(seen: Overview) -> Json:
         "dead_letters": dict(database.letters) if database else None,
         "catalogue_version": database.catalogue_version if database else None,
         "unfetched": database.unfetched if database else None,
+        "outdated": to_json(database.outdated) if database else None,
         "behind_pooler": database.behind_pooler if database else None,
         "lost": losses_document(seen.losses),
     }
@@ -130,12 +132,19 @@ def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
         yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
+def _outdated(outdated: Outdated) -> str:
+    counts = ((outdated.parties, "party", "parties"), (outdated.events, "event", "events"))
+    return " and ".join(format_count(count, one, more) for count, one, more in counts if count)
+
+
 def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
     minute = f"{database.last_minute} in the last minute ({format_rate(database.last_minute / 60)})"
     yield "settled", f"{minute}, {database.last_hour} in the last hour"
     if database.unfetched:
         how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"
         yield "not fetched", f"{format_count(database.unfetched, 'event')}: {how}"
+    if waiting := _outdated(database.outdated):
+        yield "to be read again", f"{waiting}, by a worker or `paidup rebuild --outdated`"
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

@@ -4,12 +4,15 @@ LedgerError
  ├── IdentityConflict    one event id, two different events
  ├── LocksOutOfOrder     a lock turned out to be needed after a higher one was taken
  ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
+ ├── FactsOutdated       readers of an earlier release wrote the facts of a party
  ├── CatalogueMissing    no plans have been applied yet
  └── SchemaOutdated      the database belongs to another release
 """
 
 from collections.abc import Iterable
 from typing import Final
+
+from billing.ids import PartyId
 
 IDENTITY_CONFLICT: Final = "identity_conflict"
 """The error type of dead letters made from conflicts, whichever process found the conflict."""
@@ -49,6 +52,17 @@ class DeadLetterChanged(LedgerError):
         super().__init__(
             f"the dead letter of {key} changed while the event was decided;"
             " nothing was written, try again"
+        )
+
+
+class FactsOutdated(LedgerError):
+    """Earlier readers wrote facts of these parties, so nothing may be decided about them yet."""
+
+    def __init__(self, parties: Iterable[PartyId]) -> None:
+        self.parties = frozenset(parties)
+        super().__init__(
+            f"the events of {', '.join(sorted(self.parties))} wait to be read again by this"
+            " release; a worker does it by itself, `paidup rebuild --outdated` at once"
         )
 
 

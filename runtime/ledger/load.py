@@ -1,30 +1,38 @@
 """Everything the database holds of some parties, in one round trip. Their locks must be held."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from billing.fact_codec import fact_from_json
-from billing.facts import Fact
+from billing.facts import READER_NUMBER, Fact
 from billing.ids import ObjectKey, PartyId
 from billing.rows import Key
-from runtime.ledger.errors import DeadLetterChanged
+from runtime.ledger.errors import DeadLetterChanged, FactsOutdated
 from runtime.ledger.rows import Row, TableName, from_plain, no_rows
 
 
 @dataclass(slots=True, kw_only=True)
 class Stored:
-    """One party as stored; ``catalogue_version`` is None before its first projection."""
+    """One party as stored; ``catalogue_version`` is None before its first projection.
+
+    ``reader`` is the number of the readers that wrote its facts.
+    """
 
     facts: list[Fact] = field(default_factory=list)
     rows: dict[TableName, dict[Key, Row]] = field(default_factory=no_rows)
     catalogue_version: int | None = None
+    reader: int = READER_NUMBER
 
 
 def load(
-    connection: Connection, parties: Iterable[PartyId], *, not_dead: Iterable[str] = ()
+    connection: Connection,
+    parties: Iterable[PartyId],
+    *,
+    not_dead: Iterable[str] = (),
+    read_again: Collection[PartyId] = (),
 ) -> dict[PartyId, Stored]:
     """Return what is stored of each of these parties, which may be nothing.
 
@@ -32,6 +40,7 @@ def load(
 
     Raises:
         DeadLetterChanged: one of them has one now.
+        FactsOutdated: earlier readers wrote facts of a party that is not in ``read_again``.
     """
     stored = {party: Stored() for party in parties}
     keys = sorted(not_dead)
@@ -43,6 +52,9 @@ def load(
         if source == _DEAD_LETTERS:
             raise DeadLetterChanged(name)
         _take(stored[name], source, value)
+    older = [party for party, each in stored.items() if each.reader < READER_NUMBER]
+    if outdated := set(older).difference(read_again):
+        raise FactsOutdated(outdated)
     return stored
 
 
@@ -60,7 +72,7 @@ def keys_stated_by(
 _FACTS, _PARTIES, _DEAD_LETTERS = "facts", "parties", "dead_letters"
 _LOAD = text(
     f"SELECT '{_FACTS}', party, fact FROM facts WHERE party = ANY(:parties)"  # noqa: S608
-    f" UNION ALL SELECT '{_PARTIES}', party, to_jsonb(catalogue_version)"
+    f" UNION ALL SELECT '{_PARTIES}', party, jsonb_build_array(catalogue_version, reader)"
     " FROM parties WHERE party = ANY(:parties)"
     f" UNION ALL SELECT '{_DEAD_LETTERS}', event_id, NULL"
     " FROM dead_letters WHERE event_id = ANY(:not_dead) AND state <> 'replayed'"
@@ -76,7 +88,7 @@ def _take(stored: Stored, source: str, value: Any) -> None:
     if source == _FACTS:
         stored.facts.append(fact_from_json(value))
     elif source == _PARTIES:
-        stored.catalogue_version = value
+        stored.catalogue_version, stored.reader = value
     else:
         table = TableName(source)
         row = from_plain(table, value)

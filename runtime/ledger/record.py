@@ -11,20 +11,21 @@ hundred write the same rows, because every event is projected and audited by its
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
 from billing.fetching.record import targets_from_text, targets_to_text
+from billing.ids import PartyId
 from billing.rows import Projection
 from runtime.ledger.admit import note_fetched, resettle
 from runtime.ledger.catalogues import CatalogueCache, CatalogueSource
 from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
-from runtime.ledger.errors import DeadLetterChanged, LocksOutOfOrder
+from runtime.ledger.errors import DeadLetterChanged, FactsOutdated, LocksOutOfOrder
 from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
@@ -41,6 +42,9 @@ CHECK_DEFERRED: Final = text("SET CONSTRAINTS ALL IMMEDIATE")
 """Checks the constraints, and runs the triggers, that wait for a COMMIT."""
 
 T = TypeVar("T")
+
+ReadAgain = Callable[[Collection[PartyId]], object]
+"""Read the events of these parties again with the present readers, and commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +77,19 @@ class Ledger:
         deciding_seconds: float = DECIDING_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         catalogues: CatalogueSource | None = None,
+        read_again: ReadAgain | None = None,
     ) -> None:
         """Bound the deciding of one transaction; ``clock`` is monotonic seconds.
 
-        ``catalogues`` are those of the database unless others are given.
+        ``catalogues`` are those of the database unless others are given. ``read_again`` reads the
+        events of parties again whose facts earlier readers wrote, in transactions of its own;
+        without it such parties raise ``FactsOutdated``.
         """
         self._engine = engine
         self._limits = DecideLimits(deciding_seconds=deciding_seconds, clock=clock)
         self._scope = Scope(livemode=livemode, accounts=accounts)
         self._catalogues = catalogues or CatalogueCache()
+        self._read_again = read_again
 
     def record(
         self, deliveries: Sequence[Delivery], lock_seconds: float = LOCK_SECONDS
@@ -96,11 +104,11 @@ class Ledger:
             LedgerError: for the reasons named in ``runtime.ledger.errors``.
             UnreadableEvent: one of them is new and its body does not tell what it is about.
         """
-        return _persistently(lambda: self._record(self._prepared(deliveries), lock_seconds))
+        return self._persistently(lambda: self._record(self._prepared(deliveries), lock_seconds))
 
     def preview(self, deliveries: Sequence[Delivery]) -> Preview:
         """Return what ``record`` would do now; take its locks and roll its writes back."""
-        return _persistently(lambda: self._preview(self._prepared(deliveries)))
+        return self._persistently(lambda: self._preview(self._prepared(deliveries)))
 
     def rehearse(
         self,
@@ -124,6 +132,22 @@ class Ledger:
             connection.rollback()
         return [_settlement(step, decided) for step in decided.steps]
 
+    def _persistently(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt`` again when another transaction got in between; it then sees its writes.
+
+        Parties with facts of earlier readers are read again before the next try.
+        """
+        for _ in range(MAX_TRIES - 1):
+            try:
+                return attempt()
+            except (LocksOutOfOrder, DeadLetterChanged):
+                continue
+            except FactsOutdated as outdated:
+                if self._read_again is None:
+                    raise
+                self._read_again(outdated.parties)
+        return attempt()
+
     def _prepared(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
         return prepare(with_stored_fetches(self._engine, deliveries), self._scope)
 
@@ -139,16 +163,6 @@ class Ledger:
             decided = decide(connection, prepared, self._catalogues, DecideLimits())
             connection.rollback()
         return tuple(_preview_of(step, decided) for step in decided.steps)
-
-
-def _persistently(attempt: Callable[[], T]) -> T:
-    """Call ``attempt`` again when another transaction got in between; it then sees its writes."""
-    for _ in range(MAX_TRIES - 1):
-        try:
-            return attempt()
-        except (LocksOutOfOrder, DeadLetterChanged):
-            continue
-    return attempt()
 
 
 def _write(connection: Connection, decided: DecidedBatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, assert_never
 from sqlalchemy import Connection, text
 
 from billing.fact_codec import fact_to_json
-from billing.facts import Fact
+from billing.facts import READER_NUMBER, Fact
 from billing.ids import EventId, ObjectKey, PartyId, object_key, realm_in
 from billing.rows import Key
 from models.base import Base
@@ -208,6 +208,7 @@ def _write_parties(connection: Connection, batch: BatchState) -> None:
         {
             "party": party,
             "catalogue_version": batch.plans.version,
+            "reader": READER_NUMBER,
             "due_at": _if_ahead(party_state.projection.due_at, batch.now),
             "waiting": party_state.projection.waiting,
             "unknown_prices": party_state.projection.unknown_prices,

@@ -32,6 +32,8 @@ from runtime.database.engine import make_engine
 from runtime.failures.canary import Canary
 from runtime.gc_tuning import reduce_gc
 from runtime.ledger.fetched import with_stored_fetches
+from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
@@ -167,9 +169,9 @@ class _PoolTask:
 
 def build_executor(settings: Settings, engine: Engine) -> BatchExecutor:
     """Return the executor for the configured modes and accounts."""
-    ledger = Ledger(
-        engine, livemode=settings.effective_livemode(), accounts=settings.connect_accounts
-    )
+    livemode, accounts = settings.effective_livemode(), settings.connect_accounts
+    outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
+    ledger = Ledger(engine, livemode=livemode, accounts=accounts, read_again=outdated.read_parties)
     return BatchExecutor(
         record=ledger.record,
         with_stored_fetches=partial(with_stored_fetches, engine),

@@ -19,6 +19,7 @@ from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
+from sqlalchemy import Engine
 
 from runtime.broker import WakePublisher, fetch_wake_publisher, make_celery
 from runtime.changes.numbering import number_waiting
@@ -30,7 +31,9 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
 from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.maintenance.reproject import project_due
+from runtime.ledger.prepare import Scope
 from runtime.metrics_files import InstanceRunning, claimed_folder, fold_dead
 from runtime.metrics_room import FOLDER_PREFIX
 from runtime.redis_client import make_redis
@@ -59,6 +62,7 @@ from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
 from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_events
+from workers.supervisor.facts_upgrade import FactsUpgrade
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
@@ -186,6 +190,8 @@ class Supervisor:
             time.monotonic,
             lambda: self._stopping,
         )
+        self._facts_engine = make_engine(self._settings, application_name="paidup-facts-upgrade")
+        self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         shared = SharedStateCollector(
@@ -193,6 +199,14 @@ class Supervisor:
         )
         bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
         self._metrics_server = MetricsServer(bind, lambda: render(metrics, shared, disks))
+
+    def _make_facts_upgrade(self, engine: Engine) -> FactsUpgrade:
+        """Return the job, with connections of its own: a long past takes long to read."""
+        livemode, accounts = self._settings.effective_livemode(), self._settings.connect_accounts
+        outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
+        return FactsUpgrade(
+            outdated.read_next, lambda: self._leads, time.monotonic, lambda: self._stopping
+        )
 
     def _make_data_watch(self, metrics: Metrics) -> DataWatch:
         """Return the watch, with connections and a publisher of its own."""
@@ -237,6 +251,7 @@ class Supervisor:
             PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
+            PeriodicJobs((self._facts_upgrade.run_if_due,), name="facts-upgrade"),
             PeriodicJobs((self._data_watch.run_if_leading,), DATA_WATCH_SECONDS, "data-watch"),
         )
 
@@ -291,6 +306,7 @@ class Supervisor:
         self._expiry_engine.dispose()
         self._numbering_engine.dispose()
         self._watch_engine.dispose()
+        self._facts_engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
             self._lease.release()

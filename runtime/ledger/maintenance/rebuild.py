@@ -16,7 +16,7 @@ from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.catalogues import OPERATOR, CatalogueCache
 from runtime.ledger.decisions import Decision
-from runtime.ledger.errors import LocksOutOfOrder
+from runtime.ledger.errors import FactsOutdated, LocksOutOfOrder
 from runtime.ledger.load import Stored, load
 from runtime.ledger.locks import lock, secure
 from runtime.ledger.maintenance.repair import Reprojected, history_of, reproject_batch, versions_of
@@ -45,7 +45,7 @@ class Rebuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilder:
-    """Rebuilds on behalf of an operator; ``dry_run`` rolls everything back."""
+    """Rebuilds on behalf of an operator or of a release; ``dry_run`` rolls everything back."""
 
     engine: Engine
     catalogues: CatalogueCache
@@ -53,19 +53,41 @@ class Rebuilder:
     actor: str
     reason: str | None
     dry_run: bool
+    origin: str = OPERATOR
 
     def from_facts(self, parties: Sequence[PartyId]) -> Rebuilt:
-        """Compute the rows of these parties again."""
-        return self._in_one_transaction(lambda connection: self._rows(connection, parties))
+        """Compute the rows of these parties again; read those events again that have to be."""
+        try:
+            return self._in_one_transaction(lambda connection: self._rows(connection, parties))
+        except FactsOutdated:
+            return self.from_events(parties)
 
     def from_events(self, parties: Sequence[PartyId]) -> Rebuilt:
-        """Read again every event with facts of these parties, then compute their rows."""
+        """Read again every event with facts of these parties, then compute their rows.
+
+        Other parties that these events concern are read again as well if they have to be.
+        """
+        chosen = set(parties)
+        for _ in range(MAX_TRIES - 1):
+            try:
+                return self._events_of(sorted(chosen))
+            except FactsOutdated as outdated:
+                chosen |= outdated.parties
+        return self._events_of(sorted(chosen))
+
+    def _events_of(self, parties: Sequence[PartyId]) -> Rebuilt:
         with self.engine.connect() as connection:
             ids = connection.scalars(_EVENTS_OF, {"parties": list(parties)}).all()
         return self.events([EventId(each) for each in ids], parties)
 
     def events(self, ids: Sequence[EventId], parties: Sequence[PartyId] = ()) -> Rebuilt:
-        """Read these settled events again, and compute the rows of every party they concern."""
+        """Read these settled events again, and compute the rows of every party they concern.
+
+        All events of ``parties`` must be among them.
+
+        Raises:
+            FactsOutdated: earlier readers wrote facts of another party that they concern.
+        """
         with self.engine.connect() as connection:
             bodies = read_bodies_again(connection, self.scope, ids)
         return self._in_one_transaction(
@@ -105,7 +127,7 @@ class Rebuilder:
         reread = Reread.of(connection, bodies)
         mentions = [*reread.mentions(), *(frozenset({ObjectKey(each)}) for each in known)]
         secured = secure(connection, mentions)
-        stored = load(connection, secured.stored)
+        stored = load(connection, secured.stored, read_again=parties)
         batch = BatchState(stored, plans=self.catalogues.current(connection), now=now)
         rebuilt = Rebuilt(events=len(reread.prepared), kept=dict(reread.kept))
         pending = PendingWrites()
@@ -127,7 +149,7 @@ class Rebuilder:
         ends: Mapping[PartyId, PartyId],
     ) -> None:
         cause = ChangeCause(
-            actor=self.actor, origin=OPERATOR, occurred_at=batch.now, reason=self.reason
+            actor=self.actor, origin=self.origin, occurred_at=batch.now, reason=self.reason
         )
         versions = versions_of(connection, [*batch.parties, *ends])
         reprojected = reproject_batch(batch)

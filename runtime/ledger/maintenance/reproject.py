@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
+from billing.facts import READER_NUMBER
 from billing.ids import PartyId
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
@@ -23,7 +24,11 @@ CLOCK: Final = "clock"
 
 
 def project_due(engine: Engine, catalogues: CatalogueCache, limit: int) -> int:
-    """Project at most ``limit`` due parties and return their number; skip those that are locked."""
+    """Project at most ``limit`` due parties and return their number.
+
+    Those that are locked are skipped, and those with facts of earlier readers: their rows stay as
+    they are until their events are read again, and the view shows no access that has ended.
+    """
     done: list[PartyId] = []
     while len(done) < limit:
         with engine.begin() as connection:
@@ -45,7 +50,11 @@ def reproject(
     actor: str,
     reason: str,
 ) -> int:
-    """Project these parties by the plans in force; skip those that were merged meanwhile."""
+    """Project these parties by the plans in force; skip those that were merged meanwhile.
+
+    Raises:
+        FactsOutdated: earlier readers wrote the facts of some; ``OutdatedFacts`` reads them again.
+    """
     done = 0
     for chunk in _chunks(parties):
         with engine.begin() as connection:
@@ -59,15 +68,17 @@ def reproject(
 
 
 _DUE = text(
-    "SELECT party FROM parties WHERE due_at <= now() AND party <> ALL(CAST(:done AS text[]))"
-    " ORDER BY due_at LIMIT :limit"
+    "SELECT party FROM parties WHERE due_at <= now() AND reader >= :reader"
+    " AND party <> ALL(CAST(:done AS text[])) ORDER BY due_at LIMIT :limit"
 )
 _STILL_DUE = text("SELECT party FROM parties WHERE due_at <= now() AND party = ANY(:parties)")
 _PRESENT = text("SELECT party FROM parties WHERE party = ANY(:parties)")
 
 
 def _due(connection: Connection, done: Sequence[PartyId], limit: int) -> list[PartyId]:
-    found = connection.scalars(_DUE, {"done": list(done), "limit": limit}).all()
+    found = connection.scalars(
+        _DUE, {"done": list(done), "limit": limit, "reader": READER_NUMBER}
+    ).all()
     free = try_lock(connection, [PartyId(party) for party in found])
     return [PartyId(party) for party in connection.scalars(_STILL_DUE, {"parties": free})]
 

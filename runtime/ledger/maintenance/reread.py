@@ -44,7 +44,8 @@ class Reread:
     prepared: Sequence[Prepared]
     kept: Mapping[str, str]
     stated: Mapping[str, frozenset[ObjectKey]]
-    outcomes: Mapping[str, str]
+    rows: Mapping[str, Any]
+    """``outcome`` and ``reason`` of each event by id."""
 
     @classmethod
     def of(cls, connection: Connection, bodies: RereadBodies) -> "Reread":
@@ -58,8 +59,7 @@ class Reread:
                 kept[_id(each)] = why
             elif rows[_id(each)].reason != DISCARDED:
                 prepared.append(each)
-        outcomes = {event_id: row.outcome for event_id, row in rows.items()}
-        return cls(prepared=prepared, kept=kept, stated=stated, outcomes=outcomes)
+        return cls(prepared=prepared, kept=kept, stated=stated, rows=rows)
 
     def mentions(self) -> list[frozenset[ObjectKey]]:
         """Return the objects that each event names or named, without events that name none."""
@@ -73,6 +73,7 @@ class Reread:
         outcomes: dict[str, tuple[Outcome, str | None]] = {}
         for each in self.prepared:
             if not self._mentions(each):
+                outcomes.update(self._outcome(each))
                 continue
             assignment = next(assignments)
             party_state = batch.party_for(assignment)
@@ -103,10 +104,10 @@ class Reread:
 
     def _outcome(self, prepared: Prepared) -> Iterator[tuple[str, tuple[Outcome, str | None]]]:
         event_id = _id(prepared)
-        ignored = self.outcomes[event_id] == Outcome.IGNORED
-        if prepared.facts and ignored:
+        row = self.rows[event_id]
+        if prepared.facts and row.outcome == Outcome.IGNORED:
             yield event_id, (Outcome.APPLIED, None)
-        elif not prepared.facts and not ignored:
+        elif not prepared.facts and row.reason != prepared.ignored:
             yield event_id, (Outcome.IGNORED, prepared.ignored)
 
 
