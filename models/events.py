@@ -7,7 +7,7 @@ A transaction locks, loads and projects whole parties, so every object ever name
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Index, Integer, SmallInteger, text
+from sqlalchemy import BigInteger, Identity, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import UPDATED_OFTEN, Base, one_of
@@ -97,7 +97,7 @@ class Party(Base):
 
     party: Mapped[str] = mapped_column(primary_key=True)
     catalogue_version: Mapped[int] = mapped_column(Integer)
-    reader: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    reader: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     due_at: Mapped[datetime | None]
     waiting: Mapped[bool]
     unknown_prices: Mapped[list[str]]

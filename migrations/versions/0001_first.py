@@ -68,7 +68,7 @@ CREATE INDEX memberships_party_idx ON memberships (party);
 CREATE TABLE parties (
     party TEXT NOT NULL,
     catalogue_version INTEGER NOT NULL,
-    reader SMALLINT DEFAULT 1 NOT NULL,
+    reader INTEGER DEFAULT 1 NOT NULL,
     due_at TIMESTAMPTZ,
     waiting BOOLEAN NOT NULL,
     unknown_prices TEXT[] NOT NULL,

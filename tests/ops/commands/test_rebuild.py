@@ -91,6 +91,19 @@ def test_of_one_user_nobody_else_is_touched(books: SeededDatabase, paidup: Paidu
         assert audited(books, action) == [("cli:ada", "done", "user", "usr_2", "x")]
 
 
+def test_what_an_earlier_release_read_is_read_again_by_hand(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    change(books, "UPDATE parties SET reader = 1 WHERE party = (SELECT min(party) FROM parties)")
+
+    status = json.loads(paidup("status", "--json", code=1))
+    said = json.loads(paidup("rebuild", "--outdated", "--json"))
+
+    assert status["outdated"] == {"parties": 1, "events": 0}
+    assert said == {"read": 1, "left": {"parties": 0, "events": 0}}
+    assert "are left" in paidup("rebuild", "--outdated")
+
+
 def test_one_party_that_cannot_be_computed_stops_no_other(
     books: SeededDatabase, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
