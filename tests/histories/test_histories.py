@@ -56,10 +56,16 @@ KNOWN_TO_FAIL: dict[str, tuple[str, ...]] = {
     ),
     "the quantity of a line counts": ("seats-on-a-one-off-invoice",),
     "a purchase ends by lasts_days or with its line's period": (
+        "three-passes-on-one-invoice",
+        "two-passes-follow-one-another",
         "pass-of-a-day",
         "year-bought-once-is-over",
     ),
-    "what is credited of a line is taken off it": ("credited-to-the-balance",),
+    "what is credited of a line is taken off it": (
+        "credit-note-outside-stripe",
+        "one-of-two-lines-is-credited",
+        "credited-to-the-balance",
+    ),
     "a dispute lost over a part is a partial loss": ("part-of-a-payment-lost-in-a-dispute",),
     "what was sold and is in no plan is named wherever it was sold": (
         "price-on-an-intent-that-no-plan-has",
@@ -69,7 +75,12 @@ KNOWN_TO_FAIL: dict[str, tuple[str, ...]] = {
         "collection-pause-that-is-over",
         "collection-paused-in-the-portal",
     ),
-    "[policy] subscription_refund_full": ("subscription-refunded-and-ended",),
+    "[policy] subscription_refund_full and subscription_dispute_lost": (
+        "later-paid-period-restores",
+        "lost-dispute-of-a-subscription-ends",
+        "refund-of-an-older-period",
+        "subscription-refunded-and-ended",
+    ),
     "a price without its lookup key keeps the name that it had": (
         "lookup-key-went-to-a-new-price",
     ),
@@ -80,9 +91,19 @@ KNOWN_TO_FAIL: dict[str, tuple[str, ...]] = {
         "more-seats-whose-payment-failed",
         "upgrade-whose-payment-failed",
     ),
+    "a bare intent buys no plan of a subscription that stands": (
+        "bare-intent-beside-its-subscription",
+    ),
+    "metadata.plan_code speaks for a subscription without a known item": (
+        "plan-code-of-a-subscription-without-a-known-price",
+    ),
+    "a reference that is cut off is completed from what names the invoice": (
+        "reference-to-an-invoice-is-cut-off",
+    ),
+    "a refund that is pending gave nothing back": ("refund-that-is-pending",),
     "what Stripe says is in force is in force": ("test-clock-runs-ahead",),
 }
-"""By missing rule, the histories that end wrong today, in each API version.
+"""By missing rule, the histories that end wrong today: in each API version, or in the one named.
 
 Remove a history with the rule that makes it end right: the test fails if it ends right here.
 """
@@ -103,7 +124,7 @@ def orders_of(name: str) -> list[list[bytes]]:
 
 def with_missing_rule(name: str) -> ParameterSet:
     """Return a history as a parameter that must fail as long as its rule is missing."""
-    rule = MISSING_RULES.get(name.removesuffix(OLD))
+    rule = MISSING_RULES.get(name) or MISSING_RULES.get(name.removesuffix(OLD))
     marks = [pytest.mark.xfail(strict=True, reason=rule)] if rule else []
     return pytest.param(name, marks=marks)
 
@@ -149,5 +170,5 @@ def test_the_events_of_a_history_are_in_order_and_in_its_api_version(name: str) 
 def test_every_history_that_is_known_to_fail_exists_and_is_listed_once() -> None:
     listed = [name for names in KNOWN_TO_FAIL.values() for name in names]
 
-    assert set(listed) <= set(expectations())
+    assert set(listed) <= {*expectations(), *history_names()}
     assert len(listed) == len(set(listed))
