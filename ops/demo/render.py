@@ -24,11 +24,10 @@ from ops.demo.result import (
 from ops.send.delivery import EndpointResponse
 from ops.terminal.formats import (
     format_count,
-    format_money,
-    format_payment,
     format_stopwatch,
     format_time,
 )
+from ops.terminal.money import format_money, format_payment
 
 WIDTH = 80
 _LABEL = 8

@@ -9,7 +9,8 @@ from billing.fact_codec import fact_to_json
 from billing.fetching.record import FetchRecord
 from billing.ids import ObjectKey, stripe_id_of
 from billing.readers.registry import read_event
-from ops.terminal.formats import format_money, format_time
+from ops.terminal.formats import format_time
+from ops.terminal.money import format_money
 from ops.terminal.output import print_text
 from runtime.event_body import parse
 

@@ -10,7 +10,8 @@ from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
 from ops.queries.event_trace import MoneyMovement, RecordedEvent
 from ops.queries.events import SettledEvent
-from ops.terminal.formats import format_money, format_time
+from ops.terminal.formats import format_time
+from ops.terminal.money import format_money
 from ops.terminal.output import (
     Columns,
     Json,

@@ -11,7 +11,8 @@ from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
 from ops.queries.audit_history import AccessHistory
 from ops.terminal.command_name import with_command_name
-from ops.terminal.formats import format_money, format_time
+from ops.terminal.formats import format_time
+from ops.terminal.money import format_money
 from ops.terminal.output import Json, print_section, print_text, to_json
 from runtime.ledger.maintenance.reproject import CLOCK
 
@@ -161,11 +162,11 @@ def _value_words(value: Any) -> str:
 
 
 def _paid(payment: PaymentRow) -> str:
-    paid, back = payment.amount_minor, payment.amount_refunded_minor
-    amount = format_money(paid, payment.currency)
-    words = [f"paid by {payment.payment_ref}: {amount} at {format_time(payment.occurred_at)}"]
-    if back:
-        words.append(f"{format_money(back, payment.currency)} refunded")
+    paid = format_money(payment.amount_minor, payment.currency)
+    words = [f"paid by {payment.payment_ref}: {paid} at {format_time(payment.occurred_at)}"]
+    if payment.amount_refunded_minor:
+        back = format_money(payment.amount_refunded_minor, payment.currency)
+        words.append(f"{back} refunded")
     if payment.dispute_status:
         words.append(f"dispute {payment.dispute_status}")
     if payment.provisional:

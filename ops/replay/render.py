@@ -8,7 +8,8 @@ from ops.queries.rows import row_of
 from ops.replay.preview import ReplayPreview
 from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.replay.run import Replay
-from ops.terminal.formats import format_count, format_grant, format_payment
+from ops.terminal.formats import format_count, format_grant
+from ops.terminal.money import format_payment
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
 
 Source = Mapping[str, str]

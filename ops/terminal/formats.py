@@ -1,4 +1,4 @@
-"""Parse and format times, durations, counts, amounts of money and grants for people.
+"""Parse and format times, durations, counts and grants for people.
 
 Every command formats them here, so that one thing reads the same in each of them.
 """
@@ -106,25 +106,6 @@ def format_count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 _BYTE_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
-_ZERO_DECIMAL: Final = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
-)
-_THREE_DECIMAL: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
-
-
-def format_money(amount_minor: int, currency: str) -> str:
-    """Return the exact amount in the currency's major unit."""
-    digits = 0 if currency in _ZERO_DECIMAL else 3 if currency in _THREE_DECIMAL else 2
-    whole, rest = divmod(abs(amount_minor), 10**digits)
-    sign = "-" if amount_minor < 0 else ""
-    fraction = f".{rest:0{digits}}" if digits else ""
-    return f"{sign}{whole}{fraction} {currency.upper()}"
-
-
-def format_payment(amount_minor: int, refunded_minor: int, currency: str, status: str) -> str:
-    """Return the amount and status of a payment, and how much of it was refunded."""
-    back = f", {format_money(refunded_minor, currency)} refunded" if refunded_minor else ""
-    return f"{format_money(amount_minor, currency)} {status}{back}"
 
 
 def format_features(features: Mapping[str, object]) -> str:
