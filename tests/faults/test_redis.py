@@ -14,11 +14,12 @@ from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from tests.answer_times import answered_within
 from tests.faults.fault_env import (
+    LOOK_SECONDS,
     FaultSite,
     FaultyIngest,
     ingesting,
+    one_try_client,
     open_loop,
-    patient_client,
     revived,
     trickle,
     workers,
@@ -133,7 +134,7 @@ def test_t11_redis_is_killed_five_times_under_load(
 def test_t12_every_connection_to_redis_is_cut_again_and_again(
     site_with_own_redis: FaultSite, own_redis: Redis
 ) -> None:
-    site, operator = site_with_own_redis, patient_client(own_redis.url)
+    site, operator = site_with_own_redis, one_try_client(own_redis.url, LOOK_SECONDS)
     with workers(site) as worker:
         worker.until_ready()
         with trickle(site, rate=200, names=int):

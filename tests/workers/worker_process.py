@@ -59,13 +59,13 @@ class WorkerSite:
         """Install an empty catalogue; without one no event is settled."""
         install_first(self.engine, read_catalogue({}), actor="tests", reason="tests")
 
-    def accept(self, envelopes: Iterable[Envelope]) -> list[str]:
+    def accept(self, envelopes: Iterable[Envelope], *, inbox: Inbox | None = None) -> list[str]:
         """Accept verified bodies as ingest does; return the acknowledged ids."""
-        ids = []
+        ids, inbox = [], inbox or self.inbox
         for envelope in envelopes:
-            accepted = self.inbox.accept(envelope)
+            accepted = inbox.accept(envelope)
             if accepted.wake is not None and not self.wakes.publish(accepted.wake):
-                self.inbox.unregister(accepted.wake)
+                inbox.unregister(accepted.wake)
             ids.append(str(envelope.event_id))
         return ids
 
