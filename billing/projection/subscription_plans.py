@@ -2,7 +2,7 @@
 
 An item stands for the plan that its names stand for. A running subscription may change to a price
 that is in no plan, because the catalogue was not updated yet or by a mistake. By default
-(``[policy] unknown_price``) its holder keeps what the item, else the subscription, stood for
+(``[policy] unknown_price``) its holder keeps what the item, else the subscription, was for
 before, and the price is named as unsold.
 """
 
@@ -15,10 +15,10 @@ from billing.projection.plan_lookup import HeldPlan, PlanLookup, add_up
 
 
 class RunPlans(NamedTuple):
-    """What one run of items stands for.
+    """The plans that one run of items stands for.
 
     ``entitled`` are the places of the items that stand for a plan. ``unknown`` are the names of
-    items in no plan, and ``kept`` those of them that stand for what they stood for before.
+    items in no plan, and ``kept`` those of them that stand for what they were for before.
     """
 
     held: tuple[HeldPlan, ...]
@@ -28,7 +28,7 @@ class RunPlans(NamedTuple):
 
 
 class _Meaning(NamedTuple):
-    """A plan in the item's own quantity, or all that the subscription stood for before."""
+    """A plan in the item's own quantity, or all that the subscription was for before."""
 
     plan: Plan | None = None
     inherited: tuple[HeldPlan, ...] = ()

@@ -120,11 +120,11 @@ def test_an_invoice_that_is_not_to_be_paid_begins_no_grace(status: str) -> None:
 def test_an_unpaid_invoice_begins_no_grace_where_a_webhook_showed_the_subscription() -> None:
     unpaid = open_invoice(3 * DAY, finalized_at=at(3 * DAY))
 
-    told = project_facts(subscription("past_due", 6 * DAY), unpaid)
+    shown = project_facts(subscription("past_due", 6 * DAY), unpaid)
     before = project_facts(
         subscription("active", 5 * DAY), seen_by_api(subscription("past_due", 6 * DAY)), unpaid
     )
-    assert only_grant(told).expires_at == only_grant(before).expires_at == at(13 * DAY)
+    assert only_grant(shown).expires_at == only_grant(before).expires_at == at(13 * DAY)
 
 
 def test_a_checkout_gives_way_to_grace_and_not_to_what_is_past_it() -> None:

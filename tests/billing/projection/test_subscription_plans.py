@@ -1,4 +1,4 @@
-"""What an item is called, and what it stands for while its price is in no plan."""
+"""Plans of items by their names, and of items whose price is in no plan."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def plans(*facts: Fact, by: Catalogue = SHOP) -> set[str]:
     return set(in_force(project_facts(*facts, catalogue=by)))
 
 
-def test_a_lookup_key_that_was_transferred_still_names_the_price_it_stood_on() -> None:
+def test_a_lookup_key_that_was_transferred_still_names_its_old_price() -> None:
     facts = [active(0, item("price_old", lookup_key="gold")), active(9, item("price_old"))]
 
     assert plans(*facts) == {"premium"}
@@ -110,7 +110,7 @@ def test_an_unknown_item_beside_one_that_keeps_its_plan_is_no_replacement() -> N
     assert in_force(project_facts(*facts, catalogue=SHOP))["team"].entitlements == {"seats": 2}
 
 
-def test_an_item_that_stood_for_nothing_before_stands_for_nothing() -> None:
+def test_an_item_that_was_for_nothing_before_stands_for_nothing() -> None:
     facts = [
         active(0, item("price_premium", id="si_1"), item("price_x", id="si_2")),
         active(9, item("price_x", id="si_2")),
