@@ -112,6 +112,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         unknown_prices=frozenset(lookup.unknown),
         waiting=grants.waiting or any(map(_waits, payments)),
         incomplete_summaries=_incomplete_summaries(objects),
+        incomplete_items=_incomplete_items(objects),
         missing_subscriptions=subscriptions.missing,
         undecided=frozenset([key for _, key in objects.undecided]),
         without_line_items=_sessions_without_line_items(objects, purchases),
@@ -137,6 +138,12 @@ def _waits(payment: PaymentRow) -> bool:
 def _incomplete_summaries(objects: RealmObjects) -> frozenset[CustomerId]:
     summaries = objects.summaries.values()
     return frozenset([each.customer_id for each in summaries if not each.complete])
+
+
+def _incomplete_items(objects: RealmObjects) -> frozenset[ObjectKey]:
+    found = objects.subscriptions.items()
+    incomplete = [name for name, each in found if not (each.items_complete or each.ended)]
+    return frozenset([object_key(objects.realm, name) for name in incomplete])
 
 
 def _sessions_without_line_items(
@@ -166,6 +173,7 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             unknown_prices=whole.unknown_prices | part.unknown_prices,
             waiting=whole.waiting or part.waiting,
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
+            incomplete_items=whole.incomplete_items | part.incomplete_items,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
             without_line_items=whole.without_line_items | part.without_line_items,

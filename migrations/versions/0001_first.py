@@ -73,6 +73,7 @@ CREATE TABLE parties (
     waiting BOOLEAN NOT NULL,
     unknown_prices TEXT[] NOT NULL,
     incomplete_summaries TEXT[] NOT NULL,
+    incomplete_items TEXT[] DEFAULT '{}' NOT NULL,
     missing_subscriptions TEXT[] NOT NULL,
     undecided TEXT[] NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
