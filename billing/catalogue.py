@@ -148,9 +148,16 @@ class Catalogue:
     def plan_by_names(self, refs: Iterable[str | None]) -> Plan | None:
         """Return the plan of one sold item, by the first of its names that is known.
 
-        The caller orders the names by trust: price id, lookup key, product id.
+        The caller orders the names by trust: price id, lookup key, product id. A name that grants
+        nothing on purpose ends the search.
         """
-        return next(iter(self.plans_by_names(refs)), None)
+        known = self.first_known(refs)
+        return None if known is None else self._by_ref.get(known)
+
+    def first_known(self, refs: Iterable[str | None]) -> str | None:
+        """Return the first name that stands for a plan or, on purpose, for nothing."""
+        known = (ref for ref in refs if ref in self._by_ref or ref in self.nothing)
+        return next(known, None)
 
     def plans_by_names(self, refs: Iterable[str | None]) -> tuple[Plan, ...]:
         """Return each plan that any of the names stands for, once, in the order of the names."""

@@ -165,6 +165,8 @@ class Projection:
     """True if a grant or money waits until a fact names its user."""
     incomplete_summaries: frozenset[CustomerId] = frozenset()
     """Customers whose feature list was cut off and not yet fetched whole."""
+    incomplete_items: frozenset[ObjectKey] = frozenset()
+    """Subscriptions whose list of items was cut off and not yet fetched whole."""
     missing_subscriptions: frozenset[str] = frozenset()
     """Subscriptions that a checkout stands in for because no snapshot came."""
     undecided: frozenset[ObjectKey] = frozenset()

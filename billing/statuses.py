@@ -7,6 +7,7 @@ SUBSCRIPTION_ENDED = frozenset({"canceled", "incomplete_expired"})
 
 SESSION_GRANTS = frozenset({"paid", "no_payment_required"})
 SESSION_PAID = "paid"
+INVOICE_UNPAID = frozenset({"open", "uncollectible"})
 SESSION_COMPLETE = frozenset({None, "complete"})
 """Old API versions have no session status; an open or expired free session grants nothing."""
 SESSION_EXPIRED_EVENT = "checkout.session.expired"
@@ -18,6 +19,7 @@ NO_CURRENCY = "xxx"
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
 PAID = "paid"
+INVOICE_UNPAID = frozenset({"open", "uncollectible"})
 REFUND_FAILED = frozenset({"failed", "canceled"})
 CHARGE_FAILED = "failed"
 CREDIT_NOTE_VOID = "void"

@@ -102,5 +102,6 @@ class Party(Base):
     waiting: Mapped[bool]
     unknown_prices: Mapped[list[str]]
     incomplete_summaries: Mapped[list[str]]
+    incomplete_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     missing_subscriptions: Mapped[list[str]]
     undecided: Mapped[list[str]]

@@ -39,6 +39,8 @@ class FakeStripeAccount:
     states: dict[str, list[tuple[datetime, Json]]] = field(default_factory=dict)
     features: dict[str, list[tuple[datetime, list[str]]]] = field(default_factory=dict)
     line_items: dict[str, list[Json]] = field(default_factory=dict)
+    listed: dict[str, list[Json]] = field(default_factory=dict)
+    """All items of a subscription, or all lines of an invoice, of which the object shows ten."""
     thin: dict[str, Json] = field(default_factory=dict)
 
     def learn(self, payload: Json) -> None:
@@ -68,6 +70,9 @@ class FakeStripeAccount:
         if path.endswith("/line_items"):
             session_id = path.split("/")[-2]
             return 200, self._page(self.line_items.get(session_id, []), query)
+        if path == "subscription_items" or path.endswith("/lines"):
+            owner = query.get("subscription") or path.split("/")[-2]
+            return 200, self._page(self.listed.get(owner, []), query)
         return self._retrieve(path, query, at)
 
     def _retrieve(self, path: str, query: Mapping[str, str], at: datetime) -> tuple[int, Json]:
@@ -78,6 +83,9 @@ class FakeStripeAccount:
         raw = dict(states[-1])
         if query.get("expand[]") == "line_items":
             raw["line_items"] = self._page(self.line_items.get(raw["id"], []), {"limit": "10"})
+        if raw["id"] in self.listed:
+            name = {"subscription": "items", "invoice": "lines"}[raw["object"]]
+            raw[name] = self._page(self.listed[raw["id"]], {"limit": "10"})
         if query.get("expand[]") == "payments":
             raw["payments"] = self._page(self._payments_of(raw["id"], at), {})
         return 200, raw

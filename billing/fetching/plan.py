@@ -21,6 +21,8 @@ from billing.rows import Projection
 
 SUMMARY: Final = FAMILIES[Kind.ENTITLEMENT_SUMMARY].stripe_name
 SESSION: Final = FAMILIES[Kind.CHECKOUT_SESSION].stripe_name
+SUBSCRIPTION: Final = FAMILIES[Kind.SUBSCRIPTION].stripe_name
+INVOICE: Final = FAMILIES[Kind.INVOICE].stripe_name
 EVENT: Final = "v2.core.event"
 """A thin event that names no object. Fetching the event itself tells more."""
 
@@ -34,7 +36,13 @@ _PATHS: Final[Mapping[str, str]] = {
 
 _EVENT_PATH = "/v2/core/events/{}"
 _SNAPSHOT_PATH = "/v1/events/{}"
-_LINES_PATH = "/v1/checkout/sessions/{}/line_items?limit=100"
+_LISTS: Final[Mapping[str, tuple[str, str]]] = {
+    SESSION: ("line_items", "/v1/checkout/sessions/{}/line_items?limit=100"),
+    SUBSCRIPTION: ("items", "/v1/subscription_items?subscription={}&limit=100"),
+    INVOICE: ("lines", "/v1/invoices/{}/lines?limit=100"),
+}
+"""The list that Stripe cuts off in an object of each family, and the path of all its pages."""
+
 _FEATURES_PATH = "/v1/entitlements/active_entitlements?customer={}&limit=100"
 
 
@@ -104,7 +112,7 @@ def _fetch_target(fact: Fact, newest: datetime) -> FetchTarget | None:
 def _lacks(fact: Fact, projection: Projection) -> bool:
     if fact.kind is Kind.ENTITLEMENT_SUMMARY:
         return fact.customer_id in projection.incomplete_summaries
-    return fact.kind is Kind.CHECKOUT_SESSION and fact.object_key in projection.without_line_items
+    return fact.object_key in projection.without_line_items | projection.incomplete_items
 
 
 def next_request(fetched: FetchRecord) -> str | None:
@@ -154,7 +162,7 @@ def _requests(target: FetchTarget, fetched: FetchRecord) -> Requests:
         yield from _pages(_path(_FEATURES_PATH, target.stripe_id), fetched)
     else:
         yield _path(_PATHS[target.family], target.stripe_id)
-        yield from _further_lines(target, fetched)
+        yield from _further_pages(target, fetched)
 
 
 def _requests_for_event(target: FetchTarget, fetched: FetchRecord) -> Requests:
@@ -168,10 +176,11 @@ def _requests_for_event(target: FetchTarget, fetched: FetchRecord) -> Requests:
         yield from _pages(_path(_FEATURES_PATH, customer), fetched)
 
 
-def _further_lines(target: FetchTarget, fetched: FetchRecord) -> Requests:
-    session = _body(fetched.response_to(_path(_PATHS[target.family], target.stripe_id)))
-    if target.family == SESSION and flag_in(object_in(session, "line_items"), "has_more"):
-        yield from _pages(_path(_LINES_PATH, target.stripe_id), fetched)
+def _further_pages(target: FetchTarget, fetched: FetchRecord) -> Requests:
+    stated = _body(fetched.response_to(_path(_PATHS[target.family], target.stripe_id)))
+    name, path = _LISTS.get(target.family, ("", ""))
+    if name and flag_in(object_in(stated, name), "has_more"):
+        yield from _pages(_path(path, target.stripe_id), fetched)
 
 
 def _pages(first: str, fetched: FetchRecord) -> Requests:
@@ -197,7 +206,8 @@ def _retrieved(target: FetchTarget, fetched: FetchRecord) -> Iterator[FetchedObj
     first, *pages = responses
     raw = first.body if first.status != GONE else None
     if raw is not None and pages:
-        raw = {**raw, "line_items": _list(pages)}
+        name, _ = _LISTS[target.family]
+        raw = {**raw, name: _list(pages)}
     yield FetchedObject(target=target, at=first.at, raw=raw)
 
 

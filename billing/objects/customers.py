@@ -19,10 +19,14 @@ from billing.objects.ordering import ObjectHistory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerState:
-    """The users a customer named; ``moved_at`` is the last change from one user to another."""
+    """The users a customer named; ``moved_at`` is the last change from one user to another.
+
+    ``clocked`` is True if the customer lives in the time of a test clock.
+    """
 
     user_references: UserReferences
     moved_at: datetime | None
+    clocked: bool
 
 
 def fold_customer(_: ObjectKey, history: ObjectHistory) -> CustomerState:
@@ -32,7 +36,11 @@ def fold_customer(_: ObjectKey, history: ObjectHistory) -> CustomerState:
     """
     facts = observations(history, CustomerFields)
     stated = fold_user_references((fact.at, fact.fields.user_id) for fact in facts)
-    return CustomerState(user_references=stated, moved_at=_last_move(facts))
+    return CustomerState(
+        user_references=stated,
+        moved_at=_last_move(facts),
+        clocked=any(fact.fields.test_clock for fact in facts),
+    )
 
 
 def _last_move(facts: Sequence[Observation[CustomerFields]]) -> datetime | None:

@@ -1,6 +1,6 @@
 """The state of an invoice and of an invoice payment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,7 @@ from billing.objects.ordering import ObjectHistory
 from billing.objects.plan_references import PlanReference, reference_in_metadata
 from billing.statuses import (
     CANCELED,
+    INVOICE_UNPAID,
     PAID,
 )
 
@@ -44,6 +45,12 @@ class InvoiceState:
     payment_refs: tuple[str, ...]
     plan_references: tuple[PlanReference, ...]
     failures: tuple[datetime, ...]
+    unpaid_since: datetime | None
+    """The time at which it was finalised, if it is still to be paid."""
+    clocked: bool
+    """True if it lives in the time of a test clock."""
+    latest_moment: datetime
+    """The newest time that it states."""
 
 
 def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
@@ -64,7 +71,20 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
         plan_references=_plan_references(facts),
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
+        unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _finalized(facts),
+        clocked=any(fact.fields.test_clock for fact in facts),
+        latest_moment=max(at for fact in facts for at in _moments(fact)),
     )
+
+
+def _finalized(facts: Sequence[Observation[InvoiceFields]]) -> datetime | None:
+    return last_value(fact.fields.finalized_at or fact.fields.own_created_at for fact in facts)
+
+
+def _moments(fact: Observation[InvoiceFields]) -> Iterator[datetime]:
+    stated = fact.fields
+    yield fact.at
+    yield from filter(None, (stated.own_created_at, stated.finalized_at, stated.paid_at))
 
 
 def _plan_references(facts: Sequence[Observation[InvoiceFields]]) -> tuple[PlanReference, ...]:

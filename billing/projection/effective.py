@@ -57,8 +57,11 @@ def with_changes(
 
 
 def in_force(row: EntitlementRow, now: datetime) -> bool:
-    """Return True if the row grants at this moment."""
-    return row.active and row.starts_at <= now and (row.expires_at is None or row.expires_at > now)
+    """Return True if the row grants at this moment.
+
+    What Stripe says is in force is in force: the start of a row is for people.
+    """
+    return row.active and (row.expires_at is None or row.expires_at > now)
 
 
 def adds_up(row: EntitlementRow, feature: str) -> bool:

@@ -27,6 +27,8 @@ class PlanGrant:
     because: str
     guessed: bool = False
     per_seat: tuple[str, ...] = ()
+    resumes_at: datetime | None = None
+    """The moment at which it comes into force again without an event."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class GrantCollector:
     rows: dict[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
     waiting: bool = False
     due_at: datetime | None = None
-    """The earliest end of a grant in force now, waiting or not."""
+    """The earliest end of a grant in force now, waiting or not, or return of one that is not."""
 
     def add(
         self,
@@ -56,9 +58,9 @@ class GrantCollector:
     def _note(self, plan_grant: PlanGrant, user_id: UserId | None) -> None:
         if plan_grant.active:
             self.waiting |= user_id is None
-            ends = plan_grant.expires_at
-            if ends and (self.due_at is None or ends < self.due_at):
-                self.due_at = ends
+        ends = plan_grant.expires_at if plan_grant.active else plan_grant.resumes_at
+        if ends and (self.due_at is None or ends < self.due_at):
+            self.due_at = ends
 
     def _row(
         self, user_id: UserId, source: str, plan_grant: PlanGrant, *, is_owner: bool

@@ -12,6 +12,7 @@ from billing.facts import Fact, Kind
 from billing.ids import CustomerId, EventId, ObjectKey, Realm, object_key, realm_in
 from billing.objects.ordering import order_facts
 from billing.objects.store import RealmObjects
+from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector
 from billing.projection.invoices import match_invoices
 from billing.projection.ownership import Ownership
@@ -20,12 +21,8 @@ from billing.projection.plan_lookup import PlanLookup
 from billing.projection.purchase_access import project_purchases
 from billing.projection.purchases import OneTimePurchase, purchases_of, sessions_without_line_items
 from billing.projection.stripe_entitlements import project_summaries
-from billing.projection.subscriptions import (
-    PaidCheckout,
-    SubscriptionSource,
-    project_subscriptions,
-    sources_of,
-)
+from billing.projection.subscription_sources import sources_of
+from billing.projection.subscriptions import project_subscriptions
 from billing.rows import CustomerRow, PaymentRow, Projection
 
 
@@ -99,14 +96,15 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     ownership, matched = Ownership(objects), match_invoices(objects)
     grants = GrantCollector(realm=objects.realm)
     sources = sources_of(objects, ownership)
-    subscriptions = project_subscriptions(sources, ownership, lookup, grants, now)
+    clocks = Clocks(objects, now)
+    subscriptions = project_subscriptions(sources, ownership, lookup, grants, clocks)
     purchases = purchases_of(objects, matched, lookup)
     bought = project_purchases(purchases, matched, ownership, lookup.catalogue.policy, grants)
     project_summaries(objects, ownership, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases)
     return Projection(
         customers={row.key: row for row in _customers(objects, ownership)},
-        subscriptions={row.key: row for row in subscriptions},
+        subscriptions={row.key: row for row in subscriptions.rows},
         purchases={row.key: row for row in bought},
         payments={row.key: row for row in payments},
         entitlements=grants.rows,
@@ -114,7 +112,8 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         unknown_prices=frozenset(lookup.unknown),
         waiting=grants.waiting or any(map(_waits, payments)),
         incomplete_summaries=_incomplete_summaries(objects),
-        missing_subscriptions=_missing_subscriptions(sources),
+        incomplete_items=_incomplete_items(objects),
+        missing_subscriptions=subscriptions.missing,
         undecided=frozenset([key for _, key in objects.undecided]),
         without_line_items=_sessions_without_line_items(objects, purchases),
     )
@@ -141,11 +140,10 @@ def _incomplete_summaries(objects: RealmObjects) -> frozenset[CustomerId]:
     return frozenset([each.customer_id for each in summaries if not each.complete])
 
 
-def _missing_subscriptions(sources: Iterable[SubscriptionSource]) -> frozenset[str]:
-    """Return the subscriptions that a checkout stands in for because no snapshot came."""
-    return frozenset(
-        [source.id for source in sources if isinstance(source.decided_by, PaidCheckout)]
-    )
+def _incomplete_items(objects: RealmObjects) -> frozenset[ObjectKey]:
+    found = objects.subscriptions.items()
+    incomplete = [name for name, each in found if not (each.items_complete or each.ended)]
+    return frozenset([object_key(objects.realm, name) for name in incomplete])
 
 
 def _sessions_without_line_items(
@@ -175,6 +173,7 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             unknown_prices=whole.unknown_prices | part.unknown_prices,
             waiting=whole.waiting or part.waiting,
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
+            incomplete_items=whole.incomplete_items | part.incomplete_items,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
             without_line_items=whole.without_line_items | part.without_line_items,

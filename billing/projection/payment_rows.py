@@ -159,7 +159,7 @@ def _plan_billed(
     if len(listed) == 1:
         return listed[0]
     snapshot = context.objects.subscriptions.get(subscription)
-    items = snapshot.newest.fields.items if snapshot else ()
+    items = snapshot.items if snapshot else ()
     held = [each.plan.code for each in context.lookup.held_plans(items)]
     sessions = [match.session for match in matches if match.session]
     checkout = [p.code for s in sessions for p in context.lookup.plans_named_by(s.plan_reference)]

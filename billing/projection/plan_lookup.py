@@ -2,11 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from billing.catalogue import Catalogue, Plan
-from billing.facts import Item
 from billing.objects.plan_references import PlanReference
+
+Names = tuple[str | None, ...]
+"""The names of something sold, the most trusted first: price id, lookup keys, product id."""
+
+
+class Sold(Protocol):
+    """Something sold: an item of a subscription, or a line."""
+
+    @property
+    def names(self) -> Names:
+        """The names under which it was sold."""
+
+    @property
+    def quantity(self) -> int:
+        """The number of seats."""
 
 
 class HeldPlan(NamedTuple):
@@ -14,6 +28,15 @@ class HeldPlan(NamedTuple):
 
     plan: Plan
     quantity: int
+
+
+def add_up(held_plans: Iterable[HeldPlan]) -> tuple[HeldPlan, ...]:
+    """Return each plan once, with its quantities added up."""
+    held: dict[str, HeldPlan] = {}
+    for plan, quantity in held_plans:
+        had = held[plan.code].quantity if plan.code in held else 0
+        held[plan.code] = HeldPlan(plan, had + quantity)
+    return tuple(held.values())
 
 
 def no_longer_sold(what: str, plan: Plan) -> str:
@@ -32,7 +55,7 @@ class PlanLookup:
     catalogue: Catalogue
     unknown: set[str] = field(default_factory=set)
     _by_reference: dict[PlanReference, tuple[Plan, ...]] = field(default_factory=dict)
-    _by_names: dict[tuple[str | None, ...], Plan | None] = field(default_factory=dict)
+    _by_names: dict[Names, Plan | None] = field(default_factory=dict)
     _lookups_before: list["PlanLookup"] = field(default_factory=list)
 
     def plans_named_by(self, plan_reference: PlanReference) -> tuple[Plan, ...]:
@@ -54,57 +77,48 @@ class PlanLookup:
         A plan that the present catalogue still has is returned in its present form.
         """
         found: dict[str, Plan] = {}
-        for lookup in self._former_lookups():
+        for lookup in self.former_lookups():
             for plan in lookup.plans_named_by(plan_reference):
-                found.setdefault(plan.code, self._current_plan(plan))
+                found.setdefault(plan.code, self.in_present_form(plan))
         return tuple(found.values())
 
-    def held_plans(self, items: Iterable[Item]) -> tuple[HeldPlan, ...]:
-        """Return the plans of subscription items, with the quantities of one plan added up."""
-        held: dict[str, HeldPlan] = {}
-        for item in items:
-            plan = self.plan_of(item)
-            if plan is not None:
-                had = held[plan.code].quantity if plan.code in held else 0
-                held[plan.code] = HeldPlan(plan, had + item.quantity)
-        return tuple(held.values())
+    def held_plans(self, items: Iterable[Sold]) -> tuple[HeldPlan, ...]:
+        """Return the plans of items by their names, with the quantities of one plan added up."""
+        named = ((self.plan_by_names(item.names), item.quantity) for item in items)
+        return add_up(HeldPlan(plan, quantity) for plan, quantity in named if plan)
 
-    def former_held_plans(self, items: Iterable[Item]) -> tuple[HeldPlan, ...]:
-        """Return the plans of subscription items in former catalogues."""
-        items = tuple(items)
-        held: dict[str, HeldPlan] = {}
-        for lookup in self._former_lookups():
-            for plan, quantity in lookup.held_plans(items):
-                held.setdefault(plan.code, HeldPlan(self._current_plan(plan), quantity))
-        return tuple(held.values())
-
-    def _former_lookups(self) -> Iterable["PlanLookup"]:
-        """Return a lookup for each former catalogue, the newest first, made on first use."""
-        if not self._lookups_before:
-            self._lookups_before += (PlanLookup(catalogue=each) for each in self.catalogue.former)
-        return self._lookups_before
-
-    def _current_plan(self, plan: Plan) -> Plan:
-        return self.catalogue.plan_by_code(plan.code) or plan
-
-    def plan_of(self, item: Item) -> Plan | None:
-        """Return the plan of one subscription item, by the most trusted of its names."""
-        names = (item.price, item.lookup_key, item.product)
+    def plan_by_names(self, names: Names) -> Plan | None:
+        """Return the plan that the first known name stands for."""
         if names not in self._by_names:
             self._by_names[names] = self.catalogue.plan_by_names(names)
         return self._by_names[names]
 
-    def note_unknown_items(self, items: Iterable[Item]) -> None:
-        """Note the items of a running subscription that no plan sells."""
-        for item in items:
-            name = item.price or item.lookup_key or item.product
-            if name and self.plan_of(item) is None:
-                self.unknown.add(name)
+    def knows(self, names: Names) -> bool:
+        """Return True if a name stands for a plan or, on purpose, for nothing."""
+        return bool(self.plan_by_names(names)) or self.catalogue.first_known(names) is not None
+
+    def knew(self, names: Names) -> bool:
+        """Return True if this catalogue or one before it knows a name."""
+        return self.knows(names) or any(each.knows(names) for each in self.former_lookups())
+
+    def former_lookups(self) -> Iterable["PlanLookup"]:
+        """Return a lookup for each former catalogue, the newest first, made on first use."""
+        if not self._lookups_before:
+            former = self.catalogue.former
+            self._lookups_before += (
+                PlanLookup(catalogue=each.with_former(reversed(former[place:])))
+                for place, each in enumerate(former, start=1)
+            )
+        return self._lookups_before
+
+    def in_present_form(self, plan: Plan) -> Plan:
+        """Return the plan of a former catalogue as the present one has it, if it does."""
+        return self.catalogue.plan_by_code(plan.code) or plan
 
     def note_unknown_reference(self, plan_reference: PlanReference) -> None:
         """Note what was paid for although no plan sells it."""
         if plan_reference.plan_code is not None and not self.plans_named_by(plan_reference):
             self.unknown.add(plan_reference.plan_code)
         for names in plan_reference.price_names:
-            if self.catalogue.plan_by_names(names) is None:
+            if not self.knows(names):
                 self.unknown.add(names[0])

@@ -1,128 +1,39 @@
-"""The grants of a subscription: by its status, until its dates end them.
+"""The grants of a subscription: by its newest snapshot, else by the checkout that began it.
 
-``active`` and ``trialing`` give access, ``past_due`` gives it for the plan's days of grace, every
-other status gives none. While a subscription renews, no date ends it, so a late webhook takes no
-access away. A paid checkout stands in for its subscription until a snapshot arrives.
+A paid checkout stands in for its subscription until a snapshot decides.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from billing.catalogue import Plan
-from billing.facts import Item, SubscriptionFields
-from billing.ids import CustomerId, PlanCode, UserId
-from billing.objects.checkouts import SessionState
-from billing.objects.invoices import InvoiceState
-from billing.objects.observations import GrantBasis, first_value
-from billing.objects.plan_references import PlanReference
-from billing.objects.store import RealmObjects
-from billing.objects.subscriptions import SubscriptionState, latest_period
+from billing.ids import EventId, PlanCode, UserId
+from billing.objects.subscriptions import SubscriptionState
+from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.ownership import Ownership
 from billing.projection.plan_lookup import HeldPlan, PlanLookup, no_longer_sold
+from billing.projection.subscription_access import Access, PlanAccess, access_by_snapshot
+from billing.projection.subscription_plans import RunPlans, plans_of_runs
+from billing.projection.subscription_sources import PaidCheckout, SubscriptionSource
 from billing.rows import SubscriptionRow
-from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
+from billing.statuses import SUBSCRIPTION_GRANTS
 
 PROVISIONAL_ACCESS = timedelta(days=3)
 """The time a paid checkout stands in for a subscription without a snapshot."""
-
-
-class PaidCheckout(NamedTuple):
-    """A paid checkout that began a subscription."""
-
-    session: SessionState
-    granted: GrantBasis
-
-
-class SubscriptionSource(NamedTuple):
-    """A subscription with every object that describes it.
-
-    ``decided_by`` decides its access: the newest snapshot, or the checkout that began it.
-    ``failures`` are the times at which the payment of an invoice failed.
-    """
-
-    id: str
-    customer_id: CustomerId | None
-    snapshot: SubscriptionState | None
-    checkout: PaidCheckout | None
-    decided_by: SubscriptionState | PaidCheckout
-    failures: tuple[datetime, ...]
-
-
-class Access(NamedTuple):
-    """The state of a plan: active or not, until when, and the reason."""
-
-    active: bool
-    expires_at: datetime | None
-    because: str
-
-
-class PlanAccess(NamedTuple):
-    """A plan and the access under it."""
-
-    held: HeldPlan
-    access: Access
-
 
 PlanStarts = dict[PlanCode, tuple[HeldPlan, datetime]]
 """Every plan the subscription was ever on, as it was held last, and its first time."""
 
 
-def sources_of(objects: RealmObjects, ownership: Ownership) -> list[SubscriptionSource]:
-    """Return every subscription that a snapshot or a paid checkout states."""
-    known = sorted(ownership.subscriptions_of_checkouts | objects.subscriptions.keys())
-    found = [_source(objects, ownership, each) for each in known]
-    return [source for source in found if source]
+class ProjectedSubscriptions(NamedTuple):
+    """The rows of subscriptions with a snapshot, and what is missing.
 
-
-def _source(
-    objects: RealmObjects, ownership: Ownership, subscription_id: str
-) -> SubscriptionSource | None:
-    snapshot = objects.subscriptions.get(subscription_id)
-    checkouts = sorted(ownership.checkouts_of(subscription_id), key=_by_id)
-    checkout = _newest_paid(checkouts)
-    decided_by = _authority(snapshot, checkout)
-    if decided_by is None:
-        return None
-    invoices = sorted(ownership.invoices_of(subscription_id), key=_by_id)
-    described_by = (*((snapshot,) if snapshot else ()), *checkouts, *invoices)
-    return SubscriptionSource(
-        id=subscription_id,
-        customer_id=first_value([each.customer_id for each in described_by]),
-        snapshot=snapshot,
-        checkout=checkout,
-        decided_by=decided_by,
-        failures=tuple(at for invoice in invoices for at in invoice.failures),
-    )
-
-
-def _by_id(source: SessionState | InvoiceState) -> str:
-    return source.id
-
-
-def _newest_paid(checkouts: Iterable[SessionState]) -> PaidCheckout | None:
-    paid = [PaidCheckout(session, session.granted) for session in checkouts if session.granted]
-    return max(paid, key=lambda checkout: checkout.granted.since, default=None)
-
-
-def _authority(
-    snapshot: SubscriptionState | None, checkout: PaidCheckout | None
-) -> SubscriptionState | PaidCheckout | None:
-    """Return the deciding object.
-
-    A checkout gives way to a snapshot that is not older, has ended, or grants by itself.
+    ``missing`` are the subscriptions that a checkout stands in for because no snapshot came.
     """
-    if snapshot is None or checkout is None:
-        return snapshot or checkout
-    status = snapshot.newest.fields.status
-    if (
-        snapshot.ended
-        or status in SUBSCRIPTION_GRANTS
-        or snapshot.newest.at >= checkout.granted.since
-    ):
-        return snapshot
-    return checkout
+
+    rows: list[SubscriptionRow]
+    missing: frozenset[str]
 
 
 def project_subscriptions(
@@ -130,17 +41,24 @@ def project_subscriptions(
     ownership: Ownership,
     lookup: PlanLookup,
     grants: GrantCollector,
-    now: datetime,
-) -> list[SubscriptionRow]:
+    clocks: Clocks,
+) -> ProjectedSubscriptions:
     """Return a row for every subscription with a snapshot, and collect the grants of all."""
-    rows = []
+    rows, missing = [], []
     for source in sources:
         user_id = ownership.user_of_subscription(source.id, source.customer_id)
         all_time = ownership.all_users_of_subscription(source.id, source.customer_id)
-        grants.add(user_id, all_time, source.id, _plan_grants(source, lookup, now))
+        runs = source.snapshot.item_runs if source.snapshot else ()
+        plans = plans_of_runs(runs, lookup)
+        decision = _decide(source, plans, lookup, clocks.now_of(source.customer_id))
+        if decision is None:
+            continue
+        grants.add(user_id, all_time, source.id, _plan_grants(source, plans, decision, lookup))
         if source.snapshot:
             rows.append(_row(grants, source, source.snapshot, user_id))
-    return rows
+        if decision.by_checkout:
+            missing.append(source.id)
+    return ProjectedSubscriptions(rows, frozenset(missing))
 
 
 def _row(
@@ -163,16 +81,51 @@ def _row(
     )
 
 
-def _plan_grants(source: SubscriptionSource, lookup: PlanLookup, now: datetime) -> list[PlanGrant]:
+class _Decision(NamedTuple):
+    """The present access, and the event that decides it."""
+
+    given: list[PlanAccess]
+    event_id: EventId
+    guessed: bool
+    by_checkout: bool
+
+
+def _decide(
+    source: SubscriptionSource, plans: Sequence[RunPlans], lookup: PlanLookup, now: datetime
+) -> _Decision | None:
+    """Return what the snapshot gives, unless the paid checkout speaks; None without either."""
+    snapshot, checkout = source.snapshot, source.checkout
+    policy = lookup.catalogue.policy
+    given = access_by_snapshot(source, snapshot, plans, policy, now) if snapshot else []
+    if checkout and not (snapshot and _silences(snapshot, given, checkout)):
+        given = _by_checkout(source, checkout, plans, lookup, now)
+        event_id = checkout.granted.newest.event_id
+        return _Decision(given, event_id, guessed=False, by_checkout=True)
+    if snapshot is None:
+        return None
+    if not snapshot.ended:
+        lookup.unknown.update(plans[snapshot.present_run].unknown)
+    return _Decision(given, snapshot.newest.event_id, snapshot.guessed, by_checkout=False)
+
+
+def _silences(
+    snapshot: SubscriptionState, given: Iterable[PlanAccess], checkout: PaidCheckout
+) -> bool:
+    """Return True if the snapshot is not older, has ended, or gives access or grace."""
+    return (
+        snapshot.ended
+        or snapshot.newest.fields.status in SUBSCRIPTION_GRANTS
+        or snapshot.newest.at >= checkout.granted.since
+        or any(each.access.active for each in given)
+    )
+
+
+def _plan_grants(
+    source: SubscriptionSource, plans: Sequence[RunPlans], decision: _Decision, lookup: PlanLookup
+) -> list[PlanGrant]:
     """Return the present grants, and inactive ones for the plans of the past."""
-    if isinstance(source.decided_by, PaidCheckout):
-        event_id, guessed = source.decided_by.granted.newest.event_id, False
-        given = _by_checkout(source, source.decided_by, lookup, now)
-    else:
-        event_id, guessed = source.decided_by.newest.event_id, source.decided_by.guessed
-        given = _by_snapshot(source, source.decided_by, lookup, now)
-    present = {each.held.plan.code: each for each in given}
-    starts = _starts(source, lookup.held_plans, lookup.plans_named_by)
+    present = {each.held.plan.code: each for each in decision.given}
+    starts = _starts(source, plans, lookup)
     before = _former_starts(source, lookup)
     past = _ended_plans(source, before, starts, present)
     since = before | starts
@@ -183,41 +136,47 @@ def _plan_grants(source: SubscriptionSource, lookup: PlanLookup, now: datetime) 
             active=access.active,
             starts_at=since[code][1],
             expires_at=access.expires_at,
-            event_id=event_id,
+            event_id=decision.event_id,
             because=access.because,
-            guessed=guessed,
+            guessed=decision.guessed,
             per_seat=held.plan.summed_features,
+            resumes_at=access.resumes_at,
         )
         for code, (held, access) in (past | present).items()
     ]
 
 
 def _starts(
-    source: SubscriptionSource,
-    held_plans: Callable[[tuple[Item, ...]], tuple[HeldPlan, ...]],
-    plans_named_by: Callable[[PlanReference], tuple[Plan, ...]],
+    source: SubscriptionSource, plans: Sequence[RunPlans], lookup: PlanLookup
 ) -> PlanStarts:
     """Return every plan the subscription was ever on, with the first time of each."""
     stated: PlanStarts = {}
-    for at, items in source.snapshot.item_history if source.snapshot else ():
-        for held in held_plans(items):
-            since = stated[held.plan.code][1] if held.plan.code in stated else at
-            stated[held.plan.code] = held, min(since, at)
+    runs = source.snapshot.item_runs if source.snapshot else ()
+    for run, run_plans in zip(runs, plans, strict=True):
+        for held in run_plans.held:
+            since = stated[held.plan.code][1] if held.plan.code in stated else run.at
+            stated[held.plan.code] = held, min(since, run.at)
     if source.checkout:
+        begun = source.checkout.granted.since
         for plan_reference in source.checkout.session.plan_references:
-            for plan in plans_named_by(plan_reference):
-                held, since = stated.get(
-                    plan.code, (HeldPlan(plan, 1), source.checkout.granted.since)
-                )
-                stated[plan.code] = held, min(since, source.checkout.granted.since)
+            for plan in lookup.plans_named_by(plan_reference):
+                held, since = stated.get(plan.code, (HeldPlan(plan, 1), begun))
+                stated[plan.code] = held, min(since, begun)
     return stated
 
 
 def _former_starts(source: SubscriptionSource, lookup: PlanLookup) -> PlanStarts:
-    """Return the same for the former catalogues, if there are any."""
-    if not lookup.catalogue.former:
-        return {}
-    return _starts(source, lookup.former_held_plans, lookup.former_plans_named_by)
+    """Return the same for the former catalogues; the newest that has a plan decides its features.
+
+    A plan that the present catalogue still has is returned in its present form.
+    """
+    found: PlanStarts = {}
+    runs = source.snapshot.item_runs if source.snapshot else ()
+    for former in reversed(list(lookup.former_lookups())):
+        for code, (held, since) in _starts(source, plans_of_runs(runs, former), former).items():
+            first = min(since, found[code][1]) if code in found else since
+            found[code] = held._replace(plan=lookup.in_present_form(held.plan)), first
+    return found
 
 
 def _ended_plans(
@@ -240,7 +199,11 @@ def _no_longer_sold(subscription: str, held: HeldPlan) -> PlanAccess:
 
 
 def _by_checkout(
-    source: SubscriptionSource, checkout: PaidCheckout, lookup: PlanLookup, now: datetime
+    source: SubscriptionSource,
+    checkout: PaidCheckout,
+    plans: Sequence[RunPlans],
+    lookup: PlanLookup,
+    now: datetime,
 ) -> list[PlanAccess]:
     """Return access by a paid checkout: at once, and for three days without a snapshot."""
     until = checkout.granted.since + PROVISIONAL_ACCESS
@@ -250,95 +213,10 @@ def _by_checkout(
         expires_at=until,
         because=f"Checkout {checkout.session.id} is complete; {waits}.",
     )
-    items = source.snapshot.newest.fields.items if source.snapshot else ()
-    held = lookup.held_plans(items)
+    held = plans[source.snapshot.present_run].held if source.snapshot else ()
     if not held:
         lookup.note_unknown_reference(checkout.session.plan_reference)
         held = tuple(
             HeldPlan(plan, 1) for plan in lookup.plans_named_by(checkout.session.plan_reference)
         )
     return [PlanAccess(each, access) for each in held]
-
-
-def _by_snapshot(
-    source: SubscriptionSource, snapshot: SubscriptionState, lookup: PlanLookup, now: datetime
-) -> list[PlanAccess]:
-    """Return access by the newest snapshot, for each plan of its items."""
-    items = snapshot.newest.fields.items
-    if not snapshot.ended:
-        lookup.note_unknown_items(items)
-    ends = _ends(snapshot.newest.fields, lookup)
-    return [
-        PlanAccess(held, _access(source, snapshot, held.plan, ends, now))
-        for held in lookup.held_plans(items)
-    ]
-
-
-def _ends(fields: SubscriptionFields, lookup: PlanLookup) -> datetime | None:
-    """Return ``cancel_at``, else the end of the latest paid period if it ends with that."""
-    if fields.cancel_at or not fields.cancel_at_period_end:
-        return fields.cancel_at
-    return latest_period(item for item in fields.items if lookup.plan_of(item))
-
-
-def _access(
-    source: SubscriptionSource,
-    snapshot: SubscriptionState,
-    plan: Plan,
-    ends: datetime | None,
-    now: datetime,
-) -> Access:
-    """Return the access that the status gives; an unknown status gives none."""
-    status = snapshot.newest.fields.status
-    if status in SUBSCRIPTION_GRANTS:
-        return _while_running(source.id, status, ends, now)
-    if status == PAST_DUE:
-        return _in_grace(source, snapshot, plan, ends, now)
-    return Access(
-        active=False,
-        expires_at=_ended_at(snapshot),
-        because=f"Subscription {source.id} is {status}, which gives no access.",
-    )
-
-
-def _ended_at(snapshot: SubscriptionState) -> datetime | None:
-    return (snapshot.newest.fields.ended_at or snapshot.newest.at) if snapshot.ended else None
-
-
-def _while_running(subscription: str, status: str, ends: datetime | None, now: datetime) -> Access:
-    if ends is None:
-        because = f"Subscription {subscription} is {status}."
-        return Access(active=True, expires_at=None, because=because)
-    ending = f"is {status} and ends" if now < ends else "ended"
-    because = f"Subscription {subscription} {ending} on {_day(ends)}."
-    return Access(active=now < ends, expires_at=ends, because=because)
-
-
-def _in_grace(
-    source: SubscriptionSource,
-    snapshot: SubscriptionState,
-    plan: Plan,
-    ends: datetime | None,
-    now: datetime,
-) -> Access:
-    """Return access for the plan's days of grace, no longer than the subscription lasts."""
-    since = _past_due_since(source, snapshot)
-    until = since + timedelta(days=plan.grace_days)
-    until = min(until, ends) if ends else until
-    grace = f"plan {plan.code} gives {plan.grace_days} days of grace"
-    return Access(
-        active=now < until,
-        expires_at=until,
-        because=f"Subscription {source.id} is past due since {_day(since)}; {grace}.",
-    )
-
-
-def _past_due_since(source: SubscriptionSource, snapshot: SubscriptionState) -> datetime:
-    """Return the earliest sign of it since the last snapshot in another status."""
-    not_past_due = snapshot.last_not_past_due_at
-    signs = [at for at in source.failures if not_past_due is None or at > not_past_due]
-    return min([*signs, snapshot.past_due_since or snapshot.newest.at])
-
-
-def _day(at: datetime) -> str:
-    return f"{at:%Y-%m-%d}"

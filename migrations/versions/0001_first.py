@@ -73,6 +73,7 @@ CREATE TABLE parties (
     waiting BOOLEAN NOT NULL,
     unknown_prices TEXT[] NOT NULL,
     incomplete_summaries TEXT[] NOT NULL,
+    incomplete_items TEXT[] DEFAULT '{}' NOT NULL,
     missing_subscriptions TEXT[] NOT NULL,
     undecided TEXT[] NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
@@ -311,14 +312,16 @@ END $$
 
 # Ordering jsonb puts true over false and larger numbers first, so "or" and maximum are one
 # ORDER BY. A sum of seats stops being true at the first expiry among its parts, a maximum only
-# when the last row that reaches it ends. NOT MATERIALIZED lets a user_id reach the primary key.
+# when the last row that reaches it ends. What Stripe says is in force is in force, so ``starts_at``
+# is for people: a test clock may be years ahead of ours. NOT MATERIALIZED lets a user_id reach the
+# primary key.
 EFFECTIVE_ENTITLEMENTS = """
 CREATE VIEW effective_entitlements AS
 WITH in_force AS NOT MATERIALIZED (
     SELECT user_id, feature.key AS feature, feature.value, expires_at,
            feature.key = ANY (per_seat) AND jsonb_typeof(feature.value) = 'number' AS adds_up
     FROM user_entitlements CROSS JOIN LATERAL jsonb_each(entitlements) AS feature
-    WHERE active AND starts_at <= now() AND (expires_at IS NULL OR expires_at > now())
+    WHERE active AND (expires_at IS NULL OR expires_at > now())
 ), candidates AS (
     SELECT user_id, feature, value, expires_at FROM in_force WHERE NOT adds_up
     UNION ALL

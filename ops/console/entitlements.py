@@ -31,7 +31,6 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
                 'plan_code', one.plan_code,
                 'status', CASE
                     WHEN NOT one.active OR one.expires_at <= now() THEN 'revoked'
-                    WHEN one.starts_at > now() THEN 'scheduled'
                     ELSE 'active'
                 END,
                 'features', one.entitlements,

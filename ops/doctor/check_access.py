@@ -15,7 +15,7 @@ PAYMENT_DAYS: Final = 30
 _SHOWN: Final = 5
 
 _WITHOUT_ACCESS: Final = text(
-    "WITH in_force AS (SELECT user_id FROM user_entitlements WHERE active AND starts_at <= now()"
+    "WITH in_force AS (SELECT user_id FROM user_entitlements WHERE active"
     "  AND (expires_at IS NULL OR expires_at > now())),"
     " paying AS ("
     "  SELECT user_id, stripe_subscription_id AS paid_by FROM subscriptions"
@@ -24,7 +24,7 @@ _WITHOUT_ACCESS: Final = text(
     "  SELECT user_id, payment_ref FROM payments AS paid WHERE status = 'succeeded'"
     "   AND amount_minor > amount_refunded_minor AND dispute_status IS DISTINCT FROM :lost"
     "   AND occurred_at > now() - make_interval(days => :days)"
-    # A grant that ended after the payment, or is still to begin, is what was paid for.
+    # A grant that ended after the payment is what was paid for.
     "   AND NOT EXISTS (SELECT FROM user_entitlements AS granted"
     "    WHERE granted.user_id = paid.user_id"
     "    AND coalesce(granted.expires_at, granted.updated_at) >= paid.occurred_at))"

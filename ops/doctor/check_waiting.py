@@ -27,6 +27,10 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
         Party.incomplete_summaries,
         "customers whose list of Stripe features was cut off, set STRIPE_API_KEY to fetch it",
     ),
+    "items": (
+        Party.incomplete_items,
+        "subscriptions whose list of items was cut off, set STRIPE_API_KEY to fetch it",
+    ),
     "order": (
         Party.undecided,
         "changed twice in one second and their order is a guess, set STRIPE_API_KEY to check it",

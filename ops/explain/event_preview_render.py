@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from billing.ids import stripe_id_of
 from billing.rows import Projection
 from ops.events.facts_text import print_facts, read_facts
 from ops.explain.event_preview import EventPreview, UserEffect
@@ -81,6 +82,8 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
         yield f"Only a checkout would vouch for {subscription} until Stripe sends a snapshot of it."
     for customer in sorted(projection.incomplete_summaries):
         yield f"Stripe cut off the list of features of customer {customer}: set STRIPE_API_KEY."
+    for key in sorted(projection.incomplete_items):
+        yield f"Stripe cut off the list of items of {stripe_id_of(key)}: set STRIPE_API_KEY."
     for key in sorted(projection.undecided):
         yield f"The order of two changes of {key} in one second would be a guess."
 

@@ -207,11 +207,9 @@ def _reason(state: UserState, grant: Grant, feature: str) -> Reason:
 
 
 def _because(row: EntitlementRow, at: datetime) -> str:
-    """Return the row's own sentence, and its end or start if that makes a difference now."""
+    """Return the row's own sentence, and its end if that makes a difference now."""
     if row.active and row.expires_at and row.expires_at <= at:
         return f"{row.because} It ended at {format_time(row.expires_at)}."
-    if row.active and row.starts_at > at:
-        return f"{row.because} It starts at {format_time(row.starts_at)}."
     return row.because
 
 

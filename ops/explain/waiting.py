@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from billing.ids import ObjectKey, object_key, realm_in
+from billing.ids import ObjectKey, object_key, realm_in, stripe_id_of
 from billing.readers.registry import IgnoredReason
 from billing.rows import PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
@@ -96,6 +96,11 @@ def list_waiting(state: UserState) -> Iterator[str]:
             yield (
                 f"Stripe cut off the list of features of customer {customer}. The listed ones are"
                 " granted: set STRIPE_API_KEY so that Paidup fetches the rest."
+            )
+        for key in sorted(note.incomplete_items):
+            yield (
+                f"Stripe cut off the list of items of subscription {stripe_id_of(ObjectKey(key))}."
+                " It keeps what it had: set STRIPE_API_KEY so that Paidup fetches the rest."
             )
 
 

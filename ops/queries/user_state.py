@@ -59,6 +59,7 @@ class PartyNote:
     waiting: bool
     unknown_prices: Sequence[str]
     incomplete_summaries: Sequence[str]
+    incomplete_items: Sequence[str]
     missing_subscriptions: Sequence[str]
 
 

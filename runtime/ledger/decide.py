@@ -301,7 +301,10 @@ def _pending_fetches(party_state: PartyState, work: Work) -> tuple[FetchTarget, 
     projection = party_state.projection
     assert projection is not None, "it was just made"  # noqa: S101 - for the reader
     if not (
-        projection.undecided or projection.without_line_items or projection.incomplete_summaries
+        projection.undecided
+        or projection.without_line_items
+        or projection.incomplete_summaries
+        or projection.incomplete_items
     ):
         return ()
     facts = work.prepared.facts

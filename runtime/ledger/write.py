@@ -213,6 +213,7 @@ def _write_parties(connection: Connection, batch: BatchState) -> None:
             "waiting": party_state.projection.waiting,
             "unknown_prices": party_state.projection.unknown_prices,
             "incomplete_summaries": party_state.projection.incomplete_summaries,
+            "incomplete_items": party_state.projection.incomplete_items,
             "missing_subscriptions": party_state.projection.missing_subscriptions,
             "undecided": party_state.projection.undecided,
         }

@@ -3,7 +3,7 @@
 Everything belongs to customer ``cus_1`` of the realm ``test``; times are seconds after ``START``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -125,11 +125,12 @@ def customer(
     *,
     was: str | None = None,
     changed: bool = False,
+    clock: str | None = None,
     **how: Any,
 ) -> Fact:
     """Return a customer whose metadata names a user; ``was`` is the user before this event."""
     before = CustomerFields(user_id=was, deleted=False) if was or changed else None
-    fields = CustomerFields(user_id=user, deleted=False)
+    fields = CustomerFields(user_id=user, deleted=False, test_clock=clock)
     stripe_id = how.pop("stripe_id", "cus_1")
     return make_fact(
         Kind.CUSTOMER, stripe_id, fields, seconds, before=before, customer=stripe_id, **how
@@ -137,11 +138,15 @@ def customer(
 
 
 def item(
-    price: str | None = "price_premium", quantity: int = 1, period_end: float | None = 30 * DAY
+    price: str | None = "price_premium",
+    quantity: int = 1,
+    period_end: float | None = 30 * DAY,
+    **names: Any,
 ) -> Item:
     """Return a subscription item that is paid for thirty days."""
     end = None if period_end is None else at(period_end)
-    return Item(price=price, lookup_key=None, product=None, quantity=quantity, period_end=end)
+    usual = {"lookup_key": None, "product": None}
+    return Item(price=price, quantity=quantity, period_end=end, **{**usual, **names})
 
 
 def subscription_fields(
@@ -174,12 +179,14 @@ def subscription(
     cancel_at: float | None = None,
     at_period_end: bool = False,
     ended: float | None = None,
+    stated: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Fact:
-    """Return a subscription snapshot that names its own user."""
+    """Return a subscription snapshot that names its own user; ``stated`` are further fields."""
     fields = subscription_fields(
         status, user, *items, cancel_at=cancel_at, at_period_end=at_period_end, ended=ended
     )
+    fields = replace(fields, **(stated or {}))
     return make_fact(Kind.SUBSCRIPTION, stripe_id, fields, seconds, **how)
 
 

@@ -71,8 +71,8 @@ def test_a_grant_that_renews_has_no_end(connection: Connection, grants: Grants) 
 
 @pytest.mark.parametrize(
     "not_in_force",
-    [{"active": False}, {"expires_at": PAST}, {"starts_at": SOON}],
-    ids=["revoked", "expired", "not yet begun"],
+    [{"active": False}, {"expires_at": PAST}],
+    ids=["revoked", "expired"],
 )
 def test_rows_that_are_not_in_force_say_nothing(
     connection: Connection, grants: Grants, not_in_force: dict[str, Any]
@@ -80,6 +80,14 @@ def test_rows_that_are_not_in_force_say_nothing(
     grants.add({"signals": True}, **not_in_force)
 
     assert effective(connection) == {}
+
+
+def test_what_is_in_force_at_stripe_is_in_force_although_a_test_clock_is_ahead_of_ours(
+    connection: Connection, grants: Grants
+) -> None:
+    grants.add({"signals": True}, starts_at=SOON)
+
+    assert effective(connection) == {"signals": (True, None)}
 
 
 def test_one_true_is_enough_and_lasts_as_long_as_the_last_true(

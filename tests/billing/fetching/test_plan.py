@@ -155,6 +155,36 @@ class TestRequests:
         ]
         assert len(fetched_json(fetched)[0]["line_items"]["data"]) == 12
 
+    @pytest.mark.parametrize(
+        ("family", "name", "first", "pages"),
+        [
+            (
+                "subscription",
+                "items",
+                "/v1/subscriptions/x_1",
+                "/v1/subscription_items?subscription=x_1&limit=100",
+            ),
+            (
+                "invoice",
+                "lines",
+                "/v1/invoices/x_1?expand[]=payments",
+                "/v1/invoices/x_1/lines?limit=100",
+            ),
+        ],
+    )
+    def test_a_list_that_its_object_cuts_off_is_read_whole(
+        self, family: str, name: str, first: str, pages: str
+    ) -> None:
+        account = FakeStripeAccount()
+        account.put({"id": "x_1", "object": family})
+        account.listed["x_1"] = [{"id": f"si_{n}"} for n in range(12)]
+
+        fetched = account.fetch(FetchTarget(family=family, stripe_id="x_1"), at=at(0))
+
+        assert [each.request for each in fetched.responses] == [first, pages]
+        assert len(fetched_json(fetched)[0][name]["data"]) == 12
+        assert fetched_json(fetched)[0][name]["has_more"] is False
+
     def test_every_target_is_requested_in_turn(self) -> None:
         account = FakeStripeAccount()
         account.put({"id": "cus_1", "object": "customer"})
@@ -267,6 +297,13 @@ class TestOpenFetches:
 
         assert self.of(fact, Projection(without_line_items=frozenset({fact.object_key}))) == (
             FetchTarget(family=SESSION, stripe_id="cs_1", later_than=at(7)),
+        )
+
+    def test_a_subscription_whose_items_were_cut_off(self) -> None:
+        fact = subscription("active", 7)
+
+        assert self.of(fact, Projection(incomplete_items=frozenset({fact.object_key}))) == (
+            FetchTarget(family="subscription", stripe_id="sub_1", later_than=at(7)),
         )
 
     def test_nothing_of_what_the_event_is_not_about(self) -> None:

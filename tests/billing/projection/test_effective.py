@@ -63,12 +63,12 @@ def test_values_of_one_feature_merge(
         ({}, True),
         ({"active": False}, False),
         ({"starts_at": NOW}, True),
-        ({"starts_at": NOW + timedelta(seconds=1)}, False),
+        ({"starts_at": NOW + timedelta(seconds=1)}, True),
         ({"expires_at": NOW}, False),
         ({"expires_at": NOW + timedelta(seconds=1)}, True),
     ],
 )
-def test_a_row_is_in_force_between_its_start_and_its_end(
+def test_a_row_is_in_force_until_its_end_whatever_its_start(
     given: dict[str, Any], *, expected: bool
 ) -> None:
     assert in_force(row(1, {"n": 1}, **given), NOW) is expected

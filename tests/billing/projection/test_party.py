@@ -200,10 +200,13 @@ def test_a_party_of_two_realms_is_due_when_the_first_of_them_is() -> None:
         subscription(cancel_at=20 * DAY),
         subscription(cancel_at=15 * DAY, realm="live"),
         summary("a", complete=False, realm="live"),
+        subscription(stripe_id="sub_2", stated={"items_complete": False}, realm="live"),
+        subscription("canceled", stripe_id="sub_3", stated={"items_complete": False}),
     )
 
     assert projection.due_at == at(15 * DAY)
     assert projection.incomplete_summaries == {"cus_1"}
+    assert projection.incomplete_items == {"live:sub_2"}
 
 
 def test_an_object_without_facts_is_removed() -> None:

@@ -180,7 +180,7 @@ def test_what_names_no_user_yet_waits_with_its_customer(
         connection.execute(
             text(
                 "UPDATE parties SET waiting = true, missing_subscriptions = '{sub_late}',"
-                " incomplete_summaries = '{cus_cut}'"
+                " incomplete_summaries = '{cus_cut}', incomplete_items = '{test:sub_cut}'"
             )
         )
 
@@ -190,6 +190,7 @@ def test_what_names_no_user_yet_waits_with_its_customer(
     assert "set metadata.user_id" in said
     assert "Stripe has sent no snapshot of subscription sub_late" in said
     assert "Stripe cut off the list of features of customer cus_cut" in said
+    assert "Stripe cut off the list of items of subscription sub_cut" in said
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_status_says_what_the_view_counts_at_this_moment(
     assert {grant["source"]: grant["status"] for grant in document["grants"]} == {
         "now": "active",
         "until soon": "active",
-        "from soon": "scheduled",
+        "from soon": "active",
         "over": "revoked",
         "taken": "revoked",
         "taken before its end": "revoked",

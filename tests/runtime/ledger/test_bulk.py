@@ -12,7 +12,8 @@ ODD_WORDS = ["", "NULL", 'a "quoted" one', "back\\slash", "{brace}", "comma,comm
 
 
 def party(name: str, **given: Any) -> dict[str, Any]:
-    words = ("unknown_prices", "incomplete_summaries", "missing_subscriptions", "undecided")
+    lists = ("unknown_prices", "incomplete_summaries", "incomplete_items")
+    words = (*lists, "missing_subscriptions", "undecided")
     values = {"party": name, "catalogue_version": 1, "due_at": None, "waiting": False}
     return values | dict.fromkeys(words, frozenset()) | given
 

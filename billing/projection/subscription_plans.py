@@ -1,0 +1,115 @@
+"""The plans that the items of a subscription stand for, at each stage of its past.
+
+An item stands for the plan that its names stand for. A running subscription may change to a price
+that is in no plan, because the catalogue was not updated yet or by a mistake. By default
+(``[policy] unknown_price``) its holder keeps what the item, else the subscription, was for
+before, and the price is named as unsold.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from billing.catalogue import Plan, PolicyAction
+from billing.objects.subscriptions import ItemRun, SoldItem
+from billing.projection.plan_lookup import HeldPlan, PlanLookup, add_up
+
+
+class RunPlans(NamedTuple):
+    """The plans that one run of items stands for.
+
+    ``entitled`` are the places of the items that stand for a plan. ``unknown`` are the names of
+    items in no plan, and ``kept`` those of them that stand for what they were for before.
+    """
+
+    held: tuple[HeldPlan, ...]
+    entitled: tuple[int, ...]
+    unknown: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+class _Meaning(NamedTuple):
+    """A plan in the item's own quantity, or all that the subscription was for before."""
+
+    plan: Plan | None = None
+    inherited: tuple[HeldPlan, ...] = ()
+
+    def held(self, quantity: int) -> tuple[HeldPlan, ...]:
+        return (HeldPlan(self.plan, quantity),) if self.plan else self.inherited
+
+
+_NOTHING = _Meaning()
+
+
+def plans_of_runs(runs: Sequence[ItemRun], lookup: PlanLookup) -> list[RunPlans]:
+    """Return the plans of each run of a subscription, by one catalogue.
+
+    ``metadata.plan_code`` speaks only if no catalogue ever knew any item of any run: it is a copy
+    that stays where it is when the price changes.
+    """
+    if not any(lookup.knew(item.names) for run in runs for item in run.items):
+        return [_by_metadata(run, lookup) for run in runs]
+    keep = lookup.catalogue.policy.unknown_price is PolicyAction.KEEP
+    meanings: dict[str | None, _Meaning] = {}
+    found: list[RunPlans] = []
+    for run in runs:
+        before = found[-1].held if found and keep else ()
+        meant = _meanings(run.items, lookup, meanings if keep else {}, before)
+        meanings.update((item.id, meaning) for item, meaning in zip(run.items, meant, strict=True))
+        found.append(_run_plans(run.items, meant, lookup))
+    return found
+
+
+def _by_metadata(run: ItemRun, lookup: PlanLookup) -> RunPlans:
+    """Return the plan that the metadata names, once for each seat of any item."""
+    plan = lookup.catalogue.plan_by_code(run.plan_code)
+    if plan is None:
+        return _run_plans(run.items, [_NOTHING] * len(run.items), lookup)
+    seats = sum(item.quantity for item in run.items) if run.items else 1
+    everything = tuple(range(len(run.items)))
+    return RunPlans(held=(HeldPlan(plan, seats),), entitled=everything, unknown=(), kept=())
+
+
+def _meanings(
+    items: Sequence[SoldItem],
+    lookup: PlanLookup,
+    meanings: dict[str | None, _Meaning],
+    before: tuple[HeldPlan, ...],
+) -> list[_Meaning]:
+    """Return what each item stands for, by its names, its own past or the subscription's."""
+    known = [lookup.knows(item.names) for item in items]
+    found = [
+        _Meaning(lookup.plan_by_names(item.names)) if is_known else _past(item, meanings)
+        for item, is_known in zip(items, known, strict=True)
+    ]
+    if not any(known) and not any(meaning and meaning.held(1) for meaning in found):
+        replacing = next((place for place, each in enumerate(found) if each is None), None)
+        if replacing is not None:
+            found[replacing] = _Meaning(inherited=before)
+    return [meaning or _NOTHING for meaning in found]
+
+
+def _past(item: SoldItem, meanings: dict[str | None, _Meaning]) -> _Meaning | None:
+    return meanings.get(item.id) if item.id else None
+
+
+def _run_plans(
+    items: Sequence[SoldItem], meant: Sequence[_Meaning], lookup: PlanLookup
+) -> RunPlans:
+    pairs = list(zip(items, meant, strict=True))
+    unknown = [(item, meaning) for item, meaning in pairs if not lookup.knows(item.names)]
+    # What replaces a whole subscription ends with all the items that replace it.
+    replaced = any(meaning.inherited for _, meaning in pairs)
+    return RunPlans(
+        held=add_up(held for item, meaning in pairs for held in meaning.held(item.quantity)),
+        entitled=tuple(
+            place for place, (_, meaning) in enumerate(pairs) if replaced or meaning.held(1)
+        ),
+        unknown=_called(item for item, _ in unknown),
+        kept=_called(item for item, meaning in unknown if meaning.held(1)),
+    )
+
+
+def _called(items: Iterable[SoldItem]) -> tuple[str, ...]:
+    """Return the most trusted name of each item that has one."""
+    names = (next(filter(None, item.names), None) for item in items)
+    return tuple(name for name in names if name)

@@ -1,0 +1,182 @@
+"""The access by status, grace and pause of a subscription."""
+
+from dataclasses import replace
+
+import pytest
+
+from billing.facts import CollectionPause, Fact
+from billing.rows import EntitlementRow, Projection
+from tests.billing.fact_builders import (
+    DAY,
+    at,
+    item,
+    only_grant,
+    open_invoice,
+    project_facts,
+    subscribed,
+    subscription,
+    with_policy,
+)
+
+ENDING = with_policy({"collection_paused": "end"})
+
+
+def by_plan(projection: Projection) -> dict[str, EntitlementRow]:
+    return {row.plan_code: row for row in projection.entitlements.values()}
+
+
+def test_grace_gives_nothing_to_an_upgrade_that_was_never_paid() -> None:
+    rows = by_plan(
+        project_facts(
+            subscription("active", 0, item("price_basic")),
+            subscription("past_due", DAY, item("price_premium")),
+            now=DAY,
+        )
+    )
+
+    assert not rows["premium"].active
+    assert rows["premium"].because == (
+        "Subscription sub_1 is past due since 2026-11-02; plan premium was not paid before, so it"
+        " has no grace."
+    )
+    assert rows["basic"].expires_at == at(DAY)
+
+
+def test_grace_after_a_change_to_another_plan_prolongs_the_one_that_was_paid() -> None:
+    rows = by_plan(
+        project_facts(
+            subscription("active", 0, item("price_premium")),
+            subscription("past_due", DAY, item("price_basic")),
+            now=2 * DAY,
+        )
+    )
+
+    assert rows["premium"].active
+    assert rows["premium"].expires_at == at(8 * DAY)
+    assert not rows["basic"].active
+
+
+def test_grace_prolongs_what_both_were_and_are_paid_for() -> None:
+    rows = by_plan(
+        project_facts(
+            subscription("active", 0, item("price_premium"), item("price_basic")),
+            subscription("past_due", DAY, item("price_premium"), item("price_team")),
+            now=2 * DAY,
+        )
+    )
+
+    assert {code: row.active for code, row in rows.items()} == {
+        "premium": True,
+        "basic": False,
+        "team": False,
+    }
+    assert rows["basic"].because == "Subscription sub_1 is no longer on plan basic."
+
+
+@pytest.mark.parametrize(("before", "now", "seats"), [(2, 5, 2), (5, 2, 2)])
+def test_grace_prolongs_the_smaller_number_of_seats(before: int, now: int, seats: int) -> None:
+    row = only_grant(
+        project_facts(
+            subscription("trialing", 0, item("price_team", before)),
+            subscription("past_due", DAY, item("price_team", now)),
+        )
+    )
+
+    assert row.entitlements == {"max_devices": 2 * seats}
+
+
+def test_grace_of_a_subscription_that_was_never_seen_running_is_for_what_it_is_on() -> None:
+    facts = [subscription("incomplete", 0, item("price_basic")), subscription("past_due", DAY)]
+
+    assert by_plan(project_facts(facts, now=2 * DAY))["premium"].active
+
+
+def seen_by_api(fact: Fact) -> Fact:
+    return replace(fact, event_type="")
+
+
+def test_grace_of_what_the_api_showed_first_began_with_its_oldest_unpaid_invoice() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY, item(period_start=at(2 * DAY))))
+    before = open_invoice(DAY, stripe_id="in_0", finalized_at=at(DAY))
+    unpaid = [
+        open_invoice(3 * DAY, finalized_at=at(3 * DAY)),
+        open_invoice(4 * DAY, stripe_id="in_2", status="uncollectible", own_created_at=at(4 * DAY)),
+    ]
+
+    assert only_grant(project_facts(seen, before, *unpaid)).expires_at == at(10 * DAY)
+    assert only_grant(project_facts(seen, before)).expires_at == at(13 * DAY)
+    periodless = seen_by_api(subscription("past_due", 6 * DAY))
+    assert only_grant(project_facts(periodless, before)).expires_at == at(8 * DAY)
+
+
+@pytest.mark.parametrize("status", ["paid", "void", "draft"])
+def test_an_invoice_that_is_not_to_be_paid_begins_no_grace(status: str) -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    billed = open_invoice(3 * DAY, status=status, finalized_at=at(3 * DAY))
+
+    assert only_grant(project_facts(seen, billed)).expires_at == at(13 * DAY)
+
+
+def test_an_unpaid_invoice_begins_no_grace_where_a_webhook_showed_the_subscription() -> None:
+    unpaid = open_invoice(3 * DAY, finalized_at=at(3 * DAY))
+
+    shown = project_facts(subscription("past_due", 6 * DAY), unpaid)
+    before = project_facts(
+        subscription("active", 5 * DAY), seen_by_api(subscription("past_due", 6 * DAY)), unpaid
+    )
+    assert only_grant(shown).expires_at == only_grant(before).expires_at == at(13 * DAY)
+
+
+def test_a_checkout_gives_way_to_grace_and_not_to_what_is_past_it() -> None:
+    older = subscription("past_due", 0)
+    begun = subscribed(DAY)
+
+    assert only_grant(project_facts(older, begun, now=2 * DAY)).expires_at == at(7 * DAY)
+    over = project_facts(older, subscribed(7 * DAY), now=8 * DAY)
+    assert only_grant(over).expires_at == at(10 * DAY)
+    assert over.missing_subscriptions == {"sub_1"}
+
+
+def paused(status: str = "active", until: float | None = None) -> Fact:
+    pause = CollectionPause(behavior="void", resumes_at=None if until is None else at(until))
+    return subscription(status, 5, stated={"pause": pause})
+
+
+@pytest.mark.parametrize("status", ["active", "trialing", "past_due"])
+def test_a_pause_of_collection_changes_nothing_unless_the_policy_says_so(status: str) -> None:
+    assert only_grant(project_facts(paused(status), now=DAY)).active
+    row = only_grant(project_facts(paused(status), now=DAY, catalogue=ENDING))
+    assert not row.active
+    assert row.expires_at is None
+    assert row.because == (
+        "Collection of subscription sub_1 is paused, which gives no access by policy."
+    )
+
+
+def test_access_comes_back_when_the_pause_is_over_and_the_projection_is_due_then() -> None:
+    during = project_facts(paused(until=2 * DAY), now=DAY, catalogue=ENDING)
+    after = project_facts(paused(until=2 * DAY), now=2 * DAY, catalogue=ENDING)
+
+    assert not only_grant(during).active
+    assert during.due_at == at(2 * DAY)
+    assert only_grant(during).because == (
+        "Collection of subscription sub_1 is paused until 2026-11-03, which gives no access by"
+        " policy."
+    )
+    assert only_grant(after).active
+
+
+def test_what_has_ended_says_so_although_collection_is_paused() -> None:
+    row = only_grant(project_facts(paused("canceled"), catalogue=ENDING))
+
+    assert row.because == "Subscription sub_1 is canceled, which gives no access."
+
+
+def test_a_cut_list_of_items_is_named_in_the_reason() -> None:
+    row = only_grant(project_facts(subscription(stated={"items_complete": False})))
+
+    assert row.active
+    assert row.because == (
+        "Subscription sub_1 is active. Stripe's list of its items is cut off, so items may have"
+        " gone."
+    )
