@@ -41,6 +41,8 @@ class SubscriptionState:
     last_not_past_due_at: datetime | None
     """The time of the last snapshot in a status other than past due."""
     guessed: bool
+    invoices: tuple[str, ...] = ()
+    """Every invoice that it ever named as its latest."""
 
 
 def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState:
@@ -59,6 +61,7 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
         past_due_since=_past_due_since(facts),
         last_not_past_due_at=max(not_past_due, default=None),
         guessed=history.guessed,
+        invoices=tuple(dict.fromkeys(i for fact in facts if (i := fact.fields.latest_invoice))),
     )
 
 

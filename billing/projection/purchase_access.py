@@ -14,7 +14,7 @@ from billing.objects.observations import EventMoment, all_users_named, newest_of
 from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.invoices import MatchedPayments
 from billing.projection.ownership import Ownership
-from billing.projection.payments import PaymentObjects, refunded_amount
+from billing.projection.payments import PaymentObjects
 from billing.projection.plan_lookup import no_longer_sold
 from billing.projection.purchases import OneTimePurchase
 from billing.rows import PurchaseRow
@@ -138,7 +138,7 @@ def _refunded(
     policy: Policy,
 ) -> Iterator[PurchaseEnd]:
     """Yield the refund, full or partial, that ends the purchase by policy."""
-    back = sum(refunded_amount(payment, matched.received.get(payment.ref)) for payment in payments)
+    back = sum(matched.refunded(ref) for ref in purchase.paid_by)
     received = sum(matched.amount_of(ref) for ref in purchase.paid_by)
     full = back >= received
     disposition = policy.refund_full if full else policy.refund_partial

@@ -204,7 +204,16 @@ def test_without_a_link_an_invoice_and_a_payment_of_one_minute_are_matched() -> 
 
     assert inferred(facts) == {"pi_1": "in_1"}
     assert amounts(project_facts(facts)) == {"pi_1": (2999, 0)}
-    assert project_facts(facts).payments["test", "pi_1"].plan_code == "premium"
+
+
+def test_an_inferred_pair_names_neither_plan_nor_user() -> None:
+    facts = [subscription(), invoice(0), intent(seconds=60)]
+
+    row = only_payment(project_facts(facts))
+
+    assert (row.inferred, row.invoice_id, row.plan_code, row.user_id) == (True, "in_1", None, None)
+    linked = only_payment(project_facts(facts, invoice_payment(70)))
+    assert (linked.inferred, linked.plan_code, linked.user_id) == (False, "premium", "usr_1")
 
 
 @pytest.mark.parametrize(
@@ -230,12 +239,19 @@ def test_a_payment_with_a_link_is_not_paired_with_another_invoice() -> None:
     assert not inferred(invoice(0, subscription=None), intent(invoice="in_2"))
 
 
-def test_pairing_is_one_to_one_and_pairs_as_many_as_can_be() -> None:
-    bills = [invoice(0, stripe_id="in_1"), invoice(50, stripe_id="in_2", subscription="sub_2")]
-    paid = [intent(seconds=40, stripe_id="pi_1"), intent(seconds=100, stripe_id="pi_2")]
+def test_pairing_is_one_to_one_and_the_nearest_pair_goes_first() -> None:
+    bills = [invoice(0, stripe_id="in_1"), invoice(30, stripe_id="in_2", subscription="sub_2")]
+    paid = [intent(seconds=25, stripe_id="pi_1"), intent(seconds=50, stripe_id="pi_2")]
+
+    assert inferred(bills, paid) == {"pi_1": "in_2", "pi_2": "in_1"}
+    assert inferred(reversed(bills), reversed(paid)) == {"pi_1": "in_2", "pi_2": "in_1"}
+
+
+def test_of_equally_near_pairs_the_lower_ids_go_first() -> None:
+    bills = [invoice(9, stripe_id="in_2", subscription="sub_2"), invoice(9, stripe_id="in_1")]
+    paid = [intent(seconds=19, stripe_id="pi_2"), intent(seconds=-1, stripe_id="pi_1")]
 
     assert inferred(bills, paid) == {"pi_1": "in_1", "pi_2": "in_2"}
-    assert inferred(reversed(bills), reversed(paid)) == {"pi_1": "in_1", "pi_2": "in_2"}
 
 
 def test_one_payment_is_matched_with_one_invoice_only() -> None:
@@ -350,8 +366,8 @@ def test_a_checkout_that_stands_for_itself_is_matched_with_its_payment() -> None
         projection = project_facts(subscribed(5), paid)
         row = only_payment(projection)
 
-        assert (row.payment_ref, row.inferred, row.plan_code) == ("pi_1", False, "premium")
-        assert row.user_id == "usr_1"
+        assert (row.payment_ref, row.inferred, row.plan_code) == ("pi_1", True, None)
+        assert (row.user_id, row.invoice_id) == ("usr_1", paid.fields.invoice)
 
 
 def test_a_payment_of_a_known_other_invoice_is_not_a_checkouts() -> None:
