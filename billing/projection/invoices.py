@@ -18,7 +18,7 @@ from billing.ids import CustomerId
 from billing.objects.checkouts import SessionState
 from billing.objects.credit_notes import CreditNoteState
 from billing.objects.invoices import InvoiceState
-from billing.objects.observations import ReceivedMoney, first_value
+from billing.objects.observations import EventMoment, ReceivedMoney, first_value
 from billing.objects.payment_intents import AttemptState
 from billing.objects.store import RealmObjects
 from billing.projection.pairing import Bill, FreePayment, nearest_pairs
@@ -30,7 +30,7 @@ from billing.projection.payments import (
     payments_of,
     received_money,
 )
-from billing.projection.refunds import refunded_amount, totals_changed_at
+from billing.projection.refunds import events_of_refunds, refunded_amount, totals_changed_at
 
 FIRST_INVOICE_WITHIN = timedelta(hours=1)
 """The most time between a checkout and the payment of its subscription's first invoice."""
@@ -93,10 +93,11 @@ class InvoiceMatch:
 
 
 class MoneyBack(NamedTuple):
-    """The money of one payment that went back, and the second of the newest change of it."""
+    """The money of one payment that went back, the second of its newest change, and the events."""
 
     amount: int
     changed_at: datetime | None
+    by: tuple[EventMoment, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -357,7 +358,7 @@ def _money_back(objects: RealmObjects, matched: MatchedPayments) -> dict[str, Mo
     for ref, payment in matched.payments.items():
         refunded = refunded_amount(payment, matched.received.get(ref))
         if (changed_at := totals_changed_at(payment, refunded)) or refunded:
-            back[ref] = MoneyBack(refunded, changed_at)
+            back[ref] = MoneyBack(refunded, changed_at, tuple(events_of_refunds(payment)))
     for note in sorted(objects.credit_notes.values(), key=lambda each: each.id):
         if note.out_of_band_amount and note.invoice in matched.matches:
             _add_out_of_band(note, matched.matches[note.invoice], matched, back)
@@ -376,9 +377,10 @@ def _add_out_of_band(
     """
     rest = 0 if note.void else note.out_of_band_amount
     for ref in (match.ref, *match.payments):
-        before = back.get(ref, MoneyBack(0, None))
+        before = back.get(ref, MoneyBack(0, None, ()))
         part = min(rest, matched.amount_of(ref) - before.amount)
         if matched.amount_of(ref):
             changed_at = max(filter(None, (before.changed_at, note.changed_at)))
-            back[ref] = MoneyBack(before.amount + part, changed_at)
+            by = (*before.by, note.decided_by) if part else before.by
+            back[ref] = MoneyBack(before.amount + part, changed_at, by)
         rest -= part

@@ -112,7 +112,7 @@ def _purchase_end(
 ) -> PurchaseEnd | None:
     """Return the newest event that ends the purchase by policy; None if there is none."""
     causes = [*_disputed(purchase, payments, policy)]
-    causes += _refunded(purchase, payments, matched, policy)
+    causes += _refunded(purchase, matched, policy)
     if not causes:
         return None
     newest = newest_of(cause.moment for cause in causes)
@@ -133,7 +133,6 @@ def _disputed(
 
 def _refunded(
     purchase: OneTimePurchase,
-    payments: list[PaymentObjects],
     matched: MatchedPayments,
     policy: Policy,
 ) -> Iterator[PurchaseEnd]:
@@ -144,14 +143,10 @@ def _refunded(
     disposition = policy.refund_full if full else policy.refund_partial
     if back > 0 and received > 0 and disposition is PolicyAction.END:
         how = "in full" if full else "in part"
-        moment = newest_of(moment for payment in payments for moment in _refunds(payment))
+        moment = newest_of(
+            moment
+            for ref in purchase.paid_by
+            if ref in matched.back
+            for moment in matched.back[ref].by
+        )
         yield PurchaseEnd(moment, f"Purchase {purchase.ref} was refunded {how}{_ENDS}")
-
-
-def _refunds(payment: PaymentObjects) -> Iterator[EventMoment]:
-    for charge in payment.charges:
-        if charge.refunded:
-            yield charge.refunded_by
-    for refund in payment.refunds:
-        if refund.succeeded:
-            yield EventMoment(refund.newest.at, refund.newest.event_id)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from billing.objects.charges import ChargeState, RefundState
-from billing.objects.observations import ReceivedMoney
+from billing.objects.observations import EventMoment, ReceivedMoney
 from billing.projection.payments import PaymentObjects, returned_at
 
 
@@ -120,3 +120,13 @@ def _changes(payment: PaymentObjects, refunded: int) -> Iterator[datetime]:
             yield refund.failed_at
     if refunded > _sum(_succeeded(payment)):
         yield from (charge.refunded_by.at for charge in payment.charges if charge.refunded)
+
+
+def events_of_refunds(payment: PaymentObjects) -> Iterator[EventMoment]:
+    """Yield the events that tell of what went back."""
+    for charge in payment.charges:
+        if charge.refunded:
+            yield charge.refunded_by
+    for refund in payment.refunds:
+        if refund.succeeded:
+            yield EventMoment(refund.newest.at, refund.newest.event_id)
