@@ -120,6 +120,11 @@ def make_fact(
     )
 
 
+def with_fields(fact: Fact, **fields: Any) -> Fact:
+    """Return the fact with other values of some of its fields."""
+    return replace(fact, fields=replace(fact.fields, **fields))
+
+
 def customer(
     user: str | None,
     seconds: float = 0,
