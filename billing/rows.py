@@ -26,7 +26,7 @@ class PurchaseStatus(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """The progress of a payment; a late failure never undoes ``succeeded``."""
+    """The progress of a payment; only a failure of the same charge undoes ``succeeded``."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -92,6 +92,8 @@ class PaymentRow:
 
     ``inferred`` means that its invoice was matched by customer, amount and time, not by a link.
     ``provisional`` means that an invoice or a session stands in until the payment is known.
+    ``occurred_at`` is the second of the money, ``changed_at`` that in which money last went back or
+    failed to; it dates the history and is not stored.
     """
 
     realm: Realm
@@ -108,6 +110,7 @@ class PaymentRow:
     inferred: bool
     provisional: bool
     occurred_at: datetime
+    changed_at: datetime | None = field(default=None, compare=False)
 
     @property
     def key(self) -> tuple[str, ...]:

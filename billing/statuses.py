@@ -18,10 +18,13 @@ NO_CURRENCY = "xxx"
 
 SUCCEEDED = "succeeded"
 CANCELED = "canceled"
+REQUIRES_CAPTURE = "requires_capture"
 PAID = "paid"
 INVOICE_UNPAID = frozenset({"open", "uncollectible"})
 REFUND_FAILED = frozenset({"failed", "canceled"})
+REFUND_PENDING = frozenset({"pending", "requires_action"})
 CHARGE_FAILED = "failed"
+CAPTURE_EVENT = "charge.captured"
 CREDIT_NOTE_VOID = "void"
 
 DISPUTE_LOST = "lost"

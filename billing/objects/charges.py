@@ -25,54 +25,94 @@ from billing.objects.ordering import ObjectHistory
 from billing.objects.payment_intents import AttemptState
 from billing.rows import PaymentStatus
 from billing.statuses import (
+    CAPTURE_EVENT,
     CHARGE_FAILED,
     DISPUTE_LOST,
     DISPUTE_WON,
     DISPUTES_WITHOUT_CONSEQUENCE,
     REFUND_FAILED,
+    REFUND_PENDING,
     SUCCEEDED,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeState(AttemptState):
-    """A charge; ``refunded`` is the running total of its newest snapshot."""
+    """A charge; ``refunded`` is the running total of its newest snapshot.
+
+    The running total holds what was authorised and released, too.
+    """
 
     payment_intent: str | None
+    authorized: int
+    captured: bool
+    captured_at: datetime | None
+    """The second in which an authorisation was captured, if its event told it."""
+    failed_at: datetime | None
+    """The time since which it has been failed, if it is failed now."""
     refunded: int
     refunded_as_of: datetime
     refunded_by: EventMoment
     authorized_only: bool
+    released_whole: bool
+    """True if an authorisation was given up before anything was captured."""
 
 
 def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
     """Return the state of a charge.
 
-    An authorisation that was never captured moved no money, and releasing it gives none back.
+    An authorisation that was never captured moved no money, and releasing it gives none back. One
+    that is captured in parts is money as far as it is captured.
     """
     facts = observations(history, ChargeFields)
     state = state_of(history, facts)
     succeeded = [fact for fact in facts if fact.fields.status == SUCCEEDED]
-    done = [fact for fact in succeeded if fact.fields.captured]
+    done = [fact for fact in succeeded if fact.fields.captured or fact.fields.amount_captured]
+    created = last_value(fact.fields.own_created_at for fact in facts)
+    failed_at = _failed_since(facts)
     return ChargeState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
         user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
         status=_status_before_success(state.fields),
-        money=_captured(state.fields.currency, done) if done else None,
+        collected=_captured(state.fields.currency, done, created) if done else None,
+        returned_at=failed_at if done else None,
         currency=state.fields.currency,
-        first_at=facts[0].at,
+        first_at=created or facts[0].at,
+        as_of=state.at,
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         invoice=last_value(fact.fields.invoice for fact in facts),
+        order_reference=last_value(fact.fields.order_reference for fact in facts),
+        authorized=state.fields.amount,
+        captured=state.fields.captured,
+        captured_at=min((f.since for f in facts if f.event_type == CAPTURE_EVENT), default=None),
+        failed_at=failed_at,
         refunded=state.fields.amount_refunded if done else 0,
         refunded_as_of=state.at,
         refunded_by=_refunded_by(facts, state),
         authorized_only=bool(succeeded) and not done,
+        released_whole=bool(succeeded) and not done and _is_released(state.fields),
     )
 
 
-def _captured(currency: str, done: Sequence[Observation[ChargeFields]]) -> ReceivedMoney:
-    return ReceivedMoney(done[-1].fields.amount_captured, currency, done[0].at)
+def _captured(
+    currency: str, done: Sequence[Observation[ChargeFields]], created: datetime | None
+) -> ReceivedMoney:
+    return ReceivedMoney(done[-1].fields.amount_captured, currency, created or done[0].at)
+
+
+def _failed_since(facts: Sequence[Observation[ChargeFields]]) -> datetime | None:
+    """Return the time since which the charge has been failed, if it is failed now."""
+    since = None
+    for fact in reversed(facts):
+        if fact.fields.status != CHARGE_FAILED:
+            break
+        since = fact.since
+    return since
+
+
+def _is_released(state: ChargeFields) -> bool:
+    return state.refunded_in_full or state.amount_refunded >= state.amount
 
 
 def _status_before_success(state: ChargeFields) -> PaymentStatus:
@@ -93,11 +133,15 @@ def _refunded_by(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundState:
-    """One refund; ``failed_at`` is the time of its failure, if it is failed now."""
+    """One refund; ``failed_at`` is the time of its failure, if it is failed now.
+
+    ``pending`` is True while the money is not given back yet.
+    """
 
     charge: str | None
     payment_intent: str | None
     succeeded: bool
+    pending: bool
     amount: int
     currency: str
     first_at: datetime
@@ -110,20 +154,22 @@ def fold_refund(_: ObjectKey, history: ObjectHistory) -> RefundState:
     """Return the state of a refund. Success is not final: a bank can return a refund days later."""
     facts = observations(history, RefundFields)
     state = state_of(history, facts)
+    created = last_value(fact.fields.own_created_at for fact in facts) or _told_at(history)
     return RefundState(
         charge=last_value(fact.fields.charge for fact in facts),
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         succeeded=state.fields.status == SUCCEEDED,
+        pending=state.fields.status in REFUND_PENDING,
         amount=state.fields.amount,
         currency=state.fields.currency,
-        first_at=facts[0].at,
-        created_at=_created_at(history),
+        first_at=created or facts[0].at,
+        created_at=created,
         failed_at=_failed_at(facts),
         newest=state,
     )
 
 
-def _created_at(history: ObjectHistory) -> datetime | None:
+def _told_at(history: ObjectHistory) -> datetime | None:
     return next((fact.created_at for fact in history.facts if fact.rank is Rank.CREATED), None)
 
 

@@ -32,6 +32,11 @@ class CreditNoteState:
     """The second in which it was made."""
     decided_by: EventMoment
 
+    @property
+    def changed_at(self) -> datetime:
+        """The second in which it was made, or voided if it is void."""
+        return self.decided_by.at if self.void else self.at
+
 
 def fold_credit_note(key: ObjectKey, history: ObjectHistory) -> CreditNoteState:
     """Return the state of a credit note. A void one stays void."""

@@ -43,6 +43,8 @@ class InvoiceState:
     granted: GrantBasis | None
     """Set once the invoice is paid in full."""
     payment_refs: tuple[str, ...]
+    paid_out_of_band: bool
+    """True if it was paid outside Stripe, so that no payment of Stripe's can be its money."""
     plan_references: tuple[PlanReference, ...]
     failures: tuple[datetime, ...]
     unpaid_since: datetime | None
@@ -69,6 +71,7 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         money=ReceivedMoney(amount, state.currency, paid_at) if paid_at else None,
         granted=grant_basis_of(settled, since=paid_at),
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
+        paid_out_of_band=any(fact.fields.paid_out_of_band for fact in facts),
         plan_references=_plan_references(facts),
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
         unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _finalized(facts),
@@ -124,4 +127,5 @@ def fold_invoice_payment(_: ObjectKey, history: ObjectHistory) -> InvoicePayment
 
 
 def _received(currency: str, done: Sequence[Observation[InvoicePaymentFields]]) -> ReceivedMoney:
-    return ReceivedMoney(done[-1].fields.amount_paid, currency, done[0].at)
+    paid_at = last_value(fact.fields.paid_at for fact in done)
+    return ReceivedMoney(done[-1].fields.amount_paid, currency, paid_at or done[0].at)

@@ -1,7 +1,8 @@
 """The state of a payment intent, and the base of all attempts at a payment.
 
-Success is final: a payment that succeeded in any fact succeeded, however late a failure of an
-earlier attempt arrives. Running totals come from the newest snapshot and are never added up.
+Success is final but for a returned debit: only a newer failure of the same charge undoes it, never
+an older one or another attempt. Running totals come from the newest snapshot and are never added
+up.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from billing.objects.plan_references import PlanReference, reference_in_metadata
 from billing.rows import PaymentStatus
 from billing.statuses import (
     CANCELED,
+    REQUIRES_CAPTURE,
     SUCCEEDED,
 )
 
@@ -42,50 +44,108 @@ class AttemptState:
     user_references: UserReferences
     status: PaymentStatus
     """The status as long as the attempt has not succeeded."""
-    money: ReceivedMoney | None
-    """The money it brought, once it has succeeded."""
+    collected: ReceivedMoney | None
+    """The money it brought once it succeeded, even if the bank has taken it back since."""
+    returned_at: datetime | None
+    """The second in which its success was undone: a returned debit."""
     currency: str
     first_at: datetime
+    """The second in which it was made, else that of the first observation."""
+    as_of: datetime
+    """The time of the observation that is its state."""
     invoice: str | None
+    order_reference: str | None
+    """A text that may be the id of an invoice, possibly cut off."""
+
+    @property
+    def money(self) -> ReceivedMoney | None:
+        """The money it brought and the bank has not taken back."""
+        return self.collected if self.returned_at is None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentState(AttemptState):
-    """A payment intent, with the plan that its own metadata names."""
+    """A payment intent, with the plan that its own metadata names.
+
+    ``final`` is True once nothing more can be captured. ``uncaptured`` is the part of its amount
+    that it did not bring.
+    """
 
     granted: GrantBasis | None
-    order_reference: str | None
     plan_references: tuple[PlanReference, ...]
+    succeeded: bool
+    final: bool
+    uncaptured: int
+    paid_by: str | None
+    """The charge that brought the money, if the intent names it."""
+    charges: tuple[str, ...]
+    """Every charge that it ever named as its latest."""
 
 
 def fold_intent(key: ObjectKey, history: ObjectHistory) -> IntentState:
-    """Return the state of a payment intent. The newest successful fact states the amount."""
+    """Return the state of a payment intent. The newest successful fact states the amount.
+
+    Of an authorisation that is captured in parts, the parts are money before it is ``succeeded``.
+    https://docs.stripe.com/payments/multicapture
+    """
     facts = observations(history, PaymentIntentFields)
-    state = state_of(history, facts).fields
-    done = [fact for fact in facts if fact.fields.status == SUCCEEDED]
-    money = _received(state.currency, done) if done else None
+    state = state_of(history, facts)
+    succeeded = [fact for fact in facts if fact.fields.status == SUCCEEDED]
+    done = succeeded or [fact for fact in facts if _is_captured_in_part(fact.fields)]
+    collected = _collected(state.fields.currency, done) if done else None
     plan_reference = reference_in_metadata(
         last_value(fact.fields.price_id for fact in facts),
         last_value(fact.fields.plan_code for fact in facts),
     )
+    created = last_value(fact.fields.own_created_at for fact in facts)
     return IntentState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
         user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
-        status=_status_before_success(state),
-        money=money,
-        currency=state.currency,
-        first_at=facts[0].at,
-        granted=grant_basis_of(done, since=money.at if money else None),
+        status=_status_before_success(state.fields),
+        collected=collected,
+        returned_at=_returned_at(facts, done[-1]) if done else None,
+        currency=state.fields.currency,
+        first_at=created or facts[0].at,
+        as_of=state.at,
+        granted=grant_basis_of(done, since=collected.at if collected else None),
         invoice=last_value(fact.fields.invoice for fact in facts),
         order_reference=last_value(fact.fields.order_reference for fact in facts),
         plan_references=(plan_reference,) if plan_reference else (),
+        succeeded=bool(succeeded),
+        final=bool(succeeded) or state.fields.status == CANCELED,
+        uncaptured=max(0, done[-1].fields.amount - done[-1].fields.amount_received) if done else 0,
+        paid_by=done[-1].fields.latest_charge if done else None,
+        charges=tuple(dict.fromkeys(c for f in facts if (c := f.fields.latest_charge))),
     )
 
 
-def _received(currency: str, done: Sequence[Observation[PaymentIntentFields]]) -> ReceivedMoney:
-    amount = done[-1].fields.amount_received
-    return ReceivedMoney(amount, currency, min(fact.since for fact in done))
+def _is_captured_in_part(fields: PaymentIntentFields) -> bool:
+    return fields.amount_received > 0 and fields.status in (REQUIRES_CAPTURE, CANCELED)
+
+
+def _collected(currency: str, done: Sequence[Observation[PaymentIntentFields]]) -> ReceivedMoney:
+    return ReceivedMoney(done[-1].fields.amount_received, currency, _succeeded_at(done))
+
+
+def _succeeded_at(done: Sequence[Observation[PaymentIntentFields]]) -> datetime:
+    """Return the second of success: the event that is the success tells it.
+
+    An object that the API shows later does not state it; then it is the second of its creation.
+    """
+    told = [fact.since for fact in done if fact.event_type]
+    shown = [fact.fields.own_created_at or fact.at for fact in done]
+    return min(told or shown)
+
+
+def _returned_at(
+    facts: Sequence[Observation[PaymentIntentFields]], paid: Observation[PaymentIntentFields]
+) -> datetime | None:
+    """Return the time at which the charge that had succeeded failed after all, if it did."""
+    after = facts[facts.index(paid) + 1 :]
+    charge = paid.fields.latest_charge
+    failed = [fact for fact in after if fact.fields.failed and fact.fields.latest_charge == charge]
+    return failed[0].since if failed and charge else None
 
 
 def _status_before_success(state: PaymentIntentFields) -> PaymentStatus:

@@ -84,6 +84,8 @@ class SubscriptionState:
     """True if it lives in the time of a test clock."""
     latest_moment: datetime
     """The newest time that it states."""
+    invoices: tuple[str, ...] = ()
+    """Every invoice that it ever named as its latest."""
 
     @property
     def prices(self) -> tuple[str, ...]:
@@ -127,6 +129,7 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
         guessed=history.guessed,
         clocked=any(fact.fields.test_clock for fact in facts),
         latest_moment=max(at for fact in facts for at in _moments(fact)),
+        invoices=tuple(dict.fromkeys(i for fact in facts if (i := fact.fields.latest_invoice))),
     )
 
 

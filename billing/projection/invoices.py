@@ -2,8 +2,9 @@
 
 An invoice is money only as far as no linked payment covers what was paid on it. A paid checkout
 without a payment intent stands for the invoice that it names, else for itself, until payments cover
-it. An invoice without a link is matched with one payment of the same customer, amount and currency
-that was received within a minute of it.
+it. An invoice without a link is paired with one payment of the same customer, amount and currency
+that was received within a minute of it, the nearest first. Such a pair is inferred: it serves the
+sum of money alone.
 """
 
 from bisect import bisect_left
@@ -11,15 +12,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from billing.ids import CustomerId
 from billing.objects.checkouts import SessionState
+from billing.objects.credit_notes import CreditNoteState
 from billing.objects.invoices import InvoiceState
-from billing.objects.observations import ReceivedMoney
+from billing.objects.observations import EventMoment, ReceivedMoney, first_value
+from billing.objects.payment_intents import AttemptState
 from billing.objects.store import RealmObjects
-from billing.projection.payments import PaymentObjects, identities, payments_of, received_money
+from billing.projection.pairing import Bill, FreePayment, nearest_pairs
+from billing.projection.payments import (
+    PaymentObjects,
+    collected_money,
+    identities,
+    money_moments,
+    payments_of,
+    received_money,
+)
+from billing.projection.refunds import events_of_refunds, refunded_amount, totals_changed_at
 
-MATCHED_WITHIN = timedelta(seconds=60)
 FIRST_INVOICE_WITHIN = timedelta(hours=1)
 """The most time between a checkout and the payment of its subscription's first invoice."""
 
@@ -36,12 +48,14 @@ class InvoiceMatch:
     """An invoice, or a checkout that names no invoice, with its payments.
 
     ``invoice`` is None while only other objects name it; ``payments`` are the references of the
-    linked payments.
+    linked payments, or of the one that is inferred. ``subscription_naming_it`` has the invoice as
+    its latest.
     """
 
     ref: str
     invoice: InvoiceState | None = None
     session: SessionState | None = None
+    subscription_naming_it: str | None = None
     payments: list[str] = field(default_factory=list)
     inferred: bool = False
 
@@ -55,7 +69,8 @@ class InvoiceMatch:
         """The subscription that is billed."""
         if self.invoice and self.invoice.subscription:
             return self.invoice.subscription
-        return self.session.subscription if self.session else None
+        stated = self.session.subscription if self.session else None
+        return stated or self.subscription_naming_it
 
     @property
     def customer_id(self) -> CustomerId | None:
@@ -71,17 +86,44 @@ class InvoiceMatch:
             return self.invoice.money
         return self.session.money if self.session else None
 
+    @property
+    def may_be_inferred(self) -> bool:
+        """True if a payment of Stripe's may be its money, although nothing links them."""
+        return bool(self.paid) and not (self.invoice and self.invoice.paid_out_of_band)
+
+
+class MoneyBack(NamedTuple):
+    """The money of one payment that went back, the second of its newest change, and the events."""
+
+    amount: int
+    changed_at: datetime | None
+    by: tuple[EventMoment, ...]
+
 
 @dataclass(slots=True, kw_only=True)
 class MatchedPayments:
-    """Payments, invoices, the links between them, and the uncovered rest of each invoice."""
+    """Payments, invoices, the links between them, and the uncovered rest of each invoice.
+
+    ``collected`` is what came, ``received`` what of it the bank has not taken back.
+    """
 
     payments: Mapping[str, PaymentObjects]
+    collected: Mapping[str, ReceivedMoney]
     received: Mapping[str, ReceivedMoney]
     matches: dict[str, InvoiceMatch]
     matches_of: dict[str, list[InvoiceMatch]] = field(default_factory=dict)
     """The invoices of each payment, in the order of their ids."""
     uncovered: dict[str, ReceivedMoney] = field(default_factory=dict)
+    back: dict[str, MoneyBack] = field(default_factory=dict)
+    """What went back, by the reference of the payment or of the uncovered rest."""
+
+    def linked(self, ref: str) -> list[InvoiceMatch]:
+        """Return the invoices that an object links to a payment, without an inferred one."""
+        return [match for match in self.matches_of.get(ref, ()) if not match.inferred]
+
+    def refunded(self, ref: str) -> int:
+        """Return the amount that went back under a reference, 0 if there is none."""
+        return self.back[ref].amount if ref in self.back else 0
 
     def has_row(self, ref: str) -> bool:
         """Return True if a payment or an uncovered rest has a row under this reference."""
@@ -97,18 +139,22 @@ def match_invoices(objects: RealmObjects) -> MatchedPayments:
     """Link payments and invoices, match the others, and compute each invoice's uncovered rest."""
     identity = identities(objects)
     payments = payments_of(objects, identity)
-    received = {ref: money for ref, each in payments.items() if (money := received_money(each))}
     matched = MatchedPayments(
-        payments=payments, received=received, matches=_invoice_matches(objects)
+        payments=payments,
+        collected={ref: money for ref, one in payments.items() if (money := collected_money(one))},
+        received={ref: money for ref, one in payments.items() if (money := received_money(one))},
+        matches=_invoice_matches(objects),
     )
     for invoice, ref in sorted(_links(objects, identity)):
         _match_named(matched.matches, invoice).payments.append(ref)
+    _note_subscriptions(objects, matched.matches)
     billed = _billed_amounts(matched)
     _pair(matched, billed)
     for key in sorted(matched.matches):
         for ref in matched.matches[key].payments:
             matched.matches_of.setdefault(ref, []).append(matched.matches[key])
     matched.uncovered = _uncovered(matched, billed)
+    matched.back = _money_back(objects, matched)
     return matched
 
 
@@ -121,6 +167,14 @@ def _invoice_matches(objects: RealmObjects) -> dict[str, InvoiceMatch]:
         elif session.money and not session.payment_intent:
             matches[session.id] = InvoiceMatch(ref=session.id, session=session)
     return matches
+
+
+def _note_subscriptions(objects: RealmObjects, matches: Mapping[str, InvoiceMatch]) -> None:
+    """Note for each invoice the subscription that names it as its latest; of two the lower id."""
+    for subscription in sorted(objects.subscriptions, reverse=True):
+        for ref in objects.subscriptions[subscription].invoices:
+            if ref in matches:
+                matches[ref].subscription_naming_it = subscription
 
 
 def _match_named(matches: dict[str, InvoiceMatch], ref: str) -> InvoiceMatch:
@@ -156,22 +210,45 @@ def _named_together(objects: RealmObjects) -> list[tuple[str | None, str | None]
 
 
 def _referred_to(objects: RealmObjects) -> Iterator[tuple[str, str]]:
-    """Yield the invoice of an intent's cut-off reference, if only one invoice fits."""
-    referring = [intent for intent in objects.intents.values() if intent.order_reference]
-    known = sorted(objects.invoices) if referring else []
-    for intent in referring:
-        reference = intent.order_reference or ""
-        if reference.startswith("in_") and len(reference) >= SHORTEST_REFERENCE:
-            at = bisect_left(known, reference)
-            meant = [key for key in known[at : at + 2] if key.startswith(reference)]
-            if len(meant) == 1:
-                yield meant[0], intent.id
+    """Yield the invoice of a payment's cut-off reference, if only one invoice fits.
+
+    Any object that names an invoice makes it known, whether its own events are heard or not.
+    """
+    attempts: list[AttemptState] = [*objects.intents.values(), *objects.charges.values()]
+    referring = [
+        (one, ref) for one in attempts if (ref := reference_to_invoice(one.order_reference))
+    ]
+    known = sorted(_invoices_named(objects)) if referring else []
+    for attempt, reference in referring:
+        at = bisect_left(known, reference)
+        meant = [key for key in known[at : at + 2] if key.startswith(reference)]
+        if len(meant) == 1:
+            yield meant[0], attempt.id
+
+
+def reference_to_invoice(order_reference: str | None) -> str | None:
+    """Return an order reference that has the form of an invoice id, possibly cut off."""
+    if not order_reference or not order_reference.startswith("in_"):
+        return None
+    return order_reference if len(order_reference) >= SHORTEST_REFERENCE else None
+
+
+def _invoices_named(objects: RealmObjects) -> set[str]:
+    """Return every invoice that any object names."""
+    named: set[str | None] = {*objects.invoices}
+    named.update(each.invoice for each in objects.sessions.values())
+    named.update(each.invoice for each in objects.invoice_payments.values())
+    named.update(each.invoice for each in objects.intents.values())
+    named.update(each.invoice for each in objects.charges.values())
+    named.update(each.invoice for each in objects.credit_notes.values())
+    named.update(ref for each in objects.subscriptions.values() for ref in each.invoices)
+    return {ref for ref in named if ref}
 
 
 def _pair(matched: MatchedPayments, billed: BilledAmounts) -> None:
     """Match invoices without a link to payments that no other invoice claims."""
     open_matches = [
-        match for match in matched.matches.values() if not match.payments and match.paid
+        match for match in matched.matches.values() if not match.payments and match.may_be_inferred
     ]
     if not open_matches:
         return
@@ -179,13 +256,13 @@ def _pair(matched: MatchedPayments, billed: BilledAmounts) -> None:
     for match in matched.matches.values():
         for ref in match.payments:
             claims[ref].append(match)
-    free = [ref for ref in matched.received if ref not in claims]
+    free = [ref for ref in matched.collected if ref not in claims]
     invoices = [match for match in open_matches if match.invoice_id]
     _match(matched, invoices, [ref for ref in free if not matched.payments[ref].sessions])
     _match(matched, invoices, [ref for ref in free if matched.payments[ref].sessions])
     taken = {ref for match in invoices for ref in match.payments}
     unknown = [
-        ref for ref, matches in claims.items() if ref in matched.received and _all_unknown(matches)
+        ref for ref, matches in claims.items() if ref in matched.collected and _all_unknown(matches)
     ]
     spare = [ref for ref in (*free, *unknown) if ref not in taken]
     _match(matched, [match for match in open_matches if _stands_alone(match, billed)], spare)
@@ -203,25 +280,26 @@ def _stands_alone(match: InvoiceMatch, billed: BilledAmounts) -> bool:
 
 
 def _match(matched: MatchedPayments, matches: Iterable[InvoiceMatch], refs: Iterable[str]) -> None:
-    """Match one to one in the order of time, which matches as many as possible."""
-    # A pool holds the payments of one customer, amount and currency, by time. Invoices take the
-    # earliest payment within the window in the order of their own times: an interval matching in
-    # which an exchange never gains a pair.
-    pools: dict[tuple[str | None, int, str], list[tuple[datetime, str]]] = defaultdict(list)
-    for ref in refs:
-        received = matched.received[ref]
-        alike = (matched.payments[ref].customer_id, received.amount, received.currency)
-        pools[alike].append((received.at, ref))
-    for pool in pools.values():
-        pool.sort()
-    due = [(money.at, match.ref, match, money) for match in matches if (money := match.paid)]
-    for at, _, match, money in sorted(due, key=lambda one: one[:2]):
-        pool = pools.get((match.customer_id, money.amount, money.currency), [])
-        near = [one for one in pool if abs(one[0] - at) <= MATCHED_WITHIN]
-        if near and match.customer_id and not match.payments:
-            pool.remove(near[0])
-            match.payments.append(near[0][1])
-            match.inferred = True
+    """Match one to one by the nearest time; each of them is matched at most once."""
+    bills = [
+        Bill(match.ref, (match.customer_id, money.amount, money.currency), money.at)
+        for match in matches
+        if (money := match.paid) and not match.payments
+    ]
+    for bill, ref in nearest_pairs(bills, [_free_payment(matched, ref) for ref in refs]):
+        matched.matches[bill].payments.append(ref)
+        matched.matches[bill].inferred = True
+
+
+def _free_payment(matched: MatchedPayments, ref: str) -> FreePayment:
+    payment, money = matched.payments[ref], matched.collected[ref]
+    named = (reference_to_invoice(attempt.order_reference) for attempt in payment.attempts)
+    return FreePayment(
+        ref,
+        (payment.customer_id, money.amount, money.currency),
+        money_moments(payment),
+        first_value(named),
+    )
 
 
 def _uncovered(matched: MatchedPayments, billed: BilledAmounts) -> dict[str, ReceivedMoney]:
@@ -244,7 +322,7 @@ def _billed_amounts(matched: MatchedPayments) -> BilledAmounts:
     billed: dict[str, list[ReceivedMoney]] = defaultdict(list)
     for match in matched.matches.values():
         if match.invoice_id and match.subscription:
-            linked = [matched.received[ref] for ref in match.payments if ref in matched.received]
+            linked = [matched.collected[ref] for ref in match.payments if ref in matched.collected]
             known = [*([match.paid] if match.paid else ()), *linked]
             if known:
                 so_far = max(known[0].amount, sum(money.amount for money in linked))
@@ -266,9 +344,43 @@ def _covered(matched: MatchedPayments, match: InvoiceMatch) -> int:
 
 
 def _covered_by(matched: MatchedPayments, ref: str, match: InvoiceMatch) -> int:
-    if ref not in matched.received:
+    if ref not in matched.collected:
         return 0
     parts = [
         each.money for each in matched.payments[ref].invoice_payments if each.invoice == match.ref
     ]
-    return sum(money.amount for money in parts if money) or matched.received[ref].amount
+    return sum(money.amount for money in parts if money) or matched.collected[ref].amount
+
+
+def _money_back(objects: RealmObjects, matched: MatchedPayments) -> dict[str, MoneyBack]:
+    """Return what went back of each payment and of each uncovered rest."""
+    back: dict[str, MoneyBack] = {}
+    for ref, payment in matched.payments.items():
+        refunded = refunded_amount(payment, matched.received.get(ref))
+        if (changed_at := totals_changed_at(payment, refunded)) or refunded:
+            back[ref] = MoneyBack(refunded, changed_at, tuple(events_of_refunds(payment)))
+    for note in sorted(objects.credit_notes.values(), key=lambda each: each.id):
+        if note.out_of_band_amount and note.invoice in matched.matches:
+            _add_out_of_band(note, matched.matches[note.invoice], matched, back)
+    return back
+
+
+def _add_out_of_band(
+    note: CreditNoteState,
+    match: InvoiceMatch,
+    matched: MatchedPayments,
+    back: dict[str, MoneyBack],
+) -> None:
+    """Add what a credit note says was given back outside Stripe, as far as money is there.
+
+    https://docs.stripe.com/api/credit_notes/object#credit_note_object-out_of_band_amount
+    """
+    rest = 0 if note.void else note.out_of_band_amount
+    for ref in (match.ref, *match.payments):
+        before = back.get(ref, MoneyBack(0, None, ()))
+        part = min(rest, matched.amount_of(ref) - before.amount)
+        if matched.amount_of(ref):
+            changed_at = max(filter(None, (before.changed_at, note.changed_at)))
+            by = (*before.by, note.decided_by) if part else before.by
+            back[ref] = MoneyBack(before.amount + part, changed_at, by)
+        rest -= part

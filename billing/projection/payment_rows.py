@@ -13,7 +13,6 @@ from billing.projection.payments import (
     PaymentObjects,
     first_seen,
     newest_dispute,
-    refunded_amount,
     status_of,
 )
 from billing.projection.plan_lookup import PlanLookup
@@ -65,25 +64,28 @@ def project_payments(
 
 def _row(context: PaymentContext, payment: PaymentObjects) -> PaymentRow:
     received = context.matched.received.get(payment.ref)
+    collected = received or context.matched.collected.get(payment.ref)
     linked = context.matched.matches_of.get(payment.ref, ())
     match = next((match for match in linked if match.invoice_id), None)
-    about = _attribute(context, payment, linked)
+    about = _attribute(context, payment, context.matched.linked(payment.ref))
     dispute = newest_dispute(payment)
+    back = context.matched.back.get(payment.ref)
     return PaymentRow(
         realm=context.objects.realm,
         payment_ref=PaymentRef(payment.ref),
         user_id=about.user_id,
         stripe_customer_id=about.customer_id,
         amount_minor=received.amount if received else 0,
-        amount_refunded_minor=refunded_amount(payment, received),
+        amount_refunded_minor=back.amount if back else 0,
         currency=received.currency if received else _currency(payment),
         status=status_of(payment, received),
         dispute_status=dispute.newest.fields.status if dispute else None,
         invoice_id=match.invoice_id if match else None,
         plan_code=about.plan_code,
-        inferred=match.inferred if match else False,
+        inferred=any(match.inferred for match in linked),
         provisional=False,
-        occurred_at=received.at if received else first_seen(payment),
+        occurred_at=collected.at if collected else first_seen(payment),
+        changed_at=back.changed_at if back else None,
     )
 
 
@@ -98,13 +100,14 @@ def _currency(payment: PaymentObjects) -> str:
 def _uncovered_row(context: PaymentContext, match: InvoiceMatch, rest: ReceivedMoney) -> PaymentRow:
     """Return the row of an invoice or a checkout that payments do not cover yet."""
     about = _attribute(context, PaymentObjects(ref=match.ref), (match,))
+    back = context.matched.back.get(match.ref)
     return PaymentRow(
         realm=context.objects.realm,
         payment_ref=PaymentRef(match.ref),
         user_id=about.user_id,
         stripe_customer_id=about.customer_id,
         amount_minor=rest.amount,
-        amount_refunded_minor=0,
+        amount_refunded_minor=back.amount if back else 0,
         currency=rest.currency,
         status=PaymentStatus.SUCCEEDED,
         dispute_status=None,
@@ -113,6 +116,7 @@ def _uncovered_row(context: PaymentContext, match: InvoiceMatch, rest: ReceivedM
         inferred=False,
         provisional=True,
         occurred_at=rest.at,
+        changed_at=back.changed_at if back else None,
     )
 
 

@@ -2,7 +2,8 @@
 
 Its identity is the payment intent, else the charge that has none, else the payment record. Charges,
 checkouts, refunds and disputes name it and are joined under it. The intent and its charges state
-the amount received. Before they arrive, a checkout or an ``invoice_payment`` states it.
+the amount received. Before they arrive, a checkout or an ``invoice_payment`` states it. Money is
+dated by its own second (the charge's ``created``), not by the event that tells of it.
 """
 
 from collections.abc import Callable, Mapping
@@ -98,81 +99,111 @@ def identities(objects: RealmObjects) -> Mapping[str, str]:
     named: list[tuple[str | None, str | None]] = [
         (charge.id, charge.payment_intent) for charge in objects.charges.values()
     ]
+    named += [(charge, each.id) for each in objects.intents.values() for charge in each.charges]
     named += [(each.charge, each.payment_intent) for each in objects.refunds.values()]
     named += [(each.charge, each.payment_intent) for each in objects.disputes.values()]
     pairs = {(charge, intent) for charge, intent in named if charge and intent}
     return dict(sorted(pairs, reverse=True))
 
 
+def collected_money(payment: PaymentObjects) -> ReceivedMoney | None:
+    """Return the money that came, even if the bank has taken it back since."""
+    charged = [charge.collected for charge in payment.charges if charge.collected]
+    return _money_of_attempts(charged, payment.intent) or _money_promised(payment)
+
+
 def received_money(payment: PaymentObjects) -> ReceivedMoney | None:
-    """Return the money received, by the most direct object that states any."""
-    done = [attempt.money for attempt in payment.attempts if attempt.money]
-    if done:
-        charged = sum(charge.money.amount for charge in payment.charges if charge.money)
-        intended = payment.intent.money if payment.intent else None
-        return _seen_first(done, max(charged, intended.amount if intended else 0))
+    """Return the money that came and stayed, by the most direct object that states any.
+
+    Of a debit that the bank returned nothing stayed, whatever a checkout or an invoice says.
+    https://docs.stripe.com/payments/ach-direct-debit
+    """
+    if returned_at(payment):
+        return None
+    charged = [charge.money for charge in payment.charges if charge.money]
+    intent = payment.intent if _intent_stands(payment) else None
+    return _money_of_attempts(charged, intent) or _money_promised(payment)
+
+
+def _money_of_attempts(
+    charged: list[ReceivedMoney], intent: IntentState | None
+) -> ReceivedMoney | None:
+    """Return the sum of the charges, or the intent's amount, which is final once it succeeded."""
+    intended = intent.collected if intent else None
+    total = sum(money.amount for money in charged)
+    if intent and intended:
+        total = intended.amount if intent.succeeded else max(total, intended.amount)
+    witnesses = charged or ([intended] if intended else [])
+    return _seen_first(witnesses, total) if witnesses else None
+
+
+def _money_promised(payment: PaymentObjects) -> ReceivedMoney | None:
+    """Return the money that a checkout or an invoice payment states before the payment does."""
     paid = [session.money for session in payment.sessions if session.money]
     if paid:
         return _seen_first(paid, paid[0].amount)
-    invoice_payments = [
-        invoice_payment.money
-        for invoice_payment in payment.invoice_payments
-        if invoice_payment.money
-    ]
-    return (
-        _seen_first(
-            invoice_payments, sum(invoice_payment.amount for invoice_payment in invoice_payments)
-        )
-        if invoice_payments
-        else None
-    )
+    parts = [each.money for each in payment.invoice_payments if each.money]
+    return _seen_first(parts, sum(part.amount for part in parts)) if parts else None
 
 
 def _seen_first(witnesses: list[ReceivedMoney], amount: int) -> ReceivedMoney:
     return ReceivedMoney(amount, witnesses[0].currency, min(money.at for money in witnesses))
 
 
+def returned_at(payment: PaymentObjects) -> datetime | None:
+    """Return the time at which the bank took the money back; None if money stayed or none came."""
+    if _intent_stands(payment) or any(charge.money for charge in payment.charges):
+        return None
+    returns = [charge.returned_at for charge in payment.charges if charge.returned_at]
+    returns += _returns_of_intent(payment)
+    return max(returns, default=None)
+
+
+def _intent_stands(payment: PaymentObjects) -> bool:
+    intent = payment.intent
+    return bool(intent and intent.collected) and not _returns_of_intent(payment)
+
+
+def _returns_of_intent(payment: PaymentObjects) -> list[datetime]:
+    """Return the failures of the charge that had brought the intent's money."""
+    intent = payment.intent
+    if intent is None or intent.granted is None:
+        return []
+    returns = [intent.returned_at] if intent.returned_at else []
+    for charge in payment.charges:
+        failed_at = charge.failed_at if intent.paid_by else charge.returned_at
+        if intent.paid_by in (charge.id, None) and failed_at:
+            returns += [failed_at] if failed_at > intent.granted.newest.at else []
+    return returns
+
+
+def money_moments(payment: PaymentObjects) -> tuple[datetime, ...]:
+    """Return every second at which the money may be said to have come.
+
+    A delayed method's charge is made days before the intent succeeds and the invoice is paid.
+    """
+    stated = [attempt.collected for attempt in payment.attempts]
+    moments = [money.at for money in (*stated, collected_money(payment)) if money]
+    return tuple(dict.fromkeys(moments))
+
+
 def status_of(payment: PaymentObjects, received: ReceivedMoney | None) -> PaymentStatus:
-    """Return the status: succeeded if any money came, else the intent's, else the charges'."""
+    """Return the status: succeeded if money stayed, else by the newest word on the last attempt."""
     if received:
         return PaymentStatus.SUCCEEDED
-    if payment.intent:
-        return payment.intent.status
-    failed = [charge.status is PaymentStatus.FAILED for charge in payment.charges]
-    return PaymentStatus.FAILED if failed and all(failed) else PaymentStatus.PENDING
+    if returned_at(payment):
+        return PaymentStatus.FAILED
+    intent = payment.intent
+    last = max(payment.charges, key=lambda charge: (charge.first_at, charge.id), default=None)
+    if intent and (last is None or last.as_of <= intent.as_of or _is_canceled(intent)):
+        return intent.status
+    if last is None:
+        return PaymentStatus.PENDING
+    return PaymentStatus.CANCELED if last.released_whole else last.status
 
 
-def refunded_amount(payment: PaymentObjects, received: ReceivedMoney | None) -> int:
-    """Return the amount refunded.
-
-    It is the charges' running totals less refunds that failed since, or the sum of the refunds that
-    succeeded, whichever is more. Releasing an authorisation gives no money back, and no more goes
-    back than was received.
-    """
-    total = _given_back(payment)
-    if received:
-        return min(total, received.amount)
-    released = any(charge.authorized_only for charge in payment.charges)
-    return 0 if released else total
-
-
-def _given_back(payment: PaymentObjects) -> int:
-    running = sum([charge.refunded for charge in payment.charges])
-    if not payment.refunds:
-        return running
-    failed = sum(refund.amount for refund in payment.refunds if _failed_since(payment, refund))
-    succeeded = sum(refund.amount for refund in payment.refunds if refund.succeeded)
-    return max(running - failed, succeeded)
-
-
-def _failed_since(payment: PaymentObjects, refund: RefundState) -> bool:
-    """Return True if a running total still contains a refund that failed after that snapshot."""
-    totals = [c.refunded_as_of for c in payment.charges if refund.charge in (c.id, None)]
-    if not totals or refund.failed_at is None:
-        return False
-    taken = max(totals)
-    contained = refund.created_at is None or refund.created_at <= taken
-    return contained and refund.failed_at > taken
+def _is_canceled(intent: IntentState) -> bool:
+    return intent.status is PaymentStatus.CANCELED
 
 
 def newest_dispute(payment: PaymentObjects) -> DisputeState | None:

@@ -14,7 +14,7 @@ from billing.objects.observations import EventMoment, all_users_named, newest_of
 from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.invoices import MatchedPayments
 from billing.projection.ownership import Ownership
-from billing.projection.payments import PaymentObjects, refunded_amount
+from billing.projection.payments import PaymentObjects
 from billing.projection.plan_lookup import no_longer_sold
 from billing.projection.purchases import OneTimePurchase
 from billing.rows import PurchaseRow
@@ -112,7 +112,7 @@ def _purchase_end(
 ) -> PurchaseEnd | None:
     """Return the newest event that ends the purchase by policy; None if there is none."""
     causes = [*_disputed(purchase, payments, policy)]
-    causes += _refunded(purchase, payments, matched, policy)
+    causes += _refunded(purchase, matched, policy)
     if not causes:
         return None
     newest = newest_of(cause.moment for cause in causes)
@@ -133,25 +133,20 @@ def _disputed(
 
 def _refunded(
     purchase: OneTimePurchase,
-    payments: list[PaymentObjects],
     matched: MatchedPayments,
     policy: Policy,
 ) -> Iterator[PurchaseEnd]:
     """Yield the refund, full or partial, that ends the purchase by policy."""
-    back = sum(refunded_amount(payment, matched.received.get(payment.ref)) for payment in payments)
+    back = sum(matched.refunded(ref) for ref in purchase.paid_by)
     received = sum(matched.amount_of(ref) for ref in purchase.paid_by)
     full = back >= received
     disposition = policy.refund_full if full else policy.refund_partial
     if back > 0 and received > 0 and disposition is PolicyAction.END:
         how = "in full" if full else "in part"
-        moment = newest_of(moment for payment in payments for moment in _refunds(payment))
+        moment = newest_of(
+            moment
+            for ref in purchase.paid_by
+            if ref in matched.back
+            for moment in matched.back[ref].by
+        )
         yield PurchaseEnd(moment, f"Purchase {purchase.ref} was refunded {how}{_ENDS}")
-
-
-def _refunds(payment: PaymentObjects) -> Iterator[EventMoment]:
-    for charge in payment.charges:
-        if charge.refunded:
-            yield charge.refunded_by
-    for refund in payment.refunds:
-        if refund.succeeded:
-            yield EventMoment(refund.newest.at, refund.newest.event_id)

@@ -54,7 +54,7 @@ def _invoice_fields(raw: Raw, context: ReadContext) -> InvoiceFields:
         lines_complete=is_whole_list(raw, "lines"),
         total=signed_in(raw, "total"),
         amount_due=integer_in(raw, "amount_due"),
-        paid_out_of_band=flag_in(raw, "paid_out_of_band"),
+        paid_out_of_band=_is_paid_out_of_band(raw),
         billing_reason=text_in(raw, "billing_reason"),
         own_created_at=time_in(raw, "created") or time_in(raw, "date"),
         finalized_at=time_in(object_in(raw, "status_transitions"), "finalized_at"),
@@ -76,10 +76,19 @@ def _status(raw: Raw) -> str | None:
 
 
 def _amount_paid(raw: Raw) -> int:
+    """Return the amount paid; versions differ in whether it holds what was paid outside Stripe.
+
+    https://docs.stripe.com/api/invoices/object#invoice_object-amount_paid_off_stripe
+    """
     stated = integer_in(raw, "amount_paid")
-    if stated is None and _status(raw) == "paid":
-        return amount_in(raw, "amount_due")
-    return stated or 0
+    outside = amount_in(raw, "amount_paid_off_stripe")
+    if _status(raw) == "paid" and (stated is None or flag_in(raw, "paid_out_of_band")):
+        outside = outside or amount_in(raw, "amount_due")
+    return stated or outside
+
+
+def _is_paid_out_of_band(raw: Raw) -> bool:
+    return flag_in(raw, "paid_out_of_band") or amount_in(raw, "amount_paid_off_stripe") > 0
 
 
 def _subscription(raw: Raw) -> str | None:

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from billing.rows import EntitlementRow, Key, PaymentRow
@@ -11,7 +12,10 @@ from runtime.ledger.rows import Row, TableName
 
 
 class MovementKind(StrEnum):
-    """The reason why totals changed; ``moved`` money was received before on another row."""
+    """The reason why totals changed; ``moved`` money was received before on another row.
+
+    A negative ``received`` is a debit that the bank returned.
+    """
 
     RECEIVED = "received"
     REFUNDED = "refunded"
@@ -45,11 +49,15 @@ class EntitlementRevoked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyMoved:
-    """The signed change of one payment's totals; ``payment`` is the row it is booked on."""
+    """The signed change of one payment's totals; ``payment`` is the row it is booked on.
+
+    ``at`` is the second in which the money itself moved.
+    """
 
     movement: MovementKind
     amount_minor: int
     payment: PaymentRow
+    at: datetime
     before: PaymentRow | None
     after: PaymentRow | None
 

@@ -70,9 +70,10 @@ def no_rows() -> dict[TableName, dict[Key, Row]]:
 
 
 COLUMNS: Mapping[TableName, tuple[str, ...]] = {
-    table: tuple(field.name for field in fields(row_type)) for table, row_type in ROW_TYPES.items()
+    table: tuple(field.name for field in fields(row_type) if field.compare)
+    for table, row_type in ROW_TYPES.items()
 }
-"""The columns that a row fills, by table."""
+"""The columns that a row fills, by table; what is not compared is not stored."""
 
 _COLUMNS_BY_TYPE = {row_type: COLUMNS[table] for table, row_type in ROW_TYPES.items()}
 

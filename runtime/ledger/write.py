@@ -252,7 +252,7 @@ def _payment_event(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
         "plan_code": payment.plan_code,
         "amount_minor": moved.amount_minor,
         "currency": payment.currency,
-        "occurred_at": cause.occurred_at,
+        "occurred_at": moved.at,
     }
 
 

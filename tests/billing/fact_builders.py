@@ -12,6 +12,7 @@ from billing.catalogue import Catalogue, read_catalogue
 from billing.facts import (
     ChargeFields,
     CheckoutSessionFields,
+    CreditNoteFields,
     CustomerFields,
     DisputeFields,
     EntitlementSummaryFields,
@@ -117,6 +118,11 @@ def make_fact(
         customer_id=CustomerId(customer) if customer else None,
         mentions=(key,),
     )
+
+
+def with_fields(fact: Fact, **fields: Any) -> Fact:
+    """Return the fact with other values of some of its fields."""
+    return replace(fact, fields=replace(fact.fields, **fields))
 
 
 def customer(
@@ -264,7 +270,9 @@ CHARGE = ChargeFields(
 
 
 def charge(seconds: float = 0, *, stripe_id: str = "ch_1", how: Any = None, **fields: Any) -> Fact:
-    """Return a charge of ``pi_1`` that succeeded."""
+    """Return a charge of ``pi_1`` that succeeded; it captures the whole amount if none is given."""
+    if fields.get("captured", True) and "amount_captured" in fields:
+        fields.setdefault("amount", fields["amount_captured"])
     return make_fact(Kind.CHARGE, stripe_id, replace(CHARGE, **fields), seconds, **(how or {}))
 
 
@@ -276,11 +284,17 @@ def refund(
     stripe_id: str = "re_1",
     charge: str | None = "ch_1",
     payment_intent: str | None = "pi_1",
+    made: float | None = None,
     **how: Any,
 ) -> Fact:
-    """Return a refund of the whole amount."""
+    """Return a refund of the whole amount; ``made`` is the second of its own ``created``."""
     fields = RefundFields(
-        status=status, amount=amount, currency="usd", charge=charge, payment_intent=payment_intent
+        status=status,
+        amount=amount,
+        currency="usd",
+        charge=charge,
+        payment_intent=payment_intent,
+        own_created_at=None if made is None else at(made),
     )
     return make_fact(Kind.REFUND, stripe_id, fields, seconds, **{"customer": None, **how})
 
@@ -347,6 +361,28 @@ def invoice_payment(
         status=status, amount_paid=amount, currency="usd", invoice=invoice, payment_ref=paid_by
     )
     return make_fact(Kind.INVOICE_PAYMENT, stripe_id, fields, seconds, **{"customer": None, **how})
+
+
+CREDIT_NOTE = CreditNoteFields(
+    status="issued",
+    invoice="in_1",
+    total=2999,
+    out_of_band_amount=0,
+    currency="usd",
+    refunds=(),
+    lines=(),
+    lines_complete=True,
+    own_created_at=None,
+    voided_at=None,
+)
+
+
+def credit_note(
+    seconds: float = 0, *, stripe_id: str = "cn_1", how: Any = None, **fields: Any
+) -> Fact:
+    """Return a credit note of ``in_1`` over the whole amount that gives nothing back itself."""
+    stated = replace(CREDIT_NOTE, **fields)
+    return make_fact(Kind.CREDIT_NOTE, stripe_id, stated, seconds, **(how or {}))
 
 
 def summary(*keys: str, seconds: float = 0, complete: bool = True, **how: Any) -> Fact:

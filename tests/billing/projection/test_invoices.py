@@ -14,6 +14,7 @@ from tests.billing.fact_builders import (
     at,
     charge,
     checkout,
+    credit_note,
     customer,
     intent,
     invoice,
@@ -23,6 +24,7 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    with_fields,
 )
 
 ELSEWHERE = {"customer": "cus_2"}
@@ -104,6 +106,72 @@ def test_a_reference_that_is_short_or_of_something_else_links_nothing(reference:
     paid = intent(seconds=999, order_reference=reference)
 
     assert len(amounts(project_facts(billed, paid))) == 2
+
+
+FULL, CUT_OFF = "in_1NabcdefghXYZ", "in_1Nabcdefgh"
+
+
+@pytest.mark.parametrize(
+    "naming",
+    [
+        checkout(invoice=FULL, payment_intent=None, payment_status="unpaid"),
+        invoice_payment(invoice=FULL, paid_by=None),
+        intent("canceled", invoice=FULL, stripe_id="pi_0"),
+        charge(invoice=FULL, payment_intent="pi_0", status="failed", captured=False),
+        credit_note(invoice=FULL),
+    ],
+)
+def test_a_reference_is_completed_from_any_invoice_that_anything_names(naming: Fact) -> None:
+    paid = intent(seconds=999, order_reference=CUT_OFF)
+
+    rows = project_facts(naming, paid).payments
+
+    assert rows["test", "pi_1"].invoice_id == FULL
+    assert rows["test", "pi_1"].inferred is False
+
+
+def test_a_payment_is_of_the_subscription_that_names_its_invoice_as_the_latest() -> None:
+    billed = with_fields(subscription(), latest_invoice=FULL)
+    later = subscription(seconds=9)
+
+    for paid in (
+        intent(seconds=999, order_reference=CUT_OFF),
+        charge(999, order_reference=CUT_OFF, payment_intent=None),
+    ):
+        row = only_payment(project_facts(billed, later, paid))
+        assert (row.invoice_id, row.plan_code, row.user_id) == (FULL, "premium", "usr_1")
+
+
+def test_a_payment_that_refers_to_another_invoice_is_not_paired() -> None:
+    assert not inferred(invoice(0), intent(order_reference="in_2Nabcdefgh"))
+    both = [invoice(0, stripe_id=f"{CUT_OFF}{last}", subscription=None) for last in "AB"]
+    assert inferred(both, invoice(0), intent(order_reference=CUT_OFF)) == {"pi_1": f"{CUT_OFF}A"}
+
+
+def test_an_invoice_paid_outside_stripe_is_not_paired() -> None:
+    assert not inferred(invoice(0, paid_out_of_band=True), intent())
+
+
+def test_an_invoice_paid_by_a_delayed_method_is_paired_by_the_second_of_success() -> None:
+    """The charge was made days before the money came."""
+    debit = charge(4 * DAY, own_created_at=at(0))
+    bill = invoice(4 * DAY, paid_at=at(4 * DAY))
+
+    assert inferred(bill, debit, intent(seconds=4 * DAY)) == {"pi_1": "in_1"}
+    assert only_payment(project_facts(bill, debit, intent(seconds=4 * DAY))).occurred_at == at(0)
+    assert not inferred(bill, debit)
+
+
+def test_a_charge_that_only_its_intent_names_is_of_that_intent() -> None:
+    facts = [invoice(payment_refs=("ch_1",)), intent(seconds=999, latest_charge="ch_1")]
+
+    assert amounts(project_facts(facts)) == {"pi_1": (2999, 0)}
+
+
+def test_a_part_of_an_invoice_is_paid_in_the_second_that_its_payment_states() -> None:
+    part = with_fields(invoice_payment(9), paid_at=at(5))
+
+    assert only_payment(project_facts(part)).occurred_at == at(5)
 
 
 def test_only_the_part_that_no_payment_covers_stays_with_the_invoice() -> None:
@@ -204,7 +272,16 @@ def test_without_a_link_an_invoice_and_a_payment_of_one_minute_are_matched() -> 
 
     assert inferred(facts) == {"pi_1": "in_1"}
     assert amounts(project_facts(facts)) == {"pi_1": (2999, 0)}
-    assert project_facts(facts).payments["test", "pi_1"].plan_code == "premium"
+
+
+def test_an_inferred_pair_names_neither_plan_nor_user() -> None:
+    facts = [subscription(), invoice(0), intent(seconds=60)]
+
+    row = only_payment(project_facts(facts))
+
+    assert (row.inferred, row.invoice_id, row.plan_code, row.user_id) == (True, "in_1", None, None)
+    linked = only_payment(project_facts(facts, invoice_payment(70)))
+    assert (linked.inferred, linked.plan_code, linked.user_id) == (False, "premium", "usr_1")
 
 
 @pytest.mark.parametrize(
@@ -230,12 +307,19 @@ def test_a_payment_with_a_link_is_not_paired_with_another_invoice() -> None:
     assert not inferred(invoice(0, subscription=None), intent(invoice="in_2"))
 
 
-def test_pairing_is_one_to_one_and_pairs_as_many_as_can_be() -> None:
-    bills = [invoice(0, stripe_id="in_1"), invoice(50, stripe_id="in_2", subscription="sub_2")]
-    paid = [intent(seconds=40, stripe_id="pi_1"), intent(seconds=100, stripe_id="pi_2")]
+def test_pairing_is_one_to_one_and_the_nearest_pair_goes_first() -> None:
+    bills = [invoice(0, stripe_id="in_1"), invoice(30, stripe_id="in_2", subscription="sub_2")]
+    paid = [intent(seconds=25, stripe_id="pi_1"), intent(seconds=50, stripe_id="pi_2")]
+
+    assert inferred(bills, paid) == {"pi_1": "in_2", "pi_2": "in_1"}
+    assert inferred(reversed(bills), reversed(paid)) == {"pi_1": "in_2", "pi_2": "in_1"}
+
+
+def test_of_equally_near_pairs_the_lower_ids_go_first() -> None:
+    bills = [invoice(9, stripe_id="in_2", subscription="sub_2"), invoice(9, stripe_id="in_1")]
+    paid = [intent(seconds=19, stripe_id="pi_2"), intent(seconds=-1, stripe_id="pi_1")]
 
     assert inferred(bills, paid) == {"pi_1": "in_1", "pi_2": "in_2"}
-    assert inferred(reversed(bills), reversed(paid)) == {"pi_1": "in_1", "pi_2": "in_2"}
 
 
 def test_one_payment_is_matched_with_one_invoice_only() -> None:
@@ -346,12 +430,12 @@ def test_a_later_invoice_of_the_subscription_is_other_money() -> None:
 
 
 def test_a_checkout_that_stands_for_itself_is_matched_with_its_payment() -> None:
-    for paid in (intent(seconds=9), intent(seconds=9, invoice="in_1")):
-        projection = project_facts(subscribed(5), paid)
+    for invoice_id in (None, "in_1"):
+        projection = project_facts(subscribed(5), intent(seconds=9, invoice=invoice_id))
         row = only_payment(projection)
 
-        assert (row.payment_ref, row.inferred, row.plan_code) == ("pi_1", False, "premium")
-        assert row.user_id == "usr_1"
+        assert (row.payment_ref, row.inferred, row.plan_code) == ("pi_1", True, None)
+        assert (row.user_id, row.invoice_id) == ("usr_1", invoice_id)
 
 
 def test_a_payment_of_a_known_other_invoice_is_not_a_checkouts() -> None:

@@ -1,6 +1,7 @@
 """One payment is one payment, however many events describe it."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -101,13 +102,16 @@ def test_an_intent_that_is_only_named_is_no_payment_yet() -> None:
     assert not project_facts(invoice_payment(0, 0, status="open")).payments
 
 
+FAILED: dict[str, Any] = {"status": "failed", "captured": False, "amount_captured": 0}
+
+
 def test_success_is_not_undone_by_an_older_or_sibling_failure() -> None:
     facts = [
-        intent("succeeded", 5),
-        intent("requires_payment_method", 9, failed=True),
+        intent("succeeded", 5, latest_charge="ch_2"),
+        intent("requires_payment_method", 9, failed=True, latest_charge="ch_1"),
         charge(5, stripe_id="ch_2"),
-        charge(6, stripe_id="ch_1", status="failed", captured=False, amount_captured=0),
-        charge(7, stripe_id="ch_2", status="failed", captured=False, amount_captured=0),
+        charge(6, stripe_id="ch_1", **FAILED),
+        charge(4, stripe_id="ch_2", **FAILED),
     ]
 
     row = only_payment(project_facts(facts))
@@ -122,10 +126,13 @@ def test_an_authorisation_is_no_money_and_releasing_it_gives_none_back() -> None
     assert amounts(project_facts(released, refund())) == {"pi_1": (0, 0)}
 
 
-def test_a_partial_capture_brings_what_was_captured_and_gives_back_no_more() -> None:
-    captured = charge(amount_captured=1000, amount_refunded=1999)
+def test_a_partial_capture_brings_what_was_captured_and_gives_nothing_back() -> None:
+    """Stripe counts the release of the rest as a refund of the charge."""
+    captured = charge(amount=2999, amount_captured=1000, amount_refunded=1999)
 
-    assert amounts(project_facts(intent(amount_received=1000), captured)) == {"pi_1": (1000, 1000)}
+    assert amounts(project_facts(captured)) == {"pi_1": (1000, 0)}
+    assert amounts(project_facts(intent(amount_received=1000), captured)) == {"pi_1": (1000, 0)}
+    assert amounts(project_facts(captured, refund(amount=1999, made=0))) == {"pi_1": (1000, 0)}
 
 
 def test_the_running_total_is_never_added_up() -> None:
@@ -222,7 +229,7 @@ def test_a_checkout_of_no_known_currency_is_in_none() -> None:
 
 
 def test_a_refund_that_comes_before_its_payment_is_not_lost() -> None:
-    assert amounts(project_facts(refund())) == {"pi_1": (0, 2999)}
+    assert amounts(project_facts(refund())) == {"pi_1": (0, 0)}
     assert amounts(project_facts(refund(), intent())) == {"pi_1": (2999, 2999)}
 
 
@@ -274,9 +281,9 @@ def test_what_is_released_beside_what_is_captured_gives_nothing_back() -> None:
 
 
 def test_a_refund_stands_beside_an_attempt_that_failed() -> None:
-    failed = charge(1, status="failed", captured=False, amount_captured=0)
+    facts = [charge(1, **FAILED), refund(charge="ch_2"), checkout()]
 
-    assert amounts(project_facts(failed, refund(charge="ch_2"))) == {"pi_1": (0, 2999)}
+    assert amounts(project_facts(facts)) == {"pi_1": (2999, 2999)}
 
 
 def test_a_refund_that_was_pending_when_the_total_was_taken_and_failed_is_taken_off_it() -> None:

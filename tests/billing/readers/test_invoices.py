@@ -223,6 +223,25 @@ def test_an_invoice_from_before_there_was_a_status_has_one(
     assert (read.status, read.amount_paid) == (status, amount_paid)
 
 
+@pytest.mark.parametrize(
+    ("stated", "amount_paid", "out_of_band"),
+    [
+        ({"amount_paid": 1000, "paid_out_of_band": True}, 1000, True),
+        ({"amount_paid": 0, "amount_due": 1000, "paid_out_of_band": True}, 1000, True),
+        ({"amount_paid": 0, "amount_due": 1000, "amount_paid_off_stripe": 1000}, 1000, True),
+        ({"amount_paid": 1000, "amount_paid_off_stripe": 400}, 1000, True),
+        ({"amount_paid": 1000, "amount_paid_off_stripe": 0}, 1000, False),
+        ({"amount_paid": 0, "amount_due": 1000}, 0, False),
+    ],
+)
+def test_what_was_paid_outside_stripe_is_paid(
+    stated: dict[str, Any], amount_paid: int, out_of_band: object
+) -> None:
+    read = invoice("invoice.paid", {**OLD, **stated})
+
+    assert (read.amount_paid, read.paid_out_of_band) == (amount_paid, out_of_band)
+
+
 def test_the_invoice_itself_names_the_user_where_no_subscription_does() -> None:
     assert invoice("invoice.paid", COMMON).user_id == "usr_9"
 

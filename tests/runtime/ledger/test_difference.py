@@ -121,6 +121,14 @@ def money(before: list[PaymentRow], after: list[PaymentRow]) -> list[tuple[str, 
     ]
 
 
+def dates(before: list[PaymentRow], after: list[PaymentRow]) -> list[tuple[str, datetime]]:
+    return [
+        (str(each.movement), each.at)
+        for each in difference(rows(*before), rows(*after))
+        if isinstance(each, MoneyMoved)
+    ]
+
+
 def test_equal_rows_ask_for_nothing() -> None:
     assert difference(rows(*ALL), rows(*ALL)) == ()
 
@@ -250,7 +258,45 @@ class TestMoney:
     def test_money_of_one_currency_never_becomes_money_of_another(self) -> None:
         euros = replace(PAYMENT, currency="eur")
 
-        assert money([PAYMENT], [euros]) == [("pi_1", "moved", -2999), ("pi_1", "received", 2999)]
+        assert money([PAYMENT], [euros]) == [
+            ("pi_1", "received", -2999),
+            ("pi_1", "received", 2999),
+        ]
+
+    def test_a_debit_that_the_bank_returned_is_received_no_more(self) -> None:
+        returned = replace(PAYMENT, amount_minor=0, status=PaymentStatus.FAILED, changed_at=LATER)
+
+        assert money([PAYMENT], [returned]) == [("pi_1", "received", -2999)]
+        assert money([], [returned]) == []
+
+    def test_a_row_that_goes_with_its_refund_and_has_no_successor_takes_both_back(self) -> None:
+        assert money([self.refunded], []) == [
+            ("pi_1", "received", -2999),
+            ("pi_1", "refund_reversed", 1000),
+        ]
+
+    def test_money_is_dated_by_its_own_second(self) -> None:
+        refunded = replace(self.refunded, changed_at=LATER)
+        returned = replace(PAYMENT, amount_minor=0, changed_at=LATER)
+
+        assert dates([], [refunded]) == [("received", THEN), ("refunded", LATER)]
+        assert dates([refunded], [replace(PAYMENT, changed_at=LATER)]) == [
+            ("refund_reversed", LATER)
+        ]
+        assert dates([PAYMENT], [returned]) == [("received", LATER)]
+
+    def test_what_moves_leaves_a_row_in_the_second_in_which_it_was_booked(self) -> None:
+        known = replace(PAYMENT, occurred_at=LATER)
+
+        assert dates([self.bill], [known]) == [("moved", THEN), ("moved", LATER)]
+
+    def test_what_moves_to_another_user_leaves_and_enters_in_the_same_seconds(self) -> None:
+        moved = replace(self.refunded, user_id=UserId("usr_2"), changed_at=LATER)
+
+        assert dates([self.refunded], [moved]) == [
+            *(("moved", THEN), ("moved", LATER)),
+            *(("moved", THEN), ("moved", LATER)),
+        ]
 
     @pytest.mark.parametrize("before_it_was_known", [None, UserId("usr_2")])
     def test_money_moves_with_its_user(self, before_it_was_known: UserId | None) -> None:

@@ -1,0 +1,278 @@
+"""Money going back: refunds, released authorisations, returned debits, credit notes."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from billing.facts import Fact
+from billing.rows import PaymentRow, PaymentStatus
+from tests.billing.fact_builders import (
+    amounts,
+    at,
+    charge,
+    checkout,
+    credit_note,
+    customer,
+    intent,
+    invoice,
+    invoice_payment,
+    only_payment,
+    project_facts,
+    refund,
+)
+
+FAILED: dict[str, Any] = {"status": "failed", "captured": False, "amount_captured": 0}
+CAPTURED: dict[str, Any] = {"amount": 4900, "amount_captured": 4000, "amount_refunded": 900}
+"""4900 were authorised and 4000 captured, which Stripe shows as a refund of 900."""
+
+
+def row_of(*facts: Fact) -> PaymentRow:
+    """Return the only payment, which is the same in every order of the facts."""
+    rows = [only_payment(project_facts(order)) for order in permutations(facts)]
+    assert all(row == rows[0] and row.changed_at == rows[0].changed_at for row in rows)
+    return rows[0]
+
+
+def totals(*facts: Fact) -> tuple[int, int]:
+    row = row_of(*facts)
+    return row.amount_minor, row.amount_refunded_minor
+
+
+class TestReleasedAuthorisations:
+    def test_the_rest_of_a_capture_is_no_refund(self) -> None:
+        assert totals(charge(**CAPTURED)) == (4000, 0)
+        assert totals(intent(amount=4900, amount_received=4000), charge(**CAPTURED)) == (4000, 0)
+
+    def test_a_refund_after_a_capture_in_part_is_one(self) -> None:
+        back = {**CAPTURED, "amount_refunded": 1900}
+
+        assert totals(charge(5), charge(9, **back)) == (4000, 1000)
+        assert totals(charge(**CAPTURED), refund("succeeded", 9, 1000, made=9)) == (4000, 1000)
+        assert totals(charge(9, **back), refund("succeeded", 9, 1000, made=9)) == (4000, 1000)
+
+    def test_a_whole_refund_after_a_capture_in_part_gives_back_what_was_captured(self) -> None:
+        assert totals(charge(**{**CAPTURED, "amount_refunded": 4900})) == (4000, 4000)
+
+    def test_the_refund_object_of_a_release_is_no_refund(self) -> None:
+        released = refund("succeeded", 5, 900, stripe_id="re_0", made=5)
+        told = {"type_": "charge.captured"}
+
+        assert totals(charge(5, how=told, **CAPTURED), released) == (4000, 0)
+        assert totals(
+            charge(5, how=told, **CAPTURED), released, refund("succeeded", 9, 1000, made=9)
+        ) == (4000, 1000)
+        assert totals(intent(seconds=5, amount=4900, amount_received=4000), released) == (4000, 0)
+
+    def test_refunds_beyond_what_was_captured_hold_the_release(self) -> None:
+        released = refund("succeeded", 3, 900, stripe_id="re_0", charge=None)
+        back = refund("succeeded", 9, 4000, charge=None)
+
+        taken = intent(seconds=1, amount=4900, amount_received=4000)
+        assert totals(taken, released, back) == (4000, 4000)
+
+    def test_an_uncaptured_rest_is_released_once_the_intent_is_over(self) -> None:
+        part: dict[str, Any] = {"amount": 4900, "amount_captured": 1000, "captured": True}
+        held = intent("requires_capture", amount=4900, amount_received=1000)
+
+        assert totals(held, charge(**part, amount_refunded=500)) == (1000, 500)
+        assert totals(intent("canceled", 9), charge(**part, amount_refunded=3900)) == (1000, 0)
+        assert totals(held, charge(9, **part, amount_refunded=3900)) == (1000, 0)
+
+    def test_an_authorisation_given_up_is_canceled(self) -> None:
+        released = charge(captured=False, amount_captured=0, amount_refunded=2999)
+
+        assert (row_of(released).status, totals(released)) == (PaymentStatus.CANCELED, (0, 0))
+        assert row_of(intent("requires_capture", -5), released).status is PaymentStatus.CANCELED
+        flagged = charge(captured=False, amount_captured=0, refunded_in_full=True)
+        assert row_of(flagged).status is PaymentStatus.CANCELED
+
+
+class TestCaptureInParts:
+    def test_each_part_is_money_before_the_payment_succeeds(self) -> None:
+        first = intent("requires_capture", 1, amount=4900, amount_received=1000)
+        second = intent("requires_capture", 2, amount=4900, amount_received=3000)
+
+        assert totals(first) == (1000, 0)
+        assert totals(first, second) == (3000, 0)
+        assert totals(first, second, intent(seconds=3, amount_received=4900)) == (4900, 0)
+        assert row_of(first).status is PaymentStatus.SUCCEEDED
+
+    def test_parts_are_told_by_the_charge_alone(self) -> None:
+        first = charge(1, amount=4900, amount_captured=1000, captured=False)
+        second = charge(2, amount=4900, amount_captured=4900, captured=True)
+
+        assert totals(first) == (1000, 0)
+        assert totals(first, second) == (4900, 0)
+
+    def test_what_was_captured_before_a_cancellation_stays(self) -> None:
+        assert totals(intent("canceled", amount=4900, amount_received=1000)) == (1000, 0)
+
+    def test_a_part_that_only_the_charge_knows_counts(self) -> None:
+        held = intent("requires_capture", 1, amount=4900, amount_received=1000)
+
+        assert totals(held, charge(2, amount=4900, amount_captured=3000)) == (3000, 0)
+
+    def test_an_intent_that_succeeded_states_the_final_amount(self) -> None:
+        """Charges of old API versions do not state how much was captured."""
+        whole = charge(amount=4900, amount_captured=4900, amount_refunded=900)
+
+        assert totals(intent(amount=4900, amount_received=4000), whole) == (4000, 0)
+
+
+class TestRefundsThatDidNotSucceed:
+    def test_a_total_counts_a_pending_refund_that_gives_nothing_back_yet(self) -> None:
+        total = charge(5, amount_refunded=1000)
+
+        assert totals(total, refund("pending", 5, 1000, made=5)) == (2999, 0)
+        assert totals(total, refund("requires_action", 5, 1000, made=5)) == (2999, 0)
+        assert totals(
+            total, refund("pending", 5, 1000, made=5), refund("succeeded", 9, 1000, made=5)
+        ) == (2999, 1000)
+
+    def test_a_pending_refund_made_after_the_total_is_not_in_it(self) -> None:
+        assert totals(charge(5, amount_refunded=1000), refund("pending", 7, 500, made=7)) == (
+            *(2999, 1000),
+        )
+
+    def test_a_refund_is_known_to_be_in_the_total_by_its_own_second(self) -> None:
+        """The event of its creation may not have been heard."""
+        failed = refund("failed", 9, 1000, made=3)
+
+        assert totals(charge(5, amount_refunded=1000), failed) == (2999, 0)
+
+    def test_refunded_is_never_more_than_received(self) -> None:
+        assert totals(charge(), refund(amount=9999)) == (2999, 2999)
+        assert totals(refund()) == (0, 0)
+        assert totals(intent("processing"), refund()) == (0, 0)
+
+
+class TestReturnedDebits:
+    paid = charge(1)
+    returned = charge(9, **FAILED)
+
+    def test_a_newer_failure_of_the_same_charge_takes_the_money_back(self) -> None:
+        row = row_of(self.paid, self.returned)
+
+        assert (row.amount_minor, row.status) == (0, PaymentStatus.FAILED)
+        assert (row.occurred_at, row.changed_at) == (at(1), at(9))
+
+    def test_neither_intent_nor_checkout_speaks_against_the_charge(self) -> None:
+        facts = [self.paid, self.returned, intent(seconds=1), checkout(2)]
+
+        assert row_of(*facts).amount_minor == 0
+
+    def test_the_failure_alone_is_enough_if_the_intent_names_its_charge(self) -> None:
+        paid = intent(seconds=1, latest_charge="ch_1")
+
+        assert row_of(paid, self.returned).amount_minor == 0
+        assert row_of(paid, charge(9, stripe_id="ch_2", **FAILED)).amount_minor == 2999
+        assert row_of(paid, charge(0, **FAILED)).amount_minor == 2999
+
+    def test_the_intent_alone_tells_it_by_its_charge(self) -> None:
+        paid = intent(seconds=1, latest_charge="ch_1")
+        back: dict[str, Any] = {"failed": True, "amount_received": 0}
+
+        failed = intent("requires_payment_method", 9, latest_charge="ch_1", **back)
+        assert (row_of(paid, failed).amount_minor, row_of(paid, failed).changed_at) == (0, at(9))
+        another = intent("requires_payment_method", 9, latest_charge="ch_2", **back)
+        assert row_of(paid, another).amount_minor == 2999
+        assert row_of(intent(seconds=1), intent("processing", 9, **back)).amount_minor == 2999
+
+    def test_another_attempt_that_succeeds_later_stands(self) -> None:
+        again = charge(20, stripe_id="ch_2")
+
+        assert row_of(self.paid, self.returned, again).amount_minor == 2999
+        assert row_of(self.paid, self.returned, again, intent(seconds=20)).amount_minor == 2999
+        assert row_of(self.paid, self.returned, intent(seconds=20)).amount_minor == 2999
+
+    def test_its_invoice_does_not_stand_in_for_it(self) -> None:
+        facts = [self.paid, self.returned, invoice(2)]
+
+        assert amounts(project_facts(facts, invoice_payment(2))) == {"pi_1": (0, 0)}
+        assert amounts(project_facts(facts)) == {"pi_1": (0, 0)}
+
+
+class TestCreditNotes:
+    outside = invoice(subscription=None, paid_out_of_band=True)
+
+    def test_money_given_back_outside_stripe_is_refunded(self) -> None:
+        note = credit_note(9, out_of_band_amount=1000)
+
+        assert totals(self.outside, note) == (2999, 1000)
+        assert row_of(self.outside, note).changed_at == at(9)
+
+    def test_a_void_note_gives_nothing_back(self) -> None:
+        note = credit_note(5, out_of_band_amount=1000)
+        voided = credit_note(9, out_of_band_amount=1000, status="void")
+
+        assert totals(self.outside, note, voided) == (2999, 0)
+        assert row_of(self.outside, note, voided).changed_at == at(9)
+
+    def test_a_credit_to_the_balance_is_no_money(self) -> None:
+        assert totals(self.outside, credit_note(9)) == (2999, 0)
+
+    def test_a_note_is_booked_on_the_payment_of_its_invoice(self) -> None:
+        note = credit_note(9, out_of_band_amount=1000)
+        facts = [invoice(), invoice_payment(), intent(), note]
+
+        assert totals(*facts) == (2999, 1000)
+        assert totals(*facts[:3], charge(amount_refunded=500), note) == (2999, 1500)
+
+    def test_notes_give_back_no_more_than_came(self) -> None:
+        notes = [credit_note(9, stripe_id=f"cn_{i}", out_of_band_amount=2000) for i in range(2)]
+
+        assert totals(self.outside, *notes) == (2999, 2999)
+
+    def test_a_note_of_two_payments_takes_the_first_one_first(self) -> None:
+        facts = [
+            invoice(amount_paid=4000),
+            *(intent(stripe_id=f"pi_{i}", amount_received=2000) for i in (1, 2)),
+            *(invoice_payment(0, 2000, stripe_id=f"inpay_{i}", paid_by=f"pi_{i}") for i in (1, 2)),
+            credit_note(9, out_of_band_amount=3000),
+        ]
+
+        assert amounts(project_facts(facts)) == {"pi_1": (2000, 2000), "pi_2": (2000, 1000)}
+
+    def test_a_note_of_an_unknown_invoice_changes_nothing(self) -> None:
+        assert not project_facts(credit_note(9, out_of_band_amount=3000)).payments
+        assert not project_facts(credit_note(9, invoice=None, out_of_band_amount=1)).payments
+
+
+class TestDates:
+    def test_a_refund_is_dated_by_its_own_second(self) -> None:
+        told_late = refund("succeeded", 99, 1000, made=9)
+
+        assert row_of(charge(), told_late).changed_at == at(9)
+        assert row_of(charge(99, amount_refunded=1000), told_late).changed_at == at(9)
+
+    def test_a_running_total_that_no_refund_explains_is_dated_by_its_event(self) -> None:
+        assert row_of(charge(), charge(9, amount_refunded=1000)).changed_at == at(9)
+
+    def test_a_refund_that_failed_is_dated_by_its_failure(self) -> None:
+        facts = [charge(), refund("succeeded", 3, made=3), refund("failed", 9, made=3)]
+
+        assert row_of(*facts).changed_at == at(9)
+
+    def test_a_payment_of_which_nothing_went_back_has_no_such_second(self) -> None:
+        assert row_of(customer("usr_1"), charge()).changed_at is None
+
+    def test_a_refund_that_is_the_first_word_of_a_charge_is_of_the_invoice_it_paid(self) -> None:
+        """The charge's own second is that in which the invoice was paid."""
+        late = charge(99 * 86_400, own_created_at=at(5), amount_refunded=2999)
+
+        projection = project_facts(customer("usr_1"), invoice(5, paid_at=at(5)), late)
+
+        row = only_payment(projection)
+        assert (row.amount_minor, row.amount_refunded_minor) == (2999, 2999)
+        assert (row.occurred_at, row.inferred, row.user_id) == (at(5), True, "usr_1")
+
+
+@pytest.mark.parametrize("kind", ["charge", "intent"])
+def test_an_attempt_is_dated_by_its_own_second(kind: str) -> None:
+    if kind == "charge":
+        assert row_of(charge(9, own_created_at=at(5))).occurred_at == at(5)
+        assert row_of(intent(seconds=8), charge(9, own_created_at=at(5))).occurred_at == at(5)
+    else:
+        assert row_of(intent("processing", 9, own_created_at=at(5))).occurred_at == at(5)
+        assert row_of(intent(seconds=9, own_created_at=at(5))).occurred_at == at(9)
