@@ -16,9 +16,7 @@ from billing.objects.observations import (
     GrantBasis,
     Observation,
     ReceivedMoney,
-    UserReferences,
     customer_of,
-    fold_user_references,
     grant_basis_of,
     last_value,
     observations,
@@ -26,6 +24,7 @@ from billing.objects.observations import (
 )
 from billing.objects.ordering import ObjectHistory
 from billing.objects.plan_references import PlanReference, reference_in_metadata
+from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.rows import PaymentStatus
 from billing.statuses import (
     CANCELED,
@@ -39,7 +38,7 @@ class AttemptState:
 
     id: str
     customer_id: CustomerId | None
-    user_references: UserReferences
+    user_statements: UserStatements
     status: PaymentStatus
     """The status as long as the attempt has not succeeded."""
     money: ReceivedMoney | None
@@ -71,7 +70,9 @@ def fold_intent(key: ObjectKey, history: ObjectHistory) -> IntentState:
     return IntentState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        user_statements=fold_user_statements(
+            facts, last_value(fact.fields.own_created_at for fact in facts)
+        ),
         status=_status_before_success(state),
         money=money,
         currency=state.currency,

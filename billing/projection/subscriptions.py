@@ -135,11 +135,10 @@ def project_subscriptions(
     """Return a row for every subscription with a snapshot, and collect the grants of all."""
     rows = []
     for source in sources:
-        user_id = ownership.user_of_subscription(source.id, source.customer_id)
-        all_time = ownership.all_users_of_subscription(source.id, source.customer_id)
-        grants.add(user_id, all_time, source.id, _plan_grants(source, lookup, now))
+        owner = ownership.of_subscription(source.id)
+        grants.add(owner, source.id, _plan_grants(source, lookup, now))
         if source.snapshot:
-            rows.append(_row(grants, source, source.snapshot, user_id))
+            rows.append(_row(grants, source, source.snapshot, owner.user_id))
     return rows
 
 
