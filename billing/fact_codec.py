@@ -20,6 +20,7 @@ from billing.facts import (
     Item,
     Kind,
     Line,
+    LinkFields,
     Metadata,
     Rank,
 )
@@ -165,4 +166,5 @@ _CONVERTERS |= {
     tuple[CreditedLine, ...]: _list_of(CreditedLine),
     CollectionPause | None: _nested(CollectionPause),
 }
-_CODECS: Mapping[Kind, _Codec] = {kind: _codec(family.fields) for kind, family in FAMILIES.items()}
+_SHAPES = {**{kind: family.fields for kind, family in FAMILIES.items()}, Kind.LINK: LinkFields}
+_CODECS: Mapping[Kind, _Codec] = {kind: _codec(shape) for kind, shape in _SHAPES.items()}

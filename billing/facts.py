@@ -36,6 +36,8 @@ class Kind(StrEnum):
     INVOICE_PAYMENT = "invoice_payment"
     CREDIT_NOTE = "credit_note"
     ENTITLEMENT_SUMMARY = "entitlement_summary"
+    LINK = "link"
+    """A person's word that an object or a customer is of a user; no object of Stripe."""
 
 
 class Rank(IntEnum):
@@ -49,12 +51,12 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerFields:
-    """A customer; ``user_id`` is its ``metadata.user_id``."""
+    """A customer; its metadata may name its user."""
 
-    user_id: str | None
     deleted: bool
     metadata: Metadata = ()
     test_clock: str | None = None
+    own_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,6 @@ class SubscriptionFields:
 
     status: str
     items: tuple[Item, ...]
-    user_id: str | None
     cancel_at: datetime | None
     cancel_at_period_end: bool
     started_at: datetime | None
@@ -126,18 +127,18 @@ class SubscriptionFields:
     pause: CollectionPause | None = None
     test_clock: str | None = None
     latest_invoice: str | None = None
+    own_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutSessionFields:
-    """A checkout; ``user_id`` is ``client_reference_id``, else ``metadata.user_id``."""
+    """A checkout; its metadata or its ``client_reference_id`` may name its user."""
 
     mode: str
     status: str | None
     payment_status: str
     amount_total: int
     currency: str | None
-    user_id: str | None
     line_item_refs: tuple[str, ...]
     """Price ids, lookup keys and product ids of ``line_items``, if the event has them."""
     price_id: str | None
@@ -163,7 +164,6 @@ class PaymentIntentFields:
     amount_received: int
     currency: str
     failed: bool
-    user_id: str | None
     price_id: str | None
     plan_code: str | None
     invoice: str | None
@@ -188,7 +188,6 @@ class ChargeFields:
     currency: str
     payment_intent: str | None
     invoice: str | None
-    user_id: str | None
     metadata: Metadata = ()
     own_created_at: datetime | None = None
     refunded_in_full: bool = False
@@ -232,8 +231,6 @@ class InvoiceFields:
     """The payment intents, charges and payment records it names, by old paths and new."""
     line_refs: tuple[str, ...]
     """Price ids, lookup keys and product ids of its lines."""
-    user_id: str | None
-    """The copy of the subscription's ``metadata.user_id``, else the invoice's own metadata."""
     price_id: str | None
     plan_code: str | None
     paid_at: datetime | None
@@ -307,6 +304,20 @@ class EntitlementSummaryFields:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFields:
+    """What a person said about the user of an object or of a customer.
+
+    ``target`` is the Stripe id of a subscription, payment intent, charge, invoice, checkout or
+    customer. A link that was ended was taken back; it counts as if it had never been made.
+    """
+
+    target: str
+    user_id: str
+    since: datetime
+    ended_at: datetime | None = None
+
+
 Fields = (
     CustomerFields
     | SubscriptionFields
@@ -319,6 +330,7 @@ Fields = (
     | InvoicePaymentFields
     | CreditNoteFields
     | EntitlementSummaryFields
+    | LinkFields
 )
 
 

@@ -1,4 +1,7 @@
-"""The families of Stripe objects: the fields, the Stripe name and the API path of each kind."""
+"""The families of Stripe objects: the fields, the Stripe name and the API path of each kind.
+
+What people state belongs to no family, as Stripe knows nothing of it.
+"""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -18,6 +21,9 @@ from billing.facts import (
     RefundFields,
     SubscriptionFields,
 )
+
+STATED_BY_PEOPLE: Final = frozenset({Kind.LINK})
+"""The kinds of facts that come from a person and not from Stripe."""
 
 
 class Family(NamedTuple):

@@ -52,11 +52,6 @@ def currency_in(raw: Raw) -> str:
     return text_in(raw, "currency") or NO_CURRENCY
 
 
-def metadata_in(raw: Raw, name: str) -> str | None:
-    """Return a value of the object's own metadata."""
-    return text_in(object_in(raw, "metadata"), name)
-
-
 def whole_metadata_in(raw: Raw) -> Metadata:
     """Return all texts of the object's own metadata, sorted by key.
 

@@ -166,6 +166,8 @@ class Projection:
     """What was paid for although no plan sells it: price ids, else other names."""
     waiting: bool = False
     """True if a grant or money waits until a fact names its user."""
+    candidates: Mapping[str, tuple[UserId, ...]] = field(default_factory=dict)
+    """Each source and payment that waits, with the users between whom it is undecided."""
     incomplete_summaries: frozenset[CustomerId] = frozenset()
     """Customers whose feature list was cut off and not yet fetched whole."""
     incomplete_items: frozenset[ObjectKey] = frozenset()

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from billing.envelope import Envelope, referenced_id, usable_id
 from billing.facts import Fact, Kind
-from billing.families import FAMILIES
+from billing.families import FAMILIES, STATED_BY_PEOPLE
 from billing.fetching.record import GONE, ApiResponse, FetchPlan, FetchRecord, FetchTarget
 from billing.ids import ObjectKey, stripe_id_of
 from billing.json_fields import Raw, flag_in, object_in, objects_in
@@ -102,7 +102,7 @@ def _fetch_target(fact: Fact, newest: datetime) -> FetchTarget | None:
     if fact.kind is Kind.ENTITLEMENT_SUMMARY:
         stripe_id = stripe_id.removeprefix("entitlements/")
     # Disputes before 2014 have no id; their key is that of their charge.
-    if "/" in stripe_id:
+    if "/" in stripe_id or fact.kind in STATED_BY_PEOPLE:
         return None
     return FetchTarget(
         family=FAMILIES[fact.kind].stripe_name, stripe_id=stripe_id, later_than=newest

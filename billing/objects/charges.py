@@ -16,13 +16,13 @@ from billing.objects.observations import (
     Observation,
     ReceivedMoney,
     customer_of,
-    fold_user_references,
     last_value,
     observations,
     state_of,
 )
 from billing.objects.ordering import ObjectHistory
 from billing.objects.payment_intents import AttemptState
+from billing.objects.user_statements import fold_user_statements
 from billing.rows import PaymentStatus
 from billing.statuses import (
     CAPTURE_EVENT,
@@ -73,7 +73,9 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
     return ChargeState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        user_statements=fold_user_statements(
+            facts, last_value(fact.fields.own_created_at for fact in facts)
+        ),
         status=_status_before_success(state.fields),
         collected=_captured(state.fields.currency, done, created) if done else None,
         returned_at=failed_at if done else None,

@@ -12,9 +12,7 @@ from billing.objects.observations import (
     GrantBasis,
     Observation,
     ReceivedMoney,
-    UserReferences,
     customer_of,
-    fold_user_references,
     grant_basis_of,
     last_value,
     observations,
@@ -22,6 +20,7 @@ from billing.objects.observations import (
 )
 from billing.objects.ordering import ObjectHistory
 from billing.objects.plan_references import PlanReference, most_trusted, reference_in_session
+from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.rows import PurchaseStatus
 from billing.statuses import (
     NO_CURRENCY,
@@ -39,7 +38,9 @@ class SessionState:
 
     id: str
     customer_id: CustomerId | None
-    user_references: UserReferences
+    user_statements: UserStatements
+    by_payment_link: bool
+    """True if a payment link made it; then the buyer may have written its client reference."""
     mode: str
     status: PurchaseStatus
     payment_intent: str | None
@@ -63,7 +64,10 @@ def fold_session(key: ObjectKey, history: ObjectHistory) -> SessionState:
     return SessionState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        user_statements=fold_user_statements(
+            facts, last_value(fact.fields.own_created_at for fact in facts)
+        ),
+        by_payment_link=any(fact.fields.payment_link for fact in facts),
         mode=state.mode,
         status=_status(facts, grants),
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),

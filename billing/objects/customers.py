@@ -1,55 +1,30 @@
 """The state of a customer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from billing.facts import (
-    CustomerFields,
-)
+from billing.facts import CustomerFields
 from billing.ids import ObjectKey
-from billing.objects.observations import (
-    Observation,
-    UserReferences,
-    fold_user_references,
-    observations,
-)
+from billing.objects.observations import last_value, observations
 from billing.objects.ordering import ObjectHistory
+from billing.objects.user_statements import UserStatements, fold_user_statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerState:
-    """The users a customer named; ``moved_at`` is the last change from one user to another.
+    """What a customer's own metadata said over time.
 
     ``clocked`` is True if the customer lives in the time of a test clock.
     """
 
-    user_references: UserReferences
-    moved_at: datetime | None
+    user_statements: UserStatements
     clocked: bool
 
 
 def fold_customer(_: ObjectKey, history: ObjectHistory) -> CustomerState:
-    """Return the state of a customer.
-
-    Removing the user from the metadata changes nothing: the last named user stays.
-    """
+    """Return the state of a customer."""
     facts = observations(history, CustomerFields)
-    stated = fold_user_references((fact.at, fact.fields.user_id) for fact in facts)
+    made_at = last_value(fact.fields.own_created_at for fact in facts)
     return CustomerState(
-        user_references=stated,
-        moved_at=_last_move(facts),
+        user_statements=fold_user_statements(facts, made_at),
         clocked=any(fact.fields.test_clock for fact in facts),
     )
-
-
-def _last_move(facts: Sequence[Observation[CustomerFields]]) -> datetime | None:
-    """Return the last change of user, between two facts or within one that carries both."""
-    moved_at, known = None, None
-    for fact in facts:
-        named = fact.fields.user_id
-        undone = fact.before.user_id if fact.before else None
-        if named is not None and {known, undone} - {None, named}:
-            moved_at = fact.at
-        known = named or known
-    return moved_at

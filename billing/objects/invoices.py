@@ -13,9 +13,7 @@ from billing.objects.observations import (
     GrantBasis,
     Observation,
     ReceivedMoney,
-    UserReferences,
     customer_of,
-    fold_user_references,
     grant_basis_of,
     last_value,
     observations,
@@ -23,6 +21,7 @@ from billing.objects.observations import (
 )
 from billing.objects.ordering import ObjectHistory
 from billing.objects.plan_references import PlanReference, reference_in_metadata
+from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.statuses import (
     CANCELED,
     INVOICE_UNPAID,
@@ -36,7 +35,7 @@ class InvoiceState:
 
     id: str
     customer_id: CustomerId | None
-    user_references: UserReferences
+    user_statements: UserStatements
     subscription: str | None
     money: ReceivedMoney | None
     """The money paid, and the time of the first payment as far as the invoice says."""
@@ -66,7 +65,9 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
     return InvoiceState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        user_statements=fold_user_statements(
+            facts, last_value(fact.fields.own_created_at for fact in facts)
+        ),
         subscription=last_value(fact.fields.subscription for fact in facts),
         money=ReceivedMoney(amount, state.currency, paid_at) if paid_at else None,
         granted=grant_basis_of(settled, since=paid_at),

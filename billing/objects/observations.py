@@ -1,14 +1,13 @@
-"""Observations of one object: the newest value, the named users, the time of payment."""
+"""Observations of one object: the newest value, the time of payment."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from billing.facts import (
     Fields,
 )
-from billing.ids import CustomerId, EventId, UserId
+from billing.ids import CustomerId, EventId
 from billing.objects.ordering import ObjectHistory
 
 F = TypeVar("F", bound=Fields)
@@ -51,25 +50,6 @@ class GrantBasis(NamedTuple):
 
     since: datetime
     newest: EventMoment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserReference:
-    """A named user, and the time of the first fact that names them."""
-
-    user_id: UserId
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserReferences:
-    """The newest user reference of an object, and every user it ever named."""
-
-    newest: UserReference | None
-    all_time: frozenset[UserId]
-
-
-NO_REFERENCES = UserReferences(newest=None, all_time=frozenset())
 
 
 def observations(history: ObjectHistory, shape: type[F]) -> list[Observation[F]]:
@@ -130,26 +110,6 @@ def customer_of(history: ObjectHistory) -> CustomerId | None:
     return last_value(fact.customer_id for fact in history.facts)
 
 
-def fold_user_references(pairs: Iterable[tuple[datetime, str | None]]) -> UserReferences:
-    """Return the newest named user, dated by the first of the unbroken run of facts naming them."""
-    newest: UserReference | None = None
-    all_time: set[UserId] = set()
-    for at, named in pairs:
-        if named is None:
-            continue
-        all_time.add(UserId(named))
-        if newest is None or newest.user_id != named:
-            newest = UserReference(user_id=UserId(named), since=at)
-    return (
-        UserReferences(newest=newest, all_time=frozenset(all_time)) if all_time else NO_REFERENCES
-    )
-
-
 def newest_of(moments: Iterable[EventMoment]) -> EventMoment:
     """Return the newest moment of several objects; within a second, that of the lower event id."""
     return max(sorted(moments, key=lambda moment: moment.event_id), key=lambda moment: moment.at)
-
-
-def all_users_named(*statements: UserReferences) -> frozenset[UserId]:
-    """Return every user whom any of the references ever named."""
-    return frozenset[UserId]().union(*(stated.all_time for stated in statements))

@@ -24,6 +24,7 @@ from billing.facts import (
     Fields,
     InvoiceFields,
     InvoicePaymentFields,
+    LinkFields,
     PaymentIntentFields,
     Rank,
     RefundFields,
@@ -208,13 +209,19 @@ def restrictiveness(fields: Fields) -> Restrictiveness:
         case CheckoutSessionFields():
             return (int(fields.payment_status not in SESSION_GRANTS),)
         case CustomerFields():
-            return (int(fields.deleted), int(fields.user_id is None))
+            return (int(fields.deleted), int(not fields.metadata))
         case EntitlementSummaryFields():
             return (-len(fields.lookup_keys),)
-        case CreditNoteFields():
-            return (int(fields.status == CREDIT_NOTE_VOID),)
+        case CreditNoteFields() | LinkFields():
+            return (int(_is_taken_back(fields)),)
         case _:
             return _of_money(fields)
+
+
+def _is_taken_back(fields: CreditNoteFields | LinkFields) -> bool:
+    if isinstance(fields, LinkFields):
+        return fields.ended_at is not None
+    return fields.status == CREDIT_NOTE_VOID
 
 
 def _of_subscription(fields: SubscriptionFields) -> Restrictiveness:

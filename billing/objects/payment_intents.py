@@ -17,9 +17,7 @@ from billing.objects.observations import (
     GrantBasis,
     Observation,
     ReceivedMoney,
-    UserReferences,
     customer_of,
-    fold_user_references,
     grant_basis_of,
     last_value,
     observations,
@@ -27,6 +25,7 @@ from billing.objects.observations import (
 )
 from billing.objects.ordering import ObjectHistory
 from billing.objects.plan_references import PlanReference, reference_in_metadata
+from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.rows import PaymentStatus
 from billing.statuses import (
     CANCELED,
@@ -41,7 +40,7 @@ class AttemptState:
 
     id: str
     customer_id: CustomerId | None
-    user_references: UserReferences
+    user_statements: UserStatements
     status: PaymentStatus
     """The status as long as the attempt has not succeeded."""
     collected: ReceivedMoney | None
@@ -101,7 +100,7 @@ def fold_intent(key: ObjectKey, history: ObjectHistory) -> IntentState:
     return IntentState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        user_statements=fold_user_statements(facts, created),
         status=_status_before_success(state.fields),
         collected=collected,
         returned_at=_returned_at(facts, done[-1]) if done else None,

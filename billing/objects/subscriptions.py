@@ -9,13 +9,13 @@ from billing.facts import CollectionPause, Item, SubscriptionFields, metadata_va
 from billing.ids import CustomerId, ObjectKey
 from billing.objects.observations import (
     Observation,
-    UserReferences,
     customer_of,
-    fold_user_references,
+    last_value,
     observations,
     state_of,
 )
 from billing.objects.ordering import ObjectHistory
+from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.statuses import (
     PAST_DUE,
     SUBSCRIPTION_ENDED,
@@ -61,7 +61,7 @@ class SubscriptionState:
     """A subscription's state, its past items, and the time since which it is past due."""
 
     customer_id: CustomerId | None
-    user_references: UserReferences
+    user_statements: UserStatements
     newest: Observation[SubscriptionFields]
     ended: bool
     items: tuple[SoldItem, ...]
@@ -115,7 +115,9 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
     past_due_since = _past_due_since(facts)
     return SubscriptionState(
         customer_id=customer_of(history),
-        user_references=fold_user_references((fact.at, fact.fields.user_id) for fact in facts),
+        user_statements=fold_user_statements(
+            facts, last_value(fact.fields.own_created_at for fact in facts)
+        ),
         newest=state,
         ended=state.fields.status in SUBSCRIPTION_ENDED,
         items=lists[place].items,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from billing.ids import EventId, PlanCode, Realm, UserId
+from billing.projection.ownership import Owner
 from billing.rows import EntitlementRow
 
 
@@ -37,27 +38,27 @@ class GrantCollector:
 
     realm: Realm
     rows: dict[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
-    waiting: bool = False
+    candidates: dict[str, tuple[UserId, ...]] = field(default_factory=dict)
+    """The users between whom each source waits that would grant now; often there is none."""
     due_at: datetime | None = None
     """The earliest end of a grant in force now, waiting or not, or return of one that is not."""
 
     def add(
         self,
-        user_id: UserId | None,
-        all_time: Iterable[UserId],
+        owner: Owner,
         source: str,
         plan_grants: Iterable[PlanGrant],
     ) -> None:
         """Add the rows of a source: the grants for its user, inactive rows for all other users."""
         for plan_grant in plan_grants:
-            self._note(plan_grant, user_id)
-            for named in all_time:
-                row = self._row(named, source, plan_grant, is_owner=named == user_id)
+            self._note(plan_grant, owner, source)
+            for named in owner.all_time:
+                row = self._row(named, source, plan_grant, is_owner=named == owner.user_id)
                 self.rows[row.key] = row
 
-    def _note(self, plan_grant: PlanGrant, user_id: UserId | None) -> None:
-        if plan_grant.active:
-            self.waiting |= user_id is None
+    def _note(self, plan_grant: PlanGrant, owner: Owner, source: str) -> None:
+        if plan_grant.active and owner.user_id is None:
+            self.candidates[source] = owner.candidates
         ends = plan_grant.expires_at if plan_grant.active else plan_grant.resumes_at
         if ends and (self.due_at is None or ends < self.due_at):
             self.due_at = ends

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from billing.catalogue import Catalogue
 from billing.facts import Fact, Kind
-from billing.ids import CustomerId, EventId, ObjectKey, Realm, object_key, realm_in
+from billing.ids import CustomerId, EventId, ObjectKey, Realm, UserId, object_key, realm_in
 from billing.objects.ordering import order_facts
 from billing.objects.store import RealmObjects
 from billing.projection.clocks import Clocks
@@ -93,7 +93,8 @@ class PartyFacts:
 def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> Projection:
     """Return the projection of one realm: owners first, then money, then access."""
     lookup.unknown.clear()
-    ownership, matched = Ownership(objects), match_invoices(objects)
+    matched = match_invoices(objects)
+    ownership = Ownership(objects, matched, lookup.catalogue.identity)
     grants = GrantCollector(realm=objects.realm)
     sources = sources_of(objects, ownership)
     clocks = Clocks(objects, now)
@@ -102,6 +103,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     bought = project_purchases(purchases, matched, ownership, lookup.catalogue.policy, grants)
     project_summaries(objects, ownership, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases)
+    waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(
         customers={row.key: row for row in _customers(objects, ownership)},
         subscriptions={row.key: row for row in subscriptions.rows},
@@ -110,7 +112,8 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         entitlements=grants.rows,
         due_at=grants.due_at,
         unknown_prices=frozenset(lookup.unknown),
-        waiting=grants.waiting or any(map(_waits, payments)),
+        waiting=bool(waiting),
+        candidates=waiting,
         incomplete_summaries=_incomplete_summaries(objects),
         incomplete_items=_incomplete_items(objects),
         missing_subscriptions=subscriptions.missing,
@@ -124,15 +127,23 @@ def _customers(objects: RealmObjects, ownership: Ownership) -> list[CustomerRow]
     named = frozenset[CustomerId]().union(*objects.customers_named.values())
     return [
         CustomerRow(
-            realm=objects.realm, stripe_customer_id=each, user_id=ownership.user_of_customer(each)
+            realm=objects.realm,
+            stripe_customer_id=each,
+            user_id=ownership.of_customer(each).user_id,
         )
         for each in named
     ]
 
 
-def _waits(payment: PaymentRow) -> bool:
-    """Return True if money has no user yet."""
-    return payment.user_id is None and payment.amount_minor > 0
+def _without_user(
+    payments: Iterable[PaymentRow], ownership: Ownership
+) -> dict[str, tuple[UserId, ...]]:
+    """Return the money that has no user yet, with the users between whom it waits."""
+    return {
+        row.payment_ref: ownership.of_paid(row.payment_ref).candidates
+        for row in payments
+        if row.user_id is None and row.amount_minor > 0
+    }
 
 
 def _incomplete_summaries(objects: RealmObjects) -> frozenset[CustomerId]:
@@ -172,6 +183,7 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             due_at=min(filter(None, (whole.due_at, part.due_at)), default=None),
             unknown_prices=whole.unknown_prices | part.unknown_prices,
             waiting=whole.waiting or part.waiting,
+            candidates={**whole.candidates, **part.candidates},
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
             incomplete_items=whole.incomplete_items | part.incomplete_items,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,

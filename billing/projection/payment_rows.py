@@ -1,14 +1,13 @@
 """Payment rows: the amount, the user and the plan of each payment and each uncovered invoice."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from billing.ids import CustomerId, PaymentRef, PlanCode, UserId
-from billing.objects.checkouts import SessionState
-from billing.objects.observations import ReceivedMoney, UserReferences, first_value
+from billing.objects.observations import ReceivedMoney, first_value
 from billing.objects.store import RealmObjects
 from billing.projection.invoices import InvoiceMatch, MatchedPayments
-from billing.projection.ownership import Ownership, newest_reference
+from billing.projection.ownership import Ownership
 from billing.projection.payments import (
     PaymentObjects,
     first_seen,
@@ -128,26 +127,13 @@ def _attribute(
     bought = first_value(
         [context.bought.get(ref) for ref in (payment.ref, *[b.ref for b in matches])]
     )
-    statements = (
-        newest_reference(session.user_references for session in _sessions(payment, matches)),
-        context.ownership.reference_for(subscription) if subscription else None,
-    )
+    owner = context.ownership.of_paid(payment.ref)
     return PaymentAttribution(
         customer_id=customer_id,
-        user_id=context.ownership.resolve(statements, customer_id, _copies(payment, matches)),
+        user_id=owner.user_id,
         plan_code=bought
         or (_plan_billed(context, matches, subscription) if subscription else None),
     )
-
-
-def _sessions(payment: PaymentObjects, matches: Sequence[InvoiceMatch]) -> list[SessionState]:
-    return payment.sessions + [match.session for match in matches if match.session]
-
-
-def _copies(payment: PaymentObjects, matches: Sequence[InvoiceMatch]) -> Iterator[UserReferences]:
-    """Yield the references in copies of metadata, which are read only where no other exists."""
-    yield from (attempt.user_references for attempt in payment.attempts)
-    yield from (match.invoice.user_references for match in matches if match.invoice)
 
 
 def _plan_billed(

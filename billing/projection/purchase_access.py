@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from billing.catalogue import Plan, Policy, PolicyAction
 from billing.ids import PaymentRef, PlanCode
-from billing.objects.observations import EventMoment, all_users_named, newest_of
+from billing.objects.observations import EventMoment, newest_of
 from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.invoices import MatchedPayments
 from billing.projection.ownership import Ownership
@@ -40,19 +40,13 @@ def project_purchases(
     """Return the rows of all purchases, paid or not, and collect the grants of the paid ones."""
     rows = []
     for purchase in purchases:
-        customer_id = purchase.customer_id
-        user_id = ownership.resolve(
-            (purchase.user_references.newest,), customer_id, purchase.copies
-        )
-        all_time = all_users_named(
-            purchase.user_references, *purchase.copies
-        ) | ownership.all_users_of_customer(customer_id)
-        grants.add(user_id, all_time, purchase.ref, _plan_grants(purchase, matched, policy))
+        owner = ownership.of_paid(purchase.ref)
+        grants.add(owner, purchase.ref, _plan_grants(purchase, matched, policy))
         rows.append(
             PurchaseRow(
                 realm=grants.realm,
                 purchase_ref=purchase.ref,
-                user_id=user_id,
+                user_id=owner.user_id,
                 plan_code=purchase.plans[0].code if purchase.plans else None,
                 price=purchase.plan_reference.price,
                 status=purchase.status,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from billing.catalogue import Plan
 from billing.ids import CustomerId
 from billing.objects.checkouts import SessionState
-from billing.objects.observations import NO_REFERENCES, GrantBasis, UserReferences, first_value
+from billing.objects.observations import GrantBasis, first_value
 from billing.objects.plan_references import LINE_ITEM_TRUST, NO_PLAN_REFERENCE, PlanReference
 from billing.objects.store import RealmObjects
 from billing.projection.invoices import InvoiceMatch, MatchedPayments
@@ -21,17 +21,12 @@ from billing.rows import PurchaseStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimePurchase:
-    """Something bought once.
-
-    ``user_references`` names its user; ``copies`` count only where nothing else does.
-    """
+    """Something bought once."""
 
     ref: str
     status: PurchaseStatus
     granted: GrantBasis | None
     customer_id: CustomerId | None
-    user_references: UserReferences
-    copies: tuple[UserReferences, ...]
     plan_reference: PlanReference
     plans: tuple[Plan, ...]
     all_time_plans: tuple[Plan, ...]
@@ -53,15 +48,6 @@ class PaymentEvidence:
         """The customer that any of them names."""
         named = [payment.customer_id for payment in self.payments]
         return first_value([*named, self.match.customer_id if self.match else None])
-
-    @property
-    def copies(self) -> tuple[UserReferences, ...]:
-        """The users in the copies of metadata on them."""
-        copied = [
-            attempt.user_references for payment in self.payments for attempt in payment.attempts
-        ]
-        invoice = self.match.invoice if self.match else None
-        return (*copied, invoice.user_references) if invoice else tuple(copied)
 
     @property
     def plan_references(self) -> tuple[PlanReference, ...]:
@@ -144,8 +130,6 @@ def _by_checkout(
         status=session.status,
         granted=session.granted,
         customer_id=first_value((session.customer_id, evidence.customer_id)),
-        user_references=session.user_references,
-        copies=evidence.copies,
         plan_reference=plan_reference,
         plans=lookup.plans_named_by(plan_reference),
         all_time_plans=_plans_in(
@@ -227,8 +211,6 @@ def _purchase_without_checkout(
         status=PurchaseStatus.PAID,
         granted=granted,
         customer_id=evidence.customer_id,
-        user_references=NO_REFERENCES,
-        copies=evidence.copies,
         plan_reference=plan_reference,
         plans=plans,
         all_time_plans=_plans_in(evidence.plan_references, lookup.plans_named_by),

@@ -15,9 +15,8 @@ def project_summaries(objects: RealmObjects, ownership: Ownership, grants: Grant
     for summary in objects.summaries.values():
         if summary.last_known:
             customer_id = summary.customer_id
-            user_id = ownership.user_of_customer(customer_id)
-            all_time = ownership.all_users_of_customer(customer_id)
-            grants.add(user_id, all_time, customer_id, [_plan_grant(summary)])
+            owner = ownership.of_customer(customer_id, summary.since)
+            grants.add(owner, customer_id, [_plan_grant(summary)])
 
 
 def _plan_grant(summary: EntitlementSummaryState) -> PlanGrant:

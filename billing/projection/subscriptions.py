@@ -46,16 +46,15 @@ def project_subscriptions(
     """Return a row for every subscription with a snapshot, and collect the grants of all."""
     rows, missing = [], []
     for source in sources:
-        user_id = ownership.user_of_subscription(source.id, source.customer_id)
-        all_time = ownership.all_users_of_subscription(source.id, source.customer_id)
+        owner = ownership.of_subscription(source.id)
         runs = source.snapshot.item_runs if source.snapshot else ()
         plans = plans_of_runs(runs, lookup)
         decision = _decide(source, plans, lookup, clocks.now_of(source.customer_id))
         if decision is None:
             continue
-        grants.add(user_id, all_time, source.id, _plan_grants(source, plans, decision, lookup))
+        grants.add(owner, source.id, _plan_grants(source, plans, decision, lookup))
         if source.snapshot:
-            rows.append(_row(grants, source, source.snapshot, user_id))
+            rows.append(_row(grants, source, source.snapshot, owner.user_id))
         if decision.by_checkout:
             missing.append(source.id)
     return ProjectedSubscriptions(rows, frozenset(missing))

@@ -29,7 +29,6 @@ def _fields(raw: Raw, _: ReadContext) -> CheckoutSessionFields:
         payment_status=enum_in(raw, "payment_status"),
         amount_total=amount_in(raw, "amount_total"),
         currency=text_in(raw, "currency"),
-        user_id=text_in(raw, "client_reference_id") or text_in(own, "user_id"),
         line_item_refs=price_names_in(objects_in(raw, "line_items"))
         or price_names_in(objects_in(raw, "display_items")),
         price_id=text_in(own, "price_id"),

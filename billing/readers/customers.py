@@ -2,17 +2,17 @@
 
 from billing.envelope import usable_id
 from billing.facts import CustomerFields, Kind
-from billing.json_fields import Raw, flag_in, metadata_in, reference_in, whole_metadata_in
+from billing.json_fields import Raw, flag_in, reference_in, time_in, whole_metadata_in
 from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
 def _fields(raw: Raw, context: ReadContext) -> CustomerFields:
     deleted = context.event_type == "customer.deleted"
     return CustomerFields(
-        user_id=metadata_in(raw, "user_id"),
         deleted=deleted or flag_in(raw, "deleted"),
         metadata=whole_metadata_in(raw),
         test_clock=reference_in(raw, "test_clock"),
+        own_created_at=time_in(raw, "created"),
     )
 
 

@@ -16,7 +16,6 @@ from billing.json_fields import (
     flag_in,
     integer_in,
     is_whole_list,
-    metadata_in,
     object_in,
     objects_in,
     price_names_in,
@@ -43,7 +42,6 @@ def _invoice_fields(raw: Raw, context: ReadContext) -> InvoiceFields:
         subscription=_subscription(raw),
         payment_refs=tuple(dict.fromkeys(_payments(raw))),
         line_refs=price_names_in(objects_in(raw, "lines")),
-        user_id=_user(raw),
         price_id=text_in(own, "price_id"),
         plan_code=text_in(own, "plan_code"),
         paid_at=_paid_at(raw, context),
@@ -101,15 +99,6 @@ def _payments(raw: Raw) -> list[str]:
     named = [_payment_ref(payment) for payment in objects_in(raw, "payments")]
     named += (reference_in(raw, "payment_intent"), reference_in(raw, "charge"))
     return [ref for ref in named if ref]
-
-
-def _user(raw: Raw) -> str | None:
-    details = object_in(raw, "parent", "subscription_details")
-    return (
-        metadata_in(details, "user_id")
-        or metadata_in(object_in(raw, "subscription_details"), "user_id")
-        or metadata_in(raw, "user_id")
-    )
 
 
 def _paid_at(raw: Raw, context: ReadContext) -> datetime | None:

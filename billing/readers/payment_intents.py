@@ -32,7 +32,6 @@ def _fields(raw: Raw, context: ReadContext) -> PaymentIntentFields:
         amount_received=_amount_received(raw),
         currency=currency_in(raw),
         failed=_newest_attempt_failed(raw, context),
-        user_id=text_in(own, "user_id"),
         price_id=text_in(own, "price_id"),
         plan_code=text_in(own, "plan_code"),
         invoice=reference_in(raw, "invoice"),

@@ -13,7 +13,6 @@ from billing.json_fields import (
     flag_in,
     integer_in,
     is_whole_list,
-    metadata_in,
     objects_in,
     price_names_of,
     reference_in,
@@ -32,7 +31,6 @@ def _fields(raw: Raw, context: ReadContext) -> SubscriptionFields:
     return SubscriptionFields(
         status="canceled" if deleted and status not in _ENDED else status,
         items=_items(raw),
-        user_id=metadata_in(raw, "user_id"),
         cancel_at=time_in(raw, "cancel_at"),
         cancel_at_period_end=flag_in(raw, "cancel_at_period_end"),
         started_at=time_in(raw, "start_date") or time_in(raw, "created") or time_in(raw, "start"),
@@ -43,6 +41,7 @@ def _fields(raw: Raw, context: ReadContext) -> SubscriptionFields:
         pause=_pause(raw),
         test_clock=reference_in(raw, "test_clock"),
         latest_invoice=reference_in(raw, "latest_invoice"),
+        own_created_at=time_in(raw, "created"),
     )
 
 

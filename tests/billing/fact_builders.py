@@ -22,6 +22,8 @@ from billing.facts import (
     InvoicePaymentFields,
     Item,
     Kind,
+    LinkFields,
+    Metadata,
     PaymentIntentFields,
     Rank,
     RefundFields,
@@ -89,6 +91,19 @@ def amounts(projection: Projection) -> dict[str, tuple[int, int]]:
     return {row.payment_ref: (row.amount_minor, row.amount_refunded_minor) for row in rows}
 
 
+def naming(user: str | None) -> Metadata:
+    """Return metadata that names a user, or none."""
+    return (("user_id", user),) if user else ()
+
+
+def _with_user(fields: dict[str, Any], member: str = "metadata") -> dict[str, Any]:
+    """Return fields in which the word ``user_id`` has become metadata."""
+    if "user_id" not in fields:
+        return fields
+    user = fields.pop("user_id")
+    return {member: naming(user), **fields}
+
+
 def make_fact(
     kind: Kind,
     stripe_id: str,
@@ -135,8 +150,8 @@ def customer(
     **how: Any,
 ) -> Fact:
     """Return a customer whose metadata names a user; ``was`` is the user before this event."""
-    before = CustomerFields(user_id=was, deleted=False) if was or changed else None
-    fields = CustomerFields(user_id=user, deleted=False, test_clock=clock)
+    before = CustomerFields(metadata=naming(was), deleted=False) if was or changed else None
+    fields = CustomerFields(metadata=naming(user), deleted=False, test_clock=clock)
     stripe_id = how.pop("stripe_id", "cus_1")
     return make_fact(
         Kind.CUSTOMER, stripe_id, fields, seconds, before=before, customer=stripe_id, **how
@@ -167,7 +182,7 @@ def subscription_fields(
     return SubscriptionFields(
         status=status,
         items=items or (item(),),
-        user_id=user,
+        metadata=naming(user),
         cancel_at=None if cancel_at is None else at(cancel_at),
         cancel_at_period_end=at_period_end,
         started_at=START,
@@ -202,7 +217,7 @@ SESSION = CheckoutSessionFields(
     payment_status="paid",
     amount_total=2999,
     currency="usd",
-    user_id="usr_1",
+    metadata=naming("usr_1"),
     line_item_refs=(),
     price_id="price_premium",
     plan_code=None,
@@ -218,7 +233,8 @@ def checkout(
 ) -> Fact:
     """Return a paid one-time checkout; fields are overridden by name."""
     how = {"type_": "checkout.session.completed", **(how or {})}
-    return make_fact(Kind.CHECKOUT_SESSION, stripe_id, replace(SESSION, **fields), seconds, **how)
+    stated = replace(SESSION, **_with_user(fields))
+    return make_fact(Kind.CHECKOUT_SESSION, stripe_id, stated, seconds, **how)
 
 
 def subscribed(seconds: float = 0, **fields: Any) -> Fact:
@@ -233,7 +249,6 @@ INTENT = PaymentIntentFields(
     amount_received=2999,
     currency="usd",
     failed=False,
-    user_id=None,
     price_id=None,
     plan_code=None,
     invoice=None,
@@ -252,7 +267,7 @@ def intent(
     """Return a payment intent; it received nothing before it succeeds."""
     if status != "succeeded":
         fields = {"amount_received": 0, **fields}
-    stated = replace(INTENT, status=status, **fields)
+    stated = replace(INTENT, status=status, **_with_user(fields))
     return make_fact(Kind.PAYMENT_INTENT, stripe_id, stated, seconds, **(how or {}))
 
 
@@ -265,7 +280,6 @@ CHARGE = ChargeFields(
     currency="usd",
     payment_intent="pi_1",
     invoice=None,
-    user_id=None,
 )
 
 
@@ -273,7 +287,8 @@ def charge(seconds: float = 0, *, stripe_id: str = "ch_1", how: Any = None, **fi
     """Return a charge of ``pi_1`` that succeeded; it captures the whole amount if none is given."""
     if fields.get("captured", True) and "amount_captured" in fields:
         fields.setdefault("amount", fields["amount_captured"])
-    return make_fact(Kind.CHARGE, stripe_id, replace(CHARGE, **fields), seconds, **(how or {}))
+    stated = replace(CHARGE, **_with_user(fields))
+    return make_fact(Kind.CHARGE, stripe_id, stated, seconds, **(how or {}))
 
 
 def refund(
@@ -328,7 +343,6 @@ INVOICE = InvoiceFields(
     subscription="sub_1",
     payment_refs=(),
     line_refs=("price_premium",),
-    user_id=None,
     price_id=None,
     plan_code=None,
     paid_at=None,
@@ -337,8 +351,14 @@ INVOICE = InvoiceFields(
 
 
 def invoice(seconds: float = 0, *, stripe_id: str = "in_1", how: Any = None, **fields: Any) -> Fact:
-    """Return a paid invoice of ``sub_1`` that names no payment."""
-    return make_fact(Kind.INVOICE, stripe_id, replace(INVOICE, **fields), seconds, **(how or {}))
+    """Return a paid invoice of ``sub_1`` that names no payment.
+
+    Its user stands in the copy of the subscription's metadata; without one, in its own metadata.
+    """
+    subscription = fields.get("subscription", INVOICE.subscription)
+    member = "subscription_metadata" if subscription else "metadata"
+    stated = replace(INVOICE, **_with_user(fields, member))
+    return make_fact(Kind.INVOICE, stripe_id, stated, seconds, **(how or {}))
 
 
 def open_invoice(seconds: float = 0, **fields: Any) -> Fact:
@@ -389,3 +409,18 @@ def summary(*keys: str, seconds: float = 0, complete: bool = True, **how: Any) -
     """Return Stripe's list of the customer's features."""
     fields = EntitlementSummaryFields(lookup_keys=keys, complete=complete)
     return make_fact(Kind.ENTITLEMENT_SUMMARY, "cus_1", fields, seconds, **how)
+
+
+def link(
+    target: str, user: str, since: float = 0, *, ended: float | None = None, **how: Any
+) -> Fact:
+    """Return a person's link of a Stripe id to a user; ``ended`` takes it back at that second."""
+    fields = LinkFields(
+        target=target,
+        user_id=user,
+        since=at(since),
+        ended_at=None if ended is None else at(ended),
+    )
+    stripe_id = how.pop("stripe_id", f"op_{target}_{user}_{since}")
+    seconds, rank = (since, Rank.CREATED) if ended is None else (ended, Rank.DELETED)
+    return make_fact(Kind.LINK, stripe_id, fields, seconds, **{"rank": rank, **how})

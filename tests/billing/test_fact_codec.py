@@ -23,6 +23,7 @@ from billing.facts import (
     InvoiceFields,
     InvoicePaymentFields,
     Kind,
+    LinkFields,
     Metadata,
     PaymentIntentFields,
     Rank,
@@ -43,6 +44,7 @@ SHAPES: dict[Kind, type[Fields]] = {
     Kind.INVOICE_PAYMENT: InvoicePaymentFields,
     Kind.CREDIT_NOTE: CreditNoteFields,
     Kind.ENTITLEMENT_SUMMARY: EntitlementSummaryFields,
+    Kind.LINK: LinkFields,
 }
 
 moments = st.datetimes(
@@ -98,7 +100,7 @@ def customer() -> Fact:
         event_type="customer.updated",
         created_at=datetime(2026, 11, 21, tzinfo=UTC),
         rank=Rank.UPDATED,
-        fields=CustomerFields(user_id="usr_1", deleted=False),
+        fields=CustomerFields(metadata=(("user_id", "usr_1"),), deleted=False),
         before=None,
         customer_id=CustomerId("cus_1"),
         mentions=(ObjectKey("test:cus_1"),),
@@ -113,7 +115,7 @@ def test_a_stored_fact_can_be_read_by_a_person(customer: Fact) -> None:
         "event_type": "customer.updated",
         "created_at": "2026-11-21T00:00:00+00:00",
         "rank": 1,
-        "fields": {"user_id": "usr_1", "deleted": False},
+        "fields": {"deleted": False, "metadata": {"user_id": "usr_1"}},
         "before": None,
         "customer_id": "cus_1",
         "mentions": ["test:cus_1"],

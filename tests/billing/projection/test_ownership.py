@@ -1,7 +1,13 @@
-"""The user of an object: by its own reference, the customer's link or a copy."""
+"""The user rule: links, the source's own words, its customer, what others named, copies."""
 
+from dataclasses import replace
+from typing import Any
+
+from billing.catalogue import Catalogue, read_catalogue
+from billing.facts import CustomerFields, Fact, Kind, Metadata
 from billing.rows import Projection
 from tests.billing.fact_builders import (
+    CATALOGUE,
     DAY,
     at,
     charge,
@@ -9,6 +15,9 @@ from tests.billing.fact_builders import (
     customer,
     intent,
     invoice,
+    link,
+    make_fact,
+    naming,
     only_grant,
     only_payment,
     project_facts,
@@ -16,6 +25,19 @@ from tests.billing.fact_builders import (
     subscription,
     summary,
 )
+
+
+def with_identity(**identity: list[str]) -> Catalogue:
+    return replace(CATALOGUE, identity=read_catalogue({"identity": identity}).identity)
+
+
+def make_customer(metadata: Metadata, seconds: float) -> Fact:
+    fields = CustomerFields(metadata=metadata, deleted=False)
+    return make_fact(Kind.CUSTOMER, "cus_1", fields, seconds)
+
+
+def replace_fields(fact: Fact, **fields: Any) -> Fact:
+    return replace(fact, fields=replace(fact.fields, **fields))
 
 
 def holders(projection: Projection) -> set[str]:
@@ -85,28 +107,6 @@ def grant_of(projection: Projection, source: str) -> set[str]:
     return {row.user_id for row in rows if row.active and row.source == source}
 
 
-def test_the_newest_session_links_a_customer_that_says_nothing() -> None:
-    projection = project_facts(
-        checkout(1, stripe_id="cs_1", user_id="usr_2", payment_intent="pi_1"),
-        checkout(2, stripe_id="cs_2", user_id="usr_3", payment_intent="pi_2"),
-        subscription(user=None),
-    )
-
-    assert projection.customers["test", "cus_1"].user_id == "usr_3"
-    assert grant_of(projection, "sub_1") == {"usr_3"}
-    assert grant_of(projection, "pi_1") == {"usr_2"}
-
-
-def test_of_two_sessions_in_one_second_the_lower_user_id_links() -> None:
-    sessions = [
-        checkout(1, stripe_id="cs_1", user_id="usr_b", payment_intent="pi_1"),
-        checkout(1, stripe_id="cs_2", user_id="usr_a", payment_intent="pi_2"),
-    ]
-
-    assert project_facts(sessions).customers["test", "cus_1"].user_id == "usr_a"
-    assert project_facts(sessions[::-1]).customers["test", "cus_1"].user_id == "usr_a"
-
-
 def test_a_copy_on_an_invoice_counts_where_nothing_else_does() -> None:
     projection = project_facts(subscription(user=None), invoice(user_id="usr_4"))
 
@@ -119,21 +119,6 @@ def test_a_copy_on_an_invoice_gives_way_to_the_customer() -> None:
 
     assert holders(projection) == {"usr_2"}
     assert named(projection) == {"usr_2", "usr_4"}
-
-
-def test_a_copy_on_a_charge_names_the_user_of_a_payment_without_other_references() -> None:
-    assert only_payment(project_facts(charge(user_id="usr_5"))).user_id == "usr_5"
-    assert (
-        only_payment(project_facts(customer("usr_2"), charge(user_id="usr_5"))).user_id == "usr_2"
-    )
-
-
-def test_a_copy_on_an_intent_names_the_user_of_a_purchase_without_other_references() -> None:
-    bought = intent(user_id="usr_5", plan_code="basic")
-
-    assert holders(project_facts(bought)) == {"usr_5"}
-    assert holders(project_facts(customer("usr_2"), bought)) == {"usr_2"}
-    assert only_payment(project_facts(bought)).user_id == "usr_5"
 
 
 def test_a_payment_belongs_to_the_user_of_its_checkout() -> None:
@@ -289,21 +274,6 @@ def test_a_subscription_without_customer_and_user_belongs_to_no_user() -> None:
     assert not projection.customers
 
 
-def test_every_user_that_was_ever_named_has_a_row() -> None:
-    alone = {"customer": None}
-    by_checkout = project_facts(
-        subscribed(user_id="usr_3", how=alone), subscription(user="usr_1", customer=None)
-    )
-    by_session = project_facts(
-        checkout(1, user_id="usr_1", how=alone), checkout(5, user_id="usr_2", how=alone)
-    )
-
-    assert named(by_checkout) == {"usr_1", "usr_3"}
-    assert holders(by_checkout) == {"usr_1"}
-    assert named(by_session) == {"usr_1", "usr_2"}
-    assert holders(by_session) == {"usr_2"}
-
-
 def test_a_statement_of_the_second_of_the_change_stands() -> None:
     projection = project_facts(
         customer("usr_1"), customer("usr_2", 5), subscription(user="usr_3", seconds=5)
@@ -325,3 +295,422 @@ def test_one_thing_that_waits_is_enough_to_wait() -> None:
     ]
 
     assert project_facts(facts).waiting
+
+
+def test_every_user_that_was_ever_named_has_a_row() -> None:
+    alone = {"customer": None}
+    by_checkout = project_facts(
+        subscribed(user_id="usr_3", how=alone), subscription(user="usr_1", customer=None)
+    )
+    by_session = project_facts(
+        checkout(1, user_id="usr_1", how=alone), checkout(5, user_id="usr_2", how=alone)
+    )
+
+    assert named(by_checkout) == {"usr_1", "usr_3"}
+    assert holders(by_checkout) == {"usr_1"}
+    assert named(by_session) == {"usr_1", "usr_2"}
+    assert holders(by_session) == {"usr_2"}
+
+
+def test_a_payments_own_metadata_names_its_user_before_the_customer() -> None:
+    bought = intent(user_id="usr_5", plan_code="basic")
+
+    assert holders(project_facts(bought)) == {"usr_5"}
+    assert holders(project_facts(customer("usr_2"), bought)) == {"usr_5"}
+    assert only_payment(project_facts(customer("usr_2"), bought)).user_id == "usr_5"
+    assert only_payment(project_facts(customer("usr_2"), charge(user_id="usr_5"))).user_id == (
+        "usr_5"
+    )
+
+
+def test_the_metadata_of_a_checkout_comes_before_that_of_its_payment() -> None:
+    projection = project_facts(checkout(user_id="usr_1"), intent(user_id="usr_5"))
+
+    assert holders(projection) == {"usr_1"}
+    assert only_payment(projection).user_id == "usr_1"
+
+
+def test_an_invoices_own_metadata_names_the_user_of_what_it_sold() -> None:
+    projection = project_facts(
+        customer("usr_2"), invoice(subscription=None, user_id="usr_4", payment_refs=("pi_1",))
+    )
+
+    assert holders(projection) == {"usr_4"}
+    assert {row.user_id for row in projection.payments.values()} == {"usr_4"}
+
+
+class TestWords:
+    """``[identity]``: which words name a user, and in which order over all objects."""
+
+    def test_metadata_of_the_payment_comes_before_a_client_reference(self) -> None:
+        """An affiliate tool writes a click id there (help.rewardful.com, 9014067)."""
+        projection = project_facts(
+            checkout(client_reference_id="click_1", user_id=None), intent(user_id="usr_1")
+        )
+
+        assert holders(projection) == {"usr_1"}
+        assert only_payment(projection).user_id == "usr_1"
+
+    def test_metadata_of_the_customer_comes_before_a_client_reference(self) -> None:
+        projection = project_facts(
+            customer("usr_2"), checkout(client_reference_id="click_1", user_id=None)
+        )
+
+        assert holders(projection) == {"usr_2"}
+
+    def test_a_client_reference_names_the_user_where_no_metadata_does(self) -> None:
+        bought = checkout(client_reference_id="usr_1", user_id=None)
+        begun = subscribed(client_reference_id="usr_1", user_id=None)
+
+        assert holders(project_facts(bought)) == {"usr_1"}
+        assert holders(project_facts(begun, subscription(user=None, seconds=1))) == {"usr_1"}
+
+    def test_the_order_of_the_words_can_be_turned_round(self) -> None:
+        facts = [customer("usr_2"), checkout(client_reference_id="usr_1", user_id="usr_3")]
+        catalogue = with_identity(user_from=["client_reference_id", "metadata"])
+
+        assert holders(project_facts(facts, catalogue=catalogue)) == {"usr_1"}
+        assert holders(project_facts(facts)) == {"usr_3"}
+
+    def test_a_word_that_is_left_out_is_not_read(self) -> None:
+        facts = [
+            customer("usr_2"),
+            customer("usr_3", 5),
+            checkout(client_reference_id="click_1", user_id="usr_1"),
+            subscription(user="usr_1"),
+        ]
+        by_reference = with_identity(user_from=["client_reference_id"])
+        by_metadata = with_identity(user_from=["metadata"])
+
+        assert named(project_facts(facts, catalogue=by_reference)) == {"click_1"}
+        assert "click_1" not in named(project_facts(facts, catalogue=by_metadata))
+
+    def test_the_first_key_that_is_there_names_the_user(self) -> None:
+        catalogue = with_identity(metadata_keys=["uid", "user_id"])
+        both = checkout(metadata=(("uid", "usr_1"), ("user_id", "usr_2")))
+        one = checkout(metadata=(("user_id", "usr_2"),))
+
+        assert holders(project_facts(both, catalogue=catalogue)) == {"usr_1"}
+        assert holders(project_facts(one, catalogue=catalogue)) == {"usr_2"}
+        assert holders(project_facts(both)) == {"usr_2"}
+
+    def test_a_user_named_under_another_key_now_is_named_without_a_break(self) -> None:
+        catalogue = with_identity(metadata_keys=["uid", "user_id"])
+        renamed = [
+            customer("usr_1", 0),
+            make_customer((("uid", "usr_1"),), 5),
+            customer("usr_2", 9),
+        ]
+        projection = project_facts(
+            renamed, subscription(user="usr_1", seconds=7), catalogue=catalogue
+        )
+
+        assert holders(projection) == {"usr_2"}
+
+
+class TestOthersUnderTheCustomer:
+    """What other objects of a customer say where the source and the customer say nothing."""
+
+    def test_one_user_named_under_the_customer_is_the_user_of_everything_silent(self) -> None:
+        """The same whether the word came before or after (stripe/stripe-cli#1320)."""
+        for seconds in (1, 99):
+            projection = project_facts(
+                subscription(user="usr_1", seconds=seconds),
+                subscription(user=None, seconds=50, stripe_id="sub_2"),
+            )
+
+            assert grant_of(projection, "sub_2") == {"usr_1"}
+
+    def test_each_kind_of_object_can_name_the_user(self) -> None:
+        silent = subscription(user=None, seconds=50, stripe_id="sub_2")
+        for other in (
+            checkout(user_id="usr_1"),
+            checkout(user_id=None, client_reference_id="usr_1"),
+            intent("processing", user_id="usr_1"),
+            charge(user_id="usr_1", payment_intent=None),
+            invoice(metadata=naming("usr_1")),
+        ):
+            assert grant_of(project_facts(other, silent), "sub_2") == {"usr_1"}
+
+    def test_what_is_dated_before_a_second_user_was_named_is_the_firsts(self) -> None:
+        facts = [subscription(user="usr_b", seconds=1), checkout(9, user_id="usr_a")]
+        early = subscription(user=None, seconds=5, stripe_id="sub_2")
+        late = subscription(user=None, seconds=9, stripe_id="sub_2")
+
+        assert grant_of(project_facts(facts, early), "sub_2") == {"usr_b"}
+        assert grant_of(project_facts(facts, late), "sub_2") == set()
+        assert project_facts(facts, early).customers["test", "cus_1"].user_id == "usr_b"
+
+    def test_what_is_later_waits_and_names_both_candidates(self) -> None:
+        facts = [subscription(user="usr_b", seconds=1), checkout(9, user_id="usr_a")]
+        late = subscription(user=None, seconds=10, stripe_id="sub_2")
+        paid = intent(seconds=11, stripe_id="pi_2")
+        projection = project_facts(facts, intent(), late, paid)
+
+        assert projection.waiting
+        assert projection.candidates == {
+            "sub_2": ("usr_b", "usr_a"),
+            "pi_2": ("usr_b", "usr_a"),
+        }
+
+    def test_two_users_named_in_one_second_leave_everything_waiting(self) -> None:
+        facts = [checkout(9, user_id="usr_a"), subscription(user="usr_b", seconds=9)]
+        silent = subscription(user=None, seconds=1, stripe_id="sub_2")
+        projection = project_facts(facts, silent)
+
+        assert projection.candidates == {"sub_2": ("usr_a", "usr_b")}
+        assert projection.customers["test", "cus_1"].user_id is None
+
+    def test_waiting_ends_when_the_customer_or_a_person_names_the_user(self) -> None:
+        facts = [
+            subscription(user="usr_b", seconds=1),
+            checkout(9, user_id="usr_a"),
+            subscription(user=None, seconds=10, stripe_id="sub_2"),
+        ]
+
+        for word in (customer("usr_c", 20), link("cus_1", "usr_c", 20), link("sub_2", "usr_c", 20)):
+            projection = project_facts(facts, word)
+            assert grant_of(projection, "sub_2") == {"usr_c"}
+            assert not projection.candidates
+
+    def test_the_client_reference_of_a_payment_link_speaks_for_its_checkout_alone(self) -> None:
+        """The buyer can write it into the link's address (docs.stripe.com/payment-links)."""
+        by_link = subscribed(
+            user_id=None, client_reference_id="usr_1", payment_link="plink_premium"
+        )
+        projection = project_facts(
+            by_link,
+            subscription(user=None, seconds=1),
+            subscription(user=None, seconds=2, stripe_id="sub_2"),
+        )
+
+        assert grant_of(projection, "sub_1") == {"usr_1"}
+        assert projection.candidates == {"sub_2": ()}
+        assert projection.customers["test", "cus_1"].user_id is None
+
+    def test_the_metadata_of_a_payment_links_checkout_speaks_for_the_customer(self) -> None:
+        by_link = checkout(user_id="usr_1", client_reference_id="x", payment_link="plink_premium")
+
+        assert project_facts(by_link).customers["test", "cus_1"].user_id == "usr_1"
+
+    def test_a_client_reference_gives_way_to_the_metadata_of_what_was_bought(self) -> None:
+        """A click id is no second user under the customer."""
+        silent = subscription(user=None, seconds=50, stripe_id="sub_2")
+        click: dict[str, Any] = {"user_id": None, "client_reference_id": "click_1"}
+
+        for bought in (
+            [subscribed(**click), subscription(user="usr_1", seconds=1)],
+            [checkout(**click), intent(seconds=1, user_id="usr_1")],
+            [checkout(**click, invoice="in_1"), invoice(1, metadata=naming("usr_1"))],
+        ):
+            projection = project_facts(bought, silent)
+            assert grant_of(projection, "sub_2") == {"usr_1"}
+            assert "click_1" in named(projection)
+
+    def test_a_copy_gives_way_to_a_user_named_under_the_customer(self) -> None:
+        billed = invoice(1, subscription="sub_2", user_id="usr_2")
+
+        payments = project_facts(subscription(user="usr_1"), billed).payments
+        assert {row.user_id for row in payments.values()} == {"usr_1"}
+
+    def test_a_copy_decides_where_two_users_were_named_before(self) -> None:
+        facts = [subscription(user="usr_b", seconds=1), checkout(9, user_id="usr_a")]
+        silent = subscription(user=None, seconds=50, stripe_id="sub_2")
+        billed = invoice(51, subscription="sub_2", user_id="usr_a")
+
+        assert grant_of(project_facts(facts, silent, billed), "sub_2") == {"usr_a"}
+
+    def test_features_of_a_customer_are_dated_by_their_first_list(self) -> None:
+        facts = [subscription(user="usr_b", seconds=1), checkout(9, user_id="usr_a")]
+
+        assert grant_of(project_facts(facts, summary("x", seconds=5)), "cus_1") == {"usr_b"}
+        assert project_facts(facts, summary("x", seconds=9)).candidates == {
+            "cus_1": ("usr_b", "usr_a")
+        }
+
+    def test_an_object_is_dated_by_its_own_second_and_not_by_the_event(self) -> None:
+        """An endpoint that was made yesterday hears of old objects late."""
+        first = replace_fields(subscription(user="usr_b", seconds=50), own_created_at=at(1))
+        second = checkout(9, user_id="usr_a")
+        silent = replace_fields(intent(seconds=60, stripe_id="pi_2"), own_created_at=at(5))
+        projection = project_facts(first, second, intent(), silent)
+
+        assert projection.payments["test", "pi_2"].user_id == "usr_b"
+
+
+class TestMoves:
+    """A customer that changes from one user to another."""
+
+    def test_a_move_takes_nothing_that_was_stated_for_another_user(self) -> None:
+        """A shared customer: B's purchase stays B's (skillrecordings/products#1740)."""
+        projection = project_facts(
+            customer("usr_a"),
+            subscription(user="usr_a", seconds=1),
+            checkout(2, user_id="usr_b"),
+            intent(seconds=2),
+            customer("usr_c", 5, was="usr_a"),
+        )
+
+        assert grant_of(projection, "sub_1") == {"usr_c"}
+        assert grant_of(projection, "pi_1") == {"usr_b"}
+        assert only_payment(projection).user_id == "usr_b"
+
+    def test_moves_follow_one_another(self) -> None:
+        projection = project_facts(
+            customer("usr_a"),
+            subscription(user="usr_a", seconds=1),
+            customer("usr_b", 5),
+            checkout(6, user_id="usr_a"),
+            customer("usr_c", 9),
+        )
+
+        assert grant_of(projection, "sub_1") == {"usr_c"}
+        assert grant_of(projection, "pi_1") == {"usr_a"}
+
+    def test_a_move_back_takes_its_things_back(self) -> None:
+        projection = project_facts(
+            customer("usr_a"),
+            subscription(user="usr_a", seconds=1),
+            customer("usr_b", 5),
+            customer("usr_a", 9),
+        )
+
+        assert holders(projection) == {"usr_a"}
+
+    def test_a_change_that_was_missed_shows_in_what_stood_before_the_next(self) -> None:
+        projection = project_facts(
+            customer("usr_a"),
+            subscription(user="usr_b", seconds=1),
+            customer("usr_c", 5, was="usr_b"),
+        )
+
+        assert holders(projection) == {"usr_c"}
+
+    def test_what_stood_before_the_first_event_is_as_old_as_the_object(self) -> None:
+        moved = replace_fields(subscription(user="usr_a", seconds=50), own_created_at=at(1))
+
+        assert holders(project_facts(customer("usr_c", 5, was="usr_a"), moved)) == {"usr_c"}
+
+
+class TestLinksOfPeople:
+    """A person's word about an object or a customer."""
+
+    def test_a_link_of_an_object_comes_before_its_own_words(self) -> None:
+        for target in ("sub_1", "cs_1"):
+            projection = project_facts(
+                customer("usr_2"),
+                subscribed(),
+                subscription(seconds=1),
+                link(target, "usr_9", 5),
+            )
+
+            assert holders(projection) == {"usr_9"}
+            assert "usr_1" in named(projection)
+
+    def test_a_link_of_the_subscription_comes_before_one_of_its_checkout(self) -> None:
+        links = [link("sub_1", "usr_8", 5), link("cs_1", "usr_9", 6)]
+        billed = [invoice(1, payment_refs=("pi_1",)), intent(seconds=1)]
+        projection = project_facts(
+            subscribed(invoice="in_1"), subscription(seconds=1), billed, links
+        )
+
+        assert holders(projection) == {"usr_8"}
+        assert only_payment(projection).user_id == "usr_8"
+
+    def test_a_link_of_any_object_of_a_purchase_is_one_of_all_of_it(self) -> None:
+        bought = [checkout(), intent(), charge()]
+        for target in ("cs_1", "pi_1", "ch_1"):
+            projection = project_facts(bought, link(target, "usr_9", 5))
+
+            assert holders(projection) == {"usr_9"}
+            assert only_payment(projection).user_id == "usr_9"
+
+    def test_a_link_of_a_subscriptions_payment_is_about_that_money_alone(self) -> None:
+        billed = [invoice(1, payment_refs=("pi_1",)), intent(seconds=1)]
+        for target in ("in_1", "pi_1"):
+            projection = project_facts(subscription(), billed, link(target, "usr_9", 5))
+
+            assert holders(projection) == {"usr_1"}
+            assert only_payment(projection).user_id == "usr_9"
+
+    def test_a_link_of_the_customer_comes_before_its_metadata_and_after_the_objects(self) -> None:
+        projection = project_facts(
+            customer("usr_2"),
+            subscription(user=None),
+            checkout(user_id="usr_1"),
+            link("cus_1", "usr_9", 5),
+        )
+
+        assert grant_of(projection, "sub_1") == {"usr_9"}
+        assert grant_of(projection, "pi_1") == {"usr_1"}
+        assert projection.customers["test", "cus_1"].user_id == "usr_9"
+
+    def test_a_link_of_the_customer_counts_where_metadata_is_not_read(self) -> None:
+        catalogue = with_identity(user_from=["client_reference_id"])
+        facts = [customer("usr_2"), subscription(), link("cus_1", "usr_9", 5)]
+
+        assert holders(project_facts(facts, catalogue=catalogue)) == {"usr_9"}
+
+    def test_a_link_moves_what_was_stated_for_the_customers_user_before(self) -> None:
+        projection = project_facts(
+            customer("usr_1"), subscription(seconds=1), link("cus_1", "usr_9", 5)
+        )
+
+        assert holders(projection) == {"usr_9"}
+
+    def test_another_link_moves_what_was_stated_for_the_first(self) -> None:
+        links = [link("cus_1", "usr_1", 5), link("cus_1", "usr_9", 20)]
+        projection = project_facts(subscription(user="usr_1", seconds=10), links)
+
+        assert holders(projection) == {"usr_9"}
+
+    def test_a_link_of_a_customer_that_said_nothing_moves_nothing(self) -> None:
+        projection = project_facts(
+            customer("usr_1", 9), subscription(seconds=1), link("cus_1", "usr_9", 5)
+        )
+
+        assert holders(projection) == {"usr_1"}
+
+    def test_a_link_that_was_taken_back_counts_for_nothing(self) -> None:
+        made, taken_back = link("cus_1", "usr_9", 5), link("cus_1", "usr_9", 5, ended=8)
+        facts = [customer("usr_1"), subscription(seconds=1)]
+
+        for said in ([taken_back], [made, taken_back]):
+            projection = project_facts(facts, said)
+            assert holders(projection) == {"usr_1"}
+            assert named(projection) == {"usr_1", "usr_9"}
+
+    def test_the_newest_link_that_stands_counts(self) -> None:
+        links = [
+            link("sub_1", "usr_8", 5),
+            link("sub_1", "usr_9", 6),
+            link("sub_1", "usr_7", 7, ended=9),
+        ]
+
+        assert holders(project_facts(subscription(), links)) == {"usr_9"}
+
+    def test_a_link_is_waited_for(self) -> None:
+        silent = subscription(user=None)
+
+        assert project_facts(silent).waiting
+        assert holders(project_facts(silent, link("sub_1", "usr_9", 5))) == {"usr_9"}
+
+
+def test_an_inferred_pair_decides_no_user() -> None:
+    billed = invoice(1, subscription=None, user_id="usr_4", line_refs=("price_premium",))
+    paid = intent(seconds=2, user_id="usr_5")
+    projection = project_facts(billed, paid)
+
+    assert only_payment(projection).inferred
+    assert only_payment(projection).user_id == "usr_5"
+
+
+def test_money_and_access_of_an_invoice_that_two_payments_paid_have_one_user() -> None:
+    projection = project_facts(
+        invoice(1, subscription=None, payment_refs=("pi_1", "pi_2"), amount_paid=5998),
+        intent(seconds=1, user_id="usr_1"),
+        intent(seconds=2, user_id="usr_2", stripe_id="pi_2"),
+    )
+
+    assert {row.user_id for row in projection.payments.values()} == {"usr_2"}
+    assert holders(projection) == {"usr_2"}

@@ -162,12 +162,11 @@ def test_no_facts_project_to_nothing() -> None:
 
 
 def test_objects_of_test_mode_and_of_live_mode_never_meet() -> None:
-    live = {"realm": "live"}
     projection = project_facts(
         subscription("active", 0, item("price_x"), customer=None),
         customer("usr_1"),
         subscription("past_due", 0, user="usr_2", realm="live"),
-        intent(how=live),
+        intent(how={"realm": "live", "customer": None}),
     )
 
     rows = projection.entitlements.values()

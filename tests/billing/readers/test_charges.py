@@ -49,7 +49,6 @@ def test_a_charge_is_read_whole() -> None:
         currency="eur",
         payment_intent="pi_1",
         invoice="in_1",
-        user_id="usr_1",
         metadata=(("user_id", "usr_1"),),
         own_created_at=datetime.fromtimestamp(1_000, UTC),
         order_reference="in_1RaBf9BGumWGk2jtbw",

@@ -43,7 +43,6 @@ def test_a_paid_checkout_is_read_whole() -> None:
         payment_status="paid",
         amount_total=2999,
         currency="usd",
-        user_id="usr_123",
         line_item_refs=(),
         price_id="price_1",
         plan_code="premium",
@@ -99,10 +98,6 @@ def test_a_payment_link_is_shared_so_it_joins_no_customers() -> None:
         "pi_1",
         "in_1",
     }
-
-
-def test_metadata_names_the_user_where_there_is_no_reference() -> None:
-    assert fields({**SESSION, "client_reference_id": None}).user_id == "usr_9"
 
 
 @pytest.mark.parametrize("name", ["line_items", "display_items"])

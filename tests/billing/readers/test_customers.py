@@ -1,5 +1,6 @@
 """A customer is read from its metadata, and stays deleted."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,10 +16,15 @@ def test_a_customer_names_its_user() -> None:
     assert fact.object_key == "test:cus_1"
     assert fact.customer_id == "cus_1"
     assert fact.rank is Rank.CREATED
-    assert fact.fields == CustomerFields(
-        user_id="usr_1", deleted=False, metadata=(("user_id", "usr_1"),)
-    )
+    assert fact.fields == CustomerFields(deleted=False, metadata=(("user_id", "usr_1"),))
     assert fact.mentions == ("test:cus_1",)
+
+
+def test_a_customer_says_when_it_was_made() -> None:
+    fact = only_fact("customer.created", {"id": "cus_1", "created": 1794700800})
+
+    assert isinstance(fact.fields, CustomerFields)
+    assert fact.fields.own_created_at == datetime(2026, 11, 15, tzinfo=UTC)
 
 
 def test_a_customer_of_a_test_clock_names_it() -> None:
@@ -43,7 +49,7 @@ def test_all_metadata_is_kept_but_what_is_no_text() -> None:
 def test_metadata_without_a_user_names_no_user(metadata: object) -> None:
     fact = only_fact("customer.updated", {"id": "cus_1", "metadata": metadata})
 
-    assert fact.fields == CustomerFields(user_id=None, deleted=False)
+    assert fact.fields == CustomerFields(deleted=False)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_metadata_without_a_user_names_no_user(metadata: object) -> None:
     ],
 )
 def test_a_deleted_customer_is_one(event_type: str, stated: dict[str, Any]) -> None:
-    assert only_fact(event_type, stated).fields == CustomerFields(user_id=None, deleted=True)
+    assert only_fact(event_type, stated).fields == CustomerFields(deleted=True)
 
 
 def test_the_user_a_customer_had_before_is_read_from_what_changed() -> None:
@@ -64,6 +70,4 @@ def test_the_user_a_customer_had_before_is_read_from_what_changed() -> None:
         previous={"metadata": {"user_id": "usr_1"}},
     )
 
-    assert fact.before == CustomerFields(
-        user_id="usr_1", deleted=False, metadata=(("user_id", "usr_1"),)
-    )
+    assert fact.before == CustomerFields(deleted=False, metadata=(("user_id", "usr_1"),))

@@ -118,7 +118,6 @@ def test_every_shape_of_an_invoice_says_the_same(stated: dict[str, Any]) -> None
         subscription="sub_1",
         payment_refs=("pi_1",),
         line_refs=("price_1", "prod_1"),
-        user_id="usr_1",
         price_id="price_9",
         plan_code="premium",
         paid_at=PAID_AT,
@@ -242,8 +241,8 @@ def test_what_was_paid_outside_stripe_is_paid(
     assert (read.amount_paid, read.paid_out_of_band) == (amount_paid, out_of_band)
 
 
-def test_the_invoice_itself_names_the_user_where_no_subscription_does() -> None:
-    assert invoice("invoice.paid", COMMON).user_id == "usr_9"
+def test_an_invoice_of_no_subscription_has_no_copy_of_its_metadata() -> None:
+    assert invoice("invoice.paid", COMMON).subscription_metadata == ()
 
 
 @pytest.mark.parametrize(

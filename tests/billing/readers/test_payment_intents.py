@@ -41,7 +41,6 @@ def test_a_payment_intent_is_read_whole() -> None:
         amount_received=2999,
         currency="usd",
         failed=False,
-        user_id="usr_1",
         price_id="price_1",
         plan_code="premium",
         invoice="in_1",

@@ -169,7 +169,7 @@ def test_a_snapshot_of_a_deletion_is_confirmed_by_an_object_that_is_gone() -> No
     (fact,) = read_event(snapshot, fetched("cus_1", None, family="customer")).facts
 
     assert fact.api_observation is not None
-    assert fact.api_observation.fields == CustomerFields(user_id=None, deleted=True)
+    assert fact.api_observation.fields == CustomerFields(deleted=True)
 
 
 def fetched(

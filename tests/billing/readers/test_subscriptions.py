@@ -17,6 +17,7 @@ NEW = {
     "object": "subscription",
     "customer": "cus_1",
     "status": "active",
+    "created": 1_000,
     "start_date": 1_000,
     "latest_invoice": "in_1",
     "test_clock": "clock_1",
@@ -65,7 +66,6 @@ def test_every_shape_of_a_subscription_says_the_same(
                 period_end=ENDS,
             ),
         ),
-        user_id="usr_1",
         cancel_at=None,
         cancel_at_period_end=False,
         started_at=datetime.fromtimestamp(1_000, UTC),
@@ -74,6 +74,7 @@ def test_every_shape_of_a_subscription_says_the_same(
         metadata=(("user_id", "usr_1"),),
         test_clock="clock_1",
         latest_invoice="in_1",
+        own_created_at=datetime.fromtimestamp(1_000, UTC),
     )
 
 

@@ -232,7 +232,7 @@ def _reading_with(change: Callable[[Fact], Fact]) -> Callable[..., Reading]:
 
 
 def _misread(fact: Fact) -> Fact:
-    return replace(fact, fields=CustomerFields(user_id="usr_wrong", deleted=False))
+    return replace(fact, fields=CustomerFields(metadata=(("user_id", "usr_wrong"),), deleted=False))
 
 
 def _of_another_object(fact: Fact) -> Fact:
