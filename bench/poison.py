@@ -33,7 +33,7 @@ from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
-from tests.faults.fault_env import patient_client
+from tests.faults.fault_env import LOOK_SECONDS, one_try_client
 from tests.faults.faulty import POISON
 from tests.faults.purchases import event_id, purchase
 
@@ -138,7 +138,7 @@ def _poisoned_worker(running: Stack, harm: str) -> Iterator[None]:
     faults = "" if harm == "none" else f"poison_{harm}"
     environ = {**running.environ, "PATH": os.environ["PATH"], "FAULTS": faults}
     worker = subprocess.Popen([sys.executable, "-m", "tests.faults.faulty_worker"], env=environ)
-    client = patient_client(running.redis_url)
+    client = one_try_client(running.redis_url, LOOK_SECONDS)
     inbox = Inbox(client)
     try:
         _send_ahead(running, inbox)
