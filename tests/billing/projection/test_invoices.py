@@ -275,11 +275,13 @@ def test_without_a_link_an_invoice_and_a_payment_of_one_minute_are_matched() -> 
 
 
 def test_an_inferred_pair_names_neither_plan_nor_user() -> None:
-    facts = [subscription(), invoice(0), intent(seconds=60)]
+    first = customer("usr_first", -9)
+    facts = [first, subscription(), invoice(0), intent(seconds=60)]
 
     row = only_payment(project_facts(facts))
 
-    assert (row.inferred, row.invoice_id, row.plan_code, row.user_id) == (True, "in_1", None, None)
+    assert (row.inferred, row.invoice_id, row.plan_code) == (True, "in_1", None)
+    assert row.user_id == "usr_first"
     linked = only_payment(project_facts(facts, invoice_payment(70)))
     assert (linked.inferred, linked.plan_code, linked.user_id) == (False, "premium", "usr_1")
 

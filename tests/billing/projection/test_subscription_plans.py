@@ -7,7 +7,15 @@ import pytest
 from billing.catalogue import Catalogue, read_catalogue
 from billing.facts import Fact, Item
 from billing.rows import EntitlementRow, Projection
-from tests.billing.fact_builders import DAY, at, item, only_grant, project_facts, subscription
+from tests.billing.fact_builders import (
+    DAY,
+    at,
+    item,
+    naming,
+    only_grant,
+    project_facts,
+    subscription,
+)
 
 PLANS: dict[str, Any] = {
     "premium": {"prices": ["price_premium", "gold", "prod_premium"], "features": {"premium": True}},
@@ -166,7 +174,7 @@ def test_the_end_of_the_period_is_that_of_the_items_that_keep_a_plan() -> None:
 
 
 def with_plan(code: str, seconds: float = 0, *items: Item) -> Fact:
-    return active(seconds, *items, metadata=(("plan_code", code),))
+    return active(seconds, *items, metadata=(("plan_code", code), *naming("usr_1")))
 
 
 def test_metadata_names_the_plan_of_items_that_no_catalogue_knows() -> None:
