@@ -188,7 +188,7 @@ def test_metadata_names_the_plan_of_items_that_no_catalogue_knows() -> None:
 
 
 def test_metadata_names_the_plan_of_a_subscription_without_items() -> None:
-    empty = active(0, item(), items=(), metadata=(("plan_code", "team"),))
+    empty = active(0, item(), items=(), metadata=(("plan_code", "team"), *naming("usr_1")))
 
     assert only_grant(project_facts(empty, catalogue=SHOP)).entitlements == {"seats": 1}
 
