@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from billing.readers.reader import EventType
-from billing.readers.registry import EVENT_TYPES, UNHANDLED_TYPES
+from billing.readers.registry import EVENT_TYPES, REQUIRED_TYPES, UNHANDLED_TYPES
 from runtime.settings import VARIABLES, Variable
 
 PAGES = ("configuration.md", "events.md")
@@ -30,6 +30,20 @@ def _row(variable: Variable) -> str:
     default = "" if computed or not variable.default else f"`{variable.default}`"
     secret = " Secret." if variable.secret else ""
     return f"| `{variable.name}` | {default} | {variable.help}{secret} |\n"
+
+
+def required_types() -> str:
+    """Render the types that an endpoint must have: to paste, and with what is lost without each."""
+    options = "".join(f'  -d "enabled_events[]={name}" \\\n' for name in REQUIRED_TYPES)
+    rows = "".join(f"| `{name}` | {lost} |\n" for name, lost in REQUIRED_TYPES.items())
+    return (
+        "In the Dashboard, under *Workbench > Webhooks*, and for `stripe listen --events`:\n\n"
+        f"```text\n{','.join(REQUIRED_TYPES)}\n```\n\n"
+        "By the API:\n\n"
+        '```sh\ncurl https://api.stripe.com/v1/webhook_endpoints -u "$STRIPE_API_KEY:" \\\n'
+        f"{options}  -d url=https://example.com/webhooks/stripe\n```\n\n"
+        f"| event type | without it |\n|---|---|\n{rows}"
+    )
 
 
 def handled_types() -> str:
@@ -57,6 +71,7 @@ def unhandled_types() -> str:
 
 _TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings_table,
+    "required": required_types,
     "handled": handled_types,
     "unhandled": unhandled_types,
 }

@@ -37,6 +37,60 @@ READERS: Mapping[str, Reader] = {
 }
 HANDLED_TYPES = frozenset(READERS)
 
+REQUIRED_TYPES: Mapping[str, str] = {
+    "customer.created": "a user whom only the customer's metadata names stays unknown",
+    "customer.updated": "a customer that gets a user, or moves to another, is not noticed",
+    "checkout.session.completed": (
+        "what Checkout and payment links sell grants nothing until other events tell of it, and its"
+        " buyer may stay unknown"
+    ),
+    "checkout.session.async_payment_succeeded": (
+        "what is paid by a delayed method, such as a bank debit, waits for its payment intent"
+    ),
+    "checkout.session.async_payment_failed": "a delayed payment that failed stays pending",
+    "customer.subscription.created": (
+        "a subscription gives access only once it changes, or for the three days that its checkout"
+        " stands in for it"
+    ),
+    "customer.subscription.updated": (
+        "plan changes, renewals that fail and cancellations at the period's end are not noticed"
+    ),
+    "customer.subscription.deleted": "a subscription that has ended gives access for ever",
+    "customer.subscription.paused": "a trial that ended without a payment method gives access",
+    "customer.subscription.resumed": "a subscription that was resumed gives no access",
+    "invoice.paid": (
+        "one-off invoices and one-time lines grant nothing, and what is paid outside Stripe is no"
+        " money"
+    ),
+    "invoice.payment_failed": (
+        "days of grace begin with the first `past_due` snapshot, which may come later"
+    ),
+    "invoice_payment.paid": (
+        "since 2025-03-31 nothing else links an invoice with its payment: both are matched by"
+        " customer, amount and time, or counted twice if that fails"
+    ),
+    "payment_intent.succeeded": (
+        "one-time payments without Checkout grant nothing, and what is captured later stays unpaid"
+    ),
+    "payment_intent.canceled": "an authorisation that was given up stays pending",
+    "charge.succeeded": "charges without a payment intent are no money",
+    "charge.captured": "a charge without a payment intent that is captured later is no money",
+    "charge.failed": "a debit that the bank returns after weeks stays received",
+    "charge.refunded": "refunds of endpoints older than 2024 are not noticed",
+    "refund.created": "a refund counts only once `charge.refunded` tells of it",
+    "refund.updated": "a refund that was pending may count too early, or not at all",
+    "refund.failed": "a refund that the bank rejected still counts as money that went back",
+    "charge.dispute.created": "an open dispute changes nothing, whatever `[policy]` says",
+    "charge.dispute.updated": "a dispute that is decided before it is closed is noticed late",
+    "charge.dispute.closed": "a dispute stays open: a lost one ends no purchase",
+    "credit_note.created": "a line that was credited whole still counts as bought",
+    "credit_note.voided": "a credit that was taken back still counts",
+    "entitlements.active_entitlement_summary.updated": (
+        "features that Stripe's own entitlements list are not granted"
+    ),
+}
+"""The types that an endpoint must have, and what is lost without each."""
+
 UNHANDLED_TYPES: Mapping[str, str] = {
     "product.*, price.*, plan.*": (
         "your `plans.toml` is the catalogue; every snapshot carries the names under which its"

@@ -1,15 +1,17 @@
 """Generated tables match the code."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from billing.readers.registry import EVENT_TYPES, HANDLED_TYPES, UNHANDLED_TYPES
+from billing.readers.registry import EVENT_TYPES, HANDLED_TYPES, REQUIRED_TYPES, UNHANDLED_TYPES
 from ops.generated_docs import (
     PAGES,
     handled_types,
     renewed,
+    required_types,
     settings_table,
     unhandled_types,
     write,
@@ -28,7 +30,10 @@ def test_the_committed_page_is_current(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "tables"),
-    [("configuration.md", [settings_table]), ("events.md", [handled_types, unhandled_types])],
+    [
+        ("configuration.md", [settings_table]),
+        ("events.md", [required_types, handled_types, unhandled_types]),
+    ],
 )
 def test_a_page_holds_its_tables(name: str, tables: list[Callable[[], str]]) -> None:
     page = (DOCS / name).read_text()
@@ -48,6 +53,16 @@ def test_every_handled_type_has_one_row_and_no_other_has() -> None:
 
     assert named == [*EVENT_TYPES, *(types.split(", ")[0] for types in UNHANDLED_TYPES)]
     assert set(EVENT_TYPES) == HANDLED_TYPES
+
+
+def test_the_types_an_endpoint_must_have_are_listed_to_paste_and_all_are_handled() -> None:
+    rendered = required_types()
+    dashboard = rendered.split("```text\n")[1].split("\n")[0].split(",")
+    api = re.findall(r'enabled_events\[\]=([\w.]+)"', rendered)
+
+    assert dashboard == api == list(REQUIRED_TYPES)
+    assert set(REQUIRED_TYPES) <= HANDLED_TYPES
+    assert all(f"| `{name}` | {lost} |" in rendered for name, lost in REQUIRED_TYPES.items())
 
 
 def test_no_family_has_two_headings() -> None:
