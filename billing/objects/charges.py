@@ -192,6 +192,7 @@ class DisputeState:
     charge: str | None
     payment_intent: str | None
     opened_at: datetime
+    amount: int
     currency: str
     lost: bool
     won: bool
@@ -209,6 +210,7 @@ def fold_dispute(key: ObjectKey, history: ObjectHistory) -> DisputeState:
         charge=last_value(fact.fields.charge for fact in facts),
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         opened_at=state.fields.opened_at,
+        amount=state.fields.amount,
         currency=state.fields.currency,
         lost=status == DISPUTE_LOST,
         won=status == DISPUTE_WON,

@@ -9,6 +9,7 @@ from billing.facts import (
     InvoicePaymentFields,
 )
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
+from billing.objects.lines import LineList, fold_lines
 from billing.objects.observations import (
     GrantBasis,
     Observation,
@@ -44,6 +45,7 @@ class InvoiceState:
     payment_refs: tuple[str, ...]
     paid_out_of_band: bool
     """True if it was paid outside Stripe, so that no payment of Stripe's can be its money."""
+    lines: LineList
     plan_references: tuple[PlanReference, ...]
     failures: tuple[datetime, ...]
     unpaid_since: datetime | None
@@ -73,6 +75,7 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         granted=grant_basis_of(settled, since=paid_at),
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
         paid_out_of_band=any(fact.fields.paid_out_of_band for fact in facts),
+        lines=fold_lines((fact.fields.lines, fact.fields.lines_complete) for fact in facts),
         plan_references=_plan_references(facts),
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
         unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _finalized(facts),

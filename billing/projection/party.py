@@ -22,7 +22,7 @@ from billing.projection.purchase_access import project_purchases
 from billing.projection.purchases import OneTimePurchase, purchases_of, sessions_without_line_items
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
-from billing.projection.subscriptions import project_subscriptions
+from billing.projection.subscriptions import SubscriptionContext, project_subscriptions
 from billing.rows import CustomerRow, PaymentRow, Projection
 
 
@@ -97,8 +97,8 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     ownership = Ownership(objects, matched, lookup.catalogue.identity)
     grants = GrantCollector(realm=objects.realm)
     sources = sources_of(objects, ownership)
-    clocks = Clocks(objects, now)
-    subscriptions = project_subscriptions(sources, ownership, lookup, grants, clocks)
+    context = SubscriptionContext(matched, lookup, Clocks(objects, now))
+    subscriptions = project_subscriptions(sources, ownership, context, grants)
     purchases = purchases_of(objects, matched, lookup)
     bought = project_purchases(purchases, matched, ownership, lookup.catalogue.policy, grants)
     project_summaries(objects, ownership, grants)

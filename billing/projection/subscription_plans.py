@@ -33,8 +33,11 @@ class _Meaning(NamedTuple):
     plan: Plan | None = None
     inherited: tuple[HeldPlan, ...] = ()
 
-    def held(self, quantity: int) -> tuple[HeldPlan, ...]:
-        return (HeldPlan(self.plan, quantity),) if self.plan else self.inherited
+    def held(self, item: SoldItem) -> tuple[HeldPlan, ...]:
+        """Return the plans in the item's quantity; of an item of quantity 0 nothing is sold."""
+        if item.quantity == 0:
+            return ()
+        return (HeldPlan(self.plan, item.quantity),) if self.plan else self.inherited
 
 
 _NOTHING = _Meaning()
@@ -81,9 +84,10 @@ def _meanings(
         _Meaning(lookup.plan_by_names(item.names)) if is_known else _past(item, meanings)
         for item, is_known in zip(items, known, strict=True)
     ]
-    if not any(known) and not any(meaning and meaning.held(1) for meaning in found):
-        replacing = next((place for place, each in enumerate(found) if each is None), None)
-        if replacing is not None:
+    pairs = list(zip(items, found, strict=True))
+    if not any(known) and not any(meaning and meaning.held(item) for item, meaning in pairs):
+        new = (place for place, (i, meaning) in enumerate(pairs) if meaning is None and i.quantity)
+        if (replacing := next(new, None)) is not None:
             found[replacing] = _Meaning(inherited=before)
     return [meaning or _NOTHING for meaning in found]
 
@@ -96,16 +100,17 @@ def _run_plans(
     items: Sequence[SoldItem], meant: Sequence[_Meaning], lookup: PlanLookup
 ) -> RunPlans:
     pairs = list(zip(items, meant, strict=True))
-    unknown = [(item, meaning) for item, meaning in pairs if not lookup.knows(item.names)]
+    sold = [(item, meaning) for item, meaning in pairs if item.quantity]
+    unknown = [(item, meaning) for item, meaning in sold if not lookup.knows(item.names)]
     # What replaces a whole subscription ends with all the items that replace it.
     replaced = any(meaning.inherited for _, meaning in pairs)
     return RunPlans(
-        held=add_up(held for item, meaning in pairs for held in meaning.held(item.quantity)),
+        held=add_up(held for item, meaning in pairs for held in meaning.held(item)),
         entitled=tuple(
-            place for place, (_, meaning) in enumerate(pairs) if replaced or meaning.held(1)
+            place for place, (item, meaning) in enumerate(pairs) if replaced or meaning.held(item)
         ),
         unknown=_called(item for item, _ in unknown),
-        kept=_called(item for item, meaning in unknown if meaning.held(1)),
+        kept=_called(item for item, meaning in unknown if meaning.held(item)),
     )
 
 

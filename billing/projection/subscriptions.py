@@ -11,10 +11,12 @@ from billing.ids import EventId, PlanCode, UserId
 from billing.objects.subscriptions import SubscriptionState
 from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector, PlanGrant
+from billing.projection.invoices import MatchedPayments
 from billing.projection.ownership import Ownership
 from billing.projection.plan_lookup import HeldPlan, PlanLookup, no_longer_sold
 from billing.projection.subscription_access import Access, PlanAccess, access_by_snapshot
 from billing.projection.subscription_plans import RunPlans, plans_of_runs
+from billing.projection.subscription_refunds import PeriodEnd, end_by_policy
 from billing.projection.subscription_sources import PaidCheckout, SubscriptionSource
 from billing.rows import SubscriptionRow
 from billing.statuses import SUBSCRIPTION_GRANTS
@@ -24,6 +26,14 @@ PROVISIONAL_ACCESS = timedelta(days=3)
 
 PlanStarts = dict[PlanCode, tuple[HeldPlan, datetime]]
 """Every plan the subscription was ever on, as it was held last, and its first time."""
+
+
+class SubscriptionContext(NamedTuple):
+    """All that bears on the access of subscriptions besides themselves."""
+
+    matched: MatchedPayments
+    lookup: PlanLookup
+    clocks: Clocks
 
 
 class ProjectedSubscriptions(NamedTuple):
@@ -39,11 +49,11 @@ class ProjectedSubscriptions(NamedTuple):
 def project_subscriptions(
     sources: Iterable[SubscriptionSource],
     ownership: Ownership,
-    lookup: PlanLookup,
+    context: SubscriptionContext,
     grants: GrantCollector,
-    clocks: Clocks,
 ) -> ProjectedSubscriptions:
     """Return a row for every subscription with a snapshot, and collect the grants of all."""
+    matched, lookup, clocks = context
     rows, missing = [], []
     for source in sources:
         owner = ownership.of_subscription(source.id)
@@ -52,6 +62,8 @@ def project_subscriptions(
         decision = _decide(source, plans, lookup, clocks.now_of(source.customer_id))
         if decision is None:
             continue
+        if over := end_by_policy(source, plans, matched, lookup):
+            decision = _ended(decision, over)
         grants.add(owner, source.id, _plan_grants(source, plans, decision, lookup))
         if source.snapshot:
             rows.append(_row(grants, source, source.snapshot, owner.user_id))
@@ -117,6 +129,15 @@ def _silences(
         or snapshot.newest.at >= checkout.granted.since
         or any(each.access.active for each in given)
     )
+
+
+def _ended(decision: _Decision, over: PeriodEnd) -> _Decision:
+    """Return the decision with everything ended that it would give."""
+    if not any(each.access.active for each in decision.given):
+        return decision
+    access = Access(active=False, expires_at=over.moment.at, because=over.because)
+    given = [PlanAccess(held, access if was.active else was) for held, was in decision.given]
+    return decision._replace(given=given, event_id=over.moment.event_id)
 
 
 def _plan_grants(

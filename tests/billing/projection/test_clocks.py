@@ -81,6 +81,11 @@ def test_an_object_without_customer_has_our_time() -> None:
     billed = open_invoice(31 * DAY, how={"customer": None}, test_clock="clock_1")
 
     assert grant(alone, billed).active
+    clocked = customer("usr_1", clock="clock_1")
+    assert grant(subscription(at_period_end=True), clocked, billed).active
+    other = subscription("unpaid", 31 * DAY, stripe_id="sub_2", customer=None)
+    rows = project_facts(subscription(at_period_end=True), clocked, other, now=DAY).entitlements
+    assert {row.source: row.active for row in rows.values()} == {"sub_1": True, "sub_2": False}
 
 
 def test_an_end_tells_the_time_of_the_clock() -> None:

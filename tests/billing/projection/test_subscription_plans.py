@@ -133,6 +133,22 @@ def test_an_emptied_subscription_stands_for_nothing() -> None:
     assert plans(active(0, item("price_premium")), empty) == set()
 
 
+def test_of_an_item_of_quantity_0_nothing_is_sold() -> None:
+    none = [item("price_team", 0, id="si_1"), item("price_x", 0, id="si_2")]
+    projection = project_facts(active(9, *none), catalogue=SHOP)
+
+    assert not projection.entitlements
+    assert not projection.unknown_prices
+    assert plans(active(0, item("price_team", id="si_1")), active(9, *none)) == set()
+
+
+def test_an_item_that_is_set_to_0_for_a_time_keeps_what_it_was_for() -> None:
+    facts = [active(n, item(f"price_{n or 'team'}", n % 2, id="si_1")) for n in (2, 3)]
+    facts += [active(0, item("price_team", 1, id="si_1"))]
+
+    assert plans(*facts) == {"team"}
+
+
 def test_the_policy_may_end_what_changed_to_a_price_in_no_plan() -> None:
     facts = [active(0, item("price_team", id="si_1")), active(9, item("price_x", id="si_1"))]
     projection = project_facts(*facts, catalogue=ENDING)
