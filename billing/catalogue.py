@@ -28,7 +28,7 @@ _NAME = re.compile(r"[!-~]{1,100}")
 _LONGEST_REF = 255
 _PLAN_KEYS = ("prices", "grace_days", "features", "per_seat", "lasts_days")
 _DOCUMENT_KEYS = ("plans", "policy", "catalogue", "identity")
-_CATALOGUE_KEYS = ("nothing",)
+_CATALOGUE_KEYS = ("nothing", "price_keys")
 _IDENTITY_KEYS = ("user_from", "metadata_keys")
 
 
@@ -111,7 +111,9 @@ class Plan:
 class Catalogue:
     """Plans sorted by code, and the policy. Equal documents give equal catalogues.
 
-    ``nothing`` names prices that grant nothing on purpose.
+    ``nothing`` names prices that grant nothing on purpose. ``price_keys`` holds the lookup key that
+    a price bears or bore at Stripe, by price id: a key that is transferred to a new price still
+    stands for the old one (https://docs.stripe.com/api/prices/create, ``transfer_lookup_key``).
 
     ``former`` holds the catalogues that this one replaced, the newest first. Plans that only they
     sell keep their rows and grant nothing.
@@ -121,12 +123,16 @@ class Catalogue:
     policy: Policy = Policy()
     nothing: frozenset[str] = frozenset()
     identity: Identity = Identity()
+    price_keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     former: tuple["Catalogue", ...] = field(default=(), repr=False, compare=False)
     _by_code: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
     _by_ref: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_ref = {ref: plan for plan in self.plans for ref in plan.prices}
+        for price, key in self.price_keys.items():
+            if key in by_ref and price not in self.nothing:
+                by_ref.setdefault(price, by_ref[key])
         object.__setattr__(self, "_by_code", {plan.code: plan for plan in self.plans})
         object.__setattr__(self, "_by_ref", by_ref)
 
@@ -140,6 +146,16 @@ class Catalogue:
         for each in reversed(tuple(former)):
             different.setdefault(_outline(each), each)
         return replace(self, former=tuple(different.values())[1:])
+
+    def with_price_keys(self, price_keys: Mapping[str, str]) -> "Catalogue":
+        """Return this catalogue with what is known of lookup keys besides its own."""
+        return replace(self, price_keys=MappingProxyType({**price_keys, **self.price_keys}))
+
+    def names_besides_prices(self) -> tuple[str, ...]:
+        """Return the names in its plans that may be lookup keys, sorted."""
+        ids = ("price_", "plan_", "prod_", "plink_")
+        names = {ref for plan in self.plans for ref in plan.prices if not ref.startswith(ids)}
+        return tuple(sorted(names))
 
     def plan_by_code(self, code: str | None) -> Plan | None:
         """Return the plan with this code, as metadata names it."""
@@ -176,12 +192,18 @@ def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
     tables = reading.table("plans", document.get("plans", {}))
     plans = [reading.plan(code, table) for code, table in sorted(tables.items())]
     policy = reading.policy(document.get("policy", {}))
-    nothing = reading.nothing(document.get("catalogue", {}))
+    nothing, price_keys = reading.sold(document.get("catalogue", {}))
     identity = reading.identity(document.get("identity", {}))
     reading.problems.extend(_contradictions(plans, nothing))
     if reading.problems:
         raise InvalidCatalogue(tuple(dict.fromkeys(reading.problems)))
-    return Catalogue(plans=tuple(plans), policy=policy, nothing=nothing, identity=identity)
+    return Catalogue(
+        plans=tuple(plans),
+        policy=policy,
+        nothing=nothing,
+        identity=identity,
+        price_keys=price_keys,
+    )
 
 
 def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
@@ -189,7 +211,10 @@ def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
     return {
         "plans": {plan.code: _plan_document(plan) for plan in catalogue.plans},
         "policy": {way.name: getattr(catalogue.policy, way.name).value for way in fields(Policy)},
-        "catalogue": {"nothing": sorted(catalogue.nothing)},
+        "catalogue": {
+            "nothing": sorted(catalogue.nothing),
+            "price_keys": dict(sorted(catalogue.price_keys.items())),
+        },
         "identity": {
             "user_from": list(catalogue.identity.user_from),
             "metadata_keys": list(catalogue.identity.metadata_keys),
@@ -199,7 +224,10 @@ def write_catalogue(catalogue: Catalogue) -> dict[str, Any]:
 
 def _outline(catalogue: Catalogue) -> frozenset[tuple[PlanCode, frozenset[str]]]:
     """Return the identifiers of each plan."""
-    return frozenset((plan.code, frozenset(plan.prices)) for plan in catalogue.plans)
+    refs: dict[PlanCode, set[str]] = {plan.code: set() for plan in catalogue.plans}
+    for ref, plan in catalogue._by_ref.items():  # noqa: SLF001 - of the class of this module
+        refs[plan.code].add(ref)
+    return frozenset((code, frozenset(names)) for code, names in refs.items())
 
 
 def _plan_document(plan: Plan) -> dict[str, Any]:
@@ -254,10 +282,16 @@ class _CatalogueReader:
             else None,
         )
 
-    def nothing(self, value: Any) -> frozenset[str]:
+    def sold(self, value: Any) -> tuple[frozenset[str], Mapping[str, str]]:
+        """Return the prices that grant nothing, and the lookup keys of prices."""
         table = self.table("catalogue", value)
         self.refuse_unknown("catalogue", table, _CATALOGUE_KEYS)
-        return frozenset(self.names("catalogue.nothing", table.get("nothing", []), _is_ref))
+        keys = self.table("catalogue.price_keys", table.get("price_keys", {}))
+        for price, key in keys.items():
+            if not (_is_ref(price) and _is_ref(key)):
+                self.problem("catalogue.price_keys", f"{price}: {_shown(key)} is no lookup key")
+        nothing = frozenset(self.names("catalogue.nothing", table.get("nothing", []), _is_ref))
+        return nothing, MappingProxyType(dict(keys))
 
     def identity(self, value: Any) -> Identity:
         table = self.table("identity", value)

@@ -41,6 +41,7 @@ class FakeStripeAccount:
     line_items: dict[str, list[Json]] = field(default_factory=dict)
     listed: dict[str, list[Json]] = field(default_factory=dict)
     """All items of a subscription, or all lines of an invoice, of which the object shows ten."""
+    prices: list[Json] = field(default_factory=list)
     thin: dict[str, Json] = field(default_factory=dict)
 
     def learn(self, payload: Json) -> None:
@@ -65,6 +66,9 @@ class FakeStripeAccount:
         if version == "v2":
             found = self.thin.get(unquote(path.rpartition("/")[2]))
             return (200, found) if found else _missing(path)
+        if path == "prices":
+            asked = parse_qs(parts.query)["lookup_keys[]"]
+            return 200, self._page([p for p in self.prices if p["lookup_key"] in asked], query)
         if path == "entitlements/active_entitlements":
             return 200, self._features(query, at)
         if path.endswith("/line_items"):

@@ -1,7 +1,7 @@
 """``paidup plans``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ from billing.errors import InvalidCatalogue
 from ops import connections
 from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
+from ops.plans.lookup_keys import ask_price_keys, print_lookup_keys
 from ops.plans.render import diff_document, print_diff
 from ops.terminal.formats import format_features
 from ops.terminal.operator_options import operator_options, require_reason
@@ -36,23 +37,29 @@ def plans() -> None:
 def check(file: Path | None, *, as_json: bool) -> int:
     """Check a plans document and name every mistake (default: PAIDUP_PLANS).
 
-    Reads only the file: it needs no server.
+    Reads only the file: it needs no server. It says which names may be lookup keys, as no file
+    tells on which prices they stand: `plans apply` asks Stripe if there is a STRIPE_API_KEY.
     """
-    path = file or Settings.from_env(os.environ).plans_path
+    settings = Settings.from_env(os.environ)
+    path = file or settings.plans_path
     problems: Sequence[str] = ()
     found: Sequence[Plan] = ()
+    keys: Sequence[str] = ()
     try:
-        found = read_plans(path).plans
+        catalogue = read_plans(path)
+        found, keys = catalogue.plans, catalogue.names_besides_prices()
     except InvalidCatalogue as error:
         problems = error.problems
     if as_json:
-        listed = {} if problems else {"plans": [plan.code for plan in found]}
-        print_json({"file": str(path), "ok": not problems, "problems": problems, **listed})
+        listed = {"plans": [plan.code for plan in found], "lookup_keys": keys}
+        stated = {} if problems else listed
+        print_json({"file": str(path), "ok": not problems, "problems": problems, **stated})
     elif problems:
         click.echo("\n".join(f"{path}: {problem}" for problem in problems), err=True)
     else:
         print_rows(_PLAN_COLUMNS, found)
         click.echo(f"{path}: valid")
+        print_lookup_keys(settings, keys)
     return 1 if problems else 0
 
 
@@ -98,14 +105,20 @@ def apply(
     if dry_run:
         return _diff(settings, file, limit=limit, as_json=as_json)
     applied = None if resume else file or settings.plans_path
+    price_keys: Mapping[str, str] = {}
     if applied is not None:
         require_reason(reason)
-        read_plans(applied)
+        price_keys = ask_price_keys(settings, read_plans(applied))
     with connections.open_database(settings, application="plans apply") as engine:
         with connections.read_snapshot(engine):
             pass  # An unreachable database fails here, with one sentence for the operator.
         return PlansRollout(
-            engine=engine, actor=actor, reason=reason, as_json=as_json, file=applied
+            engine=engine,
+            actor=actor,
+            reason=reason,
+            as_json=as_json,
+            file=applied,
+            price_keys=price_keys,
         ).run()
 
 
@@ -113,6 +126,7 @@ def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -
     """Print what the document would change. Return the exit code."""
     path = file or settings.plans_path
     plans = read_plans(path)
+    plans = plans.with_price_keys(ask_price_keys(settings, plans))
     with connections.open_database(settings, application="plans diff") as engine:
         with connections.read_snapshot(engine) as connection:
             record = catalogues.current_catalogue(connection)

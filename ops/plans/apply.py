@@ -6,7 +6,7 @@ version are then recomputed. Each party records its version, so another run can 
 interrupted one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,8 @@ class PlansRollout:
     reason: str | None
     as_json: bool
     file: Path | None
+    price_keys: Mapping[str, str]
+    """The lookup keys that prices bear at Stripe now, by price id."""
 
     def run(self) -> int:
         """Switch to the plans unless they are of record already, then recompute all rows."""
@@ -72,7 +74,8 @@ class PlansRollout:
         if self.file is None:
             with self.engine.connect() as connection:
                 return Switch(version=catalogues.current_catalogue(connection).version, made=False)
-        plans, reason = read_plans(self.file), require_reason(self.reason)
+        plans = read_plans(self.file).with_price_keys(self.price_keys)
+        reason = require_reason(self.reason)
         attempts = 0
         while True:
             attempts += 1

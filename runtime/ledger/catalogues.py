@@ -44,7 +44,8 @@ class VersionedCatalogue:
 
     def succeeded_by(self, catalogue: Catalogue) -> Catalogue:
         """Return these plans as they would be if they were applied next."""
-        return catalogue.with_former((*reversed(self.catalogue.former), self.catalogue))
+        known = catalogue.with_price_keys(self.catalogue.price_keys)
+        return known.with_former((*reversed(self.catalogue.former), self.catalogue))
 
 
 class CatalogueSource(Protocol):
@@ -91,8 +92,13 @@ def current_catalogue(connection: Connection) -> VersionedCatalogue:
 
 
 def differs(connection: Connection, catalogue: Catalogue) -> bool:
-    """Return True if these plans differ from those in force in substance, not only in spelling."""
-    return _canonical(current_catalogue(connection).catalogue) != _canonical(catalogue)
+    """Return True if these plans differ from those in force in substance, not only in spelling.
+
+    The lookup keys that are known from Stripe are no difference: no file has them.
+    """
+    in_force = current_catalogue(connection).catalogue
+    known = catalogue.with_price_keys(in_force.price_keys)
+    return _canonical(in_force) != _canonical(known)
 
 
 def install_first(
@@ -109,9 +115,14 @@ def install_first(
 
 
 def install(connection: Connection, catalogue: Catalogue, *, actor: str, reason: str) -> int:
-    """Apply these plans and return their version; ``reproject`` updates the rows afterwards."""
+    """Apply these plans and return their version; ``reproject`` updates the rows afterwards.
+
+    What earlier versions know of lookup keys stays known.
+    """
     connection.execute(_EXCLUSIVE, {"lock": LOCK})
     version = (newest_version(connection) or 0) + 1
+    if version > 1:
+        catalogue = catalogue.with_price_keys(current_catalogue(connection).catalogue.price_keys)
     signed = AppliedBy(actor=actor, reason=reason)
     _install(connection, catalogue, version=version, signed=signed)
     return version

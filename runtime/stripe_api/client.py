@@ -46,8 +46,8 @@ class StripeApi:
         self._whole_seconds = whole_seconds
         self._bounded = Bounded()
 
-    def ask(self, request: str, envelope: Envelope) -> ApiResponse:
-        """Send a GET for a path; a missing object is an answer, too.
+    def ask(self, request: str, envelope: Envelope | None = None) -> ApiResponse:
+        """Send a GET for a path, in the account of an event or our own; a missing object answers.
 
         Raises:
             ApiFailure: there is no answer.
@@ -128,8 +128,10 @@ def _end() -> None:
     """End the thread; never called."""
 
 
-def _account(envelope: Envelope) -> dict[str, str]:
+def _account(envelope: Envelope | None) -> dict[str, str]:
     """Return the context of the request; events of older API versions name an account instead."""
+    if envelope is None:
+        return {}
     context = envelope.payload.get("context")
     if isinstance(context, str) and context:
         return {"stripe_context": context}

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -226,7 +227,7 @@ def test_a_plan_is_found_by_its_own_code() -> None:
             {"plans": {"a": {"prices": ["price_1"]}}, "catalogue": {"nothing": ["price_1"]}},
             "plans.a.prices: price_1 grants nothing by catalogue.nothing",
         ),
-        ({"catalogue": {"free": []}}, "catalogue.free: is unknown; there are nothing"),
+        ({"catalogue": {"free": []}}, "catalogue.free: is unknown; there are nothing, price_keys"),
         (
             {"catalogue": {"nothing": "price_1"}},
             "catalogue.nothing: must be a list of names, not 'price_1'",
@@ -334,3 +335,55 @@ def test_a_catalogue_comes_back_as_it_was_written(document: dict[str, Any]) -> N
 def test_an_odd_document_is_refused_and_nothing_worse(document: dict[str, Any]) -> None:
     with suppress(InvalidCatalogue):
         read_catalogue(document)
+
+
+GOLD = {"plans": {"premium": {"prices": ["gold", "price_b"]}, "basic": {"prices": ["silver"]}}}
+
+
+def with_keys(price_keys: Mapping[str, str], **parts: Any) -> Catalogue:
+    return read_catalogue({**GOLD, **parts}).with_price_keys(price_keys)
+
+
+def test_a_price_that_bore_a_lookup_key_of_a_plan_stands_for_the_plan() -> None:
+    catalogue = with_keys({"price_a": "gold", "price_b": "silver", "price_c": "bronze"})
+
+    found = [catalogue.plan_by_names([price]) for price in ("price_a", "price_b", "price_c")]
+    assert [plan.code if plan else None for plan in found] == ["premium", "premium", None]
+
+
+def test_a_price_that_grants_nothing_on_purpose_stands_for_no_key() -> None:
+    catalogue = with_keys({"price_a": "gold"}, catalogue={"nothing": ["price_a"]})
+
+    assert catalogue.first_known(["price_a"]) == "price_a"
+    assert catalogue.plan_by_names(["price_a", "gold"]) is None
+
+
+def test_what_a_catalogue_knows_of_keys_itself_comes_before_what_it_is_given() -> None:
+    catalogue = with_keys({"price_a": "silver"}).with_price_keys(
+        {"price_a": "gold", "price_d": "gold"}
+    )
+
+    assert catalogue.price_keys == {"price_a": "silver", "price_d": "gold"}
+    assert read_catalogue(write_catalogue(catalogue)) == catalogue
+
+
+def test_catalogues_that_differ_in_what_a_key_stands_on_count_as_two() -> None:
+    before, after = with_keys({"price_a": "gold"}), with_keys({"price_a": "silver"})
+
+    assert after.with_former([before]).former == (before,)
+    assert after.with_former([with_keys({"price_a": "silver"})]).former == ()
+
+
+def test_names_that_may_be_lookup_keys_are_those_that_are_no_ids() -> None:
+    prices = ["price_1", "plan_1", "prod_1", "plink_1", "zinc", "gold"]
+
+    assert read_catalogue({"plans": {"a": {"prices": prices}}}).names_besides_prices() == (
+        "gold",
+        "zinc",
+    )
+
+
+@pytest.mark.parametrize("keys", [{"price_a": 5}, {"": "gold"}, {"price_a": ""}, ["gold"]])
+def test_keys_of_prices_are_texts(keys: Any) -> None:
+    with pytest.raises(InvalidCatalogue, match="price_keys"):
+        read_catalogue({"catalogue": {"price_keys": keys}})

@@ -55,3 +55,19 @@ def test_plans_differ_by_what_they_say(engine: Engine) -> None:
     with engine.connect() as connection:
         assert not catalogues.differs(connection, example_plans())
         assert catalogues.differs(connection, read_catalogue({}))
+
+
+def test_what_is_known_of_lookup_keys_stays_known_and_is_no_difference(engine: Engine) -> None:
+    known, plans = {"price_old": "gold", "price_new": "silver"}, example_plans()
+    with engine.begin() as connection:
+        catalogues.install(
+            connection, plans.with_price_keys(known), actor="ada", reason="asked Stripe"
+        )
+        assert not catalogues.differs(connection, plans)
+        moved = plans.with_price_keys({"price_new": "gold"})
+        assert catalogues.differs(connection, moved)
+        catalogues.install(connection, moved, actor="ada", reason="the key was transferred")
+
+        record = catalogues.current_catalogue(connection)
+        assert record.catalogue.price_keys == {"price_old": "gold", "price_new": "gold"}
+        assert record.succeeded_by(plans).price_keys == record.catalogue.price_keys
