@@ -115,7 +115,7 @@ def collected_money(payment: PaymentObjects) -> ReceivedMoney | None:
 def received_money(payment: PaymentObjects) -> ReceivedMoney | None:
     """Return the money that came and stayed, by the most direct object that states any.
 
-    Of a debit that the bank returned nothing stayed, whatever a checkout or an invoice says.
+    Of a debit that the bank returned nothing stayed, also where a checkout or an invoice says paid.
     https://docs.stripe.com/payments/ach-direct-debit
     """
     if returned_at(payment):
