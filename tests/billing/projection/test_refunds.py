@@ -186,6 +186,19 @@ class TestReturnedDebits:
         assert row_of(self.paid, self.returned, again, intent(seconds=20)).amount_minor == 2999
         assert row_of(self.paid, self.returned, intent(seconds=20)).amount_minor == 2999
 
+    def test_a_checkout_speaks_until_its_payment_fails_later(self) -> None:
+        pending = charge(1, status="pending", captured=False, amount_captured=0)
+        paid = checkout(5)
+
+        assert row_of(pending, paid).amount_minor == 2999
+        assert row_of(pending, paid, charge(3, **FAILED, stripe_id="ch_0")).amount_minor == 2999
+        row = row_of(pending, paid, self.returned)
+        assert (row.amount_minor, row.status, row.changed_at) == (0, PaymentStatus.FAILED, at(9))
+        failed = intent("requires_payment_method", 9, failed=True)
+        assert row_of(paid, failed).amount_minor == 0
+        assert row_of(paid, intent("processing", 9)).amount_minor == 2999
+        assert row_of(invoice_payment(5), failed).amount_minor == 0
+
     def test_its_invoice_does_not_stand_in_for_it(self) -> None:
         facts = [self.paid, self.returned, invoice(2)]
 
