@@ -47,7 +47,7 @@ class ChargeState(AttemptState):
     authorized: int
     captured: bool
     captured_at: datetime | None
-    """The second in which an authorisation was captured, if its event told it."""
+    """The second in which an authorisation was captured, if its event is known."""
     failed_at: datetime | None
     """The time since which it has been failed, if it is failed now."""
     refunded: int
@@ -156,7 +156,7 @@ def fold_refund(_: ObjectKey, history: ObjectHistory) -> RefundState:
     """Return the state of a refund. Success is not final: a bank can return a refund days later."""
     facts = observations(history, RefundFields)
     state = state_of(history, facts)
-    created = last_value(fact.fields.own_created_at for fact in facts) or _told_at(history)
+    created = last_value(fact.fields.own_created_at for fact in facts) or _created_event_at(history)
     return RefundState(
         charge=last_value(fact.fields.charge for fact in facts),
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),
@@ -171,7 +171,7 @@ def fold_refund(_: ObjectKey, history: ObjectHistory) -> RefundState:
     )
 
 
-def _told_at(history: ObjectHistory) -> datetime | None:
+def _created_event_at(history: ObjectHistory) -> datetime | None:
     return next((fact.created_at for fact in history.facts if fact.rank is Rank.CREATED), None)
 
 

@@ -128,13 +128,13 @@ def _collected(currency: str, done: Sequence[Observation[PaymentIntentFields]]) 
 
 
 def _succeeded_at(done: Sequence[Observation[PaymentIntentFields]]) -> datetime:
-    """Return the second of success: the event that is the success tells it.
+    """Return the second of success: that of the event that is the success.
 
     An object that the API shows later does not state it; then it is the second of its creation.
     """
-    told = [fact.since for fact in done if fact.event_type]
-    shown = [fact.fields.own_created_at or fact.at for fact in done]
-    return min(told or shown)
+    by_event = [fact.since for fact in done if fact.event_type]
+    by_api = [fact.fields.own_created_at or fact.at for fact in done]
+    return min(by_event or by_api)
 
 
 def _returned_at(

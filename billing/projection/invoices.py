@@ -21,7 +21,7 @@ from billing.objects.invoices import InvoiceState
 from billing.objects.observations import EventMoment, ReceivedMoney, first_value
 from billing.objects.payment_intents import AttemptState
 from billing.objects.store import RealmObjects
-from billing.projection.pairing import Bill, FreePayment, nearest_pairs
+from billing.projection.pairing import FreePayment, OpenInvoice, nearest_pairs
 from billing.projection.payments import (
     PaymentObjects,
     collected_money,
@@ -281,14 +281,14 @@ def _stands_alone(match: InvoiceMatch, billed: BilledAmounts) -> bool:
 
 def _match(matched: MatchedPayments, matches: Iterable[InvoiceMatch], refs: Iterable[str]) -> None:
     """Match one to one by the nearest time; each of them is matched at most once."""
-    bills = [
-        Bill(match.ref, (match.customer_id, money.amount, money.currency), money.at)
+    unpaired = [
+        OpenInvoice(match.ref, (match.customer_id, money.amount, money.currency), money.at)
         for match in matches
         if (money := match.paid) and not match.payments
     ]
-    for bill, ref in nearest_pairs(bills, [_free_payment(matched, ref) for ref in refs]):
-        matched.matches[bill].payments.append(ref)
-        matched.matches[bill].inferred = True
+    for key, ref in nearest_pairs(unpaired, [_free_payment(matched, ref) for ref in refs]):
+        matched.matches[key].payments.append(ref)
+        matched.matches[key].inferred = True
 
 
 def _free_payment(matched: MatchedPayments, ref: str) -> FreePayment:

@@ -34,7 +34,7 @@ from billing.objects.observations import first_value
 from billing.objects.payment_intents import AttemptState
 from billing.objects.store import RealmObjects
 from billing.objects.user_statements import NamedUser, NamedUsers, UserStatements
-from billing.projection.invoices import MatchedPayments
+from billing.projection.invoices import InvoiceMatch, MatchedPayments
 from billing.rows import PurchaseStatus
 
 Each = TypeVar("Each")
@@ -222,8 +222,12 @@ class Ownership:
         owner = self._resolve(described)
         billed = [each.subscription for each in invoices]
         billed += [each.subscription for each in sessions]
+        billed += [match.subscription_naming_it for match in self._matches(paid.refs)]
         subscription = first_value(billed)
         return self._billed(described, owner, subscription, paid) if subscription else owner
+
+    def _matches(self, refs: Iterable[str]) -> list[InvoiceMatch]:
+        return [self._matched.matches[ref] for ref in sorted(refs) if ref in self._matched.matches]
 
     def _billed(
         self, described: Described, owner: Owner, subscription: str, paid: PaidObjects

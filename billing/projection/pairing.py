@@ -1,4 +1,4 @@
-"""Pairs bills with payments by customer, amount, currency and time, where nothing links them."""
+"""Pairs invoices with payments by customer, amount, currency and time, where nothing links them."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -9,11 +9,11 @@ from typing import NamedTuple
 PAIRED_WITHIN = timedelta(seconds=60)
 
 Alike = tuple[str | None, int, str]
-"""Customer, amount and currency, which a bill and its payment have in common."""
+"""Customer, amount and currency, which an invoice and its payment have in common."""
 
 
-class Bill(NamedTuple):
-    """A bill without a link, and the second in which it was paid."""
+class OpenInvoice(NamedTuple):
+    """An invoice without a link, and the second in which it was paid."""
 
     ref: str
     alike: Alike
@@ -21,7 +21,7 @@ class Bill(NamedTuple):
 
 
 class FreePayment(NamedTuple):
-    """A payment that no bill claims, and every second at which its money may be said to come.
+    """A payment that no invoice claims, and every second at which its money may be said to come.
 
     ``order_reference`` is the invoice that it names, possibly cut off.
     """
@@ -34,14 +34,16 @@ class FreePayment(NamedTuple):
 
 class _Candidate(NamedTuple):
     distance: timedelta
-    bill: str
+    invoice: str
     payment: str
 
 
-def nearest_pairs(bills: Iterable[Bill], payments: Iterable[FreePayment]) -> list[tuple[str, str]]:
-    """Return pairs of bill and payment, each of them once, the nearest in time first.
+def nearest_pairs(
+    invoices: Iterable[OpenInvoice], payments: Iterable[FreePayment]
+) -> list[tuple[str, str]]:
+    """Return pairs of invoice and payment, each of them once, the nearest in time first.
 
-    Of equal distances the lower ids go first. A bill of no customer pairs with nothing.
+    Of equal distances the lower ids go first. An invoice of no customer pairs with nothing.
     """
     pools: dict[Alike, list[tuple[datetime, FreePayment]]] = defaultdict(list)
     for payment in payments:
@@ -49,19 +51,19 @@ def nearest_pairs(bills: Iterable[Bill], payments: Iterable[FreePayment]) -> lis
     for pool in pools.values():
         pool.sort()
     found: list[_Candidate] = []
-    for bill in bills:
-        if bill.alike[0] is not None:
-            found += _near(bill, pools.get(bill.alike, []))
+    for invoice in invoices:
+        if invoice.alike[0] is not None:
+            found += _near(invoice, pools.get(invoice.alike, []))
     return _one_to_one(sorted(found))
 
 
-def _near(bill: Bill, pool: list[tuple[datetime, FreePayment]]) -> list[_Candidate]:
-    first = bisect_left(pool, bill.at - PAIRED_WITHIN, key=lambda one: one[0])
-    end = bisect_right(pool, bill.at + PAIRED_WITHIN, key=lambda one: one[0])
+def _near(invoice: OpenInvoice, pool: list[tuple[datetime, FreePayment]]) -> list[_Candidate]:
+    first = bisect_left(pool, invoice.at - PAIRED_WITHIN, key=lambda one: one[0])
+    end = bisect_right(pool, invoice.at + PAIRED_WITHIN, key=lambda one: one[0])
     return [
-        _Candidate(abs(moment - bill.at), bill.ref, payment.ref)
+        _Candidate(abs(moment - invoice.at), invoice.ref, payment.ref)
         for moment, payment in pool[first:end]
-        if bill.ref.startswith(payment.order_reference or "")
+        if invoice.ref.startswith(payment.order_reference or "")
     ]
 
 
@@ -69,7 +71,7 @@ def _one_to_one(candidates: Iterable[_Candidate]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     taken: set[str] = set()
     for each in candidates:
-        if each.bill not in taken and each.payment not in taken:
-            taken.update((each.bill, each.payment))
-            pairs.append((each.bill, each.payment))
+        if each.invoice not in taken and each.payment not in taken:
+            taken.update((each.invoice, each.payment))
+            pairs.append((each.invoice, each.payment))
     return pairs

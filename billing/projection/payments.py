@@ -115,7 +115,7 @@ def collected_money(payment: PaymentObjects) -> ReceivedMoney | None:
 def received_money(payment: PaymentObjects) -> ReceivedMoney | None:
     """Return the money that came and stayed, by the most direct object that states any.
 
-    Of a debit that the bank returned nothing stayed, whatever a checkout or an invoice says.
+    Of a debit that the bank returned nothing stayed, also where a checkout or an invoice says paid.
     https://docs.stripe.com/payments/ach-direct-debit
     """
     if returned_at(payment):
@@ -151,12 +151,24 @@ def _seen_first(witnesses: list[ReceivedMoney], amount: int) -> ReceivedMoney:
 
 
 def returned_at(payment: PaymentObjects) -> datetime | None:
-    """Return the time at which the bank took the money back; None if money stayed or none came."""
+    """Return the time at which the bank took the money back; None if money stayed or none came.
+
+    Where only a checkout or an invoice payment states the money, a later failure of the last
+    attempt takes it back.
+    """
     if _intent_stands(payment) or any(charge.money for charge in payment.charges):
         return None
     returns = [charge.returned_at for charge in payment.charges if charge.returned_at]
-    returns += _returns_of_intent(payment)
+    returns += _returns_of_intent(payment) or _failures_after_promise(payment)
     return max(returns, default=None)
+
+
+def _failures_after_promise(payment: PaymentObjects) -> list[datetime]:
+    promised, last = _money_promised(payment), _last_charge(payment)
+    failures = [last.failed_at] if last and last.failed_at else []
+    if payment.intent and payment.intent.status is not PaymentStatus.PENDING:
+        failures.append(payment.intent.as_of)
+    return [at for at in failures if promised and at > promised.at]
 
 
 def _intent_stands(payment: PaymentObjects) -> bool:
@@ -194,12 +206,16 @@ def status_of(payment: PaymentObjects, received: ReceivedMoney | None) -> Paymen
     if returned_at(payment):
         return PaymentStatus.FAILED
     intent = payment.intent
-    last = max(payment.charges, key=lambda charge: (charge.first_at, charge.id), default=None)
+    last = _last_charge(payment)
     if intent and (last is None or last.as_of <= intent.as_of or _is_canceled(intent)):
         return intent.status
     if last is None:
         return PaymentStatus.PENDING
     return PaymentStatus.CANCELED if last.released_whole else last.status
+
+
+def _last_charge(payment: PaymentObjects) -> ChargeState | None:
+    return max(payment.charges, key=lambda charge: (charge.first_at, charge.id), default=None)
 
 
 def _is_canceled(intent: IntentState) -> bool:

@@ -82,7 +82,7 @@ def _released_by_refunds(payment: PaymentObjects, received: ReceivedMoney, relea
     """Return how much of the succeeded refunds was the release, which Stripe makes a refund of.
 
     That is what they have more than the running total leaves after the release, and what was made
-    before the capture was told, since nothing can go back before it came.
+    before the capture was known, since nothing can go back before it came.
     """
     if not released:
         return 0

@@ -126,8 +126,9 @@ DISPUTE = Reader(
 CHARGE = Reader(
     kind=Kind.CHARGE,
     describes=(
-        "The amount captured of a payment, and the running total of its refunds. Refunds and a"
-        " dispute it contains (in old versions) state facts of their own."
+        "The amount captured of a payment, its own second, and the running total of its refunds,"
+        " from which the release of an uncaptured rest is taken off. Refunds and a dispute it"
+        " contains (in old versions) state facts of their own."
     ),
     fields=_charge_fields,
     references=_charge_references,
@@ -140,11 +141,16 @@ EVENTS = {
         "Money was captured, or only authorised while `captured` is false.",
     ),
     "charge.failed": EventType(
-        CHARGE, EventEffect.MONEY, "An attempt failed, which undoes no success."
+        CHARGE,
+        EventEffect.MONEY,
+        "An attempt failed. If this charge had succeeded, the bank returned a debit: what it"
+        " brought is taken back.",
     ),
     "charge.pending": EventType(CHARGE, EventEffect.MONEY, "Pending: a delayed payment method."),
     "charge.captured": EventType(
-        CHARGE, EventEffect.MONEY, "The authorised money is captured, in full or in part."
+        CHARGE,
+        EventEffect.MONEY,
+        "The authorised money is captured, in full or in part; the rest is released and no refund.",
     ),
     "charge.expired": EventType(
         CHARGE,
@@ -157,7 +163,8 @@ EVENTS = {
     "charge.refunded": EventType(
         CHARGE,
         EventEffect.BOTH,
-        "The running total of refunds; `[policy]` decides if that ends a purchase.",
+        "The running total of refunds, pending ones left out; `[policy]` decides if that ends a"
+        " purchase.",
     ),
     "charge.refund.updated": EventType(
         REFUND, EventEffect.BOTH, "The present state of the refund, including a failure."

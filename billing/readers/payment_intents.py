@@ -84,14 +84,17 @@ EVENTS = {
     "payment_intent.succeeded": EventType(
         PAYMENT_INTENT,
         EventEffect.BOTH,
-        "Money was received, and no later event undoes that; without checkout and subscription a"
-        " purchase of the plan that its metadata names.",
+        "Money was received, and only a later failure of the same charge undoes that; without"
+        " checkout and subscription a purchase of the plan that its metadata names.",
     ),
     "payment_intent.processing": EventType(
         PAYMENT_INTENT, EventEffect.MONEY, "Pending: the money is on its way."
     ),
     "payment_intent.payment_failed": EventType(
-        PAYMENT_INTENT, EventEffect.MONEY, "The newest attempt failed; a later one may succeed."
+        PAYMENT_INTENT,
+        EventEffect.MONEY,
+        "The newest attempt failed; a later one may succeed. After a success of the same charge the"
+        " bank returned a debit.",
     ),
     "payment_intent.canceled": EventType(
         PAYMENT_INTENT, EventEffect.MONEY, "Canceled, unless it had succeeded."
@@ -100,7 +103,9 @@ EVENTS = {
         PAYMENT_INTENT, EventEffect.ORDER, "Pending: the customer must confirm."
     ),
     "payment_intent.amount_capturable_updated": EventType(
-        PAYMENT_INTENT, EventEffect.ORDER, "Authorised; no money was received yet."
+        PAYMENT_INTENT,
+        EventEffect.MONEY,
+        "Authorised; of an authorisation that is captured in parts, the parts count at once.",
     ),
     "payment_intent.partially_funded": EventType(
         PAYMENT_INTENT,

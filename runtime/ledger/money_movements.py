@@ -7,7 +7,7 @@ moves in the same way, so the sum over a user's rows is what is left of that use
 leaves a row and enters no other was taken back: a debit that the bank returned is a negative
 ``received``, a refund that did not succeed after all is ``refund_reversed``.
 
-Each change is dated by the second of the money itself, not by the event that told of it. Pure.
+Each change is dated by the second of the money itself, not by that of the event. Pure.
 """
 
 from collections import Counter

@@ -153,7 +153,7 @@ def test_an_invoice_paid_outside_stripe_is_not_paired() -> None:
 
 
 def test_an_invoice_paid_by_a_delayed_method_is_paired_by_the_second_of_success() -> None:
-    """The charge was made days before the money came."""
+    """Expect a charge that was made days before the money came."""
     debit = charge(4 * DAY, own_created_at=at(0))
     bill = invoice(4 * DAY, paid_at=at(4 * DAY))
 

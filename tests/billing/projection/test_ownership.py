@@ -714,3 +714,14 @@ def test_money_and_access_of_an_invoice_that_two_payments_paid_have_one_user() -
 
     assert {row.user_id for row in projection.payments.values()} == {"usr_2"}
     assert holders(projection) == {"usr_2"}
+
+
+def test_a_payment_of_an_unheard_invoice_has_the_user_of_the_subscription_that_names_it() -> None:
+    facts = [
+        subscription(user="usr_9", stripe_id="sub_0"),
+        replace_fields(subscription(seconds=5), latest_invoice="in_1NabcdefghXYZ"),
+        intent(seconds=9, order_reference="in_1Nabcdefgh"),
+    ]
+
+    assert only_payment(project_facts(facts)).user_id == "usr_1"
+    assert only_payment(project_facts(facts[::2])).user_id == "usr_9"

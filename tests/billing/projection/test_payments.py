@@ -281,7 +281,7 @@ def test_what_is_released_beside_what_is_captured_gives_nothing_back() -> None:
 
 
 def test_a_refund_stands_beside_an_attempt_that_failed() -> None:
-    facts = [charge(1, **FAILED), refund(charge="ch_2"), checkout()]
+    facts = [charge(1, **FAILED), refund(charge="ch_2"), checkout(5)]
 
     assert amounts(project_facts(facts)) == {"pi_1": (2999, 2999)}
 

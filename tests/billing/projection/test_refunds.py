@@ -56,11 +56,11 @@ class TestReleasedAuthorisations:
 
     def test_the_refund_object_of_a_release_is_no_refund(self) -> None:
         released = refund("succeeded", 5, 900, stripe_id="re_0", made=5)
-        told = {"type_": "charge.captured"}
+        event = {"type_": "charge.captured"}
 
-        assert totals(charge(5, how=told, **CAPTURED), released) == (4000, 0)
+        assert totals(charge(5, how=event, **CAPTURED), released) == (4000, 0)
         assert totals(
-            charge(5, how=told, **CAPTURED), released, refund("succeeded", 9, 1000, made=9)
+            charge(5, how=event, **CAPTURED), released, refund("succeeded", 9, 1000, made=9)
         ) == (4000, 1000)
         assert totals(intent(seconds=5, amount=4900, amount_received=4000), released) == (4000, 0)
 
@@ -98,7 +98,7 @@ class TestCaptureInParts:
         assert totals(first, second, intent(seconds=3, amount_received=4900)) == (4900, 0)
         assert row_of(first).status is PaymentStatus.SUCCEEDED
 
-    def test_parts_are_told_by_the_charge_alone(self) -> None:
+    def test_parts_are_known_by_the_charge_alone(self) -> None:
         first = charge(1, amount=4900, amount_captured=1000, captured=False)
         second = charge(2, amount=4900, amount_captured=4900, captured=True)
 
@@ -114,7 +114,7 @@ class TestCaptureInParts:
         assert totals(held, charge(2, amount=4900, amount_captured=3000)) == (3000, 0)
 
     def test_an_intent_that_succeeded_states_the_final_amount(self) -> None:
-        """Charges of old API versions do not state how much was captured."""
+        """Expect no more than the intent states: old charges do not state what was captured."""
         whole = charge(amount=4900, amount_captured=4900, amount_refunded=900)
 
         assert totals(intent(amount=4900, amount_received=4000), whole) == (4000, 0)
@@ -136,7 +136,7 @@ class TestRefundsThatDidNotSucceed:
         )
 
     def test_a_refund_is_known_to_be_in_the_total_by_its_own_second(self) -> None:
-        """The event of its creation may not have been heard."""
+        """Expect no event of its creation."""
         failed = refund("failed", 9, 1000, made=3)
 
         assert totals(charge(5, amount_refunded=1000), failed) == (2999, 0)
@@ -185,6 +185,19 @@ class TestReturnedDebits:
         assert row_of(self.paid, self.returned, again).amount_minor == 2999
         assert row_of(self.paid, self.returned, again, intent(seconds=20)).amount_minor == 2999
         assert row_of(self.paid, self.returned, intent(seconds=20)).amount_minor == 2999
+
+    def test_a_checkout_speaks_until_its_payment_fails_later(self) -> None:
+        pending = charge(1, status="pending", captured=False, amount_captured=0)
+        paid = checkout(5)
+
+        assert row_of(pending, paid).amount_minor == 2999
+        assert row_of(pending, paid, charge(3, **FAILED, stripe_id="ch_0")).amount_minor == 2999
+        row = row_of(pending, paid, self.returned)
+        assert (row.amount_minor, row.status, row.changed_at) == (0, PaymentStatus.FAILED, at(9))
+        failed = intent("requires_payment_method", 9, failed=True)
+        assert row_of(paid, failed).amount_minor == 0
+        assert row_of(paid, intent("processing", 9)).amount_minor == 2999
+        assert row_of(invoice_payment(5), failed).amount_minor == 0
 
     def test_its_invoice_does_not_stand_in_for_it(self) -> None:
         facts = [self.paid, self.returned, invoice(2)]
@@ -241,10 +254,10 @@ class TestCreditNotes:
 
 class TestDates:
     def test_a_refund_is_dated_by_its_own_second(self) -> None:
-        told_late = refund("succeeded", 99, 1000, made=9)
+        late = refund("succeeded", 99, 1000, made=9)
 
-        assert row_of(charge(), told_late).changed_at == at(9)
-        assert row_of(charge(99, amount_refunded=1000), told_late).changed_at == at(9)
+        assert row_of(charge(), late).changed_at == at(9)
+        assert row_of(charge(99, amount_refunded=1000), late).changed_at == at(9)
 
     def test_a_running_total_that_no_refund_explains_is_dated_by_its_event(self) -> None:
         assert row_of(charge(), charge(9, amount_refunded=1000)).changed_at == at(9)
@@ -258,7 +271,7 @@ class TestDates:
         assert row_of(customer("usr_1"), charge()).changed_at is None
 
     def test_a_refund_that_is_the_first_word_of_a_charge_is_of_the_invoice_it_paid(self) -> None:
-        """The charge's own second is that in which the invoice was paid."""
+        """Expect one payment: the charge was made in the second in which the invoice was paid."""
         late = charge(99 * 86_400, own_created_at=at(5), amount_refunded=2999)
 
         projection = project_facts(customer("usr_1"), invoice(5, paid_at=at(5)), late)
