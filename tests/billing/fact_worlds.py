@@ -174,6 +174,13 @@ def _of_event(fact: Fact, event: str) -> Fact:
 
 
 HISTORIES = st.lists(
-    subscriptions() | checkouts() | attempts() | returns() | bills() | CUSTOMERS | SUMMARIES | LINKS,
+    subscriptions()
+    | checkouts()
+    | attempts()
+    | returns()
+    | bills()
+    | CUSTOMERS
+    | SUMMARIES
+    | LINKS,
     max_size=16,
 ).map(_with_event_ids)
