@@ -19,6 +19,7 @@ from tests.billing.fact_builders import (
     invoice,
     invoice_payment,
     item,
+    link,
     refund,
     subscription,
     subscription_fields,
@@ -66,6 +67,8 @@ def checkouts(draw: st.DrawFn) -> Fact:
         payment_status=draw(st.sampled_from(["paid", "paid", "unpaid", "no_payment_required"])),
         amount_total=draw(AMOUNTS),
         user_id=draw(USERS),
+        client_reference_id=draw(USERS),
+        payment_link=draw(st.sampled_from([None, None, "plink_premium"])),
         price_id=draw(st.none() | PRICES),
         plan_code=draw(PLANS),
         payment_intent=draw(INTENTS),
@@ -152,6 +155,13 @@ SUMMARIES = st.builds(
     SECONDS,
     st.booleans(),
 )
+LINKS = st.builds(
+    lambda target, user, since, ended: link(target, user, since, ended=ended),
+    st.sampled_from(["cus_1", "sub_1", "pi_1", "cs_1", "in_1", "ch_1"]),
+    st.sampled_from(["usr_1", "usr_2"]),
+    SECONDS,
+    st.sampled_from([None, None, 200_000]),
+)
 
 
 def _with_event_ids(facts: list[Fact]) -> list[Fact]:
@@ -164,6 +174,13 @@ def _of_event(fact: Fact, event: str) -> Fact:
 
 
 HISTORIES = st.lists(
-    subscriptions() | checkouts() | attempts() | returns() | bills() | CUSTOMERS | SUMMARIES,
+    subscriptions()
+    | checkouts()
+    | attempts()
+    | returns()
+    | bills()
+    | CUSTOMERS
+    | SUMMARIES
+    | LINKS,
     max_size=16,
 ).map(_with_event_ids)

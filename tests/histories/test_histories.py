@@ -26,21 +26,7 @@ SEEDS = range(5)
 API_VERSIONS = {True: "2022-11-15", False: "2025-10-29.clover"}
 
 KNOWN_TO_FAIL: dict[str, tuple[str, ...]] = {
-    "[identity] says what is read and in which order": (
-        "affiliate-click-in-reference",
-        "metadata-key-of-the-application",
-        "reference-before-metadata",
-    ),
     "the first name that the catalogue knows decides": ("word-of-the-application-in-metadata",),
-    "who was named first under a customer has what names no user": (
-        "bought-after-a-second-user-was-named",
-        "bought-before-a-second-user-was-named",
-        "invoice-of-a-customer-known-by-its-subscription",
-        "second-subscription-without-metadata",
-    ),
-    "a move takes nothing that was stated for somebody else": (
-        "customer-moves-and-another-buyer-keeps",
-    ),
     "a payment that is known decides, not its session": ("checkout-captured-later",),
     "what was authorised and never captured was never received": ("captured-in-part",),
     "a newer failure of the same charge undoes its success": ("debit-that-came-back",),
