@@ -54,21 +54,24 @@ class CreditNotes:
 
     def __init__(self, objects: RealmObjects) -> None:
         self._by_invoice: dict[str, list[CreditNoteState]] = defaultdict(list)
-        self._refunds: dict[str, int] = {}
+        self._refunds = objects.refunds
         for _, note in sorted(objects.credit_notes.items()):
             if note.invoice and not note.void:
                 self._by_invoice[note.invoice].append(note)
-                for refund in filter(None, map(objects.refunds.get, note.refunds)):
-                    self._refunds[note.id] = self._refunds.get(note.id, 0) + refund.amount
 
     def of(self, purchase: OneTimePurchase) -> list[CreditNoteState]:
         """Return the notes of the invoice of a purchase."""
         return self._by_invoice.get(purchase.invoice.id, []) if purchase.invoice else []
 
     def without_refund(self, note: CreditNoteState) -> int:
-        """Return the part of a note that gave no money back: it went to the balance."""
-        back = self._refunds.get(note.id, 0) + note.out_of_band_amount
-        return max(0, note.total - back)
+        """Return the part of a note that gave no money back: it went to the balance.
+
+        A refund that no event has shown by itself is taken for all of the note.
+        """
+        if any(refund not in self._refunds for refund in note.refunds):
+            return 0
+        back = sum(self._refunds[refund].amount for refund in note.refunds)
+        return max(0, note.total - back - note.out_of_band_amount)
 
 
 class ReturnContext(NamedTuple):

@@ -226,7 +226,10 @@ def test_a_refund_and_a_credit_to_the_balance_add_up_to_a_full_return() -> None:
     with_refund = note(9, 1999, refunds=("re_1",))
 
     assert not only_grant(project_facts(taxed, refunded, to_balance)).active
+    unseen = note(9, 1999, refunds=("re_9",))
+
     assert only_grant(project_facts(taxed, refunded, with_refund)).active
+    assert only_grant(project_facts(taxed, refunded, unseen)).active
 
 
 def test_what_was_credited_before_the_payment_is_no_part_of_what_went_back() -> None:
