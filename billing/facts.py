@@ -82,8 +82,9 @@ class Line:
     """One line of an invoice or of a checkout, with its price names.
 
     ``amount`` is the amount before discounts and may be negative; ``discount`` is what discounts
-    take off it. ``kind`` is ``subscription`` or ``invoiceitem`` on an invoice, and None in a
-    checkout. ``quantity`` is None where Stripe states none.
+    take off it. ``kind`` is ``subscription`` or ``invoiceitem`` on an invoice, and in a checkout
+    ``subscription`` for a price that renews, else None. ``quantity`` is None where Stripe states
+    none.
     """
 
     id: str | None
@@ -139,10 +140,6 @@ class CheckoutSessionFields:
     payment_status: str
     amount_total: int
     currency: str | None
-    line_item_refs: tuple[str, ...]
-    """Price ids, lookup keys and product ids of ``line_items``, if the event has them."""
-    price_id: str | None
-    plan_code: str | None
     payment_link: str | None
     payment_intent: str | None
     subscription: str | None
@@ -164,8 +161,6 @@ class PaymentIntentFields:
     amount_received: int
     currency: str
     failed: bool
-    price_id: str | None
-    plan_code: str | None
     invoice: str | None
     order_reference: str | None
     """``payment_details.order_reference``: an invoice id, possibly cut off."""
@@ -229,10 +224,6 @@ class InvoiceFields:
     subscription: str | None
     payment_refs: tuple[str, ...]
     """The payment intents, charges and payment records it names, by old paths and new."""
-    line_refs: tuple[str, ...]
-    """Price ids, lookup keys and product ids of its lines."""
-    price_id: str | None
-    plan_code: str | None
     paid_at: datetime | None
     payment_failed: bool
     """True for an ``invoice.payment_failed`` event, which may start a grace period."""

@@ -3,7 +3,7 @@
 A value of an unexpected type counts as absent. Nothing here raises.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -119,16 +119,6 @@ def price_names_of(line: Raw) -> tuple[str | None, str | None, str | None]:
     priced = price if isinstance(price, dict) else _NOTHING
     product = details.get("product") or priced.get("product")
     return _name(price), text_in(priced, "lookup_key"), _name(product)
-
-
-def price_names_in(lines: Iterable[Raw]) -> tuple[str, ...]:
-    """Return every name of every line's price, for each line the most trusted first.
-
-    Lines with equal names count once. A name that different prices share stays with each of them,
-    so that the names of one price are adjacent.
-    """
-    things = dict.fromkeys(price_names_of(line) for line in lines)
-    return tuple(name for thing in things for name in thing if name)
 
 
 def with_known(raw: Raw, **known: Any) -> Raw:

@@ -70,7 +70,11 @@ class SubscriptionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseRow:
-    """A one-time purchase; ``purchase_ref`` is its payment intent, else its session or invoice."""
+    """One line that was bought; ``line`` is empty where the lines are not known.
+
+    ``purchase_ref`` is the payment intent, else the charge, the invoice, the session. ``ends_at``
+    is the end that the line has by itself: that of its pass, or of the period that it is for.
+    """
 
     realm: Realm
     purchase_ref: str
@@ -79,11 +83,14 @@ class PurchaseRow:
     price: str | None
     status: PurchaseStatus
     payment_ref: PaymentRef | None
+    line: str = ""
+    quantity: int = 1
+    ends_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
         """The primary key."""
-        return (self.realm, self.purchase_ref)
+        return (self.realm, self.purchase_ref, self.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,4 +184,6 @@ class Projection:
     undecided: frozenset[ObjectKey] = frozenset()
     """Objects whose state was guessed: nothing could order their facts of one second."""
     without_line_items: frozenset[ObjectKey] = frozenset()
-    """Paid checkouts that name no plan; their line items may name one."""
+    """Paid checkouts whose line items may differ from what is assumed of them."""
+    awaiting_invoice: frozenset[str] = frozenset()
+    """Payments that name a plan and an invoice that no event has shown."""

@@ -105,3 +105,5 @@ class Party(Base):
     incomplete_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     missing_subscriptions: Mapped[list[str]]
     undecided: Mapped[list[str]]
+    awaiting_invoice: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    without_line_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))

@@ -42,17 +42,24 @@ class StoredSubscription(Base):
 
 
 class StoredPurchase(Base):
-    """A one-time purchase, keyed by its payment intent, else by its session."""
+    """One line that was bought; ``line`` is empty where the lines are not known.
+
+    ``purchase_ref`` is the payment intent, else the charge, the invoice, the session. ``ends_at``
+    is the end that the line has by itself.
+    """
 
     __tablename__ = "purchases"
     __table_args__ = (one_of("status", PURCHASE_STATUSES),)
 
     realm: Mapped[str] = mapped_column(primary_key=True)
     purchase_ref: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[str | None] = mapped_column(index=True)
     plan_code: Mapped[str | None]
     price: Mapped[str | None]
+    quantity: Mapped[int]
     status: Mapped[str]
+    ends_at: Mapped[datetime | None]
     payment_ref: Mapped[str | None]
     party: Mapped[str] = mapped_column(index=True)
 

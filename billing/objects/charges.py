@@ -16,12 +16,14 @@ from billing.objects.observations import (
     Observation,
     ReceivedMoney,
     customer_of,
+    grant_basis_of,
     last_value,
     observations,
     state_of,
 )
 from billing.objects.ordering import ObjectHistory
 from billing.objects.payment_intents import AttemptState
+from billing.objects.plan_references import newest_metadata, references_in_metadata
 from billing.objects.user_statements import fold_user_statements
 from billing.rows import PaymentStatus
 from billing.statuses import (
@@ -85,6 +87,8 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         invoice=last_value(fact.fields.invoice for fact in facts),
         order_reference=last_value(fact.fields.order_reference for fact in facts),
+        granted=grant_basis_of(done, since=created),
+        stated=references_in_metadata(newest_metadata(fact.fields.metadata for fact in facts)),
         authorized=state.fields.amount,
         captured=state.fields.captured,
         captured_at=min((f.since for f in facts if f.event_type == CAPTURE_EVENT), default=None),

@@ -8,6 +8,7 @@ from billing.facts import (
     CheckoutSessionFields,
 )
 from billing.ids import CustomerId, ObjectKey, stripe_id_of
+from billing.objects.lines import LineList, fold_lines
 from billing.objects.observations import (
     GrantBasis,
     Observation,
@@ -19,7 +20,12 @@ from billing.objects.observations import (
     state_of,
 )
 from billing.objects.ordering import ObjectHistory
-from billing.objects.plan_references import PlanReference, most_trusted, reference_in_session
+from billing.objects.plan_references import (
+    PlanReference,
+    newest_metadata,
+    reference_of_line,
+    references_in_metadata,
+)
 from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.rows import PurchaseStatus
 from billing.statuses import (
@@ -50,9 +56,17 @@ class SessionState:
     first_at: datetime
     money: ReceivedMoney | None
     """The money paid; None for a checkout that is free or paid later."""
-    plan_reference: PlanReference
-    plan_references: tuple[PlanReference, ...]
-    """Every way in which any fact named the plan."""
+    lines: LineList
+    """What was bought, line by line; empty unless Stripe's API was asked."""
+    stated: tuple[PlanReference, ...]
+    """What its metadata and its payment link name: a price, a plan, the link, in this order."""
+    stated_before: tuple[tuple[PlanReference, ...], ...]
+    """The same of each event, as far as they differ."""
+
+    @property
+    def plan_references(self) -> tuple[PlanReference, ...]:
+        """Every way in which it names a plan, the lines first."""
+        return (*map(reference_of_line, self.lines.lines), *self.stated)
 
 
 def fold_session(key: ObjectKey, history: ObjectHistory) -> SessionState:
@@ -76,8 +90,17 @@ def fold_session(key: ObjectKey, history: ObjectHistory) -> SessionState:
         granted=grant_basis_of(grants),
         first_at=facts[0].at,
         money=_money(paid) if paid else None,
-        plan_reference=most_trusted(reference_in_session(fact.fields) for fact in facts),
-        plan_references=tuple(dict.fromkeys(reference_in_session(fact.fields) for fact in facts)),
+        lines=fold_lines((fact.fields.lines, fact.fields.lines_complete) for fact in facts),
+        stated=_stated(facts),
+        stated_before=tuple(dict.fromkeys(_stated([fact]) for fact in facts)),
+    )
+
+
+def _stated(facts: Sequence[Observation[CheckoutSessionFields]]) -> tuple[PlanReference, ...]:
+    link = last_value(fact.fields.payment_link for fact in facts)
+    return (
+        *references_in_metadata(newest_metadata(fact.fields.metadata for fact in facts)),
+        *((PlanReference(refs=(link,)),) if link else ()),
     )
 
 

@@ -21,7 +21,12 @@ from billing.objects.observations import (
     state_of,
 )
 from billing.objects.ordering import ObjectHistory
-from billing.objects.plan_references import PlanReference, reference_in_metadata
+from billing.objects.plan_references import (
+    PlanReference,
+    newest_metadata,
+    reference_of_line,
+    references_in_metadata,
+)
 from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.statuses import (
     CANCELED,
@@ -46,7 +51,11 @@ class InvoiceState:
     paid_out_of_band: bool
     """True if it was paid outside Stripe, so that no payment of Stripe's can be its money."""
     lines: LineList
-    plan_references: tuple[PlanReference, ...]
+    stated: tuple[PlanReference, ...]
+    """What its own metadata names: a price, then a plan."""
+    total: int | None
+    """The total after discounts and taxes."""
+    amount_due: int | None
     failures: tuple[datetime, ...]
     unpaid_since: datetime | None
     """The time at which it was finalised, if it is still to be paid."""
@@ -54,6 +63,11 @@ class InvoiceState:
     """True if it lives in the time of a test clock."""
     latest_moment: datetime
     """The newest time that it states."""
+
+    @property
+    def plan_references(self) -> tuple[PlanReference, ...]:
+        """Every way in which it names a plan, its metadata first."""
+        return (*self.stated, *map(reference_of_line, self.lines.lines))
 
 
 def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
@@ -76,7 +90,9 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         payment_refs=tuple(dict.fromkeys(r for fact in facts for r in fact.fields.payment_refs)),
         paid_out_of_band=any(fact.fields.paid_out_of_band for fact in facts),
         lines=fold_lines((fact.fields.lines, fact.fields.lines_complete) for fact in facts),
-        plan_references=_plan_references(facts),
+        stated=references_in_metadata(newest_metadata(fact.fields.metadata for fact in facts)),
+        total=state.total,
+        amount_due=state.amount_due,
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
         unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _finalized(facts),
         clocked=any(fact.fields.test_clock for fact in facts),
@@ -92,17 +108,6 @@ def _moments(fact: Observation[InvoiceFields]) -> Iterator[datetime]:
     stated = fact.fields
     yield fact.at
     yield from filter(None, (stated.own_created_at, stated.finalized_at, stated.paid_at))
-
-
-def _plan_references(facts: Sequence[Observation[InvoiceFields]]) -> tuple[PlanReference, ...]:
-    """Return the plan references of the metadata and the lines, the most trusted first."""
-    stated = reference_in_metadata(
-        last_value(fact.fields.price_id for fact in facts),
-        last_value(fact.fields.plan_code for fact in facts),
-    )
-    lines = last_value(fact.fields.line_refs or None for fact in facts)
-    listed = PlanReference(trust=0, refs=lines) if lines else None
-    return tuple(plan_reference for plan_reference in (stated, listed) if plan_reference)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,11 @@ from billing.objects.observations import (
     state_of,
 )
 from billing.objects.ordering import ObjectHistory
-from billing.objects.plan_references import PlanReference, reference_in_metadata
+from billing.objects.plan_references import (
+    PlanReference,
+    newest_metadata,
+    references_in_metadata,
+)
 from billing.objects.user_statements import UserStatements, fold_user_statements
 from billing.rows import PaymentStatus
 from billing.statuses import (
@@ -55,6 +59,10 @@ class AttemptState:
     invoice: str | None
     order_reference: str | None
     """A text that may be the id of an invoice, possibly cut off."""
+    granted: GrantBasis | None
+    """Set once it has succeeded."""
+    stated: tuple[PlanReference, ...]
+    """What its own metadata names: a price, then a plan."""
 
     @property
     def money(self) -> ReceivedMoney | None:
@@ -64,14 +72,12 @@ class AttemptState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentState(AttemptState):
-    """A payment intent, with the plan that its own metadata names.
+    """A payment intent.
 
     ``final`` is True once nothing more can be captured. ``uncaptured`` is the part of its amount
     that it did not bring.
     """
 
-    granted: GrantBasis | None
-    plan_references: tuple[PlanReference, ...]
     succeeded: bool
     final: bool
     uncaptured: int
@@ -92,10 +98,6 @@ def fold_intent(key: ObjectKey, history: ObjectHistory) -> IntentState:
     succeeded = [fact for fact in facts if fact.fields.status == SUCCEEDED]
     done = succeeded or [fact for fact in facts if _is_captured_in_part(fact.fields)]
     collected = _collected(state.fields.currency, done) if done else None
-    plan_reference = reference_in_metadata(
-        last_value(fact.fields.price_id for fact in facts),
-        last_value(fact.fields.plan_code for fact in facts),
-    )
     created = last_value(fact.fields.own_created_at for fact in facts)
     return IntentState(
         id=stripe_id_of(key),
@@ -110,7 +112,7 @@ def fold_intent(key: ObjectKey, history: ObjectHistory) -> IntentState:
         granted=grant_basis_of(done, since=collected.at if collected else None),
         invoice=last_value(fact.fields.invoice for fact in facts),
         order_reference=last_value(fact.fields.order_reference for fact in facts),
-        plan_references=(plan_reference,) if plan_reference else (),
+        stated=references_in_metadata(newest_metadata(fact.fields.metadata for fact in facts)),
         succeeded=bool(succeeded),
         final=bool(succeeded) or state.fields.status == CANCELED,
         uncaptured=max(0, done[-1].fields.amount - done[-1].fields.amount_received) if done else 0,

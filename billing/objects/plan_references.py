@@ -1,25 +1,21 @@
-"""References from Stripe's objects to the plan that was bought."""
+"""The names by which Stripe's objects say what was bought."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from billing.facts import CheckoutSessionFields
+from billing.facts import Line, Metadata, metadata_value
 
 _PRICE_PREFIXES = ("price_", "plan_")
 
 
-_PRODUCT_PREFIX = "prod_"
-
-
-LINE_ITEM_TRUST = 0
-"""The trust in line items, which state what was sold."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReference:
-    """One way of naming what was bought; a lower ``trust`` number is believed first."""
+    """One thing that was bought: by the names of its price, or by the code of its plan.
 
-    trust: int
+    ``refs`` holds price id, lookup key and product id, as far as they are known, in this order. A
+    payment link stands alone.
+    """
+
     refs: tuple[str, ...] = ()
     plan_code: str | None = None
 
@@ -30,41 +26,38 @@ class PlanReference:
 
     @property
     def price_names(self) -> tuple[tuple[str, ...], ...]:
-        """The names of each price: from its price id to its product id."""
-        price_names: list[tuple[str, ...]] = []
-        ended = True
-        for ref in self.refs:
-            if ended or ref.startswith(_PRICE_PREFIXES):
-                price_names.append((ref,))
-            else:
-                price_names[-1] += (ref,)
-            ended = ref.startswith(_PRODUCT_PREFIX)
-        return tuple(price_names)
+        """The names of each price: of one, or of none."""
+        return (self.refs,) if self.refs else ()
 
 
-NO_PLAN_REFERENCE = PlanReference(trust=9)
+def reference_of_line(line: Line) -> PlanReference:
+    """Return the names of a line's price; none if the line has no price."""
+    return PlanReference(refs=_known((line.price, line.lookup_key, line.product)))
 
 
-def reference_in_session(fields: CheckoutSessionFields) -> PlanReference:
-    """Return the reference by line items, else by metadata, else by payment link."""
-    if fields.line_item_refs:
-        return PlanReference(trust=LINE_ITEM_TRUST, refs=fields.line_item_refs)
-    if stated := reference_in_metadata(fields.price_id, fields.plan_code):
-        return stated
-    return (
-        PlanReference(trust=3, refs=(fields.payment_link,))
-        if fields.payment_link
-        else NO_PLAN_REFERENCE
-    )
+def reference_without_product(line: Line) -> PlanReference:
+    """Return the names of a line's price without its product, which several prices share."""
+    return PlanReference(refs=_known((line.price, line.lookup_key)))
 
 
-def reference_in_metadata(price_id: str | None, plan_code: str | None) -> PlanReference | None:
-    """Return the reference of an application's own metadata: the price, else the plan."""
-    if price_id:
-        return PlanReference(trust=1, refs=(price_id,))
-    return PlanReference(trust=2, plan_code=plan_code) if plan_code else None
+def references_in_metadata(metadata: Metadata) -> tuple[PlanReference, ...]:
+    """Return what an application's own metadata names: the price, then the plan."""
+    price_id = metadata_value(metadata, "price_id")
+    plan_code = metadata_value(metadata, "plan_code")
+    stated = [PlanReference(refs=(price_id,))] if price_id else []
+    return (*stated, PlanReference(plan_code=plan_code)) if plan_code else tuple(stated)
 
 
-def most_trusted(plan_references: Iterable[PlanReference]) -> PlanReference:
-    """Return the newest of the most trusted references of one object, given oldest first."""
-    return min(reversed(tuple(plan_references)), key=lambda plan_reference: plan_reference.trust)
+def newest_metadata(snapshots: Iterable[Metadata]) -> Metadata:
+    """Return the newest value of each key of metadata snapshots, given oldest first.
+
+    A key that is missing takes nothing back: what was bought does not change with it.
+    """
+    newest: dict[str, str] = {}
+    for metadata in snapshots:
+        newest.update(metadata)
+    return tuple(newest.items())
+
+
+def _known(names: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(name for name in names if name)

@@ -30,6 +30,8 @@ class PlanGrant:
     per_seat: tuple[str, ...] = ()
     resumes_at: datetime | None = None
     """The moment at which it comes into force again without an event."""
+    changes_at: datetime | None = None
+    """The next moment at which its features change before it ends."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,8 +62,8 @@ class GrantCollector:
         if plan_grant.active and owner.user_id is None:
             self.candidates[source] = owner.candidates
         ends = plan_grant.expires_at if plan_grant.active else plan_grant.resumes_at
-        if ends and (self.due_at is None or ends < self.due_at):
-            self.due_at = ends
+        changes = plan_grant.changes_at if plan_grant.active else None
+        self.due_at = min(filter(None, (self.due_at, ends, changes)), default=None)
 
     def _row(
         self, user_id: UserId, source: str, plan_grant: PlanGrant, *, is_owner: bool

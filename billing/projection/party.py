@@ -18,7 +18,8 @@ from billing.projection.invoices import match_invoices
 from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
 from billing.projection.plan_lookup import PlanLookup
-from billing.projection.purchase_access import project_purchases
+from billing.projection.purchase_access import PurchaseContext, project_purchases
+from billing.projection.purchase_ends import CreditNotes, ReturnContext
 from billing.projection.purchases import OneTimePurchase, purchases_of, sessions_without_line_items
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
@@ -97,10 +98,12 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     ownership = Ownership(objects, matched, lookup.catalogue.identity)
     grants = GrantCollector(realm=objects.realm)
     sources = sources_of(objects, ownership)
-    context = SubscriptionContext(matched, lookup, Clocks(objects, now))
+    clocks = Clocks(objects, now)
+    context = SubscriptionContext(matched, lookup, clocks)
     subscriptions = project_subscriptions(sources, ownership, context, grants)
-    purchases = purchases_of(objects, matched, lookup)
-    bought = project_purchases(purchases, matched, ownership, lookup.catalogue.policy, grants)
+    purchases, awaiting_invoice = purchases_of(objects, matched, lookup)
+    returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
+    bought = project_purchases(purchases, PurchaseContext(returns, ownership, clocks), grants)
     project_summaries(objects, ownership, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases)
     waiting = _without_user(payments, ownership) | grants.candidates
@@ -119,6 +122,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         missing_subscriptions=subscriptions.missing,
         undecided=frozenset([key for _, key in objects.undecided]),
         without_line_items=_sessions_without_line_items(objects, purchases),
+        awaiting_invoice=awaiting_invoice,
     )
 
 
@@ -160,12 +164,8 @@ def _incomplete_items(objects: RealmObjects) -> frozenset[ObjectKey]:
 def _sessions_without_line_items(
     objects: RealmObjects, purchases: Iterable[OneTimePurchase]
 ) -> frozenset[ObjectKey]:
-    return frozenset(
-        [
-            object_key(objects.realm, each.id)
-            for each in sessions_without_line_items(objects, purchases)
-        ]
-    )
+    sessions = sessions_without_line_items(purchases)
+    return frozenset([object_key(objects.realm, each.id) for each in sessions])
 
 
 def _merge_realms(parts: list[Projection]) -> Projection:
@@ -189,5 +189,6 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
             without_line_items=whole.without_line_items | part.without_line_items,
+            awaiting_invoice=whole.awaiting_invoice | part.awaiting_invoice,
         )
     return whole

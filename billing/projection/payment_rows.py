@@ -131,8 +131,8 @@ def _attribute(
     return PaymentAttribution(
         customer_id=customer_id,
         user_id=owner.user_id,
-        plan_code=bought
-        or (_plan_billed(context, matches, subscription) if subscription else None),
+        plan_code=(_plan_billed(context, matches, subscription) if subscription else None)
+        or bought,
     )
 
 
@@ -140,18 +140,20 @@ def _plan_billed(
     context: PaymentContext, matches: Sequence[InvoiceMatch], subscription: str
 ) -> PlanCode | None:
     """Return the plan on the invoice; of several (an upgrade), the subscription's present one."""
-    listed = [
+    billed = [
         plan.code
         for match in matches
         for plan_reference in (match.invoice.plan_references if match.invoice else ())
         for plan in context.lookup.plans_named_by(plan_reference)
     ]
+    listed = list(dict.fromkeys(billed))
     if len(listed) == 1:
         return listed[0]
     snapshot = context.objects.subscriptions.get(subscription)
     items = snapshot.items if snapshot else ()
     held = [each.plan.code for each in context.lookup.held_plans(items)]
     sessions = [match.session for match in matches if match.session]
-    checkout = [p.code for s in sessions for p in context.lookup.plans_named_by(s.plan_reference)]
+    stated = [reference for session in sessions for reference in session.plan_references]
+    checkout = [p.code for each in stated for p in context.lookup.plans_named_by(each)]
     both = [code for code in held if code in listed]
     return next(iter((*both, *listed, *held, *checkout)), None)

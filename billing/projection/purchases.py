@@ -1,219 +1,492 @@
-"""One-time purchases: their plans and their payments.
+"""Purchases: what was bought once, what paid for it, and under which reference it stands.
 
-A purchase is a checkout in mode ``payment``. It is also a succeeded payment intent or a paid
-invoice without checkout and subscription, if its own metadata or lines name a plan.
+A purchase is a checkout in mode ``payment``, or an invoice with lines that buy a plan, the invoice
+of a subscription included: a checkout that begins a subscription may hold one-time prices, which
+stand on its first invoice. Without checkout, invoice and subscription it is a succeeded payment
+intent, or a charge without an intent, whose own metadata names a plan.
+
+A payment that is known decides whether a purchase is paid. A checkout speaks only while none is:
+under manual capture it stays ``unpaid`` for ever.
+https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
+https://docs.stripe.com/payments/checkout/fulfill-orders
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from billing.catalogue import Plan
 from billing.ids import CustomerId
 from billing.objects.checkouts import SessionState
-from billing.objects.observations import GrantBasis, first_value
-from billing.objects.plan_references import LINE_ITEM_TRUST, NO_PLAN_REFERENCE, PlanReference
+from billing.objects.invoices import InvoiceState
+from billing.objects.observations import GrantBasis, first_value, newest_of
+from billing.objects.payment_intents import AttemptState
+from billing.objects.plan_references import PlanReference, reference_of_line
 from billing.objects.store import RealmObjects
+from billing.objects.subscriptions import SubscriptionState
 from billing.projection.invoices import InvoiceMatch, MatchedPayments
 from billing.projection.payments import PaymentObjects
 from billing.projection.plan_lookup import PlanLookup
-from billing.rows import PurchaseStatus
+from billing.projection.purchase_lines import (
+    BoughtLine,
+    SubscriptionPlans,
+    lines_of_checkout,
+    lines_of_invoice,
+    may_buy,
+    named_otherwise,
+    note_unsold_lines,
+    plans_of,
+)
+from billing.projection.sold_plans import NO_PLAN, first_known, sold_plan
+from billing.projection.subscription_plans import plans_of_runs
+from billing.rows import PaymentStatus, PurchaseStatus
+
+INVOICE_PREFIX = "in_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimePurchase:
-    """Something bought once."""
+    """What one checkout, invoice or payment bought.
+
+    ``subscription`` is the one on whose invoice it stands.
+    """
 
     ref: str
     status: PurchaseStatus
     granted: GrantBasis | None
+    """Set while it is paid."""
+    paid_at: datetime | None
+    """The second of the money, from which a plan that lasts some days is counted."""
     customer_id: CustomerId | None
-    plan_reference: PlanReference
-    plans: tuple[Plan, ...]
+    subscription: str | None
+    lines: tuple[BoughtLine, ...]
     all_time_plans: tuple[Plan, ...]
     former_plans: tuple[Plan, ...]
     """Plans that any of its objects named in former catalogues, in their present form if any."""
     paid_by: tuple[str, ...]
     """The payments, then the invoice."""
+    invoice: InvoiceState | None
+    session: SessionState | None
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plans of its lines, once each."""
+        return plans_of(self.lines)
+
+
+class Purchases(NamedTuple):
+    """All purchases of a realm, and the payments that wait for their invoice.
+
+    Such a payment names a plan and an invoice that no event has shown.
+    """
+
+    bought: tuple[OneTimePurchase, ...]
+    awaiting_invoice: frozenset[str]
+
+
+class _Context(NamedTuple):
+    objects: RealmObjects
+    matched: MatchedPayments
+    lookup: PlanLookup
+    plans: SubscriptionPlans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentEvidence:
-    """The payments and the invoice of a purchase, or one of the two."""
+class _Evidence:
+    """The payments and the invoice of a purchase.
 
-    payments: tuple[PaymentObjects, ...]
+    ``linked`` are the payments that a link names. ``inferred`` is one that only its customer, its
+    amount and its time match: it serves the sum of money alone.
+    """
+
+    linked: tuple[PaymentObjects, ...]
+    inferred: tuple[str, ...]
     match: InvoiceMatch | None
+    received: MatchedPayments
+
+    @property
+    def invoice(self) -> InvoiceState | None:
+        """The invoice, if any event has shown it."""
+        return self.match.invoice if self.match else None
 
     @property
     def customer_id(self) -> CustomerId | None:
         """The customer that any of them names."""
-        named = [payment.customer_id for payment in self.payments]
+        named = [payment.customer_id for payment in self.linked]
         return first_value([*named, self.match.customer_id if self.match else None])
 
     @property
-    def plan_references(self) -> tuple[PlanReference, ...]:
-        """The references in their metadata and lines, the payments before the invoice."""
-        intents = [payment.intent for payment in self.payments if payment.intent]
-        stated = [plan_reference for intent in intents for plan_reference in intent.plan_references]
-        invoice = self.match.invoice if self.match else None
-        return (*stated, *invoice.plan_references) if invoice else tuple(stated)
+    def stated(self) -> tuple[PlanReference, ...]:
+        """What their own metadata names, the payments before the invoice."""
+        intents = [payment.intent for payment in self.linked if payment.intent]
+        named = [reference for intent in intents for reference in intent.stated]
+        return (*named, *self.invoice.stated) if self.invoice else tuple(named)
 
     @property
     def refs(self) -> tuple[str, ...]:
         """The references under which their money may have rows."""
-        paid = tuple(payment.ref for payment in self.payments)
+        paid = (*[payment.ref for payment in self.linked], *self.inferred)
         return (*paid, self.match.ref) if self.match else paid
 
+    @property
+    def paid(self) -> list[PaymentObjects]:
+        """The linked payments that brought money."""
+        return [each for each in self.linked if each.ref in self.received.received]
 
-def purchases_of(
-    objects: RealmObjects, matched: MatchedPayments, lookup: PlanLookup
-) -> list[OneTimePurchase]:
+    @property
+    def paid_at(self) -> datetime | None:
+        """The second in which the last of the money came."""
+        return max((self.received.received[each.ref].at for each in self.paid), default=None)
+
+    @property
+    def granted(self) -> GrantBasis | None:
+        """The payments as the basis of a grant, if they brought money."""
+        bases = [
+            attempt.granted for each in self.paid for attempt in each.attempts if attempt.granted
+        ]
+        if not bases or self.paid_at is None:
+            return None
+        return GrantBasis(self.paid_at, newest_of(basis.newest for basis in bases))
+
+    @property
+    def went_back(self) -> bool:
+        """True if payments are known and none of them brought money, or kept it."""
+        return any(each.attempts for each in self.linked) and not self.paid
+
+    @property
+    def was_returned(self) -> bool:
+        """True if payments brought money and a bank took all of it back, as it may with debits."""
+        attempts = [attempt for each in self.linked for attempt in each.attempts]
+        return self.went_back and any(attempt.returned_at for attempt in attempts)
+
+    @property
+    def only_ref(self) -> str | None:
+        """The one payment under which a purchase stands; of several the one that brought money."""
+        refs = [each.ref for each in self.paid] or [each.ref for each in self.linked]
+        return refs[0] if len(refs) == 1 else None
+
+
+def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLookup) -> Purchases:
     """Return every purchase once; a checkout covers the intent or invoice that it created."""
+    context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
     found: dict[str, OneTimePurchase] = {}
-    for session in sorted(objects.sessions.values(), key=_granted_first):
-        if session.mode == "payment":
-            purchase = _by_checkout(session, matched, lookup)
+    invoiced: set[str] = set()
+    for session in sorted(objects.sessions.values(), key=_paid_first):
+        if purchase := _by_checkout(session, context):
             found.setdefault(purchase.ref, purchase)
-    billed: set[str] = set()
+            invoiced.update({purchase.invoice.id} if purchase.invoice else ())
     for match in matched.matches.values():
-        if by_invoice := _by_invoice(match, matched, lookup):
-            found[by_invoice.ref] = by_invoice
-            billed.update(by_invoice.paid_by)
+        if match.ref not in invoiced and (by_invoice := _by_invoice(match, context)):
+            found.setdefault(by_invoice.ref, by_invoice)
+    awaiting: set[str] = set()
     for payment in matched.payments.values():
-        if payment.ref not in billed and (purchase_of := _by_intent(payment, matched, lookup)):
-            found[purchase_of.ref] = purchase_of
-    return list(found.values())
+        attempt = _bare_attempt(payment, context)
+        if attempt is None:
+            continue
+        if _names_invoice(payment, context):
+            awaiting.update({payment.ref} if attempt.stated else ())
+        elif by_payment := _by_payment(payment, attempt, context):
+            found.setdefault(by_payment.ref, by_payment)
+    return Purchases(tuple(found.values()), frozenset(awaiting))
 
 
-def sessions_without_line_items(
-    objects: RealmObjects, purchases: Iterable[OneTimePurchase]
-) -> list[SessionState]:
-    """Return the paid checkouts without any plan whose line items no event has shown."""
-    nameless = {purchase.ref for purchase in purchases if purchase.granted and not purchase.plans}
-    if not nameless:
-        return []
+def sessions_without_line_items(purchases: Iterable[OneTimePurchase]) -> list[SessionState]:
+    """Return the paid checkouts whose line items may differ from what is assumed of them.
+
+    Events never carry line items. Without them a checkout is assumed to have sold one of the plan
+    that its metadata or its payment link names. That may be wrong where no plan is named, or where
+    the quantity counts.
+    """
     return [
-        session
-        for session in objects.sessions.values()
-        if session.mode == "payment"
-        and (session.payment_intent or session.id) in nameless
-        and not any(
-            plan_reference.trust == LINE_ITEM_TRUST for plan_reference in session.plan_references
-        )
+        purchase.session
+        for purchase in purchases
+        if purchase.session
+        and purchase.granted
+        and not purchase.session.lines.complete
+        and not (purchase.invoice and purchase.invoice.lines.lines)
+        and (not purchase.plans or any(map(_quantity_counts, purchase.plans)))
     ]
 
 
-def _granted_first(session: SessionState) -> tuple[bool, str]:
+def _quantity_counts(plan: Plan) -> bool:
+    return bool(plan.per_seat) or plan.lasts_days is not None
+
+
+def _paid_first(session: SessionState) -> tuple[bool, str]:
     return session.granted is None, session.id
 
 
 def _evidence(
-    matched: MatchedPayments, refs: Iterable[str], match: InvoiceMatch | None
-) -> PaymentEvidence:
-    known = tuple([matched.payments[ref] for ref in sorted(refs) if ref in matched.payments])
-    return PaymentEvidence(payments=known, match=match)
+    refs: Iterable[str], match: InvoiceMatch | None, matched: MatchedPayments
+) -> _Evidence:
+    linked = tuple(matched.payments[ref] for ref in sorted(refs) if ref in matched.payments)
+    inferred = tuple(match.payments) if match and match.inferred else ()
+    return _Evidence(linked=linked, inferred=inferred, match=match, received=matched)
 
 
-def _by_checkout(
-    session: SessionState, matched: MatchedPayments, lookup: PlanLookup
-) -> OneTimePurchase:
-    """Return the purchase of a checkout; if it names no plan, its payments may name one."""
-    match = matched.matches.get(session.invoice or session.id)
-    named = [session.payment_intent] if session.payment_intent else match.payments if match else []
-    evidence = _evidence(matched, named, match)
-    plan_reference = session.plan_reference
-    if plan_reference is NO_PLAN_REFERENCE:
-        plan_reference = _first_sold(evidence.plan_references, lookup)
-    if session.granted:
-        lookup.note_unknown_reference(plan_reference)
-    return OneTimePurchase(
-        ref=session.payment_intent or session.id,
-        status=session.status,
-        granted=session.granted,
-        customer_id=first_value((session.customer_id, evidence.customer_id)),
-        plan_reference=plan_reference,
-        plans=lookup.plans_named_by(plan_reference),
-        all_time_plans=_plans_in(
-            (*session.plan_references, *evidence.plan_references), lookup.plans_named_by
-        ),
-        former_plans=_plans_in(
-            (*session.plan_references, *evidence.plan_references), lookup.former_plans_named_by
-        ),
-        paid_by=evidence.refs,
+def _linked(match: InvoiceMatch | None) -> list[str]:
+    return [] if match is None or match.inferred else match.payments
+
+
+def _by_checkout(session: SessionState, context: _Context) -> OneTimePurchase | None:
+    """Return what a checkout bought, line by line where its invoice or Stripe's API shows lines.
+
+    A checkout that began a subscription is a purchase only while its first invoice is unknown:
+    then its line items alone tell what else it sold.
+    """
+    match = _match_of(session, context.matched)
+    refs = {*_linked(match), *([session.payment_intent] if session.payment_intent else ())}
+    evidence = _evidence(refs, match, context.matched)
+    if session.mode == "payment":
+        return _by_payment_checkout(session, evidence, context)
+    if session.mode == "subscription" and not _first_invoice_is_known(session, evidence, context):
+        return _beside_subscription(session, evidence, context)
+    return None
+
+
+def _match_of(session: SessionState, matched: MatchedPayments) -> InvoiceMatch | None:
+    """Return the invoice of a checkout: the one that it names, else that of its payment."""
+    if session.invoice or not session.payment_intent:
+        return matched.matches.get(session.invoice or session.id)
+    linked = matched.linked(session.payment_intent)
+    return next((match for match in linked if match.invoice), None)
+
+
+def _first_invoice_is_known(session: SessionState, evidence: _Evidence, context: _Context) -> bool:
+    if session.invoice:
+        return evidence.invoice is not None
+    return any(
+        invoice.subscription == session.subscription
+        for invoice in context.objects.invoices.values()
     )
 
 
-def _first_sold(plan_references: Iterable[PlanReference], lookup: PlanLookup) -> PlanReference:
-    """Return the first reference to a plan that is sold, else to one that was sold formerly."""
-    plan_references = tuple(plan_references)
-    sold = (each for each in plan_references if lookup.plans_named_by(each))
-    formerly_sold = (each for each in plan_references if lookup.former_plans_named_by(each))
-    return next(sold, None) or next(formerly_sold, NO_PLAN_REFERENCE)
+def _by_payment_checkout(
+    session: SessionState, evidence: _Evidence, context: _Context
+) -> OneTimePurchase:
+    plans, invoice = context.plans, evidence.invoice
+    by_invoice = bool(invoice and invoice.lines.lines)
+    listed = invoice.lines.lines if invoice and by_invoice else session.lines.lines
+    list_lines = lines_of_invoice if by_invoice else lines_of_checkout
+    stated = (*session.stated, *evidence.stated)
+    lines = named_otherwise(list_lines(listed, None, plans), stated, context.lookup)
+    lines = lines or (BoughtLine(line="", reference=PlanReference(), sold=NO_PLAN),)
+    granted = _granted_to_checkout(session, evidence)
+    return _purchase(
+        session.payment_intent or evidence.only_ref or session.invoice or session.id,
+        evidence,
+        lines,
+        stated,
+        context,
+        granted=granted,
+        status=_status_of_checkout(session, evidence, granted),
+        session=session,
+    )
 
 
-def _plans_in(
-    plan_references: Iterable[PlanReference],
-    plans_named_by: Callable[[PlanReference], tuple[Plan, ...]],
-) -> tuple[Plan, ...]:
-    plans = {plan.code: plan for each in plan_references for plan in plans_named_by(each)}
-    return tuple(plans.values())
-
-
-def _by_invoice(
-    match: InvoiceMatch, matched: MatchedPayments, lookup: PlanLookup
+def _beside_subscription(
+    session: SessionState, evidence: _Evidence, context: _Context
 ) -> OneTimePurchase | None:
-    """Return the purchase of a paid invoice, unless it belongs to a checkout or subscription.
+    lines = lines_of_checkout(session.lines.lines, session.subscription, context.plans)
+    if not lines:
+        return None
+    granted = _granted_to_checkout(session, evidence)
+    return _purchase(
+        evidence.only_ref or session.invoice or session.id,
+        evidence,
+        lines,
+        (),
+        context,
+        granted=granted,
+        status=_status_of_checkout(session, evidence, granted),
+        session=session,
+    )
 
-    It takes the name of its payment if there is only one.
+
+def _granted_to_checkout(session: SessionState, evidence: _Evidence) -> GrantBasis | None:
+    if session.granted and not evidence.went_back:
+        return session.granted
+    if evidence.invoice:
+        return _granted_to_invoice(evidence.invoice, evidence)
+    return evidence.granted
+
+
+def _granted_to_invoice(invoice: InvoiceState, evidence: _Evidence) -> GrantBasis | None:
+    """Return the basis of what an invoice bought: it is paid, or its payments reach what is due."""
+    if invoice.granted:
+        return None if evidence.was_returned else invoice.granted
+    due = invoice.amount_due
+    received = sum(evidence.received.received[each.ref].amount for each in evidence.paid)
+    return evidence.granted if due and received >= due else None
+
+
+def _status_of_checkout(
+    session: SessionState, evidence: _Evidence, granted: GrantBasis | None
+) -> PurchaseStatus:
+    if granted:
+        return PurchaseStatus.PAID
+    if session.status in (PurchaseStatus.EXPIRED, PurchaseStatus.FAILED):
+        return session.status
+    ended = (PaymentStatus.FAILED, PaymentStatus.CANCELED)
+    known = [each for each in evidence.linked if each.attempts]
+    failed = [each for each in known if each.attempts[0].status in ended]
+    return PurchaseStatus.FAILED if known and failed == known else PurchaseStatus.PENDING
+
+
+def _by_invoice(match: InvoiceMatch, context: _Context) -> OneTimePurchase | None:
+    """Return what the lines of a paid invoice bought.
+
+    Metadata names a plan only on an invoice that bills no subscription, and only for lines that
+    can buy something.
     """
     invoice = match.invoice
-    if invoice is None or invoice.granted is None or _has_owner(match):
+    if invoice is None or (match.session and match.session.mode == "payment"):
         return None
-    evidence = _evidence(matched, match.payments, match)
-    if any(_belongs_elsewhere(payment, matched) for payment in evidence.payments):
+    evidence = _evidence(_linked(match), match, context.matched)
+    if any(_sold_by_checkout(payment) for payment in evidence.linked):
         return None
-    only = match.payments[0] if len(match.payments) == 1 else invoice.id
-    return _purchase_without_checkout(only, evidence, invoice.granted, lookup)
+    subscription = match.subscription
+    granted = _granted_to_invoice(invoice, evidence)
+    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans) if granted else ()
+    bare = not invoice.lines.lines or any(map(may_buy, invoice.lines.lines))
+    stated = evidence.stated if subscription is None and bare else ()
+    lines = named_otherwise(lines, stated, context.lookup) if granted else ()
+    if not lines:
+        return None
+    ref = evidence.only_ref or invoice.id
+    return _purchase(ref, evidence, lines, stated, context, granted=granted)
 
 
-def _by_intent(
-    payment: PaymentObjects, matched: MatchedPayments, lookup: PlanLookup
+def _sold_by_checkout(payment: PaymentObjects) -> bool:
+    return any(session.mode == "payment" for session in payment.sessions)
+
+
+def _bare_attempt(payment: PaymentObjects, context: _Context) -> AttemptState | None:
+    """Return the intent, or the charge without an intent, that no checkout and invoice explains."""
+    attempt = payment.intent or next((c for c in payment.charges if c.id == payment.ref), None)
+    if attempt is None or not attempt.granted or payment.ref not in context.matched.received:
+        return None
+    if payment.sessions or any(match.invoice for match in _links(payment, context)):
+        return None
+    return attempt
+
+
+def _links(payment: PaymentObjects, context: _Context) -> list[InvoiceMatch]:
+    return context.matched.linked(payment.ref)
+
+
+def _names_invoice(payment: PaymentObjects, context: _Context) -> bool:
+    """Return True if the payment names an invoice, which no event has shown yet."""
+    named = [each.invoice or each.order_reference or "" for each in payment.attempts]
+    return bool(_links(payment, context)) or any(map(_is_of_an_invoice, named))
+
+
+def _is_of_an_invoice(reference: str) -> bool:
+    return reference.startswith(INVOICE_PREFIX)
+
+
+def _by_payment(
+    payment: PaymentObjects, attempt: AttemptState, context: _Context
 ) -> OneTimePurchase | None:
-    """Return the purchase of a succeeded intent, unless it belongs to something else."""
-    intent = payment.intent
-    if intent is None or intent.granted is None or _belongs_elsewhere(payment, matched):
+    """Return what a payment bought by its own metadata.
+
+    It buys no plan for which a subscription of its customer stands at that moment: an application
+    may write the plan on the payments of a subscription, too.
+    """
+    lines = named_otherwise((), attempt.stated, context.lookup)
+    at = context.matched.received[payment.ref].at
+    for plan in plans_of(lines):
+        if any(
+            _stands_for(plan, each, at, context)
+            for each in context.objects.subscriptions.values()
+            if each.customer_id and each.customer_id == payment.customer_id
+        ):
+            return None
+    evidence = _evidence((payment.ref,), None, context.matched)
+    granted = attempt.granted
+    if not lines or granted is None:
         return None
-    return _purchase_without_checkout(
-        payment.ref, _evidence(matched, (payment.ref,), None), intent.granted, lookup
-    )
+    return _purchase(payment.ref, evidence, lines, attempt.stated, context, granted=granted)
 
 
-def _belongs_elsewhere(payment: PaymentObjects, matched: MatchedPayments) -> bool:
-    """Return True if a checkout or a subscription explains the payment."""
-    matches = matched.matches_of.get(payment.ref, ())
-    return bool(payment.sessions) or any(_has_owner(match) for match in matches)
+def _stands_for(
+    plan: Plan, subscription: SubscriptionState, at: datetime, context: _Context
+) -> bool:
+    """Return True if an item of a subscription stood for the plan then, and it had not ended."""
+    fields = subscription.newest.fields
+    ended_at = (fields.ended_at or subscription.newest.at) if subscription.ended else None
+    began_at = fields.started_at or subscription.item_runs[0].at
+    if at < began_at or (ended_at and ended_at <= at):
+        return False
+    runs = subscription.item_runs
+    place = max((n for n, run in enumerate(runs) if run.at <= at), default=0)
+    held_plans = plans_of_runs(runs, context.lookup)[place].held
+    return plan.code in {held.plan.code for held in held_plans}
 
 
-def _has_owner(match: InvoiceMatch) -> bool:
-    return bool(match.session or match.subscription)
-
-
-def _purchase_without_checkout(
-    ref: str, evidence: PaymentEvidence, granted: GrantBasis, lookup: PlanLookup
-) -> OneTimePurchase | None:
-    plan_reference = _first_sold(evidence.plan_references, lookup)
-    if plan_reference is NO_PLAN_REFERENCE:
-        return None
-    plans = lookup.plans_named_by(plan_reference)
-    if not plans:
-        lookup.note_unknown_reference(plan_reference)
+def _purchase(
+    ref: str,
+    evidence: _Evidence,
+    lines: tuple[BoughtLine, ...],
+    stated: tuple[PlanReference, ...],
+    context: _Context,
+    *,
+    granted: GrantBasis | None,
+    status: PurchaseStatus = PurchaseStatus.PAID,
+    session: SessionState | None = None,
+) -> OneTimePurchase:
+    lookup, invoice = context.lookup, evidence.invoice
+    if granted:
+        note_unsold_lines(lines, stated, lookup)
+    named = dict.fromkeys(_ever_named(lines, evidence, session, lookup))
+    sold = [sold_plan(reference, lookup) for reference in named]
+    former = [
+        plan
+        for reference in (named if lookup.catalogue.former else ())
+        for plan in lookup.former_plans_named_by(reference)
+    ]
     return OneTimePurchase(
         ref=ref,
-        status=PurchaseStatus.PAID,
+        status=status,
         granted=granted,
-        customer_id=evidence.customer_id,
-        plan_reference=plan_reference,
-        plans=plans,
-        all_time_plans=_plans_in(evidence.plan_references, lookup.plans_named_by),
-        former_plans=_plans_in(evidence.plan_references, lookup.former_plans_named_by),
+        paid_at=evidence.paid_at or (granted.since if granted else None),
+        customer_id=first_value((session.customer_id if session else None, evidence.customer_id)),
+        subscription=(invoice.subscription if invoice else None)
+        or (session.subscription if session else None),
+        lines=lines,
+        all_time_plans=tuple({each.plan.code: each.plan for each in sold if each.plan}.values()),
+        former_plans=tuple({plan.code: plan for plan in former}.values()),
         paid_by=evidence.refs,
+        invoice=invoice,
+        session=session,
     )
+
+
+def _ever_named(
+    lines: Iterable[BoughtLine],
+    evidence: _Evidence,
+    session: SessionState | None,
+    lookup: PlanLookup,
+) -> Iterator[PlanReference]:
+    """Yield what each object of a purchase names by itself; one of them decided before others came.
+
+    What stands on the invoice of a subscription is named by its lines alone.
+    """
+    yield from (line.reference for line in lines)
+    if session and session.mode == "payment":
+        yield from (reference_of_line(line) for line in session.lines.lines)
+        yield from _first_of_each(session.stated_before, lookup)
+    if not (evidence.match and evidence.match.subscription):
+        intents = [each.intent.stated for each in evidence.linked if each.intent]
+        bills = [evidence.invoice.stated] if evidence.invoice else []
+        yield from _first_of_each([*intents, *bills], lookup)
+
+
+def _first_of_each(
+    stated: Iterable[tuple[PlanReference, ...]], lookup: PlanLookup
+) -> Iterator[PlanReference]:
+    for each in stated:
+        for catalogue in (lookup, *lookup.former_lookups()):
+            if known := first_known(each, catalogue):
+                yield known[0]

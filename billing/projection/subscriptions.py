@@ -14,6 +14,7 @@ from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.invoices import MatchedPayments
 from billing.projection.ownership import Ownership
 from billing.projection.plan_lookup import HeldPlan, PlanLookup, no_longer_sold
+from billing.projection.sold_plans import plans_of_subscription_checkout
 from billing.projection.subscription_access import Access, PlanAccess, access_by_snapshot
 from billing.projection.subscription_plans import RunPlans, plans_of_runs
 from billing.projection.subscription_refunds import PeriodEnd, end_by_policy
@@ -235,8 +236,6 @@ def _by_checkout(
     )
     held = plans[source.snapshot.present_run].held if source.snapshot else ()
     if not held:
-        lookup.note_unknown_reference(checkout.session.plan_reference)
-        held = tuple(
-            HeldPlan(plan, 1) for plan in lookup.plans_named_by(checkout.session.plan_reference)
-        )
+        sold = plans_of_subscription_checkout(checkout.session, lookup)
+        held = tuple(HeldPlan(plan, 1) for plan in sold)
     return [PlanAccess(each, access) for each in held]

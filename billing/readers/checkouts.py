@@ -9,9 +9,6 @@ from billing.json_fields import (
     amount_in,
     enum_in,
     is_whole_list,
-    object_in,
-    objects_in,
-    price_names_in,
     reference_in,
     text_in,
     time_in,
@@ -22,17 +19,12 @@ from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
 def _fields(raw: Raw, _: ReadContext) -> CheckoutSessionFields:
-    own = object_in(raw, "metadata")
     return CheckoutSessionFields(
         mode=text_in(raw, "mode") or _mode_before_there_were_modes(raw),
         status=text_in(raw, "status"),
         payment_status=enum_in(raw, "payment_status"),
         amount_total=amount_in(raw, "amount_total"),
         currency=text_in(raw, "currency"),
-        line_item_refs=price_names_in(objects_in(raw, "line_items"))
-        or price_names_in(objects_in(raw, "display_items")),
-        price_id=text_in(own, "price_id"),
-        plan_code=text_in(own, "plan_code"),
         payment_link=reference_in(raw, "payment_link"),
         payment_intent=reference_in(raw, "payment_intent"),
         subscription=reference_in(raw, "subscription"),

@@ -18,7 +18,6 @@ from billing.json_fields import (
     is_whole_list,
     object_in,
     objects_in,
-    price_names_in,
     reference_in,
     signed_in,
     text_in,
@@ -34,16 +33,12 @@ _WAYS_OF_PAYING = ("payment_intent", "charge", "payment_record")
 
 
 def _invoice_fields(raw: Raw, context: ReadContext) -> InvoiceFields:
-    own = object_in(raw, "metadata")
     return InvoiceFields(
         status=_status(raw),
         amount_paid=_amount_paid(raw),
         currency=currency_in(raw),
         subscription=_subscription(raw),
         payment_refs=tuple(dict.fromkeys(_payments(raw))),
-        line_refs=price_names_in(objects_in(raw, "lines")),
-        price_id=text_in(own, "price_id"),
-        plan_code=text_in(own, "plan_code"),
         paid_at=_paid_at(raw, context),
         payment_failed=context.event_type == "invoice.payment_failed",
         metadata=whole_metadata_in(raw),

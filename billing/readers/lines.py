@@ -110,11 +110,17 @@ def _discount(row: Raw) -> int:
     return sum(amount_in(each, "amount") for each in objects_in(row, "discount_amounts"))
 
 
+def _is_recurring(row: Raw) -> bool:
+    price = object_in(row, "price")
+    return bool(object_in(price, "recurring") or object_in(row, "plan"))
+
+
 def _session_line(row: Raw) -> Line:
     price, lookup_key, product = price_names_of(row)
     stated = integer_in(row, "amount_subtotal")
     return Line(
         id=text_in(row, "id"),
+        kind=_SUBSCRIPTION if _is_recurring(row) else None,
         amount=amount_in(row, "amount") if stated is None else stated,
         price=price,
         lookup_key=lookup_key,

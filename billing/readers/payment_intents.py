@@ -25,15 +25,12 @@ from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 
 
 def _fields(raw: Raw, context: ReadContext) -> PaymentIntentFields:
-    own = object_in(raw, "metadata")
     return PaymentIntentFields(
         status=enum_in(raw, "status"),
         amount=amount_in(raw, "amount"),
         amount_received=_amount_received(raw),
         currency=currency_in(raw),
         failed=_newest_attempt_failed(raw, context),
-        price_id=text_in(own, "price_id"),
-        plan_code=text_in(own, "plan_code"),
         invoice=reference_in(raw, "invoice"),
         order_reference=text_in(object_in(raw, "payment_details"), "order_reference"),
         metadata=whole_metadata_in(raw),

@@ -76,6 +76,8 @@ CREATE TABLE parties (
     incomplete_items TEXT[] DEFAULT '{}' NOT NULL,
     missing_subscriptions TEXT[] NOT NULL,
     undecided TEXT[] NOT NULL,
+    awaiting_invoice TEXT[] DEFAULT '{}' NOT NULL,
+    without_line_items TEXT[] DEFAULT '{}' NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
 ) WITH (fillfactor = 80);
 CREATE INDEX parties_reader_idx ON parties (reader);
@@ -122,13 +124,16 @@ CREATE INDEX subscriptions_user_id_idx ON subscriptions (user_id);
 CREATE TABLE purchases (
     realm TEXT NOT NULL,
     purchase_ref TEXT NOT NULL,
+    line TEXT NOT NULL,
     user_id TEXT,
     plan_code TEXT,
     price TEXT,
+    quantity BIGINT NOT NULL,
     status TEXT NOT NULL,
+    ends_at TIMESTAMPTZ,
     payment_ref TEXT,
     party TEXT NOT NULL,
-    CONSTRAINT purchases_pkey PRIMARY KEY (realm, purchase_ref),
+    CONSTRAINT purchases_pkey PRIMARY KEY (realm, purchase_ref, line),
     CONSTRAINT purchases_status_check
         CHECK (status IN ('paid', 'pending', 'expired', 'failed'))
 );

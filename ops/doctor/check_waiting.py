@@ -31,6 +31,10 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
         Party.incomplete_items,
         "subscriptions whose list of items was cut off, set STRIPE_API_KEY to fetch it",
     ),
+    "line items": (
+        Party.without_line_items,
+        "paid checkouts whose lines and quantities are assumed, set STRIPE_API_KEY to fetch them",
+    ),
     "order": (
         Party.undecided,
         "changed twice in one second and their order is a guess, set STRIPE_API_KEY to check it",
@@ -43,6 +47,7 @@ def check_waiting(connection: Connection) -> Iterator[Finding]:
     checks: Mapping[str, Find] = {
         "prices": _check_prices,
         **{name: partial(_check_lacking, name) for name in _LACKING},
+        "invoices": _check_invoices,
         "users": _check_users,
         "fetching": _check_fetching,
         "dead letters": _check_dead_letters,
@@ -62,6 +67,21 @@ def _check_lacking(check: str, connection: Connection) -> Iterator[Finding]:
     column, says = _LACKING[check]
     if names := _names(connection, column):
         yield warning(check, f"{says}: {_shorten(names)}")
+
+
+def _check_invoices(connection: Connection) -> Iterator[Finding]:
+    if names := list(connection.scalars(_AWAITING_INVOICE, {"limit": _SHOWN + 1})):
+        says = "payments that name a plan and an invoice of which no event came for a day"
+        remedy = "enable invoice.paid on Stripe's endpoint"
+        yield warning("invoices", f"{says}, {remedy}: {_shorten(names)}")
+
+
+_AWAITING_INVOICE = text(
+    "SELECT DISTINCT payment_ref FROM ("
+    " SELECT party, unnest(awaiting_invoice) AS payment_ref FROM parties"
+    " WHERE cardinality(awaiting_invoice) > 0) AS awaiting JOIN payments USING (party, payment_ref)"
+    " WHERE occurred_at < now() - interval '1 day' ORDER BY payment_ref LIMIT :limit"
+)
 
 
 def _check_users(connection: Connection) -> Iterator[Finding]:

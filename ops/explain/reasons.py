@@ -220,17 +220,22 @@ def _payment(state: UserState, grant: Grant) -> PaymentRow | None:
         for payment in state.payments
         if payment.realm == grant.row.realm
         and payment.status is PaymentStatus.SUCCEEDED
-        and payment.plan_code in {grant.row.plan_code, None}
-        and _paid_for(state, payment) == grant.row.source
+        and grant.row.source in _paid_for(state, payment, grant.row.plan_code)
     )
     return max(came_in, key=lambda each: (each.occurred_at, each.payment_ref), default=None)
 
 
-def _paid_for(state: UserState, payment: PaymentRow) -> str | None:
-    """Return the source that was paid: a purchase, else the subscription of the invoice."""
-    for purchase in state.purchases:
-        if purchase.realm == payment.realm and purchase.payment_ref == payment.payment_ref:
-            return purchase.purchase_ref
-    named = (payment.invoice_id, payment.payment_ref)
-    keys = (object_key(payment.realm, each) for each in named if each)
-    return next((state.paid_for[key] for key in keys if key in state.paid_for), None)
+def _paid_for(state: UserState, payment: PaymentRow, plan_code: str) -> set[str]:
+    """Return the sources of a plan that were paid: purchases, the subscription of the invoice."""
+    sources = {
+        purchase.purchase_ref
+        for purchase in state.purchases
+        if purchase.realm == payment.realm
+        and purchase.payment_ref == payment.payment_ref
+        and purchase.plan_code == plan_code
+    }
+    if payment.plan_code in {plan_code, None}:
+        named = (payment.invoice_id, payment.payment_ref)
+        keys = (object_key(payment.realm, each) for each in named if each)
+        sources.update(state.paid_for[key] for key in keys if key in state.paid_for)
+    return sources

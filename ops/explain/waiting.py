@@ -92,6 +92,16 @@ def list_waiting(state: UserState) -> Iterator[str]:
                 f"Stripe has sent no snapshot of subscription {subscription}. A checkout vouches"
                 f" for it for three days{by}: enable customer.subscription.* on the endpoint."
             )
+        for payment in sorted(note.awaiting_invoice):
+            yield (
+                f"Payment {payment} names a plan and an invoice that no event has shown. The"
+                " invoice decides what it bought: enable invoice.paid on the endpoint."
+            )
+        for checkout in map(ObjectKey, sorted(note.without_line_items)):
+            yield (
+                f"The line items of checkout {stripe_id_of(checkout)} are not known, so what it"
+                " sold and how many is assumed: set STRIPE_API_KEY so that Paidup fetches them."
+            )
         for customer in sorted(note.incomplete_summaries):
             yield (
                 f"Stripe cut off the list of features of customer {customer}. The listed ones are"

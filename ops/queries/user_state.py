@@ -61,6 +61,8 @@ class PartyNote:
     incomplete_summaries: Sequence[str]
     incomplete_items: Sequence[str]
     missing_subscriptions: Sequence[str]
+    awaiting_invoice: Sequence[str]
+    without_line_items: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ def _renamed(pairs: list[Pair[R]], identity: Callable[[R], Key]) -> list[Pair[R]
 
 
 def _same_purchase(row: PurchaseRow) -> Key:
-    return (row.realm, row.user_id or "", row.plan_code or "", row.status)
+    return (row.realm, row.user_id or "", row.plan_code or "", row.price or "", row.status)
 
 
 def _same_grant(row: EntitlementRow) -> Key:

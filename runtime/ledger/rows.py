@@ -45,7 +45,7 @@ ROW_TYPES: Mapping[TableName, type[Row]] = {
     TableName.ENTITLEMENTS: EntitlementRow,
 }
 
-_TIMES = ("as_of", "current_period_end", "expires_at", "occurred_at", "starts_at")
+_TIMES = ("as_of", "current_period_end", "ends_at", "expires_at", "occurred_at", "starts_at")
 _LISTS = frozenset({"per_seat", "prices"})
 _STATUSES: Mapping[TableName, Callable[[str], str]] = {
     TableName.PURCHASES: PurchaseStatus,

@@ -216,6 +216,8 @@ def _write_parties(connection: Connection, batch: BatchState) -> None:
             "incomplete_items": party_state.projection.incomplete_items,
             "missing_subscriptions": party_state.projection.missing_subscriptions,
             "undecided": party_state.projection.undecided,
+            "awaiting_invoice": party_state.projection.awaiting_invoice,
+            "without_line_items": party_state.projection.without_line_items,
         }
         for party, party_state in batch.parties.items()
         if party_state.projection is not None

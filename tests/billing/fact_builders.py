@@ -22,6 +22,7 @@ from billing.facts import (
     InvoicePaymentFields,
     Item,
     Kind,
+    Line,
     LinkFields,
     Metadata,
     PaymentIntentFields,
@@ -96,12 +97,13 @@ def naming(user: str | None) -> Metadata:
     return (("user_id", user),) if user else ()
 
 
-def _with_user(fields: dict[str, Any], member: str = "metadata") -> dict[str, Any]:
-    """Return fields in which the word ``user_id`` has become metadata."""
-    if "user_id" not in fields:
-        return fields
-    user = fields.pop("user_id")
-    return {member: naming(user), **fields}
+def _with_metadata(fields: dict[str, Any], member: str = "metadata") -> dict[str, Any]:
+    """Return fields in which the words for a user and for a plan have become metadata."""
+    user, names = fields.pop("user_id", ...), ("plan_code", "price_id")
+    if user is not ...:
+        fields = {member: naming(user), **fields}
+    named = tuple((name, value) for name in names if (value := fields.pop(name, None)))
+    return {**fields, "metadata": (*named, *fields.get("metadata", ()))} if named else fields
 
 
 def make_fact(
@@ -217,10 +219,6 @@ SESSION = CheckoutSessionFields(
     payment_status="paid",
     amount_total=2999,
     currency="usd",
-    metadata=naming("usr_1"),
-    line_item_refs=(),
-    price_id="price_premium",
-    plan_code=None,
     payment_link=None,
     payment_intent="pi_1",
     subscription=None,
@@ -231,9 +229,10 @@ SESSION = CheckoutSessionFields(
 def checkout(
     seconds: float = 0, *, stripe_id: str = "cs_1", how: Any = None, **fields: Any
 ) -> Fact:
-    """Return a paid one-time checkout; fields are overridden by name."""
+    """Return a paid checkout of ``price_premium`` by ``usr_1``; fields are overridden by name."""
     how = {"type_": "checkout.session.completed", **(how or {})}
-    stated = replace(SESSION, **_with_user(fields))
+    usual = {"user_id": "usr_1", "price_id": "price_premium"}
+    stated = replace(SESSION, **_with_metadata({**usual, **fields}))
     return make_fact(Kind.CHECKOUT_SESSION, stripe_id, stated, seconds, **how)
 
 
@@ -249,8 +248,6 @@ INTENT = PaymentIntentFields(
     amount_received=2999,
     currency="usd",
     failed=False,
-    price_id=None,
-    plan_code=None,
     invoice=None,
     order_reference=None,
 )
@@ -267,7 +264,7 @@ def intent(
     """Return a payment intent; it received nothing before it succeeds."""
     if status != "succeeded":
         fields = {"amount_received": 0, **fields}
-    stated = replace(INTENT, status=status, **_with_user(fields))
+    stated = replace(INTENT, status=status, **_with_metadata(fields))
     return make_fact(Kind.PAYMENT_INTENT, stripe_id, stated, seconds, **(how or {}))
 
 
@@ -287,7 +284,7 @@ def charge(seconds: float = 0, *, stripe_id: str = "ch_1", how: Any = None, **fi
     """Return a charge of ``pi_1`` that succeeded; it captures the whole amount if none is given."""
     if fields.get("captured", True) and "amount_captured" in fields:
         fields.setdefault("amount", fields["amount_captured"])
-    stated = replace(CHARGE, **_with_user(fields))
+    stated = replace(CHARGE, **_with_metadata(fields))
     return make_fact(Kind.CHARGE, stripe_id, stated, seconds, **(how or {}))
 
 
@@ -320,6 +317,8 @@ def dispute(
     *,
     stripe_id: str = "dp_1",
     opened: float = 0,
+    amount: int = 2999,
+    currency: str = "usd",
     charge: str | None = "ch_1",
     payment_intent: str | None = "pi_1",
     **how: Any,
@@ -327,13 +326,28 @@ def dispute(
     """Return a dispute of ``pi_1``."""
     fields = DisputeFields(
         status=status,
-        amount=2999,
-        currency="usd",
+        amount=amount,
+        currency=currency,
         charge=charge,
         payment_intent=payment_intent,
         opened_at=at(opened),
     )
     return make_fact(Kind.DISPUTE, stripe_id, fields, seconds, **{"customer": None, **how})
+
+
+def line(
+    price: str | None = "price_premium",
+    amount: int = 2999,
+    *,
+    lasts: float | None = None,
+    since: float = 0,
+    **fields: Any,
+) -> Line:
+    """Return a line of an invoice or a checkout; ``lasts`` is the length of its period."""
+    named: dict[str, Any] = {"id": f"il_{price}", "lookup_key": None, "product": None}
+    if lasts is not None:
+        named |= {"period_start": at(since), "period_end": at(since + lasts)}
+    return Line(price=price, amount=amount, **{**named, **fields})
 
 
 INVOICE = InvoiceFields(
@@ -342,22 +356,20 @@ INVOICE = InvoiceFields(
     currency="usd",
     subscription="sub_1",
     payment_refs=(),
-    line_refs=("price_premium",),
-    price_id=None,
-    plan_code=None,
     paid_at=None,
     payment_failed=False,
 )
 
 
 def invoice(seconds: float = 0, *, stripe_id: str = "in_1", how: Any = None, **fields: Any) -> Fact:
-    """Return a paid invoice of ``sub_1`` that names no payment.
+    """Return a paid invoice of ``sub_1`` with one line that names no payment.
 
     Its user stands in the copy of the subscription's metadata; without one, in its own metadata.
     """
     subscription = fields.get("subscription", INVOICE.subscription)
     member = "subscription_metadata" if subscription else "metadata"
-    stated = replace(INVOICE, **_with_user(fields, member))
+    usual = {"lines": (line(kind="subscription" if subscription else "invoiceitem"),)}
+    stated = replace(INVOICE, **_with_metadata({**usual, **fields}, member))
     return make_fact(Kind.INVOICE, stripe_id, stated, seconds, **(how or {}))
 
 

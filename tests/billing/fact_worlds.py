@@ -8,17 +8,19 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from billing.facts import Fact, Rank
+from billing.facts import CreditedLine, Fact, Line, Rank
 from billing.ids import EventId
 from tests.billing.fact_builders import (
     charge,
     checkout,
+    credit_note,
     customer,
     dispute,
     intent,
     invoice,
     invoice_payment,
     item,
+    line,
     link,
     refund,
     subscription,
@@ -125,6 +127,37 @@ def returns(draw: st.DrawFn) -> Fact:
 
 
 @st.composite
+def lines(draw: st.DrawFn) -> Line:
+    """Draw a line of an invoice, of any kind."""
+    return line(
+        draw(PRICES),
+        draw(st.sampled_from([-500, 0, 500])),
+        id=draw(st.sampled_from(["il_1", "il_2"])),
+        quantity=draw(st.sampled_from([None, 1, 3])),
+        kind=draw(st.sampled_from(["subscription", "invoiceitem"])),
+        proration=draw(st.booleans()),
+        subscription=draw(st.sampled_from([None, "sub_1"])),
+        lasts=draw(st.sampled_from([None, 0, 90_000])),
+    )
+
+
+CREDIT_NOTES = st.builds(
+    lambda at, amount, invoice, line, status: credit_note(
+        at,
+        total=amount,
+        invoice=invoice,
+        lines=(CreditedLine(invoice_line=line, amount=amount, quantity=None),) if line else (),
+        status=status,
+    ),
+    SECONDS,
+    AMOUNTS,
+    st.sampled_from(["in_1", "in_2"]),
+    st.sampled_from([None, "il_1", "il_2"]),
+    st.sampled_from(["issued", "issued", "void"]),
+)
+
+
+@st.composite
 def bills(draw: st.DrawFn) -> Fact:
     """Draw an invoice or an invoice payment."""
     if draw(st.booleans()):
@@ -142,7 +175,10 @@ def bills(draw: st.DrawFn) -> Fact:
         amount_paid=draw(AMOUNTS),
         subscription=draw(st.sampled_from([None, "sub_1"])),
         payment_refs=draw(st.sampled_from([(), ("pi_1",), ("ch_1", "pi_2")])),
-        line_refs=(draw(PRICES),),
+        lines=tuple(draw(st.lists(lines(), max_size=2))),
+        amount_due=draw(AMOUNTS),
+        total=draw(AMOUNTS),
+        plan_code=draw(PLANS),
         user_id=draw(USERS),
         payment_failed=draw(st.booleans()),
     )
@@ -179,6 +215,7 @@ HISTORIES = st.lists(
     | attempts()
     | returns()
     | bills()
+    | CREDIT_NOTES
     | CUSTOMERS
     | SUMMARIES
     | LINKS,

@@ -462,7 +462,7 @@ class TestSnapshotReading:
         reader.snapshot(parse(encoded(payload)), START)
 
         assert reader.fetches == 1
-        assert reader.projection.without_line_items
+        assert not reader.projection.without_line_items
 
     def test_of_a_cut_list_grants_at_once_and_then_the_rest(self) -> None:
         keys = [f"feature_{number}" for number in range(23)]

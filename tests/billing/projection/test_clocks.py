@@ -70,7 +70,7 @@ def test_without_a_clock_no_event_moves_the_time() -> None:
 
 
 def test_a_checkout_waits_three_days_of_the_clock() -> None:
-    renewed = invoice(5 + 3 * DAY, test_clock="clock_1", line_refs=())
+    renewed = invoice(5 + 3 * DAY, test_clock="clock_1", lines=())
 
     assert grant(subscribed(5), now=0).active
     assert not grant(subscribed(5), renewed, now=0).active

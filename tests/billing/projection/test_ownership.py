@@ -90,7 +90,7 @@ def test_a_session_that_expired_names_no_user_for_its_customer() -> None:
     assert projection.customers["test", "cus_1"].user_id is None
     assert projection.waiting
     assert named(projection) == set()
-    assert projection.purchases["test", "cs_1"].user_id == "usr_3"
+    assert projection.purchases["test", "cs_1", ""].user_id == "usr_3"
 
 
 def test_a_session_that_waits_for_its_money_names_the_user_of_its_customer() -> None:
@@ -203,7 +203,7 @@ def test_a_change_takes_along_purchases_payments_and_features() -> None:
     }
     assert holders(projection) == {"usr_2"}
     assert only_payment(projection).user_id == "usr_2"
-    assert projection.purchases["test", "pi_1"].user_id == "usr_2"
+    assert projection.purchases["test", "pi_1", ""].user_id == "usr_2"
     assert projection.subscriptions["test", "sub_1"].user_id == "usr_2"
 
 
@@ -697,7 +697,7 @@ class TestLinksOfPeople:
 
 
 def test_an_inferred_pair_decides_no_user() -> None:
-    billed = invoice(1, subscription=None, user_id="usr_4", line_refs=("price_premium",))
+    billed = invoice(1, subscription=None, user_id="usr_4")
     paid = intent(seconds=2, user_id="usr_5")
     projection = project_facts(billed, paid)
 

@@ -1,5 +1,7 @@
 """Rows of plans that are no longer sold stay and grant nothing, in any order of facts."""
 
+from collections.abc import Iterator, Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from billing.catalogue import Catalogue, read_catalogue
 from billing.facts import Fact
 from billing.projection.party import project
-from billing.rows import EntitlementRow, Projection, PurchaseStatus
+from billing.rows import EntitlementRow, Key, Projection, PurchaseStatus
 from tests.billing.fact_builders import (
     CATALOGUE,
     DAY,
@@ -17,6 +19,7 @@ from tests.billing.fact_builders import (
     intent,
     invoice,
     item,
+    line,
     project_facts,
     refund,
     subscribed,
@@ -74,10 +77,13 @@ def test_every_row_there_ever_was_stays_and_what_is_not_sold_is_not_in_force(
         before = project(facts, each.with_former(former[:place]), now).entitlements
         assert before.keys() <= after.keys()
     alone = project(facts, of_record, now).entitlements
-    assert {key: row for key, row in after.items() if row.active} == {
-        key: row for key, row in alone.items() if row.active
-    }
-    assert {key: after[key] for key in alone} == alone
+    # What a former catalogue knew ends the search for a name, so it may take a plan, and adds none.
+    assert set(_active(after)) <= set(_active(alone))
+    assert alone.keys() <= after.keys()
+
+
+def _active(rows: Mapping[Key, EntitlementRow]) -> Iterator[tuple[Key, str]]:
+    return ((key, f"{row}") for key, row in rows.items() if row.active)
 
 
 @given(HISTORIES, CATALOGUES, CATALOGUES)
@@ -146,9 +152,7 @@ def test_a_subscription_on_two_former_plans_keeps_a_row_of_each() -> None:
 
 
 def test_a_purchase_of_two_former_plans_keeps_a_row_of_each() -> None:
-    paid = invoice(
-        7, subscription=None, user_id="usr_1", line_refs=("price_premium", "price_basic")
-    )
+    paid = invoice(7, subscription=None, user_id="usr_1", lines=(line(), line("price_basic")))
     rows = by_plan(project_facts(paid, catalogue=gone()))
 
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
@@ -188,7 +192,7 @@ def test_the_payments_of_a_checkout_name_a_former_plan_only_if_none_is_sold() ->
     bought = checkout(price_id=None)
     basic = selling(basic="price_basic").with_former([CATALOGUE])
     paid = intent(price_id="price_premium")
-    billed = invoice(stripe_id="in_9", subscription=None, line_refs=("price_basic",))
+    billed = invoice(stripe_id="in_9", subscription=None, lines=(line("price_basic"),))
 
     alone = by_plan(project_facts(bought, paid, catalogue=basic))
     assert {plan: row.active for plan, row in alone.items()} == {"premium": False}

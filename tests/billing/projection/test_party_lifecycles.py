@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from billing.catalogue import Catalogue
 from billing.facts import (
+    ChargeFields,
     CheckoutSessionFields,
     Fact,
     Fields,
@@ -174,7 +175,7 @@ def test_unknown_statuses_never_grant(lifecycle: tuple[str, Shape], word: str) -
 def _strange(fields: Fields, word: str) -> Fields:
     if isinstance(fields, CheckoutSessionFields):
         return replace(fields, payment_status=word)
-    if isinstance(fields, SubscriptionFields | PaymentIntentFields | InvoiceFields):
+    if isinstance(fields, SubscriptionFields | PaymentIntentFields | ChargeFields | InvoiceFields):
         return replace(fields, status=word)
     return fields
 

@@ -17,6 +17,7 @@ from tests.billing.fact_builders import (
     intent,
     invoice,
     invoice_payment,
+    line,
     only_payment,
     open_invoice,
     project_facts,
@@ -244,14 +245,14 @@ def test_the_newest_dispute_is_the_one_opened_last() -> None:
 
 
 def test_the_plan_of_a_subscription_payment_is_what_the_invoice_says() -> None:
-    billed = invoice(payment_refs=("pi_1",), line_refs=("price_basic",))
+    billed = invoice(payment_refs=("pi_1",), lines=(line("price_basic"),))
 
     assert only_payment(project_facts(billed, intent(), subscription())).plan_code == "basic"
     assert only_payment(project_facts(billed, intent())).plan_code == "basic"
 
 
 def test_an_invoice_for_two_plans_is_for_the_one_the_subscription_is_on() -> None:
-    upgrade = invoice(payment_refs=("pi_1",), line_refs=("price_basic", "price_premium"))
+    upgrade = invoice(payment_refs=("pi_1",), lines=(line("price_basic"), line()))
 
     assert only_payment(project_facts(upgrade, intent(), subscription())).plan_code == "premium"
     assert only_payment(project_facts(upgrade, intent())).plan_code == "basic"
@@ -260,7 +261,7 @@ def test_an_invoice_for_two_plans_is_for_the_one_the_subscription_is_on() -> Non
 def test_an_invoice_without_readable_lines_is_for_the_plan_of_its_subscription_or_checkout() -> (
     None
 ):
-    billed = invoice(payment_refs=("pi_1",), line_refs=())
+    billed = invoice(payment_refs=("pi_1",), lines=())
 
     assert only_payment(project_facts(billed, intent(), subscription())).plan_code == "premium"
     assert (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from billing.facts import Fact, Kind
-from billing.rows import EntitlementRow, Projection, PurchaseStatus
+from billing.rows import EntitlementRow, Projection, PurchaseRow, PurchaseStatus
 from tests.billing.fact_builders import (
     DAY,
     at,
@@ -17,6 +17,7 @@ from tests.billing.fact_builders import (
     intent,
     invoice,
     invoice_payment,
+    line,
     only_grant,
     open_invoice,
     project_facts,
@@ -29,6 +30,15 @@ from tests.billing.fact_builders import (
 def purchase_status(projection: Projection) -> str:
     (row,) = projection.purchases.values()
     return row.status
+
+
+def purchase_of(projection: Projection, ref: str) -> PurchaseRow:
+    (row,) = (row for row in projection.purchases.values() if row.purchase_ref == ref)
+    return row
+
+
+def refs(projection: Projection) -> set[str]:
+    return {row.purchase_ref for row in projection.purchases.values()}
 
 
 def plans(projection: Projection) -> dict[str, bool]:
@@ -80,22 +90,33 @@ def test_an_unpaid_checkout_waits_for_its_money() -> None:
     assert only_grant(paid).starts_at == at(9)
 
 
-def test_money_on_its_way_grants_nothing_until_the_checkout_says_that_it_came() -> None:
+def test_a_payment_that_is_known_decides_before_its_checkout() -> None:
     unpaid = checkout(payment_status="unpaid")
-    arrived = [intent("processing", 1), intent("succeeded", 9), charge(9)]
-    later = checkout(9, how={"type_": "checkout.session.async_payment_succeeded"})
-
-    waiting, received, confirmed = (
-        project_facts(unpaid, arrived[:n], *done) for n, done in ((1, []), (3, []), (3, [later]))
+    waiting = project_facts(unpaid, intent("processing", 1))
+    received = project_facts(
+        unpaid, intent("processing", 1), intent("succeeded", 9, how={"event": "e9"})
     )
 
-    assert (waiting.payments["test", "pi_1"].status, received.payments["test", "pi_1"].status) == (
-        "pending",
-        "succeeded",
-    )
+    assert (purchase_status(waiting), purchase_status(received)) == ("pending", "paid")
     assert not waiting.entitlements
-    assert not received.entitlements
-    assert only_grant(confirmed).active
+    assert (only_grant(received).active, only_grant(received).starts_at) == (True, at(9))
+    assert only_grant(received).event_id == "e9"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "status"),
+    [
+        ([intent("canceled", 9)], "failed"),
+        ([charge(9, status="failed", captured=False, amount_captured=0)], "failed"),
+        ([intent("processing", 9), charge(9, status="failed", captured=False)], "pending"),
+    ],
+)
+def test_a_payment_that_failed_fails_the_purchase_of_its_checkout(
+    attempts: list[Fact], status: str
+) -> None:
+    unpaid = checkout(payment_status="unpaid")
+
+    assert purchase_status(project_facts(unpaid, attempts)) == status
 
 
 def test_a_failed_checkout_grants_nothing() -> None:
@@ -120,7 +141,7 @@ def test_an_expired_checkout_grants_nothing_and_is_no_payment() -> None:
 
     assert purchase_status(projection) == PurchaseStatus.EXPIRED
     assert not projection.payments
-    assert projection.purchases["test", "cs_1"].payment_ref is None
+    assert purchase_of(projection, "cs_1").payment_ref is None
 
 
 def test_paid_is_not_taken_back_by_a_late_older_fact() -> None:
@@ -132,24 +153,30 @@ def test_paid_is_not_taken_back_by_a_late_older_fact() -> None:
 @pytest.mark.parametrize(
     ("fields", "plan"),
     [
-        ({"line_item_refs": ("price_basic", "prod_x"), "price_id": "price_premium"}, "basic"),
-        ({"line_item_refs": ("price_x", "prod_premium"), "price_id": "price_basic"}, "premium"),
+        ({"lines": (line("price_basic", product="prod_x"),)}, "basic"),
+        ({"lines": (line("price_x", product="prod_premium"),), "price_id": "x"}, "premium"),
+        ({"lines": (line("price_x", lookup_key="price_basic", product="prod_premium"),)}, "basic"),
+        ({"lines": (line("price_x"),), "price_id": "price_basic"}, "basic"),
         ({"price_id": "price_basic", "plan_code": "premium"}, "basic"),
+        ({"price_id": "price_x", "plan_code": "basic", "payment_link": "plink_premium"}, "basic"),
+        ({"price_id": None, "plan_code": "gold", "payment_link": "plink_premium"}, "premium"),
         ({"price_id": None, "plan_code": "basic", "payment_link": "plink_premium"}, "basic"),
         ({"price_id": None, "payment_link": "plink_premium"}, "premium"),
     ],
 )
-def test_the_plan_is_found_by_the_most_trusted_name_there_is(
+def test_the_first_name_that_a_catalogue_knows_decides_lines_before_all_others(
     fields: dict[str, Any], plan: str
 ) -> None:
-    assert plans(project_facts(checkout(**fields))) == {plan: True}
+    found = plans(project_facts(checkout(**fields)))
+
+    assert [code for code, active in found.items() if active] == [plan]
 
 
 @pytest.mark.parametrize(
     ("fields", "unknown"),
     [
-        ({"line_item_refs": ("price_x", "prod_x"), "plan_code": "premium"}, {"price_x"}),
-        ({"price_id": "price_x", "plan_code": "premium"}, {"price_x"}),
+        ({"lines": (line("price_x", product="prod_x"),), "price_id": None}, {"price_x"}),
+        ({"price_id": "price_x", "plan_code": "platinum"}, {"price_x", "platinum"}),
         ({"price_id": None, "plan_code": "platinum"}, {"platinum"}),
         ({"price_id": None, "payment_link": "plink_x"}, {"plink_x"}),
         ({"price_id": None}, set()),
@@ -170,24 +197,33 @@ def test_an_unpaid_checkout_names_no_unknown_price() -> None:
 
 
 def test_two_things_in_one_checkout_grant_both_and_name_the_unknown_one() -> None:
-    refs = ("price_basic", "prod_b", "price_x", "prod_x", "gold", "prod_premium")
-    projection = project_facts(checkout(line_item_refs=refs))
+    sold = (
+        line("price_basic"),
+        line("price_x", product="prod_x"),
+        line("price_y", product="prod_premium"),
+    )
+    projection = project_facts(checkout(lines=sold))
 
     assert plans(projection) == {"basic": True, "premium": True}
     assert projection.unknown_prices == {"price_x"}
-
-
-def test_the_product_of_a_known_price_grants_nothing_more() -> None:
-    assert plans(project_facts(checkout(line_item_refs=("price_basic", "prod_premium")))) == {
-        "basic": True
+    assert {(row.line, row.plan_code, row.price) for row in projection.purchases.values()} == {
+        ("il_price_basic", "basic", "price_basic"),
+        ("il_price_x", None, "price_x"),
+        ("il_price_y", "premium", "price_y"),
     }
 
 
+def test_the_product_of_a_known_price_grants_nothing_more() -> None:
+    sold = (line("price_basic", product="prod_premium"),)
+
+    assert plans(project_facts(checkout(price_id=None, lines=sold))) == {"basic": True}
+
+
 def test_line_items_that_come_later_correct_the_plan() -> None:
-    fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
+    fetched = checkout(0, lines=(line("price_basic"),), how={"event": "fetched"})
 
     assert plans(project_facts(checkout(), fetched)) == {"basic": True, "premium": False}
-    assert project_facts(checkout(), fetched).purchases["test", "pi_1"].plan_code == "basic"
+    assert purchase_of(project_facts(checkout(), fetched), "pi_1").plan_code == "basic"
 
 
 def test_a_checkout_that_names_no_plan_lets_its_payment_name_it() -> None:
@@ -199,8 +235,8 @@ def test_a_checkout_that_names_no_plan_lets_its_payment_name_it() -> None:
 def test_a_purchase_is_called_by_its_session_until_its_payment_is_known() -> None:
     early = checkout(payment_status="unpaid", payment_intent=None)
 
-    assert project_facts(early).purchases.keys() == {("test", "cs_1")}
-    assert project_facts(early, checkout(5)).purchases.keys() == {("test", "pi_1")}
+    assert refs(project_facts(early)) == {"cs_1"}
+    assert refs(project_facts(early, checkout(5))) == {"pi_1"}
 
 
 def test_a_free_checkout_is_a_purchase_without_payment() -> None:
@@ -210,7 +246,7 @@ def test_a_free_checkout_is_a_purchase_without_payment() -> None:
 
     assert only_grant(projection).source == "cs_1"
     assert not projection.payments
-    assert projection.purchases["test", "cs_1"].payment_ref is None
+    assert purchase_of(projection, "cs_1").payment_ref is None
 
 
 def test_two_sessions_of_one_payment_are_one_purchase_and_the_paid_one_counts() -> None:
@@ -241,10 +277,39 @@ def test_a_payment_intent_that_was_fetched_grants_from_the_time_of_its_event() -
     assert row.starts_at == at(5)
 
 
-def test_a_payment_intent_is_no_purchase_before_it_succeeds_or_without_a_plan() -> None:
+def test_a_payment_intent_is_no_purchase_before_it_succeeds_or_without_a_name() -> None:
     assert not project_facts(customer("usr_1"), intent("processing", plan_code="basic")).purchases
-    assert not project_facts(customer("usr_1"), intent(plan_code="platinum")).purchases
     assert not project_facts(customer("usr_1"), intent()).purchases
+
+
+@pytest.mark.parametrize(
+    ("paid", "price"),
+    [(intent(price_id="price_x"), "price_x"), (intent(plan_code="price_x"), None)],
+)
+def test_a_payment_intent_that_names_what_no_plan_sells_is_named(
+    paid: Fact, price: str | None
+) -> None:
+    projection = project_facts(customer("usr_1"), paid)
+    row = purchase_of(projection, "pi_1")
+
+    assert (row.plan_code, row.price, row.user_id) == (None, price, "usr_1")
+    assert projection.unknown_prices == {"price_x"}
+    assert not projection.entitlements
+
+
+def test_a_charge_without_an_intent_whose_metadata_names_its_price_is_a_purchase() -> None:
+    legacy = charge(3, payment_intent=None, price_id="price_basic", how={"event": "evt_ch"})
+    row = only_grant(project_facts(customer("usr_1"), legacy))
+
+    assert (row.source, row.plan_code, row.event_id, row.starts_at) == (
+        "ch_1",
+        "basic",
+        "evt_ch",
+        at(3),
+    )
+    assert not project_facts(customer("usr_1"), charge(3, price_id="price_basic")).purchases
+    uncaptured = charge(payment_intent=None, captured=False, amount_captured=0, plan_code="basic")
+    assert not project_facts(customer("usr_1"), uncaptured).purchases
 
 
 def test_the_payment_of_a_subscription_is_no_purchase() -> None:
@@ -263,8 +328,8 @@ def test_a_paid_invoice_whose_lines_name_a_plan_is_a_purchase() -> None:
     assert (only_grant(projection).source, only_grant(projection).event_id) == ("in_1", "evt_in")
     assert only_grant(projection).starts_at == at(5)
     assert purchase_status(projection) == PurchaseStatus.PAID
-    assert projection.purchases["test", "in_1"].payment_ref == "in_1"
-    assert projection.purchases["test", "in_1"].price == "price_premium"
+    assert purchase_of(projection, "in_1").payment_ref == "in_1"
+    assert purchase_of(projection, "in_1").price == "price_premium"
     assert projection.payments["test", "in_1"].plan_code == "premium"
 
 
@@ -287,7 +352,7 @@ def test_a_purchase_by_invoice_goes_by_its_payment() -> None:
     projection = project_facts(customer("usr_1"), billed, intent())
 
     assert only_grant(projection).source == "pi_1"
-    assert projection.purchases.keys() == {("test", "pi_1")}
+    assert refs(projection) == {"pi_1"}
 
 
 def test_a_purchase_by_invoice_with_two_payments_goes_by_the_invoice() -> None:
@@ -298,19 +363,21 @@ def test_a_purchase_by_invoice_with_two_payments_goes_by_the_invoice() -> None:
     ]
     projection = project_facts(customer("usr_1"), billed, two)
 
-    assert projection.purchases.keys() == {("test", "in_1")}
-    assert projection.purchases["test", "in_1"].payment_ref == "pi_1"
+    assert refs(projection) == {"in_1"}
+    assert purchase_of(projection, "in_1").payment_ref == "pi_1"
 
 
-def test_metadata_of_an_invoice_names_its_plan_before_its_lines_do() -> None:
-    billed = invoice(subscription=None, plan_code="basic", line_refs=("price_x",))
+def test_metadata_of_an_invoice_names_a_plan_only_where_no_line_does() -> None:
+    unknown = invoice(subscription=None, plan_code="basic", lines=(line("price_x"),))
+    known = invoice(subscription=None, plan_code="basic", lines=(line(),))
 
-    assert plans(project_facts(customer("usr_1"), billed)) == {"basic": True}
+    assert plans(project_facts(customer("usr_1"), unknown)) == {"basic": True}
+    assert plans(project_facts(customer("usr_1"), known)) == {"premium": True, "basic": False}
 
 
 def test_an_open_invoice_or_one_without_a_plan_is_no_purchase() -> None:
     assert not project_facts(open_invoice(subscription=None)).purchases
-    assert not project_facts(invoice(subscription=None, line_refs=())).purchases
+    assert not project_facts(invoice(subscription=None, lines=())).purchases
 
 
 def test_the_invoice_that_a_checkout_created_is_no_second_purchase() -> None:
@@ -318,15 +385,15 @@ def test_the_invoice_that_a_checkout_created_is_no_second_purchase() -> None:
     by_session = project_facts(checkout(invoice="in_1"), intent(), billed)
     by_payment = project_facts(checkout(), intent(), billed, invoice_payment())
 
-    assert by_session.purchases.keys() == by_payment.purchases.keys() == {("test", "pi_1")}
+    assert refs(by_session) == refs(by_payment) == {"pi_1"}
     assert by_session.payments.keys() == by_payment.payments.keys() == {("test", "pi_1")}
 
 
 def test_a_checkout_paid_by_invoice_only_stands_by_its_invoice() -> None:
     projection = project_facts(checkout(payment_intent=None, invoice="in_1"))
 
-    assert projection.purchases["test", "cs_1"].payment_ref == "in_1"
-    assert only_grant(projection).source == "cs_1"
+    assert purchase_of(projection, "in_1").payment_ref == "in_1"
+    assert only_grant(projection).source == "in_1"
 
 
 def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
@@ -336,7 +403,7 @@ def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
         intent(),
     )
 
-    assert projection.purchases["test", "cs_1"].payment_ref == "pi_1"
+    assert purchase_of(projection, "pi_1").payment_ref == "pi_1"
 
 
 def test_a_full_refund_ends_a_purchase() -> None:
@@ -530,25 +597,32 @@ def test_two_checkouts_of_two_payments_are_two_purchases() -> None:
         checkout(2, stripe_id="cs_2", payment_intent="pi_2", price_id="price_basic"),
     )
 
-    assert projection.purchases.keys() == {("test", "pi_1"), ("test", "pi_2")}
+    assert refs(projection) == {"pi_1", "pi_2"}
     assert plans(projection) == {"premium": True, "basic": True}
 
 
-def test_the_checkout_decides_for_its_payment_and_its_invoice_regardless_of_their_plans() -> None:
+def test_a_checkout_decides_for_its_payment_regardless_of_the_plan_that_the_payment_names() -> None:
     session = checkout(price_id="price_basic")
-    by_intent = project_facts(session, intent(plan_code="premium", user_id="usr_9"))
-    by_bill = project_facts(
-        session, intent(), invoice(subscription=None, user_id="usr_9"), invoice_payment()
-    )
+    projection = project_facts(session, intent(plan_code="premium", user_id="usr_9"))
 
-    for projection in (by_intent, by_bill):
-        assert projection.purchases["test", "pi_1"].user_id == "usr_1"
-        assert projection.purchases["test", "pi_1"].plan_code == "basic"
-        assert projection.purchases.keys() == {("test", "pi_1")}
+    assert purchase_of(projection, "pi_1").user_id == "usr_1"
+    assert purchase_of(projection, "pi_1").plan_code == "basic"
+    assert {row.plan_code for row in projection.entitlements.values() if row.active} == {"basic"}
+
+
+def test_the_lines_of_the_invoice_that_a_checkout_made_speak_for_it() -> None:
+    sold = (line("price_basic"), line("price_team", id="li_team"))
+    session = checkout(lines=sold, price_id=None)
+    billed = invoice(subscription=None, user_id="usr_9", lines=(line("price_basic"),))
+    projection = project_facts(session, intent(), billed, invoice_payment())
+
+    assert purchase_of(projection, "pi_1").user_id == "usr_1"
+    assert plans(project_facts(session)) == {"basic": True, "team": True}
+    assert {row.plan_code for row in projection.entitlements.values() if row.active} == {"basic"}
 
 
 def test_a_price_in_the_metadata_of_an_intent_or_an_invoice_names_the_plan() -> None:
-    billed = invoice(subscription=None, price_id="price_basic", line_refs=())
+    billed = invoice(subscription=None, price_id="price_basic", lines=())
 
     assert plans(project_facts(customer("usr_1"), intent(price_id="price_basic"))) == {
         "basic": True
@@ -574,7 +648,7 @@ def test_a_more_trusted_reference_beats_a_newer_one(
 
 
 def test_the_plan_it_turned_out_not_to_be_says_so() -> None:
-    fetched = checkout(0, line_item_refs=("price_basic",), how={"event": "fetched"})
+    fetched = checkout(0, lines=(line("price_basic"),), how={"event": "fetched"})
     rows = project_facts(checkout(), fetched).entitlements.values()
 
     assert {row.plan_code: row.because for row in rows} == {

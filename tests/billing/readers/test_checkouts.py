@@ -43,9 +43,6 @@ def test_a_paid_checkout_is_read_whole() -> None:
         payment_status="paid",
         amount_total=2999,
         currency="usd",
-        line_item_refs=(),
-        price_id="price_1",
-        plan_code="premium",
         payment_link="plink_1",
         payment_intent="pi_1",
         subscription=None,
@@ -110,7 +107,11 @@ def test_line_items_name_what_was_bought(name: str) -> None:
 
     read = fields({**SESSION, name: {"data": lines}})
 
-    assert read.line_item_refs == ("price_1", "gold", "prod_1", "price_2", "prod_1")
+    assert [(line.price, line.lookup_key, line.product) for line in read.lines] == [
+        ("price_1", "gold", "prod_1"),
+        ("price_2", None, "prod_1"),
+        ("price_1", "gold", "prod_1"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,19 @@ def test_a_checkout_that_does_not_say_it_is_paid_is_not_known_to_be() -> None:
     read = fields({"id": "cs_1", "amount_total": None})
 
     assert (read.payment_status, read.amount_total, read.currency) == ("unknown", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"price": {"id": "price_1", "recurring": {"interval": "month"}}}, "subscription"),
+        ({"plan": {"id": "price_1"}}, "subscription"),
+        ({"price": {"id": "price_1", "type": "one_time", "recurring": None}}, None),
+    ],
+)
+def test_a_line_item_that_renews_is_told_from_one_that_is_bought_once(
+    row: dict[str, Any], kind: str | None
+) -> None:
+    (line,) = fields({**SESSION, "line_items": {"data": [row]}}).lines
+
+    assert line.kind == kind

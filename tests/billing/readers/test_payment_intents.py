@@ -41,8 +41,6 @@ def test_a_payment_intent_is_read_whole() -> None:
         amount_received=2999,
         currency="usd",
         failed=False,
-        price_id="price_1",
-        plan_code="premium",
         invoice="in_1",
         order_reference="in_1RaBf9BGumWGk2jtbw",
         metadata=(("plan_code", "premium"), ("price_id", "price_1"), ("user_id", "usr_1")),

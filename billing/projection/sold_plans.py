@@ -1,0 +1,77 @@
+"""What a name at Stripe says was sold: a plan, a plan of the past, nothing on purpose, or a riddle.
+
+The first name that this catalogue or a former one knows decides. What a former catalogue knew ends
+the search, so that a plan that is no longer sold does not turn into another one.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from billing.catalogue import Plan
+from billing.objects.checkouts import SessionState
+from billing.objects.lines import SUBSCRIPTION_LINE
+from billing.objects.plan_references import PlanReference, reference_of_line
+from billing.projection.plan_lookup import PlanLookup
+
+
+class SoldPlan(NamedTuple):
+    """The plan of a reference now, else the plan that it had in a former catalogue."""
+
+    plan: Plan | None
+    former: Plan | None
+
+    @property
+    def is_known(self) -> bool:
+        """True if this catalogue or a former one has the plan."""
+        return bool(self.plan or self.former)
+
+
+NO_PLAN = SoldPlan(None, None)
+
+
+def sold_plan(reference: PlanReference, lookup: PlanLookup) -> SoldPlan:
+    """Return the plan of a reference."""
+    plan = next(iter(lookup.plans_named_by(reference)), None)
+    if plan or not lookup.catalogue.former:
+        return SoldPlan(plan, None)
+    return SoldPlan(None, next(iter(lookup.former_plans_named_by(reference)), None))
+
+
+def first_known(
+    references: Iterable[PlanReference], lookup: PlanLookup
+) -> tuple[PlanReference, SoldPlan] | None:
+    """Return the first reference that this catalogue or a former one knows."""
+    for reference in references:
+        sold = sold_plan(reference, lookup)
+        if sold.is_known:
+            return reference, sold
+    return None
+
+
+def grants_nothing(reference: PlanReference, lookup: PlanLookup) -> bool:
+    """Return True if the price is sold on purpose without a plan (``[catalogue] nothing``)."""
+    if sold_plan(reference, lookup).plan:
+        return False
+    return not lookup.catalogue.nothing.isdisjoint(reference.refs)
+
+
+def plans_of_subscription_checkout(session: SessionState, lookup: PlanLookup) -> tuple[Plan, ...]:
+    """Return the plans for which a checkout began a subscription, and note what no plan sells.
+
+    Its lines name them where Stripe's API showed them, else its metadata or its payment link.
+    """
+    lines = [each for each in session.lines.lines if each.kind == SUBSCRIPTION_LINE]
+    named = [reference_of_line(line) for line in lines]
+    if not any(sold_plan(each, lookup).is_known for each in named):
+        known = first_known(session.stated, lookup)
+        named = [known[0]] if known else named or list(session.stated)
+    for reference in named:
+        note_unsold(reference, lookup)
+    plans = (sold_plan(each, lookup).plan for each in named)
+    return tuple({plan.code: plan for plan in plans if plan}.values())
+
+
+def note_unsold(reference: PlanReference, lookup: PlanLookup) -> None:
+    """Note what was paid for although no plan has it, unless it grants nothing on purpose."""
+    if not grants_nothing(reference, lookup):
+        lookup.note_unknown_reference(reference)
