@@ -1,0 +1,240 @@
+"""The owner of each object: one rule for access and money."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from ops.samples.worlds.records import (
+    Charge,
+    Customer,
+    Intent,
+    Invoice,
+    Metadata,
+    Record,
+    Session,
+    Subscription,
+)
+from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence
+
+
+class UserStatement(NamedTuple):
+    """A user whom an object names, and since when."""
+
+    user: str
+    since: int
+
+
+class Whose(NamedTuple):
+    """The statements for one thing: by its own objects, in order, and in copies."""
+
+    linkable: tuple[str, ...]
+    """Ids that a person may have linked."""
+    stating: tuple[Record, ...]
+    customer: str | None
+    at: int
+    copies: tuple[Metadata, ...] = ()
+
+
+def owner(evidence: Evidence, whose: Whose) -> str | None:
+    """Return the user whose it is, None while that is not known."""
+    for object_id in whose.linkable:
+        if linked := evidence.linked_user(object_id):
+            evidence.use("person-links-object")
+            return linked.user
+    if found := _by_metadata(evidence, whose):
+        return found
+    if found := _by_reference(evidence, whose):
+        return found
+    others = _named_under(evidence, whose.customer)
+    if others:
+        return _first_named(evidence, others, whose.at)
+    copied = {each["user_id"] for each in whose.copies if "user_id" in each}
+    if len(copied) > 1:
+        raise AmbiguousWorldError("two copies name two users")
+    if copied:
+        evidence.use("copies-name-user")
+        return copied.pop()
+    evidence.use("unknown-user-waits")
+    return None
+
+
+def _by_metadata(evidence: Evidence, whose: Whose) -> str | None:
+    """Return the user by a metadata statement of the object, then by the customer."""
+    customer = whose.customer
+    for record in whose.stating:
+        if named := _statement(evidence, record, "metadata"):
+            evidence.use("object-names-user")
+            return _moved(evidence, named, customer)
+    linked = evidence.linked_user(customer)
+    own = _customers_own(evidence, customer)
+    if not (linked or own):
+        return None
+    if any(_references(evidence, record) for record in whose.stating):
+        if linked:
+            raise AmbiguousWorldError("a person links the customer and a session refers")
+        evidence.use("metadata-before-reference")
+    if linked:
+        evidence.use("person-links-customer")
+        return linked.user
+    evidence.use("customer-names-user")
+    return own[-1].user
+
+
+def _by_reference(evidence: Evidence, whose: Whose) -> str | None:
+    for record in whose.stating:
+        if named := _statement(evidence, record, "client_reference_id"):
+            if isinstance(record, Session) and record.payment_link and record.subscription:
+                raise AmbiguousWorldError("a payment link's reference and a subscription")
+            others = _named_under(evidence, whose.customer)
+            if any(other.user != named.user for other in others) and any(
+                _names_in_metadata(evidence, whose.customer)
+            ):
+                raise AmbiguousWorldError("references and others' metadata under one customer")
+            evidence.use("reference-names-user")
+            return named.user
+    return None
+
+
+def _references(evidence: Evidence, record: Record) -> bool:
+    return _statement(evidence, record, "client_reference_id") is not None
+
+
+def _statement(evidence: Evidence, record: Record, word: str) -> UserStatement | None:
+    """Return the newest user that an object names by a word, and the start of that run."""
+    found: UserStatement | None = None
+    for at, stated in evidence.history(type(record), record.id):
+        user = _user_in(stated, word)
+        if user and (found is None or found.user != user):
+            found = UserStatement(user, at)
+    return found
+
+
+def _user_in(record: Record, word: str) -> str | None:
+    if word == "client_reference_id":
+        return record.reference if isinstance(record, Session) else None
+    metadata: Metadata = getattr(record, "metadata", {})
+    return metadata.get("user_id")
+
+
+def _customers_own(evidence: Evidence, customer: str | None) -> list[UserStatement]:
+    """Return the users whom the customer's own metadata named, one after the other."""
+    found: list[UserStatement] = []
+    for at, stated in evidence.history(Customer, customer or ""):
+        user = stated.metadata.get("user_id")
+        if user and (not found or found[-1].user != user):
+            found.append(UserStatement(user, at))
+    return found
+
+
+def _moved(evidence: Evidence, named: UserStatement, customer: str | None) -> str:
+    """Return the user to whom the customer's moves took what was stated for another."""
+    own, user = _customers_own(evidence, customer), named.user
+    for before, after in pairwise(own):
+        if named.since == after.since:
+            raise AmbiguousWorldError("stated in the second of a move")
+        if user == before.user and named.since < after.since:
+            evidence.use("customer-moves")
+            user = after.user
+        elif named.since < after.since:
+            evidence.use("move-leaves-others")
+    return user
+
+
+def _named_under(evidence: Evidence, customer: str | None) -> list[UserStatement]:
+    """Return the users whom sessions, subscriptions, invoices and intents name."""
+    if customer is None:
+        return []
+    found = []
+    for record in _stating_under(evidence, customer):
+        named = _statement(evidence, record, "metadata")
+        if named is None and not (isinstance(record, Session) and record.payment_link):
+            named = _statement(evidence, record, "client_reference_id")
+        elif named is None and _references(evidence, record):
+            evidence.use("payment-link-speaks-for-itself")
+        if named:
+            if isinstance(record, Session) and record.status == "expired":
+                raise AmbiguousWorldError("an expired session names a user")
+            found.append(named)
+    return sorted(found, key=lambda each: each.since)
+
+
+def _stating_under(evidence: Evidence, customer: str) -> Iterable[Record]:
+    for kind in (Session, Subscription, Invoice, Intent):
+        for record in evidence.newest(kind).values():
+            if getattr(record, "customer", None) == customer:
+                yield record
+
+
+def _names_in_metadata(evidence: Evidence, customer: str | None) -> Iterable[bool]:
+    for record in _stating_under(evidence, customer or ""):
+        yield _statement(evidence, record, "metadata") is not None
+
+
+def _first_named(evidence: Evidence, others: list[UserStatement], at: int) -> str | None:
+    first = others[0]
+    second = next((each for each in others if each.user != first.user), None)
+    if second is not None and second.since in (first.since, at):
+        raise AmbiguousWorldError("two users named in one second")
+    if second is None or at < second.since:
+        evidence.use("first-named-user")
+        return first.user
+    evidence.use("second-user-waits")
+    return None
+
+
+def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
+    """Return what states whose a subscription is, with its invoices and payments."""
+    held = evidence.one(Subscription, subscription_id)
+    sessions = [
+        each for each in evidence.newest(Session).values() if each.subscription == subscription_id
+    ]
+    invoices = [
+        each for each in evidence.newest(Invoice).values() if each.subscription == subscription_id
+    ]
+    described: list[Subscription | Session | Invoice] = [
+        *([held] if held else []),
+        *sessions,
+        *invoices,
+    ]
+    return Whose(
+        linkable=(subscription_id, *[each.id for each in sessions]),
+        stating=(*([held] if held else []), *sessions),
+        customer=next((each.customer for each in described if each.customer), None),
+        at=held.created if held else min(each.created for each in described),
+        copies=tuple(each.copied for each in invoices),
+    )
+
+
+def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
+    """Return what states whose a one-off invoice is."""
+    sessions = [
+        each
+        for each in evidence.newest(Session).values()
+        if each.invoice == invoice.id or each.intent == payment
+    ]
+    intent = evidence.one(Intent, payment)
+    return Whose(
+        linkable=(invoice.id, payment, *[each.id for each in sessions]),
+        stating=(invoice, *sessions, *([intent] if intent else [])),
+        customer=invoice.customer,
+        at=invoice.paid_at or invoice.created,
+    )
+
+
+def of_payment(evidence: Evidence, payment: str, at: int) -> Whose:
+    """Return what states whose a payment without subscription and invoice is."""
+    sessions = [each for each in evidence.newest(Session).values() if each.intent == payment]
+    intent = evidence.one(Intent, payment)
+    charges = [
+        each for each in evidence.newest(Charge).values() if (each.intent or each.id) == payment
+    ]
+    own = [each for each in charges if each.intent is None]
+    paying: list[Session | Intent | Charge] = [*sessions, *([intent] if intent else []), *charges]
+    customers = [each.customer for each in paying]
+    return Whose(
+        linkable=(payment, *[each.id for each in sessions]),
+        stating=(*sessions, *([intent] if intent else []), *own),
+        customer=next((each for each in customers if each), None),
+        at=at,
+        copies=tuple(each.metadata for each in charges if each.intent),
+    )

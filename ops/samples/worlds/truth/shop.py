@@ -1,0 +1,103 @@
+"""The catalogue as the truth reads it: plain dictionaries, and nothing of ``billing``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.samples.worlds.offers import DEFAULT_POLICY, StripePrice
+
+Feature = bool | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """The document of ``plans.toml`` and those before it, the newest first."""
+
+    document: Mapping[str, Any]
+    former: Sequence[Mapping[str, Any]] = field(default=())
+
+    def policy(self, line: str) -> str:
+        """Return a line of ``[policy]``."""
+        return str(self.document.get("policy", {}).get(line, DEFAULT_POLICY[line]))
+
+    def plan(self, ref: str | None) -> str | None:
+        """Return the plan that this price id, lookup key, product or payment link stands for."""
+        return _plan_in(self.document, ref)
+
+    def plan_or_former(self, ref: str | None) -> tuple[str | None, bool]:
+        """Return the plan of a name, and whether this catalogue or an earlier one knows it.
+
+        A name may be the code of a plan, too.
+        """
+        for number, document in enumerate((self.document, *self.former)):
+            code = _plan_in(document, ref)
+            if code is None and ref in document["plans"]:
+                code = ref
+            if code is not None:
+                return (code if number == 0 else None), True
+        return None, False
+
+    def plan_of_code(self, code: str | None) -> str | None:
+        """Return the code if there is such a plan."""
+        return code if code in self.document["plans"] else None
+
+    def is_nothing(self, offer: StripePrice) -> bool:
+        """Return whether the price grants nothing on purpose."""
+        names = self.document.get("catalogue", {}).get("nothing", ())
+        return bool({offer.price, offer.lookup_key, offer.product} & set(names))
+
+    def grace_days(self, code: str) -> int:
+        """Return the days of grace of a plan."""
+        return int(self.document["plans"][code].get("grace_days", 0))
+
+    def lasts_days(self, code: str) -> int | None:
+        """Return the days that a purchase of the plan lasts."""
+        days = self.document["plans"][code].get("lasts_days")
+        return None if days is None else int(days)
+
+    def per_seat(self, code: str) -> frozenset[str]:
+        """Return the features of the plan that count by seat."""
+        return frozenset(self.document["plans"][code].get("per_seat", ()))
+
+    def features(self, code: str, quantity: int) -> dict[str, Feature]:
+        """Return what so many of a plan grant."""
+        stated = self.document["plans"][code].get("features", {})
+        seats = {name: stated.get(name, 1) * quantity for name in self.per_seat(code)}
+        return {**stated, **seats}
+
+
+def _plan_in(document: Mapping[str, Any], ref: str | None) -> str | None:
+    if ref is None:
+        return None
+    return next(
+        (code for code, plan in document["plans"].items() if ref in plan.get("prices", ())), None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrueGrant:
+    """The grant of one source to a user under one plan, at the end."""
+
+    user: str
+    source: str
+    plan: str
+    features: Mapping[str, Feature]
+    per_seat: frozenset[str] = frozenset()
+    expires_at: int | None = None
+    aliases: frozenset[str] = frozenset()
+    """Other references of the same purchase, where the rules leave open which one is its key."""
+
+
+def merged(grants: Iterable[TrueGrant]) -> dict[str, Feature]:
+    """Return the features of several grants: "or", the maximum, the sum of seats."""
+    found: dict[str, list[Feature]] = {}
+    seats: dict[str, int] = {}
+    for grant in grants:
+        for name, value in grant.features.items():
+            if name in grant.per_seat and not isinstance(value, bool):
+                seats[name] = seats.get(name, 0) + value
+            else:
+                found.setdefault(name, []).append(value)
+    for name, total in seats.items():
+        found.setdefault(name, []).append(total)
+    return {name: max(values) for name, values in sorted(found.items())}

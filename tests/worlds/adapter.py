@@ -1,0 +1,93 @@
+"""The only place where worlds meet ``billing``: bytes, facts, projection, and its rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from billing.catalogue import Catalogue, read_catalogue
+from billing.envelope import parse
+from billing.errors import InvalidCatalogue
+from billing.facts import Fact
+from billing.projection.effective import merge_grants
+from billing.projection.party import project
+from billing.readers.registry import read_event
+from billing.rows import Projection
+from ops.samples.scenario import Event
+
+Facts = tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The rows of a projection in the terms in which a world states its end."""
+
+    features: Mapping[tuple[str, str], Mapping[str, Any]]
+    """By realm and user."""
+    grants: Mapping[tuple[str, str, str, str], tuple[Mapping[str, Any], int | None]]
+    """Features and end by realm, user, source and plan, of what is in force."""
+    money: Mapping[tuple[str, str], tuple[str | None, int, int, str, str | None, int]]
+    """User, received, refunded, currency, dispute and second, by realm and reference."""
+
+
+def catalogue_of(document: Mapping[str, Any], former: Sequence[Mapping[str, Any]]) -> Catalogue:
+    """Return the catalogue that succeeds ``former``, which is given newest first."""
+    return _read(document).with_former([_read(each) for each in reversed(former)])
+
+
+def _read(document: Mapping[str, Any]) -> Catalogue:
+    """Read a document; where ``billing`` does not know a setting yet, read it without that."""
+    try:
+        return read_catalogue(deepcopy(dict(document)))
+    except InvalidCatalogue:
+        known = {name: deepcopy(document.get(name, {})) for name in ("plans", "policy")}
+        for plan in known["plans"].values():
+            plan.pop("lasts_days", None)
+        known["plans"].pop("desk", None)
+        ways = ("refund_full", "refund_partial", "dispute_open", "dispute_lost")
+        known["policy"] = {way: known["policy"][way] for way in ways if way in known["policy"]}
+        return read_catalogue(known)
+
+
+def facts_of(events: Iterable[Event]) -> list[Facts]:
+    """Return the facts of every event, read from its bytes."""
+    return [read_event(parse(event.body)).facts for event in events]
+
+
+def ending(facts: Iterable[Facts], catalogue: Catalogue, now: int) -> Ending:
+    """Project facts at a moment and return where they end."""
+    at = datetime.fromtimestamp(now, UTC)
+    return _ending(project([one for some in facts for one in some], catalogue, at), at)
+
+
+def _ending(projection: Projection, at: datetime) -> Ending:
+    rows = [row for row in projection.entitlements.values() if row.active]
+    holders = sorted({(str(row.realm), str(row.user_id)) for row in rows})
+    return Ending(
+        features={
+            (realm, user): merge_grants(
+                [row for row in rows if (row.realm, row.user_id) == (realm, user)], at
+            )
+            for realm, user in holders
+        },
+        grants={
+            (str(row.realm), str(row.user_id), row.source, str(row.plan_code)): (
+                dict(row.entitlements),
+                int(row.expires_at.timestamp()) if row.expires_at else None,
+            )
+            for row in rows
+        },
+        money={
+            (str(row.realm), str(row.payment_ref)): (
+                row.user_id,
+                row.amount_minor,
+                row.amount_refunded_minor,
+                row.currency,
+                row.dispute_status,
+                int(row.occurred_at.timestamp()),
+            )
+            for row in projection.payments.values()
+            if row.amount_minor
+        },
+    )
