@@ -12,9 +12,10 @@ from pathlib import Path
 
 import click
 
+from ops.samples.worlds.scenarios import SCENARIOS, play_scenario
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError
 from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, without
-from tests.worlds.compare import bank_differences, differences
+from tests.worlds.compare import bank_differences, differences, scenario_differences
 
 TRIES = 8
 """Plans that may be ambiguous before one must not be."""
@@ -30,9 +31,31 @@ def main() -> int:
     parser.add_argument("--only", help="one world by its own seed")
     parser.add_argument("--shuffles", type=int, default=5)
     parser.add_argument("--show", type=int, default=3, help="failures that are shrunk and shown")
+    parser.add_argument("--scenario", help="one named scenario, or `all`")
     parser.add_argument("--brief", action="store_true", help="each failure in few lines")
     parser.add_argument("--into", type=Path, default=Path("worlds-failed"))
-    return run(parser.parse_args())
+    asked = parser.parse_args()
+    return run_scenarios(asked) if asked.scenario else run(asked)
+
+
+def run_scenarios(asked: argparse.Namespace) -> int:
+    """Run named scenarios, write their histories, and return the exit code."""
+    failed = 0
+    for name in sorted(SCENARIOS) if asked.scenario == "all" else [asked.scenario]:
+        world = play_scenario(name)
+        wrong = scenario_differences(name, world) + _fails(world, asked.shuffles)
+        failed += bool(wrong)
+        click.echo(f"{name}: {'fails' if wrong else 'ends right'}, {_write(world, asked.into)}")
+        for what in wrong:
+            click.echo(f"    {what}")
+    return 1 if failed else 0
+
+
+def _write(world: World, into: Path) -> Path:
+    into.mkdir(exist_ok=True)
+    path = into / f"{world.plan.seed.replace('/', '-')}.jsonl"
+    path.write_text("".join(f"{json.dumps(event.payload)}\n" for event in world.events))
+    return path
 
 
 def run(asked: argparse.Namespace) -> int:
@@ -107,9 +130,7 @@ def _report(world: World, asked: argparse.Namespace) -> None:
         for what in _fails(small, asked.shuffles):
             click.echo(f"    {what}")
         return
-    asked.into.mkdir(exist_ok=True)
-    path = asked.into / f"{small.plan.seed.replace('/', '-')}.jsonl"
-    path.write_text("".join(f"{json.dumps(event.payload)}\n" for event in small.events))
+    path = _write(small, asked.into)
     click.echo(f"--- world {small.plan.seed} ({_setting(small.plan)}), now {small.now}: {path}")
     for event in small.events:
         click.echo(f"    {event.created} {event.type} {event.payload['data']['object'].get('id')}")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from ops.samples.worlds.scenarios import SCENARIOS
 from ops.samples.worlds.truth.end import End
 from ops.samples.worlds.world import World
 from tests.worlds.adapter import Ending, Facts, catalogue_of, ending, facts_of
@@ -105,4 +106,19 @@ def bank_differences(world: World) -> list[str]:
         if banked != true:
             wrong = sorted(set(banked.items()) ^ set(true.items()))
             found.append(f"the truth is not what the bank saw: {wrong}")
+    return found
+
+
+def scenario_differences(name: str, world: World) -> list[str]:
+    """Return where the truth of a named scenario differs from what its report must end in."""
+    (end,), expected = world.ends, SCENARIOS[name]
+    paid: dict[str, tuple[int, int]] = {}
+    for row in end.money:
+        received, back = paid.get(row.user or "", (0, 0))
+        paid[row.user or ""] = received + row.received, back + row.refunded
+    found = []
+    if dict(end.features) != dict(expected.features):
+        found.append(f"the truth says {dict(end.features)}, not {dict(expected.features)}")
+    if paid != dict(expected.paid):
+        found.append(f"the truth counts {paid}, not {dict(expected.paid)}")
     return found

@@ -84,7 +84,9 @@ def make_noise(stage: Stage, random: Random) -> None:
     people.make_noise(stage.account, event_type, kind)
 
 
-def _goods(random: Random) -> subscribing.Goods:
+def _goods(random: Random, *, ancient: bool) -> subscribing.Goods:
+    if ancient:
+        return [(random.choice([offers.BASIC, offers.PRO, offers.TEAM]), random.choice([1, 2]))]
     offer = random.choice(
         [*offers.RECURRING, offers.BASIC, offers.PRO, offers.TEAM, offers.FREE, offers.UNKNOWN]
     )
@@ -104,7 +106,7 @@ def subscribe(stage: Stage, random: Random) -> None:
     if customer is None:
         return
     user = stage.user_of(random, customer)
-    goods = _goods(random)
+    goods = _goods(random, ancient=stage.account.ancient)
     metadata = dict(stage.metadata(random, customer, user))
     if goods[0][0] is offers.UNKNOWN and happens(random, 0.5):
         metadata["plan_code"] = "pro"
@@ -182,7 +184,9 @@ def switch_price(stage: Stage, random: Random) -> None:
     if held is None:
         return
     first = held.items[0]
-    offer = random.choice([*offers.RECURRING, offers.UNKNOWN, first.offer])
+    known = [offers.BASIC, offers.PRO, offers.TEAM]
+    sold = known if stage.account.ancient else [*offers.RECURRING, offers.UNKNOWN, first.offer]
+    offer = random.choice(sold)
     quantity = None if offer is offers.METERED else random.choice([1, 1, 2, 4])
     if happens(random, 0.15) and first.offer.lookup_key:
         offer, quantity = first.offer, first.quantity
@@ -209,7 +213,7 @@ def transfer_key(stage: Stage, random: Random) -> None:
 def add_item(stage: Stage, random: Random) -> None:
     """Add an item, or enough of them that events show the first ten only."""
     held = stage.pick(random, Subscription, status=("active", "trialing"))
-    if held is None:
+    if held is None or stage.account.ancient:
         return
     account = stage.account
     if happens(random, 0.6):

@@ -13,6 +13,13 @@ UNHEARD: Final[Mapping[str, tuple[str, ...]]] = {
     "no-charges": ("charge.",),
     "no-links": ("payment_intent.", "invoice_payment."),
     "no-snapshots": ("customer.subscription.",),
+    "late-charges": (
+        "payment_intent.",
+        "invoice_payment.",
+        "refund.",
+        "charge.succeeded",
+        "charge.failed",
+    ),
     "bills-only": ("payment_intent.", "charge.", "refund.", "invoice_payment.", "credit_note."),
 }
 """Prefixes of the event types that an endpoint of this kind does not get."""

@@ -70,7 +70,7 @@ PLANS: Final[Mapping[str, Any]] = {
             "prices": ["price_team_seat", "prod_team"],
             "per_seat": ["seats"],
             "grace_days": 5,
-            "features": {"seats": 1, "team": True},
+            "features": {"seats": 1},
         },
         "desk": {"prices": ["price_desk"], "per_seat": ["desks"], "features": {}},
         "addon": {"prices": ["price_addon", "prod_addon"], "features": {"addon": True}},

@@ -96,7 +96,9 @@ def bill(
     return account.emit("invoice.created", invoice)
 
 
-def finalize(account: StripeAccount, invoice: Invoice) -> Invoice:
+def finalize(
+    account: StripeAccount, invoice: Invoice, *, metadata: Metadata | None = None
+) -> Invoice:
     """Open an invoice, with the payment intent that is to pay it."""
     invoice = account.get(Invoice, invoice.id)
     intent = None
@@ -108,6 +110,7 @@ def finalize(account: StripeAccount, invoice: Invoice) -> Invoice:
             status="requires_payment_method",
             amount=invoice.due,
             invoice=invoice.id,
+            metadata=metadata or {},
         )
         account.emit("payment_intent.created", intent)
     return account.emit(
