@@ -474,6 +474,12 @@ def invoice_leftovers(stage: Stage, random: Random) -> None:
     buying.invoice_once(account, customer, lines)
 
 
+def charge_of_intent(stage: Stage, intent: Intent) -> Charge:
+    """Return the newest attempt of a payment."""
+    known = stage.account.get(Intent, intent.id)
+    return stage.account.get(Charge, known.latest_charge)
+
+
 def _charge(stage: Stage, random: Random) -> Charge | None:
     charge = stage.pick(random, Charge, status="succeeded", captured=True)
     if charge is None or charge.amount_captured == 0:
@@ -537,6 +543,8 @@ def credit(stage: Stage, random: Random) -> None:
     """Credit a paid one-off invoice: a line of it, a part of a line, or an amount."""
     invoice = stage.pick(random, Invoice, status="paid", reason="manual")
     if invoice is None or invoice.balance or stage.account.ancient:
+        return
+    if not (invoice.intent or invoice.out_of_band):
         return
     if any(each.invoice == invoice.id for each in stage.account.of(CreditNote)):
         return

@@ -13,6 +13,7 @@ from ops.samples.worlds import offers
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.actions import ACTIONS
 from ops.samples.worlds.endpoints import UNHEARD, WorldEndpoint
+from ops.samples.worlds.plots import PLOTS
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.stage import Stage, happens
 from ops.samples.worlds.truth.end import End, end_of
@@ -105,7 +106,8 @@ def _policy(random: Random) -> dict[str, str]:
 def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[Move, ...]:
     names, chances = list(weights), list(weights.values())
     chosen = ["arrive"] * random.choice([1, 1, 2])
-    chosen += random.choices(names, weights=chances, k=random.randrange(3, 14))
+    chosen += random.sample(sorted(PLOTS), random.choice([0, 1, 1, 2]))
+    chosen += random.choices(names, weights=chances, k=random.randrange(3, 12))
     return tuple(
         Move(
             name=name,

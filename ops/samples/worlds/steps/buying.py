@@ -315,6 +315,42 @@ def invoice_once(
     return account.get(Invoice, invoice.id)
 
 
+def invoice_in_parts(
+    account: StripeAccount,
+    customer: Customer,
+    lines: Sequence[InvoiceLine],
+    amounts: Sequence[int],
+    *,
+    metadata: Metadata | None = None,
+) -> Invoice:
+    """Pay a one-off invoice by several payment intents, a day apart."""
+    account.wait(30)
+    invoice = bill(account, customer, lines, metadata=metadata)
+    invoice = account.emit(
+        "invoice.finalized", replace(invoice, status="open", finalized_at=account.at)
+    )
+    for number, amount in enumerate(amounts, 1):
+        account.wait(DAY)
+        intent = _intent(account, customer, amount, {}, "automatic")
+        intent = account.keep(replace(intent, invoice=invoice.id))
+        attempt(account, intent)
+        link = InvoicePayment(
+            id=account.id("inpay"),
+            invoice=invoice.id,
+            intent=intent.id,
+            amount=amount,
+            created=account.at,
+        )
+        account.emit("invoice_payment.paid", link)
+        if number < len(amounts):
+            invoice = account.change(
+                "invoice.updated", invoice, amount_paid=sum(amounts[:number])
+            )
+        else:
+            invoice = settle(account, invoice, paid=sum(amounts))
+    return invoice
+
+
 def refund(
     account: StripeAccount, charge: Charge, amount: int, *, status: str = "succeeded"
 ) -> Refund:

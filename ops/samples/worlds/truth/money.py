@@ -263,6 +263,8 @@ def _uncovered_invoices(evidence: Evidence) -> list[Money]:
     found = []
     for invoice in evidence.newest(Invoice).values():
         rest = invoice.amount_paid - _covered(evidence, invoice.id)
+        if len(evidence.payments_of(invoice.id)) > 1:
+            evidence.use("invoice-of-several-payments")
         if invoice.amount_paid == 0 and invoice.status == "paid":
             evidence.use("zero-invoice-is-no-payment")
         if rest <= 0:

@@ -152,7 +152,7 @@ def _paid_by(evidence: Evidence, invoice: Invoice, refs: list[str]) -> Purchase:
     if not linked and not invoice.out_of_band and invoice.amount_paid:
         linked = evidence.payments_of(invoice.id)
     if len(linked) > 1:
-        raise AmbiguousWorldError("an invoice of several payments")
+        evidence.use("invoice-of-several-payments")
     source = linked[0] if linked else invoice.id
     return Purchase(
         source=source,
