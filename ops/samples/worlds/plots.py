@@ -104,9 +104,7 @@ def buy_passes(stage: Stage, random: Random) -> None:
             names = stage.names(random, customer, user, goods, None)
             buying.check_out(stage.account, customer, offers.DAY_PASS.amount, names)
         else:
-            line = billing.once_line(
-                stage.account, offers.DAY_PASS, quantity=random.choice([1, 2])
-            )
+            line = billing.once_line(stage.account, offers.DAY_PASS, quantity=random.choice([1, 2]))
             metadata = stage.metadata(random, customer, user)
             buying.invoice_once(stage.account, customer, [line], metadata=metadata)
         stage.account.wait(random.choice([600, 5000, 2 * DAY]))
@@ -177,9 +175,7 @@ def debit_comes_back(stage: Stage, random: Random) -> None:
     intent = _bought(stage, random, capture="delayed")
     if intent is None:
         return
-    session = next(
-        each for each in stage.account.of(buying.Session) if each.intent == intent.id
-    )
+    session = next(each for each in stage.account.of(buying.Session) if each.intent == intent.id)
     charge = buying.settle_debit(stage.account, session)
     if happens(random, 0.7):
         buying.return_debit(stage.account, charge)

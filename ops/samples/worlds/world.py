@@ -22,7 +22,7 @@ from ops.samples.worlds.truth.shop import Shop
 START: Final = 1_750_000_000
 
 
-class Move(NamedTuple):
+class WorldMove(NamedTuple):
     """One action of a plan, its own seed, the time before it, and the realm it happens in."""
 
     name: str
@@ -39,7 +39,7 @@ class WorldPlan:
     release: ApiRelease
     endpoint: WorldEndpoint
     users: tuple[str, ...]
-    moves: tuple[Move, ...]
+    moves: tuple[WorldMove, ...]
     realms: tuple[tuple[bool, str | None], ...] = ((False, None),)
     policy: Mapping[str, str] = field(default_factory=dict)
     former: bool = True
@@ -103,13 +103,13 @@ def _policy(random: Random) -> dict[str, str]:
     }
 
 
-def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[Move, ...]:
+def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[WorldMove, ...]:
     names, chances = list(weights), list(weights.values())
     chosen = ["arrive"] * random.choice([1, 1, 2])
     chosen += random.sample(sorted(PLOTS), random.choice([0, 1, 1, 2]))
     chosen += random.choices(names, weights=chances, k=random.randrange(3, 12))
     return tuple(
-        Move(
+        WorldMove(
             name=name,
             seed=random.randrange(2**32),
             gap=random.choice([200, 5000, DAY, 3 * DAY]),

@@ -343,9 +343,7 @@ def invoice_in_parts(
         )
         account.emit("invoice_payment.paid", link)
         if number < len(amounts):
-            invoice = account.change(
-                "invoice.updated", invoice, amount_paid=sum(amounts[:number])
-            )
+            invoice = account.change("invoice.updated", invoice, amount_paid=sum(amounts[:number]))
         else:
             invoice = settle(account, invoice, paid=sum(amounts))
     return invoice

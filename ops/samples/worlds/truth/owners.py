@@ -17,7 +17,7 @@ from ops.samples.worlds.records import (
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence
 
 
-class UserStatement(NamedTuple):
+class StatedUser(NamedTuple):
     """A user whom an object names, and since when."""
 
     user: str
@@ -99,13 +99,13 @@ def _references(evidence: Evidence, record: Record) -> bool:
     return _statement(evidence, record, "client_reference_id") is not None
 
 
-def _statement(evidence: Evidence, record: Record, word: str) -> UserStatement | None:
+def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | None:
     """Return the newest user that an object names by a word, and the start of that run."""
-    found: UserStatement | None = None
+    found: StatedUser | None = None
     for at, stated in evidence.history(type(record), record.id):
         user = _user_in(stated, word)
         if user and (found is None or found.user != user):
-            found = UserStatement(user, at)
+            found = StatedUser(user, at)
     return found
 
 
@@ -116,17 +116,17 @@ def _user_in(record: Record, word: str) -> str | None:
     return metadata.get("user_id")
 
 
-def _customers_own(evidence: Evidence, customer: str | None) -> list[UserStatement]:
+def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]:
     """Return the users whom the customer's own metadata named, one after the other."""
-    found: list[UserStatement] = []
+    found: list[StatedUser] = []
     for at, stated in evidence.history(Customer, customer or ""):
         user = stated.metadata.get("user_id")
         if user and (not found or found[-1].user != user):
-            found.append(UserStatement(user, at))
+            found.append(StatedUser(user, at))
     return found
 
 
-def _moved(evidence: Evidence, named: UserStatement, customer: str | None) -> str:
+def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
     """Return the user to whom the customer's moves took what was stated for another."""
     own, user = _customers_own(evidence, customer), named.user
     for before, after in pairwise(own):
@@ -140,7 +140,7 @@ def _moved(evidence: Evidence, named: UserStatement, customer: str | None) -> st
     return user
 
 
-def _named_under(evidence: Evidence, customer: str | None) -> list[UserStatement]:
+def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
     """Return the users whom sessions, subscriptions, invoices and intents name."""
     if customer is None:
         return []
@@ -170,7 +170,7 @@ def _names_in_metadata(evidence: Evidence, customer: str | None) -> Iterable[boo
         yield _statement(evidence, record, "metadata") is not None
 
 
-def _first_named(evidence: Evidence, others: list[UserStatement], at: int) -> str | None:
+def _first_named(evidence: Evidence, others: list[StatedUser], at: int) -> str | None:
     first = others[0]
     second = next((each for each in others if each.user != first.user), None)
     if second is not None and second.since in (first.since, at):
