@@ -14,7 +14,9 @@ import click
 
 from ops.samples.worlds.scenarios import SCENARIOS, play_scenario
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError
+from ops.samples.worlds.truth.rules import RULES
 from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, without
+from tests.worlds.adapter import LinksUnknownError
 from tests.worlds.compare import bank_differences, differences, scenario_differences
 
 TRIES = 8
@@ -73,8 +75,8 @@ def run(asked: argparse.Namespace) -> int:
             blamed.update(world.rules)
     for world in failed[: asked.show]:
         _report(world, asked)
-    for rule, times in sorted(rules.items(), key=lambda each: each[1]):
-        click.echo(f"{times:6} worlds, {blamed[rule]:6} fail  {rule}")
+    for rule in sorted(RULES, key=lambda each: (rules[each], each)):
+        click.echo(f"{rules[rule]:6} worlds, {blamed[rule]:6} fail  {rule}: {RULES[rule]}")
     for reason, times in ambiguous.most_common():
         click.echo(f"{times:6} plans dropped: {reason}")
     took = time.monotonic() - began
@@ -101,6 +103,8 @@ def _fails(world: World, shuffles: int) -> list[str]:
     found = bank_differences(world)
     try:
         return found + [str(each) for each in differences(world, shuffles)]
+    except LinksUnknownError:
+        return found
     except Exception as error:  # noqa: BLE001 - whatever billing raises is a failure of this world
         return [*found, f"raised {type(error).__name__}: {error}"]
 

@@ -6,17 +6,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from billing import facts as facts_module
 from billing.catalogue import Catalogue, read_catalogue
 from billing.envelope import parse
 from billing.errors import InvalidCatalogue
-from billing.facts import Fact
+from billing.facts import Fact, Kind, Rank
+from billing.ids import CustomerId, EventId, Realm, object_key
 from billing.projection.effective import merge_grants
 from billing.projection.party import project
 from billing.readers.registry import read_event
 from billing.rows import Projection
 from ops.samples.scenario import Event
+from ops.samples.worlds.account import UserLink
+from ops.samples.worlds.world import World
 
 Facts = tuple[Fact, ...]
+
+
+class LinksUnknownError(Exception):
+    """Links by people are no facts in ``billing`` yet."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,43 @@ def _read(document: Mapping[str, Any]) -> Catalogue:
 def facts_of(events: Iterable[Event]) -> list[Facts]:
     """Return the facts of every event, read from its bytes."""
     return [read_event(parse(event.body)).facts for event in events]
+
+
+def links_of(world: World) -> list[Facts]:
+    """Return what people stated in a world as facts.
+
+    Raises:
+        LinksUnknownError: ``billing`` has no such facts.
+    """
+    fields, kind = getattr(facts_module, "LinkFields", None), getattr(Kind, "LINK", None)
+    stated = [(account, link) for account in world.accounts for link in account.linked]
+    if not stated:
+        return []
+    if fields is None or kind is None:
+        raise LinksUnknownError
+    return [
+        (_link_fact(kind, fields, account.realm, number, link),)
+        for number, (account, link) in enumerate(stated)
+    ]
+
+
+def _link_fact(kind: Kind, fields: Any, realm: str, number: int, link: UserLink) -> Fact:
+    at = datetime.fromtimestamp(link.at, UTC)
+    key = object_key(Realm(realm), f"op_{number}_{link.object_id}")
+    target = object_key(Realm(realm), link.object_id)
+    is_customer = link.object_id.startswith("cus_")
+    return Fact(
+        kind=kind,
+        object_key=key,
+        event_id=EventId(f"op_{number}_{link.object_id}"),
+        event_type="link",
+        created_at=at,
+        rank=Rank.CREATED,
+        fields=fields(target=link.object_id, user_id=link.user, since=at),
+        before=None,
+        customer_id=CustomerId(link.object_id) if is_customer else None,
+        mentions=(key, target),
+    )
 
 
 def ending(facts: Iterable[Facts], catalogue: Catalogue, now: int) -> Ending:

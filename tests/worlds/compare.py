@@ -8,7 +8,7 @@ from random import Random
 from ops.samples.worlds.scenarios import SCENARIOS
 from ops.samples.worlds.truth.end import End
 from ops.samples.worlds.world import World
-from tests.worlds.adapter import Ending, Facts, catalogue_of, ending, facts_of
+from tests.worlds.adapter import Ending, Facts, catalogue_of, ending, facts_of, links_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Difference:
 def differences(world: World, shuffles: int) -> list[Difference]:
     """Return everything in which ``billing`` differs from the truth, in every delivery."""
     catalogue = catalogue_of(world.document, world.former)
-    facts = facts_of(world.events)
+    facts = [*facts_of(world.events), *links_of(world)]
     in_order = ending(facts, catalogue, world.now)
     found = [Difference("in order", what) for what in _against(world, in_order)]
     random = Random(world.plan.seed)  # noqa: S311 - a failure must repeat

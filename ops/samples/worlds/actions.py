@@ -41,7 +41,7 @@ def arrive(stage: Stage, random: Random) -> None:
     style = random.choices(["customer", "objects", "references", "nowhere"], weights=[5, 4, 2, 1])[
         0
     ]
-    metadata = {"user_id": user} if style == "customer" else {}
+    metadata = stage.named_by_key(random, user) if style == "customer" else {}
     made = people.arrive(stage.account, metadata=metadata, clock=stage.clocked)
     stage.named[made.id] = (style, user)
 
@@ -55,6 +55,30 @@ def move_customer(stage: Stage, random: Random) -> None:
         if user != stage.named[customer.id][1]:
             people.name_user(stage.account, customer, user)
             stage.named[customer.id] = ("customer", user)
+
+
+@action
+def delete_customer(stage: Stage, random: Random) -> None:
+    """Delete a customer whose subscriptions have ended."""
+    customer = stage.customer(random)
+    if customer is None or customer.test_clock:
+        return
+    held = [each for each in stage.account.of(Subscription) if each.customer == customer.id]
+    if all(each.status in ("canceled", "incomplete_expired") for each in held):
+        people.delete_customer(stage.account, customer)
+
+
+@action
+def link_by_hand(stage: Stage, random: Random) -> None:
+    """Have a person state whose a subscription, a purchase or a customer is."""
+    account, user = stage.account, random.choice(stage.users)
+    ways: list[str] = [each.id for each in account.of(Customer)]
+    ways += [each.id for each in account.of(Subscription)] * 2
+    ways += [each.id for each in account.of(Session) if each.mode == "payment"]
+    ways += [each.id for each in account.of(Invoice) if each.reason == "manual"]
+    linked = {each.object_id for each in account.linked}
+    if ways and (chosen := random.choice(ways)) not in linked:
+        people.link_by_hand(account, chosen, user)
 
 
 @action
@@ -360,7 +384,7 @@ def check_out_as_guest(stage: Stage, random: Random) -> None:
         goods, _ = _names_of_goods(random, offers.LIFETIME)
         names = subscribing.Names(reference=user, metadata=goods)
         if happens(random, 0.5):
-            names = subscribing.Names(metadata={**goods, "user_id": user})
+            names = subscribing.Names(metadata={**goods, **stage.named_by_key(random, user)})
         if "price_id" in goods or "plan_code" in goods:
             buying.check_out(stage.account, None, offers.LIFETIME.amount, names)
 
@@ -452,11 +476,16 @@ def invoice_once(stage: Stage, random: Random) -> None:
         account,
         customer,
         lines,
-        metadata=stage.metadata(random, customer, user),
+        metadata=_stated_on_invoice(stage, stage.metadata(random, customer, user), lines),
         how=random.choices(["card", "out_of_band", "open", "void"], weights=[6, 2, 1, 1])[0],
         declines=random.choice([0, 0, 1]),
         balance=random.choice([0, 0, 0, total // 2, total]),
     )
+
+
+def _stated_on_invoice(stage: Stage, metadata: Metadata, lines: list[InvoiceLine]) -> Metadata:
+    """Return the metadata of an invoice, which names the goods where its lines could not."""
+    return {**metadata, "price_id": lines[0].offer.price} if stage.account.ancient else metadata
 
 
 @action

@@ -20,6 +20,7 @@ UNHEARD: Final[Mapping[str, tuple[str, ...]]] = {
         "charge.succeeded",
         "charge.failed",
     ),
+    "no-money": ("payment_intent.", "charge.", "refund.", "invoice", "credit_note."),
     "bills-only": ("payment_intent.", "charge.", "refund.", "invoice_payment.", "credit_note."),
 }
 """Prefixes of the event types that an endpoint of this kind does not get."""

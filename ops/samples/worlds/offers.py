@@ -107,8 +107,10 @@ DEFAULT_POLICY: Final[Mapping[str, str]] = {
 }
 
 
-def plans_with(**policy: str) -> dict[str, Any]:
-    """Return the document of ``plans.toml`` with these lines of ``[policy]``."""
+def plans_with(policy: Mapping[str, str], identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of ``plans.toml`` with these lines of ``[policy]`` and ``[identity]``."""
     document = deepcopy(dict(PLANS))
-    document["policy"] = policy
+    document["policy"] = dict(policy)
+    if identity:
+        document["identity"] = {name: list(value) for name, value in identity.items()}
     return document

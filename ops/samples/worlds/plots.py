@@ -3,10 +3,11 @@
 from dataclasses import replace
 from random import Random
 
+from ops.samples.api_shapes import Shape
 from ops.samples.scenario import DAY
 from ops.samples.worlds import offers
 from ops.samples.worlds.actions import ACTIONS, Action, charge_of_intent
-from ops.samples.worlds.records import Charge, Customer, Intent, Invoice, Subscription
+from ops.samples.worlds.records import Charge, Customer, Intent, Invoice, Session, Subscription
 from ops.samples.worlds.stage import Stage, happens
 from ops.samples.worlds.steps import billing, buying, people, subscribing
 from ops.samples.worlds.steps.subscribing import Names
@@ -175,7 +176,7 @@ def debit_comes_back(stage: Stage, random: Random) -> None:
     intent = _bought(stage, random, capture="delayed")
     if intent is None:
         return
-    session = next(each for each in stage.account.of(buying.Session) if each.intent == intent.id)
+    session = next(each for each in stage.account.of(Session) if each.intent == intent.id)
     charge = buying.settle_debit(stage.account, session)
     if happens(random, 0.7):
         buying.return_debit(stage.account, charge)
@@ -207,12 +208,13 @@ def hand_over(stage: Stage, random: Random) -> None:
     account = stage.account
     owner, buyer = random.choice(stage.users), random.choice(stage.users)
     successor = random.choice(stage.users)
-    customer = people.arrive(account, metadata={"user_id": owner}, clock=stage.clocked)
+    named = stage.named_by_key(random, owner)
+    customer = people.arrive(account, metadata=named, clock=stage.clocked)
     stage.named[customer.id] = ("customer", owner)
-    stated = {"user_id": owner} if happens(random, 0.6) else {}
+    stated = stage.named_by_key(random, owner) if happens(random, 0.6) else {}
     subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=stated)
     account.wait(DAY)
-    metadata = {"price_id": "price_lifetime", "user_id": buyer}
+    metadata = {"price_id": "price_lifetime", **stage.named_by_key(random, buyer)}
     buying.pay_directly(account, customer, 4900, metadata) if not account.ancient else None
     account.wait(DAY)
     if successor != owner:
@@ -220,7 +222,7 @@ def hand_over(stage: Stage, random: Random) -> None:
         stage.named[customer.id] = ("customer", successor)
     account.wait(DAY)
     if happens(random, 0.5):
-        later = {"user_id": random.choice([owner, successor])}
+        later = stage.named_by_key(random, random.choice([owner, successor]))
         subscribing.subscribe(account, customer, [(offers.ADDON, 1)], metadata=later)
 
 
@@ -239,11 +241,11 @@ def credit_invoice(stage: Stage, random: Random) -> None:
         account, customer, lines, metadata=stage.metadata(random, customer, user)
     )
     line = random.choice(lines)
-    back_to = random.choice(["balance", "out_of_band", "card"])
+    back_to = random.choice(["balance", "balance", "out_of_band", "card"])
     credited = random.choice([((line.id, line.amount),), ((line.id, line.amount // 2),), ()])
     amount = random.choice([invoice.total, invoice.total // 4])
     note = buying.credit(account, invoice, lines=credited, amount=amount, back_to=back_to)
-    if note.balance and happens(random, 0.4):
+    if note.balance and happens(random, 0.7):
         buying.void_note(account, note)
 
 
@@ -333,3 +335,73 @@ def expire_incomplete(stage: Stage, random: Random) -> None:
     account.wait(DAY)
     status = random.choice(["incomplete_expired", "incomplete_expired", "awaiting_verification"])
     subscribing.update(account, held, status=status)
+
+
+@plot
+def end_in_one_second(stage: Stage, random: Random) -> None:
+    """Change a subscription and end it within one second."""
+    held = _subscribed(stage, random, random.choice([offers.BASIC, offers.PRO]))
+    stage.account.wait(DAY)
+    held = subscribing.update(stage.account, held, description="on its way out")
+    subscribing.cancel(stage.account, held, wait=0)
+
+
+@plot
+def subscribe_silently(stage: Stage, random: Random) -> None:
+    """Subscribe where the subscription alone names the user, and its invoices copy that."""
+    account = stage.account
+    customer = people.arrive(account, clock=stage.clocked)
+    user = random.choice(stage.users)
+    stage.named[customer.id] = ("objects", user)
+    once = (offers.LIFETIME,) if happens(random, 0.3) and not account.ancient else ()
+    held = subscribing.subscribe(
+        account,
+        customer,
+        [(offers.PRO, 1)],
+        metadata=stage.named_by_key(random, user),
+        once=once,
+    )
+    if happens(random, 0.5):
+        subscribing.renew(account, held)
+
+
+@plot
+def name_goods_on_intent(stage: Stage, random: Random) -> None:
+    """Have the application write the plan on the intent of a subscription's first invoice."""
+    if stage.account.ancient:
+        return
+    customer, user = _customer(stage, random)
+    held = subscribing.subscribe(
+        stage.account,
+        customer,
+        [(offers.BASIC, 1)],
+        metadata=stage.metadata(random, customer, user),
+        names_goods_on_intent=True,
+    )
+    if happens(random, 0.7):
+        stage.account.wait(2 * DAY)
+        subscribing.cancel(stage.account, held)
+
+
+@plot
+def delete_after_purchase(stage: Stage, random: Random) -> None:
+    """Delete a customer who bought something for good."""
+    intent = _bought(stage, random)
+    if intent is not None and intent.customer is not None:
+        customer = stage.account.get(Customer, intent.customer)
+        if not customer.test_clock:
+            people.delete_customer(stage.account, customer)
+
+
+@plot
+def cancel_plans(stage: Stage, random: Random) -> None:
+    """Have a subscription of items with different periods end with its period."""
+    held = _subscribed(stage, random, random.choice([offers.BASIC, offers.BASIC_YEAR]))
+    account = stage.account
+    if not account.ancient and account.release.shape is not Shape.OLD:
+        longer = replace(
+            subscribing.new_item(account, held, random.choice([offers.ADDON, offers.UNKNOWN])),
+            end=held.items[0].end + 40 * DAY,
+        )
+        subscribing.change_items(account, held, [*held.items, longer])
+    subscribing.cancel_at_period_end(account, held, names_day=happens(random, 0.4))

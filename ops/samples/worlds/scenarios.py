@@ -11,7 +11,7 @@ from ops.samples.scenario import DAY
 from ops.samples.worlds import offers
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.endpoints import WorldEndpoint
-from ops.samples.worlds.records import Customer, Intent
+from ops.samples.worlds.records import Charge, Customer, Intent, Subscription
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.steps import billing, buying, people, subscribing
 from ops.samples.worlds.steps.subscribing import Names
@@ -82,7 +82,7 @@ def _subscribed(
     *,
     customer: Customer | None = None,
     once: tuple[offers.StripePrice, ...] = (),
-) -> subscribing.Subscription:
+) -> Subscription:
     return subscribing.subscribe(
         account,
         customer or _buyer(account),
@@ -175,7 +175,7 @@ def _year_is_over(account: StripeAccount) -> None:
     buying.invoice_once(account, _buyer(account), [line])
 
 
-def _one_time_beside(account: StripeAccount) -> subscribing.Subscription:
+def _one_time_beside(account: StripeAccount) -> Subscription:
     return _subscribed(account, once=(offers.LIFETIME,))
 
 
@@ -193,7 +193,7 @@ def _quantity(account: StripeAccount) -> None:
 def _part_lost(account: StripeAccount) -> None:
     names = Names(metadata=_states(price_id="price_lifetime"))
     session = buying.check_out(account, _buyer(account), 4900, names, copied=_states())
-    charge = account.get(buying.Charge, account.get(Intent, session.intent).latest_charge)
+    charge = account.get(Charge, account.get(Intent, session.intent).latest_charge)
     opened = buying.dispute(account, charge, amount=900, status="needs_response")
     buying.end_dispute(account, opened, "lost")
 
@@ -259,7 +259,7 @@ def _refund_by_charge(account: StripeAccount) -> None:
         declines=1,
     )
     account.wait(35 * DAY)
-    buying.refund(account, account.get(buying.Charge, invoice.charge), 4900)
+    buying.refund(account, account.get(Charge, invoice.charge), 4900)
 
 
 SCENARIOS: Mapping[str, NamedScenario] = {

@@ -22,7 +22,8 @@ class Stage:
     clocked: bool = False
     named: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By customer: ``customer``, ``objects``, ``references`` or ``nowhere``, and the user."""
-    link_used: bool = False
+    user_keys: Sequence[str] = ("user_id",)
+    """The metadata keys that the shop reads."""
 
     def pick(self, random: Random, kind: type[Kind], **states: object) -> Kind | None:
         """Return one of the objects with these states, None if there is none."""
@@ -51,7 +52,15 @@ class Stage:
             silent = happens(random, 0.2)
         else:
             silent = style != "customer" or (user == usual and happens(random, 0.5))
-        return {} if silent else {"user_id": user}
+        return {} if silent else self.named_by_key(random, user)
+
+    def named_by_key(self, random: Random, user: str) -> Metadata:
+        """Return metadata that names a user under one of the keys, beside an older one."""
+        if self.user_keys == ("user_id",):
+            return {"user_id": user}
+        first = self.user_keys[0]
+        older = random.choice(self.users)
+        return random.choice([{"user_id": user}, {first: user}, {first: user, "user_id": older}])
 
     def names(
         self, random: Random, customer: Customer, user: str, goods: Metadata, link: str | None
@@ -64,7 +73,7 @@ class Stage:
             reference = user
         elif style == "customer" and happens(random, 0.4):
             reference = f"click_{random.randrange(10**9)}"
-        elif "user_id" in metadata and happens(random, 0.5):
+        elif set(self.user_keys) & metadata.keys() and happens(random, 0.5):
             reference = user
         return Names(reference=reference, metadata=metadata, payment_link=link)
 

@@ -42,6 +42,7 @@ class WorldPlan:
     moves: tuple[WorldMove, ...]
     realms: tuple[tuple[bool, str | None], ...] = ((False, None),)
     policy: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
     former: bool = True
     clocked: bool = False
     waits: int = 60
@@ -63,7 +64,9 @@ class World:
     @property
     def rules(self) -> frozenset[str]:
         """The rules that decided something in it."""
-        return frozenset().union(*(end.rules for end in self.ends))
+        met = len([end for end in self.ends if end.grants or end.money]) > 1
+        apart = {"realms-apart"} if met else set()
+        return frozenset(apart).union(*(end.rules for end in self.ends))
 
 
 def draw_plan(seed: str) -> WorldPlan:
@@ -72,22 +75,28 @@ def draw_plan(seed: str) -> WorldPlan:
     release = random.choices(list(ApiRelease), weights=[1, 2, 2, 2, 3, 4])[0]
     theme = random.choice(list(THEMES))
     kinds = [kind for kind in UNHEARD if kind != "everything"]
-    kind = "everything" if happens(random, 0.6) else random.choice(kinds)
+    kind = "everything" if happens(random, 0.5) else random.choice(kinds)
     since = START + random.randrange(1, 50) * DAY if happens(random, 0.1) else 0
     realms: list[tuple[bool, str | None]] = [(False, None)]
     if happens(random, 0.12):
         realms.append((True, None))
     if happens(random, 0.05):
         realms = [(True, None), (True, "acct_1Connected")]
+    moves = _moves(random, THEMES[theme], len(realms))
+    if any(move.name == "subscribe_silently" for move in moves) and happens(random, 0.4):
+        kind = "no-snapshots"
     clocked = theme == "subscriptions" and happens(random, 0.3) and not realms[0][0]
     return WorldPlan(
         seed=seed,
         release=release,
         endpoint=WorldEndpoint(kind, since),
-        users=tuple(f"user_{random.randrange(16**6):06x}" for _ in range(random.choice([1, 2, 3]))),
-        moves=_moves(random, THEMES[theme], len(realms)),
+        users=tuple(
+            f"user_{random.randrange(16**6):06x}" for _ in range(random.choice([1, 2, 2, 3]))
+        ),
+        moves=moves,
         realms=tuple(realms),
         policy=_policy(random),
+        identity=_identity(random),
         clocked=clocked,
         waits=random.choice([1, 60, 4000, 2 * DAY, 4 * DAY, 8 * DAY, 40 * DAY]),
     )
@@ -99,14 +108,27 @@ def _policy(random: Random) -> dict[str, str]:
     return {
         line: random.choice(["keep", "end"])
         for line in sorted(offers.DEFAULT_POLICY)
-        if line != "unknown_price" and happens(random, 0.5)
+        if happens(random, 0.5)
     }
+
+
+def _identity(random: Random) -> dict[str, Any]:
+    """Return an ``[identity]``, which few shops need."""
+    if happens(random, 0.65):
+        return {}
+    return random.choice(
+        [
+            {"user_from": ("metadata",)},
+            {"user_from": ("client_reference_id", "metadata")},
+            {"metadata_keys": ("account", "user_id")},
+        ]
+    )
 
 
 def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[WorldMove, ...]:
     names, chances = list(weights), list(weights.values())
     chosen = ["arrive"] * random.choice([1, 1, 2])
-    chosen += random.sample(sorted(PLOTS), random.choice([0, 1, 1, 2]))
+    chosen += random.sample(sorted(PLOTS), random.choice([1, 1, 2, 3]))
     chosen += random.choices(names, weights=chances, k=random.randrange(3, 12))
     return tuple(
         WorldMove(
@@ -136,6 +158,7 @@ def play(plan: WorldPlan) -> World:
             ),
             users=plan.users,
             clocked=plan.clocked,
+            user_keys=plan.identity.get("metadata_keys", ("user_id",)),
         )
         for live, connected in plan.realms
     ]
@@ -152,20 +175,21 @@ def play(plan: WorldPlan) -> World:
 def ended(plan: WorldPlan, accounts: Sequence[StripeAccount]) -> World:
     """Return the world that these accounts have become."""
     now = START + 5 * DAY if plan.clocked else max(each.at for each in accounts) + plan.waits
-    document = offers.plans_with(**plan.policy)
+    document = offers.plans_with(plan.policy, plan.identity)
     former = (offers.FORMER,) if plan.former else ()
     shop = Shop(document=document, former=former)
     events = sorted(
         (event for account in accounts for event in account.events),
         key=lambda event: event.created,
     )
+    ends = tuple(end_of(account, shop, now) for account in accounts)
     return World(
         plan=plan,
         events=tuple(events),
         document=document,
         former=former,
         now=now,
-        ends=tuple(end_of(account, shop, now) for account in accounts),
+        ends=ends,
         accounts=tuple(accounts),
     )
 
@@ -229,6 +253,8 @@ _INVOICES: Final[Mapping[str, int]] = {
 _PEOPLE: Final[Mapping[str, int]] = {
     "arrive": 2,
     "move_customer": 4,
+    "link_by_hand": 4,
+    "delete_customer": 2,
     "subscribe": 4,
     "check_out": 4,
     "invoice_once": 3,

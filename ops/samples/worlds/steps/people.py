@@ -1,6 +1,7 @@
 """Steps of customers, of their features at Stripe, and of the operator's own people."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ops.samples.worlds.account import StripeAccount, UserLink
 from ops.samples.worlds.records import Customer, FeatureList, Metadata, Noise
@@ -23,15 +24,16 @@ def name_user(account: StripeAccount, customer: Customer, user: str | None) -> C
     """Write a user into the customer's metadata, or clear it."""
     account.wait(60)
     known = account.get(Customer, customer.id).metadata
-    rest = {name: value for name, value in known.items() if name != "user_id"}
-    metadata = {**rest, "user_id": user} if user else rest
+    key = next((name for name in known if name != "user_id"), "user_id")
+    rest = {name: value for name, value in known.items() if name != key}
+    metadata = {**rest, key: user} if user else rest
     return account.change("customer.updated", customer, metadata=metadata)
 
 
 def delete_customer(account: StripeAccount, customer: Customer) -> Customer:
     """Delete a customer, whose subscriptions have ended."""
     account.wait(60)
-    return account.emit("customer.deleted", customer)
+    return account.emit("customer.deleted", replace(customer, deleted=True))
 
 
 def list_features(account: StripeAccount, customer: Customer, keys: Iterable[str]) -> FeatureList:

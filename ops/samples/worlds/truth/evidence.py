@@ -14,12 +14,14 @@ from ops.samples.worlds.records import (
     Intent,
     Invoice,
     InvoicePayment,
+    Noise,
     Record,
     Refund,
     Session,
     Subscription,
 )
 from ops.samples.worlds.rendering import SHOWN
+from ops.samples.worlds.truth.rules import RULES
 from ops.samples.worlds.truth.shop import Shop
 
 Kind = TypeVar("Kind", bound=Record)
@@ -46,9 +48,12 @@ class Evidence:
         for heard in self.account.heard:
             self.said.setdefault(heard.record.id, []).append(heard)
         self.links = set(_links(self))
+        _note_order(self)
 
     def use(self, rule: str) -> None:
         """Note that a rule decided something here."""
+        if rule not in RULES:
+            raise KeyError(rule)
         self.used.add(rule)
 
     def newest(self, kind: type[Kind]) -> dict[str, Kind]:
@@ -113,6 +118,17 @@ class Evidence:
     def invoices_of(self, payment: str) -> list[str]:
         """Return the invoices that events link to a payment."""
         return sorted(invoice for invoice, paid in self.links if paid == payment)
+
+
+def _note_order(evidence: Evidence) -> None:
+    """Note where the last second of an object needs more than its time to be ordered."""
+    for said in evidence.said.values():
+        if any(isinstance(heard.record, Noise) for heard in said):
+            evidence.use("noise-is-ignored")
+        last = [heard for heard in said if heard.at == said[-1].at]
+        if any(heard.record != last[-1].record for heard in last):
+            ended = last[-1].type.endswith(".deleted")
+            evidence.use("ended-is-final" if ended else "one-second")
 
 
 def _links(evidence: Evidence) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
+from ops.samples.worlds.account import UserLink
 from ops.samples.worlds.records import (
     Charge,
     Customer,
@@ -38,61 +39,91 @@ class Whose(NamedTuple):
 def owner(evidence: Evidence, whose: Whose) -> str | None:
     """Return the user whose it is, None while that is not known."""
     for object_id in whose.linkable:
-        if linked := evidence.linked_user(object_id):
+        if link := evidence.linked_user(object_id):
+            _refuse_moved_link(evidence, link, whose.customer)
             evidence.use("person-links-object")
-            return linked.user
-    if found := _by_metadata(evidence, whose):
-        return found
-    if found := _by_reference(evidence, whose):
-        return found
+            return link.user
+    for word in evidence.shop.user_from:
+        if found := _by_word(evidence, whose, word):
+            return found
     others = _named_under(evidence, whose.customer)
     if others:
         return _first_named(evidence, others, whose.at)
-    copied = {each["user_id"] for each in whose.copies if "user_id" in each}
+    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
     if len(copied) > 1:
         raise AmbiguousWorldError("two copies name two users")
     if copied:
         evidence.use("copies-name-user")
         return copied.pop()
+    _refuse_unheard_intents(evidence, whose.customer)
+    if any(_references(evidence, record) for record in whose.stating):
+        evidence.use("reference-is-not-read")
     evidence.use("unknown-user-waits")
     return None
 
 
-def _by_metadata(evidence: Evidence, whose: Whose) -> str | None:
-    """Return the user by a metadata statement of the object, then by the customer."""
-    customer = whose.customer
+def _by_word(evidence: Evidence, whose: Whose, word: str) -> str | None:
+    """Return the user by one word: of the object, and for metadata of its customer, too."""
     for record in whose.stating:
-        if named := _statement(evidence, record, "metadata"):
-            evidence.use("object-names-user")
-            return _moved(evidence, named, customer)
-    linked = evidence.linked_user(customer)
-    own = _customers_own(evidence, customer)
-    if not (linked or own):
+        if named := _statement(evidence, record, word):
+            _note_word(evidence, whose, record, word)
+            return _moved(evidence, named, whose.customer)
+    return _by_customer(evidence, whose) if word == "metadata" else None
+
+
+def _note_word(evidence: Evidence, whose: Whose, record: Record, word: str) -> None:
+    if isinstance(record, Session) and record.subscription:
+        evidence.use("session-names-users-subscription")
+        if record.payment_link and word != "metadata":
+            raise AmbiguousWorldError("a payment link's reference and a subscription")
+    if word == "metadata":
+        evidence.use("object-names-user")
+        keys = evidence.shop.metadata_keys
+        if keys != ("user_id",) and keys[0] in getattr(record, "metadata", {}):
+            evidence.use("first-of-metadata-keys")
+        return
+    evidence.use("reference-names-user")
+    if evidence.shop.user_from[0] != "metadata":
+        return
+    user = _statement(evidence, record, word)
+    others = _named_under(evidence, whose.customer)
+    different = user is not None and any(other.user != user.user for other in others)
+    if different and any(_names_in_metadata(evidence, whose.customer)):
+        raise AmbiguousWorldError("references and others' metadata under one customer")
+
+
+def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
+    link = evidence.linked_user(whose.customer)
+    own = _customers_own(evidence, whose.customer)
+    if not (link or own):
         return None
     if any(_references(evidence, record) for record in whose.stating):
-        if linked:
+        if link:
             raise AmbiguousWorldError("a person links the customer and a session refers")
-        evidence.use("metadata-before-reference")
-    if linked:
+        first = evidence.shop.user_from[0] == "metadata"
+        listed = "client_reference_id" in evidence.shop.user_from
+        evidence.use("metadata-before-reference" if first and listed else "reference-is-not-read")
+    if link:
         evidence.use("person-links-customer")
-        return linked.user
+        return link.user
+    customer = evidence.one(Customer, whose.customer)
+    if customer and customer.deleted:
+        evidence.use("deleted-customer-ends-nothing")
     evidence.use("customer-names-user")
     return own[-1].user
 
 
-def _by_reference(evidence: Evidence, whose: Whose) -> str | None:
-    for record in whose.stating:
-        if named := _statement(evidence, record, "client_reference_id"):
-            if isinstance(record, Session) and record.payment_link and record.subscription:
-                raise AmbiguousWorldError("a payment link's reference and a subscription")
-            others = _named_under(evidence, whose.customer)
-            if any(other.user != named.user for other in others) and any(
-                _names_in_metadata(evidence, whose.customer)
-            ):
-                raise AmbiguousWorldError("references and others' metadata under one customer")
-            evidence.use("reference-names-user")
-            return named.user
-    return None
+def _refuse_moved_link(evidence: Evidence, link: UserLink, customer: str | None) -> None:
+    for before, after in _changes(evidence, customer):
+        if before.user == link.user and link.at <= after.since:
+            raise AmbiguousWorldError("a person linked an object before its customer moved")
+
+
+def _refuse_unheard_intents(evidence: Evidence, customer: str | None) -> None:
+    """Refuse a world in which charges alone show what their intents said under a customer."""
+    for charge in evidence.newest(Charge).values():
+        if customer and charge.customer == customer and evidence.shop.user_in(charge.metadata):
+            raise AmbiguousWorldError("a charge names the user whom its intent named")
 
 
 def _references(evidence: Evidence, record: Record) -> bool:
@@ -103,39 +134,51 @@ def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | No
     """Return the newest user that an object names by a word, and the start of that run."""
     found: StatedUser | None = None
     for at, stated in evidence.history(type(record), record.id):
-        user = _user_in(stated, word)
+        user = _user_in(evidence, stated, word)
         if user and (found is None or found.user != user):
             found = StatedUser(user, at)
     return found
 
 
-def _user_in(record: Record, word: str) -> str | None:
+def _user_in(evidence: Evidence, record: Record, word: str) -> str | None:
     if word == "client_reference_id":
         return record.reference if isinstance(record, Session) else None
-    metadata: Metadata = getattr(record, "metadata", {})
-    return metadata.get("user_id")
+    return evidence.shop.user_in(getattr(record, "metadata", {}))
 
 
 def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]:
     """Return the users whom the customer's own metadata named, one after the other."""
     found: list[StatedUser] = []
     for at, stated in evidence.history(Customer, customer or ""):
-        user = stated.metadata.get("user_id")
+        user = evidence.shop.user_in(stated.metadata)
         if user and (not found or found[-1].user != user):
             found.append(StatedUser(user, at))
     return found
 
 
+def _changes(evidence: Evidence, customer: str | None) -> list[tuple[StatedUser, StatedUser]]:
+    """Return the changes of the customer's metadata, and of a person's links of it."""
+    links = [
+        StatedUser(each.user, each.at)
+        for each in evidence.account.linked
+        if each.object_id == customer
+    ]
+    own = _customers_own(evidence, customer)
+    if len(links) > 1 and own:
+        raise AmbiguousWorldError("a customer with metadata that was linked twice")
+    return [*pairwise(own), *pairwise(links)]
+
+
 def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
     """Return the user to whom the customer's moves took what was stated for another."""
-    own, user = _customers_own(evidence, customer), named.user
-    for before, after in pairwise(own):
+    user = named.user
+    for before, after in _changes(evidence, customer):
         if named.since == after.since:
             raise AmbiguousWorldError("stated in the second of a move")
         if user == before.user and named.since < after.since:
             evidence.use("customer-moves")
             user = after.user
-        elif named.since < after.since:
+        else:
             evidence.use("move-leaves-others")
     return user
 
@@ -146,10 +189,11 @@ def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
         return []
     found = []
     for record in _stating_under(evidence, customer):
-        named = _statement(evidence, record, "metadata")
-        if named is None and not (isinstance(record, Session) and record.payment_link):
-            named = _statement(evidence, record, "client_reference_id")
-        elif named is None and _references(evidence, record):
+        by_link = isinstance(record, Session) and record.payment_link
+        words = [word for word in evidence.shop.user_from if word == "metadata" or not by_link]
+        found_by = (_statement(evidence, record, word) for word in words)
+        named = next((each for each in found_by if each), None)
+        if named is None and by_link and _references(evidence, record):
             evidence.use("payment-link-speaks-for-itself")
         if named:
             if isinstance(record, Session) and record.status == "expired":

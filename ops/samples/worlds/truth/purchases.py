@@ -168,6 +168,8 @@ def _paid_by(evidence: Evidence, invoice: Invoice, refs: list[str]) -> Purchase:
 
 
 def _line_names_former(evidence: Evidence, invoice: Invoice) -> bool:
+    if evidence.account.ancient:
+        return False
     return any(evidence.shop.plan_or_former(line.offer.price)[1] for line in invoice.lines)
 
 
@@ -193,18 +195,23 @@ def _bought_lines(evidence: Evidence, invoice: Invoice) -> Iterator[tuple[Invoic
             evidence.use("line-credited")
         if amount <= 0:
             continue
-        plan = evidence.shop.plan(line.offer.price) or evidence.shop.plan(line.offer.lookup_key)
-        by_product = evidence.shop.plan(line.offer.product)
-        subscription = line.subscription or invoice.subscription
-        if subscription is None:
-            plan = plan or by_product
-        elif plan is None and by_product:
-            evidence.use("setup-fee-is-part")
-        elif plan in _plans_held_by(evidence, subscription):
-            evidence.use("setup-fee-is-part")
-            plan = None
-        if plan:
+        if plan := _plan_of_line(evidence, line, line.subscription or invoice.subscription):
             yield line, plan
+
+
+def _plan_of_line(evidence: Evidence, line: InvoiceLine, subscription: str | None) -> str | None:
+    if evidence.account.ancient and line.offer.interval is None:
+        return None  # invoice items had a description, and no price
+    plan = evidence.shop.plan(line.offer.price) or evidence.shop.plan(line.offer.lookup_key)
+    by_product = evidence.shop.plan(line.offer.product)
+    if subscription is None:
+        return plan or by_product
+    if plan is None and by_product:
+        evidence.use("setup-fee-is-part")
+    elif plan in _plans_held_by(evidence, subscription):
+        evidence.use("setup-fee-is-part")
+        return None
+    return plan
 
 
 def _credited(evidence: Evidence, line_id: str) -> int:
@@ -379,6 +386,11 @@ def _credited_without_lines(evidence: Evidence, invoice: Invoice | None, back: i
         for each in evidence.newest(CreditNote).values()
         if each.invoice == invoice.id and each.status == "issued" and not each.lines
     ]
+    if any(
+        each.invoice == invoice.id and each.status == "void"
+        for each in evidence.newest(CreditNote).values()
+    ):
+        evidence.use("note-voided")
     total = sum(each.amount for each in notes)
     if not total:
         return None

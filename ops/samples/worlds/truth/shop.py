@@ -20,6 +20,21 @@ class Shop:
         """Return a line of ``[policy]``."""
         return str(self.document.get("policy", {}).get(line, DEFAULT_POLICY[line]))
 
+    @property
+    def user_from(self) -> tuple[str, ...]:
+        """The words that name users, the first first."""
+        stated = self.document.get("identity", {}).get("user_from")
+        return tuple(stated or ("metadata", "client_reference_id"))
+
+    @property
+    def metadata_keys(self) -> tuple[str, ...]:
+        """The keys of metadata that name a user."""
+        return tuple(self.document.get("identity", {}).get("metadata_keys") or ("user_id",))
+
+    def user_in(self, metadata: Mapping[str, str]) -> str | None:
+        """Return the user whom metadata names."""
+        return next((metadata[key] for key in self.metadata_keys if key in metadata), None)
+
     def plan(self, ref: str | None) -> str | None:
         """Return the plan that this price id, lookup key, product or payment link stands for."""
         return _plan_in(self.document, ref)

@@ -182,6 +182,8 @@ def _known(evidence: Evidence, held: Subscription) -> Iterable[SubscriptionItem]
     shop = evidence.shop
     for item in held.items:
         offer = item.offer
+        if shop.is_nothing(offer) and held.metadata.get("plan_code"):
+            raise AmbiguousWorldError("a plan code beside a price for nothing")
         for name in (offer.price, offer.lookup_key, offer.product):
             if shop.plan_or_former(name)[1]:
                 yield item
@@ -200,9 +202,13 @@ def _plan_of(
         return None
     if plan := _named_plan(evidence, history, number, item):
         return plan
-    if shop.policy("unknown_price") != "keep":
+    kept = _kept_plan(evidence, history, number, item)
+    if kept is not None and shop.policy("unknown_price") != "keep":
+        evidence.use("unknown-price-ends")
         return None
-    return _kept_plan(evidence, history, number, item)
+    if kept is not None:
+        evidence.use("unknown-price-keeps")
+    return kept
 
 
 def _named_plan(
@@ -241,7 +247,6 @@ def _kept_plan(
     for at in range(number - 1, -1, -1):
         for each in history[at][1].items:
             if each.id == item.id and (plan := _named_plan(evidence, history, at, each)):
-                evidence.use("unknown-price-keeps")
                 return plan
     if not older or any(each.id == item.id for _, held in older for each in held.items):
         return None
