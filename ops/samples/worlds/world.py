@@ -86,6 +86,7 @@ def draw_plan(seed: str) -> WorldPlan:
     if any(move.name == "subscribe_silently" for move in moves) and happens(random, 0.4):
         kind = "no-snapshots"
     clocked = theme == "subscriptions" and happens(random, 0.3) and not realms[0][0]
+    people = random.choice([1, 2, 2, 3])
     return WorldPlan(
         seed=seed,
         release=release,
