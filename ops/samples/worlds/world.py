@@ -91,9 +91,7 @@ def draw_plan(seed: str) -> WorldPlan:
         seed=seed,
         release=release,
         endpoint=WorldEndpoint(kind, since),
-        users=tuple(
-            f"user_{random.randrange(16**6):06x}" for _ in range(random.choice([1, 2, 2, 3]))
-        ),
+        users=tuple(f"user_{random.randrange(16**6):06x}" for _ in range(people)),
         moves=moves,
         realms=tuple(realms),
         policy=_policy(random),

@@ -34,6 +34,8 @@ class Whose(NamedTuple):
     customer: str | None
     at: int
     copies: tuple[Metadata, ...] = ()
+    by_charges: bool = False
+    """True if the copies are those of charges whose intent was not heard of."""
 
 
 def owner(evidence: Evidence, whose: Whose) -> str | None:
@@ -47,9 +49,11 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
         if found := _by_word(evidence, whose, word):
             return found
     others = _named_under(evidence, whose.customer)
+    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
+    if others and whose.by_charges and copied - {others[0].user}:
+        raise AmbiguousWorldError("a charge names the user whom its intent named")
     if others:
         return _first_named(evidence, others, whose.at)
-    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
     if len(copied) > 1:
         raise AmbiguousWorldError("two copies name two users")
     if copied:
@@ -106,6 +110,9 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
     if link:
         evidence.use("person-links-customer")
         return link.user
+    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
+    if whose.by_charges and copied - {own[-1].user}:
+        raise AmbiguousWorldError("a charge names the user whom its intent named")
     customer = evidence.one(Customer, whose.customer)
     if customer and customer.deleted:
         evidence.use("deleted-customer-ends-nothing")
@@ -172,6 +179,9 @@ def _changes(evidence: Evidence, customer: str | None) -> list[tuple[StatedUser,
 def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
     """Return the user to whom the customer's moves took what was stated for another."""
     user = named.user
+    link = evidence.linked_user(customer)
+    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
+        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     for before, after in _changes(evidence, customer):
         if named.since == after.since:
             raise AmbiguousWorldError("stated in the second of a move")
@@ -245,7 +255,7 @@ def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
         stating=(*([held] if held else []), *sessions),
         customer=next((each.customer for each in described if each.customer), None),
         at=held.created if held else min(each.created for each in described),
-        copies=tuple(each.copied for each in invoices),
+        copies=() if evidence.account.ancient else tuple(each.copied for each in invoices),
     )
 
 
@@ -276,9 +286,10 @@ def of_payment(evidence: Evidence, payment: str, at: int) -> Whose:
     paying: list[Session | Intent | Charge] = [*sessions, *([intent] if intent else []), *charges]
     customers = [each.customer for each in paying]
     return Whose(
-        linkable=(payment, *[each.id for each in sessions]),
+        linkable=(payment, *evidence.invoices_of(payment), *[each.id for each in sessions]),
         stating=(*sessions, *([intent] if intent else []), *own),
         customer=next((each for each in customers if each), None),
         at=at,
         copies=tuple(each.metadata for each in charges if each.intent),
+        by_charges=intent is None,
     )

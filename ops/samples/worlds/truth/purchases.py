@@ -349,6 +349,9 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
     _note_disputes(evidence, [each.status for each in disputes])
     credited = _credited_without_lines(evidence, invoice, back)
     policy = evidence.shop.policy
+    mixed = bool(lost and back and back + lost >= got)
+    if mixed and policy("refund_full") != policy("dispute_lost"):
+        raise AmbiguousWorldError("gone by a refund and a dispute of two policies")
     if any(map(is_open, disputes)) and policy("dispute_open") == "end":
         return True
     if credited == "full" or (got and back >= got):
@@ -359,8 +362,6 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
         return policy("dispute_lost") == "end"
     if not (back or lost or credited):
         return False
-    if back + lost >= got and lost and policy("refund_full") != policy("dispute_lost"):
-        raise AmbiguousWorldError("gone by a refund and a dispute of two policies")
     if got and back + lost >= got:
         return policy("refund_full") == "end"
     evidence.use("part-of-dispute-lost" if lost else "refund-partial")
