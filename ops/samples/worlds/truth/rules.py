@@ -30,7 +30,7 @@ RULES: Final[Mapping[str, str]] = {
     "copies-name-user": "A copy of metadata names the user where nothing else does.",
     "unknown-user-waits": "What has no user yet waits.",
     "customer-moves": "What was stated for X before a customer moved from X to Y is Y's.",
-    "move-leaves-others": "A move takes nothing that was stated for somebody else, or later.",
+    "move-leaves-others": "A move takes nothing that was stated for another, or later.",
     # Access of a subscription
     "status-grants": "An active or trialing subscription grants.",
     "status-denies": "Every other status but past_due grants nothing.",
@@ -72,7 +72,7 @@ RULES: Final[Mapping[str, str]] = {
     "line-period-ends": "A line's own period of a day or more ends its purchase.",
     # Money
     "one-payment": "An intent and its charges are one payment.",
-    "dated-by-its-own-second": "Money is dated by its own second, whatever tells of it.",
+    "dated-by-its-own-second": "Money is dated by its own second.",
     "order-reference": "A cut-off order reference is completed from any invoice named.",
     "inferred-pair": "An invoice and a payment without a link are paired by time.",
     "invoice-stands-for-money": "An invoice is money as far as no payment covers it.",
