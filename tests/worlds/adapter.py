@@ -15,7 +15,7 @@ from billing.ids import CustomerId, EventId, Realm, object_key
 from billing.projection.effective import merge_grants
 from billing.projection.party import project
 from billing.readers.registry import read_event
-from billing.rows import Projection
+from billing.rows import Projection, PurchaseStatus
 from ops.samples.scenario import Event
 from ops.samples.worlds.account import UserLink
 from ops.samples.worlds.world import World
@@ -37,6 +37,12 @@ class Ending:
     """Features and end by realm, user, source and plan, of what is in force."""
     money: Mapping[tuple[str, str], tuple[str | None, int, int, str, str | None, int]]
     """User, received, refunded, currency, dispute and second, by realm and reference."""
+    statuses: Mapping[tuple[str, str], str]
+    """Status by realm and subscription."""
+    unsold: frozenset[str]
+    waits: bool
+    lines: Mapping[tuple[str, str], tuple[str | None, int]]
+    """Plan and quantity by realm and line, of paid purchases whose lines are known."""
 
 
 def catalogue_of(document: Mapping[str, Any], former: Sequence[Mapping[str, Any]]) -> Catalogue:
@@ -134,5 +140,16 @@ def _ending(projection: Projection, at: datetime) -> Ending:
             )
             for row in projection.payments.values()
             if row.amount_minor
+        },
+        statuses={
+            (str(row.realm), row.stripe_subscription_id): row.status
+            for row in projection.subscriptions.values()
+        },
+        unsold=projection.unknown_prices,
+        waits=projection.waiting,
+        lines={
+            (str(row.realm), line): (row.plan_code, getattr(row, "quantity", 1))
+            for row in projection.purchases.values()
+            if row.status is PurchaseStatus.PAID and (line := getattr(row, "line", ""))
         },
     )

@@ -47,10 +47,25 @@ def _against(world: World, found: Ending) -> Iterator[str]:
         yield from _grants(end, found)
         yield from _features(end, found)
         yield from _money(end, found)
+        yield from _others(end, found)
     realms = {end.realm for end in world.ends}
     for realm, *rest in [*found.grants, *found.money]:
         if realm not in realms:
             yield f"rows in realm {realm}: {rest}"
+
+
+def _others(end: End, found: Ending) -> Iterator[str]:
+    statuses = {key[1]: each for key, each in found.statuses.items() if key[0] == end.realm}
+    for subscription, status in end.statuses.items():
+        if statuses.get(subscription) != status:
+            yield f"{subscription} is {statuses.get(subscription)}, not {status}"
+    if unnamed := end.unsold - found.unsold:
+        yield f"sold, in no plan, and not named: {sorted(unnamed)}"
+    if end.waits and not found.waits:
+        yield "money without a user is not shown as waiting"
+    for line, bought in end.lines.items():
+        if found.lines.get((end.realm, line)) != bought:
+            yield f"line {line} is {found.lines.get((end.realm, line))}, not {bought}"
 
 
 def _features(end: End, found: Ending) -> Iterator[str]:

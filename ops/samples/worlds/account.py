@@ -13,6 +13,8 @@ from ops.samples.worlds.records import Record
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.rendering import render
 
+TWINS: Final = 0.01
+"""Chance of a second event, under its own id, about one change."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 Kind = TypeVar("Kind", bound=Record)
 
@@ -123,6 +125,11 @@ class StripeAccount:
         if before is not None:
             data["previous_attributes"] = old_value(render(before, shape), stated)
             data["previous_attributes"].pop("livemode", None)
+        self._deliver(event_type, record, data)
+        if self.random.random() < TWINS:
+            self._deliver(event_type, record, data)
+
+    def _deliver(self, event_type: str, record: Record, data: JsonObject) -> None:
         event_id = self.id("evt")
         envelope = {
             "id": event_id,

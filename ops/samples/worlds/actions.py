@@ -58,6 +58,24 @@ def move_customer(stage: Stage, random: Random) -> None:
 
 
 @action
+def clear_customer(stage: Stage, random: Random) -> None:
+    """Clear the user in the customer's metadata, which says nothing about anyone."""
+    customer = stage.customer(random)
+    if customer is not None and stage.named[customer.id][0] == "customer":
+        people.name_user(stage.account, customer, None)
+
+
+@action
+def restate_subscription(stage: Stage, random: Random) -> None:
+    """Name another user in a subscription's own metadata, or clear it."""
+    held = stage.pick(random, Subscription, status=RUNNING)
+    if held is None or "user_id" not in held.metadata:
+        return
+    metadata = {} if happens(random, 0.3) else {"user_id": random.choice(stage.users)}
+    subscribing.update(stage.account, held, metadata=metadata)
+
+
+@action
 def delete_customer(stage: Stage, random: Random) -> None:
     """Delete a customer whose subscriptions have ended."""
     customer = stage.customer(random)
@@ -102,6 +120,7 @@ def make_noise(stage: Stage, random: Random) -> None:
             ("customer.discount.created", "discount"),
             ("setup_intent.succeeded", "setup_intent"),
             ("invoiceitem.created", "invoiceitem"),
+            ("subscription_schedule.updated", "subscription_schedule"),
             ("radar.early_fraud_warning.created", "radar.early_fraud_warning"),
         ]
     )

@@ -19,7 +19,12 @@ UNHEARD: Final[Mapping[str, tuple[str, ...]]] = {
         "refund.",
         "charge.succeeded",
         "charge.failed",
+        "charge.pending",
+        "charge.captured",
+        "charge.updated",
+        "charge.expired",
     ),
+    "intents-only": ("checkout.session.async", "charge.", "invoice_payment."),
     "no-money": ("payment_intent.", "charge.", "refund.", "invoice", "credit_note."),
     "bills-only": ("payment_intent.", "charge.", "refund.", "invoice_payment.", "credit_note."),
 }

@@ -107,9 +107,15 @@ DEFAULT_POLICY: Final[Mapping[str, str]] = {
 }
 
 
-def plans_with(policy: Mapping[str, str], identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document of ``plans.toml`` with these lines of ``[policy]`` and ``[identity]``."""
+def plans_with(
+    policy: Mapping[str, str], identity: Mapping[str, Any], dropped: str | None = None
+) -> dict[str, Any]:
+    """Return the document of ``plans.toml`` with these lines of ``[policy]`` and ``[identity]``.
+
+    ``dropped`` is a plan that an earlier document had.
+    """
     document = deepcopy(dict(PLANS))
+    document["plans"].pop(dropped, None)
     document["policy"] = dict(policy)
     if identity:
         document["identity"] = {name: list(value) for name, value in identity.items()}

@@ -363,6 +363,9 @@ def subscribe_silently(stage: Stage, random: Random) -> None:
     )
     if happens(random, 0.5):
         subscribing.renew(account, held)
+    if happens(random, 0.4):
+        metadata = stage.named_by_key(random, random.choice(stage.users))
+        subscribing.update(account, held, metadata=metadata)
 
 
 @plot

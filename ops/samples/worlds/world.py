@@ -43,7 +43,8 @@ class WorldPlan:
     realms: tuple[tuple[bool, str | None], ...] = ((False, None),)
     policy: Mapping[str, str] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
-    former: bool = True
+    dropped: str | None = None
+    """A plan that the catalogue of record sells no longer."""
     clocked: bool = False
     waits: int = 60
     """Seconds from the last event to the end."""
@@ -96,18 +97,20 @@ def draw_plan(seed: str) -> WorldPlan:
         realms=tuple(realms),
         policy=_policy(random),
         identity=_identity(random),
+        dropped=random.choice(["addon", "pro", "lifetime"]) if happens(random, 0.12) else None,
         clocked=clocked,
         waits=random.choice([1, 60, 4000, 2 * DAY, 4 * DAY, 8 * DAY, 40 * DAY]),
     )
 
 
 def _policy(random: Random) -> dict[str, str]:
+    unknown = {"unknown_price": "end"} if happens(random, 0.3) else {}
     if happens(random, 0.5):
-        return {}
-    return {
+        return unknown
+    return unknown | {
         line: random.choice(["keep", "end"])
         for line in sorted(offers.DEFAULT_POLICY)
-        if happens(random, 0.5)
+        if line != "unknown_price" and happens(random, 0.5)
     }
 
 
@@ -174,8 +177,9 @@ def play(plan: WorldPlan) -> World:
 def ended(plan: WorldPlan, accounts: Sequence[StripeAccount]) -> World:
     """Return the world that these accounts have become."""
     now = START + 5 * DAY if plan.clocked else max(each.at for each in accounts) + plan.waits
-    document = offers.plans_with(plan.policy, plan.identity)
-    former = (offers.FORMER,) if plan.former else ()
+    document = offers.plans_with(plan.policy, plan.identity, plan.dropped)
+    before = (offers.plans_with(plan.policy, plan.identity),) if plan.dropped else ()
+    former = (*before, offers.FORMER)
     shop = Shop(document=document, former=former)
     events = sorted(
         (event for account in accounts for event in account.events),
@@ -252,6 +256,8 @@ _INVOICES: Final[Mapping[str, int]] = {
 _PEOPLE: Final[Mapping[str, int]] = {
     "arrive": 2,
     "move_customer": 4,
+    "clear_customer": 1,
+    "restate_subscription": 2,
     "link_by_hand": 4,
     "delete_customer": 2,
     "subscribe": 4,

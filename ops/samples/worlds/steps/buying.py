@@ -21,6 +21,9 @@ from ops.samples.worlds.records import (
 from ops.samples.worlds.steps.billing import bill, collect, finalize, refuse, settle
 from ops.samples.worlds.steps.subscribing import Names
 
+CHARGES_WITH_CUSTOMER = 0.85
+"""Chance that a charge names its customer; else its intent alone does."""
+
 
 def check_out(
     account: StripeAccount,
@@ -88,7 +91,7 @@ def attempt(account: StripeAccount, intent: Intent) -> Charge:
     how, done = intent.status, intent.status == "automatic"
     charge = Charge(
         id=account.id("ch"),
-        customer=intent.customer,
+        customer=intent.customer if account.random.random() < CHARGES_WITH_CUSTOMER else None,
         created=account.at,
         status="pending" if how == "delayed" else "succeeded",
         amount=intent.amount,

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ops.samples.worlds.account import StripeAccount
-from ops.samples.worlds.records import FeatureList
+from ops.samples.worlds.records import FeatureList, Subscription
 from ops.samples.worlds.rendering import SHOWN
 from ops.samples.worlds.truth.evidence import Evidence
 from ops.samples.worlds.truth.money import Money, money_rows
 from ops.samples.worlds.truth.owners import Whose, owner
-from ops.samples.worlds.truth.purchases import purchase_grants
+from ops.samples.worlds.truth.purchases import bought_lines, purchase_grants, unsold_prices
 from ops.samples.worlds.truth.shop import Feature, Shop, TrueGrant, merged
 from ops.samples.worlds.truth.subscriptions import subscription_grants
 
@@ -22,6 +22,14 @@ class End:
     grants: tuple[TrueGrant, ...]
     money: tuple[Money, ...]
     rules: frozenset[str]
+    statuses: Mapping[str, str]
+    """The status of every subscription of which a snapshot was heard."""
+    unsold: frozenset[str]
+    """Prices that were sold and are in no plan."""
+    waits: bool
+    """True if money or a grant has no user yet."""
+    lines: Mapping[str, tuple[str, int]]
+    """Plan and quantity by invoice item, of what was bought and not lost."""
 
     @property
     def features(self) -> Mapping[str, Mapping[str, Feature]]:
@@ -45,10 +53,15 @@ def end_of(account: StripeAccount, shop: Shop, now: int) -> End:
         *_listed_features(evidence),
     ]
     money = money_rows(evidence)
+    held = evidence.newest(Subscription)
     return End(
         realm=account.realm,
         grants=tuple(grants),
         money=tuple(money),
+        statuses={each: record.status for each, record in held.items()},
+        unsold=frozenset(unsold_prices(evidence)),
+        waits=any(row.user is None for row in money),
+        lines=bought_lines(evidence),
         rules=frozenset(evidence.used),
     )
 

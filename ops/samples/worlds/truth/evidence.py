@@ -125,6 +125,8 @@ def _note_order(evidence: Evidence) -> None:
     for said in evidence.said.values():
         if any(isinstance(heard.record, Noise) for heard in said):
             evidence.use("noise-is-ignored")
+        if len({(heard.at, heard.type) for heard in said}) < len(said):
+            evidence.use("twins-are-harmless")
         last = [heard for heard in said if heard.at == said[-1].at]
         if any(heard.record != last[-1].record for heard in last):
             ended = last[-1].type.endswith(".deleted")

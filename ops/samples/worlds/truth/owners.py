@@ -143,7 +143,11 @@ def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | No
     for at, stated in evidence.history(type(record), record.id):
         user = _user_in(evidence, stated, word)
         if user and (found is None or found.user != user):
+            if found is not None:
+                evidence.use("object-names-another-later")
             found = StatedUser(user, at)
+        elif user is None and found is not None:
+            evidence.use("clearing-is-no-statement")
     return found
 
 
@@ -160,6 +164,8 @@ def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]
         user = evidence.shop.user_in(stated.metadata)
         if user and (not found or found[-1].user != user):
             found.append(StatedUser(user, at))
+        elif user is None and found:
+            evidence.use("clearing-is-no-statement")
     return found
 
 
@@ -285,6 +291,8 @@ def of_payment(evidence: Evidence, payment: str, at: int) -> Whose:
     own = [each for each in charges if each.intent is None]
     paying: list[Session | Intent | Charge] = [*sessions, *([intent] if intent else []), *charges]
     customers = [each.customer for each in paying]
+    if intent and intent.customer and any(each.customer is None for each in charges):
+        evidence.use("charge-has-its-intents-customer")
     return Whose(
         linkable=(payment, *evidence.invoices_of(payment), *[each.id for each in sessions]),
         stating=(*sessions, *([intent] if intent else []), *own),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ops.samples.scenario import DAY
+from ops.samples.worlds.offers import StripePrice
 from ops.samples.worlds.records import (
     Charge,
     CreditNote,
@@ -14,6 +15,7 @@ from ops.samples.worlds.records import (
     Session,
     Subscription,
 )
+from ops.samples.worlds.rendering import SHOWN
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence, shown_items
 from ops.samples.worlds.truth.money import (
     charges_of,
@@ -49,6 +51,7 @@ class Purchase:
     lasts: int | None = None
     gone: bool = False
     aliases: frozenset[str] = frozenset()
+    line: str = ""
 
 
 def purchase_grants(evidence: Evidence) -> list[TrueGrant]:
@@ -83,6 +86,33 @@ def purchase_grants(evidence: Evidence) -> list[TrueGrant]:
             )
         )
     return grants
+
+
+def bought_lines(evidence: Evidence) -> dict[str, tuple[str, int]]:
+    """Return plan and quantity of every line that was bought, by its invoice item."""
+    kept = [each for each in _purchases(evidence) if each.line and not each.gone]
+    return {each.line: (each.plan, each.quantity) for each in kept}
+
+
+def unsold_prices(evidence: Evidence) -> Iterator[str]:
+    """Yield the prices of paid lines, bare payments and running items that no plan ever had."""
+    for invoice in evidence.newest(Invoice).values():
+        if invoice.status == "paid" and not evidence.account.ancient:
+            for line in invoice.lines:
+                if line.amount > 0 and not line.proration and not line.item:
+                    yield from _unsold(evidence, line.offer)
+    for held in evidence.newest(Subscription).values():
+        if held.status not in ENDED:
+            for item in held.items[:SHOWN]:
+                yield from _unsold(evidence, item.offer)
+
+
+def _unsold(evidence: Evidence, offer: StripePrice) -> Iterator[str]:
+    shop = evidence.shop
+    names = (offer.price, offer.lookup_key, offer.product)
+    if not shop.is_nothing(offer) and not any(shop.plan_or_former(each)[1] for each in names):
+        evidence.use("unsold-price-is-named")
+        yield offer.price
 
 
 def _ends(

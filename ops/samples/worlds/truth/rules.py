@@ -11,6 +11,7 @@ RULES: Final[Mapping[str, str]] = {
     "one-second": "Snapshots of one second form the chain that previous_attributes links.",
     "ended-is-final": "In one second, a deletion comes after every update.",
     "cut-list": "A list that Stripe cut adds and changes items, and removes none.",
+    "twins-are-harmless": "Two events about one change count as one.",
     "noise-is-ignored": "An event of a type that states no fact changes nothing.",
     "realms-apart": "Objects of another mode or account never meet these.",
     # User
@@ -28,6 +29,8 @@ RULES: Final[Mapping[str, str]] = {
     "second-user-waits": "After a second user was named there, what names none waits.",
     "payment-link-speaks-for-itself": "The reference of a payment link speaks for its session.",
     "copies-name-user": "A copy of metadata names the user where nothing else does.",
+    "clearing-is-no-statement": "Clearing a user names no one else: the user named last stays.",
+    "object-names-another-later": "An object's newest statement counts.",
     "unknown-user-waits": "What has no user yet waits.",
     "customer-moves": "What was stated for X before a customer moved from X to Y is Y's.",
     "move-leaves-others": "A move takes nothing that was stated for another, or later.",
@@ -51,6 +54,8 @@ RULES: Final[Mapping[str, str]] = {
     "unknown-price-keeps": "An item that changed to a price in no plan keeps what it was.",
     "unknown-price-ends": "With unknown_price = end it keeps nothing.",
     "plan-code-of-subscription": "metadata.plan_code speaks where no item was ever known.",
+    "unsold-price-is-named": "A price that is sold and in no plan is named.",
+    "former-plan-grants-nothing": "A plan that only an earlier catalogue sold grants nothing.",
     # Purchases
     "session-speaks": "A session's word counts while no payment of it is known.",
     "payment-decides": "A known payment decides whether a purchase is paid.",
@@ -79,6 +84,7 @@ RULES: Final[Mapping[str, str]] = {
     "session-stands-for-money": "A paid session stands for money that nothing else tells of.",
     "invoice-of-several-payments": "Several payments may pay one invoice.",
     "zero-invoice-is-no-payment": "An invoice over nothing is no payment.",
+    "charge-has-its-intents-customer": "A charge without customer has its intent's.",
     "released-is-no-refund": "What was authorised and never captured was never received.",
     "returned-debit": "A debit that the bank took back is undone.",
     "refund": "A refund that succeeded gives money back.",

@@ -52,6 +52,10 @@ class Shop:
                 return (code if number == 0 else None), True
         return None, False
 
+    def was_sold(self, ref: str | None) -> bool:
+        """Return whether an earlier catalogue had the name."""
+        return any(_plan_in(document, ref) is not None for document in self.former)
+
     def plan_of_code(self, code: str | None) -> str | None:
         """Return the code if there is such a plan."""
         return code if code in self.document["plans"] else None

@@ -233,6 +233,8 @@ def _named_plan(
                     return shop.plan(each.offer.lookup_key)
     if plan := shop.plan(offer.product):
         evidence.use("named-by-product")
+    elif any(shop.was_sold(name) for name in (offer.price, offer.lookup_key, offer.product)):
+        evidence.use("former-plan-grants-nothing")
     return plan
 
 
