@@ -368,7 +368,7 @@ def _names_of_goods(random: Random, offer: offers.StripePrice) -> tuple[Metadata
         ways.append(({"plan_code": "gold-2026"}, offers.PAYMENT_LINK))
         ways.append(({}, offers.PAYMENT_LINK))
     if offer is offers.RETIRED:
-        ways.append(({"plan_code": "gold"}, offers.PAYMENT_LINK))
+        ways.append(({"plan_code": "retired"}, offers.PAYMENT_LINK))
     return random.choice(ways)
 
 
@@ -537,11 +537,20 @@ def _charge(stage: Stage, random: Random) -> Charge | None:
     return None if waiting else charge
 
 
+def _is_credited(stage: Stage, charge: Charge) -> bool:
+    notes = {each.invoice for each in stage.account.of(CreditNote)}
+    return any(
+        each.intent == charge.intent or each.charge == charge.id
+        for each in stage.account.of(Invoice)
+        if each.id in notes
+    )
+
+
 @action
 def refund(stage: Stage, random: Random) -> None:
     """Give back a payment, or a part of it."""
     charge = _charge(stage, random)
-    if charge is None:
+    if charge is None or _is_credited(stage, charge):
         return
     left = charge.amount_captured - sum(each.amount for each in charge.refunds)
     amount = random.choice([left, left, left // 3])
@@ -593,6 +602,8 @@ def credit(stage: Stage, random: Random) -> None:
     if invoice is None or invoice.balance or stage.account.ancient:
         return
     if not (invoice.intent or invoice.out_of_band):
+        return
+    if invoice.charge and stage.account.get(Charge, invoice.charge).refunds:
         return
     if any(each.invoice == invoice.id for each in stage.account.of(CreditNote)):
         return

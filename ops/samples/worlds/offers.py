@@ -88,7 +88,7 @@ PLANS: Final[Mapping[str, Any]] = {
 
 FORMER: Final[Mapping[str, Any]] = {
     "plans": {
-        "retired": {"prices": ["price_retired", "gold"], "features": {"retired": True}},
+        "retired": {"prices": ["price_retired"], "features": {"retired": True}},
         "lifetime": {"prices": ["price_lifetime"], "features": {"lifetime": True}},
     },
 }

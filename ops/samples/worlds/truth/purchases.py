@@ -36,7 +36,7 @@ from ops.samples.worlds.truth.owners import (
     owner,
 )
 from ops.samples.worlds.truth.shop import TrueGrant
-from ops.samples.worlds.truth.subscriptions import ENDED, plans_at
+from ops.samples.worlds.truth.subscriptions import ENDED, named_plan, plans_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +102,11 @@ def unsold_prices(evidence: Evidence) -> Iterator[str]:
                 if line.amount > 0 and not line.proration and not line.item:
                     yield from _unsold(evidence, line.offer)
     for held in evidence.newest(Subscription).values():
-        if held.status not in ENDED:
+        if held.status not in ENDED and "plan_code" not in held.metadata:
+            history = shown_items(evidence, held.id)
             for item in held.items[:SHOWN]:
-                yield from _unsold(evidence, item.offer)
+                if not named_plan(evidence, history, len(history) - 1, item):
+                    yield from _unsold(evidence, item.offer)
 
 
 def _unsold(evidence: Evidence, offer: StripePrice) -> Iterator[str]:
@@ -261,17 +263,14 @@ def _plans_held_by(evidence: Evidence, subscription: str) -> set[str]:
 
 def _named(evidence: Evidence, metadata: Metadata, link: str | None) -> str | None:
     """Return the plan of the first name that this or an earlier catalogue knows."""
-    for number, name in enumerate((metadata.get("price_id"), metadata.get("plan_code"), link)):
-        if name is None:
-            continue
-        plan, known = evidence.shop.plan_or_former(name)
-        if known and plan is None:
-            evidence.use("former-name-ends-search")
-        if known:
-            return plan
-        if number < 2:  # noqa: PLR2004 - two names stand before the link
-            evidence.use("unknown-name-is-skipped")
-    return None
+    plan, before = evidence.shop.first_known(metadata, link)
+    names = [metadata.get("price_id"), metadata.get("plan_code"), link]
+    given = len([name for name in names if name is not None])
+    if before and before < given:
+        evidence.use("unknown-name-is-skipped")
+    if plan is None and before < given:
+        evidence.use("former-name-ends-search")
+    return plan
 
 
 def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:

@@ -40,17 +40,34 @@ class Shop:
         return _plan_in(self.document, ref)
 
     def plan_or_former(self, ref: str | None) -> tuple[str | None, bool]:
-        """Return the plan of a name, and whether this catalogue or an earlier one knows it.
+        """Return the plan of a name, and whether this catalogue or an earlier one knows it."""
+        if code := _plan_in(self.document, ref):
+            return code, True
+        return None, self.was_sold(ref)
 
-        A name may be the code of a plan, too.
+    def code_or_former(self, code: str | None) -> tuple[str | None, bool]:
+        """Return the plan of a code, and whether this catalogue or an earlier one knows it."""
+        if code in self.document["plans"]:
+            return code, True
+        return None, any(code in document["plans"] for document in self.former)
+
+    def first_known(self, metadata: Mapping[str, str], link: str | None) -> tuple[str | None, int]:
+        """Return the plan that the first known name stands for, and how many came before it.
+
+        The names are ``price_id``, ``plan_code`` and the payment link. Where none is known, the
+        second value is the number of names.
         """
-        for number, document in enumerate((self.document, *self.former)):
-            code = _plan_in(document, ref)
-            if code is None and ref in document["plans"]:
-                code = ref
-            if code is not None:
-                return (code if number == 0 else None), True
-        return None, False
+        price, code = metadata.get("price_id"), metadata.get("plan_code")
+        found = [
+            (price, self.plan_or_former(price)),
+            (code, self.code_or_former(code)),
+            (link, self.plan_or_former(link)),
+        ]
+        named = [plan for name, plan in found if name is not None]
+        for number, (plan, known) in enumerate(named):
+            if known:
+                return plan, number
+        return None, len(named)
 
     def was_sold(self, ref: str | None) -> bool:
         """Return whether an earlier catalogue had the name."""

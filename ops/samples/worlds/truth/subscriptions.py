@@ -87,12 +87,8 @@ def _by_session(evidence: Evidence, heard: Heard) -> Holding:
     session = heard.record
     assert isinstance(session, Session)  # noqa: S101 - see _paid_session
     evidence.use("session-stands-in")
-    names = (session.metadata.get("price_id"), session.metadata.get("plan_code"))
-    for name in (*names, session.payment_link):
-        plan, known = evidence.shop.plan_or_former(name)
-        if known:
-            return {plan: (1, heard.at + 3 * DAY)} if plan else {}
-    return {}
+    plan, _ = evidence.shop.first_known(session.metadata, session.payment_link)
+    return {plan: (1, heard.at + 3 * DAY)} if plan else {}
 
 
 def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
@@ -200,7 +196,7 @@ def _plan_of(
     if shop.is_nothing(item.offer):
         evidence.use("nothing-on-purpose")
         return None
-    if plan := _named_plan(evidence, history, number, item):
+    if plan := named_plan(evidence, history, number, item):
         return plan
     kept = _kept_plan(evidence, history, number, item)
     if kept is not None and shop.policy("unknown_price") != "keep":
@@ -211,7 +207,7 @@ def _plan_of(
     return kept
 
 
-def _named_plan(
+def named_plan(
     evidence: Evidence,
     history: list[tuple[int, Subscription]],
     number: int,
@@ -248,13 +244,13 @@ def _kept_plan(
     older = history[:number][::-1]
     for at in range(number - 1, -1, -1):
         for each in history[at][1].items:
-            if each.id == item.id and (plan := _named_plan(evidence, history, at, each)):
+            if each.id == item.id and (plan := named_plan(evidence, history, at, each)):
                 return plan
     if not older or any(each.id == item.id for _, held in older for each in held.items):
         return None
     earlier = {each.id for _, held in older for each in held.items}
     for each in history[number][1].items:
-        if each.id in earlier and _named_plan(evidence, history, number, each):
+        if each.id in earlier and named_plan(evidence, history, number, each):
             return None
     raise AmbiguousWorldError("an unknown price on a new item of a known subscription")
 
