@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test test-all soak mutants bench bench-read first-run docs picture lock clean
+.PHONY: help setup run-setup demo up check test test-all worlds soak mutants bench bench-read first-run docs picture lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 test-all: setup ## Everything, the long fault runs each at its full count, and ten minutes of soak
 	PAIDUP_TEST_FULL=1 $(BIN)/pytest -q
 	$(BIN)/python -m bench.soak --minutes 10
+
+worlds: setup ## 2,000 random Stripe worlds against their true ends, in order and shuffled (WORLDS=, SEED=)
+	$(BIN)/python -m tests.worlds --worlds $(or $(WORLDS),2000) --seed $(or $(SEED),1)
 
 soak: setup ## An hour of lifecycles under 33 kinds of faults: nothing lost, doubled, wrong or late
 	$(BIN)/python -m bench.soak

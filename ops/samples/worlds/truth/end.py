@@ -1,0 +1,93 @@
+"""The true end of a world: who may do what, and whose money came and went."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ops.samples.worlds.account import StripeAccount
+from ops.samples.worlds.records import FeatureList, Subscription
+from ops.samples.worlds.rendering import SHOWN
+from ops.samples.worlds.truth.evidence import Evidence
+from ops.samples.worlds.truth.money import Money, money_rows
+from ops.samples.worlds.truth.owners import Whose, owner
+from ops.samples.worlds.truth.purchases import bought_lines, purchase_grants, unsold_prices
+from ops.samples.worlds.truth.shop import Feature, Shop, TrueGrant, merged
+from ops.samples.worlds.truth.subscriptions import subscription_grants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The end of one realm of a world, and the names of the rules that decided it."""
+
+    realm: str
+    grants: tuple[TrueGrant, ...]
+    money: tuple[Money, ...]
+    rules: frozenset[str]
+    statuses: Mapping[str, str]
+    """The status of every subscription of which a snapshot was heard."""
+    unsold: frozenset[str]
+    """Prices that were sold and are in no plan."""
+    waits: bool
+    """True if money or a grant has no user yet."""
+    lines: Mapping[str, tuple[str, int]]
+    """Plan and quantity by invoice item, of what was bought and not lost."""
+
+    @property
+    def features(self) -> Mapping[str, Mapping[str, Feature]]:
+        """The features in force, by user."""
+        users = sorted({grant.user for grant in self.grants})
+        return {
+            user: merged(grant for grant in self.grants if grant.user == user) for user in users
+        }
+
+
+def end_of(account: StripeAccount, shop: Shop, now: int) -> End:
+    """Return the true end of an account's world at a moment.
+
+    Raises:
+        AmbiguousWorldError: the rules leave it open.
+    """
+    evidence = Evidence(account=account, shop=shop, now=now)
+    grants = [
+        *subscription_grants(evidence),
+        *purchase_grants(evidence),
+        *_listed_features(evidence),
+    ]
+    money = money_rows(evidence)
+    held = evidence.newest(Subscription)
+    return End(
+        realm=account.realm,
+        grants=tuple(grants),
+        money=tuple(money),
+        statuses={each: record.status for each, record in held.items()},
+        unsold=frozenset(unsold_prices(evidence)),
+        waits=any(row.user is None for row in money),
+        lines=bought_lines(evidence),
+        rules=frozenset(evidence.used),
+    )
+
+
+def _listed_features(evidence: Evidence) -> list[TrueGrant]:
+    """Return what Stripe itself lists; a list that was cut ends nothing."""
+    found = []
+    for listed in evidence.newest(FeatureList).values():
+        keys: set[str] = set()
+        for _, each in evidence.history(FeatureList, listed.id):
+            shown = each.keys[:SHOWN]
+            whole = len(shown) == len(each.keys)
+            keys = set(shown) if whole else keys | set(shown)
+            if not whole:
+                evidence.use("features-cut")
+        at = evidence.history(FeatureList, listed.id)[-1][0]
+        whose = Whose(linkable=(), stating=(), customer=listed.customer, at=at)
+        user = owner(evidence, whose) if keys else None
+        if user:
+            evidence.use("features-listed")
+            found.append(
+                TrueGrant(
+                    user=user,
+                    source=listed.customer,
+                    plan="stripe",
+                    features=dict.fromkeys(sorted(keys), True),
+                )
+            )
+    return found

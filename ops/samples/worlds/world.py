@@ -1,0 +1,277 @@
+"""Random worlds: a plan that a seed draws, and what comes of playing it.
+
+Every action has a seed of its own, so a plan that lost some of its actions plays the rest alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from ops.samples.scenario import DAY, Event
+from ops.samples.worlds import offers
+from ops.samples.worlds.account import StripeAccount
+from ops.samples.worlds.actions import ACTIONS
+from ops.samples.worlds.endpoints import UNHEARD, WorldEndpoint
+from ops.samples.worlds.plots import PLOTS
+from ops.samples.worlds.releases import ApiRelease
+from ops.samples.worlds.stage import Stage, happens
+from ops.samples.worlds.truth.end import End, end_of
+from ops.samples.worlds.truth.shop import Shop
+
+START: Final = 1_750_000_000
+
+
+class WorldMove(NamedTuple):
+    """One action of a plan, its own seed, the time before it, and the realm it happens in."""
+
+    name: str
+    seed: int
+    gap: int
+    realm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldPlan:
+    """Everything that decides a world."""
+
+    seed: str
+    release: ApiRelease
+    endpoint: WorldEndpoint
+    users: tuple[str, ...]
+    moves: tuple[WorldMove, ...]
+    realms: tuple[tuple[bool, str | None], ...] = ((False, None),)
+    policy: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    dropped: str | None = None
+    """A plan that the catalogue of record sells no longer."""
+    clocked: bool = False
+    waits: int = 60
+    """Seconds from the last event to the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A world that was played: its events, and its true end in each realm."""
+
+    plan: WorldPlan
+    events: tuple[Event, ...]
+    document: Mapping[str, Any]
+    former: tuple[Mapping[str, Any], ...]
+    now: int
+    ends: tuple[End, ...]
+    accounts: tuple[StripeAccount, ...]
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """The rules that decided something in it."""
+        met = len([end for end in self.ends if end.grants or end.money]) > 1
+        apart = {"realms-apart"} if met else set()
+        return frozenset(apart).union(*(end.rules for end in self.ends))
+
+
+def draw_plan(seed: str) -> WorldPlan:
+    """Return the plan of a random world."""
+    random = Random(seed)  # noqa: S311 - worlds must repeat, not be secret
+    release = random.choices(list(ApiRelease), weights=[1, 2, 2, 2, 3, 4])[0]
+    theme = random.choice(list(THEMES))
+    kinds = [kind for kind in UNHEARD if kind != "everything"]
+    kind = "everything" if happens(random, 0.5) else random.choice(kinds)
+    since = START + random.randrange(1, 50) * DAY if happens(random, 0.1) else 0
+    realms: list[tuple[bool, str | None]] = [(False, None)]
+    if happens(random, 0.12):
+        realms.append((True, None))
+    if happens(random, 0.05):
+        realms = [(True, None), (True, "acct_1Connected")]
+    moves = _moves(random, THEMES[theme], len(realms))
+    if any(move.name == "subscribe_silently" for move in moves) and happens(random, 0.4):
+        kind = "no-snapshots"
+    clocked = theme == "subscriptions" and happens(random, 0.3) and not realms[0][0]
+    people = random.choice([1, 2, 2, 3])
+    return WorldPlan(
+        seed=seed,
+        release=release,
+        endpoint=WorldEndpoint(kind, since),
+        users=tuple(f"user_{random.randrange(16**6):06x}" for _ in range(people)),
+        moves=moves,
+        realms=tuple(realms),
+        policy=_policy(random),
+        identity=_identity(random),
+        dropped=random.choice(["addon", "pro", "lifetime"]) if happens(random, 0.12) else None,
+        clocked=clocked,
+        waits=random.choice([1, 60, 4000, 2 * DAY, 4 * DAY, 8 * DAY, 40 * DAY]),
+    )
+
+
+def _policy(random: Random) -> dict[str, str]:
+    unknown = {"unknown_price": "end"} if happens(random, 0.3) else {}
+    if happens(random, 0.5):
+        return unknown
+    return unknown | {
+        line: random.choice(["keep", "end"])
+        for line in sorted(offers.DEFAULT_POLICY)
+        if line != "unknown_price" and happens(random, 0.5)
+    }
+
+
+def _identity(random: Random) -> dict[str, Any]:
+    """Return an ``[identity]``, which few shops need."""
+    if happens(random, 0.65):
+        return {}
+    return random.choice(
+        [
+            {"user_from": ("metadata",)},
+            {"user_from": ("client_reference_id", "metadata")},
+            {"metadata_keys": ("account", "user_id")},
+        ]
+    )
+
+
+def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[WorldMove, ...]:
+    names, chances = list(weights), list(weights.values())
+    chosen = ["arrive"] * random.choice([1, 1, 2])
+    chosen += random.sample(sorted(PLOTS), random.choice([1, 1, 2, 3]))
+    chosen += random.choices(names, weights=chances, k=random.randrange(3, 12))
+    return tuple(
+        WorldMove(
+            name=name,
+            seed=random.randrange(2**32),
+            gap=random.choice([200, 5000, DAY, 3 * DAY]),
+            realm=random.randrange(realms),
+        )
+        for name in chosen * realms
+    )
+
+
+def play(plan: WorldPlan) -> World:
+    """Play a plan.
+
+    Raises:
+        AmbiguousWorldError: the rules leave its end open.
+    """
+    stages = [
+        Stage(
+            account=StripeAccount(
+                release=plan.release,
+                at=START,
+                livemode=live,
+                connected=connected,
+                listens=plan.endpoint.listens,
+            ),
+            users=plan.users,
+            clocked=plan.clocked,
+            user_keys=plan.identity.get("metadata_keys", ("user_id",)),
+        )
+        for live, connected in plan.realms
+    ]
+    for move in plan.moves:
+        stage = stages[move.realm]
+        random = Random(move.seed)  # noqa: S311 - worlds must repeat
+        stage.account.random = Random(move.seed + 1)  # noqa: S311
+        stage.account.wait(move.gap)
+        ACTIONS[move.name](stage, random)
+    accounts = tuple(stage.account for stage in stages)
+    return ended(plan, accounts)
+
+
+def ended(plan: WorldPlan, accounts: Sequence[StripeAccount]) -> World:
+    """Return the world that these accounts have become."""
+    now = START + 5 * DAY if plan.clocked else max(each.at for each in accounts) + plan.waits
+    document = offers.plans_with(plan.policy, plan.identity, plan.dropped)
+    before = (offers.plans_with(plan.policy, plan.identity),) if plan.dropped else ()
+    former = (*before, offers.FORMER)
+    shop = Shop(document=document, former=former)
+    events = sorted(
+        (event for account in accounts for event in account.events),
+        key=lambda event: event.created,
+    )
+    ends = tuple(end_of(account, shop, now) for account in accounts)
+    return World(
+        plan=plan,
+        events=tuple(events),
+        document=document,
+        former=former,
+        now=now,
+        ends=ends,
+        accounts=tuple(accounts),
+    )
+
+
+def without(plan: WorldPlan, dropped: Sequence[int]) -> WorldPlan:
+    """Return the plan without the moves at these places."""
+    kept = tuple(move for at, move in enumerate(plan.moves) if at not in dropped)
+    return replace(plan, moves=kept)
+
+
+_SUBSCRIPTIONS: Final[Mapping[str, int]] = {
+    "subscribe": 6,
+    "renew": 6,
+    "fail_again": 2,
+    "recover": 3,
+    "give_up": 1,
+    "switch_price": 5,
+    "transfer_key": 2,
+    "add_item": 3,
+    "remove_item": 2,
+    "cancel": 1,
+    "cancel_at_period_end": 2,
+    "resume": 1,
+    "pause_collection": 2,
+    "pause": 1,
+    "touch": 2,
+    "change_within_a_second": 2,
+    "refund": 2,
+    "dispute": 1,
+    "end_dispute": 1,
+    "make_noise": 1,
+}
+_PURCHASES: Final[Mapping[str, int]] = {
+    "check_out": 8,
+    "check_out_as_guest": 2,
+    "capture": 5,
+    "decide_debit": 5,
+    "expire_session": 1,
+    "set_up": 1,
+    "pay_directly": 5,
+    "refund": 5,
+    "end_refund": 3,
+    "dispute": 4,
+    "end_dispute": 4,
+    "subscribe": 1,
+    "make_noise": 1,
+}
+_INVOICES: Final[Mapping[str, int]] = {
+    "invoice_once": 8,
+    "subscribe": 3,
+    "cancel": 2,
+    "invoice_leftovers": 3,
+    "credit": 5,
+    "void_note": 3,
+    "refund": 3,
+    "end_refund": 2,
+    "dispute": 2,
+    "end_dispute": 2,
+    "make_noise": 1,
+}
+_PEOPLE: Final[Mapping[str, int]] = {
+    "arrive": 2,
+    "move_customer": 4,
+    "clear_customer": 1,
+    "restate_subscription": 2,
+    "link_by_hand": 4,
+    "delete_customer": 2,
+    "subscribe": 4,
+    "check_out": 4,
+    "invoice_once": 3,
+    "pay_directly": 2,
+    "list_features": 3,
+    "renew": 2,
+    "cancel": 1,
+}
+THEMES: Final[Mapping[str, Mapping[str, int]]] = {
+    "subscriptions": _SUBSCRIPTIONS,
+    "purchases": _PURCHASES,
+    "invoices": _INVOICES,
+    "people": _PEOPLE,
+    "everything": dict.fromkeys((*_SUBSCRIPTIONS, *_PURCHASES, *_INVOICES, *_PEOPLE), 1),
+}

@@ -1,0 +1,153 @@
+"""Run random worlds through ``billing`` and compare with their true ends.
+
+python -m tests.worlds --worlds 2000 --seed today
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from ops.samples.worlds.scenarios import SCENARIOS, play_scenario
+from ops.samples.worlds.truth.evidence import AmbiguousWorldError
+from ops.samples.worlds.truth.rules import RULES
+from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, without
+from tests.worlds.adapter import LinksUnknownError
+from tests.worlds.compare import bank_differences, differences, scenario_differences
+
+TRIES = 8
+"""Plans that may be ambiguous before one must not be."""
+
+
+def main() -> int:
+    """Run the worlds that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.worlds", description=__doc__)
+    parser.add_argument("--worlds", type=int, default=200)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--rule", help="only worlds that exercise this rule")
+    parser.add_argument("--without", default="", help="no worlds that exercise these rules")
+    parser.add_argument("--only", help="one world by its own seed")
+    parser.add_argument("--shuffles", type=int, default=5)
+    parser.add_argument("--show", type=int, default=3, help="failures that are shrunk and shown")
+    parser.add_argument("--scenario", help="one named scenario, or `all`")
+    parser.add_argument("--brief", action="store_true", help="each failure in few lines")
+    parser.add_argument("--into", type=Path, default=Path("worlds-failed"))
+    asked = parser.parse_args()
+    return run_scenarios(asked) if asked.scenario else run(asked)
+
+
+def run_scenarios(asked: argparse.Namespace) -> int:
+    """Run named scenarios, write their histories, and return the exit code."""
+    failed = 0
+    for name in sorted(SCENARIOS) if asked.scenario == "all" else [asked.scenario]:
+        world = play_scenario(name)
+        wrong = scenario_differences(name, world) + _fails(world, asked.shuffles)
+        failed += bool(wrong)
+        click.echo(f"{name}: {'fails' if wrong else 'ends right'}, {_write(world, asked.into)}")
+        for what in wrong:
+            click.echo(f"    {what}")
+    return 1 if failed else 0
+
+
+def _write(world: World, into: Path) -> Path:
+    into.mkdir(exist_ok=True)
+    path = into / f"{world.plan.seed.replace('/', '-')}.jsonl"
+    path.write_text("".join(f"{json.dumps(event.payload)}\n" for event in world.events))
+    return path
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Run, print the failures and the table of rules, and return the exit code."""
+    began, failed = time.monotonic(), []
+    rules, blamed, ambiguous = Counter[str](), Counter[str](), Counter[str]()
+    seeds = [asked.only] if asked.only else [f"{asked.seed}/{n}" for n in range(asked.worlds)]
+    for seed in seeds:
+        world = _world(seed, ambiguous)
+        if world is None or not _is_asked_for(world, asked):
+            continue
+        rules.update(world.rules)
+        if _fails(world, asked.shuffles):
+            failed.append(world)
+            blamed.update(world.rules)
+    for world in failed[: asked.show]:
+        _report(world, asked)
+    for rule in sorted(RULES, key=lambda each: (rules[each], each)):
+        click.echo(f"{rules[rule]:6} worlds, {blamed[rule]:6} fail  {rule}: {RULES[rule]}")
+    for reason, times in ambiguous.most_common():
+        click.echo(f"{times:6} plans dropped: {reason}")
+    took = time.monotonic() - began
+    click.echo(f"seed {asked.seed}: {len(failed)} of {len(seeds)} worlds fail, {took:.0f} s")
+    return 1 if failed else 0
+
+
+def _is_asked_for(world: World, asked: argparse.Namespace) -> bool:
+    if world.rules & set(asked.without.split(",")):
+        return False
+    return asked.rule is None or asked.rule in world.rules
+
+
+def _world(seed: str, ambiguous: Counter[str]) -> World | None:
+    for number in range(TRIES):
+        try:
+            return play(draw_plan(f"{seed}.{number}" if number else seed))
+        except AmbiguousWorldError as error:
+            ambiguous[str(error)] += 1
+    return None
+
+
+def _fails(world: World, shuffles: int) -> list[str]:
+    found = bank_differences(world)
+    try:
+        return found + [str(each) for each in differences(world, shuffles)]
+    except LinksUnknownError:
+        return found
+    except Exception as error:  # noqa: BLE001 - whatever billing raises is a failure of this world
+        return [*found, f"raised {type(error).__name__}: {error}"]
+
+
+def _shrunk(world: World, shuffles: int) -> World:
+    """Drop moves while what remains still fails."""
+    smaller = True
+    while smaller:
+        smaller = False
+        for at in reversed(range(len(world.plan.moves))):
+            try:
+                tried = play(without(world.plan, [at]))
+            except AmbiguousWorldError:
+                continue
+            if _fails(tried, shuffles):
+                world, smaller = tried, True
+    return world
+
+
+def _report(world: World, asked: argparse.Namespace) -> None:
+    small = _shrunk(world, asked.shuffles)
+    if asked.brief:
+        click.echo(f"--- {small.plan.seed} ({_setting(small.plan)})")
+        click.echo(
+            f"    {', '.join(move.name for move in small.plan.moves)}: {sorted(small.rules)}"
+        )
+        for what in _fails(small, asked.shuffles):
+            click.echo(f"    {what}")
+        return
+    path = _write(small, asked.into)
+    click.echo(f"--- world {small.plan.seed} ({_setting(small.plan)}), now {small.now}: {path}")
+    for event in small.events:
+        click.echo(f"    {event.created} {event.type} {event.payload['data']['object'].get('id')}")
+    for what in _fails(small, asked.shuffles):
+        click.echo(f"    {what}")
+    click.echo(f"    moves: {', '.join(move.name for move in small.plan.moves)}")
+    click.echo(f"    rules: {', '.join(sorted(small.rules))}")
+
+
+def _setting(plan: WorldPlan) -> str:
+    policy = dict(plan.policy) or "default policy"
+    return f"{plan.release}, {plan.endpoint.kind} since {plan.endpoint.since}, {policy}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
