@@ -100,7 +100,8 @@ class PaymentRow:
     ``inferred`` means that its invoice was matched by customer, amount and time, not by a link.
     ``provisional`` means that an invoice or a session stands in until the payment is known.
     ``occurred_at`` is the second of the money, ``changed_at`` that in which money last went back or
-    failed to; it dates the history and is not stored.
+    failed to, and ``refunds`` are second and amount of each part that went back, where they are
+    known. These two date the history and are not stored.
     """
 
     realm: Realm
@@ -118,6 +119,7 @@ class PaymentRow:
     provisional: bool
     occurred_at: datetime
     changed_at: datetime | None = field(default=None, compare=False)
+    refunds: tuple[tuple[datetime, int], ...] = field(default=(), compare=False)
 
     @property
     def key(self) -> tuple[str, ...]:

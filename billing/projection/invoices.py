@@ -30,7 +30,12 @@ from billing.projection.payments import (
     payments_of,
     received_money,
 )
-from billing.projection.refunds import events_of_refunds, refunded_amount, totals_changed_at
+from billing.projection.refunds import (
+    events_of_refunds,
+    parts_of_refunds,
+    refunded_amount,
+    totals_changed_at,
+)
 
 FIRST_INVOICE_WITHIN = timedelta(hours=1)
 """The most time between a checkout and the payment of its subscription's first invoice."""
@@ -93,11 +98,15 @@ class InvoiceMatch:
 
 
 class MoneyBack(NamedTuple):
-    """The money of one payment that went back, the second of its newest change, and the events."""
+    """The money of one payment that went back, the second of its newest change, and the events.
+
+    ``parts`` are second and amount of each refund, where they are known.
+    """
 
     amount: int
     changed_at: datetime | None
     by: tuple[EventMoment, ...]
+    parts: tuple[tuple[datetime, int], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -358,7 +367,12 @@ def _money_back(objects: RealmObjects, matched: MatchedPayments) -> dict[str, Mo
     for ref, payment in matched.payments.items():
         refunded = refunded_amount(payment, matched.received.get(ref))
         if (changed_at := totals_changed_at(payment, refunded)) or refunded:
-            back[ref] = MoneyBack(refunded, changed_at, tuple(events_of_refunds(payment)))
+            back[ref] = MoneyBack(
+                refunded,
+                changed_at,
+                tuple(events_of_refunds(payment)),
+                parts_of_refunds(payment, refunded),
+            )
     for note in sorted(objects.credit_notes.values(), key=lambda each: each.id):
         if note.out_of_band_amount and note.invoice in matched.matches:
             _add_out_of_band(note, matched.matches[note.invoice], matched, back)
@@ -382,5 +396,6 @@ def _add_out_of_band(
         if matched.amount_of(ref):
             changed_at = max(filter(None, (before.changed_at, note.changed_at)))
             by = (*before.by, note.decided_by) if part else before.by
-            back[ref] = MoneyBack(before.amount + part, changed_at, by)
+            parts = (*before.parts, (note.changed_at, part)) if part else before.parts
+            back[ref] = MoneyBack(before.amount + part, changed_at, by, parts)
         rest -= part

@@ -85,6 +85,7 @@ def _row(context: PaymentContext, payment: PaymentObjects) -> PaymentRow:
         provisional=False,
         occurred_at=collected.at if collected else first_seen(payment),
         changed_at=back.changed_at if back else None,
+        refunds=back.parts if back else (),
     )
 
 
@@ -116,6 +117,7 @@ def _uncovered_row(context: PaymentContext, match: InvoiceMatch, rest: ReceivedM
         provisional=True,
         occurred_at=rest.at,
         changed_at=back.changed_at if back else None,
+        refunds=back.parts if back else (),
     )
 
 

@@ -122,6 +122,19 @@ def _changes(payment: PaymentObjects, refunded: int) -> Iterator[datetime]:
         yield from (charge.refunded_by.at for charge in payment.charges if charge.refunded)
 
 
+def parts_of_refunds(payment: PaymentObjects, refunded: int) -> tuple[tuple[datetime, int], ...]:
+    """Return second and amount of each refund; none if they do not add up to what was refunded.
+
+    What only the running total knows is dated by the event that brought it.
+    """
+    parts = sorted((refund.first_at, refund.amount) for refund in _succeeded(payment))
+    rest = refunded - sum(amount for _, amount in parts)
+    if rest < 0:
+        return ()
+    totals = [charge.refunded_by.at for charge in payment.charges if charge.refunded]
+    return (*parts, (max(totals), rest)) if rest else tuple(parts)
+
+
 def events_of_refunds(payment: PaymentObjects) -> Iterator[EventMoment]:
     """Yield the events that tell of what went back."""
     for charge in payment.charges:

@@ -89,7 +89,8 @@ def _gains(step: Pair, received: _Moving, refunded: _Moving) -> Iterator[MoneyMo
     yield from _unless_nothing(MovementKind.RECEIVED, fresh, step, _came_at(step))
     moved, fresh = refunded.enter(currency, went)
     yield from _unless_nothing(MovementKind.MOVED, -moved, step, _went_at(step))
-    yield from _unless_nothing(MovementKind.REFUNDED, -fresh, step, _went_at(step))
+    for at, part in _refunds(step, fresh):
+        yield from _unless_nothing(MovementKind.REFUNDED, -part, step, at)
 
 
 def _change(step: Pair) -> tuple[int, int, str]:
@@ -123,6 +124,17 @@ def _went_at(step: Pair) -> datetime:
     """Return the second in which money last went back, else that of the payment."""
     payment = _payment_of(step)
     return payment.changed_at or payment.occurred_at
+
+
+def _refunds(step: Pair, fresh: int) -> Sequence[tuple[datetime, int]]:
+    """Return the seconds and amounts of what was refunded anew, one by one as far as known."""
+    before, payment = step[0], _payment_of(step)
+    if fresh == sum(amount for _, amount in payment.refunds) and not (
+        before and before.amount_refunded_minor
+    ):
+        return payment.refunds
+    alike = [part for part in payment.refunds if part[1] == fresh]
+    return alike if len(alike) == 1 else [(_went_at(step), fresh)]
 
 
 def _unless_nothing(

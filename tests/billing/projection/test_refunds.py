@@ -262,6 +262,23 @@ class TestDates:
     def test_a_running_total_that_no_refund_explains_is_dated_by_its_event(self) -> None:
         assert row_of(charge(), charge(9, amount_refunded=1000)).changed_at == at(9)
 
+    def test_each_refund_has_its_second_and_its_amount(self) -> None:
+        june, july = refund("succeeded", 3, 400), refund("succeeded", 9, 600, stripe_id="re_2")
+        total = charge(12, amount_refunded=1200)
+
+        assert row_of(charge(), june, july).refunds == ((at(3), 400), (at(9), 600))
+        assert row_of(charge(), june, july, total).refunds == (
+            *((at(3), 400), (at(9), 600)),
+            (at(12), 200),
+        )
+        assert row_of(charge(), refund(amount=9999)).refunds == ()
+
+    def test_what_was_given_back_outside_stripe_has_its_second_and_its_amount(self) -> None:
+        outside = invoice(subscription=None, paid_out_of_band=True)
+
+        row = row_of(outside, credit_note(9, out_of_band_amount=1000))
+        assert row.refunds == ((at(9), 1000),)
+
     def test_a_refund_that_failed_is_dated_by_its_failure(self) -> None:
         facts = [charge(), refund("succeeded", 3, made=3), refund("failed", 9, made=3)]
 

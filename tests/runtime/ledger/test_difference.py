@@ -285,6 +285,22 @@ class TestMoney:
         ]
         assert dates([PAYMENT], [returned]) == [("received", LATER)]
 
+    def test_each_refund_is_dated_by_its_own_second(self) -> None:
+        both = ((THEN, 400), (LATER, 600))
+        first = replace(self.refunded, amount_refunded_minor=400, refunds=both[:1])
+        second = replace(self.refunded, refunds=both, changed_at=LATER)
+        known_last = replace(first, amount_refunded_minor=600)
+
+        assert dates([], [second])[1:] == [("refunded", THEN), ("refunded", LATER)]
+        assert money([PAYMENT], [second]) == [
+            ("pi_1", "refunded", -400),
+            ("pi_1", "refunded", -600),
+        ]
+        assert dates([first], [second]) == [("refunded", LATER)]
+        assert dates([known_last], [second]) == [("refunded", THEN)]
+        equal = replace(second, refunds=((THEN, 500), (LATER, 500)))
+        assert dates([replace(first, amount_refunded_minor=500)], [equal]) == [("refunded", LATER)]
+
     def test_what_moves_leaves_a_row_in_the_second_in_which_it_was_booked(self) -> None:
         known = replace(PAYMENT, occurred_at=LATER)
 
