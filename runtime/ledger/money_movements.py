@@ -127,7 +127,7 @@ def _went_at(step: Pair) -> datetime:
 
 
 def _refunds(step: Pair, fresh: int) -> Sequence[tuple[datetime, int]]:
-    """Return the seconds and amounts of what was refunded anew, one by one as far as known."""
+    """Return the seconds and amounts of what was refunded now, one by one as far as known."""
     before, payment = step[0], _payment_of(step)
     if fresh == sum(amount for _, amount in payment.refunds) and not (
         before and before.amount_refunded_minor
