@@ -221,3 +221,9 @@ def test_a_plan_without_grace_left_stays_as_it_is_when_another_ends() -> None:
     reasons = {str(row.plan_code): row.because for row in rows.values()}
     assert reasons["basic"].startswith("Subscription sub_1 is past due")
     assert reasons["premium"].startswith("The payment of the newest period")
+
+
+def test_an_invoice_whose_payment_no_event_showed_is_paid_by_its_own_word() -> None:
+    unseen = invoice(lines=(line(),), payment_refs=("ch_unseen",))
+
+    assert grant(unseen, by=REFUND).active
