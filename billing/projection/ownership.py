@@ -154,6 +154,7 @@ class Ownership:
         self._by_customer: dict[CustomerId, CustomerUsers] = {}
         self._named_under: defaultdict[CustomerId, NamedUnder] | None = None
         self._paid: dict[str, Owner] = {}
+        self._subscribed: dict[str, Owner] = {}
         for session in objects.sessions.values():
             if session.subscription:
                 self._checkouts[session.subscription].append(session)
@@ -182,6 +183,11 @@ class Ownership:
 
     def of_subscription(self, subscription: str) -> Owner:
         """Return the user of a subscription, its invoices and their payments."""
+        if subscription not in self._subscribed:  # each of its payments asks
+            self._subscribed[subscription] = self._of_subscription_objects(subscription)
+        return self._subscribed[subscription]
+
+    def _of_subscription_objects(self, subscription: str) -> Owner:
         state = self._objects.subscriptions.get(subscription)
         checkouts = sorted(self.checkouts_of(subscription), key=lambda each: each.id)
         invoices = sorted(self.invoices_of(subscription), key=lambda each: each.id)
