@@ -71,11 +71,6 @@ class Item:
     id: str | None = None
     period_start: datetime | None = None
 
-    @property
-    def names(self) -> tuple[str | None, ...]:
-        """The names under which it was sold, the most trusted first."""
-        return (self.price, self.lookup_key, self.product)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from billing.catalogue import Plan
-from billing.objects.checkouts import SessionState
-from billing.objects.lines import SUBSCRIPTION_LINE
-from billing.objects.plan_references import PlanReference, reference_of_line
+from billing.objects.plan_references import PlanReference
 from billing.projection.plan_lookup import PlanLookup
 
 
@@ -53,22 +51,6 @@ def grants_nothing(reference: PlanReference, lookup: PlanLookup) -> bool:
     if sold_plan(reference, lookup).plan:
         return False
     return not lookup.catalogue.nothing.isdisjoint(reference.refs)
-
-
-def plans_of_subscription_checkout(session: SessionState, lookup: PlanLookup) -> tuple[Plan, ...]:
-    """Return the plans for which a checkout began a subscription, and note what no plan sells.
-
-    Its lines name them where Stripe's API showed them, else its metadata or its payment link.
-    """
-    lines = [each for each in session.lines.lines if each.kind == SUBSCRIPTION_LINE]
-    named = [reference_of_line(line) for line in lines]
-    if not any(sold_plan(each, lookup).is_known for each in named):
-        known = first_known(session.stated, lookup)
-        named = [known[0]] if known else named or list(session.stated)
-    for reference in named:
-        note_unsold(reference, lookup)
-    plans = (sold_plan(each, lookup).plan for each in named)
-    return tuple({plan.code: plan for plan in plans if plan}.values())
 
 
 def note_unsold(reference: PlanReference, lookup: PlanLookup) -> None:

@@ -3,7 +3,7 @@
 A paid checkout stands in for its subscription until a snapshot decides.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.invoices import MatchedPayments
 from billing.projection.ownership import Ownership
 from billing.projection.plan_lookup import HeldPlan, PlanLookup, no_longer_sold
-from billing.projection.sold_plans import plans_of_subscription_checkout
 from billing.projection.subscription_access import Access, PlanAccess, access_by_snapshot
+from billing.projection.subscription_checkouts import lines_begun, plans_begun, plans_of_lines
 from billing.projection.subscription_plans import RunPlans, plans_of_runs
 from billing.projection.subscription_refunds import PeriodEnd, end_by_policy
 from billing.projection.subscription_sources import PaidCheckout, SubscriptionSource
@@ -179,11 +179,20 @@ def _starts(
             stated[held.plan.code] = held, min(since, run.at)
     if source.checkout:
         begun = source.checkout.granted.since
-        for plan_reference in source.checkout.session.plan_references:
-            for plan in lookup.plans_named_by(plan_reference):
-                held, since = stated.get(plan.code, (HeldPlan(plan, 1), begun))
-                stated[plan.code] = held, min(since, begun)
+        for held in _begun(source, source.checkout, lookup):
+            known, since = stated.get(held.plan.code, (held, begun))
+            stated[held.plan.code] = known, min(since, begun)
     return stated
+
+
+def _begun(
+    source: SubscriptionSource, checkout: PaidCheckout, lookup: PlanLookup
+) -> Iterator[HeldPlan]:
+    """Yield the plans that its checkout ever named, the lines first."""
+    yield from plans_of_lines(lines_begun(source, checkout), lookup)
+    for plan_reference in checkout.session.plan_references:
+        for plan in lookup.plans_named_by(plan_reference):
+            yield HeldPlan(plan, 1)
 
 
 def _former_starts(source: SubscriptionSource, lookup: PlanLookup) -> PlanStarts:
@@ -236,6 +245,5 @@ def _by_checkout(
     )
     held = plans[source.snapshot.present_run].held if source.snapshot else ()
     if not held:
-        sold = plans_of_subscription_checkout(checkout.session, lookup)
-        held = tuple(HeldPlan(plan, 1) for plan in sold)
+        held = plans_begun(source, checkout, lookup)
     return [PlanAccess(each, access) for each in held]
