@@ -30,7 +30,7 @@ from billing.rows import PurchaseRow
 
 
 class PurchaseContext(NamedTuple):
-    """What decides whose a purchase is, and whether it grants."""
+    """The inputs that decide the user of a purchase and its grants."""
 
     returns: ReturnContext
     ownership: Ownership

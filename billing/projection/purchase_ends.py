@@ -1,4 +1,4 @@
-"""What ends a purchase: money that goes back, lines that are credited, and its own time.
+"""The ends of a purchase: money that goes back, lines that are credited, and its own time.
 
 What is gone of a purchase is what was refunded or credited of it and its lost disputes. All of what
 was received is full, less is partial, and the policy says what each does: by default a full refund
@@ -75,7 +75,7 @@ class CreditNotes:
 
 
 class ReturnContext(NamedTuple):
-    """What decides whether money that goes back ends a purchase."""
+    """The inputs that decide whether money that goes back ends a purchase."""
 
     matched: MatchedPayments
     notes: CreditNotes
@@ -83,7 +83,7 @@ class ReturnContext(NamedTuple):
 
 
 class _Return(NamedTuple):
-    """What was received for a purchase, and what is gone of it, in minor units."""
+    """The money received for a purchase, and the part that is gone, in minor units."""
 
     payments: list[PaymentObjects]
     refunded_by: list[EventMoment]

@@ -1,9 +1,9 @@
-"""What was bought, line by line.
+"""The lines of a purchase: each buys one thing.
 
 A line of an invoice buys a plan if its amount before discounts is positive, it is no proration, it
 bills no item of a subscription, and its price names a plan. A line of a checkout may be free. On an
 invoice of a subscription the product of a price says too little (setup fees and overages share it),
-and a plan that the subscription has stood for is part of the subscription.
+and a plan that an item of it was ever for is a part of the subscription.
 
 Invoice lines: https://docs.stripe.com/api/invoice-line-item/object
 Line items of a checkout: https://docs.stripe.com/api/checkout/sessions/line_items
@@ -60,7 +60,7 @@ class BoughtLine:
 
 @dataclass(slots=True)
 class SubscriptionPlans:
-    """The plans that the items of each subscription of a realm have ever stood for."""
+    """The plans that the items of each subscription of a realm were ever for."""
 
     objects: RealmObjects
     lookup: PlanLookup
@@ -99,7 +99,7 @@ def bills_an_item(line: Line) -> bool:
 
 
 def may_buy(line: Line) -> bool:
-    """Return True if a line of an invoice can be a purchase, whatever its price names."""
+    """Return True if a line of an invoice can be a purchase, by all but the names of its price."""
     return line.amount > 0 and not line.proration and not bills_an_item(line)
 
 

@@ -47,7 +47,7 @@ INVOICE_PREFIX = "in_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimePurchase:
-    """What one checkout, invoice or payment bought.
+    """All that one checkout, invoice or payment bought.
 
     ``subscription`` is the one on whose invoice it stands.
     """
@@ -118,7 +118,7 @@ class _Evidence:
 
     @property
     def stated(self) -> tuple[PlanReference, ...]:
-        """What their own metadata names, the payments before the invoice."""
+        """The names in their own metadata, the payments before the invoice."""
         intents = [payment.intent for payment in self.linked if payment.intent]
         named = [reference for intent in intents for reference in intent.stated]
         return (*named, *self.invoice.stated) if self.invoice else tuple(named)
@@ -413,7 +413,7 @@ def _by_payment(
 def _stands_for(
     plan: Plan, subscription: SubscriptionState, at: datetime, context: _Context
 ) -> bool:
-    """Return True if an item of a subscription stood for the plan then, and it had not ended."""
+    """Return True if a subscription had an item of the plan then, and had not ended."""
     fields = subscription.newest.fields
     ended_at = (fields.ended_at or subscription.newest.at) if subscription.ended else None
     began_at = fields.started_at or subscription.item_runs[0].at

@@ -1,4 +1,4 @@
-"""What a name at Stripe says was sold: a plan, a plan of the past, nothing on purpose, or a riddle.
+"""The plan behind a name at Stripe: of this catalogue, of a former one, or none.
 
 The first name that this catalogue or a former one knows decides. What a former catalogue knew ends
 the search, so that a plan that is no longer sold does not turn into another one.

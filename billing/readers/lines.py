@@ -1,7 +1,7 @@
 """Lines of invoices and checkouts, in every API shape.
 
 Since basil a line's surroundings stand under ``parent`` and its price under ``pricing``. Before,
-both stood on the line itself, and the id of a subscription's line was the subscription's.
+both were on the line itself, and the id of a subscription's line was the subscription's.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What ends a purchase: its own time, credit notes, and all or a part of its money going back."""
+"""A purchase ends by its own time, by credit notes, or as its money goes back."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What was bought, line by line: on invoices, in checkouts, and beside a subscription."""
+"""Lines are bought one by one: on invoices, in checkouts, and beside a subscription."""
 
 from dataclasses import replace
 from typing import Any
