@@ -185,9 +185,6 @@ def _changes(evidence: Evidence, customer: str | None) -> list[tuple[StatedUser,
 def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
     """Return the user to whom the customer's moves took what was stated for another."""
     user = named.user
-    link = evidence.linked_user(customer)
-    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
-        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     for before, after in _changes(evidence, customer):
         if named.since == after.since:
             raise AmbiguousWorldError("stated in the second of a move")
@@ -196,6 +193,9 @@ def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
             user = after.user
         else:
             evidence.use("move-leaves-others")
+    link = evidence.linked_user(customer)
+    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
+        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     return user
 
 
@@ -214,8 +214,15 @@ def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
         if named:
             if isinstance(record, Session) and record.status == "expired":
                 raise AmbiguousWorldError("an expired session names a user")
+            if _named_several(evidence, record):
+                raise AmbiguousWorldError("an object named two users under a customer")
             found.append(named)
     return sorted(found, key=lambda each: each.since)
+
+
+def _named_several(evidence: Evidence, record: Record) -> bool:
+    history = evidence.history(type(record), record.id)
+    return len({_user_in(evidence, each, "metadata") for _, each in history} - {None}) > 1
 
 
 def _stating_under(evidence: Evidence, customer: str) -> Iterable[Record]:

@@ -246,6 +246,12 @@ def _plan_of_line(evidence: Evidence, line: InvoiceLine, subscription: str | Non
     return plan
 
 
+def _credit_ends(evidence: Evidence, line: InvoiceLine) -> bool:
+    """Return whether policy ends a line of which a part was credited."""
+    part = 0 < _credited(evidence, line.id) < line.amount
+    return part and evidence.shop.policy("refund_partial") == "end"
+
+
 def _credited(evidence: Evidence, line_id: str) -> int:
     notes = evidence.newest(CreditNote).values()
     if any(each.status == "void" and line_id in dict(each.lines) for each in notes):
