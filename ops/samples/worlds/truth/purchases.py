@@ -399,6 +399,8 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
         return False
     if got and back + lost >= got:
         return policy("refund_full") == "end"
+    if lost and policy("dispute_lost") == "keep" and policy("refund_partial") == "end":
+        raise AmbiguousWorldError("a part lost where lost disputes keep and partial refunds end")
     evidence.use("part-of-dispute-lost" if lost else "refund-partial")
     return policy("refund_partial") == "end"
 
