@@ -164,7 +164,14 @@ def _of_invoice(evidence: Evidence, invoice: Invoice) -> Iterator[Purchase]:
     for line, plan in lines:
         evidence.use("line-of-subscription-invoice" if invoice.subscription else "invoice-line")
         lasts = line.end - line.start >= DAY and not invoice.subscription
-        yield replace(bought, plan=plan, quantity=line.quantity, lasts=line.end if lasts else None)
+        yield replace(
+            bought,
+            plan=plan,
+            quantity=line.quantity,
+            lasts=line.end if lasts else None,
+            gone=bought.gone or _credit_ends(evidence, line),
+            line=line.invoice_item or line.id,
+        )
     if lines or invoice.subscription or _sessions_of(evidence, invoice.id):
         return
     named = _named(evidence, invoice.metadata, None)
