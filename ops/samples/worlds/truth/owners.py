@@ -50,10 +50,11 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
             return found
     others = _named_under(evidence, whose.customer)
     copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
-    if others and whose.by_charges and copied - {others[0].user}:
-        raise AmbiguousWorldError("a charge names the user whom its intent named")
     if others:
-        return _first_named(evidence, others, whose.at)
+        first = _first_named(evidence, others, whose.at)
+        if whose.by_charges and copied - {first}:
+            raise AmbiguousWorldError("a charge names the user whom its intent named")
+        return first
     if len(copied) > 1:
         raise AmbiguousWorldError("two copies name two users")
     if copied:

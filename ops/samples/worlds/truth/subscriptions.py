@@ -97,6 +97,8 @@ def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
     _, held = history[-1]
     plans = plans_at(evidence, history, len(history) - 1)
     ends = _ends(evidence, held, plans)
+    if held.status in (*FULL, "past_due") and period_is_gone(evidence, held):
+        return {}
     if held.status == "past_due":
         return _in_grace(evidence, history, plans, ends)
     if held.status not in FULL:
@@ -108,8 +110,6 @@ def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
         pauses = held.resumes_at is None or now < held.resumes_at
         if pauses and evidence.shop.policy("collection_paused") == "end":
             return {}
-    if period_is_gone(evidence, held):
-        return {}
     return {plan: (seats, ends) for plan, seats in plans.items()}
 
 
