@@ -322,6 +322,8 @@ def period_is_gone(evidence: Evidence, held: Subscription) -> bool:
     invoice, amount = newest
     refs = evidence.payments_of(invoice.id)
     if not refs and (pair := paired(evidence, invoice)):
+        if refunded(evidence, pair) or disputes_of(evidence, pair):
+            raise AmbiguousWorldError("a period whose money went back by an inferred pair")
         refs = [pair]
     disputes = [each for ref in refs for each in disputes_of(evidence, ref)]
     back = sum(refunded(evidence, ref) for ref in refs)
