@@ -125,6 +125,11 @@ def _notes(evidence: Evidence, ref: str) -> Iterable[CreditNote]:
             yield note
 
 
+def given_out_of_band(evidence: Evidence, ref: str) -> int:
+    """Return the money that credit notes gave back of a payment or an invoice by other ways."""
+    return sum(each.out_of_band for each in _notes(evidence, ref))
+
+
 def disputes_of(evidence: Evidence, ref: str) -> list[Dispute]:
     """Return the disputes of a payment, oldest first."""
     found = [
@@ -275,7 +280,7 @@ def _uncovered_invoices(evidence: Evidence) -> list[Money]:
             if invoice.subscription
             else of_invoice(evidence, invoice, invoice.id)
         )
-        given = sum(each.out_of_band for each in _notes(evidence, invoice.id))
+        given = given_out_of_band(evidence, invoice.id)
         found.append(
             Money(
                 ref=invoice.id,

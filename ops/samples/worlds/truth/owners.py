@@ -108,12 +108,12 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
         first = evidence.shop.user_from[0] == "metadata"
         listed = "client_reference_id" in evidence.shop.user_from
         evidence.use("metadata-before-reference" if first and listed else "reference-is-not-read")
+    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
+    if whose.by_charges and copied - {link.user if link else own[-1].user}:
+        raise AmbiguousWorldError("a charge names the user whom its intent named")
     if link:
         evidence.use("person-links-customer")
         return link.user
-    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
-    if whose.by_charges and copied - {own[-1].user}:
-        raise AmbiguousWorldError("a charge names the user whom its intent named")
     customer = evidence.one(Customer, whose.customer)
     if customer and customer.deleted:
         evidence.use("deleted-customer-ends-nothing")
@@ -161,6 +161,10 @@ def _user_in(evidence: Evidence, record: Record, word: str) -> str | None:
 def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]:
     """Return the users whom the customer's own metadata named, one after the other."""
     found: list[StatedUser] = []
+    said = evidence.said.get(customer or "", [])
+    if said and isinstance(before := said[0].before, Customer):
+        former = evidence.shop.user_in(before.metadata)
+        found += [StatedUser(former, 0)] if former else []
     for at, stated in evidence.history(Customer, customer or ""):
         user = evidence.shop.user_in(stated.metadata)
         if user and (not found or found[-1].user != user):

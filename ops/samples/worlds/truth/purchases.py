@@ -20,6 +20,7 @@ from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence, sho
 from ops.samples.worlds.truth.money import (
     charges_of,
     disputes_of,
+    given_out_of_band,
     is_open,
     is_returned,
     known_payments,
@@ -386,6 +387,8 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
     refs = list(refs)
     got = sum(received(evidence, ref) for ref in refs)
     back = sum(refunded(evidence, ref) for ref in refs)
+    if invoice is not None and not refs:
+        got, back = invoice.amount_paid, given_out_of_band(evidence, invoice.id)
     disputes = [each for ref in refs for each in disputes_of(evidence, ref)]
     lost = sum(each.amount for each in disputes if each.status == "lost")
     _note_disputes(evidence, [each.status for each in disputes])

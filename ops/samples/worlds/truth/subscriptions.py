@@ -245,6 +245,8 @@ def _kept_plan(
     for at in range(number - 1, -1, -1):
         for each in history[at][1].items:
             if each.id == item.id and (plan := named_plan(evidence, history, at, each)):
+                if evidence.account.ancient and each.quantity != item.quantity:
+                    raise AmbiguousWorldError("the seats of an unknown price without an item")
                 return plan
     if not older or any(each.id == item.id for _, held in older for each in held.items):
         return None
