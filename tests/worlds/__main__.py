@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=3, help="failures that are shrunk and shown")
     parser.add_argument("--scenario", help="one named scenario, or `all`")
     parser.add_argument("--brief", action="store_true", help="each failure in few lines")
+    parser.add_argument("--first", action="store_true", help="stop at the first failure")
     parser.add_argument("--into", type=Path, default=Path("worlds-failed"))
     asked = parser.parse_args()
     return run_scenarios(asked) if asked.scenario else run(asked)
@@ -73,6 +74,8 @@ def run(asked: argparse.Namespace) -> int:
         if _fails(world, asked.shuffles):
             failed.append(world)
             blamed.update(world.rules)
+            if asked.first:
+                break
     for world in failed[: asked.show]:
         _report(world, asked)
     for rule in sorted(RULES, key=lambda each: (rules[each], each)):

@@ -26,7 +26,7 @@ class Heard:
     at: int
     type: str
     record: Record
-    event_id: str
+    before: Record | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +125,13 @@ class StripeAccount:
         if before is not None:
             data["previous_attributes"] = old_value(render(before, shape), stated)
             data["previous_attributes"].pop("livemode", None)
-        self._deliver(event_type, record, data)
+        self._deliver(event_type, record, data, before)
         if self.random.random() < TWINS:
-            self._deliver(event_type, record, data)
+            self._deliver(event_type, record, data, before)
 
-    def _deliver(self, event_type: str, record: Record, data: JsonObject) -> None:
+    def _deliver(
+        self, event_type: str, record: Record, data: JsonObject, before: Record | None
+    ) -> None:
         event_id = self.id("evt")
         envelope = {
             "id": event_id,
@@ -145,7 +147,7 @@ class StripeAccount:
         }
         body = json.dumps(envelope).encode()
         self.events.append(Event(id=event_id, type=event_type, created=self.at, body=body))
-        self.heard.append(Heard(at=self.at, type=event_type, record=record, event_id=event_id))
+        self.heard.append(Heard(at=self.at, type=event_type, record=record, before=before))
 
 
 def old_value(before: Any, after: Any) -> Any:

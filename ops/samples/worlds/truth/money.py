@@ -125,6 +125,11 @@ def _notes(evidence: Evidence, ref: str) -> Iterable[CreditNote]:
             yield note
 
 
+def given_out_of_band(evidence: Evidence, ref: str) -> int:
+    """Return the money that credit notes gave back of a payment or an invoice by other ways."""
+    return sum(each.out_of_band for each in _notes(evidence, ref))
+
+
 def disputes_of(evidence: Evidence, ref: str) -> list[Dispute]:
     """Return the disputes of a payment, oldest first."""
     found = [
@@ -275,7 +280,7 @@ def _uncovered_invoices(evidence: Evidence) -> list[Money]:
             if invoice.subscription
             else of_invoice(evidence, invoice, invoice.id)
         )
-        given = sum(each.out_of_band for each in _notes(evidence, invoice.id))
+        given = given_out_of_band(evidence, invoice.id)
         found.append(
             Money(
                 ref=invoice.id,
@@ -322,6 +327,8 @@ def period_is_gone(evidence: Evidence, held: Subscription) -> bool:
     invoice, amount = newest
     refs = evidence.payments_of(invoice.id)
     if not refs and (pair := paired(evidence, invoice)):
+        if refunded(evidence, pair) or disputes_of(evidence, pair):
+            raise AmbiguousWorldError("a period whose money went back by an inferred pair")
         refs = [pair]
     disputes = [each for ref in refs for each in disputes_of(evidence, ref)]
     back = sum(refunded(evidence, ref) for ref in refs)

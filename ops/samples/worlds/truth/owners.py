@@ -50,10 +50,11 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
             return found
     others = _named_under(evidence, whose.customer)
     copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
-    if others and whose.by_charges and copied - {others[0].user}:
-        raise AmbiguousWorldError("a charge names the user whom its intent named")
     if others:
-        return _first_named(evidence, others, whose.at)
+        first = _first_named(evidence, others, whose.at)
+        if whose.by_charges and copied - {first}:
+            raise AmbiguousWorldError("a charge names the user whom its intent named")
+        return first
     if len(copied) > 1:
         raise AmbiguousWorldError("two copies name two users")
     if copied:
@@ -107,12 +108,12 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
         first = evidence.shop.user_from[0] == "metadata"
         listed = "client_reference_id" in evidence.shop.user_from
         evidence.use("metadata-before-reference" if first and listed else "reference-is-not-read")
+    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
+    if whose.by_charges and copied - {link.user if link else own[-1].user}:
+        raise AmbiguousWorldError("a charge names the user whom its intent named")
     if link:
         evidence.use("person-links-customer")
         return link.user
-    copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
-    if whose.by_charges and copied - {own[-1].user}:
-        raise AmbiguousWorldError("a charge names the user whom its intent named")
     customer = evidence.one(Customer, whose.customer)
     if customer and customer.deleted:
         evidence.use("deleted-customer-ends-nothing")
@@ -160,6 +161,10 @@ def _user_in(evidence: Evidence, record: Record, word: str) -> str | None:
 def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]:
     """Return the users whom the customer's own metadata named, one after the other."""
     found: list[StatedUser] = []
+    said = evidence.said.get(customer or "", [])
+    if said and isinstance(before := said[0].before, Customer):
+        former = evidence.shop.user_in(before.metadata)
+        found += [StatedUser(former, 0)] if former else []
     for at, stated in evidence.history(Customer, customer or ""):
         user = evidence.shop.user_in(stated.metadata)
         if user and (not found or found[-1].user != user):
@@ -185,9 +190,6 @@ def _changes(evidence: Evidence, customer: str | None) -> list[tuple[StatedUser,
 def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
     """Return the user to whom the customer's moves took what was stated for another."""
     user = named.user
-    link = evidence.linked_user(customer)
-    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
-        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     for before, after in _changes(evidence, customer):
         if named.since == after.since:
             raise AmbiguousWorldError("stated in the second of a move")
@@ -196,6 +198,9 @@ def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
             user = after.user
         else:
             evidence.use("move-leaves-others")
+    link = evidence.linked_user(customer)
+    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
+        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     return user
 
 
@@ -214,8 +219,15 @@ def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
         if named:
             if isinstance(record, Session) and record.status == "expired":
                 raise AmbiguousWorldError("an expired session names a user")
+            if _named_several(evidence, record):
+                raise AmbiguousWorldError("an object named two users under a customer")
             found.append(named)
     return sorted(found, key=lambda each: each.since)
+
+
+def _named_several(evidence: Evidence, record: Record) -> bool:
+    history = evidence.history(type(record), record.id)
+    return len({_user_in(evidence, each, "metadata") for _, each in history} - {None}) > 1
 
 
 def _stating_under(evidence: Evidence, customer: str) -> Iterable[Record]:

@@ -20,6 +20,7 @@ from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence, sho
 from ops.samples.worlds.truth.money import (
     charges_of,
     disputes_of,
+    given_out_of_band,
     is_open,
     is_returned,
     known_payments,
@@ -164,7 +165,14 @@ def _of_invoice(evidence: Evidence, invoice: Invoice) -> Iterator[Purchase]:
     for line, plan in lines:
         evidence.use("line-of-subscription-invoice" if invoice.subscription else "invoice-line")
         lasts = line.end - line.start >= DAY and not invoice.subscription
-        yield replace(bought, plan=plan, quantity=line.quantity, lasts=line.end if lasts else None)
+        yield replace(
+            bought,
+            plan=plan,
+            quantity=line.quantity,
+            lasts=line.end if lasts else None,
+            gone=bought.gone or _credit_ends(evidence, line),
+            line=line.invoice_item or line.id,
+        )
     if lines or invoice.subscription or _sessions_of(evidence, invoice.id):
         return
     named = _named(evidence, invoice.metadata, None)
@@ -244,6 +252,12 @@ def _plan_of_line(evidence: Evidence, line: InvoiceLine, subscription: str | Non
         evidence.use("setup-fee-is-part")
         return None
     return plan
+
+
+def _credit_ends(evidence: Evidence, line: InvoiceLine) -> bool:
+    """Return whether policy ends a line of which a part was credited."""
+    part = 0 < _credited(evidence, line.id) < line.amount
+    return part and evidence.shop.policy("refund_partial") == "end"
 
 
 def _credited(evidence: Evidence, line_id: str) -> int:
@@ -373,6 +387,8 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
     refs = list(refs)
     got = sum(received(evidence, ref) for ref in refs)
     back = sum(refunded(evidence, ref) for ref in refs)
+    if invoice is not None and not refs:
+        got, back = invoice.amount_paid, given_out_of_band(evidence, invoice.id)
     disputes = [each for ref in refs for each in disputes_of(evidence, ref)]
     lost = sum(each.amount for each in disputes if each.status == "lost")
     _note_disputes(evidence, [each.status for each in disputes])
@@ -393,6 +409,8 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
         return False
     if got and back + lost >= got:
         return policy("refund_full") == "end"
+    if lost and policy("dispute_lost") == "keep" and policy("refund_partial") == "end":
+        raise AmbiguousWorldError("a part lost where lost disputes keep and partial refunds end")
     evidence.use("part-of-dispute-lost" if lost else "refund-partial")
     return policy("refund_partial") == "end"
 

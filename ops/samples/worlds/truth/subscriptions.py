@@ -97,6 +97,8 @@ def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
     _, held = history[-1]
     plans = plans_at(evidence, history, len(history) - 1)
     ends = _ends(evidence, held, plans)
+    if held.status in (*FULL, "past_due") and period_is_gone(evidence, held):
+        return {}
     if held.status == "past_due":
         return _in_grace(evidence, history, plans, ends)
     if held.status not in FULL:
@@ -108,8 +110,6 @@ def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
         pauses = held.resumes_at is None or now < held.resumes_at
         if pauses and evidence.shop.policy("collection_paused") == "end":
             return {}
-    if period_is_gone(evidence, held):
-        return {}
     return {plan: (seats, ends) for plan, seats in plans.items()}
 
 
@@ -245,6 +245,8 @@ def _kept_plan(
     for at in range(number - 1, -1, -1):
         for each in history[at][1].items:
             if each.id == item.id and (plan := named_plan(evidence, history, at, each)):
+                if evidence.account.ancient and each.quantity != item.quantity:
+                    raise AmbiguousWorldError("the seats of an unknown price without an item")
                 return plan
     if not older or any(each.id == item.id for _, held in older for each in held.items):
         return None
