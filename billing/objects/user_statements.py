@@ -92,7 +92,7 @@ def fold_user_statements(
     What stands before the first observed change stood since the object was made: Stripe's events
     are the only news of a change, and an endpoint may be younger than the object.
     """
-    made_at = min(filter(None, (made_at, facts[0].since)))
+    made_at = made_at or facts[0].since
     first = facts[0].before or facts[0].fields
     changes = [_statement(made_at, first)]
     for at, fields in _states(facts):
