@@ -361,7 +361,7 @@ class TestWords:
     """``[identity]``: which words name a user, and in which order over all objects."""
 
     def test_metadata_of_the_payment_comes_before_a_client_reference(self) -> None:
-        """An affiliate tool writes a click id there (help.rewardful.com, 9014067)."""
+        # An affiliate tool writes a click id there (help.rewardful.com, 9014067).
         projection = project_facts(
             checkout(client_reference_id="click_1", user_id=None), intent(user_id="usr_1")
         )
@@ -427,10 +427,10 @@ class TestWords:
 
 
 class TestOthersUnderTheCustomer:
-    """What other objects of a customer say where the source and the customer say nothing."""
+    """The users named by other objects of a customer, where source and customer name none."""
 
     def test_one_user_named_under_the_customer_is_the_user_of_everything_silent(self) -> None:
-        """The same whether the word came before or after (stripe/stripe-cli#1320)."""
+        # The same whether the word came before or after (stripe/stripe-cli#1320).
         for seconds in (1, 99):
             projection = project_facts(
                 subscription(user="usr_1", seconds=seconds),
@@ -492,7 +492,7 @@ class TestOthersUnderTheCustomer:
             assert not projection.candidates
 
     def test_the_client_reference_of_a_payment_link_speaks_for_its_checkout_alone(self) -> None:
-        """The buyer can write it into the link's address (docs.stripe.com/payment-links)."""
+        # The buyer can write it into the link's address (docs.stripe.com/payment-links).
         by_link = subscribed(
             user_id=None, client_reference_id="usr_1", payment_link="plink_premium"
         )
@@ -512,7 +512,7 @@ class TestOthersUnderTheCustomer:
         assert project_facts(by_link).customers["test", "cus_1"].user_id == "usr_1"
 
     def test_a_client_reference_gives_way_to_the_metadata_of_what_was_bought(self) -> None:
-        """A click id is no second user under the customer."""
+        # A click id is no second user under the customer.
         silent = subscription(user=None, seconds=50, stripe_id="sub_2")
         click: dict[str, Any] = {"user_id": None, "client_reference_id": "click_1"}
 
@@ -547,7 +547,7 @@ class TestOthersUnderTheCustomer:
         }
 
     def test_an_object_is_dated_by_its_own_second_and_not_by_the_event(self) -> None:
-        """An endpoint that was made yesterday hears of old objects late."""
+        # An endpoint that was made yesterday hears of old objects late.
         first = replace_fields(subscription(user="usr_b", seconds=50), own_created_at=at(1))
         second = checkout(9, user_id="usr_a")
         silent = replace_fields(intent(seconds=60, stripe_id="pi_2"), own_created_at=at(5))
@@ -560,7 +560,7 @@ class TestMoves:
     """A customer that changes from one user to another."""
 
     def test_a_move_takes_nothing_that_was_stated_for_another_user(self) -> None:
-        """A shared customer: B's purchase stays B's (skillrecordings/products#1740)."""
+        # A shared customer: B's purchase stays B's (skillrecordings/products#1740).
         projection = project_facts(
             customer("usr_a"),
             subscription(user="usr_a", seconds=1),
@@ -595,7 +595,7 @@ class TestMoves:
 
         assert holders(projection) == {"usr_a"}
 
-    def test_a_change_that_was_missed_shows_in_what_stood_before_the_next(self) -> None:
+    def test_a_missed_change_shows_in_the_state_before_the_next_event(self) -> None:
         projection = project_facts(
             customer("usr_a"),
             subscription(user="usr_b", seconds=1),
@@ -604,7 +604,7 @@ class TestMoves:
 
         assert holders(projection) == {"usr_c"}
 
-    def test_what_stood_before_the_first_event_is_as_old_as_the_object(self) -> None:
+    def test_words_before_the_first_event_are_as_old_as_the_object(self) -> None:
         moved = replace_fields(subscription(user="usr_a", seconds=50), own_created_at=at(1))
 
         assert holders(project_facts(customer("usr_c", 5, was="usr_a"), moved)) == {"usr_c"}
@@ -828,7 +828,7 @@ def test_a_checkout_names_the_user_of_the_payment_of_its_invoice() -> None:
 
 
 def test_the_metadata_of_a_charge_is_a_copy_of_its_payments() -> None:
-    """A silent subscription of the customer does not wait because the copy is older."""
+    # A silent subscription of the customer does not wait because the copy is older.
     projection = project_facts(
         intent(user_id="usr_1"),
         charge(user_id="usr_2"),
@@ -882,7 +882,7 @@ class TestOwnersOfLinkedObjects:
         assert (linked.user_id, linked.candidates) == ("usr_c", ())
 
     def test_whoever_could_have_been_the_user_before_an_object_was_known_is_known(self) -> None:
-        """A payment is its own until the subscription that it pays for is known."""
+        # A payment is its own until the subscription that it pays for is known.
         found = ownership_of(
             subscription(user="usr_1"),
             invoice(1, payment_refs=("pi_1",), metadata=naming("usr_2")),

@@ -1,4 +1,4 @@
-"""What holds of users in every history of customers, sessions, subscriptions, moves and links."""
+"""Properties of users in every history of customers, sessions, subscriptions, moves and links."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ def subscriptions(draw: st.DrawFn, number: int, seconds: int) -> Source:
         client_reference_id=reference,
         how=how,
     )
-    told = [
+    described = [
         subscription("active", seconds, user=who, stripe_id=sub, customer=named_customer),
         invoice(
             seconds, stripe_id=bill, subscription=sub, payment_refs=(paid,), user_id=who, how=how
@@ -62,7 +62,7 @@ def subscriptions(draw: st.DrawFn, number: int, seconds: int) -> Source:
         intent(seconds=seconds, stripe_id=paid, how=how),
     ]
     begun = [session] if draw(st.booleans()) else []
-    return Source(sub, named_customer, (*told, *begun))
+    return Source(sub, named_customer, (*described, *begun))
 
 
 @st.composite
