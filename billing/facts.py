@@ -292,7 +292,7 @@ class EntitlementSummaryFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFields:
-    """What a person said about the user of an object or of a customer.
+    """A person's word about the user of an object or of a customer.
 
     ``target`` is the Stripe id of a subscription, payment intent, charge, invoice, checkout or
     customer. A link that was ended was taken back; it counts as if it had never been made.

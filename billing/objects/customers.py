@@ -11,7 +11,7 @@ from billing.objects.user_statements import UserStatements, fold_user_statements
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerState:
-    """What a customer's own metadata said over time.
+    """The words of a customer's own metadata over time.
 
     ``clocked`` is True if the customer lives in the time of a test clock.
     """

@@ -1,4 +1,4 @@
-"""What an object says about its user: its metadata and its client reference, over time.
+"""The words of an object about its user: its metadata and its client reference, over time.
 
 The fold keeps every change of these words, since the catalogue says which of them name a user
 (``[identity]``). A statement is dated where its unbroken run of naming one user begins.
@@ -89,10 +89,10 @@ def fold_user_statements(
 ) -> UserStatements:
     """Return the statements of an object, given its observations and its own ``created``.
 
-    What stands before the first observed change stood since the object was made: Stripe's events
-    are the only news of a change, and an endpoint may be younger than the object.
+    The words before the first observed change count since the object was made: an endpoint may be
+    younger than the object, and only an event shows a change.
     """
-    made_at = min(filter(None, (made_at, facts[0].since)))
+    made_at = made_at or facts[0].since
     first = facts[0].before or facts[0].fields
     changes = [_statement(made_at, first)]
     for at, fields in _states(facts):

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from billing.ids import EventId, PlanCode, Realm, UserId
-from billing.projection.ownership import Owner
+from billing.projection.ownership import SourceOwner
 from billing.rows import EntitlementRow
 
 
@@ -47,7 +47,7 @@ class GrantCollector:
 
     def add(
         self,
-        owner: Owner,
+        owner: SourceOwner,
         source: str,
         plan_grants: Iterable[PlanGrant],
     ) -> None:
@@ -58,7 +58,7 @@ class GrantCollector:
                 row = self._row(named, source, plan_grant, is_owner=named == owner.user_id)
                 self.rows[row.key] = row
 
-    def _note(self, plan_grant: PlanGrant, owner: Owner, source: str) -> None:
+    def _note(self, plan_grant: PlanGrant, owner: SourceOwner, source: str) -> None:
         if plan_grant.active and owner.user_id is None:
             self.candidates[source] = owner.candidates
         ends = plan_grant.expires_at if plan_grant.active else plan_grant.resumes_at

@@ -40,7 +40,7 @@ from billing.rows import PurchaseStatus
 Each = TypeVar("Each")
 
 
-class Owner(NamedTuple):
+class SourceOwner(NamedTuple):
     """The user of a source, None while it waits.
 
     ``candidates`` are the users between whom it waits. ``all_time`` is every user who could have
@@ -98,11 +98,11 @@ class DescribedObject(Protocol):
 
     @property
     def user_statements(self) -> UserStatements:
-        """What it says about its user."""
+        """Its words about its user."""
 
     @property
     def customer_id(self) -> CustomerId | None:
-        """Its customer."""
+        """Its customer, if it names one."""
 
 
 class Described(NamedTuple):
@@ -153,8 +153,8 @@ class Ownership:
         self._links: dict[str, list[LinkState]] = defaultdict(list)
         self._by_customer: dict[CustomerId, CustomerUsers] = {}
         self._named_under: defaultdict[CustomerId, NamedUnder] | None = None
-        self._paid: dict[str, Owner] = {}
-        self._subscribed: dict[str, Owner] = {}
+        self._paid: dict[str, SourceOwner] = {}
+        self._subscribed: dict[str, SourceOwner] = {}
         for session in objects.sessions.values():
             if session.subscription:
                 self._checkouts[session.subscription].append(session)
@@ -177,17 +177,17 @@ class Ownership:
         """Return the invoices of a subscription."""
         return self._invoices.get(subscription, [])
 
-    def of_customer(self, customer_id: CustomerId, at: datetime | None = None) -> Owner:
+    def of_customer(self, customer_id: CustomerId, at: datetime | None = None) -> SourceOwner:
         """Return the user of a customer, and of what belongs to it alone, dated ``at``."""
         return self._resolve(Described((), (), (), customer_id, at))
 
-    def of_subscription(self, subscription: str) -> Owner:
+    def of_subscription(self, subscription: str) -> SourceOwner:
         """Return the user of a subscription, its invoices and their payments."""
         if subscription not in self._subscribed:  # each of its payments asks
             self._subscribed[subscription] = self._of_subscription_objects(subscription)
         return self._subscribed[subscription]
 
-    def _of_subscription_objects(self, subscription: str) -> Owner:
+    def _of_subscription_objects(self, subscription: str) -> SourceOwner:
         state = self._objects.subscriptions.get(subscription)
         checkouts = sorted(self.checkouts_of(subscription), key=lambda each: each.id)
         invoices = sorted(self.invoices_of(subscription), key=lambda each: each.id)
@@ -203,7 +203,7 @@ class Ownership:
             )
         )
 
-    def of_paid(self, ref: str) -> Owner:
+    def of_paid(self, ref: str) -> SourceOwner:
         """Return the user of a payment, an invoice or a checkout, and of what it bought.
 
         Objects that are linked to one another have one user; an inferred pair is no link.
@@ -214,7 +214,7 @@ class Ownership:
             self._paid |= dict.fromkeys(paid.refs, owner)
         return self._paid[ref]
 
-    def _of_paid_objects(self, paid: PaidObjects) -> Owner:
+    def _of_paid_objects(self, paid: PaidObjects) -> SourceOwner:
         sessions, attempts = _by_id(paid.sessions), _by_id(paid.attempts)
         invoices = _by_id(paid.invoices)
         stated = (_statements(sessions), _statements(attempts), _statements(invoices))
@@ -236,8 +236,8 @@ class Ownership:
         return [self._matched.matches[ref] for ref in sorted(refs) if ref in self._matched.matches]
 
     def _billed(
-        self, described: Described, owner: Owner, subscription: str, paid: PaidObjects
-    ) -> Owner:
+        self, described: Described, owner: SourceOwner, subscription: str, paid: PaidObjects
+    ) -> SourceOwner:
         """Return the user of a subscription's payment: its own by a link, else the subscription's.
 
         A link of the checkout is one of the subscription.
@@ -275,7 +275,7 @@ class Ownership:
             yield from () if match.inferred else match.payments
             yield from (match.session.id,) if match.session else ()
 
-    def _resolve(self, source: Described) -> Owner:
+    def _resolve(self, source: Described) -> SourceOwner:
         customer = self._customer(source.customer_id)
         named = self._named_by(source)
         copied = [each.by_copy(self._identity) for each in source.copied]
@@ -288,7 +288,7 @@ class Ownership:
         said = [copied, *(group for groups in named.values() for group in groups)]
         everyone |= {each.user_id for group in said for runs in group for each in runs}
         candidates = () if user_id else tuple(each.user_id for each in customer.named_first)
-        return Owner(user_id, candidates, customer.all_time | everyone)
+        return SourceOwner(user_id, candidates, customer.all_time | everyone)
 
     def _links_of(self, ids: Iterable[str]) -> list[LinkState]:
         return [link for each in ids for link in self._links.get(each, ())]

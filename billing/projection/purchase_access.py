@@ -14,7 +14,7 @@ from billing.objects.observations import EventMoment, newest_of
 from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector, PlanGrant
 from billing.projection.invoices import MatchedPayments
-from billing.projection.ownership import Owner, Ownership
+from billing.projection.ownership import Ownership, SourceOwner
 from billing.projection.plan_lookup import no_longer_sold
 from billing.projection.purchase_ends import (
     Ends,
@@ -41,7 +41,7 @@ class _Owned(NamedTuple):
     """A purchase with its user, every user it ever had, and what money ended of it."""
 
     purchase: OneTimePurchase
-    owner: Owner
+    owner: SourceOwner
     ends: Ends
 
 

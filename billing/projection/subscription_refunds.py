@@ -116,8 +116,8 @@ def _bills(line: Line, entitled: frozenset[str], lookup: PlanLookup) -> bool:
 def _payments(invoice: InvoiceState, matched: MatchedPayments) -> list[PaymentObjects]:
     """Return the payments that are linked to an invoice; an inferred one decides no end."""
     match = matched.matches[invoice.id]
-    known = [matched.payments[ref] for ref in match.payments if ref in matched.payments]
-    return [] if match.inferred else known
+    linked = [] if match.inferred else match.payments
+    return [matched.payments[ref] for ref in linked if ref in matched.payments]
 
 
 def _end_of(period: _PaidPeriod, matched: MatchedPayments, policy: Policy) -> PeriodEnd | None:

@@ -1,10 +1,16 @@
 """The user rule: links, the source's own words, its customer, what others named, copies."""
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
 from billing.catalogue import Catalogue, read_catalogue
 from billing.facts import CustomerFields, Fact, Kind, Metadata
+from billing.ids import ObjectKey, Realm
+from billing.objects.ordering import order_facts
+from billing.objects.store import RealmObjects
+from billing.projection.invoices import match_invoices
+from billing.projection.ownership import Ownership
 from billing.rows import Projection
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -15,6 +21,7 @@ from tests.billing.fact_builders import (
     customer,
     intent,
     invoice,
+    invoice_payment,
     link,
     make_fact,
     naming,
@@ -23,12 +30,23 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    subscription_fields,
     summary,
 )
 
 
 def with_identity(**identity: list[str]) -> Catalogue:
     return replace(CATALOGUE, identity=read_catalogue({"identity": identity}).identity)
+
+
+def ownership_of(*facts: Fact | list[Fact]) -> Ownership:
+    objects = RealmObjects(realm=Realm("test"))
+    histories: dict[tuple[Kind, ObjectKey], list[Fact]] = defaultdict(list)
+    for fact in (one for each in facts for one in ([each] if isinstance(each, Fact) else each)):
+        histories[fact.kind, fact.object_key].append(fact)
+    for (kind, key), history in histories.items():
+        objects.put(kind, key, order_facts(history))
+    return Ownership(objects, match_invoices(objects), CATALOGUE.identity)
 
 
 def make_customer(metadata: Metadata, seconds: float) -> Fact:
@@ -343,7 +361,7 @@ class TestWords:
     """``[identity]``: which words name a user, and in which order over all objects."""
 
     def test_metadata_of_the_payment_comes_before_a_client_reference(self) -> None:
-        """An affiliate tool writes a click id there (help.rewardful.com, 9014067)."""
+        # An affiliate tool writes a click id there (help.rewardful.com, 9014067).
         projection = project_facts(
             checkout(client_reference_id="click_1", user_id=None), intent(user_id="usr_1")
         )
@@ -409,10 +427,10 @@ class TestWords:
 
 
 class TestOthersUnderTheCustomer:
-    """What other objects of a customer say where the source and the customer say nothing."""
+    """The users named by other objects of a customer, where source and customer name none."""
 
     def test_one_user_named_under_the_customer_is_the_user_of_everything_silent(self) -> None:
-        """The same whether the word came before or after (stripe/stripe-cli#1320)."""
+        # The same whether the word came before or after (stripe/stripe-cli#1320).
         for seconds in (1, 99):
             projection = project_facts(
                 subscription(user="usr_1", seconds=seconds),
@@ -474,7 +492,7 @@ class TestOthersUnderTheCustomer:
             assert not projection.candidates
 
     def test_the_client_reference_of_a_payment_link_speaks_for_its_checkout_alone(self) -> None:
-        """The buyer can write it into the link's address (docs.stripe.com/payment-links)."""
+        # The buyer can write it into the link's address (docs.stripe.com/payment-links).
         by_link = subscribed(
             user_id=None, client_reference_id="usr_1", payment_link="plink_premium"
         )
@@ -494,7 +512,7 @@ class TestOthersUnderTheCustomer:
         assert project_facts(by_link).customers["test", "cus_1"].user_id == "usr_1"
 
     def test_a_client_reference_gives_way_to_the_metadata_of_what_was_bought(self) -> None:
-        """A click id is no second user under the customer."""
+        # A click id is no second user under the customer.
         silent = subscription(user=None, seconds=50, stripe_id="sub_2")
         click: dict[str, Any] = {"user_id": None, "client_reference_id": "click_1"}
 
@@ -529,7 +547,7 @@ class TestOthersUnderTheCustomer:
         }
 
     def test_an_object_is_dated_by_its_own_second_and_not_by_the_event(self) -> None:
-        """An endpoint that was made yesterday hears of old objects late."""
+        # An endpoint that was made yesterday hears of old objects late.
         first = replace_fields(subscription(user="usr_b", seconds=50), own_created_at=at(1))
         second = checkout(9, user_id="usr_a")
         silent = replace_fields(intent(seconds=60, stripe_id="pi_2"), own_created_at=at(5))
@@ -542,7 +560,7 @@ class TestMoves:
     """A customer that changes from one user to another."""
 
     def test_a_move_takes_nothing_that_was_stated_for_another_user(self) -> None:
-        """A shared customer: B's purchase stays B's (skillrecordings/products#1740)."""
+        # A shared customer: B's purchase stays B's (skillrecordings/products#1740).
         projection = project_facts(
             customer("usr_a"),
             subscription(user="usr_a", seconds=1),
@@ -577,7 +595,7 @@ class TestMoves:
 
         assert holders(projection) == {"usr_a"}
 
-    def test_a_change_that_was_missed_shows_in_what_stood_before_the_next(self) -> None:
+    def test_a_missed_change_shows_in_the_state_before_the_next_event(self) -> None:
         projection = project_facts(
             customer("usr_a"),
             subscription(user="usr_b", seconds=1),
@@ -586,7 +604,7 @@ class TestMoves:
 
         assert holders(projection) == {"usr_c"}
 
-    def test_what_stood_before_the_first_event_is_as_old_as_the_object(self) -> None:
+    def test_words_before_the_first_event_are_as_old_as_the_object(self) -> None:
         moved = replace_fields(subscription(user="usr_a", seconds=50), own_created_at=at(1))
 
         assert holders(project_facts(customer("usr_c", 5, was="usr_a"), moved)) == {"usr_c"}
@@ -689,6 +707,22 @@ class TestLinksOfPeople:
 
         assert holders(project_facts(subscription(), links)) == {"usr_9"}
 
+    def test_a_link_moves_with_the_user_of_the_customer(self) -> None:
+        billed = [invoice(1, payment_refs=("pi_1",)), intent(seconds=1)]
+        said = [link("sub_1", "usr_8", 3), link("pi_1", "usr_8", 3)]
+        moved = [customer("usr_8", 0), customer("usr_9", 5)]
+        projection = project_facts(subscription(), billed, said, moved)
+
+        assert holders(projection) == {"usr_9"}
+        assert only_payment(projection).user_id == "usr_9"
+
+    def test_a_link_of_the_second_of_the_metadata_comes_after_it(self) -> None:
+        projection = project_facts(
+            customer("usr_1", 5), subscription(seconds=1), link("cus_1", "usr_9", 5)
+        )
+
+        assert holders(projection) == {"usr_9"}
+
     def test_a_link_is_waited_for(self) -> None:
         silent = subscription(user=None)
 
@@ -725,3 +759,150 @@ def test_a_payment_of_an_unheard_invoice_has_the_user_of_the_subscription_that_n
 
     assert only_payment(project_facts(facts)).user_id == "usr_1"
     assert only_payment(project_facts(facts[::2])).user_id == "usr_9"
+
+
+def test_a_statement_for_the_old_user_in_the_second_of_the_change_stands() -> None:
+    projection = project_facts(
+        customer("usr_1"), customer("usr_2", 5), subscription(user="usr_1", seconds=5)
+    )
+
+    assert holders(projection) == {"usr_1"}
+
+
+def test_a_statement_keeps_its_date_while_other_metadata_changes() -> None:
+    projection = project_facts(
+        customer("usr_1"),
+        subscription(user="usr_1", seconds=1),
+        customer("usr_2", 5),
+        subscription(seconds=9, stated={"metadata": (("colour", "blue"), ("user_id", "usr_1"))}),
+    )
+
+    assert holders(projection) == {"usr_2"}
+
+
+def test_a_user_who_was_cleared_before_the_first_event_is_as_old_as_the_object() -> None:
+    cleared = subscription(user=None, seconds=50, before=subscription_fields(user="usr_1"))
+    old = replace_fields(cleared, own_created_at=at(1))
+
+    assert holders(project_facts(customer("usr_2", 5, was="usr_1"), old)) == {"usr_2"}
+
+
+def test_of_two_checkouts_of_a_subscription_in_one_second_the_lower_user_id_counts() -> None:
+    begun = [
+        subscribed(1, stripe_id="cs_1", user_id="usr_b"),
+        subscribed(1, stripe_id="cs_2", user_id="usr_a"),
+    ]
+    silent = subscription(user=None, seconds=1)
+
+    assert holders(project_facts(begun, silent)) == {"usr_a"}
+    assert holders(project_facts(begun[::-1], silent)) == {"usr_a"}
+
+
+def test_a_subscription_is_of_the_customer_that_it_names_itself() -> None:
+    projection = project_facts(
+        customer("usr_1"),
+        customer("usr_2", stripe_id="cus_2"),
+        subscription(user=None),
+        invoice(1, how={"customer": "cus_2"}),
+    )
+
+    assert holders(projection) == {"usr_1"}
+
+
+def test_metadata_of_a_payment_comes_before_that_of_its_invoice() -> None:
+    billed = invoice(1, subscription=None, user_id="usr_b", payment_refs=("pi_1",))
+    projection = project_facts(billed, intent(seconds=1, user_id="usr_a"))
+
+    assert holders(projection) == {"usr_a"}
+
+
+def test_a_checkout_names_the_user_of_the_payment_of_its_invoice() -> None:
+    projection = project_facts(
+        customer("usr_2"),
+        checkout(payment_intent=None, invoice="in_1", user_id="usr_3"),
+        invoice(1, subscription=None, payment_refs=("pi_1",)),
+        intent(seconds=1),
+    )
+
+    assert only_payment(projection).user_id == "usr_3"
+
+
+def test_the_metadata_of_a_charge_is_a_copy_of_its_payments() -> None:
+    # A silent subscription of the customer does not wait because the copy is older.
+    projection = project_facts(
+        intent(user_id="usr_1"),
+        charge(user_id="usr_2"),
+        subscription(user=None, seconds=9),
+    )
+
+    assert grant_of(projection, "sub_1") == {"usr_1"}
+
+
+class TestOwnersOfLinkedObjects:
+    """Every object around a payment has its owner, also where no row shows it."""
+
+    def test_every_object_around_a_payment_has_one_owner(self) -> None:
+        found = ownership_of(
+            checkout(invoice="in_1", user_id="usr_1"),
+            intent(),
+            charge(),
+            invoice(1, subscription=None),
+            invoice_payment(2),
+        )
+
+        owners = {found.of_paid(ref) for ref in ("cs_1", "pi_1", "ch_1", "in_1")}
+        assert {owner.user_id for owner in owners} == {"usr_1"}
+        assert len(owners) == 1
+
+    def test_an_inferred_pair_has_two_owners(self) -> None:
+        facts = [subscription(user="usr_b", seconds=1), checkout(9, payment_intent="pi_9")]
+        for_bill = ownership_of(
+            facts, intent(seconds=20, user_id="usr_c"), invoice(21, subscription=None)
+        )
+        for_money = ownership_of(
+            facts, intent(seconds=20), invoice(21, subscription=None, user_id="usr_c")
+        )
+
+        assert for_bill.of_paid("in_1").candidates == ("usr_b", "usr_1", "usr_c")
+        assert for_bill.of_paid("pi_1").user_id == "usr_c"
+        assert for_money.of_paid("pi_1").candidates == ("usr_b", "usr_1", "usr_c")
+        assert for_money.of_paid("in_1").user_id == "usr_c"
+
+    def test_what_names_its_user_has_no_candidates(self) -> None:
+        facts = [subscription(user="usr_b", seconds=1), checkout(9, user_id="usr_a")]
+        silent = subscription(user=None, seconds=10, stripe_id="sub_2")
+        billed = invoice(11, subscription="sub_2", payment_refs=("pi_2",))
+        said = link("pi_2", "usr_c", 20)
+
+        assert ownership_of(facts).of_paid("pi_1").candidates == ()
+        waiting = ownership_of(facts, silent, billed)
+        assert waiting.of_paid("pi_2") == waiting.of_subscription("sub_2")
+        assert waiting.of_paid("pi_2").candidates == ("usr_b", "usr_a")
+        linked = ownership_of(facts, silent, billed, said).of_paid("pi_2")
+        assert (linked.user_id, linked.candidates) == ("usr_c", ())
+
+    def test_whoever_could_have_been_the_user_before_an_object_was_known_is_known(self) -> None:
+        # A payment is its own until the subscription that it pays for is known.
+        found = ownership_of(
+            subscription(user="usr_1"),
+            invoice(1, payment_refs=("pi_1",), metadata=naming("usr_2")),
+            intent(seconds=1, how={"customer": None}, user_id="usr_3"),
+        )
+
+        assert found.of_paid("pi_1").user_id == "usr_1"
+        assert found.of_paid("pi_1").all_time == {"usr_1", "usr_2", "usr_3"}
+
+    def test_a_client_reference_that_gives_way_could_have_counted(self) -> None:
+        click: dict[str, Any] = {"user_id": None, "client_reference_id": "click_1"}
+        projection = project_facts(
+            checkout(**click),
+            intent(seconds=1, user_id="usr_1"),
+            subscription(user=None, seconds=50),
+        )
+
+        assert {
+            row.user_id for row in projection.entitlements.values() if row.source == "sub_1"
+        } == {
+            "usr_1",
+            "click_1",
+        }

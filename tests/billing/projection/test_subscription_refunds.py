@@ -201,6 +201,10 @@ def test_an_inferred_payment_decides_no_end() -> None:
     assert grant(unlinked, back, by=REFUND).active
 
 
+def test_a_payment_that_no_event_showed_decides_no_end() -> None:
+    assert grant([invoice(lines=(line(),), payment_refs=("pi_9",))], by=REFUND).active
+
+
 def test_money_that_went_back_ends_what_only_a_checkout_granted() -> None:
     facts = [subscribed(0), *paid(), refund("succeeded", 500)]
 
