@@ -255,7 +255,7 @@ def _payment_event(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
 
 
 def _versioned(entry: dict[str, Any], batch: BatchState) -> dict[str, Any]:
-    """Add to an entry about access the version of the plans it was computed by."""
+    """Add to the row after in an entry about access the version of the plans in force."""
     if entry["target_type"] == ENTITLEMENT and entry["after"]:
         entry["after"]["catalogue_version"] = batch.plans.version
     return entry
@@ -277,7 +277,7 @@ def _audit_of_entitlement(
 ) -> dict[str, Any]:
     row = change.after or change.before
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-    return audit_row(
+    entry = audit_row(
         cause,
         action=f"entitlement.{CHANGES[type(change)]}",
         target=(ENTITLEMENT, f"{row.source}/{row.plan_code}"),
@@ -286,6 +286,9 @@ def _audit_of_entitlement(
         after=change.after,
         reason=cause.reason or (change.after.because if change.after else None),
     )
+    if entry["before"]:
+        entry["before"]["catalogue_version"] = change.before_version
+    return entry
 
 
 def _audit_of_note(cause: ChangeCause, note: Noted) -> dict[str, Any]:
