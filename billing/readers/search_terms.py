@@ -32,8 +32,10 @@ _PERSONAL: Final = (
 )
 """Objects inside others that bear the name and the address of a person or company."""
 
-_NAMES: Final = ("name", "business_name", "individual_name")
-"""Names of a person or company in a customer and in the objects above; elsewhere, of a product."""
+_BEARING: Final = (*_PERSONAL, METADATA)
+_NAMES_OF_OTHERS: Final = ("customer_name",)
+_ALL_NAMES: Final = (*_NAMES_OF_OTHERS, "name", "business_name", "individual_name")
+"""Names in a customer and in the objects above; elsewhere, ``name`` is that of a product."""
 
 _USERS: Final = frozenset({"user_id", "client_reference_id"})
 _READ: Final = _USERS | {"plan_code", "price_id"}
@@ -104,30 +106,31 @@ def terms_in(envelope: Envelope, fetched: FetchRecord | None = None) -> frozense
 def _terms_of(raw: Raw) -> Iterator[Term]:
     yield from _own_emails(raw)
     yield from _own_words("", raw)
-    for name in (*_PERSONAL, "metadata"):
-        inner = object_in(raw, name)
-        yield from _own_words(name, inner)
-        if name != "metadata":
-            yield from _own_emails(inner)
+    for name in _BEARING:
+        inner = raw.get(name)
+        if isinstance(inner, dict):
+            yield from _own_words(name, inner)
+            if name != METADATA:
+                yield from _own_emails(inner)
 
 
 def _own_emails(raw: Raw) -> Iterator[Term]:
     for name in _EMAILS:
-        text = text_in(raw, name)
-        if text and (term := email_term(text)):
+        if raw.get(name) and (text := text_in(raw, name)) and (term := email_term(text)):
             yield Term(EMAIL, term)
 
 
 def _own_words(name: str, raw: Raw) -> Iterator[Term]:
     """Yield the names, or the metadata, that an object itself bears; ``name`` is where it is."""
-    if name == "metadata":
+    if name == METADATA:
         yield from _values(raw)
         return
     personal = name in _PERSONAL or raw.get("object") == "customer"
-    for each in ("customer_name", *(_NAMES if personal else ())):
-        term = word_term(text_in(raw, each) or "")
-        if _SHORTEST_NAME <= len(term) <= _LONGEST_WORD:
-            yield Term(NAME, term)
+    for each in _ALL_NAMES if personal else _NAMES_OF_OTHERS:
+        if raw.get(each) and (text := text_in(raw, each)):
+            term = word_term(text)
+            if _SHORTEST_NAME <= len(term) <= _LONGEST_WORD:
+                yield Term(NAME, term)
 
 
 def _values(metadata: Raw) -> Iterator[Term]:
