@@ -186,13 +186,15 @@ def parties_by_email(email: str) -> Select[str]:
 
 def objects_by_word(word: str, *, limit: int) -> Select[str, str]:
     """Return the query for the objects that bear a name or a value of metadata, with parties."""
-    # A value such as `web` may stand in the metadata of every customer.
-    some = (
+    # A value such as `web` may stand in the metadata of every customer: one index gives the first.
+    of_kind = (
         select(SearchTerm.object_key)
-        .where(SearchTerm.term == word, SearchTerm.kind.in_(WORDS))
+        .where(SearchTerm.term == word, SearchTerm.kind == kind)
+        .order_by(SearchTerm.object_key)
         .limit(_MAX_BEARING)
-        .subquery()
+        for kind in WORDS
     )
+    some = union(*of_kind).subquery()
     bears = some.c.object_key == Membership.object_key
     query = select(Membership.object_key, Membership.party).join(some, bears).distinct()
     return query.order_by(Membership.object_key).limit(limit)
