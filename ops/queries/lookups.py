@@ -36,6 +36,8 @@ from runtime.database.one_of import one_of
 
 _MAX_NAMED: Final = 5
 _MAX_BEARING: Final = 100
+_OF_AN_OBJECT: Final = SearchTerm.object_key.contains(":")
+"""Excludes terms of dead letters, which have no realm in their key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +191,7 @@ def objects_by_word(word: str, *, limit: int) -> Select[str, str]:
     # A value such as `web` may stand in the metadata of every customer: one index gives the first.
     of_kind = (
         select(SearchTerm.object_key)
-        .where(SearchTerm.term == word, SearchTerm.kind == kind)
+        .where(SearchTerm.term == word, SearchTerm.kind == kind, _OF_AN_OBJECT)
         .order_by(SearchTerm.object_key)
         .limit(_MAX_BEARING)
         for kind in WORDS

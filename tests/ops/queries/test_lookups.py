@@ -208,3 +208,18 @@ def test_of_very_many_who_bear_a_word_the_first_are_listed(books: SeededDatabase
     assert len(found.candidates) == 5
     assert found.more_candidates
     assert "and others: name one of them" in str(describe_missing(found))
+
+
+def test_many_dead_letters_that_bear_a_name_hide_no_customer(books: SeededDatabase) -> None:
+    ledger = Ledger(books.engine, livemode="any", accounts=frozenset())
+    ledger.record([delivery(named_customer(1, "usr_1"))])
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO search_terms SELECT 'ada lovelace', 'name', 'evt_' || n, 'evt_' || n"
+                " FROM generate_series(1, 101) AS n"
+            )
+        )
+        found = look_up(connection, OWN_REALMS, "Ada Lovelace")
+
+    assert found.candidates == (Candidate(stripe_id="cus_1", users=("usr_1",)),)
