@@ -10,10 +10,10 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test test-all worlds soak mutants bench bench-read first-run docs picture lock clean
+.PHONY: help setup run-setup demo up check test test-all worlds soak mutants bench bench-read bench-search first-run docs picture lock clean
 
 help: ## List every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Build .venv with the development tools from the hashed locks
 	@$(INSTALL) dev
@@ -64,6 +64,9 @@ bench: setup ## Measure beside peers and limits, in one run (some 25 minutes, un
 
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api
+
+bench-search: setup ## How fast commands find whom a text means, among a million customers (some minutes)
+	$(BIN)/python -m bench.search
 
 first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a warm pip cache
 	@python=$$(PYTHON='$(PYTHON)' requirements/find-python) && "$$python" -m bench.first_run

@@ -4,15 +4,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, one_of
 
-TERM_KINDS = ("email", "id", "user")
+TERM_KINDS = ("email", "id", "metadata", "name", "user")
 
 
 class SearchTerm(Base):
     """One term of one object, in lower case.
 
-    ``email``: an address that the object bears; ``object_key`` is its customer where it has one, so
-    that a customer has one row however many invoices repeat the address. ``id`` and ``user``: an id
-    of Stripe and a user that a dead letter names, which belongs to no party yet. For a dead letter,
+    ``email``, ``name`` and ``metadata``: an address, the name of a person or company, and a value
+    of metadata that the object bears; ``object_key`` is its customer where it has one, so that a
+    customer has one row however many invoices repeat the term. ``id`` and ``user``: an id of Stripe
+    and a user that a dead letter names, which belongs to no party yet. For a dead letter,
     ``object_key`` and ``party`` are its key.
     """
 

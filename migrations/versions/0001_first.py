@@ -254,7 +254,8 @@ CREATE TABLE search_terms (
     object_key TEXT NOT NULL,
     party TEXT NOT NULL,
     CONSTRAINT search_terms_pkey PRIMARY KEY (term, kind, object_key),
-    CONSTRAINT search_terms_kind_check CHECK (kind IN ('email', 'id', 'user'))
+    CONSTRAINT search_terms_kind_check
+        CHECK (kind IN ('email', 'id', 'metadata', 'name', 'user'))
 );
 CREATE INDEX search_terms_party_idx ON search_terms (party);
 

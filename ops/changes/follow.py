@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from runtime.changes.feed import EntitlementChange, changes_after
 from runtime.changes.numbering import CHANNEL
@@ -20,12 +20,16 @@ LOOK_SECONDS: Final = 1.0
 AT_ONCE: Final = 500
 
 
+FindUser = Callable[[Connection], str | None]
+"""Returns the user whose changes are followed, which may be known only later; None for all."""
+
+
 def follow(
     engine: Engine,
     database_url: str | None,
     cursor: int,
     *,
-    user: str | None,
+    find_user: FindUser,
     check: Callable[[], None],
 ) -> Iterator[EntitlementChange]:
     """Yield every change after a cursor, until ``check`` raises."""
@@ -36,6 +40,7 @@ def follow(
         while True:
             check()
             with engine.connect() as connection:
+                user = find_user(connection)
                 found = changes_after(connection, cursor, limit=AT_ONCE, user=user)
             for change in found:
                 yield change

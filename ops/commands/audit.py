@@ -9,9 +9,8 @@ import click
 
 from billing.text import storable
 from ops import connections
-from ops.queries import parties as party_queries
 from ops.queries.audit import AuditEntry, AuditFilter, audit_entries
-from ops.queries.lookups import user_meant
+from ops.queries.lookups import describe_missing, look_up_one
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import TimeParam, check_time_range, format_time
 from ops.terminal.output import Columns, json_option, print_list
@@ -27,7 +26,11 @@ def audit() -> None:
     "list",
     epilog="Example: paidup audit list --actor ada --action dead_letter --since 30d",
 )
-@click.option("--user", help="Only entries about this user.")
+@click.option(
+    "--user",
+    help="Only entries about this user: your id, an id of Stripe or an e-mail address. Of one who"
+    " has no user yet, entries that its events caused.",
+)
 @click.option("--event", help="Only entries caused by this Stripe event.")
 @click.option("--actor", help="Only entries by this actor: cli:NAME, stripe or clock.")
 @click.option(
@@ -52,11 +55,13 @@ def list_entries(
     wanted = AuditFilter(since=since, until=until, **(given | stored))
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="audit") as connection:
+        lookup = None
         if wanted.user:
-            realms = configured_realms(settings)
-            wanted = replace(wanted, user=user_meant(connection, realms, wanted.user))
+            lookup = look_up_one(connection, configured_realms(settings), wanted.user)
+            user = lookup.user if lookup.users or not lookup.parties else None
+            wanted = replace(wanted, user=user, parties=frozenset() if user else lookup.parties)
         found = audit_entries(connection, wanted, limit=limit + 1)
-        unknown = party_queries.unknown_user(connection, wanted.user)
+    missing = describe_missing(lookup) if lookup else None
     shown = found[:limit]
     on = shown[-1].id if len(found) > limit else None
     print_list(
@@ -64,10 +69,10 @@ def list_entries(
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty=unknown or "no entry matches",
+        empty=missing or "no entry matches",
         notes=[f"there are more: --before {on} shows them"] if on is not None else [],
         before=on,
-        known=unknown is None,
+        known=lookup is None or lookup.known,
     )
 
 

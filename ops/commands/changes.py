@@ -11,12 +11,17 @@ from itertools import chain
 import click
 from sqlalchemy import Connection
 
+from billing.ids import Realm
 from billing.text import storable
 from ops import connections
+from ops.changes.follow import FindUser
 from ops.changes.follow import follow as follow_changes
 from ops.errors import CommandFailed
-from ops.queries import parties as party_queries
-from ops.queries.lookups import user_meant
+from ops.explain.waiting import list_waiting
+from ops.queries.lookups import Lookup, describe_missing, look_up_one
+from ops.queries.parties import configured_realms
+from ops.queries.user_state import load_user_state
+from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.output import Columns, json_option, print_line, print_list, to_json
@@ -26,18 +31,25 @@ from runtime.changes.feed import EntitlementChange, changes_after, newest_change
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangesPage:
-    """Some changes in order, and the cursor to continue from."""
+    """Some changes in order, and the cursor to continue from.
+
+    ``lookup`` is whom the filter means, None without one. ``waiting`` are sentences about a
+    customer that has no user yet: nothing was granted, so there is no change.
+    """
 
     changes: Sequence[EntitlementChange]
     cursor: int
     more: bool
-    unknown: str | None
-    """A sentence if no event names the user."""
+    lookup: Lookup | None
+    waiting: Sequence[str] = ()
 
 
 @click.command(epilog="Example: paidup changes --after 1200 --follow --json")
 @click.option("--after", type=click.IntRange(0), help="Changes after this cursor; 0 is the start.")
-@click.option("--user", help="Only changes of this user.")
+@click.option(
+    "--user",
+    help="Only changes of this user: your id, an id of Stripe or an e-mail address.",
+)
 @click.option("--follow", is_flag=True, help="Print new changes as they come, until Ctrl-C.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @json_option
@@ -48,19 +60,25 @@ def changes(
 
     Without --after it lists the newest changes. It reads the view that applications read, and
     follows it as they do (docs/integration.md). With --follow --json each change is one line;
-    with --follow --after, --limit does not apply.
+    with --follow --after, --limit does not apply. --follow also waits for the user of a customer
+    that has none yet.
     """
     settings = find_settings(os.environ, "DATABASE_URL")
-    user = None if user is None else storable(user)
+    realms = configured_realms(settings)
     with connections.open_database(settings, application="changes") as engine:
         with connections.read_snapshot(engine) as connection:
-            if user is not None:
-                user = user_meant(connection, party_queries.configured_realms(settings), user)
-            page = _page(connection, after, user, limit)
+            lookup = None if user is None else look_up_one(connection, realms, storable(user))
+            page = _page(connection, realms, after, lookup, limit)
         if follow:
             shown, cursor = (page.changes, page.cursor) if after is None else ((), after)
-            check = partial(Interruption().pause, 0)
-            coming = follow_changes(engine, settings.database_url, cursor, user=user, check=check)
+            _note_missing(page)
+            coming = follow_changes(
+                engine,
+                settings.database_url,
+                cursor,
+                find_user=_finder(lookup, realms),
+                check=partial(Interruption().pause, 0),
+            )
             with suppress(Interrupted):
                 for change in chain(shown, coming):
                     _print_line(change, as_json=as_json)
@@ -68,34 +86,67 @@ def changes(
             _print_page(page, as_json=as_json)
 
 
-def _page(connection: Connection, after: int | None, user: str | None, limit: int) -> ChangesPage:
-    newest, unknown = newest_cursor(connection), party_queries.unknown_user(connection, user)
-    if after is None:
-        found = newest_changes(connection, limit=limit, user=user)
-        return ChangesPage(changes=found, cursor=newest, more=False, unknown=unknown)
-    if after > newest:
+def _page(
+    connection: Connection,
+    realms: Sequence[Realm],
+    after: int | None,
+    lookup: Lookup | None,
+    limit: int,
+) -> ChangesPage:
+    newest, user = newest_cursor(connection), lookup.user if lookup else None
+    if after is not None and after > newest:
         raise CommandFailed(
             f"the newest change is {newest}: cursor {after} is from another database, or this one"
             " was restored to an earlier state; read every user's entitlements again, then"
             f" continue after {newest}"
         )
+    if lookup and lookup.parties and not lookup.users:
+        waiting = tuple(list_waiting(load_user_state(connection, lookup, realms)))
+        return ChangesPage(changes=(), cursor=newest, more=False, lookup=lookup, waiting=waiting)
+    if after is None:
+        found = newest_changes(connection, limit=limit, user=user)
+        return ChangesPage(changes=found, cursor=newest, more=False, lookup=lookup)
     found = changes_after(connection, after, limit=limit + 1, user=user)
     shown, more = found[:limit], len(found) > limit
     cursor = shown[-1].cursor if more else newest
-    return ChangesPage(changes=shown, cursor=cursor, more=more, unknown=unknown)
+    return ChangesPage(changes=shown, cursor=cursor, more=more, lookup=lookup)
+
+
+def _finder(lookup: Lookup | None, realms: Sequence[Realm]) -> FindUser:
+    """Return what finds the user to follow: once an event names one, it stays this one."""
+    found = lookup
+
+    def find(connection: Connection) -> str | None:
+        nonlocal found
+        if found is not None and not found.users:
+            found = look_up_one(connection, realms, found.text)
+        return found.user if found else None
+
+    return find
+
+
+def _note_missing(page: ChangesPage) -> None:
+    if page.lookup and (missing := describe_missing(page.lookup)):
+        click.echo(f"paidup: {with_command_name(missing)}", err=True)
 
 
 def _print_page(page: ChangesPage, *, as_json: bool) -> None:
+    lookup = page.lookup
+    missing = describe_missing(lookup) if lookup else None
     print_list(
         "changes",
         page.changes,
         _COLUMNS,
         as_json=as_json,
-        empty=page.unknown or "no change after this cursor",
-        notes=[f"there are more: --after {page.cursor} shows them"] if page.more else [],
+        empty=missing or "no change after this cursor",
+        notes=[
+            *page.waiting,
+            *([f"there are more: --after {page.cursor} shows them"] if page.more else []),
+        ],
         cursor=page.cursor,
         more=page.more,
-        known=page.unknown is None,
+        known=lookup is None or lookup.known,
+        waiting=list(page.waiting),
     )
 
 

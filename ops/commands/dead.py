@@ -89,8 +89,10 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
     def find(connection: Connection) -> tuple[list[DeadLetterRow], list[PeekedEvent], str]:
         realms = configured_realms(settings)
         lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
-        about = events_about(connection, realms, tuple(lookups.values()), peeked)
-        letters = find_dead_letters(connection, wanted, *states, limit=limit + 1, realms=realms)
+        about = events_about(connection, realms, tuple(lookups.values()), peeked, by_words=True)
+        letters = find_dead_letters(
+            connection, wanted, *states, limit=limit + 1, realms=realms, by_words=True
+        )
         resolved = state == OPEN and not letters and lookups
         counted = _count_resolved(connection, wanted, realms) if resolved else {}
         return letters, about, _none_match(counted)
@@ -199,7 +201,10 @@ def _count_resolved(
 ) -> dict[str, int]:
     """Return how many dead letters that match are no longer open, by state."""
     states = (state for state in STATES if state != OPEN)
-    found = {s: find_dead_letter_keys(connection, wanted, s, realms=realms) for s in states}
+    found = {
+        state: find_dead_letter_keys(connection, wanted, state, realms=realms, by_words=True)
+        for state in states
+    }
     return {state: len(keys) for state, keys in found.items() if keys}
 
 

@@ -1,7 +1,7 @@
 """``paidup events``."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,8 +19,9 @@ from ops.events.lookup import look_up
 from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
-from ops.queries.events import EventFilter, Parties, SettledEvent, parties_named, settled_events
-from ops.queries.parties import configured_realms, no_event_names
+from ops.queries.events import EventFilter, SettledEvent, settled_events
+from ops.queries.lookups import Lookup, describe_missing, look_up_each
+from ops.queries.parties import configured_realms
 from ops.replay.targets import event_filter, filter_options
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
@@ -55,7 +56,8 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="events") as connection:
-        parties = parties_named(connection, settings, wanted)
+        lookups = _look_up(connection, settings, wanted)
+        parties = {name: lookup.parties for name, lookup in lookups.items()}
         found = settled_events(connection, wanted, parties, limit=limit + 1)
         notes = _dead_letters(connection, settings, wanted) if parties else []
     waiting = _in_inbox(settings)
@@ -69,11 +71,11 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty=_unknown(wanted, parties) or "no settled event matches",
+        empty=_missing(lookups) or "no settled event matches",
         notes=[*notes, f"still in the inbox: {count}"],
         more=more,
         in_inbox=waiting,
-        known=_unknown(wanted, parties) is None,
+        known=all(lookup.known for lookup in lookups.values()),
     )
 
 
@@ -95,11 +97,12 @@ def export(*, to: Path | None, **given: Any) -> None:
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="export") as connection:
-        parties = parties_named(connection, settings, wanted)
+        lookups = _look_up(connection, settings, wanted)
+        parties = {name: lookup.parties for name, lookup in lookups.items()}
         total = count_events(connection, wanted, parties)
         with open_output(to) as file, progress("exporting", total) as report:
             number = write_lines(export_lines(connection, wanted, parties), file, report)
-    why = f": {unknown}" if (unknown := _unknown(wanted, parties)) else ""
+    why = f": {missing}" if not number and (missing := _missing(lookups)) else ""
     click.echo(f"{format_count(number, 'event')} exported{why}", err=True)
 
 
@@ -124,13 +127,15 @@ def _dead_letters(connection: Connection, settings: Settings, wanted: EventFilte
     return [f"open dead letters about them: {len(keys)}; `paidup dead list`"] if keys else []
 
 
-def _unknown(wanted: EventFilter, parties: Parties) -> str | None:
-    """Return a sentence about a user or a customer whom no settled event names, else None."""
-    if "user" in parties and not parties["user"]:
-        return no_event_names(str(wanted.user))
-    if "customer" in parties and not parties["customer"]:
-        return f"no event names a customer {wanted.customer!r}; ids look like cus_1Abc"
-    return None
+def _look_up(connection: Connection, settings: Settings, wanted: EventFilter) -> dict[str, Lookup]:
+    realms = configured_realms(settings)
+    return look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
+
+
+def _missing(lookups: Mapping[str, Lookup]) -> str | None:
+    """Return a sentence about the first of them whom no settled event names, else None."""
+    unknown = (lookup for lookup in lookups.values() if not lookup.parties)
+    return next((describe_missing(lookup) for lookup in unknown), None)
 
 
 def _in_inbox(settings: Settings) -> int | None:

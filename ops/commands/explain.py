@@ -17,7 +17,7 @@ from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
 from ops.explain.render import as_of_document, print_as_of, print_explanation
 from ops.queries.audit_history import AccessHistory, database_now, load_access_history
-from ops.queries.lookups import Lookup, look_up_one
+from ops.queries.lookups import Lookup, describe_missing, look_up_one
 from ops.queries.parties import configured_realms
 from ops.queries.user_state import load_user_state
 from ops.queries.waiting_events import InboxSearch, waiting_events
@@ -49,7 +49,8 @@ def explain(
 ) -> None:
     """Explain why USER has FEATURE or not; without FEATURE, explain every feature.
 
-    USER is your id of a user, an id of Stripe (cus_, sub_, pi_, in_, cs_) or an e-mail address.
+    USER is your id of a user, an id of Stripe (cus_, sub_, pi_, in_, cs_) or an e-mail address; a
+    name or a value of metadata lists the customers that bear it.
     Shows the plan, the subscription or purchase, the deciding event, the payment, when the access
     ends and why, and what is still pending. --at explains a past time from the audit log. --event
     previews an event, signed or not, and changes nothing.
@@ -117,8 +118,9 @@ def _explain_past(
                 f"{format_time(at)} is in the future: without --at, explain shows when access ends"
             )
         lookup = _find(connection, realms, text)
-        user = lookup.users[0] if lookup.users else text
-        history = load_access_history(connection, user, at)
+        history = load_access_history(connection, lookup.user, at)
+    if not history.entries and not lookup.users and (missing := describe_missing(lookup)):
+        raise CommandFailed(missing)
     if not history.entries:
         raise CommandFailed(_no_entries(history))
     known = {*history.features_ever, *reasons.features_sold(history.plans)}

@@ -27,6 +27,9 @@ from ops.up.up_file import settings as find_settings
 def rebuild(*, users: tuple[str, ...], everything: bool, outdated: bool, **options: Any) -> int:
     """Recompute entitlements, payments and all other rows from the stored facts.
 
+    USER is your id of a user, an id of Stripe or an e-mail address. A customer that has no user yet
+    is recomputed, too.
+
     Rows that are right stay as they are. Rows that differ are corrected and audited, and payment
     events are added so that they sum to their payment. It is safe to interrupt, to run again, and
     to run beside workers. Exits 1 if a customer could not be recomputed.

@@ -8,19 +8,11 @@ UNAUTHORIZED = Problem(
     title="Unauthorized",
     detail="Send a token of this server in the header Authorization: Bearer <token>.",
 )
-UNUSABLE_NAMES = Problem(
+UNUSABLE_QUERY = Problem(
     code="unusable-query",
     status=400,
     title="Unusable query",
-    detail="Name 1 to 100 users with user_id, each in its own parameter, or one Stripe customer"
-    " with customer.",
-)
-UNUSABLE_CURSOR = Problem(
-    code="unusable-query",
-    status=400,
-    title="Unusable query",
-    detail="Send whole numbers: after is the cursor of your last response, wait the seconds to"
-    " wait for a change, limit the number of changes.",
+    detail="Send the parameters that /openapi.json lists, within the bounds that it names.",
 )
 CURSOR_AHEAD = Problem(
     code="cursor-ahead",

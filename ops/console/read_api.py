@@ -8,6 +8,7 @@ changes exactly when the document does; a document contains no time of its own c
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import ceil
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
@@ -24,9 +25,11 @@ from ops.console.newest_cursor import NewestCursor, TooManyWaiting
 from ops.console.rate_limit import Bucket
 from ops.console.read_queries import (
     ChangesQuery,
+    Parameters,
     UnusableQuery,
     read_changes_query,
     read_named_users,
+    read_no_query,
 )
 from ops.console.tokens import Token, find_token_name
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
@@ -115,9 +118,7 @@ class ReadApi:
 
     def entitlements_of_user(self, request: Request, user_id: str) -> Response:
         """Respond with the entitlements of one user."""
-        return self._serve(
-            request, lambda: self._document(request, lambda: self._entitlements.of_user(user_id))
-        )
+        return self._serve(request, lambda: self._of_user(request, user_id))
 
     def entitlements_of_many(self, request: Request) -> Response:
         """Respond with the entitlements of the users, or of the customer, in the query."""
@@ -147,11 +148,12 @@ class ReadApi:
             header = ("Retry-After", str(ceil(wait)))
             raise ReadDeclined(problems.TOO_MANY_REQUESTS, "limited", reason=name, header=header)
 
+    def _of_user(self, request: Request, user_id: str) -> Response:
+        _understood(request, read_no_query)
+        return self._document(request, lambda: self._entitlements.of_user(user_id))
+
     def _of_many(self, request: Request) -> Response:
-        try:
-            named = read_named_users(request.args)
-        except UnusableQuery:
-            raise ReadDeclined(problems.UNUSABLE_NAMES, "invalid") from None
+        named = _understood(request, read_named_users)
         customer = named.customer
         if customer is None:
             return self._document(request, lambda: self._entitlements.of_users(named.user_ids))
@@ -172,10 +174,7 @@ class ReadApi:
         return response
 
     def _next_changes(self, request: Request) -> Response:
-        try:
-            query = read_changes_query(request.args)
-        except UnusableQuery:
-            raise ReadDeclined(problems.UNUSABLE_CURSOR, "invalid") from None
+        query = _understood(request, read_changes_query)
         page = self._read_changes(query)
         if page.empty and query.wait and query.after is not None:
             self._wait(query.after, query.wait)
@@ -228,6 +227,15 @@ class ReadApi:
             )
         headers = [_CACHING, *declined.headers]
         return respond(problem, instance=instance, headers=headers, **declined.members)
+
+
+def _understood(request: Request, read: Callable[[Parameters], T]) -> T:
+    """Return what the query of a request asks for."""
+    try:
+        return read(request.args)
+    except UnusableQuery as error:
+        problem = replace(problems.UNUSABLE_QUERY, detail=str(error))
+        raise ReadDeclined(problem, "invalid") from None
 
 
 def _presented(header: str) -> str:

@@ -21,7 +21,7 @@ from ops.explain.waiting import (
     list_waiting,
     list_without_effect,
 )
-from ops.queries.lookups import Lookup
+from ops.queries.lookups import Candidate, Lookup
 from ops.queries.user_state import Grant, Revocation, UserState
 from ops.queries.waiting_events import InboxSearch
 from ops.terminal.formats import format_time
@@ -99,13 +99,17 @@ class Explanation:
     """All answers about a user at one moment, under one version of the catalogue.
 
     ``asked_for`` is what was asked for: the user, or an id of Stripe or an address that means this
-    user; without a user it stands in ``user_id`` as well. ``known`` is false if no settled event
-    names it.
+    user. Without a user, ``has_user`` is false and it stands in ``user_id`` as well. ``known`` is
+    false if no settled event names it; then ``candidates`` are customers that bear it as a name or
+    in their metadata.
     """
 
     user_id: str
+    has_user: bool
     asked_for: str
     known: bool
+    candidates: tuple[Candidate, ...]
+    more_candidates: bool
     at: datetime
     catalogue_version: int
     features: tuple[FeatureAnswer[Reason], ...]
@@ -137,8 +141,11 @@ def explain(
     """Explain each of these features, and list everything incomplete."""
     return Explanation(
         user_id=state.user_id,
+        has_user=state.has_user,
         asked_for=lookup.text,
         known=lookup.known,
+        candidates=lookup.candidates,
+        more_candidates=lookup.more_candidates,
         at=state.at,
         catalogue_version=state.catalogue_version,
         features=tuple(_answer(state, feature) for feature in features),

@@ -10,6 +10,7 @@ from billing.rows import PaymentRow
 from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
 from ops.queries.audit_history import AccessHistory
+from ops.queries.lookups import describe_candidates
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
@@ -52,8 +53,16 @@ def _found_by(explanation: Explanation) -> Iterator[str]:
         yield (
             "No settled event names it, except perhaps an abandoned checkout: nothing is granted."
         )
-        if not explanation.named_elsewhere:
+        if candidates := explanation.candidates:
+            bear = describe_candidates(candidates, more=explanation.more_candidates)
+            yield f"But {bear}."
+        elif not explanation.named_elsewhere:
             yield _NO_EVENT_WITH_ID if is_stripe_id(explanation.asked_for) else _NO_EVENT_OF_USER
+    elif not explanation.has_user:
+        yield (
+            "No event names a user of it yet, so nothing is granted: set metadata.user_id on the"
+            " customer in Stripe."
+        )
     elif not explanation.features:
         yield "This user has no feature and never had one."
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from billing.ids import ObjectKey, object_key, realm_in, stripe_id_of
 from billing.readers.registry import IgnoredReason
-from billing.rows import PurchaseRow, PurchaseStatus
+from billing.rows import PaymentStatus, PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
 from ops.errors import first_line
 from ops.queries.ineffective_events import IneffectiveEvent
 from ops.queries.user_state import UserState
-from ops.terminal.formats import format_time
+from ops.terminal.formats import format_money, format_time
 from runtime.inbox.entries import PeekedEvent
 
 _IN_NO_PLAN = ", which is in no plan: add it to the plans and run `paidup plans apply`."
@@ -74,6 +74,8 @@ def _unpaid(state: UserState, purchase: PurchaseRow) -> str:
 
 def list_waiting(state: UserState) -> Iterator[str]:
     """Yield a sentence for everything that would give access, or is money, and is incomplete."""
+    if not state.has_user:
+        yield from _without_user(state)
     unknown = frozenset[str]().union(*(note.unknown_prices for note in state.notes))
     yield from _unsold(state, unknown)
     for purchase in state.purchases:
@@ -112,6 +114,25 @@ def list_waiting(state: UserState) -> Iterator[str]:
                 f"Stripe cut off the list of items of subscription {stripe_id_of(ObjectKey(key))}."
                 " It keeps what it had: set STRIPE_API_KEY so that Paidup fetches the rest."
             )
+
+
+def _without_user(state: UserState) -> Iterator[str]:
+    """Yield a sentence for each subscription, purchase and payment that waits for its user."""
+    for subscription in state.subscriptions:
+        if subscription.user_id is None and subscription.status not in SUBSCRIPTION_ENDED:
+            by = _by(state, object_key(subscription.realm, subscription.stripe_subscription_id))
+            named = f"Subscription {subscription.stripe_subscription_id} ({subscription.status})"
+            yield f"{named} waits for a user{by}."
+    for purchase in state.purchases:
+        if purchase.user_id is None and purchase.status is PurchaseStatus.PAID:
+            by = _by(state, object_key(purchase.realm, purchase.purchase_ref))
+            plan = f" of plan {purchase.plan_code}" if purchase.plan_code else ""
+            yield f"Purchase {purchase.purchase_ref}{plan} is paid and waits for a user{by}."
+    for payment in state.payments:
+        if payment.user_id is None and payment.status is PaymentStatus.SUCCEEDED:
+            amount = format_money(payment.amount_minor, payment.currency)
+            by = _by(state, object_key(payment.realm, payment.payment_ref))
+            yield f"Payment {payment.payment_ref} of {amount} waits for a user{by}."
 
 
 def _unsold(state: UserState, unknown: frozenset[str]) -> Iterator[str]:

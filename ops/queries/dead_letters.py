@@ -55,9 +55,11 @@ def find_dead_letters(
     *states: str,
     limit: int,
     realms: Sequence[Realm] = OWN_REALMS,
+    by_words: bool = False,
 ) -> list[DeadLetterRow]:
     """Return the dead letters in these states that match, newest failure first."""
-    keys = find_dead_letter_keys(connection, wanted, *states, realms=realms)[:limit]
+    found = find_dead_letter_keys(connection, wanted, *states, realms=realms, by_words=by_words)
+    keys = found[:limit]
     matching = one_of(DeadLetter.event_id, keys)
     return [*fetch(connection, DeadLetterRow, DeadLetter, matching, order_by=_NEWEST)]
 
@@ -67,10 +69,12 @@ def find_dead_letter_keys(
     wanted: EventFilter,
     *states: str,
     realms: Sequence[Realm] = OWN_REALMS,
+    by_words: bool = False,
 ) -> list[str]:
     """Return the keys of the dead letters in these states that match, newest failure first.
 
-    An id of Stripe in ``wanted`` is looked for in ``realms``.
+    An id of Stripe in ``wanted`` is looked for in ``realms``. A name or a value of metadata finds
+    what bears it only ``by_words``: nothing may be done to dead letters of others by chance.
     """
     found_lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
     lookups = tuple(found_lookups.values())
@@ -81,10 +85,11 @@ def find_dead_letter_keys(
     conditions += [DeadLetter.event_id.in_(keys_named(lookup)) for lookup in lookups]
     bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*conditions).order_by(*_NEWEST)
     found = connection.execute(bodies.execution_options(yield_per=_READ_AT_ONCE))
+    pages = ({key: named_by(body) for key, body in some} for some in found.partitions())
     return [
         key
-        for some in found.partitions()
-        for key in about(connection, realms, lookups, {k: named_by(body) for k, body in some})
+        for named in pages
+        for key in about(connection, realms, lookups, named, by_words=by_words)
     ]
 
 
@@ -93,7 +98,7 @@ def keys_named(lookup: Lookup) -> CompoundSelect[str]:
 
     Terms are in lower case, so what it finds has to be compared with the payload.
     """
-    texts = {lookup.text, lookup.email or lookup.text, *lookup.users}
+    texts = {lookup.text, lookup.email or lookup.text, lookup.word or lookup.text, *lookup.users}
     stated = select(SearchTerm.party).where(
         SearchTerm.kind.in_(TERM_KINDS), SearchTerm.term.in_([text.lower() for text in texts])
     )
@@ -125,6 +130,8 @@ def about(
     realms: Sequence[Realm],
     lookups: Sequence[Lookup],
     named: Mapping[str, Named],
+    *,
+    by_words: bool = False,
 ) -> list[str]:
     """Return the keys of the events that name all that is looked up, or objects of its parties."""
     ids = {stripe_id for each in named.values() for stripe_id in each.ids}
@@ -137,7 +144,7 @@ def about(
 
     def concerns(lookup: Lookup, each: Named) -> bool:
         its = {stripe_id for stripe_id, party in member if party in lookup.parties}
-        return lookup.named_by(each) or not its.isdisjoint(each.ids)
+        return lookup.named_by(each, by_words=by_words) or not its.isdisjoint(each.ids)
 
     return [key for key, each in named.items() if all(concerns(one, each) for one in lookups)]
 

@@ -1,6 +1,9 @@
-"""Find whom a person means by a user id, an id of Stripe or an e-mail address.
+"""Find whom a person means: by a user id, an id of Stripe, an address, a name or metadata.
 
-A user id may look like either of the others, so a user whom a row names comes first.
+A user id may look like any of the others, so a user whom a row names comes first. An id of Stripe
+and an address lead to a user. A name and a value of metadata lead to candidates only: several
+people may share them, and what stands in metadata may be another user's id. Every command asks
+here, so all of them mean the same by the same text.
 """
 
 from collections.abc import Sequence
@@ -9,8 +12,15 @@ from typing import Final
 
 from sqlalchemy import Connection, Select, select, union
 
-from billing.ids import Realm
-from billing.readers.search_terms import Named, email_term, is_stripe_id
+from billing.ids import ObjectKey, Realm, stripe_id_of
+from billing.readers.search_terms import (
+    EMAIL,
+    WORDS,
+    Named,
+    email_term,
+    is_stripe_id,
+    word_term,
+)
 from models.tables import (
     Membership,
     SearchTerm,
@@ -25,6 +35,17 @@ from ops.queries.parties import is_named, parties_of_object, parties_of_user, us
 from runtime.database.one_of import one_of
 
 _MAX_NAMED: Final = 5
+_MAX_BEARING: Final = 100
+_OF_AN_OBJECT: Final = SearchTerm.object_key.contains(":")
+"""Excludes terms of dead letters, which have no realm in their key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A customer, or an object without one, that bears a text as a name or in its metadata."""
+
+    stripe_id: str
+    users: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +62,25 @@ class Lookup:
     parties: frozenset[str]
     email: str | None
     """The text as an address, in lower case."""
+    word: str | None = None
+    """The text as a name or a value of metadata, if it means nothing else."""
+    candidates: tuple[Candidate, ...] = ()
+    """The first of those that bear the word."""
+    more_candidates: bool = False
 
-    def named_by(self, named: Named) -> bool:
-        """Return whether an event that names all this names the text, or one of its users."""
+    @property
+    def user(self) -> str:
+        """The first user, else the text itself."""
+        return self.users[0] if self.users else self.text
+
+    def named_by(self, named: Named, *, by_words: bool = False) -> bool:
+        """Return whether an event that names all this names the text, or one of its users.
+
+        ``by_words`` counts names and metadata, too, which may be those of others.
+        """
         if self.text in named.ids or (self.email is not None and self.email in named.emails):
+            return True
+        if by_words and self.word is not None and self.word in named.names | named.metadata:
             return True
         return not named.users.isdisjoint({self.text, *self.users})
 
@@ -56,13 +92,12 @@ def look_up(connection: Connection, realms: Sequence[Realm], text: str) -> Looku
         known, parties = is_known(connection, text), parties_of_user(connection, text)
         return Lookup(text=text, known=known, users=(text,), parties=parties, email=email)
     parties = _parties_named(connection, realms, text, email)
-    return Lookup(
-        text=text,
-        known=bool(parties),
-        users=_users_of_object(connection, text, parties) or users_of_parties(connection, parties),
-        parties=parties,
-        email=email,
-    )
+    if parties or is_stripe_id(text):
+        of_object = _users_of_object(connection, text, parties)
+        users = of_object or users_of_parties(connection, parties)
+        known = bool(parties)
+        return Lookup(text=text, known=known, users=users, parties=parties, email=email)
+    return _by_word(connection, text, email)
 
 
 def look_up_each(
@@ -80,16 +115,6 @@ def look_up_each(
     return found
 
 
-def user_meant(connection: Connection, realms: Sequence[Realm], text: str) -> str:
-    """Return the only user whom the text means; the text itself if there is none.
-
-    Raises:
-        CommandFailed: if the text means several users.
-    """
-    users = look_up_one(connection, realms, text).users
-    return users[0] if users else text
-
-
 def look_up_one(connection: Connection, realms: Sequence[Realm], text: str) -> Lookup:
     """Return whom the text means, which is one user at most.
 
@@ -102,6 +127,45 @@ def look_up_one(connection: Connection, realms: Sequence[Realm], text: str) -> L
         named = ", ".join(lookup.users[:_MAX_NAMED])
         raise CommandFailed(f"{text} has {count} users, name one of them: {named}{more}")
     return lookup
+
+
+def parties_meant(connection: Connection, lookup: Lookup) -> frozenset[str]:
+    """Return the parties of the only user of a lookup; without a user, those of its objects."""
+    return parties_of_user(connection, lookup.user) if lookup.users else lookup.parties
+
+
+def describe_missing(lookup: Lookup) -> str | None:
+    """Return a sentence about one who has no user, or is unknown, with what to do; else None."""
+    text = lookup.text
+    if lookup.users:
+        abandoned = f"only an abandoned checkout names {text!r}: nothing is granted"
+        return None if lookup.known else abandoned
+    if lookup.parties:
+        return (
+            f"no event names a user of {text} yet: set metadata.user_id on the customer in Stripe;"
+            f" `paidup explain {text}` shows what waits for it"
+        )
+    if lookup.candidates:
+        bear = describe_candidates(lookup.candidates, more=lookup.more_candidates)
+        return f"no event names {text!r}, but {bear}"
+    if is_stripe_id(text):
+        return f"no event names {text!r}: compare it with Stripe's dashboard (live or test?)"
+    return (
+        f"no event names {text!r}: give your own id of the user, an id of Stripe, an e-mail"
+        " address or a name"
+    )
+
+
+def describe_candidates(candidates: Sequence[Candidate], *, more: bool) -> str:
+    """Return the words that list those who bear a text as a name or in their metadata."""
+    named = ", ".join(map(_describe_candidate, candidates))
+    others = " and others" if more else ""
+    return f"it is a name or in the metadata of {named}{others}: name one of them by its id"
+
+
+def _describe_candidate(candidate: Candidate) -> str:
+    users = " and ".join(candidate.users)
+    return f"{users} ({candidate.stripe_id})" if users else f"{candidate.stripe_id} (no user yet)"
 
 
 def _parties_named(
@@ -119,7 +183,45 @@ def parties_by_email(email: str) -> Select[str]:
     # A dead letter is no object, so an address that only dead letters name has no party.
     bears = SearchTerm.object_key == Membership.object_key
     query = select(Membership.party).join(SearchTerm, bears)
-    return query.where(SearchTerm.term == email, SearchTerm.kind == "email")
+    return query.where(SearchTerm.term == email, SearchTerm.kind == EMAIL)
+
+
+def objects_by_word(word: str, *, limit: int) -> Select[str, str]:
+    """Return the query for the objects that bear a name or a value of metadata, with parties."""
+    # A value such as `web` may stand in the metadata of every customer: one index gives the first.
+    of_kind = (
+        select(SearchTerm.object_key)
+        .where(SearchTerm.term == word, SearchTerm.kind == kind, _OF_AN_OBJECT)
+        .order_by(SearchTerm.object_key)
+        .limit(_MAX_BEARING)
+        for kind in WORDS
+    )
+    some = union(*of_kind).subquery()
+    bears = some.c.object_key == Membership.object_key
+    query = select(Membership.object_key, Membership.party).join(some, bears).distinct()
+    return query.order_by(Membership.object_key).limit(limit)
+
+
+def _by_word(connection: Connection, text: str, email: str | None) -> Lookup:
+    word = word_term(text)
+    found = connection.execute(objects_by_word(word, limit=_MAX_NAMED + 1)).all()
+    candidates = tuple(
+        Candidate(
+            stripe_id=stripe_id_of(ObjectKey(object_key)),
+            users=users_of_parties(connection, [party]),
+        )
+        for object_key, party in found[:_MAX_NAMED]
+    )
+    return Lookup(
+        text=text,
+        known=False,
+        users=(),
+        parties=frozenset(),
+        email=email,
+        word=word,
+        candidates=candidates,
+        more_candidates=len(found) > _MAX_NAMED,
+    )
 
 
 def _users_of_object(

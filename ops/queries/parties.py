@@ -56,21 +56,6 @@ def users_of_parties(connection: Connection, parties: Iterable[str]) -> tuple[st
     return tuple(sorted(connection.scalars(union(*named, bought))))
 
 
-def unknown_user(connection: Connection, user_id: str | None) -> str | None:
-    """Return a sentence about a user whom no row and no audit entry names, else None."""
-    if user_id is None or is_named(connection, user_id):
-        return None
-    return no_event_names(user_id)
-
-
-def no_event_names(user: str) -> str:
-    """Return the sentence about a user whom no event names, and what names one."""
-    return (
-        f"no event names {user!r}: give your own id of the user, an id of Stripe"
-        " or an e-mail address"
-    )
-
-
 def parties_of_object(
     connection: Connection, stripe_id: str, within: Iterable[Realm]
 ) -> frozenset[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from billing.catalogue import Catalogue
 from billing.facts import Kind
@@ -25,8 +25,7 @@ from models.tables import (
 )
 from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
-from ops.queries.lookups import Lookup
-from ops.queries.parties import parties_of_user
+from ops.queries.lookups import Lookup, parties_meant
 from ops.queries.rows import fetch, load_rows, read_row
 from runtime.database.one_of import one_of
 from runtime.ledger import catalogues
@@ -67,9 +66,13 @@ class PartyNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserState:
-    """All of it; ``paid_for`` maps an invoice or checkout to its subscription."""
+    """All of it; ``paid_for`` maps an invoice or checkout to its subscription.
+
+    Without a user, ``user_id`` is what was looked up, and the rest is what its objects have.
+    """
 
     user_id: str
+    has_user: bool
     at: datetime
     catalogue_version: int
     catalogue: Catalogue
@@ -92,17 +95,21 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
     Without a user it is what the parties of the object wait for.
     """
     record = catalogues.current_catalogue(connection)
-    user_id = lookup.users[0] if lookup.users else lookup.text
-    parties = parties_of_user(connection, user_id) if lookup.users else lookup.parties
+    user_id, parties = lookup.user, parties_meant(connection, lookup)
+
+    def own(table: type[StoredSubscription | StoredPurchase]) -> ColumnElement[bool]:
+        return table.user_id == user_id if lookup.users else one_of(table.party, parties)
+
     return UserState(
         user_id=user_id,
+        has_user=bool(lookup.users),
         at=database_now(connection),
         catalogue_version=record.version,
         catalogue=record.catalogue,
         grants=_grants(connection, user_id),
         effective=_effective(connection, user_id),
-        subscriptions=load_rows(connection, SubscriptionRow, StoredSubscription.user_id == user_id),
-        purchases=load_rows(connection, PurchaseRow, StoredPurchase.user_id == user_id),
+        subscriptions=load_rows(connection, SubscriptionRow, own(StoredSubscription)),
+        purchases=load_rows(connection, PurchaseRow, own(StoredPurchase)),
         payments=load_rows(connection, PaymentRow, one_of(StoredPayment.party, parties)),
         paid_for=_paid_for(connection, parties),
         revoked=_revoked(connection, user_id),

@@ -36,8 +36,12 @@ def events_about(
     realms: Sequence[Realm],
     lookups: Sequence[Lookup],
     events: Sequence[PeekedEvent],
+    *,
+    by_words: bool = False,
 ) -> list[PeekedEvent]:
     """Return those of the events that are about all that is looked up."""
+    if not lookups:
+        return list(events)
     named = {each.key: named_by(each.body.decode("utf-8", "replace")) for each in events}
-    wanted = {*about(connection, realms, lookups, named)} if lookups else named.keys()
+    wanted = {*about(connection, realms, lookups, named, by_words=by_words)}
     return [each for each in events if each.key in wanted]

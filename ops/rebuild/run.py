@@ -11,7 +11,8 @@ from ops import connections
 from ops.batches import BatchRunner, chunks
 from ops.bulk_audit import BulkAudit
 from ops.errors import CommandFailed
-from ops.queries.parties import parties_of_user
+from ops.queries.lookups import describe_missing, look_up_one, parties_meant
+from ops.queries.parties import configured_realms
 from ops.rebuild.render import RebuildFindings, print_rebuild
 from ops.terminal.interrupt import Interruption
 from ops.terminal.progress import ReportProgress, progress
@@ -44,10 +45,11 @@ def rebuild(settings: Settings, options: RebuildOptions) -> int:
     """Recompute the rows and report; write unless it is a dry run. Return the exit code."""
     with connections.open_database(settings, application="rebuild") as engine:
         with connections.read_snapshot(engine) as connection:
-            chosen = _parties_of(connection, options.users)
+            subjects = _subjects(settings, connection, options.users)
+            chosen = sorted(frozenset[str]().union(*subjects.values()))
             total = len(chosen) if options.users else scan.count_named(connection)
         pages: Iterable[Sequence[PartyId]] = (
-            chunks(chosen, CHUNK)
+            chunks([PartyId(party) for party in chosen], CHUNK)
             if options.users
             else scan.pages(engine, scan.named_parties, size=CHUNK)
         )
@@ -55,7 +57,7 @@ def rebuild(settings: Settings, options: RebuildOptions) -> int:
             engine=engine,
             actor=options.actor,
             reason=options.reason,
-            targets=[("user", user) for user in options.users] or [("database", "all")],
+            targets=[*subjects] or [("database", "all")],
         )
         if not options.dry_run:
             audit.record(REQUESTED, "done", None)
@@ -96,13 +98,25 @@ def _rebuild(
     return findings
 
 
-def _parties_of(connection: Connection, users: Sequence[str]) -> list[PartyId]:
-    found: set[str] = set()
-    for user in users:
-        parties = parties_of_user(connection, user)
+def _subjects(
+    settings: Settings, connection: Connection, texts: Sequence[str]
+) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the parties to recompute by what the audit names: a user, or a party without one.
+
+    Raises:
+        CommandFailed: a text means no party, or several users.
+    """
+    realms, found = configured_realms(settings), dict[tuple[str, str], frozenset[str]]()
+    for text in texts:
+        lookup = look_up_one(connection, realms, text)
+        parties = parties_meant(connection, lookup)
         if not parties:
-            raise CommandFailed(
-                f"no row names {user}: nothing was changed; `paidup rebuild --all` checks every row"
+            why = describe_missing(lookup) or (
+                f"no row names {text}: `paidup rebuild --all` checks every row"
             )
-        found |= parties
-    return [PartyId(party) for party in sorted(found)]
+            raise CommandFailed(f"{why}; nothing was changed")
+        if lookup.users:
+            found["user", lookup.user] = parties
+        else:
+            found.update({("party", party): frozenset({party}) for party in parties})
+    return found

@@ -137,7 +137,10 @@ def choose_letters(
         return _named_letters(connection, selection.ids, states)
     keys = find_dead_letter_keys(connection, selection.wanted, OPEN, realms=realms)
     if not keys:
-        raise CommandFailed("no open dead letter matches: nothing was changed")
+        wanted = selection.wanted
+        named = find_dead_letter_keys(connection, wanted, OPEN, realms=realms, by_words=True)
+        by_id = f"; {len(named)} bear it as a name or in metadata: give their ids" if named else ""
+        raise CommandFailed(f"no open dead letter matches: nothing was changed{by_id}")
     return [Target(key=key, is_dead_letter=True) for key in reversed(keys)]
 
 

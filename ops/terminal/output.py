@@ -85,7 +85,7 @@ def print_list(
         return
     in_blocks = bool(rows) and print_rows(columns, rows)
     if not rows and empty is not None:
-        print_text(empty)
+        print_text(with_command_name(empty))
     if in_blocks and (notes := list(notes)):
         print_text("")
     for note in notes:

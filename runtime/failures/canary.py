@@ -7,7 +7,8 @@ back. If one of them passes, the fault is the event's. If all of them fail alike
 event is charged, and workers wait until a built-in event passes.
 
 The built-in events differ in type and tables, and one has no user. So a fault of one type of event,
-of one table or of a rule about users stops only the events that meet it.
+of one table or of a rule about users stops only the events that meet it. Both bear an address, a
+name and metadata, because nearly every event has search terms, and none may be charged for them.
 """
 
 import json
@@ -45,6 +46,11 @@ NO_SQLSTATE: Final = "unknown"
 
 _SQLSTATE: Final = re.compile(r"\w+ \(([0-9A-Z]{5})\)")
 _PRICE: Final = "price_paidup_canary"
+_SEARCHED: Final = {
+    "customer_details": {"email": "canary@paidup.invalid", "name": "Paidup Canary"},
+}
+"""What Stripe puts into a checkout; for search terms, every object is read alike."""
+_NOTE: Final = {"paidup": "built-in event"}
 _PLANS: Final = read_catalogue(
     {"plans": {"paidup_canary": {"prices": [_PRICE], "features": {"paidup_canary": True}}}}
 )
@@ -165,7 +171,7 @@ def _event(kind: str, stated: Mapping[str, Any]) -> bytes:
         "object": "event",
         "api_version": "2025-03-31.basil",
         "created": now,
-        "data": {"object": {"created": now, "livemode": False, **stated}},
+        "data": {"object": {"created": now, "livemode": False, **_SEARCHED, **stated}},
         "livemode": False,
         "type": kind,
     }
@@ -179,7 +185,7 @@ def _payment() -> Mapping[str, Any]:
         "amount": 100,
         "amount_received": 100,
         "currency": "eur",
-        "metadata": {"price_id": _PRICE},
+        "metadata": {"price_id": _PRICE, **_NOTE},
         "status": "succeeded",
     }
 
@@ -191,7 +197,7 @@ def _subscription() -> Mapping[str, Any]:
         "object": "subscription",
         "customer": _id("cus"),
         "items": {"object": "list", "data": [item]},
-        "metadata": {"user_id": _id("user")},
+        "metadata": {"user_id": _id("user"), **_NOTE},
         "status": "active",
     }
 

@@ -99,7 +99,13 @@ def _term_rows(draft: DeadLetterDraft) -> list[dict[str, str]]:
     except MalformedEvent:
         return []
     key = storable(draft.key)
-    by_kind = {"email": named.emails, "id": named.ids, "user": named.users}
+    by_kind = {
+        "email": named.emails,
+        "id": named.ids,
+        "metadata": named.metadata,
+        "name": named.names,
+        "user": named.users,
+    }
     terms = {(kind, term.lower()) for kind, terms in by_kind.items() for term in terms}
     return [
         {"term": term, "kind": kind, "object_key": key, "party": key}

@@ -11,7 +11,7 @@ from datetime import datetime
 from billing.facts import Fact
 from billing.ids import EventId, ObjectKey, PartyId
 from billing.projection.party import PartyFacts
-from billing.rows import Projection
+from billing.rows import Key, Projection
 from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.difference import difference
@@ -24,11 +24,15 @@ FactKey = tuple[EventId, ObjectKey]
 
 @dataclass(slots=True, kw_only=True)
 class PartyState:
-    """One party in the batch: its facts, their folded state and the rows projected from them."""
+    """One party in the batch: its facts, their folded state and the rows projected from them.
+
+    ``versions`` are those of the plans beside the grants among its rows.
+    """
 
     facts: dict[FactKey, Fact]
     folded: PartyFacts
     rows: Rows
+    versions: Mapping[Key, int]
     catalogue_version: int | None
     projection: Projection | None = None
 
@@ -108,8 +112,10 @@ class BatchState:
         """Project the party and return the changes from its rows before to its rows now."""
         projection = party_state.folded.project(self.plans.catalogue, self.now)
         before, party_state.rows = party_state.rows, rows_of(projection)
+        versions = party_state.versions
+        party_state.versions = dict.fromkeys(projection.entitlements, self.plans.version)
         party_state.projection = projection
-        return difference(before, party_state.rows)
+        return difference(before, party_state.rows, versions)
 
 
 def _facts_by_key(facts: Iterable[Fact]) -> dict[FactKey, Fact]:
@@ -121,6 +127,7 @@ def _party_state(stored: Stored) -> PartyState:
         facts=_facts_by_key(stored.facts),
         folded=PartyFacts(stored.facts),
         rows=stored.rows,
+        versions=stored.versions,
         catalogue_version=stored.catalogue_version,
     )
 
@@ -131,5 +138,6 @@ def _join(party_state: PartyState, other: PartyState) -> PartyState:
         facts=facts,
         folded=PartyFacts(facts.values()),
         rows={table: {**rows, **other.rows[table]} for table, rows in party_state.rows.items()},
+        versions={**party_state.versions, **other.versions},
         catalogue_version=party_state.catalogue_version,
     )

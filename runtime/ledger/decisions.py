@@ -1,6 +1,7 @@
 """The changes that follow from one event, as values: the closed list of what the ledger can do.
 
-``difference`` makes them, ``write`` writes them, previews show them.
+``difference`` makes them, ``write`` writes them, previews show them. ``before_version`` is the
+version of the plans beside the grant ``before``, None without one.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class EntitlementGranted:
 
     before: EntitlementRow | None
     after: EntitlementRow
+    before_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class EntitlementChanged:
 
     before: EntitlementRow
     after: EntitlementRow
+    before_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ class EntitlementRevoked:
 
     before: EntitlementRow
     after: EntitlementRow | None
+    before_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

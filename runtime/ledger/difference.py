@@ -5,6 +5,7 @@ Pure. Decisions come in the order of tables and keys, so one difference always g
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TypeVar, cast
 
 from billing.rows import CustomerRow, EntitlementRow, Key, PaymentRow, PurchaseRow, SubscriptionRow
@@ -24,32 +25,43 @@ R = TypeVar("R", bound=Row)
 Pair = tuple[R | None, R | None]
 
 _TABLES = tuple(TableName)
+_NO_VERSIONS: Mapping[Key, int] = {}
 
 
-def difference(before: Rows, after: Rows) -> tuple[Decision, ...]:
-    """Return the decisions; none if both sides are the same."""
+def difference(
+    before: Rows, after: Rows, versions: Mapping[Key, int] = _NO_VERSIONS
+) -> tuple[Decision, ...]:
+    """Return the decisions; none if both sides are the same.
+
+    ``versions`` are those of the plans beside the grants before, by key.
+    """
     return tuple(
         [
             decision
             for table in _TABLES
             if before[table] != after[table]
-            for decision in _in_table(table, before[table], after[table])
+            for decision in _in_table(table, before[table], after[table], versions)
         ]
     )
 
 
 def _in_table(
-    table: TableName, before: Mapping[Key, Row], after: Mapping[Key, Row]
+    table: TableName,
+    before: Mapping[Key, Row],
+    after: Mapping[Key, Row],
+    versions: Mapping[Key, int],
 ) -> Iterator[Decision]:
     pairs = {key: (before.get(key), after.get(key)) for key in before.keys() | after.keys()}
     changed = sorted(key for key, (old, new) in pairs.items() if old != new)
     for key in changed:
         row = after.get(key)
         yield RowDeleted(table=table, key=key) if row is None else RowUpserted(table=table, row=row)
-    yield from _meaning(table, [pairs[key] for key in changed])
+    yield from _meaning(table, [pairs[key] for key in changed], versions)
 
 
-def _meaning(table: TableName, pairs: list[tuple[Row | None, Row | None]]) -> Iterator[Decision]:
+def _meaning(
+    table: TableName, pairs: list[tuple[Row | None, Row | None]], versions: Mapping[Key, int]
+) -> Iterator[Decision]:
     match table:
         case TableName.CUSTOMERS:
             yield from _each(_customer, cast("list[Pair[CustomerRow]]", pairs))
@@ -64,7 +76,7 @@ def _meaning(table: TableName, pairs: list[tuple[Row | None, Row | None]]) -> It
             yield from _each(_payment, payments)
         case TableName.ENTITLEMENTS:
             grants = _renamed(cast("list[Pair[EntitlementRow]]", pairs), _same_grant)
-            yield from _each(_entitlement, grants)
+            yield from _each(partial(_entitlement, versions), grants)
 
 
 def _each(
@@ -185,14 +197,17 @@ def _payment_action(before: PaymentRow | None, after: PaymentRow | None) -> str 
     return None
 
 
-def _entitlement(before: EntitlementRow | None, after: EntitlementRow | None) -> Decision | None:
+def _entitlement(
+    versions: Mapping[Key, int], before: EntitlementRow | None, after: EntitlementRow | None
+) -> Decision | None:
+    version = versions.get(before.key) if before else None
     was, now = bool(before and before.active), bool(after and after.active)
     if after and now and not was:
-        return EntitlementGranted(before=before, after=after)
+        return EntitlementGranted(before=before, after=after, before_version=version)
     if before and was and not now:
-        return EntitlementRevoked(before=before, after=after)
+        return EntitlementRevoked(before=before, after=after, before_version=version)
     if before and after and was and now and _worth(before) != _worth(after):
-        return EntitlementChanged(before=before, after=after)
+        return EntitlementChanged(before=before, after=after, before_version=version)
     return None
 
 

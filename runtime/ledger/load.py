@@ -18,11 +18,13 @@ from runtime.ledger.rows import Row, TableName, from_plain, no_rows
 class Stored:
     """One party as stored; ``catalogue_version`` is None before its first projection.
 
-    ``reader`` is the number of the readers that wrote its facts.
+    ``versions`` are those of the plans beside its grants, ``reader`` is the number of the readers
+    that wrote its facts.
     """
 
     facts: list[Fact] = field(default_factory=list)
     rows: dict[TableName, dict[Key, Row]] = field(default_factory=no_rows)
+    versions: dict[Key, int] = field(default_factory=dict)
     catalogue_version: int | None = None
     reader: int = READER_NUMBER
 
@@ -93,3 +95,5 @@ def _take(stored: Stored, source: str, value: Any) -> None:
         table = TableName(source)
         row = from_plain(table, value)
         stored.rows[table][row.key] = row
+        if table is TableName.ENTITLEMENTS:
+            stored.versions[row.key] = value["catalogue_version"]

@@ -12,7 +12,7 @@ from billing.errors import UnreadableEvent
 from billing.facts import Fact
 from billing.ids import ObjectKey
 from billing.readers.registry import IgnoredReason, read_event
-from billing.readers.search_terms import emails_in
+from billing.readers.search_terms import Term, terms_in
 from runtime.ledger.admit import OpenDeadLetter
 from runtime.ledger.deliveries import DISCARDED, Delivery
 
@@ -45,8 +45,8 @@ class Prepared:
     facts: tuple[Fact, ...] = ()
     ignored: str | None = None
     unreadable: UnreadableEvent | None = None
-    emails: frozenset[str] = frozenset()
-    """Addresses, by which people look for the party."""
+    terms: frozenset[Term] = frozenset()
+    """Addresses, names and metadata, by which people look for the party."""
 
     @property
     def mentions(self) -> frozenset[ObjectKey]:
@@ -79,5 +79,5 @@ def _prepare(delivery: Delivery, scope: Scope) -> Prepared:
         delivery=delivery,
         facts=reading.facts,
         ignored=ignored and ignored.value,
-        emails=emails_in(delivery.envelope, delivery.fetched) if reading.facts else frozenset(),
+        terms=terms_in(delivery.envelope, delivery.fetched) if reading.facts else frozenset(),
     )

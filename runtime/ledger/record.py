@@ -203,7 +203,7 @@ def _stage(pending: PendingWrites, step: Step) -> None:
         return
     prepared = step.work.prepared
     pending.facts += [(step.party, fact) for fact in prepared.facts]
-    pending.add_emails(step.party, prepared.facts, prepared.emails)
+    pending.add_terms(step.party, prepared.facts, prepared.terms)
     if step.work.state is not DeliveryState.NEW:
         pending.restated.append(prepared.delivery.envelope.event_id)
     pending.add(_cause(prepared.delivery), step.party, step.decisions)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from billing.fact_codec import fact_to_json
 from billing.facts import READER_NUMBER, Fact
 from billing.ids import EventId, ObjectKey, PartyId, object_key, realm_in
+from billing.readers.search_terms import Term
 from billing.rows import Key
 from models.base import Base
 from models.tables import (
@@ -82,16 +83,16 @@ class PendingWrites:
     rows: dict[tuple[TableName, Key], tuple[PartyId, Row | None]] = field(default_factory=dict)
     money: list[dict[str, Any]] = field(default_factory=list)
     audit: list[dict[str, Any]] = field(default_factory=list)
-    emails: dict[tuple[str, ObjectKey], PartyId] = field(default_factory=dict)
-    """The party by address and object."""
+    terms: dict[tuple[Term, ObjectKey], PartyId] = field(default_factory=dict)
+    """The party by term and object."""
 
-    def add_emails(self, party: PartyId, facts: Sequence[Fact], emails: Iterable[str]) -> None:
-        """Add the addresses of an event's object, for its customer where it has one."""
-        for email in emails:
+    def add_terms(self, party: PartyId, facts: Sequence[Fact], terms: Iterable[Term]) -> None:
+        """Add the search terms of an event's object, for its customer where it has one."""
+        for term in terms:
             stated = facts[0]
             customer = stated.customer_id
             key = object_key(realm_in(stated.object_key), customer) if customer else None
-            self.emails[email, key or stated.object_key] = party
+            self.terms[term, key or stated.object_key] = party
 
     def add(self, cause: ChangeCause, party: PartyId, decisions: Iterable[Decision]) -> None:
         """Add what the decisions of one step ask for."""
@@ -135,7 +136,7 @@ def write(
         if party_state.catalogue_version not in {None, batch.plans.version}:
             pending.renew(party, party_state)
     _write_facts(connection, pending, ends)
-    _write_emails(connection, pending, ends)
+    _write_terms(connection, pending, ends)
     for table in TableName:
         _write_rows(connection, table, pending, batch, ends)
     insert_rows(connection, PaymentEvent, pending.money)
@@ -166,12 +167,12 @@ def _write_facts(
     insert_rows(connection, StoredFact, rows)
 
 
-def _write_emails(
+def _write_terms(
     connection: Connection, pending: PendingWrites, ends: Mapping[PartyId, PartyId]
 ) -> None:
     rows = [
-        {"term": email, "kind": "email", "object_key": key, "party": ends.get(party, party)}
-        for (email, key), party in pending.emails.items()
+        {"term": term.text, "kind": term.kind, "object_key": key, "party": ends.get(party, party)}
+        for (term, key), party in pending.terms.items()
     ]
     insert_rows(connection, SearchTerm, rows, conflict="ignore")
 
@@ -259,7 +260,7 @@ def _payment_event(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
 
 
 def _versioned(entry: dict[str, Any], batch: BatchState) -> dict[str, Any]:
-    """Add to an entry about access the version of the plans it was computed by."""
+    """Add to the row after in an entry about access the version of the plans in force."""
     if entry["target_type"] == ENTITLEMENT and entry["after"]:
         entry["after"]["catalogue_version"] = batch.plans.version
     return entry
@@ -281,7 +282,7 @@ def _audit_of_entitlement(
 ) -> dict[str, Any]:
     row = change.after or change.before
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
-    return audit_row(
+    entry = audit_row(
         cause,
         action=f"entitlement.{CHANGES[type(change)]}",
         target=(ENTITLEMENT, f"{row.source}/{row.plan_code}"),
@@ -290,6 +291,9 @@ def _audit_of_entitlement(
         after=change.after,
         reason=cause.reason or (change.after.because if change.after else None),
     )
+    if entry["before"]:
+        entry["before"]["catalogue_version"] = change.before_version
+    return entry
 
 
 def _audit_of_note(cause: ChangeCause, note: Noted) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def purchase(name: object, **changes: Any) -> bytes:
         "currency": CURRENCY,
         "client_reference_id": user_of(name),
         "customer": customer_of(name),
+        "customer_details": {"email": f"{user_of(name)}@example.com", "name": user_of(name)},
         "metadata": {"plan_code": PLAN},
         "created": CREATED,
         "livemode": False,

@@ -56,6 +56,11 @@ def rename_a_column(site: FaultSite) -> Callable[[], None]:
     return lambda: run_sql(site, "ALTER TABLE audit_logs RENAME COLUMN came_from TO origin")
 
 
+def rename_a_column_of_search_terms(site: FaultSite) -> Callable[[], None]:
+    run_sql(site, "ALTER TABLE search_terms RENAME COLUMN kind TO sort")
+    return lambda: run_sql(site, "ALTER TABLE search_terms RENAME COLUMN sort TO kind")
+
+
 def exhaust_a_sequence(site: FaultSite) -> Callable[[], None]:
     sequence = "pg_get_serial_sequence('stripe_events', 'settlement')"
     column = "ALTER TABLE stripe_events ALTER COLUMN settlement"
@@ -69,6 +74,7 @@ def exhaust_a_sequence(site: FaultSite) -> Callable[[], None]:
         (forbid_writing, "read-only transaction", None),
         (revoke_a_right, "permission denied for table payment_events", None),
         (rename_a_column, "LINE 1: INSERT INTO audit_logs", "42703"),
+        (rename_a_column_of_search_terms, "LINE 1: INSERT INTO search_terms", "42703"),
         (exhaust_a_sequence, "reached maximum value of sequence", "2200H"),
     ],
 )

@@ -47,7 +47,7 @@ class Reprojected:
         self, plans: VersionedCatalogue, history: History, versions: Mapping[Key, int]
     ) -> Iterator[Decision]:
         """Yield the decisions of a projection; amounts come from the history, not from the rows."""
-        decided = difference(self.before, self.party_state.rows)
+        decided = difference(self.before, self.party_state.rows, versions)
         yield from (each for each in decided if not isinstance(each, MoneyMoved))
         before = cast("Mapping[Key, PaymentRow]", self.before[TableName.PAYMENTS])
         after = cast("Mapping[Key, PaymentRow]", self._after(TableName.PAYMENTS))

@@ -77,7 +77,7 @@ class Reread:
                 continue
             assignment = next(assignments)
             party_state = batch.party_for(assignment)
-            pending.add_emails(assignment.party, each.facts, each.emails)
+            pending.add_terms(assignment.party, each.facts, each.terms)
             if self._replaced(party_state, each):
                 pending.restated.append(EventId(_id(each)))
                 pending.facts += [(assignment.party, fact) for fact in each.facts]

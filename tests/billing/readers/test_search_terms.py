@@ -5,7 +5,15 @@ import pytest
 
 from billing.envelope import parse
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
-from billing.readers.search_terms import Named, email_term, emails_in, is_stripe_id, named_in
+from billing.readers.search_terms import (
+    Named,
+    Term,
+    email_term,
+    is_stripe_id,
+    named_in,
+    terms_in,
+    word_term,
+)
 from tests.billing.fact_builders import at
 
 
@@ -25,12 +33,65 @@ def envelope(stated: Any) -> Any:
     ],
 )
 def test_an_address_is_read_from_every_place_in_lower_case(stated: Any) -> None:
-    assert emails_in(envelope({"id": "in_1", **stated})) == {"ada@example.com"}
+    assert terms_in(envelope({"id": "in_1", **stated})) == {("email", "ada@example.com")}
 
 
 @pytest.mark.parametrize("value", [None, "", "ada", "@", "ada@", "@example.com", 7, ["a@b"]])
 def test_what_is_no_address_is_no_term(value: Any) -> None:
-    assert emails_in(envelope({"id": "in_1", "email": value})) == frozenset()
+    assert terms_in(envelope({"id": "in_1", "email": value})) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"object": "customer", "name": " Ada  LOVELACE"},
+        {"object": "customer", "individual_name": "Ada Lovelace", "name": None},
+        {"object": "invoice", "customer_name": "Ada Lovelace"},
+        {"object": "checkout.session", "customer_details": {"name": "ada lovelace"}},
+        {"object": "charge", "billing_details": {"name": "Ada Lovelace"}, "shipping": None},
+        {"object": "payment_intent", "shipping": {"name": "Ada\u00a0Lovelace"}},
+    ],
+)
+def test_a_name_is_read_from_every_place_of_a_person(stated: Any) -> None:
+    assert terms_in(envelope({"id": "in_1", **stated})) == {("name", "ada lovelace")}
+
+
+def test_the_name_of_a_thing_and_a_name_without_bounds_are_no_terms() -> None:
+    assert terms_in(envelope({"object": "product", "name": "Premium"})) == frozenset()
+    for name in ("", "A", " \t ", "a" * 101, 7, ["Ada"]):
+        assert terms_in(envelope({"object": "customer", "name": name})) == frozenset()
+    longest = terms_in(envelope({"object": "customer", "name": "A" * 100}))
+    assert longest == {("name", "a" * 100)}
+
+
+def test_metadata_is_read_by_its_values_as_far_as_a_person_would_search_for_them() -> None:
+    metadata = {
+        "order": "Order 7781",
+        "short": "42",
+        "long": "x" * 101,
+        "flag": "true",
+        "user_id": "usr_1",
+        "client_reference_id": "usr_1",
+        "plan_code": "premium",
+        "price": "price_premium",
+        "subscription": "sub_1",
+        "link": "https://example.com/a",
+        "document": '{"a": 1}',
+        "number": 7781,
+        "nul": "a\u0000b",
+    }
+
+    terms = terms_in(envelope({"id": "in_1", "object": "invoice", "metadata": metadata}))
+
+    assert terms == {("metadata", "order 7781"), ("metadata", "a\ufffdb")}
+
+
+def test_of_much_metadata_the_first_ten_values_are_read() -> None:
+    metadata = {f"key_{number:02}": f"value {number}" for number in range(50, 0, -1)}
+
+    terms = terms_in(envelope({"id": "in_1", "metadata": metadata}))
+
+    assert terms == {Term("metadata", f"value {number}") for number in range(1, 11)}
 
 
 def test_the_address_of_a_fetched_object_counts() -> None:
@@ -41,7 +102,8 @@ def test_the_address_of_a_fetched_object_counts() -> None:
         .with_response(read_response("/v1/customers/cus_2", 404, at(0), "{}"))
     )
 
-    assert emails_in(envelope({"id": "in_1", "email": "a@b.c"}), fetched) == {"a@b.c", "d@e.f"}
+    terms = terms_in(envelope({"id": "in_1", "email": "a@b.c"}), fetched)
+    assert {text for _, text in terms} == {"a@b.c", "d@e.f"}
 
 
 @pytest.mark.parametrize("text", ["cus_1Abc", "sub_1", "pi_3X_secret", "in_1", "cs_test_a1"])
@@ -57,8 +119,14 @@ def test_anything_else_is_none(text: str) -> None:
 def test_everything_is_read_from_an_event_that_no_reader_understands() -> None:
     stated = {
         "id": "in_1",
-        "customer": {"id": "cus_1", "email": "Ada@example.com"},
-        "metadata": {"user_id": "Usr_1", "order": "in_2"},
+        "customer": {
+            "id": "cus_1",
+            "object": "customer",
+            "email": "Ada@example.com",
+            "name": "Ada",
+        },
+        "customer_details": [{"name": "Ada L."}, None],
+        "metadata": {"user_id": "Usr_1", "order": "in_2", "number": "No 7"},
         "lines": {"data": [{"subscription": "sub_1", "note": "in_ a line"}, ["cs_1"], 5, None]},
         "client_reference_id": "nul\u0000",
         "receipt_email": "none",
@@ -68,6 +136,8 @@ def test_everything_is_read_from_an_event_that_no_reader_understands() -> None:
         ids=frozenset({"in_1", "in_2", "cus_1", "sub_1", "cs_1"}),
         users=frozenset({"Usr_1", "nul\ufffd"}),
         emails=frozenset({"ada@example.com"}),
+        names=frozenset({"ada", "ada l."}),
+        metadata=frozenset({"no 7"}),
     )
 
 
@@ -80,6 +150,10 @@ def test_of_very_many_names_a_bounded_number_is_read() -> None:
 def test_a_text_is_an_address_if_something_stands_on_both_sides() -> None:
     assert email_term(" Ada@Example.com ") == "ada@example.com"
     assert email_term("usr_1") is None
+
+
+def test_a_word_is_compared_in_lower_case_without_spaces_too_many() -> None:
+    assert word_term(" Ada \t Lovelace\n") == "ada lovelace"
 
 
 def test_a_user_is_read_however_many_ids_come_before() -> None:

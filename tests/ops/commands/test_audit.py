@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from billing.envelope import parse
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase, tell_sharing
+from tests.runtime.ledger.delivery_builders import event, intent
 
 pytestmark = pytest.mark.servers
 
@@ -71,6 +73,23 @@ def test_nothing_found_is_said_and_an_unknown_user_is_no_error(
     assert "--customer" not in paidup("audit", "list", "--user", "usr_none")
     assert json.loads(paidup("audit", "list", "--user", "usr_none", "--json"))["known"] is False
     paidup("audit", "list", "--since", "1h", "--until", "2h", code=2)
+
+
+@pytest.mark.parametrize("asked", ["cus_9", "pi_9"])
+def test_of_a_customer_without_a_user_the_entries_of_its_events_are_listed(
+    books: SeededDatabase, paidup: Paidup, asked: str
+) -> None:
+    books.tell("onetime")
+    paid = intent("pi_9", customer="cus_9")
+    books.settle([parse(event("payment_intent.succeeded", paid, id="evt_9"))])
+
+    page = json.loads(paidup("audit", "list", "--user", asked, "--json"))
+
+    assert page["known"] is True
+    assert {entry["event_id"] for entry in page["entries"]} == {"evt_9"}
+    assert "payment.received" in {entry["action"] for entry in page["entries"]}
+    none = paidup("audit", "list", "--user", asked, "--action", "replay")
+    assert none.startswith(f"no event names a user of {asked} yet")
 
 
 def test_an_address_of_several_users_is_refused_with_their_names(

@@ -11,13 +11,22 @@ from typing import IO, Any
 import psycopg
 import pytest
 
+from billing.envelope import parse
 from runtime.changes.numbering import number_batch
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.pgbouncer import PgBouncer
 from tests.runtime.changes.change_builders import changed
+from tests.runtime.ledger.delivery_builders import NOW, customer, event, intent
 
 pytestmark = pytest.mark.servers
+
+
+def paid_without_user(books: SeededDatabase) -> None:
+    """Record a payment of a customer whose user no event names."""
+    paid = intent("pi_9", customer="cus_9", receipt_email="ada@example.com")
+    books.settle([parse(event("payment_intent.succeeded", paid, id="evt_9"))])
+
 
 PAIDUP = Path(sys.executable).parent / "paidup"
 
@@ -69,6 +78,24 @@ def test_one_user_s_are_listed_apart(books: SeededDatabase, paidup: Paidup) -> N
     assert {change["user_id"] for change in mine} == {"usr_2"}
     assert "no event names 'usr_3'" in paidup("changes", "--user", "usr_3")
     assert json.loads(paidup("changes", "--user", "usr_3", "--json"))["known"] is False
+
+
+@pytest.mark.parametrize("asked", ["cus_9", "pi_9", "ada@example.com"])
+def test_of_a_customer_without_a_user_it_says_what_waits(
+    books: SeededDatabase, paidup: Paidup, asked: str
+) -> None:
+    books.tell("onetime")
+    number_batch(books.engine)
+    paid_without_user(books)
+
+    page = json.loads(paidup("changes", "--user", asked, "--json"))
+    said = paidup("changes", "--user", asked, "--after", "0")
+
+    assert (page["changes"], page["known"], page["cursor"]) == ([], True, 1)
+    assert "Payment pi_9 of 29.99 USD waits for a user (evt_9)." in page["waiting"]
+    assert said.startswith(f"no event names a user of {asked} yet: set metadata.user_id")
+    assert "Payment pi_9 of 29.99 USD waits for a user (evt_9)." in said
+    assert json.loads(paidup("changes", "--user", "usr_1", "--json"))["waiting"] == []
 
 
 def _said(paidup: Paidup, *arguments: str) -> str:
@@ -141,6 +168,25 @@ def test_following_without_a_cursor_begins_with_the_newest(books: SeededDatabase
     assert first.startswith("3  ")
     assert second.startswith("5  ")
     assert "usr_3" in first
+
+
+def test_following_a_customer_shows_its_user_s_changes_once_there_is_one(
+    books: SeededDatabase,
+) -> None:
+    paid_without_user(books)
+    changed(books.engine, "usr_1")
+    number_batch(books.engine)
+
+    with following("--json", "--after", "0", "--user", "cus_9") as (_, lines):
+        changed(books.engine, "usr_2")
+        number_batch(books.engine)
+        linked = event("customer.updated", customer("cus_9", "usr_9"), at=NOW + 1)
+        books.settle([parse(linked)])
+        changed(books.engine, "usr_9")
+        number_batch(books.engine)
+        first: Any = json.loads(lines.readline())
+
+    assert first["user_id"] == "usr_9"
 
 
 def test_behind_a_pooler_following_looks_again_and_leaves_no_listen_behind(

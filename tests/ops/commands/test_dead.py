@@ -8,10 +8,12 @@ from billing.envelope import Envelope, parse
 from ops.commands import dead as dead_command
 from ops.samples.scenario import Event
 from ops.up.servers.ports import free_port
-from runtime.failures.dead_letters import discard
+from runtime.failures.dead_letters import dead_letter, discard
 from runtime.inbox.entries import Parked
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv, yesterday
+from tests.runtime.failures.test_dead_letters import draft
+from tests.runtime.ledger.delivery_builders import event
 
 pytestmark = pytest.mark.servers
 
@@ -339,6 +341,21 @@ def test_bad_input_gets_one_sentence_and_changes_nothing(
     assert floor.scalars("SELECT count(*) FROM audit_logs WHERE action <> 'catalogue.applied'") == [
         0
     ]
+
+
+def test_a_name_lists_dead_letters_that_bear_it_and_changes_none(
+    floor: OpsEnv, paidup: Paidup
+) -> None:
+    for number, name in enumerate(("Ada Lovelace", "Grace Hopper")):
+        stated = {"object": "unheard_of", "id": f"in_{number}", "customer_name": name}
+        body = event("invoice.paid", stated, id=f"evt_{number}")
+        dead_letter(floor.books.engine, [draft(f"evt_{number}", body=body)])
+
+    assert listed(paidup, "--user", "ada lovelace") == {"evt_0"}
+    for verb in ("replay", "discard"):
+        paidup("dead", verb, "--user", "Ada Lovelace", *WHY, code=1)
+        assert "1 bear it as a name or in metadata: give their ids" in paidup.err
+    assert set(floor.letters().values()) == {"open"}
 
 
 def test_one_unknown_name_among_known_ones_stops_all_of_it(

@@ -146,7 +146,7 @@ def test_beside_a_user_never_seen_stand_the_dead_letters_about_them(
     ("arguments", "said"),
     [
         (["--user", "usr_nobody"], "no event names 'usr_nobody': give your own id of the user"),
-        (["--customer", "cus_nobody"], "no event names a customer"),
+        (["--customer", "cus_nobody"], "no event names 'cus_nobody': compare it"),
         (["--user", "\udcff"], "no event names"),
     ],
 )

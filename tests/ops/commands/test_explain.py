@@ -16,7 +16,13 @@ from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv
 from tests.ops.queries.seeded_database import SeededDatabase, tell_sharing
 from tests.runtime.failures.test_dead_letters import draft
-from tests.runtime.ledger.delivery_builders import checkout, customer, delivery, event
+from tests.runtime.ledger.delivery_builders import (
+    checkout,
+    customer,
+    delivery,
+    event,
+    intent,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -538,6 +544,38 @@ class TestLookup:
         assert "FATAL: it is full; run" in said
         assert "FATAL: it is full" in listed
         assert not any("DETAIL" in each for each in (said, listed))
+
+    @pytest.mark.parametrize("asked", ["cus_9", "pi_9", "ada@example.com"])
+    def test_a_customer_without_a_user_is_explained_by_what_waits(
+        self, books: SeededDatabase, paidup: Paidup, asked: str
+    ) -> None:
+        paid = intent("pi_9", customer="cus_9", receipt_email="ada@example.com")
+        books.settle([parse(event("payment_intent.succeeded", paid, id="evt_9"))])
+
+        explained = json.loads(paidup("explain", asked, "--json"))
+        said = paidup("explain", asked)
+
+        assert (explained["known"], explained["has_user"]) == (True, False)
+        assert "Payment pi_9 of 29.99 USD waits for a user (evt_9)." in explained["waiting"]
+        assert any("set metadata.user_id" in each for each in explained["waiting"])
+        assert said.startswith(f"{asked}\n  No event names a user of it yet, so nothing is granted")
+        paidup("explain", asked, "--at", "0s", code=1)
+        assert f"no event names a user of {asked} yet" in paidup.err
+
+    def test_a_name_lists_those_who_bear_it(self, books: SeededDatabase, paidup: Paidup) -> None:
+        for number in (1, 2):
+            named = customer(f"cus_{number}", f"usr_{number}") | {"name": "Ada Lovelace"}
+            books.settle([parse(event("customer.created", named))])
+
+        explained = json.loads(paidup("explain", "ada lovelace", "--json"))
+
+        assert explained["candidates"] == [
+            {"stripe_id": "cus_1", "users": ["usr_1"]},
+            {"stripe_id": "cus_2", "users": ["usr_2"]},
+        ]
+        assert explained["known"] is False
+        said = paidup("explain", "Ada Lovelace")
+        assert "But it is a name or in the metadata of usr_1 (cus_1), usr_2 (cus_2)" in said
 
     @pytest.mark.parametrize("asked", ["usr_9", "cus_9", "in_9", "x@example.com"])
     def test_one_whom_only_a_dead_letter_names_is_explained_by_it(

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from billing.envelope import parse
 from ops.terminal.interrupt import Interrupted
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
-from tests.runtime.ledger.delivery_builders import contents, unbalanced
+from tests.runtime.ledger.delivery_builders import contents, event, intent, unbalanced
 
 pytestmark = pytest.mark.servers
 
@@ -104,6 +105,36 @@ def test_what_an_earlier_release_read_is_read_again_by_hand(
     assert "are left" in paidup("rebuild", "--outdated")
 
 
+def test_whom_an_id_of_stripe_or_an_address_means_is_recomputed_as_by_the_user_s_id(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    with books.engine.connect() as connection:
+        query = "SELECT stripe_customer_id FROM customers WHERE user_id = 'usr_1'"
+        customer_id = str(connection.scalar(text(query)))
+    change(books, "UPDATE user_entitlements SET active = false")
+
+    said = [
+        paidup("rebuild", each, "--dry-run", "--json")
+        for each in ("usr_1", customer_id, "usr_1@example.com")
+    ]
+    paidup("rebuild", customer_id, "usr_1", "--reason", "x", "--as", "ada")
+
+    assert said[0] == said[1] == said[2]
+    assert json.loads(said[0])["grants"]["granted"] == 1
+    assert audited(books, "rebuild.ended") == [("cli:ada", "done", "user", "usr_1", "x")]
+
+
+def test_a_customer_without_a_user_is_recomputed(books: SeededDatabase, paidup: Paidup) -> None:
+    paid = intent("pi_9", customer="cus_9")
+    books.settle([parse(event("payment_intent.succeeded", paid))])
+    change(books, "UPDATE payments SET amount_minor = 1 WHERE payment_ref = 'pi_9'")
+
+    said = json.loads(paidup("rebuild", "cus_9", "--reason", "x", "--as", "ada", "--json"))
+
+    assert said["rows"] == {"payments": 1}
+    assert audited(books, "rebuild.ended") == [("cli:ada", "done", "party", "test:cus_9", "x")]
+
+
 def test_one_party_that_cannot_be_computed_stops_no_other(
     books: SeededDatabase, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,8 +176,8 @@ def test_interrupted_it_says_what_to_do(
         ((), 2, "name users, or give --all"),
         (("usr_1", "--all"), 2, "name users, or give --all"),
         (("usr_1",), 2, "--reason is missing"),
-        (("usr_1", "usr_never", "--dry-run"), 1, "no row names usr_never: nothing was changed"),
-        (("usr\x00x", "--dry-run"), 1, "no row names"),
+        (("usr_1", "usr_never", "--dry-run"), 1, "a name; nothing was changed"),
+        (("usr\x00x", "--dry-run"), 1, "no event names"),
     ],
 )
 def test_wrong_use_is_one_sentence(

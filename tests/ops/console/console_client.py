@@ -179,6 +179,13 @@ def description() -> Mapping[str, Any]:
     return document
 
 
+def parameter(path: str, name: str) -> Mapping[str, Any]:
+    """Return the schema of a parameter of a path."""
+    described = description()["paths"][path]["get"]["parameters"]
+    (schema,) = (each["schema"] for each in described if each["name"] == name)
+    return dict(schema)
+
+
 def conforms(response: TestResponse, path: str) -> bool:
     """Return True if the document describes the response; else an assertion fails."""
     described = description()["paths"][path]["get"]["responses"][str(response.status_code)]

@@ -78,6 +78,19 @@ def test_the_change_that_an_event_made_has_its_cause(
     assert found[1]["after"]["active"] is False
 
 
+def test_the_rows_before_and_after_a_change_have_the_same_columns(
+    changes: Changes, books: SeededDatabase
+) -> None:
+    books.tell("refund_full")
+    number_waiting(books.engine)
+
+    [granted, revoked] = read(changes, 0)["changes"]
+
+    assert revoked["before"] == granted["after"]
+    assert revoked["before"].keys() == revoked["after"].keys()
+    assert revoked["before"]["catalogue_version"] == 1
+
+
 def test_no_table_is_walked_through(engine: Engine) -> None:
     with engine.connect() as connection:
         asked = {"after": 0, "limit": 10}

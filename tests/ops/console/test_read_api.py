@@ -10,8 +10,10 @@ from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from ops.console.read_queries import ChangesQuery, read_changes_query
+from ops.console.entitlements import MAX_USERS
+from ops.console.read_queries import MAX_CHANGES
 from ops.console.tokens import generate_token
+from runtime.time_limits import CHANGE_WAIT_SECONDS
 from tests.ingest.ingest_process import wait_until
 from tests.ops.console.console_client import (
     DOCUMENT,
@@ -20,11 +22,13 @@ from tests.ops.console.console_client import (
     FakeChanges,
     FakeEntitlements,
     conforms,
+    parameter,
 )
 
 PATH = "/v1/users/{user_id}/entitlements"
 MANY = "/v1/entitlements"
 CHANGES = "/v1/changes"
+NO_NUMBERS = ("", "x", "-1", "+1", "1.5", "1e1", "0x1", "%201", "\u0661", "9" * 19)
 AWAY = OperationalError("SELECT secret", {}, Exception("password is secret"))
 
 
@@ -57,6 +61,13 @@ class TestAnswer:
         assert response.status_code == 200
         assert (response.get_json()["known"], response.get_json()["features"]) == (False, {})
         assert console.reads() == {"unknown": 1}
+
+    def test_a_path_that_takes_no_parameter_refuses_one(self, console: Console) -> None:
+        response = console.get("/v1/users/usr_1/entitlements?feature=signals_enabled")
+
+        assert problem(response) == (400, "unusable-query")
+        assert response.get_json()["detail"] == "This path takes no parameters."
+        assert console.entitlements.asked == []
 
     def test_head_has_the_headers_and_no_body(self, console: Console) -> None:
         response = console.client.head(
@@ -157,6 +168,8 @@ class TestMany:
             "customer=",
             "user_id=usr_1&customer=cus_1",
             "customer=cus_1&customer=cus_2",
+            "customer=cus_1&wait=25",
+            "user_id=usr_1&user=usr_2",
             "&".join(f"user_id=usr_{number}" for number in range(101)),
         ],
     )
@@ -166,6 +179,7 @@ class TestMany:
         response = console.get(f"{MANY}?{query}")
 
         assert problem(response, MANY) == (400, "unusable-query")
+        assert "1 to 100 users" in response.get_json()["detail"]
         assert console.entitlements.asked == []
         assert console.reads() == {"invalid": 1}
 
@@ -267,20 +281,40 @@ class TestChanges:
         assert response.get_json()["newest"] == 3
 
     @pytest.mark.parametrize(
-        "query",
+        ("query", "says"),
         [
-            *("after=x", "after=-1", "after=", "after=1.5", "after=\u0661", "after=" + "9" * 19),
-            *("after=0&wait=soon", "after=0&wait=-1", "after=0&limit=0"),
+            *((f"after={cursor}", "after, the cursor") for cursor in NO_NUMBERS),
+            *((f"after=0&wait={wait}", "from 0 to 25") for wait in (*NO_NUMBERS, "26", "025x")),
+            *((f"after=0&limit={limit}", "from 1 to 1000") for limit in (*NO_NUMBERS, "0", "1001")),
+            *((f"after=0&{name}=1&{name}=1", "at most once") for name in ("after", "wait")),
+            ("after=0&limit=1&limit=2", "at most once"),
+            *((f"after=0&{other}", "and no other") for other in ("afer=7", "user_id=usr_1", "=")),
         ],
     )
-    def test_what_is_no_number_is_a_problem(self, console: Console, query: str) -> None:
-        assert problem(console.get(f"{CHANGES}?{query}"), CHANGES) == (400, "unusable-query")
+    def test_a_parameter_that_is_not_understood_is_refused_with_its_bounds(
+        self, console: Console, query: str, says: str
+    ) -> None:
+        response = console.get(f"{CHANGES}?{query}")
+
+        assert problem(response, CHANGES) == (400, "unusable-query")
+        assert says in response.get_json()["detail"]
         assert console.changes.asked == 0
+        assert console.reads() == {"invalid": 1}
 
-    def test_a_wait_or_limit_above_the_highest_counts_as_that(self) -> None:
-        asked = read_changes_query({"after": "7", "wait": "60", "limit": "5000"})
+    def test_the_document_says_the_bounds(self, console: Console) -> None:
+        wait, limit = parameter(CHANGES, "wait"), parameter(CHANGES, "limit")
 
-        assert asked == ChangesQuery(after=7, wait=25, limit=1000)
+        assert (wait["minimum"], wait["maximum"]) == (0, CHANGE_WAIT_SECONDS)
+        assert (limit["minimum"], limit["maximum"]) == (1, MAX_CHANGES)
+        assert parameter(MANY, "user_id")["maxItems"] == MAX_USERS
+        highest = f"after=2&wait={wait['maximum']}&limit={limit['maximum']}"
+        assert self.cursors(console.get(f"{CHANGES}?{highest}")) == [3]
+
+    def test_the_highest_cursor_is_ahead_and_one_more_is_unusable(self, console: Console) -> None:
+        highest = parameter(CHANGES, "after")["maximum"]
+        answers = [console.get(f"{CHANGES}?after={highest + more}") for more in (0, 1)]
+
+        assert [problem(each, CHANGES)[0] for each in answers] == [409, 400]
 
 
 class TestTokens:

@@ -7,7 +7,14 @@ from sqlalchemy.dialects import postgresql
 from billing.readers.search_terms import Named
 from ops.console.entitlements import Entitlements
 from ops.queries.dead_letters import about, keys_named
-from ops.queries.lookups import Lookup, look_up, parties_by_email
+from ops.queries.lookups import (
+    Candidate,
+    Lookup,
+    describe_missing,
+    look_up,
+    objects_by_word,
+    parties_by_email,
+)
 from ops.queries.parties import OWN_REALMS
 from runtime.ledger.record import Ledger
 from tests.ops.queries.seeded_database import SeededDatabase
@@ -29,8 +36,11 @@ def crowd(connection: Connection) -> None:
     """Fill in the terms of 50,000 customers, so that reading the whole table would cost."""
     connection.execute(
         text(
-            "INSERT INTO search_terms SELECT 'user' || n || '@example.com', 'email',"
-            " 'live:cus_' || n, 'live:cus_' || n FROM generate_series(1, 50000) AS n"
+            "INSERT INTO search_terms SELECT kind || n || '@example.com', kind,"
+            " 'live:cus_' || n, 'live:cus_' || n FROM generate_series(1, 50000) AS n,"
+            " (VALUES ('email'), ('name'), ('metadata')) AS kinds (kind)"
+            " UNION ALL SELECT 'everyone', 'metadata', 'live:cus_' || n, 'live:cus_' || n"
+            " FROM generate_series(1, 50000) AS n"
         )
     )
     connection.execute(
@@ -49,7 +59,9 @@ def test_an_index_serves_every_search(books: SeededDatabase) -> None:
     with books.engine.begin() as connection:
         crowd(connection)
         plans = [
-            plan_of(connection, parties_by_email("user7@example.com")),
+            plan_of(connection, parties_by_email("email7@example.com")),
+            plan_of(connection, objects_by_word("name7@example.com", limit=6)),
+            plan_of(connection, objects_by_word("everyone", limit=6)),
             plan_of(connection, keys_named(lookup)),
         ]
 
@@ -61,7 +73,7 @@ def test_an_index_serves_every_search(books: SeededDatabase) -> None:
 def test_an_address_is_found_among_many(books: SeededDatabase) -> None:
     with books.engine.begin() as connection:
         crowd(connection)
-        found = look_up(connection, OWN_REALMS, "User7@example.com")
+        found = look_up(connection, OWN_REALMS, "Email7@example.com")
 
     assert found.known
     assert found.parties == {"live:cus_7"}
@@ -138,3 +150,76 @@ def test_dead_letters_are_searched_for_more_objects_than_a_statement_takes_param
         connection.execute(text("INSERT INTO memberships VALUES ('live:cus_7', 'p')"))
 
         assert about(connection, OWN_REALMS, [lookup], named) == ["evt_2"]
+
+
+def named_customer(number: int, user: str | None = None, **changes: object) -> bytes:
+    metadata = {"user_id": user} if user else {}
+    stated = {
+        "id": f"cus_{number}",
+        "object": "customer",
+        "name": "Ada Lovelace",
+        "metadata": {**metadata, "account": "ACME 7", "referrer": "usr_9"},
+        **changes,
+    }
+    return event("customer.created", stated)
+
+
+def test_a_name_or_metadata_lists_those_who_bear_it_and_means_none_of_them(
+    books: SeededDatabase,
+) -> None:
+    bodies = [named_customer(1, "usr_1"), named_customer(2), named_customer(3, name="Ada Byron")]
+    Ledger(books.engine, livemode="any", accounts=frozenset()).record([*map(delivery, bodies)])
+    first = Candidate(stripe_id="cus_1", users=("usr_1",))
+    others = [Candidate(stripe_id=each, users=()) for each in ("cus_2", "cus_3")]
+
+    with books.engine.connect() as connection:
+        by_name, by_metadata, as_user, none = (
+            look_up(connection, OWN_REALMS, text)
+            for text in (" ada  LOVELACE", "acme 7", "usr_9", "nobody")
+        )
+
+    assert by_name.candidates == (first, others[0])
+    assert by_metadata.candidates == as_user.candidates == (first, *others)
+    for each in (by_name, by_metadata, as_user, none):
+        assert (each.known, each.users, each.parties) == (False, (), frozenset())
+    assert none.candidates == ()
+    assert describe_missing(as_user) == (
+        "no event names 'usr_9', but it is a name or in the metadata of usr_1 (cus_1), cus_2 (no"
+        " user yet), cus_3 (no user yet): name one of them by its id"
+    )
+
+
+def test_a_user_is_no_candidate_for_what_others_bear(books: SeededDatabase) -> None:
+    bodies = [named_customer(1, "usr_1"), named_customer(2, "usr_9")]
+    Ledger(books.engine, livemode="any", accounts=frozenset()).record([*map(delivery, bodies)])
+
+    with books.engine.connect() as connection:
+        found = look_up(connection, OWN_REALMS, "usr_9")
+
+    assert (*found.users, *found.parties) == ("usr_9", "test:cus_2")
+    assert (found.word, found.candidates) == (None, ())
+
+
+def test_of_very_many_who_bear_a_word_the_first_are_listed(books: SeededDatabase) -> None:
+    with books.engine.begin() as connection:
+        crowd(connection)
+        found = look_up(connection, OWN_REALMS, "Everyone")
+
+    assert len(found.candidates) == 5
+    assert found.more_candidates
+    assert "and others: name one of them" in str(describe_missing(found))
+
+
+def test_many_dead_letters_that_bear_a_name_hide_no_customer(books: SeededDatabase) -> None:
+    ledger = Ledger(books.engine, livemode="any", accounts=frozenset())
+    ledger.record([delivery(named_customer(1, "usr_1"))])
+    with books.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO search_terms SELECT 'ada lovelace', 'name', 'evt_' || n, 'evt_' || n"
+                " FROM generate_series(1, 101) AS n"
+            )
+        )
+        found = look_up(connection, OWN_REALMS, "Ada Lovelace")
+
+    assert found.candidates == (Candidate(stripe_id="cus_1", users=("usr_1",)),)

@@ -32,6 +32,7 @@ WRITTEN = {
     "payment_events",
     "payments",
     "purchases",
+    "search_terms",
     "stripe_events",
     "subscriptions",
     "user_entitlements",
@@ -112,6 +113,18 @@ def test_a_column_that_is_gone_is_a_fault_of_the_surroundings(engine: Engine) ->
     assert concerns_every_event(fault.reason)
     assert sqlstate_in(fault.reason) == "42703"
     assert Canary(engine).fault(of_surroundings=True) is not None
+
+
+@pytest.mark.parametrize("kind", ["email", "name", "metadata"])
+def test_search_terms_that_no_event_can_write_are_a_fault_of_the_surroundings(
+    engine: Engine, kind: str
+) -> None:
+    break_for(engine, "search_terms", f"NEW.kind = '{kind}'")
+
+    fault = Canary(engine).fault_alike(REFUSED)
+
+    assert fault is not None
+    assert concerns_every_event(fault.reason)
 
 
 def test_an_exhausted_sequence_is_a_fault_of_the_surroundings(engine: Engine) -> None:

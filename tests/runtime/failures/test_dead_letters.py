@@ -203,7 +203,8 @@ def test_what_the_event_names_leads_to_the_dead_letter_however_often_it_fails(
     engine: Engine,
 ) -> None:
     stated = {"id": "in_1Ab", "customer_email": "Ada@Example.com", "customer": "cus_1", "x": "y"}
-    stated["metadata"] = {"user_id": "Usr_1", "note": "z" * 600}  # type: ignore[assignment]
+    stated["metadata"] = {"user_id": "Usr_1", "note": "z" * 600, "order": "No 7"}  # type: ignore[assignment]
+    stated["customer_name"] = "Ada Lovelace"
     event = {"id": "evt_1", "type": "x.y", "created": 1, "data": {"object": stated}}
     one = draft(body=json.dumps(event).encode())
 
@@ -214,6 +215,8 @@ def test_what_the_event_names_leads_to_the_dead_letter_however_often_it_fails(
         ("email", "ada@example.com", "evt_1"),
         ("id", "cus_1", "evt_1"),
         ("id", "in_1ab", "evt_1"),
+        ("metadata", "no 7", "evt_1"),
+        ("name", "ada lovelace", "evt_1"),
         ("user", "usr_1", "evt_1"),
     ]
 

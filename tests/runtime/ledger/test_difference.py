@@ -180,6 +180,16 @@ class TestEntitlements:
 
         assert decided(GRANT, after) == [EntitlementChanged(before=GRANT, after=after)]
 
+    @pytest.mark.parametrize("after", [ended, replace(GRANT, expires_at=LATER), None])
+    def test_the_grant_before_has_the_version_of_its_plans(self, after: Any) -> None:
+        [decision] = [
+            each
+            for each in difference(rows(GRANT), rows(*filter(None, [after])), {GRANT.key: 3})
+            if isinstance(each, EntitlementRevoked | EntitlementChanged)
+        ]
+
+        assert (decision.before, decision.before_version) == (GRANT, 3)
+
     def test_a_new_reason_for_the_same_is_no_change(self) -> None:
         assert decided(GRANT, replace(GRANT, event_id=EventId("evt_2"), because="still")) == []
 

@@ -161,3 +161,29 @@ def test_numbers_that_begin_to_add_up_are_a_change_that_is_audited(engine: Engin
     )
     worth = {"max_devices": 5, "signals_enabled": True}
     assert entry == ([], ["max_devices"], worth)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_change_has_the_version_of_the_plans_beside_both_rows(
+    engine: Engine, *, together: bool
+) -> None:
+    record(engine, bought_and_moved()[:2])
+    catalogues.switch(engine, with_other_seats(), actor="ada", reason="autumn")
+    bodies = [
+        event("customer.updated", customer("cus_1", user), id=f"evt_{user}", created=1_790_000_040)
+        for user in ("usr_1", "usr_2")
+    ]
+
+    for some in [bodies] if together else [[body] for body in bodies]:
+        ledger_on(engine).record([delivery(body) for body in some])
+
+    versions = (
+        "SELECT action, before -> 'catalogue_version', after -> 'catalogue_version'"
+        " FROM audit_logs WHERE target_type = 'entitlement' ORDER BY id"
+    )
+    assert [tuple(row) for row in rows(engine, versions)] == [
+        ("entitlement.granted", None, 1),
+        ("entitlement.changed", 1, 2),
+        ("entitlement.revoked", 2, None),
+        ("entitlement.granted", None, 2),
+    ]

@@ -61,6 +61,21 @@ def test_a_customer_has_one_row_for_an_address_however_many_invoices_repeat_it(
     assert len(sent) == 2, "one a batch"
 
 
+def test_names_and_metadata_are_written_beside_the_address(engine: Engine, ledger: Ledger) -> None:
+    named = invoice(1, customer_name="Ada  Lovelace", metadata={"order": "No 7", "user_id": "u"})
+
+    with statements(engine) as sent:
+        ledger.record([delivery(event("invoice.paid", named))])
+        ledger.record([delivery(event("invoice.paid", {**named, "id": "in_2"}))])
+
+    assert [row[:3] for row in terms(engine)] == [
+        ("ada lovelace", "name", "test:cus_1"),
+        ("ada@example.com", "email", "test:cus_1"),
+        ("no 7", "metadata", "test:cus_1"),
+    ]
+    assert len(sent) == 2, "one a batch"
+
+
 def test_a_batch_without_an_address_costs_no_statement(engine: Engine, ledger: Ledger) -> None:
     with statements(engine) as sent:
         ledger.record([delivery(event("invoice.paid", invoice(1, customer_email=None)))])
