@@ -18,6 +18,9 @@ UNFETCHED = text("pending_fetches IS NOT NULL OR reason = 'needs_api_key'")
 UNKNOWN_TYPE = text("reason = 'unknown_type'")
 """Settled events that no reader knew; a later release may read them."""
 
+OF_UNLISTED_ACCOUNTS = text("reason = 'unknown_account'")
+"""Settled events that a longer list of accounts would make count."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -34,6 +37,7 @@ class StripeEvent(Base):
         one_of("origin", ORIGINS),
         Index("stripe_events_unfetched_idx", "id", postgresql_where=UNFETCHED),
         Index("stripe_events_unknown_type_idx", "type", "id", postgresql_where=UNKNOWN_TYPE),
+        Index("stripe_events_unlisted_idx", "id", postgresql_where=OF_UNLISTED_ACCOUNTS),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -45,6 +45,7 @@ CREATE INDEX stripe_events_unknown_type_idx ON stripe_events (type, id)
     WHERE reason = 'unknown_type';
 CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)
     WHERE pending_fetches IS NOT NULL OR reason = 'needs_api_key';
+CREATE INDEX stripe_events_unlisted_idx ON stripe_events (id) WHERE reason = 'unknown_account';
 
 CREATE TABLE facts (
     event_id TEXT NOT NULL,

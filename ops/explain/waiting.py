@@ -8,11 +8,13 @@ from billing.rows import PaymentStatus, PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
 from ops.errors import first_line
 from ops.queries.ineffective_events import IneffectiveEvent
-from ops.queries.user_state import UserState
+from ops.queries.user_state import PartyNote, UserState
 from ops.terminal.formats import format_money, format_time
 from runtime.inbox.entries import PeekedEvent
 
-_IN_NO_PLAN = ", which is in no plan: add it to the plans and run `paidup plans apply`."
+_IN_NO_PLAN = (
+    ", which is in no plan: add it to the plans and run `paidup plans apply --reason WHY`."
+)
 
 
 def list_failed(state: UserState) -> Iterator[str]:
@@ -82,38 +84,43 @@ def list_waiting(state: UserState) -> Iterator[str]:
         if purchase.status is PurchaseStatus.PENDING:
             yield _unpaid(state, purchase)
     for note in state.notes:
-        if note.waiting:
-            by = _by(state, ObjectKey(note.party))
-            yield (
-                f"Access or money of {note.party} names no user yet{by}:"
-                " set metadata.user_id on the customer in Stripe."
-            )
-        for subscription in sorted(note.missing_subscriptions):
-            by = _by(state, object_key(realm_in(ObjectKey(note.party)), subscription))
-            yield (
-                f"Stripe has sent no snapshot of subscription {subscription}. A checkout vouches"
-                f" for it for three days{by}: enable customer.subscription.* on the endpoint."
-            )
-        for payment in sorted(note.awaiting_invoice):
-            yield (
-                f"Payment {payment} names a plan and an invoice that no event has shown. The"
-                " invoice decides what it bought: enable invoice.paid on the endpoint."
-            )
-        for checkout in map(ObjectKey, sorted(note.without_line_items)):
-            yield (
-                f"The line items of checkout {stripe_id_of(checkout)} are not known, so what it"
-                " sold and how many is assumed: set STRIPE_API_KEY so that Paidup fetches them."
-            )
-        for customer in sorted(note.incomplete_summaries):
-            yield (
-                f"Stripe cut off the list of features of customer {customer}. The listed ones are"
-                " granted: set STRIPE_API_KEY so that Paidup fetches the rest."
-            )
-        for key in sorted(note.incomplete_items):
-            yield (
-                f"Stripe cut off the list of items of subscription {stripe_id_of(ObjectKey(key))}."
-                " It keeps what it had: set STRIPE_API_KEY so that Paidup fetches the rest."
-            )
+        yield from _incomplete(state, note)
+
+
+def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
+    """Yield a sentence for everything that a party lacks."""
+    if note.waiting:
+        by = _by(state, ObjectKey(note.party))
+        yield (
+            f"Access or money of {note.party} names no user yet{by}:"
+            " set metadata.user_id on the customer in Stripe."
+        )
+    for subscription in sorted(note.missing_subscriptions):
+        by = _by(state, object_key(realm_in(ObjectKey(note.party)), subscription))
+        yield (
+            f"Stripe has sent no snapshot of subscription {subscription}. A checkout vouches"
+            f" for it for three days{by}: enable customer.subscription.* on the endpoint."
+        )
+    for payment in sorted(note.awaiting_invoice):
+        yield (
+            f"Payment {payment} names a plan and an invoice that no event has shown. The"
+            " invoice decides what it bought: enable invoice.paid on the endpoint."
+        )
+    for checkout in map(ObjectKey, sorted(note.without_line_items)):
+        yield (
+            f"The line items of checkout {stripe_id_of(checkout)} are not known, so what it"
+            " sold and how many is assumed: set STRIPE_API_KEY so that Paidup fetches them."
+        )
+    for customer in sorted(note.incomplete_summaries):
+        yield (
+            f"Stripe cut off the list of features of customer {customer}. The listed ones are"
+            " granted: set STRIPE_API_KEY so that Paidup fetches the rest."
+        )
+    for key in sorted(note.incomplete_items):
+        yield (
+            f"Stripe cut off the list of items of subscription {stripe_id_of(ObjectKey(key))}."
+            " It keeps what it had: set STRIPE_API_KEY so that Paidup fetches the rest."
+        )
 
 
 def _without_user(state: UserState) -> Iterator[str]:

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from billing.envelope import Envelope
@@ -18,7 +17,7 @@ from billing.errors import MalformedEvent
 from billing.fetching.record import FetchRecord
 from ops.errors import CommandFailed
 from ops.replay.targets import Target
-from ops.terminal.standard_input import STDIN, spool_standard_input
+from ops.terminal.standard_input import STDIN, open_input
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
 
@@ -96,7 +95,7 @@ def open_import(name: str) -> Iterator[ImportFile]:
     """
     with ExitStack() as opened:
         try:
-            file = opened.enter_context(_open(name))
+            file = opened.enter_context(open_input(name))
             checked = _check_all_lines("standard input" if name == STDIN else name, file)
         except OSError as error:
             said = error.strerror or error
@@ -104,12 +103,6 @@ def open_import(name: str) -> Iterator[ImportFile]:
         except _InvalidLine as error:
             raise CommandFailed(f"{error}; nothing was imported") from error
         yield checked
-
-
-def _open(name: str) -> BinaryIO:
-    if name != STDIN:
-        return Path(name).open("rb")
-    return spool_standard_input()
 
 
 def _check_all_lines(name: str, file: BinaryIO) -> ImportFile:

@@ -112,7 +112,7 @@ def _subjects(
         parties = parties_meant(connection, lookup)
         if not parties:
             why = describe_missing(lookup) or (
-                f"no row names {text}: `paidup rebuild --all` checks every row"
+                f"no row names {text}: `paidup rebuild --all --dry-run` checks every row"
             )
             raise CommandFailed(f"{why}; nothing was changed")
         if lookup.users:
