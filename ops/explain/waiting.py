@@ -9,7 +9,8 @@ from billing.statuses import SUBSCRIPTION_ENDED
 from ops.errors import first_line
 from ops.queries.ineffective_events import IneffectiveEvent
 from ops.queries.user_state import PartyNote, UserState
-from ops.terminal.formats import format_money, format_time
+from ops.terminal.formats import format_time
+from ops.terminal.money import format_money
 from runtime.inbox.entries import PeekedEvent
 
 _IN_NO_PLAN = (
