@@ -161,10 +161,10 @@ TASK_SECONDS: Final = 60
 # Claims ----------------------------------------------------------------------------------------
 
 HEARTBEAT_SECONDS: Final = 1.0
-"""Between two renewals of a lease. Nine of ten may be lost before the lease ends."""
+"""Between two renewals of a lease. Seven of eight may be lost before the lease ends."""
 
-LEASE: Final = timedelta(seconds=10)
-"""After this without a heartbeat, the events of a claim are due again.
+LEASE: Final = timedelta(seconds=8)
+"""After this without a heartbeat, the events of a claim are due again: nobody waits 10 s for them.
 
 It outlasts a heartbeat that waits for Redis as long as it may.
 """

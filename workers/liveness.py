@@ -18,7 +18,7 @@ from typing import Final
 from runtime.guard import Guard
 
 _TOKEN_BYTES: Final = 64
-_PREFIX: Final = "claim-"
+CLAIM_PREFIX: Final = "claim-"
 _UNLOCKED: Final = "unlocked-"
 
 PULSE_VARIABLE: Final = "PAIDUP_POOL_PULSE"
@@ -62,7 +62,7 @@ class ClaimFile:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             # Renamed once it is locked: an unlocked claim file means that its process is dead.
-            draft.rename(self._folder / f"{_PREFIX}{os.getpid()}")
+            draft.rename(self._folder / f"{CLAIM_PREFIX}{os.getpid()}")
         except OSError:
             os.close(file)
             raise
@@ -71,7 +71,7 @@ class ClaimFile:
 
 def orphaned_claims(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the claim file of each dead process and its token, '' where it held no claim."""
-    for path in folder.glob(f"{_PREFIX}*"):
+    for path in folder.glob(f"{CLAIM_PREFIX}*"):
         with path.open(encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

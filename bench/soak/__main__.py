@@ -250,7 +250,7 @@ def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> No
     left += judgement.keys_left_for_good(site.inbox.client, PREFIX)
     result.lost, result.wrong, result.left_over = len(lost), len(wrong), len(left)
     result.dead = len(dead ^ site.refused)
-    times = judgement.event_times(engine, answers.taken_at, site.involved)
+    times = judgement.event_times(engine, answers.taken_at, site.involved, site.held_parties)
     result.waits = longest_waits(run.intervals, times)
     engine.dispose()
     result.problems += [f"{event} is lost" for event in sorted(lost)[:_SHOWN]]

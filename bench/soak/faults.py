@@ -22,7 +22,8 @@ Down = Literal["never", "while it begins", "until it ends"]
 class SoakFault:
     """One kind of fault; it lasts ``seconds`` between ``begin`` and ``end``.
 
-    ``down``: the part of it in which PostgreSQL or Redis serves nobody, although they run.
+    ``down``: the part of it in which PostgreSQL or Redis serves nobody, although they run, or in
+    which each worker is killed while it starts.
     ``ends``: the part of the stack that ends by it, and no other may.
     """
 
@@ -51,7 +52,10 @@ def _kills(site: SoakSite) -> Iterator[SoakFault]:
     yield SoakFault(kind="ingest process killed", begin=lambda: kill(site.ingest_processes))
     yield SoakFault(kind="supervisor killed", begin=lambda: kill(site.supervisor), ends="worker")
     yield SoakFault(
-        kind="supervisors killed at start", begin=site.kill_starting_supervisors, ends="worker"
+        kind="supervisors killed at start",
+        begin=site.kill_starting_supervisors,
+        down="while it begins",
+        ends="worker",
     )
     yield SoakFault(kind="pool killed", begin=lambda: kill(site.pools))
     yield SoakFault(kind="worker process killed", begin=lambda: kill(site.pool_children))
@@ -85,7 +89,9 @@ def _freezes(site: SoakSite) -> Iterator[SoakFault]:
         yield SoakFault(
             kind=kind, begin=begin, end=site.thaw, seconds=seconds, down="until it ends"
         )
-    yield _frozen(site, "worker process frozen", site.pool_children, 15)
+    yield SoakFault(
+        kind="worker process frozen", begin=site.freeze_pool_child, end=site.thaw, seconds=15
+    )
     yield _frozen(site, "ingest process frozen", site.ingest_processes, 5)
     yield _frozen(site, "supervisor frozen", site.supervisor, 8)
 

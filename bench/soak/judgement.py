@@ -8,6 +8,7 @@ from typing import Any, Final
 import redis
 from sqlalchemy import Connection, Engine, text
 
+from bench.soak.site import HeldParty
 from bench.soak.waits import EventTimes
 from ops.demo.observation import differences, observe
 from ops.samples.lifecycles.registry import Lifecycle
@@ -34,7 +35,8 @@ DOUBLED: Final = (
 _PROBES: Final = "SELECT count(*) FROM memberships WHERE object_key LIKE 'probe:%'"
 _COMMITTED: Final = (
     "SELECT id, extract(epoch FROM coalesce(pg_xact_commit_timestamp(xmin), applied_at))::float8"
-    " AS applied FROM stripe_events"
+    " AS applied, (SELECT min(party) FROM facts WHERE event_id = stripe_events.id) AS party"
+    " FROM stripe_events"
 )
 _UNFINISHED: Final = (
     "index",
@@ -83,14 +85,26 @@ def wrong_users(connection: Connection, lifecycles: Iterable[Lifecycle]) -> Iter
 
 
 def event_times(
-    engine: Engine, taken_at: dict[str, float], left_out: Collection[str]
+    engine: Engine,
+    taken_at: dict[str, float],
+    left_out: Collection[str],
+    held: Iterable[HeldParty] = (),
 ) -> Iterator[EventTimes]:
-    """Yield when each event was acknowledged and committed, except those ``left_out``."""
+    """Yield when each event was acknowledged and committed, except those that a fault concerned.
+
+    These are the events ``left_out``, and those of customers that were ``held``, meanwhile.
+    """
+    held_by_party: dict[str, list[HeldParty]] = {}
+    for each in held:
+        held_by_party.setdefault(each.party, []).append(each)
     with engine.connect() as connection:
         rows = connection.execute(text(_COMMITTED))
         for row in rows:
-            if row.id in taken_at and row.id not in left_out:
-                yield EventTimes(event_id=row.id, taken_at=taken_at[row.id], applied_at=row.applied)
+            if row.id not in taken_at or row.id in left_out:
+                continue
+            at = taken_at[row.id]
+            if not any(each.since <= at <= each.until for each in held_by_party.get(row.party, ())):
+                yield EventTimes(event_id=row.id, taken_at=at, applied_at=row.applied)
 
 
 def rows_left(connection: Connection) -> Iterator[str]:

@@ -5,9 +5,10 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -25,6 +26,8 @@ from runtime.broker import KEY_PREFIX, QUEUE
 from runtime.database.engine import conninfo_of
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.locks import number_of
+from runtime.metrics_room import FOLDER_PREFIX
+from workers.liveness import CLAIM_PREFIX
 
 HOUR_MS: Final = 3_600_000
 HOT_EVENTS: Final = 300
@@ -54,6 +57,15 @@ return 1
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldParty:
+    """A customer whose locks a frozen process may have held, in seconds of the epoch."""
+
+    party: str
+    since: float
+    until: float
+
+
 @dataclass(slots=True)
 class SoakSite:
     """The running stack, and the events that faults add to its traffic."""
@@ -65,11 +77,14 @@ class SoakSite:
     inbox: Inbox
     involved: set[str] = field(default_factory=set)
     """Events of a busy customer, of one whose lock is held, and of those to refuse."""
+    held_parties: list[HeldParty] = field(default_factory=list)
+    """Customers whose locks a frozen process may have held."""
     refused: set[str] = field(default_factory=set)
     """Events that must end as dead letters."""
     _number: int = 0
     _lock: psycopg.Connection[Any] | None = None
     _stopped: list[int] = field(default_factory=list)
+    _held_since: dict[str, float] = field(default_factory=dict)
 
     # Processes ------------------------------------------------------------------------------
 
@@ -87,9 +102,19 @@ class SoakSite:
         while pid in pids() and time.monotonic() < until:
             time.sleep(0.05)
 
-    def freeze_one(self, pids: Callable[[], Sequence[int]]) -> None:
-        """Freeze one of these processes until ``thaw``, once there is one."""
+    def freeze_one(self, pids: Callable[[], Sequence[int]]) -> int:
+        """Freeze one of these processes until ``thaw``, once there is one; return its id."""
         self._stopped.append(self._send_signal(pids, signal.SIGSTOP))
+        return self._stopped[-1]
+
+    def freeze_pool_child(self) -> None:
+        """Freeze one pool child. It may hold the locks of its customers, so they are concerned."""
+        pid = self.freeze_one(self.pool_children)
+        for token in _tokens_of(self.stack.data_dir, pid):
+            claim: Any = self._redis().hgetall(f"{PREFIX}claim:{token}")
+            for event_id, place in _places(claim):
+                self.involved.add(event_id)
+                self._held_since.setdefault(place.partition("|")[2], time.time())
 
     def _send_signal(self, pids: Callable[[], Sequence[int]], how: signal.Signals) -> int:
         until = time.monotonic() + START_SECONDS
@@ -108,6 +133,9 @@ class SoakSite:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         self._stopped.clear()
+        for party, since in self._held_since.items():
+            self.held_parties.append(HeldParty(party=party, since=since, until=time.time()))
+        self._held_since.clear()
 
     def freeze_server(self, server: Process) -> None:
         """Freeze a server with all its processes until ``thaw``."""
@@ -316,3 +344,17 @@ def _limit_files(pid: int, most: int) -> None:
     with suppress(ProcessLookupError):
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, hard))
+
+
+def _tokens_of(data_dir: Path, pid: int) -> Iterator[str]:
+    """Yield the token of the claim that a process holds, by its claim file."""
+    for path in data_dir.glob(f"{FOLDER_PREFIX}*/{CLAIM_PREFIX}{pid}"):
+        if token := path.read_text(encoding="ascii").rstrip():
+            yield token
+
+
+def _places(claim: dict[bytes, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield each event of a claim and its place: a lane and a customer."""
+    for field_name, place in claim.items():
+        if field_name.startswith(b"e:"):
+            yield field_name.decode().removeprefix("e:"), place.decode()

@@ -17,10 +17,12 @@ from bench.soak.site import WAKE_UPS, SoakSite
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
 from runtime.inbox.inbox import Inbox
+from runtime.metrics_room import FOLDER_PREFIX
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from tests.killing import kill
 from tests.workers.waiting import until
+from workers.liveness import CLAIM_PREFIX
 
 
 def site_of(folder: Path, **environ: str) -> SoakSite:
@@ -82,6 +84,27 @@ def test_a_wake_up_is_lost_once_there_is_one_and_the_pool_goes_on(
 
     assert not site.inbox.client.exists(WAKE_UPS)
     assert state_of(pool) != "T"
+
+
+@pytest.mark.servers
+def test_what_a_frozen_process_had_claimed_is_concerned_until_it_goes_on(
+    redis_url: str, pool: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(tmp_path, REDIS_URL=redis_url)
+    monkeypatch.setattr(SoakSite, "pool_children", lambda _: [pool])
+    monkeypatch.setattr(SoakSite, "restart_ended", lambda _: None)
+    claim_file = tmp_path / f"{FOLDER_PREFIX}worker-9101" / f"{CLAIM_PREFIX}{pool}"
+    claim_file.parent.mkdir()
+    claim_file.write_text("token_1   ")
+    site.inbox.client.hset("paidup:claim:token_1", "e:evt_1", "live|test:cus_1")
+
+    site.freeze_pool_child()
+    site.thaw()
+
+    assert site.involved == {"evt_1"}
+    (held,) = site.held_parties
+    assert held.party == "test:cus_1"
+    assert held.since < held.until
 
 
 @pytest.mark.servers
