@@ -267,6 +267,7 @@ class TestDates:
         total = charge(12, amount_refunded=1200)
 
         assert row_of(charge(), june, july).refunds == ((at(3), 400), (at(9), 600))
+        assert row_of(charge(), june, july).changed_at == at(9)
         assert row_of(charge(), june, july, total).refunds == (
             *((at(3), 400), (at(9), 600)),
             (at(12), 200),
@@ -302,7 +303,9 @@ class TestDates:
 def test_an_attempt_is_dated_by_its_own_second(kind: str) -> None:
     if kind == "charge":
         assert row_of(charge(9, own_created_at=at(5))).occurred_at == at(5)
+        assert row_of(charge(9), charge(5, stripe_id="ch_2")).occurred_at == at(5)
         assert row_of(intent(seconds=8), charge(9, own_created_at=at(5))).occurred_at == at(5)
     else:
         assert row_of(intent("processing", 9, own_created_at=at(5))).occurred_at == at(5)
         assert row_of(intent(seconds=9, own_created_at=at(5))).occurred_at == at(9)
+        assert row_of(intent(seconds=9), intent(seconds=19)).occurred_at == at(9)

@@ -240,6 +240,12 @@ class TestMoney:
     def test_money_that_finds_its_own_name_is_moved_and_not_received_twice(self) -> None:
         assert money([self.bill], [PAYMENT]) == [("in_1", "moved", -2999), ("pi_1", "moved", 2999)]
 
+    def test_the_smallest_amount_is_moved_too(self) -> None:
+        cent = replace(PAYMENT, amount_minor=1)
+        bill = replace(self.bill, amount_minor=1)
+
+        assert money([bill], [cent]) == [("in_1", "moved", -1), ("pi_1", "moved", 1)]
+
     def test_what_the_new_name_has_beyond_the_old_is_received(self) -> None:
         part = replace(self.bill, amount_minor=1000)
 
