@@ -26,6 +26,7 @@ def waiting(candidates: Mapping[str, Sequence[str]], *, waits: bool = True) -> l
 def state_with(note: PartyNote) -> UserState:
     return UserState(
         user_id="usr_1",
+        has_user=True,
         at=datetime(2026, 11, 1, tzinfo=UTC),
         catalogue_version=1,
         catalogue=Catalogue(),
