@@ -111,3 +111,5 @@ class Party(Base):
     undecided: Mapped[list[str]]
     awaiting_invoice: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     without_line_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    candidates: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    """The users between whom each source and payment waits that has none."""

@@ -51,8 +51,8 @@ def _references(raw: Raw) -> tuple[str | None, ...]:
 CHECKOUT_SESSION = Reader(
     kind=Kind.CHECKOUT_SESSION,
     describes=(
-        "The buyer and the payment of a checkout: the user (`client_reference_id`, else"
-        " `metadata.user_id`), the plan by line items, metadata or payment link, and the payment,"
+        "The buyer and the payment of a checkout: the user (its metadata or `client_reference_id`,"
+        " by `[identity]`), the plan by line items, metadata or payment link, and the payment,"
         " subscription and invoice that it created."
     ),
     fields=_fields,

@@ -23,8 +23,8 @@ def _self(raw: Raw) -> str | None:
 CUSTOMER = Reader(
     kind=Kind.CUSTOMER,
     describes=(
-        "The user of the customer, by `metadata.user_id`. It serves every object that names no"
-        " user."
+        "The user of the customer, by its metadata (`[identity] metadata_keys`). It serves every"
+        " object whose own metadata names no user."
     ),
     fields=_fields,
     customer=_self,
@@ -38,7 +38,8 @@ EVENTS = {
     "customer.updated": EventType(
         CUSTOMER,
         EventEffect.LINKS,
-        "A `metadata.user_id` that changed from one user to another moves everything older.",
+        "A user in the metadata that changed to another moves what was stated for the former"
+        " before, and nothing that was stated for others.",
     ),
     "customer.deleted": EventType(
         CUSTOMER,

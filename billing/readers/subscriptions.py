@@ -86,7 +86,7 @@ SUBSCRIPTION = Reader(
     kind=Kind.SUBSCRIPTION,
     describes=(
         "The state of the subscription: status, items with price, quantity and period, its end, and"
-        " its user (`metadata.user_id`). `pause_collection` is no status; `[policy]"
+        " its user (its metadata). `pause_collection` is no status; `[policy]"
         " collection_paused` says whether it takes access away. A list of items that was cut off"
         " (`has_more`) adds and changes items, and removes none. `metadata.plan_code` names the"
         " plan if no catalogue ever knew an item."

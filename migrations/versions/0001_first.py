@@ -79,6 +79,7 @@ CREATE TABLE parties (
     undecided TEXT[] NOT NULL,
     awaiting_invoice TEXT[] DEFAULT '{}' NOT NULL,
     without_line_items TEXT[] DEFAULT '{}' NOT NULL,
+    candidates JSONB DEFAULT '{}' NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
 ) WITH (fillfactor = 80);
 CREATE INDEX parties_reader_idx ON parties (reader);

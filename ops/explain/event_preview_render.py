@@ -70,6 +70,12 @@ def print_event_preview(preview: EventPreview) -> None:
     )
 
 
+def _undecided_users(projection: Projection) -> Iterator[str]:
+    for source, users in sorted(projection.candidates.items()):
+        if users:
+            yield f"The user of {source} would be {' or '.join(users)}: nothing decides which."
+
+
 def _waiting(projection: Projection | None) -> Iterator[str]:
     """Yield a sentence for everything that would give access, or is money, and is incomplete."""
     if projection is None:
@@ -79,6 +85,7 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
         yield f"{price} is in no plan: {todo}."
     if projection.waiting:
         yield "Access or money would name no user: set metadata.user_id on the customer in Stripe."
+    yield from _undecided_users(projection)
     for subscription in sorted(projection.missing_subscriptions):
         yield f"Only a checkout would vouch for {subscription} until Stripe sends a snapshot of it."
     for payment in sorted(projection.awaiting_invoice):

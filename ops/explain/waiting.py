@@ -13,6 +13,9 @@ from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
 from runtime.inbox.entries import PeekedEvent
 
+_SHOWN = 5
+"""The sources without a user that a sentence names."""
+
 _IN_NO_PLAN = (
     ", which is in no plan: add it to the plans and run `paidup plans apply --reason WHY`."
 )
@@ -90,12 +93,7 @@ def list_waiting(state: UserState) -> Iterator[str]:
 
 def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
     """Yield a sentence for everything that a party lacks."""
-    if note.waiting:
-        by = _by(state, ObjectKey(note.party))
-        yield (
-            f"Access or money of {note.party} names no user yet{by}:"
-            " set metadata.user_id on the customer in Stripe."
-        )
+    yield from _between_users(state, note)
     for subscription in sorted(note.missing_subscriptions):
         by = _by(state, object_key(realm_in(ObjectKey(note.party)), subscription))
         yield (
@@ -141,6 +139,27 @@ def _without_user(state: UserState) -> Iterator[str]:
             amount = format_money(payment.amount_minor, payment.currency)
             by = _by(state, object_key(payment.realm, payment.payment_ref))
             yield f"Payment {payment.payment_ref} of {amount} waits for a user{by}."
+
+
+def _between_users(state: UserState, note: PartyNote) -> Iterator[str]:
+    """Yield a sentence about what has no user, and one for each group of possible users."""
+    undecided: dict[tuple[str, ...], list[str]] = {}
+    for source, users in sorted(note.candidates.items()):
+        undecided.setdefault(tuple(users), []).append(source)
+    if note.waiting and (not undecided or () in undecided):
+        by = _by(state, ObjectKey(note.party))
+        yield (
+            f"Access or money of {note.party} names no user yet{by}:"
+            " set metadata.user_id on the customer in Stripe."
+        )
+    for users, sources in undecided.items():
+        if users:
+            more = len(sources) - _SHOWN
+            shown = ", ".join(sources[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            yield (
+                f"The user of {shown} is {' or '.join(users)}, who were all named under the same"
+                " customer before: set metadata.user_id on the customer in Stripe."
+            )
 
 
 def _unsold(state: UserState, unknown: frozenset[str]) -> Iterator[str]:

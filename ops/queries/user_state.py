@@ -56,6 +56,8 @@ class PartyNote:
 
     party: str
     waiting: bool
+    candidates: Mapping[str, Sequence[str]]
+    """The users between whom each source and payment waits."""
     unknown_prices: Sequence[str]
     incomplete_summaries: Sequence[str]
     incomplete_items: Sequence[str]

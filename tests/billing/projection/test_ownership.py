@@ -844,7 +844,7 @@ class TestOwnersOfLinkedObjects:
     def test_every_object_around_a_payment_has_one_owner(self) -> None:
         found = ownership_of(
             checkout(invoice="in_1", user_id="usr_1"),
-            intent(),
+            intent(user_id="usr_9", how={"customer": None}),
             charge(),
             invoice(1, subscription=None),
             invoice_payment(2),
