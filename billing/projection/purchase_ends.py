@@ -68,10 +68,14 @@ class CreditNotes:
 
         A refund that no event has shown by itself is taken for all of the note.
         """
+        return note.total - self.given_back(note)
+
+    def given_back(self, note: CreditNoteState) -> int:
+        """Return the money that a note gave back, in Stripe or outside."""
         if any(refund not in self._refunds for refund in note.refunds):
-            return 0
+            return note.total
         back = sum(self._refunds[refund].amount for refund in note.refunds)
-        return max(0, note.total - back - note.out_of_band_amount)
+        return min(note.total, back + note.out_of_band_amount)
 
 
 class ReturnContext(NamedTuple):
@@ -91,15 +95,18 @@ class _Return(NamedTuple):
     lost: list[DisputeState]
     received: int
     refunded: int
+    refunded_by_line: int
+    """The part of it that credit notes explain line by line."""
     credited: int
     """What credit notes take off without giving money back."""
     disputed: int
     """What lost disputes took."""
 
     @property
-    def notes_without_lines(self) -> bool:
-        """True if a credit note says nothing of the lines that it credits."""
-        return not all(map(_names_lines, self.notes))
+    def in_part(self) -> bool:
+        """True if a part is gone that no credit note takes off a line."""
+        without_lines = not all(map(_names_lines, self.notes))
+        return self.received > 0 and (self.refunded > self.refunded_by_line or without_lines)
 
 
 def ends_of(purchase: OneTimePurchase, context: ReturnContext) -> Ends:
@@ -110,7 +117,7 @@ def ends_of(purchase: OneTimePurchase, context: ReturnContext) -> Ends:
     if causes:
         newest = newest_of(cause.moment for cause in causes)
         return Ends(next(cause for cause in causes if cause.moment == newest), {})
-    return Ends(None, dict(_credited_lines(purchase, gone.notes, policy)))
+    return Ends(None, dict(_credited_lines(purchase, gone.notes)))
 
 
 def _return_of(purchase: OneTimePurchase, context: ReturnContext) -> _Return:
@@ -130,6 +137,7 @@ def _return_of(purchase: OneTimePurchase, context: ReturnContext) -> _Return:
         lost=lost,
         received=received,
         refunded=sum(matched.refunded(ref) for ref in purchase.paid_by),
+        refunded_by_line=sum(context.notes.given_back(n) for n in notes if _names_lines(n)),
         credited=sum(context.notes.without_refund(note) for note in after),
         disputed=sum(_amount_lost(dispute, payments, matched) for dispute in lost),
     )
@@ -153,10 +161,9 @@ def _gone(purchase: OneTimePurchase, gone: _Return, policy: Policy) -> Iterator[
     partial_ends = policy.refund_partial is PolicyAction.END
     if full or partial_ends:
         yield from (_lost(dispute, purchase) for dispute in gone.lost)
-    in_part = gone.received > 0 and (gone.refunded > 0 or gone.notes_without_lines)
     if refunded and policy.refund_full is PolicyAction.END:
         yield _refunded(purchase, gone, "in full")
-    elif not refunded and partial_ends and in_part:
+    elif not refunded and partial_ends and gone.in_part:
         yield _refunded(purchase, gone, "in part")
 
 
@@ -196,9 +203,9 @@ def _refunded(purchase: OneTimePurchase, gone: _Return, how: str) -> PurchaseEnd
 
 
 def _credited_lines(
-    purchase: OneTimePurchase, notes: list[CreditNoteState], policy: Policy
+    purchase: OneTimePurchase, notes: list[CreditNoteState]
 ) -> Iterator[tuple[str, PurchaseEnd]]:
-    """Yield the lines that are credited whole, or in part where a partial refund ends them."""
+    """Yield the lines that are credited whole; a part only takes something off their amount."""
     for line in purchase.lines:
         credited_by = [
             (credited.amount, note.decided_by)
@@ -206,17 +213,10 @@ def _credited_lines(
             for credited in note.lines
             if line.invoice_line and credited.invoice_line == line.invoice_line
         ]
-        gone = sum(amount for amount, _ in credited_by)
-        if gone and (gone >= line.amount or policy.refund_partial is PolicyAction.END):
+        if credited_by and sum(amount for amount, _ in credited_by) >= line.amount:
             moment = newest_of(moment for _, moment in credited_by)
             what = f"A line of purchase {purchase.ref} was credited"
-            whole = f"{what}, so it is bought no longer."
-            yield (
-                line.line,
-                PurchaseEnd(
-                    moment, whole if gone >= line.amount else f"{what} in part{_BY_POLICY}"
-                ),
-            )
+            yield line.line, PurchaseEnd(moment, f"{what}, so it is bought no longer.")
 
 
 Passes = Mapping[tuple[str, str], datetime | None]

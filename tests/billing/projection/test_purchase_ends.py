@@ -184,14 +184,19 @@ def test_notes_add_up_until_a_line_is_credited_whole() -> None:
     assert plans(project_facts(facts, notes)) == {"premium": False, "basic": True}
 
 
-def test_a_line_that_is_credited_in_part_ends_where_a_partial_refund_does() -> None:
-    facts = [
-        *invoiced(line(amount=1999), line("price_basic", 1000)),
-        note(8, 999, lines={"il_price_premium": 999}),
-    ]
-    strict = project_facts(facts, catalogue=with_policy({"refund_partial": "end"}))
+def test_the_money_of_a_credited_line_is_no_partial_refund_of_the_others() -> None:
+    strict = with_policy({"refund_partial": "end"})
+    sold = invoiced(line(amount=1999), line("price_basic", 1000))
+    part = note(8, 999, lines={"il_price_premium": 999})
+    whole = note(8, 1999, lines={"il_price_premium": 1999}, refunds=("re_1",))
+    back = [charge(), refund("succeeded", 8, 1999)]
+    more = refund("succeeded", 9, 1, stripe_id="re_2")
 
-    assert plans(strict) == {"premium": False, "basic": True}
+    assert plans(project_facts(sold, part, catalogue=strict)) == {"premium": True, "basic": True}
+    only_line = project_facts(sold, whole, back, catalogue=strict)
+    assert plans(only_line) == {"premium": False, "basic": True}
+    both = project_facts(sold, whole, back, more, catalogue=strict)
+    assert plans(both) == {"premium": False, "basic": False}
 
 
 def test_a_note_that_was_voided_takes_the_credit_back() -> None:
