@@ -117,7 +117,7 @@ def ends_of(purchase: OneTimePurchase, context: ReturnContext) -> Ends:
     if causes:
         newest = newest_of(cause.moment for cause in causes)
         return Ends(next(cause for cause in causes if cause.moment == newest), {})
-    return Ends(None, dict(_credited_lines(purchase, gone.notes)))
+    return Ends(None, dict(_credited_lines(purchase, gone.notes, policy)))
 
 
 def _return_of(purchase: OneTimePurchase, context: ReturnContext) -> _Return:
@@ -203,9 +203,9 @@ def _refunded(purchase: OneTimePurchase, gone: _Return, how: str) -> PurchaseEnd
 
 
 def _credited_lines(
-    purchase: OneTimePurchase, notes: list[CreditNoteState]
+    purchase: OneTimePurchase, notes: list[CreditNoteState], policy: Policy
 ) -> Iterator[tuple[str, PurchaseEnd]]:
-    """Yield the lines that are credited whole; a part only takes something off their amount."""
+    """Yield the lines that are credited whole, or in part where a partial refund ends them."""
     for line in purchase.lines:
         credited_by = [
             (credited.amount, note.decided_by)
@@ -213,10 +213,13 @@ def _credited_lines(
             for credited in note.lines
             if line.invoice_line and credited.invoice_line == line.invoice_line
         ]
-        if credited_by and sum(amount for amount, _ in credited_by) >= line.amount:
+        gone = sum(amount for amount, _ in credited_by)
+        if gone and (gone >= line.amount or policy.refund_partial is PolicyAction.END):
             moment = newest_of(moment for _, moment in credited_by)
             what = f"A line of purchase {purchase.ref} was credited"
-            yield line.line, PurchaseEnd(moment, f"{what}, so it is bought no longer.")
+            whole = f"{what}, so it is bought no longer."
+            in_part = f"{what} in part{_BY_POLICY}"
+            yield line.line, PurchaseEnd(moment, whole if gone >= line.amount else in_part)
 
 
 Passes = Mapping[tuple[str, str], datetime | None]

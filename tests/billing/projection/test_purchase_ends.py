@@ -192,7 +192,7 @@ def test_the_money_of_a_credited_line_is_no_partial_refund_of_the_others() -> No
     back = [charge(), refund("succeeded", 8, 1999)]
     more = refund("succeeded", 9, 1, stripe_id="re_2")
 
-    assert plans(project_facts(sold, part, catalogue=strict)) == {"premium": True, "basic": True}
+    assert plans(project_facts(sold, part, catalogue=strict)) == {"premium": False, "basic": True}
     only_line = project_facts(sold, whole, back, catalogue=strict)
     assert plans(only_line) == {"premium": False, "basic": True}
     both = project_facts(sold, whole, back, more, catalogue=strict)
