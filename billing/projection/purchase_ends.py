@@ -68,14 +68,10 @@ class CreditNotes:
 
         A refund that no event has shown by itself is taken for all of the note.
         """
-        return note.total - self.given_back(note)
-
-    def given_back(self, note: CreditNoteState) -> int:
-        """Return the money that a note gave back, in Stripe or outside."""
         if any(refund not in self._refunds for refund in note.refunds):
-            return note.total
+            return 0
         back = sum(self._refunds[refund].amount for refund in note.refunds)
-        return min(note.total, back + note.out_of_band_amount)
+        return max(0, note.total - back - note.out_of_band_amount)
 
 
 class ReturnContext(NamedTuple):
@@ -95,8 +91,6 @@ class _Return(NamedTuple):
     lost: list[DisputeState]
     received: int
     refunded: int
-    refunded_by_line: int
-    """The part of it that credit notes explain line by line."""
     credited: int
     """What credit notes take off without giving money back."""
     disputed: int
@@ -104,9 +98,9 @@ class _Return(NamedTuple):
 
     @property
     def in_part(self) -> bool:
-        """True if a part is gone that no credit note takes off a line."""
+        """True if money went back, or a credit note says nothing of the lines that it credits."""
         without_lines = not all(map(_names_lines, self.notes))
-        return self.received > 0 and (self.refunded > self.refunded_by_line or without_lines)
+        return self.received > 0 and (self.refunded > 0 or without_lines)
 
 
 def ends_of(purchase: OneTimePurchase, context: ReturnContext) -> Ends:
@@ -137,7 +131,6 @@ def _return_of(purchase: OneTimePurchase, context: ReturnContext) -> _Return:
         lost=lost,
         received=received,
         refunded=sum(matched.refunded(ref) for ref in purchase.paid_by),
-        refunded_by_line=sum(context.notes.given_back(n) for n in notes if _names_lines(n)),
         credited=sum(context.notes.without_refund(note) for note in after),
         disputed=sum(_amount_lost(dispute, payments, matched) for dispute in lost),
     )
