@@ -97,9 +97,10 @@ class _Return(NamedTuple):
     """What lost disputes took."""
 
     @property
-    def notes_without_lines(self) -> bool:
-        """True if a credit note says nothing of the lines that it credits."""
-        return not all(map(_names_lines, self.notes))
+    def in_part(self) -> bool:
+        """True if money went back, or a credit note says nothing of the lines that it credits."""
+        without_lines = not all(map(_names_lines, self.notes))
+        return self.received > 0 and (self.refunded > 0 or without_lines)
 
 
 def ends_of(purchase: OneTimePurchase, context: ReturnContext) -> Ends:
@@ -153,10 +154,9 @@ def _gone(purchase: OneTimePurchase, gone: _Return, policy: Policy) -> Iterator[
     partial_ends = policy.refund_partial is PolicyAction.END
     if full or partial_ends:
         yield from (_lost(dispute, purchase) for dispute in gone.lost)
-    in_part = gone.received > 0 and (gone.refunded > 0 or gone.notes_without_lines)
     if refunded and policy.refund_full is PolicyAction.END:
         yield _refunded(purchase, gone, "in full")
-    elif not refunded and partial_ends and in_part:
+    elif not refunded and partial_ends and gone.in_part:
         yield _refunded(purchase, gone, "in part")
 
 
@@ -211,12 +211,8 @@ def _credited_lines(
             moment = newest_of(moment for _, moment in credited_by)
             what = f"A line of purchase {purchase.ref} was credited"
             whole = f"{what}, so it is bought no longer."
-            yield (
-                line.line,
-                PurchaseEnd(
-                    moment, whole if gone >= line.amount else f"{what} in part{_BY_POLICY}"
-                ),
-            )
+            in_part = f"{what} in part{_BY_POLICY}"
+            yield line.line, PurchaseEnd(moment, whole if gone >= line.amount else in_part)
 
 
 Passes = Mapping[tuple[str, str], datetime | None]

@@ -137,8 +137,9 @@ CHARGE = Reader(
 EVENTS = {
     "charge.succeeded": EventType(
         CHARGE,
-        EventEffect.MONEY,
-        "Money was captured, or only authorised while `captured` is false.",
+        EventEffect.BOTH,
+        "Money was captured, or only authorised while `captured` is false. Without a payment intent"
+        " it is a purchase of the plan that its own metadata names.",
     ),
     "charge.failed": EventType(
         CHARGE,
@@ -149,8 +150,9 @@ EVENTS = {
     "charge.pending": EventType(CHARGE, EventEffect.MONEY, "Pending: a delayed payment method."),
     "charge.captured": EventType(
         CHARGE,
-        EventEffect.MONEY,
-        "The authorised money is captured, in full or in part; the rest is released and no refund.",
+        EventEffect.BOTH,
+        "The authorised money is captured, in full or in part, and a purchase that waited for it is"
+        " paid; the rest is released and no refund.",
     ),
     "charge.expired": EventType(
         CHARGE,

@@ -62,7 +62,8 @@ EVENTS = {
     "checkout.session.completed": EventType(
         CHECKOUT_SESSION,
         EventEffect.BOTH,
-        "Grants at once if `paid` or `no_payment_required`, and waits if `unpaid`.",
+        "Grants at once if `paid` or `no_payment_required`, and waits for its payment if `unpaid`."
+        " A payment that is known decides instead.",
     ),
     "checkout.session.async_payment_succeeded": EventType(
         CHECKOUT_SESSION,

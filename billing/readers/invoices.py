@@ -167,8 +167,9 @@ EVENTS = {
     "invoice.paid": EventType(
         INVOICE,
         EventEffect.BOTH,
-        "Paid, and the time of payment; without checkout and subscription a purchase of the plan"
-        " that its metadata or lines name. An invoice of zero is no payment.",
+        "Paid, and the time of payment. Each line that is no credit, no proration and no item of a"
+        " subscription buys the plan that its price names; metadata names one where no line does."
+        " An invoice of zero is no payment.",
     ),
     "invoice.payment_succeeded": EventType(
         INVOICE, EventEffect.BOTH, "The same as `invoice.paid`, under its older name."

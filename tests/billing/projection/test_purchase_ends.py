@@ -185,13 +185,14 @@ def test_notes_add_up_until_a_line_is_credited_whole() -> None:
 
 
 def test_a_line_that_is_credited_in_part_ends_where_a_partial_refund_does() -> None:
-    facts = [
-        *invoiced(line(amount=1999), line("price_basic", 1000)),
-        note(8, 999, lines={"il_price_premium": 999}),
-    ]
-    strict = project_facts(facts, catalogue=with_policy({"refund_partial": "end"}))
+    strict = with_policy({"refund_partial": "end"})
+    sold = invoiced(line(amount=1999), line("price_basic", 1000))
+    part = note(8, 999, lines={"il_price_premium": 999})
+    outside = note(8, 999, lines={"il_price_premium": 999}, out_of_band_amount=999)
 
-    assert plans(strict) == {"premium": False, "basic": True}
+    assert plans(project_facts(sold, part, catalogue=strict)) == {"premium": False, "basic": True}
+    both = project_facts(sold, outside, catalogue=strict)
+    assert plans(both) == {"premium": False, "basic": False}
 
 
 def test_a_note_that_was_voided_takes_the_credit_back() -> None:
