@@ -46,7 +46,7 @@ test-all: setup ## Everything, the long fault runs each at its full count, and t
 	$(BIN)/python -m bench.soak --minutes 10
 
 worlds: setup ## 2,000 random Stripe worlds against their true ends, in order and shuffled (WORLDS=, SEED=)
-	$(BIN)/python -m tests.worlds --worlds $(or $(WORLDS),2000) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.worlds --worlds $(or $(WORLDS),2000) --seed $(or $(SEED),$(shell date +%F)) $(if $(WORLDS),,--at-least 20)
 
 soak: setup ## An hour of lifecycles under 33 kinds of faults: nothing lost, doubled, wrong or late
 	$(BIN)/python -m bench.soak

@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=3, help="failures that are shrunk and shown")
     parser.add_argument("--scenario", help="one named scenario, or `all`")
     parser.add_argument("--brief", action="store_true", help="each failure in few lines")
+    parser.add_argument("--seconds", type=float, help="begin no world after this time")
+    parser.add_argument("--at-least", type=int, default=0, help="worlds that each rule needs")
     parser.add_argument("--first", action="store_true", help="stop at the first failure")
     parser.add_argument("--into", type=Path, default=Path("worlds-failed"))
     asked = parser.parse_args()
@@ -64,9 +66,13 @@ def _write(world: World, into: Path) -> Path:
 def run(asked: argparse.Namespace) -> int:
     """Run, print the failures and the table of rules, and return the exit code."""
     began, failed = time.monotonic(), []
+    played = 0
     rules, blamed, ambiguous = Counter[str](), Counter[str](), Counter[str]()
     seeds = [asked.only] if asked.only else [f"{asked.seed}/{n}" for n in range(asked.worlds)]
     for seed in seeds:
+        if asked.seconds and time.monotonic() - began > asked.seconds:
+            break
+        played += 1
         world = _world(seed, ambiguous)
         if world is None or not _is_asked_for(world, asked):
             continue
@@ -78,13 +84,20 @@ def run(asked: argparse.Namespace) -> int:
                 break
     for world in failed[: asked.show]:
         _report(world, asked)
-    for rule in sorted(RULES, key=lambda each: (rules[each], each)):
-        click.echo(f"{rules[rule]:6} worlds, {blamed[rule]:6} fail  {rule}: {RULES[rule]}")
+    _print_table(rules, blamed)
     for reason, times in ambiguous.most_common():
         click.echo(f"{times:6} plans dropped: {reason}")
+    rare = [rule for rule in RULES if rules[rule] < asked.at_least]
+    if rare:
+        click.echo(f"too few worlds exercise {', '.join(rare)}")
     took = time.monotonic() - began
-    click.echo(f"seed {asked.seed}: {len(failed)} of {len(seeds)} worlds fail, {took:.0f} s")
-    return 1 if failed else 0
+    click.echo(f"seed {asked.seed}: {len(failed)} of {played} worlds fail, {took:.0f} s")
+    return 1 if failed or rare else 0
+
+
+def _print_table(rules: Counter[str], blamed: Counter[str]) -> None:
+    for rule in sorted(RULES, key=lambda each: (rules[each], each)):
+        click.echo(f"{rules[rule]:6} worlds, {blamed[rule]:6} fail  {rule}: {RULES[rule]}")
 
 
 def _is_asked_for(world: World, asked: argparse.Namespace) -> bool:

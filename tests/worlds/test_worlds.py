@@ -9,7 +9,7 @@ from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.scenarios import SCENARIOS, play_scenario
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError
 from ops.samples.worlds.truth.rules import RULES
-from ops.samples.worlds.world import World, draw_plan, play, without
+from ops.samples.worlds.world import World, draw_plan, play, play_until, without
 from tests.worlds.compare import bank_differences, scenario_differences
 
 SEEDS = [f"tests/{number}" for number in range(150)]
@@ -91,3 +91,12 @@ def test_every_plot_is_drawn(worlds: list[World]) -> None:
     drawn = {move.name for world in worlds for move in world.plan.moves}
 
     assert set(PLOTS) <= drawn
+
+
+def test_a_world_that_ends_at_a_moment_is_the_same_world_at_another_time() -> None:
+    plan = draw_plan("tests/0")
+    usual, moved = play(plan), play_until(plan, 1_900_000_000)
+
+    assert moved.now == 1_900_000_000
+    assert [event.type for event in moved.events] == [event.type for event in usual.events]
+    assert [end.features for end in moved.ends] == [end.features for end in usual.ends]

@@ -365,7 +365,7 @@ def _names_of_goods(random: Random, offer: offers.StripePrice) -> tuple[Metadata
     if code:
         ways.append(({"plan_code": code}, None))
     if code == "lifetime":
-        ways.append(({"plan_code": "gold-2026"}, offers.PAYMENT_LINK))
+        ways += [({"plan_code": "gold-2026"}, offers.PAYMENT_LINK)] * 2
         ways.append(({}, offers.PAYMENT_LINK))
     if offer is offers.RETIRED:
         ways.append(({"plan_code": "retired"}, offers.PAYMENT_LINK))

@@ -33,11 +33,11 @@ UNHEARD: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class WorldEndpoint:
-    """One endpoint; ``since`` is the second in which it was made."""
+    """One endpoint; ``since`` is the second in which it was made, counted from the start."""
 
     kind: str
     since: int = 0
 
-    def listens(self, event_type: str, at: int) -> bool:
+    def listens(self, event_type: str, since_start: int) -> bool:
         """Return whether it gets an event."""
-        return at >= self.since and not event_type.startswith(UNHEARD[self.kind] or ("-",))
+        return since_start >= self.since and not event_type.startswith(UNHEARD[self.kind] or ("-",))

@@ -408,3 +408,20 @@ def cancel_plans(stage: Stage, random: Random) -> None:
         )
         subscribing.change_items(account, held, [*held.items, longer])
     subscribing.cancel_at_period_end(account, held, names_day=happens(random, 0.4))
+
+
+@plot
+def name_goods_in_metadata(stage: Stage, random: Random) -> None:
+    """Sell by a price of the moment, and name the plan in metadata."""
+    customer, user = _customer(stage, random)
+    account = stage.account
+    stated = stage.metadata(random, customer, user)
+    code = random.choice(["lifetime", "pro", "retired", "gold-2026"])
+    if happens(random, 0.5):
+        line = billing.once_line(account, replace(offers.UNKNOWN, interval=None))
+        metadata = {**stated, "plan_code": code}
+        buying.invoice_once(account, customer, [line], metadata=metadata)
+    elif not account.ancient:
+        subscribing.subscribe(
+            account, customer, [(offers.UNKNOWN, 1)], metadata={**stated, "plan_code": code}
+        )

@@ -77,7 +77,7 @@ def draw_plan(seed: str) -> WorldPlan:
     theme = random.choice(list(THEMES))
     kinds = [kind for kind in UNHEARD if kind != "everything"]
     kind = "everything" if happens(random, 0.5) else random.choice(kinds)
-    since = START + random.randrange(1, 50) * DAY if happens(random, 0.1) else 0
+    since = random.randrange(1, 50) * DAY if happens(random, 0.1) else 0
     realms: list[tuple[bool, str | None]] = [(False, None)]
     if happens(random, 0.12):
         realms.append((True, None))
@@ -143,8 +143,17 @@ def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[Wor
     )
 
 
-def play(plan: WorldPlan) -> World:
-    """Play a plan.
+def play_until(plan: WorldPlan, now: int) -> World:
+    """Play a plan so that it ends at ``now``.
+
+    Raises:
+        AmbiguousWorldError: the rules leave its end open.
+    """
+    return play(plan, start=START + now - play(plan).now)
+
+
+def play(plan: WorldPlan, *, start: int = START) -> World:
+    """Play a plan from ``start`` on; it decides its end itself.
 
     Raises:
         AmbiguousWorldError: the rules leave its end open.
@@ -153,10 +162,10 @@ def play(plan: WorldPlan) -> World:
         Stage(
             account=StripeAccount(
                 release=plan.release,
-                at=START,
+                at=start,
                 livemode=live,
                 connected=connected,
-                listens=plan.endpoint.listens,
+                listens=lambda event_type, at: plan.endpoint.listens(event_type, at - start),
             ),
             users=plan.users,
             clocked=plan.clocked,
@@ -171,12 +180,12 @@ def play(plan: WorldPlan) -> World:
         stage.account.wait(move.gap)
         ACTIONS[move.name](stage, random)
     accounts = tuple(stage.account for stage in stages)
-    return ended(plan, accounts)
+    return ended(plan, accounts, start=start)
 
 
-def ended(plan: WorldPlan, accounts: Sequence[StripeAccount]) -> World:
+def ended(plan: WorldPlan, accounts: Sequence[StripeAccount], *, start: int = START) -> World:
     """Return the world that these accounts have become."""
-    now = START + 5 * DAY if plan.clocked else max(each.at for each in accounts) + plan.waits
+    now = start + 5 * DAY if plan.clocked else max(each.at for each in accounts) + plan.waits
     document = offers.plans_with(plan.policy, plan.identity, plan.dropped)
     before = (offers.plans_with(plan.policy, plan.identity),) if plan.dropped else ()
     former = (*before, offers.FORMER)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.records import FeatureList, Subscription
 from ops.samples.worlds.rendering import SHOWN
-from ops.samples.worlds.truth.evidence import Evidence
+from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence
 from ops.samples.worlds.truth.money import Money, money_rows
 from ops.samples.worlds.truth.owners import Whose, owner
 from ops.samples.worlds.truth.purchases import bought_lines, purchase_grants, unsold_prices
@@ -66,6 +66,17 @@ def end_of(account: StripeAccount, shop: Shop, now: int) -> End:
     )
 
 
+def _holder(evidence: Evidence, listed: FeatureList) -> str | None:
+    """Return the user of a list of features; two users named between its events leave it open."""
+    holders = {
+        owner(evidence, Whose(linkable=(), stating=(), customer=listed.customer, at=at))
+        for at, _ in evidence.history(FeatureList, listed.id)
+    }
+    if len(holders) > 1:
+        raise AmbiguousWorldError("a second user was named between two lists of features")
+    return holders.pop()
+
+
 def _listed_features(evidence: Evidence) -> list[TrueGrant]:
     """Return what Stripe itself lists; a list that was cut ends nothing."""
     found = []
@@ -77,9 +88,7 @@ def _listed_features(evidence: Evidence) -> list[TrueGrant]:
             keys = set(shown) if whole else keys | set(shown)
             if not whole:
                 evidence.use("features-cut")
-        at = evidence.history(FeatureList, listed.id)[-1][0]
-        whose = Whose(linkable=(), stating=(), customer=listed.customer, at=at)
-        user = owner(evidence, whose) if keys else None
+        user = _holder(evidence, listed) if keys else None
         if user:
             evidence.use("features-listed")
             found.append(

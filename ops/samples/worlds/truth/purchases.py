@@ -98,7 +98,10 @@ def bought_lines(evidence: Evidence) -> dict[str, tuple[str, int]]:
 def unsold_prices(evidence: Evidence) -> Iterator[str]:
     """Yield the prices of paid lines, bare payments and running items that no plan ever had."""
     for invoice in evidence.newest(Invoice).values():
-        if invoice.status == "paid" and not evidence.account.ancient:
+        known = evidence.shop.first_known(invoice.metadata, None)[1] < len(
+            {"price_id", "plan_code"} & set(invoice.metadata)
+        )
+        if invoice.status == "paid" and not (known or evidence.account.ancient):
             for line in invoice.lines:
                 if line.amount > 0 and not line.proration and not line.item:
                     yield from _unsold(evidence, line.offer)

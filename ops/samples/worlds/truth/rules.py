@@ -44,6 +44,7 @@ RULES: Final[Mapping[str, str]] = {
     "cancel-at-period-end": "Else it ends with the latest period of its entitled items.",
     "test-clock": "A customer on a test clock lives in the clock's time.",
     "session-stands-in": "A paid session grants for three days until a snapshot speaks.",
+    "lines-of-session-that-stands-in": "Its invoice's lines name plans and seats, once known.",
     "money-back-of-subscription": "subscription_* of the policy decides what money back does.",
     # Names of items
     "named-by-price": "An item is called by its price id.",

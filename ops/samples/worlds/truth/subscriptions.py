@@ -2,9 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 
+from ops.samples.api_shapes import Shape
 from ops.samples.scenario import DAY
 from ops.samples.worlds.account import Heard
-from ops.samples.worlds.records import Invoice, Session, Subscription, SubscriptionItem
+from ops.samples.worlds.records import (
+    Invoice,
+    InvoiceLine,
+    Session,
+    Subscription,
+    SubscriptionItem,
+)
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence, shown_items
 from ops.samples.worlds.truth.money import period_is_gone
 from ops.samples.worlds.truth.owners import of_subscription, owner
@@ -87,8 +94,39 @@ def _by_session(evidence: Evidence, heard: Heard) -> Holding:
     session = heard.record
     assert isinstance(session, Session)  # noqa: S101 - see _paid_session
     evidence.use("session-stands-in")
+    until = heard.at + 3 * DAY
+    lines = _lines_of_items(evidence, session)
+    names = [_names_of_line(evidence, line) for line in lines]
+    if any(evidence.shop.plan_or_former(name)[1] for some in names for name in some):
+        evidence.use("lines-of-session-that-stands-in")
+        seats: dict[str, int] = {}
+        for line, some in zip(lines, names, strict=True):
+            plan = next((plan for name in some if (plan := evidence.shop.plan(name))), None)
+            if plan:
+                seats[plan] = seats.get(plan, 0) + line.quantity
+        return {plan: (count, until) for plan, count in seats.items()}
     plan, _ = evidence.shop.first_known(session.metadata, session.payment_link)
-    return {plan: (1, heard.at + 3 * DAY)} if plan else {}
+    count = sum(line.quantity for line in lines) if lines else 1
+    return {plan: (count, until)} if plan else {}
+
+
+def _lines_of_items(evidence: Evidence, session: Session) -> list[InvoiceLine]:
+    """Return the lines of the session's first invoice that bill an item for a period."""
+    paid = [
+        each
+        for each in evidence.newest(Invoice).values()
+        if each.subscription == session.subscription and each.status == "paid"
+    ]
+    first = evidence.one(Invoice, session.invoice) or min(
+        paid, key=lambda each: each.paid_at or 0, default=None
+    )
+    return [line for line in first.lines if line.item and not line.proration] if first else []
+
+
+def _names_of_line(evidence: Evidence, line: InvoiceLine) -> tuple[str | None, ...]:
+    """Return the names on a line, which since basil has no lookup key."""
+    new = evidence.account.release.shape is Shape.NEW
+    return (line.offer.price, None if new else line.offer.lookup_key, line.offer.product)
 
 
 def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
