@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import IO
 
 import click
 
@@ -12,10 +11,12 @@ from ops.doctor.check_delivery import SavedDelivery, check_delivery
 from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
 from ops.doctor.restored import Restored, note_restored
+from ops.errors import CommandFailed
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count
 from ops.terminal.operator_options import operator_options
 from ops.terminal.output import Columns, json_option, print_json, print_rows, to_json
+from ops.terminal.standard_input import open_input
 from ops.up import up_file
 
 _STYLES = {State.OK: "", State.WARNING: "yellow", State.PROBLEM: "bold red"}
@@ -35,8 +36,8 @@ _COLUMNS: Columns[Finding] = {
 )
 @click.option(
     "--delivery",
-    "body",
-    type=click.File("rb"),
+    "body_file",
+    type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
     help="Try the body of one delivery, saved as it came, against each secret; - reads standard"
     " input. Nothing else is checked.",
@@ -49,7 +50,7 @@ _COLUMNS: Columns[Finding] = {
 def doctor(
     *,
     restored: bool,
-    body: IO[bytes] | None,
+    body_file: str | None,
     signature: str | None,
     actor: str,
     reason: str | None,
@@ -62,13 +63,14 @@ def doctor(
     --restored changes data, and the audit log records it with --reason. Exits 1 if it finds a
     problem; warnings alone exit 0.
     """
-    if (body is None) != (signature is None) or (body and restored):
+    if (body_file is None) != (signature is None) or (body_file and restored):
         raise click.UsageError(
             "--delivery FILE and --signature HEADER go together, and without --restored"
         )
     noted = note_restored(os.environ, actor=actor, reason=reason) if restored else None
-    if body is not None and signature is not None:
-        findings = list(_try_delivery(SavedDelivery(body=body.read(), header=signature)))
+    if body_file is not None and signature is not None:
+        delivery = SavedDelivery(body=_read_body(body_file), header=signature)
+        findings = list(_try_delivery(delivery))
     else:
         findings = list(examine(os.environ))
     _print(findings, noted, as_json=as_json)
@@ -94,6 +96,15 @@ def _print(findings: Sequence[Finding], noted: Restored | None, *, as_json: bool
         print_rows(_COLUMNS, findings, style=lambda finding: _STYLES[finding.state])
         counted = f"{format_count(problems, 'problem')}, {format_count(warnings, 'warning')}"
         click.echo(f"\n{counted}")
+
+
+def _read_body(name: str) -> bytes:
+    try:
+        with open_input(name) as file:
+            return file.read()
+    except OSError as error:
+        said = f"{name}: {error.strerror or error}"
+        raise CommandFailed(f"{said}; name a file with the body of one delivery, or -") from error
 
 
 def _try_delivery(delivery: SavedDelivery) -> Iterator[Finding]:

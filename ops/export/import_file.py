@@ -18,7 +18,7 @@ from billing.errors import MalformedEvent
 from billing.fetching.record import FetchRecord
 from ops.errors import CommandFailed
 from ops.replay.targets import Target
-from ops.terminal.standard_input import STDIN, spool_standard_input
+from ops.terminal.standard_input import STDIN, open_input
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
 
@@ -96,7 +96,7 @@ def open_import(name: str) -> Iterator[ImportFile]:
     """
     with ExitStack() as opened:
         try:
-            file = opened.enter_context(_open(name))
+            file = opened.enter_context(open_input(name))
             checked = _check_all_lines("standard input" if name == STDIN else name, file)
         except OSError as error:
             said = error.strerror or error
@@ -104,12 +104,6 @@ def open_import(name: str) -> Iterator[ImportFile]:
         except _InvalidLine as error:
             raise CommandFailed(f"{error}; nothing was imported") from error
         yield checked
-
-
-def _open(name: str) -> BinaryIO:
-    if name != STDIN:
-        return Path(name).open("rb")
-    return spool_standard_input()
 
 
 def _check_all_lines(name: str, file: BinaryIO) -> ImportFile:

@@ -20,7 +20,7 @@ from ops.errors import CommandFailed
 from ops.samples.scenario import Event
 from ops.send.traffic import mix
 from ops.terminal.formats import format_count
-from ops.terminal.standard_input import STDIN, spool_standard_input
+from ops.terminal.standard_input import STDIN, open_input
 from runtime.event_body import parse
 
 USERS_SHOWN: Final = 5
@@ -72,7 +72,7 @@ def open_events(name: str, *, shuffle: int | None, duplicates: int) -> Iterator[
     """
     shown = "standard input" if name == STDIN else name
     try:
-        with spool_standard_input() if name == STDIN else Path(name).open("rb") as file:
+        with open_input(name) as file:
             whole = _is_one_event(file)
             users, count, first = _examine(shown, file, whole=whole)
             yield EventFile(

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
@@ -11,6 +12,16 @@ from ops.terminal.waits import Waits
 
 STDIN: Final = "-"
 """The name of a file that means standard input."""
+
+
+def open_input(name: str) -> BinaryIO:
+    """Open a file, or all of standard input if it is named ``-``; the caller closes it.
+
+    Raises:
+        OSError: the file cannot be opened.
+        UsageError: standard input is a terminal.
+    """
+    return spool_standard_input() if name == STDIN else Path(name).open("rb")
 
 
 def spool_standard_input() -> BinaryIO:

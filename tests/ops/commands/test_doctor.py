@@ -4,7 +4,6 @@ import io
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +42,7 @@ def test_a_delivery_that_ingest_takes_exits_0(
 def test_a_delivery_from_standard_input_that_was_changed_exits_1_and_says_how(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(BODY + b"\n")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(BODY + b"\n")))
     header = sign(BODY, SECRET, int(time.time()))
 
     code = run(["doctor", "--delivery", "-", "--signature", header])
@@ -52,6 +51,17 @@ def test_a_delivery_from_standard_input_that_was_changed_exits_1_and_says_how(
     assert code == 1
     assert "line break" in said
     assert SECRET not in said
+
+
+def test_a_body_that_is_not_there_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing.json"
+
+    code = run(["doctor", "--delivery", str(missing), "--signature", "t=1,v1=a"])
+
+    assert code == 1
+    assert f"{missing}: No such file or directory; name a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [[], ["--signature", "t=1,v1=a", "--restored"]])
