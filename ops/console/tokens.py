@@ -44,7 +44,12 @@ class GeneratedToken:
 def generate_token(name: str) -> GeneratedToken:
     """Generate a random token."""
     token = f"pdt_{token_urlsafe(_RANDOM_BYTES)}"
-    return GeneratedToken(token=token, entry=f"{name}:{digest_of(token).hex()}")
+    return GeneratedToken(token=token, entry=hashed_entry(name, token))
+
+
+def hashed_entry(name: str, token: str) -> str:
+    """Return the entry for the setting, which does not give the token away."""
+    return f"{name}:{digest_of(token).hex()}"
 
 
 def digest_of(token: str) -> bytes:

@@ -1,4 +1,9 @@
-"""Check for secrets that cannot be Stripe's, and for settings meant for development only."""
+"""Check for secrets that cannot be Stripe's, and for settings meant for development only.
+
+A stack of ``paidup up`` whose signing secret ``up`` made itself takes no event that Stripe sends.
+What is open there for development cannot do harm, and is no warning. Once the operator sets a
+secret, everything is judged as in production.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +11,7 @@ from collections.abc import Iterator
 from ops.console.tokens import VARIABLE, read_tokens
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.terminal.formats import format_count
+from ops.up.up_file import UpFile
 from runtime.settings import Settings, SettingsError
 from runtime.signing_secrets import is_placeholder, weak_secrets
 
@@ -14,14 +20,21 @@ _KEY = "STRIPE_API_KEY"
 _MIN_TOKEN = 16
 
 
-def check_secrets(settings: Settings) -> Iterator[Finding]:
-    """Check secrets, keys and tokens; findings never contain their values."""
-    yield from _webhook_secrets(settings)
-    yield _api_key(settings)
+def check_secrets(settings: Settings, up: UpFile | None = None) -> Iterator[Finding]:
+    """Check secrets, keys and tokens; findings never contain their values.
+
+    ``up`` is the running stack whose settings these are.
+    """
+    if _takes_only_ours(settings, up):
+        says = "made by `paidup up`: Stripe does not know it, only `paidup send` signs with it"
+        yield ok(_SECRET, says)
+    else:
+        yield from _webhook_secrets(settings)
+    yield _api_key(settings, up)
     yield from _console_tokens(settings.console_tokens)
 
 
-def check_livemode(settings: Settings) -> Iterator[Finding]:
+def check_livemode(settings: Settings, up: UpFile | None = None) -> Iterator[Finding]:
     """Check whether test events could grant paid access."""
     check = "PAIDUP_LIVEMODE"
     mode = settings.effective_livemode()
@@ -29,9 +42,15 @@ def check_livemode(settings: Settings) -> Iterator[Finding]:
         yield ok(check, f"{mode} events are applied, others are settled as ignored")
     elif mode == "live":
         yield warning(check, "not set; live, because the API key is a live one: set it to live")
+    elif _takes_only_ours(settings, up):
+        yield ok(check, "test and live events are both applied, and none of them is Stripe's")
     else:
         says = "test and live events are both applied, which is for development only: set it"
-        yield warning(check, f"{says} to live")
+        yield warning(check, f"{says} to live, or to test")
+
+
+def _takes_only_ours(settings: Settings, up: UpFile | None) -> bool:
+    return up is not None and up.takes_only_ours(settings.webhook_secrets)
 
 
 def _webhook_secrets(settings: Settings) -> Iterator[Finding]:
@@ -49,8 +68,12 @@ def _webhook_secrets(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _api_key(settings: Settings) -> Finding:
+def _api_key(settings: Settings, up: UpFile | None) -> Finding:
     key, mode = settings.stripe_api_key, settings.effective_livemode()
+    if key is None and up and up.fetches:
+        return ok(_KEY, "set where `paidup up` runs; thin events are fetched")
+    if key is None and _takes_only_ours(settings, up):
+        return ok(_KEY, "is not set, and no event of this stack is Stripe's to be fetched")
     if key is None:
         says = "is not set: set it to fetch thin events, which are settled as ignored now"
         return warning(_KEY, says)

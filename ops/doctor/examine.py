@@ -18,13 +18,13 @@ from runtime.settings import Settings, SettingsError
 def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield the findings of every check, in the order of a start; servers come last."""
     try:
-        settings = Settings.from_env(up_file.completed(environ))
+        settings, up = Settings.from_env(up_file.completed(environ)), up_file.running(environ)
     except SettingsError as error:
         yield from (problem("configuration", says) for says in error.problems)
         return
     yield ok("configuration", "every variable is valid")
-    yield from check_secrets(settings)
-    yield from check_livemode(settings)
+    yield from check_secrets(settings, up)
+    yield from check_livemode(settings, up)
     yield from check_metrics(settings)
     yield from check_disks(settings)
     yield from check_redis(settings)

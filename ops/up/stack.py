@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self
 
-from ops.console.tokens import VARIABLE, generate_token, plain_token
+from ops.console.tokens import VARIABLE, generate_token, hashed_entry, plain_token
 from ops.errors import CommandFailed
 from ops.plans.migrate import migrate
 from ops.terminal.formats import format_count, format_duration
@@ -78,6 +78,8 @@ class Stack:
         self.settings = Settings.from_env(self.environ)
         self.reader_database_url: str | None = None
         self._chose_role = False
+        self._made_secret = False
+        self._own_token: str | None = None
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
         self.ingest: Service | None = None
@@ -134,7 +136,7 @@ class Stack:
     @property
     def console_token(self) -> str | None:
         """A token of the read API; None if the operator set hashes only."""
-        return plain_token(self.settings.console_tokens)
+        return self._own_token or plain_token(self.settings.console_tokens)
 
     # Start and stop ---------------------------------------------------------------------
 
@@ -278,9 +280,11 @@ class Stack:
         if not self.settings.webhook_secrets:
             kept = self.data_dir / "webhook_secret"
             decided["STRIPE_WEBHOOK_SECRET"] = kept_secret(kept, lambda: f"whsec_{token_hex(32)}")
+            self._made_secret = True
         if not self.settings.console_tokens:
             kept = self.data_dir / "console_token"
-            decided[VARIABLE] = kept_secret(kept, lambda: generate_token("up").token)
+            self._own_token = kept_secret(kept, lambda: generate_token("up").token)
+            decided[VARIABLE] = hashed_entry("up", self._own_token)
         for name in decided:
             self.environ.pop(f"{name}_FILE", None)
         self.environ.update(decided)
@@ -323,7 +327,10 @@ class Stack:
             reader_database_url=self.reader_database_url,
             redis_url=self.redis_url,
             webhook_secret=self.webhook_secret,
+            made_secret=self._made_secret,
+            fetches=self.settings.stripe_api_key is not None,
             console_token=self.console_token,
+            settings=up_file.shared_settings(self.settings),
             pids=self._pids(),
         )
         up_file.write(self.data_dir, up)

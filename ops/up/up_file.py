@@ -5,10 +5,9 @@ the ``up`` that wrote it runs; a file left behind by a killed one is ignored.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ops.errors import NoServerConfigured
 from ops.up.servers import pidfile
@@ -17,6 +16,8 @@ from runtime.settings import OWNER_VARIABLE, Settings
 
 _SERVERS = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 _NAMED = (*_SERVERS, OWNER_VARIABLE)
+_PLANS = "PAIDUP_PLANS"
+_PLANS_HERE = Path("plans.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +36,40 @@ class UpFile:
     """The database as the role of applications; None if the operator named the server."""
     redis_url: str = field(repr=False)
     webhook_secret: str = field(repr=False)
+    made_secret: bool
+    """``up`` made the signing secret itself, so nothing that Stripe sends matches it."""
+    fetches: bool
+    """The worker has an API key. The key itself is not written to a disk."""
     console_token: str | None = field(repr=False)
+    """A token to read with; None if the operator set hashes only."""
+    settings: Mapping[str, str] = field(repr=False)
+    """Variables by which a command must judge as the services do."""
     pids: Mapping[str, int]
 
     def as_environ(self) -> dict[str, str]:
         """Return the variables that point a command at these servers."""
-        token = {"PAIDUP_CONSOLE_TOKENS": self.console_token} if self.console_token else {}
         return {
             "DATABASE_URL": self.database_url,
             OWNER_VARIABLE: self.owner_database_url,
             "REDIS_URL": self.redis_url,
-            "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
-            "PAIDUP_WEBHOOK_PATH": urlsplit(self.webhook_url).path,
-            **token,
+            **self.settings,
         }
+
+    def takes_only_ours(self, secrets: Sequence[str]) -> bool:
+        """Return True if a service with these secrets takes no event that Stripe signed."""
+        return self.made_secret and list(secrets) == [self.webhook_secret]
+
+
+def shared_settings(settings: Settings) -> dict[str, str]:
+    """Return the variables by which every command must judge as the services do."""
+    return {
+        "STRIPE_WEBHOOK_SECRET": ",".join(settings.webhook_secrets),
+        "PAIDUP_WEBHOOK_PATH": settings.webhook_path,
+        "PAIDUP_LIVEMODE": settings.effective_livemode(),
+        "PAIDUP_CONNECT_ACCOUNTS": ",".join(sorted(settings.connect_accounts)),
+        "PAIDUP_CONSOLE_TOKENS": ",".join(settings.console_tokens),
+        _PLANS: str(settings.plans_path),
+    }
 
 
 def path_in(data_dir: Path) -> Path:
@@ -82,20 +103,31 @@ def data_dir_of(environ: Mapping[str, str]) -> Path:
     return Settings.from_env({name: environ[name] for name in names if name in environ}).data_dir
 
 
+def running(environ: Mapping[str, str]) -> UpFile | None:
+    """Return the running ``up`` whose servers the environment means.
+
+    It means none if it names a server that is not ``up``'s: half of a production deployment must
+    never be mixed with half of a local one.
+    """
+    up = read(data_dir_of(environ))
+    return up if up is not None and _agrees(environ, up) else None
+
+
 def completed(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment, with missing variables taken from a running ``up``.
 
-    Nothing is taken if the environment names a server that is not ``up``'s: half of a production
-    deployment must never be mixed with half of a local one.
+    The plans of ``up`` are not taken in a folder that has a ``plans.toml``.
     """
-    up = read(data_dir_of(environ))
-    if up is None or not _agrees(environ, up):
+    up = running(environ)
+    if up is None:
         return dict(environ)
     ours = {
         name: value
         for name, value in up.as_environ().items()
         if not environ.get(name) and f"{name}_FILE" not in environ
     }
+    if _PLANS_HERE.exists():
+        ours.pop(_PLANS, None)
     return {**environ, **ours}
 
 

@@ -4,10 +4,39 @@ import pytest
 
 from ops.doctor.check_secrets import check_livemode, check_secrets
 from ops.doctor.findings import Finding, State
+from ops.up.up_file import UpFile
 from runtime.settings import Settings
 
 GOOD = "whsec_" + "5f3a" * 8
+MADE = "whsec_" + "0123456789abcdef" * 4
 KEY = "rk_live_" + "a1" * 12
+
+
+def up(*, made_secret: bool, fetches: bool = False) -> UpFile:
+    """A stack of `paidup up` with the secret MADE."""
+    return UpFile(
+        pid=1,
+        webhook_url="http://127.0.0.1:8000/webhooks/stripe",
+        ingest_url="http://127.0.0.1:8000",
+        worker_metrics_url="http://127.0.0.1:9101",
+        console_url="http://127.0.0.1:8001",
+        database_url="postgresql://127.0.0.1/paidup",
+        owner_database_url="postgresql://127.0.0.1/paidup",
+        reader_database_url=None,
+        redis_url="redis://127.0.0.1",
+        webhook_secret=MADE,
+        made_secret=made_secret,
+        fetches=fetches,
+        console_token=None,
+        settings={},
+        pids={},
+    )
+
+
+def states(environ: dict[str, str], stack: UpFile) -> dict[str, State]:
+    settings = Settings.from_env({"PAIDUP_CONSOLE_TOKENS": f"up:{'0f' * 32}", **environ})
+    findings = [*check_secrets(settings, stack), *check_livemode(settings, stack)]
+    return {finding.check: finding.state for finding in findings if finding.state is not State.OK}
 
 
 def said(findings: Iterable[Finding], check: str) -> list[tuple[State, str]]:
@@ -145,3 +174,31 @@ def test_a_key_of_the_mode_that_does_not_count_is_a_problem(
 
     assert any("other mode" in says for _, says in findings) is problem
     assert not any(key in says for _, says in findings)
+
+
+def test_a_stack_that_stripe_cannot_sign_for_is_healthy_as_it_starts() -> None:
+    assert states({"STRIPE_WEBHOOK_SECRET": MADE}, up(made_secret=True)) == {}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "made"), [(MADE, False), (GOOD, True), (f"{MADE},{GOOD}", True)]
+)
+def test_a_stack_with_a_secret_of_the_operators_is_judged_as_in_production(
+    secrets: str, *, made: bool
+) -> None:
+    assert states({"STRIPE_WEBHOOK_SECRET": secrets}, up(made_secret=made)) == {
+        "STRIPE_API_KEY": State.WARNING,
+        "PAIDUP_LIVEMODE": State.WARNING,
+    }
+
+
+def test_the_key_of_a_running_stack_counts_though_it_is_in_no_file() -> None:
+    found = states({"STRIPE_WEBHOOK_SECRET": GOOD}, up(made_secret=False, fetches=True))
+
+    assert found == {"PAIDUP_LIVEMODE": State.WARNING}
+
+
+def test_a_plain_token_is_a_warning_on_any_stack() -> None:
+    environ = {"STRIPE_WEBHOOK_SECRET": MADE, "PAIDUP_CONSOLE_TOKENS": "0123456789abcdef0123"}
+
+    assert states(environ, up(made_secret=True)) == {"PAIDUP_CONSOLE_TOKENS": State.WARNING}

@@ -1,6 +1,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from ops.errors import NoServerConfigured
 from ops.up import up_file
 from ops.up.servers import pidfile
 from ops.up.up_file import UpFile
-from runtime.settings import SettingsError
+from runtime.settings import Settings, SettingsError
 
 UP = UpFile(
     pid=1,
@@ -22,14 +23,24 @@ UP = UpFile(
     reader_database_url="postgresql://paidup_reader:pw@127.0.0.1:5432/paidup",
     redis_url="redis://:pw@127.0.0.1:6379/0",
     webhook_secret="whsec_of_up",
+    made_secret=True,
+    fetches=False,
     console_token="pdt_of_up",
+    settings={
+        "STRIPE_WEBHOOK_SECRET": "whsec_of_up",
+        "PAIDUP_WEBHOOK_PATH": "/webhooks/stripe",
+        "PAIDUP_LIVEMODE": "test",
+        "PAIDUP_CONSOLE_TOKENS": "up:hash",
+        "PAIDUP_PLANS": "/plans/of/up.toml",
+    },
     pids={"ingest": 2},
 )
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment whose data folder has a running `up`."""
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An environment whose data folder has a running `up`, in a folder without plans."""
+    monkeypatch.chdir(tmp_path)
     lock = pidfile.claim(up_file.lock_in(tmp_path))
     up_file.write(tmp_path, UP)
     yield {"PAIDUP_DATA_DIR": str(tmp_path)}
@@ -68,6 +79,47 @@ def test_what_the_environment_does_not_say_is_taken_from_up(running: dict[str, s
     completed = up_file.completed(running)
 
     assert completed == {**running, **UP.as_environ()}
+
+
+def test_plans_in_the_current_folder_come_before_those_of_up(running: dict[str, str]) -> None:
+    assert up_file.completed(running)["PAIDUP_PLANS"] == "/plans/of/up.toml"
+
+    Path("plans.toml").touch()
+
+    assert "PAIDUP_PLANS" not in up_file.completed(running)
+
+
+@pytest.mark.parametrize(
+    ("made", "secrets", "only_ours"),
+    [
+        (True, ("whsec_of_up",), True),
+        (False, ("whsec_of_up",), False),
+        (True, ("whsec_mine",), False),
+        (True, ("whsec_of_up", "whsec_mine"), False),
+        (True, (), False),
+    ],
+)
+def test_only_the_secret_that_up_made_keeps_stripe_out(
+    secrets: tuple[str, ...], *, made: bool, only_ours: bool
+) -> None:
+    assert replace(UP, made_secret=made).takes_only_ours(secrets) is only_ours
+
+
+def test_what_is_shared_reads_back_as_the_settings_of_the_services() -> None:
+    ours = Settings.from_env(
+        {
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{'1' * 32},whsec_{'2' * 32}",
+            "STRIPE_API_KEY": f"sk_live_{'a1' * 12}",
+            "PAIDUP_CONNECT_ACCOUNTS": "acct_2,acct_1",
+            "PAIDUP_CONSOLE_TOKENS": f"app:{'0f' * 32},plain",
+            "PAIDUP_WEBHOOK_PATH": "/hooks",
+            "PAIDUP_PLANS": "/my/plans.toml",
+        }
+    )
+
+    read = Settings.from_env(up_file.shared_settings(ours))
+
+    assert read == replace(ours, stripe_api_key=None, livemode="live")
 
 
 def test_an_empty_variable_says_nothing(running: dict[str, str]) -> None:
