@@ -10,6 +10,7 @@ from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
 from ops.queries.event_trace import MoneyMovement, RecordedEvent
 from ops.queries.events import SettledEvent
+from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_money, format_time
 from ops.terminal.output import (
     Columns,
@@ -86,7 +87,8 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
             print_text("\nit changed nothing")
         print_rows(_MOVEMENT_COLUMNS, recorded.movements, title="money moved")
     if shown.inbox_error:
-        print_text(f"The inbox was not read: {shown.inbox_error}", style="yellow")
+        says = f"The inbox was not read: {shown.inbox_error}"
+        print_text(with_command_name(says), style="yellow")
     if payload:
         print_body(shown.body)
 

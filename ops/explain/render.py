@@ -39,7 +39,8 @@ def print_explanation(explanation: Explanation) -> None:
     print_section("without effect", explanation.without_effect)
     print_section("in the inbox", explanation.in_inbox)
     if explanation.inbox_error:
-        print_text(f"\nThe inbox was not searched: {explanation.inbox_error}", style="dim")
+        says = f"\nThe inbox was not searched: {explanation.inbox_error}"
+        print_text(with_command_name(says), style="dim")
     version = f"catalogue version {explanation.catalogue_version}"
     print_text(f"\nas of {format_time(explanation.at)}, {version}", style="dim")
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -27,6 +27,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 Columns = Mapping[str, Callable[[T], object]]
 """A title for each column, and the cell it takes from a row."""
 
+SENTENCES: Final = frozenset(
+    (
+        *("because", "breaker", "failed", "in_inbox", "inbox_error", "inbox_unavailable", "says"),
+        *("unavailable", "waiting", "without_effect"),
+    )
+)
+"""Fields of JSON documents that hold sentences of Paidup; all other text is data, kept exact."""
+
+DATA: Final = frozenset(("after", "before", "changes", "details", "facts", "payload"))
+"""Fields that hold what Stripe or an operator said, whatever the fields inside them are called."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -260,8 +270,26 @@ def pick_fields(value: object, *names: str) -> dict[str, Json]:
 
 
 def print_json(document: Json) -> None:
-    """Print one JSON document on standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON document on standard output, with calls in its sentences that can be typed."""
+    named = _with_typed_calls(document)
+    click.echo(json.dumps(named, indent=2, ensure_ascii=False, default=str))
+
+
+def _with_typed_calls(document: Json, *, is_sentence: bool = False) -> Json:
+    match document:
+        case str():
+            return with_command_name(document) if is_sentence else document
+        case Mapping():
+            return {
+                name: each
+                if name in DATA
+                else _with_typed_calls(each, is_sentence=is_sentence or name in SENTENCES)
+                for name, each in document.items()
+            }
+        case Sequence():
+            return [_with_typed_calls(each, is_sentence=is_sentence) for each in document]
+        case _:
+            return document
 
 
 def console(*, stderr: bool = False, width: int = 160) -> "Console":

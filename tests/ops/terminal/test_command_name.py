@@ -1,14 +1,42 @@
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from ops.cli import group, run
 from ops.terminal.command_name import call_by_name, name_to_type, with_command_name
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / ".venv" / "bin" / "paidup"
+
+
+DOCUMENTS = {
+    "audit list": [],
+    "changes": [],
+    "console token": ["app"],
+    "dead discard": ["evt_1", "--reason", "tests"],
+    "dead list": [],
+    "dead replay": ["evt_1", "--reason", "tests"],
+    "dead show": ["evt_1"],
+    "doctor": [],
+    "events list": [],
+    "events show": ["evt_1"],
+    "expire": [],
+    "explain": ["usr_1"],
+    "plans apply": ["--reason", "tests"],
+    "plans check": [],
+    "plans diff": [],
+    "rebuild": ["--all", "--dry-run"],
+    "replay": ["evt_1", "--reason", "tests"],
+    "send": [],
+    "status": [],
+}
+"""Every command that prints JSON, with arguments; `demo` starts servers."""
 
 
 @pytest.fixture
@@ -122,3 +150,67 @@ def test_on_the_search_path_the_short_name_is_enough(tmp_path: Path) -> None:
     )
 
     assert "or start `paidup up` first" in done.stderr
+
+
+def printing_json(command: click.Command, name: str) -> Iterator[str]:
+    """Yield the names of a command and of those in its group that take --json."""
+    if isinstance(command, click.Group):
+        for inner, each in command.commands.items():
+            yield from printing_json(each, f"{name} {inner}")
+    if any("--json" in option.opts for option in command.params):
+        yield name
+
+
+def test_the_table_above_names_every_command_that_prints_json() -> None:
+    context = click.Context(group)
+    named = {
+        each
+        for name in group.list_commands(context)
+        if (command := group.get_command(context, name))
+        for each in printing_json(command, name)
+    }
+
+    assert named - {"demo"} == DOCUMENTS.keys()
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_every_hint_in_a_document_can_be_typed(
+    command: str,
+    script: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "STRIPE_WEBHOOK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PAIDUP_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(script)])
+
+    run([*command.split(), *DOCUMENTS[command], "--json"])
+
+    said = capsys.readouterr()
+    assert json.loads(said.out)
+    assert "`paidup" not in said.out + said.err
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="needs the .venv of make setup")
+@pytest.mark.parametrize("command", ["dead list", "doctor", "events list", "explain", "status"])
+def test_every_hint_over_unreachable_servers_can_be_typed(command: str, tmp_path: Path) -> None:
+    environ = {
+        "PATH": "/usr/bin:/bin",
+        "PAIDUP_DATA_DIR": str(tmp_path),
+        "DATABASE_URL": "postgresql://127.0.0.1:1/paidup",
+        "REDIS_URL": "redis://127.0.0.1:1",
+    }
+
+    done = subprocess.run(
+        [".venv/bin/paidup", *command.split(), *DOCUMENTS[command], "--json"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "`.venv/bin/paidup " in done.stdout
+    assert "`paidup" not in done.stdout + done.stderr

@@ -1,15 +1,20 @@
 import json
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from ops.terminal.output import (
+    SENTENCES,
     Columns,
+    Json,
     pick_fields,
     print_calls,
+    print_json,
     print_line,
     print_list,
     print_pairs,
@@ -260,3 +265,39 @@ def test_notes_stand_apart_from_blocks(
     print_list("fruit", FRUIT, COLUMNS, as_json=False, empty=None, notes=["more"])
 
     assert read(capsys).endswith("kg     1\n\nmore\n")
+
+
+@pytest.fixture
+def checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command was called in a checkout, as `bin/paidup`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "paidup")])
+
+
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize("name", sorted(SENTENCES))
+def test_calls_in_the_sentences_of_a_document_can_be_typed(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    says = "run `paidup up`"
+    print_json({"all": [{name: says}, {name: [says]}, {name: {"why": (says,)}}]})
+
+    document = json.loads(capsys.readouterr().out)
+    named = "run `bin/paidup up`"
+    assert document == {"all": [{name: named}, {name: [named]}, {name: {"why": [named]}}]}
+
+
+@pytest.mark.usefixtures("checkout")
+def test_what_others_said_is_printed_as_they_said_it(capsys: pytest.CaptureFixture[str]) -> None:
+    said: Json = {
+        "reason": "I ran `paidup up`",
+        "payload": {"says": "`paidup up`"},
+        "changes": [{"failed": "`paidup up`"}],
+        "user_id": "`paidup up`",
+        "number": 1.5,
+        "none": None,
+    }
+    print_json(said)
+
+    assert json.loads(capsys.readouterr().out) == said
