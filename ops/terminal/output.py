@@ -36,7 +36,7 @@ SENTENCES: Final = frozenset(
 """Fields of JSON documents that hold sentences of Paidup; all other text is data, kept exact."""
 
 DATA: Final = frozenset(("after", "before", "changes", "details", "facts", "payload"))
-"""Fields that hold what Stripe or an operator said, whatever the fields inside them are called."""
+"""Fields that hold what Stripe or an operator said, with all fields inside them."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -13,7 +13,7 @@ KEY = "rk_live_" + "a1" * 12
 
 
 def up(*, made_secret: bool, fetches: bool = False) -> UpFile:
-    """A stack of `paidup up` with the secret MADE."""
+    """Return a stack of `paidup up` with the secret MADE."""
     return UpFile(
         pid=1,
         webhook_url="http://127.0.0.1:8000/webhooks/stripe",
