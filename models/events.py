@@ -15,6 +15,9 @@ from models.base import UPDATED_OFTEN, Base, one_of
 UNFETCHED = text("pending_fetches IS NOT NULL OR reason = 'needs_api_key'")
 """Settled events that Stripe's API has more to say about and was not asked yet."""
 
+OF_UNLISTED_ACCOUNTS = text("reason = 'unknown_account'")
+"""Settled events that a longer list of accounts would make count."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -30,6 +33,7 @@ class StripeEvent(Base):
         one_of("outcome", OUTCOMES),
         one_of("origin", ORIGINS),
         Index("stripe_events_unfetched_idx", "id", postgresql_where=UNFETCHED),
+        Index("stripe_events_unlisted_idx", "id", postgresql_where=OF_UNLISTED_ACCOUNTS),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -43,6 +43,7 @@ CREATE TABLE stripe_events (
 );
 CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)
     WHERE pending_fetches IS NOT NULL OR reason = 'needs_api_key';
+CREATE INDEX stripe_events_unlisted_idx ON stripe_events (id) WHERE reason = 'unknown_account';
 
 CREATE TABLE facts (
     event_id TEXT NOT NULL,
