@@ -42,7 +42,7 @@ def _describe(found: Sequence[Row[tuple[str, str, int]]], events: int) -> str:
     named = ", ".join(ids if events == len(ids) else [*ids, "..."])
     came = format_count(events, "event came", "events came")
     return (
-        f"{came} to an organization's destination and had no effect, since {_VARIABLE} does not list"
+        f"{came} to an organization's destination without effect, since {_VARIABLE} does not list"
         f" {accounts}: {named}. A copy from your own endpoint counts as a duplicate. If the account"
         " is yours, list it, restart the workers, and run"
         f" `paidup replay {chosen} --reason WHY`; then let one endpoint alone deliver its events"
