@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode stands between workers and PostgreSQL, and parts of both die."""
+"""PgBouncer stands between workers and PostgreSQL, and parts of both die."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,14 @@ import psycopg
 import pytest
 
 from ops.up.servers.postgres_server import Postgres
-from tests.faults.fault_env import FaultSite, count, trickle, workers
+from tests.faults.broken_surroundings import (
+    EVENTS,
+    RENEWED,
+    forbid_writing,
+    open_breaker,
+    revoke_a_right,
+)
+from tests.faults.fault_env import FaultSite, command, count, trickle, workers
 from tests.pgbouncer import PgBouncer, pgbouncer
 from tests.postgres_pair import ask
 from tests.workers.waiting import until
@@ -17,8 +24,9 @@ from tests.workers.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.servers
 
-SESSIONS = 3
-"""Fewer than the workers' processes and threads, so they take turns in every session."""
+SESSIONS = {"transaction": 3, "session": 50}
+"""In transaction mode fewer than the workers' processes and threads, so they take turns in every
+session; in session mode one for each connection."""
 _DEFAULTS = (
     "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
     " current_setting('idle_in_transaction_session_timeout'), current_setting('TimeZone'),"
@@ -30,8 +38,18 @@ _OF_OTHERS = ("0", "0", "0", "Asia/Kathmandu", "escape", '"$user", public', "0",
 
 
 @pytest.fixture
+def pool_mode() -> str:
+    """Return the mode of the pooler; a test may ask for another one."""
+    return "transaction"
+
+
+@pytest.fixture
 def pooled_site(
-    site_with_own_postgres: FaultSite, own_postgres: Postgres, servers_folder: Path, tmp_path: Path
+    site_with_own_postgres: FaultSite,
+    own_postgres: Postgres,
+    servers_folder: Path,
+    tmp_path: Path,
+    pool_mode: str,
 ) -> Iterator[tuple[FaultSite, PgBouncer]]:
     """Yield a site whose workers reach PostgreSQL through a pooler; the test itself does not."""
     site = site_with_own_postgres
@@ -39,7 +57,8 @@ def pooled_site(
     for setting, value in (("TimeZone", "Asia/Kathmandu"), ("bytea_output", "escape")):
         ask(own_postgres, f"ALTER DATABASE paidup SET {setting} = '{value}'")
     folder = servers_folder / f"pooler-{tmp_path.name[-20:]}"
-    with pgbouncer(folder, own_postgres, default_pool_size=SESSIONS) as pooler:
+    sessions = SESSIONS[pool_mode]
+    with pgbouncer(folder, own_postgres, pool_mode=pool_mode, default_pool_size=sessions) as pooler:
         site.environ["DATABASE_URL"] = pooler.url
         yield site, pooler
 
@@ -107,7 +126,8 @@ def until_both_ready(site: FaultSite, *running: WorkerProcess) -> None:
     until(lambda: site.inbox.backlog().processes == 4, why="both are announced")
 
 
-def test_workers_share_a_few_sessions_and_leave_nothing_in_them(
+@pytest.mark.parametrize("pool_mode", SESSIONS)
+def test_workers_share_sessions_and_leave_nothing_in_them(
     pooled_site: tuple[FaultSite, PgBouncer],
 ) -> None:
     site, pooler = pooled_site
@@ -122,6 +142,7 @@ def test_workers_share_a_few_sessions_and_leave_nothing_in_them(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pool_mode", SESSIONS)
 def test_no_event_is_charged_lost_or_doubled_whatever_dies_behind_a_pooler(
     pooled_site: tuple[FaultSite, PgBouncer], own_postgres: Postgres
 ) -> None:
@@ -145,4 +166,37 @@ def test_no_event_is_charged_lost_or_doubled_whatever_dies_behind_a_pooler(
         site.check_result()
 
     assert found == {_OF_OTHERS}
+    assert (site.dead(), most_attempts(site)) == ([], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (forbid_writing, "read-only transaction"),
+        (revoke_a_right, "permission denied for table payment_events"),
+    ],
+)
+def test_what_every_event_meets_behind_a_pooler_is_charged_to_none_until_it_is_mended(
+    pooled_site: tuple[FaultSite, PgBouncer],
+    break_it: Callable[[FaultSite], Callable[[], None]],
+    says: str,
+) -> None:
+    site, pooler = pooled_site
+    with workers(site, PAIDUP_LOG_LEVEL="info") as worker, another_application(pooler.url):
+        worker.until_ready()
+        mend = break_it(site)
+        site.take(range(EVENTS))
+        until(site.inbox.breaker_open, seconds=30, why=f"the breaker opens; see {site.log}")
+        opened = open_breaker(site)
+        renewed = opened.until + RENEWED
+        until(lambda: open_breaker(site).until > renewed, seconds=30, why="probes fail")
+        last, findings = open_breaker(site), command(site, "doctor")["findings"]
+        assert site.dead() == []
+        mend()
+        site.check_result()
+
+    assert last.since == opened.since, "no probe has closed it in between"
+    assert any(says in each["says"] for each in findings if each["check"] == "workers")
+    assert says in site.log.read_text()
     assert (site.dead(), most_attempts(site)) == ([], 1)

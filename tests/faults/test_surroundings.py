@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
 from itertools import chain
 
 import pytest
@@ -11,56 +10,23 @@ import sqlalchemy as sa
 
 from billing.envelope import Envelope, parse
 from models.tables import StripeEvent
-from runtime.inbox.entries import Breaker
+from tests.faults.broken_surroundings import (
+    EVENTS,
+    RENEWED,
+    exhaust_a_sequence,
+    forbid_writing,
+    open_breaker,
+    rename_a_column,
+    revoke_a_right,
+    run_sql,
+)
 from tests.faults.fault_env import FaultSite, command, metrics_url, scrape, workers
 from tests.faults.purchases import event_id, purchase
 from tests.workers.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-EVENTS = 40
-RENEWED = timedelta(seconds=3)
 POISONED_TYPE = "checkout.session.async_payment_succeeded"
-
-
-def run_sql(site: FaultSite, *statements: str) -> None:
-    with site.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
-
-
-def with_setting(site: FaultSite, change: str) -> None:
-    """Change a setting of this database's sessions, and end those that are open, except ours."""
-    name = site.database_url.rsplit("/", 1)[1]
-    run_sql(
-        site,
-        "SET LOCAL transaction_read_only = off",
-        f"ALTER DATABASE {name} {change}",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-
-
-def forbid_writing(site: FaultSite) -> Callable[[], None]:
-    with_setting(site, "SET default_transaction_read_only = on")
-    return lambda: with_setting(site, "RESET default_transaction_read_only")
-
-
-def revoke_a_right(site: FaultSite) -> Callable[[], None]:
-    run_sql(site, "REVOKE INSERT ON payment_events FROM CURRENT_USER")
-    return lambda: run_sql(site, "GRANT INSERT ON payment_events TO CURRENT_USER")
-
-
-def rename_a_column(site: FaultSite) -> Callable[[], None]:
-    run_sql(site, "ALTER TABLE audit_logs RENAME COLUMN origin TO came_from")
-    return lambda: run_sql(site, "ALTER TABLE audit_logs RENAME COLUMN came_from TO origin")
-
-
-def exhaust_a_sequence(site: FaultSite) -> Callable[[], None]:
-    sequence = "pg_get_serial_sequence('stripe_events', 'settlement')"
-    column = "ALTER TABLE stripe_events ALTER COLUMN settlement"
-    run_sql(site, f"{column} SET MAXVALUE 1000000 RESTART 1000000", f"SELECT nextval({sequence})")
-    return lambda: run_sql(site, f"{column} SET NO MAXVALUE")
 
 
 @pytest.mark.parametrize(
@@ -83,9 +49,11 @@ def test_what_every_event_meets_is_charged_to_none_and_named_until_it_is_mended(
         worker.until_ready()
         site.take(range(EVENTS))
         until(site.inbox.breaker_open, seconds=30, why="the breaker opened")
-        opened = _breaker(site)
-        until(lambda: _breaker(site).until > opened.until + RENEWED, seconds=30, why="probes fail")
-        renewed = _breaker(site)
+        opened = open_breaker(site)
+        until(
+            lambda: open_breaker(site).until > opened.until + RENEWED, seconds=30, why="probes fail"
+        )
+        renewed = open_breaker(site)
         status, findings = command(site, "status"), command(site, "doctor")["findings"]
         scraped = scrape(metrics_url(site))
         assert site.dead() == []
@@ -135,12 +103,6 @@ def _is_accepted(site: FaultSite, envelope: Envelope) -> bool:
         site.answers.acknowledged.update(site.accept([envelope]))
         return True
     return False
-
-
-def _breaker(site: FaultSite) -> Breaker:
-    breaker = site.inbox.breaker()
-    assert breaker is not None, "it was closed"
-    return breaker
 
 
 def _most_attempts(site: FaultSite) -> int:
