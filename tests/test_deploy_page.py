@@ -1,4 +1,4 @@
-"""Hold the tables of docs/deploy.md to their promise: each line says what was tested, if anything."""
+"""Hold the tables of docs/deploy.md to their promise: each line says what was tested, if any."""
 
 import re
 from pathlib import Path
