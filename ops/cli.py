@@ -124,7 +124,9 @@ class LazyGroup(click.Group):
 def _name_in_examples(command: click.Command) -> None:
     """Make the examples below the help of a command, and of those in its group, typeable."""
     if command.epilog:
-        command.epilog = call_by_name(command.epilog)
+        # A call that is broken in two lines is another call when it is copied.
+        whole = command.epilog.replace("Example: ", "\b\nExample:\n  ", 1)
+        command.epilog = call_by_name(whole)
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _name_in_examples(inner)

@@ -33,7 +33,7 @@ class OlderCheckoutSchema(Exception):
             f"the schema (revision {revision}) was made by an older checkout of Paidup:"
             " with that checkout empty the inbox, resolve all dead letters and run"
             " `paidup events export`; then, with this one, run `paidup migrate` on a new database"
-            " and `paidup replay --from` the exported file"
+            " and import the exported file by `paidup replay --from FILE --reason WHY`"
         )
 
 

@@ -25,7 +25,11 @@ def console(context: click.Context) -> None:
         replace_process("ops.console", os.environ, "DATABASE_URL")
 
 
-@console.command("token", epilog="Example: paidup console token billing-app")
+@console.command(
+    "token",
+    epilog="Example: paidup console token billing-app",
+    short_help="Create a token for an application.",
+)
 @click.argument("name")
 @json_option
 def token(*, name: str, as_json: bool) -> None:

@@ -65,7 +65,11 @@ def dead() -> None:
     """List, show, replay and discard dead letters: events that could not be applied."""
 
 
-@dead.command("list", epilog="Example: paidup dead list --type invoice.paid --since 3d")
+@dead.command(
+    "list",
+    epilog="Example: paidup dead list --type invoice.paid --since 3d",
+    short_help="List dead letters, newest failure first.",
+)
 @filter_options
 @error_option
 @click.option("--state", type=click.Choice([*STATES, _ALL]), default=OPEN, show_default=True)
@@ -116,7 +120,10 @@ def list_letters(*, state: str, limit: int, as_json: bool, **given: Any) -> int:
     return 1 if unavailable else 0
 
 
-@dead.command(epilog="Example: paidup dead show evt_1Abc --payload")
+@dead.command(
+    epilog="Example: paidup dead show evt_1Abc --payload",
+    short_help="Show a dead letter, its error and history.",
+)
 @click.argument("event_id", metavar="EVENT")
 @click.option("--payload", is_flag=True, help="Also show the payload from Stripe.")
 @json_option
@@ -133,13 +140,16 @@ def show(event_id: str, *, payload: bool, as_json: bool) -> None:
     if pending is None:
         unknown = (
             f"no dead letter {key!r}: `paidup dead list --state all` lists them,"
-            " `paidup events show` finds any event"
+            " `paidup events show ID` finds any event"
         )
         raise CommandFailed(unavailable[0] if unavailable else unknown)
     print_pending(pending, payload=payload, as_json=as_json)
 
 
-@dead.command(epilog="Example: paidup dead replay --error UnreadableEvent --reason 'v1.2 reads it'")
+@dead.command(
+    epilog="Example: paidup dead replay --error UnreadableEvent --reason 'v1.2 reads it'",
+    short_help="Retry dead letters whose cause is fixed.",
+)
 @target_options
 @replay_options
 def replay(**given: Any) -> int:
@@ -159,7 +169,10 @@ def replay(**given: Any) -> int:
     return run_replay(choose, options)
 
 
-@dead.command(epilog="Example: paidup dead discard evt_1Abc --reason 'sent by a test account'")
+@dead.command(
+    epilog="Example: paidup dead discard evt_1Abc --reason 'sent by a test account'",
+    short_help="Discard dead letters: never apply them.",
+)
 @target_options
 @click.option("--dry-run", is_flag=True, help="Show which events; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before discarding many events.")

@@ -39,7 +39,7 @@ _COLUMNS: Columns[Finding] = {
     "body_file",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Try the body of one delivery, saved as it came, against each secret; - reads standard"
+    help="Try the body of one delivery, saved as it came, against each secret; - is standard"
     " input. Nothing else is checked.",
 )
 @click.option(

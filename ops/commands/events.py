@@ -42,6 +42,7 @@ outcome_option = click.option(
 @events.command(
     "list",
     epilog="Example: paidup events list --type invoice.paid --outcome superseded --since 3d",
+    short_help="List settled events, newest first.",
 )
 @filter_options
 @outcome_option
@@ -77,7 +78,10 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
     )
 
 
-@events.command(epilog="Example: paidup events export --since 2026-11-01 --to november.jsonl")
+@events.command(
+    epilog="Example: paidup events export --since 2026-11-01 --to november.jsonl",
+    short_help="Write settled events as lines of JSON.",
+)
 @filter_options
 @outcome_option
 @click.option(
@@ -103,7 +107,10 @@ def export(*, to: Path | None, **given: Any) -> None:
     click.echo(f"{format_count(number, 'event')} exported{why}", err=True)
 
 
-@events.command(epilog="Example: paidup events show evt_1Abc --payload")
+@events.command(
+    epilog="Example: paidup events show evt_1Abc --payload",
+    short_help="Show an event, its facts and its changes.",
+)
 @click.argument("event_id", metavar="EVENT")
 @click.option("--payload", is_flag=True, help="Also show the payload from Stripe.")
 @json_option

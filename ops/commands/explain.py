@@ -36,7 +36,9 @@ from runtime.settings import Settings
     help="Explain a past time: 2026-11-22T12:00+01:00, 2026-11-22, 2h, 3d.",
 )
 @click.option(
-    "--event", metavar="FILE|ID", help="Preview an event: a JSON file, - for stdin, or an event id."
+    "--event",
+    metavar="FILE|ID",
+    help="Preview an event: a JSON file, an event id, or - for standard input.",
 )
 @json_option
 def explain(

@@ -30,7 +30,10 @@ def plans() -> None:
     """Check, preview and apply plans: which price grants which features."""
 
 
-@plans.command(epilog="Example: paidup plans check plans.toml --json")
+@plans.command(
+    epilog="Example: paidup plans check plans.toml --json",
+    short_help="Name every mistake of a plans document.",
+)
 @file_argument
 @json_option
 def check(file: Path | None, *, as_json: bool) -> int:
@@ -56,7 +59,10 @@ def check(file: Path | None, *, as_json: bool) -> int:
     return 1 if problems else 0
 
 
-@plans.command(epilog="Example: paidup plans diff plans.toml --limit 500 --json")
+@plans.command(
+    epilog="Example: paidup plans diff plans.toml --limit 500 --json",
+    short_help="Show whose access a document would change.",
+)
 @file_argument
 @limit_option("users")
 @json_option
@@ -69,7 +75,10 @@ def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
     return _diff(find_settings(os.environ, "DATABASE_URL"), file, limit=limit, as_json=as_json)
 
 
-@plans.command(epilog='Example: paidup plans apply plans.toml --reason "price_premium_weekly"')
+@plans.command(
+    epilog='Example: paidup plans apply plans.toml --reason "price_premium_weekly"',
+    short_help="Make a document the catalogue of record.",
+)
 @file_argument
 @click.option("--dry-run", is_flag=True, help="Show what would change, as diff does.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted apply.")

@@ -16,7 +16,9 @@ from ops.replay.targets import DEAD, choose_events, selection_of, target_options
 @click.option(
     "--outcome", type=click.Choice([*OUTCOMES, DEAD]), help="Only this outcome, or dead letters."
 )
-@click.option("--from", "source", metavar="FILE", help="Import exported events; - for stdin.")
+@click.option(
+    "--from", "source", metavar="FILE", help="Import exported events; - is standard input."
+)
 @click.option(
     "--unfetched",
     is_flag=True,

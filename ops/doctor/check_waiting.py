@@ -50,7 +50,7 @@ def check_waiting(connection: Connection) -> Iterator[Finding]:
 def _check_prices(connection: Connection) -> Iterator[Finding]:
     if prices := find_unplanned_prices(connection, limit=_SHOWN + 1):
         shown = _shorten([f"{each.price} ({_users(each)})" for each in prices])
-        says = "sold but in no plan, add them and run `paidup plans apply`"
+        says = "sold but in no plan, add them and run `paidup plans apply --reason WHY`"
         yield warning("prices", f"{says}: {shown}")
 
 
@@ -70,7 +70,7 @@ def _check_users(connection: Connection) -> Iterator[Finding]:
 def _check_fetching(connection: Connection) -> Iterator[Finding]:
     if count := count_unfetched(connection):
         events = format_count(count, "event needs", "events need")
-        says = f"{events} a fetch: set STRIPE_API_KEY, run `paidup replay --unfetched`"
+        says = f"{events} a fetch: set STRIPE_API_KEY, run `paidup replay --unfetched --reason WHY`"
         yield warning("fetching", says)
 
 

@@ -74,7 +74,8 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
     if projection is None:
         return
     for price in sorted(projection.unknown_prices):
-        yield f"{price} is in no plan: add it to the plans and run `paidup plans apply`."
+        todo = "add it to the plans and run `paidup plans apply --reason WHY`"
+        yield f"{price} is in no plan: {todo}."
     if projection.waiting:
         yield "Access or money would name no user: set metadata.user_id on the customer in Stripe."
     for subscription in sorted(projection.missing_subscriptions):

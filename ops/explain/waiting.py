@@ -12,7 +12,9 @@ from ops.queries.user_state import UserState
 from ops.terminal.formats import format_time
 from runtime.inbox.entries import PeekedEvent
 
-_IN_NO_PLAN = ", which is in no plan: add it to the plans and run `paidup plans apply`."
+_IN_NO_PLAN = (
+    ", which is in no plan: add it to the plans and run `paidup plans apply --reason WHY`."
+)
 
 
 def list_failed(state: UserState) -> Iterator[str]:

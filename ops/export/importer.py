@@ -172,7 +172,7 @@ def reasons_to_skip(
         if event.discarded:
             detail = "discarded by an operator in the source database"
         elif key in discarded:
-            detail = f"discarded here; `{command_name()} dead replay {key}` undoes it"
+            detail = f"discarded here; `{command_name()} dead replay {key} --reason WHY` undoes it"
         elif key not in settled:
             return None
         elif settled[key] == event.envelope.fingerprint:

@@ -102,7 +102,8 @@ def _parties_of(connection: Connection, users: Sequence[str]) -> list[PartyId]:
         parties = parties_of_user(connection, user)
         if not parties:
             raise CommandFailed(
-                f"no row names {user}: nothing was changed; `paidup rebuild --all` checks every row"
+                f"no row names {user}: nothing was changed;"
+                " `paidup rebuild --all --dry-run` checks every row"
             )
         found |= parties
     return [PartyId(party) for party in sorted(found)]

@@ -177,7 +177,9 @@ def _named_letters(
             done = (
                 "was already discarded" if state == "discarded" else "was applied in the meantime"
             )
-            again = f"; `paidup replay {key}` replays it" if state == "replayed" else ""
+            again = (
+                f"; `paidup replay {key} --reason WHY` replays it" if state == "replayed" else ""
+            )
             raise CommandFailed(f"{key} {done} (by {by}): nothing was changed{again}")
     return [Target(key=key, is_dead_letter=True) for key in ids]
 

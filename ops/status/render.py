@@ -134,7 +134,7 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
     minute = f"{database.last_minute} in the last minute ({format_rate(database.last_minute / 60)})"
     yield "settled", f"{minute}, {database.last_hour} in the last hour"
     if database.unfetched:
-        how = "set STRIPE_API_KEY, then `paidup replay --unfetched`"
+        how = "set STRIPE_API_KEY, then `paidup replay --unfetched --reason WHY`"
         yield "not fetched", f"{format_count(database.unfetched, 'event')}: {how}"
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters

@@ -45,4 +45,4 @@ def test_a_server_that_cannot_be_found_is_a_sentence(
 def test_both_have_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["console", "token", "--help"]) == 0
 
-    assert "Example: paidup console token billing-app" in capsys.readouterr().out
+    assert "Example:\n    paidup console token billing-app" in capsys.readouterr().out

@@ -279,7 +279,7 @@ def test_what_an_operator_discarded_there_or_here_stays_out(
     assert preview["counts"] == said["counts"] == {"excluded": 2}
     because = {each["event"]: each["because"] for each in said["events"]}
     assert because["evt_1"] == "discarded by an operator in the source database"
-    assert "`paidup dead replay evt_2` undoes it" in because["evt_2"]
+    assert "`paidup dead replay evt_2 --reason WHY` undoes it" in because["evt_2"]
     assert at_work.scalars("SELECT id FROM stripe_events") == []
 
 
