@@ -178,6 +178,8 @@ class TestReturnedDebits:
         another = intent("requires_payment_method", 9, latest_charge="ch_2", **back)
         assert row_of(paid, another).amount_minor == 2999
         assert row_of(intent(seconds=1), intent("processing", 9, **back)).amount_minor == 2999
+        earlier = intent("requires_payment_method", 0, latest_charge="ch_1", **back)
+        assert row_of(earlier, paid).amount_minor == 2999
 
     def test_another_attempt_that_succeeds_later_stands(self) -> None:
         again = charge(20, stripe_id="ch_2")
