@@ -476,7 +476,7 @@ def _ever_named(
     yield from (line.reference for line in lines)
     if session and session.mode == "payment":
         yield from (reference_of_line(line) for line in session.lines.lines)
-        yield from _first_of_each(session.stated_before, lookup)
+        yield from _first_of_each((session.stated, *session.stated_before), lookup)
     if not (evidence.match and evidence.match.subscription):
         intents = [each.intent.stated for each in evidence.linked if each.intent]
         bills = [evidence.invoice.stated] if evidence.invoice else []

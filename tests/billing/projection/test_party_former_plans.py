@@ -158,6 +158,18 @@ def test_a_purchase_of_two_former_plans_keeps_a_row_of_each() -> None:
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
 
 
+def test_a_plan_that_two_events_of_a_checkout_name_only_together_keeps_its_row() -> None:
+    first = checkout(0, price_id="price_premium", plan_code="basic")
+    second = checkout(5, price_id="price_x")
+    former, now = selling(basic="", premium="price_premium"), selling(team="price_x")
+
+    before = by_plan(project_facts(first, second, catalogue=former))
+    after = by_plan(project_facts(first, second, catalogue=now.with_former([former])))
+
+    assert before.keys() == {"basic", "premium"}
+    assert before.keys() <= after.keys()
+
+
 def test_a_checkout_that_began_a_subscription_of_a_former_plan_leaves_its_row() -> None:
     rows = by_plan(project_facts(subscribed(), now=DAY, catalogue=gone()))
 
