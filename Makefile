@@ -41,7 +41,7 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
-test-all: setup ## Everything, the long fault runs each at its full count, and ten minutes of soak
+test-all: setup worlds ## Everything, the long fault runs each at its full count, 2,000 worlds, and ten minutes of soak
 	PAIDUP_TEST_FULL=1 $(BIN)/pytest -q
 	$(BIN)/python -m bench.soak --minutes 10
 
