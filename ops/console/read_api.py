@@ -233,9 +233,11 @@ def _understood(request: Request, read: Callable[[Parameters], T]) -> T:
     """Return what the query of a request asks for."""
     try:
         return read(request.args)
-    except UnusableQuery as error:
-        problem = replace(problems.UNUSABLE_QUERY, detail=str(error))
-        raise ReadDeclined(problem, "invalid") from None
+    except UnicodeDecodeError:
+        error = UnusableQuery("the query is not UTF-8")
+    except UnusableQuery as unusable:
+        error = unusable
+    raise ReadDeclined(replace(problems.UNUSABLE_QUERY, detail=str(error)), "invalid")
 
 
 def _presented(header: str) -> str:

@@ -12,8 +12,10 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
+from billing.catalogue import Identity
 from billing.envelope import Envelope
 from billing.errors import BillingError, MalformedEvent
+from billing.facts import metadata_value
 from billing.readers.registry import read_event
 from ops.errors import CommandFailed
 from ops.samples.scenario import Event
@@ -188,5 +190,10 @@ def _users_named(envelope: Envelope) -> list[str]:
         facts = read_event(envelope).facts
     except BillingError:
         return []
-    named = (getattr(fact.fields, "user_id", None) for fact in facts)
-    return [user for user in named if isinstance(user, str)]
+    metadata = (
+        metadata_value(getattr(fact.fields, "metadata", ()), key)
+        for fact in facts
+        for key in Identity().metadata_keys
+    )
+    references = (getattr(fact.fields, "client_reference_id", None) for fact in facts)
+    return [user for user in (*metadata, *references) if user]

@@ -24,12 +24,13 @@ def fresh(name: str, now: int, *, user_id: str | None = None) -> Lifecycle:
 
 
 def checkout_alone(now: int, **changes: object) -> Event:
-    """Return a paid checkout of usr_123, with ``changes``."""
-    scenario = Scenario(ObjectBuilder(Shape.NEW, f"{next(_numbers)}"), user_id="usr_123")
+    """Return a paid checkout with ``changes``, of usr_123 unless they name a user."""
+    user_id = str(changes.get("client_reference_id") or "usr_123")
+    scenario = Scenario(ObjectBuilder(Shape.NEW, f"{next(_numbers)}"), user_id=user_id)
     session = checkout_session(
         scenario.builder,
         customer_id=None,
-        user_id="usr_123",
+        user_id=user_id,
         amount=2999,
         at=now,
         mode="payment",

@@ -172,10 +172,11 @@ def test_a_price_in_no_plan_waits_for_the_plans(books: SeededDatabase, paidup: P
 
     waiting = json.loads(paidup("explain", "usr_1", "--json"))["waiting"]
 
-    assert len(waiting) == 2
+    assert len(waiting) == 3
     assert "(active) is sold at price_gone_monthly (evt_" in waiting[0]
     assert "is paid and was sold at price_new (evt_" in waiting[1]
-    assert all("), which is in no plan: add it" in each for each in waiting)
+    assert all("), which is in no plan: add it" in each for each in waiting[:2])
+    assert "so what it sold and how many is assumed: set STRIPE_API_KEY" in waiting[2]
 
 
 def test_what_names_no_user_yet_waits_with_its_customer(

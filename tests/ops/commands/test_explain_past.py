@@ -179,7 +179,7 @@ def test_a_moment_may_be_named_in_any_zone_or_as_a_day(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["usr_nobody", "--at", "2026-01-01"], 1, "no entry about access of usr_nobody"),
+        (["usr_nobody", "--at", "2026-01-01"], 1, "no event names 'usr_nobody'"),
         (["usr_1", "--at", "2999-01-01"], 2, "2999-01-01 00:00:00Z is in the future: without --at"),
         (["usr_1", "--at", "soon"], 2, "'soon' is not a time"),
         (["usr_2", "--at", "0s"], 1, "no entry about access of usr_2"),

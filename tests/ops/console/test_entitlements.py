@@ -77,6 +77,7 @@ _TYPES = {
     "occurred_at": "timestamptz",
     "catalogue_version": "integer",
     "amount_minor": "bigint",
+    "quantity": "bigint",
     "amount_refunded_minor": "bigint",
 }
 
@@ -193,7 +194,7 @@ _PAYMENT: dict[str, Any] = {
     [
         ("customers", {"stripe_customer_id": "cus_1"}),
         ("subscriptions", _SUBSCRIPTION),
-        ("purchases", {"purchase_ref": "pi_1", "status": "pending"}),
+        ("purchases", {"purchase_ref": "pi_1", "line": "", "quantity": 1, "status": "pending"}),
         ("payments", _PAYMENT),
     ],
 )

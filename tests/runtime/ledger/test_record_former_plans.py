@@ -170,8 +170,8 @@ def test_a_change_has_the_version_of_the_plans_beside_both_rows(
     record(engine, bought_and_moved()[:2])
     catalogues.switch(engine, with_other_seats(), actor="ada", reason="autumn")
     bodies = [
-        event("customer.updated", customer("cus_1", user), id=f"evt_{user}", created=1_790_000_040)
-        for user in ("usr_1", "usr_2")
+        event("customer.updated", customer("cus_1", user), id=f"evt_{user}", created=created)
+        for user, created in (("usr_1", 1_790_000_040), ("usr_2", 1_790_000_041))
     ]
 
     for some in [bodies] if together else [[body] for body in bodies]:
@@ -184,6 +184,6 @@ def test_a_change_has_the_version_of_the_plans_beside_both_rows(
     assert [tuple(row) for row in rows(engine, versions)] == [
         ("entitlement.granted", None, 1),
         ("entitlement.changed", 1, 2),
-        ("entitlement.revoked", 2, None),
+        ("entitlement.revoked", 2, 2),
         ("entitlement.granted", None, 2),
     ]

@@ -1,4 +1,4 @@
-"""What an earlier release read is read again: on touch, by a job, and while events flow.
+"""Events that an earlier release read are read again: on touch, by a job, and while events flow.
 
 ``reader_1.jsonl.gz`` holds a database as the release before facts had numbers left it: sample
 lifecycles in three API shapes, an invoice, and the credit note of it, which no reader knew then.
@@ -34,6 +34,9 @@ CREDITED = PartyId("test:cus_credited")
 AS_ANEW = ("audit_logs", "payment_events", "entitlement_changes")
 """Tables that say in which order something became known, which differs."""
 
+NEW_COLUMNS = {"purchases": {"line": "", "quantity": 1}}
+"""Columns without a default that the release before did not have."""
+
 NUMBERED = {"stripe_events": {"settlement"}, "payment_events": {"id"}}
 """Columns that the database numbers by itself."""
 
@@ -55,7 +58,7 @@ def earlier(engine: Engine) -> Engine:
     """Return a database with all that the earlier release left."""
     with engine.begin() as connection:
         for each in stored_rows():
-            table, row = each["table"], each["row"]
+            table, row = each["table"], NEW_COLUMNS.get(each["table"], {}) | each["row"]
             names = ", ".join(row.keys() - NUMBERED.get(table, set()))
             connection.execute(
                 text(
