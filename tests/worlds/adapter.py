@@ -13,7 +13,7 @@ from billing.errors import InvalidCatalogue
 from billing.facts import Fact, Kind, Rank
 from billing.ids import CustomerId, EventId, Realm, object_key
 from billing.projection.effective import merge_grants
-from billing.projection.party import project
+from billing.projection.party import PartyFacts, project
 from billing.readers.registry import read_event
 from billing.rows import Projection, PurchaseStatus
 from ops.samples.scenario import Event
@@ -110,6 +110,16 @@ def ending(facts: Iterable[Facts], catalogue: Catalogue, now: int) -> Ending:
     """Project facts at a moment and return where they end."""
     at = datetime.fromtimestamp(now, UTC)
     return _ending(project([one for some in facts for one in some], catalogue, at), at)
+
+
+def ending_step_by_step(facts: Iterable[Facts], catalogue: Catalogue, now: int) -> Ending:
+    """Project after every event, as a worker does, and return where the last one ends."""
+    at = datetime.fromtimestamp(now, UTC)
+    party = PartyFacts()
+    for some in facts:
+        party.add(some)
+        party.project(catalogue, at)
+    return _ending(party.project(catalogue, at), at)
 
 
 def _ending(projection: Projection, at: datetime) -> Ending:

@@ -13,8 +13,6 @@ from ops.samples.worlds.records import Record
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.rendering import render
 
-TWINS: Final = 0.01
-"""Chance of a second event, under its own id, about one change."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 Kind = TypeVar("Kind", bound=Record)
 
@@ -39,7 +37,10 @@ class UserLink:
 
 
 class StripeAccount:
-    """The simulated account; ``listens`` says which events its endpoint gets."""
+    """The simulated account; ``listens`` says which events its endpoint gets.
+
+    ``twins`` is the chance of a second event, under its own id, about one change.
+    """
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class StripeAccount:
         at: int,
         livemode: bool = False,
         connected: str | None = None,
+        twins: float = 0,
         listens: Callable[[str, int], bool] = lambda _type, _at: True,
     ) -> None:
         self.release = release
@@ -55,6 +57,7 @@ class StripeAccount:
         self.livemode = livemode
         self.connected = connected
         self.listens = listens
+        self.twins = twins
         self.random = Random(0)  # noqa: S311 - worlds must repeat, not be secret
         self.records: dict[str, Record] = {}
         self.events: list[Event] = []
@@ -126,7 +129,7 @@ class StripeAccount:
             data["previous_attributes"] = old_value(render(before, shape), stated)
             data["previous_attributes"].pop("livemode", None)
         self._deliver(event_type, record, data, before)
-        if self.random.random() < TWINS:
+        if self.random.random() < self.twins:
             self._deliver(event_type, record, data, before)
 
     def _deliver(

@@ -20,6 +20,7 @@ from ops.samples.worlds.truth.end import End, end_of
 from ops.samples.worlds.truth.shop import Shop
 
 START: Final = 1_750_000_000
+TWINS: Final = 0.01
 
 
 class WorldMove(NamedTuple):
@@ -165,6 +166,7 @@ def play(plan: WorldPlan, *, start: int = START) -> World:
                 at=start,
                 livemode=live,
                 connected=connected,
+                twins=TWINS,
                 listens=lambda event_type, at: plan.endpoint.listens(event_type, at - start),
             ),
             users=plan.users,

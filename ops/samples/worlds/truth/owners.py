@@ -51,6 +51,7 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
     others = _named_under(evidence, whose.customer)
     copied = {user for each in whose.copies if (user := evidence.shop.user_in(each))}
     if others:
+        _refuse_unheard_intents(evidence, whose.customer, {each.user for each in others})
         first = _first_named(evidence, others, whose.at)
         if whose.by_charges and copied - {first}:
             raise AmbiguousWorldError("a charge names the user whom its intent named")
@@ -60,7 +61,7 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
     if copied:
         evidence.use("copies-name-user")
         return copied.pop()
-    _refuse_unheard_intents(evidence, whose.customer)
+    _refuse_unheard_intents(evidence, whose.customer, set())
     if any(_references(evidence, record) for record in whose.stating):
         evidence.use("reference-is-not-read")
     evidence.use("unknown-user-waits")
@@ -127,10 +128,12 @@ def _refuse_moved_link(evidence: Evidence, link: UserLink, customer: str | None)
             raise AmbiguousWorldError("a person linked an object before its customer moved")
 
 
-def _refuse_unheard_intents(evidence: Evidence, customer: str | None) -> None:
+def _refuse_unheard_intents(evidence: Evidence, customer: str | None, named: set[str]) -> None:
     """Refuse a world in which charges alone show what their intents said under a customer."""
     for charge in evidence.newest(Charge).values():
-        if customer and charge.customer == customer and evidence.shop.user_in(charge.metadata):
+        user = evidence.shop.user_in(charge.metadata)
+        unheard = charge.intent is not None and evidence.one(Intent, charge.intent) is None
+        if customer and charge.customer == customer and user and unheard and user not in named:
             raise AmbiguousWorldError("a charge names the user whom its intent named")
 
 
@@ -226,8 +229,10 @@ def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
 
 
 def _named_several(evidence: Evidence, record: Record) -> bool:
-    history = evidence.history(type(record), record.id)
-    return len({_user_in(evidence, each, "metadata") for _, each in history} - {None}) > 1
+    history = [each for _, each in evidence.history(type(record), record.id)]
+    before = evidence.said[record.id][0].before
+    stated = [*history, *([before] if before else [])]
+    return len({_user_in(evidence, each, "metadata") for each in stated} - {None}) > 1
 
 
 def _stating_under(evidence: Evidence, customer: str) -> Iterable[Record]:

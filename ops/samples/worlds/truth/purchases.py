@@ -185,6 +185,8 @@ def _of_invoice(evidence: Evidence, invoice: Invoice) -> Iterator[Purchase]:
         raise AmbiguousWorldError("a former line and a name in metadata")
     if any(line.subscription for line in invoice.lines):
         raise AmbiguousWorldError("a name in metadata beside a subscription's line")
+    if any(_credited(evidence, line.id) for line in invoice.lines):
+        raise AmbiguousWorldError("a credited line of what metadata names")
     evidence.use("metadata-names-plan")
     yield replace(bought, plan=named)
 
