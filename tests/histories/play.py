@@ -11,6 +11,8 @@ from typing import Any
 
 from billing.catalogue import Catalogue, read_catalogue
 from billing.envelope import parse
+from billing.facts import Fact, Kind, LinkFields, Rank
+from billing.ids import CustomerId, EventId, Realm, object_key
 from billing.projection.effective import merge_grants
 from billing.projection.party import project
 from billing.readers.registry import read_event
@@ -80,7 +82,7 @@ def expected_end(name: str) -> HistoryEnd:
 def actual_end(name: str, bodies: Iterable[bytes]) -> HistoryEnd:
     """Return the end that ``billing`` computes, in the terms in which a history states its own."""
     expected, at = expected_end(name), moment_of(name)
-    projection = play(bodies, catalogue_of(name), at)
+    projection = play(bodies, catalogue_of(name), at, links_of(name))
     return HistoryEnd(
         users={user: _held(projection, user, at) for user in expected.users},
         of_no_user=sum(
@@ -90,10 +92,34 @@ def actual_end(name: str, bodies: Iterable[bytes]) -> HistoryEnd:
     )
 
 
-def play(bodies: Iterable[bytes], catalogue: Catalogue, at: datetime) -> Projection:
+def play(
+    bodies: Iterable[bytes], catalogue: Catalogue, at: datetime, links: Iterable[Fact] = ()
+) -> Projection:
     """Return the projection of these events, in this order, at a moment."""
     facts = [fact for body in bodies for fact in read_event(parse(body)).facts]
-    return project(facts, catalogue, at)
+    return project([*facts, *links], catalogue, at)
+
+
+def links_of(name: str) -> list[Fact]:
+    """Return the links that a person made in a history."""
+    return [_link(number, each) for number, each in enumerate(stated_about(name).get("links", ()))]
+
+
+def _link(number: int, stated: Stated) -> Fact:
+    realm, target, made = Realm("test"), stated["target"], EventId(f"op_{number}")
+    key = object_key(realm, made)
+    return Fact(
+        kind=Kind.LINK,
+        object_key=key,
+        event_id=made,
+        event_type="link",
+        created_at=stated["since"],
+        rank=Rank.CREATED,
+        fields=LinkFields(target=target, user_id=stated["user"], since=stated["since"]),
+        before=None,
+        customer_id=CustomerId(target) if target.startswith("cus_") else None,
+        mentions=(key, object_key(realm, target)),
+    )
 
 
 def moment_of(name: str) -> datetime:
@@ -111,8 +137,14 @@ def plain_catalogue() -> Catalogue:
 
 
 def catalogue_of(name: str) -> Catalogue:
-    """Return the catalogue with what a history lays over it."""
-    stated, document = stated_about(name), _document()
+    """Return the catalogue with what a history lays over it, the successor of any former one."""
+    stated = stated_about(name)
+    former = [_laid_over(stated["former"])] if "former" in stated else []
+    return _laid_over(stated).with_former(former)
+
+
+def _laid_over(stated: Stated) -> Catalogue:
+    document = _document()
     for code, more in stated.get("plans", {}).items():
         document["plans"][code] = document["plans"].get(code, {}) | more
     for code in stated.get("without_plans", ()):

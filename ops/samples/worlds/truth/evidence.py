@@ -121,7 +121,9 @@ class Evidence:
 
 
 def _note_order(evidence: Evidence) -> None:
-    """Note where the last second of an object needs more than its time to be ordered."""
+    """Note old shapes, and where an object's last second needs more than its time to be ordered."""
+    if evidence.said and evidence.account.release.shape is not Shape.NEW:
+        evidence.use("old-shapes")
     for said in evidence.said.values():
         if any(isinstance(heard.record, Noise) for heard in said):
             evidence.use("noise-is-ignored")

@@ -13,6 +13,7 @@ RULES: Final[Mapping[str, str]] = {
     "cut-list": "A list that Stripe cut adds and changes items, and removes none.",
     "twins-are-harmless": "Two events about one change count as one.",
     "noise-is-ignored": "An event of a type that states no fact changes nothing.",
+    "old-shapes": "Objects of old API versions are read by the paths that they have.",
     "realms-apart": "Objects of another mode or account never meet these.",
     # User
     "person-links-object": "A person's link of an object decides whose it is.",
