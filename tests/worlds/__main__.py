@@ -50,13 +50,13 @@ def run_scenarios(asked: argparse.Namespace) -> int:
         world = play_scenario(name)
         wrong = scenario_differences(name, world) + _fails(world, asked.shuffles)
         failed += bool(wrong)
-        click.echo(f"{name}: {'fails' if wrong else 'ends right'}, {_write(world, asked.into)}")
+        click.echo(f"{name}: {'fails' if wrong else 'ends right'}, {write_history(world, asked.into)}")
         for what in wrong:
             click.echo(f"    {what}")
     return 1 if failed else 0
 
 
-def _write(world: World, into: Path) -> Path:
+def write_history(world: World, into: Path) -> Path:
     into.mkdir(exist_ok=True)
     path = into / f"{world.plan.seed.replace('/', '-')}.jsonl"
     path.write_text("".join(f"{json.dumps(event.payload)}\n" for event in world.events))
@@ -150,7 +150,7 @@ def _report(world: World, asked: argparse.Namespace) -> None:
         for what in _fails(small, asked.shuffles):
             click.echo(f"    {what}")
         return
-    path = _write(small, asked.into)
+    path = write_history(small, asked.into)
     click.echo(f"--- world {small.plan.seed} ({_setting(small.plan)}), now {small.now}: {path}")
     for event in small.events:
         click.echo(f"    {event.created} {event.type} {event.payload['data']['object'].get('id')}")

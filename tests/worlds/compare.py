@@ -52,9 +52,15 @@ def _shuffled(facts: list[Facts], random: Random) -> list[Facts]:
 
 
 def _against(world: World, found: Ending) -> Iterator[str]:
+    yield from rows_against(world, found)
+    for end in world.ends:
+        yield from _features(end, found)
+
+
+def rows_against(world: World, found: Ending) -> Iterator[str]:
+    """Yield what differs from the truth, except the features that rows merge into."""
     for end in world.ends:
         yield from _grants(end, found)
-        yield from _features(end, found)
         yield from _money(end, found)
         yield from _others(end, found)
     realms = {end.realm for end in world.ends}

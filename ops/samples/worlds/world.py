@@ -191,21 +191,33 @@ def ended(plan: WorldPlan, accounts: Sequence[StripeAccount], *, start: int = ST
     document = offers.plans_with(plan.policy, plan.identity, plan.dropped)
     before = (offers.plans_with(plan.policy, plan.identity),) if plan.dropped else ()
     former = (*before, offers.FORMER)
-    shop = Shop(document=document, former=former)
     events = sorted(
         (event for account in accounts for event in account.events),
         key=lambda event: event.created,
     )
-    ends = tuple(end_of(account, shop, now) for account in accounts)
     return World(
         plan=plan,
         events=tuple(events),
         document=document,
         former=former,
         now=now,
-        ends=ends,
+        ends=_ends(accounts, Shop(document=document, former=former), now),
         accounts=tuple(accounts),
     )
+
+
+def at_moment(world: World, now: int) -> World:
+    """Return the world with its end at another moment, at which nothing else has happened.
+
+    Raises:
+        AmbiguousWorldError: the rules leave that end open.
+    """
+    shop = Shop(document=world.document, former=world.former)
+    return replace(world, now=now, ends=_ends(world.accounts, shop, now))
+
+
+def _ends(accounts: Sequence[StripeAccount], shop: Shop, now: int) -> tuple[End, ...]:
+    return tuple(end_of(account, shop, now) for account in accounts)
 
 
 def without(plan: WorldPlan, dropped: Sequence[int]) -> WorldPlan:

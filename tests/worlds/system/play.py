@@ -1,0 +1,168 @@
+"""Play a world through a running system: signed requests, Redis, workers and PostgreSQL."""
+
+import io
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, redirect_stdout
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from ops.plans.apply import PlansRollout
+from ops.samples.scenario import Event
+from ops.samples.worlds import offers
+from ops.samples.worlds.truth.evidence import AmbiguousWorldError
+from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, play_until
+from ops.send.delivery import DeliveryClient
+from ops.up.servers.account import temporary_folder
+from tests.system.stack_env import StackUnderTest, running_system
+from tests.worlds.system.rows import EarlierRows, earlier_rows, table_differences
+
+CONNECTED: Final = "acct_1Connected"
+"""The connected account of those worlds that have one."""
+
+SENDERS: Final = 4
+SETTLE_SECONDS: Final = 120.0
+LONGEST_LAG: Final = 20.0
+"""Seconds that workers may take until what time alone ends is written."""
+
+_DONE: Final = (
+    "SELECT count(*) FROM (SELECT id FROM stripe_events WHERE id = ANY(:ids)"
+    " UNION SELECT event_id FROM dead_letters WHERE event_id = ANY(:ids)) AS done"
+)
+
+
+@contextmanager
+def running_for_worlds() -> Iterator[StackUnderTest]:
+    """Run a system that counts every realm of the worlds and has the plans of long ago."""
+    folder = temporary_folder("paidup-worlds-")
+    try:
+        plans = write_plans(folder / "former.toml", offers.FORMER)
+        settings = {
+            "PAIDUP_PLANS": str(plans),
+            "PAIDUP_LIVEMODE": "any",
+            "PAIDUP_CONNECT_ACCOUNTS": CONNECTED,
+        }
+        with running_system(folder / "data", **settings) as system:
+            yield system
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def draw_world(seed: str) -> World | None:
+    """Return the world of a seed, ending now; None where the rules leave its end open.
+
+    Worlds with links by people are left out as well, since no event states such a link.
+    """
+    try:
+        plan: WorldPlan = draw_plan(seed)
+        if any(account.linked for account in play(plan).accounts):
+            return None
+        return play_until(plan, int(time.time()))
+    except AmbiguousWorldError:
+        return None
+
+
+def play_through(system: StackUnderTest, world: World) -> tuple[list[str], EarlierRows]:
+    """Send a world to a system, and return what its tables have wrong in the end.
+
+    Its events are shuffled and half of them repeated. The plans change while they come. Also
+    return what the tables knew before.
+    """
+    with system.engine.connect() as connection:
+        earlier = earlier_rows(connection)
+    random = Random(world.plan.seed)  # noqa: S311 - a failure must repeat
+    repeated = random.sample(world.events, len(world.events) // 2)
+    deliveries = random.sample([*world.events, *repeated], len(world.events) + len(repeated))
+    catalogues = [*reversed(world.former), world.document]
+    for number, document in enumerate(catalogues):
+        apply_plans(system, document)
+        _deliver(system, deliveries[number :: len(catalogues)])
+    _await_done(system, [event.id for event in world.events])
+    return lasting_differences(system, world, earlier), earlier
+
+
+def lasting_differences(
+    system: StackUnderTest, world: World, earlier: EarlierRows, *, seconds: float = LONGEST_LAG
+) -> list[str]:
+    """Return the differences that are still there after a time, or none as soon as none is left."""
+    until = time.monotonic() + seconds
+    while (found := _differences(system, world, earlier)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def _differences(system: StackUnderTest, world: World, earlier: EarlierRows) -> list[str]:
+    with system.engine.connect().execution_options(
+        isolation_level="REPEATABLE READ"
+    ) as connection:
+        return table_differences(connection, world, earlier)
+
+
+def _deliver(system: StackUnderTest, events: Sequence[Event]) -> None:
+    with ThreadPoolExecutor(SENDERS) as pool:
+        shares = [(system, events[number::SENDERS]) for number in range(SENDERS)]
+        refused = [said for some in pool.map(_deliver_all, shares) for said in some]
+    assert not refused, refused[:3]
+
+
+def _deliver_all(share: tuple[StackUnderTest, Sequence[Event]]) -> list[str]:
+    system, events = share
+    with closing(DeliveryClient(system.endpoint, system.secret)) as client:
+        answers = [(event, client.deliver(event.body)) for event in events]
+    return [f"{event.id}: {answer.said}" for event, answer in answers if not answer.taken]
+
+
+def _await_done(system: StackUnderTest, ids: Sequence[str]) -> None:
+    """Wait until every event is settled or a dead letter."""
+    until = time.monotonic() + SETTLE_SECONDS
+    while (done := _done(system, ids)) < len(ids) and time.monotonic() < until:
+        system.stack.restart_ended()
+        time.sleep(0.02)
+    assert done == len(ids), f"{len(ids) - done} of {len(ids)} events are not done in time"
+
+
+def _done(system: StackUnderTest, ids: Sequence[str]) -> int:
+    with system.engine.connect() as connection:
+        done: int = connection.execute(text(_DONE), {"ids": list(ids)}).scalar_one()
+        return done
+
+
+def apply_plans(system: StackUnderTest, document: Mapping[str, Any]) -> None:
+    """Make a document the catalogue of record, as ``paidup plans apply`` does."""
+    path = write_plans(system.stack.data_dir / "applied.toml", document)
+    rollout = PlansRollout(
+        engine=system.engine,
+        actor="worlds",
+        reason="the plans of a world",
+        as_json=True,
+        file=path,
+        price_keys={},
+    )
+    said = io.StringIO()
+    with redirect_stdout(said):
+        code = rollout.run()
+    assert code == 0, said.getvalue()
+
+
+def write_plans(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write a plans document as TOML."""
+    path.write_text("".join(_tables("", document)), encoding="utf-8")
+    return path
+
+
+def _tables(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table of scalars and lists, which TOML writes as JSON does, and those in it."""
+    if name:
+        yield f"[{name}]\n"
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            yield f"{key} = {json.dumps(value)}\n"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _tables(f"{name}.{key}" if name else key, value)
