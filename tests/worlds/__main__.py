@@ -50,7 +50,9 @@ def run_scenarios(asked: argparse.Namespace) -> int:
         world = play_scenario(name)
         wrong = scenario_differences(name, world) + _fails(world, asked.shuffles)
         failed += bool(wrong)
-        click.echo(f"{name}: {'fails' if wrong else 'ends right'}, {write_history(world, asked.into)}")
+        click.echo(
+            f"{name}: {'fails' if wrong else 'ends right'}, {write_history(world, asked.into)}"
+        )
         for what in wrong:
             click.echo(f"    {what}")
     return 1 if failed else 0

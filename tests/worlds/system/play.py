@@ -98,9 +98,7 @@ def lasting_differences(
 
 
 def _differences(system: StackUnderTest, world: World, earlier: EarlierRows) -> list[str]:
-    with system.engine.connect().execution_options(
-        isolation_level="REPEATABLE READ"
-    ) as connection:
+    with system.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         return table_differences(connection, world, earlier)
 
 
