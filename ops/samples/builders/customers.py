@@ -1,27 +1,18 @@
 """Customers, their checkouts, and Stripe's own list of their features."""
 
-import re
 from collections.abc import Sequence
 
-from ops.samples.scenario import DAY, ObjectBuilder
+from ops.samples.emails import email_of
+from ops.samples.scenario import ObjectBuilder
 from ops.samples.unread_fields import JsonObject
-
-
-def email_of(user_id: str) -> str:
-    """Return the e-mail address of a user's customer, in the domain that is reserved for it."""
-    return f"{re.sub(r'[^a-z0-9._-]', '-', user_id.lower())}@example.com"
+from ops.samples.worlds.records import Customer, FeatureList, Session
+from ops.samples.worlds.rendering import render
 
 
 def customer(builder: ObjectBuilder, *, user_id: str, at: int) -> JsonObject:
     """Build a customer with ``user_id`` in its metadata, where an application should put it."""
-    return builder.build(
-        "customer",
-        id=builder.id("cus", 14),
-        created=at,
-        email=email_of(user_id),
-        invoice_prefix=builder.id("", 8)[1:].upper(),
-        metadata={"user_id": user_id},
-    )
+    made = Customer(id=builder.id("cus", 14), created=at, metadata={"user_id": user_id})
+    return render(made, builder.shape)
 
 
 def checkout_session(
@@ -34,44 +25,31 @@ def checkout_session(
     mode: str,
     metadata: JsonObject,
     payment_status: str = "paid",
-    **links: str | None,
+    payment_intent: str | None = None,
+    subscription: str | None = None,
+    invoice: str | None = None,
 ) -> JsonObject:
-    """Build a checkout; ``links`` are the ids it led to: payment_intent, subscription, invoice."""
-    return builder.build(
-        "checkout.session",
+    """Build a checkout, with the payment, subscription and invoice that it led to."""
+    session = Session(
         id=builder.id("cs_test", 58),
-        amount_subtotal=amount,
-        amount_total=amount,
-        client_reference_id=user_id,
         created=at,
-        customer=customer_id,
-        customer_details={"email": email_of(user_id), "name": "Ada Example", "tax_ids": []},
-        expires_at=at + DAY,
-        metadata={"user_id": user_id, **metadata},
         mode=mode,
-        payment_method_collection="always" if mode == "subscription" else "if_required",
-        payment_status=payment_status,
         status="complete",
-        **links,
+        payment_status=payment_status,
+        amount=amount,
+        customer=customer_id,
+        reference=user_id,
+        metadata={"user_id": user_id, **metadata},
+        intent=payment_intent,
+        subscription=subscription,
+        invoice=invoice,
+        email=email_of(user_id),
     )
+    return render(session, builder.shape)
 
 
 def entitlement_summary(
     builder: ObjectBuilder, *, customer_id: str, lookup_keys: Sequence[str]
 ) -> JsonObject:
     """Build Stripe's own list of a customer's features; it has no id."""
-    active = [
-        builder.build(
-            "entitlements.active_entitlement",
-            id=builder.id("ent_test", 40),
-            feature=f"feat_test_{key}",
-            lookup_key=key,
-        )
-        for key in lookup_keys
-    ]
-    url = f"/v1/customer/{customer_id}/entitlements"
-    return builder.build(
-        "entitlements.active_entitlement_summary",
-        customer=customer_id,
-        entitlements={"object": "list", "data": active, "has_more": False, "url": url},
-    )
+    return render(FeatureList(customer=customer_id, keys=tuple(lookup_keys)), builder.shape)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from ops.samples.api_shapes import Shape
-from ops.samples.builders.prices import plan, price
+from ops.samples.builders.prices import sold
 from ops.samples.sample_plans import SamplePrice
 from ops.samples.scenario import MONTH, ObjectBuilder
 from ops.samples.unread_fields import JsonObject, listed
+from ops.samples.worlds.records import Subscription, SubscriptionItem
+from ops.samples.worlds.rendering import render, render_item
 
 
 def subscription(
@@ -20,35 +22,34 @@ def subscription(
     period_end: int | None,
 ) -> JsonObject:
     """Build a subscription to one price, in its first period."""
-    identifier = builder.id("sub")
-    item = subscription_item(builder, offer, subscription_id=identifier, at=at)
-    bare = builder.build(
-        "subscription",
-        id=identifier,
-        billing_cycle_anchor=at,
-        created=at,
+    held = Subscription(
+        id=builder.id("sub"),
         customer=customer_id,
-        metadata={"user_id": user_id},
-        plan=plan(builder, offer),
-        quantity=1,
-        start_date=at,
+        created=at,
         status=status,
+        items=(_item(builder, offer, quantity=1, period=(at, period_end or at + MONTH)),),
+        metadata={"user_id": user_id},
     )
-    return with_items(builder, bare, [item], period=(at, period_end or at + MONTH))
+    return render(held, builder.shape)
 
 
 def subscription_item(
     builder: ObjectBuilder, offer: SamplePrice, *, subscription_id: str, at: int, quantity: int = 1
 ) -> JsonObject:
     """Build an item of a subscription; ``with_items`` sets its period."""
-    return builder.build(
-        "subscription_item",
+    item = _item(builder, offer, quantity=quantity, period=(at, at + MONTH))
+    return render_item(subscription_id, at, item, builder.shape)
+
+
+def _item(
+    builder: ObjectBuilder, offer: SamplePrice, *, quantity: int, period: tuple[int, int]
+) -> SubscriptionItem:
+    return SubscriptionItem(
         id=builder.id("si", 14),
-        created=at,
-        plan=plan(builder, offer),
-        price=price(builder, offer),
+        offer=sold(offer),
         quantity=quantity,
-        subscription=subscription_id,
+        start=period[0],
+        end=period[1],
     )
 
 

@@ -7,6 +7,7 @@ from ops.samples.builders import customers, invoices, subscriptions
 from ops.samples.sample_plans import SamplePrice
 from ops.samples.scenario import MONTH, Scenario
 from ops.samples.unread_fields import JsonObject
+from ops.samples.worlds.records import InvoiceLine
 
 CREATED = "customer.subscription.created"
 UPDATED = "customer.subscription.updated"
@@ -127,7 +128,7 @@ def check_out_subscription(
 
 
 def _bill(
-    scenario: Scenario, subscription: JsonObject, lines: list[JsonObject], *, at: int, reason: str
+    scenario: Scenario, subscription: JsonObject, lines: list[InvoiceLine], *, at: int, reason: str
 ) -> JsonObject:
     draft = invoices.invoice(
         scenario.builder,

@@ -15,6 +15,7 @@ class StripePrice:
     amount: int
     interval: str | None = "month"
     lookup_key: str | None = None
+    nickname: str = ""
 
 
 BASIC: Final = StripePrice(price="price_basic_m", product="prod_basic", amount=1000)

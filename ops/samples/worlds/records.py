@@ -101,6 +101,7 @@ class Invoice:
     charge: str | None = None
     out_of_band: bool = False
     attempts: int = 0
+    email: str | None = None
     test_clock: str | None = None
 
     @property
@@ -197,6 +198,7 @@ class Session:
     subscription: str | None = None
     invoice: str | None = None
     payment_link: str | None = None
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 from ops.samples.api_shapes import Shape
-from ops.samples.builders.customers import email_of
+from ops.samples.emails import email_of
 from ops.samples.scenario import DAY
 from ops.samples.unread_fields import JsonObject, unread_fields
 from ops.samples.worlds import records
@@ -59,7 +59,8 @@ def _customer(record: records.Customer, shape: Shape) -> JsonObject:
     )
 
 
-def _plan(offer: StripePrice, shape: Shape) -> JsonObject:
+def render_plan(offer: StripePrice, shape: Shape) -> JsonObject:
+    """Return a price as a plan, which Stripe still sends beside it."""
     return _whole(
         "plan",
         shape,
@@ -67,19 +68,20 @@ def _plan(offer: StripePrice, shape: Shape) -> JsonObject:
         amount=offer.amount,
         amount_decimal=str(offer.amount),
         interval=offer.interval,
-        nickname=offer.price,
+        nickname=offer.nickname or offer.price,
         product=offer.product,
     )
 
 
-def _price(offer: StripePrice, shape: Shape) -> JsonObject:
+def render_price(offer: StripePrice, shape: Shape) -> JsonObject:
+    """Return a price."""
     recurring = {"interval": offer.interval, "interval_count": 1, "usage_type": "licensed"}
     return _whole(
         "price",
         shape,
         id=offer.price,
         lookup_key=offer.lookup_key,
-        nickname=offer.price,
+        nickname=offer.nickname or offer.price,
         product=offer.product,
         recurring=recurring if offer.interval else None,
         type="recurring" if offer.interval else "one_time",
@@ -92,7 +94,7 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
     first = record.items[0]
     old = shape is not Shape.NEW
     period = {"current_period_start": first.start, "current_period_end": first.end}
-    items = [_item(record, item, shape) for item in record.items]
+    items = [render_item(record.id, record.created, item, shape) for item in record.items]
     url = f"/v1/subscription_items?subscription={record.id}"
     pause = {"behavior": "void", "resumes_at": record.resumes_at} if record.paused else None
     return _whole(
@@ -109,7 +111,7 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
         latest_invoice=record.latest_invoice,
         metadata=dict(record.metadata),
         pause_collection=pause,
-        plan=_plan(first.offer, shape) if len(record.items) == 1 else None,
+        plan=render_plan(first.offer, shape) if len(record.items) == 1 else None,
         quantity=first.quantity if len(record.items) == 1 else None,
         schedule=record.schedule,
         start_date=record.created,
@@ -121,23 +123,26 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
     )
 
 
-def _item(holder: records.Subscription, item: records.SubscriptionItem, shape: Shape) -> JsonObject:
+def render_item(
+    holder: str, created: int, item: records.SubscriptionItem, shape: Shape
+) -> JsonObject:
+    """Return an item as its subscription lists it."""
     period = {"current_period_start": item.start, "current_period_end": item.end}
     return _whole(
         "subscription_item",
         shape,
         id=item.id,
-        created=holder.created,
-        plan=_plan(item.offer, shape),
-        price=_price(item.offer, shape),
-        subscription=holder.id,
+        created=created,
+        plan=render_plan(item.offer, shape),
+        price=render_price(item.offer, shape),
+        subscription=holder,
         **({} if item.quantity is None else {"quantity": item.quantity}),
         **(period if shape is Shape.NEW else {}),
     )
 
 
 def _invoice(record: records.Invoice, shape: Shape) -> JsonObject:
-    lines = [_line(record, line, shape) for line in record.lines]
+    lines = [render_line(record.id, line, shape) for line in record.lines]
     moments = {
         "finalized_at": record.finalized_at,
         "marked_uncollectible_at": None,
@@ -156,7 +161,7 @@ def _invoice(record: records.Invoice, shape: Shape) -> JsonObject:
         billing_reason=record.reason,
         created=record.created,
         customer=record.customer,
-        customer_email=email_of(record.customer),
+        customer_email=record.email or email_of(record.customer),
         lines=_listed(lines, f"/v1/invoices/{record.id}/lines"),
         metadata=dict(record.metadata),
         period_end=record.created,
@@ -198,7 +203,8 @@ def _paths_of_invoice(record: records.Invoice, shape: Shape) -> JsonObject:
     return paths
 
 
-def _line(bill: records.Invoice, line: records.InvoiceLine, shape: Shape) -> JsonObject:
+def render_line(bill: str, line: records.InvoiceLine, shape: Shape) -> JsonObject:
+    """Return a line as its invoice lists it."""
     paths = _new_line_paths if shape is Shape.NEW else _old_line_paths
     taken_off = [{"amount": line.discount, "discount": "di_1"}] if line.discount else []
     return _whole(
@@ -206,11 +212,11 @@ def _line(bill: records.Invoice, line: records.InvoiceLine, shape: Shape) -> Jso
         shape,
         id=line.id,
         amount=line.amount,
-        description=f"{line.quantity} x {line.offer.price}",
+        description=f"{line.quantity} x {line.offer.nickname or line.offer.price}",
         discount_amounts=taken_off,
         period={"start": line.start, "end": line.end},
         quantity=line.quantity,
-        **({"invoice": bill.id} if shape is Shape.NEW else {}),
+        **({"invoice": bill} if shape is Shape.NEW else {}),
         **paths(line, shape),
     )
 
@@ -218,8 +224,8 @@ def _line(bill: records.Invoice, line: records.InvoiceLine, shape: Shape) -> Jso
 def _old_line_paths(line: records.InvoiceLine, shape: Shape) -> JsonObject:
     item_line = line.item is not None and (line.invoice_item is None or not line.proration)
     return {
-        "plan": _plan(line.offer, shape) if line.offer.interval else None,
-        **({} if shape is Shape.ANCIENT else {"price": _price(line.offer, shape)}),
+        "plan": render_plan(line.offer, shape) if line.offer.interval else None,
+        **({} if shape is Shape.ANCIENT else {"price": render_price(line.offer, shape)}),
         **({"invoice_item": line.invoice_item} if line.invoice_item else {}),
         **({"subscription_item": line.item} if line.item and shape is Shape.OLD else {}),
         "proration": line.proration,
@@ -352,7 +358,11 @@ def _session(record: records.Session, shape: Shape) -> JsonObject:
         created=record.created,
         currency=record.currency,
         customer=record.customer,
-        customer_details={"email": email_of(record.id[-12:]), "name": "Ada", "tax_ids": []},
+        customer_details={
+            "email": record.email or email_of(record.id[-12:]),
+            "name": "Ada Example",
+            "tax_ids": [],
+        },
         expires_at=record.created + DAY,
         invoice=record.invoice,
         metadata=dict(record.metadata),

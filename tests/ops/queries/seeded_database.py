@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from billing.envelope import Envelope, parse
 from ops.demo.plans import PLANS
 from ops.samples.api_shapes import Shape
-from ops.samples.builders.customers import email_of
+from ops.samples.emails import email_of
 from ops.samples.lifecycles.registry import Lifecycle, compose
 from ops.samples.scenario import Event
 from runtime.database.engine import engine_for
