@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from billing.facts import (
     FIRST_READER,
-    ApiObservation,
     CollectionPause,
     CreditedLine,
     Fact,
@@ -58,15 +57,9 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
         "mentions": list(fact.mentions),
         "reader": fact.reader,
     }
-    # Few facts have these members, so they are left out where absent.
+    # Few facts have this member, so it is left out where absent.
     if fact.happened_at is not None:
         document["happened_at"] = fact.happened_at.isoformat()
-    if fact.api_observation is not None:
-        api_observation = {
-            "at": fact.api_observation.at.isoformat(),
-            "fields": _write_fields(fact.api_observation.fields, codec),
-        }
-        document["look"] = api_observation
     return document
 
 
@@ -87,7 +80,6 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
         customer_id=document["customer_id"],
         mentions=tuple(document["mentions"]),
         happened_at=None if happened_at is None else datetime.fromisoformat(happened_at),
-        api_observation=_api_observation(document.get("look"), kind),
         reader=document.get("reader", FIRST_READER),
     )
 
@@ -95,13 +87,6 @@ def fact_from_json(document: Mapping[str, Any]) -> Fact:
 # A dict lookup: calling the enumeration takes longer than reading all times of a fact.
 _KINDS: Mapping[str, Kind] = {kind.value: kind for kind in Kind}
 _RANKS: Mapping[int, Rank] = {rank.value: rank for rank in Rank}
-
-
-def _api_observation(document: Mapping[str, Any] | None, kind: Kind) -> ApiObservation | None:
-    if document is None:
-        return None
-    at = datetime.fromisoformat(document["at"])
-    return ApiObservation(at=at, fields=_read(document["fields"], _CODECS[kind]))
 
 
 def _write_fields(value: Any, codec: _Codec) -> dict[str, Any]:

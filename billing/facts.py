@@ -15,6 +15,12 @@ from billing.ids import CustomerId, EventId, ObjectKey
 Metadata = tuple[tuple[str, str], ...]
 """The whole ``metadata`` of an object, sorted by key."""
 
+OBSERVED: Final = ""
+"""The event type of a fact that Stripe's API showed: no event states it."""
+
+OBSERVATION_PREFIX: Final = "obs_"
+"""The beginning of an API observation's id, which stands where an event's id would."""
+
 FIRST_READER: Final = 1
 """The number of the facts that were written before facts had a number."""
 
@@ -321,25 +327,18 @@ Fields = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiObservation:
-    """The object of a fact as Stripe's API returned it later, dated by Stripe."""
-
-    at: datetime
-    fields: Fields
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One observation of one object by one event.
+    """One observation of one object by one event, or by Stripe's API.
 
     ``before`` is the same object with the event's ``previous_attributes`` undone, read by the same
     reader; None if the event has none. ``mentions`` names every object in the fact, including
     itself and its customer. Objects that are mentioned together belong to one party.
 
-    ``created_at`` is the time of the observed state. For a snapshot it is the event's own time. A
-    thin event contains no object; its object comes from Stripe's API, and ``created_at`` is the
-    time of that response. Then ``happened_at`` is the event's time, if its type says what happened
-    at that time. ``api_observation`` is a second observation beside the snapshot's own. ``reader``
+    ``created_at`` is the time of the observed state. For a snapshot it is the event's own time. For
+    what Stripe's API showed it is the second before the API was asked; then ``event_id`` is the id
+    of the API observation, ``obs_...``, and ``event_type`` is ``OBSERVED``. A thin event contains
+    no object, so its facts are those of the object that was fetched for it. If its type says what
+    happened, it has a fact of its own as well, and ``happened_at`` is the event's time. ``reader``
     is the number of the readers that wrote the fact.
     """
 
@@ -354,8 +353,17 @@ class Fact:
     customer_id: CustomerId | None
     mentions: tuple[ObjectKey, ...]
     happened_at: datetime | None = None
-    api_observation: ApiObservation | None = None
     reader: int = READER_NUMBER
+
+    @property
+    def observed(self) -> bool:
+        """True if Stripe's API showed it, False if an event stated it."""
+        return is_observation(self.event_id)
+
+
+def is_observation(event_id: str) -> bool:
+    """Return True if this is the id of an API observation and not of an event."""
+    return event_id.startswith(OBSERVATION_PREFIX)
 
 
 def metadata_value(metadata: Metadata, key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Input from Stripe: settled events and the facts they state, grouped into parties.
+"""Input from Stripe: settled events, API observations and their facts, grouped into parties.
 
 A party is the group of Stripe objects that belong together, normally everything of one customer.
 A transaction locks, loads and projects whole parties, so every object ever named has one.
@@ -21,6 +21,9 @@ UNKNOWN_TYPE = text("reason = 'unknown_type'")
 OF_UNLISTED_ACCOUNTS = text("reason = 'unknown_account'")
 """Settled events that a longer list of accounts would make count."""
 
+FETCHED = text("observations IS NOT NULL")
+"""Settled events for which Stripe's API was asked."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -28,7 +31,8 @@ ORIGINS = ("stripe", "replay", "reconcile")
 class StripeEvent(Base):
     """A settled event: if its row exists, the event was settled.
 
-    ``fetched`` holds the answers of Stripe's API, ``pending_fetches`` what is still to ask.
+    ``observations`` names what Stripe's API showed for it, and is null if the API was not asked;
+    ``pending_fetches`` holds what is still to ask.
     """
 
     __tablename__ = "stripe_events"
@@ -38,6 +42,12 @@ class StripeEvent(Base):
         Index("stripe_events_unfetched_idx", "id", postgresql_where=UNFETCHED),
         Index("stripe_events_unknown_type_idx", "type", "id", postgresql_where=UNKNOWN_TYPE),
         Index("stripe_events_unlisted_idx", "id", postgresql_where=OF_UNLISTED_ACCOUNTS),
+        Index(
+            "stripe_events_observations_idx",
+            "observations",
+            postgresql_using="gin",
+            postgresql_where=FETCHED,
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -57,13 +67,37 @@ class StripeEvent(Base):
     realm: Mapped[str]
     fingerprint: Mapped[str]
     origin: Mapped[str]
-    fetched: Mapped[str | None]
+    observations: Mapped[list[str] | None]
     pending_fetches: Mapped[str | None]
     settlement: Mapped[int] = mapped_column(BigInteger, Identity(always=True), unique=True)
 
 
+class StoredObservation(Base):
+    """An object as Stripe's API showed it, with the event for which it was asked first.
+
+    ``payload`` is the exact body of the object; ``asked_at`` is the second before the request was
+    sent. ``gone`` means that the API answered with 404.
+    """
+
+    __tablename__ = "api_observations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    object_id: Mapped[str] = mapped_column(index=True)
+    family: Mapped[str]
+    realm: Mapped[str]
+    event_id: Mapped[str] = mapped_column(index=True)
+    asked_at: Mapped[datetime]
+    api_version: Mapped[str | None]
+    gone: Mapped[bool]
+    payload: Mapped[str]
+    payload_sha256: Mapped[str]
+
+
 class StoredFact(Base):
-    """One observation of one object by one event, as ``billing.facts`` writes it."""
+    """One observation of one object by one event, as ``billing.facts`` writes it.
+
+    ``event_id`` may also be the id of an API observation.
+    """
 
     __tablename__ = "facts"
 

@@ -9,7 +9,7 @@ from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
-from models.events import Membership, Party, StoredFact, StripeEvent
+from models.events import Membership, Party, StoredFact, StoredObservation, StripeEvent
 from models.projected import (
     StoredCustomer,
     StoredPayment,
@@ -70,6 +70,7 @@ __all__ = [
     "StoredCatalogue",
     "StoredCustomer",
     "StoredFact",
+    "StoredObservation",
     "StoredPayment",
     "StoredPurchase",
     "StoredSubscription",

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from billing.fetching.plan import SUMMARY, next_request
+from billing.fetching.observations import Observations
+from billing.fetching.plan import SUMMARY, next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
 
 Json = dict[str, Any]
@@ -26,6 +27,7 @@ COLLECTIONS = {
     "disputes": "dispute",
     "invoices": "invoice",
     "invoice_payments": "invoice_payment",
+    "credit_notes": "credit_note",
     "events": "event",
 }
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -88,7 +90,7 @@ class FakeStripeAccount:
         if query.get("expand[]") == "line_items":
             raw["line_items"] = self._page(self.line_items.get(raw["id"], []), {"limit": "10"})
         if raw["id"] in self.listed:
-            name = {"subscription": "items", "invoice": "lines"}[raw["object"]]
+            name = "items" if raw["object"] == "subscription" else "lines"
             raw[name] = self._page(self.listed[raw["id"]], {"limit": "10"})
         if query.get("expand[]") == "payments":
             raw["payments"] = self._page(self._payments_of(raw["id"], at), {})
@@ -138,8 +140,12 @@ class FakeStripeAccount:
 
     def fetch(
         self, *wanted: FetchTarget, at: datetime, sees: datetime | None = None
-    ) -> FetchRecord:
-        """Fetch the targets at a time; ``sees`` is the time whose state the account shows."""
+    ) -> Observations:
+        """Return what the API shows of the targets; ``sees`` is the time whose state it shows."""
+        return observations_in(self.ask(*wanted, at=at, sees=sees))
+
+    def ask(self, *wanted: FetchTarget, at: datetime, sees: datetime | None = None) -> FetchRecord:
+        """Return the requests and responses that the targets take, all sent at a time."""
         fetched = FetchRecord(targets=wanted)
         while (request := next_request(fetched)) is not None:
             status, body = self.answer(request, at if sees is None else sees)

@@ -5,24 +5,27 @@ one response leads to the next request. The next request follows from the respon
 nothing else, so a worker can continue where another one died.
 """
 
+import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from billing.envelope import Envelope, referenced_id, usable_id
-from billing.facts import Fact, Kind
+from billing.facts import CreditNoteFields, Fact, InvoiceFields, Kind
 from billing.families import FAMILIES, STATED_BY_PEOPLE
-from billing.fetching.record import GONE, ApiResponse, FetchPlan, FetchRecord, FetchTarget
+from billing.fetching.observations import ApiObservation, Observations
+from billing.fetching.record import ApiResponse, FetchPlan, FetchRecord, FetchTarget
 from billing.ids import ObjectKey, stripe_id_of
 from billing.json_fields import Raw, flag_in, object_in, objects_in
 from billing.rows import Projection
+from billing.statuses import PAID
 
 SUMMARY: Final = FAMILIES[Kind.ENTITLEMENT_SUMMARY].stripe_name
 SESSION: Final = FAMILIES[Kind.CHECKOUT_SESSION].stripe_name
 SUBSCRIPTION: Final = FAMILIES[Kind.SUBSCRIPTION].stripe_name
 INVOICE: Final = FAMILIES[Kind.INVOICE].stripe_name
+CREDIT_NOTE: Final = FAMILIES[Kind.CREDIT_NOTE].stripe_name
 EVENT: Final = "v2.core.event"
 """A thin event that names no object. Fetching the event itself tells more."""
 
@@ -40,19 +43,11 @@ _LISTS: Final[Mapping[str, tuple[str, str]]] = {
     SESSION: ("line_items", "/v1/checkout/sessions/{}/line_items?limit=100"),
     SUBSCRIPTION: ("items", "/v1/subscription_items?subscription={}&limit=100"),
     INVOICE: ("lines", "/v1/invoices/{}/lines?limit=100"),
+    CREDIT_NOTE: ("lines", "/v1/credit_notes/{}/lines?limit=100"),
 }
 """The list that Stripe cuts off in an object of each family, and the path of all its pages."""
 
 _FEATURES_PATH = "/v1/entitlements/active_entitlements?customer={}&limit=100"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedObject:
-    """An object as the API returned it; ``raw`` is None if it no longer exists."""
-
-    target: FetchTarget
-    at: datetime
-    raw: Raw | None = field(repr=False)
 
 
 def plan_fetches(envelope: Envelope) -> FetchPlan:
@@ -72,29 +67,38 @@ def open_fetches(
     facts: Iterable[Fact],
     projection: Projection,
     states: Mapping[ObjectKey, datetime],
-    fetched: FetchRecord | None,
+    observations: Observations,
 ) -> FetchPlan:
     """Return the objects of these facts that only Stripe's API can complete or decide.
 
-    ``states`` dates the newest fact of each object. An object is not fetched twice for the same
-    reason, with one exception: an object whose order is undecided is fetched again unless it no
-    longer exists.
+    ``states`` dates the newest fact of each object, and ``observations`` are what was fetched for
+    the event so far. An object is not fetched twice for the same reason, with one exception: an
+    object whose order is undecided is fetched again unless it no longer exists.
     """
-    fetched_names = {each.name for each in fetched.targets} if fetched else set()
-    gone = (
-        {each.target.name for each in fetched_objects(fetched) if each.raw is None}
-        if fetched
-        else {}
-    )
-    found = []
+    known = {each.name for each in observations}
+    gone = {each.name for each in observations if each.gone}
+    found: dict[ObjectKey, FetchTarget] = {}
     for fact in facts:
-        target = _fetch_target(fact, states[fact.object_key])
+        newest = states[fact.object_key]
+        target = _fetch_target(fact, newest)
         if target is None:
             continue
         undecided = fact.object_key in projection.undecided and target.name not in gone
-        if undecided or (target.name not in fetched_names and _lacks(fact, projection)):
-            found.append(target)
-    return tuple(found)
+        lacks = _lacks(fact, projection) or (lacks_lines(fact) and newest <= fact.created_at)
+        if undecided or (target.name not in known and lacks):
+            found[fact.object_key] = target
+    return tuple(found.values())
+
+
+def lacks_lines(fact: Fact) -> bool:
+    """Return True if Stripe left out lines of a paid invoice or of a credit note."""
+    match fact.fields:
+        case InvoiceFields(status=status, lines=lines, lines_complete=complete):
+            return status == PAID and bool(lines) and not complete
+        case CreditNoteFields(lines=lines, lines_complete=complete):
+            return bool(lines) and not complete
+        case _:
+            return False
 
 
 def _fetch_target(fact: Fact, newest: datetime) -> FetchTarget | None:
@@ -129,26 +133,27 @@ def too_early(fetched: FetchRecord) -> bool:
 
     The request must then be made again.
     """
-    seen = (
-        (fetched_object.target.later_than, fetched_object.at)
-        for fetched_object in fetched_objects(fetched)
-    )
     return any(
-        later_than is not None and at.replace(microsecond=0) <= later_than.replace(microsecond=0)
-        for later_than, at in seen
+        target.later_than is not None
+        and observation.asked_at <= target.later_than.replace(microsecond=0)
+        for target in fetched.targets
+        for observation in _observed(target, fetched)
     )
 
 
-def fetched_objects(fetched: FetchRecord) -> Iterator[FetchedObject]:
-    """Yield every target as the responses show it, leaving out those not yet answered."""
-    for target in fetched.targets:
-        if target.family in _PATHS:
-            yield from _retrieved(target, fetched)
-            continue
-        by_event = target.family == EVENT
-        customer = _customer_behind(target, fetched) if by_event else target.stripe_id
-        if customer:
-            yield from _summary(target, customer, fetched)
+def observations_in(fetched: FetchRecord) -> Observations:
+    """Return every target as the responses show it, leaving out those not yet answered."""
+    return tuple(each for target in fetched.targets for each in _observed(target, fetched))
+
+
+def _observed(target: FetchTarget, fetched: FetchRecord) -> Iterator[ApiObservation]:
+    if target.family in _PATHS:
+        yield from _retrieved(target, fetched)
+        return
+    by_event = target.family == EVENT
+    customer = _customer_behind(target, fetched) if by_event else target.stripe_id
+    if customer:
+        yield from _summary(customer, fetched)
 
 
 Requests = Generator[str, None, None]
@@ -199,32 +204,52 @@ def _responses(trail: Iterable[str], fetched: FetchRecord) -> list[ApiResponse]:
     return [response for response in found if response is not None]
 
 
-def _retrieved(target: FetchTarget, fetched: FetchRecord) -> Iterator[FetchedObject]:
+def _retrieved(target: FetchTarget, fetched: FetchRecord) -> Iterator[ApiObservation]:
     responses = _responses(_requests(target, fetched), fetched)
     if not responses:
         return
     first, *pages = responses
-    raw = first.body if first.status != GONE else None
-    if raw is not None and pages:
+    payload = first.text
+    if pages:
         name, _ = _LISTS[target.family]
-        raw = {**raw, name: _list(pages)}
-    yield FetchedObject(target=target, at=first.at, raw=raw)
+        payload = _as_text({**first.body, name: _list(pages)})
+    yield _observation(target.name, first, payload, gone=first.gone)
 
 
-def _summary(target: FetchTarget, customer: str, fetched: FetchRecord) -> Iterator[FetchedObject]:
+def _summary(customer: str, fetched: FetchRecord) -> Iterator[ApiObservation]:
     """Yield the features as of the first page. A later change has an event of its own."""
     pages = _responses(_pages(_path(_FEATURES_PATH, customer), fetched), fetched)
     if not pages:
         return
     raw = {"object": SUMMARY, "customer": customer, "entitlements": _list(pages)}
-    gone = any(page.status == GONE for page in pages)
-    yield FetchedObject(target=target, at=pages[0].at, raw=None if gone else raw)
+    missing = [page.text for page in pages if page.gone]
+    payload = missing[0] if missing else _as_text(raw)
+    yield _observation((SUMMARY, customer), pages[0], payload, gone=bool(missing))
+
+
+def _observation(
+    name: tuple[str, str], first: ApiResponse, payload: str, *, gone: bool
+) -> ApiObservation:
+    """Return an object as of the first of the requests that it took."""
+    family, object_id = name
+    return ApiObservation(
+        family=family,
+        object_id=object_id,
+        asked_at=first.at,
+        api_version=first.api_version,
+        gone=gone,
+        payload=payload,
+    )
 
 
 def _list(pages: list[ApiResponse]) -> dict[str, Any]:
     """Return all pages as one list, which is incomplete if even the last page has more."""
     data = [row for page in pages for row in objects_in(page.body, "data")]
-    return {"data": data, "has_more": flag_in(pages[-1].body, "has_more")}
+    return {"object": "list", "data": data, "has_more": flag_in(pages[-1].body, "has_more")}
+
+
+def _as_text(raw: Raw) -> str:
+    return json.dumps(raw, separators=(",", ":"))
 
 
 def _customer_behind(target: FetchTarget, fetched: FetchRecord) -> str | None:
@@ -243,7 +268,7 @@ def _customer_in(event: Raw) -> str | None:
 
 
 def _body(response: ApiResponse | None) -> Raw:
-    return {} if response is None or response.status == GONE else response.body
+    return {} if response is None or response.gone else response.body
 
 
 def _path(template: str, stripe_id: str) -> str:

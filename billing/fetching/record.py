@@ -1,24 +1,18 @@
-"""The requests to Stripe's API for one event and their responses, as one document.
+"""The requests to Stripe's API for one event and their responses, while they are being made.
 
-The document is stored beside the payload, and every later reading of the event uses it. A replay
-therefore gives the same result as the first reading, even if Stripe would answer differently by
-then.
-
-The time of a response is the ``Date`` that Stripe sent. The response shows the object at that time,
-not at the time of the event. Only Stripe's clock can be compared with the times of other events;
-the local clock may be wrong.
+What came of them is kept as API observations, so a replay reads the same, even if Stripe would
+answer differently by then.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from billing.envelope import parse_object
 
 GONE = 404
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +39,23 @@ FetchPlan = tuple[FetchTarget, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiResponse:
-    """One response: ``status`` is 200 or 404, ``at`` is its ``Date``."""
+    """One response: ``status`` is 200 or 404, ``at`` the second before the request was sent.
+
+    ``at`` is by Stripe's clock: only that can be compared with the times of events. ``text`` is
+    the body exactly as it came.
+    """
 
     request: str
     status: int
     at: datetime
+    api_version: str | None
+    text: str = field(repr=False)
     body: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def gone(self) -> bool:
+        """True if the object does not exist."""
+        return self.status == GONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,42 +76,23 @@ class FetchRecord:
         """Return a copy with one more response."""
         return FetchRecord(targets=self.targets, responses=(*self.responses, response))
 
-    def as_text(self) -> str:
-        """Return the document to store. It is ASCII for any response."""
-        document = {
-            "v": VERSION,
-            "wanted": [_target_to_json(each) for each in self.targets],
-            "answers": [_response_to_json(response) for response in self.responses],
-        }
-        return json.dumps(document, separators=(",", ":"))
 
-    @classmethod
-    def from_text(cls, text: str) -> "FetchRecord":
-        """Return the record of a document that ``as_text`` wrote."""
-        document = json.loads(text)
-        return cls(
-            targets=tuple(read_target(each) for each in document["wanted"]),
-            responses=tuple(_response_from_json(each) for each in document["answers"]),
-        )
-
-
-def merge_targets(first: FetchPlan, second: FetchPlan) -> FetchPlan:
-    """Return every object of both plans once, with the later of two ``later_than``."""
-    found: dict[tuple[str, str], FetchTarget] = {}
-    for each in (*first, *second):
-        known = found.get(each.name)
-        if known is None or _moment(known) < _moment(each):
-            found[each.name] = each
-    return tuple(found.values())
-
-
-def read_response(request: str, status: int, at: datetime, body: str) -> ApiResponse:
+def read_response(
+    request: str, status: int, at: datetime, text: str, api_version: str | None = None
+) -> ApiResponse:
     """Return a response whose body is parsed as an event's is, within the same bounds.
 
     Raises:
         MalformedEvent: the body is no JSON object that can be stored.
     """
-    return ApiResponse(request=request, status=status, at=at, body=parse_object(body.encode()))
+    return ApiResponse(
+        request=request,
+        status=status,
+        at=at.replace(microsecond=0),
+        api_version=api_version,
+        text=text,
+        body=parse_object(text.encode()),
+    )
 
 
 def targets_to_text(targets: FetchPlan) -> str:
@@ -134,28 +120,3 @@ def _target_to_json(target: FetchTarget) -> dict[str, Any]:
     if target.later_than:
         document["later_than"] = target.later_than.isoformat()
     return document
-
-
-def _response_to_json(response: ApiResponse) -> dict[str, Any]:
-    return {
-        "request": response.request,
-        "status": response.status,
-        "at": response.at.isoformat(),
-        "body": response.body,
-    }
-
-
-def _response_from_json(document: Mapping[str, Any]) -> ApiResponse:
-    return ApiResponse(
-        request=document["request"],
-        status=document["status"],
-        at=datetime.fromisoformat(document["at"]),
-        body=document["body"],
-    )
-
-
-_NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-def _moment(targets: FetchTarget) -> datetime:
-    return targets.later_than or _NEVER

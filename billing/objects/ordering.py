@@ -4,16 +4,18 @@ Stripe promises no order and dates events to the second. Facts sort by that seco
 second they form the chain with the most satisfied links: B follows A if B with its
 ``previous_attributes`` restored equals A. The event type decides what the chain leaves open. After
 that, the snapshot that grants less comes later, then the one with the lower event id. A state that
-depends on these last two rules is a guess. The order of arrival is never used. An object that
-Stripe's API returned is one more observation, dated by Stripe.
+depends on these last two rules is a guess. The order of arrival is never used.
+
+What Stripe's API showed is one more observation, dated by the second before it was asked. Of the
+updates of that second it is the first: each of them may have been made while the request was under
+way. Which one is true is then a guess as well.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from billing.facts import (
-    ApiObservation,
     ChargeFields,
     CheckoutSessionFields,
     CreditNoteFields,
@@ -26,7 +28,6 @@ from billing.facts import (
     InvoicePaymentFields,
     LinkFields,
     PaymentIntentFields,
-    Rank,
     RefundFields,
     SubscriptionFields,
 )
@@ -61,31 +62,12 @@ def order_facts(facts: Iterable[Fact]) -> ObjectHistory:
     known = {fact.event_id: fact for fact in facts}
     if len(known) == 1:  # the usual case
         only = next(iter(known.values()))
-        if only.api_observation is None:
-            return ObjectHistory(facts=(only,), newest=only, guessed=False)
-    api_observations = [
-        _observed_by_api(fact, fact.api_observation)
-        for fact in known.values()
-        if fact.api_observation
-    ]
-    ordered, guessed = _arrange([*known.values(), *api_observations])
+        return ObjectHistory(facts=(only,), newest=only, guessed=False)
+    ordered, guessed = _arrange(known.values())
     ends = [fact for fact in ordered if _is_final(fact)]
     if ends:
         ends, guessed = _arrange(ends)
     return ObjectHistory(facts=tuple(ordered), newest=(ends or ordered)[-1], guessed=guessed)
-
-
-def _observed_by_api(fact: Fact, api_observation: ApiObservation) -> Fact:
-    """Return a fact for the object as Stripe's API returned it."""
-    return replace(
-        fact,
-        event_type="",
-        created_at=api_observation.at,
-        rank=Rank.UPDATED,
-        fields=api_observation.fields,
-        before=None,
-        api_observation=None,
-    )
 
 
 def _is_final(fact: Fact) -> bool:
@@ -109,7 +91,7 @@ def _chain(start: Fields | None, facts: list[Fact]) -> tuple[list[Fact], bool]:
     if len(facts) == 1:
         return facts, False
     facts.sort(key=lambda fact: fact.event_id, reverse=True)
-    facts.sort(key=lambda fact: (fact.rank, restrictiveness(fact.fields)))
+    facts.sort(key=lambda fact: (fact.rank, not fact.observed, restrictiveness(fact.fields)))
     if all(fact.before is None for fact in facts):  # the usual case: nothing links them
         return facts, _differ(facts, facts[-1])
     return (

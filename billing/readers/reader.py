@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from billing.envelope import Envelope, snapshot_type, usable_id
 from billing.errors import UnreadableEvent
-from billing.facts import Fact, Fields, Kind, Rank
+from billing.facts import OBSERVED, Fact, Fields, Kind, Rank
 from billing.families import FAMILIES
-from billing.ids import CustomerId, ObjectKey, Realm, object_key
+from billing.fetching.observations import ApiObservation
+from billing.ids import CustomerId, EventId, ObjectKey, Realm, object_key
 from billing.json_fields import Raw, before_change, customer_in, object_in
 
 
@@ -24,8 +25,27 @@ class ReadContext(NamedTuple):
     at: datetime
 
 
-DATED_BY_EVENT = frozenset({"invoice.payment_failed", "payment_intent.succeeded", "refund.failed"})
-"""Types that date a happening by the event's own time, although the object is seen later."""
+STATED_BY_TYPE = frozenset(
+    {
+        "charge.captured",
+        "charge.failed",
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
+        "invoice.payment_failed",
+        "payment_intent.succeeded",
+        "refund.failed",
+    }
+)
+"""Types that say what happened, and when, beyond what the object shows afterwards."""
+
+
+class _Statement(NamedTuple):
+    """What states facts: an event with its ``previous_attributes``, or an API observation."""
+
+    id: EventId
+    type: str
+    realm: Realm
+    previous: Raw | None = None
 
 
 def _key_of_own_id(realm: Realm, raw: Raw) -> ObjectKey | None:
@@ -92,36 +112,49 @@ def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:
         if stated.get(reader.identified_by.rpartition(".")[2]) is None:
             return ()
         raise UnreadableEvent(envelope.event_id, reader.identified_by)
-    return _facts(envelope, reader, stated, ReadContext(envelope.type, envelope.created_at))
-
-
-def facts_fetched(envelope: Envelope, reader: Reader, raw: Raw, at: datetime) -> tuple[Fact, ...]:
-    """Return the facts of an object that Stripe's API returned for an event, as of that time.
-
-    A thin event's type says what happened. Its time says only when that happened.
-    """
-    event_type = snapshot_type(envelope.type) if envelope.thin else ""
-    return tuple(
-        replace(
-            fact,
-            event_type=event_type or envelope.type,
-            rank=Rank.DELETED if fact.rank is Rank.DELETED else Rank.UPDATED,
-            before=None,
-            happened_at=envelope.created_at if event_type in DATED_BY_EVENT else None,
-        )
-        for fact in _facts(envelope, reader, raw, ReadContext(event_type, at))
+    previous = object_in(envelope.payload, "data").get("previous_attributes")
+    statement = _Statement(
+        id=envelope.event_id,
+        type=envelope.type,
+        realm=envelope.realm,
+        previous=previous if isinstance(previous, dict) else None,
     )
+    return _facts(statement, reader, stated, ReadContext(envelope.type, envelope.created_at))
+
+
+def facts_observed(
+    realm: Realm, observation: ApiObservation, reader: Reader, raw: Raw
+) -> tuple[Fact, ...]:
+    """Return the facts of an object that Stripe's API showed, which are the same for every event.
+
+    They state what is: the observation tells no change and no time at which something happened.
+    """
+    statement = _Statement(id=observation.id, type=OBSERVED, realm=realm)
+    return _facts(statement, reader, raw, ReadContext("", observation.asked_at))
+
+
+def facts_stated_by_type(
+    envelope: Envelope, reader: Reader, raw: Raw, at: datetime
+) -> tuple[Fact, ...]:
+    """Return the fact that a thin event states by its type, with the object as it was at ``at``."""
+    statement = _Statement(
+        id=envelope.event_id, type=snapshot_type(envelope.type), realm=envelope.realm
+    )
+    key = reader.key(envelope.realm, raw)
+    assert key is not None, "Stripe was asked for it by its id"  # noqa: S101 - for the reader
+    fact = _fact(statement, key, reader, raw, ReadContext(statement.type, at))
+    happened_at = envelope.created_at if statement.type in STATED_BY_TYPE else None
+    return (replace(fact, happened_at=happened_at),)
 
 
 def _facts(
-    envelope: Envelope, reader: Reader, stated: Raw, context: ReadContext
+    statement: _Statement, reader: Reader, stated: Raw, context: ReadContext
 ) -> tuple[Fact, ...]:
     facts: dict[ObjectKey, Fact] = {}
-    realm = envelope.realm
     for each, raw, its_context in _with_embedded(reader, stated, context):
-        key = each.key(realm, raw)
+        key = each.key(statement.realm, raw)
         if key is not None and key not in facts:
-            facts[key] = _fact(envelope, key, each, raw, its_context)
+            facts[key] = _fact(statement, key, each, raw, its_context)
     return tuple(facts.values())
 
 
@@ -134,29 +167,28 @@ def _with_embedded(
 
 
 def _fact(
-    envelope: Envelope, key: ObjectKey, reader: Reader, raw: Raw, context: ReadContext
+    statement: _Statement, key: ObjectKey, reader: Reader, raw: Raw, context: ReadContext
 ) -> Fact:
-    realm, customer_id = envelope.realm, reader.customer(raw)
+    realm, customer_id = statement.realm, reader.customer(raw)
     named = [object_key(realm, one) for one in (customer_id, *reader.references(raw)) if one]
     return Fact(
         kind=reader.kind,
         object_key=key,
-        event_id=envelope.event_id,
-        event_type=envelope.type,
+        event_id=statement.id,
+        event_type=statement.type,
         created_at=context.at,
-        rank=_rank(envelope.type),
+        rank=_rank(statement.type),
         fields=reader.fields(raw, context),
-        before=_before(envelope, reader, raw) if context.event_type else None,
+        before=_before(statement, reader, raw, context) if context.event_type else None,
         customer_id=CustomerId(customer_id) if customer_id else None,
         mentions=tuple(dict.fromkeys((key, *named))),
     )
 
 
-def _before(envelope: Envelope, reader: Reader, raw: Raw) -> Fields | None:
-    previous = object_in(envelope.payload, "data").get("previous_attributes")
-    if not isinstance(previous, dict):
+def _before(statement: _Statement, reader: Reader, raw: Raw, context: ReadContext) -> Fields | None:
+    if statement.previous is None:
         return None
-    return reader.fields(before_change(raw, previous), ReadContext("", envelope.created_at))
+    return reader.fields(before_change(raw, statement.previous), ReadContext("", context.at))
 
 
 def _rank(event_type: str) -> Rank:

@@ -1,14 +1,14 @@
 """Every event type that bears on access or money, and its reader."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from billing.envelope import Envelope, snapshot_type
-from billing.facts import ApiObservation, Fact
-from billing.fetching.plan import EVENT, SUMMARY, fetched_objects, plan_fetches
-from billing.fetching.record import FetchRecord, FetchTarget
-from billing.ids import ObjectKey
+from billing.facts import Fact
+from billing.fetching.observations import ApiObservation, Observations
+from billing.fetching.plan import SUMMARY, plan_fetches
+from billing.ids import Realm
 from billing.json_fields import Raw, object_in
 from billing.readers import (
     charges,
@@ -20,7 +20,14 @@ from billing.readers import (
     payment_intents,
     subscriptions,
 )
-from billing.readers.reader import EventType, Reader, facts_fetched, facts_in
+from billing.readers.reader import (
+    STATED_BY_TYPE,
+    EventType,
+    Reader,
+    facts_in,
+    facts_observed,
+    facts_stated_by_type,
+)
 
 EVENT_TYPES: Mapping[str, EventType] = {
     **customers.EVENTS,
@@ -138,83 +145,71 @@ class Reading:
     ignored: IgnoredReason | None
 
 
-def read_event(envelope: Envelope, fetched: FetchRecord | None = None) -> Reading:
+def read_event(envelope: Envelope, observations: Observations | None = None) -> Reading:
     """Return the facts of an event, in the same terms for every API version.
 
-    ``fetched`` holds the responses of Stripe's API. A thin event states nothing without it.
+    ``observations`` are what Stripe's API showed for it; their facts come after its own. A thin
+    event states nothing without them. None means that the API was not asked.
 
     Raises:
         UnreadableEvent: the event is of a handled type but does not identify its object.
     """
     if envelope.thin:
-        return _read_thin(envelope, fetched)
+        return _read_thin(envelope, observations)
     reader = READERS.get(envelope.type)
     if reader is None:
         return _ignored(IgnoredReason.UNKNOWN_TYPE)
     if _is_of_another_family(object_in(envelope.payload, "data", "object"), reader):
         return _ignored(IgnoredReason.NOTHING_STATED)
     facts = facts_in(envelope, reader)
-    if fetched is not None:
-        facts = _with_api_observations(facts, _facts_fetched(envelope, fetched))
+    for each in observations or ():
+        facts += read_observation(envelope.realm, each)
     return Reading(facts=facts, ignored=None) if facts else _ignored(IgnoredReason.NOTHING_STATED)
 
 
-def _read_thin(envelope: Envelope, fetched: FetchRecord | None) -> Reading:
-    if fetched is None:
+def read_observation(realm: Realm, observation: ApiObservation) -> tuple[Fact, ...]:
+    """Return the facts of an object that Stripe's API showed; none if it was gone."""
+    raw, reader = observation.raw, BY_FAMILY.get(observation.family)
+    if raw is None or reader is None or not _is_of(observation, reader, raw):
+        return ()
+    return facts_observed(realm, observation, reader, raw)
+
+
+def _read_thin(envelope: Envelope, observations: Observations | None) -> Reading:
+    if observations is None:
         return _ignored(IgnoredReason.NEEDS_API_KEY)
-    if facts := _facts_fetched(envelope, fetched):
+    facts: tuple[Fact, ...] = ()
+    for each in observations:
+        facts += read_observation(envelope.realm, each)
+    own = (_stated_by_event(envelope, each) for each in observations)
+    if facts := facts + next(filter(None, own), ()):
         return Reading(facts=facts, ignored=None)
     if not plan_fetches(envelope):
         return _ignored(IgnoredReason.UNKNOWN_TYPE)
-    gone = any(fetched_object.raw is None for fetched_object in fetched_objects(fetched))
+    gone = any(each.gone for each in observations)
     return _ignored(IgnoredReason.OBJECT_GONE if gone else IgnoredReason.NOTHING_STATED)
 
 
-def _facts_fetched(envelope: Envelope, fetched: FetchRecord) -> tuple[Fact, ...]:
-    facts: dict[ObjectKey, Fact] = {}
-    for fetched_object in fetched_objects(fetched):
-        family = fetched_object.target.family
-        reader = BY_FAMILY[SUMMARY if family == EVENT else family]
-        raw = (
-            _stub(envelope, fetched_object.target)
-            if fetched_object.raw is None
-            else fetched_object.raw
-        )
-        if raw is not None and _is_the_target(raw, reader, fetched_object.target):
-            for fact in facts_fetched(envelope, reader, raw, fetched_object.at):
-                facts.setdefault(fact.object_key, fact)
-    return tuple(facts.values())
+def _stated_by_event(envelope: Envelope, observation: ApiObservation) -> tuple[Fact, ...]:
+    """Return what a thin event itself says: that something happened, or that its object ended."""
+    reader, event_type = BY_FAMILY.get(observation.family), snapshot_type(envelope.type)
+    raw = observation.raw
+    if reader is None:
+        return ()
+    if raw is None:
+        if event_type not in _ENDINGS:
+            return ()
+        ended = {"id": observation.object_id, "object": observation.family, "deleted": True}
+        return facts_stated_by_type(envelope, reader, ended, envelope.created_at)
+    if event_type not in STATED_BY_TYPE or not _is_of(observation, reader, raw):
+        return ()
+    return facts_stated_by_type(envelope, reader, raw, observation.asked_at)
 
 
-def _stub(envelope: Envelope, target: FetchTarget) -> Raw | None:
-    """Return a deleted object for one that no longer exists, if the event says that it ended."""
-    if snapshot_type(envelope.type) not in _ENDINGS:
-        return None
-    return {"id": target.stripe_id, "object": target.family, "deleted": True}
-
-
-def _is_the_target(raw: Raw, reader: Reader, target: FetchTarget) -> bool:
+def _is_of(observation: ApiObservation, reader: Reader, raw: Raw) -> bool:
     if raw.get("object") != reader.stripe_name:
         return False
-    return reader is BY_FAMILY[SUMMARY] or raw.get("id") == target.stripe_id
-
-
-def _with_api_observations(facts: tuple[Fact, ...], seen: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """Return the facts of a snapshot, joined with the later observations of the same objects."""
-    known = {fact.object_key: fact for fact in facts}
-    for fact in seen:
-        own = known.get(fact.object_key)
-        known[fact.object_key] = fact if own is None else _with_api_observation(own, fact)
-    return tuple(known.values())
-
-
-def _with_api_observation(own: Fact, seen: Fact) -> Fact:
-    return replace(
-        own,
-        customer_id=own.customer_id or seen.customer_id,
-        mentions=tuple(dict.fromkeys((*own.mentions, *seen.mentions))),
-        api_observation=ApiObservation(at=seen.created_at, fields=seen.fields),
-    )
+    return reader is BY_FAMILY[SUMMARY] or raw.get("id") == observation.object_id
 
 
 def _ignored(because: IgnoredReason) -> Reading:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from billing.envelope import Envelope
-from billing.fetching.plan import fetched_objects
-from billing.fetching.record import FetchRecord
+from billing.fetching.observations import Observations
 from billing.json_fields import Raw, object_in, text_in
 from billing.text import storable
 
@@ -94,12 +93,11 @@ def word_term(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def terms_in(envelope: Envelope, fetched: FetchRecord | None = None) -> frozenset[Term]:
+def terms_in(envelope: Envelope, observations: Observations | None = None) -> frozenset[Term]:
     """Return the addresses, names and metadata of an event's object, or of one fetched for it."""
     found = {*_terms_of(object_in(envelope.payload, "data", "object"))}
-    if fetched is not None:
-        for each in fetched_objects(fetched):
-            found.update(_terms_of(each.raw or {}))
+    for each in observations or ():
+        found.update(_terms_of(each.raw or {}))
     return frozenset(found)
 
 

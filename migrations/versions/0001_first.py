@@ -31,7 +31,7 @@ CREATE TABLE stripe_events (
     realm TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     origin TEXT NOT NULL,
-    fetched TEXT,
+    observations TEXT[],
     pending_fetches TEXT,
     settlement BIGINT GENERATED ALWAYS AS IDENTITY,
     CONSTRAINT stripe_events_pkey PRIMARY KEY (id),
@@ -43,9 +43,27 @@ CREATE TABLE stripe_events (
 );
 CREATE INDEX stripe_events_unknown_type_idx ON stripe_events (type, id)
     WHERE reason = 'unknown_type';
+CREATE INDEX stripe_events_observations_idx ON stripe_events USING gin (observations)
+    WHERE observations IS NOT NULL;
 CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)
     WHERE pending_fetches IS NOT NULL OR reason = 'needs_api_key';
 CREATE INDEX stripe_events_unlisted_idx ON stripe_events (id) WHERE reason = 'unknown_account';
+
+CREATE TABLE api_observations (
+    id TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    family TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    asked_at TIMESTAMPTZ NOT NULL,
+    api_version TEXT,
+    gone BOOLEAN NOT NULL,
+    payload TEXT NOT NULL,
+    payload_sha256 TEXT NOT NULL,
+    CONSTRAINT api_observations_pkey PRIMARY KEY (id)
+);
+CREATE INDEX api_observations_object_id_idx ON api_observations (object_id);
+CREATE INDEX api_observations_event_id_idx ON api_observations (event_id);
 
 CREATE TABLE facts (
     event_id TEXT NOT NULL,
@@ -384,7 +402,7 @@ def downgrade() -> None:
     op.execute("DROP VIEW effective_entitlements, entitlement_changes")
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
-        " catalogues, parties, memberships, facts, stripe_events, payment_events,"
+        " catalogues, parties, memberships, facts, api_observations, stripe_events, payment_events,"
         " audit_logs, dead_letters, waiting_changes, numbered_changes, database_epoch,"
         " data_losses, lost_settlements, search_terms"
     )

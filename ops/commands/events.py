@@ -10,12 +10,14 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from billing.facts import is_observation
 from billing.readers.registry import HANDLED_TYPES
 from billing.text import storable
 from models.events import OUTCOMES
 from ops import connections
 from ops.errors import CommandFailed
-from ops.events.lookup import look_up
+from ops.events.lookup import look_up, look_up_observation
+from ops.events.observation_render import observation_document, print_observation
 from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
@@ -94,9 +96,9 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
 def export(*, to: Path | None, **given: Any) -> None:
     """Write settled events as one JSON object a line: what Stripe sent, and the outcome.
 
-    `payload` holds the bytes that Stripe signed, with their SHA-256 beside them; `fetched` holds
-    the objects fetched for them. All events are of one snapshot of the database. `paidup replay
-    --from FILE` imports them into another database.
+    `payload` holds the bytes that Stripe signed, with their SHA-256 beside them;
+    `api_observations` holds what Stripe's API showed for them. All events are of one snapshot of
+    the database. `paidup replay --from FILE` imports them into another database.
     """
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
@@ -118,8 +120,19 @@ def export(*, to: Path | None, **given: Any) -> None:
 @click.option("--payload", is_flag=True, help="Also show the payload from Stripe.")
 @json_option
 def show(event_id: str, *, payload: bool, as_json: bool) -> None:
-    """Show one event: where it is, its facts, and what it changed."""
-    shown = look_up(find_settings(os.environ, "DATABASE_URL"), storable(event_id))
+    """Show one event: where it is, its facts, and what it changed.
+
+    EVENT may also be an API observation, `obs_...`: an object as Stripe's API showed it.
+    """
+    settings, event_id = find_settings(os.environ, "DATABASE_URL"), storable(event_id)
+    if is_observation(event_id):
+        observation = look_up_observation(settings, event_id)
+        if as_json:
+            print_json(observation_document(observation, payload=payload))
+        else:
+            print_observation(observation, payload=payload)
+        return
+    shown = look_up(settings, event_id)
     if as_json:
         print_json(as_document(shown, payload=payload))
     else:

@@ -36,7 +36,10 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
                 'features', one.entitlements,
                 'starts_at', one.starts_at,
                 'expires_at', one.expires_at,
-                'because', json_build_object('event_id', one.event_id, 'type', event.type),
+                'because', json_build_object('event_id', one.event_id, 'type', CASE
+                    WHEN starts_with(one.event_id, 'obs_') THEN 'api_observation'
+                    ELSE event.type
+                END),
                 'realm', one.realm,
                 'catalogue_version', one.catalogue_version
             ) ORDER BY one.starts_at, one.source, one.plan_code, one.realm

@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.errors import BillingError
 from billing.fact_codec import fact_to_json
-from billing.fetching.record import FetchRecord
+from billing.fetching.observations import Observations
 from billing.ids import ObjectKey, stripe_id_of
 from billing.readers.registry import read_event
 from ops.terminal.formats import format_time
@@ -18,11 +18,11 @@ _NOTHING: tuple[object, ...] = (None, False, "", [], {})
 
 
 def read_facts(
-    body: bytes, fetched: FetchRecord | None = None
+    body: bytes, observations: Observations | None = None
 ) -> tuple[tuple[Mapping[str, Any], ...], str | None]:
     """Return the facts that a body states, and the reason if there are none."""
     try:
-        reading = read_event(parse(body), fetched)
+        reading = read_event(parse(body), observations)
     except BillingError as error:
         return (), str(error)
     ignored = reading.ignored and reading.ignored.value

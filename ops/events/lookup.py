@@ -4,7 +4,12 @@ from billing.readers.search_terms import is_stripe_id
 from ops import connections
 from ops.errors import CommandFailed
 from ops.events.render import ShownEvent
-from ops.queries.event_trace import find_in_inbox, load_recorded_event
+from ops.queries.event_trace import (
+    RecordedObservation,
+    find_in_inbox,
+    load_observation,
+    load_recorded_event,
+)
 from runtime.inbox.entries import PeekedEvent
 from runtime.settings import Settings
 
@@ -29,6 +34,22 @@ def look_up(settings: Settings, event_id: str) -> ShownEvent:
     if kept.empty and not pending:
         raise CommandFailed(_unknown(event_id, inbox_error))
     return ShownEvent(event_id=event_id, recorded=kept, pending=pending, inbox_error=inbox_error)
+
+
+def look_up_observation(settings: Settings, observation_id: str) -> RecordedObservation:
+    """Look up an API observation in the database.
+
+    Raises:
+        CommandFailed: if there is none with this id.
+    """
+    with connections.open_snapshot(settings, application="events") as connection:
+        found = load_observation(connection, observation_id)
+    if found is None:
+        raise CommandFailed(
+            f"no API observation {observation_id!r} is stored here: `paidup explain` and"
+            " `paidup events show` of an event name those that there are"
+        )
+    return found
 
 
 def _unknown(event_id: str, inbox_error: str | None) -> str:

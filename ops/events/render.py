@@ -8,7 +8,7 @@ from typing import Any
 from ops.events.facts_text import print_facts, read_facts
 from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
-from ops.queries.event_trace import MoneyMovement, RecordedEvent
+from ops.queries.event_trace import MoneyMovement, RecordedEvent, SeenObject
 from ops.queries.events import SettledEvent
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
@@ -55,7 +55,7 @@ def as_document(shown: ShownEvent, *, payload: bool) -> Json:
     """Return the event as JSON values."""
     facts, no_facts_reason = shown.stated
     kept = shown.recorded
-    body = {"payload": _parsed(shown.body)} if payload else {}
+    body = {"payload": parse_body(shown.body)} if payload else {}
     return {
         "event_id": shown.event_id,
         "settled": to_json(kept.settled),
@@ -64,6 +64,7 @@ def as_document(shown: ShownEvent, *, payload: bool) -> Json:
         "dead_letters": [letter_document(letter) for letter in kept.letters],
         "facts": to_json(facts),
         "no_facts_reason": None if facts else no_facts_reason,
+        "api_observations": to_json(kept.seen),
         "changes": to_json(kept.changes),
         "payment_events": to_json(kept.movements),
         **body,
@@ -83,6 +84,7 @@ def print_event(shown: ShownEvent, *, payload: bool) -> None:
         print_pairs(words.items())
     print_facts("facts" if recorded.settled else "facts it would state", *shown.stated)
     if recorded.settled:
+        print_rows(_SEEN_COLUMNS, recorded.seen, title="shown by Stripe's API")
         print_rows(CHANGE_COLUMNS, recorded.changes, title="changes")
         if not recorded.changes:
             print_text("\nit changed nothing")
@@ -139,9 +141,19 @@ def pending_words(peeked: PeekedEvent) -> dict[str, object]:
 def print_body(body: bytes) -> None:
     """Print the body that Stripe sent: indented JSON, or as it is if it is not JSON."""
     print_text("\nbody sent by Stripe", style="bold")
-    parsed = _parsed(body)
+    parsed = parse_body(body)
     text = parsed if isinstance(parsed, str) else json.dumps(parsed, indent=2, ensure_ascii=False)
     print_text(text, wrap=False)
+
+
+def parse_body(body: bytes) -> Json:
+    """Return the body as JSON values, or as text if it is not JSON."""
+    text = body.decode("utf-8", errors="replace")
+    try:
+        parsed: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return parsed
 
 
 def _settled_words(event: SettledEvent) -> dict[str, object]:
@@ -182,16 +194,6 @@ def _peeked_json(peeked: PeekedEvent) -> Json:
     }
 
 
-def _parsed(body: bytes) -> Json:
-    """Return the body as JSON values, or as text if it is not JSON."""
-    text = body.decode("utf-8", errors="replace")
-    try:
-        parsed: Json = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return parsed
-
-
 CHANGE_COLUMNS: Columns[AuditEntry] = {
     "at": lambda change: format_time(change.occurred_at),
     "change": lambda change: change.action,
@@ -199,6 +201,12 @@ CHANGE_COLUMNS: Columns[AuditEntry] = {
     "user": lambda change: change.user_id,
     "by": lambda change: change.actor,
     "because": lambda change: change.reason,
+}
+_SEEN_COLUMNS: Columns[SeenObject] = {
+    "asked at": lambda seen: format_time(seen.asked_at),
+    "object": lambda seen: seen.object_id,
+    "observation": lambda seen: seen.id,
+    "shown": lambda seen: "it is gone" if seen.gone else seen.family,
 }
 _MOVEMENT_COLUMNS: Columns[MoneyMovement] = {
     "kind": lambda movement: movement.kind,

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from billing.fetching.record import FetchRecord
+from billing.fetching.observations import Observations
 from billing.ids import EventId, UserId
 from billing.projection.effective import merge_grants, with_changes
 from billing.rows import Projection
@@ -35,8 +35,8 @@ from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Noted
 from runtime.ledger.deliveries import DISCARDED, REPLAY, STRIPE, discard_undone_by
-from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.observed import with_stored_fetches
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import DeliveryPreview, Ledger
 from runtime.settings import Settings
@@ -69,8 +69,8 @@ class EventPreview:
     """An event and all its effects."""
 
     envelope: Envelope
-    fetched: FetchRecord | None
-    """The stored answers of Stripe's API about the event."""
+    observations: Observations | None
+    """What Stripe's API showed for the event, as far as it is stored."""
     origin: str
     outcome: str
     says: str
@@ -152,7 +152,12 @@ def _preview_source(
         envelope, source.key or envelope.event_id, origin, undoes_discard=source.undoes_discard
     )
     (delivery,) = with_stored_fetches(engine, [given])
-    about = partial(EventPreview, envelope=envelope, fetched=delivery.fetched, origin=source.origin)
+    about = partial(
+        EventPreview,
+        envelope=envelope,
+        observations=delivery.observations,
+        origin=source.origin,
+    )
     try:
         (previewed,) = ledger.preview([delivery])
     except Exception as error:

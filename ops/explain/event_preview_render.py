@@ -23,7 +23,7 @@ from ops.terminal.output import (
 def event_preview_document(preview: EventPreview) -> Json:
     """Return the preview as JSON values."""
     envelope = preview.envelope
-    facts, no_facts_reason = read_facts(envelope.body, preview.fetched)
+    facts, no_facts_reason = read_facts(envelope.body, preview.observations)
     return {
         "dry_run": True,
         "event": {
@@ -53,7 +53,7 @@ def print_event_preview(preview: EventPreview) -> None:
     print_text(envelope.event_id, style="bold")
     print_text(f"{envelope.type} of {format_time(envelope.created_at)}, {envelope.realm}", indent=2)
     print_text(f"from: {preview.origin}", indent=2)
-    print_facts("facts", *read_facts(envelope.body, preview.fetched))
+    print_facts("facts", *read_facts(envelope.body, preview.observations))
     because = f": {preview.says}" if preview.says else ""
     print_text(f"\noutcome: {preview.outcome}{because}", style="bold")
     print_changes(preview.changes)

@@ -54,6 +54,8 @@ class Reason(SourceReason):
 
     event_type: str | None
     decided_at: datetime | None
+    asked_for: str | None
+    """The event for which Stripe's API was asked, if what the API showed decided it."""
     catalogue_version: int
     revoked: Revocation | None
     payment: PaymentRow | None
@@ -206,6 +208,7 @@ def _reason(state: UserState, grant: Grant, feature: str) -> Reason:
         **given,
         event_type=grant.decided_by,
         decided_at=grant.decided_at,
+        asked_for=grant.asked_for,
         catalogue_version=grant.catalogue_version,
         revoked=None if given["in_force"] else revoked,
         payment=_payment(state, grant),

@@ -119,6 +119,8 @@ def _until(at: datetime | None) -> str:
 def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
     yield f"{_of_source(reason)}, {_gives(reason, over=reason.revoked is not None)}"
     event = f" ({reason.event_type})" if reason.event_type else ""
+    if reason.asked_for:
+        event = f" (shown by Stripe's API, asked for {reason.asked_for})"
     guess = " (a guess: Stripe does not order events within a second)" if reason.guessed else ""
     yield f"decided by {reason.event_id}{event} at {format_time(reason.decided_at)}{guess}"
     if reason.payment:

@@ -10,11 +10,13 @@ from typing import BinaryIO, Final
 
 from sqlalchemy import Connection, func, select
 
+from billing.fetching.observations import observations_to_json
 from models.tables import StripeEvent
 from ops.errors import CommandFailed
 from ops.queries.events import EventFilter, Parties, conditions
 from ops.terminal.output import to_json
 from ops.terminal.progress import ReportProgress
+from runtime.ledger.observed import load_observations
 
 _READ_AT_ONCE: Final = 200
 _COLUMNS: Final = (
@@ -32,7 +34,6 @@ _COLUMNS: Final = (
     StripeEvent.origin,
     StripeEvent.payload,
     StripeEvent.payload_sha256,
-    StripeEvent.fetched,
 )
 
 
@@ -46,9 +47,13 @@ def export_lines(connection: Connection, wanted: EventFilter, parties: Parties) 
     """Yield one line of JSON for each event, in the order they were settled."""
     query = select(*_COLUMNS).where(*conditions(wanted, parties)).order_by(StripeEvent.settlement)
     found = connection.execute(query, execution_options={"yield_per": _READ_AT_ONCE})
-    for row in found.mappings():
-        # ASCII only: some readers end a line at characters such as U+2028, others do not.
-        yield json.dumps(to_json(row), separators=(",", ":")).encode() + b"\n"
+    for rows in found.mappings().partitions():
+        observed = load_observations(connection, [row["id"] for row in rows])
+        for row in rows:
+            seen = observed.get(row["id"])
+            line = {**row, "api_observations": None if seen is None else observations_to_json(seen)}
+            # ASCII only: some readers end a line at characters such as U+2028, others do not.
+            yield json.dumps(to_json(line), separators=(",", ":")).encode() + b"\n"
 
 
 @contextmanager

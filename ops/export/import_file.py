@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from billing.fetching.record import FetchRecord
+from billing.fetching.observations import observations_from_json
 from ops.errors import CommandFailed
 from ops.replay.targets import Target
 from ops.terminal.standard_input import STDIN, open_input
@@ -51,8 +51,8 @@ class ImportedEvent(Target):
 
     envelope: Envelope = field(repr=False)
     received_at: datetime
-    fetched: str | None
-    """The stored answers of Stripe's API, as JSON text."""
+    api_observations: list[Any] | None
+    """What Stripe's API showed for it, as JSON values; None if the API was not asked."""
     discarded: bool
     """True if an operator of the source database discarded the event."""
 
@@ -147,7 +147,7 @@ def _read_line(line: bytes) -> ImportedEvent:
         is_dead_letter=False,
         envelope=envelope,
         received_at=_parse_time(document["received_at"]),
-        fetched=_fetched(document["fetched"]),
+        api_observations=_checked(document.get("api_observations")),
         discarded=(document["outcome"], document["reason"]) == ("ignored", DISCARDED),
     )
 
@@ -159,10 +159,7 @@ def _parse_time(text: str) -> datetime:
     return at
 
 
-def _fetched(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ValueError("fetched is not text")  # noqa: TRY004 - reported like every other mistake
-    FetchRecord.from_text(value)
-    return value
+def _checked(documents: list[Any] | None) -> list[Any] | None:
+    if documents is not None:
+        observations_from_json(documents)
+    return documents

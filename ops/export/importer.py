@@ -6,7 +6,7 @@ The file is read as its events are requeued, so a year of events needs no more m
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -148,13 +148,13 @@ class ImportRequeuer:
         return results
 
     def _requeue_one(self, event: ImportedEvent, wakes: list[str]) -> ReplayResult:
-        extra = {
+        extra: dict[str, Any] = {
             "actor": self.actor,
             "reason": self.reason,
             "received_at": event.received_at.isoformat(),
         }
-        if event.fetched:
-            extra["fetched"] = event.fetched
+        if event.api_observations is not None:
+            extra["api_observations"] = event.api_observations
         return put_into_inbox(self.inbox, event.envelope, event.key, extra, wakes)
 
 

@@ -1,16 +1,24 @@
 """Query everything about one event, wherever it is.
 
 An event is settled, or in the inbox, or a dead letter. A conflicting second body under its id has
-a key of its own, ``evt_1#fingerprint``.
+a key of its own, ``evt_1#fingerprint``. What Stripe's API showed for it has an id of its own, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from models.tables import AuditLog, DeadLetter, PaymentEvent, StoredFact, StripeEvent
+from models.tables import (
+    AuditLog,
+    DeadLetter,
+    PaymentEvent,
+    StoredFact,
+    StoredObservation,
+    StripeEvent,
+)
 from ops.queries.audit import AuditEntry
 from ops.queries.dead_letters import DeadLetterRow
 from ops.queries.events import SettledEvent, settled_event
@@ -32,6 +40,30 @@ class MoneyMovement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenObject:
+    """An API observation without its payload; ``event_id`` is the event it was fetched for."""
+
+    id: str
+    object_id: str
+    family: str
+    realm: str
+    event_id: str
+    asked_at: datetime
+    api_version: str | None
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedObservation:
+    """An API observation, what it says, and every event for which the API was asked then."""
+
+    seen: SeenObject
+    payload: str = field(repr=False)
+    facts: tuple[Mapping[str, Any], ...]
+    asked_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEvent:
     """Everything that the database holds about an event."""
 
@@ -42,6 +74,8 @@ class RecordedEvent:
     """The audit entries that name it."""
     movements: tuple[MoneyMovement, ...]
     letters: tuple[DeadLetterRow, ...]
+    seen: tuple[SeenObject, ...] = ()
+    """What Stripe's API showed for it."""
 
     @property
     def empty(self) -> bool:
@@ -51,18 +85,48 @@ class RecordedEvent:
 
 def load_recorded_event(connection: Connection, event_id: str) -> RecordedEvent:
     """Return what the database holds about an event id, or about the inbox key of a conflict."""
-    payload = select(StripeEvent.payload).where(StripeEvent.id == event_id)
-    facts = select(StoredFact.fact).where(StoredFact.event_id == event_id)
+    event = select(StripeEvent.payload, StripeEvent.observations)
+    row = connection.execute(event.where(StripeEvent.id == event_id)).one_or_none()
+    payload, observed = row or (None, None)
     letter = DeadLetter.event_id
     keyed = (letter == event_id) | letter.startswith(f"{event_id}#", autoescape=True)
     return RecordedEvent(
         settled=settled_event(connection, event_id),
-        payload=connection.scalar(payload),
-        facts=tuple(connection.scalars(facts.order_by(StoredFact.object_key))),
+        payload=payload,
+        facts=_facts(connection, [event_id, *(observed or ())]),
         changes=fetch(connection, AuditEntry, AuditLog, AuditLog.event_id == event_id),
         movements=fetch(connection, MoneyMovement, PaymentEvent, PaymentEvent.event_id == event_id),
         letters=fetch(connection, DeadLetterRow, DeadLetter, keyed),
+        seen=_seen(connection, observed or ()),
     )
+
+
+def load_observation(connection: Connection, observation_id: str) -> RecordedObservation | None:
+    """Return what the database holds about an API observation."""
+    found = _seen(connection, [observation_id])
+    if not found:
+        return None
+    payload = select(StoredObservation.payload).where(StoredObservation.id == observation_id)
+    asked = select(StripeEvent.id).where(StripeEvent.observations.contains([observation_id]))
+    return RecordedObservation(
+        seen=found[0],
+        payload=connection.scalars(payload).one(),
+        facts=_facts(connection, [observation_id]),
+        asked_for=tuple(connection.scalars(asked.order_by(StripeEvent.id))),
+    )
+
+
+def _facts(connection: Connection, statements: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """Return the facts of an event first, then those of its observations, oldest first."""
+    query = select(StoredFact.fact).where(StoredFact.event_id.in_(statements))
+    in_order = (StoredFact.event_id != statements[0], StoredFact.created_at, StoredFact.object_key)
+    return tuple(connection.scalars(query.order_by(*in_order)))
+
+
+def _seen(connection: Connection, ids: Sequence[str]) -> tuple[SeenObject, ...]:
+    named = StoredObservation.id.in_(ids)
+    in_time = [StoredObservation.asked_at, StoredObservation.id]
+    return fetch(connection, SeenObject, StoredObservation, named, order_by=in_time)
 
 
 def find_dead_letter(

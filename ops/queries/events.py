@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, TextClause, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    SQLColumnExpression,
+    Text,
+    TextClause,
+    func,
+    select,
+    union_all,
+)
 
 from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
@@ -110,7 +121,12 @@ def conditions(wanted: EventFilter, parties: Parties) -> Sequence[ColumnElement[
         conditions.append(StripeEvent.applied_at >= wanted.since)
     if wanted.until:
         conditions.append(StripeEvent.applied_at < wanted.until)
-    for each in parties.values():
-        stated = select(StoredFact.event_id).where(one_of(StoredFact.party, each))
-        conditions.append(StripeEvent.id.in_(stated))
+    conditions += [StripeEvent.id.in_(_stating_about(each)) for each in parties.values()]
     return conditions
+
+
+def _stating_about(parties: frozenset[str]) -> CompoundSelect[tuple[str]]:
+    """Select the events that state facts about these parties, or had the API asked about them."""
+    stated = select(StoredFact.event_id).where(one_of(StoredFact.party, parties))
+    seen = func.array(stated.scalar_subquery(), type_=ARRAY(Text()))
+    return union_all(stated, select(StripeEvent.id).where(StripeEvent.observations.overlap(seen)))

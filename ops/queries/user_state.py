@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from billing.catalogue import Catalogue
 from billing.facts import Kind
@@ -16,6 +17,7 @@ from models.tables import (
     AuditLog,
     Party,
     StoredFact,
+    StoredObservation,
     StoredPayment,
     StoredPurchase,
     StoredSubscription,
@@ -30,15 +32,22 @@ from ops.queries.rows import fetch, load_rows, read_row
 from runtime.database.one_of import one_of
 from runtime.ledger import catalogues
 
+API_OBSERVATION: Final = "api_observation"
+"""What stands for an event's type where Stripe's API showed what decided."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A row of ``user_entitlements`` with the event that last decided it."""
+    """A row of ``user_entitlements`` with the event or API observation that last decided it.
+
+    ``asked_for`` is the event for which the API was asked.
+    """
 
     row: EntitlementRow
     catalogue_version: int
     decided_by: str | None
     decided_at: datetime | None
+    asked_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +132,14 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
 
 def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
     query = (
-        select(UserEntitlement.__table__, StripeEvent.type, StripeEvent.created_at)
+        select(
+            UserEntitlement.__table__,
+            StripeEvent.type,
+            func.coalesce(StripeEvent.created_at, StoredObservation.asked_at).label("decided_at"),
+            StoredObservation.event_id.label("asked_for"),
+        )
         .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
+        .outerjoin(StoredObservation, StoredObservation.id == UserEntitlement.event_id)
         .where(UserEntitlement.user_id == user_id)
         .order_by(UserEntitlement.starts_at, UserEntitlement.source, UserEntitlement.plan_code)
     )
@@ -132,8 +147,9 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
         Grant(
             row=read_row(EntitlementRow, dict(found)),
             catalogue_version=found["catalogue_version"],
-            decided_by=found["type"],
-            decided_at=found["created_at"],
+            decided_by=API_OBSERVATION if found["asked_for"] else found["type"],
+            decided_at=found["decided_at"],
+            asked_for=found["asked_for"],
         )
         for found in connection.execute(query).mappings()
     )

@@ -38,9 +38,9 @@ from runtime.ledger.decisions import (
     RowUpserted,
 )
 from runtime.ledger.deliveries import REPLAY, Delivery
-from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.load import keys_stated_by
 from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.observed import with_stored_fetches
 from runtime.ledger.parties import Grouping
 from runtime.ledger.prepare import Scope, prepare
 from runtime.ledger.record import DeliveryPreview, Ledger

@@ -26,6 +26,7 @@ from runtime.ledger.errors import (
     DeadLetterChanged,
     IdentityConflict,
     LocksOutOfOrder,
+    ObservationTaken,
     SchemaOutdated,
 )
 from runtime.redis_connection import cannot_write
@@ -105,6 +106,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
     (CatalogueMissing, Outdated),
     (LocksOutOfOrder, Transient),
     (DeadLetterChanged, Transient),
+    (ObservationTaken, Transient),
     (BillingError, Permanent),
     (IdentityConflict, Permanent),
     # Refused by the client before the server saw it, such as NUL in a text.

@@ -37,7 +37,8 @@ class EventRow(NamedTuple):
     attempts: int
     settlement: int
     pending_fetches: str | None
-    fetched: bool
+    observations: Sequence[str] | None
+    """What the API showed for it; None if it was not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def admit(connection: Connection, deliveries: Sequence[tuple[Delivery, str | Non
     inserted = insert_rows(connection, StripeEvent, rows, returning=_RETURNED, conflict="ignore")
     new = {row.id: _event(row) for row in inserted}
     rest = sorted(first.keys() - new.keys())
-    again = any(first[each][0].replayed or first[each][0].fetched for each in rest)
+    again = any(first[each][0].replayed or first[each][0].observations is not None for each in rest)
     return Admitted(new=new, settled=_settled(connection, rest, lock=again))
 
 
@@ -151,10 +152,10 @@ def resettle(connection: Connection, outcomes: Mapping[str, tuple[Outcome, str |
 
 
 def note_fetched(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store what was fetched for settled events and what is still to be fetched.
+    """Store the ids of what was fetched for settled events, and what is still to be fetched.
 
-    A ``fetched`` of None keeps the stored value; a ``pending_fetches`` of None means that nothing
-    is left to fetch.
+    ``observations`` are added to those of the row, and None leaves them as they are; a
+    ``pending_fetches`` of None means that nothing is left to fetch.
     """
     if rows:
         connection.execute(_NOTE_FETCHED, rows)
@@ -162,7 +163,7 @@ def note_fetched(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 
 _RETURNED = (
     "id, fingerprint, type, outcome, reason, applied_at, attempts, settlement, pending_fetches,"
-    " fetched IS NOT NULL"
+    " observations"
 )
 # Everything is looked up by key. A prepared statement keeps its first plan, and one made while a
 # table was small scans all of it: 1.1 ms instead of 0.2 soon, and more with every row.
@@ -181,7 +182,9 @@ _SETTLED = (
 )
 _NOTE_FETCHED = text(
     "UPDATE stripe_events SET pending_fetches = :pending_fetches,"
-    " fetched = coalesce(:fetched, fetched) WHERE id = :id"
+    " observations = CASE WHEN CAST(:observations AS text[]) IS NULL THEN observations ELSE"
+    "  ARRAY(SELECT unnest(observations) UNION SELECT unnest(CAST(:observations AS text[]))) END"
+    " WHERE id = :id"
 )
 _PROBE = text(
     "INSERT INTO stripe_events (id, type, livemode, created_at, received_at, outcome, attempts,"
@@ -240,5 +243,5 @@ def _row(delivery: Delivery, ignored: str | None) -> dict[str, Any]:
         "realm": envelope.realm,
         "fingerprint": envelope.fingerprint,
         "origin": delivery.origin,
-        "fetched": delivery.fetched and delivery.fetched.as_text(),
+        "observations": delivery.observation_ids,
     }

@@ -4,7 +4,7 @@ Each event is projected by itself, however large the batch. Nothing here reads o
 database, so a preview is the same computation.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,17 +36,19 @@ class PartyState:
     catalogue_version: int | None
     projection: Projection | None = None
 
-    def stated_by(self, event_id: EventId) -> dict[FactKey, Fact]:
-        """Return the facts of this party that the event states."""
-        return {key: fact for key, fact in self.facts.items() if key[0] == event_id}
+    def stated_by(self, statements: Collection[EventId]) -> dict[FactKey, Fact]:
+        """Return the facts of this party that these events or observations state."""
+        return {key: fact for key, fact in self.facts.items() if key[0] in statements}
 
-    def replace_facts(self, event_id: EventId, facts: Iterable[Fact]) -> None:
-        """Replace everything the event stated before by these facts."""
+    def replace_facts(self, statements: Collection[EventId], facts: Iterable[Fact]) -> None:
+        """Replace everything that these events or observations stated before by these facts."""
         stated = _facts_by_key(facts)
-        for key in self.stated_by(event_id):
+        for key in self.stated_by(statements):
             del self.facts[key]
         self.facts.update(stated)
-        self.folded.replace(event_id, stated.values())
+        for each in statements:
+            self.folded.replace(each, ())
+        self.folded.add(stated.values())
 
     def newer_than(self, facts: Iterable[Fact]) -> EventId | None:
         """Return the newest event on these objects, unless it is the one that states the facts."""
@@ -102,10 +104,10 @@ class BatchState:
         return self.project(party_state)
 
     def replace_facts(
-        self, party_state: PartyState, event_id: EventId, facts: Iterable[Fact]
+        self, party_state: PartyState, statements: Collection[EventId], facts: Iterable[Fact]
     ) -> tuple[Decision, ...]:
         """Replace the facts of an event that was settled before, and project the party."""
-        party_state.replace_facts(event_id, facts)
+        party_state.replace_facts(statements, facts)
         return self.project(party_state)
 
     def project(self, party_state: PartyState) -> tuple[Decision, ...]:

@@ -13,7 +13,7 @@ from math import inf
 
 from sqlalchemy import Connection
 
-from billing.fetching.plan import open_fetches
+from billing.fetching.plan import lacks_lines, open_fetches
 from billing.fetching.record import FetchTarget
 from billing.ids import EventId, ObjectKey, PartyId
 from runtime.ledger.admit import (
@@ -183,12 +183,19 @@ def _works(connection: Connection, prepared: Sequence[Prepared], admitted: Admit
 def _stated_before(
     connection: Connection, prepared: Sequence[Prepared], admitted: Admitted
 ) -> Mapping[str, frozenset[ObjectKey]]:
-    again = [
-        each.delivery.envelope.event_id
+    """Return the objects that deliveries of settled events stated before, by event id."""
+    again = {
+        each.delivery.envelope.event_id: each.delivery.statement_ids
         for each in prepared
         if _delivery_state(each, admitted) in {DeliveryState.REPLAYED, DeliveryState.COMPLETED}
-    ]
-    return keys_stated_by(connection, again) if again else {}
+    }
+    if not again:
+        return {}
+    stated = keys_stated_by(connection, frozenset().union(*again.values()))
+    return {
+        event_id: frozenset().union(*(stated.get(each, ()) for each in statements))
+        for event_id, statements in again.items()
+    }
 
 
 def _delivery_state(prepared: Prepared, admitted: Admitted) -> DeliveryState:
@@ -199,8 +206,9 @@ def _delivery_state(prepared: Prepared, admitted: Admitted) -> DeliveryState:
         return DeliveryState.SETTLED
     if prepared.delivery.replayed:
         return DeliveryState.REPLAYED
-    waits = row.pending_fetches is not None or not row.fetched
-    return DeliveryState.COMPLETED if prepared.delivery.fetched and waits else DeliveryState.SETTLED
+    waits = row.pending_fetches is not None or row.observations is None
+    completes = prepared.delivery.observations is not None and waits
+    return DeliveryState.COMPLETED if completes else DeliveryState.SETTLED
 
 
 def _work(
@@ -210,7 +218,7 @@ def _work(
     row = admitted.row(envelope.event_id)
     if row.fingerprint != envelope.fingerprint:
         raise IdentityConflict(envelope.event_id)
-    if state is DeliveryState.REPLAYED and row.fetched and prepared.delivery.fetched is None:
+    if state is DeliveryState.REPLAYED and _lacks_observations(prepared, row):
         raise LocksOutOfOrder((row.id,))  # fetched since the replay was read: read it again
     if state is DeliveryState.SETTLED:
         return Work(prepared=prepared, row=row, state=state, mentions=frozenset())
@@ -218,6 +226,11 @@ def _work(
         raise prepared.unreadable
     mentions = prepared.mentions | stated
     return Work(prepared=prepared, row=row, state=state, mentions=mentions)
+
+
+def _lacks_observations(prepared: Prepared, row: EventRow) -> bool:
+    stored, known = row.observations, prepared.delivery.observation_ids
+    return stored is not None and (known is None or not set(stored).issubset(known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,23 +313,24 @@ def _pending_fetches(party_state: PartyState, work: Work) -> tuple[FetchTarget, 
     """Return what the projection still needs from Stripe's API; nearly always nothing."""
     projection = party_state.projection
     assert projection is not None, "it was just made"  # noqa: S101 - for the reader
+    facts = work.prepared.facts
     if not (
         projection.undecided
         or projection.without_line_items
         or projection.incomplete_summaries
         or projection.incomplete_items
+        or any(map(lacks_lines, facts))
     ):
         return ()
-    facts = work.prepared.facts
     states = {fact.object_key: party_state.folded.state_of(fact).created_at for fact in facts}
-    return open_fetches(facts, projection, states, work.prepared.delivery.fetched)
+    return open_fetches(facts, projection, states, work.prepared.delivery.observations or ())
 
 
 def _replace_event(batch: BatchState, work: Work, assignment: PartyAssignment) -> Step:
     party_state, facts = batch.party_for(assignment), work.prepared.facts
-    event_id = work.prepared.delivery.envelope.event_id
-    same = party_state.stated_by(event_id) == {(f.event_id, f.object_key): f for f in facts}
-    decisions = batch.replace_facts(party_state, event_id, facts)
+    statements = work.prepared.delivery.statement_ids
+    same = party_state.stated_by(statements) == {(f.event_id, f.object_key): f for f in facts}
+    decisions = batch.replace_facts(party_state, statements, facts)
     outcome, reason = Outcome.APPLIED if facts else Outcome.IGNORED, work.prepared.ignored
     if work.state is DeliveryState.COMPLETED and work.row.outcome is not Outcome.IGNORED:
         outcome, reason = work.row.outcome, work.row.reason

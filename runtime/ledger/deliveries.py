@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from billing.envelope import Envelope
-from billing.fetching.record import FetchPlan, FetchRecord
+from billing.fetching.observations import Observations
+from billing.fetching.record import FetchPlan
 from billing.ids import EventId
 
 STRIPE = "stripe"
@@ -72,8 +73,19 @@ class Delivery:
 
     A discard of another time came later, and the event stays discarded.
     """
-    fetched: FetchRecord | None = None
-    """Answers of Stripe's API about it. A replay uses the stored ones, if there are any."""
+    observations: Observations | None = None
+    """What Stripe's API showed for it, None if it was not asked. A replay uses what is stored."""
+
+    @property
+    def observation_ids(self) -> list[EventId] | None:
+        """The ids of its observations, None if the API was not asked."""
+        observed = self.observations
+        return None if observed is None else sorted({each.id for each in observed})
+
+    @property
+    def statement_ids(self) -> frozenset[EventId]:
+        """The ids under which its facts are stored: its own and those of its observations."""
+        return frozenset([self.envelope.event_id, *(self.observation_ids or ())])
 
     @property
     def replayed(self) -> bool:

@@ -4,6 +4,7 @@ LedgerError
  ├── IdentityConflict    one event id, two different events
  ├── LocksOutOfOrder     a lock turned out to be needed after a higher one was taken
  ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
+ ├── ObservationTaken    the API showed an object differently within one second
  ├── FactsOutdated       readers of an earlier release wrote the facts of a party
  ├── CatalogueMissing    no plans have been applied yet
  └── SchemaOutdated      the database belongs to another release
@@ -52,6 +53,17 @@ class DeadLetterChanged(LedgerError):
         super().__init__(
             f"the dead letter of {key} changed while the event was decided;"
             " nothing was written, try again"
+        )
+
+
+class ObservationTaken(LedgerError):
+    """Another answer of Stripe's API of the same second has this id, and says something else."""
+
+    def __init__(self, observation_id: str) -> None:
+        self.observation_id = observation_id
+        super().__init__(
+            f"{observation_id} is taken by another answer of the same second;"
+            " nothing was written, ask again"
         )
 
 

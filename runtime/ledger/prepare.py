@@ -71,7 +71,7 @@ def _prepare(delivery: Delivery, scope: Scope) -> Prepared:
     if excluded := scope.excludes(delivery.envelope):
         return Prepared(delivery=delivery, ignored=excluded.value)
     try:
-        reading = read_event(delivery.envelope, delivery.fetched)
+        reading = read_event(delivery.envelope, delivery.observations)
     except UnreadableEvent as error:
         return Prepared(delivery=delivery, unreadable=error)
     ignored = reading.ignored
@@ -79,5 +79,5 @@ def _prepare(delivery: Delivery, scope: Scope) -> Prepared:
         delivery=delivery,
         facts=reading.facts,
         ignored=ignored and ignored.value,
-        terms=terms_in(delivery.envelope, delivery.fetched) if reading.facts else frozenset(),
+        terms=terms_in(delivery.envelope, delivery.observations) if reading.facts else frozenset(),
     )

@@ -11,12 +11,13 @@ hundred write the same rows, because every event is projected and audited by its
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
+from billing.fetching.observations import Observations
 from billing.fetching.record import targets_from_text, targets_to_text
 from billing.ids import PartyId
 from billing.rows import Projection
@@ -26,7 +27,7 @@ from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Ste
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import DeadLetterChanged, FactsOutdated, LocksOutOfOrder
-from runtime.ledger.fetched import with_stored_fetches
+from runtime.ledger.observed import store_observations, with_stored_fetches
 from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
 from runtime.time_limits import DECIDING_SECONDS, LOCK_SECONDS
@@ -172,6 +173,7 @@ def _write(connection: Connection, decided: DecidedBatch) -> None:
     _resolve_dead_letters(connection, pending, decided)
     _audit_replays(pending, decided)
     write(connection, pending, decided.batch, decided.ends)
+    store_observations(connection, _observed(decided.steps))
     note_fetched(connection, [_noted(step) for step in decided.steps if _is_to_note(step)])
     resettle(
         connection,
@@ -185,17 +187,24 @@ def _is_to_note(step: Step) -> bool:
     if work.state is DeliveryState.SETTLED:
         return False
     new = work.state is DeliveryState.NEW
-    fetched = work.prepared.delivery.fetched is not None and not new
+    fetched = work.prepared.delivery.observations is not None and not new
     return fetched or bool(step.pending_fetches) or work.row.pending_fetches is not None
 
 
 def _noted(step: Step) -> dict[str, Any]:
-    fetched = step.work.prepared.delivery.fetched
     return {
         "id": step.work.row.id,
         "pending_fetches": targets_to_text(step.pending_fetches) if step.pending_fetches else None,
-        "fetched": fetched and fetched.as_text(),
+        "observations": step.work.prepared.delivery.observation_ids,
     }
+
+
+def _observed(steps: Iterable[Step]) -> Iterator[tuple[Delivery, Observations]]:
+    """Yield what was observed for each delivery that settles its event or completes it."""
+    for step in steps:
+        observed = step.work.prepared.delivery.observations
+        if observed and step.work.state is not DeliveryState.SETTLED:
+            yield step.work.prepared.delivery, observed
 
 
 def _stage(pending: PendingWrites, step: Step) -> None:
@@ -204,6 +213,8 @@ def _stage(pending: PendingWrites, step: Step) -> None:
     prepared = step.work.prepared
     pending.facts += [(step.party, fact) for fact in prepared.facts]
     pending.add_terms(step.party, prepared.facts, prepared.terms)
+    # An observation may be stored already: several events ask for one object in one second.
+    pending.restated += prepared.delivery.observation_ids or ()
     if step.work.state is not DeliveryState.NEW:
         pending.restated.append(prepared.delivery.envelope.event_id)
     pending.add(_cause(prepared.delivery), step.party, step.decisions)

@@ -163,8 +163,12 @@ def _write_facts(
     if pending.restated:
         forget = text("DELETE FROM facts WHERE event_id = ANY(:ids)")
         connection.execute(forget, {"ids": pending.restated})
-    rows = [_fact_row(ends.get(party, party), fact) for party, fact in pending.facts]
-    insert_rows(connection, StoredFact, rows)
+    # Several events of a batch may bring the same API observation.
+    rows = {
+        (fact.event_id, fact.object_key): _fact_row(ends.get(party, party), fact)
+        for party, fact in pending.facts
+    }
+    insert_rows(connection, StoredFact, [*rows.values()])
 
 
 def _write_terms(

@@ -6,8 +6,10 @@ tested with it. Only processes that fetch import this module, because the librar
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
@@ -16,6 +18,7 @@ import stripe
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from billing.fetching.record import GONE, ApiResponse, read_response
+from billing.text import storable
 from runtime.settings import Settings, required
 from runtime.stripe_api.errors import ApiAway, ApiForbidden, ApiLimited, ApiRefused
 from runtime.time_limits import (
@@ -49,23 +52,34 @@ class StripeApi:
     def ask(self, request: str, envelope: Envelope | None = None) -> ApiResponse:
         """Send a GET for a path, in the account of an event or our own; a missing object answers.
 
+        The answer is dated by the second before the request was sent, by Stripe's clock.
+
         Raises:
             ApiFailure: there is no answer.
         """
+        sent = _Sent(request=request, at=time.monotonic())
         try:
             response = self._bounded.call(
                 lambda: self._client.raw_request("get", request, **_account(envelope)),
                 self._whole_seconds,
             )
         except stripe.StripeError as error:
-            return _gone_or_raise(request, error)
+            return _gone_or_raise(sent, error)
         except TimeoutError as error:
             self._bounded = Bounded()
             whole = f"no complete answer within {self._whole_seconds:g} s"
             raise ApiAway(whole) from error
         except Exception as error:  # the library fails in other ways on a malformed answer
             raise ApiAway(f"{type(error).__name__}: {error}") from error
-        return _answer(request, 200, response.headers, response.body)
+        return _answer(sent, 200, response.headers, response.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """A request, and the time at which it was sent, in seconds of the monotonic clock."""
+
+    request: str
+    at: float
 
 
 def make_api(settings: Settings, **timing: float) -> StripeApi:
@@ -138,13 +152,13 @@ def _account(envelope: Envelope | None) -> dict[str, str]:
     return {"stripe_account": envelope.account} if envelope.account else {}
 
 
-def _gone_or_raise(request: str, error: stripe.StripeError) -> ApiResponse:
+def _gone_or_raise(sent: _Sent, error: stripe.StripeError) -> ApiResponse:
     status, headers = error.http_status, error.headers or {}
     says = error.user_message or type(error).__name__
     if _OTHER_MODE in says:
         raise ApiForbidden(says) from error
     if status == GONE and error.code in _MISSING:
-        return _answer(request, GONE, headers, error.http_body or "{}")
+        return _answer(sent, GONE, headers, error.http_body or "{}")
     if isinstance(error, stripe.RateLimitError):
         raise ApiLimited(_rest(headers)) from error
     if status in {401, 403}:
@@ -155,10 +169,12 @@ def _gone_or_raise(request: str, error: stripe.StripeError) -> ApiResponse:
     raise ApiRefused(f"{status}: {says}") from error
 
 
-def _answer(request: str, status: int, headers: Mapping[str, str], body: str) -> ApiResponse:
-    date = _get(headers, "Date")
+def _answer(sent: _Sent, status: int, headers: Mapping[str, str], body: str) -> ApiResponse:
+    took = timedelta(seconds=time.monotonic() - sent.at)
+    version = storable(_get(headers, "Stripe-Version") or API_VERSION)
     try:
-        return read_response(request, status, _moment(date or ""), body)
+        asked_at = _moment(_get(headers, "Date") or "") - took
+        return read_response(sent.request, status, asked_at, body, version)
     except (MalformedEvent, ValueError) as error:
         raise ApiAway(f"an answer that cannot be read: {error}") from error
 

@@ -21,7 +21,7 @@ from ops.samples.scenario import Event
 from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.ledger import prepare
-from runtime.ledger.fetched import with_stored_fetches
+from runtime.ledger.observed import with_stored_fetches
 from runtime.ledger.record import Ledger
 from runtime.telemetry import build_metrics
 from tests.ops.queries.seeded_database import SeededDatabase

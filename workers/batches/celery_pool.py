@@ -31,8 +31,8 @@ from runtime.broker import (
 from runtime.database.engine import make_engine
 from runtime.failures.canary import Canary
 from runtime.gc_tuning import reduce_gc
-from runtime.ledger.fetched import with_stored_fetches
 from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.observed import with_stored_fetches
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.parent_watch import end_with_parent, take_parent

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from billing.errors import MalformedEvent
-from billing.fetching.record import FetchRecord
+from billing.fetching.observations import Observations, observations_from_json
 from runtime.event_body import parse
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import STRIPE, Delivery, discard_undone_by
@@ -41,7 +41,7 @@ def read_delivery(entry: InboxEntry) -> Delivery | Snooze | MoveToDeadLetters:
         actor=str(entry.extra.get("actor", STRIPE)),
         reason=entry.extra.get("reason"),
         undoes_discard=discard_undone_by(entry.extra),
-        fetched=_imported_fetches(entry),
+        observations=_imported_observations(entry),
     )
 
 
@@ -53,10 +53,10 @@ def _first_received(entry: InboxEntry) -> datetime:
         return entry.received_at
 
 
-def _imported_fetches(entry: InboxEntry) -> FetchRecord | None:
-    """Return the API answers of the exporting database, so that the event reads the same here."""
-    text = entry.extra.get("fetched")
-    return FetchRecord.from_text(text) if isinstance(text, str) else None
+def _imported_observations(entry: InboxEntry) -> Observations | None:
+    """Return what the API showed the exporting database, so that the event reads the same here."""
+    documents = entry.extra.get("api_observations")
+    return None if documents is None else observations_from_json(documents)
 
 
 def claim_history(entry: InboxEntry) -> ClaimHistory:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from billing.envelope import Envelope
 from billing.fetching.plan import plan_fetches
-from billing.fetching.record import FetchRecord
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.prepare import Scope
 from runtime.settings import Settings
@@ -36,12 +35,12 @@ class FetchRouting:
     def route(self, delivery: Delivery) -> Delivery | Defer:
         """Return a delivery that can be recorded now, or ``Defer``."""
         envelope = delivery.envelope
-        if not envelope.thin or delivery.fetched is not None or not self.may_fetch(envelope):
+        if not envelope.thin or delivery.observations is not None or not self.may_fetch(envelope):
             return delivery
         if plan_fetches(envelope):
             return Defer()
-        # An empty record says that there is nothing to fetch, so the event is never deferred.
-        return replace(delivery, fetched=FetchRecord(targets=()))
+        # No observation says that there is nothing to fetch, so the event is never deferred.
+        return replace(delivery, observations=())
 
 
 NO_FETCHING = FetchRouting(may_fetch=lambda _: False)

@@ -1,9 +1,9 @@
 """Ask Stripe's API about each event of the fetch lane, then record it with the answers.
 
-    claim -> find targets -> ask, ask, ... -> record with the answers -> finish
+    claim -> find targets -> ask, ask, ... -> record with the observations -> finish
 
 While Stripe is asked, no transaction, lock or other event is open. If the process dies, the event
-is still in the inbox. The next claim finds the committed answers in the database and asks only
+is still in the inbox. The next claim finds the committed observations in the database and asks only
 for the rest.
 """
 
@@ -15,13 +15,14 @@ from typing import Final
 import structlog
 
 from billing.envelope import Envelope
-from billing.fetching.plan import next_request, plan_fetches, too_early
-from billing.fetching.record import GONE, ApiResponse, FetchPlan, FetchRecord, merge_targets
+from billing.fetching.observations import join_observations
+from billing.fetching.plan import next_request, observations_in, plan_fetches, too_early
+from billing.fetching.record import ApiResponse, FetchPlan, FetchRecord
 from billing.ids import EventId
 from runtime.failures.classify import Infrastructure, Outdated, Permanent, Transient
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import Delivery
-from runtime.ledger.fetched import StoredFetches
+from runtime.ledger.observed import StoredFetches
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.telemetry import Metrics
 from runtime.time_limits import API_FORBIDDEN_SECONDS, MAX_FETCH_SECONDS, OUTAGE_SECONDS
@@ -80,10 +81,10 @@ class FetchExecutor:
             return _one(entry, Release())
         if too_early(fetched):
             return _one(entry, self._after_early_answer(entry))
-        known = fetched if fetched.targets else delivery.fetched
-        return self.executor.record_together(
-            [(entry, replace(delivery, fetched=known))], is_stopping
-        )
+        if fetched.targets:
+            observed = join_observations(stored.observations or (), observations_in(fetched))
+            delivery = replace(delivery, observations=observed)
+        return self.executor.record_together([(entry, delivery)], is_stopping)
 
     def _fetch(
         self, envelope: Envelope, targets: FetchPlan, is_stopping: Callable[[], bool]
@@ -108,7 +109,7 @@ class FetchExecutor:
         except ApiFailure as failure:
             self._count(_RESULTS[type(failure)], started)
             raise
-        self._count("gone" if response.status == GONE else "answered", started)
+        self._count("gone" if response.gone else "answered", started)
         return response
 
     def _count(self, result: str, started: float) -> None:
@@ -181,11 +182,10 @@ _RESULTS: Final[dict[type[ApiFailure], str]] = {
 
 
 def _targets(delivery: Delivery, stored: StoredFetches) -> FetchPlan:
-    """Return the open targets and the answered ones: new answers replace all stored ones."""
-    answered = stored.fetched.targets if stored.fetched else ()
-    if stored.pending:
-        return merge_targets(answered, stored.pending)
-    return () if stored.fetched else plan_fetches(delivery.envelope)
+    """Return the open targets; what was observed before is kept and not asked for again."""
+    if stored.pending or stored.observations is not None:
+        return stored.pending
+    return plan_fetches(delivery.envelope)
 
 
 def _one(entry: InboxEntry, disposition: Disposition) -> BatchResult:

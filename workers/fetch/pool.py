@@ -13,7 +13,7 @@ from runtime.failures.canary import Canary
 from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.fetched import load_stored_fetches
+from runtime.ledger.observed import load_stored_fetches
 from runtime.stripe_api.client import make_api
 from runtime.telemetry import build_metrics
 from workers.batches.celery_pool import ChildContext, PoolSpec, build_executor, run, utc_now

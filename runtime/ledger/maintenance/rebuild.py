@@ -179,5 +179,8 @@ def _rows_of(stored: Stored) -> bool:
 
 _WITH_OBJECTS = text("SELECT DISTINCT party FROM memberships WHERE party = ANY(:parties)")
 _EVENTS_OF = text(
-    "SELECT DISTINCT event_id FROM facts WHERE party = ANY(:parties) ORDER BY event_id"
+    "SELECT DISTINCT coalesce(seen.event_id, facts.event_id) FROM facts"
+    " LEFT JOIN api_observations AS seen ON seen.id = facts.event_id"
+    " WHERE facts.party = ANY(:parties) ORDER BY 1"
 )
+"""What the API showed is read again with the event for which it was asked first."""

@@ -1,6 +1,7 @@
 """Settled events read again: what today's readers find replaces the facts stated before.
 
-It does what a replay does, for many events at once and without the inbox.
+It does what a replay does, for many events at once and without the inbox. What Stripe's API showed
+for an event is read again with it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +12,16 @@ from sqlalchemy import Connection, text
 
 from billing.errors import MalformedEvent
 from billing.facts import Fact
-from billing.fetching.record import FetchRecord
+from billing.fetching.observations import Observations
 from billing.ids import EventId, ObjectKey
 from billing.readers.registry import IgnoredReason
 from runtime.event_body import parse
 from runtime.ledger.admit import resettle
-from runtime.ledger.batch_state import BatchState, PartyState
+from runtime.ledger.batch_state import BatchState, FactKey, PartyState
 from runtime.ledger.deliveries import DISCARDED, REPLAY, Delivery, Outcome
 from runtime.ledger.load import keys_stated_by
 from runtime.ledger.locks import Secured
+from runtime.ledger.observed import load_observations
 from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.write import PendingWrites
 
@@ -52,7 +54,8 @@ class Reread:
         """Lock the events in the order in which replays do, and leave out those that must stay."""
         ids = [_id(each) for each in bodies.prepared]
         rows = {row.id: row for row in connection.execute(_HOLD, {"ids": ids})}
-        stated = keys_stated_by(connection, ids)
+        statements = (each.delivery.statement_ids for each in bodies.prepared)
+        stated = keys_stated_by(connection, frozenset[str]().union(*statements))
         kept, prepared = dict(bodies.kept), []
         for each in bodies.prepared:
             if why := _why_kept(each, stated):
@@ -79,7 +82,7 @@ class Reread:
             party_state = batch.party_for(assignment)
             pending.add_terms(assignment.party, each.facts, each.terms)
             if self._replaced(party_state, each):
-                pending.restated.append(EventId(_id(each)))
+                pending.restated += sorted(each.delivery.statement_ids)
                 pending.facts += [(assignment.party, fact) for fact in each.facts]
                 outcomes.update(self._outcome(each))
         for assignment in assignments:
@@ -87,20 +90,23 @@ class Reread:
         resettle(connection, outcomes)
 
     def _mentions(self, prepared: Prepared) -> frozenset[ObjectKey]:
-        return prepared.mentions | self.stated.get(_id(prepared), frozenset())
+        return prepared.mentions.union(*(keys for _, keys in self._stated_by(prepared)))
 
     def _replaced(self, party_state: PartyState, prepared: Prepared) -> bool:
-        event_id = EventId(_id(prepared))
-        today = {fact.object_key: fact for fact in prepared.facts}
-        before = self._facts(party_state, event_id)
-        if today == before:
+        today = {(fact.event_id, fact.object_key): fact for fact in prepared.facts}
+        if today == self._facts(party_state, prepared):
             return False
-        party_state.replace_facts(event_id, prepared.facts)
+        party_state.replace_facts(prepared.delivery.statement_ids, prepared.facts)
         return True
 
-    def _facts(self, party_state: PartyState, event_id: EventId) -> dict[ObjectKey, Fact | None]:
-        keys = self.stated.get(event_id, frozenset())
-        return {key: party_state.facts.get((event_id, key)) for key in keys}
+    def _facts(self, party_state: PartyState, prepared: Prepared) -> dict[FactKey, Fact | None]:
+        stated = [(name, key) for name, keys in self._stated_by(prepared) for key in keys]
+        return {each: party_state.facts.get(each) for each in stated}
+
+    def _stated_by(self, prepared: Prepared) -> Iterator[tuple[EventId, frozenset[ObjectKey]]]:
+        """Yield the objects that the event and each of its observations stated before."""
+        for each in prepared.delivery.statement_ids:
+            yield each, self.stated.get(each, frozenset())
 
     def _outcome(self, prepared: Prepared) -> Iterator[tuple[str, tuple[Outcome, str | None]]]:
         event_id = _id(prepared)
@@ -115,22 +121,23 @@ def read_bodies_again(connection: Connection, scope: Scope, ids: Sequence[str]) 
     """Read the bodies of these events; call it before the transaction, since it holds no lock."""
     kept: dict[str, str] = {}
     deliveries = []
+    observed = load_observations(connection, ids)
     for row in connection.execute(_BODIES, {"ids": list(ids)}):
         try:
-            deliveries.append(_delivery(row))
+            deliveries.append(_delivery(row, observed.get(row.id)))
         except MalformedEvent as error:
             kept[row.id] = str(error)
     return RereadBodies(prepared=prepare(deliveries, scope), kept=kept)
 
 
-def _delivery(row: Any) -> Delivery:
+def _delivery(row: Any, observations: Observations | None) -> Delivery:
     return Delivery(
         envelope=parse(row.payload.encode()),
         received_at=row.received_at,
         attempts=row.attempts,
         origin=REPLAY,
         key=row.id,
-        fetched=FetchRecord.from_text(row.fetched) if row.fetched else None,
+        observations=observations,
     )
 
 
@@ -138,7 +145,9 @@ def _why_kept(prepared: Prepared, stated: Mapping[str, object]) -> str | None:
     """Return why an event must keep its facts; None if they may be replaced."""
     if prepared.unreadable:
         return str(prepared.unreadable)
-    if prepared.ignored in EXCLUDED and _id(prepared) in stated:
+    if prepared.ignored in EXCLUDED and not stated.keys().isdisjoint(
+        prepared.delivery.statement_ids
+    ):
         return NOT_OURS
     return None
 
@@ -148,8 +157,7 @@ def _id(prepared: Prepared) -> str:
 
 
 _BODIES = text(
-    "SELECT id, payload, received_at, attempts, fetched FROM stripe_events"
-    " WHERE id = ANY(:ids) ORDER BY id"
+    "SELECT id, payload, received_at, attempts FROM stripe_events WHERE id = ANY(:ids) ORDER BY id"
 )
 _HOLD = text(
     "SELECT id, outcome, reason FROM stripe_events WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"

@@ -84,7 +84,8 @@ _OUTDATED = (
     " ORDER BY party LIMIT :limit"
 )
 _SILENT = text(
-    "SELECT id, NOT EXISTS (SELECT FROM facts WHERE event_id = stripe_events.id)"
+    "SELECT id, NOT EXISTS (SELECT FROM facts"
+    "  WHERE event_id = ANY (array_append(stripe_events.observations, stripe_events.id)))"
     " FROM stripe_events WHERE id > :after ORDER BY id LIMIT :limit"
 )
 _NAMED = (

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 from billing.envelope import Envelope, parse
-from billing.facts import CustomerFields, Fact, Kind
+from billing.facts import CreditedLine, CustomerFields, Fact, Kind, Line
 from billing.families import STATED_BY_PEOPLE
+from billing.fetching.observations import Observations
 from billing.fetching.plan import (
     EVENT,
     MAX_PAGES,
     SESSION,
     SUMMARY,
-    fetched_objects,
     next_request,
+    observations_in,
     open_fetches,
     plan_fetches,
     too_early,
@@ -22,7 +23,16 @@ from billing.fetching.plan import (
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
 from billing.rows import Projection
 from tests.billing.event_builders import encoded, event
-from tests.billing.fact_builders import at, checkout, customer, dispute, subscription, summary
+from tests.billing.fact_builders import (
+    at,
+    checkout,
+    credit_note,
+    customer,
+    dispute,
+    invoice,
+    subscription,
+    summary,
+)
 from tests.stripe_account import FakeStripeAccount
 
 FEATURES = "/v1/entitlements/active_entitlements?customer=cus_1&limit=100"
@@ -44,11 +54,11 @@ def related(family: str, stripe_id: Any = "x_1") -> dict[str, Any]:
 
 
 def requests_for(target: FetchTarget, account: FakeStripeAccount) -> list[str]:
-    return [each.request for each in account.fetch(target, at=at(0)).responses]
+    return [each.request for each in account.ask(target, at=at(0)).responses]
 
 
 def fetched_json(fetched: FetchRecord) -> list[Any]:
-    return [fetched_object.raw for fetched_object in fetched_objects(fetched)]
+    return [each.raw for each in observations_in(fetched)]
 
 
 class TestPlanFetches:
@@ -126,7 +136,7 @@ class TestRequests:
         account = FakeStripeAccount(page_size=1)
         account.features["cus_1"] = [(at(-9), [f"f{n}" for n in range(99)])]
 
-        fetched = account.fetch(FetchTarget(family=SUMMARY, stripe_id="cus_1"), at=at(0))
+        fetched = account.ask(FetchTarget(family=SUMMARY, stripe_id="cus_1"), at=at(0))
 
         assert len(fetched.responses) == MAX_PAGES
         assert fetched_json(fetched)[0]["entitlements"]["has_more"] is True
@@ -148,7 +158,7 @@ class TestRequests:
         account.put({"id": "cs_1", "object": SESSION})
         account.line_items["cs_1"] = [{"id": f"li_{n}", "price": f"price_{n}"} for n in range(12)]
 
-        fetched = account.fetch(FetchTarget(family=SESSION, stripe_id="cs_1"), at=at(0))
+        fetched = account.ask(FetchTarget(family=SESSION, stripe_id="cs_1"), at=at(0))
 
         assert [each.request for each in fetched.responses] == [
             "/v1/checkout/sessions/cs_1?expand[]=line_items",
@@ -171,6 +181,12 @@ class TestRequests:
                 "/v1/invoices/x_1?expand[]=payments",
                 "/v1/invoices/x_1/lines?limit=100",
             ),
+            (
+                "credit_note",
+                "lines",
+                "/v1/credit_notes/x_1",
+                "/v1/credit_notes/x_1/lines?limit=100",
+            ),
         ],
     )
     def test_a_list_that_its_object_cuts_off_is_read_whole(
@@ -180,7 +196,7 @@ class TestRequests:
         account.put({"id": "x_1", "object": family})
         account.listed["x_1"] = [{"id": f"si_{n}"} for n in range(12)]
 
-        fetched = account.fetch(FetchTarget(family=family, stripe_id="x_1"), at=at(0))
+        fetched = account.ask(FetchTarget(family=family, stripe_id="x_1"), at=at(0))
 
         assert [each.request for each in fetched.responses] == [first, pages]
         assert len(fetched_json(fetched)[0][name]["data"]) == 12
@@ -194,7 +210,7 @@ class TestRequests:
             FetchTarget(family="subscription", stripe_id="sub_1"),
         )
 
-        fetched = account.fetch(*target, at=at(0))
+        fetched = account.ask(*target, at=at(0))
 
         assert fetched_json(fetched) == [{"id": "cus_1", "object": "customer"}, None]
 
@@ -225,12 +241,12 @@ class TestTheCustomerBehindAnEvent:
         account = self.account(snapshot_event="evt_1", **named)
 
         assert requests_for(self.target, account) == ["/v2/core/events/evt_thin", FEATURES]
-        assert fetched_json(account.fetch(self.target, at=at(0)))[0]["customer"] == "cus_1"
+        assert fetched_json(account.ask(self.target, at=at(0)))[0]["customer"] == "cus_1"
 
     def test_may_be_named_by_no_event(self) -> None:
         account = self.account(snapshot_event=None)
 
-        fetched = account.fetch(self.target, at=at(0))
+        fetched = account.ask(self.target, at=at(0))
 
         assert [each.request for each in fetched.responses] == ["/v2/core/events/evt_thin"]
         assert fetched_json(fetched) == []
@@ -238,7 +254,7 @@ class TestTheCustomerBehindAnEvent:
     def test_is_unknown_if_the_snapshot_event_no_longer_exists(self) -> None:
         account = self.account(snapshot_event="evt_1")
 
-        assert fetched_json(account.fetch(self.target, at=at(0))) == []
+        assert fetched_json(account.ask(self.target, at=at(0))) == []
 
 
 def test_no_object_is_returned_before_its_response() -> None:
@@ -269,12 +285,12 @@ def test_a_response_of_the_second_of_the_newest_fact_is_too_early(
     after = None if later_than is None else at(later_than)
     target = FetchTarget(family="subscription", stripe_id="sub_1", later_than=after)
 
-    assert too_early(FakeStripeAccount().fetch(target, at=at(seconds))) is early
+    assert too_early(FakeStripeAccount().ask(target, at=at(seconds))) is early
 
 
 class TestOpenFetches:
     def of(
-        self, fact: Fact, projection: Projection, fetched: FetchRecord | None = None
+        self, fact: Fact, projection: Projection, fetched: Observations = ()
     ) -> tuple[FetchTarget, ...]:
         return open_fetches([fact], projection, {fact.object_key: at(7)}, fetched)
 
@@ -306,6 +322,31 @@ class TestOpenFetches:
         assert self.of(fact, Projection(incomplete_items=frozenset({fact.object_key}))) == (
             FetchTarget(family="subscription", stripe_id="sub_1", later_than=at(7)),
         )
+
+    @pytest.mark.parametrize(
+        ("status", "newest", "asked"), [("paid", 7, True), ("open", 7, False), ("paid", 9, False)]
+    )
+    def test_the_cut_lines_of_a_paid_invoice_unless_something_newer_is_known(
+        self, status: str, newest: float, *, asked: bool
+    ) -> None:
+        line = Line(id="il_1", amount=1, price=None, lookup_key=None, product=None)
+        fact = invoice(7, status=status, lines=(line,), lines_complete=False)
+        states = {fact.object_key: at(newest)}
+
+        assert bool(open_fetches([fact], Projection(), states, ())) is asked
+        for other in (invoice(7, lines=(line,)), invoice(7, lines=(), lines_complete=False)):
+            assert not open_fetches([other], Projection(), states, ())
+
+    def test_the_cut_lines_of_a_credit_note_once(self) -> None:
+        line = CreditedLine(invoice_line="il_1", amount=1, quantity=None)
+        fact = credit_note(7, lines=(line,), lines_complete=False)
+        account = FakeStripeAccount()
+        account.put({"id": "cn_1", "object": "credit_note"})
+        (target,) = self.of(fact, Projection())
+
+        assert self.of(fact, Projection(), account.fetch(target, at=at(9))) == ()
+        assert self.of(credit_note(7, lines=(line,)), Projection()) == ()
+        assert self.of(credit_note(7, lines=(), lines_complete=False), Projection()) == ()
 
     def test_nothing_of_what_the_event_is_not_about(self) -> None:
         other = subscription("active", 7, stripe_id="sub_2")
@@ -351,7 +392,7 @@ def test_every_kind_of_fact_that_stripe_knows_can_be_asked_for() -> None:
     for kind in Kind:
         fact = replace(customer(None), kind=kind, fields=customer_fields)
         undecided = Projection(undecided=frozenset({fact.object_key}))
-        fetches = open_fetches([fact], undecided, {fact.object_key: at(0)}, None)
+        fetches = open_fetches([fact], undecided, {fact.object_key: at(0)}, ())
 
         assert bool(fetches) is (kind not in STATED_BY_PEOPLE)
 
@@ -361,6 +402,6 @@ def test_a_fact_that_has_no_id_to_ask_for_does_not_hide_the_others() -> None:
     undecided = Projection(undecided=frozenset({without_id.object_key, fact.object_key}))
     states = {each.object_key: at(7) for each in (without_id, fact)}
 
-    assert [
-        each.stripe_id for each in open_fetches([without_id, fact], undecided, states, None)
-    ] == ["sub_1"]
+    assert [each.stripe_id for each in open_fetches([without_id, fact], undecided, states, ())] == [
+        "sub_1"
+    ]

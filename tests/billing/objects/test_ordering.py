@@ -69,6 +69,29 @@ def test_deleted_comes_last_in_its_second() -> None:
     assert newest(*facts) == "z"
 
 
+def test_what_the_api_showed_comes_before_the_updates_of_its_second() -> None:
+    """Let a change win that may have been made while the request was under way, as a guess."""
+    shown, changed = subscription("unpaid", event="obs_sub_1_0"), subscription("active", event="z")
+
+    assert newest(shown, changed) == "z"
+    assert order_facts([shown, changed]).guessed
+
+
+def test_what_the_api_showed_comes_after_the_creation_of_its_second() -> None:
+    created = subscription("incomplete", event="a", rank=Rank.CREATED)
+    shown = subscription("active", event="obs_sub_1_0")
+
+    assert newest(created, shown) == "obs_sub_1_0"
+    assert not order_facts([shown, created]).guessed
+
+
+def test_a_change_of_what_the_api_showed_follows_it_without_a_guess() -> None:
+    shown, changed = subscription("active", event="obs_sub_1_0"), step("z", "active", "unpaid")
+
+    assert newest(shown, changed) == "z"
+    assert not order_facts([shown, changed]).guessed
+
+
 def test_an_update_follows_the_state_that_it_undoes_to() -> None:
     first = step("z", "incomplete", "active")
     second = step("a", "active", "past_due")

@@ -1,6 +1,7 @@
 """Every handled event is read or refused in one way, even with an odd object."""
 
 from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatch
 from typing import Any
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from billing.envelope import parse
 from billing.errors import UnreadableEvent
 from billing.fact_codec import fact_from_json, fact_to_json
-from billing.facts import CustomerFields, Rank
-from billing.fetching.plan import next_request
+from billing.facts import Rank
+from billing.fetching.observations import Observations
+from billing.fetching.plan import next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
+from billing.ids import Realm
 from billing.readers.registry import (
     HANDLED_TYPES,
     READERS,
@@ -21,6 +24,7 @@ from billing.readers.registry import (
     IgnoredReason,
     Reading,
     read_event,
+    read_observation,
 )
 from tests.billing.event_builders import encoded, event
 from tests.billing.fact_builders import at
@@ -151,36 +155,42 @@ SESSION = {"id": "cs_1", "object": "checkout.session", "mode": "payment"}
 
 
 @pytest.mark.parametrize("customer", [{}, {"customer": "cus_1"}])
-def test_the_object_that_the_api_returned_completes_a_snapshot(customer: dict[str, str]) -> None:
-    snapshot = event("checkout.session.completed", {**SESSION, "payment_intent": "pi_1"})
-    named = event("checkout.session.completed", {**SESSION, **customer, "payment_intent": "pi_1"})
+def test_what_the_api_showed_stands_beside_a_snapshot(customer: dict[str, str]) -> None:
+    snapshot = event("checkout.session.completed", {**SESSION, **customer, "payment_intent": "pi"})
+    shown = fetched(SESSION["id"], {**SESSION, "customer": "cus_1"})
 
-    (fact,) = read_event(snapshot, fetched(SESSION["id"], {**SESSION, "customer": "cus_1"})).facts
-    (own,) = read_event(named, fetched(SESSION["id"], SESSION)).facts
+    own, seen = read_event(snapshot, shown).facts
 
-    assert fact.customer_id == "cus_1"
-    assert fact.mentions == ("test:cs_1", "test:pi_1", "test:cus_1")
-    assert own.customer_id == customer.get("customer")
+    assert (own.event_id, own.customer_id) == (snapshot.event_id, customer.get("customer"))
+    assert (seen.event_id, seen.customer_id) == (shown[0].id, "cus_1")
+    assert seen.mentions == ("test:cs_1", "test:cus_1")
 
 
-def test_a_snapshot_of_a_deletion_is_confirmed_by_an_object_that_is_gone() -> None:
+def test_an_object_that_is_gone_states_nothing_beside_a_snapshot_of_its_deletion() -> None:
     snapshot = event("customer.deleted", {"id": "cus_1", "object": "customer"})
 
     (fact,) = read_event(snapshot, fetched("cus_1", None, family="customer")).facts
 
-    assert fact.api_observation is not None
-    assert fact.api_observation.fields == CustomerFields(deleted=True)
+    assert fact.event_id == snapshot.event_id
+
+
+def test_an_observation_of_a_family_without_reader_states_nothing() -> None:
+    (shown,) = fetched("cus_1", {"id": "cus_1", "object": "customer"}, family="customer")
+
+    assert read_observation(Realm("test"), shown)
+    assert read_observation(Realm("test"), replace(shown, family="product")) == ()
 
 
 def fetched(
     stripe_id: str, stated: dict[str, Any] | None, family: str = "checkout.session"
-) -> FetchRecord:
-    """Return the record of one request, answered with this object or, for None, with 404."""
+) -> Observations:
+    """Return what one request showed: this object or, for None, that it is gone."""
     record = FetchRecord(targets=(FetchTarget(family=family, stripe_id=stripe_id),))
     request = next_request(record)
     assert request is not None
     status, body = (404, {}) if stated is None else (200, stated)
-    return record.with_response(read_response(request, status, at(3), encoded(body).decode()))
+    response = read_response(request, status, at(3), encoded(body).decode())
+    return observations_in(record.with_response(response))
 
 
 def test_an_object_that_does_not_say_what_it_is_is_what_the_event_says() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from billing.envelope import parse
+from billing.fetching.plan import observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
 from billing.readers.search_terms import (
     Named,
@@ -101,8 +102,9 @@ def test_the_address_of_a_fetched_object_counts() -> None:
         .with_response(read_response("/v1/customers/cus_1", 200, at(0), '{"email": "D@E.f"}'))
         .with_response(read_response("/v1/customers/cus_2", 404, at(0), "{}"))
     )
+    observed = observations_in(fetched)
 
-    terms = terms_in(envelope({"id": "in_1", "email": "a@b.c"}), fetched)
+    terms = terms_in(envelope({"id": "in_1", "email": "a@b.c"}), observed)
     assert {text for _, text in terms} == {"a@b.c", "d@e.f"}
 
 

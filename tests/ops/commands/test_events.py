@@ -330,3 +330,55 @@ def test_a_letter_that_was_dealt_with_says_by_whom(
     assert "a dead letter, discarded" in said
     assert "by cli:ada" in said
     assert "a test event" in said
+
+
+SUBSCRIPTION = {
+    "id": "sub_1",
+    "object": "subscription",
+    "customer": "cus_1",
+    "status": "active",
+    "metadata": {"user_id": "usr_1"},
+    "items": {
+        "data": [{"id": "si_1", "price": {"id": "price_premium_monthly"}, "quantity": 1}],
+        "has_more": False,
+    },
+}
+
+
+@servers
+def test_what_the_api_showed_is_shown_with_the_event_that_asked(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
+    name = books.observe("evt_thin", SUBSCRIPTION)
+
+    event = paidup("events", "show", "evt_thin")
+    observation = paidup("events", "show", name, "--payload")
+
+    assert "shown by Stripe's API" in event
+    assert name in event
+    assert "subscription sub_1 of cus_1: " in event
+    assert ["asked", "for", "evt_thin"] in [line.split() for line in observation.splitlines()]
+    assert "subscription sub_1 of cus_1: " in observation
+    assert '"object": "subscription"' in observation
+    document = json.loads(paidup("events", "show", name, "--json"))
+    assert (document["observation_id"], document["asked_for"]) == (name, ["evt_thin"])
+    assert document["observation"]["api_version"] is None
+    assert document["facts"][0]["event_id"] == name
+    shown = json.loads(paidup("events", "show", "evt_thin", "--json"))["api_observations"]
+    assert [each["id"] for each in shown] == [name]
+    paidup("events", "show", "obs_sub_2_1", code=1)
+
+
+@servers
+def test_an_event_is_listed_for_the_user_that_only_the_api_named(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
+    books.observe("evt_thin", SUBSCRIPTION)
+    books.observe(
+        "evt_other",
+        {**SUBSCRIPTION, "id": "sub_2", "metadata": {"user_id": "usr_2"}, "customer": "cus_2"},
+    )
+
+    listed = json.loads(paidup("events", "list", "--user", "usr_1", "--json"))
+
+    assert [each["id"] for each in listed["events"]] == ["evt_thin"]

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.envelope import parse
-from billing.fetching.plan import next_request
+from billing.fetching.plan import next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
 from ops.export.importer import ImportRequeuer
 from ops.replay.results import ReplayResult, ReplayStatus
@@ -30,7 +30,7 @@ from tests.runtime.ledger.delivery_builders import contents, customer, delivery,
 pytestmark = pytest.mark.servers
 
 MEANT = ("--reason", "a new home", "--as", "ada", "--yes")
-NOTHING_MORE = FetchRecord(targets=()).as_text()
+OBSERVED = b'"api_observations":null'
 HISTORY = {"audit_logs", "payment_events", "stripe_events", "catalogues"}
 
 
@@ -109,14 +109,14 @@ def test_a_line_has_what_stripe_sent_to_the_byte_and_what_became_of_it(
     ).encode()
     elsewhere.settle([parse(body)])
     with elsewhere.engine.begin() as connection:
-        connection.execute(text("UPDATE stripe_events SET fetched = '[1]'"))
+        connection.execute(text("UPDATE stripe_events SET observations = '{}'"))
 
     path = exported()
     (line,) = lines(path)
 
     assert line["payload"].encode() == body
     assert (line["outcome"], line["reason"]) == ("ignored", "unknown_type")
-    assert (line["origin"], line["fetched"]) == ("stripe", "[1]")
+    assert (line["origin"], line["api_observations"]) == ("stripe", [])
     assert line["received_at"].startswith("20")
     assert path.read_bytes().count(b"\n") == 1
     assert path.stat().st_mode & 0o777 == 0o600
@@ -336,13 +336,12 @@ def test_what_was_fetched_and_when_it_was_received_travel_in_the_inbox(
 ) -> None:
     elsewhere.settle([parse(event("customer.updated", customer("cus_1", "usr_1"), id="evt_1"))])
     with elsewhere.engine.begin() as connection:
-        query = text("UPDATE stripe_events SET fetched = :fetched")
-        connection.execute(query, {"fetched": NOTHING_MORE})
+        connection.execute(text("UPDATE stripe_events SET observations = '{}'"))
 
     said = paidup("replay", "--from", str(exported()), *MEANT, "--no-wait")
 
     (entry,) = floor.inbox.claim("t", lanes=(Lane.REPLAY,)).entries
-    assert entry.extra["fetched"] == NOTHING_MORE
+    assert entry.extra["api_observations"] == []
     assert entry.extra["received_at"] == elsewhere.now.isoformat()
     assert f"1 {ReplayStatus.QUEUED}" in said
 
@@ -360,16 +359,16 @@ def test_a_thin_event_is_read_from_what_was_fetched_elsewhere(
     }
     asked = FetchRecord(targets=(FetchTarget(family="customer", stripe_id="cus_1"),))
     shown = json.dumps({**customer("cus_1", "usr_1"), "livemode": False})
-    fetched_text = asked.with_response(
-        read_response(next_request(asked) or "", 200, elsewhere.now, shown)
-    )
+    response = read_response(next_request(asked) or "", 200, elsewhere.now, shown, "2026-10-28.x")
+    observed = observations_in(asked.with_response(response))
     ledger = ledger_on(elsewhere.engine)
-    ledger.record([delivery(json.dumps(body).encode(), fetched=fetched_text)])
+    ledger.record([delivery(json.dumps(body).encode(), observations=observed)])
 
     paidup("replay", "--from", str(exported()), *MEANT)
 
     assert at_work.scalars("SELECT user_id FROM customers") == ["usr_1"]
-    assert at_work.scalars("SELECT fetched FROM stripe_events") == [fetched_text.as_text()]
+    assert at_work.scalars("SELECT payload FROM api_observations") == [shown]
+    assert at_work.scalars("SELECT observations[1] FROM stripe_events") == [observed[0].id]
     assert contents(at_work.engine, without=HISTORY) == contents(elsewhere.engine, without=HISTORY)
 
 
@@ -384,8 +383,8 @@ def broken(path: Path, how: str) -> None:
         "no payload": lambda: b'{"id": "evt_1"}\n',
         "other id": lambda: good[1].replace(document["id"].encode(), b"evt_x", 1),
         "no zone": lambda: good[1].replace(b"+00:00", b""),
-        "unfetched": lambda: good[1].replace(b'"fetched":null', b'"fetched":"{}"'),
-        "fetched": lambda: good[1].replace(b'"fetched":null', b'"fetched":7'),
+        "no observation": lambda: good[1].replace(OBSERVED, OBSERVED[:-4] + b"[{}]"),
+        "no list": lambda: good[1].replace(OBSERVED, OBSERVED[:-4] + b"7"),
         "deep": lambda: b"[" * 100_000 + b"\n",
     }
     path.write_bytes(good[0] + ways[how]() + (b"" if how == "cut" else good[2]))
@@ -401,8 +400,8 @@ def broken(path: Path, how: str) -> None:
         ("no payload", "'payload' is missing"),
         ("other id", "the payload is that of evt_"),
         ("no zone", "has no time zone"),
-        ("fetched", "fetched is not text"),
-        ("unfetched", "'wanted' is missing"),
+        ("no list", "it is not a line that `paidup events export` writes"),
+        ("no observation", "'api_version' is missing"),
         ("deep", "it is not a line that `paidup events export` writes"),
     ],
 )

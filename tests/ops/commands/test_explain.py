@@ -60,6 +60,23 @@ def test_access_by_subscription_names_plan_event_payment_and_end(
     assert "signals_enabled" not in said
 
 
+def test_what_the_api_showed_names_the_event_that_asked(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    item = {"id": "si_1", "price": {"id": "price_premium_monthly"}, "quantity": 1}
+    stated = {"id": "sub_1", "object": "subscription", "customer": "cus_1", "status": "active"}
+    items = {"data": [item], "has_more": False}
+    name = books.observe("evt_thin", {**stated, "items": items, "metadata": {"user_id": "usr_1"}})
+
+    (reason,) = answers(paidup, "usr_1", "max_devices")["max_devices"]["reasons"]
+
+    assert (reason["event_id"], reason["event_type"]) == (name, "api_observation")
+    assert reason["asked_for"] == "evt_thin"
+    assert reason["decided_at"] is not None
+    said = " ".join(paidup("explain", "usr_1", "max_devices").split())
+    assert f"decided by {name} (shown by Stripe's API, asked for evt_thin) at " in said
+
+
 def test_a_purchase_ends_by_what_policy_says(books: SeededDatabase, paidup: Paidup) -> None:
     lifecycle = books.tell("onetime")
 

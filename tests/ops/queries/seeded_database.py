@@ -1,11 +1,14 @@
 """A database with sample lifecycles, recorded by the ledger as workers do."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine
 
 from billing.envelope import Envelope, parse
+from billing.fetching.plan import plan_fetches
 from ops.demo.plans import PLANS
 from ops.samples.api_shapes import Shape
 from ops.samples.emails import email_of
@@ -16,6 +19,7 @@ from runtime.ledger.catalogues import install_first
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.record import Ledger
 from runtime.plans_file import read_plans
+from tests.stripe_account import FakeStripeAccount
 
 
 class SeededDatabase:
@@ -43,6 +47,30 @@ class SeededDatabase:
 
     def record(self, events: Iterable[Event]) -> Sequence[Settlement]:
         return self.settle(parse(event.body) for event in events)
+
+    def observe(self, event_id: str, stated: dict[str, Any]) -> str:
+        """Record a thin event about an object as Stripe's API shows it; return the observation."""
+        account = FakeStripeAccount()
+        account.put(stated)
+        payload = {
+            "id": event_id,
+            "type": f"{stated['object']}.updated",
+            "created": int(self.now.timestamp()),
+            "livemode": False,
+            "data": {"object": stated},
+        }
+        envelope = parse(json.dumps(account.thin_event(payload, id=event_id)).encode())
+        (seen,) = account.fetch(*plan_fetches(envelope), at=self.now)
+        delivery = Delivery(
+            envelope=envelope,
+            received_at=self.now,
+            attempts=0,
+            origin="stripe",
+            key=event_id,
+            observations=(seen,),
+        )
+        self._ledger.record([delivery])
+        return seen.id
 
     def settle(
         self, envelopes: Iterable[Envelope], *, origin: str = "stripe"

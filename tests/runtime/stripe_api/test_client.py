@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,13 +42,31 @@ def api_at(fake: FakeApi, key: str = KEY, **timing: float) -> StripeApi:
     return make_api(Settings.from_env(environ), **timing)
 
 
-def test_an_answer_is_dated_by_stripe(fake: FakeApi) -> None:
+def test_an_answer_is_dated_by_the_second_before_it_was_asked_for(
+    fake: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Take the time that the request took off Stripe's date, which is a whole second."""
     fake.clock = lambda: 1_795_302_514.9
+    clock = iter([100.0, 103.2])
+    stopwatch = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr("runtime.stripe_api.client.time", stopwatch)
 
     answer = api_at(fake).ask(PATH, EVENT)
 
     assert (answer.status, answer.body, answer.request) == (200, CUSTOMER, PATH)
-    assert answer.at == moment(1_795_302_514)
+    assert answer.at == moment(1_795_302_510)
+
+
+def test_an_answer_keeps_its_body_to_the_byte_and_its_version(fake: FakeApi) -> None:
+    fake.body = b'{"id": "cus_1",\t"name": "\\u00e9\xc3\xa9"}\n'
+    fake.headers = {"Stripe-Version": "2099-01-01.next"}
+
+    answer = api_at(fake).ask(PATH, EVENT)
+
+    assert answer.text.encode() == fake.body
+    assert answer.api_version == "2099-01-01.next"
+    fake.headers = {}
+    assert api_at(fake).ask(PATH, EVENT).api_version == API_VERSION
 
 
 def test_the_version_is_pinned_to_the_newest_that_the_readers_are_tested_with(

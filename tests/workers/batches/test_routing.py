@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from billing.envelope import parse
-from billing.fetching.record import FetchRecord
 from runtime.ledger.deliveries import Delivery
 from runtime.settings import Settings
 from tests.billing.event_builders import encoded
@@ -58,7 +57,7 @@ def test_an_event_of_another_mode_or_account_is_not_fetched(given: dict[str, Any
 
 
 def test_a_fetched_event_is_not_fetched_again() -> None:
-    known = replace(delivery(PAYLOAD), fetched=FetchRecord(targets=()))
+    known = replace(delivery(PAYLOAD), observations=())
 
     assert routing(STRIPE_API_KEY="sk_test_x").route(known) == known
 
@@ -69,9 +68,7 @@ def test_a_snapshot_event_is_recorded_first() -> None:
     assert routing(STRIPE_API_KEY="sk_test_x").route(snapshot) == snapshot
 
 
-def test_an_event_with_nothing_to_fetch_gets_an_empty_record() -> None:
+def test_an_event_with_nothing_to_fetch_gets_no_observation() -> None:
     product = delivery(PRODUCT)
 
-    assert routing(STRIPE_API_KEY="sk_test_x").route(product) == replace(
-        product, fetched=FetchRecord(targets=())
-    )
+    assert routing(STRIPE_API_KEY="sk_test_x").route(product) == replace(product, observations=())

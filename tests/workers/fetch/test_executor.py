@@ -10,10 +10,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from billing.envelope import Envelope
-from billing.fetching.record import ApiResponse, FetchRecord, FetchTarget, read_response
+from billing.fetching.observations import Observations
+from billing.fetching.record import ApiResponse, FetchTarget, read_response
 from billing.ids import EventId
 from runtime.inbox.entries import InboxEntry, Lane
-from runtime.ledger.fetched import StoredFetches
+from runtime.ledger.errors import ObservationTaken
+from runtime.ledger.observed import StoredFetches
 from runtime.stripe_api.errors import (
     ApiAway,
     ApiFailure,
@@ -119,9 +121,9 @@ class FetchScene:
         (decided,) = fetcher.execute([entry], lambda: is_stopping).dispositions
         return decided.disposition
 
-    def recorded(self) -> FetchRecord | None:
+    def recorded(self) -> Observations | None:
         (delivery,) = self.ledger.deliveries
-        return delivery.fetched
+        return delivery.observations
 
     def counted(self) -> dict[str, float]:
         found = {
@@ -145,9 +147,9 @@ def test_a_thin_event_is_recorded_with_its_answers() -> None:
 
     assert isinstance(scene.disposition(thin_entry()), Finish)
 
-    fetched = scene.recorded()
-    assert fetched is not None
-    assert (fetched.targets, len(fetched.responses)) == ((SUBSCRIPTION,), 1)
+    observed = scene.recorded()
+    assert observed is not None
+    assert [each.name for each in observed] == [SUBSCRIPTION.name]
     assert scene.health.calls == [("succeeded", 0.0)]
     assert scene.counted() == {"answered": 1.0}
 
@@ -161,19 +163,25 @@ def test_a_deleted_object_is_recorded_as_gone() -> None:
 
 def test_the_open_targets_of_a_settled_event_are_asked_for() -> None:
     later = replace(SUBSCRIPTION, later_than=NOW)
-    known = FetchRecord(targets=(FetchTarget(family="customer", stripe_id="cus_1"), SUBSCRIPTION))
-    scene = FetchScene(ledger=FetchLedger(stored=StoredFetches(pending=(later,), fetched=known)))
+    account = FakeStripeAccount()
+    account.put({"id": "cus_1", "object": "customer"})
+    known = account.fetch(FetchTarget(family="customer", stripe_id="cus_1"), at=NOW)
+    stored = StoredFetches(pending=(later,), observations=known)
+    scene = FetchScene(ledger=FetchLedger(stored=stored))
 
     scene.disposition(snapshot_entry())
 
-    assert scene.api.asked == ["/v1/customers/cus_1", "/v1/subscriptions/sub_1"]
+    assert scene.api.asked == ["/v1/subscriptions/sub_1"]
+    observed = scene.recorded()
+    assert observed is not None
+    assert observed[:1] == known
+    assert [each.name for each in observed[1:]] == [SUBSCRIPTION.name]
 
 
 @pytest.mark.parametrize("entry", [thin_entry(), snapshot_entry()])
 def test_stored_answers_are_not_asked_for_again(entry: InboxEntry) -> None:
     """Finish an event whose worker died after COMMIT: it only has to leave the inbox."""
-    stored = FetchRecord(targets=(SUBSCRIPTION,))
-    scene = FetchScene(ledger=FetchLedger(stored=StoredFetches(fetched=stored)))
+    scene = FetchScene(ledger=FetchLedger(stored=StoredFetches(observations=())))
 
     assert isinstance(scene.disposition(entry), Finish)
     assert scene.api.asked == []
@@ -295,6 +303,17 @@ def test_the_time_of_an_answer_is_stripes() -> None:
 
     scene.disposition(thin_entry())
 
-    fetched = scene.recorded()
-    assert fetched is not None
-    assert fetched.responses[0].at == moment(5)
+    observed = scene.recorded()
+    assert observed is not None
+    assert observed[0].asked_at == moment(5)
+
+
+def test_an_answer_that_differs_within_its_second_is_asked_for_again() -> None:
+    entry = thin_entry()
+    scene = FetchScene()
+    scene.ledger.failing[entry.key] = ObservationTaken("obs_sub_1_5")
+
+    disposition = scene.disposition(entry)
+
+    assert isinstance(disposition, Retry)
+    assert disposition.delay_seconds >= 1

@@ -37,8 +37,8 @@ AS_ANEW = ("audit_logs", "payment_events", "entitlement_changes")
 NEW_COLUMNS = {"purchases": {"line": "", "quantity": 1}}
 """Columns without a default that the release before did not have."""
 
-NUMBERED = {"stripe_events": {"settlement"}, "payment_events": {"id"}}
-"""Columns that the database numbers by itself."""
+NUMBERED = {"stripe_events": {"settlement", "fetched"}, "payment_events": {"id"}}
+"""Columns that the database numbers by itself, and one that it no longer has, empty in all rows."""
 
 
 def stored_rows() -> list[dict[str, Any]]:

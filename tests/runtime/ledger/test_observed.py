@@ -1,25 +1,29 @@
-"""Answers of Stripe's API are stored beside the payload, and every later reading uses them."""
+"""What Stripe's API showed is stored with an id of its own, and every later reading uses it."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from threading import Event
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from billing.fetching.plan import plan_fetches
-from billing.fetching.record import FetchRecord, FetchTarget
+from billing.fetching.plan import observations_in, plan_fetches
+from billing.fetching.record import FetchRecord, FetchTarget, read_response
 from billing.ids import EventId, PartyId
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
 from runtime.ledger import record as recording
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.deliveries import Delivery, Settlement
-from runtime.ledger.fetched import load_stored_fetches, with_stored_fetches
+from runtime.ledger.errors import ObservationTaken
+from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.maintenance.scan import events_without_facts
+from runtime.ledger.observed import load_stored_fetches, with_stored_fetches
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.ledger.write import write
@@ -58,11 +62,11 @@ def thin(body: bytes, account: FakeStripeAccount) -> Delivery:
 
 def fetched(given: Delivery, account: FakeStripeAccount, *, at: float = NOW + 5) -> Delivery:
     answers = account.fetch(*plan_fetches(given.envelope), at=moment(at))
-    return replace(given, fetched=answers)
+    return replace(given, observations=answers)
 
 
 def replayed(given: Delivery) -> Delivery:
-    return replace(given, origin="replay", actor="ada", reason="because", fetched=None)
+    return replace(given, origin="replay", actor="ada", reason="because", observations=None)
 
 
 def record(ledger: Ledger, *given: Delivery) -> list[Settlement]:
@@ -88,9 +92,12 @@ class TestAThinEvent:
 
         assert (settled.outcome, settled.reason, settled.pending_fetches) == ("applied", None, ())
         assert active(engine) == [("usr_1", "premium")]
-        assert rows(engine, "SELECT fetched, pending_fetches FROM stripe_events") == [
-            (given.fetched and given.fetched.as_text(), None)
+        name = f"obs_sub_1_{NOW + 5}"
+        assert rows(engine, "SELECT observations, pending_fetches FROM stripe_events") == [
+            ([name], None)
         ]
+        assert rows(engine, "SELECT event_id FROM facts") == [name]
+        assert rows(engine, "SELECT event_id FROM user_entitlements") == [name]
         assert rows(engine, "SELECT as_of FROM subscriptions") == [moment(NOW + 5)]
 
     def test_without_a_key_is_ignored_and_applied_once_it_was_fetched(
@@ -124,12 +131,12 @@ class TestAThinEvent:
         given = thin(updated("active"), account)
         record(ledger, given)
 
-        answers = fetched(given, account).fetched
-        settled = record(ledger, replace(replayed(given), fetched=answers))
+        answers = fetched(given, account).observations
+        settled = record(ledger, replace(replayed(given), observations=answers))
 
         assert outcomes(settled) == [("applied", None)]
         assert active(engine) == [("usr_1", "premium")]
-        assert rows(engine, "SELECT count(*) FROM stripe_events WHERE fetched IS NULL") == [0]
+        assert rows(engine, "SELECT count(*) FROM stripe_events WHERE observations IS NULL") == [0]
 
     def test_delivered_again_with_what_is_stored_is_a_hit(
         self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
@@ -158,7 +165,7 @@ class TestAThinEvent:
         self, ledger: Ledger, account: FakeStripeAccount
     ) -> None:
         body = event("product.updated", {"id": "prod_1", "object": "product"})
-        given = replace(thin(body, account), fetched=FetchRecord(targets=()))
+        given = replace(thin(body, account), observations=())
 
         assert outcomes(record(ledger, given)) == [("ignored", "unknown_type")]
 
@@ -199,7 +206,7 @@ class TestAnOpenOrder:
         assert active(engine) == []
 
         answers = account.fetch(*first.pending_fetches, at=moment(NOW + 2))
-        (second,) = record(ledger, replace(given, fetched=answers))
+        (second,) = record(ledger, replace(given, observations=answers))
 
         assert (second.completes, second.pending_fetches, second.changes) == (
             True,
@@ -212,22 +219,127 @@ class TestAnOpenOrder:
             engine, "SELECT count(*) FROM stripe_events WHERE pending_fetches IS NOT NULL"
         ) == [0]
         assert rows(engine, "SELECT cardinality(undecided) FROM parties") == [0]
-        assert record(ledger, replace(given, fetched=answers))[0].hit
+        assert record(ledger, replace(given, observations=answers))[0].hit
 
-    def test_that_the_fetch_itself_opened_is_fetched_once_more(
-        self, ledger: Ledger, account: FakeStripeAccount
+
+class TestAnObservation:
+    def test_is_kept_to_the_byte_with_the_event_that_asked(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
+        given = thin(updated("active"), account_of([json.loads(updated("active"))]))
+        body = (
+            '{"id": "sub_1",\t"object":"subscription", "status": "active", "x": "\\u0000\u00e9"}\n'
+        )
+        target = plan_fetches(given.envelope)
+        response = read_response("/v1/subscriptions/sub_1", 200, moment(NOW + 5.9), body, "2026-x")
+        asked = FetchRecord(targets=target).with_response(response)
+
+        record(ledger, replace(given, observations=observations_in(asked)))
+
+        assert rows(
+            engine,
+            "SELECT id, object_id, family, realm, event_id, asked_at, api_version, gone, payload"
+            " FROM api_observations",
+        ) == [
+            (
+                f"obs_sub_1_{NOW + 5}",
+                "sub_1",
+                "subscription",
+                "test",
+                given.envelope.event_id,
+                moment(NOW + 5),
+                "2026-x",
+                False,
+                body,
+            )
+        ]
+        assert rows(engine, "SELECT payload_sha256 FROM api_observations") == [
+            sha256(body.encode()).hexdigest()
+        ]
+
+    def test_is_shared_by_the_events_that_asked_in_its_second(
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
+    ) -> None:
+        one, other = (thin(updated("active"), account) for _ in range(2))
+
+        settled = record(ledger, fetched(one, account), fetched(other, account))
+
+        assert outcomes(settled) == [("applied", None), ("applied", None)]
+        assert rows(engine, "SELECT event_id FROM api_observations") == [one.envelope.event_id]
+        assert rows(engine, "SELECT event_id FROM facts") == [f"obs_sub_1_{NOW + 5}"]
+        before = contents(engine, without=PERMANENT)
+        assert outcomes(record(ledger, replayed(other))) == [("applied", "already applied")]
+        assert contents(engine, without=PERMANENT) == before
+
+    def test_is_asked_for_again_if_another_answer_of_its_second_differs(
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
     ) -> None:
         """Fetch two thin events within one second of Stripe's, before and after a change."""
         one, other = (thin(updated(status), account) for status in ("active", "unpaid"))
         unpaid = account_of([json.loads(updated("unpaid"))])
         record(ledger, fetched(one, account))
+        before = contents(engine)
 
-        (second,) = record(ledger, fetched(other, unpaid))
-        assert second.pending_fetches
-        answers = unpaid.fetch(*second.pending_fetches, at=moment(NOW + 9))
-        (third,) = record(ledger, replace(other, fetched=answers))
+        with pytest.raises(ObservationTaken):
+            record(ledger, fetched(other, unpaid))
+        assert contents(engine) == before
+        pair = [thin(updated("active"), account) for _ in range(2)]
+        with pytest.raises(ObservationTaken):
+            record(
+                ledger,
+                fetched(pair[0], account, at=NOW + 9),
+                fetched(pair[1], unpaid, at=NOW + 9),
+            )
+        record(ledger, fetched(other, unpaid, at=NOW + 6))
 
-        assert (third.completes, third.pending_fetches) == (True, ())
+        assert active(engine) == []
+        assert len(rows(engine, "SELECT id FROM api_observations")) == 2
+
+    def test_that_its_object_is_gone_is_kept_as_well(self, ledger: Ledger, engine: Engine) -> None:
+        nothing = FakeStripeAccount()
+        given = thin(updated("active"), nothing)
+
+        settled = record(ledger, fetched(given, nothing))
+
+        assert outcomes(settled) == [("ignored", "object_gone")]
+        assert rows(engine, "SELECT gone FROM api_observations") == [True]
+        assert outcomes(record(ledger, replayed(given))) == [("ignored", "object_gone")]
+
+    def test_and_its_event_are_read_again_by_a_release_that_reads_more(
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
+    ) -> None:
+        """Put facts of an earlier reader in the place of what today's readers read."""
+        record(ledger, delivery(updated("active")))
+        given = delivery(updated("unpaid"))
+        (first,) = record(ledger, given)
+        answers = account.fetch(*first.pending_fetches, at=moment(NOW + 2))
+        record(ledger, replace(given, observations=answers))
+        before = contents(engine, without=PERMANENT)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE facts SET fact = jsonb_set(fact, '{reader}', '1') #- '{fields,metadata}'"
+            )
+            connection.exec_driver_sql("UPDATE parties SET reader = 1")
+
+        outdated = OutdatedFacts(engine=engine, scope=Scope(livemode="any", accounts=frozenset()))
+        assert outdated.read_next() == 1
+
+        assert contents(engine, without=PERMANENT) == before
+
+    def test_alone_leads_to_the_event_that_asked(
+        self, ledger: Ledger, engine: Engine, account: FakeStripeAccount
+    ) -> None:
+        record(ledger, fetched(thin(updated("active"), account), account))
+        facts = rows(engine, "SELECT fact FROM facts")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE facts SET fact = fact #- '{fields,metadata}'")
+
+        rebuilt = rebuilder(engine).from_events(rows(engine, "SELECT party FROM parties"))
+
+        assert rebuilt.events == 1
+        assert rows(engine, "SELECT fact FROM facts") == facts
+        silent = [each for page in events_without_facts(engine) for each in page]
+        assert silent == []
 
 
 def test_replaying_and_rebuilding_read_what_is_stored(
@@ -237,7 +349,8 @@ def test_replaying_and_rebuilding_read_what_is_stored(
     given = delivery(updated("unpaid"))
     (first,) = record(ledger, given)
     record(
-        ledger, replace(given, fetched=account.fetch(*first.pending_fetches, at=moment(NOW + 2)))
+        ledger,
+        replace(given, observations=account.fetch(*first.pending_fetches, at=moment(NOW + 2))),
     )
     before = contents(engine, without=PERMANENT)
 
@@ -329,7 +442,7 @@ def test_a_replay_waits_for_answers_that_are_being_stored(
 
     monkeypatch.setattr(recording, "write", write_and_wait)
     with ThreadPoolExecutor(2) as pool:
-        completing = pool.submit(record, ledger, replace(given, fetched=answers))
+        completing = pool.submit(record, ledger, replace(given, observations=answers))
         assert written.wait(60)
         replaying = pool.submit(record, ledger_on(engine), replayed(given))
         try:
@@ -393,7 +506,7 @@ def test_what_belongs_to_a_second_party_comes_with_what_was_fetched(
 
     wanted = FetchTarget(family="subscription", stripe_id="sub_1")
     answers = named.fetch(wanted, at=moment(NOW + 3))
-    record(ledger, replace(delivery(body), fetched=answers))
+    record(ledger, replace(delivery(body), observations=answers))
 
     assert rows(engine, "SELECT stripe_customer_id FROM subscriptions") == ["cus_1"]
     assert rows(engine, "SELECT count(*) FROM parties") == [1]
