@@ -84,6 +84,10 @@ def _kind(row: Raw) -> str | None:
     named = text_in(object_in(row, "parent"), "type")
     if named is None:
         return text_in(row, "type")
+    if flag_in(_parent(row), "proration"):
+        # Since basil a proration may stand under its subscription's item; before, it was an item
+        # of the invoice.
+        return _INVOICE_ITEM
     return _SUBSCRIPTION if named == "subscription_item_details" else _INVOICE_ITEM
 
 
