@@ -40,7 +40,7 @@ STATED_BY_TYPE = frozenset(
 
 
 class _Statement(NamedTuple):
-    """What states facts: an event with its ``previous_attributes``, or an API observation."""
+    """The source of facts: an event with its ``previous_attributes``, or an API observation."""
 
     id: EventId
     type: str

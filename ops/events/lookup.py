@@ -46,8 +46,8 @@ def look_up_observation(settings: Settings, observation_id: str) -> RecordedObse
         found = load_observation(connection, observation_id)
     if found is None:
         raise CommandFailed(
-            f"no API observation {observation_id!r} is stored here: `paidup explain` and"
-            " `paidup events show` of an event name those that there are"
+            f"no API observation {observation_id!r} is stored here: `paidup events show EVENT`"
+            " names those that were made for an event"
         )
     return found
 

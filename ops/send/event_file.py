@@ -190,10 +190,14 @@ def _users_named(envelope: Envelope) -> list[str]:
         facts = read_event(envelope).facts
     except BillingError:
         return []
-    metadata = (
-        metadata_value(getattr(fact.fields, "metadata", ()), key)
-        for fact in facts
-        for key in Identity().metadata_keys
-    )
-    references = (getattr(fact.fields, "client_reference_id", None) for fact in facts)
-    return [user for user in (*metadata, *references) if user]
+    return [user for fact in facts for user in _users_of(fact.fields)]
+
+
+def _users_of(fields: object) -> Iterator[str]:
+    """Yield the users whom an object names in the places that ``[identity]`` has by default."""
+    for member in ("metadata", "subscription_metadata"):
+        for key in Identity().metadata_keys:
+            if user := metadata_value(getattr(fields, member, ()), key):
+                yield user
+    if user := getattr(fields, "client_reference_id", None):
+        yield user

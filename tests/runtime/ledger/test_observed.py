@@ -1,4 +1,4 @@
-"""What Stripe's API showed is stored with an id of its own, and every later reading uses it."""
+"""An object that Stripe's API showed is stored with an id of its own, and every later reading uses it."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

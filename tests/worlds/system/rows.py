@@ -60,7 +60,7 @@ _UNSETTLED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierRows:
-    """The names in the tables before a world came, so that its own rows are told apart."""
+    """The names in the tables before a world came, so that its own rows can be found."""
 
     parties: list[str]
     users: list[str]
