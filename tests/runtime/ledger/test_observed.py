@@ -1,4 +1,4 @@
-"""An object that Stripe's API showed is stored with an id of its own, and every later reading uses it."""
+"""Store an object that Stripe's API showed under an id of its own, for every later reading."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
