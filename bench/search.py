@@ -6,7 +6,7 @@ One statement fills each table: every customer has a user, an address, a name an
 metadata, one of which all of them have; a thousandth has a dead letter. A search is what
 ``paidup explain`` and ``paidup dead list`` ask the database to find out whom a text means, about a
 random customer. Each round measures every search with the indexes and, in a second session that
-is told to use none, without them. Then come the statements that write search terms: those of fifty
+is made to use none, without them. Then come the statements that write search terms: those of fifty
 customers, as a batch does, known and new ones, each rolled back. Figures are medians.
 """
 

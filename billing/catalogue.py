@@ -41,7 +41,7 @@ class PolicyAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What ends access: refunds and disputes, a pause of collection, a price in no plan.
+    """The rules of what ends access: refunds, disputes, a pause of collection, an unknown price.
 
     The names that begin with ``subscription_`` concern the newest paid period of a subscription,
     the other refunds and disputes a one-time purchase. ``unknown_price`` decides for a running
@@ -65,7 +65,7 @@ CLIENT_REFERENCE_ID: Final = "client_reference_id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Where a user id is read.
+    """The places where a user id is read.
 
     ``user_from`` lists the words that count, the most trusted first: ``metadata`` and
     ``client_reference_id``. ``metadata_keys`` are the keys of a user id; the first that is there

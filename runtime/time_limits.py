@@ -164,7 +164,7 @@ HEARTBEAT_SECONDS: Final = 1.0
 """Between two renewals of a lease. Seven of eight may be lost before the lease ends."""
 
 LEASE: Final = timedelta(seconds=8)
-"""After this without a heartbeat, the events of a claim are due again: nobody waits 10 s for them.
+"""After this without a heartbeat, the events of a claim are due again: none of them waits 10 s.
 
 It outlasts a heartbeat that waits for Redis as long as it may.
 """
@@ -355,6 +355,10 @@ METRICS_RETRY_SECONDS: Final = 10.0
 
 SCRAPE_SECONDS: Final = 10.0
 """For the request of a scraper: one that sends nothing holds a thread no longer."""
+
+FACTS_UPGRADE_LOOK_SECONDS: Final = 60.0
+"""Between two looks for what an earlier release read, once nothing was left: one of its workers may
+still write."""
 
 # Processes -------------------------------------------------------------------------------------
 

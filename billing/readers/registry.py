@@ -80,7 +80,7 @@ REQUIRED_TYPES: Mapping[str, str] = {
     "refund.created": "a refund counts only once `charge.refunded` tells of it",
     "refund.updated": "a refund that was pending may count too early, or not at all",
     "refund.failed": "a refund that the bank rejected still counts as money that went back",
-    "charge.dispute.created": "an open dispute changes nothing, whatever `[policy]` says",
+    "charge.dispute.created": "an open dispute changes nothing, even if `[policy]` says `end`",
     "charge.dispute.updated": "a dispute that is decided before it is closed is noticed late",
     "charge.dispute.closed": "a dispute stays open: a lost one ends no purchase",
     "credit_note.created": "a line that was credited whole still counts as bought",

@@ -136,9 +136,9 @@ def _without_user(state: UserState) -> Iterator[str]:
             yield f"Purchase {purchase.purchase_ref}{plan} is paid and waits for a user{by}."
     for payment in state.payments:
         if payment.user_id is None and payment.status is PaymentStatus.SUCCEEDED:
-            amount = format_money(payment.amount_minor, payment.currency)
+            money = format_money(payment.amount_minor, payment.currency)
             by = _by(state, object_key(payment.realm, payment.payment_ref))
-            yield f"Payment {payment.payment_ref} of {amount} waits for a user{by}."
+            yield f"Payment {payment.payment_ref} of {money} waits for a user{by}."
 
 
 def _between_users(state: UserState, note: PartyNote) -> Iterator[str]:

@@ -51,8 +51,8 @@ def print_lookup_keys(settings: Settings, names: Sequence[str]) -> None:
     """Print which names may be lookup keys, and whether Stripe can be asked about them."""
     if names:
         listed = ", ".join(names)
-        asks = "`paidup plans apply` asks Stripe on which prices they stand"
-        missing = "set STRIPE_API_KEY so that `paidup plans apply` can ask Stripe on which prices"
+        asks = "`plans apply` asks Stripe on which prices they stand"
+        missing = "set STRIPE_API_KEY so that `plans apply` can ask Stripe on which prices"
         click.echo(f"lookup keys: {listed}; {asks if settings.stripe_api_key else missing}")
 
 

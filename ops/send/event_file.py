@@ -12,8 +12,10 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
+from billing.catalogue import Identity
 from billing.envelope import Envelope
 from billing.errors import BillingError, MalformedEvent
+from billing.facts import metadata_value
 from billing.readers.registry import read_event
 from ops.errors import CommandFailed
 from ops.samples.scenario import Event
@@ -188,5 +190,14 @@ def _users_named(envelope: Envelope) -> list[str]:
         facts = read_event(envelope).facts
     except BillingError:
         return []
-    named = (getattr(fact.fields, "user_id", None) for fact in facts)
-    return [user for user in named if isinstance(user, str)]
+    return [user for fact in facts for user in _users_of(fact.fields)]
+
+
+def _users_of(fields: object) -> Iterator[str]:
+    """Yield the users whom an object names in the places that ``[identity]`` has by default."""
+    for member in ("metadata", "subscription_metadata"):
+        for key in Identity().metadata_keys:
+            if user := metadata_value(getattr(fields, member, ()), key):
+                yield user
+    if user := getattr(fields, "client_reference_id", None):
+        yield user

@@ -27,7 +27,7 @@ from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.signatures import Mismatches, SignatureRecord
 from runtime.inbox.wrong_paths import WrongPath, WrongPaths
-from runtime.ledger.maintenance.outdated import Outdated, count_outdated
+from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
 
@@ -43,7 +43,7 @@ class DatabaseCounts:
     catalogue_version: int | None
     unfetched: int
     """Settled events that still need a fetch from Stripe's API."""
-    outdated: Outdated
+    outdated: OutdatedCount
     """What waits to be read again by the readers of this release."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""

@@ -13,7 +13,7 @@ from ops.terminal.disks import describe_disk, disk_document
 from ops.terminal.formats import format_count, format_duration, format_rate, format_time
 from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
-from runtime.ledger.maintenance.outdated import Outdated
+from runtime.ledger.maintenance.outdated import OutdatedCount
 
 
 def as_document(seen: Overview) -> Json:
@@ -132,7 +132,7 @@ def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
         yield "processes needed", f"{needed.processes}, no event is waiting"
 
 
-def _outdated(outdated: Outdated) -> str:
+def _outdated(outdated: OutdatedCount) -> str:
     counts = ((outdated.parties, "party", "parties"), (outdated.events, "event", "events"))
     return " and ".join(format_count(count, one, more) for count, one, more in counts if count)
 
@@ -144,7 +144,10 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
         how = "set STRIPE_API_KEY, then `paidup replay --unfetched --reason WHY`"
         yield "not fetched", f"{format_count(database.unfetched, 'event')}: {how}"
     if waiting := _outdated(database.outdated):
-        yield "to be read again", f"{waiting}, by a worker or `paidup rebuild --outdated`"
+        yield (
+            "to be read again",
+            f"{waiting}, by a worker or `paidup rebuild --outdated --reason WHY`",
+        )
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

@@ -62,7 +62,7 @@ class FactsOutdated(LedgerError):
         self.parties = frozenset(parties)
         super().__init__(
             f"the events of {', '.join(sorted(self.parties))} wait to be read again by this"
-            " release; a worker does it by itself, `paidup rebuild --outdated` at once"
+            " release; a worker does it by itself, `paidup rebuild --outdated --reason WHY` at once"
         )
 
 

@@ -6,14 +6,12 @@ read again by the worker that applies the event.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
-log = structlog.get_logger(__name__)
+from runtime.time_limits import FACTS_UPGRADE_LOOK_SECONDS
 
-LOOK_SECONDS: Final = 60.0
-"""Between two looks once nothing was left: a worker of the release before may still write."""
+log = structlog.get_logger(__name__)
 
 ReadNext = Callable[[], int]
 """Read the next parties or events again and return how many; 0 once nothing is left."""
@@ -50,7 +48,7 @@ class FactsUpgrade:
             self._done += read
 
     def _end(self) -> None:
-        self._next_at = self._clock() + LOOK_SECONDS
+        self._next_at = self._clock() + FACTS_UPGRADE_LOOK_SECONDS
         if self._done:
             log.info("read again all that an earlier release read", read=self._done)
         self._done = 0

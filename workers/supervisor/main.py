@@ -184,12 +184,7 @@ class Supervisor:
             partial(number_waiting, self._numbering_engine), lambda: self._leads
         )
         self._expiry_engine = make_engine(self._settings, application_name="paidup-expiry")
-        self._expiry = AccessExpiry(
-            partial(project_due, self._expiry_engine, CatalogueCache()),
-            lambda: self._leads,
-            time.monotonic,
-            lambda: self._stopping,
-        )
+        self._expiry = self._make_expiry(self._expiry_engine)
         self._facts_engine = make_engine(self._settings, application_name="paidup-facts-upgrade")
         self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
         self._data_watch = self._make_data_watch(metrics)
@@ -199,6 +194,14 @@ class Supervisor:
         )
         bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
         self._metrics_server = MetricsServer(bind, lambda: render(metrics, shared, disks))
+
+    def _make_expiry(self, engine: Engine) -> AccessExpiry:
+        return AccessExpiry(
+            partial(project_due, engine, CatalogueCache()),
+            lambda: self._leads,
+            time.monotonic,
+            lambda: self._stopping,
+        )
 
     def _make_facts_upgrade(self, engine: Engine) -> FactsUpgrade:
         """Return the job, with connections of its own: a long past takes long to read."""

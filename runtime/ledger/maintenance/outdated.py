@@ -32,8 +32,8 @@ MAX_EVENTS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outdated:
-    """What waits: parties with facts of earlier readers, and events that none of them knew."""
+class OutdatedCount:
+    """The number of parties with facts of earlier readers, and of events that none of them knew."""
 
     parties: int
     events: int
@@ -102,10 +102,10 @@ class OutdatedFacts:
         )
 
 
-def count_outdated(connection: Connection) -> Outdated:
+def count_outdated(connection: Connection) -> OutdatedCount:
     """Return how many parties and events wait to be read again."""
     row = connection.execute(_COUNT, {"reader": READER_NUMBER, "types": _TYPES}).one()
-    return Outdated(parties=row.parties, events=row.events)
+    return OutdatedCount(parties=row.parties, events=row.events)
 
 
 def _unknown_events(connection: Connection) -> list[EventId]:

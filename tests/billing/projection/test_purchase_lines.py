@@ -175,6 +175,21 @@ def test_a_plan_that_only_a_line_of_the_subscription_shows_is_a_part_of_it_too()
     assert not project_facts(invoice(lines=(billed, fee))).purchases
 
 
+def test_the_setup_fees_of_two_subscriptions_are_parts_of_each_its_own() -> None:
+    facts = [
+        customer("usr_1"),
+        subscription("active", 0, item("price_basic")),
+        subscription("active", 0, item("price_premium"), stripe_id="sub_2"),
+        invoice(lines=(line("price_basic"),)),
+        invoice(stripe_id="in_2", subscription="sub_2", lines=(line(), line("price_basic"))),
+    ]
+    projection = project_facts(facts)
+
+    assert {row.key: row.plan_code for row in projection.purchases.values()} == {
+        ("test", "in_2", "il_price_basic"): "basic"
+    }
+
+
 def test_a_line_that_names_a_subscription_is_judged_like_one_on_its_invoice() -> None:
     on_basic = subscription("active", 0, item("price_basic"))
     pending = line("price_basic", subscription="sub_1")

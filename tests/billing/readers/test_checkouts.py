@@ -148,7 +148,7 @@ def test_a_checkout_that_does_not_say_it_is_paid_is_not_known_to_be() -> None:
         ({"price": {"id": "price_1", "type": "one_time", "recurring": None}}, None),
     ],
 )
-def test_a_line_item_that_renews_is_told_from_one_that_is_bought_once(
+def test_a_line_item_that_renews_is_of_another_kind_than_one_bought_once(
     row: dict[str, Any], kind: str | None
 ) -> None:
     (line,) = fields({**SESSION, "line_items": {"data": [row]}}).lines

@@ -71,5 +71,5 @@ def test_it_is_said_whether_stripe_can_be_asked(
     print_lookup_keys(settings(fake, key=""), [])
 
     with_key, without = capsys.readouterr().out.splitlines()
-    assert with_key.endswith("`paidup plans apply` asks Stripe on which prices they stand")
+    assert with_key.endswith("`plans apply` asks Stripe on which prices they stand")
     assert without.startswith("lookup keys: gold; set STRIPE_API_KEY")

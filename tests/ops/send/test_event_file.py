@@ -5,6 +5,7 @@ import pty
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -52,6 +53,26 @@ def test_a_file_knows_its_events_and_users(path: Path) -> None:
         assert isinstance(found, EventFile)
         assert (found.count, found.deliveries) == (len(BODIES), 2 * len(BODIES))
         assert (list(found.users), found.first_event) == (["usr_7"], LIFECYCLE.events[0].id)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"object": "customer", "metadata": {"user_id": "usr_9"}},
+        {"object": "checkout.session", "client_reference_id": "usr_9"},
+        {"object": "invoice", "subscription_details": {"metadata": {"user_id": "usr_9"}}},
+    ],
+)
+def test_a_user_is_found_in_each_place_that_may_name_one(path: Path, words: dict[str, Any]) -> None:
+    kind = {"customer": "customer.created", "invoice": "invoice.paid"}.get(
+        words["object"], "checkout.session.completed"
+    )
+    event = json.loads(BODIES[0])
+    event |= {"type": kind, "data": {"object": {"id": "x_1", "customer": "cus_1", **words}}}
+    path.write_bytes(json.dumps(event).encode())
+
+    with open_events(str(path), shuffle=None, duplicates=0) as found:
+        assert list(found.users) == ["usr_9"]
 
 
 def test_a_line_of_an_export_gives_what_stripe_signed(path: Path) -> None:

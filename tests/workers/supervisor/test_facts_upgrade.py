@@ -2,8 +2,9 @@
 
 import pytest
 
+from runtime.time_limits import FACTS_UPGRADE_LOOK_SECONDS
 from tests.workers.fakes import ManualClock
-from workers.supervisor.facts_upgrade import LOOK_SECONDS, FactsUpgrade
+from workers.supervisor.facts_upgrade import FactsUpgrade
 
 
 class Readings:
@@ -37,7 +38,7 @@ def test_it_reads_until_nothing_is_left_and_looks_again_later(clock: ManualClock
     upgrade.run_if_due()
 
     assert readings.calls == 4
-    clock.now += LOOK_SECONDS
+    clock.now += FACTS_UPGRADE_LOOK_SECONDS
     upgrade.run_if_due()
     assert readings.calls == 5
 

@@ -1,4 +1,4 @@
-"""What an earlier release read is read again: on touch, by a job, and while events flow.
+"""Facts of an earlier release are read again: on touch, by a job, and while events flow.
 
 ``reader_1.jsonl.gz`` holds a database as the release before facts had numbers left it: sample
 lifecycles in three API shapes, an invoice, and the credit note of it, which no reader knew then.
@@ -19,7 +19,7 @@ from billing.ids import PartyId
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.errors import FactsOutdated
 from runtime.ledger.maintenance import outdated as outdated_module
-from runtime.ledger.maintenance.outdated import Outdated, OutdatedFacts, count_outdated
+from runtime.ledger.maintenance.outdated import OutdatedCount, OutdatedFacts, count_outdated
 from runtime.ledger.maintenance.rebuild import Rebuilder, Rebuilt
 from runtime.ledger.maintenance.reproject import project_due, reproject
 from runtime.ledger.prepare import Scope
@@ -71,7 +71,7 @@ def outdated_facts(engine: Engine) -> OutdatedFacts:
     return OutdatedFacts(engine=engine, scope=SCOPE)
 
 
-def waiting(engine: Engine) -> Outdated:
+def waiting(engine: Engine) -> OutdatedCount:
     with engine.connect() as connection:
         return count_outdated(connection)
 
@@ -102,7 +102,7 @@ def test_what_an_earlier_release_read_becomes_what_a_new_database_would_hold(
         [delivery(body) for body in (*bodies(), *flowing)]
     )
 
-    assert waiting(earlier) == Outdated(parties=0, events=0)
+    assert waiting(earlier) == OutdatedCount(parties=0, events=0)
     assert without_outcomes(contents(earlier, without=AS_ANEW)) == without_outcomes(
         contents(anew, without=AS_ANEW)
     )
@@ -216,7 +216,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     read_all(outdated_facts(earlier))
 
     assert 0 < left < len(readers(earlier))
-    assert waiting(earlier) == Outdated(parties=0, events=0)
+    assert waiting(earlier) == OutdatedCount(parties=0, events=0)
 
 
 def test_a_party_that_cannot_be_read_stops_no_other(earlier: Engine) -> None:
