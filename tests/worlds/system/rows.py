@@ -199,19 +199,19 @@ def _booked(world: World, tables: _Tables) -> Iterator[str]:
 
 def _audited(tables: _Tables) -> Iterator[str]:
     """Compare each grant with what the audit tells, entry by entry; a rename has two names."""
-    told: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    audited: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for entry in tables.read(_AUDITED):
         if entry["before"]:
-            told.pop(_grant_key(entry["before"]), None)
+            audited.pop(_grant_key(entry["before"]), None)
         if entry["after"]:
-            told[_grant_key(entry["after"])] = entry["after"]
+            audited[_grant_key(entry["after"])] = entry["after"]
     for row in tables.read(_ENTITLEMENTS):
-        said = told.pop(_grant_key(row), {})
+        said = audited.pop(_grant_key(row), {})
         if bool(said.get("active")) != row["active"]:
             yield f"{_grant_key(row)} is active: {row['active']}, but the audit ends with {said}"
         elif row["active"] and said["entitlements"] != row["entitlements"]:
             yield f"{_grant_key(row)} has {row['entitlements']}, but the audit ends with {said}"
-    for key, said in told.items():
+    for key, said in audited.items():
         if said["active"]:
             yield f"{key} has no row, but the audit ends with {said}"
 
