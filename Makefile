@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test test-all worlds soak mutants bench bench-read bench-search first-run docs picture lock clean
+.PHONY: help setup run-setup demo up check test test-all worlds system-worlds soak mutants bench bench-read bench-search first-run docs picture lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,12 +41,15 @@ test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
-test-all: setup worlds ## Everything, the long fault runs each at its full count, 2,000 worlds, and ten minutes of soak
+test-all: setup worlds system-worlds ## Everything: full counts of faults, 2,000 worlds, 200 through the whole system, ten minutes of soak
 	PAIDUP_TEST_FULL=1 $(BIN)/pytest -q
 	$(BIN)/python -m bench.soak --minutes 10
 
 worlds: setup ## 2,000 random Stripe worlds against their true ends, in order and shuffled (WORLDS=, SEED=)
 	$(BIN)/python -m tests.worlds --worlds $(or $(WORLDS),2000) --seed $(or $(SEED),$(shell date +%F)) $(if $(WORLDS),,--at-least 20)
+
+system-worlds: setup ## 200 random Stripe worlds through ingest, Redis, workers and PostgreSQL (WORLDS=, SEED=)
+	$(BIN)/python -m tests.worlds.system --worlds $(or $(WORLDS),200) --seed $(or $(SEED),$(shell date +%F))
 
 soak: setup ## An hour of lifecycles under 33 kinds of faults: nothing lost, doubled, wrong or late
 	$(BIN)/python -m bench.soak

@@ -20,8 +20,9 @@ DOUBLED: Final = (
         " GROUP BY 1, 2, 3 HAVING count(*) > 1"
     ),
     (
+        # Each line of a purchase has an entry of its own.
         "SELECT event_id, user_id, action, target_id FROM audit_logs WHERE event_id IS NOT NULL"
-        " GROUP BY 1, 2, 3, 4, origin HAVING count(*) > 1"
+        " GROUP BY 1, 2, 3, 4, origin, coalesce(after, before) ->> 'line' HAVING count(*) > 1"
     ),
     (
         "SELECT payment_ref FROM payments JOIN payment_events USING (payment_ref)"

@@ -59,6 +59,7 @@ def run_scenarios(asked: argparse.Namespace) -> int:
 
 
 def write_history(world: World, into: Path) -> Path:
+    """Write the events of a world as a file that ``paidup send --file`` can send."""
     into.mkdir(exist_ok=True)
     path = into / f"{world.plan.seed.replace('/', '-')}.jsonl"
     path.write_text("".join(f"{json.dumps(event.payload)}\n" for event in world.events))

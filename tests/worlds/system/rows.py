@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from bench.soak.judgement import doubled_rows
 from ops.samples.worlds.truth.shop import merged
 from ops.samples.worlds.world import World, at_moment
 from tests.worlds.adapter import Ending
@@ -20,7 +19,7 @@ _ENTITLEMENTS: Final = (
     " FROM user_entitlements WHERE NOT party = ANY(:parties)"
 )
 _EFFECTIVE: Final = (
-    "SELECT user_id, feature, value FROM effective_entitlements WHERE NOT user_id = ANY(:users)"
+    "SELECT user_id, feature, value FROM effective_entitlements WHERE user_id = ANY(:users)"
 )
 _PAYMENTS: Final = (
     "SELECT realm, payment_ref, user_id, amount_minor, amount_refunded_minor, currency,"
@@ -46,10 +45,13 @@ _BOOKED_BY_KIND: Final = (
     " FROM payment_events WHERE NOT payment_ref = ANY(:payments) GROUP BY 1, 2"
 )
 _AUDITED: Final = (
-    "SELECT DISTINCT ON (1, 2, 3) coalesce(after, before) ->> 'realm' AS realm, user_id,"
-    " target_id, after FROM audit_logs"
-    " WHERE starts_with(action, 'entitlement.') AND NOT user_id = ANY(:users)"
-    " ORDER BY 1, 2, 3, id DESC"
+    "SELECT before, after FROM audit_logs"
+    " WHERE starts_with(action, 'entitlement.') AND user_id = ANY(:users) ORDER BY id"
+)
+_DOUBLED: Final = (
+    "SELECT event_id, action, target_id, user_id FROM audit_logs"
+    " WHERE event_id IS NOT NULL AND NOT starts_with(action, 'payment.')"
+    " GROUP BY 1, 2, 3, 4, origin, before, after HAVING count(*) > 1"
 )
 _UNSETTLED: Final = (
     "SELECT event_id FROM dead_letters WHERE event_id = ANY(:ids)"
@@ -60,19 +62,19 @@ _UNSETTLED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierRows:
-    """The names in the tables before a world came, so that its own rows can be found."""
+    """The content of the tables before a world comes; a change of plans changes that, too."""
 
     parties: list[str]
-    users: list[str]
     payments: list[str]
+    doubled: frozenset[str]
 
 
 def earlier_rows(connection: Connection) -> EarlierRows:
-    """Return the parties, users and payments that the tables know now."""
+    """Return the parties and payments that the tables know now."""
     return EarlierRows(
         parties=[*connection.scalars(text("SELECT party FROM parties"))],
-        users=[*connection.scalars(text("SELECT DISTINCT user_id FROM user_entitlements"))],
         payments=[*connection.scalars(text("SELECT DISTINCT payment_ref FROM payment_events"))],
+        doubled=frozenset(_doubled(connection)),
     )
 
 
@@ -86,32 +88,30 @@ def table_differences(connection: Connection, world: World, earlier: EarlierRows
     """
     now = connection.execute(text("SELECT extract(epoch FROM now())::bigint")).scalar_one()
     true = at_moment(world, now)
-    tables = _Tables(connection, earlier)
+    tables = _Tables(connection, earlier, true)
     return [
         *_unsettled(connection, world),
         *rows_against(true, tables.ending()),
         *_effective(true, tables),
         *_booked(true, tables),
         *_audited(tables),
-        *_doubled(connection),
+        *sorted({*_doubled(connection)} - earlier.doubled),
     ]
 
 
 class _Tables:
-    """The rows that were not there earlier."""
+    """The rows of a world."""
 
-    def __init__(self, connection: Connection, earlier: EarlierRows) -> None:
+    def __init__(self, connection: Connection, earlier: EarlierRows, world: World) -> None:
         self._connection = connection
-        self._earlier = earlier
+        self._values = {"parties": earlier.parties, "payments": earlier.payments}
+        granted = {grant.user for end in world.ends for grant in end.grants}
+        holding = {row["user_id"] for row in self.read(_ENTITLEMENTS)}
+        self._values["users"] = sorted({*granted, *holding, *world.plan.users})
 
     def read(self, query: str) -> list[Mapping[str, Any]]:
-        """Return the rows of a query that leaves earlier ones out."""
-        names = {
-            "parties": self._earlier.parties,
-            "users": self._earlier.users,
-            "payments": self._earlier.payments,
-        }
-        asked = {name: value for name, value in names.items() if f":{name}" in query}
+        """Return the rows of a query about this world."""
+        asked = {name: value for name, value in self._values.items() if f":{name}" in query}
         return [dict(row) for row in self._connection.execute(text(query), asked).mappings()]
 
     def ending(self) -> Ending:
@@ -198,23 +198,29 @@ def _booked(world: World, tables: _Tables) -> Iterator[str]:
 
 
 def _audited(tables: _Tables) -> Iterator[str]:
-    """Compare each grant with what the audit says of it last."""
-    last = {
-        (row["realm"], row["user_id"], row["target_id"]): row["after"] or {}
-        for row in tables.read(_AUDITED)
-    }
+    """Compare each grant with what the audit tells, entry by entry; a rename has two names."""
+    audited: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for entry in tables.read(_AUDITED):
+        if entry["before"]:
+            audited.pop(_grant_key(entry["before"]), None)
+        if entry["after"]:
+            audited[_grant_key(entry["after"])] = entry["after"]
     for row in tables.read(_ENTITLEMENTS):
-        key = (row["realm"], row["user_id"], f"{row['source']}/{row['plan_code']}")
-        said = last.pop(key, {})
+        said = audited.pop(_grant_key(row), {})
         if bool(said.get("active")) != row["active"]:
-            yield f"{key} is active: {row['active']}, but the audit ends with {said}"
+            yield f"{_grant_key(row)} is active: {row['active']}, but the audit ends with {said}"
         elif row["active"] and said["entitlements"] != row["entitlements"]:
-            yield f"{key} has {row['entitlements']}, but the audit ends with {said}"
-    for key, said in last.items():
-        if said.get("active"):
+            yield f"{_grant_key(row)} has {row['entitlements']}, but the audit ends with {said}"
+    for key, said in audited.items():
+        if said["active"]:
             yield f"{key} has no row, but the audit ends with {said}"
 
 
+def _grant_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (row["realm"], row["user_id"], row["source"], row["plan_code"])
+
+
 def _doubled(connection: Connection) -> Iterator[str]:
-    if doubled := doubled_rows(connection):
-        yield f"{doubled} rows were written twice, or payment_events do not add up"
+    """Yield entries of the audit that are there twice; the sums judge those of money."""
+    for row in connection.execute(text(_DOUBLED)).mappings():
+        yield f"the audit says twice: {dict(row)}"
