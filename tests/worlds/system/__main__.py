@@ -18,7 +18,7 @@ from ops.samples.worlds.world import World
 from tests.worlds.__main__ import write_history
 from tests.worlds.system.play import draw_world, play_through, running_for_worlds
 
-WORLDS_A_SYSTEM = 20
+WORLDS_A_SYSTEM = 50
 """Every change of plans computes the rows of all worlds again, so a system has few of them."""
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
+from billing.ids import PartyId
 from ops.plans.apply import PlansRollout
 from ops.samples.scenario import Event
 from ops.samples.worlds import offers
@@ -20,8 +22,16 @@ from ops.samples.worlds.truth.evidence import AmbiguousWorldError
 from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, play_until
 from ops.send.delivery import DeliveryClient
 from ops.up.servers.account import temporary_folder
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.prepare import Scope
 from tests.system.stack_env import StackUnderTest, running_system
-from tests.worlds.system.rows import EarlierRows, earlier_rows, table_differences
+from tests.worlds.system.rows import (
+    EarlierRows,
+    earlier_rows,
+    parties_since,
+    table_differences,
+)
 
 CONNECTED: Final = "acct_1Connected"
 """The connected account of those worlds that have one."""
@@ -31,6 +41,7 @@ SETTLE_SECONDS: Final = 120.0
 LONGEST_LAG: Final = 20.0
 """Seconds that workers may take until what time alone ends is written."""
 
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DONE: Final = (
     "SELECT count(*) FROM (SELECT id FROM stripe_events WHERE id = ANY(:ids)"
     " UNION SELECT event_id FROM dead_letters WHERE event_id = ANY(:ids)) AS done"
@@ -98,8 +109,29 @@ def lasting_differences(
 
 
 def _differences(system: StackUnderTest, world: World, earlier: EarlierRows) -> list[str]:
-    with system.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        return table_differences(connection, world, earlier)
+    snapshot = {"isolation_level": "REPEATABLE READ"}
+    with system.engine.connect().execution_options(**snapshot) as connection:
+        found = table_differences(connection, world, earlier)
+        parties = parties_since(connection, earlier)
+    return found or _rebuilt_differently(system, parties)
+
+
+def _rebuilt_differently(system: StackUnderTest, parties: Sequence[PartyId]) -> list[str]:
+    """Return what a rebuild of these parties from the stored bodies would change."""
+    rebuilder = Rebuilder(
+        engine=system.engine,
+        catalogues=CatalogueCache(),
+        scope=Scope(livemode="any", accounts=frozenset({CONNECTED})),
+        actor="worlds",
+        reason="a rebuild that writes nothing",
+        dry_run=True,
+    )
+    rebuilt = rebuilder.from_events(parties)
+    return [
+        *(f"a rebuild would change a row: {decision}" for decision in rebuilt.decisions),
+        *(f"{event} states something else when it is read again" for event in rebuilt.restated),
+        *(f"a rebuild cannot read {event}: {why}" for event, why in rebuilt.kept.items()),
+    ]
 
 
 def _deliver(system: StackUnderTest, events: Sequence[Event]) -> None:
@@ -143,9 +175,20 @@ def apply_plans(system: StackUnderTest, document: Mapping[str, Any]) -> None:
         price_keys={},
     )
     said = io.StringIO()
-    with redirect_stdout(said):
+    with _own_signals(), redirect_stdout(said):
         code = rollout.run()
     assert code == 0, said.getvalue()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Restore this process's handlers: a rollout sets its own, which only its waits obey."""
+    kept = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def write_plans(path: Path, document: Mapping[str, Any]) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from billing.ids import PartyId
 from ops.samples.worlds.truth.shop import merged
 from ops.samples.worlds.world import World, at_moment
 from tests.worlds.adapter import Ending
@@ -76,6 +77,12 @@ def earlier_rows(connection: Connection) -> EarlierRows:
         payments=[*connection.scalars(text("SELECT DISTINCT payment_ref FROM payment_events"))],
         doubled=frozenset(_doubled(connection)),
     )
+
+
+def parties_since(connection: Connection, earlier: EarlierRows) -> list[PartyId]:
+    """Return the parties that came since."""
+    query = text("SELECT party FROM parties WHERE NOT party = ANY(:parties) ORDER BY party")
+    return [PartyId(party) for party in connection.scalars(query, {"parties": earlier.parties})]
 
 
 def table_differences(connection: Connection, world: World, earlier: EarlierRows) -> list[str]:

@@ -81,5 +81,21 @@ def test_a_row_that_is_wrong_is_named(played: Played, change: str, named: str) -
     assert any(named in each for each in found), found
 
 
+def test_a_row_that_a_rebuild_would_change_is_named(played: Played) -> None:
+    """Change a column that no truth states, since the audit and the sums name the others."""
+    owner = engine_for(played.system.stack.owner_database_url, application_name="tests")
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE payments SET stripe_customer_id = stripe_customer_id || 9"))
+    found = lasting_differences(played.system, played.world, played.earlier, seconds=0)
+    with owner.begin() as connection:
+        connection.execute(
+            text("UPDATE payments SET stripe_customer_id = left(stripe_customer_id, -1)")
+        )
+    owner.dispose()
+
+    assert found
+    assert all("a rebuild would change a row" in each for each in found), found
+
+
 def test_the_tables_are_right_again_without_the_change(played: Played) -> None:
     assert lasting_differences(played.system, played.world, played.earlier) == []
