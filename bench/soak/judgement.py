@@ -103,9 +103,14 @@ def event_times(
         for row in rows:
             if row.id not in taken_at or row.id in left_out:
                 continue
-            at = taken_at[row.id]
-            if not any(each.since <= at <= each.until for each in held_by_party.get(row.party, ())):
-                yield EventTimes(event_id=row.id, taken_at=at, applied_at=row.applied)
+            times = EventTimes(event_id=row.id, taken_at=taken_at[row.id], applied_at=row.applied)
+            if not any(_waited_while(each, times) for each in held_by_party.get(row.party, ())):
+                yield times
+
+
+def _waited_while(held: HeldParty, times: EventTimes) -> bool:
+    """Return True if an event of the customer waited at some time while it was held."""
+    return times.taken_at <= held.until and times.applied_at >= held.since
 
 
 def rows_left(connection: Connection) -> Iterator[str]:
