@@ -35,6 +35,7 @@ def main() -> int:
     counts = Counter[str]()
     while share := list(islice(seeds, WORLDS_A_SYSTEM)):
         _run(share, asked.into, counts)
+        click.echo(f"{counts['played']} of {worlds} worlds played, {counts['failed']} fail")
     took = time.monotonic() - began
     click.echo(
         f"seed {asked.seed}: {counts['failed']} of {counts['played']} worlds fail,"
