@@ -1,6 +1,7 @@
 """Run random worlds through ``billing`` and compare with their true ends.
 
 python -m tests.worlds --worlds 2000 --seed today
+python -m tests.worlds --switch-off grace
 """
 
 import argparse
@@ -15,12 +16,13 @@ import click
 from ops.samples.worlds.scenarios import SCENARIOS, play_scenario
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError
 from ops.samples.worlds.truth.rules import RULES
-from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, without
-from tests.worlds.adapter import LinksUnknownError
-from tests.worlds.compare import bank_differences, differences, scenario_differences
+from ops.samples.worlds.world import World, WorldPlan, play, without
+from tests.worlds.compare import failures, scenario_differences
+from tests.worlds.drawing import world_of
+from tests.worlds.switching import SwitchTrial, try_switches
 
-TRIES = 8
-"""Plans that may be ambiguous before one must not be."""
+SWITCHED_WORLDS = 2000
+"""Worlds among which one that a switch breaks must be."""
 
 
 def main() -> int:
@@ -38,9 +40,33 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="begin no world after this time")
     parser.add_argument("--at-least", type=int, default=0, help="worlds that each rule needs")
     parser.add_argument("--first", action="store_true", help="stop at the first failure")
+    parser.add_argument("--switch-off", help="show that worlds fail without this rule")
+    parser.add_argument(
+        "--every-switch", action="store_true", help="show that worlds fail without any one rule"
+    )
     parser.add_argument("--into", type=Path, default=Path("worlds-failed"))
     asked = parser.parse_args()
+    if asked.switch_off or asked.every_switch:
+        return run_switches(asked)
     return run_scenarios(asked) if asked.scenario else run(asked)
+
+
+def run_switches(asked: argparse.Namespace) -> int:
+    """Switch rules off one at a time, print what failed, and return the exit code."""
+    rules = [asked.switch_off] if asked.switch_off else list(RULES)
+    seeds = (f"{asked.seed}/{number}" for number in range(max(asked.worlds, SWITCHED_WORLDS)))
+    trials = try_switches(rules, seeds)
+    for rule in rules:
+        click.echo(f"{rule}: {_shown(trials[rule])}")
+    unnoticed = [rule for rule in rules if trials[rule].failure is None]
+    click.echo(f"seed {asked.seed}: {len(unnoticed)} of {len(rules)} switches go unnoticed")
+    return 1 if unnoticed else 0
+
+
+def _shown(trial: SwitchTrial) -> str:
+    if trial.failure is None:
+        return f"OFF, AND NO WORLD OF {trial.worlds} FAILS"
+    return f"world {trial.worlds} fails ({trial.seed}): {trial.failure}"
 
 
 def run_scenarios(asked: argparse.Namespace) -> int:
@@ -48,7 +74,7 @@ def run_scenarios(asked: argparse.Namespace) -> int:
     failed = 0
     for name in sorted(SCENARIOS) if asked.scenario == "all" else [asked.scenario]:
         world = play_scenario(name)
-        wrong = scenario_differences(name, world) + _fails(world, asked.shuffles)
+        wrong = scenario_differences(name, world) + failures(world, asked.shuffles)
         failed += bool(wrong)
         click.echo(
             f"{name}: {'fails' if wrong else 'ends right'}, {write_history(world, asked.into)}"
@@ -76,11 +102,11 @@ def run(asked: argparse.Namespace) -> int:
         if asked.seconds and time.monotonic() - began > asked.seconds:
             break
         played += 1
-        world = _world(seed, ambiguous)
+        world = world_of(seed, ambiguous)
         if world is None or not _is_asked_for(world, asked):
             continue
         rules.update(world.rules)
-        if _fails(world, asked.shuffles):
+        if failures(world, asked.shuffles):
             failed.append(world)
             blamed.update(world.rules)
             if asked.first:
@@ -109,25 +135,6 @@ def _is_asked_for(world: World, asked: argparse.Namespace) -> bool:
     return asked.rule is None or asked.rule in world.rules
 
 
-def _world(seed: str, ambiguous: Counter[str]) -> World | None:
-    for number in range(TRIES):
-        try:
-            return play(draw_plan(f"{seed}.{number}" if number else seed))
-        except AmbiguousWorldError as error:
-            ambiguous[str(error)] += 1
-    return None
-
-
-def _fails(world: World, shuffles: int) -> list[str]:
-    found = bank_differences(world)
-    try:
-        return found + [str(each) for each in differences(world, shuffles)]
-    except LinksUnknownError:
-        return found
-    except Exception as error:  # noqa: BLE001 - whatever billing raises is a failure of this world
-        return [*found, f"raised {type(error).__name__}: {error}"]
-
-
 def _shrunk(world: World, shuffles: int) -> World:
     """Drop moves while what remains still fails."""
     smaller = True
@@ -138,7 +145,7 @@ def _shrunk(world: World, shuffles: int) -> World:
                 tried = play(without(world.plan, [at]))
             except AmbiguousWorldError:
                 continue
-            if _fails(tried, shuffles):
+            if failures(tried, shuffles):
                 world, smaller = tried, True
     return world
 
@@ -150,14 +157,14 @@ def _report(world: World, asked: argparse.Namespace) -> None:
         click.echo(
             f"    {', '.join(move.name for move in small.plan.moves)}: {sorted(small.rules)}"
         )
-        for what in _fails(small, asked.shuffles):
+        for what in failures(small, asked.shuffles):
             click.echo(f"    {what}")
         return
     path = write_history(small, asked.into)
     click.echo(f"--- world {small.plan.seed} ({_setting(small.plan)}), now {small.now}: {path}")
     for event in small.events:
         click.echo(f"    {event.created} {event.type} {event.payload['data']['object'].get('id')}")
-    for what in _fails(small, asked.shuffles):
+    for what in failures(small, asked.shuffles):
         click.echo(f"    {what}")
     click.echo(f"    moves: {', '.join(move.name for move in small.plan.moves)}")
     click.echo(f"    rules: {', '.join(sorted(small.rules))}")

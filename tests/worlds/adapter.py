@@ -149,7 +149,7 @@ def _ending(projection: Projection, at: datetime) -> Ending:
                 int(row.occurred_at.timestamp()),
             )
             for row in projection.payments.values()
-            if row.amount_minor
+            if row.amount_minor or row.provisional
         },
         statuses={
             (str(row.realm), row.stripe_subscription_id): row.status

@@ -11,6 +11,7 @@ from ops.samples.worlds.world import World
 from tests.worlds.adapter import (
     Ending,
     Facts,
+    LinksUnknownError,
     catalogue_of,
     ending,
     ending_step_by_step,
@@ -28,6 +29,17 @@ class Difference:
 
     def __str__(self) -> str:
         return f"[{self.delivery}] {self.what}"
+
+
+def failures(world: World, shuffles: int) -> list[str]:
+    """Return everything that is wrong with a world: in its truth, in ``billing``, or raised."""
+    found = bank_differences(world)
+    try:
+        return found + [str(each) for each in differences(world, shuffles)]
+    except LinksUnknownError:
+        return found
+    except Exception as error:  # noqa: BLE001 - whatever billing raises is a failure of this world
+        return [*found, f"raised {type(error).__name__}: {error}"]
 
 
 def differences(world: World, shuffles: int) -> list[Difference]:
@@ -62,20 +74,23 @@ def rows_against(world: World, found: Ending) -> Iterator[str]:
     for end in world.ends:
         yield from _grants(end, found)
         yield from _money(end, found)
-        yield from _others(end, found)
+        yield from _others(end, found, world)
     realms = {end.realm for end in world.ends}
     for realm, *rest in [*found.grants, *found.money]:
         if realm not in realms:
             yield f"rows in realm {realm}: {rest}"
 
 
-def _others(end: End, found: Ending) -> Iterator[str]:
+def _others(end: End, found: Ending, world: World) -> Iterator[str]:
     statuses = {key[1]: each for key, each in found.statuses.items() if key[0] == end.realm}
     for subscription, status in end.statuses.items():
         if statuses.get(subscription) != status:
             yield f"{subscription} is {statuses.get(subscription)}, not {status}"
     if unnamed := end.unsold - found.unsold:
         yield f"sold, in no plan, and not named: {sorted(unnamed)}"
+    nothing = set(world.document.get("catalogue", {}).get("nothing", ()))
+    if named := found.unsold & nothing:
+        yield f"granting nothing on purpose, and named as unsold: {sorted(named)}"
     if end.waits and not found.waits:
         yield "money without a user is not shown as waiting"
     for line, bought in end.lines.items():

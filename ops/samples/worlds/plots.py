@@ -348,6 +348,34 @@ def end_in_one_second(stage: Stage, random: Random) -> None:
 
 
 @plot
+def check_out_seats(stage: Stage, random: Random) -> None:
+    """Sell seats by a checkout; where no snapshot is heard, its invoice alone says how many."""
+    if stage.account.ancient:
+        return
+    customer, user = _customer(stage, random)
+    goods = random.choice([{"price_id": offers.TEAM.price}, {}])
+    subscribing.subscribe(
+        stage.account,
+        customer,
+        [(offers.TEAM, random.choice([2, 3, 5]))],
+        metadata=stage.metadata(random, customer, user),
+        checkout=stage.names(random, customer, user, goods, None),
+    )
+
+
+@plot
+def change_seats_back_and_forth(stage: Stage, random: Random) -> None:
+    """Change the seats of a subscription several times within one second."""
+    held = _subscribed(stage, random, offers.TEAM, 3)
+    stage.account.wait(DAY)
+    (item,) = held.items
+    held = subscribing.update(stage.account, held, items=(replace(item, quantity=5),))
+    for quantity in random.choice([[4, 6], [1, 3], [6, 2, 7]]):
+        items = (replace(item, quantity=quantity),)
+        held = stage.account.change(subscribing.UPDATED, held, items=items)
+
+
+@plot
 def subscribe_silently(stage: Stage, random: Random) -> None:
     """Subscribe where the subscription alone names the user, and its invoices copy that."""
     account = stage.account
@@ -371,7 +399,7 @@ def subscribe_silently(stage: Stage, random: Random) -> None:
 
 @plot
 def name_goods_on_intent(stage: Stage, random: Random) -> None:
-    """Have the application write the plan on the intent of a subscription's first invoice."""
+    """Have the application write a plan on the intent of a subscription's first invoice."""
     if stage.account.ancient:
         return
     customer, user = _customer(stage, random)
@@ -380,7 +408,7 @@ def name_goods_on_intent(stage: Stage, random: Random) -> None:
         customer,
         [(offers.BASIC, 1)],
         metadata=stage.metadata(random, customer, user),
-        names_goods_on_intent=True,
+        goods_on_intent=random.choice([offers.BASIC, offers.PRO, offers.LIFETIME]).price,
     )
     if happens(random, 0.7):
         stage.account.wait(2 * DAY)

@@ -124,7 +124,7 @@ def _unknown_invoice(account: StripeAccount) -> None:
         _buyer(account),
         [(offers.BASIC, 1)],
         metadata=_states(),
-        names_goods_on_intent=True,
+        goods_on_intent=offers.BASIC.price,
     )
     account.wait(5 * DAY)
     subscribing.cancel(account, held)

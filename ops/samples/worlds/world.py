@@ -85,7 +85,8 @@ def draw_plan(seed: str) -> WorldPlan:
     if happens(random, 0.05):
         realms = [(True, None), (True, "acct_1Connected")]
     moves = _moves(random, THEMES[theme], len(realms))
-    if any(move.name == "subscribe_silently" for move in moves) and happens(random, 0.4):
+    silent = {"subscribe_silently", "check_out_seats"}
+    if any(move.name in silent for move in moves) and happens(random, 0.4):
         kind = "no-snapshots"
     clocked = theme == "subscriptions" and happens(random, 0.3) and not realms[0][0]
     people = random.choice([1, 2, 2, 3])
@@ -131,8 +132,11 @@ def _identity(random: Random) -> dict[str, Any]:
 def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[WorldMove, ...]:
     names, chances = list(weights), list(weights.values())
     chosen = ["arrive"] * random.choice([1, 1, 2])
-    chosen += random.sample(sorted(PLOTS), random.choice([1, 1, 2, 3]))
-    chosen += random.choices(names, weights=chances, k=random.randrange(3, 12))
+    plots = random.sample(sorted(PLOTS), random.choice([1, 1, 2, 3]))
+    others = random.choices(names, weights=chances, k=random.randrange(3, 12))
+    # What a checkout says is over after three days: the world must end soon after it.
+    late = "check_out_seats" in plots or happens(random, 0.3)
+    chosen += [*others, *plots] if late else [*plots, *others]
     return tuple(
         WorldMove(
             name=name,

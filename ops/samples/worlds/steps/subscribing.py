@@ -51,11 +51,11 @@ def subscribe(
     trial: int = 0,
     pays: bool = True,
     within: int = 2,
-    names_goods_on_intent: bool = False,
+    goods_on_intent: str | None = None,
 ) -> Subscription:
     """Start a subscription with its first invoice; ``checkout`` makes it by a session.
 
-    ``names_goods_on_intent`` has the application write user and plan on the invoice's intent.
+    ``goods_on_intent`` has the application write user and this price on the invoice's intent.
     """
     at = account.wait(30)
     held = _begun(account, customer, goods, metadata or {}, trial)
@@ -63,7 +63,7 @@ def subscribe(
     lines += [once_line(account, offer, subscription=held.id) for offer in once]
     invoice = bill(account, customer, lines, subscription=held, reason="subscription_create")
     held = account.emit("customer.subscription.created", replace(held, latest_invoice=invoice.id))
-    named = {**(metadata or {}), "price_id": goods[0][0].price} if names_goods_on_intent else {}
+    named = {**(metadata or {}), "price_id": goods_on_intent} if goods_on_intent else {}
     invoice = finalize(account, invoice, metadata=named)
     if not pays:
         refuse(account, invoice)

@@ -130,9 +130,16 @@ def _note_order(evidence: Evidence) -> None:
         if len({(heard.at, heard.type) for heard in said}) < len(said):
             evidence.use("twins-are-harmless")
         last = [heard for heard in said if heard.at == said[-1].at]
-        if any(heard.record != last[-1].record for heard in last):
+        if any(_meaning(heard.record) != _meaning(last[-1].record) for heard in last):
             ended = last[-1].type.endswith(".deleted")
             evidence.use("ended-is-final" if ended else "one-second")
+
+
+def _meaning(record: Record) -> Record:
+    """Return a record without what means nothing."""
+    if isinstance(record, Subscription):
+        return replace(record, description=None, schedule=None)
+    return record
 
 
 def _links(evidence: Evidence) -> Iterator[tuple[str, str]]:

@@ -97,15 +97,16 @@ def _by_session(evidence: Evidence, heard: Heard) -> Holding:
     until = heard.at + 3 * DAY
     lines = _lines_of_items(evidence, session)
     names = [_names_of_line(evidence, line) for line in lines]
+    plan, _ = evidence.shop.first_known(session.metadata, session.payment_link)
     if any(evidence.shop.plan_or_former(name)[1] for some in names for name in some):
-        evidence.use("lines-of-session-that-stands-in")
         seats: dict[str, int] = {}
         for line, some in zip(lines, names, strict=True):
-            plan = next((plan for name in some if (plan := evidence.shop.plan(name))), None)
-            if plan:
-                seats[plan] = seats.get(plan, 0) + line.quantity
-        return {plan: (count, until) for plan, count in seats.items()}
-    plan, _ = evidence.shop.first_known(session.metadata, session.payment_link)
+            code = next((code for name in some if (code := evidence.shop.plan(name))), None)
+            if code:
+                seats[code] = seats.get(code, 0) + line.quantity
+        if seats != {plan: 1}:
+            evidence.use("lines-of-session-that-stands-in")
+        return {code: (count, until) for code, count in seats.items()}
     count = sum(line.quantity for line in lines) if lines else 1
     return {plan: (count, until)} if plan else {}
 
