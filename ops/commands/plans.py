@@ -1,7 +1,7 @@
 """``paidup plans``."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -77,7 +77,8 @@ def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
     """Show whose access a plans document would change (default: PAIDUP_PLANS).
 
     Compute every user's access under the new plans and compare it with today's. Read-only. Also
-    lists prices that users pay for but no plan has.
+    lists purchases whose plan changes, purchases that had ended and would begin again, and prices
+    that users pay for but no plan has.
     """
     return _diff(find_settings(os.environ, "DATABASE_URL"), file, limit=limit, as_json=as_json)
 
@@ -89,6 +90,7 @@ def diff(file: Path | None, *, limit: int, as_json: bool) -> int:
 @file_argument
 @click.option("--dry-run", is_flag=True, help="Show what would change, as diff does.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted apply.")
+@click.option("--revive", is_flag=True, help="Allow purchases that had ended to begin again.")
 @limit_option("users")
 @operator_options
 @json_option
@@ -97,6 +99,7 @@ def apply(
     *,
     dry_run: bool,
     resume: bool,
+    revive: bool,
     limit: int,
     actor: str,
     reason: str | None,
@@ -105,19 +108,19 @@ def apply(
     """Make a plans document the catalogue of record (default: PAIDUP_PLANS).
 
     All workers switch to it at once, even if their own file differs; then every user's access is
-    recomputed. If interrupted, run the same command or --resume. Exits 1 if some users still have
-    access under older plans.
+    recomputed. Refused if a purchase that had ended would begin again, unless you give --revive.
+    If interrupted, run the same command or --resume. Exits 1 if some users still have access under
+    older plans.
     """
-    if resume and (file or dry_run):
+    if resume and (file or dry_run or revive):
         raise click.UsageError("--resume continues with the plans of record: give it alone")
     settings = find_settings(os.environ, "DATABASE_URL")
     if dry_run:
         return _diff(settings, file, limit=limit, as_json=as_json)
     applied = None if resume else file or settings.plans_path
-    price_keys: Mapping[str, str] = {}
     if applied is not None:
         require_reason(reason)
-        price_keys = ask_price_keys(settings, read_plans(applied))
+    price_keys = ask_price_keys(settings, read_plans(applied)) if applied else {}
     with connections.open_database(settings, application="plans apply") as engine:
         with connections.read_snapshot(engine):
             pass  # An unreachable database fails here, with one sentence for the operator.
@@ -128,6 +131,7 @@ def apply(
             as_json=as_json,
             file=applied,
             price_keys=price_keys,
+            revive=revive,
         ).run()
 
 

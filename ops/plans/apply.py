@@ -15,9 +15,12 @@ from typing import Final
 import click
 from sqlalchemy import Engine, select
 
+from billing.catalogue import Catalogue
 from billing.ids import PartyId
 from models.tables import StoredCatalogue
 from ops.batches import RETRY_DELAY_SECONDS, BatchRunner
+from ops.errors import CommandFailed
+from ops.plans.purchases import find_revived
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interruption
@@ -51,6 +54,8 @@ class PlansRollout:
     file: Path | None
     price_keys: Mapping[str, str]
     """The lookup keys that prices bear at Stripe now, by price id."""
+    revive: bool
+    """Apply the plans even if a purchase that had ended begins again."""
 
     def run(self) -> int:
         """Switch to the plans unless they are of record already, then recompute all rows."""
@@ -76,6 +81,8 @@ class PlansRollout:
                 return Switch(version=catalogues.current_catalogue(connection).version, made=False)
         plans = read_plans(self.file).with_price_keys(self.price_keys)
         reason = require_reason(self.reason)
+        if not self.revive:
+            self._refuse_revived(plans)
         attempts = 0
         while True:
             attempts += 1
@@ -85,6 +92,27 @@ class PlansRollout:
                 if attempts == MAX_SWITCH_ATTEMPTS or not isinstance(classify(error), Transient):
                     raise
             pause(RETRY_DELAY_SECONDS)
+
+    def _refuse_revived(self, plans: Catalogue) -> None:
+        """Raise if a purchase that had ended would begin again."""
+        with self.engine.connect() as connection:
+            if catalogues.newest_version(connection) is None:
+                return
+            if not catalogues.differs(connection, plans):
+                return
+            record = catalogues.current_catalogue(connection)
+        revived = list(find_revived(self.engine, record.succeeded_by(plans)))
+        if revived:
+            named = ", ".join(
+                f"{each.purchase_ref} of {each.user_id}" for each in revived[:_MAX_FAILURES]
+            )
+            more = len(revived) - _MAX_FAILURES
+            listed = f"{named} and {more} more" if more > 0 else named
+            raise CommandFailed(
+                f"{format_count(len(revived), 'purchase')} that had ended would begin again:"
+                f" {printable(listed)}; `plans diff` shows them; give --revive to apply the plans"
+                " all the same; nothing was changed"
+            )
 
     def _reason_of(self, version: int) -> str:
         query = select(StoredCatalogue.reason).where(StoredCatalogue.version == version)

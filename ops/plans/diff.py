@@ -11,9 +11,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from billing.catalogue import Catalogue
-from billing.ids import PartyId, UserId
+from billing.ids import PartyId, PlanCode, UserId
 from billing.projection.effective import merge_grants, with_changes
 from billing.rows import Projection, PurchaseStatus
+from ops.plans.purchases import (
+    PurchaseMove,
+    RevivedPurchase,
+    purchase_moves,
+    revived_purchases,
+)
 from ops.queries.audit_history import database_now
 from ops.queries.rows import GrantChange, load_grants
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
@@ -50,6 +56,14 @@ class PlansDiff:
     users: set[UserId] = field(default_factory=set)
     changes: Counter[str] = field(default_factory=Counter)
     unknown: dict[str, UnlistedPrice] = field(default_factory=dict)
+    moves: Counter[tuple[PlanCode | None, PlanCode | None]] = field(default_factory=Counter)
+    """The purchases whose plan changes, by the plans before and after."""
+    shown_moves: list[PurchaseMove] = field(default_factory=list)
+    """The first ``limit`` of them."""
+    revived: int = 0
+    """The purchases that had ended and begin again, which ``plans apply`` refuses."""
+    shown_revived: list[RevivedPurchase] = field(default_factory=list)
+    """The first ``limit`` of them."""
     _shown: dict[UserId, list[GrantChange]] = field(default_factory=dict)
 
     def add_parties(self, engine: Engine, parties: list[PartyId]) -> None:
@@ -77,11 +91,22 @@ class PlansDiff:
         for each in preview.decisions:
             if isinstance(each, EntitlementGranted | EntitlementChanged | EntitlementRevoked):
                 self._add_change(GrantChange.of(each))
+        self._add_purchases(preview)
         for price in preview.projection.unknown_prices:
             unlisted = self.unknown.setdefault(price, UnlistedPrice())
             users = set(_payers(price, preview.projection))
             unlisted.users |= {user for user in users if user is not None}
             unlisted.unlinked += None in users
+
+    def _add_purchases(self, preview: PartyPreview) -> None:
+        for move in purchase_moves(preview):
+            self.moves[move.before, move.after] += 1
+            if len(self.shown_moves) < self.limit:
+                self.shown_moves.append(move)
+        for each in revived_purchases(preview):
+            self.revived += 1
+            if len(self.shown_revived) < self.limit:
+                self.shown_revived.append(each)
 
     def _add_change(self, change: GrantChange) -> None:
         self.changes[change.change] += 1

@@ -6,6 +6,7 @@ no transaction that works on them has to wait.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
@@ -30,6 +31,8 @@ class PartyPreview:
     before: Rows
     projection: Projection
     decisions: tuple[Decision, ...]
+    now: datetime
+    """The time for which it was projected."""
 
 
 def preview_parties(
@@ -42,13 +45,17 @@ def preview_parties(
     batch = BatchState(
         stored, plans=VersionedCatalogue(version=NO_VERSION, catalogue=catalogue), now=now
     )
-    return [_of(batch, party, before[party]) for party in parties]
+    return [_of(batch, party, before[party], now) for party in parties]
 
 
-def _of(batch: BatchState, party: PartyId, before: Rows) -> PartyPreview:
+def _of(batch: BatchState, party: PartyId, before: Rows, now: datetime) -> PartyPreview:
     party_state = batch.parties[party]
     decisions = batch.project(party_state)
     assert party_state.projection is not None, "it was just made"  # noqa: S101 - for the reader
     return PartyPreview(
-        party=party, before=before, projection=party_state.projection, decisions=decisions
+        party=party,
+        before=before,
+        projection=party_state.projection,
+        decisions=decisions,
+        now=now,
     )

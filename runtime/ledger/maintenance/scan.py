@@ -58,6 +58,11 @@ def outdated_parties(connection: Connection, after: str, limit: int) -> list[Par
     return _found(connection, _OUTDATED, after=after, limit=limit)
 
 
+def parties_with_ended_purchases(connection: Connection, after: str, limit: int) -> list[PartyId]:
+    """Return parties of which a purchase, or a line of one, has ended."""
+    return _found(connection, _ENDED_PURCHASES, after=after, limit=limit)
+
+
 def count_projected(connection: Connection) -> int:
     """Count the parties that were projected at least once."""
     return int(connection.scalar(text("SELECT count(*) FROM parties")) or 0)
@@ -81,6 +86,12 @@ _COUNT_OUTDATED = text(
 _PROJECTED = "SELECT party FROM parties WHERE party > :after ORDER BY party LIMIT :limit"
 _OUTDATED = (
     f"SELECT party FROM parties WHERE party > :after AND catalogue_version < {_NEWEST}"  # noqa: S608
+    " ORDER BY party LIMIT :limit"
+)
+_ENDED_PURCHASES = (
+    "SELECT DISTINCT party FROM purchases WHERE party > :after AND (ends_at <= now() OR EXISTS"
+    " (SELECT FROM user_entitlements AS granted WHERE granted.party = purchases.party"
+    " AND granted.source = purchases.purchase_ref AND granted.expires_at <= now()))"
     " ORDER BY party LIMIT :limit"
 )
 _SILENT = text(

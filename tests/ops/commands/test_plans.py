@@ -31,6 +31,7 @@ from workers.supervisor.plan_bootstrap import PlanBootstrap
 pytestmark = pytest.mark.servers
 
 SHOP = PLANS.read_text()
+LONG_AGO = 1_700_000_000
 
 
 @pytest.fixture
@@ -215,6 +216,66 @@ class TestDiff:
         paidup("plans", "diff", code=1)
 
         assert "run `paidup migrate`" in paidup.err
+
+
+class TestEndedPurchases:
+    """``usr_pass`` bought a pass of a day long ago."""
+
+    @pytest.fixture(autouse=True)
+    def passes(self, books: SeededDatabase, paidup: Paidup, document: Path) -> None:
+        document.write_text(f'{SHOP}\n[plans.day]\nprices = ["price_day"]\nlasts_days = 1\n')
+        paidup("plans", "apply", "--reason", "sell passes")
+        body = event(
+            "checkout.session.completed",
+            checkout("cs_day", client_reference_id="usr_pass", metadata={"price_id": "price_day"}),
+            at=LONG_AGO,
+        )
+        ledger_on(books.engine).record([delivery(body)])
+        assert effective(books, "usr_pass") == {}
+        write(document, "lasts_days = 1", "lasts_days = 36500")
+
+    def test_plans_by_which_one_begins_again_are_refused_and_named(
+        self, books: SeededDatabase, paidup: Paidup
+    ) -> None:
+        before = contents(books.engine)
+
+        paidup("plans", "apply", "--reason", "longer", code=1)
+
+        assert "1 purchase that had ended would begin again: pi_of_cs_day of usr_pass" in paidup.err
+        assert "give --revive" in paidup.err
+        assert contents(books.engine) == before
+
+    def test_they_are_applied_when_the_operator_allows_it(
+        self, books: SeededDatabase, paidup: Paidup
+    ) -> None:
+        paidup("plans", "apply", "--reason", "longer", "--revive")
+
+        active = "SELECT active FROM user_entitlements WHERE user_id = 'usr_pass'"
+        assert scalars(books, active) == [True]
+        assert "nothing to do" in paidup("plans", "apply", "--reason", "longer")
+
+    def test_a_change_that_begins_nothing_again_is_applied(
+        self, paidup: Paidup, document: Path
+    ) -> None:
+        write(document, "lasts_days = 36500", "lasts_days = 2")
+
+        assert "(version 3)" in paidup("plans", "apply", "--reason", "two days")
+
+    def test_the_diff_names_them_and_purchases_of_another_plan(
+        self, paidup: Paidup, document: Path
+    ) -> None:
+        write(document, '["price_lifetime"]', '["price_x"]')
+        write(document, '["price_day"]', '["price_day", "price_lifetime"]')
+
+        found = json.loads(paidup("plans", "diff", "--json"))
+        said = paidup("plans", "diff")
+
+        moved, again = found["purchases_of_another_plan"], found["purchases_that_begin_again"]
+        assert (moved["count"], again["count"]) == (1, 1)
+        assert [(each["before"], each["after"]) for each in moved["shown"]] == [("lifetime", "day")]
+        assert [each["purchase_ref"] for each in again["shown"]] == ["pi_of_cs_day"]
+        assert "purchases whose plan changes" in said
+        assert "`plans apply` needs --revive" in said
 
 
 class KilledRollout(BaseException):
