@@ -71,7 +71,10 @@ def plans(*, end: str = "end", partial: str = "keep", **given: Any) -> Catalogue
     )
 
 
-MOVED = {"day": {"prices": ["price_x"]}, "life": {"prices": ["price_life", "price_day"]}}
+MOVED: dict[str, Any] = {
+    "day": {"prices": ["price_x"]},
+    "life": {"prices": ["price_life", "price_day"]},
+}
 
 
 def preview(facts: list[Fact], new: Catalogue, *, old: Catalogue | None = None) -> PartyPreview:

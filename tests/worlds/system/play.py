@@ -173,6 +173,7 @@ def apply_plans(system: StackUnderTest, document: Mapping[str, Any]) -> None:
         as_json=True,
         file=path,
         price_keys={},
+        revive=True,
     )
     said = io.StringIO()
     with _own_signals(), redirect_stdout(said):
