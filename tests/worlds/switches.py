@@ -98,14 +98,14 @@ def _result(alter: Callable[[Any], Any]) -> Edit:
 # Order
 
 
-def _times_told(original: Any) -> Any:
+def _times_stated(original: Any) -> Any:
     """Return the fold of money that counts each event about one second, not each change."""
 
     def counted(currency: str, done: Any, *rest: Any) -> Any:
         money = original(currency, done, *rest)
         last = done[-1]
-        told = [each for each in done if each[2:4] == last[2:4] and each.at == last.at]
-        return money._replace(amount=money.amount * len(told))
+        stated = [each for each in done if each[2:4] == last[2:4] and each.at == last.at]
+        return money._replace(amount=money.amount * len(stated))
 
     return counted
 
@@ -293,8 +293,8 @@ _ORDER = {
         Change(f"{_OBJECTS}.subscriptions:_laid_over", _constant(lambda _, cut: tuple(cut))),
     ),
     "twins-are-harmless": (
-        Change(f"{_OBJECTS}.charges:_captured", _times_told),
-        Change(f"{_OBJECTS}.payment_intents:_collected", _times_told),
+        Change(f"{_OBJECTS}.charges:_captured", _times_stated),
+        Change(f"{_OBJECTS}.payment_intents:_collected", _times_stated),
     ),
     "noise-is-ignored": (Change(f"{_READERS}.registry:_ignored", _constant(_refuse)),),
     "old-shapes": (
