@@ -257,6 +257,16 @@ def _whole_payment(dispute: Any, payments: Any, matched: Any) -> int:
     return int(matched.amount_of(disputed.ref))
 
 
+def _inquiries_are_lost(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
+    collection, fold = folds[Kind.DISPUTE]
+
+    def lose(key: Any, history: Any) -> Any:
+        state = fold(key, history)
+        return replace(state, lost=not (state.open or state.won))
+
+    return {**folds, Kind.DISPUTE: (collection, lose)}
+
+
 def _ignorant_of_cuts(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
     collection, fold = folds[Kind.ENTITLEMENT_SUMMARY]
 
@@ -537,11 +547,7 @@ _MONEY_BACK = {
         ),
     ),
     "part-of-dispute-lost": (Change(f"{_ENDS}:_amount_lost", _constant(_whole_payment)),),
-    "dispute-of-no-consequence": (
-        Change(
-            f"{_OBJECTS}.charges:DISPUTES_WITHOUT_CONSEQUENCE", _constant(frozenset({DISPUTE_WON}))
-        ),
-    ),
+    "dispute-of-no-consequence": (Change(f"{_OBJECTS}.store:_FOLDS", _inquiries_are_lost),),
     "line-credited": (Change(f"{_ENDS}:_credited_lines", _always(())),),
     "note-without-lines": (
         Change(f"{_ENDS}:_names_lines", _yes),
