@@ -208,7 +208,7 @@ def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
 
 
 def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
-    """Return the users whom sessions, subscriptions, invoices and intents name."""
+    """Return the users whom sessions, subscriptions, invoices and payments name."""
     if customer is None:
         return []
     found = []
@@ -240,6 +240,9 @@ def _stating_under(evidence: Evidence, customer: str) -> Iterable[Record]:
         for record in evidence.newest(kind).values():
             if getattr(record, "customer", None) == customer:
                 yield record
+    for charge in evidence.newest(Charge).values():
+        if charge.intent is None and charge.customer == customer:  # it is the payment itself
+            yield charge
 
 
 def _names_in_metadata(evidence: Evidence, customer: str | None) -> Iterable[bool]:
