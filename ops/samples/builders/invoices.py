@@ -61,6 +61,7 @@ def invoice_line(
         quantity=quantity,
         start=at,
         end=at + MONTH,
+        invoice_item=builder.id("ii") if proration else None,
         subscription=subscription["id"],
         item=_item_of(subscription),
         proration=proration,
