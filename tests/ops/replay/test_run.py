@@ -201,10 +201,12 @@ def test_a_second_copy_of_an_event_waits_for_the_first(monkeypatch: pytest.Monke
         action="replay.settled", actor="x", after={"outcome": "applied"}, reason=""
     )
     monkeypatch.setattr("ops.replay.run.find_traces", lambda *_: {"evt_0": settled})
-    monkeypatch.setattr(run.replay, "engine", sa.create_engine("sqlite://"))
+    engine = sa.create_engine("sqlite://")
+    monkeypatch.setattr(run.replay, "engine", engine)
 
     replay = run.run()
 
+    engine.dispose()
     assert run.batches == [1, 1]
     assert replay.results.counts == {ReplayStatus.APPLIED: 2}
 

@@ -126,6 +126,9 @@ def _refuse_moved_link(evidence: Evidence, link: UserLink, customer: str | None)
     for before, after in _changes(evidence, customer):
         if before.user == link.user and link.at <= after.since:
             raise AmbiguousWorldError("a person linked an object before its customer moved")
+    later = evidence.linked_user(customer)
+    if later and later.user != link.user and link.at <= later.at:
+        raise AmbiguousWorldError("a person linked an object, then its customer to another user")
 
 
 def _refuse_unheard_intents(evidence: Evidence, customer: str | None, named: set[str]) -> None:
