@@ -33,6 +33,7 @@ from ops.queries.lookups import look_up
 from ops.queries.parties import OWN_REALMS
 from ops.up.servers import binaries as server_binaries
 from ops.up.servers.postgres_server import Postgres
+from runtime.database.deadline import reading_at_length, without_deadline
 from runtime.database.engine import engine_for
 from runtime.ledger.bulk import insert_rows
 
@@ -126,11 +127,14 @@ class Milliseconds(NamedTuple):
 
 def fill(engine: Engine, customers: int) -> None:
     """Fill an empty database."""
-    with engine.begin() as connection:
+    with engine.begin() as connection, reading_at_length(connection):
         filled = _FILL.format(customers=customers, each=_CUSTOMERS_PER_LETTER)
         connection.exec_driver_sql(filled)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    autocommit = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with autocommit as connection, without_deadline(connection):
+        connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("RESET statement_timeout"))
 
 
 def search_times(engine: Engine, customers: int, rounds: int) -> dict[str, Milliseconds]:
@@ -138,7 +142,12 @@ def search_times(engine: Engine, customers: int, rounds: int) -> dict[str, Milli
     chance = random.Random(customers)  # noqa: S311 - the same customers in every run
     taken: dict[tuple[str, bool], list[float]] = defaultdict(list)
     # A session of its own for each, because a prepared statement keeps its plan.
-    with engine.connect() as usual, engine.connect() as without:
+    with (
+        engine.connect() as usual,
+        engine.connect() as without,
+        reading_at_length(usual),
+        reading_at_length(without),
+    ):
         for name in _INDEXES:
             without.execute(text(f"SET LOCAL {name} = off"))
         for _ in range(rounds + 1):
