@@ -163,7 +163,7 @@ def run(servers_folder: Path, redis_binary: Path, tmp_path: Path) -> Iterator[De
     folder.chmod(0o711)
     demo = Demo(folder, redis_binary)
     yield demo
-    if demo.child and demo.child.poll() is None:
+    if demo.child and not (demo.child.stdout and demo.child.stdout.closed):
         demo.child.send_signal(signal.SIGTERM)
         demo.child.communicate(timeout=120)
 
