@@ -78,6 +78,16 @@ def test_a_plan_that_lasts_some_days_ends_that_long_after_its_money_came() -> No
     assert project_passes(facts).due_at == at(60 + DAY)
 
 
+def test_a_pass_of_a_checkout_begins_when_its_invoice_was_paid_where_no_payment_is_known() -> None:
+    billed = invoice(150, subscription=None, paid_at=at(60), lines=(line("price_day"),))
+    free = checkout(99, invoice="in_1", payment_intent=None, price_id="price_day")
+    named_only = checkout(99, invoice="in_1", price_id="price_day")
+
+    assert ends(project_passes(free, billed)) == {"in_1": 1 + 60 / DAY}
+    assert ends(project_passes(named_only, billed)) == {"pi_1": 1 + 60 / DAY}
+    assert ends(project_passes(named_only, billed, charge(55))) == {"pi_1": 1 + 55 / DAY}
+
+
 def test_passes_of_one_plan_that_overlap_follow_one_another() -> None:
     facts = [*bought(0, 1), *bought(DAY / 2, 2), *bought(5 * DAY, 3), *bought(0, 4, "price_month")]
 

@@ -314,8 +314,7 @@ def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:
     if plan is None:
         return
     evidence.use("session-names-plan")
-    heard = evidence.said[session.id]
-    at = (paid_at(evidence, ref) if ref else None) or heard[0].at
+    at = (paid_at(evidence, ref) if ref else None) or _told_paid_at(evidence, session)
     source = ref or session.id
     yield Purchase(
         source=source,
@@ -325,6 +324,13 @@ def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:
         whose=of_payment(evidence, source, at) if ref else _of_free_session(session),
         gone=_money_is_gone(evidence, [ref] if ref else [], None),
     )
+
+
+def _told_paid_at(evidence: Evidence, session: Session) -> int:
+    """Return the second of the money that the session's invoice states, else the session."""
+    invoice = evidence.one(Invoice, session.invoice)
+    stated = invoice.paid_at if invoice else None
+    return stated or evidence.said[session.id][0].at
 
 
 def _of_free_session(session: Session) -> Whose:
