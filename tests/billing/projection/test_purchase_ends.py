@@ -294,3 +294,16 @@ def test_an_invoice_that_is_paid_stays_so_while_its_payment_is_on_its_way() -> N
     pending = [customer("usr_1"), billed, intent("processing", 1)]
 
     assert only_grant(project_facts(pending)).active
+
+
+def test_a_credit_note_made_before_the_money_came_takes_nothing_of_it_however_late_it_is_told() -> (
+    None
+):
+    billed = invoice(
+        50, subscription=None, paid_at=at(50), amount_paid=999, total=2999, lines=(line(),)
+    )
+    before = credit_note(99, total=2000, own_created_at=at(10))
+    after = credit_note(99, total=2000, own_created_at=at(60))
+
+    assert only_grant(project_facts(customer("usr_1"), billed, before)).active
+    assert not only_grant(project_facts(customer("usr_1"), billed, after)).active
