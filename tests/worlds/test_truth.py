@@ -9,7 +9,7 @@ from ops.samples.scenario import DAY
 from ops.samples.worlds import offers
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.endpoints import WorldEndpoint
-from ops.samples.worlds.records import Subscription
+from ops.samples.worlds.records import Charge, Subscription
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.steps import billing, buying, people, subscribing
 from ops.samples.worlds.steps.subscribing import Names
@@ -21,7 +21,10 @@ USER = {"user_id": "usr_1"}
 
 
 def world_of_steps(
-    steps: Callable[[StripeAccount], object], hears: str = "everything", since: int = 0
+    steps: Callable[[StripeAccount], object],
+    hears: str = "everything",
+    since: int = 0,
+    **policy: str,
 ) -> World:
     """Return the world that steps make, of which an endpoint hears so much since that second."""
     plan = WorldPlan(
@@ -30,6 +33,7 @@ def world_of_steps(
         endpoint=WorldEndpoint(hears, since),
         users=("usr_1",),
         moves=(),
+        policy=policy,
     )
     account = StripeAccount(
         release=plan.release,
@@ -119,4 +123,19 @@ def test_a_pass_of_a_checkout_begins_when_its_invoice_was_paid_where_no_payment_
     (grant,) = world.ends[0].grants
     paid = [each.created for each in world.events if each.type == "invoice.paid"]
     assert [grant.expires_at] == [at + DAY for at in paid]
+    assert failures(world, shuffles=3) == []
+
+
+def test_a_period_went_back_when_what_its_entitled_items_cost_did() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        goods = [(offers.UNKNOWN, 1), (offers.TEAM, 1)]
+        subscribing.subscribe(account, customer, goods)
+        account.wait(DAY)
+        (charge,) = account.of(Charge)
+        buying.refund(account, charge, offers.TEAM.amount)
+
+    world = world_of_steps(steps, subscription_refund_full="end")
+
+    assert world.ends[0].grants == ()
     assert failures(world, shuffles=3) == []

@@ -348,8 +348,20 @@ def period_is_gone(evidence: Evidence, held: Subscription) -> bool:
     return False
 
 
+def _entitled_items(evidence: Evidence, held: Subscription) -> set[str]:
+    """Return the items that were ever for a plan; what others cost is no part of a period."""
+    shop = evidence.shop
+    return {
+        item.id
+        for _, each in shown_items(evidence, held.id)
+        for item in each.items
+        if not shop.is_nothing(item.offer)
+        and any(map(shop.plan, (item.offer.price, item.offer.lookup_key, item.offer.product)))
+    }
+
+
 def _newest_paid_period(evidence: Evidence, held: Subscription) -> tuple[Invoice, int] | None:
-    items = {item.id for _, each in shown_items(evidence, held.id) for item in each.items}
+    items = _entitled_items(evidence, held)
     found = []
     for invoice in evidence.newest(Invoice).values():
         if invoice.subscription != held.id or not invoice.amount_paid:
