@@ -139,3 +139,51 @@ def test_a_period_went_back_when_what_its_entitled_items_cost_did() -> None:
 
     assert world.ends[0].grants == ()
     assert failures(world, shuffles=3) == []
+
+
+def test_a_session_that_stands_in_ends_as_its_subscription_would() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        names = Names(metadata={"price_id": offers.BASIC.price})
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], checkout=names)
+        account.wait(DAY)
+        (charge,) = account.of(Charge)
+        buying.dispute(account, charge, status="needs_response")
+
+    keeps = world_of_steps(steps, hears="no-snapshots")
+    ends = world_of_steps(steps, hears="no-snapshots", subscription_dispute_open="end")
+
+    assert [len(world.ends[0].grants) for world in (keeps, ends)] == [1, 0]
+    assert failures(keeps, shuffles=3) + failures(ends, shuffles=3) == []
+
+
+def test_a_payment_that_was_not_heard_counts_to_what_was_received_for_its_invoice() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account)
+        lines = [billing.once_line(account, offers.LIFETIME)]
+        buying.invoice_in_parts(account, customer, lines, [3000, 1900], metadata=USER)
+        account.wait(DAY)
+        charge = list(account.of(Charge))[-1]
+        buying.dispute(account, charge, status="lost")
+
+    whole = world_of_steps(steps)
+    second_only = world_of_steps(steps, since=DAY + 3600)
+
+    assert whole.ends[0].features == second_only.ends[0].features != {}
+    assert failures(second_only, shuffles=3) == []
+
+
+def test_an_object_that_is_heard_late_names_its_user_since_it_was_made() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account)
+        older = buying.check_out(account, customer, 4900, Names(metadata=USER), capture="delayed")
+        account.wait(2 * DAY)
+        buying.pay_directly(account, customer, 1000, {})
+        account.wait(DAY)
+        buying.check_out(account, customer, 4900, Names(metadata={"user_id": "usr_2"}))
+        buying.settle_debit(account, older)
+
+    world = world_of_steps(steps, since=DAY)
+
+    assert {row.received: row.user for row in world.ends[0].money}[1000] == "usr_1"
+    assert failures(world, shuffles=3) == []

@@ -77,7 +77,7 @@ def draw_plan(seed: str) -> WorldPlan:
     release = random.choices(list(ApiRelease), weights=[1, 2, 2, 2, 3, 4])[0]
     theme = random.choice(list(THEMES))
     kinds = [kind for kind in UNHEARD if kind != "everything"]
-    kind = "everything" if happens(random, 0.5) else random.choice(kinds)
+    kind = "everything" if happens(random, 0.5) else random.choice([*kinds, "late-charges"])
     since = random.randrange(1, 50) * DAY if happens(random, 0.14) else 0
     realms: list[tuple[bool, str | None]] = [(False, None)]
     if happens(random, 0.12):

@@ -1,6 +1,6 @@
 """The owner of each object: one rule for access and money."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -147,7 +147,7 @@ def _references(evidence: Evidence, record: Record) -> bool:
 def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | None:
     """Return the newest user that an object names by a word, and the start of that run."""
     found: StatedUser | None = None
-    for at, stated in evidence.history(type(record), record.id):
+    for at, stated in _words_since(evidence, record):
         user = _user_in(evidence, stated, word)
         if user and (found is None or found.user != user):
             if found is not None:
@@ -156,6 +156,13 @@ def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | No
         elif user is None and found is not None:
             evidence.use("clearing-is-no-statement")
     return found
+
+
+def _words_since(evidence: Evidence, record: Record) -> Iterator[tuple[int, Record]]:
+    """Yield what an object was heard to say, its first words since it was made."""
+    heard = evidence.said[record.id]
+    yield getattr(record, "created", heard[0].at), heard[0].before or heard[0].record
+    yield from evidence.history(type(record), record.id)
 
 
 def _user_in(evidence: Evidence, record: Record, word: str) -> str | None:

@@ -398,8 +398,9 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
     refs = list(refs)
     got = sum(received(evidence, ref) for ref in refs)
     back = sum(refunded(evidence, ref) for ref in refs)
-    if invoice is not None and not refs:
-        got, back = invoice.amount_paid, given_out_of_band(evidence, invoice.id)
+    if invoice is not None:
+        got = max(got, invoice.amount_paid)  # of which payments may not have been heard
+        back = max(back, min(got, given_out_of_band(evidence, invoice.id)))
     disputes = [each for ref in refs for each in disputes_of(evidence, ref)]
     lost = sum(each.amount for each in disputes if each.status == "lost")
     _note_disputes(evidence, [each.status for each in disputes])
