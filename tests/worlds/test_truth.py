@@ -45,7 +45,7 @@ def world_of_steps(
 
 
 def changing_seats(*seats: int, twin: int | None = None) -> Callable[[StripeAccount], None]:
-    """Return steps that change seats in one second; the change number ``twin`` is told twice."""
+    """Return steps that change seats in one second; the change number ``twin`` has two events."""
 
     def steps(account: StripeAccount) -> None:
         customer = people.arrive(account, metadata=USER)

@@ -199,10 +199,10 @@ def test_only_events_of_one_type_that_say_what_was_before_are_twins() -> None:
     before = subscription("active", -5, event="0")
     there, onwards = step("c", "active", "unpaid"), step("b", "unpaid", "past_due")
     other = replace(there, event_id=EventId("a"), event_type="another.type")
-    untold = replace(there, event_id=EventId("a"), before=None)
+    without = replace(there, event_id=EventId("a"), before=None)
 
     assert newest(before, there, onwards, other) == "a"
-    assert newest(before, there, onwards, untold) == "a"
+    assert newest(before, there, onwards, without) == "a"
 
 
 @pytest.mark.parametrize("end", ["canceled", "incomplete_expired"])

@@ -296,9 +296,7 @@ def test_an_invoice_that_is_paid_stays_so_while_its_payment_is_on_its_way() -> N
     assert only_grant(project_facts(pending)).active
 
 
-def test_a_credit_note_made_before_the_money_came_takes_nothing_of_it_however_late_it_is_told() -> (
-    None
-):
+def test_a_credit_note_made_before_the_money_came_takes_nothing_however_late_it_is_heard() -> None:
     billed = invoice(
         50, subscription=None, paid_at=at(50), amount_paid=999, total=2999, lines=(line(),)
     )

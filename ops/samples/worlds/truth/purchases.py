@@ -314,7 +314,7 @@ def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:
     if plan is None:
         return
     evidence.use("session-names-plan")
-    at = (paid_at(evidence, ref) if ref else None) or _told_paid_at(evidence, session)
+    at = (paid_at(evidence, ref) if ref else None) or _stated_paid_at(evidence, session)
     source = ref or session.id
     yield Purchase(
         source=source,
@@ -326,7 +326,7 @@ def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:
     )
 
 
-def _told_paid_at(evidence: Evidence, session: Session) -> int:
+def _stated_paid_at(evidence: Evidence, session: Session) -> int:
     """Return the second of the money that the session's invoice states, else the session."""
     invoice = evidence.one(Invoice, session.invoice)
     stated = invoice.paid_at if invoice else None
