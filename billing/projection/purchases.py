@@ -136,7 +136,13 @@ class _Evidence:
 
     @property
     def paid_at(self) -> datetime | None:
-        """The second in which the last of the money came."""
+        """The second of the last of the money: the payments' own, else the invoice's.
+
+        The money of a payment that only a checkout or an invoice payment names is the invoice's.
+        """
+        known = any(each.attempts for each in self.paid)
+        if not known and self.invoice and self.invoice.granted:
+            return self.invoice.granted.since
         return max((self.received.received[each.ref].at for each in self.paid), default=None)
 
     @property

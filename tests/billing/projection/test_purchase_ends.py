@@ -78,6 +78,16 @@ def test_a_plan_that_lasts_some_days_ends_that_long_after_its_money_came() -> No
     assert project_passes(facts).due_at == at(60 + DAY)
 
 
+def test_a_pass_of_a_checkout_begins_when_its_invoice_was_paid_where_no_payment_is_known() -> None:
+    billed = invoice(150, subscription=None, paid_at=at(60), lines=(line("price_day"),))
+    free = checkout(99, invoice="in_1", payment_intent=None, price_id="price_day")
+    named_only = checkout(99, invoice="in_1", price_id="price_day")
+
+    assert ends(project_passes(free, billed)) == {"in_1": 1 + 60 / DAY}
+    assert ends(project_passes(named_only, billed)) == {"pi_1": 1 + 60 / DAY}
+    assert ends(project_passes(named_only, billed, charge(55))) == {"pi_1": 1 + 55 / DAY}
+
+
 def test_passes_of_one_plan_that_overlap_follow_one_another() -> None:
     facts = [*bought(0, 1), *bought(DAY / 2, 2), *bought(5 * DAY, 3), *bought(0, 4, "price_month")]
 
@@ -284,3 +294,14 @@ def test_an_invoice_that_is_paid_stays_so_while_its_payment_is_on_its_way() -> N
     pending = [customer("usr_1"), billed, intent("processing", 1)]
 
     assert only_grant(project_facts(pending)).active
+
+
+def test_a_credit_note_made_before_the_money_came_takes_nothing_however_late_it_is_heard() -> None:
+    billed = invoice(
+        50, subscription=None, paid_at=at(50), amount_paid=999, total=2999, lines=(line(),)
+    )
+    before = credit_note(99, total=2000, own_created_at=at(10))
+    after = credit_note(99, total=2000, own_created_at=at(60))
+
+    assert only_grant(project_facts(customer("usr_1"), billed, before)).active
+    assert not only_grant(project_facts(customer("usr_1"), billed, after)).active

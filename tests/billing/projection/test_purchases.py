@@ -192,6 +192,15 @@ def test_a_name_in_no_plan_grants_nothing_and_is_named(
     assert purchase_status(projection) == PurchaseStatus.PAID
 
 
+def test_a_name_in_no_plan_beside_lines_is_named_only_where_a_line_is_in_no_plan() -> None:
+    sold = project_facts(checkout(lines=(line("price_basic"),), price_id="price_z"))
+    both = (line("price_basic"), line("price_x"))
+    one_unsold = project_facts(checkout(lines=both, price_id="price_team", plan_code="gold"))
+
+    assert sold.unknown_prices == set()
+    assert one_unsold.unknown_prices == {"price_x", "gold"}
+
+
 def test_an_unpaid_checkout_names_no_unknown_price() -> None:
     assert not project_facts(checkout(price_id="price_x", payment_status="unpaid")).unknown_prices
 

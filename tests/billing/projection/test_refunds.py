@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import Fact
+from billing.facts import Fact, Rank
 from billing.rows import PaymentRow, PaymentStatus
 from tests.billing.fact_builders import (
     amounts,
@@ -311,3 +311,44 @@ def test_an_attempt_is_dated_by_its_own_second(kind: str) -> None:
         assert row_of(intent("processing", 9, own_created_at=at(5))).occurred_at == at(5)
         assert row_of(intent(seconds=9, own_created_at=at(5))).occurred_at == at(9)
         assert row_of(intent(seconds=9), intent(seconds=19)).occurred_at == at(9)
+
+
+class TestSecondsThatDecide:
+    def test_a_refund_between_a_capture_and_the_intents_success_is_no_release(self) -> None:
+        capture = charge(5, **CAPTURED, how={"type_": "charge.captured"})
+        succeeded = intent(seconds=20, amount=4900, amount_received=4000)
+
+        assert totals(capture, succeeded, refund("succeeded", 10, 900, made=10)) == (4000, 900)
+
+    def test_a_refund_before_the_intents_success_is_a_release_where_no_capture_is_heard(
+        self,
+    ) -> None:
+        seen = charge(30, **{**CAPTURED, "amount_refunded": 1900})
+        succeeded = intent(seconds=20, amount=4900, amount_received=4000)
+        released = refund("succeeded", 10, 900, stripe_id="re_0", made=10)
+
+        assert totals(seen, succeeded, released) == (4000, 1000)
+
+    def test_a_pending_refund_made_after_a_running_total_is_not_in_it(self) -> None:
+        total = charge(5, amount_refunded=1000)
+        later = refund("pending", 9, 500, rank=Rank.CREATED)
+        undated = refund("pending", 9, 500)
+
+        assert totals(total, later) == (2999, 1000)
+        assert totals(total, undated) == (2999, 500)
+
+    def test_a_returned_charge_undoes_an_intent_that_names_no_charge(self) -> None:
+        there, back = charge(4), charge(20, **FAILED)
+
+        assert totals(intent(seconds=5), there, back) == (0, 0)
+
+    def test_a_failure_of_another_charge_undoes_no_intent(self) -> None:
+        paid = intent(seconds=5, latest_charge="ch_2")
+        other = charge(20, **FAILED)
+
+        assert totals(paid, other) == (2999, 0)
+
+    def test_an_invoice_payment_that_was_paid_stays_a_link_when_it_is_canceled(self) -> None:
+        facts = [invoice(), invoice_payment(0), invoice_payment(5, status="canceled")]
+
+        assert amounts(project_facts(*facts)) == {"pi_1": (2999, 0)}
