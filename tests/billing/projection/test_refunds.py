@@ -71,6 +71,16 @@ class TestReleasedAuthorisations:
         taken = intent(seconds=1, amount=4900, amount_received=4000)
         assert totals(taken, released, back) == (4000, 4000)
 
+    def test_a_running_total_tells_the_release_whose_refund_states_no_second(self) -> None:
+        released = refund("succeeded", 5, 900, stripe_id="re_0")
+        back = refund("succeeded", 6, 1000)
+        total = charge(9, **{**CAPTURED, "amount_refunded": 1900})
+
+        assert totals(charge(9, **CAPTURED), released) == (4000, 0)
+        assert totals(total, released, back) == (4000, 1000)
+        later = refund("succeeded", 12, 500, stripe_id="re_2")
+        assert totals(total, back, later) == (4000, 1500)
+
     def test_an_uncaptured_rest_is_released_once_the_intent_is_over(self) -> None:
         part: dict[str, Any] = {"amount": 4900, "amount_captured": 1000, "captured": True}
         held = intent("requires_capture", amount=4900, amount_received=1000)
@@ -97,6 +107,11 @@ class TestCaptureInParts:
         assert totals(first, second) == (3000, 0)
         assert totals(first, second, intent(seconds=3, amount_received=4900)) == (4900, 0)
         assert row_of(first).status is PaymentStatus.SUCCEEDED
+
+    def test_nothing_is_released_while_more_can_be_captured(self) -> None:
+        held = intent("requires_capture", 5, amount=4900, amount_received=3000)
+
+        assert totals(held, refund("succeeded", 5, 1000, made=5)) == (3000, 1000)
 
     def test_parts_are_known_by_the_charge_alone(self) -> None:
         first = charge(1, amount=4900, amount_captured=1000, captured=False)
