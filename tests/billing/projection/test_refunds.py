@@ -203,6 +203,14 @@ class TestReturnedDebits:
         assert row_of(self.paid, self.returned, again, intent(seconds=20)).amount_minor == 2999
         assert row_of(self.paid, self.returned, intent(seconds=20)).amount_minor == 2999
 
+    def test_another_attempt_states_its_own_amount_and_not_that_of_the_one_returned(self) -> None:
+        paid, again = (
+            intent(seconds=1, latest_charge="ch_1"),
+            charge(20, stripe_id="ch_2", amount_captured=2000),
+        )
+
+        assert totals(paid, self.returned, again) == (2000, 0)
+
     def test_a_checkout_speaks_until_its_payment_fails_later(self) -> None:
         pending = charge(1, status="pending", captured=False, amount_captured=0)
         paid = checkout(5)
@@ -215,6 +223,25 @@ class TestReturnedDebits:
         assert row_of(paid, failed).amount_minor == 0
         assert row_of(paid, intent("processing", 9)).amount_minor == 2999
         assert row_of(invoice_payment(5), failed).amount_minor == 0
+
+    def test_a_failure_in_the_second_of_the_money_takes_nothing_back(self) -> None:
+        failed = charge(5, **FAILED)
+
+        assert row_of(intent(seconds=5, latest_charge="ch_1"), failed).amount_minor == 2999
+        assert row_of(checkout(5), failed).amount_minor == 2999
+        again = intent("requires_payment_method", 5, failed=True)
+        assert row_of(checkout(5), again).amount_minor == 2999
+
+    def test_an_intent_that_names_no_charge_stands_against_one_that_never_succeeded(self) -> None:
+        assert row_of(intent(seconds=1), charge(9, **FAILED)).amount_minor == 2999
+
+    def test_money_that_came_twice_was_returned_when_the_last_of_it_was(self) -> None:
+        other = [charge(3, stripe_id="ch_2"), charge(7, stripe_id="ch_2", **FAILED)]
+
+        row = row_of(self.paid, self.returned, *other)
+        assert (row.amount_minor, row.changed_at) == (0, at(9))
+        row = row_of(intent(seconds=5), self.returned, self.paid, *other)
+        assert (row.amount_minor, row.changed_at) == (0, at(9))
 
     def test_its_invoice_does_not_stand_in_for_it(self) -> None:
         facts = [self.paid, self.returned, invoice(2)]
