@@ -72,6 +72,10 @@ def test_credits_prorations_and_items_of_a_subscription_buy_nothing(no_purchase:
     assert not projection.unknown_prices
 
 
+def test_a_line_of_the_smallest_amount_is_bought() -> None:
+    assert active(project_facts(one_off(line(amount=1)))) == {"in_1": {"premium"}}
+
+
 def test_metadata_makes_no_purchase_of_an_invoice_that_only_credits() -> None:
     assert not project_facts(one_off(line("price_x", -500), plan_code="basic")).purchases
 
