@@ -190,6 +190,7 @@ class TestReturnedDebits:
 
         failed = intent("requires_payment_method", 9, latest_charge="ch_1", **back)
         assert (row_of(paid, failed).amount_minor, row_of(paid, failed).changed_at) == (0, at(9))
+        assert row_of(paid, failed, charge(7, **FAILED)).changed_at == at(9)
         another = intent("requires_payment_method", 9, latest_charge="ch_2", **back)
         assert row_of(paid, another).amount_minor == 2999
         assert row_of(intent(seconds=1), intent("processing", 9, **back)).amount_minor == 2999
