@@ -142,6 +142,17 @@ def test_a_payment_is_of_the_subscription_that_names_its_invoice_as_the_latest()
         assert (row.invoice_id, row.plan_code, row.user_id) == (FULL, "premium", "usr_1")
 
 
+def test_of_two_subscriptions_that_name_one_invoice_the_lower_id_is_billed() -> None:
+    both = [
+        with_fields(subscription(user=f"usr_{one}", stripe_id=f"sub_{one}"), latest_invoice=FULL)
+        for one in (1, 2)
+    ]
+    paid = intent(seconds=999, invoice=FULL)
+
+    for order in (both, both[::-1]):
+        assert only_payment(project_facts(order, paid)).user_id == "usr_1"
+
+
 def test_a_payment_that_refers_to_another_invoice_is_not_paired() -> None:
     assert not inferred(invoice(0), intent(order_reference="in_2Nabcdefgh"))
     both = [invoice(0, stripe_id=f"{CUT_OFF}{last}", subscription=None) for last in "AB"]

@@ -72,6 +72,10 @@ def test_credits_prorations_and_items_of_a_subscription_buy_nothing(no_purchase:
     assert not projection.unknown_prices
 
 
+def test_a_line_of_the_smallest_amount_is_bought() -> None:
+    assert active(project_facts(one_off(line(amount=1)))) == {"in_1": {"premium"}}
+
+
 def test_metadata_makes_no_purchase_of_an_invoice_that_only_credits() -> None:
     assert not project_facts(one_off(line("price_x", -500), plan_code="basic")).purchases
 
@@ -363,6 +367,14 @@ def test_an_invoice_payment_links_what_waits() -> None:
         ([subscription("active", 0), subscription("canceled", 6, ended=6)], False),
         ([subscription("active", 0), subscription("active", 4, item("price_basic"))], True),
         ([subscription("active", 0, item("price_basic")), subscription("active", 6)], True),
+        ([subscription("active", 0, item("price_basic")), subscription("active", 5)], False),
+        ([subscription("active", 0), subscription("canceled", 8, ended=4)], True),
+        ([subscription("active", 0), subscription("canceled", 5, ended=5)], True),
+        ([subscription("active", 0), subscription("canceled", 4)], True),
+        ([subscription("active", 6)], False),
+        ([subscription("active", 6, stated={"started_at": at(6)})], True),
+        ([subscription("active", 5, stated={"started_at": at(5)})], False),
+        ([subscription("active", 0, stated={"started_at": None})], False),
     ],
 )
 def test_a_bare_payment_buys_no_plan_for_which_a_subscription_of_its_customer_stands(
