@@ -55,7 +55,6 @@ class ChargeState(AttemptState):
     refunded: int
     refunded_as_of: datetime
     refunded_by: EventMoment
-    authorized_only: bool
     released_whole: bool
     """True if an authorisation was given up before anything was captured."""
 
@@ -75,9 +74,7 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
     return ChargeState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_statements=fold_user_statements(
-            facts, last_value(fact.fields.own_created_at for fact in facts)
-        ),
+        user_statements=fold_user_statements(facts, created),
         status=_status_before_success(state.fields),
         collected=_captured(state.fields.currency, done, created) if done else None,
         returned_at=failed_at if done else None,
@@ -96,7 +93,6 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
         refunded=state.fields.amount_refunded if done else 0,
         refunded_as_of=state.at,
         refunded_by=_refunded_by(facts, state),
-        authorized_only=bool(succeeded) and not done,
         released_whole=bool(succeeded) and not done and _is_released(state.fields),
     )
 
