@@ -344,6 +344,32 @@ def test_a_payment_that_names_no_plan_waits_for_no_invoice() -> None:
     assert not project_facts(intent(plan_code="basic", order_reference="order 7")).awaiting_invoice
 
 
+def test_a_reference_that_only_begins_like_an_invoice_is_not_waited_for() -> None:
+    projection = project_facts(
+        customer("usr_1"), intent(plan_code="basic", order_reference="in_7-b")
+    )
+
+    assert active(projection) == {"pi_1": {"basic"}}
+    assert not projection.awaiting_invoice
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_payment_of_two_invoices_pays_for_what_each_of_them_sold(order: int) -> None:
+    one = invoice(subscription=None, lines=(line(),))
+    other = invoice(1, stripe_id="in_2", subscription=None, lines=(line("price_basic"),))
+    links = [
+        invoice_payment(2),
+        invoice_payment(2, stripe_id="inpay_2", invoice="in_2"),
+    ]
+    facts = [customer("usr_1"), one, other, intent(seconds=2, amount_received=5998), *links]
+
+    projection = project_facts(facts[::order])
+
+    assert active(projection) == {"in_1": {"premium"}, "in_2": {"basic"}}
+    assert {row.payment_ref for row in projection.purchases.values()} == {"pi_1"}
+    assert projection.payments["test", "pi_1"].plan_code == "basic"
+
+
 def test_an_invoice_payment_links_what_waits() -> None:
     billed = invoice(subscription=None, lines=(line(),))
     facts = [customer("usr_1"), intent(plan_code="basic"), invoice_payment(), billed]
