@@ -211,6 +211,11 @@ class DisputeState:
     open: bool
     newest: Observation[DisputeFields]
 
+    @property
+    def decided_by(self) -> EventMoment:
+        """The event that brought it to its present state."""
+        return EventMoment(self.newest.at, self.newest.event_id)
+
 
 def fold_dispute(key: ObjectKey, history: ObjectHistory) -> DisputeState:
     """Return the state of a dispute. A loss is not final: an appeal can be won."""

@@ -145,6 +145,15 @@ class MatchedPayments:
         money = self.received.get(ref) or self.uncovered.get(ref)
         return money.amount if money else 0
 
+    def lost_in_disputes(self, payment: PaymentObjects) -> int:
+        """Return what lost disputes took; one in another currency is over the whole payment."""
+        money = self.received.get(payment.ref)
+        return sum(
+            money.amount if money and money.currency != dispute.currency else dispute.amount
+            for dispute in payment.disputes
+            if dispute.lost
+        )
+
 
 def match_invoices(objects: RealmObjects) -> MatchedPayments:
     """Link payments and invoices, match the others, and compute each invoice's uncovered rest."""
