@@ -171,6 +171,9 @@ def test_an_invoice_paid_by_a_delayed_method_is_paired_by_the_second_of_success(
     assert inferred(bill, debit, intent(seconds=4 * DAY)) == {"pi_1": "in_1"}
     assert only_payment(project_facts(bill, debit, intent(seconds=4 * DAY))).occurred_at == at(0)
     assert not inferred(bill, debit)
+    heard = charge(4 * DAY, own_created_at=at(0), how={"type_": "charge.succeeded"})
+    assert inferred(bill, heard) == {"pi_1": "in_1"}
+    assert only_payment(project_facts(bill, heard)).occurred_at == at(0)
 
 
 def test_a_charge_that_only_its_intent_names_is_of_that_intent() -> None:
