@@ -18,6 +18,7 @@ from models.projected import (
     UserEntitlement,
 )
 from models.search_terms import SearchTerm
+from models.user_versions import UserVersion
 
 metadata = Base.metadata
 
@@ -49,6 +50,24 @@ entitlement_changes = Table(
     Column("event_id", Text),
     Column("reason", Text),
     Column("occurred_at", DateTime(timezone=True)),
+    Column("version", BigInteger),
+    Column("epoch", Text),
+)
+
+entitlement_versions = Table(
+    "entitlement_versions",
+    _views,
+    Column("user_id", Text),
+    Column("version", BigInteger),
+    Column("changed_at", DateTime(timezone=True)),
+    Column("epoch", Text),
+)
+
+entitlement_epoch = Table(
+    "entitlement_epoch",
+    _views,
+    Column("epoch", Text),
+    Column("cursor", BigInteger),
 )
 
 VIEWS = tuple(_views.tables)
@@ -76,8 +95,11 @@ __all__ = [
     "StoredSubscription",
     "StripeEvent",
     "UserEntitlement",
+    "UserVersion",
     "WaitingChange",
     "effective_entitlements",
     "entitlement_changes",
+    "entitlement_epoch",
+    "entitlement_versions",
     "metadata",
 ]

@@ -205,6 +205,13 @@ CREATE TABLE user_entitlements (
 ) WITH (fillfactor = 80);
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party);
 
+CREATE TABLE user_versions (
+    user_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT user_versions_pkey PRIMARY KEY (user_id)
+) WITH (fillfactor = 80);
+
 CREATE TABLE payment_events (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
     event_id TEXT,
@@ -239,6 +246,7 @@ CREATE TABLE audit_logs (
     before JSONB,
     after JSONB,
     reason TEXT,
+    version BIGINT,
     CONSTRAINT audit_logs_pkey PRIMARY KEY (id),
     CONSTRAINT audit_logs_outcome_check
         CHECK (outcome IN ('done', 'refused', 'failed'))
@@ -380,8 +388,23 @@ SELECT numbered.cursor, log.user_id,
        coalesce(log.after, log.before) ->> 'source' AS source,
        coalesce(log.after, log.before) ->> 'plan_code' AS plan_code,
        split_part(log.action, '.', 2) AS change,
-       log.before, log.after, log.event_id, log.reason, log.occurred_at
+       log.before, log.after, log.event_id, log.reason, log.occurred_at, log.version,
+       coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch
 FROM numbered_changes AS numbered JOIN audit_logs AS log ON log.id = numbered.audit_id
+"""
+
+ENTITLEMENT_VERSIONS = """
+CREATE VIEW entitlement_versions AS
+SELECT user_id, version, changed_at,
+       coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch
+FROM user_versions
+"""
+
+# Always one row, so that a reader may compare the epoch before there is any change.
+ENTITLEMENT_EPOCH = """
+CREATE VIEW entitlement_epoch AS
+SELECT coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch,
+       (SELECT coalesce(max(cursor), 0) FROM numbered_changes) AS cursor
 """
 
 
@@ -396,14 +419,19 @@ def upgrade() -> None:
     op.execute(KEEP_CHANGES)
     op.execute(EFFECTIVE_ENTITLEMENTS)
     op.execute(ENTITLEMENT_CHANGES)
+    op.execute(ENTITLEMENT_VERSIONS)
+    op.execute(ENTITLEMENT_EPOCH)
 
 
 def downgrade() -> None:
-    op.execute("DROP VIEW effective_entitlements, entitlement_changes")
+    op.execute(
+        "DROP VIEW effective_entitlements, entitlement_changes, entitlement_versions,"
+        " entitlement_epoch"
+    )
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, api_observations, stripe_events, payment_events,"
         " audit_logs, dead_letters, waiting_changes, numbered_changes, database_epoch,"
-        " data_losses, lost_settlements, search_terms"
+        " data_losses, lost_settlements, search_terms, user_versions"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

@@ -21,7 +21,7 @@ from ops.console.read_api import ReadApi
 from ops.console.tokens import read_tokens
 from ops.queries.parties import configured_realms
 from runtime import schema
-from runtime.changes.feed import newest_cursor
+from runtime.changes.feed import read_newest
 from runtime.gc_tuning import reduce_gc
 from runtime.guard import start_loop
 from runtime.http.background import start_background_threads
@@ -93,7 +93,7 @@ def _newest_cursor(settings: Settings, breaker: CircuitBreaker) -> NewestCursor:
     # A pool of its own, too: those who wait are woken however busy the others are.
     engine = hasty_engine(settings, application_name="paidup console changes", pool_size=1)
     newest = NewestCursor(
-        lambda: ask(engine, newest_cursor), most_waiting=_MOST_WAITING, failed=breaker.failed
+        lambda: ask(engine, read_newest), most_waiting=_MOST_WAITING, failed=breaker.failed
     )
     stopped = threading.Event()
     start_loop("newest-cursor", newest.look, pause=lambda: LOOK_SECONDS, stopped=stopped)

@@ -32,6 +32,7 @@ from ops.console.read_queries import (
     read_no_query,
 )
 from ops.console.tokens import Token, find_token_name
+from runtime.changes.feed import Newest
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
 from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
@@ -177,7 +178,7 @@ class ReadApi:
         query = _understood(request, read_changes_query)
         page = self._read_changes(query)
         if page.empty and query.wait and query.after is not None:
-            self._wait(query.after, query.wait)
+            self._wait(page.newest, query.wait)
             page = self._read_changes(query)
         self._metrics.reads.labels("unchanged" if page.empty else "found").inc()
         return Response(page.body, mimetype="application/json")
@@ -187,13 +188,16 @@ class ReadApi:
         if after is None:
             return self._read(self._changes.start)
         page = self._read(lambda: self._changes.after(after, limit=query.limit))
-        if page.newest < after:
-            raise ReadDeclined(problems.CURSOR_AHEAD, "invalid", newest=page.newest)
+        newest = page.newest
+        if newest.cursor < after:
+            raise ReadDeclined(
+                problems.CURSOR_AHEAD, "invalid", newest=newest.cursor, epoch=newest.epoch
+            )
         return page
 
-    def _wait(self, cursor: int, seconds: int) -> None:
+    def _wait(self, known: Newest, seconds: int) -> None:
         try:
-            self._newest_cursor.wait(cursor, seconds)
+            self._newest_cursor.wait(known, seconds)
         except TooManyWaiting:
             retry = ("Retry-After", str(RETRY_AFTER_SECONDS))
             raise ReadDeclined(problems.TOO_MANY_WAITING, "limited", header=retry) from None

@@ -172,13 +172,13 @@ def _write(connection: Connection, decided: DecidedBatch) -> None:
         _stage(pending, step)
     _resolve_dead_letters(connection, pending, decided)
     _audit_replays(pending, decided)
-    write(connection, pending, decided.batch, decided.ends)
     store_observations(connection, _observed(decided.steps))
     note_fetched(connection, [_noted(step) for step in decided.steps if _is_to_note(step)])
     resettle(
         connection,
         {step.work.row.id: (step.outcome, step.reason) for step in decided.steps if step.corrects},
     )
+    write(connection, pending, decided.batch, decided.ends)
 
 
 def _is_to_note(step: Step) -> bool:

@@ -18,14 +18,18 @@ from ops.console.entitlements import Document
 from ops.console.newest_cursor import NewestCursor
 from ops.console.read_api import ReadApi
 from ops.console.tokens import read_tokens
+from runtime.changes.feed import Newest
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.telemetry import Metrics, build_metrics
 from tests.fakes import FakeClock, FakeProbe
 
 TOKEN = "a-token-of-a-test"
+EPOCH = "the-epoch-of-a-test"
 DOCUMENT = {
     "user_id": "usr_1",
     "known": True,
+    "version": 3,
+    "epoch": EPOCH,
     "features": {"max_devices": 5, "signals_enabled": True},
     "features_expire_at": {"max_devices": None, "signals_enabled": None},
     "grants": [],
@@ -44,6 +48,8 @@ CHANGE = {
     "event_id": "evt_1",
     "reason": "It is active.",
     "occurred_at": "2026-11-22T12:00:00.25+00:00",
+    "version": 3,
+    "epoch": EPOCH,
 }
 
 
@@ -61,21 +67,24 @@ class FakeEntitlements:
 
     def of_users(self, user_ids: Sequence[str]) -> Document:
         found = [self._about(user_id) for user_id in user_ids]
-        body = b'{"entitlements": [%b]}' % b", ".join(each.body for each in found)
-        return Document(body=body, known=any(each.known for each in found))
+        every = b", ".join(each.body for each in found)
+        body = b'{"epoch": "%b", "entitlements": [%b]}' % (EPOCH.encode(), every)
+        return Document(body=body, known=any(each.known for each in found), epoch=EPOCH)
 
     def of_customer(self, customer_id: str) -> Document:
         found = self._about(customer_id)
-        whole = {"customer": customer_id, "known": found.known, "more": False, "entitlements": []}
-        return Document(body=json.dumps(whole).encode(), known=found.known)
+        whole = {"customer": customer_id, "known": found.known, "more": False, "epoch": EPOCH}
+        body = json.dumps({**whole, "entitlements": []}).encode()
+        return Document(body=body, known=found.known, epoch=EPOCH)
 
     def _about(self, user_id: str) -> Document:
         self.asked.append(user_id)
         if self.broken:
             raise self.broken
         known = self.known in {user_id, None}
-        nothing = {**DOCUMENT, "user_id": user_id, "known": False, "features": {}}
-        return Document(body=self.document if known else json.dumps(nothing).encode(), known=known)
+        nothing = {**DOCUMENT, "user_id": user_id, "known": False, "version": 0, "features": {}}
+        body = self.document if known else json.dumps(nothing).encode()
+        return Document(body=body, known=known, epoch=EPOCH)
 
 
 @dataclass(kw_only=True)
@@ -83,13 +92,14 @@ class FakeChanges:
     """Has changes with the cursors 1 to ``newest``, or raises ``broken``."""
 
     newest: int = 0
+    epoch: str = EPOCH
     broken: Exception | None = None
     asked: int = 0
 
-    def newest_cursor(self) -> int:
+    def read_newest(self) -> Newest:
         if self.broken:
             raise self.broken
-        return self.newest
+        return Newest(cursor=self.newest, epoch=self.epoch)
 
     def start(self) -> ChangesDocument:
         return self.after(self.newest, limit=0)
@@ -100,9 +110,13 @@ class FakeChanges:
             raise self.broken
         last = max(cursor, min(cursor + limit, self.newest))
         changes = [{**CHANGE, "cursor": place} for place in range(cursor + 1, last + 1)]
-        document = {"changes": changes, "cursor": last, "more": last < self.newest}
+        more = last < self.newest
+        document = {"changes": changes, "cursor": last, "more": more, "epoch": self.epoch}
         return ChangesDocument(
-            body=json.dumps(document).encode(), cursor=last, newest=self.newest, empty=not changes
+            body=json.dumps(document).encode(),
+            cursor=last,
+            newest=Newest(cursor=self.newest, epoch=self.epoch),
+            empty=not changes,
         )
 
 
@@ -126,7 +140,7 @@ class Console:
         )
         self.breaker.check()
         self.newest_cursor = NewestCursor(
-            self.changes.newest_cursor,
+            self.changes.read_newest,
             most_waiting=self.most_waiting,
             failed=self.breaker.failed,
         )
