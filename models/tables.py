@@ -18,10 +18,11 @@ from models.projected import (
     UserEntitlement,
 )
 from models.search_terms import SearchTerm
+from models.statements import StoredStatement
 
 metadata = Base.metadata
 
-APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
+APPEND_ONLY = ("audit_logs", "numbered_changes", "operator_statements", "payment_events")
 """Tables whose rows can be neither changed nor deleted."""
 
 _views = MetaData()
@@ -73,6 +74,7 @@ __all__ = [
     "StoredObservation",
     "StoredPayment",
     "StoredPurchase",
+    "StoredStatement",
     "StoredSubscription",
     "StripeEvent",
     "UserEntitlement",

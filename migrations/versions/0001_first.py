@@ -10,7 +10,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
+APPEND_ONLY = ("audit_logs", "numbered_changes", "operator_statements", "payment_events")
 
 TABLES = """
 CREATE TABLE stripe_events (
@@ -247,6 +247,27 @@ CREATE INDEX audit_logs_event_id_idx ON audit_logs (event_id) WHERE event_id IS 
 CREATE INDEX audit_logs_target_idx ON audit_logs (target_type, target_id);
 CREATE INDEX audit_logs_user_id_idx ON audit_logs (user_id, id) WHERE user_id IS NOT NULL;
 
+CREATE TABLE operator_statements (
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    target TEXT,
+    says JSONB NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    made_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT operator_statements_pkey PRIMARY KEY (id),
+    CONSTRAINT operator_statements_kind_check
+        CHECK (kind IN ('grant', 'grant_ended', 'link', 'link_ended')),
+    CONSTRAINT operator_statements_reason_check CHECK (btrim(reason) <> ''),
+    CONSTRAINT operator_statements_actor_check CHECK (btrim(actor) <> '')
+);
+CREATE INDEX operator_statements_subject_idx ON operator_statements (subject);
+CREATE INDEX operator_statements_target_idx ON operator_statements (target);
+CREATE INDEX operator_statements_user_id_idx ON operator_statements (user_id);
+
 CREATE TABLE dead_letters (
     event_id TEXT NOT NULL,
     type TEXT,
@@ -403,7 +424,7 @@ def downgrade() -> None:
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, api_observations, stripe_events, payment_events,"
-        " audit_logs, dead_letters, waiting_changes, numbered_changes, database_epoch,"
-        " data_losses, lost_settlements, search_terms"
+        " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
+        " database_epoch, data_losses, lost_settlements, search_terms"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")
