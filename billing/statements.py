@@ -90,22 +90,20 @@ class OperatorStatement:
         )
 
     def _fields(self) -> Fields:
-        ended_at = self.made_at if self.ends else None
-        match self.subject:
-            case Grant() as grant:
-                return GrantFields(
-                    user_id=grant.user_id,
-                    plan_code=grant.plan_code,
-                    features=grant.features,
-                    per_seat=grant.per_seat,
-                    starts_at=grant.starts_at,
-                    until=grant.until,
-                    actor=self.actor,
-                    reason=self.reason,
-                    ended_at=ended_at,
-                )
-            case Link() as link:
-                since = self.link_since or self.made_at
-                return LinkFields(
-                    target=link.target, user_id=link.user_id, since=since, ended_at=ended_at
-                )
+        subject, ended_at = self.subject, self.made_at if self.ends else None
+        if isinstance(subject, Link):
+            since = self.link_since or self.made_at
+            return LinkFields(
+                target=subject.target, user_id=subject.user_id, since=since, ended_at=ended_at
+            )
+        return GrantFields(
+            user_id=subject.user_id,
+            plan_code=subject.plan_code,
+            features=subject.features,
+            per_seat=subject.per_seat,
+            starts_at=subject.starts_at,
+            until=subject.until,
+            actor=self.actor,
+            reason=self.reason,
+            ended_at=ended_at,
+        )
