@@ -10,6 +10,7 @@ from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StoredObservation, StripeEvent
+from models.idempotency import IdempotencyKey
 from models.projected import (
     StoredCustomer,
     StoredPayment,
@@ -62,6 +63,7 @@ __all__ = [
     "DataLoss",
     "DatabaseEpoch",
     "DeadLetter",
+    "IdempotencyKey",
     "LostSettlement",
     "Membership",
     "NumberedChange",

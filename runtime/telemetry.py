@@ -116,7 +116,9 @@ class Metrics:
         metadata=_counter("billing_wake_failures", "Wake-ups that the broker did not take.")
     )
     idempotent_hits: Counter = field(
-        metadata=_counter("idempotent_hits", "Repeated deliveries without effect.", "operation")
+        metadata=_counter(
+            "idempotent_hits", "Repeated deliveries and calls without effect.", "operation"
+        )
     )
     events_settled: Counter = field(
         metadata=_counter("billing_events_settled", "Events settled.", "event_type", "outcome")

@@ -347,6 +347,18 @@ CREATE TABLE lost_settlements (
     CONSTRAINT lost_settlements_pkey PRIMARY KEY (event_id, settlement)
 );
 CREATE INDEX lost_settlements_loss_id_idx ON lost_settlements (loss_id);
+
+CREATE TABLE idempotency_keys (
+    operation TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    result TEXT NOT NULL,
+    created_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (operation, scope, key)
+);
+CREATE INDEX idempotency_keys_expires_at_idx ON idempotency_keys (expires_at);
 """
 
 REFUSE_CHANGE = """
@@ -425,6 +437,6 @@ def downgrade() -> None:
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, api_observations, stripe_events, payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
-        " database_epoch, data_losses, lost_settlements, search_terms"
+        " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")
