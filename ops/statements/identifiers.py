@@ -1,0 +1,20 @@
+"""New ids of statements, grants and links: random, so that nobody can guess one."""
+
+import secrets
+
+from billing.ids import EventId
+
+
+def new_statement_id() -> EventId:
+    """Return the id of a statement; it stands where the id of an event does."""
+    return EventId(f"op_{secrets.token_hex(12)}")
+
+
+def new_grant_id() -> str:
+    """Return the id of a grant, which is its source among the user's entitlements."""
+    return f"grant_{secrets.token_hex(12)}"
+
+
+def new_link_id() -> str:
+    """Return the id of a link."""
+    return f"link_{secrets.token_hex(12)}"
