@@ -29,10 +29,11 @@ class Duration:
             ValueError: it is too far in the future.
         """
         try:
-            return (_months_later(start.astimezone(zone), self.months) + self.span).astimezone(UTC)
+            end = _months_later(start.astimezone(zone), self.months).astimezone(UTC) + self.span
         except OverflowError:
             reason = f"{self.text!r} ends too far in the future"
             raise ValueError(reason) from None
+        return end
 
 
 def parse_duration(text: str) -> Duration:
@@ -71,14 +72,16 @@ def parse_start(text: str, zone: ZoneInfo) -> datetime:
 
 def _moment(text: str, zone: ZoneInfo, *, day_ends: bool) -> datetime:
     try:
-        day = date.fromisoformat(text.strip())
+        written: date = date.fromisoformat(text.strip())
     except ValueError:
-        at = datetime.fromisoformat(text.strip())
-    else:
-        at = datetime.combine(day + timedelta(days=day_ends), time())
-    if at.year > _MAX_YEAR:
+        written = datetime.fromisoformat(text.strip())
+    if written.year > _MAX_YEAR:
         reason = f"{text!r} is too far in the future: --forever has no end"
         raise ValueError(reason)
+    if isinstance(written, datetime):
+        at = written
+    else:
+        at = datetime.combine(written + timedelta(days=day_ends), time())
     return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
 
 
