@@ -317,7 +317,7 @@ class LinkFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantFields:
-    """What a person gave a user: a plan, or features alone.
+    """A grant of a person to a user: a plan, or features alone.
 
     ``features`` are those stated, or those that the plan had at that time; they count where the
     catalogue has the plan no longer. ``actor`` and ``reason`` are those of the newest statement,

@@ -12,7 +12,7 @@ from billing.ids import EVERY_REALM, CustomerId, EventId, ObjectKey, Realm, obje
 
 
 class StatementKind(StrEnum):
-    """What a person states."""
+    """The kinds of statements."""
 
     GRANT = "grant"
     GRANT_ENDED = "grant_ended"
@@ -21,7 +21,7 @@ class StatementKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class OperatorGrant:
     """A plan or features for a user; ``id`` is ``grant_...``.
 
     ``features`` and ``per_seat`` are those stated, or those of the plan when the grant was made.
@@ -38,7 +38,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class OperatorLink:
     """The user of an object of Stripe or of a customer; ``id`` is ``link_...``."""
 
     id: str
@@ -52,7 +52,7 @@ class OperatorStatement:
     """A grant or a link that a person made, or ended; ``id`` is ``op_...``."""
 
     id: EventId
-    subject: Grant | Link
+    subject: OperatorGrant | OperatorLink
     ends: bool
     actor: str
     reason: str
@@ -63,7 +63,7 @@ class OperatorStatement:
     @property
     def kind(self) -> StatementKind:
         """Its word in tables and messages."""
-        if isinstance(self.subject, Grant):
+        if isinstance(self.subject, OperatorGrant):
             return StatementKind.GRANT_ENDED if self.ends else StatementKind.GRANT
         return StatementKind.LINK_ENDED if self.ends else StatementKind.LINK
 
@@ -74,7 +74,7 @@ class OperatorStatement:
 
     def fact(self) -> Fact:
         """Return the fact that it states."""
-        target = self.subject.target if isinstance(self.subject, Link) else None
+        target = self.subject.target if isinstance(self.subject, OperatorLink) else None
         linked = (object_key(self.subject.realm, target),) if target else ()
         return Fact(
             kind=Kind.LINK if target else Kind.GRANT,
@@ -91,7 +91,7 @@ class OperatorStatement:
 
     def _fields(self) -> Fields:
         subject, ended_at = self.subject, self.made_at if self.ends else None
-        if isinstance(subject, Link):
+        if isinstance(subject, OperatorLink):
             since = self.link_since or self.made_at
             return LinkFields(
                 target=subject.target, user_id=subject.user_id, since=since, ended_at=ended_at

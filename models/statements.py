@@ -1,4 +1,4 @@
-"""What people state: grants and links, made or ended. Rows are added and never changed."""
+"""Statements of people: grants and links, made or ended. Rows are added and never changed."""
 
 from datetime import datetime
 from typing import Any

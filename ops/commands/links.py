@@ -14,7 +14,7 @@ from ops.queries.parties import configured_realms
 from ops.statements.deployment import ledger_of
 from ops.statements.grants import EndRequest
 from ops.statements.link_render import LINK_COLUMNS, WAITING_COLUMNS, print_link
-from ops.statements.links import LinkRequest, LinkResult, Links
+from ops.statements.links import LinkOperations, LinkRequest, LinkResult
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, limit_option, print_json, print_list
 from ops.up.up_file import settings as find_settings
@@ -53,7 +53,7 @@ def add(
 
     TARGET is a subscription, payment, checkout, invoice or customer (sub_, pi_, ch_, cs_, in_,
     cus_) that an event has named. What the object gives and its money move; everything else of its
-    customer stays. A link of a customer moves what nobody else was named for.
+    customer stays. A link of a customer leaves what was stated for other users.
     """
     request = LinkRequest(
         target=storable(target),
@@ -152,7 +152,7 @@ def waiting(*, limit: int, as_json: bool) -> None:
 
 
 def _carry_out(
-    call: Callable[[Links, Connection], CallResult[LinkResult]],
+    call: Callable[[LinkOperations, Connection], CallResult[LinkResult]],
     done: str,
     *,
     dry_run: bool,
@@ -171,7 +171,7 @@ def _carry_out(
 
 def _call(
     settings: Settings,
-    call: Callable[[Links, Connection], CallResult[LinkResult]],
+    call: Callable[[LinkOperations, Connection], CallResult[LinkResult]],
     *,
     dry_run: bool,
 ) -> CallResult[LinkResult]:
@@ -179,6 +179,6 @@ def _call(
         with connections.read_snapshot(engine):
             pass  # An unreachable database fails here, with one sentence for the operator.
         ledger = ledger_of(settings, engine)
-        links_ = Links(ledger, realms=configured_realms(settings))
+        links_ = LinkOperations(ledger, realms=configured_realms(settings))
         in_transaction = ledger.try_out if dry_run else ledger.transact
         return in_transaction(lambda connection: call(links_, connection))

@@ -1,1 +1,1 @@
-"""What people state: grants and links, as commands and the HTTP API record them."""
+"""Statements of people: grants and links, as commands and the HTTP API record them."""

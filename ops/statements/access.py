@@ -14,13 +14,13 @@ from ops.queries.rows import load_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class UserAccess:
     """The features of a user at a moment."""
 
     features: Mapping[str, EffectiveValue]
 
     @classmethod
-    def read(cls, document: Mapping[str, Any]) -> "Access":
+    def read(cls, document: Mapping[str, Any]) -> "UserAccess":
         """Return the access of its JSON."""
         return cls(
             features={
@@ -43,9 +43,9 @@ class Access:
         }
 
 
-def access_at(rows: Iterable[EntitlementRow], at: datetime) -> Access:
+def access_at(rows: Iterable[EntitlementRow], at: datetime) -> UserAccess:
     """Return what these rows give at a moment."""
-    return Access(features=effective_values(rows, at))
+    return UserAccess(features=effective_values(rows, at))
 
 
 def entitlements_of(connection: Connection, user_id: str) -> tuple[EntitlementRow, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from billing.text import storable
 from ops.errors import CommandFailed
-from ops.statements.grants import GrantRequest, GrantResult, Grants
+from ops.statements.grants import GrantRequest, GrantResult
 from ops.statements.request import read_feature, read_period
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interrupted, Interruption
@@ -49,7 +49,7 @@ class BulkFile:
 
 @dataclass(slots=True, kw_only=True)
 class BulkResult:
-    """What a run did: grants made now, and those that an earlier run of the file had made."""
+    """The result of a run: grants made now, and those that an earlier run of the file had made."""
 
     made: int = 0
     repeated: int = 0
@@ -76,7 +76,9 @@ def read_file(path: Path, settings: Settings, given: Mapping[str, Any]) -> BulkF
     return BulkFile(rows=rows, digest=sha256(content).hexdigest()[:32])
 
 
-def check_all(ledger: Ledger, grants: Grants, path: Path, file: BulkFile) -> list[GrantResult]:
+def check_all(
+    ledger: Ledger, grants: GrantOperations, path: Path, file: BulkFile
+) -> list[GrantResult]:
     """Try every row and roll it back; return what each would make.
 
     Raises:
@@ -95,7 +97,9 @@ def check_all(ledger: Ledger, grants: Grants, path: Path, file: BulkFile) -> lis
     return results
 
 
-def make_all(ledger: Ledger, grants: Grants, file: BulkFile, key: str | None) -> BulkResult:
+def make_all(
+    ledger: Ledger, grants: GrantOperations, file: BulkFile, key: str | None
+) -> BulkResult:
     """Make the grant of every row, each in a transaction of its own."""
     result, pause = BulkResult(), Interruption().pause
     with progress("granting", len(file.rows)) as report:
@@ -114,7 +118,7 @@ def make_all(ledger: Ledger, grants: Grants, file: BulkFile, key: str | None) ->
 
 
 def _make(
-    ledger: Ledger, grants: Grants, row: BulkRow, key: str, result: BulkResult
+    ledger: Ledger, grants: GrantOperations, row: BulkRow, key: str, result: BulkResult
 ) -> CallResult[GrantResult]:
     try:
         return ledger.transact(partial(_add, grants, row, key))
@@ -125,7 +129,9 @@ def _make(
         ) from error
 
 
-def _add(grants: Grants, row: BulkRow, key: str | None, connection: Any) -> CallResult[GrantResult]:
+def _add(
+    grants: GrantOperations, row: BulkRow, key: str | None, connection: Any
+) -> CallResult[GrantResult]:
     return grants.add(connection, row.request, key=key, scope="bulk")
 
 

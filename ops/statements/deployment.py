@@ -2,7 +2,6 @@
 
 from sqlalchemy import Engine
 
-from ops.statements.grants import Grants
 from runtime.idempotency import HitCounter
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.outdated import OutdatedFacts
@@ -26,9 +25,11 @@ def ledger_of(settings: Settings, engine: Engine) -> Ledger:
     )
 
 
-def grants_of(settings: Settings, ledger: Ledger, *, hits: HitCounter | None = None) -> Grants:
+def grants_of(
+    settings: Settings, ledger: Ledger, *, hits: HitCounter | None = None
+) -> GrantOperations:
     """Return the grants of a deployment."""
-    return Grants(
+    return GrantOperations(
         ledger,
         zone=settings.time_zone,
         test_counts=settings.effective_livemode() != "live",

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, text
 from billing.catalogue import Catalogue, FeatureValue
 from billing.ids import EVERY_REALM, realm_of
 from billing.rows import EntitlementRow
-from billing.statements import Grant, OperatorStatement
+from billing.statements import OperatorGrant, OperatorStatement
 from ops.errors import CommandFailed
 from ops.queries.known_users import is_known
-from ops.statements.access import Access, access_at, entitlements_of
+from ops.statements.access import UserAccess, access_at, entitlements_of
 from ops.statements.identifiers import new_grant_id, new_statement_id
 from ops.statements.times import Duration
 from runtime.idempotency import CallResult, HitCounter, Idempotent
@@ -94,14 +94,14 @@ class GrantResult:
     actor: str
     reason: str
     then: datetime
-    before: Access
-    after: Access
+    before: UserAccess
+    after: UserAccess
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "GrantResult":
         """Return the result of its JSON."""
         times = {name: _time(document[name]) for name in ("starts_at", "until", "then")}
-        access = {name: Access.read(document[name]) for name in ("before", "after")}
+        access = {name: UserAccess.read(document[name]) for name in ("before", "after")}
         return cls(**{**document, **times, **access})
 
     def document(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class GrantResult:
         }
 
 
-class Grants:
+class GrantOperations:
     """Adds and ends grants through one ledger; ``test_counts`` says whether test mode does."""
 
     def __init__(
@@ -205,7 +205,7 @@ class Grants:
         after = entitlements_of(connection, user_id)
         return _result(stated.statement, request, now, before, after)
 
-    def _grant(self, connection: Connection, request: GrantRequest, now: datetime) -> Grant:
+    def _grant(self, connection: Connection, request: GrantRequest, now: datetime) -> OperatorGrant:
         if not request.new_user and not is_known(connection, request.user_id):
             raise CommandFailed(
                 f"nothing has named the user {request.user_id!r} yet: look for a typing error, or"
@@ -225,7 +225,7 @@ class Grants:
             )
         plans = catalogues.current_catalogue(connection).catalogue
         features, per_seat = _features(plans, request)
-        return Grant(
+        return OperatorGrant(
             id=new_grant_id(),
             user_id=request.user_id,
             plan_code=request.plan_code,
@@ -249,12 +249,20 @@ def _features(
     plans: Catalogue, request: GrantRequest
 ) -> tuple[Mapping[str, FeatureValue], tuple[str, ...]]:
     """Return the features of the plan, or those asked for, and which are per seat."""
-    if request.plan_code is not None:
-        plan = plans.plan_by_code(request.plan_code)
-        if plan is None:
-            there_are = ", ".join(each.code for each in plans.plans) or "none"
-            raise CommandFailed(f"there is no plan {request.plan_code!r}; plans: {there_are}")
-        return plan.features_for(1), plan.summed_features
+    if bool(request.plan_code) == bool(request.features):
+        raise CommandFailed("a grant gives either a plan or features: --plan or --feature")
+    if not request.plan_code:
+        _check_features(plans, request)
+        return request.features, ()
+    plan = plans.plan_by_code(request.plan_code)
+    if plan is None:
+        there_are = ", ".join(each.code for each in plans.plans) or "none"
+        raise CommandFailed(f"there is no plan {request.plan_code!r}; plans: {there_are}")
+    return plan.features_for(1), plan.summed_features
+
+
+def _check_features(plans: Catalogue, request: GrantRequest) -> None:
+    """Raise ``CommandFailed`` for a feature that no plan has, or that has another type there."""
     known = {name: value for plan in plans.plans for name, value in plan.features_for(1).items()}
     for name, value in request.features.items():
         if name not in known and not request.new_feature:
@@ -266,10 +274,9 @@ def _features(
         if name in known and type(known[name]) is not type(value):
             kind = "a number" if isinstance(value, bool) else "true or false"
             raise CommandFailed(f"the feature {name!r} is {kind} in the plans, not {value}")
-    return request.features, ()
 
 
-def _begun(rows: tuple[EntitlementRow, ...], grant: Grant) -> tuple[EntitlementRow, ...]:
+def _begun(rows: tuple[EntitlementRow, ...], grant: OperatorGrant) -> tuple[EntitlementRow, ...]:
     """Return the rows as they will be once the grant has begun."""
     return tuple(replace(row, active=True) if row.source == grant.id else row for row in rows)
 
@@ -282,7 +289,7 @@ def _result(
     after: tuple[EntitlementRow, ...],
 ) -> GrantResult:
     grant = statement.subject
-    assert isinstance(grant, Grant)  # noqa: S101 - the request is about a grant
+    assert isinstance(grant, OperatorGrant)  # noqa: S101 - the request is about a grant
     return GrantResult(
         grant=grant.id,
         statement=statement.id,

@@ -1,4 +1,4 @@
-"""New ids of statements, grants and links: random, so that nobody can guess one."""
+"""New ids of statements, grants and links: random, so that no one can be guessed."""
 
 import secrets
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from billing.ids import ObjectKey, Realm, realm_in
-from billing.statements import Link, OperatorStatement
+from billing.statements import OperatorLink, OperatorStatement
 from ops.errors import CommandFailed
 from ops.queries.known_users import is_known
 from ops.statements.grants import KEPT, EndRequest
@@ -42,7 +42,7 @@ class LinkRequest:
     new_user: bool = False
 
     def described(self) -> dict[str, Any]:
-        """Return what makes two requests the same, whoever makes them."""
+        """Return what makes two requests the same, by any actor."""
         return {"target": self.target, "user_id": self.user_id, "reason": self.reason}
 
 
@@ -105,7 +105,7 @@ class LinkResult:
         return asdict(self)
 
 
-class Links:
+class LinkOperations:
     """Adds and ends links through one ledger; a target is looked for in ``realms``."""
 
     def __init__(
@@ -164,7 +164,7 @@ class Links:
                 f"nothing has named the user {request.user_id!r} yet: look for a typing error, or"
                 " give --new-user; nothing was recorded"
             )
-        link = Link(
+        link = OperatorLink(
             id=new_link_id(),
             user_id=request.user_id,
             target=request.target,
@@ -198,7 +198,7 @@ class Links:
         (change,) = stated
         statement = change.statement
         link = statement.subject
-        assert isinstance(link, Link)  # noqa: S101 - the request is about a link
+        assert isinstance(link, OperatorLink)  # noqa: S101 - the request is about a link
         return LinkResult(
             link=link.id,
             statement=statement.id,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from billing.projection.effective import EffectiveValue
 from ops.queries.grants import ListedGrant
-from ops.statements.access import Access
+from ops.statements.access import UserAccess
 from ops.statements.grants import GrantResult
 from ops.terminal.formats import format_features, format_time
 from ops.terminal.output import Columns, print_rows, print_text, printable
@@ -49,7 +49,7 @@ def print_grant(result: GrantResult, *, done: str) -> None:
         print_text(line, indent=2)
 
 
-def access_lines(before: Access, after: Access) -> Iterator[str]:
+def access_lines(before: UserAccess, after: UserAccess) -> Iterator[str]:
     """Yield a line for each feature before or after, with what changes."""
     names = sorted(before.features.keys() | after.features.keys())
     for name in names:

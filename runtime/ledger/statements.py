@@ -1,4 +1,4 @@
-"""What people state, recorded: a grant or a link, made or ended, in the transaction of the caller.
+"""Record statements of people: grants and links, made or ended, in the caller's transaction.
 
 It needs no inbox, so it works while Redis is away. The statement, its fact, the rows that follow
 and the audit are written together.
@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from billing.ids import EventId, object_key
-from billing.statements import Grant, Link, OperatorStatement
+from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
 from models.tables import StoredStatement
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
@@ -34,7 +34,7 @@ class NewStatement:
     """A statement before it is recorded; ``id`` is ``op_...``, ``actor`` as the audit names it."""
 
     id: EventId
-    subject: Grant | Link
+    subject: OperatorGrant | OperatorLink
     actor: str
     reason: str
 
@@ -127,7 +127,7 @@ def _end(connection: Connection, new: EndStatement, now: datetime) -> OperatorSt
 
 def _refuse_unknown_target(connection: Connection, statement: OperatorStatement) -> None:
     subject = statement.subject
-    if isinstance(subject, Grant):
+    if isinstance(subject, OperatorGrant):
         return
     key = object_key(subject.realm, subject.target)
     if connection.scalar(_KNOWN, {"key": key}) is None:
@@ -158,7 +158,7 @@ def _cause(statement: OperatorStatement) -> ChangeCause:
 
 def _audit(cause: ChangeCause, statement: OperatorStatement) -> dict[str, Any]:
     subject = statement.subject
-    what = "grant" if isinstance(subject, Grant) else "link"
+    what = "grant" if isinstance(subject, OperatorGrant) else "link"
     entry = audit_row(
         cause,
         action=f"{what}.{'ended' if statement.ends else 'added'}",

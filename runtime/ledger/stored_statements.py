@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from billing.facts import Fact
 from billing.ids import EventId, PartyId, Realm
-from billing.statements import Grant, Link, OperatorStatement
+from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
 
 
 def statement_row(statement: OperatorStatement) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def statement_row(statement: OperatorStatement) -> dict[str, Any]:
         "subject": subject.id,
         "realm": subject.realm,
         "user_id": subject.user_id,
-        "target": subject.target if isinstance(subject, Link) else None,
+        "target": subject.target if isinstance(subject, OperatorLink) else None,
         "says": subject_plain(subject) | _since(statement),
         "actor": statement.actor,
         "reason": statement.reason,
@@ -28,10 +28,10 @@ def statement_row(statement: OperatorStatement) -> dict[str, Any]:
     }
 
 
-def subject_plain(subject: Grant | Link) -> dict[str, Any]:
+def subject_plain(subject: OperatorGrant | OperatorLink) -> dict[str, Any]:
     """Return what a grant or a link says, as JSON of plain values."""
     match subject:
-        case Grant():
+        case OperatorGrant():
             return {
                 "user_id": subject.user_id,
                 "plan_code": subject.plan_code,
@@ -41,7 +41,7 @@ def subject_plain(subject: Grant | Link) -> dict[str, Any]:
                 "until": subject.until and subject.until.isoformat(),
                 "realm": subject.realm,
             }
-        case Link():
+        case OperatorLink():
             return {"user_id": subject.user_id, "target": subject.target, "realm": subject.realm}
 
 
@@ -72,12 +72,12 @@ def _since(statement: OperatorStatement) -> dict[str, str]:
     return {"since": since.isoformat()} if since else {}
 
 
-def _subject(row: Any) -> Grant | Link:
+def _subject(row: Any) -> OperatorGrant | OperatorLink:
     says: Mapping[str, Any] = row.says
     realm = Realm(row.realm)
     if row.target is not None:
-        return Link(id=row.subject, user_id=row.user_id, target=row.target, realm=realm)
-    return Grant(
+        return OperatorLink(id=row.subject, user_id=row.user_id, target=row.target, realm=realm)
+    return OperatorGrant(
         id=row.subject,
         user_id=row.user_id,
         plan_code=says["plan_code"],

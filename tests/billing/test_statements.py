@@ -1,16 +1,16 @@
 from billing.facts import Kind, Rank
 from billing.ids import EVERY_REALM, EventId, Realm
 from billing.projection.party import project
-from billing.statements import Grant, Link, OperatorStatement, StatementKind
+from billing.statements import OperatorGrant, OperatorLink, OperatorStatement, StatementKind
 from tests.billing.fact_builders import CATALOGUE, DAY, at, only_grant
 
-GRANT = Grant(
+GRANT = OperatorGrant(
     id="grant_1", user_id="usr_1", plan_code="premium", features=(), starts_at=at(0), until=None
 )
-LINK = Link(id="link_1", user_id="usr_1", target="sub_1", realm=Realm("live"))
+LINK = OperatorLink(id="link_1", user_id="usr_1", target="sub_1", realm=Realm("live"))
 
 
-def _statement(subject: Grant | Link, *, ends: bool = False) -> OperatorStatement:
+def _statement(subject: OperatorGrant | OperatorLink, *, ends: bool = False) -> OperatorStatement:
     return OperatorStatement(
         id=EventId("op_2" if ends else "op_1"),
         subject=subject,
@@ -18,7 +18,7 @@ def _statement(subject: Grant | Link, *, ends: bool = False) -> OperatorStatemen
         actor="cli:ada",
         reason="why",
         made_at=at(DAY if ends else 0),
-        link_since=at(0) if ends and isinstance(subject, Link) else None,
+        link_since=at(0) if ends and isinstance(subject, OperatorLink) else None,
     )
 
 
@@ -47,7 +47,7 @@ def test_a_link_belongs_to_the_party_of_what_it_links() -> None:
 
 
 def test_a_link_of_a_customer_names_the_customer() -> None:
-    link = Link(id="link_1", user_id="usr_1", target="cus_1", realm=Realm("live"))
+    link = OperatorLink(id="link_1", user_id="usr_1", target="cus_1", realm=Realm("live"))
 
     assert _statement(link).fact().customer_id == "cus_1"
 

@@ -1,4 +1,4 @@
-"""What a person gives is a source of its own: it begins, ends and is taken back as people say."""
+"""A grant of a person is a source of its own: it begins, ends and is taken back as people say."""
 
 from dataclasses import replace
 

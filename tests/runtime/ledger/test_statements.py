@@ -1,4 +1,4 @@
-"""What people state is recorded with its fact, its rows and its audit, and nothing wipes it."""
+"""A statement of a person leaves its fact, its rows and its audit, and nothing wipes it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from billing.catalogue import read_catalogue
 from billing.ids import EventId, PartyId, Realm
-from billing.statements import Grant, Link
+from billing.statements import OperatorGrant, OperatorLink
 from runtime.ledger import catalogues
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.errors import StatementRefused
@@ -44,15 +44,15 @@ def grant(name: str = "grant_1", user: str = "usr_1", **how: Any) -> NewStatemen
         "starts_at": START,
         "until": None,
     }
-    return stated(Grant(**(values | how)), f"op_{name}")
+    return stated(OperatorGrant(**(values | how)), f"op_{name}")
 
 
 def link(target: str, user: str, name: str = "link_1") -> NewStatement:
     realm = Realm("test")
-    return stated(Link(id=name, user_id=user, target=target, realm=realm), f"op_{name}")
+    return stated(OperatorLink(id=name, user_id=user, target=target, realm=realm), f"op_{name}")
 
 
-def stated(subject: Grant | Link, statement: str) -> NewStatement:
+def stated(subject: OperatorGrant | OperatorLink, statement: str) -> NewStatement:
     return NewStatement(
         id=EventId(statement), subject=subject, actor="cli:ada", reason="the outage in May"
     )
@@ -62,7 +62,7 @@ def end(subject: str, by: str = "op_end") -> EndStatement:
     return EndStatement(id=EventId(by), subject=subject, actor="cli:bob", reason="a mistake")
 
 
-def say(ledger: Ledger, *new: NewStatement | EndStatement) -> None:
+def record(ledger: Ledger, *new: NewStatement | EndStatement) -> None:
     ledger.transact(lambda connection: ledger.state(connection, new))
 
 
@@ -74,7 +74,7 @@ def in_force(engine: Engine) -> list[Any]:
 
 
 def test_a_grant_leaves_access_statement_and_audit(ledger: Ledger, engine: Engine) -> None:
-    say(ledger, grant(until=datetime(2999, 1, 1, tzinfo=UTC)))
+    record(ledger, grant(until=datetime(2999, 1, 1, tzinfo=UTC)))
 
     (row,) = rows(engine, "SELECT * FROM user_entitlements")
     assert (row.user_id, row.source, row.plan_code, row.realm) == (
@@ -107,14 +107,14 @@ def test_a_statement_without_a_reason_is_refused_by_the_database(
     )
 
     with pytest.raises(IntegrityError, match="operator_statements_reason_check"):
-        say(ledger, nameless)
+        record(ledger, nameless)
 
     assert rows(engine, "SELECT id FROM operator_statements") == []
     assert in_force(engine) == []
 
 
 def test_a_statement_is_never_changed(ledger: Ledger, engine: Engine) -> None:
-    say(ledger, grant())
+    record(ledger, grant())
 
     for change in (
         "UPDATE operator_statements SET reason = 'x'",
@@ -134,24 +134,24 @@ def test_a_preview_leaves_no_trace(ledger: Ledger, engine: Engine) -> None:
 
 
 def test_a_person_ends_a_grant_once(ledger: Ledger, engine: Engine) -> None:
-    say(ledger, grant())
-    say(ledger, end("grant_1"))
+    record(ledger, grant())
+    record(ledger, end("grant_1"))
 
     assert in_force(engine) == []
     (row,) = rows(engine, "SELECT * FROM user_entitlements")
     assert (row.event_id, row.because) == ("op_end", "cli:bob ended this grant: a mistake")
     with pytest.raises(StatementRefused, match="cli:bob ended grant_1 already: a mistake"):
-        say(ledger, end("grant_1", "op_again"))
+        record(ledger, end("grant_1", "op_again"))
     with pytest.raises(StatementRefused, match="there is no grant_9"):
-        say(ledger, end("grant_9"))
+        record(ledger, end("grant_9"))
 
 
 def test_of_two_who_end_a_grant_at_once_one_does(ledger: Ledger, engine: Engine) -> None:
-    say(ledger, grant())
+    record(ledger, grant())
 
     def try_to_end(number: int) -> bool:
         try:
-            say(ledger_on(engine), end("grant_1", f"op_{number}"))
+            record(ledger_on(engine), end("grant_1", f"op_{number}"))
         except StatementRefused:
             return False
         return True
@@ -168,7 +168,7 @@ def test_of_two_who_end_a_grant_at_once_one_does(ledger: Ledger, engine: Engine)
 def test_many_statements_of_one_transaction_are_recorded_together(
     ledger: Ledger, engine: Engine
 ) -> None:
-    say(ledger, *(grant(f"grant_{number}", f"usr_{number % 3}") for number in range(20)))
+    record(ledger, *(grant(f"grant_{number}", f"usr_{number % 3}") for number in range(20)))
 
     assert len(in_force(engine)) == 20
 
@@ -178,7 +178,7 @@ def test_a_link_moves_what_a_guest_bought_with_its_money(ledger: Ledger, engine:
     ledger.record([delivery(guest)])
     assert in_force(engine) == []
 
-    say(ledger, link("cs_1", "usr_9"))
+    record(ledger, link("cs_1", "usr_9"))
 
     assert in_force(engine) == [("usr_9", "pi_of_cs_1")]
     assert rows(engine, "SELECT user_id, kind, amount_minor, event_id FROM payment_events"
@@ -191,17 +191,17 @@ def test_a_link_moves_what_a_guest_bought_with_its_money(ledger: Ledger, engine:
 
 def test_a_link_that_is_taken_back_counts_as_never_made(ledger: Ledger, engine: Engine) -> None:
     ledger.record([delivery(event("checkout.session.completed", checkout("cs_1")))])
-    say(ledger, link("cs_1", "usr_9"))
+    record(ledger, link("cs_1", "usr_9"))
     assert in_force(engine) == [("usr_9", "pi_of_cs_1")]
 
-    say(ledger, end("link_1"))
+    record(ledger, end("link_1"))
 
     assert in_force(engine) == [("usr_123", "pi_of_cs_1")]
 
 
 def test_what_no_event_has_named_cannot_be_linked(ledger: Ledger, engine: Engine) -> None:
     with pytest.raises(StatementRefused, match="no event has named cs_typo yet"):
-        say(ledger, link("cs_typo", "usr_9"))
+        record(ledger, link("cs_typo", "usr_9"))
 
     assert rows(engine, "SELECT object_key FROM memberships") == []
 
@@ -209,9 +209,9 @@ def test_what_no_event_has_named_cannot_be_linked(ledger: Ledger, engine: Engine
 def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: Engine) -> None:
     bought = delivery(event("checkout.session.completed", checkout("cs_1", customer="cus_1")))
     ledger.record([bought])
-    say(ledger, grant("grant_1", "usr_123"), link("cs_1", "usr_9"))
-    stood = in_force(engine)
-    assert stood == [("usr_123", "grant_1"), ("usr_9", "pi_of_cs_1")]
+    record(ledger, grant("grant_1", "usr_123"), link("cs_1", "usr_9"))
+    before = in_force(engine)
+    assert before == [("usr_123", "grant_1"), ("usr_9", "pi_of_cs_1")]
 
     ledger.record([bought])
     ledger.record([delivery(event("customer.updated", customer("cus_1", "usr_123")))])
@@ -227,19 +227,19 @@ def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: En
     )
     assert rebuilder.from_facts(parties).decisions == []
     rebuilder.from_events(parties)
-    assert in_force(engine) == stood
+    assert in_force(engine) == before
 
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM facts WHERE event_id LIKE 'op_%'"))
     assert rebuilder.from_facts(parties).decisions == []
-    assert in_force(engine) == stood
+    assert in_force(engine) == before
     assert rows(engine, "SELECT count(*) FROM facts WHERE event_id LIKE 'op_%'") == [2]
 
 
 def test_a_plan_that_is_given_stays_when_the_catalogue_loses_it(
     ledger: Ledger, engine: Engine
 ) -> None:
-    say(ledger, grant())
+    record(ledger, grant())
     plans = read_catalogue({"plans": {"other": {"features": {"other": True}}}})
     catalogues.switch(engine, plans, actor="test", reason="test")
     party = PartyId("any:grant_1")
@@ -250,7 +250,7 @@ def test_a_plan_that_is_given_stays_when_the_catalogue_loses_it(
 
 def test_a_grant_that_begins_later_waits_for_its_start(ledger: Ledger, engine: Engine) -> None:
     starts_at = datetime.now(UTC) + timedelta(days=1)
-    say(ledger, grant(starts_at=starts_at))
+    record(ledger, grant(starts_at=starts_at))
 
     assert in_force(engine) == []
     assert rows(engine, "SELECT due_at FROM parties") == [starts_at]
