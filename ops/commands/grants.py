@@ -21,7 +21,7 @@ from ops.queries.lookups import look_up_one
 from ops.queries.parties import configured_realms
 from ops.statements.bulk import BulkResult, check_all, make_all, read_file
 from ops.statements.deployment import grants_of, ledger_of
-from ops.statements.grants import EndRequest, GrantRequest, GrantResult
+from ops.statements.grants import EndRequest, GrantOperations, GrantRequest, GrantResult
 from ops.statements.render import GRANT_COLUMNS, print_grant, print_grants
 from ops.statements.request import read_feature, read_period
 from ops.statements.times import parse_duration

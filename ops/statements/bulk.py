@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from billing.text import storable
 from ops.errors import CommandFailed
-from ops.statements.grants import GrantRequest, GrantResult
+from ops.statements.grants import GrantOperations, GrantRequest, GrantResult
 from ops.statements.request import read_feature, read_period
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interrupted, Interruption

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Engine
 
+from ops.statements.grants import GrantOperations
 from runtime.idempotency import HitCounter
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.outdated import OutdatedFacts
