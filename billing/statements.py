@@ -6,9 +6,16 @@ Nothing that Stripe sends changes a statement. It ends when it says so, or when 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from billing.facts import Fact, Fields, GrantedFeatures, GrantFields, Kind, LinkFields, Rank
 from billing.ids import EVERY_REALM, CustomerId, EventId, ObjectKey, Realm, object_key
+
+GRANT_PREFIX: Final = "grant_"
+"""The beginning of a grant's id, which is the source of what it gives."""
+
+STATEMENT_PREFIX: Final = "op_"
+"""The beginning of a statement's id, which stands where an event's id would."""
 
 
 class StatementKind(StrEnum):
