@@ -23,7 +23,7 @@ NAME: Final = r"[A-Za-z0-9._-]{1,64}"
 
 
 class Role(StrEnum):
-    """What the holder of a token may do; each role may do all that those before it may."""
+    """The rights of a token's holder; each role includes those before it."""
 
     READER = "reader"
     OPERATOR = "operator"
