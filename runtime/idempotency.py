@@ -18,7 +18,9 @@ It imports nothing of Paidup, so that other applications can use it with the tab
         InvalidKey      the key has a wrong length or characters; HTTP 400, as for a missing one
         InFlight        a call with this key is not over; HTTP 409
         KeyReused       the key stands for another request; HTTP 422
-        NoTransaction   the connection commits each statement by itself; a mistake in the program
+        NoTransaction   the connection commits each statement by itself: a mistake in the program
+
+The statuses are those of the IETF draft of the header ``Idempotency-Key``.
 """
 
 import json
@@ -28,7 +30,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import update_wrapper
 from hashlib import blake2b, sha256
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -52,9 +54,13 @@ Effect = Callable[[Connection, Request], Result]
 class IdempotencyError(Exception):
     """A call that was not carried out, and of which nothing may be committed."""
 
+    http_status: ClassVar = 500
+
 
 class InvalidKey(IdempotencyError):
     """The key is not 1 to 255 visible ASCII characters."""
+
+    http_status = 400
 
     def __init__(self) -> None:
         super().__init__("an idempotency key is 1 to 255 visible ASCII characters, without spaces")
@@ -62,6 +68,8 @@ class InvalidKey(IdempotencyError):
 
 class InFlight(IdempotencyError):
     """A call with this key is not over yet: repeat it later."""
+
+    http_status = 409
 
     def __init__(self, operation: str, key: str) -> None:
         self.operation = operation
@@ -71,6 +79,8 @@ class InFlight(IdempotencyError):
 
 class KeyReused(IdempotencyError):
     """The key stands for another request: choose a new key for a new request."""
+
+    http_status = 422
 
     def __init__(self, operation: str, key: str) -> None:
         self.operation = operation

@@ -364,8 +364,9 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_list,
         default="",
         secret=True,
-        help="Bearer tokens of the console and the read API, comma separated: `name:sha256` as"
-        " `paidup console token NAME` prints them, or plain. Without one all reads are refused.",
+        help="Bearer tokens of the console and the read API, comma separated: `name:role:sha256` as"
+        " `paidup console token NAME` prints them, or plain. The role is `reader` or `operator`;"
+        " without one it is `reader`, which never writes. Without a token all reads are refused.",
     ),
     Variable(
         name="PAIDUP_INGEST_BIND",

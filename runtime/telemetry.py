@@ -42,7 +42,7 @@ OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
 READS: Final = (
     *("found", "unchanged", "unknown"),
-    *("invalid", "unauthorized", "limited", "unavailable"),
+    *("invalid", "unauthorized", "forbidden", "limited", "unavailable"),
 )
 FETCHES: Final = ("answered", "gone", "limited", "away", "forbidden", "refused")
 """Results of requests to Stripe's API."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from flask import Flask
 
+from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import Changes
 from ops.console.connections import ask, hasty_engine
@@ -66,12 +67,15 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
         entitlements=Entitlements(engine, configured_realms(settings)),
         changes=_changes(settings),
         newest_cursor=_newest_cursor(settings, breaker),
-        tokens=tokens,
-        rate=settings.console_rate,
+        admission=Admission(
+            tokens=tokens,
+            rate=settings.console_rate,
+            metrics=metrics,
+            monotonic=time.monotonic,
+            time=time.time,
+        ),
         metrics=metrics,
         breaker=breaker,
-        monotonic=time.monotonic,
-        time=time.time,
     )
     app = create_app(read_api=api, metrics=metrics, breaker=breaker)
     reduce_gc()

@@ -62,6 +62,7 @@ from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
 from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_events
+from workers.supervisor.expired_keys import KeyRemoval
 from workers.supervisor.facts_upgrade import FactsUpgrade
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
@@ -170,6 +171,7 @@ class Supervisor:
             time.monotonic,
         )
         self._conflicts = ConflictMover(self._inbox, engine, lambda: self._leads, time.monotonic)
+        self._key_removal = KeyRemoval(engine, lambda: self._leads, time.monotonic)
         self._fetch_watch = FetchWatch(
             FetchLane(redis, at_once=self._settings.fetch_at_once),
             # Its own publisher: a publisher sends for one thread at a time.
@@ -247,6 +249,7 @@ class Supervisor:
         database = (
             self._plan_bootstrap.provide,
             self._conflicts.move,
+            self._key_removal.remove,
             self._database_state.refresh,
         )
         return (

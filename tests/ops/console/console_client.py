@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator
 from werkzeug.test import TestResponse
 
+from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import ChangesDocument
 from ops.console.entitlements import Document
@@ -130,16 +131,20 @@ class Console:
             most_waiting=self.most_waiting,
             failed=self.breaker.failed,
         )
+        self.admission = Admission(
+            tokens=tokens,
+            rate=self.rate,
+            metrics=self.metrics,
+            monotonic=self.clock.monotonic,
+            time=self.clock.now.timestamp,
+        )
         api = ReadApi(
             entitlements=self.entitlements,
             changes=self.changes,
             newest_cursor=self.newest_cursor,
-            tokens=tokens,
-            rate=self.rate,
+            admission=self.admission,
             metrics=self.metrics,
             breaker=self.breaker,
-            monotonic=self.clock.monotonic,
-            time=self.clock.now.timestamp,
         )
         self.app: Flask = create_app(read_api=api, metrics=self.metrics, breaker=self.breaker)
 

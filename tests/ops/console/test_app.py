@@ -52,7 +52,15 @@ def test_not_ready_says_why(console: Console) -> None:
 def test_every_result_is_counted_from_0_on(console: Console) -> None:
     scrape = console.client.get("/metrics").text.splitlines()
 
-    for result in ("found", "unchanged", "unknown", "invalid", "unauthorized", "limited"):
+    for result in (
+        "found",
+        "unchanged",
+        "unknown",
+        "invalid",
+        "unauthorized",
+        "forbidden",
+        "limited",
+    ):
         assert f'billing_reads_total{{result="{result}"}} 0.0' in scrape
     assert 'billing_console_token_last_used_timestamp_seconds{token="token-1"} 0.0' in scrape
 
