@@ -10,8 +10,7 @@ from billing.text import storable
 from ops import connections
 from ops.commands.grants import dry_run_option, key_option
 from ops.queries.links import list_links, list_waiting
-from ops.queries.parties import configured_realms
-from ops.statements.deployment import ledger_of
+from ops.statements.deployment import ledger_of, links_of
 from ops.statements.grants import EndRequest
 from ops.statements.link_render import LINK_COLUMNS, WAITING_COLUMNS, print_link
 from ops.statements.links import LinkOperations, LinkRequest, LinkResult
@@ -179,6 +178,6 @@ def _call(
         with connections.read_snapshot(engine):
             pass  # An unreachable database fails here, with one sentence for the operator.
         ledger = ledger_of(settings, engine)
-        links_ = LinkOperations(ledger, realms=configured_realms(settings))
+        links_ = links_of(settings, ledger)
         in_transaction = ledger.try_out if dry_run else ledger.transact
         return in_transaction(lambda connection: call(links_, connection))

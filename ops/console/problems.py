@@ -40,6 +40,37 @@ KEY_REUSED = Problem(
     detail="This Idempotency-Key stands for another request: repeat that one unchanged, or send a"
     " new key.",
 )
+UNUSABLE_BODY = Problem(
+    code="unusable-body",
+    status=400,
+    title="Unusable body",
+    detail="Send the JSON object that /openapi.json describes.",
+)
+UNSUPPORTED_BODY = Problem(
+    code="unsupported-media-type",
+    status=415,
+    title="Unsupported media type",
+    detail="Send the body as application/json.",
+)
+BODY_TOO_LARGE = Problem(
+    code="body-too-large",
+    status=413,
+    title="Body too large",
+    detail="A statement has at most 65,536 bytes.",
+)
+STATEMENT_REFUSED = Problem(
+    code="statement-refused",
+    status=422,
+    title="Statement refused",
+    detail="What the request states cannot be recorded.",
+)
+NOT_RECORDED = Problem(
+    code="unavailable",
+    status=503,
+    title="Not available",
+    detail="The database is unavailable, so nothing was recorded: repeat the request with the same"
+    " Idempotency-Key after the seconds in Retry-After.",
+)
 UNUSABLE_QUERY = Problem(
     code="unusable-query",
     status=400,

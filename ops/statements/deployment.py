@@ -2,7 +2,9 @@
 
 from sqlalchemy import Engine
 
+from ops.queries.parties import configured_realms
 from ops.statements.grants import GrantOperations
+from ops.statements.links import LinkOperations
 from runtime.idempotency import HitCounter
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.outdated import OutdatedFacts
@@ -36,3 +38,10 @@ def grants_of(
         test_counts=settings.effective_livemode() != "live",
         hits=hits,
     )
+
+
+def links_of(
+    settings: Settings, ledger: Ledger, *, hits: HitCounter | None = None
+) -> LinkOperations:
+    """Return the links of a deployment."""
+    return LinkOperations(ledger, realms=configured_realms(settings), hits=hits)
