@@ -37,7 +37,10 @@ METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 RECEIVED: Final = ("accepted", "duplicate", "invalid", "refused")
 INVALID_SIGNATURE: Final = ("missing", "malformed", "mismatch")
 REPLAY_BLOCKED: Final = ("duplicate", "stale_timestamp", "future_timestamp")
-OPERATIONS: Final = ("ingest", "worker")
+OPERATIONS: Final = (
+    *("ingest", "worker"),
+    *("grants.add", "grants.end", "links.add", "links.end"),
+)
 OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
 READS: Final = (
