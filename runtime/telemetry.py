@@ -221,6 +221,8 @@ class SharedState:
     redis_replicas: int | None = None
     lost_settlements: int | None = None
     lost_accepts: int | None = None
+    ending_soon: int | None = None
+    ended: int | None = None
     fault_of_surroundings: str | None = None
     """The SQLSTATE of what fails every event while workers wait for it to be mended; else empty."""
 
@@ -256,6 +258,16 @@ _SHARED: Final = (
         "billing_lost_accepts_reports",
         "Open reports of accepted events that Redis lost.",
         "lost_accepts",
+    ),
+    (
+        "billing_entitlements_ending_soon",
+        "Grants in force that end within seven days.",
+        "ending_soon",
+    ),
+    (
+        "billing_entitlements_ended",
+        "Grants that ended by themselves within the last day.",
+        "ended",
     ),
 )
 """Name, meaning and field of each gauge of the shared state."""

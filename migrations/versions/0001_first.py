@@ -203,6 +203,8 @@ CREATE TABLE user_entitlements (
     party TEXT NOT NULL,
     CONSTRAINT user_entitlements_pkey PRIMARY KEY (user_id, source, plan_code, realm)
 ) WITH (fillfactor = 80);
+CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
+    WHERE expires_at IS NOT NULL;
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party);
 
 CREATE TABLE payment_events (

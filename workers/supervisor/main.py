@@ -62,6 +62,7 @@ from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
 from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_events
+from workers.supervisor.ending_soon import EndingSoon
 from workers.supervisor.expired_keys import KeyRemoval
 from workers.supervisor.facts_upgrade import FactsUpgrade
 from workers.supervisor.fetch_watch import FetchWatch
@@ -172,6 +173,7 @@ class Supervisor:
         )
         self._conflicts = ConflictMover(self._inbox, engine, lambda: self._leads, time.monotonic)
         self._key_removal = KeyRemoval(engine, lambda: self._leads, time.monotonic)
+        self._ending_soon = EndingSoon(engine, lambda: self._leads, time.monotonic)
         self._fetch_watch = FetchWatch(
             FetchLane(redis, at_once=self._settings.fetch_at_once),
             # Its own publisher: a publisher sends for one thread at a time.
@@ -250,6 +252,7 @@ class Supervisor:
             self._plan_bootstrap.provide,
             self._conflicts.move,
             self._key_removal.remove,
+            self._ending_soon.tell,
             self._database_state.refresh,
         )
         return (
