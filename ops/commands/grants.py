@@ -20,7 +20,7 @@ from ops.queries.grants import GrantFilter, list_grants
 from ops.queries.lookups import look_up_one
 from ops.queries.parties import configured_realms
 from ops.statements.bulk import BulkResult, check_all, make_all, read_file
-from ops.statements.deployment import grants_of, ledger_of
+from ops.statements.deployment import grants_of
 from ops.statements.grants import EndRequest, GrantOperations, GrantRequest, GrantResult
 from ops.statements.render import GRANT_COLUMNS, print_grant, print_grants
 from ops.statements.request import read_feature, read_period
@@ -38,6 +38,7 @@ from ops.terminal.output import (
 )
 from ops.up.up_file import settings as find_settings
 from runtime.idempotency import CallResult
+from runtime.ledger.deployment import ledger_of
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 

@@ -10,7 +10,7 @@ from billing.text import storable
 from ops import connections
 from ops.commands.grants import dry_run_option, key_option
 from ops.queries.links import list_links, list_waiting
-from ops.statements.deployment import ledger_of, links_of
+from ops.statements.deployment import links_of
 from ops.statements.grants import EndRequest
 from ops.statements.link_render import LINK_COLUMNS, WAITING_COLUMNS, print_link
 from ops.statements.links import LinkOperations, LinkRequest, LinkResult
@@ -18,6 +18,7 @@ from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, limit_option, print_json, print_list
 from ops.up.up_file import settings as find_settings
 from runtime.idempotency import CallResult
+from runtime.ledger.deployment import ledger_of
 from runtime.settings import Settings
 
 

@@ -22,7 +22,7 @@ from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
 from ops.console.tokens import read_tokens
 from ops.queries.parties import configured_realms
-from ops.statements.deployment import grants_of, ledger_of, links_of
+from ops.statements.deployment import grants_of, links_of
 from runtime import schema
 from runtime.changes.feed import newest_cursor
 from runtime.database.engine import make_engine
@@ -33,6 +33,7 @@ from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.server import ServerSpec
 from runtime.http.stalled_connections import ConnectionReaper
 from runtime.http.stop_signal import call_on_stop
+from runtime.ledger.deployment import ledger_of
 from runtime.settings import Settings
 from runtime.telemetry import Metrics, build_metrics, configure_logging
 from runtime.time_limits import CHANGE_WAIT_SECONDS, STALLED_SECONDS

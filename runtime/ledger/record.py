@@ -28,9 +28,10 @@ from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import DeadLetterChanged, FactsOutdated, LocksOutOfOrder
 from runtime.ledger.observed import store_observations, with_stored_fetches
-from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
+from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange, state
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
+from runtime.settings import Livemode
 from runtime.time_limits import DECIDING_SECONDS, LOCK_SECONDS
 
 MAX_TRIES: Final = 16

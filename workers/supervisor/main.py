@@ -209,8 +209,7 @@ class Supervisor:
 
     def _make_facts_upgrade(self, engine: Engine) -> FactsUpgrade:
         """Return the job, with connections of its own: a long past takes long to read."""
-        livemode, accounts = self._settings.effective_livemode(), self._settings.connect_accounts
-        outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
+        outdated = OutdatedFacts(engine=engine, scope=Scope.of(self._settings))
         return FactsUpgrade(
             outdated.read_next, lambda: self._leads, time.monotonic, lambda: self._stopping
         )
