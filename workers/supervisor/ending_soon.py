@@ -1,4 +1,4 @@
-"""Tell applications of access that ends within a week.
+"""Announce to applications access that ends within a week.
 
 The supervisor that leads does it, in the thread of the jobs that may wait for PostgreSQL.
 """
@@ -10,12 +10,12 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.failures.classify import classify
-from runtime.ledger.maintenance.ending_soon import tell_ending_soon
+from runtime.ledger.maintenance.ending_soon import announce_ending_soon
 from runtime.time_limits import ENDING_SOON_SECONDS
 
 log = structlog.get_logger(__name__)
 
-MAX_TOLD = 200
+MAX_ANNOUNCED = 200
 """In one transaction; if so many were found, the next ones follow at once."""
 
 
@@ -30,19 +30,19 @@ class EndingSoon:
         self._clock = clock
         self._not_before = float("-inf")
 
-    def tell(self) -> None:
-        """Tell of one batch; the next one follows in a minute, or at once if this one was full."""
+    def announce(self) -> None:
+        """Announce one batch; the next one follows in a minute, or at once if this one was full."""
         if not self._leads() or self._clock() < self._not_before:
             return
-        told = 0
+        announced = 0
         try:
-            told = tell_ending_soon(self._engine, limit=MAX_TOLD)
+            announced = announce_ending_soon(self._engine, limit=MAX_ANNOUNCED)
         except SQLAlchemyError as error:
             failure = classify(error)
             log.warning(
-                "applications were not told of access that ends soon",
+                "applications were not announced of access that ends soon",
                 error_type=failure.error_type,
                 reason=failure.reason,
             )
-        if told < MAX_TOLD:
+        if announced < MAX_ANNOUNCED:
             self._not_before = self._clock() + ENDING_SOON_SECONDS

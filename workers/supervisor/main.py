@@ -251,7 +251,7 @@ class Supervisor:
             self._plan_bootstrap.provide,
             self._conflicts.move,
             self._key_removal.remove,
-            self._ending_soon.tell,
+            self._ending_soon.announce,
             self._database_state.refresh,
         )
         return (

@@ -1,7 +1,7 @@
-"""Access that ends soon, told once for each end, so that an application can tell its user in time.
+"""Access that ends soon, announced once for each end, so that users can be warned in time.
 
 The entry in the audit reaches applications as a change of the kind ``ends_soon``. It changes no
-row. An end that moves is told again once the new one is near.
+row. An end that moves is announced again once the new one is near.
 """
 
 from datetime import timedelta
@@ -23,8 +23,8 @@ SOON: Final = timedelta(days=7)
 LOCK: Final = 0x7061_6964_6573  # "paides"
 
 
-def tell_ending_soon(engine: Engine, *, limit: int) -> int:
-    """Tell of at most ``limit`` grants in force that end within a week; return how many.
+def announce_ending_soon(engine: Engine, *, limit: int) -> int:
+    """Announce at most ``limit`` grants in force that end within a week; return how many.
 
     Returns 0 while another process does the same.
     """
