@@ -10,6 +10,7 @@ from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StoredObservation, StripeEvent
+from models.idempotency import IdempotencyKey
 from models.projected import (
     StoredCustomer,
     StoredPayment,
@@ -18,11 +19,12 @@ from models.projected import (
     UserEntitlement,
 )
 from models.search_terms import SearchTerm
+from models.statements import StoredStatement
 from models.user_versions import UserVersion
 
 metadata = Base.metadata
 
-APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
+APPEND_ONLY = ("audit_logs", "numbered_changes", "operator_statements", "payment_events")
 """Tables whose rows can be neither changed nor deleted."""
 
 _views = MetaData()
@@ -80,6 +82,7 @@ __all__ = [
     "DataLoss",
     "DatabaseEpoch",
     "DeadLetter",
+    "IdempotencyKey",
     "LostSettlement",
     "Membership",
     "NumberedChange",
@@ -92,6 +95,7 @@ __all__ = [
     "StoredObservation",
     "StoredPayment",
     "StoredPurchase",
+    "StoredStatement",
     "StoredSubscription",
     "StripeEvent",
     "UserEntitlement",

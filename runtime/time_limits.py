@@ -330,6 +330,12 @@ ACCESS_EXPIRY_SECONDS: Final = 20.0
 CONFLICTS_AGAIN_SECONDS: Final = 30.0
 """Until conflicts that PostgreSQL did not take are tried again."""
 
+ENDING_SOON_SECONDS: Final = 60.0
+"""Between two looks for access that ends within a week."""
+
+EXPIRED_KEYS_SECONDS: Final = 3600.0
+"""Between two removals of expired idempotency keys, which nothing waits for."""
+
 FIRST_PLANS_SECONDS: Final = 5.0
 """Between two looks for the first plans. It is shorter than ``OUTDATED_SECONDS``, the snooze of
 events that wait for them."""

@@ -15,6 +15,7 @@ from billing.objects.store import RealmObjects
 from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector
 from billing.projection.invoices import match_invoices
+from billing.projection.operator_grants import project_operator_grants
 from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
 from billing.projection.plan_lookup import PlanLookup
@@ -105,6 +106,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
     bought = project_purchases(purchases, PurchaseContext(returns, ownership, clocks), grants)
     project_summaries(objects, ownership, grants)
+    project_operator_grants(objects, lookup, now, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases)
     waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(

@@ -5,8 +5,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from billing.ids import EVERY_REALM
 from billing.readers.search_terms import is_stripe_id
 from billing.rows import PaymentRow
+from billing.statements import STATEMENT_PREFIX
 from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
 from ops.queries.audit_history import AccessHistory
@@ -125,7 +127,7 @@ def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
     yield f"decided by {reason.event_id}{event} at {format_time(reason.decided_at)}{guess}"
     if reason.payment:
         yield _paid(reason.payment)
-    elif reason.in_force and reason.kind != "customer":
+    elif reason.in_force and reason.kind not in {"customer", "grant"}:
         yield "no payment on record"
     if reason.revoked:
         by = _cause(reason.revoked.event_id, reason.revoked.actor)
@@ -142,7 +144,8 @@ def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
     yield f"decided by {reason.event_id}{guess}"
     entry = reason.entry
     what = entry.action.removeprefix("entitlement.")
-    asked = f" ({entry.reason})" if entry.reason and not entry.event_id else ""
+    by_person = entry.event_id is None or entry.event_id.startswith(STATEMENT_PREFIX)
+    asked = f" ({entry.reason})" if entry.reason and by_person else ""
     version = entry.catalogue_version
     plans = f", by version {version} of the plans" if version else ""
     by = f"{_cause(entry.event_id, entry.actor)}{asked}{plans}"
@@ -150,12 +153,14 @@ def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
 
 
 def _cause(event_id: str | None, actor: str) -> str:
+    if event_id and event_id.startswith(STATEMENT_PREFIX):
+        return f"{actor} ({event_id})"
     return event_id or ("time" if actor == CLOCK else actor)
 
 
 def _of_source(reason: SourceReason) -> str:
     kind = "features that Stripe lists for customer" if reason.kind == "customer" else reason.kind
-    mode = "" if reason.realm == "live" else f" ({reason.realm})"
+    mode = "" if reason.realm in {"live", EVERY_REALM} else f" ({reason.realm})"
     return f"{kind} {reason.source}{mode}, plan {reason.plan_code}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -20,6 +20,7 @@ from models.tables import (
     StoredObservation,
     StoredPayment,
     StoredPurchase,
+    StoredStatement,
     StoredSubscription,
     StripeEvent,
     UserEntitlement,
@@ -135,11 +136,15 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
         select(
             UserEntitlement.__table__,
             StripeEvent.type,
-            func.coalesce(StripeEvent.created_at, StoredObservation.asked_at).label("decided_at"),
+            StoredStatement.kind,
+            func.coalesce(
+                StripeEvent.created_at, StoredObservation.asked_at, StoredStatement.made_at
+            ).label("decided_at"),
             StoredObservation.event_id.label("asked_for"),
         )
         .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
         .outerjoin(StoredObservation, StoredObservation.id == UserEntitlement.event_id)
+        .outerjoin(StoredStatement, StoredStatement.id == UserEntitlement.event_id)
         .where(UserEntitlement.user_id == user_id)
         .order_by(UserEntitlement.starts_at, UserEntitlement.source, UserEntitlement.plan_code)
     )
@@ -147,12 +152,18 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
         Grant(
             row=read_row(EntitlementRow, dict(found)),
             catalogue_version=found["catalogue_version"],
-            decided_by=API_OBSERVATION if found["asked_for"] else found["type"],
+            decided_by=_decided_by(found),
             decided_at=found["decided_at"],
             asked_for=found["asked_for"],
         )
         for found in connection.execute(query).mappings()
     )
+
+
+def _decided_by(found: Any) -> str | None:
+    if found["asked_for"]:
+        return API_OBSERVATION
+    return f"operator.{found['kind']}" if found["kind"] else found["type"]
 
 
 def _effective(connection: Connection, user_id: str) -> dict[str, EffectiveValue]:

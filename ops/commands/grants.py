@@ -1,0 +1,284 @@
+"""``paidup grants``."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from sqlalchemy import Connection
+
+from billing.catalogue import FeatureValue
+from billing.text import storable
+from ops import connections
+from ops.errors import CommandFailed
+from ops.queries.grants import GrantFilter, list_grants
+from ops.queries.lookups import look_up_one
+from ops.queries.parties import configured_realms
+from ops.statements.bulk import BulkResult, check_all, make_all, read_file
+from ops.statements.deployment import grants_of
+from ops.statements.grants import EndRequest, GrantOperations, GrantRequest, GrantResult
+from ops.statements.render import GRANT_COLUMNS, print_grant, print_grants
+from ops.statements.request import read_feature, read_period
+from ops.statements.times import parse_duration
+from ops.terminal.formats import format_count
+from ops.terminal.operator_options import operator_options, require_reason
+from ops.terminal.output import (
+    add_options,
+    json_option,
+    limit_option,
+    pick_fields,
+    print_json,
+    print_list,
+    print_text,
+)
+from ops.up.up_file import settings as find_settings
+from runtime.idempotency import CallResult
+from runtime.ledger.deployment import ledger_of
+from runtime.ledger.record import Ledger
+from runtime.settings import Settings
+
+key_option = click.option(
+    "--idempotency-key",
+    "key",
+    metavar="KEY",
+    help="Repeat a call safely: the same key never makes a second grant.",
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show what the user may do then; record nothing."
+)
+
+
+@click.group(epilog="Example: paidup grants list --ending 7d")
+def grants() -> None:
+    """Give access by hand, with a reason: nothing that Stripe sends ends it."""
+
+
+@grants.command(
+    epilog="Example: paidup grants add usr_123 --plan premium --for 4mo --reason 'outage in May'",
+    short_help="Give a user a plan or features.",
+)
+@click.argument("user", required=False)
+@click.option("--plan", "plan_code", metavar="PLAN", help="The plan, by its code.")
+@click.option(
+    "--feature", "features", multiple=True, metavar="NAME=VALUE", help="A feature without a plan."
+)
+@add_options(
+    click.option("--for", "lasts", metavar="TIME", help="A duration: 12h, 30d, 4w, 4mo, 1y."),
+    click.option("--until", metavar="DATE", help="2026-12-31 ends with that day; or a time."),
+    click.option("--forever", is_flag=True, help="No end."),
+    click.option("--from", "starts", metavar="DATE", help="A later start. Default: now."),
+)
+@click.option("--test", is_flag=True, help="Count in test mode alone.")
+@click.option("--new-user", is_flag=True, help="Allow a user whom nothing has named before.")
+@click.option("--new-feature", is_flag=True, help="Allow a feature that no plan has.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Many grants: a CSV file with the columns user, plan, feature, for, until, from, reason.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before making the grants of a file.")
+@dry_run_option
+@key_option
+@operator_options
+@json_option
+def add(user: str | None, *, file: Path | None, **given: Any) -> int:
+    """Give USER a plan or features, for a time or for good.
+
+    USER is your id of a user, an id of Stripe or an e-mail address. The grant is a source of its
+    own beside what the user pays for. A date without a time ends with that day in PAIDUP_TIME_ZONE.
+
+    With --file, every row is checked before the first grant is made. Options serve as defaults for
+    its empty columns. If interrupted, run the same command again: it makes the rest.
+    """
+    settings = find_settings(os.environ, "DATABASE_URL")
+    if (user is None) == (file is None):
+        raise click.UsageError("name a user, or give --file")
+    if file is not None:
+        return _add_file(settings, file, given)
+    request = _request(settings, user or "", given)
+    return _carry_out(
+        settings,
+        lambda grants_, connection: grants_.add(connection, request, key=given["key"]),
+        "added",
+        dry_run=given["dry_run"],
+        as_json=given["as_json"],
+    )
+
+
+@grants.command(
+    "list",
+    epilog="Example: paidup grants list --user usr_123 --all",
+    short_help="Show grants, what ends first first.",
+)
+@click.option("--user", metavar="USER", help="Those of one user.")
+@click.option("--ending", metavar="TIME", help="Those in force that end within 7d, 4w ...")
+@click.option("--all", "over", is_flag=True, help="Also those that are over or were ended.")
+@limit_option("grants")
+@json_option
+def list_(*, user: str | None, ending: str | None, over: bool, limit: int, as_json: bool) -> None:
+    """Show the grants that people made, with who made them and why."""
+    settings = find_settings(os.environ, "DATABASE_URL")
+    within = None if ending is None else _span(ending)
+    with connections.open_snapshot(settings, application="grants") as connection:
+        named = None if user is None else _user(connection, settings, user)
+        wanted = GrantFilter(user=named, ending=within, over=over)
+        found, total = list_grants(connection, wanted, limit=limit)
+    more = total - len(found)
+    print_list(
+        "grants",
+        found,
+        GRANT_COLUMNS,
+        as_json=as_json,
+        empty="no grant matches; `paidup grants list --all` shows those that are over, too",
+        notes=[f"{more} more: --limit shows them"] if more else [],
+        total=total,
+    )
+
+
+@grants.command(
+    epilog="Example: paidup grants end grant_0f3a --reason 'given by mistake'",
+    short_help="End a grant now.",
+)
+@click.argument("grant")
+@dry_run_option
+@key_option
+@operator_options
+@json_option
+def end(
+    grant: str, *, dry_run: bool, key: str | None, actor: str, reason: str | None, as_json: bool
+) -> int:
+    """End GRANT now. What else gives its user access stays."""
+    settings = find_settings(os.environ, "DATABASE_URL")
+    why = require_reason(reason)
+    request = EndRequest(id=storable(grant), actor=actor, reason=why)
+    return _carry_out(
+        settings,
+        lambda grants_, connection: grants_.end(connection, request, key=key),
+        "ended",
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+def _carry_out(
+    settings: Settings,
+    call: Callable[[GrantOperations, Connection], CallResult[GrantResult]],
+    done: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Record a statement, or only show what would follow, and print the result."""
+    with _ledger(settings) as ledger:
+        grants_ = grants_of(settings, ledger)
+        in_transaction = ledger.try_out if dry_run else ledger.transact
+        called = in_transaction(lambda connection: call(grants_, connection))
+    if as_json:
+        print_json({**called.result.document(), "repeated": called.repeated, "dry_run": dry_run})
+        return 0
+    would = f"would have {done}" if dry_run else done
+    print_grant(called.result, done=f"{would} before:" if called.repeated else would)
+    return 0
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Ledger]:
+    with connections.open_database(settings, application="grants") as engine:
+        with connections.read_snapshot(engine):
+            pass  # An unreachable database fails here, with one sentence for the operator.
+        yield ledger_of(settings, engine)
+
+
+def _add_file(settings: Settings, path: Path, given: dict[str, Any]) -> int:
+    """Check every row of a file and show what it would make; make it unless it is a dry run."""
+    file = read_file(path, settings, given)
+    with _ledger(settings) as ledger:
+        grants_ = grants_of(settings, ledger)
+        checked = check_all(ledger, grants_, path, file)
+        if given["dry_run"]:
+            return _report_file(checked, BulkResult(), as_json=given["as_json"], dry_run=True)
+        if not given["as_json"]:
+            print_grants(checked)
+        _confirm(len(checked), yes=given["yes"])
+        made = make_all(ledger, grants_, file, given["key"])
+    return _report_file(checked, made, as_json=given["as_json"], dry_run=False)
+
+
+def _report_file(
+    checked: Sequence[GrantResult], made: BulkResult, *, as_json: bool, dry_run: bool
+) -> int:
+    if as_json:
+        rows = [each.document() for each in checked] if dry_run else []
+        print_json(
+            {
+                "dry_run": dry_run,
+                "would_grant": rows,
+                **pick_fields(made, "made", "repeated", "interrupted"),
+            }
+        )
+    elif dry_run:
+        print_grants(checked)
+    else:
+        before = f"; {made.repeated} were made before" if made.repeated else ""
+        print_text(f"{format_count(made.made, 'grant')} made{before}")
+        if made.interrupted:
+            print_text("interrupted: the same command makes the rest")
+    return 1 if made.interrupted else 0
+
+
+def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantRequest:
+    features: dict[str, FeatureValue] = dict(map(read_feature, given["features"]))
+    starts_at, lasts, until = read_period(
+        settings.time_zone,
+        starts=given["starts"],
+        lasts=given["lasts"],
+        until=given["until"],
+        forever=given["forever"],
+    )
+    with connections.open_snapshot(settings, application="grants") as connection:
+        user = _user(connection, settings, text)
+    return GrantRequest(
+        user_id=user,
+        plan_code=given["plan_code"],
+        features=features,
+        starts_at=starts_at,
+        lasts=lasts,
+        until=until,
+        actor=given["actor"],
+        reason=require_reason(given["reason"]),
+        test=given["test"],
+        new_user=given["new_user"],
+        new_feature=given["new_feature"],
+    )
+
+
+def _user(connection: Connection, settings: Settings, text: str) -> str:
+    return look_up_one(connection, configured_realms(settings), storable(text)).user
+
+
+def _confirm(number: int, *, yes: bool) -> None:
+    """Ask before making many grants.
+
+    Raises:
+        CommandFailed: standard input is no terminal, so there is no one to ask.
+        Abort: the operator said no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandFailed("add --yes to make these grants; nothing was granted")
+    click.confirm(f"make {format_count(number, 'grant')}?", abort=True, err=True)
+
+
+def _span(text: str) -> timedelta:
+    try:
+        duration = parse_duration(text)
+    except ValueError as error:
+        raise click.UsageError(f"--ending: {error}") from error
+    now = datetime.now(UTC)
+    return duration.after(now, ZoneInfo("UTC")) - now

@@ -1,0 +1,42 @@
+"""Print links, what moves by one, and what waits for a user."""
+
+from ops.queries.links import ListedLink, WaitingSource
+from ops.statements.links import LinkResult
+from ops.terminal.formats import format_time
+from ops.terminal.money import format_money
+from ops.terminal.output import Columns, print_text, printable
+
+LINK_COLUMNS: Columns[ListedLink] = {
+    "link": lambda each: each.link,
+    "target": lambda each: each.target,
+    "user": lambda each: each.user_id,
+    "state": lambda each: "taken back" if each.ended_at else "stands",
+    "since": lambda each: format_time(each.ended_at or each.made_at),
+    "by": lambda each: each.ended_by or each.actor,
+    "reason": lambda each: each.end_reason or each.reason,
+}
+
+WAITING_COLUMNS: Columns[WaitingSource] = {
+    "waits": lambda each: each.target if each.realm == "live" else f"{each.target} ({each.realm})",
+    "since": lambda each: format_time(each.since),
+    "customer": lambda each: each.customer,
+    "e-mail": lambda each: ", ".join(each.emails),
+    "may be of": lambda each: "; ".join(f"{one.user_id} ({one.why})" for one in each.candidates),
+}
+
+
+def print_link(result: LinkResult, *, done: str) -> None:
+    """Print a link that was made or taken back, with what moves and what stays."""
+    print_text(f"{done} {result.link}: {result.target} is of {printable(result.user_id)}")
+    for access in result.access:
+        plan = f"plan {printable(access.plan_code)} from {access.source}"
+        print_text(f"{printable(access.user_id)} {access.change} {plan}", indent=2)
+    for money in result.money:
+        amount = format_money(money.amount_minor, money.currency)
+        of = printable(money.user_id) if money.user_id else "no user"
+        print_text(f"{amount} of {money.payment_ref} is booked for {of}", indent=2)
+    if not result.access and not result.money:
+        print_text("nothing moves", indent=2)
+    for stays in result.stays:
+        plan = f"plan {printable(stays.plan_code)} from {stays.source}"
+        print_text(f"stays: {printable(stays.user_id)} has {plan}", indent=2)

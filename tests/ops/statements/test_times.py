@@ -1,0 +1,76 @@
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ops.statements.times import parse_duration, parse_end, parse_start
+
+BERLIN = ZoneInfo("Europe/Berlin")
+UTC_ZONE = ZoneInfo("UTC")
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_date_without_a_time_ends_with_its_day_in_the_zone() -> None:
+    assert parse_end("2026-12-31", UTC_ZONE) == moment("2027-01-01")
+    assert parse_end("2026-12-31", BERLIN) == moment("2026-12-31T23:00")
+    assert parse_end("2026-06-30", BERLIN) == moment("2026-06-30T22:00")
+
+
+def test_a_start_begins_with_its_day() -> None:
+    assert parse_start("2026-12-31", BERLIN) == moment("2026-12-30T23:00")
+
+
+def test_a_time_is_of_the_zone_unless_it_names_its_own() -> None:
+    assert parse_end("2026-12-31T18:00", BERLIN) == moment("2026-12-31T17:00")
+    assert parse_end("2026-12-31T18:00Z", BERLIN) == moment("2026-12-31T18:00")
+    assert parse_end("2026-12-31T18:00+05:30", BERLIN) == moment("2026-12-31T12:30")
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "2026-02-30", "31.12.2026", "9999-12-31"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is Python's
+        parse_end(text, UTC_ZONE)
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("12h", "2026-01-31T22:00"),
+        ("30d", "2026-03-02T10:00"),
+        ("2w", "2026-02-14T10:00"),
+        ("1mo", "2026-02-28T10:00"),
+        ("4mo", "2026-05-31T10:00"),
+        ("1y", "2027-01-31T10:00"),
+    ],
+)
+def test_a_duration_ends_that_much_later(text: str, end: str) -> None:
+    start = moment("2026-01-31T10:00")
+
+    assert parse_duration(text).after(start, UTC_ZONE) == moment(end)
+
+
+def test_months_keep_the_hour_of_the_zone_when_the_clocks_change() -> None:
+    start = moment("2026-02-15T09:00")
+
+    assert parse_duration("2mo").after(start, BERLIN) == moment("2026-04-15T08:00")
+
+
+@pytest.mark.parametrize("text", ["", "0d", "-1d", "30", "d", "1.5d", "30 min", "1000000d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["999999y", "999999w", "999999mo"])
+def test_an_end_beyond_every_calendar_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too far in the future"):
+        parse_duration(text).after(moment("2026-01-01"), UTC_ZONE)
+
+
+def test_a_span_is_exact() -> None:
+    start = moment("2026-03-29T00:00")
+
+    assert parse_duration("1d").after(start, BERLIN) - start == timedelta(days=1)
