@@ -218,7 +218,7 @@ KILLED_WHILE_NUMBERING = """
 import os, sys
 from runtime.changes import numbering
 from runtime.database.engine import engine_for
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), 9)
 {patch}
 numbering.number_waiting(engine_for(sys.argv[1], application_name="dying"))
