@@ -108,6 +108,11 @@ class Line:
     period_start: datetime | None = None
     period_end: datetime | None = None
 
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """The names of its price, the most trusted first: price id, lookup key, product id."""
+        return (self.price, self.lookup_key, self.product)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionPause:

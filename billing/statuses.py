@@ -7,7 +7,6 @@ SUBSCRIPTION_ENDED = frozenset({"canceled", "incomplete_expired"})
 
 SESSION_GRANTS = frozenset({"paid", "no_payment_required"})
 SESSION_PAID = "paid"
-INVOICE_UNPAID = frozenset({"open", "uncollectible"})
 SESSION_COMPLETE = frozenset({None, "complete"})
 """Old API versions have no session status; an open or expired free session grants nothing."""
 SESSION_EXPIRED_EVENT = "checkout.session.expired"
@@ -25,6 +24,7 @@ REFUND_FAILED = frozenset({"failed", "canceled"})
 REFUND_PENDING = frozenset({"pending", "requires_action"})
 CHARGE_FAILED = "failed"
 CAPTURE_EVENT = "charge.captured"
+SUCCESS_EVENT = "charge.succeeded"
 CREDIT_NOTE_VOID = "void"
 
 DISPUTE_LOST = "lost"

@@ -36,6 +36,7 @@ from bench.soak.waits import FaultInterval, LongestWait, longest_waits
 from ops.demo.plans import PLANS
 from ops.send.endpoint import Endpoint
 from ops.up.stack import Stack
+from runtime.database.deadline import reading_at_length
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
@@ -241,17 +242,20 @@ def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> No
     result.problems += [*answers.problems, *sorted(run.unexpected)]
     result.faults = Counter(interval.kind for interval in run.intervals)
     engine = engine_for(site.stack.database_url, application_name="soak")
-    with engine.connect() as connection:
+    # Hundreds of thousands of events on a busy machine: no time limit may end the comparison.
+    with engine.connect() as connection, reading_at_length(connection):
         settled, dead = judgement.settled_ids(connection), judgement.dead_letters(connection)
         lost = taken - settled - site.refused
         wrong = [*judgement.wrong_users(connection, waves.lifecycles())]
         left = [*judgement.rows_left(connection)]
         result.doubled = judgement.doubled_rows(connection)
+        times = judgement.event_times(
+            connection, answers.taken_at, site.involved, site.held_parties
+        )
+        result.waits = longest_waits(run.intervals, times)
     left += judgement.keys_left_for_good(site.inbox.client, PREFIX)
     result.lost, result.wrong, result.left_over = len(lost), len(wrong), len(left)
     result.dead = len(dead ^ site.refused)
-    times = judgement.event_times(engine, answers.taken_at, site.involved, site.held_parties)
-    result.waits = longest_waits(run.intervals, times)
     engine.dispose()
     result.problems += [f"{event} is lost" for event in sorted(lost)[:_SHOWN]]
     result.problems += [f"{event} was never sent" for event in sorted(settled - taken)[:_SHOWN]]

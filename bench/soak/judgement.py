@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import redis
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from bench.soak.site import HeldParty
 from bench.soak.waits import EventTimes
@@ -35,9 +35,11 @@ DOUBLED: Final = (
 
 _PROBES: Final = "SELECT count(*) FROM memberships WHERE object_key LIKE 'probe:%'"
 _COMMITTED: Final = (
-    "SELECT id, extract(epoch FROM coalesce(pg_xact_commit_timestamp(xmin), applied_at))::float8"
-    " AS applied, (SELECT min(party) FROM facts WHERE event_id = stripe_events.id) AS party"
-    " FROM stripe_events"
+    "SELECT settled.id, extract(epoch FROM"
+    " coalesce(pg_xact_commit_timestamp(settled.xmin), settled.applied_at))::float8"
+    " AS applied, stated.party FROM stripe_events AS settled LEFT JOIN"
+    " (SELECT event_id, min(party) AS party FROM facts GROUP BY event_id) AS stated"
+    " ON stated.event_id = settled.id"
 )
 _UNFINISHED: Final = (
     "index",
@@ -86,7 +88,7 @@ def wrong_users(connection: Connection, lifecycles: Iterable[Lifecycle]) -> Iter
 
 
 def event_times(
-    engine: Engine,
+    connection: Connection,
     taken_at: dict[str, float],
     left_out: Collection[str],
     held: Iterable[HeldParty] = (),
@@ -98,14 +100,12 @@ def event_times(
     held_by_party: dict[str, list[HeldParty]] = {}
     for each in held:
         held_by_party.setdefault(each.party, []).append(each)
-    with engine.connect() as connection:
-        rows = connection.execute(text(_COMMITTED))
-        for row in rows:
-            if row.id not in taken_at or row.id in left_out:
-                continue
-            times = EventTimes(event_id=row.id, taken_at=taken_at[row.id], applied_at=row.applied)
-            if not any(_waited_while(each, times) for each in held_by_party.get(row.party, ())):
-                yield times
+    for row in connection.execute(text(_COMMITTED)):
+        if row.id not in taken_at or row.id in left_out:
+            continue
+        times = EventTimes(event_id=row.id, taken_at=taken_at[row.id], applied_at=row.applied)
+        if not any(_waited_while(each, times) for each in held_by_party.get(row.party, ())):
+            yield times
 
 
 def _waited_while(held: HeldParty, times: EventTimes) -> bool:

@@ -35,6 +35,7 @@ from billing.statuses import (
     REFUND_FAILED,
     REFUND_PENDING,
     SUCCEEDED,
+    SUCCESS_EVENT,
 )
 
 
@@ -50,12 +51,13 @@ class ChargeState(AttemptState):
     captured: bool
     captured_at: datetime | None
     """The second in which an authorisation was captured, if its event is known."""
+    succeeded_at: datetime | None
+    """The second in which it succeeded, if its event is known; a debit is made days before."""
     failed_at: datetime | None
     """The time since which it has been failed, if it is failed now."""
     refunded: int
     refunded_as_of: datetime
     refunded_by: EventMoment
-    authorized_only: bool
     released_whole: bool
     """True if an authorisation was given up before anything was captured."""
 
@@ -75,9 +77,7 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
     return ChargeState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
-        user_statements=fold_user_statements(
-            facts, last_value(fact.fields.own_created_at for fact in facts)
-        ),
+        user_statements=fold_user_statements(facts, created),
         status=_status_before_success(state.fields),
         collected=_captured(state.fields.currency, done, created) if done else None,
         returned_at=failed_at if done else None,
@@ -91,12 +91,12 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
         stated=references_in_metadata(newest_metadata(fact.fields.metadata for fact in facts)),
         authorized=state.fields.amount,
         captured=state.fields.captured,
-        captured_at=min((f.since for f in facts if f.event_type == CAPTURE_EVENT), default=None),
+        captured_at=_first_of_type(facts, CAPTURE_EVENT),
+        succeeded_at=_first_of_type(facts, SUCCESS_EVENT),
         failed_at=failed_at,
         refunded=state.fields.amount_refunded if done else 0,
         refunded_as_of=state.at,
         refunded_by=_refunded_by(facts, state),
-        authorized_only=bool(succeeded) and not done,
         released_whole=bool(succeeded) and not done and _is_released(state.fields),
     )
 
@@ -105,6 +105,10 @@ def _captured(
     currency: str, done: Sequence[Observation[ChargeFields]], created: datetime | None
 ) -> ReceivedMoney:
     return ReceivedMoney(done[-1].fields.amount_captured, currency, created or done[0].at)
+
+
+def _first_of_type(facts: Sequence[Observation[ChargeFields]], event_type: str) -> datetime | None:
+    return min((fact.since for fact in facts if fact.event_type == event_type), default=None)
 
 
 def _failed_since(facts: Sequence[Observation[ChargeFields]]) -> datetime | None:
@@ -202,6 +206,11 @@ class DisputeState:
     won: bool
     open: bool
     newest: Observation[DisputeFields]
+
+    @property
+    def decided_by(self) -> EventMoment:
+        """The event that brought it to its present state."""
+        return EventMoment(self.newest.at, self.newest.event_id)
 
 
 def fold_dispute(key: ObjectKey, history: ObjectHistory) -> DisputeState:

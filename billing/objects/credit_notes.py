@@ -25,17 +25,17 @@ class CreditNoteState:
     void: bool
     total: int
     out_of_band_amount: int
-    currency: str
     refunds: tuple[str, ...]
     lines: tuple[CreditedLine, ...]
     at: datetime
     """The second in which it was made."""
+    voided_at: datetime | None
     decided_by: EventMoment
 
     @property
     def changed_at(self) -> datetime:
         """The second in which it was made, or voided if it is void."""
-        return self.decided_by.at if self.void else self.at
+        return self.voided_at or self.at
 
 
 def fold_credit_note(key: ObjectKey, history: ObjectHistory) -> CreditNoteState:
@@ -43,16 +43,17 @@ def fold_credit_note(key: ObjectKey, history: ObjectHistory) -> CreditNoteState:
     facts = observations(history, CreditNoteFields)
     state = state_of(history, facts)
     newest = next((fact for fact in facts if _is_void(fact)), state)
+    voided_at = last_value(fact.fields.voided_at for fact in facts) or newest.at
     return CreditNoteState(
         id=stripe_id_of(key),
         invoice=last_value(fact.fields.invoice for fact in facts),
         void=_is_void(newest),
         total=newest.fields.total,
         out_of_band_amount=newest.fields.out_of_band_amount,
-        currency=newest.fields.currency,
         refunds=tuple(dict.fromkeys(ref for fact in facts for ref in fact.fields.refunds)),
         lines=last_value(fact.fields.lines or None for fact in facts) or (),
         at=newest.fields.own_created_at or facts[0].at,
+        voided_at=voided_at if _is_void(newest) else None,
         decided_by=EventMoment(newest.at, newest.event_id),
     )
 

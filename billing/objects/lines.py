@@ -14,6 +14,11 @@ SUBSCRIPTION_LINE = "subscription"
 """The kind of a line that bills an item of a subscription."""
 
 
+def bills_an_item(line: Line) -> bool:
+    """Return True if the line bills an item of a subscription."""
+    return line.kind == SUBSCRIPTION_LINE or line.subscription_item is not None
+
+
 class LineList(NamedTuple):
     """All known lines; ``complete`` is False while Stripe has shown only a part of them."""
 

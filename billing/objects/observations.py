@@ -112,4 +112,4 @@ def customer_of(history: ObjectHistory) -> CustomerId | None:
 
 def newest_of(moments: Iterable[EventMoment]) -> EventMoment:
     """Return the newest moment of several objects; within a second, that of the lower event id."""
-    return max(sorted(moments, key=lambda moment: moment.event_id), key=lambda moment: moment.at)
+    return max(sorted(moments), key=lambda moment: moment.at)

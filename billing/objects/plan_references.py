@@ -32,7 +32,7 @@ class PlanReference:
 
 def reference_of_line(line: Line) -> PlanReference:
     """Return the names of a line's price; none if the line has no price."""
-    return PlanReference(refs=_known((line.price, line.lookup_key, line.product)))
+    return PlanReference(refs=_known(line.names))
 
 
 def reference_without_product(line: Line) -> PlanReference:

@@ -160,12 +160,10 @@ def _item_lists(facts: Sequence[Observation[SubscriptionFields]]) -> list[_ItemL
     """
     keys: dict[str, tuple[str, ...]] = {}
     known: tuple[Item, ...] = ()
-    complete, lists = True, []
+    lists = []
     for fact in facts:
-        if fact.fields.items_complete:
-            known, complete = fact.fields.items, True
-        else:
-            known, complete = _laid_over(known, fact.fields.items), False
+        complete = fact.fields.items_complete
+        known = fact.fields.items if complete else _laid_over(known, fact.fields.items)
         _note_keys(keys, known)
         lists.append(_ItemList(tuple(_sold_item(item, keys) for item in known), complete))
     return lists

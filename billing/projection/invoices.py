@@ -7,6 +7,7 @@ that was received within a minute of it, the nearest first. Such a pair is infer
 sum of money alone.
 """
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ FIRST_INVOICE_WITHIN = timedelta(hours=1)
 SHORTEST_REFERENCE = len("in_") + 8
 """A shorter cut-off invoice id could mean too many invoices."""
 
+_FORM_OF_INVOICE_ID = re.compile("in_[0-9A-Za-z]+")
 
 BilledAmounts = Mapping[str, Sequence[ReceivedMoney]]
 """The amounts paid on the invoices of each subscription."""
@@ -143,6 +145,15 @@ class MatchedPayments:
         money = self.received.get(ref) or self.uncovered.get(ref)
         return money.amount if money else 0
 
+    def lost_in_disputes(self, payment: PaymentObjects) -> int:
+        """Return what lost disputes took; one in another currency is over the whole payment."""
+        money = self.received.get(payment.ref)
+        return sum(
+            money.amount if money and money.currency != dispute.currency else dispute.amount
+            for dispute in payment.disputes
+            if dispute.lost
+        )
+
 
 def match_invoices(objects: RealmObjects) -> MatchedPayments:
     """Link payments and invoices, match the others, and compute each invoice's uncovered rest."""
@@ -237,9 +248,14 @@ def _referred_to(objects: RealmObjects) -> Iterator[tuple[str, str]]:
 
 def reference_to_invoice(order_reference: str | None) -> str | None:
     """Return an order reference that has the form of an invoice id, possibly cut off."""
-    if not order_reference or not order_reference.startswith("in_"):
+    if order_reference is None or not may_be_invoice(order_reference):
         return None
     return order_reference if len(order_reference) >= SHORTEST_REFERENCE else None
+
+
+def may_be_invoice(reference: str | None) -> bool:
+    """Return True for the form of an invoice id; an application's own reference has another."""
+    return bool(reference and _FORM_OF_INVOICE_ID.fullmatch(reference))
 
 
 def _invoices_named(objects: RealmObjects) -> set[str]:

@@ -414,8 +414,7 @@ def _moves(own: NamedUsers, links: Sequence[NamedUser]) -> tuple[Move, ...]:
 
 def _newest(named: Iterable[NamedUsers]) -> NamedUser | None:
     """Return the newest of several objects' statements; within a second, of the lower user id."""
-    stated = [runs[-1] for runs in named if runs]
-    stated.sort(key=lambda each: each.user_id)
+    stated = sorted(runs[-1] for runs in named if runs)
     return max(stated, key=lambda each: each.since, default=None)
 
 

@@ -192,11 +192,12 @@ def _returns_of_intent(payment: PaymentObjects) -> list[datetime]:
 def money_moments(payment: PaymentObjects) -> tuple[datetime, ...]:
     """Return every second at which the money may be said to have come.
 
-    A delayed method's charge is made days before the intent succeeds and the invoice is paid.
+    A delayed method's charge is made days before it and the intent succeed and the invoice is paid.
     """
     stated = [attempt.collected for attempt in payment.attempts]
     moments = [money.at for money in (*stated, collected_money(payment)) if money]
-    return tuple(dict.fromkeys(moments))
+    succeeded = [charge.succeeded_at for charge in payment.charges if charge.collected]
+    return tuple(dict.fromkeys((*moments, *filter(None, succeeded))))
 
 
 def status_of(payment: PaymentObjects, received: ReceivedMoney | None) -> PaymentStatus:

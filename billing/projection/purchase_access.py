@@ -102,7 +102,7 @@ def _plan_grants(owned: _Owned, passes: Passes, context: PurchaseContext) -> Ite
 def _won_disputes(purchase: OneTimePurchase, matched: MatchedPayments) -> list[EventMoment]:
     payments = [matched.payments[ref] for ref in purchase.paid_by if ref in matched.payments]
     disputes = [each for payment in payments for each in payment.disputes if each.won]
-    return [EventMoment(each.newest.at, each.newest.event_id) for each in disputes]
+    return [each.decided_by for each in disputes]
 
 
 class _Held(NamedTuple):

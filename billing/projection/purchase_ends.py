@@ -132,7 +132,7 @@ def _return_of(purchase: OneTimePurchase, context: ReturnContext) -> _Return:
         received=received,
         refunded=sum(matched.refunded(ref) for ref in purchase.paid_by),
         credited=sum(context.notes.without_refund(note) for note in after),
-        disputed=sum(_amount_lost(dispute, payments, matched) for dispute in lost),
+        disputed=sum(map(matched.lost_in_disputes, payments)) if counts else 0,
     )
 
 
@@ -143,7 +143,7 @@ def _open_disputes(
         for dispute in (each for payment in gone.payments for each in payment.disputes):
             if dispute.open:
                 because = f"Dispute {dispute.id} of purchase {purchase.ref} is open{_BY_POLICY}"
-                yield PurchaseEnd(_moment_of(dispute), because)
+                yield PurchaseEnd(dispute.decided_by, because)
 
 
 def _gone(purchase: OneTimePurchase, gone: _Return, policy: Policy) -> Iterator[PurchaseEnd]:
@@ -170,22 +170,9 @@ def _names_lines(note: CreditNoteState) -> bool:
     return any(line.invoice_line for line in note.lines)
 
 
-def _amount_lost(
-    dispute: DisputeState, payments: list[PaymentObjects], matched: MatchedPayments
-) -> int:
-    """Return what a lost dispute took; in another currency it is over the whole payment."""
-    disputed = next(payment for payment in payments if dispute in payment.disputes)
-    money = matched.received.get(disputed.ref)
-    return money.amount if money and dispute.currency != money.currency else dispute.amount
-
-
 def _lost(dispute: DisputeState, purchase: OneTimePurchase) -> PurchaseEnd:
     because = f"Dispute {dispute.id} of purchase {purchase.ref} was lost{_BY_POLICY}"
-    return PurchaseEnd(_moment_of(dispute), because)
-
-
-def _moment_of(dispute: DisputeState) -> EventMoment:
-    return EventMoment(dispute.newest.at, dispute.newest.event_id)
+    return PurchaseEnd(dispute.decided_by, because)
 
 
 def _refunded(purchase: OneTimePurchase, gone: _Return, how: str) -> PurchaseEnd:

@@ -17,7 +17,7 @@ from typing import Final
 
 from billing.catalogue import Plan
 from billing.facts import Line
-from billing.objects.lines import SUBSCRIPTION_LINE
+from billing.objects.lines import bills_an_item
 from billing.objects.plan_references import (
     PlanReference,
     reference_of_line,
@@ -91,11 +91,6 @@ class SubscriptionPlans:
                     if subscription and bills_an_item(line):
                         self._billed[subscription].append(line)
         return self._billed
-
-
-def bills_an_item(line: Line) -> bool:
-    """Return True if the line bills an item of a subscription."""
-    return line.kind == SUBSCRIPTION_LINE or line.subscription_item is not None
 
 
 def may_buy(line: Line) -> bool:

@@ -25,7 +25,7 @@ from billing.objects.payment_intents import AttemptState
 from billing.objects.plan_references import PlanReference, reference_of_line
 from billing.objects.store import RealmObjects
 from billing.objects.subscriptions import SubscriptionState
-from billing.projection.invoices import InvoiceMatch, MatchedPayments
+from billing.projection.invoices import InvoiceMatch, MatchedPayments, may_be_invoice
 from billing.projection.payments import PaymentObjects
 from billing.projection.plan_lookup import PlanLookup
 from billing.projection.purchase_lines import (
@@ -41,8 +41,6 @@ from billing.projection.purchase_lines import (
 from billing.projection.sold_plans import NO_PLAN, first_known, sold_plan
 from billing.projection.subscription_plans import plans_of_runs
 from billing.rows import PaymentStatus, PurchaseStatus
-
-INVOICE_PREFIX = "in_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +134,13 @@ class _Evidence:
 
     @property
     def paid_at(self) -> datetime | None:
-        """The second in which the last of the money came."""
+        """The second of the last of the money: the payments' own, else the invoice's.
+
+        The money of a payment that only a checkout or an invoice payment names is the invoice's.
+        """
+        known = any(each.attempts for each in self.paid)
+        if not known and self.invoice and self.invoice.granted:
+            return self.invoice.granted.since
         return max((self.received.received[each.ref].at for each in self.paid), default=None)
 
     @property
@@ -176,7 +180,7 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
         if purchase := _by_checkout(session, context):
             found.setdefault(purchase.ref, purchase)
             invoiced.update({purchase.invoice.id} if purchase.invoice else ())
-    for match in matched.matches.values():
+    for _, match in sorted(matched.matches.items()):
         if match.ref not in invoiced and (by_invoice := _by_invoice(match, context)):
             found.setdefault(by_invoice.ref, by_invoice)
     awaiting: set[str] = set()
@@ -354,8 +358,14 @@ def _by_invoice(match: InvoiceMatch, context: _Context) -> OneTimePurchase | Non
     lines = named_otherwise(lines, stated, context.lookup) if granted else ()
     if not lines:
         return None
-    ref = evidence.only_ref or invoice.id
+    ref = _ref_of_invoice(invoice, evidence)
     return _purchase(ref, evidence, lines, stated, context, granted=granted)
+
+
+def _ref_of_invoice(invoice: InvoiceState, evidence: _Evidence) -> str:
+    """Return the payment of an invoice, or the invoice if its payment pays others as well."""
+    ref = evidence.only_ref
+    return ref if ref and len(evidence.received.linked(ref)) == 1 else invoice.id
 
 
 def _sold_by_checkout(payment: PaymentObjects) -> bool:
@@ -378,12 +388,8 @@ def _links(payment: PaymentObjects, context: _Context) -> list[InvoiceMatch]:
 
 def _names_invoice(payment: PaymentObjects, context: _Context) -> bool:
     """Return True if the payment names an invoice, which no event has shown yet."""
-    named = [each.invoice or each.order_reference or "" for each in payment.attempts]
-    return bool(_links(payment, context)) or any(map(_is_of_an_invoice, named))
-
-
-def _is_of_an_invoice(reference: str) -> bool:
-    return reference.startswith(INVOICE_PREFIX)
+    referring = any(may_be_invoice(each.order_reference) for each in payment.attempts)
+    return referring or bool(_links(payment, context))
 
 
 def _by_payment(

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from billing.objects.charges import ChargeState, RefundState
 from billing.objects.observations import EventMoment, ReceivedMoney
+from billing.objects.payment_intents import IntentState
 from billing.projection.payments import PaymentObjects, returned_at
 
 
@@ -24,7 +25,7 @@ def refunded_amount(payment: PaymentObjects, received: ReceivedMoney | None) -> 
     released = _released(payment)
     by_total = _running_total(payment) - released - _not_given_back(payment)
     by_refunds = _sum(_succeeded(payment)) - _released_by_refunds(payment, received, released)
-    return min(received.amount, max(0, by_total, by_refunds))
+    return min(received.amount, max(by_total, by_refunds))
 
 
 def _running_total(payment: PaymentObjects) -> int:
@@ -41,14 +42,13 @@ def _sum(refunds: Iterable[RefundState]) -> int:
 
 def _released(payment: PaymentObjects) -> int:
     """Return what was authorised and never captured, once nothing more can be captured."""
-    charges = [charge for charge in payment.charges if charge.collected]
+    charges = [(each, each.collected.amount) for each in payment.charges if each.collected]
     if not charges:
         return payment.intent.uncaptured if payment.intent and payment.intent.final else 0
-    return sum(_uncaptured(charge, payment) for charge in charges)
+    return sum(_uncaptured(charge, captured, payment.intent) for charge, captured in charges)
 
 
-def _uncaptured(charge: ChargeState, payment: PaymentObjects) -> int:
-    intent, captured = payment.intent, charge.collected.amount if charge.collected else 0
+def _uncaptured(charge: ChargeState, captured: int, intent: IntentState | None) -> int:
     if intent and intent.succeeded and intent.collected:
         captured = min(captured, intent.collected.amount)
     rest = max(0, charge.authorized - captured)

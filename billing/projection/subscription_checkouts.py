@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from billing.facts import Line
 from billing.objects.checkouts import SessionState
 from billing.objects.invoices import InvoiceState
-from billing.objects.lines import SUBSCRIPTION_LINE
+from billing.objects.lines import bills_an_item
 from billing.objects.plan_references import reference_of_line
-from billing.projection.plan_lookup import HeldPlan, Names, PlanLookup, add_up
+from billing.projection.plan_lookup import HeldPlan, PlanLookup, add_up
 from billing.projection.sold_plans import first_known, note_unsold
 from billing.projection.subscription_sources import PaidCheckout, SubscriptionSource
 
@@ -23,7 +23,7 @@ def plans_begun(
 ) -> tuple[HeldPlan, ...]:
     """Return the plans for which a checkout began a subscription, and note what no plan sells."""
     lines = lines_begun(source, checkout)
-    if any(lookup.knew(_names(line)) for line in lines):
+    if any(lookup.knew(line.names) for line in lines):
         for line in lines:
             note_unsold(reference_of_line(line), lookup)
         return plans_of_lines(lines, lookup)
@@ -45,7 +45,7 @@ def lines_begun(source: SubscriptionSource, checkout: PaidCheckout) -> list[Line
 
 def plans_of_lines(lines: Iterable[Line], lookup: PlanLookup) -> tuple[HeldPlan, ...]:
     """Return the plans of lines by their names, with the quantities of one plan added up."""
-    named = ((lookup.plan_by_names(_names(line)), _seats(line)) for line in lines)
+    named = ((lookup.plan_by_names(line.names), _seats(line)) for line in lines)
     return add_up(HeldPlan(plan, seats) for plan, seats in named if plan)
 
 
@@ -58,15 +58,7 @@ def _first_invoice(source: SubscriptionSource, session: SessionState) -> Invoice
 
 def _of_items(lines: Iterable[Line]) -> list[Line]:
     """Return the lines that bill an item of a subscription for a whole period."""
-    return [
-        line
-        for line in lines
-        if line.kind == SUBSCRIPTION_LINE and not line.proration and _seats(line)
-    ]
-
-
-def _names(line: Line) -> Names:
-    return (line.price, line.lookup_key, line.product)
+    return [line for line in lines if bills_an_item(line) and not line.proration and _seats(line)]
 
 
 def _seats(line: Line) -> int:

@@ -85,11 +85,22 @@ def _meanings(
         for item, is_known in zip(items, known, strict=True)
     ]
     pairs = list(zip(items, found, strict=True))
-    if not any(known) and not any(meaning and meaning.held(item) for item, meaning in pairs):
+    decided = any(
+        is_known and not _grants_nothing_still(item, meaning, meanings)
+        for is_known, (item, meaning) in zip(known, pairs, strict=True)
+    )
+    if not decided and not any(meaning and meaning.held(item) for item, meaning in pairs):
         new = (place for place, (i, meaning) in enumerate(pairs) if meaning is None and i.quantity)
         if (replacing := next(new, None)) is not None:
             found[replacing] = _Meaning(inherited=before)
     return [meaning or _NOTHING for meaning in found]
+
+
+def _grants_nothing_still(
+    item: SoldItem, meaning: _Meaning | None, meanings: dict[str | None, _Meaning]
+) -> bool:
+    """Return True for an item that granted nothing before either: a usage price, for example."""
+    return meaning == _NOTHING and _past(item, meanings) == _NOTHING
 
 
 def _past(item: SoldItem, meanings: dict[str | None, _Meaning]) -> _Meaning | None:

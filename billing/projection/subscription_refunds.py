@@ -14,7 +14,7 @@ from billing.catalogue import Policy, PolicyAction
 from billing.facts import Line
 from billing.objects.charges import DisputeState
 from billing.objects.invoices import InvoiceState
-from billing.objects.lines import SUBSCRIPTION_LINE
+from billing.objects.lines import bills_an_item
 from billing.objects.observations import EventMoment, newest_of
 from billing.projection.invoices import MatchedPayments
 from billing.projection.payments import PaymentObjects
@@ -107,10 +107,9 @@ def _has_money(period: _PaidPeriod, matched: MatchedPayments) -> bool:
 
 
 def _bills(line: Line, entitled: frozenset[str], lookup: PlanLookup) -> bool:
-    if line.proration or not (line.subscription_item or line.kind == SUBSCRIPTION_LINE):
+    if line.proration or not bills_an_item(line):
         return False
-    names = (line.price, line.lookup_key, line.product)
-    return line.subscription_item in entitled or lookup.plan_by_names(names) is not None
+    return line.subscription_item in entitled or lookup.plan_by_names(line.names) is not None
 
 
 def _payments(invoice: InvoiceState, matched: MatchedPayments) -> list[PaymentObjects]:
@@ -125,7 +124,9 @@ def _end_of(period: _PaidPeriod, matched: MatchedPayments, policy: Policy) -> Pe
     if policy.subscription_dispute_open is PolicyAction.END:
         for dispute in period.disputes():
             if dispute.open:
-                return PeriodEnd(_moment(dispute), f"Dispute {dispute.id} {of} is open{_BY_POLICY}")
+                return PeriodEnd(
+                    dispute.decided_by, f"Dispute {dispute.id} {of} is open{_BY_POLICY}"
+                )
     refunded = sum(matched.refunded(ref) for ref in period.refs)
     if 0 < period.total <= refunded and policy.subscription_refund_full is PolicyAction.END:
         because = f"The payment {of} was refunded in full{_BY_POLICY}"
@@ -134,19 +135,8 @@ def _end_of(period: _PaidPeriod, matched: MatchedPayments, policy: Policy) -> Pe
         ]
         return PeriodEnd(newest_of(by), because)
     lost = [each for each in period.disputes() if each.lost]
-    gone = refunded + sum(_amount(dispute, period, matched) for dispute in lost)
+    gone = refunded + sum(map(matched.lost_in_disputes, period.payments))
     if lost and period.total <= gone and policy.subscription_dispute_lost is PolicyAction.END:
-        moment = newest_of(map(_moment, lost))
+        moment = newest_of(dispute.decided_by for dispute in lost)
         return PeriodEnd(moment, f"A dispute {of} was lost{_BY_POLICY}")
     return None
-
-
-def _moment(dispute: DisputeState) -> EventMoment:
-    return EventMoment(dispute.newest.at, dispute.newest.event_id)
-
-
-def _amount(dispute: DisputeState, period: _PaidPeriod, matched: MatchedPayments) -> int:
-    """Return what a lost dispute took; in another currency it is over the whole payment."""
-    payment = next(each for each in period.payments if dispute in each.disputes)
-    money = matched.received.get(payment.ref)
-    return money.amount if money and money.currency != dispute.currency else dispute.amount

@@ -199,7 +199,7 @@ def _stated_by_event(envelope: Envelope, observation: ApiObservation) -> tuple[F
     if raw is None:
         if event_type not in _ENDINGS:
             return ()
-        ended = {"id": observation.object_id, "object": observation.family, "deleted": True}
+        ended = {"id": observation.object_id}
         return facts_stated_by_type(envelope, reader, ended, envelope.created_at)
     if event_type not in STATED_BY_TYPE or not _is_of(observation, reader, raw):
         return ()

@@ -252,9 +252,9 @@ def _with_zero_invoices(original: Any) -> Any:
     return uncovered
 
 
-def _whole_payment(dispute: Any, payments: Any, matched: Any) -> int:
-    disputed = next(payment for payment in payments if dispute in payment.disputes)
-    return int(matched.amount_of(disputed.ref))
+def _whole_payments(matched: Any, payment: Any) -> int:
+    lost = [dispute for dispute in payment.disputes if dispute.lost]
+    return len(lost) * int(matched.amount_of(payment.ref))
 
 
 def _inquiries_are_lost(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
@@ -546,7 +546,9 @@ _MONEY_BACK = {
             lambda without: without - {DISPUTE_WON},
         ),
     ),
-    "part-of-dispute-lost": (Change(f"{_ENDS}:_amount_lost", _constant(_whole_payment)),),
+    "part-of-dispute-lost": (
+        Change(f"{_INVOICES}:MatchedPayments.lost_in_disputes", _constant(_whole_payments)),
+    ),
     "dispute-of-no-consequence": (Change(f"{_OBJECTS}.store:_FOLDS", _inquiries_are_lost),),
     "line-credited": (Change(f"{_ENDS}:_credited_lines", _always(())),),
     "note-without-lines": (

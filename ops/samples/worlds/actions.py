@@ -259,7 +259,7 @@ def add_item(stage: Stage, random: Random) -> None:
     if held is None or stage.account.ancient:
         return
     account = stage.account
-    if happens(random, 0.6):
+    if happens(random, 0.5):
         offer = random.choice([offers.ADDON, offers.TEAM, offers.FREE])
         items = [*held.items, subscribing.new_item(account, held, offer)]
     else:

@@ -227,6 +227,7 @@ class CreditNote:
     refund_amount: int = 0
     out_of_band: int = 0
     balance: int = 0
+    voided_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -418,7 +418,7 @@ def _credit_note(record: records.CreditNote, shape: Shape) -> JsonObject:
         "subtotal": record.amount,
         "total": record.amount,
         "type": "post_payment",
-        "voided_at": None if record.status == "issued" else record.created + 1,
+        "voided_at": record.voided_at,
         **paths,
     }
 

@@ -77,8 +77,8 @@ def draw_plan(seed: str) -> WorldPlan:
     release = random.choices(list(ApiRelease), weights=[1, 2, 2, 2, 3, 4])[0]
     theme = random.choice(list(THEMES))
     kinds = [kind for kind in UNHEARD if kind != "everything"]
-    kind = "everything" if happens(random, 0.5) else random.choice(kinds)
-    since = random.randrange(1, 50) * DAY if happens(random, 0.1) else 0
+    kind = "everything" if happens(random, 0.5) else random.choice([*kinds, "late-charges"])
+    since = random.randrange(1, 50) * DAY if happens(random, 0.14) else 0
     realms: list[tuple[bool, str | None]] = [(False, None)]
     if happens(random, 0.12):
         realms.append((True, None))
@@ -99,14 +99,14 @@ def draw_plan(seed: str) -> WorldPlan:
         realms=tuple(realms),
         policy=_policy(random),
         identity=_identity(random),
-        dropped=random.choice(["addon", "pro", "lifetime"]) if happens(random, 0.12) else None,
+        dropped=random.choice(["addon", "pro", "lifetime"]) if happens(random, 0.16) else None,
         clocked=clocked,
         waits=random.choice([1, 60, 4000, 2 * DAY, 4 * DAY, 8 * DAY, 40 * DAY]),
     )
 
 
 def _policy(random: Random) -> dict[str, str]:
-    unknown = {"unknown_price": "end"} if happens(random, 0.3) else {}
+    unknown = {"unknown_price": "end"} if happens(random, 0.36) else {}
     if happens(random, 0.5):
         return unknown
     return unknown | {
@@ -238,7 +238,7 @@ _SUBSCRIPTIONS: Final[Mapping[str, int]] = {
     "give_up": 1,
     "switch_price": 5,
     "transfer_key": 2,
-    "add_item": 3,
+    "add_item": 4,
     "remove_item": 2,
     "cancel": 1,
     "cancel_at_period_end": 2,

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, timedelta, timezone
 
 import pytest
 
@@ -51,20 +52,32 @@ def test_it_reads_back_unchanged(shown: ApiObservation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "error"),
+    ("member", "value", "error", "reason"),
     [
-        ("object_id", 7, ValueError),
-        ("family", "a\0", ValueError),
-        ("asked_at", "2026-11-28T00:00:00", ValueError),
-        ("asked_at", "yesterday", ValueError),
-        ("payload", "[]", MalformedEvent),
+        ("object_id", 7, ValueError, "object_id is no text that can be stored"),
+        ("family", "a\0", ValueError, "family is no text that can be stored"),
+        ("asked_at", "2026-11-28T00:00:00", ValueError, "2026-11-28T00:00:00 has no time zone"),
+        ("asked_at", "yesterday", ValueError, "yesterday"),
+        ("payload", "[]", MalformedEvent, "the body is not a JSON object"),
     ],
 )
-def test_what_is_none_is_refused(member: str, value: object, error: type[Exception]) -> None:
+def test_what_is_none_is_refused(
+    member: str, value: object, error: type[Exception], reason: str
+) -> None:
     (document,) = observations_to_json((SHOWN,))
 
-    with pytest.raises(error):
+    with pytest.raises(error, match=reason):
         observations_from_json([document | {member: value}])
+
+
+def test_the_second_in_which_it_was_asked_for_is_read_in_utc() -> None:
+    (document,) = observations_to_json((SHOWN,))
+    elsewhere = SHOWN.asked_at.astimezone(timezone(timedelta(hours=5)))
+
+    (read,) = observations_from_json([document | {"asked_at": elsewhere.isoformat()}])
+
+    assert read == SHOWN
+    assert read.asked_at.tzinfo is UTC
 
 
 def test_of_two_with_one_id_the_second_counts() -> None:

@@ -275,6 +275,39 @@ def test_a_customer_that_no_longer_exists_has_no_features() -> None:
     assert fetched_json(fetched) == [None]
 
 
+def test_an_observation_is_the_response_to_the_byte_with_its_api_version() -> None:
+    text = '{"id": "cus_1",\t"object": "customer"}'
+    target = FetchTarget(family="customer", stripe_id="cus_1")
+    response = read_response("/v1/customers/cus_1", 200, at(3), text, "2026-10-28.endive")
+
+    (shown,) = observations_in(FetchRecord(targets=(target,)).with_response(response))
+
+    assert (shown.payload, shown.api_version, shown.asked_at) == (text, "2026-10-28.endive", at(3))
+    assert (shown.family, shown.object_id, shown.gone) == ("customer", "cus_1", False)
+
+
+def test_the_features_of_a_customer_that_no_longer_exists_are_what_stripe_said() -> None:
+    text = '{"error": {"code": "resource_missing"}}'
+    target = FetchTarget(family=SUMMARY, stripe_id="cus_1")
+    response = read_response(FEATURES, 404, at(3), text)
+
+    (shown,) = observations_in(FetchRecord(targets=(target,)).with_response(response))
+
+    assert (shown.payload, shown.gone) == (text, True)
+
+
+def test_pages_are_kept_as_one_compact_list_of_stripes_shape() -> None:
+    account = FakeStripeAccount()
+    account.features["cus_1"] = [(at(-9), [])]
+
+    (shown,) = account.fetch(FetchTarget(family=SUMMARY, stripe_id="cus_1"), at=at(0))
+
+    assert shown.payload == (
+        f'{{"object":"{SUMMARY}","customer":"cus_1",'
+        '"entitlements":{"object":"list","data":[],"has_more":false}}'
+    )
+
+
 @pytest.mark.parametrize(
     ("later_than", "seconds", "early"),
     [(None, 0, False), (0.9, 0, True), (0, 0, True), (0, 1, False)],

@@ -30,6 +30,13 @@ def test_documents_are_compact() -> None:
     assert targets_to_text((SUBSCRIPTION,)) == f"[{target}]"
 
 
+def test_a_response_is_of_a_whole_second_and_names_its_api_version() -> None:
+    response = read_response("/v1/customers/cus_1", 200, at(0.7), "{}", "2026-10-28.endive")
+
+    assert (response.at, response.api_version) == (at(0), "2026-10-28.endive")
+    assert read_response("/v1/customers/cus_1", 200, at(0), "{}").api_version is None
+
+
 def test_a_response_is_found_by_its_request() -> None:
     one = read_response("/v1/customers/cus_1", 404, at(0), "{}")
     fetched = FetchRecord(targets=(CUSTOMER,)).with_response(one)

@@ -1,5 +1,6 @@
 """Facts of one object have one order, decided by their contents."""
 
+from dataclasses import replace
 from itertools import pairwise, permutations
 from random import Random
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.facts import Fact, Rank
+from billing.ids import EventId
 from billing.objects.ordering import MAX_EXACT_FACTS, order_facts, restrictiveness
 from tests.billing.fact_builders import (
     charge,
@@ -171,6 +173,38 @@ def test_twin_events_that_say_the_same_are_no_guess() -> None:
     assert not order_facts([subscription(event="a"), subscription(event="b")]).guessed
 
 
+def test_a_twin_of_a_change_within_a_second_stands_beside_it_and_ends_nothing() -> None:
+    before = subscription("past_due", -5, event="0")
+    there, twin = step("c", "past_due", "unpaid"), step("a", "past_due", "unpaid")
+    onwards = step("b", "unpaid", "active")
+
+    for arranged in permutations([before, there, twin, onwards]):
+        history = order_facts(arranged)
+        assert [fact.event_id for fact in history.facts] == ["0", "c", "a", "b"]
+        assert not history.guessed
+
+
+def test_a_change_that_is_made_twice_within_a_second_is_no_twin() -> None:
+    before = subscription("active", -5, event="0")
+    there, back = step("a", "active", "paused"), step("b", "paused", "active")
+    again = step("c", "active", "paused")
+
+    for arranged in permutations([before, there, back, again]):
+        history = order_facts(arranged)
+        assert history.newest.fields == again.fields
+        assert not history.guessed
+
+
+def test_only_events_of_one_type_that_say_what_was_before_are_twins() -> None:
+    before = subscription("active", -5, event="0")
+    there, onwards = step("c", "active", "unpaid"), step("b", "unpaid", "past_due")
+    other = replace(there, event_id=EventId("a"), event_type="another.type")
+    without = replace(there, event_id=EventId("a"), before=None)
+
+    assert newest(before, there, onwards, other) == "a"
+    assert newest(before, there, onwards, without) == "a"
+
+
 @pytest.mark.parametrize("end", ["canceled", "incomplete_expired"])
 def test_an_ended_subscription_stays_ended_despite_newer_facts(end: str) -> None:
     history = order_facts([subscription(end, 1, event="end"), subscription("active", 2)])
@@ -286,6 +320,18 @@ def test_as_many_facts_as_can_be_tried_are_tried() -> None:
 
     assert len(steps) == MAX_EXACT_FACTS
     assert newest_of_some(subscription("active", -5, event="before"), *steps) == "i"
+
+
+def test_a_twin_among_more_facts_than_can_be_tried_stands_beside_its_like() -> None:
+    before = subscription("active", -5, event="before")
+    chain = handed_on(1, MAX_EXACT_FACTS + 3)
+    twin = replace(chain[4], event_id=EventId("zz"))
+    ids = [fact.event_id for fact in chain]
+    expected = ["before", *ids[:4], "zz", *ids[4:]]
+
+    assert events(before, *chain, twin) == expected
+    assert events(twin, *reversed(chain), before) == expected
+    assert not order_facts([before, *chain, twin]).guessed
 
 
 def newest_of_some(*facts: Fact) -> str:

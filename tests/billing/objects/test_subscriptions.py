@@ -71,8 +71,8 @@ def test_an_item_keeps_the_lookup_keys_that_its_price_had_and_no_later_one() -> 
 
 def test_equal_items_in_a_row_are_one_run_from_the_first() -> None:
     folded = state(
-        subscription("active", 0, item(period_end=DAY)),
-        subscription("past_due", 1, item(period_end=2 * DAY)),
+        subscription("active", 0, item(period_start=at(0), period_end=DAY)),
+        subscription("past_due", 1, item(period_start=at(DAY), period_end=2 * DAY)),
         subscription("past_due", 2, item(quantity=2)),
     )
 

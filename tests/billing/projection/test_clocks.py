@@ -40,7 +40,15 @@ def test_the_clock_may_be_named_by_the_customer_or_an_invoice() -> None:
     ]
 
     assert not grant(*later).active
-    assert not grant(ENDING, customer("usr_1", clock="clock_1"), open_invoice(31 * DAY)).active
+    unnamed = [subscription(at_period_end=True), open_invoice(31 * DAY)]
+    assert grant(*unnamed).active
+    assert not grant(*unnamed, customer("usr_1", clock="clock_1")).active
+
+
+def test_the_newest_time_that_anything_tells_is_the_clocks() -> None:
+    later = subscription("active", 31 * DAY, at_period_end=True, stated=CLOCK)
+
+    assert not grant(ENDING, later, open_invoice(5 * DAY)).active
 
 
 def test_an_invoice_of_the_clocks_time_tells_it_although_the_event_is_of_ours() -> None:

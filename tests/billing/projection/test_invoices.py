@@ -142,6 +142,17 @@ def test_a_payment_is_of_the_subscription_that_names_its_invoice_as_the_latest()
         assert (row.invoice_id, row.plan_code, row.user_id) == (FULL, "premium", "usr_1")
 
 
+def test_of_two_subscriptions_that_name_one_invoice_the_lower_id_is_billed() -> None:
+    both = [
+        with_fields(subscription(user=f"usr_{one}", stripe_id=f"sub_{one}"), latest_invoice=FULL)
+        for one in (1, 2)
+    ]
+    paid = intent(seconds=999, invoice=FULL)
+
+    for order in (both, both[::-1]):
+        assert only_payment(project_facts(order, paid)).user_id == "usr_1"
+
+
 def test_a_payment_that_refers_to_another_invoice_is_not_paired() -> None:
     assert not inferred(invoice(0), intent(order_reference="in_2Nabcdefgh"))
     both = [invoice(0, stripe_id=f"{CUT_OFF}{last}", subscription=None) for last in "AB"]
@@ -160,6 +171,9 @@ def test_an_invoice_paid_by_a_delayed_method_is_paired_by_the_second_of_success(
     assert inferred(bill, debit, intent(seconds=4 * DAY)) == {"pi_1": "in_1"}
     assert only_payment(project_facts(bill, debit, intent(seconds=4 * DAY))).occurred_at == at(0)
     assert not inferred(bill, debit)
+    heard = charge(4 * DAY, own_created_at=at(0), how={"type_": "charge.succeeded"})
+    assert inferred(bill, heard) == {"pi_1": "in_1"}
+    assert only_payment(project_facts(bill, heard)).occurred_at == at(0)
 
 
 def test_a_charge_that_only_its_intent_names_is_of_that_intent() -> None:

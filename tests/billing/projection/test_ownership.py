@@ -525,6 +525,12 @@ class TestOthersUnderTheCustomer:
             assert grant_of(projection, "sub_2") == {"usr_1"}
             assert "click_1" in named(projection)
 
+    def test_a_client_reference_gives_way_to_the_metadata_of_its_own_checkout(self) -> None:
+        silent = subscription(user=None, seconds=50, stripe_id="sub_2")
+        projection = project_facts(checkout(user_id="usr_1", client_reference_id="click_1"), silent)
+
+        assert grant_of(projection, "sub_2") == {"usr_1"}
+
     def test_a_copy_gives_way_to_a_user_named_under_the_customer(self) -> None:
         billed = invoice(1, subscription="sub_2", user_id="usr_2")
 
@@ -681,6 +687,15 @@ class TestLinksOfPeople:
         projection = project_facts(subscription(user="usr_1", seconds=10), links)
 
         assert holders(projection) == {"usr_9"}
+
+    def test_links_of_one_second_move_one_after_the_other(self) -> None:
+        links = [
+            link("cus_1", "usr_b", 5, stripe_id="op_1"),
+            link("cus_1", "usr_a", 5, stripe_id="op_2"),
+        ]
+
+        for bought in (subscription(user="usr_c"), subscription(user="usr_b")):
+            assert holders(project_facts(customer("usr_c"), bought, links)) == {"usr_a"}
 
     def test_a_link_of_a_customer_that_said_nothing_moves_nothing(self) -> None:
         projection = project_facts(

@@ -106,6 +106,21 @@ def test_an_intent_that_is_only_named_is_no_payment_yet() -> None:
 FAILED: dict[str, Any] = {"status": "failed", "captured": False, "amount_captured": 0}
 
 
+@pytest.mark.parametrize(
+    ("attempt", "status"),
+    [
+        (intent("processing", 5), PaymentStatus.FAILED),
+        (intent("processing", 9), PaymentStatus.PENDING),
+        (intent("processing", 12), PaymentStatus.PENDING),
+        (intent("canceled", 5), PaymentStatus.CANCELED),
+    ],
+)
+def test_the_newest_word_on_the_last_attempt_is_the_status_and_a_cancellation_is_final(
+    attempt: Fact, status: PaymentStatus
+) -> None:
+    assert only_payment(project_facts(charge(9, **FAILED), attempt)).status is status
+
+
 def test_success_is_not_undone_by_an_older_or_sibling_failure() -> None:
     facts = [
         intent("succeeded", 5, latest_charge="ch_2"),

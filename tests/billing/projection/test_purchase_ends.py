@@ -17,8 +17,10 @@ from tests.billing.fact_builders import (
     dispute,
     intent,
     invoice,
+    invoice_payment,
     line,
     only_grant,
+    open_invoice,
     project_facts,
     refund,
     with_policy,
@@ -78,6 +80,16 @@ def test_a_plan_that_lasts_some_days_ends_that_long_after_its_money_came() -> No
     assert project_passes(facts).due_at == at(60 + DAY)
 
 
+def test_a_pass_of_a_checkout_begins_when_its_invoice_was_paid_where_no_payment_is_known() -> None:
+    billed = invoice(150, subscription=None, paid_at=at(60), lines=(line("price_day"),))
+    free = checkout(99, invoice="in_1", payment_intent=None, price_id="price_day")
+    named_only = checkout(99, invoice="in_1", price_id="price_day")
+
+    assert ends(project_passes(free, billed)) == {"in_1": 1 + 60 / DAY}
+    assert ends(project_passes(named_only, billed)) == {"pi_1": 1 + 60 / DAY}
+    assert ends(project_passes(named_only, billed, charge(55))) == {"pi_1": 1 + 55 / DAY}
+
+
 def test_passes_of_one_plan_that_overlap_follow_one_another() -> None:
     facts = [*bought(0, 1), *bought(DAY / 2, 2), *bought(5 * DAY, 3), *bought(0, 4, "price_month")]
 
@@ -102,10 +114,57 @@ def test_a_pass_that_was_refunded_makes_no_other_wait() -> None:
     assert ends(project_passes(facts))["pi_2"] == 1 + 5 / DAY
 
 
+def test_a_pass_that_was_refunded_waits_for_no_other() -> None:
+    facts = [*bought(0, 1), *bought(5, 2), refund("succeeded", 9, payment_intent="pi_2")]
+
+    assert ends(project_passes(facts)) == {"pi_1": 1, "pi_2": 1 + 5 / DAY}
+
+
+def test_passes_of_two_customers_without_a_user_do_not_follow_one_another() -> None:
+    other = checkout(
+        stripe_id="cs_2",
+        payment_intent="pi_2",
+        price_id="price_day",
+        user_id=None,
+        how={"customer": "cus_2"},
+    )
+
+    assert ends(project_passes(bought(0, 1, user_id=None), other)) == {"pi_1": 1, "pi_2": 1}
+
+
 def test_a_pass_that_is_not_paid_has_no_end() -> None:
     assert ends(project_passes(checkout(price_id="price_day", payment_status="unpaid"))) == {
         "pi_1": None
     }
+
+
+def test_a_pass_that_is_paid_in_part_has_no_end() -> None:
+    begun = checkout(
+        price_id="price_day", payment_status="unpaid", payment_intent=None, invoice="in_1"
+    )
+    billed = open_invoice(subscription=None, amount_due=2999, amount_paid=1000)
+    part = [invoice_payment(0, 1000), intent(amount_received=1000)]
+
+    assert ends(project_passes(begun, billed, part)) == {"pi_1": None}
+
+
+def test_the_reason_of_a_pass_says_when_it_ends_or_ended() -> None:
+    facts = bought(0, 1)
+
+    assert only_grant(project_passes(facts)).because == (
+        "Purchase pi_1 is paid and ends on 2026-11-02."
+    )
+    assert only_grant(project_passes(facts, now=DAY)).because == (
+        "Purchase pi_1 ended on 2026-11-02."
+    )
+
+
+def test_a_pass_ends_in_the_time_of_its_customers_clock() -> None:
+    clocked = customer("usr_1", clock="clock_1")
+
+    assert only_grant(project_passes(bought(0, 1), clocked)).active
+    later = open_invoice(DAY, subscription="sub_1")
+    assert not only_grant(project_passes(bought(0, 1), clocked, later)).active
 
 
 def test_several_passes_of_one_line_last_so_many_times_as_long() -> None:
@@ -133,6 +192,7 @@ def test_a_pass_of_centuries_is_for_good_and_so_is_what_follows_it() -> None:
     ]
 
     assert ends(project_passes(facts)) == {"pi_1": None, "pi_2": None}
+    assert ends(project_passes(bought(0, 1, "price_century"))) == {"pi_1": 36_525}
 
 
 def test_a_pass_ends_by_its_plan_and_not_by_the_period_of_its_line() -> None:
@@ -193,6 +253,29 @@ def test_a_line_that_is_credited_in_part_ends_where_a_partial_refund_does() -> N
     assert plans(project_facts(sold, part, catalogue=strict)) == {"premium": False, "basic": True}
     both = project_facts(sold, outside, catalogue=strict)
     assert plans(both) == {"premium": False, "basic": False}
+    ended = project_facts(sold, part, catalogue=strict).entitlements.values()
+    assert {row.because for row in ended if not row.active} == {
+        "A line of purchase pi_1 was credited in part, which ends it by policy."
+    }
+
+
+def test_a_plan_stands_by_another_line_while_one_of_it_is_credited() -> None:
+    sold = invoiced(line("price_team", 2000, quantity=2), line("price_team", 999, id="il_2"))
+    half = note(9, 999, lines={"il_2": 999}, how={"event": "evt_cn"})
+    row = only_grant(project_facts(sold, half))
+
+    assert (row.active, row.expires_at, row.entitlements) == (True, None, {"max_devices": 4})
+    assert (row.because, row.event_id == "evt_cn") == ("Purchase pi_1 is paid.", False)
+
+
+def test_what_has_ended_shows_the_seats_that_it_had() -> None:
+    sold = invoiced(line("price_team", quantity=2))
+    row = only_grant(project_facts(sold, note(9)))
+    assert (row.active, row.entitlements) == (False, {"max_devices": 4})
+
+    rooms = bought(0, 1, "price_room", lines=(line("price_room", quantity=3),))
+    over = only_grant(project_passes(rooms, now=10 * DAY))
+    assert (over.active, over.entitlements) == (False, {"seats": 3})
 
 
 def test_a_note_that_was_voided_takes_the_credit_back() -> None:
@@ -212,6 +295,23 @@ def test_a_note_without_lines_is_a_partial_refund_until_the_notes_reach_the_tota
     assert row.because == "Purchase pi_1 was credited in part, which ends it by policy."
     full = only_grant(project_facts(invoiced(), part, rest))
     assert full.because == "Purchase pi_1 was credited in full, which ends it by policy."
+
+
+@pytest.mark.parametrize(("total", "credited", "active"), [(2999, 2998, True), (1, 1, False)])
+def test_notes_over_all_of_an_invoice_end_it_although_their_refund_is_unknown(
+    total: int, credited: int, *, active: bool
+) -> None:
+    sold = invoiced(line(amount=total), total=total, amount_paid=total, payment_refs=())[:2]
+    unseen = {"refunds": ("re_9",)}
+
+    assert only_grant(project_facts(sold, note(9, credited, **unseen))).active is active
+    assert not only_grant(project_facts(sold, note(9, total, **unseen))).active
+
+
+def test_an_invoice_of_nothing_is_not_credited_in_full_without_a_note() -> None:
+    free = invoiced(total=0, amount_paid=0, payment_refs=())[:2]
+
+    assert only_grant(project_facts(free)).active
 
 
 def test_a_full_credit_keeps_where_a_full_refund_does() -> None:
@@ -284,3 +384,14 @@ def test_an_invoice_that_is_paid_stays_so_while_its_payment_is_on_its_way() -> N
     pending = [customer("usr_1"), billed, intent("processing", 1)]
 
     assert only_grant(project_facts(pending)).active
+
+
+def test_a_credit_note_made_before_the_money_came_takes_nothing_however_late_it_is_heard() -> None:
+    billed = invoice(
+        50, subscription=None, paid_at=at(50), amount_paid=999, total=2999, lines=(line(),)
+    )
+    before = credit_note(99, total=2000, own_created_at=at(10))
+    after = credit_note(99, total=2000, own_created_at=at(60))
+
+    assert only_grant(project_facts(customer("usr_1"), billed, before)).active
+    assert not only_grant(project_facts(customer("usr_1"), billed, after)).active

@@ -72,6 +72,10 @@ def test_credits_prorations_and_items_of_a_subscription_buy_nothing(no_purchase:
     assert not projection.unknown_prices
 
 
+def test_a_line_of_the_smallest_amount_is_bought() -> None:
+    assert active(project_facts(one_off(line(amount=1)))) == {"in_1": {"premium"}}
+
+
 def test_metadata_makes_no_purchase_of_an_invoice_that_only_credits() -> None:
     assert not project_facts(one_off(line("price_x", -500), plan_code="basic")).purchases
 
@@ -303,6 +307,16 @@ def test_a_checkout_of_unknown_quantity_is_named_until_its_line_items_are_whole(
     ).without_line_items
 
 
+def test_a_paid_invoice_whose_lines_were_cut_off_is_named_until_they_are_whole() -> None:
+    cut = invoice(lines=(line(),), lines_complete=False)
+    whole = invoice(lines=(line(), line("price_basic")), how={"event": "fetched"})
+
+    assert project_facts(cut).without_line_items == {"test:in_1"}
+    assert not project_facts(cut, whole).without_line_items
+    assert not project_facts(open_invoice(lines=(line(),), lines_complete=False)).without_line_items
+    assert not project_facts(invoice(lines=(), lines_complete=False)).without_line_items
+
+
 def test_an_open_invoice_whose_payments_reach_what_is_due_is_paid() -> None:
     billed = open_invoice(subscription=None, payment_refs=("pi_1", "pi_2"), amount_due=2999)
     part = intent(amount_received=1000)
@@ -344,6 +358,32 @@ def test_a_payment_that_names_no_plan_waits_for_no_invoice() -> None:
     assert not project_facts(intent(plan_code="basic", order_reference="order 7")).awaiting_invoice
 
 
+def test_a_reference_that_only_begins_like_an_invoice_is_not_waited_for() -> None:
+    projection = project_facts(
+        customer("usr_1"), intent(plan_code="basic", order_reference="in_7-b")
+    )
+
+    assert active(projection) == {"pi_1": {"basic"}}
+    assert not projection.awaiting_invoice
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_payment_of_two_invoices_pays_for_what_each_of_them_sold(order: int) -> None:
+    one = invoice(subscription=None, lines=(line(),))
+    other = invoice(1, stripe_id="in_2", subscription=None, lines=(line("price_basic"),))
+    links = [
+        invoice_payment(2),
+        invoice_payment(2, stripe_id="inpay_2", invoice="in_2"),
+    ]
+    facts = [customer("usr_1"), one, other, intent(seconds=2, amount_received=5998), *links]
+
+    projection = project_facts(facts[::order])
+
+    assert active(projection) == {"in_1": {"premium"}, "in_2": {"basic"}}
+    assert {row.payment_ref for row in projection.purchases.values()} == {"pi_1"}
+    assert projection.payments["test", "pi_1"].plan_code == "basic"
+
+
 def test_an_invoice_payment_links_what_waits() -> None:
     billed = invoice(subscription=None, lines=(line(),))
     facts = [customer("usr_1"), intent(plan_code="basic"), invoice_payment(), billed]
@@ -363,6 +403,14 @@ def test_an_invoice_payment_links_what_waits() -> None:
         ([subscription("active", 0), subscription("canceled", 6, ended=6)], False),
         ([subscription("active", 0), subscription("active", 4, item("price_basic"))], True),
         ([subscription("active", 0, item("price_basic")), subscription("active", 6)], True),
+        ([subscription("active", 0, item("price_basic")), subscription("active", 5)], False),
+        ([subscription("active", 0), subscription("canceled", 8, ended=4)], True),
+        ([subscription("active", 0), subscription("canceled", 5, ended=5)], True),
+        ([subscription("active", 0), subscription("canceled", 4)], True),
+        ([subscription("active", 6)], False),
+        ([subscription("active", 6, stated={"started_at": at(6)})], True),
+        ([subscription("active", 5, stated={"started_at": at(5)})], False),
+        ([subscription("active", 0, stated={"started_at": None})], False),
     ],
 )
 def test_a_bare_payment_buys_no_plan_for_which_a_subscription_of_its_customer_stands(

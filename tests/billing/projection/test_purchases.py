@@ -192,6 +192,15 @@ def test_a_name_in_no_plan_grants_nothing_and_is_named(
     assert purchase_status(projection) == PurchaseStatus.PAID
 
 
+def test_a_name_in_no_plan_beside_lines_is_named_only_where_a_line_is_in_no_plan() -> None:
+    sold = project_facts(checkout(lines=(line("price_basic"),), price_id="price_z"))
+    both = (line("price_basic"), line("price_x"))
+    one_unsold = project_facts(checkout(lines=both, price_id="price_team", plan_code="gold"))
+
+    assert sold.unknown_prices == set()
+    assert one_unsold.unknown_prices == {"price_x", "gold"}
+
+
 def test_an_unpaid_checkout_names_no_unknown_price() -> None:
     assert not project_facts(checkout(price_id="price_x", payment_status="unpaid")).unknown_prices
 
@@ -647,6 +656,51 @@ def test_a_more_trusted_reference_beats_a_newer_one(
     assert plans(project_facts(facts)) == {"basic": True, "premium": False}
 
 
+def test_a_plan_it_turned_out_not_to_be_shows_one_seat() -> None:
+    fetched = checkout(0, lines=(line("price_basic"),), how={"event": "fetched"})
+    rows = project_facts(checkout(price_id="price_team"), fetched).entitlements.values()
+
+    (team,) = (row for row in rows if row.plan_code == "team")
+    assert team.entitlements == {"max_devices": 2}
+
+
+def test_two_invoices_and_two_payments_are_as_many_purchases() -> None:
+    invoices = [invoice(subscription=None, stripe_id=f"in_{number}") for number in (1, 2)]
+    payments = [intent(stripe_id=f"pi_{number}", plan_code="basic") for number in (1, 2)]
+
+    assert refs(project_facts(invoices)) == {"in_1", "in_2"}
+    assert refs(project_facts(payments)) == {"pi_1", "pi_2"}
+
+
+def test_a_payment_that_brought_nothing_hides_no_purchase() -> None:
+    failed = intent("requires_payment_method", stripe_id="pi_0", plan_code="basic")
+
+    assert refs(project_facts(failed, intent(plan_code="basic"))) == {"pi_1"}
+    assert refs(project_facts(intent(plan_code="basic"), failed)) == {"pi_1"}
+
+
+def test_what_no_line_shows_is_bought_under_no_line() -> None:
+    unnamed = line("price_x", id=None)
+    several = (line("price_x"), line("price_y"))
+
+    for bought in (
+        checkout(price_id=None),
+        checkout(lines=(unnamed,), price_id=None),
+        checkout(lines=several),
+        checkout(price_id="price_z"),
+        intent(price_id="price_x", plan_code="platinum"),
+    ):
+        (row,) = project_facts(customer("usr_1"), bought).purchases.values()
+        assert row.line == ""
+
+
+def test_a_line_whose_plan_metadata_names_has_the_price_of_the_metadata() -> None:
+    projection = project_facts(checkout(lines=(line("price_x"),), price_id="price_basic"))
+
+    assert purchase_of(projection, "pi_1").price == "price_basic"
+    assert purchase_of(projection, "pi_1").line == "il_price_x"
+
+
 def test_the_plan_it_turned_out_not_to_be_says_so() -> None:
     fetched = checkout(0, lines=(line("price_basic"),), how={"event": "fetched"})
     rows = project_facts(checkout(), fetched).entitlements.values()
@@ -693,6 +747,7 @@ def test_a_free_purchase_is_not_ended_by_a_refund() -> None:
     free = checkout(payment_status="no_payment_required", amount_total=0)
 
     assert only_grant(project_facts(free, refund("succeeded", 5, 1000))).active
+    assert only_grant(project_facts(free, dispute("lost", 5))).active
 
 
 def test_a_refund_ends_a_purchase_also_beside_an_attempt_that_was_released() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import Fact
+from billing.facts import Fact, Rank
 from billing.rows import PaymentRow, PaymentStatus
 from tests.billing.fact_builders import (
     amounts,
@@ -71,6 +71,16 @@ class TestReleasedAuthorisations:
         taken = intent(seconds=1, amount=4900, amount_received=4000)
         assert totals(taken, released, back) == (4000, 4000)
 
+    def test_a_running_total_tells_the_release_whose_refund_states_no_second(self) -> None:
+        released = refund("succeeded", 5, 900, stripe_id="re_0")
+        back = refund("succeeded", 6, 1000)
+        total = charge(9, **{**CAPTURED, "amount_refunded": 1900})
+
+        assert totals(charge(9, **CAPTURED), released) == (4000, 0)
+        assert totals(total, released, back) == (4000, 1000)
+        later = refund("succeeded", 12, 500, stripe_id="re_2")
+        assert totals(total, back, later) == (4000, 1500)
+
     def test_an_uncaptured_rest_is_released_once_the_intent_is_over(self) -> None:
         part: dict[str, Any] = {"amount": 4900, "amount_captured": 1000, "captured": True}
         held = intent("requires_capture", amount=4900, amount_received=1000)
@@ -97,6 +107,11 @@ class TestCaptureInParts:
         assert totals(first, second) == (3000, 0)
         assert totals(first, second, intent(seconds=3, amount_received=4900)) == (4900, 0)
         assert row_of(first).status is PaymentStatus.SUCCEEDED
+
+    def test_nothing_is_released_while_more_can_be_captured(self) -> None:
+        held = intent("requires_capture", 5, amount=4900, amount_received=3000)
+
+        assert totals(held, refund("succeeded", 5, 1000, made=5)) == (3000, 1000)
 
     def test_parts_are_known_by_the_charge_alone(self) -> None:
         first = charge(1, amount=4900, amount_captured=1000, captured=False)
@@ -175,6 +190,7 @@ class TestReturnedDebits:
 
         failed = intent("requires_payment_method", 9, latest_charge="ch_1", **back)
         assert (row_of(paid, failed).amount_minor, row_of(paid, failed).changed_at) == (0, at(9))
+        assert row_of(paid, failed, charge(7, **FAILED)).changed_at == at(9)
         another = intent("requires_payment_method", 9, latest_charge="ch_2", **back)
         assert row_of(paid, another).amount_minor == 2999
         assert row_of(intent(seconds=1), intent("processing", 9, **back)).amount_minor == 2999
@@ -188,6 +204,14 @@ class TestReturnedDebits:
         assert row_of(self.paid, self.returned, again, intent(seconds=20)).amount_minor == 2999
         assert row_of(self.paid, self.returned, intent(seconds=20)).amount_minor == 2999
 
+    def test_another_attempt_states_its_own_amount_and_not_that_of_the_one_returned(self) -> None:
+        paid, again = (
+            intent(seconds=1, latest_charge="ch_1"),
+            charge(20, stripe_id="ch_2", amount_captured=2000),
+        )
+
+        assert totals(paid, self.returned, again) == (2000, 0)
+
     def test_a_checkout_speaks_until_its_payment_fails_later(self) -> None:
         pending = charge(1, status="pending", captured=False, amount_captured=0)
         paid = checkout(5)
@@ -200,6 +224,25 @@ class TestReturnedDebits:
         assert row_of(paid, failed).amount_minor == 0
         assert row_of(paid, intent("processing", 9)).amount_minor == 2999
         assert row_of(invoice_payment(5), failed).amount_minor == 0
+
+    def test_a_failure_in_the_second_of_the_money_takes_nothing_back(self) -> None:
+        failed = charge(5, **FAILED)
+
+        assert row_of(intent(seconds=5, latest_charge="ch_1"), failed).amount_minor == 2999
+        assert row_of(checkout(5), failed).amount_minor == 2999
+        again = intent("requires_payment_method", 5, failed=True)
+        assert row_of(checkout(5), again).amount_minor == 2999
+
+    def test_an_intent_that_names_no_charge_stands_against_one_that_never_succeeded(self) -> None:
+        assert row_of(intent(seconds=1), charge(9, **FAILED)).amount_minor == 2999
+
+    def test_money_that_came_twice_was_returned_when_the_last_of_it_was(self) -> None:
+        other = [charge(3, stripe_id="ch_2"), charge(7, stripe_id="ch_2", **FAILED)]
+
+        row = row_of(self.paid, self.returned, *other)
+        assert (row.amount_minor, row.changed_at) == (0, at(9))
+        row = row_of(intent(seconds=5), self.returned, self.paid, *other)
+        assert (row.amount_minor, row.changed_at) == (0, at(9))
 
     def test_its_invoice_does_not_stand_in_for_it(self) -> None:
         facts = [self.paid, self.returned, invoice(2)]
@@ -311,3 +354,44 @@ def test_an_attempt_is_dated_by_its_own_second(kind: str) -> None:
         assert row_of(intent("processing", 9, own_created_at=at(5))).occurred_at == at(5)
         assert row_of(intent(seconds=9, own_created_at=at(5))).occurred_at == at(9)
         assert row_of(intent(seconds=9), intent(seconds=19)).occurred_at == at(9)
+
+
+class TestSecondsThatDecide:
+    def test_a_refund_between_a_capture_and_the_intents_success_is_no_release(self) -> None:
+        capture = charge(5, **CAPTURED, how={"type_": "charge.captured"})
+        succeeded = intent(seconds=20, amount=4900, amount_received=4000)
+
+        assert totals(capture, succeeded, refund("succeeded", 10, 900, made=10)) == (4000, 900)
+
+    def test_a_refund_before_the_intents_success_is_a_release_where_no_capture_is_heard(
+        self,
+    ) -> None:
+        seen = charge(30, **{**CAPTURED, "amount_refunded": 1900})
+        succeeded = intent(seconds=20, amount=4900, amount_received=4000)
+        released = refund("succeeded", 10, 900, stripe_id="re_0", made=10)
+
+        assert totals(seen, succeeded, released) == (4000, 1000)
+
+    def test_a_pending_refund_made_after_a_running_total_is_not_in_it(self) -> None:
+        total = charge(5, amount_refunded=1000)
+        later = refund("pending", 9, 500, rank=Rank.CREATED)
+        undated = refund("pending", 9, 500)
+
+        assert totals(total, later) == (2999, 1000)
+        assert totals(total, undated) == (2999, 500)
+
+    def test_a_returned_charge_undoes_an_intent_that_names_no_charge(self) -> None:
+        there, back = charge(4), charge(20, **FAILED)
+
+        assert totals(intent(seconds=5), there, back) == (0, 0)
+
+    def test_a_failure_of_another_charge_undoes_no_intent(self) -> None:
+        paid = intent(seconds=5, latest_charge="ch_2")
+        other = charge(20, **FAILED)
+
+        assert totals(paid, other) == (2999, 0)
+
+    def test_an_invoice_payment_that_was_paid_stays_a_link_when_it_is_canceled(self) -> None:
+        facts = [invoice(), invoice_payment(0), invoice_payment(5, status="canceled")]
+
+        assert amounts(project_facts(*facts)) == {"pi_1": (2999, 0)}

@@ -107,6 +107,10 @@ def test_grace_of_what_the_api_showed_first_began_with_its_oldest_unpaid_invoice
     assert only_grant(project_facts(seen, before)).expires_at == at(13 * DAY)
     periodless = seen_by_api(subscription("past_due", 6 * DAY))
     assert only_grant(project_facts(periodless, before)).expires_at == at(8 * DAY)
+    renewal = open_invoice(2 * DAY, finalized_at=at(2 * DAY))
+    assert only_grant(project_facts(seen, renewal)).expires_at == at(9 * DAY)
+    failed = open_invoice(DAY, payment_failed=True, finalized_at=at(3 * DAY))
+    assert only_grant(project_facts(seen, failed)).expires_at == at(8 * DAY)
 
 
 @pytest.mark.parametrize("status", ["paid", "void", "draft"])
@@ -146,7 +150,7 @@ def paused(status: str = "active", until: float | None = None) -> Fact:
 def test_a_pause_of_collection_changes_nothing_unless_the_policy_says_so(status: str) -> None:
     assert only_grant(project_facts(paused(status), now=DAY)).active
     row = only_grant(project_facts(paused(status), now=DAY, catalogue=ENDING))
-    assert not row.active
+    assert row.active is False
     assert row.expires_at is None
     assert row.because == (
         "Collection of subscription sub_1 is paused, which gives no access by policy."
@@ -180,3 +184,28 @@ def test_a_cut_list_of_items_is_named_in_the_reason() -> None:
         "Subscription sub_1 is active. Stripe's list of its items is cut off, so items may have"
         " gone."
     )
+
+
+def test_a_reason_names_all_that_its_reader_must_know_of_the_items() -> None:
+    kept = subscription(
+        "active",
+        DAY,
+        item("price_x", id="si_1"),
+        item("price_y", id="si_2"),
+        stated={"items_complete": False},
+    )
+    before = subscription("active", 0, item(id="si_1"), item("price_basic", id="si_2"))
+
+    because = (
+        "Subscription sub_1 is active. In no plan: price_x, price_y; by policy it keeps what it"
+        " granted before. Stripe's list of its items is cut off, so items may have gone."
+    )
+    rows = project_facts(before, kept).entitlements.values()
+    assert {row.because for row in rows} == {because}
+
+
+def test_a_subscription_has_ended_in_the_second_of_its_end() -> None:
+    row = only_grant(project_facts(subscription(at_period_end=True), now=30 * DAY))
+
+    assert (row.active, row.expires_at) == (False, at(30 * DAY))
+    assert row.because == "Subscription sub_1 ended on 2026-12-01."

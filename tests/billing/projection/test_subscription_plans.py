@@ -109,6 +109,20 @@ def test_an_unknown_item_beside_a_known_one_is_no_replacement(known: str, left: 
     assert plans(*facts, by=FREE) == left
 
 
+@pytest.mark.parametrize("usage", ["price_free", "price_usage"])
+def test_an_item_that_never_granted_anything_decides_nothing_about_a_replacement(
+    usage: str,
+) -> None:
+    facts = [
+        active(0, item(usage, id="si_1"), item("price_premium", id="si_2")),
+        active(9, item(usage, id="si_1"), item("price_x", id="si_3")),
+    ]
+    lowered = active(12, item(usage, id="si_1"), item("price_free", id="si_3"))
+
+    assert plans(*facts, by=FREE) == {"premium"}
+    assert plans(*facts, lowered, by=FREE) == set()
+
+
 def test_an_unknown_item_beside_one_that_keeps_its_plan_is_no_replacement() -> None:
     facts = [
         active(0, item("price_team", 2, id="si_1")),

@@ -155,12 +155,18 @@ def test_a_refund_is_read_whole(event_type: str, rank: Rank) -> None:
             "currency": "usd",
             "charge": {"id": "ch_1"},
             "payment_intent": None,
+            "created": 1_000,
         },
     )
 
     assert (fact.kind, fact.rank) == (Kind.REFUND, rank)
     assert fact.fields == RefundFields(
-        status="failed", amount=5, currency="usd", charge="ch_1", payment_intent=None
+        status="failed",
+        amount=5,
+        currency="usd",
+        charge="ch_1",
+        payment_intent=None,
+        own_created_at=datetime.fromtimestamp(1_000, UTC),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from billing.facts import CreditedLine, CreditNoteFields, Fact, Kind
 from billing.ids import EventId
 from billing.objects.credit_notes import fold_credit_note
 from billing.objects.ordering import order_facts
+from tests.billing.event_builders import CREATED
 from tests.billing.readers.read_events import ids, only_fact
 
 NOTE = {
@@ -67,3 +69,44 @@ def test_a_void_credit_note_stays_void_in_any_order(*, void_first: bool) -> None
 
 def fact(event_type: str, event_id: str) -> Fact:
     return replace(only_fact(event_type, NOTE), event_id=EventId(event_id))
+
+
+def fields(event_type: str, **stated: Any) -> CreditNoteFields:
+    read = only_fact(event_type, {**NOTE, **stated}).fields
+    assert isinstance(read, CreditNoteFields)
+    return read
+
+
+@pytest.mark.parametrize(
+    ("amounts", "total"),
+    [
+        ({"total": 1000, "amount": 900}, 1000),
+        ({"total": None, "amount": 900}, 900),
+        ({"total": None, "amount": None}, 0),
+    ],
+)
+def test_the_total_of_a_credit_note_is_its_amount_where_it_states_none(
+    amounts: dict[str, int | None], total: int
+) -> None:
+    assert fields("credit_note.created", **amounts).total == total
+
+
+def test_a_credit_note_was_voided_in_the_second_that_it_states_else_in_that_of_its_event() -> None:
+    stated = fields("credit_note.updated", status="void", voided_at=1_500)
+    unstated = fields("credit_note.voided", status="issued", voided_at=None)
+
+    assert stated.voided_at == datetime.fromtimestamp(1_500, UTC)
+    assert unstated.voided_at == datetime.fromtimestamp(CREATED, UTC)
+    assert (stated.status, unstated.status) == ("void", "void")
+
+
+def test_a_credit_note_names_every_refund_once() -> None:
+    rows = [{"refund": "re_1"}, {"refund": {"id": "re_2"}}, {"refund": None}]
+
+    read = fields("credit_note.created", refunds=rows, refund="re_1")
+
+    assert read.refunds == ("re_1", "re_2")
+
+
+def test_a_credit_note_whose_lines_were_cut_off_says_so() -> None:
+    assert not fields("credit_note.created", lines={"data": [], "has_more": True}).lines_complete

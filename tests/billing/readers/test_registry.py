@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.envelope import parse
+from billing.envelope import Envelope, parse
 from billing.errors import UnreadableEvent
 from billing.fact_codec import fact_from_json, fact_to_json
-from billing.facts import Rank
+from billing.facts import CustomerFields, Rank
 from billing.fetching.observations import Observations
 from billing.fetching.plan import next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
@@ -143,6 +143,40 @@ def test_thin_events_wait_for_a_key() -> None:
     }
 
     assert read_event(parse(encoded(thin))).ignored is IgnoredReason.NEEDS_API_KEY
+
+
+def thin(event_type: str) -> Envelope:
+    document = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": event_type,
+        "created": "2026-11-21T09:30:00Z",
+        "livemode": True,
+    }
+    return parse(encoded(document))
+
+
+def test_a_thin_event_that_says_what_happened_states_it_at_its_own_time() -> None:
+    envelope = thin("v1.charge.failed")
+    shown = fetched("ch_1", {"id": "ch_1", "object": "charge", "customer": "cus_1"}, "charge")
+
+    seen, own = read_event(envelope, shown).facts
+
+    assert (seen.event_type, seen.happened_at) == ("", None)
+    assert (own.event_type, own.happened_at) == ("charge.failed", envelope.created_at)
+    assert (own.event_id, own.created_at) == ("evt_1", shown[0].asked_at)
+    assert seen.mentions == own.mentions == ("live:ch_1", "live:cus_1")
+
+
+def test_a_thin_event_of_an_end_states_it_where_its_object_is_gone() -> None:
+    envelope = thin("v1.customer.deleted")
+
+    (fact,) = read_event(envelope, fetched("cus_1", None, family="customer")).facts
+
+    assert (fact.event_type, fact.rank) == ("customer.deleted", Rank.DELETED)
+    assert fact.fields == CustomerFields(deleted=True)
+    assert (fact.created_at, fact.happened_at) == (envelope.created_at, None)
+    assert fact.mentions == ("live:cus_1",)
 
 
 def test_an_object_of_another_family_is_not_misread() -> None:

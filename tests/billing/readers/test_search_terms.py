@@ -63,6 +63,7 @@ def test_the_name_of_a_thing_and_a_name_without_bounds_are_no_terms() -> None:
         assert terms_in(envelope({"object": "customer", "name": name})) == frozenset()
     longest = terms_in(envelope({"object": "customer", "name": "A" * 100}))
     assert longest == {("name", "a" * 100)}
+    assert terms_in(envelope({"object": "customer", "name": "Al"})) == {("name", "al")}
 
 
 def test_metadata_is_read_by_its_values_as_far_as_a_person_would_search_for_them() -> None:
@@ -80,11 +81,14 @@ def test_metadata_is_read_by_its_values_as_far_as_a_person_would_search_for_them
         "document": '{"a": 1}',
         "number": 7781,
         "nul": "a\u0000b",
+        "note": "y" * 100,
+        "size": "300",
     }
 
     terms = terms_in(envelope({"id": "in_1", "object": "invoice", "metadata": metadata}))
 
-    assert terms == {("metadata", "order 7781"), ("metadata", "a\ufffdb")}
+    texts = {"order 7781", "a\ufffdb", "y" * 100, "300"}
+    assert terms == {("metadata", text) for text in texts}
 
 
 def test_of_much_metadata_the_first_ten_values_are_read() -> None:
@@ -151,6 +155,7 @@ def test_of_very_many_names_a_bounded_number_is_read() -> None:
 
 def test_a_text_is_an_address_if_something_stands_on_both_sides() -> None:
     assert email_term(" Ada@Example.com ") == "ada@example.com"
+    assert email_term("a@b") == "a@b"
     assert email_term("usr_1") is None
 
 

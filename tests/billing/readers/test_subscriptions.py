@@ -163,6 +163,22 @@ def test_times_of_a_subscription_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("times", "started"),
+    [
+        ({"start_date": 1_000, "created": 2_000, "start": 3_000}, 1_000),
+        ({"created": 2_000, "start": 3_000}, 2_000),
+        ({"start": 3_000}, 3_000),
+    ],
+)
+def test_a_subscription_started_at_its_start_date_else_when_it_was_made(
+    times: dict[str, int], started: int
+) -> None:
+    read = fields("customer.subscription.updated", {"id": "sub_1", **times})
+
+    assert read.started_at == datetime.fromtimestamp(started, UTC)
+
+
+@pytest.mark.parametrize(
     ("event_type", "rank"),
     [
         ("customer.subscription.created", Rank.CREATED),

@@ -465,5 +465,5 @@ def credit(
 
 def void_note(account: StripeAccount, note: CreditNote) -> CreditNote:
     """Take a credit note back."""
-    account.wait(60)
-    return account.change("credit_note.voided", note, status="void")
+    voided_at = account.wait(60)
+    return account.change("credit_note.voided", note, status="void", voided_at=voided_at)

@@ -1,8 +1,9 @@
 """Everything that an endpoint heard, by object: all that the truth is allowed to know."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TypeVar
 
 from ops.samples.api_shapes import Shape
@@ -13,6 +14,7 @@ from ops.samples.worlds.records import (
     Customer,
     Intent,
     Invoice,
+    InvoiceLine,
     InvoicePayment,
     Noise,
     Record,
@@ -133,6 +135,25 @@ def _note_order(evidence: Evidence) -> None:
         if any(_meaning(heard.record) != _meaning(last[-1].record) for heard in last):
             ended = last[-1].type.endswith(".deleted")
             evidence.use("ended-is-final" if ended else "one-second")
+            _refuse_several_orders([heard for heard in said if heard.at < last[0].at], last)
+
+
+def _refuse_several_orders(earlier: Sequence[Heard], last: Sequence[Heard]) -> None:
+    """Refuse a second whose changes undo to one another in several orders with several ends."""
+    changes = [_change_of(heard) for heard in last if heard.before is not None]
+    if not changes:
+        return
+    begins, ends = changes[0][0], _meaning(last[-1].record)
+    known = [*earlier[-1:], *(heard for heard in last[:1] if heard.before is None)]
+    if begins == ends and not any(_meaning(heard.record) == begins for heard in known):
+        raise AmbiguousWorldError("changes of one second in a circle that begins nowhere")
+    if any(change == twin and change[0] == ends != change[1] for change, twin in pairwise(changes)):
+        raise AmbiguousWorldError("a twin that may be one more change of its second")
+
+
+def _change_of(heard: Heard) -> tuple[Record | None, Record]:
+    """Return what an event says was before, and what is."""
+    return heard.before and _meaning(heard.before), _meaning(heard.record)
 
 
 def _meaning(record: Record) -> Record:
@@ -209,6 +230,12 @@ def shown_items(evidence: Evidence, subscription_id: str) -> list[tuple[int, Sub
 
 def _with_items(record: Subscription, items: dict[str, object]) -> Subscription:
     return replace(record, items=tuple(items.values()))  # type: ignore[arg-type]
+
+
+def names_of_line(evidence: Evidence, line: InvoiceLine) -> tuple[str | None, ...]:
+    """Return the names on a line, which since basil has no lookup key."""
+    new = evidence.account.release.shape is Shape.NEW
+    return (line.offer.price, None if new else line.offer.lookup_key, line.offer.product)
 
 
 def by_customer(evidence: Evidence, kind: type[Kind]) -> dict[str | None, list[Kind]]:

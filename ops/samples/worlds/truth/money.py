@@ -3,17 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ops.samples.worlds.offers import StripePrice
 from ops.samples.worlds.records import (
     Charge,
     CreditNote,
     Dispute,
     Intent,
     Invoice,
+    InvoiceLine,
     InvoicePayment,
     Session,
     Subscription,
 )
-from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence, shown_items
+from ops.samples.worlds.truth.evidence import (
+    AmbiguousWorldError,
+    Evidence,
+    names_of_line,
+    shown_items,
+)
 from ops.samples.worlds.truth.owners import (
     Whose,
     of_invoice,
@@ -319,9 +326,9 @@ def _uncovered_sessions(evidence: Evidence) -> list[Money]:
     return found
 
 
-def period_is_gone(evidence: Evidence, held: Subscription) -> bool:
+def period_is_gone(evidence: Evidence, subscription_id: str) -> bool:
     """Return whether policy ends a subscription whose newest paid period went back."""
-    newest = _newest_paid_period(evidence, held)
+    newest = _newest_paid_period(evidence, subscription_id)
     if newest is None:
         return False
     invoice, amount = newest
@@ -348,13 +355,14 @@ def period_is_gone(evidence: Evidence, held: Subscription) -> bool:
     return False
 
 
-def _newest_paid_period(evidence: Evidence, held: Subscription) -> tuple[Invoice, int] | None:
-    items = {item.id for _, each in shown_items(evidence, held.id) for item in each.items}
+def _newest_paid_period(evidence: Evidence, subscription_id: str) -> tuple[Invoice, int] | None:
+    items = _entitled_items(evidence, subscription_id)
     found = []
     for invoice in evidence.newest(Invoice).values():
-        if invoice.subscription != held.id or not invoice.amount_paid:
+        if invoice.subscription != subscription_id or not invoice.amount_paid:
             continue
-        lines = [each for each in invoice.lines if each.item in items and not each.proration]
+        lines = [each for each in invoice.lines if each.item and not each.proration]
+        lines = [each for each in lines if each.item in items or _line_sells(evidence, each)]
         if lines:
             amount = sum(each.amount - each.discount for each in lines)
             found.append((max(each.end for each in lines), invoice, amount))
@@ -362,6 +370,25 @@ def _newest_paid_period(evidence: Evidence, held: Subscription) -> tuple[Invoice
         return None
     _, invoice, amount = max(found, key=lambda each: each[0])
     return invoice, amount
+
+
+def _entitled_items(evidence: Evidence, subscription_id: str) -> set[str]:
+    """Return the items that were ever for a plan; what others cost is no part of a period."""
+    history = shown_items(evidence, subscription_id)
+    items = [item for _, each in history for item in each.items]
+    return {item.id for item in items if _sells_plan(evidence, item.offer, _names(item.offer))}
+
+
+def _names(offer: StripePrice) -> tuple[str | None, ...]:
+    return (offer.price, offer.lookup_key, offer.product)
+
+
+def _line_sells(evidence: Evidence, line: InvoiceLine) -> bool:
+    return _sells_plan(evidence, line.offer, names_of_line(evidence, line))
+
+
+def _sells_plan(evidence: Evidence, offer: StripePrice, names: Iterable[str | None]) -> bool:
+    return not evidence.shop.is_nothing(offer) and any(map(evidence.shop.plan, names))
 
 
 def is_open(dispute: Dispute) -> bool:

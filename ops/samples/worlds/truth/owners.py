@@ -1,6 +1,6 @@
 """The owner of each object: one rule for access and money."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -147,7 +147,7 @@ def _references(evidence: Evidence, record: Record) -> bool:
 def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | None:
     """Return the newest user that an object names by a word, and the start of that run."""
     found: StatedUser | None = None
-    for at, stated in evidence.history(type(record), record.id):
+    for at, stated in _words_since(evidence, record):
         user = _user_in(evidence, stated, word)
         if user and (found is None or found.user != user):
             if found is not None:
@@ -156,6 +156,13 @@ def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | No
         elif user is None and found is not None:
             evidence.use("clearing-is-no-statement")
     return found
+
+
+def _words_since(evidence: Evidence, record: Record) -> Iterator[tuple[int, Record]]:
+    """Yield what an object was heard to say, its first words since it was made."""
+    heard = evidence.said[record.id]
+    yield getattr(record, "created", heard[0].at), heard[0].before or heard[0].record
+    yield from evidence.history(type(record), record.id)
 
 
 def _user_in(evidence: Evidence, record: Record, word: str) -> str | None:
@@ -217,8 +224,7 @@ def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
     found = []
     for record in _stating_under(evidence, customer):
         by_link = isinstance(record, Session) and record.payment_link
-        words = [word for word in evidence.shop.user_from if word == "metadata" or not by_link]
-        found_by = (_statement(evidence, record, word) for word in words)
+        found_by = (_statement(evidence, record, word) for word in _words_of(evidence, record))
         named = next((each for each in found_by if each), None)
         if named is None and by_link and _references(evidence, record):
             evidence.use("payment-link-speaks-for-itself")
@@ -229,6 +235,24 @@ def _named_under(evidence: Evidence, customer: str | None) -> list[StatedUser]:
                 raise AmbiguousWorldError("an object named two users under a customer")
             found.append(named)
     return sorted(found, key=lambda each: each.since)
+
+
+def _words_of(evidence: Evidence, record: Record) -> Sequence[str]:
+    """Return the words by which an object names a user for its customer.
+
+    A reference gives way to the metadata of what the session bought, which comes before it.
+    """
+    words = evidence.shop.user_from
+    if not isinstance(record, Session):
+        return words
+    bought = [
+        evidence.one(Subscription, record.subscription),
+        evidence.one(Intent, record.intent),
+        evidence.one(Invoice, record.invoice),
+    ]
+    named = any(_statement(evidence, each, "metadata") for each in bought if each)
+    gives_way = named and words[0] == "metadata"
+    return [w for w in words if w == "metadata" or not (record.payment_link or gives_way)]
 
 
 def _named_several(evidence: Evidence, record: Record) -> bool:

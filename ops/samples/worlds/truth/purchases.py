@@ -314,8 +314,7 @@ def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:
     if plan is None:
         return
     evidence.use("session-names-plan")
-    heard = evidence.said[session.id]
-    at = (paid_at(evidence, ref) if ref else None) or heard[0].at
+    at = (paid_at(evidence, ref) if ref else None) or _stated_paid_at(evidence, session)
     source = ref or session.id
     yield Purchase(
         source=source,
@@ -325,6 +324,13 @@ def _of_session(evidence: Evidence, session: Session) -> Iterator[Purchase]:
         whose=of_payment(evidence, source, at) if ref else _of_free_session(session),
         gone=_money_is_gone(evidence, [ref] if ref else [], None),
     )
+
+
+def _stated_paid_at(evidence: Evidence, session: Session) -> int:
+    """Return the second of the money that the session's invoice states, else the session."""
+    invoice = evidence.one(Invoice, session.invoice)
+    stated = invoice.paid_at if invoice else None
+    return stated or evidence.said[session.id][0].at
 
 
 def _of_free_session(session: Session) -> Whose:
@@ -392,8 +398,9 @@ def _money_is_gone(evidence: Evidence, refs: Iterable[str], invoice: Invoice | N
     refs = list(refs)
     got = sum(received(evidence, ref) for ref in refs)
     back = sum(refunded(evidence, ref) for ref in refs)
-    if invoice is not None and not refs:
-        got, back = invoice.amount_paid, given_out_of_band(evidence, invoice.id)
+    if invoice is not None:
+        got = max(got, invoice.amount_paid)  # of which payments may not have been heard
+        back = max(back, min(got, given_out_of_band(evidence, invoice.id)))
     disputes = [each for ref in refs for each in disputes_of(evidence, ref)]
     lost = sum(each.amount for each in disputes if each.status == "lost")
     _note_disputes(evidence, [each.status for each in disputes])

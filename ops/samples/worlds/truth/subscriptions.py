@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 
-from ops.samples.api_shapes import Shape
 from ops.samples.scenario import DAY
 from ops.samples.worlds.account import Heard
 from ops.samples.worlds.records import (
@@ -12,7 +11,12 @@ from ops.samples.worlds.records import (
     Subscription,
     SubscriptionItem,
 )
-from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence, shown_items
+from ops.samples.worlds.truth.evidence import (
+    AmbiguousWorldError,
+    Evidence,
+    names_of_line,
+    shown_items,
+)
 from ops.samples.worlds.truth.money import period_is_gone
 from ops.samples.worlds.truth.owners import of_subscription, owner
 from ops.samples.worlds.truth.shop import TrueGrant
@@ -39,7 +43,8 @@ def _grants(evidence: Evidence, subscription_id: str) -> list[TrueGrant]:
     if session is not None and _gives_way(evidence, subscription_id, session, now):
         session = None
     if session is not None:
-        holding = _by_session(evidence, session)
+        gone = period_is_gone(evidence, subscription_id)
+        holding = {} if gone else _by_session(evidence, session)
     elif held is None:
         return []
     else:
@@ -96,7 +101,7 @@ def _by_session(evidence: Evidence, heard: Heard) -> Holding:
     evidence.use("session-stands-in")
     until = heard.at + 3 * DAY
     lines = _lines_of_items(evidence, session)
-    names = [_names_of_line(evidence, line) for line in lines]
+    names = [names_of_line(evidence, line) for line in lines]
     plan, _ = evidence.shop.first_known(session.metadata, session.payment_link)
     if any(evidence.shop.plan_or_former(name)[1] for some in names for name in some):
         seats: dict[str, int] = {}
@@ -124,19 +129,13 @@ def _lines_of_items(evidence: Evidence, session: Session) -> list[InvoiceLine]:
     return [line for line in first.lines if line.item and not line.proration] if first else []
 
 
-def _names_of_line(evidence: Evidence, line: InvoiceLine) -> tuple[str | None, ...]:
-    """Return the names on a line, which since basil has no lookup key."""
-    new = evidence.account.release.shape is Shape.NEW
-    return (line.offer.price, None if new else line.offer.lookup_key, line.offer.product)
-
-
 def _by_status(evidence: Evidence, subscription_id: str, now: int) -> Holding:
     """Return the plans with seats and end of each; none where the status gives no access."""
     history = shown_items(evidence, subscription_id)
     _, held = history[-1]
     plans = plans_at(evidence, history, len(history) - 1)
     ends = _ends(evidence, held, plans)
-    if held.status in (*FULL, "past_due") and period_is_gone(evidence, held):
+    if held.status in (*FULL, "past_due") and period_is_gone(evidence, held.id):
         return {}
     if held.status == "past_due":
         return _in_grace(evidence, history, plans, ends)
