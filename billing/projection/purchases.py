@@ -160,9 +160,14 @@ class _Evidence:
 
     @property
     def was_returned(self) -> bool:
-        """True if payments brought money and a bank took all of it back, as it may with debits."""
-        attempts = [attempt for each in self.linked for attempt in each.attempts]
-        return self.went_back and any(attempt.returned_at for attempt in attempts)
+        """True if a bank took back what a payment had brought, as it may with debits."""
+        gone = [each for each in self.linked if each.ref not in self.received.received]
+        return any(attempt.returned_at for each in gone for attempt in each.attempts)
+
+    @property
+    def amount_received(self) -> int:
+        """The money that the linked payments brought and kept."""
+        return sum(self.received.received[each.ref].amount for each in self.paid)
 
     @property
     def only_ref(self) -> str | None:
@@ -317,11 +322,15 @@ def _granted_to_checkout(session: SessionState, evidence: _Evidence) -> GrantBas
 
 
 def _granted_to_invoice(invoice: InvoiceState, evidence: _Evidence) -> GrantBasis | None:
-    """Return the basis of what an invoice bought: it is paid, or its payments reach what is due."""
+    """Return the basis of what an invoice bought: it is paid, or its payments reach what is due.
+
+    Where a bank took back a payment of a paid invoice, the others must reach it, unless the invoice
+    was paid outside Stripe instead.
+    """
+    due, received = invoice.amount_due, evidence.amount_received
     if invoice.granted:
-        return None if evidence.was_returned else invoice.granted
-    due = invoice.amount_due
-    received = sum(evidence.received.received[each.ref].amount for each in evidence.paid)
+        is_short = received < (due or 1) and not invoice.paid_out_of_band
+        return None if is_short and evidence.was_returned else invoice.granted
     return evidence.granted if due and received >= due else None
 
 

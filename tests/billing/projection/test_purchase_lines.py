@@ -327,6 +327,22 @@ def test_an_open_invoice_whose_payments_reach_what_is_due_is_paid() -> None:
     assert (row.source, row.active, row.starts_at) == ("in_1", True, at(9))
 
 
+def test_an_invoice_is_short_of_what_a_bank_took_back_until_it_is_paid_again_or_outside() -> None:
+    paid = invoice(subscription=None, amount_due=2999, payment_refs=("pi_1", "pi_2", "pi_3"))
+    outside = invoice(
+        20, subscription=None, amount_due=2999, paid_out_of_band=True, how={"event": "evt_cash"}
+    )
+    debit = charge(5, stripe_id="ch_2", payment_intent="pi_2", amount_captured=999)
+    returned = charge(9, stripe_id="ch_2", payment_intent="pi_2", amount=999, status="failed")
+    again = intent(seconds=15, stripe_id="pi_3", amount_received=999)
+    short = [customer("usr_1"), paid, intent(amount_received=2000), debit, returned]
+
+    assert active(project_facts(*short[:-1]))
+    assert not active(project_facts(*short))
+    assert active(project_facts(*short, again)) == {"in_1": {"premium"}}
+    assert active(project_facts(*short, outside)) == {"pi_1": {"premium"}}
+
+
 def test_a_payment_that_is_paired_by_time_alone_names_no_plan_and_no_reference() -> None:
     billed = invoice(subscription=None, lines=(line("price_x"),))
     paid = intent(plan_code="basic")
