@@ -186,6 +186,6 @@ class Projection:
     undecided: frozenset[ObjectKey] = frozenset()
     """Objects whose state was guessed: nothing could order their facts of one second."""
     without_line_items: frozenset[ObjectKey] = frozenset()
-    """Paid checkouts and invoices whose lines are not all known, so they may have sold more."""
+    """Paid checkouts whose line items may differ from what is assumed of them."""
     awaiting_invoice: frozenset[str] = frozenset()
     """Payments that name a plan and an invoice that no event has shown."""

@@ -121,7 +121,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         incomplete_items=_incomplete_items(objects),
         missing_subscriptions=subscriptions.missing,
         undecided=frozenset([key for _, key in objects.undecided]),
-        without_line_items=_without_line_items(objects, purchases),
+        without_line_items=_sessions_without_line_items(objects, purchases),
         awaiting_invoice=awaiting_invoice,
     )
 
@@ -161,13 +161,11 @@ def _incomplete_items(objects: RealmObjects) -> frozenset[ObjectKey]:
     return frozenset([object_key(objects.realm, name) for name in incomplete])
 
 
-def _without_line_items(
+def _sessions_without_line_items(
     objects: RealmObjects, purchases: Iterable[OneTimePurchase]
 ) -> frozenset[ObjectKey]:
-    """Return the paid checkouts without line items, and the paid invoices with a cut list."""
-    found = [each.id for each in sessions_without_line_items(purchases)]
-    found += [each.id for each in objects.invoices.values() if each.granted and each.lines_are_cut]
-    return frozenset([object_key(objects.realm, each) for each in found])
+    sessions = sessions_without_line_items(purchases)
+    return frozenset([object_key(objects.realm, each.id) for each in sessions])
 
 
 def _merge_realms(parts: list[Projection]) -> Projection:

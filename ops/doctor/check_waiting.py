@@ -33,7 +33,7 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
     ),
     "line items": (
         Party.without_line_items,
-        "paid checkouts and invoices whose lines are not all known, set STRIPE_API_KEY",
+        "paid checkouts whose lines and quantities are assumed, set STRIPE_API_KEY to fetch them",
     ),
     "order": (
         Party.undecided,

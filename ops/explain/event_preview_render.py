@@ -90,8 +90,8 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
         yield f"Only a checkout would vouch for {subscription} until Stripe sends a snapshot of it."
     for payment in sorted(projection.awaiting_invoice):
         yield f"{payment} would wait for its invoice: enable invoice.paid on the endpoint."
-    for sale in sorted(projection.without_line_items):
-        yield f"What {sale} sold and how many would be assumed: set STRIPE_API_KEY."
+    for checkout in sorted(projection.without_line_items):
+        yield f"What {checkout} sold and how many would be assumed: set STRIPE_API_KEY."
     for customer in sorted(projection.incomplete_summaries):
         yield f"Stripe cut off the list of features of customer {customer}: set STRIPE_API_KEY."
     for key in sorted(projection.incomplete_items):

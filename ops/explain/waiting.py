@@ -105,10 +105,10 @@ def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
             f"Payment {payment} names a plan and an invoice that no event has shown. The"
             " invoice decides what it bought: enable invoice.paid on the endpoint."
         )
-    for sale in map(ObjectKey, sorted(note.without_line_items)):
+    for checkout in map(ObjectKey, sorted(note.without_line_items)):
         yield (
-            f"The lines of {stripe_id_of(sale)} are not all known, so what it sold and how many is"
-            " assumed: set STRIPE_API_KEY so that Paidup fetches them."
+            f"The line items of checkout {stripe_id_of(checkout)} are not known, so what it"
+            " sold and how many is assumed: set STRIPE_API_KEY so that Paidup fetches them."
         )
     for customer in sorted(note.incomplete_summaries):
         yield (

@@ -307,16 +307,6 @@ def test_a_checkout_of_unknown_quantity_is_named_until_its_line_items_are_whole(
     ).without_line_items
 
 
-def test_a_paid_invoice_whose_lines_were_cut_off_is_named_until_they_are_whole() -> None:
-    cut = invoice(lines=(line(),), lines_complete=False)
-    whole = invoice(lines=(line(), line("price_basic")), how={"event": "fetched"})
-
-    assert project_facts(cut).without_line_items == {"test:in_1"}
-    assert not project_facts(cut, whole).without_line_items
-    assert not project_facts(open_invoice(lines=(line(),), lines_complete=False)).without_line_items
-    assert not project_facts(invoice(lines=(), lines_complete=False)).without_line_items
-
-
 def test_an_open_invoice_whose_payments_reach_what_is_due_is_paid() -> None:
     billed = open_invoice(subscription=None, payment_refs=("pi_1", "pi_2"), amount_due=2999)
     part = intent(amount_received=1000)
