@@ -181,6 +181,8 @@ class Projection:
     """Customers whose feature list was cut off and not yet fetched whole."""
     incomplete_items: frozenset[ObjectKey] = frozenset()
     """Subscriptions whose list of items was cut off and not yet fetched whole."""
+    incomplete_lines: frozenset[ObjectKey] = frozenset()
+    """Paid invoices and credit notes whose list of lines was cut off and not yet fetched whole."""
     missing_subscriptions: frozenset[str] = frozenset()
     """Subscriptions that a checkout stands in for because no snapshot came."""
     undecided: frozenset[ObjectKey] = frozenset()

@@ -141,6 +141,7 @@ class Party(Base):
     unknown_prices: Mapped[list[str]]
     incomplete_summaries: Mapped[list[str]]
     incomplete_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    incomplete_lines: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     missing_subscriptions: Mapped[list[str]]
     undecided: Mapped[list[str]]
     awaiting_invoice: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))

@@ -20,7 +20,7 @@ from billing.projection.payment_rows import project_payments
 from billing.projection.plan_lookup import PlanLookup
 from billing.projection.purchase_access import PurchaseContext, project_purchases
 from billing.projection.purchase_ends import CreditNotes, ReturnContext
-from billing.projection.purchases import OneTimePurchase, purchases_of, sessions_without_line_items
+from billing.projection.purchases import purchases_of
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
 from billing.projection.subscriptions import SubscriptionContext, project_subscriptions
@@ -101,7 +101,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     clocks = Clocks(objects, now)
     context = SubscriptionContext(matched, lookup, clocks)
     subscriptions = project_subscriptions(sources, ownership, context, grants)
-    purchases, awaiting_invoice = purchases_of(objects, matched, lookup)
+    purchases, awaiting_invoice, assumed = purchases_of(objects, matched, lookup)
     returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
     bought = project_purchases(purchases, PurchaseContext(returns, ownership, clocks), grants)
     project_summaries(objects, ownership, grants)
@@ -119,9 +119,10 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         candidates=waiting,
         incomplete_summaries=_incomplete_summaries(objects),
         incomplete_items=_incomplete_items(objects),
+        incomplete_lines=_incomplete_lines(objects),
         missing_subscriptions=subscriptions.missing,
         undecided=frozenset([key for _, key in objects.undecided]),
-        without_line_items=_sessions_without_line_items(objects, purchases),
+        without_line_items=frozenset([object_key(objects.realm, each.id) for each in assumed]),
         awaiting_invoice=awaiting_invoice,
     )
 
@@ -161,11 +162,11 @@ def _incomplete_items(objects: RealmObjects) -> frozenset[ObjectKey]:
     return frozenset([object_key(objects.realm, name) for name in incomplete])
 
 
-def _sessions_without_line_items(
-    objects: RealmObjects, purchases: Iterable[OneTimePurchase]
-) -> frozenset[ObjectKey]:
-    sessions = sessions_without_line_items(purchases)
-    return frozenset([object_key(objects.realm, each.id) for each in sessions])
+def _incomplete_lines(objects: RealmObjects) -> frozenset[ObjectKey]:
+    """Return the paid invoices and the credit notes of whose lines only a part is known."""
+    invoices = [each.id for each in objects.invoices.values() if each.granted and each.lines.is_cut]
+    notes = [each.id for each in objects.credit_notes.values() if each.is_cut and not each.void]
+    return frozenset([object_key(objects.realm, name) for name in (*invoices, *notes)])
 
 
 def _merge_realms(parts: list[Projection]) -> Projection:
@@ -186,6 +187,7 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             candidates={**whole.candidates, **part.candidates},
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
             incomplete_items=whole.incomplete_items | part.incomplete_items,
+            incomplete_lines=whole.incomplete_lines | part.incomplete_lines,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
             without_line_items=whole.without_line_items | part.without_line_items,

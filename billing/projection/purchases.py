@@ -74,13 +74,15 @@ class OneTimePurchase:
 
 
 class Purchases(NamedTuple):
-    """All purchases of a realm, and the payments that wait for their invoice.
+    """All purchases of a realm, and what may have bought something else.
 
-    Such a payment names a plan and an invoice that no event has shown.
+    A payment that waits for its invoice names a plan and an invoice that no event has shown.
+    ``assumed`` are the paid checkouts whose line items may differ from what is assumed of them.
     """
 
     bought: tuple[OneTimePurchase, ...]
     awaiting_invoice: frozenset[str]
+    assumed: tuple[SessionState, ...]
 
 
 class _Context(NamedTuple):
@@ -181,8 +183,12 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
     context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
     found: dict[str, OneTimePurchase] = {}
     invoiced: set[str] = set()
+    assumed: list[SessionState] = []
     for session in sorted(objects.sessions.values(), key=_paid_first):
-        if purchase := _by_checkout(session, context):
+        purchase = _by_checkout(session, context)
+        if _is_assumed(session, purchase, context):
+            assumed.append(session)
+        if purchase:
             found.setdefault(purchase.ref, purchase)
             invoiced.update({purchase.invoice.id} if purchase.invoice else ())
     for _, match in sorted(matched.matches.items()):
@@ -197,25 +203,27 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
             awaiting.update({payment.ref} if attempt.stated else ())
         elif by_payment := _by_payment(payment, attempt, context):
             found.setdefault(by_payment.ref, by_payment)
-    return Purchases(tuple(found.values()), frozenset(awaiting))
+    return Purchases(tuple(found.values()), frozenset(awaiting), tuple(assumed))
 
 
-def sessions_without_line_items(purchases: Iterable[OneTimePurchase]) -> list[SessionState]:
-    """Return the paid checkouts whose line items may differ from what is assumed of them.
+def _is_assumed(session: SessionState, purchase: OneTimePurchase | None, context: _Context) -> bool:
+    """Return True if the line items of a paid checkout may differ from what is assumed of them.
 
     Events never carry line items. Without them a checkout is assumed to have sold one of the plan
-    that its metadata or its payment link names. That may be wrong where no plan is named, or where
-    the quantity counts.
+    that its metadata or its payment link names, which may be wrong where no plan is named, or where
+    the quantity counts. One that began a subscription may hold further seats and one-time lines as
+    long as its first invoice is unknown.
     """
-    return [
-        purchase.session
-        for purchase in purchases
-        if purchase.session
-        and purchase.granted
-        and not purchase.session.lines.complete
-        and not (purchase.invoice and purchase.invoice.lines.lines)
-        and (not purchase.plans or any(map(_quantity_counts, purchase.plans)))
-    ]
+    if session.lines.complete:
+        return False
+    if session.mode == "subscription":
+        known = _first_invoice_is_known(session, _evidence_of(session, context), context)
+        return session.granted is not None and not known
+    if purchase is None or not purchase.granted:
+        return False
+    billed = purchase.invoice and purchase.invoice.lines.lines
+    counts = not purchase.plans or any(map(_quantity_counts, purchase.plans))
+    return counts and not billed
 
 
 def _quantity_counts(plan: Plan) -> bool:
@@ -244,14 +252,18 @@ def _by_checkout(session: SessionState, context: _Context) -> OneTimePurchase | 
     A checkout that began a subscription is a purchase only while its first invoice is unknown:
     then its line items alone tell what else it sold.
     """
-    match = _match_of(session, context.matched)
-    refs = {*_linked(match), *([session.payment_intent] if session.payment_intent else ())}
-    evidence = _evidence(refs, match, context.matched)
+    evidence = _evidence_of(session, context)
     if session.mode == "payment":
         return _by_payment_checkout(session, evidence, context)
     if session.mode == "subscription" and not _first_invoice_is_known(session, evidence, context):
         return _beside_subscription(session, evidence, context)
     return None
+
+
+def _evidence_of(session: SessionState, context: _Context) -> _Evidence:
+    match = _match_of(session, context.matched)
+    refs = {*_linked(match), *([session.payment_intent] if session.payment_intent else ())}
+    return _evidence(refs, match, context.matched)
 
 
 def _match_of(session: SessionState, matched: MatchedPayments) -> InvoiceMatch | None:

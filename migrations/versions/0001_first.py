@@ -93,6 +93,7 @@ CREATE TABLE parties (
     unknown_prices TEXT[] NOT NULL,
     incomplete_summaries TEXT[] NOT NULL,
     incomplete_items TEXT[] DEFAULT '{}' NOT NULL,
+    incomplete_lines TEXT[] DEFAULT '{}' NOT NULL,
     missing_subscriptions TEXT[] NOT NULL,
     undecided TEXT[] NOT NULL,
     awaiting_invoice TEXT[] DEFAULT '{}' NOT NULL,

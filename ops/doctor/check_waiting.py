@@ -31,6 +31,10 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
         Party.incomplete_items,
         "subscriptions whose list of items was cut off, set STRIPE_API_KEY to fetch it",
     ),
+    "lines": (
+        Party.incomplete_lines,
+        "invoices and credit notes whose lines were cut off, set STRIPE_API_KEY to fetch them",
+    ),
     "line items": (
         Party.without_line_items,
         "paid checkouts whose lines and quantities are assumed, set STRIPE_API_KEY to fetch them",

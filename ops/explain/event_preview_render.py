@@ -92,12 +92,20 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
         yield f"{payment} would wait for its invoice: enable invoice.paid on the endpoint."
     for checkout in sorted(projection.without_line_items):
         yield f"What {checkout} sold and how many would be assumed: set STRIPE_API_KEY."
-    for customer in sorted(projection.incomplete_summaries):
-        yield f"Stripe cut off the list of features of customer {customer}: set STRIPE_API_KEY."
-    for key in sorted(projection.incomplete_items):
-        yield f"Stripe cut off the list of items of {stripe_id_of(key)}: set STRIPE_API_KEY."
+    yield from _cut_lists(projection)
     for key in sorted(projection.undecided):
         yield f"The order of two changes of {key} in one second would be a guess."
+
+
+def _cut_lists(projection: Projection) -> Iterator[str]:
+    lists = {
+        "features": projection.incomplete_summaries,
+        "items": map(stripe_id_of, projection.incomplete_items),
+        "lines": map(stripe_id_of, projection.incomplete_lines),
+    }
+    for name, cut in lists.items():
+        for stripe_id in sorted(cut):
+            yield f"Stripe cut off the list of {name} of {stripe_id}: set STRIPE_API_KEY."
 
 
 _USER_COLUMNS: Final[Columns[UserEffect]] = {

@@ -120,6 +120,11 @@ def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
             f"Stripe cut off the list of items of subscription {stripe_id_of(ObjectKey(key))}."
             " It keeps what it had: set STRIPE_API_KEY so that Paidup fetches the rest."
         )
+    for key in sorted(note.incomplete_lines):
+        yield (
+            f"Stripe cut off the list of lines of {stripe_id_of(ObjectKey(key))}. The listed ones"
+            " count: set STRIPE_API_KEY so that Paidup fetches the rest."
+        )
 
 
 def _without_user(state: UserState) -> Iterator[str]:

@@ -70,6 +70,7 @@ class PartyNote:
     unknown_prices: Sequence[str]
     incomplete_summaries: Sequence[str]
     incomplete_items: Sequence[str]
+    incomplete_lines: Sequence[str]
     missing_subscriptions: Sequence[str]
     awaiting_invoice: Sequence[str]
     without_line_items: Sequence[str]

@@ -220,6 +220,7 @@ def _write_parties(connection: Connection, batch: BatchState) -> None:
             "unknown_prices": party_state.projection.unknown_prices,
             "incomplete_summaries": party_state.projection.incomplete_summaries,
             "incomplete_items": party_state.projection.incomplete_items,
+            "incomplete_lines": party_state.projection.incomplete_lines,
             "missing_subscriptions": party_state.projection.missing_subscriptions,
             "undecided": party_state.projection.undecided,
             "awaiting_invoice": party_state.projection.awaiting_invoice,

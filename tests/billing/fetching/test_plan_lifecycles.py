@@ -484,7 +484,7 @@ class TestSnapshotReading:
         [
             {"payment_status": "unpaid"},
             {"metadata": {"plan_code": "premium"}},
-            {"mode": "subscription", "subscription": "sub_1"},
+            {"mode": "subscription", "subscription": "sub_1", "payment_status": "unpaid"},
             {"line_items": {"data": [{"id": "li_1", "price": {"id": "price_nobody_sells"}}]}},
         ],
     )
@@ -497,6 +497,20 @@ class TestSnapshotReading:
         reader.snapshot(parse(encoded(payload)), START)
 
         assert reader.fetches == 0
+
+    def test_of_a_subscription_checkout_finds_what_it_sold_once_until_its_invoice_is_known(
+        self,
+    ) -> None:
+        begun = {"mode": "subscription", "subscription": "sub_1", "invoice": "in_1"}
+        payload = changed(1, session() | begun, NOW) | {"type": "checkout.session.completed"}
+        account = account_of([payload])
+        account.line_items["cs_1"] = [{"id": "li_1", "price": {"id": "price_premium"}}]
+        reader = FetchingReader(account, CATALOGUE)
+
+        reader.snapshot(parse(encoded(payload)), START)
+
+        assert [row.plan_code for row in reader.projection.purchases.values()] == ["premium"]
+        assert reader.fetches == 1
 
     def test_of_a_checkout_with_unhelpful_line_items_is_fetched_once(self) -> None:
         payload = changed(1, session(), NOW) | {"type": "checkout.session.completed"}

@@ -25,6 +25,7 @@ from tests.billing.fact_builders import (
     invoice,
     invoice_payment,
     item,
+    line,
     make_fact,
     only_grant,
     project_facts,
@@ -201,11 +202,13 @@ def test_a_party_of_two_realms_is_due_when_the_first_of_them_is() -> None:
         summary("a", complete=False, realm="live"),
         subscription(stripe_id="sub_2", stated={"items_complete": False}, realm="live"),
         subscription("canceled", stripe_id="sub_3", stated={"items_complete": False}),
+        invoice(lines=(line(),), lines_complete=False, how={"realm": "live"}),
     )
 
     assert projection.due_at == at(15 * DAY)
     assert projection.incomplete_summaries == {"cus_1"}
     assert projection.incomplete_items == {"live:sub_2"}
+    assert projection.incomplete_lines == {"live:in_1"}
 
 
 def test_an_object_without_facts_is_removed() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import Fact, Line
+from billing.facts import CreditedLine, Fact, Line
 from billing.rows import Projection
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -25,6 +25,7 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    with_fields,
 )
 
 
@@ -305,6 +306,42 @@ def test_a_checkout_of_unknown_quantity_is_named_until_its_line_items_are_whole(
     assert not project_facts(
         checkout(price_id="price_team", payment_status="unpaid")
     ).without_line_items
+
+
+def test_a_checkout_that_began_a_subscription_is_named_until_its_lines_are_known() -> None:
+    session = subscribed(price_id="price_basic")
+    shown = subscription("active", 5, item("price_basic"))
+    free = subscribed(price_id="price_basic", payment_status="unpaid")
+    whole = subscribed(0, lines=(line("price_basic", kind="subscription"),), lines_complete=True)
+    billed = invoice(lines=(line("price_basic", kind="subscription"),))
+
+    assert project_facts(session).without_line_items == {"test:cs_1"}
+    assert project_facts(session, shown).without_line_items == {"test:cs_1"}
+    assert not project_facts(free, shown).without_line_items
+    assert not project_facts(whole, shown).without_line_items
+    assert not project_facts(session, shown, billed).without_line_items
+
+
+def test_what_a_cut_list_of_lines_may_hide_is_named_until_the_whole_list_is_known() -> None:
+    cut = invoice(lines=(line(id="il_1"),), lines_complete=False)
+    whole = invoice(5, lines=(line(id="il_1"), line("price_team", id="il_2")))
+    unpaid = open_invoice(lines=(line(id="il_1"),), lines_complete=False)
+
+    assert project_facts(cut).incomplete_lines == {"test:in_1"}
+    assert not project_facts(cut, whole).incomplete_lines
+    assert not project_facts(whole, with_fields(cut, amount_paid=7)).incomplete_lines
+    assert not project_facts(unpaid).incomplete_lines
+    assert not project_facts(invoice(lines=(), lines_complete=False)).incomplete_lines
+
+
+def test_a_cut_list_of_credited_lines_is_named_while_the_note_stands() -> None:
+    credited = CreditedLine(invoice_line="il_1", amount=1, quantity=1)
+    cut = credit_note(lines=(credited,), lines_complete=False)
+    voided = with_fields(credit_note(5, lines=(credited,), lines_complete=False), status="void")
+
+    assert project_facts(cut).incomplete_lines == {"test:cn_1"}
+    assert not project_facts(cut, voided).incomplete_lines
+    assert not project_facts(credit_note(lines=(credited,))).incomplete_lines
 
 
 def test_an_open_invoice_whose_payments_reach_what_is_due_is_paid() -> None:

@@ -16,6 +16,7 @@ def waiting(candidates: Mapping[str, Sequence[str]], *, waits: bool = True) -> l
         unknown_prices=(),
         incomplete_summaries=(),
         incomplete_items=(),
+        incomplete_lines=(),
         missing_subscriptions=(),
         awaiting_invoice=(),
         without_line_items=(),
