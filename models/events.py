@@ -119,6 +119,13 @@ class Membership(Base):
     party: Mapped[str] = mapped_column(index=True)
 
 
+_LACKING = (
+    "waiting OR without_grant <> '{}' OR missing_subscriptions <> '{}' OR awaiting_invoice <> '{}'"
+    " OR incomplete_summaries <> '{}' OR incomplete_items <> '{}' OR incomplete_lines <> '{}'"
+    " OR without_line_items <> '{}'"
+)
+
+
 class Party(Base):
     """The state of a party's last projection: when it changes by itself, and what it lacks.
 
@@ -130,6 +137,7 @@ class Party(Base):
         Index("parties_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("parties_catalogue_version_idx", "catalogue_version"),
         Index("parties_reader_idx", "reader"),
+        Index("parties_lacking_idx", "party", postgresql_where=text(_LACKING)),
         {"postgresql_with": UPDATED_OFTEN},
     )
 
@@ -148,3 +156,5 @@ class Party(Base):
     without_line_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     candidates: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     """The users between whom each source and payment waits that has none."""
+    without_grant: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    """What was paid for and grants nothing, with the reason (``billing.rows.NoGrant``)."""

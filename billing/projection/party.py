@@ -17,13 +17,14 @@ from billing.projection.grants import GrantCollector
 from billing.projection.invoices import match_invoices
 from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
-from billing.projection.plan_lookup import PlanLookup
+from billing.projection.plan_lookup import PlanLookup, most_pressing
 from billing.projection.purchase_access import PurchaseContext, project_purchases
 from billing.projection.purchase_ends import CreditNotes, ReturnContext
 from billing.projection.purchases import purchases_of
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
 from billing.projection.subscriptions import SubscriptionContext, project_subscriptions
+from billing.projection.without_grant import note_empty_plans, note_paid_lines
 from billing.rows import CustomerRow, PaymentRow, Projection
 
 
@@ -93,7 +94,7 @@ class PartyFacts:
 
 def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> Projection:
     """Return the projection of one realm: owners first, then money, then access."""
-    lookup.unknown.clear()
+    lookup.without_grant.clear()
     matched = match_invoices(objects)
     ownership = Ownership(objects, matched, lookup.catalogue.identity)
     grants = GrantCollector(realm=objects.realm)
@@ -101,11 +102,15 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     clocks = Clocks(objects, now)
     context = SubscriptionContext(matched, lookup, clocks)
     subscriptions = project_subscriptions(sources, ownership, context, grants)
-    purchases, awaiting_invoice, assumed = purchases_of(objects, matched, lookup)
+    purchases = purchases_of(objects, matched, lookup)
     returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
-    bought = project_purchases(purchases, PurchaseContext(returns, ownership, clocks), grants)
+    bought = project_purchases(
+        purchases.bought, PurchaseContext(returns, ownership, clocks), grants
+    )
     project_summaries(objects, ownership, grants)
-    payments = project_payments(objects, matched, ownership, lookup, purchases)
+    payments = project_payments(objects, matched, ownership, lookup, purchases.bought)
+    note_paid_lines(objects, matched, purchases, lookup)
+    note_empty_plans(grants.rows.values(), lookup)
     waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(
         customers={row.key: row for row in _customers(objects, ownership)},
@@ -114,16 +119,18 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         payments={row.key: row for row in payments},
         entitlements=grants.rows,
         due_at=grants.due_at,
-        unknown_prices=frozenset(lookup.unknown),
+        without_grant=dict(lookup.without_grant),
         waiting=bool(waiting),
         candidates=waiting,
         incomplete_summaries=_incomplete_summaries(objects),
         incomplete_items=_incomplete_items(objects),
         incomplete_lines=_incomplete_lines(objects),
-        missing_subscriptions=subscriptions.missing,
+        missing_subscriptions=subscriptions.missing | _only_billed(objects),
         undecided=frozenset([key for _, key in objects.undecided]),
-        without_line_items=frozenset([object_key(objects.realm, each.id) for each in assumed]),
-        awaiting_invoice=awaiting_invoice,
+        without_line_items=frozenset(
+            [object_key(objects.realm, name) for name in purchases.assumed]
+        ),
+        awaiting_invoice=purchases.awaiting_invoice,
     )
 
 
@@ -149,6 +156,23 @@ def _without_user(
         for row in payments
         if row.user_id is None and row.amount_minor > 0
     }
+
+
+def _only_billed(objects: RealmObjects) -> frozenset[str]:
+    """Return the subscriptions of which nothing but a paid invoice is known.
+
+    A customer with Stripe's own features has access without them.
+    """
+    with_features = {each.customer_id for each in objects.summaries.values()}
+    return frozenset(
+        [
+            each.subscription
+            for each in objects.invoices.values()
+            if each.granted and each.money and each.money.amount
+            if each.subscription and each.subscription not in objects.subscriptions
+            if each.customer_id not in with_features
+        ]
+    )
 
 
 def _incomplete_summaries(objects: RealmObjects) -> frozenset[CustomerId]:
@@ -182,7 +206,7 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             payments={**whole.payments, **part.payments},
             entitlements={**whole.entitlements, **part.entitlements},
             due_at=min(filter(None, (whole.due_at, part.due_at)), default=None),
-            unknown_prices=whole.unknown_prices | part.unknown_prices,
+            without_grant=most_pressing(whole.without_grant, part.without_grant),
             waiting=whole.waiting or part.waiting,
             candidates={**whole.candidates, **part.candidates},
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,

@@ -40,7 +40,7 @@ from billing.projection.purchase_lines import (
 )
 from billing.projection.sold_plans import NO_PLAN, first_known, sold_plan
 from billing.projection.subscription_plans import plans_of_runs
-from billing.rows import PaymentStatus, PurchaseStatus
+from billing.rows import NoGrant, PaymentStatus, PurchaseStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +76,13 @@ class OneTimePurchase:
 class Purchases(NamedTuple):
     """All purchases of a realm, and what may have bought something else.
 
-    A payment that waits for its invoice names a plan and an invoice that no event has shown.
+    A payment that waits for its invoice names one that no event has shown.
     ``assumed`` are the paid checkouts whose line items may differ from what is assumed of them.
     """
 
     bought: tuple[OneTimePurchase, ...]
     awaiting_invoice: frozenset[str]
-    assumed: tuple[SessionState, ...]
+    assumed: frozenset[str]
 
 
 class _Context(NamedTuple):
@@ -183,11 +183,11 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
     context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
     found: dict[str, OneTimePurchase] = {}
     invoiced: set[str] = set()
-    assumed: list[SessionState] = []
+    assumed: set[str] = set()
     for session in sorted(objects.sessions.values(), key=_paid_first):
         purchase = _by_checkout(session, context)
         if _is_assumed(session, purchase, context):
-            assumed.append(session)
+            assumed.add(session.id)
         if purchase:
             found.setdefault(purchase.ref, purchase)
             invoiced.update({purchase.invoice.id} if purchase.invoice else ())
@@ -196,14 +196,13 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
             found.setdefault(by_invoice.ref, by_invoice)
     awaiting: set[str] = set()
     for payment in matched.payments.values():
-        attempt = _bare_attempt(payment, context)
-        if attempt is None:
+        if not (attempt := _bare_attempt(payment, context)):
             continue
         if _names_invoice(payment, context):
-            awaiting.update({payment.ref} if attempt.stated else ())
+            awaiting.update({payment.ref} if _asks_for_a_plan(payment, attempt, context) else ())
         elif by_payment := _by_payment(payment, attempt, context):
             found.setdefault(by_payment.ref, by_payment)
-    return Purchases(tuple(found.values()), frozenset(awaiting), tuple(assumed))
+    return Purchases(tuple(found.values()), frozenset(awaiting), frozenset(assumed))
 
 
 def _is_assumed(session: SessionState, purchase: OneTimePurchase | None, context: _Context) -> bool:
@@ -413,6 +412,23 @@ def _names_invoice(payment: PaymentObjects, context: _Context) -> bool:
     return referring or bool(_links(payment, context))
 
 
+def _asks_for_a_plan(payment: PaymentObjects, attempt: AttemptState, context: _Context) -> bool:
+    """Return True if a payment names a plan, or nothing else explains what it is for.
+
+    It may be one of a subscription if its customer has one, or Stripe's own features, or if an
+    invoice is inferred to be paid by it.
+    """
+    if attempt.stated:
+        return True
+    customer, objects = payment.customer_id, context.objects
+    if customer is None:
+        return True
+    with_access = {each.customer_id for each in objects.subscriptions.values()}
+    with_access |= {each.customer_id for each in objects.summaries.values()}
+    paid_for = context.matched.matches_of.get(payment.ref, ())
+    return customer not in with_access and not any(match.inferred for match in paid_for)
+
+
 def _by_payment(
     payment: PaymentObjects, attempt: AttemptState, context: _Context
 ) -> OneTimePurchase | None:
@@ -429,7 +445,10 @@ def _by_payment(
             for each in context.objects.subscriptions.values()
             if each.customer_id and each.customer_id == payment.customer_id
         ):
+            context.lookup.note(payment.ref, NoGrant.BESIDE_SUBSCRIPTION)
             return None
+    if not lines and _asks_for_a_plan(payment, attempt, context):
+        context.lookup.note(payment.ref, NoGrant.UNNAMED)
     evidence = _evidence((payment.ref,), None, context.matched)
     granted = attempt.granted
     if not lines or granted is None:

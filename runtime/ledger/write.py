@@ -217,6 +217,7 @@ def _write_parties(connection: Connection, batch: BatchState) -> None:
             "due_at": _if_ahead(party_state.projection.due_at, batch.now),
             "waiting": party_state.projection.waiting,
             "candidates": party_state.projection.candidates,
+            "without_grant": party_state.projection.without_grant,
             "unknown_prices": party_state.projection.unknown_prices,
             "incomplete_summaries": party_state.projection.incomplete_summaries,
             "incomplete_items": party_state.projection.incomplete_items,

@@ -1,7 +1,7 @@
 """The state that all processes share: from Redis for each scrape, from PostgreSQL beforehand."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from redis.exceptions import RedisError
@@ -13,6 +13,7 @@ from runtime.data_loss.reports import count_missing, count_open_accepts
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Breaker, Lane
+from runtime.ledger.without_grant import count_without_grant
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 
@@ -25,6 +26,7 @@ class DatabaseState:
     changes_waiting_seconds: float | None = None
     lost_settlements: int | None = None
     lost_accepts: int | None = None
+    unsold: Mapping[str, int] | None = None
 
 
 def read_database_state(engine: Engine) -> DatabaseState:
@@ -37,6 +39,7 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 changes_waiting_seconds=waiting_seconds(connection),
                 lost_settlements=count_missing(connection),
                 lost_accepts=count_open_accepts(connection),
+                unsold=count_without_grant(connection),
             )
     except SQLAlchemyError:
         return DatabaseState()

@@ -25,6 +25,7 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    summary,
     with_fields,
 )
 
@@ -396,8 +397,12 @@ def test_a_payment_that_names_an_unknown_invoice_waits_for_it(named: dict[str, A
         assert not found.awaiting_invoice
 
 
-def test_a_payment_that_names_no_plan_waits_for_no_invoice() -> None:
-    assert not project_facts(intent(invoice="in_9")).awaiting_invoice
+def test_a_payment_that_names_no_plan_waits_for_its_invoice_if_its_customer_has_no_access() -> None:
+    renewed = intent(invoice="in_9")
+
+    assert project_facts(renewed).awaiting_invoice == {"pi_1"}
+    assert not project_facts(renewed, subscription()).awaiting_invoice
+    assert not project_facts(renewed, summary("signals")).awaiting_invoice
     assert not project_facts(intent(plan_code="basic", order_reference="order 7")).awaiting_invoice
 
 
