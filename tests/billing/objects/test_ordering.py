@@ -260,6 +260,37 @@ def test_a_second_with_many_facts_and_no_beginning_opens_with_one_that_follows_n
     assert order_facts(chain).guessed
 
 
+MANY_STATUSES = st.lists(
+    st.tuples(*[st.sampled_from([None, "active", "paused", "past_due", "unpaid"])] * 2),
+    min_size=MAX_EXACT_FACTS + 1,
+    max_size=MAX_EXACT_FACTS + 8,
+)
+
+
+@given(MANY_STATUSES, st.randoms(use_true_random=False))
+def test_more_facts_than_can_be_tried_have_one_history_whatever_arrives_first(
+    statuses: list[tuple[str | None, str | None]], chance: Random
+) -> None:
+    """Try chains with forks, rings and gaps, also from a state before and with API observations."""
+    names = chance.sample([f"{number:02}" for number in range(99)], len(statuses))
+    facts = [
+        subscription(
+            after or "active",
+            event=name,
+            rank=chance.choice(list(Rank)),
+            before=subscription_fields(before) if before else None,
+        )
+        for name, (before, after) in zip(names, statuses, strict=True)
+    ]
+    facts += [subscription("active", -5, event="x"), subscription("unpaid", event="obs_sub_1_0")]
+
+    found = order_facts(facts)
+
+    for _ in range(4):
+        arrived = chance.sample(facts, len(facts)) + chance.choices(facts, k=3)
+        assert order_facts(arrived) == found
+
+
 def test_a_second_with_many_facts_in_a_ring_is_a_guess_all_the_same_each_time() -> None:
     size = MAX_EXACT_FACTS + 3
     ring = [

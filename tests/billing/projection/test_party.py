@@ -1,10 +1,11 @@
 """Properties that hold for every projection, in every order of arrival."""
 
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.catalogue import read_catalogue
@@ -77,6 +78,27 @@ def test_adding_facts_one_by_one_ends_where_all_at_once_begins(
 
     assert party.project(CATALOGUE, NOW) == project(facts, CATALOGUE, NOW)
     assert sorted(party, key=repr) == sorted(facts, key=repr)
+
+
+@given(
+    st.lists(st.sampled_from(["active", "past_due", "unpaid"]), min_size=12, max_size=14),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=10)
+def test_many_changes_of_one_second_end_alike_one_by_one_and_all_at_once(
+    statuses: list[str], randomly: Random
+) -> None:
+    facts = [customer("usr_1")]
+    facts += [
+        subscription(here, event=f"evt_{randomly.random()}", before=subscription_fields(there))
+        for there, here in pairwise(statuses)
+    ]
+    party = PartyFacts()
+    for each in randomly.sample(facts, len(facts)):
+        party.add([each])
+        party.project(CATALOGUE, NOW)
+
+    assert party.project(CATALOGUE, NOW) == project(facts, CATALOGUE, NOW)
 
 
 @given(HISTORIES, HISTORIES)
