@@ -99,6 +99,7 @@ def test_what_was_captured_is_known_in_every_version(
     read = charge(**stated)
 
     assert (read.captured, read.amount_captured) == (captured, amount)
+    assert read.captured_assumed is (stated.get("amount_captured") is None and amount > 0)
 
 
 def test_a_charge_without_a_currency_is_in_none() -> None:
