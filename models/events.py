@@ -24,6 +24,13 @@ OF_UNLISTED_ACCOUNTS = text("reason = 'unknown_account'")
 FETCHED = text("observations IS NOT NULL")
 """Settled events for which Stripe's API was asked."""
 
+LACKING = text(
+    "waiting OR without_grant <> '{}' OR missing_subscriptions <> '{}' OR awaiting_invoice <> '{}'"
+    " OR incomplete_summaries <> '{}' OR incomplete_items <> '{}' OR incomplete_lines <> '{}'"
+    " OR without_line_items <> '{}'"
+)
+"""Parties of which something was paid and grants nothing, or may grant too little."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -119,13 +126,6 @@ class Membership(Base):
     party: Mapped[str] = mapped_column(index=True)
 
 
-_LACKING = (
-    "waiting OR without_grant <> '{}' OR missing_subscriptions <> '{}' OR awaiting_invoice <> '{}'"
-    " OR incomplete_summaries <> '{}' OR incomplete_items <> '{}' OR incomplete_lines <> '{}'"
-    " OR without_line_items <> '{}'"
-)
-
-
 class Party(Base):
     """The state of a party's last projection: when it changes by itself, and what it lacks.
 
@@ -137,7 +137,7 @@ class Party(Base):
         Index("parties_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("parties_catalogue_version_idx", "catalogue_version"),
         Index("parties_reader_idx", "reader"),
-        Index("parties_lacking_idx", "party", postgresql_where=text(_LACKING)),
+        Index("parties_lacking_idx", "party", postgresql_where=LACKING),
         {"postgresql_with": UPDATED_OFTEN},
     )
 

@@ -96,7 +96,7 @@ def _check_prices(why: NoGrant, connection: Connection) -> Iterator[Finding]:
 
 def _check_named(why: NoGrant, connection: Connection) -> Iterator[Finding]:
     check, says = _NAMED[why]
-    if names := list(connection.scalars(_NOTED, {"why": why, "limit": _SHOWN + 1})):
+    if names := list(connection.scalars(_NOTED, {"why": why.value, "limit": _SHOWN + 1})):
         yield warning(check, f"{says}: {_shorten(names)}")
 
 

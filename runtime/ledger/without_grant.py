@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, distinct, func, select, true
 
 from billing.rows import ON_PURPOSE, NoGrant
+from models.events import LACKING, Party
 
 IN_DOUBT: Final = ("no_user", "no_subscription", "no_invoice", "cut_list", "assumed_lines")
 """Reasons of what may grant less than was paid, because events or a key are missing."""
@@ -18,23 +19,22 @@ def count_without_grant(connection: Connection) -> dict[str, int]:
     return {reason: int(in_doubt.get(reason) or named.get(reason) or 0) for reason in REASONS}
 
 
-_LACKING = (
-    "waiting OR without_grant <> '{}' OR missing_subscriptions <> '{}' OR awaiting_invoice <> '{}'"
-    " OR incomplete_summaries <> '{}' OR incomplete_items <> '{}' OR incomplete_lines <> '{}'"
-    " OR without_line_items <> '{}'"
+_NOTED = func.jsonb_each_text(Party.without_grant).table_valued("key", "value")
+_NAMED = (
+    select(_NOTED.c.value, func.count(distinct(_NOTED.c.key)))
+    .select_from(Party)
+    .join(_NOTED, true())
+    .where(LACKING)
+    .group_by(_NOTED.c.value)
 )
-"""The condition of the index ``parties_lacking_idx``, so that most parties are not looked at."""
-
-_NAMED = text(
-    "SELECT why, count(DISTINCT name) FROM parties,"  # noqa: S608 - a constant
-    f" jsonb_each_text(without_grant) AS noted (name, why) WHERE ({_LACKING}) GROUP BY why"
-)
-_IN_DOUBT = text(
-    "SELECT count(*) FILTER (WHERE waiting) AS no_user,"  # noqa: S608 - a constant
-    " sum(cardinality(missing_subscriptions)) AS no_subscription,"
-    " sum(cardinality(awaiting_invoice)) AS no_invoice,"
-    " sum(cardinality(incomplete_summaries) + cardinality(incomplete_items)"
-    " + cardinality(incomplete_lines)) AS cut_list,"
-    " sum(cardinality(without_line_items)) AS assumed_lines"
-    f" FROM parties WHERE {_LACKING}"
-)
+_IN_DOUBT = select(
+    func.count().filter(Party.waiting).label("no_user"),
+    func.sum(func.cardinality(Party.missing_subscriptions)).label("no_subscription"),
+    func.sum(func.cardinality(Party.awaiting_invoice)).label("no_invoice"),
+    func.sum(
+        func.cardinality(Party.incomplete_summaries)
+        + func.cardinality(Party.incomplete_items)
+        + func.cardinality(Party.incomplete_lines)
+    ).label("cut_list"),
+    func.sum(func.cardinality(Party.without_line_items)).label("assumed_lines"),
+).where(LACKING)
