@@ -11,6 +11,7 @@ from billing.rows import NoGrant
 from tests.billing.fact_builders import (
     CATALOGUE,
     DAY,
+    at,
     charge,
     checkout,
     customer,
@@ -125,6 +126,16 @@ def test_a_setup_fee_is_named_as_a_part_of_its_subscription() -> None:
     assert not noted(listed, running("price_team"))
 
 
+def test_a_setup_fee_is_known_by_its_line_and_by_the_checkout_that_sold_it() -> None:
+    begun = line("price_basic", kind="subscription", id="li_0")
+    sold = (begun, line("price_basic", id="li_fee"), line(id="li_1"))
+    elsewhere = one_off(line("price_basic", id="il_fee", subscription="sub_1"))
+    listed = subscribed(lines=sold, lines_complete=True, price_id=None)
+
+    assert noted(elsewhere, running("price_basic")) == {"il_fee": "part_of_subscription"}
+    assert noted(listed, running("price_basic")) == {"li_fee": "part_of_subscription"}
+
+
 def test_a_payment_for_the_plan_of_a_running_subscription_is_named_as_beside_it() -> None:
     assert noted(running("price_basic"), intent(seconds=DAY, plan_code="basic")) == {
         "pi_1": "beside_subscription"
@@ -135,6 +146,7 @@ def test_a_payment_for_the_plan_of_a_running_subscription_is_named_as_beside_it(
     ("paid", "name"),
     [
         (one_off(line(None)), "in_1"),
+        (one_off(line(), line(None)), "in_1"),
         (one_off(), "in_1"),
         (invoice(lines=(ITEM_LINE, line(None))), "in_1"),
         (intent(), "pi_1"),
@@ -155,7 +167,11 @@ def test_what_was_paid_and_names_neither_price_nor_plan_is_named_itself(
     [
         [one_off(line(None), amount_paid=0, status="open")],
         [one_off(line(None), plan_code="basic")],
+        [one_off(plan_code="basic")],
         [one_off(amount_paid=0)],
+        [invoice(lines=())],
+        [checkout(price_id=None, invoice="in_1"), one_off()],
+        [one_off(line(None), status="open", paid_at=at(0)), intent()],
         [one_off(line(None, amount=-5))],
         [intent("requires_payment_method", amount_received=0)],
         [intent(), subscription()],
