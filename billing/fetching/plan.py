@@ -116,8 +116,6 @@ def _fetch_target(fact: Fact, newest: datetime) -> FetchTarget | None:
 def _lacks(fact: Fact, projection: Projection) -> bool:
     if fact.kind is Kind.ENTITLEMENT_SUMMARY:
         return fact.customer_id in projection.incomplete_summaries
-    if fact.kind is Kind.INVOICE:  # asked for by ``lacks_lines``, once it is paid
-        return False
     return fact.object_key in projection.without_line_items | projection.incomplete_items
 
 
