@@ -302,10 +302,10 @@ def test_notes_over_all_of_an_invoice_end_it_although_their_refund_is_unknown(
     total: int, credited: int, *, active: bool
 ) -> None:
     sold = invoiced(line(amount=total), total=total, amount_paid=total, payment_refs=())[:2]
-    unseen = {"refunds": ("re_9",)}
+    some, all_of_it = (note(9, amount, refunds=("re_9",)) for amount in (credited, total))
 
-    assert only_grant(project_facts(sold, note(9, credited, **unseen))).active is active
-    assert not only_grant(project_facts(sold, note(9, total, **unseen))).active
+    assert only_grant(project_facts(sold, some)).active is active
+    assert not only_grant(project_facts(sold, all_of_it)).active
 
 
 def test_an_invoice_of_nothing_is_not_credited_in_full_without_a_note() -> None:
