@@ -180,13 +180,11 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
     """Return every purchase once; a checkout covers the intent or invoice that it created."""
     context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
     found: dict[str, OneTimePurchase] = {}
-    invoiced: set[str] = set()
     for session in sorted(objects.sessions.values(), key=_paid_first):
         if purchase := _by_checkout(session, context):
             found.setdefault(purchase.ref, purchase)
-            invoiced.update({purchase.invoice.id} if purchase.invoice else ())
     for _, match in sorted(matched.matches.items()):
-        if match.ref not in invoiced and (by_invoice := _by_invoice(match, context)):
+        if by_invoice := _by_invoice(match, context):
             found.setdefault(by_invoice.ref, by_invoice)
     awaiting: set[str] = set()
     for payment in matched.payments.values():
@@ -359,12 +357,14 @@ def _by_invoice(match: InvoiceMatch, context: _Context) -> OneTimePurchase | Non
     evidence = _evidence(_linked(match), match, context.matched)
     if any(_sold_by_checkout(payment) for payment in evidence.linked):
         return None
-    subscription = match.subscription
     granted = _granted_to_invoice(invoice, evidence)
-    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans) if granted else ()
+    if granted is None:
+        return None
+    subscription = match.subscription
+    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans)
     bare = not invoice.lines.lines or any(map(may_buy, invoice.lines.lines))
     stated = evidence.stated if subscription is None and bare else ()
-    lines = named_otherwise(lines, stated, context.lookup) if granted else ()
+    lines = named_otherwise(lines, stated, context.lookup)
     if not lines:
         return None
     ref = _ref_of_invoice(invoice, evidence)

@@ -286,6 +286,13 @@ def test_a_note_that_was_voided_takes_the_credit_back() -> None:
     assert only_grant(project_facts(facts, void)).active
 
 
+def test_a_note_that_was_voided_decides_no_end() -> None:
+    back = [charge(), refund("succeeded", 5, event="evt_back")]
+    void = note(9, 1000, status="void", out_of_band_amount=1000)
+
+    assert only_grant(project_facts(invoiced(), back, void)).event_id == "evt_back"
+
+
 def test_a_note_without_lines_is_a_partial_refund_until_the_notes_reach_the_total() -> None:
     part, rest = note(8, 1000), note(9, 1999, stripe_id="cn_2")
     strict = with_policy({"refund_partial": "end"})

@@ -270,6 +270,16 @@ def test_line_items_beside_a_subscription_speak_until_its_invoice_is_known() -> 
     assert [row.key for row in both.purchases.values()] == [("test", "in_1", "ii_1")]
 
 
+def test_a_line_item_beside_a_subscription_buys_no_plan_by_its_product() -> None:
+    sold = (line(kind="subscription"), line("price_fee", product="prod_premium"))
+    session = subscribed(lines=sold, price_id=None)
+    alone = project_facts(session, now=DAY)
+
+    assert active(alone) == {"sub_1": {"premium"}}
+    assert alone.unknown_prices == {"price_fee"}
+    assert not project_facts(session, subscription(), now=DAY).purchases
+
+
 @pytest.mark.parametrize("named", [{"invoice": "in_1"}, {}])
 def test_an_invoice_that_is_known_replaces_what_its_checkout_shows(named: dict[str, Any]) -> None:
     session = subscribed(lines=(line(id="li_1"),), price_id="price_basic", **named)

@@ -694,6 +694,12 @@ def test_what_no_line_shows_is_bought_under_no_line() -> None:
         assert row.line == ""
 
 
+def test_of_two_names_in_no_plan_the_first_is_shown() -> None:
+    projection = project_facts(intent(price_id="price_x", plan_code="platinum"))
+
+    assert purchase_of(projection, "pi_1").price == "price_x"
+
+
 def test_a_line_whose_plan_metadata_names_has_the_price_of_the_metadata() -> None:
     projection = project_facts(checkout(lines=(line("price_x"),), price_id="price_basic"))
 

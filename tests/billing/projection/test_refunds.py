@@ -266,6 +266,7 @@ class TestCreditNotes:
 
         assert totals(self.outside, note, voided) == (2999, 0)
         assert row_of(self.outside, note, voided).changed_at == at(9)
+        assert row_of(self.outside, note, voided).refunds == ()
 
     def test_a_credit_to_the_balance_is_no_money(self) -> None:
         assert totals(self.outside, credit_note(9)) == (2999, 0)
