@@ -162,6 +162,25 @@ def test_a_purchase_of_two_former_plans_keeps_a_row_of_each() -> None:
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
 
 
+def test_a_name_that_a_former_catalogue_knew_ends_the_search() -> None:
+    bought = checkout(price_id="price_x", payment_link="plink_premium")
+    sold_once = CATALOGUE.with_former([selling(gold="price_x")])
+
+    assert by_plan(project_facts(bought))["premium"].active
+    rows = by_plan(project_facts(bought, catalogue=sold_once))
+    assert {plan: row.active for plan, row in rows.items()} == {"gold": False}
+
+
+def test_a_fee_that_was_a_plan_of_a_former_catalogue_is_no_part_of_a_subscription() -> None:
+    fee = line("price_x", product="prod_premium")
+    sold_once = CATALOGUE.with_former([selling(gold="price_x")])
+    facts = [subscription(), invoice(lines=(fee,))]
+
+    assert not project_facts(facts).purchases
+    (row,) = project_facts(facts, catalogue=sold_once).purchases.values()
+    assert (row.price, row.plan_code) == ("price_x", None)
+
+
 def test_a_plan_that_two_events_of_a_checkout_name_only_together_keeps_its_row() -> None:
     first = checkout(0, price_id="price_premium", plan_code="basic")
     second = checkout(5, price_id="price_x")

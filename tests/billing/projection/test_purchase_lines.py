@@ -280,6 +280,22 @@ def test_a_line_item_beside_a_subscription_buys_no_plan_by_its_product() -> None
     assert not project_facts(session, subscription(), now=DAY).purchases
 
 
+@pytest.mark.parametrize(
+    ("named", "ref"),
+    [({}, "cs_1"), ({"invoice": "in_1"}, "in_1"), ({"payment_intent": "pi_1"}, "pi_1")],
+)
+def test_what_a_checkout_sold_beside_a_subscription_goes_by_its_payment_or_invoice(
+    named: dict[str, Any], ref: str
+) -> None:
+    paid = [intent()] if "payment_intent" in named else []
+    session = subscribed(lines=(line("price_team", id="li_1"),), **named)
+    projection = project_facts(session, paid, now=DAY)
+    (row,) = projection.purchases.values()
+
+    assert (row.purchase_ref, row.status, row.user_id) == (ref, "paid", "usr_1")
+    assert projection.without_line_items == {"test:cs_1"}
+
+
 @pytest.mark.parametrize("named", [{"invoice": "in_1"}, {}])
 def test_an_invoice_that_is_known_replaces_what_its_checkout_shows(named: dict[str, Any]) -> None:
     session = subscribed(lines=(line(id="li_1"),), price_id="price_basic", **named)

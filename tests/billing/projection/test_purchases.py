@@ -415,6 +415,29 @@ def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
     assert purchase_of(projection, "pi_1").payment_ref == "pi_1"
 
 
+def test_a_checkout_without_payment_and_invoice_stands_by_itself() -> None:
+    projection = project_facts(checkout(payment_intent=None))
+
+    assert purchase_of(projection, "cs_1").payment_ref == "cs_1"
+
+
+def test_the_refund_of_a_payment_that_is_paired_by_time_alone_ends_what_its_invoice_sold() -> None:
+    facts = [customer("usr_1"), invoice(subscription=None), intent()]
+
+    assert purchase_of(project_facts(facts), "in_1").payment_ref == "pi_1"
+    assert not only_grant(project_facts(facts, refund("succeeded", 9))).active
+
+
+def test_the_invoice_of_a_checkout_sells_by_its_lines_if_it_has_any() -> None:
+    session = checkout(lines=(line("price_basic"),), price_id=None, invoice="in_1")
+    credited = (line("price_team"), line("price_premium", -500))
+
+    bare = project_facts(session, invoice(subscription=None, lines=()))
+    assert plans(bare) == {"basic": True}
+    sold = project_facts(session, invoice(subscription=None, lines=credited))
+    assert {code for code, active in plans(sold).items() if active} == {"team"}
+
+
 def test_a_full_refund_ends_a_purchase() -> None:
     back = charge(9, amount_refunded=2999, how={"event": "evt_back"})
     row = only_grant(project_facts(checkout(), charge(), back))
