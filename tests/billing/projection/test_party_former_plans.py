@@ -171,6 +171,17 @@ def test_a_name_that_a_former_catalogue_knew_ends_the_search() -> None:
     assert {plan: row.active for plan, row in rows.items()} == {"gold": False}
 
 
+def test_a_name_ends_the_search_of_a_former_catalogue_if_an_earlier_one_knew_it() -> None:
+    bought = checkout(price_id="price_x", payment_link="plink_premium")
+    former = (selling(gold="price_x"), selling(premium="plink_premium"))
+
+    assert by_plan(project_facts(bought, catalogue=gone(*former))).keys() == {"gold"}
+    assert by_plan(project_facts(bought, catalogue=gone(*former[::-1]))).keys() == {
+        "gold",
+        "premium",
+    }
+
+
 def test_a_fee_that_was_a_plan_of_a_former_catalogue_is_no_part_of_a_subscription() -> None:
     fee = line("price_x", product="prod_premium")
     sold_once = CATALOGUE.with_former([selling(gold="price_x")])

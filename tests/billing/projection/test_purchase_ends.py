@@ -402,3 +402,11 @@ def test_a_credit_note_made_before_the_money_came_takes_nothing_however_late_it_
 
     assert only_grant(project_facts(customer("usr_1"), billed, before)).active
     assert not only_grant(project_facts(customer("usr_1"), billed, after)).active
+
+
+def test_an_invoice_whose_debit_a_bank_returned_grants_nothing_although_it_says_paid() -> None:
+    billed = invoice(subscription=None, payment_refs=("pi_1",), lines=(line(),))
+    returned = charge(9, status="failed", captured=False, amount_captured=0)
+
+    assert only_grant(project_facts(customer("usr_1"), billed, charge(1))).active
+    assert not project_facts(customer("usr_1"), billed, charge(1), returned).purchases

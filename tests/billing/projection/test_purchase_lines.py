@@ -268,6 +268,12 @@ def test_line_items_beside_a_subscription_speak_until_its_invoice_is_known() -> 
     assert active(alone) == {"sub_1": {"basic"}, "cs_1": {"premium"}}
     assert active(both)["in_1"] == {"premium"}
     assert [row.key for row in both.purchases.values()] == [("test", "in_1", "ii_1")]
+    naming = subscribed(lines=sold, price_id=None, invoice="in_1")
+    assert project_facts(naming, billed, now=DAY).purchases.keys() == both.purchases.keys()
+    old = subscribed(lines=sold, price_id=None, payment_intent="pi_1")
+    linked = project_facts(old, billed, invoice_payment(), intent(), now=DAY)
+    assert active(linked)["pi_1"] == {"premium"}
+    assert [row.key for row in linked.purchases.values()] == [("test", "pi_1", "ii_1")]
 
 
 def test_a_line_item_beside_a_subscription_buys_no_plan_by_its_product() -> None:

@@ -438,6 +438,16 @@ def test_the_invoice_of_a_checkout_sells_by_its_lines_if_it_has_any() -> None:
     assert {code for code, active in plans(sold).items() if active} == {"team"}
 
 
+def test_a_price_that_the_metadata_of_a_checkout_explains_is_not_named_for_its_invoice() -> None:
+    session = checkout(price_id="price_basic", payment_intent=None, invoice="in_1")
+    billed = invoice(subscription=None, lines=(line("price_x"),))
+
+    assert plans(project_facts(session, billed)) == {"basic": True}
+    assert not project_facts(session, billed).unknown_prices
+    by_payment = [checkout(price_id="price_basic"), billed, invoice_payment(), intent()]
+    assert not project_facts(by_payment).unknown_prices
+
+
 def test_a_full_refund_ends_a_purchase() -> None:
     back = charge(9, amount_refunded=2999, how={"event": "evt_back"})
     row = only_grant(project_facts(checkout(), charge(), back))
