@@ -45,10 +45,7 @@ from billing.rows import PaymentStatus, PurchaseStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimePurchase:
-    """All that one checkout, invoice or payment bought.
-
-    ``subscription`` is the one on whose invoice it stands.
-    """
+    """All that one checkout, invoice or payment bought."""
 
     ref: str
     status: PurchaseStatus
@@ -57,7 +54,6 @@ class OneTimePurchase:
     paid_at: datetime | None
     """The second of the money, from which a plan that lasts some days is counted."""
     customer_id: CustomerId | None
-    subscription: str | None
     lines: tuple[BoughtLine, ...]
     all_time_plans: tuple[Plan, ...]
     former_plans: tuple[Plan, ...]
@@ -456,19 +452,13 @@ def _purchase(
         note_unsold_lines(lines, stated, lookup)
     named = dict.fromkeys(_ever_named(lines, evidence, session, lookup))
     sold = [sold_plan(reference, lookup) for reference in named]
-    former = [
-        plan
-        for reference in (named if lookup.catalogue.former else ())
-        for plan in lookup.former_plans_named_by(reference)
-    ]
+    former = [plan for reference in named for plan in lookup.former_plans_named_by(reference)]
     return OneTimePurchase(
         ref=ref,
         status=status,
         granted=granted,
         paid_at=evidence.paid_at or (granted.since if granted else None),
         customer_id=first_value((session.customer_id if session else None, evidence.customer_id)),
-        subscription=(invoice.subscription if invoice else None)
-        or (session.subscription if session else None),
         lines=lines,
         all_time_plans=tuple({each.plan.code: each.plan for each in sold if each.plan}.values()),
         former_plans=tuple({plan.code: plan for plan in former}.values()),

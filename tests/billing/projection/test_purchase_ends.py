@@ -108,6 +108,16 @@ def test_passes_of_a_customer_without_a_user_follow_one_another() -> None:
     assert ends(project_passes(facts)) == {"pi_1": 1, "pi_2": 2}
 
 
+def test_free_passes_of_a_customer_without_a_user_follow_one_another() -> None:
+    free: dict[str, Any] = {"payment_status": "no_payment_required", "amount_total": 0}
+    facts = [
+        checkout(0, stripe_id=name, price_id="price_day", user_id=None, payment_intent=None, **free)
+        for name in ("cs_1", "cs_2")
+    ]
+
+    assert ends(project_passes(facts)) == {"cs_1": 1, "cs_2": 2}
+
+
 def test_a_pass_that_was_refunded_makes_no_other_wait() -> None:
     facts = [*bought(0, 1), *bought(5, 2), refund("succeeded", 9, payment_intent="pi_1")]
 

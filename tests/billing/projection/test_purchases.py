@@ -706,10 +706,10 @@ def test_two_invoices_and_two_payments_are_as_many_purchases() -> None:
 
 
 def test_a_payment_that_brought_nothing_hides_no_purchase() -> None:
-    failed = intent("requires_payment_method", stripe_id="pi_0", plan_code="basic")
+    failed = intent("requires_payment_method", plan_code="basic")
+    paid = charge(payment_intent=None, plan_code="basic")
 
-    assert refs(project_facts(failed, intent(plan_code="basic"))) == {"pi_1"}
-    assert refs(project_facts(intent(plan_code="basic"), failed)) == {"pi_1"}
+    assert refs(project_facts(failed, paid)) == {"ch_1"}
 
 
 def test_what_no_line_shows_is_bought_under_no_line() -> None:
