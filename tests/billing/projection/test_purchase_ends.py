@@ -350,6 +350,20 @@ def test_a_refund_and_a_credit_to_the_balance_add_up_to_a_full_return() -> None:
     assert only_grant(project_facts(taxed, refunded, unseen)).active
 
 
+def test_a_note_takes_off_what_its_refunds_did_not_give_back_and_no_more() -> None:
+    almost = [*invoiced(total=3500), charge(), refund("succeeded", 8, 2998)]
+
+    for given_back in (note(9, 1, refunds=("re_9",)), note(9, 2998, refunds=("re_1",))):
+        assert only_grant(project_facts(almost, given_back)).active
+    assert not only_grant(project_facts(almost, note(9, 2999, refunds=("re_1",)))).active
+    outside = note(9, 1500, out_of_band_amount=1500)
+    assert only_grant(project_facts(invoiced(total=3500), outside)).active
+
+
+def test_a_credit_in_the_second_of_the_payment_went_back() -> None:
+    assert not only_grant(project_facts(invoiced(total=5000), note(0, 2999))).active
+
+
 def test_what_was_credited_before_the_payment_is_no_part_of_what_went_back() -> None:
     facts = invoiced(total=5000)
     early = note(-5, 2001)

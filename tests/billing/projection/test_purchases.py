@@ -776,10 +776,16 @@ def test_of_two_refunds_in_one_second_the_lower_event_id_decides() -> None:
     assert only_grant(project_facts(facts)).event_id == "evt_a"
 
 
-def test_the_smallest_purchase_ends_with_its_refund_too() -> None:
+def test_the_smallest_purchase_ends_with_its_refund_or_dispute_too() -> None:
     facts = [checkout(amount_total=1), charge(5, amount_captured=1, amount_refunded=1)]
+    disputed = [
+        checkout(amount_total=1),
+        charge(5, amount_captured=1),
+        dispute("lost", 9, amount=1),
+    ]
 
     assert not only_grant(project_facts(facts)).active
+    assert not only_grant(project_facts(disputed)).active
 
 
 def test_a_free_purchase_is_not_ended_by_a_refund() -> None:
