@@ -17,6 +17,7 @@ from tests.billing.fact_builders import (
     invoice_payment,
     item,
     only_grant,
+    open_invoice,
     project_facts,
     refund,
     subscribed,
@@ -96,6 +97,11 @@ def test_full_is_what_its_lines_cost_after_discounts_and_not_what_else_was_bille
 
     assert not grant(paid(0, *lines, amount=7000), refund(amount=2000), by=REFUND).active
     assert grant(paid(0, *lines, amount=7000), refund(amount=1999), by=REFUND).active
+
+
+def test_a_subscription_of_which_no_period_was_paid_is_ended_by_nothing() -> None:
+    assert grant(by=REFUND).active
+    assert grant(open_invoice(lines=(line(),)), by=REFUND).active
 
 
 def test_a_period_without_a_price_is_refunded_by_nothing() -> None:
