@@ -155,6 +155,23 @@ def test_a_subscription_on_two_former_plans_keeps_a_row_of_each() -> None:
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
 
 
+def test_a_plan_of_two_former_catalogues_began_when_either_had_it_first() -> None:
+    both = selling(premium="price_basic price_premium")
+    one = selling(premium="price_premium", basic="price_basic")
+    facts = [subscription("active", 0, item("price_basic")), subscription("active", 5, item())]
+
+    for former in ((both, one), (one, both)):
+        row = by_plan(project_facts(facts, catalogue=gone(*former)))["premium"]
+        assert row.starts_at == at(0)
+
+
+def test_a_price_that_was_of_two_former_plans_keeps_a_row_of_each() -> None:
+    former = (selling(gold="price_x"), selling(silver="price_x"))
+    rows = by_plan(project_facts(checkout(price_id="price_x"), catalogue=gone(*former)))
+
+    assert rows.keys() == {"gold", "silver"}
+
+
 def test_a_purchase_of_two_former_plans_keeps_a_row_of_each() -> None:
     paid = invoice(7, subscription=None, user_id="usr_1", lines=(line(), line("price_basic")))
     rows = by_plan(project_facts(paid, catalogue=gone()))
