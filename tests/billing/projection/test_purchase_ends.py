@@ -319,7 +319,7 @@ def test_notes_over_all_of_an_invoice_end_it_although_their_refund_is_unknown(
     total: int, credited: int, *, active: bool
 ) -> None:
     sold = invoiced(line(amount=total), total=total, amount_paid=total, payment_refs=())[:2]
-    unseen = {"refunds": ("re_9",)}
+    unseen: dict[str, Any] = {"refunds": ("re_9",)}
 
     assert only_grant(project_facts(sold, note(9, credited, **unseen))).active is active
     assert not only_grant(project_facts(sold, note(9, total, **unseen))).active
