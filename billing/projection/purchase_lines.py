@@ -81,8 +81,9 @@ class SubscriptionPlans:
 
     def _codes(self, subscription: str) -> Iterator[str]:
         snapshot = self.objects.subscriptions.get(subscription)
-        for lookup in (self.lookup, *self.lookup.former_lookups()) if snapshot else ():
-            for run in plans_of_runs(snapshot.item_runs if snapshot else (), lookup):
+        runs = snapshot.item_runs if snapshot else ()
+        for lookup in (self.lookup, *self.lookup.former_lookups()):
+            for run in plans_of_runs(runs, lookup):
                 yield from (held.plan.code for held in run.held)
         for line in self._billed_lines().get(subscription, ()):
             sold = sold_plan(reference_of_line(line), self.lookup)

@@ -45,10 +45,7 @@ from billing.rows import NoGrant, PaymentStatus, PurchaseStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimePurchase:
-    """All that one checkout, invoice or payment bought.
-
-    ``subscription`` is the one on whose invoice it stands.
-    """
+    """All that one checkout, invoice or payment bought."""
 
     ref: str
     status: PurchaseStatus
@@ -57,7 +54,6 @@ class OneTimePurchase:
     paid_at: datetime | None
     """The second of the money, from which a plan that lasts some days is counted."""
     customer_id: CustomerId | None
-    subscription: str | None
     lines: tuple[BoughtLine, ...]
     all_time_plans: tuple[Plan, ...]
     former_plans: tuple[Plan, ...]
@@ -182,7 +178,6 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
     """Return every purchase once; a checkout covers the intent or invoice that it created."""
     context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
     found: dict[str, OneTimePurchase] = {}
-    invoiced: set[str] = set()
     assumed: set[str] = set()
     for session in sorted(objects.sessions.values(), key=_paid_first):
         purchase = _by_checkout(session, context)
@@ -190,9 +185,8 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
             assumed.add(session.id)
         if purchase:
             found.setdefault(purchase.ref, purchase)
-            invoiced.update({purchase.invoice.id} if purchase.invoice else ())
     for _, match in sorted(matched.matches.items()):
-        if match.ref not in invoiced and (by_invoice := _by_invoice(match, context)):
+        if by_invoice := _by_invoice(match, context):
             found.setdefault(by_invoice.ref, by_invoice)
     awaiting: set[str] = set()
     for payment in matched.payments.values():
@@ -370,12 +364,14 @@ def _by_invoice(match: InvoiceMatch, context: _Context) -> OneTimePurchase | Non
     evidence = _evidence(_linked(match), match, context.matched)
     if any(_sold_by_checkout(payment) for payment in evidence.linked):
         return None
-    subscription = match.subscription
     granted = _granted_to_invoice(invoice, evidence)
-    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans) if granted else ()
+    if granted is None:
+        return None
+    subscription = match.subscription
+    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans)
     bare = not invoice.lines.lines or any(map(may_buy, invoice.lines.lines))
     stated = evidence.stated if subscription is None and bare else ()
-    lines = named_otherwise(lines, stated, context.lookup) if granted else ()
+    lines = named_otherwise(lines, stated, context.lookup)
     if not lines:
         return None
     ref = _ref_of_invoice(invoice, evidence)
@@ -487,19 +483,13 @@ def _purchase(
         note_unsold_lines(lines, stated, lookup)
     named = dict.fromkeys(_ever_named(lines, evidence, session, lookup))
     sold = [sold_plan(reference, lookup) for reference in named]
-    former = [
-        plan
-        for reference in (named if lookup.catalogue.former else ())
-        for plan in lookup.former_plans_named_by(reference)
-    ]
+    former = [plan for reference in named for plan in lookup.former_plans_named_by(reference)]
     return OneTimePurchase(
         ref=ref,
         status=status,
         granted=granted,
         paid_at=evidence.paid_at or (granted.since if granted else None),
         customer_id=first_value((session.customer_id if session else None, evidence.customer_id)),
-        subscription=(invoice.subscription if invoice else None)
-        or (session.subscription if session else None),
         lines=lines,
         all_time_plans=tuple({each.plan.code: each.plan for each in sold if each.plan}.values()),
         former_plans=tuple({plan.code: plan for plan in former}.values()),

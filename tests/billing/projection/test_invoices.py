@@ -520,6 +520,7 @@ def test_a_checkout_whose_first_invoice_is_known_takes_no_other_payment() -> Non
     assert rows["test", "pi_1"].invoice_id == "in_1"
     assert rows["test", "pi_2"].plan_code is None
     assert rows["test", "pi_2"].user_id == "usr_1"
+    assert not rows["test", "pi_2"].inferred
 
 
 def test_an_unpaid_invoice_takes_no_payment_that_it_is_not_linked_to() -> None:

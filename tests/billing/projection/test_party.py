@@ -304,6 +304,17 @@ def test_what_one_realm_alone_is_missing_is_missing() -> None:
     assert projection.missing_subscriptions == {"sub_1"}
 
 
+def test_what_waits_in_two_realms_waits_in_their_party() -> None:
+    silent = [
+        intent(stripe_id=f"pi_{realm}", plan_code="basic", invoice="in_9", how={"realm": realm})
+        for realm in ("live", "test")
+    ]
+    projection = project_facts(*silent)
+
+    assert projection.candidates == {"pi_live": (), "pi_test": ()}
+    assert projection.awaiting_invoice == {"pi_live", "pi_test"}
+
+
 def test_a_party_returns_the_state_of_an_object_for_any_order_of_arrival() -> None:
     older, newer = subscription("past_due", 1), subscription("active", 2)
     party = PartyFacts([newer, customer("usr_1")])

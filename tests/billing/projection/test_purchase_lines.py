@@ -270,6 +270,38 @@ def test_line_items_beside_a_subscription_speak_until_its_invoice_is_known() -> 
     assert active(alone) == {"sub_1": {"basic"}, "cs_1": {"premium"}}
     assert active(both)["in_1"] == {"premium"}
     assert [row.key for row in both.purchases.values()] == [("test", "in_1", "ii_1")]
+    naming = subscribed(lines=sold, price_id=None, invoice="in_1")
+    assert project_facts(naming, billed, now=DAY).purchases.keys() == both.purchases.keys()
+    old = subscribed(lines=sold, price_id=None, payment_intent="pi_1")
+    linked = project_facts(old, billed, invoice_payment(), intent(), now=DAY)
+    assert active(linked)["pi_1"] == {"premium"}
+    assert [row.key for row in linked.purchases.values()] == [("test", "pi_1", "ii_1")]
+
+
+def test_a_line_item_beside_a_subscription_buys_no_plan_by_its_product() -> None:
+    sold = (line(kind="subscription"), line("price_fee", product="prod_premium"))
+    session = subscribed(lines=sold, price_id=None)
+    alone = project_facts(session, now=DAY)
+
+    assert active(alone) == {"sub_1": {"premium"}}
+    assert alone.unknown_prices == {"price_fee"}
+    assert not project_facts(session, subscription(), now=DAY).purchases
+
+
+@pytest.mark.parametrize(
+    ("named", "ref"),
+    [({}, "cs_1"), ({"invoice": "in_1"}, "in_1"), ({"payment_intent": "pi_1"}, "pi_1")],
+)
+def test_what_a_checkout_sold_beside_a_subscription_goes_by_its_payment_or_invoice(
+    named: dict[str, Any], ref: str
+) -> None:
+    paid = [intent()] if "payment_intent" in named else []
+    session = subscribed(lines=(line("price_team", id="li_1"),), **named)
+    projection = project_facts(session, paid, now=DAY)
+    (row,) = projection.purchases.values()
+
+    assert (row.purchase_ref, row.status, row.user_id) == (ref, "paid", "usr_1")
+    assert projection.without_line_items == {"test:cs_1"}
 
 
 @pytest.mark.parametrize("named", [{"invoice": "in_1"}, {}])

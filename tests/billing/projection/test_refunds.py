@@ -203,6 +203,12 @@ class TestReturnedDebits:
         assert (row.amount_minor, row.status) == (0, PaymentStatus.FAILED)
         assert (row.occurred_at, row.changed_at) == (at(1), at(9))
 
+    def test_money_that_was_returned_is_dated_by_the_second_in_which_it_came(self) -> None:
+        begun = intent("processing", 0)
+        came = intent(seconds=5, latest_charge="ch_1")
+
+        assert row_of(begun, came, self.returned).occurred_at == at(5)
+
     def test_neither_intent_nor_checkout_speaks_against_the_charge(self) -> None:
         facts = [self.paid, self.returned, intent(seconds=1), checkout(2)]
 
@@ -297,6 +303,7 @@ class TestCreditNotes:
 
         assert totals(self.outside, note, voided) == (2999, 0)
         assert row_of(self.outside, note, voided).changed_at == at(9)
+        assert row_of(self.outside, note, voided).refunds == ()
 
     def test_a_credit_to_the_balance_is_no_money(self) -> None:
         assert totals(self.outside, credit_note(9)) == (2999, 0)
