@@ -39,7 +39,8 @@ class UserLink:
 class StripeAccount:
     """The simulated account; ``listens`` says which events its endpoint gets.
 
-    ``twins`` is the chance of a second event, under its own id, about one change.
+    ``twins`` is the chance of a second event, under its own id, about one change, and
+    ``bare_charges`` that of a charge without a customer, whom then its intent alone names.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class StripeAccount:
         livemode: bool = False,
         connected: str | None = None,
         twins: float = 0,
+        bare_charges: float = 0,
         listens: Callable[[str, int], bool] = lambda _type, _at: True,
     ) -> None:
         self.release = release
@@ -58,6 +60,7 @@ class StripeAccount:
         self.connected = connected
         self.listens = listens
         self.twins = twins
+        self.bare_charges = bare_charges
         self.random = Random(0)  # noqa: S311 - worlds must repeat, not be secret
         self.records: dict[str, Record] = {}
         self.events: list[Event] = []
@@ -135,6 +138,7 @@ class StripeAccount:
     def _deliver(
         self, event_type: str, record: Record, data: JsonObject, before: Record | None
     ) -> None:
+        """Print the event as Stripe does: indented, in its order of fields."""
         event_id = self.id("evt")
         envelope = {
             "id": event_id,
@@ -145,10 +149,12 @@ class StripeAccount:
             "data": data,
             "livemode": self.livemode,
             "pending_webhooks": 1,
-            "request": self.id("iar", 14) if self.ancient else {"id": None},
+            "request": (
+                self.id("iar", 14) if self.ancient else {"id": None, "idempotency_key": None}
+            ),
             "type": event_type,
         }
-        body = json.dumps(envelope).encode()
+        body = json.dumps(envelope, indent=2).encode()
         self.events.append(Event(id=event_id, type=event_type, created=self.at, body=body))
         self.heard.append(Heard(at=self.at, type=event_type, record=record, before=before))
 

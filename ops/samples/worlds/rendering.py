@@ -51,7 +51,7 @@ def _customer(record: records.Customer, shape: Shape) -> JsonObject:
         shape,
         id=record.id,
         created=record.created,
-        email=email_of(record.metadata.get("user_id", record.id)),
+        email=record.email,
         invoice_prefix=record.id[-8:].upper(),
         metadata=dict(record.metadata),
         test_clock=record.test_clock,
@@ -101,9 +101,15 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
         "subscription",
         shape,
         id=record.id,
-        billing_cycle_anchor=record.created,
+        billing_cycle_anchor=record.trial_end or record.created,
         cancel_at=record.cancel_at,
         cancel_at_period_end=record.cancel_at_period_end,
+        canceled_at=record.canceled_at,
+        cancellation_details={
+            "comment": None,
+            "feedback": None,
+            "reason": "cancellation_requested" if record.canceled_at else None,
+        },
         created=record.created,
         customer=record.customer,
         description=record.description,
@@ -118,6 +124,7 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
         status=record.status,
         test_clock=record.test_clock,
         trial_end=record.trial_end,
+        trial_start=record.created if record.trial_end else None,
         **(period if old else {}),
         **({} if shape is Shape.ANCIENT else {"items": _listed(items, url)}),
     )
@@ -158,12 +165,15 @@ def _invoice(record: records.Invoice, shape: Shape) -> JsonObject:
         amount_remaining=max(record.due - record.amount_paid, 0),
         attempt_count=record.attempts,
         attempted=record.attempts > 0,
+        auto_advance=record.next_attempt_at is not None,
         billing_reason=record.reason,
         created=record.created,
         customer=record.customer,
         customer_email=record.email or email_of(record.customer),
         lines=_listed(lines, f"/v1/invoices/{record.id}/lines"),
         metadata=dict(record.metadata),
+        next_payment_attempt=record.next_attempt_at,
+        number=f"{record.id[-8:].upper()}-0001" if record.finalized_at else None,
         period_end=record.created,
         period_start=record.created,
         starting_balance=-record.balance,
@@ -274,13 +284,14 @@ def _intent(record: records.Intent, shape: Shape) -> JsonObject:
         last_payment_error=error if record.failed_charge else None,
         latest_charge=record.latest_charge,
         metadata=dict(record.metadata),
+        payment_method=record.payment_method,
         status=record.status,
         **({"payment_details": details} if shape is Shape.NEW else {"invoice": record.invoice}),
     )
 
 
 def _charge(record: records.Charge, shape: Shape) -> JsonObject:
-    refunded = sum(refund.amount for refund in record.refunds)
+    refunded, failed = sum(each.amount for each in record.refunds), record.status == "failed"
     paths: JsonObject = {} if shape is Shape.NEW else {"invoice": record.invoice}
     if shape is Shape.ANCIENT:
         listed = [_refund(refund, shape) for refund in record.refunds]
@@ -300,6 +311,8 @@ def _charge(record: records.Charge, shape: Shape) -> JsonObject:
         customer=record.customer,
         dispute=record.dispute,
         disputed=record.dispute is not None,
+        failure_code="card_declined" if failed else None,
+        failure_message="Your card was declined." if failed else None,
         metadata=dict(record.metadata),
         paid=record.status == "succeeded",
         payment_method=f"pm_{record.id[3:]}",
@@ -327,6 +340,7 @@ def _refund(record: records.Refund, shape: Shape) -> JsonObject:
         charge=record.charge,
         created=record.created,
         currency=record.currency,
+        receipt_number=record.receipt_number,
         **modern,
     )
 
@@ -359,7 +373,7 @@ def _session(record: records.Session, shape: Shape) -> JsonObject:
         currency=record.currency,
         customer=record.customer,
         customer_details={
-            "email": record.email or email_of(record.id[-12:]),
+            "email": email_of(record.reference or record.metadata.get("user_id") or record.id),
             "name": "Ada Example",
             "tax_ids": [],
         },

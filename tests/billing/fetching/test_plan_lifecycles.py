@@ -39,7 +39,7 @@ RANDOMS = st.randoms(use_true_random=False)
 @cache
 def account_and_events(name: str) -> tuple[FakeStripeAccount, tuple[dict[str, Any], ...]]:
     """Return the account in which a lifecycle happened, and its events."""
-    payloads = tuple(event.payload for event in play_lifecycle(name, Shape.NEW)[0].events)
+    payloads = tuple(event.payload for event in play_lifecycle(name, Shape.NEW).events)
     account = account_of(payloads)
     for payload in payloads:
         account.thin_event(payload)
@@ -120,7 +120,7 @@ def test_thin_events_fetched_as_they_come_end_as_the_snapshots_do(name: str) -> 
         reader.thin(thin_of(payload, account), moment(payload["created"] + number / 1000))
 
     reader.account = account
-    expected = play_lifecycle(name, Shape.NEW)[1]
+    expected = play_lifecycle(name, Shape.NEW).expected
     assert outcome(reader.projection) == expected_outcome(expected)
 
 
@@ -133,7 +133,7 @@ def test_thin_events_fetched_long_after_end_as_the_snapshots_do(name: str) -> No
     for number, payload in enumerate(payloads):
         reader.thin(thin_of(payload, account), moment(NOW + 60 + number))
 
-    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW)[1])
+    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW).expected)
 
 
 def expected_outcome(expected: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_twins_do_no_harm_in_any_order_and_any_number(name: str, chance: Random)
         else:
             reader.snapshot(parse(encoded(payload)), fetched_at)
 
-    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW)[1])
+    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW).expected)
 
 
 @st.composite
