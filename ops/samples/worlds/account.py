@@ -11,7 +11,7 @@ from ops.samples.scenario import Event
 from ops.samples.unread_fields import JsonObject
 from ops.samples.worlds.records import Record
 from ops.samples.worlds.releases import ApiRelease
-from ops.samples.worlds.rendering import render
+from ops.samples.worlds.rendering import render, render_event
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 Kind = TypeVar("Kind", bound=Record)
@@ -138,22 +138,17 @@ class StripeAccount:
     def _deliver(
         self, event_type: str, record: Record, data: JsonObject, before: Record | None
     ) -> None:
-        """Print the event as Stripe does: indented, in its order of fields."""
         event_id = self.id("evt")
-        envelope = {
-            "id": event_id,
-            "object": "event",
-            **({"account": self.connected} if self.connected else {}),
-            "api_version": str(self.release),
-            "created": self.at,
-            "data": data,
-            "livemode": self.livemode,
-            "pending_webhooks": 1,
-            "request": (
-                self.id("iar", 14) if self.ancient else {"id": None, "idempotency_key": None}
-            ),
-            "type": event_type,
-        }
+        envelope = render_event(
+            event_type,
+            data,
+            event_id=event_id,
+            created=self.at,
+            api_version=self.release,
+            livemode=self.livemode,
+            connected=self.connected,
+            request=self.id("iar", 14) if self.ancient else None,
+        )
         body = json.dumps(envelope, indent=2).encode()
         self.events.append(Event(id=event_id, type=event_type, created=self.at, body=body))
         self.heard.append(Heard(at=self.at, type=event_type, record=record, before=before))

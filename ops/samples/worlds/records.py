@@ -242,6 +242,7 @@ class CreditNote:
     customer: str
     created: int
     amount: int
+    currency: str = "usd"
     status: str = "issued"
     lines: tuple[tuple[str, int], ...] = ()
     refund: str | None = None
