@@ -1,6 +1,7 @@
 """Events and objects as Stripe prints them; a test names only what it is about."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 from billing.envelope import Envelope, parse
@@ -32,7 +33,7 @@ def document(
 
 def printed(record: Record, shape: Shape = Shape.NEW, **edits: Any) -> dict[str, Any]:
     """Return an object as an event of this shape states it, with edits by a test."""
-    return {**render(record, shape), **edits}
+    return {**deepcopy(render(record, shape)), **edits}
 
 
 def encoded(payload: Any) -> bytes:
