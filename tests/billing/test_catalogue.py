@@ -128,15 +128,6 @@ def test_seats_multiply_what_is_counted_by_the_seat_and_nothing_else() -> None:
     }
 
 
-def test_a_plan_is_found_by_any_name_that_stands_for_it() -> None:
-    catalogue = read_catalogue(
-        {"plans": {"a": {"prices": ["price_1", "prod_1"]}, "b": {"prices": ["plink_1"]}}}
-    )
-    names = [None, "price_2", "plink_1", "prod_1", "price_1"]
-
-    assert [found.code for found in catalogue.plans_by_names(names)] == ["b", "a"]
-
-
 def test_one_sold_item_is_known_by_its_most_trusted_name() -> None:
     catalogue = read_catalogue(
         {"plans": {"a": {"prices": ["prod_1"]}, "b": {"prices": ["price_1"]}}}

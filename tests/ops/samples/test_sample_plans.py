@@ -14,4 +14,4 @@ def test_the_demos_plans_are_those_under_which_lifecycles_end() -> None:
 
 @pytest.mark.parametrize("offer", [MONTHLY, TEAM, LIFETIME], ids=lambda offer: offer.price)
 def test_a_plan_stands_for_each_price_of_the_samples(offer: StripePrice) -> None:
-    assert read_catalogue(PLANS).plans_by_names([offer.price])
+    assert read_catalogue(PLANS).plan_by_names([offer.price]) is not None
