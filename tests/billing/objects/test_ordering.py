@@ -14,12 +14,14 @@ from billing.objects.ordering import MAX_EXACT_FACTS, order_facts, restrictivene
 from tests.billing.fact_builders import (
     charge,
     checkout,
+    credit_note,
     customer,
     dispute,
     intent,
     invoice,
     invoice_payment,
     item,
+    link,
     refund,
     subscription,
     subscription_fields,
@@ -335,6 +337,8 @@ def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> N
         (dispute("needs_response"), dispute("won")),
         (invoice(amount_paid=0), invoice()),
         (invoice_payment(amount=0), invoice_payment()),
+        (credit_note(status="void"), credit_note()),
+        (link("sub_1", "usr_1", ended=5), link("sub_1", "usr_1")),
     ],
 )
 def test_every_kind_ranks_the_snapshot_that_grants_less(less: Fact, more: Fact) -> None:
