@@ -175,11 +175,6 @@ class Catalogue:
         known = (ref for ref in refs if ref in self._by_ref or ref in self.nothing)
         return next(known, None)
 
-    def plans_by_names(self, refs: Iterable[str | None]) -> tuple[Plan, ...]:
-        """Return each plan that any of the names stands for, once, in the order of the names."""
-        found = (self._by_ref.get(ref) for ref in refs if ref is not None)
-        return tuple({plan.code: plan for plan in found if plan is not None}.values())
-
 
 def read_catalogue(document: Mapping[str, Any]) -> Catalogue:
     """Return the catalogue of a parsed ``plans.toml``.

@@ -109,7 +109,7 @@ def parse(body: bytes, *, decode: Callable[[bytes], Any] = decode_json) -> Envel
     account = stated_account or _account_in_context(payload)
     livemode = _livemode(payload)
     customer_id = _customer(stated)
-    object_id = usable_id(stated.get("id")) or (None if thin else customer_id)
+    object_id = usable_id(stated.get("id")) or customer_id
     realm = realm_of(account, livemode=livemode)
     return Envelope(
         event_id=event_id,

@@ -199,6 +199,8 @@ class ChargeFields:
     refunded_in_full: bool = False
     """Stripe's flag ``refunded``."""
     order_reference: str | None = None
+    captured_assumed: bool = False
+    """True if it does not state what was captured, as before September 2020; then it is all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

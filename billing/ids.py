@@ -39,9 +39,9 @@ def summary_key(realm: Realm, customer_id: str) -> ObjectKey:
 
 def stripe_id_of(key: ObjectKey | PartyId) -> str:
     """Return the Stripe id in a key, for rows and messages."""
-    return key.split(":", 1)[1]
+    return key.partition(":")[2]
 
 
 def realm_in(key: ObjectKey | PartyId) -> Realm:
     """Return the realm in a key."""
-    return Realm(key.split(":", 1)[0])
+    return Realm(key.partition(":")[0])

@@ -38,8 +38,7 @@ def objects_in(raw: Raw, name: str) -> list[Raw]:
 
 def text_in(raw: Raw, name: str) -> str | None:
     """Return a text that is not empty and fits a key column, made storable; else None."""
-    value = raw.get(name)
-    return _key_text(value) if value else None
+    return _key_text(raw.get(name))
 
 
 def enum_in(raw: Raw, name: str) -> str:

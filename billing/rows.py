@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from billing.ids import CustomerId, EventId, ObjectKey, PaymentRef, PlanCode, Realm, UserId
 
@@ -32,6 +32,28 @@ class PaymentStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+
+
+class NoGrant(StrEnum):
+    """The reason why something that was paid for grants nothing, the most pressing first.
+
+    The first three are reasons of a price that is in no plan: no catalogue ever had it, only an
+    earlier one had it, or a subscription that changed to it keeps what it had.
+    """
+
+    UNKNOWN_PRICE = "unknown_price"
+    FORMER_PRICE = "former_price"
+    KEPT_PRICE = "kept_price"
+    EMPTY_PLAN = "empty_plan"
+    UNNAMED = "unnamed"
+    PART_OF_SUBSCRIPTION = "part_of_subscription"
+    BESIDE_SUBSCRIPTION = "beside_subscription"
+    NOTHING = "nothing"
+
+
+IN_NO_PLAN: Final = (NoGrant.UNKNOWN_PRICE, NoGrant.FORMER_PRICE, NoGrant.KEPT_PRICE)
+ON_PURPOSE: Final = (NoGrant.PART_OF_SUBSCRIPTION, NoGrant.BESIDE_SUBSCRIPTION, NoGrant.NOTHING)
+"""Reasons that need no remedy: the rules or the catalogue mean it so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +193,12 @@ class Projection:
     entitlements: Mapping[tuple[str, ...], EntitlementRow] = field(default_factory=dict)
     due_at: datetime | None = None
     """The next moment at which the projection changes without an event."""
-    unknown_prices: frozenset[str] = frozenset()
-    """What was paid for although no plan sells it: price ids, else other names."""
+    without_grant: Mapping[str, NoGrant] = field(default_factory=dict)
+    """What was paid for and grants nothing, with the most pressing reason.
+
+    A price is called by its id, else by another name, a plan by its code, and what names neither by
+    the id of its purchase, payment, invoice or line.
+    """
     waiting: bool = False
     """True if a grant or money waits until a fact names its user."""
     candidates: Mapping[str, tuple[UserId, ...]] = field(default_factory=dict)
@@ -181,11 +207,18 @@ class Projection:
     """Customers whose feature list was cut off and not yet fetched whole."""
     incomplete_items: frozenset[ObjectKey] = frozenset()
     """Subscriptions whose list of items was cut off and not yet fetched whole."""
+    incomplete_lines: frozenset[ObjectKey] = frozenset()
+    """Paid invoices and credit notes whose list of lines was cut off and not yet fetched whole."""
     missing_subscriptions: frozenset[str] = frozenset()
-    """Subscriptions that a checkout stands in for because no snapshot came."""
+    """Subscriptions of which no snapshot came: a paid checkout stands in, or only invoices do."""
     undecided: frozenset[ObjectKey] = frozenset()
     """Objects whose state was guessed: nothing could order their facts of one second."""
     without_line_items: frozenset[ObjectKey] = frozenset()
-    """Paid checkouts and invoices whose lines are not all known, so they may have sold more."""
+    """Paid checkouts whose line items may differ from what is assumed of them."""
     awaiting_invoice: frozenset[str] = frozenset()
-    """Payments that name a plan and an invoice that no event has shown."""
+    """Payments that name an invoice that no event has shown, and perhaps a plan."""
+
+    @property
+    def unknown_prices(self) -> frozenset[str]:
+        """Price ids, else other names, of what was paid for although no plan sells it."""
+        return frozenset([name for name, why in self.without_grant.items() if why in IN_NO_PLAN])

@@ -24,6 +24,13 @@ OF_UNLISTED_ACCOUNTS = text("reason = 'unknown_account'")
 FETCHED = text("observations IS NOT NULL")
 """Settled events for which Stripe's API was asked."""
 
+LACKING = text(
+    "waiting OR without_grant <> '{}' OR missing_subscriptions <> '{}' OR awaiting_invoice <> '{}'"
+    " OR incomplete_summaries <> '{}' OR incomplete_items <> '{}' OR incomplete_lines <> '{}'"
+    " OR without_line_items <> '{}'"
+)
+"""Parties of which something was paid and grants nothing, or may grant too little."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -130,6 +137,7 @@ class Party(Base):
         Index("parties_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("parties_catalogue_version_idx", "catalogue_version"),
         Index("parties_reader_idx", "reader"),
+        Index("parties_lacking_idx", "party", postgresql_where=LACKING),
         {"postgresql_with": UPDATED_OFTEN},
     )
 
@@ -141,9 +149,12 @@ class Party(Base):
     unknown_prices: Mapped[list[str]]
     incomplete_summaries: Mapped[list[str]]
     incomplete_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    incomplete_lines: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     missing_subscriptions: Mapped[list[str]]
     undecided: Mapped[list[str]]
     awaiting_invoice: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     without_line_items: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     candidates: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     """The users between whom each source and payment waits that has none."""
+    without_grant: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    """What was paid for and grants nothing, with the reason (``billing.rows.NoGrant``)."""

@@ -223,6 +223,8 @@ class SharedState:
     lost_accepts: int | None = None
     ending_soon: int | None = None
     ended: int | None = None
+    unsold: Mapping[str, int] | None = None
+    """What was paid for and grants nothing, by reason."""
     fault_of_surroundings: str | None = None
     """The SQLSTATE of what fails every event while workers wait for it to be mended; else empty."""
 
@@ -290,6 +292,8 @@ class SharedStateCollector(Collector):
             value = getattr(state, attribute)
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
+        if state.unsold is not None:
+            yield _by_reason(state.unsold)
         if (fault := state.fault_of_surroundings) is not None:
             family = GaugeMetricFamily(
                 "billing_surroundings_fault",
@@ -298,6 +302,17 @@ class SharedStateCollector(Collector):
             )
             family.add_metric([fault or "none"], float(bool(fault)))
             yield family
+
+
+def _by_reason(unsold: Mapping[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "billing_unsold_prices",
+        "What was paid for and grants nothing: prices, plans, payments and other objects.",
+        labels=["reason"],
+    )
+    for reason, count in unsold.items():
+        family.add_metric([reason], float(count))
+    return family
 
 
 class DiskCollector(Collector):

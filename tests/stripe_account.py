@@ -14,6 +14,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from billing.fetching.observations import Observations
 from billing.fetching.plan import SUMMARY, next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
+from ops.samples.api_shapes import Shape
+from ops.samples.worlds.offers import StripePrice
+from ops.samples.worlds.records import FeatureList, Record
+from ops.samples.worlds.rendering import (
+    render,
+    render_active_features,
+    render_price,
+    render_session_line,
+)
 
 Json = dict[str, Any]
 
@@ -43,7 +52,7 @@ class FakeStripeAccount:
     line_items: dict[str, list[Json]] = field(default_factory=dict)
     listed: dict[str, list[Json]] = field(default_factory=dict)
     """All items of a subscription, or all lines of an invoice, of which the object shows ten."""
-    prices: list[Json] = field(default_factory=list)
+    prices: list[StripePrice] = field(default_factory=list)
     thin: dict[str, Json] = field(default_factory=dict)
 
     def learn(self, payload: Json) -> None:
@@ -56,9 +65,17 @@ class FakeStripeAccount:
         else:
             self.put(stated, at)
 
-    def put(self, stated: Json, at: datetime | None = None) -> None:
+    def put(self, stated: Json | Record, at: datetime | None = None) -> None:
         """Store an object's state from ``at`` on, or for all time."""
-        self.states.setdefault(stated["id"], []).append((at or moment(0), stated))
+        raw = stated if isinstance(stated, dict) else render(stated, Shape.NEW)
+        self.states.setdefault(raw["id"], []).append((at or moment(0), raw))
+
+    def sell(self, session_id: str, *offers: StripePrice) -> None:
+        """Store what a checkout sold: one of each price."""
+        self.line_items[session_id] = [
+            render_session_line(f"li_{number}", offer, Shape.NEW)
+            for number, offer in enumerate(offers)
+        ]
 
     def answer(self, request: str, at: datetime = FOREVER) -> tuple[int, Json]:
         """Return status and body of the response to a request at that time."""
@@ -70,7 +87,8 @@ class FakeStripeAccount:
             return (200, found) if found else _missing(path)
         if path == "prices":
             asked = parse_qs(parts.query)["lookup_keys[]"]
-            return 200, self._page([p for p in self.prices if p["lookup_key"] in asked], query)
+            bearing = [each for each in self.prices if each.lookup_key in asked]
+            return 200, self._page([render_price(each, Shape.NEW) for each in bearing], query)
         if path == "entitlements/active_entitlements":
             return 200, self._features(query, at)
         if path.endswith("/line_items"):
@@ -106,12 +124,8 @@ class FakeStripeAccount:
 
     def _features(self, query: Mapping[str, str], at: datetime) -> Json:
         lists = [keys for since, keys in self.features.get(query["customer"], ()) if since <= at]
-        keys = lists[-1] if lists else []
-        entries = [
-            {"id": f"ent_{key}", "object": "entitlements.active_entitlement", "lookup_key": key}
-            for key in keys
-        ]
-        return self._page(entries, query)
+        held = FeatureList(customer=query["customer"], keys=tuple(lists[-1] if lists else ()))
+        return self._page(render_active_features(held, Shape.NEW), query)
 
     def _page(self, entries: list[Json], query: Mapping[str, str]) -> Json:
         ids = [entry["id"] for entry in entries]

@@ -128,7 +128,7 @@ def test_an_example_ends_as_it_must(rule: PageRule) -> None:
     if rule.is_lifecycle:
         shapes = [shape for name, shape in LIFECYCLES if name == rule.example_name]
         for shape in shapes:
-            _, expected = play_lifecycle(rule.example_name, shape)
+            expected = play_lifecycle(rule.example_name, shape).expected
             found = project(facts_of(rule.example_name, shape), SHOP, START)
             assert ending(found) == expected_ending(expected)
         assert shapes, f"use one of {', '.join(SCENARIOS)}"

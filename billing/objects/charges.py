@@ -79,7 +79,7 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
         customer_id=customer_of(history),
         user_statements=fold_user_statements(facts, created),
         status=_status_before_success(state.fields),
-        collected=_captured(state.fields.currency, done, created) if done else None,
+        collected=_captured(facts, done, created) if done else None,
         returned_at=failed_at if done else None,
         currency=state.fields.currency,
         first_at=created or facts[0].at,
@@ -102,9 +102,32 @@ def fold_charge(key: ObjectKey, history: ObjectHistory) -> ChargeState:
 
 
 def _captured(
-    currency: str, done: Sequence[Observation[ChargeFields]], created: datetime | None
+    facts: Sequence[Observation[ChargeFields]],
+    done: Sequence[Observation[ChargeFields]],
+    created: datetime | None,
 ) -> ReceivedMoney:
-    return ReceivedMoney(done[-1].fields.amount_captured, currency, created or done[0].at)
+    fields = done[-1].fields
+    released = _released_by_capture(facts) if fields.captured_assumed else 0
+    amount = fields.amount_captured - released
+    return ReceivedMoney(amount, facts[-1].fields.currency, created or done[0].at)
+
+
+def _released_by_capture(facts: Sequence[Observation[ChargeFields]]) -> int:
+    """Return what a charge shows as refunded in the second of its capture.
+
+    Nothing can go back before it came, so that is the rest which was released. Only a refund of the
+    whole charge is one, because nothing is captured by a capture of nothing.
+    https://docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow
+    """
+    seconds = {fact.at for fact in facts if _is_capture(fact)}
+    shown = [fact.fields for fact in facts if fact.at in seconds and fact.fields.captured]
+    parts = [each.amount_refunded for each in shown if each.amount_refunded < each.amount]
+    return max(parts, default=0)
+
+
+def _is_capture(fact: Observation[ChargeFields]) -> bool:
+    was_held = fact.before is not None and not fact.before.captured
+    return fact.event_type == CAPTURE_EVENT or (was_held and fact.fields.captured)
 
 
 def _first_of_type(facts: Sequence[Observation[ChargeFields]], event_type: str) -> datetime | None:

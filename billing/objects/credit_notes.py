@@ -27,6 +27,8 @@ class CreditNoteState:
     out_of_band_amount: int
     refunds: tuple[str, ...]
     lines: tuple[CreditedLine, ...]
+    is_cut: bool
+    """True if Stripe has shown only a part of the lines."""
     at: datetime
     """The second in which it was made."""
     voided_at: datetime | None
@@ -44,6 +46,7 @@ def fold_credit_note(key: ObjectKey, history: ObjectHistory) -> CreditNoteState:
     state = state_of(history, facts)
     newest = next((fact for fact in facts if _is_void(fact)), state)
     voided_at = last_value(fact.fields.voided_at for fact in facts) or newest.at
+    listed = [fact.fields for fact in facts if fact.fields.lines]
     return CreditNoteState(
         id=stripe_id_of(key),
         invoice=last_value(fact.fields.invoice for fact in facts),
@@ -51,7 +54,8 @@ def fold_credit_note(key: ObjectKey, history: ObjectHistory) -> CreditNoteState:
         total=newest.fields.total,
         out_of_band_amount=newest.fields.out_of_band_amount,
         refunds=tuple(dict.fromkeys(ref for fact in facts for ref in fact.fields.refunds)),
-        lines=last_value(fact.fields.lines or None for fact in facts) or (),
+        lines=listed[-1].lines if listed else (),
+        is_cut=bool(listed) and not listed[-1].lines_complete,
         at=newest.fields.own_created_at or facts[0].at,
         voided_at=voided_at if _is_void(newest) else None,
         decided_by=EventMoment(newest.at, newest.event_id),

@@ -69,11 +69,6 @@ class InvoiceState:
         """Every way in which it names a plan, its metadata first."""
         return (*self.stated, *map(reference_of_line, self.lines.lines))
 
-    @property
-    def lines_are_cut(self) -> bool:
-        """True if Stripe has shown some of its lines and not all."""
-        return bool(self.lines.lines) and not self.lines.complete
-
 
 def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
     """Return the state of an invoice. A late snapshot of its open days does not reopen it."""

@@ -25,6 +25,11 @@ class LineList(NamedTuple):
     lines: tuple[Line, ...]
     complete: bool
 
+    @property
+    def is_cut(self) -> bool:
+        """True if lines are known, but not all of them."""
+        return bool(self.lines) and not self.complete
+
 
 def fold_lines(shown: Iterable[tuple[tuple[Line, ...], bool]]) -> LineList:
     """Return the lines of the lists, given oldest first, each with True if it is whole."""

@@ -31,7 +31,7 @@ class PlanGrant:
     resumes_at: datetime | None = None
     """The moment at which it comes into force again without an event."""
     changes_at: datetime | None = None
-    """The next moment at which its features change before it ends."""
+    """The next moment at which its features change before it ends; None if it is not active."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class GrantCollector:
         if plan_grant.active and owner.user_id is None:
             self.candidates[source] = owner.candidates
         ends = plan_grant.expires_at if plan_grant.active else plan_grant.resumes_at
-        changes = plan_grant.changes_at if plan_grant.active else None
-        self.due_at = min(filter(None, (self.due_at, ends, changes)), default=None)
+        moments = (self.due_at, ends, plan_grant.changes_at)
+        self.due_at = min(filter(None, moments), default=None)
 
     def _row(
         self, user_id: UserId, source: str, plan_grant: PlanGrant, *, is_owner: bool

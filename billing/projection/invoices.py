@@ -369,7 +369,9 @@ def _covered(matched: MatchedPayments, match: InvoiceMatch) -> int:
 
 
 def _covered_by(matched: MatchedPayments, ref: str, match: InvoiceMatch) -> int:
-    if ref not in matched.collected:
+    """Return what a payment covers, even if the bank took it back, unless other money came."""
+    outside = match.invoice is not None and match.invoice.paid_out_of_band
+    if ref not in (matched.received if outside else matched.collected):
         return 0
     parts = [
         each.money for each in matched.payments[ref].invoice_payments if each.invoice == match.ref

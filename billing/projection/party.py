@@ -18,13 +18,14 @@ from billing.projection.invoices import match_invoices
 from billing.projection.operator_grants import project_operator_grants
 from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
-from billing.projection.plan_lookup import PlanLookup
+from billing.projection.plan_lookup import PlanLookup, most_pressing
 from billing.projection.purchase_access import PurchaseContext, project_purchases
 from billing.projection.purchase_ends import CreditNotes, ReturnContext
-from billing.projection.purchases import OneTimePurchase, purchases_of, sessions_without_line_items
+from billing.projection.purchases import purchases_of
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
 from billing.projection.subscriptions import SubscriptionContext, project_subscriptions
+from billing.projection.without_grant import note_empty_plans, note_paid_lines
 from billing.rows import CustomerRow, PaymentRow, Projection
 
 
@@ -94,7 +95,7 @@ class PartyFacts:
 
 def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> Projection:
     """Return the projection of one realm: owners first, then money, then access."""
-    lookup.unknown.clear()
+    lookup.without_grant.clear()
     matched = match_invoices(objects)
     ownership = Ownership(objects, matched, lookup.catalogue.identity)
     grants = GrantCollector(realm=objects.realm)
@@ -102,12 +103,16 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     clocks = Clocks(objects, now)
     context = SubscriptionContext(matched, lookup, clocks)
     subscriptions = project_subscriptions(sources, ownership, context, grants)
-    purchases, awaiting_invoice = purchases_of(objects, matched, lookup)
+    purchases = purchases_of(objects, matched, lookup)
     returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
-    bought = project_purchases(purchases, PurchaseContext(returns, ownership, clocks), grants)
+    bought = project_purchases(
+        purchases.bought, PurchaseContext(returns, ownership, clocks), grants
+    )
     project_summaries(objects, ownership, grants)
     project_operator_grants(objects, lookup, now, grants)
-    payments = project_payments(objects, matched, ownership, lookup, purchases)
+    payments = project_payments(objects, matched, ownership, lookup, purchases.bought)
+    note_paid_lines(objects, matched, purchases, lookup)
+    note_empty_plans(grants.rows.values(), lookup)
     waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(
         customers={row.key: row for row in _customers(objects, ownership)},
@@ -116,15 +121,18 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         payments={row.key: row for row in payments},
         entitlements=grants.rows,
         due_at=grants.due_at,
-        unknown_prices=frozenset(lookup.unknown),
+        without_grant=dict(lookup.without_grant),
         waiting=bool(waiting),
         candidates=waiting,
         incomplete_summaries=_incomplete_summaries(objects),
         incomplete_items=_incomplete_items(objects),
-        missing_subscriptions=subscriptions.missing,
+        incomplete_lines=_incomplete_lines(objects),
+        missing_subscriptions=subscriptions.missing | _only_billed(objects),
         undecided=frozenset([key for _, key in objects.undecided]),
-        without_line_items=_without_line_items(objects, purchases),
-        awaiting_invoice=awaiting_invoice,
+        without_line_items=frozenset(
+            [object_key(objects.realm, name) for name in purchases.assumed]
+        ),
+        awaiting_invoice=purchases.awaiting_invoice,
     )
 
 
@@ -152,6 +160,23 @@ def _without_user(
     }
 
 
+def _only_billed(objects: RealmObjects) -> frozenset[str]:
+    """Return the subscriptions of which nothing but a paid invoice is known.
+
+    A customer with Stripe's own features has access without them.
+    """
+    with_features = {each.customer_id for each in objects.summaries.values()}
+    return frozenset(
+        [
+            each.subscription
+            for each in objects.invoices.values()
+            if each.granted and each.money and each.money.amount
+            if each.subscription and each.subscription not in objects.subscriptions
+            if each.customer_id not in with_features
+        ]
+    )
+
+
 def _incomplete_summaries(objects: RealmObjects) -> frozenset[CustomerId]:
     summaries = objects.summaries.values()
     return frozenset([each.customer_id for each in summaries if not each.complete])
@@ -163,13 +188,11 @@ def _incomplete_items(objects: RealmObjects) -> frozenset[ObjectKey]:
     return frozenset([object_key(objects.realm, name) for name in incomplete])
 
 
-def _without_line_items(
-    objects: RealmObjects, purchases: Iterable[OneTimePurchase]
-) -> frozenset[ObjectKey]:
-    """Return the paid checkouts without line items, and the paid invoices with a cut list."""
-    found = [each.id for each in sessions_without_line_items(purchases)]
-    found += [each.id for each in objects.invoices.values() if each.granted and each.lines_are_cut]
-    return frozenset([object_key(objects.realm, each) for each in found])
+def _incomplete_lines(objects: RealmObjects) -> frozenset[ObjectKey]:
+    """Return the paid invoices and the credit notes of whose lines only a part is known."""
+    invoices = [each.id for each in objects.invoices.values() if each.granted and each.lines.is_cut]
+    notes = [each.id for each in objects.credit_notes.values() if each.is_cut and not each.void]
+    return frozenset([object_key(objects.realm, name) for name in (*invoices, *notes)])
 
 
 def _merge_realms(parts: list[Projection]) -> Projection:
@@ -185,11 +208,12 @@ def _merge_realms(parts: list[Projection]) -> Projection:
             payments={**whole.payments, **part.payments},
             entitlements={**whole.entitlements, **part.entitlements},
             due_at=min(filter(None, (whole.due_at, part.due_at)), default=None),
-            unknown_prices=whole.unknown_prices | part.unknown_prices,
+            without_grant=most_pressing(whole.without_grant, part.without_grant),
             waiting=whole.waiting or part.waiting,
             candidates={**whole.candidates, **part.candidates},
             incomplete_summaries=whole.incomplete_summaries | part.incomplete_summaries,
             incomplete_items=whole.incomplete_items | part.incomplete_items,
+            incomplete_lines=whole.incomplete_lines | part.incomplete_lines,
             missing_subscriptions=whole.missing_subscriptions | part.missing_subscriptions,
             undecided=whole.undecided | part.undecided,
             without_line_items=whole.without_line_items | part.without_line_items,

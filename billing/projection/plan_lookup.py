@@ -1,11 +1,14 @@
 """The plan of something sold: by the names it has and the catalogue that assigns them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from billing.catalogue import Catalogue, Plan
 from billing.objects.plan_references import PlanReference
+from billing.rows import NoGrant
+
+_PRESSING: Final = tuple(NoGrant)
 
 Names = tuple[str | None, ...]
 """The names of something sold, the most trusted first: price id, lookup keys, product id."""
@@ -39,6 +42,18 @@ def add_up(held_plans: Iterable[HeldPlan]) -> tuple[HeldPlan, ...]:
     return tuple(held.values())
 
 
+def most_pressing(*noted: Mapping[str, NoGrant]) -> dict[str, NoGrant]:
+    """Return everything that was noted, each with the most pressing reason."""
+    found: dict[str, NoGrant] = {}
+    for each in noted:
+        found |= {name: _worse(found.get(name, why), why) for name, why in each.items()}
+    return found
+
+
+def _worse(one: NoGrant, other: NoGrant) -> NoGrant:
+    return min(one, other, key=_PRESSING.index)
+
+
 def no_longer_sold(what: str, plan: Plan) -> str:
     """Return the reason why something grants nothing under a plan that it granted once."""
     plan_then = f"{what} granted plan {plan.code} under an earlier catalogue"
@@ -49,11 +64,11 @@ def no_longer_sold(what: str, plan: Plan) -> str:
 class PlanLookup:
     """The catalogue with a cache for one party, which asks for the same names repeatedly.
 
-    ``unknown`` collects the names that no plan sells; every projection clears it.
+    ``without_grant`` collects what was paid for and grants nothing; every projection clears it.
     """
 
     catalogue: Catalogue
-    unknown: set[str] = field(default_factory=set)
+    without_grant: dict[str, NoGrant] = field(default_factory=dict)
     _by_reference: dict[PlanReference, tuple[Plan, ...]] = field(default_factory=dict)
     _by_names: dict[Names, Plan | None] = field(default_factory=dict)
     _lookups_before: list["PlanLookup"] = field(default_factory=list)
@@ -115,10 +130,16 @@ class PlanLookup:
         """Return the plan of a former catalogue as the present one has it, if it does."""
         return self.catalogue.plan_by_code(plan.code) or plan
 
+    def note(self, name: str, why: NoGrant) -> None:
+        """Note that something grants nothing; of several reasons the most pressing stays."""
+        self.without_grant[name] = _worse(self.without_grant.get(name, why), why)
+
     def note_unknown_reference(self, plan_reference: PlanReference) -> None:
         """Note what was paid for although no plan sells it."""
+        former = bool(self.former_plans_named_by(plan_reference))
+        why = NoGrant.FORMER_PRICE if former else NoGrant.UNKNOWN_PRICE
         if plan_reference.plan_code is not None and not self.plans_named_by(plan_reference):
-            self.unknown.add(plan_reference.plan_code)
+            self.note(plan_reference.plan_code, why)
         for names in plan_reference.price_names:
             if not self.knows(names):
-                self.unknown.add(names[0])
+                self.note(names[0], why)

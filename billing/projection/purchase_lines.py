@@ -34,6 +34,7 @@ from billing.projection.sold_plans import (
     sold_plan,
 )
 from billing.projection.subscription_plans import plans_of_runs
+from billing.rows import NoGrant
 
 SHORTEST_PERIOD: Final = timedelta(days=1)
 """The period of a line that bills no time is a moment; a shorter one than this ends nothing."""
@@ -57,6 +58,11 @@ class BoughtLine:
     amount: int = 0
     """The amount before discounts."""
 
+    @property
+    def is_named(self) -> bool:
+        """True if anything names what was bought, whether or not a plan is called so."""
+        return bool(self.reference.refs or self.reference.plan_code)
+
 
 @dataclass(slots=True)
 class SubscriptionPlans:
@@ -75,8 +81,9 @@ class SubscriptionPlans:
 
     def _codes(self, subscription: str) -> Iterator[str]:
         snapshot = self.objects.subscriptions.get(subscription)
-        for lookup in (self.lookup, *self.lookup.former_lookups()) if snapshot else ():
-            for run in plans_of_runs(snapshot.item_runs if snapshot else (), lookup):
+        runs = snapshot.item_runs if snapshot else ()
+        for lookup in (self.lookup, *self.lookup.former_lookups()):
+            for run in plans_of_runs(runs, lookup):
                 yield from (held.plan.code for held in run.held)
         for line in self._billed_lines().get(subscription, ()):
             sold = sold_plan(reference_of_line(line), self.lookup)
@@ -121,22 +128,36 @@ def lines_of_checkout(
     return tuple(line for line in found if line)
 
 
-def _bought(line: Line, subscriptions: set[str], plans: SubscriptionPlans) -> BoughtLine | None:
-    """Return what a line buys; None for a part of a subscription, and for what has no price."""
+def why_no_purchase(
+    line: Line, subscriptions: set[str], plans: SubscriptionPlans
+) -> NoGrant | None:
+    """Return why a line buys nothing: it has no price, grants nothing or belongs to the rest.
+
+    ``subscriptions`` are those that it bills; a plan that one of them was ever for is theirs.
+    """
     whole = reference_of_line(line)
-    reference = reference_without_product(line) if subscriptions else whole
-    sold = sold_plan(reference, plans.lookup)
-    if not whole.refs or grants_nothing(whole, plans.lookup):
-        return None
+    if not whole.refs:
+        return NoGrant.UNNAMED
+    if grants_nothing(whole, plans.lookup):
+        return NoGrant.NOTHING
     if subscriptions:
         held = frozenset[str]().union(*(plans.of(each) for each in subscriptions))
+        sold = sold_plan(reference_without_product(line), plans.lookup)
         known = sold if sold.is_known else sold_plan(whole, plans.lookup)
         if any(plan.code in held for plan in known if plan):
-            return None
+            return NoGrant.PART_OF_SUBSCRIPTION
+    return None
+
+
+def _bought(line: Line, subscriptions: set[str], plans: SubscriptionPlans) -> BoughtLine | None:
+    """Return what a line buys; None if it buys nothing."""
+    if why_no_purchase(line, subscriptions, plans):
+        return None
+    reference = reference_without_product(line) if subscriptions else reference_of_line(line)
     return BoughtLine(
         line=line.invoice_item or line.id or "",
         reference=reference,
-        sold=sold,
+        sold=sold_plan(reference, plans.lookup),
         quantity=1 if line.quantity is None else line.quantity,
         period_end=_period_end(line),
         invoice_line=line.id,

@@ -40,15 +40,12 @@ from billing.projection.purchase_lines import (
 )
 from billing.projection.sold_plans import NO_PLAN, first_known, sold_plan
 from billing.projection.subscription_plans import plans_of_runs
-from billing.rows import PaymentStatus, PurchaseStatus
+from billing.rows import NoGrant, PaymentStatus, PurchaseStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneTimePurchase:
-    """All that one checkout, invoice or payment bought.
-
-    ``subscription`` is the one on whose invoice it stands.
-    """
+    """All that one checkout, invoice or payment bought."""
 
     ref: str
     status: PurchaseStatus
@@ -57,7 +54,6 @@ class OneTimePurchase:
     paid_at: datetime | None
     """The second of the money, from which a plan that lasts some days is counted."""
     customer_id: CustomerId | None
-    subscription: str | None
     lines: tuple[BoughtLine, ...]
     all_time_plans: tuple[Plan, ...]
     former_plans: tuple[Plan, ...]
@@ -74,13 +70,15 @@ class OneTimePurchase:
 
 
 class Purchases(NamedTuple):
-    """All purchases of a realm, and the payments that wait for their invoice.
+    """All purchases of a realm, and what may have bought something else.
 
-    Such a payment names a plan and an invoice that no event has shown.
+    A payment that waits for its invoice names one that no event has shown.
+    ``assumed`` are the paid checkouts whose line items may differ from what is assumed of them.
     """
 
     bought: tuple[OneTimePurchase, ...]
     awaiting_invoice: frozenset[str]
+    assumed: frozenset[str]
 
 
 class _Context(NamedTuple):
@@ -160,9 +158,14 @@ class _Evidence:
 
     @property
     def was_returned(self) -> bool:
-        """True if payments brought money and a bank took all of it back, as it may with debits."""
-        attempts = [attempt for each in self.linked for attempt in each.attempts]
-        return self.went_back and any(attempt.returned_at for attempt in attempts)
+        """True if a bank took back what a payment had brought, as it may with debits."""
+        gone = [each for each in self.linked if each.ref not in self.received.received]
+        return any(attempt.returned_at for each in gone for attempt in each.attempts)
+
+    @property
+    def amount_received(self) -> int:
+        """The money that the linked payments brought and kept."""
+        return sum(self.received.received[each.ref].amount for each in self.paid)
 
     @property
     def only_ref(self) -> str | None:
@@ -175,42 +178,45 @@ def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLo
     """Return every purchase once; a checkout covers the intent or invoice that it created."""
     context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
     found: dict[str, OneTimePurchase] = {}
-    invoiced: set[str] = set()
+    assumed: set[str] = set()
     for session in sorted(objects.sessions.values(), key=_paid_first):
-        if purchase := _by_checkout(session, context):
+        purchase = _by_checkout(session, context)
+        if _is_assumed(session, purchase, context):
+            assumed.add(session.id)
+        if purchase:
             found.setdefault(purchase.ref, purchase)
-            invoiced.update({purchase.invoice.id} if purchase.invoice else ())
     for _, match in sorted(matched.matches.items()):
-        if match.ref not in invoiced and (by_invoice := _by_invoice(match, context)):
+        if by_invoice := _by_invoice(match, context):
             found.setdefault(by_invoice.ref, by_invoice)
     awaiting: set[str] = set()
     for payment in matched.payments.values():
-        attempt = _bare_attempt(payment, context)
-        if attempt is None:
+        if not (attempt := _bare_attempt(payment, context)):
             continue
         if _names_invoice(payment, context):
-            awaiting.update({payment.ref} if attempt.stated else ())
+            awaiting.update({payment.ref} if _asks_for_a_plan(payment, attempt, context) else ())
         elif by_payment := _by_payment(payment, attempt, context):
             found.setdefault(by_payment.ref, by_payment)
-    return Purchases(tuple(found.values()), frozenset(awaiting))
+    return Purchases(tuple(found.values()), frozenset(awaiting), frozenset(assumed))
 
 
-def sessions_without_line_items(purchases: Iterable[OneTimePurchase]) -> list[SessionState]:
-    """Return the paid checkouts whose line items may differ from what is assumed of them.
+def _is_assumed(session: SessionState, purchase: OneTimePurchase | None, context: _Context) -> bool:
+    """Return True if the line items of a paid checkout may differ from what is assumed of them.
 
     Events never carry line items. Without them a checkout is assumed to have sold one of the plan
-    that its metadata or its payment link names. That may be wrong where no plan is named, or where
-    the quantity counts.
+    that its metadata or its payment link names, which may be wrong where no plan is named, or where
+    the quantity counts. One that began a subscription may hold further seats and one-time lines as
+    long as its first invoice is unknown.
     """
-    return [
-        purchase.session
-        for purchase in purchases
-        if purchase.session
-        and purchase.granted
-        and not purchase.session.lines.complete
-        and not (purchase.invoice and purchase.invoice.lines.lines)
-        and (not purchase.plans or any(map(_quantity_counts, purchase.plans)))
-    ]
+    if session.lines.complete:
+        return False
+    if session.mode == "subscription":
+        known = _first_invoice_is_known(session, _evidence_of(session, context), context)
+        return session.granted is not None and not known
+    if purchase is None or not purchase.granted:
+        return False
+    billed = purchase.invoice and purchase.invoice.lines.lines
+    counts = not purchase.plans or any(map(_quantity_counts, purchase.plans))
+    return counts and not billed
 
 
 def _quantity_counts(plan: Plan) -> bool:
@@ -239,14 +245,18 @@ def _by_checkout(session: SessionState, context: _Context) -> OneTimePurchase | 
     A checkout that began a subscription is a purchase only while its first invoice is unknown:
     then its line items alone tell what else it sold.
     """
-    match = _match_of(session, context.matched)
-    refs = {*_linked(match), *([session.payment_intent] if session.payment_intent else ())}
-    evidence = _evidence(refs, match, context.matched)
+    evidence = _evidence_of(session, context)
     if session.mode == "payment":
         return _by_payment_checkout(session, evidence, context)
     if session.mode == "subscription" and not _first_invoice_is_known(session, evidence, context):
         return _beside_subscription(session, evidence, context)
     return None
+
+
+def _evidence_of(session: SessionState, context: _Context) -> _Evidence:
+    match = _match_of(session, context.matched)
+    refs = {*_linked(match), *([session.payment_intent] if session.payment_intent else ())}
+    return _evidence(refs, match, context.matched)
 
 
 def _match_of(session: SessionState, matched: MatchedPayments) -> InvoiceMatch | None:
@@ -317,11 +327,15 @@ def _granted_to_checkout(session: SessionState, evidence: _Evidence) -> GrantBas
 
 
 def _granted_to_invoice(invoice: InvoiceState, evidence: _Evidence) -> GrantBasis | None:
-    """Return the basis of what an invoice bought: it is paid, or its payments reach what is due."""
+    """Return the basis of what an invoice bought: it is paid, or its payments reach what is due.
+
+    Where a bank took back a payment of a paid invoice, the others must reach it, unless the invoice
+    was paid outside Stripe instead.
+    """
+    due, received = invoice.amount_due, evidence.amount_received
     if invoice.granted:
-        return None if evidence.was_returned else invoice.granted
-    due = invoice.amount_due
-    received = sum(evidence.received.received[each.ref].amount for each in evidence.paid)
+        is_short = received < (due or 1) and not invoice.paid_out_of_band
+        return None if is_short and evidence.was_returned else invoice.granted
     return evidence.granted if due and received >= due else None
 
 
@@ -350,12 +364,14 @@ def _by_invoice(match: InvoiceMatch, context: _Context) -> OneTimePurchase | Non
     evidence = _evidence(_linked(match), match, context.matched)
     if any(_sold_by_checkout(payment) for payment in evidence.linked):
         return None
-    subscription = match.subscription
     granted = _granted_to_invoice(invoice, evidence)
-    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans) if granted else ()
+    if granted is None:
+        return None
+    subscription = match.subscription
+    lines = lines_of_invoice(invoice.lines.lines, subscription, context.plans)
     bare = not invoice.lines.lines or any(map(may_buy, invoice.lines.lines))
     stated = evidence.stated if subscription is None and bare else ()
-    lines = named_otherwise(lines, stated, context.lookup) if granted else ()
+    lines = named_otherwise(lines, stated, context.lookup)
     if not lines:
         return None
     ref = _ref_of_invoice(invoice, evidence)
@@ -392,6 +408,23 @@ def _names_invoice(payment: PaymentObjects, context: _Context) -> bool:
     return referring or bool(_links(payment, context))
 
 
+def _asks_for_a_plan(payment: PaymentObjects, attempt: AttemptState, context: _Context) -> bool:
+    """Return True if a payment names a plan, or nothing else explains what it is for.
+
+    It may be one of a subscription if its customer has one, or Stripe's own features, or if an
+    invoice is inferred to be paid by it.
+    """
+    if attempt.stated:
+        return True
+    customer, objects = payment.customer_id, context.objects
+    if customer is None:
+        return True
+    with_access = {each.customer_id for each in objects.subscriptions.values()}
+    with_access |= {each.customer_id for each in objects.summaries.values()}
+    paid_for = context.matched.matches_of.get(payment.ref, ())
+    return customer not in with_access and not any(match.inferred for match in paid_for)
+
+
 def _by_payment(
     payment: PaymentObjects, attempt: AttemptState, context: _Context
 ) -> OneTimePurchase | None:
@@ -408,7 +441,10 @@ def _by_payment(
             for each in context.objects.subscriptions.values()
             if each.customer_id and each.customer_id == payment.customer_id
         ):
+            context.lookup.note(payment.ref, NoGrant.BESIDE_SUBSCRIPTION)
             return None
+    if not lines and _asks_for_a_plan(payment, attempt, context):
+        context.lookup.note(payment.ref, NoGrant.UNNAMED)
     evidence = _evidence((payment.ref,), None, context.matched)
     granted = attempt.granted
     if not lines or granted is None:
@@ -447,19 +483,13 @@ def _purchase(
         note_unsold_lines(lines, stated, lookup)
     named = dict.fromkeys(_ever_named(lines, evidence, session, lookup))
     sold = [sold_plan(reference, lookup) for reference in named]
-    former = [
-        plan
-        for reference in (named if lookup.catalogue.former else ())
-        for plan in lookup.former_plans_named_by(reference)
-    ]
+    former = [plan for reference in named for plan in lookup.former_plans_named_by(reference)]
     return OneTimePurchase(
         ref=ref,
         status=status,
         granted=granted,
         paid_at=evidence.paid_at or (granted.since if granted else None),
         customer_id=first_value((session.customer_id if session else None, evidence.customer_id)),
-        subscription=(invoice.subscription if invoice else None)
-        or (session.subscription if session else None),
         lines=lines,
         all_time_plans=tuple({each.plan.code: each.plan for each in sold if each.plan}.values()),
         former_plans=tuple({plan.code: plan for plan in former}.values()),

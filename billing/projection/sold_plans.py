@@ -10,6 +10,7 @@ from typing import NamedTuple
 from billing.catalogue import Plan
 from billing.objects.plan_references import PlanReference
 from billing.projection.plan_lookup import PlanLookup
+from billing.rows import NoGrant
 
 
 class SoldPlan(NamedTuple):
@@ -48,12 +49,18 @@ def first_known(
 
 def grants_nothing(reference: PlanReference, lookup: PlanLookup) -> bool:
     """Return True if the price is sold on purpose without a plan (``[catalogue] nothing``)."""
-    if sold_plan(reference, lookup).plan:
-        return False
-    return not lookup.catalogue.nothing.isdisjoint(reference.refs)
+    return _nothing_in(reference, lookup) is not None
 
 
 def note_unsold(reference: PlanReference, lookup: PlanLookup) -> None:
-    """Note what was paid for although no plan has it, unless it grants nothing on purpose."""
-    if not grants_nothing(reference, lookup):
+    """Note what was paid for and is in no plan, whether on purpose or not."""
+    if on_purpose := _nothing_in(reference, lookup):
+        lookup.note(on_purpose, NoGrant.NOTHING)
+    else:
         lookup.note_unknown_reference(reference)
+
+
+def _nothing_in(reference: PlanReference, lookup: PlanLookup) -> str | None:
+    if lookup.catalogue.nothing.isdisjoint(reference.refs) or sold_plan(reference, lookup).plan:
+        return None
+    return next(ref for ref in reference.refs if ref in lookup.catalogue.nothing)

@@ -6,25 +6,31 @@ that is in no plan, because the catalogue was not updated yet or by a mistake. B
 before, and the price is named as unsold.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from billing.catalogue import Plan, PolicyAction
 from billing.objects.subscriptions import ItemRun, SoldItem
 from billing.projection.plan_lookup import HeldPlan, PlanLookup, add_up
+from billing.rows import NoGrant
 
 
 class RunPlans(NamedTuple):
     """The plans that one run of items stands for.
 
-    ``entitled`` are the places of the items that stand for a plan. ``unknown`` are the names of
-    items in no plan, and ``kept`` those of them that stand for what they were for before.
+    ``entitled`` are the places of the items that stand for a plan. ``without_grant`` are the names
+    of items in no plan, with the reason; those that stand for what they were for before are
+    ``kept``.
     """
 
     held: tuple[HeldPlan, ...]
     entitled: tuple[int, ...]
-    unknown: tuple[str, ...]
-    kept: tuple[str, ...]
+    without_grant: tuple[tuple[str, NoGrant], ...]
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of items that stand for what they were for before."""
+        return tuple(name for name, why in self.without_grant if why is NoGrant.KEPT_PRICE)
 
 
 class _Meaning(NamedTuple):
@@ -69,7 +75,7 @@ def _by_metadata(run: ItemRun, lookup: PlanLookup) -> RunPlans:
         return _run_plans(run.items, [_NOTHING] * len(run.items), lookup)
     seats = sum(item.quantity for item in run.items) if run.items else 1
     everything = tuple(range(len(run.items)))
-    return RunPlans(held=(HeldPlan(plan, seats),), entitled=everything, unknown=(), kept=())
+    return RunPlans(held=(HeldPlan(plan, seats),), entitled=everything, without_grant=())
 
 
 def _meanings(
@@ -111,8 +117,7 @@ def _run_plans(
     items: Sequence[SoldItem], meant: Sequence[_Meaning], lookup: PlanLookup
 ) -> RunPlans:
     pairs = list(zip(items, meant, strict=True))
-    sold = [(item, meaning) for item, meaning in pairs if item.quantity]
-    unknown = [(item, meaning) for item, meaning in sold if not lookup.knows(item.names)]
+    noted = (_without_grant(item, meaning, lookup) for item, meaning in pairs if item.quantity)
     # What replaces a whole subscription ends with all the items that replace it.
     replaced = any(meaning.inherited for _, meaning in pairs)
     return RunPlans(
@@ -120,12 +125,21 @@ def _run_plans(
         entitled=tuple(
             place for place, (item, meaning) in enumerate(pairs) if replaced or meaning.held(item)
         ),
-        unknown=_called(item for item, _ in unknown),
-        kept=_called(item for item, meaning in unknown if meaning.held(item)),
+        without_grant=tuple(each for each in noted if each),
     )
 
 
-def _called(items: Iterable[SoldItem]) -> tuple[str, ...]:
-    """Return the most trusted name of each item that has one."""
-    names = (next(filter(None, item.names), None) for item in items)
-    return tuple(name for name in names if name)
+def _without_grant(
+    item: SoldItem, meaning: _Meaning, lookup: PlanLookup
+) -> tuple[str, NoGrant] | None:
+    """Return the most trusted name of an item in no plan, with the reason."""
+    if lookup.plan_by_names(item.names):
+        return None
+    if on_purpose := lookup.catalogue.first_known(item.names):
+        return on_purpose, NoGrant.NOTHING
+    name = next(filter(None, item.names), None)
+    if name is None:
+        return None
+    if meaning.held(item):
+        return name, NoGrant.KEPT_PRICE
+    return name, NoGrant.FORMER_PRICE if lookup.knew(item.names) else NoGrant.UNKNOWN_PRICE

@@ -116,7 +116,8 @@ def _decide(
     if snapshot is None:
         return None
     if not snapshot.ended:
-        lookup.unknown.update(plans[snapshot.present_run].unknown)
+        for name, why in plans[snapshot.present_run].without_grant:
+            lookup.note(name, why)
     return _Decision(given, snapshot.newest.event_id, snapshot.guessed, by_checkout=False)
 
 

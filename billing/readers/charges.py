@@ -29,11 +29,14 @@ from billing.readers.reader import EventEffect, EventType, ReadContext, Reader
 def _charge_fields(raw: Raw, _: ReadContext) -> ChargeFields:
     status = _charge_status(raw)
     captured = status == "succeeded" if raw.get("captured") is None else flag_in(raw, "captured")
+    stated = integer_in(raw, "amount_captured")
+    # https://github.com/stripe/stripe-go/pull/1185 added the member.
+    assumed = stated is None and captured and status == "succeeded"
     return ChargeFields(
         status=status,
         captured=captured,
         amount=amount_in(raw, "amount"),
-        amount_captured=_amount_captured(raw, whole_of_it=captured and status == "succeeded"),
+        amount_captured=amount_in(raw, "amount") if assumed else stated or 0,
         amount_refunded=amount_in(raw, "amount_refunded"),
         currency=currency_in(raw),
         payment_intent=reference_in(raw, "payment_intent"),
@@ -42,6 +45,7 @@ def _charge_fields(raw: Raw, _: ReadContext) -> ChargeFields:
         own_created_at=time_in(raw, "created"),
         refunded_in_full=flag_in(raw, "refunded"),
         order_reference=text_in(object_in(raw, "payment_details"), "order_reference"),
+        captured_assumed=assumed,
     )
 
 
@@ -51,13 +55,6 @@ def _charge_status(raw: Raw) -> str:
     if status is None and isinstance(raw.get("paid"), bool):
         return "succeeded" if raw["paid"] else "failed"
     return "succeeded" if status == "paid" else enum_in(raw, "status")
-
-
-def _amount_captured(raw: Raw, *, whole_of_it: bool) -> int:
-    stated = integer_in(raw, "amount_captured")
-    if stated is None and whole_of_it:
-        return amount_in(raw, "amount")
-    return stated or 0
 
 
 def _charge_references(raw: Raw) -> tuple[str | None, ...]:

@@ -93,14 +93,20 @@ CREATE TABLE parties (
     unknown_prices TEXT[] NOT NULL,
     incomplete_summaries TEXT[] NOT NULL,
     incomplete_items TEXT[] DEFAULT '{}' NOT NULL,
+    incomplete_lines TEXT[] DEFAULT '{}' NOT NULL,
     missing_subscriptions TEXT[] NOT NULL,
     undecided TEXT[] NOT NULL,
     awaiting_invoice TEXT[] DEFAULT '{}' NOT NULL,
     without_line_items TEXT[] DEFAULT '{}' NOT NULL,
     candidates JSONB DEFAULT '{}' NOT NULL,
+    without_grant JSONB DEFAULT '{}' NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
 ) WITH (fillfactor = 80);
 CREATE INDEX parties_reader_idx ON parties (reader);
+CREATE INDEX parties_lacking_idx ON parties (party) WHERE waiting
+    OR without_grant <> '{}' OR missing_subscriptions <> '{}' OR awaiting_invoice <> '{}'
+    OR incomplete_summaries <> '{}' OR incomplete_items <> '{}' OR incomplete_lines <> '{}'
+    OR without_line_items <> '{}';
 CREATE INDEX parties_catalogue_version_idx ON parties (catalogue_version);
 CREATE INDEX parties_due_at_idx ON parties (due_at) WHERE due_at IS NOT NULL;
 

@@ -1,12 +1,13 @@
 """Report events and objects without effect yet, and the remedy: warnings, never errors."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.orm import InstrumentedAttribute
 
+from billing.rows import IN_NO_PLAN, NoGrant
 from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
 from models.dead_letters import DeadLetter
 from models.events import Party
@@ -18,10 +19,35 @@ from ops.terminal.formats import format_count, format_time
 _SHOWN = 5
 LIVING = frozenset({*SUBSCRIPTION_GRANTS, PAST_DUE})
 """Statuses of subscriptions that are paid or may be paid soon."""
+_IN_NO_PLAN: Mapping[NoGrant, tuple[str, str]] = {
+    NoGrant.UNKNOWN_PRICE: (
+        "prices",
+        "sold but in no plan, add them and run `paidup plans apply --reason WHY`",
+    ),
+    NoGrant.FORMER_PRICE: (
+        "former prices",
+        "sold by an earlier version of the plans, add them to a plan or to [catalogue] nothing",
+    ),
+    NoGrant.KEPT_PRICE: (
+        "kept prices",
+        "in no plan, so their subscriptions keep what they had, add them to a plan",
+    ),
+}
+"""Check and sentence for each reason of a price in no plan."""
+_NAMED: Mapping[NoGrant, tuple[str, str]] = {
+    NoGrant.EMPTY_PLAN: (
+        "empty plans",
+        "sold without any feature, add some and run `paidup plans apply --reason WHY`",
+    ),
+    NoGrant.UNNAMED: (
+        "unnamed",
+        "paid and naming no price and no plan, name one in metadata.price_id or metadata.plan_code",
+    ),
+}
 _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
     "subscriptions": (
         Party.missing_subscriptions,
-        "known from a checkout only, enable customer.subscription.* on Stripe's endpoint",
+        "known from checkout or invoice only, enable customer.subscription.* on Stripe's endpoint",
     ),
     "features": (
         Party.incomplete_summaries,
@@ -31,9 +57,13 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
         Party.incomplete_items,
         "subscriptions whose list of items was cut off, set STRIPE_API_KEY to fetch it",
     ),
+    "lines": (
+        Party.incomplete_lines,
+        "invoices and credit notes whose lines were cut off, set STRIPE_API_KEY to fetch them",
+    ),
     "line items": (
         Party.without_line_items,
-        "paid checkouts and invoices whose lines are not all known, set STRIPE_API_KEY",
+        "paid checkouts whose lines and quantities are assumed, set STRIPE_API_KEY to fetch them",
     ),
     "order": (
         Party.undecided,
@@ -45,7 +75,8 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
 def check_waiting(connection: Connection) -> Iterator[Finding]:
     """Report everything that lacks something, with ids to search for."""
     checks: Mapping[str, Find] = {
-        "prices": _check_prices,
+        **{check: partial(_check_prices, why) for why, (check, _) in _IN_NO_PLAN.items()},
+        **{check: partial(_check_named, why) for why, (check, _) in _NAMED.items()},
         **{name: partial(_check_lacking, name) for name in _LACKING},
         "invoices": _check_invoices,
         "users": _check_users,
@@ -56,11 +87,23 @@ def check_waiting(connection: Connection) -> Iterator[Finding]:
         yield from on_its_own(connection, name, find)
 
 
-def _check_prices(connection: Connection) -> Iterator[Finding]:
-    if prices := find_unplanned_prices(connection, limit=_SHOWN + 1):
+def _check_prices(why: NoGrant, connection: Connection) -> Iterator[Finding]:
+    check, says = _IN_NO_PLAN[why]
+    if prices := find_unplanned_prices(connection, [why], limit=_SHOWN + 1):
         shown = _shorten([f"{each.price} ({_users(each)})" for each in prices])
-        says = "sold but in no plan, add them and run `paidup plans apply --reason WHY`"
-        yield warning("prices", f"{says}: {shown}")
+        yield warning(check, f"{says}: {shown}")
+
+
+def _check_named(why: NoGrant, connection: Connection) -> Iterator[Finding]:
+    check, says = _NAMED[why]
+    if names := list(connection.scalars(_NOTED, {"why": why.value, "limit": _SHOWN + 1})):
+        yield warning(check, f"{says}: {_shorten(names)}")
+
+
+_NOTED = text(
+    "SELECT DISTINCT name FROM parties, jsonb_each_text(without_grant) AS noted (name, why)"
+    " WHERE why = :why ORDER BY name LIMIT :limit"
+)
 
 
 def _check_lacking(check: str, connection: Connection) -> Iterator[Finding]:
@@ -71,7 +114,7 @@ def _check_lacking(check: str, connection: Connection) -> Iterator[Finding]:
 
 def _check_invoices(connection: Connection) -> Iterator[Finding]:
     if names := list(connection.scalars(_AWAITING_INVOICE, {"limit": _SHOWN + 1})):
-        says = "payments that name a plan and an invoice of which no event came for a day"
+        says = "payments that name an invoice of which no event came for a day"
         remedy = "enable invoice.paid on Stripe's endpoint"
         yield warning("invoices", f"{says}, {remedy}: {_shorten(names)}")
 
@@ -116,10 +159,11 @@ class UnplannedPrice(NamedTuple):
 
 
 def find_unplanned_prices(
-    connection: Connection, *, limit: int | None = None
+    connection: Connection, reasons: Iterable[NoGrant] = IN_NO_PLAN, *, limit: int | None = None
 ) -> list[UnplannedPrice]:
     """Return prices that were sold and are in no plan, most waiting users first."""
-    found = connection.execute(_UNSOLD, {"living": list(LIVING), "limit": limit})
+    values = {"reasons": [why.value for why in reasons], "living": list(LIVING), "limit": limit}
+    found = connection.execute(_UNSOLD, values)
     return [UnplannedPrice(*row) for row in found]
 
 
@@ -131,10 +175,11 @@ def _users(each: UnplannedPrice) -> str:
 # One event may name thousands of prices, so the prices of two tables are brought together by
 # sorting them (the window), never by comparing each with each.
 _UNSOLD = text(
-    "WITH lacking AS (SELECT party, unknown_prices FROM parties"
+    "WITH lacking AS (SELECT party, unknown_prices, without_grant FROM parties"
     " WHERE cardinality(unknown_prices) > 0), named AS ("
-    " SELECT party, unnest(unknown_prices) AS price, true AS unsold, NULL AS user_id, 0 AS payers"
-    " FROM lacking"
+    " SELECT party, price, true AS unsold, NULL AS user_id, 0 AS payers"
+    " FROM lacking, jsonb_each_text(without_grant) AS noted (price, why)"
+    " WHERE why = ANY(:reasons)"
     " UNION ALL SELECT party, price, false, user_id, 1 FROM lacking JOIN subscriptions"
     " USING (party), LATERAL (SELECT DISTINCT unnest(prices) AS price) AS items"
     " WHERE status = ANY(:living)"

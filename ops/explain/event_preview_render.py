@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from billing.ids import stripe_id_of
-from billing.rows import Projection
+from billing.rows import NoGrant, Projection
 from ops.events.facts_text import print_facts, read_facts
 from ops.explain.event_preview import EventPreview, UserEffect
 from ops.replay.render import changes_document, print_changes
@@ -80,9 +80,7 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
     """Yield a sentence for everything that would give access, or is money, and is incomplete."""
     if projection is None:
         return
-    for price in sorted(projection.unknown_prices):
-        todo = "add it to the plans and run `paidup plans apply --reason WHY`"
-        yield f"{price} is in no plan: {todo}."
+    yield from _noted(projection)
     if projection.waiting:
         yield "Access or money would name no user: set metadata.user_id on the customer in Stripe."
     yield from _undecided_users(projection)
@@ -90,14 +88,37 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
         yield f"Only a checkout would vouch for {subscription} until Stripe sends a snapshot of it."
     for payment in sorted(projection.awaiting_invoice):
         yield f"{payment} would wait for its invoice: enable invoice.paid on the endpoint."
-    for sale in sorted(projection.without_line_items):
-        yield f"What {sale} sold and how many would be assumed: set STRIPE_API_KEY."
-    for customer in sorted(projection.incomplete_summaries):
-        yield f"Stripe cut off the list of features of customer {customer}: set STRIPE_API_KEY."
-    for key in sorted(projection.incomplete_items):
-        yield f"Stripe cut off the list of items of {stripe_id_of(key)}: set STRIPE_API_KEY."
+    for checkout in sorted(projection.without_line_items):
+        yield f"What {checkout} sold and how many would be assumed: set STRIPE_API_KEY."
+    yield from _cut_lists(projection)
     for key in sorted(projection.undecided):
         yield f"The order of two changes of {key} in one second would be a guess."
+
+
+def _noted(projection: Projection) -> Iterator[str]:
+    """Yield a sentence for what was paid for and would grant nothing, unless that is meant so."""
+    todo = "add it to the plans and run `paidup plans apply --reason WHY`"
+    says = {
+        NoGrant.UNKNOWN_PRICE: f"is in no plan: {todo}",
+        NoGrant.FORMER_PRICE: f"is only in an earlier version of the plans: {todo}",
+        NoGrant.KEPT_PRICE: f"is in no plan, so its subscription keeps what it had: {todo}",
+        NoGrant.EMPTY_PLAN: "is a plan without features",
+        NoGrant.UNNAMED: "is paid and names no price and no plan",
+    }
+    for name, why in sorted(projection.without_grant.items()):
+        if why in says:
+            yield f"{name} {says[why]}."
+
+
+def _cut_lists(projection: Projection) -> Iterator[str]:
+    lists = {
+        "features of customer": projection.incomplete_summaries,
+        "items of": map(stripe_id_of, projection.incomplete_items),
+        "lines of": map(stripe_id_of, projection.incomplete_lines),
+    }
+    for name, cut in lists.items():
+        for stripe_id in sorted(cut):
+            yield f"Stripe cut off the list of {name} {stripe_id}: set STRIPE_API_KEY."
 
 
 _USER_COLUMNS: Final[Columns[UserEffect]] = {

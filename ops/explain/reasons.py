@@ -18,6 +18,7 @@ from ops.explain.endings import kind_of, list_endings
 from ops.explain.waiting import (
     describe_waiting,
     list_failed,
+    list_on_purpose,
     list_waiting,
     list_without_effect,
 )
@@ -117,6 +118,8 @@ class Explanation:
     features: tuple[FeatureAnswer[Reason], ...]
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
+    on_purpose: tuple[str, ...]
+    """What was paid for and is meant to give nothing."""
     without_effect: tuple[str, ...]
     in_inbox: tuple[str, ...]
     inbox_error: str | None
@@ -153,6 +156,7 @@ def explain(
         features=tuple(_answer(state, feature) for feature in features),
         waiting=tuple(list_waiting(state)),
         failed=tuple(list_failed(state)),
+        on_purpose=tuple(list_on_purpose(state)),
         without_effect=tuple(list_without_effect(state)),
         in_inbox=tuple(map(describe_waiting, inbox.events)),
         inbox_error=inbox.error,

@@ -40,6 +40,7 @@ def print_explanation(explanation: Explanation) -> None:
         _print_answer(answer, _verdict(answer), partial(_lines, explanation))
     print_section("waiting", explanation.waiting)
     print_section("failed", explanation.failed)
+    print_section("gives nothing on purpose", explanation.on_purpose)
     print_section("without effect", explanation.without_effect)
     print_section("in the inbox", explanation.in_inbox)
     if explanation.inbox_error:

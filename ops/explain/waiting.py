@@ -1,10 +1,11 @@
 """Purchases and events of a user that give nothing, and what each one needs. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from billing.ids import ObjectKey, object_key, realm_in, stripe_id_of
+from billing.projection.plan_lookup import most_pressing
 from billing.readers.registry import IgnoredReason
-from billing.rows import PaymentStatus, PurchaseRow, PurchaseStatus
+from billing.rows import NoGrant, PaymentStatus, PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
 from ops.errors import first_line
 from ops.queries.ineffective_events import IneffectiveEvent
@@ -16,9 +17,33 @@ from runtime.inbox.entries import PeekedEvent
 _SHOWN = 5
 """The sources without a user that a sentence names."""
 
-_IN_NO_PLAN = (
-    ", which is in no plan: add it to the plans and run `paidup plans apply --reason WHY`."
-)
+_TO_PLANS = "run `paidup plans apply --reason WHY`"
+_IN_NO_PLAN = {
+    NoGrant.UNKNOWN_PRICE: f", which is in no plan: add it to the plans and {_TO_PLANS}.",
+    NoGrant.FORMER_PRICE: (
+        ", which only an earlier version of the plans has: add it to a plan, or to"
+        f" `[catalogue] nothing`, and {_TO_PLANS}."
+    ),
+    NoGrant.KEPT_PRICE: (
+        ", which is in no plan, so it keeps what it granted before: add it to the plans and"
+        f" {_TO_PLANS}."
+    ),
+}
+_NOTED = {
+    NoGrant.EMPTY_PLAN: "Plan {} gives no feature: add some and " + _TO_PLANS + ".",
+    NoGrant.UNNAMED: (
+        "{} is paid and names no price and no plan, so it gives nothing: name one in its metadata"
+        " (`price_id` or `plan_code`) before it is paid."
+    ),
+}
+_ON_PURPOSE = {
+    NoGrant.PART_OF_SUBSCRIPTION: "{} is a part of its subscription and gives nothing of its own.",
+    NoGrant.BESIDE_SUBSCRIPTION: (
+        "Payment {} names a plan for which its customer had a subscription already, so it gives"
+        " nothing of its own."
+    ),
+    NoGrant.NOTHING: "{} gives nothing on purpose (`[catalogue] nothing`).",
+}
 
 
 def list_failed(state: UserState) -> Iterator[str]:
@@ -82,13 +107,31 @@ def list_waiting(state: UserState) -> Iterator[str]:
     """Yield a sentence for everything that would give access, or is money, and is incomplete."""
     if not state.has_user:
         yield from _without_user(state)
-    unknown = frozenset[str]().union(*(note.unknown_prices for note in state.notes))
-    yield from _unsold(state, unknown)
+    noted = most_pressing(*map(_reasons, state.notes))
+    yield from _unsold(
+        state, {name: _IN_NO_PLAN[why] for name, why in noted.items() if why in _IN_NO_PLAN}
+    )
+    yield from _sentences(noted, _NOTED)
     for purchase in state.purchases:
         if purchase.status is PurchaseStatus.PENDING:
             yield _unpaid(state, purchase)
     for note in state.notes:
         yield from _incomplete(state, note)
+
+
+def list_on_purpose(state: UserState) -> Iterator[str]:
+    """Yield a sentence for everything that was paid for and is meant to give nothing."""
+    yield from _sentences(most_pressing(*map(_reasons, state.notes)), _ON_PURPOSE)
+
+
+def _reasons(note: PartyNote) -> dict[str, NoGrant]:
+    return {name: NoGrant(why) for name, why in note.without_grant.items()}
+
+
+def _sentences(noted: Mapping[str, NoGrant], says: Mapping[NoGrant, str]) -> Iterator[str]:
+    for name, why in sorted(noted.items()):
+        if why in says:
+            yield says[why].format(name)
 
 
 def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
@@ -97,18 +140,18 @@ def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
     for subscription in sorted(note.missing_subscriptions):
         by = _by(state, object_key(realm_in(ObjectKey(note.party)), subscription))
         yield (
-            f"Stripe has sent no snapshot of subscription {subscription}. A checkout vouches"
-            f" for it for three days{by}: enable customer.subscription.* on the endpoint."
+            f"Stripe has sent no snapshot of subscription {subscription}. Only a paid checkout"
+            f" vouches for it, for three days{by}: enable customer.subscription.* on the endpoint."
         )
     for payment in sorted(note.awaiting_invoice):
         yield (
-            f"Payment {payment} names a plan and an invoice that no event has shown. The"
-            " invoice decides what it bought: enable invoice.paid on the endpoint."
+            f"Payment {payment} names an invoice that no event has shown. The invoice decides"
+            " what it bought: enable invoice.paid on the endpoint."
         )
-    for sale in map(ObjectKey, sorted(note.without_line_items)):
+    for checkout in map(ObjectKey, sorted(note.without_line_items)):
         yield (
-            f"The lines of {stripe_id_of(sale)} are not all known, so what it sold and how many is"
-            " assumed: set STRIPE_API_KEY so that Paidup fetches them."
+            f"The line items of checkout {stripe_id_of(checkout)} are not known, so what it"
+            " sold and how many is assumed: set STRIPE_API_KEY so that Paidup fetches them."
         )
     for customer in sorted(note.incomplete_summaries):
         yield (
@@ -119,6 +162,11 @@ def _incomplete(state: UserState, note: PartyNote) -> Iterator[str]:
         yield (
             f"Stripe cut off the list of items of subscription {stripe_id_of(ObjectKey(key))}."
             " It keeps what it had: set STRIPE_API_KEY so that Paidup fetches the rest."
+        )
+    for key in sorted(note.incomplete_lines):
+        yield (
+            f"Stripe cut off the list of lines of {stripe_id_of(ObjectKey(key))}. The listed ones"
+            " count: set STRIPE_API_KEY so that Paidup fetches the rest."
         )
 
 
@@ -162,23 +210,23 @@ def _between_users(state: UserState, note: PartyNote) -> Iterator[str]:
             )
 
 
-def _unsold(state: UserState, unknown: frozenset[str]) -> Iterator[str]:
+def _unsold(state: UserState, unknown: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each price in no plan, naming what was sold at it where known."""
     named_prices: set[str] = set()
     for subscription in state.subscriptions:
-        for price in unknown.intersection(subscription.prices):
+        for price in sorted(unknown.keys() & set(subscription.prices)):
             if subscription.status not in SUBSCRIPTION_ENDED:
                 named_prices.add(price)
                 named = f"Subscription {subscription.stripe_subscription_id}"
                 by = _by(state, object_key(subscription.realm, subscription.stripe_subscription_id))
-                yield f"{named} ({subscription.status}) is sold at {price}{by}{_IN_NO_PLAN}"
+                yield f"{named} ({subscription.status}) is sold at {price}{by}{unknown[price]}"
     for purchase in state.purchases:
         if purchase.status is PurchaseStatus.PAID and purchase.plan_code is None:
             named_prices.add(purchase.price or "")
             named = f"Purchase {purchase.purchase_ref}"
             price = f"at {purchase.price}" if purchase.price else "at an unknown price"
             by = _by(state, object_key(purchase.realm, purchase.purchase_ref))
-            yield f"{named} is paid and was sold {price}{by}{_IN_NO_PLAN}"
-    yield from (
-        f"Something was sold at {price}{_IN_NO_PLAN}" for price in sorted(unknown - named_prices)
-    )
+            todo = unknown.get(purchase.price or "", _IN_NO_PLAN[NoGrant.UNKNOWN_PRICE])
+            yield f"{named} is paid and was sold {price}{by}{todo}"
+    for price in sorted(unknown.keys() - named_prices):
+        yield f"Something was sold at {price}{unknown[price]}"

@@ -68,9 +68,12 @@ class PartyNote:
     waiting: bool
     candidates: Mapping[str, Sequence[str]]
     """The users between whom each source and payment waits."""
+    without_grant: Mapping[str, str]
+    """What was paid for and grants nothing, with the reason."""
     unknown_prices: Sequence[str]
     incomplete_summaries: Sequence[str]
     incomplete_items: Sequence[str]
+    incomplete_lines: Sequence[str]
     missing_subscriptions: Sequence[str]
     awaiting_invoice: Sequence[str]
     without_line_items: Sequence[str]

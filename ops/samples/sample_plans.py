@@ -1,58 +1,42 @@
-"""The prices of the sample plans: the Stripe side of ``demo.toml``."""
+"""The sample shop: its prices at Stripe, and the plans that grant them, as in ``demo.toml``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any, Final
 
+from ops.samples.worlds.offers import StripePrice
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplePrice:
-    """One price; ``interval`` is None for a one-time purchase.
-
-    ``features`` are those that its plan grants in ``demo.toml``.
-    """
-
-    price: str
-    product: str
-    plan_code: str
-    nickname: str
-    amount: int
-    interval: str | None
-    features: Mapping[str, bool | int]
-    per_seat: frozenset[str] = frozenset()
-
-    def features_for(self, seats: int) -> dict[str, bool | int]:
-        """Return the features that ``seats`` of it grant."""
-        return {
-            name: value * seats if name in self.per_seat else value
-            for name, value in self.features.items()
-        }
-
-
-MONTHLY = SamplePrice(
+MONTHLY: Final = StripePrice(
     price="price_premium_monthly",
     product="prod_premium",
-    plan_code="premium",
     nickname="Premium monthly",
     amount=2999,
-    interval="month",
-    features={"signals_enabled": True, "max_devices": 5},
 )
-TEAM = SamplePrice(
-    price="price_team",
-    product="prod_team",
-    plan_code="team",
-    nickname="Team seat",
-    amount=1500,
-    interval="month",
-    features={"max_devices": 1},
-    per_seat=frozenset({"max_devices"}),
+TEAM: Final = StripePrice(
+    price="price_team", product="prod_team", nickname="Team seat", amount=1500
 )
-LIFETIME = SamplePrice(
+LIFETIME: Final = StripePrice(
     price="price_lifetime",
     product="prod_lifetime",
-    plan_code="lifetime",
     nickname="Lifetime",
     amount=9900,
     interval=None,
-    features={"lifetime": True},
 )
+
+PLANS: Final[Mapping[str, Any]] = {
+    "plans": {
+        "premium": {
+            "prices": ["price_premium_monthly", "price_premium_yearly"],
+            "grace_days": 7,
+            "features": {"signals_enabled": True, "max_devices": 5},
+        },
+        "team": {"prices": ["price_team"], "per_seat": ["max_devices"]},
+        "lifetime": {"prices": ["price_lifetime"], "features": {"lifetime": True}},
+    },
+    "policy": {
+        "refund_full": "end",
+        "refund_partial": "keep",
+        "dispute_open": "keep",
+        "dispute_lost": "end",
+    },
+}
+"""The catalogue under which lifecycles end as they state."""

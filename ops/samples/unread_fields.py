@@ -6,7 +6,7 @@ and those that came (``new``) or went (``old``) with 2025-03-31.basil.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,3 @@ def _fields_by_kind() -> Mapping[str, Mapping[str, JsonObject]]:
     text = Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
     by_kind: Mapping[str, Mapping[str, JsonObject]] = json.loads(text)
     return by_kind
-
-
-def listed(data: Sequence[JsonObject], url: str) -> JsonObject:
-    """Wrap objects in a list object as Stripe does."""
-    return {
-        "object": "list",
-        "data": list(data),
-        "has_more": False,
-        "total_count": len(data),
-        "url": url,
-    }

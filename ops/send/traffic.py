@@ -58,7 +58,7 @@ class TrafficPlan:
 
     def users(self, most: int) -> Sequence[str]:
         """Return the first users of the plan, at most so many."""
-        users = (lifecycle.expected.user_id for lifecycle in islice(self.lifecycles(), most))
+        users = (lifecycle.user_id for lifecycle in islice(self.lifecycles(), most))
         return list(dict.fromkeys(users))
 
     @property

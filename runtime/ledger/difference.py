@@ -68,7 +68,8 @@ def _meaning(
         case TableName.SUBSCRIPTIONS:
             yield from _each(_subscription, cast("list[Pair[SubscriptionRow]]", pairs))
         case TableName.PURCHASES:
-            purchases = _renamed(cast("list[Pair[PurchaseRow]]", pairs), _same_purchase)
+            purchases = _renamed(cast("list[Pair[PurchaseRow]]", pairs), _same_line)
+            purchases = _renamed(purchases, _same_purchase)
             yield from _each(_purchase, purchases)
         case TableName.PAYMENTS:
             payments = cast("list[Pair[PaymentRow]]", pairs)
@@ -100,6 +101,12 @@ def _renamed(pairs: list[Pair[R]], identity: Callable[[R], Key]) -> list[Pair[R]
         if new is not None
     ]
     return present + [(old, None) for rest in gone.values() for old in rest]
+
+
+def _same_line(row: PurchaseRow) -> Key:
+    # Lines of one plan and price differ by their id alone; only what a checkout sold without lines
+    # gets one later, when its invoice is known.
+    return (*_same_purchase(row), row.line)
 
 
 def _same_purchase(row: PurchaseRow) -> Key:

@@ -1,9 +1,13 @@
-"""The smallest valid events; a test names only what it is about."""
+"""Events and objects as Stripe prints them; a test names only what it is about."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 from billing.envelope import Envelope, parse
+from ops.samples.api_shapes import Shape
+from ops.samples.worlds.records import Record
+from ops.samples.worlds.rendering import render, render_event
 
 CREATED = 1_795_302_514
 
@@ -20,16 +24,16 @@ def document(
             "previous_attributes": previous,
         }
     )
-    return {
-        "id": "evt_1",
-        "object": "event",
-        "type": event_type,
-        "api_version": "2026-10-28.endive",
-        "created": CREATED,
-        "livemode": False,
-        "data": data,
-        **others,
-    }
+    api_version = Shape.NEW.api_version
+    rendered = render_event(
+        event_type, data, event_id="evt_1", created=CREATED, api_version=api_version
+    )
+    return {**rendered, **others}
+
+
+def printed(record: Record, shape: Shape = Shape.NEW, **edits: Any) -> dict[str, Any]:
+    """Return an object as an event of this shape states it, with edits by a test."""
+    return {**deepcopy(render(record, shape)), **edits}
 
 
 def encoded(payload: Any) -> bytes:

@@ -19,19 +19,22 @@ from billing.readers.registry import read_event
 from billing.rows import Projection
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.expected import Expected
-from ops.samples.lifecycles.registry import SCENARIOS, scenarios_in
-from ops.samples.scenario import Event, ObjectBuilder, Scenario
+from ops.samples.lifecycles.registry import Lifecycle, play, scenarios_in, seconds_of
+from ops.samples.scenario import Event
+from ops.samples.worlds.account import StripeAccount
+from ops.samples.worlds.releases import ApiRelease
 from tests.billing.fact_builders import START
 
 SHOP = read_catalogue(tomllib.loads((Path(ops.__path__[0]) / "demo" / "demo.toml").read_text()))
 NOW = int(START.timestamp())
 
 
-class NumberedObjectBuilder(ObjectBuilder):
-    """A builder that counts, so that one scenario has the same ids in every shape."""
+class NumberedAccount(StripeAccount):
+    """An account that counts, so that one lifecycle has the same ids in every shape."""
 
-    def __init__(self, shape: Shape, mark: str = "") -> None:
-        super().__init__(shape, mark)
+    def __init__(self, name: str, shape: Shape, mark: str = "") -> None:
+        at = NOW - seconds_of(name, shape)
+        super().__init__(release=ApiRelease(shape.api_version), at=at)
         self._mark = mark
         self._counts: Counter[str] = Counter()
 
@@ -42,23 +45,21 @@ class NumberedObjectBuilder(ObjectBuilder):
 
 
 @cache
-def play_lifecycle(
-    name: str, shape: Shape, mark: str = "", user: str = "usr_1"
-) -> tuple[Scenario, Expected]:
-    """Return a lifecycle that ends at ``START``, and its expected end."""
-    scenario = Scenario(NumberedObjectBuilder(shape, mark), user_id=user)
-    return scenario, SCENARIOS[name](scenario, NOW)
+def play_lifecycle(name: str, shape: Shape, mark: str = "", user: str = "usr_1") -> Lifecycle:
+    """Return a lifecycle that ends at ``START``."""
+    account = NumberedAccount(name, shape, mark)
+    return play(name, account, shape=shape, seed=mark, user_id=user)
 
 
 @cache
 def facts_of(name: str, shape: Shape, mark: str = "", user: str = "usr_1") -> tuple[Fact, ...]:
     """Return every fact of a lifecycle, in the order of its events."""
-    scenario, _ = play_lifecycle(name, shape, mark, user)
-    return tuple(fact for event in scenario.events for fact in facts_of_event(event))
+    events = play_lifecycle(name, shape, mark, user).events
+    return tuple(fact for event in events for fact in facts_of_event(event))
 
 
 def facts_of_event(event: Event) -> tuple[Fact, ...]:
-    """Return the facts of one event of a scenario."""
+    """Return the facts of one event of a lifecycle."""
     return read_event(parse(event.body)).facts
 
 

@@ -128,15 +128,6 @@ def test_seats_multiply_what_is_counted_by_the_seat_and_nothing_else() -> None:
     }
 
 
-def test_a_plan_is_found_by_any_name_that_stands_for_it() -> None:
-    catalogue = read_catalogue(
-        {"plans": {"a": {"prices": ["price_1", "prod_1"]}, "b": {"prices": ["plink_1"]}}}
-    )
-    names = [None, "price_2", "plink_1", "prod_1", "price_1"]
-
-    assert [found.code for found in catalogue.plans_by_names(names)] == ["b", "a"]
-
-
 def test_one_sold_item_is_known_by_its_most_trusted_name() -> None:
     catalogue = read_catalogue(
         {"plans": {"a": {"prices": ["prod_1"]}, "b": {"prices": ["price_1"]}}}
@@ -248,6 +239,20 @@ def test_a_plan_is_found_by_its_own_code() -> None:
             "plans.b.features.x: is true or false here and a number in plan a",
         ),
         ({"policy": []}, "policy: must be a table, not a list"),
+        ({"catalogue": []}, "catalogue: must be a table, not a list"),
+        (
+            {"catalogue": {"price_keys": ["gold"]}},
+            "catalogue.price_keys: must be a table, not a list",
+        ),
+        (
+            {"catalogue": {"price_keys": {"price_1": 7}}},
+            "catalogue.price_keys: price_1: 7 is no lookup key",
+        ),
+        ({"identity": []}, "identity: must be a table, not a list"),
+        (
+            {"identity": {"metadata_keys": 7}},
+            "identity.metadata_keys: must be a list of names, not 7",
+        ),
         (
             {"policy": {"refund": "end"}},
             (
@@ -272,6 +277,21 @@ def test_the_largest_of_everything_is_taken() -> None:
 
     assert read.plans[0].grace_days == 365
     assert read.plans[0].features == {"devices": 9_007_199_254_740_991}
+
+
+def test_a_feature_may_count_nothing_and_a_plan_may_end_after_a_day() -> None:
+    written = plan(features={"devices": 0, "on": False}, lasts_days=1)
+
+    catalogue = read_catalogue(written)
+
+    assert catalogue.plans[0].features == {"devices": 0, "on": False}
+    assert write_catalogue(catalogue)["plans"]["premium"] == {
+        "prices": [],
+        "grace_days": 0,
+        "features": {"devices": 0, "on": False},
+        "per_seat": [],
+        "lasts_days": 1,
+    }
 
 
 def test_every_problem_is_named_at_once() -> None:

@@ -132,6 +132,21 @@ def test_what_makes_two_events_different_changes_the_fingerprint(changes: dict[s
     assert parse(changed(**changes)).fingerprint != parse(changed()).fingerprint
 
 
+def test_a_thin_event_is_another_one_in_another_context() -> None:
+    contexts = ({}, {"context": "acct_1"}, {"context": "acct_2"})
+    found = {parse(encoded(THIN | context)).fingerprint for context in contexts}
+
+    assert len(found) == 3
+
+
+def test_the_json_of_an_event_is_read_as_the_caller_says() -> None:
+    payload = document("customer.updated", {"id": "cus_9", "object": "customer"})
+
+    envelope = parse(b"as sent", decode=lambda _: payload)
+
+    assert (envelope.customer_id, envelope.body) == ("cus_9", b"as sent")
+
+
 def test_a_thin_event_names_its_object_without_containing_it() -> None:
     envelope = parse(encoded(THIN))
 
@@ -202,6 +217,11 @@ def test_the_last_account_of_the_context_owns_the_object(
 @pytest.mark.parametrize("thin", [False, True])
 def test_a_context_that_proves_no_owner_is_marked(members: dict[str, Any], *, thin: bool) -> None:
     assert not parse(encoded(THIN | members) if thin else changed(**members)).owner_known
+
+
+@pytest.mark.parametrize("context", ["org_1", "wksp_1", "acct_1/wksp_2", "acct_1/", "ACCT_1"])
+def test_what_ends_in_no_account_names_none(context: str) -> None:
+    assert parse(changed(context=context)).account is None
 
 
 def test_a_long_context_is_read_in_no_time() -> None:

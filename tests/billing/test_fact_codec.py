@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields as members_of
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,8 @@ from billing.facts import (
     READER_NUMBER,
     ChargeFields,
     CheckoutSessionFields,
+    CollectionPause,
+    CreditedLine,
     CreditNoteFields,
     CustomerFields,
     DisputeFields,
@@ -25,7 +28,9 @@ from billing.facts import (
     GrantFields,
     InvoiceFields,
     InvoicePaymentFields,
+    Item,
     Kind,
+    Line,
     LinkFields,
     Metadata,
     PaymentIntentFields,
@@ -34,6 +39,7 @@ from billing.facts import (
     SubscriptionFields,
 )
 from billing.ids import CustomerId, EventId, ObjectKey
+from tests.billing.fact_builders import CREDIT_NOTE, INVOICE, make_fact
 
 SHAPES: dict[Kind, type[Fields]] = {
     Kind.CUSTOMER: CustomerFields,
@@ -96,6 +102,52 @@ def facts(draw: st.DrawFn) -> Fact:
 @given(facts())
 def test_a_fact_comes_back_as_it_was_written(fact: Fact) -> None:
     assert fact_from_json(json.loads(json.dumps(fact_to_json(fact)))) == fact
+
+
+AT = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+PERIOD: dict[str, Any] = {"period_start": AT, "period_end": AT}
+NAMES: dict[str, Any] = {"price": "price_1", "lookup_key": None, "product": None}
+PAUSED = SubscriptionFields(
+    status="active",
+    items=(Item(id="si_1", quantity=2, **NAMES, **PERIOD), Item(quantity=1, **NAMES, **PERIOD)),
+    cancel_at=AT,
+    cancel_at_period_end=False,
+    started_at=AT,
+    ended_at=None,
+    trial_end=None,
+    pause=CollectionPause(behavior="void", resumes_at=AT),
+)
+BILLED = replace(INVOICE, lines=(Line(id="il_1", amount=-5, **NAMES, **PERIOD),), paid_at=AT)
+CREDITED = replace(
+    CREDIT_NOTE,
+    lines=(CreditedLine(invoice_line="il_1", amount=5, quantity=None),),
+    refunds=("re_1", "re_2"),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [(Kind.SUBSCRIPTION, PAUSED), (Kind.INVOICE, BILLED), (Kind.CREDIT_NOTE, CREDITED)],
+)
+def test_what_a_fact_holds_in_its_lists_comes_back_too(kind: Kind, fields: Fields) -> None:
+    fact = make_fact(kind, "x_1", fields, 0, before=fields)
+
+    assert fact_from_json(json.loads(json.dumps(fact_to_json(fact)))) == fact
+
+
+def test_an_item_is_stored_with_what_it_states_and_no_default() -> None:
+    stored = fact_to_json(make_fact(Kind.SUBSCRIPTION, "sub_1", PAUSED, 0))["fields"]
+
+    moment = "2026-11-21T09:30:00+00:00"
+    assert stored["items"][1] == {
+        "price": "price_1",
+        "lookup_key": None,
+        "product": None,
+        "quantity": 1,
+        "period_end": moment,
+        "period_start": moment,
+    }
+    assert stored["pause"] == {"behavior": "void", "resumes_at": moment}
 
 
 def test_every_kind_of_fact_can_be_written() -> None:

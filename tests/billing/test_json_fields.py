@@ -20,6 +20,25 @@ def test_an_amount_is_taken_as_it_is(value: int) -> None:
     assert raw.amount_in({"amount": value}, "amount") == value
 
 
+@pytest.mark.parametrize("value", [None, True, "100", 1.0, [], {}, 2**63, -(2**63), 10**400])
+def test_what_is_no_amount_is_no_credit_either(value: object) -> None:
+    assert raw.signed_in({"amount": value}, "amount") is None
+
+
+@pytest.mark.parametrize("value", [-(2**63) + 1, -1, 0, 1, 2**63 - 1])
+def test_a_credit_is_taken_as_it_is(value: int) -> None:
+    assert raw.signed_in({"amount": value}, "amount") == value
+
+
+def test_metadata_is_sorted_and_leaves_out_what_fits_no_key_column() -> None:
+    longest = "k" * 255
+    metadata = {"b": "2", "a": "1", longest: "x" * 255, "k" * 256: "x", "c": "x" * 256, "d": ""}
+
+    read = raw.whole_metadata_in({"metadata": metadata})
+
+    assert read == (("a", "1"), ("b", "2"), (longest, "x" * 255))
+
+
 @pytest.mark.parametrize("value", [None, True, "1", 1.5, -1, LATEST + 1, 10**400])
 def test_what_is_no_time_is_no_time(value: object) -> None:
     assert raw.time_in({"ended_at": value}, "ended_at") is None

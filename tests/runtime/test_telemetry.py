@@ -117,6 +117,15 @@ class TestSharedState:
 
         assert "billing_dead_letters" not in scrape
 
+    def test_what_was_paid_for_and_grants_nothing_is_counted_by_reason(self) -> None:
+        state = SharedState(unsold={"unknown_price": 2, "no_user": 0})
+        scrape = series(render(build_metrics(), SharedStateCollector(lambda: state)))
+
+        assert scrape["billing_unsold_prices"] == [
+            ({"reason": "unknown_price"}, 2.0),
+            ({"reason": "no_user"}, 0.0),
+        ]
+
     def test_a_fault_of_the_surroundings_has_the_server_s_code_and_otherwise_0(self) -> None:
         states = iter(
             [

@@ -18,11 +18,21 @@ from ops.demo.observation import differences
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.expected import Expected
 from ops.samples.lifecycles.registry import compose, scenarios_in
+from ops.samples.sample_plans import LIFETIME, MONTHLY
+from ops.samples.scenario import DAY
+from ops.samples.worlds.records import (
+    Customer,
+    FeatureList,
+    Session,
+    Subscription,
+    SubscriptionItem,
+)
 from ops.up.servers.account import temporary_folder
 from ops.up.servers.process_table import children_of, command_of
 from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
+from tests.billing.event_builders import document, printed
 from tests.killing import kill
 from tests.stripe_account import FakeStripeAccount, account_of, moment
 from tests.stripe_api import KEY, FakeApi, serving
@@ -32,6 +42,7 @@ from tests.workers.waiting import until
 pytestmark = pytest.mark.servers
 
 NAMES = scenarios_in(Shape.NEW)
+CREATED = int(time.time()) - DAY
 
 
 @pytest.fixture(scope="module")
@@ -138,17 +149,29 @@ def test_twins_do_no_harm_in_any_order(
 
 
 def subscription(status: str, user: str = "usr_1", **given: Any) -> dict[str, Any]:
-    items = {"data": [{"id": "si_1", "price": {"id": "price_premium_monthly"}, "quantity": 1}]}
-    metadata = {"user_id": user}
-    stated = {"object": "subscription", "status": status, "items": items, "metadata": metadata}
-    return {"id": f"sub_of_{user}", "customer": f"cus_of_{user}", **stated, **given}
+    held = Subscription(
+        id=f"sub_of_{user}",
+        customer=f"cus_of_{user}",
+        created=CREATED,
+        status=status,
+        metadata={"user_id": user},
+        items=(
+            SubscriptionItem(
+                id="si_1",
+                offer=MONTHLY,
+                quantity=1,
+                start=CREATED,
+                end=CREATED + 30 * DAY,
+            ),
+        ),
+    )
+    return printed(held, **given)
 
 
 def snapshot(
     number: str, stated: dict[str, Any], at: int, kind: str = "customer.subscription.updated"
 ) -> dict[str, Any]:
-    head = {"id": f"evt_{number}", "object": "event", "type": kind, "created": at}
-    return {**head, "livemode": False, "api_version": "2024-06-20", "data": {"object": stated}}
+    return document(kind, stated, id=f"evt_{number}", created=at)
 
 
 def post(system: StackUnderTest, *payloads: dict[str, Any]) -> list[str]:
@@ -198,15 +221,12 @@ class TestASnapshotEvent:
     ) -> None:
         user, keys = f"usr_cut{now}", [f"feature_{number}" for number in range(230)]
         stripe.account.features["cus_cut"] = [(moment(0), keys)]
-        customer = {"id": "cus_cut", "object": "customer", "metadata": {"user_id": user}}
-        entries = [{"id": f"ent_{key}", "lookup_key": key} for key in keys[:10]]
-        listed = {"object": "list", "data": entries, "has_more": True}
-        kind = "entitlements.active_entitlement_summary"
-        cut = {"object": kind, "customer": "cus_cut", "entitlements": listed}
+        customer = printed(Customer(id="cus_cut", created=now - 9, metadata={"user_id": user}))
+        cut = printed(FeatureList(customer="cus_cut", keys=tuple(keys)))
         stripe.hangs()
 
         post(system, snapshot(f"c1{now}", customer, now - 9, "customer.created"))
-        post(system, snapshot(f"c2{now}", cut, now - 9, f"{kind}.updated"))
+        post(system, snapshot(f"c2{now}", cut, now - 9, f"{cut['object']}.updated"))
         system.await_settled([f"evt_c1{now}", f"evt_c2{now}"])
         assert active(system, user) == {"cus_cut": dict.fromkeys(keys[:10], True)}
         stripe.works()
@@ -219,22 +239,21 @@ class TestASnapshotEvent:
         self, system: StackUnderTest, stripe: FakeApi, now: int
     ) -> None:
         user, session_id = f"usr_lines{now}", f"cs_{now}"
-        session = {
-            "id": session_id,
-            "object": "checkout.session",
-            "mode": "payment",
-            "status": "complete",
-            "payment_status": "paid",
-            "amount_total": 9900,
-            "currency": "usd",
-            "client_reference_id": user,
-            "payment_intent": f"pi_{now}",
-        }
+        session = Session(
+            id=session_id,
+            created=now - 9,
+            mode="payment",
+            status="complete",
+            payment_status="paid",
+            amount=9900,
+            reference=user,
+            intent=f"pi_{now}",
+        )
         stripe.account.put(session)
-        line = {"id": "li_1", "price": {"id": "price_lifetime", "product": "prod_lifetime"}}
-        stripe.account.line_items[session_id] = [line]
+        stripe.account.sell(session_id, LIFETIME)
 
-        post(system, snapshot(f"l{now}", session, now - 9, "checkout.session.completed"))
+        completed = "checkout.session.completed"
+        post(system, snapshot(f"l{now}", printed(session), now - 9, completed))
         system.await_settled([f"evt_l{now}"])
         until_fetched(system)
 

@@ -2,14 +2,15 @@
 
 import json
 import time
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
 from ops.samples.api_shapes import Shape
-from ops.samples.builders.customers import checkout_session
-from ops.samples.lifecycles.registry import Lifecycle, compose
-from ops.samples.scenario import Event, ObjectBuilder, Scenario
+from ops.samples.lifecycles.registry import Lifecycle, compose, new_account
+from ops.samples.scenario import Event
+from ops.samples.worlds.records import Noise
 from ops.send.delivery import sign
 from tests.system.stack_env import StackUnderTest
 
@@ -26,19 +27,10 @@ def fresh(name: str, now: int, *, user_id: str | None = None) -> Lifecycle:
 def checkout_alone(now: int, **changes: object) -> Event:
     """Return a paid checkout with ``changes``, of usr_123 unless they name a user."""
     user_id = str(changes.get("client_reference_id") or "usr_123")
-    scenario = Scenario(ObjectBuilder(Shape.NEW, f"{next(_numbers)}"), user_id=user_id)
-    session = checkout_session(
-        scenario.builder,
-        customer_id=None,
-        user_id=user_id,
-        amount=2999,
-        at=now,
-        mode="payment",
-        metadata={"plan_code": "premium"},
-        payment_intent=scenario.builder.id("pi"),
-    )
-    scenario.emit("checkout.session.completed", {**session, **changes}, at=now)
-    return scenario.events[0]
+    event = fresh("paid_checkout", now, user_id=user_id).events[0]
+    payload = event.payload
+    payload["data"]["object"] |= changes
+    return replace(event, body=json.dumps(payload).encode())
 
 
 def test_a_paid_checkout_alone_makes_an_entitlement_a_payment_and_audit_rows(
@@ -191,9 +183,10 @@ def test_a_malformed_body_gets_a_problem_document(system: StackUnderTest, body: 
 def test_an_event_of_an_unknown_type_is_settled_as_ignored(
     system: StackUnderTest, now: int
 ) -> None:
-    scenario = Scenario(ObjectBuilder(Shape.NEW, f"{next(_numbers)}"), user_id="usr_1")
-    scenario.emit("balance.available", {"object": "balance", "livemode": False}, at=now)
-    event = scenario.events[0]
+    account = new_account(Shape.NEW, at=now)
+    account.random.seed(next(_numbers))
+    account.emit("balance.available", Noise(id="", raw={"object": "balance", "livemode": False}))
+    (event,) = account.events
 
     assert system.post(event.body).status == 202
     system.await_settled([event.id])

@@ -1,7 +1,6 @@
 # ruff: noqa: ARG002 - fakes take the same arguments as the real objects
 """Fakes: an inbox that hands out given batches, a ledger that fails on request."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -11,11 +10,13 @@ from itertools import count
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisAway
 
+from ops.samples.worlds.records import Customer
 from runtime.failures.dead_letters import DeadLetterDraft
 from runtime.inbox.entries import Claim, Closed, Finished, InboxEntry, Lane, Parked
 from runtime.ledger.deliveries import Delivery, Outcome, Settlement
 from runtime.telemetry import Metrics, build_metrics
 from runtime.time_limits import MAX_RUN_SECONDS
+from tests.billing.event_builders import document, encoded, printed
 from workers.batches.drainer import Drainer
 from workers.batches.executor import AskCanary, BatchExecutor, no_canary
 from workers.batches.finisher import Finisher
@@ -25,27 +26,13 @@ WAKES = ("wake", "more")
 """The tokens of wake-ups; every other token is a drainer's."""
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+CREATED = 1_763_726_400
 
 
 def body_of(event_id: str, customer: str = "cus_1") -> bytes:
     """Return the body of a small event."""
-    event = {
-        "id": event_id,
-        "object": "event",
-        "type": "customer.created",
-        "api_version": "2025-03-31.basil",
-        "created": 1763726400,
-        "livemode": False,
-        "data": {
-            "object": {
-                "id": customer,
-                "object": "customer",
-                "created": 1763726400,
-                "metadata": {"user_id": f"usr_{customer}"},
-            }
-        },
-    }
-    return json.dumps(event).encode()
+    made = Customer(id=customer, created=CREATED, metadata={"user_id": f"usr_{customer}"})
+    return encoded(document("customer.created", printed(made), id=event_id, created=CREATED))
 
 
 def entry_of(

@@ -1,6 +1,5 @@
 """A real ``python -m workers`` on real servers, and events accepted as ingest accepts them."""
 
-import json
 import os
 import signal
 import subprocess
@@ -27,6 +26,7 @@ from runtime.ledger.catalogues import install_first
 from runtime.settings import Settings
 from tests.ingest.ingest_process import Under
 from tests.killing import kill
+from tests.workers.fakes import body_of
 from tests.workers.waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -178,28 +178,7 @@ def running(
 def customers(numbers: Iterable[int]) -> Iterator[Envelope]:
     """Yield one event for each customer number."""
     for number in numbers:
-        yield parse(_customer_created(number))
-
-
-def _customer_created(number: int) -> bytes:
-    event = {
-        "id": f"evt_{number}",
-        "object": "event",
-        "type": "customer.created",
-        "api_version": "2025-03-31.basil",
-        "created": 1763726400 + number,
-        "livemode": False,
-        "data": {
-            "object": {
-                "id": f"cus_{number}",
-                "object": "customer",
-                "created": 1763726400,
-                "livemode": False,
-                "metadata": {"user_id": f"usr_{number}"},
-            }
-        },
-    }
-    return json.dumps(event).encode()
+        yield parse(body_of(f"evt_{number}", f"cus_{number}"))
 
 
 def _is_pool(command: str) -> bool:

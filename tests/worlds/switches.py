@@ -435,7 +435,7 @@ _SUBSCRIPTIONS = {
     "unsold-price-is-named": (
         Change(
             f"{_PROJECTION}.party:_project_realm",
-            _result(lambda rows: replace(rows, unknown_prices=frozenset())),
+            _result(lambda rows: replace(rows, without_grant={})),
         ),
     ),
     "former-plan-grants-nothing": (

@@ -61,6 +61,18 @@ def test_worlds_state_their_events_in_every_api_version(worlds: list[World]) -> 
     assert set(stated) == set(ApiRelease)
 
 
+def test_an_intent_was_before_what_an_intent_may_be(worlds: list[World]) -> None:
+    changes = [event.payload["data"] for world in worlds for event in world.events]
+    statuses = {
+        each["previous_attributes"]["status"]
+        for each in changes
+        if each["object"]["object"] == "payment_intent"
+        and "status" in each.get("previous_attributes", {})
+    }
+
+    assert statuses <= {"requires_payment_method", "requires_capture", "processing", "succeeded"}
+
+
 def test_event_ids_are_unique_and_times_do_not_run_back(worlds: list[World]) -> None:
     for world in worlds:
         ids = [event.id for event in world.events]

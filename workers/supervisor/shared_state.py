@@ -1,7 +1,7 @@
 """The state that all processes share: from Redis for each scrape, from PostgreSQL beforehand."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from redis.exceptions import RedisError
@@ -14,6 +14,7 @@ from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
+from runtime.ledger.without_grant import count_without_grant
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 
@@ -28,6 +29,7 @@ class DatabaseState:
     lost_accepts: int | None = None
     ending_soon: int | None = None
     ended: int | None = None
+    unsold: Mapping[str, int] | None = None
 
 
 def read_database_state(engine: Engine) -> DatabaseState:
@@ -42,6 +44,7 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 lost_accepts=count_open_accepts(connection),
                 ending_soon=count_ending_soon(connection),
                 ended=count_ended(connection),
+                unsold=count_without_grant(connection),
             )
     except SQLAlchemyError:
         return DatabaseState()

@@ -1,124 +1,82 @@
-"""Lifecycles of one-time purchases, each with the state it must end in."""
+"""Lifecycles of one-time purchases, played by the simulator's steps."""
 
-from ops.samples.builders import customers, payments
-from ops.samples.lifecycles.expected import Expected, ExpectedPayment, granted
 from ops.samples.sample_plans import LIFETIME, MONTHLY
-from ops.samples.scenario import DAY, Scenario
-from ops.samples.steps import purchases
-from ops.samples.steps.invoices import PaymentAttempt
-from ops.samples.steps.subscriptions import arrive
+from ops.samples.scenario import DAY
+from ops.samples.worlds.account import StripeAccount
+from ops.samples.worlds.records import Charge, Intent, Session
+from ops.samples.worlds.steps import buying, people
+from ops.samples.worlds.steps.subscribing import Names
 
 
-def paid_checkout(scenario: Scenario, now: int) -> Expected:
-    """Record a single event, a paid checkout for a plan, as if the endpoint got nothing else."""
-    intent = scenario.builder.id("pi")
-    session = customers.checkout_session(
-        scenario.builder,
-        customer_id=None,
-        user_id=scenario.user_id,
-        amount=MONTHLY.amount,
-        at=now,
-        mode="payment",
-        metadata={"plan_code": MONTHLY.plan_code},
-        payment_intent=intent,
-    )
-    scenario.emit("checkout.session.completed", session, at=now)
-    return Expected(
-        user_id=scenario.user_id,
-        customer_id=None,
-        grants=(granted(MONTHLY, source=intent),),
-        payments=(ExpectedPayment(payment_ref=intent, amount_minor=MONTHLY.amount),),
-        purchases={intent: "paid"},
-    )
+def paid_checkout(account: StripeAccount, user: str) -> None:
+    """Check out a plan as a guest, at an endpoint that hears of checkouts alone."""
+    account.listens = lambda event_type, _at: event_type.startswith("checkout.session.")
+    names = Names(reference=user, metadata={"user_id": user, "plan_code": "premium"})
+    buying.check_out(account, None, MONTHLY.amount, names)
 
 
-def onetime(scenario: Scenario, now: int) -> Expected:
-    """Record a one-time purchase that is paid at once."""
-    person, paid = purchases.buy(scenario, LIFETIME, at=now - 3)
-    return _bought(scenario, person["id"], paid)
+def onetime(account: StripeAccount, user: str) -> None:
+    """Buy something once and pay at once."""
+    _buy(account, user)
 
 
-def refund_full(scenario: Scenario, now: int) -> Expected:
-    """Record a purchase that is refunded in full."""
-    person, paid = purchases.buy(scenario, LIFETIME, at=now - 3 * DAY)
-    purchases.refund(scenario, paid, amount=LIFETIME.amount, at=now - 1)
-    return _bought(scenario, person["id"], paid, refunded=LIFETIME.amount, active=False)
+def refund_full(account: StripeAccount, user: str) -> None:
+    """Refund a purchase in full."""
+    _refund(account, _buy(account, user), LIFETIME.amount)
 
 
-def refund_partial(scenario: Scenario, now: int) -> Expected:
-    """Record a partial refund, which by policy keeps access."""
-    person, paid = purchases.buy(scenario, LIFETIME, at=now - 3 * DAY)
-    purchases.refund(scenario, paid, amount=4000, at=now - 1)
-    return _bought(scenario, person["id"], paid, refunded=4000)
+def refund_partial(account: StripeAccount, user: str) -> None:
+    """Refund a part, which by policy keeps access."""
+    _refund(account, _buy(account, user), 4000)
 
 
-def dispute_lost(scenario: Scenario, now: int) -> Expected:
-    """Record a dispute that the cardholder wins."""
-    person, paid = purchases.buy(scenario, LIFETIME, at=now - 40 * DAY)
-    purchases.dispute_charge(scenario, paid, at=now - 30 * DAY, ends="lost", ends_at=now)
-    return _bought(scenario, person["id"], paid, dispute="lost", active=False)
+def dispute_lost(account: StripeAccount, user: str) -> None:
+    """Dispute a purchase; the cardholder wins."""
+    _dispute(account, _buy(account, user), "lost")
 
 
-def dispute_won(scenario: Scenario, now: int) -> Expected:
-    """Record a dispute that the shop wins."""
-    person, paid = purchases.buy(scenario, LIFETIME, at=now - 40 * DAY)
-    purchases.dispute_charge(scenario, paid, at=now - 30 * DAY, ends="won", ends_at=now)
-    return _bought(scenario, person["id"], paid, dispute="won")
+def dispute_won(account: StripeAccount, user: str) -> None:
+    """Dispute a purchase; the shop wins."""
+    _dispute(account, _buy(account, user), "won")
 
 
-def async_payment(scenario: Scenario, now: int) -> Expected:
-    """Record a bank debit: the checkout is complete four days before the money arrives."""
-    at = now - 4 * DAY
-    person = arrive(scenario, at=at - 30)
-    intent = purchases.order(scenario, LIFETIME, customer_id=person["id"], at=at)
-    charge = payments.charge(scenario.builder, intent, at=at + 2, status="pending", invoice_id=None)
-    scenario.emit("charge.pending", charge, at=at + 2)
-    intent = scenario.change("payment_intent.processing", intent, at=at + 2, status="processing")
-    session = purchases.purchase_session(
-        scenario, LIFETIME, customer_id=person["id"], intent=intent, at=at
-    ) | {"payment_status": "unpaid"}
-    scenario.emit("checkout.session.completed", session, at=at + 3)
-    charge = scenario.change("charge.succeeded", charge, at=now, status="succeeded", paid=True)
-    paid = {"amount_received": LIFETIME.amount, "latest_charge": charge["id"]}
-    scenario.change("payment_intent.succeeded", intent, at=now, status="succeeded", **paid)
-    settled = {**session, "payment_status": "paid"}
-    scenario.emit("checkout.session.async_payment_succeeded", settled, at=now)
-    return _bought(scenario, person["id"], PaymentAttempt(intent=intent, charge=charge))
+def async_payment(account: StripeAccount, user: str) -> None:
+    """Pay by a bank debit: the checkout is complete four days before the money arrives."""
+    buying.settle_debit(account, _buy(account, user, capture="delayed"))
 
 
-def checkout_expired(scenario: Scenario, now: int) -> Expected:
-    """Record a checkout that expires unpaid."""
-    at = now - DAY
-    person = arrive(scenario, at=at)
-    session = purchases.purchase_session(
-        scenario, LIFETIME, customer_id=person["id"], intent=None, at=at
-    )
-    expired = {**session, "payment_status": "unpaid", "status": "expired"}
-    scenario.emit("checkout.session.expired", expired, at=now)
-    return Expected(
-        user_id=scenario.user_id, customer_id=person["id"], purchases={session["id"]: "expired"}
+def checkout_expired(account: StripeAccount, user: str) -> None:
+    """Let a checkout expire unpaid."""
+    customer = people.arrive(account, metadata={"user_id": user})
+    buying.expire(account, customer, LIFETIME.amount, _names(user))
+
+
+def _names(user: str) -> Names:
+    return Names(reference=user, metadata={"user_id": user, "price_id": LIFETIME.price})
+
+
+def _buy(account: StripeAccount, user: str, *, capture: str = "automatic") -> Session:
+    stated = {"user_id": user}
+    customer = people.arrive(account, metadata=stated)
+    return buying.check_out(
+        account, customer, LIFETIME.amount, _names(user), capture=capture, copied=stated
     )
 
 
-def _bought(
-    scenario: Scenario,
-    customer_id: str,
-    paid: PaymentAttempt,
-    *,
-    refunded: int = 0,
-    dispute: str | None = None,
-    active: bool = True,
-) -> Expected:
-    payment = ExpectedPayment(
-        payment_ref=paid.ref,
-        amount_minor=paid.amount,
-        amount_refunded_minor=refunded,
-        dispute_status=dispute,
-    )
-    return Expected(
-        user_id=scenario.user_id,
-        customer_id=customer_id,
-        grants=(granted(LIFETIME, source=paid.ref, active=active),),
-        payments=(payment,),
-        purchases={paid.ref: "paid"},
-    )
+def _charge(account: StripeAccount, session: Session) -> Charge:
+    return account.get(Charge, account.get(Intent, session.intent).latest_charge)
+
+
+def _refund(account: StripeAccount, session: Session, amount: int) -> None:
+    account.wait(3 * DAY)
+    back = buying.refund(account, _charge(account, session), amount)
+    account.wait(1)
+    account.change("charge.refund.updated", back, receipt_number="1871-2207")
+
+
+def _dispute(account: StripeAccount, session: Session, ends: str) -> None:
+    account.wait(10 * DAY)
+    opened = buying.dispute(account, _charge(account, session), status="needs_response")
+    account.wait(DAY)
+    opened = account.change("charge.dispute.updated", opened, status="under_review")
+    buying.end_dispute(account, opened, ends)

@@ -11,7 +11,7 @@ from ops.samples.scenario import Event
 from ops.samples.unread_fields import JsonObject
 from ops.samples.worlds.records import Record
 from ops.samples.worlds.releases import ApiRelease
-from ops.samples.worlds.rendering import render
+from ops.samples.worlds.rendering import render, render_event
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 Kind = TypeVar("Kind", bound=Record)
@@ -39,7 +39,8 @@ class UserLink:
 class StripeAccount:
     """The simulated account; ``listens`` says which events its endpoint gets.
 
-    ``twins`` is the chance of a second event, under its own id, about one change.
+    ``twins`` is the chance of a second event, under its own id, about one change, and
+    ``bare_charges`` that of a charge without a customer, whom then its intent alone names.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class StripeAccount:
         livemode: bool = False,
         connected: str | None = None,
         twins: float = 0,
+        bare_charges: float = 0,
         listens: Callable[[str, int], bool] = lambda _type, _at: True,
     ) -> None:
         self.release = release
@@ -58,6 +60,7 @@ class StripeAccount:
         self.connected = connected
         self.listens = listens
         self.twins = twins
+        self.bare_charges = bare_charges
         self.random = Random(0)  # noqa: S311 - worlds must repeat, not be secret
         self.records: dict[str, Record] = {}
         self.events: list[Event] = []
@@ -136,19 +139,17 @@ class StripeAccount:
         self, event_type: str, record: Record, data: JsonObject, before: Record | None
     ) -> None:
         event_id = self.id("evt")
-        envelope = {
-            "id": event_id,
-            "object": "event",
-            **({"account": self.connected} if self.connected else {}),
-            "api_version": str(self.release),
-            "created": self.at,
-            "data": data,
-            "livemode": self.livemode,
-            "pending_webhooks": 1,
-            "request": self.id("iar", 14) if self.ancient else {"id": None},
-            "type": event_type,
-        }
-        body = json.dumps(envelope).encode()
+        envelope = render_event(
+            event_type,
+            data,
+            event_id=event_id,
+            created=self.at,
+            api_version=self.release,
+            livemode=self.livemode,
+            connected=self.connected,
+            request=self.id("iar", 14) if self.ancient else None,
+        )
+        body = json.dumps(envelope, indent=2).encode()
         self.events.append(Event(id=event_id, type=event_type, created=self.at, body=body))
         self.heard.append(Heard(at=self.at, type=event_type, record=record, before=before))
 

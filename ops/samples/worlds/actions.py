@@ -310,6 +310,7 @@ def resume(stage: Stage, random: Random) -> None:
             held,
             cancel_at=None,
             cancel_at_period_end=False,
+            canceled_at=None,
             paused=False,
             resumes_at=None,
         )

@@ -6,6 +6,8 @@ A record never changes: a step replaces it. So what an event showed can be kept 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ops.samples.emails import email_of
+from ops.samples.scenario import DAY
 from ops.samples.worlds.offers import StripePrice
 
 Metadata = Mapping[str, str]
@@ -25,6 +27,11 @@ class Customer:
     def customer(self) -> str:
         """Its own id, as other records name theirs."""
         return self.id
+
+    @property
+    def email(self) -> str:
+        """The address of its user, else one of its own."""
+        return email_of(self.metadata.get("user_id", self.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,7 @@ class Subscription:
     latest_invoice: str | None = None
     cancel_at: int | None = None
     cancel_at_period_end: bool = False
+    canceled_at: int | None = None
     ended_at: int | None = None
     trial_end: int | None = None
     paused: bool = False
@@ -110,6 +118,12 @@ class Invoice:
         return sum(line.amount - line.discount for line in self.lines)
 
     @property
+    def next_attempt_at(self) -> int | None:
+        """The second in which Stripe collects it, or tries again."""
+        waits = self.status in ("draft", "open")
+        return self.created + 3600 + self.attempts * 3 * DAY if waits else None
+
+    @property
     def due(self) -> int:
         """The amount to be paid in money."""
         return max(self.total - self.balance, 0)
@@ -132,6 +146,13 @@ class Intent:
     invoice: str | None = None
     latest_charge: str | None = None
     failed_charge: str | None = None
+
+    @property
+    def payment_method(self) -> str | None:
+        """The card or account of its newest attempt, unless it needs another."""
+        if self.latest_charge is None or self.status == "requires_payment_method":
+            return None
+        return f"pm_{self.latest_charge[3:]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +186,7 @@ class Refund:
     amount: int
     status: str
     currency: str = "usd"
+    receipt_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +220,6 @@ class Session:
     subscription: str | None = None
     invoice: str | None = None
     payment_link: str | None = None
-    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +242,7 @@ class CreditNote:
     customer: str
     created: int
     amount: int
+    currency: str = "usd"
     status: str = "issued"
     lines: tuple[tuple[str, int], ...] = ()
     refund: str | None = None

@@ -22,6 +22,32 @@ def render(record: records.Record, shape: Shape) -> JsonObject:
     return _RENDERERS[type(record)](record, shape)
 
 
+def render_event(
+    event_type: str,
+    data: JsonObject,
+    *,
+    event_id: str,
+    created: int,
+    api_version: str,
+    livemode: bool = False,
+    connected: str | None = None,
+    request: str | None = None,
+) -> JsonObject:
+    """Return a snapshot event in Stripe's order of fields; ``request`` was an id at first."""
+    return {
+        "id": event_id,
+        "object": "event",
+        **({"account": connected} if connected else {}),
+        "api_version": str(api_version),
+        "created": created,
+        "data": data,
+        "livemode": livemode,
+        "pending_webhooks": 1,
+        "request": request or {"id": None, "idempotency_key": None},
+        "type": event_type,
+    }
+
+
 def _whole(kind: str, shape: Shape, **fields: object) -> JsonObject:
     """Return an object with all its unread fields, in the order in which Stripe prints them."""
     whole = {**_unread(kind, shape), **fields, "object": kind}
@@ -51,7 +77,7 @@ def _customer(record: records.Customer, shape: Shape) -> JsonObject:
         shape,
         id=record.id,
         created=record.created,
-        email=email_of(record.metadata.get("user_id", record.id)),
+        email=record.email,
         invoice_prefix=record.id[-8:].upper(),
         metadata=dict(record.metadata),
         test_clock=record.test_clock,
@@ -101,10 +127,15 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
         "subscription",
         shape,
         id=record.id,
-        billing_cycle_anchor=record.created,
+        billing_cycle_anchor=record.trial_end or record.created,
         cancel_at=record.cancel_at,
         cancel_at_period_end=record.cancel_at_period_end,
-        created=record.created,
+        canceled_at=record.canceled_at,
+        cancellation_details={
+            "comment": None,
+            "feedback": None,
+            "reason": "cancellation_requested" if record.canceled_at else None,
+        },
         customer=record.customer,
         description=record.description,
         ended_at=record.ended_at,
@@ -114,12 +145,20 @@ def _subscription(record: records.Subscription, shape: Shape) -> JsonObject:
         plan=render_plan(first.offer, shape) if len(record.items) == 1 else None,
         quantity=first.quantity if len(record.items) == 1 else None,
         schedule=record.schedule,
-        start_date=record.created,
         status=record.status,
         test_clock=record.test_clock,
         trial_end=record.trial_end,
+        trial_start=record.created if record.trial_end else None,
         **(period if old else {}),
-        **({} if shape is Shape.ANCIENT else {"items": _listed(items, url)}),
+        **(
+            {"start": record.created}
+            if shape is Shape.ANCIENT
+            else {
+                "created": record.created,
+                "items": _listed(items, url),
+                "start_date": record.created,
+            }
+        ),
     )
 
 
@@ -158,12 +197,14 @@ def _invoice(record: records.Invoice, shape: Shape) -> JsonObject:
         amount_remaining=max(record.due - record.amount_paid, 0),
         attempt_count=record.attempts,
         attempted=record.attempts > 0,
+        auto_advance=record.next_attempt_at is not None,
         billing_reason=record.reason,
-        created=record.created,
         customer=record.customer,
         customer_email=record.email or email_of(record.customer),
         lines=_listed(lines, f"/v1/invoices/{record.id}/lines"),
         metadata=dict(record.metadata),
+        next_payment_attempt=record.next_attempt_at,
+        number=f"{record.id[-8:].upper()}-0001" if record.finalized_at else None,
         period_end=record.created,
         period_start=record.created,
         starting_balance=-record.balance,
@@ -177,13 +218,15 @@ def _invoice(record: records.Invoice, shape: Shape) -> JsonObject:
 
 
 def _stage(record: records.Invoice, shape: Shape) -> JsonObject:
-    """Return the fields that state an invoice's status: flags first, later a status."""
+    """Return the fields that state an invoice's time and status: flags first, later a status."""
     paid = record.status == "paid"
     if shape is Shape.ANCIENT:
-        return {"paid": paid, "closed": paid, "forgiven": record.status == "uncollectible"}
+        given_up = record.status == "uncollectible"
+        return {"date": record.created, "paid": paid, "closed": paid, "forgiven": given_up}
+    stated: JsonObject = {"created": record.created, "status": record.status}
     if shape is Shape.OLD:
-        return {"paid": paid, "paid_out_of_band": record.out_of_band, "status": record.status}
-    return {"status": record.status}
+        stated |= {"paid": paid, "paid_out_of_band": record.out_of_band}
+    return stated
 
 
 def _paths_of_invoice(record: records.Invoice, shape: Shape) -> JsonObject:
@@ -210,7 +253,7 @@ def render_line(bill: str, line: records.InvoiceLine, shape: Shape) -> JsonObjec
     return _whole(
         "line_item",
         shape,
-        id=line.id,
+        id=line.subscription if shape is Shape.ANCIENT and line.item else line.id,
         amount=line.amount,
         description=f"{line.quantity} x {line.offer.nickname or line.offer.price}",
         discount_amounts=taken_off,
@@ -274,15 +317,17 @@ def _intent(record: records.Intent, shape: Shape) -> JsonObject:
         last_payment_error=error if record.failed_charge else None,
         latest_charge=record.latest_charge,
         metadata=dict(record.metadata),
+        payment_method=record.payment_method,
         status=record.status,
         **({"payment_details": details} if shape is Shape.NEW else {"invoice": record.invoice}),
     )
 
 
 def _charge(record: records.Charge, shape: Shape) -> JsonObject:
-    refunded = sum(refund.amount for refund in record.refunds)
+    refunded, failed = sum(each.amount for each in record.refunds), record.status == "failed"
     paths: JsonObject = {} if shape is Shape.NEW else {"invoice": record.invoice}
-    if shape is Shape.ANCIENT:
+    old = shape is Shape.ANCIENT
+    if old:
         listed = [_refund(refund, shape) for refund in record.refunds]
         paths |= {"refunds": _listed(listed, f"/v1/charges/{record.id}/refunds")}
     else:
@@ -300,11 +345,13 @@ def _charge(record: records.Charge, shape: Shape) -> JsonObject:
         customer=record.customer,
         dispute=record.dispute,
         disputed=record.dispute is not None,
+        failure_code="card_declined" if failed else None,
+        failure_message="Your card was declined." if failed else None,
         metadata=dict(record.metadata),
         paid=record.status == "succeeded",
         payment_method=f"pm_{record.id[3:]}",
         refunded=0 < record.amount_captured == refunded,
-        status=record.status,
+        status="paid" if old and record.status == "succeeded" else record.status,
         **paths,
     )
 
@@ -327,6 +374,7 @@ def _refund(record: records.Refund, shape: Shape) -> JsonObject:
         charge=record.charge,
         created=record.created,
         currency=record.currency,
+        receipt_number=record.receipt_number,
         **modern,
     )
 
@@ -359,7 +407,7 @@ def _session(record: records.Session, shape: Shape) -> JsonObject:
         currency=record.currency,
         customer=record.customer,
         customer_details={
-            "email": record.email or email_of(record.id[-12:]),
+            "email": email_of(record.reference or record.metadata.get("user_id") or record.id),
             "name": "Ada Example",
             "tax_ids": [],
         },
@@ -373,6 +421,22 @@ def _session(record: records.Session, shape: Shape) -> JsonObject:
         status=record.status,
         subscription=record.subscription,
     )
+
+
+def render_session_line(line_id: str, offer: StripePrice, shape: Shape) -> JsonObject:
+    """Return one of a price as Stripe's API lists it among the lines of a checkout."""
+    return {
+        "id": line_id,
+        "object": "item",
+        "amount_discount": 0,
+        "amount_subtotal": offer.amount,
+        "amount_tax": 0,
+        "amount_total": offer.amount,
+        "currency": "usd",
+        "description": offer.nickname or offer.price,
+        "price": render_price(offer, shape),
+        "quantity": 1,
+    }
 
 
 def _invoice_payment(record: records.InvoicePayment, shape: Shape) -> JsonObject:
@@ -403,7 +467,7 @@ def _credit_note(record: records.CreditNote, shape: Shape) -> JsonObject:
         "object": "credit_note",
         "amount": record.amount,
         "created": record.created,
-        "currency": "usd",
+        "currency": record.currency,
         "customer": record.customer,
         "customer_balance_transaction": None,
         "invoice": record.invoice,
@@ -449,7 +513,19 @@ def _credited_lines(record: records.CreditNote) -> list[JsonObject]:
 
 
 def _features(record: records.FeatureList, shape: Shape) -> JsonObject:
-    active = [
+    active = render_active_features(record, shape)
+    listed = _listed(active, f"/v1/customer/{record.customer}/entitlements")
+    return _whole(
+        "entitlements.active_entitlement_summary",
+        shape,
+        customer=record.customer,
+        entitlements={name: listed[name] for name in ("object", "data", "has_more", "url")},
+    )
+
+
+def render_active_features(record: records.FeatureList, shape: Shape) -> list[JsonObject]:
+    """Return everything that Stripe lists for a customer, as its API does."""
+    return [
         _whole(
             "entitlements.active_entitlement",
             shape,
@@ -459,13 +535,6 @@ def _features(record: records.FeatureList, shape: Shape) -> JsonObject:
         )
         for key in record.keys
     ]
-    listed = _listed(active, f"/v1/customer/{record.customer}/entitlements")
-    return _whole(
-        "entitlements.active_entitlement_summary",
-        shape,
-        customer=record.customer,
-        entitlements={name: listed[name] for name in ("object", "data", "has_more", "url")},
-    )
 
 
 _RENDERERS: Mapping[type, Callable[[Any, Shape], JsonObject]] = {

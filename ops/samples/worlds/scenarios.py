@@ -16,7 +16,7 @@ from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.steps import billing, buying, people, subscribing
 from ops.samples.worlds.steps.subscribing import Names
 from ops.samples.worlds.truth.shop import Feature
-from ops.samples.worlds.world import START, World, WorldPlan, ended
+from ops.samples.worlds.world import BARE_CHARGES, START, World, WorldPlan, ended
 
 BUYER = "buyer"
 COLLEAGUE = "colleague"
@@ -63,6 +63,7 @@ def play_scenario(name: str) -> World:
         waits=scenario.waits,
     )
     account = StripeAccount(release=plan.release, at=START, listens=plan.endpoint.listens)
+    account.bare_charges = BARE_CHARGES
     account.random.seed(name)
     scenario.play(account)
     return ended(plan, [account])

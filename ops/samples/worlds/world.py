@@ -21,6 +21,7 @@ from ops.samples.worlds.truth.shop import Shop
 
 START: Final = 1_750_000_000
 TWINS: Final = 0.01
+BARE_CHARGES: Final = 0.15
 
 
 class WorldMove(NamedTuple):
@@ -171,6 +172,7 @@ def play(plan: WorldPlan, *, start: int = START) -> World:
                 livemode=live,
                 connected=connected,
                 twins=TWINS,
+                bare_charges=BARE_CHARGES,
                 listens=lambda event_type, at: plan.endpoint.listens(event_type, at - start),
             ),
             users=plan.users,

@@ -22,6 +22,7 @@ from billing.fetching.plan import (
 )
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
 from billing.rows import Projection
+from ops.samples.worlds.offers import StripePrice
 from tests.billing.event_builders import encoded, event
 from tests.billing.fact_builders import (
     at,
@@ -122,7 +123,7 @@ class TestRequests:
         requests = requests_for(FetchTarget(family=SUMMARY, stripe_id="cus_1"), account)
 
         after = f"{FEATURES}&starting_after="
-        assert requests == [FEATURES, f"{after}ent_b", f"{after}ent_d"]
+        assert requests == [FEATURES, f"{after}ent_test_1_b", f"{after}ent_test_1_d"]
 
     def test_an_id_leads_to_no_other_path_in_the_request_for_the_next_page(self) -> None:
         page = '{"data": [{"id": "ent_a/b&c"}], "has_more": true}'
@@ -156,7 +157,8 @@ class TestRequests:
     def test_line_items_beyond_the_first_page_are_read_too(self) -> None:
         account = FakeStripeAccount()
         account.put({"id": "cs_1", "object": SESSION})
-        account.line_items["cs_1"] = [{"id": f"li_{n}", "price": f"price_{n}"} for n in range(12)]
+        prices = [StripePrice(price=f"price_{n}", product="prod_1", amount=n) for n in range(12)]
+        account.sell("cs_1", *prices)
 
         fetched = account.ask(FetchTarget(family=SESSION, stripe_id="cs_1"), at=at(0))
 

@@ -26,7 +26,19 @@ from billing.readers.registry import IgnoredReason, read_event
 from billing.rows import Projection
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import scenarios_in
-from tests.billing.event_builders import encoded, event
+from ops.samples.worlds.offers import StripePrice
+from ops.samples.worlds.records import (
+    Charge,
+    Customer,
+    FeatureList,
+    Invoice,
+    InvoicePayment,
+    Refund,
+    Session,
+    Subscription,
+    SubscriptionItem,
+)
+from tests.billing.event_builders import document, encoded, event, printed
 from tests.billing.fact_builders import CATALOGUE, DAY, START, amounts, at, only_grant
 from tests.billing.lifecycle_facts import NOW, SHOP, ending, expected_ending, play_lifecycle
 from tests.stripe_account import FakeStripeAccount, account_of, moment
@@ -39,7 +51,7 @@ RANDOMS = st.randoms(use_true_random=False)
 @cache
 def account_and_events(name: str) -> tuple[FakeStripeAccount, tuple[dict[str, Any], ...]]:
     """Return the account in which a lifecycle happened, and its events."""
-    payloads = tuple(event.payload for event in play_lifecycle(name, Shape.NEW)[0].events)
+    payloads = tuple(event.payload for event in play_lifecycle(name, Shape.NEW).events)
     account = account_of(payloads)
     for payload in payloads:
         account.thin_event(payload)
@@ -120,7 +132,7 @@ def test_thin_events_fetched_as_they_come_end_as_the_snapshots_do(name: str) -> 
         reader.thin(thin_of(payload, account), moment(payload["created"] + number / 1000))
 
     reader.account = account
-    expected = play_lifecycle(name, Shape.NEW)[1]
+    expected = play_lifecycle(name, Shape.NEW).expected
     assert outcome(reader.projection) == expected_outcome(expected)
 
 
@@ -133,7 +145,7 @@ def test_thin_events_fetched_long_after_end_as_the_snapshots_do(name: str) -> No
     for number, payload in enumerate(payloads):
         reader.thin(thin_of(payload, account), moment(NOW + 60 + number))
 
-    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW)[1])
+    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW).expected)
 
 
 def expected_outcome(expected: Any) -> dict[str, Any]:
@@ -158,7 +170,7 @@ def test_twins_do_no_harm_in_any_order_and_any_number(name: str, chance: Random)
         else:
             reader.snapshot(parse(encoded(payload)), fetched_at)
 
-    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW)[1])
+    assert outcome(reader.projection) == expected_outcome(play_lifecycle(name, Shape.NEW).expected)
 
 
 @st.composite
@@ -200,28 +212,32 @@ def test_a_mixture_of_both_ends_in_the_truth(life: list[tuple[int, str]], chance
     assert row.status == life[-1][1]
 
 
+PREMIUM = StripePrice(price="price_premium", product="prod_premium", amount=2999)
+
+
 def living(status: str) -> dict[str, Any]:
-    items = {"data": [{"id": "si_1", "price": {"id": "price_premium"}, "quantity": 1}]}
-    return {
-        "id": "sub_1",
-        "object": "subscription",
-        "customer": "cus_1",
-        "status": status,
-        "metadata": {"user_id": "usr_1"},
-        "items": items,
-    }
+    return printed(
+        Subscription(
+            id="sub_1",
+            customer="cus_1",
+            created=NOW - 9 * DAY,
+            status=status,
+            metadata={"user_id": "usr_1"},
+            items=(
+                SubscriptionItem(
+                    id="si_1",
+                    offer=PREMIUM,
+                    quantity=1,
+                    start=NOW - 9 * DAY,
+                    end=NOW + 21 * DAY,
+                ),
+            ),
+        )
+    )
 
 
 def changed(number: int, stated: dict[str, Any], created: int) -> dict[str, Any]:
-    return {
-        "id": f"evt_{number}",
-        "object": "event",
-        "type": "customer.subscription.updated",
-        "api_version": "2026-10-28.endive",
-        "created": created,
-        "livemode": False,
-        "data": {"object": stated},
-    }
+    return document("customer.subscription.updated", stated, id=f"evt_{number}", created=created)
 
 
 class TestThinEventReading:
@@ -317,6 +333,7 @@ class TestThinEventReading:
         account = account_of([past_due, failed])
         reader = FetchingReader(account, CATALOGUE)
 
+        reader.snapshot(parse(encoded(changed(3, living("active"), NOW - 5 * DAY))), START)
         reader.thin(thin_of(past_due, account), START)
         reader.thin(thin_of(failed, account), START)
 
@@ -372,43 +389,45 @@ def product() -> dict[str, Any]:
 
 
 def invoice_json(status: str) -> dict[str, Any]:
-    parent = {"subscription_details": {"subscription": "sub_1"}}
-    return {
-        "id": "in_1",
-        "object": "invoice",
-        "customer": "cus_1",
-        "status": status,
-        "currency": "usd",
-        "amount_paid": 0,
-        "parent": parent,
-    }
+    return printed(
+        Invoice(
+            id="in_1",
+            customer="cus_1",
+            created=NOW - 3 * DAY,
+            status=status,
+            lines=(),
+            reason="subscription_cycle",
+            subscription="sub_1",
+        )
+    )
 
 
 def charge(*, refunded: int) -> dict[str, Any]:
-    return {
-        "id": "ch_1",
-        "object": "charge",
-        "customer": "cus_1",
-        "status": "succeeded",
-        "captured": True,
-        "amount": 2999,
-        "amount_captured": 2999,
-        "amount_refunded": refunded,
-        "currency": "usd",
-        "payment_intent": "pi_1",
-    }
+    return printed(
+        Charge(
+            id="ch_1",
+            customer="cus_1",
+            created=NOW - 3 * DAY,
+            status="succeeded",
+            amount=2999,
+            amount_captured=2999,
+            intent="pi_1",
+        ),
+        amount_refunded=refunded,
+    )
 
 
 def refund(status: str, stripe_id: str = "re_1") -> dict[str, Any]:
-    return {
-        "id": stripe_id,
-        "object": "refund",
-        "status": status,
-        "amount": 500,
-        "currency": "usd",
-        "charge": "ch_1",
-        "payment_intent": "pi_1",
-    }
+    return printed(
+        Refund(
+            id=stripe_id,
+            charge="ch_1",
+            intent="pi_1",
+            created=NOW - 60,
+            amount=500,
+            status=status,
+        )
+    )
 
 
 class TestSnapshotReading:
@@ -429,7 +448,9 @@ class TestSnapshotReading:
     def test_learns_of_objects_that_only_the_api_embeds(self) -> None:
         payload = changed(1, invoice_json("paid"), NOW) | {"type": "invoice.paid"}
         account = account_of([payload])
-        account.put({"id": "inpay_1", "object": "invoice_payment", "invoice": "in_1"})
+        account.put(
+            InvoicePayment(id="inpay_1", invoice="in_1", intent="pi_1", amount=5, created=NOW)
+        )
         target = FetchTarget(family="invoice", stripe_id="in_1")
 
         facts = read_event(parse(encoded(payload)), account.fetch(target, at=at(9))).facts
@@ -470,7 +491,7 @@ class TestSnapshotReading:
     def test_of_a_paid_checkout_finds_its_plan_by_line_items(self) -> None:
         payload = changed(1, session(), NOW) | {"type": "checkout.session.completed"}
         account = account_of([payload])
-        account.line_items["cs_1"] = [{"id": "li_1", "price": {"id": "price_premium"}}]
+        account.sell("cs_1", replace(PREMIUM, interval=None))
         reader = FetchingReader(account, CATALOGUE)
 
         reader.snapshot(parse(encoded(payload)), START)
@@ -484,7 +505,7 @@ class TestSnapshotReading:
         [
             {"payment_status": "unpaid"},
             {"metadata": {"plan_code": "premium"}},
-            {"mode": "subscription", "subscription": "sub_1"},
+            {"mode": "subscription", "subscription": "sub_1", "payment_status": "unpaid"},
             {"line_items": {"data": [{"id": "li_1", "price": {"id": "price_nobody_sells"}}]}},
         ],
     )
@@ -498,6 +519,20 @@ class TestSnapshotReading:
 
         assert reader.fetches == 0
 
+    def test_of_a_subscription_checkout_finds_what_it_sold_once_until_its_invoice_is_known(
+        self,
+    ) -> None:
+        begun = {"mode": "subscription", "subscription": "sub_1", "invoice": "in_1"}
+        payload = changed(1, session() | begun, NOW) | {"type": "checkout.session.completed"}
+        account = account_of([payload])
+        account.line_items["cs_1"] = [{"id": "li_1", "price": {"id": "price_premium"}}]
+        reader = FetchingReader(account, CATALOGUE)
+
+        reader.snapshot(parse(encoded(payload)), START)
+
+        assert [row.plan_code for row in reader.projection.purchases.values()] == ["premium"]
+        assert reader.fetches == 1
+
     def test_of_a_checkout_with_unhelpful_line_items_is_fetched_once(self) -> None:
         payload = changed(1, session(), NOW) | {"type": "checkout.session.completed"}
         reader = FetchingReader(account_of([payload]), CATALOGUE)
@@ -509,13 +544,11 @@ class TestSnapshotReading:
 
     def test_of_a_cut_list_grants_at_once_and_then_the_rest(self) -> None:
         keys = [f"feature_{number}" for number in range(23)]
-        entries = [{"id": f"ent_{key}", "lookup_key": key} for key in keys[:10]]
-        listed = {"object": "list", "data": entries, "has_more": True}
-        summary = {"object": "entitlements.active_entitlement_summary", "customer": "cus_1"}
-        payload = changed(1, summary | {"entitlements": listed}, NOW)
+        listed = printed(FeatureList(customer="cus_1", keys=tuple(keys)))
+        payload = changed(1, listed, NOW)
         payload["type"] = "entitlements.active_entitlement_summary.updated"
         account = FakeStripeAccount(page_size=9, features={"cus_1": [(moment(0), keys)]})
-        account.put({"id": "cus_1", "object": "customer", "metadata": {"user_id": "usr_1"}})
+        account.put(Customer(id="cus_1", created=NOW, metadata={"user_id": "usr_1"}))
         reader = FetchingReader(account, CATALOGUE)
         reader.snapshot(event("customer.created", account.states["cus_1"][0][1]), START)
 
@@ -528,18 +561,18 @@ class TestSnapshotReading:
 
 
 def session() -> dict[str, Any]:
-    return {
-        "id": "cs_1",
-        "object": "checkout.session",
-        "mode": "payment",
-        "status": "complete",
-        "payment_status": "paid",
-        "amount_total": 2999,
-        "currency": "usd",
-        "client_reference_id": "usr_1",
-        "payment_intent": "pi_1",
-        "metadata": {},
-    }
+    return printed(
+        Session(
+            id="cs_1",
+            created=NOW - 60,
+            mode="payment",
+            status="complete",
+            payment_status="paid",
+            amount=2999,
+            reference="usr_1",
+            intent="pi_1",
+        )
+    )
 
 
 def test_a_thin_type_maps_to_that_of_its_snapshot() -> None:

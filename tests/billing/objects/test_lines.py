@@ -29,7 +29,7 @@ def test_a_cut_list_alone_is_not_whole_even_if_it_is_repeated() -> None:
     assert fold_lines([]).complete is False
 
 
-def test_lines_without_an_id_are_told_apart_by_their_place() -> None:
+def test_lines_without_an_id_differ_by_their_place() -> None:
     first, second = line("price_1", id=None), line("price_2", id=None)
 
     assert fold_lines([((first, second), True)]) == ((first, second), True)

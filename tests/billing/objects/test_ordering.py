@@ -14,12 +14,14 @@ from billing.objects.ordering import MAX_EXACT_FACTS, order_facts, restrictivene
 from tests.billing.fact_builders import (
     charge,
     checkout,
+    credit_note,
     customer,
     dispute,
     intent,
     invoice,
     invoice_payment,
     item,
+    link,
     refund,
     subscription,
     subscription_fields,
@@ -260,6 +262,37 @@ def test_a_second_with_many_facts_and_no_beginning_opens_with_one_that_follows_n
     assert order_facts(chain).guessed
 
 
+MANY_STATUSES = st.lists(
+    st.tuples(*[st.sampled_from([None, "active", "paused", "past_due", "unpaid"])] * 2),
+    min_size=MAX_EXACT_FACTS + 1,
+    max_size=MAX_EXACT_FACTS + 8,
+)
+
+
+@given(MANY_STATUSES, st.randoms(use_true_random=False))
+def test_more_facts_than_can_be_tried_have_one_history_whatever_arrives_first(
+    statuses: list[tuple[str | None, str | None]], chance: Random
+) -> None:
+    """Try chains with forks, rings and gaps, also from a state before and with API observations."""
+    names = chance.sample([f"{number:02}" for number in range(99)], len(statuses))
+    facts = [
+        subscription(
+            after or "active",
+            event=name,
+            rank=chance.choice(list(Rank)),
+            before=subscription_fields(before) if before else None,
+        )
+        for name, (before, after) in zip(names, statuses, strict=True)
+    ]
+    facts += [subscription("active", -5, event="x"), subscription("unpaid", event="obs_sub_1_0")]
+
+    found = order_facts(facts)
+
+    for _ in range(4):
+        arrived = chance.sample(facts, len(facts)) + chance.choices(facts, k=3)
+        assert order_facts(arrived) == found
+
+
 def test_a_second_with_many_facts_in_a_ring_is_a_guess_all_the_same_each_time() -> None:
     size = MAX_EXACT_FACTS + 3
     ring = [
@@ -304,6 +337,8 @@ def test_a_thin_event_of_the_same_second_does_not_win_by_its_milliseconds() -> N
         (dispute("needs_response"), dispute("won")),
         (invoice(amount_paid=0), invoice()),
         (invoice_payment(amount=0), invoice_payment()),
+        (credit_note(status="void"), credit_note()),
+        (link("sub_1", "usr_1", ended=5), link("sub_1", "usr_1")),
     ],
 )
 def test_every_kind_ranks_the_snapshot_that_grants_less(less: Fact, more: Fact) -> None:

@@ -82,10 +82,11 @@ def test_the_value_with_the_latest_end_wins_among_equal_values() -> None:
         row(3, {"n": 4, "open": 1}),
     ]
 
-    assert effective_values(rows, NOW) == {
-        "n": EffectiveValue(value=5, expires_at=LATE),
-        "open": EffectiveValue(value=1, expires_at=None),
-    }
+    for order in (rows, rows[::-1]):
+        assert effective_values(order, NOW) == {
+            "n": EffectiveValue(value=5, expires_at=LATE),
+            "open": EffectiveValue(value=1, expires_at=None),
+        }
 
 
 @pytest.mark.parametrize(("ends", "first"), [((SOON, LATE, None), SOON), ((None, None), None)])
@@ -106,6 +107,7 @@ def test_changes_replace_add_and_remove_rows() -> None:
 
     assert list(after.values()) == [kept, new, added]
     assert grants[old.key] is old
+    assert with_changes({}, [(removed, None)]) == {}
 
 
 def test_a_row_counts_if_its_value_or_its_sum_is_the_effective_one() -> None:

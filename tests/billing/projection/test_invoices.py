@@ -163,6 +163,18 @@ def test_an_invoice_paid_outside_stripe_is_not_paired() -> None:
     assert not inferred(invoice(0, paid_out_of_band=True), intent())
 
 
+def test_an_invoice_paid_outside_after_its_debit_came_back_is_money_of_its_own() -> None:
+    debit, returned = charge(5), charge(9, status="failed")
+    linked = invoice(5, payment_refs=("pi_1",))
+    outside = invoice(20, paid_out_of_band=True, how={"event": "evt_cash"})
+
+    assert amounts(project_facts(linked, debit, returned)) == {"pi_1": (0, 0)}
+    assert amounts(project_facts(linked, debit, returned, outside)) == {
+        "pi_1": (0, 0),
+        "in_1": (2999, 0),
+    }
+
+
 def test_an_invoice_paid_by_a_delayed_method_is_paired_by_the_second_of_success() -> None:
     """Expect a charge that was made days before the money came."""
     debit = charge(4 * DAY, own_created_at=at(0))
@@ -508,6 +520,7 @@ def test_a_checkout_whose_first_invoice_is_known_takes_no_other_payment() -> Non
     assert rows["test", "pi_1"].invoice_id == "in_1"
     assert rows["test", "pi_2"].plan_code is None
     assert rows["test", "pi_2"].user_id == "usr_1"
+    assert not rows["test", "pi_2"].inferred
 
 
 def test_an_unpaid_invoice_takes_no_payment_that_it_is_not_linked_to() -> None:

@@ -1,10 +1,11 @@
 """Properties that hold for every projection, in every order of arrival."""
 
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.catalogue import read_catalogue
@@ -25,6 +26,7 @@ from tests.billing.fact_builders import (
     invoice,
     invoice_payment,
     item,
+    line,
     make_fact,
     only_grant,
     project_facts,
@@ -76,6 +78,27 @@ def test_adding_facts_one_by_one_ends_where_all_at_once_begins(
 
     assert party.project(CATALOGUE, NOW) == project(facts, CATALOGUE, NOW)
     assert sorted(party, key=repr) == sorted(facts, key=repr)
+
+
+@given(
+    st.lists(st.sampled_from(["active", "past_due", "unpaid"]), min_size=12, max_size=14),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=10)
+def test_many_changes_of_one_second_end_alike_one_by_one_and_all_at_once(
+    statuses: list[str], randomly: Random
+) -> None:
+    facts = [customer("usr_1")]
+    facts += [
+        subscription(here, event=f"evt_{randomly.random()}", before=subscription_fields(there))
+        for there, here in pairwise(statuses)
+    ]
+    party = PartyFacts()
+    for each in randomly.sample(facts, len(facts)):
+        party.add([each])
+        party.project(CATALOGUE, NOW)
+
+    assert party.project(CATALOGUE, NOW) == project(facts, CATALOGUE, NOW)
 
 
 @given(HISTORIES, HISTORIES)
@@ -201,11 +224,13 @@ def test_a_party_of_two_realms_is_due_when_the_first_of_them_is() -> None:
         summary("a", complete=False, realm="live"),
         subscription(stripe_id="sub_2", stated={"items_complete": False}, realm="live"),
         subscription("canceled", stripe_id="sub_3", stated={"items_complete": False}),
+        invoice(lines=(line(),), lines_complete=False, how={"realm": "live"}),
     )
 
     assert projection.due_at == at(15 * DAY)
     assert projection.incomplete_summaries == {"cus_1"}
     assert projection.incomplete_items == {"live:sub_2"}
+    assert projection.incomplete_lines == {"live:in_1"}
 
 
 def test_an_object_without_facts_is_removed() -> None:
@@ -277,6 +302,17 @@ def test_what_one_realm_alone_is_missing_is_missing() -> None:
     projection = project_facts(subscribed(5), customer("usr_1", realm="live"), now=DAY)
 
     assert projection.missing_subscriptions == {"sub_1"}
+
+
+def test_what_waits_in_two_realms_waits_in_their_party() -> None:
+    silent = [
+        intent(stripe_id=f"pi_{realm}", plan_code="basic", invoice="in_9", how={"realm": realm})
+        for realm in ("live", "test")
+    ]
+    projection = project_facts(*silent)
+
+    assert projection.candidates == {"pi_live": (), "pi_test": ()}
+    assert projection.awaiting_invoice == {"pi_live", "pi_test"}
 
 
 def test_a_party_returns_the_state_of_an_object_for_any_order_of_arrival() -> None:

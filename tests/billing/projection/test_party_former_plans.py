@@ -155,11 +155,58 @@ def test_a_subscription_on_two_former_plans_keeps_a_row_of_each() -> None:
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
 
 
+def test_a_plan_of_two_former_catalogues_began_when_either_had_it_first() -> None:
+    both = selling(premium="price_basic price_premium")
+    one = selling(premium="price_premium", basic="price_basic")
+    facts = [subscription("active", 0, item("price_basic")), subscription("active", 5, item())]
+
+    for former in ((both, one), (one, both)):
+        row = by_plan(project_facts(facts, catalogue=gone(*former)))["premium"]
+        assert row.starts_at == at(0)
+
+
+def test_a_price_that_was_of_two_former_plans_keeps_a_row_of_each() -> None:
+    former = (selling(gold="price_x"), selling(silver="price_x"))
+    rows = by_plan(project_facts(checkout(price_id="price_x"), catalogue=gone(*former)))
+
+    assert rows.keys() == {"gold", "silver"}
+
+
 def test_a_purchase_of_two_former_plans_keeps_a_row_of_each() -> None:
     paid = invoice(7, subscription=None, user_id="usr_1", lines=(line(), line("price_basic")))
     rows = by_plan(project_facts(paid, catalogue=gone()))
 
     assert {plan: row.active for plan, row in rows.items()} == {"premium": False, "basic": False}
+
+
+def test_a_name_that_a_former_catalogue_knew_ends_the_search() -> None:
+    bought = checkout(price_id="price_x", payment_link="plink_premium")
+    sold_once = CATALOGUE.with_former([selling(gold="price_x")])
+
+    assert by_plan(project_facts(bought))["premium"].active
+    rows = by_plan(project_facts(bought, catalogue=sold_once))
+    assert {plan: row.active for plan, row in rows.items()} == {"gold": False}
+
+
+def test_a_name_ends_the_search_of_a_former_catalogue_if_an_earlier_one_knew_it() -> None:
+    bought = checkout(price_id="price_x", payment_link="plink_premium")
+    former = (selling(gold="price_x"), selling(premium="plink_premium"))
+
+    assert by_plan(project_facts(bought, catalogue=gone(*former))).keys() == {"gold"}
+    assert by_plan(project_facts(bought, catalogue=gone(*former[::-1]))).keys() == {
+        "gold",
+        "premium",
+    }
+
+
+def test_a_fee_that_was_a_plan_of_a_former_catalogue_is_no_part_of_a_subscription() -> None:
+    fee = line("price_x", product="prod_premium")
+    sold_once = CATALOGUE.with_former([selling(gold="price_x")])
+    facts = [subscription(), invoice(lines=(fee,))]
+
+    assert not project_facts(facts).purchases
+    (row,) = project_facts(facts, catalogue=sold_once).purchases.values()
+    assert (row.price, row.plan_code) == ("price_x", None)
 
 
 def test_a_plan_that_two_events_of_a_checkout_name_only_together_keeps_its_row() -> None:

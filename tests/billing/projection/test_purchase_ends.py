@@ -108,6 +108,16 @@ def test_passes_of_a_customer_without_a_user_follow_one_another() -> None:
     assert ends(project_passes(facts)) == {"pi_1": 1, "pi_2": 2}
 
 
+def test_free_passes_of_a_customer_without_a_user_follow_one_another() -> None:
+    free: dict[str, Any] = {"payment_status": "no_payment_required", "amount_total": 0}
+    facts = [
+        checkout(0, stripe_id=name, price_id="price_day", user_id=None, payment_intent=None, **free)
+        for name in ("cs_1", "cs_2")
+    ]
+
+    assert ends(project_passes(facts)) == {"cs_1": 1, "cs_2": 2}
+
+
 def test_a_pass_that_was_refunded_makes_no_other_wait() -> None:
     facts = [*bought(0, 1), *bought(5, 2), refund("succeeded", 9, payment_intent="pi_1")]
 
@@ -286,6 +296,13 @@ def test_a_note_that_was_voided_takes_the_credit_back() -> None:
     assert only_grant(project_facts(facts, void)).active
 
 
+def test_a_note_that_was_voided_decides_no_end() -> None:
+    back = [charge(), refund("succeeded", 5, event="evt_back")]
+    void = note(9, 1000, status="void", out_of_band_amount=1000)
+
+    assert only_grant(project_facts(invoiced(), back, void)).event_id == "evt_back"
+
+
 def test_a_note_without_lines_is_a_partial_refund_until_the_notes_reach_the_total() -> None:
     part, rest = note(8, 1000), note(9, 1999, stripe_id="cn_2")
     strict = with_policy({"refund_partial": "end"})
@@ -302,10 +319,10 @@ def test_notes_over_all_of_an_invoice_end_it_although_their_refund_is_unknown(
     total: int, credited: int, *, active: bool
 ) -> None:
     sold = invoiced(line(amount=total), total=total, amount_paid=total, payment_refs=())[:2]
-    unseen = {"refunds": ("re_9",)}
+    some, all_of_it = (note(9, amount, refunds=("re_9",)) for amount in (credited, total))
 
-    assert only_grant(project_facts(sold, note(9, credited, **unseen))).active is active
-    assert not only_grant(project_facts(sold, note(9, total, **unseen))).active
+    assert only_grant(project_facts(sold, some)).active is active
+    assert not only_grant(project_facts(sold, all_of_it)).active
 
 
 def test_an_invoice_of_nothing_is_not_credited_in_full_without_a_note() -> None:
@@ -331,6 +348,20 @@ def test_a_refund_and_a_credit_to_the_balance_add_up_to_a_full_return() -> None:
 
     assert only_grant(project_facts(taxed, refunded, with_refund)).active
     assert only_grant(project_facts(taxed, refunded, unseen)).active
+
+
+def test_a_note_takes_off_what_its_refunds_did_not_give_back_and_no_more() -> None:
+    almost = [*invoiced(total=3500), charge(), refund("succeeded", 8, 2998)]
+
+    for given_back in (note(9, 1, refunds=("re_9",)), note(9, 2998, refunds=("re_1",))):
+        assert only_grant(project_facts(almost, given_back)).active
+    assert not only_grant(project_facts(almost, note(9, 2999, refunds=("re_1",)))).active
+    outside = note(9, 1500, out_of_band_amount=1500)
+    assert only_grant(project_facts(invoiced(total=3500), outside)).active
+
+
+def test_a_credit_in_the_second_of_the_payment_went_back() -> None:
+    assert not only_grant(project_facts(invoiced(total=5000), note(0, 2999))).active
 
 
 def test_what_was_credited_before_the_payment_is_no_part_of_what_went_back() -> None:
@@ -395,3 +426,11 @@ def test_a_credit_note_made_before_the_money_came_takes_nothing_however_late_it_
 
     assert only_grant(project_facts(customer("usr_1"), billed, before)).active
     assert not only_grant(project_facts(customer("usr_1"), billed, after)).active
+
+
+def test_an_invoice_whose_debit_a_bank_returned_grants_nothing_although_it_says_paid() -> None:
+    billed = invoice(subscription=None, payment_refs=("pi_1",), lines=(line(),))
+    returned = charge(9, status="failed", captured=False, amount_captured=0)
+
+    assert only_grant(project_facts(customer("usr_1"), billed, charge(1))).active
+    assert not project_facts(customer("usr_1"), billed, charge(1), returned).purchases

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.facts import Fact, Line
+from billing.facts import CreditedLine, Fact, Line
 from billing.rows import Projection
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -25,6 +25,8 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    summary,
+    with_fields,
 )
 
 
@@ -268,6 +270,38 @@ def test_line_items_beside_a_subscription_speak_until_its_invoice_is_known() -> 
     assert active(alone) == {"sub_1": {"basic"}, "cs_1": {"premium"}}
     assert active(both)["in_1"] == {"premium"}
     assert [row.key for row in both.purchases.values()] == [("test", "in_1", "ii_1")]
+    naming = subscribed(lines=sold, price_id=None, invoice="in_1")
+    assert project_facts(naming, billed, now=DAY).purchases.keys() == both.purchases.keys()
+    old = subscribed(lines=sold, price_id=None, payment_intent="pi_1")
+    linked = project_facts(old, billed, invoice_payment(), intent(), now=DAY)
+    assert active(linked)["pi_1"] == {"premium"}
+    assert [row.key for row in linked.purchases.values()] == [("test", "pi_1", "ii_1")]
+
+
+def test_a_line_item_beside_a_subscription_buys_no_plan_by_its_product() -> None:
+    sold = (line(kind="subscription"), line("price_fee", product="prod_premium"))
+    session = subscribed(lines=sold, price_id=None)
+    alone = project_facts(session, now=DAY)
+
+    assert active(alone) == {"sub_1": {"premium"}}
+    assert alone.unknown_prices == {"price_fee"}
+    assert not project_facts(session, subscription(), now=DAY).purchases
+
+
+@pytest.mark.parametrize(
+    ("named", "ref"),
+    [({}, "cs_1"), ({"invoice": "in_1"}, "in_1"), ({"payment_intent": "pi_1"}, "pi_1")],
+)
+def test_what_a_checkout_sold_beside_a_subscription_goes_by_its_payment_or_invoice(
+    named: dict[str, Any], ref: str
+) -> None:
+    paid = [intent()] if "payment_intent" in named else []
+    session = subscribed(lines=(line("price_team", id="li_1"),), **named)
+    projection = project_facts(session, paid, now=DAY)
+    (row,) = projection.purchases.values()
+
+    assert (row.purchase_ref, row.status, row.user_id) == (ref, "paid", "usr_1")
+    assert projection.without_line_items == {"test:cs_1"}
 
 
 @pytest.mark.parametrize("named", [{"invoice": "in_1"}, {}])
@@ -307,14 +341,40 @@ def test_a_checkout_of_unknown_quantity_is_named_until_its_line_items_are_whole(
     ).without_line_items
 
 
-def test_a_paid_invoice_whose_lines_were_cut_off_is_named_until_they_are_whole() -> None:
-    cut = invoice(lines=(line(),), lines_complete=False)
-    whole = invoice(lines=(line(), line("price_basic")), how={"event": "fetched"})
+def test_a_checkout_that_began_a_subscription_is_named_until_its_lines_are_known() -> None:
+    session = subscribed(price_id="price_basic")
+    shown = subscription("active", 5, item("price_basic"))
+    free = subscribed(price_id="price_basic", payment_status="unpaid")
+    whole = subscribed(0, lines=(line("price_basic", kind="subscription"),), lines_complete=True)
+    billed = invoice(lines=(line("price_basic", kind="subscription"),))
 
-    assert project_facts(cut).without_line_items == {"test:in_1"}
-    assert not project_facts(cut, whole).without_line_items
-    assert not project_facts(open_invoice(lines=(line(),), lines_complete=False)).without_line_items
-    assert not project_facts(invoice(lines=(), lines_complete=False)).without_line_items
+    assert project_facts(session).without_line_items == {"test:cs_1"}
+    assert project_facts(session, shown).without_line_items == {"test:cs_1"}
+    assert not project_facts(free, shown).without_line_items
+    assert not project_facts(whole, shown).without_line_items
+    assert not project_facts(session, shown, billed).without_line_items
+
+
+def test_what_a_cut_list_of_lines_may_hide_is_named_until_the_whole_list_is_known() -> None:
+    cut = invoice(lines=(line(id="il_1"),), lines_complete=False)
+    whole = invoice(5, lines=(line(id="il_1"), line("price_team", id="il_2")))
+    unpaid = open_invoice(lines=(line(id="il_1"),), lines_complete=False)
+
+    assert project_facts(cut).incomplete_lines == {"test:in_1"}
+    assert not project_facts(cut, whole).incomplete_lines
+    assert not project_facts(whole, with_fields(cut, amount_paid=7)).incomplete_lines
+    assert not project_facts(unpaid).incomplete_lines
+    assert not project_facts(invoice(lines=(), lines_complete=False)).incomplete_lines
+
+
+def test_a_cut_list_of_credited_lines_is_named_while_the_note_stands() -> None:
+    credited = CreditedLine(invoice_line="il_1", amount=1, quantity=1)
+    cut = credit_note(lines=(credited,), lines_complete=False)
+    voided = with_fields(credit_note(5, lines=(credited,), lines_complete=False), status="void")
+
+    assert project_facts(cut).incomplete_lines == {"test:cn_1"}
+    assert not project_facts(cut, voided).incomplete_lines
+    assert not project_facts(credit_note(lines=(credited,))).incomplete_lines
 
 
 def test_an_open_invoice_whose_payments_reach_what_is_due_is_paid() -> None:
@@ -325,6 +385,22 @@ def test_an_open_invoice_whose_payments_reach_what_is_due_is_paid() -> None:
     assert not project_facts(customer("usr_1"), billed, part).entitlements
     row = only_grant(project_facts(customer("usr_1"), billed, part, rest))
     assert (row.source, row.active, row.starts_at) == ("in_1", True, at(9))
+
+
+def test_an_invoice_is_short_of_what_a_bank_took_back_until_it_is_paid_again_or_outside() -> None:
+    paid = invoice(subscription=None, amount_due=2999, payment_refs=("pi_1", "pi_2", "pi_3"))
+    outside = invoice(
+        20, subscription=None, amount_due=2999, paid_out_of_band=True, how={"event": "evt_cash"}
+    )
+    debit = charge(5, stripe_id="ch_2", payment_intent="pi_2", amount_captured=999)
+    returned = charge(9, stripe_id="ch_2", payment_intent="pi_2", amount=999, status="failed")
+    again = intent(seconds=15, stripe_id="pi_3", amount_received=999)
+    short = [customer("usr_1"), paid, intent(amount_received=2000), debit, returned]
+
+    assert active(project_facts(*short[:-1]))
+    assert not active(project_facts(*short))
+    assert active(project_facts(*short, again)) == {"in_1": {"premium"}}
+    assert active(project_facts(*short, outside)) == {"pi_1": {"premium"}}
 
 
 def test_a_payment_that_is_paired_by_time_alone_names_no_plan_and_no_reference() -> None:
@@ -353,8 +429,12 @@ def test_a_payment_that_names_an_unknown_invoice_waits_for_it(named: dict[str, A
         assert not found.awaiting_invoice
 
 
-def test_a_payment_that_names_no_plan_waits_for_no_invoice() -> None:
-    assert not project_facts(intent(invoice="in_9")).awaiting_invoice
+def test_a_payment_that_names_no_plan_waits_for_its_invoice_if_its_customer_has_no_access() -> None:
+    renewed = intent(invoice="in_9")
+
+    assert project_facts(renewed).awaiting_invoice == {"pi_1"}
+    assert not project_facts(renewed, subscription()).awaiting_invoice
+    assert not project_facts(renewed, summary("signals")).awaiting_invoice
     assert not project_facts(intent(plan_code="basic", order_reference="order 7")).awaiting_invoice
 
 

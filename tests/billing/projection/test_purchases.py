@@ -415,6 +415,39 @@ def test_a_checkout_whose_invoice_is_paid_by_an_intent_stands_by_that() -> None:
     assert purchase_of(projection, "pi_1").payment_ref == "pi_1"
 
 
+def test_a_checkout_without_payment_and_invoice_stands_by_itself() -> None:
+    projection = project_facts(checkout(payment_intent=None))
+
+    assert purchase_of(projection, "cs_1").payment_ref == "cs_1"
+
+
+def test_the_refund_of_a_payment_that_is_paired_by_time_alone_ends_what_its_invoice_sold() -> None:
+    facts = [customer("usr_1"), invoice(subscription=None), intent()]
+
+    assert purchase_of(project_facts(facts), "in_1").payment_ref == "pi_1"
+    assert not only_grant(project_facts(facts, refund("succeeded", 9))).active
+
+
+def test_the_invoice_of_a_checkout_sells_by_its_lines_if_it_has_any() -> None:
+    session = checkout(lines=(line("price_basic"),), price_id=None, invoice="in_1")
+    credited = (line("price_team"), line("price_premium", -500))
+
+    bare = project_facts(session, invoice(subscription=None, lines=()))
+    assert plans(bare) == {"basic": True}
+    sold = project_facts(session, invoice(subscription=None, lines=credited))
+    assert {code for code, active in plans(sold).items() if active} == {"team"}
+
+
+def test_a_price_that_the_metadata_of_a_checkout_explains_is_not_named_for_its_invoice() -> None:
+    session = checkout(price_id="price_basic", payment_intent=None, invoice="in_1")
+    billed = invoice(subscription=None, lines=(line("price_x"),))
+
+    assert plans(project_facts(session, billed)) == {"basic": True}
+    assert not project_facts(session, billed).unknown_prices
+    by_payment = [checkout(price_id="price_basic"), billed, invoice_payment(), intent()]
+    assert not project_facts(by_payment).unknown_prices
+
+
 def test_a_full_refund_ends_a_purchase() -> None:
     back = charge(9, amount_refunded=2999, how={"event": "evt_back"})
     row = only_grant(project_facts(checkout(), charge(), back))
@@ -673,10 +706,10 @@ def test_two_invoices_and_two_payments_are_as_many_purchases() -> None:
 
 
 def test_a_payment_that_brought_nothing_hides_no_purchase() -> None:
-    failed = intent("requires_payment_method", stripe_id="pi_0", plan_code="basic")
+    failed = intent("requires_payment_method", plan_code="basic")
+    paid = charge(payment_intent=None, plan_code="basic")
 
-    assert refs(project_facts(failed, intent(plan_code="basic"))) == {"pi_1"}
-    assert refs(project_facts(intent(plan_code="basic"), failed)) == {"pi_1"}
+    assert refs(project_facts(failed, paid)) == {"ch_1"}
 
 
 def test_what_no_line_shows_is_bought_under_no_line() -> None:
@@ -692,6 +725,12 @@ def test_what_no_line_shows_is_bought_under_no_line() -> None:
     ):
         (row,) = project_facts(customer("usr_1"), bought).purchases.values()
         assert row.line == ""
+
+
+def test_of_two_names_in_no_plan_the_first_is_shown() -> None:
+    projection = project_facts(intent(price_id="price_x", plan_code="platinum"))
+
+    assert purchase_of(projection, "pi_1").price == "price_x"
 
 
 def test_a_line_whose_plan_metadata_names_has_the_price_of_the_metadata() -> None:
@@ -737,10 +776,16 @@ def test_of_two_refunds_in_one_second_the_lower_event_id_decides() -> None:
     assert only_grant(project_facts(facts)).event_id == "evt_a"
 
 
-def test_the_smallest_purchase_ends_with_its_refund_too() -> None:
+def test_the_smallest_purchase_ends_with_its_refund_or_dispute_too() -> None:
     facts = [checkout(amount_total=1), charge(5, amount_captured=1, amount_refunded=1)]
+    disputed = [
+        checkout(amount_total=1),
+        charge(5, amount_captured=1),
+        dispute("lost", 9, amount=1),
+    ]
 
     assert not only_grant(project_facts(facts)).active
+    assert not only_grant(project_facts(disputed)).active
 
 
 def test_a_free_purchase_is_not_ended_by_a_refund() -> None:

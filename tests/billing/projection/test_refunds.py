@@ -1,5 +1,6 @@
 """Money going back: refunds, released authorisations, returned debits, credit notes."""
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.billing.fact_builders import (
     only_payment,
     project_facts,
     refund,
+    with_fields,
 )
 
 FAILED: dict[str, Any] = {"status": "failed", "captured": False, "amount_captured": 0}
@@ -88,6 +90,35 @@ class TestReleasedAuthorisations:
         assert totals(held, charge(**part, amount_refunded=500)) == (1000, 500)
         assert totals(intent("canceled", 9), charge(**part, amount_refunded=3900)) == (1000, 0)
         assert totals(held, charge(9, **part, amount_refunded=3900)) == (1000, 0)
+
+    def test_an_old_charge_shows_what_was_released_from_the_second_of_its_capture_on(self) -> None:
+        """Read charges of before September 2020, which do not state what was captured."""
+        old: dict[str, Any] = {"amount_captured": 4900, "amount": 4900, "captured_assumed": True}
+        held = charge(1, amount=4900, amount_captured=0, captured=False, payment_intent=None)
+        event = {"type_": "charge.captured"}
+        taken = charge(5, how=event, **old, payment_intent=None, amount_refunded=900)
+        unheard = charge(5, **old, payment_intent=None, amount_refunded=900)
+        changed = replace(unheard, before=held.fields)
+        back = charge(9, **old, payment_intent=None, amount_refunded=1900)
+        released = refund("succeeded", 5, 900, stripe_id="re_0", made=5, payment_intent=None)
+
+        for captured in (taken, changed):
+            assert totals(held, captured) == totals(captured) == (4000, 0)
+            assert totals(held, captured, released) == (4000, 0)
+            assert totals(held, captured, back) == totals(back, captured) == (4000, 1000)
+        assert totals(held, unheard) == (4900, 900)
+        assert totals(taken, with_fields(back, captured_assumed=False)) == (4900, 1900)
+
+    def test_an_old_charge_that_was_refunded_whole_in_the_second_of_its_capture_had_come(
+        self,
+    ) -> None:
+        old: dict[str, Any] = {"amount": 4900, "captured_assumed": True, "payment_intent": None}
+        event = {"type_": "charge.captured"}
+
+        assert totals(charge(5, how=event, **old, amount_captured=4900, amount_refunded=4900)) == (
+            4900,
+            4900,
+        )
 
     def test_an_authorisation_given_up_is_canceled(self) -> None:
         released = charge(captured=False, amount_captured=0, amount_refunded=2999)
@@ -171,6 +202,12 @@ class TestReturnedDebits:
 
         assert (row.amount_minor, row.status) == (0, PaymentStatus.FAILED)
         assert (row.occurred_at, row.changed_at) == (at(1), at(9))
+
+    def test_money_that_was_returned_is_dated_by_the_second_in_which_it_came(self) -> None:
+        begun = intent("processing", 0)
+        came = intent(seconds=5, latest_charge="ch_1")
+
+        assert row_of(begun, came, self.returned).occurred_at == at(5)
 
     def test_neither_intent_nor_checkout_speaks_against_the_charge(self) -> None:
         facts = [self.paid, self.returned, intent(seconds=1), checkout(2)]
@@ -266,6 +303,7 @@ class TestCreditNotes:
 
         assert totals(self.outside, note, voided) == (2999, 0)
         assert row_of(self.outside, note, voided).changed_at == at(9)
+        assert row_of(self.outside, note, voided).refunds == ()
 
     def test_a_credit_to_the_balance_is_no_money(self) -> None:
         assert totals(self.outside, credit_note(9)) == (2999, 0)

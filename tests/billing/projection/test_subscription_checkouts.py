@@ -90,6 +90,10 @@ def test_where_no_line_names_a_plan_the_metadata_does_for_all_seats() -> None:
     assert begun(subscribed(5, price_id=None), billed).unknown_prices == {"price_x", "price_y"}
 
 
+def test_a_price_that_the_metadata_explains_is_not_named() -> None:
+    assert not begun(subscribed(5), invoice(5, lines=(sold("price_x"),))).unknown_prices
+
+
 def test_lines_that_grant_nothing_on_purpose_end_the_search() -> None:
     free = read_catalogue(
         {

@@ -15,6 +15,7 @@ from tests.billing.fact_builders import (
     only_grant,
     project_facts,
     subscription,
+    with_fields,
 )
 
 PLANS: dict[str, Any] = {
@@ -215,6 +216,13 @@ def test_metadata_names_the_plan_of_items_that_no_catalogue_knows() -> None:
     assert only_grant(projection).entitlements == {"seats": 5}
     assert not projection.unknown_prices
     assert plans(with_plan("premium", 0, item())) == {"premium"}
+
+
+def test_a_plan_that_metadata_names_ends_with_the_latest_period_of_all_items() -> None:
+    items = (item("price_x", period_end=30 * DAY), item("price_y", period_end=40 * DAY))
+    ending = with_fields(with_plan("team", 0, *items), cancel_at_period_end=True)
+
+    assert only_grant(project_facts(ending, catalogue=SHOP)).expires_at == at(40 * DAY)
 
 
 def test_metadata_names_the_plan_of_a_subscription_without_items() -> None:

@@ -17,6 +17,7 @@ from tests.billing.fact_builders import (
     invoice_payment,
     item,
     only_grant,
+    open_invoice,
     project_facts,
     refund,
     subscribed,
@@ -98,6 +99,11 @@ def test_full_is_what_its_lines_cost_after_discounts_and_not_what_else_was_bille
     assert grant(paid(0, *lines, amount=7000), refund(amount=1999), by=REFUND).active
 
 
+def test_a_subscription_of_which_no_period_was_paid_is_ended_by_nothing() -> None:
+    assert grant(by=REFUND).active
+    assert grant(open_invoice(lines=(line(),)), by=REFUND).active
+
+
 def test_a_period_without_a_price_is_refunded_by_nothing() -> None:
     free = [line(amount=0), line(id="il_2", kind="invoiceitem", price="price_x")]
 
@@ -168,9 +174,9 @@ def test_an_open_dispute_ends_access_by_policy_and_a_won_one_restores_it() -> No
 
 
 def test_a_lost_dispute_over_all_of_it_ends_access_by_policy() -> None:
-    row = grant(paid(), dispute("lost", 500), by=LOST)
+    row = grant(paid(), dispute("lost", 500, event="evt_lost"), by=LOST)
 
-    assert (row.active, row.expires_at) == (False, at(500))
+    assert (row.active, row.expires_at, row.event_id) == (False, at(500), "evt_lost")
     assert row.because == (
         "A dispute of the newest period of its subscription (invoice in_1) was lost, which ends"
         " access by policy."
@@ -229,5 +235,16 @@ def test_a_plan_without_grace_left_stays_as_it_is_when_another_ends() -> None:
 
 def test_an_invoice_whose_payment_no_event_showed_is_paid_by_its_own_word() -> None:
     unseen = invoice(lines=(line(),), payment_refs=("ch_unseen",))
+    later = invoice(
+        9, stripe_id="in_2", lines=(line(period_end=at(60 * DAY)),), payment_refs=("ch_unseen",)
+    )
 
     assert grant(unseen, by=REFUND).active
+    assert not grant(paid(), refund(), by=REFUND).active
+    assert grant(paid(), refund(), later, by=REFUND).active
+
+
+def test_the_smallest_period_is_refunded_in_full() -> None:
+    smallest = paid(0, line(amount=1), amount=1)
+
+    assert not grant(smallest, refund(amount=1), by=REFUND).active

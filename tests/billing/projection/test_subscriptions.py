@@ -293,6 +293,12 @@ def test_an_unpaid_or_unfinished_checkout_grants_nothing(fields: dict[str, Any])
     assert not projection.waiting
 
 
+def test_a_subscription_that_only_an_unpaid_checkout_names_hides_no_other() -> None:
+    unpaid = subscribed(payment_status="unpaid", subscription="sub_0")
+
+    assert only_grant(project_facts(unpaid, subscription())).source == "sub_1"
+
+
 def test_a_checkout_gives_way_to_a_snapshot_that_is_not_older() -> None:
     row = only_grant(project_facts(subscribed(5), subscription("incomplete", 5), now=DAY))
 

@@ -6,27 +6,30 @@ from typing import Any
 import pytest
 
 from billing.facts import ChargeFields, DisputeFields, Kind, Rank, RefundFields
-from tests.billing.event_builders import CREATED
+from ops.samples.api_shapes import Shape
+from ops.samples.worlds.records import Charge, Dispute, Refund
+from tests.billing.event_builders import CREATED, printed
 from tests.billing.readers.read_events import facts, ids, only_fact
 
-CHARGE = {
-    "id": "ch_1",
-    "object": "charge",
-    "status": "succeeded",
-    "captured": True,
-    "amount": 1000,
-    "amount_captured": 1000,
-    "amount_refunded": 400,
-    "currency": "eur",
-    "customer": "cus_1",
-    "payment_intent": "pi_1",
-    "invoice": "in_1",
-    "dispute": "dp_1",
-    "created": 1_000,
-    "refunded": False,
-    "payment_details": {"order_reference": "in_1RaBf9BGumWGk2jtbw"},
-    "metadata": {"user_id": "usr_1"},
-}
+CHARGE = printed(
+    Charge(
+        id="ch_1",
+        customer="cus_1",
+        created=1_000,
+        status="succeeded",
+        amount=1000,
+        amount_captured=1000,
+        currency="eur",
+        intent="pi_1",
+        invoice="in_1",
+        dispute="dp_1",
+        metadata={"user_id": "usr_1"},
+    ),
+    Shape.OLD,
+    amount_refunded=400,
+    payment_details={"order_reference": "in_1RaBf9BGumWGk2jtbw"},
+)
+"""A charge with the invoice of old shapes and the order reference of new ones."""
 
 
 def charge(**changes: Any) -> ChargeFields:
@@ -73,7 +76,7 @@ def test_the_total_refunded_before_is_read_from_what_changed() -> None:
         ({"status": "paid"}, "succeeded"),
         ({"status": None, "paid": True}, "succeeded"),
         ({"status": None, "paid": False}, "failed"),
-        ({"status": None}, "unknown"),
+        ({"status": None, "paid": None}, "unknown"),
         ({"status": "evaporated", "paid": True}, "evaporated"),
     ],
 )
@@ -99,6 +102,7 @@ def test_what_was_captured_is_known_in_every_version(
     read = charge(**stated)
 
     assert (read.captured, read.amount_captured) == (captured, amount)
+    assert read.captured_assumed is (stated.get("amount_captured") is None and amount > 0)
 
 
 def test_a_charge_without_a_currency_is_in_none() -> None:
@@ -145,19 +149,9 @@ def test_the_same_object_twice_in_one_event_is_one_fact() -> None:
     ],
 )
 def test_a_refund_is_read_whole(event_type: str, rank: Rank) -> None:
-    fact = only_fact(
-        event_type,
-        {
-            "id": "re_1",
-            "object": "refund",
-            "status": "failed",
-            "amount": 5,
-            "currency": "usd",
-            "charge": {"id": "ch_1"},
-            "payment_intent": None,
-            "created": 1_000,
-        },
-    )
+    refund = Refund(id="re_1", charge="ch_1", intent=None, created=1_000, amount=5, status="failed")
+
+    fact = only_fact(event_type, printed(refund, charge={"id": "ch_1"}))
 
     assert (fact.kind, fact.rank) == (Kind.REFUND, rank)
     assert fact.fields == RefundFields(
@@ -171,20 +165,11 @@ def test_a_refund_is_read_whole(event_type: str, rank: Rank) -> None:
 
 
 def test_a_dispute_is_read_whole() -> None:
-    fact = only_fact(
-        "charge.dispute.closed",
-        {
-            "id": "dp_1",
-            "object": "dispute",
-            "status": "lost",
-            "amount": 1000,
-            "currency": "usd",
-            "charge": "ch_1",
-            "payment_intent": "pi_1",
-            "created": 1_000,
-        },
-        previous={"status": "under_review"},
+    dispute = Dispute(
+        id="dp_1", charge="ch_1", intent="pi_1", created=1_000, amount=1000, status="lost"
     )
+
+    fact = only_fact("charge.dispute.closed", printed(dispute), previous={"status": "under_review"})
 
     assert fact.kind is Kind.DISPUTE
     assert ids(fact) == {"dp_1", "ch_1", "pi_1"}

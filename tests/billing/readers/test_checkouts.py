@@ -6,25 +6,26 @@ from typing import Any
 import pytest
 
 from billing.facts import CheckoutSessionFields, Kind, Line
+from ops.samples.worlds.records import Session
+from tests.billing.event_builders import printed
 from tests.billing.readers.read_events import ids, only_fact
 
-SESSION = {
-    "id": "cs_1",
-    "object": "checkout.session",
-    "mode": "payment",
-    "status": "complete",
-    "payment_status": "paid",
-    "amount_total": 2999,
-    "currency": "usd",
-    "customer": "cus_1",
-    "client_reference_id": "usr_123",
-    "metadata": {"user_id": "usr_9", "price_id": "price_1", "plan_code": "premium"},
-    "payment_link": "plink_1",
-    "payment_intent": "pi_1",
-    "subscription": None,
-    "invoice": {"id": "in_1", "object": "invoice"},
-    "created": 1_000,
-}
+SESSION = printed(
+    Session(
+        id="cs_1",
+        created=1_000,
+        mode="payment",
+        status="complete",
+        payment_status="paid",
+        amount=2999,
+        customer="cus_1",
+        reference="usr_123",
+        metadata={"user_id": "usr_9", "price_id": "price_1", "plan_code": "premium"},
+        payment_link="plink_1",
+        intent="pi_1",
+    ),
+    invoice={"id": "in_1", "object": "invoice"},
+)
 
 
 def fields(stated: dict[str, Any]) -> CheckoutSessionFields:

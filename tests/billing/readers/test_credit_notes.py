@@ -10,27 +10,28 @@ from billing.facts import CreditedLine, CreditNoteFields, Fact, Kind
 from billing.ids import EventId
 from billing.objects.credit_notes import fold_credit_note
 from billing.objects.ordering import order_facts
-from tests.billing.event_builders import CREATED
+from ops.samples.api_shapes import Shape
+from ops.samples.worlds.records import CreditNote
+from tests.billing.event_builders import CREATED, printed
 from tests.billing.readers.read_events import ids, only_fact
 
-NOTE = {
-    "id": "cn_1",
-    "object": "credit_note",
-    "customer": "cus_1",
-    "status": "issued",
-    "invoice": "in_1",
-    "amount": 1000,
-    "total": 1000,
-    "out_of_band_amount": 400,
-    "currency": "eur",
-    "created": 1_000,
-    "refund": "re_1",
-    "lines": {
-        "data": [{"invoice_line_item": "il_1", "amount": 1000, "quantity": 2}],
-        "has_more": False,
-    },
+RECORD = CreditNote(
+    id="cn_1",
+    invoice="in_1",
+    customer="cus_1",
+    created=1_000,
+    amount=1000,
+    currency="eur",
+    refund="re_1",
+    refund_amount=600,
+    out_of_band=400,
+)
+LINES = {
+    "data": [{"invoice_line_item": "il_1", "amount": 1000, "quantity": 2}],
+    "has_more": False,
 }
-NEW = {**NOTE, "refund": None, "refunds": [{"refund": "re_1", "amount_refunded": 600}]}
+NOTE = printed(RECORD, Shape.OLD, lines=LINES)
+NEW = printed(RECORD, lines=LINES)
 
 
 def test_a_credit_note_is_read_whole_in_every_shape() -> None:

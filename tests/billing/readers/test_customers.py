@@ -6,32 +6,29 @@ from typing import Any
 import pytest
 
 from billing.facts import CustomerFields, Kind, Rank, metadata_value
+from ops.samples.worlds.records import Customer
+from tests.billing.event_builders import printed
 from tests.billing.readers.read_events import only_fact
 
 
-def test_a_customer_names_its_user() -> None:
-    fact = only_fact("customer.created", {"id": "cus_1", "metadata": {"user_id": "usr_1"}})
+def test_a_customer_is_read_whole() -> None:
+    made = Customer(
+        id="cus_1", created=1794700800, metadata={"user_id": "usr_1"}, test_clock="clock_1"
+    )
+
+    fact = only_fact("customer.created", printed(made))
 
     assert fact.kind is Kind.CUSTOMER
     assert fact.object_key == "test:cus_1"
     assert fact.customer_id == "cus_1"
     assert fact.rank is Rank.CREATED
-    assert fact.fields == CustomerFields(deleted=False, metadata=(("user_id", "usr_1"),))
+    assert fact.fields == CustomerFields(
+        deleted=False,
+        metadata=(("user_id", "usr_1"),),
+        own_created_at=datetime(2026, 11, 15, tzinfo=UTC),
+        test_clock="clock_1",
+    )
     assert fact.mentions == ("test:cus_1",)
-
-
-def test_a_customer_says_when_it_was_made() -> None:
-    fact = only_fact("customer.created", {"id": "cus_1", "created": 1794700800})
-
-    assert isinstance(fact.fields, CustomerFields)
-    assert fact.fields.own_created_at == datetime(2026, 11, 15, tzinfo=UTC)
-
-
-def test_a_customer_of_a_test_clock_names_it() -> None:
-    fact = only_fact("customer.created", {"id": "cus_1", "test_clock": "clock_1"})
-
-    assert isinstance(fact.fields, CustomerFields)
-    assert fact.fields.test_clock == "clock_1"
 
 
 def test_all_metadata_is_kept_but_what_is_no_text() -> None:

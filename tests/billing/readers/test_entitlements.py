@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 
 from billing.facts import EntitlementSummaryFields, Kind
+from ops.samples.worlds.records import FeatureList
+from tests.billing.event_builders import printed
 from tests.billing.readers.read_events import ids, only_fact
 
 TYPE = "entitlements.active_entitlement_summary.updated"
 
 
 def summary(*lookup_keys: str, **others: Any) -> dict[str, Any]:
-    rows = [{"id": f"ent_{key}", "lookup_key": key} for key in lookup_keys]
-    return {"object": "list", "data": rows, "has_more": False, **others}
+    listed: dict[str, Any] = printed(FeatureList(customer="cus_1", keys=lookup_keys))
+    return {**listed["entitlements"], **others}
 
 
 def test_a_summary_is_filed_under_its_customer() -> None:

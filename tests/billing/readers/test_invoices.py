@@ -1,86 +1,54 @@
 """An invoice and its payments read the same in every API version."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from billing.facts import InvoiceFields, InvoicePaymentFields, Kind, Line
-from tests.billing.event_builders import CREATED
+from ops.samples.api_shapes import Shape
+from ops.samples.worlds.offers import StripePrice
+from ops.samples.worlds.records import Invoice, InvoiceLine, InvoicePayment
+from tests.billing.event_builders import CREATED, printed
 from tests.billing.readers.read_events import facts, ids, only_fact
 
 PAID_AT = datetime.fromtimestamp(1_000, UTC)
-COMMON = {
-    "id": "in_1",
-    "object": "invoice",
-    "customer": "cus_1",
-    "status": "paid",
-    "amount_paid": 1000,
-    "currency": "usd",
-    "status_transitions": {"paid_at": 1_000, "finalized_at": 950},
-    "created": 900,
-    "total": 1100,
-    "amount_due": 1000,
-    "billing_reason": "subscription_cycle",
-    "test_clock": "clock_1",
-    "metadata": {"price_id": "price_9", "plan_code": "premium", "user_id": "usr_9"},
-}
-NEW = COMMON | {
-    "parent": {
-        "type": "subscription_details",
-        "subscription_details": {"subscription": "sub_1", "metadata": {"user_id": "usr_1"}},
-    },
-    "lines": {
-        "data": [
-            {
-                "id": "il_1",
-                "amount": 1100,
-                "quantity": 2,
-                "discount_amounts": [{"amount": 100}],
-                "period": {"start": 900, "end": 1_900},
-                "parent": {
-                    "type": "subscription_item_details",
-                    "subscription_item_details": {
-                        "subscription": "sub_1",
-                        "subscription_item": "si_1",
-                        "invoice_item": "ii_9",
-                    },
-                },
-                "pricing": {"price_details": {"price": "price_1", "product": "prod_1"}},
-            }
-        ]
-    },
-    "payments": {
-        "data": [
-            {
-                "id": "inpay_1",
-                "object": "invoice_payment",
-                "status": "paid",
-                "amount_paid": 1000,
-                "currency": "usd",
-                "payment": {"type": "payment_intent", "payment_intent": "pi_1"},
-            }
-        ]
-    },
-}
-LINES_OLD = {
-    "data": [
-        {
-            "id": "il_1",
-            "amount": 1100,
-            "quantity": 2,
-            "discount_amounts": [{"amount": 100}],
-            "period": {"start": 900, "end": 1_900},
-            "type": "subscription",
-            "subscription": "sub_1",
-            "subscription_item": "si_1",
-            "price": {"id": "price_1", "product": "prod_1"},
-        }
-    ]
-}
+BILLED = InvoiceLine(
+    id="il_1",
+    offer=StripePrice(price="price_1", product="prod_1", amount=600),
+    amount=1200,
+    discount=100,
+    quantity=2,
+    start=900,
+    end=1_900,
+    subscription="sub_1",
+    item="si_1",
+)
+INVOICE = Invoice(
+    id="in_1",
+    customer="cus_1",
+    created=900,
+    status="paid",
+    lines=(BILLED,),
+    reason="subscription_cycle",
+    subscription="sub_1",
+    metadata={"price_id": "price_9", "plan_code": "premium", "user_id": "usr_9"},
+    copied={"user_id": "usr_1"},
+    balance=100,
+    amount_paid=1000,
+    finalized_at=950,
+    paid_at=1_000,
+    intent="pi_1",
+    test_clock="clock_1",
+)
+PAYMENT = InvoicePayment(id="inpay_1", invoice="in_1", intent="pi_1", amount=1000, created=1_000)
+NEW = printed(INVOICE, payments={"data": [printed(PAYMENT)]})
+OLD = printed(INVOICE, Shape.OLD)
+BARE = printed(replace(INVOICE, subscription=None))
 LINE = Line(
     id="il_1",
-    amount=1100,
+    amount=1200,
     discount=100,
     quantity=2,
     price="price_1",
@@ -92,12 +60,6 @@ LINE = Line(
     period_start=datetime.fromtimestamp(900, UTC),
     period_end=datetime.fromtimestamp(1_900, UTC),
 )
-OLD = COMMON | {
-    "subscription": "sub_1",
-    "subscription_details": {"metadata": {"user_id": "usr_1"}},
-    "lines": LINES_OLD,
-    "payment_intent": "pi_1",
-}
 
 
 def invoice(event_type: str, stated: dict[str, Any]) -> InvoiceFields:
@@ -176,7 +138,7 @@ def test_a_credit_for_unused_time_reads_the_same_in_every_shape() -> None:
 
 def test_lines_that_were_cut_off_say_so() -> None:
     assert not invoice(
-        "invoice.paid", {**OLD, "lines": {**LINES_OLD, "has_more": True}}
+        "invoice.paid", {**OLD, "lines": {**OLD["lines"], "has_more": True}}
     ).lines_complete
 
 
@@ -185,7 +147,13 @@ def test_an_invoice_states_the_payments_it_contains() -> None:
 
     assert [fact.object_key for fact in read_facts] == ["test:in_1", "test:inpay_1"]
     assert read_facts[1].fields == InvoicePaymentFields(
-        status="paid", amount_paid=1000, currency="usd", invoice="in_1", payment_ref="pi_1"
+        status="paid",
+        amount_paid=1000,
+        currency="usd",
+        invoice="in_1",
+        payment_ref="pi_1",
+        own_created_at=PAID_AT,
+        paid_at=PAID_AT,
     )
     assert ids(read_facts[1]) == {"inpay_1", "in_1", "pi_1"}
 
@@ -241,7 +209,7 @@ def test_what_was_paid_outside_stripe_is_paid(
 
 
 def test_an_invoice_of_no_subscription_has_no_copy_of_its_metadata() -> None:
-    assert invoice("invoice.paid", COMMON).subscription_metadata == ()
+    assert invoice("invoice.paid", BARE).subscription_metadata == ()
 
 
 @pytest.mark.parametrize(
@@ -279,20 +247,9 @@ def test_a_failed_payment_is_said_by_its_event_alone() -> None:
 def test_an_invoice_payment_links_the_invoice_to_what_paid_it(
     payment: dict[str, Any], ref: str | None
 ) -> None:
-    fact = only_fact(
-        "invoice_payment.paid",
-        {
-            "id": "inpay_1",
-            "object": "invoice_payment",
-            "status": "paid",
-            "amount_paid": None,
-            "currency": "usd",
-            "invoice": "in_1",
-            "payment": payment,
-            "created": 900,
-            "status_transitions": {"paid_at": 1_000},
-        },
-    )
+    stated = printed(PAYMENT, amount_paid=None, payment=payment, created=900)
+
+    fact = only_fact("invoice_payment.paid", stated)
 
     assert fact.kind is Kind.INVOICE_PAYMENT
     assert fact.fields == InvoicePaymentFields(

@@ -6,22 +6,25 @@ from typing import Any
 import pytest
 
 from billing.facts import ChargeFields, Kind, PaymentIntentFields
+from ops.samples.worlds.records import Intent
+from tests.billing.event_builders import printed
 from tests.billing.readers.read_events import facts, ids, only_fact
 
-INTENT = {
-    "id": "pi_1",
-    "object": "payment_intent",
-    "status": "succeeded",
-    "amount": 2999,
-    "amount_received": 2999,
-    "currency": "usd",
-    "customer": "cus_1",
-    "latest_charge": "ch_1",
-    "created": 1_000,
-    "invoice": "in_1",
-    "metadata": {"user_id": "usr_1", "price_id": "price_1", "plan_code": "premium"},
-    "payment_details": {"order_reference": "in_1RaBf9BGumWGk2jtbw"},
-}
+INTENT = printed(
+    Intent(
+        id="pi_1",
+        customer="cus_1",
+        created=1_000,
+        status="succeeded",
+        amount=2999,
+        received=2999,
+        latest_charge="ch_1",
+        invoice="in_1RaBf9BGumWGk2jtbwKx3P0QvL7",
+        metadata={"user_id": "usr_1", "price_id": "price_1", "plan_code": "premium"},
+    ),
+    invoice="in_1",
+)
+"""A payment intent with the order reference of new shapes and the invoice of old ones."""
 
 
 def intent(event_type: str = "payment_intent.succeeded", **changes: Any) -> PaymentIntentFields:
@@ -42,7 +45,7 @@ def test_a_payment_intent_is_read_whole() -> None:
         currency="usd",
         failed=False,
         invoice="in_1",
-        order_reference="in_1RaBf9BGumWGk2jtbw",
+        order_reference="in_1RaBf9BGumWGk2jtbwKx3P",
         metadata=(("plan_code", "premium"), ("price_id", "price_1"), ("user_id", "usr_1")),
         own_created_at=datetime.fromtimestamp(1_000, UTC),
         latest_charge="ch_1",

@@ -6,36 +6,32 @@ from typing import Any
 import pytest
 
 from billing.facts import CollectionPause, Item, Kind, Rank, SubscriptionFields
+from ops.samples.api_shapes import Shape
+from ops.samples.worlds.offers import StripePrice
+from ops.samples.worlds.records import Subscription, SubscriptionItem
+from tests.billing.event_builders import printed
 from tests.billing.readers.read_events import ids, only_fact
 
 END = 1_797_721_711
 ENDS = datetime.fromtimestamp(END, UTC)
+STARTED = datetime.fromtimestamp(1_000, UTC)
 PRICE = {"id": "price_1", "lookup_key": "gold", "product": "prod_1"}
 
-NEW = {
-    "id": "sub_1",
-    "object": "subscription",
-    "customer": "cus_1",
-    "status": "active",
-    "created": 1_000,
-    "start_date": 1_000,
-    "latest_invoice": "in_1",
-    "test_clock": "clock_1",
-    "metadata": {"user_id": "usr_1"},
-    "items": {"data": [{"price": PRICE, "quantity": 2, "current_period_end": END}]},
-}
-BEFORE_BASIL = NEW | {
-    "current_period_end": END,
-    "items": {"data": [{"price": PRICE, "plan": {"id": "price_1"}, "quantity": 2}]},
-}
-BEFORE_PRICES = NEW | {
-    "start": 1_000,
-    "start_date": None,
-    "current_period_end": END,
-    "items": None,
-    "plan": {"id": "price_1", "product": "prod_1"},
-    "quantity": 2,
-}
+OFFER = StripePrice(price="price_1", lookup_key="gold", product="prod_1", amount=1000)
+ITEM = SubscriptionItem(id="si_1", offer=OFFER, quantity=2, start=1_000, end=END)
+SUBSCRIPTION = Subscription(
+    id="sub_1",
+    customer="cus_1",
+    created=1_000,
+    status="active",
+    items=(ITEM,),
+    metadata={"user_id": "usr_1"},
+    latest_invoice="in_1",
+    test_clock="clock_1",
+)
+NEW = printed(SUBSCRIPTION)
+BEFORE_BASIL = printed(SUBSCRIPTION, Shape.OLD)
+BEFORE_PRICES = printed(SUBSCRIPTION, Shape.ANCIENT)
 
 
 def fields(event_type: str, stated: dict[str, Any]) -> SubscriptionFields:
@@ -45,10 +41,16 @@ def fields(event_type: str, stated: dict[str, Any]) -> SubscriptionFields:
 
 
 @pytest.mark.parametrize(
-    ("stated", "lookup_key"), [(NEW, "gold"), (BEFORE_BASIL, "gold"), (BEFORE_PRICES, None)]
+    ("stated", "lookup_key", "item", "created_at"),
+    [
+        (NEW, "gold", "si_1", STARTED),
+        (BEFORE_BASIL, "gold", "si_1", STARTED),
+        (BEFORE_PRICES, None, None, None),
+    ],
+    ids=list(Shape)[::-1],
 )
-def test_every_shape_of_a_subscription_says_the_same(
-    stated: dict[str, Any], lookup_key: str | None
+def test_every_shape_of_a_subscription_says_the_same_up_to_what_it_has_not(
+    stated: dict[str, Any], lookup_key: str | None, item: str | None, created_at: datetime | None
 ) -> None:
     fact = only_fact("customer.subscription.created", stated)
 
@@ -63,18 +65,20 @@ def test_every_shape_of_a_subscription_says_the_same(
                 lookup_key=lookup_key,
                 product="prod_1",
                 quantity=2,
+                id=item,
+                period_start=STARTED,
                 period_end=ENDS,
             ),
         ),
         cancel_at=None,
         cancel_at_period_end=False,
-        started_at=datetime.fromtimestamp(1_000, UTC),
+        started_at=STARTED,
         ended_at=None,
         trial_end=None,
         metadata=(("user_id", "usr_1"),),
         test_clock="clock_1",
         latest_invoice="in_1",
-        own_created_at=datetime.fromtimestamp(1_000, UTC),
+        own_created_at=created_at,
     )
 
 
@@ -85,9 +89,7 @@ def test_items_have_ids_and_a_list_that_was_cut_off_says_so() -> None:
     read = fields("customer.subscription.updated", {**NEW, "items": listed})
 
     assert not read.items_complete
-    assert [(item.id, item.period_start) for item in read.items] == [
-        ("si_1", datetime.fromtimestamp(1_000, UTC))
-    ]
+    assert [(item.id, item.period_start) for item in read.items] == [("si_1", STARTED)]
 
 
 def test_a_list_with_fewer_items_than_its_count_was_cut_off() -> None:
@@ -112,7 +114,7 @@ def test_items_keep_their_own_periods() -> None:
         "customer.subscription.updated", {**NEW, "items": rows, "current_period_end": END}
     ).items
 
-    assert [item.period_end for item in items] == [datetime.fromtimestamp(1_000, UTC), ENDS]
+    assert [item.period_end for item in items] == [STARTED, ENDS]
 
 
 @pytest.mark.parametrize(("quantity", "held"), [(None, 1), (0, 0), (7, 7), (True, 1), (-1, 1)])
@@ -159,7 +161,7 @@ def test_times_of_a_subscription_are_read() -> None:
 
     assert (read.cancel_at, read.ended_at, read.trial_end) == (ENDS, ENDS, ENDS)
     assert read.cancel_at_period_end
-    assert read.started_at == datetime.fromtimestamp(1_000, UTC)
+    assert read.started_at == STARTED
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import re
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
+from billing.facts import is_observation
+from ops.queries.user_state import API_OBSERVATION
 from tests.ops.console.console_client import Console, conforms, description
 
 
@@ -13,6 +15,14 @@ def console() -> Console:
 
 def test_the_description_is_a_valid_openapi_document() -> None:
     validate(description(), cls=OpenAPIV31SpecValidator)
+
+
+def test_the_description_says_that_what_the_api_showed_may_decide() -> None:
+    because = description()["components"]["schemas"]["Grant"]["properties"]["because"]
+    event_id, kind = (because["properties"][name] for name in ("event_id", "type"))
+
+    assert any(is_observation(example) for example in event_id["examples"])
+    assert API_OBSERVATION in kind["examples"]
 
 
 def test_the_description_is_served_without_a_token(console: Console) -> None:

@@ -1,5 +1,6 @@
 """Warnings about what has no effect yet, on a real database."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_check_that_takes_too_long_hides_no_other(
                 " VALUES ('evt_1', '{}', 'E', 'e', 1, now(), now())"
             )
         )
-    endless = text("SELECT pg_sleep(600), :living, :limit")
+    endless = text("SELECT pg_sleep(600), :living, :limit, :reasons")
     monkeypatch.setattr(check_waiting, "_UNSOLD", endless)
     connection.execute(text("SET statement_timeout = '50ms'"))
 
@@ -86,3 +87,30 @@ def test_a_connection_that_breaks_ends_the_checks(
 
     with pytest.raises(Exception, match="terminat"):
         findings(connection)
+
+
+def test_what_was_paid_and_grants_nothing_is_named_with_the_reason(
+    books: SeededDatabase, connection: Connection
+) -> None:
+    noted = {"price_a": "unknown_price", "price_b": "former_price", "price_c": "kept_price"}
+    noted |= {"hollow": "empty_plan", "pi_1": "unnamed", "price_free": "nothing"}
+    with books.engine.begin() as writer:
+        writer.execute(
+            text(
+                "INSERT INTO parties (party, catalogue_version, waiting, unknown_prices,"
+                " without_grant, incomplete_summaries, incomplete_lines, missing_subscriptions,"
+                " undecided) VALUES ('test:cus_1', 1, false, '{price_a,price_b,price_c}',"
+                " CAST(:noted AS jsonb), '{}', '{test:in_1}', '{}', '{}')"
+            ),
+            {"noted": json.dumps(noted)},
+        )
+
+    found = {check: says for check, (_, says) in findings(connection).items()}
+
+    assert found["prices"].endswith("--reason WHY`: price_a (0 users wait)")
+    assert found["former prices"].endswith("[catalogue] nothing: price_b (0 users wait)")
+    assert found["kept prices"].endswith("add them to a plan: price_c (0 users wait)")
+    assert found["empty plans"].endswith(": hollow")
+    assert found["unnamed"].endswith(": pi_1")
+    assert found["lines"].endswith(": test:in_1")
+    assert not any("price_free" in says for says in found.values())

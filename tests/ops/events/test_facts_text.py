@@ -17,7 +17,7 @@ def described(scenario: str, kind: str) -> str:
 def test_a_subscription_is_described_with_its_items_and_times() -> None:
     said = described("upgrade", "customer.subscription.updated")
 
-    assert "status active; items 1 x price_premium_monthly until 2026-12-11 22:26:40Z" in said
+    assert "status active; items 1 x price_premium_monthly until 2026-12-11 22:26:32Z" in said
     assert "cancel" not in said
 
 

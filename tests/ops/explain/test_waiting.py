@@ -3,27 +3,37 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import pytest
+
 from billing.catalogue import Catalogue
-from ops.explain.waiting import list_waiting
+from billing.rows import NoGrant
+from ops.explain.waiting import list_on_purpose, list_waiting
 from ops.queries.user_state import PartyNote, UserState
 
 
 def waiting(candidates: Mapping[str, Sequence[str]], *, waits: bool = True) -> list[str]:
-    note = PartyNote(
+    return list(list_waiting(state_with(party_note(candidates, waits=waits))))
+
+
+def party_note(
+    candidates: Mapping[str, Sequence[str]], *, waits: bool = False, **without_grant: str
+) -> PartyNote:
+    return PartyNote(
         party="test:cus_1",
         waiting=waits,
         candidates=candidates,
+        without_grant=without_grant,
         unknown_prices=(),
         incomplete_summaries=(),
         incomplete_items=(),
+        incomplete_lines=(),
         missing_subscriptions=(),
         awaiting_invoice=(),
         without_line_items=(),
     )
-    return list(list_waiting(state_with(note)))
 
 
-def state_with(note: PartyNote) -> UserState:
+def state_with(*notes: PartyNote) -> UserState:
     return UserState(
         user_id="usr_1",
         has_user=True,
@@ -37,7 +47,7 @@ def state_with(note: PartyNote) -> UserState:
         payments=(),
         paid_for={},
         revoked={},
-        notes=(note,),
+        notes=notes,
         newest={},
         without_effect=(),
     )
@@ -71,3 +81,30 @@ def test_a_source_without_any_user_stands_beside_one_with_two() -> None:
     sentences = waiting({"pi_1": [], "pi_2": ["usr_b", "usr_a"]})
 
     assert [each.split()[0] for each in sentences] == ["Access", "The"]
+
+
+@pytest.mark.parametrize("why", NoGrant)
+def test_each_reason_why_something_paid_for_gives_nothing_has_one_sentence(why: NoGrant) -> None:
+    state = state_with(party_note({}, the_name=why))
+
+    (sentence,) = [*list_waiting(state), *list_on_purpose(state)]
+
+    assert "the_name" in sentence
+
+
+def test_a_price_that_one_party_keeps_and_another_lost_is_explained_as_lost() -> None:
+    notes = [party_note({}, price_x=why) for why in ("kept_price", "unknown_price")]
+
+    (sentence,) = list_waiting(state_with(*notes))
+
+    assert sentence.startswith("Something was sold at price_x, which is in no plan: add it")
+
+
+def test_what_is_meant_to_give_nothing_waits_for_nothing() -> None:
+    state = state_with(party_note({}, price_free="nothing", ii_fee="part_of_subscription"))
+
+    assert list(list_waiting(state)) == []
+    assert list(list_on_purpose(state)) == [
+        "ii_fee is a part of its subscription and gives nothing of its own.",
+        "price_free gives nothing on purpose (`[catalogue] nothing`).",
+    ]

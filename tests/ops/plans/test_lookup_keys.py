@@ -7,6 +7,7 @@ import pytest
 
 from billing.catalogue import Catalogue, read_catalogue
 from ops.plans.lookup_keys import ask_price_keys, print_lookup_keys
+from ops.samples.worlds.offers import StripePrice
 from runtime.settings import Settings
 from tests.stripe_api import KEY, FakeApi, serving
 
@@ -30,9 +31,8 @@ def plans(*prices: str) -> Catalogue:
 
 def test_each_price_that_bears_a_key_is_noted(fake: FakeApi) -> None:
     fake.account.prices += [
-        {"id": "price_1", "object": "price", "lookup_key": "gold"},
-        {"id": "price_2", "object": "price", "lookup_key": "silver"},
-        {"id": "price_3", "object": "price", "lookup_key": "elsewhere"},
+        StripePrice(price=f"price_{number}", product="prod_1", amount=100, lookup_key=key)
+        for number, key in enumerate(("gold", "silver", "elsewhere"), 1)
     ]
 
     found = ask_price_keys(settings(fake), plans("gold", "silver", "bronze", "price_9"))

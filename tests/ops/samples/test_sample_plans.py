@@ -1,21 +1,17 @@
 import tomllib
-from pathlib import Path
 
 import pytest
 
-from billing.catalogue import Catalogue, read_catalogue
-from ops.demo.plans import PLANS
-from ops.samples.sample_plans import LIFETIME, MONTHLY, TEAM, SamplePrice
+from billing.catalogue import read_catalogue
+from ops.demo.plans import PLANS as PLANS_OF_THE_DEMO
+from ops.samples.sample_plans import LIFETIME, MONTHLY, PLANS, TEAM
+from ops.samples.worlds.offers import StripePrice
 
 
-def catalogue(path: Path) -> Catalogue:
-    return read_catalogue(tomllib.loads(path.read_text()))
+def test_the_demos_plans_are_those_under_which_lifecycles_end() -> None:
+    assert tomllib.loads(PLANS_OF_THE_DEMO.read_text()) == PLANS
 
 
 @pytest.mark.parametrize("offer", [MONTHLY, TEAM, LIFETIME], ids=lambda offer: offer.price)
-@pytest.mark.parametrize("seats", [1, 3])
-def test_the_demos_plans_grant_what_the_samples_expect(offer: SamplePrice, seats: int) -> None:
-    (plan,) = catalogue(PLANS).plans_by_names([offer.price])
-
-    assert plan.code == offer.plan_code
-    assert plan.features_for(seats) == offer.features_for(seats)
+def test_a_plan_stands_for_each_price_of_the_samples(offer: StripePrice) -> None:
+    assert read_catalogue(PLANS).plan_by_names([offer.price]) is not None

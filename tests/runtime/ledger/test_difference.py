@@ -109,6 +109,11 @@ def decided(before: Row | None, after: Row | None) -> list[Decision]:
     return [each for each in decisions if not isinstance(each, RowUpserted | RowDeleted)]
 
 
+def _line(row: object) -> str:
+    assert isinstance(row, PurchaseRow)
+    return row.line
+
+
 def actions(before: Row | None, after: Row | None) -> list[str]:
     return [each.action for each in decided(before, after) if isinstance(each, Noted)]
 
@@ -391,6 +396,28 @@ class TestNotes:
         self, before: Row | None, after: Row | None, action: str
     ) -> None:
         assert actions(before, after) == [action]
+
+    def test_two_lines_of_one_plan_that_are_renamed_keep_their_lines(self) -> None:
+        def lines(ref: str, *names: str) -> list[PurchaseRow]:
+            return [replace(PURCHASE, purchase_ref=ref, line=name) for name in names]
+
+        decisions = difference(rows(*lines("cs_1", "ii_1", "ii_2")), rows(*lines("pi_1", "ii_2")))
+        decisions += difference(rows(*lines("cs_1", "ii_1", "ii_2")), rows(*lines("pi_1", "ii_1")))
+        decisions += difference(
+            rows(*lines("cs_1", "ii_1", "ii_2", "ii_3")),
+            rows(*lines("pi_1", "ii_1", "ii_2", "ii_3")),
+        )
+
+        audited = [each for each in decisions if isinstance(each, Noted)]
+        renamed = [each for each in audited if each.action == "purchase.renamed"]
+        assert len(audited) == len(renamed) + 2
+        assert [_line(each.before) for each in renamed] == [_line(each.after) for each in renamed]
+        assert [_line(each.after) for each in renamed] == ["ii_2", "ii_1", "ii_1", "ii_2", "ii_3"]
+
+    def test_a_checkout_whose_line_is_known_later_is_renamed(self) -> None:
+        unlisted = replace(PURCHASE, purchase_ref="cs_1")
+
+        assert actions(unlisted, replace(PURCHASE, line="ii_1")) == ["purchase.renamed"]
 
     @pytest.mark.parametrize(
         ("before", "after"),

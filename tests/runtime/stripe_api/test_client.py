@@ -9,6 +9,7 @@ import pytest
 
 from billing.envelope import Envelope, parse
 from ops.samples.api_shapes import Shape
+from ops.samples.worlds.records import Customer
 from runtime.settings import Settings
 from runtime.stripe_api.client import API_VERSION, StripeApi, make_api
 from runtime.stripe_api.errors import (
@@ -18,13 +19,13 @@ from runtime.stripe_api.errors import (
     ApiLimited,
     ApiRefused,
 )
-from tests.billing.event_builders import encoded, event
+from tests.billing.event_builders import encoded, event, printed
 from tests.stripe_account import FakeStripeAccount, moment
 from tests.stripe_api import KEY, FakeApi, serving
 
 pytestmark = pytest.mark.servers
 
-CUSTOMER = {"id": "cus_1", "object": "customer", "name": "Ada"}
+CUSTOMER = printed(Customer(id="cus_1", created=1_795_302_000))
 EVENT = event("customer.updated", CUSTOMER)
 PATH = "/v1/customers/cus_1"
 

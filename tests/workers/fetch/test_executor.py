@@ -13,6 +13,7 @@ from billing.envelope import Envelope
 from billing.fetching.observations import Observations
 from billing.fetching.record import ApiResponse, FetchTarget, read_response
 from billing.ids import EventId
+from ops.samples.worlds.records import Customer
 from runtime.inbox.entries import InboxEntry, Lane
 from runtime.ledger.errors import ObservationTaken
 from runtime.ledger.observed import StoredFetches
@@ -164,7 +165,7 @@ def test_a_deleted_object_is_recorded_as_gone() -> None:
 def test_the_open_targets_of_a_settled_event_are_asked_for() -> None:
     later = replace(SUBSCRIPTION, later_than=NOW)
     account = FakeStripeAccount()
-    account.put({"id": "cus_1", "object": "customer"})
+    account.put(Customer(id="cus_1", created=0))
     known = account.fetch(FetchTarget(family="customer", stripe_id="cus_1"), at=NOW)
     stored = StoredFetches(pending=(later,), observations=known)
     scene = FetchScene(ledger=FetchLedger(stored=stored))

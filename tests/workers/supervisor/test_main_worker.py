@@ -267,6 +267,7 @@ def test_the_metrics_of_all_processes_and_the_shared_state_are_served(site: Work
     assert 'idempotent_hits_total{operation="worker"} 0.0' in scrape
     assert "billing_backlog_events 0.0" in scrape
     assert "billing_dead_letters 0.0" in scrape
+    assert 'billing_unsold_prices{reason="unknown_price"} 0.0' in scrape
     assert "billing_breaker_open 0.0" in scrape
 
 

@@ -105,7 +105,7 @@ def test_a_scrape_that_cannot_be_rendered_is_an_error_and_the_next_one_is_answer
     assert (refused.value.code, lines[0]["loop"]) == (500, "metrics")
 
 
-DATABASE = DatabaseState(dead_letters=2, changes_waiting_seconds=0.5)
+DATABASE = DatabaseState(dead_letters=2, changes_waiting_seconds=0.5, unsold={"unknown_price": 1})
 
 
 def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
@@ -119,6 +119,7 @@ def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
         breaker_open_seconds=60.0,
         fault_of_surroundings="",
         changes_waiting_seconds=0.5,
+        unsold={"unknown_price": 1},
         fetch_backlog_events=0,
         fetch_breaker_open=False,
     )
@@ -137,7 +138,9 @@ def test_without_redis_the_database_s_part_is_served() -> None:
 
     state = SharedStateReader(inbox.backlog, lambda: DATABASE)()
 
-    assert state == SharedState(dead_letters=2, changes_waiting_seconds=0.5)
+    assert state == SharedState(
+        dead_letters=2, changes_waiting_seconds=0.5, unsold={"unknown_price": 1}
+    )
 
 
 def test_an_unreachable_database_leaves_gaps_and_no_error() -> None:

@@ -91,6 +91,7 @@ def bill(
         metadata=metadata or {},
         copied=subscription.metadata if subscription else {},
         balance=balance,
+        email=customer.email,
         test_clock=customer.test_clock,
     )
     return account.emit("invoice.created", invoice)

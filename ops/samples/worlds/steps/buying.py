@@ -21,9 +21,6 @@ from ops.samples.worlds.records import (
 from ops.samples.worlds.steps.billing import bill, collect, finalize, refuse, settle
 from ops.samples.worlds.steps.subscribing import Names
 
-CHARGES_WITH_CUSTOMER = 0.85
-"""Chance that a charge names its customer; else its intent alone does."""
-
 
 def check_out(
     account: StripeAccount,
@@ -43,8 +40,8 @@ def check_out(
     at = account.wait(30)
     charge = None
     if capture != "free":
-        intent = _intent(account, customer, amount, copied or {}, capture)
-        charge = attempt(account, intent)
+        intent = _intent(account, customer, amount, copied or {}, capture=capture)
+        charge = _attempt(account, intent, capture)
     invoice = _invoice_of_session(account, customer, charge, lines) if lines else None
     status = {"automatic": "paid", "free": "no_payment_required"}.get(capture, "unpaid")
     session = Session(
@@ -70,7 +67,10 @@ def _intent(
     customer: Customer | None,
     amount: int,
     metadata: Metadata,
-    capture: str,
+    *,
+    capture: str = "automatic",
+    currency: str = "usd",
+    invoice: str | None = None,
 ) -> Intent:
     intent = Intent(
         id=account.id("pi"),
@@ -78,20 +78,21 @@ def _intent(
         created=account.at,
         status="requires_payment_method",
         amount=amount,
+        currency=currency,
         capture_method="manual" if capture == "manual" else "automatic",
         metadata=metadata,
+        invoice=invoice,
     )
-    account.emit("payment_intent.created", intent)
-    return account.keep(replace(intent, status=capture))  # until it is attempted
+    return account.emit("payment_intent.created", intent)
 
 
-def attempt(account: StripeAccount, intent: Intent) -> Charge:
-    """Pay an intent as it was begun: at once, authorised only, or by a debit under way."""
+def _attempt(account: StripeAccount, intent: Intent, how: str) -> Charge:
+    """Pay an intent: at once, authorised only, or by a debit under way."""
     account.wait(2)
-    how, done = intent.status, intent.status == "automatic"
+    done = how == "automatic"
     charge = Charge(
         id=account.id("ch"),
-        customer=intent.customer if account.random.random() < CHARGES_WITH_CUSTOMER else None,
+        customer=intent.customer if account.random.random() < 1 - account.bare_charges else None,
         created=account.at,
         status="pending" if how == "delayed" else "succeeded",
         amount=intent.amount,
@@ -263,9 +264,8 @@ def pay_directly(
 ) -> Intent:
     """Pay by a payment intent of the application, without a session."""
     account.wait(30)
-    intent = _intent(account, customer, amount, metadata, capture)
-    intent = account.keep(replace(intent, currency=currency))
-    attempt(account, intent)
+    intent = _intent(account, customer, amount, metadata, capture=capture, currency=currency)
+    _attempt(account, intent, capture)
     return account.get(Intent, intent.id)
 
 
@@ -334,9 +334,8 @@ def invoice_in_parts(
     )
     for number, amount in enumerate(amounts, 1):
         account.wait(DAY)
-        intent = _intent(account, customer, amount, {}, "automatic")
-        intent = account.keep(replace(intent, invoice=invoice.id))
-        attempt(account, intent)
+        intent = _intent(account, customer, amount, {}, invoice=invoice.id)
+        _attempt(account, intent, "automatic")
         link = InvoicePayment(
             id=account.id("inpay"),
             invoice=invoice.id,

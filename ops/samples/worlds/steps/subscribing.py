@@ -186,11 +186,18 @@ def change_items(
             proration_line(account, held, former[0], -former[0].offer.amount // 2),
             proration_line(account, held, items[0], items[0].offer.amount),
         ]
-        customer = account.get(Customer, held.customer)
-        invoice = bill(account, customer, lines, subscription=held, reason="subscription_update")
-        collect(account, finalize(account, invoice))
-        held = account.change(UPDATED, held, latest_invoice=invoice.id)
+        held = bill_difference(account, held, lines)
     return held
+
+
+def bill_difference(
+    account: StripeAccount, held: Subscription, lines: Sequence[InvoiceLine]
+) -> Subscription:
+    """Bill the difference that a change of items makes, and have it paid at once."""
+    customer = account.get(Customer, held.customer)
+    invoice = bill(account, customer, lines, subscription=held, reason="subscription_update")
+    collect(account, finalize(account, invoice))
+    return account.change(UPDATED, held, latest_invoice=invoice.id)
 
 
 def new_item(
@@ -211,7 +218,8 @@ def cancel(account: StripeAccount, held: Subscription, *, wait: int = 60) -> Sub
     """End a subscription now."""
     held = newest(account, held)
     account.wait(wait)
-    ended = replace(held, status="canceled", ended_at=account.at)
+    canceled_at = held.canceled_at or account.at
+    ended = replace(held, status="canceled", canceled_at=canceled_at, ended_at=account.at)
     return account.emit("customer.subscription.deleted", ended)
 
 
@@ -221,7 +229,13 @@ def cancel_at_period_end(
     """Have a subscription end with its period; ``names_day`` states ``cancel_at``, too."""
     held = newest(account, held)
     last = max(item.end for item in held.items)
-    return update(account, held, cancel_at_period_end=True, cancel_at=last if names_day else None)
+    return update(
+        account,
+        held,
+        cancel_at_period_end=True,
+        cancel_at=last if names_day else None,
+        canceled_at=account.at,
+    )
 
 
 def pause_collection(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.records import FeatureList, Subscription
@@ -12,6 +13,9 @@ from ops.samples.worlds.truth.owners import Whose, owner
 from ops.samples.worlds.truth.purchases import bought_lines, purchase_grants, unsold_prices
 from ops.samples.worlds.truth.shop import Feature, Shop, TrueGrant, merged
 from ops.samples.worlds.truth.subscriptions import subscription_grants
+
+STRIPE: Final = "stripe"
+"""The plan of what Stripe itself lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,7 @@ def _listed_features(evidence: Evidence) -> list[TrueGrant]:
                 TrueGrant(
                     user=user,
                     source=listed.customer,
-                    plan="stripe",
+                    plan=STRIPE,
                     features=dict.fromkeys(sorted(keys), True),
                 )
             )

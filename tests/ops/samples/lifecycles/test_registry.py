@@ -108,6 +108,20 @@ def test_ancient_objects_know_neither_items_nor_intents() -> None:
     assert paid_minor(ancient.expected) == 3 * 2999
 
 
+def test_ancient_objects_have_the_names_and_words_of_their_time() -> None:
+    """Name what was renamed in 2015 (charges), 2018 (lines) and 2019 (invoices, subscriptions)."""
+    stated = {
+        event.type: event.payload["data"]["object"]
+        for event in composed("first_paid", Shape.ANCIENT).events
+    }
+    invoice, subscription = stated["invoice.created"], stated["customer.subscription.created"]
+
+    assert stated["charge.succeeded"]["status"] == "paid"
+    assert invoice["date"] == subscription["start"]
+    assert not {"created", "start_date"} & {*invoice, *subscription}
+    assert [line["id"] for line in invoice["lines"]["data"]] == [subscription["id"]]
+
+
 def test_previous_attributes_lead_back_to_the_snapshot_before() -> None:
     snapshots = [
         event.payload["data"]
