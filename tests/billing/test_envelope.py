@@ -133,7 +133,7 @@ def test_what_makes_two_events_different_changes_the_fingerprint(changes: dict[s
 
 
 def test_a_thin_event_is_another_one_in_another_context() -> None:
-    contexts = ({}, {"context": "acct_1"}, {"context": "acct_2"})
+    contexts: tuple[dict[str, str], ...] = ({}, {"context": "acct_1"}, {"context": "acct_2"})
     found = {parse(encoded(THIN | context)).fingerprint for context in contexts}
 
     assert len(found) == 3
