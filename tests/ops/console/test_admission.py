@@ -47,7 +47,7 @@ def test_an_operator_writes_under_the_name_of_its_token(console: WritingConsole)
     assert console.written == ["support"]
 
 
-@pytest.mark.parametrize("token", [READS.token, "plain"])
+@pytest.mark.parametrize("token", [READS.token, "plain"], ids=["hashed", "plain"])
 def test_a_reader_never_writes(console: WritingConsole, token: str) -> None:
     response = console.post(token)
 
