@@ -18,6 +18,7 @@ from ops.samples.worlds.world import START, World, WorldPlan, ended
 from tests.worlds.compare import failures
 
 USER = {"user_id": "usr_1"}
+ONE_PRO = [(offers.PRO, 1)]
 
 
 def world_of_steps(
@@ -186,4 +187,66 @@ def test_an_object_that_is_heard_late_names_its_user_since_it_was_made() -> None
     world = world_of_steps(steps, since=DAY)
 
     assert {row.received: row.user for row in world.ends[0].money}[1000] == "usr_1"
+    assert failures(world, shuffles=3) == []
+
+
+def test_a_link_of_a_customer_moves_what_its_user_had_and_nothing_later() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=USER)
+        account.wait(DAY)
+        people.link_by_hand(account, customer.id, "usr_2")
+        account.wait(DAY)
+        subscribing.subscribe(account, customer, [(offers.ADDON, 1)], metadata=USER)
+
+    world = world_of_steps(steps)
+
+    assert world.ends[0].features["usr_2"] == {"basic": True, "max_devices": 2}
+    assert world.ends[0].features["usr_1"] == {"addon": True}
+    assert failures(world, shuffles=3) == []
+
+
+def test_a_link_that_was_taken_back_moved_nothing() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=USER)
+        people.link_by_hand(account, customer.id, "usr_2")
+        people.end_link(account, account.linked[0])
+
+    world = world_of_steps(steps)
+
+    assert set(world.ends[0].features) == {"usr_1"}
+    assert failures(world, shuffles=3) == []
+
+
+def test_the_newest_link_of_what_belongs_to_one_payment_counts() -> None:
+    def steps(account: StripeAccount) -> None:
+        names = Names(metadata={**USER, "price_id": offers.LIFETIME.price})
+        session = buying.check_out(account, people.arrive(account), 4900, names)
+        people.link_by_hand(account, session.intent or "", "usr_2")
+        people.link_by_hand(account, session.id, "usr_3")
+
+    world = world_of_steps(steps)
+
+    assert set(world.ends[0].features) == {"usr_3"}
+    assert failures(world, shuffles=3) == []
+
+
+def test_what_people_gave_counts_beside_stripe_and_after_it() -> None:
+    def steps(account: StripeAccount) -> None:
+        held = subscribing.subscribe(account, people.arrive(account, metadata=USER), ONE_PRO)
+        people.grant_by_hand(account, "usr_1", plan="basic", features={"early": True})
+        people.grant_by_hand(account, "usr_1", plan="retired", features={"retired": True})
+        people.grant_by_hand(account, "usr_1", features={"beta": True}, everywhere=False)
+        people.grant_by_hand(account, "usr_1", features={"beta": 3}, later=9 * DAY)
+        over = people.grant_by_hand(account, "usr_1", features={"seats": 9}, lasts=9 * DAY)
+        people.end_grant(account, over)
+        subscribing.cancel(account, held)
+
+    world = world_of_steps(steps)
+
+    assert [dict(end.features) for end in world.ends] == [
+        {"usr_1": {"beta": True}},
+        {"usr_1": {"basic": True, "max_devices": 2, "retired": True}},
+    ]
     assert failures(world, shuffles=3) == []

@@ -22,14 +22,14 @@ class StatedUser(NamedTuple):
     """A user whom an object names, and since when."""
 
     user: str
-    since: int
+    since: float
 
 
 class Whose(NamedTuple):
     """The statements for one thing: by its own objects, in order, and in copies."""
 
-    linkable: tuple[str, ...]
-    """Ids that a person may have linked."""
+    linkable: tuple[tuple[str, ...], ...]
+    """Ids that a person may have linked; those of one group speak for each other."""
     stating: tuple[Record, ...]
     customer: str | None
     at: int
@@ -40,11 +40,8 @@ class Whose(NamedTuple):
 
 def owner(evidence: Evidence, whose: Whose) -> str | None:
     """Return the user whose it is, None while that is not known."""
-    for object_id in whose.linkable:
-        if link := evidence.linked_user(object_id):
-            _refuse_moved_link(evidence, link, whose.customer)
-            evidence.use("person-links-object")
-            return link.user
+    if linked := _by_link(evidence, whose):
+        return linked
     for word in evidence.shop.user_from:
         if found := _by_word(evidence, whose, word):
             return found
@@ -65,6 +62,18 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
     if any(_references(evidence, record) for record in whose.stating):
         evidence.use("reference-is-not-read")
     evidence.use("unknown-user-waits")
+    return None
+
+
+def _by_link(evidence: Evidence, whose: Whose) -> str | None:
+    """Return the user to whom a person linked it."""
+    for object_ids in whose.linkable:
+        if links := evidence.links_of(object_ids):
+            _refuse_moved_link(evidence, links[-1], whose.customer)
+            evidence.use("person-links-object")
+            if links[0].user != links[-1].user:
+                evidence.use("newest-link-counts")
+            return links[-1].user
     return None
 
 
@@ -188,16 +197,18 @@ def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]
 
 
 def _changes(evidence: Evidence, customer: str | None) -> list[tuple[StatedUser, StatedUser]]:
-    """Return the changes of the customer's metadata, and of a person's links of it."""
-    links = [
-        StatedUser(each.user, each.at)
-        for each in evidence.account.linked
-        if each.object_id == customer
-    ]
+    """Return the changes of the customer's metadata, and of a person's links of it.
+
+    A link changes what the link before it said, else what the metadata said then.
+    """
+    links = [StatedUser(each.user, each.at) for each in evidence.links_of([customer])]
     own = _customers_own(evidence, customer)
-    if len(links) > 1 and own:
-        raise AmbiguousWorldError("a customer with metadata that was linked twice")
-    return [*pairwise(own), *pairwise(links)]
+    changes = list(pairwise(own))
+    for number, link in enumerate(links):
+        before = links[:number] or [each for each in own if each.since <= link.since]
+        if before:
+            changes.append((before[-1], link))
+    return sorted(changes, key=lambda change: change[1].since)
 
 
 def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
@@ -211,9 +222,6 @@ def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
             user = after.user
         else:
             evidence.use("move-leaves-others")
-    link = evidence.linked_user(customer)
-    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
-        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     return user
 
 
@@ -304,7 +312,7 @@ def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
         *invoices,
     ]
     return Whose(
-        linkable=(subscription_id, *[each.id for each in sessions]),
+        linkable=((subscription_id,), tuple(each.id for each in sessions)),
         stating=(*([held] if held else []), *sessions),
         customer=next((each.customer for each in described if each.customer), None),
         at=held.created if held else min(each.created for each in described),
@@ -321,7 +329,7 @@ def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
     ]
     intent = evidence.one(Intent, payment)
     return Whose(
-        linkable=(invoice.id, payment, *[each.id for each in sessions]),
+        linkable=((invoice.id, payment, *[each.id for each in sessions]),),
         stating=(invoice, *sessions, *([intent] if intent else [])),
         customer=invoice.customer,
         at=invoice.paid_at or invoice.created,
@@ -341,7 +349,7 @@ def of_payment(evidence: Evidence, payment: str, at: int) -> Whose:
     if intent and intent.customer and any(each.customer is None for each in charges):
         evidence.use("charge-has-its-intents-customer")
     return Whose(
-        linkable=(payment, *evidence.invoices_of(payment), *[each.id for each in sessions]),
+        linkable=((payment, *evidence.invoices_of(payment), *[each.id for each in sessions]),),
         stating=(*sessions, *([intent] if intent else []), *own),
         customer=next((each for each in customers if each), None),
         at=at,

@@ -335,7 +335,7 @@ def _stated_paid_at(evidence: Evidence, session: Session) -> int:
 
 def _of_free_session(session: Session) -> Whose:
     return Whose(
-        linkable=(session.id,),
+        linkable=((session.id,),),
         stating=(session,),
         customer=session.customer,
         at=session.created,
