@@ -1,0 +1,176 @@
+"""People of a world who state to a running system what they have to say, at any moment."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from billing.ids import EventId
+from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
+from ops.explain.as_of import grants_as_of
+from ops.queries.audit_history import load_access_history
+from ops.samples.worlds.account import StripeAccount
+from ops.samples.worlds.world import World
+from runtime.ledger.decisions import EntitlementGranted
+from runtime.ledger.errors import StatementRefused
+from runtime.ledger.record import Ledger
+from runtime.ledger.statements import EndStatement, NewStatement, StatedChange
+from runtime.ledger.stored_statements import statement_of, subject_plain
+from tests.worlds.adapter import subjects_of
+
+ACTORS = ("cli:ada", "console:bob")
+
+_STATEMENT = text("SELECT * FROM operator_statements WHERE id = :id")
+_AUDIT = text(
+    "SELECT action, actor, reason, target_id, user_id, before, after FROM audit_logs"
+    " WHERE event_id = :id ORDER BY id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A statement that a person of a world is to make."""
+
+    subject: OperatorGrant | OperatorLink
+    ends: bool
+
+
+class People:
+    """The people of a world; links of what no event has named yet are said again later."""
+
+    def __init__(self, ledger: Ledger, world: World, random: Random) -> None:
+        self.said: list[StatedChange] = []
+        self._ledger, self._world, self._random = ledger, world, random
+        self._waiting: list[Word] = []
+        for stated in (each for account in world.accounts for each in subjects_of(account)):
+            self._waiting.append(Word(stated.subject, ends=False))
+            if stated.ended_at is not None:
+                self._waiting.append(Word(stated.subject, ends=True))
+        random.shuffle(self._waiting)
+
+    def say_some(self, share: int) -> None:
+        """Say one of ``share`` equal parts of what is not said yet."""
+        self._say(self._waiting[: -(-len(self._waiting) // share)])
+
+    def say_rest(self) -> None:
+        """Say what can be said, and have the world forget what cannot: no event named it."""
+        while self._say(list(self._waiting)):
+            pass
+        made = {str(each.statement.subject.id): each for each in self._by_kind(ends=False)}
+        ended = {str(each.statement.subject.id): each for each in self._by_kind(ends=True)}
+        for account in self._world.accounts:
+            _forget_unsaid(account, made, ended)
+
+    def _by_kind(self, *, ends: bool) -> Iterator[StatedChange]:
+        return (each for each in self.said if each.statement.ends is ends)
+
+    def _say(self, words: Sequence[Word]) -> int:
+        """Say these words as far as they can be said now, and return how many could be."""
+        before = len(self.said)
+        for word in words:
+            if change := self._say_one(word):
+                self.said.append(change)
+                self._waiting.remove(word)
+        return len(self.said) - before
+
+    def _say_one(self, word: Word) -> StatedChange | None:
+        actor = self._random.choice(ACTORS)
+        subject, reason = word.subject, f"{actor} says so of {word.subject.id}"
+        new = (
+            EndStatement(
+                id=EventId(f"op_end_{subject.id}"), subject=subject.id, actor=actor, reason=reason
+            )
+            if word.ends
+            else NewStatement(
+                id=EventId(f"op_{subject.id}"), subject=subject, actor=actor, reason=reason
+            )
+        )
+        try:
+            (change,) = self._ledger.transact(
+                lambda connection: self._ledger.state(connection, [new])
+            )
+        except StatementRefused:  # what it is about is not known yet
+            return None
+        return change
+
+
+def _forget_unsaid(
+    account: StripeAccount, made: dict[str, StatedChange], ended: dict[str, StatedChange]
+) -> None:
+    """Give the statements of an account the times at which they were made."""
+    subjects = subjects_of(account)
+    moments = [
+        (_moment(made, each.subject.id), _moment(ended, each.subject.id)) for each in subjects
+    ]
+    links = len(account.linked)
+    account.linked = [
+        replace(link, at=at, ended_at=ended_at)
+        for link, (at, ended_at) in zip(account.linked, moments[:links], strict=True)
+        if at is not None
+    ]
+    account.granted = [
+        replace(grant, ended_at=ended_at)
+        for grant, (_, ended_at) in zip(account.granted, moments[links:], strict=True)
+    ]
+
+
+def _moment(changes: dict[str, StatedChange], subject: str) -> float | None:
+    change = changes.get(subject)
+    return change.statement.made_at.timestamp() if change else None
+
+
+def statement_differences(connection: Connection, said: Sequence[StatedChange]) -> list[str]:
+    """Return what the tables have wrong about what people said: statement, audit, explanation."""
+    return [
+        wrong
+        for change in said
+        for find in (_stored_differently, _audited_differently, _explained_differently)
+        for wrong in find(connection, change)
+    ]
+
+
+def _stored_differently(connection: Connection, change: StatedChange) -> Iterator[str]:
+    row = connection.execute(_STATEMENT, {"id": change.statement.id}).one_or_none()
+    if row is None or statement_of(row) != change.statement:
+        yield f"the statement {change.statement.id} is stored as {row}"
+
+
+def _audited_differently(connection: Connection, change: StatedChange) -> Iterator[str]:
+    statement = change.statement
+    entries = connection.execute(_AUDIT, {"id": statement.id}).all()
+    for entry in entries:
+        if (entry.actor, entry.reason) != (statement.actor, statement.reason):
+            yield f"the audit of {statement.id} names {entry.actor}: {entry.reason}"
+        if entry.before is None and entry.after is None:
+            yield f"the audit of {statement.id} has neither before nor after: {entry.action}"
+    own = [each for each in entries if each.target_id == statement.subject.id]
+    if not any(_is_audit_of(each, statement) for each in own):
+        yield f"the audit tells of {statement.id} only {own}"
+
+
+def _is_audit_of(entry: Any, statement: OperatorStatement) -> bool:
+    subject = statement.subject
+    what = "grant" if isinstance(subject, OperatorGrant) else "link"
+    says = subject_plain(subject)
+    before_and_after = (says, None) if statement.ends else (None, says)
+    return (
+        entry.action == f"{what}.{'ended' if statement.ends else 'added'}"
+        and entry.user_id == subject.user_id
+        and (entry.before, entry.after) == before_and_after
+    )
+
+
+def _explained_differently(connection: Connection, change: StatedChange) -> Iterator[str]:
+    """Ask what ``explain --at`` says of the moment at which a grant gave something."""
+    for decision in change.decisions:
+        if isinstance(decision, EntitlementGranted):
+            user, at = decision.after.user_id, change.statement.made_at
+            history = load_access_history(connection, user, at)
+            entries = {row.key: entry for row, entry in grants_as_of(history)}
+            entry = entries.get(decision.after.key)
+            named = entry and (entry.actor, entry.event_id, entry.reason)
+            statement = change.statement
+            if named != (statement.actor, statement.id, statement.reason):
+                yield f"explain --at names {named} for {decision.after.key}, not {statement.id}"
