@@ -250,3 +250,32 @@ def test_what_people_gave_counts_beside_stripe_and_after_it() -> None:
         {"usr_1": {"basic": True, "max_devices": 2, "retired": True}},
     ]
     assert failures(world, shuffles=3) == []
+
+
+def test_a_subscription_of_2014_is_as_old_as_its_first_event_since_it_did_not_say_more() -> None:
+    plan = WorldPlan(
+        seed="steps",
+        release=ApiRelease.V2014,
+        endpoint=WorldEndpoint("intents-only", 5 * DAY),
+        users=("usr_1",),
+        moves=(),
+    )
+    account = StripeAccount(
+        release=plan.release,
+        at=START,
+        listens=lambda event_type, at: plan.endpoint.listens(event_type, at - START),
+    )
+    customer = people.arrive(account)
+    second, first, silent = (
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=metadata)
+        for metadata in ({"user_id": "usr_2"}, USER, {})
+    )
+    account.wait(6 * DAY)
+    for held in (first, silent, second):
+        account.wait(DAY)
+        subscribing.update(account, held, description="heard of for the first time")
+
+    world = ended(plan, [account])
+
+    assert {grant.source: grant.user for grant in world.ends[0].grants}[silent.id] == "usr_1"
+    assert failures(world, shuffles=3) == []
