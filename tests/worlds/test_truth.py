@@ -187,3 +187,32 @@ def test_an_object_that_is_heard_late_names_its_user_since_it_was_made() -> None
 
     assert {row.received: row.user for row in world.ends[0].money}[1000] == "usr_1"
     assert failures(world, shuffles=3) == []
+
+
+def test_a_subscription_of_2014_is_as_old_as_its_first_event_since_it_did_not_say_more() -> None:
+    plan = WorldPlan(
+        seed="steps",
+        release=ApiRelease.V2014,
+        endpoint=WorldEndpoint("intents-only", 5 * DAY),
+        users=("usr_1",),
+        moves=(),
+    )
+    account = StripeAccount(
+        release=plan.release,
+        at=START,
+        listens=lambda event_type, at: plan.endpoint.listens(event_type, at - START),
+    )
+    customer = people.arrive(account)
+    second, first, silent = (
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=metadata)
+        for metadata in ({"user_id": "usr_2"}, USER, {})
+    )
+    account.wait(6 * DAY)
+    for held in (first, silent, second):
+        account.wait(DAY)
+        subscribing.update(account, held, description="heard of for the first time")
+
+    world = ended(plan, [account])
+
+    assert {grant.source: grant.user for grant in world.ends[0].grants}[silent.id] == "usr_1"
+    assert failures(world, shuffles=3) == []

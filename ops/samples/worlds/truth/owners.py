@@ -161,8 +161,16 @@ def _statement(evidence: Evidence, record: Record, word: str) -> StatedUser | No
 def _words_since(evidence: Evidence, record: Record) -> Iterator[tuple[int, Record]]:
     """Yield what an object was heard to say, its first words since it was made."""
     heard = evidence.said[record.id]
-    yield getattr(record, "created", heard[0].at), heard[0].before or heard[0].record
+    yield _made_at(evidence, record), heard[0].before or heard[0].record
     yield from evidence.history(type(record), record.id)
+
+
+def _made_at(evidence: Evidence, record: Record) -> int:
+    """Return the second of an object, or of its first event: old subscriptions did not say it."""
+    first_heard = evidence.said[record.id][0].at
+    if evidence.account.ancient and isinstance(record, Subscription):
+        return first_heard
+    return int(getattr(record, "created", first_heard))
 
 
 def _user_in(evidence: Evidence, record: Record, word: str) -> str | None:
@@ -307,7 +315,7 @@ def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
         linkable=(subscription_id, *[each.id for each in sessions]),
         stating=(*([held] if held else []), *sessions),
         customer=next((each.customer for each in described if each.customer), None),
-        at=held.created if held else min(each.created for each in described),
+        at=_made_at(evidence, held) if held else min(each.created for each in described),
         copies=() if evidence.account.ancient else tuple(each.copied for each in invoices),
     )
 
