@@ -21,6 +21,7 @@ from billing.projection.payment_rows import project_payments
 from billing.projection.plan_lookup import PlanLookup, most_pressing
 from billing.projection.purchase_access import PurchaseContext, project_purchases
 from billing.projection.purchase_ends import CreditNotes, ReturnContext
+from billing.projection.purchase_lines import SubscriptionPlans
 from billing.projection.purchases import purchases_of
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
@@ -103,7 +104,8 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     clocks = Clocks(objects, now)
     context = SubscriptionContext(matched, lookup, clocks)
     subscriptions = project_subscriptions(sources, ownership, context, grants)
-    purchases = purchases_of(objects, matched, lookup)
+    plans = SubscriptionPlans(objects=objects, lookup=lookup)
+    purchases = purchases_of(objects, matched, plans)
     returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
     bought = project_purchases(
         purchases.bought, PurchaseContext(returns, ownership, clocks), grants
@@ -111,7 +113,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     project_summaries(objects, ownership, grants)
     project_operator_grants(objects, lookup, now, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases.bought)
-    note_paid_lines(objects, matched, purchases, lookup)
+    note_paid_lines(matched, purchases, plans)
     note_empty_plans(grants.rows.values(), lookup)
     waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(

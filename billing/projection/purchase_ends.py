@@ -132,7 +132,7 @@ def _return_of(purchase: OneTimePurchase, context: ReturnContext) -> _Return:
         received=received,
         refunded=sum(matched.refunded(ref) for ref in purchase.paid_by),
         credited=sum(context.notes.without_refund(note) for note in after),
-        disputed=sum(map(matched.lost_in_disputes, payments)) if counts else 0,
+        disputed=sum(map(matched.lost_in_disputes, payments)),
     )
 
 

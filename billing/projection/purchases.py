@@ -174,9 +174,11 @@ class _Evidence:
         return refs[0] if len(refs) == 1 else None
 
 
-def purchases_of(objects: RealmObjects, matched: MatchedPayments, lookup: PlanLookup) -> Purchases:
+def purchases_of(
+    objects: RealmObjects, matched: MatchedPayments, plans: SubscriptionPlans
+) -> Purchases:
     """Return every purchase once; a checkout covers the intent or invoice that it created."""
-    context = _Context(objects, matched, lookup, SubscriptionPlans(objects, lookup))
+    context = _Context(objects, matched, plans.lookup, plans)
     found: dict[str, OneTimePurchase] = {}
     assumed: set[str] = set()
     for session in sorted(objects.sessions.values(), key=_paid_first):

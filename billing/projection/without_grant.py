@@ -11,7 +11,6 @@ from billing.facts import Line
 from billing.objects.checkouts import SessionState
 from billing.objects.lines import bills_an_item
 from billing.objects.plan_references import reference_of_line
-from billing.objects.store import RealmObjects
 from billing.projection.invoices import InvoiceMatch, MatchedPayments
 from billing.projection.plan_lookup import PlanLookup
 from billing.projection.purchase_lines import (
@@ -33,10 +32,9 @@ def note_empty_plans(rows: Iterable[EntitlementRow], lookup: PlanLookup) -> None
 
 
 def note_paid_lines(
-    objects: RealmObjects, matched: MatchedPayments, purchases: Purchases, lookup: PlanLookup
+    matched: MatchedPayments, purchases: Purchases, plans: SubscriptionPlans
 ) -> None:
     """Note the paid lines that buy nothing, and the purchases of which nothing says what for."""
-    plans = SubscriptionPlans(objects, lookup)
     paid = [each for each in purchases.bought if each.granted]
     named = {each.invoice.id for each in paid if each.invoice and any(map(_is_whole, each.lines))}
     for ref, match in matched.matches.items():

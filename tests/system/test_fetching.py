@@ -73,7 +73,8 @@ def system(fetching: StackUnderTest, stripe: FakeApi) -> Iterator[StackUnderTest
 
 def inbox_of(system: StackUnderTest) -> Inbox:
     environ = {"REDIS_URL": system.stack.redis_url, "STRIPE_WEBHOOK_SECRET": ""}
-    return Inbox(make_redis(Settings.from_env(environ)))
+    # A busy disk may hold Redis up for a second: a look waits for it.
+    return Inbox(make_redis(Settings.from_env(environ), timeout=10.0))
 
 
 def compose_payloads(name: str, now: int, seed: str) -> tuple[list[dict[str, Any]], Expected]:
@@ -124,7 +125,8 @@ def test_a_lifecycle_of_thin_events_ends_as_its_snapshots_do(
     bodies = [thin(payload, stripe.account) for payload in payloads]
     Random(now).shuffle(bodies)  # noqa: S311 - any order will do
 
-    assert {system.client.deliver(body).status for body in bodies} == {202}
+    # Ingest may have answered 503 to an event that it took in: the next attempt is a duplicate.
+    assert {system.client.deliver(body).status for body in bodies} <= {200, 202}
     system.await_settled(ids_in(bodies), seconds=60)
 
     assert in_force(expected, system) == ()

@@ -1,5 +1,6 @@
 """Ports on loopback outside the ranges of outgoing connections."""
 
+import os
 import random
 import socket
 from collections import deque
@@ -14,7 +15,8 @@ _TRIES = 200
 # process that chose it keeps a bound socket that does not listen, so that no other process chooses
 # the same port. The newest are enough; each costs a file descriptor.
 _MAX_RESERVED = 200
-_reserved: deque[socket.socket] = deque()
+_reserved: deque[int] = deque()
+"""File descriptors, which the process closes by ending."""
 
 
 def free_port() -> int:
@@ -56,9 +58,9 @@ def _reserve(port: int) -> bool:
         return False
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if is_free(port):
-        _reserved.append(holder)
+        _reserved.append(holder.detach())
     else:  # This system does not let a server bind beside the reservation.
         holder.close()
     while len(_reserved) > _MAX_RESERVED:
-        _reserved.popleft().close()
+        os.close(_reserved.popleft())
     return True

@@ -404,6 +404,17 @@ def test_many_facts_of_a_second_are_a_guess_only_among_those_of_the_last_rank() 
     assert order_facts([*many, *created]).guessed
 
 
+def test_a_walk_through_many_facts_that_ends_with_the_only_deletion_is_no_guess() -> None:
+    many = [
+        customer(f"usr_{number}", event=f"{number:02}") for number in range(MAX_EXACT_FACTS + 3)
+    ]
+    unlinked = customer("usr_a", event="50", was="usr_z")
+    deleted = customer(None, event="99", rank=Rank.DELETED)
+
+    assert order_facts([*many, unlinked]).guessed
+    assert not order_facts([*many, unlinked, deleted]).guessed
+
+
 def test_a_walk_through_many_facts_is_a_guess_only_if_its_last_rank_can_end_in_two_ways() -> None:
     twins = [subscription(event=f"{number:02}") for number in range(MAX_EXACT_FACTS + 3)]
     unlinked = step("50", "past_due", "active")

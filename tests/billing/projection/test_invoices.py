@@ -159,6 +159,12 @@ def test_a_payment_that_refers_to_another_invoice_is_not_paired() -> None:
     assert inferred(both, invoice(0), intent(order_reference=CUT_OFF)) == {"pi_1": f"{CUT_OFF}A"}
 
 
+def test_a_payment_with_a_reference_of_the_application_is_paired() -> None:
+    own = intent(order_reference="order 17 of the shop")
+
+    assert inferred(invoice(0), own) == {"pi_1": "in_1"}
+
+
 def test_an_invoice_paid_outside_stripe_is_not_paired() -> None:
     assert not inferred(invoice(0, paid_out_of_band=True), intent())
 

@@ -434,3 +434,13 @@ def test_an_invoice_whose_debit_a_bank_returned_grants_nothing_although_it_says_
 
     assert only_grant(project_facts(customer("usr_1"), billed, charge(1))).active
     assert not project_facts(customer("usr_1"), billed, charge(1), returned).purchases
+
+
+def test_a_paid_invoice_of_an_unknown_sum_stands_by_the_least_that_no_bank_took_back() -> None:
+    billed = invoice(subscription=None, payment_refs=("pi_1", "pi_2"), lines=(line(),))
+    returned = charge(9, status="failed", captured=False, amount_captured=0)
+    facts = [customer("usr_1"), billed, charge(1, amount_captured=2998), returned]
+
+    assert not project_facts(facts).purchases
+    rest = intent(stripe_id="pi_2", amount_received=1)
+    assert only_grant(project_facts(facts, rest)).active

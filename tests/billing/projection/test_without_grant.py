@@ -7,6 +7,7 @@ import pytest
 
 from billing.catalogue import Catalogue, read_catalogue
 from billing.facts import Fact, Line
+from billing.projection.plan_lookup import most_pressing
 from billing.rows import NoGrant
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -79,7 +80,15 @@ def test_the_most_pressing_reason_of_a_price_stays_in_every_order_and_realm() ->
     elsewhere = subscription("active", 0, item("price_x"), realm="live")
 
     assert noted(*kept, lost) == noted(lost, *reversed(kept)) == {"price_x": "unknown_price"}
+    first = subscription("active", 0, item("price_x"), stripe_id="sub_0")
+    assert noted(*kept, first) == {"price_x": "unknown_price"}
     assert noted(*kept, elsewhere) == noted(elsewhere, *kept) == {"price_x": "unknown_price"}
+
+
+def test_the_most_pressing_reason_stays_whichever_realm_comes_first() -> None:
+    lost, kept = {"price_x": NoGrant.UNKNOWN_PRICE}, {"price_x": NoGrant.KEPT_PRICE}
+
+    assert most_pressing(lost, kept) == most_pressing(kept, lost) == lost
 
 
 @pytest.mark.parametrize("features", [{}, {"signals_enabled": False, "max_devices": 0}])

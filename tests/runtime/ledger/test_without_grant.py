@@ -63,5 +63,5 @@ def test_counting_reads_the_parties_that_lack_something_only(engine: Engine) -> 
             " SELECT 'p' || n, 1, false, '{}', '{}', '{}', '{}' FROM generate_series(1, 5000) AS n"
         )
         connection.exec_driver_sql("ANALYZE parties")
-        plan = connection.exec_driver_sql(f"EXPLAIN SELECT 1 FROM parties WHERE {index[0]}")  # noqa: S608
+        plan = connection.exec_driver_sql(f"EXPLAIN SELECT 1 FROM parties WHERE {index}")  # noqa: S608
         assert "parties_lacking_idx" in " ".join(plan.scalars())
