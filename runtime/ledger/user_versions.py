@@ -51,7 +51,8 @@ def raise_versions(connection: Connection, steps: Mapping[str, int]) -> dict[str
         return {}
     users = sorted(steps)
     sent = {"users": Column("TEXT", users), "steps": Column("BIGINT", [steps[u] for u in users])}
-    return dict(connection.exec_driver_sql(_RAISE, sent).tuples().all())
+    raised = connection.exec_driver_sql(_RAISE, sent)
+    return {user: version for user, version in raised}  # noqa: C416 - rows are not pairs to mypy
 
 
 # A function scan returns the arrays in their order, so rows are locked in that order.
