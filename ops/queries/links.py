@@ -82,8 +82,8 @@ def _waiting_in(connection: Connection, row: Any) -> Iterable[WaitingSource]:
     for target, named in sorted(row.candidates.items()):
         yield WaitingSource(
             target=target,
-            customer=_customer(connection, realm, target),
-            since=_since(connection, f"{realm}:{target}") or row.since,
+            customer=_customer(connection, row.party, f"{realm}:{target}"),
+            since=_since(connection, row.party, f"{realm}:{target}") or row.since,
             realm=realm,
             emails=emails,
             candidates=_unique([*_named_before(connection, row.party, named), *by_link, *others]),
@@ -121,15 +121,13 @@ def _unique(candidates: Iterable[UserCandidate]) -> tuple[UserCandidate, ...]:
     return tuple(reversed(first.values()))
 
 
-def _customer(connection: Connection, realm: str, target: str) -> str | None:
-    if target.startswith("cus_"):
-        return target
-    customer: str | None = connection.scalar(_CUSTOMER, {"key": f"{realm}:{target}"})
+def _customer(connection: Connection, party: str, key: str) -> str | None:
+    customer: str | None = connection.scalar(_CUSTOMER, {"party": party, "key": key})
     return customer
 
 
-def _since(connection: Connection, key: str) -> datetime | None:
-    first: datetime | None = connection.scalar(_SINCE, {"key": key})
+def _since(connection: Connection, party: str, key: str) -> datetime | None:
+    first: datetime | None = connection.scalar(_SINCE, {"party": party, "key": key})
     return first
 
 
@@ -155,9 +153,11 @@ _WAITING_COUNT = text("SELECT count(*) FROM parties WHERE waiting")
 _EMAILS = text(
     "SELECT DISTINCT term FROM search_terms WHERE party = :party AND kind = 'email' ORDER BY term"
 )
-_SINCE = text("SELECT min(created_at) FROM facts WHERE object_key = :key")
+# A payment may be known by its checkout alone, so what mentions an object counts as well.
+_NAMES_IT = "party = :party AND (object_key = :key OR jsonb_exists(fact -> 'mentions', :key))"
+_SINCE = text(f"SELECT min(created_at) FROM facts WHERE {_NAMES_IT}")  # noqa: S608 - our own words
 _CUSTOMER = text(
-    "SELECT fact ->> 'customer_id' FROM facts WHERE object_key = :key"
+    f"SELECT fact ->> 'customer_id' FROM facts WHERE {_NAMES_IT}"  # noqa: S608 - our own words
     " AND fact ->> 'customer_id' IS NOT NULL ORDER BY created_at DESC LIMIT 1"
 )
 _FIRST_NAMED = text(

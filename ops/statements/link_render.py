@@ -1,7 +1,7 @@
 """Print links, what moves by one, and what waits for a user."""
 
 from ops.queries.links import ListedLink, WaitingSource
-from ops.statements.links import LinkResult
+from ops.statements.links import LinkResult, MovedMoney
 from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
 from ops.terminal.output import Columns, print_text, printable
@@ -32,11 +32,16 @@ def print_link(result: LinkResult, *, done: str) -> None:
         plan = f"plan {printable(access.plan_code)} from {access.source}"
         print_text(f"{printable(access.user_id)} {access.change} {plan}", indent=2)
     for money in result.money:
-        amount = format_money(money.amount_minor, money.currency)
-        of = printable(money.user_id) if money.user_id else "no user"
-        print_text(f"{amount} of {money.payment_ref} is booked for {of}", indent=2)
+        print_text(_booked(money), indent=2)
     if not result.access and not result.money:
         print_text("nothing moves", indent=2)
     for stays in result.stays:
         plan = f"plan {printable(stays.plan_code)} from {stays.source}"
         print_text(f"stays: {printable(stays.user_id)} has {plan}", indent=2)
+
+
+def _booked(money: MovedMoney) -> str:
+    amount = f"{format_money(abs(money.amount_minor), money.currency)} of {money.payment_ref}"
+    booked = "booked" if money.amount_minor > 0 else "no longer booked"
+    owner = f"for {printable(money.user_id)}" if money.user_id else "without a user"
+    return f"{amount} is {booked} {owner}"

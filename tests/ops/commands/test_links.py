@@ -39,7 +39,7 @@ def rows(books: SeededDatabase, query: str) -> list[Any]:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
-HOLDERS = "SELECT user_id, source FROM user_entitlements WHERE active ORDER BY user_id"
+HOLDERS = "SELECT user_id, source FROM user_entitlements WHERE active ORDER BY user_id, source"
 
 
 def linked(paidup: Paidup, *arguments: str, code: int = 0) -> Any:
@@ -50,7 +50,7 @@ def test_a_guests_purchase_is_claimed_with_its_money(books: SeededDatabase, paid
     said = paidup("links", "add", "cs_guest", "usr_2", *WHY)
 
     assert "usr_2 gains plan premium from pi_of_cs_guest" in said
-    assert "$29.99 of pi_of_cs_guest is booked for usr_2" in said
+    assert "29.99 USD of pi_of_cs_guest is booked for usr_2" in said
     assert rows(books, HOLDERS) == [("usr_2", "pi_of_cs_guest"), ("usr_2", "pi_of_cs_mine")]
 
 

@@ -121,7 +121,7 @@ def rows(source: Engine | Connection, query: str, **values: Any) -> list[Any]:
             return rows(connection, query, **values)
     result = source.execute(text(query), values)
     single = len(result.keys()) == 1
-    return [row[0] if single else tuple(row) for row in result]
+    return [row[0] if single else row for row in result]
 
 
 def contents(engine: Engine, *, without: Iterable[str] = ()) -> dict[str, list[str]]:

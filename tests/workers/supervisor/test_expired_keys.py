@@ -24,7 +24,8 @@ def keep(engine: Engine, count: int, *, expires: str) -> None:
             sa.text(
                 "INSERT INTO idempotency_keys"
                 " (operation, scope, key, fingerprint, result, expires_at)"
-                " SELECT 'test', :expires, number, '', 'null', now() + CAST(:expires AS interval)"
+                " SELECT 'test', CAST(:expires AS text), number, '', 'null',"
+                " now() + CAST(CAST(:expires AS text) AS interval)"
                 " FROM generate_series(1, :count) AS number"
             ),
             {"expires": expires, "count": count},
