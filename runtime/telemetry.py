@@ -5,6 +5,7 @@ rate never misses the first event. Numbers that all processes share (backlog, de
 counted here. Each scrape reads them from Redis and PostgreSQL as ``SharedState``.
 """
 
+import atexit
 import hashlib
 import logging
 import os
@@ -361,7 +362,9 @@ def configure_logging(stream: TextIO, *, level: str = "info") -> None:
 
     No renderer shows local variables of a traceback, which hold secrets and bodies. What
     Alembic says about each question for the schema's revision is left out: every probe asks.
+    A stream without room loses lines, and neither stops the process nor changes its exit code.
     """
+    atexit.register(_drop_unwritten, stream)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -391,6 +394,19 @@ def configure_logging(stream: TextIO, *, level: str = "info") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _drop_unwritten(stream: TextIO) -> None:
+    """Send to nowhere what the stream still holds and cannot write.
+
+    Python flushes its streams once more at the end, and exits with 120 if one fails.
+    """
+    if stream.closed:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _renderers(stream: TextIO) -> list[Processor]:

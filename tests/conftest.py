@@ -16,6 +16,7 @@ programs of another PostgreSQL.
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -35,12 +36,34 @@ from tests.redis_cluster import ClusterNode
 
 _numbers = count(1)
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes folders of its own in it
+ENOUGH_BYTES = 4 * 1024**3
+
 
 def pytest_configure() -> None:
+    _keep_files_in_memory()
     # The speed of a busy machine must not decide a test. The command line may name another profile.
     unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("unhurried", unhurried)
     settings.load_profile("unhurried")
+
+
+def _keep_files_in_memory() -> None:
+    """Put the servers' data and all temporary files in memory, unless ``TMPDIR`` names a folder.
+
+    A busy disk holds Redis up for seconds, and ingest refuses events meanwhile. What a test says
+    about a disk, it says about one that it fills itself.
+    """
+    if "TMPDIR" not in os.environ and _takes_programs(MEMORY, ENOUGH_BYTES):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _takes_programs(folder: Path, size: int) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    mount = os.statvfs(folder)
+    free = mount.f_bavail * mount.f_frsize
+    return free >= size and not mount.f_flag & os.ST_NOEXEC
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

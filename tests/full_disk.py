@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 DISK_BYTES = 64 * 1024
+SHORT_FILE_BYTES = 16 * 1024
 
 _MOUNT = f'mount -t tmpfs -o size={DISK_BYTES} none "$0"'
 _FILL = 'cat /dev/zero >"$0/filling" 2>/dev/null'
@@ -48,7 +49,8 @@ def fill(folder: Path) -> Path:
 
 def with_short_files(command: Sequence[str]) -> list[str]:
     """Return a command that can write 16 KiB to a file and no more: EFBIG, not ENOSPC."""
-    return ["sh", "-c", 'ulimit -f 32 && exec "$@"', "sh", *command]
+    blocks = SHORT_FILE_BYTES // 512
+    return ["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", *command]
 
 
 @cache

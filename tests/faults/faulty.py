@@ -22,7 +22,6 @@ from kombu.transport.redis import QoS
 from sqlalchemy.engine.default import DefaultDialect
 
 import runtime.broker
-import runtime.database.session
 import runtime.inbox.encoding
 import runtime.inbox.inbox
 import runtime.ledger.record as recording
@@ -208,15 +207,6 @@ def long_lease() -> None:
     defaults["lease"] = LONG_LEASE
 
 
-def short_idle() -> None:
-    """End an idle transaction after 4 s, so that its lock does not outlast the claim.
-
-    With production's 20 s the others retry until a frozen process is killed as stuck or hanging,
-    and no zombie wakes up.
-    """
-    runtime.database.session.SESSION["idle_in_transaction_session_timeout"] = "4s"
-
-
 def short_time_limit() -> None:
     """Kill a task that hangs after 8 s, because four kills after 60 s would take four minutes.
 
@@ -268,7 +258,6 @@ FAULTS: dict[str, Callable[[], None]] = {
         die_after_publish,
         die_at_random,
         long_lease,
-        short_idle,
         short_time_limit,
         newer_release,
         no_sweeper_lease,

@@ -80,7 +80,7 @@ def test_t06_t07_a_worker_dies_on_one_side_of_its_commit(
 def test_t21_a_zombie_wakes_up_when_another_worker_has_its_claim(
     site: FaultSite, fault: str
 ) -> None:
-    with workers(site, fault, "short_idle") as worker:
+    with workers(site, fault) as worker:
         worker.until_ready()
         ids = site.take(["held"])
         until((site.folder / "frozen").exists, why="a child froze")

@@ -1,6 +1,7 @@
 """A slow failure or a slow decision holds up no other customer, at production's time limits."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +99,27 @@ def test_a_lock_on_one_customer_delays_no_stream_of_others(site: FaultSite) -> N
             while time.monotonic() < ends_at:
                 waits.look(each for each in tuple(tried) if "locked" not in each)
                 time.sleep(0.05)
+        site.check_result()
+
+    print(f"longest wait of others: {waits.longest:.1f} s")  # noqa: T201 - shown when it fails
+    assert waits.longest < LONGEST_WAIT
+    assert site.dead() == []
+
+
+def test_a_frozen_process_delays_no_customer_of_whom_it_holds_nothing(site: FaultSite) -> None:
+    """Freeze it with the locks of 60 customers, whose events others take when its claim ends."""
+    held = site.take_quietly(f"held{number}.1" for number in range(60))
+    waits = WaitMeter(site)
+    with workers(site, "freeze_before_commit"):
+        until((site.folder / "frozen").exists, why="a process froze")
+        with trickle(site, rate=18, names=lambda number: f"free{number}.1") as tried:
+            until(
+                lambda: site.is_settled(held),
+                seconds=120,
+                meanwhile=lambda: waits.look(iter(tuple(tried))),
+                why="other processes settled what it held",
+            )
+        os.kill(int((site.folder / "frozen").read_text()), signal.SIGCONT)
         site.check_result()
 
     print(f"longest wait of others: {waits.longest:.1f} s")  # noqa: T201 - shown when it fails

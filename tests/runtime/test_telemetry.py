@@ -1,7 +1,10 @@
 import io
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from runtime.telemetry import (
     render,
     secret_fingerprint,
 )
+from tests.full_disk import SHORT_FILE_BYTES, with_short_files
 
 CLOSED_SETS = {
     "billing_webhook_received_total": {
@@ -238,6 +242,24 @@ class TestLogging:
         structlog.stdlib.get_logger("paidup").info("odd", text="\ud800\x00")
 
         assert json.loads(stream.getvalue())["text"] == "\ud800\x00"
+
+    def test_a_log_without_room_does_not_change_the_exit_code(self, tmp_path: Path) -> None:
+        with (tmp_path / "log").open("wb") as log:
+            command = with_short_files([sys.executable, "-c", _LOG_TOO_MUCH])
+            buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+            ended = subprocess.run(command, env=buffered, stderr=log, timeout=60, check=False)
+
+        assert (tmp_path / "log").stat().st_size == SHORT_FILE_BYTES
+        assert ended.returncode == 0
+
+
+_LOG_TOO_MUCH = """
+import sys
+from runtime.telemetry import configure_logging, structlog
+configure_logging(sys.stderr)
+for number in range(500):
+    structlog.stdlib.get_logger("paidup").info("a line of a log", number=number)
+"""
 
 
 def _fail(secret: str) -> None:

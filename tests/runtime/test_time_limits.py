@@ -175,7 +175,11 @@ def test_a_split_finds_the_event_that_meets_a_lock_in_the_largest_batch() -> Non
 
 def test_a_lock_outlasts_the_deciding_of_its_holder() -> None:
     assert rises([DECIDING_SECONDS, LOCK_SECONDS])
-    assert DECIDING_SECONDS < IDLE_IN_TRANSACTION_SECONDS / 2
+    assert DECIDING_SECONDS < IDLE_IN_TRANSACTION_SECONDS / 3
+
+
+def test_a_frozen_process_loses_its_locks_before_its_claim() -> None:
+    assert LEASE.total_seconds() > IDLE_IN_TRANSACTION_SECONDS
 
 
 def test_a_pool_that_waits_for_postgresql_does_not_count_as_stuck() -> None:

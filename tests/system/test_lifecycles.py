@@ -51,10 +51,13 @@ def test_a_lifecycle_ends_as_expected(
     lifecycle = compose(name, shape=shape, seed=seed, now=now)
     chance = Random(seed)  # noqa: S311 - a seeded order
 
-    answers = [system.post(e.body).status for e in arrange(list(lifecycle.events), chance)]
+    answers = [system.post(e.body) for e in arrange(list(lifecycle.events), chance)]
     system.await_settled(event.id for event in lifecycle.events)
 
-    assert (seed, answers.count(202)) == (seed, len(lifecycle.events))
-    assert set(answers) <= {200, 202}
+    assert all(answer.taken for answer in answers)
+    # What ingest stored before its 503 is a duplicate when it is sent again.
+    again = sum(answer.attempts > 1 for answer in answers)
+    accepted = [answer.status for answer in answers].count(202)
+    assert len(lifecycle.events) - again <= accepted <= len(lifecycle.events), seed
     assert (seed, system.differences(lifecycle.expected)) == (seed, ())
     assert system.observe(lifecycle.expected.user_id).audit or name == "checkout_expired"
