@@ -1,6 +1,7 @@
 """A statement of a person leaves its fact, its rows and its audit, and nothing wipes it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,15 +100,15 @@ def test_a_grant_leaves_access_statement_and_audit(ledger: Ledger, engine: Engin
     ]  # fmt: skip
 
 
-def test_a_statement_without_a_reason_is_refused_by_the_database(
-    ledger: Ledger, engine: Engine
+@pytest.mark.parametrize("empty", ["", " ", "\t\n", "\r\v\f"])
+@pytest.mark.parametrize("member", ["reason", "actor"])
+def test_a_statement_without_a_reason_or_a_person_is_refused_by_the_database(
+    ledger: Ledger, engine: Engine, member: str, empty: str
 ) -> None:
-    nameless = NewStatement(
-        id=EventId("op_1"), subject=grant().subject, actor="cli:ada", reason=" "
-    )
+    said = replace(grant(), **{member: empty})
 
-    with pytest.raises(IntegrityError, match="operator_statements_reason_check"):
-        record(ledger, nameless)
+    with pytest.raises(IntegrityError, match=f"operator_statements_{member}_check"):
+        record(ledger, said)
 
     assert rows(engine, "SELECT id FROM operator_statements") == []
     assert in_force(engine) == []
