@@ -67,6 +67,17 @@ def record(ledger: Ledger, *new: NewStatement | EndStatement) -> None:
     ledger.transact(lambda connection: ledger.state(connection, new))
 
 
+def rebuilder_on(engine: Engine) -> Rebuilder:
+    return Rebuilder(
+        engine=engine,
+        catalogues=CatalogueCache(),
+        scope=Scope(livemode="any", accounts=frozenset()),
+        actor="test",
+        reason="test",
+        dry_run=False,
+    )
+
+
 def in_force(engine: Engine) -> list[Any]:
     return rows(
         engine,
@@ -218,14 +229,7 @@ def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: En
     ledger.record([delivery(event("customer.updated", customer("cus_1", "usr_123")))])
     with engine.connect() as connection:
         parties = [*connection.scalars(text("SELECT party FROM parties ORDER BY party"))]
-    rebuilder = Rebuilder(
-        engine=engine,
-        catalogues=CatalogueCache(),
-        scope=Scope(livemode="any", accounts=frozenset()),
-        actor="test",
-        reason="test",
-        dry_run=False,
-    )
+    rebuilder = rebuilder_on(engine)
     assert rebuilder.from_facts(parties).decisions == []
     rebuilder.from_events(parties)
     assert in_force(engine) == before
@@ -235,6 +239,21 @@ def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: En
     assert rebuilder.from_facts(parties).decisions == []
     assert in_force(engine) == before
     assert rows(engine, "SELECT count(*) FROM facts WHERE event_id LIKE 'op_%'") == [2]
+
+
+def test_a_rebuild_forgets_what_the_table_of_statements_does_not_say(
+    ledger: Ledger, engine: Engine
+) -> None:
+    record(ledger, grant("grant_1"), grant("grant_2"))
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE operator_statements DISABLE TRIGGER append_only"))
+        connection.execute(text("DELETE FROM operator_statements WHERE subject = 'grant_1'"))
+        connection.execute(text("ALTER TABLE operator_statements ENABLE TRIGGER append_only"))
+
+    rebuilder_on(engine).from_facts([PartyId("any:grant_1"), PartyId("any:grant_2")])
+
+    assert in_force(engine) == [("usr_1", "grant_2")]
+    assert rows(engine, "SELECT event_id FROM facts") == ["op_grant_2"]
 
 
 def test_a_plan_that_is_given_stays_when_the_catalogue_loses_it(
