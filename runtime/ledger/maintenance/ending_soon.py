@@ -43,7 +43,7 @@ def count_ending_soon(connection: Connection) -> int:
 
 
 def count_ended(connection: Connection) -> int:
-    """Count the grants that ended by themselves within the last day."""
+    """Count the grants whose end was within the last day, by time or by a person."""
     return int(connection.scalar(_ENDED) or 0)
 
 
