@@ -1,5 +1,6 @@
 """A statement of a person leaves its fact, its rows and its audit, and nothing wipes it."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from billing.statements import OperatorGrant, OperatorLink
 from runtime.ledger import catalogues
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.errors import StatementRefused
+from runtime.ledger.locks import lock
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.maintenance.reproject import reproject
 from runtime.ledger.prepare import Scope
@@ -22,6 +24,7 @@ from runtime.ledger.record import Ledger
 from runtime.ledger.statements import EndStatement, NewStatement
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
+    WAITING,
     checkout,
     contents,
     customer,
@@ -30,10 +33,12 @@ from tests.runtime.ledger.delivery_builders import (
     example_plans,
     rows,
 )
+from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+GIVEN = PartyId("any:grant_1")
 
 
 def grant(name: str = "grant_1", user: str = "usr_1", **how: Any) -> NewStatement:
@@ -116,7 +121,8 @@ def test_a_grant_leaves_access_statement_and_audit(ledger: Ledger, engine: Engin
 def test_a_statement_without_a_reason_or_a_person_is_refused_by_the_database(
     ledger: Ledger, engine: Engine, member: str, empty: str
 ) -> None:
-    said = replace(grant(), **{member: empty})
+    nothing: dict[str, Any] = {member: empty}
+    said = replace(grant(), **nothing)
 
     with pytest.raises(IntegrityError, match=f"operator_statements_{member}_check"):
         record(ledger, said)
@@ -262,8 +268,37 @@ def test_a_plan_that_is_given_stays_when_the_catalogue_loses_it(
     record(ledger, grant())
     plans = read_catalogue({"plans": {"other": {"features": {"other": True}}}})
     catalogues.switch(engine, plans, actor="test", reason="test")
-    party = PartyId("any:grant_1")
-    reproject(engine, CatalogueCache(), [party], actor="test", reason="test")
+    project_again(engine)
+
+    assert in_force(engine) == [("usr_1", "grant_1")]
+
+
+def project_again(engine: Engine) -> None:
+    reproject(engine, CatalogueCache(), [GIVEN], actor="test", reason="test")
+
+
+def rebuild_facts(engine: Engine) -> None:
+    rebuilder_on(engine).from_facts([GIVEN])
+
+
+def rebuild_events(engine: Engine) -> None:
+    rebuilder_on(engine).from_events([GIVEN])
+
+
+@pytest.mark.parametrize("repair", [project_again, rebuild_facts, rebuild_events])
+def test_who_waited_while_a_grant_began_does_not_take_it_back(
+    ledger: Ledger, engine: Engine, repair: Callable[[Engine], None]
+) -> None:
+    starts_at = datetime.now(UTC) + timedelta(seconds=1)
+    record(ledger, grant(starts_at=starts_at))
+    with ThreadPoolExecutor(1) as other, engine.begin() as holder:
+        lock(holder, [GIVEN], above=())
+        repaired = other.submit(repair, engine)
+        until(lambda: rows(engine, WAITING) == [1])
+        assert datetime.now(UTC) < starts_at
+        until(lambda: datetime.now(UTC) > starts_at)
+        holder.rollback()
+        repaired.result()
 
     assert in_force(engine) == [("usr_1", "grant_1")]
 
