@@ -164,6 +164,35 @@ def test_a_person_ends_a_grant_once(ledger: Ledger, engine: Engine) -> None:
         record(ledger, end("grant_9"))
 
 
+def test_a_grant_or_link_is_ended_once_also_within_a_transaction(
+    ledger: Ledger, engine: Engine
+) -> None:
+    record(ledger, grant())
+
+    with pytest.raises(StatementRefused, match="grant_1 is named twice"):
+        record(ledger, end("grant_1", "op_1"), end("grant_1", "op_2"))
+
+    assert in_force(engine) == [("usr_1", "grant_1")]
+
+
+def test_the_audit_has_what_was_said_before_and_after(ledger: Ledger, engine: Engine) -> None:
+    ledger.record([delivery(event("checkout.session.completed", checkout("cs_1")))])
+    record(ledger, grant(), link("cs_1", "usr_9"))
+    record(ledger, end("grant_1", "op_1"), end("link_1", "op_2"))
+
+    audited = rows(
+        engine,
+        "SELECT action, actor, reason, user_id, before ->> 'user_id', after ->> 'user_id'"
+        " FROM audit_logs WHERE target_type IN ('grant', 'link') ORDER BY id",
+    )
+    assert audited == [
+        ("grant.added", "cli:ada", "the outage in May", "usr_1", None, "usr_1"),
+        ("link.added", "cli:ada", "the outage in May", "usr_9", None, "usr_9"),
+        ("grant.ended", "cli:bob", "a mistake", "usr_1", "usr_1", None),
+        ("link.ended", "cli:bob", "a mistake", "usr_9", "usr_9", None),
+    ]
+
+
 def test_of_two_who_end_a_grant_at_once_one_does(ledger: Ledger, engine: Engine) -> None:
     record(ledger, grant())
 
@@ -217,6 +246,21 @@ def test_a_link_that_is_taken_back_counts_as_never_made(ledger: Ledger, engine: 
     assert in_force(engine) == [("usr_123", "pi_of_cs_1")]
 
 
+def test_the_end_of_a_link_says_since_when_it_was(ledger: Ledger, engine: Engine) -> None:
+    ledger.record([delivery(event("checkout.session.completed", checkout("cs_1")))])
+    record(ledger, link("cs_1", "usr_9"))
+    record(ledger, end("link_1"))
+
+    (made_at,) = rows(engine, "SELECT made_at FROM operator_statements WHERE kind = 'link'")
+    (since,) = rows(
+        engine, "SELECT says ->> 'since' FROM operator_statements WHERE kind = 'link_ended'"
+    )
+    (stated,) = rows(
+        engine, "SELECT fact -> 'fields' ->> 'since' FROM facts WHERE event_id = 'op_end'"
+    )
+    assert datetime.fromisoformat(since) == datetime.fromisoformat(stated) == made_at
+
+
 def test_what_no_event_has_named_cannot_be_linked(ledger: Ledger, engine: Engine) -> None:
     with pytest.raises(StatementRefused, match="no event has named cs_typo yet"):
         record(ledger, link("cs_typo", "usr_9"))
@@ -227,9 +271,12 @@ def test_what_no_event_has_named_cannot_be_linked(ledger: Ledger, engine: Engine
 def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: Engine) -> None:
     bought = delivery(event("checkout.session.completed", checkout("cs_1", customer="cus_1")))
     ledger.record([bought])
+    seats = {"plan_code": "gone", "features": (("seats", 2),), "per_seat": ("seats",)}
     record(ledger, grant("grant_1", "usr_123"), link("cs_1", "usr_9"))
+    record(ledger, grant("grant_2", "usr_123", **seats), link("cs_1", "usr_8", "link_2"))
+    record(ledger, end("link_2"))
     before = in_force(engine)
-    assert before == [("usr_123", "grant_1"), ("usr_9", "pi_of_cs_1")]
+    assert before == [("usr_123", "grant_1"), ("usr_123", "grant_2"), ("usr_9", "pi_of_cs_1")]
 
     ledger.record([bought])
     ledger.record([delivery(event("customer.updated", customer("cus_1", "usr_123")))])
@@ -240,11 +287,14 @@ def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: En
     rebuilder.from_events(parties)
     assert in_force(engine) == before
 
-    with engine.begin() as connection:
-        connection.execute(text("DELETE FROM facts WHERE event_id LIKE 'op_%'"))
-    assert rebuilder.from_facts(parties).decisions == []
-    assert in_force(engine) == before
-    assert rows(engine, "SELECT count(*) FROM facts WHERE event_id LIKE 'op_%'") == [2]
+    stated = "SELECT fact FROM facts WHERE event_id LIKE 'op_%' ORDER BY event_id"
+    facts = rows(engine, stated)
+    for repair in (rebuilder.from_facts, rebuilder.from_events):
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM facts WHERE event_id LIKE 'op_%'"))
+        assert repair(parties).decisions == []
+        assert in_force(engine) == before
+        assert rows(engine, stated) == facts
 
 
 def test_a_rebuild_forgets_what_the_table_of_statements_does_not_say(
