@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 _MONTHS: Final = {"mo": 1, "y": 12}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})\s*(h|d|w|mo|y)")
+_MIN_YEAR: Final = 1000
 _MAX_YEAR: Final = 9000
-"""Later dates have no place for a zone's offset."""
+"""Dates of other years have no place for a zone's offset, or none in four digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,13 @@ class Duration:
         Raises:
             ValueError: it is too far in the future.
         """
+        reason = f"{self.text!r} ends too far in the future"
         try:
             end = _months_later(start.astimezone(zone), self.months).astimezone(UTC) + self.span
         except OverflowError:
-            reason = f"{self.text!r} ends too far in the future"
             raise ValueError(reason) from None
+        if end.year > _MAX_YEAR:
+            raise ValueError(reason)
         return end
 
 
@@ -56,7 +59,7 @@ def parse_end(text: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a date or a time ends: a date without a time ends with its day.
 
     Raises:
-        ValueError: the text names no time, or one too far in the future.
+        ValueError: the text names no time, or one too far away.
     """
     return _moment(text, zone, day_ends=True)
 
@@ -65,24 +68,36 @@ def parse_start(text: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a date or a time begins.
 
     Raises:
-        ValueError: the text names no time, or one too far in the future.
+        ValueError: the text names no time, or one too far away.
     """
     return _moment(text, zone, day_ends=False)
 
 
 def _moment(text: str, zone: ZoneInfo, *, day_ends: bool) -> datetime:
-    try:
-        written: date = date.fromisoformat(text.strip())
-    except ValueError:
-        written = datetime.fromisoformat(text.strip())
+    written = _written(text)
     if written.year > _MAX_YEAR:
         reason = f"{text!r} is too far in the future: --forever has no end"
+        raise ValueError(reason)
+    if written.year < _MIN_YEAR:
+        reason = f"{text!r} is too far in the past"
         raise ValueError(reason)
     if isinstance(written, datetime):
         at = written
     else:
         at = datetime.combine(written + timedelta(days=day_ends), time())
     return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _written(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        reason = f"{text!r} is no time: write 2026-12-31 or 2026-12-31T18:00"
+        raise ValueError(reason) from None
 
 
 def _months_later(at: datetime, months: int) -> datetime:
