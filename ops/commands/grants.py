@@ -1,6 +1,7 @@
 """``paidup grants``."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,19 +13,25 @@ from zoneinfo import ZoneInfo
 import click
 from sqlalchemy import Connection
 
-from billing.catalogue import FeatureValue
 from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
 from ops.queries.grants import GrantFilter, list_grants
-from ops.queries.lookups import look_up_one
+from ops.queries.lookups import Lookup, describe_missing, look_up_one
 from ops.queries.parties import configured_realms
 from ops.statements.bulk import BulkResult, check_all, make_all, read_file
 from ops.statements.deployment import grants_of
 from ops.statements.grants import EndRequest, GrantOperations, GrantRequest, GrantResult
-from ops.statements.render import GRANT_COLUMNS, print_grant, print_grants
-from ops.statements.request import read_feature, read_period
+from ops.statements.render import (
+    GRANT_COLUMNS,
+    PrintGrant,
+    print_added,
+    print_ended,
+    print_grants,
+)
+from ops.statements.request import UnreadableRequest, read_features, read_period
 from ops.statements.times import parse_duration
+from ops.statements.users import find_user
 from ops.terminal.formats import format_count
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import (
@@ -100,11 +107,12 @@ def add(user: str | None, *, file: Path | None, **given: Any) -> int:
         raise click.UsageError("name a user, or give --file")
     if file is not None:
         return _add_file(settings, file, given)
-    request = _request(settings, user or "", given)
+    with as_wrong_use():
+        request = _request(settings, user or "", given)
     return _carry_out(
         settings,
         lambda grants_, connection: grants_.add(connection, request, key=given["key"]),
-        "added",
+        print_added,
         dry_run=given["dry_run"],
         as_json=given["as_json"],
     )
@@ -125,18 +133,20 @@ def list_(*, user: str | None, ending: str | None, over: bool, limit: int, as_js
     settings = find_settings(os.environ, "DATABASE_URL")
     within = None if ending is None else _span(ending)
     with connections.open_snapshot(settings, application="grants") as connection:
-        named = None if user is None else _user(connection, settings, user)
-        wanted = GrantFilter(user=named, ending=within, over=over)
+        lookup = None if user is None else _look_up(connection, settings, user)
+        wanted = GrantFilter(user=lookup.user if lookup else None, ending=within, over=over)
         found, total = list_grants(connection, wanted, limit=limit)
+    missing = describe_missing(lookup) if lookup else None
     more = total - len(found)
     print_list(
         "grants",
         found,
         GRANT_COLUMNS,
         as_json=as_json,
-        empty="no grant matches; `paidup grants list --all` shows those that are over, too",
+        empty=missing or _no_grant(user, ending, over=over),
         notes=[f"{more} more: --limit shows them"] if more else [],
         total=total,
+        known=lookup is None or lookup.known,
     )
 
 
@@ -159,7 +169,7 @@ def end(
     return _carry_out(
         settings,
         lambda grants_, connection: grants_.end(connection, request, key=key),
-        "ended",
+        print_ended,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -168,7 +178,7 @@ def end(
 def _carry_out(
     settings: Settings,
     call: Callable[[GrantOperations, Connection], CallResult[GrantResult]],
-    done: str,
+    print_result: PrintGrant,
     *,
     dry_run: bool,
     as_json: bool,
@@ -181,8 +191,7 @@ def _carry_out(
     if as_json:
         print_json({**called.result.document(), "repeated": called.repeated, "dry_run": dry_run})
         return 0
-    would = f"would have {done}" if dry_run else done
-    print_grant(called.result, done=f"{would} before:" if called.repeated else would)
+    print_result(called.result, repeated=called.repeated, dry_run=dry_run)
     return 0
 
 
@@ -232,7 +241,8 @@ def _report_file(
 
 
 def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantRequest:
-    features: dict[str, FeatureValue] = dict(map(read_feature, given["features"]))
+    why = require_reason(given["reason"])
+    features = read_features(given["features"])
     starts_at, lasts, until = read_period(
         settings.time_zone,
         starts=given["starts"],
@@ -241,7 +251,8 @@ def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantReque
         forever=given["forever"],
     )
     with connections.open_snapshot(settings, application="grants") as connection:
-        user = _user(connection, settings, text)
+        realms = configured_realms(settings)
+        user = find_user(connection, realms, text, new_user=given["new_user"])
     return GrantRequest(
         user_id=user,
         plan_code=given["plan_code"],
@@ -250,15 +261,38 @@ def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantReque
         lasts=lasts,
         until=until,
         actor=given["actor"],
-        reason=require_reason(given["reason"]),
+        reason=why,
         test=given["test"],
         new_user=given["new_user"],
         new_feature=given["new_feature"],
     )
 
 
-def _user(connection: Connection, settings: Settings, text: str) -> str:
-    return look_up_one(connection, configured_realms(settings), storable(text)).user
+def _look_up(connection: Connection, settings: Settings, text: str) -> Lookup:
+    return look_up_one(connection, configured_realms(settings), storable(text))
+
+
+def _no_grant(user: str | None, ending: str | None, *, over: bool) -> str:
+    if ending is not None:
+        return f"no grant in force ends within {ending}"
+    if over:
+        return "no grant matches"
+    words = () if user is None else ("--user", user)
+    call = shlex.join(["paidup", "grants", "list", *words, "--all"])
+    return f"no grant matches; `{call}` shows those that are over, too"
+
+
+@contextmanager
+def as_wrong_use() -> Iterator[None]:
+    """Say of what cannot be read that the command was used wrongly.
+
+    Raises:
+        UsageError: what was written is no request.
+    """
+    try:
+        yield
+    except UnreadableRequest as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _confirm(number: int, *, yes: bool) -> None:
@@ -276,9 +310,8 @@ def _confirm(number: int, *, yes: bool) -> None:
 
 
 def _span(text: str) -> timedelta:
+    now = datetime.now(UTC)
     try:
-        duration = parse_duration(text)
+        return parse_duration(text).after(now, ZoneInfo("UTC")) - now
     except ValueError as error:
         raise click.UsageError(f"--ending: {error}") from error
-    now = datetime.now(UTC)
-    return duration.after(now, ZoneInfo("UTC")) - now

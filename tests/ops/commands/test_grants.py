@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from billing.envelope import parse
+from ops.samples.emails import email_of
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
-from tests.runtime.ledger.delivery_builders import contents
+from tests.runtime.ledger.delivery_builders import checkout, contents, event
 
 pytestmark = pytest.mark.servers
 
@@ -26,6 +28,12 @@ def books(books: SeededDatabase, deployed: Callable[..., None]) -> SeededDatabas
     deployed(DATABASE_URL=books.url)
     books.tell("onetime", user="usr_1")
     return books
+
+
+def guest_checkout() -> dict[str, Any]:
+    """A paid checkout of a customer without a user."""
+    guest = checkout("cs_guest", client_reference_id=None, customer="cus_guest")
+    return {**guest, "customer_details": {"email": "guest@example.com"}}
 
 
 def rows(books: SeededDatabase, query: str) -> list[Any]:
@@ -81,7 +89,6 @@ def test_a_user_never_seen_needs_a_flag(books: SeededDatabase, paidup: Paidup) -
         (("--plan", "gold", "--forever"), "there is no plan 'gold'; plans: "),
         (("--feature", "beta", "--forever"), "no plan has a feature 'beta'"),
         (("--feature", "max_devices=true", "--forever"), "is a number in the plans"),
-        (("--plan", "premium"), "one of --for, --until and --forever"),
         (("--plan", "premium", "--until", "2020-01-01"), "is not after its start or now"),
         (("--forever",), "either a plan or features"),
         (
@@ -97,6 +104,69 @@ def test_what_cannot_be_meant_is_refused_with_the_reason(
 
     assert says in paidup.err
     assert rows(books, "SELECT id FROM operator_statements") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("usr_1", "--plan", "premium"), "one of --for, --until and --forever"),
+        (("usr_1", "--plan", "premium", "--for", "0d"), "'0d' is no duration: write 12h"),
+        (("usr_1", "--plan", "premium", "--for=-5d"), "'-5d' is no duration: write 12h"),
+        (("usr_1", "--plan", "premium", "--until", "0001-01-01"), "too far in the past"),
+        (("usr_1", "--plan", "premium", "--until", "soon"), "write 2026-12-31"),
+        (("usr_1", "--feature", "max_devices=-1", "--forever"), "a whole number"),
+        (("usr_1", "--feature", "a", "--feature", "a=false", "--forever"), "is given twice"),
+        ((" ", "--plan", "premium", "--forever", "--new-user"), "a user has 1 to 500"),
+        (("", "--plan", "premium", "--forever", "--new-user"), "a user has 1 to 500"),
+        (("u" * 501, "--plan", "premium", "--forever", "--new-user"), "a user has 1 to 500"),
+    ],
+)
+def test_what_cannot_be_read_is_wrong_use(
+    books: SeededDatabase, paidup: Paidup, arguments: tuple[str, ...], says: str
+) -> None:
+    paidup("grants", "add", *arguments, *WHY, code=2)
+
+    assert says in " ".join(paidup.err.split())
+    assert rows(books, "SELECT id FROM operator_statements") == []
+
+
+def test_a_user_is_found_by_an_id_of_stripe_or_an_address(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    ((customer,),) = rows(books, "SELECT stripe_customer_id FROM customers")
+
+    for named in (customer, email_of("usr_1"), " usr_1 "):
+        assert given(paidup, named, "--plan", "premium", "--for", "1d")["user_id"] == "usr_1"
+
+
+def test_one_who_waits_for_a_user_is_to_be_linked_and_is_no_new_user(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    books.settle([parse(event("checkout.session.completed", guest_checkout()))])
+
+    for named, target in (("cus_guest", "cus_guest"), ("guest@example.com", "ID")):
+        paidup("grants", "add", named, "--plan", "premium", "--forever", *WHY, code=1)
+
+        assert f"no event names a user of {named} yet" in paidup.err
+        assert f"`paidup links add {target} USER --reason WHY`" in paidup.err
+        assert "--new-user" not in paidup.err
+    paidup("grants", "add", "cus_guest", "--plan", "premium", "--forever", "--new-user", *WHY,
+           code=1)  # fmt: skip
+    assert "paidup links add cus_guest USER" in paidup.err
+    assert rows(books, "SELECT id FROM operator_statements") == []
+
+
+def test_an_unknown_id_of_stripe_or_a_name_is_no_new_user_by_mistake(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    named = guest_checkout()
+    named["customer_details"]["name"] = "Ada Lovelace"
+    books.settle([parse(event("checkout.session.completed", named))])
+
+    paidup("grants", "add", "cus_typo", "--plan", "premium", "--forever", *WHY, code=1)
+    assert "no event names 'cus_typo': compare it with Stripe's dashboard" in paidup.err
+    paidup("grants", "add", "Ada Lovelace", "--plan", "premium", "--forever", *WHY, code=1)
+    assert "it is a name or in the metadata of cus_guest" in paidup.err
 
 
 def test_a_reason_is_required(books: SeededDatabase, paidup: Paidup) -> None:
@@ -184,6 +254,79 @@ def test_explain_names_the_person_and_the_reason(books: SeededDatabase, paidup: 
     past = paidup("explain", "usr_1", "max_devices", "--at", "0s")
     assert "cli:ada" in past
     assert "the outage in May" in past
+
+
+def test_a_list_of_one_who_is_unknown_or_waits_says_so(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    assert "no event names 'usr_typo'" in paidup("grants", "list", "--user", "usr_typo")
+    assert "`paidup grants list --all`" in paidup("grants", "list")
+    assert "`paidup grants list --user usr_1 --all`" in paidup("grants", "list", "--user", "usr_1")
+    assert paidup("grants", "list", "--all") == "no grant matches\n"
+    document = json.loads(paidup("grants", "list", "--user", "usr_typo", "--json"))
+    assert document == {"grants": [], "total": 0, "known": False}
+
+
+@pytest.mark.parametrize("ending", ["999999y", "999999w", "0d", "soon"])
+def test_a_time_of_which_grants_cannot_end_within_is_wrong_use(
+    books: SeededDatabase, paidup: Paidup, ending: str
+) -> None:
+    paidup("grants", "list", "--ending", ending, code=2)
+
+    assert "--ending" in paidup.err
+
+
+def test_who_ends_what_is_no_grant_is_told_where_to_look(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    paidup("grants", "end", "grant_none", *WHY, code=1)
+    assert "`paidup grants list` shows them" in paidup.err
+
+    paidup("grants", "end", "link_1", *WHY, code=1)
+    assert "`paidup links end link_1 --reason WHY`" in paidup.err
+    paidup("links", "end", "grant_1", *WHY, code=1)
+    assert "`paidup grants end grant_1 --reason WHY`" in paidup.err
+
+
+def test_the_answer_to_an_end_says_when_it_ended(books: SeededDatabase, paidup: Paidup) -> None:
+    grant = given(paidup, "usr_1", "--plan", "premium", "--forever")["grant"]
+
+    would = paidup("grants", "end", grant, *WHY, "--dry-run")
+    said = paidup("grants", "end", grant, *WHY)
+
+    assert would.startswith(f"would have ended {grant}: plan premium for usr_1\n")
+    assert "Z, ended " in said
+    assert "for good" not in said
+
+
+def test_a_dry_run_shows_no_id_since_none_is_given(books: SeededDatabase, paidup: Paidup) -> None:
+    said = paidup("grants", "add", "usr_1", "--plan", "premium", "--for", "1d", *WHY, "--dry-run")
+
+    assert said.startswith("would have added plan premium for usr_1\n")
+    assert "grant_" not in said
+
+
+def test_a_statement_leads_to_its_user_and_its_audit(books: SeededDatabase, paidup: Paidup) -> None:
+    made = given(paidup, "usr_1", "--plan", "premium", "--for", "30d")
+
+    for named in (made["grant"], made["statement"]):
+        assert f"This is the user of {named}." in paidup("explain", named)
+        assert made["grant"] in paidup("grants", "list", "--user", named)
+    paidup("events", "show", made["statement"], code=1)
+    assert f"`paidup audit list --event {made['statement']}`" in paidup.err
+    assert "grant.added" in paidup("audit", "list", "--event", made["statement"])
+
+
+def test_a_reason_of_several_lines_stays_one_line_of_an_explanation(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    paidup("grants", "add", "usr_1", "--plan", "premium", "--forever", "--as", "ada",
+           "--reason", "outage\n  paid by pi_1: 5.00 USD")  # fmt: skip
+
+    for when in ((), ("--at", "0s")):
+        said = paidup("explain", "usr_1", "max_devices", *when)
+        assert "cli:ada gave this: outage\\n  paid by" in said
+        assert not [line for line in said.splitlines() if line.strip().startswith("paid by pi_1:")]
 
 
 CSV = """user,plan,for,until,reason

@@ -58,7 +58,7 @@ def test_a_time_outside_every_calendar_is_refused_and_says_what_has_no_end() -> 
         read_period(
             ZoneInfo("Europe/Berlin"), starts="0001-01-01", lasts="1d", until=None, forever=False
         )
-    with pytest.raises(CommandFailed, match="too far in the future: --forever has no end$"):
+    with pytest.raises(CommandFailed, match=r"too far in the future: --forever has no end$"):
         read_period(UTC, starts=None, lasts=None, until="9999-12-31", forever=False)
 
 
