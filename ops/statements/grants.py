@@ -121,14 +121,22 @@ class GrantResult:
         }
 
 
-class NoSuchGrant(CommandFailed):
+class NoSuchStatement(CommandFailed):
+    """No grant or link has this id; ``says`` leaves out which command shows those there are."""
+
+    def __init__(self, says: str, *, shows: str) -> None:
+        self.says = says
+        super().__init__(f"{says}: {shows}; nothing was recorded")
+
+
+class NoSuchGrant(NoSuchStatement):
     """No grant has this id."""
 
     def __init__(self, grant: str) -> None:
-        where = "`paidup grants list` shows them"
+        shows = "`paidup grants list` shows them"
         if grant.startswith(LINK_PREFIX):
-            where = f"`paidup links end {grant} --reason WHY` ends a link"
-        super().__init__(f"there is no grant {grant}: {where}; nothing was recorded")
+            shows = f"`paidup links end {grant} --reason WHY` ends a link"
+        super().__init__(f"there is no grant {grant}", shows=shows)
 
 
 class GrantOperations:

@@ -13,7 +13,7 @@ from billing.ids import ObjectKey, Realm, realm_in
 from billing.statements import GRANT_PREFIX, OperatorLink, OperatorStatement
 from ops.errors import CommandFailed
 from ops.queries.lookups import LINKABLE
-from ops.statements.grants import KEPT, EndRequest
+from ops.statements.grants import KEPT, EndRequest, NoSuchStatement
 from ops.statements.identifiers import new_link_id, new_statement_id
 from ops.statements.users import require_known
 from runtime.idempotency import CallResult, HitCounter, Idempotent
@@ -103,14 +103,14 @@ class LinkResult:
         return asdict(self)
 
 
-class NoSuchLink(CommandFailed):
+class NoSuchLink(NoSuchStatement):
     """No link has this id."""
 
     def __init__(self, link: str) -> None:
-        where = "`paidup links list` shows them"
+        shows = "`paidup links list` shows them"
         if link.startswith(GRANT_PREFIX):
-            where = f"`paidup grants end {link} --reason WHY` ends a grant"
-        super().__init__(f"there is no link {link}: {where}; nothing was recorded")
+            shows = f"`paidup grants end {link} --reason WHY` ends a grant"
+        super().__init__(f"there is no link {link}", shows=shows)
 
 
 class LinkOperations:
