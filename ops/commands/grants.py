@@ -19,7 +19,13 @@ from ops.errors import CommandFailed
 from ops.queries.grants import GrantFilter, list_grants
 from ops.queries.lookups import Lookup, describe_missing, look_up_one
 from ops.queries.parties import configured_realms
-from ops.statements.bulk import BulkResult, check_all, make_all, read_file
+from ops.statements.bulk import (
+    MAX_KEY,
+    BulkResult,
+    BulkRun,
+    find_users,
+    read_file,
+)
 from ops.statements.deployment import grants_of
 from ops.statements.grants import EndRequest, GrantOperations, GrantRequest, GrantResult
 from ops.statements.render import (
@@ -44,14 +50,23 @@ from ops.terminal.output import (
     print_text,
 )
 from ops.up.up_file import settings as find_settings
-from runtime.idempotency import CallResult
+from runtime.idempotency import CallResult, InvalidKey, check_key
 from runtime.ledger.deployment import ledger_of
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 
+
+def _key(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    try:
+        return None if given is None else check_key(given)
+    except InvalidKey as invalid:
+        raise click.BadParameter(str(invalid)) from invalid
+
+
 key_option = click.option(
     "--idempotency-key",
     "key",
+    callback=_key,
     metavar="KEY",
     help="Repeat a call safely: the same key never makes a second grant.",
 )
@@ -205,39 +220,54 @@ def _ledger(settings: Settings) -> Iterator[Ledger]:
 
 def _add_file(settings: Settings, path: Path, given: dict[str, Any]) -> int:
     """Check every row of a file and show what it would make; make it unless it is a dry run."""
-    file = read_file(path, settings, given)
-    with _ledger(settings) as ledger:
-        grants_ = grants_of(settings, ledger)
-        checked = check_all(ledger, grants_, path, file)
-        if given["dry_run"]:
-            return _report_file(checked, BulkResult(), as_json=given["as_json"], dry_run=True)
-        if not given["as_json"]:
-            print_grants(checked)
-        _confirm(len(checked), yes=given["yes"])
-        made = make_all(ledger, grants_, file, given["key"])
-    return _report_file(checked, made, as_json=given["as_json"], dry_run=False)
-
-
-def _report_file(
-    checked: Sequence[GrantResult], made: BulkResult, *, as_json: bool, dry_run: bool
-) -> int:
-    if as_json:
-        rows = [each.document() for each in checked] if dry_run else []
-        print_json(
-            {
-                "dry_run": dry_run,
-                "would_grant": rows,
-                **pick_fields(made, "made", "repeated", "interrupted"),
-            }
+    key = given["key"]
+    if key is not None and len(key) > MAX_KEY:
+        raise click.UsageError(
+            f"--idempotency-key: that of a file has at most {MAX_KEY} characters"
         )
-    elif dry_run:
-        print_grants(checked)
+    file = read_file(path, settings, given)
+    with connections.open_snapshot(settings, application="grants") as connection:
+        file = find_users(connection, configured_realms(settings), path, file)
+    with _ledger(settings) as ledger:
+        run = BulkRun(
+            ledger=ledger, grants=grants_of(settings, ledger), path=path, file=file, key=key
+        )
+        checked = run.check()
+        new = [each.result for each in checked if not each.repeated]
+        if new and not given["as_json"]:
+            print_grants(new)
+        if given["dry_run"]:
+            return _report_check(new, len(checked) - len(new), as_json=given["as_json"])
+        if new:
+            _confirm(len(new), yes=given["yes"], as_json=given["as_json"])
+        made = run.make(checked)
+    return _report_made(made, as_json=given["as_json"])
+
+
+def _report_check(new: Sequence[GrantResult], before: int, *, as_json: bool) -> int:
+    if as_json:
+        would = [each.document() for each in new]
+        print_json({"dry_run": True, "would_grant": would, "repeated": before})
+    elif before:
+        print_text(_made_before(before))
+    return 0
+
+
+def _report_made(made: BulkResult, *, as_json: bool) -> int:
+    if as_json:
+        counts = pick_fields(made, "made", "repeated", "interrupted")
+        grants_ = [each.document() for each in made.grants]
+        print_json({"dry_run": False, "grants": grants_, **counts})
     else:
-        before = f"; {made.repeated} were made before" if made.repeated else ""
+        before = f"; {_made_before(made.repeated)}" if made.repeated else ""
         print_text(f"{format_count(made.made, 'grant')} made{before}")
         if made.interrupted:
             print_text("interrupted: the same command makes the rest")
     return 1 if made.interrupted else 0
+
+
+def _made_before(number: int) -> str:
+    return f"{number} {'was' if number == 1 else 'were'} made before"
 
 
 def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantRequest:
@@ -295,17 +325,18 @@ def as_wrong_use() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def _confirm(number: int, *, yes: bool) -> None:
+def _confirm(number: int, *, yes: bool, as_json: bool) -> None:
     """Ask before making many grants.
 
     Raises:
-        CommandFailed: standard input is no terminal, so there is no one to ask.
+        CommandFailed: there is no one to ask, or no preview to decide by.
         Abort: the operator said no.
     """
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise CommandFailed("add --yes to make these grants; nothing was granted")
+    if as_json or not sys.stdin.isatty():
+        shows = "`--dry-run` shows them"
+        raise CommandFailed(f"add --yes to make these grants; {shows}; nothing was granted")
     click.confirm(f"make {format_count(number, 'grant')}?", abort=True, err=True)
 
 

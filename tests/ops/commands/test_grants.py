@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from billing.envelope import parse
 from ops.samples.emails import email_of
+from ops.terminal.interrupt import Interrupted
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.delivery_builders import checkout, contents, event
@@ -411,3 +412,130 @@ def test_dates_are_of_the_zone_of_the_deployment(
     made = given(paidup, "usr_1", "--plan", "premium", "--until", day.isoformat())
 
     assert datetime.fromisoformat(made["until"]).hour in {22, 23}
+
+
+def written(tmp_path: Path, text: str, name: str = "other.csv") -> str:
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("user,reason\nusr_1,\n", "line 2: it gives no reason"),
+        ("user,reason\nusr_1," + "x" * 501 + "\n", "line 2: a reason has 1 to 500 characters"),
+        ("user,reason\n" + "u" * 501 + ",why\n", "line 2: a user has 1 to 500 characters"),
+        ("user,reason\n,why\n", "line 2: it names no user"),
+        ("user,reason\nusr_1,why,more\n", "line 2: more fields than columns"),
+        ("user,for,reason\nusr_1,0d,why\n", "line 2: '0d' is no duration"),
+        ("user,feature,reason\nusr_1,a;a=false,why\n", "line 2: the feature 'a' is given twice"),
+        ("user,reason\nusr_1,why\nusr_1,why\n", "line 3: the same grant as in line 2"),
+        ("user,reason,reason\nusr_1,why,why\n", "has the column 'reason' twice"),
+        ("user;reason\nusr_1;why\n", "separate columns by commas"),
+        ("user,wann\nusr_1,why\n", "has the column 'wann'"),
+        ("user,reason\nnew@example.com,why\n", "line 2: nothing has named the user"),
+        ("user,reason\ncus_typo,why\n", "line 2: no event names 'cus_typo'"),
+    ],
+)
+def test_each_mistake_in_a_file_is_named_with_its_line(
+    books: SeededDatabase, paidup: Paidup, tmp_path: Path, text: str, says: str
+) -> None:
+    path = written(tmp_path, text)
+
+    paidup("grants", "add", "--file", path, *FILE, "--as", "ada", "--yes", code=1)
+
+    assert says in paidup.err
+    assert rows(books, "SELECT id FROM operator_statements") == []
+
+
+def test_a_file_of_a_spreadsheet_is_read(
+    books: SeededDatabase, paidup: Paidup, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "\ufeffUser, Until \r\nusr_1,2999-12-31\r\n,\r\n\r\n")
+
+    paidup("grants", "add", "--file", path, "--plan", "premium", *WHY, "--yes")
+
+    (until,) = rows(books, "SELECT says ->> 'until' FROM operator_statements")
+    assert until[0].startswith("3000-01-01")
+
+
+def test_users_of_a_file_are_found_by_an_id_of_stripe_or_an_address(
+    books: SeededDatabase, paidup: Paidup, tmp_path: Path
+) -> None:
+    ((customer,),) = rows(books, "SELECT stripe_customer_id FROM customers")
+    path = written(tmp_path, f"user,for\n{customer},1d\n{email_of('usr_1')},2d\n")
+
+    paidup("grants", "add", "--file", path, *FILE, *WHY, "--yes")
+
+    assert rows(books, "SELECT DISTINCT user_id FROM operator_statements") == [("usr_1",)]
+
+
+def test_a_second_run_previews_what_is_left_and_asks_for_that_alone(
+    books: SeededDatabase, paidup: Paidup, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ("grants", "add", "--file", str(file), *FILE, "--new-user", *WHY)
+    interrupted = iter([False, True])
+
+    class AfterTheFirst:
+        def pause(self, _: float) -> None:
+            if next(interrupted):
+                raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ops.statements.bulk.Interruption", AfterTheFirst)
+        assert "interrupted: the same command makes the rest" in paidup(*call, "--yes", code=1)
+
+    would = json.loads(paidup(*call, "--dry-run", "--json"))
+    assert [each["user_id"] for each in would["would_grant"]] == ["usr_2", "usr_3"]
+    assert would["repeated"] == 1
+    said = paidup(*call, "--yes")
+    assert "usr_1 " not in said
+    assert "2 grants made; 1 was made before" in said
+    # Nothing is left to ask for.
+    assert "0 grants made; 3 were made before" in paidup(*call)
+
+
+def test_the_same_file_with_other_options_is_refused_before_the_first_grant(
+    books: SeededDatabase, paidup: Paidup, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "user,for\nusr_1,1d\n")
+    paidup("grants", "add", "--file", path, *FILE, *WHY, "--yes")
+
+    paidup("grants", "add", "--file", path, "--plan", "team", *WHY, "--yes", code=1)
+
+    assert "line 2: this file was granted before with other options" in paidup.err
+    assert "--idempotency-key" in paidup.err
+    again = ("--plan", "team", *WHY, "--yes", "--idempotency-key", "second")
+    assert "1 grant made" in paidup("grants", "add", "--file", path, *again)
+
+
+@pytest.mark.parametrize("key", ["two words", "", "k" * 241])
+def test_a_key_of_which_rows_can_have_none_is_refused_first(
+    books: SeededDatabase, paidup: Paidup, file: Path, key: str
+) -> None:
+    call = ("grants", "add", "--file", str(file), *FILE, "--new-user", *WHY, "--yes")
+
+    paidup(*call, "--idempotency-key", key, code=2)
+
+    assert "--idempotency-key" in paidup.err
+    assert rows(books, "SELECT id FROM operator_statements") == []
+
+
+def test_a_document_of_a_file_names_every_grant_and_needs_yes_since_it_shows_no_preview(
+    books: SeededDatabase, paidup: Paidup, file: Path
+) -> None:
+    call = ("grants", "add", "--file", str(file), *FILE, "--new-user", *WHY, "--json")
+    paidup(*call, code=1)
+    assert "add --yes to make these grants; `" in paidup.err
+
+    made = json.loads(paidup(*call, "--yes"))
+    again = json.loads(paidup(*call, "--yes"))
+
+    assert [(each["line"], each["user_id"]) for each in made["grants"]] == [
+        (2, "usr_1"), (3, "usr_2"), (4, "usr_3"),
+    ]  # fmt: skip
+    ids = rows(books, "SELECT subject FROM operator_statements ORDER BY user_id")
+    assert [(each["grant"],) for each in made["grants"]] == ids
+    assert [each["grant"] for each in again["grants"]] == [each["grant"] for each in made["grants"]]
+    assert {each["repeated"] for each in again["grants"]} == {True}
