@@ -17,7 +17,7 @@ from runtime.http.problems import respond, respond_to_http_error
 from runtime.telemetry import Metrics
 
 _FRONT: Final = """\
-This is Paidup's console. It has no pages yet. Its read API is described in /openapi.json:
+This is Paidup's console. It has no pages yet. Its API is described in /openapi.json:
 
     curl -H "Authorization: Bearer $TOKEN" {url}v1/users/usr_123/entitlements
 """
