@@ -14,6 +14,9 @@ from billing.ids import EVERY_REALM, CustomerId, EventId, ObjectKey, Realm, obje
 GRANT_PREFIX: Final = "grant_"
 """The beginning of a grant's id, which is the source of what it gives."""
 
+LINK_PREFIX: Final = "link_"
+"""The beginning of a link's id."""
+
 STATEMENT_PREFIX: Final = "op_"
 """The beginning of a statement's id, which stands where an event's id would."""
 

@@ -459,8 +459,8 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="time_zone",
         parse=_zone,
         default="UTC",
-        help="The zone of dates that people write in commands, such as `Europe/Berlin`: a grant"
-        " until a date ends with that day there.",
+        help="The zone of the start and end of grants that name none, such as `Europe/Berlin`: a"
+        " grant until a date ends with that day there. All other times are UTC.",
     ),
     Variable(
         name="PAIDUP_CONSOLE_RATE",

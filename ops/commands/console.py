@@ -16,7 +16,7 @@ from ops.up.replace_process import replace_process
 )
 @click.pass_context
 def console(context: click.Context) -> None:
-    """Run the read API, which tells applications what a user may use.
+    """Run the HTTP API: applications read what a user may use, operators state grants and links.
 
     It listens on PAIDUP_CONSOLE_BIND, which must never be a public address, and stops on SIGTERM.
     It needs PostgreSQL but not Redis. Every request needs a token.

@@ -1,6 +1,7 @@
 """``paidup grants``."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,19 +13,31 @@ from zoneinfo import ZoneInfo
 import click
 from sqlalchemy import Connection
 
-from billing.catalogue import FeatureValue
 from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
 from ops.queries.grants import GrantFilter, list_grants
-from ops.queries.lookups import look_up_one
+from ops.queries.lookups import Lookup, describe_missing, look_up_one
 from ops.queries.parties import configured_realms
-from ops.statements.bulk import BulkResult, check_all, make_all, read_file
+from ops.statements.bulk import (
+    MAX_KEY,
+    BulkResult,
+    BulkRun,
+    find_users,
+    read_file,
+)
 from ops.statements.deployment import grants_of
 from ops.statements.grants import EndRequest, GrantOperations, GrantRequest, GrantResult
-from ops.statements.render import GRANT_COLUMNS, print_grant, print_grants
-from ops.statements.request import read_feature, read_period
+from ops.statements.render import (
+    GRANT_COLUMNS,
+    PrintGrant,
+    print_added,
+    print_ended,
+    print_grants,
+)
+from ops.statements.request import UnreadableRequest, read_features, read_period
 from ops.statements.times import parse_duration
+from ops.statements.users import find_user
 from ops.terminal.formats import format_count
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import (
@@ -37,14 +50,23 @@ from ops.terminal.output import (
     print_text,
 )
 from ops.up.up_file import settings as find_settings
-from runtime.idempotency import CallResult
+from runtime.idempotency import CallResult, InvalidKey, check_key
 from runtime.ledger.deployment import ledger_of
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 
+
+def _key(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    try:
+        return None if given is None else check_key(given)
+    except InvalidKey as invalid:
+        raise click.BadParameter(str(invalid)) from invalid
+
+
 key_option = click.option(
     "--idempotency-key",
     "key",
+    callback=_key,
     metavar="KEY",
     help="Repeat a call safely: the same key never makes a second grant.",
 )
@@ -100,11 +122,12 @@ def add(user: str | None, *, file: Path | None, **given: Any) -> int:
         raise click.UsageError("name a user, or give --file")
     if file is not None:
         return _add_file(settings, file, given)
-    request = _request(settings, user or "", given)
+    with as_wrong_use():
+        request = _request(settings, user or "", given)
     return _carry_out(
         settings,
         lambda grants_, connection: grants_.add(connection, request, key=given["key"]),
-        "added",
+        print_added,
         dry_run=given["dry_run"],
         as_json=given["as_json"],
     )
@@ -125,18 +148,20 @@ def list_(*, user: str | None, ending: str | None, over: bool, limit: int, as_js
     settings = find_settings(os.environ, "DATABASE_URL")
     within = None if ending is None else _span(ending)
     with connections.open_snapshot(settings, application="grants") as connection:
-        named = None if user is None else _user(connection, settings, user)
-        wanted = GrantFilter(user=named, ending=within, over=over)
+        lookup = None if user is None else _look_up(connection, settings, user)
+        wanted = GrantFilter(user=lookup.user if lookup else None, ending=within, over=over)
         found, total = list_grants(connection, wanted, limit=limit)
+    missing = describe_missing(lookup) if lookup else None
     more = total - len(found)
     print_list(
         "grants",
         found,
         GRANT_COLUMNS,
         as_json=as_json,
-        empty="no grant matches; `paidup grants list --all` shows those that are over, too",
+        empty=missing or _no_grant(user, ending, over=over),
         notes=[f"{more} more: --limit shows them"] if more else [],
         total=total,
+        known=lookup is None or lookup.known,
     )
 
 
@@ -159,7 +184,7 @@ def end(
     return _carry_out(
         settings,
         lambda grants_, connection: grants_.end(connection, request, key=key),
-        "ended",
+        print_ended,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -168,7 +193,7 @@ def end(
 def _carry_out(
     settings: Settings,
     call: Callable[[GrantOperations, Connection], CallResult[GrantResult]],
-    done: str,
+    print_result: PrintGrant,
     *,
     dry_run: bool,
     as_json: bool,
@@ -181,8 +206,7 @@ def _carry_out(
     if as_json:
         print_json({**called.result.document(), "repeated": called.repeated, "dry_run": dry_run})
         return 0
-    would = f"would have {done}" if dry_run else done
-    print_grant(called.result, done=f"{would} before:" if called.repeated else would)
+    print_result(called.result, repeated=called.repeated, dry_run=dry_run)
     return 0
 
 
@@ -196,43 +220,59 @@ def _ledger(settings: Settings) -> Iterator[Ledger]:
 
 def _add_file(settings: Settings, path: Path, given: dict[str, Any]) -> int:
     """Check every row of a file and show what it would make; make it unless it is a dry run."""
-    file = read_file(path, settings, given)
-    with _ledger(settings) as ledger:
-        grants_ = grants_of(settings, ledger)
-        checked = check_all(ledger, grants_, path, file)
-        if given["dry_run"]:
-            return _report_file(checked, BulkResult(), as_json=given["as_json"], dry_run=True)
-        if not given["as_json"]:
-            print_grants(checked)
-        _confirm(len(checked), yes=given["yes"])
-        made = make_all(ledger, grants_, file, given["key"])
-    return _report_file(checked, made, as_json=given["as_json"], dry_run=False)
-
-
-def _report_file(
-    checked: Sequence[GrantResult], made: BulkResult, *, as_json: bool, dry_run: bool
-) -> int:
-    if as_json:
-        rows = [each.document() for each in checked] if dry_run else []
-        print_json(
-            {
-                "dry_run": dry_run,
-                "would_grant": rows,
-                **pick_fields(made, "made", "repeated", "interrupted"),
-            }
+    key = given["key"]
+    if key is not None and len(key) > MAX_KEY:
+        raise click.UsageError(
+            f"--idempotency-key: that of a file has at most {MAX_KEY} characters"
         )
-    elif dry_run:
-        print_grants(checked)
+    file = read_file(path, settings, given)
+    with connections.open_snapshot(settings, application="grants") as connection:
+        file = find_users(connection, configured_realms(settings), path, file)
+    with _ledger(settings) as ledger:
+        run = BulkRun(
+            ledger=ledger, grants=grants_of(settings, ledger), path=path, file=file, key=key
+        )
+        checked = run.check()
+        new = [each.result for each in checked if not each.repeated]
+        if new and not given["as_json"]:
+            print_grants(new)
+        if given["dry_run"]:
+            return _report_check(new, len(checked) - len(new), as_json=given["as_json"])
+        if new:
+            _confirm(len(new), yes=given["yes"], as_json=given["as_json"])
+        made = run.make(checked)
+    return _report_made(made, as_json=given["as_json"])
+
+
+def _report_check(new: Sequence[GrantResult], before: int, *, as_json: bool) -> int:
+    if as_json:
+        would = [each.document() for each in new]
+        print_json({"dry_run": True, "would_grant": would, "repeated": before})
+    elif before:
+        print_text(_made_before(before))
+    return 0
+
+
+def _report_made(made: BulkResult, *, as_json: bool) -> int:
+    if as_json:
+        counts = pick_fields(made, "made", "repeated", "interrupted")
+        grants_ = [each.document() for each in made.grants]
+        print_json({"dry_run": False, "grants": grants_, **counts})
     else:
-        before = f"; {made.repeated} were made before" if made.repeated else ""
+        before = f"; {_made_before(made.repeated)}" if made.repeated else ""
         print_text(f"{format_count(made.made, 'grant')} made{before}")
         if made.interrupted:
             print_text("interrupted: the same command makes the rest")
     return 1 if made.interrupted else 0
 
 
+def _made_before(number: int) -> str:
+    return f"{number} {'was' if number == 1 else 'were'} made before"
+
+
 def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantRequest:
-    features: dict[str, FeatureValue] = dict(map(read_feature, given["features"]))
+    why = require_reason(given["reason"])
+    features = read_features(given["features"])
     starts_at, lasts, until = read_period(
         settings.time_zone,
         starts=given["starts"],
@@ -241,7 +281,8 @@ def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantReque
         forever=given["forever"],
     )
     with connections.open_snapshot(settings, application="grants") as connection:
-        user = _user(connection, settings, text)
+        realms = configured_realms(settings)
+        user = find_user(connection, realms, text, new_user=given["new_user"])
     return GrantRequest(
         user_id=user,
         plan_code=given["plan_code"],
@@ -250,35 +291,58 @@ def _request(settings: Settings, text: str, given: dict[str, Any]) -> GrantReque
         lasts=lasts,
         until=until,
         actor=given["actor"],
-        reason=require_reason(given["reason"]),
+        reason=why,
         test=given["test"],
         new_user=given["new_user"],
         new_feature=given["new_feature"],
     )
 
 
-def _user(connection: Connection, settings: Settings, text: str) -> str:
-    return look_up_one(connection, configured_realms(settings), storable(text)).user
+def _look_up(connection: Connection, settings: Settings, text: str) -> Lookup:
+    return look_up_one(connection, configured_realms(settings), storable(text))
 
 
-def _confirm(number: int, *, yes: bool) -> None:
+def _no_grant(user: str | None, ending: str | None, *, over: bool) -> str:
+    if ending is not None:
+        return f"no grant in force ends within {ending}"
+    if over:
+        return "no grant matches"
+    words = () if user is None else ("--user", user)
+    call = shlex.join(["paidup", "grants", "list", *words, "--all"])
+    return f"no grant matches; `{call}` shows those that are over, too"
+
+
+@contextmanager
+def as_wrong_use() -> Iterator[None]:
+    """Say of what cannot be read that the command was used wrongly.
+
+    Raises:
+        UsageError: what was written is no request.
+    """
+    try:
+        yield
+    except UnreadableRequest as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _confirm(number: int, *, yes: bool, as_json: bool) -> None:
     """Ask before making many grants.
 
     Raises:
-        CommandFailed: standard input is no terminal, so there is no one to ask.
+        CommandFailed: there is no one to ask, or no preview to decide by.
         Abort: the operator said no.
     """
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise CommandFailed("add --yes to make these grants; nothing was granted")
+    if as_json or not sys.stdin.isatty():
+        shows = "`--dry-run` shows them"
+        raise CommandFailed(f"add --yes to make these grants; {shows}; nothing was granted")
     click.confirm(f"make {format_count(number, 'grant')}?", abort=True, err=True)
 
 
 def _span(text: str) -> timedelta:
+    now = datetime.now(UTC)
     try:
-        duration = parse_duration(text)
+        return parse_duration(text).after(now, ZoneInfo("UTC")) - now
     except ValueError as error:
         raise click.UsageError(f"--ending: {error}") from error
-    now = datetime.now(UTC)
-    return duration.after(now, ZoneInfo("UTC")) - now

@@ -1,6 +1,7 @@
 """``paidup links``."""
 
 import os
+import shlex
 from collections.abc import Callable
 
 import click
@@ -8,18 +9,24 @@ from sqlalchemy import Connection
 
 from billing.text import storable
 from ops import connections
-from ops.commands.grants import dry_run_option, key_option
+from ops.commands.grants import as_wrong_use, key_option
 from ops.queries.links import list_links, list_waiting
+from ops.queries.parties import configured_realms
 from ops.statements.deployment import links_of
 from ops.statements.grants import EndRequest
 from ops.statements.link_render import LINK_COLUMNS, WAITING_COLUMNS, print_link
 from ops.statements.links import LinkOperations, LinkRequest, LinkResult
+from ops.statements.users import find_user
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, limit_option, print_json, print_list
 from ops.up.up_file import settings as find_settings
 from runtime.idempotency import CallResult
 from runtime.ledger.deployment import ledger_of
 from runtime.settings import Settings
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show what would move and stay; record nothing."
+)
 
 
 @click.group(epilog="Example: paidup links waiting")
@@ -49,20 +56,26 @@ def add(
     reason: str | None,
     as_json: bool,
 ) -> int:
-    """Say that TARGET is of USER, your own id of a user.
+    """Say that TARGET is of USER.
 
+    USER is your id of a user; an id of Stripe or an e-mail address means the user behind it.
     TARGET is a subscription, payment, checkout, invoice or customer (sub_, pi_, ch_, cs_, in_,
     cus_) that an event has named. What the object gives and its money move; everything else of its
     customer stays. A link of a customer leaves what was stated for other users.
     """
+    settings = find_settings(os.environ, "DATABASE_URL")
+    why = require_reason(reason)
+    with connections.open_snapshot(settings, application="links") as connection, as_wrong_use():
+        named = find_user(connection, configured_realms(settings), user, new_user=new_user)
     request = LinkRequest(
-        target=storable(target),
-        user_id=storable(user),
+        target=storable(target).strip(),
+        user_id=named,
         actor=actor,
-        reason=require_reason(reason),
+        reason=why,
         new_user=new_user,
     )
     return _carry_out(
+        settings,
         lambda links_, connection: links_.add(connection, request, key=key),
         "linked",
         dry_run=dry_run,
@@ -97,7 +110,7 @@ def list_(*, user: str | None, target: str | None, ended: bool, limit: int, as_j
         found,
         LINK_COLUMNS,
         as_json=as_json,
-        empty="no link matches; `paidup links list --all` shows those taken back, too",
+        empty="no link matches" if ended else f"no link matches; {_with_ended(user, target)}",
         notes=[f"{more} more: --limit shows them"] if more else [],
         total=total,
     )
@@ -116,8 +129,10 @@ def end(
     link: str, *, dry_run: bool, key: str | None, actor: str, reason: str | None, as_json: bool
 ) -> int:
     """Take LINK back, as if it had never been made."""
+    settings = find_settings(os.environ, "DATABASE_URL")
     request = EndRequest(id=storable(link), actor=actor, reason=require_reason(reason))
     return _carry_out(
+        settings,
         lambda links_, connection: links_.end(connection, request, key=key),
         "took back",
         dry_run=dry_run,
@@ -139,19 +154,38 @@ def waiting(*, limit: int, as_json: bool) -> None:
     """
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="links") as connection:
-        found, parties = list_waiting(connection, limit=limit)
+        found, total, parties = list_waiting(connection, limit=limit)
+    more = total - len(found)
     print_list(
         "waiting",
         found,
         WAITING_COLUMNS,
         as_json=as_json,
         empty="nothing waits for a user",
-        notes=["`paidup links add ID USER --reason WHY` says whose it is"] if found else [],
+        notes=[
+            *([f"{more} more: --limit shows them"] if more else []),
+            *([_HOW_TO_LINK] if found else []),
+        ],
+        total=total,
         parties=parties,
     )
 
 
+def _with_ended(user: str | None, target: str | None) -> str:
+    chosen = {"--user": user, "--target": target}
+    words = [word for name, value in chosen.items() if value for word in (name, value)]
+    call = shlex.join(["paidup", "links", "list", *words, "--all"])
+    return f"`{call}` shows those taken back, too"
+
+
+_HOW_TO_LINK = (
+    "`paidup links add ID USER --reason WHY` says whose it is; the id of a customer claims all that"
+    " waits under it"
+)
+
+
 def _carry_out(
+    settings: Settings,
     call: Callable[[LinkOperations, Connection], CallResult[LinkResult]],
     done: str,
     *,
@@ -159,7 +193,6 @@ def _carry_out(
     as_json: bool,
 ) -> int:
     """Record a statement, or only show what would follow, and print the result."""
-    settings = find_settings(os.environ, "DATABASE_URL")
     called = _call(settings, call, dry_run=dry_run)
     if as_json:
         print_json({**called.result.document(), "repeated": called.repeated, "dry_run": dry_run})

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from ops.console.problems import BY_STATUS, NOT_READY, UNAVAILABLE
+from ops.console.problems import BY_STATUS, NOT_READY, NOT_RECORDED, UNAVAILABLE
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
 from runtime.http.circuit_breaker import CircuitBreaker
@@ -17,7 +17,7 @@ from runtime.http.problems import respond, respond_to_http_error
 from runtime.telemetry import Metrics
 
 _FRONT: Final = """\
-This is Paidup's console. It has no pages yet. Its read API is described in /openapi.json:
+This is Paidup's console. It has no pages yet. Its API is described in /openapi.json:
 
     curl -H "Authorization: Bearer $TOKEN" {url}v1/users/usr_123/entitlements
 """
@@ -94,4 +94,4 @@ def _statement_routes(api: StatementsApi) -> Blueprint:
 
 def _failed(error: Exception) -> Response:
     log.error("request failed", endpoint=request.endpoint, exc_info=error)
-    return respond(UNAVAILABLE)
+    return respond(NOT_RECORDED if request.method == "POST" else UNAVAILABLE)

@@ -64,6 +64,12 @@ STATEMENT_REFUSED = Problem(
     title="Statement refused",
     detail="What the request states cannot be recorded.",
 )
+STATEMENT_MISSING = Problem(
+    code="statement-missing",
+    status=404,
+    title="Statement missing",
+    detail="No grant or link has the id in the path.",
+)
 NOT_RECORDED = Problem(
     code="unavailable",
     status=503,

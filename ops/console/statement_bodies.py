@@ -1,6 +1,7 @@
 """Read the bodies of requests that state something: JSON objects with known members alone."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,10 +11,16 @@ from billing.text import storable
 from ops.errors import CommandFailed
 from ops.statements.grants import EndRequest, GrantRequest
 from ops.statements.links import LinkRequest
-from ops.statements.request import MAX_NAME, read_period
+from ops.statements.request import MAX_NAME, MAX_TEXT, read_period
 
 MAX_BODY_BYTES: Final = 65_536
-_MAX_TEXT: Final = 500
+_SHOWN: Final = 50
+"""Characters of an unknown name that a problem shows."""
+
+_OPTION: Final = re.compile(r"--(plan|feature|for|until|forever|new-user|new-feature)(?![\w-])")
+_MEMBERS: Final = {"feature": "features", "new-user": "new_user", "new-feature": "new_feature"}
+"""Members of a body that are called otherwise than the option of the command."""
+
 _GRANT: Final = {
     "user_id": str,
     "plan": str,
@@ -51,7 +58,7 @@ def read_grant(body: bytes, actor: str, zone: ZoneInfo) -> GrantRequest:
             forever=stated.get("forever", False),
         )
     except CommandFailed as error:
-        raise UnusableBody(str(error).replace("--", "")) from error
+        raise UnusableBody(in_members(str(error))) from error
     return GrantRequest(
         user_id=stated["user_id"],
         plan_code=stated.get("plan"),
@@ -97,19 +104,33 @@ def _members(
     body: bytes, known: Mapping[str, type], *, required: tuple[str, ...]
 ) -> dict[str, Any]:
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode(), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise UnusableBody("the body is not JSON in UTF-8") from error
     if not isinstance(document, dict):
         raise UnusableBody("the body is not a JSON object")
     if unknown := sorted(document.keys() - known.keys()):
-        raise UnusableBody(f"{unknown[0]!r} is unknown; members: {', '.join(known)}")
+        raise UnusableBody(f"{unknown[0][:_SHOWN]!r} is unknown; members: {', '.join(known)}")
     for name, value in document.items():
         if type(value) is not known[name]:
             raise UnusableBody(f"{name} is not a {_WORDS[known[name]]}")
     if missing := [name for name in required if not document.get(name)]:
         raise UnusableBody(f"{missing[0]} is missing")
     return {name: _text(name, value) for name, value in document.items()}
+
+
+def in_members(text: str) -> str:
+    """Return a sentence about options of a command as one about members of a body."""
+    return _OPTION.sub(lambda option: f"`{_MEMBERS.get(option[1], option[1])}`", text)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UnusableBody(f"{twice[:_SHOWN]!r} stands there twice")
+    return document
 
 
 _WORDS: Final = {str: "text", bool: "true or false", dict: "JSON object"}
@@ -119,8 +140,8 @@ def _text(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = storable(value).strip()
-    if not text or len(text) > _MAX_TEXT:
-        raise UnusableBody(f"{name} needs 1 to {_MAX_TEXT} characters")
+    if not text or len(text) > MAX_TEXT:
+        raise UnusableBody(f"{name} needs 1 to {MAX_TEXT} characters")
     return text
 
 

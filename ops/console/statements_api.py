@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from flask import Request, Response
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from ops.console import problems
 from ops.console.admission import Admission, RequestDeclined
@@ -22,18 +23,20 @@ from ops.console.idempotency_keys import declining_key, required_key
 from ops.console.statement_bodies import (
     MAX_BODY_BYTES,
     UnusableBody,
+    in_members,
     read_end,
     read_grant,
     read_link,
 )
 from ops.console.tokens import Role, Token
 from ops.errors import CommandFailed
-from ops.statements.grants import GrantOperations, GrantResult
+from ops.statements.grants import GrantOperations, GrantResult, NoSuchStatement
 from ops.statements.links import LinkOperations, LinkResult
-from runtime.failures.classify import Transient, classify
+from runtime.failures.classify import Infrastructure, Permanent, classify, lacks_right
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
+from runtime.http.problems import Problem
 from runtime.idempotency import CallResult
-from runtime.ledger.errors import StatementRefused
+from runtime.ledger.errors import LedgerError, StatementRefused
 from runtime.ledger.record import Ledger
 from runtime.time_limits import RETRY_AFTER_SECONDS
 
@@ -130,15 +133,26 @@ class StatementsApi:
                 return self._ledger.transact(work)
         except CircuitOpen as refusal:
             raise _unavailable(str(refusal)) from None
+        except NoSuchStatement as error:
+            raise _refused(problems.STATEMENT_MISSING, error.says) from None
         except (CommandFailed, StatementRefused) as error:
-            detail = str(error).replace("--", "")
-            raise RequestDeclined(
-                replace(problems.STATEMENT_REFUSED, detail=detail), "invalid"
-            ) from None
+            raise _refused(problems.STATEMENT_REFUSED, in_members(str(error))) from None
+        except LedgerError as error:
+            raise _unavailable(type(error).__name__) from None
         except SQLAlchemyError as error:
-            if not isinstance(classify(error), Transient):
-                self._breaker.failed(error)
-            raise _unavailable(type(getattr(error, "orig", error)).__name__) from None
+            raise self._not_recorded(error) from None
+
+    def _not_recorded(self, error: SQLAlchemyError) -> RequestDeclined:
+        """Return the problem of an error of the database, which may concern this request alone."""
+        failure, name = classify(error), type(getattr(error, "orig", error)).__name__
+        if isinstance(failure, Permanent):
+            detail = "the database takes no such value; nothing was recorded"
+            return _refused(problems.STATEMENT_REFUSED, detail, reason=name)
+        # Who finds no connection free learns nothing of the server: those who have them do.
+        away = isinstance(failure, Infrastructure) and not isinstance(error, NoConnectionLeft)
+        if away and not lacks_right(failure):
+            self._breaker.failed(error)
+        return _unavailable(name)
 
 
 def _actor(token: Token) -> str:
@@ -146,6 +160,9 @@ def _actor(token: Token) -> str:
 
 
 def _body(request: Request) -> bytes:
+    if request.query_string:
+        detail = "This path takes no query: the body says everything."
+        raise _refused(problems.UNUSABLE_QUERY, detail)
     if request.mimetype != "application/json":
         raise RequestDeclined(problems.UNSUPPORTED_BODY, "invalid")
     if (request.content_length or 0) > MAX_BODY_BYTES:
@@ -161,7 +178,11 @@ def _usable(read: Callable[[], Any]) -> Any:
         return read()
     except UnusableBody as error:
         detail = f"{error}; /openapi.json lists the members."
-        raise RequestDeclined(replace(problems.UNUSABLE_BODY, detail=detail), "invalid") from None
+        raise _refused(problems.UNUSABLE_BODY, detail) from None
+
+
+def _refused(problem: Problem, detail: str, *, reason: str = "") -> RequestDeclined:
+    return RequestDeclined(replace(problem, detail=detail), "invalid", reason=reason)
 
 
 def _unavailable(reason: str) -> RequestDeclined:

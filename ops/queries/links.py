@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from billing.ids import ObjectKey, realm_in
 from ops.queries.lookups import parties_by_email
 from ops.queries.parties import users_of_parties
+
+_MOST_SHOWN: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,32 +64,36 @@ def list_links(
     return [ListedLink(**row) for row in rows], int(connection.scalar(_LINK_COUNT, values) or 0)
 
 
-def list_waiting(connection: Connection, *, limit: int) -> tuple[list[WaitingSource], int]:
-    """Return what waits for a user, the oldest first, and how many parties have something."""
+def links_to(connection: Connection, user_id: str) -> list[ListedLink]:
+    """Return the links to a user that stand, the newest first."""
+    found, _ = list_links(connection, user=user_id, target=None, ended=False, limit=_MOST_SHOWN)
+    return found
+
+
+def list_waiting(connection: Connection, *, limit: int) -> tuple[list[WaitingSource], int, int]:
+    """Return what waits for a user, the oldest first; how much does, and in how many parties."""
     found = [
-        each
-        for row in connection.execute(_WAITING, {"limit": limit})
-        for each in _waiting_in(connection, row)
+        _waiting(connection, row) for row in connection.execute(_WAITING, {"limit": limit}).all()
     ]
-    found.sort(key=lambda each: (each.since, each.target))
-    return found[:limit], int(connection.scalar(_WAITING_COUNT) or 0)
+    count = connection.execute(_WAITING_COUNT).one()
+    return found, count.sources, count.parties
 
 
-def _waiting_in(connection: Connection, row: Any) -> Iterable[WaitingSource]:
-    """Yield every source and payment of a party that waits."""
-    realm = realm_in(ObjectKey(row.party))
+def _waiting(connection: Connection, row: Any) -> WaitingSource:
     emails = tuple(connection.scalars(_EMAILS, {"party": row.party}))
-    others = _by_email(connection, row.party, emails)
-    by_link = _by_payment_link(connection, row.party)
-    for target, named in sorted(row.candidates.items()):
-        yield WaitingSource(
-            target=target,
-            customer=_customer(connection, row.party, f"{realm}:{target}"),
-            since=_since(connection, row.party, f"{realm}:{target}") or row.since,
-            realm=realm,
-            emails=emails,
-            candidates=_unique([*_named_before(connection, row.party, named), *by_link, *others]),
-        )
+    candidates = [
+        *_named_before(connection, row.party, row.users),
+        *_by_payment_link(connection, row.party),
+        *_by_email(connection, row.party, emails),
+    ]
+    return WaitingSource(
+        target=row.target,
+        customer=_customer(connection, row.party, row.object_key),
+        since=row.since,
+        realm=realm_in(ObjectKey(row.party)),
+        emails=emails,
+        candidates=_unique(candidates),
+    )
 
 
 def _named_before(
@@ -126,11 +132,6 @@ def _customer(connection: Connection, party: str, key: str) -> str | None:
     return customer
 
 
-def _since(connection: Connection, party: str, key: str) -> datetime | None:
-    first: datetime | None = connection.scalar(_SINCE, {"party": party, "key": key})
-    return first
-
-
 _LINKS_MATCHING = """
     SELECT made.subject AS link, made.target, made.user_id, made.realm, made.actor, made.reason,
            made.made_at, ended.made_at AS ended_at, ended.actor AS ended_by,
@@ -144,20 +145,31 @@ _LINKS_MATCHING = """
 """
 _LINKS = text(f"{_LINKS_MATCHING} ORDER BY made.made_at DESC, link LIMIT :limit")
 _LINK_COUNT = text(f"SELECT count(*) FROM ({_LINKS_MATCHING}) AS each")  # noqa: S608 - our own words
+# A payment may be known by its checkout alone, so what mentions an object counts as well.
+_NAMES = "(object_key = {key} OR jsonb_exists(fact -> 'mentions', {key}))"
 _WAITING = text(
-    "SELECT party, candidates, (SELECT min(created_at) FROM facts"
-    " WHERE facts.party = parties.party) AS since FROM parties WHERE waiting"
-    " ORDER BY since, party LIMIT :limit"
+    f"""
+    SELECT source.party, target, object_key, users, coalesce(
+        (SELECT min(created_at) FROM facts
+         WHERE facts.party = source.party AND {_NAMES.format(key="source.object_key")}),
+        (SELECT min(created_at) FROM facts WHERE facts.party = source.party)) AS since
+    FROM (SELECT party, target, split_part(party, ':', 1) || ':' || target AS object_key,
+                 ARRAY(SELECT jsonb_array_elements_text(named)) AS users
+          FROM parties CROSS JOIN LATERAL jsonb_each(candidates) AS each (target, named)
+          WHERE waiting) AS source
+    ORDER BY since, target, source.party LIMIT :limit
+    """  # noqa: S608 - our own words
 )
-_WAITING_COUNT = text("SELECT count(*) FROM parties WHERE waiting")
+_WAITING_COUNT = text(
+    "SELECT count(*) AS sources, count(DISTINCT party) AS parties"
+    " FROM parties CROSS JOIN LATERAL jsonb_object_keys(candidates) WHERE waiting"
+)
 _EMAILS = text(
     "SELECT DISTINCT term FROM search_terms WHERE party = :party AND kind = 'email' ORDER BY term"
 )
-# A payment may be known by its checkout alone, so what mentions an object counts as well.
-_NAMES_IT = "party = :party AND (object_key = :key OR jsonb_exists(fact -> 'mentions', :key))"
-_SINCE = text(f"SELECT min(created_at) FROM facts WHERE {_NAMES_IT}")  # noqa: S608 - our own words
 _CUSTOMER = text(
-    f"SELECT fact ->> 'customer_id' FROM facts WHERE {_NAMES_IT}"  # noqa: S608 - our own words
+    "SELECT fact ->> 'customer_id' FROM facts"  # noqa: S608 - our own words
+    f" WHERE party = :party AND {_NAMES.format(key=':key')}"
     " AND fact ->> 'customer_id' IS NOT NULL ORDER BY created_at DESC LIMIT 1"
 )
 _FIRST_NAMED = text(

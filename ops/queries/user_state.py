@@ -28,6 +28,7 @@ from models.tables import (
 )
 from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
+from ops.queries.links import ListedLink, links_to
 from ops.queries.lookups import Lookup, parties_meant
 from ops.queries.rows import fetch, load_rows, read_row
 from runtime.database.one_of import one_of
@@ -102,6 +103,8 @@ class UserState:
     newest: Mapping[ObjectKey, str]
     """The newest event that mentions each object."""
     without_effect: tuple[IneffectiveEvent, ...]
+    links: tuple[ListedLink, ...] = ()
+    """The links to the user that people made and that stand."""
 
 
 def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Realm]) -> UserState:
@@ -131,6 +134,7 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
         notes=fetch(connection, PartyNote, Party, one_of(Party.party, parties)),
         newest=_newest(connection, parties),
         without_effect=events_without_effect(connection, lookup, realms),
+        links=tuple(links_to(connection, user_id)) if lookup.users else (),
     )
 
 

@@ -14,15 +14,14 @@ from sqlalchemy import Connection, text
 from billing.catalogue import Catalogue, FeatureValue
 from billing.ids import EVERY_REALM, realm_of
 from billing.rows import EntitlementRow
-from billing.statements import OperatorGrant, OperatorStatement
+from billing.statements import LINK_PREFIX, OperatorGrant, OperatorStatement
 from ops.errors import CommandFailed
-from ops.queries.known_users import is_known
 from ops.statements.access import UserAccess, access_at, entitlements_of
 from ops.statements.identifiers import new_grant_id, new_statement_id
 from ops.statements.times import Duration
+from ops.statements.users import require_known
 from runtime.idempotency import CallResult, HitCounter, Idempotent
 from runtime.ledger import catalogues
-from runtime.ledger.errors import StatementRefused
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import EndStatement, NewStatement
 
@@ -122,6 +121,24 @@ class GrantResult:
         }
 
 
+class NoSuchStatement(CommandFailed):
+    """No grant or link has this id; ``says`` leaves out which command shows those there are."""
+
+    def __init__(self, says: str, *, shows: str) -> None:
+        self.says = says
+        super().__init__(f"{says}: {shows}; nothing was recorded")
+
+
+class NoSuchGrant(NoSuchStatement):
+    """No grant has this id."""
+
+    def __init__(self, grant: str) -> None:
+        shows = "`paidup grants list` shows them"
+        if grant.startswith(LINK_PREFIX):
+            shows = f"`paidup links end {grant} --reason WHY` ends a link"
+        super().__init__(f"there is no grant {grant}", shows=shows)
+
+
 class GrantOperations:
     """Adds and ends grants through one ledger; ``test_counts`` says whether test mode does."""
 
@@ -171,7 +188,8 @@ class GrantOperations:
         """End a grant in this transaction, or return what the same key recorded before.
 
         Raises:
-            StatementRefused: there is no such grant, or it was ended before.
+            NoSuchGrant: there is none.
+            StatementRefused: it was ended before.
             IdempotencyError: for the reasons named in ``runtime.idempotency``.
         """
         return self._end(connection, request, key=key, scope=scope, hits=self._hits)
@@ -196,7 +214,7 @@ class GrantOperations:
         now = _now(connection)
         user_id = connection.scalar(_USER, {"grant": request.id})
         if user_id is None:
-            raise StatementRefused(request.id, f"there is no grant {request.id}")
+            raise NoSuchGrant(request.id)
         before = entitlements_of(connection, user_id)
         end = EndStatement(
             id=new_statement_id(), subject=request.id, actor=request.actor, reason=request.reason
@@ -206,11 +224,7 @@ class GrantOperations:
         return _result(stated.statement, request, now, before, after)
 
     def _grant(self, connection: Connection, request: GrantRequest, now: datetime) -> OperatorGrant:
-        if not request.new_user and not is_known(connection, request.user_id):
-            raise CommandFailed(
-                f"nothing has named the user {request.user_id!r} yet: look for a typing error, or"
-                " give --new-user; nothing was recorded"
-            )
+        require_known(connection, request.user_id, new_user=request.new_user)
         if request.test and not self._test_counts:
             raise CommandFailed(
                 "PAIDUP_LIVEMODE is live, so a grant for test mode counts nowhere; nothing was"

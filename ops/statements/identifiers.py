@@ -3,7 +3,7 @@
 import secrets
 
 from billing.ids import EventId
-from billing.statements import GRANT_PREFIX, STATEMENT_PREFIX
+from billing.statements import GRANT_PREFIX, LINK_PREFIX, STATEMENT_PREFIX
 
 
 def new_statement_id() -> EventId:
@@ -18,4 +18,4 @@ def new_grant_id() -> str:
 
 def new_link_id() -> str:
     """Return the id of a link."""
-    return f"link_{secrets.token_hex(12)}"
+    return f"{LINK_PREFIX}{secrets.token_hex(12)}"

@@ -41,7 +41,7 @@ def print_link(result: LinkResult, *, done: str) -> None:
 
 
 def _booked(money: MovedMoney) -> str:
-    amount = f"{format_money(abs(money.amount_minor), money.currency)} of {money.payment_ref}"
+    moved = f"{format_money(abs(money.amount_minor), money.currency)} of {money.payment_ref}"
     booked = "booked" if money.amount_minor > 0 else "no longer booked"
     owner = f"for {printable(money.user_id)}" if money.user_id else "without a user"
-    return f"{amount} is {booked} {owner}"
+    return f"{moved} is {booked} {owner}"

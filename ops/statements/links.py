@@ -5,16 +5,17 @@ request -check-> statement -state-> rows, money, audit -> what moves and what st
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from billing.ids import ObjectKey, Realm, realm_in
-from billing.statements import OperatorLink, OperatorStatement
+from billing.statements import GRANT_PREFIX, OperatorLink, OperatorStatement
 from ops.errors import CommandFailed
-from ops.queries.known_users import is_known
-from ops.statements.grants import KEPT, EndRequest
+from ops.queries.lookups import LINKABLE
+from ops.statements.grants import KEPT, EndRequest, NoSuchStatement
 from ops.statements.identifiers import new_link_id, new_statement_id
+from ops.statements.users import require_known
 from runtime.idempotency import CallResult, HitCounter, Idempotent
 from runtime.ledger.decisions import (
     Decision,
@@ -26,9 +27,6 @@ from runtime.ledger.decisions import (
 from runtime.ledger.errors import StatementRefused
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange
-
-LINKABLE: Final = ("sub_", "pi_", "cs_", "in_", "cus_", "ch_", "py_")
-"""The beginnings of the ids that a person may link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +103,16 @@ class LinkResult:
         return asdict(self)
 
 
+class NoSuchLink(NoSuchStatement):
+    """No link has this id."""
+
+    def __init__(self, link: str) -> None:
+        shows = "`paidup links list` shows them"
+        if link.startswith(GRANT_PREFIX):
+            shows = f"`paidup grants end {link} --reason WHY` ends a grant"
+        super().__init__(f"there is no link {link}", shows=shows)
+
+
 class LinkOperations:
     """Adds and ends links through one ledger; a target is looked for in ``realms``."""
 
@@ -148,7 +156,8 @@ class LinkOperations:
         """Take a link back in this transaction, or return what the same key recorded before.
 
         Raises:
-            StatementRefused: there is no such link, or it was ended before.
+            NoSuchLink: there is none.
+            StatementRefused: it was ended before.
             IdempotencyError: for the reasons named in ``runtime.idempotency``.
         """
         return self._end(connection, request, key=key, scope=scope, hits=self._hits)
@@ -159,11 +168,7 @@ class LinkOperations:
             raise CommandFailed(
                 f"{request.target!r} cannot be linked: its id begins with one of {known}"
             )
-        if not request.new_user and not is_known(connection, request.user_id):
-            raise CommandFailed(
-                f"nothing has named the user {request.user_id!r} yet: look for a typing error, or"
-                " give --new-user; nothing was recorded"
-            )
+        require_known(connection, request.user_id, new_user=request.new_user)
         link = OperatorLink(
             id=new_link_id(),
             user_id=request.user_id,
@@ -177,7 +182,7 @@ class LinkOperations:
 
     def _ended(self, connection: Connection, request: EndRequest) -> LinkResult:
         if connection.scalar(_IS_LINK, {"link": request.id}) is None:
-            raise StatementRefused(request.id, f"there is no link {request.id}")
+            raise NoSuchLink(request.id)
         end = EndStatement(
             id=new_statement_id(), subject=request.id, actor=request.actor, reason=request.reason
         )

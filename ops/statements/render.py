@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from billing.projection.effective import EffectiveValue
 from ops.queries.grants import ListedGrant
@@ -37,13 +38,38 @@ def print_grants(results: Sequence[GrantResult]) -> None:
     print_rows(_RESULT_COLUMNS, results)
 
 
-def print_grant(result: GrantResult, *, done: str) -> None:
-    """Print a grant that was made or ended, and what its user may do; ``done`` begins it."""
-    gives = _gives(result.plan_code, result.features)
-    until = format_time(result.until) if result.until else "for good"
-    since = format_time(result.starts_at)
-    print_text(f"{done} {result.grant}: {gives} for {printable(result.user_id)}")
-    print_text(f"from {since}, {'until ' if result.until else ''}{until}", indent=2)
+class PrintGrant(Protocol):
+    """Prints a grant that was made or ended, or would be."""
+
+    def __call__(self, result: GrantResult, *, repeated: bool, dry_run: bool) -> None:
+        """Print it; ``repeated`` if an earlier call did it."""
+
+
+def print_added(result: GrantResult, *, repeated: bool, dry_run: bool) -> None:
+    """Print a grant that was made, or would be, and what its user may do."""
+    until = f"until {format_time(result.until)}" if result.until else "for good"
+    # A grant that was not made has no id that could be ended.
+    name = "" if dry_run and not repeated else f"{result.grant}: "
+    _print_grant(result, f"{_done('added', repeated=repeated, dry_run=dry_run)} {name}", until)
+
+
+def print_ended(result: GrantResult, *, repeated: bool, dry_run: bool) -> None:
+    """Print a grant that was ended, or would be, and what its user may do without it."""
+    ended = f"{'would end' if dry_run and not repeated else 'ended'} {format_time(result.then)}"
+    _print_grant(
+        result, f"{_done('ended', repeated=repeated, dry_run=dry_run)} {result.grant}: ", ended
+    )
+
+
+def _done(done: str, *, repeated: bool, dry_run: bool) -> str:
+    would = f"would have {done}" if dry_run else done
+    return f"{done} before:" if repeated else would
+
+
+def _print_grant(result: GrantResult, done: str, until: str) -> None:
+    gives = printable(_gives(result.plan_code, result.features))
+    print_text(f"{done}{gives} for {printable(result.user_id)}")
+    print_text(f"from {format_time(result.starts_at)}, {until}", indent=2)
     print_text(f"\nat {format_time(result.then)} {printable(result.user_id)} may use")
     for line in access_lines(result.before, result.after):
         print_text(line, indent=2)

@@ -29,13 +29,12 @@ class Duration:
         Raises:
             ValueError: it is too far in the future.
         """
+        reason = f"{self.text!r} ends too far in the future"
         try:
-            months_end = _months_later(start.astimezone(zone), self.months)
-            end: datetime | None = months_end.astimezone(UTC) + self.span
+            end = _months_later(start.astimezone(zone), self.months).astimezone(UTC) + self.span
         except OverflowError:
-            end = None
-        if end is None or end.year > _MAX_YEAR:
-            reason = f"{self.text!r} ends too far in the future"
+            raise ValueError(reason) from None
+        if end.year > _MAX_YEAR:
             raise ValueError(reason)
         return end
 
@@ -60,7 +59,7 @@ def parse_end(text: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a date or a time ends: a date without a time ends with its day.
 
     Raises:
-        ValueError: the text names no time, or one too long ago or too far in the future.
+        ValueError: the text names no time, or one too far away.
     """
     return _moment(text, zone, day_ends=True)
 
@@ -69,27 +68,36 @@ def parse_start(text: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a date or a time begins.
 
     Raises:
-        ValueError: the text names no time, or one too long ago or too far in the future.
+        ValueError: the text names no time, or one too far away.
     """
     return _moment(text, zone, day_ends=False)
 
 
 def _moment(text: str, zone: ZoneInfo, *, day_ends: bool) -> datetime:
-    try:
-        written: date = date.fromisoformat(text.strip())
-    except ValueError:
-        written = datetime.fromisoformat(text.strip())
+    written = _written(text)
     if written.year > _MAX_YEAR:
         reason = f"{text!r} is too far in the future: --forever has no end"
         raise ValueError(reason)
     if written.year < _MIN_YEAR:
-        reason = f"{text!r} is too long ago"
+        reason = f"{text!r} is too far in the past"
         raise ValueError(reason)
     if isinstance(written, datetime):
         at = written
     else:
         at = datetime.combine(written + timedelta(days=day_ends), time())
     return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _written(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        reason = f"{text!r} is no time: write 2026-12-31 or 2026-12-31T18:00"
+        raise ValueError(reason) from None
 
 
 def _months_later(at: datetime, months: int) -> datetime:

@@ -150,8 +150,9 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
             f"{waiting}, by a worker or `paidup rebuild --outdated --reason WHY`",
         )
     if database.ending_soon or database.ended:
-        ended = f"; {database.ended} ended within the last day"
-        yield "access", f"{database.ending_soon} ends within 7 days{ended}"
+        end = "ends" if database.ending_soon == 1 else "end"
+        ended = f"{database.ended} ended within the last day"
+        yield "access", f"{database.ending_soon} {end} within 7 days; {ended}"
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

@@ -146,3 +146,67 @@ def test_explain_names_the_person_of_a_link_of_the_past(
 
     assert "cli:ada (op_" in past
     assert "bought before signing up" in past
+
+
+def test_explain_shows_the_links_of_a_user_with_who_made_them_and_how_to_take_them_back(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    link = linked(paidup, "cs_guest", "usr_2")["link"]
+
+    said = paidup("explain", "usr_2")
+    explained = json.loads(paidup("explain", "usr_2", "--json"))
+
+    assert "cs_guest is of usr_2: cli:ada says so since" in said
+    assert "(bought before signing up)" in said
+    assert f"`paidup links end {link} --reason WHY` takes it back" in said
+    assert [each["link"] for each in explained["links"]] == [link]
+    assert "This is the user of" in paidup("explain", link)
+
+    paidup("links", "end", link, *WHY)
+    assert "cs_guest is of" not in paidup("explain", "usr_2")
+
+
+def test_what_waits_may_be_linked_say_the_hints(books: SeededDatabase, paidup: Paidup) -> None:
+    said = " ".join(paidup("explain", "cus_1").split())
+
+    assert "`paidup links add cus_1 USER --reason WHY`" in said
+    assert "set metadata.user_id on the customer in Stripe" in said
+    listed = paidup("audit", "list", "--user", "cus_1", "--event", "evt_none")
+    assert "`paidup links add cus_1 USER --reason WHY`" in listed
+    assert "`paidup links waiting` shows" in paidup("doctor", code=1)
+
+
+def test_the_user_of_a_link_is_found_by_an_address_or_another_customer(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    twin = checkout("cs_twin", client_reference_id="usr_9", customer="cus_9")
+    twin["customer_details"] = {"email": "bob@example.com"}
+    books.settle([parse(event("checkout.session.completed", twin))])
+
+    for named in ("bob@example.com", "cus_9"):
+        assert linked(paidup, "cus_1", named, "--dry-run")["user_id"] == "usr_9"
+    paidup("links", "add", "cs_twin", "cus_1", *WHY, code=1)
+    assert "no event names a user of cus_1 yet" in paidup.err
+
+
+def test_the_note_below_what_waits_says_how_many_more_there_are(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    second = checkout("cs_second", client_reference_id=None, customer="cus_1")
+    books.settle([parse(event("checkout.session.completed", second))])
+
+    said = paidup("links", "waiting", "--limit", "1")
+    document = json.loads(paidup("links", "waiting", "--limit", "1", "--json"))
+
+    assert "1 more: --limit shows them" in said
+    assert "the id of a customer claims all that waits under it" in said
+    assert (len(document["waiting"]), document["total"]) == (1, 2)
+
+
+def test_an_empty_list_of_links_names_the_call_that_shows_more(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    assert "`paidup links list --all`" in paidup("links", "list")
+    said = paidup("links", "list", "--user", "usr_2", "--target", "cs_1")
+    assert "`paidup links list --user usr_2 --target cs_1 --all`" in said
+    assert paidup("links", "list", "--all") == "no link matches\n"

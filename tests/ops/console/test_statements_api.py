@@ -3,16 +3,18 @@
 import json
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.test import TestResponse
 
 from ops.console.tokens import Role, hashed_entry
 from ops.errors import CommandFailed
-from ops.statements.grants import EndRequest, GrantRequest
-from ops.statements.links import LinkRequest
+from ops.statements.grants import EndRequest, GrantRequest, NoSuchGrant
+from ops.statements.links import LinkRequest, NoSuchLink
 from runtime.idempotency import InFlight, KeyReused
-from runtime.ledger.errors import StatementRefused
+from runtime.ledger.errors import CatalogueMissing, StatementRefused
 from tests.ops.console.console_client import Console, conforms
 
 OPERATOR, READER = "a-token-of-an-operator", "a-token-of-a-reader"
@@ -130,10 +132,18 @@ def test_links_and_ends_are_read_from_path_and_body(console: Console) -> None:
         ({**GRANT, "reason": " "}, "reason needs 1 to 500 characters"),
         ({**GRANT, "reason": "x" * 501}, "reason needs 1 to 500 characters"),
         ({"user_id": "usr_1", "plan": "premium", "for": "1d"}, "reason is missing"),
-        ({**GRANT, "until": "2027-01-01"}, "one of for, until and forever"),
+        ({**GRANT, "until": "2027-01-01"}, "one of `for`, `until` and `forever`"),
         ({**GRANT, "for": "soon"}, "is no duration"),
         ({**GRANT, "features": {"x": 1.5}}, "neither true, false nor a whole number"),
         ({**GRANT, "features": {"": True}}, "names no feature"),
+        ({**GRANT, "for": "0d"}, "write 12h, 30d, 4w, 4mo or 1y; /openapi.json"),
+        ({"user_id": "usr_1", "plan": "premium", "reason": "x", "until": "0001-01-01"}, "the past"),
+        (
+            {"user_id": "usr_1", "plan": "premium", "reason": "x", "until": "9999-01-01"},
+            "too far in the future: `forever` has no end",
+        ),
+        (b'{"user_id": "usr_1", "user_id": "usr_2"}', "'user_id' stands there twice"),
+        (json.dumps(GRANT).encode("utf-16"), "the body is not JSON in UTF-8"),
     ],
 )
 def test_what_is_no_grant_is_refused_with_what_is_wrong(
@@ -159,14 +169,48 @@ def test_a_body_of_another_type_or_size_is_refused(console: Console) -> None:
     assert conforms(large, "/v1/grants", method="post")
 
 
-AWAY = OperationalError("SELECT 1", {}, Exception("connection refused"))
+def test_a_query_is_refused_since_nothing_there_is_obeyed(console: Console) -> None:
+    response = post(console, "/v1/grants?dry_run=true", GRANT)
+
+    assert response.status_code == 400
+    assert response.get_json()["type"] == "urn:paidup:problem:unusable-query"
+    assert conforms(response, "/v1/grants", method="post")
+    assert console.statements.asked == []
+
+
+def test_a_long_unknown_member_is_not_echoed(console: Console) -> None:
+    response = post(console, "/v1/grants", {**GRANT, "x" * 5_000: "red"})
+
+    assert response.status_code == 400
+    assert len(response.get_json()["detail"]) < 400
+
+
+@pytest.mark.parametrize(
+    ("says", "detail"),
+    [
+        ("the user 'a--b' is new: give --new-user", "the user 'a--b' is new: give `new_user`"),
+        ("give --new-feature", "give `new_feature`"),
+        ("either: --plan or --feature", "either: `plan` or `features`"),
+    ],
+)
+def test_a_refusal_names_members_of_the_body_and_no_options_of_a_command(
+    console: Console, says: str, detail: str
+) -> None:
+    console.statements.broken = CommandFailed(says)
+
+    response = post(console, "/v1/grants", GRANT)
+
+    assert response.get_json()["detail"] == detail
+
+
+AWAY = OperationalError("SELECT 1", {}, psycopg.OperationalError("connection refused"))
 
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
         (CommandFailed("there is no plan 'x'"), 422, "statement-refused"),
-        (StatementRefused("grant_1", "there is no grant_1"), 422, "statement-refused"),
+        (StatementRefused("grant_1", "ada ended it already"), 422, "statement-refused"),
         (InFlight("grants.add", "k-1"), 409, "idempotency-key-in-flight"),
         (KeyReused("grants.add", "k-1"), 422, "idempotency-key-reused"),
         (AWAY, 503, "unavailable"),
@@ -194,3 +238,45 @@ def test_while_the_database_is_away_nothing_is_tried(console: Console) -> None:
     assert response.status_code == 503
     assert "Retry-After" in response.headers
     assert len(console.statements.asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/v1/grants/{grant}/end", NoSuchGrant("grant_1")),
+        ("/v1/links/{link}/end", NoSuchLink("link_1")),
+    ],
+)
+def test_the_end_of_what_is_not_there_is_not_found(
+    console: Console, path: str, error: Exception
+) -> None:
+    console.statements.broken = error
+
+    response = post(console, *PATHS[path])
+
+    assert response.status_code == 404
+    assert response.get_json()["detail"].startswith("there is no ")
+    assert "paidup" not in response.get_json()["detail"]
+    assert conforms(response, path, method="post")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NoConnectionLeft("QueuePool limit of size 2 reached"), 503),
+        (DataError("INSERT", {}, psycopg.DataError("a text that no column takes")), 422),
+        (CatalogueMissing(), 503),
+    ],
+)
+def test_what_concerns_one_request_alone_is_no_reason_to_refuse_all_others(
+    console: Console, error: Exception, status: int
+) -> None:
+    console.statements.broken = error
+    failed = post(console, "/v1/grants", GRANT)
+    console.statements.broken = None
+
+    assert failed.status_code == status
+    assert conforms(failed, "/v1/grants", method="post")
+    assert "nothing was recorded" in failed.get_json()["detail"]
+    assert post(console, "/v1/grants", GRANT).status_code == 201
+    assert console.read(token=READER).status_code == 200
