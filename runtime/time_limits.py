@@ -37,9 +37,9 @@ STATEMENT_SECONDS: Final = 6.0
 IDLE_IN_TRANSACTION_SECONDS: Final = 7.0
 """Between two statements of a transaction: a process that froze lets go of its locks.
 
-It is shorter than ``LEASE``. With 20 s the claim of a frozen process ended first, and whoever took
-its events waited for its locks, one customer after another: others waited 17 s. It outlasts
-``DECIDING_SECONDS`` threefold, because the last event may begin at their end.
+It is shorter than ``LEASE``. With 20 s the claim of a frozen process ended first, and the process
+that took its events waited for its locks, one customer after another: others waited 17 s. It
+outlasts ``DECIDING_SECONDS`` threefold, because the last event may begin at their end.
 """
 
 ANSWER_SECONDS: Final = 6.5
