@@ -249,6 +249,9 @@ which they are put back."""
 MIN_BACKOFF_SECONDS: Final = 2.0
 """The wait after the first attempt of an event; it doubles with each attempt."""
 
+MIN_LOCKED_BACKOFF_SECONDS: Final = 1.0
+"""The same for an event that met a lock, since most locks are soon gone."""
+
 MAX_BACKOFF_SECONDS: Final = 600.0
 """The longest wait between two attempts."""
 
@@ -258,8 +261,9 @@ MAX_REST_SECONDS: Final = 30.0
 MAX_RETRY_AGE: Final = timedelta(hours=24)
 """After this an event that still fails needs an operator."""
 
-OUTAGE_SECONDS: Final = 3.0
-"""The snooze during an outage, up to twice that; the breaker keeps workers off the database."""
+OUTAGE_SECONDS: Final = 1.0
+"""The snooze during an outage, up to twice that. It may be short: while the outage lasts, the
+breaker lets nobody claim."""
 
 OUTDATED_SECONDS: Final = 30.0
 """The snooze of events that meet a schema of another release."""
@@ -296,6 +300,9 @@ It outlasts ``TASK_SECONDS``: while every fetcher waits for Stripe, none claims.
 
 API_FORBIDDEN_SECONDS: Final = 60.0
 """The pause after Stripe refused the API key; the log line asks an operator to fix it."""
+
+API_AWAY_SECONDS: Final = 3.0
+"""The snooze of an event that Stripe's API did not answer, up to twice that."""
 
 API_LIMITED_SECONDS: Final = 10.0
 """The pause after a 429 that names none."""

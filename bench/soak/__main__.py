@@ -49,7 +49,7 @@ from tests.redis_failover import url_through
 LONGEST_WAIT_SECONDS: Final = 10.0
 LONGEST_DRAIN_SECONDS: Final = 600.0
 CALM_SECONDS: Final = (2.0, 5.0)
-"""Between two faults, from the moment at which everything runs and no event waits."""
+"""Between two faults: for so long everything has run, and no event has waited."""
 
 SETTLING_SECONDS: Final = 30.0
 """The next fault begins after this even if events still wait."""
@@ -131,9 +131,8 @@ class SoakRun:
         fault.end()
         if fault.down == "until it ends":
             up_at = time.time()
-        up_at = self._settle(up_at)
+        up_at = self._settle(up_at, self._site.chance.uniform(*CALM_SECONDS))
         self.intervals.append(FaultInterval(kind=fault.kind, began_at=began_at, up_at=up_at))
-        self._look_on(self._site.chance.uniform(*CALM_SECONDS), up_at)
 
     def _look_on(self, seconds: float, up_at: float) -> float:
         """Restart what ended, for so long; return the moment from which everything was up."""
@@ -144,15 +143,21 @@ class SoakRun:
                 return up_at
             time.sleep(_LOOK_SECONDS)
 
-    def _settle(self, up_at: float) -> float:
+    def _settle(self, up_at: float, calm_seconds: float) -> float:
+        """Wait until it has been calm for so long: at first no event has waited yet."""
         until = time.monotonic() + SETTLING_SECONDS
-        while time.monotonic() < until:
+        calm_since = time.monotonic()
+        while time.monotonic() < min(until, calm_since + calm_seconds):
             up_at = self._up_at(up_at)
-            with suppress(RedisError):
-                if not self._site.ended() and self._age() < WAITING_SECONDS:
-                    break
+            if not self._is_calm():
+                calm_since = time.monotonic()
             time.sleep(_LOOK_SECONDS)
         return up_at
+
+    def _is_calm(self) -> bool:
+        with suppress(RedisError):
+            return not self._site.ended() and self._age() < WAITING_SECONDS
+        return False
 
     def _age(self) -> float:
         backlog = self._site.inbox.backlog()
