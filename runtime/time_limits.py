@@ -37,9 +37,9 @@ STATEMENT_SECONDS: Final = 6.0
 IDLE_IN_TRANSACTION_SECONDS: Final = 7.0
 """Between two statements of a transaction: a process that froze lets go of its locks.
 
-It is shorter than ``LEASE``. With 20 s the claim of a frozen process ended first, and whoever took
-its events waited for its locks, one customer after another: others waited 17 s. It outlasts
-``DECIDING_SECONDS`` threefold, because the last event may begin at their end.
+It is shorter than ``LEASE``. With 20 s the claim of a frozen process ended first, and the process
+that took its events waited for its locks, one customer after another: others waited 17 s. It
+outlasts ``DECIDING_SECONDS`` threefold, because the last event may begin at their end.
 """
 
 ANSWER_SECONDS: Final = 6.5
@@ -249,6 +249,9 @@ which they are put back."""
 MIN_BACKOFF_SECONDS: Final = 2.0
 """The wait after the first attempt of an event; it doubles with each attempt."""
 
+MIN_LOCKED_BACKOFF_SECONDS: Final = 1.0
+"""The same for an event that met a lock, since most locks are soon gone."""
+
 MAX_BACKOFF_SECONDS: Final = 600.0
 """The longest wait between two attempts."""
 
@@ -258,8 +261,9 @@ MAX_REST_SECONDS: Final = 30.0
 MAX_RETRY_AGE: Final = timedelta(hours=24)
 """After this an event that still fails needs an operator."""
 
-OUTAGE_SECONDS: Final = 3.0
-"""The snooze during an outage, up to twice that; the breaker keeps workers off the database."""
+OUTAGE_SECONDS: Final = 1.0
+"""The snooze during an outage, up to twice that. It may be short: while the outage lasts, the
+breaker lets nobody claim."""
 
 OUTDATED_SECONDS: Final = 30.0
 """The snooze of events that meet a schema of another release."""
@@ -296,6 +300,9 @@ It outlasts ``TASK_SECONDS``: while every fetcher waits for Stripe, none claims.
 
 API_FORBIDDEN_SECONDS: Final = 60.0
 """The pause after Stripe refused the API key; the log line asks an operator to fix it."""
+
+API_AWAY_SECONDS: Final = 3.0
+"""The snooze of an event that Stripe's API did not answer, up to twice that."""
 
 API_LIMITED_SECONDS: Final = 10.0
 """The pause after a 429 that names none."""

@@ -1,6 +1,7 @@
 """The soak test: whole lifecycles while the servers and processes under Paidup fail.
 
-    python -m bench.soak [--minutes N] [--rate N] [--seed N] [--only KIND] [--longest-wait N]
+    python -m bench.soak [--minutes N] [--rate N] [--seed N] [--only KIND ...] [--longest-wait N]
+        [--logs FOLDER]
 
 Events arrive shuffled, and a quarter of them again. The senders behave like Stripe: they resend an
 event until it is accepted. One fault follows another, every kind in turn in a random order, with
@@ -13,14 +14,16 @@ than ``--longest-wait`` while its servers were up.
 import os
 import random
 import secrets
+import shutil
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from redis.exceptions import RedisError
@@ -46,7 +49,7 @@ from tests.redis_failover import url_through
 LONGEST_WAIT_SECONDS: Final = 10.0
 LONGEST_DRAIN_SECONDS: Final = 600.0
 CALM_SECONDS: Final = (2.0, 5.0)
-"""Between two faults, from the moment at which everything runs and no event waits."""
+"""Between two faults: for so long everything has run, and no event has waited."""
 
 SETTLING_SECONDS: Final = 30.0
 """The next fault begins after this even if events still wait."""
@@ -61,16 +64,17 @@ _SHOWN: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoakOptions:
-    """The length of a run, deliveries a second, the seed, and the only kind of fault if any.
+    """The length of a run, deliveries a second, the seed, and the only kinds of faults if any.
 
-    ``longest_wait`` is in seconds.
+    ``longest_wait`` is in seconds. The services' logs are copied to ``logs``.
     """
 
     minutes: float
     rate: float
     seed: int
-    only: str | None = None
+    only: tuple[str, ...] = ()
     longest_wait: float = LONGEST_WAIT_SECONDS
+    logs: Path | None = None
 
 
 @dataclass(slots=True)
@@ -104,9 +108,9 @@ class SoakResult:
 class SoakRun:
     """One fault after another on a running stack, and when each began and ended."""
 
-    def __init__(self, site: SoakSite, only: str | None, console: Console) -> None:
+    def __init__(self, site: SoakSite, only: Collection[str], console: Console) -> None:
         self._site = site
-        self._faults = [fault for fault in faults_of(site) if only is None or fault.kind == only]
+        self._faults = [fault for fault in faults_of(site) if not only or fault.kind in only]
         self._line: deque[SoakFault] = deque()
         self._console = console
         self._fault: SoakFault | None = None
@@ -119,7 +123,7 @@ class SoakRun:
         if not self._line:
             self._line.extend(self._site.chance.sample(self._faults, len(self._faults)))
         self._fault = fault = self._line.popleft()
-        self._console.print(f"{fault.kind}")
+        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {fault.kind}")
         began_at = time.time()
         fault.begin()
         up_at = began_at if fault.down == "never" else time.time()
@@ -127,9 +131,8 @@ class SoakRun:
         fault.end()
         if fault.down == "until it ends":
             up_at = time.time()
-        up_at = self._settle(up_at)
+        up_at = self._settle(up_at, self._site.chance.uniform(*CALM_SECONDS))
         self.intervals.append(FaultInterval(kind=fault.kind, began_at=began_at, up_at=up_at))
-        self._look_on(self._site.chance.uniform(*CALM_SECONDS), up_at)
 
     def _look_on(self, seconds: float, up_at: float) -> float:
         """Restart what ended, for so long; return the moment from which everything was up."""
@@ -140,15 +143,21 @@ class SoakRun:
                 return up_at
             time.sleep(_LOOK_SECONDS)
 
-    def _settle(self, up_at: float) -> float:
+    def _settle(self, up_at: float, calm_seconds: float) -> float:
+        """Wait until it has been calm for so long: at first no event has waited yet."""
         until = time.monotonic() + SETTLING_SECONDS
-        while time.monotonic() < until:
+        calm_since = time.monotonic()
+        while time.monotonic() < min(until, calm_since + calm_seconds):
             up_at = self._up_at(up_at)
-            with suppress(RedisError):
-                if not self._site.ended() and self._age() < WAITING_SECONDS:
-                    break
+            if not self._is_calm():
+                calm_since = time.monotonic()
             time.sleep(_LOOK_SECONDS)
         return up_at
+
+    def _is_calm(self) -> bool:
+        with suppress(RedisError):
+            return not self._site.ended() and self._age() < WAITING_SECONDS
+        return False
 
     def _age(self) -> float:
         backlog = self._site.inbox.backlog()
@@ -171,6 +180,8 @@ def soak(options: SoakOptions, console: Console) -> SoakResult:
         given = Settings.from_env(os.environ).redis_server
         with soak_servers(folder, given) as servers, _stack(folder, servers) as stack:
             _run(stack, servers, options, console, result)
+            if options.logs is not None:
+                shutil.copytree(folder / "data" / "log", options.logs, dirs_exist_ok=True)
     # The watch of the folder has ended by now, too.
     left = [*judgement.processes_left(folder)]
     result.left_over += len(left)
@@ -265,32 +276,33 @@ def _judge(site: SoakSite, run: SoakRun, waves: Waves, result: SoakResult) -> No
 def _late(waits: Mapping[str, LongestWait], longest_wait: float) -> Iterator[str]:
     for kind, longest in waits.items():
         if longest.seconds >= longest_wait:
-            yield f"{longest.event_id} waited {longest.seconds:.1f} s: {kind}"
+            began = datetime.fromtimestamp(longest.taken_at, UTC)
+            yield f"{longest.event_id} waited {longest.seconds:.1f} s from {began:%H:%M:%S}: {kind}"
 
 
 @click.command()
 @click.option("--minutes", default=60.0, show_default=True, help="How long events are sent.")
 @click.option("--rate", default=100.0, show_default=True, help="Deliveries a second.")
 @click.option("--seed", type=int, default=None, help="Seed to repeat a run. Default: random.")
-@click.option("--only", default=None, help="Let only this kind of fault happen.")
+@click.option("--only", multiple=True, help="Let only faults of this kind happen; may be repeated.")
 @click.option(
     "--longest-wait",
     default=LONGEST_WAIT_SECONDS,
     show_default=True,
     help="Seconds that an event may wait which a fault does not concern.",
 )
-def main(
-    *, minutes: float, rate: float, seed: int | None, only: str | None, longest_wait: float
-) -> None:
+@click.option(
+    "--logs", type=click.Path(path_type=Path), help="Copy the services' logs to this folder."
+)
+def main(**given: Any) -> None:
     """Run the soak test, print its result, and exit 1 unless all is well."""
     console = Console(stderr=True)
-    seed = secrets.randbelow(10**6) if seed is None else seed
-    console.print(f"seed {seed}")
-    options = SoakOptions(
-        minutes=minutes, rate=rate, seed=seed, only=only, longest_wait=longest_wait
-    )
+    if given["seed"] is None:
+        given["seed"] = secrets.randbelow(10**6)
+    options = SoakOptions(**given)
+    console.print(f"seed {options.seed}")
     result = soak(options, console)
-    for name, value in _lines(result, seed):
+    for name, value in _lines(result, options.seed):
         click.echo(f"{name:<12} {value}")
     Console().print(_table(result))
     for problem in result.problems:

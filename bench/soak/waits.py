@@ -33,6 +33,7 @@ class LongestWait:
 
     seconds: float
     event_id: str
+    taken_at: float = 0.0
 
 
 def longest_waits(
@@ -56,7 +57,9 @@ def longest_waits(
         last = bisect_right(began, event.applied_at)
         seconds = event.applied_at - event.taken_at - _down(faults[first:last], event)
         if seconds > longest[fault.kind].seconds:
-            longest[fault.kind] = LongestWait(seconds=seconds, event_id=event.event_id)
+            longest[fault.kind] = LongestWait(
+                seconds=seconds, event_id=event.event_id, taken_at=event.taken_at
+            )
     return longest
 
 

@@ -61,6 +61,7 @@ from runtime.time_limits import (
     MIN_BACKOFF_SECONDS,
     MIN_FETCH_REST,
     MIN_LIMITED_REST,
+    MIN_LOCKED_BACKOFF_SECONDS,
     NUMBERING_FAILED_SECONDS,
     NUMBERING_SECONDS,
     OPEN_BREAKER_PROBE_SECONDS,
@@ -348,7 +349,8 @@ def test_what_a_step_of_the_clock_shortens_is_never_shortened_without_one() -> N
 
 
 def test_backoff_ends_before_retrying_does() -> None:
-    assert rises([MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, MAX_RETRY_AGE.total_seconds()])
+    assert rises([MIN_LOCKED_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS])
+    assert rises([MAX_BACKOFF_SECONDS, MAX_RETRY_AGE.total_seconds()])
     assert MAX_RETRY_AGE < MARKER
 
 

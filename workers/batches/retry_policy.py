@@ -32,6 +32,7 @@ from runtime.time_limits import (
     MAX_REST_SECONDS,
     MAX_RETRY_AGE,
     MIN_BACKOFF_SECONDS,
+    MIN_LOCKED_BACKOFF_SECONDS,
     OUTAGE_SECONDS,
     OUTDATED_SECONDS,
 )
@@ -150,14 +151,14 @@ def disposition_of_crash_loop(history: ClaimHistory) -> MoveToDeadLetters | None
     )
 
 
-def backoff_seconds(attempt: int, chance: float) -> float:
-    """Return the wait after attempt ``attempt``: it doubles, from 2 s to at most 10 min.
+def backoff_seconds(attempt: int, chance: float, first: float = MIN_BACKOFF_SECONDS) -> float:
+    """Return the wait after attempt ``attempt``: it doubles, from ``first`` to at most 10 min.
 
     Chance decides the upper half only. With full jitter a delay may be 0, and one short outage
     can then use up all attempts.
     """
     doublings = min(max(attempt - 1, 0), 16)
-    ceiling = min(2 * MIN_BACKOFF_SECONDS * 2.0**doublings, MAX_BACKOFF_SECONDS)
+    ceiling = min(2 * first * 2.0**doublings, MAX_BACKOFF_SECONDS)
     return ceiling / 2 + chance * ceiling / 2
 
 
@@ -178,8 +179,9 @@ def _retry(
     attempt = history.attempts + 1
     if attempt >= most or _is_too_old(history, now):
         return MoveToDeadLetters(error_type=failure.error_type, error=failure.reason)
-    delay_seconds = backoff_seconds(attempt, chance)
     locked = isinstance(failure, Transient) and failure.locked
+    first = MIN_LOCKED_BACKOFF_SECONDS if locked else MIN_BACKOFF_SECONDS
+    delay_seconds = backoff_seconds(attempt, chance, first)
     return Retry(
         delay_seconds=delay_seconds,
         error=f"{failure.error_type}: {failure.reason}",

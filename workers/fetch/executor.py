@@ -25,7 +25,7 @@ from runtime.ledger.deliveries import Delivery
 from runtime.ledger.observed import StoredFetches
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.telemetry import Metrics
-from runtime.time_limits import API_FORBIDDEN_SECONDS, MAX_FETCH_SECONDS, OUTAGE_SECONDS
+from runtime.time_limits import API_AWAY_SECONDS, API_FORBIDDEN_SECONDS, MAX_FETCH_SECONDS
 from workers.batches.decode import claim_history, read_delivery
 from workers.batches.executor import BatchExecutor, BatchResult, EventDisposition
 from workers.batches.retry_policy import (
@@ -145,7 +145,7 @@ class FetchExecutor:
             log.warning("fetching pauses", reason=str(failure))
         if others:
             return self._failed(entry, Transient, failure)
-        return _snooze(failure, OUTAGE_SECONDS * (1 + self.executor.chance()))
+        return _snooze(failure, API_AWAY_SECONDS * (1 + self.executor.chance()))
 
     def _after_early_answer(self, entry: InboxEntry) -> Failed:
         """Return a retry: Stripe answered within the second that the answer must be later than."""

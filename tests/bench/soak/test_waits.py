@@ -13,14 +13,14 @@ def event(name: str, taken_at: float, applied_at: float) -> EventTimes:
 def test_an_event_that_was_taken_just_before_a_fault_belongs_to_it() -> None:
     found = longest_waits([LOCKED, KILLED], [event("a", 99, 105), event("b", 139, 150)])
 
-    assert found["locked"] == LongestWait(seconds=6, event_id="a")
-    assert found["killed"] == LongestWait(seconds=8, event_id="b")
+    assert found["locked"] == LongestWait(seconds=6, event_id="a", taken_at=99)
+    assert found["killed"] == LongestWait(seconds=8, event_id="b", taken_at=139)
 
 
 def test_an_event_that_was_stuck_until_the_next_fault_belongs_to_the_one_before() -> None:
     found = longest_waits([LOCKED, KILLED], [event("a", 101, 150)])
 
-    assert found["locked"] == LongestWait(seconds=46, event_id="a")
+    assert found["locked"] == LongestWait(seconds=46, event_id="a", taken_at=101)
     assert found["killed"].seconds == 0
 
 
@@ -33,7 +33,7 @@ def test_a_kind_that_happened_twice_has_its_longest_wait() -> None:
 
     found = longest_waits([LOCKED, again], [event("a", 100, 109), event("b", 201, 203)])
 
-    assert found == {"locked": LongestWait(seconds=9, event_id="a")}
+    assert found == {"locked": LongestWait(seconds=9, event_id="a", taken_at=100)}
 
 
 def test_an_outage_does_not_hide_the_wait_before_it() -> None:

@@ -63,7 +63,7 @@ def test_the_others_of_a_locked_party_wait_as_long_as_the_event_and_half_a_minut
 
     assert isinstance(first, Retry)
     assert isinstance(late, Retry)
-    assert first.rest_seconds == first.delay_seconds == 3.0
+    assert first.rest_seconds == first.delay_seconds == 1.5
     assert late.rest_seconds == MAX_REST_SECONDS == 30
     assert late.delay_seconds > MAX_BACKOFF_SECONDS / 2
 

@@ -25,7 +25,7 @@ from runtime.stripe_api.errors import (
     ApiRefused,
 )
 from runtime.telemetry import FETCHES, build_metrics
-from runtime.time_limits import OUTAGE_SECONDS
+from runtime.time_limits import API_AWAY_SECONDS
 from tests.billing.event_builders import encoded
 from tests.billing.fetching.test_plan_lifecycles import changed, living
 from tests.stripe_account import FakeStripeAccount, account_of, moment
@@ -229,7 +229,7 @@ class TestAnApiFailure:
         [
             (ApiLimited(7.0), ("pause", 7.0), 7.0, "limited"),
             (ApiForbidden("no"), ("pause", 60.0), 60.0, "forbidden"),
-            (ApiAway("500"), ("failed", 0.0), OUTAGE_SECONDS, "away"),
+            (ApiAway("500"), ("failed", 0.0), API_AWAY_SECONDS, "away"),
         ],
     )
     def test_of_every_event_uses_no_attempt(
