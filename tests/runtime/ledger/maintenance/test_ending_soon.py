@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from runtime.changes.feed import changes_after
 from runtime.changes.numbering import number_batch
 from runtime.ledger.maintenance.ending_soon import (
+    LOCK,
     announce_ending_soon,
     count_ended,
     count_ending_soon,
@@ -60,6 +61,25 @@ def test_an_end_that_moves_is_announced_again(ledger: Ledger, engine: Engine) ->
 
     assert announce_ending_soon(engine, limit=10) == 1
     assert len(announced(engine)) == 2
+
+
+def test_access_that_moves_is_announced_to_its_new_user(ledger: Ledger, engine: Engine) -> None:
+    record(ledger, grant(until=NOW + timedelta(days=6)))
+    announce_ending_soon(engine, limit=10)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE user_entitlements SET user_id = 'usr_2'"))
+
+    assert announce_ending_soon(engine, limit=10) == 1
+    assert announced(engine) == [("usr_1", "grant_1"), ("usr_2", "grant_1")]
+
+
+def test_two_processes_never_announce_at_once(ledger: Ledger, engine: Engine) -> None:
+    record(ledger, grant(until=NOW + timedelta(days=6)))
+    with engine.begin() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        assert announce_ending_soon(engine, limit=10) == 0
+
+    assert announce_ending_soon(engine, limit=10) == 1
 
 
 def test_what_a_person_ended_is_not_announced(ledger: Ledger, engine: Engine) -> None:
