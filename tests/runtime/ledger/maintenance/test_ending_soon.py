@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy import event as listening
 
 from runtime.changes.feed import changes_after
 from runtime.changes.numbering import number_batch
@@ -106,3 +107,23 @@ def test_many_are_announced_in_portions(ledger: Ledger, engine: Engine) -> None:
 
     assert [announce_ending_soon(engine, limit=2) for _ in range(4)] == [2, 2, 1, 0]
     assert len(announced(engine)) == 5
+
+
+def test_each_end_is_looked_up_in_the_audit_by_key(ledger: Ledger, engine: Engine) -> None:
+    """Also by a plan that is made while both tables are small, or before they are analyzed."""
+    for number in range(20):
+        record(ledger, grant(f"grant_{number}", until=NOW + timedelta(days=1)))
+    plans: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, given: Any, *__: Any) -> None:
+        if statement.startswith("SELECT * FROM user_entitlements"):
+            cursor.execute(f"EXPLAIN {statement}", given)
+            plans.extend(line for (line,) in cursor.fetchall())
+
+    listening.listen(engine, "before_cursor_execute", explain)
+    announce_ending_soon(engine, limit=10)
+
+    plan = "\n".join(plans)
+    assert "Index" in plan
+    assert "Seq Scan" not in plan
+    assert "Join" not in plan
