@@ -89,9 +89,10 @@ def _subject(row: Any) -> OperatorGrant | OperatorLink:
     )
 
 
+# Statements are read by key. Without OFFSET 0, a join would read all of them for each few parties.
 _OF_PARTIES = text(
-    "SELECT memberships.party, operator_statements.* FROM memberships"
-    " JOIN operator_statements"
-    "  ON memberships.object_key = operator_statements.realm || ':' || operator_statements.subject"
-    " WHERE memberships.party = ANY(:parties) ORDER BY operator_statements.made_at"
+    "SELECT memberships.party, stated.* FROM memberships CROSS JOIN LATERAL"
+    " (SELECT * FROM operator_statements WHERE subject = split_part(object_key, ':', 2)"
+    "  AND realm = split_part(object_key, ':', 1) OFFSET 0) AS stated"
+    " WHERE memberships.party = ANY(:parties) ORDER BY stated.made_at"
 )

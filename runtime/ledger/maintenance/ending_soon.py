@@ -65,15 +65,20 @@ def _entry(stored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:lock)")
+# The audit is read by key, also by a plan that was made while it was small.
+_TAKE_TURN = text(
+    "SELECT pg_try_advisory_xact_lock(:lock), set_config('enable_seqscan', 'off', true)"
+)
 _ENDS_WITHIN = "active AND expires_at > now() AND expires_at <= now() + :within"
+# OFFSET 0 keeps the look into the audit apart: a join would compare each end with every entry, as
+# long as PostgreSQL does not know how many there are.
 # Who ends one of these grants meanwhile is named in the audit after this, or is not waited for.
 _ENDING = text(
     f"SELECT * FROM user_entitlements AS granted WHERE {_ENDS_WITHIN}"  # noqa: S608 - our own words
     " AND NOT EXISTS (SELECT FROM audit_logs WHERE target_type = 'entitlement'"
     "  AND target_id = granted.source || '/' || granted.plan_code"
     f"  AND action = '{ENDS_SOON}' AND audit_logs.user_id = granted.user_id"
-    "  AND CAST(after ->> 'expires_at' AS timestamptz) = granted.expires_at)"
+    "  AND CAST(after ->> 'expires_at' AS timestamptz) = granted.expires_at OFFSET 0)"
     " ORDER BY expires_at, source, plan_code LIMIT :limit FOR UPDATE OF granted SKIP LOCKED"
 )
 _ENDED = text(

@@ -78,6 +78,13 @@ def test_an_end_holds_also_by_a_clock_that_was_read_before_it() -> None:
     assert projection.due_at is None
 
 
+def test_an_end_holds_also_where_the_clock_went_back_before_it() -> None:
+    facts = [granted(), granted(ended=-5, event="op_2")]
+
+    assert not only_grant(project_facts(facts)).active
+    assert only_grant(project_facts(facts)).event_id == "op_2"
+
+
 def test_an_end_after_its_own_end_changes_nothing_about_when_it_ended() -> None:
     facts = [granted(until=DAY), granted(until=DAY, ended=2 * DAY)]
 

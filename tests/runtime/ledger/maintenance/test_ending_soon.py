@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy import event as listening
 
 from runtime.changes.feed import changes_after
 from runtime.changes.numbering import number_batch
 from runtime.ledger.maintenance.ending_soon import (
+    LOCK,
     announce_ending_soon,
     count_ended,
     count_ending_soon,
@@ -62,6 +64,25 @@ def test_an_end_that_moves_is_announced_again(ledger: Ledger, engine: Engine) ->
     assert len(announced(engine)) == 2
 
 
+def test_access_that_moves_is_announced_to_its_new_user(ledger: Ledger, engine: Engine) -> None:
+    record(ledger, grant(until=NOW + timedelta(days=6)))
+    announce_ending_soon(engine, limit=10)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE user_entitlements SET user_id = 'usr_2'"))
+
+    assert announce_ending_soon(engine, limit=10) == 1
+    assert announced(engine) == [("usr_1", "grant_1"), ("usr_2", "grant_1")]
+
+
+def test_two_processes_never_announce_at_once(ledger: Ledger, engine: Engine) -> None:
+    record(ledger, grant(until=NOW + timedelta(days=6)))
+    with engine.begin() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        assert announce_ending_soon(engine, limit=10) == 0
+
+    assert announce_ending_soon(engine, limit=10) == 1
+
+
 def test_what_a_person_ended_is_not_announced(ledger: Ledger, engine: Engine) -> None:
     record(ledger, grant(until=NOW + timedelta(days=6)))
     record(ledger, end("grant_1"))
@@ -86,3 +107,23 @@ def test_many_are_announced_in_portions(ledger: Ledger, engine: Engine) -> None:
 
     assert [announce_ending_soon(engine, limit=2) for _ in range(4)] == [2, 2, 1, 0]
     assert len(announced(engine)) == 5
+
+
+def test_each_end_is_looked_up_in_the_audit_by_key(ledger: Ledger, engine: Engine) -> None:
+    """Also by a plan that is made while both tables are small, or before they are analyzed."""
+    for number in range(20):
+        record(ledger, grant(f"grant_{number}", until=NOW + timedelta(days=1)))
+    plans: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, given: Any, *__: Any) -> None:
+        if statement.startswith("SELECT * FROM user_entitlements"):
+            cursor.execute(f"EXPLAIN {statement}", given)
+            plans.extend(line for (line,) in cursor.fetchall())
+
+    listening.listen(engine, "before_cursor_execute", explain)
+    announce_ending_soon(engine, limit=10)
+
+    plan = "\n".join(plans)
+    assert "Index" in plan
+    assert "Seq Scan" not in plan
+    assert "Join" not in plan
