@@ -32,7 +32,7 @@ def books(books: SeededDatabase, deployed: Callable[..., None]) -> SeededDatabas
 
 
 def guest_checkout() -> dict[str, Any]:
-    """A paid checkout of a customer without a user."""
+    """Return a paid checkout of a customer without a user."""
     guest = checkout("cs_guest", client_reference_id=None, customer="cus_guest")
     return {**guest, "customer_details": {"email": "guest@example.com"}}
 
@@ -277,7 +277,7 @@ def test_a_time_of_which_grants_cannot_end_within_is_wrong_use(
     assert "--ending" in paidup.err
 
 
-def test_who_ends_what_is_no_grant_is_told_where_to_look(
+def test_who_ends_what_is_no_grant_learns_where_to_look(
     books: SeededDatabase, paidup: Paidup
 ) -> None:
     paidup("grants", "end", "grant_none", *WHY, code=1)

@@ -210,3 +210,20 @@ def test_an_empty_list_of_links_names_the_call_that_shows_more(
     said = paidup("links", "list", "--user", "usr_2", "--target", "cs_1")
     assert "`paidup links list --user usr_2 --target cs_1 --all`" in said
     assert paidup("links", "list", "--all") == "no link matches\n"
+
+
+def test_the_answer_says_what_was_linked_and_what_was_taken_back(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    call = ("links", "add", "cs_guest", "usr_2", *WHY, "--idempotency-key", "k")
+
+    would = paidup(*call, "--dry-run")
+    said, again = paidup(*call), paidup(*call)
+    ((link,),) = rows(books, "SELECT subject FROM operator_statements")
+    ended = paidup("links", "end", link, *WHY)
+
+    # A link that was not made has no id that could be taken back.
+    assert would.startswith("would have linked cs_guest to usr_2\n")
+    assert said.startswith(f"linked cs_guest to usr_2 by {link}\n")
+    assert again.startswith(f"linked before: cs_guest to usr_2 by {link}\n")
+    assert ended.startswith(f"took back {link}, which linked cs_guest to usr_2\n")
