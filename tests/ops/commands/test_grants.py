@@ -449,6 +449,16 @@ def test_each_mistake_in_a_file_is_named_with_its_line(
     assert rows(books, "SELECT id FROM operator_statements") == []
 
 
+def test_two_ends_for_all_rows_are_wrong_use(
+    books: SeededDatabase, paidup: Paidup, file: Path
+) -> None:
+    two = ("--forever", "--until", "2999-12-31")
+
+    paidup("grants", "add", "--file", str(file), "--plan", "premium", *two, *WHY, "--yes", code=2)
+
+    assert "one of --for, --until and --forever" in paidup.err
+
+
 def test_a_file_of_a_spreadsheet_is_read(
     books: SeededDatabase, paidup: Paidup, tmp_path: Path
 ) -> None:
