@@ -12,6 +12,7 @@ from sqlalchemy import text
 from billing.envelope import parse
 from ops.samples.emails import email_of
 from ops.terminal.interrupt import Interrupted
+from runtime.ledger.maintenance.ending_soon import announce_ending_soon
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.delivery_builders import checkout, contents, event
@@ -328,6 +329,21 @@ def test_a_reason_of_several_lines_stays_one_line_of_an_explanation(
         said = paidup("explain", "usr_1", "max_devices", *when)
         assert "cli:ada gave this: outage\\n  paid by" in said
         assert not [line for line in said.splitlines() if line.strip().startswith("paid by pi_1:")]
+
+
+def test_the_past_names_the_person_also_after_the_end_was_announced(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    given(paidup, "usr_1", "--plan", "premium", "--for", "3d")
+    assert announce_ending_soon(books.engine, limit=10) == 1
+
+    past = paidup("explain", "usr_1", "max_devices", "--at", "0s")
+
+    assert "by cli:ada (op_" in past
+    assert "(the outage in May)" in past
+    assert "ends_soon" not in past
+    changes = json.loads(paidup("audit", "list", "--action", "entitlement.ends_soon", "--json"))
+    assert [each["user_id"] for each in changes["entries"]] == ["usr_1"]
 
 
 CSV = """user,plan,for,until,reason
