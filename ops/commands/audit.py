@@ -35,7 +35,9 @@ def audit() -> None:
     "--event",
     help="Only entries caused by this Stripe event, or by a statement of a person (op_...).",
 )
-@click.option("--actor", help="Only entries by this actor: cli:NAME, token:NAME, stripe or clock.")
+@click.option(
+    "--actor", help="Only entries by this actor: a name (cli:NAME, token:NAME), stripe or clock."
+)
 @click.option(
     "--action",
     "actions",

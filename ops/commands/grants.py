@@ -220,6 +220,8 @@ def _ledger(settings: Settings) -> Iterator[Ledger]:
 
 def _add_file(settings: Settings, path: Path, given: dict[str, Any]) -> int:
     """Check every row of a file and show what it would make; make it unless it is a dry run."""
+    if [given["lasts"] is not None, given["until"] is not None, given["forever"]].count(True) > 1:
+        raise click.UsageError("say how long: one of --for, --until and --forever")
     key = given["key"]
     if key is not None and len(key) > MAX_KEY:
         raise click.UsageError(

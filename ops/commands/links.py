@@ -14,7 +14,13 @@ from ops.queries.links import list_links, list_waiting
 from ops.queries.parties import configured_realms
 from ops.statements.deployment import links_of
 from ops.statements.grants import EndRequest
-from ops.statements.link_render import LINK_COLUMNS, WAITING_COLUMNS, print_link
+from ops.statements.link_render import (
+    LINK_COLUMNS,
+    WAITING_COLUMNS,
+    PrintLink,
+    print_added,
+    print_ended,
+)
 from ops.statements.links import LinkOperations, LinkRequest, LinkResult
 from ops.statements.users import find_user
 from ops.terminal.operator_options import operator_options, require_reason
@@ -77,7 +83,7 @@ def add(
     return _carry_out(
         settings,
         lambda links_, connection: links_.add(connection, request, key=key),
-        "linked",
+        print_added,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -134,7 +140,7 @@ def end(
     return _carry_out(
         settings,
         lambda links_, connection: links_.end(connection, request, key=key),
-        "took back",
+        print_ended,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -187,7 +193,7 @@ _HOW_TO_LINK = (
 def _carry_out(
     settings: Settings,
     call: Callable[[LinkOperations, Connection], CallResult[LinkResult]],
-    done: str,
+    print_result: PrintLink,
     *,
     dry_run: bool,
     as_json: bool,
@@ -197,8 +203,7 @@ def _carry_out(
     if as_json:
         print_json({**called.result.document(), "repeated": called.repeated, "dry_run": dry_run})
     else:
-        would = f"would have {done}" if dry_run else done
-        print_link(called.result, done=f"{would} before:" if called.repeated else would)
+        print_result(called.result, repeated=called.repeated, dry_run=dry_run)
     return 0
 
 

@@ -151,8 +151,8 @@ def describe_missing(lookup: Lookup) -> str | None:
     if lookup.parties:
         return (
             f"no event names a user of {text} yet: set metadata.user_id on the customer in Stripe,"
-            f" or say whose it is: {linking_call(text)}; `paidup explain {text}` shows what waits"
-            " for it"
+            f" or say whose it is: {linking_call(_linkable(lookup))}; `paidup explain {text}` shows"
+            " what waits for it"
         )
     if lookup.candidates:
         bear = describe_candidates(lookup.candidates, more=lookup.more_candidates)
@@ -163,6 +163,13 @@ def describe_missing(lookup: Lookup) -> str | None:
         f"no event names {text!r}: give your own id of the user, an id of Stripe, an e-mail"
         " address or a name"
     )
+
+
+def _linkable(lookup: Lookup) -> str:
+    """Return the text, or the only object of Stripe that it means."""
+    if lookup.text.startswith(LINKABLE) or len(lookup.parties) != 1:
+        return lookup.text
+    return stripe_id_of(ObjectKey(*lookup.parties))
 
 
 def linking_call(text: str) -> str:

@@ -1,7 +1,10 @@
 """Print links, what moves by one, and what waits for a user."""
 
+from typing import Protocol
+
 from ops.queries.links import ListedLink, WaitingSource
 from ops.statements.links import LinkResult, MovedMoney
+from ops.statements.render import done_words
 from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
 from ops.terminal.output import Columns, print_text, printable
@@ -25,9 +28,34 @@ WAITING_COLUMNS: Columns[WaitingSource] = {
 }
 
 
-def print_link(result: LinkResult, *, done: str) -> None:
-    """Print a link that was made or taken back, with what moves and what stays."""
-    print_text(f"{done} {result.link}: {result.target} is of {printable(result.user_id)}")
+class PrintLink(Protocol):
+    """Prints a link that was made or taken back, or would be."""
+
+    def __call__(self, result: LinkResult, *, repeated: bool, dry_run: bool) -> None:
+        """Print it; ``repeated`` if an earlier call did it."""
+
+
+def print_added(result: LinkResult, *, repeated: bool, dry_run: bool) -> None:
+    """Print a link that was made, or would be, with what moves and what stays."""
+    done = done_words("linked", repeated=repeated, dry_run=dry_run)
+    # A link that was not made has no id that could be taken back.
+    link = "" if dry_run and not repeated else f" by {result.link}"
+    print_text(f"{done} {_pair(result)}{link}")
+    _print_moves(result)
+
+
+def print_ended(result: LinkResult, *, repeated: bool, dry_run: bool) -> None:
+    """Print a link that was taken back, or would be, with what moves and what stays."""
+    done = done_words("taken back" if dry_run else "took back", repeated=repeated, dry_run=dry_run)
+    print_text(f"{done} {result.link}, which linked {_pair(result)}")
+    _print_moves(result)
+
+
+def _pair(result: LinkResult) -> str:
+    return f"{printable(result.target)} to {printable(result.user_id)}"
+
+
+def _print_moves(result: LinkResult) -> None:
     for access in result.access:
         plan = f"plan {printable(access.plan_code)} from {access.source}"
         print_text(f"{printable(access.user_id)} {access.change} {plan}", indent=2)

@@ -50,18 +50,19 @@ def print_added(result: GrantResult, *, repeated: bool, dry_run: bool) -> None:
     until = f"until {format_time(result.until)}" if result.until else "for good"
     # A grant that was not made has no id that could be ended.
     name = "" if dry_run and not repeated else f"{result.grant}: "
-    _print_grant(result, f"{_done('added', repeated=repeated, dry_run=dry_run)} {name}", until)
+    _print_grant(result, f"{done_words('added', repeated=repeated, dry_run=dry_run)} {name}", until)
 
 
 def print_ended(result: GrantResult, *, repeated: bool, dry_run: bool) -> None:
     """Print a grant that was ended, or would be, and what its user may do without it."""
     ended = f"{'would end' if dry_run and not repeated else 'ended'} {format_time(result.then)}"
     _print_grant(
-        result, f"{_done('ended', repeated=repeated, dry_run=dry_run)} {result.grant}: ", ended
+        result, f"{done_words('ended', repeated=repeated, dry_run=dry_run)} {result.grant}: ", ended
     )
 
 
-def _done(done: str, *, repeated: bool, dry_run: bool) -> str:
+def done_words(done: str, *, repeated: bool, dry_run: bool) -> str:
+    """Return what was done, would be, or was done by an earlier call."""
     would = f"would have {done}" if dry_run else done
     return f"{done} before:" if repeated else would
 

@@ -19,7 +19,7 @@ MAX_TEXT: Final = 500
 
 
 class UnreadableRequest(CommandFailed):
-    """What was written is no request; it is not about what the database knows."""
+    """The text is no request; the database was not asked."""
 
 
 def read_user(text: str) -> str:

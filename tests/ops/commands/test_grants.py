@@ -12,6 +12,7 @@ from sqlalchemy import text
 from billing.envelope import parse
 from ops.samples.emails import email_of
 from ops.terminal.interrupt import Interrupted
+from runtime.ledger.maintenance.ending_soon import announce_ending_soon
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.delivery_builders import checkout, contents, event
@@ -32,7 +33,7 @@ def books(books: SeededDatabase, deployed: Callable[..., None]) -> SeededDatabas
 
 
 def guest_checkout() -> dict[str, Any]:
-    """A paid checkout of a customer without a user."""
+    """Return a paid checkout of a customer without a user."""
     guest = checkout("cs_guest", client_reference_id=None, customer="cus_guest")
     return {**guest, "customer_details": {"email": "guest@example.com"}}
 
@@ -145,11 +146,11 @@ def test_one_who_waits_for_a_user_is_to_be_linked_and_is_no_new_user(
 ) -> None:
     books.settle([parse(event("checkout.session.completed", guest_checkout()))])
 
-    for named, target in (("cus_guest", "cus_guest"), ("guest@example.com", "ID")):
+    for named in ("cus_guest", "guest@example.com"):
         paidup("grants", "add", named, "--plan", "premium", "--forever", *WHY, code=1)
 
         assert f"no event names a user of {named} yet" in paidup.err
-        assert f"`paidup links add {target} USER --reason WHY`" in paidup.err
+        assert "`paidup links add cus_guest USER --reason WHY`" in paidup.err
         assert "--new-user" not in paidup.err
     paidup("grants", "add", "cus_guest", "--plan", "premium", "--forever", "--new-user", *WHY,
            code=1)  # fmt: skip
@@ -277,7 +278,7 @@ def test_a_time_of_which_grants_cannot_end_within_is_wrong_use(
     assert "--ending" in paidup.err
 
 
-def test_who_ends_what_is_no_grant_is_told_where_to_look(
+def test_who_ends_what_is_no_grant_learns_where_to_look(
     books: SeededDatabase, paidup: Paidup
 ) -> None:
     paidup("grants", "end", "grant_none", *WHY, code=1)
@@ -328,6 +329,21 @@ def test_a_reason_of_several_lines_stays_one_line_of_an_explanation(
         said = paidup("explain", "usr_1", "max_devices", *when)
         assert "cli:ada gave this: outage\\n  paid by" in said
         assert not [line for line in said.splitlines() if line.strip().startswith("paid by pi_1:")]
+
+
+def test_the_past_names_the_person_also_after_the_end_was_announced(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    given(paidup, "usr_1", "--plan", "premium", "--for", "3d")
+    assert announce_ending_soon(books.engine, limit=10) == 1
+
+    past = paidup("explain", "usr_1", "max_devices", "--at", "0s")
+
+    assert "by cli:ada (op_" in past
+    assert "(the outage in May)" in past
+    assert "ends_soon" not in past
+    changes = json.loads(paidup("audit", "list", "--action", "entitlement.ends_soon", "--json"))
+    assert [each["user_id"] for each in changes["entries"]] == ["usr_1"]
 
 
 CSV = """user,plan,for,until,reason
@@ -447,6 +463,16 @@ def test_each_mistake_in_a_file_is_named_with_its_line(
 
     assert says in paidup.err
     assert rows(books, "SELECT id FROM operator_statements") == []
+
+
+def test_two_ends_for_all_rows_are_wrong_use(
+    books: SeededDatabase, paidup: Paidup, file: Path
+) -> None:
+    two = ("--forever", "--until", "2999-12-31")
+
+    paidup("grants", "add", "--file", str(file), "--plan", "premium", *two, *WHY, "--yes", code=2)
+
+    assert "one of --for, --until and --forever" in paidup.err
 
 
 def test_a_file_of_a_spreadsheet_is_read(

@@ -210,3 +210,38 @@ def test_an_empty_list_of_links_names_the_call_that_shows_more(
     said = paidup("links", "list", "--user", "usr_2", "--target", "cs_1")
     assert "`paidup links list --user usr_2 --target cs_1 --all`" in said
     assert paidup("links", "list", "--all") == "no link matches\n"
+
+
+def test_the_answer_says_what_was_linked_and_what_was_taken_back(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    call = ("links", "add", "cs_guest", "usr_2", *WHY, "--idempotency-key", "k")
+
+    would = paidup(*call, "--dry-run")
+    said, again = paidup(*call), paidup(*call)
+    ((link,),) = rows(books, "SELECT subject FROM operator_statements")
+    ended = paidup("links", "end", link, *WHY)
+
+    # A link that was not made has no id that could be taken back.
+    assert would.startswith("would have linked cs_guest to usr_2\n")
+    assert said.startswith(f"linked cs_guest to usr_2 by {link}\n")
+    assert again.startswith(f"linked before: cs_guest to usr_2 by {link}\n")
+    assert ended.startswith(f"took back {link}, which linked cs_guest to usr_2\n")
+
+
+def test_what_waits_longest_comes_first_however_old_its_customer_is(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    late = checkout("cs_late", client_reference_id=None, customer="cus_old")
+    early = checkout("cs_early", client_reference_id=None, customer="cus_young")
+    left = {**late, "id": "cs_left", "status": "expired", "payment_status": "unpaid"}
+    bodies = [
+        event("checkout.session.expired", {**left, "payment_intent": None}, at=1_700_000_000),
+        event("checkout.session.completed", late, at=1_700_300_000),
+        event("checkout.session.completed", early, at=1_700_100_000),
+    ]
+    books.settle(map(parse, bodies))
+
+    (oldest,) = json.loads(paidup("links", "waiting", "--limit", "1", "--json"))["waiting"]
+
+    assert oldest["target"] == "pi_of_cs_early"

@@ -280,3 +280,13 @@ def test_what_concerns_one_request_alone_is_no_reason_to_refuse_all_others(
     assert "nothing was recorded" in failed.get_json()["detail"]
     assert post(console, "/v1/grants", GRANT).status_code == 201
     assert console.read(token=READER).status_code == 200
+
+
+def test_a_bug_tells_who_writes_to_repeat_the_request(console: Console) -> None:
+    console.statements.broken = RuntimeError("a bug")
+
+    response = post(console, "/v1/grants", GRANT)
+
+    assert response.status_code == 503
+    assert "repeat the request with the same Idempotency-Key" in response.get_json()["detail"]
+    assert conforms(response, "/v1/grants", method="post")
