@@ -323,17 +323,18 @@ def of_subscription(
 
 
 def _linked_with(evidence: Evidence, ids: Iterable[str | None]) -> set[str]:
-    """Return the payments, invoices and checkouts that events link to these, and these."""
+    """Return the payments, charges, invoices and checkouts that events link to these, and these."""
+    together = [
+        *({each.id, each.intent, each.invoice} for each in evidence.newest(Session).values()),
+        *({each.id, each.intent} for each in evidence.newest(Charge).values()),
+    ]
     found, waiting = set[str](), [each for each in ids if each]
-    sessions = evidence.newest(Session).values()
     while waiting:
         each = waiting.pop()
         if each not in found:
             found.add(each)
             waiting += [*evidence.payments_of(each), *evidence.invoices_of(each)]
-            for session in sessions:
-                named = {session.id, session.intent, session.invoice}
-                waiting += [other for other in named if other and each in named]
+            waiting += [other for some in together if each in some for other in some if other]
     return found
 
 
