@@ -1,4 +1,4 @@
-"""What a person states is recorded once, though its process is killed and Redis is away.
+"""Statements of people are recorded once, though their process is killed and Redis is away.
 
 A call that dies before COMMIT leaves nothing, and one that dies after it and before its answer
 leaves the result. The same call under the same key does the rest: as command, as file, over HTTP.

@@ -22,7 +22,7 @@ AUDIT = text(
 )
 
 
-class Said(NamedTuple):
+class PastStatement(NamedTuple):
     """A statement that was recorded: its id, its subject, and a moment just after it."""
 
     id: str
@@ -84,7 +84,7 @@ def scalar(books: SeededDatabase, query: str) -> Any:
         return connection.scalar(text(query))
 
 
-def all_said(books: SeededDatabase, state: Stating) -> Iterator[tuple[str, Said]]:
+def all_said(books: SeededDatabase, state: Stating) -> Iterator[tuple[str, PastStatement]]:
     """State one thing of each kind, and yield it with its reason."""
     payment = scalar(books, "SELECT payment_ref FROM payments WHERE user_id = 'usr_1'")
     last = {"grant": "", "link": ""}
@@ -97,13 +97,13 @@ def all_said(books: SeededDatabase, state: Stating) -> Iterator[tuple[str, Said]
         answer = state(what.format(**last), reason)
         last[kind] = answer[kind]
         at = scalar(books, "SELECT clock_timestamp()").isoformat().replace("+00:00", "Z")
-        yield reason, Said(answer["statement"], answer[kind], at)
+        yield reason, PastStatement(answer["statement"], answer[kind], at)
 
 
 @pytest.fixture(params=[("cli:ada", by_command), ("token:ada", over_http)], ids=["cli", "http"])
 def told(
     books: SeededDatabase, paidup: Paidup, tmp_path: Path, request: pytest.FixtureRequest
-) -> tuple[str, dict[str, Said]]:
+) -> tuple[str, dict[str, PastStatement]]:
     """Return the actor, and what was stated by its reason."""
     actor, way = request.param
     with way(books, paidup, tmp_path) as state:
@@ -111,7 +111,7 @@ def told(
 
 
 def test_the_audit_has_actor_reason_before_and_after(
-    books: SeededDatabase, told: tuple[str, dict[str, Said]]
+    books: SeededDatabase, told: tuple[str, dict[str, PastStatement]]
 ) -> None:
     actor, said = told
 
@@ -135,7 +135,7 @@ def test_the_audit_has_actor_reason_before_and_after(
 
 
 def test_the_past_is_explained_by_those_who_stated_it_then(
-    paidup: Paidup, told: tuple[str, dict[str, Said]]
+    paidup: Paidup, told: tuple[str, dict[str, PastStatement]]
 ) -> None:
     actor, said = told
 
