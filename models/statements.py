@@ -21,8 +21,8 @@ class StoredStatement(Base):
     __tablename__ = "operator_statements"
     __table_args__ = (
         one_of("kind", STATEMENT_KINDS),
-        CheckConstraint("btrim(reason) <> ''", name="reason"),
-        CheckConstraint("btrim(actor) <> ''", name="actor"),
+        CheckConstraint("reason ~ '[^[:space:]]'", name="reason"),
+        CheckConstraint("actor ~ '[^[:space:]]'", name="actor"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

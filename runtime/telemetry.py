@@ -268,7 +268,7 @@ _SHARED: Final = (
     ),
     (
         "billing_entitlements_ended",
-        "Grants that ended by themselves within the last day.",
+        "Grants whose end was within the last day.",
         "ended",
     ),
 )

@@ -23,8 +23,13 @@ class GrantState:
         return min(filter(None, (self.fields.until, self.fields.ended_at)), default=None)
 
     def holds_at(self, now: datetime) -> bool:
-        """Return True if it is in force; only what a person gives begins at its start."""
-        return self.fields.starts_at <= now and (self.ends_at is None or now < self.ends_at)
+        """Return True if it is in force; only what a person gives begins at its start.
+
+        One that a person ended is not, also by a clock that was read before that moment.
+        """
+        until = self.fields.until
+        begun = self.fields.starts_at <= now and (until is None or now < until)
+        return begun and self.fields.ended_at is None
 
 
 def fold_grant(key: ObjectKey, history: ObjectHistory) -> GrantState:

@@ -111,10 +111,11 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         purchases.bought, PurchaseContext(returns, ownership, clocks), grants
     )
     project_summaries(objects, ownership, grants)
-    project_operator_grants(objects, lookup, now, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases.bought)
     note_paid_lines(matched, purchases, plans)
     note_empty_plans(grants.rows.values(), lookup)
+    # After the notes of what was paid for and grants nothing: a gift is not paid for.
+    project_operator_grants(objects, lookup, now, grants)
     waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(
         customers={row.key: row for row in _customers(objects, ownership)},

@@ -277,8 +277,8 @@ CREATE TABLE operator_statements (
     CONSTRAINT operator_statements_pkey PRIMARY KEY (id),
     CONSTRAINT operator_statements_kind_check
         CHECK (kind IN ('grant', 'grant_ended', 'link', 'link_ended')),
-    CONSTRAINT operator_statements_reason_check CHECK (btrim(reason) <> ''),
-    CONSTRAINT operator_statements_actor_check CHECK (btrim(actor) <> '')
+    CONSTRAINT operator_statements_reason_check CHECK (reason ~ '[^[:space:]]'),
+    CONSTRAINT operator_statements_actor_check CHECK (actor ~ '[^[:space:]]')
 );
 CREATE INDEX operator_statements_subject_idx ON operator_statements (subject);
 CREATE INDEX operator_statements_target_idx ON operator_statements (target);

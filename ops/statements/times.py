@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 _MONTHS: Final = {"mo": 1, "y": 12}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})\s*(h|d|w|mo|y)")
+_MIN_YEAR: Final = 1970
 _MAX_YEAR: Final = 9000
-"""Later dates have no place for a zone's offset."""
+"""Much earlier and later dates have no place for a zone's offset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +30,13 @@ class Duration:
             ValueError: it is too far in the future.
         """
         try:
-            end = _months_later(start.astimezone(zone), self.months).astimezone(UTC) + self.span
+            months_end = _months_later(start.astimezone(zone), self.months)
+            end: datetime | None = months_end.astimezone(UTC) + self.span
         except OverflowError:
+            end = None
+        if end is None or end.year > _MAX_YEAR:
             reason = f"{self.text!r} ends too far in the future"
-            raise ValueError(reason) from None
+            raise ValueError(reason)
         return end
 
 
@@ -56,7 +60,7 @@ def parse_end(text: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a date or a time ends: a date without a time ends with its day.
 
     Raises:
-        ValueError: the text names no time, or one too far in the future.
+        ValueError: the text names no time, or one too long ago or too far in the future.
     """
     return _moment(text, zone, day_ends=True)
 
@@ -65,7 +69,7 @@ def parse_start(text: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a date or a time begins.
 
     Raises:
-        ValueError: the text names no time, or one too far in the future.
+        ValueError: the text names no time, or one too long ago or too far in the future.
     """
     return _moment(text, zone, day_ends=False)
 
@@ -77,6 +81,9 @@ def _moment(text: str, zone: ZoneInfo, *, day_ends: bool) -> datetime:
         written = datetime.fromisoformat(text.strip())
     if written.year > _MAX_YEAR:
         reason = f"{text!r} is too far in the future: --forever has no end"
+        raise ValueError(reason)
+    if written.year < _MIN_YEAR:
+        reason = f"{text!r} is too long ago"
         raise ValueError(reason)
     if isinstance(written, datetime):
         at = written

@@ -49,7 +49,7 @@ class DatabaseCounts:
     ending_soon: int = 0
     """Grants in force that end within seven days."""
     ended: int = 0
-    """Grants that ended by themselves within the last day."""
+    """Grants whose end was within the last day."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)

@@ -7,7 +7,7 @@ and the audit are written together.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -24,9 +24,6 @@ from runtime.ledger.load import load
 from runtime.ledger.locks import secure
 from runtime.ledger.stored_statements import statement_of, statement_row, subject_plain
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, write
-
-MAX_AT_ONCE: Final = 100
-"""Statements of one transaction, as events of a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

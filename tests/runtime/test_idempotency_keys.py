@@ -47,13 +47,16 @@ def test_a_header_without_a_key_in_it_is_refused(header: str) -> None:
 def test_every_operation_of_the_product_is_a_label_that_starts_at_zero() -> None:
     folders = (ROOT / name for name in ("runtime", "ingest", "workers", "ops"))
     trees = (ast.parse(path.read_text()) for folder in folders for path in folder.rglob("*.py"))
+    position = {"idempotent": 0, "Idempotent": 1}
     named = [
-        ast.literal_eval(node.args[0])
+        ast.literal_eval(node.args[position[node.func.id]])
         for node in chain.from_iterable(map(ast.walk, trees))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id == "idempotent"
+        and node.func.id in position
+        and all(isinstance(each, ast.Constant) for each in node.args[position[node.func.id] :])
     ]
 
+    assert "grants.add" in named
     assert set(named) <= set(OPERATIONS)
     assert len(named) == len(set(named))

@@ -307,9 +307,23 @@ def _holds_until_its_end(_: Any) -> Any:
     return lambda grant, now: grant.ends_at is None or now < grant.ends_at
 
 
-def _end_of(name: str) -> Edit:
-    """Return an edit to the end of a grant, of which only one of two counts."""
-    return lambda _: property(lambda grant: getattr(grant.fields, name))
+def _grants_that_no_one_ends(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
+    return _fold_without(folds, "ended_at")
+
+
+def _grants_without_an_end(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
+    return _fold_without(folds, "until")
+
+
+def _fold_without(folds: Mapping[Kind, Any], end: str) -> Mapping[Kind, Any]:
+    """Return folds whose grants have only one of their two ends."""
+    collection, fold = folds[Kind.GRANT]
+
+    def folded(key: Any, history: Any) -> Any:
+        state = fold(key, history)
+        return replace(state, fields=replace(state.fields, **{end: None}))
+
+    return {**folds, Kind.GRANT: (collection, folded)}
 
 
 def _oldest_link(original: Any) -> Any:
@@ -621,8 +635,8 @@ _GIVEN = {
         Change(f"{_PROJECTION}.party:realm_in", _result(_in_test_mode)),
     ),
     "grant-begins-later": (Change(f"{_GRANT_STATE}.holds_at", _holds_until_its_end),),
-    "grant-ends-by-itself": (Change(f"{_GRANT_STATE}.ends_at", _end_of("ended_at")),),
-    "grant-ended-by-person": (Change(f"{_GRANT_STATE}.ends_at", _end_of("until")),),
+    "grant-ends-by-itself": (Change(f"{_OBJECTS}.store:_FOLDS", _grants_without_an_end),),
+    "grant-ended-by-person": (Change(f"{_OBJECTS}.store:_FOLDS", _grants_that_no_one_ends),),
     "newest-link-counts": (Change(f"{_OWNERSHIP}:_newest_link", _oldest_link),),
     "link-taken-back": (Change(f"{_OBJECTS}.store:_FOLDS", _links_that_never_end),),
 }

@@ -40,7 +40,7 @@ class EndingSoon:
         except SQLAlchemyError as error:
             failure = classify(error)
             log.warning(
-                "applications were not announced of access that ends soon",
+                "access that ends soon was not announced",
                 error_type=failure.error_type,
                 reason=failure.reason,
             )

@@ -43,7 +43,7 @@ def count_ending_soon(connection: Connection) -> int:
 
 
 def count_ended(connection: Connection) -> int:
-    """Count the grants that ended by themselves within the last day."""
+    """Count the grants whose end was within the last day, by time or by a person."""
     return int(connection.scalar(_ENDED) or 0)
 
 
@@ -67,13 +67,14 @@ def _entry(stored: dict[str, Any]) -> dict[str, Any]:
 
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:lock)")
 _ENDS_WITHIN = "active AND expires_at > now() AND expires_at <= now() + :within"
+# Who ends one of these grants meanwhile is named in the audit after this, or is not waited for.
 _ENDING = text(
     f"SELECT * FROM user_entitlements AS granted WHERE {_ENDS_WITHIN}"  # noqa: S608 - our own words
     " AND NOT EXISTS (SELECT FROM audit_logs WHERE target_type = 'entitlement'"
     "  AND target_id = granted.source || '/' || granted.plan_code"
     f"  AND action = '{ENDS_SOON}' AND audit_logs.user_id = granted.user_id"
     "  AND CAST(after ->> 'expires_at' AS timestamptz) = granted.expires_at)"
-    " ORDER BY expires_at, source, plan_code LIMIT :limit"
+    " ORDER BY expires_at, source, plan_code LIMIT :limit FOR UPDATE OF granted SKIP LOCKED"
 )
 _ENDED = text(
     "SELECT count(*) FROM user_entitlements WHERE NOT active AND expires_at <= now()"

@@ -183,12 +183,14 @@ def _state_again(
     connection: Connection, stored: Mapping[PartyId, Stored], pending: PendingWrites
 ) -> None:
     """Replace what people stated by what their table says, where the facts differ from it."""
-    for party, today in stated_facts(connection, stored).items():
-        before = [fact for fact in stored[party].facts if fact.kind in STATED_BY_PEOPLE]
+    stated = stated_facts(connection, stored)
+    for party, each in stored.items():
+        today = stated.get(party, [])
+        before = [fact for fact in each.facts if fact.kind in STATED_BY_PEOPLE]
         if sorted(before, key=_statement_id) == sorted(today, key=_statement_id):
             continue
-        others = [fact for fact in stored[party].facts if fact.kind not in STATED_BY_PEOPLE]
-        stored[party].facts = [*others, *today]
+        others = [fact for fact in each.facts if fact.kind not in STATED_BY_PEOPLE]
+        each.facts = [*others, *today]
         pending.restated += [fact.event_id for fact in (*before, *today)]
         pending.facts += [(party, fact) for fact in today]
 

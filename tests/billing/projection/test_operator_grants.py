@@ -69,6 +69,15 @@ def test_a_person_ends_it_and_it_stays_ended() -> None:
     assert project_facts(reversed(facts), now=3 * DAY) == projection
 
 
+def test_an_end_holds_also_by_a_clock_that_was_read_before_it() -> None:
+    facts = [granted(), granted(ended=DAY, event="op_2")]
+    projection = project_facts(facts, now=DAY - 1)
+
+    assert not only_grant(projection).active
+    assert only_grant(projection).expires_at == at(DAY)
+    assert projection.due_at is None
+
+
 def test_an_end_after_its_own_end_changes_nothing_about_when_it_ended() -> None:
     facts = [granted(until=DAY), granted(until=DAY, ended=2 * DAY)]
 
@@ -107,3 +116,10 @@ def test_policy_and_prices_do_not_concern_it() -> None:
     without_prices = replace(CATALOGUE, plans=tuple(replace(p, prices=()) for p in CATALOGUE.plans))
 
     assert only_grant(project_facts(granted(), catalogue=without_prices)).active
+
+
+def test_one_that_lets_its_user_do_nothing_is_not_named_as_paid_for() -> None:
+    nothing = {"beta": False, "devices": 0}
+
+    assert project_facts(granted(plan=None, features=nothing)).without_grant == {}
+    assert project_facts(granted(plan="lost", features=nothing)).without_grant == {}

@@ -35,6 +35,19 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         parse_end(text, UTC_ZONE)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "0001-01-01T00:00+05:00", "1969-12-31"])
+def test_a_time_of_long_ago_is_refused(text: str) -> None:
+    for parse in (parse_start, parse_end):
+        with pytest.raises(ValueError, match="too long ago"):
+            parse(text, BERLIN)
+
+
+@pytest.mark.parametrize("text", ["400000w", "999999w", "7000y"])
+def test_a_duration_that_no_calendar_holds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too far in the future"):
+        parse_duration(text).after(moment("2026-01-31T10:00"), BERLIN)
+
+
 @pytest.mark.parametrize(
     ("text", "end"),
     [

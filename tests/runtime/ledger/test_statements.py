@@ -1,6 +1,7 @@
 """A statement of a person leaves its fact, its rows and its audit, and nothing wipes it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,6 +67,17 @@ def record(ledger: Ledger, *new: NewStatement | EndStatement) -> None:
     ledger.transact(lambda connection: ledger.state(connection, new))
 
 
+def rebuilder_on(engine: Engine) -> Rebuilder:
+    return Rebuilder(
+        engine=engine,
+        catalogues=CatalogueCache(),
+        scope=Scope(livemode="any", accounts=frozenset()),
+        actor="test",
+        reason="test",
+        dry_run=False,
+    )
+
+
 def in_force(engine: Engine) -> list[Any]:
     return rows(
         engine,
@@ -99,15 +111,15 @@ def test_a_grant_leaves_access_statement_and_audit(ledger: Ledger, engine: Engin
     ]  # fmt: skip
 
 
-def test_a_statement_without_a_reason_is_refused_by_the_database(
-    ledger: Ledger, engine: Engine
+@pytest.mark.parametrize("empty", ["", " ", "\t\n", "\r\v\f"])
+@pytest.mark.parametrize("member", ["reason", "actor"])
+def test_a_statement_without_a_reason_or_a_person_is_refused_by_the_database(
+    ledger: Ledger, engine: Engine, member: str, empty: str
 ) -> None:
-    nameless = NewStatement(
-        id=EventId("op_1"), subject=grant().subject, actor="cli:ada", reason=" "
-    )
+    said = replace(grant(), **{member: empty})
 
-    with pytest.raises(IntegrityError, match="operator_statements_reason_check"):
-        record(ledger, nameless)
+    with pytest.raises(IntegrityError, match=f"operator_statements_{member}_check"):
+        record(ledger, said)
 
     assert rows(engine, "SELECT id FROM operator_statements") == []
     assert in_force(engine) == []
@@ -217,14 +229,7 @@ def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: En
     ledger.record([delivery(event("customer.updated", customer("cus_1", "usr_123")))])
     with engine.connect() as connection:
         parties = [*connection.scalars(text("SELECT party FROM parties ORDER BY party"))]
-    rebuilder = Rebuilder(
-        engine=engine,
-        catalogues=CatalogueCache(),
-        scope=Scope(livemode="any", accounts=frozenset()),
-        actor="test",
-        reason="test",
-        dry_run=False,
-    )
+    rebuilder = rebuilder_on(engine)
     assert rebuilder.from_facts(parties).decisions == []
     rebuilder.from_events(parties)
     assert in_force(engine) == before
@@ -234,6 +239,21 @@ def test_nothing_that_happens_later_wipes_a_statement(ledger: Ledger, engine: En
     assert rebuilder.from_facts(parties).decisions == []
     assert in_force(engine) == before
     assert rows(engine, "SELECT count(*) FROM facts WHERE event_id LIKE 'op_%'") == [2]
+
+
+def test_a_rebuild_forgets_what_the_table_of_statements_does_not_say(
+    ledger: Ledger, engine: Engine
+) -> None:
+    record(ledger, grant("grant_1"), grant("grant_2"))
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE operator_statements DISABLE TRIGGER append_only"))
+        connection.execute(text("DELETE FROM operator_statements WHERE subject = 'grant_1'"))
+        connection.execute(text("ALTER TABLE operator_statements ENABLE TRIGGER append_only"))
+
+    rebuilder_on(engine).from_facts([PartyId("any:grant_1"), PartyId("any:grant_2")])
+
+    assert in_force(engine) == [("usr_1", "grant_2")]
+    assert rows(engine, "SELECT event_id FROM facts") == ["op_grant_2"]
 
 
 def test_a_plan_that_is_given_stays_when_the_catalogue_loses_it(

@@ -233,52 +233,71 @@ class Bought(NamedTuple):
 
 
 PURCHASES = st.lists(
-    st.builds(Bought, st.integers(1, 4), st.integers(1, 3), st.booleans()), min_size=8, max_size=24
+    st.builds(Bought, st.integers(1, 8), st.integers(1, 3), st.booleans()), min_size=16, max_size=32
 )
 _examples = count(1)
 WRITERS = 4
 
+LINGER = """
+CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$;
+CREATE TRIGGER linger BEFORE UPDATE ON user_versions FOR EACH ROW EXECUTE FUNCTION linger()
+"""
+"""Holds each locked row a moment before the next one, so that transactions meet on the way."""
 
-def shop_events(example: int, purchases: Sequence[Bought]) -> list[Delivery]:
-    """Return an event for each purchase and refund, under ids of this example alone."""
+
+@pytest.fixture
+def lingering(engine: Engine) -> Engine:
+    with engine.begin() as connection:
+        connection.execute(text(LINGER))
+    return engine
+
+
+def shop_events(example: int, purchases: Sequence[Bought]) -> list[tuple[int, Delivery]]:
+    """Return an event with its customer for each purchase and refund; names are the example's."""
     made = []
     for number, each in enumerate(purchases):
         name = f"{example}_{number}"
         stated = {"customer": f"cus_{example}_{each.customer}"}
-        made.append(bought(name, user=f"usr_{example}_{each.user}", **stated))
-        made += [given_back(name)] if each.refunded else []
+        user = f"usr_{example}_{each.user}"
+        made.append((each.customer, bought(name, user=user, **stated)))
+        made += [(each.customer, given_back(name))] if each.refunded else []
     return made
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(purchases=PURCHASES, order=st.randoms(use_true_random=False))
+@given(purchases=PURCHASES, order=st.randoms(use_true_random=False), apart=st.booleans())
 def test_users_of_several_customers_never_deadlock_and_no_step_is_lost(
-    engine: Engine, purchases: Sequence[Bought], order: Any
+    lingering: Engine, purchases: Sequence[Bought], order: Any, *, apart: bool
 ) -> None:
+    """Writers whose customers are ``apart`` have no party in common: they meet at users alone."""
     example = next(_examples)
     dealt = shop_events(example, purchases)
     order.shuffle(dealt)
+    hands: list[list[Delivery]] = [[] for _ in range(WRITERS)]
+    for turn, (customer_number, each) in enumerate(dealt):
+        hands[(customer_number if apart else turn) % WRITERS].append(each)
     begin = Barrier(WRITERS)
 
     def work(hand: Sequence[Delivery]) -> None:
-        ledger = ledger_on(engine)
+        ledger = ledger_on(lingering)
         begin.wait()
         for start in range(0, len(hand), 6):
             ledger.record(hand[start : start + 6])
 
     with ThreadPoolExecutor(WRITERS) as pool:
-        for done in [pool.submit(work, dealt[number::WRITERS]) for number in range(WRITERS)]:
+        for done in [pool.submit(work, hand) for hand in hands]:
             done.result()
 
     users = f"usr_{example}_"
     given_by_audit = rows(
-        engine,
+        lingering,
         "SELECT user_id, version, event_id FROM audit_logs WHERE starts_with(user_id, :users)"
         " AND action LIKE 'entitlement.%'",
         users=users,
     )
     query = "SELECT user_id, version FROM user_versions WHERE starts_with(user_id, :users)"
-    highest = dict(rows(engine, query, users=users))
+    highest = dict(rows(lingering, query, users=users))
     steps = {(user, version): event_id for user, version, event_id in given_by_audit}
     assert len(steps) == len({(user, event_id) for user, _, event_id in given_by_audit})
     assert all(1 <= version <= highest[user] for user, version in steps)

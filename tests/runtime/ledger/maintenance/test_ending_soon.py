@@ -70,6 +70,16 @@ def test_what_a_person_ended_is_not_announced(ledger: Ledger, engine: Engine) ->
     assert counts(engine) == (0, 1)
 
 
+def test_what_is_being_ended_is_not_announced_after_its_end(ledger: Ledger, engine: Engine) -> None:
+    record(ledger, grant(until=NOW + timedelta(days=6)))
+    with engine.begin() as connection:
+        ledger.state(connection, [end("grant_1")])
+        announce_ending_soon(engine, limit=10)
+
+    assert announce_ending_soon(engine, limit=10) == 0
+    assert announced(engine) == []
+
+
 def test_many_are_announced_in_portions(ledger: Ledger, engine: Engine) -> None:
     each = [grant(f"grant_{n}", f"usr_{n}", until=NOW + timedelta(days=1)) for n in range(5)]
     record(ledger, *each)
