@@ -1,6 +1,6 @@
 """People of a world who state to a running system what they have to say, at any moment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -133,18 +133,19 @@ def _moment(changes: dict[str, StatedChange], subject: str) -> float | None:
 
 
 def wrongly_refused(connection: Connection, people: People) -> list[str]:
-    """Return what was refused though events had named what it is about."""
+    """Return what was refused though events had named, or people made, what it is about."""
+    made = {each.statement.subject.id for each in people.said}
     return [
         f"{word} was refused: {answer}"
         for word, answer in people.unsaid
-        if not _is_unknown(connection, word, answer)
+        if not _is_unknown(connection, word, answer, made)
     ]
 
 
-def _is_unknown(connection: Connection, word: Word, answer: str) -> bool:
+def _is_unknown(connection: Connection, word: Word, answer: str, made: Collection[str]) -> bool:
     """Return True if no event has named the target of a link, or if what is to end was not made."""
-    if word.ends or isinstance(word.subject, OperatorGrant):
-        return word.ends and answer.startswith(f"there is no {word.subject.id};")
+    if isinstance(word.subject, OperatorGrant) or word.ends:
+        return word.ends and word.subject.id not in made
     target = word.subject.target
     key = {"key": object_key(word.subject.realm, target)}
     known = connection.execute(_KNOWN, key).one_or_none()
