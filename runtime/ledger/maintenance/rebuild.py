@@ -20,7 +20,7 @@ from runtime.ledger.catalogues import OPERATOR, CatalogueCache
 from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import FactsOutdated, LocksOutOfOrder
 from runtime.ledger.load import Stored, load
-from runtime.ledger.locks import lock, secure
+from runtime.ledger.locks import lock, secure, time_under_locks
 from runtime.ledger.maintenance.repair import Reprojected, history_of, reproject_batch, versions_of
 from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_again
 from runtime.ledger.prepare import Scope
@@ -112,8 +112,9 @@ class Rebuilder:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _rows(self, connection: Connection, parties: Sequence[PartyId]) -> Rebuilt:
-        now = open_transaction(connection).now
+        open_transaction(connection)
         lock(connection, parties, above=())
+        now = time_under_locks(connection)
         known = _parties_with_objects(connection, parties)
         stored = load(connection, parties)
         there = {party: each for party, each in stored.items() if party in known or _rows_of(each)}
@@ -127,11 +128,12 @@ class Rebuilder:
     def _restated(
         self, connection: Connection, bodies: RereadBodies, parties: Sequence[PartyId]
     ) -> Rebuilt:
-        now = open_transaction(connection).now
+        open_transaction(connection)
         known = _parties_with_objects(connection, parties)
         reread = Reread.of(connection, bodies)
         mentions = [*reread.mentions(), *(frozenset({ObjectKey(each)}) for each in known)]
         secured = secure(connection, mentions)
+        now = time_under_locks(connection)
         stored = load(connection, secured.stored, read_again=parties)
         pending = PendingWrites()
         _state_again(connection, stored, pending)
