@@ -53,7 +53,7 @@ FOLLOWERS = 2
 """Readers that read when a change says so."""
 RIGHT_WITHIN = 2.0
 LONGEST_STEP = 0.1
-"""Seconds that count of one look at the consumer; this process stood still for the others."""
+"""Seconds that count of one look at the consumer; this process did not run in the others."""
 GIVEN = 30
 """Grants to each user that the backup does not know: more steps than come after it."""
 LIFECYCLES = ("first_paid", "renewal", "refund_full", "onetime")
@@ -120,7 +120,7 @@ class RestorableDatabase:
 
 
 class NotedVersions(NamedTuple):
-    """What the database said at one moment."""
+    """The epoch and the versions that the database had at one moment."""
 
     epoch: str
     versions: Mapping[str, int]

@@ -101,7 +101,7 @@ def all_said(books: SeededDatabase, state: Stating) -> Iterator[tuple[str, PastS
 
 
 @pytest.fixture(params=[("cli:ada", by_command), ("token:ada", over_http)], ids=["cli", "http"])
-def told(
+def stated_by(
     books: SeededDatabase, paidup: Paidup, tmp_path: Path, request: pytest.FixtureRequest
 ) -> tuple[str, dict[str, PastStatement]]:
     """Return the actor, and what was stated by its reason."""
@@ -111,9 +111,9 @@ def told(
 
 
 def test_the_audit_has_actor_reason_before_and_after(
-    books: SeededDatabase, told: tuple[str, dict[str, PastStatement]]
+    books: SeededDatabase, stated_by: tuple[str, dict[str, PastStatement]]
 ) -> None:
-    actor, said = told
+    actor, said = stated_by
 
     def audited(reason: str) -> Any:
         with books.engine.connect() as connection:
@@ -135,9 +135,9 @@ def test_the_audit_has_actor_reason_before_and_after(
 
 
 def test_the_past_is_explained_by_those_who_stated_it_then(
-    paidup: Paidup, told: tuple[str, dict[str, PastStatement]]
+    paidup: Paidup, stated_by: tuple[str, dict[str, PastStatement]]
 ) -> None:
-    actor, said = told
+    actor, said = stated_by
 
     def explains(user: str, feature: str, allowed: str, done: str, reason: str) -> None:
         statement = said[reason]

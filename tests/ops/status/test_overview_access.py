@@ -1,4 +1,4 @@
-"""Access that ends soon, and that ended, is told in ``changes``, in metrics and in ``status``."""
+"""Access that ends soon, and that ended, is shown in ``changes``, in metrics and in ``status``."""
 
 import json
 from collections.abc import Callable
@@ -62,11 +62,11 @@ def counted(books: SeededDatabase, paidup: Paidup) -> tuple[Any, tuple[float, ..
     registry.register(SharedStateCollector(lambda: state))
     lines = dict(line.split() for line in generate_latest(registry).decode().splitlines()
                  if line.startswith(GAUGES))  # fmt: skip
-    told = json.loads(paidup("status", "--json"))["access"]
-    return told, tuple(float(lines[name]) for name in GAUGES)
+    shown = json.loads(paidup("status", "--json"))["access"]
+    return shown, tuple(float(lines[name]) for name in GAUGES)
 
 
-def test_what_ends_soon_and_what_ended_is_told_in_all_three(
+def test_what_ends_soon_and_what_ended_is_shown_in_all_three(
     books: SeededDatabase, paidup: Paidup
 ) -> None:
     assert counted(books, paidup) == ({"ending_soon": 0, "ended": 0}, (0, 0))
@@ -76,8 +76,8 @@ def test_what_ends_soon_and_what_ended_is_told_in_all_three(
 
     announce_ending_soon(books.engine, limit=10)
 
-    told = [each for each in changes(books, paidup) if each[1] in {over, soon, late}]
-    assert told == [
+    found = [each for each in changes(books, paidup) if each[1] in {over, soon, late}]
+    assert found == [
         ("granted", over, True),
         ("revoked", over, False),
         ("granted", soon, True),
