@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.worlds.adapter import subjects_of
 
 ACTORS = ("cli:ada", "console:bob")
 
+_FAR_AHEAD = datetime(2999, 1, 1, tzinfo=UTC)
 _KNOWN = text("SELECT party FROM memberships WHERE object_key = :key")
 _STATEMENT = text("SELECT * FROM operator_statements WHERE id = :id")
 _AUDIT = text(
@@ -209,12 +211,16 @@ def _explained_differently(connection: Connection, change: StatedChange) -> Iter
 def _named_differently(
     connection: Connection, statement: OperatorStatement, row: EntitlementRow
 ) -> Iterator[str]:
-    """Yield what is wrong unless a person is named, or who changed the row in the same instant."""
-    history = load_access_history(connection, row.user_id, statement.made_at)
-    entries = {row.key: entry for row, entry in grants_as_of(history)}
-    named = entries.get(row.key)
-    own = [each.entry for each in history.entries if each.entry.event_id == statement.id]
-    if named is None or named.at < statement.made_at:
-        yield f"explain --at names {named} for {row.key}, not {statement.id}"
-    elif not any((each.actor, each.reason) == (statement.actor, statement.reason) for each in own):
+    """Yield what is wrong, unless the person is named or who changed the row in that moment, too.
+
+    The moment is the one from which the statement can have been visible.
+    """
+    every = load_access_history(connection, row.user_id, _FAR_AHEAD).entries
+    own = [each.entry for each in every if each.entry.event_id == statement.id]
+    if not own or any((e.actor, e.reason) != (statement.actor, statement.reason) for e in own):
         yield f"explain --at does not know who said {statement.id}: {own}"
+        return
+    history = load_access_history(connection, row.user_id, own[-1].at)
+    named = {each.key: entry for each, entry in grants_as_of(history)}.get(row.key)
+    if named is None or (named not in own and named.at < own[-1].at):
+        yield f"explain --at names {named} for {row.key}, not {statement.id}"
