@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -33,12 +34,14 @@ import os, signal, sys
 import models
 assert models.OF_THE_SHOP
 import shop
+from prometheus_client import generate_latest
 from sqlalchemy import event
 from werkzeug.serving import make_server
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
+shop.app.get("/metrics")(generate_latest)
 if sys.argv[1] == "before-commit":
     event.listen(shop.engine, "commit", die)
 if sys.argv[1] == "before-answer":
@@ -77,6 +80,14 @@ class ServedShop:
         finally:
             connection.close()
         return ShopAnswer(answer.status, body, answer.getheader("Idempotent-Replayed"))
+
+    def hits(self) -> float | None:
+        """Return how many repeated orders it counted, None before the first one."""
+        with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=30) as answer:
+            page = answer.read().decode()
+        series = r'^idempotent_hits_total\{operation="orders.place"\} (\S+)$'
+        found = re.search(series, page, re.MULTILINE)
+        return float(found[1]) if found else None
 
 
 @pytest.fixture
@@ -135,6 +146,29 @@ def test_a_repeated_order_gets_the_answer_of_the_first(folder: Path, database_ur
     assert again == quoted == (201, {"order": 1, "item": "book"}, "true")
     assert other.body["order"] == 2
     assert ordered(database_url) == ["book", "book"]
+
+
+def test_repeated_orders_are_counted_and_new_ones_are_not(folder: Path, database_url: str) -> None:
+    with serving(folder, database_url) as shop:
+        for key in ("k", "k2"):
+            shop.order(key)
+        before = shop.hits()
+        for _ in range(3):
+            shop.order("k")
+        shop.order("k", "pen")
+        assert (before, shop.hits()) == (None, 3)
+
+
+def test_an_expired_key_takes_a_new_order(folder: Path, database_url: str) -> None:
+    with serving(folder, database_url) as shop:
+        shop.order("k")
+        with psycopg.connect(database_url) as connection:
+            connection.execute("update idempotency_keys set expires_at = now()")
+        other, again = shop.order("k", "pen"), shop.order("k", "pen")
+
+    assert (other.body["item"], other.replayed) == ("pen", "false")
+    assert (again.body, again.replayed) == (other.body, "true")
+    assert ordered(database_url) == ["book", "pen"]
 
 
 def test_what_cannot_be_carried_out_is_said_with_the_statuses_of_the_page(

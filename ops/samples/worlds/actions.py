@@ -88,16 +88,14 @@ def delete_customer(stage: Stage, random: Random) -> None:
 
 @action
 def link_by_hand(stage: Stage, random: Random) -> None:
-    """Have a person state whose a subscription, a purchase or a customer is."""
+    """Have a person state whose a customer, a subscription, a checkout or a payment is."""
     account, user = stage.account, random.choice(stage.users)
-    ways: list[str] = [each.id for each in account.of(Customer)]
-    ways += [each.id for each in account.of(Subscription)] * 2
-    ways += [each.id for each in account.of(Session) if each.mode == "payment"]
-    ways += [each.id for each in account.of(Invoice) if each.reason == "manual"]
+    kinds = (Customer, Subscription, Subscription, Session, Invoice, Intent, Charge)
+    ways = [some for kind in kinds if (some := [each.id for each in account.of(kind)])]
     standing = [each.object_id for each in account.linked if each.ended_at is None]
     again = bool(standing) and happens(random, 0.2)
     if ways:
-        chosen = random.choice(standing if again else ways)
+        chosen = random.choice(standing if again else random.choice(ways))
         people.link_by_hand(account, chosen, user)
 
 

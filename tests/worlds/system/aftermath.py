@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import text
 
@@ -43,10 +43,8 @@ def _environ(system: StackUnderTest) -> dict[str, str]:
     return {**kept, **system.stack.environ}
 
 
-def read_by_new_readers(
-    system: StackUnderTest, parties: Sequence[PartyId], accounts: frozenset[str]
-) -> None:
-    """Have the facts of these parties read again, as if an earlier release had read them."""
+def outdate(system: StackUnderTest, parties: Sequence[PartyId]) -> None:
+    """Make the facts of these parties those of an earlier release's readers."""
     owner = engine_for(system.stack.owner_database_url, application_name="tests")
     with owner.begin() as connection:
         connection.execute(
@@ -54,6 +52,12 @@ def read_by_new_readers(
             {"parties": list(parties)},
         )
     owner.dispose()
+
+
+def read_again(
+    system: StackUnderTest, parties: Sequence[PartyId], accounts: frozenset[str]
+) -> None:
+    """Read the events of those of these parties whose facts are outdated."""
     scope = Scope(livemode="any", accounts=accounts)
     OutdatedFacts(engine=system.engine, scope=scope).read_parties(parties)
 
@@ -70,8 +74,8 @@ def rebuild(system: StackUnderTest, parties: Sequence[PartyId], accounts: frozen
     ).from_events(parties)
 
 
-def without_basic(world: World) -> dict[str, Any]:
-    """Return the plans of a world without the plan that people give most often."""
+def without_basic(world: World) -> World:
+    """Return a world without the plan that people give most often, which it had before."""
     document = deepcopy(dict(world.document))
     document["plans"].pop("basic")
-    return document
+    return replace(world, document=document, former=(world.document, *world.former))

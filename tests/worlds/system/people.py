@@ -1,19 +1,25 @@
 """People of a world who state to a running system what they have to say, at any moment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from billing.ids import EventId
+from billing.ids import EventId, object_key
+from billing.rows import EntitlementRow
 from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
 from ops.explain.as_of import grants_as_of
 from ops.queries.audit_history import load_access_history
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.world import World
-from runtime.ledger.decisions import EntitlementGranted
+from runtime.ledger.decisions import (
+    EntitlementChanged,
+    EntitlementGranted,
+    EntitlementRevoked,
+)
 from runtime.ledger.errors import StatementRefused
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange
@@ -22,6 +28,8 @@ from tests.worlds.adapter import subjects_of
 
 ACTORS = ("cli:ada", "console:bob")
 
+_FAR_AHEAD = datetime(2999, 1, 1, tzinfo=UTC)
+_KNOWN = text("SELECT party FROM memberships WHERE object_key = :key")
 _STATEMENT = text("SELECT * FROM operator_statements WHERE id = :id")
 _AUDIT = text(
     "SELECT action, actor, reason, target_id, user_id, before, after FROM audit_logs"
@@ -42,6 +50,9 @@ class People:
 
     def __init__(self, ledger: Ledger, world: World, random: Random) -> None:
         self.said: list[StatedChange] = []
+        self.unsaid: list[tuple[Word, str]] = []
+        """What could not be said in the end, and the answer."""
+        self._refusals: dict[Word, str] = {}
         self._ledger, self._world, self._random = ledger, world, random
         self._waiting: list[Word] = []
         for stated in (each for account in world.accounts for each in subjects_of(account)):
@@ -58,6 +69,7 @@ class People:
         """Say what can be said, and have the world forget what cannot: no event named it."""
         while self._say(list(self._waiting)):
             pass
+        self.unsaid = [(word, self._refusals[word]) for word in self._waiting]
         made = {str(each.statement.subject.id): each for each in self._by_kind(ends=False)}
         ended = {str(each.statement.subject.id): each for each in self._by_kind(ends=True)}
         for account in self._world.accounts:
@@ -91,7 +103,8 @@ class People:
             (change,) = self._ledger.transact(
                 lambda connection: self._ledger.state(connection, [new])
             )
-        except StatementRefused:  # what it is about is not known yet
+        except StatementRefused as refused:  # what it is about is not known yet
+            self._refusals[word] = str(refused)
             return None
         return change
 
@@ -119,6 +132,26 @@ def _forget_unsaid(
 def _moment(changes: dict[str, StatedChange], subject: str) -> float | None:
     change = changes.get(subject)
     return change.statement.made_at.timestamp() if change else None
+
+
+def wrongly_refused(connection: Connection, people: People) -> list[str]:
+    """Return what was refused though events had named, or people made, what it is about."""
+    made = {each.statement.subject.id for each in people.said}
+    return [
+        f"{word} was refused: {answer}"
+        for word, answer in people.unsaid
+        if not _is_unknown(connection, word, answer, made)
+    ]
+
+
+def _is_unknown(connection: Connection, word: Word, answer: str, made: Collection[str]) -> bool:
+    """Return True if no event has named the target of a link, or if what is to end was not made."""
+    if isinstance(word.subject, OperatorGrant) or word.ends:
+        return word.ends and word.subject.id not in made
+    target = word.subject.target
+    key = {"key": object_key(word.subject.realm, target)}
+    known = connection.execute(_KNOWN, key).one_or_none()
+    return answer.startswith(f"no event has named {target} yet;") and known is None
 
 
 def statement_differences(connection: Connection, said: Sequence[StatedChange]) -> list[str]:
@@ -163,14 +196,31 @@ def _is_audit_of(entry: Any, statement: OperatorStatement) -> bool:
 
 
 def _explained_differently(connection: Connection, change: StatedChange) -> Iterator[str]:
-    """Ask what ``explain --at`` says of the moment at which a grant gave something."""
+    """Ask what ``explain --at`` says of the moment at which a statement gave or took something."""
+    statement = change.statement
     for decision in change.decisions:
-        if isinstance(decision, EntitlementGranted):
-            user, at = decision.after.user_id, change.statement.made_at
-            history = load_access_history(connection, user, at)
-            entries = {row.key: entry for row, entry in grants_as_of(history)}
-            entry = entries.get(decision.after.key)
-            named = entry and (entry.actor, entry.event_id, entry.reason)
-            statement = change.statement
-            if named != (statement.actor, statement.id, statement.reason):
-                yield f"explain --at names {named} for {decision.after.key}, not {statement.id}"
+        match decision:
+            case EntitlementGranted(after=row) | EntitlementChanged(after=row):
+                yield from _named_differently(connection, statement, row)
+            case EntitlementRevoked(before=before, after=after):
+                yield from _named_differently(connection, statement, after or before)
+            case _:
+                pass
+
+
+def _named_differently(
+    connection: Connection, statement: OperatorStatement, row: EntitlementRow
+) -> Iterator[str]:
+    """Yield what is wrong, unless the person is named or who changed the row in that moment, too.
+
+    The moment is the one from which the statement can have been visible.
+    """
+    every = load_access_history(connection, row.user_id, _FAR_AHEAD).entries
+    own = [each.entry for each in every if each.entry.event_id == statement.id]
+    if not own or any((e.actor, e.reason) != (statement.actor, statement.reason) for e in own):
+        yield f"explain --at does not know who said {statement.id}: {own}"
+        return
+    history = load_access_history(connection, row.user_id, own[-1].at)
+    named = {each.key: entry for each, entry in grants_as_of(history)}.get(row.key)
+    if named is None or (named not in own and named.at < own[-1].at):
+        yield f"explain --at names {named} for {row.key}, not {statement.id}"

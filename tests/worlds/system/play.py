@@ -30,12 +30,13 @@ from runtime.ledger.prepare import Scope
 from runtime.ledger.statements import StatedChange
 from tests.system.stack_env import StackUnderTest, running_system
 from tests.worlds.system.aftermath import (
-    read_by_new_readers,
+    outdate,
+    read_again,
     rebuild,
     replay_events,
     without_basic,
 )
-from tests.worlds.system.people import People, statement_differences
+from tests.worlds.system.people import People, statement_differences, wrongly_refused
 from tests.worlds.system.rows import (
     EarlierRows,
     earlier_rows,
@@ -107,28 +108,47 @@ def play_through(system: StackUnderTest, world: World) -> PlayedThrough:
     catalogues = [*reversed(world.former), world.document]
     for number, document in enumerate(catalogues):
         apply_plans(system, document)
+        outdate(system, _parties(system, earlier))
         with ThreadPoolExecutor(1) as beside:
             saying = beside.submit(people.say_some, len(catalogues) + 1 - number)
             _deliver(system, deliveries[number :: len(catalogues)])
             saying.result()
+        read_again(system, _parties(system, earlier), frozenset({CONNECTED}))
     _await_done(system, [event.id for event in world.events])
     people.say_rest()
     wrong = lasting_differences(system, world, earlier, said=people.said)
+    with system.engine.connect() as connection:
+        wrong += wrongly_refused(connection, people)
     if people.said and not wrong:
+        without = without_basic(world)
+        apply_plans(system, without.document)
+        wrong = [f"while a plan is gone: {each}" for each in _decided(system, without, earlier)]
         _go_on(system, world, earlier)
         found = lasting_differences(system, world, earlier, said=people.said)
-        wrong = [f"after all that came later: {each}" for each in found]
+        wrong += [f"after all that came later: {each}" for each in found]
     return PlayedThrough(wrong=wrong, earlier=earlier, said=people.said)
 
 
-def _go_on(system: StackUnderTest, world: World, earlier: EarlierRows) -> None:
-    """Redeliver, change the plans and back, read again, rebuild and replay."""
+def _parties(system: StackUnderTest, earlier: EarlierRows) -> Sequence[PartyId]:
     with system.engine.connect() as connection:
-        parties = parties_since(connection, earlier)
+        return parties_since(connection, earlier)
+
+
+def _decided(system: StackUnderTest, world: World, earlier: EarlierRows) -> list[str]:
+    """Return the differences of a world with other plans, or none if the rules leave it open."""
+    try:
+        return lasting_differences(system, world, earlier)
+    except AmbiguousWorldError:
+        return []
+
+
+def _go_on(system: StackUnderTest, world: World, earlier: EarlierRows) -> None:
+    """Redeliver, change the plans back, read again, rebuild and replay."""
+    parties = _parties(system, earlier)
     _deliver(system, world.events[::2])
-    apply_plans(system, without_basic(world))
     apply_plans(system, world.document)
-    read_by_new_readers(system, parties, frozenset({CONNECTED}))
+    outdate(system, parties)
+    read_again(system, parties, frozenset({CONNECTED}))
     rebuild(system, parties, frozenset({CONNECTED}))
     replay_events(system, world)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ops.samples.worlds.account import UserLink
 from ops.samples.worlds.records import (
     Charge,
     Customer,
@@ -69,11 +68,11 @@ def _by_link(evidence: Evidence, whose: Whose) -> str | None:
     """Return the user to whom a person linked it."""
     for object_ids in whose.linkable:
         if links := evidence.links_of(object_ids):
-            _refuse_moved_link(evidence, links[-1], whose.customer)
             evidence.use("person-links-object")
             if links[0].user != links[-1].user:
                 evidence.use("newest-link-counts")
-            return links[-1].user
+            newest = StatedUser(links[-1].user, links[-1].at)
+            return _moved(evidence, newest, whose.customer)
     return None
 
 
@@ -113,8 +112,6 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
     if not (link or own):
         return None
     if any(_references(evidence, record) for record in whose.stating):
-        if link:
-            raise AmbiguousWorldError("a person links the customer and a session refers")
         first = evidence.shop.user_from[0] == "metadata"
         listed = "client_reference_id" in evidence.shop.user_from
         evidence.use("metadata-before-reference" if first and listed else "reference-is-not-read")
@@ -129,15 +126,6 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
         evidence.use("deleted-customer-ends-nothing")
     evidence.use("customer-names-user")
     return own[-1].user
-
-
-def _refuse_moved_link(evidence: Evidence, link: UserLink, customer: str | None) -> None:
-    for before, after in _changes(evidence, customer):
-        if before.user == link.user and link.at <= after.since:
-            raise AmbiguousWorldError("a person linked an object before its customer moved")
-    later = evidence.linked_user(customer)
-    if later and later.user != link.user and link.at <= later.at:
-        raise AmbiguousWorldError("a person linked an object, then its customer to another user")
 
 
 def _refuse_unheard_intents(evidence: Evidence, customer: str | None, named: set[str]) -> None:
@@ -305,8 +293,13 @@ def _first_named(evidence: Evidence, others: list[StatedUser], at: int) -> str |
     return None
 
 
-def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
-    """Return what states whose a subscription is, with its invoices and payments."""
+def of_subscription(
+    evidence: Evidence, subscription_id: str, paid: Iterable[str | None] = ()
+) -> Whose:
+    """Return what states whose a subscription is, or what was ``paid`` for it.
+
+    The latter, a payment or an invoice, may be linked by itself.
+    """
     held = evidence.one(Subscription, subscription_id)
     sessions = [
         each for each in evidence.newest(Session).values() if each.subscription == subscription_id
@@ -319,13 +312,30 @@ def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
         *sessions,
         *invoices,
     ]
+    own = _linked_with(evidence, paid) - {each.id for each in sessions}
     return Whose(
-        linkable=((subscription_id,), tuple(each.id for each in sessions)),
+        linkable=(tuple(own), (subscription_id,), tuple(each.id for each in sessions)),
         stating=(*([held] if held else []), *sessions),
         customer=next((each.customer for each in described if each.customer), None),
         at=_made_at(evidence, held) if held else min(each.created for each in described),
         copies=() if evidence.account.ancient else tuple(each.copied for each in invoices),
     )
+
+
+def _linked_with(evidence: Evidence, ids: Iterable[str | None]) -> set[str]:
+    """Return the payments, charges, invoices and checkouts that events link to these, and these."""
+    together = [
+        *({each.id, each.intent, each.invoice} for each in evidence.newest(Session).values()),
+        *({each.id, each.intent} for each in evidence.newest(Charge).values()),
+    ]
+    found, waiting = set[str](), [each for each in ids if each]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting += [*evidence.payments_of(each), *evidence.invoices_of(each)]
+            waiting += [other for some in together if each in some for other in some if other]
+    return found
 
 
 def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
@@ -337,7 +347,7 @@ def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
     ]
     intent = evidence.one(Intent, payment)
     return Whose(
-        linkable=((invoice.id, payment, *[each.id for each in sessions]),),
+        linkable=(tuple(_linked_with(evidence, [invoice.id, payment])),),
         stating=(invoice, *sessions, *([intent] if intent else [])),
         customer=invoice.customer,
         at=invoice.paid_at or invoice.created,
@@ -357,7 +367,7 @@ def of_payment(evidence: Evidence, payment: str, at: int) -> Whose:
     if intent and intent.customer and any(each.customer is None for each in charges):
         evidence.use("charge-has-its-intents-customer")
     return Whose(
-        linkable=((payment, *evidence.invoices_of(payment), *[each.id for each in sessions]),),
+        linkable=(tuple(_linked_with(evidence, [payment])),),
         stating=(*sessions, *([intent] if intent else []), *own),
         customer=next((each for each in customers if each), None),
         at=at,
