@@ -14,7 +14,8 @@ def given_grants(evidence: Evidence, given: Iterable[PersonGrant]) -> Iterator[T
     """Yield the grants of people that are in force."""
     for each in given:
         ends_at = _ends_at(each)
-        if ends_at is not None and ends_at <= evidence.now:
+        # What a person has ended is over, also where a test clock has not come to that moment.
+        if each.ended_at is not None or (ends_at is not None and ends_at <= evidence.now):
             by_person = each.ended_at == ends_at
             evidence.use("grant-ended-by-person" if by_person else "grant-ends-by-itself")
         elif each.starts_at > evidence.now:

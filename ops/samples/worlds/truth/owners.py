@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from ops.samples.api_shapes import Shape
 from ops.samples.worlds.records import (
     Charge,
     Customer,
@@ -327,6 +328,7 @@ def _linked_with(evidence: Evidence, ids: Iterable[str | None]) -> set[str]:
     together = [
         *({each.id, each.intent, each.invoice} for each in evidence.newest(Session).values()),
         *({each.id, each.intent} for each in evidence.newest(Charge).values()),
+        *({each.intent, each.charge} for each in _invoices_naming_charges(evidence)),
     ]
     found, waiting = set[str](), [each for each in ids if each]
     while waiting:
@@ -336,6 +338,12 @@ def _linked_with(evidence: Evidence, ids: Iterable[str | None]) -> set[str]:
             waiting += [*evidence.payments_of(each), *evidence.invoices_of(each)]
             waiting += [other for some in together if each in some for other in some if other]
     return found
+
+
+def _invoices_naming_charges(evidence: Evidence) -> list[Invoice]:
+    """Return the invoices of the old shapes, which name the charge of their payment."""
+    named = evidence.account.release.shape is not Shape.NEW
+    return list(evidence.newest(Invoice).values()) if named else []
 
 
 def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
