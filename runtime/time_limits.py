@@ -263,7 +263,7 @@ MAX_RETRY_AGE: Final = timedelta(hours=24)
 
 OUTAGE_SECONDS: Final = 1.0
 """The snooze during an outage, up to twice that. It may be short: while the outage lasts, the
-breaker lets nobody claim."""
+breaker stops all claims."""
 
 OUTDATED_SECONDS: Final = 30.0
 """The snooze of events that meet a schema of another release."""

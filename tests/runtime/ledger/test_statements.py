@@ -339,7 +339,7 @@ def rebuild_events(engine: Engine) -> None:
 def test_who_waited_while_a_grant_began_does_not_take_it_back(
     ledger: Ledger, engine: Engine, repair: Callable[[Engine], None]
 ) -> None:
-    """On a machine that needs a second to begin the repair, this shows nothing and passes."""
+    """Show that, unless the machine needs a second to begin the repair: then nothing is shown."""
     starts_at = datetime.now(UTC) + timedelta(seconds=1)
     record(ledger, grant(starts_at=starts_at))
     with ThreadPoolExecutor(1) as other, engine.begin() as holder:
