@@ -76,6 +76,10 @@ def _entitlements(users: int) -> Rows:
         yield (*names, features, list[str](), True, _AT, *why)
 
 
+def _versions(users: int) -> Rows:
+    return ((f"usr_{n}", 1, _AT) for n in range(users))
+
+
 def _events(users: int) -> Rows:
     for n, _ in _owned(users):
         when = (_AT, _AT, "applied", 0)
@@ -108,6 +112,7 @@ TABLES: Final[tuple[tuple[str, str, Callable[[int], Rows]], ...]] = (
         ),
         _entitlements,
     ),
+    ("user_versions", "user_id, version, changed_at", _versions),
     (
         "stripe_events",
         (

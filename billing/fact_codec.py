@@ -16,6 +16,8 @@ from billing.facts import (
     CollectionPause,
     CreditedLine,
     Fact,
+    GrantedFeatures,
+    GrantFields,
     Item,
     Kind,
     Line,
@@ -110,7 +112,7 @@ def _read(document: Mapping[str, Any], codec: _Codec) -> Any:
     return codec.shape(**members)
 
 
-def _metadata_read(document: Mapping[str, str]) -> Metadata:
+def _pairs_read(document: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(document.items()))
 
 
@@ -118,7 +120,8 @@ _CONVERTERS: dict[Any, tuple[Converter, Converter]] = {
     datetime: (datetime.isoformat, datetime.fromisoformat),
     datetime | None: (datetime.isoformat, datetime.fromisoformat),
     tuple[str, ...]: (list, tuple),
-    Metadata: (dict, _metadata_read),
+    Metadata: (dict, _pairs_read),
+    GrantedFeatures: (dict, _pairs_read),
 }
 
 
@@ -151,5 +154,6 @@ _CONVERTERS |= {
     tuple[CreditedLine, ...]: _list_of(CreditedLine),
     CollectionPause | None: _nested(CollectionPause),
 }
-_SHAPES = {**{kind: family.fields for kind, family in FAMILIES.items()}, Kind.LINK: LinkFields}
+_STATED = {Kind.LINK: LinkFields, Kind.GRANT: GrantFields}
+_SHAPES = {**{kind: family.fields for kind, family in FAMILIES.items()}, **_STATED}
 _CODECS: Mapping[Kind, _Codec] = {kind: _codec(shape) for kind, shape in _SHAPES.items()}

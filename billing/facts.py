@@ -15,6 +15,9 @@ from billing.ids import CustomerId, EventId, ObjectKey
 Metadata = tuple[tuple[str, str], ...]
 """The whole ``metadata`` of an object, sorted by key."""
 
+GrantedFeatures = tuple[tuple[str, bool | int], ...]
+"""Features that a person gave, with their values, sorted by name."""
+
 OBSERVED: Final = ""
 """The event type of a fact that Stripe's API showed: no event states it."""
 
@@ -44,6 +47,8 @@ class Kind(StrEnum):
     ENTITLEMENT_SUMMARY = "entitlement_summary"
     LINK = "link"
     """A person's word that an object or a customer is of a user; no object of Stripe."""
+    GRANT = "grant"
+    """What a person gave a user; no object of Stripe."""
 
 
 class Rank(IntEnum):
@@ -317,6 +322,26 @@ class LinkFields:
     ended_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFields:
+    """A grant of a person to a user: a plan, or features alone.
+
+    ``features`` are those stated, or those that the plan had at that time; they count where the
+    catalogue has the plan no longer. ``actor`` and ``reason`` are those of the newest statement,
+    which may have ended the grant at ``ended_at``.
+    """
+
+    user_id: str
+    plan_code: str | None
+    features: GrantedFeatures
+    per_seat: tuple[str, ...] = ()
+    starts_at: datetime
+    until: datetime | None
+    actor: str
+    reason: str
+    ended_at: datetime | None = None
+
+
 Fields = (
     CustomerFields
     | SubscriptionFields
@@ -330,6 +355,7 @@ Fields = (
     | CreditNoteFields
     | EntitlementSummaryFields
     | LinkFields
+    | GrantFields
 )
 
 

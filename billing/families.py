@@ -22,7 +22,7 @@ from billing.facts import (
     SubscriptionFields,
 )
 
-STATED_BY_PEOPLE: Final = frozenset({Kind.LINK})
+STATED_BY_PEOPLE: Final = frozenset({Kind.LINK, Kind.GRANT})
 """The kinds of facts that come from a person and not from Stripe."""
 
 

@@ -17,6 +17,9 @@ ObjectKey = NewType("ObjectKey", str)
 PartyId = NewType("PartyId", str)
 """A group of objects that are locked, loaded and projected together, named by an object key."""
 
+EVERY_REALM = Realm("any")
+"""The realm of what a person grants in every account and mode."""
+
 
 def realm_of(account: str | None, *, livemode: bool) -> Realm:
     """Return the realm of an event. Accounts and modes never share facts."""

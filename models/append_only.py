@@ -36,7 +36,10 @@ class PaymentEvent(Base):
 
 
 class AuditLog(Base):
-    """One action: actor, target and reason. The actor is Stripe, the clock or an operator."""
+    """One action: actor, target and reason. The actor is Stripe, the clock or an operator.
+
+    ``version`` is the one that a change of an entitlement gave its user.
+    """
 
     __tablename__ = "audit_logs"
     __table_args__ = (
@@ -61,3 +64,4 @@ class AuditLog(Base):
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     reason: Mapped[str | None]
+    version: Mapped[int | None]

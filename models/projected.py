@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Integer, text
+from sqlalchemy import CheckConstraint, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import UPDATED_OFTEN, Base, one_of
@@ -100,7 +100,14 @@ class UserEntitlement(Base):
     """
 
     __tablename__ = "user_entitlements"
-    __table_args__ = ({"postgresql_with": UPDATED_OFTEN},)
+    __table_args__ = (
+        Index(
+            "user_entitlements_expires_at_idx",
+            "expires_at",
+            postgresql_where=text("expires_at IS NOT NULL"),
+        ),
+        {"postgresql_with": UPDATED_OFTEN},
+    )
 
     user_id: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(primary_key=True)

@@ -10,6 +10,7 @@ from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
 from models.events import Membership, Party, StoredFact, StoredObservation, StripeEvent
+from models.idempotency import IdempotencyKey
 from models.projected import (
     StoredCustomer,
     StoredPayment,
@@ -18,10 +19,12 @@ from models.projected import (
     UserEntitlement,
 )
 from models.search_terms import SearchTerm
+from models.statements import StoredStatement
+from models.user_versions import UserVersion
 
 metadata = Base.metadata
 
-APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
+APPEND_ONLY = ("audit_logs", "numbered_changes", "operator_statements", "payment_events")
 """Tables whose rows can be neither changed nor deleted."""
 
 _views = MetaData()
@@ -49,6 +52,24 @@ entitlement_changes = Table(
     Column("event_id", Text),
     Column("reason", Text),
     Column("occurred_at", DateTime(timezone=True)),
+    Column("version", BigInteger),
+    Column("epoch", Text),
+)
+
+entitlement_versions = Table(
+    "entitlement_versions",
+    _views,
+    Column("user_id", Text),
+    Column("version", BigInteger),
+    Column("changed_at", DateTime(timezone=True)),
+    Column("epoch", Text),
+)
+
+entitlement_epoch = Table(
+    "entitlement_epoch",
+    _views,
+    Column("epoch", Text),
+    Column("cursor", BigInteger),
 )
 
 VIEWS = tuple(_views.tables)
@@ -61,6 +82,7 @@ __all__ = [
     "DataLoss",
     "DatabaseEpoch",
     "DeadLetter",
+    "IdempotencyKey",
     "LostSettlement",
     "Membership",
     "NumberedChange",
@@ -73,11 +95,15 @@ __all__ = [
     "StoredObservation",
     "StoredPayment",
     "StoredPurchase",
+    "StoredStatement",
     "StoredSubscription",
     "StripeEvent",
     "UserEntitlement",
+    "UserVersion",
     "WaitingChange",
     "effective_entitlements",
     "entitlement_changes",
+    "entitlement_epoch",
+    "entitlement_versions",
     "metadata",
 ]

@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show backlog, workers and dead letters.",
     "events": "List, show and export Stripe events.",
     "explain": "Explain why a user has a feature or not.",
+    "grants": "Give, list and end access by hand.",
+    "links": "Say whose a purchase or customer is.",
     "changes": "List and follow entitlement changes.",
     "dead": "List, replay and discard dead letters.",
     "replay": "Replay events through the inbox.",

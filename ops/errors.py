@@ -38,6 +38,7 @@ SERVERS_OF_ERRORS = {
     ("runtime.plans_file", "PlansMissing"): None,
     ("runtime.schema", "OlderCheckoutSchema"): None,
     ("runtime.ledger.errors", "LedgerError"): None,
+    ("runtime.idempotency", "IdempotencyError"): None,
     ("billing.errors", "BillingError"): None,
     ("redis.exceptions", "RedisError"): "Redis",
     ("sqlalchemy.exc", "DBAPIError"): "PostgreSQL",

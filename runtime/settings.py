@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runtime import sentinel_url, signing_secrets, webhook_path
 from runtime.server_url import check_url
@@ -74,6 +75,7 @@ class Settings:
     redis_server: Path | None
     inbox_limit: int
     fetch_at_once: int
+    time_zone: ZoneInfo
     console_rate: int
     log_level: str
     webhook_path: str
@@ -234,6 +236,14 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part, strict=False) for part in _list(text))
 
 
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text.strip())
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        reason = f"must be a time zone such as UTC or Europe/Berlin; got {text!r}"
+        raise ValueError(reason) from error
+
+
 def _path(text: str) -> Path:
     if not text.strip():
         reason = "must be a path; it is empty"
@@ -354,8 +364,9 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_list,
         default="",
         secret=True,
-        help="Bearer tokens of the console and the read API, comma separated: `name:sha256` as"
-        " `paidup console token NAME` prints them, or plain. Without one all reads are refused.",
+        help="Bearer tokens of the console and the read API, comma separated: `name:role:sha256` as"
+        " `paidup console token NAME` prints them, or plain. The role is `reader` or `operator`;"
+        " without one it is `reader`, which never writes. Without a token all reads are refused.",
     ),
     Variable(
         name="PAIDUP_INGEST_BIND",
@@ -442,6 +453,14 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 1_000_000_000, "events"),
         default="5000000",
         help="Unsettled events above which ingest answers 503, so that Stripe keeps the rest.",
+    ),
+    Variable(
+        name="PAIDUP_TIME_ZONE",
+        attribute="time_zone",
+        parse=_zone,
+        default="UTC",
+        help="The zone of the start and end of grants that name none, such as `Europe/Berlin`: a"
+        " grant until a date ends with that day there. All other times are UTC.",
     ),
     Variable(
         name="PAIDUP_CONSOLE_RATE",

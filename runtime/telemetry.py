@@ -38,12 +38,15 @@ METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 RECEIVED: Final = ("accepted", "duplicate", "invalid", "refused")
 INVALID_SIGNATURE: Final = ("missing", "malformed", "mismatch")
 REPLAY_BLOCKED: Final = ("duplicate", "stale_timestamp", "future_timestamp")
-OPERATIONS: Final = ("ingest", "worker")
+OPERATIONS: Final = (
+    *("ingest", "worker"),
+    *("grants.add", "grants.end", "links.add", "links.end"),
+)
 OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")
 READS: Final = (
     *("found", "unchanged", "unknown"),
-    *("invalid", "unauthorized", "limited", "unavailable"),
+    *("invalid", "unauthorized", "forbidden", "limited", "unavailable"),
 )
 FETCHES: Final = ("answered", "gone", "limited", "away", "forbidden", "refused")
 """Results of requests to Stripe's API."""
@@ -117,7 +120,9 @@ class Metrics:
         metadata=_counter("billing_wake_failures", "Wake-ups that the broker did not take.")
     )
     idempotent_hits: Counter = field(
-        metadata=_counter("idempotent_hits", "Repeated deliveries without effect.", "operation")
+        metadata=_counter(
+            "idempotent_hits", "Repeated deliveries and calls without effect.", "operation"
+        )
     )
     events_settled: Counter = field(
         metadata=_counter("billing_events_settled", "Events settled.", "event_type", "outcome")
@@ -217,6 +222,8 @@ class SharedState:
     redis_replicas: int | None = None
     lost_settlements: int | None = None
     lost_accepts: int | None = None
+    ending_soon: int | None = None
+    ended: int | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
     fault_of_surroundings: str | None = None
@@ -254,6 +261,16 @@ _SHARED: Final = (
         "billing_lost_accepts_reports",
         "Open reports of accepted events that Redis lost.",
         "lost_accepts",
+    ),
+    (
+        "billing_entitlements_ending_soon",
+        "Grants in force that end within seven days.",
+        "ending_soon",
+    ),
+    (
+        "billing_entitlements_ended",
+        "Grants whose end was within the last day.",
+        "ended",
     ),
 )
 """Name, meaning and field of each gauge of the shared state."""

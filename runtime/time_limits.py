@@ -263,7 +263,7 @@ MAX_RETRY_AGE: Final = timedelta(hours=24)
 
 OUTAGE_SECONDS: Final = 1.0
 """The snooze during an outage, up to twice that. It may be short: while the outage lasts, the
-breaker lets nobody claim."""
+breaker stops all claims."""
 
 OUTDATED_SECONDS: Final = 30.0
 """The snooze of events that meet a schema of another release."""
@@ -338,6 +338,12 @@ ACCESS_EXPIRY_SECONDS: Final = 20.0
 
 CONFLICTS_AGAIN_SECONDS: Final = 30.0
 """Until conflicts that PostgreSQL did not take are tried again."""
+
+ENDING_SOON_SECONDS: Final = 60.0
+"""Between two looks for access that ends within a week."""
+
+EXPIRED_KEYS_SECONDS: Final = 3600.0
+"""Between two removals of expired idempotency keys, which nothing waits for."""
 
 FIRST_PLANS_SECONDS: Final = 5.0
 """Between two looks for the first plans. It is shorter than ``OUTDATED_SECONDS``, the snooze of

@@ -13,11 +13,17 @@ from typing import IO, Any
 import psycopg
 import pytest
 
-from models.tables import effective_entitlements, entitlement_changes
+from models.tables import (
+    effective_entitlements,
+    entitlement_changes,
+    entitlement_epoch,
+    entitlement_versions,
+)
 from ops import cli
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
 from runtime.changes.numbering import number_waiting
+from runtime.data_loss.settlements import replace_epoch
 from runtime.ledger.record import Ledger
 from tests.ops.console.console_client import description, validate
 from tests.ops.console.console_process import TOKEN, serving
@@ -52,7 +58,13 @@ def test_every_column_of_the_views_is_explained() -> None:
     explained = set(re.findall(r"^\| (`[^|]+) \|", PAGE, flags=re.MULTILINE))
     names = {name for cell in explained for name in re.findall(r"`(\w+)`", cell)}
 
-    for view in (effective_entitlements, entitlement_changes):
+    explained_views = (
+        effective_entitlements,
+        entitlement_changes,
+        entitlement_epoch,
+        entitlement_versions,
+    )
+    for view in explained_views:
         assert {column.name for column in view.columns} <= names
 
 
@@ -121,6 +133,7 @@ def test_every_problem_of_the_api_is_explained() -> None:
         status
         for path, operations in description()["paths"].items()
         if path.startswith("/v1/")
+        if "get" in operations
         for status in operations["get"]["responses"]
     }
 
@@ -161,7 +174,7 @@ def test_a_follower_hears_each_change_and_goes_on_where_it_was(
         changed(engine, "usr_2", "usr_3")
         number_waiting(engine)
         meanwhile = heard(lines, 2)
-        until(lambda: (tmp_path / "cursor.txt").read_text() == "3")
+        until(lambda: json.loads((tmp_path / "cursor.json").read_text())[1] == 3)
     changed(engine, "usr_4")
     number_waiting(engine)
     with running("follow.py", environ, tmp_path) as lines:
@@ -185,7 +198,7 @@ def test_a_follower_over_http_hears_each_change_and_goes_on_where_it_was(
             changed(engine, "usr_2", "usr_3")
             number_waiting(engine)
             meanwhile = heard(lines, 2)
-            until(lambda: (tmp_path / "cursor.txt").read_text() == "3")
+            until(lambda: json.loads((tmp_path / "cursor.json").read_text())[1] == 3)
         changed(engine, "usr_4")
         number_waiting(engine)
         with running("follow_http.py", given, tmp_path) as lines:
@@ -194,6 +207,45 @@ def test_a_follower_over_http_hears_each_change_and_goes_on_where_it_was(
     assert before == ["granted usr_1"]
     assert meanwhile == ["granted usr_2", "granted usr_3"]
     assert after == ["granted usr_4"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("name", ["follow.py", "follow_http.py"])
+def test_a_follower_starts_over_under_another_epoch_and_then_hears_each_change(
+    name: str, environ: dict[str, str], database: str, engine: Any, tmp_path: Path
+) -> None:
+    changed(engine, "usr_1")
+    number_waiting(engine)
+    with serving(database, tmp_path) as console:
+        given = environ | {"PAIDUP_URL": f"http://{console.address}", "PAIDUP_TOKEN": TOKEN}
+        with running(name, given, tmp_path) as lines:
+            before = heard(lines, 1)
+            with engine.begin() as connection:
+                replace_epoch(connection)
+            replaced = heard(lines, 1)
+            changed(engine, "usr_2")
+            number_waiting(engine)
+            after = heard(lines, 1)
+
+    assert [before, replaced, after] == [["granted usr_1"], ["started over"], ["granted usr_2"]]
+
+
+@pytest.mark.servers
+def test_a_follower_over_http_whose_cursor_is_ahead_starts_over(
+    environ: dict[str, str], database: str, engine: Any, tmp_path: Path
+) -> None:
+    changed(engine, "usr_1")
+    number_waiting(engine)
+    (tmp_path / "cursor.json").write_text('["an earlier epoch", 7]')
+    with serving(database, tmp_path) as console:
+        given = environ | {"PAIDUP_URL": f"http://{console.address}", "PAIDUP_TOKEN": TOKEN}
+        with running("follow_http.py", given, tmp_path) as lines:
+            replaced = heard(lines, 1)
+            changed(engine, "usr_2")
+            number_waiting(engine)
+            after = heard(lines, 1)
+
+    assert [replaced, after] == [["started over"], ["granted usr_2"]]
 
 
 @pytest.mark.servers

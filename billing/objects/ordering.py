@@ -25,6 +25,7 @@ from billing.facts import (
     EntitlementSummaryFields,
     Fact,
     Fields,
+    GrantFields,
     InvoiceFields,
     InvoicePaymentFields,
     LinkFields,
@@ -227,16 +228,16 @@ def restrictiveness(fields: Fields) -> Restrictiveness:
             return (int(fields.deleted), int(not fields.metadata))
         case EntitlementSummaryFields():
             return (-len(fields.lookup_keys),)
-        case CreditNoteFields() | LinkFields():
+        case CreditNoteFields() | LinkFields() | GrantFields():
             return (int(_is_taken_back(fields)),)
         case _:
             return _of_money(fields)
 
 
-def _is_taken_back(fields: CreditNoteFields | LinkFields) -> bool:
-    if isinstance(fields, LinkFields):
-        return fields.ended_at is not None
-    return fields.status == CREDIT_NOTE_VOID
+def _is_taken_back(fields: CreditNoteFields | LinkFields | GrantFields) -> bool:
+    if isinstance(fields, CreditNoteFields):
+        return fields.status == CREDIT_NOTE_VOID
+    return fields.ended_at is not None
 
 
 def _of_subscription(fields: SubscriptionFields) -> Restrictiveness:

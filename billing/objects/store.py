@@ -25,6 +25,7 @@ from billing.objects.invoices import (
     fold_invoice_payment,
 )
 from billing.objects.links import LinkState, fold_link
+from billing.objects.operator_grants import GrantState, fold_grant
 from billing.objects.ordering import ObjectHistory
 from billing.objects.payment_intents import IntentState, fold_intent
 from billing.objects.subscriptions import SubscriptionState, fold_subscription
@@ -47,6 +48,7 @@ class RealmObjects:
     invoice_payments: dict[str, InvoicePaymentState] = field(default_factory=dict)
     credit_notes: dict[str, CreditNoteState] = field(default_factory=dict)
     links: dict[str, LinkState] = field(default_factory=dict)
+    operator_grants: dict[str, GrantState] = field(default_factory=dict)
     customers_named: dict[tuple[Kind, ObjectKey], frozenset[CustomerId]] = field(
         default_factory=dict
     )
@@ -85,5 +87,6 @@ _FOLDS: Mapping[Kind, tuple[str, Callable[[ObjectKey, ObjectHistory], Any]]] = {
     Kind.CREDIT_NOTE: ("credit_notes", fold_credit_note),
     Kind.ENTITLEMENT_SUMMARY: ("summaries", fold_summary),
     Kind.LINK: ("links", fold_link),
+    Kind.GRANT: ("operator_grants", fold_grant),
 }
 """The collection of each kind's objects, and the fold that makes their state."""

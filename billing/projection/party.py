@@ -15,6 +15,7 @@ from billing.objects.store import RealmObjects
 from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector
 from billing.projection.invoices import match_invoices
+from billing.projection.operator_grants import project_operator_grants
 from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
 from billing.projection.plan_lookup import PlanLookup, most_pressing
@@ -113,6 +114,8 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     payments = project_payments(objects, matched, ownership, lookup, purchases.bought)
     note_paid_lines(matched, purchases, plans)
     note_empty_plans(grants.rows.values(), lookup)
+    # After the notes of what was paid for and grants nothing: a gift is not paid for.
+    project_operator_grants(objects, lookup, now, grants)
     waiting = _without_user(payments, ownership) | grants.candidates
     return Projection(
         customers={row.key: row for row in _customers(objects, ownership)},

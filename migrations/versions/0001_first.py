@@ -10,7 +10,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-APPEND_ONLY = ("audit_logs", "numbered_changes", "payment_events")
+APPEND_ONLY = ("audit_logs", "numbered_changes", "operator_statements", "payment_events")
 
 TABLES = """
 CREATE TABLE stripe_events (
@@ -209,7 +209,16 @@ CREATE TABLE user_entitlements (
     party TEXT NOT NULL,
     CONSTRAINT user_entitlements_pkey PRIMARY KEY (user_id, source, plan_code, realm)
 ) WITH (fillfactor = 80);
+CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
+    WHERE expires_at IS NOT NULL;
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party);
+
+CREATE TABLE user_versions (
+    user_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    changed_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT user_versions_pkey PRIMARY KEY (user_id)
+) WITH (fillfactor = 80);
 
 CREATE TABLE payment_events (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -245,6 +254,7 @@ CREATE TABLE audit_logs (
     before JSONB,
     after JSONB,
     reason TEXT,
+    version BIGINT,
     CONSTRAINT audit_logs_pkey PRIMARY KEY (id),
     CONSTRAINT audit_logs_outcome_check
         CHECK (outcome IN ('done', 'refused', 'failed'))
@@ -252,6 +262,27 @@ CREATE TABLE audit_logs (
 CREATE INDEX audit_logs_event_id_idx ON audit_logs (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX audit_logs_target_idx ON audit_logs (target_type, target_id);
 CREATE INDEX audit_logs_user_id_idx ON audit_logs (user_id, id) WHERE user_id IS NOT NULL;
+
+CREATE TABLE operator_statements (
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    target TEXT,
+    says JSONB NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    made_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT operator_statements_pkey PRIMARY KEY (id),
+    CONSTRAINT operator_statements_kind_check
+        CHECK (kind IN ('grant', 'grant_ended', 'link', 'link_ended')),
+    CONSTRAINT operator_statements_reason_check CHECK (reason ~ '[^[:space:]]'),
+    CONSTRAINT operator_statements_actor_check CHECK (actor ~ '[^[:space:]]')
+);
+CREATE INDEX operator_statements_subject_idx ON operator_statements (subject);
+CREATE INDEX operator_statements_target_idx ON operator_statements (target);
+CREATE INDEX operator_statements_user_id_idx ON operator_statements (user_id);
 
 CREATE TABLE dead_letters (
     event_id TEXT NOT NULL,
@@ -332,6 +363,18 @@ CREATE TABLE lost_settlements (
     CONSTRAINT lost_settlements_pkey PRIMARY KEY (event_id, settlement)
 );
 CREATE INDEX lost_settlements_loss_id_idx ON lost_settlements (loss_id);
+
+CREATE TABLE idempotency_keys (
+    operation TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    result TEXT NOT NULL,
+    created_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (operation, scope, key)
+);
+CREATE INDEX idempotency_keys_expires_at_idx ON idempotency_keys (expires_at);
 """
 
 REFUSE_CHANGE = """
@@ -386,8 +429,23 @@ SELECT numbered.cursor, log.user_id,
        coalesce(log.after, log.before) ->> 'source' AS source,
        coalesce(log.after, log.before) ->> 'plan_code' AS plan_code,
        split_part(log.action, '.', 2) AS change,
-       log.before, log.after, log.event_id, log.reason, log.occurred_at
+       log.before, log.after, log.event_id, log.reason, log.occurred_at, log.version,
+       coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch
 FROM numbered_changes AS numbered JOIN audit_logs AS log ON log.id = numbered.audit_id
+"""
+
+ENTITLEMENT_VERSIONS = """
+CREATE VIEW entitlement_versions AS
+SELECT user_id, version, changed_at,
+       coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch
+FROM user_versions
+"""
+
+# Always one row, so that a reader may compare the epoch before there is any change.
+ENTITLEMENT_EPOCH = """
+CREATE VIEW entitlement_epoch AS
+SELECT coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch,
+       (SELECT coalesce(max(cursor), 0) FROM numbered_changes) AS cursor
 """
 
 
@@ -402,14 +460,20 @@ def upgrade() -> None:
     op.execute(KEEP_CHANGES)
     op.execute(EFFECTIVE_ENTITLEMENTS)
     op.execute(ENTITLEMENT_CHANGES)
+    op.execute(ENTITLEMENT_VERSIONS)
+    op.execute(ENTITLEMENT_EPOCH)
 
 
 def downgrade() -> None:
-    op.execute("DROP VIEW effective_entitlements, entitlement_changes")
+    op.execute(
+        "DROP VIEW effective_entitlements, entitlement_changes, entitlement_versions,"
+        " entitlement_epoch"
+    )
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
         " catalogues, parties, memberships, facts, api_observations, stripe_events, payment_events,"
-        " audit_logs, dead_letters, waiting_changes, numbered_changes, database_epoch,"
-        " data_losses, lost_settlements, search_terms"
+        " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
+        " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
+        " user_versions"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

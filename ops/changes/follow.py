@@ -2,7 +2,8 @@
 
 A notification may be lost with its connection. So no content is taken from it, and the view is also
 read once a second without one. Behind a connection pooler that is the only way: LISTEN would stay
-behind in a session of the pool, for any application that gets it next.
+behind in a session of the pool, for any application that gets it next. A cursor counts under one
+database epoch, so following ends with it.
 """
 
 import time
@@ -11,8 +12,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from runtime.changes.feed import EntitlementChange, changes_after
-from runtime.changes.numbering import CHANNEL
+from runtime.changes.feed import EntitlementChange, Newest, changes_after, read_newest
+from runtime.changes.notification import CHANNEL
 from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import connector, conninfo_of
 
@@ -24,15 +25,28 @@ FindUser = Callable[[Connection], str | None]
 """Returns the user whose changes are followed, which may be known only later; None for all."""
 
 
+class EpochReplaced(Exception):
+    """The database went back in time meanwhile, or was restored; ``newest`` is its state now."""
+
+    def __init__(self, newest: Newest) -> None:
+        self.newest = newest
+        super().__init__(newest.epoch)
+
+
 def follow(
     engine: Engine,
     database_url: str | None,
-    cursor: int,
+    after: Newest,
     *,
     find_user: FindUser,
     check: Callable[[], None],
 ) -> Iterator[EntitlementChange]:
-    """Yield every change after a cursor, until ``check`` raises."""
+    """Yield every change after a cursor, until ``check`` raises.
+
+    Raises:
+        EpochReplaced: the cursor is from before the database went back in time.
+    """
+    cursor = after.cursor
     with connector(conninfo_of(database_url), application_name="paidup changes")() as listener:
         listener.autocommit = True
         if not listener.behind_pooler:
@@ -42,6 +56,9 @@ def follow(
             with engine.connect() as connection:
                 user = find_user(connection)
                 found = changes_after(connection, cursor, limit=AT_ONCE, user=user)
+                newest = read_newest(connection)
+            if newest.epoch != after.epoch:
+                raise EpochReplaced(newest)
             for change in found:
                 yield change
                 cursor = change.cursor

@@ -31,8 +31,13 @@ def audit() -> None:
     help="Only entries about this user: your id, an id of Stripe or an e-mail address. Of one who"
     " has no user yet, entries that its events caused.",
 )
-@click.option("--event", help="Only entries caused by this Stripe event.")
-@click.option("--actor", help="Only entries by this actor: cli:NAME, stripe or clock.")
+@click.option(
+    "--event",
+    help="Only entries caused by this Stripe event, or by a statement of a person (op_...).",
+)
+@click.option(
+    "--actor", help="Only entries by this actor: a name (cli:NAME, token:NAME), stripe or clock."
+)
 @click.option(
     "--action",
     "actions",

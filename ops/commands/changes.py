@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from billing.ids import Realm
 from billing.text import storable
 from ops import connections
-from ops.changes.follow import FindUser
+from ops.changes.follow import EpochReplaced, FindUser
 from ops.changes.follow import follow as follow_changes
 from ops.errors import CommandFailed
 from ops.explain.waiting import list_waiting
@@ -26,12 +26,18 @@ from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.output import Columns, json_option, print_line, print_list, to_json
 from ops.up.up_file import settings as find_settings
-from runtime.changes.feed import EntitlementChange, changes_after, newest_changes, newest_cursor
+from runtime.changes.feed import (
+    EntitlementChange,
+    Newest,
+    changes_after,
+    newest_changes,
+    read_newest,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangesPage:
-    """Some changes in order, and the cursor to continue from.
+    """Some changes in order, the cursor to continue from, and the epoch under which it counts.
 
     ``lookup`` is whom the filter means, None without one. ``waiting`` are sentences about a
     customer that has no user yet: nothing was granted, so there is no change.
@@ -40,6 +46,7 @@ class ChangesPage:
     changes: Sequence[EntitlementChange]
     cursor: int
     more: bool
+    epoch: str
     lookup: Lookup | None
     waiting: Sequence[str] = ()
 
@@ -61,7 +68,8 @@ def changes(
     Without --after it lists the newest changes. It reads the view that applications read, and
     follows it as they do (docs/integration.md). With --follow --json each change is one line;
     with --follow --after, --limit does not apply. --follow also waits for the user of a customer
-    that has none yet.
+    that has none yet. Cursors and versions count under the epoch that --json shows: it is another
+    one once the database went back in time, and following ends then.
     """
     settings = find_settings(os.environ, "DATABASE_URL")
     realms = configured_realms(settings)
@@ -75,13 +83,17 @@ def changes(
             coming = follow_changes(
                 engine,
                 settings.database_url,
-                cursor,
+                Newest(cursor=cursor, epoch=page.epoch),
                 find_user=_finder(lookup, realms),
                 check=partial(Interruption().pause, 0),
             )
-            with suppress(Interrupted):
-                for change in chain(shown, coming):
-                    _print_line(change, as_json=as_json)
+            try:
+                with suppress(Interrupted):
+                    for change in chain(shown, coming):
+                        _print_line(change, as_json=as_json)
+            except EpochReplaced as replaced:
+                why = "the database went back in time, or was restored, meanwhile"
+                raise _start_over(why, replaced.newest.cursor) from None
         else:
             _print_page(page, as_json=as_json)
 
@@ -93,23 +105,29 @@ def _page(
     lookup: Lookup | None,
     limit: int,
 ) -> ChangesPage:
-    newest, user = newest_cursor(connection), lookup.user if lookup else None
+    at, user = read_newest(connection), lookup.user if lookup else None
+    newest, epoch = at.cursor, at.epoch
     if after is not None and after > newest:
-        raise CommandFailed(
-            f"the newest change is {newest}: cursor {after} is from another database, or this one"
-            " was restored to an earlier state; read every user's entitlements again, then"
-            f" continue after {newest}"
-        )
+        why = f"the newest change is {newest}: cursor {after} is from another database, or this one"
+        raise _start_over(f"{why} was restored to an earlier state", newest)
     if lookup and lookup.parties and not lookup.users:
         waiting = tuple(list_waiting(load_user_state(connection, lookup, realms)))
-        return ChangesPage(changes=(), cursor=newest, more=False, lookup=lookup, waiting=waiting)
+        return ChangesPage(
+            changes=(), cursor=newest, more=False, epoch=epoch, lookup=lookup, waiting=waiting
+        )
     if after is None:
         found = newest_changes(connection, limit=limit, user=user)
-        return ChangesPage(changes=found, cursor=newest, more=False, lookup=lookup)
+        return ChangesPage(changes=found, cursor=newest, more=False, epoch=epoch, lookup=lookup)
     found = changes_after(connection, after, limit=limit + 1, user=user)
     shown, more = found[:limit], len(found) > limit
     cursor = shown[-1].cursor if more else newest
-    return ChangesPage(changes=shown, cursor=cursor, more=more, lookup=lookup)
+    return ChangesPage(changes=shown, cursor=cursor, more=more, epoch=epoch, lookup=lookup)
+
+
+def _start_over(why: str, newest: int) -> CommandFailed:
+    return CommandFailed(
+        f"{why}; read every user's entitlements again, then continue after {newest}"
+    )
 
 
 def _finder(lookup: Lookup | None, realms: Sequence[Realm]) -> FindUser:
@@ -145,6 +163,7 @@ def _print_page(page: ChangesPage, *, as_json: bool) -> None:
         ],
         cursor=page.cursor,
         more=page.more,
+        epoch=page.epoch,
         known=lookup is None or lookup.known,
         waiting=list(page.waiting),
     )
@@ -162,6 +181,7 @@ _COLUMNS: Columns[EntitlementChange] = {
     "cursor": lambda change: change.cursor,
     "at": lambda change: format_time(change.occurred_at),
     "user": lambda change: change.user_id,
+    "version": lambda change: change.version,
     "change": lambda change: change.change,
     "plan": lambda change: change.plan_code,
     "source": lambda change: change.source,

@@ -4,19 +4,20 @@ from importlib.resources import files
 from typing import Final
 
 import structlog
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from ops.console.problems import BY_STATUS, NOT_READY, UNAVAILABLE
+from ops.console.problems import BY_STATUS, NOT_READY, NOT_RECORDED, UNAVAILABLE
 from ops.console.read_api import ReadApi
+from ops.console.statements_api import StatementsApi
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.probes import probe_routes
 from runtime.http.problems import respond, respond_to_http_error
 from runtime.telemetry import Metrics
 
 _FRONT: Final = """\
-This is Paidup's console. It has no pages yet. Its read API is described in /openapi.json:
+This is Paidup's console. It has no pages yet. Its API is described in /openapi.json:
 
     curl -H "Authorization: Bearer $TOKEN" {url}v1/users/usr_123/entitlements
 """
@@ -31,7 +32,9 @@ class UserIdConverter(BaseConverter):
     part_isolating = False
 
 
-def create_app(*, read_api: ReadApi, metrics: Metrics, breaker: CircuitBreaker) -> Flask:
+def create_app(
+    *, read_api: ReadApi, statements_api: StatementsApi, metrics: Metrics, breaker: CircuitBreaker
+) -> Flask:
     """Build the console as a WSGI application; the caller has to run the breaker's probe."""
     app = Flask("console", static_folder=None)
     # A redirect would send the token to another URL.
@@ -51,6 +54,8 @@ def create_app(*, read_api: ReadApi, metrics: Metrics, breaker: CircuitBreaker) 
     def changes() -> Response:
         return read_api.changes(request)
 
+    app.register_blueprint(_statement_routes(statements_api))
+
     @app.get("/openapi.json", provide_automatic_options=False)
     def described() -> Response:
         return Response(description, mimetype="application/json")
@@ -65,6 +70,28 @@ def create_app(*, read_api: ReadApi, metrics: Metrics, breaker: CircuitBreaker) 
     return app
 
 
+def _statement_routes(api: StatementsApi) -> Blueprint:
+    routes = Blueprint("statements", __name__)
+
+    @routes.post("/v1/grants", provide_automatic_options=False)
+    def add_grant() -> Response:
+        return api.add_grant(request)
+
+    @routes.post("/v1/grants/<grant>/end", provide_automatic_options=False)
+    def end_grant(grant: str) -> Response:
+        return api.end_grant(request, grant)
+
+    @routes.post("/v1/links", provide_automatic_options=False)
+    def add_link() -> Response:
+        return api.add_link(request)
+
+    @routes.post("/v1/links/<link>/end", provide_automatic_options=False)
+    def end_link(link: str) -> Response:
+        return api.end_link(request, link)
+
+    return routes
+
+
 def _failed(error: Exception) -> Response:
     log.error("request failed", endpoint=request.endpoint, exc_info=error)
-    return respond(UNAVAILABLE)
+    return respond(NOT_RECORDED if request.method == "POST" else UNAVAILABLE)

@@ -7,16 +7,18 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from ops.console.shared_reads import SharedReads
-from runtime.changes.feed import newest_cursor
+from runtime.changes.feed import Newest, read_newest
 
 _PAGE: Final = """
 WITH page AS (
-    SELECT cursor, user_id, source, plan_code, change, before, after, event_id, reason, occurred_at
+    SELECT cursor, user_id, source, plan_code, change, before, after, event_id, reason, occurred_at,
+        version, epoch
     FROM entitlement_changes WHERE cursor > %(after)s ORDER BY cursor LIMIT %(limit)s
 )
-SELECT (SELECT coalesce(max(cursor), 0) FROM numbered_changes),
+SELECT newest.cursor, newest.epoch,
     (SELECT max(cursor) FROM page),
     (SELECT coalesce(json_agg(page ORDER BY cursor), '[]') FROM page)::text
+FROM entitlement_epoch AS newest
 """
 
 
@@ -24,13 +26,13 @@ SELECT (SELECT coalesce(max(cursor), 0) FROM numbered_changes),
 class ChangesDocument:
     """A document with changes in order.
 
-    ``cursor`` is where to go on, ``newest`` the highest cursor that was there. A page is empty
-    if there is no change after the cursor that was asked for.
+    ``cursor`` is where to go on, ``newest`` the highest cursor that was there and the epoch. A page
+    is empty if there is no change after the cursor that was asked for.
     """
 
     body: bytes
     cursor: int
-    newest: int
+    newest: Newest
     empty: bool
 
 
@@ -48,8 +50,9 @@ class Changes:
         values = {"after": cursor, "limit": limit}
 
         def read(connection: Connection) -> ChangesDocument:
-            newest, last, changes = connection.exec_driver_sql(_PAGE, values).one()
-            return _page(changes, cursor=cursor if last is None else last, newest=newest)
+            newest, epoch, last, changes = connection.exec_driver_sql(_PAGE, values).one()
+            at = Newest(cursor=newest, epoch=epoch)
+            return _page(changes, cursor=cursor if last is None else last, newest=at)
 
         return self._reads.read((cursor, limit), read)
 
@@ -57,13 +60,13 @@ class Changes:
         """Return no change, and the newest cursor to go on from."""
 
         def read(connection: Connection) -> ChangesDocument:
-            newest = newest_cursor(connection)
-            return _page("[]", cursor=newest, newest=newest)
+            newest = read_newest(connection)
+            return _page("[]", cursor=newest.cursor, newest=newest)
 
         return self._reads.read("start", read)
 
 
-def _page(changes: str, *, cursor: int, newest: int) -> ChangesDocument:
-    tail = json.dumps({"cursor": cursor, "more": cursor < newest})
+def _page(changes: str, *, cursor: int, newest: Newest) -> ChangesDocument:
+    tail = json.dumps({"cursor": cursor, "more": cursor < newest.cursor, "epoch": newest.epoch})
     body = f'{{"changes": {changes}, {tail[1:]}'
     return ChangesDocument(body=body.encode(), cursor=cursor, newest=newest, empty=changes == "[]")

@@ -5,7 +5,7 @@ finds everything by ``user_id`` in an index, and is prepared once for each conne
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,10 +16,12 @@ from billing.text import storable
 from ops.console.connections import ask
 from ops.queries.known_users import known_by_rows
 
+_EPOCH: Final = "SELECT coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch"
+
 # The view decides what is in force. A grant that reached its end is revoked from that moment on,
 # not only once the timed task has cleared ``active``.
 _DOCUMENTS: Final = """
-SELECT document.known, document.body::text
+SELECT document.known, document.body::text, document.epoch
 FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROSS JOIN LATERAL (
     WITH merged AS (
         SELECT feature, value, expires_at FROM effective_entitlements
@@ -51,9 +53,11 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
             <known> AS known
         FROM granted
     )
-    SELECT known, json_build_object(
+    SELECT known, present.epoch, json_build_object(
         'user_id', asked.user_id,
         'known', known,
+        'version', coalesce((SELECT version FROM user_versions WHERE user_id = asked.user_id), 0),
+        'epoch', present.epoch,
         'features', (SELECT coalesce(json_object_agg(feature, value ORDER BY feature), '{}')
                      FROM merged),
         'features_expire_at', (SELECT coalesce(json_object_agg(feature, expires_at
@@ -62,10 +66,10 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
         'grants', coalesce(grants, '[]'),
         'catalogue_version', (SELECT max(version) FROM catalogues)
     ) AS body
-    FROM seen
+    FROM seen CROSS JOIN (<epoch>) AS present
 ) AS document
 ORDER BY asked.place
-""".replace("<known>", known_by_rows("asked.user_id"))
+""".replace("<known>", known_by_rows("asked.user_id")).replace("<epoch>", _EPOCH)
 
 # A subscription or payment may name another user than its customer does.
 _USERS_OF_CUSTOMER: Final = """
@@ -81,8 +85,8 @@ WITH its AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM its), ARRAY(
     SELECT user_id FROM named WHERE user_id IS NOT NULL ORDER BY user_id LIMIT %(limit)s
-)
-"""
+), (<epoch>)
+""".replace("<epoch>", _EPOCH)
 
 MAX_USERS: Final = 100
 """Users in one document."""
@@ -90,10 +94,14 @@ MAX_USERS: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A JSON document; ``known`` is true if Paidup knows the customer, or one of the users."""
+    """A JSON document; ``known`` is true if Paidup knows the customer, or one of the users.
+
+    The versions in it count under ``epoch``.
+    """
 
     body: bytes
     known: bool
+    epoch: str
 
 
 class Entitlements:
@@ -116,8 +124,8 @@ class Entitlements:
         """Return the entitlements of several users, each once, in the order they are named."""
         named = list(dict.fromkeys(user_ids))
         documents = ask(self._engine, lambda connection: _documents(connection, named))
-        body = b'{"entitlements": [%b]}' % _joined(documents)
-        return Document(body=body, known=any(each.known for each in documents))
+        known, epoch = any(each.known for each in documents), documents[0].epoch
+        return Document(body=_joined(documents, {"epoch": epoch}), known=known, epoch=epoch)
 
     def of_customer(self, customer_id: str) -> Document:
         """Return the entitlements of the users of a Stripe customer, sorted by user id.
@@ -131,18 +139,22 @@ class Entitlements:
         customer = CustomerId(storable(customer_id))
         keys = [object_key(realm, customer) for realm in self._realms]
         values = {"keys": keys, "customer": customer, "limit": MAX_USERS + 1}
-        known, users = connection.exec_driver_sql(_USERS_OF_CUSTOMER, values).one()
+        known, users, epoch = connection.exec_driver_sql(_USERS_OF_CUSTOMER, values).one()
         documents = _documents(connection, users[:MAX_USERS])
-        head = json.dumps({"customer": customer, "known": known, "more": len(users) > MAX_USERS})
-        body = b'%b, "entitlements": [%b]}' % (head[:-1].encode(), _joined(documents))
-        return Document(body=body, known=known)
+        if documents:  # read by a later statement, perhaps under another epoch
+            epoch = documents[0].epoch
+        more = len(users) > MAX_USERS
+        stated = {"customer": customer, "known": known, "more": more, "epoch": epoch}
+        return Document(body=_joined(documents, stated), known=known, epoch=epoch)
 
 
 def _documents(connection: Connection, user_ids: Iterable[str]) -> list[Document]:
     stored = [storable(user_id) for user_id in user_ids]
     rows = connection.exec_driver_sql(_DOCUMENTS, {"user_ids": stored}) if stored else ()
-    return [Document(body=body.encode(), known=known) for known, body in rows]
+    return [Document(body=body.encode(), known=known, epoch=epoch) for known, body, epoch in rows]
 
 
-def _joined(documents: Iterable[Document]) -> bytes:
-    return b", ".join(document.body for document in documents)
+def _joined(documents: Iterable[Document], stated: Mapping[str, object]) -> bytes:
+    """Return one document with what is stated about all of these."""
+    every = b", ".join(document.body for document in documents)
+    return b'%b, "entitlements": [%b]}' % (json.dumps(stated)[:-1].encode(), every)

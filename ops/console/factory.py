@@ -12,16 +12,20 @@ from typing import Final
 
 from flask import Flask
 
+from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import Changes
 from ops.console.connections import ask, hasty_engine
 from ops.console.entitlements import Entitlements
 from ops.console.newest_cursor import LOOK_SECONDS, NewestCursor
 from ops.console.read_api import ReadApi
+from ops.console.statements_api import StatementsApi
 from ops.console.tokens import read_tokens
 from ops.queries.parties import configured_realms
+from ops.statements.deployment import grants_of, links_of
 from runtime import schema
-from runtime.changes.feed import newest_cursor
+from runtime.changes.feed import read_newest
+from runtime.database.engine import make_engine
 from runtime.gc_tuning import reduce_gc
 from runtime.guard import start_loop
 from runtime.http.background import start_background_threads
@@ -29,8 +33,9 @@ from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.server import ServerSpec
 from runtime.http.stalled_connections import ConnectionReaper
 from runtime.http.stop_signal import call_on_stop
+from runtime.ledger.deployment import ledger_of
 from runtime.settings import Settings
-from runtime.telemetry import build_metrics, configure_logging
+from runtime.telemetry import Metrics, build_metrics, configure_logging
 from runtime.time_limits import CHANGE_WAIT_SECONDS, STALLED_SECONDS
 
 SERVER: Final = ServerSpec(
@@ -45,6 +50,7 @@ SERVER: Final = ServerSpec(
 
 _CONNECTIONS: Final = 8
 _CHANGES_CONNECTIONS: Final = 4
+_STATEMENT_CONNECTIONS: Final = 2
 _MOST_WAITING: Final = 256
 """Requests that wait for a change at once: a quarter of the threads."""
 
@@ -62,20 +68,49 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     )
     start_background_threads(breaker, reaper, port=port, launcher=launcher)
     engine = hasty_engine(settings, application_name="paidup console", pool_size=_CONNECTIONS)
+    admission = Admission(
+        tokens=tokens,
+        rate=settings.console_rate,
+        metrics=metrics,
+        monotonic=time.monotonic,
+        time=time.time,
+    )
     api = ReadApi(
         entitlements=Entitlements(engine, configured_realms(settings)),
         changes=_changes(settings),
         newest_cursor=_newest_cursor(settings, breaker),
-        tokens=tokens,
-        rate=settings.console_rate,
+        admission=admission,
         metrics=metrics,
         breaker=breaker,
-        monotonic=time.monotonic,
-        time=time.time,
     )
-    app = create_app(read_api=api, metrics=metrics, breaker=breaker)
+    app = create_app(
+        read_api=api,
+        statements_api=_statements_api(settings, admission, metrics, breaker),
+        metrics=metrics,
+        breaker=breaker,
+    )
     reduce_gc()
     return app
+
+
+def _statements_api(
+    settings: Settings, admission: Admission, metrics: Metrics, breaker: CircuitBreaker
+) -> StatementsApi:
+    # Connections of their own, with the time limits of writers; people state little at once.
+    engine = make_engine(
+        settings,
+        application_name="paidup console statements",
+        pool_size=_STATEMENT_CONNECTIONS,
+    )
+    ledger = ledger_of(settings, engine)
+    return StatementsApi(
+        ledger=ledger,
+        grants=grants_of(settings, ledger, hits=metrics.idempotent_hits),
+        links=links_of(settings, ledger, hits=metrics.idempotent_hits),
+        zone=settings.time_zone,
+        admission=admission,
+        breaker=breaker,
+    )
 
 
 def _changes(settings: Settings) -> Changes:
@@ -93,7 +128,7 @@ def _newest_cursor(settings: Settings, breaker: CircuitBreaker) -> NewestCursor:
     # A pool of its own, too: those who wait are woken however busy the others are.
     engine = hasty_engine(settings, application_name="paidup console changes", pool_size=1)
     newest = NewestCursor(
-        lambda: ask(engine, newest_cursor), most_waiting=_MOST_WAITING, failed=breaker.failed
+        lambda: ask(engine, read_newest), most_waiting=_MOST_WAITING, failed=breaker.failed
     )
     stopped = threading.Event()
     start_loop("newest-cursor", newest.look, pause=lambda: LOOK_SECONDS, stopped=stopped)

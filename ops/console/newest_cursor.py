@@ -1,7 +1,7 @@
-"""Let requests wait for the next entitlement change.
+"""Let requests wait for the next entitlement change, or for another database epoch.
 
-One statement reads the newest cursor for all requests that wait, five times a second and only
-while one waits, so that many waiting clients cost the database no more than one.
+One statement reads the newest cursor and the epoch for all requests that wait, five times a second
+and only while one waits, so that many waiting clients cost the database no more than one.
 """
 
 import threading
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
+
+from runtime.changes.feed import Newest
 
 LOOK_SECONDS: Final = 0.2
 """Between two looks at the newest cursor. Changes get their cursors as often."""
@@ -20,25 +22,25 @@ class TooManyWaiting(Exception):
 
 
 class NewestCursor:
-    """The newest cursor, for requests that wait until it is another than theirs.
+    """The newest cursor with its epoch, for requests that wait until it is another than theirs.
 
     ``look`` runs in a thread of its own, again and again, with pauses of ``LOOK_SECONDS``.
     """
 
     def __init__(
         self,
-        read: Callable[[], int],
+        read: Callable[[], Newest],
         *,
         most_waiting: int,
         failed: Callable[[SQLAlchemyError], None],
     ) -> None:
-        """Take what reads the cursor; ``failed`` is called if the database does not answer."""
+        """Take what reads both; ``failed`` is called if the database does not answer."""
         self._read = read
         self._most_waiting = most_waiting
         self._failed = failed
         self._changed = threading.Condition()
         self._waiting = 0
-        self._newest = 0
+        self._newest = Newest(cursor=0, epoch="")
         self._looks_begun = 0
         self._newest_from = 0
         self._failures = 0
@@ -49,8 +51,8 @@ class NewestCursor:
         """The requests that wait now."""
         return self._waiting
 
-    def wait(self, cursor: int, seconds: float) -> None:
-        """Return once the newest cursor is another one, after ``seconds``, or when it stops.
+    def wait(self, known: Newest, seconds: float) -> None:
+        """Return once cursor or epoch is another one, after ``seconds``, or when it stops.
 
         Only a look that began after the call counts: an earlier one may have missed the change
         that the caller's own read found. It returns when the database fails, too: the next read
@@ -63,7 +65,7 @@ class NewestCursor:
             failures, looks = self._failures, self._looks_begun
 
             def over() -> bool:
-                newer = self._newest_from > looks and self._newest != cursor
+                newer = self._newest_from > looks and self._newest != known
                 return newer or self._stopped or self._failures != failures
 
             self._changed.wait_for(over, timeout=seconds)

@@ -1,6 +1,6 @@
 """Serve one request of the read API: entitlements of users, or the changes of entitlements.
 
-    request -token-> name -rate limit-> admitted -read-> document -ETag-> 200 or 304
+    request -admit-> token -read-> document -ETag-> 200 or 304
 
 The circuit breaker decides whether PostgreSQL is asked. The ETag is a hash of the document, so it
 changes exactly when the document does; a document contains no time of its own creation.
@@ -9,20 +9,18 @@ changes exactly when the document does; a document contains no time of its own c
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import ceil
 from time import perf_counter
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import structlog
 from flask import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from ops.console import problems
+from ops.console.admission import Admission, RequestDeclined
 from ops.console.changes import ChangesDocument
 from ops.console.entitlements import Document
 from ops.console.newest_cursor import NewestCursor, TooManyWaiting
-from ops.console.rate_limit import Bucket
 from ops.console.read_queries import (
     ChangesQuery,
     Parameters,
@@ -31,40 +29,12 @@ from ops.console.read_queries import (
     read_named_users,
     read_no_query,
 )
-from ops.console.tokens import Token, find_token_name
+from runtime.changes.feed import Newest
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
-from runtime.http.log_throttle import LogThrottle
-from runtime.http.problems import Problem, new_instance, respond
 from runtime.telemetry import Metrics
 from runtime.time_limits import RETRY_AFTER_SECONDS
 
-_CACHING: Final = ("Cache-Control", "private, no-cache")
-_CHALLENGE: Final = 'Bearer realm="paidup"'
-_LOG_LINES_A_SECOND: Final = 20
-
-log = structlog.stdlib.get_logger(__name__)
-
 T = TypeVar("T")
-
-
-class ReadDeclined(Exception):
-    """Raised to refuse a read, with its problem document, metric label and reason for the log."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        result: str,
-        *,
-        reason: str = "",
-        header: tuple[str, str] | None = None,
-        **members: object,
-    ) -> None:
-        self.problem = problem
-        self.result = result
-        self.reason = reason
-        self.headers = [header] if header else []
-        self.members = members
-        super().__init__(problem.title)
 
 
 class ReadsEntitlements(Protocol):
@@ -99,54 +69,28 @@ class ReadApi:
         entitlements: ReadsEntitlements,
         changes: ReadsChanges,
         newest_cursor: NewestCursor,
-        tokens: Sequence[Token],
-        rate: int,
+        admission: Admission,
         metrics: Metrics,
         breaker: CircuitBreaker,
-        monotonic: Callable[[], float],
-        time: Callable[[], float],
     ) -> None:
         self._entitlements = entitlements
         self._changes = changes
         self._newest_cursor = newest_cursor
-        self._tokens = tokens
-        self._buckets = {token.name: Bucket(rate, clock=monotonic) for token in tokens}
+        self._admission = admission
         self._metrics = metrics
         self._breaker = breaker
-        self._time = time
-        self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
 
     def entitlements_of_user(self, request: Request, user_id: str) -> Response:
         """Respond with the entitlements of one user."""
-        return self._serve(request, lambda: self._of_user(request, user_id))
+        return self._admission.serve(request, lambda _: self._of_user(request, user_id))
 
     def entitlements_of_many(self, request: Request) -> Response:
         """Respond with the entitlements of the users, or of the customer, in the query."""
-        return self._serve(request, lambda: self._of_many(request))
+        return self._admission.serve(request, lambda _: self._of_many(request))
 
     def changes(self, request: Request) -> Response:
         """Respond with the changes after a cursor; wait for one if there is none yet."""
-        return self._serve(request, lambda: self._next_changes(request))
-
-    def _serve(self, request: Request, answer: Callable[[], Response]) -> Response:
-        """Count the response once."""
-        try:
-            self._admit(request)
-            response = answer()
-        except ReadDeclined as declined:
-            return self._decline(declined)
-        response.headers.add(*_CACHING)
-        return response
-
-    def _admit(self, request: Request) -> None:
-        presented = _presented(request.headers.get("Authorization", ""))
-        name = find_token_name(self._tokens, presented) if presented else None
-        if name is None:
-            raise _stranger(presented)
-        self._metrics.console_token_last_used.labels(name).set(self._time())
-        if wait := self._buckets[name].take():
-            header = ("Retry-After", str(ceil(wait)))
-            raise ReadDeclined(problems.TOO_MANY_REQUESTS, "limited", reason=name, header=header)
+        return self._admission.serve(request, lambda _: self._next_changes(request))
 
     def _of_user(self, request: Request, user_id: str) -> Response:
         _understood(request, read_no_query)
@@ -177,7 +121,7 @@ class ReadApi:
         query = _understood(request, read_changes_query)
         page = self._read_changes(query)
         if page.empty and query.wait and query.after is not None:
-            self._wait(query.after, query.wait)
+            self._wait(page.newest, query.wait)
             page = self._read_changes(query)
         self._metrics.reads.labels("unchanged" if page.empty else "found").inc()
         return Response(page.body, mimetype="application/json")
@@ -187,46 +131,36 @@ class ReadApi:
         if after is None:
             return self._read(self._changes.start)
         page = self._read(lambda: self._changes.after(after, limit=query.limit))
-        if page.newest < after:
-            raise ReadDeclined(problems.CURSOR_AHEAD, "invalid", newest=page.newest)
+        newest = page.newest
+        if newest.cursor < after:
+            raise RequestDeclined(
+                problems.CURSOR_AHEAD, "invalid", newest=newest.cursor, epoch=newest.epoch
+            )
         return page
 
-    def _wait(self, cursor: int, seconds: int) -> None:
+    def _wait(self, known: Newest, seconds: int) -> None:
         try:
-            self._newest_cursor.wait(cursor, seconds)
+            self._newest_cursor.wait(known, seconds)
         except TooManyWaiting:
             retry = ("Retry-After", str(RETRY_AFTER_SECONDS))
-            raise ReadDeclined(problems.TOO_MANY_WAITING, "limited", header=retry) from None
+            raise RequestDeclined(problems.TOO_MANY_WAITING, "limited", header=retry) from None
 
     def _read(self, read: Callable[[], T]) -> T:
         try:
             self._breaker.check_closed()
             return read()
         except CircuitOpen as refusal:
-            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=str(refusal)) from None
+            raise RequestDeclined(
+                problems.UNAVAILABLE, "unavailable", reason=str(refusal)
+            ) from None
         except NoConnectionLeft:
             # The others have them all: if the database is at fault, one of those says so.
             reason = "no connection became free in time"
-            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
+            raise RequestDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
         except SQLAlchemyError as error:
             self._breaker.failed(error)
             reason = type(getattr(error, "orig", error)).__name__
-            raise ReadDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
-
-    def _decline(self, declined: ReadDeclined) -> Response:
-        self._metrics.reads.labels(declined.result).inc()
-        problem, instance = declined.problem, new_instance()
-        if self._log_throttle.take():
-            log.warning(
-                "read declined",
-                problem=problem.code,
-                status=problem.status,
-                reason=declined.reason,
-                instance=instance,
-                lines_left_out=self._log_throttle.left_out(),
-            )
-        headers = [_CACHING, *declined.headers]
-        return respond(problem, instance=instance, headers=headers, **declined.members)
+            raise RequestDeclined(problems.UNAVAILABLE, "unavailable", reason=reason) from None
 
 
 def _understood(request: Request, read: Callable[[Parameters], T]) -> T:
@@ -237,19 +171,4 @@ def _understood(request: Request, read: Callable[[Parameters], T]) -> T:
         error = UnusableQuery("the query is not UTF-8")
     except UnusableQuery as unusable:
         error = unusable
-    raise ReadDeclined(replace(problems.UNUSABLE_QUERY, detail=str(error)), "invalid")
-
-
-def _presented(header: str) -> str:
-    scheme, _, token = header.strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _stranger(presented: str) -> ReadDeclined:
-    wrong = ', error="invalid_token"' if presented else ""
-    return ReadDeclined(
-        problems.UNAUTHORIZED,
-        "unauthorized",
-        reason="unknown token" if presented else "no bearer token",
-        header=("WWW-Authenticate", _CHALLENGE + wrong),
-    )
+    raise RequestDeclined(replace(problems.UNUSABLE_QUERY, detail=str(error)), "invalid")

@@ -27,7 +27,7 @@ from ops.errors import first_line
 from ops.plans.migrate import plans_drift
 from ops.terminal.formats import format_count, format_duration
 from runtime import schema
-from runtime.changes.feed import newest_cursor, waiting_seconds
+from runtime.changes.feed import read_newest, waiting_seconds
 from runtime.database.engine import UnusableDatabaseUrl, engine_for
 from runtime.database.pooler import is_behind_pooler
 from runtime.database.session import UnusableEncoding
@@ -151,7 +151,7 @@ def locks_per_transaction(locks: int, sessions: int) -> int:
 def check_changes(connection: Connection) -> Iterator[Finding]:
     """Report the age of the oldest change that has no number yet, so that no reader sees it."""
     waiting = waiting_seconds(connection)
-    newest = newest_cursor(connection)
+    newest = read_newest(connection).cursor
     if waiting > _LATE_SECONDS:
         says = f"the oldest change that readers cannot see yet is {format_duration(waiting)} old"
         yield warning(

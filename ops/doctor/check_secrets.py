@@ -8,7 +8,7 @@ secret, everything is judged as in production.
 import re
 from collections.abc import Iterator
 
-from ops.console.tokens import VARIABLE, read_tokens
+from ops.console.tokens import VARIABLE, Role, read_tokens
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.terminal.formats import format_count
 from ops.up.up_file import UpFile
@@ -107,4 +107,8 @@ def _console_tokens(entries: tuple[str, ...]) -> Iterator[Finding]:
         says = "contains plain tokens: store the hash that `paidup console token NAME` prints"
         yield warning(VARIABLE, says)
     elif tokens:
-        yield ok(VARIABLE, f"{format_count(len(tokens), 'token')}, stored as hashes only")
+        writers = [token.name for token in tokens if token.role.may_act_as(Role.OPERATOR)]
+        may_write = f"; may write: {', '.join(writers)}" if writers else ""
+        yield ok(
+            VARIABLE, f"{format_count(len(tokens), 'token')}, stored as hashes only{may_write}"
+        )

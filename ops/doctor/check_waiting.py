@@ -131,7 +131,9 @@ def _check_users(connection: Connection) -> Iterator[Finding]:
     waiting = select(func.count()).select_from(Party).where(Party.waiting)
     if count := connection.scalar(waiting):
         parties = format_count(count, "customer or payment names", "customers or payments name")
-        yield warning("users", f"{parties} no user: set metadata.user_id in Stripe")
+        remedy = "set metadata.user_id in Stripe, or say whose they are"
+        shows = "`paidup links waiting` shows them"
+        yield warning("users", f"{parties} no user: {remedy}; {shows}")
 
 
 def _check_fetching(connection: Connection) -> Iterator[Finding]:

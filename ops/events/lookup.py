@@ -1,6 +1,7 @@
 """Find an event: settled, in the inbox, or among the dead letters."""
 
 from billing.readers.search_terms import is_stripe_id
+from billing.statements import STATEMENT_PREFIX
 from ops import connections
 from ops.errors import CommandFailed
 from ops.events.render import ShownEvent
@@ -55,6 +56,9 @@ def look_up_observation(settings: Settings, observation_id: str) -> RecordedObse
 def _unknown(event_id: str, inbox_error: str | None) -> str:
     if is_stripe_id(event_id) and not event_id.startswith("evt_"):
         return f"{event_id} is no event: `paidup events list --user {event_id}` lists its events"
+    if event_id.startswith(STATEMENT_PREFIX):
+        shows = f"`paidup audit list --event {event_id}` shows what followed"
+        return f"{event_id} is what a person stated, no event: {shows}"
     if inbox_error:
         return f"event {event_id!r} is neither settled nor dead-lettered; inbox: {inbox_error}"
     return (

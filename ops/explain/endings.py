@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from billing.catalogue import Policy, PolicyAction
 from billing.projection.stripe_entitlements import STRIPE_PLAN
 from billing.rows import EntitlementRow
+from billing.statements import GRANT_PREFIX
 from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
 from ops.queries.user_state import Grant, UserState
 from ops.terminal.formats import format_time
 
 
 def kind_of(row: EntitlementRow) -> str:
-    """Return ``subscription``, ``purchase``, or ``customer`` for features that Stripe lists."""
+    """Return ``subscription``, ``purchase``, ``grant``, or ``customer``: features Stripe lists."""
     if row.plan_code == STRIPE_PLAN:
         return "customer"
+    if row.source.startswith(GRANT_PREFIX):
+        return "grant"
     return "subscription" if row.source.startswith("sub_") else "purchase"
 
 
@@ -21,8 +24,11 @@ def list_endings(state: UserState, grant: Grant) -> Iterator[str]:
     """Yield every cause that would end the grant, as words."""
     row = grant.row
     if row.expires_at:
-        yield f"the expiry at {format_time(row.expires_at)}, unless Stripe moves it"
+        moves = "" if kind_of(row) == "grant" else ", unless Stripe moves it"
+        yield f"the expiry at {format_time(row.expires_at)}{moves}"
     match kind_of(row):
+        case "grant":
+            yield f"a person: `paidup grants end {row.source} --reason WHY`"
         case "customer":
             yield f"Stripe no longer listing the feature for customer {row.source}"
         case "subscription":

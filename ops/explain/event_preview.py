@@ -35,10 +35,9 @@ from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify
 from runtime.ledger.decisions import Noted
 from runtime.ledger.deliveries import DISCARDED, REPLAY, STRIPE, discard_undone_by
-from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.deployment import ledger_of
 from runtime.ledger.observed import with_stored_fetches
-from runtime.ledger.prepare import Scope
-from runtime.ledger.record import DeliveryPreview, Ledger
+from runtime.ledger.record import DeliveryPreview
 from runtime.settings import Settings
 
 
@@ -144,9 +143,7 @@ def _preview_source(
 ) -> EventPreview:
     with connections.read_snapshot(engine):
         pass  # An unreachable database fails here, with one sentence for the operator.
-    livemode, accounts = settings.effective_livemode(), settings.connect_accounts
-    outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
-    ledger = Ledger(engine, livemode=livemode, accounts=accounts, read_again=outdated.read_parties)
+    ledger = ledger_of(settings, engine)
     origin = REPLAY if source.replayed else STRIPE
     given = preview_delivery(
         envelope, source.key or envelope.event_id, origin, undoes_discard=source.undoes_discard

@@ -82,7 +82,10 @@ def _waiting(projection: Projection | None) -> Iterator[str]:
         return
     yield from _noted(projection)
     if projection.waiting:
-        yield "Access or money would name no user: set metadata.user_id on the customer in Stripe."
+        yield (
+            "Access or money would name no user: set metadata.user_id on the customer in Stripe, or"
+            " say whose it is once the event is here: `paidup links waiting` shows it."
+        )
     yield from _undecided_users(projection)
     for subscription in sorted(projection.missing_subscriptions):
         yield f"Only a checkout would vouch for {subscription} until Stripe sends a snapshot of it."

@@ -22,6 +22,7 @@ from ops.explain.waiting import (
     list_waiting,
     list_without_effect,
 )
+from ops.queries.links import ListedLink
 from ops.queries.lookups import Candidate, Lookup
 from ops.queries.user_state import Grant, Revocation, UserState
 from ops.queries.waiting_events import InboxSearch
@@ -116,6 +117,8 @@ class Explanation:
     at: datetime
     catalogue_version: int
     features: tuple[FeatureAnswer[Reason], ...]
+    links: tuple[ListedLink, ...]
+    """The links to the user that people made and that stand."""
     waiting: tuple[str, ...]
     failed: tuple[str, ...]
     on_purpose: tuple[str, ...]
@@ -154,6 +157,7 @@ def explain(
         at=state.at,
         catalogue_version=state.catalogue_version,
         features=tuple(_answer(state, feature) for feature in features),
+        links=state.links,
         waiting=tuple(list_waiting(state)),
         failed=tuple(list_failed(state)),
         on_purpose=tuple(list_on_purpose(state)),

@@ -5,16 +5,19 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from billing.ids import EVERY_REALM
 from billing.readers.search_terms import is_stripe_id
 from billing.rows import PaymentRow
+from billing.statements import STATEMENT_PREFIX
 from ops.explain.as_of import AsOfReason
 from ops.explain.reasons import Explanation, FeatureAnswer, R, Reason, SourceReason
 from ops.queries.audit_history import AccessHistory
-from ops.queries.lookups import describe_candidates
+from ops.queries.links import ListedLink
+from ops.queries.lookups import describe_candidates, linking_call
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
-from ops.terminal.output import Json, print_section, print_text, to_json
+from ops.terminal.output import Json, print_section, print_text, printable, to_json
 from runtime.ledger.maintenance.reproject import CLOCK
 
 
@@ -36,6 +39,7 @@ def print_explanation(explanation: Explanation) -> None:
         print_text(with_command_name(sentence), indent=2)
     for answer in explanation.features:
         _print_answer(answer, _verdict(answer), partial(_lines, explanation))
+    print_section("said by people", map(_linked, explanation.links))
     print_section("waiting", explanation.waiting)
     print_section("failed", explanation.failed)
     print_section("gives nothing on purpose", explanation.on_purpose)
@@ -63,7 +67,7 @@ def _found_by(explanation: Explanation) -> Iterator[str]:
     elif not explanation.has_user:
         yield (
             "No event names a user of it yet, so nothing is granted: set metadata.user_id on the"
-            " customer in Stripe."
+            f" customer in Stripe, or say whose it is: {linking_call(explanation.asked_for)}."
         )
     elif not explanation.features:
         yield "This user has no feature and never had one."
@@ -98,9 +102,9 @@ def _print_answer(
 ) -> None:
     print_text(f"\n{verdict}", style="bold green" if answer.allowed else "bold red")
     for reason in answer.reasons:
-        print_text(f"{'+' if reason.in_force else '-'} {reason.because}", indent=2)
+        print_text(f"{'+' if reason.in_force else '-'} {printable(reason.because)}", indent=2)
         for line in lines(reason):
-            print_text(line, indent=4)
+            print_text(printable(line), indent=4)
     if answer.missing:
         print_text(f"- {answer.missing}", indent=2)
 
@@ -126,15 +130,21 @@ def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
     yield f"decided by {reason.event_id}{event} at {format_time(reason.decided_at)}{guess}"
     if reason.payment:
         yield _paid(reason.payment)
-    elif reason.in_force and reason.kind != "customer":
+    elif reason.in_force and reason.kind not in {"customer", "grant"}:
         yield "no payment on record"
     if reason.revoked:
         by = _cause(reason.revoked.event_id, reason.revoked.actor)
         yield f"revoked at {format_time(reason.revoked.at)} by {by}"
     if reason.ends:
-        yield f"would end with {'; '.join(reason.ends)}"
+        yield with_command_name(f"would end with {'; '.join(reason.ends)}")
     if reason.catalogue_version != explanation.catalogue_version:
         yield f"computed with catalogue version {reason.catalogue_version}"
+
+
+def _linked(link: ListedLink) -> str:
+    says = f"{link.target} is of {printable(link.user_id)}: {link.actor} says so since"
+    why = f"{format_time(link.made_at)} ({printable(link.reason)})"
+    return f"{says} {why}; `paidup links end {link.link} --reason WHY` takes it back"
 
 
 def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
@@ -143,7 +153,8 @@ def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
     yield f"decided by {reason.event_id}{guess}"
     entry = reason.entry
     what = entry.action.removeprefix("entitlement.")
-    asked = f" ({entry.reason})" if entry.reason and not entry.event_id else ""
+    by_person = entry.event_id is None or entry.event_id.startswith(STATEMENT_PREFIX)
+    asked = f" ({entry.reason})" if entry.reason and by_person else ""
     version = entry.catalogue_version
     plans = f", by version {version} of the plans" if version else ""
     by = f"{_cause(entry.event_id, entry.actor)}{asked}{plans}"
@@ -151,12 +162,14 @@ def _lines_as_of(reason: AsOfReason) -> Iterator[str]:
 
 
 def _cause(event_id: str | None, actor: str) -> str:
+    if event_id and event_id.startswith(STATEMENT_PREFIX):
+        return f"{actor} ({event_id})"
     return event_id or ("time" if actor == CLOCK else actor)
 
 
 def _of_source(reason: SourceReason) -> str:
     kind = "features that Stripe lists for customer" if reason.kind == "customer" else reason.kind
-    mode = "" if reason.realm == "live" else f" ({reason.realm})"
+    mode = "" if reason.realm in {"live", EVERY_REALM} else f" ({reason.realm})"
     return f"{kind} {reason.source}{mode}, plan {reason.plan_code}"
 
 

@@ -9,6 +9,7 @@ from billing.rows import NoGrant, PaymentStatus, PurchaseRow, PurchaseStatus
 from billing.statuses import SUBSCRIPTION_ENDED
 from ops.errors import first_line
 from ops.queries.ineffective_events import IneffectiveEvent
+from ops.queries.lookups import linking_call
 from ops.queries.user_state import PartyNote, UserState
 from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
@@ -197,8 +198,8 @@ def _between_users(state: UserState, note: PartyNote) -> Iterator[str]:
     if note.waiting and (not undecided or () in undecided):
         by = _by(state, ObjectKey(note.party))
         yield (
-            f"Access or money of {note.party} names no user yet{by}:"
-            " set metadata.user_id on the customer in Stripe."
+            f"Access or money of {note.party} names no user yet{by}: set metadata.user_id on the"
+            f" customer in Stripe, or say whose it is: {linking_call(_named(note))}."
         )
     for users, sources in undecided.items():
         if users:
@@ -206,8 +207,13 @@ def _between_users(state: UserState, note: PartyNote) -> Iterator[str]:
             shown = ", ".join(sources[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
             yield (
                 f"The user of {shown} is {' or '.join(users)}, who were all named under the same"
-                " customer before: set metadata.user_id on the customer in Stripe."
+                " customer before: set metadata.user_id on the customer in Stripe, or say whose"
+                f" it is: {linking_call(sources[0])}."
             )
+
+
+def _named(note: PartyNote) -> str:
+    return stripe_id_of(ObjectKey(note.party))
 
 
 def _unsold(state: UserState, unknown: Mapping[str, str]) -> Iterator[str]:

@@ -99,7 +99,7 @@ def _import(
 
 
 def _preview(settings: Settings, engine: Engine, source: ImportFile, *, as_json: bool) -> int:
-    scope = Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts)
+    scope = Scope.of(settings)
     results = ReplayResults(unlisted=QUIET, limit=MAX_LISTED)
     with (
         progress("previewing", source.events) as report,

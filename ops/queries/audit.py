@@ -64,9 +64,11 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     exact = {
         AuditLog.user_id: wanted.user,
         AuditLog.event_id: wanted.event,
-        AuditLog.actor: wanted.actor,
     }
     conditions = [column == value for column, value in exact.items() if value is not None]
+    if wanted.actor:
+        names = ("", "cli:", "token:")
+        conditions.append(AuditLog.actor.in_([f"{each}{wanted.actor}" for each in names]))
     if wanted.parties:
         stated = select(StoredFact.event_id).where(one_of(StoredFact.party, wanted.parties))
         conditions.append(AuditLog.event_id.in_(stated))

@@ -12,6 +12,7 @@ from billing.catalogue import Catalogue, read_catalogue
 from billing.rows import EntitlementRow
 from models.tables import AuditLog, StoredCatalogue
 from ops.queries.rows import read_row
+from runtime.ledger.maintenance.ending_soon import ENDS_SOON
 from runtime.ledger.write import ENTITLEMENT
 
 _ADDED_LATER: Final = {"per_seat": ()}
@@ -80,8 +81,11 @@ def database_now(connection: Connection) -> datetime:
 
 
 def _entries(connection: Connection, user_id: str) -> Sequence[AuditedGrant]:
+    # An announced end changes no row, so it decides nothing and hides no one who did.
     query = select(AuditLog.__table__).where(
-        AuditLog.user_id == user_id, AuditLog.target_type == ENTITLEMENT
+        AuditLog.user_id == user_id,
+        AuditLog.target_type == ENTITLEMENT,
+        AuditLog.action != ENDS_SOON,
     )
     found: list[AuditedGrant] = []
     for audited in connection.execute(query.order_by(AuditLog.id)):

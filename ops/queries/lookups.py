@@ -1,9 +1,9 @@
 """Find whom a person means: by a user id, an id of Stripe, an address, a name or metadata.
 
-A user id may look like any of the others, so a user whom a row names comes first. An id of Stripe
-and an address lead to a user. A name and a value of metadata lead to candidates only: several
-people may share them, and what stands in metadata may be another user's id. Every command asks
-here, so all of them mean the same by the same text.
+A user id may look like any of the others, so a user whom a row names comes first. An id of Stripe,
+an address, and the id of a grant, a link or a statement lead to a user. A name and a value of
+metadata lead to candidates only: several people may share them, and what stands in metadata may be
+another user's id. Every command asks here, so all of them mean the same by the same text.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,14 @@ from billing.readers.search_terms import (
     is_stripe_id,
     word_term,
 )
+from billing.statements import GRANT_PREFIX, LINK_PREFIX, STATEMENT_PREFIX
 from models.tables import (
     Membership,
     SearchTerm,
     StoredCustomer,
     StoredPayment,
     StoredPurchase,
+    StoredStatement,
     StoredSubscription,
 )
 from ops.errors import CommandFailed
@@ -34,6 +36,10 @@ from ops.queries.known_users import is_known
 from ops.queries.parties import is_named, parties_of_object, parties_of_user, users_of_parties
 from runtime.database.one_of import one_of
 
+LINKABLE: Final = ("sub_", "pi_", "cs_", "in_", "cus_", "ch_", "py_")
+"""The beginnings of the ids of which a person may say whose they are."""
+
+_STATED: Final = (GRANT_PREFIX, LINK_PREFIX, STATEMENT_PREFIX)
 _MAX_NAMED: Final = 5
 _MAX_BEARING: Final = 100
 _OF_AN_OBJECT: Final = SearchTerm.object_key.contains(":")
@@ -91,6 +97,8 @@ def look_up(connection: Connection, realms: Sequence[Realm], text: str) -> Looku
     if is_named(connection, text):
         known, parties = is_known(connection, text), parties_of_user(connection, text)
         return Lookup(text=text, known=known, users=(text,), parties=parties, email=email)
+    if text.startswith(_STATED) and (user := _user_of_statement(connection, text)):
+        return replace(look_up(connection, realms, user), text=text)
     parties = _parties_named(connection, realms, text, email)
     if parties or is_stripe_id(text):
         of_object = _users_of_object(connection, text, parties)
@@ -142,8 +150,9 @@ def describe_missing(lookup: Lookup) -> str | None:
         return None if lookup.known else abandoned
     if lookup.parties:
         return (
-            f"no event names a user of {text} yet: set metadata.user_id on the customer in Stripe;"
-            f" `paidup explain {text}` shows what waits for it"
+            f"no event names a user of {text} yet: set metadata.user_id on the customer in Stripe,"
+            f" or say whose it is: {linking_call(_linkable(lookup))}; `paidup explain {text}` shows"
+            " what waits for it"
         )
     if lookup.candidates:
         bear = describe_candidates(lookup.candidates, more=lookup.more_candidates)
@@ -156,6 +165,19 @@ def describe_missing(lookup: Lookup) -> str | None:
     )
 
 
+def _linkable(lookup: Lookup) -> str:
+    """Return the text, or the only object of Stripe that it means."""
+    if lookup.text.startswith(LINKABLE) or len(lookup.parties) != 1:
+        return lookup.text
+    return stripe_id_of(ObjectKey(*lookup.parties))
+
+
+def linking_call(text: str) -> str:
+    """Return the call by which a person says whose an object of Stripe is."""
+    target = text if text.startswith(LINKABLE) else "ID"
+    return f"`paidup links add {target} USER --reason WHY`"
+
+
 def describe_candidates(candidates: Sequence[Candidate], *, more: bool) -> str:
     """Return the words that list those who bear a text as a name or in their metadata."""
     named = ", ".join(map(_describe_candidate, candidates))
@@ -166,6 +188,13 @@ def describe_candidates(candidates: Sequence[Candidate], *, more: bool) -> str:
 def _describe_candidate(candidate: Candidate) -> str:
     users = " and ".join(candidate.users)
     return f"{users} ({candidate.stripe_id})" if users else f"{candidate.stripe_id} (no user yet)"
+
+
+def _user_of_statement(connection: Connection, text: str) -> str | None:
+    """Return the user of a grant or a link, or of a statement that made or ended one."""
+    named = (StoredStatement.id == text, StoredStatement.subject == text)
+    users = union(*(select(StoredStatement.user_id).where(each) for each in named))
+    return connection.scalars(users).first()
 
 
 def _parties_named(

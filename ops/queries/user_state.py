@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -20,6 +20,7 @@ from models.tables import (
     StoredObservation,
     StoredPayment,
     StoredPurchase,
+    StoredStatement,
     StoredSubscription,
     StripeEvent,
     UserEntitlement,
@@ -27,6 +28,7 @@ from models.tables import (
 )
 from ops.queries.audit_history import database_now
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
+from ops.queries.links import ListedLink, links_to
 from ops.queries.lookups import Lookup, parties_meant
 from ops.queries.rows import fetch, load_rows, read_row
 from runtime.database.one_of import one_of
@@ -101,6 +103,8 @@ class UserState:
     newest: Mapping[ObjectKey, str]
     """The newest event that mentions each object."""
     without_effect: tuple[IneffectiveEvent, ...]
+    links: tuple[ListedLink, ...] = ()
+    """The links to the user that people made and that stand."""
 
 
 def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Realm]) -> UserState:
@@ -130,6 +134,7 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
         notes=fetch(connection, PartyNote, Party, one_of(Party.party, parties)),
         newest=_newest(connection, parties),
         without_effect=events_without_effect(connection, lookup, realms),
+        links=tuple(links_to(connection, user_id)) if lookup.users else (),
     )
 
 
@@ -138,11 +143,15 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
         select(
             UserEntitlement.__table__,
             StripeEvent.type,
-            func.coalesce(StripeEvent.created_at, StoredObservation.asked_at).label("decided_at"),
+            StoredStatement.kind,
+            func.coalesce(
+                StripeEvent.created_at, StoredObservation.asked_at, StoredStatement.made_at
+            ).label("decided_at"),
             StoredObservation.event_id.label("asked_for"),
         )
         .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
         .outerjoin(StoredObservation, StoredObservation.id == UserEntitlement.event_id)
+        .outerjoin(StoredStatement, StoredStatement.id == UserEntitlement.event_id)
         .where(UserEntitlement.user_id == user_id)
         .order_by(UserEntitlement.starts_at, UserEntitlement.source, UserEntitlement.plan_code)
     )
@@ -150,12 +159,18 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
         Grant(
             row=read_row(EntitlementRow, dict(found)),
             catalogue_version=found["catalogue_version"],
-            decided_by=API_OBSERVATION if found["asked_for"] else found["type"],
+            decided_by=_decided_by(found),
             decided_at=found["decided_at"],
             asked_for=found["asked_for"],
         )
         for found in connection.execute(query).mappings()
     )
+
+
+def _decided_by(found: Any) -> str | None:
+    if found["asked_for"]:
+        return API_OBSERVATION
+    return f"operator.{found['kind']}" if found["kind"] else found["type"]
 
 
 def _effective(connection: Connection, user_id: str) -> dict[str, EffectiveValue]:

@@ -12,7 +12,7 @@ from runtime.settings import Settings
 
 def read_outdated(settings: Settings, *, as_json: bool) -> int:
     """Read until nothing is left, or until it is interrupted. Return the exit code."""
-    scope = Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts)
+    scope = Scope.of(settings)
     done, interruption = 0, Interruption()
     with connections.open_database(settings, application="rebuild") as engine:
         with engine.connect() as connection:

@@ -83,7 +83,7 @@ def _rebuild(
     rebuilder = Rebuilder(
         engine=engine,
         catalogues=CatalogueCache(),
-        scope=Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts),
+        scope=Scope.of(settings),
         actor=options.actor,
         reason=options.reason,
         dry_run=options.dry_run,

@@ -38,12 +38,12 @@ from runtime.ledger.decisions import (
     RowUpserted,
 )
 from runtime.ledger.deliveries import REPLAY, Delivery
+from runtime.ledger.deployment import ledger_of
 from runtime.ledger.load import keys_stated_by
-from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.observed import with_stored_fetches
 from runtime.ledger.parties import Grouping
 from runtime.ledger.prepare import Scope, prepare
-from runtime.ledger.record import DeliveryPreview, Ledger
+from runtime.ledger.record import DeliveryPreview
 from runtime.settings import Settings
 
 BATCH_SIZE: Final = 100
@@ -102,13 +102,9 @@ class ReplayPreviewer:
     """Previews one replay and changes nothing; ``preview`` is the growing result."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        livemode, accounts = settings.effective_livemode(), settings.connect_accounts
         self.engine = engine
-        self.scope = Scope(livemode=livemode, accounts=accounts)
-        outdated = OutdatedFacts(engine=engine, scope=self.scope)
-        self.ledger = Ledger(
-            engine, livemode=livemode, accounts=accounts, read_again=outdated.read_parties
-        )
+        self.scope = Scope.of(settings)
+        self.ledger = ledger_of(settings, engine)
         self.preview = ReplayPreview()
 
     def run(self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]) -> None:

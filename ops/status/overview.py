@@ -27,6 +27,7 @@ from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.signatures import Mismatches, SignatureRecord
 from runtime.inbox.wrong_paths import WrongPath, WrongPaths
+from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
@@ -45,6 +46,10 @@ class DatabaseCounts:
     """Settled events that still need a fetch from Stripe's API."""
     outdated: OutdatedCount
     """What waits to be read again by the readers of this release."""
+    ending_soon: int = 0
+    """Grants in force that end within seven days."""
+    ended: int = 0
+    """Grants whose end was within the last day."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)
@@ -143,6 +148,8 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
         unfetched=count_unfetched(connection),
         outdated=count_outdated(connection),
+        ending_soon=count_ending_soon(connection),
+        ended=count_ended(connection),
         behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
     )

@@ -33,6 +33,7 @@ def as_document(seen: Overview) -> Json:
         "catalogue_version": database.catalogue_version if database else None,
         "unfetched": database.unfetched if database else None,
         "outdated": to_json(database.outdated) if database else None,
+        "access": pick_fields(database, "ending_soon", "ended") if database else None,
         "behind_pooler": database.behind_pooler if database else None,
         "lost": losses_document(seen.losses),
     }
@@ -148,6 +149,10 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
             "to be read again",
             f"{waiting}, by a worker or `paidup rebuild --outdated --reason WHY`",
         )
+    if database.ending_soon or database.ended:
+        end = "ends" if database.ending_soon == 1 else "end"
+        ended = f"{database.ended} ended within the last day"
+        yield "access", f"{database.ending_soon} {end} within 7 days; {ended}"
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

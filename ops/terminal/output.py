@@ -29,7 +29,16 @@ Columns = Mapping[str, Callable[[T], object]]
 
 SENTENCES: Final = frozenset(
     (
-        *("because", "breaker", "failed", "in_inbox", "inbox_error", "inbox_unavailable", "says"),
+        *(
+            "because",
+            "breaker",
+            "ends",
+            "failed",
+            "in_inbox",
+            "inbox_error",
+            "inbox_unavailable",
+            "says",
+        ),
         *("unavailable", "waiting", "without_effect"),
     )
 )

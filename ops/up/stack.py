@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self
 
-from ops.console.tokens import VARIABLE, generate_token, hashed_entry, plain_token
+from ops.console.tokens import VARIABLE, Role, generate_token, hashed_entry, plain_token
 from ops.errors import CommandFailed
 from ops.plans.migrate import migrate
 from ops.terminal.formats import format_count, format_duration
@@ -284,7 +284,7 @@ class Stack:
         if not self.settings.console_tokens:
             kept = self.data_dir / "console_token"
             self._own_token = kept_secret(kept, lambda: generate_token("up").token)
-            decided[VARIABLE] = hashed_entry("up", self._own_token)
+            decided[VARIABLE] = hashed_entry("up", Role.READER, self._own_token)
         for name in decided:
             self.environ.pop(f"{name}_FILE", None)
         self.environ.update(decided)

@@ -68,6 +68,7 @@ def shared_settings(settings: Settings) -> dict[str, str]:
         "PAIDUP_LIVEMODE": settings.effective_livemode(),
         "PAIDUP_CONNECT_ACCOUNTS": ",".join(sorted(settings.connect_accounts)),
         "PAIDUP_CONSOLE_TOKENS": ",".join(settings.console_tokens),
+        "PAIDUP_TIME_ZONE": settings.time_zone.key,
         _PLANS: str(settings.plans_path),
     }
 

@@ -8,11 +8,15 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from models.tables import entitlement_changes as view
+from models.tables import entitlement_epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitlementChange:
-    """One change of the grant of one source to one user; ``after`` is None if it is gone."""
+    """One change of the grant of one source to one user; ``after`` is None if it is gone.
+
+    ``version`` is the user's after it, and counts under ``epoch``, as the cursor does.
+    """
 
     cursor: int
     user_id: str
@@ -24,6 +28,16 @@ class EntitlementChange:
     event_id: str | None
     reason: str | None
     occurred_at: datetime
+    version: int | None
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The highest cursor, 0 before the first change, and the epoch under which it counts."""
+
+    cursor: int
+    epoch: str
 
 
 _COLUMNS = [view.columns[field.name] for field in fields(EntitlementChange)]
@@ -49,9 +63,10 @@ def newest_changes(
     return [EntitlementChange(**row) for row in connection.execute(query).mappings()][::-1]
 
 
-def newest_cursor(connection: Connection) -> int:
-    """Return the highest cursor; 0 before the first change."""
-    return int(connection.scalar(_NEWEST) or 0)
+def read_newest(connection: Connection) -> Newest:
+    """Return the highest cursor and the database epoch."""
+    found = connection.execute(_NEWEST).one()
+    return Newest(cursor=found.cursor, epoch=found.epoch)
 
 
 def waiting_seconds(connection: Connection) -> float:
@@ -59,7 +74,7 @@ def waiting_seconds(connection: Connection) -> float:
     return max(float(connection.scalar(_WAITING) or 0.0), 0.0)
 
 
-_NEWEST = text("SELECT max(cursor) FROM numbered_changes")
+_NEWEST = select(entitlement_epoch)
 _WAITING = text(
     "SELECT extract(epoch FROM clock_timestamp() - occurred_at) FROM audit_logs"
     " WHERE id = (SELECT min(audit_id) FROM waiting_changes)"

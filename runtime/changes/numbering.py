@@ -5,14 +5,12 @@ that sees a cursor has therefore seen every smaller one, however late its change
 transactions, however long, delay nothing. See docs/decisions/0011.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-CHANNEL: Final = "paidup_entitlement_changes"
-"""The channel that applications LISTEN to."""
+from runtime.changes.notification import notify
 
 LOCK: Final = 0x7061_6964_6E75  # "paidnu"
 MAX_AT_ONCE: Final = 1000
@@ -53,18 +51,24 @@ def number_batch(engine: Engine) -> Numbered | None:
 
 
 def _number(connection: Connection) -> Numbered | None:
-    changes, cursor = connection.execute(_NUMBER, {"most": MAX_AT_ONCE}).one()
-    if not changes:
+    found = connection.execute(_NUMBER, {"most": MAX_AT_ONCE}).one()
+    if not found.changes:
         return None
-    # PostgreSQL delivers it after COMMIT. It says only how far to read, so it always fits.
-    payload = json.dumps({"cursor": cursor, "changes": changes})
-    connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
-    return Numbered(changes=changes, cursor=cursor)
+    notify(
+        connection,
+        cursor=found.cursor,
+        changes=found.changes,
+        epoch=found.epoch,
+        users=found.users,
+    )
+    return Numbered(changes=found.changes, cursor=found.cursor)
 
 
 _ANY_WAITS = text("SELECT EXISTS (SELECT FROM waiting_changes)")
-_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:lock)")
-_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+# The audit is read by key, also by a plan that was made while it was small.
+_TAKE_TURN = text(
+    "SELECT pg_try_advisory_xact_lock(:lock), set_config('enable_seqscan', 'off', true)"
+)
 
 # In the order of the audit log. Transactions that touch one source wait for each other, so for one
 # source this is the order of events.
@@ -79,8 +83,16 @@ _NUMBER = text(
         INSERT INTO numbered_changes (cursor, audit_id)
         SELECT (SELECT coalesce(max(cursor), 0) FROM numbered_changes)
                + row_number() OVER (ORDER BY audit_id), audit_id
-        FROM taken RETURNING cursor
+        FROM taken RETURNING cursor, audit_id
+    ), raised AS (
+        SELECT log.user_id, max(log.version) AS version
+        FROM numbered JOIN audit_logs AS log ON log.id = numbered.audit_id
+        WHERE log.version IS NOT NULL GROUP BY log.user_id
     )
-    SELECT count(*), max(cursor) FROM numbered
+    SELECT count(*) AS changes, max(cursor) AS cursor,
+           coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch,
+           coalesce((SELECT json_object_agg(user_id, version ORDER BY user_id) FROM raised), '{}')
+               AS users
+    FROM numbered
     """
 )

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from models.tables import DataLoss, LostSettlement, StripeEvent
+from runtime.changes.feed import read_newest
+from runtime.changes.notification import notify
 from runtime.inbox.recent import RecentSettlement
 
 _ASKED_AT_ONCE: Final = 5000
@@ -79,8 +81,12 @@ def remember_accepts(connection: Connection, inbox_epoch: str, newest_accept: in
 
 
 def replace_epoch(connection: Connection) -> str:
-    """Give the database another epoch, and return it; two callers take turns."""
+    """Give the database another epoch, and return it; two callers take turns.
+
+    Applications are notified: under it their cursors and versions count no more.
+    """
     epoch: str = connection.execute(_REPLACE).scalar_one()
+    notify(connection, cursor=read_newest(connection).cursor, changes=0, epoch=epoch, users={})
     return epoch
 
 

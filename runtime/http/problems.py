@@ -1,7 +1,7 @@
 """Answer requests that are not served with RFC 9457 documents from closed lists.
 
-A problem reveals no secret and repeats nothing of the request. Its ``instance`` is a new id, which
-is in the log line of the refusal, too.
+A problem reveals no secret, and repeats nothing of a request but what an operator states. Its
+``instance`` is a new id, which is in the log line of the refusal, too.
 """
 
 import json

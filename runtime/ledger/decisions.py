@@ -80,10 +80,11 @@ class Noted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowUpserted:
-    """A row is inserted or replaced."""
+    """A row is inserted or replaced; ``is_renewal`` means that it says what it said before."""
 
     table: TableName
     row: Row
+    is_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

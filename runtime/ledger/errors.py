@@ -5,6 +5,7 @@ LedgerError
  ├── LocksOutOfOrder     a lock turned out to be needed after a higher one was taken
  ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
  ├── ObservationTaken    the API showed an object differently within one second
+ ├── StatementRefused    what a person states cannot be true, or was taken back already
  ├── FactsOutdated       readers of an earlier release wrote the facts of a party
  ├── CatalogueMissing    no plans have been applied yet
  └── SchemaOutdated      the database belongs to another release
@@ -65,6 +66,14 @@ class ObservationTaken(LedgerError):
             f"{observation_id} is taken by another answer of the same second;"
             " nothing was written, ask again"
         )
+
+
+class StatementRefused(LedgerError):
+    """A statement of a person was not recorded; ``subject`` is the id that it is about."""
+
+    def __init__(self, subject: str, why: str) -> None:
+        self.subject = subject
+        super().__init__(f"{why}; nothing was recorded")
 
 
 class FactsOutdated(LedgerError):

@@ -11,6 +11,7 @@ has room for 64 locks of each connection, and a full one fails every transaction
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import blake2b
 
 from sqlalchemy import Connection, text
@@ -103,6 +104,15 @@ def try_lock(connection: Connection, parties: Iterable[PartyId]) -> list[PartyId
     return [numbers[number] for number in free]
 
 
+def time_under_locks(connection: Connection) -> datetime:
+    """Return the time now. The transaction began earlier, and may have waited for its locks.
+
+    With the time at which it began, it would take back what began while it waited.
+    """
+    now: datetime = connection.execute(_TIME).scalar_one()
+    return now
+
+
 def number_of(party: PartyId) -> int:
     """Return the number of the party's advisory lock; two parties may share one and then wait."""
     digest = blake2b(party.encode(), digest_size=8, person=b"paidup party")
@@ -117,6 +127,7 @@ _TRY_LOCK = text(
     "SELECT number FROM unnest(CAST(:numbers AS bigint[])) AS number"
     " WHERE pg_try_advisory_xact_lock(number)"
 )
+_TIME = text("SELECT clock_timestamp()")
 _FORGET_MEMBERSHIPS = text("DELETE FROM memberships WHERE object_key = ANY(:keys)")
 _MEMBERSHIPS = text("SELECT object_key, party FROM memberships WHERE object_key = ANY(:keys)")
 

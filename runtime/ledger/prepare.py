@@ -5,7 +5,6 @@ All of it happens before the transaction begins, so reading holds no locks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
@@ -15,8 +14,7 @@ from billing.readers.registry import IgnoredReason, read_event
 from billing.readers.search_terms import Term, terms_in
 from runtime.ledger.admit import OpenDeadLetter
 from runtime.ledger.deliveries import DISCARDED, Delivery
-
-Livemode = Literal["live", "test", "any"]
+from runtime.settings import Livemode, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +23,11 @@ class Scope:
 
     livemode: Livemode
     accounts: frozenset[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Scope":
+        """Return the scope of a deployment."""
+        return cls(livemode=settings.effective_livemode(), accounts=settings.connect_accounts)
 
     def excludes(self, envelope: Envelope) -> IgnoredReason | None:
         """Return why an event is ignored, or None if it counts."""

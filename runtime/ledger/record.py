@@ -28,8 +28,10 @@ from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
 from runtime.ledger.errors import DeadLetterChanged, FactsOutdated, LocksOutOfOrder
 from runtime.ledger.observed import store_observations, with_stored_fetches
-from runtime.ledger.prepare import Livemode, Prepared, Scope, prepare
+from runtime.ledger.prepare import Prepared, Scope, prepare
+from runtime.ledger.statements import EndStatement, NewStatement, StatedChange, state
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
+from runtime.settings import Livemode
 from runtime.time_limits import DECIDING_SECONDS, LOCK_SECONDS
 
 MAX_TRIES: Final = 16
@@ -133,6 +135,37 @@ class Ledger:
             connection.rollback()
         return [_settlement(step, decided) for step in decided.steps]
 
+    def state(
+        self, connection: Connection, new: Sequence[NewStatement | EndStatement]
+    ) -> list[StatedChange]:
+        """Record what a person states in a transaction of ``transact`` or ``try_out``.
+
+        Raises:
+            StatementRefused: it cannot be true, or was taken back already.
+        """
+        return state(connection, new, self._catalogues)
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do work in a transaction, again when another one got in between, and commit it."""
+
+        def attempt() -> T:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        return self._persistently(attempt)
+
+    def try_out(self, work: Callable[[Connection], T]) -> T:
+        """Do work in a transaction, again when another one got in between, and roll it back."""
+
+        def attempt() -> T:
+            with self._engine.connect() as connection:
+                done = work(connection)
+                connection.execute(CHECK_DEFERRED)
+                connection.rollback()
+                return done
+
+        return self._persistently(attempt)
+
     def _persistently(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` again when another transaction got in between; it then sees its writes.
 
@@ -172,13 +205,13 @@ def _write(connection: Connection, decided: DecidedBatch) -> None:
         _stage(pending, step)
     _resolve_dead_letters(connection, pending, decided)
     _audit_replays(pending, decided)
-    write(connection, pending, decided.batch, decided.ends)
     store_observations(connection, _observed(decided.steps))
     note_fetched(connection, [_noted(step) for step in decided.steps if _is_to_note(step)])
     resettle(
         connection,
         {step.work.row.id: (step.outcome, step.reason) for step in decided.steps if step.corrects},
     )
+    write(connection, pending, decided.batch, decided.ends)
 
 
 def _is_to_note(step: Step) -> bool:

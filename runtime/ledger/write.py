@@ -1,4 +1,8 @@
-"""The last step: decisions become rows. One statement for each table, however many events."""
+"""The last step: decisions become rows. One statement for each table, however many events.
+
+Call it last in a transaction. It locks the versions of users once it wrote all that could wait for
+another transaction, and only adds to the audit afterwards.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +43,7 @@ from runtime.ledger.decisions import (
     RowUpserted,
 )
 from runtime.ledger.rows import Row, TableName, to_plain
+from runtime.ledger.user_versions import PendingVersions, raise_versions
 
 MODELS: Mapping[TableName, type[Base]] = {
     TableName.CUSTOMERS: StoredCustomer,
@@ -85,6 +90,7 @@ class PendingWrites:
     audit: list[dict[str, Any]] = field(default_factory=list)
     terms: dict[tuple[Term, ObjectKey], PartyId] = field(default_factory=dict)
     """The party by term and object."""
+    versions: PendingVersions = field(default_factory=PendingVersions)
 
     def add_terms(self, party: PartyId, facts: Sequence[Fact], terms: Iterable[Term]) -> None:
         """Add the search terms of an event's object, for its customer where it has one."""
@@ -96,7 +102,9 @@ class PendingWrites:
 
     def add(self, cause: ChangeCause, party: PartyId, decisions: Iterable[Decision]) -> None:
         """Add what the decisions of one step ask for."""
-        for decision in decisions:
+        decided = tuple(decisions)
+        self.versions.add_step(decided)
+        for decision in decided:
             match decision:
                 case RowUpserted(table=table, row=row):
                     self.rows[table, row.key] = (party, row)
@@ -106,7 +114,7 @@ class PendingWrites:
                     self.money.append(_payment_event(cause, decision))
                     self.audit.append(_audit_of_money(cause, decision))
                 case EntitlementGranted() | EntitlementChanged() | EntitlementRevoked():
-                    self.audit.append(_audit_of_entitlement(cause, decision))
+                    self.audit.append(_audit_of_entitlement(cause, decision, self.versions))
                 case Noted():
                     self.audit.append(_audit_of_note(cause, decision))
                 case _:
@@ -140,8 +148,10 @@ def write(
     for table in TableName:
         _write_rows(connection, table, pending, batch, ends)
     insert_rows(connection, PaymentEvent, pending.money)
-    insert_rows(connection, AuditLog, [_versioned(entry, batch) for entry in pending.audit])
     _write_parties(connection, batch)
+    raised = raise_versions(connection, pending.versions.steps)
+    audit = [_numbered(entry, batch, pending.versions, raised) for entry in pending.audit]
+    insert_rows(connection, AuditLog, audit)
 
 
 _BELONGING = ("memberships", "facts", "search_terms", *TableName)
@@ -266,8 +276,12 @@ def _payment_event(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
     }
 
 
-def _versioned(entry: dict[str, Any], batch: BatchState) -> dict[str, Any]:
-    """Add to the row after in an entry about access the version of the plans in force."""
+def _numbered(
+    entry: dict[str, Any], batch: BatchState, versions: PendingVersions, raised: Mapping[str, int]
+) -> dict[str, Any]:
+    """Add to an entry about access the user's version, and that of the plans in force."""
+    if (step := entry["version"]) is not None:
+        entry["version"] = versions.version_after(entry["user_id"], raised, step)
     if entry["target_type"] == ENTITLEMENT and entry["after"]:
         entry["after"]["catalogue_version"] = batch.plans.version
     return entry
@@ -285,7 +299,9 @@ def _audit_of_money(cause: ChangeCause, moved: MoneyMoved) -> dict[str, Any]:
 
 
 def _audit_of_entitlement(
-    cause: ChangeCause, change: EntitlementGranted | EntitlementChanged | EntitlementRevoked
+    cause: ChangeCause,
+    change: EntitlementGranted | EntitlementChanged | EntitlementRevoked,
+    versions: PendingVersions,
 ) -> dict[str, Any]:
     row = change.after or change.before
     assert row is not None, "a change has at least one side"  # noqa: S101 - for the reader
@@ -298,6 +314,7 @@ def _audit_of_entitlement(
         after=change.after,
         reason=cause.reason or (change.after.because if change.after else None),
     )
+    entry["version"] = versions.steps[row.user_id]  # the step's place until the version is known
     if entry["before"]:
         entry["before"]["catalogue_version"] = change.before_version
     return entry
@@ -337,4 +354,5 @@ def audit_row(
         "before": before and to_plain(before),
         "after": after and to_plain(after),
         "reason": reason or cause.reason,
+        "version": None,
     }

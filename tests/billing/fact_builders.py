@@ -18,6 +18,7 @@ from billing.facts import (
     EntitlementSummaryFields,
     Fact,
     Fields,
+    GrantFields,
     InvoiceFields,
     InvoicePaymentFields,
     Item,
@@ -436,3 +437,29 @@ def link(
     stripe_id = how.pop("stripe_id", f"op_{target}_{user}_{since}")
     seconds, rank = (since, Rank.CREATED) if ended is None else (ended, Rank.DELETED)
     return make_fact(Kind.LINK, stripe_id, fields, seconds, **{"rank": rank, **how})
+
+
+def granted(
+    user: str = "usr_1",
+    plan: str | None = "premium",
+    *,
+    stripe_id: str = "grant_1",
+    starts: float = 0,
+    until: float | None = None,
+    ended: float | None = None,
+    features: dict[str, bool | int] | None = None,
+    **how: Any,
+) -> Fact:
+    """Return what a person gave a user; ``ended`` takes it back at that second."""
+    fields = GrantFields(
+        user_id=user,
+        plan_code=plan,
+        features=tuple(sorted((features or {}).items())),
+        starts_at=at(starts),
+        until=None if until is None else at(until),
+        actor="cli:ada" if ended is None else "cli:bob",
+        reason="four months for the outage" if ended is None else "given by mistake",
+        ended_at=None if ended is None else at(ended),
+    )
+    seconds, rank = (0.0, Rank.CREATED) if ended is None else (ended, Rank.DELETED)
+    return make_fact(Kind.GRANT, stripe_id, fields, seconds, **{"rank": rank, **how})

@@ -24,6 +24,8 @@ from billing.facts import (
     EntitlementSummaryFields,
     Fact,
     Fields,
+    GrantedFeatures,
+    GrantFields,
     InvoiceFields,
     InvoicePaymentFields,
     Item,
@@ -52,6 +54,7 @@ SHAPES: dict[Kind, type[Fields]] = {
     Kind.CREDIT_NOTE: CreditNoteFields,
     Kind.ENTITLEMENT_SUMMARY: EntitlementSummaryFields,
     Kind.LINK: LinkFields,
+    Kind.GRANT: GrantFields,
 }
 
 moments = st.datetimes(
@@ -62,12 +65,19 @@ st.register_type_strategy(datetime, moments)
 
 
 def _fields_of(shape: type[Fields]) -> st.SearchStrategy[Fields]:
-    """Return fields whose metadata names each key once and is sorted, as the readers write it."""
-    pairs = st.dictionaries(st.text(), st.text(), max_size=3).map(
-        lambda metadata: tuple(sorted(metadata.items()))
+    """Return fields whose pairs name each key once and are sorted, as they are written."""
+    pairs: dict[Any, st.SearchStrategy[Any]] = {
+        Metadata: _pairs(st.text()),
+        GrantedFeatures: _pairs(st.booleans() | st.integers()),
+    }
+    drawn = {each.name: pairs[each.type] for each in members_of(shape) if each.type in pairs}
+    return st.builds(shape, **drawn)
+
+
+def _pairs(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(st.text(), values, max_size=3).map(
+        lambda pairs: tuple(sorted(pairs.items()))
     )
-    metadata = {member.name: pairs for member in members_of(shape) if member.type == Metadata}
-    return st.builds(shape, **metadata)
 
 
 @st.composite

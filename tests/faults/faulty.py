@@ -25,6 +25,7 @@ import runtime.broker
 import runtime.inbox.encoding
 import runtime.inbox.inbox
 import runtime.ledger.record as recording
+import runtime.ledger.statements as stating
 import workers.batches.decode
 import workers.drain.pool
 from runtime.broker import WakePublisher
@@ -146,6 +147,25 @@ def lose_the_answer_to_commit() -> None:
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
 
 
+def _die_at_statement(number: int, *, committed: bool) -> None:
+    """Die once at a COMMIT of what a person states, not before its number in this process."""
+    stated: list[int] = []
+    commits: list[int] = []
+
+    def count(*_: Any) -> None:
+        commits.extend(stated[:1])
+        stated.clear()
+
+    def die(*_: Any) -> None:
+        if len(commits) >= number and burn("statement"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    wrap(DefaultDialect, "do_commit", **{"after" if committed else "before": die})
+    wrap(DefaultDialect, "do_commit", before=count)
+    wrap(DefaultDialect, "do_rollback", after=lambda *_: stated.clear())
+    wrap(stating, "write", after=lambda *_: stated.append(1))
+
+
 def die_before_accept() -> None:
     """Die when ingest has read the event and stored it nowhere."""
     wrap(Inbox, "accept", before=partial(_die, "before_accept", 1))
@@ -265,6 +285,10 @@ FAULTS: dict[str, Callable[[], None]] = {
         very_slow,
     )
 } | {
+    "die_before_statement": partial(_die_at_statement, 1, committed=False),
+    "die_after_statement": partial(_die_at_statement, 1, committed=True),
+    "die_before_second_statement": partial(_die_at_statement, 2, committed=False),
+    "die_after_second_statement": partial(_die_at_statement, 2, committed=True),
     "poison_exit": partial(_poisonous, lambda: os._exit(DEATH)),
     "poison_segv": partial(_poisonous, _segfault),
     "poison_kill": partial(_poisonous, lambda: os.kill(os.getpid(), signal.SIGKILL)),

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 
 from billing.catalogue import Catalogue, read_catalogue
 from billing.envelope import parse
-from billing.facts import Fact, Kind, LinkFields, Rank
-from billing.ids import CustomerId, EventId, Realm, object_key
+from billing.facts import Fact
+from billing.ids import EventId, Realm
 from billing.projection.effective import merge_grants
 from billing.projection.party import project
 from billing.readers.registry import read_event
 from billing.rows import Projection
+from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
 
 HERE = Path(__file__).parent
 OLD = "-old"
@@ -82,7 +83,7 @@ def expected_end(name: str) -> HistoryEnd:
 def actual_end(name: str, bodies: Iterable[bytes]) -> HistoryEnd:
     """Return the end that ``billing`` computes, in the terms in which a history states its own."""
     expected, at = expected_end(name), moment_of(name)
-    projection = play(bodies, catalogue_of(name), at, links_of(name))
+    projection = play(bodies, catalogue_of(name), at, statements_of(name))
     return HistoryEnd(
         users={user: _held(projection, user, at) for user in expected.users},
         of_no_user=sum(
@@ -93,32 +94,53 @@ def actual_end(name: str, bodies: Iterable[bytes]) -> HistoryEnd:
 
 
 def play(
-    bodies: Iterable[bytes], catalogue: Catalogue, at: datetime, links: Iterable[Fact] = ()
+    bodies: Iterable[bytes], catalogue: Catalogue, at: datetime, stated: Iterable[Fact] = ()
 ) -> Projection:
     """Return the projection of these events, in this order, at a moment."""
     facts = [fact for body in bodies for fact in read_event(parse(body)).facts]
-    return project([*facts, *links], catalogue, at)
+    return project([*facts, *stated], catalogue, at)
 
 
-def links_of(name: str) -> list[Fact]:
-    """Return the links that a person made in a history."""
-    return [_link(number, each) for number, each in enumerate(stated_about(name).get("links", ()))]
+def statements_of(name: str) -> list[Fact]:
+    """Return the facts that people stated in a history: links and grants, and their ends."""
+    stated = stated_about(name)
+    return [
+        fact
+        for number, each in enumerate((*stated.get("links", ()), *stated.get("grants", ())))
+        for fact in _facts_of_statement(number, each)
+    ]
 
 
-def _link(number: int, stated: Stated) -> Fact:
-    realm, target, made = Realm("test"), stated["target"], EventId(f"op_{number}")
-    key = object_key(realm, made)
-    return Fact(
-        kind=Kind.LINK,
-        object_key=key,
-        event_id=made,
-        event_type="link",
-        created_at=stated["since"],
-        rank=Rank.CREATED,
-        fields=LinkFields(target=target, user_id=stated["user"], since=stated["since"]),
-        before=None,
-        customer_id=CustomerId(target) if target.startswith("cus_") else None,
-        mentions=(key, object_key(realm, target)),
+def _facts_of_statement(number: int, stated: Stated) -> list[Fact]:
+    made = OperatorStatement(
+        id=EventId(f"op_{number}"),
+        subject=_link(number, stated) if "target" in stated else _grant(number, stated),
+        ends=False,
+        actor="person:ada",
+        reason="as the history says",
+        made_at=stated["since"],
+    )
+    if "ended" not in stated:
+        return [made.fact()]
+    end_id, since = EventId(f"op_{number}_end"), made.made_at
+    ended = replace(made, id=end_id, ends=True, made_at=stated["ended"], link_since=since)
+    return [made.fact(), ended.fact()]
+
+
+def _link(number: int, stated: Stated) -> OperatorLink:
+    return OperatorLink(
+        id=f"link_{number}", user_id=stated["user"], target=stated["target"], realm=Realm("test")
+    )
+
+
+def _grant(number: int, stated: Stated) -> OperatorGrant:
+    return OperatorGrant(
+        id=f"grant_{number}",
+        user_id=stated["user"],
+        plan_code=stated.get("plan"),
+        features=tuple(sorted(stated["features"].items())),
+        starts_at=stated.get("starts", stated["since"]),
+        until=stated.get("until"),
     )
 
 

@@ -15,6 +15,8 @@ from models.tables import (
     VIEWS,
     effective_entitlements,
     entitlement_changes,
+    entitlement_epoch,
+    entitlement_versions,
     metadata,
 )
 from ops.up.servers.postgres_server import Postgres
@@ -81,7 +83,11 @@ def test_storage_that_is_updated_in_place_leaves_room(engine: Engine) -> None:
     }
 
 
-@pytest.mark.parametrize("view", [effective_entitlements, entitlement_changes], ids=str)
+@pytest.mark.parametrize(
+    "view",
+    [effective_entitlements, entitlement_changes, entitlement_epoch, entitlement_versions],
+    ids=str,
+)
 def test_a_view_has_the_columns_that_are_promised(engine: Engine, view: Table) -> None:
     columns = [column["name"] for column in inspect(engine).get_columns(view.name)]
 
@@ -155,6 +161,8 @@ def test_an_application_that_reads_may_read_what_users_may_do_and_nothing_else(
     assert {name: may for name, may in rights.items() if may} == {
         "effective_entitlements": {"SELECT"},
         "entitlement_changes": {"SELECT"},
+        "entitlement_epoch": {"SELECT"},
+        "entitlement_versions": {"SELECT"},
         "user_entitlements": {"SELECT"},
     }
 

@@ -195,3 +195,15 @@ def test_a_key_fetches_objects_of_its_own_mode(key: str | None, *, live: bool, t
     settings = Settings.from_env({"STRIPE_API_KEY": key} if key else {})
 
     assert (settings.may_fetch(livemode=True), settings.may_fetch(livemode=False)) == (live, test)
+
+
+@pytest.mark.parametrize("zone", ["Mars", "", "../zone", "+02:00"])
+def test_a_time_zone_has_a_name_that_is_known(zone: str) -> None:
+    (problem,) = problems_of({"PAIDUP_TIME_ZONE": zone})
+
+    assert problem.startswith("PAIDUP_TIME_ZONE: must be a time zone such as UTC or Europe/Berlin")
+
+
+def test_times_of_grants_are_of_utc_unless_a_zone_is_named() -> None:
+    assert Settings.from_env({}).time_zone.key == "UTC"
+    assert Settings.from_env({"PAIDUP_TIME_ZONE": "Europe/Berlin"}).time_zone.key == "Europe/Berlin"

@@ -35,7 +35,10 @@ CLOSED_SETS = {
     "billing_webhook_replay_block_total": {
         ("reason", value) for value in ("duplicate", "stale_timestamp", "future_timestamp")
     },
-    "idempotent_hits_total": {("operation", value) for value in ("ingest", "worker")},
+    "idempotent_hits_total": {
+        ("operation", value)
+        for value in ("ingest", "worker", "grants.add", "grants.end", "links.add", "links.end")
+    },
     "billing_entitlement_changes_total": {
         ("change", value) for value in ("granted", "changed", "revoked")
     },

@@ -2,29 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from billing import facts as facts_module
 from billing.catalogue import Catalogue, read_catalogue
 from billing.envelope import parse
 from billing.errors import InvalidCatalogue
-from billing.facts import Fact, Kind, Rank
-from billing.ids import CustomerId, EventId, Realm, object_key
+from billing.facts import Fact
+from billing.ids import EVERY_REALM, EventId, Realm, realm_of
 from billing.projection.effective import merge_grants
 from billing.projection.party import PartyFacts, project
 from billing.readers.registry import read_event
 from billing.rows import Projection, PurchaseStatus
+from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
 from ops.samples.scenario import Event
-from ops.samples.worlds.account import UserLink
+from ops.samples.worlds.account import PersonGrant, StripeAccount, UserLink
 from ops.samples.worlds.world import World
 
 Facts = tuple[Fact, ...]
-
-
-class LinksUnknownError(Exception):
-    """Links by people are no facts in ``billing`` yet."""
 
 
 @dataclass(frozen=True)
@@ -69,41 +65,77 @@ def facts_of(events: Iterable[Event]) -> list[Facts]:
     return [read_event(parse(event.body)).facts for event in events]
 
 
-def links_of(world: World) -> list[Facts]:
-    """Return what people stated in a world as facts.
-
-    Raises:
-        LinksUnknownError: ``billing`` has no such facts.
-    """
-    fields, kind = getattr(facts_module, "LinkFields", None), getattr(Kind, "LINK", None)
-    stated = [(account, link) for account in world.accounts for link in account.linked]
-    if not stated:
-        return []
-    if fields is None or kind is None:
-        raise LinksUnknownError
-    return [
-        (_link_fact(kind, fields, account.realm, number, link),)
-        for number, (account, link) in enumerate(stated)
+def statements_of(world: World) -> list[Facts]:
+    """Return what people stated in a world as facts."""
+    stated = [
+        statement
+        for account in world.accounts
+        for subject in subjects_of(account)
+        for statement in _statements(subject)
     ]
+    return [(each.fact(),) for each in stated]
 
 
-def _link_fact(kind: Kind, fields: Any, realm: str, number: int, link: UserLink) -> Fact:
-    at = datetime.fromtimestamp(link.at, UTC)
-    key = object_key(Realm(realm), f"op_{number}_{link.object_id}")
-    target = object_key(Realm(realm), link.object_id)
-    is_customer = link.object_id.startswith("cus_")
-    return Fact(
-        kind=kind,
-        object_key=key,
-        event_id=EventId(f"op_{number}_{link.object_id}"),
-        event_type="link",
-        created_at=at,
-        rank=Rank.CREATED,
-        fields=fields(target=link.object_id, user_id=link.user, since=at),
-        before=None,
-        customer_id=CustomerId(link.object_id) if is_customer else None,
-        mentions=(key, target),
+class StatedSubject(NamedTuple):
+    """A grant or link as ``billing`` knows it, and the times at which people made and ended it."""
+
+    subject: OperatorGrant | OperatorLink
+    made_at: float
+    ended_at: float | None
+
+
+def subjects_of(account: StripeAccount) -> list[StatedSubject]:
+    """Return the grants and links of an account."""
+    links = [
+        StatedSubject(_link(account.realm, number, each), each.at, each.ended_at)
+        for number, each in enumerate(account.linked)
+    ]
+    grants = [StatedSubject(_grant(each), each.at, each.ended_at) for each in account.granted]
+    return [*links, *grants]
+
+
+def _link(realm: str, number: int, link: UserLink) -> OperatorLink:
+    return OperatorLink(
+        id=f"link_{number}_{link.object_id}",
+        user_id=link.user,
+        target=link.object_id,
+        realm=Realm(realm),
     )
+
+
+def _grant(grant: PersonGrant) -> OperatorGrant:
+    realm = EVERY_REALM if grant.everywhere else realm_of(None, livemode=False)
+    return OperatorGrant(
+        id=grant.id,
+        user_id=grant.user,
+        plan_code=grant.plan,
+        features=tuple(sorted(grant.features.items())),
+        per_seat=grant.per_seat,
+        starts_at=_time(grant.starts_at),
+        until=None if grant.until is None else _time(grant.until),
+        realm=realm,
+    )
+
+
+def _statements(stated: StatedSubject) -> list[OperatorStatement]:
+    made_at = _time(stated.made_at)
+    made = OperatorStatement(
+        id=EventId(f"op_{stated.subject.id}"),
+        subject=stated.subject,
+        ends=False,
+        actor="person:ada",
+        reason="as a world says",
+        made_at=made_at,
+    )
+    if stated.ended_at is None:
+        return [made]
+    end_id = EventId(f"op_end_{stated.subject.id}")
+    ended_at = _time(stated.ended_at)
+    return [made, replace(made, id=end_id, ends=True, made_at=ended_at, link_since=made_at)]
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def ending(facts: Iterable[Facts], catalogue: Catalogue, now: int) -> Ending:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from billing.catalogue import CLIENT_REFERENCE_ID, METADATA, PolicyAction
 from billing.errors import UnreadableEvent
 from billing.facts import Kind, Rank
-from billing.ids import EventId, Realm
+from billing.ids import EVERY_REALM, EventId, Realm
 from billing.projection.sold_plans import SoldPlan
 from billing.statuses import DISPUTE_WON
 
@@ -279,6 +279,69 @@ def _ignorant_of_cuts(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
     return {**folds, Kind.ENTITLEMENT_SUMMARY: (collection, whole)}
 
 
+# Statements of people
+
+
+def _without_plan(grant: Any, _: Any, now: Any) -> tuple[Any, ...]:
+    return grant, None, now
+
+
+def _empty(grant: Any) -> Any:
+    return replace(grant, fields=replace(grant.fields, features=()))
+
+
+def _empty_if_lost(grant: Any, plan: Any, now: Any) -> tuple[Any, ...]:
+    lost = grant.fields.plan_code is not None and plan is None
+    return _empty(grant) if lost else grant, plan, now
+
+
+def _empty_if_of_features(grant: Any, plan: Any, now: Any) -> tuple[Any, ...]:
+    return grant if grant.fields.plan_code else _empty(grant), plan, now
+
+
+def _in_test_mode(realm: Realm) -> Realm:
+    return Realm("test") if realm == EVERY_REALM else realm
+
+
+def _holds_until_its_end(_: Any) -> Any:
+    return lambda grant, now: grant.ends_at is None or now < grant.ends_at
+
+
+def _grants_that_no_one_ends(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
+    return _fold_without(folds, "ended_at")
+
+
+def _grants_without_an_end(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
+    return _fold_without(folds, "until")
+
+
+def _fold_without(folds: Mapping[Kind, Any], end: str) -> Mapping[Kind, Any]:
+    """Return folds whose grants have only one of their two ends."""
+    collection, fold = folds[Kind.GRANT]
+
+    def folded(key: Any, history: Any) -> Any:
+        state = fold(key, history)
+        return replace(state, fields=replace(state.fields, **{end: None}))
+
+    return {**folds, Kind.GRANT: (collection, folded)}
+
+
+def _oldest_link(original: Any) -> Any:
+    def oldest(links: Any) -> Any:
+        standing = [each for each in links if not each.ended]
+        return original(sorted(standing, key=lambda each: each.since)[:1])
+
+    return oldest
+
+
+def _links_that_never_end(folds: Mapping[Kind, Any]) -> Mapping[Kind, Any]:
+    collection, fold = folds[Kind.LINK]
+    return {
+        **folds,
+        Kind.LINK: (collection, lambda key, history: replace(fold(key, history), ended=False)),
+    }
+
+
 _READERS, _OBJECTS, _PROJECTION = "billing.readers", "billing.objects", "billing.projection"
 _OWNERSHIP = f"{_PROJECTION}.ownership"
 _ACCESS = f"{_PROJECTION}.subscription_access"
@@ -288,6 +351,8 @@ _LINES = f"{_PROJECTION}.purchase_lines"
 _ENDS = f"{_PROJECTION}.purchase_ends"
 _INVOICES = f"{_PROJECTION}.invoices"
 _REFUNDS = f"{_PROJECTION}.refunds"
+_PLAN_GRANT = f"{_PROJECTION}.operator_grants:_plan_grant"
+_GRANT_STATE = f"{_OBJECTS}.operator_grants:GrantState"
 _EVERY_STATUS = frozenset(
     ("active", "trialing", "incomplete", "incomplete_expired", "unpaid", "paused", "canceled")
 )
@@ -561,6 +626,21 @@ _MONEY_BACK = {
     "features-cut": (Change(f"{_OBJECTS}.store:_FOLDS", _ignorant_of_cuts),),
 }
 
+_GIVEN = {
+    "operator-grant": (Change(f"{_PROJECTION}.party:project_operator_grants", _always(None)),),
+    "grant-follows-plan": (Change(_PLAN_GRANT, _given(_without_plan)),),
+    "grant-of-lost-plan": (Change(_PLAN_GRANT, _given(_empty_if_lost)),),
+    "grant-of-features": (Change(_PLAN_GRANT, _given(_empty_if_of_features)),),
+    "grant-counts-in-every-realm": (
+        Change(f"{_PROJECTION}.party:realm_in", _result(_in_test_mode)),
+    ),
+    "grant-begins-later": (Change(f"{_GRANT_STATE}.holds_at", _holds_until_its_end),),
+    "grant-ends-by-itself": (Change(f"{_OBJECTS}.store:_FOLDS", _grants_without_an_end),),
+    "grant-ended-by-person": (Change(f"{_OBJECTS}.store:_FOLDS", _grants_that_no_one_ends),),
+    "newest-link-counts": (Change(f"{_OWNERSHIP}:_newest_link", _oldest_link),),
+    "link-taken-back": (Change(f"{_OBJECTS}.store:_FOLDS", _links_that_never_end),),
+}
+
 SWITCHES: Mapping[str, tuple[Change, ...]] = {
     **_ORDER,
     **_USER,
@@ -568,5 +648,6 @@ SWITCHES: Mapping[str, tuple[Change, ...]] = {
     **_BOUGHT,
     **_MONEY,
     **_MONEY_BACK,
+    **_GIVEN,
 }
 """The changes that switch each rule off, by the rule's name in ``RULES``."""

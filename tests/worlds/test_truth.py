@@ -1,7 +1,8 @@
 """Small worlds in which the truth was wrong once, or in which the rules leave the end open."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,14 @@ from ops.samples.scenario import DAY
 from ops.samples.worlds import offers
 from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.endpoints import WorldEndpoint
-from ops.samples.worlds.records import Charge, Subscription
+from ops.samples.worlds.records import (
+    Charge,
+    Customer,
+    Intent,
+    Metadata,
+    Session,
+    Subscription,
+)
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.steps import billing, buying, people, subscribing
 from ops.samples.worlds.steps.subscribing import Names
@@ -18,12 +26,14 @@ from ops.samples.worlds.world import START, World, WorldPlan, ended
 from tests.worlds.compare import failures
 
 USER = {"user_id": "usr_1"}
+ONE_PRO = [(offers.PRO, 1)]
 
 
 def world_of_steps(
     steps: Callable[[StripeAccount], object],
     hears: str = "everything",
     since: int = 0,
+    identity: Mapping[str, Any] | None = None,
     **policy: str,
 ) -> World:
     """Return the world that steps make, of which an endpoint hears so much since that second."""
@@ -34,6 +44,7 @@ def world_of_steps(
         users=("usr_1",),
         moves=(),
         policy=policy,
+        identity=identity or {},
     )
     account = StripeAccount(
         release=plan.release,
@@ -186,6 +197,160 @@ def test_an_object_that_is_heard_late_names_its_user_since_it_was_made() -> None
     world = world_of_steps(steps, since=DAY)
 
     assert {row.received: row.user for row in world.ends[0].money}[1000] == "usr_1"
+    assert failures(world, shuffles=3) == []
+
+
+def test_a_link_of_a_customer_moves_what_its_user_had_and_nothing_later() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=USER)
+        account.wait(DAY)
+        people.link_by_hand(account, customer.id, "usr_2")
+        account.wait(DAY)
+        subscribing.subscribe(account, customer, [(offers.ADDON, 1)], metadata=USER)
+
+    world = world_of_steps(steps)
+
+    assert world.ends[0].features["usr_2"] == {"basic": True, "max_devices": 2}
+    assert world.ends[0].features["usr_1"] == {"addon": True}
+    assert failures(world, shuffles=3) == []
+
+
+def test_a_link_that_was_taken_back_moved_nothing() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=USER)
+        people.link_by_hand(account, customer.id, "usr_2")
+        people.end_link(account, account.linked[0])
+
+    world = world_of_steps(steps)
+
+    assert set(world.ends[0].features) == {"usr_1"}
+    assert failures(world, shuffles=3) == []
+
+
+def test_the_newest_link_of_what_belongs_to_one_payment_counts() -> None:
+    def steps(account: StripeAccount) -> None:
+        names = Names(metadata={**USER, "price_id": offers.LIFETIME.price})
+        session = buying.check_out(account, people.arrive(account), 4900, names)
+        people.link_by_hand(account, session.intent or "", "usr_2")
+        people.link_by_hand(account, session.id, "usr_3")
+
+    world = world_of_steps(steps)
+
+    assert set(world.ends[0].features) == {"usr_3"}
+    assert failures(world, shuffles=3) == []
+
+
+def linked_before(move: Callable[[StripeAccount, str], None]) -> World:
+    """Return a world in which a person links one of two subscriptions, and then a customer moves.
+
+    The customer and the other subscription name usr_1.
+    """
+
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        linked = subscribing.subscribe(account, customer, [(offers.BASIC, 1)], metadata=USER)
+        other = {"user_id": "usr_3"}
+        subscribing.subscribe(account, customer, [(offers.ADDON, 1)], metadata=other)
+        people.link_by_hand(account, linked.id, "usr_1")
+        account.wait(DAY)
+        move(account, customer.id)
+
+    world = world_of_steps(steps)
+    assert failures(world, shuffles=3) == []
+    return world
+
+
+def test_a_link_of_an_object_moves_with_its_customer_as_what_it_states_itself_does() -> None:
+    def name_another(account: StripeAccount, customer: str) -> None:
+        people.name_user(account, account.get(Customer, customer), "usr_2")
+
+    def link_to_another(account: StripeAccount, customer: str) -> None:
+        people.link_by_hand(account, customer, "usr_2")
+
+    for move in (name_another, link_to_another):
+        features = linked_before(move).ends[0].features
+        assert features["usr_2"] == {"basic": True, "max_devices": 2}
+        assert features["usr_3"] == {"addon": True}
+        assert "usr_1" not in features
+
+
+def test_a_link_of_an_object_stays_where_its_customer_had_no_user_before_or_another() -> None:
+    for named in ({}, {"user_id": "usr_3"}):
+
+        def steps(account: StripeAccount, named: Metadata = named) -> None:
+            customer = people.arrive(account, metadata=named)
+            linked = subscribing.subscribe(account, customer, [(offers.BASIC, 1)])
+            people.link_by_hand(account, linked.id, "usr_1")
+            people.link_by_hand(account, customer.id, "usr_2")
+
+        world = world_of_steps(steps)
+        assert set(world.ends[0].features) == {"usr_1"}
+        assert failures(world, shuffles=3) == []
+
+
+def test_a_link_of_a_customer_comes_where_its_metadata_would_before_a_reference() -> None:
+    orders = {("metadata",): "usr_2", ("client_reference_id", "metadata"): "usr_1"}
+    for user_from, user in {**orders, ("metadata", "client_reference_id"): "usr_2"}.items():
+
+        def steps(account: StripeAccount) -> None:
+            customer = people.arrive(account)
+            names = Names(metadata={"price_id": offers.LIFETIME.price}, reference="usr_1")
+            buying.check_out(account, customer, 4900, names)
+            people.link_by_hand(account, customer.id, "usr_2")
+
+        world = world_of_steps(steps, identity={"user_from": user_from})
+        assert set(world.ends[0].features) == {user}
+        assert failures(world, shuffles=3) == []
+
+
+def test_a_linked_payment_of_a_subscription_is_its_users_and_the_subscription_stays() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)])
+        (intent,) = account.of(Intent)
+        people.link_by_hand(account, intent.id, "usr_2")
+
+    world = world_of_steps(steps)
+
+    assert set(world.ends[0].features) == {"usr_1"}
+    assert [row.user for row in world.ends[0].money] == ["usr_2"]
+    assert failures(world, shuffles=3) == []
+
+
+def test_a_linked_checkout_speaks_for_the_subscription_that_it_made() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account, metadata=USER)
+        checkout = Names(reference="click_1")
+        subscribing.subscribe(account, customer, [(offers.BASIC, 1)], checkout=checkout)
+        (session,) = account.of(Session)
+        people.link_by_hand(account, session.id, "usr_2")
+
+    world = world_of_steps(steps)
+
+    assert set(world.ends[0].features) == {"usr_2"}
+    assert [row.user for row in world.ends[0].money] == ["usr_2"]
+    assert failures(world, shuffles=3) == []
+
+
+def test_what_people_gave_counts_beside_stripe_and_after_it() -> None:
+    def steps(account: StripeAccount) -> None:
+        held = subscribing.subscribe(account, people.arrive(account, metadata=USER), ONE_PRO)
+        people.grant_by_hand(account, "usr_1", plan="basic", features={"early": True})
+        people.grant_by_hand(account, "usr_1", plan="retired", features={"retired": True})
+        people.grant_by_hand(account, "usr_1", features={"beta": True}, everywhere=False)
+        people.grant_by_hand(account, "usr_1", features={"beta": 3}, later=9 * DAY)
+        over = people.grant_by_hand(account, "usr_1", features={"seats": 9}, lasts=9 * DAY)
+        people.end_grant(account, over)
+        subscribing.cancel(account, held)
+
+    world = world_of_steps(steps)
+
+    assert [dict(end.features) for end in world.ends] == [
+        {"usr_1": {"beta": True}},
+        {"usr_1": {"basic": True, "max_devices": 2, "retired": True}},
+    ]
     assert failures(world, shuffles=3) == []
 
 

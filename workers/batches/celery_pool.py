@@ -31,10 +31,8 @@ from runtime.broker import (
 from runtime.database.engine import make_engine
 from runtime.failures.canary import Canary
 from runtime.gc_tuning import reduce_gc
-from runtime.ledger.maintenance.outdated import OutdatedFacts
+from runtime.ledger.deployment import ledger_of
 from runtime.ledger.observed import with_stored_fetches
-from runtime.ledger.prepare import Scope
-from runtime.ledger.record import Ledger
 from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
@@ -169,11 +167,8 @@ class _PoolTask:
 
 def build_executor(settings: Settings, engine: Engine) -> BatchExecutor:
     """Return the executor for the configured modes and accounts."""
-    livemode, accounts = settings.effective_livemode(), settings.connect_accounts
-    outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
-    ledger = Ledger(engine, livemode=livemode, accounts=accounts, read_again=outdated.read_parties)
     return BatchExecutor(
-        record=ledger.record,
+        record=ledger_of(settings, engine).record,
         with_stored_fetches=partial(with_stored_fetches, engine),
         now=utc_now,
         chance=random.random,

@@ -24,7 +24,7 @@ class FetchRouting:
     @classmethod
     def of(cls, settings: Settings) -> "FetchRouting":
         """Return the rule for the configured API key, modes and accounts."""
-        scope = Scope(livemode=settings.effective_livemode(), accounts=settings.connect_accounts)
+        scope = Scope.of(settings)
 
         def may_fetch(envelope: Envelope) -> bool:
             counts = scope.excludes(envelope) is None

@@ -62,6 +62,8 @@ from workers.supervisor.child_processes import FallbackProcess, PoolProcess
 from workers.supervisor.conflicts import ConflictMover
 from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_events
+from workers.supervisor.ending_soon import EndingSoon
+from workers.supervisor.expired_keys import KeyRemoval
 from workers.supervisor.facts_upgrade import FactsUpgrade
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
@@ -170,6 +172,8 @@ class Supervisor:
             time.monotonic,
         )
         self._conflicts = ConflictMover(self._inbox, engine, lambda: self._leads, time.monotonic)
+        self._key_removal = KeyRemoval(engine, lambda: self._leads, time.monotonic)
+        self._ending_soon = EndingSoon(engine, lambda: self._leads, time.monotonic)
         self._fetch_watch = FetchWatch(
             FetchLane(redis, at_once=self._settings.fetch_at_once),
             # Its own publisher: a publisher sends for one thread at a time.
@@ -205,8 +209,7 @@ class Supervisor:
 
     def _make_facts_upgrade(self, engine: Engine) -> FactsUpgrade:
         """Return the job, with connections of its own: a long past takes long to read."""
-        livemode, accounts = self._settings.effective_livemode(), self._settings.connect_accounts
-        outdated = OutdatedFacts(engine=engine, scope=Scope(livemode=livemode, accounts=accounts))
+        outdated = OutdatedFacts(engine=engine, scope=Scope.of(self._settings))
         return FactsUpgrade(
             outdated.read_next, lambda: self._leads, time.monotonic, lambda: self._stopping
         )
@@ -247,6 +250,8 @@ class Supervisor:
         database = (
             self._plan_bootstrap.provide,
             self._conflicts.move,
+            self._key_removal.remove,
+            self._ending_soon.announce,
             self._database_state.refresh,
         )
         return (

@@ -13,6 +13,7 @@ from runtime.data_loss.reports import count_missing, count_open_accepts
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Breaker, Lane
+from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
@@ -26,6 +27,8 @@ class DatabaseState:
     changes_waiting_seconds: float | None = None
     lost_settlements: int | None = None
     lost_accepts: int | None = None
+    ending_soon: int | None = None
+    ended: int | None = None
     unsold: Mapping[str, int] | None = None
 
 
@@ -39,6 +42,8 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 changes_waiting_seconds=waiting_seconds(connection),
                 lost_settlements=count_missing(connection),
                 lost_accepts=count_open_accepts(connection),
+                ending_soon=count_ending_soon(connection),
+                ended=count_ended(connection),
                 unsold=count_without_grant(connection),
             )
     except SQLAlchemyError:

@@ -2,7 +2,7 @@
 
 import json
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, TypeVar, cast
@@ -31,9 +31,30 @@ class Heard:
 class UserLink:
     """The statement of a person that an object or a customer belongs to a user."""
 
-    at: int
+    at: float
     object_id: str
     user: str
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonGrant:
+    """The statement of a person that a user may have a plan, or features alone.
+
+    ``features`` and ``per_seat`` are those of the plan at that time, or those stated.
+    """
+
+    id: str
+    at: int
+    user: str
+    plan: str | None
+    features: Mapping[str, bool | int]
+    per_seat: tuple[str, ...] = ()
+    starts_at: int
+    until: int | None
+    everywhere: bool = True
+    """True if it counts beside every mode and account, False if beside test mode alone."""
+    ended_at: float | None = None
 
 
 class StripeAccount:
@@ -66,6 +87,7 @@ class StripeAccount:
         self.events: list[Event] = []
         self.heard: list[Heard] = []
         self.linked: list[UserLink] = []
+        self.granted: list[PersonGrant] = []
         self.banked: dict[str, list[int]] = {}
         """Received and given back of each payment, as the bank of the account saw it."""
         self.missed = 0

@@ -88,15 +88,59 @@ def delete_customer(stage: Stage, random: Random) -> None:
 
 @action
 def link_by_hand(stage: Stage, random: Random) -> None:
-    """Have a person state whose a subscription, a purchase or a customer is."""
+    """Have a person state whose a customer, a subscription, a checkout or a payment is."""
     account, user = stage.account, random.choice(stage.users)
-    ways: list[str] = [each.id for each in account.of(Customer)]
-    ways += [each.id for each in account.of(Subscription)] * 2
-    ways += [each.id for each in account.of(Session) if each.mode == "payment"]
-    ways += [each.id for each in account.of(Invoice) if each.reason == "manual"]
-    linked = {each.object_id for each in account.linked}
-    if ways and (chosen := random.choice(ways)) not in linked:
+    kinds = (Customer, Subscription, Subscription, Session, Invoice, Intent, Charge)
+    ways = [some for kind in kinds if (some := [each.id for each in account.of(kind)])]
+    standing = [each.object_id for each in account.linked if each.ended_at is None]
+    again = bool(standing) and happens(random, 0.2)
+    if ways:
+        chosen = random.choice(standing if again else random.choice(ways))
         people.link_by_hand(account, chosen, user)
+
+
+@action
+def end_link(stage: Stage, random: Random) -> None:
+    """Have a person take one of the links back."""
+    standing = [each for each in stage.account.linked if each.ended_at is None]
+    if standing:
+        people.end_link(stage.account, random.choice(standing))
+
+
+@action
+def grant_by_hand(stage: Stage, random: Random) -> None:
+    """Have a person give a plan or features, for a time or for good, from now or from later on."""
+    code = random.choice([*offers.GIVEN_PLANS, None, None])
+    features, per_seat = offers.given_features(code) if code else (_given(random), ())
+    people.grant_by_hand(
+        stage.account,
+        random.choice(stage.users),
+        plan=code,
+        features=features,
+        per_seat=per_seat,
+        later=random.choice([0, 0, 0, 2 * DAY, 60 * DAY]),
+        lasts=random.choice([None, None, 3600, 5 * DAY, 30 * DAY, 120 * DAY]),
+        everywhere=stage.account.livemode or happens(random, 0.8),
+    )
+
+
+def _given(random: Random) -> dict[str, bool | int]:
+    ways: list[dict[str, bool | int]] = [
+        {"beta": True},
+        {"max_devices": 25},
+        {"seats": 4},
+        {"basic": True, "max_devices": 1},
+        {"addon": True, "seats": 1},
+    ]
+    return random.choice(ways)
+
+
+@action
+def end_grant(stage: Stage, random: Random) -> None:
+    """Have a person end one of the grants, which may be over or not have begun."""
+    standing = [each for each in stage.account.granted if each.ended_at is None]
+    if standing:
+        people.end_grant(stage.account, random.choice(standing))
 
 
 @action

@@ -95,6 +95,9 @@ FORMER: Final[Mapping[str, Any]] = {
 }
 """An earlier catalogue, which knew a plan that is sold no longer."""
 
+GIVEN_PLANS: Final = ("basic", "pro", "team", "addon", "lifetime", "day_pass", "retired")
+"""Plans that people give; the catalogue of record may have lost one of them."""
+
 DEFAULT_POLICY: Final[Mapping[str, str]] = {
     "refund_full": "end",
     "refund_partial": "keep",
@@ -121,3 +124,12 @@ def plans_with(
     if identity:
         document["identity"] = {name: list(value) for name, value in identity.items()}
     return document
+
+
+def given_features(code: str) -> tuple[dict[str, bool | int], tuple[str, ...]]:
+    """Return what a plan granted when a person gave it, and what of it counts by seat.
+
+    It had a feature then that no catalogue of a world has.
+    """
+    plan = {**FORMER["plans"], **PLANS["plans"]}[code]
+    return {**plan["features"], "early": True}, tuple(plan.get("per_seat", ()))

@@ -461,3 +461,31 @@ def name_goods_in_metadata(stage: Stage, random: Random) -> None:
         subscribing.subscribe(
             account, customer, [(offers.UNKNOWN, 1)], metadata={**stated, "plan_code": code}
         )
+
+
+@plot
+def correct_a_link(stage: Stage, random: Random) -> None:
+    """Link a subscription to one user and then to another, and perhaps take a link back."""
+    account = stage.account
+    held = _subscribed(stage, random, random.choice([offers.BASIC, offers.TEAM]))
+    for user in random.sample(stage.users, min(2, len(stage.users))):
+        account.wait(random.choice([0, DAY]))
+        people.link_by_hand(account, held.id, user)
+    if happens(random, 0.3):
+        people.end_link(account, random.choice([account.linked[-1], account.linked[-2:][0]]))
+
+
+@plot
+def outlive_a_subscription(stage: Stage, random: Random) -> None:
+    """Give what a subscriber has already, then cancel or refund the subscription."""
+    account = stage.account
+    held = _subscribed(stage, random, offers.PRO)
+    user = stage.named[held.customer][1]
+    for code in random.choice([["pro"], ["pro", "team"]]):
+        features, per_seat = offers.given_features(code)
+        people.grant_by_hand(
+            account, user, plan=code, features=features, per_seat=per_seat, lasts=120 * DAY
+        )
+    account.wait(DAY)
+    ACTIONS[random.choice(["refund", "dispute", "renew"])](stage, random)
+    subscribing.cancel(account, held)

@@ -16,7 +16,7 @@ from ops.samples.worlds.endpoints import UNHEARD, WorldEndpoint
 from ops.samples.worlds.plots import PLOTS
 from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.stage import Stage, happens
-from ops.samples.worlds.truth.end import End, end_of
+from ops.samples.worlds.truth.end import EVERYWHERE, End, end_everywhere, end_of
 from ops.samples.worlds.truth.shop import Shop
 
 START: Final = 1_750_000_000
@@ -67,9 +67,13 @@ class World:
     @property
     def rules(self) -> frozenset[str]:
         """The rules that decided something in it."""
-        met = len([end for end in self.ends if end.grants or end.money]) > 1
+        met = len([end for end in self.ends if end.money or _is_of_stripe(end)]) > 1
         apart = {"realms-apart"} if met else set()
         return frozenset(apart).union(*(end.rules for end in self.ends))
+
+
+def _is_of_stripe(end: End) -> bool:
+    return bool(end.grants) and end.realm != EVERYWHERE
 
 
 def draw_plan(seed: str) -> WorldPlan:
@@ -133,11 +137,13 @@ def _identity(random: Random) -> dict[str, Any]:
 def _moves(random: Random, weights: Mapping[str, int], realms: int) -> tuple[WorldMove, ...]:
     names, chances = list(weights), list(weights.values())
     chosen = ["arrive"] * random.choice([1, 1, 2])
-    plots = random.sample(sorted(PLOTS), random.choice([1, 1, 2, 3]))
+    plots = random.sample(sorted(PLOTS), random.choice([1, 2, 2, 3]))
     others = random.choices(names, weights=chances, k=random.randrange(3, 12))
     # What a checkout says is over after three days: the world must end soon after it.
     late = "check_out_seats" in plots or happens(random, 0.3)
     chosen += [*others, *plots] if late else [*plots, *others]
+    for name in random.choices(STATEMENTS, k=random.choice([0, 0, 1, 2, 4])):
+        chosen.insert(random.randrange(1, len(chosen) + 1), name)
     return tuple(
         WorldMove(
             name=name,
@@ -223,7 +229,10 @@ def at_moment(world: World, now: int) -> World:
 
 
 def _ends(accounts: Sequence[StripeAccount], shop: Shop, now: int) -> tuple[End, ...]:
-    return tuple(end_of(account, shop, now) for account in accounts)
+    ends = [end_of(account, shop, now) for account in accounts]
+    if any(grant.everywhere for account in accounts for grant in account.granted):
+        ends.append(end_everywhere(accounts, shop, now))
+    return tuple(ends)
 
 
 def without(plan: WorldPlan, dropped: Sequence[int]) -> WorldPlan:
@@ -288,7 +297,7 @@ _PEOPLE: Final[Mapping[str, int]] = {
     "clear_customer": 1,
     "restate_subscription": 2,
     "link_by_hand": 4,
-    "delete_customer": 2,
+    "delete_customer": 3,
     "subscribe": 4,
     "check_out": 4,
     "invoice_once": 3,
@@ -297,6 +306,9 @@ _PEOPLE: Final[Mapping[str, int]] = {
     "renew": 2,
     "cancel": 1,
 }
+STATEMENTS: Final = ("grant_by_hand", "grant_by_hand", "end_grant", "link_by_hand", "end_link")
+"""What people say at any moment of any world."""
+
 THEMES: Final[Mapping[str, Mapping[str, int]]] = {
     "subscriptions": _SUBSCRIPTIONS,
     "purchases": _PURCHASES,

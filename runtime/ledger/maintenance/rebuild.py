@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
+from billing.facts import Fact
+from billing.families import STATED_BY_PEOPLE
 from billing.ids import EventId, ObjectKey, PartyId
 from billing.rows import Key
 from runtime.ledger.admit import open_transaction
@@ -18,10 +20,11 @@ from runtime.ledger.catalogues import OPERATOR, CatalogueCache
 from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import FactsOutdated, LocksOutOfOrder
 from runtime.ledger.load import Stored, load
-from runtime.ledger.locks import lock, secure
+from runtime.ledger.locks import lock, secure, time_under_locks
 from runtime.ledger.maintenance.repair import Reprojected, history_of, reproject_batch, versions_of
 from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_again
 from runtime.ledger.prepare import Scope
+from runtime.ledger.stored_statements import stated_facts
 from runtime.ledger.write import ChangeCause, PendingWrites, write
 
 MAX_TRIES: Final = 8
@@ -109,28 +112,33 @@ class Rebuilder:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _rows(self, connection: Connection, parties: Sequence[PartyId]) -> Rebuilt:
-        now = open_transaction(connection).now
+        open_transaction(connection)
         lock(connection, parties, above=())
+        now = time_under_locks(connection)
         known = _parties_with_objects(connection, parties)
         stored = load(connection, parties)
         there = {party: each for party, each in stored.items() if party in known or _rows_of(each)}
+        pending = PendingWrites()
+        _state_again(connection, there, pending)
         batch = BatchState(there, plans=self.catalogues.current(connection), now=now)
         rebuilt = Rebuilt(parties=len(known))
-        self._settle(connection, batch, PendingWrites(), rebuilt, known=known, ends={})
+        self._settle(connection, batch, pending, rebuilt, known=known, ends={})
         return rebuilt
 
     def _restated(
         self, connection: Connection, bodies: RereadBodies, parties: Sequence[PartyId]
     ) -> Rebuilt:
-        now = open_transaction(connection).now
+        open_transaction(connection)
         known = _parties_with_objects(connection, parties)
         reread = Reread.of(connection, bodies)
         mentions = [*reread.mentions(), *(frozenset({ObjectKey(each)}) for each in known)]
         secured = secure(connection, mentions)
+        now = time_under_locks(connection)
         stored = load(connection, secured.stored, read_again=parties)
+        pending = PendingWrites()
+        _state_again(connection, stored, pending)
         batch = BatchState(stored, plans=self.catalogues.current(connection), now=now)
         rebuilt = Rebuilt(events=len(reread.prepared), kept=dict(reread.kept))
-        pending = PendingWrites()
         reread.carry_out(connection, batch, pending, secured)
         rebuilt.restated = list(pending.restated)
         rebuilt.parties = len(batch.parties)
@@ -171,6 +179,26 @@ def _payments_of(reprojected: Sequence[Reprojected]) -> frozenset[Key]:
 def _parties_with_objects(connection: Connection, parties: Sequence[PartyId]) -> frozenset[PartyId]:
     found = connection.scalars(_WITH_OBJECTS, {"parties": list(parties)})
     return frozenset(PartyId(party) for party in found)
+
+
+def _state_again(
+    connection: Connection, stored: Mapping[PartyId, Stored], pending: PendingWrites
+) -> None:
+    """Replace what people stated by what their table says, where the facts differ from it."""
+    stated = stated_facts(connection, stored)
+    for party, each in stored.items():
+        today = stated.get(party, [])
+        before = [fact for fact in each.facts if fact.kind in STATED_BY_PEOPLE]
+        if sorted(before, key=_statement_id) == sorted(today, key=_statement_id):
+            continue
+        others = [fact for fact in each.facts if fact.kind not in STATED_BY_PEOPLE]
+        each.facts = [*others, *today]
+        pending.restated += [fact.event_id for fact in (*before, *today)]
+        pending.facts += [(party, fact) for fact in today]
+
+
+def _statement_id(fact: Fact) -> EventId:
+    return fact.event_id
 
 
 def _rows_of(stored: Stored) -> bool:

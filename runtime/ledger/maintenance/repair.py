@@ -63,7 +63,7 @@ class Reprojected:
         before = self.before[TableName.ENTITLEMENTS]
         for key, row in self._after(TableName.ENTITLEMENTS).items():
             if before.get(key) == row and versions[key] != plans.version:
-                yield RowUpserted(table=TableName.ENTITLEMENTS, row=row)
+                yield RowUpserted(table=TableName.ENTITLEMENTS, row=row, is_renewal=True)
 
     def _after(self, table: TableName) -> Mapping[Key, Row]:
         return self.party_state.rows[table]

@@ -16,7 +16,7 @@ from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.load import load
-from runtime.ledger.locks import lock, try_lock
+from runtime.ledger.locks import lock, time_under_locks, try_lock
 from runtime.ledger.write import ChangeCause, PendingWrites, write
 
 CHUNK: Final = 20
@@ -58,9 +58,9 @@ def reproject(
     done = 0
     for chunk in _chunks(parties):
         with engine.begin() as connection:
-            now = open_transaction(connection).now
+            open_transaction(connection)
             lock(connection, chunk, above=())
-            present = _present(connection, chunk)
+            now, present = time_under_locks(connection), _present(connection, chunk)
             cause = ChangeCause(actor=actor, origin="operator", occurred_at=now, reason=reason)
             _project(connection, catalogues, present, cause)
         done += len(present)

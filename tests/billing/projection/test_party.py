@@ -88,10 +88,11 @@ def test_adding_facts_one_by_one_ends_where_all_at_once_begins(
 def test_many_changes_of_one_second_end_alike_one_by_one_and_all_at_once(
     statuses: list[str], randomly: Random
 ) -> None:
+    numbers = randomly.sample(range(100), len(statuses))
     facts = [customer("usr_1")]
     facts += [
-        subscription(here, event=f"evt_{randomly.random()}", before=subscription_fields(there))
-        for there, here in pairwise(statuses)
+        subscription(here, event=f"evt_{number}", before=subscription_fields(there))
+        for number, (there, here) in zip(numbers, pairwise(statuses), strict=False)
     ]
     party = PartyFacts()
     for each in randomly.sample(facts, len(facts)):

@@ -55,6 +55,19 @@ def test_filters_narrow_the_list_together(books: SeededDatabase, paidup: Paidup)
     assert listed(paidup, "--until", "1h") == []
 
 
+def test_an_actor_is_named_with_or_without_where_they_acted(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    books.tell("onetime", user="usr_1")
+    give = ("grants", "add", "usr_1", "--plan", "premium", "--forever", "--reason", "tests")
+    paidup(*give, "--as", "ada")
+    paidup(*give, "--as", "adam")
+
+    for named in ("ada", "cli:ada"):
+        assert {each["actor"] for each in listed(paidup, "--actor", named)} == {"cli:ada"}
+    assert {each["actor"] for each in listed(paidup, "--actor", "stripe")} == {"stripe"}
+
+
 def test_people_see_who_did_what_to_what(books: SeededDatabase, paidup: Paidup) -> None:
     books.tell("onetime")
     entry = listed(paidup, "--action", "entitlement.granted")[0]

@@ -13,6 +13,7 @@ import pytest
 
 from billing.envelope import parse
 from runtime.changes.numbering import number_batch
+from runtime.data_loss.settlements import replace_epoch
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.pgbouncer import PgBouncer
@@ -62,6 +63,9 @@ def test_a_change_says_what_it_was_and_why(books: SeededDatabase, paidup: Paidup
     assert [found[name] for name in ("user_id", "change")] == ["usr_1", "granted"]
     assert found["plan_code"] == "lifetime"
     assert found["before"] is None
+    page = json.loads(paidup("changes", "--json"))
+    assert found["version"] >= 1
+    assert found["epoch"] == page["epoch"] != ""
     assert found["after"]["active"] is True
     assert found["source"] == found["after"]["source"]
     shown = paidup("changes")
@@ -119,11 +123,14 @@ def test_what_has_no_cursor_yet_is_not_shown(books: SeededDatabase, paidup: Paid
 
 
 @contextmanager
-def following(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def following(
+    *arguments: str, stderr: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     process = subprocess.Popen(
         [PAIDUP, "changes", "--follow", *arguments],
         env=dict(os.environ),
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     assert process.stdout is not None
@@ -153,6 +160,22 @@ def test_following_shows_each_change_as_it_comes_until_it_is_interrupted(
         (3, "usr_3"),
     ]
     assert code == 0
+
+
+def test_following_ends_when_the_cursor_counts_no_more(books: SeededDatabase) -> None:
+    changed(books.engine, "usr_1")
+    number_batch(books.engine)
+
+    with following("--after", "0", stderr=subprocess.PIPE) as (process, lines):
+        first = lines.readline()
+        with books.engine.begin() as connection:
+            replace_epoch(connection)
+        _, said = process.communicate(timeout=60)
+
+    assert "usr_1" in first
+    assert process.returncode == 1
+    assert "the database went back in time" in said
+    assert "continue after 1" in said
 
 
 def test_following_without_a_cursor_begins_with_the_newest(books: SeededDatabase) -> None:

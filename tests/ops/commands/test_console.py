@@ -3,7 +3,13 @@ import json
 import pytest
 
 from ops.cli import run
-from ops.console.tokens import find_token_name, read_tokens
+from ops.console.tokens import Role, Token, find_token, read_tokens
+
+
+def holder(setting: str, token: str) -> tuple[str, Role]:
+    found = find_token(read_tokens([setting]), token)
+    assert isinstance(found, Token)
+    return found.name, found.role
 
 
 def test_a_token_is_drawn_with_the_line_for_the_setting(capsys: pytest.CaptureFixture[str]) -> None:
@@ -12,7 +18,8 @@ def test_a_token_is_drawn_with_the_line_for_the_setting(capsys: pytest.CaptureFi
     drawn = json.loads(capsys.readouterr().out)
 
     assert drawn["name"] == "billing-app"
-    assert find_token_name(read_tokens([drawn["setting"]]), drawn["token"]) == "billing-app"
+    assert holder(drawn["setting"], drawn["token"]) == ("billing-app", Role.READER)
+    assert drawn["role"] == "reader"
 
 
 def test_people_are_shown_what_to_do_with_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,8 +27,22 @@ def test_people_are_shown_what_to_do_with_it(capsys: pytest.CaptureFixture[str])
 
     said = capsys.readouterr().out
     token, setting = (line.split()[1] for line in said.splitlines()[:2])
-    assert find_token_name(read_tokens([setting]), token) == "billing-app"
+    assert holder(setting, token) == ("billing-app", Role.READER)
     assert "PAIDUP_CONSOLE_TOKENS" in said
+
+
+def test_a_token_that_may_write_is_asked_for_by_its_role(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["console", "token", "support", "--role", "operator", "--json"]) == 0
+
+    drawn = json.loads(capsys.readouterr().out)
+    assert holder(drawn["setting"], drawn["token"]) == ("support", Role.OPERATOR)
+
+
+def test_a_role_that_does_not_exist_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["console", "token", "support", "--role", "admin"]) == 2
+    assert "'reader', 'operator'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "a,b", "x" * 65, "\u00eb"])

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.servers
 
 MEANT = ("--reason", "a new home", "--as", "ada", "--yes")
 OBSERVED = b'"api_observations":null'
-HISTORY = {"audit_logs", "payment_events", "stripe_events", "catalogues"}
+HISTORY = {"audit_logs", "payment_events", "stripe_events", "catalogues", "user_versions"}
 
 
 @pytest.fixture

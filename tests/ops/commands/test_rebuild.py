@@ -16,7 +16,7 @@ from tests.runtime.ledger.delivery_builders import contents, event, intent, unba
 
 pytestmark = pytest.mark.servers
 
-HISTORY = ("audit_logs", "payment_events")
+HISTORY = ("audit_logs", "payment_events", "user_versions")
 
 
 @pytest.fixture

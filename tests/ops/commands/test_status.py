@@ -67,6 +67,20 @@ def test_an_idle_system_is_shown_in_full(
     assert "\x1b" not in said
 
 
+def test_access_that_ends_soon_is_counted(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
+    give = ("grants", "add", "usr_1", "--new-user", "--plan", "premium", "--reason", "tests")
+    paidup(*give, "--for", "1d")
+    assert "1 ends within 7 days; 0 ended within the last day" in paidup("status")
+
+    paidup(*give, "--for", "2d")
+    paidup(*give, "--for", "30d")
+
+    assert "2 end within 7 days; 0 ended within the last day" in paidup("status")
+    assert seen(paidup)["access"] == {"ending_soon": 2, "ended": 0}
+
+
 def test_what_waits_is_shown_by_where_it_is(inbox: Inbox, paidup: Paidup) -> None:
     for number in range(4):
         inbox.accept(event(number, customer=f"cus_{number}"))

@@ -1,31 +1,52 @@
 """A console without servers behind it, and the OpenAPI document that its responses must match."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator
 from werkzeug.test import TestResponse
 
+from billing.projection.effective import EffectiveValue
+from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import ChangesDocument
 from ops.console.entitlements import Document
 from ops.console.newest_cursor import NewestCursor
 from ops.console.read_api import ReadApi
+from ops.console.statements_api import StatementsApi
 from ops.console.tokens import read_tokens
+from ops.statements.access import UserAccess
+from ops.statements.grants import EndRequest, GrantOperations, GrantResult
+from ops.statements.links import (
+    KeptAccess,
+    LinkOperations,
+    LinkRequest,
+    LinkResult,
+    MovedAccess,
+    MovedMoney,
+)
+from runtime.changes.feed import Newest
 from runtime.http.circuit_breaker import CircuitBreaker
+from runtime.idempotency import CallResult
+from runtime.ledger.record import Ledger
 from runtime.telemetry import Metrics, build_metrics
 from tests.fakes import FakeClock, FakeProbe
 
 TOKEN = "a-token-of-a-test"
+EPOCH = "the-epoch-of-a-test"
 DOCUMENT = {
     "user_id": "usr_1",
     "known": True,
+    "version": 3,
+    "epoch": EPOCH,
     "features": {"max_devices": 5, "signals_enabled": True},
     "features_expire_at": {"max_devices": None, "signals_enabled": None},
     "grants": [],
@@ -44,6 +65,8 @@ CHANGE = {
     "event_id": "evt_1",
     "reason": "It is active.",
     "occurred_at": "2026-11-22T12:00:00.25+00:00",
+    "version": 3,
+    "epoch": EPOCH,
 }
 
 
@@ -61,21 +84,24 @@ class FakeEntitlements:
 
     def of_users(self, user_ids: Sequence[str]) -> Document:
         found = [self._about(user_id) for user_id in user_ids]
-        body = b'{"entitlements": [%b]}' % b", ".join(each.body for each in found)
-        return Document(body=body, known=any(each.known for each in found))
+        every = b", ".join(each.body for each in found)
+        body = b'{"epoch": "%b", "entitlements": [%b]}' % (EPOCH.encode(), every)
+        return Document(body=body, known=any(each.known for each in found), epoch=EPOCH)
 
     def of_customer(self, customer_id: str) -> Document:
         found = self._about(customer_id)
-        whole = {"customer": customer_id, "known": found.known, "more": False, "entitlements": []}
-        return Document(body=json.dumps(whole).encode(), known=found.known)
+        whole = {"customer": customer_id, "known": found.known, "more": False, "epoch": EPOCH}
+        body = json.dumps({**whole, "entitlements": []}).encode()
+        return Document(body=body, known=found.known, epoch=EPOCH)
 
     def _about(self, user_id: str) -> Document:
         self.asked.append(user_id)
         if self.broken:
             raise self.broken
         known = self.known in {user_id, None}
-        nothing = {**DOCUMENT, "user_id": user_id, "known": False, "features": {}}
-        return Document(body=self.document if known else json.dumps(nothing).encode(), known=known)
+        nothing = {**DOCUMENT, "user_id": user_id, "known": False, "version": 0, "features": {}}
+        body = self.document if known else json.dumps(nothing).encode()
+        return Document(body=body, known=known, epoch=EPOCH)
 
 
 @dataclass(kw_only=True)
@@ -83,13 +109,14 @@ class FakeChanges:
     """Has changes with the cursors 1 to ``newest``, or raises ``broken``."""
 
     newest: int = 0
+    epoch: str = EPOCH
     broken: Exception | None = None
     asked: int = 0
 
-    def newest_cursor(self) -> int:
+    def read_newest(self) -> Newest:
         if self.broken:
             raise self.broken
-        return self.newest
+        return Newest(cursor=self.newest, epoch=self.epoch)
 
     def start(self) -> ChangesDocument:
         return self.after(self.newest, limit=0)
@@ -100,10 +127,68 @@ class FakeChanges:
             raise self.broken
         last = max(cursor, min(cursor + limit, self.newest))
         changes = [{**CHANGE, "cursor": place} for place in range(cursor + 1, last + 1)]
-        document = {"changes": changes, "cursor": last, "more": last < self.newest}
+        more = last < self.newest
+        document = {"changes": changes, "cursor": last, "more": more, "epoch": self.epoch}
         return ChangesDocument(
-            body=json.dumps(document).encode(), cursor=last, newest=self.newest, empty=not changes
+            body=json.dumps(document).encode(),
+            cursor=last,
+            newest=Newest(cursor=self.newest, epoch=self.epoch),
+            empty=not changes,
         )
+
+
+@dataclass(kw_only=True)
+class FakeStatements:
+    """Records what it is asked to state, or raises ``broken``; also the ledger of itself."""
+
+    asked: list[tuple[Any, str | None, str]] = field(default_factory=list)
+    repeated: bool = False
+    broken: Exception | None = None
+
+    def transact(self, work: Callable[[Any], Any]) -> Any:
+        return work(None)
+
+    def add(self, _: Any, request: Any, *, key: str | None, scope: str) -> CallResult[Any]:
+        self.asked.append((request, key, scope))
+        if self.broken:
+            raise self.broken
+        result = LINK_RESULT if isinstance(request, LinkRequest) else GRANT_RESULT
+        return CallResult(result=result, repeated=self.repeated)
+
+    def end(self, _: Any, request: EndRequest, *, key: str | None, scope: str) -> CallResult[Any]:
+        self.asked.append((request, key, scope))
+        if self.broken:
+            raise self.broken
+        result = LINK_RESULT if request.id.startswith("link_") else GRANT_RESULT
+        return CallResult(result=result, repeated=self.repeated)
+
+
+GRANT_RESULT = GrantResult(
+    grant="grant_1",
+    statement="op_1",
+    user_id="usr_1",
+    plan_code="premium",
+    features={"max_devices": 5},
+    starts_at=datetime(2026, 11, 1, tzinfo=UTC),
+    until=None,
+    actor="token:support",
+    reason="the outage",
+    then=datetime(2026, 11, 1, tzinfo=UTC),
+    before=UserAccess(features={}),
+    after=UserAccess(features={"max_devices": EffectiveValue(value=5, expires_at=None)}),
+)
+LINK_RESULT = LinkResult(
+    link="link_1",
+    statement="op_1",
+    target="cs_1",
+    user_id="usr_1",
+    realm="live",
+    actor="token:support",
+    reason="a guest",
+    access=(MovedAccess(change="gains", user_id="usr_1", source="pi_1", plan_code="premium"),),
+    money=(MovedMoney(user_id=None, payment_ref="pi_1", amount_minor=-5, currency="usd"),),
+    stays=(KeptAccess(user_id="usr_2", source="sub_1", plan_code="premium"),),
+)
 
 
 @dataclass(kw_only=True)
@@ -114,6 +199,7 @@ class Console:
     rate: int = 1000
     entitlements: FakeEntitlements = field(default_factory=FakeEntitlements)
     changes: FakeChanges = field(default_factory=FakeChanges)
+    statements: FakeStatements = field(default_factory=FakeStatements)
     most_waiting: int = 1
     probe: FakeProbe = field(default_factory=FakeProbe)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -126,22 +212,39 @@ class Console:
         )
         self.breaker.check()
         self.newest_cursor = NewestCursor(
-            self.changes.newest_cursor,
+            self.changes.read_newest,
             most_waiting=self.most_waiting,
             failed=self.breaker.failed,
+        )
+        self.admission = Admission(
+            tokens=tokens,
+            rate=self.rate,
+            metrics=self.metrics,
+            monotonic=self.clock.monotonic,
+            time=self.clock.now.timestamp,
         )
         api = ReadApi(
             entitlements=self.entitlements,
             changes=self.changes,
             newest_cursor=self.newest_cursor,
-            tokens=tokens,
-            rate=self.rate,
+            admission=self.admission,
             metrics=self.metrics,
             breaker=self.breaker,
-            monotonic=self.clock.monotonic,
-            time=self.clock.now.timestamp,
         )
-        self.app: Flask = create_app(read_api=api, metrics=self.metrics, breaker=self.breaker)
+        statements_api = StatementsApi(
+            ledger=cast("Ledger", self.statements),
+            grants=cast("GrantOperations", self.statements),
+            links=cast("LinkOperations", self.statements),
+            zone=ZoneInfo("UTC"),
+            admission=self.admission,
+            breaker=self.breaker,
+        )
+        self.app: Flask = create_app(
+            read_api=api,
+            statements_api=statements_api,
+            metrics=self.metrics,
+            breaker=self.breaker,
+        )
 
     @property
     def client(self) -> FlaskClient:
@@ -186,10 +289,12 @@ def parameter(path: str, name: str) -> Mapping[str, Any]:
     return dict(schema)
 
 
-def conforms(response: TestResponse, path: str) -> bool:
+def conforms(response: TestResponse, path: str, *, method: str = "get") -> bool:
     """Return True if the document describes the response; else an assertion fails."""
-    described = description()["paths"][path]["get"]["responses"][str(response.status_code)]
+    described = description()["paths"][path][method]["responses"][str(response.status_code)]
     for name, header in described.get("headers", {}).items():
+        if not header["required"] and name not in response.headers:
+            continue
         assert name in response.headers
         schema = header["schema"]
         value = response.headers[name]

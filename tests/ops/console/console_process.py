@@ -1,12 +1,13 @@
 """A real ``python -m ops.console`` on a free port of loopback."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.ingest.ingest_process import ServerProcess, TimedAnswer, wait_until
 
@@ -24,21 +25,36 @@ class ServedConsole(ServerProcess):
         """Request a path of the read API with a token."""
         return self._ask("GET", path, None, {"Authorization": f"Bearer {token}", **headers})
 
+    def state(
+        self, path: str, body: dict[str, Any], *, key: str, token: str = TOKEN
+    ) -> TimedAnswer:
+        """State something under an idempotency key."""
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
+        return self._ask("POST", path, json.dumps(body).encode(), headers)
+
 
 @contextmanager
-def serving(database_url: str, folder: Path, **environ: str) -> Iterator[ServedConsole]:
+def serving(
+    database_url: str, folder: Path, module: str = "ops.console", /, **environ: str
+) -> Iterator[ServedConsole]:
     """Start a console, wait until it is ready, and stop it unless the test did."""
-    with answering(database_url, folder, **environ) as served:
+    with answering(database_url, folder, module, **environ) as served:
         wait_until(served.ready)
         yield served
 
 
 @contextmanager
-def answering(database_url: str, folder: Path, **environ: str) -> Iterator[ServedConsole]:
+def answering(
+    database_url: str, folder: Path, module: str = "ops.console", /, **environ: str
+) -> Iterator[ServedConsole]:
     """Start a console and wait until it responds, ready or not."""
     log = folder / "console.log"
     with log.open("w") as stream:
-        process = start(database_url, folder, stream, **environ)
+        process = start(database_url, folder, stream, module, **environ)
     served = ServedConsole(process, log)
     try:
         wait_until(served.starting)
@@ -58,7 +74,12 @@ def alive(served: ServerProcess) -> bool:
 
 
 def start(
-    database_url: str, folder: Path, stream: IO[str], **environ: str
+    database_url: str,
+    folder: Path,
+    stream: IO[str],
+    module: str = "ops.console",
+    /,
+    **environ: str,
 ) -> "subprocess.Popen[str]":
     """Run the command without waiting for readiness."""
     tokens = {} if "PAIDUP_CONSOLE_TOKENS_FILE" in environ else {"PAIDUP_CONSOLE_TOKENS": TOKEN}
@@ -70,7 +91,7 @@ def start(
         **environ,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "ops.console"],
+        [sys.executable, "-m", module],
         env={**os.environ, **settings},
         stderr=stream,
         text=True,

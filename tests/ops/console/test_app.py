@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
@@ -32,7 +34,7 @@ def test_the_description_is_served_without_a_token(console: Console) -> None:
 
 def test_every_route_but_the_front_is_described(console: Console) -> None:
     routes = {
-        rule.rule.replace("<user_id:user_id>", "{user_id}")
+        re.sub(r"<(?:user_id:)?(\w+)>", r"{\1}", rule.rule)
         for rule in console.app.url_map.iter_rules()
     }
 
@@ -62,7 +64,15 @@ def test_not_ready_says_why(console: Console) -> None:
 def test_every_result_is_counted_from_0_on(console: Console) -> None:
     scrape = console.client.get("/metrics").text.splitlines()
 
-    for result in ("found", "unchanged", "unknown", "invalid", "unauthorized", "limited"):
+    for result in (
+        "found",
+        "unchanged",
+        "unknown",
+        "invalid",
+        "unauthorized",
+        "forbidden",
+        "limited",
+    ):
         assert f'billing_reads_total{{result="{result}"}} 0.0' in scrape
     assert 'billing_console_token_last_used_timestamp_seconds{token="token-1"} 0.0' in scrape
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from ops.console.changes import _PAGE, Changes
 from ops.console.connections import hasty_engine
+from runtime.changes.feed import read_newest
 from runtime.changes.numbering import number_waiting
 from runtime.settings import Settings
 from tests.ops.console.console_client import description, validate
@@ -37,10 +38,17 @@ def read(changes: Changes, cursor: int, limit: int = 500) -> Any:
     return document
 
 
-def test_before_the_first_change_there_is_nothing_after_0(changes: Changes) -> None:
-    assert read(changes, 0) == {"changes": [], "cursor": 0, "more": False}
+def test_before_the_first_change_there_is_nothing_after_0(
+    changes: Changes, books: SeededDatabase
+) -> None:
+    with books.engine.connect() as connection:
+        epoch = read_newest(connection).epoch
+    nothing = {"changes": [], "cursor": 0, "more": False, "epoch": epoch}
+
+    assert read(changes, 0) == nothing
     assert changes.after(0, limit=1).empty
-    assert json.loads(changes.start().body) == {"changes": [], "cursor": 0, "more": False}
+    assert json.loads(changes.start().body) == nothing
+    assert epoch
 
 
 def test_changes_are_read_in_pages_without_a_gap(changes: Changes, books: SeededDatabase) -> None:
@@ -61,7 +69,7 @@ def test_a_cursor_ahead_is_seen_by_the_newest(changes: Changes, books: SeededDat
 
     page = changes.after(7, limit=10)
 
-    assert (page.empty, page.cursor, page.newest) == (True, 7, 1)
+    assert (page.empty, page.cursor, page.newest.cursor) == (True, 7, 1)
 
 
 def test_the_change_that_an_event_made_has_its_cause(
@@ -76,6 +84,10 @@ def test_the_change_that_an_event_made_has_its_cause(
     assert {change["event_id"] for change in found} <= {event.id for event in lifecycle.events}
     assert found[0]["before"] is None
     assert found[1]["after"]["active"] is False
+    with books.engine.connect() as connection:
+        [now] = connection.execute(text("SELECT version, epoch FROM entitlement_versions"))
+    assert 1 <= found[0]["version"] < found[1]["version"] <= now.version
+    assert {change["epoch"] for change in found} == {now.epoch}
 
 
 def test_the_rows_before_and_after_a_change_have_the_same_columns(

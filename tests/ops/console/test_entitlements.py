@@ -11,6 +11,8 @@ from sqlalchemy import Engine, text
 from billing.ids import Realm
 from ops.console.connections import hasty_engine
 from ops.console.entitlements import _DOCUMENTS, _USERS_OF_CUSTOMER, Entitlements
+from runtime.changes.feed import read_newest
+from runtime.data_loss.settlements import replace_epoch
 from runtime.settings import Settings
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
@@ -214,11 +216,63 @@ def test_a_user_never_seen_has_nothing(entitlements: Entitlements, books: Seeded
     assert read_document(entitlements, "usr_9") == {
         "user_id": "usr_9",
         "known": False,
+        "version": 0,
+        "epoch": epoch_of(books),
         "features": {},
         "features_expire_at": {},
         "grants": [],
         "catalogue_version": 1,
     }
+
+
+def epoch_of(books: SeededDatabase) -> str:
+    with books.engine.connect() as connection:
+        return read_newest(connection).epoch
+
+
+def test_the_version_grows_with_each_event_that_changes_a_grant_and_names_the_answer(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    lifecycle = books.compose("refund_full")
+    answers = [read_document(entitlements)]
+    for each in lifecycle.events:
+        books.record([each])
+        answers.append(read_document(entitlements))
+
+    versions = [answer["version"] for answer in answers]
+    assert versions == sorted(versions)
+    assert set(versions) == set(range(versions[-1] + 1))
+    by_version: dict[int, list[Any]] = {version: [] for version in versions}
+    for answer in answers:
+        by_version[answer["version"]].append((answer["features"], answer["grants"]))
+    assert all(each == same[0] for same in by_version.values() for each in same)
+    assert versions[-1] >= 2
+
+
+def test_another_epoch_is_in_every_answer(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    books.tell("first_paid")
+    with books.engine.begin() as connection:
+        customer = connection.scalar(text("SELECT stripe_customer_id FROM customers"))
+    before = epoch_of(books)
+    old = entitlements.of_user("usr_1")
+    with books.engine.begin() as connection:
+        replace_epoch(connection)
+    after = epoch_of(books)
+
+    of_user = entitlements.of_user("usr_1")
+    answers = [
+        of_user,
+        entitlements.of_users(["usr_9", "usr_1"]),
+        entitlements.of_customer(str(customer)),
+        entitlements.of_customer("cus_unknown"),
+    ]
+
+    assert [json.loads(each.body)["epoch"] for each in answers] == [after] * 4
+    assert {each.epoch for each in answers} == {after}
+    assert json.loads(old.body) == {**json.loads(of_user.body), "epoch": before}
+    assert before != after
 
 
 def test_several_users_are_read_as_each_alone_in_the_order_they_are_named(
@@ -394,6 +448,8 @@ def test_no_table_is_walked_through(engine: Engine, books: SeededDatabase) -> No
         "payments_user_id_idx",
         "catalogues_pkey",
         "memberships_pkey",
+        "user_versions_pkey",
+        "database_epoch_pkey",
         "customers_party_idx",
         "subscriptions_party_idx",
         "payments_party_idx",

@@ -5,34 +5,40 @@ import pytest
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ops.console.newest_cursor import NewestCursor, TooManyWaiting
+from runtime.changes.feed import Newest
 from tests.ingest.ingest_process import wait_until
 
 LONG = 60.0
 
 
+def at(cursor: int, epoch: str = "epoch") -> Newest:
+    return Newest(cursor=cursor, epoch=epoch)
+
+
 class CursorReads:
-    """A cursor that the test sets, how often it was read, and the errors that were reported."""
+    """A cursor and epoch that the test sets, how often both were read, and the errors reported."""
 
     def __init__(self, *, most_waiting: int = 8) -> None:
         self.cursor = 7
+        self.epoch = "epoch"
         self.broken: SQLAlchemyError | None = None
         self.reads = 0
         self.errors: list[SQLAlchemyError] = []
         self.during: Callable[[], None] = lambda: None
         self.newest = NewestCursor(self, most_waiting=most_waiting, failed=self.errors.append)
 
-    def __call__(self) -> int:
+    def __call__(self) -> Newest:
         self.reads += 1
         if self.broken:
             raise self.broken
-        read = self.cursor
+        read = at(self.cursor, self.epoch)
         self.during()
         return read
 
     def waiting(self, pool: ThreadPoolExecutor, *cursors: int) -> "list[Future[None]]":
         """Begin a wait for each of these cursors."""
         expected = self.newest.waiting + len(cursors)
-        waits = [pool.submit(self.newest.wait, cursor, LONG) for cursor in cursors]
+        waits = [pool.submit(self.newest.wait, at(cursor), LONG) for cursor in cursors]
         wait_until(lambda: self.newest.waiting == expected)
         return waits
 
@@ -59,6 +65,19 @@ def test_one_look_wakes_all_whose_cursor_is_not_the_newest() -> None:
         reading.cursor = 8
         reading.newest.look()
         at_it.result(timeout=20)
+
+
+def test_another_epoch_wakes_those_whose_cursor_is_the_newest() -> None:
+    reading = CursorReads()
+    with ThreadPoolExecutor(1) as pool:
+        [waiting] = reading.waiting(pool, 7)
+        reading.newest.look()
+        assert not waiting.done()
+
+        reading.epoch = "another"
+        reading.newest.look()
+
+        waiting.result(timeout=20)
 
 
 def test_what_was_read_for_earlier_waits_wakes_no_later_one() -> None:
@@ -96,7 +115,7 @@ def test_a_look_that_began_before_a_wait_does_not_end_it() -> None:
     began: list[Future[int]] = []
 
     def reads_at_end() -> int:
-        reading.newest.wait(8, LONG)
+        reading.newest.wait(at(8), LONG)
         return reading.reads
 
     with ThreadPoolExecutor(2) as pool:
@@ -137,10 +156,10 @@ def test_a_wait_that_ended_makes_room() -> None:
     with ThreadPoolExecutor(1) as pool:
         [one] = reading.waiting(pool, 7)
         with pytest.raises(TooManyWaiting):
-            reading.newest.wait(7, LONG)
+            reading.newest.wait(at(7), LONG)
         reading.cursor = 8
         reading.newest.look()
         one.result(timeout=20)
 
-    reading.newest.wait(8, 0)
+    reading.newest.wait(at(8), 0)
     assert reading.newest.waiting == 0

@@ -17,6 +17,7 @@ from runtime.time_limits import CHANGE_WAIT_SECONDS
 from tests.ingest.ingest_process import wait_until
 from tests.ops.console.console_client import (
     DOCUMENT,
+    EPOCH,
     TOKEN,
     Console,
     FakeChanges,
@@ -235,6 +236,17 @@ class TestChanges:
 
         assert self.cursors(response) == [4]
 
+    def test_another_epoch_ends_the_wait_and_is_named(self, console: Console) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(console.get, f"{CHANGES}?after=3&wait=25")
+            wait_until(lambda: console.newest_cursor.waiting == 1)
+            console.changes.epoch = "another"
+            console.newest_cursor.look()
+            response = waiting.result(timeout=20)
+
+        assert self.cursors(response) == []
+        assert response.get_json()["epoch"] == "another"
+
     def test_a_wait_without_a_change_ends_with_none(self, console: Console) -> None:
         response = console.get(f"{CHANGES}?after=3&wait=1")
 
@@ -279,6 +291,7 @@ class TestChanges:
 
         assert problem(response, CHANGES) == (409, "cursor-ahead")
         assert response.get_json()["newest"] == 3
+        assert response.get_json()["epoch"] == EPOCH
 
     @pytest.mark.parametrize(
         ("query", "says"),

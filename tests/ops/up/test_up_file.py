@@ -112,6 +112,7 @@ def test_what_is_shared_reads_back_as_the_settings_of_the_services() -> None:
             "STRIPE_API_KEY": f"sk_live_{'a1' * 12}",
             "PAIDUP_CONNECT_ACCOUNTS": "acct_2,acct_1",
             "PAIDUP_CONSOLE_TOKENS": f"app:{'0f' * 32},plain",
+            "PAIDUP_TIME_ZONE": "Europe/Berlin",
             "PAIDUP_WEBHOOK_PATH": "/hooks",
             "PAIDUP_PLANS": "/my/plans.toml",
         }

@@ -7,16 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
 from runtime.changes import numbering
-from runtime.changes.feed import waiting_seconds
-from runtime.changes.numbering import CHANNEL, Numbered, number_batch, number_waiting
+from runtime.changes.feed import read_newest, waiting_seconds
+from runtime.changes.notification import CHANNEL
+from runtime.changes.numbering import Numbered, number_batch, number_waiting
+from runtime.data_loss.settlements import replace_epoch
 from runtime.database.engine import conninfo_of
+from runtime.ledger.record import Ledger
 from tests.runtime.changes.change_builders import change, changed, read, visible_changes
+from tests.runtime.ledger.delivery_builders import checkout, delivery, event, refunded
 
 pytestmark = pytest.mark.servers
 
@@ -140,10 +145,16 @@ def listener(database: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def notified(listener: psycopg.Connection) -> list[dict[str, int]]:
+def notified(listener: psycopg.Connection) -> list[dict[str, Any]]:
     """Return the payloads so far; all that was sent before the query arrives before its answer."""
     listener.execute("SELECT 1")
     return [json.loads(each.payload) for each in listener.notifies(timeout=0)]
+
+
+def payload(engine: Engine, *, cursor: int, changes: int, **users: int) -> dict[str, Any]:
+    with engine.connect() as connection:
+        epoch = read_newest(connection).epoch
+    return {"cursor": cursor, "changes": changes, "epoch": epoch, "users": users}
 
 
 def test_listeners_hear_only_what_they_can_read_and_only_once(
@@ -160,7 +171,7 @@ def test_listeners_hear_only_what_they_can_read_and_only_once(
 
     assert before_commit == []
     assert not_yet_numbered == []
-    assert notified(listener) == [{"cursor": 2, "changes": 2}]
+    assert notified(listener) == [payload(engine, cursor=2, changes=2)]
     assert [cursor for cursor, _ in visible_changes(engine)] == [1, 2]
 
 
@@ -174,14 +185,40 @@ def test_a_numbering_that_is_rolled_back_notifies_no_listener_and_is_repeated(
 
     assert notified(listener) == []
     assert number_batch(engine) == Numbered(changes=1, cursor=1)
-    assert notified(listener) == [{"cursor": 1, "changes": 1}]
+    assert notified(listener) == [payload(engine, cursor=1, changes=1)]
+
+
+def test_listeners_hear_the_newest_version_of_each_user(
+    engine: Engine, ledger: Ledger, listener: psycopg.Connection
+) -> None:
+    """Refund one of two purchases of one user, and tell of another user's in between."""
+    stated = [checkout("cs_1"), checkout("cs_2"), checkout("cs_3", client_reference_id="usr_9")]
+    refund = event("charge.refunded", refunded("pi_of_cs_1"))
+    bodies = [event("checkout.session.completed", each) for each in stated]
+    ledger.record([delivery(body) for body in (*bodies, refund)])
+    number_batch(engine)
+
+    heard = notified(listener)
+
+    assert heard == [payload(engine, cursor=4, changes=4, usr_123=3, usr_9=1)]
+
+
+def test_listeners_hear_of_another_epoch(engine: Engine, listener: psycopg.Connection) -> None:
+    changed(engine, "usr_1")
+    number_batch(engine)
+    notified(listener)
+
+    with engine.begin() as connection:
+        epoch = replace_epoch(connection)
+
+    assert notified(listener) == [{"cursor": 1, "changes": 0, "epoch": epoch, "users": {}}]
 
 
 KILLED_WHILE_NUMBERING = """
 import os, sys
 from runtime.changes import numbering
 from runtime.database.engine import engine_for
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), 9)
 {patch}
 numbering.number_waiting(engine_for(sys.argv[1], application_name="dying"))
@@ -189,7 +226,7 @@ numbering.number_waiting(engine_for(sys.argv[1], application_name="dying"))
 
 PATCHES = {
     "before it numbers": "numbering._number = die",
-    "before COMMIT of the numbers": "numbering.json.dumps = die",
+    "before COMMIT of the numbers": "numbering.notify = die",
 }
 
 

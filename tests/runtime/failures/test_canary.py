@@ -36,6 +36,7 @@ WRITTEN = {
     "stripe_events",
     "subscriptions",
     "user_entitlements",
+    "user_versions",
     "waiting_changes",
 }
 

@@ -28,6 +28,7 @@ _numbers = count(1)
 VOLATILE = {
     "stripe_events": {"received_at", "applied_at", "settlement"},
     "user_entitlements": {"updated_at"},
+    "user_versions": {"changed_at"},
     "audit_logs": {"id", "occurred_at"},
     "payment_events": {"id"},
     "catalogues": {"applied_at"},
@@ -120,7 +121,7 @@ def rows(source: Engine | Connection, query: str, **values: Any) -> list[Any]:
             return rows(connection, query, **values)
     result = source.execute(text(query), values)
     single = len(result.keys()) == 1
-    return [row[0] if single else tuple(row) for row in result]
+    return [row[0] if single else row for row in result]
 
 
 def contents(engine: Engine, *, without: Iterable[str] = ()) -> dict[str, list[str]]:
@@ -141,6 +142,23 @@ def _contents(engine: Engine, table: str, volatile: set[str]) -> list[str]:
 
 def _ordered(query: str, history: bool) -> str:  # noqa: FBT001 - private, named where it is called
     return f"{query} ORDER BY id) AS t" if history else f"{query}) AS t"
+
+
+def refunded(payment_id: str, amount: int = 2999) -> dict[str, Any]:
+    """Return the charge of a payment, refunded in full."""
+    return {
+        "id": f"ch_of_{payment_id}",
+        "object": "charge",
+        "status": "succeeded",
+        "captured": True,
+        "amount": amount,
+        "amount_captured": amount,
+        "amount_refunded": amount,
+        "refunded": True,
+        "currency": "usd",
+        "payment_intent": payment_id,
+        "metadata": {},
+    }
 
 
 def unbalanced(engine: Engine) -> list[Any]:

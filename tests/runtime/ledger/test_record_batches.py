@@ -16,7 +16,7 @@ from tests.runtime.ledger.delivery_builders import NOW, contents, deliveries, ro
 
 pytestmark = pytest.mark.servers
 
-HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships")
+HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships", "user_versions")
 
 
 def everything(seed: str) -> list[Delivery]:

@@ -41,7 +41,7 @@ from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
-HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships")
+HISTORY = ("audit_logs", "payment_events", "stripe_events", "memberships", "user_versions")
 
 
 def at_once(engine: Engine, batches: Sequence[list[Delivery]]) -> list[Settlement]:

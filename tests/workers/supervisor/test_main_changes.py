@@ -10,7 +10,7 @@ import pytest
 from billing.envelope import parse
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from runtime.changes.numbering import CHANNEL
+from runtime.changes.notification import CHANNEL
 from runtime.database.engine import conninfo_of
 from runtime.ledger.catalogues import install_first
 from tests.runtime.changes.change_builders import changed, visible_changes

@@ -61,7 +61,7 @@ def _run(seeds: list[str], into: Path, counts: Counter[str]) -> None:
                 counts["open"] += 1
                 continue
             try:
-                wrong, _ = play_through(system, world)
+                wrong = play_through(system, world).wrong
             except AmbiguousWorldError:
                 counts["open"] += 1
                 continue

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -19,13 +20,23 @@ from ops.plans.apply import PlansRollout
 from ops.samples.scenario import Event
 from ops.samples.worlds import offers
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError
-from ops.samples.worlds.world import World, WorldPlan, draw_plan, play, play_until
+from ops.samples.worlds.world import World, draw_plan, play_until
 from ops.send.delivery import DeliveryClient
 from ops.up.servers.account import temporary_folder
 from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.deployment import ledger_of
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.prepare import Scope
+from runtime.ledger.statements import StatedChange
 from tests.system.stack_env import StackUnderTest, running_system
+from tests.worlds.system.aftermath import (
+    outdate,
+    read_again,
+    rebuild,
+    replay_events,
+    without_basic,
+)
+from tests.worlds.system.people import People, statement_differences, wrongly_refused
 from tests.worlds.system.rows import (
     EarlierRows,
     earlier_rows,
@@ -65,53 +76,105 @@ def running_for_worlds() -> Iterator[StackUnderTest]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def draw_world(seed: str) -> World | None:
-    """Return the world of a seed, ending now; None where the rules leave its end open.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedThrough:
+    """A world that was sent: its differences in the end, the rows of before, all that was said."""
 
-    Worlds with links by people are left out as well, since no event states such a link.
-    """
+    wrong: list[str]
+    earlier: EarlierRows
+    said: Sequence[StatedChange]
+
+
+def draw_world(seed: str) -> World | None:
+    """Return the world of a seed, ending now; None where the rules leave its end open."""
     try:
-        plan: WorldPlan = draw_plan(seed)
-        if any(account.linked for account in play(plan).accounts):
-            return None
-        return play_until(plan, int(time.time()))
+        return play_until(draw_plan(seed), int(time.time()))
     except AmbiguousWorldError:
         return None
 
 
-def play_through(system: StackUnderTest, world: World) -> tuple[list[str], EarlierRows]:
+def play_through(system: StackUnderTest, world: World) -> PlayedThrough:
     """Send a world to a system, and return what its tables have wrong in the end.
 
-    Its events are shuffled and half of them repeated. The plans change while they come. Also
-    return what the tables knew before.
+    Its events are shuffled and half of them repeated. The plans change and people state what they
+    have to say while they come. What people said must stand after all that may come later.
     """
     with system.engine.connect() as connection:
         earlier = earlier_rows(connection)
     random = Random(world.plan.seed)  # noqa: S311 - a failure must repeat
+    people = People(ledger_of(system.stack.settings, system.engine), world, random)
     repeated = random.sample(world.events, len(world.events) // 2)
     deliveries = random.sample([*world.events, *repeated], len(world.events) + len(repeated))
     catalogues = [*reversed(world.former), world.document]
     for number, document in enumerate(catalogues):
         apply_plans(system, document)
-        _deliver(system, deliveries[number :: len(catalogues)])
+        outdate(system, _parties(system, earlier))
+        with ThreadPoolExecutor(1) as beside:
+            saying = beside.submit(people.say_some, len(catalogues) + 1 - number)
+            _deliver(system, deliveries[number :: len(catalogues)])
+            saying.result()
+        read_again(system, _parties(system, earlier), frozenset({CONNECTED}))
     _await_done(system, [event.id for event in world.events])
-    return lasting_differences(system, world, earlier), earlier
+    people.say_rest()
+    wrong = lasting_differences(system, world, earlier, said=people.said)
+    with system.engine.connect() as connection:
+        wrong += wrongly_refused(connection, people)
+    if people.said and not wrong:
+        without = without_basic(world)
+        apply_plans(system, without.document)
+        wrong = [f"while a plan is gone: {each}" for each in _decided(system, without, earlier)]
+        _go_on(system, world, earlier)
+        found = lasting_differences(system, world, earlier, said=people.said)
+        wrong += [f"after all that came later: {each}" for each in found]
+    return PlayedThrough(wrong=wrong, earlier=earlier, said=people.said)
+
+
+def _parties(system: StackUnderTest, earlier: EarlierRows) -> Sequence[PartyId]:
+    with system.engine.connect() as connection:
+        return parties_since(connection, earlier)
+
+
+def _decided(system: StackUnderTest, world: World, earlier: EarlierRows) -> list[str]:
+    """Return the differences of a world with other plans, or none if the rules leave it open."""
+    try:
+        return lasting_differences(system, world, earlier)
+    except AmbiguousWorldError:
+        return []
+
+
+def _go_on(system: StackUnderTest, world: World, earlier: EarlierRows) -> None:
+    """Redeliver, change the plans back, read again, rebuild and replay."""
+    parties = _parties(system, earlier)
+    _deliver(system, world.events[::2])
+    apply_plans(system, world.document)
+    outdate(system, parties)
+    read_again(system, parties, frozenset({CONNECTED}))
+    rebuild(system, parties, frozenset({CONNECTED}))
+    replay_events(system, world)
 
 
 def lasting_differences(
-    system: StackUnderTest, world: World, earlier: EarlierRows, *, seconds: float = LONGEST_LAG
+    system: StackUnderTest,
+    world: World,
+    earlier: EarlierRows,
+    *,
+    said: Sequence[StatedChange] = (),
+    seconds: float = LONGEST_LAG,
 ) -> list[str]:
     """Return the differences that are still there after a time, or none as soon as none is left."""
     until = time.monotonic() + seconds
-    while (found := _differences(system, world, earlier)) and time.monotonic() < until:
+    while (found := _differences(system, world, earlier, said)) and time.monotonic() < until:
         time.sleep(0.2)
     return found
 
 
-def _differences(system: StackUnderTest, world: World, earlier: EarlierRows) -> list[str]:
+def _differences(
+    system: StackUnderTest, world: World, earlier: EarlierRows, said: Sequence[StatedChange]
+) -> list[str]:
     snapshot = {"isolation_level": "REPEATABLE READ"}
     with system.engine.connect().execution_options(**snapshot) as connection:
         found = table_differences(connection, world, earlier)
+        found += statement_differences(connection, said)
         parties = parties_since(connection, earlier)
     return found or _rebuilt_differently(system, parties)
 

@@ -1,6 +1,6 @@
 """A random world ends right in the tables of a whole system, and a wrong row is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +8,9 @@ from sqlalchemy import text
 
 from ops.samples.worlds.world import World
 from runtime.database.engine import engine_for
+from runtime.ledger.statements import StatedChange
 from tests.system.stack_env import StackUnderTest
+from tests.worlds.system.people import statement_differences
 from tests.worlds.system.play import (
     draw_world,
     lasting_differences,
@@ -19,7 +21,7 @@ from tests.worlds.system.rows import EarlierRows, table_differences
 
 pytestmark = pytest.mark.servers
 
-SEED = "system/43"
+SEED = "system/65"
 
 MONEY_AGAIN = """
     INSERT INTO payment_events (kind, realm, payment_ref, amount_minor, currency, occurred_at)
@@ -41,6 +43,7 @@ class Played:
     world: World
     earlier: EarlierRows
     wrong: list[str]
+    said: Sequence[StatedChange]
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +51,8 @@ def played() -> Iterator[Played]:
     with running_for_worlds() as system:
         world = draw_world(SEED)
         assert world is not None
-        wrong, earlier = play_through(system, world)
-        yield Played(system, world, earlier, wrong)
+        through = play_through(system, world)
+        yield Played(system, world, through.earlier, through.wrong, through.said)
 
 
 def test_a_world_ends_right_in_the_tables(played: Played) -> None:
@@ -75,6 +78,36 @@ def test_a_row_that_is_wrong_is_named(played: Played, change: str, named: str) -
     with owner.connect() as connection:
         connection.execute(text(change))
         found = table_differences(connection, played.world, played.earlier)
+        connection.rollback()
+    owner.dispose()
+
+    assert any(named in each for each in found), found
+
+
+def test_people_said_something_and_ended_something(played: Played) -> None:
+    kinds = {each.statement.kind for each in played.said}
+    assert kinds == {"grant", "grant_ended", "link", "link_ended"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("DELETE FROM operator_statements", "is stored as None"),
+        ("UPDATE operator_statements SET reason = 'another'", "is stored as"),
+        ("UPDATE audit_logs SET actor = 'nobody'", "names nobody"),
+        ("UPDATE audit_logs SET before = NULL, after = NULL", "neither before nor after"),
+        ("UPDATE audit_logs SET target_id = 'another'", "the audit tells of"),
+        ("DELETE FROM audit_logs WHERE starts_with(action, 'entitlement.')", "explain --at does"),
+        ("UPDATE audit_logs SET after = NULL, before = NULL", "explain --at names None"),
+    ],
+)
+def test_a_statement_that_does_not_stand_is_named(played: Played, change: str, named: str) -> None:
+    owner = engine_for(played.system.stack.owner_database_url, application_name="tests")
+    with owner.connect() as connection:
+        for table in ("operator_statements", "audit_logs"):
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER append_only"))
+        connection.execute(text(change))
+        found = statement_differences(connection, played.said)
         connection.rollback()
     owner.dispose()
 

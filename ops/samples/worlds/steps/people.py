@@ -1,9 +1,9 @@
 """Steps of customers, of their features at Stripe, and of the operator's own people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ops.samples.worlds.account import StripeAccount, UserLink
+from ops.samples.worlds.account import PersonGrant, StripeAccount, UserLink
 from ops.samples.worlds.records import Customer, FeatureList, Metadata, Noise
 
 
@@ -47,6 +47,46 @@ def list_features(account: StripeAccount, customer: Customer, keys: Iterable[str
 def link_by_hand(account: StripeAccount, object_id: str, user: str) -> None:
     """Have a person state whose an object or a customer is."""
     account.linked.append(UserLink(at=account.wait(60), object_id=object_id, user=user))
+
+
+def end_link(account: StripeAccount, link: UserLink) -> None:
+    """Have a person take a link back."""
+    ended = replace(link, ended_at=account.wait(60))
+    account.linked[account.linked.index(link)] = ended
+
+
+def grant_by_hand(
+    account: StripeAccount,
+    user: str,
+    *,
+    plan: str | None = None,
+    features: Mapping[str, bool | int],
+    per_seat: tuple[str, ...] = (),
+    later: int = 0,
+    lasts: int | None = None,
+    everywhere: bool = True,
+) -> PersonGrant:
+    """Have a person give a plan or features, from later on and for so long, else for good."""
+    at = account.wait(60)
+    grant = PersonGrant(
+        id=account.id("grant"),
+        at=at,
+        user=user,
+        plan=plan,
+        features=features,
+        per_seat=per_seat,
+        starts_at=at + later,
+        until=None if lasts is None else at + later + lasts,
+        everywhere=everywhere,
+    )
+    account.granted.append(grant)
+    return grant
+
+
+def end_grant(account: StripeAccount, grant: PersonGrant) -> None:
+    """Have a person end a grant."""
+    ended = replace(grant, ended_at=account.wait(60))
+    account.granted[account.granted.index(grant)] = ended
 
 
 def make_noise(account: StripeAccount, event_type: str, kind: str) -> None:

@@ -1,6 +1,6 @@
 """The true end of a world: who may do what, and whose money came and went."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +8,7 @@ from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.records import FeatureList, Subscription
 from ops.samples.worlds.rendering import SHOWN
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError, Evidence
+from ops.samples.worlds.truth.given import given_grants
 from ops.samples.worlds.truth.money import Money, money_rows
 from ops.samples.worlds.truth.owners import Whose, owner
 from ops.samples.worlds.truth.purchases import bought_lines, purchase_grants, unsold_prices
@@ -16,6 +17,8 @@ from ops.samples.worlds.truth.subscriptions import subscription_grants
 
 STRIPE: Final = "stripe"
 """The plan of what Stripe itself lists."""
+EVERYWHERE: Final = "any"
+"""The realm of what people give beside every mode and account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ def end_of(account: StripeAccount, shop: Shop, now: int) -> End:
         *subscription_grants(evidence),
         *purchase_grants(evidence),
         *_listed_features(evidence),
+        *given_grants(evidence, [each for each in account.granted if not each.everywhere]),
     ]
     money = money_rows(evidence)
     held = evidence.newest(Subscription)
@@ -66,6 +70,25 @@ def end_of(account: StripeAccount, shop: Shop, now: int) -> End:
         unsold=frozenset(unsold_prices(evidence)),
         waits=any(row.user is None for row in money),
         lines=bought_lines(evidence),
+        rules=frozenset(evidence.used),
+    )
+
+
+def end_everywhere(accounts: Iterable[StripeAccount], shop: Shop, now: int) -> End:
+    """Return the end of what people gave beside every mode and account."""
+    accounts = list(accounts)
+    evidence = Evidence(
+        account=StripeAccount(release=accounts[0].release, at=now), shop=shop, now=now
+    )
+    given = [each for account in accounts for each in account.granted if each.everywhere]
+    return End(
+        realm=EVERYWHERE,
+        grants=tuple(given_grants(evidence, given)),
+        money=(),
+        statuses={},
+        unsold=frozenset(),
+        waits=False,
+        lines={},
         rules=frozenset(evidence.used),
     )
 

@@ -1,7 +1,7 @@
 """Everything that an endpoint heard, by object: all that the truth is allowed to know."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
@@ -78,10 +78,16 @@ class Evidence:
         return [(each.at, each.record) for each in heard if isinstance(each.record, kind)]
 
     def linked_user(self, object_id: str | None) -> UserLink | None:
-        """Return the newest link of an object that a person stated."""
-        return next(
-            (each for each in self.account.linked[::-1] if each.object_id == object_id), None
-        )
+        """Return the newest link of an object that a person stated and did not take back."""
+        return next(iter(self.links_of([object_id])[::-1]), None)
+
+    def links_of(self, object_ids: Iterable[str | None]) -> list[UserLink]:
+        """Return the links of some objects that stand, the oldest first."""
+        stated = [each for each in self.account.linked if each.object_id in set(object_ids)]
+        if any(each.ended_at is not None for each in stated):
+            self.use("link-taken-back")
+        standing = [each for each in stated if each.ended_at is None]
+        return sorted(standing, key=lambda each: each.at)
 
     def refunds(self) -> dict[str, Refund]:
         """Return the refunds heard of by their own events, or inside an old charge."""

@@ -239,7 +239,7 @@ def whose_payment(evidence: Evidence, ref: str) -> Whose:
     for invoice_id in evidence.invoices_of(ref):
         subscription = subscription_of(evidence, invoice_id)
         if subscription:
-            return of_subscription(evidence, subscription)
+            return of_subscription(evidence, subscription, [ref])
         invoice = evidence.one(Invoice, invoice_id)
         if invoice:
             return of_invoice(evidence, invoice, ref)
@@ -283,7 +283,7 @@ def _uncovered_invoices(evidence: Evidence) -> list[Money]:
             continue
         evidence.use("invoice-stands-for-money")
         whose = (
-            of_subscription(evidence, invoice.subscription)
+            of_subscription(evidence, invoice.subscription, [invoice.id])
             if invoice.subscription
             else of_invoice(evidence, invoice, invoice.id)
         )
@@ -315,7 +315,7 @@ def _uncovered_sessions(evidence: Evidence) -> list[Money]:
         found.append(
             Money(
                 ref=bill,
-                user=owner(evidence, of_subscription(evidence, session.subscription or "")),
+                user=owner(evidence, of_subscription(evidence, session.subscription or "", [bill])),
                 received=rest,
                 refunded=0,
                 currency=session.currency,

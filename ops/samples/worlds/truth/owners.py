@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ops.samples.worlds.account import UserLink
+from ops.samples.api_shapes import Shape
 from ops.samples.worlds.records import (
     Charge,
     Customer,
@@ -22,14 +22,14 @@ class StatedUser(NamedTuple):
     """A user whom an object names, and since when."""
 
     user: str
-    since: int
+    since: float
 
 
 class Whose(NamedTuple):
     """The statements for one thing: by its own objects, in order, and in copies."""
 
-    linkable: tuple[str, ...]
-    """Ids that a person may have linked."""
+    linkable: tuple[tuple[str, ...], ...]
+    """Ids that a person may have linked; those of one group speak for each other."""
     stating: tuple[Record, ...]
     customer: str | None
     at: int
@@ -40,11 +40,8 @@ class Whose(NamedTuple):
 
 def owner(evidence: Evidence, whose: Whose) -> str | None:
     """Return the user whose it is, None while that is not known."""
-    for object_id in whose.linkable:
-        if link := evidence.linked_user(object_id):
-            _refuse_moved_link(evidence, link, whose.customer)
-            evidence.use("person-links-object")
-            return link.user
+    if linked := _by_link(evidence, whose):
+        return linked
     for word in evidence.shop.user_from:
         if found := _by_word(evidence, whose, word):
             return found
@@ -65,6 +62,18 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
     if any(_references(evidence, record) for record in whose.stating):
         evidence.use("reference-is-not-read")
     evidence.use("unknown-user-waits")
+    return None
+
+
+def _by_link(evidence: Evidence, whose: Whose) -> str | None:
+    """Return the user to whom a person linked it."""
+    for object_ids in whose.linkable:
+        if links := evidence.links_of(object_ids):
+            evidence.use("person-links-object")
+            if links[0].user != links[-1].user:
+                evidence.use("newest-link-counts")
+            newest = StatedUser(links[-1].user, links[-1].at)
+            return _moved(evidence, newest, whose.customer)
     return None
 
 
@@ -104,8 +113,6 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
     if not (link or own):
         return None
     if any(_references(evidence, record) for record in whose.stating):
-        if link:
-            raise AmbiguousWorldError("a person links the customer and a session refers")
         first = evidence.shop.user_from[0] == "metadata"
         listed = "client_reference_id" in evidence.shop.user_from
         evidence.use("metadata-before-reference" if first and listed else "reference-is-not-read")
@@ -120,15 +127,6 @@ def _by_customer(evidence: Evidence, whose: Whose) -> str | None:
         evidence.use("deleted-customer-ends-nothing")
     evidence.use("customer-names-user")
     return own[-1].user
-
-
-def _refuse_moved_link(evidence: Evidence, link: UserLink, customer: str | None) -> None:
-    for before, after in _changes(evidence, customer):
-        if before.user == link.user and link.at <= after.since:
-            raise AmbiguousWorldError("a person linked an object before its customer moved")
-    later = evidence.linked_user(customer)
-    if later and later.user != link.user and link.at <= later.at:
-        raise AmbiguousWorldError("a person linked an object, then its customer to another user")
 
 
 def _refuse_unheard_intents(evidence: Evidence, customer: str | None, named: set[str]) -> None:
@@ -196,16 +194,18 @@ def _customers_own(evidence: Evidence, customer: str | None) -> list[StatedUser]
 
 
 def _changes(evidence: Evidence, customer: str | None) -> list[tuple[StatedUser, StatedUser]]:
-    """Return the changes of the customer's metadata, and of a person's links of it."""
-    links = [
-        StatedUser(each.user, each.at)
-        for each in evidence.account.linked
-        if each.object_id == customer
-    ]
+    """Return the changes of the customer's metadata, and of a person's links of it.
+
+    A link changes what the link before it said, else what the metadata said then.
+    """
+    links = [StatedUser(each.user, each.at) for each in evidence.links_of([customer])]
     own = _customers_own(evidence, customer)
-    if len(links) > 1 and own:
-        raise AmbiguousWorldError("a customer with metadata that was linked twice")
-    return [*pairwise(own), *pairwise(links)]
+    changes = list(pairwise(own))
+    for number, link in enumerate(links):
+        before = links[:number] or [each for each in own if each.since <= link.since]
+        if before:
+            changes.append((before[-1], link))
+    return sorted(changes, key=lambda change: change[1].since)
 
 
 def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
@@ -219,9 +219,6 @@ def _moved(evidence: Evidence, named: StatedUser, customer: str | None) -> str:
             user = after.user
         else:
             evidence.use("move-leaves-others")
-    link = evidence.linked_user(customer)
-    if link and link.user != user and named.since < link.at and _customers_own(evidence, customer):
-        raise AmbiguousWorldError("a person linked a customer whose metadata names another")
     return user
 
 
@@ -297,8 +294,13 @@ def _first_named(evidence: Evidence, others: list[StatedUser], at: int) -> str |
     return None
 
 
-def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
-    """Return what states whose a subscription is, with its invoices and payments."""
+def of_subscription(
+    evidence: Evidence, subscription_id: str, paid: Iterable[str | None] = ()
+) -> Whose:
+    """Return what states whose a subscription is, or what was ``paid`` for it.
+
+    The latter, a payment or an invoice, may be linked by itself.
+    """
     held = evidence.one(Subscription, subscription_id)
     sessions = [
         each for each in evidence.newest(Session).values() if each.subscription == subscription_id
@@ -311,13 +313,37 @@ def of_subscription(evidence: Evidence, subscription_id: str) -> Whose:
         *sessions,
         *invoices,
     ]
+    own = _linked_with(evidence, paid) - {each.id for each in sessions}
     return Whose(
-        linkable=(subscription_id, *[each.id for each in sessions]),
+        linkable=(tuple(own), (subscription_id,), tuple(each.id for each in sessions)),
         stating=(*([held] if held else []), *sessions),
         customer=next((each.customer for each in described if each.customer), None),
         at=_made_at(evidence, held) if held else min(each.created for each in described),
         copies=() if evidence.account.ancient else tuple(each.copied for each in invoices),
     )
+
+
+def _linked_with(evidence: Evidence, ids: Iterable[str | None]) -> set[str]:
+    """Return the payments, charges, invoices and checkouts that events link to these, and these."""
+    together = [
+        *({each.id, each.intent, each.invoice} for each in evidence.newest(Session).values()),
+        *({each.id, each.intent} for each in evidence.newest(Charge).values()),
+        *({each.intent, each.charge} for each in _invoices_naming_charges(evidence)),
+    ]
+    found, waiting = set[str](), [each for each in ids if each]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            waiting += [*evidence.payments_of(each), *evidence.invoices_of(each)]
+            waiting += [other for some in together if each in some for other in some if other]
+    return found
+
+
+def _invoices_naming_charges(evidence: Evidence) -> list[Invoice]:
+    """Return the invoices of the old shapes, which name the charge of their payment."""
+    named = evidence.account.release.shape is not Shape.NEW
+    return list(evidence.newest(Invoice).values()) if named else []
 
 
 def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
@@ -329,7 +355,7 @@ def of_invoice(evidence: Evidence, invoice: Invoice, payment: str) -> Whose:
     ]
     intent = evidence.one(Intent, payment)
     return Whose(
-        linkable=(invoice.id, payment, *[each.id for each in sessions]),
+        linkable=(tuple(_linked_with(evidence, [invoice.id, payment])),),
         stating=(invoice, *sessions, *([intent] if intent else [])),
         customer=invoice.customer,
         at=invoice.paid_at or invoice.created,
@@ -349,7 +375,7 @@ def of_payment(evidence: Evidence, payment: str, at: int) -> Whose:
     if intent and intent.customer and any(each.customer is None for each in charges):
         evidence.use("charge-has-its-intents-customer")
     return Whose(
-        linkable=(payment, *evidence.invoices_of(payment), *[each.id for each in sessions]),
+        linkable=(tuple(_linked_with(evidence, [payment])),),
         stating=(*sessions, *([intent] if intent else []), *own),
         customer=next((each for each in customers if each), None),
         at=at,

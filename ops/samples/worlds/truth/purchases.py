@@ -204,7 +204,7 @@ def _paid_by(evidence: Evidence, invoice: Invoice, refs: list[str]) -> Purchase:
         plan="",
         quantity=1,
         at=next((paid_at(evidence, ref) for ref in linked), None) or invoice.paid_at or 0,
-        whose=of_subscription(evidence, invoice.subscription)
+        whose=of_subscription(evidence, invoice.subscription, [source, invoice.id])
         if invoice.subscription
         else of_invoice(evidence, invoice, source),
         gone=_money_is_gone(evidence, refs, invoice),
@@ -335,7 +335,7 @@ def _stated_paid_at(evidence: Evidence, session: Session) -> int:
 
 def _of_free_session(session: Session) -> Whose:
     return Whose(
-        linkable=(session.id,),
+        linkable=((session.id,),),
         stating=(session,),
         customer=session.customer,
         at=session.created,

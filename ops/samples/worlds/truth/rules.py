@@ -106,4 +106,15 @@ RULES: Final[Mapping[str, str]] = {
     # Stripe's own entitlements
     "features-listed": "Each feature that Stripe lists for a customer is true.",
     "features-cut": "A list of features that Stripe cut ends none.",
+    # Statements of people
+    "operator-grant": "What a person gives counts beside all that Stripe says.",
+    "grant-follows-plan": "A plan that a person gave grants what the catalogue says now.",
+    "grant-of-lost-plan": "One that the catalogue has no longer grants what it did then.",
+    "grant-of-features": "Features that a person gave without a plan count as they were given.",
+    "grant-counts-in-every-realm": "A grant belongs to no mode and no account.",
+    "grant-begins-later": "A grant begins at its start.",
+    "grant-ends-by-itself": "It ends at the moment that the person named.",
+    "grant-ended-by-person": "A grant that a person ends is over from then on.",
+    "newest-link-counts": "Of several links of one object, the newest counts.",
+    "link-taken-back": "A link that a person ended counts as if it had never been made.",
 }

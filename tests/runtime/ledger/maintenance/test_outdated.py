@@ -31,7 +31,7 @@ pytestmark = pytest.mark.servers
 STORED = Path(__file__).with_name("reader_1.jsonl.gz")
 SCOPE = Scope(livemode="any", accounts=frozenset())
 CREDITED = PartyId("test:cus_credited")
-AS_ANEW = ("audit_logs", "payment_events", "entitlement_changes")
+AS_ANEW = ("audit_logs", "payment_events", "entitlement_changes", "user_versions")
 """Tables that say in which order something became known, which differs."""
 
 NEW_COLUMNS = {"purchases": {"line": "", "quantity": 1}}

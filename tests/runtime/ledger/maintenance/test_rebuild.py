@@ -38,7 +38,7 @@ from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
-HISTORY = ("audit_logs", "payment_events")
+HISTORY = ("audit_logs", "payment_events", "user_versions")
 ALTERATIONS = (
     "UPDATE user_entitlements SET active = NOT active, because = 'x'",
     "UPDATE user_entitlements SET entitlements = '{\"root\": true}'",

@@ -1,0 +1,1 @@
+"""Statements of people: grants and links, as commands and the HTTP API record them."""
