@@ -90,7 +90,7 @@ def delete_customer(stage: Stage, random: Random) -> None:
 def link_by_hand(stage: Stage, random: Random) -> None:
     """Have a person state whose a customer, a subscription, a checkout or a payment is."""
     account, user = stage.account, random.choice(stage.users)
-    kinds = (Customer, Subscription, Subscription, Session, Invoice, Intent, Charge)
+    kinds = (Customer, Subscription, Subscription, Session, Invoice, Intent)
     ways = [some for kind in kinds if (some := [each.id for each in account.of(kind)])]
     standing = [each.object_id for each in account.linked if each.ended_at is None]
     again = bool(standing) and happens(random, 0.2)
