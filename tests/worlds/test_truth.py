@@ -354,6 +354,21 @@ def test_what_people_gave_counts_beside_stripe_and_after_it() -> None:
     assert failures(world, shuffles=3) == []
 
 
+def test_a_copy_names_the_user_of_a_subscription_that_would_wait_between_two() -> None:
+    def steps(account: StripeAccount) -> None:
+        customer = people.arrive(account)
+        for user in ("usr_2", "usr_1"):
+            buying.check_out(account, customer, 4900, Names(metadata={"user_id": user}))
+            account.wait(DAY)
+        subscribing.subscribe(account, customer, ONE_PRO, metadata=USER)
+
+    world = world_of_steps(steps, hears="no-snapshots")
+
+    assert {row.user for row in world.ends[0].money} == {"usr_1", "usr_2"}
+    assert "copies-name-user" in world.ends[0].rules
+    assert failures(world, shuffles=3) == []
+
+
 def test_a_subscription_of_2014_is_as_old_as_its_first_event_since_it_did_not_say_more() -> None:
     plan = WorldPlan(
         seed="steps",

@@ -52,7 +52,8 @@ def owner(evidence: Evidence, whose: Whose) -> str | None:
         first = _first_named(evidence, others, whose.at)
         if whose.by_charges and copied - {first}:
             raise AmbiguousWorldError("a charge names the user whom its intent named")
-        return first
+        if first or not copied:
+            return first
     if len(copied) > 1:
         raise AmbiguousWorldError("two copies name two users")
     if copied:
