@@ -3,7 +3,7 @@
 The main orders; ``tests/runtime/test_time_limits.py`` holds them and each one that is stated below:
 
     lock of a batch < lock of one event < drain < statement < idle in transaction < hard kill
-    heartbeat < lease; idle in transaction < lease
+    heartbeat < lease; idle in the transaction of a batch < lease
     connecting to Redis + its answer < the answer to Stripe
     connecting to Stripe < silence < one answer < one event < hard kill < a stuck fetch pool
     sweep < the lead among supervisors
@@ -34,12 +34,18 @@ LOCK_SECONDS: Final = 3.0
 STATEMENT_SECONDS: Final = 6.0
 """For one statement. It outlasts every wait for a lock, so the lock is what an error names."""
 
-IDLE_IN_TRANSACTION_SECONDS: Final = 7.0
-"""Between two statements of a transaction: a process that froze lets go of its locks.
+BATCH_IDLE_SECONDS: Final = 7.0
+"""Between two statements of a transaction for several events: a process that froze lets go of its
+locks.
 
 It is shorter than ``LEASE``. With 20 s the claim of a frozen process ended first, and the process
 that took its events waited for its locks, one customer after another: others waited 17 s. It
 outlasts ``DECIDING_SECONDS`` threefold, because the last event may begin at their end.
+"""
+
+IDLE_IN_TRANSACTION_SECONDS: Final = 20.0
+"""The same for any other transaction. An event alone holds the locks of its own customers only, and
+may take long to decide, which is why it is alone.
 """
 
 ANSWER_SECONDS: Final = 6.5

@@ -22,7 +22,7 @@ from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
 from runtime.ledger.deliveries import DISCARDED, Delivery, Outcome
 from runtime.ledger.errors import SchemaOutdated
 from runtime.schema import head
-from runtime.time_limits import LOCK_SECONDS
+from runtime.time_limits import IDLE_IN_TRANSACTION_SECONDS, LOCK_SECONDS
 
 
 class EventRow(NamedTuple):
@@ -86,17 +86,26 @@ class Admitted:
 
 
 def open_transaction(
-    connection: Connection, keys: Iterable[str] = (), *, lock_seconds: float = LOCK_SECONDS
+    connection: Connection,
+    keys: Iterable[str] = (),
+    *,
+    lock_seconds: float = LOCK_SECONDS,
+    idle_seconds: float = IDLE_IN_TRANSACTION_SECONDS,
 ) -> Opening:
     """Take the catalogue's lock, read the clock and find dead letters under these inbox keys.
 
-    ``lock_seconds`` bounds every wait for a lock until the transaction ends.
+    ``lock_seconds`` bounds every wait for a lock until the transaction ends, ``idle_seconds`` every
+    pause between two statements.
 
     Raises:
         SchemaOutdated: the schema is not the one this release was written for.
     """
-    lock_timeout = f"{round(lock_seconds * 1000)}ms"
-    values = {"lock": CATALOGUE_LOCK, "keys": list(keys), "lock_timeout": lock_timeout}
+    values = {
+        "lock": CATALOGUE_LOCK,
+        "keys": list(keys),
+        "lock_timeout": f"{round(lock_seconds * 1000)}ms",
+        "idle_timeout": f"{round(idle_seconds * 1000)}ms",
+    }
     try:
         row = connection.execute(_OPEN, values).one()
     except ProgrammingError as error:
@@ -169,7 +178,8 @@ _RETURNED = (
 # table was small scans all of it: 1.1 ms instead of 0.2 soon, and more with every row.
 _OPEN = text(
     "SELECT set_config('enable_seqscan', 'off', true),"
-    " set_config('lock_timeout', :lock_timeout, true), now() AS now,"
+    " set_config('lock_timeout', :lock_timeout, true),"
+    " set_config('idle_in_transaction_session_timeout', :idle_timeout, true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
     " (SELECT epoch FROM database_epoch) AS epoch,"
     " pg_advisory_xact_lock_shared(:lock),"

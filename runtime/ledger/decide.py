@@ -6,7 +6,7 @@ it back makes it a preview.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
@@ -34,7 +34,7 @@ from runtime.ledger.load import Stored, keys_stated_by, load
 from runtime.ledger.locks import Secured, narrow, secure
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Prepared, without_discarded
-from runtime.time_limits import LOCK_SECONDS
+from runtime.time_limits import BATCH_IDLE_SECONDS, IDLE_IN_TRANSACTION_SECONDS, LOCK_SECONDS
 
 
 class DeliveryState(Enum):
@@ -119,7 +119,7 @@ def decide(
     """
     deliveries = [each.delivery for each in prepared]
     names = {name for each in deliveries for name in (each.key, each.envelope.event_id)}
-    opening = open_transaction(connection, names, lock_seconds=limits.lock_seconds)
+    opening = _open(connection, names, limits, alone=len(deliveries) == 1)
     effective = [without_discarded(each, opening.dead_letters) for each in prepared]
     admitted = admit(connection, [(each.delivery, each.ignored) for each in effective])
     _refuse_conflicts_with_dead_letters(effective, opening.dead_letters, admitted)
@@ -140,6 +140,18 @@ def decide(
         steps=tuple(steps[index] for index in sorted(steps)),
         batch=batch,
         ends=secured.ends,
+    )
+
+
+def _open(
+    connection: Connection, names: Iterable[str], limits: DecideLimits, *, alone: bool
+) -> Opening:
+    """Open the transaction; that of a batch may pause for a shorter time than an event alone."""
+    return open_transaction(
+        connection,
+        names,
+        lock_seconds=limits.lock_seconds,
+        idle_seconds=IDLE_IN_TRANSACTION_SECONDS if alone else BATCH_IDLE_SECONDS,
     )
 
 

@@ -22,6 +22,7 @@ from runtime.time_limits import (
     API_FORBIDDEN_SECONDS,
     API_LIMITED_SECONDS,
     API_SILENCE_SECONDS,
+    BATCH_IDLE_SECONDS,
     BATCH_LOCK_SECONDS,
     BREAKER_PROBE_SECONDS,
     BREAKER_SECONDS,
@@ -145,6 +146,7 @@ def test_the_cause_of_a_delay_fails_before_what_contains_it() -> None:
         MAX_RUN_SECONDS,
         STATEMENT_SECONDS,
         ANSWER_SECONDS,
+        BATCH_IDLE_SECONDS,
         IDLE_IN_TRANSACTION_SECONDS,
         TASK_SECONDS,
         GRACE_SECONDS,
@@ -176,11 +178,11 @@ def test_a_split_finds_the_event_that_meets_a_lock_in_the_largest_batch() -> Non
 
 def test_a_lock_outlasts_the_deciding_of_its_holder() -> None:
     assert rises([DECIDING_SECONDS, LOCK_SECONDS])
-    assert DECIDING_SECONDS < IDLE_IN_TRANSACTION_SECONDS / 3
+    assert DECIDING_SECONDS < BATCH_IDLE_SECONDS / 3
 
 
 def test_a_frozen_process_loses_its_locks_before_its_claim() -> None:
-    assert LEASE.total_seconds() > IDLE_IN_TRANSACTION_SECONDS
+    assert LEASE.total_seconds() > BATCH_IDLE_SECONDS
 
 
 def test_a_pool_that_waits_for_postgresql_does_not_count_as_stuck() -> None:

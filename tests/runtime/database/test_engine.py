@@ -67,7 +67,7 @@ def test_making_an_engine_opens_nothing() -> None:
     [
         ("statement_timeout", f"{STATEMENT_SECONDS:g}s"),
         ("lock_timeout", "3s"),
-        ("idle_in_transaction_session_timeout", "7s"),
+        ("idle_in_transaction_session_timeout", "20s"),
         ("transaction_isolation", "read committed"),
         ("application_name", "paidup test"),
         ("TimeZone", "UTC"),

@@ -67,7 +67,7 @@ def test_a_pooler_is_noticed_and_the_server_itself_is_none(engine: Engine, datab
     [
         ("statement_timeout", f"{STATEMENT_SECONDS:g}s"),
         ("lock_timeout", "3s"),
-        ("idle_in_transaction_session_timeout", "7s"),
+        ("idle_in_transaction_session_timeout", "20s"),
         ("transaction_isolation", "read committed"),
         ("application_name", "paidup test"),
         ("TimeZone", "UTC"),

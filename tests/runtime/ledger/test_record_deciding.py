@@ -5,12 +5,13 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from runtime.failures.classify import Transient, classify
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.deliveries import Delivery
+from runtime.ledger.load import load
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import (
     NOW,
@@ -175,6 +176,25 @@ def test_an_event_that_is_decided_too_slowly_is_no_outage(
     assert isinstance(classify(raised.value), Transient)
 
 
+@pytest.mark.parametrize(("events", "seconds"), [(1, "20s"), (2, "7s")])
+def test_a_batch_may_pause_for_a_shorter_time_than_an_event_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, events: int, seconds: str
+) -> None:
+    seen = []
+
+    def note(connection: Connection, parties: object, **given: object) -> object:
+        limit = "SELECT current_setting('idle_in_transaction_session_timeout')"
+        seen.append(connection.scalar(text(limit)))
+        return load(connection, parties, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("runtime.ledger.decide.load", note)
+    bodies = [event("customer.created", customer(f"cus_{n}")) for n in range(events)]
+
+    ledger.record([delivery(body) for body in bodies])
+
+    assert seen == [seconds]
+
+
 _IDLE_SESSIONS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND state = 'idle in transaction'"
@@ -183,7 +203,6 @@ _IDLE_SESSIONS = (
 
 def _briefly_patient(engine: Engine) -> Callable[..., object]:
     """Return ``load`` in a session that may be idle for a moment only, to save twenty seconds."""
-    from runtime.ledger.load import load  # noqa: PLC0415
 
     def load_then_hurry(connection: object, parties: object, **given: object) -> object:
         limit = text("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
