@@ -72,14 +72,14 @@ def record(ledger: Ledger, *new: NewStatement | EndStatement) -> None:
     ledger.transact(lambda connection: ledger.state(connection, new))
 
 
-def rebuilder_on(engine: Engine) -> Rebuilder:
+def rebuilder_on(engine: Engine, *, dry_run: bool = False) -> Rebuilder:
     return Rebuilder(
         engine=engine,
         catalogues=CatalogueCache(),
         scope=Scope(livemode="any", accounts=frozenset()),
         actor="test",
         reason="test",
-        dry_run=False,
+        dry_run=dry_run,
     )
 
 

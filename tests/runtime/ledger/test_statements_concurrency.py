@@ -19,14 +19,12 @@ from sqlalchemy import Engine
 from billing.ids import PartyId
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.errors import StatementRefused
-from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.maintenance.reproject import reproject
-from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import EndStatement, NewStatement
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import customer, delivery, event, rows
-from tests.runtime.ledger.test_statements import end, grant, link
+from tests.runtime.ledger.test_statements import end, grant, link, rebuilder_on
 from tests.runtime.ledger.test_user_versions_stored import bought, given_back, lingering
 
 pytestmark = pytest.mark.servers
@@ -140,7 +138,7 @@ def test_people_and_events_never_deadlock_and_every_statement_stands(
         " AND starts_with(user_id, :users) ORDER BY source"
     )
     assert rows(lingering, query, **users) == sorted({*shop.granted} - {*ended})
-    assert rebuilt(lingering).from_facts(shop.parties()).decisions == []
+    assert rebuilder_on(lingering, dry_run=True).from_facts(shop.parties()).decisions == []
     audited = rows(
         lingering,
         "SELECT user_id, version, event_id FROM audit_logs WHERE starts_with(user_id, :users)"
@@ -149,14 +147,3 @@ def test_people_and_events_never_deadlock_and_every_statement_stands(
     )
     steps = {(user, version): event_id for user, version, event_id in audited}
     assert len(steps) == len({(user, event_id) for user, _, event_id in audited})
-
-
-def rebuilt(engine: Engine) -> Rebuilder:
-    return Rebuilder(
-        engine=engine,
-        catalogues=CatalogueCache(),
-        scope=Scope(livemode="any", accounts=frozenset()),
-        actor="test",
-        reason="test",
-        dry_run=True,
-    )
