@@ -21,6 +21,13 @@ from typing import Final
 CONNECT_TIMEOUT_SECONDS: Final = 3
 """To open a connection, or to get one from the pool. libpq knows whole seconds only."""
 
+NEXT_HOST_SECONDS: Final = 0.3
+"""Until the next host of a URL is tried as well. A server that lives answers within milliseconds.
+
+Without it a frozen primary takes ``CONNECT_TIMEOUT_SECONDS`` of the probe and as much again of the
+worker, so events waited 13 s after a failover.
+"""
+
 BATCH_LOCK_SECONDS: Final = 0.5
 """For one lock while several events are recorded together.
 
@@ -51,9 +58,10 @@ may take long to decide, which is why it is alone.
 ANSWER_SECONDS: Final = 6.5
 """For one answer, on our side: the server may be frozen, and its own limits with it.
 
-It outlasts ``STATEMENT_SECONDS``, so a server that lives says itself what took too long. With the
-time to connect it is below ten seconds: so long may events wait after a failover that left every
-process of a pool with a frozen primary.
+It outlasts ``STATEMENT_SECONDS``, so a server that lives says itself what took too long. After
+it, a probe and a worker connect past a frozen primary, and events come back after an outage. The
+sum is below ten seconds: so long may events wait after a failover that left every process of a pool
+with a frozen primary.
 """
 
 PROBE_ANSWER_SECONDS: Final = 4.0

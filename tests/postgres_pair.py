@@ -69,10 +69,8 @@ class PostgresPair:
         self.primary, self.standby = self.standby, self.primary
 
     def rebuild_standby(self) -> None:
-        """Throw away what the old primary has, and copy the new primary."""
-        if self.standby.is_alive():
-            self.standby.thaw()
-            self.standby.kill()
+        """Throw away what the old primary has, frozen or not, and copy the new primary."""
+        self.standby.kill()
         self.relay.point_at(self.primary.port)
         self.relay.mend()
         shutil.rmtree(self._data(self.standby))
@@ -82,9 +80,7 @@ class PostgresPair:
         """End both, frozen or not."""
         self.relay.close()
         for server in (self.primary, self.standby):
-            if server.is_alive():
-                server.thaw()
-                server.kill()
+            server.kill()
 
     def _server(self, folder: Path) -> Postgres:
         folder.mkdir()

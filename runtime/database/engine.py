@@ -1,6 +1,7 @@
 """Connections to PostgreSQL with bounds on how long anything may take."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Literal
 
 from sqlalchemy import Engine, create_engine, event
@@ -9,6 +10,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from runtime.database.array_params import send_columns
 from runtime.database.deadline import DeadlineConnection, ProbeConnection
+from runtime.database.first_host import first_connection, hosts_of
 from runtime.database.pooler import begin_with_settings
 from runtime.database.session import SESSION, set_up_session
 from runtime.settings import Settings
@@ -78,8 +80,7 @@ def make_probe_engine(settings: Settings, *, application_name: str) -> Engine:
     """Return an engine of one connection; dispose of it before and after each probe.
 
     A connection that was open before may be on a server that is no primary any more, and a probe on
-    it would always fail. Within a probe one connection is enough: where the first server of the URL
-    is frozen, each further one would wait for it again.
+    it would always fail. Within a probe one connection is enough.
 
     Raises:
         UnusableDatabaseUrl: the URL is not one of PostgreSQL.
@@ -117,16 +118,21 @@ def connector(
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
 ) -> Callable[[], DeadlineConnection]:
     """Return a function that opens the connections of a pool, each bounded by ``session``."""
-
-    def connect() -> DeadlineConnection:
-        connection = kind.connect(
-            conninfo,
+    attempts = [
+        partial(
+            kind.connect,
+            host,
             autocommit=True,
             connect_timeout=connect_seconds,
             application_name=application_name,
             client_encoding="UTF8",  # columns are sent in it, whatever the operator's environment
             **KEEPALIVES,
         )
+        for host in hosts_of(conninfo)
+    ]
+
+    def connect() -> DeadlineConnection:
+        connection = first_connection(attempts)
         try:
             send_columns(connection)
             set_up_session(connection, session)

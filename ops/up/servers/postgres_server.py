@@ -6,6 +6,7 @@ database and is no superuser, so that rights work as in production.
 
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from ops.up.servers.account import ServerAccount, server_account
 from ops.up.servers.cluster import Cluster
 from ops.up.servers.errors import ServerDidNotStart
 from ops.up.servers.process import Process
-from ops.up.servers.process_table import children_of
+from ops.up.servers.process_table import children_of, command_of
 from runtime.database.deadline import DeadlineConnection
 
 SETTINGS: Mapping[str, str] = {
@@ -125,6 +126,17 @@ class Postgres(Process):
         except psycopg.Error as error:
             said = str(error).strip().partition("\n")[0]
             raise ServerDidNotStart(self.name, said, self.log) from error
+
+    def kill(self) -> None:
+        """End the postmaster and every session: one that goes on would write into the folder."""
+        backends = children_of(self.pid) if self.is_alive() else []
+        super().kill()
+        for pid in backends:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + self.stop_seconds
+        while any(map(command_of, backends)) and time.monotonic() < deadline:
+            self.pause(0.01)
 
     def freeze(self) -> None:
         """Stop the postmaster and every session: each backend has a session of its own."""

@@ -8,6 +8,7 @@ import pytest
 from ops.up.servers import ports
 from ops.up.servers.errors import FolderClosed, FolderUnusable, ServerDidNotStart
 from ops.up.servers.postgres_server import Postgres
+from ops.up.servers.process_table import children_of, command_of
 
 pytestmark = pytest.mark.servers
 
@@ -127,6 +128,18 @@ def test_a_free_port_that_was_taken_meanwhile_is_changed(
     assert second.port != postgres_server.port
     second.stop()
     assert ports.is_free(second.port)
+
+
+def test_no_session_of_a_killed_server_goes_on_even_if_it_was_frozen(
+    own_postgres: Postgres,
+) -> None:
+    with psycopg.connect(own_postgres.url):
+        processes = [own_postgres.pid, *children_of(own_postgres.pid)]
+        own_postgres.freeze()
+        own_postgres.kill()
+
+    assert len(processes) > 2
+    assert [command_of(pid) for pid in processes] == [""] * len(processes)
 
 
 def test_a_killed_postmaster_is_seen_as_killed(own_postgres: Postgres) -> None:
