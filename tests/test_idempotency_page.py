@@ -186,7 +186,7 @@ def test_an_order_that_died_before_its_commit_is_carried_out_by_the_retry(
     folder: Path, database_url: str
 ) -> None:
     with serving(folder, database_url, "before-commit") as shop:
-        killed(shop)
+        killed(shop, database_url)
 
     before = ordered(database_url)
     with serving(folder, database_url) as shop:
@@ -202,7 +202,7 @@ def test_an_order_that_died_before_its_answer_is_answered_by_the_retry(
     folder: Path, database_url: str
 ) -> None:
     with serving(folder, database_url, "before-answer") as shop:
-        killed(shop)
+        killed(shop, database_url)
 
     before = ordered(database_url)
     with serving(folder, database_url) as shop:
@@ -213,11 +213,19 @@ def test_an_order_that_died_before_its_answer_is_answered_by_the_retry(
     assert ordered(database_url) == ["book"]
 
 
-def killed(shop: ServedShop) -> None:
-    """Send an order that kills the application."""
+def killed(shop: ServedShop, database_url: str) -> None:
+    """Send an order that kills the application; PostgreSQL knows it when this returns."""
     with pytest.raises((RemoteDisconnected, ConnectionResetError)):
         shop.order("k")
     assert shop.process.wait(30) == -signal.SIGKILL
+    until(lambda: sessions(database_url) == 1, why="only this session is left")
+
+
+def sessions(database_url: str) -> int:
+    query = "select count(*) from pg_stat_activity where datname = current_database()"
+    with psycopg.connect(database_url) as connection:
+        (count,) = connection.execute(query).fetchone() or (0,)
+    return int(count)
 
 
 def test_an_order_in_flight_is_reported_at_once_and_not_carried_out_twice(

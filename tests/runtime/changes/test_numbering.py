@@ -22,6 +22,7 @@ from runtime.database.engine import conninfo_of
 from runtime.ledger.record import Ledger
 from tests.runtime.changes.change_builders import change, changed, read, visible_changes
 from tests.runtime.ledger.delivery_builders import checkout, delivery, event, refunded
+from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -237,7 +238,8 @@ def test_a_process_may_be_killed_at_any_moment(engine: Engine, database: str, mo
     killed = subprocess.run([sys.executable, "-c", program, database], cwd=ROOT, check=False)
 
     changed(engine, "usr_3")
-    number_waiting(engine)
+    # The turn of a dead process is free once PostgreSQL finds its connection closed.
+    until(lambda: number_batch(engine) is not None, why="the next process has its turn")
 
     assert killed.returncode == -signal.SIGKILL
     assert visible_changes(engine) == [(1, "usr_1"), (2, "usr_2"), (3, "usr_3")]
