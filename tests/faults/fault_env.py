@@ -137,6 +137,38 @@ class FaultSite(WorkerSite):
         return sum((self.folder / f"{name}.{n}").exists() for n in range(times))
 
 
+def replay(site: FaultSite, operator: str, *options: str) -> int:
+    """Run ``paidup replay`` as an operator does; return its exit code."""
+    command = ["replay", *(options or ("--all",)), "--yes", "--as", operator, "--reason", "a drill"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", *command],
+        env=site.environ,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        timeout=90,
+        check=False,
+    )
+    print(done.stderr.decode())  # noqa: T201 - pytest shows it when the test fails
+    return done.returncode
+
+
+def check_after_random_kills(site: FaultSite) -> None:
+    """Check the result of a site on which kills met any process at any moment.
+
+    An event that was alone in a killed process three times is a dead letter, since nothing tells it
+    from one that kills. An operator replays it.
+    """
+    site.until_drained(120)
+    letters = site.dead()
+    assert {letter.error_type for letter in letters} <= {"crash_loop"}, letters
+    if letters:
+        assert replay(site, "ada", "--outcome", "dead") == 0
+        until(lambda: all(each.state == "replayed" for each in site.dead()), why="replayed")
+    site.check_result(letters=[letter.event_id for letter in letters])
+
+
 def one_try_client(url: str, seconds: float) -> redis.Redis:
     """Return a client that tries once and waits so long for an answer."""
     return redis.Redis.from_url(url, socket_timeout=seconds, retry=Retry(NoBackoff(), 0))

@@ -1,8 +1,6 @@
 """Deliveries from Stripe, from two endpoints and from strangers, once and repeated."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +13,9 @@ from billing.envelope import parse
 from ops.demo.observation import differences, observe
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from tests.faults.fault_env import FaultSite, count, ingesting, workers
+from tests.faults.fault_env import FaultSite, count, ingesting, replay, workers
 from tests.faults.purchases import event_id, purchase
 from tests.workers.waiting import until
-from tests.workers.worker_process import REPOSITORY
 
 pytestmark = pytest.mark.servers
 
@@ -95,7 +92,7 @@ def test_t24_two_operators_replay_the_same_events_at_once_while_workers_die(
         site.take(range(60))
         site.until_drained()
     with workers(site, "die_after_commit"), ThreadPoolExecutor(2) as threads:
-        codes = list(threads.map(lambda name: _replay(site, name), ("ada", "bob")))
+        codes = list(threads.map(lambda name: replay(site, name), ("ada", "bob")))
         site.check_result()
 
     requested = "SELECT count(*) FROM audit_logs WHERE action = 'replay.requested'"
@@ -113,7 +110,7 @@ def test_t24_two_operators_replay_dead_letters(site: FaultSite) -> None:
         site.check_result(dead=map(event_id, range(5)))
         _repair_dead_letters(site)
         codes = list(
-            threads.map(lambda name: _replay(site, name, "--outcome", "dead"), ("ada", "bob"))
+            threads.map(lambda name: replay(site, name, "--outcome", "dead"), ("ada", "bob"))
         )
         until(lambda: all(letter.state == "replayed" for letter in site.dead()), why="closed")
         site.check_result(letters=map(event_id, range(5)))
@@ -130,23 +127,6 @@ def _repair_dead_letters(site: FaultSite) -> None:
             body = purchase(number).decode()
             statement = "UPDATE dead_letters SET payload = :body WHERE event_id = :id"
             connection.execute(sa.text(statement), {"body": body, "id": event_id(number)})
-
-
-def _replay(site: FaultSite, operator: str, *options: str) -> int:
-    """Run the command as an operator does; return its exit code."""
-    command = ["replay", *(options or ("--all",)), "--yes", "--as", operator, "--reason", "a drill"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", *command],
-        env=site.environ,
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        timeout=90,
-        check=False,
-    )
-    print(done.stderr.decode())  # noqa: T201 - pytest shows it when the test fails
-    return done.returncode
 
 
 def test_a_second_event_under_one_id_is_kept_apart_and_the_first_stands(site: FaultSite) -> None:

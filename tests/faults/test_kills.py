@@ -8,7 +8,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.faults.fault_env import FaultSite, revived, trickle, workers
+from tests.faults.fault_env import (
+    FaultSite,
+    check_after_random_kills,
+    revived,
+    trickle,
+    workers,
+)
 from tests.killing import kill
 from tests.workers.waiting import until
 from tests.workers.worker_process import WorkerProcess
@@ -25,7 +31,7 @@ def test_t03_random_pool_children_are_killed_twenty_times(
             for death in range(20):
                 until(lambda death=death: len(sent) > death * 40, seconds=60)  # type: ignore[misc]
                 until(lambda: kill(chance.choice(worker.children or [0])))
-        site.check_result()
+        check_after_random_kills(site)
 
 
 def test_t03_the_claim_of_a_dead_child_is_released_at_once_and_not_when_its_lease_ends(
@@ -41,6 +47,24 @@ def test_t03_the_claim_of_a_dead_child_is_released_at_once_and_not_when_its_leas
         site.check_result()
 
 
+def test_t03_an_innocent_event_that_three_kills_met_alone_is_applied_by_a_replay(
+    site: FaultSite,
+) -> None:
+    with workers(site, "very_slow") as worker:
+        worker.until_ready()
+        site.take(["alone"])
+        for crashes in range(1, 4):
+            until(lambda: site.inbox.backlog().claimed == 1, why="a child has claimed it")
+            for child in worker.children:
+                kill(child)
+            until(
+                lambda least=crashes: site.inbox.backlog().counters.get("crashed", 0) >= least,  # type: ignore[misc]
+                why="the crash is noticed",
+            )
+        until(lambda: len(site.dead()) == 1, why="it is a dead letter")
+        check_after_random_kills(site)
+
+
 def test_t04_whole_worker_trees_are_killed_and_started_again(
     site: FaultSite, chance: random.Random
 ) -> None:
@@ -53,7 +77,7 @@ def test_t04_whole_worker_trees_are_killed_and_started_again(
                 kill(pid)
             worker.process.wait()
     with workers(site):
-        site.check_result()
+        check_after_random_kills(site)
 
 
 @pytest.mark.parametrize(
