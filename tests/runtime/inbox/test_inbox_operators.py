@@ -14,6 +14,7 @@ from tests.runtime.inbox.entry_builders import (
     let_time_pass,
     one_place_each,
 )
+from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
 
@@ -71,12 +72,16 @@ def test_an_open_breaker_has_a_reason_and_an_end(inbox: Inbox) -> None:
     assert not inbox.breaker_open()
 
 
-def test_a_breaker_that_is_opened_again_says_since_when_it_has_been_open(inbox: Inbox) -> None:
+def test_a_breaker_that_is_opened_again_says_since_when_it_has_been_open(
+    inbox: Inbox, client: Client
+) -> None:
     inbox.open_breaker("12 reasons", 30)
     first = inbox.breaker()
     inbox.open_breaker("another", 60)
     again = inbox.breaker()
     inbox.close_breaker()
+    began = client.time()
+    until(lambda: client.time() > (began[0], began[1] + 1000), why="it is a millisecond later")
     inbox.open_breaker("later", 30)
     later = inbox.breaker()
 
