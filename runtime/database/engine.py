@@ -118,21 +118,17 @@ def connector(
     connect_seconds: int = CONNECT_TIMEOUT_SECONDS,
 ) -> Callable[[], DeadlineConnection]:
     """Return a function that opens the connections of a pool, each bounded by ``session``."""
-    attempts = [
-        partial(
-            kind.connect,
-            host,
-            autocommit=True,
-            connect_timeout=connect_seconds,
-            application_name=application_name,
-            client_encoding="UTF8",  # columns are sent in it, whatever the operator's environment
-            **KEEPALIVES,
-        )
-        for host in hosts_of(conninfo)
-    ]
+    open_one = partial(
+        kind.connect,
+        autocommit=True,
+        connect_timeout=connect_seconds,
+        application_name=application_name,
+        client_encoding="UTF8",  # columns are sent in it, whatever the operator's environment
+        **KEEPALIVES,
+    )
 
     def connect() -> DeadlineConnection:
-        connection = first_connection(attempts)
+        connection = first_connection([partial(open_one, host) for host in hosts_of(conninfo)])
         try:
             send_columns(connection)
             set_up_session(connection, session)

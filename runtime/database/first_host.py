@@ -33,6 +33,9 @@ def hosts_of(conninfo: str) -> list[str]:
 
     A host is a name, an address or the folder of a socket; libpq lists them with commas. With
     ``load_balance_hosts=random`` the order is random, as in libpq.
+
+    Raises:
+        psycopg.ProgrammingError: libpq cannot read the connection string.
     """
     params = conninfo_to_dict(conninfo)
     lists = {

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
@@ -88,6 +89,13 @@ def test_hosts_are_shuffled_where_the_url_asks_for_it() -> None:
 
     assert len(orders) > 1
     assert {tuple(sorted(str(host) for host in order)) for order in orders} == {("a", "b", "c")}
+
+
+def test_a_url_that_libpq_cannot_read_is_refused_when_a_connection_is_opened() -> None:
+    engine = engine_for("postgresql://u:p%zz@a,b/db", application_name="paidup test")
+
+    with pytest.raises(ProgrammingError):
+        engine.connect()
 
 
 def test_the_first_host_gets_the_connection_if_it_answers() -> None:
