@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from sqlalchemy import Engine
@@ -29,7 +30,9 @@ class SeededDatabase:
         self.url = url
         self.engine: Engine = engine_for(url, application_name="tests")
         self.now = datetime.now(UTC)
-        self._ledger = Ledger(self.engine, livemode="any", accounts=frozenset())
+        self._ledger = Ledger(
+            self.engine, livemode="any", accounts=frozenset(), deciding_seconds=inf
+        )
         install_first(self.engine, read_plans(PLANS), actor="tests", reason="tests")
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """A migrated database with plans."""
 
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 from sqlalchemy import Engine
@@ -21,4 +22,4 @@ def engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine, livemode="any", accounts=frozenset())
+    return Ledger(engine, livemode="any", accounts=frozenset(), deciding_seconds=inf)

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from math import inf
 
 import pytest
 from sqlalchemy import Engine
@@ -52,5 +53,8 @@ def another_engine(
 
 
 def ledger_on(engine: Engine) -> Ledger:
-    """Return a ledger of its own, as another process would have."""
-    return Ledger(engine, livemode="any", accounts=frozenset())
+    """Return a ledger of its own, as another process would have.
+
+    It decides without a limit: a busy machine would leave a part of a large batch.
+    """
+    return Ledger(engine, livemode="any", accounts=frozenset(), deciding_seconds=inf)

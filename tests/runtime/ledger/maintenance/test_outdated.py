@@ -8,6 +8,7 @@ import gzip
 import json
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,20 @@ def test_what_an_earlier_release_read_becomes_what_a_new_database_would_hold(
 ) -> None:
     anew, flowing = another_engine("anew"), renamed_customers(earlier)
     facts = outdated_facts(earlier)
-    ledger = Ledger(earlier, livemode="any", accounts=frozenset(), read_again=facts.read_parties)
+    ledger = Ledger(
+        earlier,
+        livemode="any",
+        accounts=frozenset(),
+        deciding_seconds=inf,
+        read_again=facts.read_parties,
+    )
 
     with ThreadPoolExecutor() as pool:
         reading = pool.submit(read_all, outdated_facts(earlier))
         settling = pool.submit(lambda: [ledger.record([delivery(body)]) for body in flowing])
         reading.result(), settling.result()
     read_all(facts)
-    Ledger(anew, livemode="any", accounts=frozenset()).record(
+    Ledger(anew, livemode="any", accounts=frozenset(), deciding_seconds=inf).record(
         [delivery(body) for body in (*bodies(), *flowing)]
     )
 
@@ -129,7 +136,9 @@ def test_the_rows_of_a_party_stay_as_they_are_until_it_is_read_again(earlier: En
     touching = delivery(event("customer.updated", customer(party.removeprefix("test:"))))
 
     with pytest.raises(FactsOutdated) as refused:
-        Ledger(earlier, livemode="any", accounts=frozenset()).record([touching])
+        Ledger(earlier, livemode="any", accounts=frozenset(), deciding_seconds=inf).record(
+            [touching]
+        )
     with pytest.raises(FactsOutdated):
         reproject(earlier, CatalogueCache(), [PartyId(party)], actor="ada", reason="new plans")
     with earlier.begin() as connection:
@@ -148,6 +157,7 @@ def test_an_event_that_touches_a_party_reads_it_again_and_no_other(earlier: Engi
         earlier,
         livemode="any",
         accounts=frozenset(),
+        deciding_seconds=inf,
         read_again=outdated_facts(earlier).read_parties,
     )
 
