@@ -130,7 +130,8 @@ def test_a_dry_run_shows_before_and_after_and_changes_nothing(
 
     for words in ("usr_1", "lifetime", "99.00 USD succeeded", "Dry run, nothing was changed"):
         assert words in said
-    assert document["counts"] == {"applied": len(ids)}
+    assert sum(document["counts"].values()) == len(ids)
+    assert set(document["counts"]) <= {"applied", "superseded"}, "which was read first is chance"
     assert document["entitlements"][0]["before"] is None
     assert document["entitlements"][0]["after"]["active"] is True
     assert document["payments"][0]["after"]["amount_minor"] == 9900
