@@ -71,7 +71,7 @@ def test_a_partition_gets_a_quarter_of_a_batch_while_others_wait(inbox: Inbox) -
 
     claimed = keys_of(inbox.claim("owner", max_events=12))
 
-    assert claimed == [f"evt_{number}" for number in (0, 1, 2, *range(20, 26))]
+    assert sorted(claimed) == sorted(f"evt_{number}" for number in (0, 1, 2, *range(20, 26)))
 
 
 def test_a_partition_gets_a_quarter_of_the_bytes_while_others_wait(inbox: Inbox) -> None:
@@ -82,7 +82,8 @@ def test_a_partition_gets_a_quarter_of_the_bytes_while_others_wait(inbox: Inbox)
 
     claimed = keys_of(inbox.claim("owner", max_bytes=24_000))
 
-    assert claimed == [f"evt_{number}" for number in (0, 1, *range(4, 8))]
+    # Customers whose oldest events came within one millisecond are claimed in any order.
+    assert sorted(claimed) == [f"evt_{number}" for number in (0, 1, *range(4, 8))]
 
 
 def test_a_partition_gets_the_whole_batch_while_no_other_waits(inbox: Inbox) -> None:
