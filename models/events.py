@@ -31,6 +31,9 @@ LACKING = text(
 )
 """Parties of which something was paid and grants nothing, or may grant too little."""
 
+IN_ARCHIVE = text("archive <> ''")
+"""Facts that are not loaded with their party."""
+
 OUTCOMES = ("applied", "superseded", "ignored")
 ORIGINS = ("stripe", "replay", "reconcile")
 
@@ -103,27 +106,49 @@ class StoredObservation(Base):
 class StoredFact(Base):
     """One observation of one object by one event, as ``billing.facts`` writes it.
 
-    ``event_id`` may also be the id of an API observation.
+    ``event_id`` may also be the id of an API observation. ``archive`` is empty for what is loaded
+    with its party; anything else is loaded only where an event asks for it.
     """
 
     __tablename__ = "facts"
+    __table_args__ = (
+        Index("facts_party_idx", "party", "archive"),
+        Index("facts_archived_idx", "object_key", "created_at", postgresql_where=IN_ARCHIVE),
+    )
 
     event_id: Mapped[str] = mapped_column(primary_key=True)
     object_key: Mapped[str] = mapped_column(primary_key=True)
-    party: Mapped[str] = mapped_column(index=True)
+    party: Mapped[str]
     kind: Mapped[str]
     event_type: Mapped[str]
     created_at: Mapped[datetime]
     fact: Mapped[dict[str, Any]]
+    archive: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Membership(Base):
-    """The party of an object; the row is also the lock on a new object."""
+    """The party of an object; the row is also the lock on a new object.
+
+    ``archive`` is the one that an event loads that names the object.
+    """
 
     __tablename__ = "memberships"
+    __table_args__ = (Index("memberships_party_idx", "party", "archive"),)
 
     object_key: Mapped[str] = mapped_column(primary_key=True)
-    party: Mapped[str] = mapped_column(index=True)
+    party: Mapped[str]
+    archive: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class ArchiveKey(Base):
+    """A key by which an event finds an archive without naming an object in it."""
+
+    __tablename__ = "archive_keys"
+    __table_args__ = (Index("archive_keys_party_idx", "party", "archive"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    party: Mapped[str] = mapped_column(primary_key=True)
+    archive: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Party(Base):
@@ -158,3 +183,7 @@ class Party(Base):
     """The users between whom each source and payment waits that has none."""
     without_grant: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     """What was paid for and grants nothing, with the reason (``billing.rows.NoGrant``)."""
+    archived_until: Mapped[datetime | None]
+    """The newest moment of anything in its archives; null without any."""
+    dependencies: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    """What its archives and the rest depend on (``billing.archiving.dependencies``)."""

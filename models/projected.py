@@ -1,4 +1,8 @@
-"""Rows projected from facts and catalogue; each of them can be computed again."""
+"""Rows projected from facts and catalogue; each of them can be computed again.
+
+``archive`` of a row is that of the payment it follows from, and empty as long as its facts are
+loaded with their party.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -49,7 +53,10 @@ class StoredPurchase(Base):
     """
 
     __tablename__ = "purchases"
-    __table_args__ = (one_of("status", PURCHASE_STATUSES),)
+    __table_args__ = (
+        one_of("status", PURCHASE_STATUSES),
+        Index("purchases_party_idx", "party", "archive"),
+    )
 
     realm: Mapped[str] = mapped_column(primary_key=True)
     purchase_ref: Mapped[str] = mapped_column(primary_key=True)
@@ -61,7 +68,8 @@ class StoredPurchase(Base):
     status: Mapped[str]
     ends_at: Mapped[datetime | None]
     payment_ref: Mapped[str | None]
-    party: Mapped[str] = mapped_column(index=True)
+    party: Mapped[str]
+    archive: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class StoredPayment(Base):
@@ -72,6 +80,7 @@ class StoredPayment(Base):
         one_of("status", PAYMENT_STATUSES),
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("amount_refunded_minor >= 0", name="amount_refunded_minor"),
+        Index("payments_party_idx", "party", "archive"),
         {"postgresql_with": UPDATED_OFTEN},
     )
 
@@ -89,7 +98,8 @@ class StoredPayment(Base):
     inferred: Mapped[bool]
     provisional: Mapped[bool]
     occurred_at: Mapped[datetime]
-    party: Mapped[str] = mapped_column(index=True)
+    party: Mapped[str]
+    archive: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class UserEntitlement(Base):
@@ -106,6 +116,7 @@ class UserEntitlement(Base):
             "expires_at",
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
+        Index("user_entitlements_party_idx", "party", "archive"),
         {"postgresql_with": UPDATED_OFTEN},
     )
 
@@ -123,4 +134,5 @@ class UserEntitlement(Base):
     guessed: Mapped[bool]
     catalogue_version: Mapped[int] = mapped_column(Integer)
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
-    party: Mapped[str] = mapped_column(index=True)
+    party: Mapped[str]
+    archive: Mapped[str] = mapped_column(server_default=text("''"))

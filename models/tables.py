@@ -9,7 +9,7 @@ from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
-from models.events import Membership, Party, StoredFact, StoredObservation, StripeEvent
+from models.events import ArchiveKey, Membership, Party, StoredFact, StoredObservation, StripeEvent
 from models.idempotency import IdempotencyKey
 from models.projected import (
     StoredCustomer,
@@ -78,6 +78,7 @@ VIEWS = tuple(_views.tables)
 __all__ = [
     "APPEND_ONLY",
     "VIEWS",
+    "ArchiveKey",
     "AuditLog",
     "DataLoss",
     "DatabaseEpoch",

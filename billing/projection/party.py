@@ -6,15 +6,16 @@ that grows. It keeps the state of each object, and folds again only the objects 
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from billing.catalogue import Catalogue
 from billing.facts import Fact, Kind
 from billing.ids import CustomerId, EventId, ObjectKey, Realm, UserId, object_key, realm_in
-from billing.objects.ordering import order_facts
+from billing.objects.ordering import ObjectHistory, order_facts
 from billing.objects.store import RealmObjects
 from billing.projection.clocks import Clocks
 from billing.projection.grants import GrantCollector
-from billing.projection.invoices import match_invoices
+from billing.projection.invoices import MatchedPayments, match_invoices
 from billing.projection.operator_grants import project_operator_grants
 from billing.projection.ownership import Ownership
 from billing.projection.payment_rows import project_payments
@@ -22,7 +23,7 @@ from billing.projection.plan_lookup import PlanLookup, most_pressing
 from billing.projection.purchase_access import PurchaseContext, project_purchases
 from billing.projection.purchase_ends import CreditNotes, ReturnContext
 from billing.projection.purchase_lines import SubscriptionPlans
-from billing.projection.purchases import purchases_of
+from billing.projection.purchases import OneTimePurchase, purchases_of
 from billing.projection.stripe_entitlements import project_summaries
 from billing.projection.subscription_sources import sources_of
 from billing.projection.subscriptions import SubscriptionContext, project_subscriptions
@@ -35,8 +36,22 @@ def project(facts: Iterable[Fact], catalogue: Catalogue, now: datetime) -> Proje
     return PartyFacts(facts).project(catalogue, now)
 
 
+class ProjectedRealm(NamedTuple):
+    """The projection of one realm, and what it was made from."""
+
+    projection: Projection
+    objects: RealmObjects
+    matched: MatchedPayments
+    ownership: Ownership
+    lookup: PlanLookup
+    bought: tuple[OneTimePurchase, ...]
+
+
 class PartyFacts:
-    """The facts of a party while a batch adds to them."""
+    """The facts of a party while a batch adds to them.
+
+    ``realms`` are those of the last projection.
+    """
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: dict[tuple[Kind, ObjectKey], dict[EventId, Fact]] = {}
@@ -44,6 +59,7 @@ class PartyFacts:
         self._touched: set[tuple[Kind, ObjectKey]] = set()
         self._states: dict[tuple[Kind, ObjectKey], Fact] = {}
         self._lookup: PlanLookup | None = None
+        self.realms: tuple[ProjectedRealm, ...] = ()
         self.add(facts)
 
     def __iter__(self) -> Iterator[Fact]:
@@ -71,7 +87,14 @@ class PartyFacts:
         if self._lookup is None or self._lookup.catalogue is not catalogue:
             self._lookup = PlanLookup(catalogue=catalogue)
         lookup = self._lookup
-        return _merge_realms([_project_realm(each, lookup, now) for each in self._realms.values()])
+        self.realms = tuple(_project_realm(each, lookup, now) for each in self._realms.values())
+        return _merge_realms([each.projection for each in self.realms])
+
+    def histories(self) -> Iterator[tuple[Kind, ObjectHistory]]:
+        """Yield the kind and the observations of every object, in order."""
+        for (kind, _), known in self._facts.items():
+            if known:
+                yield kind, order_facts(known.values())
 
     def state_of(self, fact: Fact) -> Fact:
         """Return the newest fact about this fact's object, as of the last projection."""
@@ -94,7 +117,7 @@ class PartyFacts:
         return self._realms[realm]
 
 
-def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> Projection:
+def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> ProjectedRealm:
     """Return the projection of one realm: owners first, then money, then access."""
     lookup.without_grant.clear()
     matched = match_invoices(objects)
@@ -117,7 +140,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     # After the notes of what was paid for and grants nothing: a gift is not paid for.
     project_operator_grants(objects, lookup, now, grants)
     waiting = _without_user(payments, ownership) | grants.candidates
-    return Projection(
+    projection = Projection(
         customers={row.key: row for row in _customers(objects, ownership)},
         subscriptions={row.key: row for row in subscriptions.rows},
         purchases={row.key: row for row in bought},
@@ -137,6 +160,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
         ),
         awaiting_invoice=purchases.awaiting_invoice,
     )
+    return ProjectedRealm(projection, objects, matched, ownership, lookup, purchases.bought)
 
 
 def _customers(objects: RealmObjects, ownership: Ownership) -> list[CustomerRow]:

@@ -66,12 +66,37 @@ def end_by_policy(
 ) -> PeriodEnd | None:
     """Return the end of access by the money of the newest paid period; None if there is none."""
     policy = lookup.catalogue.policy
-    disputes = (policy.subscription_dispute_open, policy.subscription_dispute_lost)
-    if PolicyAction.END not in (policy.subscription_refund_full, *disputes):
+    if not money_may_end(policy):
         return None
-    periods = _paid_periods(source, _entitled_items(source, plans), matched, lookup)
-    newest = max(periods, key=lambda period: period.ends_at, default=None)
+    newest = _newest_period(source, plans, matched, lookup)
     return _end_of(newest, matched, policy) if newest else None
+
+
+def money_may_end(policy: Policy) -> bool:
+    """Return True if the policy lets money that goes back end a subscription."""
+    disputes = (policy.subscription_dispute_open, policy.subscription_dispute_lost)
+    return PolicyAction.END in (policy.subscription_refund_full, *disputes)
+
+
+def newest_paid_period(
+    source: SubscriptionSource,
+    plans: Sequence[RunPlans],
+    matched: MatchedPayments,
+    lookup: PlanLookup,
+) -> tuple[datetime, str]:
+    """Return the end of the newest paid period and its invoice; of none, the earliest time."""
+    newest = _newest_period(source, plans, matched, lookup)
+    return newest.ends_at if newest else (_NEVER, "")
+
+
+def _newest_period(
+    source: SubscriptionSource,
+    plans: Sequence[RunPlans],
+    matched: MatchedPayments,
+    lookup: PlanLookup,
+) -> _PaidPeriod | None:
+    periods = _paid_periods(source, _entitled_items(source, plans), matched, lookup)
+    return max(periods, key=lambda period: period.ends_at, default=None)
 
 
 def _entitled_items(source: SubscriptionSource, plans: Sequence[RunPlans]) -> frozenset[str]:

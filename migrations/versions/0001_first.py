@@ -73,16 +73,19 @@ CREATE TABLE facts (
     event_type TEXT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
     fact JSONB NOT NULL,
+    archive TEXT DEFAULT '' NOT NULL,
     CONSTRAINT facts_pkey PRIMARY KEY (event_id, object_key)
 );
-CREATE INDEX facts_party_idx ON facts (party);
+CREATE INDEX facts_party_idx ON facts (party, archive);
+CREATE INDEX facts_archived_idx ON facts (object_key, created_at) WHERE archive <> '';
 
 CREATE TABLE memberships (
     object_key TEXT NOT NULL,
     party TEXT NOT NULL,
+    archive TEXT DEFAULT '' NOT NULL,
     CONSTRAINT memberships_pkey PRIMARY KEY (object_key)
 );
-CREATE INDEX memberships_party_idx ON memberships (party);
+CREATE INDEX memberships_party_idx ON memberships (party, archive);
 
 CREATE TABLE parties (
     party TEXT NOT NULL,
@@ -100,6 +103,8 @@ CREATE TABLE parties (
     without_line_items TEXT[] DEFAULT '{}' NOT NULL,
     candidates JSONB DEFAULT '{}' NOT NULL,
     without_grant JSONB DEFAULT '{}' NOT NULL,
+    archived_until TIMESTAMPTZ,
+    dependencies JSONB DEFAULT '{}' NOT NULL,
     CONSTRAINT parties_pkey PRIMARY KEY (party)
 ) WITH (fillfactor = 80);
 CREATE INDEX parties_reader_idx ON parties (reader);
@@ -109,6 +114,14 @@ CREATE INDEX parties_lacking_idx ON parties (party) WHERE waiting
     OR without_line_items <> '{}';
 CREATE INDEX parties_catalogue_version_idx ON parties (catalogue_version);
 CREATE INDEX parties_due_at_idx ON parties (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE archive_keys (
+    key TEXT NOT NULL,
+    party TEXT NOT NULL,
+    archive TEXT NOT NULL,
+    CONSTRAINT archive_keys_pkey PRIMARY KEY (key, party, archive)
+);
+CREATE INDEX archive_keys_party_idx ON archive_keys (party, archive);
 
 CREATE TABLE catalogues (
     version INTEGER NOT NULL,
@@ -159,11 +172,12 @@ CREATE TABLE purchases (
     ends_at TIMESTAMPTZ,
     payment_ref TEXT,
     party TEXT NOT NULL,
+    archive TEXT DEFAULT '' NOT NULL,
     CONSTRAINT purchases_pkey PRIMARY KEY (realm, purchase_ref, line),
     CONSTRAINT purchases_status_check
         CHECK (status IN ('paid', 'pending', 'expired', 'failed'))
 );
-CREATE INDEX purchases_party_idx ON purchases (party);
+CREATE INDEX purchases_party_idx ON purchases (party, archive);
 CREATE INDEX purchases_user_id_idx ON purchases (user_id);
 
 CREATE TABLE payments (
@@ -182,13 +196,14 @@ CREATE TABLE payments (
     provisional BOOLEAN NOT NULL,
     occurred_at TIMESTAMPTZ NOT NULL,
     party TEXT NOT NULL,
+    archive TEXT DEFAULT '' NOT NULL,
     CONSTRAINT payments_pkey PRIMARY KEY (realm, payment_ref),
     CONSTRAINT payments_status_check
         CHECK (status IN ('pending', 'succeeded', 'failed', 'canceled')),
     CONSTRAINT payments_amount_minor_check CHECK (amount_minor >= 0),
     CONSTRAINT payments_amount_refunded_minor_check CHECK (amount_refunded_minor >= 0)
 ) WITH (fillfactor = 80);
-CREATE INDEX payments_party_idx ON payments (party);
+CREATE INDEX payments_party_idx ON payments (party, archive);
 CREATE INDEX payments_user_id_idx ON payments (user_id);
 
 CREATE TABLE user_entitlements (
@@ -207,11 +222,12 @@ CREATE TABLE user_entitlements (
     catalogue_version INTEGER NOT NULL,
     updated_at TIMESTAMPTZ DEFAULT now() NOT NULL,
     party TEXT NOT NULL,
+    archive TEXT DEFAULT '' NOT NULL,
     CONSTRAINT user_entitlements_pkey PRIMARY KEY (user_id, source, plan_code, realm)
 ) WITH (fillfactor = 80);
 CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
     WHERE expires_at IS NOT NULL;
-CREATE INDEX user_entitlements_party_idx ON user_entitlements (party);
+CREATE INDEX user_entitlements_party_idx ON user_entitlements (party, archive);
 
 CREATE TABLE user_versions (
     user_id TEXT NOT NULL,
@@ -471,7 +487,8 @@ def downgrade() -> None:
     )
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
-        " catalogues, parties, memberships, facts, api_observations, stripe_events, payment_events,"
+        " archive_keys, catalogues, parties, memberships, facts, api_observations, stripe_events,"
+        " payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
         " user_versions"

@@ -2,38 +2,79 @@
 
 Each event is projected by itself, however large the batch. Nothing here reads or writes the
 database, so a preview is the same computation.
+
+A party may have archives that are not loaded. After each event it is checked that nothing in them
+can have changed, nor anything through them. Otherwise the batch is ``lacking`` something, and what
+it decided must not be written.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from billing.archiving.archive import Archived, FactKey, archive
+from billing.archiving.dependencies import Dependencies, dependencies_of, still_hold
+from billing.archiving.special_keys import open_money
 from billing.facts import Fact
-from billing.ids import EventId, ObjectKey, PartyId
+from billing.ids import EventId, PartyId
 from billing.projection.party import PartyFacts
 from billing.rows import Key, Projection
 from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.difference import difference
 from runtime.ledger.load import Stored
+from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.rows import Rows, rows_of
 
-FactKey = tuple[EventId, ObjectKey]
+ARCHIVE_ABOVE: Final = 36
+"""The number of facts above which a party is asked for what may go into archives.
+
+A new customer with a subscription has about 15. Projecting 36 costs a worker less than a
+millisecond, about as much as one more statement.
+"""
+
+ARCHIVE_EVERY: Final = 12
+"""It is asked each time that it has grown by so many facts, so that asking in vain costs little."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Archives:
+    """The archives of a party, as far as they bear on what is loaded of it.
+
+    ``until`` is the newest moment of anything in them, None without any. Those that were ``opened``
+    and the facts that were ``taken_out`` are loaded; ``is_whole`` if everything is.
+    """
+
+    until: datetime | None
+    dependencies: Dependencies
+    is_whole: bool
+    opened: frozenset[str] = frozenset()
+    taken_out: frozenset[FactKey] = frozenset()
+
+    @property
+    def has_more(self) -> bool:
+        """True if something in an archive was not loaded."""
+        return self.until is not None and not self.is_whole
 
 
 @dataclass(slots=True, kw_only=True)
 class PartyState:
     """One party in the batch: its facts, their folded state and the rows projected from them.
 
-    ``versions`` are those of the plans beside the grants among its rows.
+    ``versions`` are those of the plans beside the grants among its rows, ``size`` is the number of
+    facts that it was loaded with.
     """
 
+    name: PartyId
     facts: dict[FactKey, Fact]
     folded: PartyFacts
     rows: Rows
     versions: Mapping[Key, int]
     catalogue_version: int | None
+    archives: Archives
+    size: int
     projection: Projection | None = None
 
     def stated_by(self, statements: Collection[EventId]) -> dict[FactKey, Fact]:
@@ -60,13 +101,24 @@ class PartyState:
 
 
 class BatchState:
-    """The parties of one transaction, its clock and its plans."""
+    """The parties of one transaction, its clock and its plans.
+
+    ``lacking`` is what has to be loaded as well before anything here may be written.
+    """
 
     def __init__(
-        self, stored: Mapping[PartyId, Stored], *, plans: VersionedCatalogue, now: datetime
+        self,
+        stored: Mapping[PartyId, Stored],
+        *,
+        plans: VersionedCatalogue,
+        now: datetime,
+        request: ArchiveRequest = NOTHING_MORE,
     ) -> None:
+        """Take what was loaded for a batch, after what was asked of archives in ``request``."""
         self.plans = plans
         self.now = now
+        self.lacking = NOTHING_MORE
+        self._request = request
         self._unread = dict(stored)
         self._parties: dict[PartyId, PartyState] = {}
 
@@ -94,21 +146,30 @@ class BatchState:
         """Take out a party. It is folded only here, because a long past takes long."""
         if party in self._parties:
             return self._parties.pop(party)
-        return _party_state(self._unread.pop(party, Stored()))
+        return _party_state(party, self._unread.pop(party, Stored()))
 
     def add_facts(self, party_state: PartyState, facts: Iterable[Fact]) -> tuple[Decision, ...]:
         """Add the facts of an event that is new, and project the party."""
         stated = _facts_by_key(facts)
         party_state.facts.update(stated)
         party_state.folded.add(stated.values())
-        return self.project(party_state)
+        decisions = self.project(party_state)
+        self._look_at_archives(party_state, stated.values())
+        return decisions
 
     def replace_facts(
         self, party_state: PartyState, statements: Collection[EventId], facts: Iterable[Fact]
     ) -> tuple[Decision, ...]:
         """Replace the facts of an event that was settled before, and project the party."""
-        party_state.replace_facts(statements, facts)
-        return self.project(party_state)
+        stated = _facts_by_key(facts)
+        before = party_state.stated_by(statements)
+        party_state.replace_facts(statements, stated.values())
+        decisions = self.project(party_state)
+        if all(stated.get(key) == fact for key, fact in before.items()):
+            self._look_at_archives(party_state, stated.values())
+        elif party_state.archives.has_more:
+            self._ask_for_all(party_state)
+        return decisions
 
     def project(self, party_state: PartyState) -> tuple[Decision, ...]:
         """Project the party and return the changes from its rows before to its rows now."""
@@ -119,13 +180,59 @@ class BatchState:
         party_state.projection = projection
         return difference(before, party_state.rows, versions)
 
+    def archive_old(self, party_state: PartyState) -> Archived | None:
+        """Return what of the party may go into archives now, if it has grown enough to ask."""
+        archives, size = party_state.archives, len(party_state.facts)
+        grown = size // ARCHIVE_EVERY > party_state.size // ARCHIVE_EVERY
+        if size <= ARCHIVE_ABOVE or party_state.projection is None:
+            return None
+        if not grown and (archives.until is None or archives.has_more):
+            return None
+        return archive(
+            party_state.folded,
+            party_state.projection,
+            self.plans.catalogue,
+            self.now,
+            archives.until if archives.has_more else None,
+        )
+
+    def _look_at_archives(self, party_state: PartyState, facts: Collection[Fact]) -> None:
+        """Find out whether these new facts may change, or be changed by, what was not loaded."""
+        archives = party_state.archives
+        if archives.until is None or archives.is_whole:
+            return
+        realms, until = party_state.folded.realms, archives.until
+        after = {k: v for realm in realms for k, v in dependencies_of(realm, until).items()}
+        if not still_hold(archives.dependencies, after):
+            self._ask_for_all(party_state)
+            return
+        archives.dependencies = after
+        named = frozenset(key for fact in facts for key in (fact.object_key, *fact.mentions))
+        money = (each for realm in realms for each in open_money(realm))
+        near = (each.near_until(until) for each in money if not named.isdisjoint(each.objects))
+        party = party_state.name
+        if fresh := frozenset[str]().union(*near) - self._request.keys.get(party, frozenset()):
+            self.lacking |= ArchiveRequest(keys={party: fresh})
+
+    def _ask_for_all(self, party_state: PartyState) -> None:
+        self.lacking |= ArchiveRequest(whole=frozenset({party_state.name}))
+
 
 def _facts_by_key(facts: Iterable[Fact]) -> dict[FactKey, Fact]:
     return {(fact.event_id, fact.object_key): fact for fact in facts}
 
 
-def _party_state(stored: Stored) -> PartyState:
+def _party_state(name: PartyId, stored: Stored) -> PartyState:
     return PartyState(
+        name=name,
+        archives=Archives(
+            until=stored.archived_until,
+            dependencies=stored.dependencies,
+            is_whole=stored.is_whole,
+            opened=frozenset(stored.opened),
+            taken_out=frozenset(stored.taken_out),
+        ),
+        size=len(stored.facts),
         facts=_facts_by_key(stored.facts),
         folded=PartyFacts(stored.facts),
         rows=stored.rows,
@@ -136,7 +243,12 @@ def _party_state(stored: Stored) -> PartyState:
 
 def _join(party_state: PartyState, other: PartyState) -> PartyState:
     facts = party_state.facts | other.facts
+    moments = filter(None, (party_state.archives.until, other.archives.until))
     return PartyState(
+        name=party_state.name,
+        # Parties that become one are loaded whole.
+        archives=Archives(until=max(moments, default=None), dependencies={}, is_whole=True),
+        size=party_state.size + other.size,
         facts=facts,
         folded=PartyFacts(facts.values()),
         rows={table: {**rows, **other.rows[table]} for table, rows in party_state.rows.items()},

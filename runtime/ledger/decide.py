@@ -29,8 +29,9 @@ from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import ALREADY_APPLIED, DISCARDED, Outcome, superseded_by
-from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
-from runtime.ledger.load import Stored, keys_stated_by, load
+from runtime.ledger.errors import ArchivesNeeded, IdentityConflict, LocksOutOfOrder
+from runtime.ledger.load import Stored, keys_stated_by
+from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest, EventNeeds, load_past
 from runtime.ledger.locks import Secured, narrow, secure
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Prepared, without_discarded
@@ -105,13 +106,16 @@ def decide(
     prepared: Sequence[Prepared],
     catalogues: CatalogueSource,
     limits: DecideLimits,
+    request: ArchiveRequest = NOTHING_MORE,
 ) -> DecidedBatch:
     """Admit a batch, lock and load its parties, and decide its events.
 
     When the time for deciding is over, the events that are left have no step and no trace in this
     transaction. The first event of the batch is always decided, so a batch never ends without one.
+    ``request`` is what an earlier try turned out to need.
 
     Raises:
+        ArchivesNeeded: the events need more than was loaded; nothing was written.
         IdentityConflict: an event of the batch has the id of another one.
         UnreadableEvent: an event of the batch is new and cannot be read.
         LocksOutOfOrder: another transaction got in between; nothing was written.
@@ -128,10 +132,19 @@ def decide(
     plans = catalogues.current(connection)
     until = limits.clock() + limits.deciding_seconds
     # A discard waits for the rows that `admit` inserted. What was discarded before is seen here.
-    stored = load(connection, secured.stored, not_dead=names - opening.dead_letters.keys())
-    batch = BatchState(stored, plans=plans, now=opening.now)
+    stored = load_past(
+        connection,
+        secured,
+        [_needs(work) for work in works],
+        version=plans.version,
+        request=request,
+        not_dead=names - opening.dead_letters.keys(),
+    )
+    batch = BatchState(stored, plans=plans, now=opening.now, request=request)
     turns = _turns(works, secured, stored)
     steps = _steps(batch, works, turns, lambda: limits.clock() >= until)
+    if batch.lacking != NOTHING_MORE:
+        raise ArchivesNeeded(batch.lacking.whole, batch.lacking.keys)
     if limits.clock() >= until:
         secured = _give_back(connection, works, steps, secured)
         batch.drop_unread()
@@ -141,6 +154,13 @@ def decide(
         batch=batch,
         ends=secured.ends,
     )
+
+
+def _needs(work: Work) -> EventNeeds:
+    again = work.state in {DeliveryState.REPLAYED, DeliveryState.COMPLETED}
+    statements = work.prepared.delivery.statement_ids if again else ()
+    facts = work.prepared.facts if work.mentions else ()
+    return EventNeeds(mentions=work.mentions, facts=facts, restates=frozenset(statements))
 
 
 def _open(

@@ -3,6 +3,7 @@
 LedgerError
  ├── IdentityConflict    one event id, two different events
  ├── LocksOutOfOrder     a lock turned out to be needed after a higher one was taken
+ ├── ArchivesNeeded      events turned out to concern what was not loaded of their parties
  ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
  ├── ObservationTaken    the API showed an object differently within one second
  ├── StatementRefused    what a person states cannot be true, or was taken back already
@@ -11,7 +12,7 @@ LedgerError
  └── SchemaOutdated      the database belongs to another release
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from billing.ids import PartyId
@@ -42,6 +43,21 @@ class LocksOutOfOrder(LedgerError):
         self.keys = frozenset(keys)
         super().__init__(
             f"found too late that {', '.join(sorted(self.keys))} must be locked too;"
+            " nothing was written, try again"
+        )
+
+
+class ArchivesNeeded(LedgerError):
+    """Events concern archived payments that they do not name, so nothing was written.
+
+    ``parties`` have to be loaded whole, ``keys`` are those of the archives of other parties.
+    """
+
+    def __init__(self, parties: frozenset[PartyId], keys: Mapping[PartyId, frozenset[str]]) -> None:
+        self.parties = parties
+        self.keys = keys
+        super().__init__(
+            f"archives of {', '.join(sorted({*parties, *keys}))} have to be loaded, too;"
             " nothing was written, try again"
         )
 

@@ -30,13 +30,21 @@ class Secured:
     """The assignment of every event to its party, valid until the transaction ends.
 
     ``stored`` names the parties in the database. ``ends`` maps every party that was merged to the
-    party it became part of. ``known`` are the memberships of before.
+    party it became part of. ``known`` are the memberships of before, and ``archives`` those of them
+    that are in an archive.
     """
 
     assignments: tuple[PartyAssignment, ...]
     stored: frozenset[PartyId]
     ends: Mapping[PartyId, PartyId]
     known: Mapping[ObjectKey, PartyId]
+    archives: Mapping[ObjectKey, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Memberships:
+    parties: Mapping[ObjectKey, PartyId]
+    archives: Mapping[ObjectKey, str]
 
 
 def secure(connection: Connection, events: Sequence[Mentions]) -> Secured:
@@ -49,20 +57,21 @@ def secure(connection: Connection, events: Sequence[Mentions]) -> Secured:
     # again after locking, and lock what was missing, until the held locks cover every party.
     keys = sorted(frozenset().union(*events))
     known = _memberships(connection, keys)
-    grouping, assignments = _group(known, events)
+    grouping, assignments = _group(known.parties, events)
     held: set[PartyId] = set()
     while missing := grouping.parties() - held:
         lock(connection, missing, above=held)
         held |= missing
         if (now_known := _memberships(connection, keys)) != known:
             known = now_known
-            grouping, assignments = _group(known, events)
-    _write_memberships(connection, known, grouping.memberships())
+            grouping, assignments = _group(known.parties, events)
+    _write_memberships(connection, known.parties, grouping.memberships())
     return Secured(
         assignments=assignments,
-        stored=frozenset(known.values()),
+        stored=frozenset(known.parties.values()),
         ends=grouping.ends(),
-        known=known,
+        known=known.parties,
+        archives=known.archives,
     )
 
 
@@ -129,12 +138,17 @@ _TRY_LOCK = text(
 )
 _TIME = text("SELECT clock_timestamp()")
 _FORGET_MEMBERSHIPS = text("DELETE FROM memberships WHERE object_key = ANY(:keys)")
-_MEMBERSHIPS = text("SELECT object_key, party FROM memberships WHERE object_key = ANY(:keys)")
+_MEMBERSHIPS = text(
+    "SELECT object_key, party, archive FROM memberships WHERE object_key = ANY(:keys)"
+)
 
 
-def _memberships(connection: Connection, keys: list[ObjectKey]) -> dict[ObjectKey, PartyId]:
-    rows = connection.execute(_MEMBERSHIPS, {"keys": keys})
-    return {row.object_key: row.party for row in rows}
+def _memberships(connection: Connection, keys: list[ObjectKey]) -> _Memberships:
+    rows = connection.execute(_MEMBERSHIPS, {"keys": keys}).all()
+    return _Memberships(
+        parties={key: party for key, party, _ in rows},
+        archives={key: archive for key, _, archive in rows if archive},
+    )
 
 
 def _group(

@@ -26,7 +26,13 @@ from runtime.ledger.catalogues import CatalogueCache, CatalogueSource
 from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
-from runtime.ledger.errors import DeadLetterChanged, FactsOutdated, LocksOutOfOrder
+from runtime.ledger.errors import (
+    ArchivesNeeded,
+    DeadLetterChanged,
+    FactsOutdated,
+    LocksOutOfOrder,
+)
+from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest
 from runtime.ledger.observed import store_observations, with_stored_fetches
 from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange, state
@@ -107,11 +113,15 @@ class Ledger:
             LedgerError: for the reasons named in ``runtime.ledger.errors``.
             UnreadableEvent: one of them is new and its body does not tell what it is about.
         """
-        return self._persistently(lambda: self._record(self._prepared(deliveries), lock_seconds))
+        return self._persistently(
+            lambda request: self._record(self._prepared(deliveries), lock_seconds, request)
+        )
 
     def preview(self, deliveries: Sequence[Delivery]) -> Preview:
         """Return what ``record`` would do now; take its locks and roll its writes back."""
-        return self._persistently(lambda: self._preview(self._prepared(deliveries)))
+        return self._persistently(
+            lambda request: self._preview(self._prepared(deliveries), request)
+        )
 
     def rehearse(
         self,
@@ -148,7 +158,7 @@ class Ledger:
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction, again when another one got in between, and commit it."""
 
-        def attempt() -> T:
+        def attempt(_: ArchiveRequest) -> T:
             with self._engine.begin() as connection:
                 return work(connection)
 
@@ -157,7 +167,7 @@ class Ledger:
     def try_out(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction, again when another one got in between, and roll it back."""
 
-        def attempt() -> T:
+        def attempt(_: ArchiveRequest) -> T:
             with self._engine.connect() as connection:
                 done = work(connection)
                 connection.execute(CHECK_DEFERRED)
@@ -166,35 +176,41 @@ class Ledger:
 
         return self._persistently(attempt)
 
-    def _persistently(self, attempt: Callable[[], T]) -> T:
+    def _persistently(self, attempt: Callable[[ArchiveRequest], T]) -> T:
         """Call ``attempt`` again when another transaction got in between; it then sees its writes.
 
-        Parties with facts of earlier readers are read again before the next try.
+        Parties with facts of earlier readers are read again before the next try, and archives that
+        turned out to be needed are asked for in it.
         """
+        request = NOTHING_MORE
         for _ in range(MAX_TRIES - 1):
             try:
-                return attempt()
+                return attempt(request)
             except (LocksOutOfOrder, DeadLetterChanged):
                 continue
+            except ArchivesNeeded as needed:
+                request |= ArchiveRequest(needed.parties, needed.keys)
             except FactsOutdated as outdated:
                 if self._read_again is None:
                     raise
                 self._read_again(outdated.parties)
-        return attempt()
+        return attempt(request)
 
     def _prepared(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
         return prepare(with_stored_fetches(self._engine, deliveries), self._scope)
 
-    def _record(self, prepared: Sequence[Prepared], lock_seconds: float) -> list[Settlement]:
+    def _record(
+        self, prepared: Sequence[Prepared], lock_seconds: float, request: ArchiveRequest
+    ) -> list[Settlement]:
         limits = replace(self._limits, lock_seconds=lock_seconds)
         with self._engine.begin() as connection:
-            decided = decide(connection, prepared, self._catalogues, limits)
+            decided = decide(connection, prepared, self._catalogues, limits, request)
             _write(connection, decided)
             return [_settlement(step, decided) for step in decided.steps]
 
-    def _preview(self, prepared: Sequence[Prepared]) -> Preview:
+    def _preview(self, prepared: Sequence[Prepared], request: ArchiveRequest) -> Preview:
         with self._engine.connect() as connection:
-            decided = decide(connection, prepared, self._catalogues, DecideLimits())
+            decided = decide(connection, prepared, self._catalogues, DecideLimits(), request)
             connection.rollback()
         return tuple(_preview_of(step, decided) for step in decided.steps)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 
 from sqlalchemy import Connection, text
 
+from billing.archiving.archive import Archived
 from billing.fact_codec import fact_to_json
 from billing.facts import READER_NUMBER, Fact
 from billing.ids import EventId, ObjectKey, PartyId, object_key, realm_in
@@ -30,6 +31,7 @@ from models.tables import (
     StoredSubscription,
     UserEntitlement,
 )
+from runtime.ledger.archives import archive_parties, archives_columns, put_away, take_out
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.bulk import delete_rows, insert_rows
 from runtime.ledger.decisions import (
@@ -140,6 +142,8 @@ def write(
 ) -> None:
     """Write everything; ``ends`` maps each merged party to the one it became part of."""
     _absorb(connection, ends)
+    archived = archive_parties(batch)
+    take_out(connection, batch)
     for party, party_state in batch.parties.items():
         if party_state.catalogue_version not in {None, batch.plans.version}:
             pending.renew(party, party_state)
@@ -148,13 +152,14 @@ def write(
     for table in TableName:
         _write_rows(connection, table, pending, batch, ends)
     insert_rows(connection, PaymentEvent, pending.money)
-    _write_parties(connection, batch)
+    put_away(connection, archived)
+    _write_parties(connection, batch, archived)
     raised = raise_versions(connection, pending.versions.steps)
     audit = [_numbered(entry, batch, pending.versions, raised) for entry in pending.audit]
     insert_rows(connection, AuditLog, audit)
 
 
-_BELONGING = ("memberships", "facts", "search_terms", *TableName)
+_BELONGING = ("memberships", "facts", "search_terms", "archive_keys", *TableName)
 """Tables whose rows name the party they belong to."""
 
 
@@ -218,7 +223,9 @@ def _completer(table: TableName, batch: BatchState) -> Callable[[Row], dict[str,
     return lambda _: written
 
 
-def _write_parties(connection: Connection, batch: BatchState) -> None:
+def _write_parties(
+    connection: Connection, batch: BatchState, archived: Mapping[PartyId, Archived]
+) -> None:
     rows = [
         {
             "party": party,
@@ -236,6 +243,7 @@ def _write_parties(connection: Connection, batch: BatchState) -> None:
             "undecided": party_state.projection.undecided,
             "awaiting_invoice": party_state.projection.awaiting_invoice,
             "without_line_items": party_state.projection.without_line_items,
+            **archives_columns(party_state, archived.get(party)),
         }
         for party, party_state in batch.parties.items()
         if party_state.projection is not None

@@ -15,7 +15,7 @@ from billing.ids import PartyId
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.load import load
+from runtime.ledger.load_past import load_for_plans
 from runtime.ledger.locks import lock, time_under_locks, try_lock
 from runtime.ledger.write import ChangeCause, PendingWrites, write
 
@@ -94,7 +94,8 @@ def _project(
     cause: ChangeCause,
 ) -> None:
     plans = catalogues.current(connection)
-    batch = BatchState(load(connection, parties), plans=plans, now=cause.occurred_at)
+    stored = load_for_plans(connection, parties, plans.version)
+    batch = BatchState(stored, plans=plans, now=cause.occurred_at)
     pending = PendingWrites()
     for party in sorted(batch.parties):
         pending.add(cause, party, batch.project(batch.parties[party]))

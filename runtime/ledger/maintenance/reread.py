@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from billing.archiving.archive import FactKey
 from billing.errors import MalformedEvent
 from billing.facts import Fact
 from billing.fetching.observations import Observations
@@ -17,7 +18,7 @@ from billing.ids import EventId, ObjectKey
 from billing.readers.registry import IgnoredReason
 from runtime.event_body import parse
 from runtime.ledger.admit import resettle
-from runtime.ledger.batch_state import BatchState, FactKey, PartyState
+from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.deliveries import DISCARDED, REPLAY, Delivery, Outcome
 from runtime.ledger.load import keys_stated_by
 from runtime.ledger.locks import Secured

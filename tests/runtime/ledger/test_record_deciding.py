@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from runtime.failures.classify import Transient, classify
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.deliveries import Delivery
-from runtime.ledger.load import load
+from runtime.ledger.load_past import load_past
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import (
     NOW,
@@ -166,7 +166,7 @@ def test_an_event_that_is_decided_too_slowly_is_no_outage(
         return add_facts(batch, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BatchState, "add_facts", decide_slowly)
-    monkeypatch.setattr("runtime.ledger.decide.load", _briefly_patient(engine))
+    monkeypatch.setattr("runtime.ledger.decide.load_past", _briefly_patient(engine))
     stated = customer("cus_1") | {"description": "x" * 1_000_000}
     bodies = [event("customer.updated", stated, at=NOW) for _ in range(events)]
 
@@ -185,9 +185,9 @@ def test_a_batch_may_pause_for_a_shorter_time_than_an_event_alone(
     def note(connection: Connection, parties: object, **given: object) -> object:
         limit = "SELECT current_setting('idle_in_transaction_session_timeout')"
         seen.append(connection.scalar(text(limit)))
-        return load(connection, parties, **given)  # type: ignore[arg-type]
+        return load_past(connection, parties, *rest, **given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("runtime.ledger.decide.load", note)
+    monkeypatch.setattr("runtime.ledger.decide.load_past", note)
     bodies = [event("customer.created", customer(f"cus_{n}")) for n in range(events)]
 
     ledger.record([delivery(body) for body in bodies])
@@ -202,11 +202,13 @@ _IDLE_SESSIONS = (
 
 
 def _briefly_patient(engine: Engine) -> Callable[..., object]:
-    """Return ``load`` in a session that may be idle for a moment only, to save twenty seconds."""
+    """Return ``load_past`` in a session that may be idle for a moment only, to save twenty seconds."""
 
-    def load_then_hurry(connection: object, parties: object, **given: object) -> object:
+    def load_then_hurry(
+        connection: object, parties: object, *rest: object, **given: object
+    ) -> object:
         limit = text("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
         connection.execute(limit)  # type: ignore[attr-defined]
-        return load(connection, parties, **given)  # type: ignore[arg-type]
+        return load_past(connection, parties, *rest, **given)  # type: ignore[arg-type]
 
     return load_then_hurry

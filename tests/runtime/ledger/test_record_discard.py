@@ -151,7 +151,7 @@ def test_a_discard_after_the_dead_letter_was_read_holds(
 
 @UNDER_WAY
 @pytest.mark.usefixtures("dead")
-@pytest.mark.parametrize("step", ["admit", "load"])
+@pytest.mark.parametrize("step", ["admit", "load_past"])
 def test_a_discard_while_the_event_is_settled_waits_and_says_that_it_came_too_late(  # noqa: PLR0917 - fixtures
     ledger: Ledger,
     engine: Engine,
@@ -197,7 +197,7 @@ def test_a_discard_that_waited_for_a_settling_that_failed_holds(
         operator.begin()
         raise ConnectionError
 
-    once_after(monkeypatch, decide, "load", fail)
+    once_after(monkeypatch, decide, "load_past", fail)
     with pytest.raises(ConnectionError):
         ledger.record([under_way])
 
@@ -275,7 +275,7 @@ def test_a_dead_letter_made_in_mid_settlement_is_discarded_with_the_word_that_it
         make_dead_letter(engine)
         operator.begin()
 
-    once_after(monkeypatch, decide, "load", die_and_discard)
+    once_after(monkeypatch, decide, "load_past", die_and_discard)
 
     assert outcomes(ledger.record([under_way])) == APPLIED
     answer = operator.end()
@@ -314,7 +314,7 @@ def test_the_discard_of_a_failed_replay_leaves_what_is_settled(
     make_dead_letter(engine)
     before = contents(engine, without=["audit_logs", "dead_letters"])
     answers: list[DiscardResult] = []
-    once_after(monkeypatch, decide, "load", lambda: answers.append(operator.discard()))
+    once_after(monkeypatch, decide, "load_past", lambda: answers.append(operator.discard()))
 
     (settled,) = ledger.record([REPLAYED])
 

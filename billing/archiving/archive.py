@@ -1,0 +1,296 @@
+"""What of a party's past is archived: kept, but not loaded with it any more.
+
+Payments older than the newest few are archived whole, each with all that belongs to it. Of an
+object with many observations those are archived that no later one needs. Whether anything may go is
+not guessed: the party is projected without it, and only what leaves everything else as it was goes.
+What holds in the future as well is decided by ``dependencies``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from billing.archiving.components import Component, components_of
+from billing.archiving.dependencies import PASSES, Dependencies, dependencies_of, has_clock
+from billing.archiving.observations import spare_observations
+from billing.archiving.old_payments import old_payments
+from billing.archiving.special_keys import OpenMoney, keys_of_invoices, keys_referred_to, open_money
+from billing.catalogue import Catalogue
+from billing.facts import Fact, Kind, SubscriptionFields
+from billing.ids import EventId, ObjectKey, object_key, realm_in
+from billing.projection.party import PartyFacts, ProjectedRealm
+from billing.rows import EntitlementRow, Key, PaymentRow, Projection, PurchaseRow
+
+COMPACTED: Final = frozenset({Kind.CUSTOMER, Kind.SUBSCRIPTION})
+"""Kinds of objects that live for years and are observed again and again."""
+
+MAX_REFUSALS: Final = 12
+"""Each refusal costs a projection; what is refused waits until the party has grown again."""
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+FactKey = tuple[EventId, ObjectKey]
+
+
+class Archive(NamedTuple):
+    """One archive: the facts in it, the objects that events find it by, and its special keys."""
+
+    name: str
+    facts: tuple[FactKey, ...]
+    keys: tuple[ObjectKey, ...]
+    special_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """What goes into archives, and what the rest of the party then depends on.
+
+    The rows are named by key, each with its archive. ``until`` is the newest moment of anything in
+    an archive of the party.
+    """
+
+    archives: tuple[Archive, ...]
+    payments: Mapping[Key, str]
+    purchases: Mapping[Key, str]
+    entitlements: Mapping[Key, str]
+    dependencies: Dependencies
+    until: datetime
+
+
+class _Part(NamedTuple):
+    """What is archived together or not at all: a payment, or observations of one object."""
+
+    facts: tuple[Fact, ...]
+    component: Component | None = None
+
+
+@dataclass(slots=True)
+class _Party:
+    """The party as it was just projected, with what archiving asks of it."""
+
+    facts: PartyFacts
+    projection: Projection
+    catalogue: Catalogue
+    now: datetime
+    until: datetime
+    money: list[OpenMoney] = field(default_factory=list)
+    refusals: int = 0
+
+    def without(self, parts: Sequence[_Part]) -> "tuple[PartyFacts, Projection]":
+        """Return the rest of the party and its projection."""
+        gone = {_key(fact) for part in parts for fact in part.facts}
+        rest = PartyFacts(fact for fact in self.facts if _key(fact) not in gone)
+        return rest, rest.project(self.catalogue, self.now)
+
+    def grow(self, chosen: list[_Part], more: list[_Part]) -> list[_Part]:
+        """Add as many parts as leave the rest as it was, halving those that do not."""
+        if not more or _leave_the_rest(self, [*chosen, *more]):
+            return [*chosen, *more]
+        self.refusals += 1
+        if len(more) == 1 or self.refusals > MAX_REFUSALS:
+            return chosen
+        middle = len(more) // 2
+        return self.grow(self.grow(chosen, more[:middle]), more[middle:])
+
+    def until_with(self, parts: Sequence[_Part]) -> datetime:
+        """Return the newest moment of anything archived, once these parts are."""
+        components = [part.component for part in parts if part.component]
+        keys = frozenset[ObjectKey]().union(*(each.keys for each in components))
+        moments = [each.newest_at for each in components]
+        moments += [at for each in self.money if each.ref in keys for at in each.moments]
+        ends = (row.ends_at for row in self._purchases_of(keys))
+        return max((self.until, *moments, *filter(None, ends)))
+
+    def _purchases_of(self, keys: frozenset[ObjectKey]) -> list[PurchaseRow]:
+        rows = self.projection.purchases.values()
+        return [row for row in rows if object_key(row.realm, row.purchase_ref) in keys]
+
+
+def archive(
+    facts: PartyFacts,
+    projection: Projection,
+    catalogue: Catalogue,
+    now: datetime,
+    until: datetime | None = None,
+) -> Archived | None:
+    """Return what may go into archives now; None if nothing may.
+
+    ``facts`` were just projected to ``projection``. ``until`` is the newest moment of what is
+    archived already and not among ``facts``.
+    """
+    if any(has_clock(realm.objects) for realm in facts.realms):
+        return None
+    party = _Party(facts, projection, catalogue, now, until or _NEVER)
+    party.money = [each for realm in facts.realms for each in open_money(realm)]
+    together = [*_paired(party.money), *(pair for each in facts.realms for pair in _linked(each))]
+    components = components_of(facts, together)
+    realms = {realm.objects.realm: realm for realm in facts.realms}
+    old = old_payments(components, realms, now)
+    chosen = party.grow([], [_Part(tuple(each.facts), each) for each in old])
+    kept = (
+        frozenset[ObjectKey]()
+        .union(*(each.keys for each in components))
+        .difference(*(part.component.keys for part in chosen if part.component))
+    )
+    chosen = party.grow(chosen, _spare_parts(facts, kept))
+    return _archived(party, chosen) if chosen else None
+
+
+def _key(fact: Fact) -> FactKey:
+    return fact.event_id, fact.object_key
+
+
+def _linked(realm: ProjectedRealm) -> Iterator[tuple[ObjectKey, ObjectKey]]:
+    """Yield each invoice with each of its payments, which may name it by a cut-off id only."""
+    name = realm.objects.realm
+    for match in realm.matched.matches.values():
+        yield from ((object_key(name, match.ref), object_key(name, ref)) for ref in match.payments)
+
+
+def _paired(money: Iterable[OpenMoney]) -> list[tuple[ObjectKey, ObjectKey]]:
+    """Return each invoice with each payment that is, or might be, its money without a link."""
+    payments: dict[str, list[ObjectKey]] = {}
+    invoices = []
+    for each in money:
+        if each.is_invoice:
+            invoices.append(each)
+        else:
+            for minute in each.keys:
+                payments.setdefault(minute, []).append(each.ref)
+    return [
+        (each.ref, ref)
+        for each in invoices
+        for minute in each.near
+        for ref in payments.get(minute, ())
+    ]
+
+
+def _spare_parts(facts: PartyFacts, kept: frozenset[ObjectKey]) -> list[_Part]:
+    """Return the spare observations of each object, but for those that name a loaded invoice."""
+    parts = []
+    for kind, history in facts.histories():
+        if kind in COMPACTED:
+            spare = spare_observations(history)
+            going = tuple(fact for fact in spare if _invoice_named(fact) not in kept)
+            parts += [_Part(going)] if going else []
+    return parts
+
+
+def _invoice_named(fact: Fact) -> ObjectKey | None:
+    if isinstance(fact.fields, SubscriptionFields) and fact.fields.latest_invoice:
+        return object_key(realm_in(fact.object_key), fact.fields.latest_invoice)
+    return None
+
+
+def _leave_the_rest(party: _Party, parts: Sequence[_Part]) -> bool:
+    """Return True if the rest of the party is projected as before without these parts."""
+    rest, projection = party.without(parts)
+    until = party.until_with(parts)
+    return (
+        _shared_rows(projection) == _shared_rows(party.projection)
+        and _gone(party.projection.payments, projection.payments, parts) is not None
+        and _gone(party.projection.purchases, projection.purchases, parts) is not None
+        and _gone(party.projection.entitlements, projection.entitlements, parts) is not None
+        and _without_passes(_all(rest, until)) == _without_passes(_all(party.facts, until))
+    )
+
+
+def _shared_rows(projection: Projection) -> Projection:
+    return replace(projection, payments={}, purchases={}, entitlements={})
+
+
+def _all(facts: PartyFacts, until: datetime) -> dict[str, str]:
+    return {
+        name: value
+        for realm in facts.realms
+        for name, value in dependencies_of(realm, until).items()
+    }
+
+
+def _without_passes(dependencies: Dependencies) -> dict[str, str]:
+    return {name: value for name, value in dependencies.items() if not name.endswith(PASSES)}
+
+
+Row = PaymentRow | PurchaseRow | EntitlementRow
+
+
+def _gone(
+    before: Mapping[Key, Row], after: Mapping[Key, Row], parts: Sequence[_Part]
+) -> dict[Key, str] | None:
+    """Return the archive of each row that is projected no more.
+
+    It is None if another row changed, or one goes that belongs to no part.
+    """
+    names = _names_by_key(parts)
+    found: dict[Key, str] = {}
+    if not after.keys() <= before.keys():
+        return None
+    for key, row in before.items():
+        if key in after:
+            if after[key] != row:
+                return None
+            continue
+        name = names.get(object_key(row.realm, _ref_of(row)))
+        if name is None:
+            return None
+        found[key] = name
+    return found
+
+
+def _ref_of(row: Row) -> str:
+    match row:
+        case PaymentRow():
+            return row.payment_ref
+        case PurchaseRow():
+            return row.purchase_ref
+        case EntitlementRow():
+            return row.source
+
+
+def _names_by_key(parts: Sequence[_Part]) -> dict[ObjectKey, str]:
+    components = (part.component for part in parts if part.component)
+    return {key: each.name for each in components for key in each.keys}
+
+
+def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
+    rest, projection = party.without(parts)
+    until = party.until_with(parts)
+    before = party.projection
+    return Archived(
+        archives=tuple(_archives(parts, party.money)),
+        payments=_gone(before.payments, projection.payments, parts) or {},
+        purchases=_gone(before.purchases, projection.purchases, parts) or {},
+        entitlements=_gone(before.entitlements, projection.entitlements, parts) or {},
+        dependencies=_all(rest, until),
+        until=until,
+    )
+
+
+def _archives(parts: Iterable[_Part], money: Iterable[OpenMoney]) -> Iterator[Archive]:
+    keys_of = {each.ref: each.keys for each in money}
+    for part in parts:
+        if part.component:
+            yield _archive_of_payment(part.component, keys_of)
+        else:
+            yield from _archives_of_observations(part.facts)
+
+
+def _archive_of_payment(
+    component: Component, keys_of: Mapping[ObjectKey, frozenset[str]]
+) -> Archive:
+    of_money = (keys_of[key] for key in component.keys if key in keys_of)
+    references = (*keys_of_invoices(component.invoices), *keys_referred_to(component.facts))
+    special = frozenset(references).union(*of_money)
+    facts = tuple(map(_key, component.facts))
+    return Archive(component.name, facts, tuple(sorted(component.keys)), tuple(sorted(special)))
+
+
+def _archives_of_observations(facts: Iterable[Fact]) -> Iterator[Archive]:
+    """Yield the observations that name one invoice together, to be found with it."""
+    by_invoice: dict[ObjectKey | None, list[Fact]] = {}
+    for fact in facts:
+        by_invoice.setdefault(_invoice_named(fact), []).append(fact)
+    for invoice, naming in by_invoice.items():
+        name = invoice or f"{naming[0].object_key} observations"
+        yield Archive(name, tuple(map(_key, naming)), (invoice,) if invoice else (), ())

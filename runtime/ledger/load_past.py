@@ -1,0 +1,213 @@
+"""What a batch of events needs of its parties, which is less than all of a long past.
+
+Most of that is in archives. An event asks for the archive of each object that it names, for
+those that it may pair with, and, if it is older than what is known of its object, for the
+observations around it. A party is loaded whole where no part of it can decide: when parties become
+one, when other plans are in force, when a settled event states something else, and when an event
+turned out to change what archives depend on.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from billing.archiving.archive import COMPACTED
+from billing.archiving.observations import AROUND
+from billing.archiving.special_keys import keys_of_invoices, keys_referred_to
+from billing.fact_codec import fact_from_json
+from billing.facts import Fact
+from billing.ids import ObjectKey, PartyId, stripe_id_of
+from runtime.ledger.load import (
+    ARCHIVED,
+    OPENED,
+    Stored,
+    load_without_archives,
+    refuse_outdated,
+    take_rows,
+)
+from runtime.ledger.locks import Mentions, Secured
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveRequest:
+    """What a first try turned out to need: whole parties, and archives by special keys."""
+
+    whole: frozenset[PartyId] = frozenset()
+    keys: Mapping[PartyId, frozenset[str]] = field(default_factory=dict)
+
+    def __or__(self, other: "ArchiveRequest") -> "ArchiveRequest":
+        keys = {
+            party: self.keys.get(party, frozenset()) | other.keys.get(party, frozenset())
+            for party in self.keys.keys() | other.keys.keys()
+        }
+        return ArchiveRequest(self.whole | other.whole, keys)
+
+
+NOTHING_MORE = ArchiveRequest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventNeeds:
+    """The objects that one event names, its facts, and what settled statements it replaces."""
+
+    mentions: Mentions
+    facts: tuple[Fact, ...]
+    restates: frozenset[str]
+
+
+def load_past(
+    connection: Connection,
+    secured: Secured,
+    events: Sequence[EventNeeds],
+    *,
+    version: int,
+    request: ArchiveRequest,
+    not_dead: Iterable[str],
+) -> dict[PartyId, Stored]:
+    """Return what these events need of their parties, which may be nothing.
+
+    Raises:
+        DeadLetterChanged: an event of ``not_dead`` has a dead letter now.
+        FactsOutdated: earlier readers wrote facts of one of the parties.
+    """
+    stored = load_without_archives(connection, secured.stored, not_dead=not_dead)
+    refuse_outdated(stored)
+    archived = {party: each for party, each in stored.items() if each.has_more}
+    if archived:
+        merged = frozenset(secured.ends) | frozenset(secured.ends.values())
+        others = frozenset(p for p, each in archived.items() if each.catalogue_version != version)
+        restated = _restated(connection, archived, events)
+        whole = archived.keys() & (merged | others | restated | request.whole)
+        _load_whole(connection, {party: archived[party] for party in whole})
+        parts = {party: archived[party] for party in archived.keys() - whole}
+        _open(connection, parts, secured, events, request)
+        _take_out(connection, parts, secured, events)
+    return stored
+
+
+def load_for_plans(
+    connection: Connection, parties: Iterable[PartyId], version: int
+) -> dict[PartyId, Stored]:
+    """Return what these parties need to be projected by the plans of this version.
+
+    Raises:
+        FactsOutdated: earlier readers wrote facts of one of the parties.
+    """
+    stored = load_without_archives(connection, parties)
+    refuse_outdated(stored)
+    _load_whole(
+        connection,
+        {p: s for p, s in stored.items() if s.has_more and s.catalogue_version != version},
+    )
+    return stored
+
+
+def _restated(
+    connection: Connection, archived: Collection[PartyId], events: Iterable[EventNeeds]
+) -> frozenset[PartyId]:
+    """Return the parties with archived facts of statements that are replaced."""
+    ids = sorted(frozenset().union(*(each.restates for each in events)))
+    if not ids:
+        return frozenset()
+    found = connection.scalars(_RESTATED, {"ids": ids, "parties": sorted(archived)})
+    return frozenset(PartyId(party) for party in found)
+
+
+def _load_whole(connection: Connection, parties: Mapping[PartyId, Stored]) -> None:
+    if parties:
+        take_rows(parties, connection.execute(ARCHIVED, {"parties": sorted(parties)}))
+    for each in parties.values():
+        each.is_whole = True
+
+
+def _open(
+    connection: Connection,
+    parties: Mapping[PartyId, Stored],
+    secured: Secured,
+    events: Iterable[EventNeeds],
+    request: ArchiveRequest,
+) -> None:
+    """Load the archives that events name something in, or reach by a special key."""
+    keys = set[str]()
+    for each in events:
+        for key in each.mentions & secured.archives.keys():
+            if found := parties.get(secured.known[key]):
+                found.opened.add(secured.archives[key])
+        keys.update(_special_keys(each, secured, parties))
+    for party in parties.keys() & request.keys.keys():
+        keys |= request.keys[party]
+    if keys:
+        asked = {"keys": sorted(keys), "parties": sorted(parties)}
+        for party, archive in connection.execute(_BY_KEY, asked):
+            parties[party].opened.add(archive)
+    opened = {party: each for party, each in parties.items() if each.opened}
+    if opened:
+        names = sorted(frozenset().union(*(each.opened for each in opened.values())))
+        asked = {"parties": sorted(opened), "archives": names}
+        take_rows(opened, connection.execute(OPENED, asked))
+
+
+def _special_keys(
+    event: EventNeeds, secured: Secured, parties: Mapping[PartyId, Stored]
+) -> Iterator[str]:
+    """Yield the keys of references to invoices, where the party of the event has archives.
+
+    An invoice is asked for once, when it is named first.
+    """
+    if any(secured.known.get(key) in parties for key in event.mentions):
+        fresh = event.mentions - secured.known.keys()
+        yield from keys_referred_to(event.facts)
+        yield from keys_of_invoices(key for key in fresh if stripe_id_of(key).startswith("in_"))
+
+
+def _take_out(
+    connection: Connection,
+    parties: Mapping[PartyId, Stored],
+    secured: Secured,
+    events: Iterable[EventNeeds],
+) -> None:
+    """Load the observations around each fact that is older than what is loaded of its object."""
+    newest = {party: _newest_by_object(each.facts) for party, each in parties.items()}
+    for fact in (fact for each in events for fact in each.facts):
+        party = secured.known.get(fact.object_key)
+        if party is None or party not in parties or fact.kind not in COMPACTED:
+            continue
+        known_at = newest[party].get(fact.object_key)
+        if known_at and fact.created_at < known_at:
+            found = connection.execute(
+                _AROUND, {"key": fact.object_key, "at": fact.created_at, "number": AROUND}
+            )
+            around = [fact_from_json(each) for (each,) in found]
+            parties[party].facts += around
+            parties[party].taken_out.update((each.event_id, each.object_key) for each in around)
+
+
+def _newest_by_object(facts: Iterable[Fact]) -> Mapping[ObjectKey, datetime]:
+    newest: dict[ObjectKey, datetime] = defaultdict(lambda: _EARLIEST)
+    for fact in facts:
+        at = fact.created_at.replace(microsecond=0)
+        newest[fact.object_key] = max(newest[fact.object_key], at)
+    return dict(newest)
+
+
+_EARLIEST = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+_RESTATED = text(
+    "SELECT DISTINCT party FROM facts WHERE event_id = ANY(:ids) AND archive <> ''"
+    " AND party = ANY(:parties)"
+)
+_BY_KEY = text(
+    "SELECT DISTINCT party, archive FROM archive_keys WHERE key = ANY(:keys)"
+    " AND party = ANY(:parties)"
+)
+_AROUND = text(
+    "SELECT fact FROM facts WHERE object_key = :key AND archive <> '' AND created_at BETWEEN"
+    " coalesce((SELECT min(created_at) FROM (SELECT created_at FROM facts WHERE object_key = :key"
+    "  AND archive <> '' AND created_at < :at ORDER BY created_at DESC LIMIT :number) AS before),"
+    "  :at)"
+    " AND coalesce((SELECT max(created_at) FROM (SELECT created_at FROM facts"
+    "  WHERE object_key = :key AND archive <> '' AND created_at > :at ORDER BY created_at"
+    "  LIMIT :number) AS after), :at)"
+)
