@@ -22,7 +22,7 @@ from billing.ids import EventId, ObjectKey, object_key, realm_in
 from billing.projection.party import PartyFacts, ProjectedRealm
 from billing.rows import EntitlementRow, Key, PaymentRow, Projection, PurchaseRow
 
-COMPACTED: Final = frozenset({Kind.CUSTOMER, Kind.SUBSCRIPTION})
+COMPACTED: Final = frozenset({Kind.CUSTOMER, Kind.ENTITLEMENT_SUMMARY, Kind.SUBSCRIPTION})
 """Kinds of objects that live for years and are observed again and again."""
 
 MAX_REFUSALS: Final = 12

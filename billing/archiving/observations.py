@@ -1,14 +1,122 @@
-"""Observations of one object that no later one needs."""
+"""The observations of one object that may be archived, and those that an older one needs back.
 
-from typing import Final
+A subscription can have thousands of observations, and its state follows from few of them. The
+others are spare: with or without them, every later observation leads to the same state. An older
+one may come between two that are spare, so those around it are loaded first. What is spare of the
+loaded ones is then spare of all.
 
-from billing.facts import Fact
+Two properties of the order carry this (``billing/objects/ordering.py``). The order inside a second
+depends on all of its facts and on the state before them, and on nothing else. A second with one
+fact ends in the state of that fact, so no change before it reaches what comes after it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from billing.facts import CustomerFields, EntitlementSummaryFields, Fact, SubscriptionFields
 from billing.objects.ordering import ObjectHistory
-
-AROUND: Final = 12
-"""The number of observations on each side of an older one that decide what it changes."""
+from billing.statuses import PAST_DUE, SUBSCRIPTION_ENDED, SUBSCRIPTION_GRANTS
 
 
 def spare_observations(history: ObjectHistory) -> tuple[Fact, ...]:
-    """Return the observations that neither the state nor any later observation needs."""
-    return ()
+    """Return the observations of an object that neither its state nor any later one needs.
+
+    Two fields of a subscription's state need all of them and are kept apart: ``invoices``, and
+    ``latest_moment``, which counts in the time of a test clock alone. With a test clock or a list
+    that Stripe cut off, nothing is spare. Nor is it of kinds other than subscriptions, customers
+    and entitlement summaries: Stripe changes their objects a few times and then no more.
+    """
+    facts = history.facts
+    traits = [_traits(fact) for fact in facts]
+    if None in traits:
+        return ()
+    changes = (place for place, (a, b) in enumerate(pairwise(traits), 1) if a != b)
+    missed = (place for place, fact in enumerate(facts) if _shows_missed_change(fact))
+    needed = {0, *changes, *missed, *_deciding(facts)}
+    kept = _with_order(facts, needed)
+    return tuple(fact for place, fact in enumerate(facts) if place not in kept)
+
+
+def observations_around(facts: Iterable[Fact], at: datetime) -> tuple[Fact, ...]:
+    """Return the facts of an object that decide where a fact of a second belongs.
+
+    They go from the last second before it that has one fact to the first such second after it, or
+    to the end of the facts. Usually these are two.
+    """
+    known = tuple(facts)
+    second = _second(at)
+    sizes = Counter(_second(fact.created_at) for fact in known)
+    single = [each for each, size in sizes.items() if size == 1]
+    first = max((each for each in single if each < second), default=min((*sizes, second)))
+    last = min((each for each in single if each > second), default=max((*sizes, second)))
+    return tuple(fact for fact in known if first <= _second(fact.created_at) <= last)
+
+
+def _traits(fact: Fact) -> tuple[object, ...] | None:
+    """Return what the state remembers of each change; None if it may remember the whole fact."""
+    match fact.fields:
+        case SubscriptionFields(test_clock=None, items_complete=True) as fields:
+            items = [
+                (item.id, item.price, item.lookup_key, item.product, item.quantity)
+                for item in fields.items
+            ]
+            return (fact.customer_id, fields.own_created_at, fields.metadata, items)
+        case CustomerFields(test_clock=None) as fields:
+            return (fact.customer_id, fields.own_created_at, fields.metadata)
+        case EntitlementSummaryFields(complete=True):
+            return (fact.customer_id,)
+        case _:
+            return None
+
+
+def _shows_missed_change(fact: Fact) -> bool:
+    """Return True if its metadata changed: no fact may show the metadata before, or only this."""
+    match fact.fields, fact.before:
+        case SubscriptionFields() as now, SubscriptionFields() as before:
+            return now.metadata != before.metadata
+        case CustomerFields() as now, CustomerFields() as before:
+            return now.metadata != before.metadata
+        case _:
+            return False
+
+
+def _deciding(facts: Sequence[Fact]) -> Iterator[int]:
+    """Yield the places of facts that decide something however many are like them."""
+    shown = [fact.fields for fact in facts]
+    statuses = [each.status for each in shown if isinstance(each, SubscriptionFields)]
+    yield from (place for place, status in enumerate(statuses) if status in SUBSCRIPTION_ENDED)
+    yield from [place for place, status in enumerate(statuses) if status in SUBSCRIPTION_GRANTS][
+        -1:
+    ]
+    if not_past_due := [place for place, status in enumerate(statuses) if status != PAST_DUE]:
+        since = not_past_due[-1] + 1  # the place of the first of those that are past due now
+        yield from range(since - 1, min(since + 1, len(facts)))
+        yield max(not_past_due, key=lambda place: facts[place].created_at)
+    lists = [each.lookup_keys for each in shown if isinstance(each, EntitlementSummaryFields)]
+    yield from [place for place, listed in enumerate(lists) if listed][-1:]
+
+
+def _with_order(facts: Sequence[Fact], needed: Iterable[int]) -> set[int]:
+    """Add the places of the facts on which the order of the needed ones depends.
+
+    Later facts may still fall into the newest second. Of a second with one needed fact, the others
+    decide nothing.
+    """
+    kept = set(needed)
+    for second in reversed(_seconds(facts)):
+        if second.stop == len(facts) or len(kept.intersection(second)) > 1:
+            kept.update(range(max(0, second.start - 1), second.stop))
+    return kept
+
+
+def _seconds(facts: Sequence[Fact]) -> list[range]:
+    """Return the places of the facts of each second."""
+    seconds = [_second(fact.created_at) for fact in facts]
+    starts = [place for place, (a, b) in enumerate(pairwise(seconds), 1) if a != b]
+    return [range(*ends) for ends in pairwise((0, *starts, len(facts)))]
+
+
+def _second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)

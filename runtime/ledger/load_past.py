@@ -15,7 +15,6 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from billing.archiving.archive import COMPACTED
-from billing.archiving.observations import AROUND
 from billing.archiving.special_keys import keys_of_invoices, keys_referred_to
 from billing.fact_codec import fact_from_json
 from billing.facts import Fact
@@ -177,9 +176,9 @@ def _take_out(
             continue
         known_at = newest[party].get(fact.object_key)
         if known_at and fact.created_at < known_at:
-            found = connection.execute(
-                _AROUND, {"key": fact.object_key, "at": fact.created_at, "number": AROUND}
-            )
+            loaded = [each.created_at for each in parties[party].facts]
+            asked = {"key": fact.object_key, "at": fact.created_at, "loaded": loaded}
+            found = connection.execute(_AROUND, asked)
             around = [fact_from_json(each) for (each,) in found]
             parties[party].facts += around
             parties[party].taken_out.update((each.event_id, each.object_key) for each in around)
@@ -202,12 +201,16 @@ _BY_KEY = text(
     "SELECT DISTINCT party, archive FROM archive_keys WHERE key = ANY(:keys)"
     " AND party = ANY(:parties)"
 )
-_AROUND = text(
-    "SELECT fact FROM facts WHERE object_key = :key AND archive <> '' AND created_at BETWEEN"
-    " coalesce((SELECT min(created_at) FROM (SELECT created_at FROM facts WHERE object_key = :key"
-    "  AND archive <> '' AND created_at < :at ORDER BY created_at DESC LIMIT :number) AS before),"
-    "  :at)"
-    " AND coalesce((SELECT max(created_at) FROM (SELECT created_at FROM facts"
-    "  WHERE object_key = :key AND archive <> '' AND created_at > :at ORDER BY created_at"
-    "  LIMIT :number) AS after), :at)"
+_SINGLE = (
+    "SELECT created_at FROM facts WHERE object_key = :key AND archive <> ''"
+    " AND created_at <> ALL(CAST(:loaded AS timestamptz[]))"
+    " AND created_at {side} :at GROUP BY created_at HAVING count(*) = 1"
+    " ORDER BY created_at {order} LIMIT 1"
 )
+_AROUND = text(
+    "SELECT fact FROM facts WHERE object_key = :key AND archive <> ''"  # noqa: S608 - our own names
+    f" AND created_at BETWEEN coalesce(({_SINGLE.format(side='<', order='DESC')}), '-infinity')"
+    f" AND coalesce(({_SINGLE.format(side='>', order='ASC')}), 'infinity')"
+)
+"""What ``observations_around`` names, as far as it is archived; a second of which something is
+loaded does not count as one with one fact."""

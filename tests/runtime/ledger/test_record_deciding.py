@@ -182,10 +182,10 @@ def test_a_batch_may_pause_for_a_shorter_time_than_an_event_alone(
 ) -> None:
     seen = []
 
-    def note(connection: Connection, parties: object, **given: object) -> object:
+    def note(connection: Connection, *asked: object, **given: object) -> object:
         limit = "SELECT current_setting('idle_in_transaction_session_timeout')"
         seen.append(connection.scalar(text(limit)))
-        return load_past(connection, parties, *rest, **given)  # type: ignore[arg-type]
+        return load_past(connection, *asked, **given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("runtime.ledger.decide.load_past", note)
     bodies = [event("customer.created", customer(f"cus_{n}")) for n in range(events)]
@@ -202,13 +202,11 @@ _IDLE_SESSIONS = (
 
 
 def _briefly_patient(engine: Engine) -> Callable[..., object]:
-    """Return ``load_past`` in a session that may be idle for a moment only, to save twenty seconds."""
+    """Return ``load_past`` in a session that may be idle only for a moment, to save 20 seconds."""
 
-    def load_then_hurry(
-        connection: object, parties: object, *rest: object, **given: object
-    ) -> object:
+    def load_then_hurry(connection: object, *asked: object, **given: object) -> object:
         limit = text("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
         connection.execute(limit)  # type: ignore[attr-defined]
-        return load_past(connection, parties, *rest, **given)  # type: ignore[arg-type]
+        return load_past(connection, *asked, **given)  # type: ignore[arg-type]
 
     return load_then_hurry
