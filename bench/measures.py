@@ -174,13 +174,13 @@ def spawn(running: Stack) -> None:
     running.worker.spawn()
 
 
-def wait(reached: Callable[[], bool]) -> None:
-    """Wait for a condition.
+def wait(reached: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
+    """Wait for a condition, at most so many seconds.
 
     Raises:
         TimeoutError: it did not hold in time.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
             message = "what was to be measured did not end"
