@@ -77,11 +77,14 @@ class Party:
         happened, self._coming = self.coming(), []
         return happened
 
-    def changes(self, count: int) -> Bodies:
-        """Change the party's subscription so many times within one second; return the events."""
-        for _ in range(count):
+    def changes(self, count: int, *, heard_of: int = 1) -> Bodies:
+        """Change the party's subscription so often that so many events are heard, in one second.
+
+        ``heard_of`` is 1 if each is heard. If one of two is, none says that it follows another.
+        """
+        for _ in range(count * heard_of):
             _change(self.account, self.user)
-        return self.heard()
+        return self.heard()[::heard_of]
 
     def heard(self) -> Bodies:
         """Return the events since the last call."""

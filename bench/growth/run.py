@@ -20,6 +20,12 @@ from runtime.database.engine import engine_for
 PASTS: Final = {**{kind.name: kind.past for kind in parties.KINDS}, grants.NAME: "grants"}
 """What the past of each kind of event consists of."""
 
+AT_ONCE: Final = {
+    1: "update, one of {} in one second",
+    2: "the same, every other one not heard",
+}
+"""The names of many updates at once, by of how many one is heard."""
+
 _WARMING: Final = 50
 
 
@@ -151,8 +157,9 @@ class GrowthRun:
                     yield self._turn(number, self._cell(kind.name, size), measure)
             for size in sizes:
                 yield self._turn(number, self._cell(grants.NAME, size), partial(self._grant, size))
-            together = f"update, one of {self._scale.at_once} in one second"
-            yield self._turn(number, self._cell(together, 0), partial(self._at_once, number))
+            for heard_of, name in AT_ONCE.items():
+                cell = self._cell(name.format(self._scale.at_once), 0)
+                yield self._turn(number, cell, partial(self._at_once, heard_of, number))
 
     def _turn(self, number: int, cell: GrowthCell, measure: Measure) -> Turn:
         return Turn(cell=cell, counts=number > 0, measure=measure)
@@ -170,10 +177,10 @@ class GrowthRun:
             stated.try_out(users[-1])
             return cost_here(stated.engine, partial(stated.add, users[-1]))
 
-    def _at_once(self, number: int, system: DrainingSystem) -> LoneCost:
-        party = parties.grown(parties.UPDATES, 0, f"at once {number}", ahead=1)
+    def _at_once(self, heard_of: int, number: int, system: DrainingSystem) -> LoneCost:
+        party = parties.grown(parties.UPDATES, 0, f"{heard_of} at once {number}", ahead=1)
         system.at_once(party.heard())
-        return system.at_once(party.changes(self._scale.at_once))
+        return system.at_once(party.changes(self._scale.at_once, heard_of=heard_of))
 
     @contextmanager
     def _grants(self) -> Iterator[BenchGrants]:
