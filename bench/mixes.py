@@ -16,7 +16,7 @@ mixes do the same, so that indexes are written at their end and not all over.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count, islice, zip_longest
 from random import Random
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -89,6 +89,9 @@ OLD: Final = (
     OldCustomers(payments=5000, customers=1, every=100),
 )
 """A tenth of the events, and a hundredth; their pasts are 11,000 payments, three events each."""
+
+FEWER_OLD: Final = (replace(OLD[0], customers=4), OLD[1])
+"""The same shares with a past of 6,200 payments."""
 
 
 def first(events: int, seed: str, *, began: int = NOW, old: Sequence[OldCustomers] = ()) -> Bodies:
