@@ -108,9 +108,12 @@ def second(events: int, seed: str, *, old: Sequence[OldCustomers] = ()) -> Bodie
 
 
 def past(old: Sequence[OldCustomers]) -> Iterator[bytes]:
-    """Yield what old customers paid before the measurement, until ``LONG_AGO``."""
+    """Yield what old customers paid before the measurement, until ``LONG_AGO``.
+
+    The event of an intent that was made and not yet paid is left out.
+    """
     purchases = (
-        _purchase(each, number, f"past {turn}", LONG_AGO - turn * _PURCHASES_APART)
+        _purchase(each, number, f"past {turn}", LONG_AGO - turn * _PURCHASES_APART)[1:]
         for each in old
         for turn in range(each.payments, 0, -1)
         for number in range(each.customers)
@@ -136,7 +139,7 @@ def _purchases(old: OldCustomers, seed: str) -> Iterator[Bodies]:
 
 
 def _purchase(old: OldCustomers, number: int, seed: str, now: int) -> Bodies:
-    """Return the events of one purchase; that of the intent's making is left out."""
+    """Return the events of one purchase."""
     lifecycle = compose(
         _PURCHASE,
         shape=_SHAPES[number % 2],
@@ -144,7 +147,7 @@ def _purchase(old: OldCustomers, number: int, seed: str, now: int) -> Bodies:
         now=now,
         user_id=f"usr_old_{old.payments}_{number}",
     )
-    meant = [event.body for event in lifecycle.events if _is_meant(event)][1:]
+    meant = [event.body for event in lifecycle.events if _is_meant(event)]
     made = _customer(meant)
     return [body.replace(made, old.ids[number]) for body in meant]
 
