@@ -9,7 +9,6 @@ filled) are measured in each of these settings, outside the usual one with small
 ``bench/setup`` installs the peers.
 """
 
-import json
 import sys
 import tempfile
 from dataclasses import replace
@@ -21,6 +20,7 @@ from rich.console import Console
 from bench import peers, report
 from bench.figures import Figures
 from bench.machine import machine
+from bench.results_file import keep_results
 from bench.rounds import FULL, QUICK, BenchRounds
 
 HERE = Path(__file__).parent
@@ -54,8 +54,7 @@ def main(*, quick: bool, rounds: int | None, with_peers: bool, keep: bool) -> No
             made_with = report.versions(servers)
             BenchRounds(servers, scale, figures, console.print, with_peers=with_peers).run()
     if keep:
-        results = report.results(figures, scale, made_with)
-        (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        keep_results(report.results(figures, scale, made_with))
         (HERE / "results.svg").write_text(report.picture(figures))
     Console().print(
         report.table(figures),

@@ -99,10 +99,11 @@ def flowed(running: Stack, events: Sequence[bytes]) -> float:
 
 def peers_end_to_end(peer: Peer, events: Sequence[bytes]) -> float:
     """Return the same for a peer: until its last row is committed, warmed up as Paidup is."""
-    return [_peers_rate(peer, part) for part in parts(events)][-1]
+    return [peers_flowed(peer, part) for part in parts(events)][-1]
 
 
-def _peers_rate(peer: Peer, events: Sequence[bytes]) -> float:
+def peers_flowed(peer: Peer, events: Sequence[bytes]) -> float:
+    """Return events per second, from the first request until the last row is committed."""
     if not peer.table:
         return acknowledged(peer, events).rate
     query = f"SELECT count(*) FROM {peer.table}".encode()  # noqa: S608 - fixed table names
@@ -174,13 +175,13 @@ def spawn(running: Stack) -> None:
     running.worker.spawn()
 
 
-def wait(reached: Callable[[], bool]) -> None:
-    """Wait for a condition.
+def wait(reached: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
+    """Wait for a condition, at most so many seconds.
 
     Raises:
         TimeoutError: it did not hold in time.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
             message = "what was to be measured did not end"

@@ -6,6 +6,9 @@ payment intents, charges and refunds: 4.2 kB on average, nine of ten between 1.8
 second mix a fifth of the deliveries are repetitions soon after the first, and one customer in fifty
 is hot, with ten times as many events.
 
+``old`` customers take part in both: a share of the events are further purchases by customers with
+many payments, whose past the measured database contains (``past``).
+
 Stripe's ids are not random: they begin with the second they were made in, in base 62. The event
 that was ``created`` at 1566204936 is ``evt_1F96eK...``, one of 1677833999 ``evt_1MhUT7...``. The
 mixes do the same, so that indexes are written at their end and not all over.
@@ -13,13 +16,15 @@ mixes do the same, so that indexes are written at their end and not all over.
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice, zip_longest
+from dataclasses import dataclass, replace
+from itertools import chain, count, islice, zip_longest
 from random import Random
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Final
 
 from ops.samples.api_shapes import Shape
-from ops.samples.scenario import Event
+from ops.samples.lifecycles.registry import compose
+from ops.samples.scenario import DAY, Event
 from ops.send.traffic import TrafficPlan
 
 Bodies = list[bytes]
@@ -27,7 +32,7 @@ Bodies = list[bytes]
 NOW: Final = 1_790_000_000
 """The time of the lifecycles' ends; fixed, so that every run sends the same bytes."""
 
-LONG_AGO: Final = NOW - 30 * 86400
+LONG_AGO: Final = NOW - 30 * DAY
 
 _SCENARIOS: Final = ("first_paid", "renewal", "onetime", "refund_full", "upgrade")
 _FAMILIES: Final = (
@@ -38,6 +43,12 @@ _FAMILIES: Final = (
     "charge.",
     "refund.",
 )
+_SHAPES: Final = (Shape.OLD, Shape.NEW)
+_PURCHASE: Final = "onetime"
+_PURCHASES_APART: Final = 8 * 3600
+_NOW_APART: Final = 120
+"""Seconds between two purchases of an old customer, before the measurement and in it."""
+
 _TOGETHER: Final = 50
 _ENDLESS: Final = 1_000_000
 _AGAIN: Final = 0.25
@@ -56,20 +67,93 @@ _CUSTOMERS_FROM: Final = 1_331_207_822
 _IN_ONE_SECOND: Final = 1000
 
 
-def first(count: int, seed: str, *, began: int = NOW) -> Bodies:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldCustomers:
+    """Customers with so many payments each; one event in ``every`` is about one of them."""
+
+    payments: int
+    customers: int
+    every: int
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of these customers at Stripe."""
+        return [
+            _made_at(LONG_AGO - self.payments * _PURCHASES_APART, b"cus", b"%05d%04d" % pair)
+            for pair in ((self.payments, number) for number in range(self.customers))
+        ]
+
+
+OLD: Final = (
+    OldCustomers(payments=300, customers=20, every=10),
+    OldCustomers(payments=5000, customers=1, every=100),
+)
+"""A tenth of the events, and a hundredth; their pasts are 11,000 payments, three events each."""
+
+FEWER_OLD: Final = (replace(OLD[0], customers=4), OLD[1])
+"""The same shares with a past of 6,200 payments."""
+
+
+def first(events: int, seed: str, *, began: int = NOW, old: Sequence[OldCustomers] = ()) -> Bodies:
     """Return distinct events of distinct customers, with ids made from ``began`` on."""
-    return list(islice(_dated(_interleaved(_customers(seed)), began), count))
+    mixed = _with_old(_interleaved(_customers(seed)), old, seed)
+    return list(islice(_dated(mixed, began, old), events))
 
 
-def second(count: int, seed: str) -> Bodies:
+def second(events: int, seed: str, *, old: Sequence[OldCustomers] = ()) -> Bodies:
     """Return deliveries, a fifth of them repetitions, with some hot customers."""
-    distinct = _dated(_interleaved(_with_hot(_customers(seed))), NOW)
-    return list(islice(_repeated(distinct, Random(seed)), count))  # noqa: S311 - seeded
+    mixed = _with_old(_interleaved(_with_hot(_customers(seed))), old, seed)
+    distinct = _dated(mixed, NOW, old)
+    return list(islice(_repeated(distinct, Random(seed)), events))  # noqa: S311 - seeded
+
+
+def past(old: Sequence[OldCustomers]) -> Iterator[bytes]:
+    """Yield what old customers paid before the measurement, until ``LONG_AGO``.
+
+    The event of an intent that was made and not yet paid is left out.
+    """
+    purchases = (
+        _purchase(each, number, f"past {turn}", LONG_AGO - turn * _PURCHASES_APART)[1:]
+        for each in old
+        for turn in range(each.payments, 0, -1)
+        for number in range(each.customers)
+    )
+    return _dated(chain.from_iterable(purchases), LONG_AGO, old)
+
+
+def _with_old(events: Iterator[bytes], old: Sequence[OldCustomers], seed: str) -> Iterator[bytes]:
+    """Yield the events of old customers in their share, and between them the other events."""
+    theirs = [chain.from_iterable(_purchases(each, seed)) for each in old]
+    for number in count():
+        places = (place for place, each in enumerate(old) if number % each.every == place)
+        place = next(places, None)
+        yield next(events) if place is None else next(theirs[place])
+
+
+def _purchases(old: OldCustomers, seed: str) -> Iterator[Bodies]:
+    """Yield further purchases, of one customer after the other, for ever."""
+    began = NOW - Random(seed).randrange(20 * DAY)  # noqa: S311 - seeded
+    for turn in count():
+        again, number = divmod(turn, old.customers)
+        yield _purchase(old, number, f"{seed} {again}", began + again * _NOW_APART)
+
+
+def _purchase(old: OldCustomers, number: int, seed: str, now: int) -> Bodies:
+    """Return the events of one purchase."""
+    lifecycle = compose(
+        _PURCHASE,
+        shape=_SHAPES[number % 2],
+        seed=f"{old.payments} {number} {seed}",
+        now=now,
+        user_id=f"usr_old_{old.payments}_{number}",
+    )
+    meant = [event.body for event in lifecycle.events if _is_meant(event)]
+    made = _customer(meant)
+    return [body.replace(made, old.ids[number]) for body in meant]
 
 
 def _customers(seed: str) -> Iterator[Bodies]:
-    shapes = (Shape.OLD, Shape.NEW)
-    plan = TrafficPlan(scenarios=_SCENARIOS, shapes=shapes, seed=seed, now=NOW, count=_ENDLESS)
+    plan = TrafficPlan(scenarios=_SCENARIOS, shapes=_SHAPES, seed=seed, now=NOW, count=_ENDLESS)
     for lifecycle in plan.lifecycles():
         yield [event.body for event in lifecycle.events if _is_meant(event)]
 
@@ -103,9 +187,9 @@ def _interleaved(customers: Iterator[Bodies]) -> Iterator[bytes]:
             yield from filter(None, at_once)
 
 
-def _dated(events: Iterator[bytes], began: int) -> Iterator[bytes]:
-    """Yield the events with ids that tell when each was first named."""
-    known: dict[bytes, bytes] = {}
+def _dated(events: Iterator[bytes], began: int, old: Sequence[OldCustomers]) -> Iterator[bytes]:
+    """Yield the events with ids that tell when each was first named; old customers keep theirs."""
+    known = {name: name for each in old for name in each.ids}
     moment = began
 
     def renamed(found: re.Match[bytes]) -> bytes:

@@ -95,26 +95,36 @@ def require_installed() -> None:
         raise PeerMissing("stripe-sync-engine")
 
 
+USUAL: Final = "usual"
+SYNC_ENGINE: Final = "sync_engine"
+"""The databases of two peers before a round, which copies them."""
+
+
+def prepare_usual(machine: BenchMachine) -> str:
+    """Create the database of the usual handler once, and return its URL; every round copies it."""
+    database = machine.database(USUAL)
+    engine = create_engine(_of_psycopg(database))
+    UsualBase.metadata.create_all(engine)
+    engine.dispose()
+    return database
+
+
 def prepare(machine: BenchMachine) -> None:
-    """Migrate the peers' databases once; every round copies them."""
+    """Migrate the other peers' databases once; every round copies them."""
     own = machine.database("djstripe")
     _run([_DJANGO / "python", "-m", "bench.djstripe.prepare"], _django(own, api_port=0))
-    machine.database("sync_engine")
-    _run(["node", HERE / "sync_engine" / "server.cjs", "migrate"], _sync(machine, "sync_engine", 0))
+    machine.database(SYNC_ENGINE)
+    _run(["node", HERE / "sync_engine" / "server.cjs", "migrate"], _sync(machine, SYNC_ENGINE, 0))
 
 
 @contextmanager
-def usual(machine: BenchMachine) -> Iterator[Peer]:
-    """Run the usual handler, with as many worker processes as there are processors."""
-    database = machine.database("usual")
+def usual(machine: BenchMachine, database: str) -> Iterator[Peer]:
+    """Run the usual handler on a database, with two worker processes."""
     environ = {
         "USUAL_REDIS_URL": machine.redis_url(5),
-        "USUAL_DATABASE_URL": database.replace("postgresql://", "postgresql+psycopg://"),
+        "USUAL_DATABASE_URL": _of_psycopg(database),
         "USUAL_SECRET": SECRET,
     }
-    engine = create_engine(environ["USUAL_DATABASE_URL"])
-    UsualBase.metadata.create_all(engine)
-    engine.dispose()
     worker = [sys.executable, "-m", "celery", "-A", "bench.usual.tasks", "worker", "-c", "2"]
     with ExitStack() as stopping:
         stopping.enter_context(_process([*worker, "-l", "warning"], environ))
@@ -138,12 +148,11 @@ def djstripe(machine: BenchMachine, events: Sequence[bytes]) -> Iterator[Peer]:
 
 
 @contextmanager
-def sync_engine(machine: BenchMachine, events: Sequence[bytes]) -> Iterator[Peer]:
-    """Run stripe-sync-engine on a copy of its database; the stub answers for line items."""
-    machine.database("sync_engine_round", like="sync_engine")
+def sync_engine(machine: BenchMachine, name: str, events: Sequence[bytes]) -> Iterator[Peer]:
+    """Run stripe-sync-engine on the database of a name; the stub answers for line items."""
     port = free_port()
     with _stub(machine, events) as api_port:
-        environ = {**_sync(machine, "sync_engine_round", api_port), "SYNC_PORT": str(port)}
+        environ = {**_sync(machine, name, api_port), "SYNC_PORT": str(port)}
         with _process(["node", HERE / "sync_engine" / "server.cjs"], environ):
             _wait_for(port)
             yield Peer(port=port)
@@ -155,6 +164,10 @@ def limit(machine: BenchMachine, kind: str) -> Iterator[Peer]:
     environ = {"LIMIT_REDIS_URL": machine.redis_url(6)}
     with _wsgi(f"bench.limit.{kind}:app", environ) as port:
         yield Peer(port=port)
+
+
+def _of_psycopg(database: str) -> str:
+    return database.replace("postgresql://", "postgresql+psycopg://")
 
 
 def _django(database: str, api_port: int) -> dict[str, str]:

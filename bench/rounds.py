@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, TypeVar
 
 from bench import measures, mixes, peers, rows
@@ -24,6 +24,7 @@ from bench.figures import (
     processes,
 )
 from bench.machine import BenchMachine, prepare, set_processes
+from bench.past import analyze, load_past
 from ops.up.stack import Stack
 
 Candidate = TypeVar("Candidate")
@@ -41,6 +42,7 @@ class Scale:
     backlog: int
     filled: int
     seconds: int
+    old: tuple[mixes.OldCustomers, ...]
 
     @property
     def reduced(self) -> "Scale":
@@ -49,9 +51,23 @@ class Scale:
 
 
 FULL: Final = Scale(
-    rounds=5, events=6000, drained=10_000, backlog=100_000, filled=5_000_000, seconds=10
+    rounds=5,
+    events=6000,
+    drained=10_000,
+    backlog=100_000,
+    filled=5_000_000,
+    seconds=10,
+    old=mixes.OLD,
 )
-QUICK: Final = Scale(rounds=2, events=1500, drained=4000, backlog=6000, filled=100_000, seconds=3)
+QUICK: Final = Scale(
+    rounds=2,
+    events=1500,
+    drained=4000,
+    backlog=6000,
+    filled=100_000,
+    seconds=3,
+    old=mixes.FEWER_OLD,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +81,11 @@ class Sample:
 
 def sampled(scale: Scale, salt: str = "") -> Sample:
     """Return as many events as the scale says, the same for the same salt."""
+    first = partial(mixes.first, old=scale.old)
     return Sample(
-        flow=mixes.first(scale.events, f"end to end{salt}"),
-        paced={rate: mixes.first(rate * scale.seconds, f"paced {rate}{salt}") for rate in PACES},
-        backlog=mixes.first(scale.backlog, f"backlog{salt}"),
+        flow=first(scale.events, f"end to end{salt}"),
+        paced={rate: first(rate * scale.seconds, f"paced {rate}{salt}") for rate in PACES},
+        backlog=first(scale.backlog, f"backlog{salt}"),
     )
 
 
@@ -117,8 +134,12 @@ class BenchRounds:
     def _prepare(self) -> None:
         self._say("templates")
         prepare(self._machine.database("empty"))
-        if self._with_peers:
-            peers.prepare(self._machine)
+        past = list(mixes.past(self._scale.old))
+        self._say(f"the {len(past):,} events of old customers")
+        aged = self._machine.database("aged", like="empty")
+        load_past(aged, past)
+        analyze(aged)
+        self._prepare_peers(past)
         source = self._machine.database("source", like="empty")
         with self._machine.stack(source, 2) as running:
             measures.end_to_end(
@@ -128,6 +149,17 @@ class BenchRounds:
         self._say(f"a database of {self._scale.filled:,} events")
         self._full = self._machine.database("filled", like="empty")
         rows.fill(source, self._full, self._scale.filled // _TEMPLATE_EVENTS)
+        load_past(self._full, past)
+
+    def _prepare_peers(self, past: mixes.Bodies) -> None:
+        """Make the databases of the peers, and send them what Paidup's contains beforehand."""
+        database = peers.prepare_usual(self._machine)
+        with peers.usual(self._machine, database) as peer:
+            measures.peers_flowed(peer, past)
+        if self._with_peers:
+            peers.prepare(self._machine)
+            with peers.sync_engine(self._machine, peers.SYNC_ENGINE, past) as peer:
+                measures.peers_flowed(peer, past)
 
     @cached_property
     def _much(self) -> Sample:
@@ -138,7 +170,7 @@ class BenchRounds:
         return sampled(self._scale.reduced)
 
     def _fresh(self, name: str) -> str:
-        return self._machine.database(name, like="empty")
+        return self._machine.database(name, like="aged")
 
     # Paidup, live -------------------------------------------------------------------------
 
@@ -146,7 +178,7 @@ class BenchRounds:
         with self._machine.stack(self._fresh("live"), 2) as running:
             course = Course(self._machine, running, self._figures)
             course.flow(self._much.flow)
-            second = mixes.second(self._scale.events, "second")
+            second = mixes.second(self._scale.events, "second", old=self._scale.old)
             rate = measures.end_to_end(running, second)
             self._note(END_TO_END, SECOND_MIX, "events/s", rate)
             course.paces(self._much.paced)
@@ -172,7 +204,8 @@ class BenchRounds:
                 name = processes(count, second=second)
                 kind = mixes.second if second else mixes.first
                 set_processes(running, count)
-                rate = measures.drained(running, kind(self._scale.drained, name))
+                events = kind(self._scale.drained, name, old=self._scale.old)
+                rate = measures.drained(running, events)
                 self._note(DRAIN, name, "events/s", rate)
 
     def _by_turns(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -183,7 +216,8 @@ class BenchRounds:
         salt = f", filled {self._number}"
         with self._machine.stack(self._full, 2) as running:
             set_processes(running, 2)
-            rate = measures.drained(running, mixes.first(self._scale.drained, f"drain{salt}"))
+            events = mixes.first(self._scale.drained, f"drain{salt}", old=self._scale.old)
+            rate = measures.drained(running, events)
             self._note(DRAIN, FILLED, "events/s", rate)
         # Emptied: after a drain Redis could rewrite its file during the course.
         with self._machine.stack(self._full, 2) as running:
@@ -198,19 +232,24 @@ class BenchRounds:
             with peers.limit(self._machine, kind) as peer:
                 rate = measures.acknowledged(peer, events).rate
                 self._note(ACKNOWLEDGED, name, "requests/s", rate)
-        rate = rows.pipelined(self._fresh("pipeline"), self._wrote, _TEMPLATE_EVENTS)
+        rate = rows.pipelined(
+            self._machine.database("pipeline", like="empty"), self._wrote, _TEMPLATE_EVENTS
+        )
         self._note(DRAIN, PIPELINE, "events/s", rate)
 
     def _peers(self) -> None:
         events = self._much.flow
-        with peers.usual(self._machine) as peer:
+        database = self._machine.database("usual_round", like=peers.USUAL)
+        with peers.usual(self._machine, database) as peer:
             rate = measures.peers_end_to_end(peer, events[: len(events) // 4])
             self._note(END_TO_END, USUAL, "events/s", rate)
         if not self._with_peers:
             return
-        with peers.sync_engine(self._machine, events) as peer:
+        self._machine.database("sync_engine_round", like=peers.SYNC_ENGINE)
+        with peers.sync_engine(self._machine, "sync_engine_round", events) as peer:
             rate = measures.peers_end_to_end(peer, events)
             self._note(END_TO_END, SYNC_ENGINE, "events/s", rate)
         few = events[: len(events) // 15]
-        with peers.djstripe(self._machine, few) as peer:
+        # Stripe's API knows objects of later events, too.
+        with peers.djstripe(self._machine, events) as peer:
             self._note(END_TO_END, DJSTRIPE, "events/s", measures.peers_end_to_end(peer, few))

@@ -77,9 +77,9 @@ _TABLES: Mapping[str, Callable[[], str]] = {
 }
 
 
-def renewed(page: str) -> str:
-    """Return the text of a page with its marked parts generated again."""
-    return _PART.sub(lambda part: f"{part[1]}{_TABLES[part[2]]()}{part[3]}", page)
+def renewed(page: str, tables: Mapping[str, Callable[[], str]] = _TABLES) -> str:
+    """Return the text of a page with its marked parts generated again, by their names."""
+    return _PART.sub(lambda part: f"{part[1]}{tables[part[2]]()}{part[3]}", page)
 
 
 def write(folder: Path) -> None:

@@ -18,7 +18,7 @@ from ops.samples.worlds.records import (
     SubscriptionItem,
 )
 
-LENGTHS = {"month": 30 * DAY, "year": 365 * DAY}
+LENGTHS = {"day": DAY, "month": 30 * DAY, "year": 365 * DAY}
 
 
 def item_line(

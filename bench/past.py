@@ -1,0 +1,93 @@
+"""Load what happened before a measurement: a long past, in a time that grows as the past does.
+
+The ledger's own steps store events, facts, memberships and search terms, batch by batch, and leave
+out the deciding: event by event it may cost what the whole past costs. At the end each party is
+projected once, from its facts, by what ``paidup rebuild`` calls.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+from sqlalchemy import Engine, text
+
+from billing.ids import PartyId
+from runtime.database.engine import engine_for
+from runtime.event_body import parse
+from runtime.ledger.admit import admit, open_transaction
+from runtime.ledger.batch_state import BatchState
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.deliveries import STRIPE, Delivery
+from runtime.ledger.locks import secure
+from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.prepare import Scope, prepare
+from runtime.ledger.write import PendingWrites, write
+
+SCOPE: Final = Scope(livemode="any", accounts=frozenset())
+APPLICATION: Final = "paidup bench"
+_STORED_AT_ONCE: Final = 1000
+
+
+def delivery(body: bytes) -> Delivery:
+    """Return the delivery of an event as a worker claims it."""
+    envelope = parse(body)
+    return Delivery(
+        envelope=envelope,
+        received_at=datetime.now(UTC),
+        attempts=1,
+        origin=STRIPE,
+        key=envelope.event_id,
+    )
+
+
+def load_past(database_url: str, events: Iterable[bytes]) -> None:
+    """Store events that no part of the database names yet, and project their parties."""
+    engine = engine_for(database_url, application_name=APPLICATION)
+    catalogues = CatalogueCache()
+    parties: set[PartyId] = set()
+    rest = iter(events)
+    while batch := list(islice(rest, _STORED_AT_ONCE)):
+        parties = _store(engine, catalogues, batch, parties)
+    _project(engine, catalogues, sorted(parties))
+    engine.dispose()
+
+
+def analyze(database_url: str) -> None:
+    """Have PostgreSQL look at tables that were just filled, as it does by itself after a while."""
+    engine = engine_for(database_url, application_name=APPLICATION)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    engine.dispose()
+
+
+def _store(
+    engine: Engine, catalogues: CatalogueCache, bodies: Sequence[bytes], parties: set[PartyId]
+) -> set[PartyId]:
+    """Store a batch, and return the parties of these events and of those before."""
+    prepared = prepare([delivery(body) for body in bodies], SCOPE)
+    stating = [each for each in prepared if each.mentions]
+    pending = PendingWrites()
+    with engine.begin() as connection:
+        opening = open_transaction(connection)
+        admit(connection, [(each.delivery, each.ignored) for each in prepared])
+        secured = secure(connection, [each.mentions for each in stating])
+        for each, assignment in zip(stating, secured.assignments, strict=True):
+            pending.facts += [(assignment.party, fact) for fact in each.facts]
+            pending.add_terms(assignment.party, each.facts, each.terms)
+        plans = catalogues.current(connection)
+        write(connection, pending, BatchState({}, plans=plans, now=opening.now), secured.ends)
+    return {*parties, *(each.party for each in secured.assignments)} - secured.ends.keys()
+
+
+def _project(engine: Engine, catalogues: CatalogueCache, parties: Sequence[PartyId]) -> None:
+    rebuilder = Rebuilder(
+        engine=engine,
+        catalogues=catalogues,
+        scope=SCOPE,
+        actor="bench",
+        reason="the past of a measurement",
+        dry_run=False,
+    )
+    for party in parties:
+        rebuilder.from_facts([party])
