@@ -102,13 +102,15 @@ def _of_plans(state: SubscriptionState, until: datetime) -> object:
     """
     fields = state.newest.fields
     ended_at = (fields.ended_at or state.newest.at) if state.ended else None
-    runs = [
-        (_if_before(run.at, until), [_of_item(item) for item in run.items], run.plan_code)
-        for run in state.item_runs
-    ]
+    runs: list[tuple[object, ...]] = []
+    for run in state.item_runs:
+        held = ([_of_item(item) for item in run.items], run.plan_code)
+        if not runs or runs[-1][1:] != held:
+            runs.append((_if_before(run.at, until), *held))
+    present = state.item_runs[state.present_run]
     return (
         runs,
-        state.present_run,
+        [_of_item(item) for item in present.items],
         _if_before(fields.started_at or state.item_runs[0].at, until),
         _if_before(ended_at, until),
     )

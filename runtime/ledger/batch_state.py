@@ -186,7 +186,7 @@ class BatchState:
         grown = size // ARCHIVE_EVERY > party_state.size // ARCHIVE_EVERY
         if size <= ARCHIVE_ABOVE or party_state.projection is None:
             return None
-        if not grown and (archives.until is None or archives.has_more):
+        if not (grown or archives.is_whole):
             return None
         return archive(
             party_state.folded,
