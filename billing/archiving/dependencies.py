@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
+from billing.ids import CustomerId
 from billing.objects.lines import bills_an_item
 from billing.objects.store import RealmObjects
 from billing.objects.subscriptions import SoldItem, SubscriptionState
@@ -58,10 +59,12 @@ def _dependencies(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str,
     yield CLOCK, str(has_clock(objects))
     with_access = {each.customer_id for each in objects.subscriptions.values()}
     with_access |= {each.customer_id for each in objects.summaries.values()}
+    begun = _begun_before(objects, until)
     for row in realm.projection.customers.values():
         customer_id = row.stripe_customer_id
         users = _of_users(ownership.users_of(customer_id))
-        yield f"customer {customer_id}", _digest(users, customer_id in with_access)
+        stated = (users, customer_id in with_access, sorted(begun[customer_id]))
+        yield f"customer {customer_id}", _digest(*stated)
     yield from _of_subscriptions(realm, until)
     yield from ((f"note {name}", why) for name, why in realm.projection.without_grant.items())
     yield PASSES, _digest(_passes(realm, until))
@@ -76,6 +79,19 @@ def has_clock(objects: RealmObjects) -> bool:
     )
 
 
+def _begun_before(objects: RealmObjects, until: datetime) -> Mapping[CustomerId, set[str]]:
+    """Return the subscriptions of each customer that may have stood beside archived payments."""
+    found: dict[CustomerId, set[str]] = defaultdict(set)
+    for name, state in objects.subscriptions.items():
+        if state.customer_id and _began_at(state) <= until:
+            found[state.customer_id].add(name)
+    return found
+
+
+def _began_at(state: SubscriptionState) -> datetime:
+    return state.newest.fields.started_at or state.item_runs[0].at
+
+
 def _of_users(users: CustomerUsers) -> object:
     return users.user_id, users.moves, users.named_first, sorted(users.all_time)
 
@@ -85,7 +101,8 @@ def _of_subscriptions(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[
     with_invoice = {each.subscription for each in realm.objects.invoices.values()}
     for name, state in realm.objects.subscriptions.items():
         owner = realm.ownership.of_subscription(name)
-        stated = (_of_owner(owner), _of_plans(state, until), sorted(billed[name]))
+        begun = _of_checkouts(realm, name)
+        stated = (_of_owner(owner), _of_plans(state, until), sorted(billed[name]), begun)
         yield f"subscription {name}", _digest(*stated, name in with_invoice)
     if money_may_end(realm.lookup.catalogue.policy):
         yield from _periods(realm)
@@ -93,6 +110,21 @@ def _of_subscriptions(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[
 
 def _of_owner(owner: SourceOwner) -> object:
     return owner.user_id, owner.candidates, sorted(owner.all_time)
+
+
+def _of_checkouts(realm: ProjectedRealm, subscription: str) -> object:
+    """Return the checkouts of a subscription, with the bill from which one reads what it began.
+
+    One that names no invoice reads it from the first that was paid.
+    """
+    checkouts = realm.ownership.checkouts_of(subscription)
+    paid = [
+        (each.granted.since, each.id)
+        for each in realm.ownership.invoices_of(subscription)
+        if each.granted and not all(checkout.invoice for checkout in checkouts)
+    ]
+    named = sorted((each.id, each.invoice or "", each.granted is None) for each in checkouts)
+    return named, min(paid, default=None)
 
 
 def _of_plans(state: SubscriptionState, until: datetime) -> object:
@@ -111,7 +143,7 @@ def _of_plans(state: SubscriptionState, until: datetime) -> object:
     return (
         runs,
         [_of_item(item) for item in present.items],
-        _if_before(fields.started_at or state.item_runs[0].at, until),
+        _if_before(_began_at(state), until),
         _if_before(ended_at, until),
     )
 
