@@ -133,7 +133,7 @@ def archive(
         .union(*(each.keys for each in components))
         .difference(*(part.component.keys for part in chosen if part.component))
     )
-    chosen = party.grow(chosen, _spare_parts(facts, kept))
+    chosen = party.grow(chosen, _spare_parts(party, kept))
     return _archived(party, chosen) if chosen else None
 
 
@@ -166,12 +166,12 @@ def _paired(money: Iterable[OpenMoney]) -> list[tuple[ObjectKey, ObjectKey]]:
     ]
 
 
-def _spare_parts(facts: PartyFacts, kept: frozenset[ObjectKey]) -> list[_Part]:
+def _spare_parts(party: _Party, kept: frozenset[ObjectKey]) -> list[_Part]:
     """Return the spare observations of each object, but for those that name a loaded invoice."""
     parts = []
-    for kind, history in facts.histories():
+    for kind, history in party.facts.histories():
         if kind in COMPACTED:
-            spare = spare_observations(history)
+            spare = spare_observations(history, party.catalogue.identity)
             going = tuple(fact for fact in spare if _invoice_named(fact) not in kept)
             parts += [_Part(going)] if going else []
     return parts
