@@ -21,6 +21,7 @@ from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import FactsOutdated, LocksOutOfOrder
 from runtime.ledger.load import Stored, load
 from runtime.ledger.locks import lock, secure, time_under_locks
+from runtime.ledger.maintenance.archive_check import wrong_archives
 from runtime.ledger.maintenance.repair import Reprojected, history_of, reproject_batch, versions_of
 from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_again
 from runtime.ledger.prepare import Scope
@@ -44,6 +45,8 @@ class Rebuilt:
     kept: dict[str, str] = field(default_factory=dict)
     """Events that were left as they were, with the reason."""
     decisions: list[Decision] = field(default_factory=list)
+    archives: list[PartyId] = field(default_factory=list)
+    """Parties whose archives were not what their facts say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,7 @@ class Rebuilder:
         )
         versions = versions_of(connection, [*batch.parties, *ends])
         reprojected = reproject_batch(batch)
+        rebuilt.archives += [] if ends else wrong_archives(connection, batch)
         history = history_of(connection, _payments_of(reprojected))
         for each in reprojected:
             decisions = list(each.decisions(batch.plans, history, versions))
