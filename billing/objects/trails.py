@@ -42,8 +42,8 @@ class _Second:
         self._before = numbered[1 : len(facts) + 1]
         self._after = numbered[len(facts) + 1 :]
         self._linking = [place for place, state in enumerate(self._before) if state]
-        # By state, the facts that lead from it and those that lead from none to it; the lightest is
-        # at the end of its list. What has its place is taken out.
+        # By state, the facts that lead from it, and those that show it and say nothing of before.
+        # The lightest is at the end of its list, and what has its place is taken out.
         self._leaving = defaultdict[int, Trail](list)
         self._unlinked = defaultdict[int, Trail](list)
         for place in reversed(range(len(facts))):
@@ -57,7 +57,7 @@ class _Second:
         """Return the places in their order, and True if the last one is a guess."""
         trails, twins = self._without_twins(self._trails())
         first, others = trails[: self._begun], trails[self._begun :]
-        for trail in others:
+        for trail in others:  # what shows the state that they lead from makes one link more
             if opening := self._unlinked[self._before[trail[0]]]:
                 trail.insert(0, opening.pop())
         last = max(map(_end, others or first))
@@ -87,7 +87,7 @@ class _Second:
         leading_to = Counter([self._start, *(self._after[place] for place in self._linking)])
         surplus = Counter(self._before[place] for place in self._linking)
         surplus.subtract(leading_to)
-        for place in sorted(self._linking, key=lambda n: (leading_to[self._before[n]] > 0, n)):
+        for place in sorted(self._linking, key=lambda n: leading_to[self._before[n]] > 0):
             state = self._before[place]
             if surplus[state] > 0:
                 surplus[state] -= 1

@@ -155,12 +155,39 @@ def test_events_that_each_came_twice_stand_beside_their_twins() -> None:
     assert not order_facts([BEFORE, *chain(), *twins]).guessed
 
 
+def test_twins_in_a_chain_whose_beginning_is_unknown_stand_side_by_side() -> None:
+    fifth, twin = (
+        replace(chain()[4], event_id=EventId("zz")),
+        replace(chain()[4], event_id=EventId("zy")),
+    )
+    others = [*ids(chain()[:4]), "zz", "zy", *ids(chain()[5:])]
+
+    assert max(ids(chain())) < "zy"
+    assert events([*chain()[:4], fifth, twin, *chain()[5:]]) == others
+
+
 def test_what_the_api_showed_goes_where_the_object_was_in_that_state() -> None:
     shown = shows("obs_sub_1_0", "usr_3")
     expected = ["before", *ids(chain())]
 
     assert events([BEFORE, *chain(), shown]) == [*expected[:4], "obs_sub_1_0", *expected[4:]]
     assert order_facts([BEFORE, *chain(), shown]).guessed
+
+
+def test_snapshots_of_one_state_are_ordered_by_their_weight() -> None:
+    shown = [shows("zy", "usr_3"), shows("zz", "usr_3")]
+    expected = ["before", *ids(chain())]
+
+    assert events([BEFORE, *chain(), *shown]) == [*expected[:4], "zz", "zy", *expected[4:]]
+
+
+def test_what_the_api_showed_opens_a_ring() -> None:
+    shown = shows("obs_sub_1_0", "usr_5")
+    ring = steps("usr_5", *(f"usr_{number}" for number in range(6, MANY + 5)), "usr_5")
+
+    assert ring[0].event_id < max(ids(ring))
+    assert events([shown, *ring]) == ["obs_sub_1_0", *ids(ring)]
+    assert order_facts([shown, *ring]).guessed
 
 
 def test_what_the_api_showed_opens_what_follows_it() -> None:
@@ -187,12 +214,12 @@ def test_the_event_type_places_a_snapshot_that_says_nothing_of_before() -> None:
 
 def test_of_two_chains_the_one_whose_end_weighs_more_comes_last() -> None:
     """Leave what grants less as the state, as up to nine facts do."""
-    ends = change("00", "usr_a", "usr_b")
-    less = subscription("unpaid", event="zz", before=state("usr_b"))
-    more = change("01", "usr_c", "usr_d")
+    first = change("zz", "usr_a", "usr_b")
+    end = subscription("unpaid", event="zy", before=state("usr_b"))
 
-    assert events([*chain(), ends, less, more])[-2:] == ["00", "zz"]
-    assert order_facts([*chain(), ends, less, more]).guessed
+    assert max(ids(chain())) < "zy"
+    assert events([*chain(), first, end]) == [*ids(chain()), "zz", "zy"]
+    assert order_facts([*chain(), first, end]).guessed
 
 
 class CountedFields(CustomerFields):
