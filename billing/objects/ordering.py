@@ -44,7 +44,7 @@ from billing.statuses import (
     SUBSCRIPTION_GRANTS,
 )
 
-# All orders of nine facts take 41,000 steps; Stripe makes no second with more.
+# All orders of nine facts take 41,000 steps, and each fact more doubles them.
 MAX_EXACT_FACTS = 9
 
 LINK = MAX_EXACT_FACTS + 1
