@@ -5,7 +5,8 @@ second they form the chain with the most satisfied links: B follows A if B with 
 ``previous_attributes`` restored equals A. Two events about one change stand side by side, unless
 the chain has a link more without that. The event type decides what the chain leaves open. After
 that, the snapshot that grants less comes later, then the one with the lower event id. A state that
-depends on these last two rules is a guess. The order of arrival is never used.
+depends on these last two rules is a guess. The order of arrival is never used. Up to nine facts are
+compared in every order; for more, ``trails.py`` finds a chain with as many links.
 
 What Stripe's API showed is one more observation, dated by the second before it was asked. Of the
 updates of that second it is the first: each of them may have been made while the request was under
