@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 
+from psycopg.errors import IdleInTransactionSessionTimeout, QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from bench.past import SCOPE, delivery
+from runtime.database.deadline import NoAnswer
 from runtime.ledger.record import Ledger
 
 _ROWS: Final = text(
@@ -24,6 +27,19 @@ class AmountRead(NamedTuple):
 
     rows: float
     kilobytes: float
+
+
+_TOO_LONG: Final = (IdleInTransactionSessionTimeout, QueryCanceled, NoAnswer)
+
+
+def unless_too_long(count: Callable[[], AmountRead]) -> AmountRead | None:
+    """Return what was counted, or None if the transaction took longer than it may."""
+    try:
+        return count()
+    except DBAPIError as error:
+        if isinstance(error.orig, _TOO_LONG):
+            return None
+        raise
 
 
 class ReadingCounter:

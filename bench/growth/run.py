@@ -11,7 +11,7 @@ from bench import measures, mixes
 from bench.growth import grants, parties
 from bench.growth.grants import BenchGrants
 from bench.growth.parties import GrownParty, PartyKind
-from bench.growth.reading import AmountRead, ReadingCounter
+from bench.growth.reading import AmountRead, ReadingCounter, unless_too_long
 from bench.growth.system import DrainingSystem, LoneCost, cost_here
 from bench.machine import BenchMachine, prepare
 from bench.past import APPLICATION, analyze, load_past
@@ -141,11 +141,14 @@ class GrowthRun:
         engine = engine_for(self._database, application_name=APPLICATION, pool_size=1)
         counter = ReadingCounter(engine)
         for (name, size), (party, *_) in self._parties.items():
-            self._cell(name, size).read = counter.of_events(party.coming())
+            self._cell(name, size).read = unless_too_long(
+                partial(counter.of_events, party.coming())
+            )
         stated = BenchGrants(engine)
         for size, (user, *_) in self._users.items():
             cell = self._cell(grants.NAME, size)
-            cell.read = counter.of_work(partial(stated.add_in, user=user))
+            work = partial(stated.add_in, user=user)
+            cell.read = unless_too_long(partial(counter.of_work, work))
         engine.dispose()
 
     def _cell(self, event: str, size: int) -> GrowthCell:

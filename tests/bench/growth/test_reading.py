@@ -1,18 +1,18 @@
 """The rows and bytes of a transaction are counted for it alone, and nothing of it is left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from psycopg import errors
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from bench.growth.parties import UPDATES, grown
-from bench.growth.reading import ReadingCounter
+from bench.growth.reading import AmountRead, ReadingCounter, unless_too_long
 from bench.past import load_past
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from tests.runtime.ledger.delivery_builders import example_plans, rows
-
-pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
@@ -27,6 +27,23 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.mark.parametrize("why", [errors.IdleInTransactionSessionTimeout, errors.QueryCanceled])
+def test_a_transaction_that_takes_longer_than_it_may_is_not_counted(why: type[Exception]) -> None:
+    assert unless_too_long(_failing(why())) is None
+
+
+def test_any_other_failure_ends_the_run() -> None:
+    with pytest.raises(DBAPIError):
+        unless_too_long(_failing(errors.UndefinedTable()))
+
+
+def _failing(why: Exception) -> Callable[[], AmountRead]:
+    def count() -> AmountRead:
+        raise DBAPIError("INSERT", {}, why)
+
+    return count
+
+
 def _read_all(connection: Connection) -> None:
     connection.execute(text("SELECT word FROM words"))
 
@@ -36,6 +53,7 @@ def _read_some(connection: Connection) -> None:
     connection.execute(text("SELECT word FROM words WHERE id <= 10"))
 
 
+@pytest.mark.servers
 def test_rows_and_bytes_are_those_of_one_transaction(engine: Engine) -> None:
     counter = ReadingCounter(engine)
 
@@ -45,6 +63,7 @@ def test_rows_and_bytes_are_those_of_one_transaction(engine: Engine) -> None:
         assert (some.rows, some.kilobytes) == (10, 1.0)
 
 
+@pytest.mark.servers
 def test_what_an_event_reads_is_counted_and_the_event_is_not_recorded(
     engine: Engine, database: str
 ) -> None:
