@@ -27,6 +27,7 @@ from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_
 from runtime.ledger.prepare import Scope
 from runtime.ledger.stored_statements import stated_facts
 from runtime.ledger.write import ChangeCause, PendingWrites, write
+from runtime.time_limits import IDLE_IN_TRANSACTION_SECONDS
 
 MAX_TRIES: Final = 8
 
@@ -51,7 +52,10 @@ class Rebuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilder:
-    """Rebuilds on behalf of an operator or of a release; ``dry_run`` rolls everything back."""
+    """Rebuilds on behalf of an operator or of a release; ``dry_run`` rolls everything back.
+
+    ``idle_seconds`` bounds the time in which a transaction computes rows.
+    """
 
     engine: Engine
     catalogues: CatalogueCache
@@ -60,6 +64,7 @@ class Rebuilder:
     reason: str | None
     dry_run: bool
     origin: str = OPERATOR
+    idle_seconds: float = IDLE_IN_TRANSACTION_SECONDS
 
     def from_facts(self, parties: Sequence[PartyId]) -> Rebuilt:
         """Compute the rows of these parties again; read those events again that have to be."""
@@ -115,7 +120,7 @@ class Rebuilder:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _rows(self, connection: Connection, parties: Sequence[PartyId]) -> Rebuilt:
-        open_transaction(connection)
+        open_transaction(connection, idle_seconds=self.idle_seconds)
         lock(connection, parties, above=())
         now = time_under_locks(connection)
         known = _parties_with_objects(connection, parties)
@@ -131,7 +136,7 @@ class Rebuilder:
     def _restated(
         self, connection: Connection, bodies: RereadBodies, parties: Sequence[PartyId]
     ) -> Rebuilt:
-        open_transaction(connection)
+        open_transaction(connection, idle_seconds=self.idle_seconds)
         known = _parties_with_objects(connection, parties)
         reread = Reread.of(connection, bodies)
         mentions = [*reread.mentions(), *(frozenset({ObjectKey(each)}) for each in known)]
