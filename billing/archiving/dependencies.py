@@ -24,6 +24,7 @@ from billing.projection.party import ProjectedRealm
 from billing.projection.subscription_plans import plans_of_runs
 from billing.projection.subscription_refunds import money_may_end, newest_paid_period
 from billing.projection.subscription_sources import sources_of
+from billing.rows import IN_NO_PLAN, NoGrant
 
 Dependencies = Mapping[str, str]
 """The value of each dependency of a party by name."""
@@ -33,6 +34,12 @@ PASSES: Final = "passes"
 
 CLOCK: Final = "clock"
 """True if a test clock moves the time of anything, so that nothing is ever past."""
+
+OF_NAMES: Final = frozenset({*IN_NO_PLAN, NoGrant.EMPTY_PLAN, NoGrant.NOTHING})
+"""Reasons that are noted of a price or plan, which archived payments may name as well.
+
+Any other is noted of one payment or line.
+"""
 
 _PERIOD: Final = "period"
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -66,7 +73,9 @@ def _dependencies(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str,
         stated = (users, customer_id in with_access, sorted(begun[customer_id]))
         yield f"customer {customer_id}", _digest(*stated)
     yield from _of_subscriptions(realm, until)
-    yield from ((f"note {name}", why) for name, why in realm.projection.without_grant.items())
+    for name, why in realm.projection.without_grant.items():
+        if why in OF_NAMES:
+            yield f"note {name}", why
     yield PASSES, _digest(_passes(realm, until))
 
 
