@@ -12,7 +12,7 @@ fact ends in the state of that fact, so no change before it reaches what comes a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -24,27 +24,40 @@ from billing.facts import (
     SubscriptionFields,
     metadata_value,
 )
+from billing.ids import ObjectKey, object_key, realm_in
 from billing.objects.ordering import ObjectHistory
 from billing.objects.user_statements import user_in
 from billing.statuses import PAST_DUE, SUBSCRIPTION_ENDED, SUBSCRIPTION_GRANTS
 
 
-def spare_observations(history: ObjectHistory, identity: Identity) -> tuple[Fact, ...]:
+def spare_observations(
+    history: ObjectHistory, identity: Identity, invoices: Collection[ObjectKey] = ()
+) -> tuple[Fact, ...]:
     """Return the observations of an object that no row needs, nor any later observation.
 
-    Two fields of a subscription's state need all of them and are kept apart: ``invoices``, and
-    ``latest_moment``, which counts in the time of a test clock alone. With a test clock or a list
-    that Stripe cut off, nothing is spare. Nor is it of kinds other than subscriptions, customers
-    and entitlement summaries: Stripe changes their objects a few times and then no more.
+    Two fields of a subscription's state need all of them. Of ``invoices`` those count that are
+    given: the last observation that names one is kept. ``latest_moment`` counts in the time of a
+    test clock alone. With a test clock or a list that Stripe cut off, nothing is spare. Nor is it
+    of kinds other than subscriptions, customers and entitlement summaries: Stripe changes their
+    objects a few times and then no more.
     """
     facts = history.facts
     traits = [_traits(fact, identity) for fact in facts]
     if None in traits:
         return ()
     missed = (place for place, fact in enumerate(facts) if _shows_missed_change(fact, identity))
-    needed = {*_changes(facts, traits), *missed, *_deciding(facts)}
+    naming = {invoice_named(fact): place for place, fact in enumerate(facts)}
+    named = (place for invoice, place in naming.items() if invoice in invoices)
+    needed = {*_changes(facts, traits), *missed, *_deciding(facts), *named}
     kept = _with_order(facts, needed)
     return tuple(fact for place, fact in enumerate(facts) if place not in kept)
+
+
+def invoice_named(fact: Fact) -> ObjectKey | None:
+    """Return the invoice that an observation of a subscription names as its latest."""
+    if isinstance(fact.fields, SubscriptionFields) and fact.fields.latest_invoice:
+        return object_key(realm_in(fact.object_key), fact.fields.latest_invoice)
+    return None
 
 
 def observations_around(facts: Iterable[Fact], at: datetime) -> tuple[Fact, ...]:

@@ -24,7 +24,7 @@ from billing.facts import (
     Rank,
     SubscriptionFields,
 )
-from billing.ids import CustomerId, EventId, Realm
+from billing.ids import CustomerId, EventId, ObjectKey, Realm
 from billing.objects.customers import CustomerState
 from billing.objects.ordering import order_facts
 from billing.objects.store import RealmObjects
@@ -481,9 +481,23 @@ def test_numbers_of_seats_within_the_first_second_of_a_plan_are_all_kept() -> No
         subscription("active", seconds, item(quantity=seats), event=event)
         for seconds, seats, event in [(0.75, 3, "c"), (0.5, 2, "b"), (0.25, 1, "a")]
     ]
-    later = [subscription("active", 1 + n, event=f"d{n}") for n in range(9)]
+    later = [subscription("active", 1 + n, item(quantity=9), event=f"d{n}") for n in range(9)]
 
-    assert [each.event_id for each in without_spare([*facts, *later])] == [*"cba", "d7", "d8"]
+    kept = without_spare([*facts, *later])
+
+    assert [each.event_id for each in kept] == [*"cba", "d0", "d7", "d8"]
+    assert projections(kept, at(DAY)) == projections([*facts, *later], at(DAY))
+
+
+def test_the_last_observation_that_names_an_invoice_is_kept_for_those_that_count() -> None:
+    facts = [
+        subscription("active", n, stated={"latest_invoice": f"in_{n // 5}"}) for n in range(20)
+    ]
+    history, count = order_facts(facts), [ObjectKey(f"test:in_{n}") for n in (0, 2, 7)]
+
+    gone = spare_observations(history, IDENTITY, count)
+
+    assert [fact for fact in facts if fact not in gone] == [facts[n] for n in (0, 4, 14, 18, 19)]
 
 
 REMEMBERED: dict[str, dict[str, Any]] = {
