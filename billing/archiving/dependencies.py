@@ -1,4 +1,4 @@
-"""What archived payments depend on, and what depends on them, beside themselves.
+"""The dependencies of archived payments: all that they share with what is loaded.
 
 A payment's rows follow from its own objects and from what all payments of its customer share: the
 users named under the customer, the subscriptions with their owners and plans, what a person said.
@@ -89,7 +89,7 @@ def has_clock(objects: RealmObjects) -> bool:
 
 
 def _begun_before(objects: RealmObjects, until: datetime) -> Mapping[CustomerId, set[str]]:
-    """Return the subscriptions of each customer that may have stood beside archived payments."""
+    """Return the subscriptions of each customer that may have run beside archived payments."""
     found: dict[CustomerId, set[str]] = defaultdict(set)
     for name, state in objects.subscriptions.items():
         if state.customer_id and _began_at(state) <= until:

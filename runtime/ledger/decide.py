@@ -29,9 +29,15 @@ from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import ALREADY_APPLIED, DISCARDED, Outcome, superseded_by
-from runtime.ledger.errors import ArchivesNeeded, IdentityConflict, LocksOutOfOrder
+from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
 from runtime.ledger.load import Stored, keys_stated_by
-from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest, EventNeeds, load_past
+from runtime.ledger.load_past import (
+    NOTHING_MORE,
+    ArchiveRequest,
+    BatchNeeds,
+    EventNeeds,
+    load_past,
+)
 from runtime.ledger.locks import Secured, narrow, secure
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Prepared, without_discarded
@@ -132,19 +138,12 @@ def decide(
     plans = catalogues.current(connection)
     until = limits.clock() + limits.deciding_seconds
     # A discard waits for the rows that `admit` inserted. What was discarded before is seen here.
-    stored = load_past(
-        connection,
-        secured,
-        [_needs(work) for work in works],
-        version=plans.version,
-        request=request,
-        not_dead=names - opening.dead_letters.keys(),
-    )
+    not_dead = names - opening.dead_letters.keys()
+    needs = BatchNeeds([_needs(work) for work in works], plans.version, request, not_dead)
+    stored = load_past(connection, secured, needs)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
-    turns = _turns(works, secured, stored)
-    steps = _steps(batch, works, turns, lambda: limits.clock() >= until)
-    if batch.lacking != NOTHING_MORE:
-        raise ArchivesNeeded(batch.lacking.whole, batch.lacking.keys)
+    steps = _steps(batch, works, _turns(works, secured, stored), lambda: limits.clock() >= until)
+    batch.refuse_lacking()
     if limits.clock() >= until:
         secured = _give_back(connection, works, steps, secured)
         batch.drop_unread()
