@@ -127,9 +127,8 @@ def decide(
         LocksOutOfOrder: another transaction got in between; nothing was written.
         DeadLetterChanged: an event became a dead letter meanwhile; nothing was written.
     """
-    deliveries = [each.delivery for each in prepared]
-    names = {name for each in deliveries for name in (each.key, each.envelope.event_id)}
-    opening = _open(connection, names, limits, alone=len(deliveries) == 1)
+    names = {name for each in prepared for name in (each.delivery.key, _event_id(each))}
+    opening = _open(connection, names, limits, alone=len(prepared) == 1)
     effective = [without_discarded(each, opening.dead_letters) for each in prepared]
     admitted = admit(connection, [(each.delivery, each.ignored) for each in effective])
     _refuse_conflicts_with_dead_letters(effective, opening.dead_letters, admitted)
@@ -153,6 +152,10 @@ def decide(
         batch=batch,
         ends=secured.ends,
     )
+
+
+def _event_id(prepared: Prepared) -> EventId:
+    return prepared.delivery.envelope.event_id
 
 
 def _needs(work: Work) -> EventNeeds:

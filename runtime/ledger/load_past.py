@@ -94,9 +94,7 @@ def _needed_whole(
     connection: Connection, archived: Mapping[PartyId, Stored], secured: Secured, needs: BatchNeeds
 ) -> frozenset[PartyId]:
     merged = frozenset(secured.ends) | frozenset(secured.ends.values())
-    by_others = {
-        party for party, each in archived.items() if each.catalogue_version != needs.version
-    }
+    by_others = {p for p, each in archived.items() if each.catalogue_version != needs.version}
     restated = _restated(connection, archived, needs.events)
     return frozenset(archived) & (merged | by_others | restated | needs.request.whole)
 
