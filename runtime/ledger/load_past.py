@@ -135,7 +135,7 @@ def _open(
         for key in each.mentions & secured.archives.keys():
             if found := parties.get(secured.known[key]):
                 found.opened.add(secured.archives[key])
-        keys.update(_special_keys(each, secured, parties))
+        keys.update(_special_keys(each, secured) if parties else ())
     for party in parties.keys() & request.keys.keys():
         keys |= request.keys[party]
     if keys:
@@ -149,17 +149,14 @@ def _open(
         take_rows(opened, connection.execute(OPENED, asked))
 
 
-def _special_keys(
-    event: EventNeeds, secured: Secured, parties: Mapping[PartyId, Stored]
-) -> Iterator[str]:
-    """Yield the keys of references to invoices, where the party of the event has archives.
+def _special_keys(event: EventNeeds, secured: Secured) -> Iterator[str]:
+    """Yield the keys of references to invoices; an invoice is asked for once, when named first.
 
-    An invoice is asked for once, when it is named first.
+    The event may name new objects only, which another one of the batch connects with a party.
     """
-    if any(secured.known.get(key) in parties for key in event.mentions):
-        fresh = event.mentions - secured.known.keys()
-        yield from keys_referred_to(event.facts)
-        yield from keys_of_invoices(key for key in fresh if stripe_id_of(key).startswith("in_"))
+    fresh = event.mentions - secured.known.keys()
+    yield from keys_referred_to(event.facts)
+    yield from keys_of_invoices(key for key in fresh if stripe_id_of(key).startswith("in_"))
 
 
 def _take_out(
