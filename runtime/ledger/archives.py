@@ -1,7 +1,7 @@
 """Write archives: take out what was loaded of them, and put away what is old.
 
-Facts and rows stay in their tables. Only the name of their archive changes, so whoever reads rows
-or facts by their own keys need not know of archives.
+Facts and rows stay in their tables. Only the name of their archive changes, so who reads rows or
+facts by their own keys need not know of archives.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
