@@ -54,6 +54,15 @@ def test_updates_that_name_a_loaded_invoice_go_and_no_event_about_it_finds_them(
     assert left(facts, found) == [*(facts[n] for n in (0, 90, 98, 99)), *facts[100:]]
 
 
+def test_the_last_update_that_names_a_loaded_invoice_stays_loaded() -> None:
+    updates = [*counted(0, 4, None), *counted(4, 40, "in_1"), *counted(40, 100, "in_2")]
+
+    found = archived(*updates, invoice())
+
+    assert reached(found) == {OTHERS: (95, ())}
+    assert left(updates, found) == [updates[n] for n in (0, 39, 90, 98, 99)]
+
+
 def test_updates_are_found_by_their_invoice_if_no_loaded_one_names_it() -> None:
     facts = [*counted(0, 4, "in_0"), *counted(4, 40, "in_1"), *counted(40, 100, "in_2")]
 
