@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from billing.ids import PartyId
+from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import engine_for
 from runtime.event_body import parse
 from runtime.ledger.admit import admit, open_transaction
@@ -27,6 +28,8 @@ from runtime.ledger.write import PendingWrites, write
 SCOPE: Final = Scope(livemode="any", accounts=frozenset())
 APPLICATION: Final = "paidup bench"
 _STORED_AT_ONCE: Final = 1000
+_UNBOUNDED: Final = 0
+"""No limit, to PostgreSQL: on a busy machine a large party takes longer than any event may."""
 
 
 def delivery(body: bytes) -> Delivery:
@@ -43,7 +46,7 @@ def delivery(body: bytes) -> Delivery:
 
 def load_past(database_url: str, events: Iterable[bytes]) -> None:
     """Store events that no part of the database names yet, and project their parties."""
-    engine = engine_for(database_url, application_name=APPLICATION)
+    engine = _patient_engine(database_url)
     catalogues = CatalogueCache()
     parties: set[PartyId] = set()
     rest = iter(events)
@@ -55,10 +58,23 @@ def load_past(database_url: str, events: Iterable[bytes]) -> None:
 
 def analyze(database_url: str) -> None:
     """Have PostgreSQL look at tables that were just filled, as it does by itself after a while."""
-    engine = engine_for(database_url, application_name=APPLICATION)
+    engine = _patient_engine(database_url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     engine.dispose()
+
+
+def _patient_engine(database_url: str) -> Engine:
+    """Return an engine whose statements may take any time."""
+    engine = engine_for(database_url, application_name=APPLICATION)
+
+    def take_time(connection: DeadlineConnection, _record: object) -> None:
+        connection.answer_seconds = None
+        connection.execute(f"SET statement_timeout = {_UNBOUNDED}")
+        connection.commit()
+
+    event.listen(engine, "connect", take_time)
+    return engine
 
 
 def _store(
@@ -88,6 +104,7 @@ def _project(engine: Engine, catalogues: CatalogueCache, parties: Sequence[Party
         actor="bench",
         reason="the past of a measurement",
         dry_run=False,
+        idle_seconds=_UNBOUNDED,
     )
     for party in parties:
         rebuilder.from_facts([party])

@@ -401,4 +401,7 @@ def is_observation(event_id: str) -> bool:
 
 def metadata_value(metadata: Metadata, key: str) -> str | None:
     """Return the value of one key of an object's metadata."""
-    return next((value for name, value in metadata if name == key), None)
+    for name, value in metadata:
+        if name == key:
+            return value
+    return None

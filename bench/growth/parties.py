@@ -43,9 +43,9 @@ _YEARLY: Final = StripePrice(
 
 
 class PartyKind(NamedTuple):
-    """How a party begins, what its past repeats so many seconds apart, and what then happens.
+    """The steps of a kind: its beginning, what its past repeats, and what happens next.
 
-    ``past`` names what is repeated.
+    Two repetitions are so many seconds apart; ``past`` names them.
     """
 
     name: str
@@ -57,7 +57,7 @@ class PartyKind(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Party:
+class GrownParty:
     """A party after its past, of which it gives the events once."""
 
     kind: PartyKind
@@ -93,12 +93,12 @@ class Party:
         return bodies
 
 
-def grown(kind: PartyKind, size: int, seed: str, *, ahead: int) -> Party:
+def grown(kind: PartyKind, size: int, seed: str, *, ahead: int) -> GrownParty:
     """Return a party with a past of this size, which ends so many steps before now."""
     account = new_account(Shape.NEW, at=int(time.time()) - (size + ahead) * kind.seconds - 2 * DAY)
     account.random.seed(f"{kind.name}/{size}/{seed}")
     account.listens = lambda event_type, _at: event_type in HEARD
-    party = Party(kind=kind, account=account, user=account.id("usr", 10))
+    party = GrownParty(kind=kind, account=account, user=account.id("usr", 10))
     kind.begin(account, party.user)
     for _ in range(size):
         kind.repeat(account, party.user)

@@ -1,12 +1,15 @@
-"""What one transaction reads: rows, entries of indexes, and bytes that PostgreSQL answers."""
+"""Count what one transaction reads: rows, entries of indexes, and bytes that PostgreSQL answers."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 
+from psycopg.errors import IdleInTransactionSessionTimeout, QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DBAPIError
 
 from bench.past import SCOPE, delivery
+from runtime.database.deadline import NoAnswer
 from runtime.ledger.record import Ledger
 
 _ROWS: Final = text(
@@ -19,11 +22,24 @@ _FLUSH: Final = text("SELECT pg_stat_force_next_flush()")
 """Makes a session count from 0 after this transaction; by itself it does so once in a second."""
 
 
-class Readings(NamedTuple):
-    """What transactions read on average; ``rows`` are those of tables and entries of indexes."""
+class AmountRead(NamedTuple):
+    """The average of some transactions; ``rows`` are those of tables and entries of indexes."""
 
     rows: float
     kilobytes: float
+
+
+_TOO_LONG: Final = (IdleInTransactionSessionTimeout, QueryCanceled, NoAnswer)
+
+
+def unless_too_long(count: Callable[[], AmountRead]) -> AmountRead | None:
+    """Return what was counted, or None if the transaction took longer than it may."""
+    try:
+        return count()
+    except DBAPIError as error:
+        if isinstance(error.orig, _TOO_LONG):
+            return None
+        raise
 
 
 class ReadingCounter:
@@ -38,18 +54,18 @@ class ReadingCounter:
         self._bytes = 0
         event.listen(engine, "after_cursor_execute", self._count)
 
-    def of_events(self, bodies: Sequence[bytes]) -> Readings:
+    def of_events(self, bodies: Sequence[bytes]) -> AmountRead:
         """Return the average of these events, each recorded alone, as a worker does it."""
         return _mean([self._of_event(body) for body in bodies])
 
-    def of_work(self, work: Callable[[Connection], None]) -> Readings:
+    def of_work(self, work: Callable[[Connection], None]) -> AmountRead:
         """Return what one transaction with this work reads."""
         self._begin()
         return self._ledger.try_out(lambda connection: self._after(work, connection))
 
-    def _of_event(self, body: bytes) -> Readings:
+    def _of_event(self, body: bytes) -> AmountRead:
         self._begin()
-        read: list[Readings] = []
+        read: list[AmountRead] = []
         self._ledger.rehearse(
             [delivery(body)], lambda connection: read.append(self._read(connection))
         )
@@ -60,13 +76,13 @@ class ReadingCounter:
             connection.execute(_FLUSH)
         self._bytes = 0
 
-    def _after(self, work: Callable[[Connection], None], connection: Connection) -> Readings:
+    def _after(self, work: Callable[[Connection], None], connection: Connection) -> AmountRead:
         work(connection)
         return self._read(connection)
 
-    def _read(self, connection: Connection) -> Readings:
+    def _read(self, connection: Connection) -> AmountRead:
         kilobytes = self._bytes / 1000
-        return Readings(rows=connection.execute(_ROWS).scalar_one(), kilobytes=kilobytes)
+        return AmountRead(rows=connection.execute(_ROWS).scalar_one(), kilobytes=kilobytes)
 
     def _count(self, _connection: Connection, cursor: Any, *_: object) -> None:
         result = cursor.pgresult
@@ -75,5 +91,5 @@ class ReadingCounter:
                 self._bytes += len(result.get_value(row, column) or b"")
 
 
-def _mean(readings: Sequence[Readings]) -> Readings:
-    return Readings(*map(fmean, zip(*readings, strict=True)))
+def _mean(amounts: Sequence[AmountRead]) -> AmountRead:
+    return AmountRead(*map(fmean, zip(*amounts, strict=True)))

@@ -1,4 +1,4 @@
-"""What was measured, as the part of results.json, as tables, and as a picture."""
+"""Figures of growth as the part of results.json, as tables, and as a picture."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -54,8 +54,8 @@ def _entry(cell: GrowthCell, new: GrowthCell | None) -> dict[str, Any]:
         "worker_ms": median(cost.worker for cost in taken) if taken else None,
         "postgresql_ms": median(cost.postgresql for cost in taken) if taken else None,
         "to_new": median(ratios) if ratios else None,
-        "rows": cell.readings and cell.readings.rows,
-        "kilobytes": cell.readings and cell.readings.kilobytes,
+        "rows": cell.read and cell.read.rows,
+        "kilobytes": cell.read and cell.read.kilobytes,
         "all": [list(cost) for cost in taken],
     }
 
@@ -153,7 +153,7 @@ def _line(number: int, name: str, entries: Sequence[Entry], places: Mapping[int,
 
 def _y(ratio: float) -> float:
     share = (log10(max(ratio, 0.1)) + 1) / (log10(_MOST) + 1)
-    return round(_TOP + _HEIGHT * (1 - min(share, 1)), 1)
+    return round(_TOP + _HEIGHT * (1 - min(share, 1.0)), 1)
 
 
 def _number(value: float | None) -> str:

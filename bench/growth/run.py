@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from bench import mixes
+from bench import measures, mixes
 from bench.growth import grants, parties
 from bench.growth.grants import BenchGrants
-from bench.growth.parties import Party, PartyKind
-from bench.growth.reading import ReadingCounter, Readings
+from bench.growth.parties import GrownParty, PartyKind
+from bench.growth.reading import AmountRead, ReadingCounter, unless_too_long
 from bench.growth.system import DrainingSystem, LoneCost, cost_here
 from bench.machine import BenchMachine, prepare
 from bench.past import APPLICATION, analyze, load_past
@@ -42,12 +42,12 @@ class GrowthScale:
 
 @dataclass(slots=True, kw_only=True)
 class GrowthCell:
-    """What was measured of one kind of event after a past of one size, a cost for each round."""
+    """One kind of event after a past of one size: a cost for each round, and the amount read."""
 
     event: str
     size: int
     costs: list[LoneCost] = field(default_factory=list)
-    readings: Readings | None = None
+    read: AmountRead | None = None
     too_slow: bool = False
 
 
@@ -55,12 +55,33 @@ Measure = Callable[[DrainingSystem], LoneCost]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class GrowthTurn:
     """One measurement; its cost counts from the first round on, round 0 warms up."""
 
     cell: GrowthCell
     counts: bool
     measure: Measure
+
+
+def take_turns(
+    turns: deque[GrowthTurn], system: DrainingSystem, tell: Callable[[str], None]
+) -> None:
+    """Take turns until none is left, or until one takes too long and the system is still busy.
+
+    Its cell has no further turns.
+    """
+    while turns:
+        turn = turns.popleft()
+        if turn.cell.too_slow:
+            continue
+        try:
+            cost = turn.measure(system)
+        except TimeoutError:
+            turn.cell.too_slow = True
+            tell(f"too slow: {turn.cell.event}, after {turn.cell.size:,}")
+            return
+        if turn.counts:
+            turn.cell.costs.append(cost)
 
 
 class GrowthRun:
@@ -73,7 +94,7 @@ class GrowthRun:
         self._scale = scale
         self._tell = tell
         self._database = machine.database("growth")
-        self._parties: dict[tuple[str, int], deque[Party]] = {}
+        self._parties: dict[tuple[str, int], deque[GrownParty]] = {}
         self._users: dict[int, deque[str]] = {}
         self._cells: dict[tuple[str, int], GrowthCell] = {}
 
@@ -81,14 +102,13 @@ class GrowthRun:
         """Load the pasts, count what is read, then measure every round."""
         prepare(self._database)
         self._load()
-        self._count_readings()
+        self._count_amounts()
         turns = deque(self._turns())
         while turns:
             self._tell(f"measuring, {len(turns)} turns to go")
             with self._machine.stack(self._database, 1) as running:
-                system = DrainingSystem(running, self._scale.seconds)
-                system.at_once(mixes.first(_WARMING, f"warming {len(turns)}"))
-                self._measure(system, turns)
+                measures.flowed(running, mixes.first(_WARMING, f"warming {len(turns)}"))
+                take_turns(turns, DrainingSystem(running, self._scale.seconds), self._tell)
         return list(self._cells.values())
 
     # Before the rounds --------------------------------------------------------------------
@@ -110,22 +130,25 @@ class GrowthRun:
         """Return how many parties have this past: a new one is new only once."""
         return 1 if size else self._scale.rounds + 1
 
-    def _grown(self, kind: PartyKind, size: int) -> Iterator[Party]:
+    def _grown(self, kind: PartyKind, size: int) -> Iterator[GrownParty]:
         for number in range(self._copies(size)):
             party = parties.grown(kind, size, str(number), ahead=self._scale.rounds + 1)
             load_past(self._database, party.heard())
             yield party
 
-    def _count_readings(self) -> None:
+    def _count_amounts(self) -> None:
         """Count what the first further event reads, and leave no trace of it."""
         engine = engine_for(self._database, application_name=APPLICATION, pool_size=1)
         counter = ReadingCounter(engine)
         for (name, size), (party, *_) in self._parties.items():
-            self._cell(name, size).readings = counter.of_events(party.coming())
+            self._cell(name, size).read = unless_too_long(
+                partial(counter.of_events, party.coming())
+            )
         stated = BenchGrants(engine)
         for size, (user, *_) in self._users.items():
             cell = self._cell(grants.NAME, size)
-            cell.readings = counter.of_work(partial(stated.add_in, user=user))
+            work = partial(stated.add_in, user=user)
+            cell.read = unless_too_long(partial(counter.of_work, work))
         engine.dispose()
 
     def _cell(self, event: str, size: int) -> GrowthCell:
@@ -133,22 +156,7 @@ class GrowthRun:
 
     # The rounds ---------------------------------------------------------------------------
 
-    def _measure(self, system: DrainingSystem, turns: deque[Turn]) -> None:
-        """Take turns until none is left, or one takes too long: then another stack goes on."""
-        while turns:
-            turn = turns.popleft()
-            if turn.cell.too_slow:
-                continue
-            try:
-                cost = turn.measure(system)
-            except TimeoutError:
-                turn.cell.too_slow = True
-                self._tell(f"too slow: {turn.cell.event}, {turn.cell.size:,}")
-                return
-            if turn.counts:
-                turn.cell.costs.append(cost)
-
-    def _turns(self) -> Iterator[Turn]:
+    def _turns(self) -> Iterator[GrowthTurn]:
         for number in range(self._scale.rounds + 1):
             sizes = self._scale.sizes if number % 2 else self._scale.sizes[::-1]
             for kind in parties.KINDS:
@@ -161,8 +169,8 @@ class GrowthRun:
                 cell = self._cell(name.format(self._scale.at_once), 0)
                 yield self._turn(number, cell, partial(self._at_once, heard_of, number))
 
-    def _turn(self, number: int, cell: GrowthCell, measure: Measure) -> Turn:
-        return Turn(cell=cell, counts=number > 0, measure=measure)
+    def _turn(self, number: int, cell: GrowthCell, measure: Measure) -> GrowthTurn:
+        return GrowthTurn(cell=cell, counts=number > 0, measure=measure)
 
     def _further(self, name: str, size: int, system: DrainingSystem) -> LoneCost:
         turns = self._parties[name, size]

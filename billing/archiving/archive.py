@@ -1,4 +1,4 @@
-"""What of a party's past is archived: kept, but not loaded with it any more.
+"""Archiving: a party's past is kept, but most of it is not loaded any more.
 
 Payments older than the newest few are archived whole, each with all that belongs to it. Of an
 object with many observations those are archived that no later one needs. Whether anything may go is
@@ -45,7 +45,7 @@ class Archive(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archived:
-    """What goes into archives, and what the rest of the party then depends on.
+    """Everything that goes into archives, and what the rest of the party then depends on.
 
     The rows are named by key, each with its archive. ``until`` is the newest moment of anything in
     an archive of the party.
@@ -60,7 +60,7 @@ class Archived:
 
 
 class _Part(NamedTuple):
-    """What is archived together or not at all: a payment, or observations of one object."""
+    """A payment, or observations of one object: archived together or not at all."""
 
     facts: tuple[Fact, ...]
     component: Component | None = None

@@ -1,4 +1,4 @@
-"""What archived payments depend on, and what depends on them, beside themselves.
+"""The dependencies of archived payments: all that they share with what is loaded.
 
 A payment's rows follow from its own objects and from what all payments of its customer share: the
 users named under the customer, the subscriptions with their owners and plans, what a person said.
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
-from billing.objects.checkouts import SessionState
+from billing.ids import CustomerId
 from billing.objects.lines import bills_an_item
 from billing.objects.store import RealmObjects
 from billing.objects.subscriptions import SoldItem, SubscriptionState
@@ -24,6 +24,7 @@ from billing.projection.party import ProjectedRealm
 from billing.projection.subscription_plans import plans_of_runs
 from billing.projection.subscription_refunds import money_may_end, newest_paid_period
 from billing.projection.subscription_sources import sources_of
+from billing.rows import IN_NO_PLAN, NoGrant
 
 Dependencies = Mapping[str, str]
 """The value of each dependency of a party by name."""
@@ -33,6 +34,12 @@ PASSES: Final = "passes"
 
 CLOCK: Final = "clock"
 """True if a test clock moves the time of anything, so that nothing is ever past."""
+
+OF_NAMES: Final = frozenset({*IN_NO_PLAN, NoGrant.EMPTY_PLAN, NoGrant.NOTHING})
+"""Reasons that are noted of a price or plan, which archived payments may name as well.
+
+Any other is noted of one payment or line.
+"""
 
 _PERIOD: Final = "period"
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -59,12 +66,16 @@ def _dependencies(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str,
     yield CLOCK, str(has_clock(objects))
     with_access = {each.customer_id for each in objects.subscriptions.values()}
     with_access |= {each.customer_id for each in objects.summaries.values()}
+    begun = _begun_before(objects, until)
     for row in realm.projection.customers.values():
         customer_id = row.stripe_customer_id
         users = _of_users(ownership.users_of(customer_id))
-        yield f"customer {customer_id}", _digest(users, customer_id in with_access)
+        stated = (users, customer_id in with_access, sorted(begun[customer_id]))
+        yield f"customer {customer_id}", _digest(*stated)
     yield from _of_subscriptions(realm, until)
-    yield from ((f"note {name}", why) for name, why in realm.projection.without_grant.items())
+    for name, why in realm.projection.without_grant.items():
+        if why in OF_NAMES:
+            yield f"note {name}", why
     yield PASSES, _digest(_passes(realm, until))
 
 
@@ -77,27 +88,52 @@ def has_clock(objects: RealmObjects) -> bool:
     )
 
 
+def _begun_before(objects: RealmObjects, until: datetime) -> Mapping[CustomerId, set[str]]:
+    """Return the subscriptions of each customer that may have run beside archived payments."""
+    found: dict[CustomerId, set[str]] = defaultdict(set)
+    for name, state in objects.subscriptions.items():
+        if state.customer_id and _began_at(state) <= until:
+            found[state.customer_id].add(name)
+    return found
+
+
+def _began_at(state: SubscriptionState) -> datetime:
+    return state.newest.fields.started_at or state.item_runs[0].at
+
+
 def _of_users(users: CustomerUsers) -> object:
     return users.user_id, users.moves, users.named_first, sorted(users.all_time)
 
 
 def _of_subscriptions(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str, str]]:
-    billed, subscriptions = _names_billed(realm), realm.objects.subscriptions
+    billed = _names_billed(realm)
     with_invoice = {each.subscription for each in realm.objects.invoices.values()}
-    begun = [name for name, state in subscriptions.items() if _began_at(state) <= until]
-    # One that becomes known later may have stood for a plan that an archived payment names.
-    yield "subscriptions", _digest(sorted(begun))
-    for name, state in subscriptions.items():
+    for name, state in realm.objects.subscriptions.items():
         owner = realm.ownership.of_subscription(name)
-        stated = (_of_owner(owner), _of_plans(state, until), sorted(billed[name]))
-        checkouts = sorted(map(_of_checkout, realm.ownership.checkouts_of(name)))
-        yield f"subscription {name}", _digest(*stated, name in with_invoice, checkouts)
+        begun = _of_checkouts(realm, name)
+        stated = (_of_owner(owner), _of_plans(state, until), sorted(billed[name]), begun)
+        yield f"subscription {name}", _digest(*stated, name in with_invoice)
     if money_may_end(realm.lookup.catalogue.policy):
         yield from _periods(realm)
 
 
 def _of_owner(owner: SourceOwner) -> object:
     return owner.user_id, owner.candidates, sorted(owner.all_time)
+
+
+def _of_checkouts(realm: ProjectedRealm, subscription: str) -> object:
+    """Return the checkouts of a subscription, with the bill from which one reads what it began.
+
+    One that names no invoice reads it from the first that was paid.
+    """
+    checkouts = realm.ownership.checkouts_of(subscription)
+    paid = [
+        (each.granted.since, each.id)
+        for each in realm.ownership.invoices_of(subscription)
+        if each.granted and not all(checkout.invoice for checkout in checkouts)
+    ]
+    named = sorted((each.id, each.invoice or "", each.granted is None) for each in checkouts)
+    return named, min(paid, default=None)
 
 
 def _of_plans(state: SubscriptionState, until: datetime) -> object:
@@ -107,25 +143,18 @@ def _of_plans(state: SubscriptionState, until: datetime) -> object:
     """
     fields = state.newest.fields
     ended_at = (fields.ended_at or state.newest.at) if state.ended else None
-    runs = [
-        (_if_before(run.at, until), [_of_item(item) for item in run.items], run.plan_code)
-        for run in state.item_runs
-    ]
+    runs: list[tuple[object, ...]] = []
+    for run in state.item_runs:
+        held = ([_of_item(item) for item in run.items], run.plan_code)
+        if not runs or runs[-1][1:] != held:
+            runs.append((_if_before(run.at, until), *held))
+    present = state.item_runs[state.present_run]
     return (
         runs,
-        state.present_run,
+        [_of_item(item) for item in present.items],
         _if_before(_began_at(state), until),
         _if_before(ended_at, until),
     )
-
-
-def _began_at(state: SubscriptionState) -> datetime:
-    return state.newest.fields.started_at or state.item_runs[0].at
-
-
-def _of_checkout(session: SessionState) -> tuple[str, bool, str]:
-    """Return what decides whether a checkout asks for the first invoice of its subscription."""
-    return session.id, session.granted is not None, session.invoice or ""
 
 
 def _if_before(at: datetime | None, until: datetime) -> datetime | None:

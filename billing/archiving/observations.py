@@ -55,7 +55,7 @@ def observations_around(facts: Iterable[Fact], at: datetime) -> tuple[Fact, ...]
 
 
 def _traits(fact: Fact) -> tuple[object, ...] | None:
-    """Return what the state remembers of each change; None if it may remember the whole fact."""
+    """Return what the state remembers every change of; None if nothing of the object is spare."""
     match fact.fields:
         case SubscriptionFields(test_clock=None, items_complete=True) as fields:
             items = [
@@ -72,7 +72,7 @@ def _traits(fact: Fact) -> tuple[object, ...] | None:
 
 
 def _shows_missed_change(fact: Fact) -> bool:
-    """Return True if its metadata changed: no fact may show the metadata before, or only this."""
+    """Return True if it undoes to other metadata, which no other fact need show."""
     match fact.fields, fact.before:
         case SubscriptionFields() as now, SubscriptionFields() as before:
             return now.metadata != before.metadata
@@ -86,23 +86,22 @@ def _deciding(facts: Sequence[Fact]) -> Iterator[int]:
     """Yield the places of facts that decide something however many are like them."""
     shown = [fact.fields for fact in facts]
     statuses = [each.status for each in shown if isinstance(each, SubscriptionFields)]
-    yield from (place for place, status in enumerate(statuses) if status in SUBSCRIPTION_ENDED)
-    yield from [place for place, status in enumerate(statuses) if status in SUBSCRIPTION_GRANTS][
-        -1:
-    ]
-    if not_past_due := [place for place, status in enumerate(statuses) if status != PAST_DUE]:
-        since = not_past_due[-1] + 1  # the place of the first of those that are past due now
-        yield from range(since - 1, min(since + 1, len(facts)))
-        yield max(not_past_due, key=lambda place: facts[place].created_at)
     lists = [each.lookup_keys for each in shown if isinstance(each, EntitlementSummaryFields)]
-    yield from [place for place, listed in enumerate(lists) if listed][-1:]
+    ends = [place for place, status in enumerate(statuses) if status in SUBSCRIPTION_ENDED]
+    granting = [place for place, status in enumerate(statuses) if status in SUBSCRIPTION_GRANTS]
+    not_past_due = [place for place, status in enumerate(statuses) if status != PAST_DUE]
+    listing = [place for place, listed in enumerate(lists) if listed]
+    yield from (*ends, *granting[-1:], *listing[-1:])
+    if not_past_due:
+        yield max(not_past_due, key=lambda place: facts[place].created_at)
+        yield min(not_past_due[-1] + 1, len(facts) - 1)  # the first that is past due now
 
 
 def _with_order(facts: Sequence[Fact], needed: Iterable[int]) -> set[int]:
     """Add the places of the facts on which the order of the needed ones depends.
 
-    Later facts may still fall into the newest second. Of a second with one needed fact, the others
-    decide nothing.
+    Two of one second need all of it and the last fact before it, as does the newest second, into
+    which later facts may fall. One that stands alone in its second has its place by that.
     """
     kept = set(needed)
     for second in reversed(_seconds(facts)):

@@ -120,7 +120,7 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
         ),
         newest=state,
         ended=state.fields.status in SUBSCRIPTION_ENDED,
-        items=lists[place].items,
+        items=lists[place].sold(),
         items_complete=lists[place].complete,
         item_runs=runs,
         present_run=places[place],
@@ -148,8 +148,18 @@ def latest_period(items: Iterable[SoldItem]) -> datetime | None:
 
 
 class _ItemList(NamedTuple):
-    items: tuple[SoldItem, ...]
+    """The items of an observation, and the same as sold, without their periods."""
+
+    items: tuple[Item, ...]
+    timeless: tuple[SoldItem, ...]
     complete: bool
+
+    def sold(self) -> tuple[SoldItem, ...]:
+        """Return the items as sold, with their periods."""
+        return tuple(
+            replace(sold, period_start=item.period_start, period_end=item.period_end)
+            for item, sold in zip(self.items, self.timeless, strict=True)
+        )
 
 
 def _item_lists(facts: Sequence[Observation[SubscriptionFields]]) -> list[_ItemList]:
@@ -165,7 +175,8 @@ def _item_lists(facts: Sequence[Observation[SubscriptionFields]]) -> list[_ItemL
         complete = fact.fields.items_complete
         known = fact.fields.items if complete else _laid_over(known, fact.fields.items)
         _note_keys(keys, known)
-        lists.append(_ItemList(tuple(_sold_item(item, keys) for item in known), complete))
+        timeless = tuple(_sold_item(item, keys) for item in known)
+        lists.append(_ItemList(known, timeless, complete))
     return lists
 
 
@@ -190,8 +201,6 @@ def _sold_item(item: Item, keys: dict[str, tuple[str, ...]]) -> SoldItem:
         id=item.id,
         names=(item.price, own, *had, item.product),
         quantity=item.quantity,
-        period_start=item.period_start,
-        period_end=item.period_end,
     )
 
 
@@ -202,8 +211,8 @@ def _item_runs(
     runs: list[ItemRun] = []
     places = []
     for fact, listed in zip(facts, lists, strict=True):
-        timeless = tuple(replace(i, period_start=None, period_end=None) for i in listed.items)
-        run = ItemRun(fact.at, timeless, metadata_value(fact.fields.metadata, "plan_code"))
+        code = metadata_value(fact.fields.metadata, "plan_code")
+        run = ItemRun(fact.at, listed.timeless, code)
         if not runs or runs[-1][1:] != run[1:]:
             runs.append(run)
         places.append(len(runs) - 1)

@@ -93,12 +93,12 @@ def fold_user_statements(
     younger than the object, and only an event shows a change.
     """
     made_at = made_at or facts[0].since
-    first = facts[0].before or facts[0].fields
-    changes = [_statement(made_at, first)]
+    words = _words(facts[0].before or facts[0].fields)
+    changes = [UserStatement(made_at, *words)]
     for at, fields in _states(facts):
-        statement = _statement(at, fields)
-        if statement[1:] != changes[-1][1:]:
-            changes.append(statement)
+        before, words = words, _words(fields)
+        if words != before:
+            changes.append(UserStatement(at, *words))
     return UserStatements(made_at=made_at, changes=tuple(changes))
 
 
@@ -110,13 +110,13 @@ def _states(facts: Iterable[Observation[F]]) -> Iterator[tuple[datetime, F]]:
         yield fact.at, fact.fields
 
 
-def _statement(at: datetime, fields: F) -> UserStatement:
+def _words(fields: F) -> tuple[Metadata, str | None, Metadata]:
     reference, copied = None, Metadata()
     if isinstance(fields, CheckoutSessionFields):
         reference = fields.client_reference_id
     elif isinstance(fields, InvoiceFields):
         copied = fields.subscription_metadata
-    return UserStatement(at, fields.metadata, reference, copied)
+    return fields.metadata, reference, copied
 
 
 def _user_in(metadata: Metadata, identity: Identity) -> str | None:

@@ -7,6 +7,7 @@ before, and the price is named as unsold.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from billing.catalogue import Plan, PolicyAction
@@ -85,10 +86,13 @@ def _meanings(
     before: tuple[HeldPlan, ...],
 ) -> list[_Meaning]:
     """Return what each item stands for, by its names, its own past or the subscription's."""
+    plans = [lookup.plan_by_names(item.names) for item in items]
+    if all(plans):  # the usual case
+        return [_Meaning(plan) for plan in plans]
     known = [lookup.knows(item.names) for item in items]
     found = [
-        _Meaning(lookup.plan_by_names(item.names)) if is_known else _past(item, meanings)
-        for item, is_known in zip(items, known, strict=True)
+        _Meaning(plan) if is_known else _past(item, meanings)
+        for item, plan, is_known in zip(items, plans, known, strict=True)
     ]
     pairs = list(zip(items, found, strict=True))
     decided = any(
@@ -117,14 +121,13 @@ def _run_plans(
     items: Sequence[SoldItem], meant: Sequence[_Meaning], lookup: PlanLookup
 ) -> RunPlans:
     pairs = list(zip(items, meant, strict=True))
+    held = [meaning.held(item) for item, meaning in pairs]
     noted = (_without_grant(item, meaning, lookup) for item, meaning in pairs if item.quantity)
     # What replaces a whole subscription ends with all the items that replace it.
     replaced = any(meaning.inherited for _, meaning in pairs)
     return RunPlans(
-        held=add_up(held for item, meaning in pairs for held in meaning.held(item)),
-        entitled=tuple(
-            place for place, (item, meaning) in enumerate(pairs) if replaced or meaning.held(item)
-        ),
+        held=add_up(chain.from_iterable(held)),
+        entitled=tuple(place for place, plans in enumerate(held) if replaced or plans),
         without_grant=tuple(each for each in noted if each),
     )
 

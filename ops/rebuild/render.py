@@ -39,6 +39,8 @@ class RebuildFindings:
     grants: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CHANGES.values(), 0))
     changed_rows: list[ChangedRow] = field(default_factory=list)
     changed_grants: list[GrantChange] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+    """Parties whose archives were not what their facts say."""
     failed: dict[str, str] = field(default_factory=dict)
     """The error of each party that could not be recomputed."""
     interrupted: bool = False
@@ -48,6 +50,7 @@ class RebuildFindings:
         self.parties += rebuilt.parties
         for decision in rebuilt.decisions:
             self._add_decision(decision)
+        self.archives += rebuilt.archives
         del self.changed_rows[limit:], self.changed_grants[limit:]
 
     def _add_decision(self, decision: Decision) -> None:
@@ -86,6 +89,9 @@ def print_rebuild(findings: RebuildFindings, *, as_json: bool) -> None:
 def _summary(findings: RebuildFindings) -> str:
     rows = ", ".join(f"{name} {number}" for name, number in sorted(findings.rows.items()))
     found = f"rows that differ: {rows}" if rows else "nothing differs"
+    if findings.archives:
+        count = format_count(len(findings.archives), "party", "parties")
+        found += f"; the archives of {count} differ"
     dry_run = "\nDry run, nothing was changed. " if findings.dry_run else "\n"
     end = "; interrupted: the same command starts over" if findings.interrupted else ""
     parties = format_count(findings.parties, "party", "parties")

@@ -1,7 +1,7 @@
 """Write archives: take out what was loaded of them, and put away what is old.
 
-Facts and rows stay in their tables. Only the name of their archive changes, so whoever reads rows
-or facts by their own keys need not know of archives.
+Facts and rows stay in their tables. Only the name of their archive changes, so who reads rows or
+facts by their own keys need not know of archives.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from billing.archiving.archive import Archived
 from billing.ids import PartyId
 from billing.rows import Key
 from models.tables import ArchiveKey
-from runtime.ledger.batch_state import BatchState, PartyState
+from runtime.ledger.batch_state import ARCHIVE_ABOVE, BatchState, PartyState
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.load import ARCHIVED_TABLES
 from runtime.ledger.rows import TableName
@@ -32,7 +32,8 @@ def take_out(connection: Connection, batch: BatchState) -> None:
     whole, opened, facts = [], [], []
     for party, each in batch.parties.items():
         if each.archives.is_whole:
-            whole += [party] if each.archives.until else []
+            # A party whose row was lost may have archives that nothing tells of.
+            whole += [party] if each.archives.until or each.size > ARCHIVE_ABOVE else []
         else:
             opened += [(party, name) for name in sorted(each.archives.opened)]
             facts += sorted(each.archives.taken_out)

@@ -23,6 +23,7 @@ from billing.rows import Key, Projection
 from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.difference import difference
+from runtime.ledger.errors import ArchivesNeeded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest
 from runtime.ledger.parties import PartyAssignment
@@ -186,7 +187,7 @@ class BatchState:
         grown = size // ARCHIVE_EVERY > party_state.size // ARCHIVE_EVERY
         if size <= ARCHIVE_ABOVE or party_state.projection is None:
             return None
-        if not grown and (archives.until is None or archives.has_more):
+        if not (grown or archives.is_whole):
             return None
         return archive(
             party_state.folded,
@@ -195,6 +196,11 @@ class BatchState:
             self.now,
             archives.until if archives.has_more else None,
         )
+
+    def refuse_lacking(self) -> None:
+        """Raise ``ArchivesNeeded`` if something has to be loaded before anything may be written."""
+        if self.lacking != NOTHING_MORE:
+            raise ArchivesNeeded(self.lacking.whole, self.lacking.keys)
 
     def _look_at_archives(self, party_state: PartyState, facts: Collection[Fact]) -> None:
         """Find out whether these new facts may change, or be changed by, what was not loaded."""

@@ -59,6 +59,58 @@ def test_the_second_mix_repeats_a_fifth_and_has_one_hot_customer_in_fifty() -> N
     assert 0.01 < len(hot) / len(counts) < 0.04
 
 
+OLD = (
+    mixes.OldCustomers(payments=6, customers=3, every=10),
+    mixes.OldCustomers(payments=40, customers=1, every=100),
+)
+
+
+def share_of(old: mixes.OldCustomers, events: list[bytes]) -> float:
+    names = [name.decode() for name in old.ids]
+    return sum(customer_of(body) in names for body in events) / len(events)
+
+
+def test_a_tenth_of_the_events_are_of_old_customers_and_a_hundredth_of_a_very_old_one() -> None:
+    assert [(each.payments, each.every) for each in mixes.OLD] == [(300, 10), (5000, 100)]
+
+    for events in (mixes.first(2000, "seed", old=OLD), mixes.second(2000, "seed", old=OLD)):
+        assert 0.09 < share_of(OLD[0], events) < 0.11
+        assert 0.008 < share_of(OLD[1], events) < 0.012
+
+
+def test_the_other_events_of_a_mix_are_the_same_with_old_customers_and_without() -> None:
+    plain, mixed = mixes.first(2000, "seed"), mixes.first(2000, "seed", old=OLD)
+    names = {name.decode() for each in OLD for name in each.ids}
+
+    others = [json.loads(body)["type"] for body in mixed if customer_of(body) not in names]
+    assert others == [json.loads(body)["type"] for body in plain][: len(others)]
+    assert not names & set(map(customer_of, plain))
+
+
+def test_the_past_of_old_customers_has_all_their_payments_before_every_mix() -> None:
+    past = [json.loads(body) for body in mixes.past(OLD)]
+    paid = Counter(
+        event["data"]["object"]["customer"]
+        for event in past
+        if event["type"] == "payment_intent.succeeded"
+    )
+    mixed = [json.loads(body) for body in mixes.first(2000, "seed", old=OLD)]
+
+    assert paid == {name.decode(): each.payments for each in OLD for name in each.ids}
+    assert max(event["created"] for event in past) <= mixes.LONG_AGO
+    assert not {event["id"] for event in past} & {event["id"] for event in mixed}
+
+
+def test_an_old_customer_has_one_user_and_pays_at_different_minutes() -> None:
+    events = [*mixes.past(OLD), *mixes.first(2000, "seed", old=OLD)]
+    name = OLD[0].ids[0].decode()
+    stated = [json.loads(body)["data"]["object"] for body in events if customer_of(body) == name]
+    minutes = [each["created"] // 60 for each in stated if each["object"] == "checkout.session"]
+
+    assert {each["metadata"]["user_id"] for each in stated if each["metadata"]} == {"usr_old_6_0"}
+    assert len(set(minutes)) == len(minutes) > OLD[0].payments
+
+
 def test_the_stub_knows_what_events_carry_and_makes_up_the_rest() -> None:
     events = mixes.first(50, "seed")
     bought = next(json.loads(body)["data"]["object"] for body in events if b'"charge"' in body)

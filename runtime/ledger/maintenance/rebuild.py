@@ -21,11 +21,13 @@ from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import FactsOutdated, LocksOutOfOrder
 from runtime.ledger.load import Stored, load
 from runtime.ledger.locks import lock, secure, time_under_locks
+from runtime.ledger.maintenance.archive_check import wrong_archives
 from runtime.ledger.maintenance.repair import Reprojected, history_of, reproject_batch, versions_of
 from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_again
 from runtime.ledger.prepare import Scope
 from runtime.ledger.stored_statements import stated_facts
 from runtime.ledger.write import ChangeCause, PendingWrites, write
+from runtime.time_limits import IDLE_IN_TRANSACTION_SECONDS
 
 MAX_TRIES: Final = 8
 
@@ -44,11 +46,16 @@ class Rebuilt:
     kept: dict[str, str] = field(default_factory=dict)
     """Events that were left as they were, with the reason."""
     decisions: list[Decision] = field(default_factory=list)
+    archives: list[PartyId] = field(default_factory=list)
+    """Parties whose archives were not what their facts say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilder:
-    """Rebuilds on behalf of an operator or of a release; ``dry_run`` rolls everything back."""
+    """Rebuilds on behalf of an operator or of a release; ``dry_run`` rolls everything back.
+
+    ``idle_seconds`` bounds the time in which a transaction computes rows.
+    """
 
     engine: Engine
     catalogues: CatalogueCache
@@ -57,6 +64,7 @@ class Rebuilder:
     reason: str | None
     dry_run: bool
     origin: str = OPERATOR
+    idle_seconds: float = IDLE_IN_TRANSACTION_SECONDS
 
     def from_facts(self, parties: Sequence[PartyId]) -> Rebuilt:
         """Compute the rows of these parties again; read those events again that have to be."""
@@ -112,7 +120,7 @@ class Rebuilder:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _rows(self, connection: Connection, parties: Sequence[PartyId]) -> Rebuilt:
-        open_transaction(connection)
+        open_transaction(connection, idle_seconds=self.idle_seconds)
         lock(connection, parties, above=())
         now = time_under_locks(connection)
         known = _parties_with_objects(connection, parties)
@@ -128,7 +136,7 @@ class Rebuilder:
     def _restated(
         self, connection: Connection, bodies: RereadBodies, parties: Sequence[PartyId]
     ) -> Rebuilt:
-        open_transaction(connection)
+        open_transaction(connection, idle_seconds=self.idle_seconds)
         known = _parties_with_objects(connection, parties)
         reread = Reread.of(connection, bodies)
         mentions = [*reread.mentions(), *(frozenset({ObjectKey(each)}) for each in known)]
@@ -161,6 +169,7 @@ class Rebuilder:
         )
         versions = versions_of(connection, [*batch.parties, *ends])
         reprojected = reproject_batch(batch)
+        rebuilt.archives += [] if ends else wrong_archives(connection, batch)
         history = history_of(connection, _payments_of(reprojected))
         for each in reprojected:
             decisions = list(each.decisions(batch.plans, history, versions))

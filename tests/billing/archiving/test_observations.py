@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import assume, given
@@ -21,7 +21,7 @@ from billing.facts import (
     Rank,
     SubscriptionFields,
 )
-from billing.ids import EventId, Realm
+from billing.ids import CustomerId, EventId, Realm
 from billing.objects.ordering import order_facts
 from billing.objects.store import RealmObjects
 from tests.billing.fact_builders import (
@@ -162,6 +162,49 @@ def with_older(kept: Iterable[Fact], known: Sequence[Fact], older: Fact) -> list
     return [*kept, *observations_around(known, older.created_at), older]
 
 
+def in_turn(*statuses: str) -> list[Fact]:
+    return [subscription(status, number) for number, status in enumerate(statuses)]
+
+
+UNDONE = subscription_fields(user="usr_2")
+DECIDING = {
+    "the first": [
+        with_fields(fact, own_created_at=None, metadata=naming("usr_1"))
+        for fact in in_turn(*["active"] * 5)
+    ],
+    "the first past due, as the API showed it": [
+        subscription("past_due", 0, event="obs_sub_1_0", type_=OBSERVED),
+        *(subscription("past_due", number) for number in range(1, 6)),
+    ],
+    "an end": in_turn("active", "canceled", *["active"] * 4),
+    "the last access": in_turn("unpaid", "unpaid", "trialing", *["unpaid"] * 4),
+    "the last not past due": in_turn(*["past_due"] * 3, "unpaid", *["past_due"] * 4),
+    "the first past due": in_turn("active", "active", *["past_due"] * 5),
+    "the last moment within a second": [
+        subscription("active", 0),
+        subscription("active", 1.75, event="b"),
+        subscription("active", 1.25, event="a"),
+        *(subscription("past_due", number) for number in range(2, 6)),
+    ],
+    "words that only the value before shows": [
+        subscription(seconds=number, before=UNDONE if number == 3 else None) for number in range(7)
+    ],
+    "a customer's words that only the value before shows": [
+        customer("usr_1", number, was="usr_2" if number == 3 else None) for number in range(7)
+    ],
+    "the last features": [summary(*("a",) * (n == 2), seconds=n) for n in range(7)],
+}
+"""Histories in which the observation that the name means leads to the state."""
+
+
+@pytest.mark.parametrize("facts", DECIDING.values(), ids=DECIDING.keys())
+def test_an_observation_that_decides_alone_is_kept(facts: list[Fact]) -> None:
+    kept = without_spare(facts)
+
+    assert len(kept) < len(facts)
+    assert state(kept) == state(facts)
+
+
 @KINDS
 @given(st.data())
 def test_without_the_spare_ones_all_later_observations_lead_to_the_same_state(
@@ -244,11 +287,41 @@ def test_however_often_a_subscription_renews_few_observations_are_kept(
     assert len(without_spare(renewals(count, *statuses))) <= 5
 
 
-def test_each_change_of_what_is_remembered_keeps_its_first_observation() -> None:
+REMEMBERED: dict[str, dict[str, Any]] = {
+    "metadata": {"metadata": naming("usr_2")},
+    "its own second": {"own_created_at": START},
+    "the id of an item": {"items": (item(id="si_2"),)},
+    "a price": {"items": (item("price_basic"),)},
+    "the lookup key of a price": {"items": (item(lookup_key="silver"),)},
+    "the product of a price": {"items": (item(product="prod_2"),)},
+    "a quantity": {"items": (item(quantity=2),)},
+}
+
+
+@pytest.mark.parametrize("change", REMEMBERED.values(), ids=REMEMBERED.keys())
+def test_a_change_of_what_a_subscription_remembers_is_kept(change: dict[str, Any]) -> None:
     facts = renewals(40, "active")
-    facts[20:] = [with_fields(fact, metadata=naming("usr_2")) for fact in facts[20:]]
+    facts[20:] = [with_fields(fact, **change) for fact in facts[20:]]
 
     assert without_spare(facts) == [facts[0], facts[20], facts[38], facts[39]]
+
+
+@pytest.mark.parametrize("name", ["metadata", "its own second"])
+def test_a_change_of_what_a_customer_remembers_is_kept(name: str) -> None:
+    facts = [customer("usr_1", number) for number in range(40)]
+    facts[20:] = [with_fields(fact, **REMEMBERED[name]) for fact in facts[20:]]
+
+    assert without_spare(facts) == [facts[0], facts[20], facts[38], facts[39]]
+
+
+@pytest.mark.parametrize(
+    "facts", [renewals(40, "active"), [summary("a", seconds=number) for number in range(40)]]
+)
+def test_each_customer_of_an_object_is_kept(facts: list[Fact]) -> None:
+    other = [replace(fact, customer_id=CustomerId("cus_2")) for fact in facts[20:30]]
+    facts = [*facts[:20], *other, *facts[30:]]
+
+    assert without_spare(facts) == [facts[n] for n in (0, 20, 30, 38, 39)]
 
 
 def test_two_needed_observations_of_one_second_keep_all_of_it_and_the_one_before() -> None:

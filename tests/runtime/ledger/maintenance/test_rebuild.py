@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
@@ -16,7 +16,7 @@ from billing.readers.registry import Reading, read_event
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
 from runtime.ledger import prepare, record
-from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.catalogues import CatalogueCache, VersionedCatalogue
 from runtime.ledger.maintenance import scan as walk
 from runtime.ledger.maintenance.rebuild import Rebuilder, Rebuilt
 from runtime.ledger.prepare import Scope
@@ -316,3 +316,20 @@ def test_bodies_that_are_read_again_bring_back_the_words_to_find_a_party_by(
     found = all_of(engine, rebuilder(engine).from_events)
     assert rows(engine, "SELECT * FROM search_terms") == written != []
     assert found.restated == []
+
+
+def test_a_rebuild_may_compute_for_longer_than_an_event(engine: Engine) -> None:
+    shown: list[str] = []
+
+    class WatchedCatalogues(CatalogueCache):
+        def current(self, connection: Connection) -> VersionedCatalogue:
+            bound = "SHOW idle_in_transaction_session_timeout"
+            shown.append(connection.execute(text(bound)).scalar_one())
+            return super().current(connection)
+
+    for given in ({}, {"idle_seconds": 90}):
+        rebuild = rebuilder(engine, catalogues=WatchedCatalogues(), **given)
+        rebuild.from_facts([PartyId("test:cus_1")])
+        rebuild.events([])
+
+    assert shown == ["20s", "20s", "90s", "90s"]
