@@ -161,7 +161,10 @@ def _open(
 
 
 def _special_keys(event: EventNeeds, secured: Secured) -> Iterator[str]:
-    """Yield the keys of references to invoices; an invoice is asked for when it is named first."""
+    """Yield the keys of references to invoices; an invoice is asked for once, when named first.
+
+    The event may name new objects only, which another one of the batch connects with a party.
+    """
     fresh = event.mentions - secured.known.keys()
     yield from keys_referred_to(event.facts)
     yield from keys_of_invoices(key for key in fresh if stripe_id_of(key).startswith("in_"))
