@@ -140,6 +140,13 @@ REDIS_SETTINGS_SECONDS: Final = 5.0
 """The age at which the durability of Redis is read again, unless another server answers. It is
 longer than a period of the probe, and shorter than the age at which that is stale."""
 
+GROWTH_NOTED: Final = timedelta(seconds=5)
+"""Between two notes of how many events wait."""
+
+GROWTH_SPAN: Final = timedelta(seconds=60)
+"""The age up to which a note tells how fast the inbox grows. It outlasts many notes, so that a
+burst of a second does not count as a rate."""
+
 RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""
 

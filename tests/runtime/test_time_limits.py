@@ -40,6 +40,8 @@ from runtime.time_limits import (
     FETCH_STUCK_SECONDS,
     FIRST_PLANS_SECONDS,
     GRACE_SECONDS,
+    GROWTH_NOTED,
+    GROWTH_SPAN,
     HEARTBEAT_SECONDS,
     IDLE_IN_TRANSACTION_SECONDS,
     INGEST_ANSWER_SECONDS,
@@ -252,6 +254,10 @@ def test_a_probe_of_ingest_that_fails_is_over_before_the_last_one_is_stale() -> 
     assert rises([OPEN_BREAKER_PROBE_SECONDS, BREAKER_PROBE_SECONDS, STALE_PROBE_SECONDS])
     assert failing < STALE_PROBE_SECONDS
     assert rises([BREAKER_PROBE_SECONDS, REDIS_SETTINGS_SECONDS, STALE_PROBE_SECONDS])
+
+
+def test_many_notes_of_the_size_of_the_inbox_tell_how_fast_it_grows() -> None:
+    assert 10 * GROWTH_NOTED < GROWTH_SPAN
 
 
 def test_a_client_that_was_refused_comes_back_when_the_breaker_has_had_time_to_close() -> None:
