@@ -123,6 +123,14 @@ INGEST_REDIS_SECONDS: Final = 0.5
 The first request that meets this limit opens the breaker, so the others wait no time at all.
 """
 
+ACCEPT_TURN_SECONDS: Final = 0.05
+"""For the call of Redis that is under way, before an event is sent by a call beside it. With the
+connection and an answer it is shorter than ``ACCEPT_ANSWER_SECONDS``."""
+
+ACCEPT_ANSWER_SECONDS: Final = 0.9
+"""For the answer of the thread whose call an event shares. It is shorter than the answer to Stripe,
+and outlasts any call, so that what ends a wait is what became of the call."""
+
 REPLICA_WAIT_SECONDS: Final = 0.35
 """For each of two waits in a row, which together are shorter than the answer to Stripe. Each is
 shorter than ``INGEST_REDIS_SECONDS``, so a replica that lags does not count as a frozen Redis."""

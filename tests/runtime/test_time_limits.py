@@ -13,6 +13,8 @@ from runtime.database.session import SESSION
 from runtime.inbox.inbox import MAX_EVENTS
 from runtime.inbox.scripts import source
 from runtime.time_limits import (
+    ACCEPT_ANSWER_SECONDS,
+    ACCEPT_TURN_SECONDS,
     ACCESS_EXPIRY_SECONDS,
     ANNOUNCEMENT,
     ANSWER_SECONDS,
@@ -237,6 +239,14 @@ def test_no_part_of_an_answer_to_stripe_takes_longer_than_the_answer_may() -> No
     assert connecting + INGEST_REDIS_SECONDS < INGEST_ANSWER_SECONDS
     assert 2 * REPLICA_WAIT_SECONDS < INGEST_ANSWER_SECONDS
     assert sending_a_wake_up < INGEST_ANSWER_SECONDS
+
+
+def test_an_event_that_shares_a_call_has_its_answer_or_its_error_within_the_answer_to_stripe() -> (
+    None
+):
+    call = (1 + REDIS_CONNECT_SHARE) * INGEST_REDIS_SECONDS
+
+    assert rises([ACCEPT_TURN_SECONDS + call, ACCEPT_ANSWER_SECONDS, INGEST_ANSWER_SECONDS])
 
 
 def test_a_replica_that_lags_does_not_count_as_a_redis_that_is_frozen() -> None:
