@@ -241,6 +241,10 @@ def test_no_part_of_an_answer_to_stripe_takes_longer_than_the_answer_may() -> No
     assert sending_a_wake_up < INGEST_ANSWER_SECONDS
 
 
+def test_ingest_outwaits_most_pauses_of_redis_that_the_answer_to_stripe_has_time_for() -> None:
+    assert INGEST_REDIS_SECONDS > 2 / 3 * INGEST_ANSWER_SECONDS
+
+
 def test_an_event_that_shares_a_call_has_its_answer_or_its_error_within_the_answer_to_stripe() -> (
     None
 ):
