@@ -294,4 +294,7 @@ def _archives_of_observations(facts: Iterable[Fact]) -> Iterator[Archive]:
         by_invoice.setdefault(_invoice_named(fact), []).append(fact)
     for invoice, naming in by_invoice.items():
         name = invoice or f"{naming[0].object_key} observations"
-        yield Archive(name, tuple(map(_key, naming)), (invoice,) if invoice else (), ())
+        keys = (invoice,) if invoice else ()
+        # A payment may refer to an invoice that nothing else names.
+        special = tuple(keys_of_invoices(keys))
+        yield Archive(name, tuple(map(_key, naming)), keys, special)

@@ -29,7 +29,7 @@ from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision, RowDeleted, RowUpserted
 from runtime.ledger.difference import difference
-from runtime.ledger.load_past import NOTHING_MORE, EventNeeds
+from runtime.ledger.load_past import NOTHING_MORE, BatchNeeds, EventNeeds
 from runtime.ledger.locks import Secured
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.rows import Row, Rows, TableName, no_rows, rows_of, to_plain
@@ -131,14 +131,8 @@ class PartyInMemory:
     ) -> tuple[BatchState, list[tuple[Decision, ...]]]:
         request = NOTHING_MORE
         for _ in range(TRIES):
-            stored = load_past.load_past(
-                self._connection,
-                self._secured,
-                [_needs(each) for each in events],
-                version=self.version,
-                request=request,
-                not_dead=(),
-            )
+            needs = BatchNeeds([_needs(each) for each in events], self.version, request, ())
+            stored = load_past.load_past(self._connection, self._secured, needs)
             batch = BatchState(stored, plans=self._plans, now=now, request=request)
             decisions = [_decided(batch, each) for each in events]
             if batch.lacking == NOTHING_MORE:
@@ -318,6 +312,8 @@ class _Statements:
 
     def _by_key(self, given: Mapping[str, Any]) -> list[Any]:
         found = {name for key, name in self._party.special_keys if key in given["keys"]}
+        if PARTY not in given["parties"]:
+            return []
         return [(PARTY, name) for name in sorted(found)]
 
     def _restated(self, given: Mapping[str, Any]) -> list[Any]:
