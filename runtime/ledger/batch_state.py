@@ -215,7 +215,7 @@ class BatchState:
         archives.dependencies = after
         named = frozenset(key for fact in facts for key in (fact.object_key, *fact.mentions))
         money = (each for realm in realms for each in open_money(realm))
-        near = (each.near_until(until) for each in money if not named.isdisjoint(each.objects))
+        near = (each.near_until(until) for each in money if each.is_touched_by(named))
         party = party_state.name
         if fresh := frozenset[str]().union(*near) - self._request.keys.get(party, frozenset()):
             self.lacking |= ArchiveRequest(keys={party: fresh})
