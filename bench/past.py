@@ -51,7 +51,7 @@ def load_past(database_url: str, events: Iterable[bytes]) -> None:
     parties: set[PartyId] = set()
     rest = iter(events)
     while batch := list(islice(rest, _STORED_AT_ONCE)):
-        parties = _store(engine, catalogues, batch, parties)
+        parties |= _store(engine, catalogues, batch)
     _project(engine, catalogues, sorted(parties))
     engine.dispose()
 
@@ -77,10 +77,8 @@ def _patient_engine(database_url: str) -> Engine:
     return engine
 
 
-def _store(
-    engine: Engine, catalogues: CatalogueCache, bodies: Sequence[bytes], parties: set[PartyId]
-) -> set[PartyId]:
-    """Store a batch, and return the parties of these events and of those before."""
+def _store(engine: Engine, catalogues: CatalogueCache, bodies: Sequence[bytes]) -> set[PartyId]:
+    """Store a batch, and return its parties; a later batch may merge some, which then are empty."""
     prepared = prepare([delivery(body) for body in bodies], SCOPE)
     stating = [each for each in prepared if each.mentions]
     pending = PendingWrites()
@@ -93,7 +91,7 @@ def _store(
             pending.add_terms(assignment.party, each.facts, each.terms)
         plans = catalogues.current(connection)
         write(connection, pending, BatchState({}, plans=plans, now=opening.now), secured.ends)
-    return {*parties, *(each.party for each in secured.assignments)} - secured.ends.keys()
+    return {each.party for each in secured.assignments}
 
 
 def _project(engine: Engine, catalogues: CatalogueCache, parties: Sequence[PartyId]) -> None:

@@ -1,4 +1,4 @@
-"""What of a party's past is archived: kept, but not loaded with it any more.
+"""Archiving: a party's past is kept, but most of it is not loaded any more.
 
 Payments older than the newest few are archived whole, each with all that belongs to it. Of an
 object with many observations those are archived that no later one needs. Whether anything may go is
@@ -20,6 +20,7 @@ from billing.archiving.special_keys import OpenMoney, keys_of_invoices, keys_ref
 from billing.catalogue import Catalogue
 from billing.facts import Fact, Kind, SubscriptionFields
 from billing.ids import EventId, ObjectKey, object_key, realm_in
+from billing.projection.invoices import invoices_referred_to
 from billing.projection.party import PartyFacts, ProjectedRealm
 from billing.rows import Projection, PurchaseRow
 
@@ -45,7 +46,7 @@ class Archive(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archived:
-    """What goes into archives, and what the rest of the party then depends on.
+    """Everything that goes into archives, and what the rest of the party then depends on.
 
     ``leaving`` are the rows and notes that go, and ``rest`` is the projection without them.
     ``until`` is the newest moment of anything in an archive of the party.
@@ -59,7 +60,7 @@ class Archived:
 
 
 class _Part(NamedTuple):
-    """What is archived together or not at all: a payment, or observations of one object."""
+    """A payment, or observations of one object: archived together or not at all."""
 
     facts: tuple[Fact, ...]
     component: Component | None = None
@@ -123,7 +124,7 @@ def archive(
         return None
     party = _Party(facts, projection, catalogue, now, until or _NEVER)
     party.money = [each for realm in facts.realms for each in open_money(realm)]
-    together = [*_paired(party.money), *(pair for each in facts.realms for pair in _linked(each))]
+    together = [*_paired(party.money), *(keys for each in facts.realms for keys in _linked(each))]
     components = components_of(facts, together)
     realms = {realm.objects.realm: realm for realm in facts.realms}
     old = old_payments(components, realms, now)
@@ -141,11 +142,11 @@ def _key(fact: Fact) -> FactKey:
     return fact.event_id, fact.object_key
 
 
-def _linked(realm: ProjectedRealm) -> Iterator[tuple[ObjectKey, ObjectKey]]:
-    """Yield each invoice with each of its payments, which may name it by a cut-off id only."""
-    name = realm.objects.realm
-    for match in realm.matched.matches.values():
-        yield from ((object_key(name, match.ref), object_key(name, ref)) for ref in match.payments)
+def _linked(realm: ProjectedRealm) -> Iterator[list[ObjectKey]]:
+    """Yield each invoice with its payments, and each payment with all that its reference fits."""
+    linked = [(match.ref, match.payments) for match in realm.matched.matches.values()]
+    for ref, others in (*linked, *invoices_referred_to(realm.objects)):
+        yield [object_key(realm.objects.realm, each) for each in (ref, *others)]
 
 
 def _paired(money: Iterable[OpenMoney]) -> list[tuple[ObjectKey, ObjectKey]]:

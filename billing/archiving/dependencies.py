@@ -1,4 +1,4 @@
-"""What archived payments depend on, and what depends on them, beside themselves.
+"""The dependencies of archived payments: all that they share with what is loaded.
 
 A payment's rows follow from its own objects and from what all payments of its customer share: the
 users named under the customer, the subscriptions with their owners and plans, what a person said.
@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
-from billing.ids import CustomerId
 from billing.objects.lines import bills_an_item
 from billing.objects.store import RealmObjects
 from billing.objects.subscriptions import SoldItem, SubscriptionState
@@ -66,12 +65,10 @@ def _dependencies(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str,
     yield CLOCK, str(has_clock(objects))
     with_access = {each.customer_id for each in objects.subscriptions.values()}
     with_access |= {each.customer_id for each in objects.summaries.values()}
-    begun = _begun_before(objects, until)
     for row in realm.projection.customers.values():
         customer_id = row.stripe_customer_id
         users = _of_users(ownership.users_of(customer_id))
-        stated = (users, customer_id in with_access, sorted(begun[customer_id]))
-        yield f"customer {customer_id}", _digest(*stated)
+        yield f"customer {customer_id}", _digest(users, customer_id in with_access)
     yield from _of_subscriptions(realm, until)
     for name, why in realm.projection.without_grant.items():
         if why in OF_NAMES:
@@ -88,15 +85,6 @@ def has_clock(objects: RealmObjects) -> bool:
     )
 
 
-def _begun_before(objects: RealmObjects, until: datetime) -> Mapping[CustomerId, set[str]]:
-    """Return the subscriptions of each customer that may have stood beside archived payments."""
-    found: dict[CustomerId, set[str]] = defaultdict(set)
-    for name, state in objects.subscriptions.items():
-        if state.customer_id and _began_at(state) <= until:
-            found[state.customer_id].add(name)
-    return found
-
-
 def _began_at(state: SubscriptionState) -> datetime:
     return state.newest.fields.started_at or state.item_runs[0].at
 
@@ -106,12 +94,15 @@ def _of_users(users: CustomerUsers) -> object:
 
 
 def _of_subscriptions(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str, str]]:
-    billed = _names_billed(realm)
+    billed, subscriptions = _names_billed(realm), realm.objects.subscriptions
     with_invoice = {each.subscription for each in realm.objects.invoices.values()}
-    for name, state in realm.objects.subscriptions.items():
+    begun = [name for name, state in subscriptions.items() if _began_at(state) <= until]
+    # One that becomes known later may have stood for a plan that an archived payment names.
+    yield "subscriptions", _digest(sorted(begun))
+    for name, state in subscriptions.items():
         owner = realm.ownership.of_subscription(name)
-        begun = _of_checkouts(realm, name)
-        stated = (_of_owner(owner), _of_plans(state, until), sorted(billed[name]), begun)
+        checkouts = _of_checkouts(realm, name)
+        stated = (_of_owner(owner), _of_plans(state, until), sorted(billed[name]), checkouts)
         yield f"subscription {name}", _digest(*stated, name in with_invoice)
     if money_may_end(realm.lookup.catalogue.policy):
         yield from _periods(realm)

@@ -1,4 +1,4 @@
-"""Which payments may be archived at all, before it is tried what archiving one changes.
+"""The payments that may be archived at all, before it is tried what archiving one changes.
 
 These are the rules of the future: what a later event may ask of a payment without naming it.
 """
@@ -39,7 +39,7 @@ def old_payments(
 
 
 class _Asked(NamedTuple):
-    """What of a realm may be asked for later, by Stripe id.
+    """Everything of a realm that may be asked for later, by Stripe id.
 
     ``lasting`` are the purchases and grants that time alone will change, and passes that begin
     where others end. ``unbilled`` are subscriptions whose paid checkout stands for its bill.

@@ -230,7 +230,14 @@ def _named_together(objects: RealmObjects) -> list[tuple[str | None, str | None]
 
 
 def _referred_to(objects: RealmObjects) -> Iterator[tuple[str, str]]:
-    """Yield the invoice of a payment's cut-off reference, if only one invoice fits.
+    """Yield the invoice of a payment's cut-off reference, if only one invoice fits."""
+    for attempt, meant in invoices_referred_to(objects):
+        if len(meant) == 1:
+            yield meant[0], attempt
+
+
+def invoices_referred_to(objects: RealmObjects) -> Iterator[tuple[str, list[str]]]:
+    """Yield each payment with a reference to an invoice, and the invoices that fit it.
 
     Any object that names an invoice makes it known, whether its own events are heard or not.
     """
@@ -240,10 +247,9 @@ def _referred_to(objects: RealmObjects) -> Iterator[tuple[str, str]]:
     ]
     known = sorted(_invoices_named(objects)) if referring else []
     for attempt, reference in referring:
-        at = bisect_left(known, reference)
-        meant = [key for key in known[at : at + 2] if key.startswith(reference)]
-        if len(meant) == 1:
-            yield meant[0], attempt.id
+        first = bisect_left(known, reference)
+        end = bisect_left(known, f"{reference}~", lo=first)  # no id has a character above it
+        yield attempt.id, known[first:end]
 
 
 def reference_to_invoice(order_reference: str | None) -> str | None:

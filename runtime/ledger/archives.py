@@ -1,8 +1,8 @@
 """Write archives: take out what was loaded of them, and put away what is old.
 
-Facts and rows stay in their tables. Only the name of their archive changes, so whoever reads rows
-or facts by their own keys need not know of archives. Notes stand in the party's row, which is
-written with every event, so archived ones have a table of their own (``notes``).
+Facts and rows stay in their tables. Only the name of their archive changes, so who reads rows or
+facts by their own keys need not know of archives. Notes stand in the party's row, which is written
+with every event, so archived ones have a table of their own (``notes``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

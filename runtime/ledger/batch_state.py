@@ -23,6 +23,7 @@ from billing.rows import Key, Projection
 from runtime.ledger.catalogues import VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.difference import difference
+from runtime.ledger.errors import ArchivesNeeded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest
 from runtime.ledger.parties import PartyAssignment
@@ -195,6 +196,11 @@ class BatchState:
             self.now,
             archives.until if archives.has_more else None,
         )
+
+    def refuse_lacking(self) -> None:
+        """Raise ``ArchivesNeeded`` if something has to be loaded before anything may be written."""
+        if self.lacking != NOTHING_MORE:
+            raise ArchivesNeeded(self.lacking.whole, self.lacking.keys)
 
     def _look_at_archives(self, party_state: PartyState, facts: Collection[Fact]) -> None:
         """Find out whether these new facts may change, or be changed by, what was not loaded."""

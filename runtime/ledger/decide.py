@@ -29,9 +29,15 @@ from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import ALREADY_APPLIED, DISCARDED, Outcome, superseded_by
-from runtime.ledger.errors import ArchivesNeeded, IdentityConflict, LocksOutOfOrder
+from runtime.ledger.errors import IdentityConflict, LocksOutOfOrder
 from runtime.ledger.load import Stored, keys_stated_by
-from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest, EventNeeds, load_past
+from runtime.ledger.load_past import (
+    NOTHING_MORE,
+    ArchiveRequest,
+    BatchNeeds,
+    EventNeeds,
+    load_past,
+)
 from runtime.ledger.locks import Secured, narrow, secure
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Prepared, without_discarded
@@ -121,9 +127,8 @@ def decide(
         LocksOutOfOrder: another transaction got in between; nothing was written.
         DeadLetterChanged: an event became a dead letter meanwhile; nothing was written.
     """
-    deliveries = [each.delivery for each in prepared]
-    names = {name for each in deliveries for name in (each.key, each.envelope.event_id)}
-    opening = _open(connection, names, limits, alone=len(deliveries) == 1)
+    names = {name for each in prepared for name in (each.delivery.key, _event_id(each))}
+    opening = _open(connection, names, limits, alone=len(prepared) == 1)
     effective = [without_discarded(each, opening.dead_letters) for each in prepared]
     admitted = admit(connection, [(each.delivery, each.ignored) for each in effective])
     _refuse_conflicts_with_dead_letters(effective, opening.dead_letters, admitted)
@@ -132,19 +137,12 @@ def decide(
     plans = catalogues.current(connection)
     until = limits.clock() + limits.deciding_seconds
     # A discard waits for the rows that `admit` inserted. What was discarded before is seen here.
-    stored = load_past(
-        connection,
-        secured,
-        [_needs(work) for work in works],
-        version=plans.version,
-        request=request,
-        not_dead=names - opening.dead_letters.keys(),
-    )
+    not_dead = names - opening.dead_letters.keys()
+    needs = BatchNeeds([_needs(work) for work in works], plans.version, request, not_dead)
+    stored = load_past(connection, secured, needs)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
-    turns = _turns(works, secured, stored)
-    steps = _steps(batch, works, turns, lambda: limits.clock() >= until)
-    if batch.lacking != NOTHING_MORE:
-        raise ArchivesNeeded(batch.lacking.whole, batch.lacking.keys)
+    steps = _steps(batch, works, _turns(works, secured, stored), lambda: limits.clock() >= until)
+    batch.refuse_lacking()
     if limits.clock() >= until:
         secured = _give_back(connection, works, steps, secured)
         batch.drop_unread()
@@ -154,6 +152,10 @@ def decide(
         batch=batch,
         ends=secured.ends,
     )
+
+
+def _event_id(prepared: Prepared) -> EventId:
+    return prepared.delivery.envelope.event_id
 
 
 def _needs(work: Work) -> EventNeeds:

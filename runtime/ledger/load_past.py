@@ -1,4 +1,4 @@
-"""What a batch of events needs of its parties, which is less than all of a long past.
+"""Load all that a batch of events needs of its parties, which is less than a long past.
 
 Most of that is in archives. An event asks for the archive of each object that it names, for
 those that it may pair with, and, if it is older than what is known of its object, for the
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -32,7 +33,7 @@ from runtime.ledger.locks import Mentions, Secured
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRequest:
-    """What a first try turned out to need: whole parties, and archives by special keys."""
+    """The needs that a first try turned out to have: whole parties, archives by special keys."""
 
     whole: frozenset[PartyId] = frozenset()
     keys: Mapping[PartyId, frozenset[str]] = field(default_factory=dict)
@@ -57,34 +58,45 @@ class EventNeeds:
     restates: frozenset[str]
 
 
-def load_past(
-    connection: Connection,
-    secured: Secured,
-    events: Sequence[EventNeeds],
-    *,
-    version: int,
-    request: ArchiveRequest,
-    not_dead: Iterable[str],
-) -> dict[PartyId, Stored]:
-    """Return what these events need of their parties, which may be nothing.
+class BatchNeeds(NamedTuple):
+    """The needs of a batch of events, which are projected by plans of this version.
+
+    ``request`` is what an earlier try turned out to need, ``not_dead`` are keys of events that had
+    no open or discarded dead letter before.
+    """
+
+    events: Sequence[EventNeeds]
+    version: int
+    request: ArchiveRequest
+    not_dead: Iterable[str]
+
+
+def load_past(connection: Connection, secured: Secured, needs: BatchNeeds) -> dict[PartyId, Stored]:
+    """Return what a batch needs of its parties, which may be nothing.
 
     Raises:
         DeadLetterChanged: an event of ``not_dead`` has a dead letter now.
         FactsOutdated: earlier readers wrote facts of one of the parties.
     """
-    stored = load_without_archives(connection, secured.stored, not_dead=not_dead)
+    stored = load_without_archives(connection, secured.stored, not_dead=needs.not_dead)
     refuse_outdated(stored)
     archived = {party: each for party, each in stored.items() if each.has_more}
     if archived:
-        merged = frozenset(secured.ends) | frozenset(secured.ends.values())
-        others = frozenset(p for p, each in archived.items() if each.catalogue_version != version)
-        restated = _restated(connection, archived, events)
-        whole = archived.keys() & (merged | others | restated | request.whole)
+        whole = _needed_whole(connection, archived, secured, needs)
         _load_whole(connection, {party: archived[party] for party in whole})
         parts = {party: archived[party] for party in archived.keys() - whole}
-        _open(connection, parts, secured, events, request)
-        _take_out(connection, parts, secured, events)
+        _open(connection, parts, secured, needs)
+        _take_out(connection, parts, secured, needs.events)
     return stored
+
+
+def _needed_whole(
+    connection: Connection, archived: Mapping[PartyId, Stored], secured: Secured, needs: BatchNeeds
+) -> frozenset[PartyId]:
+    merged = frozenset(secured.ends) | frozenset(secured.ends.values())
+    by_others = {p for p, each in archived.items() if each.catalogue_version != needs.version}
+    restated = _restated(connection, archived, needs.events)
+    return frozenset(archived) & (merged | by_others | restated | needs.request.whole)
 
 
 def load_for_plans(
@@ -126,18 +138,17 @@ def _open(
     connection: Connection,
     parties: Mapping[PartyId, Stored],
     secured: Secured,
-    events: Iterable[EventNeeds],
-    request: ArchiveRequest,
+    needs: BatchNeeds,
 ) -> None:
     """Load the archives that events name something in, or reach by a special key."""
     keys = set[str]()
-    for each in events:
+    for each in needs.events:
         for key in each.mentions & secured.archives.keys():
             if found := parties.get(secured.known[key]):
                 found.opened.add(secured.archives[key])
         keys.update(_special_keys(each, secured))
-    for party in parties.keys() & request.keys.keys():
-        keys |= request.keys[party]
+    for party in parties.keys() & needs.request.keys.keys():
+        keys |= needs.request.keys[party]
     if keys:
         asked = {"keys": sorted(keys), "parties": sorted(parties)}
         for party, archive in connection.execute(_BY_KEY, asked):
@@ -150,7 +161,10 @@ def _open(
 
 
 def _special_keys(event: EventNeeds, secured: Secured) -> Iterator[str]:
-    """Yield the keys of references to invoices; an invoice is asked for when it is named first."""
+    """Yield the keys of references to invoices; an invoice is asked for once, when named first.
+
+    The event may name new objects only, which another one of the batch connects with a party.
+    """
     fresh = event.mentions - secured.known.keys()
     yield from keys_referred_to(event.facts)
     yield from keys_of_invoices(key for key in fresh if stripe_id_of(key).startswith("in_"))

@@ -1,0 +1,197 @@
+"""A party of which much is archived ends as one that is always loaded whole, after every event."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.catalogue import Catalogue
+from billing.facts import Fact
+from billing.ids import EventId
+from ops.samples.worlds.world import World
+from tests.billing.fact_builders import (
+    CATALOGUE,
+    DAY,
+    at,
+    charge,
+    dispute,
+    intent,
+    invoice,
+    item,
+    line,
+    subscribed,
+    subscription,
+    with_policy,
+)
+from tests.runtime.ledger.long_pasts import PASSES, pasts, with_mentions
+from tests.runtime.ledger.party_in_memory import PartyInMemory, StatedEvent, archiving_above
+from tests.worlds.adapter import catalogue_of, facts_of, statements_of
+from tests.worlds.drawing import world_of
+
+NOW = at(400 * DAY)
+FULL = bool(os.environ.get("PAIDUP_TEST_FULL"))
+CATALOGUES = (
+    CATALOGUE,
+    PASSES,
+    with_policy({"refund_full": "keep"}),
+    with_policy({"subscription_refund_full": "end", "subscription_dispute_open": "end"}),
+)
+
+
+def recorded(*batches: Fact | Sequence[Fact], catalogue: Catalogue = CATALOGUE) -> PartyInMemory:
+    """Record batches of events with one fact each, comparing after every one."""
+    party = PartyInMemory(catalogue=catalogue)
+    number = 0
+    with archiving_above(3, kept=1):
+        for batch in batches:
+            events = []
+            for fact in [batch] if isinstance(batch, Fact) else batch:
+                number += 1
+                stated = replace(with_mentions(fact), event_id=EventId(f"evt_{number}"))
+                events.append(StatedEvent(facts=(stated,)))
+            party.record(events, NOW)
+            assert party.differences(NOW) == []
+    return party
+
+
+def archives(party: PartyInMemory) -> set[str]:
+    return {name.removeprefix("test:") for name in party.archive_of.values() if name}
+
+
+def test_a_subscription_that_becomes_known_later_may_explain_archived_payments() -> None:
+    # A payment that names a plan buys nothing while a subscription stands for that plan.
+    paid = [
+        intent(seconds=day * DAY, stripe_id=f"pi_{day}", plan_code="premium") for day in range(1, 7)
+    ]
+    before = recorded(subscription("active", 0, item("price_team")), *paid)
+    assert archives(before) == {"pi_1", "pi_2", "pi_3", "pi_4"}
+
+    recorded(
+        subscription("active", 0, item("price_team")),
+        *paid,
+        subscription("active", 0, item("price_premium"), stripe_id="sub_2"),
+    )
+
+
+def billed(day: int, price: str) -> Fact:
+    sold = line(price, kind="subscription", subscription="sub_1", lasts=DAY, since=day * DAY)
+    return invoice(day * DAY, stripe_id=f"in_{day}", lines=(sold,), payment_refs=(f"pi_{day}",))
+
+
+CHANGED_TWICE = (
+    subscription("active", 0, item("price_basic")),
+    billed(1, "price_basic"),
+    subscription("active", 2 * DAY, item("price_premium")),
+    billed(2, "price_premium"),
+    billed(3, "price_premium"),
+    subscription("active", 4 * DAY, item("price_basic")),
+    *(billed(day, "price_basic") for day in range(4, 8)),
+)
+
+
+def test_a_late_checkout_began_what_the_first_invoice_bills_though_it_is_archived() -> None:
+    assert "in_1" in archives(recorded(*CHANGED_TWICE))
+
+    recorded(*CHANGED_TWICE, subscribed(0, price_id=None))
+
+
+def unlinked(day: int) -> Fact:
+    paid = {"amount_paid": 1000 + day, "subscription": None, "user_id": "usr_1"}
+    return invoice(day * DAY, stripe_id=f"in_0000000{day}a", **paid)
+
+
+def test_a_payment_without_a_customer_finds_the_archived_invoice_that_it_refers_to() -> None:
+    """Another event of its batch says to whom it belongs."""
+    invoices = [unlinked(day) for day in range(1, 7)]
+    known = (subscription("active", 0), *invoices)
+    money = {"amount": 1002, "payment_intent": "pi_9", "order_reference": "in_00000002"}
+    referring = charge(20 * DAY, stripe_id="ch_9", how={"customer": None}, **money)
+    paid = intent(seconds=20 * DAY, stripe_id="pi_9", amount=1002, amount_received=1002)
+    assert "in_00000002a" in archives(recorded(*known))
+
+    recorded(*known, paid, referring)
+    recorded(*known, (paid, referring))
+
+
+def test_a_reference_that_fits_two_invoices_links_neither_whatever_is_loaded() -> None:
+    both = [f"in_00000001{each}" for each in "ab"]
+    recorded(
+        subscription("active", 0),
+        charge(stripe_id="ch_1", payment_intent=None, order_reference="in_00000001"),
+        *(invoice(DAY, stripe_id=each, subscription=None, amount_paid=500) for each in both),
+        *(intent(seconds=day * DAY, stripe_id=f"pi_{day}") for day in range(2, 6)),
+        invoice(8 * DAY, stripe_id=both[1], subscription=None, amount_paid=500),
+        dispute("lost", 9 * DAY, charge="ch_1", payment_intent=None),
+    )
+
+
+@settings(max_examples=1000 if FULL else 10)
+@given(pasts(), st.integers(0, 1_000_000))
+def test_any_facts_in_any_order_end_as_without_archives(
+    events: list[StatedEvent], seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311 - a failure must repeat
+    play(events, random.choice(CATALOGUES), NOW, random)
+
+
+def worlds(number: int) -> list[World]:
+    """Return random worlds, as many as there are."""
+    drawn = (world_of(f"archives/{each}", Counter()) for each in range(number))
+    return [world for world in drawn if world and world.events]
+
+
+@pytest.mark.parametrize("order", ["in order", "nearly in order", "in any order"])
+def test_any_world_ends_as_without_archives(order: str) -> None:
+    for world in worlds(200 if FULL else 2):
+        random = Random(f"{world.plan.seed} {order}")  # noqa: S311 - a failure must repeat
+        events = arriving(events_of(world), order, random)
+        catalogue = catalogue_of(world.document, world.former)
+        play(events, catalogue, datetime.fromtimestamp(world.now, UTC), random)
+
+
+def events_of(world: World) -> list[StatedEvent]:
+    """Return everything that was stated in a world, by the time at which it was."""
+    stated = [*facts_of(world.events), *statements_of(world)]
+    events = [StatedEvent(facts=tuple(facts)) for facts in stated if facts]
+    return sorted(events, key=_stated_at)
+
+
+def arriving(events: Sequence[StatedEvent], order: str, random: Random) -> list[StatedEvent]:
+    """Return the events as late as deliveries may be."""
+    late = {"in order": 0, "nearly in order": 3000, "in any order": 10**9}[order]
+    moments = {id(each): _stated_at(each) + random.random() * late for each in events}
+    return sorted(events, key=lambda each: moments[id(each)])
+
+
+def _stated_at(event: StatedEvent) -> float:
+    return event.facts[0].created_at.timestamp()
+
+
+def play(events: list[StatedEvent], catalogue: Catalogue, end: datetime, random: Random) -> None:
+    """Record events in batches while time passes, some again, and compare after each batch."""
+    party = PartyInMemory(catalogue=catalogue)
+    sizes = random.choice([[1], [1, 1, 1, 2, 5]])
+    now = random.choice([end, events[0].facts[0].created_at])
+    with archiving_above(random.choice([3, 6, 12]), kept=random.choice([1, 2])):
+        place = 0
+        while place < len(events):
+            batch = events[place : place + random.choice(sizes)]
+            place += len(batch)
+            if random.random() < 0.1:
+                batch.append(replace(random.choice(events[:place]), again=True))
+            now = max(now, min(end, newest(batch)))
+            party.record(batch, now)
+            if random.random() < 0.2:
+                assert party.differences(now) == []
+        party.project(end)
+        assert party.differences(end) == []
+
+
+def newest(events: Iterable[StatedEvent]) -> datetime:
+    return max(fact.created_at for each in events for fact in each.facts)
