@@ -333,7 +333,7 @@ class _Statements:
 
     def _by_key(self, given: Mapping[str, Any]) -> list[Any]:
         found = {name for key, name in self._party.special_keys if key in given["keys"]}
-        return [(PARTY, name) for name in sorted(found)]
+        return [(PARTY, name) for name in sorted(found)] if PARTY in given["parties"] else []
 
     def _restated(self, given: Mapping[str, Any]) -> list[Any]:
         archived = {key[0] for key, name in self._party.archive_of.items() if name}
