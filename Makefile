@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-growth bench-read bench-search first-run docs picture lock clean
+.PHONY: help setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-burst bench-growth bench-read bench-search first-run docs picture lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench: setup ## Measure beside peers and limits, in one run (some half an hour, 
 
 bench-growth: setup ## What one further event costs a party with a long past (some ten minutes)
 	$(BIN)/python -m bench.growth
+
+bench-burst: setup ## The longest answer to 20,000 events at once, and how many get a 503 (two minutes)
+	$(BIN)/python -m bench.burst
 
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api

@@ -252,7 +252,7 @@ def _commands(client: redis.Redis, events: int) -> Iterator[Table]:
     longest = max((each["duration"] for each in commands), default=0)
     slow.add_row("slow commands (SLOWLOG)", str(len(commands)), f"{longest / 1000:.1f}")
     pauses: Sequence[Sequence[Any]] = client.latency_latest()
-    for name, _, _, most in pauses:
+    for name, _, _, most, *_ in pauses:  # Valkey adds the sum and the number of the pauses
         slow.add_row(f"pauses of 10 ms and more (LATENCY): {name.decode()}", "", str(most))
     yield slow
 

@@ -26,6 +26,7 @@ from runtime.http.server import ServerSpec
 from runtime.http.stalled_connections import ConnectionReaper
 from runtime.inbox.durability import durability_problems
 from runtime.inbox.inbox import Inbox
+from runtime.inbox.room import RoomMeasure
 from runtime.inbox.signatures import SignatureRecord
 from runtime.inbox.wrong_paths import WrongPaths
 from runtime.redis_client import make_redis
@@ -101,14 +102,19 @@ def _health(settings: Settings, generation: Generation) -> RedisHealth:
     # shared, so that a replica that the probe finds does not serve requests either.
     redis = make_redis(settings, timeout=INGEST_REDIS_SECONDS, pool_size=2, generation=generation)
     inbox = Inbox(redis, replicas=settings.redis_replicas)
+    measure = RoomMeasure(redis, limit=settings.inbox_limit)
 
     def shared_state() -> SharedState:
-        backlog = inbox.backlog()
+        backlog, room = inbox.backlog(), measure.note()
         return SharedState(
             backlog_events=backlog.events,
             backlog_oldest_seconds=backlog.oldest_seconds,
             breaker_open=backlog.breaker is not None,
             breaker_open_seconds=backlog.breaker_seconds,
+            inbox_bytes_each=room.bytes_each,
+            inbox_bytes_left=room.bytes_left,
+            inbox_growth=room.growth,
+            inbox_seconds_left=room.seconds_left,
         )
 
     trusted = settings.redis_durability == "trusted"

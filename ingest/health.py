@@ -6,16 +6,15 @@ read at once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from runtime.error_text import describe
 from runtime.inbox.replicas import TooFewReplicas
+from runtime.inbox.room import FULL_AT_PERCENT
 from runtime.telemetry import SharedState
 from runtime.time_limits import REDIS_SETTINGS_SECONDS
-
-_FULL_AT_PERCENT: Final = 80
 
 
 class RedisHealth:
@@ -90,6 +89,6 @@ def _confirmed(confirm_replicas: Callable[[], int]) -> tuple[tuple[str, ...], in
 
 def _fullness(info: Mapping[str, Any]) -> tuple[str, ...]:
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    if most and used * 100 > most * _FULL_AT_PERCENT:
-        return (f"Redis uses more than {_FULL_AT_PERCENT} % of its maxmemory",)
+    if most and used * 100 > most * FULL_AT_PERCENT:
+        return (f"Redis uses more than {FULL_AT_PERCENT} % of its maxmemory",)
     return ()

@@ -216,6 +216,10 @@ class SharedState:
     dead_letters: int | None = None
     breaker_open: bool | None = None
     breaker_open_seconds: float | None = None
+    inbox_bytes_each: int | None = None
+    inbox_bytes_left: int | None = None
+    inbox_growth: float | None = None
+    inbox_seconds_left: float | None = None
     changes_waiting_seconds: float | None = None
     fetch_backlog_events: int | None = None
     fetch_breaker_open: bool | None = None
@@ -239,6 +243,26 @@ _SHARED: Final = (
         "billing_breaker_open_seconds",
         "For how long workers have waited for PostgreSQL; 0 while it answers.",
         "breaker_open_seconds",
+    ),
+    (
+        "billing_inbox_bytes_per_event",
+        "Memory of Redis that a waiting event takes, by samples; 0 if none waits.",
+        "inbox_bytes_each",
+    ),
+    (
+        "billing_inbox_room_bytes",
+        "Memory of Redis until ingest refuses events, if maxmemory is set.",
+        "inbox_bytes_left",
+    ),
+    (
+        "billing_inbox_growth_events_per_second",
+        "By how many more events came than left, within the last minute; negative if it shrinks.",
+        "inbox_growth",
+    ),
+    (
+        "billing_inbox_full_in_seconds",
+        "Until ingest refuses events if the inbox grows on as it does; +Inf if it does not grow.",
+        "inbox_seconds_left",
     ),
     (
         "billing_entitlement_changes_waiting_seconds",

@@ -95,9 +95,9 @@ decides instead of the number of questions (tcp(7), TCP_USER_TIMEOUT), so it is 
 
 # Waiting for Redis -----------------------------------------------------------------------------
 
-REDIS_CONNECT_SHARE: Final = 0.6
-"""The part of a client's limit for an answer in which a connection must open: a server that can be
-reached accepts one sooner than it answers a command."""
+REDIS_CONNECT_SHARE: Final = 0.2
+"""The part of a client's limit for an answer in which a connection must open. The kernel of a
+server that can be reached accepts one at once, also while Redis pauses."""
 
 SENTINEL_SHARE: Final = 0.3
 """The same for an answer of a sentinel: one that is silent must leave time to ask the next one."""
@@ -117,11 +117,21 @@ INGEST_ANSWER_SECONDS: Final = 1.0
 """For the 503 when Redis is away, and for an acknowledgement in any one of its parts: the inbox,
 the replicas or the wake-up. No part waits longer, whichever server is frozen."""
 
-INGEST_REDIS_SECONDS: Final = 0.5
+INGEST_REDIS_SECONDS: Final = 0.7
 """For one answer of Redis to ingest. With the connection it is shorter than the answer to Stripe.
 
-The first request that meets this limit opens the breaker, so the others wait no time at all.
+The first request that meets this limit opens the breaker, so the others wait no time at all. So it
+is as long as the answer to Stripe lets it be: with 0.5 s, one pause of Redis in a burst became
+3,207 times a 503.
 """
+
+ACCEPT_TURN_SECONDS: Final = 0.05
+"""For the call of Redis that is under way, before an event is sent by a call beside it. With the
+connection and an answer it is shorter than ``ACCEPT_ANSWER_SECONDS``."""
+
+ACCEPT_ANSWER_SECONDS: Final = 0.95
+"""For the answer of the thread whose call an event shares. It is shorter than the answer to Stripe,
+and outlasts any call, so that what ends a wait is what became of the call."""
 
 REPLICA_WAIT_SECONDS: Final = 0.35
 """For each of two waits in a row, which together are shorter than the answer to Stripe. Each is
@@ -139,6 +149,13 @@ STALE_PROBE_SECONDS: Final = 10.0
 REDIS_SETTINGS_SECONDS: Final = 5.0
 """The age at which the durability of Redis is read again, unless another server answers. It is
 longer than a period of the probe, and shorter than the age at which that is stale."""
+
+GROWTH_NOTED: Final = timedelta(seconds=5)
+"""Between two notes of how many events wait."""
+
+GROWTH_SPAN: Final = timedelta(seconds=60)
+"""The age up to which a note tells how fast the inbox grows. It outlasts many notes, so that a
+burst of a second does not count as a rate."""
 
 RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""

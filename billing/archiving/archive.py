@@ -6,7 +6,7 @@ not guessed: the party is projected without it, and only what leaves everything 
 What holds in the future as well is decided by ``dependencies``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 from billing.archiving.components import Component, components_of
 from billing.archiving.dependencies import PASSES, Dependencies, dependencies_of, has_clock
 from billing.archiving.leaving import Leaving, what_leaves
-from billing.archiving.observations import spare_observations
+from billing.archiving.observations import invoice_named, spare_observations
 from billing.archiving.old_payments import old_payments
 from billing.archiving.special_keys import OpenMoney, keys_of_invoices, keys_referred_to, open_money
 from billing.catalogue import Catalogue
-from billing.facts import Fact, Kind, SubscriptionFields
-from billing.ids import EventId, ObjectKey, object_key, realm_in
+from billing.facts import Fact, Kind
+from billing.ids import EventId, ObjectKey, object_key
 from billing.projection.invoices import invoices_referred_to
 from billing.projection.party import PartyFacts, ProjectedRealm
 from billing.rows import Projection, PurchaseRow
@@ -134,7 +134,7 @@ def archive(
         .union(*(each.keys for each in components))
         .difference(*(part.component.keys for part in chosen if part.component))
     )
-    chosen = party.grow(chosen, _spare_parts(facts, kept))
+    chosen = party.grow(chosen, _spare_parts(party, kept))
     return _archived(party, chosen) if chosen else None
 
 
@@ -167,21 +167,14 @@ def _paired(money: Iterable[OpenMoney]) -> list[tuple[ObjectKey, ObjectKey]]:
     ]
 
 
-def _spare_parts(facts: PartyFacts, kept: frozenset[ObjectKey]) -> list[_Part]:
-    """Return the spare observations of each object, but for those that name a loaded invoice."""
+def _spare_parts(party: _Party, kept: frozenset[ObjectKey]) -> list[_Part]:
+    """Return the spare observations of each object; one that names a loaded invoice is kept."""
     parts = []
-    for kind, history in facts.histories():
+    for kind, history in party.facts.histories():
         if kind in COMPACTED:
-            spare = spare_observations(history)
-            going = tuple(fact for fact in spare if _invoice_named(fact) not in kept)
-            parts += [_Part(going)] if going else []
+            spare = spare_observations(history, party.catalogue.identity, kept)
+            parts += [_Part(spare)] if spare else []
     return parts
-
-
-def _invoice_named(fact: Fact) -> ObjectKey | None:
-    if isinstance(fact.fields, SubscriptionFields) and fact.fields.latest_invoice:
-        return object_key(realm_in(fact.object_key), fact.fields.latest_invoice)
-    return None
 
 
 def _leave_the_rest(party: _Party, parts: Sequence[_Part]) -> bool:
@@ -217,7 +210,7 @@ def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
     leaving = what_leaves(party.projection, projection, _components_in(parts))
     assert leaving is not None, "it was tried"  # noqa: S101 - for the reader
     return Archived(
-        archives=tuple(_archives(parts, party.money)),
+        archives=tuple(_archives(parts, party.money, rest)),
         leaving=leaving,
         rest=projection,
         dependencies=_all(rest, until),
@@ -225,13 +218,16 @@ def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
     )
 
 
-def _archives(parts: Iterable[_Part], money: Iterable[OpenMoney]) -> Iterator[Archive]:
+def _archives(
+    parts: Iterable[_Part], money: Iterable[OpenMoney], rest: Iterable[Fact]
+) -> Iterator[Archive]:
     keys_of = {each.ref: each.keys for each in money}
+    named = {(fact.object_key, invoice_named(fact)) for fact in rest}
     for part in parts:
         if part.component:
             yield _archive_of_payment(part.component, keys_of)
         else:
-            yield from _archives_of_observations(part.facts)
+            yield from _archives_of_observations(part.facts, named)
 
 
 def _archive_of_payment(
@@ -244,11 +240,20 @@ def _archive_of_payment(
     return Archive(component.name, facts, tuple(sorted(component.keys)), tuple(sorted(special)))
 
 
-def _archives_of_observations(facts: Iterable[Fact]) -> Iterator[Archive]:
-    """Yield the observations that name one invoice together, to be found with it."""
+def _archives_of_observations(
+    facts: Iterable[Fact], named: Container[tuple[ObjectKey, ObjectKey | None]]
+) -> Iterator[Archive]:
+    """Yield the observations that name one invoice together, to be found with it.
+
+    ``named`` are the objects that stay loaded, each with an invoice that it names. That observation
+    says it for the others of its object, so these need not be found.
+    """
     by_invoice: dict[ObjectKey | None, list[Fact]] = {}
     for fact in facts:
-        by_invoice.setdefault(_invoice_named(fact), []).append(fact)
+        invoice = invoice_named(fact)
+        known = (fact.object_key, invoice) in named
+        by_invoice.setdefault(None if known else invoice, []).append(fact)
     for invoice, naming in by_invoice.items():
+        keys = (invoice,) if invoice else ()
         name = invoice or f"{naming[0].object_key} observations"
-        yield Archive(name, tuple(map(_key, naming)), (invoice,) if invoice else (), ())
+        yield Archive(name, tuple(map(_key, naming)), keys, tuple(keys_of_invoices(keys)))

@@ -65,7 +65,7 @@ class UserStatements:
 
     def by_metadata(self, identity: Identity) -> NamedUsers:
         """Return the users named by the object's own metadata."""
-        named = ((each.at, _user_in(each.metadata, identity)) for each in self.changes)
+        named = ((each.at, user_in(each.metadata, identity)) for each in self.changes)
         return _runs(named)
 
     def by_client_reference(self) -> NamedUsers:
@@ -74,7 +74,7 @@ class UserStatements:
 
     def by_copy(self, identity: Identity) -> NamedUsers:
         """Return the users named by the copy of a subscription's metadata."""
-        named = ((each.at, _user_in(each.copied_metadata, identity)) for each in self.changes)
+        named = ((each.at, user_in(each.copied_metadata, identity)) for each in self.changes)
         return _runs(named)
 
     def by_word(self, word: str, identity: Identity) -> NamedUsers:
@@ -119,7 +119,8 @@ def _words(fields: F) -> tuple[Metadata, str | None, Metadata]:
     return fields.metadata, reference, copied
 
 
-def _user_in(metadata: Metadata, identity: Identity) -> str | None:
+def user_in(metadata: Metadata, identity: Identity) -> str | None:
+    """Return the user that metadata names: the value of the first key that is there."""
     return first_value(metadata_value(metadata, key) for key in identity.metadata_keys)
 
 

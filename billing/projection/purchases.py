@@ -272,7 +272,7 @@ def _match_of(session: SessionState, matched: MatchedPayments) -> InvoiceMatch |
 def _first_invoice_is_known(session: SessionState, evidence: _Evidence, context: _Context) -> bool:
     if session.invoice:
         return evidence.invoice is not None
-    return any(
+    return session.subscription is not None and any(
         invoice.subscription == session.subscription
         for invoice in context.objects.invoices.values()
     )

@@ -12,12 +12,12 @@ from ops.doctor.check_scripts import check_scripts
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.errors import first_line
 from runtime.inbox.durability import UnsupportedRedis, durability_problems, refuse_cluster
+from runtime.inbox.room import FULL_AT_PERCENT
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.time_limits import COMMAND_REDIS_SECONDS
 
 _CHECK = "Redis"
-_FULL_PERCENT = 80
 _WAITAOF_SINCE = (7, 2)
 
 
@@ -82,7 +82,7 @@ def _room(info: Any) -> Iterator[Finding]:
     if most:
         percent = used * 100 // most
         says = f"{percent} % of maxmemory is used"
-        full = percent >= _FULL_PERCENT
+        full = percent >= FULL_AT_PERCENT
         full_says = f"{says}: raise maxmemory"
         yield problem("Redis memory", full_says) if full else ok("Redis memory", says)
 

@@ -22,6 +22,7 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.replicas import TooFewReplicas
+from runtime.inbox.room import RoomMeasure
 from runtime.inbox.scripts import Scripts
 from runtime.inbox.signatures import SignatureRecord
 from runtime.inbox.wrong_paths import WrongPaths
@@ -41,8 +42,8 @@ _NAMES: Final = (
     *("database:epoch", "drainers", "epoch", "event:body", "event:meta", "fetch:health"),
     *("fetch:wakes", "fetchers", "held", "history", "index", "index:fetch", "index:replay"),
     *("lost:accepts", "parked", "parked:fetch", "ready:fetch", "ready:live", "ready:replay"),
-    *("resting", "settled", "settled:bodies", "settled:state", "signatures", "sweeper", "unknown"),
-    *("workers", "wrong_paths", f"claim:{_OWNER}", f"claim:{_FETCHER}"),
+    *("resting", "settled", "settled:bodies", "settled:state", "signatures", "sizes", "sweeper"),
+    *("unknown", "workers", "wrong_paths", f"claim:{_OWNER}", f"claim:{_FETCHER}"),
 )
 """Every key that the scripts may write, but for those of each event. A scan would take long."""
 
@@ -158,6 +159,7 @@ class InboxRehearsal:
             yield "accept", partial(self._inbox.accept, event)
         yield "replica_probe", self._inbox.confirm_replicas
         yield "backlog", self._inbox.backlog
+        yield "room", RoomMeasure(self._client, limit=_EVENTS, prefix=self._prefix).note
         record = SignatureRecord(self._client, prefix=self._prefix)
         yield "signatures", lambda: record.add(mismatched=1, matched=True)
         yield "wrong_paths", lambda: WrongPaths(self._client, prefix=self._prefix).add({"/": 1})

@@ -25,6 +25,7 @@ from runtime.database.pooler import is_behind_pooler
 from runtime.disks import Disk, own_disks
 from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
+from runtime.inbox.room import InboxRoom, RoomMeasure
 from runtime.inbox.signatures import Mismatches, SignatureRecord
 from runtime.inbox.wrong_paths import WrongPath, WrongPaths
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
@@ -60,6 +61,7 @@ class RedisCounts:
     """Counts from Redis; the defaults are those of a Redis that is unreachable."""
 
     backlog: Backlog | None = None
+    room: InboxRoom | None = None
     lost_accepts: Sequence[LostAccepts] = ()
     wrong_paths: Sequence[WrongPath] = ()
     mismatches: Mismatches | None = None
@@ -74,6 +76,7 @@ class Overview:
     """None as well if Redis is unreachable."""
     database: DatabaseCounts | None
     troubles: Mapping[str, str]
+    room: InboxRoom | None = None
     without_room: Mapping[Path, str] = field(default_factory=dict)
     """Metrics folders of this machine that cannot be written, with the reasons."""
     mismatches: Mismatches | None = None
@@ -95,6 +98,7 @@ def take_overview(settings: Settings, *, before: Overview | None = None) -> Over
     database = _database(settings, busy, troubles)
     return Overview(
         inbox=inbox,
+        room=counts.room,
         need=_need(inbox, database, busy, before) if inbox else None,
         database=database,
         troubles=troubles,
@@ -111,6 +115,7 @@ def _redis(settings: Settings, troubles: dict[str, str]) -> RedisCounts:
         with connections.open_inbox(settings) as inbox:
             return RedisCounts(
                 backlog=inbox.backlog(),
+                room=RoomMeasure(inbox.client, limit=settings.inbox_limit).read(),
                 lost_accepts=RecentEvents(inbox.client).lost_accepts(),
                 wrong_paths=WrongPaths(inbox.client).read(settings.webhook_path),
                 mismatches=SignatureRecord(inbox.client).read(),

@@ -7,6 +7,7 @@ from ops.status.breaker import describe_breaker, describe_workers
 from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.refused import describe_mismatches, describe_wrong_path
+from ops.status.room import describe_room, room_document
 from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.command_name import with_command_name
 from ops.terminal.disks import describe_disk, disk_document
@@ -27,6 +28,7 @@ def as_document(seen: Overview) -> Json:
         "mismatched_signatures": to_json(seen.mismatches),
         "disks": [disk_document(disk) for disk in seen.disks],
         "inbox": _inbox_document(inbox) if inbox else None,
+        "room": room_document(seen.room) if seen.room else None,
         "workers": _workers_document(need, inbox) if need and inbox else None,
         "settled": _settled_document(database) if database else None,
         "dead_letters": dict(database.letters) if database else None,
@@ -85,6 +87,8 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
     yield from (("disk", describe_disk(disk)) for disk in seen.disks)
     if seen.inbox and seen.need:
         yield from _inbox_rows(seen.inbox, before)
+        if seen.room:
+            yield "room", describe_room(seen.room)
         yield from _worker_rows(seen.need, seen.inbox)
     if seen.database:
         yield from _database_rows(seen.database)

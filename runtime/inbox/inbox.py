@@ -15,6 +15,7 @@ that does not run yet. Its caller must publish the wake-up, or ``unregister`` th
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from os import urandom
 from typing import Any, Final
 
@@ -32,11 +33,13 @@ from runtime.inbox.entries import (
     Finished,
     InboxFull,
     Lane,
+    LostAccepts,
     Parked,
     Sweep,
 )
 from runtime.inbox.recent import read_loss
 from runtime.inbox.replicas import Argument, ReplicaWait
+from runtime.inbox.shared_accept import SharedAccept
 from runtime.time_limits import ANNOUNCEMENT, APART, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
 MAX_EVENTS: Final = 200
@@ -48,6 +51,13 @@ _HEALED_AT_ONCE: Final = 200
 _CLAMPED_AT_ONCE: Final = 500
 _CLAMP_CALLS: Final = 100
 _BODIES_GIVEN_UP: Final = 1000
+
+
+Words = Sequence[Argument]
+"""An event as the accept script takes it: key, fingerprint, partition, header, body."""
+
+Answer = Accepted | InboxFull | OutOfMemoryError
+"""What becomes of one event; an error is of this event alone, and not of the call."""
 
 
 def new_token() -> str:
@@ -77,6 +87,7 @@ class Inbox(InboxAdmin):
         self._lease = lease
         self._heal_cursor = 0
         self._clamp_cursor = 0
+        self._shared = SharedAccept[Words, Answer](self._accept)
         # Inbox epoch and highest accept that Redis gave this process: the next accept tells Redis.
         self._given: tuple[str, int] = ("", 0)
 
@@ -85,31 +96,58 @@ class Inbox(InboxAdmin):
     ) -> Accepted:
         """Store a delivery on disk, or find that it is known. Then it may be acknowledged.
 
+        Threads that call it at the same time share one call of the script.
+
         Raises:
             InboxFull: it is new, and the inbox is full.
             TooFewReplicas: it is stored, and must not be acknowledged.
         """
-        epoch, highest = self._given
-        status, wake, marker, *given, lost = self._write_with_room(
-            "accept",
+        words = (
             envelope.event_id,
             envelope.fingerprint,
             envelope.partition,
             encoding.write_header(envelope, origin=origin, extra=extra or {}),
             envelope.body,
-            self._limit,
-            new_token(),
-            epoch,
-            highest,
-            int(self._replica_wait is not None),
         )
+        answer = self._shared.accept(words, size=len(envelope.body))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _accept(self, events: Sequence[Words]) -> list[Answer]:
+        """Accept events; if there is no memory, give up bodies of settled events, if there are any.
+
+        A supervisor does it before the server is full, but none may be running.
+        """
+        answers = self._try_to_accept(events)
+        refused = [at for at, answer in enumerate(answers) if isinstance(answer, OutOfMemoryError)]
+        if refused and self._scripts.run("give_up_bodies", _BODIES_GIVEN_UP):
+            again = self._try_to_accept([events[at] for at in refused])
+            for at, answer in zip(refused, again, strict=True):
+                answers[at] = answer
+        return answers
+
+    def _try_to_accept(self, events: Sequence[Words]) -> list[Answer]:
+        epoch, highest = self._given
+        waits = int(self._replica_wait is not None)
+        words = chain.from_iterable(events)
+        newest_epoch, newest, went_back, wake, *rows = self._write(
+            "accept", self._limit, new_token(), epoch, highest, waits, *words
+        )
+        if newest_epoch:
+            self._remember(newest_epoch, newest)
+        answers = list(map(self._answer, rows[::2], rows[1::2]))
+        if wake or went_back:
+            lost = read_loss(self._client, self._scripts.prefix, epoch) if went_back else None
+            _tell_one(answers, _word(wake), lost)
+        return answers
+
+    def _answer(self, status: bytes, result: bytes) -> Answer:
         if status == b"full":
-            raise InboxFull(self._limit)
-        self._remember(*given)
-        accepted = _accepted(status, wake, marker)
-        if not lost:
-            return accepted
-        return replace(accepted, lost=read_loss(self._client, self._scripts.prefix, epoch))
+            return InboxFull(self._limit)
+        if status == b"no memory":
+            return OutOfMemoryError("Redis has no memory for this event: raise its maxmemory")
+        return _accepted(status, b"", result)
 
     def _remember(self, epoch: bytes, number: int) -> None:
         """Keep the highest number of the newest epoch; several threads call it in any order."""
@@ -125,18 +163,6 @@ class Inbox(InboxAdmin):
         """
         self._write("replica_probe")
         return self._replica_wait.wanted if self._replica_wait else 0
-
-    def _write_with_room(self, name: str, *arguments: Argument) -> Any:
-        """Write; on a full server give up bodies of settled events first, if there are any.
-
-        A supervisor does it before the server is full, but none may be running.
-        """
-        try:
-            return self._write(name, *arguments)
-        except OutOfMemoryError:
-            if not self._scripts.run("give_up_bodies", _BODIES_GIVEN_UP):
-                raise
-        return self._write(name, *arguments)
 
     def _write(self, name: str, *arguments: Argument) -> Any:
         if self._replica_wait is None:
@@ -309,6 +335,14 @@ class Inbox(InboxAdmin):
     def announce(self, worker_id: str, processes: int) -> None:
         """Announce a running worker and its pool processes, every few seconds; 0 removes it."""
         self._scripts.run("announce", worker_id, processes, _ms(ANNOUNCEMENT))
+
+
+def _tell_one(answers: list[Answer], wake: str | None, lost: LostAccepts | None) -> None:
+    """Put into one answer what one caller must do: publish a wake-up, report a loss."""
+    known = [(at, answer) for at, answer in enumerate(answers) if isinstance(answer, Accepted)]
+    new = [(at, answer) for at, answer in known if answer.status == "accepted"]
+    at, answer = (new or known)[0]
+    answers[at] = replace(answer, wake=wake, lost=lost)
 
 
 def _accepted(status: bytes, wake: bytes, marker: bytes) -> Accepted:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import count
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,20 @@ class TestIngestServing:
         assert shared.count('billing_webhook_received_total{result="accepted"}') == 20
         assert shared.count('idempotent_hits_total{operation="ingest"}') == 20
         assert shared.count("billing_backlog_events") >= 0
+
+    def test_metrics_say_how_long_the_inbox_has_room_at_the_rate_of_the_last_minute(
+        self, served: ServerProcess, redis_url: str
+    ) -> None:
+        served.deliver(new_event())
+        with redis.Redis.from_url(redis_url) as client:
+            noted = int(client.lindex("paidup:sizes", 0).split()[0])
+            client.lpush("paidup:sizes", f"{noted - 30_000} 0")
+
+        wait_until(lambda: served.count("billing_inbox_full_in_seconds") < inf)
+
+        assert served.count("billing_inbox_growth_events_per_second") > 0
+        assert served.count("billing_inbox_bytes_per_event") > 0
+        assert served.count("billing_inbox_room_bytes") > 0
 
     @pytest.mark.parametrize(
         "request_bytes",

@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 
 from runtime.telemetry import SharedState
@@ -51,6 +53,21 @@ def test_metrics_show_the_backlog_even_if_no_worker_runs() -> None:
 
     assert "billing_backlog_events 7.0" in scrape
     assert "billing_backlog_oldest_seconds 1.5" in scrape
+
+
+def test_metrics_say_how_long_the_room_of_the_inbox_lasts() -> None:
+    ingest = IngestClient(
+        state=SharedState(
+            inbox_bytes_each=4800, inbox_bytes_left=9600, inbox_growth=-2.0, inbox_seconds_left=inf
+        )
+    )
+
+    scrape = ingest.client.get("/metrics").text.splitlines()
+
+    assert "billing_inbox_bytes_per_event 4800.0" in scrape
+    assert "billing_inbox_room_bytes 9600.0" in scrape
+    assert "billing_inbox_growth_events_per_second -2.0" in scrape
+    assert "billing_inbox_full_in_seconds +Inf" in scrape
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from runtime.database.session import SESSION
 from runtime.inbox.inbox import MAX_EVENTS
 from runtime.inbox.scripts import source
 from runtime.time_limits import (
+    ACCEPT_ANSWER_SECONDS,
+    ACCEPT_TURN_SECONDS,
     ACCESS_EXPIRY_SECONDS,
     ANNOUNCEMENT,
     ANSWER_SECONDS,
@@ -40,6 +42,8 @@ from runtime.time_limits import (
     FETCH_STUCK_SECONDS,
     FIRST_PLANS_SECONDS,
     GRACE_SECONDS,
+    GROWTH_NOTED,
+    GROWTH_SPAN,
     HEARTBEAT_SECONDS,
     IDLE_IN_TRANSACTION_SECONDS,
     INGEST_ANSWER_SECONDS,
@@ -237,6 +241,18 @@ def test_no_part_of_an_answer_to_stripe_takes_longer_than_the_answer_may() -> No
     assert sending_a_wake_up < INGEST_ANSWER_SECONDS
 
 
+def test_ingest_outwaits_most_pauses_of_redis_that_the_answer_to_stripe_has_time_for() -> None:
+    assert INGEST_REDIS_SECONDS > 2 / 3 * INGEST_ANSWER_SECONDS
+
+
+def test_an_event_that_shares_a_call_has_its_answer_or_its_error_within_the_answer_to_stripe() -> (
+    None
+):
+    call = (1 + REDIS_CONNECT_SHARE) * INGEST_REDIS_SECONDS
+
+    assert rises([ACCEPT_TURN_SECONDS + call, ACCEPT_ANSWER_SECONDS, INGEST_ANSWER_SECONDS])
+
+
 def test_a_replica_that_lags_does_not_count_as_a_redis_that_is_frozen() -> None:
     assert REPLICA_WAIT_SECONDS < INGEST_REDIS_SECONDS
 
@@ -252,6 +268,10 @@ def test_a_probe_of_ingest_that_fails_is_over_before_the_last_one_is_stale() -> 
     assert rises([OPEN_BREAKER_PROBE_SECONDS, BREAKER_PROBE_SECONDS, STALE_PROBE_SECONDS])
     assert failing < STALE_PROBE_SECONDS
     assert rises([BREAKER_PROBE_SECONDS, REDIS_SETTINGS_SECONDS, STALE_PROBE_SECONDS])
+
+
+def test_many_notes_of_the_size_of_the_inbox_tell_how_fast_it_grows() -> None:
+    assert 10 * GROWTH_NOTED < GROWTH_SPAN
 
 
 def test_a_client_that_was_refused_comes_back_when_the_breaker_has_had_time_to_close() -> None:

@@ -397,7 +397,7 @@ _USER = {
     "reference-is-not-read": (Change(f"{_OWNERSHIP}:Ownership.__init__", _given(_both_words)),),
     "first-of-metadata-keys": (
         Change(
-            f"{_OBJECTS}.user_statements:_user_in",
+            f"{_OBJECTS}.user_statements:user_in",
             _given(
                 lambda metadata, identity: (
                     metadata,

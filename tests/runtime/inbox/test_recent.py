@@ -122,9 +122,9 @@ def test_bodies_take_no_more_memory_than_allowed_and_the_oldest_go_first(
 ) -> None:
     begin_to_keep_bodies(recent)
     client.hset(f"{PREFIX}settled:state", "most_bytes", 25_000)
-    settle(inbox, range(1, 11), padding=5000)
+    settle(inbox, range(11, 21), padding=5000)
 
-    assert bodies(client) == {"evt_7", "evt_8", "evt_9", "evt_10"}
+    assert bodies(client) == {"evt_17", "evt_18", "evt_19", "evt_20"}
     assert int(client.hget(f"{PREFIX}settled:state", "bytes")) == sum(
         client.hstrlen(f"{PREFIX}event:body", key) for key in bodies(client)
     )

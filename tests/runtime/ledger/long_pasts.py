@@ -3,9 +3,11 @@
 The facts are those of ``fact_worlds``, about several numbered payments, at several times.
 """
 
+import json
 import re
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from billing.catalogue import read_catalogue
 from billing.facts import Fact
 from billing.ids import EventId, object_key, realm_in
+from ops.samples.worlds.world import World
 from tests.billing import fact_worlds
 from tests.runtime.ledger.party_in_memory import StatedEvent
 
@@ -34,6 +37,8 @@ PASSES = read_catalogue(
 """Plans of which one lasts some days, and other words that name a user first."""
 
 _NUMBERED = re.compile(r"\b(pi|ch|cs|in|re|dp|inpay|cn)_(\d)\b")
+_OF_PAYMENTS = re.compile(rb"\b(evt|pi|ch|cs_test|in|re|dp|inpay|cn|il|ii)_(?=[a-z]*[A-Z0-9])")
+_SECONDS = re.compile(rb"(?<=[ :\[])1[67]\d{8}(?=[,}\] ])")
 _REFERRING = (
     "payment_intent",
     "subscription",
@@ -115,3 +120,31 @@ def pasts(draw: st.DrawFn, size: int = 36) -> list[StatedEvent]:
 
 def _of_event(fact: Fact, number: int, at: datetime) -> Fact:
     return replace(fact, event_id=EventId(f"evt_{number * 7919 % 1009:04}"), created_at=at)
+
+
+def repeated(world: World, random: Random) -> list[bytes]:
+    """Return the bodies of a world's events, by time, with further payments of its customers.
+
+    What happened then happened before, under other ids, several times.
+    """
+    times = random.choice([1, 2, 4, 8])
+    gap = random.choice([1, 3000, 40 * 86_400])
+    bodies = [each.body for each in world.events]
+    if random.random() < 0.5:
+        again = [each.body for each in world.events if not each.type.startswith("customer.")]
+    else:
+        again = bodies
+    past = [_earlier(each, number, number * gap) for number in range(1, times) for each in again]
+    return sorted([*past, *bodies], key=created)
+
+
+def created(body: bytes) -> int:
+    """Return the time of an event."""
+    at: int = json.loads(body)["created"]
+    return at
+
+
+def _earlier(body: bytes, number: int, seconds: int) -> bytes:
+    """Return an event about other payments of the same customer, so many seconds before."""
+    named = _OF_PAYMENTS.sub(rb"\g<1>_%d" % number, body)
+    return _SECONDS.sub(lambda found: b"%d" % (int(found.group()) - seconds), named)

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.catalogue import Catalogue
+from billing.envelope import parse
 from billing.facts import Fact
 from billing.ids import EventId
+from billing.readers.registry import read_event
 from ops.samples.worlds.world import World
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -29,9 +31,9 @@ from tests.billing.fact_builders import (
     subscription,
     with_policy,
 )
-from tests.runtime.ledger.long_pasts import PASSES, pasts, with_mentions
+from tests.runtime.ledger.long_pasts import PASSES, pasts, repeated, with_mentions
 from tests.runtime.ledger.party_in_memory import PartyInMemory, StatedEvent, archiving_above
-from tests.worlds.adapter import catalogue_of, facts_of, statements_of
+from tests.worlds.adapter import catalogue_of, statements_of
 from tests.worlds.drawing import world_of
 
 NOW = at(400 * DAY)
@@ -150,16 +152,16 @@ def worlds(number: int) -> list[World]:
 def test_any_world_ends_as_without_archives(order: str) -> None:
     for world in worlds(200 if FULL else 2):
         random = Random(f"{world.plan.seed} {order}")  # noqa: S311 - a failure must repeat
-        events = arriving(events_of(world), order, random)
+        events = arriving(events_of(world, random), order, random)
         catalogue = catalogue_of(world.document, world.former)
         play(events, catalogue, datetime.fromtimestamp(world.now, UTC), random)
 
 
-def events_of(world: World) -> list[StatedEvent]:
-    """Return everything that was stated in a world, by the time at which it was."""
-    stated = [*facts_of(world.events), *statements_of(world)]
-    events = [StatedEvent(facts=tuple(facts)) for facts in stated if facts]
-    return sorted(events, key=_stated_at)
+def events_of(world: World, random: Random) -> list[StatedEvent]:
+    """Return everything that was stated in a world, and in a past like it."""
+    read = [read_event(parse(each)).facts for each in repeated(world, random)]
+    stated = [*read, *statements_of(world)]
+    return [StatedEvent(facts=tuple(facts)) for facts in stated if facts]
 
 
 def arriving(events: Sequence[StatedEvent], order: str, random: Random) -> list[StatedEvent]:
