@@ -116,13 +116,9 @@ def _gone(
 
 
 def _ref_of(row: PaymentRow | PurchaseRow | EntitlementRow) -> str:
-    match row:
-        case PaymentRow():
-            return row.payment_ref
-        case PurchaseRow():
-            return row.purchase_ref
-        case EntitlementRow():
-            return row.source
+    if isinstance(row, PaymentRow):
+        return row.payment_ref
+    return row.purchase_ref if isinstance(row, PurchaseRow) else row.source
 
 
 def _gone_notes(
