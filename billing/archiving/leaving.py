@@ -1,4 +1,4 @@
-"""What of a party's projection goes into archives with its payments: rows, and notes about them.
+"""The rows and notes of a party that go into archives with its payments.
 
 A note goes with the payment that it is about. One about a price or a plan stays with the party,
 because archived payments may name the same (``dependencies``).
@@ -17,7 +17,7 @@ from billing.rows import EntitlementRow, Key, PaymentRow, Projection, PurchaseRo
 
 
 class NoteKind(StrEnum):
-    """What a note says: the field of the projection, and the column of the party's row."""
+    """The kinds of notes, as fields of a projection and columns of a party's row are called."""
 
     WITHOUT_GRANT = "without_grant"
     CANDIDATES = "candidates"

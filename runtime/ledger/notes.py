@@ -1,6 +1,6 @@
 """Notes about payments, wherever they stand: in the row of their party or with their archive.
 
-Whoever asks for notes of these kinds (``billing.archiving.leaving``) asks here, so that nobody
+All queries for notes of these kinds (``billing.archiving.leaving``) begin here, so that none
 forgets the archived ones.
 """
 

@@ -88,10 +88,10 @@ def test_a_payment_that_is_linked_to_a_user_waits_no_more_and_the_others_do() ->
 
 
 def test_an_invoice_that_comes_at_last_ends_the_waiting_of_its_payment_alone() -> None:
-    told = invoice(9 * DAY, stripe_id="in_00000002", subscription=None, payment_refs=("pi_2",))
+    came = invoice(9 * DAY, stripe_id="in_00000002", subscription=None, payment_refs=("pi_2",))
     assert (NoteKind.AWAITING_INVOICE, "pi_2") in noted(recorded(USER, *AWAITING))
 
-    party = recorded(USER, *AWAITING, told)
+    party = recorded(USER, *AWAITING, came)
 
     assert (NoteKind.AWAITING_INVOICE, "pi_2") not in noted(party)
     assert (NoteKind.AWAITING_INVOICE, "pi_1") in noted(party)
