@@ -34,7 +34,7 @@ from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.ledger.rows import rows_of
 from runtime.ledger.statements import EndStatement, NewStatement
-from tests.runtime.ledger.delivery_builders import VOLATILE, delivery, rows
+from tests.runtime.ledger.delivery_builders import VOLATILE, customer, delivery, event, rows
 from tests.runtime.ledger.long_pasts import created, repeated
 from tests.runtime.ledger.party_in_memory import archiving_above
 from tests.worlds.adapter import StatedSubject, catalogue_of, subjects_of
@@ -43,7 +43,7 @@ from tests.worlds.drawing import world_of
 pytestmark = pytest.mark.servers
 
 FULL: Final = bool(os.environ.get("PAIDUP_TEST_FULL"))
-SEEDS: Final = 200 if FULL else 4
+SEEDS: Final = 200 if FULL else 3
 CONNECTED: Final = frozenset({"acct_1Connected"})
 
 OF_ARCHIVES: Final = {"archive", "archived_until", "dependencies"}
@@ -310,6 +310,15 @@ def _statements(stated: StatedSubject) -> Iterable[NewStatement | EndStatement]:
         yield EndStatement(id=EventId(f"op_end_{subject.id}"), subject=subject.id, **said)
 
 
+def another_user(named: Envelope, courses: Courses) -> Delivery:
+    """Return an event that gives the customer of an event another user, which moves its past."""
+    user = courses.random.choice(["usr_1", "usr_2"])
+    changed = customer(named.customer_id or "cus_1", user)
+    at = int(courses.course.now.timestamp())
+    given = {"account": named.account} if named.account else {}
+    return delivery(event("customer.updated", changed, at=at, livemode=named.livemode, **given))
+
+
 def something_else(
     courses: Courses,
     delivered: Sequence[Delivery],
@@ -337,5 +346,7 @@ def something_else(
             courses.change_plans(random.choice([world.document, *world.former]))
         case 8:
             courses.compare_loaded()
+        case 9 | 10 | 11:
+            courses.deliver([another_user(again.envelope, courses)])
         case _:
             pass
