@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Identity, Index, Integer, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import UPDATED_OFTEN, Base, one_of
@@ -149,6 +150,22 @@ class ArchiveKey(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     party: Mapped[str] = mapped_column(primary_key=True)
     archive: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ArchiveNote(Base):
+    """A note about an archived payment, which its party would have were it not archived.
+
+    ``kind`` is the column of ``parties`` that it would stand in, ``value`` what would stand beside
+    its name there; null if that is nothing.
+    """
+
+    __tablename__ = "archive_notes"
+
+    party: Mapped[str] = mapped_column(primary_key=True)
+    archive: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class Party(Base):

@@ -9,7 +9,15 @@ from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
-from models.events import ArchiveKey, Membership, Party, StoredFact, StoredObservation, StripeEvent
+from models.events import (
+    ArchiveKey,
+    ArchiveNote,
+    Membership,
+    Party,
+    StoredFact,
+    StoredObservation,
+    StripeEvent,
+)
 from models.idempotency import IdempotencyKey
 from models.projected import (
     StoredCustomer,
@@ -79,6 +87,7 @@ __all__ = [
     "APPEND_ONLY",
     "VIEWS",
     "ArchiveKey",
+    "ArchiveNote",
     "AuditLog",
     "DataLoss",
     "DatabaseEpoch",

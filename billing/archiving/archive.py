@@ -7,12 +7,13 @@ What holds in the future as well is decided by ``dependencies``.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from billing.archiving.components import Component, components_of
 from billing.archiving.dependencies import PASSES, Dependencies, dependencies_of, has_clock
+from billing.archiving.leaving import Leaving, what_leaves
 from billing.archiving.observations import invoice_named, spare_observations
 from billing.archiving.old_payments import old_payments
 from billing.archiving.special_keys import OpenMoney, keys_of_invoices, keys_referred_to, open_money
@@ -21,7 +22,7 @@ from billing.facts import Fact, Kind
 from billing.ids import EventId, ObjectKey, object_key
 from billing.projection.invoices import invoices_referred_to
 from billing.projection.party import PartyFacts, ProjectedRealm
-from billing.rows import EntitlementRow, Key, PaymentRow, Projection, PurchaseRow
+from billing.rows import Projection, PurchaseRow
 
 COMPACTED: Final = frozenset({Kind.CUSTOMER, Kind.ENTITLEMENT_SUMMARY, Kind.SUBSCRIPTION})
 """Kinds of objects that live for years and are observed again and again."""
@@ -47,14 +48,13 @@ class Archive(NamedTuple):
 class Archived:
     """Everything that goes into archives, and what the rest of the party then depends on.
 
-    The rows are named by key, each with its archive. ``until`` is the newest moment of anything in
-    an archive of the party.
+    ``leaving`` are the rows and notes that go, and ``rest`` is the projection without them.
+    ``until`` is the newest moment of anything in an archive of the party.
     """
 
     archives: tuple[Archive, ...]
-    payments: Mapping[Key, str]
-    purchases: Mapping[Key, str]
-    entitlements: Mapping[Key, str]
+    leaving: Leaving
+    rest: Projection
     dependencies: Dependencies
     until: datetime
 
@@ -96,7 +96,7 @@ class _Party:
 
     def until_with(self, parts: Sequence[_Part]) -> datetime:
         """Return the newest moment of anything archived, once these parts are."""
-        components = [part.component for part in parts if part.component]
+        components = _components_in(parts)
         keys = frozenset[ObjectKey]().union(*(each.keys for each in components))
         moments = [each.newest_at for each in components]
         moments += [at for each in self.money if each.ref in keys for at in each.moments]
@@ -181,17 +181,15 @@ def _leave_the_rest(party: _Party, parts: Sequence[_Part]) -> bool:
     """Return True if the rest of the party is projected as before without these parts."""
     rest, projection = party.without(parts)
     until = party.until_with(parts)
-    return (
-        _shared_rows(projection) == _shared_rows(party.projection)
-        and _gone(party.projection.payments, projection.payments, parts) is not None
-        and _gone(party.projection.purchases, projection.purchases, parts) is not None
-        and _gone(party.projection.entitlements, projection.entitlements, parts) is not None
-        and _without_passes(_all(rest, until)) == _without_passes(_all(party.facts, until))
+    return what_leaves(
+        party.projection, projection, _components_in(parts)
+    ) is not None and _without_passes(_all(rest, until)) == _without_passes(
+        _all(party.facts, until)
     )
 
 
-def _shared_rows(projection: Projection) -> Projection:
-    return replace(projection, payments={}, purchases={}, entitlements={})
+def _components_in(parts: Iterable[_Part]) -> list[Component]:
+    return [part.component for part in parts if part.component]
 
 
 def _all(facts: PartyFacts, until: datetime) -> dict[str, str]:
@@ -206,56 +204,15 @@ def _without_passes(dependencies: Dependencies) -> dict[str, str]:
     return {name: value for name, value in dependencies.items() if not name.endswith(PASSES)}
 
 
-Row = PaymentRow | PurchaseRow | EntitlementRow
-
-
-def _gone(
-    before: Mapping[Key, Row], after: Mapping[Key, Row], parts: Sequence[_Part]
-) -> dict[Key, str] | None:
-    """Return the archive of each row that is projected no more.
-
-    It is None if another row changed, or one goes that belongs to no part.
-    """
-    names = _names_by_key(parts)
-    found: dict[Key, str] = {}
-    if not after.keys() <= before.keys():
-        return None
-    for key, row in before.items():
-        if key in after:
-            if after[key] != row:
-                return None
-            continue
-        name = names.get(object_key(row.realm, _ref_of(row)))
-        if name is None:
-            return None
-        found[key] = name
-    return found
-
-
-def _ref_of(row: Row) -> str:
-    match row:
-        case PaymentRow():
-            return row.payment_ref
-        case PurchaseRow():
-            return row.purchase_ref
-        case EntitlementRow():
-            return row.source
-
-
-def _names_by_key(parts: Sequence[_Part]) -> dict[ObjectKey, str]:
-    components = (part.component for part in parts if part.component)
-    return {key: each.name for each in components for key in each.keys}
-
-
 def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
     rest, projection = party.without(parts)
     until = party.until_with(parts)
-    before = party.projection
+    leaving = what_leaves(party.projection, projection, _components_in(parts))
+    assert leaving is not None, "it was tried"  # noqa: S101 - for the reader
     return Archived(
         archives=tuple(_archives(parts, party.money, rest)),
-        payments=_gone(before.payments, projection.payments, parts) or {},
-        purchases=_gone(before.purchases, projection.purchases, parts) or {},
-        entitlements=_gone(before.entitlements, projection.entitlements, parts) or {},
+        leaving=leaving,
+        rest=projection,
         dependencies=_all(rest, until),
         until=until,
     )

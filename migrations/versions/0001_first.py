@@ -123,6 +123,15 @@ CREATE TABLE archive_keys (
 );
 CREATE INDEX archive_keys_party_idx ON archive_keys (party, archive);
 
+CREATE TABLE archive_notes (
+    party TEXT NOT NULL,
+    archive TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value JSONB,
+    CONSTRAINT archive_notes_pkey PRIMARY KEY (party, archive, kind, name)
+);
+
 CREATE TABLE catalogues (
     version INTEGER NOT NULL,
     document JSONB NOT NULL,
@@ -487,8 +496,8 @@ def downgrade() -> None:
     )
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
-        " archive_keys, catalogues, parties, memberships, facts, api_observations, stripe_events,"
-        " payment_events,"
+        " archive_keys, archive_notes, catalogues, parties, memberships, facts, api_observations,"
+        " stripe_events, payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
         " user_versions"

@@ -15,6 +15,7 @@ from ops.doctor.findings import Finding, warning
 from ops.doctor.on_its_own import Find, on_its_own
 from ops.queries.events import count_unfetched
 from ops.terminal.formats import format_count, format_time
+from runtime.ledger.notes import NOTES
 
 _SHOWN = 5
 LIVING = frozenset({*SUBSCRIPTION_GRANTS, PAST_DUE})
@@ -61,10 +62,6 @@ _LACKING: Mapping[str, tuple[InstrumentedAttribute[list[str]], str]] = {
         Party.incomplete_lines,
         "invoices and credit notes whose lines were cut off, set STRIPE_API_KEY to fetch them",
     ),
-    "line items": (
-        Party.without_line_items,
-        "paid checkouts whose lines and quantities are assumed, set STRIPE_API_KEY to fetch them",
-    ),
     "order": (
         Party.undecided,
         "changed twice in one second and their order is a guess, set STRIPE_API_KEY to check it",
@@ -78,6 +75,7 @@ def check_waiting(connection: Connection) -> Iterator[Finding]:
         **{check: partial(_check_prices, why) for why, (check, _) in _IN_NO_PLAN.items()},
         **{check: partial(_check_named, why) for why, (check, _) in _NAMED.items()},
         **{name: partial(_check_lacking, name) for name in _LACKING},
+        "line items": _check_line_items,
         "invoices": _check_invoices,
         "users": _check_users,
         "fetching": _check_fetching,
@@ -101,8 +99,8 @@ def _check_named(why: NoGrant, connection: Connection) -> Iterator[Finding]:
 
 
 _NOTED = text(
-    "SELECT DISTINCT name FROM parties, jsonb_each_text(without_grant) AS noted (name, why)"
-    " WHERE why = :why ORDER BY name LIMIT :limit"
+    f"SELECT DISTINCT name FROM {NOTES} WHERE kind = 'without_grant'"  # noqa: S608 - our own words
+    " AND value #>> '{}' = :why ORDER BY name LIMIT :limit"
 )
 
 
@@ -110,6 +108,19 @@ def _check_lacking(check: str, connection: Connection) -> Iterator[Finding]:
     column, says = _LACKING[check]
     if names := _names(connection, column):
         yield warning(check, f"{says}: {_shorten(names)}")
+
+
+def _check_line_items(connection: Connection) -> Iterator[Finding]:
+    if names := list(connection.scalars(_WITHOUT_LINE_ITEMS, {"limit": _SHOWN + 1})):
+        says = "paid checkouts whose lines and quantities are assumed"
+        remedy = "set STRIPE_API_KEY to fetch them"
+        yield warning("line items", f"{says}, {remedy}: {_shorten(names)}")
+
+
+_WITHOUT_LINE_ITEMS = text(
+    f"SELECT DISTINCT name FROM {NOTES} WHERE kind = 'without_line_items'"  # noqa: S608 - our words
+    " ORDER BY name LIMIT :limit"
+)
 
 
 def _check_invoices(connection: Connection) -> Iterator[Finding]:
@@ -120,20 +131,23 @@ def _check_invoices(connection: Connection) -> Iterator[Finding]:
 
 
 _AWAITING_INVOICE = text(
-    "SELECT DISTINCT payment_ref FROM ("
-    " SELECT party, unnest(awaiting_invoice) AS payment_ref FROM parties"
-    " WHERE cardinality(awaiting_invoice) > 0) AS awaiting JOIN payments USING (party, payment_ref)"
-    " WHERE occurred_at < now() - interval '1 day' ORDER BY payment_ref LIMIT :limit"
+    f"SELECT DISTINCT payment_ref FROM {NOTES} JOIN payments USING (party)"  # noqa: S608 - ours
+    " WHERE kind = 'awaiting_invoice' AND payment_ref = name"
+    " AND occurred_at < now() - interval '1 day' ORDER BY payment_ref LIMIT :limit"
 )
 
 
 def _check_users(connection: Connection) -> Iterator[Finding]:
-    waiting = select(func.count()).select_from(Party).where(Party.waiting)
-    if count := connection.scalar(waiting):
+    if count := connection.scalar(_PARTIES_WAITING):
         parties = format_count(count, "customer or payment names", "customers or payments name")
         remedy = "set metadata.user_id in Stripe, or say whose they are"
         shows = "`paidup links waiting` shows them"
         yield warning("users", f"{parties} no user: {remedy}; {shows}")
+
+
+_PARTIES_WAITING = text(
+    f"SELECT count(DISTINCT party) FROM {NOTES} WHERE kind = 'candidates'"  # noqa: S608 - our words
+)
 
 
 def _check_fetching(connection: Connection) -> Iterator[Finding]:

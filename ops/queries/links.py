@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from billing.ids import ObjectKey, realm_in
 from ops.queries.lookups import parties_by_email
 from ops.queries.parties import users_of_parties
+from runtime.ledger.notes import NOTES
 
 _MOST_SHOWN: Final = 100
 
@@ -153,16 +154,15 @@ _WAITING = text(
         (SELECT min(created_at) FROM facts
          WHERE facts.party = source.party AND {_NAMES.format(key="source.object_key")}),
         (SELECT min(created_at) FROM facts WHERE facts.party = source.party)) AS since
-    FROM (SELECT party, target, split_part(party, ':', 1) || ':' || target AS object_key,
-                 ARRAY(SELECT jsonb_array_elements_text(named)) AS users
-          FROM parties CROSS JOIN LATERAL jsonb_each(candidates) AS each (target, named)
-          WHERE waiting) AS source
+    FROM (SELECT party, name AS target, split_part(party, ':', 1) || ':' || name AS object_key,
+                 ARRAY(SELECT jsonb_array_elements_text(value)) AS users
+          FROM {NOTES} WHERE kind = 'candidates') AS source
     ORDER BY since, target, source.party LIMIT :limit
     """  # noqa: S608 - our own words
 )
 _WAITING_COUNT = text(
-    "SELECT count(*) AS sources, count(DISTINCT party) AS parties"
-    " FROM parties CROSS JOIN LATERAL jsonb_object_keys(candidates) WHERE waiting"
+    "SELECT count(*) AS sources, count(DISTINCT party) AS parties"  # noqa: S608 - our own words
+    f" FROM {NOTES} WHERE kind = 'candidates'"
 )
 _EMAILS = text(
     "SELECT DISTINCT term FROM search_terms WHERE party = :party AND kind = 'email' ORDER BY term"

@@ -1,12 +1,13 @@
 """Load everything the database holds about one user, for ``explain``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from billing.archiving.leaving import NoteKind
 from billing.catalogue import Catalogue
 from billing.facts import Kind
 from billing.ids import ObjectKey, Realm, realm_in
@@ -33,6 +34,7 @@ from ops.queries.lookups import Lookup, parties_meant
 from ops.queries.rows import fetch, load_rows, read_row
 from runtime.database.one_of import one_of
 from runtime.ledger import catalogues
+from runtime.ledger.notes import notes_of_parties
 
 API_OBSERVATION: Final = "api_observation"
 """What stands for an event's type where Stripe's API showed what decided."""
@@ -63,7 +65,7 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartyNote:
-    """The items that a party's last projection could not resolve."""
+    """The items that a party's projection could not resolve, archived ones included."""
 
     party: str
     waiting: bool
@@ -131,10 +133,28 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
         payments=load_rows(connection, PaymentRow, one_of(StoredPayment.party, parties)),
         paid_for=_paid_for(connection, parties),
         revoked=_revoked(connection, user_id),
-        notes=fetch(connection, PartyNote, Party, one_of(Party.party, parties)),
+        notes=_notes(connection, parties),
         newest=_newest(connection, parties),
         without_effect=events_without_effect(connection, lookup, realms),
         links=tuple(links_to(connection, user_id)) if lookup.users else (),
+    )
+
+
+def _notes(connection: Connection, parties: frozenset[str]) -> tuple[PartyNote, ...]:
+    """Return what the parties lack, that of archived payments as well."""
+    found = notes_of_parties(connection, parties)
+    lacking = fetch(connection, PartyNote, Party, one_of(Party.party, parties))
+    return tuple(_with(each, found[each.party]) for each in lacking)
+
+
+def _with(note: PartyNote, found: Mapping[NoteKind, Mapping[str, Any]]) -> PartyNote:
+    return replace(
+        note,
+        waiting=bool(found[NoteKind.CANDIDATES]),
+        candidates=found[NoteKind.CANDIDATES],
+        without_grant=found[NoteKind.WITHOUT_GRANT],
+        awaiting_invoice=tuple(found[NoteKind.AWAITING_INVOICE]),
+        without_line_items=tuple(found[NoteKind.WITHOUT_LINE_ITEMS]),
     )
 
 

@@ -1,7 +1,8 @@
 """Write archives: take out what was loaded of them, and put away what is old.
 
 Facts and rows stay in their tables. Only the name of their archive changes, so who reads rows or
-facts by their own keys need not know of archives.
+facts by their own keys need not know of archives. Notes stand in the party's row, which is written
+with every event, so archived ones have a table of their own (``notes``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, text
 from billing.archiving.archive import Archived
 from billing.ids import PartyId
 from billing.rows import Key
-from models.tables import ArchiveKey
+from models.tables import ArchiveKey, ArchiveNote
 from runtime.ledger.batch_state import ARCHIVE_ABOVE, BatchState, PartyState
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.load import ARCHIVED_TABLES
@@ -58,6 +59,12 @@ def put_away(connection: Connection, archived: Mapping[PartyId, Archived]) -> No
         for key in one.special_keys
     ]
     insert_rows(connection, ArchiveKey, keys, conflict="ignore")
+    notes = [
+        {"party": party, **note._asdict()}
+        for party, each in sorted(archived.items())
+        for note in each.leaving.notes
+    ]
+    insert_rows(connection, ArchiveNote, notes)
 
 
 def archives_columns(party_state: PartyState, archived: Archived | None) -> dict[str, Any]:
@@ -76,9 +83,9 @@ def _sent(archived: Archived) -> dict[str, list[str]]:
     return (
         _columns("fact", facts, ("event_id", "object_key", "archive"))
         | _columns("object", objects, ("object_key", "archive"))
-        | _of_rows(TableName.PURCHASES, archived.purchases)
-        | _of_rows(TableName.PAYMENTS, archived.payments)
-        | _of_rows(TableName.ENTITLEMENTS, archived.entitlements)
+        | _of_rows(TableName.PURCHASES, archived.leaving.purchases)
+        | _of_rows(TableName.PAYMENTS, archived.leaving.payments)
+        | _of_rows(TableName.ENTITLEMENTS, archived.leaving.entitlements)
     )
 
 
@@ -104,6 +111,7 @@ _KEYS: Final[Mapping[TableName, tuple[str, ...]]] = {
 def _updates(where: str) -> Iterator[str]:
     for table in _TABLES:
         yield f"{table}_out AS (UPDATE {table} SET archive = '' WHERE {where})"  # noqa: S608
+    yield f"notes_out AS (DELETE FROM archive_notes WHERE {where})"  # noqa: S608 - our own names
 
 
 def _put(table: str, prefix: str, keys: tuple[str, ...]) -> str:

@@ -29,10 +29,10 @@ from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.rows import Rows, rows_of
 
-ARCHIVE_ABOVE: Final = 36
+ARCHIVE_ABOVE: Final = 24
 """The number of facts above which a party is asked for what may go into archives.
 
-A new customer with a subscription has about 15. Projecting 36 costs a worker less than a
+A new customer with a subscription has about 15. Every further dozen costs a worker half a
 millisecond, about as much as one more statement.
 """
 

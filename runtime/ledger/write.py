@@ -17,7 +17,7 @@ from billing.fact_codec import fact_to_json
 from billing.facts import READER_NUMBER, Fact
 from billing.ids import EventId, ObjectKey, PartyId, object_key, realm_in
 from billing.readers.search_terms import Term
-from billing.rows import Key
+from billing.rows import Key, Projection
 from models.base import Base
 from models.tables import (
     AuditLog,
@@ -159,7 +159,7 @@ def write(
     insert_rows(connection, AuditLog, audit)
 
 
-_BELONGING = ("memberships", "facts", "search_terms", "archive_keys", *TableName)
+_BELONGING = ("memberships", "facts", "search_terms", "archive_keys", "archive_notes", *TableName)
 """Tables whose rows name the party they belong to."""
 
 
@@ -231,24 +231,35 @@ def _write_parties(
             "party": party,
             "catalogue_version": batch.plans.version,
             "reader": READER_NUMBER,
-            "due_at": _if_ahead(party_state.projection.due_at, batch.now),
-            "waiting": party_state.projection.waiting,
-            "candidates": party_state.projection.candidates,
-            "without_grant": party_state.projection.without_grant,
-            "unknown_prices": party_state.projection.unknown_prices,
-            "incomplete_summaries": party_state.projection.incomplete_summaries,
-            "incomplete_items": party_state.projection.incomplete_items,
-            "incomplete_lines": party_state.projection.incomplete_lines,
-            "missing_subscriptions": party_state.projection.missing_subscriptions,
-            "undecided": party_state.projection.undecided,
-            "awaiting_invoice": party_state.projection.awaiting_invoice,
-            "without_line_items": party_state.projection.without_line_items,
+            "due_at": _if_ahead(loaded.due_at, batch.now),
+            **_columns_of(loaded),
             **archives_columns(party_state, archived.get(party)),
         }
         for party, party_state in batch.parties.items()
-        if party_state.projection is not None
+        if (loaded := _not_archived(party_state, archived.get(party))) is not None
     ]
     insert_rows(connection, Party, rows, conflict="replace")
+
+
+def _not_archived(party_state: PartyState, archived: Archived | None) -> Projection | None:
+    return archived.rest if archived else party_state.projection
+
+
+def _columns_of(projection: Projection) -> dict[str, Any]:
+    """Return the columns of a party's row that say what it lacks."""
+    return {
+        "waiting": projection.waiting,
+        "candidates": projection.candidates,
+        "without_grant": projection.without_grant,
+        "unknown_prices": projection.unknown_prices,
+        "incomplete_summaries": projection.incomplete_summaries,
+        "incomplete_items": projection.incomplete_items,
+        "incomplete_lines": projection.incomplete_lines,
+        "missing_subscriptions": projection.missing_subscriptions,
+        "undecided": projection.undecided,
+        "awaiting_invoice": projection.awaiting_invoice,
+        "without_line_items": projection.without_line_items,
+    }
 
 
 def _if_ahead(due_at: datetime | None, now: datetime) -> datetime | None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from billing.archiving import old_payments
 from billing.archiving.archive import Archived, FactKey
 from billing.archiving.dependencies import Dependencies
+from billing.archiving.leaving import ArchivedNote, NoteKey, NoteKind, notes_of
 from billing.catalogue import Catalogue
 from billing.fact_codec import fact_to_json
 from billing.facts import READER_NUMBER, Fact
@@ -75,6 +76,7 @@ class PartyInMemory:
     objects: dict[ObjectKey, str] = field(default_factory=dict)
     rows: dict[Place, tuple[Row, str]] = field(default_factory=dict)
     special_keys: set[tuple[str, str]] = field(default_factory=set)
+    notes: dict[NoteKey, ArchivedNote] = field(default_factory=dict)
     until: datetime | None = None
     dependencies: Dependencies = field(default_factory=dict)
     projected_by: int = 1
@@ -116,7 +118,20 @@ class PartyInMemory:
             *_different_rows(loaded, rows_of(live)),
             *_other_differences(live, whole),
             *_other_differences(self.projection, whole),
+            *self._different_notes(live, whole),
+            *self._different_notes(self.projection, whole),
         ]
+
+    def _different_notes(self, known: Projection, expected: Projection) -> list[object]:
+        """Return the notes that differ, and those that are both archived and not."""
+        archived = {key: note.value for key, note in self.notes.items()}
+        loaded, wanted = notes_of(known), notes_of(expected)
+        twice = loaded.keys() & archived.keys()
+        found = loaded | archived
+        names = sorted(found.keys() | wanted.keys())
+        missing = object()
+        wrong = [each for each in names if found.get(each, missing) != wanted.get(each, missing)]
+        return [*twice, *wrong]
 
     @property
     def _plans(self) -> VersionedCatalogue:
@@ -174,7 +189,7 @@ class PartyInMemory:
         self.until, self.dependencies = columns["archived_until"], columns["dependencies"]
         self.projected_by = self.version
         assert party.projection is not None
-        self.projection = party.projection
+        self.projection = archived.rest if archived else party.projection
 
     def _write_rows(self, decisions: Iterable[Decision]) -> None:
         for each in decisions:
@@ -193,6 +208,7 @@ class PartyInMemory:
         names = archives.opened
         if archives.is_whole:
             names = frozenset(self.archive_of.values()) | {name for _, name in self.special_keys}
+            names |= {note.archive for note in self.notes.values()}
         self.loaded_whole += bool(archives.is_whole and archives.until)
         self.opened += bool(archives.opened)
         self.archive_of |= {key: "" for key, name in self.archive_of.items() if name in names}
@@ -201,16 +217,20 @@ class PartyInMemory:
         rows = self.rows.items()
         self.rows |= {place: (row, "") for place, (row, name) in rows if name in names}
         self.special_keys = {each for each in self.special_keys if each[1] not in names}
+        self.notes = {key: note for key, note in self.notes.items() if note.archive not in names}
 
     def _put_away(self, archived: Archived) -> None:
         for each in archived.archives:
             self.archive_of |= dict.fromkeys(each.facts, each.name)
             self.objects |= {key: each.name for key in each.keys if key in self.objects}
             self.special_keys |= {(key, each.name) for key in each.special_keys}
+        for note in archived.leaving.notes:
+            assert (note.kind, note.name) not in self.notes, f"{note} is archived twice"
+            self.notes[note.kind, note.name] = note
         tables: Mapping[TableName, Mapping[Key, str]] = {
-            TableName.PURCHASES: archived.purchases,
-            TableName.PAYMENTS: archived.payments,
-            TableName.ENTITLEMENTS: archived.entitlements,
+            TableName.PURCHASES: archived.leaving.purchases,
+            TableName.PAYMENTS: archived.leaving.payments,
+            TableName.ENTITLEMENTS: archived.leaving.entitlements,
         }
         for table, rows in tables.items():
             for key, name in rows.items():
@@ -263,12 +283,13 @@ def _different_rows(known: Mapping[Place, Row], expected: Rows) -> list[object]:
 
 
 def _other_differences(known: Projection, expected: Projection) -> list[object]:
-    names = [name for name in Projection.__dataclass_fields__ if name not in _TABLES]
+    names = [name for name in Projection.__dataclass_fields__ if name not in _APART]
     pairs = [(name, getattr(known, name), getattr(expected, name)) for name in names]
     return [each for each in pairs if each[1] != each[2]]
 
 
-_TABLES: Final = ("customers", "subscriptions", "purchases", "payments", "entitlements")
+_APART: Final = frozenset({*TableName, *NoteKind, "entitlements", "waiting"})
+"""What is compared as rows or as notes, or follows from those."""
 
 
 class _Statements:
@@ -312,9 +333,7 @@ class _Statements:
 
     def _by_key(self, given: Mapping[str, Any]) -> list[Any]:
         found = {name for key, name in self._party.special_keys if key in given["keys"]}
-        if PARTY not in given["parties"]:
-            return []
-        return [(PARTY, name) for name in sorted(found)]
+        return [(PARTY, name) for name in sorted(found)] if PARTY in given["parties"] else []
 
     def _restated(self, given: Mapping[str, Any]) -> list[Any]:
         archived = {key[0] for key, name in self._party.archive_of.items() if name}

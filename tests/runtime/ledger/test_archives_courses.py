@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine
 
+from billing.archiving.leaving import NoteKind
 from billing.envelope import Envelope
 from billing.fetching.observations import Observations
 from billing.ids import EventId, PartyId
@@ -30,6 +31,7 @@ from runtime.ledger.errors import StatementRefused
 from runtime.ledger.load import load_without_archives
 from runtime.ledger.maintenance import rebuild, reproject
 from runtime.ledger.maintenance.rebuild import Rebuilder
+from runtime.ledger.notes import NOTES
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.ledger.rows import rows_of
@@ -46,8 +48,8 @@ FULL: Final = bool(os.environ.get("PAIDUP_TEST_FULL"))
 SEEDS: Final = 200 if FULL else 3
 CONNECTED: Final = frozenset({"acct_1Connected"})
 
-OF_ARCHIVES: Final = {"archive", "archived_until", "dependencies"}
-"""Columns that tell what is archived; everything else must be the same."""
+OF_ARCHIVES: Final = {"archive", "archived_until", "dependencies", "waiting", *NoteKind}
+"""Columns that tell what is archived, and notes, which may be; all else must be the same."""
 
 MadeEngine = Callable[[str], Engine]
 Work = Callable[["Side"], object]
@@ -179,17 +181,22 @@ def _project_all(side: Side) -> int:
 def contents(engine: Engine) -> dict[str, Counter[str]]:
     """Return the rows of all tables, but for archives and the order of the history."""
     ignored = {**VOLATILE, "audit_logs": {"id", "occurred_at", "version"}}
-    left_out = {"archive_keys", "waiting_changes", "numbered_changes", "catalogues"}
-    return {
+    left_out = {"archive_keys", "archive_notes", "waiting_changes", "numbered_changes"}
+    tables = {
         table: _contents(engine, table, ignored.get(table, set()) | OF_ARCHIVES)
-        for table in sorted(metadata.tables.keys() - left_out)
+        for table in sorted(metadata.tables.keys() - left_out - {"catalogues"})
     }
+    return {**tables, "notes": _rows_of(engine, f"SELECT * FROM {NOTES}")}  # noqa: S608
 
 
 def _contents(engine: Engine, table: str, ignored: Collection[str]) -> Counter[str]:
     columns = [each.name for each in metadata.tables[table].columns if each.name not in ignored]
-    query = f"SELECT to_jsonb(t) FROM (SELECT {', '.join(columns)} FROM {table}) AS t"  # noqa: S608
-    return Counter(json.dumps(row, sort_keys=True) for row in rows(engine, query))
+    return _rows_of(engine, f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
+
+
+def _rows_of(engine: Engine, query: str) -> Counter[str]:
+    found = rows(engine, f"SELECT to_jsonb(t) FROM ({query}) AS t")  # noqa: S608 - our own words
+    return Counter(json.dumps(row, sort_keys=True) for row in found)
 
 
 def _different(found: Counter[str], expected: Counter[str]) -> str:

@@ -46,6 +46,7 @@ def test_archives_that_were_not_altered_are_found_right(engine: Engine) -> None:
         "UPDATE payments SET archive = ''",
         "UPDATE facts SET archive = 'x' WHERE archive = ''",
         "UPDATE user_entitlements SET archive = 'x'",
+        "INSERT INTO archive_notes VALUES ('test:cus_1', 'x', 'awaiting_invoice', 'pi_1', NULL)",
         'UPDATE parties SET dependencies = \'{"test note x": "unknown_price"}\'',
     ],
 )
