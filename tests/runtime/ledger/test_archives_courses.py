@@ -56,7 +56,7 @@ Work = Callable[["Side"], object]
 
 
 @dataclass(kw_only=True)
-class Course:
+class CourseTime:
     """The time of a course, and the events of which readers make nothing by now."""
 
     now: datetime
@@ -96,10 +96,9 @@ class Courses:
     """Does everything in both databases, and compares them."""
 
     sides: tuple[Side, Side]
-    course: Course
+    course: CourseTime
     random: Random
     kept: int
-    reports: list[tuple[object, object]] = field(default_factory=list)
 
     def both(self, work: Work) -> None:
         """Do the same in both; what comes of it must be the same as well."""
@@ -115,7 +114,7 @@ class Courses:
         self.course.now = max(self.course.now, *moments)
         self.both(lambda side: _record(side, deliveries))
 
-    def say(self, new: NewStatement | EndStatement) -> None:
+    def have_stated(self, new: NewStatement | EndStatement) -> None:
         """Record what a person states, if it can be stated."""
         self.both(lambda side: _said(side, new))
 
@@ -230,7 +229,7 @@ def start(
     """Begin a course of a seed in two new databases."""
 
     def begin(seed: str, now: datetime) -> Courses:
-        course, random = Course(now=now), Random(seed)  # noqa: S311 - a failure must repeat
+        course, random = CourseTime(now=now), Random(seed)  # noqa: S311 - a failure must repeat
         for module in (decide, statements, reproject):
             monkeypatch.setattr(module, "open_transaction", course.open_transaction)
         for module in (reproject, rebuild):
@@ -287,7 +286,7 @@ def test_a_course_ends_as_without_archives(
         courses.deliver(batch)
         something_else(courses, events[:place], words, world)
     for new in words:
-        courses.say(new)
+        courses.have_stated(new)
     courses.course.now = max(courses.course.now, datetime.fromtimestamp(world.now, UTC))
     courses.project_due()
     courses.compare_loaded()
@@ -346,7 +345,7 @@ def something_else(
         case 3:
             courses.deliver(random.sample(delivered, min(5, len(delivered))))
         case 4 | 5 if words:
-            courses.say(words.pop(0))
+            courses.have_stated(words.pop(0))
         case 6:
             courses.project_due()
         case 7:
