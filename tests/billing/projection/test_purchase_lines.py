@@ -341,6 +341,12 @@ def test_a_checkout_of_unknown_quantity_is_named_until_its_line_items_are_whole(
     ).without_line_items
 
 
+def test_a_checkout_without_its_subscription_knows_no_invoice_of_it() -> None:
+    begun = checkout(mode="subscription", payment_intent=None)
+
+    assert project_facts(begun, invoice(subscription=None)).without_line_items == {"test:cs_1"}
+
+
 def test_a_checkout_that_began_a_subscription_is_named_until_its_lines_are_known() -> None:
     session = subscribed(price_id="price_basic")
     shown = subscription("active", 5, item("price_basic"))
