@@ -20,7 +20,7 @@ from billing.projection.purchase_ends import Ends, own_ends
 from billing.projection.purchases import OneTimePurchase
 from billing.rows import EntitlementRow, PurchaseRow
 
-KEPT_PAYMENTS: Final = 3
+KEPT_PAYMENTS: Final = 2
 """The newest payments stay loaded: most events are about them."""
 
 

@@ -41,6 +41,10 @@ def _reference_key(realm: Realm, invoice: str) -> str:
     return f"{realm}:reference {invoice[:SHORTEST_REFERENCE]}"
 
 
+def _is_invoice(key: ObjectKey) -> bool:
+    return stripe_id_of(key).startswith("in_")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenMoney:
     """An invoice or a payment without a link, which may pair with one that comes later.
@@ -64,6 +68,16 @@ class OpenMoney:
     def near(self) -> frozenset[str]:
         """The keys of everything that it may pair with."""
         return self.near_until(max(self.moments))
+
+    def is_touched_by(self, named: frozenset[ObjectKey]) -> bool:
+        """Return True if an event that names these objects may have changed it or opened it.
+
+        A second invoice that fits a reference takes the link from the first, without naming it.
+        """
+        if not named.isdisjoint(self.objects):
+            return True
+        fitting = keys_of_invoices(key for key in named if _is_invoice(key))
+        return self.is_invoice and not set(keys_of_invoices([self.ref])).isdisjoint(fitting)
 
     def near_until(self, until: datetime) -> frozenset[str]:
         """Return the keys of what it may pair with among everything up to a moment."""

@@ -502,6 +502,7 @@ def test_the_last_observation_that_names_an_invoice_is_kept_for_those_that_count
 
 REMEMBERED: dict[str, dict[str, Any]] = {
     "metadata": {"metadata": naming("usr_2")},
+    "a plan in metadata": {"metadata": (("plan_code", "team"), *naming("usr_1"))},
     "its own second": {"own_created_at": START},
     "the id of an item": {"items": (item(id="si_2"),)},
     "a price": {"items": (item("price_basic"),)},
