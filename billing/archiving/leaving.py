@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from billing.archiving.components import Component
-from billing.archiving.dependencies import OF_NAMES
 from billing.facts import CheckoutSessionFields, InvoiceFields
 from billing.ids import UserId, object_key, stripe_id_of
 from billing.rows import EntitlementRow, Key, PaymentRow, Projection, PurchaseRow
@@ -128,7 +127,7 @@ def _gone_notes(
     if not has.items() <= had.items():
         return None
     gone = {note: value for note, value in had.items() if note not in has}
-    if any(name not in archives or value in OF_NAMES for (_, name), value in gone.items()):
+    if not archives.keys() >= {name for _, name in gone}:
         return None
     return tuple(
         ArchivedNote(archives[name], kind, name, value) for (kind, name), value in gone.items()

@@ -103,12 +103,13 @@ def test_whoever_waits_still_waits_for_the_newest_payments() -> None:
     assert len(rest.candidates) == 3
 
 
-def test_a_payment_that_alone_names_a_price_in_no_plan_stays_with_its_note() -> None:
-    odd = bare(1, price_id="price_x")
+@pytest.mark.parametrize("price", ["price_x", "pi_1"])
+def test_a_payment_that_alone_names_a_price_in_no_plan_stays_with_its_note(price: str) -> None:
+    odd = bare(1, price_id=price)
 
-    rest, gone = left_and_gone(USER, odd, *map(bare, TWELVE[1:]))
+    rest, gone = left_and_gone(customer(None), odd, *map(bare, TWELVE[1:]))
 
-    assert rest.without_grant["price_x"] == NoGrant.UNKNOWN_PRICE
+    assert rest.without_grant[price] == NoGrant.UNKNOWN_PRICE
     assert ("test", "pi_1") in rest.payments
     assert "pi_2" in {each.name for each in gone}
 

@@ -203,8 +203,10 @@ def test_what_names_no_user_yet_waits_with_its_customer(
     with books.engine.begin() as connection:
         connection.execute(
             text(
-                "UPDATE parties SET waiting = true, missing_subscriptions = '{sub_late}',"
-                " incomplete_summaries = '{cus_cut}', incomplete_items = '{test:sub_cut}'"
+                "UPDATE parties SET waiting = true,"
+                " candidates = jsonb_build_object('sub_late', jsonb_build_array()),"
+                " missing_subscriptions = '{sub_late}', incomplete_summaries = '{cus_cut}',"
+                " incomplete_items = '{test:sub_cut}'"
             )
         )
 

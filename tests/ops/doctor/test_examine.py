@@ -182,9 +182,10 @@ def test_what_has_no_effect_yet_is_a_warning_with_names(
 ) -> None:
     change(
         database,
-        "insert into parties (party, catalogue_version, waiting, unknown_prices, without_grant,"
-        " incomplete_summaries, missing_subscriptions, undecided)"
-        " values ('test:cus_1', 1, true, array['p2', 'p1', 'p3', 'p4', 'p5', 'p6'],"
+        "insert into parties (party, catalogue_version, waiting, candidates, unknown_prices,"
+        " without_grant, incomplete_summaries, missing_subscriptions, undecided)"
+        " values ('test:cus_1', 1, true, '{\"sub_1\": []}',"
+        " array['p2', 'p1', 'p3', 'p4', 'p5', 'p6'],"
         " (select jsonb_object_agg('p' || n, 'unknown_price') from generate_series(1, 6) as n),"
         " array['cus_1'], array['sub_1'], array['test:sub_1'])",
     )

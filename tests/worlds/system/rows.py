@@ -35,7 +35,11 @@ _PURCHASES: Final = (
     "SELECT realm, line, plan_code, quantity FROM purchases"
     " WHERE status = 'paid' AND line <> '' AND NOT party = ANY(:parties)"
 )
-_PARTIES: Final = "SELECT waiting, unknown_prices FROM parties WHERE NOT party = ANY(:parties)"
+_PARTIES: Final = (
+    "SELECT waiting OR EXISTS (SELECT FROM archive_notes AS note"
+    " WHERE note.party = parties.party AND kind = 'candidates') AS waiting, unknown_prices"
+    " FROM parties WHERE NOT party = ANY(:parties)"
+)
 _BOOKED: Final = (
     "SELECT realm, payment_ref, user_id, currency, sum(amount_minor)::bigint AS booked"
     " FROM payment_events WHERE NOT payment_ref = ANY(:payments)"
