@@ -67,7 +67,7 @@ def _dependencies(realm: ProjectedRealm, until: datetime) -> Iterator[tuple[str,
     with_access |= {each.customer_id for each in objects.summaries.values()}
     for row in realm.projection.customers.values():
         customer_id = row.stripe_customer_id
-        users = _of_users(ownership.users_of(customer_id))
+        users = _of_users(ownership.customer_users(customer_id))
         yield f"customer {customer_id}", _digest(users, customer_id in with_access)
     yield from _of_subscriptions(realm, until)
     for name, why in realm.projection.without_grant.items():

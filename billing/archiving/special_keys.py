@@ -129,7 +129,8 @@ def _ids_of(payment: PaymentObjects) -> Iterator[str]:
 
 
 def _alike(customer_id: CustomerId | None, money: ReceivedMoney) -> str:
-    return f"{customer_id} {money.amount} {money.currency}"
+    amount_and_currency = money[:2]
+    return f"{customer_id} {amount_and_currency}"
 
 
 def _is_unlinked(match: InvoiceMatch) -> bool:

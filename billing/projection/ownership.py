@@ -177,7 +177,7 @@ class Ownership:
         """Return the invoices of a subscription."""
         return self._invoices.get(subscription, [])
 
-    def users_of(self, customer_id: CustomerId) -> CustomerUsers:
+    def customer_users(self, customer_id: CustomerId) -> CustomerUsers:
         """Return the users of a customer, and those whom anything under it named."""
         return self._customer(customer_id)
 
@@ -322,10 +322,10 @@ class Ownership:
         if customer_id is None:
             return CustomerUsers()
         if customer_id not in self._by_customer:
-            self._by_customer[customer_id] = self._find_users(customer_id)
+            self._by_customer[customer_id] = self._users_of(customer_id)
         return self._by_customer[customer_id]
 
-    def _find_users(self, customer_id: CustomerId) -> CustomerUsers:
+    def _users_of(self, customer_id: CustomerId) -> CustomerUsers:
         own = self._own_metadata(customer_id)
         links = self._links.get(customer_id, [])
         standing = [NamedUser(each.user_id, each.since) for each in links if not each.ended]
