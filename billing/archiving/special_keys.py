@@ -129,8 +129,7 @@ def _ids_of(payment: PaymentObjects) -> Iterator[str]:
 
 
 def _alike(customer_id: CustomerId | None, money: ReceivedMoney) -> str:
-    amount_and_currency = money[:2]
-    return f"{customer_id} {amount_and_currency}"
+    return f"{customer_id} {money[:2]}"  # how much, and of which currency
 
 
 def _is_unlinked(match: InvoiceMatch) -> bool:
