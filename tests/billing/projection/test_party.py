@@ -115,6 +115,15 @@ def test_a_replaced_event_loses_its_earlier_facts(facts: list[Fact], others: lis
     )
 
 
+def test_an_object_without_facts_has_no_history() -> None:
+    kept, gone = customer("usr_1"), intent()
+    party = PartyFacts([kept, gone])
+
+    party.replace(gone.event_id, ())
+
+    assert [history.facts for _, history in party.histories()] == [(kept,)]
+
+
 @given(HISTORIES)
 def test_money_is_never_negative_and_no_more_goes_back_than_came_in(facts: list[Fact]) -> None:
     for row in project(facts, CATALOGUE, NOW).payments.values():
