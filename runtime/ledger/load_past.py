@@ -109,10 +109,15 @@ def load_for_plans(
     """
     stored = load_without_archives(connection, parties)
     refuse_outdated(stored)
-    _load_whole(
-        connection,
-        {p: s for p, s in stored.items() if s.has_more and s.catalogue_version != version},
-    )
+    by_others = {
+        party: each
+        for party, each in stored.items()
+        if each.has_more and each.catalogue_version != version
+    }
+    _load_whole(connection, by_others)
+    for each in stored.values():
+        # What has no archives is whole, and may go into its first ones now.
+        each.is_whole = not each.has_more
     return stored
 
 

@@ -3,10 +3,13 @@
 import pytest
 from sqlalchemy import Engine
 
+from billing.ids import PartyId
 from runtime.ledger.batch_state import ARCHIVE_ABOVE
+from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.decide import decide
 from runtime.ledger.deliveries import ALREADY_APPLIED
 from runtime.ledger.load_past import ArchiveRequest
+from runtime.ledger.maintenance.reproject import reproject
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import (
     NOW,
@@ -174,3 +177,17 @@ def test_requests_add_up() -> None:
 
     assert both.whole == {"a"}
     assert both.keys == {"b": {"x", "y"}, "c": {"z"}}
+
+
+def test_a_party_from_before_archives_is_archived_when_it_is_projected_again(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before_archives:
+        before_archives.setattr("runtime.ledger.batch_state.ARCHIVE_ABOVE", 1000)
+        pay(ledger, *range(PAYMENTS))
+    assert count(engine, "facts") == 0
+
+    reproject(engine, CatalogueCache(), [PartyId("test:cus_1")], actor="ada", reason="look again")
+
+    assert count(engine, "facts") > PAYMENTS / 2
+    assert count(engine, "payments") == count(engine, "facts")
