@@ -7,7 +7,8 @@
     write    the decisions, the audit and the history of money
 
 A preview leaves out the last step, and a rehearsal rolls it back. A batch of one and a batch of a
-hundred write the same rows, because every event is projected and audited by itself.
+hundred write the same rows, because every event is projected and audited by itself. Only what of
+them is in archives depends on where a batch ends.
 """
 
 import time

@@ -10,11 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from billing.archiving.leaving import NoteKind
 from billing.catalogue import Catalogue, read_catalogue
 from billing.envelope import parse
 from models.tables import metadata
 from ops.samples.lifecycles.registry import Lifecycle
 from runtime.ledger.deliveries import Delivery
+from runtime.ledger.notes import NOTES
 
 NOW = int(datetime.now(UTC).timestamp())
 WAITING = (
@@ -27,16 +29,21 @@ _numbers = count(1)
 
 VOLATILE = {
     "stripe_events": {"received_at", "applied_at", "settlement"},
-    "user_entitlements": {"updated_at"},
+    "user_entitlements": {"updated_at", "archive"},
+    "payments": {"archive"},
+    "purchases": {"archive"},
+    "facts": {"archive"},
+    "memberships": {"archive"},
+    "parties": {"archived_until", "dependencies", "waiting", *NoteKind},
     "user_versions": {"changed_at"},
     "audit_logs": {"id", "occurred_at"},
     "payment_events": {"id"},
     "catalogues": {"applied_at"},
 }
-"""Columns that tell when and in which order a row was written."""
+"""Columns that tell when and in which order a row was written, and what is in an archive."""
 
-NUMBERING = {"waiting_changes", "numbered_changes"}
-"""Tables that only point at rows of the audit."""
+POINTING = {"waiting_changes", "numbered_changes", "archive_keys", "archive_notes"}
+"""Tables that only point at rows of the audit, or tell what is in an archive."""
 
 
 def example_plans() -> Catalogue:
@@ -125,11 +132,16 @@ def rows(source: Engine | Connection, query: str, **values: Any) -> list[Any]:
 
 
 def contents(engine: Engine, *, without: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Return all rows of all tables, sorted by content; history in the order of writing."""
-    return {
+    """Return all rows of all tables, sorted by content; history in the order of writing.
+
+    Notes about payments are one table, wherever they stand.
+    """
+    found = {
         table: _contents(engine, table, VOLATILE.get(table, set()))
-        for table in sorted(metadata.tables.keys() - NUMBERING - set(without))
+        for table in sorted(metadata.tables.keys() - POINTING - set(without))
     }
+    notes = rows(engine, f"SELECT to_jsonb(notes) FROM {NOTES}")  # noqa: S608 - our own words
+    return found | {"notes": sorted(json.dumps(each, sort_keys=True) for each in notes)}
 
 
 def _contents(engine: Engine, table: str, volatile: set[str]) -> list[str]:
