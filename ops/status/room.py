@@ -6,7 +6,7 @@ from ops.terminal.formats import format_bytes, format_count, format_duration, fo
 from ops.terminal.output import Json
 from runtime.inbox.room import InboxRoom
 
-TODO = "start more workers, or raise Redis' maxmemory"
+REMEDY = "start more workers, or raise Redis' maxmemory"
 
 
 def describe_room(room: InboxRoom) -> str:
@@ -18,14 +18,14 @@ def describe_room(room: InboxRoom) -> str:
 
 def _filling(room: InboxRoom) -> str:
     if room.events_left == 0:
-        return f"it is full, and ingest answers 503: {TODO}"
+        return f"it is full, and ingest answers 503: {REMEDY}"
     if room.growth is None:
         return "how fast it fills is known once ingest has run for some seconds"
     if room.growth <= 0:
         return "it is not filling"
     until = format_duration(room.seconds_left)
     growth = format_rate(room.growth)
-    return f"it grows by {growth} and is full in {until}, then ingest answers 503: {TODO}"
+    return f"it grows by {growth} and is full in {until}, then ingest answers 503: {REMEDY}"
 
 
 def room_document(room: InboxRoom) -> dict[str, Json]:
