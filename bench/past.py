@@ -6,7 +6,6 @@ projected once, from its facts, by what ``paidup rebuild`` calls.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -15,11 +14,10 @@ from sqlalchemy import Engine, event, text
 from billing.ids import PartyId
 from runtime.database.deadline import DeadlineConnection
 from runtime.database.engine import engine_for
-from runtime.event_body import parse
+from runtime.failures.rehearsal import make_delivery
 from runtime.ledger.admit import admit, open_transaction
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.deliveries import STRIPE, Delivery
 from runtime.ledger.locks import secure
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.prepare import Scope, prepare
@@ -30,18 +28,6 @@ APPLICATION: Final = "paidup bench"
 _STORED_AT_ONCE: Final = 1000
 _UNBOUNDED: Final = 0
 """No limit, to PostgreSQL: on a busy machine a large party takes longer than any event may."""
-
-
-def delivery(body: bytes) -> Delivery:
-    """Return the delivery of an event as a worker claims it."""
-    envelope = parse(body)
-    return Delivery(
-        envelope=envelope,
-        received_at=datetime.now(UTC),
-        attempts=1,
-        origin=STRIPE,
-        key=envelope.event_id,
-    )
 
 
 def load_past(database_url: str, events: Iterable[bytes]) -> None:
@@ -79,7 +65,7 @@ def _patient_engine(database_url: str) -> Engine:
 
 def _store(engine: Engine, catalogues: CatalogueCache, bodies: Sequence[bytes]) -> set[PartyId]:
     """Store a batch, and return its parties; a later batch may merge some, which then are empty."""
-    prepared = prepare([delivery(body) for body in bodies], SCOPE)
+    prepared = prepare([make_delivery(body) for body in bodies], SCOPE)
     stating = [each for each in prepared if each.mentions]
     pending = PendingWrites()
     with engine.begin() as connection:

@@ -8,8 +8,9 @@ from psycopg.errors import IdleInTransactionSessionTimeout, QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-from bench.past import SCOPE, delivery
+from bench.past import SCOPE
 from runtime.database.deadline import NoAnswer
+from runtime.failures.rehearsal import make_delivery
 from runtime.ledger.record import Ledger
 
 _ROWS: Final = text(
@@ -67,7 +68,7 @@ class ReadingCounter:
         self._begin()
         read: list[AmountRead] = []
         self._ledger.rehearse(
-            [delivery(body)], lambda connection: read.append(self._read(connection))
+            [make_delivery(body)], lambda connection: read.append(self._read(connection))
         )
         return read[0]
 

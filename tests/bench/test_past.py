@@ -9,6 +9,7 @@ from bench import mixes, past
 from bench.growth.parties import KINDS, grown
 from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
+from runtime.failures.rehearsal import make_delivery
 from runtime.ledger import catalogues
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import contents, example_plans, rows, unbalanced
@@ -52,7 +53,7 @@ def test_a_loaded_past_is_that_of_recorded_events(
 
     past.load_past(database, bodies)
     for body in bodies:
-        ledger_on(recorded).record([past.delivery(body)])
+        ledger_on(recorded).record([make_delivery(body)])
 
     assert rows(loaded, "SELECT count(*) FROM payments") == [4 + 5 + 1 + 1 + 6]
     assert contents(loaded, without=WAY) == contents(recorded, without=WAY)
