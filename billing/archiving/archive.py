@@ -77,6 +77,8 @@ class _Party:
     until: datetime
     money: list[OpenMoney] = field(default_factory=list)
     refusals: int = 0
+    rest: tuple[PartyFacts, Projection] | None = None
+    """The rest of the party, and its projection, without the parts that were last found to go."""
 
     def without(self, parts: Sequence[_Part]) -> "tuple[PartyFacts, Projection]":
         """Return the rest of the party and its projection."""
@@ -180,12 +182,13 @@ def _spare_parts(party: _Party, kept: frozenset[ObjectKey]) -> list[_Part]:
 def _leave_the_rest(party: _Party, parts: Sequence[_Part]) -> bool:
     """Return True if the rest of the party is projected as before without these parts."""
     rest, projection = party.without(parts)
+    if what_leaves(party.projection, projection, _components_in(parts)) is None:
+        return False
     until = party.until_with(parts)
-    return what_leaves(
-        party.projection, projection, _components_in(parts)
-    ) is not None and _without_passes(_all(rest, until)) == _without_passes(
-        _all(party.facts, until)
-    )
+    if _without_passes(_all(rest, until)) != _without_passes(_all(party.facts, until)):
+        return False
+    party.rest = rest, projection
+    return True
 
 
 def _components_in(parts: Iterable[_Part]) -> list[Component]:
@@ -205,7 +208,8 @@ def _without_passes(dependencies: Dependencies) -> dict[str, str]:
 
 
 def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
-    rest, projection = party.without(parts)
+    assert party.rest is not None, "it was tried"  # noqa: S101 - for the reader
+    rest, projection = party.rest
     until = party.until_with(parts)
     leaving = what_leaves(party.projection, projection, _components_in(parts))
     assert leaving is not None, "it was tried"  # noqa: S101 - for the reader
