@@ -7,7 +7,7 @@ A transaction locks, loads and projects whole parties, so every object ever name
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Index, Integer, text
+from sqlalchemy import BigInteger, Identity, Index, Integer, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -166,6 +166,27 @@ class ArchiveNote(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+
+
+class ArchiveUpdate(Base):
+    """A change that concerns everything of a party with a long past, and how far it has come.
+
+    The archives whose name comes after ``position`` are as they were before the change. ``actor``
+    to ``reason`` are its cause, as the audit names it. ``rounds`` counts how often it began anew.
+    """
+
+    __tablename__ = "archive_updates"
+
+    party: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[str] = mapped_column(server_default=text("''"))
+    rounds: Mapped[int] = mapped_column(server_default=text("0"))
+    began_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    actor: Mapped[str]
+    origin: Mapped[str]
+    occurred_at: Mapped[datetime]
+    event_id: Mapped[str | None]
+    event_type: Mapped[str | None]
+    reason: Mapped[str | None]
 
 
 class Party(Base):

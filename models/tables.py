@@ -12,6 +12,7 @@ from models.dead_letters import DeadLetter
 from models.events import (
     ArchiveKey,
     ArchiveNote,
+    ArchiveUpdate,
     Membership,
     Party,
     StoredFact,
@@ -88,6 +89,7 @@ __all__ = [
     "VIEWS",
     "ArchiveKey",
     "ArchiveNote",
+    "ArchiveUpdate",
     "AuditLog",
     "DataLoss",
     "DatabaseEpoch",

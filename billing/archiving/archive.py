@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from billing.archiving.components import Component, components_of
-from billing.archiving.dependencies import PASSES, Dependencies, dependencies_of, has_clock
+from billing.archiving.dependencies import Dependencies, dependencies_of, has_clock, passes_in
 from billing.archiving.leaving import Leaving, what_leaves
 from billing.archiving.observations import invoice_named, spare_observations
 from billing.archiving.old_payments import old_payments
@@ -185,7 +185,7 @@ def _leave_the_rest(party: _Party, parts: Sequence[_Part]) -> bool:
     if what_leaves(party.projection, projection, _components_in(parts)) is None:
         return False
     until = party.until_with(parts)
-    if _without_passes(_all(rest, until)) != _without_passes(_all(party.facts, until)):
+    if _without_passes(rest, until) != _without_passes(party.facts, until):
         return False
     party.rest = rest, projection
     return True
@@ -195,16 +195,10 @@ def _components_in(parts: Iterable[_Part]) -> list[Component]:
     return [part.component for part in parts if part.component]
 
 
-def _all(facts: PartyFacts, until: datetime) -> dict[str, str]:
-    return {
-        name: value
-        for realm in facts.realms
-        for name, value in dependencies_of(realm, until).items()
-    }
-
-
-def _without_passes(dependencies: Dependencies) -> dict[str, str]:
-    return {name: value for name, value in dependencies.items() if not name.endswith(PASSES)}
+def _without_passes(facts: PartyFacts, until: datetime) -> dict[str, str]:
+    dependencies = dependencies_of(facts.realms, until)
+    passes = passes_in(dependencies)
+    return {name: value for name, value in dependencies.items() if name not in passes}
 
 
 def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
@@ -217,7 +211,7 @@ def _archived(party: _Party, parts: Sequence[_Part]) -> Archived:
         archives=tuple(_archives(parts, party.money, rest)),
         leaving=leaving,
         rest=projection,
-        dependencies=_all(rest, until),
+        dependencies=dependencies_of(rest.realms, until),
         until=until,
     )
 

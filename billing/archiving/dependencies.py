@@ -10,7 +10,7 @@ Values are digests: they are stored with the party and only compared.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
@@ -44,15 +44,23 @@ _PERIOD: Final = "period"
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def dependencies_of(realm: ProjectedRealm, until: datetime) -> dict[str, str]:
-    """Return the dependencies of a realm; ``until`` is the newest moment of what is archived."""
-    prefix = realm.objects.realm
-    return {f"{prefix} {name}": value for name, value in _dependencies(realm, until)}
+def dependencies_of(realms: Iterable[ProjectedRealm], until: datetime) -> dict[str, str]:
+    """Return the dependencies of a party; ``until`` is the newest moment of what is archived."""
+    return {
+        f"{realm.objects.realm} {name}": value
+        for realm in realms
+        for name, value in _dependencies(realm, until)
+    }
 
 
 def still_hold(before: Dependencies, after: Dependencies) -> bool:
     """Return True if nothing archived can have changed, nor anything through what is archived."""
     return all(name in after and _holds(name, value, after[name]) for name, value in before.items())
+
+
+def passes_in(dependencies: Dependencies) -> Dependencies:
+    """Return those that concern plans that last some days, one of each realm."""
+    return {name: value for name, value in dependencies.items() if name.endswith(f" {PASSES}")}
 
 
 def _holds(name: str, before: str, after: str) -> bool:

@@ -132,6 +132,20 @@ CREATE TABLE archive_notes (
     CONSTRAINT archive_notes_pkey PRIMARY KEY (party, archive, kind, name)
 );
 
+CREATE TABLE archive_updates (
+    party TEXT NOT NULL,
+    position TEXT DEFAULT '' NOT NULL,
+    rounds INTEGER DEFAULT 0 NOT NULL,
+    began_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    actor TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    occurred_at TIMESTAMPTZ NOT NULL,
+    event_id TEXT,
+    event_type TEXT,
+    reason TEXT,
+    CONSTRAINT archive_updates_pkey PRIMARY KEY (party)
+);
+
 CREATE TABLE catalogues (
     version INTEGER NOT NULL,
     document JSONB NOT NULL,
@@ -496,8 +510,8 @@ def downgrade() -> None:
     )
     op.execute(
         "DROP TABLE user_entitlements, payments, purchases, subscriptions, customers,"
-        " archive_keys, archive_notes, catalogues, parties, memberships, facts, api_observations,"
-        " stripe_events, payment_events,"
+        " archive_keys, archive_notes, archive_updates, catalogues, parties, memberships, facts,"
+        " api_observations, stripe_events, payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
         " user_versions"

@@ -40,6 +40,7 @@ def take_out(connection: Connection, batch: BatchState) -> None:
             facts += sorted(each.archives.taken_out)
     if whole:
         connection.execute(_TAKE_OUT_ALL, {"parties": whole})
+        connection.execute(_END_UPDATES, {"parties": whole})
     if opened:
         parties, names = zip(*opened, strict=True)
         connection.execute(_TAKE_OUT, {"parties": list(parties), "archives": list(names)})
@@ -129,6 +130,7 @@ _TAKE_OUT_ALL = text(
     f"WITH {', '.join(_updates(_OF_PARTIES))}"  # noqa: S608 - our own names
     " DELETE FROM archive_keys WHERE party = ANY(:parties)"
 )
+_END_UPDATES = text("DELETE FROM archive_updates WHERE party = ANY(:parties)")
 _OPENED = (
     "(party, archive) IN (SELECT * FROM unnest(CAST(:parties AS text[]),"
     " CAST(:archives AS text[])))"

@@ -5,7 +5,7 @@ database, so a preview is the same computation.
 
 A party may have archives that are not loaded. After each event it is checked that nothing in them
 can have changed, nor anything through them. Otherwise the batch is ``lacking`` something, and what
-it decided must not be written.
+it decided must not be written; or the archives of a long past are left to be changed in steps.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from billing.archiving.archive import Archived, FactKey, archive
-from billing.archiving.dependencies import Dependencies, dependencies_of, still_hold
+from billing.archiving.dependencies import Dependencies, dependencies_of, passes_in, still_hold
 from billing.archiving.special_keys import open_money
 from billing.facts import Fact
 from billing.ids import EventId, PartyId
@@ -45,7 +45,9 @@ class Archives:
     """The archives of a party, as far as they bear on what is loaded of it.
 
     ``until`` is the newest moment of anything in them, None without any. Those that were ``opened``
-    and the facts that were ``taken_out`` are loaded; ``is_whole`` if everything is.
+    and the facts that were ``taken_out`` are loaded; ``is_whole`` if everything is. ``in_steps``
+    if its archives may be left as they are when all of them have to change, and ``left`` is how
+    often that was so.
     """
 
     until: datetime | None
@@ -53,6 +55,8 @@ class Archives:
     is_whole: bool
     opened: frozenset[str] = frozenset()
     taken_out: frozenset[FactKey] = frozenset()
+    in_steps: bool = False
+    left: int = 0
 
     @property
     def has_more(self) -> bool:
@@ -64,8 +68,8 @@ class Archives:
 class PartyState:
     """One party in the batch: its facts, their folded state and the rows projected from them.
 
-    ``versions`` are those of the plans beside the grants among its rows, ``size`` is the number of
-    facts that it was loaded with.
+    ``versions`` are those of the plans beside the grants among its rows, and ``loaded_versions``
+    those with which it was loaded. ``size`` is the number of facts that it was loaded with.
     """
 
     name: PartyId
@@ -73,6 +77,7 @@ class PartyState:
     folded: PartyFacts
     rows: Rows
     versions: Mapping[Key, int]
+    loaded_versions: Mapping[Key, int]
     catalogue_version: int | None
     archives: Archives
     size: int
@@ -187,7 +192,7 @@ class BatchState:
         grown = size // ARCHIVE_EVERY > party_state.size // ARCHIVE_EVERY
         if size <= ARCHIVE_ABOVE or party_state.projection is None:
             return None
-        if not (grown or archives.is_whole):
+        if not (grown or archives.is_whole or archives.in_steps):
             return None
         return archive(
             party_state.folded,
@@ -200,22 +205,47 @@ class BatchState:
     def refuse_lacking(self) -> None:
         """Raise ``ArchivesNeeded`` if something has to be loaded before anything may be written."""
         if self.lacking != NOTHING_MORE:
-            raise ArchivesNeeded(self.lacking.whole, self.lacking.keys)
+            lacking = self.lacking
+            raise ArchivesNeeded(whole=lacking.whole, changed=lacking.changed, keys=lacking.keys)
+
+    def compare_dependencies(self, party_state: PartyState) -> None:
+        """Find out whether what was not loaded may have changed; then it has to, now or later."""
+        archives = party_state.archives
+        if archives.until is None or archives.is_whole:
+            return
+        after = dependencies_of(party_state.folded.realms, archives.until)
+        by_others = party_state.catalogue_version != self.plans.version
+        if still_hold(archives.dependencies, after) and not by_others:
+            archives.dependencies = after
+        elif archives.in_steps:
+            archives.dependencies = after
+            archives.left += 1
+        else:
+            self.lacking |= ArchiveRequest(changed=frozenset({party_state.name}))
+
+    def refuse_opened_passes(self, party_state: PartyState) -> None:
+        """Raise ``ArchivesNeeded`` if one of the archives that were opened is no step of its own.
+
+        A plan that lasts some days may begin where one ends that is in another archive.
+        """
+        archives = party_state.archives
+        if archives.until is None or archives.is_whole:
+            return
+        before = archives.dependencies
+        archives.dependencies = dependencies_of(party_state.folded.realms, archives.until)
+        if passes_in(before) != passes_in(archives.dependencies):
+            whole = frozenset({party_state.name})
+            raise ArchivesNeeded(whole=whole, changed=frozenset(), keys={})
 
     def _look_at_archives(self, party_state: PartyState, facts: Collection[Fact]) -> None:
         """Find out whether these new facts may change, or be changed by, what was not loaded."""
         archives = party_state.archives
         if archives.until is None or archives.is_whole:
             return
-        realms, until = party_state.folded.realms, archives.until
-        after = {k: v for realm in realms for k, v in dependencies_of(realm, until).items()}
-        if not still_hold(archives.dependencies, after):
-            self._ask_for_all(party_state)
-            return
-        archives.dependencies = after
+        self.compare_dependencies(party_state)
         named = frozenset(key for fact in facts for key in (fact.object_key, *fact.mentions))
-        money = (each for realm in realms for each in open_money(realm))
-        near = (each.near_until(until) for each in money if each.is_touched_by(named))
+        money = (each for realm in party_state.folded.realms for each in open_money(realm))
+        near = (each.near_until(archives.until) for each in money if each.is_touched_by(named))
         party = party_state.name
         if fresh := frozenset[str]().union(*near) - self._request.keys.get(party, frozenset()):
             self.lacking |= ArchiveRequest(keys={party: fresh})
@@ -237,12 +267,14 @@ def _party_state(name: PartyId, stored: Stored) -> PartyState:
             is_whole=stored.is_whole,
             opened=frozenset(stored.opened),
             taken_out=frozenset(stored.taken_out),
+            in_steps=stored.in_steps,
         ),
         size=len(stored.facts),
         facts=_facts_by_key(stored.facts),
         folded=PartyFacts(stored.facts),
         rows=stored.rows,
         versions=stored.versions,
+        loaded_versions=stored.versions,
         catalogue_version=stored.catalogue_version,
     )
 
@@ -259,5 +291,6 @@ def _join(party_state: PartyState, other: PartyState) -> PartyState:
         folded=PartyFacts(facts.values()),
         rows={table: {**rows, **other.rows[table]} for table, rows in party_state.rows.items()},
         versions={**party_state.versions, **other.versions},
+        loaded_versions={**party_state.loaded_versions, **other.loaded_versions},
         catalogue_version=party_state.catalogue_version,
     )

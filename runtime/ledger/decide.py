@@ -66,13 +66,17 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One delivery and what follows from it; ``party`` is None if it concerns no party."""
+    """One delivery and what follows from it; ``party`` is None if it concerns no party.
+
+    ``leaves_archives`` if it changes those of its party as well, in steps.
+    """
 
     work: Work
     outcome: Outcome
     reason: str | None
     decisions: tuple[Decision, ...] = ()
     party: PartyId | None = None
+    leaves_archives: bool = False
     pending_fetches: tuple[FetchTarget, ...] = ()
 
     @property
@@ -331,6 +335,7 @@ def _step(
 
 def _add_event(batch: BatchState, work: Work, assignment: PartyAssignment) -> Step:
     party_state = batch.party_for(assignment)
+    left = party_state.archives.left
     decisions = batch.add_facts(party_state, work.prepared.facts)
     newer = None if decisions else party_state.newer_than(work.prepared.facts)
     return Step(
@@ -339,6 +344,7 @@ def _add_event(batch: BatchState, work: Work, assignment: PartyAssignment) -> St
         reason=superseded_by(newer) if newer else None,
         decisions=decisions,
         party=assignment.party,
+        leaves_archives=party_state.archives.left > left,
         pending_fetches=_pending_fetches(party_state, work),
     )
 
@@ -362,7 +368,7 @@ def _pending_fetches(party_state: PartyState, work: Work) -> tuple[FetchTarget, 
 
 def _replace_event(batch: BatchState, work: Work, assignment: PartyAssignment) -> Step:
     party_state, facts = batch.party_for(assignment), work.prepared.facts
-    statements = work.prepared.delivery.statement_ids
+    statements, left = work.prepared.delivery.statement_ids, party_state.archives.left
     same = party_state.stated_by(statements) == {(f.event_id, f.object_key): f for f in facts}
     decisions = batch.replace_facts(party_state, statements, facts)
     outcome, reason = Outcome.APPLIED if facts else Outcome.IGNORED, work.prepared.ignored
@@ -378,5 +384,6 @@ def _replace_event(batch: BatchState, work: Work, assignment: PartyAssignment) -
         reason=reason,
         decisions=decisions,
         party=assignment.party,
+        leaves_archives=party_state.archives.left > left,
         pending_fetches=_pending_fetches(party_state, work),
     )

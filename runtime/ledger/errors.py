@@ -50,14 +50,22 @@ class LocksOutOfOrder(LedgerError):
 class ArchivesNeeded(LedgerError):
     """Events concern archived payments that they do not name, so nothing was written.
 
-    ``parties`` have to be loaded whole, ``keys`` are those of the archives of other parties.
+    All archives of ``whole`` have to be loaded, those of ``changed`` now or in steps, and ``keys``
+    are those of the archives of other parties.
     """
 
-    def __init__(self, parties: frozenset[PartyId], keys: Mapping[PartyId, frozenset[str]]) -> None:
-        self.parties = parties
+    def __init__(
+        self,
+        *,
+        whole: frozenset[PartyId],
+        changed: frozenset[PartyId],
+        keys: Mapping[PartyId, frozenset[str]],
+    ) -> None:
+        self.whole = whole
+        self.changed = changed
         self.keys = keys
         super().__init__(
-            f"archives of {', '.join(sorted({*parties, *keys}))} have to be loaded, too;"
+            f"archives of {', '.join(sorted({*whole, *changed, *keys}))} have to be loaded, too;"
             " nothing was written, try again"
         )
 

@@ -39,6 +39,8 @@ class Stored:
     """The archives that were loaded with it, if it is not whole."""
     taken_out: set[FactKey] = field(default_factory=set)
     """Single facts that were loaded out of other archives."""
+    in_steps: bool = False
+    """True if what concerns all of it changes its archives later, in steps."""
 
     @property
     def has_more(self) -> bool:

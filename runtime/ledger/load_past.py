@@ -3,8 +3,11 @@
 Most of that is in archives. An event asks for the archive of each object that it names, for
 those that it may pair with, and, if it is older than what is known of its object, for the
 observations around it. A party is loaded whole where no part of it can decide: when parties become
-one, when other plans are in force, when a settled event states something else, and when an event
-turned out to change what archives depend on.
+one, and when a settled event states something else.
+
+When other plans are in force, and when an event turned out to change what archives depend on, the
+whole party changes as well. If its past is long, only what is loaded changes at once, and its
+archives follow in steps (``maintenance/archive_updates.py``).
 """
 
 from collections import defaultdict
@@ -33,20 +36,38 @@ from runtime.ledger.locks import Mentions, Secured
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRequest:
-    """The needs that a first try turned out to have: whole parties, archives by special keys."""
+    """The needs that a first try turned out to have: whole parties, archives by special keys.
+
+    ``changed`` are parties whose archives all have to change, now or in steps; ``at_once`` leaves
+    nothing to steps.
+    """
 
     whole: frozenset[PartyId] = frozenset()
+    changed: frozenset[PartyId] = frozenset()
     keys: Mapping[PartyId, frozenset[str]] = field(default_factory=dict)
+    at_once: bool = False
 
     def __or__(self, other: "ArchiveRequest") -> "ArchiveRequest":
         keys = {
             party: self.keys.get(party, frozenset()) | other.keys.get(party, frozenset())
             for party in self.keys.keys() | other.keys.keys()
         }
-        return ArchiveRequest(self.whole | other.whole, keys)
+        return ArchiveRequest(
+            whole=self.whole | other.whole,
+            changed=self.changed | other.changed,
+            keys=keys,
+            at_once=self.at_once or other.at_once,
+        )
 
 
 NOTHING_MORE = ArchiveRequest()
+AT_ONCE = ArchiveRequest(at_once=True)
+
+IN_STEPS_ABOVE = 2_000
+"""The number of archived facts above which a party changes in steps.
+
+It is some 500 payments, which one transaction projects and writes in less than a second.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +114,34 @@ def load_past(connection: Connection, secured: Secured, needs: BatchNeeds) -> di
 def _needed_whole(
     connection: Connection, archived: Mapping[PartyId, Stored], secured: Secured, needs: BatchNeeds
 ) -> frozenset[PartyId]:
+    """Return the parties that have to be loaded whole; note which of the others change in steps."""
     merged = frozenset(secured.ends) | frozenset(secured.ends.values())
-    by_others = {p for p, each in archived.items() if each.catalogue_version != needs.version}
     restated = _restated(connection, archived, needs.events)
-    return frozenset(archived) & (merged | by_others | restated | needs.request.whole)
+    whole = frozenset(archived) & (merged | restated | needs.request.whole)
+    by_others = _by_other_plans(archived, needs.version)
+    changed = frozenset(archived) & (by_others | needs.request.changed) - whole
+    in_steps = (
+        frozenset[PartyId]() if needs.request.at_once else _with_long_past(connection, changed)
+    )
+    for party in in_steps:
+        archived[party].in_steps = True
+    return whole | (changed - in_steps)
+
+
+def _by_other_plans(parties: Mapping[PartyId, Stored], version: int) -> frozenset[PartyId]:
+    return frozenset(
+        party
+        for party, each in parties.items()
+        if each.has_more and each.catalogue_version != version
+    )
+
+
+def _with_long_past(connection: Connection, parties: Collection[PartyId]) -> frozenset[PartyId]:
+    """Return the parties that have too much in archives to change it in one transaction."""
+    if not parties:
+        return frozenset()
+    asked = {"parties": sorted(parties), "most": IN_STEPS_ABOVE}
+    return frozenset(PartyId(party) for party in connection.scalars(_WITH_LONG_PAST, asked))
 
 
 def load_for_plans(
@@ -109,16 +154,33 @@ def load_for_plans(
     """
     stored = load_without_archives(connection, parties)
     refuse_outdated(stored)
-    by_others = {
-        party: each
-        for party, each in stored.items()
-        if each.has_more and each.catalogue_version != version
-    }
-    _load_whole(connection, by_others)
+    by_others = _by_other_plans(stored, version)
+    in_steps = _with_long_past(connection, by_others)
+    _load_whole(connection, {party: stored[party] for party in by_others - in_steps})
+    for party in in_steps:
+        stored[party].in_steps = True
     for each in stored.values():
         # What has no archives is whole, and may go into its first ones now.
         each.is_whole = not each.has_more
     return stored
+
+
+def load_archives(connection: Connection, party: PartyId, names: Collection[str] | None) -> Stored:
+    """Return a party with its archives of these names, or with all of them.
+
+    Raises:
+        FactsOutdated: earlier readers wrote facts of the party.
+    """
+    stored = load_without_archives(connection, [party])
+    refuse_outdated(stored)
+    each = stored[party]
+    if names is None:
+        _load_whole(connection, stored)
+    else:
+        each.in_steps = True
+        each.opened.update(names)
+        _load_opened(connection, stored)
+    return each
 
 
 def _restated(
@@ -158,6 +220,10 @@ def _open(
         asked = {"keys": sorted(keys), "parties": sorted(parties)}
         for party, archive in connection.execute(_BY_KEY, asked):
             parties[party].opened.add(archive)
+    _load_opened(connection, parties)
+
+
+def _load_opened(connection: Connection, parties: Mapping[PartyId, Stored]) -> None:
     opened = {party: each for party, each in parties.items() if each.opened}
     if opened:
         names = sorted(frozenset().union(*(each.opened for each in opened.values())))
@@ -209,6 +275,11 @@ _EARLIEST = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 _RESTATED = text(
     "SELECT DISTINCT party FROM facts WHERE event_id = ANY(:ids) AND archive <> ''"
     " AND party = ANY(:parties)"
+)
+_WITH_LONG_PAST = text(
+    "SELECT asked.party FROM unnest(CAST(:parties AS text[])) AS asked (party)"
+    " WHERE (SELECT count(*) FROM (SELECT FROM facts WHERE facts.party = asked.party"
+    " AND archive > '' LIMIT CAST(:most AS int) + 1) AS archived) > CAST(:most AS int)"
 )
 _BY_KEY = text(
     "SELECT DISTINCT party, archive FROM archive_keys WHERE key = ANY(:keys)"

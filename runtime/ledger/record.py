@@ -33,7 +33,7 @@ from runtime.ledger.errors import (
     FactsOutdated,
     LocksOutOfOrder,
 )
-from runtime.ledger.load_past import NOTHING_MORE, ArchiveRequest
+from runtime.ledger.load_past import AT_ONCE, NOTHING_MORE, ArchiveRequest
 from runtime.ledger.observed import store_observations, with_stored_fetches
 from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange, state
@@ -121,7 +121,7 @@ class Ledger:
     def preview(self, deliveries: Sequence[Delivery]) -> Preview:
         """Return what ``record`` would do now; take its locks and roll its writes back."""
         return self._persistently(
-            lambda request: self._preview(self._prepared(deliveries), request)
+            lambda request: self._preview(self._prepared(deliveries), request | AT_ONCE)
         )
 
     def rehearse(
@@ -147,14 +147,20 @@ class Ledger:
         return [_settlement(step, decided) for step in decided.steps]
 
     def state(
-        self, connection: Connection, new: Sequence[NewStatement | EndStatement]
+        self,
+        connection: Connection,
+        new: Sequence[NewStatement | EndStatement],
+        *,
+        at_once: bool = False,
     ) -> list[StatedChange]:
         """Record what a person states in a transaction of ``transact`` or ``try_out``.
+
+        With ``at_once`` the archives of a long past are changed, too, and not later in steps.
 
         Raises:
             StatementRefused: it cannot be true, or was taken back already.
         """
-        return state(connection, new, self._catalogues)
+        return state(connection, new, self._catalogues, at_once=at_once)
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction, again when another one got in between, and commit it."""
@@ -190,7 +196,9 @@ class Ledger:
             except (LocksOutOfOrder, DeadLetterChanged):
                 continue
             except ArchivesNeeded as needed:
-                request |= ArchiveRequest(needed.parties, needed.keys)
+                request |= ArchiveRequest(
+                    whole=needed.whole, changed=needed.changed, keys=needed.keys
+                )
             except FactsOutdated as outdated:
                 if self._read_again is None:
                     raise
@@ -267,7 +275,10 @@ def _stage(pending: PendingWrites, step: Step) -> None:
     pending.restated += prepared.delivery.observation_ids or ()
     if step.work.state is not DeliveryState.NEW:
         pending.restated.append(prepared.delivery.envelope.event_id)
-    pending.add(_cause(prepared.delivery), step.party, step.decisions)
+    cause = _cause(prepared.delivery)
+    pending.add(cause, step.party, step.decisions)
+    if step.leaves_archives:
+        pending.archive_updates[step.party] = cause
 
 
 def _cause(delivery: Delivery) -> ChangeCause:

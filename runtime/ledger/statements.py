@@ -11,17 +11,23 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from billing.ids import EventId, object_key
+from billing.ids import EventId, PartyId, object_key
 from billing.statements import OperatorGrant, OperatorLink, OperatorStatement
 from models.tables import StoredStatement
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
 from runtime.ledger.bulk import insert_rows
-from runtime.ledger.catalogues import OPERATOR, CatalogueSource
+from runtime.ledger.catalogues import OPERATOR, CatalogueSource, VersionedCatalogue
 from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import StatementRefused
-from runtime.ledger.load import load
-from runtime.ledger.locks import secure
+from runtime.ledger.load_past import (
+    NOTHING_MORE,
+    ArchiveRequest,
+    BatchNeeds,
+    EventNeeds,
+    load_past,
+)
+from runtime.ledger.locks import Secured, secure
 from runtime.ledger.stored_statements import statement_of, statement_row, subject_plain
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, write
 
@@ -48,18 +54,26 @@ class EndStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatedChange:
-    """A recorded statement, and what followed from it."""
+    """A recorded statement, and what followed from it.
+
+    ``leaves_archives`` if it changes those of its party as well, in steps.
+    """
 
     statement: OperatorStatement
     decisions: tuple[Decision, ...]
+    leaves_archives: bool
 
 
 def state(
     connection: Connection,
     new: Sequence[NewStatement | EndStatement],
     catalogues: CatalogueSource,
+    *,
+    at_once: bool,
 ) -> list[StatedChange]:
     """Record statements in this transaction, and return what follows from each, in their order.
+
+    With ``at_once`` nothing that follows is left to be done in steps.
 
     Raises:
         StatementRefused: a link's target is not known, or a grant or link has ended already.
@@ -69,24 +83,62 @@ def state(
     statements = [_statement(connection, each, opening.now) for each in new]
     for each in statements:
         _refuse_unknown_target(connection, each)
-    facts = [each.fact() for each in statements]
-    secured = secure(connection, [frozenset(fact.mentions) for fact in facts])
+    secured = secure(connection, [frozenset(each.fact().mentions) for each in statements])
     plans = catalogues.current(connection)
-    batch = BatchState(load(connection, secured.stored), plans=plans, now=opening.now)
+    request = ArchiveRequest(changed=secured.stored, at_once=at_once)
+    while True:
+        batch, changes = _decided(
+            connection, secured, statements, plans, request=request, now=opening.now
+        )
+        if batch.lacking == NOTHING_MORE:
+            break
+        request |= batch.lacking
     pending = PendingWrites()
-    changes = []
-    for statement, fact, assignment in zip(statements, facts, secured.assignments, strict=True):
-        decisions = batch.add_facts(batch.party_for(assignment), [fact])
-        cause = _cause(statement)
-        pending.facts.append((assignment.party, fact))
-        pending.audit.append(_audit(cause, statement))
-        pending.add(cause, assignment.party, decisions)
-        changes.append(StatedChange(statement=statement, decisions=decisions))
+    for change, assignment in zip(changes, secured.assignments, strict=True):
+        _stage(pending, assignment.party, change)
     # After the locks of the parties: who ends a grant at the same time waits here and is refused.
     _refuse_ended(connection, statements)
     insert_rows(connection, StoredStatement, [statement_row(each) for each in statements])
     write(connection, pending, batch, secured.ends)
     return changes
+
+
+def _decided(
+    connection: Connection,
+    secured: Secured,
+    statements: Sequence[OperatorStatement],
+    plans: VersionedCatalogue,
+    *,
+    request: ArchiveRequest,
+    now: datetime,
+) -> tuple[BatchState, list[StatedChange]]:
+    """Load the parties, and decide what follows from each statement."""
+    facts = [each.fact() for each in statements]
+    events = [
+        EventNeeds(mentions=frozenset(fact.mentions), facts=(fact,), restates=frozenset())
+        for fact in facts
+    ]
+    stored = load_past(connection, secured, BatchNeeds(events, plans.version, request, ()))
+    batch = BatchState(stored, plans=plans, now=now, request=request)
+    changes = []
+    for statement, fact, assignment in zip(statements, facts, secured.assignments, strict=True):
+        party_state = batch.party_for(assignment)
+        left = party_state.archives.left
+        decisions = batch.add_facts(party_state, [fact])
+        leaves = party_state.archives.left > left
+        changes.append(
+            StatedChange(statement=statement, decisions=decisions, leaves_archives=leaves)
+        )
+    return batch, changes
+
+
+def _stage(pending: PendingWrites, party: PartyId, change: StatedChange) -> None:
+    cause = _cause(change.statement)
+    pending.facts.append((party, change.statement.fact()))
+    pending.audit.append(_audit(cause, change.statement))
+    pending.add(cause, party, change.decisions)
+    if change.leaves_archives:
+        pending.archive_updates[party] = cause
 
 
 def _statement(

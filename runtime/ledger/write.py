@@ -6,7 +6,7 @@ another transaction, and only adds to the audit afterwards.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final, assert_never
 
@@ -93,6 +93,8 @@ class PendingWrites:
     terms: dict[tuple[Term, ObjectKey], PartyId] = field(default_factory=dict)
     """The party by term and object."""
     versions: PendingVersions = field(default_factory=PendingVersions)
+    archive_updates: dict[PartyId, ChangeCause] = field(default_factory=dict)
+    """The last cause by which the archives of a party have to be changed, in steps."""
 
     def add_terms(self, party: PartyId, facts: Sequence[Fact], terms: Iterable[Term]) -> None:
         """Add the search terms of an event's object, for its customer where it has one."""
@@ -122,10 +124,11 @@ class PendingWrites:
                 case _:
                     assert_never(decision)
 
-    def renew(self, party: PartyId, party_state: PartyState) -> None:
-        """Write a party's entitlements again, changed or not, under a new catalogue version."""
+    def renew(self, party: PartyId, party_state: PartyState, version: int) -> None:
+        """Write entitlements again that were loaded under another catalogue version."""
         for key, row in party_state.rows[TableName.ENTITLEMENTS].items():
-            self.rows.setdefault((TableName.ENTITLEMENTS, key), (party, row))
+            if party_state.loaded_versions.get(key, version) != version:
+                self.rows.setdefault((TableName.ENTITLEMENTS, key), (party, row))
 
 
 def changes_in(decisions: Iterable[Decision]) -> dict[str, int]:
@@ -145,14 +148,14 @@ def write(
     archived = archive_parties(batch)
     take_out(connection, batch)
     for party, party_state in batch.parties.items():
-        if party_state.catalogue_version not in {None, batch.plans.version}:
-            pending.renew(party, party_state)
+        pending.renew(party, party_state, batch.plans.version)
     _write_facts(connection, pending, ends)
     _write_terms(connection, pending, ends)
     for table in TableName:
         _write_rows(connection, table, pending, batch, ends)
     insert_rows(connection, PaymentEvent, pending.money)
     put_away(connection, archived)
+    _begin_updates(connection, pending.archive_updates)
     _write_parties(connection, batch, archived)
     raised = raise_versions(connection, pending.versions.steps)
     audit = [_numbered(entry, batch, pending.versions, raised) for entry in pending.audit]
@@ -169,7 +172,25 @@ def _absorb(connection: Connection, ends: Mapping[PartyId, PartyId]) -> None:
         for table in _BELONGING:
             move = f"UPDATE {table} SET party = :into WHERE party = :party"  # noqa: S608
             connection.execute(text(move), names)
-        connection.execute(text("DELETE FROM parties WHERE party = :party"), names)
+        # What becomes part of another party was loaded whole, so its archives are up to date.
+        for table in ("parties", "archive_updates"):
+            connection.execute(text(f"DELETE FROM {table} WHERE party = :party"), names)  # noqa: S608
+
+
+def _begin_updates(connection: Connection, causes: Mapping[PartyId, ChangeCause]) -> None:
+    """Have the archives of these parties changed in steps, from the first one on."""
+    rows = [{"party": party, **asdict(cause)} for party, cause in sorted(causes.items())]
+    if rows:
+        connection.execute(_BEGIN_UPDATE, rows)
+
+
+_BEGIN_UPDATE = text(
+    "INSERT INTO archive_updates (party, actor, origin, occurred_at, event_id, event_type, reason)"
+    " VALUES (:party, :actor, :origin, :occurred_at, :event_id, :event_type, :reason)"
+    " ON CONFLICT (party) DO UPDATE SET position = '', rounds = 0, actor = excluded.actor,"
+    " origin = excluded.origin, occurred_at = excluded.occurred_at, event_id = excluded.event_id,"
+    " event_type = excluded.event_type, reason = excluded.reason"
+)
 
 
 def _write_facts(

@@ -3,8 +3,6 @@
 Archives are derived, as rows are: they follow from facts, and a rebuild makes them again.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -56,9 +54,6 @@ def _leads_to_the_same(stored: Stored, whole: PartyState, batch: BatchState) -> 
             return False
         if any(whole.rows[table].get(key) != row for key, row in rows[table].items()):
             return False
-    return until is not None and still_hold(stored.dependencies, dict(_now(facts, until)))
-
-
-def _now(facts: PartyFacts, until: datetime) -> Iterator[tuple[str, str]]:
-    for realm in facts.realms:
-        yield from dependencies_of(realm, until).items()
+    return until is not None and still_hold(
+        stored.dependencies, dependencies_of(facts.realms, until)
+    )

@@ -97,8 +97,11 @@ def _project(
     stored = load_for_plans(connection, parties, plans.version)
     batch = BatchState(stored, plans=plans, now=cause.occurred_at)
     pending = PendingWrites()
-    for party in sorted(batch.parties):
-        pending.add(cause, party, batch.project(batch.parties[party]))
+    for party, party_state in sorted(batch.parties.items()):
+        pending.add(cause, party, batch.project(party_state))
+        if party_state.archives.in_steps:
+            batch.compare_dependencies(party_state)
+            pending.archive_updates[party] = cause
     write(connection, pending, batch, {})
 
 

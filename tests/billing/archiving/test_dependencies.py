@@ -25,7 +25,7 @@ def dependencies(*facts: Fact, catalogue: Catalogue = MAY_END) -> dict[str, str]
     party = PartyFacts(facts)
     party.project(catalogue, NOW)
     [realm] = party.realms
-    return dependencies_of(realm, UNTIL)
+    return dependencies_of([realm], UNTIL)
 
 
 def paid(day: int) -> Fact:

@@ -339,6 +339,10 @@ class _Statements:
         archived = {key[0] for key, name in self._party.archive_of.items() if name}
         return [PARTY] if archived.intersection(given["ids"]) else []
 
+    def _with_long_past(self, given: Mapping[str, Any]) -> list[Any]:
+        archived = sum(name != "" for name in self._party.archive_of.values())
+        return given["parties"] if archived > given["most"] else []
+
     def _around(self, given: Mapping[str, Any]) -> list[Any]:
         at, loaded, key = given["at"], given["loaded"], given["key"]
         named = self._party.archive_of
@@ -356,4 +360,5 @@ class _Statements:
         id(load_past._BY_KEY): _by_key,
         id(load_past._RESTATED): _restated,
         id(load_past._AROUND): _around,
+        id(load_past._WITH_LONG_PAST): _with_long_past,
     }

@@ -1,0 +1,166 @@
+"""A change that concerns everything of a party, brought to the archives of a long past in steps.
+
+The change itself is committed at once, with all that is loaded of the party: another user, a link,
+other plans. Each step then opens the next archives by name, projects what is in them with what is
+loaded, and puts them away again. A payment moves whole, because it is in one archive. Events that
+come meanwhile are decided as ever; one that names an archived payment moves it with its event.
+
+    archives   a b c | d e f g         the party's row and what is loaded: changed already
+               changed | as before     ``position`` is c
+
+In the end all is as if it had been done at once. A step may find that other payments depend on what
+it opened, so that it has to stay loaded. Then earlier steps knew too little, and all begins anew;
+after ``MAX_ROUNDS`` it is done at once. So is the update of a party in whose archives is a plan
+that lasts some days, because each such plan may prolong others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, Engine, text
+
+from billing.archiving.dependencies import Dependencies
+from billing.facts import READER_NUMBER
+from billing.ids import EventId, PartyId
+from runtime.ledger.admit import open_transaction
+from runtime.ledger.batch_state import BatchState
+from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.errors import ArchivesNeeded
+from runtime.ledger.load_past import load_archives
+from runtime.ledger.locks import time_under_locks, try_lock
+from runtime.ledger.write import ChangeCause, PendingWrites, write
+
+ARCHIVES_AT_ONCE: Final = 100
+"""Archives that one step opens: some tenths of a second, in which events of the party wait."""
+
+MAX_ROUNDS: Final = 3
+"""Rounds that begin anew before everything is done at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateProgress:
+    """An update of archives in steps: its cause, and the number of archives that are left."""
+
+    party: PartyId
+    began_at: datetime
+    actor: str
+    event_id: EventId | None
+    archives_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Update:
+    """A row of ``archive_updates``, locked with its party."""
+
+    party: PartyId
+    position: str
+    rounds: int
+    cause: ChangeCause
+
+
+def update_next_archives(engine: Engine, catalogues: CatalogueCache) -> int:
+    """Do the next step of the oldest update, and return how many archives it brought up to date.
+
+    Returns 0 once nothing is left. Parties that are locked are skipped, and those with facts of
+    earlier readers, which are read again first.
+    """
+    try:
+        return _in_transaction(engine, catalogues, frozenset())
+    except ArchivesNeeded as needed:
+        return _in_transaction(engine, catalogues, needed.whole)
+
+
+def updates_in_progress(connection: Connection) -> list[UpdateProgress]:
+    """Return the updates that are not finished, the oldest first."""
+    return [UpdateProgress(**row) for row in connection.execute(_IN_PROGRESS).mappings()]
+
+
+def _in_transaction(engine: Engine, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
+    with engine.begin() as connection:
+        return _step(connection, catalogues, whole)
+
+
+def _step(connection: Connection, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
+    open_transaction(connection)
+    update = _next(connection)
+    if update is None:
+        return 0
+    now, plans = time_under_locks(connection), catalogues.current(connection)
+    names = _next_archives(connection, update)
+    is_whole = update.party in whole or update.rounds >= MAX_ROUNDS
+    stored = load_archives(connection, update.party, None if is_whole else names)
+    batch = BatchState({update.party: stored}, plans=plans, now=now)
+    pending = PendingWrites()
+    party_state = batch.parties[update.party]
+    pending.add(update.cause, update.party, batch.project(party_state))
+    batch.refuse_opened_passes(party_state)
+    write(connection, pending, batch, {})
+    if not party_state.archives.is_whole:
+        is_same = _dependencies(connection, update.party) == stored.dependencies
+        by_others = party_state.catalogue_version != plans.version
+        _go_on(connection, update, names, is_same=is_same and not by_others)
+    return len(names)
+
+
+def _next(connection: Connection) -> _Update | None:
+    """Lock the oldest update whose party is free, and return it."""
+    waiting = connection.scalars(_WAITING, {"reader": READER_NUMBER}).all()
+    for party in map(PartyId, waiting):
+        if not try_lock(connection, [party]):
+            continue
+        # It may have been finished before its party was locked.
+        if row := connection.execute(_ROW, {"party": party}).one_or_none():
+            cause = ChangeCause(
+                actor=row.actor,
+                origin=row.origin,
+                occurred_at=row.occurred_at,
+                event_id=row.event_id,
+                event_type=row.event_type,
+                reason=row.reason,
+            )
+            return _Update(party=party, position=row.position, rounds=row.rounds, cause=cause)
+    return None
+
+
+def _next_archives(connection: Connection, update: _Update) -> Sequence[str]:
+    asked = {"party": update.party, "position": update.position, "limit": ARCHIVES_AT_ONCE}
+    return connection.scalars(_NEXT_ARCHIVES, asked).all()
+
+
+def _dependencies(connection: Connection, party: PartyId) -> Dependencies:
+    found: Dependencies = connection.execute(_DEPENDENCIES, {"party": party}).scalar_one()
+    return found
+
+
+def _go_on(connection: Connection, update: _Update, names: Sequence[str], *, is_same: bool) -> None:
+    """Note how far the update has come, or that it begins anew."""
+    if not is_same:
+        connection.execute(_BEGIN_ANEW, {"party": update.party})
+    elif len(names) < ARCHIVES_AT_ONCE:
+        connection.execute(_END, {"party": update.party})
+    else:
+        connection.execute(_MOVE_ON, {"party": update.party, "position": names[-1]})
+
+
+_WAITING = text(
+    "SELECT party FROM archive_updates JOIN parties USING (party) WHERE reader >= :reader"
+    " ORDER BY began_at, party"
+)
+_ROW = text("SELECT * FROM archive_updates WHERE party = :party")
+_NEXT_ARCHIVES = text(
+    "SELECT DISTINCT archive FROM facts WHERE party = :party AND archive > :position"
+    " ORDER BY archive LIMIT :limit"
+)
+_DEPENDENCIES = text("SELECT dependencies FROM parties WHERE party = :party")
+_MOVE_ON = text("UPDATE archive_updates SET position = :position WHERE party = :party")
+_BEGIN_ANEW = text(
+    "UPDATE archive_updates SET position = '', rounds = rounds + 1 WHERE party = :party"
+)
+_END = text("DELETE FROM archive_updates WHERE party = :party")
+_IN_PROGRESS = text(
+    "SELECT party, began_at, actor, event_id, (SELECT count(DISTINCT archive) FROM facts"
+    " WHERE facts.party = archive_updates.party AND archive > position) AS archives_left"
+    " FROM archive_updates ORDER BY began_at, party"
+)
