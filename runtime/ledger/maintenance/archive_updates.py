@@ -77,6 +77,12 @@ def updates_in_progress(connection: Connection) -> list[UpdateProgress]:
     return [UpdateProgress(**row) for row in connection.execute(_IN_PROGRESS).mappings()]
 
 
+def count_updates(connection: Connection) -> tuple[int, float]:
+    """Return how many updates are not finished, and the seconds since the oldest began."""
+    number, seconds = connection.execute(_COUNT).one()
+    return number, float(seconds)
+
+
 def _in_transaction(engine: Engine, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
     with engine.begin() as connection:
         return _step(connection, catalogues, whole)
@@ -159,6 +165,9 @@ _BEGIN_ANEW = text(
     "UPDATE archive_updates SET position = '', rounds = rounds + 1 WHERE party = :party"
 )
 _END = text("DELETE FROM archive_updates WHERE party = :party")
+_COUNT = text(
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(began_at)), 0) FROM archive_updates"
+)
 _IN_PROGRESS = text(
     "SELECT party, began_at, actor, event_id, (SELECT count(DISTINCT archive) FROM facts"
     " WHERE facts.party = archive_updates.party AND archive > position) AS archives_left"
