@@ -51,6 +51,7 @@ DOCUMENT = {
     "features_expire_at": {"max_devices": None, "signals_enabled": None},
     "grants": [],
     "catalogue_version": 1,
+    "pending_update": None,
 }
 
 
