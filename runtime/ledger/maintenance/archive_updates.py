@@ -14,7 +14,7 @@ after ``MAX_ROUNDS`` it is done at once. So is the update of a party in whose ar
 that lasts some days, because each such plan may prolong others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -72,9 +72,12 @@ def update_next_archives(engine: Engine, catalogues: CatalogueCache) -> int:
         return _in_transaction(engine, catalogues, needed.whole)
 
 
-def updates_in_progress(connection: Connection) -> list[UpdateProgress]:
-    """Return the updates that are not finished, the oldest first."""
-    return [UpdateProgress(**row) for row in connection.execute(_IN_PROGRESS).mappings()]
+def updates_in_progress(
+    connection: Connection, parties: Collection[str] | None = None
+) -> list[UpdateProgress]:
+    """Return the updates that are not finished, of these parties or of all, the oldest first."""
+    asked = {"parties": None if parties is None else sorted(parties)}
+    return [UpdateProgress(**row) for row in connection.execute(_IN_PROGRESS, asked).mappings()]
 
 
 def count_updates(connection: Connection) -> tuple[int, float]:
@@ -171,5 +174,6 @@ _COUNT = text(
 _IN_PROGRESS = text(
     "SELECT party, began_at, actor, event_id, (SELECT count(DISTINCT archive) FROM facts"
     " WHERE facts.party = archive_updates.party AND archive > position) AS archives_left"
-    " FROM archive_updates ORDER BY began_at, party"
+    " FROM archive_updates WHERE CAST(:parties AS text[]) IS NULL OR party = ANY(:parties)"
+    " ORDER BY began_at, party"
 )
