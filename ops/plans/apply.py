@@ -32,6 +32,7 @@ from runtime.failures.classify import Transient, classify
 from runtime.ledger import catalogues
 from runtime.ledger.catalogues import CatalogueCache, Switch
 from runtime.ledger.maintenance import scan
+from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.reproject import CHUNK, reproject
 from runtime.plans_file import read_plans
 
@@ -125,6 +126,8 @@ class PlansRollout:
 
     def _report(self, switch: Switch, runner: BatchRunner[PartyId]) -> int:
         outdated = self._count_outdated()
+        with self.engine.connect() as connection:
+            updating, _ = count_updates(connection)
         if self.as_json:
             print_json(
                 {
@@ -133,12 +136,16 @@ class PlansRollout:
                     "applied": switch.made,
                     "projected": runner.done,
                     "outdated_parties": outdated,
+                    "updating_parties": updating,
                     "interrupted": runner.interrupted,
                     "failed": to_json(runner.failed),
                 }
             )
         else:
             _print(switch, runner, outdated)
+            if updating:
+                says = f"old payments of {_parties(updating)} follow in steps, by a worker"
+                print_text(with_command_name(f"{says}: `paidup status` says how much is left"))
         return 1 if outdated or runner.interrupted else 0
 
 

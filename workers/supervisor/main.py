@@ -194,10 +194,7 @@ class Supervisor:
         self._expiry = self._make_expiry(self._expiry_engine)
         self._facts_engine = make_engine(self._settings, application_name="paidup-facts-upgrade")
         self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
-        self._archives_engine = make_engine(
-            self._settings, application_name="paidup-archive-updates"
-        )
-        self._archive_updates = self._make_archive_updates(self._archives_engine)
+        self._archive_updates = self._make_archive_updates()
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         shared = SharedStateCollector(
@@ -226,10 +223,13 @@ class Supervisor:
             ended="read again all that an earlier release read",
         )
 
-    def _make_archive_updates(self, engine: Engine) -> WorkInSteps:
+    def _make_archive_updates(self) -> WorkInSteps:
         """Return the job, with connections of its own: it may go on for minutes."""
+        self._archives_engine = make_engine(
+            self._settings, application_name="paidup-archive-updates"
+        )
         return WorkInSteps(
-            partial(update_next_archives, engine, CatalogueCache()),
+            partial(update_next_archives, self._archives_engine, CatalogueCache()),
             lambda: self._leads,
             time.monotonic,
             lambda: self._stopping,

@@ -35,7 +35,7 @@ def pending(paidup: Paidup, user: str) -> Any:
 
 
 @pytest.mark.parametrize("user", [BEFORE, AFTER])
-def test_both_users_of_a_move_are_told_by_what_it_came_and_how_much_is_left(
+def test_both_users_of_a_move_read_by_what_it_came_and_how_much_is_left(
     books: SeededDatabase, paidup: Paidup, user: str
 ) -> None:
     query = "SELECT count(DISTINCT archive) FROM facts WHERE archive <> ''"
@@ -54,7 +54,9 @@ def test_both_users_of_a_move_are_told_by_what_it_came_and_how_much_is_left(
     assert "has not reached" not in paidup("explain", user)
 
 
-def test_a_user_of_another_customer_is_told_nothing(books: SeededDatabase, paidup: Paidup) -> None:
+def test_a_user_of_another_customer_reads_nothing_of_it(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
     books.tell("onetime", user="usr_9")
 
     assert pending(paidup, "usr_9") == []

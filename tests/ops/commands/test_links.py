@@ -259,7 +259,7 @@ def test_what_waits_longest_comes_first_however_old_its_customer_is(
 @pytest.fixture
 def regular(books: SeededDatabase) -> SeededDatabase:
     """A user's customer who paid so often that old payments are archived."""
-    premium = {"customer": "cus_9", "metadata": {"plan_code": "premium"}}
+    premium: dict[str, Any] = {"customer": "cus_9", "metadata": {"plan_code": "premium"}}
     bodies = [event("customer.created", customer("cus_9", "usr_9"), at=NOW - 2000 * 3600)]
     for number in range(PAYMENTS):
         at = NOW - (1000 - number) * 3600

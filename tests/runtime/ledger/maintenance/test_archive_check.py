@@ -1,5 +1,7 @@
 """A rebuild finds archives that are not what the facts say, and makes them again."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -88,8 +90,8 @@ def test_an_archived_row_that_was_altered_is_put_right(engine: Engine) -> None:
 def test_archives_that_are_being_updated_are_named_as_such_and_not_as_wrong(
     engine: Engine, ledger: Ledger
 ) -> None:
-    """Notes of payments without a user stay in their archives until these are updated."""
-    named = {"customer": "cus_2", "metadata": {"plan_code": "premium"}}
+    """Leave notes of payments without a user in their archives."""
+    named: dict[str, Any] = {"customer": "cus_2", "metadata": {"plan_code": "premium"}}
     paid = [
         event("payment_intent.succeeded", intent(f"pi_x{n}", **named), at=NOW - (1000 - n) * 3600)
         for n in range(PAYMENTS)
