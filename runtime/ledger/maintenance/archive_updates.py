@@ -26,8 +26,10 @@ from billing.facts import READER_NUMBER
 from billing.ids import EventId, PartyId
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
-from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.catalogues import CatalogueCache, VersionedCatalogue
+from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import ArchivesNeeded
+from runtime.ledger.load import Stored
 from runtime.ledger.load_past import load_archives
 from runtime.ledger.locks import time_under_locks, try_lock
 from runtime.ledger.write import ChangeCause, PendingWrites, write
@@ -91,17 +93,30 @@ def _step(connection: Connection, catalogues: CatalogueCache, whole: frozenset[P
     names = _next_archives(connection, update)
     is_whole = update.party in whole or update.rounds >= MAX_ROUNDS
     stored = load_archives(connection, update.party, None if is_whole else names)
-    batch = BatchState({update.party: stored}, plans=plans, now=now)
+    batch, decisions = project_archives(update.party, stored, plans, now)
     pending = PendingWrites()
-    party_state = batch.parties[update.party]
-    pending.add(update.cause, update.party, batch.project(party_state))
-    batch.refuse_opened_passes(party_state)
+    pending.add(update.cause, update.party, decisions)
     write(connection, pending, batch, {})
-    if not party_state.archives.is_whole:
+    if not stored.is_whole:
         is_same = _dependencies(connection, update.party) == stored.dependencies
-        by_others = party_state.catalogue_version != plans.version
+        by_others = stored.catalogue_version != plans.version
         _go_on(connection, update, names, is_same=is_same and not by_others)
     return len(names)
+
+
+def project_archives(
+    party: PartyId, stored: Stored, plans: VersionedCatalogue, now: datetime
+) -> tuple[BatchState, tuple[Decision, ...]]:
+    """Project what is loaded of a party with the archives that were opened.
+
+    Raises:
+        ArchivesNeeded: only the whole party can be projected.
+    """
+    batch = BatchState({party: stored}, plans=plans, now=now)
+    party_state = batch.parties[party]
+    decisions = batch.project(party_state)
+    batch.refuse_opened_passes(party_state)
+    return batch, decisions
 
 
 def _next(connection: Connection) -> _Update | None:
