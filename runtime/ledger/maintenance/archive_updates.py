@@ -63,9 +63,9 @@ class _Update:
 
 
 def update_next_archives(engine: Engine, catalogues: CatalogueCache) -> int:
-    """Do the next step of the oldest update, and return how many archives it brought up to date.
+    """Do the next step of the oldest update, and return how many archives it opened, at least 1.
 
-    Returns 0 once nothing is left. Parties that are locked are skipped, and those with facts of
+    Returns 0 once no update is left. Parties that are locked are skipped, and those with facts of
     earlier readers, which are read again first.
     """
     try:
@@ -101,7 +101,8 @@ def _step(connection: Connection, catalogues: CatalogueCache, whole: frozenset[P
         is_same = _dependencies(connection, update.party) == stored.dependencies
         by_others = stored.catalogue_version != plans.version
         _go_on(connection, update, names, is_same=is_same and not by_others)
-    return len(names)
+    # An update whose last archives events have taken out ends without opening any.
+    return max(len(names), 1)
 
 
 def project_archives(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from billing.ids import EventId, PartyId, Realm
 from billing.statements import OperatorLink
@@ -265,3 +265,15 @@ def test_a_rebuild_finishes_an_update(old_customer: None, ledger: Ledger, engine
     assert rows(engine, OF_USERS) == [("usr_2", PAYMENTS)]
     assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
     assert update_next_archives(engine, CatalogueCache()) == 0
+
+
+def test_an_update_with_no_archive_left_ends_and_counts_so_that_the_next_one_follows(
+    old_customer: None, ledger: Ledger, engine: Engine
+) -> None:
+    move(ledger, "usr_2")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE archive_updates SET position = 'test:zz'"))
+
+    assert update_next_archives(engine, CatalogueCache()) == 1
+    assert update_next_archives(engine, CatalogueCache()) == 0
+    assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
