@@ -237,6 +237,9 @@ CREATE TABLE user_entitlements (
 CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
     WHERE expires_at IS NOT NULL;
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party, archive);
+CREATE INDEX user_entitlements_given_idx ON user_entitlements
+    (user_id, hashtextextended(entitlements::text, hash_array_extended(per_seat, 0)), expires_at)
+    WHERE active;
 
 CREATE TABLE user_versions (
     user_id TEXT NOT NULL,
