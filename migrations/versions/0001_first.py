@@ -416,8 +416,8 @@ END $$
 # Ordering jsonb puts true over false and larger numbers first, so "or" and maximum are one
 # ORDER BY. A sum of seats stops being true at the first expiry among its parts, a maximum only
 # when the last row that reaches it ends. What Stripe says is in force is in force, so ``starts_at``
-# is for people: a test clock may be years ahead of ours. NOT MATERIALIZED lets a user_id reach the
-# primary key.
+# is for people: a test clock may be years ahead of ours. NOT MATERIALIZED lets a user_id reach an
+# index.
 EFFECTIVE_ENTITLEMENTS = """
 CREATE VIEW effective_entitlements AS
 WITH in_force AS NOT MATERIALIZED (

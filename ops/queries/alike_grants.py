@@ -12,18 +12,9 @@ from sqlalchemy import Connection, text
 from billing.projection.effective import AlikeGrants
 from models.projected import GIVEN_HASH
 
-
-def load_alike_grants(
-    connection: Connection, user_id: str, at: datetime
-) -> tuple[AlikeGrants, ...]:
-    """Return what is in force for a user now and still is at a moment."""
-    found = connection.execute(_ALIKE, {"user_id": user_id, "at": at}).mappings()
-    return tuple(AlikeGrants(**row) for row in found)
-
-
 _OWN = "FROM user_entitlements WHERE user_id = :user_id AND active"
 _SAME = f"{_OWN} AND {GIVEN_HASH} = given.hash AND (expires_at IS NULL OR expires_at > :at)"
-_ALIKE = text(f"""
+ALIKE = text(f"""
     WITH RECURSIVE given (hash) AS (
         (SELECT {GIVEN_HASH} {_OWN} ORDER BY 1 LIMIT 1)
         UNION ALL
@@ -40,3 +31,11 @@ _ALIKE = text(f"""
         AND longest.per_seat <> '{{}}'
     ) AS counted
 """)  # noqa: S608 - our own words
+
+
+def load_alike_grants(
+    connection: Connection, user_id: str, at: datetime
+) -> tuple[AlikeGrants, ...]:
+    """Return what is in force for a user now and still is at a moment."""
+    found = connection.execute(ALIKE, {"user_id": user_id, "at": at}).mappings()
+    return tuple(AlikeGrants(**row) for row in found)
