@@ -228,6 +228,8 @@ class SharedState:
     lost_accepts: int | None = None
     ending_soon: int | None = None
     ended: int | None = None
+    archive_updates: int | None = None
+    archive_updates_seconds: float | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
     fault_of_surroundings: str | None = None
@@ -295,6 +297,16 @@ _SHARED: Final = (
         "billing_entitlements_ended",
         "Grants whose end was within the last day.",
         "ended",
+    ),
+    (
+        "billing_archive_updates",
+        "Customers whose old payments a change reaches in steps.",
+        "archive_updates",
+    ),
+    (
+        "billing_archive_updates_oldest_seconds",
+        "For how long the oldest of these updates has been under way; 0 without one.",
+        "archive_updates_seconds",
     ),
 )
 """Name, meaning and field of each gauge of the shared state."""

@@ -406,6 +406,10 @@ FACTS_UPGRADE_LOOK_SECONDS: Final = 60.0
 """Between two looks for what an earlier release read, once nothing was left: one of its workers may
 still write."""
 
+ARCHIVE_UPDATES_LOOK_SECONDS: Final = 0.5
+"""Between two looks for archives to update in steps, once none was left or an event had the lock of
+their party. Until the last step, old payments count for whom they counted before."""
+
 # Processes -------------------------------------------------------------------------------------
 
 POOL_LOOK_SECONDS: Final = 0.1

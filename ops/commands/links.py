@@ -217,6 +217,6 @@ def _call(
         with connections.read_snapshot(engine):
             pass  # An unreachable database fails here, with one sentence for the operator.
         ledger = ledger_of(settings, engine)
-        links_ = links_of(settings, ledger)
+        links_ = links_of(settings, ledger, at_once=dry_run)
         in_transaction = ledger.try_out if dry_run else ledger.transact
         return in_transaction(lambda connection: call(links_, connection))

@@ -19,7 +19,8 @@ from ops.queries.known_users import known_by_rows
 _EPOCH: Final = "SELECT coalesce((SELECT epoch FROM database_epoch WHERE one_row), '') AS epoch"
 
 # The view decides what is in force. A grant that reached its end is revoked from that moment on,
-# not only once the timed task has cleared ``active``.
+# not only once the timed task has cleared ``active``. Updates of archives are rare, so the
+# user's rows are looked at only while there is one.
 _DOCUMENTS: Final = """
 SELECT document.known, document.body::text, document.epoch
 FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROSS JOIN LATERAL (
@@ -64,7 +65,14 @@ FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY AS asked (user_id, place) CROS
                                                                ORDER BY feature), '{}')
                                FROM merged),
         'grants', coalesce(grants, '[]'),
-        'catalogue_version', (SELECT max(version) FROM catalogues)
+        'catalogue_version', (SELECT max(version) FROM catalogues),
+        'pending_update', CASE WHEN EXISTS (SELECT FROM archive_updates) THEN (
+            SELECT json_build_object('since', began_at, 'event_id', event_id) FROM archive_updates
+            WHERE party IN (
+                SELECT party FROM user_entitlements WHERE user_id = asked.user_id
+                UNION ALL SELECT party FROM customers WHERE user_id = asked.user_id
+            ) ORDER BY began_at, party LIMIT 1
+        ) END
     ) AS body
     FROM seen CROSS JOIN (<epoch>) AS present
 ) AS document

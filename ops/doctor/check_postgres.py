@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops.doctor.check_access import check_access
 from ops.doctor.check_accounts import check_accounts
+from ops.doctor.check_archives import check_archives
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_losses import check_losses
 from ops.doctor.check_pooler import check_pooler
@@ -95,6 +96,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from on_its_own(connection, "plans", _check_outdated)
         yield from check_waiting(connection)
         yield from on_its_own(connection, "accounts", check_accounts)
+        yield from on_its_own(connection, "archives", check_archives)
         yield from on_its_own(connection, "changes", check_changes)
         yield from on_its_own(connection, "lost data", check_losses)
         yield from on_its_own(connection, "access", check_access)

@@ -27,6 +27,7 @@ from ops.queries.lookups import Candidate, Lookup
 from ops.queries.user_state import Grant, Revocation, UserState
 from ops.queries.waiting_events import InboxSearch
 from ops.terminal.formats import format_time
+from runtime.ledger.maintenance.archive_updates import UpdateProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,8 @@ class Explanation:
     more_candidates: bool
     at: datetime
     catalogue_version: int
+    pending_updates: tuple[UpdateProgress, ...]
+    """Changes that have not reached all old payments yet."""
     features: tuple[FeatureAnswer[Reason], ...]
     links: tuple[ListedLink, ...]
     """The links to the user that people made and that stand."""
@@ -156,6 +159,7 @@ def explain(
         more_candidates=lookup.more_candidates,
         at=state.at,
         catalogue_version=state.catalogue_version,
+        pending_updates=state.pending_updates,
         features=tuple(_answer(state, feature) for feature in features),
         links=state.links,
         waiting=tuple(list_waiting(state)),

@@ -15,9 +15,10 @@ from ops.queries.audit_history import AccessHistory
 from ops.queries.links import ListedLink
 from ops.queries.lookups import describe_candidates, linking_call
 from ops.terminal.command_name import with_command_name
-from ops.terminal.formats import format_time
+from ops.terminal.formats import format_count, format_time
 from ops.terminal.money import format_money
 from ops.terminal.output import Json, print_section, print_text, printable, to_json
+from runtime.ledger.maintenance.archive_updates import UpdateProgress
 from runtime.ledger.maintenance.reproject import CLOCK
 
 
@@ -37,6 +38,8 @@ def print_explanation(explanation: Explanation) -> None:
     print_text(explanation.user_id, style="bold")
     for sentence in _found_by(explanation):
         print_text(with_command_name(sentence), indent=2)
+    for update in explanation.pending_updates:
+        print_text(_pending(update), style="bold", indent=2)
     for answer in explanation.features:
         _print_answer(answer, _verdict(answer), partial(_lines, explanation))
     print_section("said by people", map(_linked, explanation.links))
@@ -80,6 +83,15 @@ _NO_EVENT_OF_USER = (
     "No event names this user: `paidup events list` shows what arrived; Paidup learns ids from"
     " `client_reference_id` or `metadata.user_id`."
 )
+
+
+def _pending(update: UpdateProgress) -> str:
+    by = f"{_cause(update.event_id, update.actor)} at {format_time(update.began_at)}"
+    left = format_count(update.archives_left, "archive is", "archives are")
+    return (
+        f"A change by {by} has not reached all old payments of {update.party} yet, which count as"
+        f" before it until then: {left} left."
+    )
 
 
 def print_as_of(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfReason]]) -> None:

@@ -34,6 +34,7 @@ from ops.queries.lookups import Lookup, parties_meant
 from ops.queries.rows import fetch, load_rows, read_row
 from runtime.database.one_of import one_of
 from runtime.ledger import catalogues
+from runtime.ledger.maintenance.archive_updates import UpdateProgress, updates_in_progress
 from runtime.ledger.notes import notes_of_parties
 
 API_OBSERVATION: Final = "api_observation"
@@ -107,6 +108,8 @@ class UserState:
     without_effect: tuple[IneffectiveEvent, ...]
     links: tuple[ListedLink, ...] = ()
     """The links to the user that people made and that stand."""
+    pending_updates: tuple[UpdateProgress, ...] = ()
+    """Changes that have not reached all archives of the parties yet."""
 
 
 def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Realm]) -> UserState:
@@ -137,6 +140,7 @@ def load_user_state(connection: Connection, lookup: Lookup, realms: Sequence[Rea
         newest=_newest(connection, parties),
         without_effect=events_without_effect(connection, lookup, realms),
         links=tuple(links_to(connection, user_id)) if lookup.users else (),
+        pending_updates=tuple(updates_in_progress(connection, parties)),
     )
 
 

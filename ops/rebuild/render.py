@@ -41,6 +41,8 @@ class RebuildFindings:
     changed_grants: list[GrantChange] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
     """Parties whose archives were not what their facts say."""
+    updating: list[str] = field(default_factory=list)
+    """Parties whose archives were being updated in steps."""
     failed: dict[str, str] = field(default_factory=dict)
     """The error of each party that could not be recomputed."""
     interrupted: bool = False
@@ -51,6 +53,7 @@ class RebuildFindings:
         for decision in rebuilt.decisions:
             self._add_decision(decision)
         self.archives += rebuilt.archives
+        self.updating += rebuilt.updating
         del self.changed_rows[limit:], self.changed_grants[limit:]
 
     def _add_decision(self, decision: Decision) -> None:
@@ -92,6 +95,10 @@ def _summary(findings: RebuildFindings) -> str:
     if findings.archives:
         count = format_count(len(findings.archives), "party", "parties")
         found += f"; the archives of {count} differ"
+    if findings.updating:
+        count = format_count(len(findings.updating), "party was", "parties were")
+        ends = "hence the differences" if findings.dry_run else "which is done now"
+        found += f"; {count} being updated in steps, {ends}"
     dry_run = "\nDry run, nothing was changed. " if findings.dry_run else "\n"
     end = "; interrupted: the same command starts over" if findings.interrupted else ""
     parties = format_count(findings.parties, "party", "parties")

@@ -21,7 +21,7 @@ def grants_of(
 
 
 def links_of(
-    settings: Settings, ledger: Ledger, *, hits: HitCounter | None = None
+    settings: Settings, ledger: Ledger, *, hits: HitCounter | None = None, at_once: bool = False
 ) -> LinkOperations:
-    """Return the links of a deployment."""
-    return LinkOperations(ledger, realms=configured_realms(settings), hits=hits)
+    """Return the links of a deployment; with ``at_once`` nothing is left to be done in steps."""
+    return LinkOperations(ledger, realms=configured_realms(settings), hits=hits, at_once=at_once)

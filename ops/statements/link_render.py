@@ -5,6 +5,7 @@ from typing import Protocol
 from ops.queries.links import ListedLink, WaitingSource
 from ops.statements.links import LinkResult, MovedMoney
 from ops.statements.render import done_words
+from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
 from ops.terminal.money import format_money
 from ops.terminal.output import Columns, print_text, printable
@@ -61,11 +62,19 @@ def _print_moves(result: LinkResult) -> None:
         print_text(f"{printable(access.user_id)} {access.change} {plan}", indent=2)
     for money in result.money:
         print_text(_booked(money), indent=2)
-    if not result.access and not result.money:
+    if not (result.access or result.money or result.more_follows):
         print_text("nothing moves", indent=2)
     for stays in result.stays:
         plan = f"plan {printable(stays.plan_code)} from {stays.source}"
         print_text(f"stays: {printable(stays.user_id)} has {plan}", indent=2)
+    if result.more_follows:
+        print_text(with_command_name(_MORE_FOLLOWS), indent=2)
+
+
+_MORE_FOLLOWS = (
+    "the customer has many old payments, which follow in steps: `paidup status` says how much is"
+    " left, `paidup changes --user USER` what has moved"
+)
 
 
 def _booked(money: MovedMoney) -> str:

@@ -26,7 +26,7 @@ from runtime.ledger.decisions import (
 )
 from runtime.ledger.errors import StatementRefused
 from runtime.ledger.record import Ledger
-from runtime.ledger.statements import EndStatement, NewStatement, StatedChange
+from runtime.ledger.statements import EndStatement, NewStatement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,10 @@ class KeptAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkResult:
-    """A recorded link or its end, with what moved by it and what stayed."""
+    """A recorded link or its end, with what moved by it and what stayed.
+
+    ``more_follows`` if the customer has a long past, of which the archives follow in steps.
+    """
 
     link: str
     statement: str
@@ -87,6 +90,7 @@ class LinkResult:
     access: tuple[MovedAccess, ...]
     money: tuple[MovedMoney, ...]
     stays: tuple[KeptAccess, ...]
+    more_follows: bool
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "LinkResult":
@@ -114,14 +118,23 @@ class NoSuchLink(NoSuchStatement):
 
 
 class LinkOperations:
-    """Adds and ends links through one ledger; a target is looked for in ``realms``."""
+    """Adds and ends links through one ledger; a target is looked for in ``realms``.
+
+    With ``at_once`` nothing that follows from them is left to be done in steps.
+    """
 
     def __init__(
-        self, ledger: Ledger, *, realms: Sequence[Realm], hits: HitCounter | None = None
+        self,
+        ledger: Ledger,
+        *,
+        realms: Sequence[Realm],
+        hits: HitCounter | None = None,
+        at_once: bool = False,
     ) -> None:
         self._ledger = ledger
         self._realms = realms
         self._hits = hits
+        self._at_once = at_once
         self._add = Idempotent(
             self._added,
             "links.add",
@@ -178,7 +191,7 @@ class LinkOperations:
         new = NewStatement(
             id=new_statement_id(), subject=link, actor=request.actor, reason=request.reason
         )
-        return self._stated(connection, self._ledger.state(connection, [new]))
+        return self._state(connection, new)
 
     def _ended(self, connection: Connection, request: EndRequest) -> LinkResult:
         if connection.scalar(_IS_LINK, {"link": request.id}) is None:
@@ -186,7 +199,7 @@ class LinkOperations:
         end = EndStatement(
             id=new_statement_id(), subject=request.id, actor=request.actor, reason=request.reason
         )
-        return self._stated(connection, self._ledger.state(connection, [end]))
+        return self._state(connection, end)
 
     def _realm(self, connection: Connection, target: str) -> Realm:
         """Return the realm that knows the target."""
@@ -199,8 +212,8 @@ class LinkOperations:
             raise StatementRefused(target, f"{target} is known in several modes: {listed}")
         return realm_in(known[0])
 
-    def _stated(self, connection: Connection, stated: Sequence[StatedChange]) -> LinkResult:
-        (change,) = stated
+    def _state(self, connection: Connection, new: NewStatement | EndStatement) -> LinkResult:
+        (change,) = self._ledger.state(connection, [new], at_once=self._at_once)
         statement = change.statement
         link = statement.subject
         assert isinstance(link, OperatorLink)  # noqa: S101 - the request is about a link
@@ -215,6 +228,7 @@ class LinkOperations:
             access=tuple(_access(change.decisions)),
             money=tuple(_money(change.decisions)),
             stays=tuple(_stays(connection, statement, change.decisions)),
+            more_follows=change.leaves_archives,
         )
 
 
@@ -252,7 +266,7 @@ def _money(decisions: Iterable[Decision]) -> Iterable[MovedMoney]:
 def _stays(
     connection: Connection, statement: OperatorStatement, decisions: Iterable[Decision]
 ) -> Iterable[KeptAccess]:
-    """Yield what is in force in the same party and did not move."""
+    """Yield what is in force in the same party and did not move, nor may still follow."""
     moved = {(each.user_id, each.source, each.plan_code) for each in _access(decisions)}
     for row in connection.execute(_IN_FORCE, {"key": statement.object_key}):
         if tuple(row) not in moved:
@@ -264,5 +278,7 @@ _KNOWN = text("SELECT object_key FROM memberships WHERE object_key = ANY(:keys)"
 _IN_FORCE = text(
     "SELECT user_id, source, plan_code FROM user_entitlements WHERE active AND"
     " (expires_at IS NULL OR expires_at > now()) AND party ="
-    " (SELECT party FROM memberships WHERE object_key = :key) ORDER BY 1, 2, 3"
+    " (SELECT party FROM memberships WHERE object_key = :key) AND NOT EXISTS ("
+    "  SELECT FROM archive_updates AS waits WHERE waits.party = user_entitlements.party"
+    "  AND archive > position) ORDER BY 1, 2, 3"
 )

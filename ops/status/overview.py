@@ -28,6 +28,7 @@ from runtime.inbox.recent import RecentEvents
 from runtime.inbox.room import InboxRoom, RoomMeasure
 from runtime.inbox.signatures import Mismatches, SignatureRecord
 from runtime.inbox.wrong_paths import WrongPath, WrongPaths
+from runtime.ledger.maintenance.archive_updates import UpdateProgress, updates_in_progress
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
@@ -51,6 +52,8 @@ class DatabaseCounts:
     """Grants in force that end within seven days."""
     ended: int = 0
     """Grants whose end was within the last day."""
+    archive_updates: Sequence[UpdateProgress] = ()
+    """Updates of archives that are under way, the oldest first."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)
@@ -155,6 +158,7 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         outdated=count_outdated(connection),
         ending_soon=count_ending_soon(connection),
         ended=count_ended(connection),
+        archive_updates=updates_in_progress(connection),
         behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
     )

@@ -1,6 +1,6 @@
 """Print the overview of `paidup status`, or turn it into JSON values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ops.status.breaker import describe_breaker, describe_workers
@@ -14,6 +14,7 @@ from ops.terminal.disks import describe_disk, disk_document
 from ops.terminal.formats import format_count, format_duration, format_rate, format_time
 from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
+from runtime.ledger.maintenance.archive_updates import UpdateProgress
 from runtime.ledger.maintenance.outdated import OutdatedCount
 
 
@@ -36,6 +37,7 @@ def as_document(seen: Overview) -> Json:
         "unfetched": database.unfetched if database else None,
         "outdated": to_json(database.outdated) if database else None,
         "access": pick_fields(database, "ending_soon", "ended") if database else None,
+        "archive_updates": _updates_document(database.archive_updates) if database else None,
         "behind_pooler": database.behind_pooler if database else None,
         "lost": losses_document(seen.losses),
     }
@@ -64,6 +66,14 @@ def _workers_document(needed: Need, inbox: Backlog) -> Json:
 def _settled_document(database: DatabaseCounts) -> Json:
     per_second = round(database.last_minute / 60, 2)
     return {**pick_fields(database, "last_minute", "last_hour"), "per_second": per_second}
+
+
+def _updates_document(updates: Sequence[UpdateProgress]) -> Json:
+    return {
+        "parties": len(updates),
+        "archives_left": sum(each.archives_left for each in updates),
+        "oldest_since": to_json(updates[0].began_at if updates else None),
+    }
 
 
 _events = partial(format_count, noun="event")
@@ -142,6 +152,13 @@ def _outdated(outdated: OutdatedCount) -> str:
     return " and ".join(format_count(count, one, more) for count, one, more in counts if count)
 
 
+def _archive_updates(updates: Sequence[UpdateProgress]) -> str:
+    left = format_count(sum(each.archives_left for each in updates), "archive")
+    parties = format_count(len(updates), "party", "parties")
+    since = format_time(updates[0].began_at)
+    return f"of {parties}, by a worker: {left} left, the oldest under way since {since}"
+
+
 def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
     minute = f"{database.last_minute} in the last minute ({format_rate(database.last_minute / 60)})"
     yield "settled", f"{minute}, {database.last_hour} in the last hour"
@@ -157,6 +174,8 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
         end = "ends" if database.ending_soon == 1 else "end"
         ended = f"{database.ended} ended within the last day"
         yield "access", f"{database.ending_soon} {end} within 7 days; {ended}"
+    if updates := database.archive_updates:
+        yield "archive updates", _archive_updates(updates)
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

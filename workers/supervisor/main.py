@@ -31,6 +31,7 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
 from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.maintenance.archive_updates import update_next_archives
 from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.ledger.prepare import Scope
@@ -47,7 +48,9 @@ from runtime.telemetry import (
     render,
 )
 from runtime.time_limits import (
+    ARCHIVE_UPDATES_LOOK_SECONDS,
     DATA_WATCH_SECONDS,
+    FACTS_UPGRADE_LOOK_SECONDS,
     FALLBACK_AFTER_SECONDS,
     GRACE_SECONDS,
     POOL_LOOK_SECONDS,
@@ -64,7 +67,6 @@ from workers.supervisor.data_watch import DataWatch
 from workers.supervisor.database_probe import DatabaseProbe, probe_events
 from workers.supervisor.ending_soon import EndingSoon
 from workers.supervisor.expired_keys import KeyRemoval
-from workers.supervisor.facts_upgrade import FactsUpgrade
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
@@ -78,6 +80,7 @@ from workers.supervisor.shared_state import (
 from workers.supervisor.start_check import reason_to_refuse
 from workers.supervisor.sweeper import Sweeper, SweeperLease
 from workers.supervisor.watchdog import Watchdog
+from workers.supervisor.work_in_steps import WorkInSteps
 from workers.supervisor.zombies import ZombieReaper
 
 log = structlog.get_logger(__name__)
@@ -191,6 +194,10 @@ class Supervisor:
         self._expiry = self._make_expiry(self._expiry_engine)
         self._facts_engine = make_engine(self._settings, application_name="paidup-facts-upgrade")
         self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
+        self._archives_engine = make_engine(
+            self._settings, application_name="paidup-archive-updates"
+        )
+        self._archive_updates = self._make_archive_updates(self._archives_engine)
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         shared = SharedStateCollector(
@@ -207,11 +214,28 @@ class Supervisor:
             lambda: self._stopping,
         )
 
-    def _make_facts_upgrade(self, engine: Engine) -> FactsUpgrade:
+    def _make_facts_upgrade(self, engine: Engine) -> WorkInSteps:
         """Return the job, with connections of its own: a long past takes long to read."""
-        outdated = OutdatedFacts(engine=engine, scope=Scope.of(self._settings))
-        return FactsUpgrade(
-            outdated.read_next, lambda: self._leads, time.monotonic, lambda: self._stopping
+        return WorkInSteps(
+            OutdatedFacts(engine=engine, scope=Scope.of(self._settings)).read_next,
+            lambda: self._leads,
+            time.monotonic,
+            lambda: self._stopping,
+            look_seconds=FACTS_UPGRADE_LOOK_SECONDS,
+            began="reading again what an earlier release read",
+            ended="read again all that an earlier release read",
+        )
+
+    def _make_archive_updates(self, engine: Engine) -> WorkInSteps:
+        """Return the job, with connections of its own: it may go on for minutes."""
+        return WorkInSteps(
+            partial(update_next_archives, engine, CatalogueCache()),
+            lambda: self._leads,
+            time.monotonic,
+            lambda: self._stopping,
+            look_seconds=ARCHIVE_UPDATES_LOOK_SECONDS,
+            began="updating archives in steps",
+            ended="updated archives in steps",
         )
 
     def _make_data_watch(self, metrics: Metrics) -> DataWatch:
@@ -260,6 +284,11 @@ class Supervisor:
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
             PeriodicJobs((self._facts_upgrade.run_if_due,), name="facts-upgrade"),
+            PeriodicJobs(
+                (self._archive_updates.run_if_due,),
+                ARCHIVE_UPDATES_LOOK_SECONDS,
+                "archive-updates",
+            ),
             PeriodicJobs((self._data_watch.run_if_leading,), DATA_WATCH_SECONDS, "data-watch"),
         )
 
@@ -315,6 +344,7 @@ class Supervisor:
         self._numbering_engine.dispose()
         self._watch_engine.dispose()
         self._facts_engine.dispose()
+        self._archives_engine.dispose()
         with suppress(RedisError):
             self._inbox.announce(self._worker_id, 0)
             self._lease.release()

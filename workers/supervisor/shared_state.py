@@ -13,6 +13,7 @@ from runtime.data_loss.reports import count_missing, count_open_accepts
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Breaker, Lane
+from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
 from runtime.telemetry import SharedState
@@ -30,6 +31,8 @@ class DatabaseState:
     ending_soon: int | None = None
     ended: int | None = None
     unsold: Mapping[str, int] | None = None
+    archive_updates: int | None = None
+    archive_updates_seconds: float | None = None
 
 
 def read_database_state(engine: Engine) -> DatabaseState:
@@ -37,6 +40,7 @@ def read_database_state(engine: Engine) -> DatabaseState:
     try:
         dead = count_open(engine)
         with engine.connect() as connection:
+            updates, updates_seconds = count_updates(connection)
             return DatabaseState(
                 dead_letters=dead,
                 changes_waiting_seconds=waiting_seconds(connection),
@@ -45,6 +49,8 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 ending_soon=count_ending_soon(connection),
                 ended=count_ended(connection),
                 unsold=count_without_grant(connection),
+                archive_updates=updates,
+                archive_updates_seconds=updates_seconds,
             )
     except SQLAlchemyError:
         return DatabaseState()

@@ -3,6 +3,7 @@
 Archives are derived, as rows are: they follow from facts, and a rebuild makes them again.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,15 +18,19 @@ from runtime.ledger.notes import notes_of_parties
 from runtime.ledger.rows import TableName, rows_of
 
 
-def wrong_archives(connection: Connection, batch: BatchState) -> list[PartyId]:
+def wrong_archives(
+    connection: Connection, batch: BatchState, updating: Collection[PartyId]
+) -> list[PartyId]:
     """Return the parties whose archives are not what their facts say, of those just projected.
 
-    Those that wait for other plans are left out: they are loaded whole until then.
+    Those that wait for other plans, and those that are updated in steps, are left out.
     """
     with_archives = {
         party: each
         for party, each in batch.parties.items()
-        if each.archives.until and each.catalogue_version == batch.plans.version
+        if each.archives.until
+        and each.catalogue_version == batch.plans.version
+        and party not in updating
     }
     stored = load_without_archives(connection, with_archives)
     noted = notes_of_parties(connection, with_archives)

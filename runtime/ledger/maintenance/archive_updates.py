@@ -14,7 +14,7 @@ after ``MAX_ROUNDS`` it is done at once. So is the update of a party in whose ar
 that lasts some days, because each such plan may prolong others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -74,9 +74,18 @@ def update_next_archives(engine: Engine, catalogues: CatalogueCache) -> int:
         return _in_transaction(engine, catalogues, needed.whole)
 
 
-def updates_in_progress(connection: Connection) -> list[UpdateProgress]:
-    """Return the updates that are not finished, the oldest first."""
-    return [UpdateProgress(**row) for row in connection.execute(_IN_PROGRESS).mappings()]
+def updates_in_progress(
+    connection: Connection, parties: Collection[str] | None = None
+) -> list[UpdateProgress]:
+    """Return the updates that are not finished, of these parties or of all, the oldest first."""
+    asked = {"parties": None if parties is None else sorted(parties)}
+    return [UpdateProgress(**row) for row in connection.execute(_IN_PROGRESS, asked).mappings()]
+
+
+def count_updates(connection: Connection) -> tuple[int, float]:
+    """Return how many updates are not finished, and the seconds since the oldest began."""
+    number, seconds = connection.execute(_COUNT).one()
+    return number, float(seconds)
 
 
 def _in_transaction(engine: Engine, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
@@ -175,8 +184,12 @@ _BEGIN_ANEW = text(
     "UPDATE archive_updates SET position = '', rounds = rounds + 1 WHERE party = :party"
 )
 _END = text("DELETE FROM archive_updates WHERE party = :party")
+_COUNT = text(
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(began_at)), 0) FROM archive_updates"
+)
 _IN_PROGRESS = text(
     "SELECT party, began_at, actor, event_id, (SELECT count(DISTINCT archive) FROM facts"
     " WHERE facts.party = archive_updates.party AND archive > position) AS archives_left"
-    " FROM archive_updates ORDER BY began_at, party"
+    " FROM archive_updates WHERE CAST(:parties AS text[]) IS NULL OR party = ANY(:parties)"
+    " ORDER BY began_at, party"
 )

@@ -22,6 +22,7 @@ from runtime.ledger.errors import FactsOutdated, LocksOutOfOrder
 from runtime.ledger.load import Stored, load
 from runtime.ledger.locks import lock, secure, time_under_locks
 from runtime.ledger.maintenance.archive_check import wrong_archives
+from runtime.ledger.maintenance.archive_updates import updates_in_progress
 from runtime.ledger.maintenance.repair import Reprojected, history_of, reproject_batch, versions_of
 from runtime.ledger.maintenance.reread import Reread, RereadBodies, read_bodies_again
 from runtime.ledger.prepare import Scope
@@ -48,6 +49,8 @@ class Rebuilt:
     decisions: list[Decision] = field(default_factory=list)
     archives: list[PartyId] = field(default_factory=list)
     """Parties whose archives were not what their facts say."""
+    updating: list[PartyId] = field(default_factory=list)
+    """Parties whose archives were being updated in steps, so that they differed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +172,9 @@ class Rebuilder:
         )
         versions = versions_of(connection, [*batch.parties, *ends])
         reprojected = reproject_batch(batch)
-        rebuilt.archives += [] if ends else wrong_archives(connection, batch)
+        updates = updates_in_progress(connection, batch.parties)
+        rebuilt.updating += [each.party for each in updates]
+        rebuilt.archives += [] if ends else wrong_archives(connection, batch, rebuilt.updating)
         history = history_of(connection, _payments_of(reprojected))
         for each in reprojected:
             decisions = list(each.decisions(batch.plans, history, versions))

@@ -10,7 +10,16 @@ from sqlalchemy import text
 from billing.envelope import parse
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
-from tests.runtime.ledger.delivery_builders import checkout, contents, customer, event
+from tests.runtime.ledger.delivery_builders import (
+    NOW,
+    checkout,
+    contents,
+    customer,
+    event,
+    intent,
+)
+from tests.runtime.ledger.moves_in_steps import end_move, every_past_is_long
+from tests.runtime.ledger.test_archives import PAYMENTS
 
 pytestmark = pytest.mark.servers
 
@@ -245,3 +254,62 @@ def test_what_waits_longest_comes_first_however_old_its_customer_is(
     (oldest,) = json.loads(paidup("links", "waiting", "--limit", "1", "--json"))["waiting"]
 
     assert oldest["target"] == "pi_of_cs_early"
+
+
+@pytest.fixture
+def regular(books: SeededDatabase) -> SeededDatabase:
+    """A user's customer who paid so often that old payments are archived."""
+    premium = {"customer": "cus_9", "metadata": {"plan_code": "premium"}}
+    bodies = [event("customer.created", customer("cus_9", "usr_9"), at=NOW - 2000 * 3600)]
+    for number in range(PAYMENTS):
+        at = NOW - (1000 - number) * 3600
+        bodies.append(event("payment_intent.succeeded", intent(f"pi_{number}", **premium), at=at))
+    books.settle(map(parse, bodies))
+    return books
+
+
+OF_REGULAR = (
+    "SELECT user_id, count(*) FROM user_entitlements WHERE active AND party = 'test:cus_9'"
+    " GROUP BY user_id ORDER BY user_id"
+)
+LINK = ("cus_9", "usr_8", "--new-user")
+
+
+def test_a_dry_run_shows_the_old_payments_that_would_follow_in_steps(
+    regular: SeededDatabase, paidup: Paidup
+) -> None:
+    with every_past_is_long():
+        would = linked(paidup, *LINK, "--dry-run")
+
+    gains = [each for each in would["access"] if each["change"] == "gains"]
+    assert len(gains) == PAYMENTS
+    assert (would["stays"], would["more_follows"]) == ([], False)
+    assert rows(regular, OF_REGULAR) == [("usr_9", PAYMENTS)]
+
+
+def test_a_link_of_a_customer_with_a_long_past_says_that_old_payments_follow(
+    regular: SeededDatabase, paidup: Paidup
+) -> None:
+    with every_past_is_long():
+        made = linked(paidup, *LINK)
+    moved = [each for each in made["access"] if each["change"] == "gains"]
+    during = rows(regular, OF_REGULAR)
+    end_move(regular.engine)
+
+    assert made["more_follows"]
+    assert made["stays"] == []
+    assert during == [("usr_8", len(moved)), ("usr_9", PAYMENTS - len(moved))]
+    assert rows(regular, OF_REGULAR) == [("usr_8", PAYMENTS)]
+
+
+def test_the_end_of_a_link_says_that_old_payments_follow_and_where_to_look(
+    regular: SeededDatabase, paidup: Paidup
+) -> None:
+    link = linked(paidup, *LINK)["link"]
+
+    with every_past_is_long():
+        said = " ".join(paidup("links", "end", link, *WHY).split())
+    end_move(regular.engine)
+
+    assert "the customer has many old payments, which follow in steps: `paidup status`" in said
+    assert rows(regular, OF_REGULAR) == [("usr_9", PAYMENTS)]

@@ -13,6 +13,7 @@ from runtime.ledger.maintenance.rebuild import Rebuilder
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.delivery_builders import contents, event, intent, unbalanced
+from tests.runtime.ledger.moves_in_steps import AFTER, PARTY, WAITING, begin_move, end_move
 
 pytestmark = pytest.mark.servers
 
@@ -197,3 +198,33 @@ def test_without_a_server_it_says_so(deployed: Callable[..., None], paidup: Paid
     paidup("rebuild", "--all", "--dry-run", code=1)
 
     assert "PostgreSQL is unreachable" in paidup.err
+
+
+def test_a_dry_run_says_of_what_differs_that_it_is_being_updated_in_steps(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    begin_move(books.engine)
+
+    said = paidup("rebuild", "--all", "--dry-run")
+    document = json.loads(paidup("rebuild", "--all", "--dry-run", "--json"))
+
+    assert "1 party was being updated in steps, hence the differences" in said
+    assert "the archives of" not in said
+    assert (document["updating"], document["archives"]) == ([PARTY], [])
+    assert document["grants"]["granted"] > 0
+    end_move(books.engine)
+    assert "updated in steps" not in paidup("rebuild", "--all", "--dry-run")
+
+
+def test_a_rebuild_ends_the_updates_of_its_parties_at_once(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    begin_move(books.engine)
+
+    said = paidup("rebuild", AFTER, "--reason", "at once")
+
+    assert "1 party was being updated in steps, which is done now" in said
+    with books.engine.connect() as connection:
+        assert list(connection.scalars(text(WAITING))) == [0]
+    found = json.loads(paidup("rebuild", "--all", "--dry-run", "--json"))
+    assert (found["rows"], found["archives"], found["updating"]) == ({}, [], [])

@@ -51,6 +51,7 @@ DOCUMENT = {
     "features_expire_at": {"max_devices": None, "signals_enabled": None},
     "grants": [],
     "catalogue_version": 1,
+    "pending_update": None,
 }
 
 
@@ -188,6 +189,7 @@ LINK_RESULT = LinkResult(
     access=(MovedAccess(change="gains", user_id="usr_1", source="pi_1", plan_code="premium"),),
     money=(MovedMoney(user_id=None, payment_ref="pi_1", amount_minor=-5, currency="usd"),),
     stays=(KeptAccess(user_id="usr_2", source="sub_1", plan_code="premium"),),
+    more_follows=False,
 )
 
 

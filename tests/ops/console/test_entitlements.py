@@ -18,6 +18,7 @@ from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import checkout, delivery, event
 from tests.runtime.ledger.delivery_builders import intent as a_payment_intent
+from tests.runtime.ledger.moves_in_steps import AFTER, BEFORE, CAUSE, begin_move, end_move
 
 pytestmark = pytest.mark.servers
 
@@ -222,6 +223,7 @@ def test_a_user_never_seen_has_nothing(entitlements: Entitlements, books: Seeded
         "features_expire_at": {},
         "grants": [],
         "catalogue_version": 1,
+        "pending_update": None,
     }
 
 
@@ -389,6 +391,43 @@ def test_an_abandoned_checkout_makes_no_user_known(
     assert read_document(entitlements, "usr_123")["features"]
 
 
+def test_a_change_that_has_not_reached_old_payments_is_named_to_all_whom_it_concerns(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    begin_move(books.engine)
+    insert(books, "customers", realm="test", stripe_customer_id="c", user_id="usr_9", party="p")
+
+    before, after, other = (read_document(entitlements, one) for one in (BEFORE, AFTER, "usr_9"))
+    of_customer = json.loads(entitlements.of_customer("cus_1").body)
+    end_move(books.engine)
+
+    assert before["pending_update"]["event_id"] == after["pending_update"]["event_id"] == CAUSE
+    assert datetime.fromisoformat(after["pending_update"]["since"]) >= NOW
+    assert [each["pending_update"] for each in of_customer["entitlements"]] == [
+        before["pending_update"]
+    ] * 2
+    assert other["pending_update"] is None
+    assert read_document(entitlements, AFTER)["pending_update"] is None
+
+
+def test_the_end_of_a_change_changes_the_document_of_a_user_whose_rows_stay(
+    entitlements: Entitlements, books: SeededDatabase
+) -> None:
+    """Only then does the ETag of the document change, too, so that no answer is 304."""
+    begin_move(books.engine)
+    during = entitlements.of_user(AFTER).body
+    with books.engine.begin() as connection:
+        connection.execute(text("DELETE FROM archive_updates"))
+
+    after = entitlements.of_user(AFTER).body
+
+    assert json.loads(during) == {
+        **json.loads(after),
+        "pending_update": json.loads(during)["pending_update"],
+    }
+    assert during != after
+
+
 def test_before_the_first_catalogue_its_version_is_null(
     entitlements: Entitlements, engine: Engine, books: SeededDatabase
 ) -> None:
@@ -453,6 +492,7 @@ def test_no_table_is_walked_through(engine: Engine, books: SeededDatabase) -> No
         "customers_party_idx",
         "subscriptions_party_idx",
         "payments_party_idx",
+        "archive_updates_pkey",
     ):
         assert index in plan
 

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -99,13 +100,23 @@ class TestEtag:
         assert again.headers["Cache-Control"] == "private, no-cache"
         assert console.reads() == {"found": 1, "unchanged": 1}
 
-    def test_it_is_strong_and_changes_with_the_answer(self, console: Console) -> None:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"features": {}},
+            {"pending_update": {"since": "2026-11-22T12:00:00+00:00", "event_id": "evt_1"}},
+        ],
+    )
+    def test_it_is_strong_and_changes_with_the_answer(
+        self, console: Console, change: dict[str, Any]
+    ) -> None:
         etag = console.read().headers["ETag"]
-        console.entitlements.document = json.dumps(DOCUMENT | {"features": {}}).encode()
+        console.entitlements.document = json.dumps(DOCUMENT | change).encode()
 
         changed = console.read(**{"If-None-Match": etag})
 
         assert changed.status_code == 200
+        assert conforms(changed, PATH)
         assert changed.headers["ETag"] != etag
         assert etag.startswith('"')
 

@@ -165,6 +165,28 @@ def test_a_free_lock_is_taken_without_waiting_for_the_others(engine: Engine) -> 
         assert locks.try_lock(other, [free, held]) == [free]
 
 
+def test_a_lock_goes_to_who_waits_for_it_before_the_next_one_may_try(engine: Engine) -> None:
+    """Hold a lock for one step after another: an event waits for one of them at most."""
+    party = PartyId("test:cus_1")
+    done = Event()
+
+    def apply_event() -> None:
+        with engine.begin() as connection:
+            locks.lock(connection, [party], above=())
+            done.wait(30)
+
+    with ThreadPoolExecutor(1) as pool, engine.connect() as steps:
+        locks.try_lock(steps, [party])
+        applied = pool.submit(apply_event)
+        until(lambda: rows(engine, WAITING) == [1], why="the event waits")
+        steps.commit()
+        tried = locks.try_lock(steps, [party])
+        done.set()
+        applied.result()
+
+    assert tried == []
+
+
 def test_an_object_that_another_transaction_names_first_is_found_out(engine: Engine) -> None:
     """Make the second transaction wait at the row; it retries and finds the party of the first."""
     mentions = frozenset({ObjectKey("test:pi_1"), ObjectKey("test:ch_1")})

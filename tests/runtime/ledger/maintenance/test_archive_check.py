@@ -8,7 +8,8 @@ from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.rebuild import Rebuilder, Rebuilt
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
-from tests.runtime.ledger.delivery_builders import rows
+from tests.runtime.ledger.delivery_builders import NOW, customer, delivery, event, intent, rows
+from tests.runtime.ledger.moves_in_steps import end_move, every_past_is_long
 from tests.runtime.ledger.test_archives import ARCHIVED, PAYMENTS, pay
 
 pytestmark = pytest.mark.servers
@@ -22,7 +23,7 @@ def old_customer(ledger: Ledger) -> None:
     pay(ledger, *range(PAYMENTS))
 
 
-def rebuild(engine: Engine, *, dry_run: bool = False) -> Rebuilt:
+def rebuild(engine: Engine, *, dry_run: bool = False, party: PartyId = PARTY) -> Rebuilt:
     rebuilder = Rebuilder(
         engine=engine,
         catalogues=CatalogueCache(),
@@ -31,7 +32,7 @@ def rebuild(engine: Engine, *, dry_run: bool = False) -> Rebuilt:
         reason="look again",
         dry_run=dry_run,
     )
-    return rebuilder.from_facts([PARTY])
+    return rebuilder.from_facts([party])
 
 
 def test_archives_that_were_not_altered_are_found_right(engine: Engine) -> None:
@@ -82,3 +83,24 @@ def test_an_archived_row_that_was_altered_is_put_right(engine: Engine) -> None:
 
     assert rows(engine, "SELECT DISTINCT amount_minor FROM payments") == [2999]
     assert rebuild(engine).decisions == []
+
+
+def test_archives_that_are_being_updated_are_named_as_such_and_not_as_wrong(
+    engine: Engine, ledger: Ledger
+) -> None:
+    """Notes of payments without a user stay in their archives until these are updated."""
+    named = {"customer": "cus_2", "metadata": {"plan_code": "premium"}}
+    paid = [
+        event("payment_intent.succeeded", intent(f"pi_x{n}", **named), at=NOW - (1000 - n) * 3600)
+        for n in range(PAYMENTS)
+    ]
+    ledger.record([delivery(body) for body in paid])
+    with every_past_is_long():
+        ledger.record([delivery(event("customer.updated", customer("cus_2", "usr_2")))])
+
+    found = rebuild(engine, dry_run=True, party=PartyId("test:cus_2"))
+
+    assert (found.updating, found.archives) == (["test:cus_2"], [])
+    end_move(engine)
+    found = rebuild(engine, dry_run=True, party=PartyId("test:cus_2"))
+    assert (found.updating, found.archives, found.decisions) == ([], [], [])
