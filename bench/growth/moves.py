@@ -17,9 +17,8 @@ from bench.past import SCOPE
 from billing.ids import Realm
 from billing.statements import OperatorLink
 from ops.statements.identifiers import new_link_id, new_statement_id
-from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.archive_updates import (
-    update_next_archives,
+    ArchiveUpdates,
     updates_in_progress,
 )
 from runtime.ledger.record import Ledger
@@ -63,7 +62,7 @@ class BenchMoves:
         return Realm(realm), customer
 
     def _steps(self) -> Iterator[LoneCost]:
-        step = partial(update_next_archives, self._engine, CatalogueCache())
+        step = ArchiveUpdates(engine=self._engine).do_next
         while self._is_under_way():
             yield self._cost(step)
 

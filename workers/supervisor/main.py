@@ -31,7 +31,7 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
 from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.maintenance.archive_updates import update_next_archives
+from runtime.ledger.maintenance.archive_updates import ArchiveUpdates
 from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.ledger.prepare import Scope
@@ -229,7 +229,7 @@ class Supervisor:
     def _make_archive_updates(self, engine: Engine) -> WorkInSteps:
         """Return the job, with connections of its own: it may go on for minutes."""
         return WorkInSteps(
-            partial(update_next_archives, engine, CatalogueCache()),
+            ArchiveUpdates(engine=engine).do_next,
             lambda: self._leads,
             time.monotonic,
             lambda: self._stopping,

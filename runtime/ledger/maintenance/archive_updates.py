@@ -15,7 +15,7 @@ that lasts some days, because each such plan may prolong others.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -62,16 +62,39 @@ class _Update:
     cause: ChangeCause
 
 
-def update_next_archives(engine: Engine, catalogues: CatalogueCache) -> int:
-    """Do the next step of the oldest update, and return how many archives it opened, at least 1.
+@dataclass(slots=True, kw_only=True)
+class ArchiveUpdates:
+    """Does updates step by step; several processes may do it at once."""
 
-    Returns 0 once no update is left. Parties that are locked are skipped, and those with facts of
-    earlier readers, which are read again first.
-    """
-    try:
-        return _in_transaction(engine, catalogues, frozenset())
-    except ArchivesNeeded as needed:
-        return _in_transaction(engine, catalogues, needed.whole)
+    engine: Engine
+    catalogues: CatalogueCache = field(default_factory=CatalogueCache)
+    _failed: set[PartyId] = field(default_factory=set)
+    """Parties of which a step failed; they are tried again after all others."""
+
+    def do_next(self) -> int:
+        """Do the next step of the oldest update, and return how many archives it opened.
+
+        It is at least 1, and 0 once no update is left. Parties that are locked are left out, and
+        those with facts of earlier readers, which are read again first.
+        """
+        try:
+            done = self._do_next(frozenset())
+        except ArchivesNeeded as needed:
+            done = self._do_next(needed.whole)
+        if not done:
+            self._failed.clear()
+        return done
+
+    def _do_next(self, whole: frozenset[PartyId]) -> int:
+        with self.engine.begin() as connection:
+            open_transaction(connection)
+            update = _next(connection, self._failed)
+            if update is None:
+                return 0
+            self._failed.add(update.party)
+            done = _step(connection, self.catalogues, update, is_whole=update.party in whole)
+        self._failed.discard(update.party)
+        return done
 
 
 def updates_in_progress(
@@ -88,20 +111,13 @@ def count_updates(connection: Connection) -> tuple[int, float]:
     return number, float(seconds)
 
 
-def _in_transaction(engine: Engine, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
-    with engine.begin() as connection:
-        return _step(connection, catalogues, whole)
-
-
-def _step(connection: Connection, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
-    open_transaction(connection)
-    update = _next(connection)
-    if update is None:
-        return 0
+def _step(
+    connection: Connection, catalogues: CatalogueCache, update: _Update, *, is_whole: bool
+) -> int:
     now, plans = time_under_locks(connection), catalogues.current(connection)
     names = _next_archives(connection, update)
-    is_whole = update.party in whole or update.rounds >= MAX_ROUNDS
-    stored = load_archives(connection, update.party, None if is_whole else names)
+    opened = None if is_whole or update.rounds >= MAX_ROUNDS else names
+    stored = load_archives(connection, update.party, opened)
     batch, decisions = project_archives(update.party, stored, plans, now)
     pending = PendingWrites()
     pending.add(update.cause, update.party, decisions)
@@ -110,7 +126,7 @@ def _step(connection: Connection, catalogues: CatalogueCache, whole: frozenset[P
         is_same = _dependencies(connection, update.party) == stored.dependencies
         by_others = stored.catalogue_version != plans.version
         _go_on(connection, update, names, is_same=is_same and not by_others)
-    # An update whose last archives events have taken out ends without opening any.
+    # An update whose last archives were taken out by events ends without opening any.
     return max(len(names), 1)
 
 
@@ -129,9 +145,10 @@ def project_archives(
     return batch, decisions
 
 
-def _next(connection: Connection) -> _Update | None:
-    """Lock the oldest update whose party is free, and return it."""
-    waiting = connection.scalars(_WAITING, {"reader": READER_NUMBER}).all()
+def _next(connection: Connection, failed: Collection[PartyId]) -> _Update | None:
+    """Lock the oldest update whose party is free and did not fail, and return it."""
+    asked = {"reader": READER_NUMBER, "failed": sorted(failed)}
+    waiting = connection.scalars(_WAITING, asked).all()
     for party in map(PartyId, waiting):
         if not try_lock(connection, [party]):
             continue
@@ -171,7 +188,7 @@ def _go_on(connection: Connection, update: _Update, names: Sequence[str], *, is_
 
 _WAITING = text(
     "SELECT party FROM archive_updates JOIN parties USING (party) WHERE reader >= :reader"
-    " ORDER BY began_at, party"
+    " AND party <> ALL(CAST(:failed AS text[])) ORDER BY began_at, party"
 )
 _ROW = text("SELECT * FROM archive_updates WHERE party = :party")
 _NEXT_ARCHIVES = text(

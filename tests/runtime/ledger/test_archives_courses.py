@@ -31,7 +31,7 @@ from runtime.ledger.deliveries import Delivery
 from runtime.ledger.errors import StatementRefused
 from runtime.ledger.load import load_without_archives
 from runtime.ledger.maintenance import archive_updates, rebuild, reproject
-from runtime.ledger.maintenance.archive_updates import update_next_archives
+from runtime.ledger.maintenance.archive_updates import ArchiveUpdates
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.notes import NOTES
 from runtime.ledger.prepare import Scope
@@ -122,7 +122,7 @@ class Courses:
         """Do a step of a change that the archives follow in steps, if there is one."""
         side = self.sides[0]
         with self._archiving(side):
-            return update_next_archives(side.engine, side.plans)
+            return ArchiveUpdates(engine=side.engine, catalogues=side.plans).do_next()
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Record a batch."""

@@ -12,7 +12,7 @@ from billing.statements import OperatorLink
 from runtime.ledger import catalogues, locks
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance import archive_updates
-from runtime.ledger.maintenance.archive_updates import update_next_archives, updates_in_progress
+from runtime.ledger.maintenance.archive_updates import ArchiveUpdates, updates_in_progress
 from runtime.ledger.maintenance.rebuild import Rebuilder
 from runtime.ledger.maintenance.reproject import reproject
 from runtime.ledger.prepare import Scope
@@ -66,8 +66,8 @@ def move(ledger: Ledger, user: str, *, hours: int = 0) -> str:
 
 def steps(engine: Engine) -> Iterator[int]:
     """Do every step, and yield how many archives each brought up to date."""
-    plans = CatalogueCache()
-    while done := update_next_archives(engine, plans):
+    updates = ArchiveUpdates(engine=engine)
+    while done := updates.do_next():
         yield done
 
 
@@ -130,7 +130,7 @@ def test_a_second_move_takes_over_from_the_first(
     old_customer: None, ledger: Ledger, engine: Engine
 ) -> None:
     move(ledger, "usr_2")
-    update_next_archives(engine, CatalogueCache())
+    ArchiveUpdates(engine=engine).do_next()
     moved_by = move(ledger, "usr_3", hours=1)
 
     assert {"usr_1", "usr_2", "usr_3"} == {user for user, _ in rows(engine, OF_USERS)}
@@ -233,8 +233,8 @@ def test_a_party_that_another_transaction_holds_is_left_for_later(
 
     with engine.connect() as other:
         locks.lock(other, [PARTY], above=())
-        assert update_next_archives(engine, CatalogueCache()) == 0
-    assert update_next_archives(engine, CatalogueCache()) == 10
+        assert ArchiveUpdates(engine=engine).do_next() == 0
+    assert ArchiveUpdates(engine=engine).do_next() == 10
 
 
 def test_an_update_that_has_begun_anew_too_often_is_done_at_once(
@@ -243,7 +243,7 @@ def test_an_update_that_has_begun_anew_too_often_is_done_at_once(
     monkeypatch.setattr(archive_updates, "MAX_ROUNDS", 0)
     move(ledger, "usr_2")
 
-    update_next_archives(engine, CatalogueCache())
+    ArchiveUpdates(engine=engine).do_next()
 
     assert rows(engine, OF_USERS) == [("usr_2", PAYMENTS)]
     assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
@@ -264,7 +264,7 @@ def test_a_rebuild_finishes_an_update(old_customer: None, ledger: Ledger, engine
 
     assert rows(engine, OF_USERS) == [("usr_2", PAYMENTS)]
     assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
-    assert update_next_archives(engine, CatalogueCache()) == 0
+    assert ArchiveUpdates(engine=engine).do_next() == 0
 
 
 def test_an_update_with_no_archive_left_ends_and_counts_so_that_the_next_one_follows(
@@ -274,6 +274,20 @@ def test_an_update_with_no_archive_left_ends_and_counts_so_that_the_next_one_fol
     with engine.begin() as connection:
         connection.execute(text("UPDATE archive_updates SET position = 'test:zz'"))
 
-    assert update_next_archives(engine, CatalogueCache()) == 1
-    assert update_next_archives(engine, CatalogueCache()) == 0
+    assert ArchiveUpdates(engine=engine).do_next() == 1
+    assert ArchiveUpdates(engine=engine).do_next() == 0
     assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
+
+
+def test_an_update_that_fails_keeps_no_other_waiting_and_is_tried_again(
+    old_customer: None, ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move(ledger, "usr_2")
+    updates = ArchiveUpdates(engine=engine)
+    with monkeypatch.context() as broken:
+        broken.setattr(archive_updates, "MAX_ROUNDS", None)
+        with pytest.raises(TypeError):
+            updates.do_next()
+
+    assert updates.do_next() == 0
+    assert updates.do_next() == 10
