@@ -15,6 +15,9 @@ from models.base import UPDATED_OFTEN, Base, one_of
 PURCHASE_STATUSES = ("paid", "pending", "expired", "failed")
 PAYMENT_STATUSES = ("pending", "succeeded", "failed", "canceled")
 
+GIVEN_HASH = "hashtextextended(entitlements::text, hash_array_extended(per_seat, 0))"
+"""A hash of what a row of ``user_entitlements`` gives, whose length no index could bear."""
+
 
 class StoredCustomer(Base):
     """A Stripe customer and its user, once an event named the user."""
@@ -117,6 +120,13 @@ class UserEntitlement(Base):
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index("user_entitlements_party_idx", "party", "archive"),
+        Index(
+            "user_entitlements_given_idx",
+            "user_id",
+            text(GIVEN_HASH),
+            "expires_at",
+            postgresql_where=text("active"),
+        ),
         {"postgresql_with": UPDATED_OFTEN},
     )
 

@@ -14,16 +14,20 @@ Writes the part ``growth`` of results.json, ``docs/growth.svg`` and the table in
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 
 from bench import report
 from bench.growth import page
-from bench.growth.report import growth_results, table
+from bench.growth.report import growth_results, moves_table, table
 from bench.growth.run import GrowthRun, GrowthScale
 from bench.machine import machine
 from bench.results_file import keep_results
+
+MOST_MOVES: Final = 3
+"""Rounds of moves: each costs what the whole past costs."""
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):
@@ -72,12 +76,14 @@ def main(*, sizes: tuple[int, ...], rounds: int, seconds: float, at_once: int, k
         Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
         with machine(Path(folder)) as servers:
             made_with = report.versions(servers)
-            cells = GrowthRun(servers, scale, console.print).run()
-    results = growth_results(cells, scale, made_with)
+            run = GrowthRun(servers, scale, console.print)
+            cells, moves = run.run(), run.moves(min(rounds, MOST_MOVES))
+    results = growth_results(cells, moves, scale, made_with)
     if keep:
         keep_results({"growth": results})
         page.write(results)
     Console().print(table(results))
+    Console().print(moves_table(results))
 
 
 if __name__ == "__main__":

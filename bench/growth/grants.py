@@ -1,6 +1,6 @@
 """Grants of a person to one user; this process states them, as ``paidup grants add`` does."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -16,6 +16,9 @@ from runtime.ledger.statements import NewStatement
 
 NAME: Final = "grant by a person to a user"
 _STATED_AT_ONCE: Final = 500
+_KINDS: Final = 5
+"""Of so many different sets of features the grants of a past are, each with its own end."""
+
 _FEATURES: Final = {"max_devices": 7}
 _ACTOR, _REASON = "bench", "measured"
 
@@ -32,7 +35,7 @@ class BenchGrants:
         """Give a user so many grants, many in one transaction."""
         while count > 0:
             few = min(count, _STATED_AT_ONCE)
-            new = [_statement(user) for _ in range(few)]
+            new = [_statement(user, number) for number in range(few)]
             self._ledger.transact(partial(self._ledger.state, new=new))
             count -= few
 
@@ -60,13 +63,14 @@ class BenchGrants:
         self._operations.add(connection, request, key=None)
 
 
-def _statement(user: str) -> NewStatement:
+def _statement(user: str, number: int) -> NewStatement:
+    now = datetime.now(UTC)
     grant = OperatorGrant(
         id=new_grant_id(),
         user_id=user,
         plan_code=None,
-        features=tuple(_FEATURES.items()),
-        starts_at=datetime.now(UTC),
-        until=None,
+        features=(("max_devices", 1 + number % _KINDS),),
+        starts_at=now,
+        until=now + timedelta(days=1 + number),
     )
     return NewStatement(id=new_statement_id(), subject=grant, actor=_ACTOR, reason=_REASON)

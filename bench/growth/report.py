@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from bench.growth.moves import MoveCosts
+from bench.growth.parties import PAYMENTS
 from bench.growth.run import PASTS, GrowthCell, GrowthScale
 
 Entry = Mapping[str, Any]
@@ -24,6 +26,16 @@ _COLUMNS: Final = (
     "rows read",
     "kB read",
 )
+_MOVED: Final = "a move after"
+_MOVE_COLUMNS: Final = {
+    "in one transaction, ms": "at_once_ms",
+    "committed at once, ms": "first_ms",
+    "steps": "steps",
+    "longest step, ms": "longest_step_ms",
+    "all steps, ms": "all_steps_ms",
+}
+"""The names of figures by the headings of their columns."""
+
 _COLOURS: Final = ("#2563eb", "#16a34a", "#f59e0b", "#dc2626", "#7c3aed")
 _WIDTH, _LEFT, _STEP, _TOP, _HEIGHT = 800, 70, 130, 50, 260
 _MOST: Final = 1000
@@ -31,7 +43,10 @@ _MOST: Final = 1000
 
 
 def growth_results(
-    cells: Sequence[GrowthCell], scale: GrowthScale, made_with: dict[str, Any]
+    cells: Sequence[GrowthCell],
+    moves: Sequence[MoveCosts],
+    scale: GrowthScale,
+    made_with: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the part of results.json; what took too long has no figures of time."""
     new = {cell.event: cell for cell in cells if cell.size == 0 and cell.event in PASTS}
@@ -39,6 +54,19 @@ def growth_results(
         "made_with": made_with,
         "scale": asdict(scale),
         "cells": [_entry(cell, new.get(cell.event)) for cell in cells],
+        "moves": [_move(each) for each in moves],
+    }
+
+
+def _move(costs: MoveCosts) -> dict[str, Any]:
+    steps = [[each.together for each in of_move] for of_move in costs.steps]
+    return {
+        "past": costs.size,
+        "at_once_ms": median(each.together for each in costs.at_once),
+        "first_ms": median(each.together for each in costs.first),
+        "steps": median(map(len, steps)),
+        "longest_step_ms": median(max(each, default=0.0) for each in steps),
+        "all_steps_ms": median(map(sum, steps)),
     }
 
 
@@ -80,6 +108,27 @@ def _figures(entry: Entry, results: Results) -> list[str]:
     if entry["worker_ms"] is None:
         return [f"not measured (over {results['scale']['seconds']:g} s)", "", "", *read]
     return [_number(entry[name]) for name in ("worker_ms", "postgresql_ms", "to_new")] + read
+
+
+def _move_rows(results: Results) -> Iterator[list[str]]:
+    for entry in results["moves"]:
+        past = f"{entry['past']:,} {PAYMENTS.past}"
+        times = [_number(entry[name]) for name in _MOVE_COLUMNS.values()]
+        yield [past, *times[:2], f"{entry['steps']:.0f}", *times[3:]]
+
+
+def moves_table(results: Results) -> Table:
+    """Return the table of moves for a terminal."""
+    shown = Table(_MOVED, *_MOVE_COLUMNS)
+    for row in _move_rows(results):
+        shown.add_row(*row)
+    return shown
+
+
+def moves_markdown(results: Results) -> str:
+    """Return the table of moves for a page."""
+    head = f"| {' | '.join([_MOVED, *_MOVE_COLUMNS])} |\n|---|{'---:|' * len(_MOVE_COLUMNS)}\n"
+    return head + "".join(f"| {' | '.join(row)} |\n" for row in _move_rows(results))
 
 
 def table(results: Results) -> Table:

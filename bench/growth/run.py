@@ -10,6 +10,7 @@ from typing import Final
 from bench import measures, mixes
 from bench.growth import grants, parties
 from bench.growth.grants import BenchGrants
+from bench.growth.moves import BenchMoves, MoveCosts
 from bench.growth.parties import GrownParty, PartyKind
 from bench.growth.reading import AmountRead, ReadingCounter, unless_too_long
 from bench.growth.system import DrainingSystem, LoneCost, cost_here
@@ -110,6 +111,20 @@ class GrowthRun:
                 measures.flowed(running, mixes.first(_WARMING, f"warming {len(turns)}"))
                 take_turns(turns, DrainingSystem(running, self._scale.seconds), self._tell)
         return list(self._cells.values())
+
+    def moves(self, rounds: int) -> list[MoveCosts]:
+        """Measure moves of customers to other users, after every past but none."""
+        engine = engine_for(self._database, application_name=APPLICATION, pool_size=1)
+        moving, found = BenchMoves(engine), []
+        for size in filter(None, self._scale.sizes):
+            self._tell(f"moving {size:,} {parties.PAYMENTS.past}")
+            (party,) = self._parties[parties.PAYMENTS.name, size]
+            costs, user = MoveCosts(size=size), party.user
+            for _ in range(rounds):
+                user = moving.move(user, costs)
+            found.append(costs)
+        engine.dispose()
+        return found
 
     # Before the rounds --------------------------------------------------------------------
 

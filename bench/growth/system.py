@@ -115,7 +115,7 @@ def _times_later(children: Mapping[int, Sequence[int]]) -> tuple[float, float]:
     return _times(children)
 
 
-def cost_here(engine: Engine, work: Callable[[], None]) -> LoneCost:
+def cost_here(engine: Engine, work: Callable[[], object]) -> LoneCost:
     """Return the cost of work in this process on the one open connection of an engine."""
     with engine.connect() as connection:
         backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()

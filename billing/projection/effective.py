@@ -4,7 +4,7 @@ The database view ``effective_entitlements`` sees current rows only. This module
 that are not yet in force, and past moments.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +22,32 @@ class EffectiveValue:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlikeGrants:
+    """Grants in force of one user with the same features, and the first and last of their ends.
+
+    ``first_end`` is None if none of them has an end, ``last_end`` if one has none. Both ``number``
+    and ``first_end`` count only where numbers add up.
+    """
+
+    entitlements: Mapping[str, Any]
+    per_seat: Collection[str]
+    number: int
+    first_end: datetime | None
+    last_end: datetime | None
+
+    @classmethod
+    def of(cls, row: EntitlementRow) -> "AlikeGrants":
+        """Return one grant, like which there is no other."""
+        return cls(
+            entitlements=row.entitlements,
+            per_seat=row.per_seat,
+            number=1,
+            first_end=row.expires_at,
+            last_end=row.expires_at,
+        )
+
+
 def merge_grants(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, Any]:
     """Return the user's features at a moment: "or", the maximum, and the sum of seats."""
     return {name: each.value for name, each in effective_values(grants, now).items()}
@@ -29,14 +55,21 @@ def merge_grants(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, A
 
 def effective_values(grants: Iterable[EntitlementRow], now: datetime) -> dict[str, EffectiveValue]:
     """Return the user's features at a moment, each with the time until which it holds."""
+    return merge_alike(AlikeGrants.of(grant) for grant in grants if in_force(grant, now))
+
+
+def merge_alike(grants: Iterable[AlikeGrants]) -> dict[str, EffectiveValue]:
+    """Return the features that these grants give, each with the time until which it holds."""
     found: dict[str, list[EffectiveValue]] = {}
     seats: dict[str, list[EffectiveValue]] = {}
     for grant in grants:
-        if in_force(grant, now):
-            for name, value in grant.entitlements.items():
-                each = EffectiveValue(value=value, expires_at=grant.expires_at)
-                kept = seats if adds_up(grant, name) else found
-                kept.setdefault(name, []).append(each)
+        for name, value in grant.entitlements.items():
+            if adds_up(grant, name):
+                summed = EffectiveValue(value=value * grant.number, expires_at=grant.first_end)
+                seats.setdefault(name, []).append(summed)
+            else:
+                each = EffectiveValue(value=value, expires_at=grant.last_end)
+                found.setdefault(name, []).append(each)
     for name, some in seats.items():
         found.setdefault(name, []).append(_sum(some))
     return {name: max(each, key=_weight) for name, each in sorted(found.items())}
@@ -64,7 +97,7 @@ def in_force(row: EntitlementRow, now: datetime) -> bool:
     return row.active and (row.expires_at is None or row.expires_at > now)
 
 
-def adds_up(row: EntitlementRow, feature: str) -> bool:
+def adds_up(row: EntitlementRow | AlikeGrants, feature: str) -> bool:
     """Return True if the feature's numbers are summed over a user's sources."""
     return feature in row.per_seat and not isinstance(row.entitlements[feature], bool)
 

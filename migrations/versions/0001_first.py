@@ -251,6 +251,9 @@ CREATE TABLE user_entitlements (
 CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
     WHERE expires_at IS NOT NULL;
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party, archive);
+CREATE INDEX user_entitlements_given_idx ON user_entitlements
+    (user_id, hashtextextended(entitlements::text, hash_array_extended(per_seat, 0)), expires_at)
+    WHERE active;
 
 CREATE TABLE user_versions (
     user_id TEXT NOT NULL,
@@ -427,8 +430,8 @@ END $$
 # Ordering jsonb puts true over false and larger numbers first, so "or" and maximum are one
 # ORDER BY. A sum of seats stops being true at the first expiry among its parts, a maximum only
 # when the last row that reaches it ends. What Stripe says is in force is in force, so ``starts_at``
-# is for people: a test clock may be years ahead of ours. NOT MATERIALIZED lets a user_id reach the
-# primary key.
+# is for people: a test clock may be years ahead of ours. NOT MATERIALIZED lets a user_id reach an
+# index.
 EFFECTIVE_ENTITLEMENTS = """
 CREATE VIEW effective_entitlements AS
 WITH in_force AS NOT MATERIALIZED (

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from billing.projection.effective import EffectiveValue, effective_values
-from billing.rows import EntitlementRow
-from models.tables import UserEntitlement
-from ops.queries.rows import load_rows
+from billing.projection.effective import AlikeGrants, EffectiveValue, merge_alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +38,6 @@ class UserAccess:
         }
 
 
-def access_at(rows: Iterable[EntitlementRow], at: datetime) -> UserAccess:
-    """Return what these rows give at a moment."""
-    return UserAccess(features=effective_values(rows, at))
-
-
-def entitlements_of(connection: Connection, user_id: str) -> tuple[EntitlementRow, ...]:
-    """Return the rows of a user as they are in this transaction."""
-    return load_rows(connection, EntitlementRow, UserEntitlement.user_id == user_id)
+def access_by(grants: Iterable[AlikeGrants]) -> UserAccess:
+    """Return what these grants give."""
+    return UserAccess(features=merge_alike(grants))

@@ -3,7 +3,7 @@
 request -check-> statement -state-> rows, audit -> the access of the user before and after
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,15 +13,18 @@ from sqlalchemy import Connection, text
 
 from billing.catalogue import Catalogue, FeatureValue
 from billing.ids import EVERY_REALM, realm_of
+from billing.projection.effective import AlikeGrants, in_force
 from billing.rows import EntitlementRow
 from billing.statements import LINK_PREFIX, OperatorGrant, OperatorStatement
 from ops.errors import CommandFailed
-from ops.statements.access import UserAccess, access_at, entitlements_of
+from ops.queries.alike_grants import load_alike_grants
+from ops.statements.access import UserAccess, access_by
 from ops.statements.identifiers import new_grant_id, new_statement_id
 from ops.statements.times import Duration
 from ops.statements.users import require_known
 from runtime.idempotency import CallResult, HitCounter, Idempotent
 from runtime.ledger import catalogues
+from runtime.ledger.decisions import Decision, EntitlementRevoked, RowUpserted
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import EndStatement, NewStatement
 
@@ -197,7 +200,8 @@ class GrantOperations:
     def _added(self, connection: Connection, request: GrantRequest) -> GrantResult:
         now = _now(connection)
         grant = self._grant(connection, request, now)
-        before = entitlements_of(connection, grant.user_id)
+        then = max(now, grant.starts_at)
+        others = load_alike_grants(connection, grant.user_id, then)
         (stated,) = self._ledger.state(
             connection,
             [
@@ -206,22 +210,34 @@ class GrantOperations:
                 )
             ],
         )
-        after = entitlements_of(connection, grant.user_id)
-        then = max(now, grant.starts_at)
-        return _result(stated.statement, request, then, before, _begun(after, grant))
+        own = _in_force(_begun(stated.decisions), then)
+        return _result(
+            stated.statement,
+            request,
+            then,
+            before=access_by(others),
+            after=access_by([*others, *own]),
+        )
 
     def _ended(self, connection: Connection, request: EndRequest) -> GrantResult:
         now = _now(connection)
         user_id = connection.scalar(_USER, {"grant": request.id})
         if user_id is None:
             raise NoSuchGrant(request.id)
-        before = entitlements_of(connection, user_id)
         end = EndStatement(
             id=new_statement_id(), subject=request.id, actor=request.actor, reason=request.reason
         )
         (stated,) = self._ledger.state(connection, [end])
-        after = entitlements_of(connection, user_id)
-        return _result(stated.statement, request, now, before, after)
+        # What the grant gave is in force no more, so these are the others.
+        others = load_alike_grants(connection, user_id, now)
+        own = _in_force(_revoked(stated.decisions), now)
+        return _result(
+            stated.statement,
+            request,
+            now,
+            before=access_by([*others, *own]),
+            after=access_by(others),
+        )
 
     def _grant(self, connection: Connection, request: GrantRequest, now: datetime) -> OperatorGrant:
         require_known(connection, request.user_id, new_user=request.new_user)
@@ -290,17 +306,29 @@ def _check_features(plans: Catalogue, request: GrantRequest) -> None:
             raise CommandFailed(f"the feature {name!r} is {kind} in the plans, not {value}")
 
 
-def _begun(rows: tuple[EntitlementRow, ...], grant: OperatorGrant) -> tuple[EntitlementRow, ...]:
-    """Return the rows as they will be once the grant has begun."""
-    return tuple(replace(row, active=True) if row.source == grant.id else row for row in rows)
+def _begun(decisions: Iterable[Decision]) -> Iterator[EntitlementRow]:
+    """Yield the rows of a new grant as they will be once it has begun."""
+    for each in decisions:
+        if isinstance(each, RowUpserted) and isinstance(each.row, EntitlementRow):
+            yield replace(each.row, active=True)
+
+
+def _revoked(decisions: Iterable[Decision]) -> Iterator[EntitlementRow]:
+    """Yield the rows of a grant as they were before it ended."""
+    return (each.before for each in decisions if isinstance(each, EntitlementRevoked))
+
+
+def _in_force(rows: Iterable[EntitlementRow], at: datetime) -> list[AlikeGrants]:
+    return [AlikeGrants.of(row) for row in rows if in_force(row, at)]
 
 
 def _result(
     statement: OperatorStatement,
     request: GrantRequest | EndRequest,
     then: datetime,
-    before: tuple[EntitlementRow, ...],
-    after: tuple[EntitlementRow, ...],
+    *,
+    before: UserAccess,
+    after: UserAccess,
 ) -> GrantResult:
     grant = statement.subject
     assert isinstance(grant, OperatorGrant)  # noqa: S101 - the request is about a grant
@@ -315,8 +343,8 @@ def _result(
         actor=request.actor,
         reason=request.reason,
         then=then,
-        before=access_at(before, then),
-        after=access_at(after, then),
+        before=before,
+        after=after,
     )
 
 

@@ -31,7 +31,7 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.inbox.recent import RecentEvents
 from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.maintenance.archive_updates import update_next_archives
+from runtime.ledger.maintenance.archive_updates import ArchiveUpdates
 from runtime.ledger.maintenance.outdated import OutdatedFacts
 from runtime.ledger.maintenance.reproject import project_due
 from runtime.ledger.prepare import Scope
@@ -229,7 +229,7 @@ class Supervisor:
             self._settings, application_name="paidup-archive-updates"
         )
         return WorkInSteps(
-            partial(update_next_archives, self._archives_engine, CatalogueCache()),
+            ArchiveUpdates(engine=self._archives_engine).do_next,
             lambda: self._leads,
             time.monotonic,
             lambda: self._stopping,

@@ -15,7 +15,7 @@ that lasts some days, because each such plan may prolong others.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -26,8 +26,10 @@ from billing.facts import READER_NUMBER
 from billing.ids import EventId, PartyId
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState
-from runtime.ledger.catalogues import CatalogueCache
+from runtime.ledger.catalogues import CatalogueCache, VersionedCatalogue
+from runtime.ledger.decisions import Decision
 from runtime.ledger.errors import ArchivesNeeded
+from runtime.ledger.load import Stored
 from runtime.ledger.load_past import load_archives
 from runtime.ledger.locks import time_under_locks, try_lock
 from runtime.ledger.write import ChangeCause, PendingWrites, write
@@ -60,16 +62,39 @@ class _Update:
     cause: ChangeCause
 
 
-def update_next_archives(engine: Engine, catalogues: CatalogueCache) -> int:
-    """Do the next step of the oldest update, and return how many archives it brought up to date.
+@dataclass(slots=True, kw_only=True)
+class ArchiveUpdates:
+    """Does updates step by step; several processes may do it at once."""
 
-    Returns 0 once nothing is left. Parties that are locked are skipped, and those with facts of
-    earlier readers, which are read again first.
-    """
-    try:
-        return _in_transaction(engine, catalogues, frozenset())
-    except ArchivesNeeded as needed:
-        return _in_transaction(engine, catalogues, needed.whole)
+    engine: Engine
+    catalogues: CatalogueCache = field(default_factory=CatalogueCache)
+    _failed: set[PartyId] = field(default_factory=set)
+    """Parties of which a step failed; they are tried again after all others."""
+
+    def do_next(self) -> int:
+        """Do the next step of the oldest update, and return how many archives it opened.
+
+        It is at least 1, and 0 once no update is left. Parties that are locked are left out, and
+        those with facts of earlier readers, which are read again first.
+        """
+        try:
+            done = self._do_next(frozenset())
+        except ArchivesNeeded as needed:
+            done = self._do_next(needed.whole)
+        if not done:
+            self._failed.clear()
+        return done
+
+    def _do_next(self, whole: frozenset[PartyId]) -> int:
+        with self.engine.begin() as connection:
+            open_transaction(connection)
+            update = _next(connection, self._failed)
+            if update is None:
+                return 0
+            self._failed.add(update.party)
+            done = _step(connection, self.catalogues, update, is_whole=update.party in whole)
+        self._failed.discard(update.party)
+        return done
 
 
 def updates_in_progress(
@@ -86,36 +111,44 @@ def count_updates(connection: Connection) -> tuple[int, float]:
     return number, float(seconds)
 
 
-def _in_transaction(engine: Engine, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
-    with engine.begin() as connection:
-        return _step(connection, catalogues, whole)
-
-
-def _step(connection: Connection, catalogues: CatalogueCache, whole: frozenset[PartyId]) -> int:
-    open_transaction(connection)
-    update = _next(connection)
-    if update is None:
-        return 0
+def _step(
+    connection: Connection, catalogues: CatalogueCache, update: _Update, *, is_whole: bool
+) -> int:
     now, plans = time_under_locks(connection), catalogues.current(connection)
     names = _next_archives(connection, update)
-    is_whole = update.party in whole or update.rounds >= MAX_ROUNDS
-    stored = load_archives(connection, update.party, None if is_whole else names)
-    batch = BatchState({update.party: stored}, plans=plans, now=now)
+    opened = None if is_whole or update.rounds >= MAX_ROUNDS else names
+    stored = load_archives(connection, update.party, opened)
+    batch, decisions = project_archives(update.party, stored, plans, now)
     pending = PendingWrites()
-    party_state = batch.parties[update.party]
-    pending.add(update.cause, update.party, batch.project(party_state))
-    batch.refuse_opened_passes(party_state)
+    pending.add(update.cause, update.party, decisions)
     write(connection, pending, batch, {})
-    if not party_state.archives.is_whole:
+    if not stored.is_whole:
         is_same = _dependencies(connection, update.party) == stored.dependencies
-        by_others = party_state.catalogue_version != plans.version
+        by_others = stored.catalogue_version != plans.version
         _go_on(connection, update, names, is_same=is_same and not by_others)
-    return len(names)
+    # An update whose last archives were taken out by events ends without opening any.
+    return max(len(names), 1)
 
 
-def _next(connection: Connection) -> _Update | None:
-    """Lock the oldest update whose party is free, and return it."""
-    waiting = connection.scalars(_WAITING, {"reader": READER_NUMBER}).all()
+def project_archives(
+    party: PartyId, stored: Stored, plans: VersionedCatalogue, now: datetime
+) -> tuple[BatchState, tuple[Decision, ...]]:
+    """Project what is loaded of a party with the archives that were opened.
+
+    Raises:
+        ArchivesNeeded: only the whole party can be projected.
+    """
+    batch = BatchState({party: stored}, plans=plans, now=now)
+    party_state = batch.parties[party]
+    decisions = batch.project(party_state)
+    batch.refuse_opened_passes(party_state)
+    return batch, decisions
+
+
+def _next(connection: Connection, failed: Collection[PartyId]) -> _Update | None:
+    """Lock the oldest update whose party is free and did not fail, and return it."""
+    asked = {"reader": READER_NUMBER, "failed": sorted(failed)}
+    waiting = connection.scalars(_WAITING, asked).all()
     for party in map(PartyId, waiting):
         if not try_lock(connection, [party]):
             continue
@@ -155,7 +188,7 @@ def _go_on(connection: Connection, update: _Update, names: Sequence[str], *, is_
 
 _WAITING = text(
     "SELECT party FROM archive_updates JOIN parties USING (party) WHERE reader >= :reader"
-    " ORDER BY began_at, party"
+    " AND party <> ALL(CAST(:failed AS text[])) ORDER BY began_at, party"
 )
 _ROW = text("SELECT * FROM archive_updates WHERE party = :party")
 _NEXT_ARCHIVES = text(

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 import bench.growth.__main__ as command
 from bench import report
 from bench.growth import page
+from bench.growth.moves import MoveCosts
 from bench.growth.parties import PAYMENTS
 from bench.growth.run import GrowthCell, GrowthScale
 from bench.growth.system import LoneCost
@@ -23,6 +24,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
         def run(self) -> list[GrowthCell]:
             return [GrowthCell(event=PAYMENTS.name, size=0, costs=[LoneCost(1.0, 0.5)])]
+
+        def moves(self, _rounds: int) -> list[MoveCosts]:
+            return []
 
     monkeypatch.setattr(command, "machine", lambda _: nullcontext())
     monkeypatch.setattr(command, "GrowthRun", FakeRun)

@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from bench.growth import page
+from bench.growth.moves import MoveCosts
 from bench.growth.parties import PAYMENTS, UPDATES
 from bench.growth.reading import AmountRead
-from bench.growth.report import growth_results, markdown, picture, table
+from bench.growth.report import growth_results, markdown, moves_markdown, picture, table
 from bench.growth.run import GrowthCell, GrowthScale
 from bench.growth.system import LoneCost
 from bench.results_file import keep_results, read_results
@@ -31,7 +32,11 @@ def measured() -> dict[str, Any]:
         ),
         GrowthCell(event=BURST, size=0, costs=NEW),
     ]
-    return growth_results(cells, SCALE, {"python": "3.11"})
+    moves = [
+        MoveCosts(size=100, at_once=OLD, first=NEW, steps=[[], [], []]),
+        MoveCosts(size=1000, at_once=OLD, first=NEW, steps=[NEW, OLD[:2], NEW[:2]]),
+    ]
+    return growth_results(cells, moves, SCALE, {"python": "3.11"})
 
 
 def test_a_ratio_is_the_median_of_the_ratios_of_the_rounds() -> None:
@@ -50,6 +55,13 @@ def test_what_took_too_long_in_any_round_has_no_time_and_what_it_reads_is_shown(
     assert "| 1,000 observations | not measured (over 30 s) |  |  | 1.00 | 2.00 |" in markdown(
         measured()
     )
+
+
+def test_a_move_stands_beside_the_same_in_one_transaction_with_its_longest_step() -> None:
+    assert moves_markdown(measured()).splitlines()[2:] == [
+        "| 100 payments | 10.0 | 7.50 | 0 | 0.00 | 0.00 |",
+        "| 1,000 payments | 10.0 | 7.50 | 2 | 10.0 | 20.0 |",
+    ]
 
 
 def test_many_updates_at_once_are_beside_no_new_one() -> None:

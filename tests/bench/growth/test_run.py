@@ -42,6 +42,24 @@ def test_a_run_measures_every_kind_after_every_past(own_machine: BenchMachine) -
     assert all(cell.read for cell in cells if cell.event in names)
 
 
+@pytest.mark.servers
+def test_moves_are_measured_at_once_and_in_steps(
+    own_machine: BenchMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.ledger.load_past.IN_STEPS_ABOVE", 10)
+    monkeypatch.setattr("runtime.ledger.maintenance.archive_updates.ARCHIVES_AT_ONCE", 10)
+    scale = GrowthScale(sizes=(0, 40), rounds=1, at_once=3, seconds=300)
+    run = GrowthRun(own_machine, scale, lambda _: None)
+    run.run()
+
+    (costs,) = run.moves(2)
+
+    assert (costs.size, len(costs.at_once), len(costs.first)) == (40, 2, 2)
+    assert all(len(steps) > 2 for steps in costs.steps)
+    everything = [*costs.at_once, *costs.first, *costs.steps[0]]
+    assert all(cost.worker > 0 for cost in everything)
+
+
 class Measured:
     """A measure that takes too long the n-th time, and counts how often it was called."""
 

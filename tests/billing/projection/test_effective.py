@@ -8,10 +8,12 @@ import pytest
 
 from billing.ids import EventId, PlanCode, Realm, UserId
 from billing.projection.effective import (
+    AlikeGrants,
     EffectiveValue,
     counts,
     effective_values,
     in_force,
+    merge_alike,
     merge_grants,
     with_changes,
 )
@@ -95,6 +97,23 @@ def test_a_sum_of_seats_holds_until_the_first_of_them_ends(ends: Any, first: Any
 
     assert effective_values(rows, NOW) == {
         "seats": EffectiveValue(value=2 * len(ends), expires_at=first)
+    }
+
+
+def test_grants_that_are_alike_merge_as_each_of_them_would() -> None:
+    features = {"n": 5, "seats": 2}
+    rows = [row(n, features, "seats", expires_at=end) for n, end in enumerate((LATE, SOON, LATE))]
+    alike = AlikeGrants(
+        entitlements=features, per_seat=["seats"], number=3, first_end=SOON, last_end=LATE
+    )
+    other = row(9, {"n": 4, "seats": 1}, "seats")
+
+    merged = merge_alike([alike, AlikeGrants.of(other)])
+
+    assert merged == effective_values([*rows, other], NOW)
+    assert merged == {
+        "n": EffectiveValue(value=5, expires_at=LATE),
+        "seats": EffectiveValue(value=7, expires_at=SOON),
     }
 
 

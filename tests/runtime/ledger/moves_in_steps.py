@@ -8,8 +8,7 @@ from sqlalchemy import Engine
 
 from billing.ids import PartyId
 from runtime.ledger import load_past
-from runtime.ledger.catalogues import CatalogueCache
-from runtime.ledger.maintenance.archive_updates import update_next_archives
+from runtime.ledger.maintenance.archive_updates import ArchiveUpdates
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import NOW, customer, delivery, event, rows
 from tests.runtime.ledger.test_archives import PAYMENTS, pay
@@ -42,7 +41,7 @@ def begin_move(engine: Engine) -> None:
 
 def end_move(engine: Engine) -> None:
     """Update the archives, all of them."""
-    while update_next_archives(engine, CatalogueCache()):
+    while ArchiveUpdates(engine=engine).do_next():
         pass
     assert rows(engine, WAITING) == [0]
 

@@ -176,6 +176,33 @@ def worlds(number: int) -> list[World]:
     return [world for world in drawn if world and world.events]
 
 
+@settings(max_examples=1000 if FULL else 10, phases=[Phase.explicit, Phase.generate])
+@given(pasts(), st.integers(0, 1_000_000))
+def test_any_facts_in_any_order_end_as_without_archives_when_these_are_changed_in_steps(
+    events: list[StatedEvent], seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311 - a failure must repeat
+    play(
+        events,
+        random.choice(CATALOGUES),
+        NOW,
+        random,
+        long_past=random.choice([0, 4]),
+        other=CATALOGUES,
+    )
+
+
+@pytest.mark.parametrize("order", ["in order", "nearly in order", "in any order"])
+def test_any_world_ends_as_without_archives_when_these_are_changed_in_steps(order: str) -> None:
+    for world in worlds(200 if FULL else 1):
+        random = Random(f"{world.plan.seed} {order}")  # noqa: S311 - a failure must repeat
+        events = arriving(events_of(world, random), order, random)
+        documents = [world.document, *world.former]
+        others = [catalogue_of(each, world.former) for each in documents]
+        end = datetime.fromtimestamp(world.now, UTC)
+        play(events, others[0], end, random, long_past=0, other=others)
+
+
 @pytest.mark.parametrize("order", ["in order", "nearly in order", "in any order"])
 def test_any_world_ends_as_without_archives(order: str) -> None:
     for world in worlds(200 if FULL else 1):
@@ -203,12 +230,25 @@ def _stated_at(event: StatedEvent) -> float:
     return event.facts[0].created_at.timestamp()
 
 
-def play(events: list[StatedEvent], catalogue: Catalogue, end: datetime, random: Random) -> None:
-    """Record events in batches while time passes, some again, and compare after each batch."""
+def play(
+    events: list[StatedEvent],
+    catalogue: Catalogue,
+    end: datetime,
+    random: Random,
+    *,
+    long_past: int = 10**9,
+    other: Sequence[Catalogue] = (),
+) -> PartyInMemory:
+    """Record events in batches while time passes, some again, and compare after each batch.
+
+    A long past is changed in steps, and compared once these are done. Sometimes ``other`` plans
+    come into force.
+    """
     party = PartyInMemory(catalogue=catalogue)
     sizes = random.choice([[1], [1, 1, 1, 2, 5]])
     now = random.choice([end, events[0].facts[0].created_at])
-    with archiving_above(random.choice([3, 6, 12]), kept=random.choice([1, 2])):
+    above, kept = random.choice([3, 6, 12]), random.choice([1, 2])
+    with archiving_above(above, kept=kept, long_past=long_past):
         place = 0
         while place < len(events):
             batch = events[place : place + random.choice(sizes)]
@@ -217,10 +257,26 @@ def play(events: list[StatedEvent], catalogue: Catalogue, end: datetime, random:
                 batch.append(replace(random.choice(events[:place]), again=True))
             now = max(now, min(end, newest(batch)))
             party.record(batch, now)
+            if random.random() < 0.5:
+                party.step(now)
+            if other and random.random() < 0.1:
+                party.project(now, random.choice(other))
             if random.random() < 0.2:
+                finish_update(party, now)
                 assert party.differences(now) == []
         party.project(end)
+        finish_update(party, end)
         assert party.differences(end) == []
+    return party
+
+
+def finish_update(party: PartyInMemory, now: datetime) -> None:
+    """Do every step of an update that is under way, and what time has changed meanwhile."""
+    steps = 0
+    while party.position is not None:
+        party.step(now)
+        steps += 1
+        assert steps < 1000, "an update never ends"
 
 
 def newest(events: Iterable[StatedEvent]) -> datetime:
