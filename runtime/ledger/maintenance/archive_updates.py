@@ -14,9 +14,10 @@ after ``MAX_ROUNDS`` it is done at once. So is the update of a party in whose ar
 that lasts some days, because each such plan may prolong others.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
@@ -33,6 +34,7 @@ from runtime.ledger.load import Stored
 from runtime.ledger.load_past import load_archives
 from runtime.ledger.locks import time_under_locks, try_lock
 from runtime.ledger.write import ChangeCause, PendingWrites, write
+from runtime.time_limits import FAILED_UPDATE_AGAIN_SECONDS
 
 ARCHIVES_AT_ONCE: Final = 100
 """Archives that one step opens: some tenths of a second, in which events of the party wait."""
@@ -64,12 +66,13 @@ class _Update:
 
 @dataclass(slots=True, kw_only=True)
 class ArchiveUpdates:
-    """Does updates step by step; several processes may do it at once."""
+    """Does updates step by step; several processes may do it at once. ``clock`` is monotonic."""
 
     engine: Engine
     catalogues: CatalogueCache = field(default_factory=CatalogueCache)
-    _failed: set[PartyId] = field(default_factory=set)
-    """Parties of which a step failed; they are tried again after all others."""
+    clock: Callable[[], float] = monotonic
+    _failed_at: dict[PartyId, float] = field(default_factory=dict)
+    """Parties of which a step failed, with the time; they are left out for a while."""
 
     def do_next(self) -> int:
         """Do the next step of the oldest update, and return how many archives it opened.
@@ -78,22 +81,25 @@ class ArchiveUpdates:
         those with facts of earlier readers, which are read again first.
         """
         try:
-            done = self._do_next(frozenset())
+            return self._do_next(frozenset())
         except ArchivesNeeded as needed:
-            done = self._do_next(needed.whole)
-        if not done:
-            self._failed.clear()
-        return done
+            for party in needed.whole:
+                del self._failed_at[party]
+            return self._do_next(needed.whole)
 
     def _do_next(self, whole: frozenset[PartyId]) -> int:
+        now = self.clock()
+        left_out = [
+            party for party, at in self._failed_at.items() if now - at < FAILED_UPDATE_AGAIN_SECONDS
+        ]
         with self.engine.begin() as connection:
             open_transaction(connection)
-            update = _next(connection, self._failed)
+            update = _next(connection, left_out)
             if update is None:
                 return 0
-            self._failed.add(update.party)
+            self._failed_at[update.party] = now
             done = _step(connection, self.catalogues, update, is_whole=update.party in whole)
-        self._failed.discard(update.party)
+        del self._failed_at[update.party]
         return done
 
 

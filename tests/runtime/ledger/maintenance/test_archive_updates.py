@@ -18,6 +18,7 @@ from runtime.ledger.maintenance.reproject import reproject
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import NewStatement
+from runtime.time_limits import FAILED_UPDATE_AGAIN_SECONDS
 from tests.runtime.ledger.delivery_builders import (
     NOW,
     customer,
@@ -28,6 +29,8 @@ from tests.runtime.ledger.delivery_builders import (
     refunded,
     rows,
 )
+from tests.runtime.ledger.long_pasts import PASSES
+from tests.workers.fakes import ManualClock
 
 pytestmark = pytest.mark.servers
 
@@ -44,9 +47,12 @@ def everything_is_a_long_past(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.ledger.maintenance.archive_updates.ARCHIVES_AT_ONCE", 10)
 
 
-def paid(number: int, plan: str = "premium", user: str = "usr_1") -> bytes:
+def paid(
+    number: int, plan: str = "premium", user: str = "usr_1", *, at: int | None = None
+) -> bytes:
     stated = intent(f"pi_{number}", customer="cus_1", metadata={"plan_code": plan, "user_id": user})
-    return event("payment_intent.succeeded", stated, at=NOW - (1000 - number) * 3600)
+    at = NOW - (1000 - number) * 3600 if at is None else at
+    return event("payment_intent.succeeded", stated, at=at)
 
 
 @pytest.fixture
@@ -283,11 +289,32 @@ def test_an_update_that_fails_keeps_no_other_waiting_and_is_tried_again(
     old_customer: None, ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move(ledger, "usr_2")
-    updates = ArchiveUpdates(engine=engine)
+    clock = ManualClock()
+    updates = ArchiveUpdates(engine=engine, clock=clock)
     with monkeypatch.context() as broken:
         broken.setattr(archive_updates, "MAX_ROUNDS", None)
         with pytest.raises(TypeError):
             updates.do_next()
 
-    assert updates.do_next() == 0
+    assert [updates.do_next(), updates.do_next()] == [0, 0]
+    clock.now += FAILED_UPDATE_AGAIN_SECONDS
     assert updates.do_next() == 10
+
+
+def test_old_payments_of_a_plan_that_lasts_some_days_move_in_one_step(
+    ledger: Ledger, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        catalogues.install(connection, PASSES, actor="ada", reason="passes")
+    long_ago = NOW - (PAYMENTS + 2) * 40 * 86_400
+    begun = event("customer.created", customer("cus_1", "usr_1"), at=long_ago)
+    ledger.record([delivery(begun)])
+    for number in range(PAYMENTS):
+        ledger.record([delivery(paid(number, at=long_ago + number * 40 * 86_400))])
+    move(ledger, "usr_2")
+    assert len(rows(engine, OF_USERS)) == 2
+
+    first, *rest = steps(engine)
+
+    assert rows(engine, OF_USERS) == [("usr_2", PAYMENTS)]
+    assert (first, rest) == (10, [])
