@@ -172,7 +172,7 @@ class ArchiveUpdate(Base):
     """A change that concerns everything of a party with a long past, and how far it has come.
 
     The archives whose name comes after ``position`` are as they were before the change. ``actor``
-    to ``reason`` are its cause, as the audit names it. ``rounds`` counts how often it began anew.
+    to ``reason`` are its cause, as the audit names it. ``rounds`` counts how often it began again.
     """
 
     __tablename__ = "archive_updates"

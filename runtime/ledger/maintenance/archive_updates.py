@@ -9,7 +9,7 @@ come meanwhile are decided as ever; one that names an archived payment moves it 
                changed | as before     ``position`` is c
 
 In the end all is as if it had been done at once. A step may find that other payments depend on what
-it opened, so that it has to stay loaded. Then earlier steps knew too little, and all begins anew;
+it opened, so that it has to stay loaded. Then earlier steps knew too little, and it begins again;
 after ``MAX_ROUNDS`` it is done at once. So is the update of a party in whose archives is a plan
 that lasts some days, because each such plan may prolong others.
 """
@@ -40,7 +40,7 @@ ARCHIVES_AT_ONCE: Final = 100
 """Archives that one step opens: some tenths of a second, in which events of the party wait."""
 
 MAX_ROUNDS: Final = 3
-"""Rounds that begin anew before everything is done at once."""
+"""Rounds that begin again before everything is done at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ def _dependencies(connection: Connection, party: PartyId) -> Dependencies:
 
 
 def _go_on(connection: Connection, update: _Update, names: Sequence[str], *, is_same: bool) -> None:
-    """Note how far the update has come, or that it begins anew."""
+    """Note how far the update has come, or that it begins again."""
     if not is_same:
         connection.execute(_BEGIN_ANEW, {"party": update.party})
     elif len(names) < ARCHIVES_AT_ONCE:
