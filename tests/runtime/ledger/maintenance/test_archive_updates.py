@@ -318,3 +318,28 @@ def test_old_payments_of_a_plan_that_lasts_some_days_move_in_one_step(
 
     assert rows(engine, OF_USERS) == [("usr_2", PAYMENTS)]
     assert (first, rest) == (10, [])
+
+
+def test_an_update_begins_anew_when_something_that_was_opened_has_to_stay_loaded(
+    ledger: Ledger, engine: Engine
+) -> None:
+    # The first one stays loaded, because it names the user first.
+    pays = ["lifetime", *["premium"] * (PAYMENTS - 5), *["lifetime"] * 4]
+    ledger.record([delivery(paid(number, plan)) for number, plan in enumerate(pays)])
+    plans = example_plans()
+    emptied = tuple(
+        replace(plan, features={}) if plan.code == "premium" else plan for plan in plans.plans
+    )
+    with engine.begin() as connection:
+        catalogues.install(connection, replace(plans, plans=emptied), actor="ada", reason="less")
+    reproject(engine, CatalogueCache(), [PARTY], actor="ada", reason="less")
+    updates, rounds = ArchiveUpdates(engine=engine), "SELECT rounds FROM archive_updates"
+
+    # One payment says for all of them that the plan gives nothing.
+    updates.do_next()
+
+    assert rows(engine, rounds) == [1]
+    for _ in iter(updates.do_next, 0):
+        assert rows(engine, rounds) in ([1], [])
+    query = "SELECT DISTINCT entitlements FROM user_entitlements WHERE plan_code = 'premium'"
+    assert rows(engine, query) == [{}]
