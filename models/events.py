@@ -179,7 +179,7 @@ class ArchiveUpdate(Base):
 
     party: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[str] = mapped_column(server_default=text("''"))
-    rounds: Mapped[int] = mapped_column(server_default=text("0"))
+    rounds: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     began_at: Mapped[datetime] = mapped_column(server_default=func.now())
     actor: Mapped[str]
     origin: Mapped[str]
