@@ -300,7 +300,7 @@ class Ownership:
         return [link for each in ids for link in self._links.get(each, ())]
 
     def _named_by(self, source: Described) -> NamedByWord:
-        """Return whom each group named, leaving out statements that name nobody."""
+        """Return whom each group named, leaving out statements that name no user."""
         return {
             word: [
                 [runs for each in group if (runs := each.by_word(word, self._identity))]
