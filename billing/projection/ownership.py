@@ -227,7 +227,7 @@ class Ownership:
             stated=stated,
             copied=stated[2],
             customer_id=_customer_in((*attempts, *invoices, *sessions)),
-            at=min((each.made_at for group in stated for each in group), default=None),
+            at=min([each.made_at for group in stated for each in group], default=None),
         )
         owner = self._resolve(described)
         billed = [each.subscription for each in invoices]
@@ -432,11 +432,11 @@ def _users(named: NamedUsers) -> set[UserId]:
 
 
 def _statements(described: Iterable[DescribedObject]) -> tuple[UserStatements, ...]:
-    return tuple(each.user_statements for each in described)
+    return tuple([each.user_statements for each in described])
 
 
 def _customer_in(described: Iterable[DescribedObject]) -> CustomerId | None:
-    return first_value(each.customer_id for each in described)
+    return first_value([each.customer_id for each in described])
 
 
 def _user_of(named: NamedUser | None) -> UserId | None:
