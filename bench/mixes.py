@@ -7,7 +7,9 @@ second mix a fifth of the deliveries are repetitions soon after the first, and o
 is hot, with ten times as many events.
 
 ``old`` customers take part in both: a share of the events are further purchases by customers with
-many payments, whose past the measured database contains (``past``).
+many payments, whose past the measured database contains (``past``). Those of a higher ``turn`` are
+newer, so samples that one database gets have rising turns: an event that is older than what a
+customer has paid since is rare, and costs more.
 
 Stripe's ids are not random: they begin with the second they were made in, in base 62. The event
 that was ``created`` at 1566204936 is ``evt_1F96eK...``, one of 1677833999 ``evt_1MhUT7...``. The
@@ -47,7 +49,9 @@ _SHAPES: Final = (Shape.OLD, Shape.NEW)
 _PURCHASE: Final = "onetime"
 _PURCHASES_APART: Final = 8 * 3600
 _NOW_APART: Final = 120
-"""Seconds between two purchases of an old customer, before the measurement and in it."""
+_TURNS_APART: Final = 9 * 3600
+"""Seconds between two purchases of an old customer, before the measurement and in it, and between
+the first of a sample and the first of the next."""
 
 _TOGETHER: Final = 50
 _ENDLESS: Final = 1_000_000
@@ -94,15 +98,24 @@ FEWER_OLD: Final = (replace(OLD[0], customers=4), OLD[1])
 """The same shares with a past of 6,200 payments."""
 
 
-def first(events: int, seed: str, *, began: int = NOW, old: Sequence[OldCustomers] = ()) -> Bodies:
+def first(
+    events: int,
+    seed: str,
+    *,
+    began: int = NOW,
+    old: Sequence[OldCustomers] = (),
+    turn: int = 0,
+) -> Bodies:
     """Return distinct events of distinct customers, with ids made from ``began`` on."""
-    mixed = _with_old(_interleaved(_customers(seed)), old, seed)
+    theirs = [chain.from_iterable(_purchases(each, seed, turn)) for each in old]
+    mixed = _with_old(_interleaved(_customers(seed)), old, theirs)
     return list(islice(_dated(mixed, began, old), events))
 
 
-def second(events: int, seed: str, *, old: Sequence[OldCustomers] = ()) -> Bodies:
+def second(events: int, seed: str, *, old: Sequence[OldCustomers] = (), turn: int = 0) -> Bodies:
     """Return deliveries, a fifth of them repetitions, with some hot customers."""
-    mixed = _with_old(_interleaved(_with_hot(_customers(seed))), old, seed)
+    theirs = [chain.from_iterable(_purchases(each, seed, turn)) for each in old]
+    mixed = _with_old(_interleaved(_with_hot(_customers(seed))), old, theirs)
     distinct = _dated(mixed, NOW, old)
     return list(islice(_repeated(distinct, Random(seed)), events))  # noqa: S311 - seeded
 
@@ -121,20 +134,21 @@ def past(old: Sequence[OldCustomers]) -> Iterator[bytes]:
     return _dated(chain.from_iterable(purchases), LONG_AGO, old)
 
 
-def _with_old(events: Iterator[bytes], old: Sequence[OldCustomers], seed: str) -> Iterator[bytes]:
+def _with_old(
+    events: Iterator[bytes], old: Sequence[OldCustomers], theirs: Sequence[Iterator[bytes]]
+) -> Iterator[bytes]:
     """Yield the events of old customers in their share, and between them the other events."""
-    theirs = [chain.from_iterable(_purchases(each, seed)) for each in old]
     for number in count():
         places = (place for place, each in enumerate(old) if number % each.every == place)
         place = next(places, None)
         yield next(events) if place is None else next(theirs[place])
 
 
-def _purchases(old: OldCustomers, seed: str) -> Iterator[Bodies]:
+def _purchases(old: OldCustomers, seed: str, turn: int) -> Iterator[Bodies]:
     """Yield further purchases, of one customer after the other, for ever."""
-    began = NOW - Random(seed).randrange(20 * DAY)  # noqa: S311 - seeded
-    for turn in count():
-        again, number = divmod(turn, old.customers)
+    began = LONG_AGO + (turn + 1) * _TURNS_APART
+    for place in count():
+        again, number = divmod(place, old.customers)
         yield _purchase(old, number, f"{seed} {again}", began + again * _NOW_APART)
 
 

@@ -30,6 +30,10 @@ from ops.up.stack import Stack
 Candidate = TypeVar("Candidate")
 
 _TEMPLATE_EVENTS: Final = 5000
+_SECOND_TURN: Final = 1
+_PACED_TURN: Final = 2
+_COURSE_TURNS: Final = _PACED_TURN + len(PACES) + 1
+"""Turns of a course's samples (``mixes``): the flow, the second mix, each pace, the backlog."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +83,16 @@ class Sample:
     backlog: mixes.Bodies
 
 
-def sampled(scale: Scale, salt: str = "") -> Sample:
-    """Return as many events as the scale says, the same for the same salt."""
+def sampled(scale: Scale, salt: str = "", *, turn: int = 0) -> Sample:
+    """Return as many events as the scale says, the same for the same salt and turn."""
     first = partial(mixes.first, old=scale.old)
     return Sample(
-        flow=first(scale.events, f"end to end{salt}"),
-        paced={rate: first(rate * scale.seconds, f"paced {rate}{salt}") for rate in PACES},
-        backlog=first(scale.backlog, f"backlog{salt}"),
+        flow=first(scale.events, f"end to end{salt}", turn=turn),
+        paced={
+            rate: first(rate * scale.seconds, f"paced {rate}{salt}", turn=turn + place)
+            for place, rate in enumerate(PACES, start=_PACED_TURN)
+        },
+        backlog=first(scale.backlog, f"backlog{salt}", turn=turn + _COURSE_TURNS - 1),
     )
 
 
@@ -178,7 +185,9 @@ class BenchRounds:
         with self._machine.stack(self._fresh("live"), 2) as running:
             course = Course(self._machine, running, self._figures)
             course.flow(self._much.flow)
-            second = mixes.second(self._scale.events, "second", old=self._scale.old)
+            second = mixes.second(
+                self._scale.events, "second", old=self._scale.old, turn=_SECOND_TURN
+            )
             rate = measures.end_to_end(running, second)
             self._note(END_TO_END, SECOND_MIX, "events/s", rate)
             course.paces(self._much.paced)
@@ -200,11 +209,11 @@ class BenchRounds:
     def _drains(self) -> None:
         candidates = [(n, False) for n in (1, 2, 3, 4)] + [(n, True) for n in (1, 2)]
         with self._machine.stack(self._fresh("drains"), 1) as running:
-            for count, second in self._by_turns(candidates):
+            for turn, (count, second) in enumerate(self._by_turns(candidates)):
                 name = processes(count, second=second)
                 kind = mixes.second if second else mixes.first
                 set_processes(running, count)
-                events = kind(self._scale.drained, name, old=self._scale.old)
+                events = kind(self._scale.drained, name, old=self._scale.old, turn=turn)
                 rate = measures.drained(running, events)
                 self._note(DRAIN, name, "events/s", rate)
 
@@ -212,16 +221,19 @@ class BenchRounds:
         return candidates if self._number % 2 else candidates[::-1]
 
     def _filled(self) -> None:
-        # The database stays from round to round, so each round has other events.
-        salt = f", filled {self._number}"
+        # The database stays from round to round, so each round has other, later events.
+        salt, turn = f", filled {self._number}", self._number * (_COURSE_TURNS + 1)
         with self._machine.stack(self._full, 2) as running:
             set_processes(running, 2)
-            events = mixes.first(self._scale.drained, f"drain{salt}", old=self._scale.old)
+            events = mixes.first(
+                self._scale.drained, f"drain{salt}", old=self._scale.old, turn=turn
+            )
             rate = measures.drained(running, events)
             self._note(DRAIN, FILLED, "events/s", rate)
         # Emptied: after a drain Redis could rewrite its file during the course.
         with self._machine.stack(self._full, 2) as running:
-            self._short_course(running, sampled(self._scale.reduced, salt), FILLED)
+            sample = sampled(self._scale.reduced, salt, turn=turn + 1)
+            self._short_course(running, sample, FILLED)
 
     # Limits and peers -------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ The fold keeps every change of these words, since the catalogue says which of th
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -58,24 +58,41 @@ NamedUsers = tuple[NamedUser, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserStatements:
-    """Every change of an object's words; ``made_at`` is the second of the object itself."""
+    """Every change of an object's words; ``made_at`` is the second of the object itself.
+
+    ``references`` are the users that its client reference named. Those in metadata are read once
+    for the same keys, since every projection asks for them again.
+    """
 
     made_at: datetime
     changes: tuple[UserStatement, ...]
+    references: NamedUsers
+    _read: dict[tuple[str, ...], NamedUsers] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    _copied: dict[tuple[str, ...], NamedUsers] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def by_metadata(self, identity: Identity) -> NamedUsers:
         """Return the users named by the object's own metadata."""
-        named = ((each.at, user_in(each.metadata, identity)) for each in self.changes)
-        return _runs(named)
+        keys = identity.metadata_keys
+        if keys not in self._read:
+            named = ((each.at, user_in(each.metadata, identity)) for each in self.changes)
+            self._read[keys] = _runs(named)
+        return self._read[keys]
 
     def by_client_reference(self) -> NamedUsers:
         """Return the users named by ``client_reference_id``."""
-        return _runs((each.at, each.client_reference_id) for each in self.changes)
+        return self.references
 
     def by_copy(self, identity: Identity) -> NamedUsers:
         """Return the users named by the copy of a subscription's metadata."""
-        named = ((each.at, user_in(each.copied_metadata, identity)) for each in self.changes)
-        return _runs(named)
+        keys = identity.metadata_keys
+        if keys not in self._copied:
+            named = ((each.at, user_in(each.copied_metadata, identity)) for each in self.changes)
+            self._copied[keys] = _runs(named)
+        return self._copied[keys]
 
     def by_word(self, word: str, identity: Identity) -> NamedUsers:
         """Return the users named by one of the words of ``[identity] user_from``."""
@@ -99,7 +116,8 @@ def fold_user_statements(
         before, words = words, _words(fields)
         if words != before:
             changes.append(UserStatement(at, *words))
-    return UserStatements(made_at=made_at, changes=tuple(changes))
+    references = _runs([(each.at, each.client_reference_id) for each in changes])
+    return UserStatements(made_at=made_at, changes=tuple(changes), references=references)
 
 
 def _states(facts: Iterable[Observation[F]]) -> Iterator[tuple[datetime, F]]:

@@ -36,6 +36,7 @@ from billing.projection.refunds import (
     parts_of_refunds,
     refunded_amount,
     totals_changed_at,
+    was_refunded,
 )
 
 FIRST_INVOICE_WITHIN = timedelta(hours=1)
@@ -312,12 +313,15 @@ def _stands_alone(match: InvoiceMatch, billed: BilledAmounts) -> bool:
 
 def _match(matched: MatchedPayments, matches: Iterable[InvoiceMatch], refs: Iterable[str]) -> None:
     """Match one to one by the nearest time; each of them is matched at most once."""
+    free = [_free_payment(matched, ref) for ref in refs]
+    if not free:
+        return  # the usual case
     unpaired = [
         OpenInvoice(match.ref, (match.customer_id, money.amount, money.currency), money.at)
         for match in matches
         if (money := match.paid) and not match.payments
     ]
-    for key, ref in nearest_pairs(unpaired, [_free_payment(matched, ref) for ref in refs]):
+    for key, ref in nearest_pairs(unpaired, free):
         matched.matches[key].payments.append(ref)
         matched.matches[key].inferred = True
 
@@ -389,6 +393,8 @@ def _money_back(objects: RealmObjects, matched: MatchedPayments) -> dict[str, Mo
     """Return what went back of each payment and of each uncovered rest."""
     back: dict[str, MoneyBack] = {}
     for ref, payment in matched.payments.items():
+        if ref in matched.received and not was_refunded(payment):
+            continue  # the usual case: its money came and stayed
         refunded = refunded_amount(payment, matched.received.get(ref))
         if (changed_at := totals_changed_at(payment, refunded)) or refunded:
             back[ref] = MoneyBack(

@@ -227,7 +227,7 @@ class Ownership:
             stated=stated,
             copied=stated[2],
             customer_id=_customer_in((*attempts, *invoices, *sessions)),
-            at=min((each.made_at for group in stated for each in group), default=None),
+            at=min([each.made_at for group in stated for each in group], default=None),
         )
         owner = self._resolve(described)
         billed = [each.subscription for each in invoices]
@@ -282,25 +282,29 @@ class Ownership:
     def _resolve(self, source: Described) -> SourceOwner:
         customer = self._customer(source.customer_id)
         named = self._named_by(source)
-        copied = [each.by_copy(self._identity) for each in source.copied]
+        copied = [runs for each in source.copied if (runs := each.by_copy(self._identity))]
         user_id = (
             self._stated(source, named, customer)
             or customer.named_for(source.at)
             or _user_of(_newest(copied))
         )
-        everyone = {link.user_id for ids in source.ids for link in self._links_of(ids)}
-        said = [copied, *(group for groups in named.values() for group in groups)]
-        everyone |= {each.user_id for group in said for runs in group for each in runs}
+        said = [*copied, *(runs for groups in named.values() for group in groups for runs in group)]
+        everyone = {each.user_id for runs in said for each in runs}
+        everyone |= {link.user_id for ids in source.ids for link in self._links_of(ids)}
         candidates = () if user_id else tuple(each.user_id for each in customer.named_first)
         return SourceOwner(user_id, candidates, customer.all_time | everyone)
 
     def _links_of(self, ids: Iterable[str]) -> list[LinkState]:
+        if not self._links:
+            return []  # the usual case
         return [link for each in ids for link in self._links.get(each, ())]
 
     def _named_by(self, source: Described) -> NamedByWord:
+        """Return whom each group named, leaving out statements that name no user."""
         return {
             word: [
-                [each.by_word(word, self._identity) for each in group] for group in source.stated
+                [runs for each in group if (runs := each.by_word(word, self._identity))]
+                for group in source.stated
             ]
             for word in self._identity.user_from
         }
@@ -309,7 +313,8 @@ class Ownership:
         self, source: Described, named: NamedByWord, customer: CustomerUsers
     ) -> UserId | None:
         """Return the user by a link, by the source's own words or by its customer's own user."""
-        if linked := first_value(_newest_link(self._links_of(ids)) for ids in source.ids):
+        links = (self._links_of(ids) for ids in source.ids)
+        if self._links and (linked := first_value(map(_newest_link, links))):
             return customer.moved(linked)
         for word, groups in named.items():
             if stated := first_value(map(_newest, groups)):
@@ -418,8 +423,8 @@ def _moves(own: NamedUsers, links: Sequence[NamedUser]) -> tuple[Move, ...]:
 
 def _newest(named: Iterable[NamedUsers]) -> NamedUser | None:
     """Return the newest of several objects' statements; within a second, of the lower user id."""
-    stated = sorted(runs[-1] for runs in named if runs)
-    return max(stated, key=lambda each: each.since, default=None)
+    stated = sorted([runs[-1] for runs in named])
+    return max(stated, key=lambda each: each.since) if stated else None
 
 
 def _users(named: NamedUsers) -> set[UserId]:
@@ -427,11 +432,11 @@ def _users(named: NamedUsers) -> set[UserId]:
 
 
 def _statements(described: Iterable[DescribedObject]) -> tuple[UserStatements, ...]:
-    return tuple(each.user_statements for each in described)
+    return tuple([each.user_statements for each in described])
 
 
 def _customer_in(described: Iterable[DescribedObject]) -> CustomerId | None:
-    return first_value(each.customer_id for each in described)
+    return first_value([each.customer_id for each in described])
 
 
 def _user_of(named: NamedUser | None) -> UserId | None:

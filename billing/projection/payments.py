@@ -130,7 +130,7 @@ def _money_of_attempts(
 ) -> ReceivedMoney | None:
     """Return the sum of the charges, or the intent's amount, which is final once it succeeded."""
     intended = intent.collected if intent else None
-    total = sum(money.amount for money in charged)
+    total = sum([money.amount for money in charged])
     if intent and intended:
         total = intended.amount if intent.succeeded else max(total, intended.amount)
     witnesses = charged or ([intended] if intended else [])
@@ -147,7 +147,7 @@ def _money_promised(payment: PaymentObjects) -> ReceivedMoney | None:
 
 
 def _seen_first(witnesses: list[ReceivedMoney], amount: int) -> ReceivedMoney:
-    return ReceivedMoney(amount, witnesses[0].currency, min(money.at for money in witnesses))
+    return ReceivedMoney(amount, witnesses[0].currency, min([money.at for money in witnesses]))
 
 
 def returned_at(payment: PaymentObjects) -> datetime | None:

@@ -13,6 +13,11 @@ from billing.objects.payment_intents import IntentState
 from billing.projection.payments import PaymentObjects, returned_at
 
 
+def was_refunded(payment: PaymentObjects) -> bool:
+    """Return True if anything says that money of it went back by a refund, or may have."""
+    return bool(payment.refunds) or any(charge.refunded for charge in payment.charges)
+
+
 def refunded_amount(payment: PaymentObjects, received: ReceivedMoney | None) -> int:
     """Return the amount refunded, which is never more than what was received.
 

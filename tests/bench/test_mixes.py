@@ -101,6 +101,17 @@ def test_the_past_of_old_customers_has_all_their_payments_before_every_mix() -> 
     assert not {event["id"] for event in past} & {event["id"] for event in mixed}
 
 
+def test_old_customers_pay_later_in_a_later_turn() -> None:
+    name = OLD[0].ids[0].decode()
+
+    def moments(turn: int) -> list[int]:
+        events = mixes.first(2000, f"seed {turn}", old=OLD, turn=turn)
+        return [json.loads(body)["created"] for body in events if customer_of(body) == name]
+
+    assert max(moments(0)) < min(moments(1))
+    assert max(moments(1)) < min(moments(2))
+
+
 def test_an_old_customer_has_one_user_and_pays_at_different_minutes() -> None:
     events = [*mixes.past(OLD), *mixes.first(2000, "seed", old=OLD)]
     name = OLD[0].ids[0].decode()

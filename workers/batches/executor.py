@@ -180,7 +180,8 @@ class BatchExecutor:
                 result += _all(part, Suspect())
             elif isinstance(tried := self._try(part, lock_seconds), BatchResult):
                 result += tried
-                resting.update(_partition(each) for each in part if tried.rests)
+                if tried.rests:
+                    resting.update(map(_partition, part))
             elif len(part) > 1:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
