@@ -509,13 +509,15 @@ def _ever_named(
 ) -> Iterator[PlanReference]:
     """Yield what each object of a purchase names by itself; one of them decided before others came.
 
-    What stands on the invoice of a subscription is named by its lines alone.
+    What stands on the invoice of a subscription is named by its lines alone, unless a checkout in
+    mode ``payment`` sold it.
     """
     yield from (line.reference for line in lines)
-    if session and session.mode == "payment":
-        yield from (reference_of_line(line) for line in session.lines.lines)
-        yield from _first_of_each((session.stated, *session.stated_before), lookup)
-    if not (evidence.match and evidence.match.subscription):
+    sold_by = session if session and session.mode == "payment" else None
+    if sold_by:
+        yield from (reference_of_line(line) for line in sold_by.lines.lines)
+        yield from _first_of_each((sold_by.stated, *sold_by.stated_before), lookup)
+    if sold_by or not (evidence.match and evidence.match.subscription):
         intents = [each.intent.stated for each in evidence.linked if each.intent]
         bills = [evidence.invoice.stated] if evidence.invoice else []
         yield from _first_of_each([*intents, *bills], lookup)

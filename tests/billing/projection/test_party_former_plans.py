@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.catalogue import Catalogue, read_catalogue
@@ -64,7 +64,17 @@ def _apart(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return apart
 
 
+def sold_with_a_bill_of_a_subscription() -> list[Fact]:
+    """Return a checkout of ``platinum`` on whose payment ``basic`` stands."""
+    return [
+        checkout(price_id=None, plan_code="platinum", invoice="in_1"),
+        intent(plan_code="basic"),
+        invoice(lines=(), amount_paid=0),
+    ]
+
+
 @given(HISTORIES, st.lists(CATALOGUES, min_size=2, max_size=4))
+@example(sold_with_a_bill_of_a_subscription(), [selling(basic=""), selling(platinum="")])
 def test_every_row_there_ever_was_stays_and_what_is_not_sold_is_not_in_force(
     facts: list[Fact], catalogues: list[Catalogue]
 ) -> None:
@@ -207,6 +217,16 @@ def test_a_fee_that_was_a_plan_of_a_former_catalogue_is_no_part_of_a_subscriptio
     assert not project_facts(facts).purchases
     (row,) = project_facts(facts, catalogue=sold_once).purchases.values()
     assert (row.price, row.plan_code) == ("price_x", None)
+
+
+def test_a_plan_on_the_payment_of_a_checkout_stays_if_its_bill_is_of_a_subscription() -> None:
+    facts, former = sold_with_a_bill_of_a_subscription(), selling(basic="")
+    sold = selling(basic="", platinum="").with_former([former])
+
+    assert by_plan(project_facts(facts, catalogue=former)).keys() == {"basic"}
+    rows = by_plan(project_facts(facts, catalogue=sold))
+    assert {plan: row.active for plan, row in rows.items()} == {"basic": False, "platinum": True}
+    assert rows["basic"].because == "Purchase pi_1 turned out to be of another plan."
 
 
 def test_a_plan_that_two_events_of_a_checkout_name_only_together_keeps_its_row() -> None:
