@@ -172,7 +172,8 @@ class ArchiveUpdate(Base):
     """A change that concerns everything of a party with a long past, and how far it has come.
 
     The archives whose name comes after ``position`` are as they were before the change. ``actor``
-    to ``reason`` are its cause, as the audit names it. ``rounds`` counts how often it began again.
+    to ``reason`` are its cause, as the audit names it; of several changes, the last. ``again`` if
+    another round has to follow, and ``rounds`` counts those that did.
     """
 
     __tablename__ = "archive_updates"
@@ -180,6 +181,7 @@ class ArchiveUpdate(Base):
     party: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[str] = mapped_column(server_default=text("''"))
     rounds: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    again: Mapped[bool] = mapped_column(server_default=text("false"))
     began_at: Mapped[datetime] = mapped_column(server_default=func.now())
     actor: Mapped[str]
     origin: Mapped[str]

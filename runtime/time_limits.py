@@ -410,6 +410,10 @@ ARCHIVE_UPDATES_LOOK_SECONDS: Final = 0.5
 """Between two looks for archives to update in steps, once none was left or an event had the lock of
 their party. Until the last step, old payments count for whom they counted before."""
 
+WHOLE_UPDATE_IDLE_SECONDS: Final = 60.0
+"""A pause of a transaction that updates all archives of a party at once. It computes for seconds,
+and nothing but events of that party wait for it."""
+
 FAILED_UPDATE_AGAIN_SECONDS: Final = 30.0
 """Until the archives of a party are updated again after a step failed. Those of others do not wait
 for it, and the log names the error no more often."""

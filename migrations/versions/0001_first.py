@@ -136,6 +136,7 @@ CREATE TABLE archive_updates (
     party TEXT NOT NULL,
     position TEXT DEFAULT '' NOT NULL,
     rounds INTEGER DEFAULT 0 NOT NULL,
+    again BOOLEAN DEFAULT false NOT NULL,
     began_at TIMESTAMPTZ DEFAULT now() NOT NULL,
     actor TEXT NOT NULL,
     origin TEXT NOT NULL,

@@ -20,6 +20,7 @@ from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.ledger import catalogues
 from runtime.ledger.maintenance import scan
+from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.plans_file import read_plans
 from runtime.settings import Settings
 
@@ -152,6 +153,7 @@ def _diff(settings: Settings, file: Path | None, *, limit: int, as_json: bool) -
                 report(found.parties)
         with connections.read_snapshot(engine) as connection:
             shown = list(found.shown(connection))
+            found.updating, _ = count_updates(connection)
     if as_json:
         print_json(diff_document(path, record.version, found, shown, same=same))
     else:

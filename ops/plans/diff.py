@@ -64,6 +64,8 @@ class PlansDiff:
     """The purchases that had ended and begin again, which ``plans apply`` refuses."""
     shown_revived: list[RevivedPurchase] = field(default_factory=list)
     """The first ``limit`` of them."""
+    updating: int = 0
+    """The parties whose old payments still follow an earlier change in steps."""
     _shown: dict[UserId, list[GrantChange]] = field(default_factory=dict)
 
     def add_parties(self, engine: Engine, parties: list[PartyId]) -> None:

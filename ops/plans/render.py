@@ -21,6 +21,7 @@ def diff_document(
         "catalogue_version": version,
         "same_plans": same,
         "parties": diff.parties,
+        "updating_parties": diff.updating,
         "users": len(diff.users),
         "grants": {change: diff.changes[change] for change in CHANGES.values()},
         "shown": len(shown),
@@ -77,8 +78,15 @@ def _summary(path: Path, version: int, diff: PlansDiff, *, same: bool) -> str:
     users = format_count(len(diff.users), "user")
     return (
         f"\n{path} {relation} the plans of record (version {version}): access of {users}"
-        f" would change (grants: {counted}); nothing was changed"
+        f" would change (grants: {counted}); nothing was changed{_updating(diff)}"
     )
+
+
+def _updating(diff: PlansDiff) -> str:
+    if not diff.updating:
+        return ""
+    parties = format_count(diff.updating, "party", "parties")
+    return f"; old payments of {parties} follow an earlier change in steps, and count as before it"
 
 
 def _by_users(unknown: Mapping[str, UnlistedPrice]) -> list[tuple[str, UnlistedPrice]]:

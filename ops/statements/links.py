@@ -228,7 +228,7 @@ class LinkOperations:
             access=tuple(_access(change.decisions)),
             money=tuple(_money(change.decisions)),
             stays=tuple(_stays(connection, statement, change.decisions)),
-            more_follows=change.leaves_archives,
+            more_follows=bool(connection.scalar(_FOLLOWS, {"key": statement.object_key})),
         )
 
 
@@ -275,6 +275,10 @@ def _stays(
 
 _IS_LINK = text("SELECT id FROM operator_statements WHERE subject = :link AND kind = 'link'")
 _KNOWN = text("SELECT object_key FROM memberships WHERE object_key = ANY(:keys)")
+_FOLLOWS = text(
+    "SELECT EXISTS (SELECT FROM archive_updates JOIN memberships USING (party)"
+    " WHERE object_key = :key)"
+)
 _IN_FORCE = text(
     "SELECT user_id, source, plan_code FROM user_entitlements WHERE active AND"
     " (expires_at IS NULL OR expires_at > now()) AND party ="

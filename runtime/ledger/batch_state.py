@@ -234,8 +234,7 @@ class BatchState:
         before = archives.dependencies
         archives.dependencies = dependencies_of(party_state.folded.realms, archives.until)
         if passes_in(before) != passes_in(archives.dependencies):
-            whole = frozenset({party_state.name})
-            raise ArchivesNeeded(whole=whole, changed=frozenset(), keys={})
+            raise ArchivesNeeded(whole=frozenset({party_state.name}))
 
     def _look_at_archives(self, party_state: PartyState, facts: Collection[Fact]) -> None:
         """Find out whether these new facts may change, or be changed by, what was not loaded."""

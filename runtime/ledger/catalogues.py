@@ -7,13 +7,14 @@ can commit by the old one.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.catalogue import Catalogue, read_catalogue, write_catalogue
+from billing.catalogue import Catalogue, Identity, read_catalogue, write_catalogue
 from runtime.ledger.errors import CatalogueMissing
 
 LOCK = 0x7061_6964_6361  # "paidca"
@@ -91,6 +92,12 @@ def current_catalogue(connection: Connection) -> VersionedCatalogue:
     return CatalogueCache().current(connection)
 
 
+def identities(connection: Connection, versions: Collection[int]) -> list[Identity]:
+    """Return where the catalogues of these versions read the user."""
+    documents = connection.scalars(_DOCUMENTS, {"versions": sorted(versions)})
+    return [read_catalogue(each).identity for each in documents]
+
+
 def differs(connection: Connection, catalogue: Catalogue) -> bool:
     """Return True if these plans differ from those in force in substance, not only in spelling.
 
@@ -149,6 +156,7 @@ def switch(engine: Engine, catalogue: Catalogue, *, actor: str, reason: str) -> 
         return Switch(version=made, made=True)
 
 
+_DOCUMENTS = text("SELECT document FROM catalogues WHERE version = ANY(:versions)")
 _BRIEFLY = text("SET LOCAL lock_timeout = '1500ms'")
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:lock)")
 _INSERT = text(

@@ -142,7 +142,7 @@ def decide(
     until = limits.clock() + limits.deciding_seconds
     # A discard waits for the rows that `admit` inserted. What was discarded before is seen here.
     not_dead = names - opening.dead_letters.keys()
-    needs = BatchNeeds([_needs(work) for work in works], plans.version, request, not_dead)
+    needs = BatchNeeds([_needs(work) for work in works], plans, request, not_dead)
     stored = load_past(connection, secured, needs)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
     steps = _steps(batch, works, _turns(works, secured, stored), lambda: limits.clock() >= until)

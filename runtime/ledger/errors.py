@@ -58,15 +58,15 @@ class ArchivesNeeded(LedgerError):
         self,
         *,
         whole: frozenset[PartyId],
-        changed: frozenset[PartyId],
-        keys: Mapping[PartyId, frozenset[str]],
+        changed: frozenset[PartyId] = frozenset(),
+        keys: Mapping[PartyId, frozenset[str]] | None = None,
     ) -> None:
         self.whole = whole
         self.changed = changed
-        self.keys = keys
+        self.keys = keys or {}
+        named = ", ".join(sorted({*whole, *changed, *self.keys}))
         super().__init__(
-            f"archives of {', '.join(sorted({*whole, *changed, *keys}))} have to be loaded, too;"
-            " nothing was written, try again"
+            f"archives of {named} have to be loaded, too; nothing was written, try again"
         )
 
 

@@ -23,6 +23,7 @@ from billing.archiving.special_keys import keys_of_invoices, keys_referred_to
 from billing.fact_codec import fact_from_json
 from billing.facts import Fact
 from billing.ids import ObjectKey, PartyId, stripe_id_of
+from runtime.ledger.catalogues import VersionedCatalogue, identities
 from runtime.ledger.load import (
     ARCHIVED,
     OPENED,
@@ -80,14 +81,14 @@ class EventNeeds:
 
 
 class BatchNeeds(NamedTuple):
-    """The needs of a batch of events, which are projected by plans of this version.
+    """The needs of a batch of events, which are projected by these plans.
 
     ``request`` is what an earlier try turned out to need, ``not_dead`` are keys of events that had
     no open or discarded dead letter before.
     """
 
     events: Sequence[EventNeeds]
-    version: int
+    plans: VersionedCatalogue
     request: ArchiveRequest
     not_dead: Iterable[str]
 
@@ -118,22 +119,40 @@ def _needed_whole(
     merged = frozenset(secured.ends) | frozenset(secured.ends.values())
     restated = _restated(connection, archived, needs.events)
     whole = frozenset(archived) & (merged | restated | needs.request.whole)
-    by_others = _by_other_plans(archived, needs.version)
+    by_others = _by_other_plans(archived, needs.plans)
     changed = frozenset(archived) & (by_others | needs.request.changed) - whole
-    in_steps = (
-        frozenset[PartyId]() if needs.request.at_once else _with_long_past(connection, changed)
-    )
+    may_wait = {} if needs.request.at_once else {party: archived[party] for party in changed}
+    in_steps = _in_steps(connection, may_wait, needs.plans)
     for party in in_steps:
         archived[party].in_steps = True
     return whole | (changed - in_steps)
 
 
-def _by_other_plans(parties: Mapping[PartyId, Stored], version: int) -> frozenset[PartyId]:
+def _by_other_plans(
+    parties: Mapping[PartyId, Stored], plans: VersionedCatalogue
+) -> frozenset[PartyId]:
     return frozenset(
         party
         for party, each in parties.items()
-        if each.has_more and each.catalogue_version != version
+        if each.has_more and each.catalogue_version != plans.version
     )
+
+
+def _in_steps(
+    connection: Connection, changed: Mapping[PartyId, Stored], plans: VersionedCatalogue
+) -> frozenset[PartyId]:
+    """Return the parties whose archives may change after what is loaded.
+
+    If other plans read the user elsewhere, who named a user first may be archived. Without it, what
+    is loaded would have no user until a step finds it.
+    """
+    long_past = _with_long_past(connection, changed)
+    by_others = _by_other_plans({party: changed[party] for party in long_past}, plans)
+    versions = filter(None, (changed[party].catalogue_version for party in by_others))
+    before = identities(connection, frozenset(versions)) if by_others else []
+    if any(each != plans.catalogue.identity for each in before):
+        return long_past - by_others
+    return long_past
 
 
 def _with_long_past(connection: Connection, parties: Collection[PartyId]) -> frozenset[PartyId]:
@@ -145,17 +164,17 @@ def _with_long_past(connection: Connection, parties: Collection[PartyId]) -> fro
 
 
 def load_for_plans(
-    connection: Connection, parties: Iterable[PartyId], version: int
+    connection: Connection, parties: Iterable[PartyId], plans: VersionedCatalogue
 ) -> dict[PartyId, Stored]:
-    """Return what these parties need to be projected by the plans of this version.
+    """Return what these parties need to be projected by these plans.
 
     Raises:
         FactsOutdated: earlier readers wrote facts of one of the parties.
     """
     stored = load_without_archives(connection, parties)
     refuse_outdated(stored)
-    by_others = _by_other_plans(stored, version)
-    in_steps = _with_long_past(connection, by_others)
+    by_others = _by_other_plans(stored, plans)
+    in_steps = _in_steps(connection, {party: stored[party] for party in by_others}, plans)
     _load_whole(connection, {party: stored[party] for party in by_others - in_steps})
     for party in in_steps:
         stored[party].in_steps = True

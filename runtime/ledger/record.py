@@ -278,7 +278,7 @@ def _stage(pending: PendingWrites, step: Step) -> None:
     cause = _cause(prepared.delivery)
     pending.add(cause, step.party, step.decisions)
     if step.leaves_archives:
-        pending.archive_updates[step.party] = cause
+        pending.leave_archives(step.party, cause, step.decisions)
 
 
 def _cause(delivery: Delivery) -> ChangeCause:

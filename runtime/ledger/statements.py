@@ -118,7 +118,7 @@ def _decided(
         EventNeeds(mentions=frozenset(fact.mentions), facts=(fact,), restates=frozenset())
         for fact in facts
     ]
-    stored = load_past(connection, secured, BatchNeeds(events, plans.version, request, ()))
+    stored = load_past(connection, secured, BatchNeeds(events, plans, request, ()))
     batch = BatchState(stored, plans=plans, now=now, request=request)
     changes = []
     for statement, fact, assignment in zip(statements, facts, secured.assignments, strict=True):
@@ -138,7 +138,7 @@ def _stage(pending: PendingWrites, party: PartyId, change: StatedChange) -> None
     pending.audit.append(_audit(cause, change.statement))
     pending.add(cause, party, change.decisions)
     if change.leaves_archives:
-        pending.archive_updates[party] = cause
+        pending.leave_archives(party, cause, change.decisions)
 
 
 def _statement(

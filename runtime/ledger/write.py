@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Any, Final, NamedTuple, assert_never
 
 from sqlalchemy import Connection, text
 
@@ -78,6 +78,16 @@ class ChangeCause:
     reason: str | None = None
 
 
+class LeftArchives(NamedTuple):
+    """The cause by which archives have to be changed.
+
+    ``is_audited`` if by it something changed that the audit names: access, money, an owner.
+    """
+
+    cause: ChangeCause
+    is_audited: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class PendingWrites:
     """Everything one transaction is going to write, gathered step by step.
@@ -93,8 +103,8 @@ class PendingWrites:
     terms: dict[tuple[Term, ObjectKey], PartyId] = field(default_factory=dict)
     """The party by term and object."""
     versions: PendingVersions = field(default_factory=PendingVersions)
-    archive_updates: dict[PartyId, ChangeCause] = field(default_factory=dict)
-    """The last cause by which the archives of a party have to be changed, in steps."""
+    archives_left: dict[PartyId, "LeftArchives"] = field(default_factory=dict)
+    """Parties whose archives have to be changed as well, in steps."""
 
     def add_terms(self, party: PartyId, facts: Sequence[Fact], terms: Iterable[Term]) -> None:
         """Add the search terms of an event's object, for its customer where it has one."""
@@ -123,6 +133,14 @@ class PendingWrites:
                     self.audit.append(_audit_of_note(cause, decision))
                 case _:
                     assert_never(decision)
+
+    def leave_archives(
+        self, party: PartyId, cause: ChangeCause, decisions: Iterable[Decision]
+    ) -> None:
+        """Have the archives of a party changed in steps by what was decided for what is loaded."""
+        is_audited = any(not isinstance(each, RowUpserted | RowDeleted) for each in decisions)
+        if is_audited or party not in self.archives_left:
+            self.archives_left[party] = LeftArchives(cause, is_audited)
 
     def renew(self, party: PartyId, party_state: PartyState, version: int) -> None:
         """Write entitlements again that were loaded under another catalogue version."""
@@ -155,7 +173,7 @@ def write(
         _write_rows(connection, table, pending, batch, ends)
     insert_rows(connection, PaymentEvent, pending.money)
     put_away(connection, archived)
-    _begin_updates(connection, pending.archive_updates)
+    _begin_updates(connection, pending.archives_left)
     _write_parties(connection, batch, archived)
     raised = raise_versions(connection, pending.versions.steps)
     audit = [_numbered(entry, batch, pending.versions, raised) for entry in pending.audit]
@@ -177,19 +195,27 @@ def _absorb(connection: Connection, ends: Mapping[PartyId, PartyId]) -> None:
             connection.execute(text(f"DELETE FROM {table} WHERE party = :party"), names)  # noqa: S608
 
 
-def _begin_updates(connection: Connection, causes: Mapping[PartyId, ChangeCause]) -> None:
-    """Have the archives of these parties changed in steps, from the first one on."""
-    rows = [{"party": party, **asdict(cause)} for party, cause in sorted(causes.items())]
+def _begin_updates(connection: Connection, left: Mapping[PartyId, LeftArchives]) -> None:
+    """Have archives changed in steps, from the first one on.
+
+    An update that is under way keeps its cause, unless by the new one something changed that the
+    audit names. An event may tell of something older, by which nothing moves.
+    """
+    rows = {party: {"party": party, **asdict(each.cause)} for party, each in sorted(left.items())}
     if rows:
-        connection.execute(_BEGIN_UPDATE, rows)
+        connection.execute(_BEGIN_UPDATE, list(rows.values()))
+    if taken_over := [rows[party] for party in rows if left[party].is_audited]:
+        connection.execute(_TAKE_OVER, taken_over)
 
 
 _BEGIN_UPDATE = text(
     "INSERT INTO archive_updates (party, actor, origin, occurred_at, event_id, event_type, reason)"
     " VALUES (:party, :actor, :origin, :occurred_at, :event_id, :event_type, :reason)"
-    " ON CONFLICT (party) DO UPDATE SET position = '', rounds = 0, actor = excluded.actor,"
-    " origin = excluded.origin, occurred_at = excluded.occurred_at, event_id = excluded.event_id,"
-    " event_type = excluded.event_type, reason = excluded.reason"
+    " ON CONFLICT (party) DO UPDATE SET position = '', rounds = 0, again = false"
+)
+_TAKE_OVER = text(
+    "UPDATE archive_updates SET actor = :actor, origin = :origin, occurred_at = :occurred_at,"
+    " event_id = :event_id, event_type = :event_type, reason = :reason WHERE party = :party"
 )
 
 

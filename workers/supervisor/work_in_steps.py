@@ -18,15 +18,15 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-DoNext = Callable[[], int]
-"""Do the next step and return how much it did; 0 once nothing is left."""
+DoNext = Callable[[], int | None]
+"""Do the next step and return how much it did; 0 once nothing is left, None if it has to wait."""
 
 
 class WorkInSteps:
     """A periodic job of the supervisor that leads; ``clock`` is monotonic seconds.
 
-    Once nothing is left, it looks again after ``look_seconds``. It logs ``began`` with the first
-    step and ``ended`` after the last one.
+    Once nothing is left, or it has to wait, it looks again after ``look_seconds``. It logs
+    ``began`` with the first step and ``ended`` after the last one.
     """
 
     def __init__(
@@ -51,20 +51,21 @@ class WorkInSteps:
         self._done = 0
 
     def run_if_due(self) -> None:
-        """Do steps until nothing is left; an error ends this run, and the next one goes on."""
+        """Do steps until none is possible; an error ends this run, and the next one goes on."""
         if self._clock() < self._next_at:
             return
         while self._leads() and not self._is_stopping():
             done = self._do_next()
             if not done:
-                self._end()
+                self._next_at = self._clock() + self._look_seconds
+                if done == 0:
+                    self._end()
                 return
             if not self._done:
                 log.info(self._began)
             self._done += done
 
     def _end(self) -> None:
-        self._next_at = self._clock() + self._look_seconds
         if self._done:
             log.info(self._ended, done=self._done)
         self._done = 0

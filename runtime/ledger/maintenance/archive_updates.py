@@ -8,13 +8,16 @@ come meanwhile are decided as ever; one that names an archived payment moves it 
     archives   a b c | d e f g         the party's row and what is loaded: changed already
                changed | as before     ``position`` is c
 
-In the end all is as if it had been done at once. A step may find that other payments depend on what
-it opened, so that it has to stay loaded. Then earlier steps knew too little, and it begins again;
-after ``MAX_ROUNDS`` it is done at once. So is the update of a party in whose archives is a plan
-that lasts some days, because each such plan may prolong others.
+In the end rows and money are as if all had been done at once. A step may find that other payments
+depend on what it opened, so that it has to stay loaded. Then earlier steps knew too little, and
+another round follows; after ``MAX_ROUNDS`` all is done at once. So is the update of a party in
+whose archives is a plan that lasts some days, because each such plan may prolong others.
+
+Under plans that the party was not projected by yet, an update waits until these have reached what
+is loaded, so that the audit names their cause and not its own.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -34,13 +37,17 @@ from runtime.ledger.load import Stored
 from runtime.ledger.load_past import load_archives
 from runtime.ledger.locks import time_under_locks, try_lock
 from runtime.ledger.write import ChangeCause, PendingWrites, write
-from runtime.time_limits import FAILED_UPDATE_AGAIN_SECONDS
+from runtime.time_limits import (
+    FAILED_UPDATE_AGAIN_SECONDS,
+    IDLE_IN_TRANSACTION_SECONDS,
+    WHOLE_UPDATE_IDLE_SECONDS,
+)
 
 ARCHIVES_AT_ONCE: Final = 100
 """Archives that one step opens: some tenths of a second, in which events of the party wait."""
 
 MAX_ROUNDS: Final = 3
-"""Rounds that begin again before everything is done at once."""
+"""Rounds that another one has to follow, before everything is done at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,7 @@ class _Update:
     party: PartyId
     position: str
     rounds: int
+    again: bool
     cause: ChangeCause
 
 
@@ -74,29 +82,33 @@ class ArchiveUpdates:
     _failed_at: dict[PartyId, float] = field(default_factory=dict)
     """Parties of which a step failed, with the time; they are left out for a while."""
 
-    def do_next(self) -> int:
+    def do_next(self) -> int | None:
         """Do the next step of the oldest update, and return how many archives it opened.
 
-        It is at least 1, and 0 once no update is left. Parties that are locked are left out, and
-        those with facts of earlier readers, which are read again first.
+        It is at least 1. It is 0 if there is nothing to do now, and None if all that there is
+        waits for a lock. Left out are parties that failed lately, and those that wait for plans or
+        to be read again.
         """
-        try:
-            return self._do_next(frozenset())
-        except ArchivesNeeded as needed:
-            for party in needed.whole:
-                del self._failed_at[party]
-            return self._do_next(needed.whole)
+        whole = frozenset[PartyId]()
+        while True:
+            try:
+                return self._do_next(whole)
+            except ArchivesNeeded as needed:
+                whole |= needed.whole
+                for party in needed.whole:
+                    del self._failed_at[party]
 
-    def _do_next(self, whole: frozenset[PartyId]) -> int:
+    def _do_next(self, whole: frozenset[PartyId]) -> int | None:
         now = self.clock()
+        idle_seconds = WHOLE_UPDATE_IDLE_SECONDS if whole else IDLE_IN_TRANSACTION_SECONDS
         left_out = [
             party for party, at in self._failed_at.items() if now - at < FAILED_UPDATE_AGAIN_SECONDS
         ]
         with self.engine.begin() as connection:
-            open_transaction(connection)
-            update = _next(connection, left_out)
-            if update is None:
-                return 0
+            open_transaction(connection, idle_seconds=idle_seconds)
+            waiting = _waiting(connection, left_out)
+            if (update := _first_free(connection, waiting)) is None:
+                return None if waiting else 0
             self._failed_at[update.party] = now
             done = _step(connection, self.catalogues, update, is_whole=update.party in whole)
         del self._failed_at[update.party]
@@ -120,18 +132,18 @@ def count_updates(connection: Connection) -> tuple[int, float]:
 def _step(
     connection: Connection, catalogues: CatalogueCache, update: _Update, *, is_whole: bool
 ) -> int:
+    if update.rounds >= MAX_ROUNDS and not is_whole:
+        raise ArchivesNeeded(whole=frozenset({update.party}))
     now, plans = time_under_locks(connection), catalogues.current(connection)
     names = _next_archives(connection, update)
-    opened = None if is_whole or update.rounds >= MAX_ROUNDS else names
-    stored = load_archives(connection, update.party, opened)
+    stored = load_archives(connection, update.party, None if is_whole else names)
     batch, decisions = project_archives(update.party, stored, plans, now)
     pending = PendingWrites()
     pending.add(update.cause, update.party, decisions)
     write(connection, pending, batch, {})
     if not stored.is_whole:
         is_same = _dependencies(connection, update.party) == stored.dependencies
-        by_others = stored.catalogue_version != plans.version
-        _go_on(connection, update, names, is_same=is_same and not by_others)
+        _go_on(connection, update, names, again=update.again or not is_same)
     # An update whose last archives were taken out by events ends without opening any.
     return max(len(names), 1)
 
@@ -151,11 +163,14 @@ def project_archives(
     return batch, decisions
 
 
-def _next(connection: Connection, failed: Collection[PartyId]) -> _Update | None:
-    """Lock the oldest update whose party is free and did not fail, and return it."""
-    asked = {"reader": READER_NUMBER, "failed": sorted(failed)}
-    waiting = connection.scalars(_WAITING, asked).all()
-    for party in map(PartyId, waiting):
+def _waiting(connection: Connection, left_out: Collection[PartyId]) -> list[PartyId]:
+    asked = {"reader": READER_NUMBER, "left_out": sorted(left_out)}
+    return [PartyId(party) for party in connection.scalars(_WAITING, asked)]
+
+
+def _first_free(connection: Connection, parties: Iterable[PartyId]) -> _Update | None:
+    """Lock the first of these parties that is free, and return its update."""
+    for party in parties:
         if not try_lock(connection, [party]):
             continue
         # It may have been finished before its party was locked.
@@ -168,7 +183,13 @@ def _next(connection: Connection, failed: Collection[PartyId]) -> _Update | None
                 event_type=row.event_type,
                 reason=row.reason,
             )
-            return _Update(party=party, position=row.position, rounds=row.rounds, cause=cause)
+            return _Update(
+                party=party,
+                position=row.position,
+                rounds=row.rounds,
+                again=row.again,
+                cause=cause,
+            )
     return None
 
 
@@ -182,19 +203,21 @@ def _dependencies(connection: Connection, party: PartyId) -> Dependencies:
     return found
 
 
-def _go_on(connection: Connection, update: _Update, names: Sequence[str], *, is_same: bool) -> None:
-    """Note how far the update has come, or that it begins again."""
-    if not is_same:
-        connection.execute(_BEGIN_ANEW, {"party": update.party})
-    elif len(names) < ARCHIVES_AT_ONCE:
-        connection.execute(_END, {"party": update.party})
+def _go_on(connection: Connection, update: _Update, names: Sequence[str], *, again: bool) -> None:
+    """Note how far the update has come, and at the end of a round whether another one follows."""
+    if len(names) == ARCHIVES_AT_ONCE:
+        step = {"party": update.party, "position": names[-1], "again": again}
+        connection.execute(_MOVE_ON, step)
+    elif again:
+        connection.execute(_BEGIN_AGAIN, {"party": update.party})
     else:
-        connection.execute(_MOVE_ON, {"party": update.party, "position": names[-1]})
+        connection.execute(_END, {"party": update.party})
 
 
 _WAITING = text(
     "SELECT party FROM archive_updates JOIN parties USING (party) WHERE reader >= :reader"
-    " AND party <> ALL(CAST(:failed AS text[])) ORDER BY began_at, party"
+    " AND catalogue_version = (SELECT max(version) FROM catalogues)"
+    " AND party <> ALL(CAST(:left_out AS text[])) ORDER BY began_at, party"
 )
 _ROW = text("SELECT * FROM archive_updates WHERE party = :party")
 _NEXT_ARCHIVES = text(
@@ -202,9 +225,12 @@ _NEXT_ARCHIVES = text(
     " ORDER BY archive LIMIT :limit"
 )
 _DEPENDENCIES = text("SELECT dependencies FROM parties WHERE party = :party")
-_MOVE_ON = text("UPDATE archive_updates SET position = :position WHERE party = :party")
-_BEGIN_ANEW = text(
-    "UPDATE archive_updates SET position = '', rounds = rounds + 1 WHERE party = :party"
+_MOVE_ON = text(
+    "UPDATE archive_updates SET position = :position, again = :again WHERE party = :party"
+)
+_BEGIN_AGAIN = text(
+    "UPDATE archive_updates SET position = '', rounds = rounds + 1, again = false"
+    " WHERE party = :party"
 )
 _END = text("DELETE FROM archive_updates WHERE party = :party")
 _COUNT = text(

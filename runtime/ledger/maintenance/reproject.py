@@ -94,14 +94,15 @@ def _project(
     cause: ChangeCause,
 ) -> None:
     plans = catalogues.current(connection)
-    stored = load_for_plans(connection, parties, plans.version)
+    stored = load_for_plans(connection, parties, plans)
     batch = BatchState(stored, plans=plans, now=cause.occurred_at)
     pending = PendingWrites()
     for party, party_state in sorted(batch.parties.items()):
-        pending.add(cause, party, batch.project(party_state))
+        decisions = batch.project(party_state)
+        pending.add(cause, party, decisions)
         if party_state.archives.in_steps:
             batch.compare_dependencies(party_state)
-            pending.archive_updates[party] = cause
+            pending.leave_archives(party, cause, decisions)
     write(connection, pending, batch, {})
 
 

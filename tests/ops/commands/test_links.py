@@ -302,6 +302,19 @@ def test_a_link_of_a_customer_with_a_long_past_says_that_old_payments_follow(
     assert rows(regular, OF_REGULAR) == [("usr_8", PAYMENTS)]
 
 
+def test_a_link_of_one_payment_says_that_old_payments_follow_an_earlier_link(
+    regular: SeededDatabase, paidup: Paidup
+) -> None:
+    newest = f"pi_{PAYMENTS - 1}"
+    with every_past_is_long():
+        linked(paidup, *LINK)
+        made = linked(paidup, newest, "usr_7", "--new-user")
+
+    assert made["more_follows"]
+    end_move(regular.engine)
+    assert rows(regular, OF_REGULAR) == [("usr_7", 1), ("usr_8", PAYMENTS - 1)]
+
+
 def test_the_end_of_a_link_says_that_old_payments_follow_and_where_to_look(
     regular: SeededDatabase, paidup: Paidup
 ) -> None:

@@ -30,11 +30,15 @@ def test_new_plans_reach_old_payments_in_steps_and_the_answer_says_so(
     with every_past_is_long():
         said = " ".join(paidup("plans", "apply", str(plans), "--reason", "tests").split())
     again = json.loads(paidup("plans", "apply", "--resume", "--json"))
+    differs = " ".join(paidup("plans", "diff", str(plans)).split())
+    counted = json.loads(paidup("plans", "diff", str(plans), "--json"))["updating_parties"]
     (update,) = json.loads(paidup("explain", "usr_1", "--json"))["pending_updates"]
     end_move(books.engine)
 
     assert "old payments of 1 party follow in steps, by a worker: `paidup status`" in said
     assert (again["outdated_parties"], again["updating_parties"]) == (0, 1)
+    assert "old payments of 1 party follow an earlier change in steps" in differs
+    assert counted == 1
     assert update["event_id"] is None
     assert update["actor"].startswith("cli:")
     with books.engine.connect() as connection:

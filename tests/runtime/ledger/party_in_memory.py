@@ -18,13 +18,13 @@ from billing.archiving import old_payments
 from billing.archiving.archive import Archived, FactKey
 from billing.archiving.dependencies import Dependencies
 from billing.archiving.leaving import ArchivedNote, NoteKey, NoteKind, notes_of
-from billing.catalogue import Catalogue
+from billing.catalogue import Catalogue, write_catalogue
 from billing.fact_codec import fact_to_json
 from billing.facts import READER_NUMBER, Fact
 from billing.ids import ObjectKey, PartyId
 from billing.projection.party import PartyFacts, project
 from billing.rows import Key, Projection
-from runtime.ledger import batch_state, load, load_past
+from runtime.ledger import batch_state, catalogues, load, load_past
 from runtime.ledger.archives import archive_parties, archives_columns
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import VersionedCatalogue
@@ -88,16 +88,19 @@ class PartyInMemory:
     dependencies: Dependencies = field(default_factory=dict)
     projected_by: int = 1
     projection: Projection = field(default_factory=Projection)
+    catalogues: dict[int, Catalogue] = field(init=False)
     without_archives: "PartyWithoutArchives" = field(init=False)
     _is_same: bool = True
     position: str | None = None
     """The last archive that an update in steps has reached; None without an update."""
     rounds: int = 0
+    again: bool = False
     loaded_whole: int = 0
     opened: int = 0
     steps: int = 0
 
     def __post_init__(self) -> None:
+        self.catalogues = {self.version: self.catalogue}
         self.without_archives = PartyWithoutArchives(self.catalogue)
 
     def record(self, events: Sequence[StatedEvent], now: datetime) -> None:
@@ -114,7 +117,8 @@ class PartyInMemory:
         if catalogue is not None:
             self.version = self.without_archives.version = self.version + 1
             self.catalogue = self.without_archives.catalogue = catalogue
-        stored = load_past.load_for_plans(self._connection, [PARTY], self.version)
+            self.catalogues[self.version] = catalogue
+        stored = load_past.load_for_plans(self._connection, [PARTY], self._plans)
         was_changing = self.position is not None
         batch = BatchState(stored, plans=self._plans, now=now)
         party = batch.parties[PARTY]
@@ -128,7 +132,7 @@ class PartyInMemory:
     def step(self, now: datetime) -> None:
         """Do the next step of an update, if there is one."""
         position = self.position
-        if position is None:
+        if position is None or self.projected_by != self.version:
             return
         self.steps += 1
         left = sorted({name for name in self.archive_of.values() if name > position})
@@ -141,18 +145,20 @@ class PartyInMemory:
             return
         if self.position is None:
             return
-        if self._is_same:
-            is_last = len(names) < archive_updates.ARCHIVES_AT_ONCE
-            self.position = None if is_last else names[-1]
+        self.again |= not self._is_same
+        if len(names) == archive_updates.ARCHIVES_AT_ONCE:
+            self.position = names[-1]
+        elif self.again:
+            self.position, self.rounds, self.again = "", self.rounds + 1, False
         else:
-            self.position, self.rounds = "", self.rounds + 1
+            self.position = None
 
     def _open(self, names: Sequence[str] | None, now: datetime) -> None:
-        before, by_others = self.dependencies, self.projected_by != self.version
+        before = self.dependencies
         stored = load_past.load_archives(self._connection, PARTY, names)
         batch, decisions = archive_updates.project_archives(PARTY, stored, self._plans, now)
         self._write(batch, [decisions], (), frozenset())
-        self._is_same = self.dependencies == before and not by_others
+        self._is_same = self.dependencies == before
 
     def differences(self, now: datetime) -> list[object]:
         """Return what differs from the projection of all facts, and of those not archived."""
@@ -193,7 +199,7 @@ class PartyInMemory:
     ) -> tuple[BatchState, list[tuple[Decision, ...]]]:
         request = NOTHING_MORE
         for _ in range(TRIES):
-            needs = BatchNeeds([_needs(each) for each in events], self.version, request, ())
+            needs = BatchNeeds([_needs(each) for each in events], self._plans, request, ())
             stored = load_past.load_past(self._connection, self._secured, needs)
             batch = BatchState(stored, plans=self._plans, now=now, request=request)
             decisions = [_decided(batch, each) for each in events]
@@ -235,7 +241,7 @@ class PartyInMemory:
         if party.archives.is_whole:
             self.position = None
         elif party.archives.left:
-            self.position, self.rounds = "", 0
+            self.position, self.rounds, self.again = "", 0, False
         columns = archives_columns(party, archived)
         self.until, self.dependencies = columns["archived_until"], columns["dependencies"]
         self.projected_by = self.version
@@ -394,6 +400,9 @@ class _Statements:
         archived = sum(name != "" for name in self._party.archive_of.values())
         return given["parties"] if archived > given["most"] else []
 
+    def _documents(self, given: Mapping[str, Any]) -> list[Any]:
+        return [write_catalogue(self._party.catalogues[each]) for each in given["versions"]]
+
     def _around(self, given: Mapping[str, Any]) -> list[Any]:
         at, loaded, key = given["at"], given["loaded"], given["key"]
         named = self._party.archive_of
@@ -412,4 +421,5 @@ class _Statements:
         id(load_past._RESTATED): _restated,
         id(load_past._AROUND): _around,
         id(load_past._WITH_LONG_PAST): _with_long_past,
+        id(catalogues._DOCUMENTS): _documents,
     }

@@ -10,13 +10,13 @@ LOOK_SECONDS = 60.0
 
 
 class Steps:
-    """Returns these counts one after the other, then 0."""
+    """Returns these counts one after the other, then 0; None is a step that has to wait."""
 
-    def __init__(self, *counts: int) -> None:
+    def __init__(self, *counts: int | None) -> None:
         self.counts = list(counts)
         self.calls = 0
 
-    def __call__(self) -> int:
+    def __call__(self) -> int | None:
         self.calls += 1
         return self.counts.pop(0) if self.counts else 0
 
@@ -67,6 +67,20 @@ def test_the_log_says_once_that_it_began_and_how_much_it_did(clock: ManualClock)
     ]
 
 
+def test_work_that_has_to_wait_looks_again_later_and_has_not_ended(clock: ManualClock) -> None:
+    work = job(Steps(50, None, 7), clock)
+
+    with structlog.testing.capture_logs() as lines:
+        work.run_if_due()
+        clock.now += LOOK_SECONDS
+        work.run_if_due()
+
+    assert [(line["event"], line.get("done")) for line in lines] == [
+        ("began", None),
+        ("ended", 57),
+    ]
+
+
 def test_only_the_supervisor_that_leads_works(clock: ManualClock) -> None:
     steps = Steps(50)
 
@@ -101,7 +115,7 @@ class FailsOnce:
         self._steps = steps
         self._failed = False
 
-    def __call__(self) -> int:
+    def __call__(self) -> int | None:
         if not self._failed:
             self._failed = True
             raise RuntimeError("the server went away")

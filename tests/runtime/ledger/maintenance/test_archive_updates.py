@@ -1,13 +1,14 @@
 """A change of everything of a customer is committed at once; a long past follows in steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
-from billing.ids import EventId, PartyId, Realm
+from billing.catalogue import Catalogue
+from billing.ids import EventId, PartyId, PlanCode, Realm
 from billing.statements import OperatorLink
 from runtime.ledger import catalogues, locks
 from runtime.ledger.catalogues import CatalogueCache
@@ -47,17 +48,15 @@ def everything_is_a_long_past(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.ledger.maintenance.archive_updates.ARCHIVES_AT_ONCE", 10)
 
 
-def paid(
-    number: int, plan: str = "premium", user: str = "usr_1", *, at: int | None = None
-) -> bytes:
-    stated = intent(f"pi_{number}", customer="cus_1", metadata={"plan_code": plan, "user_id": user})
-    at = NOW - (1000 - number) * 3600 if at is None else at
-    return event("payment_intent.succeeded", stated, at=at)
+def paid(number: int, plan: str = "premium") -> bytes:
+    named = {"plan_code": plan, "user_id": "usr_1"}
+    stated = intent(f"pi_{number}", customer="cus_1", metadata=named)
+    return event("payment_intent.succeeded", stated, at=NOW - (1000 - number) * 3600)
 
 
 @pytest.fixture
 def old_customer(ledger: Ledger) -> None:
-    """Record a customer of usr_1 with many payments, and those of a plan that is not sold."""
+    """Record a customer of usr_1 with many payments."""
     ledger.record([delivery(event("customer.created", customer("cus_1", "usr_1"), at=NOW - 10**7))])
     for first in range(0, PAYMENTS, 10):
         ledger.record([delivery(paid(number)) for number in range(first, first + 10)])
@@ -192,16 +191,18 @@ def test_a_preview_of_a_move_shows_everything(
     assert rows(engine, OF_USERS) == [("usr_1", PAYMENTS)]
 
 
+def put_in_force(engine: Engine, plans: Catalogue) -> int:
+    with engine.begin() as connection:
+        return catalogues.install(connection, plans, actor="ada", reason="other plans")
+
+
 def sell_otherwise(engine: Engine) -> int:
-    """Put plans in force in which premium has other features."""
+    """Put plans in force in which each has one more feature."""
     plans = example_plans()
     changed = tuple(
         replace(plan, features={**plan.features, "exports": True}) for plan in plans.plans
     )
-    with engine.begin() as connection:
-        return catalogues.install(
-            connection, replace(plans, plans=changed), actor="ada", reason="more in each"
-        )
+    return put_in_force(engine, replace(plans, plans=changed))
 
 
 def test_other_plans_reach_a_long_past_in_steps(
@@ -217,6 +218,20 @@ def test_other_plans_reach_a_long_past_in_steps(
     assert rows(engine, versions) == [(version, PAYMENTS)]
     query = "SELECT count(*) FROM user_entitlements WHERE entitlements ->> 'exports' = 'true'"
     assert rows(engine, query) == [PAYMENTS]
+
+
+def test_plans_that_read_other_words_as_a_users_name_reach_a_long_past_at_once(
+    old_customer: None, ledger: Ledger, engine: Engine
+) -> None:
+    plans = example_plans()
+    identity = replace(plans.identity, metadata_keys=("account", *plans.identity.metadata_keys))
+    version = put_in_force(engine, replace(plans, identity=identity))
+
+    reproject(engine, CatalogueCache(), [PARTY], actor="ada", reason="another word")
+
+    assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
+    query = "SELECT DISTINCT catalogue_version FROM user_entitlements"
+    assert rows(engine, query) == [version]
 
 
 def test_an_event_under_other_plans_changes_what_is_loaded_and_leaves_the_rest_to_steps(
@@ -239,7 +254,7 @@ def test_a_party_that_another_transaction_holds_is_left_for_later(
 
     with engine.connect() as other:
         locks.lock(other, [PARTY], above=())
-        assert ArchiveUpdates(engine=engine).do_next() == 0
+        assert ArchiveUpdates(engine=engine).do_next() is None
     assert ArchiveUpdates(engine=engine).do_next() == 10
 
 
@@ -301,16 +316,27 @@ def test_an_update_that_fails_keeps_no_other_waiting_and_is_tried_again(
     assert updates.do_next() == 10
 
 
+def buy_passes(ledger: Ledger, number: int) -> None:
+    """Record a customer who bought a plan that lasts some days again and again."""
+    apart = 40 * 86_400
+    long_ago = NOW - (PAYMENTS + 2) * apart
+    begun = customer(f"cus_{number}", f"usr_{number}")
+    ledger.record([delivery(event("customer.created", begun, at=long_ago))])
+    for place in range(PAYMENTS):
+        stated = intent(
+            f"pi_{number}_{place}",
+            customer=f"cus_{number}",
+            metadata={"plan_code": "premium", "user_id": f"usr_{number}"},
+        )
+        at = long_ago + place * apart
+        ledger.record([delivery(event("payment_intent.succeeded", stated, at=at))])
+
+
 def test_old_payments_of_a_plan_that_lasts_some_days_move_in_one_step(
     ledger: Ledger, engine: Engine
 ) -> None:
-    with engine.begin() as connection:
-        catalogues.install(connection, PASSES, actor="ada", reason="passes")
-    long_ago = NOW - (PAYMENTS + 2) * 40 * 86_400
-    begun = event("customer.created", customer("cus_1", "usr_1"), at=long_ago)
-    ledger.record([delivery(begun)])
-    for number in range(PAYMENTS):
-        ledger.record([delivery(paid(number, at=long_ago + number * 40 * 86_400))])
+    put_in_force(engine, PASSES)
+    buy_passes(ledger, 1)
     move(ledger, "usr_2")
     assert len(rows(engine, OF_USERS)) == 2
 
@@ -330,16 +356,97 @@ def test_an_update_begins_anew_when_something_that_was_opened_has_to_stay_loaded
     emptied = tuple(
         replace(plan, features={}) if plan.code == "premium" else plan for plan in plans.plans
     )
-    with engine.begin() as connection:
-        catalogues.install(connection, replace(plans, plans=emptied), actor="ada", reason="less")
+    put_in_force(engine, replace(plans, plans=emptied))
     reproject(engine, CatalogueCache(), [PARTY], actor="ada", reason="less")
     updates, rounds = ArchiveUpdates(engine=engine), "SELECT rounds FROM archive_updates"
 
-    # One payment says for all of them that the plan gives nothing.
-    updates.do_next()
+    seen = [rows(engine, rounds) for _ in iter(updates.do_next, 0)]
 
-    assert rows(engine, rounds) == [1]
-    for _ in iter(updates.do_next, 0):
-        assert rows(engine, rounds) in ([1], [])
+    # One payment says for all of them that the plan gives nothing, from the second round on.
+    in_order = [each for number, each in enumerate(seen) if each not in seen[:number]]
+    assert in_order == [[0], [1], []]
     query = "SELECT DISTINCT entitlements FROM user_entitlements WHERE plan_code = 'premium'"
     assert rows(engine, query) == [{}]
+
+
+def test_plans_that_empty_seldom_bought_ones_reach_a_long_past_in_two_rounds(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = example_plans()
+    premium = next(plan for plan in plans.plans if plan.code == "premium")
+    seldom = tuple(
+        replace(premium, code=PlanCode(f"seldom_{number}"), prices=()) for number in range(4)
+    )
+    put_in_force(engine, replace(plans, plans=(*plans.plans, *seldom)))
+    # Each of them was bought once, and lies in a step of its own.
+    by_name = sorted(range(PAYMENTS), key=lambda number: f"pi_{number}")
+    bought = {by_name[3 + 10 * place]: plan.code for place, plan in enumerate(seldom[:3])}
+    bought[by_name[31]] = seldom[3].code
+    begun = event("customer.created", customer("cus_1", "usr_1"), at=NOW - 10**7)
+    ledger.record([delivery(begun)])
+    for number in range(PAYMENTS):
+        ledger.record([delivery(paid(number, bought.get(number, "premium")))])
+    emptied = tuple(replace(plan, features={}) for plan in seldom)
+    put_in_force(engine, replace(plans, plans=(*plans.plans, *emptied)))
+    reproject(engine, CatalogueCache(), [PARTY], actor="ada", reason="less")
+    rounds = "SELECT max(rounds) FROM archive_updates"
+
+    seen = [rows(engine, rounds) for _ in steps(engine)]
+
+    assert {each for (each,) in seen} == {0, 1, None}
+
+
+def test_other_plans_that_come_meanwhile_are_not_said_to_come_from_the_link(
+    old_customer: None, ledger: Ledger, engine: Engine
+) -> None:
+    ledger.transact(partial(ledger.state, new=[link("usr_2")]))
+    updates = ArchiveUpdates(engine=engine)
+    updates.do_next()
+    sell_otherwise(engine)
+
+    assert updates.do_next() == 0
+    reproject(engine, CatalogueCache(), [PARTY], actor="grace", reason="more in each")
+    assert all(steps(engine))
+
+    query = "SELECT DISTINCT actor FROM audit_logs WHERE action = 'entitlement.changed'"
+    assert rows(engine, query) == ["grace"]
+
+
+def test_an_older_event_that_moves_nothing_does_not_take_the_cause_of_a_link(
+    old_customer: None, ledger: Ledger, engine: Engine
+) -> None:
+    ledger.transact(partial(ledger.state, new=[link("usr_2")]))
+    ArchiveUpdates(engine=engine).do_next()
+    older = event("customer.updated", customer("cus_1", "usr_3"), at=NOW - 3600)
+    ledger.record([delivery(older)])
+
+    assert all(steps(engine))
+
+    query = (
+        "SELECT DISTINCT actor FROM audit_logs"
+        " WHERE action = 'entitlement.granted' AND user_id = 'usr_2'"
+    )
+    assert rows(engine, query) == ["cli:ada"]
+
+
+def test_an_update_that_needs_a_whole_party_passes_over_one_that_is_locked_by_then(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_force(engine, PASSES)
+    for number in (1, 2):
+        buy_passes(ledger, number)
+        moved = customer(f"cus_{number}", f"usr_{number}b")
+        ledger.record([delivery(event("customer.updated", moved, at=NOW))])
+    tried: list[PartyId] = []
+
+    def try_lock(connection: Connection, parties: Sequence[PartyId]) -> list[PartyId]:
+        tried.extend(parties)
+        # An event holds the lock of the first party when it is asked for once more.
+        return [] if tried == [PARTY, PARTY] else locks.try_lock(connection, parties)
+
+    monkeypatch.setattr(archive_updates, "try_lock", try_lock)
+    updates = ArchiveUpdates(engine=engine)
+
+    assert all([updates.do_next(), updates.do_next()])
+    assert tried[:3] == [PARTY, PARTY, "test:cus_2"]
+    assert rows(engine, "SELECT count(*) FROM archive_updates") == [0]
