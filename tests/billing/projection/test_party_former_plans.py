@@ -306,6 +306,14 @@ def test_a_plan_that_another_line_still_sells_stays_in_force() -> None:
     assert rows["gold"].because == "Purchase in_1 is paid."
 
 
+def test_each_of_two_fees_that_buy_nothing_any_more_keeps_its_row() -> None:
+    again = invoice(5, stripe_id="in_2", lines=(line("price_x"),))
+    present = with_nothing(NEVER, "price_x").with_former([SOLD_ONCE])
+    rows = project_facts(*WITH_A_FEE, again, catalogue=present).entitlements
+
+    assert {row.source for row in rows.values() if row.plan_code == "gold"} == {"in_1", "in_2"}
+
+
 def test_the_newest_catalogue_that_sold_what_buys_nothing_now_decides_its_features() -> None:
     newer = read_catalogue({"plans": {"gold": {"prices": ["price_x"], "features": {"new": True}}}})
     nothing = with_nothing(NEVER, "price_x")
