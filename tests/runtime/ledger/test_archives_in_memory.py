@@ -39,14 +39,9 @@ from tests.worlds.drawing import world_of
 
 NOW = at(400 * DAY)
 FULL = bool(os.environ.get("PAIDUP_TEST_FULL"))
-DROPPING = replace(
-    read_catalogue({"plans": {"premium": {"prices": ["price_premium", "price_basic"]}}}),
-    nothing=frozenset({"price_team"}),
-)
 CATALOGUES = (
     CATALOGUE,
     PASSES,
-    DROPPING.with_former([CATALOGUE]),
     with_policy({"refund_full": "keep"}),
     with_policy({"subscription_refund_full": "end", "subscription_dispute_open": "end"}),
 )
