@@ -315,13 +315,14 @@ def test_each_of_two_fees_that_buy_nothing_any_more_keeps_its_row() -> None:
 
 
 def test_the_newest_catalogue_that_sold_what_buys_nothing_now_decides_its_features() -> None:
-    newer = read_catalogue({"plans": {"gold": {"prices": ["price_x"], "features": {"new": True}}}})
+    sold = {"prices": ["price_x", "price_z"], "features": {"new": True}}
+    newer = read_catalogue({"plans": {"gold": sold}})
     nothing = with_nothing(NEVER, "price_x")
     kept = with_nothing(selling(gold="price_y"), "price_x")
 
     def features(present: Catalogue, *former: Catalogue) -> Mapping[str, object]:
-        sold = project_facts(*BILLED_ALONE, catalogue=present.with_former(former))
-        return by_plan(sold)["gold"].entitlements
+        projection = project_facts(*BILLED_ALONE, catalogue=present.with_former(former))
+        return by_plan(projection)["gold"].entitlements
 
     assert features(nothing, SOLD_ONCE, newer) == {"new": True}
     assert features(nothing, newer, SOLD_ONCE) == {"gold": True}
