@@ -131,7 +131,7 @@ def _project_realm(objects: RealmObjects, lookup: PlanLookup, now: datetime) -> 
     purchases = purchases_of(objects, matched, plans)
     returns = ReturnContext(matched, CreditNotes(objects), lookup.catalogue.policy)
     bought = project_purchases(
-        purchases.bought, PurchaseContext(returns, ownership, clocks), grants
+        purchases.ever_bought, PurchaseContext(returns, ownership, clocks), grants
     )
     project_summaries(objects, ownership, grants)
     payments = project_payments(objects, matched, ownership, lookup, purchases.bought)

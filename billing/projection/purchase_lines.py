@@ -66,18 +66,39 @@ class BoughtLine:
 
 @dataclass(slots=True)
 class SubscriptionPlans:
-    """The plans that the items of each subscription of a realm were ever for."""
+    """The plans that the items of each subscription of a realm were ever for, by one catalogue.
+
+    ``drops_former_plan`` is set by a line or a payment that buys nothing, if a former catalogue has
+    a plan for it; who reads it clears it.
+    """
 
     objects: RealmObjects
     lookup: PlanLookup
+    drops_former_plan: bool = False
     _by_subscription: dict[str, frozenset[str]] = field(default_factory=dict)
     _billed: dict[str, list[Line]] | None = None
+    _former: "list[SubscriptionPlans] | None" = None
 
     def of(self, subscription: str) -> frozenset[str]:
         """Return the codes of the plans, by its snapshots and by the lines that bill its items."""
         if subscription not in self._by_subscription:
             self._by_subscription[subscription] = frozenset(self._codes(subscription))
         return self._by_subscription[subscription]
+
+    def former(self) -> "list[SubscriptionPlans]":
+        """Return the same by each former catalogue, the oldest first, made on first use."""
+        if self._former is None:
+            before = list(self.lookup.former_lookups())
+            billed = self._billed_lines()
+            self._former = [
+                SubscriptionPlans(self.objects, each, _billed=billed) for each in reversed(before)
+            ]
+        return self._former
+
+    def note_dropped(self, references: Iterable[PlanReference]) -> None:
+        """Note the names of a line or a payment that buys nothing."""
+        if any(self.lookup.former_plans_named_by(reference) for reference in references):
+            self.drops_former_plan = True
 
     def _codes(self, subscription: str) -> Iterator[str]:
         snapshot = self.objects.subscriptions.get(subscription)
@@ -152,6 +173,7 @@ def why_no_purchase(
 def _bought(line: Line, subscriptions: set[str], plans: SubscriptionPlans) -> BoughtLine | None:
     """Return what a line buys; None if it buys nothing."""
     if why_no_purchase(line, subscriptions, plans):
+        plans.note_dropped((reference_of_line(line),))
         return None
     reference = reference_without_product(line) if subscriptions else reference_of_line(line)
     return BoughtLine(

@@ -5,15 +5,19 @@ of a subscription included: a checkout that begins a subscription may hold one-t
 stand on its first invoice. Without checkout, invoice and subscription it is a succeeded payment
 intent, or a charge without an intent, whose own metadata names a plan.
 
+Where a former catalogue sees a purchase and the present one sees none, or not all of its lines, its
+plans stay known without lines: they have rows, which are not in force.
+
 A payment that is known decides whether a purchase is paid. A checkout speaks only while none is:
 under manual capture it stays ``unpaid`` for ever.
 https://docs.stripe.com/payments/place-a-hold-on-a-payment-method
 https://docs.stripe.com/payments/checkout/fulfill-orders
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from billing.catalogue import Plan
@@ -72,13 +76,21 @@ class OneTimePurchase:
 class Purchases(NamedTuple):
     """All purchases of a realm, and what may have bought something else.
 
+    ``former`` has what a former catalogue saw bought where the present one drops a line or all. It
+    comes without lines, for the rows of its plans alone, and the oldest catalogue's first.
     A payment that waits for its invoice names one that no event has shown.
     ``assumed`` are the paid checkouts whose line items may differ from what is assumed of them.
     """
 
     bought: tuple[OneTimePurchase, ...]
+    former: tuple[OneTimePurchase, ...]
     awaiting_invoice: frozenset[str]
     assumed: frozenset[str]
+
+    @property
+    def ever_bought(self) -> tuple[OneTimePurchase, ...]:
+        """All purchases, the present ones last: of two rows of one plan the later stands."""
+        return (*self.former, *self.bought)
 
 
 class _Context(NamedTuple):
@@ -86,6 +98,10 @@ class _Context(NamedTuple):
     matched: MatchedPayments
     lookup: PlanLookup
     plans: SubscriptionPlans
+
+
+_Find = Callable[[_Context], OneTimePurchase | None]
+"""Returns what one object bought by the catalogue of a context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,31 +190,63 @@ class _Evidence:
         return refs[0] if len(refs) == 1 else None
 
 
+@dataclass(slots=True)
+class _Found:
+    """The purchases found so far; of two under one reference the first stays."""
+
+    context: _Context
+    bought: dict[str, OneTimePurchase] = field(default_factory=dict)
+    former: list[OneTimePurchase] = field(default_factory=list)
+
+    def add(self, find: _Find) -> OneTimePurchase | None:
+        """Add and return what one object bought, and what it bought by former catalogues."""
+        purchase, plans = find(self.context), self.context.plans
+        if plans.drops_former_plan:
+            plans.drops_former_plan = False
+            self.former += self._by_former(find)
+        if purchase:
+            self.bought.setdefault(purchase.ref, purchase)
+        return purchase
+
+    def _by_former(self, find: _Find) -> Iterator[OneTimePurchase]:
+        """Yield what each former catalogue sees bought, with its plans in their present form."""
+        for plans in self.context.plans.former():
+            before = find(self.context._replace(lookup=plans.lookup, plans=plans))
+            if before and before.ref not in self.bought:
+                named = (*before.former_plans, *before.all_time_plans)
+                present = {p.code: self.context.lookup.in_present_form(p) for p in named}
+                yield replace(
+                    before, lines=(), all_time_plans=(), former_plans=tuple(present.values())
+                )
+
+
 def purchases_of(
     objects: RealmObjects, matched: MatchedPayments, plans: SubscriptionPlans
 ) -> Purchases:
     """Return every purchase once; a checkout covers the intent or invoice that it created."""
     context = _Context(objects, matched, plans.lookup, plans)
-    found: dict[str, OneTimePurchase] = {}
+    found = _Found(context)
     assumed: set[str] = set()
     for session in sorted(objects.sessions.values(), key=_paid_first):
-        purchase = _by_checkout(session, context)
+        purchase = found.add(partial(_by_checkout, session))
         if _is_assumed(session, purchase, context):
             assumed.add(session.id)
-        if purchase:
-            found.setdefault(purchase.ref, purchase)
     for _, match in sorted(matched.matches.items()):
-        if by_invoice := _by_invoice(match, context):
-            found.setdefault(by_invoice.ref, by_invoice)
+        found.add(partial(_by_invoice, match))
     awaiting: set[str] = set()
     for payment in matched.payments.values():
         if not (attempt := _bare_attempt(payment, context)):
             continue
         if _names_invoice(payment, context):
             awaiting.update({payment.ref} if _asks_for_a_plan(payment, attempt, context) else ())
-        elif by_payment := _by_payment(payment, attempt, context):
-            found.setdefault(by_payment.ref, by_payment)
-    return Purchases(tuple(found.values()), frozenset(awaiting), frozenset(assumed))
+        else:
+            found.add(partial(_by_payment, payment, attempt))
+    return Purchases(
+        bought=tuple(found.bought.values()),
+        former=tuple(found.former),
+        awaiting_invoice=frozenset(awaiting),
+        assumed=frozenset(assumed),
+    )
 
 
 def _is_assumed(session: SessionState, purchase: OneTimePurchase | None, context: _Context) -> bool:
@@ -444,6 +492,7 @@ def _by_payment(
             if each.customer_id and each.customer_id == payment.customer_id
         ):
             context.lookup.note(payment.ref, NoGrant.BESIDE_SUBSCRIPTION)
+            context.plans.note_dropped(attempt.stated)
             return None
     if not lines and _asks_for_a_plan(payment, attempt, context):
         context.lookup.note(payment.ref, NoGrant.UNNAMED)

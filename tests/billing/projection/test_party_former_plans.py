@@ -1,6 +1,7 @@
 """Rows of plans that are no longer sold stay and grant nothing, in any order of facts."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -40,6 +41,11 @@ def selling(**prices: str) -> Catalogue:
     return read_catalogue({"plans": document})
 
 
+def with_nothing(catalogue: Catalogue, *prices: str) -> Catalogue:
+    """Return the catalogue, in which these prices grant nothing on purpose."""
+    return replace(catalogue, nothing=frozenset(prices))
+
+
 def gone(*former: Catalogue) -> Catalogue:
     """Return a catalogue that sells nothing, as the successor of these."""
     return NEVER.with_former(former or (CATALOGUE,))
@@ -73,7 +79,42 @@ def sold_with_a_bill_of_a_subscription() -> list[Fact]:
     ]
 
 
-@given(HISTORIES, st.lists(CATALOGUES, min_size=2, max_size=4))
+SOLD_ONCE = selling(gold="price_x")
+WITH_A_FEE = (subscription(), invoice(lines=(line("price_x"),)))
+BEGUN_WITH_A_FEE = (
+    subscription(),
+    checkout(
+        mode="subscription", payment_intent=None, subscription="sub_1", lines=(line("price_x"),)
+    ),
+)
+NAMED_BESIDE = (
+    subscription("active", 0, item("price_x")),
+    intent(seconds=5, plan_code="gold", user_id="usr_1"),
+)
+BILLED_ALONE = (invoice(subscription=None, user_id="usr_1", lines=(line("price_x"),)),)
+DROPPED: list[tuple[tuple[Fact, ...], str, Catalogue, Catalogue]] = [
+    (WITH_A_FEE, "in_1", SOLD_ONCE, selling(gold="price_x price_premium")),
+    (WITH_A_FEE, "in_1", SOLD_ONCE, selling(gold="price_premium")),
+    (
+        WITH_A_FEE,
+        "in_1",
+        selling(premium="price_premium", gold="price_x"),
+        selling(premium="price_premium price_x"),
+    ),
+    (BEGUN_WITH_A_FEE, "cs_1", SOLD_ONCE, selling(gold="price_x price_premium")),
+    (NAMED_BESIDE, "pi_1", selling(gold=""), SOLD_ONCE),
+    (WITH_A_FEE, "in_1", SOLD_ONCE, with_nothing(NEVER, "price_x")),
+    (BILLED_ALONE, "in_1", SOLD_ONCE, with_nothing(NEVER, "price_x")),
+]
+"""Facts that bought ``gold`` by the first catalogue and nothing by the second, under this name."""
+
+
+def _prices(catalogue: Catalogue) -> frozenset[tuple[str, frozenset[str]]]:
+    return frozenset((plan.code, frozenset(plan.prices)) for plan in catalogue.plans)
+
+
+# A catalogue that comes back was never gone, as the next test says.
+@given(HISTORIES, st.lists(CATALOGUES, min_size=2, max_size=4, unique_by=_prices))
 @example(sold_with_a_bill_of_a_subscription(), [selling(basic=""), selling(platinum="")])
 def test_every_row_there_ever_was_stays_and_what_is_not_sold_is_not_in_force(
     facts: list[Fact], catalogues: list[Catalogue]
@@ -227,6 +268,85 @@ def test_a_plan_on_the_payment_of_a_checkout_stays_if_its_bill_is_of_a_subscript
     rows = by_plan(project_facts(facts, catalogue=sold))
     assert {plan: row.active for plan, row in rows.items()} == {"basic": False, "platinum": True}
     assert rows["basic"].because == "Purchase pi_1 turned out to be of another plan."
+
+
+@pytest.mark.parametrize(("facts", "ref", "former", "present"), DROPPED)
+def test_what_buys_nothing_any_more_keeps_the_row_of_its_former_plan_and_nothing_else(
+    facts: tuple[Fact, ...], ref: str, former: Catalogue, present: Catalogue
+) -> None:
+    before = project_facts(*facts, catalogue=former).entitlements
+    alone = project_facts(*facts, catalogue=present)
+    after = project_facts(*facts, catalogue=present.with_former([former]))
+    key = ("usr_1", ref, "gold", "test")
+
+    assert before[key].active
+    assert key not in alone.entitlements
+    row = after.entitlements[key]
+    assert (row.active, row.starts_at) == (False, before[key].starts_at)
+    assert row.because == (
+        f"Purchase {ref} granted plan gold under an earlier catalogue,"
+        " but not under the current one."
+    )
+    assert not after.purchases
+    assert after.payments == alone.payments
+    in_force = {key: row for key, row in after.entitlements.items() if row.active}
+    assert in_force == {key: row for key, row in alone.entitlements.items() if row.active}
+
+
+def test_a_plan_that_another_line_still_sells_stays_in_force() -> None:
+    paid = invoice(subscription=None, user_id="usr_1", lines=(line("price_x"), line("price_y")))
+    present = with_nothing(selling(gold="price_y"), "price_x")
+    rows = by_plan(
+        project_facts(
+            paid, catalogue=present.with_former([selling(gold="price_y", silver="price_x")])
+        )
+    )
+
+    assert {plan: row.active for plan, row in rows.items()} == {"gold": True, "silver": False}
+    assert rows["gold"].because == "Purchase in_1 is paid."
+
+
+def test_each_of_two_fees_that_buy_nothing_any_more_keeps_its_row() -> None:
+    again = invoice(5, stripe_id="in_2", lines=(line("price_x"),))
+    present = with_nothing(NEVER, "price_x").with_former([SOLD_ONCE])
+    rows = project_facts(*WITH_A_FEE, again, catalogue=present).entitlements
+
+    assert {row.source for row in rows.values() if row.plan_code == "gold"} == {"in_1", "in_2"}
+
+
+def test_the_newest_catalogue_that_sold_what_buys_nothing_now_decides_its_features() -> None:
+    sold = {"prices": ["price_x", "price_z"], "features": {"new": True}}
+    newer = read_catalogue({"plans": {"gold": sold}})
+    nothing = with_nothing(NEVER, "price_x")
+    kept = with_nothing(selling(gold="price_y"), "price_x")
+
+    def features(present: Catalogue, *former: Catalogue) -> Mapping[str, object]:
+        projection = project_facts(*BILLED_ALONE, catalogue=present.with_former(former))
+        return by_plan(projection)["gold"].entitlements
+
+    assert features(nothing, SOLD_ONCE, newer) == {"new": True}
+    assert features(nothing, newer, SOLD_ONCE) == {"gold": True}
+    assert features(kept, newer) == {"gold": True}
+
+
+def test_what_bought_nothing_by_a_former_catalogue_either_leaves_no_row() -> None:
+    part = selling(gold="price_x price_premium")
+    rows = project_facts(
+        *WITH_A_FEE, catalogue=part.with_former([selling(gold="price_x price_premium price_y")])
+    )
+
+    assert [row.source for row in rows.entitlements.values()] == ["sub_1"]
+
+
+def test_a_second_checkout_of_a_payment_leaves_no_row_that_it_never_had() -> None:
+    first = checkout(plan_code="premium")
+    second = checkout(stripe_id="cs_2", price_id=None, lines=(line("price_x"),))
+    former = selling(premium="price_premium", gold="price_x")
+    present = with_nothing(selling(premium="price_premium"), "price_x")
+
+    before = by_plan(project_facts(first, second, catalogue=former))
+    after = by_plan(project_facts(first, second, catalogue=present.with_former([former])))
+    assert before.keys() == after.keys() == {"premium"}
 
 
 def test_a_plan_that_two_events_of_a_checkout_name_only_together_keeps_its_row() -> None:

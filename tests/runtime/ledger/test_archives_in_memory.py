@@ -11,11 +11,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from billing.catalogue import Catalogue
+from billing.catalogue import Catalogue, read_catalogue
 from billing.envelope import parse
 from billing.facts import Fact
 from billing.ids import EventId
 from billing.readers.registry import read_event
+from billing.rows import EntitlementRow
 from ops.samples.worlds.world import World
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -158,6 +159,35 @@ def test_an_invoice_that_loses_its_link_finds_the_archived_payment_beside_it() -
 
     # Another invoice fits the reference of its payment, and names neither of them.
     recorded(*known, invoice(20 * DAY, stripe_id="in_00000001b", subscription=None, amount_paid=6))
+
+
+SOLD_ONCE = read_catalogue({"plans": {"gold": {"prices": ["price_x"]}}})
+PART_OF_IT = read_catalogue({"plans": {"gold": {"prices": ["price_x", "price_premium"]}}})
+
+
+@pytest.mark.parametrize(
+    "present", [PART_OF_IT, replace(SOLD_ONCE, plans=(), nothing=frozenset({"price_x"}))]
+)
+def test_the_row_of_what_buys_nothing_any_more_is_archived_with_its_payment(
+    present: Catalogue,
+) -> None:
+    fees = [
+        invoice(day * DAY, stripe_id=f"in_{day}", lines=(line("price_x"),)) for day in range(1, 7)
+    ]
+    facts, after = (subscription("active", 0), *fees), present.with_former([SOLD_ONCE])
+
+    for party in (recorded(*facts, catalogue=after), recorded(*facts, catalogue=SOLD_ONCE)):
+        with archiving_above(3, kept=1):
+            party.project(NOW, after)
+        assert party.differences(NOW) == []
+        rows = {row.source: (row.active, archive) for row, archive in rows_of_access(party)}
+        assert rows["in_1"] == (False, "test:in_1")
+        assert rows["in_6"] == (False, "")
+
+
+def rows_of_access(party: PartyInMemory) -> list[tuple[EntitlementRow, str]]:
+    held = party.rows.values()
+    return [(row, archive) for row, archive in held if isinstance(row, EntitlementRow)]
 
 
 # Shrinking takes minutes; the seed and the events that fail are printed.
