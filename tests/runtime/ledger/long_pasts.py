@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from billing.catalogue import read_catalogue
-from billing.facts import Fact
-from billing.ids import EventId, object_key, realm_in
+from billing.facts import Fact, LinkFields
+from billing.ids import EventId, ObjectKey, object_key, realm_in
 from ops.samples.worlds.world import World
 from tests.billing import fact_worlds
 from tests.runtime.ledger.party_in_memory import StatedEvent
@@ -101,6 +101,9 @@ def facts(draw: st.DrawFn, gap: timedelta) -> Fact:
         named = f"in_{number:08}{draw(st.integers(1, 2))}"
         latest = draw(st.sampled_from([None, named]))
         fact = replace(fact, fields=replace(fact.fields, latest_invoice=latest))
+    if isinstance(fact.fields, LinkFields):
+        # A link has one target for ever, so that of another payment is another link.
+        fact = replace(fact, object_key=ObjectKey(f"{fact.object_key}_{number}"))
     return with_mentions(fact)
 
 
