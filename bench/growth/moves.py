@@ -17,10 +17,7 @@ from bench.past import SCOPE
 from billing.ids import Realm
 from billing.statements import OperatorLink
 from ops.statements.identifiers import new_link_id, new_statement_id
-from runtime.ledger.maintenance.archive_updates import (
-    ArchiveUpdates,
-    updates_in_progress,
-)
+from runtime.ledger.maintenance.archive_updates import ArchiveUpdates, count_updates
 from runtime.ledger.record import Ledger
 from runtime.ledger.statements import NewStatement
 
@@ -68,7 +65,8 @@ class BenchMoves:
 
     def _is_under_way(self) -> bool:
         with self._engine.connect() as connection:
-            return bool(updates_in_progress(connection))
+            number, _ = count_updates(connection)
+        return number > 0
 
     def _cost(self, work: Callable[[], object]) -> LoneCost:
         return cost_here(self._engine, work)

@@ -40,7 +40,6 @@ def take_out(connection: Connection, batch: BatchState) -> None:
             facts += sorted(each.archives.taken_out)
     if whole:
         connection.execute(_TAKE_OUT_ALL, {"parties": whole})
-        connection.execute(_END_UPDATES, {"parties": whole})
     if opened:
         parties, names = zip(*opened, strict=True)
         connection.execute(_TAKE_OUT, {"parties": list(parties), "archives": list(names)})
@@ -127,10 +126,10 @@ def _put(table: str, prefix: str, keys: tuple[str, ...]) -> str:
 
 _OF_PARTIES = "party = ANY(:parties) AND archive <> ''"
 _TAKE_OUT_ALL = text(
-    f"WITH {', '.join(_updates(_OF_PARTIES))}"  # noqa: S608 - our own names
+    f"WITH {', '.join(_updates(_OF_PARTIES))},"  # noqa: S608 - our own names
+    " ended AS (DELETE FROM archive_updates WHERE party = ANY(:parties))"
     " DELETE FROM archive_keys WHERE party = ANY(:parties)"
 )
-_END_UPDATES = text("DELETE FROM archive_updates WHERE party = ANY(:parties)")
 _OPENED = (
     "(party, archive) IN (SELECT * FROM unnest(CAST(:parties AS text[]),"
     " CAST(:archives AS text[])))"

@@ -40,6 +40,15 @@ def job(
     )
 
 
+def logged_in_two_runs(work: WorkInSteps, clock: ManualClock) -> list[tuple[str, int | None]]:
+    """Return what the log says in a run and in the next one that is due, with what was done."""
+    with structlog.testing.capture_logs() as lines:
+        work.run_if_due()
+        clock.now += LOOK_SECONDS
+        work.run_if_due()
+    return [(line["event"], line.get("done")) for line in lines]
+
+
 def test_it_goes_on_until_nothing_is_left_and_looks_again_later(clock: ManualClock) -> None:
     steps = Steps(50, 50, 7)
     work = job(steps, clock)
@@ -54,31 +63,15 @@ def test_it_goes_on_until_nothing_is_left_and_looks_again_later(clock: ManualClo
 
 
 def test_the_log_says_once_that_it_began_and_how_much_it_did(clock: ManualClock) -> None:
-    work = job(Steps(50, 50, 7), clock)
+    logged = logged_in_two_runs(job(Steps(50, 50, 7), clock), clock)
 
-    with structlog.testing.capture_logs() as lines:
-        work.run_if_due()
-        clock.now += LOOK_SECONDS
-        work.run_if_due()
-
-    assert [(line["event"], line.get("done")) for line in lines] == [
-        ("began", None),
-        ("ended", 107),
-    ]
+    assert logged == [("began", None), ("ended", 107)]
 
 
 def test_work_that_has_to_wait_looks_again_later_and_has_not_ended(clock: ManualClock) -> None:
-    work = job(Steps(50, None, 7), clock)
+    logged = logged_in_two_runs(job(Steps(50, None, 7), clock), clock)
 
-    with structlog.testing.capture_logs() as lines:
-        work.run_if_due()
-        clock.now += LOOK_SECONDS
-        work.run_if_due()
-
-    assert [(line["event"], line.get("done")) for line in lines] == [
-        ("began", None),
-        ("ended", 57),
-    ]
+    assert logged == [("began", None), ("ended", 57)]
 
 
 def test_only_the_supervisor_that_leads_works(clock: ManualClock) -> None:
