@@ -24,6 +24,17 @@ _SESSION: Final = {
     "jit": "off",
 }
 
+PAGE_SECONDS: Final = 3.0
+_PAGE_SESSION: Final = {
+    **SESSION,
+    "statement_timeout": "2800ms",
+    "default_transaction_read_only": "on",
+    # Pages ask different questions of tables that grow, so no plan is worth keeping.
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+}
+_PAGE_POOL_SECONDS: Final = 2.0
+
 T = TypeVar("T")
 
 
@@ -64,6 +75,34 @@ def hasty_engine(settings: Settings, *, application_name: str, pool_size: int) -
         pool_timeout=ANSWER_SECONDS,
         pool_use_lifo=True,
     )
+
+
+class PageConnection(DeadlineConnection):
+    """A connection of a page, which a person waits for: longer than an application would."""
+
+    answer_seconds = PAGE_SECONDS
+
+
+def page_engine(settings: Settings, *, pool_size: int) -> Engine:
+    """Make an engine whose transactions read one snapshot; make it after the fork.
+
+    Raises:
+        UnusableDatabaseUrl: if DATABASE_URL is not one of PostgreSQL.
+    """
+    connect = connector(
+        conninfo_of(settings.database_url),
+        application_name="paidup console pages",
+        kind=PageConnection,
+        session=_PAGE_SESSION,
+        connect_seconds=_CONNECT_SECONDS,
+    )
+    return engine_on(
+        connect,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_PAGE_POOL_SECONDS,
+        pool_use_lifo=True,
+    ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def ask(engine: Engine, question: Callable[[Connection], T]) -> T:

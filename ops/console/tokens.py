@@ -26,6 +26,7 @@ class Role(StrEnum):
     """The rights of a token's holder; each role includes those before it."""
 
     READER = "reader"
+    VIEWER = "viewer"
     OPERATOR = "operator"
 
     def may_act_as(self, role: "Role") -> bool:

@@ -1,0 +1,64 @@
+"""Answer a request for a page that fails with a page, and any other one with a problem document."""
+
+from typing import Final
+
+import structlog
+from flask import Request, Response, request
+from werkzeug.exceptions import HTTPException
+
+from ops.console.pages.frame import Frame
+from runtime.http.problems import MEDIA_TYPE, new_instance
+
+_API: Final = ("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics")
+_TITLES: Final = {
+    400: "This request cannot be understood",
+    403: "Not allowed",
+    404: "Nothing is here",
+    405: "This page takes no such request",
+    409: "Already under way",
+    413: "Too much at once",
+    421: "Not this console's address",
+    429: "Too many requests",
+    503: "Not available right now",
+}
+_FAILED: Final = "This page failed. Nothing was changed by looking at it; the log has the cause."
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def wants_page(asked: Request) -> bool:
+    """Return whether a request is for a page: at its URL, or of a browser at an unknown one."""
+    if asked.path.startswith(_API):
+        return False
+    if asked.blueprint is not None:
+        return True
+    return asked.accept_mimetypes.best_match([MEDIA_TYPE, "text/html"]) == "text/html"
+
+
+class ErrorPages:
+    """Renders errors as pages of the console."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def respond(self, error: HTTPException) -> Response:
+        """Return the page of an error that says what it is."""
+        status = error.code or 500
+        page = self._frame.render(
+            "errors/show.html",
+            status=status,
+            title=_TITLES.get(status, error.name),
+            says=error.description,
+        )
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                page.headers.add(name, value)
+        return page
+
+    def respond_to_bug(self, error: Exception) -> Response:
+        """Return the page of an error that should not exist; the log has its traceback."""
+        instance = new_instance()
+        log.error("page failed", endpoint=request.endpoint, instance=instance, exc_info=error)
+        return self._frame.render(
+            "errors/show.html", status=500, title="This failed", says=_FAILED, instance=instance
+        )

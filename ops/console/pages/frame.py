@@ -1,0 +1,118 @@
+"""Read for pages, and render them: what every page of the console shares.
+
+    request -frame.read-> frozen values -frame.render-> template in the base page
+
+A page reads in one read-only snapshot with short time limits, so that a slow query never keeps
+the read API waiting: pages have connections of their own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from flask import Response, abort, render_template, request
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import ServiceUnavailable
+
+from billing.ids import Realm
+from ops.console.access.people import find_person
+from ops.console.connections import ask
+from ops.console.pages.links import href_of
+from ops.queries.parties import configured_realms
+from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
+from ops.terminal.money import format_money
+from runtime.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NavigationEntry:
+    """One entry of the navigation; ``endpoint`` is where it leads."""
+
+    label: str
+    endpoint: str
+
+    @property
+    def subject(self) -> str:
+        """The blueprint whose pages belong to the entry."""
+        return self.endpoint.partition(".")[0]
+
+
+class PageUnavailable(ServiceUnavailable):
+    """PostgreSQL did not answer in time; the page says so and is worth another try."""
+
+    description = (
+        "PostgreSQL did not answer in time. Events go on being accepted. Load the page again, and"
+        " run `paidup doctor` if it stays away."
+    )
+    retry_after = 5
+
+
+class Frame:
+    """What the pages of one server process share; used by all its threads."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings = settings
+        self.realms: tuple[Realm, ...] = configured_realms(settings)
+        self.zone: ZoneInfo = settings.time_zone
+        self._engine = engine
+        self._navigation: list[NavigationEntry] = []
+
+    def add_to_navigation(self, label: str, endpoint: str) -> None:
+        """Add an entry after those that were added before."""
+        self._navigation.append(NavigationEntry(label=label, endpoint=endpoint))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what the work reads in one snapshot; ask again if PostgreSQL restarted meanwhile.
+
+        Raises:
+            PageUnavailable: PostgreSQL did not answer in time.
+        """
+        try:
+            return ask(self._engine, work)
+        except SQLAlchemyError as error:
+            raise PageUnavailable from error
+
+    def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """Return the page as a response."""
+        html = render_template(template, **values)
+        return Response(html, status, mimetype="text/html")
+
+    def template_values(self) -> Mapping[str, Any]:
+        """Return the names that every template may use, beside what its page gives it."""
+        return {
+            "navigation": self._navigation,
+            "subject": request.blueprint,
+            "here": request.full_path.rstrip("?"),
+            "person": find_person(),
+            "new_key": lambda: str(uuid4()),
+            "href_of": href_of,
+            "now": datetime.now(UTC),
+        }
+
+    def template_filters(self) -> Mapping[str, Callable[..., Any]]:
+        """Return the filters that every template may use."""
+        return {
+            "bytes": format_bytes,
+            "count": format_count,
+            "duration": format_duration,
+            "money": format_money,
+            "rate": format_rate,
+            "local": self.local_time,
+        }
+
+    def local_time(self, at: datetime) -> str:
+        """Return a time to the second in the zone of the deployment."""
+        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S}"
+
+
+def found_or_404(found: T | None) -> T:
+    """Return what was found; abort with the 404 page if it is None."""
+    if found is None:
+        abort(404)
+    return found
