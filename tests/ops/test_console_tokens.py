@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from ops.console import tokens
-from ops.console.tokens import (
+from ops.console_tokens import (
     Role,
     Token,
     digest_of,
