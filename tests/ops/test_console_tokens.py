@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from ops.console import tokens
+from ops import console_tokens as tokens
 from ops.console_tokens import (
     Role,
     Token,
