@@ -1,5 +1,6 @@
 """The Flask application of the console: the read API, its OpenAPI document, probes and metrics."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -8,6 +9,8 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from ops.console.access.console_access import ConsoleAccess
+from ops.console.access.prefix import PrefixMiddleware, check_prefix
 from ops.console.problems import BY_STATUS, NOT_READY, NOT_RECORDED, UNAVAILABLE
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
@@ -33,12 +36,19 @@ class UserIdConverter(BaseConverter):
 
 
 def create_app(
-    *, read_api: ReadApi, statements_api: StatementsApi, metrics: Metrics, breaker: CircuitBreaker
+    *,
+    read_api: ReadApi,
+    statements_api: StatementsApi,
+    access: ConsoleAccess,
+    pages: Sequence[Blueprint] = (),
+    metrics: Metrics,
+    breaker: CircuitBreaker,
 ) -> Flask:
     """Build the console as a WSGI application; the caller has to run the breaker's probe."""
     app = Flask("console", static_folder=None)
     # A redirect would send the token to another URL.
     app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
     description = files("ops.console").joinpath("openapi.json").read_bytes()
 
@@ -55,6 +65,7 @@ def create_app(
         return read_api.changes(request)
 
     app.register_blueprint(_statement_routes(statements_api))
+    page_routes(app, access, pages)
 
     @app.get("/openapi.json", provide_automatic_options=False)
     def described() -> Response:
@@ -68,6 +79,13 @@ def create_app(
     app.register_error_handler(HTTPException, lambda error: respond_to_http_error(error, BY_STATUS))
     app.register_error_handler(Exception, _failed)
     return app
+
+
+def page_routes(app: Flask, access: ConsoleAccess, pages: Sequence[Blueprint]) -> None:
+    """Register the pages, which need a session, and the login, and serve all below the prefix."""
+    access.pages.register(app, pages, open_pages=[access.login])
+    check_prefix(access.pages.site, app.url_map)
+    app.wsgi_app = PrefixMiddleware(app.wsgi_app, access.pages.site)  # type: ignore[method-assign]
 
 
 def _statement_routes(api: StatementsApi) -> Blueprint:

@@ -12,6 +12,7 @@ from typing import Final
 
 from flask import Flask
 
+from ops.console.access.console_access import ConsoleAccess, access_of, start_closing_windows
 from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import Changes
@@ -51,6 +52,7 @@ SERVER: Final = ServerSpec(
 _CONNECTIONS: Final = 8
 _CHANGES_CONNECTIONS: Final = 4
 _STATEMENT_CONNECTIONS: Final = 2
+_SESSION_CONNECTIONS: Final = 2
 _MOST_WAITING: Final = 256
 """Requests that wait for a change at once: a quarter of the threads."""
 
@@ -86,11 +88,23 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     app = create_app(
         read_api=api,
         statements_api=_statements_api(settings, admission, metrics, breaker),
+        access=_access(settings),
         metrics=metrics,
         breaker=breaker,
     )
     reduce_gc()
     return app
+
+
+def _access(settings: Settings) -> ConsoleAccess:
+    # Pools of their own: people who log in wait for nobody, and keep nobody waiting.
+    reading = hasty_engine(
+        settings, application_name="paidup console sessions", pool_size=_SESSION_CONNECTIONS
+    )
+    writing = make_engine(settings, application_name="paidup console logins", pool_size=2)
+    if settings.console_secrets:
+        start_closing_windows(writing)
+    return access_of(settings, reading=reading, writing=writing)
 
 
 def _statements_api(
