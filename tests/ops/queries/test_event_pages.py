@@ -11,7 +11,7 @@ from models.tables import StoredFact, StripeEvent
 from ops.queries import event_pages
 from ops.queries.event_pages import event_page
 from ops.queries.events import EventFilter, SettledEvent
-from ops.queries.pages import PageRequest, UnusableCursor
+from ops.queries.pages import PageRequest
 from runtime.database.engine import engine_for
 
 pytestmark = pytest.mark.servers
@@ -172,9 +172,7 @@ def test_the_pages_are_the_events_that_match_while_others_arrive(
         numbers = dict(connection.execute(text("SELECT id, settlement FROM stripe_events")).all())
         in_order = [(each.applied_at, numbers[each.id]) for each in found]
         by_number = [settlement for _, settlement in in_order]
-        assert (
-            by_number == sorted(by_number, reverse=True)
-            or (wanted.since or wanted.until)
-            and in_order == sorted(in_order, reverse=True)
+        assert by_number == sorted(by_number, reverse=True) or (
+            (wanted.since or wanted.until) and in_order == sorted(in_order, reverse=True)
         )
         connection.rollback()
