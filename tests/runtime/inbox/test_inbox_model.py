@@ -25,6 +25,7 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    key_of,
     keys_of,
     let_time_pass,
     one_place_each,
@@ -56,7 +57,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def accept(self, number: int) -> None:
-        key = f"evt_{number}"
+        key = key_of(number)
         known = key in self.pending or key in self.done
 
         accepted = self.inbox.accept(_event(number))
@@ -68,7 +69,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, lane=LANES)
     def requeue(self, number: int, lane: Lane) -> None:
-        key = f"evt_{number}"
+        key = key_of(number)
 
         accepted = self.inbox.requeue(_event(number), lane=lane)
 
@@ -98,7 +99,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, numbers=st.sets(NUMBERS))
     def finish(self, owner: str, numbers: set[int]) -> None:
-        keys = {f"evt_{number}" for number in numbers}
+        keys = {key_of(number) for number in numbers}
 
         closed = self.inbox.finish(owner, settled(sorted(keys)))
 
@@ -118,7 +119,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, numbers=st.sets(NUMBERS), lane=st.none() | LANES)
     def park(self, owner: str, numbers: set[int], lane: Lane | None) -> None:
-        keys = {f"evt_{number}" for number in numbers}
+        keys = {key_of(number) for number in numbers}
         parked = [
             Parked(key=key, delay_seconds=2, charged=True, error="locked", lane=lane)
             for key in sorted(keys)
