@@ -154,14 +154,22 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        expired = {
-            owner
-            for owner, score in self.client.zrange(f"{PREFIX}claims", 0, -1, withscores=True)
-            if score / 1000 <= self.client.time()[0]
-        }
+        before, ends = self._clock(), self._leases()
         assert self.inbox.sweep().healed == 0
-        for owner in expired:
-            self.held.pop(owner.decode(), None)
+        left, after = self._leases().keys(), self._clock()
+
+        assert {owner for owner, end in ends.items() if end > after} <= left
+        assert not {owner for owner, end in ends.items() if end <= before} & left
+        for owner in ends.keys() - left:
+            self.held.pop(owner, None)
+
+    def _leases(self) -> dict[str, float]:
+        ends = self.client.zrange(f"{PREFIX}claims", 0, -1, withscores=True)
+        return {owner.decode(): end for owner, end in ends}
+
+    def _clock(self) -> int:
+        seconds, microseconds = self.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     @invariant()
     def every_event_is_in_one_place(self) -> None:
