@@ -65,7 +65,6 @@ def create_app(
         return read_api.changes(request)
 
     app.register_blueprint(_statement_routes(statements_api))
-    page_routes(app, access, pages)
 
     @app.get("/openapi.json", provide_automatic_options=False)
     def described() -> Response:
@@ -76,6 +75,7 @@ def create_app(
         return Response(_FRONT.format(url=request.host_url), mimetype="text/plain")
 
     app.register_blueprint(probe_routes(breaker, metrics, not_ready=NOT_READY))
+    page_routes(app, access, pages)
     app.register_error_handler(HTTPException, lambda error: respond_to_http_error(error, BY_STATUS))
     app.register_error_handler(Exception, _failed)
     return app

@@ -41,8 +41,8 @@ LOGIN_IS_OFF: Final = (
     " `openssl rand -base64 32` prints one, and restart the console."
 )
 NO_PEOPLE: Final = (
-    "No person can log in yet: run `paidup console token NAME --role operator`, add the setting that"
-    " it prints to PAIDUP_CONSOLE_TOKENS, and restart the console."
+    "No person can log in yet: run `paidup console token NAME --role operator`, add the setting"
+    " that it prints to PAIDUP_CONSOLE_TOKENS, and restart the console."
 )
 
 
