@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "send": "Send signed sample events to an endpoint.",
     "ingest": "Run the webhook server.",
     "worker": "Run a worker, which applies events.",
-    "console": "Run the read API for applications.",
+    "console": "Run the pages for people and the API for applications.",
     "migrate": "Migrate the database.",
     "expire": "End access whose time is over.",
     "plans": "Check, preview and apply plans.",
