@@ -1,7 +1,7 @@
 """Query one page of a list by keyset: the pages together are exactly the rows, in order.
 
 A page begins beyond a cursor, which names a row of the list by a unique order. So rows that arrive
-meanwhile hide no row and show none twice, and rows of one second are told apart. Where no index
+meanwhile hide no row and show none twice, and rows of one second keep an order. Where no index
 answers a filter, a page looks through a bounded number of rows, and its cursor goes on from there.
 """
 
