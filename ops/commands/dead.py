@@ -11,6 +11,15 @@ from billing.ids import Realm
 from billing.text import storable
 from models.dead_letters import STATES
 from ops import connections
+from ops.bulk.targets import (
+    Target,
+    choose_letters,
+    error_option,
+    event_filter,
+    filter_options,
+    selection_of,
+    target_options,
+)
 from ops.errors import CommandFailed
 from ops.events.dead_letter_render import (
     LETTER_COLUMNS,
@@ -33,15 +42,6 @@ from ops.queries.parties import configured_realms
 from ops.queries.waiting_events import events_about
 from ops.replay.start import ReplayOptions, confirm, replay_options
 from ops.replay.start import replay as run_replay
-from ops.replay.targets import (
-    Target,
-    choose_letters,
-    error_option,
-    event_filter,
-    filter_options,
-    selection_of,
-    target_options,
-)
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
 from ops.terminal.operator_options import operator_options, require_reason

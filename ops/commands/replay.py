@@ -5,10 +5,10 @@ from typing import Any
 import click
 
 from models.events import OUTCOMES
+from ops.bulk.targets import DEAD, choose_events, selection_of, target_options
 from ops.export.importer import import_events
 from ops.replay.start import ReplayOptions, replay_options
 from ops.replay.start import replay as run_replay
-from ops.replay.targets import DEAD, choose_events, selection_of, target_options
 
 
 @click.command(epilog="Example: paidup replay --type invoice.paid --outcome ignored --dry-run")

@@ -15,13 +15,13 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops import connections
+from ops.bulk.preview import ReplayPreviewer
+from ops.bulk.requeue import Requeuer
+from ops.bulk.run import Pace, Replay
+from ops.bulk.targets import MANY, Target
 from ops.errors import CommandFailed, user_message
 from ops.queries.replay_results import current_mark
-from ops.replay.preview import ReplayPreviewer
 from ops.replay.render import format_counts, print_preview, print_replay
-from ops.replay.requeue import Requeuer
-from ops.replay.run import Pace, Replay
-from ops.replay.targets import MANY, Target
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interruption

@@ -21,9 +21,9 @@ from billing.ids import ObjectKey, PartyId
 from billing.rows import EntitlementRow, PaymentRow
 from models.tables import Membership
 from ops.batches import chunks
-from ops.replay.results import ReplayResults, ReplayStatus
-from ops.replay.run import status_of_outcome
-from ops.replay.targets import Target
+from ops.bulk.results import ReplayResults, ReplayStatus
+from ops.bulk.run import status_of_outcome
+from ops.bulk.targets import Target
 from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.failures.classify import Infrastructure, Outdated, classify

@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection, Engine
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from models.tables import AuditLog
-from ops.replay.results import ReplayResult, ReplayStatus
-from ops.replay.targets import Target
+from ops.bulk.results import ReplayResult, ReplayStatus
+from ops.bulk.targets import Target
 from ops.terminal.formats import format_time
 from runtime.broker import Publish
 from runtime.event_body import parse
