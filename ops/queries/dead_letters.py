@@ -78,12 +78,12 @@ def find_dead_letter_keys(
     """
     found_lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
     lookups = tuple(found_lookups.values())
-    conditions = [DeadLetter.state.in_(states), *_conditions(wanted)]
+    matching = [DeadLetter.state.in_(states), *conditions(wanted)]
     if not lookups:
-        query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
+        query = select(DeadLetter.event_id).where(*matching).order_by(*_NEWEST)
         return list(connection.scalars(query))
-    conditions += [DeadLetter.event_id.in_(keys_named(lookup)) for lookup in lookups]
-    bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*conditions).order_by(*_NEWEST)
+    matching += [DeadLetter.event_id.in_(keys_named(lookup)) for lookup in lookups]
+    bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*matching).order_by(*_NEWEST)
     found = connection.execute(bodies.execution_options(yield_per=_READ_AT_ONCE))
     pages = ({key: named_by(body) for key, body in some} for some in found.partitions())
     return [
@@ -111,18 +111,19 @@ def keys_named(lookup: Lookup) -> CompoundSelect[str]:
     return union(stated, of_its_objects)
 
 
-def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions in SQL, without those on user and customer."""
+    found: list[ColumnElement[bool]] = []
     if wanted.types:
-        conditions.append(DeadLetter.type.in_(wanted.types))
+        found.append(DeadLetter.type.in_(wanted.types))
     if wanted.error:
         named = DeadLetter.error_type.icontains(wanted.error, autoescape=True)
-        conditions.append(named | DeadLetter.error.icontains(wanted.error, autoescape=True))
+        found.append(named | DeadLetter.error.icontains(wanted.error, autoescape=True))
     if wanted.since:
-        conditions.append(DeadLetter.last_failed_at >= wanted.since)
+        found.append(DeadLetter.last_failed_at >= wanted.since)
     if wanted.until:
-        conditions.append(DeadLetter.last_failed_at < wanted.until)
-    return conditions
+        found.append(DeadLetter.last_failed_at < wanted.until)
+    return found
 
 
 def about(

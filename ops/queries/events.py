@@ -17,13 +17,12 @@ from sqlalchemy import (
     union_all,
 )
 
+from billing.ids import Realm
 from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
 from ops.queries.lookups import look_up_each
-from ops.queries.parties import configured_realms
 from ops.queries.rows import fetch
 from runtime.database.one_of import one_of
-from runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +69,8 @@ Parties = Mapping[str, frozenset[str]]
 """The parties of the filter's ``user`` and of its ``customer``, as far as it names them."""
 
 
-def parties_named(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
+def parties_named(connection: Connection, realms: Sequence[Realm], wanted: EventFilter) -> Parties:
     """Return the parties whose facts a settled event must state."""
-    realms = configured_realms(settings)
     lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
     return {name: lookup.parties for name, lookup in lookups.items()}
 

@@ -85,9 +85,9 @@ def test_parties_that_share_a_set_are_previewed_as_if_alone_and_a_chain_as_one(
     sizes: list[int] = []
     preview = Ledger.preview
 
-    def counted(ledger: Ledger, deliveries: list[object]) -> object:
+    def counted(ledger: Ledger, deliveries: list[object], lock_seconds: float) -> object:
         sizes.append(len(deliveries))
-        return preview(ledger, deliveries)  # type: ignore[arg-type]  # passed on as it came
+        return preview(ledger, deliveries, lock_seconds)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(Ledger, "preview", counted)
     seen = preview_replay(floor, *settled(*mixed))
