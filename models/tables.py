@@ -8,6 +8,7 @@ from models.base import Base
 from models.bulk import BulkDifference, BulkItem, BulkPlan, BulkUser
 from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
+from models.console_access import ConsoleAuditWindow, ConsoleSession
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
 from models.events import (
@@ -96,6 +97,8 @@ __all__ = [
     "BulkItem",
     "BulkPlan",
     "BulkUser",
+    "ConsoleAuditWindow",
+    "ConsoleSession",
     "DataLoss",
     "DatabaseEpoch",
     "DeadLetter",
