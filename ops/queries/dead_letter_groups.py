@@ -40,7 +40,7 @@ class LetterGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterGroups:
-    """The groups with letters in a state, the one that failed last first; ``more`` were left out."""
+    """The groups with letters in a state, the last failure first, and if some are left out."""
 
     groups: tuple[LetterGroup, ...]
     more: bool

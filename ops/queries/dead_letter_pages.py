@@ -28,6 +28,9 @@ from runtime.database.one_of import one_of
 FEW: Final = 500
 """The dead letters up to which all that may be about what is looked up are found first."""
 
+_SEARCHED_AT_ONCE: Final = 2000
+"""The dead letters whose error is compared for one page."""
+
 _BY_INDEX: Final = frozenset({"since", "until", "error_group"})
 """The conditions that an index answers in the order of the list."""
 
@@ -87,6 +90,7 @@ def letter_page(
         branches=tuple((DeadLetter.state == state, *found) for state in states),
         filters=filters if left or (lookups and keys is None) else None,
         dated="last_failed_at",
+        searched_at_once=_SEARCHED_AT_ONCE,
     )
     page = fetch_page(connection, listing, asked)
     return replace(page, rows=_about(connection, realms, lookups, page.rows)) if lookups else page
