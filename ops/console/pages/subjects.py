@@ -6,6 +6,7 @@ from flask import Blueprint
 from sqlalchemy import Engine
 
 from ops.console.access.access_audit import record_look
+from ops.console.pages.audit import audit_pages
 from ops.console.pages.dead_letters import dead_letter_pages
 from ops.console.pages.events import event_pages
 from ops.console.pages.frame import Frame
@@ -23,4 +24,5 @@ def pages_of(
         event_pages(frame, inbox, record_look),
         dead_letter_pages(frame, inbox, engine),
         job_pages(frame, engine),
+        audit_pages(frame, record_look),
     )
