@@ -13,17 +13,18 @@ from sqlalchemy.engine import Connection, Engine
 
 from ops import connections
 from ops.batches import chunks
+from ops.bulk.preview import ReplayPreview, preview_delivery
+from ops.bulk.requeue import put_into_inbox, send_wakes
+from ops.bulk.results import DONE, ReplayResult, ReplayResults, ReplayStatus
+from ops.bulk.run import Pace, Replay
 from ops.bulk_audit import BulkAudit
 from ops.errors import CommandFailed
 from ops.export.import_file import FileChanged, ImportedEvent, ImportFile, open_import
 from ops.queries.replay_results import current_mark
-from ops.replay.preview import ReplayPreview, preview_delivery
 from ops.replay.render import QUIET, print_preview, print_replay
-from ops.replay.requeue import put_into_inbox, send_wakes
-from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
-from ops.replay.run import Pace, Replay
 from ops.replay.start import ReplayOptions, confirm, replay_settings, run_replay
 from ops.terminal.command_name import command_name
+from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
 from ops.terminal.progress import progress
 from runtime.broker import Publish, WakePublisher, make_celery
@@ -86,7 +87,7 @@ def _import(
         results=ReplayResults(unlisted=_EXPECTED, limit=MAX_LISTED),
     )
     try:
-        run_replay(replay, "importing")
+        run_replay(replay, "importing", Interruption().pause)
     except FileChanged as error:
         audit.record(ENDED, "failed", {"requeued": replay.requeued})
         done = f"{replay.requeued} of {source.events} events were requeued"

@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 
 from flask import Blueprint
+from sqlalchemy import Engine
 
 from ops.console.access.access_audit import record_look
+from ops.console.pages.audit import audit_pages
+from ops.console.pages.dead_letters import dead_letter_pages
 from ops.console.pages.events import event_pages
 from ops.console.pages.frame import Frame
 from ops.console.pages.inbox import PageInbox
+from ops.console.pages.jobs import job_pages
 from ops.console.pages.overview import ObservedState, overview_pages
 
 
-def pages_of(frame: Frame, state: ObservedState, inbox: PageInbox) -> Sequence[Blueprint]:
-    """Return the pages of every subject."""
+def pages_of(
+    frame: Frame, state: ObservedState, inbox: PageInbox, engine: Engine
+) -> Sequence[Blueprint]:
+    """Return the pages of every subject; plans are made and changed by the engine."""
     return (
         overview_pages(frame, state),
         event_pages(frame, inbox, record_look),
+        dead_letter_pages(frame, inbox, engine),
+        job_pages(frame, engine),
+        audit_pages(frame, record_look),
     )

@@ -181,7 +181,7 @@ def test_interrupted_it_says_how_far_it_came_and_the_same_command_does_the_rest(
     events = [event for seed in "abcdefgh" for event in events_of(floor, seed=seed)]
     with yesterday(monkeypatch, unreadable=True):
         floor.take_in(*events)
-    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 10)
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 10)
     pause = Interruption.pause
 
     def ctrl_c_soon(self: Interruption, seconds: float) -> None:

@@ -2,31 +2,28 @@
 
 Events of one party share a transaction, so that each decision sees the changes of the one before.
 Parties are independent, so many small transactions give the same result as a large one, without
-its locks.
+its locks. It goes party by party, so the first difference is there before most events are read.
 """
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Final, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
-from billing.ids import ObjectKey, PartyId
 from billing.rows import EntitlementRow, PaymentRow
-from models.tables import Membership
-from ops.batches import chunks
-from ops.replay.results import ReplayResults, ReplayStatus
-from ops.replay.run import status_of_outcome
-from ops.replay.targets import Target
-from runtime.database.one_of import one_of
+from ops.bulk.party_groups import Group, PartyGroups
+from ops.bulk.results import ReplayResult, ReplayResults, ReplayStatus
+from ops.bulk.run import status_of_outcome
+from ops.bulk.targets import Target
 from runtime.event_body import parse
-from runtime.failures.classify import Infrastructure, Outdated, classify
+from runtime.failures.classify import Infrastructure, Outdated, Transient, classify
 from runtime.ledger.decisions import (
     Decision,
     EntitlementChanged,
@@ -39,18 +36,23 @@ from runtime.ledger.decisions import (
 )
 from runtime.ledger.deliveries import REPLAY, Delivery
 from runtime.ledger.deployment import ledger_of
-from runtime.ledger.load import keys_stated_by
 from runtime.ledger.observed import with_stored_fetches
-from runtime.ledger.parties import Grouping
-from runtime.ledger.prepare import Scope, prepare
+from runtime.ledger.prepare import Scope
 from runtime.ledger.record import DeliveryPreview
 from runtime.settings import Settings
 
 BATCH_SIZE: Final = 100
+PREVIEW_LOCK_SECONDS: Final = 0.2
+"""For one lock: an event that waits for a preview waits behind its transaction, which is short."""
+
+LOCKED_TRIES: Final = 3
+"""How often a party that another transaction holds is tried again, after all others."""
+
 CRASH_LOOP: Final = "crash_loop"
 NOT_TRIED: Final = "it crashed its workers and would crash this command: only a replay tries it"
 
 R = TypeVar("R", EntitlementRow, PaymentRow)
+Previewed = tuple[Delivery, DeliveryPreview]
 
 
 @dataclass(slots=True)
@@ -98,57 +100,85 @@ class ReplayPreview:
                     pass
 
 
-class ReplayPreviewer:
-    """Previews one replay and changes nothing; ``preview`` is the growing result."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewedParties:
+    """What a replay would do to a few parties: all of its events that concern them."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    results: Sequence[ReplayResult]
+    """Of every event, those that were not tried included."""
+    decided: Sequence[DeliveryPreview]
+
+
+class ReplayPreviewer:
+    """Previews one replay and changes nothing; ``preview`` is the growing result of ``run``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        *,
+        lock_seconds: float = PREVIEW_LOCK_SECONDS,
+        rest: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Take how long to wait for one lock; ``rest`` gets the seconds that a step took."""
         self.engine = engine
         self.scope = Scope.of(settings)
         self.ledger = ledger_of(settings, engine)
         self.preview = ReplayPreview()
+        self._lock_seconds = lock_seconds
+        self._rest = rest
+        self._results: list[ReplayResult] = []
+        self._locked: list[Group] = []
 
     def run(self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]) -> None:
         """Preview all targets; call ``report`` after each batch."""
-        for batch in self._batches(targets):
-            for delivery, decided in self._previews(self._deliveries(batch)):
-                status, detail = status_of_outcome(decided.outcome, decided.reason)
-                self.preview.results.record(delivery.key, status, detail)
+        for parties in self.stream(targets):
+            for result in parties.results:
+                self.preview.results.add(result)
+            for decided in parties.decided:
                 self.preview.add_decisions(decided.decisions)
             report(self.preview)
 
-    def _batches(self, targets: Sequence[Target]) -> Iterator[list[Target]]:
+    def stream(self, targets: Iterable[Target]) -> Iterator[PreviewedParties]:
+        """Yield the differences of a few parties at a time, the first ones at once.
+
+        A party that another transaction holds comes again at the end.
+        """
+        for batch in self._batches(targets):
+            yield self._timed(batch, last=False)
+        for tries_left in reversed(range(LOCKED_TRIES)):
+            locked, self._locked = self._locked, []
+            for group in locked:
+                yield self._timed([group], last=tries_left == 0)
+
+    def decide(self, targets: Sequence[Target]) -> dict[str, DeliveryPreview | ReplayResult]:
+        """Return what a replay of each of a few events would do now, or why that is unknown."""
+        decided = self._together(self._deliveries(targets), last=True)
+        results, self._results = self._results, []
+        unknown = {result.key: result for result in results}
+        return unknown | {delivery.key: each for delivery, each in decided}
+
+    def _timed(self, batch: Sequence[Group], *, last: bool) -> PreviewedParties:
+        began = time.monotonic()
+        decided = self._previews(batch, last=last)
+        for delivery, each in decided:
+            status, detail = status_of_outcome(each.outcome, each.reason)
+            self._record(delivery.key, status, detail)
+        results, self._results = self._results, []
+        self._rest(time.monotonic() - began)
+        return PreviewedParties(results=results, decided=[each for _, each in decided])
+
+    def _batches(self, targets: Iterable[Target]) -> Iterator[list[Group]]:
         """Yield all events of a party together; parties are joined up to a batch of 100."""
-        parties = self._parties(self._mentions(targets))
-
-        def party_of(target: Target) -> str:
-            return parties[target.key]
-
-        known = sorted((each for each in targets if each.key in parties), key=party_of)
-        batch: list[Target] = []
-        for _, party in groupby(known, key=party_of):
-            batch += party
-            if len(batch) >= BATCH_SIZE:
-                yield batch
-                batch = []
-        yield batch
-
-    def _mentions(self, targets: Sequence[Target]) -> dict[str, frozenset[ObjectKey]]:
-        """Return the objects that each event mentions; record those that are not tried."""
-        return {
-            prepared.delivery.key: prepared.mentions
-            for some in chunks(targets, BATCH_SIZE)
-            for prepared in prepare(self._deliveries(some), self.scope)
-        }
-
-    def _parties(self, named: Mapping[str, frozenset[ObjectKey]]) -> dict[str, str]:
-        with self.engine.connect() as connection:
-            stated = _in_chunks(named, lambda some: keys_stated_by(connection, some))
-            mentions = {key: named[key] | stated.get(key, frozenset()) for key in named}
-            every = frozenset[ObjectKey]().union(*mentions.values())
-            grouping = Grouping(_in_chunks(every, lambda some: _memberships(connection, some)))
-        for keys in filter(None, mentions.values()):
-            grouping.assign_party(keys)
-        return {key: grouping.party_of(min(keys)) if keys else "" for key, keys in mentions.items()}
+        grouped = PartyGroups(engine=self.engine, scope=self.scope, read=self._deliveries)
+        for groups in grouped.groups(targets):
+            batch: list[Group] = []
+            for group in groups:
+                batch.append(group)
+                if sum(map(len, batch)) >= BATCH_SIZE:
+                    yield batch
+                    batch = []
+            yield batch
 
     def _deliveries(self, targets: Sequence[Target]) -> list[Delivery]:
         return with_stored_fetches(self.engine, [*self._parsed(targets)])
@@ -162,44 +192,67 @@ class ReplayPreviewer:
         for target in targets:
             row = rows[target.key]
             if row.error_type == CRASH_LOOP:
-                self.preview.results.record(target.key, ReplayStatus.NOT_TRIED, NOT_TRIED)
+                self._record(target.key, ReplayStatus.NOT_TRIED, NOT_TRIED)
                 continue
             try:
                 envelope = parse(row.payload.encode())
             except MalformedEvent as error:
                 detail = f"{type(error).__name__}: {error}"
-                self.preview.results.record(target.key, ReplayStatus.FAILED, detail)
+                self._record(target.key, ReplayStatus.FAILED, detail)
                 continue
             yield preview_delivery(envelope, target.key, REPLAY, undoes_discard=row.discarded_at)
 
-    def _previews(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, DeliveryPreview]]:
-        """Preview all events together; if that fails, leave out those that fail on their own."""
-        together = self._preview(deliveries)
-        if not isinstance(together, str):
+    def _record(self, key: str, status: ReplayStatus, detail: str) -> None:
+        self._results.append(ReplayResult(key=key, status=status, detail=detail))
+
+    def _previews(self, batch: Sequence[Group], *, last: bool) -> list[Previewed]:
+        """Preview all parties together; if that fails, each party by itself."""
+        every = [delivery for group in batch for delivery in group]
+        together = self._preview(every)
+        if not isinstance(together, _Failed):
             return together
+        return [each for group in batch for each in self._together(group, last=last)]
+
+    def _together(self, group: Group, *, last: bool) -> list[Previewed]:
+        """Preview the events of a party; if that fails, leave out those that fail on their own."""
+        together = self._preview(group)
+        if not isinstance(together, _Failed):
+            return together
+        if together.locked and not last:
+            self._locked.append(group)
+            return []
         alone = []
-        for delivery in deliveries:
+        for delivery in group:
             decided = self._preview([delivery])
-            if isinstance(decided, str):
-                self.preview.results.record(delivery.key, ReplayStatus.FAILED, decided)
+            if isinstance(decided, _Failed):
+                status = ReplayStatus.LOCKED if decided.locked else ReplayStatus.FAILED
+                self._record(delivery.key, status, decided.says)
             else:
                 alone += decided
         rest = self._preview([delivery for delivery, _ in alone])
         # Two events that pass alone may exclude each other: two bodies under one new id.
-        return alone if isinstance(rest, str) else rest
+        return alone if isinstance(rest, _Failed) else rest
 
-    def _preview(
-        self, deliveries: Sequence[Delivery]
-    ) -> list[tuple[Delivery, DeliveryPreview]] | str:
+    def _preview(self, deliveries: Sequence[Delivery]) -> "list[Previewed] | _Failed":
         if not deliveries:
             return []
         try:
-            return [*zip(deliveries, self.ledger.preview(deliveries), strict=True)]
+            previews = self.ledger.preview(deliveries, self._lock_seconds)
         except Exception as error:
             failure = classify(error)
             if isinstance(failure, Infrastructure | Outdated):
                 raise
-            return f"{failure.error_type}: {failure.reason}"
+            locked = isinstance(failure, Transient) and failure.locked
+            return _Failed(says=f"{failure.error_type}: {failure.reason}", locked=locked)
+        return [*zip(deliveries, previews, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    """Events that cannot be decided together; ``locked`` if another transaction holds a lock."""
+
+    says: str
+    locked: bool
 
 
 def preview_delivery(
@@ -214,23 +267,6 @@ def preview_delivery(
         key=key,
         undoes_discard=undoes_discard,
     )
-
-
-def _memberships(connection: Connection, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, PartyId]:
-    query = sa.select(Membership.object_key, Membership.party)
-    rows = connection.execute(query.where(one_of(Membership.object_key, keys)))
-    return {ObjectKey(key): PartyId(party) for key, party in rows}
-
-
-K = TypeVar("K", bound=str)
-V = TypeVar("V")
-
-
-def _in_chunks(keys: Iterable[K], query: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
-    found: dict[K, V] = {}
-    for some in chunks(sorted(keys), 1000):
-        found.update(query(some))
-    return found
 
 
 _STORED = sa.text(
