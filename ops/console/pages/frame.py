@@ -22,6 +22,7 @@ from billing.ids import Realm
 from ops.console.access.people import find_person
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
+from ops.console.pages.sentences import mark_sentence
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
@@ -103,6 +104,7 @@ class Frame:
             "duration": format_duration,
             "money": format_money,
             "rate": format_rate,
+            "sentence": mark_sentence,
             "local": self.local_time,
         }
 
