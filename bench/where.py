@@ -42,7 +42,7 @@ from runtime.ledger import admit, difference, load, locks, record
 from runtime.metrics_files import FOLDER_VARIABLE
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
-from runtime.telemetry import configure_logging
+from runtime.telemetry import build_metrics, configure_logging
 from workers.batches.drainer import Drainer
 from workers.batches.reporting import Reporter
 from workers.drain.pool import build_drainer
@@ -186,6 +186,7 @@ def _drainer(servers: BenchMachine, database: str) -> Iterator[tuple[Inbox, Drai
                 engine,
                 lambda: False,
                 Pulse(servers.folder / "pulse"),
+                metrics=build_metrics(event_types=registry.HANDLED_TYPES),
                 max_run_seconds=600,
             ),
         )

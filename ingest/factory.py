@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -20,6 +21,8 @@ from ingest.wrong_paths import REPORT_SECONDS, WrongPathCounter
 from runtime.broker import WakePublisher, make_celery
 from runtime.gc_tuning import reduce_gc
 from runtime.guard import start_loop
+from runtime.history.reports import NewCounts, ingest_totals
+from runtime.history.writer import HistoryWriter, start_history
 from runtime.http.background import start_background_threads
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.server import ServerSpec
@@ -32,8 +35,18 @@ from runtime.inbox.wrong_paths import WrongPaths
 from runtime.redis_client import make_redis
 from runtime.redis_connection import Generation
 from runtime.settings import Settings
-from runtime.telemetry import SharedState, build_metrics, configure_logging, secret_fingerprint
-from runtime.time_limits import INGEST_IDLE_SECONDS, INGEST_REDIS_SECONDS
+from runtime.telemetry import (
+    Metrics,
+    SharedState,
+    build_metrics,
+    configure_logging,
+    secret_fingerprint,
+)
+from runtime.time_limits import (
+    HISTORY_REDIS_SECONDS,
+    INGEST_IDLE_SECONDS,
+    INGEST_REDIS_SECONDS,
+)
 
 SERVER: Final = ServerSpec(
     name="ingest",
@@ -58,6 +71,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     start_background_threads(breaker, ConnectionReaper(), port=port, launcher=launcher)
     signatures = SignatureCounter(monotonic)
     _start_reporting(wrong_paths, signatures, settings, generation)
+    _start_history(metrics, settings, generation)
     app = create_app(
         settings=settings,
         inbox=_inbox(settings, generation),
@@ -95,6 +109,11 @@ def _start_reporting(
             signatures.report(mismatches)
 
     start_loop("reports", report, pause=lambda: REPORT_SECONDS, stopped=threading.Event())
+
+
+def _start_history(metrics: Metrics, settings: Settings, generation: Generation) -> None:
+    redis = make_redis(settings, timeout=HISTORY_REDIS_SECONDS, pool_size=1, generation=generation)
+    start_history(HistoryWriter(redis, "ingest", NewCounts(partial(ingest_totals, metrics))))
 
 
 def _health(settings: Settings, generation: Generation) -> RedisHealth:

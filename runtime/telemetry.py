@@ -57,8 +57,23 @@ OTHER: Final = "other"
 _MAKE: Final = "make"
 """The metadata key of the function that makes a metric, given ``registry``."""
 
-_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-_LAG: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0)
+FAST_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+LAG_BOUNDS: Final = (
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    15.0,
+    60.0,
+    300.0,
+    3600.0,
+    86400.0,
+)
 
 
 def _counter(name: str, text: str, *labels: str) -> Mapping[str, Any]:
@@ -106,7 +121,7 @@ class Metrics:
     )
     webhook_ack_seconds: Histogram = field(
         metadata=_histogram(
-            "billing_webhook_ack_seconds", "From a complete request to its 2xx.", _FAST
+            "billing_webhook_ack_seconds", "From a complete request to its 2xx.", FAST_BOUNDS
         )
     )
     webhook_secret_last_used: Gauge = field(
@@ -128,10 +143,12 @@ class Metrics:
         metadata=_counter("billing_events_settled", "Events settled.", "event_type", "outcome")
     )
     event_processing_seconds: Histogram = field(
-        metadata=_histogram("billing_event_processing_seconds", "From claimed to committed.", _FAST)
+        metadata=_histogram(
+            "billing_event_processing_seconds", "From claimed to committed.", FAST_BOUNDS
+        )
     )
     event_lag_seconds: Histogram = field(
-        metadata=_histogram("billing_event_lag_seconds", "From accepted to applied.", _LAG)
+        metadata=_histogram("billing_event_lag_seconds", "From accepted to applied.", LAG_BOUNDS)
     )
     entitlement_changes: Counter = field(
         metadata=_counter("billing_entitlement_changes", "Entitlements that changed.", "change")
@@ -147,7 +164,7 @@ class Metrics:
     )
     fetch_seconds: Histogram = field(
         metadata=_histogram(
-            "billing_fetch_seconds", "From a request to Stripe's API to its end.", _FAST
+            "billing_fetch_seconds", "From a request to Stripe's API to its end.", FAST_BOUNDS
         )
     )
     settlements_lost: Counter = field(
@@ -165,7 +182,9 @@ class Metrics:
         metadata=_counter("billing_reads", "Reads over HTTP, by result.", "result")
     )
     read_seconds: Histogram = field(
-        metadata=_histogram("billing_read_seconds", "From a read request to its answer.", _FAST)
+        metadata=_histogram(
+            "billing_read_seconds", "From a read request to its answer.", FAST_BOUNDS
+        )
     )
     console_token_last_used: Gauge = field(
         metadata=_gauge(

@@ -399,6 +399,19 @@ STALE_DATABASE_STATE_SECONDS: Final = 30.0
 METRICS_RETRY_SECONDS: Final = 10.0
 """Between two attempts to write the counts that a full metrics folder left in memory."""
 
+HISTORY_SHORT_SECONDS: Final = 10
+"""Between two reports of a process to the history, and the length of its short intervals."""
+
+HISTORY_LONG_SECONDS: Final = 300
+"""The length of its long intervals, a multiple of the short ones."""
+
+HISTORY_SPREAD_SECONDS: Final = 2.0
+"""In which the processes report after the end of a short interval. With the wait for Redis it is
+shorter than half of one, after which a report would count for the next interval."""
+
+HISTORY_REDIS_SECONDS: Final = 2.0
+"""For one answer of Redis to a report or to a page; what is late is left out."""
+
 SCRAPE_SECONDS: Final = 10.0
 """For the request of a scraper: one that sends nothing holds a thread no longer."""
 

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from ops.console.tokens import NAME, VARIABLE, GeneratedToken, Role, generate_token
+from ops.console_tokens import NAME, VARIABLE, GeneratedToken, Role, generate_token
 from ops.terminal.output import json_option, print_json
 from ops.up.replace_process import replace_process
 

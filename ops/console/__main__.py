@@ -3,7 +3,7 @@
 import sys
 
 from ops.console.factory import SERVER, start_process
-from ops.console.tokens import VARIABLE, read_tokens
+from ops.console_tokens import VARIABLE, read_tokens
 from runtime.database.engine import UnusableDatabaseUrl, conninfo_of
 from runtime.http import server
 from runtime.settings import Settings, SettingsError, required

@@ -16,7 +16,7 @@ from flask import Request, Response
 
 from ops.console import problems
 from ops.console.rate_limit import Bucket
-from ops.console.tokens import Role, Token, find_token
+from ops.console_tokens import Role, Token, find_token
 from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
 from runtime.telemetry import Metrics

@@ -20,7 +20,7 @@ from ops.console.entitlements import Entitlements
 from ops.console.newest_cursor import LOOK_SECONDS, NewestCursor
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
-from ops.console.tokens import read_tokens
+from ops.console_tokens import read_tokens
 from ops.queries.parties import configured_realms
 from ops.statements.deployment import grants_of, links_of
 from runtime import schema

@@ -28,7 +28,7 @@ from ops.console.statement_bodies import (
     read_grant,
     read_link,
 )
-from ops.console.tokens import Role, Token
+from ops.console_tokens import Role, Token
 from ops.errors import CommandFailed
 from ops.statements.grants import GrantOperations, GrantResult, NoSuchStatement
 from ops.statements.links import LinkOperations, LinkResult

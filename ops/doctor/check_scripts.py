@@ -17,6 +17,9 @@ from billing.envelope import Envelope, parse
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.terminal.formats import format_duration
 from runtime.error_text import describe
+from runtime.history.reports import Report
+from runtime.history.spans import DAY, HOUR
+from runtime.history.writer import HistoryWriter
 from runtime.inbox.entries import Deferred, Finished, Parked
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
@@ -39,6 +42,7 @@ _EPOCH: Final = "doctor"
 
 _NAMES: Final = (
     *("apart", "breaker", "breaker:fetch", "claims", "clock", "conflicts", "counters"),
+    *(HOUR.key, DAY.key),
     *("database:epoch", "drainers", "epoch", "event:body", "event:meta", "fetch:health"),
     *("fetch:wakes", "fetchers", "held", "history", "index", "index:fetch", "index:replay"),
     *("lost:accepts", "parked", "parked:fetch", "ready:fetch", "ready:live", "ready:replay"),
@@ -161,6 +165,8 @@ class InboxRehearsal:
         yield "backlog", self._inbox.backlog
         yield "room", RoomMeasure(self._client, limit=_EVENTS, prefix=self._prefix).note
         record = SignatureRecord(self._client, prefix=self._prefix)
+        history = HistoryWriter(self._client, "ingest", Report, prefix=self._prefix)
+        yield "counts", history.report
         yield "signatures", lambda: record.add(mismatched=1, matched=True)
         yield "wrong_paths", lambda: WrongPaths(self._client, prefix=self._prefix).add({"/": 1})
 

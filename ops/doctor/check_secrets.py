@@ -8,7 +8,7 @@ secret, everything is judged as in production.
 import re
 from collections.abc import Iterator
 
-from ops.console.tokens import VARIABLE, Role, read_tokens
+from ops.console_tokens import VARIABLE, Role, read_tokens
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.terminal.formats import format_count
 from ops.up.up_file import UpFile

@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self
 
-from ops.console.tokens import VARIABLE, Role, generate_token, hashed_entry, plain_token
+from ops.console_tokens import VARIABLE, Role, generate_token, hashed_entry, plain_token
 from ops.errors import CommandFailed
 from ops.plans.migrate import migrate
 from ops.terminal.formats import format_count, format_duration

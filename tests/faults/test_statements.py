@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ops.console.tokens import Role, hashed_entry
+from ops.console_tokens import Role, hashed_entry
 from ops.up.servers.ports import free_port
 from tests.ingest.ingest_process import TimedAnswer
 from tests.ops.console.console_process import ServedConsole, serving

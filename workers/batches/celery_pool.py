@@ -24,6 +24,7 @@ from celery.signals import (
 from redis import Redis
 from sqlalchemy.engine import Engine
 
+from billing.readers.registry import HANDLED_TYPES
 from runtime.broker import (
     DRAIN_TASK,
     make_celery,
@@ -31,13 +32,15 @@ from runtime.broker import (
 from runtime.database.engine import make_engine
 from runtime.failures.canary import Canary
 from runtime.gc_tuning import reduce_gc
+from runtime.history.writer import start_history
 from runtime.ledger.deployment import ledger_of
 from runtime.ledger.observed import with_stored_fetches
 from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
-from runtime.telemetry import configure_logging
+from runtime.telemetry import Metrics, build_metrics, configure_logging
 from runtime.time_limits import GRACE_SECONDS, WORKER_REDIS_SECONDS
+from workers.batches.counting import history_writer
 from workers.batches.drainer import Drainer
 from workers.batches.executor import BatchExecutor
 from workers.batches.routing import FetchRouting
@@ -65,6 +68,7 @@ class ChildContext:
     engine: Engine
     is_stopping: Callable[[], bool]
     pulse: Pulse
+    metrics: Metrics
 
 
 def run(spec: PoolSpec) -> None:
@@ -111,6 +115,7 @@ def _prepare(celery: Celery, settings: Settings, spec: PoolSpec, pulse: Path) ->
 
     def connect(**_: Any) -> None:
         end_with_parent(main_process, grace_seconds=GRACE_SECONDS)
+        metrics = build_metrics(event_types=HANDLED_TYPES)
         task.drainer = spec.build(
             ChildContext(
                 settings=settings,
@@ -118,8 +123,10 @@ def _prepare(celery: Celery, settings: Settings, spec: PoolSpec, pulse: Path) ->
                 engine=make_engine(settings, application_name=f"paidup-{spec.name}-{os.getpid()}"),
                 is_stopping=task.is_stopping,
                 pulse=Pulse(pulse),
+                metrics=metrics,
             )
         )
+        start_history(history_writer(settings, metrics))
         reduce_gc()
 
     def stop_soon(**_: Any) -> None:

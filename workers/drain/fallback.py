@@ -10,13 +10,15 @@ import os
 import sys
 from pathlib import Path
 
+from billing.readers.registry import HANDLED_TYPES
 from runtime.database.engine import make_engine
 from runtime.inbox.inbox import Inbox, new_token
 from runtime.parent_watch import end_with_parent, take_parent
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
-from runtime.telemetry import configure_logging
+from runtime.telemetry import build_metrics, configure_logging
 from runtime.time_limits import GRACE_SECONDS, MAX_FALLBACK_RUN_SECONDS, WORKER_REDIS_SECONDS
+from workers.batches.counting import history_writer
 from workers.drain.pool import build_drainer
 from workers.liveness import FALLBACK_PULSE_VARIABLE, Pulse
 from workers.shutdown import EndAfterBatch
@@ -30,16 +32,20 @@ def main() -> None:
     ending = EndAfterBatch(lambda: True)
     redis = make_redis(settings, timeout=WORKER_REDIS_SECONDS, pool_size=4)
     engine = make_engine(settings, application_name=f"paidup-fallback-{os.getpid()}")
+    metrics = build_metrics(event_types=HANDLED_TYPES)
+    history = history_writer(settings, metrics)
     drainer = build_drainer(
         settings,
         Inbox(redis),
         engine,
         ending.is_asked,
         Pulse(Path(os.environ[FALLBACK_PULSE_VARIABLE])),
+        metrics=metrics,
         max_run_seconds=MAX_FALLBACK_RUN_SECONDS,
     )
     with ending.busy():
         drainer.run(new_token())
+        history.report()
 
 
 if __name__ == "__main__":

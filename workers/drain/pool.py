@@ -9,7 +9,6 @@ from functools import partial
 
 from sqlalchemy.engine import Engine
 
-from billing.readers.registry import HANDLED_TYPES
 from runtime.broker import (
     DRAIN_TASK,
     QUEUE,
@@ -22,7 +21,7 @@ from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.settings import Settings
-from runtime.telemetry import build_metrics
+from runtime.telemetry import Metrics
 from runtime.time_limits import MAX_RUN_SECONDS
 from workers.batches.celery_pool import ChildContext, PoolSpec, build_executor, run, utc_now
 from workers.batches.drainer import Drainer
@@ -46,7 +45,12 @@ def main() -> None:
 
 def _drainer_of(child: ChildContext) -> Drainer:
     return build_drainer(
-        child.settings, Inbox(child.redis), child.engine, child.is_stopping, child.pulse
+        child.settings,
+        Inbox(child.redis),
+        child.engine,
+        child.is_stopping,
+        child.pulse,
+        metrics=child.metrics,
     )
 
 
@@ -57,6 +61,7 @@ def build_drainer(
     is_stopping: Callable[[], bool],
     pulse: Pulse,
     *,
+    metrics: Metrics,
     max_run_seconds: float = MAX_RUN_SECONDS,
 ) -> Drainer:
     """Return the drainer of this process; make ``inbox`` and ``engine`` after the fork.
@@ -72,7 +77,7 @@ def build_drainer(
         finisher=Finisher(
             inbox=inbox,
             write_dead_letters=partial(dead_letter, engine),
-            reporter=Reporter(build_metrics(event_types=HANDLED_TYPES)),
+            reporter=Reporter(metrics),
             now=utc_now,
             fetch_deferrer=FetchDeferrer(lane=lane, publish=fetch_wake_publisher(publisher)),
             ask_canary=Canary(engine).fault_alike,

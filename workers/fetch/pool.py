@@ -7,7 +7,6 @@ only with a ``STRIPE_API_KEY``; no other worker process calls the API.
 import logging
 from functools import partial
 
-from billing.readers.registry import HANDLED_TYPES
 from runtime.broker import FETCH_QUEUE, FETCH_TASK, fetch_wake_publisher, make_celery
 from runtime.failures.canary import Canary
 from runtime.failures.dead_letters import dead_letter
@@ -15,7 +14,6 @@ from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.observed import load_stored_fetches
 from runtime.stripe_api.client import make_api
-from runtime.telemetry import build_metrics
 from workers.batches.celery_pool import ChildContext, PoolSpec, build_executor, run, utc_now
 from workers.batches.drainer import Drainer
 from workers.batches.finisher import FetchDeferrer, Finisher
@@ -44,14 +42,13 @@ def build_fetcher(child: ChildContext) -> Drainer:
     settings = child.settings
     inbox = Inbox(child.redis)
     lane = FetchLane(child.redis, at_once=settings.fetch_at_once)
-    metrics = build_metrics(event_types=HANDLED_TYPES)
     publish = fetch_wake_publisher(make_celery(settings, role="publisher"))
     executor = FetchExecutor(
         executor=build_executor(settings, child.engine),
         stored_fetches=partial(load_stored_fetches, child.engine),
         ask=make_api(settings).ask,
         health=lane,
-        metrics=metrics,
+        metrics=child.metrics,
     )
     return Drainer(
         queue=lane,
@@ -60,7 +57,7 @@ def build_fetcher(child: ChildContext) -> Drainer:
         finisher=Finisher(
             inbox=inbox,
             write_dead_letters=partial(dead_letter, child.engine),
-            reporter=Reporter(metrics),
+            reporter=Reporter(child.metrics),
             now=utc_now,
             fetch_deferrer=FetchDeferrer(lane=lane, publish=publish),
             ask_canary=Canary(child.engine).fault_alike,

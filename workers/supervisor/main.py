@@ -10,6 +10,7 @@ and another supervisor takes over within seconds.
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,8 @@ from runtime.changes.numbering import number_waiting
 from runtime.data_loss.check import check_data
 from runtime.database.engine import make_engine, make_probe_engine
 from runtime.guard import Guard
+from runtime.history.reports import Report, inbox_report
+from runtime.history.writer import HistoryWriter, start_history
 from runtime.inbox.durability import refuse_cluster
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
@@ -53,6 +56,7 @@ from runtime.time_limits import (
     FACTS_UPGRADE_LOOK_SECONDS,
     FALLBACK_AFTER_SECONDS,
     GRACE_SECONDS,
+    HISTORY_REDIS_SECONDS,
     POOL_LOOK_SECONDS,
     SUPERVISOR_REDIS_SECONDS,
     THREAD_STOP_SECONDS,
@@ -145,6 +149,7 @@ class Supervisor:
         self._leads = False
         self._redis_fits = False
         self._stopping = False
+        self._stopped = threading.Event()
         self._folded_at = time.monotonic()
 
     def _fetch_pool_if_key(self, pulse: Path) -> PoolProcess | None:
@@ -197,6 +202,7 @@ class Supervisor:
         self._archive_updates = self._make_archive_updates()
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
+        self._history = self._make_history()
         shared = SharedStateCollector(
             SharedStateReader(self._inbox.backlog, self._database_state.state)
         )
@@ -251,10 +257,23 @@ class Supervisor:
             metrics=metrics,
         )
 
+    def _make_history(self) -> HistoryWriter:
+        """Return the writer of what the supervisor that leads knows, with its own connection."""
+        redis = make_redis(self._settings, timeout=HISTORY_REDIS_SECONDS, pool_size=1)
+        inbox = Inbox(redis)
+
+        def read() -> Report | None:
+            if not self._leads:
+                return None
+            return inbox_report(inbox.backlog(), self._database_state.state().dead_letters)
+
+        return HistoryWriter(redis, "leader", read)
+
     def run(self, stop_asked: Callable[[], bool]) -> int:
         """Watch the pools until a stop, while other threads run the jobs; return the exit code."""
         threads = self._job_threads()
         self._metrics_server.start()
+        start_history(self._history, self._stopped)
         for thread in (*threads, self._numbering):
             thread.start()
         orphans, pools, zombies = Guard("orphaned claims"), Guard("pools"), Guard("zombies")
@@ -322,6 +341,7 @@ class Supervisor:
     def _stop(self, threads: Sequence[PeriodicJobs]) -> None:
         log.info("stopping", pool=self._pool.pid)
         self._stopping = True
+        self._stopped.set()
         for thread in threads:
             thread.ask_to_stop()
         self._fallback.ask_to_stop()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import abort, g
 
-from ops.console.tokens import Role
+from ops.console_tokens import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from ops.console.access.people import current_person, require
 from ops.console.pages.frame import Frame, found_or_404
 from ops.console.pages.grant_form import GrantForm
 from ops.console.pages.statements import FormRefused, PageStatements, in_labels
-from ops.console.tokens import Role
+from ops.console_tokens import Role
 from ops.errors import CommandFailed
 from ops.queries.grants import ListedGrant, find_grant
 from ops.statements.grants import EndRequest, GrantResult

@@ -8,10 +8,10 @@ from flask import Blueprint, Response
 from ops.console.pages.frame import Frame
 from ops.console.pages.refreshed import RefreshedValue
 from ops.doctor.findings import Finding, State
+from ops.doctor.summary import summarize
 from ops.status.breaker import describe_breaker
 from ops.status.overview import Overview
 from ops.status.room import describe_room
-from ops.status.summary import summarize
 from ops.terminal.disks import describe_disk
 
 FIRST_WAIT_SECONDS: Final = 2.0

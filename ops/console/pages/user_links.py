@@ -11,7 +11,7 @@ from billing.text import storable
 from ops.console.access.people import current_person, require
 from ops.console.pages.frame import Frame, found_or_404
 from ops.console.pages.statements import FormRefused, PageStatements, in_labels
-from ops.console.tokens import Role
+from ops.console_tokens import Role
 from ops.errors import CommandFailed
 from ops.queries.links import ListedLink, find_link
 from ops.statements.grants import EndRequest

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ops.cli import run
-from ops.console.tokens import Role, Token, find_token, read_tokens
+from ops.console_tokens import Role, Token, find_token, read_tokens
 
 
 def holder(setting: str, token: str) -> tuple[str, Role]:

@@ -22,7 +22,7 @@ from ops.console.entitlements import Document
 from ops.console.newest_cursor import NewestCursor
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
-from ops.console.tokens import read_tokens
+from ops.console_tokens import read_tokens
 from ops.statements.access import UserAccess
 from ops.statements.grants import EndRequest, GrantOperations, GrantResult
 from ops.statements.links import (

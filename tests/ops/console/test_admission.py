@@ -7,7 +7,7 @@ from flask import Response, request
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from ops.console.tokens import Role, Token, generate_token
+from ops.console_tokens import Role, Token, generate_token
 from tests.ops.console.console_client import Console
 
 READS = generate_token("dashboard")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ops.console.tokens import generate_token
+from ops.console_tokens import generate_token
 from ops.up.servers.postgres_server import Postgres
 from runtime.changes.numbering import number_waiting
 from runtime.database.engine import engine_for

@@ -7,7 +7,7 @@ from flask import Response, request
 from werkzeug.test import TestResponse
 
 from ops.console.idempotency_keys import declining_key, required_key
-from ops.console.tokens import Role, Token, generate_token
+from ops.console_tokens import Role, Token, generate_token
 from runtime.idempotency import InFlight, KeyReused
 from tests.ops.console.console_client import Console
 

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from ops.console.entitlements import MAX_USERS
 from ops.console.read_queries import MAX_CHANGES
-from ops.console.tokens import generate_token
+from ops.console_tokens import generate_token
 from runtime.time_limits import CHANGE_WAIT_SECONDS
 from tests.ingest.ingest_process import wait_until
 from tests.ops.console.console_client import (

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.test import TestResponse
 
-from ops.console.tokens import Role, hashed_entry
+from ops.console_tokens import Role, hashed_entry
 from ops.errors import CommandFailed
 from ops.statements.grants import EndRequest, GrantRequest, NoSuchGrant
 from ops.statements.links import LinkRequest, NoSuchLink

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import text
 
-from ops.console.tokens import Role, hashed_entry
+from ops.console_tokens import Role, hashed_entry
 from tests.ops.conftest import Paidup
 from tests.ops.console.console_process import TOKEN, serving
 from tests.ops.queries.seeded_database import SeededDatabase

@@ -32,7 +32,7 @@ ASKED = GrantRequest(
 )
 
 
-class Person:
+class Granter:
     """States grants through a ledger."""
 
     def __init__(self, books: SeededDatabase) -> None:
@@ -54,15 +54,17 @@ class Person:
 
 
 @pytest.fixture
-def person(books: SeededDatabase) -> Person:
-    return Person(books)
+def person(books: SeededDatabase) -> Granter:
+    return Granter(books)
 
 
 def says(access: UserAccess) -> dict[str, tuple[Any, datetime | None]]:
     return {name: (each.value, each.expires_at) for name, each in access.features.items()}
 
 
-def test_before_shows_what_others_give_and_after_the_grant_beside_it(person: Person) -> None:
+def test_before_shows_what_others_give_and_after_the_grant_beside_it(
+    person: Granter,
+) -> None:
     person.add({"max_devices": 3, "signals": True}, until=SOON)
 
     result = person.add({"max_devices": 7, "beta": True}, until=LATER)
@@ -72,7 +74,9 @@ def test_before_shows_what_others_give_and_after_the_grant_beside_it(person: Per
     assert says(result.after) == {**had, "max_devices": (7, LATER), "beta": (True, LATER)}
 
 
-def test_an_end_shows_what_the_grant_gave_and_what_others_still_give(person: Person) -> None:
+def test_an_end_shows_what_the_grant_gave_and_what_others_still_give(
+    person: Granter,
+) -> None:
     kept = person.add({"max_devices": 3})
     more = person.add({"max_devices": 7, "beta": True}, until=SOON)
 
@@ -83,7 +87,7 @@ def test_an_end_shows_what_the_grant_gave_and_what_others_still_give(person: Per
     assert says(person.end(kept).after) == {}
 
 
-def test_seats_add_up_with_those_of_grants_alike(person: Person) -> None:
+def test_seats_add_up_with_those_of_grants_alike(person: Granter) -> None:
     none: Mapping[str, Any] = {}
     person.add(none, plan_code="team", until=LATER)
     person.add(none, plan_code="team", until=SOON)
@@ -96,14 +100,14 @@ def test_seats_add_up_with_those_of_grants_alike(person: Person) -> None:
     assert says(result.after)[feature] == (one // 2 * 3, SOON)
 
 
-def _summed(person: Person) -> list[str]:
+def _summed(person: Granter) -> list[str]:
     with person.engine.connect() as connection:
         query = text("SELECT DISTINCT unnest(per_seat) FROM user_entitlements")
         return list(connection.scalars(query))
 
 
 def test_a_grant_that_begins_later_is_compared_with_what_is_left_at_its_start(
-    person: Person,
+    person: Granter,
 ) -> None:
     person.add({"max_devices": 9}, until=SOON)
     person.add({"max_devices": 3}, until=LATER + timedelta(days=1))
@@ -115,7 +119,7 @@ def test_a_grant_that_begins_later_is_compared_with_what_is_left_at_its_start(
     assert says(result.after) == {"max_devices": (7, None)}
 
 
-def test_the_end_of_a_grant_that_never_began_changes_nothing(person: Person) -> None:
+def test_the_end_of_a_grant_that_never_began_changes_nothing(person: Granter) -> None:
     person.add({"max_devices": 3})
     coming = person.add({"max_devices": 7}, starts_at=LATER)
 

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from prometheus_client import CollectorRegistry
 
 from runtime.broker import DRAIN_TASK
 from runtime.settings import Settings
+from runtime.telemetry import build_metrics
 from tests.workers.worker_process import WorkerSite, customers
 from workers.batches.celery_pool import register_task
 from workers.drain.pool import build_drainer
@@ -30,7 +32,14 @@ def test_what_a_child_builds_drains_on_connections_of_its_own(
     pulse = Pulse(tmp_path / "pulse")
     settings = Settings.from_env(site.environ)
 
-    build_drainer(settings, site.inbox, site.engine, lambda: False, pulse).run("wake")
+    build_drainer(
+        settings,
+        site.inbox,
+        site.engine,
+        lambda: False,
+        pulse,
+        metrics=build_metrics(CollectorRegistry()),
+    ).run("wake")
 
     site.assert_each_applied_once(ids)
     assert pulse.last() > 0

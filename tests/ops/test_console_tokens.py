@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from ops.console import tokens
-from ops.console.tokens import (
+from ops import console_tokens as tokens
+from ops.console_tokens import (
     Role,
     Token,
     digest_of,
@@ -91,9 +91,9 @@ def test_nothing_that_is_kept_shows_a_token() -> None:
         (f"app:admin:{DIGEST[:-1]}", "hash of entry 2"),
         ("app:operator:a-plain-token", "hash of entry 2"),
         ("app:operator:", "hash of entry 2"),
-        (f"app:admin:{DIGEST}", "role of entry 2 must be reader or operator"),
-        (f"app:Operator:{DIGEST}", "role of entry 2 must be reader or operator"),
-        (f"app::{DIGEST}", "role of entry 2 must be reader or operator"),
+        (f"app:admin:{DIGEST}", "role of entry 2 must be reader, viewer or operator"),
+        (f"app:Operator:{DIGEST}", "role of entry 2 must be reader, viewer or operator"),
+        (f"app::{DIGEST}", "role of entry 2 must be reader, viewer or operator"),
     ],
 )
 def test_an_entry_that_no_request_could_match_is_named_and_not_shown(entry: str, word: str) -> None:

@@ -97,7 +97,7 @@ def _problems(numbered: Iterable[tuple[int, str]]) -> Iterator[str]:
         if not _USABLE.fullmatch(entry):
             yield f"{VARIABLE}: entry {number} has characters that an HTTP header cannot contain"
         elif _OTHER_ROLE.fullmatch(entry):
-            yield f"{VARIABLE}: the role of entry {number} must be {' or '.join(Role)}"
+            yield f"{VARIABLE}: the role of entry {number} must be reader, viewer or operator"
         elif _ALMOST_HASHED.fullmatch(entry) and not _HASHED.fullmatch(entry):
             yield f"{VARIABLE}: the hash of entry {number} must have 64 hex digits"
 
