@@ -66,6 +66,7 @@ class _UserPages:
             "users/find.html",
             q=text,
             lookup=lookup,
+            beginning=(),
             users=lookup.users[:_MOST_USERS],
             missing=describe_missing(lookup),
         )
