@@ -1,21 +1,36 @@
 """The first page: the state in one sentence, what needs attention, and how it has been."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from ops.console.pages.frame import Frame
+from ops.console.pages.frame import Frame, found_or_404
+from ops.console.pages.history_charts import ShownChart, charts_of
 from ops.console.pages.refreshed import RefreshedValue
+from ops.doctor.examine import examine
 from ops.doctor.findings import Finding, State
 from ops.doctor.summary import summarize
 from ops.status.breaker import describe_breaker
-from ops.status.overview import Overview
+from ops.status.overview import Overview, take_overview
 from ops.status.room import describe_room
 from ops.terminal.disks import describe_disk
+from runtime.history.intervals import History
+from runtime.history.reader import read_history
+from runtime.history.spans import DAY, HOUR, Span
+from runtime.redis_client import make_redis
+from runtime.settings import Settings
+from runtime.time_limits import HISTORY_REDIS_SECONDS
 
 FIRST_WAIT_SECONDS: Final = 2.0
 """How long the first visitor waits for the numbers; who comes later never waits."""
+
+HOUR_NAME: Final = "hour"
+SPANS: Final[Mapping[str, Span]] = {HOUR_NAME: HOUR, "day": DAY}
+"""The spans of the charts, by their names in a URL."""
+
+_FINDINGS_SECONDS: Final = 30.0
 
 _PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "dead letters": ("dead_letters.show_all", "Dead letters"),
@@ -31,19 +46,25 @@ _PAGES: Final[Mapping[str, tuple[str, str]]] = {
 """The page that helps with a finding, by its check; the finding itself says what to do."""
 
 
-def overview_pages(
-    frame: Frame,
-    overview: RefreshedValue[Overview],
-    findings: RefreshedValue[Sequence[Finding]],
-) -> Blueprint:
-    """Return the routes of the first page."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedState:
+    """What the overview shows, each part read while someone looks at it."""
+
+    overview: RefreshedValue[Overview]
+    findings: RefreshedValue[Sequence[Finding]]
+    histories: Mapping[str, RefreshedValue[History]]
+    """The history of each span, by its name in a URL."""
+
+
+def overview_pages(frame: Frame, state: ObservedState) -> Blueprint:
+    """Return the routes of the first page and of the tables of its charts."""
     pages = Blueprint("overview", __name__)
     frame.add_to_navigation("Overview", "overview.show")
 
     @pages.get("/")
     def show() -> Response:
-        seen = overview.get(wait=FIRST_WAIT_SECONDS)
-        found = findings.get()
+        seen = state.overview.get(wait=FIRST_WAIT_SECONDS)
+        found = state.findings.get()
         if seen is None:
             return frame.render("overview/unknown.html", status=503)
         return frame.render(
@@ -55,7 +76,59 @@ def overview_pages(
             page_of=_PAGES,
             breaker=describe_breaker(seen.inbox) if seen.inbox else None,
             room=describe_room(seen.room) if seen.room else None,
+            span=span_asked(),
+            spans=SPANS,
+            charts=charts_asked(),
             disks=[(disk, describe_disk(disk)) for disk in seen.disks],
         )
 
+    @pages.get("/history/<name>")
+    def show_table(name: str) -> Response:
+        charts = {each.name: each for each in charts_asked(wait=FIRST_WAIT_SECONDS)}
+        return frame.render(
+            "overview/table.html",
+            chart=found_or_404(charts.get(name)),
+            span=span_asked(),
+            spans=SPANS,
+            name=name,
+        )
+
+    def span_asked() -> str:
+        asked = request.args.get("span", HOUR_NAME)
+        return asked if asked in SPANS else HOUR_NAME
+
+    def charts_asked(wait: float = 0.0) -> Sequence[ShownChart]:
+        known = state.histories.get(span_asked())
+        history = known.get(wait=wait) if known else None
+        return charts_of(history, frame.zone) if history else ()
+
     return pages
+
+
+def observe(settings: Settings, environ: Mapping[str, str]) -> ObservedState:
+    """Return the state of a deployment, of which nothing is read yet."""
+    return ObservedState(
+        overview=RefreshedValue(
+            lambda before: take_overview(settings, before=before), name="overview", seconds=2
+        ),
+        findings=RefreshedValue(
+            lambda _: tuple(examine(environ)), name="findings", seconds=_FINDINGS_SECONDS
+        ),
+        histories=_histories(settings),
+    )
+
+
+def _histories(settings: Settings) -> Mapping[str, RefreshedValue[History]]:
+    """Return the histories; none without a Redis, which the overview itself complains about."""
+    if settings.redis_url is None:
+        return {}
+    client = make_redis(settings, timeout=HISTORY_REDIS_SECONDS)
+
+    def history_of(name: str, span: Span) -> RefreshedValue[History]:
+        return RefreshedValue(
+            lambda _: read_history(client, span),
+            name=f"history of the last {name}",
+            seconds=HOUR.seconds / 2,
+        )
+
+    return {name: history_of(name, span) for name, span in SPANS.items()}
