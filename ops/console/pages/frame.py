@@ -28,6 +28,8 @@ from ops.console.pages.sentences import mark_sentence
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
+from runtime.ledger.errors import LedgerError
+from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 
 T = TypeVar("T")
@@ -59,11 +61,13 @@ class PageUnavailable(ServiceUnavailable):
 class Frame:
     """Reads and renders for the pages of one server process; used by all its threads."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, ledger: Ledger) -> None:
+        """Read by the engine, whose connections write nothing, and write by the ledger."""
         self.settings = settings
         self.realms: tuple[Realm, ...] = configured_realms(settings)
         self.zone: ZoneInfo = settings.time_zone
         self._engine = engine
+        self._ledger = ledger
         self._navigation: list[NavigationEntry] = []
 
     def add_to_navigation(self, label: str, endpoint: str) -> None:
@@ -79,6 +83,17 @@ class Frame:
         try:
             return ask(self._engine, work)
         except SQLAlchemyError as error:
+            raise PageUnavailable from error
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Return what the work returns, and commit what it wrote.
+
+        Raises:
+            PageUnavailable: PostgreSQL did not answer in time.
+        """
+        try:
+            return self._ledger.transact(work)
+        except (SQLAlchemyError, LedgerError) as error:
             raise PageUnavailable from error
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
