@@ -16,7 +16,7 @@ from ops.console.connections import page_engine
 from ops.console.pages.error_pages import ErrorPages
 from ops.console.pages.frame import Frame
 from ops.console.pages.routes import register_pages
-from ops.console.tokens import Role
+from ops.console_tokens import Role
 from runtime.database.engine import make_engine
 from runtime.ledger.deployment import ledger_of
 from runtime.settings import Settings
