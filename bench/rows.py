@@ -95,7 +95,8 @@ def _names() -> list[str]:
 def _columns(connection: Connection, table: str) -> tuple[str, ...]:
     found = connection.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_name = %s"
-        " AND is_identity = 'NO' AND coalesce(column_default, '') NOT LIKE 'nextval%%'"
+        " AND is_identity = 'NO' AND is_generated = 'NEVER'"
+        " AND coalesce(column_default, '') NOT LIKE 'nextval%%'"
         " ORDER BY ordinal_position",
         [table],
     )

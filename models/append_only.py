@@ -9,6 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import Base, one_of
 
 MOVEMENTS = ("received", "refunded", "refund_reversed", "moved")
+BY_PEOPLE = text("actor NOT IN ('stripe', 'clock')")
+"""Entries of people, and the few of Paidup itself."""
+
 AUDIT_OUTCOMES = ("done", "refused", "failed")
 
 
@@ -49,6 +52,8 @@ class AuditLog(Base):
         ),
         Index("audit_logs_event_id_idx", "event_id", postgresql_where=text("event_id IS NOT NULL")),
         Index("audit_logs_target_idx", "target_type", "target_id"),
+        Index("audit_logs_action_idx", "action", "id"),
+        Index("audit_logs_people_idx", "actor", "id", postgresql_where=BY_PEOPLE),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -15,6 +15,9 @@ NAMES = {
     "ix": "%(table_name)s_%(column_0_name)s_idx",
 }
 
+BY_PREFIX = "text_pattern_ops"
+"""Operators of an index that finds texts by their beginning, in a database of any language."""
+
 UPDATED_OFTEN = {"fillfactor": 80}
 """Storage of tables whose rows are updated in place: free space keeps updates off the indexes."""
 

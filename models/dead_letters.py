@@ -1,12 +1,18 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Integer, text
+from sqlalchemy import Computed, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, one_of
 
 STATES = ("open", "replayed", "discarded")
+
+ERROR_GROUP = (
+    "md5(coalesce(type, ''::text) || ' '::text || error_type || ' '::text || regexp_replace("
+    "split_part(error, chr(10), 1), '\\w*\\d\\w*'::text, '#'::text, 'g'::text))"
+)
+"""A hash of the event's type, the error's type and its first line without ids and numbers."""
 
 
 class DeadLetter(Base):
@@ -14,12 +20,15 @@ class DeadLetter(Base):
 
     ``event_id`` is the key in the inbox, which for a conflict is more than the id. ``history`` is
     the list of earlier failures of a dead letter that was replayed and failed again.
+    ``error_group`` is the same for dead letters that failed alike.
     """
 
     __tablename__ = "dead_letters"
     __table_args__ = (
         one_of("state", STATES),
-        Index("dead_letters_open_idx", "last_failed_at", postgresql_where=text("state = 'open'")),
+        Index("dead_letters_state_idx", "state", "last_failed_at", "event_id"),
+        Index("dead_letters_group_idx", "error_group", "state", "last_failed_at", "event_id"),
+        Index("dead_letters_first_failed_at_idx", "error_group", "state", "first_failed_at"),
     )
 
     event_id: Mapped[str] = mapped_column(primary_key=True)
@@ -36,3 +45,4 @@ class DeadLetter(Base):
     resolved_by: Mapped[str | None]
     reason: Mapped[str | None]
     history: Mapped[list[Any]] = mapped_column(server_default=text("'[]'::jsonb"))
+    error_group: Mapped[str] = mapped_column(Computed(ERROR_GROUP, persisted=True))

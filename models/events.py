@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Identity, Index, Integer, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import UPDATED_OFTEN, Base, one_of
+from models.base import BY_PREFIX, UPDATED_OFTEN, Base, one_of
 
 UNFETCHED = text("pending_fetches IS NOT NULL OR reason = 'needs_api_key'")
 """Settled events that Stripe's API has more to say about and was not asked yet."""
@@ -31,6 +31,9 @@ LACKING = text(
     " OR without_line_items <> '{}'"
 )
 """Parties of which something was paid and grants nothing, or may grant too little."""
+
+WITHOUT_EFFECT = text("outcome <> 'applied'")
+"""Settled events that changed nothing."""
 
 IN_ARCHIVE = text("archive <> ''")
 """Facts that are not loaded with their party."""
@@ -53,6 +56,15 @@ class StripeEvent(Base):
         Index("stripe_events_unfetched_idx", "id", postgresql_where=UNFETCHED),
         Index("stripe_events_unknown_type_idx", "type", "id", postgresql_where=UNKNOWN_TYPE),
         Index("stripe_events_unlisted_idx", "id", postgresql_where=OF_UNLISTED_ACCOUNTS),
+        Index("stripe_events_type_idx", "type", "settlement"),
+        Index("stripe_events_applied_at_idx", "applied_at", "settlement"),
+        Index(
+            "stripe_events_without_effect_idx",
+            "outcome",
+            "settlement",
+            postgresql_where=WITHOUT_EFFECT,
+        ),
+        Index("stripe_events_prefix_idx", "id", postgresql_ops={"id": BY_PREFIX}),
         Index(
             "stripe_events_observations_idx",
             "observations",
@@ -134,7 +146,10 @@ class Membership(Base):
     """
 
     __tablename__ = "memberships"
-    __table_args__ = (Index("memberships_party_idx", "party", "archive"),)
+    __table_args__ = (
+        Index("memberships_party_idx", "party", "archive"),
+        Index("memberships_prefix_idx", "object_key", postgresql_ops={"object_key": BY_PREFIX}),
+    )
 
     object_key: Mapped[str] = mapped_column(primary_key=True)
     party: Mapped[str]

@@ -10,23 +10,33 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import UPDATED_OFTEN, Base, one_of
+from models.base import BY_PREFIX, UPDATED_OFTEN, Base, one_of
 
 PURCHASE_STATUSES = ("paid", "pending", "expired", "failed")
 PAYMENT_STATUSES = ("pending", "succeeded", "failed", "canceled")
 
+MONEY_BACK = text("amount_refunded_minor > 0 OR dispute_status IS NOT NULL")
+"""Payments of which money went back or is disputed."""
+
 GIVEN_HASH = "hashtextextended(entitlements::text, hash_array_extended(per_seat, 0))"
 """A hash of what a row of ``user_entitlements`` gives, whose length no index could bear."""
+
+
+_NEWEST = ("occurred_at", "payment_ref", "realm")
+"""The order in which payments are listed."""
 
 
 class StoredCustomer(Base):
     """A Stripe customer and its user, once an event named the user."""
 
     __tablename__ = "customers"
+    __table_args__ = (
+        Index("customers_user_id_idx", "user_id", postgresql_ops={"user_id": BY_PREFIX}),
+    )
 
     realm: Mapped[str] = mapped_column(primary_key=True)
     stripe_customer_id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str | None] = mapped_column(index=True)
+    user_id: Mapped[str | None]
     party: Mapped[str] = mapped_column(index=True)
 
 
@@ -34,7 +44,10 @@ class StoredSubscription(Base):
     """A subscription as its newest observation shows it; ``status`` is Stripe's own word."""
 
     __tablename__ = "subscriptions"
-    __table_args__ = ({"postgresql_with": UPDATED_OFTEN},)
+    __table_args__ = (
+        Index("subscriptions_status_idx", "status", "realm", "stripe_subscription_id"),
+        {"postgresql_with": UPDATED_OFTEN},
+    )
 
     realm: Mapped[str] = mapped_column(primary_key=True)
     stripe_subscription_id: Mapped[str] = mapped_column(primary_key=True)
@@ -59,6 +72,7 @@ class StoredPurchase(Base):
     __table_args__ = (
         one_of("status", PURCHASE_STATUSES),
         Index("purchases_party_idx", "party", "archive"),
+        Index("purchases_status_idx", "status", "realm", "purchase_ref", "line"),
     )
 
     realm: Mapped[str] = mapped_column(primary_key=True)
@@ -84,12 +98,16 @@ class StoredPayment(Base):
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("amount_refunded_minor >= 0", name="amount_refunded_minor"),
         Index("payments_party_idx", "party", "archive"),
+        Index("payments_user_id_idx", "user_id", *_NEWEST),
+        Index("payments_customer_idx", "stripe_customer_id", *_NEWEST),
+        Index("payments_status_idx", "status", *_NEWEST),
+        Index("payments_returned_idx", *_NEWEST, postgresql_where=MONEY_BACK),
         {"postgresql_with": UPDATED_OFTEN},
     )
 
     realm: Mapped[str] = mapped_column(primary_key=True)
     payment_ref: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str | None] = mapped_column(index=True)
+    user_id: Mapped[str | None]
     stripe_customer_id: Mapped[str | None]
     amount_minor: Mapped[int]
     amount_refunded_minor: Mapped[int]
@@ -120,6 +138,12 @@ class UserEntitlement(Base):
             postgresql_where=text("expires_at IS NOT NULL"),
         ),
         Index("user_entitlements_party_idx", "party", "archive"),
+        Index(
+            "user_entitlements_plan_code_idx",
+            "plan_code",
+            "user_id",
+            postgresql_where=text("active"),
+        ),
         Index(
             "user_entitlements_given_idx",
             "user_id",

@@ -1,8 +1,9 @@
 """Words by which people look for a party: what Stripe's objects bear beside their ids."""
 
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, one_of
+from models.base import BY_PREFIX, Base, one_of
 
 TERM_KINDS = ("email", "id", "metadata", "name", "user")
 
@@ -18,7 +19,15 @@ class SearchTerm(Base):
     """
 
     __tablename__ = "search_terms"
-    __table_args__ = (one_of("kind", TERM_KINDS),)
+    __table_args__ = (
+        one_of("kind", TERM_KINDS),
+        Index(
+            "search_terms_email_idx",
+            "term",
+            postgresql_ops={"term": BY_PREFIX},
+            postgresql_where=text("kind = 'email'"),
+        ),
+    )
 
     term: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)

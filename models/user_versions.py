@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
+from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import UPDATED_OFTEN, Base
+from models.base import BY_PREFIX, UPDATED_OFTEN, Base
 
 
 class UserVersion(Base):
@@ -15,7 +16,10 @@ class UserVersion(Base):
     """
 
     __tablename__ = "user_versions"
-    __table_args__ = ({"postgresql_with": UPDATED_OFTEN},)
+    __table_args__ = (
+        Index("user_versions_prefix_idx", "user_id", postgresql_ops={"user_id": BY_PREFIX}),
+        {"postgresql_with": UPDATED_OFTEN},
+    )
 
     user_id: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]

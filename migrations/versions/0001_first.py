@@ -48,6 +48,11 @@ CREATE INDEX stripe_events_observations_idx ON stripe_events USING gin (observat
 CREATE INDEX stripe_events_unfetched_idx ON stripe_events (id)
     WHERE pending_fetches IS NOT NULL OR reason = 'needs_api_key';
 CREATE INDEX stripe_events_unlisted_idx ON stripe_events (id) WHERE reason = 'unknown_account';
+CREATE INDEX stripe_events_type_idx ON stripe_events (type, settlement);
+CREATE INDEX stripe_events_applied_at_idx ON stripe_events (applied_at, settlement);
+CREATE INDEX stripe_events_without_effect_idx ON stripe_events (outcome, settlement)
+    WHERE outcome <> 'applied';
+CREATE INDEX stripe_events_prefix_idx ON stripe_events (id text_pattern_ops);
 
 CREATE TABLE api_observations (
     id TEXT NOT NULL,
@@ -86,6 +91,7 @@ CREATE TABLE memberships (
     CONSTRAINT memberships_pkey PRIMARY KEY (object_key)
 );
 CREATE INDEX memberships_party_idx ON memberships (party, archive);
+CREATE INDEX memberships_prefix_idx ON memberships (object_key text_pattern_ops);
 
 CREATE TABLE parties (
     party TEXT NOT NULL,
@@ -166,7 +172,7 @@ CREATE TABLE customers (
     CONSTRAINT customers_pkey PRIMARY KEY (realm, stripe_customer_id)
 );
 CREATE INDEX customers_party_idx ON customers (party);
-CREATE INDEX customers_user_id_idx ON customers (user_id);
+CREATE INDEX customers_user_id_idx ON customers (user_id text_pattern_ops);
 
 CREATE TABLE subscriptions (
     realm TEXT NOT NULL,
@@ -183,6 +189,8 @@ CREATE TABLE subscriptions (
 ) WITH (fillfactor = 80);
 CREATE INDEX subscriptions_party_idx ON subscriptions (party);
 CREATE INDEX subscriptions_user_id_idx ON subscriptions (user_id);
+CREATE INDEX subscriptions_status_idx
+    ON subscriptions (status, realm, stripe_subscription_id);
 
 CREATE TABLE purchases (
     realm TEXT NOT NULL,
@@ -203,6 +211,7 @@ CREATE TABLE purchases (
 );
 CREATE INDEX purchases_party_idx ON purchases (party, archive);
 CREATE INDEX purchases_user_id_idx ON purchases (user_id);
+CREATE INDEX purchases_status_idx ON purchases (status, realm, purchase_ref, line);
 
 CREATE TABLE payments (
     realm TEXT NOT NULL,
@@ -228,7 +237,12 @@ CREATE TABLE payments (
     CONSTRAINT payments_amount_refunded_minor_check CHECK (amount_refunded_minor >= 0)
 ) WITH (fillfactor = 80);
 CREATE INDEX payments_party_idx ON payments (party, archive);
-CREATE INDEX payments_user_id_idx ON payments (user_id);
+CREATE INDEX payments_user_id_idx ON payments (user_id, occurred_at, payment_ref, realm);
+CREATE INDEX payments_customer_idx
+    ON payments (stripe_customer_id, occurred_at, payment_ref, realm);
+CREATE INDEX payments_status_idx ON payments (status, occurred_at, payment_ref, realm);
+CREATE INDEX payments_returned_idx ON payments (occurred_at, payment_ref, realm)
+    WHERE amount_refunded_minor > 0 OR dispute_status IS NOT NULL;
 
 CREATE TABLE user_entitlements (
     user_id TEXT NOT NULL,
@@ -252,6 +266,8 @@ CREATE TABLE user_entitlements (
 CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
     WHERE expires_at IS NOT NULL;
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party, archive);
+CREATE INDEX user_entitlements_plan_code_idx ON user_entitlements (plan_code, user_id)
+    WHERE active;
 CREATE INDEX user_entitlements_given_idx ON user_entitlements
     (user_id, hashtextextended(entitlements::text, hash_array_extended(per_seat, 0)), expires_at)
     WHERE active;
@@ -262,6 +278,7 @@ CREATE TABLE user_versions (
     changed_at TIMESTAMPTZ NOT NULL,
     CONSTRAINT user_versions_pkey PRIMARY KEY (user_id)
 ) WITH (fillfactor = 80);
+CREATE INDEX user_versions_prefix_idx ON user_versions (user_id text_pattern_ops);
 
 CREATE TABLE payment_events (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -304,6 +321,9 @@ CREATE TABLE audit_logs (
 );
 CREATE INDEX audit_logs_event_id_idx ON audit_logs (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX audit_logs_target_idx ON audit_logs (target_type, target_id);
+CREATE INDEX audit_logs_action_idx ON audit_logs (action, id);
+CREATE INDEX audit_logs_people_idx ON audit_logs (actor, id)
+    WHERE actor NOT IN ('stripe', 'clock');
 CREATE INDEX audit_logs_user_id_idx ON audit_logs (user_id, id) WHERE user_id IS NOT NULL;
 
 CREATE TABLE operator_statements (
@@ -342,11 +362,19 @@ CREATE TABLE dead_letters (
     resolved_by TEXT,
     reason TEXT,
     history JSONB DEFAULT '[]'::jsonb NOT NULL,
+    error_group TEXT GENERATED ALWAYS AS (
+        md5(coalesce(type, '') || ' ' || error_type || ' '
+            || regexp_replace(split_part(error, chr(10), 1), '\\w*\\d\\w*', '#', 'g'))
+    ) STORED NOT NULL,
     CONSTRAINT dead_letters_pkey PRIMARY KEY (event_id),
     CONSTRAINT dead_letters_state_check
         CHECK (state IN ('open', 'replayed', 'discarded'))
 );
-CREATE INDEX dead_letters_open_idx ON dead_letters (last_failed_at) WHERE state = 'open';
+CREATE INDEX dead_letters_state_idx ON dead_letters (state, last_failed_at, event_id);
+CREATE INDEX dead_letters_group_idx
+    ON dead_letters (error_group, state, last_failed_at, event_id);
+CREATE INDEX dead_letters_first_failed_at_idx
+    ON dead_letters (error_group, state, first_failed_at);
 
 CREATE TABLE search_terms (
     term TEXT NOT NULL,
@@ -358,6 +386,8 @@ CREATE TABLE search_terms (
         CHECK (kind IN ('email', 'id', 'metadata', 'name', 'user'))
 );
 CREATE INDEX search_terms_party_idx ON search_terms (party);
+CREATE INDEX search_terms_email_idx ON search_terms (term text_pattern_ops)
+    WHERE kind = 'email';
 
 CREATE TABLE waiting_changes (
     audit_id BIGINT NOT NULL,

@@ -33,7 +33,7 @@ def look_up(settings: Settings, event_id: str) -> ShownEvent:
     with connections.open_snapshot(settings, application="events") as connection:
         kept = load_recorded_event(connection, event_id)
     if kept.empty and not pending:
-        raise CommandFailed(_unknown(event_id, inbox_error))
+        raise CommandFailed(describe_unknown(event_id, inbox_error))
     return ShownEvent(event_id=event_id, recorded=kept, pending=pending, inbox_error=inbox_error)
 
 
@@ -53,7 +53,8 @@ def look_up_observation(settings: Settings, observation_id: str) -> RecordedObse
     return found
 
 
-def _unknown(event_id: str, inbox_error: str | None) -> str:
+def describe_unknown(event_id: str, inbox_error: str | None) -> str:
+    """Return a sentence about an event that is nowhere, with what to do."""
     if is_stripe_id(event_id) and not event_id.startswith("evt_"):
         return f"{event_id} is no event: `paidup events list --user {event_id}` lists its events"
     if event_id.startswith(STATEMENT_PREFIX):
