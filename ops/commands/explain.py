@@ -16,7 +16,7 @@ from ops.explain.as_of import describe_no_entries, explain_as_of, features_as_of
 from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
 from ops.explain.render import as_of_document, print_as_of, print_explanation
-from ops.queries.audit_history import AccessHistory, database_now, load_access_history
+from ops.queries.audit_history import database_now, load_access_history
 from ops.queries.lookups import Lookup, describe_missing, look_up_one
 from ops.queries.parties import configured_realms
 from ops.queries.user_state import load_user_state

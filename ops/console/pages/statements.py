@@ -1,6 +1,6 @@
 """Make the statements that a person asks for with a form, or only try them out.
 
-    form -try_out-> what would follow, rolled back        form -state-> what followed, recorded
+form -try_out-> what would follow, rolled back        form -state-> what followed, recorded
 """
 
 import re

@@ -15,7 +15,10 @@ def read_past(text: str, zone: ZoneInfo) -> tuple[datetime | None, str]:
     try:
         at = parse_time(text, now=now) if text[-1:].isalpha() else parse_start(text, zone)
     except (ValueError, OverflowError):
-        return None, f"“{text}” is no time: write 2026-11-22, 2026-11-22 12:00, or an age such as 2h"
+        return (
+            None,
+            f"“{text}” is no time: write 2026-11-22, 2026-11-22 12:00, or an age such as 2h",
+        )
     if at > now:
         return None, f"“{text}” is in the future: the page of now says when access ends"
     return at, ""

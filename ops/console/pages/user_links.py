@@ -1,15 +1,16 @@
-"""Say whose an object of Stripe is, and take that back: each with what would move and what stays."""
+"""Say whose an object of Stripe is, and take that back: a page says first what would move."""
 
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
 from billing.text import storable
 from ops.console.access.people import current_person, require
 from ops.console.pages.frame import Frame, found_or_404
+from ops.console.pages.redirects import see_other
 from ops.console.pages.statements import FormRefused, PageStatements, in_labels
 from ops.console_tokens import Role
 from ops.errors import CommandFailed
@@ -25,7 +26,7 @@ _TICKED: Final = "1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkForm:
-    """The fields of a link as a person typed them; ``user`` may be an address or an id of Stripe."""
+    """The fields of a link as a person typed them; ``user`` may be an address, too."""
 
     target: str
     user: str
@@ -173,5 +174,4 @@ class _LinkPages:
 
 def _to_user(called: CallResult[LinkResult]) -> Response:
     result = called.result
-    at = url_for("users.show", user_id=result.user_id, done=result.link)
-    return Response(status=303, headers={"Location": at})
+    return see_other("users.show", user_id=result.user_id, done=result.link)

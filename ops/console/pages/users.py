@@ -1,34 +1,30 @@
 """Users: find one, see what they may do and why, now or at a past moment, and change that."""
 
-from datetime import UTC, datetime
-from collections.abc import Callable
-
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, request
 from sqlalchemy import Connection
 
 from billing.text import storable
 from ops.console.pages.frame import Frame
 from ops.console.pages.grant_form import GrantForm
 from ops.console.pages.grants import add_grant_routes
+from ops.console.pages.inbox import PageInbox
+from ops.console.pages.redirects import see_other
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.typed_times import read_past
 from ops.console.pages.user_links import add_link_routes
 from ops.console.pages.user_view import PastAccess, UserView, load_past, load_user
 from ops.queries.lookups import Lookup, describe_missing, look_up
 from ops.queries.recent_users import recently_changed
-from ops.queries.waiting_events import InboxSearch
-
-SearchInbox = Callable[[Connection, Lookup], InboxSearch]
-"""Looks in the inbox for events about a user; says if Redis does not answer."""
+from ops.queries.waiting_events import InboxSearch, waiting_events
 
 _MOST_USERS = 50
 
 
-def users_pages(frame: Frame, statements: PageStatements, search_inbox: SearchInbox) -> Blueprint:
+def users_pages(frame: Frame, statements: PageStatements, inbox: PageInbox) -> Blueprint:
     """Return the routes of users, with those of grants and links."""
     pages = Blueprint("users", __name__)
     frame.add_to_navigation("Users", "users.find")
-    about = _UserPages(frame, search_inbox)
+    about = _UserPages(frame, inbox)
 
     @pages.get("/users")
     def find() -> Response:
@@ -39,8 +35,8 @@ def users_pages(frame: Frame, statements: PageStatements, search_inbox: SearchIn
         return about.show(storable(request.args.get("user_id", "")))
 
     @pages.get("/users/inbox")
-    def inbox() -> Response:
-        return about.inbox(storable(request.args.get("user_id", "")))
+    def show_inbox() -> Response:
+        return about.show_inbox(storable(request.args.get("user_id", "")))
 
     add_grant_routes(pages, frame, statements)
     add_link_routes(pages, frame, statements)
@@ -50,9 +46,9 @@ def users_pages(frame: Frame, statements: PageStatements, search_inbox: SearchIn
 class _UserPages:
     """The pages that show users."""
 
-    def __init__(self, frame: Frame, search_inbox: SearchInbox) -> None:
+    def __init__(self, frame: Frame, inbox: PageInbox) -> None:
         self._frame = frame
-        self._search_inbox = search_inbox
+        self._inbox = inbox
 
     def find(self, text: str) -> Response:
         """Lead to the only user whom a text means; list them if there are several, or none."""
@@ -61,7 +57,7 @@ class _UserPages:
             return self._frame.render("users/find.html", q="", recent=recent)
         lookup = self._look_up(text)
         if len(lookup.users) == 1:
-            return redirect(url_for("users.show", user_id=lookup.user), 303)
+            return see_other("users.show", user_id=lookup.user)
         return self._frame.render(
             "users/find.html",
             q=text,
@@ -74,8 +70,8 @@ class _UserPages:
     def show(self, user_id: str) -> Response:
         """Show a user; a text that means another one is searched for instead."""
         lookup = self._look_up(user_id)
-        if not user_id or (lookup.users or lookup.parties) and lookup.users != (user_id,):
-            return redirect(url_for("users.find", q=user_id), 303)
+        if not user_id or ((lookup.users or lookup.parties) and lookup.users != (user_id,)):
+            return see_other("users.find", q=user_id)
         at, unreadable = read_past(request.args.get("at", ""), self._frame.zone)
 
         def load(connection: Connection) -> tuple[UserView, PastAccess | None]:
@@ -96,10 +92,14 @@ class _UserPages:
             done=_done(seen, request.args.get("done", "")),
         )
 
-    def inbox(self, user_id: str) -> Response:
+    def show_inbox(self, user_id: str) -> Response:
         """Show what waits in Redis about a user: a page of its own, as the search takes longer."""
+
         def search(connection: Connection) -> InboxSearch:
-            return self._search_inbox(connection, look_up(connection, self._frame.realms, user_id))
+            lookup = look_up(connection, self._frame.realms, user_id)
+            return self._inbox.search(
+                lambda inbox: waiting_events(connection, inbox, self._frame.realms, lookup)
+            )
 
         found = self._frame.read(search)
         return self._frame.render("users/inbox.html", user_id=user_id, found=found)

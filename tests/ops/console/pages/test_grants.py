@@ -1,6 +1,7 @@
 """A grant is previewed, made once for its key, shown, and ended the same way."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -29,7 +30,7 @@ def statements(books: SeededDatabase) -> list[tuple[str, str, str]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def asked(console: BusinessPages, **given: str) -> dict[str, str]:
+def asked(console: BusinessPages, **given: str) -> dict[str, Any]:
     """Return the form on the user's page, filled in."""
     form = console.get("/users/show", user_id="usr_1").main.form(SHOW)
     return {**form, "plan": "premium", "reason": "the outage", **given}

@@ -1,6 +1,7 @@
 """A link is previewed with what moves and what stays, made once, and taken back the same way."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -40,7 +41,7 @@ def statements(books: SeededDatabase) -> list[tuple[str, str, str]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def asked(console: BusinessPages, **given: str) -> dict[str, str]:
+def asked(console: BusinessPages, **given: str) -> dict[str, Any]:
     form = console.get("/users/links/new", target="cs_guest", user="usr_2").main.form(SHOW)
     return {**form, "reason": "bought as a guest", **given}
 
@@ -110,9 +111,7 @@ def test_a_link_is_taken_back_with_a_reason_and_a_preview(
     refused = console.post("/users/links/end/preview", **asking)
     preview = console.post("/users/links/end/preview", **{**asking, "reason": "wrong user"})
     assert len(statements(books)) == 1
-    ended = console.get(
-        console.post("/users/links/end", **preview.main.form(TAKE_BACK)).location
-    )
+    ended = console.get(console.post("/users/links/end", **preview.main.form(TAKE_BACK)).location)
 
     assert refused.status == 422
     assert "loses" in preview.text

@@ -9,7 +9,7 @@ from billing.envelope import parse
 from ops.console_tokens import Role
 from ops.queries.waiting_events import InboxSearch
 from ops.samples.emails import email_of
-from runtime.inbox.entries import PeekedEvent
+from runtime.inbox.entries import Lane, PeekedEvent
 from tests.ops.console.pages.business_pages import BusinessPages
 from tests.ops.console.pages.page_client import HOSTILE
 from tests.ops.queries.seeded_database import SeededDatabase, tell_sharing
@@ -28,7 +28,7 @@ def console(books: SeededDatabase) -> Iterator[BusinessPages]:
 def test_the_answer_comes_first_with_the_source_the_event_and_the_payment(
     books: SeededDatabase, console: BusinessPages
 ) -> None:
-    told = books.tell("renewal")
+    renewal = books.tell("renewal")
 
     page = console.get("/users/show", user_id="usr_1")
 
@@ -38,7 +38,7 @@ def test_the_answer_comes_first_with_the_source_the_event_and_the_payment(
     links = page.main.links()
     subscription = next(text for text in links if text.startswith("sub_"))
     assert links[subscription] == f"/search?q={subscription}"
-    assert any(text in {each.id for each in told.events} for text in links)
+    assert any(text in {each.id for each in renewal.events} for text in links)
     assert "Paid by" in page.text
 
 
@@ -134,12 +134,12 @@ def test_events_in_the_inbox_have_a_page_of_their_own(
     books: SeededDatabase, console: BusinessPages
 ) -> None:
     books.tell("renewal")
-    console.inbox = InboxSearch(
+    console.inbox.found = InboxSearch(
         events=[
             PeekedEvent(
                 key="evt_waits",
-                state="parked",
-                lane="live",
+                state="waiting",
+                lane=Lane.LIVE,
                 due_at=None,
                 body=b"{}",
                 header={"type": "invoice.paid"},
@@ -154,7 +154,7 @@ def test_events_in_the_inbox_have_a_page_of_their_own(
     assert "evt_waits invoice.paid" in page.text
     assert "first line" in page.text
     assert "second line" not in page.text
-    console.inbox = InboxSearch(error="Redis does not answer")
+    console.inbox.found = InboxSearch(error="Redis does not answer")
     assert "Redis does not answer" in console.get("/users/inbox", user_id="usr_1").text
 
 
