@@ -27,8 +27,8 @@ class DeadLetter(Base):
     __table_args__ = (
         one_of("state", STATES),
         Index("dead_letters_state_idx", "state", "last_failed_at", "event_id"),
-        Index("dead_letters_group_idx", "error_group", "state", "last_failed_at", "event_id"),
-        Index("dead_letters_first_failed_at_idx", "error_group", "state", "first_failed_at"),
+        Index("dead_letters_group_idx", "state", "error_group", "last_failed_at", "event_id"),
+        Index("dead_letters_first_failed_at_idx", "state", "error_group", "first_failed_at"),
     )
 
     event_id: Mapped[str] = mapped_column(primary_key=True)

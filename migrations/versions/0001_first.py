@@ -372,9 +372,9 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_state_idx ON dead_letters (state, last_failed_at, event_id);
 CREATE INDEX dead_letters_group_idx
-    ON dead_letters (error_group, state, last_failed_at, event_id);
+    ON dead_letters (state, error_group, last_failed_at, event_id);
 CREATE INDEX dead_letters_first_failed_at_idx
-    ON dead_letters (error_group, state, first_failed_at);
+    ON dead_letters (state, error_group, first_failed_at);
 
 CREATE TABLE search_terms (
     term TEXT NOT NULL,

@@ -5,7 +5,7 @@ names is kept in ``search_terms``, which leads to the dead letters that have to 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from billing.ids import ObjectKey, Realm, object_key, stripe_id_of
 from billing.readers.search_terms import Named, named_in
 from models.search_terms import TERM_KINDS
 from models.tables import DeadLetter, Membership, SearchTerm
-from ops.queries.events import EventFilter
-from ops.queries.lookups import Lookup, look_up_each
+from ops.queries.events import EventFilter, look_up_filter
+from ops.queries.lookups import Lookup
 from ops.queries.parties import OWN_REALMS
 from ops.queries.rows import fetch
 from runtime.database.one_of import one_of
@@ -76,9 +76,8 @@ def find_dead_letter_keys(
     An id of Stripe in ``wanted`` is looked for in ``realms``. A name or a value of metadata finds
     what bears it only ``by_words``: nothing may be done to dead letters of others by chance.
     """
-    found_lookups = look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
-    lookups = tuple(found_lookups.values())
-    conditions = [DeadLetter.state.in_(states), *_conditions(wanted)]
+    lookups = letters_looked_up(connection, realms, wanted)
+    conditions = [DeadLetter.state.in_(states), *letter_conditions(wanted).values()]
     if not lookups:
         query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
         return list(connection.scalars(query))
@@ -111,18 +110,36 @@ def keys_named(lookup: Lookup) -> CompoundSelect[str]:
     return union(stated, of_its_objects)
 
 
-def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def letter_conditions(
+    wanted: EventFilter, letter: type[DeadLetter] = DeadLetter
+) -> dict[str, ColumnElement[bool]]:
+    """Return the conditions on the dead letter's row, or an alias of it, by field of the filter."""
+    conditions: dict[str, ColumnElement[bool]] = {}
+    if wanted.event:
+        conditions["event"] = letter.event_id.startswith(wanted.event, autoescape=True)
     if wanted.types:
-        conditions.append(DeadLetter.type.in_(wanted.types))
+        conditions["types"] = letter.type.in_(wanted.types)
     if wanted.error:
-        named = DeadLetter.error_type.icontains(wanted.error, autoescape=True)
-        conditions.append(named | DeadLetter.error.icontains(wanted.error, autoescape=True))
+        named = letter.error_type.icontains(wanted.error, autoescape=True)
+        conditions["error"] = named | letter.error.icontains(wanted.error, autoescape=True)
+    if wanted.error_group:
+        conditions["error_group"] = letter.error_group == wanted.error_group
     if wanted.since:
-        conditions.append(DeadLetter.last_failed_at >= wanted.since)
+        conditions["since"] = letter.last_failed_at >= wanted.since
     if wanted.until:
-        conditions.append(DeadLetter.last_failed_at < wanted.until)
+        conditions["until"] = letter.last_failed_at < wanted.until
     return conditions
+
+
+def letters_looked_up(
+    connection: Connection, realms: Sequence[Realm], wanted: EventFilter
+) -> tuple[Lookup, ...]:
+    """Return what dead letters must name: of an object, the object and not others of its party."""
+    named = look_up_filter(connection, realms, wanted)
+    return tuple(
+        replace(lookup, parties=frozenset()) if name in wanted.objects else lookup
+        for name, lookup in named.items()
+    )
 
 
 def about(

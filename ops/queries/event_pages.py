@@ -1,4 +1,4 @@
-"""Query settled events page by page, newest first, within bounded work whatever a filter matches.
+"""Query settled events page by page, newest first, within bounded work however many match.
 
 The order is that of settling, by settlement numbers; within a time range it is that of the times,
 which a replay renews. If few events can match, all of them are found first. Otherwise a page walks

@@ -1,7 +1,7 @@
 """Query one page of a list by keyset: the pages together are exactly the rows, in order.
 
 A page begins beyond a cursor, which names a row of the list by a unique order. So rows that arrive
-meanwhile hide no row and show none twice, and rows of one second are told apart. Where no index
+meanwhile hide no row and show none twice, and rows of one second keep an order. Where no index
 answers a filter, a page looks through a bounded number of rows, and its cursor goes on from there.
 """
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Subquery,
     TextClause,
     func,
     literal,
@@ -149,29 +148,37 @@ class _Reading(Generic[T]):
         rows = self._some(self._listing.searched_at_once).subquery()
         matching = aliased(self._listing.model, rows, adapt_on_names=True)
         query = select(*rows.c).where(*filters(matching))
-        return self._ordered(query, rows).limit(literal_column(str(limit)))
+        return self._ordered(query, rows.c).limit(literal_column(str(limit)))
 
     def last_searched(self, connection: Connection) -> Sequence[Any] | None:
         """Return the key of the last row that is looked at if there are more; its time last."""
         listing = self._listing
         names = (*listing.order, *([listing.dated] if listing.dated else []))
-        rows = self._all(names)
+        rows = self._first(names, listing.searched_at_once).subquery()
         time = [] if listing.dated else [literal(value=True)]
-        query = self._ordered(select(*(rows.c[name] for name in names), *time), rows)
+        query = self._ordered(select(*(rows.c[name] for name in names), *time), rows.c)
         last = query.offset(literal_column(str(listing.searched_at_once - 1)))
-        return connection.execute(last.limit(literal_column("1"))).first()
+        return connection.execute(last).first()
 
     def _some(self, limit: int) -> Select[Any]:
         columns = self._listing.model.__table__.columns.keys()
-        rows = self._all([name for name in columns if name not in _NEVER_LISTED])
-        return self._ordered(select(*rows.c), rows).limit(literal_column(str(limit)))
+        return self._first([name for name in columns if name not in _NEVER_LISTED], limit)
 
-    def _all(self, names: Sequence[str]) -> Subquery:
+    def _first(self, names: Sequence[str], limit: int) -> Select[Any]:
+        """Return the query for the first rows beyond the cursor."""
         model = self._listing.model
-        beyond = self._beyond()
         selected = [getattr(model, name) for name in names]
-        each = [select(*selected).where(*some, *beyond) for some in self._listing.branches]
-        return (union_all(*each) if len(each) > 1 else each[0]).subquery()
+        beyond = self._beyond()
+        most: ColumnElement[int] = literal_column(str(limit))
+        # Each branch has its own order and limit, which lead PostgreSQL to its index.
+        each = [
+            self._ordered(select(*selected).where(*some, *beyond), model.__table__.c).limit(most)
+            for some in self._listing.branches
+        ]
+        if len(each) == 1:
+            return each[0]
+        rows = union_all(*(select(branch.subquery()) for branch in each)).subquery()
+        return self._ordered(select(*rows.c), rows.c).limit(most)
 
     def _beyond(self) -> Conditions:
         if self._start is None:
@@ -181,8 +188,8 @@ class _Reading(Generic[T]):
         start = tuple_(*(literal(value, column.type) for value, column in pairs))
         return (tuple_(*columns) < start if self._down else tuple_(*columns) > start,)
 
-    def _ordered(self, query: Select[Any], rows: Subquery) -> Select[Any]:
-        order = [rows.c[name] for name in self._listing.order]
+    def _ordered(self, query: Select[Any], columns: Any) -> Select[Any]:
+        order = [columns[name] for name in self._listing.order]
         return query.order_by(*(each.desc() if self._down else each for each in order))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Boolean, ColumnElement, SQLColumnExpression
 
 _LAST: Final = "\U0010ffff"
-"""The last character of all: it sorts behind whatever may follow a beginning."""
+"""The last character of all: it sorts behind all that may follow a beginning."""
 
 
 def begins_with(column: SQLColumnExpression[Any], prefix: str) -> ColumnElement[bool]:
