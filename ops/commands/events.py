@@ -1,7 +1,7 @@
 """``paidup events``."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,7 +22,7 @@ from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines, open_output, write_lines
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, SettledEvent, settled_events
-from ops.queries.lookups import Lookup, describe_missing, look_up_each
+from ops.queries.lookups import Lookup, describe_first_missing, look_up_each
 from ops.queries.parties import configured_realms
 from ops.replay.targets import event_filter, filter_options
 from ops.terminal.formats import format_count, format_time
@@ -74,7 +74,7 @@ def list_events(*, limit: int, as_json: bool, **given: Any) -> None:
         shown,
         _COLUMNS,
         as_json=as_json,
-        empty=_missing(lookups) or "no settled event matches",
+        empty=describe_first_missing(lookups) or "no settled event matches",
         notes=[*notes, f"still in the inbox: {count}"],
         more=more,
         in_inbox=waiting,
@@ -108,7 +108,7 @@ def export(*, to: Path | None, **given: Any) -> None:
         total = count_events(connection, wanted, parties)
         with open_output(to) as file, progress("exporting", total) as report:
             number = write_lines(export_lines(connection, wanted, parties), file, report)
-    why = f": {missing}" if not number and (missing := _missing(lookups)) else ""
+    why = f": {missing}" if not number and (missing := describe_first_missing(lookups)) else ""
     click.echo(f"{format_count(number, 'event')} exported{why}", err=True)
 
 
@@ -150,12 +150,6 @@ def _dead_letters(connection: Connection, settings: Settings, wanted: EventFilte
 def _look_up(connection: Connection, settings: Settings, wanted: EventFilter) -> dict[str, Lookup]:
     realms = configured_realms(settings)
     return look_up_each(connection, realms, user=wanted.user, customer=wanted.customer)
-
-
-def _missing(lookups: Mapping[str, Lookup]) -> str | None:
-    """Return a sentence about the first of them whom no settled event names, else None."""
-    unknown = (lookup for lookup in lookups.values() if not lookup.parties)
-    return next((describe_missing(lookup) for lookup in unknown), None)
 
 
 def _in_inbox(settings: Settings) -> int | None:

@@ -71,6 +71,8 @@ def _value(value: object) -> str:
             return f"{quantity} x {named or 'no price'}{ends}"
         case list():
             return ", ".join(map(_value, value))
+        case dict():
+            return ", ".join(f"{name} {_value(each)}" for name, each in value.items())
         case str():
             return _time(value) or value
         case _:

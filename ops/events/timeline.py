@@ -30,7 +30,7 @@ _USERS_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class TimelineEntry:
     """Something that happened to an event; ``at`` is None for what has no time of its own.
 
     ``tone`` is ``good``, ``warn``, ``bad`` or empty, ``by`` a person or a program.
@@ -44,47 +44,49 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class EventSummary:
     """The state of an event in one sentence; ``tone`` is ``good``, ``warn`` or ``bad``."""
 
     says: str
     tone: str
 
 
-def timeline_of(shown: ShownEvent, actions: Sequence[AuditEntry]) -> tuple[Moment, ...]:
+def timeline_of(shown: ShownEvent, actions: Sequence[AuditEntry]) -> tuple[TimelineEntry, ...]:
     """Return what happened to an event, oldest first; ``actions`` are what people did with it."""
     recorded = shown.recorded
-    moments = [
+    entries = [
         *_beginning(shown),
-        *(moment for letter in recorded.letters for moment in _failures(letter)),
+        *(entry for letter in recorded.letters for entry in _failures(letter)),
         *(
-            Moment(at=seen.asked_at, title="Stripe's API was asked", detail=seen.object_id)
+            TimelineEntry(at=seen.asked_at, title="Stripe's API was asked", detail=seen.object_id)
             for seen in recorded.seen
         ),
         *map(_action, actions),
         *([_settled(recorded.settled)] if recorded.settled else []),
     ]
-    dated = [(each.at, number) for number, each in enumerate(moments) if each.at]
+    dated = [(each.at, number) for number, each in enumerate(entries) if each.at]
     return (
-        *(moments[number] for _, number in sorted(dated)),
+        *(entries[number] for _, number in sorted(dated)),
         *(_now(each) for each in shown.pending),
     )
 
 
-def account_of(shown: ShownEvent) -> Account:
+def summary_of(shown: ShownEvent) -> EventSummary:
     """Return where the event stands, in one sentence."""
     recorded = shown.recorded
     is_open = next((each for each in recorded.letters if each.state == OPEN), None)
     if shown.pending and (recorded.settled is None or is_open):
-        return _account_of_pending(shown.pending[0])
+        return _summary_of_pending(shown.pending[0])
     if is_open:
         error = f"{is_open.error_type}: {first_line(is_open.error)}"
-        return Account(
+        return EventSummary(
             says=f"It could not be applied and waits for a decision. {error}", tone="bad"
         )
     if recorded.settled:
-        return _account_of_settled(recorded.settled, shown)
-    return Account(says="It was discarded: it is never applied unless it is replayed.", tone="warn")
+        return _summary_of_settled(recorded.settled, shown)
+    return EventSummary(
+        says="It was discarded: it is never applied unless it is replayed.", tone="warn"
+    )
 
 
 def created_at_stripe(shown: ShownEvent) -> datetime | None:
@@ -103,17 +105,24 @@ def users_changed(changes: Sequence[AuditEntry]) -> tuple[str, ...]:
     )
 
 
-def _account_of_settled(event: SettledEvent, shown: ShownEvent) -> Account:
+def explain_ignored(reason: str | None) -> str:
+    """Return why an event states nothing or was ignored, in words; another text as it is."""
+    return _WHY_IGNORED.get(reason or "", reason or "")
+
+
+def _summary_of_settled(event: SettledEvent, shown: ShownEvent) -> EventSummary:
     if event.outcome == "ignored":
-        why = _WHY_IGNORED.get(event.reason or "", (event.reason or "").replace("_", " "))
-        return Account(says=f"Ignored: {why}.", tone="warn" if _worth_a_look(event) else "good")
+        why = explain_ignored(event.reason)
+        return EventSummary(
+            says=f"Ignored: {why}.", tone="warn" if _worth_a_look(event) else "good"
+        )
     if event.outcome == "superseded":
         says = "Superseded: newer events had already said the same or more about its object."
-        return Account(says=says, tone="good")
+        return EventSummary(says=says, tone="good")
     took = format_duration(max((event.applied_at - event.received_at).total_seconds(), 0))
     effects = list(_effects(shown))
     did = " and ".join(effects) if effects else "changed neither access nor money"
-    return Account(says=f"Applied {took} after it was received: it {did}.", tone="good")
+    return EventSummary(says=f"Applied {took} after it was received: it {did}.", tone="good")
 
 
 def _worth_a_look(event: SettledEvent) -> bool:
@@ -137,31 +146,31 @@ def _effects(shown: ShownEvent) -> Iterator[str]:
         yield f"moved money ({', '.join(moved)})"
 
 
-def _account_of_pending(peeked: PeekedEvent) -> Account:
+def _summary_of_pending(peeked: PeekedEvent) -> EventSummary:
     attempts = int(peeked.history.get("attempts") or 0)
     if peeked.state == "conflict":
         says = "A different event under an id that is taken: it becomes a dead letter."
-        return Account(says=says, tone="bad")
+        return EventSummary(says=says, tone="bad")
     if peeked.state == "claimed":
-        return Account(says="A worker applies it at this moment.", tone="good")
+        return EventSummary(says="A worker applies it at this moment.", tone="good")
     if attempts:
         times = format_count(attempts, "attempt")
         says = f"Parked after {times}; it is tried again. {first_line(error_of(peeked))}"
-        return Account(says=says, tone="warn")
-    return Account(says="It waits in the inbox for its turn.", tone="good")
+        return EventSummary(says=says, tone="warn")
+    return EventSummary(says="It waits in the inbox for its turn.", tone="good")
 
 
-def _beginning(shown: ShownEvent) -> Iterator[Moment]:
+def _beginning(shown: ShownEvent) -> Iterator[TimelineEntry]:
     settled, pending = shown.recorded.settled, shown.pending
     if created := created_at_stripe(shown):
-        yield Moment(at=created, title="Created at Stripe")
+        yield TimelineEntry(at=created, title="Created at Stripe")
     received = [
         *([settled.received_at] if settled else []),
         *(letter.received_at for letter in shown.recorded.letters if letter.received_at),
         *(each.received_at for each in pending if each.received_at),
     ]
     for at in sorted(set(received)):
-        yield Moment(at=at, title="Received", by=_origin(settled, pending))
+        yield TimelineEntry(at=at, title="Received", by=_origin(settled, pending))
 
 
 def _origin(settled: SettledEvent | None, pending: Sequence[PeekedEvent]) -> str:
@@ -169,12 +178,12 @@ def _origin(settled: SettledEvent | None, pending: Sequence[PeekedEvent]) -> str
     return "" if origins[:1] in ([], ["stripe"], ["None"]) else origins[0]
 
 
-def _failures(letter: DeadLetterRow) -> Iterator[Moment]:
+def _failures(letter: DeadLetterRow) -> Iterator[TimelineEntry]:
     for earlier in letter.history:
         yield _earlier_failure(earlier)
     if letter.first_failed_at < letter.last_failed_at and letter.attempts > 1:
-        yield Moment(at=letter.first_failed_at, title="First attempt failed", tone="warn")
-    yield Moment(
+        yield TimelineEntry(at=letter.first_failed_at, title="First attempt failed", tone="warn")
+    yield TimelineEntry(
         at=letter.last_failed_at,
         title=f"Became a dead letter after {format_count(letter.attempts, 'attempt')}",
         detail=f"{letter.error_type}: {first_line(letter.error)}",
@@ -182,17 +191,17 @@ def _failures(letter: DeadLetterRow) -> Iterator[Moment]:
     )
 
 
-def _earlier_failure(failure: Mapping[str, Any]) -> Moment:
+def _earlier_failure(failure: Mapping[str, Any]) -> TimelineEntry:
     try:
         at = datetime.fromisoformat(str(failure.get("failed_at")))
     except ValueError:
         at = None
     said = f"{failure.get('error_type')}: {first_line(str(failure.get('error') or ''))}"
-    return Moment(at=at, title="Failed before", detail=said, tone="bad")
+    return TimelineEntry(at=at, title="Failed before", detail=said, tone="bad")
 
 
-def _action(entry: AuditEntry) -> Moment:
-    return Moment(
+def _action(entry: AuditEntry) -> TimelineEntry:
+    return TimelineEntry(
         at=entry.occurred_at,
         title=entry.action.replace("_", " ").replace(".", " ").capitalize(),
         detail=entry.reason or "",
@@ -200,8 +209,8 @@ def _action(entry: AuditEntry) -> Moment:
     )
 
 
-def _settled(event: SettledEvent) -> Moment:
-    return Moment(
+def _settled(event: SettledEvent) -> TimelineEntry:
+    return TimelineEntry(
         at=event.applied_at,
         title=event.outcome.capitalize(),
         detail=(event.reason or "").replace("_", " "),
@@ -209,15 +218,17 @@ def _settled(event: SettledEvent) -> Moment:
     )
 
 
-def _now(peeked: PeekedEvent) -> Moment:
+def _now(peeked: PeekedEvent) -> TimelineEntry:
     match peeked.state:
         case "claimed":
-            return Moment(at=None, title="Now: claimed by a worker")
+            return TimelineEntry(at=None, title="Now: claimed by a worker")
         case "conflict":
-            return Moment(at=None, title="Now: a conflict in Redis", detail=peeked.key, tone="bad")
+            return TimelineEntry(
+                at=None, title="Now: a conflict in Redis", detail=peeked.key, tone="bad"
+            )
         case _:
             failed = bool(peeked.history.get("attempts"))
-            return Moment(
+            return TimelineEntry(
                 at=peeked.due_at,
                 title="Now: parked until then" if failed else "Now: due in the inbox",
                 detail=first_line(error_of(peeked)),

@@ -6,7 +6,7 @@ metadata lead to candidates only: several people may share them, and what stands
 another user's id. Every command asks here, so all of them mean the same by the same text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -163,6 +163,12 @@ def describe_missing(lookup: Lookup) -> str | None:
         f"no event names {text!r}: give your own id of the user, an id of Stripe, an e-mail"
         " address or a name"
     )
+
+
+def describe_first_missing(lookups: Mapping[str, Lookup]) -> str | None:
+    """Return a sentence about the first of them whom no settled event names, else None."""
+    unknown = (lookup for lookup in lookups.values() if not lookup.parties)
+    return next((describe_missing(lookup) for lookup in unknown), None)
 
 
 def _linkable(lookup: Lookup) -> str:

@@ -2,25 +2,40 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response, abort, url_for
 from sqlalchemy import Connection
 
 from billing.facts import is_observation
+from billing.readers.registry import HANDLED_TYPES, IgnoredReason
 from billing.text import storable
+from models.events import OUTCOMES
 from ops.console.access.people import Person, current_person
-from ops.console.pages.differences import differences
+from ops.console.pages.field_changes import field_changes
 from ops.console.pages.frame import Frame, found_or_404
 from ops.console.pages.inbox import PageInbox
+from ops.console.pages.list_forms import (
+    ListForm,
+    asked_page,
+    beside,
+    first_page,
+    lead_to,
+    read_list_form,
+)
 from ops.console.pages.masking import show_payload
 from ops.events.facts_text import describe_fact
 from ops.events.lookup import describe_unknown
 from ops.events.render import ShownEvent
-from ops.events.timeline import account_of, timeline_of
+from ops.events.timeline import explain_ignored, summary_of, timeline_of
 from ops.queries.audit import AuditEntry
 from ops.queries.event_context import TwinEvent, load_actions, load_twins
+from ops.queries.event_pages import event_page
 from ops.queries.event_trace import find_in_inbox, load_observation, load_recorded_event
+from ops.queries.events import EventFilter, SettledEvent, look_up_filter
+from ops.queries.lookups import describe_first_missing
+from ops.queries.pages import Page, PageRequest, UnusableCursor
 
 RecordLook = Callable[[Connection, Person, str, str], object]
 """Audits that a person saw what is masked."""
@@ -32,11 +47,16 @@ def event_pages(frame: Frame, inbox: PageInbox, record_look: RecordLook) -> Blue
     """Return the routes of events."""
     pages = Blueprint("events", __name__)
     frame.add_to_navigation("Events", "events.find")
-    event_page = EventPage(frame, inbox)
+    one = EventPage(frame, inbox)
+    search = EventSearch(frame, inbox)
+
+    @pages.get("/events")
+    def find() -> Response:
+        return search.show(read_list_form(frame.zone, datetime.now(UTC)))
 
     @pages.get("/events/<user_id:key>")
     def show(key: str) -> Response:
-        return event_page.show(storable(key))
+        return one.show(storable(key))
 
     @pages.post("/events/<user_id:key>")
     def show_personal_data(key: str) -> Response:
@@ -45,9 +65,77 @@ def event_pages(frame: Frame, inbox: PageInbox, record_look: RecordLook) -> Blue
         def look() -> object:
             return frame.transact(lambda writing: record_look(writing, person, SUBJECT, subject))
 
-        return event_page.show(subject, look)
+        return one.show(subject, look)
 
     return pages
+
+
+class EventSearch:
+    """Shows settled events that match a form, newest first."""
+
+    def __init__(self, frame: Frame, inbox: PageInbox) -> None:
+        self._frame = frame
+        self._inbox = inbox
+
+    def show(self, form: ListForm) -> Response:
+        """Return the page of the list that the request asks for."""
+        wanted = EventFilter(
+            types=form.types("type"),
+            outcome=form.choice("outcome", OUTCOMES),
+            reason=form.text("reason"),
+            unfetched=form.text("unfetched") is not None,
+            **form.time_range("since", "until"),
+            **form.about("about"),
+        )
+        if form.errors:
+            return self._render(form, wanted, None, status=422)
+        asked = asked_page()
+
+        def read(connection: Connection) -> FoundEvents:
+            lookups = look_up_filter(connection, self._frame.realms, wanted)
+            parties = {name: lookup.parties for name, lookup in lookups.items()}
+            page = event_page(connection, wanted, parties, asked)
+            return FoundEvents(page=page, missing=describe_first_missing(lookups))
+
+        try:
+            found = self._frame.read(read)
+        except UnusableCursor:
+            return lead_to(first_page())
+        exact = len(found.page.rows) == 1 and found.page.rows[0].id == form.text("about")
+        if exact and asked == PageRequest():
+            return lead_to(url_for("events.show", key=found.page.rows[0].id))
+        return self._render(form, wanted, found)
+
+    def _render(
+        self,
+        form: ListForm,
+        wanted: EventFilter,
+        found: "FoundEvents | None",
+        *,
+        status: int = 200,
+    ) -> Response:
+        unread = [name for name in wanted.types if name not in HANDLED_TYPES]
+        return self._frame.render(
+            "events/find.html",
+            status=status,
+            form=form,
+            filtered=wanted != EventFilter(),
+            found=found,
+            unread=unread,
+            waiting=self._inbox.count(),
+            types=sorted(HANDLED_TYPES),
+            outcomes=OUTCOMES,
+            reasons=[*map(str, IgnoredReason)],
+            pages=beside(found.page) if found else {},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEvents:
+    """A page of events; ``missing`` says that the filter names what no event names."""
+
+    page: Page[SettledEvent]
+    missing: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +169,11 @@ class EventPage:
             key=key,
             found=found,
             shown=shown,
-            account=account_of(shown),
+            summary=summary_of(shown),
             timeline=timeline_of(shown, found.actions),
             facts=[describe_fact(fact) for fact in facts],
-            no_facts_reason=no_facts_reason,
-            differences=differences,
+            no_facts_reason=explain_ignored(no_facts_reason),
+            field_changes=field_changes,
             **_payload(shown.body, look),
         )
 

@@ -39,3 +39,12 @@ class PageInbox:
             return InboxSearch(events=look(Inbox(self._client)))
         except RedisError as error:
             return InboxSearch(error=f"Redis does not answer: {first_line(error)}")
+
+    def count(self) -> int | None:
+        """Return how many events the inbox holds, None if Redis does not answer."""
+        if self._client is None:
+            return None
+        try:
+            return Inbox(self._client).backlog().events
+        except RedisError:
+            return None

@@ -11,12 +11,14 @@ _INTERNAL: Final = frozenset(
 )
 """Fields that say how a row came to be, and not what it gives or is worth."""
 
+_GRANT: Final = frozenset({"active", "entitlements", "expires_at"})
+_UNSET: Final[tuple[object, ...]] = (None, "", [], {})
 _SHOWN: Final = 12
 _LONGEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class FieldChange:
     """A field before and after; None where it was not or is no longer."""
 
     name: str
@@ -24,27 +26,41 @@ class Difference:
     after: str | None
 
 
-def differences(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
-) -> tuple[Difference, ...]:
-    """Return the fields that differ, in the order of the row; of a new or removed row, all set."""
-    old, new = before or {}, after or {}
+def field_changes(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, *known: str | None
+) -> tuple[FieldChange, ...]:
+    """Return the fields that differ, in the order of the row; of a new or removed row, all set.
+
+    Fields whose value is one of the ``known`` are left out: it is said beside them.
+    """
+    old, new = _as_given(before or {}), _as_given(after or {})
     names = dict.fromkeys([*new, *old])
     found = [
-        Difference(name=name.replace("_", " "), before=_text(old, name), after=_text(new, name))
+        FieldChange(name=name.replace("_", " "), before=_text(old, name), after=_text(new, name))
         for name in names
         if name not in _INTERNAL and old.get(name) != new.get(name)
+        if new.get(name, old.get(name)) not in known or new.get(name) is None
     ]
     return tuple(each for each in found if each.before != each.after)[:_SHOWN]
 
 
+def _as_given(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the row of a grant by what it gives, which is nothing unless it is active."""
+    if "entitlements" not in row:
+        return row
+    rest = {name: value for name, value in row.items() if name not in _GRANT}
+    if not row.get("active"):
+        return rest
+    return {"gives": row["entitlements"], "until": row.get("expires_at") or "no end"} | rest
+
+
 def _text(row: Mapping[str, Any], name: str) -> str | None:
     match row.get(name):
-        case None | "" | [] | {}:
+        case value if value in _UNSET:
             return None
         case bool() as yes:
             return "yes" if yes else "no"
-        case str() as text if name.endswith("_at"):
+        case str() as text if name.endswith(("_at", "until")):
             return format_stored_time(text)
         case dict() as features:
             return _short(format_features(features))

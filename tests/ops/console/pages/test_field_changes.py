@@ -1,0 +1,43 @@
+from ops.console.pages.field_changes import FieldChange, field_changes
+
+GRANT = {
+    "user_id": "usr_1",
+    "plan_code": "premium",
+    "entitlements": {"signals_enabled": True, "max_devices": 5},
+    "active": True,
+    "expires_at": "2026-12-01T12:00:00+00:00",
+    "party": "test:cus_1",
+}
+
+
+def test_only_what_differs_is_named() -> None:
+    changed = {**GRANT, "plan_code": "basic", "party": "test:cus_2"}
+
+    assert field_changes(GRANT, changed) == (
+        FieldChange(name="plan code", before="premium", after="basic"),
+    )
+
+
+def test_a_grant_that_begins_gives_its_features_until_its_end() -> None:
+    assert field_changes(None, GRANT, "usr_1", "premium") == (
+        FieldChange(name="gives", before=None, after="signals_enabled, max_devices 5"),
+        FieldChange(name="until", before=None, after="2026-12-01 12:00:00Z"),
+    )
+
+
+def test_a_grant_that_is_no_longer_active_gives_nothing() -> None:
+    ended = {**GRANT, "active": False, "expires_at": None}
+
+    assert [each.after for each in field_changes(GRANT, ended)] == [None, None]
+    assert field_changes(ended, {**GRANT, "expires_at": None})[1].after == "no end"
+
+
+def test_empty_fields_are_no_difference() -> None:
+    assert field_changes({"reason": "", "of": [], "in": None}, {"reason": None, "of": {}}) == ()
+
+
+def test_a_long_text_is_cut() -> None:
+    (change,) = field_changes(None, {"error": "x" * 5000})
+
+    assert change.after is not None
+    assert len(change.after) == 200
