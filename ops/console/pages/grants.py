@@ -1,13 +1,13 @@
 """Give a user access, and end it: a page says what would change before it is done."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy import Connection
 
 from billing.text import storable
 from ops.console.access.people import current_person, require
 from ops.console.pages.frame import Frame, found_or_404
 from ops.console.pages.grant_form import GrantForm
-from ops.console.pages.redirects import see_other
+from ops.console.pages.list_forms import lead_to
 from ops.console.pages.statements import FormRefused, PageStatements, in_labels
 from ops.console_tokens import Role
 from ops.errors import CommandFailed
@@ -136,4 +136,4 @@ class _GrantPages:
 
 
 def _to_user(result: GrantResult) -> Response:
-    return see_other("users.show", user_id=result.user_id, done=result.grant)
+    return lead_to(url_for("users.show", user_id=result.user_id, done=result.grant))

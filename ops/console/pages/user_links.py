@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy import Connection
 
 from billing.text import storable
 from ops.console.access.people import current_person, require
 from ops.console.pages.frame import Frame, found_or_404
-from ops.console.pages.redirects import see_other
+from ops.console.pages.list_forms import lead_to
 from ops.console.pages.statements import FormRefused, PageStatements, in_labels
 from ops.console_tokens import Role
 from ops.errors import CommandFailed
@@ -174,4 +174,4 @@ class _LinkPages:
 
 def _to_user(called: CallResult[LinkResult]) -> Response:
     result = called.result
-    return see_other("users.show", user_id=result.user_id, done=result.link)
+    return lead_to(url_for("users.show", user_id=result.user_id, done=result.link))

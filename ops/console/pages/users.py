@@ -1,6 +1,8 @@
 """Users: find one, see what they may do and why, now or at a past moment, and change that."""
 
-from flask import Blueprint, Response, request
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy import Connection
 
 from billing.text import storable
@@ -8,9 +10,8 @@ from ops.console.pages.frame import Frame
 from ops.console.pages.grant_form import GrantForm
 from ops.console.pages.grants import add_grant_routes
 from ops.console.pages.inbox import PageInbox
-from ops.console.pages.redirects import see_other
+from ops.console.pages.list_forms import ListForm, lead_to, read_list_form
 from ops.console.pages.statements import PageStatements
-from ops.console.pages.typed_times import read_past
 from ops.console.pages.user_links import add_link_routes
 from ops.console.pages.user_view import PastAccess, UserView, load_past, load_user
 from ops.queries.lookups import Lookup, describe_missing, look_up
@@ -57,7 +58,7 @@ class _UserPages:
             return self._frame.render("users/find.html", q="", recent=recent)
         lookup = self._look_up(text)
         if len(lookup.users) == 1:
-            return see_other("users.show", user_id=lookup.user)
+            return lead_to(url_for("users.show", user_id=lookup.user))
         return self._frame.render(
             "users/find.html",
             q=text,
@@ -71,8 +72,9 @@ class _UserPages:
         """Show a user; a text that means another one is searched for instead."""
         lookup = self._look_up(user_id)
         if not user_id or ((lookup.users or lookup.parties) and lookup.users != (user_id,)):
-            return see_other("users.find", q=user_id)
-        at, unreadable = read_past(request.args.get("at", ""), self._frame.zone)
+            return lead_to(url_for("users.find", q=user_id))
+        form = read_list_form(self._frame.zone, datetime.now(UTC))
+        at = _past(form)
 
         def load(connection: Connection) -> tuple[UserView, PastAccess | None]:
             past = load_past(connection, user_id, at) if at else None
@@ -82,12 +84,12 @@ class _UserPages:
         known = seen.explanation.known
         return self._frame.render(
             "users/show.html",
-            status=422 if unreadable else 200 if known else 404,
+            status=422 if form.errors else 200 if known else 404,
             user_id=user_id,
             seen=seen,
             past=past,
-            error=unreadable,
-            form=GrantForm.empty(user_id, known=known),
+            errors=form.errors,
+            grant=GrantForm.empty(user_id, known=known),
             plans=seen.plans,
             done=_done(seen, request.args.get("done", "")),
         )
@@ -106,6 +108,15 @@ class _UserPages:
 
     def _look_up(self, text: str) -> Lookup:
         return self._frame.read(lambda connection: look_up(connection, self._frame.realms, text))
+
+
+def _past(form: ListForm) -> datetime | None:
+    """Return the past moment that the form asks about, None for now."""
+    at = form.time("at")
+    if at is not None and at > form.now:
+        form.errors.append(f"“{form.text('at')}” is in the future: below is when access ends.")
+        return None
+    return at
 
 
 def _done(seen: UserView, statement: str) -> object:
