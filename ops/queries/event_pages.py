@@ -5,7 +5,7 @@ which a replay renews. If few events can match, all of them are found first. Oth
 along an index, and looks at a bounded number of rows for what the index does not answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from models.events import WITHOUT_EFFECT
+from models.events import UNFETCHED, WITHOUT_EFFECT
 from models.tables import StoredFact, StripeEvent
 from ops.queries.events import (
     EventFilter,
@@ -100,6 +100,10 @@ def _few(connection: Connection, wanted: EventFilter, parties: Parties) -> _Walk
         beginning = select(StripeEvent.id).where(begins_with(StripeEvent.id, wanted.event))
         if capped_count(connection, beginning, FEW) <= FEW:
             return _along(connection, beginning, "event")
+    if wanted.unfetched:
+        unfetched = select(StripeEvent.id).where(UNFETCHED)
+        if capped_count(connection, unfetched, FEW) <= FEW:
+            return _along(connection, unfetched, "unfetched")
     for name, members in parties.items():
         # Facts of a party are counted along its index; which of them name an object, is not.
         if capped_count(connection, facts_about(members, None), FEW) <= FEW:
@@ -130,33 +134,34 @@ def _walk(
     timed = bool(wanted.since or wanted.until)
     if timed and cursor:
         timed = cursor_length(cursor) == len(_BY_TIME)
-    elif timed and (wanted.types or _has_no_effect(wanted)):
-        rows = [select(StripeEvent.settlement).where(*each) for each in _branches(wanted)[0]]
-        timed = sum(capped_count(connection, each, FEW) for each in rows) > FEW
+    elif timed:
+        timed = not any(_is_short(connection, each) for each in _by_number(wanted))
     if timed:
         times = own_conditions(wanted, StripeEvent)
         branch = [times[name] for name in sorted(_TIMES & times.keys())]
         return _Walk(order=_BY_TIME, branches=(branch,), answered=_TIMES, searched_at_once=at_once)
-    branches, answered = _branches(wanted)
-    return _Walk(branches=branches, answered=answered, searched_at_once=at_once)
+    walks = [replace(each, searched_at_once=at_once) for each in _by_number(wanted)]
+    short = (each for each in walks if len(walks) > 1 and _is_short(connection, each))
+    return next(short, walks[0] if walks else _Walk(searched_at_once=at_once))
 
 
-def _branches(wanted: EventFilter) -> tuple[tuple[Conditions, ...], frozenset[str]]:
-    """Return the conditions that an index answers in the order of settling, and their fields."""
+def _by_number(wanted: EventFilter) -> list[_Walk]:
+    """Return the walks along an index that answers a part of the filter."""
+    walks = []
     if wanted.types:
         types = dict.fromkeys(wanted.types)
-        return tuple((StripeEvent.type == each,) for each in types), frozenset({"types"})
-    if _has_no_effect(wanted):
-        return ((StripeEvent.outcome == wanted.outcome, WITHOUT_EFFECT),), frozenset({"outcome"})
-    return ((),), frozenset()
+        branches = tuple((StripeEvent.type == each,) for each in types)
+        walks.append(_Walk(branches=branches, answered=frozenset({"types"})))
+    if wanted.outcome not in (None, "applied"):
+        without_effect = (StripeEvent.outcome == wanted.outcome, WITHOUT_EFFECT)
+        walks.append(_Walk(branches=(without_effect,), answered=frozenset({"outcome"})))
+    return walks
 
 
-def _has_no_effect(wanted: EventFilter) -> bool:
-    return wanted.outcome not in (None, "applied")
-
-
-def _object(wanted: EventFilter, name: str) -> str | None:
-    return name if name in wanted.objects else None
+def _is_short(connection: Connection, walk: _Walk) -> bool:
+    """Return whether so few events lie along a walk that one page comes to its end."""
+    some = (select(StripeEvent.settlement).where(*each) for each in walk.branches)
+    return sum(capped_count(connection, each, FEW) for each in some) <= FEW
 
 
 def _states(

@@ -7,7 +7,7 @@ hold the first page; ``ops.queries.object_pages`` goes on.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -168,7 +168,7 @@ def _subscription(connection: Connection, subscription: ListedSubscription) -> S
     of_invoice = StoredFact.kind == Kind.INVOICE.value
     named = (
         select(StoredFact.object_key)
-        .where(StoredFact.party == party, _OF_INVOICE, stripe_id == _SUBSCRIPTION)
+        .where(StoredFact.party == party, of_invoice, _SUBSCRIPTION.in_([stripe_id]))
         .group_by(StoredFact.object_key)
         .order_by(func.max(StoredFact.created_at).desc())
     )
