@@ -23,7 +23,7 @@ from werkzeug.wsgi import get_content_length
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from ingest import problems
-from ingest.client_address import client_address
+from runtime.http.client_address import client_address
 from ingest.ports import Acceptance, AcceptingInbox
 from ingest.responses import Acknowledgement, WsgiResponse
 from ingest.signature_counter import SignatureCounter

@@ -7,6 +7,7 @@ from models.append_only import AuditLog, PaymentEvent
 from models.base import Base
 from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
+from models.console_access import ConsoleAuditWindow, ConsoleSession
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
 from models.dead_letters import DeadLetter
 from models.events import (
@@ -91,6 +92,8 @@ __all__ = [
     "ArchiveNote",
     "ArchiveUpdate",
     "AuditLog",
+    "ConsoleAuditWindow",
+    "ConsoleSession",
     "DataLoss",
     "DatabaseEpoch",
     "DeadLetter",

@@ -2,7 +2,8 @@
 
 An entry of ``PAIDUP_CONSOLE_TOKENS`` is ``name:role:`` and the SHA-256 of a token in hex, so that a
 reader of the setting cannot use it. Without a role it is a ``reader``, which never writes. An entry
-may also be the token itself, which is hashed at once and is a reader's, too.
+may also be the token itself, which is hashed at once and is a reader's, too. Readers are
+applications; a viewer or an operator is a person, who may also log in to the pages.
 Tokens are long and random, so no salt and no slow hash would make them harder to guess. A presented
 token is compared with all hashes, each in constant time, so that timing reveals nothing.
 """

@@ -15,11 +15,16 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runtime import sentinel_url, signing_secrets, webhook_path
+from runtime.console_url import ConsoleUrl, read_console_url
 from runtime.server_url import check_url
 
 Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
+
+_SECRET_CHARACTERS = 43
+"""Base64 of 32 bytes, without padding."""
+_SECRETS_AT_ONCE = 2
 
 OWNER_VARIABLE = "PAIDUP_OWNER_DATABASE_URL"
 
@@ -77,6 +82,9 @@ class Settings:
     fetch_at_once: int
     time_zone: ZoneInfo
     console_rate: int
+    console_url: ConsoleUrl | None
+    console_secrets: tuple[str, ...] = field(repr=False)
+    console_insecure: bool
     log_level: str
     webhook_path: str
     doubts: tuple[str, ...] = ()
@@ -167,6 +175,12 @@ def _contradictions(values: dict[str, object], environ: Mapping[str, str]) -> li
     for derived, source in (("broker_url", "redis_url"), ("owner_database_url", "database_url")):
         if values.get(derived) is None:
             values[derived] = values.get(source)
+    url = values.get("console_url")
+    if isinstance(url, ConsoleUrl) and url.is_exposed and not values.get("console_insecure"):
+        problems.append(
+            "PAIDUP_CONSOLE_URL: must be https, because others can read along plain http; if"
+            " nothing else is possible, set PAIDUP_CONSOLE_INSECURE=1"
+        )
     return problems
 
 
@@ -234,6 +248,29 @@ def _address(text: str) -> Address:
 
 def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part, strict=False) for part in _list(text))
+
+
+def _console_url(text: str) -> ConsoleUrl | None:
+    return read_console_url(text) if text.strip() else None
+
+
+def _console_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(re.findall(r"[^\s,]+", text))
+    if any(len(secret) < _SECRET_CHARACTERS for secret in secrets):
+        # Does not repeat the value.
+        reason = (
+            f"must have at least {_SECRET_CHARACTERS} characters, which hold 32 random bytes:"
+            " `openssl rand -base64 32` prints one"
+        )
+        raise ValueError(reason)
+    if len(secrets) > _SECRETS_AT_ONCE:
+        reason = f"must hold at most {_SECRETS_AT_ONCE} secrets, the new one first"
+        raise ValueError(reason)
+    return secrets
+
+
+def _switch(text: str) -> bool:
+    return _one_of("0", "1")(text) == "1"
 
 
 def _zone(text: str) -> ZoneInfo:
@@ -365,8 +402,10 @@ VARIABLES: tuple[Variable, ...] = (
         default="",
         secret=True,
         help="Bearer tokens of the console and the read API, comma separated: `name:role:sha256` as"
-        " `paidup console token NAME` prints them, or plain. The role is `reader` or `operator`;"
-        " without one it is `reader`, which never writes. Without a token all reads are refused.",
+        " `paidup console token NAME` prints them, or plain. The role is `reader`, `viewer` or"
+        " `operator`; without one it is `reader`, which never writes. Viewers and operators may log"
+        " in to the pages, and a viewer changes nothing there. Without a token all reads are"
+        " refused.",
     ),
     Variable(
         name="PAIDUP_INGEST_BIND",
@@ -468,6 +507,33 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 1_000_000, "requests a second"),
         default="1000",
         help="Requests a second for each token at one console; more are answered with 429.",
+    ),
+    Variable(
+        name="PAIDUP_CONSOLE_URL",
+        attribute="console_url",
+        parse=_console_url,
+        default=None,
+        help="URL at which people open the console's pages, with the path under which a proxy"
+        " serves it, such as `https://ops.example.com/paidup`. Pages under another host are"
+        " refused. Without it only this machine itself may log in.",
+    ),
+    Variable(
+        name="PAIDUP_CONSOLE_SECRET",
+        attribute="console_secrets",
+        parse=_console_secrets,
+        default="",
+        secret=True,
+        help="Secret that signs the cookies of people who log in, the same for all consoles, such"
+        " as `openssl rand -base64 32` prints. A second one, on a line of its own or after a comma,"
+        " is accepted while the first one replaces it. Without a secret log in is off.",
+    ),
+    Variable(
+        name="PAIDUP_CONSOLE_INSECURE",
+        attribute="console_insecure",
+        parse=_switch,
+        default="0",
+        help="`1` lets people log in over plain http at a `PAIDUP_CONSOLE_URL` of another machine;"
+        " each page then says that others can read along.",
     ),
     Variable(
         name="PAIDUP_FETCH_AT_ONCE",

@@ -376,6 +376,35 @@ CREATE INDEX dead_letters_group_idx
 CREATE INDEX dead_letters_first_failed_at_idx
     ON dead_letters (state, error_group, first_failed_at);
 
+CREATE TABLE console_sessions (
+    id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    person TEXT NOT NULL,
+    role TEXT NOT NULL,
+    how TEXT NOT NULL,
+    credential TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    last_seen_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    ended_at TIMESTAMPTZ,
+    ended_by TEXT,
+    CONSTRAINT console_sessions_pkey PRIMARY KEY (id),
+    CONSTRAINT console_sessions_digest_key UNIQUE (digest),
+    CONSTRAINT console_sessions_how_check CHECK (how IN ('token', 'oidc'))
+) WITH (fillfactor = 80);
+CREATE INDEX console_sessions_expires_at_idx ON console_sessions (expires_at);
+CREATE INDEX console_sessions_person_idx ON console_sessions (person) WHERE ended_at IS NULL;
+
+CREATE TABLE console_audit_windows (
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    begins_at TIMESTAMPTZ NOT NULL,
+    tries BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT console_audit_windows_pkey PRIMARY KEY (kind, subject, begins_at),
+    CONSTRAINT console_audit_windows_kind_check CHECK (kind IN ('failed_login', 'look'))
+);
+
 CREATE TABLE search_terms (
     term TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -548,6 +577,6 @@ def downgrade() -> None:
         " api_observations, stripe_events, payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
-        " user_versions"
+        " user_versions, console_sessions, console_audit_windows"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

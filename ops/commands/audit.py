@@ -36,7 +36,9 @@ def audit() -> None:
     help="Only entries caused by this Stripe event, or by a statement of a person (op_...).",
 )
 @click.option(
-    "--actor", help="Only entries by this actor: a name (cli:NAME, token:NAME), stripe or clock."
+    "--actor",
+    help="Only entries by this actor: a name (cli:NAME, token:NAME, console:NAME), stripe or"
+    " clock.",
 )
 @click.option(
     "--action",

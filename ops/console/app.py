@@ -1,26 +1,20 @@
-"""The Flask application of the console: the read API, its OpenAPI document, probes and metrics."""
+"""The Flask application of the console: the read API, its document, pages, probes and metrics."""
 
 from importlib.resources import files
-from typing import Final
 
 import structlog
 from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from ops.console.problems import BY_STATUS, NOT_READY, NOT_RECORDED, UNAVAILABLE
+from ops.console.pages.error_pages import wants_page
+from ops.console.pages.routes import ConsolePages
+from ops.console.problems import NOT_READY, NOT_RECORDED, UNAVAILABLE
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.http.probes import probe_routes
-from runtime.http.problems import respond, respond_to_http_error
+from runtime.http.problems import respond
 from runtime.telemetry import Metrics
-
-_FRONT: Final = """\
-This is Paidup's console. It has no pages yet. Its API is described in /openapi.json:
-
-    curl -H "Authorization: Bearer $TOKEN" {url}v1/users/usr_123/entitlements
-"""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -33,12 +27,19 @@ class UserIdConverter(BaseConverter):
 
 
 def create_app(
-    *, read_api: ReadApi, statements_api: StatementsApi, metrics: Metrics, breaker: CircuitBreaker
+    *,
+    read_api: ReadApi,
+    statements_api: StatementsApi,
+    pages: ConsolePages,
+    metrics: Metrics,
+    breaker: CircuitBreaker,
 ) -> Flask:
     """Build the console as a WSGI application; the caller has to run the breaker's probe."""
-    app = Flask("console", static_folder=None)
+    templates = str(files("ops.console") / "templates")
+    app = Flask("console", static_folder=None, template_folder=templates)
     # A redirect would send the token to another URL.
     app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
     description = files("ops.console").joinpath("openapi.json").read_bytes()
 
@@ -60,13 +61,16 @@ def create_app(
     def described() -> Response:
         return Response(description, mimetype="application/json")
 
-    @app.get("/", provide_automatic_options=False)
-    def front() -> Response:
-        return Response(_FRONT.format(url=request.host_url), mimetype="text/plain")
-
     app.register_blueprint(probe_routes(breaker, metrics, not_ready=NOT_READY))
-    app.register_error_handler(HTTPException, lambda error: respond_to_http_error(error, BY_STATUS))
-    app.register_error_handler(Exception, _failed)
+    errors = pages.register(app)
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        if wants_page(request):
+            return errors.respond_to_bug(error)
+        log.error("request failed", endpoint=request.endpoint, exc_info=error)
+        return respond(NOT_RECORDED if request.method == "POST" else UNAVAILABLE)
+
     return app
 
 
@@ -90,8 +94,3 @@ def _statement_routes(api: StatementsApi) -> Blueprint:
         return api.end_link(request, link)
 
     return routes
-
-
-def _failed(error: Exception) -> Response:
-    log.error("request failed", endpoint=request.endpoint, exc_info=error)
-    return respond(NOT_RECORDED if request.method == "POST" else UNAVAILABLE)

@@ -5,6 +5,7 @@ It is one process, so that the rate of a token is counted in one place. If you n
 another console beside it.
 """
 
+import os
 import sys
 import threading
 import time
@@ -12,12 +13,18 @@ from typing import Final
 
 from flask import Flask
 
+from ops.console.access.console_access import access_of, start_closing_windows
 from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import Changes
-from ops.console.connections import ask, hasty_engine
+from ops.console.connections import ask, hasty_engine, page_engine
 from ops.console.entitlements import Entitlements
 from ops.console.newest_cursor import LOOK_SECONDS, NewestCursor
+from ops.console.pages.frame import Frame
+from ops.console.pages.inbox import PageInbox
+from ops.console.pages.overview import observe
+from ops.console.pages.routes import ConsolePages
+from ops.console.pages.subjects import pages_of
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
 from ops.console_tokens import read_tokens
@@ -51,6 +58,9 @@ SERVER: Final = ServerSpec(
 _CONNECTIONS: Final = 8
 _CHANGES_CONNECTIONS: Final = 4
 _STATEMENT_CONNECTIONS: Final = 2
+_SESSION_CONNECTIONS: Final = 2
+_PEOPLE_CONNECTIONS: Final = 2
+_PAGE_CONNECTIONS: Final = 4
 _MOST_WAITING: Final = 256
 """Requests that wait for a change at once: a quarter of the threads."""
 
@@ -86,11 +96,32 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
     app = create_app(
         read_api=api,
         statements_api=_statements_api(settings, admission, metrics, breaker),
+        pages=_pages(settings),
         metrics=metrics,
         breaker=breaker,
     )
     reduce_gc()
     return app
+
+
+def _pages(settings: Settings) -> ConsolePages:
+    # Pools of their own: people who log in wait for nobody, and keep nobody waiting.
+    reading = hasty_engine(
+        settings, application_name="paidup console sessions", pool_size=_SESSION_CONNECTIONS
+    )
+    writing = make_engine(
+        settings, application_name="paidup console people", pool_size=_PEOPLE_CONNECTIONS
+    )
+    if settings.console_secrets:
+        start_closing_windows(writing)
+    frame = Frame(
+        settings, page_engine(settings, pool_size=_PAGE_CONNECTIONS), ledger_of(settings, writing)
+    )
+    return ConsolePages(
+        frame=frame,
+        access=access_of(settings, reading=reading, writing=writing),
+        subjects=pages_of(frame, observe(settings, os.environ), PageInbox(settings)),
+    )
 
 
 def _statements_api(

@@ -67,7 +67,7 @@ def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     }
     conditions = [column == value for column, value in exact.items() if value is not None]
     if wanted.actor:
-        names = ("", "cli:", "token:")
+        names = ("", "cli:", "token:", "console:")
         conditions.append(AuditLog.actor.in_([f"{each}{wanted.actor}" for each in names]))
     if wanted.parties:
         stated = select(StoredFact.event_id).where(one_of(StoredFact.party, wanted.parties))

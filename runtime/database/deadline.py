@@ -8,7 +8,7 @@ may still come.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -33,8 +33,19 @@ class NoAnswer(psycopg.OperationalError):
         super().__init__(f"PostgreSQL did not answer within {seconds:g} s: is it frozen{full}?")
 
 
+class SessionLost(psycopg.OperationalError):
+    """The session ended while it was waited for; the message is all that was said about it."""
+
+
+_NO_CLASS_OF_ITS_OWN: Final = (psycopg.DatabaseError, psycopg.InternalError)
+"""What psycopg raises where it knows no better class."""
+
+
 class DeadlineConnection(psycopg.Connection[Any]):
-    """A connection of psycopg; ``answer_seconds`` bounds each wait, None removes the bound."""
+    """A connection of psycopg; ``answer_seconds`` bounds each wait, None removes the bound.
+
+    An error that ends the connection is an ``OperationalError`` or has a SQLSTATE.
+    """
 
     answer_seconds: float | None = ANSWER_SECONDS
     behind_pooler = False
@@ -49,7 +60,17 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
         Raises:
             NoAnswer: the caller gave no ``timeout`` of its own and ``answer_seconds`` are over.
+            SessionLost: psycopg found the connection closed and names no reason. A pooler passes on
+                the last words of a session and adds its own, which are two answers to one COMMIT.
         """
+        try:
+            return self._wait_in_time(gen, interval, timeout)
+        except psycopg.DatabaseError as error:
+            if type(error) in _NO_CLASS_OF_ITS_OWN and error.sqlstate is None and self.closed:
+                raise SessionLost(self.pgconn.get_error_message().strip()) from error
+            raise
+
+    def _wait_in_time(self, gen: PQGen[RV], interval: float, timeout: float | None) -> RV:
         if timeout is not None or self.answer_seconds is None:
             return super().wait(gen, interval, timeout)
         try:

@@ -6,8 +6,11 @@ import structlog
 from flask import Request, Response, request
 from werkzeug.exceptions import HTTPException
 
+from ops.console.access.response_headers import protect_response
+from ops.console.access.site import Site
 from ops.console.pages.frame import Frame
-from runtime.http.problems import MEDIA_TYPE, new_instance
+from ops.console.problems import BY_STATUS
+from runtime.http.problems import MEDIA_TYPE, new_instance, respond_to_http_error
 
 _API: Final = ("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics")
 _TITLES: Final = {
@@ -38,11 +41,14 @@ def wants_page(asked: Request) -> bool:
 class ErrorPages:
     """Renders errors as pages of the console."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, site: Site) -> None:
         self._frame = frame
+        self._site = site
 
     def respond(self, error: HTTPException) -> Response:
-        """Return the page of an error that says what it is."""
+        """Return the page of an error that says what it is; the API gets its own document."""
+        if not wants_page(request):
+            return respond_to_http_error(error, BY_STATUS)
         status = error.code or 500
         page = self._frame.render(
             "errors/show.html",
@@ -53,12 +59,15 @@ class ErrorPages:
         for name, value in error.get_headers():
             if name.lower() not in ("content-type", "content-length"):
                 page.headers.add(name, value)
+        protect_response(page, self._site)
         return page
 
     def respond_to_bug(self, error: Exception) -> Response:
         """Return the page of an error that should not exist; the log has its traceback."""
         instance = new_instance()
         log.error("page failed", endpoint=request.endpoint, instance=instance, exc_info=error)
-        return self._frame.render(
+        page = self._frame.render(
             "errors/show.html", status=500, title="This failed", says=_FAILED, instance=instance
         )
+        protect_response(page, self._site)
+        return page

@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from billing.ids import Realm
-from ops.console.access.people import find_person
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
 from ops.console.pages.sentences import mark_sentence
@@ -107,7 +106,6 @@ class Frame:
             "navigation": self._navigation,
             "subject": request.blueprint,
             "here": request.full_path.rstrip("?"),
-            "person": find_person(),
             "new_key": lambda: str(uuid4()),
             "href_of": href_of,
             "now": datetime.now(UTC),

@@ -9,17 +9,20 @@ from importlib.resources import files
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from flask import Flask
+from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator
 from werkzeug.test import TestResponse
 
 from billing.projection.effective import EffectiveValue
+from ops.console.access.console_access import ConsoleAccess, access_of
 from ops.console.admission import Admission
 from ops.console.app import create_app
 from ops.console.changes import ChangesDocument
 from ops.console.entitlements import Document
 from ops.console.newest_cursor import NewestCursor
+from ops.console.pages.frame import Frame
+from ops.console.pages.routes import ConsolePages
 from ops.console.read_api import ReadApi
 from ops.console.statements_api import StatementsApi
 from ops.console_tokens import read_tokens
@@ -34,14 +37,17 @@ from ops.statements.links import (
     MovedMoney,
 )
 from runtime.changes.feed import Newest
+from runtime.database.engine import engine_for
 from runtime.http.circuit_breaker import CircuitBreaker
 from runtime.idempotency import CallResult
 from runtime.ledger.record import Ledger
 from runtime.telemetry import Metrics, build_metrics
-from tests.fakes import FakeClock, FakeProbe
+from tests.fakes import FakeClock, FakeProbe, settings
+from tests.ops.console.pages.other_pages import other_pages
 
 TOKEN = "a-token-of-a-test"
 EPOCH = "the-epoch-of-a-test"
+UNUSED = engine_for("postgresql://127.0.0.1:1/unused", application_name="test")
 DOCUMENT = {
     "user_id": "usr_1",
     "known": True,
@@ -69,6 +75,11 @@ CHANGE = {
     "version": 3,
     "epoch": EPOCH,
 }
+
+
+def closed_access() -> ConsoleAccess:
+    """Return an access that lets no person in, and needs no database for it."""
+    return access_of(settings(), reading=UNUSED, writing=UNUSED)
 
 
 @dataclass(kw_only=True)
@@ -204,6 +215,8 @@ class Console:
     statements: FakeStatements = field(default_factory=FakeStatements)
     most_waiting: int = 1
     probe: FakeProbe = field(default_factory=FakeProbe)
+    access: ConsoleAccess = field(default_factory=closed_access)
+    pages: Sequence[Blueprint] = ()
     clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
@@ -244,6 +257,11 @@ class Console:
         self.app: Flask = create_app(
             read_api=api,
             statements_api=statements_api,
+            pages=ConsolePages(
+                frame=Frame(settings(), UNUSED, cast("Ledger", self.statements)),
+                access=self.access,
+                subjects=[*self.pages, *other_pages(self.pages, "overview.show", "search.find")],
+            ),
             metrics=self.metrics,
             breaker=self.breaker,
         )

@@ -1,3 +1,4 @@
+import gzip
 import re
 
 import pytest
@@ -32,13 +33,15 @@ def test_the_description_is_served_without_a_token(console: Console) -> None:
     assert conforms(response, "/openapi.json")
 
 
-def test_every_route_but_the_front_is_described(console: Console) -> None:
+def test_every_route_but_those_of_pages_is_described(console: Console) -> None:
+    pages = {"assets", "login", "overview", "search"}
     routes = {
         re.sub(r"<(?:user_id:)?(\w+)>", r"{\1}", rule.rule)
         for rule in console.app.url_map.iter_rules()
+        if rule.endpoint.partition(".")[0] not in pages
     }
 
-    assert routes - {"/"} == set(description()["paths"])
+    assert routes == set(description()["paths"])
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -77,8 +80,29 @@ def test_every_result_is_counted_from_0_on(console: Console) -> None:
     assert 'billing_console_token_last_used_timestamp_seconds{token="token-1"} 0.0' in scrape
 
 
-def test_the_front_says_what_is_here(console: Console) -> None:
-    assert "/openapi.json" in console.client.get("/").text
+def test_a_browser_at_an_unknown_path_gets_a_page_that_is_as_protected_as_any(
+    console: Console,
+) -> None:
+    response = console.client.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
+
+    assert response.status_code == 404
+    assert "<h1>Nothing is here</h1>" in response.text
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert response.headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_page_is_compressed_for_browsers_and_an_answer_of_the_api_is_not(
+    console: Console,
+) -> None:
+    takes = {"Accept-Encoding": "gzip"}
+
+    page = console.client.get("/login", headers=takes)
+    answer = console.client.get("/openapi.json", headers=takes)
+
+    assert page.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in page.headers["Vary"]
+    assert "<h1>Log in</h1>" in gzip.decompress(page.data).decode()
+    assert "Content-Encoding" not in answer.headers
 
 
 @pytest.mark.parametrize(

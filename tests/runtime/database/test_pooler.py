@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -31,12 +31,29 @@ DEFAULTS = {
     "jit": "on",
 }
 
+STEPS: dict[str, Callable[[Connection], object]] = {
+    "statement": lambda connection: connection.execute(text("SELECT 1")),
+    "commit": lambda connection: connection.commit(),
+    "rollback": lambda connection: connection.rollback(),
+}
+"""Each may be the first to meet a session that ended within a transaction."""
+
 
 @pytest.fixture
 def narrow(servers_folder: Path, postgres_server: Postgres, tmp_path: Path) -> Iterator[PgBouncer]:
     """Yield a pooler with one session for each database: whatever is left in it, the next sees."""
     folder = servers_folder / f"narrow-{tmp_path.name}"
     with pgbouncer(folder, postgres_server, default_pool_size=1) as started:
+        yield started
+
+
+@pytest.fixture(params=["transaction", "session"])
+def in_either_mode(
+    request: pytest.FixtureRequest, servers_folder: Path, postgres_server: Postgres, tmp_path: Path
+) -> Iterator[PgBouncer]:
+    """Yield a pooler in transaction mode, and one in session mode."""
+    folder = servers_folder / f"either-{tmp_path.name[-20:]}"
+    with pgbouncer(folder, postgres_server, pool_mode=request.param) as started:
         yield started
 
 
@@ -245,8 +262,13 @@ def test_a_pool_whose_sessions_are_all_at_work_is_named_as_such(
     assert isinstance(classify(failed.value), Infrastructure)
 
 
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 def test_a_transaction_that_the_server_ended_because_it_was_idle_is_no_outage(
-    engine: Engine, database: str, postgres_server: Postgres
+    engine: Engine,
+    database: str,
+    postgres_server: Postgres,
+    narrow: PgBouncer,
+    step: Callable[[Connection], object],
 ) -> None:
     def sessions() -> int:
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
@@ -258,10 +280,32 @@ def test_a_transaction_that_the_server_ended_because_it_was_idle_is_no_outage(
     with engine.connect() as connection:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '200ms'"))
         until(lambda: sessions() == 0, seconds=20, why="the server ended the session")
+        until(lambda: narrow.sessions("active") == 0, why="the pooler noticed")
         with pytest.raises(DBAPIError) as failed:
-            connection.execute(text("SELECT 1"))
+            step(connection)
 
     assert isinstance(classify(failed.value), Transient)
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_a_session_that_was_ended_within_a_transaction_is_an_outage(
+    in_either_mode: PgBouncer,
+    database: str,
+    postgres_server: Postgres,
+    step: Callable[[Connection], object],
+) -> None:
+    """The pooler passes on the session's last words and adds its own, so COMMIT has two answers."""
+    engine = engine_for(in_either_mode.url_of(database), application_name="test", pool_size=1)
+    with engine.connect() as connection:
+        pid = connection.scalar(text("SELECT pg_backend_pid()"))
+        with postgres_server._connect() as admin:
+            admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+        until(lambda: in_either_mode.sessions("active") == 0, why="the pooler noticed")
+        with pytest.raises(DBAPIError, match="administrator command") as failed:
+            step(connection)
+    engine.dispose()
+
+    assert isinstance(classify(failed.value), Infrastructure)
 
 
 def test_a_limit_of_the_pooler_belongs_to_the_event_that_met_it(

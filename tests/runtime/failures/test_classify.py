@@ -5,6 +5,7 @@ import sqlalchemy.exc
 from psycopg import errors as pg
 
 from billing.errors import MalformedEvent, UnreadableEvent
+from runtime.database.deadline import SessionLost
 from runtime.failures.classify import (
     LONGEST_REASON,
     Infrastructure,
@@ -29,6 +30,7 @@ from runtime.ledger.errors import (
         psycopg.OperationalError("connection refused"),
         psycopg.errors.ConnectionTimeout("timeout expired"),
         psycopg.InterfaceError("the connection is closed"),
+        SessionLost("terminating connection due to administrator command"),
         pg.ConnectionFailure(),
         pg.DiskFull(),
         pg.TooManyConnections(),
@@ -60,6 +62,7 @@ def test_a_server_that_is_away_or_cannot_write_is_infrastructure(error: Exceptio
         pg.SerializationFailure(),
         pg.QueryCanceled(),
         pg.IdleInTransactionSessionTimeout(),
+        SessionLost("terminating connection due to idle-in-transaction timeout"),
         pg.ProtocolViolation("query timeout\n"),
         pg.ProtocolViolation("idle transaction timeout"),
         LocksOutOfOrder(["test:cus_1"]),

@@ -7,23 +7,24 @@ from importlib.resources import files
 from typing import Any
 
 from flask import Blueprint, Flask, g
-from werkzeug.exceptions import HTTPException
+from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
+from ops.console.access.console_access import ConsoleAccess, render_page
+from ops.console.access.credentials import Credentials
+from ops.console.access.page_access import PageAccess
 from ops.console.access.people import Person
+from ops.console.access.site import Site
 from ops.console.app import UserIdConverter
 from ops.console.connections import page_engine
-from ops.console.pages.error_pages import ErrorPages
 from ops.console.pages.frame import Frame
-from ops.console.pages.routes import register_pages
+from ops.console.pages.routes import ConsolePages
 from ops.console_tokens import Role
 from runtime.database.engine import make_engine
 from runtime.ledger.deployment import ledger_of
 from runtime.settings import Settings
+from tests.ops.console.pages.other_pages import other_pages
 from tests.ops.console.pages.page_html import Element, check_page, read_html
-
-FRAME_ENDPOINTS = ("overview.show", "search.find", "login.log_out")
-"""What every page links to."""
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -75,10 +76,8 @@ class PageClient:
         self._reading = page_engine(settings, pool_size=2)
         self._writing = make_engine(settings, application_name="tests", pool_size=2)
         self.frame = Frame(settings, self._reading, ledger_of(settings, self._writing))
-        self._app = _make_app(self.frame, pages(self.frame))
-        self._client = self._app.test_client()
-        self._person: Person | None = None
-        self._app.before_request(self._log_in)
+        self._access = _access_of(settings, self._reading, self._writing)
+        self._client = _make_app(self.frame, self._access, pages(self.frame)).test_client()
 
     def close(self) -> None:
         self._reading.dispose()
@@ -88,42 +87,52 @@ class PageClient:
         self, path: str, *, role: Role = Role.OPERATOR, name: str = "ada", **given: Any
     ) -> ShownPage:
         """Get a page; ``given`` goes into its query."""
-        self._person = Person(name=name, role=role, session="1")
+        self._access.person = Person(name=name, role=role, session="1")
         return ShownPage(response=self._client.get(path, query_string=given or None))
 
     def post(
         self, path: str, *, role: Role = Role.OPERATOR, name: str = "ada", **form: Any
     ) -> ShownPage:
         """Send a form; the redirect that answers it is not followed."""
-        self._person = Person(name=name, role=role, session="1")
+        self._access.person = Person(name=name, role=role, session="1")
         return ShownPage(response=self._client.post(path, data=form))
 
-    def _log_in(self) -> None:
-        g.person = self._person
+
+class GivenPerson(PageAccess):
+    """Admits every request as one of the person that a test gives."""
+
+    person: Person | None = None
+
+    def find_person(self) -> Person | None:
+        return self.person
+
+    def _admit(self) -> None:
+        g.person = None
 
 
-def _make_app(frame: Frame, pages: Sequence[Blueprint]) -> Flask:
+def _access_of(settings: Settings, reading: Engine, writing: Engine) -> GivenPerson:
+    return GivenPerson(
+        site=Site.of(settings),
+        reading=reading,
+        writing=writing,
+        cookie=None,
+        credentials=Credentials(()),
+        render=render_page,
+    )
+
+
+def _make_app(frame: Frame, access: GivenPerson, pages: Sequence[Blueprint]) -> Flask:
     app = Flask(
         "console", static_folder=None, template_folder=str(files("ops.console") / "templates")
     )
     app.testing = True
     app.url_map.merge_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
-    given = {each.name for each in pages}
-    register_pages(app, frame, [*pages, *_other_pages(given)])
-    errors = ErrorPages(frame)
-    app.register_error_handler(HTTPException, errors.respond)
+    (login,) = other_pages((), "login.log_out")
+    others = other_pages(pages, "overview.show", "search.find")
+    ConsolePages(
+        frame=frame,
+        access=ConsoleAccess(pages=access, login=login),
+        subjects=[*pages, *others],
+    ).register(app)
     return app
-
-
-def _other_pages(given: set[str]) -> list[Blueprint]:
-    others = []
-    for endpoint in FRAME_ENDPOINTS:
-        subject, _, action = endpoint.partition(".")
-        if subject not in given:
-            other = Blueprint(subject, __name__)
-            other.add_url_rule(
-                f"/{subject}", action, lambda: "another page", methods=["GET", "POST"]
-            )
-            others.append(other)
-    return others

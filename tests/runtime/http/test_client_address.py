@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from ingest.client_address import client_address
+from runtime.http.client_address import client_address
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
