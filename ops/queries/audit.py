@@ -42,6 +42,9 @@ class AuditFilter:
     actor: str | None = None
     actions: tuple[str, ...] = ()
     """Whole actions, or the part before the dot."""
+    target_type: str | None = None
+    target: str | None = None
+    """The id of a target; with its type an index finds it."""
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = None
@@ -61,30 +64,42 @@ def audit_entries(
 
 
 def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    exact = {
-        AuditLog.user_id: wanted.user,
-        AuditLog.event_id: wanted.event,
-    }
-    conditions = [column == value for column, value in exact.items() if value is not None]
-    if wanted.actor:
-        names = ("", "cli:", "token:", "console:")
-        conditions.append(AuditLog.actor.in_([f"{each}{wanted.actor}" for each in names]))
+    conditions = [*own_conditions(wanted, AuditLog).values()]
     if wanted.parties:
         stated = select(StoredFact.event_id).where(one_of(StoredFact.party, wanted.parties))
         conditions.append(AuditLog.event_id.in_(stated))
-    if wanted.since:
-        conditions.append(AuditLog.occurred_at >= wanted.since)
-    if wanted.until:
-        conditions.append(AuditLog.occurred_at < wanted.until)
     if wanted.before:
         conditions.append(AuditLog.id < wanted.before)
-    if wanted.actions:
-        conditions.append(_acted(wanted.actions))
     return conditions
 
 
-def _acted(actions: tuple[str, ...]) -> ColumnElement[bool]:
-    some: ColumnElement[bool] = AuditLog.action.in_(actions)
+def own_conditions(wanted: AuditFilter, log: type[AuditLog]) -> dict[str, ColumnElement[bool]]:
+    """Return the conditions on an entry, or on an alias of it, by field of the filter."""
+    exact = {
+        "user": (log.user_id, wanted.user),
+        "event": (log.event_id, wanted.event),
+        "target_type": (log.target_type, wanted.target_type),
+        "target": (log.target_id, wanted.target),
+    }
+    conditions = {name: column == value for name, (column, value) in exact.items() if value}
+    if wanted.actor:
+        conditions["actor"] = log.actor.in_(actors_named(wanted.actor))
+    if wanted.since:
+        conditions["since"] = log.occurred_at >= wanted.since
+    if wanted.until:
+        conditions["until"] = log.occurred_at < wanted.until
+    if wanted.actions:
+        conditions["actions"] = _acted(log, wanted.actions)
+    return conditions
+
+
+def actors_named(name: str) -> tuple[str, ...]:
+    """Return the actors that a name means: the whole one, or without how it came in."""
+    return tuple(f"{way}{name}" for way in ("", "cli:", "token:", "console:"))
+
+
+def _acted(log: type[AuditLog], actions: tuple[str, ...]) -> ColumnElement[bool]:
+    some: ColumnElement[bool] = log.action.in_(actions)
     for action in actions:
-        some |= AuditLog.action.startswith(f"{action}.", autoescape=True)
+        some |= log.action.startswith(f"{action}.", autoescape=True)
     return some

@@ -164,6 +164,10 @@ def _is_short(connection: Connection, walk: _Walk) -> bool:
     return sum(capped_count(connection, each, FEW) for each in some) <= FEW
 
 
+def _object(wanted: EventFilter, name: str) -> str | None:
+    return name if name in wanted.objects else None
+
+
 def _states(
     event: type[StripeEvent], parties: frozenset[str], stripe_id: str | None
 ) -> ColumnElement[bool]:

@@ -7,9 +7,9 @@ hold the first page; ``ops.queries.object_pages`` goes on.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, func, select
 
 from billing.facts import Kind
 from billing.ids import ObjectKey, PartyId, Realm, object_key, stripe_id_of
@@ -175,10 +175,7 @@ def _subscription(connection: Connection, subscription: ListedSubscription) -> S
     keys = connection.scalars(named.limit(MAX_NEIGHBOURS))
     invoices = tuple(stripe_id_of(ObjectKey(key)) for key in keys)
     paid = (StoredPayment.party == party, one_of(StoredPayment.invoice_id, invoices))
-    newest: list[ColumnElement[Any]] = [
-        StoredPayment.occurred_at.desc(),
-        StoredPayment.payment_ref.desc(),
-    ]
+    newest = _newest_first()
     return SubscriptionDetails(
         subscription=subscription,
         invoices=invoices,
@@ -186,6 +183,10 @@ def _subscription(connection: Connection, subscription: ListedSubscription) -> S
         entitlements=_given(connection, subscription.party, [stripe_id]),
         links=_links(connection, stripe_id),
     )
+
+
+def _newest_first() -> tuple[SQLColumnExpression[Any], ...]:
+    return StoredPayment.occurred_at.desc(), StoredPayment.payment_ref.desc()
 
 
 def payment_details(
