@@ -66,7 +66,7 @@ class Frame:
         self.realms: tuple[Realm, ...] = configured_realms(settings)
         self.zone: ZoneInfo = settings.time_zone
         self._engine = engine
-        self._ledger = ledger
+        self.ledger = ledger
         self._navigation: list[NavigationEntry] = []
 
     def add_to_navigation(self, label: str, endpoint: str) -> None:
@@ -91,7 +91,7 @@ class Frame:
             PageUnavailable: PostgreSQL did not answer in time.
         """
         try:
-            return self._ledger.transact(work)
+            return self.ledger.transact(work)
         except (SQLAlchemyError, LedgerError) as error:
             raise PageUnavailable from error
 
