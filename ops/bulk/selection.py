@@ -63,7 +63,8 @@ def _write(connection: Connection, plan: int, chosen: sa.Select[*tuple[Any, ...]
         numbered.c.body_sha256,
         numbered.c.letter_state,
     )
-    return connection.execute(sa.insert(BulkItem).from_select([*_COLUMNS], rows)).rowcount
+    insert = sa.insert(BulkItem).from_select([*_COLUMNS], rows)
+    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _matching(selection: Selection, *, only_letters: bool) -> sa.Select[*tuple[Any, ...]]:
