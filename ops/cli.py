@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "changes": "List and follow entitlement changes.",
     "dead": "List, replay and discard dead letters.",
     "replay": "Replay events through the inbox.",
+    "jobs": "List, approve and run bulk actions.",
     "rebuild": "Recompute rows from stored facts.",
     "audit": "List the audit log.",
     "doctor": "Find problems of this deployment.",
