@@ -10,13 +10,16 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-burst bench-growth bench-read bench-search first-run docs picture lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-burst bench-growth bench-read bench-search first-run docs picture lock clean
 
 help: ## List every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Build .venv with the development tools from the hashed locks
 	@$(INSTALL) dev
+
+browser-setup: ## Build .venv with the development tools and what drives a browser in tests
+	@$(INSTALL) browser
 
 run-setup: ## Build .venv with what `make demo` and `make up` need, and no more
 	@$(INSTALL) embedded
@@ -103,6 +106,7 @@ lock: ## Pin every dependency again, the newest that fits (needs uv and npm)
 	$(LOCK) -o requirements/embedded.txt -c requirements/base.txt pyproject.toml --extra embedded
 	$(LOCK) -o requirements/dev.txt -c requirements/embedded.txt pyproject.toml --extra embedded --extra dev
 	$(LOCK) -o requirements/mutants.txt -c requirements/dev.txt pyproject.toml requirements/mutants.in --extra embedded --extra dev
+	$(LOCK) -o requirements/browser.txt -c requirements/dev.txt pyproject.toml requirements/browser.in --extra embedded --extra dev
 	$(LOCK) -o bench/djstripe/requirements.txt bench/djstripe/requirements.in
 	$(LOCK) -o bench/postgres.txt bench/postgres.in
 	$(LOCK_NODE)
