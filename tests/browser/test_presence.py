@@ -1,4 +1,4 @@
-"""Where no browser can be driven, one line says what was left out and what to install."""
+"""One line says what was left out where no browser can be driven, and what to install."""
 
 import os
 from pathlib import Path
