@@ -38,17 +38,15 @@ def visit(browser: Browser, small_site: str) -> Visit:
     return visited
 
 
-@pytest.mark.parametrize("session_with", [{"scripts": True}, {"scripts": False}])
-def test_a_good_page_passes(visit: Visit, session_with: dict[str, bool]) -> None:
-    visit("/good", **session_with)
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_good_page_passes(visit: Visit, *, scripts: bool) -> None:
+    visit("/good", scripts=scripts)
 
 
-@pytest.mark.parametrize("session_with", [{"scripts": True}, {"scripts": False}])
-def test_a_picture_of_another_host_fails_with_its_address(
-    visit: Visit, session_with: dict[str, bool]
-) -> None:
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_picture_of_another_host_fails_with_its_address(visit: Visit, *, scripts: bool) -> None:
     with pytest.raises(AssertionError, match=r"https://example\.com/picture\.png"):
-        visit("/elsewhere", **session_with)
+        visit("/elsewhere", scripts=scripts)
 
 
 def test_an_inline_script_fails_as_a_violation_of_the_policy(visit: Visit) -> None:
