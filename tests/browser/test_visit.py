@@ -1,4 +1,4 @@
-"""A person logs in by the page, with scripts and without; a refusal is told in its words."""
+"""A person logs in by the page, with scripts and without; a refusal comes with its words."""
 
 import pytest
 from playwright.sync_api import Browser
