@@ -27,7 +27,7 @@ from tests.system.stack_env import SETTLE_SECONDS, StackUnderTest, running_syste
 PEOPLE: Final[Mapping[str, Role]] = {
     "olga": Role.OPERATOR,
     "otto": Role.OPERATOR,
-    "vera": Role.READER,
+    "vera": Role.VIEWER,
 }
 """Who may log in: two operators, since one may have to approve what the other wants."""
 

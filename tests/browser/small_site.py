@@ -19,6 +19,7 @@ STYLE: Final = """
     #bare:focus { outline: none }
     #over { position: fixed; inset: 0; background: #eee }
     #wide { width: 900px }
+    #high { height: 3000px }
     @media (prefers-color-scheme: dark) { body { color: #888; background: #777 } }
 """
 LOGIN: Final = """
@@ -30,6 +31,7 @@ BODIES: Final = {
     "unlabelled": "<p>Text</p><input>",
     "bare": '<p>Text</p><a href="/good" id="bare">Not to be seen</a>',
     "covered": '<p>Text</p><a href="/good">Covered</a><div id="over"></div>',
+    "high": '<p id="high">Text</p>',
     "wide": '<p id="wide">Text</p>',
     "elsewhere": '<p>Text</p><img src="https://example.com/picture.png" alt="">',
     "inline": "<p>Text</p><script>document.title = 'changed'</script>",

@@ -51,13 +51,19 @@ def log_in(page: Page, token: str) -> None:
         AssertionError: with what the page said instead.
     """
     page.goto(LOGIN)
-    page.get_by_label("Token").fill(token)
+    field = page.get_by_label("Token")
+    assert field.count(), _refusal(page)
+    field.fill(token)
     with page.expect_response(_is_answer) as answered:
         page.get_by_role("button", name="Log in").click()
     if answered.value.status != HTTPStatus.SEE_OTHER:
         page.wait_for_load_state()
-        raise AssertionError(f"not logged in: {page.locator('main').inner_text()}")
+        raise AssertionError(_refusal(page))
     page.wait_for_url(lambda there: urlsplit(there).path != LOGIN)
+
+
+def _refusal(page: Page) -> str:
+    return f"not logged in: {page.locator('main').inner_text()}"
 
 
 def _is_answer(response: Response) -> bool:
