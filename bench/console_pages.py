@@ -31,7 +31,7 @@ from rich.table import Table
 
 from bench import console_data, load
 from bench.read_api import HOST, settle
-from ops.console.tokens import VARIABLE, Role, hashed_entry
+from ops.console_tokens import VARIABLE, Role, hashed_entry
 from ops.demo.plans import PLANS
 from ops.up.stack import Stack
 from runtime.database.engine import engine_for

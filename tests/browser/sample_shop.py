@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from sqlalchemy import Engine, text
 
-from ops.console.tokens import VARIABLE, Role, hashed_entry
+from ops.console_tokens import VARIABLE, Role, hashed_entry
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS, Lifecycle, compose, scenarios_in
 from runtime.database.engine import engine_for
