@@ -23,6 +23,7 @@ SAMPLES: Final[Mapping[str, str]] = {
     "customers": "SELECT stripe_customer_id FROM customers",
     "dead_letters": "SELECT event_id FROM dead_letters",
     "events": "SELECT id FROM stripe_events",
+    "overview.name": "VALUES ('backlog'), ('events'), ('lag')",
     "payments": "SELECT payment_ref FROM payments",
     "plans": "SELECT DISTINCT plan_code FROM user_entitlements WHERE plan_code IS NOT NULL",
     "purchases": "SELECT purchase_ref FROM purchases",
@@ -32,9 +33,10 @@ SAMPLES: Final[Mapping[str, str]] = {
 """Ids for the parameter of a page, by ``blueprint`` or, before that, ``blueprint.parameter``."""
 
 QUERIES: Final[Mapping[str, Sequence[str]]] = {
+    "events.find": ("outcome=ignored", "type=charge.refunded", "about=nothing-is-called-so"),
     "search.find": ("q=usr", "q=nothing-is-called-so"),
 }
-"""Queries of pages that show more with one, by endpoint; each is a page of its own."""
+"""Queries of pages that show more with one, by endpoint; each counts as one more page."""
 
 _PARAMETER: Final = re.compile(r"<(?:[^:<>]+:)?(\w+)>")
 _ROUTES_OF_PROCESS: Final = """
