@@ -21,7 +21,7 @@ def pages_of(
     """Return the pages of every subject; plans are made and changed by the engine."""
     return (
         overview_pages(frame, state),
-        event_pages(frame, inbox, record_look),
+        event_pages(frame, inbox, record_look, engine),
         dead_letter_pages(frame, inbox, engine),
         job_pages(frame, engine),
         audit_pages(frame, record_look),
