@@ -119,10 +119,14 @@ class BulkDifference(Base):
     """A row of the preview: an entitlement or a payment before and after the plan."""
 
     __tablename__ = "bulk_differences"
-    __table_args__ = (one_of("kind", DIFFERENCE_KINDS),)
+    __table_args__ = (
+        one_of("kind", DIFFERENCE_KINDS),
+        Index("bulk_differences_party_idx", "plan", "party"),
+    )
 
     plan: Mapped[int] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
+    party: Mapped[str]
     kind: Mapped[str]
     user_id: Mapped[str | None]
     takes: Mapped[bool]

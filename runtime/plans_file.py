@@ -28,6 +28,18 @@ def read_plans(path: Path) -> Catalogue:
     return read_catalogue(document)
 
 
+def read_plans_text(text: str) -> Catalogue:
+    """Return the catalogue that a document describes which is in no file.
+
+    Raises:
+        InvalidCatalogue: it is invalid; the error names every problem.
+    """
+    try:
+        return read_catalogue(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidCatalogue((f"the document is not TOML: {error}",)) from error
+
+
 def _refused(path: Path, error: OSError | ValueError) -> Exception:
     match error:
         case OSError():

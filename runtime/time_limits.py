@@ -507,3 +507,6 @@ BULK_SAVE_SECONDS: Final = 0.5
 
 BULK_LOOK_SECONDS: Final = 0.5
 """Between two looks of the supervisor for plans that no living process works on."""
+
+BULK_AGAIN_SECONDS: Final = 5.0
+"""Until the process of a plan that ended at once is started again."""

@@ -536,6 +536,7 @@ CREATE TABLE bulk_users (
 CREATE TABLE bulk_differences (
     plan BIGINT NOT NULL,
     position BIGINT NOT NULL,
+    party TEXT NOT NULL,
     kind TEXT NOT NULL,
     user_id TEXT,
     takes BOOLEAN NOT NULL,
@@ -544,6 +545,7 @@ CREATE TABLE bulk_differences (
     CONSTRAINT bulk_differences_pkey PRIMARY KEY (plan, position),
     CONSTRAINT bulk_differences_kind_check CHECK (kind IN ('entitlement', 'payment'))
 );
+CREATE INDEX bulk_differences_party_idx ON bulk_differences (plan, party);
 """
 
 REFUSE_CHANGE = """

@@ -131,7 +131,7 @@ class JobBook:
             if end:
                 values |= {"state": "done", "ended_at": sa.func.now()}
                 audit(connection, self.plan.id, "done", self._by(), {"counts": counts})
-            beat(connection, self.plan.id, self.owner, state="running", **values)
+            beat(connection, self.plan.id, self.owner, during="running", **values)
         self._counts = counts
         self.results.unsaved_counts.clear()
         self.results.unsaved.clear()

@@ -44,7 +44,7 @@ def claim(engine: Engine, plan: int, owner: str, *, state: str) -> Plan | None:
         return read_plan(connection, plan) if taken.rowcount else None
 
 
-def beat(connection: Connection, plan: int, owner: str, *, state: str, **values: object) -> None:
+def beat(connection: Connection, plan: int, owner: str, *, during: str, **values: object) -> None:
     """Renew the lease and write ``values`` to the plan.
 
     Raises:
@@ -52,7 +52,7 @@ def beat(connection: Connection, plan: int, owner: str, *, state: str, **values:
     """
     renewed = connection.execute(
         sa.update(BulkPlan)
-        .where(BulkPlan.id == plan, BulkPlan.owner == owner, BulkPlan.state == state)
+        .where(BulkPlan.id == plan, BulkPlan.owner == owner, BulkPlan.state == during)
         .values(heartbeat_at=sa.func.now(), **values)
     )
     if not renewed.rowcount:

@@ -8,7 +8,6 @@ states, the catalogue version and the release. It names what a person agrees to,
 the world may change meanwhile: the effect is decided anew for each event.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -132,6 +131,7 @@ class Difference:
     """A row of the preview before and after; ``takes`` access or moves money of the user."""
 
     position: int
+    party: str
     kind: str
     user_id: str | None
     takes: bool
@@ -180,13 +180,18 @@ def _make(connection: Connection, request: PlanRequest) -> int:
     )
     if not items:
         raise PlanRefused("no event matches: nothing was changed")
-    header = json.dumps([request.action, version, __version__])
-    fingerprint = connection.scalar(_FINGERPRINT, {"plan": plan, "header": header})
+    fixed = sa.update(BulkPlan).where(BulkPlan.id == plan)
+    fingerprint = fingerprint_of(connection, plan)
     made = {"items": items, "fingerprint": fingerprint}
-    connection.execute(sa.update(BulkPlan).where(BulkPlan.id == plan).values(**made))
+    connection.execute(fixed.values(**made))
     by = By(actor=request.actor, reason=request.reason)
     audit(connection, plan, "made", by, {"action": request.action} | made)
     return plan
+
+
+def fingerprint_of(connection: Connection, plan: int) -> str:
+    """Return the fingerprint of what is stored of a plan now."""
+    return str(connection.execute(_FINGERPRINT, {"plan": plan}).scalar_one())
 
 
 def audit(
@@ -263,7 +268,9 @@ _ITEM_FIELDS: Final = ("position", "key", "body_sha256", "letter_state", "state"
 
 _FINGERPRINT: Final = sa.text(
     # Hashes of a fixed length, so that even of a million events the aggregate stays small.
-    "SELECT encode(sha256(convert_to(:header, 'UTF8') || string_agg(sha256(convert_to("
+    "SELECT encode(sha256(convert_to(jsonb_build_array(action, catalogue_version, release)::text,"
+    " 'UTF8') || (SELECT string_agg(sha256(convert_to("
     "jsonb_build_array(key, body_sha256, letter_state)::text, 'UTF8')), ''::bytea"
-    " ORDER BY key COLLATE \"C\", letter_state)), 'hex') FROM bulk_items WHERE plan = :plan"
+    " ORDER BY key COLLATE \"C\", letter_state) FROM bulk_items WHERE plan = :plan)), 'hex')"
+    " FROM bulk_plans WHERE id = :plan"
 )

@@ -17,8 +17,9 @@ from sqlalchemy.engine import Engine
 
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
+from billing.ids import PartyId
 from billing.rows import EntitlementRow, PaymentRow
-from ops.bulk.party_groups import Group, PartyGroups
+from ops.bulk.party_groups import FEWEST_AT_ONCE, NO_PARTY, PartyGroup, PartyGroups
 from ops.bulk.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.bulk.run import status_of_outcome
 from ops.bulk.targets import Target
@@ -86,6 +87,13 @@ class ReplayPreview:
     rows: Counter[str] = field(default_factory=Counter)
     """Rows that would be written or deleted, by table."""
 
+    def add(self, previewed: "PreviewedParty") -> None:
+        """Add what a replay would do to one party."""
+        for result in previewed.results:
+            self.results.add(result)
+        for decided in previewed.decided:
+            self.add_decisions(decided.decisions)
+
     def add_decisions(self, decisions: Iterable[Decision]) -> None:
         """Add the changes that one event makes."""
         for decision in decisions:
@@ -101,12 +109,15 @@ class ReplayPreview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewedParties:
-    """What a replay would do to a few parties: all of its events that concern them."""
+class PreviewedParty:
+    """What a replay would do to one party: all of its events that concern it."""
 
+    party: PartyId
     results: Sequence[ReplayResult]
-    """Of every event, those that were not tried included."""
+    """Of every event; under ``NO_PARTY`` also of those that were not tried."""
     decided: Sequence[DeliveryPreview]
+    replaces: frozenset[PartyId] = frozenset()
+    """Parties of which less was known when they were yielded before."""
 
 
 class ReplayPreviewer:
@@ -128,23 +139,24 @@ class ReplayPreviewer:
         self._lock_seconds = lock_seconds
         self._rest = rest
         self._results: list[ReplayResult] = []
-        self._locked: list[Group] = []
+        self._locked: list[PartyGroup] = []
 
     def run(self, targets: Sequence[Target], report: Callable[[ReplayPreview], None]) -> None:
         """Preview all targets; call ``report`` after each batch."""
-        for parties in self.stream(targets):
-            for result in parties.results:
-                self.preview.results.add(result)
-            for decided in parties.decided:
-                self.preview.add_decisions(decided.decisions)
+        for parties in self.stream(targets, at_once=max(len(targets), 1)):
+            for each in parties:
+                self.preview.add(each)
             report(self.preview)
 
-    def stream(self, targets: Iterable[Target]) -> Iterator[PreviewedParties]:
-        """Yield the differences of a few parties at a time, the first ones at once.
+    def stream(
+        self, targets: Iterable[Target], *, at_once: int = FEWEST_AT_ONCE
+    ) -> Iterator[list[PreviewedParty]]:
+        """Yield the differences of a few parties at a time, after a look at ``at_once`` events.
 
-        A party that another transaction holds comes again at the end.
+        A party that another transaction holds comes again at the end. So does one that turned out
+        to have more events; none does if ``at_once`` is the number of all.
         """
-        for batch in self._batches(targets):
+        for batch in self._batches(targets, at_once):
             yield self._timed(batch, last=False)
         for tries_left in reversed(range(LOCKED_TRIES)):
             locked, self._locked = self._locked, []
@@ -153,29 +165,43 @@ class ReplayPreviewer:
 
     def decide(self, targets: Sequence[Target]) -> dict[str, DeliveryPreview | ReplayResult]:
         """Return what a replay of each of a few events would do now, or why that is unknown."""
-        decided = self._together(self._deliveries(targets), last=True)
+        decided = self._apart(self._deliveries(targets))
         results, self._results = self._results, []
         unknown = {result.key: result for result in results}
         return unknown | {delivery.key: each for delivery, each in decided}
 
-    def _timed(self, batch: Sequence[Group], *, last: bool) -> PreviewedParties:
+    def _timed(self, batch: Sequence[PartyGroup], *, last: bool) -> list[PreviewedParty]:
         began = time.monotonic()
-        decided = self._previews(batch, last=last)
-        for delivery, each in decided:
+        party_of = {target.key: group.party for group in batch for target in group.targets}
+        decided: dict[PartyId, list[DeliveryPreview]] = {}
+        for delivery, each in self._previews(batch, last=last):
             status, detail = status_of_outcome(each.outcome, each.reason)
             self._record(delivery.key, status, detail)
-        results, self._results = self._results, []
+            decided.setdefault(party_of[delivery.key], []).append(each)
+        results: dict[PartyId, list[ReplayResult]] = {}
+        for result in self._results:
+            results.setdefault(party_of.get(result.key, NO_PARTY), []).append(result)
+        self._results.clear()
         self._rest(time.monotonic() - began)
-        return PreviewedParties(results=results, decided=[each for _, each in decided])
+        replaces = {group.party: group.replaces for group in batch}
+        return [
+            PreviewedParty(
+                party=party,
+                results=results.get(party, []),
+                decided=decided.get(party, []),
+                replaces=replaces.get(party, frozenset()),
+            )
+            for party in sorted(results.keys() | decided.keys())
+        ]
 
-    def _batches(self, targets: Iterable[Target]) -> Iterator[list[Group]]:
+    def _batches(self, targets: Iterable[Target], at_once: int) -> Iterator[list[PartyGroup]]:
         """Yield all events of a party together; parties are joined up to a batch of 100."""
         grouped = PartyGroups(engine=self.engine, scope=self.scope, read=self._deliveries)
-        for groups in grouped.groups(targets):
-            batch: list[Group] = []
+        for groups in grouped.groups(targets, at_once=at_once):
+            batch: list[PartyGroup] = []
             for group in groups:
                 batch.append(group)
-                if sum(map(len, batch)) >= BATCH_SIZE:
+                if sum(len(each.targets) for each in batch) >= BATCH_SIZE:
                     yield batch
                     batch = []
             yield batch
@@ -205,24 +231,30 @@ class ReplayPreviewer:
     def _record(self, key: str, status: ReplayStatus, detail: str) -> None:
         self._results.append(ReplayResult(key=key, status=status, detail=detail))
 
-    def _previews(self, batch: Sequence[Group], *, last: bool) -> list[Previewed]:
+    def _previews(self, batch: Sequence[PartyGroup], *, last: bool) -> list[Previewed]:
         """Preview all parties together; if that fails, each party by itself."""
-        every = [delivery for group in batch for delivery in group]
-        together = self._preview(every)
+        read = [self._deliveries(group.targets) for group in batch]
+        together = self._preview([delivery for deliveries in read for delivery in deliveries])
         if not isinstance(together, _Failed):
             return together
-        return [each for group in batch for each in self._together(group, last=last)]
-
-    def _together(self, group: Group, *, last: bool) -> list[Previewed]:
-        """Preview the events of a party; if that fails, leave out those that fail on their own."""
-        together = self._preview(group)
-        if not isinstance(together, _Failed):
-            return together
-        if together.locked and not last:
-            self._locked.append(group)
-            return []
         alone = []
-        for delivery in group:
+        for group, deliveries in zip(batch, read, strict=True):
+            decided = self._preview(deliveries)
+            if not isinstance(decided, _Failed):
+                alone += decided
+            elif decided.locked and not last:
+                self._locked.append(group)
+            else:
+                alone += self._apart(deliveries)
+        return alone
+
+    def _apart(self, deliveries: Sequence[Delivery]) -> list[Previewed]:
+        """Preview events together, without those that fail on their own."""
+        together = self._preview(deliveries)
+        if not isinstance(together, _Failed):
+            return together
+        alone = []
+        for delivery in deliveries:
             decided = self._preview([delivery])
             if isinstance(decided, _Failed):
                 status = ReplayStatus.LOCKED if decided.locked else ReplayStatus.FAILED

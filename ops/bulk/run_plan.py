@@ -76,8 +76,8 @@ class PlanRunner:
         )
 
         def pause(seconds: float) -> None:
-            book.save_if_due()
             self.pause(seconds)
+            book.save_if_due()
 
         drive(replay, pause)
         self._end(book, interrupted=replay.interrupted)

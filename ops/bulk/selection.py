@@ -64,8 +64,8 @@ def _write(connection: Connection, plan: int, chosen: sa.Select[*tuple[Any, ...]
         numbered.c.body_sha256,
         numbered.c.letter_state,
     )
-    written = sa.insert(BulkItem).from_select([*_COLUMNS], rows)
-    return connection.execute(written, execution_options={"preserve_rowcount": True}).rowcount
+    insert = sa.insert(BulkItem).from_select([*_COLUMNS], rows)
+    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _matching(selection: Selection, *, only_letters: bool) -> sa.Select[*tuple[Any, ...]]:

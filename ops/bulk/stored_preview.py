@@ -5,7 +5,8 @@ its locks are short. It may be stopped between two steps and be read while it gr
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,16 +14,18 @@ import sqlalchemy as sa
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, Engine
 
+from billing.ids import PartyId
 from billing.rows import EntitlementRow, PaymentRow
-from models.tables import BulkDifference
+from models.tables import BulkDifference, BulkUser
 from ops.bulk.control import allow_users, forget_preview
 from ops.bulk.effects import owner_of, takes_access, users_harmed
 from ops.bulk.lease import LeaseLost, beat, claim, new_owner, release
 from ops.bulk.plans import DISCARD, Difference, Item, read_items
-from ops.bulk.preview import PreviewedParties, ReplayPreview, ReplayPreviewer
-from ops.bulk.results import ReplayResults
+from ops.bulk.preview import PreviewedParty, ReplayPreview, ReplayPreviewer
+from ops.bulk.results import ReplayStatus
 from ops.queries.rows import row_of
 from ops.terminal.output import to_json
+from runtime.database.one_of import one_of
 from runtime.inbox.entries import Lane
 from runtime.inbox.inbox import Inbox
 from runtime.settings import Settings
@@ -72,9 +75,12 @@ class StoredPreview:
     inbox: Inbox | None
     pause: Pause = time.sleep
     owner: str = field(default_factory=new_owner)
-    _kept: int = 0
-    _previewed: int = 0
-    _results: ReplayResults = field(default_factory=lambda: ReplayResults(limit=0))
+    _last: int = 0
+    """The position of the last difference."""
+    _statuses: dict[str, ReplayStatus] = field(default_factory=dict)
+    _users: dict[PartyId, frozenset[str]] = field(default_factory=dict)
+    _named: Counter[str] = field(default_factory=Counter)
+    """In how many parties each user is named."""
 
     def stream(self, plan: int) -> Iterator[list[Difference]]:
         """Yield the differences of a few parties at a time, each kept before it is yielded.
@@ -102,30 +108,47 @@ class StoredPreview:
         for parties in previewer.stream(items_of(self.engine, plan)):
             yield self._keep(plan, parties)
 
-    def _keep(self, plan: int, parties: PreviewedParties) -> list[Difference]:
-        seen = ReplayPreview()
-        for decided in parties.decided:
-            seen.add_decisions(decided.decisions)
-        for result in parties.results:
-            self._results.add(result)
-        self._previewed += len(parties.results)
-        found = differences_of(seen, after=self._kept)
-        self._kept += len(found)
-        users = users_harmed(each for decided in parties.decided for each in decided.decisions)
+    def _keep(self, plan: int, parties: Sequence[PreviewedParty]) -> list[Difference]:
+        found = [each for party in parties for each in self._differences(party)]
+        users, gone = self._name(parties)
+        replaced = frozenset[PartyId]().union(*(party.replaces for party in parties))
         with self.engine.begin() as connection:
-            beat(connection, plan, self.owner, state="previewing", **self._progress())
+            beat(connection, plan, self.owner, during="previewing", **self._progress())
+            _forget(connection, plan, replaced, gone)
             allow_users(connection, plan, users, named_by=_NAMED_BY)
             _write(connection, plan, [each for each in found if each.position <= MOST_KEPT])
         return found
 
+    def _differences(self, party: PreviewedParty) -> list[Difference]:
+        self._statuses |= {result.key: result.status for result in party.results}
+        seen = ReplayPreview()
+        seen.add(party)
+        found = differences_of(seen, party.party, after=self._last)
+        self._last += len(found)
+        return found
+
+    def _name(self, parties: Sequence[PreviewedParty]) -> tuple[set[str], set[str]]:
+        """Return the users whom these parties name, and those whom nothing names any more."""
+        before = {name for party in parties for name in party.replaces}
+        gone = {user for name in before for user in self._users.get(name, ())}
+        for name in before:
+            self._named.subtract(self._users.pop(name, ()))
+        users: set[str] = set()
+        for party in parties:
+            harmed = users_harmed(each for one in party.decided for each in one.decisions)
+            self._users[party.party] = self._users.get(party.party, frozenset()) | harmed
+            self._named.update(harmed)
+            users |= harmed
+        return users, {user for user in gone if self._named[user] <= 0}
+
     def _progress(self) -> dict[str, Any]:
-        counts = {str(status): number for status, number in self._results.counts.items()}
-        return {"previewed": self._previewed, "preview_counts": counts}
+        counted = Counter(map(str, self._statuses.values()))
+        return {"previewed": len(self._statuses), "preview_counts": dict(counted)}
 
     def _end(self, plan: int) -> None:
         with self.engine.begin() as connection:
             ended = {"previewed_at": sa.func.now()} | self._progress()
-            beat(connection, plan, self.owner, state="previewing", **ended)
+            beat(connection, plan, self.owner, during="previewing", **ended)
             connection.execute(_PREVIEWED, {"plan": plan})
 
 
@@ -141,12 +164,13 @@ def items_of(engine: Engine, plan: int, *, states: Sequence[str] = ()) -> Iterat
         after = some[-1].position
 
 
-def differences_of(seen: ReplayPreview, *, after: int = 0) -> list[Difference]:
+def differences_of(seen: ReplayPreview, party: PartyId, *, after: int = 0) -> list[Difference]:
     """Return the rows that change, numbered from the one after ``after`` on."""
     grants, payments = seen.entitlements.pairs(), seen.payments.pairs()
     changes = [*map(_of_grant, grants), *map(_of_payment, payments)]
     return [
-        Difference(position=after + number, **change) for number, change in enumerate(changes, 1)
+        Difference(position=after + number, party=party, **change)
+        for number, change in enumerate(changes, 1)
     ]
 
 
@@ -168,6 +192,18 @@ def _change(
     return {"kind": kind, "user_id": user, "takes": takes, "before": before, "after": after}
 
 
+def _forget(
+    connection: Connection, plan: int, parties: Collection[PartyId], users: Collection[str]
+) -> None:
+    """Delete what was shown of parties of which more is known now, and whom only they named."""
+    if parties:
+        shown = sa.delete(BulkDifference).where(BulkDifference.plan == plan)
+        connection.execute(shown.where(one_of(BulkDifference.party, parties)))
+    if users:
+        named = sa.delete(BulkUser).where(BulkUser.plan == plan, BulkUser.named_by == _NAMED_BY)
+        connection.execute(named.where(one_of(BulkUser.user_id, users)))
+
+
 def _write(connection: Connection, plan: int, found: Sequence[Difference]) -> None:
     if found:
         rows = [{"plan": plan, **_columns(each)} for each in found]
@@ -175,7 +211,7 @@ def _write(connection: Connection, plan: int, found: Sequence[Difference]) -> No
 
 
 def _columns(difference: Difference) -> dict[str, Any]:
-    names = ("position", "kind", "user_id", "takes", "before", "after")
+    names = ("position", "party", "kind", "user_id", "takes", "before", "after")
     return {name: getattr(difference, name) for name in names}
 
 

@@ -12,11 +12,11 @@ from billing.text import storable
 from ops import connections
 from ops.errors import CommandFailed
 from ops.explain import reasons
-from ops.explain.as_of import explain_as_of, features_as_of
+from ops.explain.as_of import describe_no_entries, explain_as_of, features_as_of
 from ops.explain.event_preview import preview_event
 from ops.explain.event_preview_render import event_preview_document, print_event_preview
 from ops.explain.render import as_of_document, print_as_of, print_explanation
-from ops.queries.audit_history import AccessHistory, database_now, load_access_history
+from ops.queries.audit_history import database_now, load_access_history
 from ops.queries.lookups import Lookup, describe_missing, look_up_one
 from ops.queries.parties import configured_realms
 from ops.queries.user_state import load_user_state
@@ -124,7 +124,7 @@ def _explain_past(
     if not history.entries and not lookup.users and (missing := describe_missing(lookup)):
         raise CommandFailed(missing)
     if not history.entries:
-        raise CommandFailed(_no_entries(history))
+        raise CommandFailed(describe_no_entries(history))
     known = {*history.features_ever, *reasons.features_sold(history.plans)}
     features = [_require(feature, known)] if feature else features_as_of(history)
     answers = explain_as_of(history, features)
@@ -139,14 +139,3 @@ def _require(feature: str, known: set[str]) -> str:
         there_are = ", ".join(sorted(known)) or "none"
         raise CommandFailed(f"no plan has a feature {feature!r}; features: {there_are}")
     return feature
-
-
-def _no_entries(history: AccessHistory) -> str:
-    if history.first is None:
-        return f"the audit log has no entry about access of {history.user_id}"
-    since = format_time(history.first.at)
-    return (
-        f"at {format_time(history.at)} the audit log had no entry about access of"
-        f" {history.user_id}: it begins at {since} with entry {history.first.id},"
-        f" {history.first.action}"
-    )

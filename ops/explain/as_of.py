@@ -11,6 +11,7 @@ from billing.projection.effective import EffectiveValue, effective_values
 from billing.rows import EntitlementRow, Key
 from ops.explain.reasons import FeatureAnswer, SourceReason, build_answer, plans_with, reason_fields
 from ops.queries.audit_history import AccessEntry, AccessHistory
+from ops.terminal.formats import format_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +66,15 @@ def explain_as_of(
         return build_answer(feature, effective.get(feature), reasons, missing)
 
     return tuple(map(answer, features))
+
+
+def describe_no_entries(history: AccessHistory) -> str:
+    """Return the sentence about a user whose access the audit does not know at the time."""
+    if history.first is None:
+        return f"the audit log has no entry about access of {history.user_id}"
+    since = format_time(history.first.at)
+    return (
+        f"at {format_time(history.at)} the audit log had no entry about access of"
+        f" {history.user_id}: it begins at {since} with entry {history.first.id},"
+        f" {history.first.action}"
+    )

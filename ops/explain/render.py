@@ -36,10 +36,10 @@ def as_of_document(history: AccessHistory, answers: Sequence[FeatureAnswer[AsOfR
 def print_explanation(explanation: Explanation) -> None:
     """Print each feature with its reasons, then what is incomplete, then the catalogue version."""
     print_text(explanation.user_id, style="bold")
-    for sentence in _found_by(explanation):
+    for sentence in describe_found(explanation):
         print_text(with_command_name(sentence), indent=2)
     for update in explanation.pending_updates:
-        print_text(_pending(update), style="bold", indent=2)
+        print_text(describe_pending(update), style="bold", indent=2)
     for answer in explanation.features:
         _print_answer(answer, _verdict(answer), partial(_lines, explanation))
     print_section("said by people", map(_linked, explanation.links))
@@ -55,7 +55,8 @@ def print_explanation(explanation: Explanation) -> None:
     print_text(f"\nas of {format_time(explanation.at)}, {version}", style="dim")
 
 
-def _found_by(explanation: Explanation) -> Iterator[str]:
+def describe_found(explanation: Explanation) -> Iterator[str]:
+    """Yield sentences about how what was asked for is known, if that is not plain."""
     if explanation.asked_for != explanation.user_id:
         yield f"This is the user of {explanation.asked_for}."
     if not explanation.known:
@@ -85,7 +86,8 @@ _NO_EVENT_OF_USER = (
 )
 
 
-def _pending(update: UpdateProgress) -> str:
+def describe_pending(update: UpdateProgress) -> str:
+    """Return the sentence about a change that has not reached all old payments."""
     by = f"{_cause(update.event_id, update.actor)} at {format_time(update.began_at)}"
     left = format_count(update.archives_left, "archive is", "archives are")
     return (

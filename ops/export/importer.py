@@ -24,7 +24,6 @@ from ops.queries.replay_results import current_mark
 from ops.replay.render import QUIET, print_preview, print_replay
 from ops.replay.start import ReplayOptions, confirm, replay_settings, run_replay
 from ops.terminal.command_name import command_name
-from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import require_reason
 from ops.terminal.progress import progress
 from runtime.broker import Publish, WakePublisher, make_celery
@@ -87,7 +86,7 @@ def _import(
         results=ReplayResults(unlisted=_EXPECTED, limit=MAX_LISTED),
     )
     try:
-        run_replay(replay, "importing", Interruption().pause)
+        run_replay(replay, "importing")
     except FileChanged as error:
         audit.record(ENDED, "failed", {"requeued": replay.requeued})
         done = f"{replay.requeued} of {source.events} events were requeued"

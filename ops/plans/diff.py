@@ -69,10 +69,14 @@ class PlansDiff:
     _shown: dict[UserId, list[GrantChange]] = field(default_factory=dict)
 
     def add_parties(self, engine: Engine, parties: list[PartyId]) -> None:
-        """Add some parties."""
+        """Add some parties, on a connection of their own."""
         with engine.connect() as connection:
-            for each in preview_parties(connection, self.catalogue, parties):
-                self._add(each)
+            self.add(connection, parties)
+
+    def add(self, connection: Connection, parties: list[PartyId]) -> None:
+        """Add some parties."""
+        for each in preview_parties(connection, self.catalogue, parties):
+            self._add(each)
         self.parties += len(parties)
 
     def shown(self, connection: Connection) -> Iterator[UserChange]:

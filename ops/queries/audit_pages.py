@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, select, text
+from sqlalchemy import Connection, exists, false, select, text
 
 from models.append_only import BY_PEOPLE
 from models.tables import AuditLog, StoredFact
 from ops.queries.audit import AuditEntry, AuditFilter, actors_named, own_conditions
 from ops.queries.pages import (
     SEARCHED_AT_ONCE,
+    Branch,
     Conditions,
     Listing,
     Page,
@@ -36,7 +37,7 @@ _OF_MACHINES: Final = ("stripe", "clock")
 class _Found:
     """What one index answers, and the fields of the filter that this answers."""
 
-    branches: tuple[Conditions, ...]
+    branches: tuple[Branch, ...]
     answered: frozenset[str]
 
 
@@ -57,12 +58,15 @@ def audit_page(connection: Connection, wanted: AuditFilter, asked: PageRequest) 
         )
         return [*(conditions[name] for name in sorted(left)), *([stated] if probed else [])]
 
-    within = _within(connection, wanted)
+    since = wanted.since and _first_since(connection, wanted.since - _BLUR)
+    until = wanted.until and _first_since(connection, wanted.until + _BLUR)
     listing = Listing(
         shape=AuditEntry,
         model=AuditLog,
         order=("id",),
-        branches=tuple((*each, *within) for each in found.branches),
+        branches=found.branches,
+        since=since,
+        until=until,
         filters=filters if left or probed else None,
         dated="occurred_at",
         searched_at_once=SEARCHED_AT_ONCE,
@@ -73,21 +77,25 @@ def audit_page(connection: Connection, wanted: AuditFilter, asked: PageRequest) 
 def _find(connection: Connection, wanted: AuditFilter) -> _Found:
     """Return the conditions by which an index finds the fewest entries."""
     conditions = own_conditions(wanted, AuditLog)
-    for fields in (("event",), ("target_type", "target"), ("user",)):
+    for fields in (("event",), ("target_type", "target")):
         if conditions.keys() >= {*fields}:
-            found = tuple(conditions[name] for name in fields)
-            return _Found(branches=(found,), answered=frozenset(fields))
+            few = Branch(conditions=[conditions[name] for name in fields])
+            return _Found(branches=(few,), answered=frozenset(fields))
+    if wanted.user:
+        of_user = Branch(pinned={"user_id": wanted.user})
+        return _Found(branches=(of_user,), answered=frozenset({"user"}))
     if wanted.parties and (events := _few_events(connection, wanted.parties)) is not None:
-        found = (one_of(AuditLog.event_id, events),)
-        return _Found(branches=(found,), answered=frozenset({"parties"}))
+        few = Branch(conditions=(one_of(AuditLog.event_id, events),))
+        return _Found(branches=(few,), answered=frozenset({"parties"}))
     if wanted.actor and wanted.actor not in _OF_MACHINES:
-        each = [(AuditLog.actor == name, BY_PEOPLE) for name in actors_named(wanted.actor)]
+        names = actors_named(wanted.actor)
+        each = [Branch(pinned={"actor": name}, conditions=(BY_PEOPLE,)) for name in names]
         return _Found(branches=tuple(each), answered=frozenset({"actor"}))
     if wanted.actions:
-        known = _actions(connection, wanted.actions)
-        branches = tuple((AuditLog.action == name,) for name in known) or ((AuditLog.id < 0,),)
-        return _Found(branches=branches, answered=frozenset({"actions"}))
-    return _Found(branches=((),), answered=frozenset())
+        acted = [Branch(pinned={"action": name}) for name in _actions(connection, wanted.actions)]
+        none = Branch(conditions=(false(),))
+        return _Found(branches=tuple(acted) or (none,), answered=frozenset({"actions"}))
+    return _Found(branches=(Branch(),), answered=frozenset())
 
 
 def _few_events(connection: Connection, parties: frozenset[str]) -> list[str] | None:
@@ -102,16 +110,6 @@ def _actions(connection: Connection, wanted: tuple[str, ...]) -> list[str]:
     known = connection.scalars(_ACTIONS)
     groups = tuple(f"{each}." for each in wanted)
     return [name for name in known if name in wanted or name.startswith(groups)]
-
-
-def _within(connection: Connection, wanted: AuditFilter) -> Conditions:
-    """Return the range of numbers outside of which no entry is in the time range."""
-    within = []
-    if wanted.since:
-        within.append(AuditLog.id >= _first_since(connection, wanted.since - _BLUR))
-    if wanted.until:
-        within.append(AuditLog.id < _first_since(connection, wanted.until + _BLUR))
-    return within
 
 
 def _first_since(connection: Connection, moment: datetime) -> int:

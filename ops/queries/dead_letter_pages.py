@@ -22,7 +22,7 @@ from ops.queries.dead_letters import (
 )
 from ops.queries.events import EventFilter
 from ops.queries.lookups import Lookup
-from ops.queries.pages import Conditions, Listing, Page, PageRequest, fetch_page
+from ops.queries.pages import Branch, Conditions, Listing, Page, PageRequest, fetch_page
 from runtime.database.one_of import one_of
 
 FEW: Final = 500
@@ -72,11 +72,7 @@ def letter_page(
     """
     lookups = letters_looked_up(connection, realms, wanted)
     keys = _few_keys(connection, lookups)
-    by_index = letter_conditions(wanted)
-    found = [by_index[name] for name in sorted(_BY_INDEX & by_index.keys())]
-    if keys is not None:
-        found.append(one_of(DeadLetter.event_id, keys))
-    left = by_index.keys() - _BY_INDEX
+    left = letter_conditions(wanted).keys() - _BY_INDEX
 
     def filters(letter: type[DeadLetter]) -> Conditions:
         conditions = letter_conditions(wanted, letter)
@@ -87,13 +83,25 @@ def letter_page(
         shape=ListedLetter,
         model=DeadLetter,
         order=("last_failed_at", "event_id"),
-        branches=tuple((DeadLetter.state == state, *found) for state in states),
+        branches=tuple(_branch(wanted, state, keys) for state in states),
+        since=wanted.since,
+        until=wanted.until,
         filters=filters if left or (lookups and keys is None) else None,
         dated="last_failed_at",
         searched_at_once=_SEARCHED_AT_ONCE,
     )
     page = fetch_page(connection, listing, asked)
     return replace(page, rows=_about(connection, realms, lookups, page.rows)) if lookups else page
+
+
+def _branch(wanted: EventFilter, state: str, keys: Sequence[str] | None) -> Branch:
+    """Return the dead letters of one state: these, those of the group, or all."""
+    if keys is None:
+        group = {"error_group": wanted.error_group} if wanted.error_group else {}
+        return Branch(pinned={"state": state, **group})
+    few = [DeadLetter.state == state, one_of(DeadLetter.event_id, keys)]
+    few += [DeadLetter.error_group == wanted.error_group] if wanted.error_group else []
+    return Branch(conditions=few)
 
 
 def _few_keys(connection: Connection, lookups: Sequence[Lookup]) -> list[str] | None:

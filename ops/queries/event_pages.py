@@ -6,6 +6,7 @@ along an index, and looks at a bounded number of rows for what the index does no
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -33,6 +34,7 @@ from ops.queries.events import (
 )
 from ops.queries.pages import (
     SEARCHED_AT_ONCE,
+    Branch,
     Conditions,
     Listing,
     Page,
@@ -60,7 +62,9 @@ class _Walk:
     """An order, what an index answers in it, and the fields of the filter that this answers."""
 
     order: tuple[str, ...] = _BY_NUMBER
-    branches: tuple[Conditions, ...] = ((),)
+    branches: tuple[Branch, ...] = (Branch(),)
+    since: datetime | None = None
+    until: datetime | None = None
     answered: frozenset[str] = frozenset()
     searched_at_once: int = SEARCHED_AT_ONCE
 
@@ -87,6 +91,8 @@ def event_page(
         model=StripeEvent,
         order=walk.order,
         branches=walk.branches,
+        since=walk.since,
+        until=walk.until,
         filters=filters if own or stated else None,
         dated="applied_at",
         searched_at_once=walk.searched_at_once,
@@ -116,9 +122,9 @@ def _along(connection: Connection, ids: Any, answered: str) -> _Walk:
     numbers = connection.scalars(
         select(StripeEvent.settlement).where(one_of(StripeEvent.id, set(connection.scalars(ids))))
     ).all()
-    branch = StripeEvent.settlement == any_(cast(list(numbers), ARRAY(BigInteger)))
+    found = StripeEvent.settlement == any_(cast(list(numbers), ARRAY(BigInteger)))
     return _Walk(
-        branches=((branch,),),
+        branches=(Branch(conditions=(found,)),),
         answered=frozenset({answered}),
         # All of them, so that one page comes to their end.
         searched_at_once=max(len(numbers), 1) + 1,
@@ -137,9 +143,13 @@ def _walk(
     elif timed:
         timed = not any(_is_short(connection, each) for each in _by_number(wanted))
     if timed:
-        times = own_conditions(wanted, StripeEvent)
-        branch = [times[name] for name in sorted(_TIMES & times.keys())]
-        return _Walk(order=_BY_TIME, branches=(branch,), answered=_TIMES, searched_at_once=at_once)
+        return _Walk(
+            order=_BY_TIME,
+            since=wanted.since,
+            until=wanted.until,
+            answered=_TIMES,
+            searched_at_once=at_once,
+        )
     walks = [replace(each, searched_at_once=at_once) for each in _by_number(wanted)]
     short = (each for each in walks if len(walks) > 1 and _is_short(connection, each))
     return next(short, walks[0] if walks else _Walk(searched_at_once=at_once))
@@ -150,17 +160,17 @@ def _by_number(wanted: EventFilter) -> list[_Walk]:
     walks = []
     if wanted.types:
         types = dict.fromkeys(wanted.types)
-        branches = tuple((StripeEvent.type == each,) for each in types)
+        branches = tuple(Branch(pinned={"type": each}) for each in types)
         walks.append(_Walk(branches=branches, answered=frozenset({"types"})))
     if wanted.outcome not in (None, "applied"):
-        without_effect = (StripeEvent.outcome == wanted.outcome, WITHOUT_EFFECT)
+        without_effect = Branch(pinned={"outcome": wanted.outcome}, conditions=(WITHOUT_EFFECT,))
         walks.append(_Walk(branches=(without_effect,), answered=frozenset({"outcome"})))
     return walks
 
 
 def _is_short(connection: Connection, walk: _Walk) -> bool:
     """Return whether so few events lie along a walk that one page comes to its end."""
-    some = (select(StripeEvent.settlement).where(*each) for each in walk.branches)
+    some = (select(StripeEvent.id).where(*each.matching(StripeEvent)) for each in walk.branches)
     return sum(capped_count(connection, each, FEW) for each in some) <= FEW
 
 

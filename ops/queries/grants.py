@@ -49,6 +49,12 @@ def list_grants(
     return [ListedGrant(**row) for row in rows], int(connection.scalar(_COUNT, values) or 0)
 
 
+def find_grant(connection: Connection, grant: str) -> ListedGrant | None:
+    """Return the grant with an id, None if there is none."""
+    found = connection.execute(_ONE, {"grant": grant, "user": None}).mappings().first()
+    return None if found is None else ListedGrant(**found)
+
+
 _MATCHING = """
     SELECT made.subject AS grant, made.user_id, made.says ->> 'plan_code' AS plan_code,
            made.says -> 'features' AS features,
@@ -74,3 +80,4 @@ _CHOSEN = f"""
 """  # noqa: S608 - our own words
 _LIST = text(f'{_CHOSEN} ORDER BY until NULLS LAST, made_at, "grant" LIMIT :limit')
 _COUNT = text(f"SELECT count(*) FROM ({_CHOSEN}) AS chosen")  # noqa: S608 - our own words
+_ONE = text(f"{_MATCHING} AND made.subject = :grant")

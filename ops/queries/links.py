@@ -71,6 +71,13 @@ def links_to(connection: Connection, user_id: str) -> list[ListedLink]:
     return found
 
 
+def find_link(connection: Connection, link: str) -> ListedLink | None:
+    """Return the link with an id, None if there is none."""
+    values = {"user": None, "target": None, "ended": True, "link": link}
+    found = connection.execute(_ONE_LINK, values).mappings().first()
+    return None if found is None else ListedLink(**found)
+
+
 def list_waiting(connection: Connection, *, limit: int) -> tuple[list[WaitingSource], int, int]:
     """Return what waits for a user, the oldest first; how much does, and in how many parties."""
     found = [
@@ -145,6 +152,7 @@ _LINKS_MATCHING = """
       AND (CAST(:target AS text) IS NULL OR made.target = :target)
 """
 _LINKS = text(f"{_LINKS_MATCHING} ORDER BY made.made_at DESC, link LIMIT :limit")
+_ONE_LINK = text(f"{_LINKS_MATCHING} AND made.subject = :link")
 _LINK_COUNT = text(f"SELECT count(*) FROM ({_LINKS_MATCHING}) AS each")  # noqa: S608 - our own words
 # A payment may be known by its checkout alone, so what mentions an object counts as well.
 _NAMES = "(object_key = {key} OR jsonb_exists(fact -> 'mentions', {key}))"

@@ -21,7 +21,7 @@ from models.tables import (
     StoredSubscription,
 )
 from ops.queries.lookups import parties_by_email
-from ops.queries.pages import Conditions, Listing, Page, PageRequest, fetch_page
+from ops.queries.pages import Branch, Conditions, Listing, Page, PageRequest, fetch_page
 from ops.queries.parties import parties_of_object
 from runtime.database.one_of import one_of
 
@@ -153,7 +153,7 @@ def customer_page(
         shape=ListedCustomer,
         model=StoredCustomer,
         order=("realm", "stripe_customer_id"),
-        branches=(found,),
+        branches=(Branch(conditions=found),),
         filters=without_user if wanted.without_user else None,
         descending=False,
     )
@@ -169,8 +169,7 @@ def subscription_page(
 ) -> Page[ListedSubscription]:
     """Return a page of the subscriptions that match, by their ids, the highest first."""
     found: list[ColumnElement[bool]] = []
-    if wanted.status:
-        found.append(StoredSubscription.status == wanted.status)
+    pinned = {"status": wanted.status} if wanted.status else {}
     if wanted.user:
         found.append(StoredSubscription.user_id == wanted.user)
     if wanted.customer:
@@ -191,7 +190,7 @@ def subscription_page(
         shape=ListedSubscription,
         model=StoredSubscription,
         order=("realm", "stripe_subscription_id"),
-        branches=(found,),
+        branches=(Branch(pinned=pinned, conditions=found),),
         filters=filters if wanted.prices or wanted.canceling else None,
         dated="as_of",
     )
@@ -225,6 +224,8 @@ def payment_page(
         model=StoredPayment,
         order=("occurred_at", "payment_ref", "realm"),
         branches=branches,
+        since=wanted.since,
+        until=wanted.until,
         filters=conditions if left else None,
         dated="occurred_at",
     )
@@ -233,25 +234,22 @@ def payment_page(
 
 def _payment_branches(
     connection: Connection, wanted: PaymentFilter, realms: Sequence[Realm]
-) -> tuple[tuple[Conditions, ...], frozenset[str]]:
+) -> tuple[tuple[Branch, ...], frozenset[str]]:
     """Return what one index answers in the order of the list, and the fields that this answers."""
-    within: list[ColumnElement[bool]] = []
-    within += [StoredPayment.occurred_at >= wanted.since] if wanted.since else []
-    within += [StoredPayment.occurred_at < wanted.until] if wanted.until else []
     if wanted.invoice:
-        parties = one_of(StoredPayment.party, parties_of_object(connection, wanted.invoice, realms))
+        parties = parties_of_object(connection, wanted.invoice, realms)
         of_invoice = StoredPayment.invoice_id == wanted.invoice
-        return ((parties, of_invoice, *within),), frozenset({"invoice"})
+        some = Branch(conditions=(one_of(StoredPayment.party, parties), of_invoice))
+        return (some,), frozenset()
     if wanted.user:
-        return ((StoredPayment.user_id == wanted.user, *within),), frozenset({"user"})
+        return (Branch(pinned={"user_id": wanted.user}),), frozenset({"user"})
     if wanted.customer:
-        of_customer = StoredPayment.stripe_customer_id == wanted.customer
-        return ((of_customer, *within),), frozenset({"customer"})
+        of_customer = Branch(pinned={"stripe_customer_id": wanted.customer})
+        return (of_customer,), frozenset({"customer"})
     if wanted.refunded or wanted.disputed:
-        return ((MONEY_BACK, *within),), frozenset()
+        return (Branch(conditions=(MONEY_BACK,)),), frozenset()
     statuses = (wanted.status,) if wanted.status else PAYMENT_STATUSES
-    branches = tuple((StoredPayment.status == each, *within) for each in statuses)
-    return branches, frozenset({"status"})
+    return tuple(Branch(pinned={"status": each}) for each in statuses), frozenset({"status"})
 
 
 def purchase_page(
@@ -263,8 +261,7 @@ def purchase_page(
 ) -> Page[ListedPurchase]:
     """Return a page of the purchases that match, by their references, the highest first."""
     found: list[ColumnElement[bool]] = []
-    if wanted.status:
-        found.append(StoredPurchase.status == wanted.status)
+    pinned = {"status": wanted.status} if wanted.status else {}
     if wanted.user:
         found.append(StoredPurchase.user_id == wanted.user)
     if wanted.payment:
@@ -280,7 +277,7 @@ def purchase_page(
         shape=ListedPurchase,
         model=StoredPurchase,
         order=("realm", "purchase_ref", "line"),
-        branches=(found,),
+        branches=(Branch(pinned=pinned, conditions=found),),
         filters=of_plan if wanted.plan else None,
     )
     return fetch_page(connection, listing, asked)

@@ -7,8 +7,8 @@ answers a filter, a page looks through a bounded number of rows, and its cursor 
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -70,18 +70,37 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Rows that an index finds in the order of a list: those with these values, by column.
+
+    The index begins with the columns of ``pinned``. ``conditions`` are those of a partial index, or
+    leave so few rows that they are sorted.
+    """
+
+    pinned: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Conditions = ()
+
+    def matching(self, model: type[Base]) -> Conditions:
+        """Return all of its conditions on rows of the model."""
+        equal = [getattr(model, name) == value for name, value in self.pinned.items()]
+        return [*equal, *self.conditions]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Generic[T]):
     """A list of rows of a model; ``shape`` is a dataclass of some of its columns.
 
-    ``order`` are columns that are unique together. Exactly one of ``branches`` holds for each row,
-    and an index finds its rows in this order. ``filters`` is left to reading rows. ``dated`` is the
-    column with the time of a row.
+    ``order`` are columns that are unique together; ``since`` and ``until`` bound the first of them.
+    Each row is of one branch at most. ``filters`` is left to reading rows. ``dated`` is the column
+    with the time of a row.
     """
 
     shape: type[T]
     model: type[Base]
     order: tuple[str, ...]
-    branches: tuple[Conditions, ...] = ((),)
+    branches: tuple[Branch, ...] = (Branch(),)
+    since: Any = None
+    until: Any = None
     filters: ConditionsOn | None = None
     descending: bool = True
     dated: str | None = None
@@ -166,31 +185,53 @@ class _Reading(Generic[T]):
 
     def _first(self, names: Sequence[str], limit: int) -> Select[Any]:
         """Return the query for the first rows beyond the cursor."""
-        model = self._listing.model
-        selected = [getattr(model, name) for name in names]
-        beyond = self._beyond()
         most: ColumnElement[int] = literal_column(str(limit))
-        # Each branch has its own order and limit, which lead PostgreSQL to its index.
-        each = [
-            self._ordered(select(*selected).where(*some, *beyond), model.__table__.c).limit(most)
-            for some in self._listing.branches
-        ]
+        each = [self._in_branch(branch, names).limit(most) for branch in self._listing.branches]
         if len(each) == 1:
             return each[0]
         rows = union_all(*(select(branch.subquery()) for branch in each)).subquery()
         return self._ordered(select(*rows.c), rows.c).limit(most)
 
-    def _beyond(self) -> Conditions:
-        if self._start is None:
-            return ()
-        columns = [getattr(self._listing.model, name) for name in self._listing.order]
-        pairs = zip(self._start, columns, strict=True)
-        start = tuple_(*(literal(value, column.type) for value, column in pairs))
-        return (tuple_(*columns) < start if self._down else tuple_(*columns) > start,)
+    def _in_branch(self, branch: Branch, names: Sequence[str]) -> Select[Any]:
+        """Return the query for the rows of a branch.
 
-    def _ordered(self, query: Select[Any], columns: Any) -> Select[Any]:
-        order = [columns[name] for name in self._listing.order]
-        return query.order_by(*(each.desc() if self._down else each for each in order))
+        With ranges instead of equal values, and the pinned columns in the order, no other index
+        seems to give the order: along another one PostgreSQL may meet a row only at its end.
+        """
+        model, order = self._listing.model, self._listing.order
+        query = select(*(getattr(model, name) for name in names)).where(*branch.conditions)
+        query = query.where(*self._bounds(branch.pinned))
+        return self._ordered(query, model.__table__.c, (*branch.pinned, *order))
+
+    def _bounds(self, pinned: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+        listing, values = self._listing, [*pinned.values()]
+        start = None if self._start is None else [*values, *self._start]
+        lower = values if listing.since is None else [*values, listing.since]
+        upper = values if listing.until is None else [*values, listing.until]
+        columns = [getattr(listing.model, name) for name in (*pinned, *listing.order)]
+        bounds = []
+        if start and not self._down:
+            bounds.append(tuple_(*columns) > _typed(start, columns))
+        elif lower:
+            bounds.append(tuple_(*columns[: len(lower)]) >= _typed(lower, columns))
+        if start and self._down:
+            bounds.append(tuple_(*columns) < _typed(start, columns))
+        elif listing.until is not None:
+            bounds.append(tuple_(*columns[: len(upper)]) < _typed(upper, columns))
+        elif upper:
+            bounds.append(tuple_(*columns[: len(upper)]) <= _typed(upper, columns))
+        return bounds
+
+    def _ordered(
+        self, query: Select[Any], columns: Any, order: Sequence[str] | None = None
+    ) -> Select[Any]:
+        keys = [columns[name] for name in order or self._listing.order]
+        return query.order_by(*(each.desc() if self._down else each for each in keys))
+
+
+def _typed(values: Sequence[Any], columns: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+    pairs = zip(values, columns, strict=False)
+    return tuple_(*(literal(value, column.type) for value, column in pairs))
 
 
 def _write_cursor(key: Sequence[Any]) -> str:

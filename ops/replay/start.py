@@ -203,8 +203,12 @@ def run_here(
     return run
 
 
-def run_replay(replay: Replay[Any], name: str, pause: Callable[[float], None]) -> None:
+def run_replay(
+    replay: Replay[Any], name: str, pause: Callable[[float], None] | None = None
+) -> None:
     """Run a replay with a progress bar of this name; print each reason for a stall once.
+
+    Without a ``pause`` of the caller, Ctrl-C and SIGTERM interrupt it.
 
     Raises:
         CommandFailed: a server failed; the error says how many events were requeued.
@@ -220,7 +224,7 @@ def run_replay(replay: Replay[Any], name: str, pause: Callable[[float], None]) -
 
     with logs_on_stderr(), progress(name, replay.total) as report:
         try:
-            replay.run(pause, report_replay)
+            replay.run(pause or Interruption().pause, report_replay)
         except (RedisError, SQLAlchemyError) as error:
             done = f"{replay.requeued} of {replay.total} were requeued, the others are not started"
             raise CommandFailed(

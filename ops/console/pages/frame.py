@@ -23,6 +23,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from billing.ids import Realm
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
+from ops.console.pages.sentences import mark_sentence
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
@@ -65,7 +66,7 @@ class Frame:
         self.realms: tuple[Realm, ...] = configured_realms(settings)
         self.zone: ZoneInfo = settings.time_zone
         self._engine = engine
-        self._ledger = ledger
+        self.ledger = ledger
         self._navigation: list[NavigationEntry] = []
 
     def add_to_navigation(self, label: str, endpoint: str) -> None:
@@ -90,7 +91,7 @@ class Frame:
             PageUnavailable: PostgreSQL did not answer in time.
         """
         try:
-            return self._ledger.transact(work)
+            return self.ledger.transact(work)
         except (SQLAlchemyError, LedgerError) as error:
             raise PageUnavailable from error
 
@@ -118,6 +119,7 @@ class Frame:
             "duration": format_duration,
             "money": format_money,
             "rate": format_rate,
+            "sentence": mark_sentence,
             "commands": mark_commands,
             "local": self.local_time,
         }

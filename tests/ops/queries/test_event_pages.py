@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +10,15 @@ from sqlalchemy import Connection, Engine, insert, text
 from models.tables import StoredFact, StripeEvent
 from ops.queries import event_pages
 from ops.queries.event_pages import event_page
-from ops.queries.events import EventFilter, SettledEvent
-from ops.queries.pages import PageRequest
+from ops.queries.events import EventFilter
+from ops.queries.pages import PageRequest, UnusableCursor
 from runtime.database.engine import engine_for
 
 pytestmark = pytest.mark.servers
 
+UNHURRIED = settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 START = datetime(2026, 11, 1, tzinfo=UTC)
 PARTY = "live:cus_1"
 
@@ -113,66 +116,124 @@ def parties_of(wanted: EventFilter) -> dict[str, frozenset[str]]:
     return {name: frozenset({PARTY}) for name in names}
 
 
+def orders(connection: Connection, ids: Sequence[str], wanted: EventFilter) -> list[list[str]]:
+    """Return the orders in which these events may be listed under the filter."""
+    rows = connection.execute(text("SELECT id, settlement, applied_at FROM stripe_events"))
+    keys = {each.id: (each.settlement, each.applied_at) for each in rows}
+    by_number = sorted(ids, key=lambda each: keys[each][0], reverse=True)
+    by_time = sorted(ids, key=lambda each: keys[each][::-1], reverse=True)
+    return [by_number, by_time] if wanted.since or wanted.until else [by_number]
+
+
 def walk(
     connection: Connection,
     wanted: EventFilter,
     size: int,
     arriving: Sequence[dict[str, Any]] = (),
-) -> tuple[list[SettledEvent], str | None]:
+) -> list[str]:
     """Return the events of all pages; one more event arrives after each page."""
-    found: list[SettledEvent] = []
-    asked, coming, number = PageRequest(limit=size), list(arriving), 1000
-    back = None
+    found: list[str] = []
+    asked, coming = PageRequest(limit=size), list(arriving)
     while True:
         page = event_page(connection, wanted, parties_of(wanted), asked)
         assert len(page.rows) <= size
-        found += page.rows
-        back = page.before if page.rows else back
+        found += [each.id for each in page.rows]
         if coming:
-            write(connection, [coming.pop()], number)
-            number += 1
+            write(connection, [coming.pop()], 1000 + len(coming))
         if page.after is None:
-            return found, back
+            return found
         asked = PageRequest(after=page.after, limit=size)
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+def walk_back(connection: Connection, wanted: EventFilter, size: int) -> list[str]:
+    """Return the events before the last one, page by page from there."""
+    last = None
+    page = event_page(connection, wanted, parties_of(wanted), PageRequest(limit=1))
+    while page.after is not None:
+        page = event_page(
+            connection, wanted, parties_of(wanted), PageRequest(after=page.after, limit=1)
+        )
+        last = page.before or last
+    found: list[str] = []
+    while last is not None:
+        asked = PageRequest(before=last, limit=size)
+        page = event_page(connection, wanted, parties_of(wanted), asked)
+        found = [*(each.id for each in page.rows), *found]
+        last = page.before
+    return found
+
+
+BOUNDS = st.fixed_dictionaries(
+    {
+        "SEARCHED_AT_ONCE": st.integers(1, 9),
+        "_PROBED_AT_ONCE": st.integers(1, 9),
+        "FEW": st.sampled_from((0, 4, 100)),
+    }
 )
+
+
+@pytest.fixture
+def bounds(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, int]], None]:
+    """Return a function that sets the bounds of the work for one page."""
+
+    def set_bounds(drawn: dict[str, int]) -> None:
+        for name, number in drawn.items():
+            monkeypatch.setattr(event_pages, name, number)
+
+    return set_bounds
+
+
+@UNHURRIED
 @given(
     rows=st.lists(DRAWN, max_size=25),
     arriving=st.lists(DRAWN, max_size=3),
     wanted=FILTERS,
     size=st.integers(1, 7),
-    bound=st.integers(1, 9),
-    few=st.sampled_from((0, 4, 100)),
+    drawn=BOUNDS,
 )
-def test_the_pages_are_the_events_that_match_while_others_arrive(
+def test_the_pages_are_the_events_that_match_while_others_arrive(  # noqa: PLR0917
     engine: Engine,
+    bounds: Callable[[dict[str, int]], None],
     rows: list[dict[str, Any]],
     arriving: list[dict[str, Any]],
     wanted: EventFilter,
     size: int,
-    bound: int,
-    few: int,
+    drawn: dict[str, int],
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch, engine.connect() as connection:
-        patch.setattr(event_pages, "SEARCHED_AT_ONCE", bound)
-        patch.setattr(event_pages, "_PROBED_AT_ONCE", bound)
-        patch.setattr(event_pages, "FEW", few)
+    bounds(drawn)
+    with engine.connect() as connection:
         write(connection, rows, 0)
-        expected = matching(connection, wanted)
+        expected = set(matching(connection, wanted))
 
-        found, _ = walk(connection, wanted, size, arriving)
+        there = walk(connection, wanted, size, arriving)
 
-        there = [each.id for each in found]
         assert len(there) == len(set(there))
-        assert sorted(expected) == sorted(set(there) & set(expected))
-        assert set(there) <= set(matching(connection, wanted))
-        numbers = dict(connection.execute(text("SELECT id, settlement FROM stripe_events")).all())
-        in_order = [(each.applied_at, numbers[each.id]) for each in found]
-        by_number = [settlement for _, settlement in in_order]
-        assert by_number == sorted(by_number, reverse=True) or (
-            (wanted.since or wanted.until) and in_order == sorted(in_order, reverse=True)
-        )
+        assert expected <= set(there) <= set(matching(connection, wanted))
+        assert there in orders(connection, there, wanted)
         connection.rollback()
+
+
+@UNHURRIED
+@given(rows=st.lists(DRAWN, max_size=25), wanted=FILTERS, size=st.integers(1, 7), drawn=BOUNDS)
+def test_the_pages_before_one_lead_back_to_the_first_event(  # noqa: PLR0917
+    engine: Engine,
+    bounds: Callable[[dict[str, int]], None],
+    rows: list[dict[str, Any]],
+    wanted: EventFilter,
+    size: int,
+    drawn: dict[str, int],
+) -> None:
+    bounds(drawn)
+    with engine.connect() as connection:
+        write(connection, rows, 0)
+        there = walk(connection, wanted, size)
+
+        assert walk_back(connection, wanted, size) == there[: len(there) - len(there[-1:])]
+        connection.rollback()
+
+
+def test_a_cursor_of_another_list_is_refused(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for cursor in ("", "x", "W10", "WyJ4Il0", "WzFlMzBd", "bnVsbA", "\0", "WzFd" * 99):
+            with pytest.raises(UnusableCursor):
+                event_page(connection, EventFilter(), {}, PageRequest(after=cursor))

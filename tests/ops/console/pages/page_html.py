@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urlsplit
 
 VOID = frozenset("br hr img input link meta".split())  # noqa: SIM905
@@ -81,7 +82,7 @@ class Element:
         """Return where each link leads, by its text."""
         return {each.text: each["href"] for each in self.all("a") if "href" in each.attributes}
 
-    def form(self, button: str) -> dict[str, str]:
+    def form(self, button: str) -> dict[str, Any]:
         """Return what the form with this button would send, as it is shown."""
         (found,) = [
             form

@@ -1,0 +1,125 @@
+"""Users: find one, see what they may do and why, now or at a past moment, and change that."""
+
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, request, url_for
+from sqlalchemy import Connection
+
+from billing.text import storable
+from ops.console.pages.frame import Frame
+from ops.console.pages.grant_form import GrantForm
+from ops.console.pages.grants import add_grant_routes
+from ops.console.pages.inbox import PageInbox
+from ops.console.pages.list_forms import ListForm, lead_to, read_list_form
+from ops.console.pages.statements import PageStatements
+from ops.console.pages.user_links import add_link_routes
+from ops.console.pages.user_view import PastAccess, UserView, load_past, load_user
+from ops.queries.lookups import Lookup, describe_missing, look_up
+from ops.queries.recent_users import recently_changed
+from ops.queries.waiting_events import InboxSearch, waiting_events
+
+_MOST_USERS = 50
+
+
+def users_pages(frame: Frame, statements: PageStatements, inbox: PageInbox) -> Blueprint:
+    """Return the routes of users, with those of grants and links."""
+    pages = Blueprint("users", __name__)
+    frame.add_to_navigation("Users", "users.find")
+    about = _UserPages(frame, inbox)
+
+    @pages.get("/users")
+    def find() -> Response:
+        return about.find(storable(request.args.get("q", "")).strip())
+
+    @pages.get("/users/show")
+    def show() -> Response:
+        return about.show(storable(request.args.get("user_id", "")))
+
+    @pages.get("/users/inbox")
+    def show_inbox() -> Response:
+        return about.show_inbox(storable(request.args.get("user_id", "")))
+
+    add_grant_routes(pages, frame, statements)
+    add_link_routes(pages, frame, statements)
+    return pages
+
+
+class _UserPages:
+    """The pages that show users."""
+
+    def __init__(self, frame: Frame, inbox: PageInbox) -> None:
+        self._frame = frame
+        self._inbox = inbox
+
+    def find(self, text: str) -> Response:
+        """Lead to the only user whom a text means; list them if there are several, or none."""
+        if not text:
+            recent = self._frame.read(lambda connection: recently_changed(connection, _MOST_USERS))
+            return self._frame.render("users/find.html", q="", recent=recent)
+        lookup = self._look_up(text)
+        if len(lookup.users) == 1:
+            return lead_to(url_for("users.show", user_id=lookup.user))
+        return self._frame.render(
+            "users/find.html",
+            q=text,
+            lookup=lookup,
+            beginning=(),
+            users=lookup.users[:_MOST_USERS],
+            missing=describe_missing(lookup),
+        )
+
+    def show(self, user_id: str) -> Response:
+        """Show a user; a text that means another one is searched for instead."""
+        lookup = self._look_up(user_id)
+        if not user_id or ((lookup.users or lookup.parties) and lookup.users != (user_id,)):
+            return lead_to(url_for("users.find", q=user_id))
+        form = read_list_form(self._frame.zone, datetime.now(UTC))
+        at = _past(form)
+
+        def load(connection: Connection) -> tuple[UserView, PastAccess | None]:
+            past = load_past(connection, user_id, at) if at else None
+            return load_user(connection, self._frame.realms, lookup), past
+
+        seen, past = self._frame.read(load)
+        known = seen.explanation.known
+        return self._frame.render(
+            "users/show.html",
+            status=422 if form.errors else 200 if known else 404,
+            user_id=user_id,
+            seen=seen,
+            past=past,
+            errors=form.errors,
+            grant=GrantForm.empty(user_id, known=known),
+            plans=seen.plans,
+            done=_done(seen, request.args.get("done", "")),
+        )
+
+    def show_inbox(self, user_id: str) -> Response:
+        """Show what waits in Redis about a user: a page of its own, as the search takes longer."""
+
+        def search(connection: Connection) -> InboxSearch:
+            lookup = look_up(connection, self._frame.realms, user_id)
+            return self._inbox.search(
+                lambda inbox: waiting_events(connection, inbox, self._frame.realms, lookup)
+            )
+
+        found = self._frame.read(search)
+        return self._frame.render("users/inbox.html", user_id=user_id, found=found)
+
+    def _look_up(self, text: str) -> Lookup:
+        return self._frame.read(lambda connection: look_up(connection, self._frame.realms, text))
+
+
+def _past(form: ListForm) -> datetime | None:
+    """Return the past moment that the form asks about, None for now."""
+    at = form.time("at")
+    if at is not None and at > form.now:
+        form.errors.append(f"“{form.text('at')}” is in the future: below is when access ends.")
+        return None
+    return at
+
+
+def _done(seen: UserView, statement: str) -> object:
+    """Return the grant or link of the user that was made or ended a moment ago."""
+    links = (each for each in seen.links if each.link == statement)
+    return next((each for each in seen.grants if each.grant == statement), next(links, None))

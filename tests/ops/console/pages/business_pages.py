@@ -1,0 +1,45 @@
+"""The pages of users and of what they buy, on the servers of a test."""
+
+from collections.abc import Callable, Sequence
+
+from flask import Blueprint
+
+from ops.console.pages.frame import Frame
+from ops.console.pages.inbox import PageInbox
+from ops.console.pages.statements import PageStatements
+from ops.console.pages.users import users_pages
+from ops.queries.waiting_events import InboxSearch
+from runtime.database.engine import make_engine
+from runtime.inbox.entries import PeekedEvent
+from runtime.inbox.inbox import Inbox
+from runtime.ledger.deployment import ledger_of
+from runtime.settings import Settings
+from tests.ops.console.pages.page_client import PageClient
+
+
+class FakePageInbox(PageInbox):
+    """Finds ``found``, however it is looked for."""
+
+    def __init__(self) -> None:
+        self.found = InboxSearch()
+
+    def search(self, _: Callable[[Inbox], Sequence[PeekedEvent]]) -> InboxSearch:
+        return self.found
+
+
+class BusinessPages(PageClient):
+    """Asks for the pages of users and what they buy."""
+
+    def __init__(self, url: str) -> None:
+        self.inbox = FakePageInbox()
+        settings = Settings.from_env({"DATABASE_URL": url, "PAIDUP_LIVEMODE": "any"})
+        self._stating = make_engine(settings, application_name="tests", pool_size=2)
+        self._statements = PageStatements(settings, ledger_of(settings, self._stating))
+        super().__init__(settings, self._pages)
+
+    def close(self) -> None:
+        super().close()
+        self._stating.dispose()
+
+    def _pages(self, frame: Frame) -> list[Blueprint]:
+        return [users_pages(frame, self._statements, self.inbox)]
