@@ -13,6 +13,7 @@ from ops.console.pages.overview import ObservedState, overview_pages
 from ops.console.pages.payments import payments_pages
 from ops.console.pages.plans import plans_pages
 from ops.console.pages.purchases import purchases_pages
+from ops.console.pages.search import search_pages
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.subscriptions import subscriptions_pages
 from ops.console.pages.users import users_pages
@@ -29,4 +30,5 @@ def pages_of(frame: Frame, state: ObservedState, inbox: PageInbox) -> Sequence[B
         payments_pages(frame),
         purchases_pages(frame),
         plans_pages(frame),
+        search_pages(frame),
     )
