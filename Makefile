@@ -10,13 +10,16 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-burst bench-growth bench-read bench-search first-run docs picture lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-burst bench-console bench-growth bench-read bench-search first-run docs picture screenshots lock clean
 
 help: ## List every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Build .venv with the development tools from the hashed locks
 	@$(INSTALL) dev
+
+browser-setup: ## Build .venv with the development tools and what drives a browser in tests
+	@$(INSTALL) browser
 
 run-setup: ## Build .venv with what `make demo` and `make up` need, and no more
 	@$(INSTALL) embedded
@@ -83,11 +86,17 @@ bench-search: setup ## How fast commands find whom a text means, among a million
 first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a warm pip cache
 	@python=$$(PYTHON='$(PYTHON)' requirements/find-python) && "$$python" -m bench.first_run
 
+bench-console: setup ## How fast the console answers each page with a million events (some ten minutes)
+	$(BIN)/python -m bench.console_pages
+
 docs: setup ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m ops.generated_docs
 
 picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
 	$(BIN)/python -m bench.picture
+
+screenshots: browser-setup ## Take the pictures of the console in the README (ALL=FOLDER: every page, in five forms)
+	$(BIN)/python -m bench.screenshots $(if $(ALL),--all $(ALL))
 
 # A lock is complete (extras, hashes, every system) and names no index, host or folder: what this
 # machine sets for uv stays out. `make lock UPGRADE=` keeps each version that still fits.
@@ -103,6 +112,7 @@ lock: ## Pin every dependency again, the newest that fits (needs uv and npm)
 	$(LOCK) -o requirements/embedded.txt -c requirements/base.txt pyproject.toml --extra embedded
 	$(LOCK) -o requirements/dev.txt -c requirements/embedded.txt pyproject.toml --extra embedded --extra dev
 	$(LOCK) -o requirements/mutants.txt -c requirements/dev.txt pyproject.toml requirements/mutants.in --extra embedded --extra dev
+	$(LOCK) -o requirements/browser.txt -c requirements/dev.txt pyproject.toml requirements/browser.in --extra embedded --extra dev
 	$(LOCK) -o bench/djstripe/requirements.txt bench/djstripe/requirements.in
 	$(LOCK) -o bench/postgres.txt bench/postgres.in
 	$(LOCK_NODE)

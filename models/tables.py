@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from models.append_only import AuditLog, PaymentEvent
 from models.base import Base
+from models.bulk import BulkDifference, BulkItem, BulkPlan, BulkUser
 from models.catalogues import StoredCatalogue
 from models.changes import NumberedChange, WaitingChange
 from models.console_access import ConsoleAuditWindow, ConsoleSession
@@ -92,6 +93,10 @@ __all__ = [
     "ArchiveNote",
     "ArchiveUpdate",
     "AuditLog",
+    "BulkDifference",
+    "BulkItem",
+    "BulkPlan",
+    "BulkUser",
     "ConsoleAuditWindow",
     "ConsoleSession",
     "DataLoss",

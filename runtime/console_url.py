@@ -43,6 +43,8 @@ def read_console_url(text: str) -> ConsoleUrl:
         ValueError: it is not http or https, or has more than a host, a port and a plain path.
     """
     try:
+        if not text.strip().isprintable():  # urlsplit leaves line breaks out
+            raise _unusable()
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:

@@ -87,6 +87,7 @@ class Settings:
     console_insecure: bool
     log_level: str
     webhook_path: str
+    approval_above: int | None
     doubts: tuple[str, ...] = ()
     """Sentences about values that are accepted and probably wrong; each names its variable."""
 
@@ -541,6 +542,14 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 16, "requests"),
         default="2",
         help="Concurrent requests to Stripe's API, of all workers together.",
+    ),
+    Variable(
+        name="PAIDUP_APPROVAL_ABOVE",
+        attribute="approval_above",
+        parse=_between(1, 1_000_000_000, "events"),
+        default=None,
+        help="A bulk action on more events than this waits until a second person approves it"
+        " (`paidup jobs approve`). Unset, none does.",
     ),
     Variable(
         name="PAIDUP_LOG_LEVEL",

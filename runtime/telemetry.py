@@ -249,6 +249,7 @@ class SharedState:
     ended: int | None = None
     archive_updates: int | None = None
     archive_updates_seconds: float | None = None
+    approvals_bypassed: int | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
     fault_of_surroundings: str | None = None
@@ -326,6 +327,11 @@ _SHARED: Final = (
         "billing_archive_updates_oldest_seconds",
         "For how long the oldest of these updates has been under way; 0 without one.",
         "archive_updates_seconds",
+    ),
+    (
+        "billing_approvals_bypassed_total",
+        "Bulk actions that a person started alone although they need a second person's approval.",
+        "approvals_bypassed",
     ),
 )
 """Name, meaning and field of each gauge of the shared state."""

@@ -495,3 +495,18 @@ launcher that was killed hold the port until they have ended."""
 
 CHANGE_WAIT_SECONDS: Final = 25
 """The longest that a request may wait for a change. Proxies give up after 30 s or more."""
+
+# Bulk plans ------------------------------------------------------------------------------------
+
+BULK_LEASE_SECONDS: Final = 15.0
+"""After this without a heartbeat, another process goes on with a plan. It outlasts an answer of
+PostgreSQL and a step of a preview."""
+
+BULK_SAVE_SECONDS: Final = 0.5
+"""Between two saves of results, which renew the lease and notice a pause. Many fit into a lease."""
+
+BULK_LOOK_SECONDS: Final = 0.5
+"""Between two looks of the supervisor for plans that no living process works on."""
+
+BULK_AGAIN_SECONDS: Final = 5.0
+"""Until the process of a plan that ended at once is started again."""

@@ -37,7 +37,7 @@ def install() -> ModuleType:
 
 
 class Checkout:
-    """A small checkout of its own: our script, and locks of one package and of two."""
+    """A small checkout of its own: our script, and locks of one, two and three packages."""
 
     def __init__(self, folder: Path, wheels: Path) -> None:
         self.folder = folder
@@ -52,6 +52,7 @@ class Checkout:
         (folder / "ops" / "cli.py").write_text("def main():\n    print('the command line')\n")
         self.lock("embedded", alpha="1.0")
         self.lock("dev", alpha="1.0", beta="2.0")
+        self.lock("browser", alpha="1.0", beta="2.0", gamma="3.0")
 
     def lock(self, name: str, **pins: str) -> None:
         """Write a lock, and the wheels that it names."""
@@ -158,6 +159,17 @@ def test_development_tools_are_added_to_what_is_there(broken: Checkout) -> None:
     assert "Rebuilding" not in done.stdout
     assert broken.has("beta")
     assert broken.install("embedded").stdout == ""
+
+
+@pytest.mark.servers
+def test_what_drives_a_browser_is_added_to_the_tools_and_stays(broken: Checkout) -> None:
+    done = broken.install("browser")
+
+    assert done.returncode == 0, done.stderr
+    assert "Rebuilding" not in done.stdout
+    assert broken.has("beta")
+    assert broken.install("dev").stdout == ""
+    assert broken.has("gamma")
 
 
 @pytest.mark.servers

@@ -27,8 +27,13 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 """The locks of what is installed here, smallest first, and the project's extras in each."""
 
-BESIDE = ("requirements/mutants.txt", "bench/djstripe/requirements.txt", "bench/postgres.txt")
-"""The locks of environments of their own."""
+BESIDE = (
+    "requirements/browser.txt",
+    "requirements/mutants.txt",
+    "bench/djstripe/requirements.txt",
+    "bench/postgres.txt",
+)
+"""The locks of environments of their own, and of what `make browser-setup` adds to this one."""
 
 HASH = re.compile(r"\s--hash=sha256:[0-9a-f]{64}")
 PLACE = re.compile(r"://|(^|\s)[/~]|\s@\s|^-|^\s*#.*--(index|extra-index|find-links)")
@@ -193,6 +198,7 @@ def test_a_place_is_recognized(line: str) -> None:
     [
         ("requirements/base.txt", "requirements/embedded.txt"),
         ("requirements/embedded.txt", "requirements/dev.txt"),
+        ("requirements/dev.txt", "requirements/browser.txt"),
         ("requirements/dev.txt", "requirements/mutants.txt"),
     ],
 )
@@ -209,6 +215,7 @@ def test_a_larger_lock_holds_the_smaller_one_unchanged(smaller: str, larger: str
 @pytest.mark.parametrize(
     ("asked", "lock"),
     [
+        ("requirements/browser.in", "requirements/browser.txt"),
         ("requirements/mutants.in", "requirements/mutants.txt"),
         ("bench/djstripe/requirements.in", "bench/djstripe/requirements.txt"),
         ("bench/postgres.in", "bench/postgres.txt"),

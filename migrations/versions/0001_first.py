@@ -477,6 +477,75 @@ CREATE TABLE idempotency_keys (
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (operation, scope, key)
 );
 CREATE INDEX idempotency_keys_expires_at_idx ON idempotency_keys (expires_at);
+
+CREATE TABLE bulk_plans (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    action TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    made_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    said JSONB NOT NULL,
+    items BIGINT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    catalogue_version INTEGER,
+    release TEXT NOT NULL,
+    state TEXT DEFAULT 'planned' NOT NULL,
+    state_reason TEXT,
+    rate DOUBLE PRECISION,
+    previewed BIGINT DEFAULT 0 NOT NULL,
+    previewed_at TIMESTAMPTZ,
+    preview_counts JSONB DEFAULT '{}'::jsonb NOT NULL,
+    approved_by TEXT,
+    approved_at TIMESTAMPTZ,
+    bypassed_by TEXT,
+    started_at TIMESTAMPTZ,
+    ended_at TIMESTAMPTZ,
+    mark BIGINT,
+    counts JSONB DEFAULT '{}'::jsonb NOT NULL,
+    owner TEXT,
+    heartbeat_at TIMESTAMPTZ,
+    CONSTRAINT bulk_plans_pkey PRIMARY KEY (id),
+    CONSTRAINT bulk_plans_action_check CHECK (action IN ('replay', 'discard')),
+    CONSTRAINT bulk_plans_state_check CHECK (state IN
+        ('planned', 'previewing', 'previewed', 'waiting', 'running', 'paused', 'cancelled', 'done'))
+) WITH (fillfactor=80);
+CREATE INDEX bulk_plans_leased_idx ON bulk_plans (id) WHERE state IN ('previewing', 'running');
+CREATE INDEX bulk_plans_bypassed_idx ON bulk_plans (id) WHERE bypassed_by IS NOT NULL;
+
+CREATE TABLE bulk_items (
+    plan BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    key TEXT NOT NULL,
+    body_sha256 TEXT NOT NULL,
+    letter_state TEXT,
+    state TEXT DEFAULT 'waiting' NOT NULL,
+    said TEXT,
+    CONSTRAINT bulk_items_pkey PRIMARY KEY (plan, position),
+    CONSTRAINT bulk_items_state_check CHECK (state IN ('waiting', 'done', 'skipped', 'failed'))
+);
+CREATE INDEX bulk_items_attention_idx ON bulk_items (plan, state, position)
+    WHERE state IN ('skipped', 'failed');
+
+CREATE TABLE bulk_users (
+    plan BIGINT NOT NULL,
+    user_id TEXT NOT NULL,
+    named_by TEXT NOT NULL,
+    CONSTRAINT bulk_users_pkey PRIMARY KEY (plan, user_id)
+);
+
+CREATE TABLE bulk_differences (
+    plan BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    party TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    user_id TEXT,
+    takes BOOLEAN NOT NULL,
+    before JSONB,
+    after JSONB,
+    CONSTRAINT bulk_differences_pkey PRIMARY KEY (plan, position),
+    CONSTRAINT bulk_differences_kind_check CHECK (kind IN ('entitlement', 'payment'))
+);
+CREATE INDEX bulk_differences_party_idx ON bulk_differences (plan, party);
 """
 
 REFUSE_CHANGE = """
@@ -577,6 +646,7 @@ def downgrade() -> None:
         " api_observations, stripe_events, payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
-        " user_versions, console_sessions, console_audit_windows"
+        " user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
+        " console_sessions, console_audit_windows"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

@@ -11,6 +11,17 @@ from billing.ids import Realm
 from billing.text import storable
 from models.dead_letters import STATES
 from ops import connections
+from ops.bulk.plans import DISCARD, PlanRequest
+from ops.bulk.run_plan import PlanRunner
+from ops.bulk.targets import (
+    Target,
+    choose_letters,
+    error_option,
+    event_filter,
+    filter_options,
+    selection_of,
+    target_options,
+)
 from ops.errors import CommandFailed
 from ops.events.dead_letter_render import (
     LETTER_COLUMNS,
@@ -31,25 +42,16 @@ from ops.queries.events import EventFilter
 from ops.queries.lookups import look_up_each
 from ops.queries.parties import configured_realms
 from ops.queries.waiting_events import events_about
-from ops.replay.start import ReplayOptions, confirm, replay_options
+from ops.replay.start import ReplayOptions, alone_option, confirm, replay_options, run_here
 from ops.replay.start import replay as run_replay
-from ops.replay.targets import (
-    Target,
-    choose_letters,
-    error_option,
-    event_filter,
-    filter_options,
-    selection_of,
-    target_options,
-)
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_time
+from ops.terminal.interrupt import Interruption
 from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, print_json, print_list, print_rows, print_text
 from ops.up.up_file import settings as find_settings
 from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DiscardResult
-from runtime.failures.dead_letters import discard as discard_letters
 from runtime.inbox.entries import PeekedEvent
 from runtime.ledger.deliveries import DISCARDED
 from runtime.settings import Settings
@@ -178,10 +180,18 @@ def replay(**given: Any) -> int:
 @target_options
 @click.option("--dry-run", is_flag=True, help="Show which events; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before discarding many events.")
+@alone_option
 @operator_options
 @json_option
 def discard(
-    *, actor: str, reason: str | None, dry_run: bool, yes: bool, as_json: bool, **given: Any
+    *,
+    actor: str,
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,
+    alone: bool,
+    as_json: bool,
+    **given: Any,
 ) -> int:
     """Discard dead letters: they are never applied, unless you replay them by id."""
     selection = selection_of(**given)
@@ -205,8 +215,20 @@ def discard(
         if dry_run:
             return _report_dry_run(keys, as_json=as_json)
         confirm(len(keys), "discard", yes=yes)
-        results = discard_letters(engine, keys, actor=actor, reason=why)
-    return _report(results, as_json=as_json)
+        results: list[DiscardResult] = []
+        runner = PlanRunner(
+            settings=settings,
+            engine=engine,
+            inbox=inbox,
+            pause=Interruption().pause,
+            wait=False,
+            tell=results.append,
+        )
+        request = PlanRequest(
+            action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
+        )
+        run_here(runner, request, "discarding", alone=alone)
+    return _report(sorted(results, key=lambda each: each.key), as_json=as_json)
 
 
 def _count_resolved(

@@ -15,6 +15,7 @@ from billing.readers.registry import HANDLED_TYPES
 from billing.text import storable
 from models.events import OUTCOMES
 from ops import connections
+from ops.bulk.targets import event_filter, filter_options
 from ops.errors import CommandFailed
 from ops.events.lookup import look_up, look_up_observation
 from ops.events.observation_render import observation_document, print_observation
@@ -24,7 +25,6 @@ from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, SettledEvent, settled_events
 from ops.queries.lookups import Lookup, describe_first_missing, look_up_each
 from ops.queries.parties import configured_realms
-from ops.replay.targets import event_filter, filter_options
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, json_option, print_json, print_list
 from ops.terminal.progress import progress

@@ -5,10 +5,11 @@ from typing import Any
 import click
 
 from models.events import OUTCOMES
+from ops.bulk.targets import DEAD, choose_events, selection_of, target_options
 from ops.export.importer import import_events
+from ops.queries.parties import configured_realms
 from ops.replay.start import ReplayOptions, replay_options
 from ops.replay.start import replay as run_replay
-from ops.replay.targets import DEAD, choose_events, selection_of, target_options
 
 
 @click.command(epilog="Example: paidup replay --type invoice.paid --outcome ignored --dry-run")
@@ -50,6 +51,8 @@ def replay(*, source: str | None, **given: Any) -> int:
             "--unfetched selects settled events: leave out --error and --outcome dead"
         )
     return run_replay(
-        lambda connection, settings: choose_events(connection, settings, selection),
+        lambda connection, settings: choose_events(
+            connection, configured_realms(settings), selection
+        ),
         options,
     )

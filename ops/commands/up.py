@@ -87,7 +87,8 @@ def welcome(stack: Stack, environ: Mapping[str, str]) -> str:
 Paidup is up. Ctrl-C stops it and keeps its data.
 
   webhooks  {stack.webhook_url}
-  console   {stack.console_url} (the read API: /openapi.json; its token is in up.json)
+  console   {stack.login_url} ({_login(stack)})
+  read API  {stack.console_url}/openapi.json (its token is in up.json)
   metrics   {stack.ingest_url}/metrics and {stack.worker_metrics_url}/metrics
   data      {stack.data_dir} (logs in log/, addresses and secrets in up.json)
 {_reading(stack)}
@@ -100,6 +101,12 @@ or with Stripe's own command line; start with its secret, then forward to this a
   {folder}STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret) paidup up
   stripe listen --forward-to {stack.webhook_url}
 """
+
+
+def _login(stack: Stack) -> str:
+    if stack.login_token_file is None:
+        return "log in with a token of a viewer or an operator"
+    return f"log in with the token in {stack.login_token_file}"
 
 
 def _reading(stack: Stack) -> str:

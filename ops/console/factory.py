@@ -120,7 +120,7 @@ def _pages(settings: Settings) -> ConsolePages:
     return ConsolePages(
         frame=frame,
         access=access_of(settings, reading=reading, writing=writing),
-        subjects=pages_of(frame, observe(settings, os.environ), PageInbox(settings)),
+        subjects=pages_of(frame, observe(settings, os.environ), PageInbox(settings), writing),
     )
 
 

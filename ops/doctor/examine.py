@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from ops.doctor.check_broker import check_broker
 from ops.doctor.check_disks import check_disks
 from ops.doctor.check_metrics import check_metrics
+from ops.doctor.check_operators import check_operators
 from ops.doctor.check_postgres import check_postgres
 from ops.doctor.check_redis import check_redis
 from ops.doctor.check_refused import check_refused
@@ -24,6 +25,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     yield ok("configuration", "every variable is valid")
     yield from check_secrets(settings, up)
+    yield from check_operators(settings)
     yield from check_livemode(settings, up)
     yield from check_metrics(settings)
     yield from check_disks(settings)

@@ -22,14 +22,14 @@ from billing.projection.effective import merge_grants, with_changes
 from billing.rows import Projection
 from billing.text import storable
 from ops import connections
+from ops.bulk.preview import ReplayPreview, preview_delivery
+from ops.bulk.run import status_of_outcome
 from ops.errors import CommandFailed
 from ops.events.lookup import look_up
 from ops.events.render import ShownEvent
 from ops.queries.audit_history import database_now
 from ops.queries.events import settled_event
 from ops.queries.rows import load_grants
-from ops.replay.preview import ReplayPreview, preview_delivery
-from ops.replay.run import status_of_outcome
 from ops.terminal.standard_input import STDIN, spool_standard_input
 from runtime.event_body import parse
 from runtime.failures.classify import Permanent, classify

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Final
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from billing.fetching.observations import observations_from_json
+from ops.bulk.targets import Target
 from ops.errors import CommandFailed
-from ops.replay.targets import Target
 from ops.terminal.standard_input import STDIN, open_input
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED

@@ -13,15 +13,15 @@ from sqlalchemy.engine import Connection, Engine
 
 from ops import connections
 from ops.batches import chunks
+from ops.bulk.preview import ReplayPreview, preview_delivery
+from ops.bulk.requeue import put_into_inbox, send_wakes
+from ops.bulk.results import DONE, ReplayResult, ReplayResults, ReplayStatus
+from ops.bulk.run import Pace, Replay
 from ops.bulk_audit import BulkAudit
 from ops.errors import CommandFailed
 from ops.export.import_file import FileChanged, ImportedEvent, ImportFile, open_import
 from ops.queries.replay_results import current_mark
-from ops.replay.preview import ReplayPreview, preview_delivery
 from ops.replay.render import QUIET, print_preview, print_replay
-from ops.replay.requeue import put_into_inbox, send_wakes
-from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
-from ops.replay.run import Pace, Replay
 from ops.replay.start import ReplayOptions, confirm, replay_settings, run_replay
 from ops.terminal.command_name import command_name
 from ops.terminal.operator_options import require_reason

@@ -77,12 +77,12 @@ def find_dead_letter_keys(
     what bears it only ``by_words``: nothing may be done to dead letters of others by chance.
     """
     lookups = letters_looked_up(connection, realms, wanted)
-    conditions = [DeadLetter.state.in_(states), *letter_conditions(wanted).values()]
+    matching = [DeadLetter.state.in_(states), *letter_conditions(wanted).values()]
     if not lookups:
-        query = select(DeadLetter.event_id).where(*conditions).order_by(*_NEWEST)
+        query = select(DeadLetter.event_id).where(*matching).order_by(*_NEWEST)
         return list(connection.scalars(query))
-    conditions += [DeadLetter.event_id.in_(keys_named(lookup)) for lookup in lookups]
-    bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*conditions).order_by(*_NEWEST)
+    matching += [DeadLetter.event_id.in_(keys_named(lookup)) for lookup in lookups]
+    bodies = select(DeadLetter.event_id, DeadLetter.payload).where(*matching).order_by(*_NEWEST)
     found = connection.execute(bodies.execution_options(yield_per=_READ_AT_ONCE))
     pages = ({key: named_by(body) for key, body in some} for some in found.partitions())
     return [

@@ -23,10 +23,8 @@ from billing.ids import Realm
 from models.events import UNFETCHED
 from models.tables import StoredFact, StripeEvent
 from ops.queries.lookups import Lookup, look_up, look_up_each
-from ops.queries.parties import configured_realms
 from ops.queries.rows import fetch
 from runtime.database.one_of import one_of
-from runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +79,9 @@ Parties = Mapping[str, frozenset[str]]
 """The parties of the filter's ``user``, of its ``customer``, and of each object by its id."""
 
 
-def parties_named(connection: Connection, settings: Settings, wanted: EventFilter) -> Parties:
+def parties_named(connection: Connection, realms: Sequence[Realm], wanted: EventFilter) -> Parties:
     """Return the parties whose facts a settled event must state."""
-    lookups = look_up_filter(connection, configured_realms(settings), wanted)
+    lookups = look_up_filter(connection, realms, wanted)
     return {name: lookup.parties for name, lookup in lookups.items()}
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from billing.rows import EntitlementRow, PaymentRow
+from ops.bulk.preview import ReplayPreview
+from ops.bulk.results import ReplayResult, ReplayResults, ReplayStatus
+from ops.bulk.run import Replay
 from ops.queries.rows import row_of
-from ops.replay.preview import ReplayPreview
-from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
-from ops.replay.run import Replay
 from ops.terminal.formats import format_count, format_grant
 from ops.terminal.money import format_payment
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json

@@ -2,9 +2,8 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,13 +14,15 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ops import connections
+from ops.bulk.control import cancel, start
+from ops.bulk.plans import REPLAY, By, Item, PlanRefused, PlanRequest, make_plan
+from ops.bulk.preview import ReplayPreviewer
+from ops.bulk.run import Replay
+from ops.bulk.run_plan import PlanRunner
+from ops.bulk.targets import MANY, Target
 from ops.errors import CommandFailed, user_message
-from ops.queries.replay_results import current_mark
-from ops.replay.preview import ReplayPreviewer
+from ops.queries.parties import configured_realms
 from ops.replay.render import format_counts, print_preview, print_replay
-from ops.replay.requeue import Requeuer
-from ops.replay.run import Pace, Replay
-from ops.replay.targets import MANY, Target
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interruption
@@ -29,7 +30,6 @@ from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import add_options, json_option
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
-from runtime.broker import WakePublisher, make_celery
 from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.inbox.inbox import Inbox
 from runtime.settings import Settings
@@ -47,6 +47,7 @@ class ReplayOptions:
     dry_run: bool
     wait: bool
     yes: bool
+    alone: bool
     as_json: bool
 
     @classmethod
@@ -55,6 +56,9 @@ class ReplayOptions:
         return cls(**{each.name: given.pop(each.name) for each in fields(cls)})
 
 
+alone_option = click.option(
+    "--alone", is_flag=True, help="Go on without the approval of a second person; it is alerted."
+)
 replay_options = add_options(
     click.option("--dry-run", is_flag=True, help="Show what would change; change nothing."),
     click.option("--rate", type=click.FloatRange(0.01, 1e6), help="Maximum events per second."),
@@ -62,6 +66,7 @@ replay_options = add_options(
     click.option(
         "--yes", is_flag=True, help=f"Do not ask before replaying more than {MANY} events."
     ),
+    alone_option,
     operator_options,
     json_option,
 )
@@ -76,7 +81,10 @@ def replay(choose: Choose, options: ReplayOptions) -> int:
             return _preview(settings, engine, choose, options)
         with connections.open_inbox(settings) as inbox:
             dead_letter_conflicts(inbox, engine)  # if no supervisor has done it yet
-            return _replay(settings, engine, inbox, choose, options)
+            with connections.read_snapshot(engine) as connection:
+                chosen = choose(connection, settings)
+            confirm(len(chosen), "replay", yes=options.yes)
+            return _replay(settings, engine, inbox, chosen, options)
 
 
 def replay_settings(options: ReplayOptions) -> Settings:
@@ -125,37 +133,82 @@ def _preview(settings: Settings, engine: Engine, choose: Choose, options: Replay
 
 
 def _replay(
-    settings: Settings, engine: Engine, inbox: Inbox, choose: Choose, options: ReplayOptions
+    settings: Settings,
+    engine: Engine,
+    inbox: Inbox,
+    chosen: Sequence[Target],
+    options: ReplayOptions,
 ) -> int:
-    with connections.read_snapshot(engine) as connection:
-        since = current_mark(connection)
-        chosen = choose(connection, settings)
-    confirm(len(chosen), "replay", yes=options.yes)
-    requeuer = Requeuer(
+    runner = PlanRunner(
+        settings=settings,
         engine=engine,
         inbox=inbox,
-        publish=WakePublisher(make_celery(settings, role="publisher")).publish,
+        pause=Interruption().pause,
+        wait=options.wait,
+        keep_all=True,
+    )
+    request = PlanRequest(
+        action=REPLAY,
         actor=options.actor,
         reason=require_reason(options.reason),
-        mark=since,
+        selection=tuple(chosen),
+        realms=configured_realms(settings),
     )
-    run = Replay(
-        requeue=requeuer.requeue,
-        inbox=inbox,
-        engine=engine,
-        mark=since,
-        pace=Pace(rate=options.rate, clock=time.monotonic),
-        wait=options.wait,
-        todo=iter(chosen),
-        total=len(chosen),
-    )
-    run_replay(run, "replaying")
+    run = run_here(runner, request, "replaying", rate=options.rate, alone=options.alone)
     print_replay(run, as_json=options.as_json)
     return 0 if run.results.all_done else 1
 
 
-def run_replay(replay: Replay[Any], name: str) -> None:
+def run_here(
+    runner: PlanRunner,
+    request: PlanRequest,
+    name: str,
+    *,
+    rate: float | None = None,
+    alone: bool = False,
+) -> Replay[Item]:
+    """Make a plan and run it in this process; it is cancelled if the command is interrupted.
+
+    If the process is killed instead, a worker's supervisor goes on with the plan.
+
+    Raises:
+        CommandFailed: the plan waits for an approval, or a server failed.
+    """
+    engine, by = runner.engine, By(actor=request.actor, reason=request.reason)
+    plan = start(
+        engine,
+        make_plan(engine, request).result,
+        by,
+        approval_above=runner.settings.approval_above,
+        rate=rate,
+        alone=alone,
+        owner=runner.owner,
+    )
+    if plan.state == "waiting":
+        raise CommandFailed(
+            f"plan {plan.id} has {format_count(plan.items, 'event')}, more than"
+            " PAIDUP_APPROVAL_ABOVE: once a second person says"
+            f" `paidup jobs approve {plan.id}`, a worker runs it; --alone does it now;"
+            " nothing was changed"
+        )
+    run: Replay[Item] | None = None
+    try:
+        run = runner.run(plan.id, lambda replay, pause: run_replay(replay, name, pause))
+    finally:
+        if run is None or run.interrupted:
+            with suppress(PlanRefused, SQLAlchemyError):
+                cancel(engine, plan.id, By(actor=request.actor, reason="interrupted"))
+    if run is None:
+        raise CommandFailed(f"plan {plan.id} was taken by another process: `paidup jobs show` it")
+    return run
+
+
+def run_replay(
+    replay: Replay[Any], name: str, pause: Callable[[float], None] | None = None
+) -> None:
     """Run a replay with a progress bar of this name; print each reason for a stall once.
+
+    Without a ``pause`` of the caller, Ctrl-C and SIGTERM interrupt it.
 
     Raises:
         CommandFailed: a server failed; the error says how many events were requeued.
@@ -169,10 +222,9 @@ def run_replay(replay: Replay[Any], name: str) -> None:
             printed.add(reason)
             click.echo(with_command_name(reason), err=True)
 
-    pause = Interruption().pause
     with logs_on_stderr(), progress(name, replay.total) as report:
         try:
-            replay.run(pause, report_replay)
+            replay.run(pause or Interruption().pause, report_replay)
         except (RedisError, SQLAlchemyError) as error:
             done = f"{replay.requeued} of {replay.total} were requeued, the others are not started"
             raise CommandFailed(

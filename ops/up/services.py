@@ -86,7 +86,13 @@ class ConsoleService(Service):
 
     name = "console"
     module = "ops.console"
-    secrets = frozenset({"DATABASE_URL", "PAIDUP_CONSOLE_TOKENS"})
+    secrets = frozenset(
+        {
+            "DATABASE_URL",
+            "PAIDUP_CONSOLE_SECRET",
+            "PAIDUP_CONSOLE_TOKENS",
+        }
+    )
     turn = 0
     stop_seconds = 20.0
 

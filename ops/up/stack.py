@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_hex, token_urlsafe
 from typing import Self
 
 from ops.console_tokens import VARIABLE, Role, generate_token, hashed_entry, plain_token
@@ -43,6 +43,7 @@ _TITLES: Mapping[str, str] = {
     "console": "the console",
 }
 _LEFTOVER_SECONDS = 20.0
+_LOGIN_FILE = "console_login_token"
 
 
 class Stack:
@@ -80,6 +81,8 @@ class Stack:
         self._chose_role = False
         self._made_secret = False
         self._own_token: str | None = None
+        self.login_token_file: Path | None = None
+        """The file with the token by which to log in to the pages; None if the operator set any."""
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
         self.ingest: Service | None = None
@@ -112,6 +115,11 @@ class Stack:
     def console_url(self) -> str:
         """The base URL of the console."""
         return addresses.local_url(self.settings.console_bind)
+
+    @property
+    def login_url(self) -> str:
+        """The URL at which people log in to the pages."""
+        return f"{self.settings.console_url or self.console_url}/login"
 
     @property
     def database_url(self) -> str:
@@ -282,13 +290,25 @@ class Stack:
             decided["STRIPE_WEBHOOK_SECRET"] = kept_secret(kept, lambda: f"whsec_{token_hex(32)}")
             self._made_secret = True
         if not self.settings.console_tokens:
-            kept = self.data_dir / "console_token"
-            self._own_token = kept_secret(kept, lambda: generate_token("up").token)
-            decided[VARIABLE] = hashed_entry("up", Role.READER, self._own_token)
+            self._own_token = self._kept_token("console_token")
+            operator = self._kept_token(_LOGIN_FILE)
+            decided[VARIABLE] = ",".join(
+                (
+                    hashed_entry("up", Role.READER, self._own_token),
+                    hashed_entry("operator", Role.OPERATOR, operator),
+                )
+            )
+            self.login_token_file = self.data_dir / _LOGIN_FILE
+        if not self.settings.console_secrets:
+            kept = self.data_dir / "console_secret"
+            decided["PAIDUP_CONSOLE_SECRET"] = kept_secret(kept, lambda: token_urlsafe(48))
         for name in decided:
             self.environ.pop(f"{name}_FILE", None)
         self.environ.update(decided)
         self.settings = Settings.from_env(self.environ)
+
+    def _kept_token(self, name: str) -> str:
+        return kept_secret(self.data_dir / name, lambda: generate_token("up").token)
 
     def _spawn(self, kind: type[Service], ready_url: str) -> Service:
         service = kind(data_dir=self.data_dir, environ=self.environ, ready_url=ready_url)

@@ -118,10 +118,14 @@ class Ledger:
             lambda request: self._record(self._prepared(deliveries), lock_seconds, request)
         )
 
-    def preview(self, deliveries: Sequence[Delivery]) -> Preview:
+    def preview(
+        self, deliveries: Sequence[Delivery], lock_seconds: float = LOCK_SECONDS
+    ) -> Preview:
         """Return what ``record`` would do now; take its locks and roll its writes back."""
         return self._persistently(
-            lambda request: self._preview(self._prepared(deliveries), request | AT_ONCE)
+            lambda request: self._preview(
+                self._prepared(deliveries), lock_seconds, request | AT_ONCE
+            )
         )
 
     def rehearse(
@@ -217,9 +221,12 @@ class Ledger:
             _write(connection, decided)
             return [_settlement(step, decided) for step in decided.steps]
 
-    def _preview(self, prepared: Sequence[Prepared], request: ArchiveRequest) -> Preview:
+    def _preview(
+        self, prepared: Sequence[Prepared], lock_seconds: float, request: ArchiveRequest
+    ) -> Preview:
+        limits = DecideLimits(lock_seconds=lock_seconds)
         with self._engine.connect() as connection:
-            decided = decide(connection, prepared, self._catalogues, DecideLimits(), request)
+            decided = decide(connection, prepared, self._catalogues, limits, request)
             connection.rollback()
         return tuple(_preview_of(step, decided) for step in decided.steps)
 

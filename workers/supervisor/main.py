@@ -52,6 +52,7 @@ from runtime.telemetry import (
 )
 from runtime.time_limits import (
     ARCHIVE_UPDATES_LOOK_SECONDS,
+    BULK_LOOK_SECONDS,
     DATA_WATCH_SECONDS,
     FACTS_UPGRADE_LOOK_SECONDS,
     FALLBACK_AFTER_SECONDS,
@@ -72,6 +73,7 @@ from workers.supervisor.database_probe import DatabaseProbe, probe_events
 from workers.supervisor.ending_soon import EndingSoon
 from workers.supervisor.expired_keys import KeyRemoval
 from workers.supervisor.fetch_watch import FetchWatch
+from workers.supervisor.job_processes import JobProcesses
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.periodic_jobs import PeriodicJobs
@@ -161,7 +163,7 @@ class Supervisor:
 
     def _own_processes(self) -> tuple[int | None, ...]:
         pools = (self._pool, self._fetch_pool, self._fallback)
-        return tuple(pool.pid for pool in pools if pool is not None)
+        return (*(pool.pid for pool in pools if pool is not None), *self._jobs.pids)
 
     def _connect(self) -> None:
         """Build clients and engines; none connects yet, so servers may start later."""
@@ -200,6 +202,7 @@ class Supervisor:
         self._facts_engine = make_engine(self._settings, application_name="paidup-facts-upgrade")
         self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
         self._archive_updates = self._make_archive_updates()
+        self._jobs = JobProcesses(engine, lambda: self._leads, time.monotonic)
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         self._history = self._make_history()
@@ -302,6 +305,7 @@ class Supervisor:
             PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
+            PeriodicJobs((self._jobs.keep_running,), BULK_LOOK_SECONDS, "job-processes"),
             PeriodicJobs((self._facts_upgrade.run_if_due,), name="facts-upgrade"),
             PeriodicJobs(
                 (self._archive_updates.run_if_due,),
@@ -354,6 +358,7 @@ class Supervisor:
         self._fallback.stop(GRACE_SECONDS)
         for thread in threads:
             thread.join(THREAD_STOP_SECONDS)
+        self._jobs.stop(THREAD_STOP_SECONDS)
         # After the pools, so that the changes of their last batches are published too.
         self._numbering.ask_to_stop()
         self._numbering.join(THREAD_STOP_SECONDS)

@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
+import sqlalchemy as sa
 from redis.exceptions import RedisError
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from models.bulk import APPROVAL_BYPASSED
+from models.tables import BulkPlan
 from runtime.changes.feed import waiting_seconds
 from runtime.data_loss.reports import count_missing, count_open_accepts
 from runtime.failures.canary import concerns_every_event, sqlstate_in
@@ -33,6 +36,7 @@ class DatabaseState:
     unsold: Mapping[str, int] | None = None
     archive_updates: int | None = None
     archive_updates_seconds: float | None = None
+    approvals_bypassed: int | None = None
 
 
 def read_database_state(engine: Engine) -> DatabaseState:
@@ -51,9 +55,15 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 unsold=count_without_grant(connection),
                 archive_updates=updates,
                 archive_updates_seconds=updates_seconds,
+                approvals_bypassed=_count_bypassed(connection),
             )
     except SQLAlchemyError:
         return DatabaseState()
+
+
+def _count_bypassed(connection: Connection) -> int:
+    query = sa.select(sa.func.count()).select_from(BulkPlan).where(APPROVAL_BYPASSED)
+    return int(connection.execute(query).scalar_one())
 
 
 class DatabaseStateCache:

@@ -67,7 +67,7 @@ def record_look(connection: Connection, person: Person, subject_kind: str, subje
         "begins_at": sa.func.date_trunc("hour", sa.func.now()),
     }
     opened = insert(ConsoleAuditWindow).values(window).on_conflict_do_nothing()
-    if not connection.execute(opened).rowcount:
+    if connection.execute(opened.returning(ConsoleAuditWindow.kind)).first() is None:
         return False
     audit_access(connection, actor=person.actor, action=LOOK, target=(subject_kind, subject_id))
     return True

@@ -126,14 +126,19 @@ class PageAccess:
 
     def _page_to_return_to(self, *, by_htmx: bool) -> str | None:
         if by_htmx:
-            shown = urlsplit(request.headers.get("HX-Current-URL", ""))
-            path = shown.path.removeprefix(self.site.prefix)
-            return f"{path}?{shown.query}" if shown.query else path
+            return self._shown_page()
         if request.method not in SAFE_METHODS:
             return None
-        query = request.query_string.decode("latin-1")
-        path = quote(request.path)
-        return f"{path}?{query}" if query else path
+        return quoted_page(request.path, request.query_string)
+
+    def _shown_page(self) -> str | None:
+        """Return the page into which the browser would put the response."""
+        try:
+            shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+        except ValueError:
+            return None
+        path = shown.path.removeprefix(self.site.prefix)
+        return f"{path}?{shown.query}" if shown.query else path
 
     def _refused(self, refused: PageRefused) -> Response:
         status = refused.code or 400
@@ -161,6 +166,12 @@ def _end_without_credential(connection: Connection, session: StoredSession) -> N
             target=("console_session", session.id),
             reason="its token or rule is no longer in the settings with this role",
         )
+
+
+def quoted_page(path: str, query: bytes) -> str:
+    """Return a path, which was decoded, and its query as a browser writes them."""
+    quoted = quote(path)
+    return f"{quoted}?{query.decode('latin-1')}" if query else quoted
 
 
 def unavailable() -> PageRefused:

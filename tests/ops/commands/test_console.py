@@ -1,9 +1,12 @@
 import json
+from collections.abc import Callable
 
 import pytest
 
 from ops.cli import run
 from ops.console_tokens import Role, Token, find_token, read_tokens
+from tests.ops.conftest import Paidup
+from tests.ops.console.access.people_client import OPERATOR, VIEWER, people
 
 
 def holder(setting: str, token: str) -> tuple[str, Role]:
@@ -40,9 +43,18 @@ def test_a_token_that_may_write_is_asked_for_by_its_role(
     assert holder(drawn["setting"], drawn["token"]) == ("support", Role.OPERATOR)
 
 
+def test_a_person_who_only_looks_gets_a_token_of_a_viewer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["console", "token", "sue", "--role", "viewer", "--json"]) == 0
+
+    drawn = json.loads(capsys.readouterr().out)
+    assert holder(drawn["setting"], drawn["token"]) == ("sue", Role.VIEWER)
+
+
 def test_a_role_that_does_not_exist_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["console", "token", "support", "--role", "admin"]) == 2
-    assert "'reader', 'operator'" in capsys.readouterr().err
+    assert "'reader', 'viewer', 'operator'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "a,b", "x" * 65, "\u00eb"])
@@ -67,3 +79,56 @@ def test_both_have_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> N
     assert run(["console", "token", "--help"]) == 0
 
     assert "Example:\n    paidup console token billing-app" in capsys.readouterr().out
+
+
+@pytest.mark.servers
+def test_sessions_are_listed_without_anything_secret(
+    database: str, deployed: Callable[..., None], paidup: Paidup
+) -> None:
+    deployed(DATABASE_URL=database)
+    assert "no one is logged in" in paidup("console", "sessions", "list")
+    with people(database) as console:
+        console.log_in(VIEWER)
+        (session,) = console.sessions()
+
+    listed = paidup("console", "sessions", "list")
+    (document,) = json.loads(paidup("console", "sessions", "list", "--json"))["sessions"]
+
+    assert session.id in listed
+    assert document["person"] == "sue"
+    assert document["role"] == "viewer"
+    assert session.digest not in str(document) + listed
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("by_id", [True, False])
+def test_sessions_are_ended_by_name_or_id_at_once_and_audited(
+    database: str, deployed: Callable[..., None], paidup: Paidup, *, by_id: bool
+) -> None:
+    deployed(DATABASE_URL=database)
+    with people(database) as console:
+        browser, other = console.log_in(OPERATOR), console.log_in(VIEWER)
+        first = next(each for each in console.sessions() if each.person == "ada")
+        named = first.id if by_id else "ada"
+
+        said = paidup("console", "sessions", "end", named, "--as", "ops", "--reason", "lost")
+
+        assert "ended 1 session of ada" in said
+        assert console.get(browser, "/sample").status_code == 303
+        assert console.get(other, "/sample").status_code == 200
+        entry = console.audited()[-1]
+    assert (entry.actor, entry.action) == ("cli:ops", "console.session_ended")
+    assert (entry.target_id, entry.reason) == (first.id, "lost")
+    listed = json.loads(paidup("console", "sessions", "list", "--ended", "--json"))["sessions"]
+    assert {each["ended_by"] for each in listed} == {"cli:ops", None}
+
+
+@pytest.mark.servers
+def test_ending_no_session_says_so(
+    database: str, deployed: Callable[..., None], paidup: Paidup
+) -> None:
+    deployed(DATABASE_URL=database)
+
+    paidup("console", "sessions", "end", "ada", code=1)
+
+    assert "no session of ada lasts" in paidup.err

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from billing.envelope import parse
 from billing.fetching.plan import next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
+from ops.bulk.results import ReplayResult, ReplayStatus
 from ops.export.importer import ImportRequeuer
-from ops.replay.results import ReplayResult, ReplayStatus
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
 from ops.terminal.interrupt import Interrupted
@@ -198,7 +198,7 @@ def test_broken_off_anywhere_the_same_command_does_what_is_left(
     for seed in "abc":
         elsewhere.tell("renewal", seed=seed, user=f"usr_{seed}")
     path = str(exported())
-    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 7)
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 7)
     pauses = 0
 
     class Impatient:
@@ -235,7 +235,7 @@ def test_a_file_that_is_cut_at_a_line_end_while_it_is_imported_is_not_done(
     path = exported()
     whole = path.read_bytes().splitlines(keepends=True)
     missing = 9
-    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 7)
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 7)
 
     class CutsTheFile:
         def pause(self, seconds: float) -> None:
@@ -436,7 +436,7 @@ def test_a_file_that_is_cut_while_it_is_imported_says_how_many_were_requeued(
         elsewhere.tell("renewal", seed=seed)
     path = exported()
     events, size = len(lines(path)), path.stat().st_size
-    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 1)
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 1)
     requeue = ImportRequeuer.requeue
 
     def cut_and_requeue(self: ImportRequeuer, batch: Any) -> list[ReplayResult]:

@@ -22,6 +22,8 @@ from tests.workers.waiting import until
 pytestmark = pytest.mark.servers
 
 WHY = ("--reason", "a reader was mended", "--as", "ada")
+RECORDS = ["audit_logs", "bulk_plans", "bulk_items"]
+"""Tables that say what was asked for and what became of it."""
 
 
 def events_of(
@@ -48,13 +50,13 @@ def test_settled_events_are_already_applied_and_applied_once(
     at_work: OpsEnv, paidup: Paidup
 ) -> None:
     ids = at_work.take_in(*events_of(at_work))
-    before = contents(at_work.engine, without=["audit_logs"])
+    before = contents(at_work.engine, without=RECORDS)
 
     document = replayed(paidup, *ids)
 
     assert document["counts"] == {"already applied": len(ids)}
     assert document["requeued"] == document["asked"] == len(ids)
-    assert contents(at_work.engine, without=["audit_logs"]) == before
+    assert contents(at_work.engine, without=RECORDS) == before
     settled = at_work.audited("replay.settled")
     assert {(actor, why) for actor, _, why in settled} == {("cli:ada", "a reader was mended")}
 
@@ -181,7 +183,7 @@ def test_interrupted_it_says_how_far_it_came_and_the_same_command_does_the_rest(
     events = [event for seed in "abcdefgh" for event in events_of(floor, seed=seed)]
     with yesterday(monkeypatch, unreadable=True):
         floor.take_in(*events)
-    monkeypatch.setattr("ops.replay.run.BATCH_SIZE", 10)
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 10)
     pause = Interruption.pause
 
     def ctrl_c_soon(self: Interruption, seconds: float) -> None:

@@ -23,3 +23,13 @@ def test_calls_name_the_data_folder_if_the_operator_set_it(
     calls = {line.strip() for line in said.splitlines() if "paidup " in line}
     secret = "STRIPE_WEBHOOK_SECRET=$(stripe listen --print-secret)"
     assert calls >= {f"{named}paidup send", f"{named}{secret} paidup up"}
+
+
+def test_it_says_where_to_log_in_and_with_which_token(tmp_path: Path) -> None:
+    environ = {"PAIDUP_CONSOLE_URL": "https://ops.example.com/paidup"}
+    stack = Stack(tmp_path, environ)
+
+    assert "https://ops.example.com/paidup/login (log in with a token of" in welcome(stack, environ)
+
+    stack.login_token_file = tmp_path / "console_login_token"
+    assert f"log in with the token in {tmp_path}/console_login_token" in welcome(stack, environ)

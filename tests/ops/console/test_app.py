@@ -1,4 +1,3 @@
-import gzip
 import re
 
 import pytest
@@ -89,20 +88,6 @@ def test_a_browser_at_an_unknown_path_gets_a_page_that_is_as_protected_as_any(
     assert "<h1>Nothing is here</h1>" in response.text
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert response.headers["X-Frame-Options"] == "DENY"
-
-
-def test_a_page_is_compressed_for_browsers_and_an_answer_of_the_api_is_not(
-    console: Console,
-) -> None:
-    takes = {"Accept-Encoding": "gzip"}
-
-    page = console.client.get("/login", headers=takes)
-    answer = console.client.get("/openapi.json", headers=takes)
-
-    assert page.headers["Content-Encoding"] == "gzip"
-    assert "Accept-Encoding" in page.headers["Vary"]
-    assert "<h1>Log in</h1>" in gzip.decompress(page.data).decode()
-    assert "Content-Encoding" not in answer.headers
 
 
 @pytest.mark.parametrize(

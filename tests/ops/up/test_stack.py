@@ -55,6 +55,13 @@ def status_of(url: str, *, body: bytes | None = None, token: str = "") -> int:
         return connection.getresponse().status
 
 
+def logs_in(url: str, token: str) -> bool:
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=5)) as connection:
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": url}
+        connection.request("POST", "/login", f"token={token}", form)
+        return connection.getresponse().status == 303
+
+
 def is_gone(pid: int) -> bool:
     return not command_of(pid)
 
@@ -135,6 +142,8 @@ def test_a_day_in_the_life_of_up(up: Up) -> None:
     assert status_of(read) == 401
     assert first.console_token
     assert status_of(read, token=first.console_token) == 200
+    assert logs_in(first.console_url, (up.folder / "console_login_token").read_text().strip())
+    assert not logs_in(first.console_url, first.console_token)
 
     second = up.call("up")
     assert second.returncode == 1
@@ -430,3 +439,4 @@ def test_the_operators_secret_and_address_stand(
         assert stack.console_token == "mine"
     assert not (servers_folder / "operators" / "webhook_secret").exists()
     assert not (servers_folder / "operators" / "console_token").exists()
+    assert not (servers_folder / "operators" / "console_login_token").exists()

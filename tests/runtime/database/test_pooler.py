@@ -294,7 +294,7 @@ def test_a_session_that_was_ended_within_a_transaction_is_an_outage(
     postgres_server: Postgres,
     step: Callable[[Connection], object],
 ) -> None:
-    """The pooler passes on the session's last words and adds its own, so COMMIT has two answers."""
+    """Expect two answers to COMMIT: the session's last words, and those of the pooler itself."""
     engine = engine_for(in_either_mode.url_of(database), application_name="test", pool_size=1)
     with engine.connect() as connection:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))

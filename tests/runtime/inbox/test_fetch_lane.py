@@ -12,6 +12,7 @@ from tests.runtime.inbox.entry_builders import (
     PREFIX,
     Client,
     event,
+    key_of,
     keys_of,
     let_time_pass,
     one_place_each,
@@ -35,7 +36,7 @@ def fill(inbox: Inbox, lane: FetchLane, *numbers: int) -> str | None:
     for number in numbers:
         inbox.accept(of_others(number))
     inbox.claim("drainer")
-    return lane.defer("drainer", [Deferred(key=f"evt_{number}") for number in numbers]).wake
+    return lane.defer("drainer", [Deferred(key=key_of(number)) for number in numbers]).wake
 
 
 class TestMoving:

@@ -13,6 +13,7 @@ from tests.runtime.inbox.entry_builders import (
     PREFIX,
     Client,
     event,
+    key_of,
     keys_of,
     let_time_pass,
     one_place_each,
@@ -64,7 +65,7 @@ def test_bodies_of_settled_events_give_way_to_new_events_without_a_supervisor(
 
     assert inbox.accept(event(30)).status == "accepted"
 
-    assert client.hkeys(f"{PREFIX}event:body") == [b"evt_30"]
+    assert client.hkeys(f"{PREFIX}event:body") == [key_of(30).encode()]
     assert client.hget(f"{PREFIX}settled:state", "bytes") == b"0"
 
 

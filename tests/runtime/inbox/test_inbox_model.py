@@ -25,6 +25,7 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    key_of,
     keys_of,
     let_time_pass,
     one_place_each,
@@ -56,7 +57,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def accept(self, number: int) -> None:
-        key = f"evt_{number}"
+        key = key_of(number)
         known = key in self.pending or key in self.done
 
         accepted = self.inbox.accept(_event(number))
@@ -68,7 +69,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, lane=LANES)
     def requeue(self, number: int, lane: Lane) -> None:
-        key = f"evt_{number}"
+        key = key_of(number)
 
         accepted = self.inbox.requeue(_event(number), lane=lane)
 
@@ -98,7 +99,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, numbers=st.sets(NUMBERS))
     def finish(self, owner: str, numbers: set[int]) -> None:
-        keys = {f"evt_{number}" for number in numbers}
+        keys = {key_of(number) for number in numbers}
 
         closed = self.inbox.finish(owner, settled(sorted(keys)))
 
@@ -118,7 +119,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, numbers=st.sets(NUMBERS), lane=st.none() | LANES)
     def park(self, owner: str, numbers: set[int], lane: Lane | None) -> None:
-        keys = {f"evt_{number}" for number in numbers}
+        keys = {key_of(number) for number in numbers}
         parked = [
             Parked(key=key, delay_seconds=2, charged=True, error="locked", lane=lane)
             for key in sorted(keys)
@@ -153,14 +154,22 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        expired = {
-            owner
-            for owner, score in self.client.zrange(f"{PREFIX}claims", 0, -1, withscores=True)
-            if score / 1000 <= self.client.time()[0]
-        }
+        before, ends = self._clock(), self._leases()
         assert self.inbox.sweep().healed == 0
-        for owner in expired:
-            self.held.pop(owner.decode(), None)
+        left, after = self._leases().keys(), self._clock()
+
+        assert {owner for owner, end in ends.items() if end > after} <= left
+        assert not {owner for owner, end in ends.items() if end <= before} & left
+        for owner in ends.keys() - left:
+            self.held.pop(owner, None)
+
+    def _leases(self) -> dict[str, float]:
+        ends = self.client.zrange(f"{PREFIX}claims", 0, -1, withscores=True)
+        return {owner.decode(): end for owner, end in ends}
+
+    def _clock(self) -> int:
+        seconds, microseconds = self.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     @invariant()
     def every_event_is_in_one_place(self) -> None:

@@ -24,6 +24,7 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    key_of,
     keys_of,
     one_place_each,
 )
@@ -110,9 +111,9 @@ def test_events_of_different_customers_share_a_call_and_each_is_in_its_own_queue
 
     assert statuses(outcomes) == ["accepted"] * 5
     assert inbox.backlog().counters["accepted"] == 6
-    queues = {f"evt_{n}": [f"{PREFIX}queue:live|{partition_of(n)}"] for n in range(1, 6)}
+    queues = {key_of(n): [f"{PREFIX}queue:live|{partition_of(n)}"] for n in range(1, 6)}
     assert one_place_each(client).items() >= queues.items()
-    assert sorted(keys_of(inbox.claim("owner"))) == [f"evt_{n}" for n in range(6)]
+    assert sorted(keys_of(inbox.claim("owner"))) == [key_of(n) for n in range(6)]
 
 
 def partition_of(number: int) -> str:

@@ -12,6 +12,8 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    in_order,
+    key_of,
     keys_of,
     settled,
 )
@@ -26,7 +28,7 @@ def recent(client: Client) -> RecentEvents:
 
 def settle(inbox: Inbox, numbers: range, *, padding: int = 0) -> None:
     for number in numbers:
-        inbox.accept(event(number, customer=f"cus_{number}", padding=padding))
+        inbox.accept(event(number, customer=f"cus_{in_order(number)}", padding=padding))
     while (claim := inbox.claim("owner")).entries:
         inbox.finish("owner", settled(keys_of(claim), first=numbers.start))
 
@@ -82,7 +84,11 @@ def test_a_thousand_are_remembered_however_old_and_older_ones_go(
 
     left = recent.settled()
 
-    assert (len(left), left[-1].event_id, len(recent.survey().newest)) == (1000, "evt_1100", NEWEST)
+    assert (len(left), left[-1].event_id, len(recent.survey().newest)) == (
+        1000,
+        key_of(1100),
+        NEWEST,
+    )
 
 
 def test_nothing_is_dropped_while_the_database_was_not_seen_to_have_it(
@@ -107,8 +113,8 @@ def test_workers_drop_what_is_old_when_they_settle_more(
     forget_times(client, older_by_seconds=61)
     settle(inbox, range(30, 31))
 
-    assert bodies(client) == {"evt_30"}
-    assert client.hkeys(f"{PREFIX}event:meta") == [b"evt_30"]
+    assert bodies(client) == {key_of(30)}
+    assert client.hkeys(f"{PREFIX}event:meta") == [key_of(30).encode()]
 
 
 def test_without_a_supervisor_no_body_is_kept(inbox: Inbox, client: Client) -> None:
@@ -124,7 +130,7 @@ def test_bodies_take_no_more_memory_than_allowed_and_the_oldest_go_first(
     client.hset(f"{PREFIX}settled:state", "most_bytes", 25_000)
     settle(inbox, range(11, 21), padding=5000)
 
-    assert bodies(client) == {"evt_17", "evt_18", "evt_19", "evt_20"}
+    assert bodies(client) == {key_of(number) for number in range(17, 21)}
     assert int(client.hget(f"{PREFIX}settled:state", "bytes")) == sum(
         client.hstrlen(f"{PREFIX}event:body", key) for key in bodies(client)
     )
@@ -218,7 +224,7 @@ def test_events_since_a_time_enter_the_inbox_again_with_their_bodies(
     }
     assert event(4, customer="cus_4").body in {each.body for each in entries}
     inbox.finish("owner", settled(each.key for each in entries))
-    assert bodies(client) == {f"evt_{number}" for number in range(1, 7)}
+    assert bodies(client) == {key_of(number) for number in range(1, 7)}
 
 
 def test_an_event_requeued_is_found_by_a_duplicate(inbox: Inbox, recent: RecentEvents) -> None:

@@ -24,3 +24,11 @@ def prefixed(database: str) -> Iterator[PeopleConsole]:
     """A console below a prefix, whose proxy takes the prefix away."""
     with people(database, HTTPS, PAIDUP_CONSOLE_URL=f"{HTTPS}/paidup") as console:
         yield console
+
+
+@pytest.fixture
+def exposed(database: str) -> Iterator[PeopleConsole]:
+    """A console at plain http, where others can read along."""
+    url = "http://ops.internal:8001"
+    with people(database, url, PAIDUP_CONSOLE_URL=url, PAIDUP_CONSOLE_INSECURE="1") as console:
+        yield console

@@ -34,7 +34,9 @@ class Element:
                 yield child
             else:
                 yield from child.texts()
-                yield " " if child.tag in ("td", "th", "li", "dd", "dt", "p", "option") else ""
+                yield (
+                    " " if child.tag in ("td", "th", "li", "dd", "dt", "p", "option", "br") else ""
+                )
 
     def walk(self) -> "Iterator[Element]":
         """Yield every element inside, in the order of the page."""

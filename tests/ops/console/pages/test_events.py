@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
@@ -118,8 +119,13 @@ class TestFind:
         books.tell("first_paid")
         books.record([stated(1, "product.updated")])
 
-        given = {"type": "product.updated", "outcome": "ignored", "reason": "unknown_type"}
-        page = client.get("/events", **given, since="1h")
+        given: dict[str, Any] = {
+            "type": "product.updated",
+            "outcome": "ignored",
+            "reason": "unknown_type",
+            "since": "1h",
+        }
+        page = client.get("/events", **given)
 
         assert [row[-1] for row in page.main.rows()] == ["evt_0001"]
         assert "does not read events of type product.updated" in page.text
@@ -144,7 +150,7 @@ class TestFind:
         ids=str,
     )
     def test_what_is_wrong_with_the_form_is_said_and_kept(
-        self, client: PageClient, given: dict[str, str]
+        self, client: PageClient, given: dict[str, Any]
     ) -> None:
         page = client.get("/events", **given)
 

@@ -9,6 +9,7 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    key_of,
     keys_of,
     let_time_pass,
     one_place_each,
@@ -250,4 +251,4 @@ def test_order_of_acceptance_is_the_order_of_claims(inbox: Inbox, client: Client
         inbox.accept(event(number, customer=f"cus_{9 - number}"))
         let_time_pass(client, 1)
 
-    assert keys_of(inbox.claim("owner")) == [f"evt_{n}" for n in range(5)]
+    assert keys_of(inbox.claim("owner")) == [key_of(n) for n in range(5)]

@@ -11,6 +11,7 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    key_of,
     keys_of,
     let_time_pass,
     one_place_each,
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.servers
 
 HOT = "cus_0"
 """Of customers whose oldest events came within one millisecond, this one is claimed first."""
+
+
+def move_all_into_one_millisecond(client: Client) -> None:
+    """Move all times of the inbox, as if it had a very coarse clock."""
+    for name in client.scan_iter(f"{PREFIX}*", _type="zset"):
+        client.zadd(name, dict.fromkeys(client.zrange(name, 0, -1), 1))
 
 
 def test_nothing_due_gives_nothing_and_ends_the_registration(inbox: Inbox) -> None:
@@ -66,6 +73,16 @@ def test_a_batch_has_at_most_so_many_events(inbox: Inbox) -> None:
     assert len(inbox.claim("owner", max_events=5).entries) == 5
 
 
+def test_events_of_one_millisecond_are_claimed_in_the_order_of_their_numbers(
+    inbox: Inbox, client: Client
+) -> None:
+    for number in range(8, 102):
+        inbox.accept(event(number))
+    move_all_into_one_millisecond(client)
+
+    assert keys_of(inbox.claim("owner", max_events=200)) == [key_of(n) for n in range(8, 102)]
+
+
 def test_a_partition_gets_a_quarter_of_a_batch_while_others_wait(inbox: Inbox) -> None:
     for number in range(20):
         inbox.accept(event(number, customer=HOT))
@@ -74,7 +91,7 @@ def test_a_partition_gets_a_quarter_of_a_batch_while_others_wait(inbox: Inbox) -
 
     claimed = keys_of(inbox.claim("owner", max_events=12))
 
-    assert claimed == [f"evt_{number}" for number in (0, 1, 2, *range(20, 26))]
+    assert claimed == [key_of(number) for number in (0, 1, 2, *range(20, 26))]
 
 
 def test_a_partition_gets_a_quarter_of_the_bytes_while_others_wait(inbox: Inbox) -> None:
@@ -85,7 +102,7 @@ def test_a_partition_gets_a_quarter_of_the_bytes_while_others_wait(inbox: Inbox)
 
     claimed = keys_of(inbox.claim("owner", max_bytes=24_000))
 
-    assert claimed == [f"evt_{number}" for number in (0, 1, *range(4, 8))]
+    assert claimed == [key_of(number) for number in (0, 1, *range(4, 8))]
 
 
 def test_a_partition_gets_the_whole_batch_while_no_other_waits(inbox: Inbox) -> None:

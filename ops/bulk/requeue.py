@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection, Engine
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from models.tables import AuditLog
-from ops.replay.results import ReplayResult, ReplayStatus
-from ops.replay.targets import Target
+from ops.bulk.results import ReplayResult, ReplayStatus
+from ops.bulk.targets import Target
 from ops.terminal.formats import format_time
 from runtime.broker import Publish
 from runtime.event_body import parse
@@ -52,6 +52,8 @@ class Requeuer:
     reason: str
     mark: int
     """The newest audit id at the time of the request."""
+    plan: int | None = None
+    """The bulk plan that asks, which the audit names."""
 
     def requeue(self, targets: Sequence[Target]) -> list[ReplayResult]:
         """Requeue each of a few targets; after COMMIT, send the wake-ups."""
@@ -111,6 +113,7 @@ class Requeuer:
             "target_id": target.key,
             "event_id": event_id_of(target.key),
             "reason": self.reason,
+            **({} if self.plan is None else {"after": {"bulk_plan": self.plan}}),
         }
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from billing.envelope import parse
-from ops.replay.preview import NetChanges, ReplayPreview, ReplayPreviewer
-from ops.replay.results import ReplayStatus
-from ops.replay.targets import Target
+from ops.bulk.preview import NetChanges, ReplayPreview, ReplayPreviewer
+from ops.bulk.results import ReplayStatus
+from ops.bulk.targets import Target
 from ops.samples.scenario import Event
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
@@ -76,7 +76,7 @@ def test_it_tells_what_the_replay_then_does(floor: OpsEnv, monkeypatch: pytest.M
 def test_parties_that_share_a_set_are_previewed_as_if_alone_and_a_chain_as_one(
     floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.replay.preview.BATCH_SIZE", 2)
+    monkeypatch.setattr("ops.bulk.preview.BATCH_SIZE", 2)
     first = floor.books.compose("renewal", seed="a").events
     second = floor.books.compose("renewal", seed="b", user="usr_2").events
     mixed = [event for pair in zip(first, second, strict=True) for event in pair]
@@ -85,9 +85,9 @@ def test_parties_that_share_a_set_are_previewed_as_if_alone_and_a_chain_as_one(
     sizes: list[int] = []
     preview = Ledger.preview
 
-    def counted(ledger: Ledger, deliveries: list[object]) -> object:
+    def counted(ledger: Ledger, deliveries: list[object], lock_seconds: float) -> object:
         sizes.append(len(deliveries))
-        return preview(ledger, deliveries)  # type: ignore[arg-type]  # passed on as it came
+        return preview(ledger, deliveries, lock_seconds)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(Ledger, "preview", counted)
     seen = preview_replay(floor, *settled(*mixed))

@@ -19,6 +19,9 @@ class ReplayStatus(StrEnum):
     EXCLUDED = "excluded"
     """It came from a file, and an operator discarded it, here or in the source database."""
     RESOLVED_ELSEWHERE = "resolved elsewhere"
+    CHANGED = "changed meanwhile"
+    """It is not what it was when the plan was made, and is left alone."""
+    DISCARDED = "discarded"
     QUEUED = "queued"
     ALREADY_QUEUED = "already queued"
     """Another operator's replay of it is queued, or was settled just now."""
@@ -41,6 +44,8 @@ DONE: Final = frozenset(
         ReplayStatus.ALREADY_SETTLED,
         ReplayStatus.EXCLUDED,
         ReplayStatus.RESOLVED_ELSEWHERE,
+        ReplayStatus.CHANGED,
+        ReplayStatus.DISCARDED,
         ReplayStatus.QUEUED,
     }
 )

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from ops.bulk.results import DONE, ReplayResult, ReplayResults, ReplayStatus
+from ops.bulk.run import BATCH_SIZE, WINDOW, Pace, Replay, status_of_trace, why_it_waits
+from ops.bulk.targets import Target
 from ops.queries.replay_results import ReplayTrace
-from ops.replay.results import DONE, ReplayResult, ReplayResults, ReplayStatus
-from ops.replay.run import BATCH_SIZE, WINDOW, Pace, Replay, status_of_trace, why_it_waits
-from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
 from runtime.database.engine import engine_for
 from runtime.inbox import encoding as codec
@@ -200,7 +200,7 @@ def test_a_second_copy_of_an_event_waits_for_the_first(monkeypatch: pytest.Monke
     settled = ReplayTrace(
         action="replay.settled", actor="x", after={"outcome": "applied"}, reason=""
     )
-    monkeypatch.setattr("ops.replay.run.find_traces", lambda *_: {"evt_0": settled})
+    monkeypatch.setattr("ops.bulk.run.find_traces", lambda *_: {"evt_0": settled})
     engine = sa.create_engine("sqlite://")
     monkeypatch.setattr(run.replay, "engine", engine)
 

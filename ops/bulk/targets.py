@@ -17,11 +17,9 @@ from models.tables import DeadLetter, StripeEvent
 from ops.errors import CommandFailed
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, parties_named, settled_ids
-from ops.queries.parties import configured_realms
 from ops.terminal.formats import TimeParam, check_time_range
 from ops.terminal.output import add_options
 from runtime.database.one_of import one_of
-from runtime.settings import Settings
 
 DEAD: Final = "dead"
 MANY: Final = 20
@@ -144,7 +142,9 @@ def choose_letters(
     return [Target(key=key, is_dead_letter=True) for key in reversed(keys)]
 
 
-def choose_events(connection: Connection, settings: Settings, selection: Selection) -> list[Target]:
+def choose_events(
+    connection: Connection, realms: Sequence[Realm], selection: Selection
+) -> list[Target]:
     """Return the selected settled events and dead letters, dead letters first.
 
     Raises:
@@ -157,9 +157,9 @@ def choose_events(connection: Connection, settings: Settings, selection: Selecti
     dead: list[str] = []
     settled: list[str] = []
     if only_dead or (wanted.outcome is None and not wanted.unfetched):
-        dead = find_dead_letter_keys(connection, wanted, OPEN, realms=configured_realms(settings))
+        dead = find_dead_letter_keys(connection, wanted, OPEN, realms=realms)
     if not only_dead:
-        settled = settled_ids(connection, wanted, parties_named(connection, settings, wanted))
+        settled = settled_ids(connection, wanted, parties_named(connection, realms, wanted))
     if not dead and not settled:
         raise CommandFailed("no settled event and no dead letter matches: nothing was changed")
     letters = frozenset(dead)

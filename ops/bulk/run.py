@@ -12,10 +12,10 @@ from typing import Final, Generic, TypeVar
 
 from sqlalchemy.engine import Engine
 
+from ops.bulk.results import ReplayResult, ReplayResults, ReplayStatus
+from ops.bulk.targets import Target
 from ops.errors import first_line
 from ops.queries.replay_results import DEAD_LETTERED, RESOLVED, ReplayTrace, find_traces
-from ops.replay.results import ReplayResult, ReplayResults, ReplayStatus
-from ops.replay.targets import Target
 from ops.terminal.interrupt import Interrupted
 from runtime.inbox.entries import Backlog, Lane, PeekedEvent
 from runtime.inbox.inbox import Inbox

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from billing.envelope import Envelope, parse
+from ops.bulk.requeue import Requeuer
+from ops.bulk.results import ReplayStatus
+from ops.bulk.targets import Target
 from ops.queries.replay_results import current_mark
-from ops.replay.requeue import Requeuer
-from ops.replay.results import ReplayStatus
-from ops.replay.targets import Target
 from ops.samples.scenario import Event
 from runtime.inbox.entries import Accepted
 from runtime.inbox.inbox import Inbox

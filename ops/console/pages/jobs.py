@@ -1,0 +1,234 @@
+"""The pages of bulk plans and the jobs that run them: what they would do, do and did, and control.
+
+made -> previewed -> started (or approved by a second person) -> done, pause and cancel between
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from flask import Blueprint, Response, abort, request, url_for
+from sqlalchemy import Connection, Engine
+
+from billing.text import storable
+from models.bulk import ITEM_STATES
+from ops.bulk import control
+from ops.bulk.plans import (
+    By,
+    Difference,
+    Item,
+    Plan,
+    PlanRefused,
+    list_plans,
+    read_differences,
+    read_items,
+    read_plan,
+)
+from ops.console.access.people import current_person, require
+from ops.console.pages.field_changes import FieldChange, field_changes
+from ops.console.pages.frame import Frame
+from ops.console.pages.list_forms import lead_to
+from ops.console_tokens import Role
+
+_PLANS: Final = 50
+_ITEMS: Final = 50
+_DIFFERENCES: Final = 25
+_UNDER_WAY: Final = frozenset({"previewing", "running"})
+_HIGHEST: Final = 2**63 - 1
+_UNNAMED: Final = re.compile(
+    r"(?P<key>\S+) would take access from or move money of (?P<users>.+), whom the preview did not"
+)
+"""The reason of a job that paused by itself (``ops.bulk.job``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a job that paused asks: may it act on these users, or is the event to be left out?"""
+
+    event: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPlan:
+    """A plan with a part of its preview and of its events."""
+
+    plan: Plan
+    differences: tuple[tuple[Difference, tuple[FieldChange, ...]], ...]
+    more_differences: int | None
+    items: tuple[Item, ...]
+    more_items: int | None
+    needs_approval: bool
+    question: Question | None
+
+    @property
+    def ended(self) -> int:
+        """The events that have a result."""
+        return sum(self.plan.counts.values())
+
+    @property
+    def per_second(self) -> float | None:
+        """The events that got a result in a second, on average since the start."""
+        if self.plan.started_at is None or not self.ended:
+            return None
+        until = self.plan.ended_at or self.plan.heartbeat_at or datetime.now(UTC)
+        seconds = (until - self.plan.started_at).total_seconds()
+        return self.ended / seconds if seconds > 0 else None
+
+
+def job_pages(frame: Frame, engine: Engine) -> Blueprint:
+    """Return the routes of plans; they are changed by the engine."""
+    pages = Blueprint("jobs", __name__)
+    frame.add_to_navigation("Jobs", "jobs.show_all")
+    jobs = Jobs(frame, engine)
+
+    @pages.get("/jobs")
+    def show_all() -> Response:
+        before = _position("before")
+        found = frame.read(
+            lambda connection: list_plans(connection, limit=_PLANS + 1, before=before or None)
+        )
+        return frame.render(
+            "jobs/show_all.html",
+            plans=found[:_PLANS],
+            older=found[_PLANS - 1].id if len(found) > _PLANS else None,
+            newest=not before,
+            live=any(each.state in _UNDER_WAY for each in found),
+        )
+
+    @pages.get("/jobs/<int:plan>")
+    def show(plan: int) -> Response:
+        return jobs.show(plan)
+
+    @pages.post("/jobs/<int:plan>")
+    def change(plan: int) -> Response:
+        require(Role.OPERATOR)
+        return jobs.change(plan, request.form.get("do", ""))
+
+    return pages
+
+
+class Jobs:
+    """Shows one plan and carries out what a person wants with it."""
+
+    def __init__(self, frame: Frame, engine: Engine) -> None:
+        self._frame = frame
+        self._engine = engine
+
+    def show(self, plan: int, *, errors: Sequence[str] = (), status: int = 200) -> Response:
+        """Return the page of a plan."""
+        states = [state for state in request.args.getlist("state") if state in ITEM_STATES]
+        after, differ_after = _position("after"), _position("differ_after")
+        takes = "takes" in request.args
+
+        def read(connection: Connection) -> ShownPlan | None:
+            try:
+                found = read_plan(connection, min(plan, _HIGHEST))
+            except PlanRefused:
+                return None
+            items = read_items(
+                connection, plan, after=after, limit=_ITEMS + 1, states=tuple(states)
+            )
+            rows = read_differences(
+                connection, plan, after=differ_after, limit=_DIFFERENCES + 1, takes_only=takes
+            )
+            return self._shown(found, items, rows)
+
+        shown = self._frame.read(read)
+        if shown is None:
+            abort(404, "There is no plan with this number; Jobs lists all of them.")
+        return self._frame.render(
+            "jobs/show.html",
+            status=status,
+            shown=shown,
+            plan=shown.plan,
+            errors=errors,
+            live=shown.plan.state in _UNDER_WAY or shown.plan.state == "waiting",
+            states=ITEM_STATES,
+            chosen_state=states[0] if states else "",
+            takes=takes,
+            is_maker=control.person_of(shown.plan.actor)
+            == control.person_of(current_person().actor),
+        )
+
+    def change(self, plan: int, action: str) -> Response:
+        """Return the answer to a button: the plan's page, or what keeps it from being done."""
+        act = self._actions().get(action) or abort(400, "The form names no action.")
+        reason = storable(request.form.get("reason", "")).strip() or None
+        try:
+            act(plan, By(actor=current_person().actor, reason=reason))
+        except PlanRefused as error:
+            return self.show(plan, errors=(str(error),), status=409)
+        except ValueError as error:
+            return self.show(plan, errors=(str(error),), status=422)
+        return lead_to(url_for("jobs.show", plan=plan))
+
+    def _actions(self) -> Mapping[str, Callable[[int, By], object]]:
+        return {
+            "preview": lambda plan, _: control.start_preview(self._engine, plan),
+            "stop_preview": lambda plan, _: control.stop_preview(self._engine, plan),
+            "start": self._start,
+            "approve": lambda plan, by: control.approve(self._engine, plan, by),
+            "pause": lambda plan, by: control.pause(self._engine, plan, by),
+            "resume": self._resume,
+            "cancel": lambda plan, by: control.cancel(self._engine, plan, by),
+        }
+
+    def _start(self, plan: int, by: By) -> None:
+        control.start(
+            self._engine,
+            plan,
+            by,
+            approval_above=self._frame.settings.approval_above,
+            rate=_rate(),
+        )
+
+    def _resume(self, plan: int, by: By) -> None:
+        answers = control.Answers(allow=_lines("allow"), skip=_lines("skip"))
+        control.resume(self._engine, plan, by, answers)
+
+    def _shown(self, plan: Plan, items: Sequence[Item], rows: Sequence[Difference]) -> ShownPlan:
+        above = self._frame.settings.approval_above
+        more = len(rows) > _DIFFERENCES
+        return ShownPlan(
+            plan=plan,
+            differences=tuple(
+                (row, field_changes(row.before, row.after, row.user_id))
+                for row in rows[:_DIFFERENCES]
+            ),
+            more_differences=rows[_DIFFERENCES - 1].position if more else None,
+            items=tuple(items[:_ITEMS]),
+            more_items=items[_ITEMS - 1].position if len(items) > _ITEMS else None,
+            needs_approval=control.needs_approval(plan, above),
+            question=read_question(plan),
+        )
+
+
+def read_question(plan: Plan) -> Question | None:
+    """Return what a paused job asks, None if a person paused it."""
+    asked = _UNNAMED.match(plan.state_reason or "") if plan.state == "paused" else None
+    if asked is None:
+        return None
+    return Question(event=asked["key"], users=tuple(asked["users"].split(", ")))
+
+
+def _position(name: str) -> int:
+    """Return a position in a list from the query, 0 for anything else."""
+    text = request.args.get(name, "")
+    return min(int(text), _HIGHEST) if re.fullmatch(r"[0-9]{1,19}", text) else 0
+
+
+def _rate() -> float | None:
+    text = request.form.get("rate", "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", text) or float(text) <= 0:
+        raise ValueError(f"“{text}” is no number of events a second, such as 50.")
+    return float(text)
+
+
+def _lines(name: str) -> tuple[str, ...]:
+    lines = (storable(line).strip() for line in request.form.get(name, "").splitlines())
+    return tuple(dict.fromkeys(line for line in lines if line))

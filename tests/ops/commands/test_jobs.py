@@ -1,0 +1,111 @@
+"""``paidup jobs``, and the commands that run plans of their own."""
+
+import json
+
+import pytest
+
+from ops.bulk import control
+from tests.ops.bulk.plan_builders import BOB, plan_now, planned, previewed, started
+from tests.ops.conftest import Paidup
+from tests.ops.ops_env import OpsEnv, yesterday
+
+pytestmark = pytest.mark.servers
+WHY = ("--reason", "its reader was mended", "--as", "ada")
+
+
+@pytest.fixture
+def letters(at_work: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Dead letters of one purchase, which today's release reads; workers run meanwhile."""
+    monkeypatch.setattr("ops.commands.jobs.Interruption", lambda: at_work_pause(at_work))
+    with yesterday(monkeypatch, unreadable=True):
+        return at_work.take_in(*at_work.books.compose("onetime").events)
+
+
+class at_work_pause:  # noqa: N801 - it stands for the class that it replaces
+    def __init__(self, floor: OpsEnv) -> None:
+        self.pause = floor.work
+
+
+def test_a_plan_is_listed_shown_run_and_over(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str]
+) -> None:
+    plan = planned(at_work)
+    previewed(at_work, plan)
+
+    assert "previewed" in paidup("jobs", "list")
+    shown = paidup("jobs", "show", "1")
+    assert "usr_1" in shown
+    assert plan.fingerprint in shown
+    said = paidup("jobs", "run", "1", *WHY)
+
+    assert f"{len(letters)} of {len(letters)} ({len(letters)} applied)" in said
+    document = json.loads(paidup("jobs", "list", "--json"))
+    assert [(each["state"], each["done"]) for each in document["plans"]] == [("done", len(letters))]
+    assert json.loads(paidup("jobs", "list", "--open", "--json"))["plans"] == []
+    assert json.loads(paidup("jobs", "show", "1", "--json"))["differences"]
+
+
+def test_run_makes_the_preview_that_was_asked_for(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str]
+) -> None:
+    plan = planned(at_work)
+    control.start_preview(at_work.engine, plan.id)
+
+    paidup("jobs", "run", "1")
+
+    assert plan_now(at_work, plan.id).state == "previewed"
+    assert set(at_work.letters().values()) == {"open"}
+
+
+def test_pause_resume_and_cancel_say_the_state(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str]
+) -> None:
+    started(at_work, planned(at_work))
+
+    assert "paused: its reader was mended" in paidup("jobs", "pause", "1", *WHY)
+    assert "running" in paidup("jobs", "resume", "1", *WHY)
+    assert "cancelled" in paidup("jobs", "cancel", "1", *WHY)
+    paidup("jobs", "run", "1", *WHY, code=1)
+    assert "cannot start plan 1, it is cancelled" in paidup.err
+    paidup("jobs", "show", "9", code=1)
+    assert "there is no plan 9" in paidup.err
+
+
+@pytest.mark.parametrize(
+    "command", [("dead", "replay", "--all"), ("dead", "discard", "--all"), ("replay", "--all")]
+)
+def test_above_the_limit_a_command_waits_for_a_second_person_or_says_that_it_goes_alone(
+    at_work: OpsEnv,
+    paidup: Paidup,
+    letters: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("PAIDUP_APPROVAL_ABOVE", "2")
+
+    paidup(*command, *WHY, code=1)
+    assert "jobs approve 1" in paidup.err
+    assert set(at_work.letters().values()) == {"open"}
+    paidup("jobs", "run", "1", *WHY, code=1)
+    assert plan_now(at_work, 1).state == "waiting"
+    paidup("jobs", "approve", "1", "--as", "ada", code=1)
+    assert "running" in paidup("jobs", "approve", "1", "--as", "bob")
+    control.cancel(at_work.engine, 1, BOB)
+    paidup(*command, "--alone", *WHY)
+
+    assert "open" not in at_work.letters().values()
+    assert floor_bypassed(at_work) == [("cli:ada", "2", "its reader was mended")]
+
+
+def floor_bypassed(floor: OpsEnv) -> list[tuple[str, str, str | None]]:
+    return floor.audited("bulk_plan.approval_bypassed")
+
+
+def test_a_command_keeps_its_plan_with_every_result(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str]
+) -> None:
+    paidup("dead", "replay", letters[0], *WHY)
+
+    plan = plan_now(at_work, 1)
+    assert (plan.state, plan.said) == ("done", {"ids": [letters[0]], "events": 1})
+    assert at_work.scalars("SELECT said FROM bulk_items") == ["applied"]

@@ -1,0 +1,29 @@
+"""Whether a second person exists where bulk actions need one."""
+
+import pytest
+
+from ops.console.tokens import Role, hashed_entry
+from ops.doctor.check_operators import check_operators
+from runtime.settings import Settings
+
+ADA = hashed_entry("ada", Role.OPERATOR, "pdt_a")
+BOB = hashed_entry("bob", Role.OPERATOR, "pdt_b")
+APPLICATION = hashed_entry("shop", Role.READER, "pdt_s")
+
+
+def levels(tokens: tuple[str, ...], **environ: str) -> list[str]:
+    settings = Settings.from_env({"PAIDUP_CONSOLE_TOKENS": ",".join(tokens), **environ})
+    return [str(finding.level) for finding in check_operators(settings)]
+
+
+def test_without_approvals_nothing_is_said() -> None:
+    assert levels(()) == []
+
+
+@pytest.mark.parametrize("tokens", [(), (ADA,), (ADA, APPLICATION), (ADA, ADA)])
+def test_fewer_than_two_operators_are_a_warning(tokens: tuple[str, ...]) -> None:
+    assert levels(tokens, PAIDUP_APPROVAL_ABOVE="100") == ["warning"]
+
+
+def test_two_operators_are_enough() -> None:
+    assert levels((ADA, BOB), PAIDUP_APPROVAL_ABOVE="100") == ["ok"]
