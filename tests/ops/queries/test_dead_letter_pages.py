@@ -142,7 +142,7 @@ def test_a_group_holds_the_letters_that_failed_alike(engine: Engine) -> None:
 def test_only_letters_whose_payload_names_the_object_are_about_it(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    """Terms are in lower case, so another customer may have the same term."""
+    """Give another customer the same term: terms are in lower case."""
     monkeypatch.setattr(dead_letter_pages, "FEW", few)
     with engine.begin() as connection:
         mine, other = letter("evt_1"), letter("evt_2", payload=BODY % "cus_I")
