@@ -49,7 +49,7 @@ from runtime.database.one_of import one_of
 FEW: Final = 1500
 """The number of events up to which all that can match are found first."""
 
-_PROBED_AT_ONCE: Final = 3000
+_PROBED_AT_ONCE: Final = 1500
 """The rows of a page for each of which its facts are looked up."""
 
 _BY_NUMBER: Final = ("settlement",)

@@ -167,7 +167,11 @@ class _Reading(Generic[T]):
         rows = self._some(self._listing.searched_at_once).subquery()
         matching = aliased(self._listing.model, rows, adapt_on_names=True)
         query = select(*rows.c).where(*filters(matching))
-        return self._ordered(query, rows.c).limit(literal_column(str(limit)))
+        branches = self._listing.branches
+        # The order of the rows as they come, so that no sort reads all of them.
+        pinned = branches[0].pinned if len(branches) == 1 else {}
+        ordered = self._ordered(query, rows.c, (*pinned, *self._listing.order))
+        return ordered.limit(literal_column(str(limit)))
 
     def last_searched(self, connection: Connection) -> Sequence[Any] | None:
         """Return the key of the last row that is looked at if there are more; its time last."""
