@@ -4,7 +4,7 @@ from typing import Any
 from sqlalchemy import Computed, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, one_of
+from models.base import BY_PREFIX, Base, one_of
 
 STATES = ("open", "replayed", "discarded")
 
@@ -27,6 +27,7 @@ class DeadLetter(Base):
     __table_args__ = (
         one_of("state", STATES),
         Index("dead_letters_state_idx", "state", "last_failed_at", "event_id"),
+        Index("dead_letters_prefix_idx", "event_id", postgresql_ops={"event_id": BY_PREFIX}),
         Index("dead_letters_group_idx", "state", "error_group", "last_failed_at", "event_id"),
         Index("dead_letters_first_failed_at_idx", "state", "error_group", "first_failed_at"),
     )

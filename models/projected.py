@@ -142,6 +142,9 @@ class UserEntitlement(Base):
             "user_entitlements_plan_code_idx",
             "plan_code",
             "user_id",
+            "source",
+            "realm",
+            postgresql_include=["expires_at"],
             postgresql_where=text("active"),
         ),
         Index(

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, one_of
+from models.base import BY_PREFIX, Base, one_of
 
 STATEMENT_KINDS = ("grant", "grant_ended", "link", "link_ended")
 
@@ -23,11 +23,12 @@ class StoredStatement(Base):
         one_of("kind", STATEMENT_KINDS),
         CheckConstraint("reason ~ '[^[:space:]]'", name="reason"),
         CheckConstraint("actor ~ '[^[:space:]]'", name="actor"),
+        Index("operator_statements_subject_idx", "subject", postgresql_ops={"subject": BY_PREFIX}),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    subject: Mapped[str] = mapped_column(index=True)
+    subject: Mapped[str]
     realm: Mapped[str]
     user_id: Mapped[str] = mapped_column(index=True)
     target: Mapped[str | None] = mapped_column(index=True)

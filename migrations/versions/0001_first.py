@@ -266,8 +266,8 @@ CREATE TABLE user_entitlements (
 CREATE INDEX user_entitlements_expires_at_idx ON user_entitlements (expires_at)
     WHERE expires_at IS NOT NULL;
 CREATE INDEX user_entitlements_party_idx ON user_entitlements (party, archive);
-CREATE INDEX user_entitlements_plan_code_idx ON user_entitlements (plan_code, user_id)
-    WHERE active;
+CREATE INDEX user_entitlements_plan_code_idx ON user_entitlements
+    (plan_code, user_id, source, realm) INCLUDE (expires_at) WHERE active;
 CREATE INDEX user_entitlements_given_idx ON user_entitlements
     (user_id, hashtextextended(entitlements::text, hash_array_extended(per_seat, 0)), expires_at)
     WHERE active;
@@ -343,7 +343,7 @@ CREATE TABLE operator_statements (
     CONSTRAINT operator_statements_reason_check CHECK (reason ~ '[^[:space:]]'),
     CONSTRAINT operator_statements_actor_check CHECK (actor ~ '[^[:space:]]')
 );
-CREATE INDEX operator_statements_subject_idx ON operator_statements (subject);
+CREATE INDEX operator_statements_subject_idx ON operator_statements (subject text_pattern_ops);
 CREATE INDEX operator_statements_target_idx ON operator_statements (target);
 CREATE INDEX operator_statements_user_id_idx ON operator_statements (user_id);
 
@@ -371,6 +371,7 @@ CREATE TABLE dead_letters (
         CHECK (state IN ('open', 'replayed', 'discarded'))
 );
 CREATE INDEX dead_letters_state_idx ON dead_letters (state, last_failed_at, event_id);
+CREATE INDEX dead_letters_prefix_idx ON dead_letters (event_id text_pattern_ops);
 CREATE INDEX dead_letters_group_idx
     ON dead_letters (state, error_group, last_failed_at, event_id);
 CREATE INDEX dead_letters_first_failed_at_idx

@@ -156,7 +156,7 @@ def choose_events(
     only_dead = wanted.outcome == DEAD or wanted.error is not None
     dead: list[str] = []
     settled: list[str] = []
-    if only_dead or (wanted.outcome is None and not wanted.unfetched):
+    if only_dead or (wanted.outcome is None and wanted.reason is None and not wanted.unfetched):
         dead = find_dead_letter_keys(connection, wanted, OPEN, realms=realms)
     if not only_dead:
         settled = settled_ids(connection, wanted, parties_named(connection, realms, wanted))

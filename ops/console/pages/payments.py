@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from flask import Blueprint, Response, abort, url_for
 from sqlalchemy import Connection
@@ -11,12 +12,15 @@ from models.projected import PAYMENT_STATUSES
 from ops.console.pages.frame import Frame
 from ops.console.pages.list_forms import ListForm, lead_to
 from ops.console.pages.objects import ObjectList, choose_realm, show_list
+from ops.queries.audit import AuditEntry, AuditFilter
+from ops.queries.audit_pages import audit_page
 from ops.queries.naming_facts import NamingFact, facts_naming, ids_named_by
 from ops.queries.object_details import PaymentDetails, payment_details
 from ops.queries.object_pages import PaymentFilter, payment_page
 from ops.queries.pages import PageRequest
 
-_INVOICE = "in_"
+_INVOICE: Final = "in_"
+_ENTRIES_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class FoundPayment:
 
     details: PaymentDetails
     facts: tuple[NamingFact, ...]
+    audit: tuple[AuditEntry, ...]
 
 
 def payments_pages(frame: Frame) -> Blueprint:
@@ -67,10 +72,12 @@ def _read_filter(form: ListForm) -> PaymentFilter:
 
 
 def _find(connection: Connection, frame: Frame, payment_ref: str) -> tuple[FoundPayment, ...]:
+    audited = AuditFilter(target_type="payment", target=payment_ref)
     return tuple(
         FoundPayment(
             details=each,
             facts=facts_naming(connection, each.payment.party, each.payment.realm, payment_ref),
+            audit=audit_page(connection, audited, PageRequest(limit=_ENTRIES_SHOWN)).rows,
         )
         for each in payment_details(connection, payment_ref, frame.realms)
     )

@@ -10,30 +10,22 @@ from sqlalchemy import Connection
 from billing.catalogue import Catalogue, Plan
 from billing.text import storable
 from ops.console.pages.frame import Frame, found_or_404
+from ops.console.pages.list_forms import asked_page, beside, first_page, lead_to
 from ops.console.pages.plans_comparison import add_comparison_routes
 from ops.doctor.check_waiting import find_unplanned_prices
-from ops.queries.plan_holders import (
-    HolderCounts,
-    PlansVersion,
-    count_holders,
-    holders_of,
-    plans_versions,
+from ops.queries.object_details import GivenEntitlement
+from ops.queries.pages import Page, PageRequest, UnusableCursor
+from ops.queries.plan_pages import (
+    COUNTED_HOLDERS,
+    CatalogueVersion,
+    PlansInForce,
+    catalogue_page,
+    holder_page,
+    plans_in_force,
 )
 from runtime.ledger import catalogues
-from runtime.ledger.catalogues import VersionedCatalogue
 
-_HOLDERS_SHOWN: Final = 50
-_VERSIONS_SHOWN: Final = 50
 _PRICES_SHOWN: Final = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlansView:
-    """All plans in force, with their holders and the versions before them."""
-
-    record: VersionedCatalogue
-    holders: HolderCounts
-    versions: Sequence[PlansVersion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +37,7 @@ class PlanView:
     version: int
     keyed_prices: Sequence[str]
     """The prices that bear a lookup key of the plan."""
-    holders: Sequence[str]
-    more: bool
+    holders: Page[GivenEntitlement]
 
 
 def plans_pages(frame: Frame) -> Blueprint:
@@ -56,13 +47,11 @@ def plans_pages(frame: Frame) -> Blueprint:
 
     @pages.get("/plans")
     def show_all() -> Response:
-        return frame.render("plans/list.html", seen=frame.read(_load_all))
+        return _show_all(frame)
 
     @pages.get("/plans/show")
     def show() -> Response:
-        code, after = storable(request.args.get("code", "")), request.args.get("after", "")
-        found = frame.read(lambda connection: _load(connection, code, storable(after)))
-        return frame.render("plans/show.html", seen=found_or_404(found), after=after)
+        return _show(frame, storable(request.args.get("code", "")))
 
     @pages.get("/plans/prices")
     def show_unplanned() -> Response:
@@ -77,29 +66,44 @@ def plans_pages(frame: Frame) -> Blueprint:
     return pages
 
 
-def _load_all(connection: Connection) -> PlansView:
-    record = catalogues.current_catalogue(connection)
-    return PlansView(
-        record=record,
-        holders=count_holders(connection, [plan.code for plan in record.catalogue.plans]),
-        versions=plans_versions(connection, limit=_VERSIONS_SHOWN),
+def _show_all(frame: Frame) -> Response:
+    def load(connection: Connection) -> tuple[PlansInForce | None, Page[CatalogueVersion]]:
+        return plans_in_force(connection), catalogue_page(connection, asked_page())
+
+    try:
+        seen, versions = frame.read(load)
+    except UnusableCursor:
+        return lead_to(first_page())
+    return frame.render(
+        "plans/list.html",
+        seen=seen,
+        versions=versions,
+        beside=beside(versions),
+        counted=COUNTED_HOLDERS,
     )
 
 
-def _load(connection: Connection, code: str, after: str) -> PlanView | None:
+def _show(frame: Frame, code: str) -> Response:
+    try:
+        found = frame.read(lambda connection: _load(connection, code, asked_page()))
+    except UnusableCursor:
+        return lead_to(first_page())
+    seen = found_or_404(found)
+    return frame.render("plans/show.html", seen=seen, beside=beside(seen.holders))
+
+
+def _load(connection: Connection, code: str, asked: PageRequest) -> PlanView | None:
     record = catalogues.current_catalogue(connection)
     known = [each.plan_by_code(code) for each in (record.catalogue, *record.catalogue.former)]
     plan = next((each for each in known if each is not None), None)
     if plan is None:
         return None
-    holders = holders_of(connection, code, after=after, limit=_HOLDERS_SHOWN + 1)
     return PlanView(
         plan=plan,
         sold=known[0] is not None,
         version=record.version,
         keyed_prices=_keyed(record.catalogue, plan),
-        holders=holders[:_HOLDERS_SHOWN],
-        more=len(holders) > _HOLDERS_SHOWN,
+        holders=holder_page(connection, code, asked),
     )
 
 

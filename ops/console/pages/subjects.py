@@ -17,6 +17,7 @@ from ops.console.pages.overview import ObservedState, overview_pages
 from ops.console.pages.payments import payments_pages
 from ops.console.pages.plans import plans_pages
 from ops.console.pages.purchases import purchases_pages
+from ops.console.pages.search import search_pages
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.subscriptions import subscriptions_pages
 from ops.console.pages.users import users_pages
@@ -38,4 +39,5 @@ def pages_of(
         plans_pages(frame),
         job_pages(frame, engine),
         audit_pages(frame, record_look),
+        search_pages(frame),
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from billing.catalogue import Plan
 from billing.ids import Realm
-from billing.rows import CustomerRow, PaymentRow, PurchaseRow, SubscriptionRow
+from billing.rows import PaymentRow, PurchaseRow, SubscriptionRow
 from models.tables import StoredCustomer
 from ops.explain.as_of import AsOfReason, describe_no_entries, explain_as_of, features_as_of
 from ops.explain.reasons import Explanation, FeatureAnswer, explain, features_of
@@ -19,7 +19,10 @@ from ops.queries.grants import GrantFilter, ListedGrant, list_grants
 from ops.queries.ineffective_events import IneffectiveEvent
 from ops.queries.links import ListedLink, list_links
 from ops.queries.lookups import Lookup
-from ops.queries.rows import load_rows
+from ops.queries.object_pages import ListedCustomer, emails_of
+from ops.queries.pages import Page, PageRequest
+from ops.queries.rows import fetch
+from ops.queries.user_pages import EntitlementChange, change_page
 from ops.queries.user_state import load_user_state
 from ops.queries.waiting_events import InboxSearch
 
@@ -38,7 +41,7 @@ class UserView:
     grant_count: int
     links: Sequence[ListedLink]
     link_count: int
-    customers: Sequence[CustomerRow]
+    customers: Sequence[ListedCustomer]
     customer_count: int
     subscriptions: Sequence[SubscriptionRow]
     subscription_count: int
@@ -46,6 +49,8 @@ class UserView:
     purchase_count: int
     payments: Sequence[PaymentRow]
     payment_count: int
+    emails: Sequence[str]
+    changes: Page[EntitlementChange]
     without_effect: Sequence[IneffectiveEvent]
     plans: Sequence[Plan]
 
@@ -70,7 +75,9 @@ def load_user(connection: Connection, realms: Sequence[Realm], lookup: Lookup) -
     links, link_count = list_links(
         connection, user=state.user_id, target=None, ended=True, limit=SHOWN
     )
-    customers = load_rows(connection, CustomerRow, StoredCustomer.user_id == state.user_id)
+    customers = fetch(
+        connection, ListedCustomer, StoredCustomer, StoredCustomer.user_id == state.user_id
+    )
     subscriptions = sorted(state.subscriptions, key=lambda each: each.as_of, reverse=True)
     payments = sorted(state.payments, key=lambda each: each.occurred_at, reverse=True)
     pending = (describe_pending(each) for each in explanation.pending_updates)
@@ -89,9 +96,16 @@ def load_user(connection: Connection, realms: Sequence[Realm], lookup: Lookup) -
         purchase_count=len(state.purchases),
         payments=payments[:SHOWN],
         payment_count=len(payments),
+        emails=_emails(connection, customers),
+        changes=change_page(connection, state.user_id, PageRequest(limit=SHOWN)),
         without_effect=state.without_effect[:SHOWN],
         plans=state.catalogue.plans,
     )
+
+
+def _emails(connection: Connection, customers: Sequence[ListedCustomer]) -> Sequence[str]:
+    found = emails_of(connection, [each.party for each in customers[:SHOWN]])
+    return sorted({email for emails in found.values() for email in emails})[:SHOWN]
 
 
 def load_past(connection: Connection, user_id: str, at: datetime) -> PastAccess:

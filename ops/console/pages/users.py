@@ -10,12 +10,21 @@ from ops.console.pages.frame import Frame
 from ops.console.pages.grant_form import GrantForm
 from ops.console.pages.grants import add_grant_routes
 from ops.console.pages.inbox import PageInbox
-from ops.console.pages.list_forms import ListForm, lead_to, read_list_form
+from ops.console.pages.list_forms import (
+    ListForm,
+    asked_page,
+    beside,
+    first_page,
+    lead_to,
+    read_list_form,
+)
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.user_links import add_link_routes
 from ops.console.pages.user_view import PastAccess, UserView, load_past, load_user
 from ops.queries.lookups import Lookup, describe_missing, look_up
+from ops.queries.pages import UnusableCursor
 from ops.queries.recent_users import recently_changed
+from ops.queries.user_pages import change_page
 from ops.queries.waiting_events import InboxSearch, waiting_events
 
 _MOST_USERS = 50
@@ -34,6 +43,10 @@ def users_pages(frame: Frame, statements: PageStatements, inbox: PageInbox) -> B
     @pages.get("/users/show")
     def show() -> Response:
         return about.show(storable(request.args.get("user_id", "")))
+
+    @pages.get("/users/changes")
+    def show_changes() -> Response:
+        return about.show_changes(storable(request.args.get("user_id", "")))
 
     @pages.get("/users/inbox")
     def show_inbox() -> Response:
@@ -92,6 +105,18 @@ class _UserPages:
             grant=GrantForm.empty(user_id, known=known),
             plans=seen.plans,
             done=_done(seen, request.args.get("done", "")),
+        )
+
+    def show_changes(self, user_id: str) -> Response:
+        """Show every change of what a user may do, page by page."""
+        try:
+            page = self._frame.read(
+                lambda connection: change_page(connection, user_id, asked_page())
+            )
+        except UnusableCursor:
+            return lead_to(first_page())
+        return self._frame.render(
+            "users/changes.html", user_id=user_id, page=page, beside=beside(page)
         )
 
     def show_inbox(self, user_id: str) -> Response:
