@@ -23,14 +23,26 @@ SAMPLES: Final[Mapping[str, str]] = {
     "customers": "SELECT stripe_customer_id FROM customers",
     "dead_letters": "SELECT event_id FROM dead_letters",
     "events": "SELECT id FROM stripe_events",
+    "jobs": "SELECT id::text FROM bulk_plans",
     "overview.name": "VALUES ('backlog'), ('events'), ('lag')",
     "payments": "SELECT payment_ref FROM payments",
     "plans": "SELECT DISTINCT plan_code FROM user_entitlements WHERE plan_code IS NOT NULL",
     "purchases": "SELECT purchase_ref FROM purchases",
     "subscriptions": "SELECT stripe_subscription_id FROM subscriptions",
     "users": "SELECT DISTINCT user_id FROM user_entitlements",
+    "users.grant": "SELECT DISTINCT subject FROM operator_statements WHERE kind LIKE 'grant%'",
+    "users.link": "SELECT DISTINCT subject FROM operator_statements WHERE kind LIKE 'link%'",
 }
 """Ids for the parameter of a page, by ``blueprint`` or, before that, ``blueprint.parameter``."""
+
+NEEDED: Final[Mapping[str, str]] = {
+    "plans.show": "?code=<code>",
+    "users.ask_grant_end": "?grant=<grant>",
+    "users.ask_link_end": "?link=<link>",
+    "users.show": "?user_id=<user_id>",
+    "users.show_inbox": "?user_id=<user_id>",
+}
+"""Queries without which a page has nothing to show, by endpoint."""
 
 QUERIES: Final[Mapping[str, Sequence[str]]] = {
     "events.find": ("outcome=ignored", "type=charge.refunded", "about=nothing-is-called-so"),
@@ -56,14 +68,14 @@ class NoSample(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRoute:
-    """A page as it is registered: its endpoint in Flask, and its path with parameters."""
+    """A page as it is registered: its endpoint in Flask, its path and the query that it needs."""
 
     endpoint: str
     rule: str
 
     @property
     def parameters(self) -> list[str]:
-        """The names in the path."""
+        """The names in the path and in the query."""
         return _PARAMETER.findall(self.rule)
 
     def path(self, values: Mapping[str, str]) -> str:
@@ -84,7 +96,10 @@ def routes_of_console(environ: Mapping[str, str]) -> list[PageRoute]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    routes = (PageRoute(endpoint=end, rule=rule) for end, rule in json.loads(done.stdout))
+    routes = (
+        PageRoute(endpoint=endpoint, rule=rule + NEEDED.get(endpoint, ""))
+        for endpoint, rule in json.loads(done.stdout)
+    )
     return sorted(page_routes(routes), key=lambda route: route.rule)
 
 
