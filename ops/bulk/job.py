@@ -22,6 +22,7 @@ from ops.bulk.effects import users_harmed
 from ops.bulk.lease import LeaseLost, beat
 from ops.bulk.plans import By, Item, Plan, audit
 from ops.bulk.preview import ReplayPreviewer
+from ops.bulk.question import Question
 from ops.bulk.requeue import REQUESTED, Requeuer
 from ops.bulk.results import ReplayResult, ReplayResults, ReplayStatus
 from ops.bulk.selection import letter_hash
@@ -229,12 +230,7 @@ class ReplayJob:
     def _refuse_unnamed(self, key: str, decided: DeliveryPreview) -> None:
         harmed = users_harmed(decided.decisions)
         if harmed and (unnamed := self.book.unnamed(harmed)):
-            allow = " ".join(f"--allow {user}" for user in unnamed)
-            self.book.pause(
-                f"{key} would take access from or move money of {', '.join(unnamed)}, whom the"
-                f" preview did not name: `paidup jobs resume {self.book.plan.id} {allow}` lets it,"
-                f" `paidup jobs resume {self.book.plan.id} --skip {key}` leaves it out"
-            )
+            self.book.pause(Question(event=key, users=tuple(unnamed)).says(self.book.plan.id))
 
 
 def changed_since(item: Item, now: EventNow | None, plan: Plan) -> tuple[ReplayStatus | None, str]:
