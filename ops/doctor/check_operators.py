@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from ops.console.tokens import Role, read_tokens
+from ops.console_tokens import Role, read_tokens
 from ops.doctor.findings import Finding, ok, warning
 from ops.terminal.formats import format_count
 from runtime.settings import Settings, SettingsError

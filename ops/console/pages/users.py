@@ -1,5 +1,6 @@
 """Users: find one, see what they may do and why, now or at a past moment, and change that."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, request, url_for
@@ -24,6 +25,7 @@ from ops.console.pages.user_view import PastAccess, UserView, load_past, load_us
 from ops.queries.lookups import Lookup, describe_missing, look_up
 from ops.queries.pages import UnusableCursor
 from ops.queries.recent_users import recently_changed
+from ops.queries.search import search
 from ops.queries.user_pages import change_page
 from ops.queries.waiting_events import InboxSearch, waiting_events
 
@@ -69,14 +71,14 @@ class _UserPages:
         if not text:
             recent = self._frame.read(lambda connection: recently_changed(connection, _MOST_USERS))
             return self._frame.render("users/find.html", q="", recent=recent)
-        lookup = self._look_up(text)
+        lookup, beginning = self._frame.read(lambda connection: self._find(connection, text))
         if len(lookup.users) == 1:
             return lead_to(url_for("users.show", user_id=lookup.user))
         return self._frame.render(
             "users/find.html",
             q=text,
             lookup=lookup,
-            beginning=(),
+            beginning=beginning,
             users=lookup.users[:_MOST_USERS],
             missing=describe_missing(lookup),
         )
@@ -130,6 +132,14 @@ class _UserPages:
 
         found = self._frame.read(search)
         return self._frame.render("users/inbox.html", user_id=user_id, found=found)
+
+    def _find(self, connection: Connection, text: str) -> tuple[Lookup, Sequence[str]]:
+        """Return whom a text means, and the users whose ids begin with it if it means no one."""
+        lookup = look_up(connection, self._frame.realms, text)
+        if lookup.users:
+            return lookup, ()
+        hits = search(connection, self._frame.realms, text)
+        return lookup, [hit.id for hit in hits if hit.kind == "user"]
 
     def _look_up(self, text: str) -> Lookup:
         return self._frame.read(lambda connection: look_up(connection, self._frame.realms, text))

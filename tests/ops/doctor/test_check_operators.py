@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.console.tokens import Role, hashed_entry
+from ops.console_tokens import Role, hashed_entry
 from ops.doctor.check_operators import check_operators
 from runtime.settings import Settings
 

@@ -68,6 +68,15 @@ def test_an_address_of_several_users_lists_them(
     assert page.main.rows() == [["usr_1"], ["usr_2"]]
 
 
+def test_the_beginning_of_an_id_lists_the_users_with_it(
+    books: SeededDatabase, console: BusinessPages
+) -> None:
+    books.tell("onetime", user="usr_1", seed="a")
+    books.tell("onetime", user="usr_2", seed="b")
+
+    assert console.get("/users", q="usr_").main.rows() == [["usr_1"], ["usr_2"]]
+
+
 def test_without_a_text_those_who_changed_last_come_first(
     books: SeededDatabase, console: BusinessPages
 ) -> None:
